@@ -1,0 +1,4 @@
+//! The agent: runs leased shards of T5 inference on one machine and streams every sample to the controller.
+
+pub mod engine;
+pub mod stopwatch;

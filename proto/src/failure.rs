@@ -1,0 +1,118 @@
+//! What went wrong, and who may try again. The retry class is the only input to retry decisions.
+
+use crate::wire;
+use serde::{Deserialize, Serialize};
+
+/// Who may try again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// The same agent may: what failed was passing.
+    SameAgent,
+    /// Another agent may: this one can't.
+    OtherAgent,
+    /// Nobody: it would fail everywhere.
+    Never,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Not enough memory.
+    OutOfMemory,
+    /// The model can't be loaded or computes nonsense.
+    Model,
+    /// This request can't be done.
+    Input,
+    /// The agent is on its way out.
+    Draining,
+    /// The controller took the shard back.
+    Cancelled,
+    /// A bug.
+    Internal,
+}
+
+impl Kind {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::OutOfMemory, "out_of_memory"),
+        (Self::Model, "model"),
+        (Self::Input, "input"),
+        (Self::Draining, "draining"),
+        (Self::Cancelled, "cancelled"),
+        (Self::Internal, "internal"),
+    ];
+
+    /// Its name on the wire and in the database.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("internal", |(_, name)| name)
+    }
+}
+
+/// A failure as data: stored, counted and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{}: {detail}", kind.as_str())]
+pub struct Failure {
+    /// Who may try again.
+    pub retry: Retry,
+    /// What failed.
+    pub kind: Kind,
+    /// For a person: what, where, and the way out.
+    pub detail: String,
+}
+
+/// The longest detail that is kept, in characters.
+const MAX_DETAIL: usize = 2000;
+
+impl From<Failure> for wire::Failure {
+    fn from(failure: Failure) -> Self {
+        let retry = match failure.retry {
+            Retry::SameAgent => wire::Retry::SameAgent,
+            Retry::OtherAgent => wire::Retry::OtherAgent,
+            Retry::Never => wire::Retry::Never,
+        };
+        Self {
+            retry: retry.into(),
+            kind: failure.kind.as_str().to_owned(),
+            detail: failure.detail,
+        }
+    }
+}
+
+impl From<wire::Failure> for Failure {
+    /// An unknown class of a newer agent is taken as "another agent may try", an unknown kind as internal.
+    fn from(wire: wire::Failure) -> Self {
+        let retry = match wire.retry() {
+            wire::Retry::SameAgent => Retry::SameAgent,
+            wire::Retry::Never => Retry::Never,
+            wire::Retry::OtherAgent | wire::Retry::Unspecified => Retry::OtherAgent,
+        };
+        let kind = Kind::ALL.iter().find(|(_, name)| *name == wire.kind);
+        Self {
+            retry,
+            kind: kind.map_or(Kind::Internal, |(kind, _)| *kind),
+            detail: wire.detail.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_survives_the_wire() {
+        for (kind, _) in Kind::ALL {
+            for retry in [Retry::SameAgent, Retry::OtherAgent, Retry::Never] {
+                let failure = Failure { retry, kind, detail: "no room".to_owned() };
+                assert_eq!(Failure::from(wire::Failure::from(failure.clone())), failure);
+            }
+        }
+    }
+
+    #[test]
+    fn a_detail_loses_its_control_characters() {
+        let wire = wire::Failure { detail: "a\u{1b}[31mb".to_owned(), ..Default::default() };
+        assert_eq!(Failure::from(wire).detail, "a[31mb");
+    }
+}

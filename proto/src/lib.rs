@@ -1,0 +1,19 @@
+//! The contract between controller and agent, and the only crate that both know.
+//!
+//! Wire types are generated from `proto/fleetmark/v1/fleet.proto` and live in [`wire`]; they stay at the two
+//! gRPC edges. Everything further in works on the checked types of the other modules, which are made from
+//! wire types by `TryFrom` and hold what the wire can't promise: names without control characters, times that
+//! add up, known dtypes.
+
+#![forbid(unsafe_code)]
+
+pub mod failure;
+pub mod generation;
+pub mod ids;
+pub mod model;
+pub mod sample;
+pub mod version;
+pub mod wire;
+
+/// The largest message that either side takes, in bytes. A shard of ten thousand long dialogues is about 20 MB.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

@@ -1,0 +1,207 @@
+//! What is run: dtypes, scenarios, and an engine's description.
+
+use crate::wire;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// A word that isn't in a fixed list.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown {what} \"{found}\": one of {}", expected.join(", "))]
+pub struct Unknown {
+    /// Which list.
+    pub what: &'static str,
+    /// The word.
+    pub found: String,
+    /// The list.
+    pub expected: &'static [&'static str],
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $what:literal, { $($(#[$item_doc:meta])* $item:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$item_doc])* $item),+ }
+
+        impl $name {
+            /// All of them, as written.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// Its word, in TOML, on the wire and in reports.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$item => $word),+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Unknown;
+
+            fn from_str(word: &str) -> Result<Self, Unknown> {
+                match word {
+                    $($word => Ok(Self::$item),)+
+                    _ => Err(Unknown { what: $what, found: word.to_owned(), expected: Self::WORDS }),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+words!(
+    /// How weights are stored and multiplied.
+    Dtype, "dtype", {
+        /// 32-bit float.
+        F32 = "f32",
+        /// 16-bit IEEE float.
+        F16 = "f16",
+        /// 16-bit brain float.
+        Bf16 = "bf16",
+        /// 8-bit integer with a scale per row.
+        Int8 = "int8",
+    }
+);
+
+words!(
+    /// How requests arrive.
+    Scenario, "scenario", {
+        /// All requests are there; batches follow each other at once.
+        Offline = "offline",
+        /// One request at a time.
+        SingleStream = "single_stream",
+        /// Requests arrive by a rate.
+        Server = "server",
+        /// Sustained load for a duration.
+        Stress = "stress",
+    }
+);
+
+/// What an agent is to load: model, adapter, tokenizer and dtype.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EngineSpec {
+    /// `builtin:tiny`, `dummy:flan-t5-base`, `scripted:FILE`, a directory, a hub id ...
+    pub model: String,
+    /// Commit or branch of a hub id.
+    pub revision: Option<String>,
+    /// A PEFT LoRA adapter.
+    pub adapter: Option<String>,
+    /// Where the model brings no tokenizer, or another is wanted.
+    pub tokenizer: Option<String>,
+    /// How weights are stored and multiplied.
+    pub dtype: Dtype,
+}
+
+impl From<&EngineSpec> for wire::Engine {
+    fn from(spec: &EngineSpec) -> Self {
+        Self {
+            model: spec.model.clone(),
+            revision: spec.revision.clone().unwrap_or_default(),
+            adapter: spec.adapter.clone().unwrap_or_default(),
+            tokenizer: spec.tokenizer.clone().unwrap_or_default(),
+            dtype: spec.dtype.as_str().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<wire::Engine> for EngineSpec {
+    type Error = Unknown;
+
+    fn try_from(wire: wire::Engine) -> Result<Self, Unknown> {
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        Ok(Self {
+            dtype: wire.dtype.parse()?,
+            model: wire.model,
+            revision: given(wire.revision),
+            adapter: given(wire.adapter),
+            tokenizer: given(wire.tokenizer),
+        })
+    }
+}
+
+/// What an agent found when it looked at an engine's files.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EngineFacts {
+    /// Over all weight and configuration files.
+    pub model_sha256: String,
+    /// Null without an adapter.
+    pub adapter_sha256: Option<String>,
+    /// Null where the model serves token ids only.
+    pub tokenizer_sha256: Option<String>,
+    /// The commit that was loaded, for hub ids.
+    pub revision: Option<String>,
+    /// `cpu`, `cuda:0`.
+    pub device: String,
+    /// Which implementation computes.
+    pub kernel: String,
+    /// How many weights the model has.
+    pub parameters: u64,
+    /// The weights in this dtype.
+    pub model_size_bytes: u64,
+    /// The model has no quality.
+    pub random_weights: bool,
+    /// Times come from a script, not from a clock.
+    pub played: bool,
+    /// What a reader of the report should know.
+    pub notes: Vec<String>,
+}
+
+impl From<EngineFacts> for wire::EngineFacts {
+    fn from(facts: EngineFacts) -> Self {
+        Self {
+            model_sha256: facts.model_sha256,
+            adapter_sha256: facts.adapter_sha256.unwrap_or_default(),
+            tokenizer_sha256: facts.tokenizer_sha256.unwrap_or_default(),
+            revision: facts.revision.unwrap_or_default(),
+            device: facts.device,
+            kernel: facts.kernel,
+            parameters: facts.parameters,
+            model_size_bytes: facts.model_size_bytes,
+            random_weights: facts.random_weights,
+            played: facts.played,
+            notes: facts.notes,
+        }
+    }
+}
+
+impl From<wire::EngineFacts> for EngineFacts {
+    fn from(wire: wire::EngineFacts) -> Self {
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        Self {
+            model_sha256: wire.model_sha256,
+            adapter_sha256: given(wire.adapter_sha256),
+            tokenizer_sha256: given(wire.tokenizer_sha256),
+            revision: given(wire.revision),
+            device: wire.device,
+            kernel: wire.kernel,
+            parameters: wire.parameters,
+            model_size_bytes: wire.model_size_bytes,
+            random_weights: wire.random_weights,
+            played: wire.played,
+            notes: wire.notes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_dtype_lists_the_known_ones() {
+        let error = "fp8".parse::<Dtype>().unwrap_err();
+        assert_eq!(error.to_string(), "unknown dtype \"fp8\": one of f32, f16, bf16, int8");
+    }
+
+    #[test]
+    fn words_and_serde_agree() {
+        for word in Scenario::WORDS {
+            let scenario: Scenario = word.parse().unwrap();
+            assert_eq!(scenario.as_str(), *word);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! One measured request, checked.
+
+use crate::failure::Failure;
+use crate::ids::{self, SampleId};
+use crate::wire;
+use serde::{Deserialize, Serialize};
+
+/// The longest summary that is taken, in bytes. 512 tokens of 8 characters of 4 bytes fit.
+pub const MAX_TEXT_BYTES: usize = 16 << 10;
+
+/// How a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// It ended itself.
+    Eos,
+    /// It reached its limit.
+    Length,
+}
+
+impl Finish {
+    /// Its word on the wire and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eos => "eos",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// A summary.
+    Ok(Finish),
+    /// None, and why.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// Its word in the database and in files: `eos`, `length`, or the failure's kind.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ok(finish) => finish.as_str(),
+            Self::Failed(failure) => failure.kind.as_str(),
+        }
+    }
+
+    /// Whether there is a summary.
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
+}
+
+/// One measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Which dialogue.
+    pub sample_id: SampleId,
+    /// When it became available; in open loop, when it was meant to start.
+    pub start_ns: u64,
+    /// From `start_ns` to the first decoded token; null where no token came.
+    pub ttft_ns: Option<u64>,
+    /// From `start_ns` to its own last token decoded to text; of a failed request, until it failed.
+    pub latency_ns: u64,
+    /// Of the prompt, after cutting.
+    pub input_tokens: u32,
+    /// How many pieces the limit cut off.
+    pub cut_tokens: u32,
+    /// Decoded, `</s>` included.
+    pub output_tokens: u32,
+    /// Of these, beyond the tokenizer: they decode to nothing.
+    pub unknown_tokens: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The summary; null where the model has no tokenizer or the request failed.
+    pub text: Option<String>,
+}
+
+/// A sample that can't be true.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Its id can't be taken.
+    #[error(transparent)]
+    Id(#[from] ids::Error),
+    /// The first token after the last one, or an end past the end of time.
+    #[error("sample {id}: times don't add up (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]
+    Times {
+        /// Which sample.
+        id: SampleId,
+        /// As claimed.
+        start_ns: u64,
+        /// As claimed.
+        ttft_ns: Option<u64>,
+        /// As claimed.
+        latency_ns: u64,
+    },
+    /// Neither `eos` nor `length`.
+    #[error("sample {id}: unknown finish \"{finish}\"")]
+    Finish {
+        /// Which sample.
+        id: SampleId,
+        /// As claimed.
+        finish: String,
+    },
+    /// Longer than [`MAX_TEXT_BYTES`].
+    #[error("sample {id}: a text of {bytes} bytes, at most {MAX_TEXT_BYTES} are taken")]
+    Text {
+        /// Which sample.
+        id: SampleId,
+        /// How long it is.
+        bytes: usize,
+    },
+}
+
+impl TryFrom<wire::Sample> for Sample {
+    type Error = Error;
+
+    fn try_from(wire: wire::Sample) -> Result<Self, Error> {
+        let id = SampleId::try_from(wire.sample_id)?;
+        let ordered = wire.ttft_ns.is_none_or(|ttft| ttft <= wire.latency_ns);
+        // Half the range, so that sums of times in i64 columns can't overflow.
+        let in_range = wire
+            .start_ns
+            .checked_add(wire.latency_ns)
+            .is_some_and(|end| end <= u64::try_from(i64::MAX).unwrap_or(u64::MAX));
+        if !ordered || !in_range {
+            return Err(Error::Times {
+                id,
+                start_ns: wire.start_ns,
+                ttft_ns: wire.ttft_ns,
+                latency_ns: wire.latency_ns,
+            });
+        }
+        if let Some(text) = wire.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err(Error::Text { id, bytes: text.len() });
+        }
+        let outcome = match (wire.failure, wire.finish.as_str()) {
+            (Some(failure), _) => Outcome::Failed(failure.into()),
+            (None, "eos") => Outcome::Ok(Finish::Eos),
+            (None, "length") => Outcome::Ok(Finish::Length),
+            (None, _) => return Err(Error::Finish { id, finish: wire.finish }),
+        };
+        Ok(Self {
+            sample_id: id,
+            start_ns: wire.start_ns,
+            ttft_ns: wire.ttft_ns,
+            latency_ns: wire.latency_ns,
+            input_tokens: wire.input_tokens,
+            cut_tokens: wire.cut_tokens,
+            output_tokens: wire.output_tokens,
+            unknown_tokens: wire.unknown_tokens,
+            outcome,
+            text: wire.text,
+        })
+    }
+}
+
+impl From<Sample> for wire::Sample {
+    fn from(sample: Sample) -> Self {
+        let (finish, failure) = match sample.outcome {
+            Outcome::Ok(finish) => (finish.as_str().to_owned(), None),
+            Outcome::Failed(failure) => (String::new(), Some(failure.into())),
+        };
+        Self {
+            sample_id: sample.sample_id.into(),
+            start_ns: sample.start_ns,
+            ttft_ns: sample.ttft_ns,
+            latency_ns: sample.latency_ns,
+            input_tokens: sample.input_tokens,
+            cut_tokens: sample.cut_tokens,
+            output_tokens: sample.output_tokens,
+            unknown_tokens: sample.unknown_tokens,
+            finish,
+            failure,
+            text: sample.text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn honest() -> Sample {
+        Sample {
+            sample_id: "s1".try_into().unwrap(),
+            start_ns: 10,
+            ttft_ns: Some(5),
+            latency_ns: 9,
+            input_tokens: 3,
+            cut_tokens: 0,
+            output_tokens: 2,
+            unknown_tokens: 0,
+            outcome: Outcome::Ok(Finish::Eos),
+            text: Some("so".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_sample_survives_the_wire() {
+        assert_eq!(Sample::try_from(wire::Sample::from(honest())).unwrap(), honest());
+    }
+
+    #[test]
+    fn a_first_token_after_the_last_is_refused() {
+        let wire = wire::Sample { ttft_ns: Some(10), ..honest().into() };
+        assert!(matches!(Sample::try_from(wire), Err(Error::Times { .. })));
+    }
+
+    #[test]
+    fn times_past_the_end_of_time_are_refused() {
+        let wire = wire::Sample { start_ns: u64::MAX, ..honest().into() };
+        assert!(matches!(Sample::try_from(wire), Err(Error::Times { .. })));
+    }
+
+    #[test]
+    fn a_text_without_end_is_refused() {
+        let wire = wire::Sample { text: Some("x".repeat(MAX_TEXT_BYTES + 1)), ..honest().into() };
+        assert!(matches!(Sample::try_from(wire), Err(Error::Text { .. })));
+    }
+}
