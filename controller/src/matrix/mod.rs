@@ -1,0 +1,198 @@
+//! matrix.toml: what is asked. Text goes in, a checked [`Matrix`] comes out, or every problem at once.
+//!
+//! Pure: files that the matrix names are not opened here, and paths are only made absolute. Holding a
+//! [`Matrix`] is proof that its factors are not empty, its names are unique and its counts are in range.
+
+mod reader;
+mod sections;
+
+pub use reader::Problem;
+
+use proto::generation::Generation;
+use proto::ids::TargetName;
+use proto::model::{Dtype, EngineSpec, Scenario};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+/// The matrix can't be run as it stands.
+#[derive(Debug, thiserror::Error)]
+pub struct Error {
+    /// Which file.
+    pub file: String,
+    /// At least one, in the order of the file.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.problems.len();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        write!(f, "{}: {count} {noun}", self.file)?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+/// What is asked: factors and levels, and how to measure them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Matrix {
+    /// Names the campaign.
+    pub name: String,
+    /// All choices by chance follow from it.
+    pub seed: u64,
+    /// Where the dialogues come from.
+    pub dataset: Dataset,
+    /// At least one.
+    pub models: Vec<Model>,
+    /// At least one, those of `[[fleet.local]]` included.
+    pub targets: Vec<Target>,
+    /// At least one.
+    pub scenarios: Vec<Scenario>,
+    /// Prompt and limits.
+    pub generation: Generation,
+    /// How to measure.
+    pub protocol: Protocol,
+    /// Where prices come from.
+    pub cost: Cost,
+    /// How long to wait for agents that are missing.
+    pub wait: Duration,
+}
+
+/// Where the dialogues come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// `builtin:dialogues`, an absolute path, or another scheme.
+    pub source: String,
+    /// How many to measure; 0 for all.
+    pub samples: usize,
+    /// Column of the id.
+    pub id_column: String,
+    /// Column of the dialogue.
+    pub dialogue_column: String,
+    /// Column of the reference summary.
+    pub summary_column: String,
+}
+
+/// One model, with or without an adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// Its name in tables.
+    pub name: String,
+    /// Where it comes from.
+    pub id: String,
+    /// Commit or branch of a hub id.
+    pub revision: Option<String>,
+    /// Where another tokenizer is wanted.
+    pub tokenizer: Option<String>,
+    /// A PEFT LoRA adapter.
+    pub adapter: Option<String>,
+    /// The model that this one is compared with.
+    pub baseline: Option<String>,
+}
+
+impl Model {
+    /// What an agent is to load.
+    pub fn engine(&self, dtype: Dtype) -> EngineSpec {
+        EngineSpec {
+            model: self.id.clone(),
+            revision: self.revision.clone(),
+            adapter: self.adapter.clone(),
+            tokenizer: self.tokenizer.clone(),
+            dtype,
+        }
+    }
+
+    /// Whether it only plays a script.
+    pub fn is_scripted(&self) -> bool {
+        self.id.starts_with("scripted:")
+    }
+}
+
+/// What is compared and priced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Such as `ml.g4dn.xlarge`.
+    pub name: TargetName,
+    /// How many agents must be there before the start.
+    pub agents: u32,
+    /// How weights are stored.
+    pub dtypes: Vec<Dtype>,
+    /// How many samples are decoded together.
+    pub batch_sizes: Vec<u32>,
+    /// Set where the matrix brings the price itself.
+    pub usd_per_hour: Option<f64>,
+    /// Set where the controller starts the agent itself.
+    pub local: Option<Local>,
+}
+
+/// An agent that the controller starts on its own machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Local {
+    /// Inference threads.
+    pub threads: u32,
+}
+
+/// How to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protocol {
+    /// Repeats of every cell.
+    pub runs: u32,
+    /// Batches before each segment that are never counted.
+    pub warmup: u32,
+    /// How cells follow each other.
+    pub order: Order,
+}
+
+/// How cells follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Shuffled within each round, by seed.
+    Interleaved,
+    /// As written, in every round.
+    Written,
+}
+
+/// Where prices come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// A price book; needed where a target brings no price.
+    pub price_book: Option<String>,
+    /// Such as `sagemaker-hosting`.
+    pub service: Option<String>,
+    /// Such as `us-east-1`.
+    pub region: Option<String>,
+    /// Such as `on-demand`.
+    pub purchase: String,
+}
+
+/// What the command line says instead of the matrix.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--runs`
+    pub runs: Option<u32>,
+    /// `--samples`
+    pub samples: Option<usize>,
+    /// `--batch-sizes`, for every target.
+    pub batch_sizes: Option<Vec<u32>>,
+}
+
+impl Matrix {
+    /// Checks the text of a matrix. `file` names it in errors; `folder` is what relative paths start from.
+    ///
+    /// # Errors
+    /// [`Error`], with every problem at once.
+    pub fn check(
+        text: &str,
+        file: &str,
+        folder: &Path,
+        overrides: &Overrides,
+    ) -> Result<Self, Error> {
+        sections::check(text, folder, overrides)
+            .map_err(|problems| Error { file: file.to_owned(), problems })
+    }
+}
+
+#[cfg(test)]
+mod tests;

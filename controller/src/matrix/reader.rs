@@ -1,0 +1,336 @@
+//! Reads TOML tables key by key and collects every problem with its path and line, so that a person mends a
+//! file once. Serde would stop at the first one. It knows nothing of what a matrix means.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::str::FromStr;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// One thing to mend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// From 1.
+    pub line: usize,
+    /// Such as `factors.batch_sizes[1]`; empty for the file as a whole.
+    pub path: String,
+    /// What is wrong, and the way out.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Collects problems of one file.
+#[derive(Debug, Clone)]
+pub(super) struct Problems {
+    line_starts: Rc<[usize]>,
+    found: Rc<RefCell<Vec<Problem>>>,
+}
+
+impl Problems {
+    pub(super) fn new(text: &str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+        Self { line_starts: starts.collect(), found: Rc::default() }
+    }
+
+    pub(super) fn add(&self, at: usize, path: &str, message: impl Into<String>) {
+        let line = self.line_starts.partition_point(|start| *start <= at);
+        let problem = Problem { line, path: path.to_owned(), message: message.into() };
+        self.found.borrow_mut().push(problem);
+    }
+
+    /// All problems, in the order of the file.
+    pub(super) fn take(&self) -> Vec<Problem> {
+        let mut found = std::mem::take(&mut *self.found.borrow_mut());
+        found.sort_by_key(|problem| problem.line);
+        found
+    }
+}
+
+/// One table, and which of its keys were asked for.
+#[derive(Debug)]
+pub(super) struct Section<'t, 'i> {
+    path: String,
+    at: usize,
+    table: Option<&'t DeTable<'i>>,
+    known: Vec<&'static str>,
+    problems: Problems,
+}
+
+impl<'t, 'i> Section<'t, 'i> {
+    pub(super) fn root(table: &'t Spanned<DeTable<'i>>, problems: &Problems) -> Self {
+        let (path, problems) = (String::new(), problems.clone());
+        Self { path, at: 0, table: Some(table.get_ref()), known: Vec::new(), problems }
+    }
+
+
+    /// The path of one of its keys.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// Adds a problem with one of its keys.
+    pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
+        let at = self.find(key).map_or(self.at, |value| value.span().start);
+        self.problems.add(at, &self.path_of(key), message);
+    }
+
+    fn find(&self, key: &str) -> Option<&'t Spanned<DeValue<'i>>> {
+        let table = self.table?;
+        table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'i>>> {
+        self.known.push(key);
+        self.find(key)
+    }
+
+    fn wrong_type(&self, key: &str, expected: &str, found: &DeValue<'_>) {
+        self.problem(key, format!("expected {expected}, found {}", describe(found)));
+    }
+
+    /// A text that isn't blank.
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        let value = self.value(key)?.get_ref();
+        match value.as_str() {
+            Some(text) if text.trim().is_empty() => {
+                self.problem(key, "is empty");
+                None
+            }
+            Some(text) => Some(text.to_owned()),
+            None => {
+                self.wrong_type(key, "a text in quotes", value);
+                None
+            }
+        }
+    }
+
+    pub(super) fn required_text(&mut self, key: &'static str, example: &str) -> Option<String> {
+        if self.find(key).is_none() {
+            self.known.push(key);
+            self.problem(key, format!("is missing, for example: {key} = {example}"));
+            return None;
+        }
+        self.text(key)
+    }
+
+    /// A whole number within `range`.
+    pub(super) fn whole<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + fmt::Display,
+    {
+        let value = self.value(key)?;
+        self.whole_of(key, value, &range)
+    }
+
+    fn whole_of<T>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        range: &RangeInclusive<T>,
+    ) -> Option<T>
+    where
+        T: TryFrom<i64> + PartialOrd + fmt::Display,
+    {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.problems.add(
+                value.span().start,
+                &self.path_of(key),
+                format!("expected {expected}, found {}", describe(value.get_ref())),
+            );
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let number = number.and_then(|n| T::try_from(n).ok()).filter(|n| range.contains(n));
+        if number.is_none() {
+            let message = format!("expected {expected}, found {}", integer.as_str());
+            self.problems.add(value.span().start, &self.path_of(key), message);
+        }
+        number
+    }
+
+    /// A number above zero.
+    pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
+        let value = self.value(key)?.get_ref();
+        let number = match value {
+            DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().replace('_', "").parse::<f64>().ok(),
+            other => {
+                self.wrong_type(key, "a number above zero", other);
+                return None;
+            }
+        };
+        let number = number.filter(|n: &f64| n.is_finite() && *n > 0.0);
+        if number.is_none() {
+            self.problem(key, "expected a number above zero");
+        }
+        number
+    }
+
+    /// One word of a fixed list.
+    pub(super) fn word<T>(&mut self, key: &'static str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text = self.text(key)?;
+        text.parse().map_err(|error: T::Err| self.problem(key, error.to_string())).ok()
+    }
+
+    /// A list that isn't empty and holds nothing twice; `None` where the key is absent or wrong.
+    fn list<T: PartialEq>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        mut item: impl FnMut(&Self, &str, &Spanned<DeValue<'_>>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let value = self.value(key)?;
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(key, &format!("a list, for example {example}"), value.get_ref());
+            return None;
+        };
+        if array.is_empty() {
+            self.problem(key, format!("is empty, for example: {key} = {example}"));
+            return None;
+        }
+        let mut items = Vec::new();
+        let mut is_whole = true;
+        for (index, value) in array.iter().enumerate() {
+            let name = format!("{key}[{index}]");
+            match item(self, &name, value) {
+                Some(found) if items.contains(&found) => {
+                    let path = self.path_of(&name);
+                    self.problems.add(value.span().start, &path, "stands there twice");
+                }
+                Some(found) => items.push(found),
+                None => is_whole = false,
+            }
+        }
+        is_whole.then_some(items)
+    }
+
+    pub(super) fn whole_list<T>(
+        &mut self,
+        key: &'static str,
+        range: &RangeInclusive<T>,
+    ) -> Option<Vec<T>>
+    where
+        T: TryFrom<i64> + PartialOrd + fmt::Display,
+    {
+        self.list(key, "[1, 8]", |section, name, value| section.whole_of(name, value, range))
+    }
+
+    pub(super) fn word_list<T>(&mut self, key: &'static str, example: &str) -> Option<Vec<T>>
+    where
+        T: FromStr + PartialEq,
+        T::Err: fmt::Display,
+    {
+        self.list(key, example, |section, name, value| {
+            let path = section.path_of(name);
+            let at = value.span().start;
+            let Some(text) = value.get_ref().as_str() else {
+                let found = describe(value.get_ref());
+                section.problems.add(at, &path, format!("expected a text in quotes, found {found}"));
+                return None;
+            };
+            let add = |error: T::Err| section.problems.add(at, &path, error.to_string());
+            text.parse().map_err(add).ok()
+        })
+    }
+
+    /// A table; an absent one reads as empty.
+    pub(super) fn section(&mut self, key: &'static str) -> Section<'t, 'i> {
+        let path = self.path_of(key);
+        let value = self.value(key);
+        let at = value.map_or(self.at, |value| value.span().start);
+        let table = value.and_then(|value| {
+            let table = value.get_ref().as_table();
+            if table.is_none() {
+                self.wrong_type(key, &format!("a table [{path}]"), value.get_ref());
+            }
+            table
+        });
+        Section { path, at, table, known: Vec::new(), problems: self.problems.clone() }
+    }
+
+    /// A list of tables; an absent one reads as empty.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
+        let path = self.path_of(key);
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(key, &format!("tables [[{path}]]"), value.get_ref());
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (index, item) in array.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let at = item.span().start;
+            match item.get_ref().as_table() {
+                Some(table) => sections.push(Section {
+                    path,
+                    at,
+                    table: Some(table),
+                    known: Vec::new(),
+                    problems: self.problems.clone(),
+                }),
+                None => self.problems.add(at, &path, "expected a table"),
+            }
+        }
+        sections
+    }
+
+    /// A section that this version can't act on yet is refused, never passed over.
+    pub(super) fn refuse_unbuilt(&mut self, key: &'static str, meanwhile: &str) {
+        if self.value(key).is_some() {
+            self.problem(key, format!("is not built into this version yet: {meanwhile}"));
+        }
+    }
+
+    /// Reports every key that nobody asked for, with the nearest one that exists.
+    pub(super) fn finish(self) {
+        let Some(table) = self.table else { return };
+        for (key, _) in table {
+            let name = key.get_ref().as_ref();
+            if self.known.contains(&name) {
+                continue;
+            }
+            let near = nearest(name, &self.known);
+            let hint = match near {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("known here: {}", self.known.join(", ")),
+            };
+            let path = self.path_of(name);
+            self.problems.add(key.span().start, &path, format!("unknown key; {hint}"));
+        }
+    }
+}
+
+/// The known word nearest to `word`, where one is near enough to be meant.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let distance = |known: &str| strsim::damerau_levenshtein(word, known);
+    let near = known.iter().min_by_key(|known| distance(known))?;
+    (distance(near) <= 1 + near.len() / 4).then_some(*near)
+}
+
+fn describe(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(truth) => truth.to_string(),
+        DeValue::Datetime(_) => "a date".to_owned(),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}

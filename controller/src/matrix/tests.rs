@@ -1,0 +1,111 @@
+//! What a matrix may say, and how it is told what it may not.
+
+use super::*;
+
+const SMALL: &str = r#"
+name = "small"
+[dataset]
+source = "builtin:dialogues"
+samples = 8
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[[fleet.local]]
+target = "here"
+threads = 1
+usd_per_hour = 0.1
+"#;
+
+fn check(text: &str) -> Result<Matrix, Error> {
+    Matrix::check(text, "matrix.toml", Path::new("/m"), &Overrides::default())
+}
+
+#[test]
+fn a_small_matrix_gets_the_defaults() {
+    let matrix = check(SMALL).unwrap();
+    assert_eq!(matrix.protocol, Protocol { runs: 3, warmup: 5, order: Order::Interleaved });
+    assert_eq!(matrix.targets[0].batch_sizes, [1]);
+    assert_eq!(matrix.targets[0].dtypes, [Dtype::F32]);
+    assert_eq!(matrix.generation.max_new_tokens, 200);
+    assert_eq!(matrix.wait, Duration::from_mins(5));
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_line_and_path() {
+    let text = r#"
+name = ""
+sede = 7
+[dataset]
+source = "builtin:dialogues"
+samples = -3
+[[model]]
+name = "base"
+id = "google/flan-t5-base"
+adaptor = "x"
+[[model]]
+name = "lora"
+id = "google/flan-t5-base"
+baseline = "bese"
+[factors]
+dtypes = ["fp32"]
+batch_sizes = [1, 0, "8", 1]
+scenarios = []
+[[target]]
+name = "ml.m5.xlarge"
+agents = 0
+[generation]
+prompt = "Summarize:"
+stop = "never"
+[protocol]
+runs = 0
+warmup = 1.5
+[cost]
+price_book = "prices.toml"
+[fleet]
+wait = "5 minutes"
+[report]
+formats = ["pdf"]
+"#;
+    insta::assert_snapshot!(check(text).unwrap_err().to_string());
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_its_line() {
+    insta::assert_snapshot!(check("name = \"x\"\n[dataset\n").unwrap_err().to_string());
+}
+
+#[test]
+fn an_empty_file_says_what_is_needed() {
+    insta::assert_snapshot!(check("").unwrap_err().to_string());
+}
+
+#[test]
+fn paths_start_at_the_matrix_and_hub_ids_stay() {
+    let text = SMALL
+        .replace("builtin:dialogues", "../data/a.jsonl")
+        .replace("id = \"builtin:tiny\"", "id = \"google/flan-t5-base\"\ntokenizer = \"t.json\"\nadapter = \"./lora\"");
+    let matrix = check(&text).unwrap();
+    assert_eq!(matrix.dataset.source, "/m/../data/a.jsonl");
+    assert_eq!(matrix.models[0].id, "google/flan-t5-base");
+    assert_eq!(matrix.models[0].tokenizer.as_deref(), Some("/m/t.json"));
+    assert_eq!(matrix.models[0].adapter.as_deref(), Some("/m/./lora"));
+}
+
+#[test]
+fn the_command_line_wins_over_the_matrix() {
+    let overrides =
+        Overrides { runs: Some(2), samples: Some(4), batch_sizes: Some(vec![1, 8]) };
+    let text = SMALL.replace("threads = 1", "threads = 1\nbatch_sizes = [4]");
+    let matrix = Matrix::check(&text, "m", Path::new("/"), &overrides).unwrap();
+    assert_eq!((matrix.protocol.runs, matrix.dataset.samples), (2, 4));
+    assert_eq!(matrix.targets[0].batch_sizes, [1, 8]);
+}
+
+#[test]
+fn a_local_agent_joins_the_target_of_its_name() {
+    let text = format!("{SMALL}\n[[target]]\nname = \"here\"\nagents = 2\n");
+    let matrix = check(&text).unwrap();
+    assert_eq!(matrix.targets.len(), 1);
+    assert_eq!(matrix.targets[0].agents, 2);
+    assert_eq!(matrix.targets[0].local, Some(Local { threads: 1 }));
+}

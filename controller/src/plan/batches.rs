@@ -1,0 +1,46 @@
+//! Which samples are decoded together. It follows from (seed, run, batch size) alone, so all targets and
+//! models decode the same batches, and samples can be compared in pairs.
+
+use super::stream;
+use rand::seq::SliceRandom;
+
+/// How many batches `samples` dialogues make; the last one may be smaller.
+pub fn count(samples: usize, batch_size: u32) -> u32 {
+    u32::try_from(samples.div_ceil(batch_size.max(1) as usize)).unwrap_or(u32::MAX)
+}
+
+/// The batches of one run: every index below `samples` once, shuffled, in slices of `batch_size`.
+pub fn compose(seed: u64, run: u32, batch_size: u32, samples: usize) -> Vec<Vec<u32>> {
+    let mut order: Vec<u32> = (0..u32::try_from(samples).unwrap_or(u32::MAX)).collect();
+    order.shuffle(&mut stream(seed, "batches", &[u64::from(run), u64::from(batch_size)]));
+    order.chunks(batch_size.max(1) as usize).map(<[u32]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_sample_is_in_one_batch(samples in 1_usize..600, size in 1_u32..40, run in 1_u32..9) {
+            let batches = compose(3, run, size, samples);
+            prop_assert_eq!(batches.len() as u32, count(samples, size));
+            let mut all: Vec<u32> = batches.concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..samples as u32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn another_run_or_batch_size_mixes_anew() {
+        assert_eq!(compose(1, 1, 4, 64), compose(1, 1, 4, 64));
+        assert_ne!(compose(1, 1, 4, 64), compose(1, 2, 4, 64));
+        assert_ne!(compose(1, 1, 4, 64).concat(), compose(1, 1, 8, 64).concat());
+    }
+
+    #[test]
+    fn batches_stay_as_they_were_in_older_releases() {
+        assert_eq!(compose(7, 1, 3, 8), [vec![2, 5, 6], vec![1, 0, 7], vec![3, 4]]);
+    }
+}

@@ -1,0 +1,130 @@
+//! The plan as text: what `controller plan` prints, and what reviewers of a matrix read.
+
+use super::{Plan, batches, estimate};
+use crate::matrix::{Matrix, Order};
+use std::fmt::Write;
+
+/// What a plan says about money: USD per hour of each target and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Price {
+    /// USD per hour.
+    pub usd_per_hour: f64,
+    /// Such as `matrix`, or the price book's source and date.
+    pub source: String,
+}
+
+/// Renders the plan. `prices` are in the order of the targets.
+pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> String {
+    let mut out = String::new();
+    // Writing to a String can't fail.
+    let _ = head(&mut out, plan, matrix);
+    let _ = targets(&mut out, plan, matrix, prices);
+    let _ = cells(&mut out, plan, matrix);
+    let _ = order(&mut out, plan, matrix);
+    out
+}
+
+fn head(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+    writeln!(out, "campaign {}, seed {}", matrix.name, matrix.seed)?;
+    writeln!(
+        out,
+        "{} cells x {} runs over the same {} dialogues = {} samples",
+        plan.cells.len(),
+        matrix.protocol.runs,
+        plan.samples,
+        plan.total_samples()
+    )?;
+    writeln!(
+        out,
+        "before every segment {} warm-up batches, never counted",
+        matrix.protocol.warmup
+    )?;
+    let seconds = estimate::campaign_seconds(plan, matrix);
+    writeln!(out, "estimated time {} (a rule of thumb, before anything is measured)", time(seconds))
+}
+
+fn targets(
+    out: &mut String,
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+) -> std::fmt::Result {
+    writeln!(out, "\ntargets")?;
+    let seconds = estimate::seconds_per_target(plan, matrix);
+    for (((target, engines), seconds), price) in
+        matrix.targets.iter().zip(&plan.engines).zip(seconds).zip(prices)
+    {
+        let agents = match target.local {
+            Some(local) => format!("started here with {} threads", local.threads),
+            None => format!("{} to join", count(target.agents as usize, "agent")),
+        };
+        let hours = seconds / 3600.0;
+        writeln!(
+            out,
+            "  {}: {agents}, {}, about {} each, about {:.2} USD at {} USD per hour ({})",
+            target.name,
+            count(engines.len(), "engine"),
+            time(seconds),
+            hours * price.usd_per_hour * f64::from(target.agents),
+            price.usd_per_hour,
+            price.source,
+        )?;
+    }
+    Ok(())
+}
+
+fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+    writeln!(out, "\ncells")?;
+    for cell in &plan.cells {
+        let run = plan.runs.iter().find(|run| plan.cells[run.cell].id == cell.id);
+        let shards = run.map_or(0, |run| run.shards.len());
+        let agents = matrix.targets[cell.target].agents;
+        writeln!(
+            out,
+            "  {}: {} in {} a run, {}",
+            cell.id,
+            count(batches::count(plan.samples, cell.batch_size) as usize, "batch"),
+            count(shards, "shard"),
+            if agents == 1 { "all for one agent".to_owned() } else { format!("shared by {agents} agents") },
+        )?;
+    }
+    Ok(())
+}
+
+fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+    let how = match matrix.protocol.order {
+        Order::Interleaved => "shuffled within each round by seed",
+        Order::Written => "as written",
+    };
+    writeln!(out, "\norder ({how})")?;
+    for (index, run) in plan.runs.iter().enumerate() {
+        let width = plan.runs.len().to_string().len();
+        writeln!(
+            out,
+            "  {:>width$}  round {}  {}",
+            index + 1,
+            run.number,
+            plan.cells[run.cell].id
+        )?;
+    }
+    Ok(())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "batch") => format!("{number} batches"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// Two figures of a time: `45 s`, `12 min`, `3.5 h`.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "under 1 s".to_owned(),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}

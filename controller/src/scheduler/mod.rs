@@ -1,0 +1,412 @@
+//! (state, event, now) -> actions. Who measures which shard, and what happens when somebody is lost.
+//!
+//! Pure: time comes in as an argument, nothing is sent, stored or printed here, and the same events at the
+//! same times give the same actions. It keeps what must always hold:
+//! - every shard ends exactly once: done, or set aside with its reason;
+//! - one measuring shard per host at a time, warm-up included;
+//! - attempts carry numbers that only grow, and what comes from an older one is late;
+//! - whole batches that were stored before a loss stay, and only the rest is measured again.
+
+mod dispatch;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use state::{Agent, Ending, Limits, Note};
+
+use proto::failure::{Failure, Kind, Retry};
+use proto::ids::{AgentId, HostId};
+use state::{Host, Lease, Shard, Status};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An agent looked at its engines and can start.
+    Ready {
+        /// Who.
+        agent: AgentId,
+        /// On which machine.
+        host: HostId,
+        /// For which target.
+        target: usize,
+        /// Which engines of the target it can do.
+        engines: Vec<bool>,
+    },
+    /// Its stream ended.
+    Gone {
+        /// Who.
+        agent: AgentId,
+    },
+    /// It spoke.
+    Alive {
+        /// Who.
+        agent: AgentId,
+    },
+    /// It takes no more shards, and finishes the one that it has.
+    Leaving {
+        /// Who.
+        agent: AgentId,
+    },
+    /// A batch of a current attempt is stored.
+    Stored {
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+        /// Which batch.
+        batch: u32,
+    },
+    /// An attempt says that it is through.
+    Finished {
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+    },
+    /// An attempt was refused or broke off.
+    Failed {
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+        /// Why, and who may try again.
+        failure: Failure,
+    },
+    /// Stop, and keep what was measured.
+    Stop,
+    /// Time passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Lease a shard.
+    Offer(Offer),
+    /// Take a shard back.
+    Cancel {
+        /// From whom.
+        agent: AgentId,
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Something that the report and the log should know.
+    Note(Note),
+    /// Nothing is left to do.
+    End(Ending),
+}
+
+/// One shard for one agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// To whom.
+    pub agent: AgentId,
+    /// Which shard.
+    pub shard: usize,
+    /// Fences older attempts off.
+    pub attempt: u64,
+    /// The unbroken stretch of the run that this belongs to, from 1.
+    pub segment: u64,
+    /// Whether a segment starts here.
+    pub is_new_segment: bool,
+    /// What is left of the shard.
+    pub batches: Vec<u32>,
+}
+
+/// A shard as the scheduler is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// Index of its run; shards of a run follow each other.
+    pub run: usize,
+    /// Index of its target.
+    pub target: usize,
+    /// Index into the target's engines.
+    pub engine: usize,
+    /// What is left of it.
+    pub batches: BTreeSet<u32>,
+}
+
+/// Decides who measures what.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    limits: Limits,
+    /// Agents that must be there before the start, by target.
+    required: Vec<u32>,
+    shards: Vec<Shard>,
+    /// Shards that wait, by target, in the order of the plan.
+    waiting: Vec<BTreeSet<usize>>,
+    agents: BTreeMap<AgentId, Agent>,
+    hosts: BTreeMap<HostId, Host>,
+    segments: BTreeMap<usize, u64>,
+    last_attempt: u64,
+    phase: Phase,
+    /// Since when nobody is there who could do what waits.
+    stuck_since: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Gathering,
+    Measuring,
+    Ended,
+}
+
+impl Scheduler {
+    /// A campaign that waits for its agents. `required` is the number of agents of each target; `last_attempt`
+    /// is the highest number that was ever given in this campaign, 0 in a new one; `segments` likewise by run.
+    pub fn new(
+        work: Vec<Work>,
+        required: Vec<u32>,
+        limits: Limits,
+        last_attempt: u64,
+        segments: BTreeMap<usize, u64>,
+    ) -> Self {
+        let mut waiting = vec![BTreeSet::new(); required.len()];
+        let mut shards = Vec::with_capacity(work.len());
+        for (index, work) in work.into_iter().enumerate() {
+            let status = if work.batches.is_empty() {
+                Status::Done
+            } else {
+                waiting[work.target].insert(index);
+                Status::Waiting
+            };
+            shards.push(Shard { work, status, losses: 0, failures: 0, excluded: BTreeSet::new() });
+        }
+        Self {
+            limits,
+            required,
+            shards,
+            waiting,
+            agents: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            segments,
+            last_attempt,
+            phase: Phase::Gathering,
+            stuck_since: None,
+        }
+    }
+
+    /// Takes in one event and says what to do. `now` is control time since any fixed start.
+    pub fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.phase == Phase::Ended {
+            return actions;
+        }
+        match event {
+            Event::Ready { agent, host, target, engines } => {
+                self.lose(&agent, "it joined again", &mut actions);
+                self.hosts.entry(host.clone()).or_default();
+                let ready = Agent { host, target, engines, lease: None, is_leaving: false, heard: now };
+                self.agents.insert(agent, ready);
+            }
+            Event::Gone { agent } => self.lose(&agent, "its connection ended", &mut actions),
+            Event::Alive { agent } => self.hear(&agent, now),
+            Event::Leaving { agent } => {
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.is_leaving = true;
+                }
+            }
+            Event::Stored { shard, attempt, batch } => {
+                if self.is_current(shard, attempt) {
+                    self.shards[shard].work.batches.remove(&batch);
+                }
+            }
+            Event::Finished { shard, attempt } => self.finish(shard, attempt, &mut actions),
+            Event::Failed { shard, attempt, failure } => {
+                self.fail(shard, attempt, failure, &mut actions);
+            }
+            Event::Stop => {
+                self.stop(&mut actions);
+                return actions;
+            }
+            Event::Tick => self.expire(now, &mut actions),
+        }
+        self.dispatch(now, &mut actions);
+        self.end_if_over(now, &mut actions);
+        actions
+    }
+
+    /// Whether `attempt` is the one that holds the shard now. What comes from any other is late.
+    pub fn is_current(&self, shard: usize, attempt: u64) -> bool {
+        let status = self.shards.get(shard).map(|shard| &shard.status);
+        matches!(status, Some(Status::Leased(lease)) if lease.attempt == attempt)
+    }
+
+    /// Whether `agent` holds the shard by this attempt, and the batch is still to be measured.
+    pub fn expects(&self, agent: &AgentId, shard: usize, attempt: u64, batch: u32) -> bool {
+        match self.shards.get(shard) {
+            Some(Shard { status: Status::Leased(lease), work, .. }) => {
+                lease.attempt == attempt && lease.agent == *agent && work.batches.contains(&batch)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether measuring has begun.
+    pub fn is_measuring(&self) -> bool {
+        self.phase == Phase::Measuring
+    }
+
+    /// Targets that still miss agents, with how many.
+    pub fn missing(&self) -> Vec<(usize, u32)> {
+        let present = |target| {
+            let here = self.agents.values().filter(|agent| agent.target == target);
+            u32::try_from(here.count()).unwrap_or(u32::MAX)
+        };
+        let needed = self.required.iter().enumerate();
+        needed
+            .map(|(target, needed)| (target, needed.saturating_sub(present(target))))
+            .filter(|(_, missing)| *missing > 0)
+            .collect()
+    }
+
+    fn hear(&mut self, agent: &AgentId, now: Duration) {
+        let Some(agent) = self.agents.get_mut(agent) else { return };
+        agent.heard = now;
+    }
+
+    /// Leases run as long as their agent is heard.
+    fn expire(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let silent = |agent: &Agent| now.saturating_sub(agent.heard) > self.limits.lease;
+        let lost: Vec<AgentId> = self
+            .agents
+            .iter()
+            .filter(|(_, agent)| silent(agent))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for agent in lost {
+            self.lose(&agent, "it was silent for longer than its lease", actions);
+        }
+    }
+
+    fn lose(&mut self, id: &AgentId, reason: &'static str, actions: &mut Vec<Action>) {
+        let Some(agent) = self.agents.remove(id) else { return };
+        let Some(shard) = agent.lease else { return };
+        self.release(shard);
+        self.shards[shard].losses += 1;
+        actions.push(Action::Note(Note::AgentLost { agent: id.clone(), shard, reason }));
+        if self.shards[shard].losses >= self.limits.losses {
+            let detail = format!("{} agents were lost while they measured it", self.shards[shard].losses);
+            let failure = Failure { retry: Retry::Never, kind: Kind::Internal, detail };
+            self.set_aside(shard, failure, actions);
+        }
+    }
+
+    fn finish(&mut self, shard: usize, attempt: u64, actions: &mut Vec<Action>) {
+        if !self.is_current(shard, attempt) {
+            return;
+        }
+        self.release(shard);
+        if self.shards[shard].work.batches.is_empty() {
+            let target = self.shards[shard].work.target;
+            self.waiting[target].remove(&shard);
+            self.shards[shard].status = Status::Done;
+        } else {
+            let left = self.shards[shard].work.batches.len();
+            let detail = format!("the agent says it is through, and {left} batches never came");
+            let failure = Failure { retry: Retry::SameAgent, kind: Kind::Internal, detail };
+            self.count_failure(shard, failure, actions);
+        }
+    }
+
+    fn fail(&mut self, shard: usize, attempt: u64, failure: Failure, actions: &mut Vec<Action>) {
+        if !self.is_current(shard, attempt) {
+            return;
+        }
+        let Status::Leased(Lease { agent, host, .. }) = self.shards[shard].status.clone() else { return };
+        self.release(shard);
+        // Whatever comes next starts warm from the beginning.
+        if let Some(host) = self.hosts.get_mut(&host) {
+            host.last = None;
+        }
+        match (failure.kind, failure.retry) {
+            // Nobody's fault: the shard just goes back.
+            (Kind::Draining | Kind::Cancelled, _) => {}
+            (_, Retry::Never) => self.set_aside(shard, failure, actions),
+            (_, Retry::OtherAgent) => {
+                self.shards[shard].excluded.insert(agent);
+                self.count_failure(shard, failure, actions);
+            }
+            (_, Retry::SameAgent) => self.count_failure(shard, failure, actions),
+        }
+    }
+
+    fn count_failure(&mut self, shard: usize, failure: Failure, actions: &mut Vec<Action>) {
+        self.shards[shard].failures += 1;
+        if self.shards[shard].failures >= self.limits.failures {
+            self.set_aside(shard, failure, actions);
+        } else {
+            actions.push(Action::Note(Note::AttemptFailed { shard, failure }));
+        }
+    }
+
+    fn set_aside(&mut self, shard: usize, failure: Failure, actions: &mut Vec<Action>) {
+        let target = self.shards[shard].work.target;
+        self.waiting[target].remove(&shard);
+        self.shards[shard].status = Status::SetAside;
+        actions.push(Action::Note(Note::ShardSetAside { shard, failure }));
+    }
+
+    /// Takes the lease back and lets the shard wait.
+    fn release(&mut self, shard: usize) {
+        let Status::Leased(lease) = std::mem::replace(&mut self.shards[shard].status, Status::Waiting)
+        else {
+            return;
+        };
+        self.waiting[self.shards[shard].work.target].insert(shard);
+        if let Some(host) = self.hosts.get_mut(&lease.host) {
+            host.is_busy = false;
+        }
+        if let Some(agent) = self.agents.get_mut(&lease.agent) {
+            agent.lease = None;
+        }
+    }
+
+    fn stop(&mut self, actions: &mut Vec<Action>) {
+        for (index, shard) in self.shards.iter().enumerate() {
+            if let Status::Leased(lease) = &shard.status {
+                actions.push(Action::Cancel {
+                    agent: lease.agent.clone(),
+                    shard: index,
+                    attempt: lease.attempt,
+                    reason: "the campaign was stopped",
+                });
+            }
+        }
+        self.end(Ending::Stopped, actions);
+    }
+
+    fn end(&mut self, ending: Ending, actions: &mut Vec<Action>) {
+        self.phase = Phase::Ended;
+        actions.push(Action::End(ending));
+    }
+
+    fn end_if_over(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let is_open = |shard: &Shard| matches!(shard.status, Status::Waiting | Status::Leased(_));
+        if !self.shards.iter().any(is_open) {
+            let is_done = |shard: &Shard| shard.status == Status::Done;
+            let whole = self.shards.iter().all(is_done);
+            self.end(if whole { Ending::Complete } else { Ending::SetAside }, actions);
+            return;
+        }
+        if self.agents.values().any(|agent| agent.lease.is_some()) {
+            self.stuck_since = None;
+            return;
+        }
+        // Nothing is measured and something waits: nobody who could do it is here.
+        let since = *self.stuck_since.get_or_insert(now);
+        if now.saturating_sub(since) >= self.limits.wait {
+            let ending = match self.phase {
+                Phase::Gathering => Ending::NeverStarted,
+                Phase::Measuring | Phase::Ended => Ending::AgentsGone,
+            };
+            self.end(ending, actions);
+        }
+    }
+}

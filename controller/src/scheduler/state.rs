@@ -1,0 +1,128 @@
+//! What the scheduler remembers.
+
+use super::Work;
+use proto::failure::Failure;
+use proto::ids::{AgentId, HostId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// When to give up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// An agent that is silent for longer has lost its shard.
+    pub lease: Duration,
+    /// How long nobody may be there before the campaign ends.
+    pub wait: Duration,
+    /// So many lost agents set a shard aside.
+    pub losses: u32,
+    /// So many failed attempts set a shard aside.
+    pub failures: u32,
+}
+
+impl Limits {
+    /// Leases of 15 s under heartbeats of 1 s ride out a stalled disk or a garbage-collecting switch; a shard
+    /// that three agents died of is poison.
+    pub fn with_wait(wait: Duration) -> Self {
+        Self { lease: Duration::from_secs(15), wait, losses: 3, failures: 3 }
+    }
+}
+
+/// An agent that can be offered shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Its machine.
+    pub host: HostId,
+    /// What it stands for.
+    pub target: usize,
+    /// Which engines of the target it can do.
+    pub engines: Vec<bool>,
+    /// The shard that it holds.
+    pub lease: Option<usize>,
+    /// It takes no more shards.
+    pub is_leaving: bool,
+    /// When it spoke last.
+    pub heard: Duration,
+}
+
+/// Why nothing is left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Every shard is done.
+    Complete,
+    /// Some shards were set aside.
+    SetAside,
+    /// Stopped from outside.
+    Stopped,
+    /// Nobody who could go on came back in time.
+    AgentsGone,
+    /// Not all agents came in time.
+    NeverStarted,
+}
+
+/// What the report and the log should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// An agent was lost in the middle of a shard.
+    AgentLost {
+        /// Who.
+        agent: AgentId,
+        /// Which shard.
+        shard: usize,
+        /// Why.
+        reason: &'static str,
+    },
+    /// An attempt failed and is tried again.
+    AttemptFailed {
+        /// Which shard.
+        shard: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// A shard won't be measured.
+    ShardSetAside {
+        /// Which shard.
+        shard: usize,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Shard {
+    pub(super) work: Work,
+    pub(super) status: Status,
+    pub(super) losses: u32,
+    pub(super) failures: u32,
+    /// Agents that can't do it.
+    pub(super) excluded: BTreeSet<AgentId>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Status {
+    Waiting,
+    Leased(Lease),
+    Done,
+    SetAside,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) agent: AgentId,
+    pub(super) host: HostId,
+    pub(super) attempt: u64,
+}
+
+/// A machine: one measuring shard at a time, and what it measured last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Host {
+    pub(super) is_busy: bool,
+    pub(super) last: Option<Stretch>,
+}
+
+/// An unbroken stretch of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stretch {
+    pub(super) agent: AgentId,
+    pub(super) run: usize,
+    pub(super) segment: u64,
+}

@@ -1,0 +1,293 @@
+//! The invariants, under any order of events.
+
+use super::*;
+use proptest::prelude::*;
+
+fn id(name: &str) -> AgentId {
+    name.try_into().unwrap()
+}
+
+fn limits() -> Limits {
+    Limits::with_wait(Duration::from_mins(1))
+}
+
+fn work(run: usize, target: usize, batches: u32) -> Work {
+    Work { run, target, engine: 0, batches: (0..batches).collect() }
+}
+
+fn scheduler(work: Vec<Work>, required: Vec<u32>) -> Scheduler {
+    Scheduler::new(work, required, limits(), 0, BTreeMap::new())
+}
+
+fn ready(agent: &str, host: &str, target: usize) -> Event {
+    let (agent, host) = (id(agent), host.try_into().unwrap());
+    Event::Ready { agent, host, target, engines: vec![true] }
+}
+
+fn offers(actions: &[Action]) -> Vec<Offer> {
+    let offer = |action: &Action| match action {
+        Action::Offer(offer) => Some(offer.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(offer).collect()
+}
+
+fn ending(actions: &[Action]) -> Option<Ending> {
+    actions.iter().find_map(|action| match action {
+        Action::End(ending) => Some(*ending),
+        _ => None,
+    })
+}
+
+/// Plays a whole shard through.
+fn complete(scheduler: &mut Scheduler, offer: &Offer) -> Vec<Action> {
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    for &batch in &offer.batches {
+        scheduler.handle(Event::Stored { shard, attempt, batch }, Duration::ZERO);
+    }
+    scheduler.handle(Event::Finished { shard, attempt }, Duration::ZERO)
+}
+
+#[test]
+fn nothing_starts_before_every_required_agent_is_there() {
+    let mut scheduler = scheduler(vec![work(0, 0, 2), work(1, 1, 2)], vec![1, 1]);
+    assert!(offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).is_empty());
+    assert_eq!(scheduler.missing(), [(1, 1)]);
+    let actions = scheduler.handle(ready("b", "h2", 1), Duration::ZERO);
+    assert_eq!(offers(&actions).len(), 2);
+}
+
+#[test]
+fn two_agents_of_one_host_measure_in_turn() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(1, 1, 1)], vec![1, 1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let first = offers(&scheduler.handle(ready("b", "h", 1), Duration::ZERO));
+    assert_eq!(first.len(), 1);
+    let second = offers(&complete(&mut scheduler, &first[0]));
+    assert_eq!((first[0].shard, second[0].shard), (0, 1));
+    assert_eq!(ending(&complete(&mut scheduler, &second[0])), Some(Ending::Complete));
+}
+
+#[test]
+fn a_run_that_goes_on_keeps_its_segment_and_another_run_starts_one() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    let second = offers(&complete(&mut scheduler, &first[0]));
+    let third = offers(&complete(&mut scheduler, &second[0]));
+    let segments = [&first[0], &second[0], &third[0]].map(|o| (o.segment, o.is_new_segment));
+    assert_eq!(segments, [(1, true), (1, false), (1, true)]);
+}
+
+#[test]
+fn what_was_stored_before_a_loss_stays() {
+    let mut scheduler = scheduler(vec![work(0, 0, 3)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    scheduler.handle(Event::Stored { shard: 0, attempt: 1, batch: 0 }, Duration::ZERO);
+    scheduler.handle(Event::Gone { agent: id("a") }, Duration::ZERO);
+    let second = offers(&scheduler.handle(ready("b", "h", 0), Duration::ZERO));
+    assert_eq!(first[0].batches, [0, 1, 2]);
+    assert_eq!(second[0].batches, [1, 2]);
+    assert!(second[0].attempt > first[0].attempt);
+    assert_eq!((second[0].segment, second[0].is_new_segment), (2, true));
+    assert!(!scheduler.expects(&id("a"), 0, first[0].attempt, 1), "a zombie's batch is late");
+}
+
+#[test]
+fn a_silent_agent_loses_its_shard_when_the_lease_is_over() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Alive { agent: id("a") }, Duration::from_secs(10));
+    assert!(scheduler.handle(Event::Tick, Duration::from_secs(25)).is_empty());
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(26));
+    assert!(matches!(&actions[0], Action::Note(Note::AgentLost { .. })), "{actions:?}");
+}
+
+#[test]
+fn a_shard_that_three_agents_died_of_is_set_aside() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let mut last = Vec::new();
+    for name in ["a", "b", "c"] {
+        let offer = offers(&scheduler.handle(ready(name, "h", 0), Duration::ZERO)).remove(0);
+        assert_eq!(offer.shard, 0);
+        last = scheduler.handle(Event::Gone { agent: id(name) }, Duration::ZERO);
+    }
+    assert!(matches!(&last[1], Action::Note(Note::ShardSetAside { shard: 0, .. })), "{last:?}");
+    let next = offers(&scheduler.handle(ready("d", "h", 0), Duration::ZERO)).remove(0);
+    assert_eq!(next.shard, 1);
+    assert_eq!(ending(&complete(&mut scheduler, &next)), Some(Ending::SetAside));
+}
+
+#[test]
+fn a_failure_that_another_agent_may_try_is_not_offered_to_the_same_one() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    let offer = offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).remove(0);
+    let failure = Failure { retry: Retry::OtherAgent, kind: Kind::OutOfMemory, detail: String::new() };
+    let failed = Event::Failed { shard: 0, attempt: offer.attempt, failure };
+    assert!(offers(&scheduler.handle(failed, Duration::ZERO)).is_empty());
+    let next = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO)).remove(0);
+    assert_eq!(next.agent, id("b"));
+}
+
+#[test]
+fn a_campaign_whose_agents_are_gone_ends_after_its_wait() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Gone { agent: id("a") }, Duration::from_secs(1));
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(60))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(61));
+    assert_eq!(ending(&actions), Some(Ending::AgentsGone));
+}
+
+#[test]
+fn a_campaign_whose_agents_never_come_says_so() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![2]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(59))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(60));
+    assert_eq!(ending(&actions), Some(Ending::NeverStarted));
+}
+
+#[test]
+fn a_stop_takes_every_lease_back() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let actions = scheduler.handle(Event::Stop, Duration::ZERO);
+    assert!(matches!(actions[0], Action::Cancel { shard: 0, .. }));
+    assert_eq!(ending(&actions), Some(Ending::Stopped));
+}
+
+/// A step of a random campaign; numbers choose among what is there at that moment.
+#[derive(Debug, Clone)]
+enum Step {
+    Join(u8),
+    Leave(u8),
+    Drain(u8),
+    Store(u8),
+    Finish(u8),
+    Fail(u8, Retry),
+    Replay(u8),
+    Wait(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let retry = prop_oneof![
+        Just(Retry::SameAgent),
+        Just(Retry::OtherAgent),
+        Just(Retry::Never)
+    ];
+    prop_oneof![
+        3 => any::<u8>().prop_map(Step::Join),
+        2 => any::<u8>().prop_map(Step::Leave),
+        1 => any::<u8>().prop_map(Step::Drain),
+        9 => any::<u8>().prop_map(Step::Store),
+        6 => any::<u8>().prop_map(Step::Finish),
+        1 => (any::<u8>(), retry).prop_map(|(n, retry)| Step::Fail(n, retry)),
+        2 => any::<u8>().prop_map(Step::Replay),
+        1 => (0_u8..4).prop_map(Step::Wait),
+    ]
+}
+
+/// What an outside observer sees: who holds what, what was counted, and what ended how.
+#[derive(Default)]
+struct Observer {
+    held: Vec<Offer>,
+    past: Vec<Offer>,
+    hosts: BTreeMap<AgentId, String>,
+    counted: BTreeMap<(usize, u32), u32>,
+    ended: BTreeMap<usize, u32>,
+    ending: Option<Ending>,
+}
+
+impl Observer {
+    fn see(&mut self, scheduler: &Scheduler, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Offer(offer) => {
+                    let host = &self.hosts[&offer.agent];
+                    self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
+                    let is_busy = self.held.iter().any(|held| self.hosts[&held.agent] == *host);
+                    assert!(!is_busy, "two shards on one host");
+                    let newest = self.past.iter().map(|past| past.attempt).max().unwrap_or(0);
+                    assert!(offer.attempt > newest, "attempts only grow");
+                    for batch in &offer.batches {
+                        assert!(!self.counted.contains_key(&(offer.shard, *batch)), "measured again");
+                    }
+                    self.past.push(offer.clone());
+                    self.held.push(offer);
+                }
+                Action::Note(Note::ShardSetAside { shard, .. }) => {
+                    *self.ended.entry(shard).or_default() += 1;
+                }
+                Action::End(ending) => {
+                    assert!(self.ending.replace(ending).is_none(), "ended twice");
+                }
+                Action::Cancel { .. } | Action::Note(_) => {}
+            }
+        }
+        self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
+    }
+}
+
+fn pick<T: Clone>(from: &[T], number: u8) -> Option<T> {
+    from.get(usize::from(number) % from.len().max(1)).cloned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn every_shard_ends_once_whatever_happens(steps in prop::collection::vec(step(), 1..300)) {
+        let plan: Vec<Work> = (0..8).map(|index| work(index / 2, index / 2 % 2, 3)).collect();
+        let mut scheduler = scheduler(plan.clone(), vec![1, 1]);
+        let mut observer = Observer::default();
+        let mut now = Duration::ZERO;
+        let mut joined = 0_u32;
+        for step in steps {
+            let agents: Vec<AgentId> = scheduler.agents.keys().cloned().collect();
+            let event = match step {
+                Step::Join(number) => {
+                    joined += 1;
+                    let (name, host) = (format!("a{joined}"), format!("h{}", number % 3));
+                    observer.hosts.insert(id(&name), host.clone());
+                    Some(ready(&name, &host, usize::from(number) % 2))
+                }
+                Step::Leave(number) => pick(&agents, number).map(|agent| Event::Gone { agent }),
+                Step::Drain(number) => pick(&agents, number).map(|agent| Event::Leaving { agent }),
+                Step::Store(number) | Step::Replay(number) => {
+                    let from = if matches!(step, Step::Store(_)) { &observer.held } else { &observer.past };
+                    pick(from, number).and_then(|offer| {
+                        let batch = pick(&offer.batches, number / 8)?;
+                        if scheduler.expects(&offer.agent, offer.shard, offer.attempt, batch) {
+                            *observer.counted.entry((offer.shard, batch)).or_default() += 1;
+                        }
+                        Some(Event::Stored { shard: offer.shard, attempt: offer.attempt, batch })
+                    })
+                }
+                Step::Finish(number) => pick(&observer.held, number)
+                    .map(|offer| Event::Finished { shard: offer.shard, attempt: offer.attempt }),
+                Step::Fail(number, retry) => pick(&observer.held, number).map(|offer| {
+                    let failure = Failure { retry, kind: Kind::Model, detail: String::new() };
+                    Event::Failed { shard: offer.shard, attempt: offer.attempt, failure }
+                }),
+                Step::Wait(seconds) => {
+                    now += Duration::from_secs(u64::from(seconds));
+                    Some(Event::Tick)
+                }
+            };
+            let Some(event) = event else { continue };
+            let actions = scheduler.handle(event, now);
+            observer.see(&scheduler, actions);
+            for (index, shard) in scheduler.shards.iter().enumerate() {
+                if shard.status == Status::Done {
+                    observer.ended.entry(index).or_insert(1);
+                }
+            }
+            if observer.ending.is_some() { break; }
+        }
+        prop_assert!(observer.counted.values().all(|times| *times == 1), "counted twice");
+        prop_assert!(observer.ended.values().all(|times| *times == 1), "ended twice");
+        if observer.ending == Some(Ending::Complete) {
+            let all: u32 = plan.iter().map(|work| work.batches.len() as u32).sum();
+            prop_assert_eq!(observer.counted.len() as u32, all);
+        }
+    }
+}
