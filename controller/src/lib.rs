@@ -7,3 +7,4 @@
 pub mod matrix;
 pub mod plan;
 pub mod scheduler;
+pub mod store;
