@@ -1,4 +1,7 @@
 //! The agent: runs leased shards of T5 inference on one machine and streams every sample to the controller.
 
 pub mod engine;
+pub mod host;
+pub mod runner;
+pub mod service;
 pub mod stopwatch;

@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod matrix;
 pub mod plan;
 pub mod scheduler;
+pub mod fleet;
 pub mod store;

@@ -3,6 +3,8 @@
 //! The runner knows only this page. An engine tokenizes, computes and decodes to text, and reads the time
 //! through the stopwatch that it is given. It knows nothing of shards, campaigns or the network.
 
+pub mod scripted;
+
 use crate::stopwatch::Stopwatch;
 use proto::failure::Failure;
 use proto::generation::Generation;

@@ -1,0 +1,224 @@
+//! An engine that plays given durations and texts, for tests of everything around inference.
+//!
+//! `scripted:FILE` names a JSON file:
+//! `{"seed": 1, "prompt_ms": 2.0, "token_ms": 1.0, "per_row_ms": 0.5, "spread": 0.1, "output_tokens": 20,
+//!   "facts": {...}, "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why"}}}`
+//! A batch takes `prompt_ms` + `per_row_ms` a row until the first token, then `token_ms` a step; each batch is
+//! stretched by up to `spread` of itself, by seed and by what is in it. Time is played on the stopwatch, not waited
+//! for; a played stopwatch moves at once, and samples are marked as played.
+
+use super::{Engine, Request, Row};
+use crate::stopwatch::Stopwatch;
+use proto::failure::{Failure, Kind, Retry};
+use proto::generation::Generation;
+use proto::model::{EngineFacts, EngineSpec};
+use proto::sample::Finish;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The prefix of its specs.
+pub const PREFIX: &str = "scripted:";
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Script {
+    #[serde(default)]
+    seed: u64,
+    #[serde(default = "two")]
+    prompt_ms: f64,
+    #[serde(default = "one")]
+    token_ms: f64,
+    #[serde(default)]
+    per_row_ms: f64,
+    #[serde(default)]
+    spread: f64,
+    #[serde(default = "twenty")]
+    output_tokens: u32,
+    #[serde(default)]
+    samples: HashMap<String, Line>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Line {
+    text: Option<String>,
+    output_tokens: Option<u32>,
+    fails: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+fn twenty() -> u32 {
+    20
+}
+
+/// A script can't be played.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such file.
+    #[error("can't read the script {path}")]
+    Read {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a script.
+    #[error("{path} is no script")]
+    Parse {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Plays a script.
+#[derive(Debug)]
+pub struct Scripted {
+    script: Script,
+    facts: EngineFacts,
+}
+
+impl Scripted {
+    /// Reads the script that `spec` names after its `scripted:`.
+    ///
+    /// # Errors
+    /// [`Error`] where the file can't be read or is no script.
+    pub fn load(spec: &EngineSpec) -> Result<Self, Error> {
+        let path = spec.model.trim_start_matches(PREFIX).to_owned();
+        let bytes = std::fs::read(Path::new(&path))
+            .map_err(|source| Error::Read { path: path.clone(), source })?;
+        let script = serde_json::from_slice(&bytes)
+            .map_err(|source| Error::Parse { path: path.clone(), source })?;
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let facts = EngineFacts {
+            model_sha256: hash,
+            device: "cpu".to_owned(),
+            kernel: "scripted".to_owned(),
+            random_weights: true,
+            played: true,
+            ..EngineFacts::default()
+        };
+        Ok(Self { script, facts })
+    }
+
+    /// From 1 - spread to 1 + spread, by the seed and what is in the batch.
+    fn stretch(&self, batch: &[Request]) -> f64 {
+        let mut hash = Sha256::new();
+        hash.update(self.script.seed.to_le_bytes());
+        batch.iter().for_each(|request| hash.update(request.sample_id.as_bytes()));
+        let digest = hash.finalize();
+        let share = f64::from(u16::from_le_bytes([digest[0], digest[1]])) / f64::from(u16::MAX);
+        1.0 + self.script.spread * (2.0 * share - 1.0)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations of a script are short")]
+fn nanoseconds(milliseconds: f64) -> u64 {
+    (milliseconds.max(0.0) * 1e6) as u64
+}
+
+impl Engine for Scripted {
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn generate(
+        &mut self,
+        batch: &[Request],
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let stretch = self.stretch(batch);
+        let start = stopwatch.now_ns();
+        let rows = f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        let first = nanoseconds(stretch * (self.script.prompt_ms + rows * self.script.per_row_ms));
+        let step = stretch * self.script.token_ms;
+        let row = |request: &Request| {
+            let line = self.script.samples.get(&request.sample_id);
+            if let Some(detail) = line.and_then(|line| line.fails.clone()) {
+                return Err(Failure { retry: Retry::Never, kind: Kind::Input, detail });
+            }
+            let wanted = line.and_then(|line| line.output_tokens).unwrap_or(self.script.output_tokens);
+            let tokens = wanted.clamp(1, generation.max_new_tokens);
+            let end = first + nanoseconds(step * f64::from(tokens - 1));
+            Ok(Row {
+                input_tokens: u32::try_from(request.dialogue.split_whitespace().count()).unwrap_or(u32::MAX),
+                cut_tokens: 0,
+                output_ids: vec![2; tokens as usize],
+                unknown_tokens: 0,
+                first_token_ns: start + first,
+                end_ns: start + end,
+                finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
+                text: Some(line.and_then(|line| line.text.clone()).unwrap_or_else(|| "played".to_owned())),
+            })
+        };
+        let rows: Vec<_> = batch.iter().map(row).collect();
+        let end = rows.iter().flatten().map(|row| row.end_ns).max().unwrap_or(start + first);
+        stopwatch.play(end - start);
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::generation::Stop;
+    use proto::model::Dtype;
+
+    fn play(script: &str, ids: &[&str]) -> (Vec<Result<Row, Failure>>, u64) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("script.json");
+        std::fs::write(&path, script).unwrap();
+        let spec = EngineSpec {
+            model: format!("scripted:{}", path.display()),
+            revision: None,
+            adapter: None,
+            tokenizer: None,
+            dtype: Dtype::F32,
+        };
+        let generation = Generation {
+            prompt: "{dialogue}".to_owned(),
+            max_input_tokens: 9,
+            max_new_tokens: 9,
+            stop: Stop::Eos,
+        };
+        let request = |id: &&str| Request {
+            sample_id: (*id).to_owned(),
+            dialogue: "A: hi".to_owned(),
+            reference: None,
+        };
+        let batch: Vec<Request> = ids.iter().map(request).collect();
+        let stopwatch = Stopwatch::played();
+        let rows = Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch).unwrap();
+        (rows, stopwatch.now_ns())
+    }
+
+    #[test]
+    fn a_batch_takes_what_the_script_says() {
+        let script = r#"{"prompt_ms": 4, "token_ms": 2, "per_row_ms": 1, "samples":
+            {"long": {"output_tokens": 5}, "short": {"output_tokens": 1, "text": "so"}}}"#;
+        let (rows, now) = play(script, &["long", "short"]);
+        let [long, short] = [rows[0].as_ref().unwrap(), rows[1].as_ref().unwrap()];
+        assert_eq!((long.first_token_ns, long.end_ns), (6_000_000, 14_000_000));
+        assert_eq!((short.end_ns, short.text.as_deref()), (6_000_000, Some("so")));
+        assert_eq!(now, 14_000_000);
+    }
+
+    #[test]
+    fn a_request_that_fails_leaves_its_neighbour_alone() {
+        let (rows, _) = play(r#"{"samples": {"bad": {"fails": "no"}}}"#, &["bad", "good"]);
+        assert!(rows[0].is_err() && rows[1].is_ok());
+    }
+}

@@ -1,0 +1,220 @@
+//! Loading, warming and measuring one shard.
+
+use super::{Engines, Report};
+use crate::engine::{Engine, Request, Row};
+use crate::host::Memory;
+use crate::stopwatch::Stopwatch;
+use proto::failure::{Failure, Kind, Retry};
+use proto::generation::{Generation, Stop};
+use proto::model::{EngineFacts, EngineSpec};
+use proto::wire::{self, Activity};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A shard to measure.
+pub type Offer = wire::ShardOffer;
+
+/// The samples of one batch.
+pub type Measured = wire::Samples;
+
+/// The runner's desk: what it holds between orders.
+pub(super) struct Desk<E> {
+    engines: E,
+    reports: UnboundedSender<Report>,
+    cancelled: Arc<AtomicU64>,
+    specs: Vec<EngineSpec>,
+    generation: Option<Generation>,
+    /// One engine at a time, so that the memory of one is never counted into another's.
+    loaded: Option<Loaded>,
+    real: Stopwatch,
+    played: Stopwatch,
+}
+
+struct Loaded {
+    spec: EngineSpec,
+    engine: Box<dyn Engine>,
+    rss_bytes: u64,
+}
+
+impl<E: Engines> Desk<E> {
+    pub(super) fn new(
+        engines: E,
+        reports: UnboundedSender<Report>,
+        cancelled: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            engines,
+            reports,
+            cancelled,
+            specs: Vec::new(),
+            generation: None,
+            loaded: None,
+            real: Stopwatch::start(),
+            played: Stopwatch::played(),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        // Nobody reads any more only when the agent is ending.
+        drop(self.reports.send(report));
+    }
+
+    pub(super) fn inspect(
+        &mut self,
+        specs: Vec<EngineSpec>,
+        generation: Generation,
+        known: &mut HashMap<EngineSpec, EngineFacts>,
+    ) {
+        let mut look = |spec: &EngineSpec| match known.get(spec) {
+            Some(facts) => Ok(facts.clone()),
+            None => self.engines.inspect(spec).inspect(|facts| {
+                known.insert(spec.clone(), facts.clone());
+            }),
+        };
+        let found = specs.iter().map(&mut look).collect();
+        // Offers that follow count their attempts anew: they may be of another campaign.
+        self.cancelled.store(0, Ordering::Relaxed);
+        self.specs = specs;
+        self.generation = Some(generation);
+        self.report(Report::Inspected(found));
+    }
+
+    pub(super) fn measure(&mut self, offer: &Offer) {
+        let (shard, attempt) = (offer.shard, offer.attempt);
+        let report = match self.play(offer) {
+            Ok((last_sequence, segment)) => {
+                Report::Finished { shard, attempt, last_sequence, segment }
+            }
+            Err(failure) => Report::Failed { shard, attempt, failure },
+        };
+        self.report(report);
+        self.report(Report::Activity(Activity::Idle, None));
+    }
+
+    fn play(&mut self, offer: &Offer) -> Result<(u64, wire::Segment), Failure> {
+        let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
+        let generation = self.generation.clone().ok_or_else(|| bug("an offer came before Welcome"))?;
+        self.report(now(Activity::Loading));
+        let load_ns = self.load(offer)?;
+        let is_cancelled = {
+            let cancelled = Arc::clone(&self.cancelled);
+            move || cancelled.load(Ordering::Relaxed) >= offer.attempt
+        };
+        let (real, played) = (self.real.clone(), self.played.clone());
+        let reports = self.reports.clone();
+        let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
+        let stopwatch = if loaded.engine.facts().played { &played } else { &real };
+
+        drop(reports.send(now(Activity::Warming)));
+        let warmup_start = stopwatch.now_ns();
+        for batch in &offer.warmup {
+            if is_cancelled() {
+                return Err(taken_back());
+            }
+            loaded.engine.generate(&requests(batch, &generation), &generation, stopwatch)?;
+        }
+        let warmup_ns = stopwatch.now_ns() - warmup_start;
+
+        drop(reports.send(now(Activity::Measuring)));
+        let mut sequence = 0;
+        for batch in &offer.batches {
+            if is_cancelled() {
+                return Err(taken_back());
+            }
+            let requests = requests(batch, &generation);
+            let start_ns = stopwatch.now_ns();
+            let rows = loaded.engine.generate(&requests, &generation, stopwatch)?;
+            let end_ns = stopwatch.now_ns();
+            if rows.len() != requests.len() {
+                return Err(bug("the engine answered for another number of requests"));
+            }
+            sequence += 1;
+            let pairs = requests.iter().zip(rows);
+            drop(reports.send(Report::Batch(Measured {
+                shard: offer.shard,
+                attempt: offer.attempt,
+                sequence,
+                batch: batch.index,
+                samples: pairs.map(|(request, row)| sample(request, row, start_ns, end_ns)).collect(),
+            })));
+        }
+        let segment = wire::Segment {
+            warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
+            warmup_ns,
+            load_ns,
+            peak_rss_bytes: Memory::read().peak_resident,
+            rss_after_load_bytes: loaded.rss_bytes,
+            kv_cache_bytes: loaded.engine.kv_cache_bytes(),
+            gpu_memory_bytes: 0,
+        };
+        Ok((sequence, segment))
+    }
+
+    /// Loads the offer's engine where another one or none is there; says how long it took.
+    fn load(&mut self, offer: &Offer) -> Result<u64, Failure> {
+        let spec = self.specs.get(offer.engine as usize);
+        let spec = spec.ok_or_else(|| bug("the offer names an engine that Welcome didn't"))?.clone();
+        if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
+            return Ok(0);
+        }
+        self.loaded = None;
+        let start_ns = self.real.now_ns();
+        let engine = self.engines.load(&spec)?;
+        let load_ns = self.real.now_ns() - start_ns;
+        self.loaded = Some(Loaded { spec, engine, rss_bytes: Memory::read().resident });
+        Ok(load_ns)
+    }
+}
+
+fn bug(detail: &str) -> Failure {
+    Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail: detail.to_owned() }
+}
+
+fn taken_back() -> Failure {
+    let detail = "the shard was taken back".to_owned();
+    Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail }
+}
+
+fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
+    let reference = |text: &str| (generation.stop == Stop::Reference).then(|| text.to_owned());
+    let request = |request: &wire::Request| Request {
+        sample_id: request.sample_id.clone(),
+        dialogue: request.dialogue.clone(),
+        reference: reference(&request.reference),
+    };
+    batch.requests.iter().map(request).collect()
+}
+
+/// A request of a closed loop is available when its batch starts; a failed one lasted until the batch was over.
+fn sample(
+    request: &Request,
+    row: Result<Row, Failure>,
+    start_ns: u64,
+    batch_end_ns: u64,
+) -> wire::Sample {
+    let sample_id = request.sample_id.clone();
+    match row {
+        Ok(row) => wire::Sample {
+            sample_id,
+            start_ns,
+            ttft_ns: (!row.output_ids.is_empty()).then(|| row.first_token_ns.saturating_sub(start_ns)),
+            latency_ns: row.end_ns.saturating_sub(start_ns),
+            input_tokens: row.input_tokens,
+            cut_tokens: row.cut_tokens,
+            output_tokens: u32::try_from(row.output_ids.len()).unwrap_or(u32::MAX),
+            unknown_tokens: row.unknown_tokens,
+            finish: row.finish.as_str().to_owned(),
+            failure: None,
+            text: row.text,
+        },
+        Err(failure) => wire::Sample {
+            sample_id,
+            start_ns,
+            latency_ns: batch_end_ns.saturating_sub(start_ns),
+            failure: Some(failure.into()),
+            ..wire::Sample::default()
+        },
+    }
+}

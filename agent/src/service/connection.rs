@@ -1,0 +1,265 @@
+//! One connection, from dialling to its end.
+
+use super::{Disconnect, Ending, Error, Options, is_final};
+use crate::host::Host;
+use crate::runner::{Order, Report, Runner};
+use proto::model::EngineSpec;
+use proto::version::{PROTOCOL, Version};
+use proto::wire::fleet_client::FleetClient;
+use proto::wire::from_agent::Message;
+use proto::wire::{self, Activity, from_controller};
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::transport::Endpoint;
+use tonic::{Request, Status};
+
+/// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
+const CAPACITY: usize = 64;
+
+pub(super) fn endpoint(url: &str) -> Result<Endpoint, Error> {
+    let is_http = url.starts_with("http://") || url.starts_with("https://");
+    let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(|_| is_http);
+    let endpoint = endpoint.ok_or_else(|| Error::Url { url: url.to_owned() })?;
+    Ok(endpoint
+        .connect_timeout(Duration::from_secs(10))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_while_idle(true))
+}
+
+pub(super) async fn serve(
+    endpoint: &Endpoint,
+    options: &Options,
+    host: &Host,
+    runner: &Runner,
+    reports: &mut UnboundedReceiver<Report>,
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+) -> Disconnect {
+    let channel = tokio::select! {
+        () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
+        connected = endpoint.connect() => match connected {
+            Ok(channel) => channel,
+            Err(error) => return Disconnect::Broken(root_cause(&error)),
+        },
+    };
+    let (outgoing, receiver) = mpsc::channel(CAPACITY);
+    // The channel is empty, so Hello fits.
+    drop(outgoing.try_send(message(Message::Hello(hello(options, host)))));
+    let mut request = Request::new(ReceiverStream::new(receiver));
+    if let Some(token) = &options.token {
+        let Ok(mut header) = AsciiMetadataValue::try_from(format!("Bearer {}", token.0)) else {
+            return Disconnect::Refused("the token holds characters that no token has".to_owned());
+        };
+        header.set_sensitive(true);
+        request.metadata_mut().insert("authorization", header);
+    }
+    let mut client = FleetClient::new(channel)
+        .max_decoding_message_size(proto::MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(proto::MAX_MESSAGE_BYTES);
+    let incoming = match client.join(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return ended_by(&status, false),
+    };
+    let activity = (Activity::Idle, None);
+    let mut session = Session { runner, outgoing, activity, current: None, stopping: false };
+    let disconnect = session.run(incoming, reports, stop).await;
+    if let Some((_, attempt)) = session.current {
+        // It is lost with its connection; the runner breaks it off after the batch that it is in.
+        runner.cancel(attempt);
+    }
+    disconnect
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+fn ended_by(status: &Status, was_welcome: bool) -> Disconnect {
+    let reason = status.message().to_owned();
+    match (is_final(status.code()), was_welcome) {
+        (true, _) => Disconnect::Refused(reason),
+        (false, true) => Disconnect::BrokenAfterWelcome(reason),
+        (false, false) => Disconnect::Broken(reason),
+    }
+}
+
+fn message(message: Message) -> wire::FromAgent {
+    wire::FromAgent { message: Some(message) }
+}
+
+fn hello(options: &Options, host: &Host) -> wire::Hello {
+    wire::Hello {
+        protocol: Some(PROTOCOL.into()),
+        agent_id: options.agent_id.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: options.target.clone(),
+        host: Some(host.clone().into()),
+        devices: options.devices.clone(),
+        threads: options.threads,
+        labels: std::collections::HashMap::new(),
+    }
+}
+
+/// A connection that is open.
+struct Session<'a> {
+    runner: &'a Runner,
+    outgoing: mpsc::Sender<wire::FromAgent>,
+    activity: (Activity, Option<(u64, u64)>),
+    /// The attempt that the runner has, whose reports are passed on.
+    current: Option<(u64, u64)>,
+    stopping: bool,
+}
+
+impl Session<'_> {
+    async fn run(
+        &mut self,
+        mut incoming: tonic::Streaming<wire::FromController>,
+        reports: &mut UnboundedReceiver<Report>,
+        stop: &mut Pin<&mut impl Future<Output = ()>>,
+    ) -> Disconnect {
+        let mut was_welcome = false;
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let sent = tokio::select! {
+                received = incoming.message() => match received {
+                    Ok(Some(received)) => match received.message {
+                        Some(from_controller::Message::Drain(drain)) => {
+                            return Disconnect::Ended(Ending::Drained(drain.reason));
+                        }
+                        Some(from_controller::Message::Welcome(welcome)) => {
+                            was_welcome = true;
+                            if welcome.heartbeat_ms > 0 {
+                                let period = Duration::from_millis(welcome.heartbeat_ms.into());
+                                heartbeat = tokio::time::interval(period);
+                            }
+                            match self.welcome(welcome) {
+                                Ok(()) => Ok(()),
+                                Err(reason) => return Disconnect::Refused(reason),
+                            }
+                        }
+                        Some(other) => self.take(other).await,
+                        None => Ok(()),
+                    },
+                    Ok(None) if was_welcome => {
+                        return Disconnect::BrokenAfterWelcome("the controller closed the stream".to_owned());
+                    }
+                    Ok(None) => return Disconnect::Broken("the controller closed the stream".to_owned()),
+                    Err(status) => return ended_by(&status, was_welcome),
+                },
+                Some(report) = reports.recv() => self.pass_on(report).await,
+                _ = heartbeat.tick() => self.beat().await,
+                () = &mut *stop, if !self.stopping => self.leave().await,
+            };
+            if sent.is_err() {
+                return Disconnect::Broken("the controller closed the stream".to_owned());
+            }
+            if self.stopping && self.current.is_none() {
+                return Disconnect::Ended(Ending::Stopped);
+            }
+        }
+    }
+
+    async fn send(&self, kind: Message) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        self.outgoing.send(message(kind)).await
+    }
+
+    /// Lets the runner look at the campaign's engines.
+    fn welcome(&self, welcome: wire::Welcome) -> Result<(), String> {
+        Version::check(welcome.protocol, "controller").map_err(|error| error.to_string())?;
+        let engines = welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
+        let engines = engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
+        let generation = welcome.generation.unwrap_or_default().into();
+        self.runner.order(Order::Inspect { engines, generation });
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        received: from_controller::Message,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        match received {
+            from_controller::Message::ShardOffer(offer) => {
+                let (shard, attempt) = (offer.shard, offer.attempt);
+                self.current = Some((shard, attempt));
+                self.runner.order(Order::Measure(offer));
+                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await
+            }
+            from_controller::Message::Cancel(cancel) => {
+                tracing::info!(reason = cancel.reason, "the shard was taken back");
+                self.runner.cancel(cancel.attempt);
+                Ok(())
+            }
+            // Samples are sent once, in order, on a stream that is reliable as long as it lives; when it breaks
+            // the attempt is given up. So an acknowledgement frees nothing here.
+            from_controller::Message::Ack(_)
+            | from_controller::Message::Welcome(_)
+            | from_controller::Message::Drain(_) => Ok(()),
+        }
+    }
+
+    async fn pass_on(
+        &mut self,
+        report: Report,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        match report {
+            Report::Inspected(found) => {
+                let engines = found
+                    .into_iter()
+                    .map(|found| match found {
+                        Ok(facts) => wire::EngineReport { facts: Some(facts.into()), refusal: String::new() },
+                        Err(failure) => wire::EngineReport { facts: None, refusal: failure.detail },
+                    })
+                    .collect();
+                self.send(Message::Ready(wire::Ready { engines })).await
+            }
+            Report::Activity(activity, of) => {
+                self.activity = (activity, of);
+                self.beat().await
+            }
+            Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
+                self.send(Message::Samples(samples)).await
+            }
+            Report::Finished { shard, attempt, last_sequence, segment }
+                if self.current == Some((shard, attempt)) =>
+            {
+                self.current = None;
+                let segment = Some(segment);
+                let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
+                self.send(Message::ShardFinished(finished)).await
+            }
+            Report::Failed { shard, attempt, failure } if self.current == Some((shard, attempt)) => {
+                self.current = None;
+                let failure = Some(failure.into());
+                self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await
+            }
+            // Of an attempt that was lost with its connection.
+            Report::Batch(_) | Report::Finished { .. } | Report::Failed { .. } => Ok(()),
+        }
+    }
+
+    async fn beat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        let (activity, of) = self.activity;
+        let (shard, attempt) = of.unwrap_or_default();
+        let heartbeat = wire::Heartbeat { activity: activity.into(), shard, attempt };
+        self.send(Message::Heartbeat(heartbeat)).await
+    }
+
+    /// Takes no more shards, and gives back the one that it has after the batch that it is in.
+    async fn leave(&mut self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        self.stopping = true;
+        if let Some((_, attempt)) = self.current {
+            self.runner.cancel(attempt);
+        }
+        let reason = "the agent was told to stop".to_owned();
+        self.send(Message::Leaving(wire::Leaving { reason })).await
+    }
+}

@@ -1,0 +1,155 @@
+//! The agent's gRPC edge: dials the controller, says who it is, and carries orders to the runner and
+//! reports back. When the stream breaks it gives the shard up and dials again.
+//!
+//! It decides nothing about measuring, and inference never runs here.
+
+mod backoff;
+mod connection;
+
+use crate::host::Host;
+use crate::runner::{Report, Runner};
+use backoff::Backoff;
+use proto::wire;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tonic::Code;
+
+/// Who this agent is and whom it serves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Such as `http://127.0.0.1:7437`.
+    pub controller: String,
+    /// What it stands for; empty: what its machine was found to be.
+    pub target: String,
+    /// Proof that it may join.
+    pub token: Option<Token>,
+    /// Never used again by another process.
+    pub agent_id: String,
+    /// Inference threads.
+    pub threads: u32,
+    /// What its engines can do.
+    pub devices: Vec<wire::Device>,
+    /// How long it tries to reach the controller.
+    pub patience: Duration,
+}
+
+/// A secret.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes it from a file's or a pipe's text.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// Why an agent ends without having been sent home.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not a URL.
+    #[error("--controller {url} is no URL: give it as http://HOST:PORT")]
+    Url {
+        /// As given.
+        url: String,
+    },
+    /// The controller doesn't want it.
+    #[error("the controller refused this agent: {reason}")]
+    Refused {
+        /// In the controller's words.
+        reason: String,
+    },
+    /// Nobody answers.
+    #[error("no controller answers at {url} since {} s: {reason}", patience.as_secs())]
+    Unreachable {
+        /// As given.
+        url: String,
+        /// How long it tried.
+        patience: Duration,
+        /// What went wrong last.
+        reason: String,
+    },
+}
+
+/// Why an agent ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The controller sent it home.
+    Drained(String),
+    /// It was told to stop.
+    Stopped,
+}
+
+/// How one connection ended.
+enum Disconnect {
+    Ended(Ending),
+    Broken(String),
+    /// As before, after it had joined: the backoff starts anew.
+    BrokenAfterWelcome(String),
+    Refused(String),
+}
+
+/// Serves one controller until it sends this agent home, or `stop` is ready.
+///
+/// # Errors
+/// [`Error`] where the controller refuses it or can't be reached for longer than its patience.
+pub async fn join(
+    options: &Options,
+    host: &Host,
+    runner: &Runner,
+    reports: &mut UnboundedReceiver<Report>,
+    stop: impl Future<Output = ()>,
+) -> Result<Ending, Error> {
+    let endpoint = connection::endpoint(&options.controller)?;
+    let mut stop = std::pin::pin!(stop);
+    // Agents that lost the same controller come back at different times.
+    let mut seed = [0_u8; 32];
+    options.agent_id.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
+    let mut backoff = Backoff::new(ChaCha8Rng::from_seed(seed));
+    let mut unreachable_since = tokio::time::Instant::now();
+    loop {
+        let reason = match connection::serve(&endpoint, options, host, runner, reports, &mut stop).await {
+            Disconnect::Ended(ending) => return Ok(ending),
+            Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
+            Disconnect::BrokenAfterWelcome(reason) => {
+                backoff.reset();
+                unreachable_since = tokio::time::Instant::now();
+                reason
+            }
+            Disconnect::Broken(reason) => reason,
+        };
+        if unreachable_since.elapsed() > options.patience {
+            let (url, patience) = (options.controller.clone(), options.patience);
+            return Err(Error::Unreachable { url, patience, reason });
+        }
+        let pause = backoff.pause();
+        tracing::info!(reason, ?pause, "no controller; trying again");
+        tokio::select! {
+            () = &mut stop => return Ok(Ending::Stopped),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+/// Whether dialling again can't help.
+fn is_final(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::FailedPrecondition
+            | Code::NotFound
+            | Code::InvalidArgument
+            | Code::Unimplemented
+    )
+}
