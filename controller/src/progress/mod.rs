@@ -1,0 +1,91 @@
+//! Events of a campaign -> what a person sees on the way: a bar on a terminal, plain lines elsewhere.
+
+pub mod pace;
+
+use crate::plan::text::time;
+use crate::terminal;
+use indicatif::{ProgressBar, ProgressStyle};
+use pace::Pace;
+use std::time::Duration;
+
+/// How much is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Volume {
+    /// A bar, or a line for each tenth of the way.
+    Normal,
+    /// Nothing but errors.
+    Quiet,
+}
+
+/// Shows how far a campaign is.
+#[derive(Debug)]
+pub struct Progress {
+    volume: Volume,
+    bar: Option<ProgressBar>,
+    pace: Pace,
+    tenths: u64,
+}
+
+impl Progress {
+    /// For a campaign whose cells have `totals` samples over all runs.
+    pub fn new(totals: Vec<u64>, targets: Vec<usize>, volume: Volume) -> Self {
+        let pace = Pace::new(totals, targets);
+        let bar = (volume == Volume::Normal && terminal::is_watched()).then(|| {
+            let template = "{bar:32} {pos}/{len} samples · {elapsed} · {msg}";
+            let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+            let bar = ProgressBar::new(pace.total()).with_style(style.progress_chars("━╸─"));
+            bar.enable_steady_tick(Duration::from_millis(250));
+            bar
+        });
+        Self { volume, bar, pace, tenths: 0 }
+    }
+
+    /// Says something that stays on the screen.
+    pub fn say(&self, text: &str) {
+        match (&self.bar, self.volume) {
+            (_, Volume::Quiet) => {}
+            (Some(bar), Volume::Normal) => bar.suspend(|| terminal::say(text)),
+            (None, Volume::Normal) => terminal::say(text),
+        }
+    }
+
+    /// Shows what is being waited for.
+    pub fn wait(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    /// A batch is stored.
+    pub fn batch(&mut self, cell: usize, name: &str, samples: u64, span: Duration) {
+        self.pace.add(cell, samples, span);
+        let left = self.pace.left().map_or_else(String::new, |left| {
+            format!(" · about {} left", time(left.as_secs_f64()))
+        });
+        let rate = self.pace.rate(cell).map_or_else(String::new, |rate| format!(" at {rate:.2} samples/s"));
+        let message = format!("{name}{rate}{left}");
+        if let Some(bar) = &self.bar {
+            bar.set_position(self.pace.done());
+            bar.set_message(message);
+        } else if self.volume == Volume::Normal {
+            let tenths = 10 * self.pace.done() / self.pace.total().max(1);
+            if tenths > self.tenths {
+                self.tenths = tenths;
+                let (done, total) = (self.pace.done(), self.pace.total());
+                terminal::say(&format!("{done}/{total} samples · {message}"));
+            }
+        }
+    }
+
+    /// Samples that a campaign that goes on already has.
+    pub fn resume(&mut self, cell: usize, samples: u64) {
+        self.pace.add(cell, samples, Duration::ZERO);
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The only code that prints. Results go to standard output, everything about the way there to standard error.
+
+use std::io::{IsTerminal, Write};
+
+/// Prints a result.
+pub fn result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A closed pipe (`| head`) is the reader's wish, not an error.
+    drop(writeln!(out, "{}", text.trim_end()));
+}
+
+/// Prints a line about the way there.
+pub fn say(text: &str) {
+    let mut out = std::io::stderr().lock();
+    drop(writeln!(out, "{text}"));
+}
+
+/// Whether a person watches standard error.
+pub fn is_watched() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// An error and its causes, one a line.
+pub fn error(error: &anyhow::Error) {
+    let mut text = format!("error: {error}");
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // A cause that its error already tells adds nothing.
+        if !text.contains(&cause) {
+            text.push_str("\n  because: ");
+            text.push_str(&cause);
+        }
+    }
+    say(&text);
+}
