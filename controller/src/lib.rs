@@ -10,3 +10,5 @@ pub mod plan;
 pub mod scheduler;
 pub mod fleet;
 pub mod store;
+pub mod statistics;
+pub mod cost;

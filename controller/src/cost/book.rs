@@ -1,0 +1,328 @@
+//! A price book: TOML lists of prices, each list what one source said on one day.
+//!
+//! ```toml
+//! version = 1
+//!
+//! [[list]]
+//! provider         = "aws"
+//! service          = "sagemaker-hosting"   # hosting, ec2 and batch transform are different services
+//! region           = "us-east-1"
+//! region_assumed   = false                 # optional: the source leaves the region open
+//! operating_system = "linux"
+//! purchase         = "on-demand"
+//! currency         = "USD"
+//! source           = "AWS Price List API"
+//! date             = 2026-09-28
+//! usd_per_hour     = { "ml.m5.xlarge" = 0.23 }
+//! ```
+//!
+//! For one target on one set of terms the newest price wins; two of one day must agree.
+
+use super::price::{Price, Terms};
+use chrono::NaiveDate;
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// The format this build reads.
+pub const VERSION: i64 = 1;
+
+/// A book without a contradiction in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceBook {
+    name: String,
+    prices: BTreeMap<(String, Terms), Price>,
+}
+
+/// What is wrong with a book, or with what was asked of it.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Error {
+    /// It isn't TOML.
+    #[error("{name} is not TOML: {detail}")]
+    Syntax {
+        /// Which book.
+        name: String,
+        /// What the parser says, with line and column.
+        detail: String,
+    },
+    /// It says what it may not say; each problem by its TOML path.
+    #[error("{name} cannot be taken:\n  {}", problems.join("\n  "))]
+    Content {
+        /// Which book.
+        name: String,
+        /// All problems at once.
+        problems: Vec<String>,
+    },
+    /// It has no such price.
+    #[error(
+        "no price for {target} ({terms}) in {name}{}\n  give it as `usd_per_hour` at the target in the matrix, or in a price book:\n  \
+         [[list]] with service = \"{}\", region = \"{}\", purchase = \"{}\", source, date and\n  usd_per_hour = {{ \"{target}\" = ... }}",
+        nearest(instead), terms.service, terms.region, terms.purchase
+    )]
+    Unknown {
+        /// Which book.
+        name: String,
+        /// What was to be priced.
+        target: String,
+        /// On which terms.
+        terms: Box<Terms>,
+        /// What it has instead: other terms for this target, or targets with a like name.
+        instead: Vec<String>,
+    },
+}
+
+fn nearest(instead: &[String]) -> String {
+    if instead.is_empty() { String::new() } else { format!("; it has {}", instead.join("; ")) }
+}
+
+impl PriceBook {
+    /// Reads the text of a book; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Syntax`] where it isn't TOML, [`Error::Content`] with every other problem.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        let raw: RawPriceBook = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
+            name: name.to_owned(),
+            detail: error.to_string().trim_end().to_owned(),
+        })?;
+        check(name, &raw).map_err(|problems| Error::Content { name: name.to_owned(), problems })
+    }
+
+    /// What errors call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its targets and their prices, by name and terms.
+    pub fn prices(&self) -> impl Iterator<Item = (&str, &Price)> {
+        self.prices.iter().map(|((target, _), price)| (target.as_str(), price))
+    }
+
+    /// What an hour of `target` costs on these terms.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`], which names what there is instead and says how to give the price.
+    pub fn lookup(&self, target: &str, terms: &Terms) -> Result<&Price, Error> {
+        let unknown = || Error::Unknown {
+            name: self.name.clone(),
+            target: target.to_owned(),
+            terms: Box::new(terms.clone()),
+            instead: self.instead(target),
+        };
+        self.prices.get(&(target.to_owned(), terms.clone())).ok_or_else(unknown)
+    }
+
+    fn instead(&self, target: &str) -> Vec<String> {
+        let of_target = self.prices.keys().filter(|(name, _)| name == target);
+        let other_terms: Vec<String> =
+            of_target.map(|(name, terms)| format!("{name} ({terms})")).collect();
+        if !other_terms.is_empty() {
+            return other_terms;
+        }
+        let alike =
+            self.prices.keys().filter(|(name, _)| strsim::jaro_winkler(name, target) > 0.93);
+        alike.map(|(name, terms)| format!("{name} ({terms})")).take(3).collect()
+    }
+}
+
+/// A book as it is written: tables, of which nothing is believed yet.
+type RawPriceBook = Table;
+
+fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
+    let mut problems = Vec::new();
+    let mut top = Fields { path: String::new(), table: raw, problems: &mut problems };
+    top.only(&["version", "list"]);
+    if raw.get("version").and_then(Value::as_integer) != Some(VERSION) {
+        problems.push(format!("version: this build reads {VERSION}"));
+    }
+    let lists = match raw.get("list") {
+        Some(Value::Array(lists)) => lists.as_slice(),
+        Some(_) => {
+            problems.push("list: not an array of tables ([[list]])".to_owned());
+            &[]
+        }
+        None => &[],
+    };
+    // By day, so that two prices of one day are found whatever came after them.
+    let mut by_day: ByDay = BTreeMap::new();
+    for (index, list) in lists.iter().enumerate() {
+        let path = format!("list[{index}]");
+        let Value::Table(table) = list else {
+            problems.push(format!("{path}: not a table"));
+            continue;
+        };
+        for (target, price) in
+            read_list(Fields { path: path.clone(), table, problems: &mut problems })
+        {
+            let path = format!("{path}.usd_per_hour.\"{target}\"");
+            insert(&mut by_day, target, price, path, &mut problems);
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let newest = |days: BTreeMap<NaiveDate, (Price, String)>| days.into_values().next_back();
+    let prices = by_day
+        .into_iter()
+        .filter_map(|(key, days)| newest(days).map(|(price, _)| (key, price)))
+        .collect();
+    Ok(PriceBook { name: name.to_owned(), prices })
+}
+
+/// The prices of a target on its terms by day, each with the path where it stands.
+type ByDay = BTreeMap<(String, Terms), BTreeMap<NaiveDate, (Price, String)>>;
+
+fn insert(
+    by_day: &mut ByDay,
+    target: String,
+    price: Price,
+    path: String,
+    problems: &mut Vec<String>,
+) {
+    let days = by_day.entry((target, price.terms())).or_default();
+    match days.get(&price.date) {
+        Some((known, where_known))
+            if known.usd_per_hour.to_bits() != price.usd_per_hour.to_bits() =>
+        {
+            problems.push(format!(
+                "{path}: {} USD per hour, but {where_known} says {} on the same day, {}",
+                price.usd_per_hour, known.usd_per_hour, price.date
+            ));
+        }
+        Some(_) => {}
+        None => {
+            days.insert(price.date, (price, path));
+        }
+    }
+}
+
+fn read_list(mut fields: Fields<'_>) -> Vec<(String, Price)> {
+    fields.only(&[
+        "provider",
+        "service",
+        "region",
+        "region_assumed",
+        "operating_system",
+        "purchase",
+        "currency",
+        "source",
+        "date",
+        "usd_per_hour",
+    ]);
+    let texts =
+        ["provider", "service", "region", "operating_system", "purchase", "currency", "source"]
+            .map(|key| fields.text(key));
+    let region_assumed = fields.flag("region_assumed");
+    let date = fields.date("date");
+    let hours = fields.prices("usd_per_hour");
+    if let Some(currency) = &texts[5]
+        && currency != "USD"
+    {
+        fields.problem("currency", format!("\"{currency}\", only USD is understood"));
+    }
+    let (
+        [
+            Some(provider),
+            Some(service),
+            Some(region),
+            Some(operating_system),
+            Some(purchase),
+            Some(currency),
+            Some(source),
+        ],
+        Some(date),
+    ) = (texts, date)
+    else {
+        return Vec::new();
+    };
+    let price = |usd_per_hour| Price {
+        provider: provider.clone(),
+        service: service.clone(),
+        region: region.clone(),
+        region_assumed,
+        operating_system: operating_system.clone(),
+        purchase: purchase.clone(),
+        currency: currency.clone(),
+        usd_per_hour,
+        source: source.clone(),
+        date,
+    };
+    hours.into_iter().map(|(target, usd_per_hour)| (target, price(usd_per_hour))).collect()
+}
+
+/// A table that is read field by field, its problems gathered by path.
+struct Fields<'a> {
+    path: String,
+    table: &'a Table,
+    problems: &'a mut Vec<String>,
+}
+
+impl Fields<'_> {
+    fn problem(&mut self, key: &str, what: impl std::fmt::Display) {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        self.problems.push(format!("{}{dot}{key}: {what}", self.path));
+    }
+
+    fn only(&mut self, known: &[&str]) {
+        for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
+            self.problem(key, format!("unknown key, known are {}", known.join(", ")));
+        }
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        match self.table.get(key) {
+            Some(Value::String(text)) if !text.trim().is_empty() => return Some(text.clone()),
+            Some(_) => self.problem(key, "not a text"),
+            None => self.problem(key, "missing"),
+        }
+        None
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        match self.table.get(key) {
+            Some(Value::Boolean(flag)) => return *flag,
+            Some(_) => self.problem(key, "neither true nor false"),
+            None => {}
+        }
+        false
+    }
+
+    fn date(&mut self, key: &str) -> Option<NaiveDate> {
+        let found = match self.table.get(key) {
+            Some(Value::Datetime(date)) => date.to_string(),
+            Some(Value::String(date)) => date.clone(),
+            Some(_) => String::new(),
+            None => {
+                self.problem(key, "missing");
+                return None;
+            }
+        };
+        let date = NaiveDate::parse_from_str(&found, "%Y-%m-%d").ok();
+        if date.is_none() {
+            self.problem(key, "not a date such as 2026-09-28");
+        }
+        date
+    }
+
+    fn prices(&mut self, key: &str) -> Vec<(String, f64)> {
+        let Some(Value::Table(table)) = self.table.get(key) else {
+            let missing = "missing, or not a table such as { \"ml.m5.xlarge\" = 0.23 }";
+            self.problem(key, missing);
+            return Vec::new();
+        };
+        let mut prices = Vec::new();
+        for (target, value) in table {
+            let price = match value {
+                Value::Float(price) => Some(*price),
+                Value::Integer(price) => Some(*price as f64),
+                _ => None,
+            };
+            match price.filter(|price| price.is_finite() && *price > 0.0) {
+                Some(price) => prices.push((target.clone(), price)),
+                None => {
+                    self.problem(&format!("{key}.\"{target}\""), "a price is a number above zero");
+                }
+            }
+        }
+        prices
+    }
+}

@@ -1,0 +1,75 @@
+//! Everything that is estimated of one cell.
+
+use super::distribution::{Distribution, of_batches, of_requests};
+use super::layout::Layout;
+use super::observation::{Cell, Observation, Scenario};
+use super::throughput::{self, Rate, RunRow};
+use super::tokens::{Lengths, lengths};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What one cell's requests say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellStatistics {
+    /// How requests were offered.
+    pub scenario: Scenario,
+    /// Requests that brought a summary.
+    pub counted_samples: u64,
+    /// Requests that did not.
+    pub failed_samples: u64,
+    /// Distinct dialogues among the counted.
+    pub distinct_samples: u64,
+    /// Distinct hosts.
+    pub hosts: u64,
+    /// One row per run.
+    pub runs: Vec<RunRow>,
+    /// `request_latency` of the requests that brought a summary.
+    pub latency_ms: Distribution,
+    /// Batch spans, the failed requests' time included.
+    pub batch_ms: Distribution,
+    /// Time to first token.
+    pub ttft_ms: Distribution,
+    /// Time per further output token.
+    pub tpot_ms: Distribution,
+    /// `request_latency` per output token.
+    pub latency_ms_per_output_token: Distribution,
+    /// Samples per second.
+    pub throughput: Rate,
+    /// Output tokens per second.
+    pub output_token_throughput: Rate,
+    /// Lengths of prompts.
+    pub input_tokens: Lengths,
+    /// Lengths of summaries.
+    pub output_tokens: Lengths,
+}
+
+/// Estimates everything of a cell.
+pub fn summarize(cell: &Cell) -> CellStatistics {
+    let layout = Layout::of(cell);
+    let runs = throughput::rows(&layout);
+    let ok = || cell.observations().iter().filter(|row| row.is_ok());
+    CellStatistics {
+        scenario: cell.scenario(),
+        counted_samples: runs.iter().map(|run| run.counted_samples).sum(),
+        failed_samples: runs.iter().map(|run| run.failed_samples).sum(),
+        distinct_samples: distinct(ok().map(|row| row.sample)),
+        hosts: distinct(cell.observations().iter().map(|row| row.host)),
+        runs,
+        latency_ms: of_requests(&layout, |row| Some(row.latency_ms())),
+        batch_ms: of_batches(&layout),
+        ttft_ms: of_requests(&layout, Observation::ttft_ms),
+        tpot_ms: of_requests(&layout, Observation::tpot_ms),
+        latency_ms_per_output_token: of_requests(&layout, Observation::latency_ms_per_output_token),
+        throughput: throughput::of_samples(&layout),
+        output_token_throughput: throughput::of_output_tokens(&layout),
+        input_tokens: lengths(&layout, |row| row.input_tokens),
+        output_tokens: lengths(&layout, |row| row.output_tokens),
+    }
+}
+
+fn distinct(ids: impl Iterator<Item = u32>) -> u64 {
+    let mut ids: Vec<u32> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.len() as u64
+}

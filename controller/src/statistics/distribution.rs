@@ -1,0 +1,179 @@
+//! How a measured quantity is spread: mean, deviation, extremes and percentiles.
+//!
+//! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
+
+use super::estimate::{Estimate, ONE_RUN};
+use super::interval::{between_runs, half_width, standard_deviation};
+use super::layout::Layout;
+use super::observation::{Observation, Scenario};
+use super::quantile::{P50, P90, P95, P99, P999, Percentile, order_interval, quantile};
+use super::serial::Serial;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a quantity is spread, in the unit of its values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// The mean of all values, with the t interval over the means of runs.
+    pub mean: Estimate,
+    /// Their standard deviation, ddof 1.
+    pub std: Option<f64>,
+    /// The smallest.
+    pub min: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// The median.
+    pub p50: Estimate,
+    /// Nine in ten are at most this.
+    pub p90: Estimate,
+    /// 19 in 20.
+    pub p95: Estimate,
+    /// 99 in 100.
+    pub p99: Estimate,
+    /// 999 in 1,000.
+    pub p999: Estimate,
+    /// The autocorrelation at lag 1 of its independent units in order of time.
+    pub lag1_autocorrelation: Option<f64>,
+    /// How many independent units are left after it.
+    pub effective_n: u64,
+}
+
+/// What stands behind a percentile.
+#[derive(Debug, Clone, Copy)]
+pub struct Support {
+    /// Distinct requests; in `offline`, the batches that hold each of them once.
+    pub units: u64,
+    /// What autocorrelation leaves of them.
+    pub effective: u64,
+    /// What a unit is called.
+    pub unit: &'static str,
+    /// The share of intervals that may miss.
+    pub alpha: f64,
+}
+
+/// Describes a quantity of the requests that brought a summary.
+pub fn of_requests(
+    layout: &Layout<'_>,
+    quantity: impl Fn(&Observation) -> Option<f64>,
+) -> Distribution {
+    let ok = |row: &&Observation| row.is_ok();
+    let by_run: Vec<Vec<f64>> = (layout.runs.iter())
+        .map(|run| layout.rows(&run.rows).iter().filter(ok).filter_map(&quantity).collect())
+        .collect();
+    let (support, serial) = support(layout, &quantity);
+    describe(by_run, support, serial)
+}
+
+/// Describes the spans of batches, in milliseconds.
+pub fn of_batches(layout: &Layout<'_>) -> Distribution {
+    let (support, serial) = support(layout, &|row| Some(row.latency_ms()));
+    describe(layout.spans_ms(), support, serial)
+}
+
+/// Finds out how many independent units a quantity has, and how they follow each other.
+pub fn support(
+    layout: &Layout<'_>,
+    quantity: &impl Fn(&Observation) -> Option<f64>,
+) -> (Support, Serial) {
+    let is_offline = layout.cell.scenario() == Scenario::Offline;
+    let value = |row: &Observation| Some(row).filter(|row| row.is_ok()).and_then(quantity);
+    let mut samples = Vec::new();
+    let (mut series, mut values) = (Vec::new(), 0_u64);
+    for run in &layout.runs {
+        // One series per host: (when, value) of each unit.
+        let mut units: Vec<(u32, u64, f64)> = Vec::new();
+        for batch in &run.batches {
+            let (mut sum, mut count) = (0.0, 0_u64);
+            for row in layout.rows(&batch.rows) {
+                let Some(value) = value(row) else { continue };
+                samples.push(row.sample);
+                (sum, count) = (sum + value, count + 1);
+                if !is_offline {
+                    units.push((row.host, row.start_ns, value));
+                }
+            }
+            if is_offline && count > 0 {
+                units.push((batch.host, batch.start_ns, sum / count as f64));
+            }
+            values += count;
+        }
+        units.sort_by_key(|&(host, start_ns, _)| (host, start_ns));
+        let of_host = |units: &[(u32, u64, f64)]| units.iter().map(|unit| unit.2).collect();
+        series.extend(units.chunk_by(|a, b| a.0 == b.0).map(of_host));
+    }
+    samples.sort_unstable();
+    samples.dedup();
+    let distinct = samples.len() as u64;
+    let serial = Serial::of(&series);
+    // Batches are drawn anew in each run, but of the same requests: as many as one pass over them makes.
+    let units = if is_offline && values > 0 {
+        (distinct * serial.values as u64 / values).max(1)
+    } else {
+        distinct
+    };
+    let unit = if is_offline { "batches" } else { "distinct requests" };
+    let alpha = layout.cell.alpha();
+    (Support { units, effective: serial.effective(units), unit, alpha }, serial)
+}
+
+/// Describes the values of runs.
+fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Distribution {
+    by_run.retain(|values| !values.is_empty());
+    let run_means: Vec<f64> = by_run.iter().filter_map(|run| super::interval::mean(run)).collect();
+    let mut merged = by_run.concat();
+    let mean = super::interval::mean(&merged);
+    let std = standard_deviation(&merged);
+    for values in by_run.iter_mut().chain([&mut merged]) {
+        values.sort_unstable_by(f64::total_cmp);
+    }
+    let percentile = |percentile| estimate(percentile, &merged, &by_run, support);
+    Distribution {
+        mean: mean.map_or_else(
+            || Estimate::missing(0, "nothing was measured"),
+            |mean| between_runs(mean, &run_means, support.alpha),
+        ),
+        std,
+        min: merged.first().copied(),
+        max: merged.last().copied(),
+        p50: percentile(P50),
+        p90: percentile(P90),
+        p95: percentile(P95),
+        p99: percentile(P99),
+        p999: percentile(P999),
+        lag1_autocorrelation: serial.lag1,
+        effective_n: support.effective,
+    }
+}
+
+/// A percentile with the interval of its order statistics, widened by what runs add.
+///
+/// The order statistics hold the spread of requests; where runs differ, too, the half width of the t
+/// interval over the runs' own percentiles is added in quadrature to either side (Zou and Donner 2008).
+fn estimate(
+    percentile: Percentile,
+    merged: &[f64],
+    by_run: &[Vec<f64>],
+    support: Support,
+) -> Estimate {
+    let Percentile { name, probability, floor } = percentile;
+    let Support { units, effective, unit, alpha } = support;
+    let value = quantile(merged, probability).filter(|_| units >= floor);
+    let Some(value) = value else {
+        return Estimate::missing(units, format!("{name} needs {floor} {unit}, these are {units}"));
+    };
+    let (low, high) = order_interval(merged, effective, probability, alpha);
+    let (Some(low), Some(high)) = (low, high) else {
+        let reason = format!(
+            "neighbours in time are alike: {units} {unit} are worth {effective}, too few for an interval"
+        );
+        return Estimate::point(value, units, reason);
+    };
+    let of_runs: Vec<f64> = by_run.iter().filter_map(|run| quantile(run, probability)).collect();
+    let Some(half) = half_width(&of_runs, alpha) else {
+        let reason = Some(format!("{ONE_RUN}: the interval holds within it"));
+        return Estimate { reason, ..Estimate::within(value, (low, high), units) };
+    };
+    let interval =
+        ((value - (value - low).hypot(half)).max(0.0), value + (high - value).hypot(half));
+    Estimate::within(value, interval, units)
+}

@@ -1,0 +1,20 @@
+//! Samples become estimates with intervals, comparisons and verdicts.
+//!
+//! In comes what the store gave back; out go figures that carry their n, their 95 % interval and, where
+//! the data cannot carry a claim, the reason. Nothing here knows of prices, reports, clocks or files, and
+//! randomness is seeded and passed in. Formulas and sources: docs/statistics.md.
+
+pub mod cell;
+pub mod distribution;
+pub mod estimate;
+pub mod interval;
+pub mod layout;
+pub mod observation;
+pub mod quantile;
+pub mod serial;
+pub mod throughput;
+pub mod tokens;
+
+pub use cell::{CellStatistics, summarize};
+pub use estimate::Estimate;
+pub use observation::{Cell, Observation, Outcome, Scenario};

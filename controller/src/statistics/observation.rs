@@ -1,0 +1,138 @@
+//! What the statistics take in: the measured requests of one cell, as plain numbers.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How requests were offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scenario {
+    /// Batches, one after the other.
+    Offline,
+    /// Requests, one after the other.
+    SingleStream,
+    /// Requests at a rate, whatever the host can take.
+    Server,
+    /// Requests for a duration, some at a time.
+    Stress,
+}
+
+impl Scenario {
+    /// Whether batches never overlap on a host, so that their spans add up to the measured time.
+    pub fn is_sequential(self) -> bool {
+        matches!(self, Self::Offline | Self::SingleStream)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// A summary.
+    Ok,
+    /// None.
+    Failed,
+}
+
+/// One measured request. The fields stand in the order in which observations are sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Observation {
+    /// Which repeat of the cell; equal numbers of two cells are one round.
+    pub run: u32,
+    /// Which host, as an index into a table that all cells share.
+    pub host: u32,
+    /// Which unbroken stretch of the run on that host.
+    pub segment: u32,
+    /// Which batch of that segment.
+    pub batch: u32,
+    /// When it became available, on its host's monotonic clock; in open loop, when it was meant to start.
+    pub start_ns: u64,
+    /// Which dialogue, as an index into a table that all cells share.
+    pub sample: u32,
+    /// From its start to its end; of a failed request, until it failed.
+    pub latency_ns: u64,
+    /// From its start to its first token; `None` where none came.
+    pub ttft_ns: Option<u64>,
+    /// Of the prompt.
+    pub input_tokens: u32,
+    /// Decoded.
+    pub output_tokens: u32,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+impl Observation {
+    /// When it ended, on its host's monotonic clock.
+    pub fn end_ns(&self) -> u64 {
+        self.start_ns.saturating_add(self.latency_ns)
+    }
+
+    /// Whether it brought a summary.
+    pub fn is_ok(&self) -> bool {
+        self.outcome == Outcome::Ok
+    }
+
+    /// Its `request_latency` in milliseconds.
+    pub fn latency_ms(&self) -> f64 {
+        milliseconds(self.latency_ns)
+    }
+
+    /// Its ttft in milliseconds.
+    pub fn ttft_ms(&self) -> Option<f64> {
+        self.ttft_ns.map(milliseconds)
+    }
+
+    /// Its tpot in milliseconds: the time after the first token, per further token; `None` below two tokens.
+    pub fn tpot_ms(&self) -> Option<f64> {
+        let further = self.output_tokens.checked_sub(1).filter(|&tokens| tokens > 0)?;
+        Some((self.latency_ms() - self.ttft_ms()?) / f64::from(further))
+    }
+
+    /// Its `request_latency` per output token in milliseconds; `None` without tokens.
+    pub fn latency_ms_per_output_token(&self) -> Option<f64> {
+        (self.output_tokens > 0).then(|| self.latency_ms() / f64::from(self.output_tokens))
+    }
+}
+
+/// Nanoseconds as milliseconds.
+pub fn milliseconds(ns: u64) -> f64 {
+    ns as f64 / 1e6
+}
+
+/// The measured requests of one cell, in one order whatever order they came in.
+#[derive(Debug, Clone)]
+pub struct Cell {
+    scenario: Scenario,
+    observations: Vec<Observation>,
+    looks: u32,
+}
+
+impl Cell {
+    /// Takes the requests that count, in any order; warm-up is not among them.
+    pub fn new(scenario: Scenario, mut observations: Vec<Observation>) -> Self {
+        // Floating sums depend on their order: one order, one result.
+        observations.sort_unstable();
+        Self { scenario, observations, looks: 1 }
+    }
+
+    /// Says how often the campaign may look at the interval before it stops (adaptive precision):
+    /// intervals widen so that all looks together hold 95 %.
+    #[must_use]
+    pub fn with_looks(self, looks: u32) -> Self {
+        Self { looks: looks.max(1), ..self }
+    }
+
+    /// How requests were offered.
+    pub fn scenario(&self) -> Scenario {
+        self.scenario
+    }
+
+    /// The requests, by run, host, segment, batch and start.
+    pub fn observations(&self) -> &[Observation] {
+        &self.observations
+    }
+
+    /// The share of intervals that may miss, after the looks are accounted for (Bonferroni).
+    pub fn alpha(&self) -> f64 {
+        super::interval::ALPHA / f64::from(self.looks)
+    }
+}

@@ -1,0 +1,109 @@
+//! Throughput: counted requests per measured host-second, by run and together.
+
+use super::estimate::Estimate;
+use super::interval::{between_runs, mean, standard_deviation};
+use super::layout::{Layout, Run};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Requests, or tokens, per second of one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Rate {
+    /// The unit of the figures.
+    pub unit: String,
+    /// All that was counted over all measured host-seconds, with the t interval over runs.
+    pub per_host: Estimate,
+    /// The standard deviation over runs, ddof 1; null for one run.
+    pub std: Option<f64>,
+    /// What all hosts do together: the sum of their own rates, the mean over runs.
+    pub fleet: Estimate,
+}
+
+/// One repeat of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunRow {
+    /// Its number.
+    pub run: u32,
+    /// How many hosts took part.
+    pub hosts: u64,
+    /// Requests that brought a summary.
+    pub counted_samples: u64,
+    /// Requests that did not.
+    pub failed_samples: u64,
+    /// The measured time of its hosts together.
+    pub host_seconds: f64,
+    /// Counted samples per host-second; null where no time was measured.
+    pub throughput: Option<f64>,
+    /// The mean request latency.
+    pub latency_mean_ms: Option<f64>,
+    /// Tokens of the summaries.
+    pub output_tokens: u64,
+}
+
+/// Describes each run.
+pub fn rows(layout: &Layout<'_>) -> Vec<RunRow> {
+    let row = |run: &Run| {
+        let ok: Vec<_> = layout.rows(&run.rows).iter().filter(|row| row.is_ok()).collect();
+        let latencies: Vec<f64> = ok.iter().map(|row| row.latency_ms()).collect();
+        RunRow {
+            run: run.run,
+            hosts: run.hosts.len() as u64,
+            counted_samples: run.ok(),
+            failed_samples: run.failed(),
+            host_seconds: run.host_seconds(),
+            throughput: per_second(run.ok() as f64, run.host_seconds()),
+            latency_mean_ms: mean(&latencies),
+            output_tokens: ok.iter().map(|row| u64::from(row.output_tokens)).sum(),
+        }
+    };
+    layout.runs.iter().map(row).collect()
+}
+
+/// The rate of samples.
+pub fn of_samples(layout: &Layout<'_>) -> Rate {
+    rate(layout, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
+}
+
+/// The rate of output tokens.
+pub fn of_output_tokens(layout: &Layout<'_>) -> Rate {
+    rate(layout, "tokens/sec", |run| {
+        let of_host = |host: u32| {
+            let rows = layout.rows(&run.rows).iter();
+            let ok = rows.filter(|row| row.host == host && row.is_ok());
+            ok.map(|row| f64::from(row.output_tokens)).sum()
+        };
+        run.hosts.iter().map(|host| of_host(host.host)).collect()
+    })
+}
+
+/// A rate of anything that is counted by host.
+pub fn rate(layout: &Layout<'_>, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
+    let alpha = layout.cell.alpha();
+    let (mut counted, mut seconds) = (0.0, 0.0);
+    let (mut by_run, mut fleet_by_run) = (Vec::new(), Vec::new());
+    for run in &layout.runs {
+        let counts = count(run);
+        let of_run: f64 = counts.iter().sum();
+        counted += of_run;
+        seconds += run.host_seconds();
+        by_run.extend(per_second(of_run, run.host_seconds()));
+        let of_hosts = counts.iter().zip(&run.hosts);
+        let of_hosts =
+            of_hosts.filter_map(|(&count, host)| per_second(count, host.measured_ns as f64 / 1e9));
+        fleet_by_run.push(of_hosts.sum::<f64>());
+    }
+    let missing = || Estimate::missing(0, "no time was measured");
+    Rate {
+        unit: unit.to_owned(),
+        per_host: per_second(counted, seconds)
+            .map_or_else(missing, |value| between_runs(value, &by_run, alpha)),
+        std: standard_deviation(&by_run),
+        fleet: mean(&fleet_by_run)
+            .filter(|_| seconds > 0.0)
+            .map_or_else(missing, |value| between_runs(value, &fleet_by_run, alpha)),
+    }
+}
+
+fn per_second(count: f64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| count / seconds)
+}
