@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod host;
+pub mod model_source;
 pub mod runner;
 pub mod service;
 pub mod stopwatch;

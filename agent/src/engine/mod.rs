@@ -4,6 +4,7 @@
 //! through the stopwatch that it is given. It knows nothing of shards, campaigns or the network.
 
 pub mod scripted;
+pub mod t5;
 
 use crate::stopwatch::Stopwatch;
 use proto::failure::Failure;

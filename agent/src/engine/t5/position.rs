@@ -1,0 +1,103 @@
+//! Relative positions of T5: a distance in, its bucket out (`_relative_position_bucket` of
+//! transformers 5.23, `modeling_t5.py`), and the bias tables made of them.
+
+/// Which way a stack looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// The encoder: half of the buckets are for what comes after.
+    Both,
+    /// The decoder: all buckets are for what came before.
+    Back,
+}
+
+/// The buckets of a stack.
+#[derive(Debug, Clone, Copy)]
+pub struct Buckets {
+    /// How many there are.
+    pub count: usize,
+    /// Distances from here on share the last one.
+    pub max_distance: usize,
+    /// Which way the stack looks.
+    pub direction: Direction,
+}
+
+impl Buckets {
+    /// The bucket of a key that stands `offset` after its query (negative: before).
+    pub fn of(self, offset: isize) -> usize {
+        let distance = offset.unsigned_abs();
+        match self.direction {
+            Direction::Both => {
+                let half = self.count / 2;
+                let first = if offset > 0 { half } else { 0 };
+                first + within(half, self.max_distance, distance)
+            }
+            Direction::Back if offset > 0 => 0,
+            Direction::Back => within(self.count, self.max_distance, distance),
+        }
+    }
+
+    /// The bias of every offset from `-(before)` to `after`, head by head: `[heads, before + 1 + after]`.
+    ///
+    /// `weight` is `relative_attention_bias`, `[buckets, heads]`.
+    pub fn table(self, weight: &[f32], heads: usize, before: usize, after: usize) -> Vec<f32> {
+        let buckets: Vec<usize> = (0..=before + after)
+            .map(|place| self.of(place.cast_signed() - before.cast_signed()))
+            .collect();
+        (0..heads)
+            .flat_map(|head| buckets.iter().map(move |bucket| weight[bucket * heads + head]))
+            .collect()
+    }
+}
+
+/// Near distances have a bucket each, farther ones share by their logarithm. In f32, as PyTorch does it.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a bucket is small and not negative; PyTorch cuts the fraction off as well"
+)]
+fn within(count: usize, max_distance: usize, distance: usize) -> usize {
+    let exact = count / 2;
+    if distance < exact {
+        return distance;
+    }
+    let span = (max_distance as f64 / exact as f64).ln() as f32;
+    let far = (distance as f32 / exact as f32).ln() / span * (count - exact) as f32;
+    (exact + far as usize).min(count - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Distances and their buckets by PyTorch, for 32 buckets and 128 as the largest distance.
+    #[test]
+    fn the_decoder_uses_all_buckets_for_what_came_before() {
+        let buckets = Buckets { count: 32, max_distance: 128, direction: Direction::Back };
+        for (distance, bucket) in
+            [(0, 0), (9, 9), (15, 15), (16, 16), (32, 21), (64, 26), (128, 31), (600, 31)]
+        {
+            assert_eq!(buckets.of(-distance), bucket, "distance {distance}");
+        }
+        assert_eq!(buckets.of(5), 0);
+    }
+
+    #[test]
+    fn the_encoder_halves_them() {
+        let buckets = Buckets { count: 32, max_distance: 128, direction: Direction::Both };
+        for (distance, bucket) in
+            [(0, 0), (7, 7), (8, 8), (9, 8), (16, 10), (32, 12), (64, 14), (128, 15), (600, 15)]
+        {
+            assert_eq!(buckets.of(-distance), bucket, "distance {distance}");
+            if distance > 0 {
+                assert_eq!(buckets.of(distance), bucket + 16, "distance {distance}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_holds_every_offset_of_every_head() {
+        let buckets = Buckets { count: 4, max_distance: 8, direction: Direction::Both };
+        let weight = [0.0, 10.0, 1.0, 11.0, 2.0, 12.0, 3.0, 13.0];
+        assert_eq!(buckets.table(&weight, 2, 1, 1), [1.0, 0.0, 3.0, 11.0, 10.0, 13.0]);
+    }
+}
