@@ -1,8 +1,11 @@
 //! The agent: runs leased shards of T5 inference on one machine and streams every sample to the controller.
 
+pub mod cli;
+pub mod commands;
 pub mod engine;
 pub mod host;
 pub mod model_source;
 pub mod runner;
 pub mod service;
 pub mod stopwatch;
+pub mod terminal;

@@ -7,9 +7,9 @@ pub mod scripted;
 pub mod t5;
 
 use crate::stopwatch::Stopwatch;
-use proto::failure::Failure;
+use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
-use proto::model::EngineFacts;
+use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Finish;
 
 /// One dialogue to be summarized.
@@ -64,5 +64,50 @@ pub trait Engine: Send {
     /// Bytes that caches of keys and values held at most since the engine was loaded.
     fn kv_cache_bytes(&self) -> u64 {
         0
+    }
+}
+
+/// An engine that can't be opened or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A T5.
+    #[error(transparent)]
+    T5(#[from] t5::Error),
+    /// A name for an engine that this build doesn't have.
+    #[error("{0}: this version has no engine for it")]
+    NoEngine(String),
+}
+
+impl From<Error> for Failure {
+    /// What one machine can't load another may: it has other files and other memory.
+    fn from(error: Error) -> Self {
+        let detail = t5::with_causes(&error);
+        Self { retry: Retry::OtherAgent, kind: Kind::Model, detail }
+    }
+}
+
+/// Finds and checks an engine's files and hashes them, without loading it.
+///
+/// # Errors
+/// [`Error`], naming the file and the way out.
+pub fn inspect(spec: &EngineSpec) -> Result<EngineFacts, Error> {
+    match spec.model.split_once(':') {
+        Some(("scripted" | "http" | "https" | "sagemaker", _)) => {
+            Err(Error::NoEngine(spec.model.clone()))
+        }
+        _ => Ok(t5::open(spec)?.serves_text()?.facts().clone()),
+    }
+}
+
+/// Loads an engine that computes on `threads` threads of its own.
+///
+/// # Errors
+/// [`Error`], naming the file and the way out.
+pub fn load(spec: &EngineSpec, threads: usize) -> Result<Box<dyn Engine>, Error> {
+    match spec.model.split_once(':') {
+        Some(("scripted" | "http" | "https" | "sagemaker", _)) => {
+            Err(Error::NoEngine(spec.model.clone()))
+        }
+        _ => Ok(Box::new(t5::open(spec)?.serves_text()?.load(threads)?)),
     }
 }

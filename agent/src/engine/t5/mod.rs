@@ -1,4 +1,6 @@
-//! Our own T5: exact, whatever shares the batch.
+//! Our own T5: a model's name in, exact rows out, whatever shares the batch.
+//!
+//! [`open`] finds and checks the files, [`Opened::load`] puts the weights to work, [`T5`] decodes batches.
 
 pub mod candle;
 pub mod checkpoint;
@@ -7,3 +9,354 @@ pub mod config;
 pub mod generate;
 pub mod position;
 pub mod tokenizer;
+
+use crate::engine::{Engine, Request, Row};
+use crate::model_source::{self, Weights};
+use crate::stopwatch::Stopwatch;
+use candle::CandleT5;
+use checkpoint::Checkpoint;
+use compute::Compute;
+use config::Config;
+use generate::{Decoded, Marks, NotFinite, Order, Until, generate};
+use proto::failure::{Failure, Kind, Retry};
+use proto::generation::{Generation, Stop};
+use proto::model::{Dtype, EngineFacts, EngineSpec};
+use tokenizer::{Prompt, Tokenizer};
+
+/// A T5 that can't be opened or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its files can't be found.
+    #[error(transparent)]
+    Source(#[from] model_source::Error),
+    /// Its config can't be used.
+    #[error("can't use {file}")]
+    Config {
+        /// Which file.
+        file: String,
+        /// Why.
+        source: config::Error,
+    },
+    /// Its weights can't be used.
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    /// Its tokenizer can't be used.
+    #[error(transparent)]
+    Tokenizer(#[from] tokenizer::Error),
+    /// The device can't hold it.
+    #[error(transparent)]
+    Candle(#[from] candle::Error),
+    /// The device can't compute with this dtype.
+    #[error("dtype {dtype} can't be done on {device} by this version: use f32")]
+    Dtype {
+        /// What was asked for.
+        dtype: Dtype,
+        /// Where.
+        device: &'static str,
+    },
+    /// Adapters are still to come.
+    #[error(
+        "adapter \"{0}\": adapters are not built into this version yet: merge it into the model first"
+    )]
+    Adapter(String),
+    /// Text can't be served.
+    #[error(
+        "{model} has no tokenizer: name a tokenizer.json (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")"
+    )]
+    NoTokenizer {
+        /// Which model.
+        model: String,
+    },
+    /// The threads couldn't be started.
+    #[error("can't start {threads} threads")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// Why.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// Token ids that aren't a prompt of this model.
+    #[error("token id {id} is beyond the model's vocabulary of {vocabulary} rows")]
+    TokenId {
+        /// The id.
+        id: u32,
+        /// Rows of the embedding.
+        vocabulary: usize,
+    },
+    /// A prompt without tokens.
+    #[error("the list of token ids is empty")]
+    NoIds,
+}
+
+/// A model whose files were found and checked. No weights are in memory.
+#[derive(Debug)]
+pub struct Opened {
+    model: String,
+    checkpoint: Checkpoint,
+    tokenizer: Option<Tokenizer>,
+    facts: EngineFacts,
+}
+
+/// Finds and checks the files of a model, all but the values of its weights.
+///
+/// # Errors
+/// [`Error`], naming the file and the way out.
+pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
+    if spec.dtype != Dtype::F32 {
+        return Err(Error::Dtype { dtype: spec.dtype, device: "cpu" });
+    }
+    if let Some(adapter) = &spec.adapter {
+        return Err(Error::Adapter(adapter.clone()));
+    }
+    let model = model_source::find(spec)?;
+    let model_sha256 = model.sha256()?;
+    let tokenizer_sha256 = model.tokenizer.as_ref().map(model_source::sha256).transpose()?;
+    let random_weights = matches!(model.weights, Weights::Seeded(_));
+
+    let unusable = |source| Error::Config { file: model.config.name().to_owned(), source };
+    let text = model.config.read().map_err(|source| model_source::Error::Open {
+        path: model.config.name().to_owned(),
+        source,
+    })?;
+    let config = Config::parse(&text).map_err(unusable)?;
+    let tokenizer = model
+        .tokenizer
+        .as_ref()
+        .map(|blob| Tokenizer::load(blob, config.eos_ids[0], config.vocabulary))
+        .transpose()?;
+    let checkpoint = Checkpoint::open(&config, model.weights)?;
+    let mut notes = model.notes;
+    notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
+    let parameters = checkpoint.parameters();
+    let facts = EngineFacts {
+        model_sha256,
+        adapter_sha256: None,
+        tokenizer_sha256,
+        revision: None,
+        device: "cpu".to_owned(),
+        kernel: candle::KERNEL.to_owned(),
+        parameters,
+        model_size_bytes: 4 * parameters,
+        random_weights,
+        played: false,
+        notes,
+    };
+    Ok(Opened { model: spec.model.clone(), checkpoint, tokenizer, facts })
+}
+
+impl Opened {
+    /// What was found.
+    pub fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    /// Checks that dialogues can be served, not token ids only.
+    ///
+    /// # Errors
+    /// [`Error::NoTokenizer`].
+    pub fn serves_text(self) -> Result<Self, Error> {
+        if self.tokenizer.is_some() {
+            Ok(self)
+        } else {
+            Err(Error::NoTokenizer { model: self.model })
+        }
+    }
+
+    /// Reads the weights and starts the threads that compute.
+    ///
+    /// # Errors
+    /// Where weights are broken, or the machine hasn't room for them.
+    pub fn load(self, threads: usize) -> Result<T5, Error> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|thread| format!("t5-{thread}"))
+            .build()
+            .map_err(|source| Error::Threads { threads, source })?;
+        let device = candle_core::Device::Cpu;
+        let compute = pool.install(|| CandleT5::load(&self.checkpoint, device))?;
+        let config = self.checkpoint.config();
+        Ok(T5 {
+            model: self.model,
+            compute: Box::new(compute),
+            marks: Marks { start: config.start_id, eos: config.eos_ids.clone() },
+            vocabulary: config.vocabulary,
+            tokenizer: self.tokenizer,
+            facts: self.facts,
+            pool,
+        })
+    }
+}
+
+/// A loaded T5 with threads of its own.
+pub struct T5 {
+    model: String,
+    compute: Box<dyn Compute>,
+    marks: Marks,
+    vocabulary: usize,
+    tokenizer: Option<Tokenizer>,
+    facts: EngineFacts,
+    pool: rayon::ThreadPool,
+}
+
+impl std::fmt::Debug for T5 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("T5")
+            .field("model", &self.model)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A prompt and what ends its summary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Input {
+    /// The prompt.
+    pub prompt: Prompt,
+    /// What ends the row.
+    pub until: Until,
+}
+
+impl T5 {
+    /// The prompt of a text, cut to `limit` tokens.
+    ///
+    /// # Errors
+    /// Without a tokenizer, or with one that can't do the text.
+    pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
+        Ok(self.tokenizer()?.prompt(text, limit)?)
+    }
+
+    /// The prompt of token ids that came from elsewhere, cut to `limit` tokens.
+    ///
+    /// # Errors
+    /// Where there are none, or one is beyond the vocabulary.
+    pub fn prompt_of_ids(&self, ids: Vec<u32>, limit: usize) -> Result<Prompt, Error> {
+        if ids.is_empty() {
+            return Err(Error::NoIds);
+        }
+        let is_known = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < self.vocabulary);
+        match ids.iter().copied().find(|id| !is_known(id)) {
+            Some(id) => Err(Error::TokenId { id, vocabulary: self.vocabulary }),
+            None => Ok(Prompt::cut(ids, limit, self.marks.eos[0])),
+        }
+    }
+
+    /// Decodes a batch; a row for each input, in its order. A row that fails leaves its neighbours alone.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the whole batch.
+    ///
+    /// # Panics
+    /// Where generation forgot a row, which it doesn't.
+    pub fn decode(
+        &mut self,
+        inputs: &[Input],
+        stopwatch: &Stopwatch,
+    ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let orders: Vec<Order> = inputs
+            .iter()
+            .map(|input| Order { ids: input.prompt.ids.clone(), until: input.until })
+            .collect();
+        let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
+        let Self { compute, marks, tokenizer, pool, .. } = self;
+        pool.install(|| {
+            generate(compute.as_mut(), marks, &orders, stopwatch, &mut |place, decoded| {
+                rows[place] =
+                    Some(row(&inputs[place].prompt, decoded, tokenizer.as_ref(), stopwatch));
+            })
+        })?;
+        Ok(rows.into_iter().map(|row| row.expect("generation ends every row")).collect())
+    }
+
+    /// Bytes that caches of keys and values held at most since the model was loaded.
+    pub fn cache_bytes(&self) -> u64 {
+        self.compute.cache_bytes()
+    }
+
+    fn tokenizer(&self) -> Result<&Tokenizer, Error> {
+        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { model: self.model.clone() })
+    }
+
+    fn input(&self, request: &Request, generation: &Generation) -> Result<Input, Failure> {
+        let refused = |detail| Failure { retry: Retry::Never, kind: Kind::Input, detail };
+        let failed =
+            |error: Error| refused(format!("{}: {}", request.sample_id, with_causes(&error)));
+        let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
+        let limit = size(generation.max_new_tokens);
+        let until = match (generation.stop, &request.reference) {
+            (Stop::Eos, _) => Until::EosOr(limit),
+            (Stop::Reference, Some(reference)) => {
+                let length = self.tokenizer().and_then(|tokenizer| Ok(tokenizer.count(reference)?));
+                Until::Exactly(length.map_err(failed)?.min(limit))
+            }
+            (Stop::Reference, None) => {
+                let detail = "has no reference summary to stop at its length";
+                return Err(refused(format!("{} {detail}", request.sample_id)));
+            }
+        };
+        let text = generation.prompt_for(&request.dialogue);
+        let prompt = self.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
+        Ok(Input { prompt, until })
+    }
+}
+
+impl Engine for T5 {
+    fn facts(&self) -> &EngineFacts {
+        &self.facts
+    }
+
+    fn generate(
+        &mut self,
+        batch: &[Request],
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let mut good = Vec::with_capacity(batch.len());
+        let mut refused = Vec::new();
+        for (place, request) in batch.iter().enumerate() {
+            match self.input(request, generation) {
+                Ok(input) => good.push(input),
+                Err(failure) => refused.push((place, failure)),
+            }
+        }
+        let mut rows = if good.is_empty() { Vec::new() } else { self.decode(&good, stopwatch)? };
+        for (place, failure) in refused {
+            rows.insert(place, Err(failure));
+        }
+        Ok(rows)
+    }
+
+    fn kv_cache_bytes(&self) -> u64 {
+        self.cache_bytes()
+    }
+}
+
+fn row(
+    prompt: &Prompt,
+    decoded: Result<Decoded, NotFinite>,
+    tokenizer: Option<&Tokenizer>,
+    stopwatch: &Stopwatch,
+) -> Result<Row, Failure> {
+    let failed = |kind, detail: String| Failure { retry: Retry::Never, kind, detail };
+    let decoded = decoded.map_err(|error| failed(Kind::Model, error.to_string()))?;
+    let text = tokenizer
+        .map(|tokenizer| tokenizer.text(&decoded.ids))
+        .transpose()
+        .map_err(|error| failed(Kind::Model, with_causes(&error)))?;
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    Ok(Row {
+        input_tokens: count(prompt.ids.len()),
+        cut_tokens: count(prompt.cut),
+        unknown_tokens: count(tokenizer.map_or(0, |tokenizer| tokenizer.unknown(&decoded.ids))),
+        output_ids: decoded.ids,
+        first_token_ns: decoded.first_token_ns,
+        end_ns: stopwatch.now_ns(),
+        finish: decoded.finish,
+        text,
+    })
+}
+
+/// An error with all that lies behind it, on one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -14,6 +14,9 @@ use encoder::Encoder;
 use layers::{Linear, Loader};
 use proto::failure::{Failure, Kind, Retry};
 
+/// What computes, for reports.
+pub const KERNEL: &str = "candle f32";
+
 /// A T5 on one device, f32.
 #[derive(Debug)]
 pub struct CandleT5 {
@@ -129,7 +132,7 @@ impl Compute for CandleT5 {
     }
 
     fn kernel(&self) -> String {
-        "candle f32".to_owned()
+        KERNEL.to_owned()
     }
 
     fn weight_bytes(&self) -> u64 {

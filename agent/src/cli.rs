@@ -1,0 +1,63 @@
+//! The command line: words in, one command out.
+
+use crate::commands::{bench, generate};
+use clap::{Args, Parser, Subcommand};
+use proto::model::{Dtype, EngineSpec};
+use std::num::NonZeroUsize;
+
+/// Runs T5 inference on one machine and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the agent can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Summarize the dialogues of a file
+    Generate(generate::Options),
+    /// Measure how fast this machine summarizes, for one model and some batch sizes
+    Bench(bench::Options),
+}
+
+/// Which model, as all commands ask for it.
+#[derive(Debug, Clone, Args)]
+pub struct ModelOptions {
+    /// A model folder, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
+    #[arg(long, value_name = "MODEL")]
+    pub model: String,
+    /// A PEFT LoRA adapter for it
+    #[arg(long, value_name = "ADAPTER")]
+    pub adapter: Option<String>,
+    /// A tokenizer.json or its folder, where the model brings none or another is wanted
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<String>,
+    /// How weights are stored and multiplied: f32
+    #[arg(long, value_name = "DTYPE", default_value = "f32")]
+    pub dtype: Dtype,
+    /// How many threads compute; all cores by default
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl ModelOptions {
+    /// What to load.
+    pub fn spec(&self) -> EngineSpec {
+        EngineSpec {
+            model: self.model.clone(),
+            revision: None,
+            adapter: self.adapter.clone(),
+            tokenizer: self.tokenizer.clone(),
+            dtype: self.dtype,
+        }
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        self.threads.unwrap_or_else(all).get()
+    }
+}

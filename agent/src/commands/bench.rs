@@ -1,0 +1,205 @@
+//! `agent bench`: a model and a file of dialogues in, one line of figures per batch size out.
+
+use super::input;
+use crate::cli::ModelOptions;
+use crate::engine::Engine;
+use crate::engine::t5::generate::Until;
+use crate::engine::t5::{self, Input, T5};
+use crate::stopwatch::Stopwatch;
+use crate::terminal;
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// 1 mb in bytes.
+const MB: f64 = 1_048_576.0;
+
+const EXAMPLES: &str = "\
+Batches are taken in file order. Every summary gets exactly --new-tokens tokens: </s> does not end it. The first
+batch runs once unmeasured, and taking texts apart is not measured.
+
+Examples:
+  agent bench --model dummy:flan-t5-small --tokenizer tokenizer.json --batch-size 1,8 --new-tokens 32 \\
+      --samples 32 --threads 2 --input dialogues.jsonl --json
+  agent bench --model builtin:tiny --batch-size 1 4 16 --input dialogues.jsonl";
+
+/// What `agent bench` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// How many dialogues are decoded together; several sizes are measured one after the other
+    #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',', num_args = 1..)]
+    batch_size: Vec<NonZeroUsize>,
+    /// How many tokens every summary gets
+    #[arg(long, value_name = "N", default_value = "32")]
+    new_tokens: NonZeroUsize,
+    /// How many dialogues are taken from the input
+    #[arg(long, value_name = "N", default_value = "32")]
+    samples: NonZeroUsize,
+    /// The longest prompt, in tokens, </s> included
+    #[arg(long, value_name = "N", default_value = "512")]
+    max_input_tokens: NonZeroUsize,
+    /// JSON Lines to read
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// Print one JSON line per batch size, and nothing else on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured at one batch size.
+struct Figures {
+    dtype: &'static str,
+    batch_size: usize,
+    threads: usize,
+    samples: usize,
+    new_tokens: usize,
+    input_tokens_mean: f64,
+    batch: Times,
+    model_size_mb: f64,
+    peak_rss_mb: Option<f64>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What a user can mend.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let lines = input::read(&options.input)?;
+    let threads = options.model.threads();
+    let mut engine = t5::open(&options.model.spec())?.load(threads)?;
+    for note in &engine.facts().notes {
+        terminal::note(&format!("note: {note}"));
+    }
+    let until = Until::Exactly(options.new_tokens.get());
+    let inputs = lines
+        .iter()
+        .take(options.samples.get())
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), until))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    for batch_size in &options.batch_size {
+        let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
+        let figures = Figures {
+            dtype: options.model.dtype.as_str(),
+            batch_size: batch_size.get(),
+            threads,
+            samples: inputs.len(),
+            new_tokens: options.new_tokens.get(),
+            input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
+            batch: Times::of(&batch_ns),
+            model_size_mb: engine.facts().model_size_bytes as f64 / MB,
+            peak_rss_mb: peak_rss_mb(),
+        };
+        let line = if options.json { figures.json().to_string() } else { figures.line() };
+        terminal::result(&line).context("can't write to stdout")?;
+    }
+    Ok(())
+}
+
+/// Decodes all inputs, after the first batch ran once unmeasured; gives the time of each batch.
+fn measure(engine: &mut T5, inputs: &[Input], batch_size: usize) -> anyhow::Result<Vec<u64>> {
+    let stopwatch = Stopwatch::start();
+    let mut decode = |batch: &[Input]| -> anyhow::Result<u64> {
+        let start = stopwatch.now_ns();
+        for row in engine.decode(batch, &stopwatch)? {
+            row?;
+        }
+        Ok(stopwatch.now_ns() - start)
+    };
+    decode(&inputs[..batch_size.min(inputs.len())])?;
+    inputs.chunks(batch_size).map(decode).collect()
+}
+
+/// Times of batches, in milliseconds.
+struct Times {
+    total: f64,
+    mean: f64,
+    p50: f64,
+    p95: f64,
+}
+
+impl Times {
+    fn of(batch_ns: &[u64]) -> Self {
+        let mut ms: Vec<f64> = batch_ns.iter().map(|ns| *ns as f64 / 1e6).collect();
+        ms.sort_by(f64::total_cmp);
+        Self {
+            total: ms.iter().sum(),
+            mean: mean(ms.iter().copied()),
+            p50: quantile(&ms, 0.5),
+            p95: quantile(&ms, 0.95),
+        }
+    }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
+}
+
+/// Hyndman and Fan's type 7 of values that ascend.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a place among the values is not negative and below their count"
+)]
+fn quantile(values: &[f64], level: f64) -> f64 {
+    let place = level * (values.len() - 1) as f64;
+    let below = values[place.floor() as usize];
+    let above = values[place.ceil() as usize];
+    below + (above - below) * place.fract()
+}
+
+impl Figures {
+    fn per_s(&self, count: usize) -> f64 {
+        count as f64 / (self.batch.total / 1e3)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "dtype": self.dtype,
+            "batch_size": self.batch_size,
+            "threads": self.threads,
+            "samples": self.samples,
+            "new_tokens": self.new_tokens,
+            "input_tokens_mean": self.input_tokens_mean,
+            "samples_per_s": self.per_s(self.samples),
+            "output_tokens_per_s": self.per_s(self.samples * self.new_tokens),
+            "batch_ms": { "mean": self.batch.mean, "p50": self.batch.p50, "p95": self.batch.p95 },
+            "model_size_mb": self.model_size_mb,
+            "peak_rss_mb": self.peak_rss_mb,
+        })
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms a batch",
+            self.batch_size,
+            self.per_s(self.samples),
+            self.per_s(self.samples * self.new_tokens),
+            self.batch.mean
+        )
+    }
+}
+
+/// The most memory that this process ever held; null where the system doesn't say.
+fn peak_rss_mb() -> Option<f64> {
+    let status = procfs::process::Process::myself().ok()?.status().ok()?;
+    Some(status.vmhwm? as f64 / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        let times = Times::of(&[4_000_000, 1_000_000, 2_000_000, 3_000_000]);
+        assert!((times.p50 - 2.5).abs() < 1e-12);
+        assert!((times.p95 - 3.85).abs() < 1e-12);
+        assert!((times.mean - 2.5).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,138 @@
+//! `agent generate`: a file of dialogues in, a file of summaries out.
+
+use super::input::{self, Line};
+use crate::cli::ModelOptions;
+use crate::engine::t5::generate::Until;
+use crate::engine::t5::{self, T5};
+use crate::engine::{Engine, Row};
+use crate::stopwatch::Stopwatch;
+use crate::terminal;
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}; each line of the output is
+{\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order. A prompt longer than the limit
+is cut to it, and that is counted.
+
+Examples:
+  agent generate --model ./flan-t5-small --input dialogues.jsonl --output summaries.jsonl
+  agent generate --model builtin:tiny --batch-size 8 --input dialogues.jsonl --output summaries.jsonl
+  agent generate --model dummy:flan-t5-base --tokenizer tokenizer.json --max-new-tokens 32 \\
+      --input dialogues.jsonl --output summaries.jsonl";
+
+/// What `agent generate` takes.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Options {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// How many dialogues are decoded together
+    #[arg(long, value_name = "N", default_value = "1")]
+    batch_size: NonZeroUsize,
+    /// The longest summary, in tokens
+    #[arg(long, value_name = "N", default_value = "200")]
+    max_new_tokens: NonZeroUsize,
+    /// The longest prompt, in tokens, </s> included
+    #[arg(long, value_name = "N", default_value = "512")]
+    max_input_tokens: NonZeroUsize,
+    /// JSON Lines to read
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// JSON Lines to write
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// One line of the output.
+#[derive(Serialize)]
+struct Summary<'a> {
+    id: &'a serde_json::Value,
+    output_ids: &'a [u32],
+    text: Option<&'a str>,
+    input_tokens: u32,
+    finish: &'static str,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// What a user can mend.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let lines = input::read(&options.input)?;
+    let mut engine = t5::open(&options.model.spec())?.load(options.model.threads())?;
+    let until = Until::EosOr(options.max_new_tokens.get());
+    let inputs = lines
+        .iter()
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), until))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let unwritable = || format!("can't write {}", options.output.display());
+    let mut output = BufWriter::new(File::create(&options.output).with_context(unwritable)?);
+    let stopwatch = Stopwatch::start();
+    let mut counts = Counts::default();
+    let size = options.batch_size.get();
+    for (lines, inputs) in lines.chunks(size).zip(inputs.chunks(size)) {
+        let rows = engine.decode(inputs, &stopwatch).context("can't decode a batch")?;
+        for (line, row) in lines.iter().zip(rows) {
+            let row = row.with_context(|| line.place.clone())?;
+            counts.add(&row);
+            write(&mut output, line, &row).with_context(unwritable)?;
+        }
+    }
+    output.flush().with_context(unwritable)?;
+    counts.tell(&engine, options);
+    Ok(())
+}
+
+fn write(output: &mut impl Write, line: &Line, row: &Row) -> io::Result<()> {
+    let summary = Summary {
+        id: &line.id,
+        output_ids: &row.output_ids,
+        text: row.text.as_deref(),
+        input_tokens: row.input_tokens,
+        finish: row.finish.as_str(),
+    };
+    serde_json::to_writer(&mut *output, &summary)?;
+    output.write_all(b"\n")
+}
+
+/// What happened over all rows that nobody would see otherwise.
+#[derive(Default)]
+struct Counts {
+    rows: usize,
+    cut_rows: usize,
+    cut_tokens: u64,
+    unknown_tokens: u64,
+}
+
+impl Counts {
+    fn add(&mut self, row: &Row) {
+        self.rows += 1;
+        self.cut_rows += usize::from(row.cut_tokens > 0);
+        self.cut_tokens += u64::from(row.cut_tokens);
+        self.unknown_tokens += u64::from(row.unknown_tokens);
+    }
+
+    fn tell(&self, engine: &T5, options: &Options) {
+        for note in &engine.facts().notes {
+            terminal::note(&format!("note: {note}"));
+        }
+        if self.cut_rows > 0 {
+            terminal::note(&format!(
+                "note: {} of {} prompts were cut to {} tokens, {} pieces in all",
+                self.cut_rows, self.rows, options.max_input_tokens, self.cut_tokens
+            ));
+        }
+        if self.unknown_tokens > 0 {
+            terminal::note(&format!(
+                "note: {} output tokens are beyond the tokenizer and decode to nothing",
+                self.unknown_tokens
+            ));
+        }
+    }
+}

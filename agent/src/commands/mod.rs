@@ -1,0 +1,18 @@
+//! The commands: the only place where the agent's stages are joined.
+
+pub mod bench;
+pub mod generate;
+mod input;
+
+use crate::cli::{Cli, Command};
+
+/// Runs one command.
+///
+/// # Errors
+/// What a user can mend, with the file and the way out.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Generate(options) => generate::run(&options),
+        Command::Bench(options) => bench::run(&options),
+    }
+}
