@@ -1,6 +1,6 @@
 //! The command line: words in, one command out.
 
-use crate::commands::{bench, generate};
+use crate::commands::{bench, generate, join};
 use clap::{Args, Parser, Subcommand};
 use proto::model::{Dtype, EngineSpec};
 use std::num::NonZeroUsize;
@@ -17,6 +17,8 @@ pub struct Cli {
 /// What the agent can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve a controller: measure what it leases, until it sends this agent home
+    Join(join::Options),
     /// Summarize the dialogues of a file
     Generate(generate::Options),
     /// Measure how fast this machine summarizes, for one model and some batch sizes

@@ -4,11 +4,19 @@
 
 #![forbid(unsafe_code)]
 
-pub mod clock;
+pub mod cli;
+pub mod commands;
+
 pub mod matrix;
+pub mod dataset;
 pub mod plan;
 pub mod scheduler;
-pub mod fleet;
 pub mod store;
+pub mod fleet;
 pub mod statistics;
 pub mod cost;
+pub mod report;
+
+pub mod clock;
+pub mod progress;
+pub mod terminal;

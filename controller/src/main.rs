@@ -1,2 +1,30 @@
-//! x
-fn main() {}
+//! The controller's binary: a command line in, an exit code out.
+
+use clap::Parser;
+use controller::cli::Cli;
+use controller::commands::{self, Exit};
+use controller::terminal;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| terminal::bug(&panic.to_string())));
+    let exit = std::panic::catch_unwind(run).unwrap_or(Exit::Bug);
+    ExitCode::from(exit as u8)
+}
+
+fn run() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            terminal::usage(&message);
+            return if message.use_stderr() { Exit::Wrong } else { Exit::Ok };
+        }
+    };
+    match commands::run(cli) {
+        Ok(exit) => exit,
+        Err(error) => {
+            terminal::error(&error);
+            Exit::Wrong
+        }
+    }
+}

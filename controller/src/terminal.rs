@@ -33,3 +33,14 @@ pub fn error(error: &anyhow::Error) {
     }
     say(&text);
 }
+
+/// What clap has to say: help to standard output, errors to standard error.
+pub fn usage(message: &clap::Error) {
+    let text = message.render().to_string();
+    if message.use_stderr() { say(text.trim_end()) } else { result(&text) }
+}
+
+/// The program itself is at fault.
+pub fn bug(what: &str) {
+    say(&format!("error: this is a bug in controller: {what}"));
+}

@@ -71,11 +71,7 @@ impl From<Failure> for wire::Failure {
             Retry::OtherAgent => wire::Retry::OtherAgent,
             Retry::Never => wire::Retry::Never,
         };
-        Self {
-            retry: retry.into(),
-            kind: failure.kind.as_str().to_owned(),
-            detail: failure.detail,
-        }
+        Self { retry: retry.into(), kind: failure.kind.as_str().to_owned(), detail: failure.detail }
     }
 }
 

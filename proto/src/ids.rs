@@ -108,7 +108,7 @@ name!(
     SampleId, "sample id"
 );
 name!(
-    /// One agent process; never reused.
+    /// One agent process on one connection; never used again.
     AgentId, "agent id"
 );
 name!(

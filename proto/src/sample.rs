@@ -85,7 +85,9 @@ pub enum Error {
     #[error(transparent)]
     Id(#[from] ids::Error),
     /// The first token after the last one, or an end past the end of time.
-    #[error("sample {id}: times don't add up (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]
+    #[error(
+        "sample {id}: times don't add up (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)"
+    )]
     Times {
         /// Which sample.
         id: SampleId,

@@ -16,7 +16,9 @@ pub struct Version {
 
 /// The other side speaks a protocol that this side can't.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the {side} speaks protocol {theirs}, this side speaks {ours}: install the same release on both")]
+#[error(
+    "the {side} speaks protocol {theirs}, this side speaks {ours}: install the same release on both"
+)]
 pub struct Incompatible {
     /// "agent" or "controller".
     pub side: &'static str,

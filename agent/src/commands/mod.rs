@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod generate;
 mod input;
+pub mod join;
 
 use crate::cli::{Cli, Command};
 
@@ -12,6 +13,7 @@ use crate::cli::{Cli, Command};
 /// What a user can mend, with the file and the way out.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Join(options) => join::run(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Bench(options) => bench::run(&options),
     }

@@ -9,8 +9,12 @@ pub mod t5;
 use crate::stopwatch::Stopwatch;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
+use proto::model::{Dtype, EngineFacts, EngineSpec};
 use proto::sample::Finish;
+use scripted::Scripted;
+
+/// What engines of this build can do on a CPU.
+pub const DTYPES: &[Dtype] = &[Dtype::F32];
 
 /// One dialogue to be summarized.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +77,9 @@ pub enum Error {
     /// A T5.
     #[error(transparent)]
     T5(#[from] t5::Error),
+    /// A script.
+    #[error(transparent)]
+    Scripted(#[from] scripted::Error),
     /// A name for an engine that this build doesn't have.
     #[error("{0}: this version has no engine for it")]
     NoEngine(String),
@@ -92,9 +99,8 @@ impl From<Error> for Failure {
 /// [`Error`], naming the file and the way out.
 pub fn inspect(spec: &EngineSpec) -> Result<EngineFacts, Error> {
     match spec.model.split_once(':') {
-        Some(("scripted" | "http" | "https" | "sagemaker", _)) => {
-            Err(Error::NoEngine(spec.model.clone()))
-        }
+        Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
+        Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
         _ => Ok(t5::open(spec)?.serves_text()?.facts().clone()),
     }
 }
@@ -105,9 +111,8 @@ pub fn inspect(spec: &EngineSpec) -> Result<EngineFacts, Error> {
 /// [`Error`], naming the file and the way out.
 pub fn load(spec: &EngineSpec, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
-        Some(("scripted" | "http" | "https" | "sagemaker", _)) => {
-            Err(Error::NoEngine(spec.model.clone()))
-        }
+        Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
+        Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
         _ => Ok(Box::new(t5::open(spec)?.serves_text()?.load(threads)?)),
     }
 }

@@ -101,7 +101,8 @@ impl Scripted {
             .map_err(|source| Error::Read { path: path.clone(), source })?;
         let script = serde_json::from_slice(&bytes)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;
-        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash: String =
+            Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = EngineFacts {
             model_sha256: hash,
             device: "cpu".to_owned(),
@@ -124,7 +125,11 @@ impl Scripted {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "durations of a script are short")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "durations of a script are short"
+)]
 fn nanoseconds(milliseconds: f64) -> u64 {
     (milliseconds.max(0.0) * 1e6) as u64
 }
@@ -150,18 +155,22 @@ impl Engine for Scripted {
             if let Some(detail) = line.and_then(|line| line.fails.clone()) {
                 return Err(Failure { retry: Retry::Never, kind: Kind::Input, detail });
             }
-            let wanted = line.and_then(|line| line.output_tokens).unwrap_or(self.script.output_tokens);
+            let wanted =
+                line.and_then(|line| line.output_tokens).unwrap_or(self.script.output_tokens);
             let tokens = wanted.clamp(1, generation.max_new_tokens);
             let end = first + nanoseconds(step * f64::from(tokens - 1));
             Ok(Row {
-                input_tokens: u32::try_from(request.dialogue.split_whitespace().count()).unwrap_or(u32::MAX),
+                input_tokens: u32::try_from(request.dialogue.split_whitespace().count())
+                    .unwrap_or(u32::MAX),
                 cut_tokens: 0,
                 output_ids: vec![2; tokens as usize],
                 unknown_tokens: 0,
                 first_token_ns: start + first,
                 end_ns: start + end,
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
-                text: Some(line.and_then(|line| line.text.clone()).unwrap_or_else(|| "played".to_owned())),
+                text: Some(
+                    line.and_then(|line| line.text.clone()).unwrap_or_else(|| "played".to_owned()),
+                ),
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();
@@ -201,7 +210,8 @@ mod tests {
         };
         let batch: Vec<Request> = ids.iter().map(request).collect();
         let stopwatch = Stopwatch::played();
-        let rows = Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch).unwrap();
+        let rows =
+            Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch).unwrap();
         (rows, stopwatch.now_ns())
     }
 

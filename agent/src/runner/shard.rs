@@ -95,7 +95,8 @@ impl<E: Engines> Desk<E> {
 
     fn play(&mut self, offer: &Offer) -> Result<(u64, wire::Segment), Failure> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
-        let generation = self.generation.clone().ok_or_else(|| bug("an offer came before Welcome"))?;
+        let generation =
+            self.generation.clone().ok_or_else(|| bug("an offer came before Welcome"))?;
         self.report(now(Activity::Loading));
         let load_ns = self.load(offer)?;
         let is_cancelled = {
@@ -137,7 +138,8 @@ impl<E: Engines> Desk<E> {
                 attempt: offer.attempt,
                 sequence,
                 batch: batch.index,
-                samples: pairs.map(|(request, row)| sample(request, row, start_ns, end_ns)).collect(),
+                samples:
+                    pairs.map(|(request, row)| sample(request, row, start_ns, end_ns)).collect(),
             })));
         }
         let segment = wire::Segment {
@@ -155,7 +157,8 @@ impl<E: Engines> Desk<E> {
     /// Loads the offer's engine where another one or none is there; says how long it took.
     fn load(&mut self, offer: &Offer) -> Result<u64, Failure> {
         let spec = self.specs.get(offer.engine as usize);
-        let spec = spec.ok_or_else(|| bug("the offer names an engine that Welcome didn't"))?.clone();
+        let spec =
+            spec.ok_or_else(|| bug("the offer names an engine that Welcome didn't"))?.clone();
         if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
             return Ok(0);
         }
@@ -199,7 +202,8 @@ fn sample(
         Ok(row) => wire::Sample {
             sample_id,
             start_ns,
-            ttft_ns: (!row.output_ids.is_empty()).then(|| row.first_token_ns.saturating_sub(start_ns)),
+            ttft_ns: (!row.output_ids.is_empty())
+                .then(|| row.first_token_ns.saturating_sub(start_ns)),
             latency_ns: row.end_ns.saturating_sub(start_ns),
             input_tokens: row.input_tokens,
             cut_tokens: row.cut_tokens,

@@ -85,15 +85,22 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
         ..Offer::default()
     }));
     let all = until_idle(&mut reports).await;
-    let measured: Vec<&Measured> =
-        all.iter().filter_map(|report| if let Report::Batch(batch) = report { Some(batch) } else { None }).collect();
-    assert_eq!(measured.iter().map(|m| (m.sequence, m.batch)).collect::<Vec<_>>(), [(1, 7), (2, 8)]);
+    let measured: Vec<&Measured> = all
+        .iter()
+        .filter_map(|report| if let Report::Batch(batch) = report { Some(batch) } else { None })
+        .collect();
+    assert_eq!(
+        measured.iter().map(|m| (m.sequence, m.batch)).collect::<Vec<_>>(),
+        [(1, 7), (2, 8)]
+    );
     // The warm-up took 3 ms of played time, each later batch starts where the last one ended.
     assert_eq!(measured[0].samples[1].start_ns, 3_000_000);
     assert_eq!(measured[0].samples[1].ttft_ns, Some(1_000_000));
     assert_eq!(measured[0].samples[1].latency_ns, 3_000_000);
     assert!(measured[1].samples[0].failure.is_some());
-    let Some(Report::Finished { last_sequence: 2, segment, .. }) = all.last() else { panic!("{all:?}") };
+    let Some(Report::Finished { last_sequence: 2, segment, .. }) = all.last() else {
+        panic!("{all:?}")
+    };
     assert_eq!((segment.warmup_batches, segment.warmup_ns), (1, 3_000_000));
     assert!(segment.peak_rss_bytes > 0);
 }
@@ -105,7 +112,9 @@ async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     let offer = Offer { attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
     runner.order(Order::Measure(offer.clone()));
     let all = until_idle(&mut reports).await;
-    assert!(matches!(all.last(), Some(Report::Failed { failure, .. }) if failure.kind == Kind::Cancelled));
+    assert!(
+        matches!(all.last(), Some(Report::Failed { failure, .. }) if failure.kind == Kind::Cancelled)
+    );
     runner.order(Order::Measure(Offer { attempt: 6, ..offer }));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { .. })));

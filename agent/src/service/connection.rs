@@ -175,8 +175,10 @@ impl Session<'_> {
     /// Lets the runner look at the campaign's engines.
     fn welcome(&self, welcome: wire::Welcome) -> Result<(), String> {
         Version::check(welcome.protocol, "controller").map_err(|error| error.to_string())?;
-        let engines = welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
-        let engines = engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
+        let engines =
+            welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
+        let engines =
+            engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
         let generation = welcome.generation.unwrap_or_default().into();
         self.runner.order(Order::Inspect { engines, generation });
         Ok(())
@@ -215,7 +217,9 @@ impl Session<'_> {
                 let engines = found
                     .into_iter()
                     .map(|found| match found {
-                        Ok(facts) => wire::EngineReport { facts: Some(facts.into()), refusal: String::new() },
+                        Ok(facts) => {
+                            wire::EngineReport { facts: Some(facts.into()), refusal: String::new() }
+                        }
                         Err(failure) => wire::EngineReport { facts: None, refusal: failure.detail },
                     })
                     .collect();
@@ -236,7 +240,9 @@ impl Session<'_> {
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
                 self.send(Message::ShardFinished(finished)).await
             }
-            Report::Failed { shard, attempt, failure } if self.current == Some((shard, attempt)) => {
+            Report::Failed { shard, attempt, failure }
+                if self.current == Some((shard, attempt)) =>
+            {
                 self.current = None;
                 let failure = Some(failure.into());
                 self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await

@@ -27,7 +27,7 @@ pub struct Options {
     pub target: String,
     /// Proof that it may join.
     pub token: Option<Token>,
-    /// Never used again by another process.
+    /// Never used by another process; each connection adds its number.
     pub agent_id: String,
     /// Inference threads.
     pub threads: u32,
@@ -117,17 +117,21 @@ pub async fn join(
     options.agent_id.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
     let mut backoff = Backoff::new(ChaCha8Rng::from_seed(seed));
     let mut unreachable_since = tokio::time::Instant::now();
-    loop {
-        let reason = match connection::serve(&endpoint, options, host, runner, reports, &mut stop).await {
-            Disconnect::Ended(ending) => return Ok(ending),
-            Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
-            Disconnect::BrokenAfterWelcome(reason) => {
-                backoff.reset();
-                unreachable_since = tokio::time::Instant::now();
-                reason
-            }
-            Disconnect::Broken(reason) => reason,
-        };
+    for connection in 1_u64.. {
+        // A connection of its own for the controller: what comes late from an older one can't be mistaken.
+        let agent_id = format!("{}.{connection}", options.agent_id);
+        let options = &Options { agent_id, ..options.clone() };
+        let reason =
+            match connection::serve(&endpoint, options, host, runner, reports, &mut stop).await {
+                Disconnect::Ended(ending) => return Ok(ending),
+                Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
+                Disconnect::BrokenAfterWelcome(reason) => {
+                    backoff.reset();
+                    unreachable_since = tokio::time::Instant::now();
+                    reason
+                }
+                Disconnect::Broken(reason) => reason,
+            };
         if unreachable_since.elapsed() > options.patience {
             let (url, patience) = (options.controller.clone(), options.patience);
             return Err(Error::Unreachable { url, patience, reason });
@@ -139,6 +143,7 @@ pub async fn join(
             () = tokio::time::sleep(pause) => {}
         }
     }
+    Ok(Ending::Stopped)
 }
 
 /// Whether dialling again can't help.

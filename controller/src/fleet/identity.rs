@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// The metadata key that carries it.
 pub const METADATA_KEY: &str = "authorization";
@@ -41,6 +42,19 @@ impl Token {
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         file.write_all(self.0.as_bytes())
+    }
+
+    /// Hands it to an agent through a pipe, as a line.
+    ///
+    /// # Errors
+    /// Where the pipe is closed.
+    pub async fn hand_over(
+        &self,
+        pipe: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), std::io::Error> {
+        pipe.write_all(self.0.as_bytes()).await?;
+        pipe.write_all(b"\n").await?;
+        pipe.flush().await
     }
 
     /// Whether a `Bearer` header carries it. Hashes are compared, so that time tells nothing of the secret.

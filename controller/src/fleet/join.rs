@@ -107,7 +107,9 @@ fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
         Status::not_found(if named.is_empty() {
             format!("the agent found no instance type: give it --target, one of {targets}")
         } else {
-            format!("this campaign has no target \"{named}\": give the agent --target, one of {targets}")
+            format!(
+                "this campaign has no target \"{named}\": give the agent --target, one of {targets}"
+            )
         })
     })
 }
@@ -202,7 +204,8 @@ fn checked(message: Message) -> Result<Said, Status> {
     Ok(match message {
         Message::Heartbeat(_) | Message::ShardAccepted(_) | Message::Telemetry(_) => Said::Alive,
         Message::Samples(message) => {
-            let samples = message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
+            let samples =
+                message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
             Said::Samples {
                 shard: index(message.shard),
                 attempt: message.attempt,

@@ -73,7 +73,6 @@ impl<'t, 'i> Section<'t, 'i> {
         Self { path, at: 0, table: Some(table.get_ref()), known: Vec::new(), problems }
     }
 
-
     /// The path of one of its keys.
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
@@ -241,7 +240,11 @@ impl<'t, 'i> Section<'t, 'i> {
             let at = value.span().start;
             let Some(text) = value.get_ref().as_str() else {
                 let found = describe(value.get_ref());
-                section.problems.add(at, &path, format!("expected a text in quotes, found {found}"));
+                section.problems.add(
+                    at,
+                    &path,
+                    format!("expected a text in quotes, found {found}"),
+                );
                 return None;
             };
             let add = |error: T::Err| section.problems.add(at, &path, error.to_string());

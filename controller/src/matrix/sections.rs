@@ -45,17 +45,26 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let dataset = dataset(root.section("dataset"), folder, overrides);
     let models = models(root.sections("model"), folder);
     if !root.value("model").is_some_and(|v| v.get_ref().as_array().is_some_and(|a| !a.is_empty())) {
-        root.problem("model", "no model; for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"");
+        root.problem(
+            "model",
+            "no model; for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
+        );
     }
     let (levels, scenarios) = factors(root.section("factors"), overrides);
-    let mut targets: Vec<Target> =
-        root.sections("target").into_iter().filter_map(|section| target(section, &levels)).collect();
+    let mut targets: Vec<Target> = root
+        .sections("target")
+        .into_iter()
+        .filter_map(|section| target(section, &levels))
+        .collect();
     let generation = generation(root.section("generation"));
     let protocol = protocol(root.section("protocol"), overrides);
     let cost = cost(root.section("cost"), folder);
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
     report(root.section("report"));
-    root.refuse_unbuilt("slo", "leave it out; capacity under a limit comes with the server scenario");
+    root.refuse_unbuilt(
+        "slo",
+        "leave it out; capacity under a limit comes with the server scenario",
+    );
     root.refuse_unbuilt("notify", "leave it out, and send results.json yourself");
     if targets.is_empty() {
         root.problem(
@@ -103,11 +112,7 @@ fn resolve_model(text: String, folder: &Path) -> String {
     resolve(text, folder, !has_scheme && (starts_as_path || is_file))
 }
 
-fn dataset(
-    mut section: Section<'_, '_>,
-    folder: &Path,
-    overrides: &Overrides,
-) -> Option<Dataset> {
+fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -> Option<Dataset> {
     let source = section.required_text("source", "\"builtin:dialogues\"");
     let samples = section.whole("samples", 0..=10_000_000_u32).unwrap_or(0);
     if let Some(split) = section.text("split")
@@ -154,7 +159,8 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
             if let Some(baseline) = baseline.as_deref().filter(|name| !known.contains(name)) {
                 let hint = nearest(baseline, &known)
                     .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
-                section.problem("baseline", format!("no model above is called \"{baseline}\"{hint}"));
+                section
+                    .problem("baseline", format!("no model above is called \"{baseline}\"{hint}"));
             }
             let id = resolve_model(id, folder);
             models.push(Model { name, id, revision, tokenizer, adapter, baseline });
@@ -181,10 +187,7 @@ struct Levels {
     are_overridden: bool,
 }
 
-fn factors(
-    mut section: Section<'_, '_>,
-    overrides: &Overrides,
-) -> (Levels, Option<Vec<Scenario>>) {
+fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Option<Vec<Scenario>>) {
     let dtypes = section.word_list("dtypes", "[\"f32\"]").unwrap_or_else(|| vec![Dtype::F32]);
     let mut batch_sizes =
         section.whole_list("batch_sizes", &BATCH_SIZES).unwrap_or_else(|| vec![1]);
@@ -199,7 +202,8 @@ fn factors(
     };
     for scenario in scenarios.iter().flatten() {
         if matches!(scenario, Scenario::Server | Scenario::Stress) {
-            let message = "is not built into this version yet: use \"offline\" or \"single_stream\"";
+            let message =
+                "is not built into this version yet: use \"offline\" or \"single_stream\"";
             section.problem("scenarios", format!("\"{scenario}\" {message}"));
         }
     }
@@ -248,7 +252,11 @@ fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
     }
     let max_input_tokens = section.whole("max_input_tokens", 1..=16_384).unwrap_or(512);
     let max_new_tokens = section.whole("max_new_tokens", 1..=4_096).unwrap_or(200);
-    let stop = if section.value("stop").is_some() { section.word("stop") } else { Some(StopWord(Stop::Eos)) };
+    let stop = if section.value("stop").is_some() {
+        section.word("stop")
+    } else {
+        Some(StopWord(Stop::Eos))
+    };
     section.finish();
     Some(Generation { prompt, max_input_tokens, max_new_tokens, stop: stop?.0 })
 }
@@ -309,7 +317,8 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
     if price_book.is_some() {
         for (key, is_missing) in [("service", service.is_none()), ("region", region.is_none())] {
             if is_missing {
-                section.problem(key, "is missing: a price book holds several, say which one counts");
+                section
+                    .problem(key, "is missing: a price book holds several, say which one counts");
             }
         }
     }
@@ -337,11 +346,9 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
                     known.local = Some(Local { threads });
                     known.usd_per_hour = usd_per_hour.or(known.usd_per_hour);
                 }
-                None => targets.push(Target {
-                    usd_per_hour,
-                    local: Some(Local { threads }),
-                    ..target
-                }),
+                None => {
+                    targets.push(Target { usd_per_hour, local: Some(Local { threads }), ..target })
+                }
             }
         }
     }

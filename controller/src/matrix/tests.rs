@@ -81,9 +81,10 @@ fn an_empty_file_says_what_is_needed() {
 
 #[test]
 fn paths_start_at_the_matrix_and_hub_ids_stay() {
-    let text = SMALL
-        .replace("builtin:dialogues", "../data/a.jsonl")
-        .replace("id = \"builtin:tiny\"", "id = \"google/flan-t5-base\"\ntokenizer = \"t.json\"\nadapter = \"./lora\"");
+    let text = SMALL.replace("builtin:dialogues", "../data/a.jsonl").replace(
+        "id = \"builtin:tiny\"",
+        "id = \"google/flan-t5-base\"\ntokenizer = \"t.json\"\nadapter = \"./lora\"",
+    );
     let matrix = check(&text).unwrap();
     assert_eq!(matrix.dataset.source, "/m/../data/a.jsonl");
     assert_eq!(matrix.models[0].id, "google/flan-t5-base");
@@ -93,8 +94,7 @@ fn paths_start_at_the_matrix_and_hub_ids_stay() {
 
 #[test]
 fn the_command_line_wins_over_the_matrix() {
-    let overrides =
-        Overrides { runs: Some(2), samples: Some(4), batch_sizes: Some(vec![1, 8]) };
+    let overrides = Overrides { runs: Some(2), samples: Some(4), batch_sizes: Some(vec![1, 8]) };
     let text = SMALL.replace("threads = 1", "threads = 1\nbatch_sizes = [4]");
     let matrix = Matrix::check(&text, "m", Path::new("/"), &overrides).unwrap();
     assert_eq!((matrix.protocol.runs, matrix.dataset.samples), (2, 4));

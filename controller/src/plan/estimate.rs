@@ -21,8 +21,7 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let target = &matrix.targets[cell.target];
         let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
         let samples = (plan.samples as f64) / f64::from(target.agents) + warmup;
-        let seconds_per_sample =
-            gflop_per_sample(&matrix.models[cell.model].id) / gflops(target);
+        let seconds_per_sample = gflop_per_sample(&matrix.models[cell.model].id) / gflops(target);
         seconds[cell.target] += samples * seconds_per_sample;
     }
     seconds

@@ -93,8 +93,14 @@ impl Plan {
         }
         let mut engines = vec![Vec::new(); matrix.targets.len()];
         let cells = cells(matrix, &mut engines)?;
-        let mut plan =
-            Self { samples, seed: matrix.seed, engines, cells, runs: Vec::new(), shards: Vec::new() };
+        let mut plan = Self {
+            samples,
+            seed: matrix.seed,
+            engines,
+            cells,
+            runs: Vec::new(),
+            shards: Vec::new(),
+        };
         for number in 1..=matrix.protocol.runs {
             for cell in round(matrix, plan.cells.len(), number) {
                 let agents = matrix.targets[plan.cells[cell].target].agents;
@@ -152,10 +158,8 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
             for &dtype in &target.dtypes {
                 let engine = index_of(&mut engines[target_index], model.engine(dtype));
                 for (scenario, batch_size) in loads(matrix, target) {
-                    let name = format!(
-                        "{}.{dtype}.b{batch_size}.{scenario}@{}",
-                        model.name, target.name
-                    );
+                    let name =
+                        format!("{}.{dtype}.b{batch_size}.{scenario}@{}", model.name, target.name);
                     cells.push(Cell {
                         id: CellId::try_from(name)?,
                         model: model_index,

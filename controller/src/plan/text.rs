@@ -43,12 +43,7 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     writeln!(out, "estimated time {} (a rule of thumb, before anything is measured)", time(seconds))
 }
 
-fn targets(
-    out: &mut String,
-    plan: &Plan,
-    matrix: &Matrix,
-    prices: &[Price],
-) -> std::fmt::Result {
+fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
     writeln!(out, "\ntargets")?;
     let seconds = estimate::seconds_per_target(plan, matrix);
     for (((target, engines), seconds), price) in
@@ -85,7 +80,11 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
             cell.id,
             count(batches::count(plan.samples, cell.batch_size) as usize, "batch"),
             count(shards, "shard"),
-            if agents == 1 { "all for one agent".to_owned() } else { format!("shared by {agents} agents") },
+            if agents == 1 {
+                "all for one agent".to_owned()
+            } else {
+                format!("shared by {agents} agents")
+            },
         )?;
     }
     Ok(())

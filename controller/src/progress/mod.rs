@@ -32,7 +32,8 @@ impl Progress {
         let pace = Pace::new(totals, targets);
         let bar = (volume == Volume::Normal && terminal::is_watched()).then(|| {
             let template = "{bar:32} {pos}/{len} samples · {elapsed} · {msg}";
-            let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+            let style =
+                ProgressStyle::with_template(template).expect("the template is well-formed");
             let bar = ProgressBar::new(pace.total()).with_style(style.progress_chars("━╸─"));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
@@ -59,10 +60,14 @@ impl Progress {
     /// A batch is stored.
     pub fn batch(&mut self, cell: usize, name: &str, samples: u64, span: Duration) {
         self.pace.add(cell, samples, span);
-        let left = self.pace.left().map_or_else(String::new, |left| {
-            format!(" · about {} left", time(left.as_secs_f64()))
-        });
-        let rate = self.pace.rate(cell).map_or_else(String::new, |rate| format!(" at {rate:.2} samples/s"));
+        let left = self
+            .pace
+            .left()
+            .map_or_else(String::new, |left| format!(" · about {} left", time(left.as_secs_f64())));
+        let rate = self
+            .pace
+            .rate(cell)
+            .map_or_else(String::new, |rate| format!(" at {rate:.2} samples/s"));
         let message = format!("{name}{rate}{left}");
         if let Some(bar) = &self.bar {
             bar.set_position(self.pace.done());

@@ -27,8 +27,12 @@ impl Scheduler {
 
     /// The earliest shard that an idle agent can do, and the agent.
     fn next_pair(&self) -> Option<(usize, AgentId)> {
-        let targets: BTreeSet<usize> =
-            self.agents.values().filter(|agent| self.is_idle(agent)).map(|agent| agent.target).collect();
+        let targets: BTreeSet<usize> = self
+            .agents
+            .values()
+            .filter(|agent| self.is_idle(agent))
+            .map(|agent| agent.target)
+            .collect();
         targets
             .into_iter()
             .filter_map(|target| {

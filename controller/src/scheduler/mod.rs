@@ -202,7 +202,8 @@ impl Scheduler {
             Event::Ready { agent, host, target, engines } => {
                 self.lose(&agent, "it joined again", &mut actions);
                 self.hosts.entry(host.clone()).or_default();
-                let ready = Agent { host, target, engines, lease: None, is_leaving: false, heard: now };
+                let ready =
+                    Agent { host, target, engines, lease: None, is_leaving: false, heard: now };
                 self.agents.insert(agent, ready);
             }
             Event::Gone { agent } => self.lose(&agent, "its connection ended", &mut actions),
@@ -292,7 +293,8 @@ impl Scheduler {
         self.shards[shard].losses += 1;
         actions.push(Action::Note(Note::AgentLost { agent: id.clone(), shard, reason }));
         if self.shards[shard].losses >= self.limits.losses {
-            let detail = format!("{} agents were lost while they measured it", self.shards[shard].losses);
+            let detail =
+                format!("{} agents were lost while they measured it", self.shards[shard].losses);
             let failure = Failure { retry: Retry::Never, kind: Kind::Internal, detail };
             self.set_aside(shard, failure, actions);
         }
@@ -319,7 +321,9 @@ impl Scheduler {
         if !self.is_current(shard, attempt) {
             return;
         }
-        let Status::Leased(Lease { agent, host, .. }) = self.shards[shard].status.clone() else { return };
+        let Status::Leased(Lease { agent, host, .. }) = self.shards[shard].status.clone() else {
+            return;
+        };
         self.release(shard);
         // Whatever comes next starts warm from the beginning.
         if let Some(host) = self.hosts.get_mut(&host) {
@@ -355,7 +359,8 @@ impl Scheduler {
 
     /// Takes the lease back and lets the shard wait.
     fn release(&mut self, shard: usize) {
-        let Status::Leased(lease) = std::mem::replace(&mut self.shards[shard].status, Status::Waiting)
+        let Status::Leased(lease) =
+            std::mem::replace(&mut self.shards[shard].status, Status::Waiting)
         else {
             return;
         };

@@ -121,7 +121,8 @@ fn a_shard_that_three_agents_died_of_is_set_aside() {
 fn a_failure_that_another_agent_may_try_is_not_offered_to_the_same_one() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
     let offer = offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).remove(0);
-    let failure = Failure { retry: Retry::OtherAgent, kind: Kind::OutOfMemory, detail: String::new() };
+    let failure =
+        Failure { retry: Retry::OtherAgent, kind: Kind::OutOfMemory, detail: String::new() };
     let failed = Event::Failed { shard: 0, attempt: offer.attempt, failure };
     assert!(offers(&scheduler.handle(failed, Duration::ZERO)).is_empty());
     let next = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO)).remove(0);
@@ -170,11 +171,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let retry = prop_oneof![
-        Just(Retry::SameAgent),
-        Just(Retry::OtherAgent),
-        Just(Retry::Never)
-    ];
+    let retry = prop_oneof![Just(Retry::SameAgent), Just(Retry::OtherAgent), Just(Retry::Never)];
     prop_oneof![
         3 => any::<u8>().prop_map(Step::Join),
         2 => any::<u8>().prop_map(Step::Leave),
@@ -210,7 +207,10 @@ impl Observer {
                     let newest = self.past.iter().map(|past| past.attempt).max().unwrap_or(0);
                     assert!(offer.attempt > newest, "attempts only grow");
                     for batch in &offer.batches {
-                        assert!(!self.counted.contains_key(&(offer.shard, *batch)), "measured again");
+                        assert!(
+                            !self.counted.contains_key(&(offer.shard, *batch)),
+                            "measured again"
+                        );
                     }
                     self.past.push(offer.clone());
                     self.held.push(offer);

@@ -7,11 +7,11 @@ mod read;
 pub mod rows;
 mod write;
 
-pub use rows::{
-    AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow, SampleRow,
-    SegmentFacts, SegmentRow, State,
-};
 pub use read::Texts;
+pub use rows::{
+    AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
+    SampleRow, SegmentFacts, SegmentRow, State,
+};
 pub use write::{NewCampaign, SampleWrite};
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -59,7 +59,9 @@ pub enum Error {
         known_ids: Vec<String>,
     },
     /// A row that this release can't read.
-    #[error("the database holds a row that can't be read ({what}): it was changed by hand or is damaged")]
+    #[error(
+        "the database holds a row that can't be read ({what}): it was changed by hand or is damaged"
+    )]
     Damaged {
         /// Which column.
         what: &'static str,
@@ -70,7 +72,11 @@ pub enum Error {
 }
 
 fn known(ids: &[String]) -> String {
-    if ids.is_empty() { ", which is empty".to_owned() } else { format!("; newest: {}", ids.join(", ")) }
+    if ids.is_empty() {
+        ", which is empty".to_owned()
+    } else {
+        format!("; newest: {}", ids.join(", "))
+    }
 }
 
 impl From<sqlx::Error> for Error {
@@ -115,8 +121,15 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(10))
             .foreign_keys(true);
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.map_err(open)?;
-        migrator().run(&pool).await.map_err(|source| Error::Schema { path: path.clone(), source })?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(open)?;
+        migrator()
+            .run(&pool)
+            .await
+            .map_err(|source| Error::Schema { path: path.clone(), source })?;
         Ok(Self { pool })
     }
 

@@ -38,14 +38,20 @@ impl Store {
     /// [`Error::UnknownCampaign`], which names the newest ones.
     pub async fn find(&self, id: &str) -> Result<CampaignNo, Error> {
         let found = if id == "latest" {
-            sqlx::query("SELECT no FROM campaign ORDER BY no DESC LIMIT 1").fetch_optional(&self.pool).await?
+            sqlx::query("SELECT no FROM campaign ORDER BY no DESC LIMIT 1")
+                .fetch_optional(&self.pool)
+                .await?
         } else {
-            sqlx::query("SELECT no FROM campaign WHERE id = $1").bind(id).fetch_optional(&self.pool).await?
+            sqlx::query("SELECT no FROM campaign WHERE id = $1")
+                .bind(id)
+                .fetch_optional(&self.pool)
+                .await?
         };
         if let Some(row) = found {
             return Ok(CampaignNo(row.try_get(0)?));
         }
-        let newest = sqlx::query("SELECT id FROM campaign ORDER BY no DESC").fetch_all(&self.pool).await?;
+        let newest =
+            sqlx::query("SELECT id FROM campaign ORDER BY no DESC").fetch_all(&self.pool).await?;
         let known_ids =
             newest.iter().take(NAMED).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         Err(Error::UnknownCampaign { id: id.to_owned(), known_ids })
@@ -123,10 +129,11 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn segments(&self, campaign: CampaignNo) -> Result<Vec<SegmentRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM segment WHERE campaign = $1 ORDER BY cell, run, segment")
-            .bind(campaign.0)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT * FROM segment WHERE campaign = $1 ORDER BY cell, run, segment")
+                .bind(campaign.0)
+                .fetch_all(&self.pool)
+                .await?;
         let segment = |row: &SqliteRow| {
             let facts: Option<String> = row.try_get("facts")?;
             Ok(SegmentRow {
@@ -150,7 +157,9 @@ impl Store {
         texts: Texts,
     ) -> Result<Vec<SampleRow>, Error> {
         let sql = match texts {
-            Texts::Read => "SELECT * FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt",
+            Texts::Read => {
+                "SELECT * FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
+            }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
                  input_tokens, cut_tokens, output_tokens, unknown_tokens, outcome, counted, NULL AS text \

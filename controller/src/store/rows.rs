@@ -20,8 +20,11 @@ pub enum State {
 }
 
 impl State {
-    pub(super) const ALL: [(Self, &'static str); 3] =
-        [(Self::Running, "running"), (Self::Complete, "complete"), (Self::Incomplete, "incomplete")];
+    pub(super) const ALL: [(Self, &'static str); 3] = [
+        (Self::Running, "running"),
+        (Self::Complete, "complete"),
+        (Self::Incomplete, "incomplete"),
+    ];
 
     /// Its word in the database.
     pub fn as_str(self) -> &'static str {

@@ -140,6 +140,10 @@ async fn a_folder_that_cannot_be_made_is_told() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(FILE), "not a database, but long enough to be read as one".repeat(99)).unwrap();
+    std::fs::write(
+        folder.path().join(FILE),
+        "not a database, but long enough to be read as one".repeat(99),
+    )
+    .unwrap();
     assert!(Store::open(folder.path()).await.is_err());
 }

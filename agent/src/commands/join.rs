@@ -1,0 +1,158 @@
+//! `agent join`: host, runner and service, joined.
+
+use crate::engine::{self, Engine};
+use crate::host::Host;
+use crate::runner::{Engines, Runner};
+use crate::service::{self, Ending, Token};
+use crate::terminal;
+use anyhow::Context;
+use clap::Args;
+use proto::failure::Failure;
+use proto::model::{EngineFacts, EngineSpec};
+use proto::wire;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::future::Future;
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What `agent join` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agent join --controller http://127.0.0.1:7437 --target two-threads --threads 2 --token-file token
+  agent join --controller http://127.0.0.1:7437 --token-file token     the target is what this machine is")]
+pub struct Options {
+    /// Where the controller listens, as it says itself
+    #[arg(long, value_name = "URL")]
+    pub controller: String,
+    /// What this agent stands for [default: this machine's instance type]
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+    /// How many threads compute; all cores by default
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// The campaign's token; - reads a line from standard input, and leaves when that is closed
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// How long to try to reach the controller, in minutes
+    #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
+    pub patience: u64,
+}
+
+/// Engines of this build, on so many threads.
+struct Local {
+    threads: usize,
+}
+
+impl Engines for Local {
+    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
+        engine::inspect(spec).map_err(Into::into)
+    }
+
+    fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
+        engine::load(spec, self.threads).map_err(Into::into)
+    }
+}
+
+/// Serves a controller until it sends this agent home.
+///
+/// # Errors
+/// Where the token can't be read, or the controller refuses this agent or can't be reached.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // The cores belong to inference.
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .context("the system gives no threads")?;
+    runtime.block_on(serve(options))
+}
+
+async fn serve(options: &Options) -> anyhow::Result<()> {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let threads = options.threads.unwrap_or_else(all).get();
+    let (token, leash) = token(options)?;
+    let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
+    let runner =
+        Runner::start(Local { threads }, reports_in).context("the system gives no thread")?;
+    let host = Host::read();
+    let service = service::Options {
+        controller: options.controller.clone(),
+        target: options.target.clone().unwrap_or_default(),
+        token,
+        agent_id: agent_id(&host)?,
+        threads: u32::try_from(threads).unwrap_or(u32::MAX),
+        devices: vec![wire::Device {
+            name: "cpu".to_owned(),
+            dtypes: engine::DTYPES.iter().map(|dtype| dtype.as_str().to_owned()).collect(),
+            gpu_name: String::new(),
+        }],
+        patience: Duration::from_mins(options.patience),
+    };
+    terminal::note(&format!("joining {} with {threads} threads", options.controller));
+    let ending = service::join(&service, &host, &runner, &mut reports, stop_signal(leash)?).await?;
+    match ending {
+        Ending::Drained(reason) => terminal::note(&format!("sent home: {reason}")),
+        Ending::Stopped => terminal::note("stopped"),
+    }
+    Ok(())
+}
+
+/// Holds an agent to the life of whoever started it.
+enum Leash {
+    None,
+    StandardInput,
+}
+
+fn token(options: &Options) -> anyhow::Result<(Option<Token>, Leash)> {
+    match options.token_file.as_deref() {
+        None => Ok((None, Leash::None)),
+        Some(path) if path.as_os_str() == "-" => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).context("no token came on standard input")?;
+            Ok((Some(Token::new(&line)), Leash::StandardInput))
+        }
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("can't read the token file {}", path.display()))?;
+            Ok((Some(Token::new(&text)), Leash::None))
+        }
+    }
+}
+
+/// Ready when the system or a person says stop, or when whoever holds the leash is gone.
+fn stop_signal(leash: Leash) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be heard")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be heard")?;
+    let (holder, released) = tokio::sync::oneshot::channel::<()>();
+    let holder = match leash {
+        Leash::None => Some(holder),
+        Leash::StandardInput => {
+            // A thread, since reading standard input can't be awaited; it ends with the process.
+            std::thread::Builder::new().name("leash".to_owned()).spawn(move || {
+                let mut rest = [0_u8; 64];
+                while matches!(std::io::stdin().read(&mut rest), Ok(read) if read > 0) {}
+                drop(holder);
+            })?;
+            None
+        }
+    };
+    Ok(async move {
+        let _never_released = holder;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = released => {}
+        }
+    })
+}
+
+fn agent_id(host: &Host) -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 8];
+    SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
+    let name: String = host.name.chars().filter(|c| !c.is_control()).take(64).collect();
+    Ok(format!("{name}-{:016x}", u64::from_le_bytes(bytes)))
+}

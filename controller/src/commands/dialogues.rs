@@ -1,0 +1,89 @@
+//! The dialogues of a campaign: read, chosen by seed, and those that only warm up.
+
+use crate::dataset::{self, Columns, Dialogue, Source};
+use crate::matrix::Matrix;
+use crate::store::{DatasetFacts, DialogueRow};
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+
+/// What a campaign measures and warms up with.
+pub(super) struct Chosen {
+    pub(super) facts: DatasetFacts,
+    /// The measured ones in the order of the plan, then those that only warm up.
+    pub(super) dialogues: Vec<DialogueRow>,
+}
+
+/// How many dialogues a campaign of this matrix measures.
+pub(super) fn count(matrix: &Matrix) -> anyhow::Result<usize> {
+    Ok(choose(matrix)?.facts.samples)
+}
+
+pub(super) fn choose(matrix: &Matrix) -> anyhow::Result<Chosen> {
+    let wanted = &matrix.dataset;
+    let source: Source = wanted.source.parse().context("dataset.source can't be used")?;
+    let columns = Columns {
+        id: wanted.id_column.clone(),
+        dialogue: wanted.dialogue_column.clone(),
+        summary: wanted.summary_column.clone(),
+    };
+    let dataset = dataset::read(&source, &columns).context("dataset.source can't be used")?;
+    let all = dataset.dialogues.len();
+    if wanted.samples > all {
+        bail!(
+            "dataset.samples asks for {}, and {} holds {all}: take fewer, or 0 for all",
+            wanted.samples,
+            wanted.source
+        );
+    }
+    let measured = dataset::sample(all, wanted.samples, matrix.seed);
+    let warmup = if matrix.protocol.warmup == 0 {
+        Vec::new()
+    } else {
+        warmup(matrix, &dataset.dialogues, &measured)?
+    };
+    let row = |dialogue: &Dialogue, is_measured| DialogueRow {
+        sample_id: dialogue.id.clone(),
+        dialogue: dialogue.dialogue.clone(),
+        summary: dialogue.summary.clone(),
+        is_measured,
+    };
+    let chosen: Vec<&Dialogue> = measured.iter().map(|&index| &dataset.dialogues[index]).collect();
+    let mut hash = Sha256::new();
+    chosen.iter().for_each(|dialogue| {
+        hash.update(dialogue.id.as_str());
+        hash.update([0]);
+    });
+    let facts = DatasetFacts {
+        source: wanted.source.clone(),
+        sha256: dataset.sha256.clone(),
+        dialogues: all,
+        samples: measured.len(),
+        sample_ids_sha256: crate::dataset::hexadecimal(&hash.finalize()),
+        references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
+    };
+    let measured = chosen.iter().map(|dialogue| row(dialogue, true));
+    let dialogues = measured.chain(warmup.iter().map(|dialogue| row(dialogue, false))).collect();
+    Ok(Chosen { facts, dialogues })
+}
+
+/// Dialogues that are never measured: the rest of the dataset, or built-in ones where nothing is left of it.
+fn warmup(matrix: &Matrix, all: &[Dialogue], measured: &[usize]) -> anyhow::Result<Vec<Dialogue>> {
+    let largest = matrix.targets.iter().flat_map(|target| &target.batch_sizes).max();
+    let needed = (matrix.protocol.warmup * largest.copied().unwrap_or(1)) as usize;
+    let rest = dataset::outside(all.len(), measured, needed, matrix.seed);
+    if !rest.is_empty() {
+        return Ok(rest.into_iter().map(|index| all[index].clone()).collect());
+    }
+    let builtin = dataset::read(&Source::Builtin, &Columns::default())?;
+    let is_measured = |id| all.iter().any(|dialogue| dialogue.id == id);
+    let mut fresh = builtin.dialogues;
+    fresh.retain(|dialogue| !is_measured(dialogue.id.clone()));
+    if fresh.is_empty() {
+        bail!(
+            "no dialogue is left for the warm-up: measure fewer than all {}, or set protocol.warmup = 0",
+            all.len()
+        );
+    }
+    fresh.truncate(needed);
+    Ok(fresh)
+}

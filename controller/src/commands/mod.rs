@@ -1,0 +1,65 @@
+//! The commands: the only place where stages are joined, and where errors become exit codes.
+
+mod dialogues;
+mod plan;
+mod prices;
+mod report;
+mod run;
+
+use crate::cli::{Cli, Command};
+use crate::matrix::{Matrix, Overrides};
+use anyhow::Context;
+use std::path::Path;
+
+/// How a command ended, as its exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is there.
+    Ok = 0,
+    /// The user can mend it.
+    Wrong = 2,
+    /// Samples are missing.
+    Incomplete = 3,
+    /// Only we can mend it.
+    Bug = 70,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// What a user can mend, with the place and the way out.
+pub fn run(cli: Cli) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Plan(options) => plan::run(&options).map(|()| Exit::Ok),
+        Command::Run(options) => runtime()?.block_on(run::run(&options)),
+        Command::Report(options) => runtime()?.block_on(report::run(&options)).map(|()| Exit::Ok),
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the system gives no threads")
+}
+
+/// A matrix as it was read.
+struct Asked {
+    text: String,
+    matrix: Matrix,
+}
+
+/// Reads and checks a matrix.
+fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<Asked> {
+    let bytes = std::fs::read(path).with_context(|| {
+        format!("can't read the matrix {}: give the path of a .toml file, such as examples/quickstart.toml", path.display())
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        anyhow::anyhow!("{} is not UTF-8 (byte {at}): save it as UTF-8", path.display())
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = std::path::absolute(folder).context("the current folder is gone")?;
+    let matrix = Matrix::check(&text, &path.display().to_string(), &folder, overrides)?;
+    Ok(Asked { text, matrix })
+}

@@ -1,0 +1,15 @@
+//! `controller plan`: what would be measured, as text.
+
+use super::{dialogues, prices, read_matrix};
+use crate::cli;
+use crate::plan::{Plan, text};
+use crate::terminal;
+
+pub(super) fn run(options: &cli::Plan) -> anyhow::Result<()> {
+    let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;
+    let samples = dialogues::count(&asked.matrix)?;
+    let plan = Plan::make(&asked.matrix, samples)?;
+    let prices = prices::of_targets(&asked.matrix)?;
+    terminal::result(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
+    Ok(())
+}

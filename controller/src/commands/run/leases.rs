@@ -1,0 +1,120 @@
+//! Offers as they go over the wire, and what their attempts may claim.
+
+use crate::plan::{Plan, batches};
+use crate::scheduler::Offer;
+use crate::store::DialogueRow;
+use proto::generation::Stop;
+use proto::wire;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Measured time may exceed the time between offer and end by this share, and by this much: clocks of
+/// the two programs tick a little differently.
+const TIME_SLACK: (f64, Duration) = (1.001, Duration::from_millis(50));
+
+/// Batches of every run that was asked for, composed once.
+#[derive(Default)]
+pub(super) struct Compositions(HashMap<(u32, u32), Vec<Vec<u32>>>);
+
+impl Compositions {
+    /// The batches of a run of this batch size, as indices of dialogues.
+    pub(super) fn of(&mut self, plan: &Plan, run: u32, batch_size: u32) -> &[Vec<u32>] {
+        self.0
+            .entry((run, batch_size))
+            .or_insert_with(|| batches::compose(plan.seed, run, batch_size, plan.samples))
+    }
+}
+
+/// Writes an offer out with its texts, so that agents need no access to the data.
+pub(super) fn written(
+    offer: &Offer,
+    plan: &Plan,
+    dialogues: &[DialogueRow],
+    compositions: &mut Compositions,
+    (stop, warmup, lease): (Stop, u32, Duration),
+) -> wire::ShardOffer {
+    let (cell, run) = (plan.cell_of(offer.shard), plan.round_of(offer.shard));
+    let request = |dialogue: &DialogueRow| wire::Request {
+        sample_id: dialogue.sample_id.to_string(),
+        dialogue: dialogue.dialogue.clone(),
+        reference: match stop {
+            Stop::Eos => String::new(),
+            Stop::Reference => dialogue.summary.clone().unwrap_or_default(),
+        },
+    };
+    let composition = compositions.of(plan, run, cell.batch_size);
+    let batches = offer.batches.iter().map(|&index| wire::Batch {
+        index,
+        requests: composition[index as usize]
+            .iter()
+            .map(|&ordinal| request(&dialogues[ordinal as usize]))
+            .collect(),
+    });
+    let mut spare = dialogues.iter().filter(|dialogue| !dialogue.is_measured).cycle();
+    let warmup = if offer.is_new_segment { warmup } else { 0 };
+    let warmup = (0..warmup).map(|index| wire::Batch {
+        index,
+        requests: spare.by_ref().take(cell.batch_size as usize).map(request).collect(),
+    });
+    wire::ShardOffer {
+        shard: offer.shard as u64,
+        attempt: offer.attempt,
+        lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
+        cell: cell.id.to_string(),
+        run,
+        engine: u32::try_from(cell.engine).unwrap_or(u32::MAX),
+        batch_size: cell.batch_size,
+        scenario: cell.scenario.to_string(),
+        segment: offer.segment,
+        warmup: warmup.collect(),
+        batches: batches.collect(),
+    }
+}
+
+/// One attempt as it was leased, and the time that it claims to have measured.
+pub(super) struct Lease {
+    pub(super) offer: Offer,
+    pub(super) offered_at: Duration,
+    pub(super) measured: Duration,
+    /// Its times come from a script: they pass in no time.
+    pub(super) is_played: bool,
+}
+
+impl Lease {
+    /// Whether it claims more measured time than passed.
+    pub(super) fn is_time_impossible(&self, now: Duration) -> bool {
+        let (share, slack) = TIME_SLACK;
+        let passed = now.saturating_sub(self.offered_at).mul_f64(share) + slack;
+        !self.is_played && self.measured > passed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(measured: u64, is_played: bool) -> Lease {
+        let offer = Offer {
+            agent: "a".try_into().unwrap(),
+            shard: 0,
+            attempt: 1,
+            segment: 1,
+            is_new_segment: true,
+            batches: vec![0],
+        };
+        Lease {
+            offer,
+            offered_at: Duration::from_secs(5),
+            measured: Duration::from_secs(measured),
+            is_played,
+        }
+    }
+
+    #[test]
+    fn more_time_than_passed_is_impossible_unless_it_is_played() {
+        let now = Duration::from_secs(15);
+        assert!(!lease(10, false).is_time_impossible(now));
+        assert!(lease(11, false).is_time_impossible(now));
+        assert!(!lease(11, true).is_time_impossible(now));
+    }
+}

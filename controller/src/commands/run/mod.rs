@@ -1,0 +1,185 @@
+//! `controller run`: matrix -> plan -> scheduler <-> fleet -> store -> statistics -> cost -> results.
+
+mod campaign;
+mod leases;
+mod local;
+mod seats;
+
+use super::{Exit, dialogues, prices, read_matrix, report};
+use crate::cli;
+use crate::clock::Clock;
+use crate::fleet::{self, identity::Token};
+use crate::plan::{Plan, text};
+use crate::progress::{Progress, Volume};
+use crate::scheduler::Ending;
+use crate::store::{CampaignNo, CampaignRow, DialogueRow, NewCampaign, State, Store};
+use crate::terminal;
+use anyhow::{Context, bail};
+use campaign::Campaign;
+use proto::ids::CampaignId;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often an agent must speak.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// Events that may wait; then agents are slowed down.
+const EVENTS: usize = 1024;
+
+/// A campaign in the store, new or gone on with.
+struct Begun {
+    no: CampaignNo,
+    row: CampaignRow,
+    dialogues: Vec<DialogueRow>,
+}
+
+pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
+    if !options.listen.ip().is_loopback() {
+        bail!(
+            "--listen {}: only loopback is served until TLS is built in; use 127.0.0.1 and an SSH tunnel (ssh -R)",
+            options.listen
+        );
+    }
+    let clock = Clock::System;
+    let volume = if options.quiet { Volume::Quiet } else { Volume::Normal };
+    // Everything that a user can get wrong comes before the first agent is started.
+    let (store, begun) = begin(options, clock, volume).await?;
+    let listener = listen(options.listen).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let folder = campaign_folder(&options.data_dir, &begun.row.id);
+    let token = Token::make().context("the system has no randomness")?;
+    let token_file = folder.join("token");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| token.write(&token_file))
+        .with_context(|| format!("can't write to {}", folder.display()))?;
+
+    let (events_in, events) = mpsc::channel(EVENTS);
+    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let fleet = fleet::Options {
+        campaign: begun.row.id.clone(),
+        token: token.clone(),
+        targets: begun.row.matrix.targets.iter().map(|target| target.name.clone()).collect(),
+        engines: begun.row.plan.engines.clone(),
+        generation: begun.row.matrix.generation.clone(),
+        heartbeat: HEARTBEAT,
+    };
+    let server = tokio::spawn(fleet::serve(listener, fleet, events_in, async {
+        // Dropping the sender stops the server too.
+        drop(server_stopped.await);
+    }));
+
+    let locals = local::start_all(&begun.row.matrix, address, &token, &folder).await?;
+    let progress = progress(&begun.row, volume);
+    announce(&begun.row, address, &token_file, &progress);
+    let no = begun.no;
+    let campaign = Campaign::new(store.clone(), begun, clock, progress);
+    let ending = campaign.run(events, locals).await;
+    drop(std::fs::remove_file(&token_file));
+    drop(stop_server);
+    let ending = ending?;
+    // Agents were sent home; whoever still holds a stream is cut off.
+    server.abort();
+    drop(server.await);
+
+    let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
+    store.finish(no, state, clock.now()).await?;
+    report::write(&store, no, &options.data_dir, options.output.as_deref()).await?;
+    let id = store.campaign(no).await?.id;
+    store.close().await;
+    Ok(told(ending, &id))
+}
+
+/// Says how it ended, and how to go on.
+fn told(ending: Ending, id: &CampaignId) -> Exit {
+    let reason = match ending {
+        Ending::Complete => return Exit::Ok,
+        Ending::SetAside => "some shards could not be measured",
+        Ending::Stopped => "it was stopped",
+        Ending::AgentsGone => "its agents are gone",
+        Ending::NeverStarted => "not all agents came in time",
+    };
+    terminal::say(&format!("incomplete: {reason}; go on with controller run --resume {id}"));
+    Exit::Incomplete
+}
+
+async fn begin(options: &cli::Run, clock: Clock, volume: Volume) -> anyhow::Result<(Store, Begun)> {
+    if let Some(id) = &options.resume {
+        let store = Store::open(&options.data_dir).await?;
+        let no = store.find(id).await?;
+        let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
+        if row.state == State::Complete {
+            bail!(
+                "campaign {} is complete: nothing is left to measure; see controller report {}",
+                row.id,
+                row.id
+            );
+        }
+        return Ok((store, Begun { no, row, dialogues }));
+    }
+    let Some(path) = &options.matrix else { bail!("give a matrix, or --resume CAMPAIGN") };
+    let asked = read_matrix(path, &(&options.overrides).into())?;
+    let chosen = dialogues::choose(&asked.matrix)?;
+    let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
+    let prices = prices::of_targets(&asked.matrix)?;
+    if volume == Volume::Normal {
+        terminal::say(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
+    }
+    let store = Store::open(&options.data_dir).await?;
+    let created_at = clock.now();
+    let id = campaign_id(&asked.matrix.name, created_at)?;
+    let new = NewCampaign {
+        id: &id,
+        created_at,
+        controller_version: env!("CARGO_PKG_VERSION"),
+        matrix_text: &asked.text,
+        matrix: &asked.matrix,
+        plan: &plan,
+        dataset: &chosen.facts,
+        prices: &prices,
+        dialogues: &chosen.dialogues,
+    };
+    let no = store.create(&new).await?;
+    let row = store.campaign(no).await?;
+    Ok((store, Begun { no, row, dialogues: chosen.dialogues }))
+}
+
+/// Such as `quickstart-20261123-084507-123`: sorts by time, and two a second differ.
+fn campaign_id(name: &str, at: chrono::DateTime<chrono::Utc>) -> anyhow::Result<CampaignId> {
+    let plain: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
+    let plain: String = plain.chars().take(64).collect();
+    Ok(CampaignId::try_from(format!("{plain}-{}", at.format("%Y%m%d-%H%M%S-%3f")))?)
+}
+
+pub(super) fn campaign_folder(data_dir: &Path, id: &CampaignId) -> PathBuf {
+    data_dir.join("campaigns").join(id.as_str())
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address}: choose another port with --listen"))
+}
+
+fn progress(row: &CampaignRow, volume: Volume) -> Progress {
+    let runs = u64::from(row.matrix.protocol.runs);
+    let total = runs * row.plan.samples as u64;
+    let targets = row.plan.cells.iter().map(|cell| cell.target).collect();
+    Progress::new(vec![total; row.plan.cells.len()], targets, volume)
+}
+
+/// Says for every target that waits for agents what to type on the instance.
+fn announce(row: &CampaignRow, address: SocketAddr, token_file: &Path, progress: &Progress) {
+    progress.say(&format!("campaign {} on http://{address}", row.id));
+    for target in row.matrix.targets.iter().filter(|target| target.local.is_none()) {
+        let token = token_file.display();
+        progress.say(&format!(
+            "waiting for {} of {}; type there:\n  agent join --controller http://{address} --target {} --token-file {token}",
+            if target.agents == 1 { "1 agent".to_owned() } else { format!("{} agents", target.agents) },
+            target.name,
+            target.name,
+        ));
+    }
+}

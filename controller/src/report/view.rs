@@ -1,0 +1,403 @@
+//! What a report says, in the form of results.json. The committed JSON Schema is made from these types.
+//!
+//! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
+
+use crate::statistics::{CellStatistics, Estimate};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version of this form. A reader of 1 reads every 1.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// results.json
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Results {
+    /// Of this form.
+    pub schema_version: u32,
+    /// What was run.
+    pub campaign: Campaign,
+    /// On which dialogues.
+    pub dataset: Dataset,
+    /// On which machines.
+    pub environment: Environment,
+    /// One entry for each model, target, dtype, scenario and load.
+    pub results: Vec<Entry>,
+    /// Pairs of entries that share samples.
+    pub comparisons: Vec<serde_json::Value>,
+    /// What to choose, and why; null where nothing can be recommended.
+    pub recommendation: Option<serde_json::Value>,
+}
+
+/// One execution of a matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Campaign {
+    /// Its id.
+    pub id: String,
+    /// Its matrix's name.
+    pub name: String,
+    /// `complete`, or `incomplete` where samples are missing.
+    pub state: String,
+    /// When it began, UTC.
+    pub created_at: String,
+    /// When it ended, UTC.
+    pub finished_at: Option<String>,
+    /// Of the program that ran it.
+    pub controller_version: String,
+    /// All choices by chance follow from it.
+    pub seed: u64,
+    /// Samples that were planned.
+    pub planned_samples: u64,
+    /// Samples that are there and count, failed ones included.
+    pub counted_samples: u64,
+    /// Samples that are not there.
+    pub missing_samples: u64,
+    /// Samples that came late from a lost agent; kept and not counted.
+    pub late_samples: u64,
+    /// What happened on the way.
+    pub events: Vec<Event>,
+    /// The matrix as the user wrote it.
+    pub matrix: String,
+    /// Every sample, in a file of its own.
+    pub samples_file: Option<SamplesFile>,
+}
+
+/// Something that happened on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// When, UTC.
+    pub at: String,
+    /// Such as `agent_lost`.
+    pub kind: String,
+    /// For a person.
+    pub detail: String,
+}
+
+/// The Parquet file that belongs to these results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SamplesFile {
+    /// Its name, beside this file.
+    pub name: String,
+    /// Of its bytes.
+    pub sha256: String,
+    /// How many samples it holds.
+    pub rows: u64,
+}
+
+/// The dialogues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dataset {
+    /// As named in the matrix.
+    pub source: String,
+    /// Of the file.
+    pub sha256: String,
+    /// How many it holds.
+    pub dialogues: u64,
+    /// How many were measured in each run.
+    pub samples: u64,
+    /// Over the measured ids, in order.
+    pub sample_ids_sha256: String,
+    /// How many measured dialogues have a reference summary.
+    pub references: u64,
+}
+
+/// The machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// Each machine once.
+    pub hosts: Vec<Host>,
+    /// Prompt and limits, the same everywhere.
+    pub generation: Generation,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Tells machines and boots apart.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The targets that it stood for.
+    pub targets: Vec<String>,
+    /// As its cloud says.
+    pub instance_type: Option<String>,
+    /// As the CPU says.
+    pub cpu_model: String,
+    /// As the system counts them.
+    pub logical_cpus: u32,
+    /// Of those that decide which kernels run, the ones it has.
+    pub cpu_features: Vec<String>,
+    /// Of the machine.
+    pub memory_mb: f64,
+    /// Its GPU.
+    pub gpu_name: Option<String>,
+    /// Its release.
+    pub kernel: String,
+    /// Its name.
+    pub operating_system: String,
+    /// Of the programs that measured.
+    pub agent_versions: Vec<String>,
+}
+
+/// Prompt and limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Generation {
+    /// Holds `{dialogue}` once.
+    pub prompt: String,
+    /// Prompts are cut to it.
+    pub max_input_tokens: u32,
+    /// Summaries end there.
+    pub max_new_tokens: u32,
+    /// `eos` or `reference`.
+    pub stop: String,
+}
+
+/// One model on one target, with one dtype, scenario and load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// When the campaign began, UTC.
+    pub timestamp: String,
+    /// Where the model comes from.
+    pub model_id: String,
+    /// Where the adapter comes from.
+    pub peft_weights: Option<String>,
+    /// `cpu`, `cuda:0`.
+    pub device: Option<String>,
+    /// Null on CPU.
+    pub gpu_name: Option<String>,
+    /// Dialogues per run.
+    pub num_samples: u64,
+    /// Repeats.
+    pub num_runs: u32,
+    /// Of the smallest batch size.
+    pub metrics: Metrics,
+    /// By batch size, as `batch_8`.
+    pub batch_performance: BTreeMap<String, BatchPerformance>,
+    /// The model's name in the matrix.
+    pub model: String,
+    /// What is compared and priced.
+    pub target: String,
+    /// The instance type that was found, or `unknown`.
+    pub measured_on: String,
+    /// Whose price was taken.
+    pub priced_as: String,
+    /// How weights are stored.
+    pub dtype: String,
+    /// How requests arrive.
+    pub scenario: String,
+    /// What was loaded.
+    pub engine: Option<Engine>,
+    /// By batch size.
+    pub cells: Vec<Cell>,
+    /// Of the cheapest VALID cell; null where there is none.
+    pub cost: Option<Cost>,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Engine {
+    /// Which implementation computes.
+    pub kernel: String,
+    /// Over all weight and configuration files.
+    pub model_sha256: String,
+    /// Of the adapter.
+    pub adapter_sha256: Option<String>,
+    /// Of the tokenizer.
+    pub tokenizer_sha256: Option<String>,
+    /// The commit, for hub ids.
+    pub revision: Option<String>,
+    /// How many weights.
+    pub parameters: u64,
+    /// The model has no quality.
+    pub random_weights: bool,
+    /// Times come from a script, not from a clock.
+    pub played: bool,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The seed form's figures, of the smallest batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metrics {
+    /// Request latency in milliseconds.
+    pub latency_ms: Latency,
+    /// Samples per second of one host.
+    pub throughput: Throughput,
+    /// Of the process and the device.
+    pub memory: Memory,
+}
+
+/// Plain figures; the cells hold them with intervals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Over samples, ddof 1.
+    pub std: Option<f64>,
+    /// The smallest.
+    pub min: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// Hyndman-Fan type 7; null below its floor.
+    pub p50: Option<f64>,
+    /// Likewise.
+    pub p90: Option<f64>,
+    /// Likewise.
+    pub p95: Option<f64>,
+    /// Likewise.
+    pub p99: Option<f64>,
+}
+
+/// Samples per second of one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Throughput {
+    /// Counted samples over measured host-seconds.
+    pub mean: Option<f64>,
+    /// Over runs, ddof 1; null for one run.
+    pub std: Option<f64>,
+    /// `samples/sec`
+    pub unit: String,
+}
+
+/// Of the process and the device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Memory {
+    /// The weights in this dtype.
+    pub model_size_mb: Option<f64>,
+    /// Null on CPU.
+    pub gpu_memory_mb: Option<f64>,
+    /// Null on CPU.
+    pub gpu_utilization_pct: Option<f64>,
+}
+
+/// One batch size, as the seed form has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchPerformance {
+    /// Mean time of one batch.
+    pub latency_ms: Option<f64>,
+    /// Samples per second of one host.
+    pub throughput: Option<f64>,
+}
+
+/// One cell: an entry at one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cell {
+    /// Its id.
+    pub cell: String,
+    /// How many samples are decoded together.
+    pub batch_size: u32,
+    /// Samples that are there and brought a summary.
+    pub counted_samples: u64,
+    /// Samples that failed.
+    pub failed_samples: u64,
+    /// Samples that are not there.
+    pub missing_samples: u64,
+    /// Samples that came late; kept and not counted.
+    pub late_samples: u64,
+    /// Dialogues that the limit cut.
+    pub cut_inputs: u64,
+    /// Output tokens beyond the tokenizer, which decode to nothing.
+    pub unknown_tokens: u64,
+    /// What the samples say.
+    pub estimates: CellStatistics,
+    /// Of the processes that measured.
+    pub memory: CellMemory,
+    /// Before what was counted.
+    pub warmup: Warmup,
+    /// Whether the figures hold.
+    pub validity: Validity,
+    /// What it costs at full use.
+    pub cost: Cost,
+}
+
+/// Memory and loading of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellMemory {
+    /// The weights in this dtype.
+    pub model_size_mb: Option<f64>,
+    /// The highest resident memory that an agent had by then, over all that it had done.
+    pub peak_rss_mb: Option<f64>,
+    /// Resident memory after loading.
+    pub rss_after_load_mb: Option<f64>,
+    /// Of keys and values, at most.
+    pub kv_cache_mb: Option<f64>,
+    /// The longest loading in this cell; null where the engine was there.
+    pub load_ms: Option<f64>,
+}
+
+/// Warm-up of a cell: never counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Warmup {
+    /// Unbroken stretches, each with its own warm-up.
+    pub segments: u64,
+    /// Batches in all of them.
+    pub batches: u64,
+    /// Time in all of them.
+    pub total_ms: f64,
+}
+
+/// Whether figures hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Validity {
+    /// `VALID`, `DEGRADED` or `INVALID`.
+    pub verdict: Verdict,
+    /// Why it isn't VALID.
+    pub reasons: Vec<String>,
+}
+
+/// Whether figures hold.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// They do.
+    Valid,
+    /// They do, with a reservation.
+    Degraded,
+    /// They don't.
+    Invalid,
+}
+
+impl Verdict {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "VALID",
+            Self::Degraded => "DEGRADED",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
+/// What requests cost on a machine that never idles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// The batch size that it holds for.
+    pub batch_size: u32,
+    /// Of one machine.
+    pub usd_per_hour: f64,
+    /// With the interval of the throughput.
+    pub usd_per_1000_requests: Estimate,
+    /// With the interval of the token rate.
+    pub usd_per_million_output_tokens: Estimate,
+    /// Where the price comes from.
+    pub price: Price,
+}
+
+/// Where a price comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Price {
+    /// Such as `sagemaker-hosting`; null for a price of the matrix.
+    pub service: Option<String>,
+    /// Such as `us-east-1`; null for a price of the matrix.
+    pub region: Option<String>,
+    /// Such as `on-demand`; null for a price of the matrix.
+    pub purchase: Option<String>,
+    /// `matrix`, or whoever read it.
+    pub source: String,
+    /// When it was read; null for a price of the matrix.
+    pub date: Option<String>,
+    /// Whether the source leaves the region open.
+    pub region_assumed: bool,
+}
