@@ -4,7 +4,7 @@ use super::input;
 use crate::cli::ModelOptions;
 use crate::engine::Engine;
 use crate::engine::t5::generate::Until;
-use crate::engine::t5::{self, Input, T5};
+use crate::engine::t5::{Input, T5};
 use crate::stopwatch::Stopwatch;
 use crate::terminal;
 use anyhow::Context;
@@ -17,13 +17,13 @@ use std::path::PathBuf;
 const MB: f64 = 1_048_576.0;
 
 const EXAMPLES: &str = "\
-Batches are taken in file order. Every summary gets exactly --new-tokens tokens: </s> does not end it. The first
-batch runs once unmeasured, and taking texts apart is not measured.
+Batches are taken in file order. Every summary gets exactly --new-tokens tokens: </s> does
+not end it. The first batch runs once unmeasured, and tokenization is not measured.
 
 Examples:
-  agent bench --model dummy:flan-t5-small --tokenizer tokenizer.json --batch-size 1,8 --new-tokens 32 \\
-      --samples 32 --threads 2 --input dialogues.jsonl --json
-  agent bench --model builtin:tiny --batch-size 1 4 16 --input dialogues.jsonl";
+  agent bench --model dummy:flan-t5-small --tokenizer tokenizer.json --threads 2 \\
+      --batch-size 1,8 --new-tokens 32 --samples 32 --input in.jsonl --json
+  agent bench --model builtin:tiny --batch-size 1 4 16 --input in.jsonl";
 
 /// What `agent bench` takes.
 #[derive(Debug, Args)]
@@ -71,7 +71,7 @@ struct Figures {
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
     let threads = options.model.threads();
-    let mut engine = t5::open(&options.model.spec())?.load(threads)?;
+    let mut engine = input::load(&options.model, &lines)?;
     for note in &engine.facts().notes {
         terminal::note(&format!("note: {note}"));
     }

@@ -2,8 +2,8 @@
 
 use super::input::{self, Line};
 use crate::cli::ModelOptions;
+use crate::engine::t5::T5;
 use crate::engine::t5::generate::Until;
-use crate::engine::t5::{self, T5};
 use crate::engine::{Engine, Row};
 use crate::stopwatch::Stopwatch;
 use crate::terminal;
@@ -16,15 +16,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
-Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}; each line of the output is
-{\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order. A prompt longer than the limit
-is cut to it, and that is counted.
+Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
+output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
+A prompt longer than the limit is cut to it, and how many were is said at the end.
 
 Examples:
-  agent generate --model ./flan-t5-small --input dialogues.jsonl --output summaries.jsonl
-  agent generate --model builtin:tiny --batch-size 8 --input dialogues.jsonl --output summaries.jsonl
-  agent generate --model dummy:flan-t5-base --tokenizer tokenizer.json --max-new-tokens 32 \\
-      --input dialogues.jsonl --output summaries.jsonl";
+  agent generate --model ./flan-t5-small --input in.jsonl --output out.jsonl
+  agent generate --model builtin:tiny --batch-size 8 --input in.jsonl --output out.jsonl
+  agent generate --model dummy:flan-t5-base --tokenizer tokenizer.json \\
+      --max-new-tokens 32 --input in.jsonl --output out.jsonl";
 
 /// What `agent generate` takes.
 #[derive(Debug, Args)]
@@ -65,7 +65,7 @@ struct Summary<'a> {
 /// What a user can mend.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
-    let mut engine = t5::open(&options.model.spec())?.load(options.model.threads())?;
+    let mut engine = input::load(&options.model, &lines)?;
     let until = Until::EosOr(options.max_new_tokens.get());
     let inputs = lines
         .iter()

@@ -1,7 +1,8 @@
 //! Files of dialogues: JSON Lines in, checked lines and the engine's inputs out.
 
+use crate::cli::ModelOptions;
 use crate::engine::t5::generate::Until;
-use crate::engine::t5::{Input, T5};
+use crate::engine::t5::{self, Input, T5};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::fs;
@@ -59,6 +60,15 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
         bail!("{} holds no dialogues", path.display());
     }
     Ok(lines)
+}
+
+/// Loads the model, and before that checks that it can serve these lines.
+pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<T5> {
+    let mut opened = t5::open(&model.spec())?;
+    if lines.iter().any(|line| matches!(line.content, Content::Dialogue(_))) {
+        opened = opened.serves_text()?;
+    }
+    Ok(opened.load(model.threads())?)
 }
 
 impl Line {

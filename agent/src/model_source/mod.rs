@@ -119,7 +119,11 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     if let Some(name) = model.strip_prefix("dummy:") {
         return dummy::find(name, tokenizer);
     }
-    directory::find(local(model, "model")?, tokenizer)
+    let folder = local(model, "model")?;
+    if !folder.is_dir() {
+        return Err(Error::NoFolder { path: model.to_owned() });
+    }
+    directory::find(folder, tokenizer)
 }
 
 /// The tokenizer that was asked for by name.
@@ -159,16 +163,12 @@ impl Model {
     /// # Errors
     /// Where a file can't be read.
     pub fn sha256(&self) -> Result<String, Error> {
-        let mut list = line(&self.config)?;
-        match &self.weights {
-            Weights::Seeded(seed) => list += &format!("seeded weights, seed {seed}\n"),
-            Weights::Stored(files) => {
-                for file in files {
-                    list += &line(file)?;
-                }
-            }
-        }
-        Ok(sha256_of(&list))
+        let config = line(&self.config)?;
+        let weights = match &self.weights {
+            Weights::Seeded(seed) => format!("seeded weights, seed {seed}\n"),
+            Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
+        };
+        Ok(sha256_of(&(config + &weights)))
     }
 }
 

@@ -150,3 +150,14 @@ fn failure(error: &candle_core::Error) -> Failure {
     let kind = if detail.contains("OUT_OF_MEMORY") { Kind::OutOfMemory } else { Kind::Internal };
     Failure { retry: Retry::OtherAgent, kind, detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_logits_the_lowest_id_is_the_best() {
+        let logits = Tensor::new(&[[1f32, 3.0, 3.0], [2.0, 2.0, 2.0]], &Device::Cpu).unwrap();
+        assert_eq!(logits.argmax(D::Minus1).unwrap().to_vec1::<u32>().unwrap(), [1, 0]);
+    }
+}

@@ -1,0 +1,67 @@
+//! Models and cases that the tests share.
+
+use agent::engine::t5::generate::Until;
+use agent::engine::t5::{self, Input, T5};
+use agent::stopwatch::Stopwatch;
+use proto::model::{Dtype, EngineSpec};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Both forms of feed-forward layer and head.
+pub(crate) const MODELS: [&str; 2] = ["gated-untied", "relu-tied"];
+
+/// How many tokens the cases were cut to.
+pub(crate) const MAX_NEW: usize = 48;
+
+/// What PyTorch generated.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Case {
+    pub(crate) id: String,
+    pub(crate) adapter: Option<String>,
+    pub(crate) input_ids: Vec<u32>,
+    pub(crate) output_ids: Vec<u32>,
+    pub(crate) eos: bool,
+}
+
+pub(crate) fn folder(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity").join(model)
+}
+
+/// All cases of a model with this adapter.
+pub(crate) fn cases(model: &str, adapter: Option<&str>) -> Vec<Case> {
+    let text = fs::read_to_string(folder(model).join("cases.jsonl")).unwrap();
+    let all = text.lines().map(|line| serde_json::from_str::<Case>(line).unwrap());
+    all.filter(|case| case.adapter.as_deref() == adapter).collect()
+}
+
+pub(crate) fn spec(model: &str) -> EngineSpec {
+    EngineSpec {
+        model: model.to_owned(),
+        revision: None,
+        adapter: None,
+        tokenizer: None,
+        dtype: Dtype::F32,
+    }
+}
+
+pub(crate) fn load(folder: &Path, threads: usize) -> T5 {
+    t5::open(&spec(folder.to_str().unwrap())).unwrap().load(threads).unwrap()
+}
+
+/// The ids that the engine gives for these cases, in batches of `batch_size`.
+pub(crate) fn decode(engine: &mut T5, cases: &[Case], batch_size: usize) -> Vec<Vec<u32>> {
+    let stopwatch = Stopwatch::played();
+    let inputs: Vec<Input> = cases
+        .iter()
+        .map(|case| Input {
+            prompt: engine.prompt_of_ids(case.input_ids.clone(), 512).unwrap(),
+            until: Until::EosOr(MAX_NEW),
+        })
+        .collect();
+    inputs
+        .chunks(batch_size)
+        .flat_map(|batch| engine.decode(batch, &stopwatch).unwrap())
+        .map(|row| row.unwrap().output_ids)
+        .collect()
+}

@@ -1,0 +1,9 @@
+//! The T5 engine against PyTorch's tokens, against candle's own T5, and against broken files.
+
+#![expect(clippy::unwrap_used, reason = "in a test an error is a failure, in its helpers too")]
+
+mod differential;
+mod files;
+mod fixture;
+mod parity;
+mod text;

@@ -1,0 +1,63 @@
+//! Token for token as PyTorch, whatever shares the batch.
+
+use crate::fixture::{Case, MODELS, cases, decode, folder, load};
+use agent::engine::t5::T5;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use std::fs;
+
+/// File order, and two others.
+fn orders(cases: &[Case]) -> Vec<Vec<Case>> {
+    let shuffled = [1, 2].map(|seed| {
+        let mut cases = cases.to_vec();
+        cases.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        cases
+    });
+    [vec![cases.to_vec()], shuffled.to_vec()].concat()
+}
+
+fn assert_exact(engine: &mut T5, cases: &[Case], batch_size: usize) {
+    for (case, ids) in cases.iter().zip(decode(engine, cases, batch_size)) {
+        assert_eq!(ids, case.output_ids, "{} at batch size {batch_size}", case.id);
+        assert_eq!(ids.last() == Some(&1), case.eos, "{}", case.id);
+    }
+}
+
+#[test]
+fn every_case_is_exact_at_every_batch_size_in_any_order() {
+    for model in MODELS {
+        let mut engine = load(&folder(model), 1);
+        let cases = cases(model, None);
+        assert!(cases.len() >= 20, "{model} has {} cases", cases.len());
+        assert_exact(&mut engine, &cases, 1);
+        for cases in orders(&cases) {
+            for batch_size in [3, 4, 8, 16] {
+                assert_exact(&mut engine, &cases, batch_size);
+            }
+        }
+    }
+}
+
+#[test]
+fn two_threads_give_the_same_tokens() {
+    for model in MODELS {
+        assert_exact(&mut load(&folder(model), 2), &cases(model, None), 8);
+    }
+}
+
+#[test]
+fn a_config_as_transformers_5_saves_it_changes_nothing() {
+    for model in MODELS {
+        let copy = tempfile::tempdir().unwrap();
+        let config = fs::read_to_string(folder(model).join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["scale_decoder_outputs"] = config["tie_word_embeddings"].clone();
+        config["tie_word_embeddings"] = true.into();
+        config["eos_token_id"] = serde_json::json!([1]);
+        fs::write(copy.path().join("config.json"), config.to_string()).unwrap();
+        let weights = "model.safetensors";
+        fs::copy(folder(model).join(weights), copy.path().join(weights)).unwrap();
+        assert_exact(&mut load(copy.path(), 2), &cases(model, None), 4);
+    }
+}
