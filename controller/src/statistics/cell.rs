@@ -5,6 +5,8 @@ use super::layout::Layout;
 use super::observation::{Cell, Observation, Scenario};
 use super::throughput::{self, Rate, RunRow};
 use super::tokens::{Lengths, lengths};
+use super::variance::{self, VarianceShares};
+use super::within::{OtherDialogues, other_dialogues};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellStatistics {
     /// How requests were offered.
+    #[schemars(with = "String")]
     pub scenario: Scenario,
     /// Requests that brought a summary.
     pub counted_samples: u64,
@@ -41,6 +44,10 @@ pub struct CellStatistics {
     pub input_tokens: Lengths,
     /// Lengths of summaries.
     pub output_tokens: Lengths,
+    /// What holds beyond the chosen dialogues.
+    pub other_dialogues: OtherDialogues,
+    /// Where the spread of latencies comes from.
+    pub variance: VarianceShares,
 }
 
 /// Estimates everything of a cell.
@@ -48,6 +55,8 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
     let layout = Layout::of(cell);
     let runs = throughput::rows(&layout);
     let ok = || cell.observations().iter().filter(|row| row.is_ok());
+    let latency_ms = of_requests(&layout, |row| Some(row.latency_ms()));
+    let throughput = throughput::of_samples(&layout);
     CellStatistics {
         scenario: cell.scenario(),
         counted_samples: runs.iter().map(|run| run.counted_samples).sum(),
@@ -55,12 +64,14 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         distinct_samples: distinct(ok().map(|row| row.sample)),
         hosts: distinct(cell.observations().iter().map(|row| row.host)),
         runs,
-        latency_ms: of_requests(&layout, |row| Some(row.latency_ms())),
+        other_dialogues: other_dialogues(&layout, &latency_ms.mean, &throughput.per_host),
+        variance: variance::shares(cell),
+        latency_ms,
         batch_ms: of_batches(&layout),
         ttft_ms: of_requests(&layout, Observation::ttft_ms),
         tpot_ms: of_requests(&layout, Observation::tpot_ms),
         latency_ms_per_output_token: of_requests(&layout, Observation::latency_ms_per_output_token),
-        throughput: throughput::of_samples(&layout),
+        throughput,
         output_token_throughput: throughput::of_output_tokens(&layout),
         input_tokens: lengths(&layout, |row| row.input_tokens),
         output_tokens: lengths(&layout, |row| row.output_tokens),

@@ -1,6 +1,6 @@
 //! Which requests shared a batch, which batches a run, and how long each host was measured.
 
-use super::observation::{Cell, Observation, Scenario, milliseconds};
+use super::observation::{Cell, Observation, milliseconds};
 use std::ops::Range;
 
 /// The requests that were decoded together.
@@ -75,7 +75,7 @@ impl<'a> Layout<'a> {
         let mut runs = Vec::new();
         let mut start = 0;
         for run in rows.chunk_by(|a, b| a.run == b.run) {
-            runs.push(cut(cell.scenario(), run, start));
+            runs.push(cut(cell, run, start));
             start += run.len();
         }
         Self { cell, runs }
@@ -94,7 +94,7 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn cut(scenario: Scenario, rows: &[Observation], offset: usize) -> Run {
+fn cut(cell: &Cell, rows: &[Observation], offset: usize) -> Run {
     let mut run = Run {
         run: rows[0].run,
         rows: offset..offset + rows.len(),
@@ -112,7 +112,7 @@ fn cut(scenario: Scenario, rows: &[Observation], offset: usize) -> Run {
             start += batch.len();
             run.batches.push(Batch { rows, host: batch[0].host, start_ns, span_ns, ok });
         }
-        let measured_ns = if scenario.is_sequential() { sum_ns } else { window(segment).1 };
+        let measured_ns = if cell.is_sequential() { sum_ns } else { window(segment).1 };
         let ok = segment.iter().filter(|row| row.is_ok()).count() as u64;
         match run.hosts.last_mut().filter(|time| time.host == segment[0].host) {
             Some(time) => {
@@ -134,7 +134,7 @@ fn window(rows: &[Observation]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::Outcome;
+    use super::super::observation::{Outcome, Scenario};
     use super::*;
 
     fn row(run: u32, host: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {

@@ -5,6 +5,7 @@
 //! randomness is seeded and passed in. Formulas and sources: docs/statistics.md.
 
 pub mod cell;
+pub mod comparison;
 pub mod distribution;
 pub mod estimate;
 pub mod interval;
@@ -14,6 +15,8 @@ pub mod quantile;
 pub mod serial;
 pub mod throughput;
 pub mod tokens;
+pub mod variance;
+pub mod within;
 
 pub use cell::{CellStatistics, summarize};
 pub use estimate::Estimate;

@@ -1,28 +1,6 @@
 //! What the statistics take in: the measured requests of one cell, as plain numbers.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// How requests were offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Scenario {
-    /// Batches, one after the other.
-    Offline,
-    /// Requests, one after the other.
-    SingleStream,
-    /// Requests at a rate, whatever the host can take.
-    Server,
-    /// Requests for a duration, some at a time.
-    Stress,
-}
-
-impl Scenario {
-    /// Whether batches never overlap on a host, so that their spans add up to the measured time.
-    pub fn is_sequential(self) -> bool {
-        matches!(self, Self::Offline | Self::SingleStream)
-    }
-}
+pub use proto::model::Scenario;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +107,11 @@ impl Cell {
     /// The requests, by run, host, segment, batch and start.
     pub fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    /// Whether batches never overlap on a host, so that their spans add up to the measured time.
+    pub fn is_sequential(&self) -> bool {
+        matches!(self.scenario, Scenario::Offline | Scenario::SingleStream)
     }
 
     /// The share of intervals that may miss, after the looks are accounted for (Bonferroni).

@@ -1,0 +1,224 @@
+//! Two cells, reduced to one log ratio with its standard error.
+//!
+//! Ratios of a sample with itself are logarithms, averaged over the samples of a run: one number per
+//! run, because runs are what varies between one measurement and the next. Where runs of one number
+//! form a round they are paired, which takes out what the round did to both; where they do not, the
+//! degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
+
+use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
+use super::super::layout::{Layout, Run};
+use super::super::observation::{Cell, Observation};
+use super::quantity::Quantity;
+use super::{Batches, Pair};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Whether runs of one number form a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rounds {
+    /// They were measured side by side, in one campaign.
+    Paired,
+    /// They were not: two campaigns, or two times.
+    Apart,
+}
+
+/// A log ratio of candidate over baseline.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contrast {
+    /// The mean log ratio; `None` where nothing is shared.
+    pub log_ratio: Option<f64>,
+    /// Its standard error and degrees of freedom; `None` where runs do not tell.
+    pub error: Option<(f64, f64)>,
+    /// How runs were matched.
+    pub rounds: Rounds,
+    /// How many rounds, or the runs of the side that has fewer.
+    pub runs: u64,
+    /// How many samples both sides share.
+    pub shared_samples: u64,
+    /// Why there is no ratio, or no error.
+    pub reason: Option<String>,
+    /// The fewest hosts on a side.
+    pub hosts: u64,
+}
+
+impl Contrast {
+    /// The interval of the log ratio.
+    pub fn interval(&self, alpha: f64) -> Option<(f64, f64)> {
+        let (error, degrees) = self.error?;
+        let half = t_critical(degrees, alpha) * error;
+        self.log_ratio.map(|log_ratio| (log_ratio - half, log_ratio + half))
+    }
+
+    /// The chance of a log ratio at least this far from none, if there were none.
+    pub fn p_value(&self) -> Option<f64> {
+        let ((error, degrees), log_ratio) = (self.error?, self.log_ratio?);
+        match (error > 0.0, log_ratio.abs() > 0.0) {
+            (true, _) => Some(t_two_sided(log_ratio / error, degrees)),
+            (false, true) => Some(0.0),
+            (false, false) => Some(1.0),
+        }
+    }
+}
+
+/// Compares one quantity of a pair.
+pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
+    let sides = (Layout::of(pair.baseline), Layout::of(pair.candidate));
+    let hosts = hosts(pair.baseline).min(hosts(pair.candidate));
+    let nothing = |reason: &str| Contrast {
+        log_ratio: None,
+        error: None,
+        rounds: pair.rounds,
+        runs: 0,
+        shared_samples: 0,
+        reason: Some(reason.to_owned()),
+        hosts,
+    };
+    if pair.batches == Batches::Different && !quantity.is_of_runs() {
+        return nothing("the batch sizes differ, so requests cannot be paired");
+    }
+    let by_run = match (quantity.is_of_runs(), pair.rounds) {
+        (true, _) => rates(&sides),
+        (false, Rounds::Paired) => paired(&sides, quantity),
+        (false, Rounds::Apart) => apart(&sides, quantity),
+    };
+    let reduced = match pair.rounds {
+        Rounds::Paired => over_rounds(&by_run),
+        Rounds::Apart => over_runs(&by_run),
+    };
+    let Some((log_ratio, error, runs)) = reduced else {
+        return nothing("the two sides share no sample");
+    };
+    let reason = error.is_none().then(|| "one run: nothing says how much runs differ".to_owned());
+    let shared_samples = by_run.shared_samples;
+    Contrast { log_ratio: Some(log_ratio), error, runs, shared_samples, reason, ..nothing("") }
+}
+
+/// Logarithms by run, of either side.
+struct ByRun {
+    baseline: BTreeMap<u32, f64>,
+    candidate: BTreeMap<u32, f64>,
+    shared_samples: u64,
+}
+
+type Sides<'a> = (Layout<'a>, Layout<'a>);
+type Reduced = Option<(f64, Option<(f64, f64)>, u64)>;
+
+/// The runs of one number as rounds: differences, and the t of their mean.
+fn over_rounds(by_run: &ByRun) -> Reduced {
+    let other = |run: &u32| by_run.candidate.get(run);
+    let differences: Vec<f64> = (by_run.baseline.iter())
+        .filter_map(|(run, baseline)| other(run).map(|candidate| candidate - baseline))
+        .collect();
+    let n = differences.len() as f64;
+    let error = standard_deviation(&differences).map(|std| (std / n.sqrt(), n - 1.0));
+    mean(&differences).map(|mean| (mean, error, differences.len() as u64))
+}
+
+/// The runs of either side for themselves: the difference of means, with Satterthwaite's degrees.
+fn over_runs(by_run: &ByRun) -> Reduced {
+    let values = |side: &BTreeMap<u32, f64>| side.values().copied().collect::<Vec<f64>>();
+    let (baseline, candidate) = (values(&by_run.baseline), values(&by_run.candidate));
+    let log_ratio = mean(&candidate)? - mean(&baseline)?;
+    let squared = |side: &[f64]| standard_deviation(side).map(|std| std * std / side.len() as f64);
+    let error = squared(&baseline).zip(squared(&candidate)).map(|(b, c)| {
+        let variance = b + c;
+        let weight = |part: f64, n: usize| part * part / (n as f64 - 1.0);
+        let spread = weight(b, baseline.len()) + weight(c, candidate.len());
+        let least = baseline.len().min(candidate.len()) as f64 - 1.0;
+        (variance.sqrt(), if spread > 0.0 { variance * variance / spread } else { least })
+    });
+    Some((log_ratio, error, baseline.len().min(candidate.len()) as u64))
+}
+
+/// Log throughput of each run.
+fn rates((baseline, candidate): &Sides<'_>) -> ByRun {
+    let rate = |run: &Run| {
+        let rate = run.ok() as f64 / run.host_seconds();
+        (rate.is_finite() && rate > 0.0).then(|| (run.run, rate.ln()))
+    };
+    let of = |side: &Layout<'_>| side.runs.iter().filter_map(rate).collect();
+    let shared = intersection(
+        &samples(baseline.cell.observations()),
+        &samples(candidate.cell.observations()),
+    );
+    ByRun { baseline: of(baseline), candidate: of(candidate), shared_samples: shared.len() as u64 }
+}
+
+/// Mean logs of each round over the samples that both sides have in it.
+fn paired((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
+    let mut by_run =
+        ByRun { baseline: BTreeMap::new(), candidate: BTreeMap::new(), shared_samples: 0 };
+    let mut shared = Vec::new();
+    for run in &baseline.runs {
+        let Some(other) = candidate.runs.iter().find(|other| other.run == run.run) else {
+            continue;
+        };
+        let b = logs(baseline, run, quantity);
+        let c = logs(candidate, other, quantity);
+        let both: Vec<u32> = b.keys().filter(|sample| c.contains_key(sample)).copied().collect();
+        by_run.baseline.extend(over(&b, &both).map(|mean| (run.run, mean)));
+        by_run.candidate.extend(over(&c, &both).map(|mean| (run.run, mean)));
+        shared.extend(both);
+    }
+    shared.sort_unstable();
+    shared.dedup();
+    by_run.shared_samples = shared.len() as u64;
+    by_run
+}
+
+/// Mean logs of each run over the samples that every run of both sides has.
+fn apart((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
+    let of = |side: &Layout<'_>| -> Vec<(u32, BTreeMap<u32, f64>)> {
+        side.runs.iter().map(|run| (run.run, logs(side, run, quantity))).collect()
+    };
+    let (baseline, candidate) = (of(baseline), of(candidate));
+    let mut sets = baseline.iter().chain(&candidate).map(|(_, logs)| logs);
+    let first: Vec<u32> =
+        sets.next().map(|logs| logs.keys().copied().collect()).unwrap_or_default();
+    let shared = sets.fold(first, |shared, logs| {
+        shared.into_iter().filter(|sample| logs.contains_key(sample)).collect()
+    });
+    let means = |side: Vec<(u32, BTreeMap<u32, f64>)>| {
+        side.iter().filter_map(|(run, logs)| over(logs, &shared).map(|mean| (*run, mean))).collect()
+    };
+    let shared_samples = shared.len() as u64;
+    ByRun { baseline: means(baseline), candidate: means(candidate), shared_samples }
+}
+
+/// The mean of some samples' logs.
+fn over(logs: &BTreeMap<u32, f64>, samples: &[u32]) -> Option<f64> {
+    let values: Vec<f64> = samples.iter().filter_map(|sample| logs.get(sample).copied()).collect();
+    mean(&values)
+}
+
+/// The log of each sample of a run; the mean log where one came more than once.
+fn logs(layout: &Layout<'_>, run: &Run, quantity: Quantity) -> BTreeMap<u32, f64> {
+    let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
+    for row in layout.rows(&run.rows) {
+        if let Some(value) = quantity.of(row) {
+            let sum = sums.entry(row.sample).or_default();
+            *sum = (sum.0 + value.ln(), sum.1 + 1.0);
+        }
+    }
+    sums.into_iter().map(|(sample, (sum, count))| (sample, sum / count)).collect()
+}
+
+fn samples(rows: &[Observation]) -> Vec<u32> {
+    let mut samples: Vec<u32> = rows.iter().map(|row| row.sample).collect();
+    samples.sort_unstable();
+    samples.dedup();
+    samples
+}
+
+fn intersection(a: &[u32], b: &[u32]) -> Vec<u32> {
+    a.iter().filter(|sample| b.binary_search(sample).is_ok()).copied().collect()
+}
+
+fn hosts(cell: &Cell) -> u64 {
+    let mut hosts: Vec<u32> = cell.observations().iter().map(|row| row.host).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts.len() as u64
+}

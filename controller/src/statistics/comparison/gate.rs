@@ -1,0 +1,244 @@
+//! The comparability gate: which differences between two groups end a comparison, and which only mark it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a difference does to a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// It isn't one: there is no comparison.
+    Refused,
+    /// It is shown beside every figure.
+    Flagged,
+}
+
+/// What two groups are asked about. The table of the gate.
+pub const TABLE: [(&str, Effect); 13] = [
+    ("sample ids", Effect::Refused),
+    ("data hash", Effect::Refused),
+    ("prompt", Effect::Refused),
+    ("tokenizer", Effect::Refused),
+    ("generation limits", Effect::Refused),
+    ("schema version", Effect::Refused),
+    (WEIGHTS, Effect::Refused),
+    ("driver", Effect::Flagged),
+    ("governor", Effect::Flagged),
+    ("dtype", Effect::Flagged),
+    ("kernel", Effect::Flagged),
+    ("agent version", Effect::Flagged),
+    ("measured_on", Effect::Flagged),
+];
+
+const WEIGHTS: &str = "weights";
+
+/// The conditions of one group, each as a text that is equal where the condition is: a hash, a version, a
+/// name. `None` where it is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// A hash over the ids of the measured samples, sorted.
+    pub sample_ids: Option<String>,
+    /// A hash over the dataset's content.
+    pub data_hash: Option<String>,
+    /// With its place for the dialogue.
+    pub prompt: Option<String>,
+    /// Its sha256.
+    pub tokenizer: Option<String>,
+    /// Of input and output, and what ends an output.
+    pub generation_limits: Option<String>,
+    /// The major version of the results' schema.
+    pub schema_version: Option<String>,
+    /// The sha256 of model and adapter.
+    pub weights: Option<String>,
+    /// Of the GPU.
+    pub driver: Option<String>,
+    /// Of the CPU's clock.
+    pub governor: Option<String>,
+    /// How weights are stored.
+    pub dtype: Option<String>,
+    /// Which code multiplied.
+    pub kernel: Option<String>,
+    /// Of the agent.
+    pub agent_version: Option<String>,
+    /// The instance type found.
+    pub measured_on: Option<String>,
+}
+
+/// Whether the matrix declares one model the baseline of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Models {
+    /// It does: their weights may differ.
+    BaselinePair,
+    /// It does not.
+    Undeclared,
+}
+
+/// One difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// In which condition.
+    pub condition: String,
+    /// What it does.
+    pub effect: Effect,
+    /// The baseline's; null where unknown.
+    pub baseline: Option<String>,
+    /// The candidate's; null where unknown.
+    pub candidate: Option<String>,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "unknown".to_owned());
+        write!(f, "{}: {} against {}", self.condition, side(&self.baseline), side(&self.candidate))
+    }
+}
+
+/// Two groups may not be compared.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("these cannot be compared, they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+pub struct Refusal(pub Vec<Difference>);
+
+/// Asks the table about two groups; the differences that only mark a comparison come back.
+///
+/// Two unknowns are not equal, and are flagged; where a condition that refuses is known on one side only,
+/// that is a difference.
+///
+/// # Errors
+/// [`Refusal`] with every difference that ends the comparison.
+pub fn gate(
+    baseline: &Conditions,
+    candidate: &Conditions,
+    models: Models,
+) -> Result<Vec<Difference>, Refusal> {
+    let (mut refused, mut flagged) = (Vec::new(), Vec::new());
+    let sides = values(baseline).into_iter().zip(values(candidate));
+    for ((condition, effect), (baseline, candidate)) in TABLE.into_iter().zip(sides) {
+        if baseline.is_some() && baseline == candidate {
+            continue;
+        }
+        let both_unknown = baseline.is_none() && candidate.is_none();
+        let declared = condition == WEIGHTS && models == Models::BaselinePair;
+        let effect = if both_unknown || declared { Effect::Flagged } else { effect };
+        let difference = Difference {
+            condition: condition.to_owned(),
+            effect,
+            baseline: baseline.clone(),
+            candidate: candidate.clone(),
+        };
+        match effect {
+            Effect::Refused => refused.push(difference),
+            Effect::Flagged => flagged.push(difference),
+        }
+    }
+    if refused.is_empty() { Ok(flagged) } else { Err(Refusal(refused)) }
+}
+
+/// In the order of the table.
+fn values(conditions: &Conditions) -> [&Option<String>; 13] {
+    let Conditions {
+        sample_ids,
+        data_hash,
+        prompt,
+        tokenizer,
+        generation_limits,
+        schema_version,
+        weights,
+        driver,
+        governor,
+        dtype,
+        kernel,
+        agent_version,
+        measured_on,
+    } = conditions;
+    [
+        sample_ids,
+        data_hash,
+        prompt,
+        tokenizer,
+        generation_limits,
+        schema_version,
+        weights,
+        driver,
+        governor,
+        dtype,
+        kernel,
+        agent_version,
+        measured_on,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conditions() -> Conditions {
+        let same = || Some("same".to_owned());
+        Conditions {
+            sample_ids: same(),
+            data_hash: same(),
+            prompt: same(),
+            tokenizer: same(),
+            generation_limits: same(),
+            schema_version: same(),
+            weights: same(),
+            driver: same(),
+            governor: same(),
+            dtype: same(),
+            kernel: same(),
+            agent_version: same(),
+            measured_on: same(),
+        }
+    }
+
+    #[test]
+    fn like_is_compared_with_like() {
+        assert_eq!(gate(&conditions(), &conditions(), Models::Undeclared), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn every_condition_of_the_table_has_its_effect() {
+        let other = Conditions::default();
+        let refusal = gate(&conditions(), &other, Models::Undeclared).unwrap_err();
+        let named: Vec<_> =
+            refusal.0.iter().map(|difference| difference.condition.as_str()).collect();
+        let of_table = |effect| TABLE.iter().filter(move |row| row.1 == effect).map(|row| row.0);
+        assert_eq!(named, of_table(Effect::Refused).collect::<Vec<_>>());
+
+        let flagged = Conditions {
+            driver: None,
+            governor: None,
+            dtype: None,
+            kernel: None,
+            agent_version: None,
+            measured_on: None,
+            ..conditions()
+        };
+        let flags = gate(&conditions(), &flagged, Models::Undeclared).unwrap();
+        let named: Vec<_> = flags.iter().map(|difference| difference.condition.as_str()).collect();
+        assert_eq!(named, of_table(Effect::Flagged).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_refusal_names_both_sides() {
+        let other = Conditions { prompt: Some("TL;DR {dialogue}".to_owned()), ..conditions() };
+        let refusal = gate(&conditions(), &other, Models::Undeclared).unwrap_err();
+        let expected =
+            "these cannot be compared, they differ in\n  prompt: same against TL;DR {dialogue}";
+        assert_eq!(refusal.to_string(), expected);
+    }
+
+    #[test]
+    fn a_declared_baseline_may_have_other_weights() {
+        let tuned = Conditions { weights: Some("tuned".to_owned()), ..conditions() };
+        assert!(gate(&conditions(), &tuned, Models::Undeclared).is_err());
+        let flags = gate(&conditions(), &tuned, Models::BaselinePair).unwrap();
+        assert_eq!(flags[0].condition, "weights");
+    }
+
+    #[test]
+    fn what_neither_side_knows_is_flagged_and_not_equal() {
+        let unknown = Conditions { driver: None, tokenizer: None, ..conditions() };
+        let flags = gate(&unknown, &unknown, Models::Undeclared).unwrap();
+        assert_eq!(flags.len(), 2);
+    }
+}

@@ -1,0 +1,64 @@
+//! What is compared, and which way is better.
+
+use super::super::observation::Observation;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A measured quantity of two cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// Requests per host-second.
+    Throughput,
+    /// Time of a request.
+    RequestLatency,
+    /// Time of a request per output token.
+    LatencyPerOutputToken,
+    /// Time to the first token.
+    Ttft,
+    /// Tokens of a summary.
+    OutputTokens,
+    /// US dollars per request.
+    Cost,
+}
+
+impl Quantity {
+    /// What a request contributes; `None` where it has none, or where the quantity is not one of requests.
+    pub fn of(self, row: &Observation) -> Option<f64> {
+        let value = match self {
+            Self::RequestLatency => Some(row.latency_ms()),
+            Self::LatencyPerOutputToken => row.latency_ms_per_output_token(),
+            Self::Ttft => row.ttft_ms(),
+            Self::OutputTokens => Some(f64::from(row.output_tokens)),
+            Self::Throughput | Self::Cost => None,
+        };
+        // Ratios are taken as logarithms.
+        value.filter(|&value| row.is_ok() && value > 0.0)
+    }
+
+    /// Whether it is counted by run and not by request.
+    pub fn is_of_runs(self) -> bool {
+        matches!(self, Self::Throughput | Self::Cost)
+    }
+
+    /// What a greater and a smaller value are called.
+    pub fn words(self) -> Words {
+        match self {
+            Self::Throughput => Words { more: "faster", less: "slower" },
+            Self::RequestLatency | Self::LatencyPerOutputToken | Self::Ttft => {
+                Words { more: "slower", less: "faster" }
+            }
+            Self::OutputTokens => Words { more: "longer", less: "shorter" },
+            Self::Cost => Words { more: "dearer", less: "cheaper" },
+        }
+    }
+}
+
+/// What a greater and a smaller value are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Words {
+    /// Of a greater value.
+    pub more: &'static str,
+    /// Of a smaller value.
+    pub less: &'static str,
+}
