@@ -11,6 +11,7 @@ pub mod estimate;
 pub mod interval;
 pub mod layout;
 pub mod observation;
+pub mod quality;
 pub mod quantile;
 pub mod serial;
 pub mod throughput;
