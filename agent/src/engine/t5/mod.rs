@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod compute;
 pub mod config;
 pub mod generate;
+pub mod kernels;
 pub mod position;
 pub mod tokenizer;
 

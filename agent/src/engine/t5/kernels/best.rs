@@ -1,0 +1,109 @@
+//! The best column of a product, row by row: the head's logits are never written out.
+
+use super::lines::{Finish, Scales, Sums};
+use super::pool::share;
+use super::product::{Activations, Kernels, MOST_COLUMNS, panel_sums, tile_rows};
+use super::rows::Rows;
+use super::table::{MOST_ROWS, Storage};
+use super::weights::{Layout, Weights};
+use std::ops::Range;
+use std::sync::PoisonError;
+
+/// The highest sum of a row and its column, the lowest one of those. Minus infinity where no sum is a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Highest {
+    /// Which column.
+    pub column: usize,
+    /// Its sum.
+    pub sum: f32,
+}
+
+impl Highest {
+    const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
+}
+
+impl Kernels {
+    /// The highest column of each row's product with the weights.
+    ///
+    /// # Panics
+    /// Where the weights are gated, or of other inputs.
+    pub fn highest(&mut self, weights: &Weights, x: &Rows, highest: &mut Vec<Highest>) {
+        assert_eq!((x.width(), weights.layout), (weights.inputs, Layout::Plain));
+        let x = self.encode(x, weights.storage);
+        let threads = self.pool.threads();
+        self.pool.run(&|thread| {
+            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            room.highest.clear();
+            room.highest.resize(x.count, Highest::NONE);
+            for panel in share(weights.panels(), threads, thread) {
+                self.look_at(weights, &x, panel, &mut room.highest);
+            }
+        });
+        highest.clear();
+        highest.resize(x.count, Highest::NONE);
+        for room in &self.rooms {
+            let room = room.lock().unwrap_or_else(PoisonError::into_inner);
+            for (best, found) in highest.iter_mut().zip(&room.highest) {
+                if found.sum > best.sum {
+                    *best = *found;
+                }
+            }
+        }
+    }
+
+    fn look_at(&self, weights: &Weights, x: &Activations, panel: usize, highest: &mut [Highest]) {
+        let columns = self.table.columns();
+        let first = panel * columns;
+        let filled = columns.min(weights.outputs - first);
+        let tiles = x.count.div_ceil(self.table.tile_rows);
+        for tile in 0..tiles {
+            let rows = tile_rows(0..x.count, tiles, tile);
+            let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
+            // SAFETY: `x` was encoded for these weights.
+            unsafe { final_sums(weights, x, rows.clone(), panel, &mut sums) };
+            for (best, sums) in highest[rows].iter_mut().zip(sums.chunks(columns)) {
+                let sums = &sums[..filled];
+                if self.table.highest(sums) > best.sum {
+                    for (place, sum) in sums.iter().enumerate() {
+                        if *sum > best.sum {
+                            *best = Highest { column: first + place, sum: *sum };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of a tile with one panel, as f32 for every storage.
+///
+/// # Safety
+/// As [`panel_sums`].
+pub(super) unsafe fn final_sums(
+    weights: &Weights,
+    x: &Activations,
+    rows: Range<usize>,
+    panel: usize,
+    sums: &mut [f32; MOST_ROWS * MOST_COLUMNS],
+) {
+    let columns = weights.table.columns();
+    // SAFETY: passed on to the caller; results take the place of the sums that they are made of.
+    unsafe {
+        panel_sums(weights, x, rows.clone(), panel, sums);
+        if weights.storage == Storage::Int8 {
+            let scales = Scales {
+                rows: x.scales.at(rows.start),
+                columns: weights.scales.as_ptr().add(panel * columns),
+                offsets: weights.offsets.as_ptr().add(panel * columns),
+            };
+            (weights.table.finish)(&Sums {
+                from: sums.as_ptr(),
+                rows: rows.len(),
+                scales: Some(scales),
+                finish: Finish::Store,
+                to: sums.as_mut_ptr(),
+                stride: columns,
+            });
+        }
+    }
+}

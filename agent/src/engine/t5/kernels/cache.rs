@@ -1,0 +1,206 @@
+//! Keys and values of the decoder, row by row: those of the prompt, and those of the tokens so far.
+//!
+//! Memory grows to the largest batch and stays. Rows may leave; their memory is free with the next batch.
+
+use super::attention::{Bias, Heads, Place, Queries, Seen, attend, elements, remember};
+use super::pool::share;
+use super::product::Kernels;
+use super::region::Region;
+use super::rows::{Rows, Shared};
+use super::table::{Storage, Table};
+use std::ops::Range;
+use std::sync::PoisonError;
+
+/// A row's part of the memory.
+#[derive(Debug, Clone, Copy)]
+struct Extent {
+    /// In elements.
+    start: usize,
+    capacity: usize,
+}
+
+/// Keys and values of all layers for the rows of a batch.
+#[derive(Debug)]
+pub struct Cache {
+    table: &'static Table,
+    storage: Storage,
+    layers: usize,
+    heads: Heads,
+    rows: Vec<Extent>,
+    memory: Region,
+    used: usize,
+}
+
+/// Which numbers of a row are queries, keys and values: where each of them starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    /// Of the keys.
+    pub keys: usize,
+    /// Of the values.
+    pub values: usize,
+}
+
+/// One step's attention over a cache.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Which layer of the cache.
+    pub layer: usize,
+    /// Rows whose first numbers are the queries.
+    pub projected: &'a Rows,
+    /// Where keys and values of this step stand in the same rows, if they are to be remembered first.
+    pub appended: Option<Appended>,
+    /// Biases towards earlier positions.
+    pub bias: Option<&'a Bias>,
+    /// Steps taken before this one; only the last one's filled positions are seen.
+    pub position: usize,
+}
+
+impl Cache {
+    /// An empty cache. `storage` is f32 or f16.
+    pub fn new(table: &'static Table, storage: Storage, layers: usize, heads: Heads) -> Self {
+        assert!(matches!(storage, Storage::F32 | Storage::F16), "{storage:?}");
+        let memory = Region::zeroed(0);
+        Self { table, storage, layers, heads, rows: Vec::new(), memory, used: 0 }
+    }
+
+    /// Begins a batch with room for these many positions in each row.
+    pub fn begin(&mut self, capacities: impl Iterator<Item = usize>) {
+        self.rows.clear();
+        let mut start = 0;
+        for capacity in capacities {
+            self.rows.push(Extent { start, capacity });
+            let (keys, values) = elements(self.table, self.heads.width, capacity);
+            start += self.layers * self.heads.count * (keys + values);
+        }
+        self.used = start * self.element();
+        if self.used > self.memory.bytes() {
+            self.memory = Region::zeroed(self.used);
+        }
+    }
+
+    /// Lets go of all rows but those at these places, which ascend.
+    pub fn keep(&mut self, rows: &[usize]) {
+        for (place, row) in rows.iter().enumerate() {
+            self.rows[place] = self.rows[*row];
+        }
+        self.rows.truncate(rows.len());
+    }
+
+    /// Bytes that this batch uses.
+    pub fn bytes(&self) -> usize {
+        self.used
+    }
+
+    fn element(&self) -> usize {
+        if self.storage == Storage::F16 { 2 } else { 4 }
+    }
+
+    fn place(&self, row: usize, layer: usize, head: usize) -> Place {
+        let Extent { start, capacity } = self.rows[row];
+        let (keys, values) = elements(self.table, self.heads.width, capacity);
+        let start = start + (layer * self.heads.count + head) * (keys + values);
+        Place { keys: start, values: start + keys, capacity }
+    }
+}
+
+impl Kernels {
+    /// Fills rows of the cache, from `first_row` on, with the keys and values of whole sequences.
+    ///
+    /// `projected` holds them side by side, `[tokens, 2 * inner]`.
+    ///
+    /// # Panics
+    /// Where a sequence is longer than its row has room for.
+    pub fn fill(
+        &self,
+        cache: &mut Cache,
+        layer: usize,
+        first_row: usize,
+        sequences: &[Range<usize>],
+        projected: &Rows,
+    ) {
+        let Heads { count, width } = cache.heads;
+        assert_eq!(projected.width(), 2 * count * width);
+        let fits = |(row, sequence): (usize, &Range<usize>)| {
+            sequence.len() <= cache.rows[first_row + row].capacity
+        };
+        assert!(sequences.iter().enumerate().all(fits), "sequences fit into their rows");
+        let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let cache = &*cache;
+        let threads = self.pool.threads();
+        self.pool.run(&|thread| {
+            for task in share(sequences.len() * count, threads, thread) {
+                let (row, head) = (task / count, task % count);
+                let place = cache.place(first_row + row, layer, head);
+                for (position, token) in sequences[row].clone().enumerate() {
+                    let token = projected.row(token);
+                    let key = &token[head * width..(head + 1) * width];
+                    let value = &token[(count + head) * width..(count + head + 1) * width];
+                    // SAFETY: checked above; each row and head is one thread's.
+                    unsafe {
+                        let place = (cache.storage, memory, place);
+                        remember(self.table, place, position, key, value);
+                    }
+                }
+            }
+        });
+    }
+
+    /// One query per row attends to what the cache holds of its row.
+    ///
+    /// # Panics
+    /// Where the rows aren't those of the cache, or one is full.
+    pub fn attend_cached(&self, cache: &mut Cache, step: &Step<'_>, to: &mut Rows) {
+        let Heads { count, width } = cache.heads;
+        let rows = step.projected.count();
+        assert_eq!((rows, to.width()), (cache.rows.len(), count * width));
+        to.resize(rows);
+        if step.appended.is_some() {
+            let has_room = |row: &Extent| step.position < row.capacity;
+            assert!(cache.rows.iter().all(has_room), "every row has room for another position");
+        }
+        let (target, stride) = (to.shared(), to.stride());
+        let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let cache = &*cache;
+        let threads = self.pool.threads();
+        self.pool.run(&|thread| {
+            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            for task in share(rows * count, threads, thread) {
+                let (row, head) = (task / count, task % count);
+                let place = cache.place(row, layer_of(cache, step), head);
+                let numbers = step.projected.row(row);
+                let part = |start: usize| {
+                    &numbers[start + head * width..start + (head + 1) * width]
+                };
+                let length = if let Some(appended) = step.appended {
+                    let (key, value) = (part(appended.keys), part(appended.values));
+                    // SAFETY: there is room for the position; each row and head is one thread's.
+                    unsafe {
+                        let place = (cache.storage, memory, place);
+                        remember(self.table, place, step.position, key, value);
+                    }
+                    step.position + 1
+                } else {
+                    cache.rows[row].capacity
+                };
+                let storage = cache.storage;
+                let seen = Seen { storage, memory, place, length, bias: step.bias, head };
+                let queries = Queries {
+                    first: part(0).as_ptr(),
+                    stride: 0,
+                    position: step.position,
+                    count: 1,
+                };
+                // SAFETY: `length` positions were filled; the target's part is this row's and head's.
+                unsafe {
+                    let to = target.at(row * stride + head * width);
+                    attend(self.table, width, queries, &seen, &mut room.scores, (to, stride));
+                }
+            }
+        });
+    }
+}
+
+fn layer_of(cache: &Cache, step: &Step<'_>) -> usize {
+    assert!(step.layer < cache.layers, "layer {} of {}", step.layer, cache.layers);
+    step.layer
+}

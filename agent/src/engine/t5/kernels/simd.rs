@@ -1,0 +1,83 @@
+//! What a machine's vector instructions can do, as one trait: kernels are written once on top of it.
+//!
+//! Everything is inlined into functions that carry the instruction set's `target_feature`, see `table`.
+
+/// Vectors of one instruction set.
+///
+/// # Safety of all functions
+/// The machine must have the instruction set, and pointers must be valid for [`Simd::LANES`] elements
+/// (16-bit and 8-bit ones as well as 32-bit ones). No alignment is asked for.
+pub(super) trait Simd: Copy + 'static {
+    /// How many f32 a vector holds.
+    const LANES: usize;
+    /// How many rows of activations a tile can hold in registers, beside two vectors of weights.
+    const TILE_ROWS: usize;
+    /// f32 lanes.
+    type F: Copy;
+    /// i32 lanes.
+    type I: Copy;
+    /// Weights as pairs of bf16, one pair a lane.
+    type Pairs: Copy;
+    /// One pair of bf16 activations for all lanes.
+    type Pair: Copy;
+    /// Weights as four i8 a lane.
+    type Quads: Copy;
+    /// Four u8 activations for all lanes.
+    type Quad: Copy;
+
+    unsafe fn splat(x: f32) -> Self::F;
+    unsafe fn load(from: *const f32) -> Self::F;
+    unsafe fn store(to: *mut f32, x: Self::F);
+    unsafe fn add(x: Self::F, y: Self::F) -> Self::F;
+    unsafe fn sub(x: Self::F, y: Self::F) -> Self::F;
+    unsafe fn mul(x: Self::F, y: Self::F) -> Self::F;
+    unsafe fn div(x: Self::F, y: Self::F) -> Self::F;
+    unsafe fn max(x: Self::F, y: Self::F) -> Self::F;
+    unsafe fn min(x: Self::F, y: Self::F) -> Self::F;
+    /// `x * y + z`.
+    unsafe fn fma(x: Self::F, y: Self::F, z: Self::F) -> Self::F;
+    /// To the nearest whole number, halves to even.
+    unsafe fn round(x: Self::F) -> Self::F;
+    /// `x * 2^n` for whole `n` in -126..=127.
+    unsafe fn scale(x: Self::F, n: Self::F) -> Self::F;
+    /// The sum of all lanes, always in the same order.
+    unsafe fn sum(x: Self::F) -> f32;
+    /// The greatest lane.
+    unsafe fn highest(x: Self::F) -> f32;
+
+    unsafe fn load_f16(from: *const u16) -> Self::F;
+    /// Rounds to nearest even; what is too large becomes the largest finite number.
+    unsafe fn store_f16(to: *mut u16, x: Self::F);
+    /// Rounds to nearest even.
+    unsafe fn store_bf16(to: *mut u16, x: Self::F);
+    /// Stores whole numbers in -127..=127 with 128 added.
+    unsafe fn store_u8(to: *mut u8, x: Self::F);
+
+    unsafe fn load_pairs(from: *const u8) -> Self::Pairs;
+    unsafe fn splat_pair(from: *const u8) -> Self::Pair;
+    /// Adds both products of each lane's pair.
+    unsafe fn dot_pairs(sum: Self::F, x: Self::Pair, w: Self::Pairs) -> Self::F;
+
+    unsafe fn zero_i32() -> Self::I;
+    unsafe fn load_i32(from: *const i32) -> Self::I;
+    unsafe fn store_i32(to: *mut i32, x: Self::I);
+    unsafe fn sub_i32(x: Self::I, y: Self::I) -> Self::I;
+    unsafe fn to_f32(x: Self::I) -> Self::F;
+    unsafe fn load_quads(from: *const u8) -> Self::Quads;
+    unsafe fn splat_quad(from: *const u8) -> Self::Quad;
+    /// Adds the four products of each lane, exactly.
+    unsafe fn dot_quads(sum: Self::I, x: Self::Quad, w: Self::Quads) -> Self::I;
+}
+
+/// Functions of a [`Simd`] implementation: always inlined, and the instructions in one unsafe block.
+macro_rules! instructions {
+    ($($vis:vis fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {$(
+        #[inline(always)]
+        unsafe fn $name($($arg: $type),*) $(-> $result)? {
+            // SAFETY: the trait passes its conditions on: the caller has checked the instruction set and
+            // vouches for its pointers.
+            unsafe { $body }
+        }
+    )*};
+}
+pub(super) use instructions;

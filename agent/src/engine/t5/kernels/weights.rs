@@ -1,0 +1,167 @@
+//! Weights as the tiles read them: panels of output columns, step by step along the inner dimension,
+//! in the storage of the dtype. Packed once, when a model is loaded.
+
+use super::region::Region;
+use super::table::{Storage, Table};
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+/// How the rows of a matrix are laid out in panels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// One after the other.
+    Plain,
+    /// Each panel holds as many rows of the upper half as of the lower half: `wi_0` beside `wi_1`.
+    Gated,
+}
+
+/// A matrix `[outputs, inputs]`, packed.
+#[derive(Debug)]
+pub struct Weights {
+    pub(super) table: &'static Table,
+    pub(super) storage: Storage,
+    pub(super) layout: Layout,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    /// `[panels][steps][columns]`.
+    pub(super) memory: Region,
+    /// Of int8: a scale per column, and what the activations' offset of 128 adds to its sum.
+    pub(super) scales: Vec<f32>,
+    pub(super) offsets: Vec<i32>,
+}
+
+impl Weights {
+    /// Packs `values`, `[outputs, inputs]` row by row.
+    ///
+    /// # Panics
+    /// Where their number is not that of the shape.
+    pub fn pack(
+        table: &'static Table,
+        storage: Storage,
+        layout: Layout,
+        (outputs, inputs): (usize, usize),
+        values: &[f32],
+    ) -> Self {
+        assert_eq!(values.len(), outputs * inputs, "{outputs} x {inputs}");
+        let columns = table.columns();
+        let per_panel = if layout == Layout::Gated { columns / 2 } else { columns };
+        let covered = if layout == Layout::Gated { outputs / 2 } else { outputs };
+        let panels = covered.div_ceil(per_panel);
+        let bytes = panel_bytes(table, storage, inputs);
+        let mut memory = Region::zeroed(panels * bytes);
+        let int8_columns = if storage == Storage::Int8 { panels * columns } else { 0 };
+        let mut scales = vec![0.0; int8_columns];
+        let mut offsets = vec![0; int8_columns];
+        // The row of each column, where it has one: the last panel may be wider than the matrix.
+        let row_of = |panel: usize, column: usize| match layout {
+            Layout::Plain => Some(panel * columns + column).filter(|row| *row < outputs),
+            Layout::Gated => {
+                let (half, place) = (column / per_panel, panel * per_panel + column % per_panel);
+                (place < covered).then_some(half * covered + place)
+            }
+        };
+        let row = |panel, column| {
+            row_of(panel, column).map(|row: usize| &values[row * inputs..(row + 1) * inputs])
+        };
+        if storage == Storage::Int8 {
+            (memory.slice_mut::<u8>().par_chunks_exact_mut(bytes))
+                .zip(scales.par_chunks_exact_mut(columns))
+                .zip(offsets.par_chunks_exact_mut(columns))
+                .enumerate()
+                .for_each(|(panel, ((memory, scales), offsets))| {
+                    for column in 0..columns {
+                        let Some(values) = row(panel, column) else { continue };
+                        let places = memory[column * 4..].chunks_mut(columns * 4);
+                        (scales[column], offsets[column]) = quantize(values, places);
+                    }
+                });
+        } else {
+            memory.slice_mut::<u8>().par_chunks_exact_mut(bytes).enumerate().for_each(
+                |(panel, memory)| {
+                    for column in 0..columns {
+                        let Some(values) = row(panel, column) else { continue };
+                        store(storage, values, column, columns, memory);
+                    }
+                },
+            );
+        }
+        Self { table, storage, layout, outputs, inputs, memory, scales, offsets }
+    }
+
+    /// Columns of the result: the gate halves them.
+    pub fn results(&self) -> usize {
+        if self.layout == Layout::Gated { self.outputs / 2 } else { self.outputs }
+    }
+
+    /// Bytes that are read for one product.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len())
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        steps(self.storage, self.inputs)
+    }
+
+    pub(super) fn panel_bytes(&self) -> usize {
+        panel_bytes(self.table, self.storage, self.inputs)
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.memory.bytes() / self.panel_bytes().max(1)
+    }
+}
+
+fn steps(storage: Storage, inputs: usize) -> usize {
+    match storage {
+        Storage::F32 | Storage::F16 => inputs,
+        Storage::Bf16 => inputs.div_ceil(2),
+        Storage::Int8 => inputs.div_ceil(4),
+    }
+}
+
+fn panel_bytes(table: &Table, storage: Storage, inputs: usize) -> usize {
+    let width = if storage == Storage::F16 { 2 } else { 4 };
+    steps(storage, inputs) * table.columns() * width
+}
+
+/// Puts one row into its column of a panel.
+fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory: &mut [u8]) {
+    match storage {
+        Storage::F32 => {
+            for (place, value) in memory[column * 4..].chunks_mut(columns * 4).zip(values) {
+                place[..4].copy_from_slice(&value.to_ne_bytes());
+            }
+        }
+        Storage::F16 => {
+            for (place, value) in memory[column * 2..].chunks_mut(columns * 2).zip(values) {
+                let most = f16::MAX.to_f32();
+                place[..2].copy_from_slice(&f16::from_f32(value.clamp(-most, most)).to_ne_bytes());
+            }
+        }
+        Storage::Bf16 => {
+            for (place, pair) in memory[column * 4..].chunks_mut(columns * 4).zip(values.chunks(2)) {
+                for (half, value) in pair.iter().enumerate() {
+                    let bytes = bf16::from_f32(*value).to_ne_bytes();
+                    place[half * 2..half * 2 + 2].copy_from_slice(&bytes);
+                }
+            }
+        }
+        Storage::Int8 => unreachable!("int8 is packed with its scales"),
+    }
+}
+
+/// Puts one row into its places, four values each. Returns the size of a step and the offset of its sums.
+#[expect(clippy::cast_possible_truncation, reason = "rounded to -127..=127 before")]
+fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (f32, i32) {
+    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let mut offset = 0;
+    for (place, four) in places.zip(values.chunks(4)) {
+        for (byte, value) in place.iter_mut().zip(four) {
+            let step = (value * inverse).round_ties_even() as i8;
+            offset += 128 * i32::from(step);
+            *byte = step.cast_unsigned();
+        }
+    }
+    (largest / 127.0, offset)
+}
