@@ -6,6 +6,7 @@ pub mod candle;
 pub mod checkpoint;
 pub mod compute;
 pub mod config;
+pub mod cpu;
 pub mod generate;
 pub mod kernels;
 pub mod position;

@@ -1,0 +1,177 @@
+//! The decoder: one token of every row in, the residual stream behind them out. Keeps the keys and values
+//! of the rows that are still there.
+
+use super::layers::{Attention, FeedForward, Loader, Norm, Room};
+use crate::engine::t5::checkpoint::{Error, Stack, cross_attention};
+use crate::engine::t5::kernels::{
+    Appended, Bias, Cache, Finish, Heads, Kernels, Rows, Step, Weights,
+};
+use crate::engine::t5::position::{Buckets, Direction};
+use std::ops::Range;
+
+#[derive(Debug)]
+pub(super) struct Decoder {
+    blocks: Vec<Block>,
+    final_norm: Norm,
+    heads: Heads,
+    buckets: Buckets,
+    /// `[buckets, heads]`.
+    bias_weight: Vec<f32>,
+    /// For the most steps so far.
+    bias: Bias,
+    /// Keys and values of the tokens so far.
+    own: Cache,
+    /// Keys and values of the prompts.
+    prompt: Cache,
+    /// Of one group of prompts, side by side, `[tokens, 2 * inner]`.
+    memory: Rows,
+    /// `[rows, inner]`.
+    queries: Rows,
+    /// Steps that were taken.
+    steps: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    attention: Attention,
+    cross: CrossAttention,
+    feed_forward: FeedForward,
+}
+
+#[derive(Debug)]
+struct CrossAttention {
+    norm: Norm,
+    query: Weights,
+    /// To keys and values side by side.
+    memory: Weights,
+    out: Weights,
+}
+
+impl Decoder {
+    pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
+        let config = loader.checkpoint.config();
+        let stack = Stack::Decoder;
+        let block = |block| {
+            let name = |part: &str| cross_attention(block, part);
+            Ok(Block {
+                attention: loader.self_attention(stack, block)?,
+                cross: CrossAttention {
+                    norm: loader.norm(&stack.norm(block, 1))?,
+                    query: loader.weights(&[name("q")], config.d_model)?,
+                    memory: loader.weights(&[name("k"), name("v")], config.d_model)?,
+                    out: loader.weights(&[name("o")], config.inner())?,
+                },
+                feed_forward: loader.feed_forward(stack, block)?,
+            })
+        };
+        let heads = Heads { count: config.heads, width: config.d_kv };
+        let cache =
+            || Cache::new(loader.table, loader.precision.cache, config.decoder_blocks, heads);
+        Ok(Self {
+            blocks: (0..config.decoder_blocks).map(block).collect::<Result<_, Error>>()?,
+            final_norm: loader.norm(&stack.final_norm())?,
+            heads,
+            buckets: Buckets {
+                count: config.buckets,
+                max_distance: config.max_distance,
+                direction: Direction::Back,
+            },
+            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
+            bias: Bias::default(),
+            own: cache(),
+            prompt: cache(),
+            memory: Rows::new(2 * config.inner()),
+            queries: Rows::new(config.inner()),
+            steps: 0,
+        })
+    }
+
+    /// Begins a batch of prompts of these lengths.
+    pub(super) fn begin(&mut self, lengths: &[usize], max_steps: usize) {
+        if max_steps > self.bias.offsets {
+            let (weight, heads) = (&self.bias_weight, self.heads.count);
+            let table = self.buckets.table(weight, heads, max_steps - 1, 0);
+            self.bias = Bias { table, offsets: max_steps, zero: max_steps - 1 };
+        }
+        self.own.begin(lengths.iter().map(|_| max_steps));
+        self.prompt.begin(lengths.iter().copied());
+        self.steps = 0;
+    }
+
+    /// Remembers the encodings of some prompts, which are rows of the batch from `first_row` on.
+    pub(super) fn remember(
+        &mut self,
+        kernels: &mut Kernels,
+        encoded: &Rows,
+        first_row: usize,
+        prompts: &[Range<usize>],
+    ) {
+        for (layer, block) in self.blocks.iter().enumerate() {
+            kernels.multiply(&block.cross.memory, encoded, Finish::Store, &mut self.memory);
+            kernels.fill(&mut self.prompt, layer, first_row, prompts, &self.memory);
+        }
+    }
+
+    /// `x` is the embedding of each row's token, `[rows, d_model]`; gives what goes to the head.
+    pub(super) fn step(
+        &mut self,
+        kernels: &mut Kernels,
+        x: &mut Rows,
+        room: &mut Room,
+        to: &mut Rows,
+    ) {
+        let inner = self.heads.count * self.heads.width;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let Block { attention, cross, feed_forward } = block;
+            attention.norm.forward(kernels, x, &mut room.normed);
+            kernels.multiply(&attention.into, &room.normed, Finish::Store, &mut room.projected);
+            let own = Step {
+                layer,
+                projected: &room.projected,
+                appended: Some(Appended { keys: inner, values: 2 * inner }),
+                bias: Some(&self.bias),
+                position: self.steps,
+            };
+            kernels.attend_cached(&mut self.own, &own, &mut room.attended);
+            kernels.multiply(&attention.out, &room.attended, Finish::Add, x);
+
+            cross.norm.forward(kernels, x, &mut room.normed);
+            kernels.multiply(&cross.query, &room.normed, Finish::Store, &mut self.queries);
+            let prompt = Step {
+                layer,
+                projected: &self.queries,
+                appended: None,
+                bias: None,
+                position: self.steps,
+            };
+            kernels.attend_cached(&mut self.prompt, &prompt, &mut room.attended);
+            kernels.multiply(&cross.out, &room.attended, Finish::Add, x);
+
+            feed_forward.forward(kernels, x, room);
+        }
+        self.steps += 1;
+        self.final_norm.forward(kernels, x, to);
+    }
+
+    /// Lets go of all rows but those at these places.
+    pub(super) fn keep(&mut self, rows: &[usize]) {
+        self.own.keep(rows);
+        self.prompt.keep(rows);
+    }
+
+    /// Bytes of the caches of this batch.
+    pub(super) fn cache_bytes(&self) -> usize {
+        self.own.bytes() + self.prompt.bytes()
+    }
+
+    /// Bytes of the weights.
+    pub(super) fn bytes(&self) -> usize {
+        let block = |block: &Block| {
+            let cross = &block.cross;
+            let cross = cross.query.bytes() + cross.memory.bytes() + cross.out.bytes();
+            let attention = block.attention.into.bytes() + block.attention.out.bytes();
+            attention + cross + block.feed_forward.bytes()
+        };
+        self.blocks.iter().map(block).sum()
+    }
+}

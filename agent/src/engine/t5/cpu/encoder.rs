@@ -1,0 +1,74 @@
+//! The encoder: embedded prompts in, side by side and without padding, their encodings out.
+
+use super::layers::{Attention, FeedForward, Loader, Norm, Room};
+use crate::engine::t5::checkpoint::{Error, Stack};
+use crate::engine::t5::kernels::{Bias, Finish, Heads, Kernels, Rows};
+use crate::engine::t5::position::{Buckets, Direction};
+use std::ops::Range;
+
+#[derive(Debug)]
+pub(super) struct Encoder {
+    blocks: Vec<(Attention, FeedForward)>,
+    final_norm: Norm,
+    heads: Heads,
+    buckets: Buckets,
+    /// `[buckets, heads]`.
+    bias_weight: Vec<f32>,
+    /// For the longest prompt so far.
+    bias: Bias,
+}
+
+impl Encoder {
+    pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
+        let config = loader.checkpoint.config();
+        let stack = Stack::Encoder;
+        let block = |block| {
+            Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?))
+        };
+        Ok(Self {
+            blocks: (0..config.encoder_blocks).map(block).collect::<Result<_, Error>>()?,
+            final_norm: loader.norm(&stack.final_norm())?,
+            heads: Heads { count: config.heads, width: config.d_kv },
+            buckets: Buckets {
+                count: config.buckets,
+                max_distance: config.max_distance,
+                direction: Direction::Both,
+            },
+            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
+            bias: Bias::default(),
+        })
+    }
+
+    /// Encodes `x`, `[tokens, d_model]`, in which the prompts are ranges of rows; gives `to`, of the same shape.
+    pub(super) fn forward(
+        &mut self,
+        kernels: &mut Kernels,
+        x: &mut Rows,
+        prompts: &[Range<usize>],
+        room: &mut Room,
+        to: &mut Rows,
+    ) {
+        let longest = prompts.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
+        if longest > self.bias.zero {
+            let (weight, heads) = (&self.bias_weight, self.heads.count);
+            let table = self.buckets.table(weight, heads, longest, longest);
+            self.bias = Bias { table, offsets: 2 * longest + 1, zero: longest };
+        }
+        for (attention, feed_forward) in &self.blocks {
+            attention.norm.forward(kernels, x, &mut room.normed);
+            kernels.multiply(&attention.into, &room.normed, Finish::Store, &mut room.projected);
+            let (projected, attended) = (&room.projected, &mut room.attended);
+            kernels.attend_within(projected, prompts, self.heads, &self.bias, attended);
+            kernels.multiply(&attention.out, &room.attended, Finish::Add, x);
+            feed_forward.forward(kernels, x, room);
+        }
+        self.final_norm.forward(kernels, x, to);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let block = |(attention, feed_forward): &(Attention, FeedForward)| {
+            attention.into.bytes() + attention.out.bytes() + feed_forward.bytes()
+        };
+        self.blocks.iter().map(block).sum()
+    }
+}

@@ -1,0 +1,214 @@
+//! T5 on the CPU: weights packed once, prompts side by side without padding, no allocation in a step.
+//!
+//! The arithmetic is in `kernels`; here stands which product follows which. A row's figures don't depend on
+//! the rows beside it: every product sums in one order, whatever the number of rows.
+
+mod decoder;
+mod embedding;
+mod encoder;
+mod layers;
+
+use super::checkpoint::{Checkpoint, Error, SHARED};
+use super::compute::{Best, Compute};
+use super::kernels::{Finish, Highest, Kernels, Layout, Rows, Storage, Table, Weights};
+use decoder::Decoder;
+use embedding::Embedding;
+use encoder::Encoder;
+use layers::{Loader, Room};
+use proto::failure::Failure;
+use proto::model::Dtype;
+use std::ops::Range;
+
+/// Prompts are encoded in groups of about this many tokens: enough that weights are read once for many rows,
+/// and few enough that the rows stay in the caches and memory is bounded.
+const GROUP_TOKENS: usize = 1024;
+
+/// How the parts of a model are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Precision {
+    /// All products that aren't named below.
+    pub most: Storage,
+    /// The feed-forward layer's output: its inputs have outliers.
+    pub wo: Storage,
+    /// The head.
+    pub head: Storage,
+    /// Rows of the embedding.
+    pub embedding: Storage,
+    /// Keys and values.
+    pub cache: Storage,
+}
+
+impl Precision {
+    /// What a dtype means here. Residual stream, norms, softmax and sums are f32 in all of them.
+    pub fn of(dtype: Dtype) -> Self {
+        let all = |most, cache| Self { most, wo: most, head: most, embedding: most, cache };
+        match dtype {
+            Dtype::F32 => all(Storage::F32, Storage::F32),
+            Dtype::F16 => all(Storage::F16, Storage::F16),
+            Dtype::Bf16 => all(Storage::Bf16, Storage::F16),
+            Dtype::Int8 => Self { wo: Storage::Bf16, ..all(Storage::Int8, Storage::F16) },
+        }
+    }
+}
+
+/// A T5 on the CPU.
+#[derive(Debug)]
+pub struct CpuT5 {
+    kernels: Kernels,
+    dtype: Dtype,
+    embedding: Embedding,
+    encoder: Encoder,
+    decoder: Decoder,
+    head: Weights,
+    head_scale: f32,
+    rows: Space,
+    /// Most bytes that caches held.
+    cache_bytes: usize,
+}
+
+/// Rows that every step writes anew.
+#[derive(Debug)]
+struct Space {
+    /// The residual stream, `[rows, d_model]`.
+    x: Rows,
+    /// What comes out of a stack, `[rows, d_model]`.
+    out: Rows,
+    room: Room,
+    highest: Vec<Highest>,
+    /// `[rows, vocabulary]`, where they are asked for.
+    logits: Rows,
+}
+
+impl CpuT5 {
+    /// Packs the weights for `table`, and starts the threads.
+    ///
+    /// # Errors
+    /// Where weights can't be read.
+    pub fn load(
+        checkpoint: &Checkpoint,
+        dtype: Dtype,
+        table: &'static Table,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        let config = checkpoint.config();
+        let precision = Precision::of(dtype);
+        let loader = Loader { checkpoint, table, precision };
+        let encoder = Encoder::load(&loader)?;
+        let decoder = Decoder::load(&loader)?;
+        let shared = checkpoint.tensor(SHARED)?;
+        let shape = (config.vocabulary, config.d_model);
+        let pack = |values: &[f32]| {
+            Weights::pack(table, precision.head, Layout::Plain, shape, values)
+        };
+        let head = match checkpoint.head() {
+            SHARED => pack(&shared),
+            own => pack(&checkpoint.tensor(own)?),
+        };
+        let rows = Space {
+            x: Rows::new(config.d_model),
+            out: Rows::new(config.d_model),
+            room: Room {
+                normed: Rows::new(config.d_model),
+                projected: Rows::new(3 * config.inner()),
+                attended: Rows::new(config.inner()),
+                inner: Rows::new(config.d_ff),
+            },
+            highest: Vec::new(),
+            logits: Rows::new(config.vocabulary),
+        };
+        Ok(Self {
+            kernels: Kernels::new(table, threads),
+            dtype,
+            embedding: Embedding::new(precision.embedding, config.d_model, shared),
+            encoder,
+            decoder,
+            head,
+            head_scale: config.head_scale,
+            rows,
+            cache_bytes: 0,
+        })
+    }
+
+    /// Runs the decoder up to the head, whose scale is applied.
+    fn decode(&mut self, tokens: &[u32]) {
+        let Self { kernels, rows, .. } = self;
+        let Space { x, out, room, .. } = rows;
+        self.embedding.rows(tokens.iter(), x);
+        self.decoder.step(kernels, x, room, out);
+        if self.head_scale != 1.0 {
+            for row in 0..out.count() {
+                out.row_mut(row).iter_mut().for_each(|x| *x *= self.head_scale);
+            }
+        }
+    }
+}
+
+/// Prompts from `first` on, as many as make a group, and where they lie in it.
+fn group(prompts: &[&[u32]], first: usize) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for prompt in &prompts[first..] {
+        if start > 0 && start + prompt.len() > GROUP_TOKENS {
+            break;
+        }
+        ranges.push(start..start + prompt.len());
+        start += prompt.len();
+    }
+    ranges
+}
+
+impl Compute for CpuT5 {
+    fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+        let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+        self.decoder.begin(&lengths, max_steps);
+        self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
+        let Space { x, out, room, .. } = &mut self.rows;
+        let mut first = 0;
+        while first < prompts.len() {
+            let ranges = group(prompts, first);
+            let tokens: Vec<u32> = prompts[first..first + ranges.len()].concat();
+            self.embedding.rows(tokens.iter(), x);
+            self.encoder.forward(&mut self.kernels, x, &ranges, room, out);
+            self.decoder.remember(&mut self.kernels, out, first, &ranges);
+            first += ranges.len();
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure> {
+        self.decode(tokens);
+        let Space { out, highest, .. } = &mut self.rows;
+        self.kernels.highest(&self.head, out, highest);
+        best.clear();
+        best.extend(highest.iter().map(|highest| Best {
+            id: u32::try_from(highest.column).expect("a vocabulary fits into u32"),
+            logit: highest.sum,
+        }));
+        Ok(())
+    }
+
+    fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
+        self.decode(tokens);
+        let Space { out, logits, .. } = &mut self.rows;
+        self.kernels.multiply(&self.head, out, Finish::Store, logits);
+        Ok((0..logits.count()).flat_map(|row| logits.row(row).iter().copied()).collect())
+    }
+
+    fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
+        self.decoder.keep(rows);
+        Ok(())
+    }
+
+    fn kernel(&self) -> String {
+        format!("fleetmark cpu, {}, {}", self.kernels.table().name, self.dtype)
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        let bytes = self.encoder.bytes() + self.decoder.bytes() + self.head.bytes();
+        (bytes + self.embedding.bytes()) as u64
+    }
+
+    fn cache_bytes(&self) -> u64 {
+        self.cache_bytes as u64
+    }
+}
