@@ -15,10 +15,10 @@ pub mod tokenizer;
 use crate::engine::{Engine, Request, Row};
 use crate::model_source::{self, Weights};
 use crate::stopwatch::Stopwatch;
-use candle::CandleT5;
 use checkpoint::Checkpoint;
 use compute::Compute;
 use config::Config;
+use cpu::CpuT5;
 use generate::{Decoded, Marks, NotFinite, Order, Until, generate};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
@@ -48,14 +48,6 @@ pub enum Error {
     /// The device can't hold it.
     #[error(transparent)]
     Candle(#[from] candle::Error),
-    /// The device can't compute with this dtype.
-    #[error("dtype {dtype} can't be done on {device} by this version: use f32")]
-    Dtype {
-        /// What was asked for.
-        dtype: Dtype,
-        /// Where.
-        device: &'static str,
-    },
     /// Adapters are still to come.
     #[error(
         "adapter \"{0}\": adapters are not built into this version yet: merge it into the model first"
@@ -94,6 +86,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Opened {
     model: String,
+    dtype: Dtype,
     checkpoint: Checkpoint,
     tokenizer: Option<Tokenizer>,
     facts: EngineFacts,
@@ -104,9 +97,6 @@ pub struct Opened {
 /// # Errors
 /// [`Error`], naming the file and the way out.
 pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
-    if spec.dtype != Dtype::F32 {
-        return Err(Error::Dtype { dtype: spec.dtype, device: "cpu" });
-    }
     if let Some(adapter) = &spec.adapter {
         return Err(Error::Adapter(adapter.clone()));
     }
@@ -136,14 +126,14 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         tokenizer_sha256,
         revision: None,
         device: "cpu".to_owned(),
-        kernel: candle::KERNEL.to_owned(),
+        kernel: cpu::kernel(spec.dtype),
         parameters,
         model_size_bytes: 4 * parameters,
         random_weights,
         played: false,
         notes,
     };
-    Ok(Opened { model: spec.model.clone(), checkpoint, tokenizer, facts })
+    Ok(Opened { model: spec.model.clone(), dtype: spec.dtype, checkpoint, tokenizer, facts })
 }
 
 impl Opened {
@@ -174,17 +164,19 @@ impl Opened {
             .thread_name(|thread| format!("t5-{thread}"))
             .build()
             .map_err(|source| Error::Threads { threads, source })?;
-        let device = candle_core::Device::Cpu;
-        let compute = pool.install(|| CandleT5::load(&self.checkpoint, device))?;
+        let table = kernels::Table::best();
+        let compute =
+            pool.install(|| CpuT5::load(&self.checkpoint, self.dtype, table, threads))?;
         let config = self.checkpoint.config();
+        let mut facts = self.facts;
+        facts.model_size_bytes = compute.weight_bytes();
         Ok(T5 {
             model: self.model,
             compute: Box::new(compute),
             marks: Marks { start: config.start_id, eos: config.eos_ids.clone() },
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
-            facts: self.facts,
-            pool,
+            facts,
         })
     }
 }
@@ -197,7 +189,6 @@ pub struct T5 {
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
     facts: EngineFacts,
-    pool: rayon::ThreadPool,
 }
 
 impl std::fmt::Debug for T5 {
@@ -259,12 +250,9 @@ impl T5 {
             .map(|input| Order { ids: input.prompt.ids.clone(), until: input.until })
             .collect();
         let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
-        let Self { compute, marks, tokenizer, pool, .. } = self;
-        pool.install(|| {
-            generate(compute.as_mut(), marks, &orders, stopwatch, &mut |place, decoded| {
-                rows[place] =
-                    Some(row(&inputs[place].prompt, decoded, tokenizer.as_ref(), stopwatch));
-            })
+        let Self { compute, marks, tokenizer, .. } = self;
+        generate(compute.as_mut(), marks, &orders, stopwatch, &mut |place, decoded| {
+            rows[place] = Some(row(&inputs[place].prompt, decoded, tokenizer.as_ref(), stopwatch));
         })?;
         Ok(rows.into_iter().map(|row| row.expect("generation ends every row")).collect())
     }

@@ -51,6 +51,11 @@ impl Precision {
     }
 }
 
+/// Which implementation computes with this dtype on this machine, for reports.
+pub fn kernel(dtype: Dtype) -> String {
+    format!("fleetmark cpu, {}, {dtype}", Table::best().name)
+}
+
 /// A T5 on the CPU.
 #[derive(Debug)]
 pub struct CpuT5 {
