@@ -28,9 +28,17 @@ pub struct Host {
     pub operating_system: String,
     /// Of those that decide which kernels run, the ones it has.
     pub cpu_features: Vec<String>,
+    /// Made up for a load test.
+    pub is_simulated: bool,
 }
 
 impl Host {
+    /// A machine that doesn't exist, so that many agents can share a real one in a load test.
+    pub fn simulated(name: &str) -> Self {
+        let boot_id = format!("simulated-{name}");
+        Self { boot_id, name: name.to_owned(), is_simulated: true, ..Self::default() }
+    }
+
     /// Reads the facts from /proc and /etc.
     pub fn read() -> Self {
         let cpu = procfs::CpuInfo::current().ok();
@@ -51,6 +59,7 @@ impl Host {
                 .filter(|feature| flags.contains(feature))
                 .map(|feature| (*feature).to_owned())
                 .collect(),
+            is_simulated: false,
         }
     }
 }
@@ -67,7 +76,7 @@ impl From<Host> for wire::Host {
             kernel: host.kernel,
             operating_system: host.operating_system,
             cpu_features: host.cpu_features,
-            simulated: false,
+            simulated: host.is_simulated,
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Options {
     /// How long to try to reach the controller, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
     pub patience: u64,
+    /// Stand for a made-up machine of this name, for load tests; its samples are marked
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub simulate_host: Option<String>,
 }
 
 /// Engines of this build, on so many threads.
@@ -78,7 +81,10 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let runner =
         Runner::start(Local { threads }, reports_in).context("the system gives no thread")?;
-    let host = Host::read();
+    let host = match &options.simulate_host {
+        Some(name) => Host::simulated(name),
+        None => Host::read(),
+    };
     let service = service::Options {
         controller: options.controller.clone(),
         target: options.target.clone().unwrap_or_default(),

@@ -14,7 +14,7 @@ use proto::sample::Finish;
 use scripted::Scripted;
 
 /// What engines of this build can do on a CPU.
-pub const DTYPES: &[Dtype] = &[Dtype::F32];
+pub const DTYPES: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8];
 
 /// One dialogue to be summarized.
 #[derive(Debug, Clone, PartialEq, Eq)]

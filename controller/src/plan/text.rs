@@ -50,17 +50,17 @@ fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> 
         matrix.targets.iter().zip(&plan.engines).zip(seconds).zip(prices)
     {
         let agents = match target.local {
-            Some(local) => format!("started here with {} threads", local.threads),
+            Some(local) => format!("started here with {}", count(local.threads as usize, "thread")),
             None => format!("{} to join", count(target.agents as usize, "agent")),
         };
         let hours = seconds / 3600.0;
         writeln!(
             out,
-            "  {}: {agents}, {}, about {} each, about {:.2} USD at {} USD per hour ({})",
+            "  {}: {agents}, {}, about {} each, about {} USD at {} USD per hour ({})",
             target.name,
             count(engines.len(), "engine"),
             time(seconds),
-            hours * price.usd_per_hour * f64::from(target.agents),
+            usd(hours * price.usd_per_hour * f64::from(target.agents)),
             price.usd_per_hour,
             price.source,
         )?;
@@ -115,6 +115,11 @@ fn count(number: usize, noun: &str) -> String {
         (_, "batch") => format!("{number} batches"),
         _ => format!("{number} {noun}s"),
     }
+}
+
+/// Cents, or two digits of less than one.
+fn usd(amount: f64) -> String {
+    if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount:.1e}") }
 }
 
 /// Two figures of a time: `45 s`, `12 min`, `3.5 h`.

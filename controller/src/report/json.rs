@@ -37,10 +37,9 @@ mod tests {
             std::fs::write(COMMITTED, schema()).unwrap();
         }
         let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-        assert_eq!(
-            committed,
-            schema(),
-            "run UPDATE_SCHEMA=1 cargo test --release -p controller schema"
+        assert!(
+            committed == schema(),
+            "the types have another schema: run UPDATE_SCHEMA=1 cargo test --release -p controller schema"
         );
     }
 }

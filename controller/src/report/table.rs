@@ -97,10 +97,12 @@ fn notes(results: &Results) -> Vec<String> {
     ));
     for entry in &results.results {
         if entry.measured_on != entry.priced_as {
-            notes.push(format!(
-                "{} was measured on {} and priced as {}",
-                entry.target, entry.measured_on, entry.priced_as
-            ));
+            let found = match entry.measured_on.as_str() {
+                "unknown" => "a machine of unknown instance type",
+                found => found,
+            };
+            let target = &entry.target;
+            notes.push(format!("{target} was measured on {found} and priced as {target}"));
         }
         if entry.engine.as_ref().is_some_and(|engine| engine.random_weights) {
             notes.push(format!("{} has random weights: its summaries mean nothing", entry.model));

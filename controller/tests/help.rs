@@ -1,0 +1,27 @@
+//! What `--help` says, word for word.
+
+use std::process::Command;
+
+fn help(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_controller"))
+        .args(arguments)
+        .arg("--help")
+        .output()
+        .expect("the binary was built");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("help is UTF-8")
+}
+
+#[test]
+fn the_program_says_what_it_does() {
+    insta::assert_snapshot!(help(&[]));
+}
+
+#[test]
+fn every_command_has_an_example() {
+    for command in ["run", "plan", "report"] {
+        let text = help(&[command]);
+        assert!(text.contains("Example"), "{text}");
+        insta::assert_snapshot!(command, text);
+    }
+}

@@ -1,0 +1,27 @@
+//! The plan of every shipped matrix, frozen: a change of a plan is a visible change.
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn every_example_has_the_plan_that_was_reviewed() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut matrices: Vec<_> = std::fs::read_dir(&examples)
+        .expect("examples/ is there")
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    matrices.sort();
+    assert!(matrices.len() >= 2);
+    for matrix in matrices {
+        let output = Command::new(env!("CARGO_BIN_EXE_controller"))
+            .arg("plan")
+            .arg(&matrix)
+            .output()
+            .expect("the binary was built");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {errors}", matrix.display());
+        let name = matrix.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
+}

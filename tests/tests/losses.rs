@@ -1,0 +1,85 @@
+//! What is killed, stopped and gone on with: never a wrong total.
+
+use scenarios::{Row, Workspace, repository, signal};
+use std::collections::BTreeSet;
+
+fn arguments(samples: &'static str) -> Vec<String> {
+    let matrix = repository("examples/quickstart.toml");
+    let matrix = matrix.to_str().expect("the path is UTF-8");
+    ["run", matrix, "--samples", samples, "--output", "results.json"].map(str::to_owned).to_vec()
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Every (cell, run, dialogue) that counts, which must be there once.
+fn counted(rows: &[Row]) -> BTreeSet<(String, i32, String)> {
+    let counted: Vec<&Row> = rows.iter().filter(|row| row.counted).collect();
+    let keys: BTreeSet<_> =
+        counted.iter().map(|row| (row.cell.clone(), row.run, row.sample_id.clone())).collect();
+    assert_eq!(keys.len(), counted.len(), "a sample is counted twice");
+    keys
+}
+
+#[test]
+fn a_killed_agent_is_started_again_and_nothing_is_lost() {
+    let workspace = Workspace::default();
+    let mut running = workspace.start(&words(&arguments("16")));
+    running.until("samples · ");
+    let agents = running.children();
+    assert_eq!(agents.len(), 2, "two local agents run");
+    // The second kill would find the other agent in the middle of a shard if the first didn't.
+    agents.iter().for_each(|pid| signal(*pid, "KILL"));
+    let finished = running.finish().expect(0);
+    let samples = workspace.samples("results.json");
+    assert_eq!(counted(&samples).len(), 2 * 2 * 2 * 16, "{}", finished.err);
+    let results = workspace.results("results.json");
+    assert_eq!(results["campaign"]["missing_samples"], 0);
+    assert!(finished.err.contains("was lost"), "the kill hit a shard: {}", finished.err);
+}
+
+#[test]
+fn what_was_stopped_says_what_is_missing_and_is_gone_on_with() {
+    let workspace = Workspace::default();
+    let mut running = workspace.start(&words(&arguments("16")));
+    running.until("samples · ");
+    running.signal("INT");
+    let stopped = running.finish().expect(3);
+    assert!(stopped.err.contains("controller run --resume"), "{}", stopped.err);
+    let first = workspace.samples("results.json");
+    let results = workspace.results("results.json");
+    let missing = results["campaign"]["missing_samples"].as_u64().expect("a number");
+    assert_eq!(missing as usize + counted(&first).len(), 128);
+    assert!(missing > 0);
+
+    let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
+    let whole = workspace.samples("results.json");
+    assert_eq!(counted(&whole).len(), 128);
+    let kept = |rows: &[Row]| {
+        rows.iter()
+            .map(|row| (row.cell.clone(), row.run, row.sample_id.clone(), row.latency_ns))
+            .collect::<BTreeSet<_>>()
+    };
+    assert!(kept(&first).is_subset(&kept(&whole)), "nothing is measured twice that was stored");
+}
+
+#[test]
+fn a_killed_controller_leaves_what_it_stored_and_no_agent_behind() {
+    let workspace = Workspace::default();
+    let mut running = workspace.start(&words(&arguments("16")));
+    running.until("samples · ");
+    let agents = running.children();
+    running.signal("KILL");
+    let killed = running.finish();
+    assert_eq!(killed.code, None, "it was killed");
+    let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
+    assert_eq!(counted(&workspace.samples("results.json")).len(), 128);
+    for pid in agents {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(
+            status.is_empty() || status.contains(") Z "),
+            "agent {pid} outlived its controller"
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! The main job with the real engine: what it counts, the form of its results, and its figures against the samples.
+
+use scenarios::{Row, Workspace, repository};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// 18 dialogues, so that p50 has its floor even in batches of 2, and the test stays short.
+fn quickstart(workspace: &Workspace) -> Value {
+    let matrix = repository("examples/quickstart.toml");
+    let matrix = matrix.to_str().expect("the path is UTF-8");
+    let arguments =
+        ["run", matrix, "--samples", "18", "--batch-sizes", "1", "2", "--output", "results.json"];
+    let finished = workspace.run(&arguments).expect(0);
+    assert!(finished.out.contains("USD per 1,000"), "{}", finished.out);
+    workspace.results("results.json")
+}
+
+#[test]
+fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples() {
+    let workspace = Workspace::default();
+    let results = quickstart(&workspace);
+    let schema = std::fs::read_to_string(repository("docs/results.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&results).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+
+    let samples = workspace.samples("results.json");
+    assert_eq!(samples.len(), 2 * 2 * 2 * 18, "targets x batch sizes x runs x dialogues");
+    let keys: BTreeSet<_> =
+        samples.iter().map(|row| (&row.cell, row.run, &row.sample_id)).collect();
+    assert_eq!(keys.len(), samples.len(), "every sample is there once");
+    let ids = |cell: &str| -> BTreeSet<&str> {
+        samples
+            .iter()
+            .filter(|row| row.cell.contains(cell))
+            .map(|row| row.sample_id.as_str())
+            .collect()
+    };
+    assert_eq!(ids("@one-thread"), ids("@two-threads"), "all targets see the same dialogues");
+
+    let mut checked = 0;
+    for entry in results["results"].as_array().unwrap() {
+        for cell in entry["cells"].as_array().unwrap() {
+            let rows: Vec<&Row> =
+                samples.iter().filter(|row| row.cell == cell["cell"].as_str().unwrap()).collect();
+            figures_follow_from(&rows, entry, cell);
+            checked += 1;
+        }
+        seed_form(entry);
+    }
+    assert_eq!(checked, 4);
+    assert_eq!(results["campaign"]["state"], "complete");
+    assert_eq!(results["campaign"]["counted_samples"], 144);
+    assert_eq!(results["campaign"]["samples_file"]["rows"], 144);
+}
+
+/// Recomputed from the Parquet rows by the definitions alone, without the product's code.
+fn figures_follow_from(rows: &[&Row], entry: &Value, cell: &Value) {
+    let estimates = &cell["estimates"];
+    let mut latencies: Vec<f64> = rows.iter().map(|row| row.latency_ns as f64 / 1e6).collect();
+    latencies.sort_by(f64::total_cmp);
+    let n = latencies.len() as f64;
+    let mean = latencies.iter().sum::<f64>() / n;
+    let squares: f64 = latencies.iter().map(|latency| (latency - mean).powi(2)).sum();
+    same(&estimates["latency_ms"]["mean"]["value"], mean);
+    same(&estimates["latency_ms"]["std"], (squares / (n - 1.0)).sqrt());
+    same(&estimates["latency_ms"]["min"], latencies[0]);
+    same(&estimates["latency_ms"]["p50"]["value"], quantile(&latencies, 0.5));
+    assert_eq!(estimates["latency_ms"]["p95"]["value"], Value::Null, "18 requests carry no p95");
+
+    let seconds = host_seconds(rows);
+    let throughput = n / seconds;
+    same(&estimates["throughput"]["per_host"]["value"], throughput);
+    let usd_per_hour = cell["cost"]["usd_per_hour"].as_f64().unwrap();
+    same(
+        &cell["cost"]["usd_per_1000_requests"]["value"],
+        usd_per_hour * seconds / 3600.0 / n * 1000.0,
+    );
+    let by_run: Vec<f64> = [1, 2]
+        .map(|run| rows.iter().filter(|row| row.run == run).copied().collect::<Vec<_>>())
+        .iter()
+        .map(|rows| rows.len() as f64 / host_seconds(rows))
+        .collect();
+    let std = (by_run[0] - by_run[1]).abs() / 2.0_f64.sqrt();
+    if entry["cells"][0]["cell"] == cell["cell"] {
+        same(&entry["metrics"]["throughput"]["std"], std);
+        same(&entry["metrics"]["throughput"]["mean"], throughput);
+        same(&entry["metrics"]["latency_ms"]["mean"], mean);
+    }
+}
+
+/// The sum of the batches' spans.
+fn host_seconds(rows: &[&Row]) -> f64 {
+    let mut spans: BTreeMap<_, (i64, i64)> = BTreeMap::new();
+    for row in rows {
+        let end = row.start_ns + row.latency_ns;
+        let span =
+            spans.entry((row.run, &row.host, row.segment, row.batch)).or_insert((i64::MAX, 0));
+        *span = (span.0.min(row.start_ns), span.1.max(end));
+    }
+    spans.values().map(|(start, end)| (end - start) as f64 / 1e9).sum()
+}
+
+/// Hyndman and Fan's type 7.
+fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let at = p * (sorted.len() - 1) as f64;
+    let below = at.floor();
+    let (low, high) = (sorted[below as usize], sorted[at.ceil() as usize]);
+    low + (at - below) * (high - low)
+}
+
+fn same(found: &Value, expected: f64) {
+    let found = found.as_f64().unwrap_or_else(|| panic!("expected {expected}, found {found}"));
+    assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs(),
+        "expected {expected}, found {found}"
+    );
+}
+
+/// What readers of the older form rely on.
+fn seed_form(entry: &Value) {
+    for key in
+        ["timestamp", "model_id", "peft_weights", "device", "gpu_name", "num_samples", "num_runs"]
+    {
+        assert!(entry.get(key).is_some(), "{key}");
+    }
+    for key in ["mean", "std", "min", "max", "p50", "p90", "p95", "p99"] {
+        assert!(entry["metrics"]["latency_ms"].get(key).is_some(), "{key}");
+    }
+    assert_eq!(entry["metrics"]["throughput"]["unit"], "samples/sec");
+    assert!(entry["metrics"]["memory"]["model_size_mb"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        entry["metrics"]["memory"]["gpu_memory_mb"],
+        Value::Null,
+        "null on a CPU, never zero"
+    );
+    for batch in ["batch_1", "batch_2"] {
+        assert!(entry["batch_performance"][batch]["latency_ms"].as_f64().unwrap() > 0.0);
+        assert!(entry["batch_performance"][batch]["throughput"].as_f64().unwrap() > 0.0);
+    }
+    assert!(entry["cost"]["usd_per_1000_requests"]["value"].as_f64().unwrap() > 0.0);
+}
