@@ -1,0 +1,4 @@
+//! The dialogues that come with the program; `builtin/README.md` says how they were made.
+
+/// JSON lines of `id`, `dialogue`, `summary` and `brief`.
+pub(super) const DIALOGUES: &[u8] = include_bytes!("builtin/dialogues.jsonl");

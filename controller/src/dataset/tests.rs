@@ -1,0 +1,46 @@
+//! Reading, by format: what is good comes back as it is, what is bad says where and what to do.
+
+mod bad_input;
+mod formats;
+mod round_trip;
+mod shipped;
+
+use super::{Columns, Dataset, Error, Format, parse};
+
+/// Reads `bytes` as if they were the file `data.x`.
+fn parsed(format: Format, bytes: impl AsRef<[u8]>) -> Result<Dataset, Error> {
+    parse("data.x", bytes.as_ref().to_vec(), format, &Columns::default())
+}
+
+/// A Parquet file of one row group; `schema` is Parquet's own text form, `write` fills column by column.
+fn parquet(
+    schema: &str,
+    write: impl Fn(usize, &mut ::parquet::file::writer::SerializedColumnWriter<'_>),
+) -> Vec<u8> {
+    use ::parquet::{file::writer::SerializedFileWriter, schema::parser::parse_message_type};
+    let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut file =
+        SerializedFileWriter::new(&mut bytes, schema, std::sync::Arc::default()).unwrap();
+    let mut group = file.next_row_group().unwrap();
+    let mut column = 0;
+    while let Some(mut writer) = group.next_column().unwrap() {
+        write(column, &mut writer);
+        writer.close().unwrap();
+        column += 1;
+    }
+    group.close().unwrap();
+    file.close().unwrap();
+    bytes
+}
+
+/// Writes text values into a column of required strings.
+fn write_text(
+    writer: &mut ::parquet::file::writer::SerializedColumnWriter<'_>,
+    values: &[&str],
+    levels: Option<&[i16]>,
+) {
+    use ::parquet::data_type::{ByteArray, ByteArrayType};
+    let values: Vec<ByteArray> = values.iter().map(|value| ByteArray::from(*value)).collect();
+    writer.typed::<ByteArrayType>().write_batch(&values, levels, None).unwrap();
+}

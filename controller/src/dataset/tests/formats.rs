@@ -1,0 +1,88 @@
+//! Each format, read as people write it.
+
+use super::*;
+
+#[test]
+fn json_lines_may_have_number_ids_blank_lines_a_byte_order_mark_and_windows_line_ends() {
+    let text = "\u{feff}{\"id\": 1, \"dialogue\": \"A: x\\r\\nB: y\", \"summary\": \"s\"}\r\n\r\n{\"id\": \"b\", \"dialogue\": \"A: z\", \"summary\": null}";
+    let data = parsed(Format::JsonLines, text).unwrap();
+    assert_eq!(data.dialogues[0].id.as_str(), "1");
+    assert_eq!(data.dialogues[0].dialogue, "A: x\nB: y");
+    assert_eq!(data.dialogues[0].summary.as_deref(), Some("s"));
+    assert_eq!(data.dialogues[1].summary, None);
+    assert_eq!(data.notes, ["1 of 2 dialogues have no reference summary"]);
+}
+
+#[test]
+fn json_is_an_array_of_objects_over_any_number_of_lines() {
+    let text = "[\n  {\"summary\": \"s\",\n   \"dialogue\": \"A: x\", \"id\": \"1\"}\n]\n";
+    let data = parsed(Format::Json, text).unwrap();
+    assert_eq!(data.dialogues.len(), 1);
+    assert!(data.notes.is_empty());
+}
+
+#[test]
+fn csv_fields_hold_line_breaks_commas_and_doubled_quotes() {
+    let text = "id,dialogue,summary\r\n7,\"A: so, \"\"yes\"\"\r\nB: no\",They talk\r\n8,A: x,\r\n";
+    let data = parsed(Format::Csv, text).unwrap();
+    assert_eq!(data.dialogues[0].dialogue, "A: so, \"yes\"\nB: no");
+    assert_eq!(data.dialogues[0].summary.as_deref(), Some("They talk"));
+    assert_eq!(data.dialogues[1].summary, None);
+}
+
+#[test]
+fn a_quote_inside_an_unquoted_csv_field_is_a_letter_like_others() {
+    let data = parsed(Format::Csv, "id,dialogue\n1,A: a 5\" screen\n2,B: x\n").unwrap();
+    assert_eq!(data.dialogues[0].dialogue, "A: a 5\" screen");
+    assert_eq!(data.dialogues.len(), 2);
+}
+
+#[test]
+fn parquet_reads_number_ids_and_null_summaries_and_leaves_other_columns_alone() {
+    let schema = "message m { required binary other (STRING); required int64 id; \
+                  required binary dialogue (STRING); optional binary summary (STRING); }";
+    let bytes = parquet(schema, |column, writer| match column {
+        0 => write_text(writer, &["o", "o"], None),
+        1 => {
+            let ids = [13_818_513, 2];
+            writer
+                .typed::<::parquet::data_type::Int64Type>()
+                .write_batch(&ids, None, None)
+                .unwrap();
+        }
+        2 => write_text(writer, &["A: x\r\nB: y", "ż"], None),
+        _ => write_text(writer, &["s"], Some(&[1, 0])),
+    });
+    let data = parsed(Format::Parquet, bytes).unwrap();
+    assert_eq!(data.dialogues[0].id.as_str(), "13818513");
+    assert_eq!(data.dialogues[0].dialogue, "A: x\nB: y");
+    assert_eq!(data.dialogues[0].summary.as_deref(), Some("s"));
+    assert_eq!(data.dialogues[1].dialogue, "ż");
+    assert_eq!(data.dialogues[1].summary, None);
+}
+
+#[test]
+fn parquet_strings_that_are_not_marked_as_such_are_still_text() {
+    let schema = "message m { required binary id; required binary dialogue; }";
+    let bytes = parquet(schema, |column, writer| {
+        write_text(writer, if column == 0 { &["1"] } else { &["A: x"] }, None);
+    });
+    let data = parsed(Format::Parquet, bytes).unwrap();
+    assert_eq!(data.dialogues[0].dialogue, "A: x");
+    assert_eq!(data.notes, ["no reference summaries: quality is null"]);
+}
+
+#[test]
+fn columns_of_other_names_are_read_where_they_are_named() {
+    let columns =
+        Columns { id: "key".to_owned(), dialogue: "chat".to_owned(), summary: "gist".to_owned() };
+    let text = b"gist,key,chat\ng,1,A: x\n".to_vec();
+    let data = parse("data.x", text, Format::Csv, &columns).unwrap();
+    assert_eq!(data.dialogues[0].summary.as_deref(), Some("g"));
+}
+
+#[test]
+fn the_hash_is_of_the_file_as_it_lies_on_disk() {
+    let data = parsed(Format::Csv, "id,dialogue\n1,A: x\n").unwrap();
+    assert_eq!(data.sha256, "371eb1a3f4b5e50bef5447a23e2a089cb64a8af5b78f737e99f0a7d9ad822a6d");
+}
