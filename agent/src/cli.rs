@@ -31,13 +31,13 @@ pub struct ModelOptions {
     /// A model folder, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
     #[arg(long, value_name = "MODEL")]
     pub model: String,
-    /// A PEFT LoRA adapter for it
+    /// A PEFT LoRA adapter for it: its folder, or a model.tar.gz
     #[arg(long, value_name = "ADAPTER")]
     pub adapter: Option<String>,
     /// A tokenizer.json or its folder, where the model brings none or another is wanted
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<String>,
-    /// How weights are stored and multiplied: f32
+    /// How weights are stored and multiplied: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
     /// How many threads compute; all cores by default

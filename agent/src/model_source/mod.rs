@@ -2,11 +2,13 @@
 //!
 //! Knows which files a model has and where they lie; what stands in them is the engine's concern.
 
+mod adapter;
 mod blob;
 mod builtin;
 mod directory;
 mod dummy;
 
+pub use adapter::{Adapter, Error as AdapterError, find as find_adapter};
 pub use blob::{Blob, sha256_of};
 
 use proto::model::EngineSpec;
@@ -79,6 +81,9 @@ pub enum Error {
         /// The name in it.
         name: String,
     },
+    /// An adapter.
+    #[error(transparent)]
+    Adapter(#[from] adapter::Error),
     /// No such model after `builtin:` or `dummy:`.
     #[error("unknown {kind} model \"{found}\": one of {known}")]
     UnknownName {

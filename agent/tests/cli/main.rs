@@ -128,7 +128,7 @@ fn what_a_user_can_mend_ends_with_2_and_says_how() {
         run("google/flan-t5-small", &[], dialogue),
         run("builtin:small", &[], dialogue),
         run("dummy:flan-t5-small", &[], dialogue),
-        run("builtin:tiny", &["--dtype", "int8"], dialogue),
+        run("builtin:tiny", &["--dtype", "fp8"], dialogue),
         run("builtin:tiny", &["--tokenizer", "./none.json"], dialogue),
         run("builtin:tiny", &[], b""),
         run("builtin:tiny", &[], b"\xff\xfe"),

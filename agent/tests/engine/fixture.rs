@@ -45,6 +45,13 @@ pub(crate) fn spec(model: &str) -> EngineSpec {
     }
 }
 
+/// The engine of a model with an adapter, a path relative to the model's folder.
+pub(crate) fn adapted(model: &str, adapter: &str) -> Result<T5, t5::Error> {
+    let adapter = folder(model).join(adapter).to_str().unwrap().to_owned();
+    let spec = EngineSpec { adapter: Some(adapter), ..spec(folder(model).to_str().unwrap()) };
+    t5::open(&spec)?.load(1)
+}
+
 pub(crate) fn load(folder: &Path, threads: usize) -> T5 {
     t5::open(&spec(folder.to_str().unwrap())).unwrap().load(threads).unwrap()
 }

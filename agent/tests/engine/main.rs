@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure, in its helpers too")]
 
+mod adapters;
+mod candle;
 mod differential;
 mod files;
 mod fixture;

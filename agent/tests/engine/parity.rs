@@ -1,6 +1,6 @@
 //! Token for token as PyTorch, whatever shares the batch.
 
-use crate::fixture::{Case, MODELS, cases, decode, folder, load};
+use crate::fixture::{Case, MODELS, adapted, cases, decode, folder, load};
 use agent::engine::t5::T5;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -33,6 +33,29 @@ fn every_case_is_exact_at_every_batch_size_in_any_order() {
         assert_exact(&mut engine, &cases, 1);
         for cases in orders(&cases) {
             for batch_size in [3, 4, 8, 16] {
+                assert_exact(&mut engine, &cases, batch_size);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_adapter_is_exact_merged_from_folders_and_archives() {
+    for (model, name, path) in [
+        ("gated-untied", "qv-r8", "adapters/qv-r8"),
+        ("gated-untied", "qv-r8", "adapters/qv-r8.model.tar.gz"),
+        ("gated-untied", "rslora-all", "adapters/rslora-all"),
+        ("gated-untied", "patterns-head", "adapters/patterns-head"),
+        ("relu-tied", "qv-r8", "adapters/qv-r8"),
+        ("relu-tied", "qv-r8", "adapters/qv-r8.model.tar.gz"),
+        ("relu-tied", "rslora-all", "adapters/rslora-all"),
+    ] {
+        let mut engine = adapted(model, path).unwrap();
+        let cases = cases(model, Some(name));
+        assert!(cases.len() >= 15, "{model} {name} has {} cases", cases.len());
+        assert_exact(&mut engine, &cases, 1);
+        for cases in orders(&cases) {
+            for batch_size in [3, 8, 16] {
                 assert_exact(&mut engine, &cases, batch_size);
             }
         }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod cpu;
 pub mod generate;
 pub mod kernels;
+pub mod lora;
 pub mod position;
 pub mod tokenizer;
 
@@ -48,11 +49,9 @@ pub enum Error {
     /// The device can't hold it.
     #[error(transparent)]
     Candle(#[from] candle::Error),
-    /// Adapters are still to come.
-    #[error(
-        "adapter \"{0}\": adapters are not built into this version yet: merge it into the model first"
-    )]
-    Adapter(String),
+    /// Its adapter can't be used.
+    #[error(transparent)]
+    Adapter(#[from] lora::Error),
     /// Text can't be served.
     #[error(
         "{model} has no tokenizer: name a tokenizer.json (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")"
@@ -97,9 +96,6 @@ pub struct Opened {
 /// # Errors
 /// [`Error`], naming the file and the way out.
 pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
-    if let Some(adapter) = &spec.adapter {
-        return Err(Error::Adapter(adapter.clone()));
-    }
     let model = model_source::find(spec)?;
     let model_sha256 = model.sha256()?;
     let tokenizer_sha256 = model.tokenizer.as_ref().map(model_source::sha256).transpose()?;
@@ -116,13 +112,20 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         .as_ref()
         .map(|blob| Tokenizer::load(blob, config.eos_ids[0], config.vocabulary))
         .transpose()?;
-    let checkpoint = Checkpoint::open(&config, model.weights)?;
+    let mut checkpoint = Checkpoint::open(&config, model.weights)?;
+    let mut adapter_sha256 = None;
+    if let Some(given) = &spec.adapter {
+        let adapter = model_source::find_adapter(given)?;
+        adapter_sha256 = Some(adapter.sha256()?);
+        checkpoint = checkpoint.adapt(adapter, &spec.model)?;
+    }
     let mut notes = model.notes;
+    notes.extend_from_slice(checkpoint.notes());
     notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
     let parameters = checkpoint.parameters();
     let facts = EngineFacts {
         model_sha256,
-        adapter_sha256: None,
+        adapter_sha256,
         tokenizer_sha256,
         revision: None,
         device: "cpu".to_owned(),

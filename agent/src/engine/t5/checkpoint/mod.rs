@@ -9,13 +9,14 @@ mod seeded;
 mod stored;
 
 pub use layout::{HEAD, SHARED, Stack, cross_attention};
+pub(super) use stored::Stored;
 
 use super::config::Config;
-use crate::model_source::Weights;
+use super::lora::{self, Adapter};
+use crate::model_source::{self, Weights};
 use layout::{SHARED_ALIASES, UNUSED};
 use std::collections::BTreeMap;
 use std::io;
-use stored::Stored;
 
 /// The weights of one T5.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Checkpoint {
     config: Config,
     layout: BTreeMap<String, Vec<usize>>,
     values: Values,
+    adapter: Option<Adapter>,
 }
 
 #[derive(Debug)]
@@ -104,9 +106,9 @@ pub enum Error {
         /// Which tensor.
         tensor: String,
         /// By the config.
-        expected: Vec<usize>,
+        expected: Box<[usize]>,
         /// In the file.
-        found: Vec<usize>,
+        found: Box<[usize]>,
     },
     /// Stored as something that is not f32, f16 or bf16.
     #[error("{file}: tensor {tensor} is stored as {found:?}, only F32, F16 and BF16 can be read")]
@@ -158,7 +160,27 @@ impl Checkpoint {
                 Values::Stored(stored)
             }
         };
-        Ok(Self { config: config.clone(), layout, values })
+        Ok(Self { config: config.clone(), layout, values, adapter: None })
+    }
+
+    /// Puts an adapter over the weights of the base called `model`. Its values are merged as tensors are read.
+    ///
+    /// # Errors
+    /// Where the adapter doesn't fit.
+    pub fn adapt(mut self, files: model_source::Adapter, model: &str) -> Result<Self, lora::Error> {
+        let adapter = Adapter::open(files, model, &self.layout)?;
+        for name in adapter.whole() {
+            let head = || self.layout[SHARED].clone();
+            let shape = self.layout.get(name).cloned().unwrap_or_else(head);
+            self.layout.insert(name.clone(), shape);
+        }
+        self.adapter = Some(adapter);
+        Ok(self)
+    }
+
+    /// What a reader of the report should know.
+    pub fn notes(&self) -> &[String] {
+        self.adapter.as_ref().map_or(&[], Adapter::notes)
     }
 
     /// The config that the weights were checked against.
@@ -179,29 +201,26 @@ impl Checkpoint {
     /// The values of a tensor, row by row, in the shape that [`Stack`] and [`cross_attention`] state.
     ///
     /// # Errors
-    /// Where the file can't be read, or holds what isn't finite.
+    /// Where a file can't be read, or holds what isn't finite.
     ///
     /// # Panics
     /// Where no T5 of this config has such a tensor.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
         let shape =
             self.layout.get(name).expect("tensors are asked for by the config's own layout");
-        match &self.values {
-            Values::Seeded(seed) => Ok(seeded::values(*seed, &self.config, name, shape)),
-            Values::Stored(stored) => {
-                let place = &stored.places[name];
-                let values = stored.read(name, place)?;
-                match values.iter().position(|value| !value.is_finite()) {
-                    None => Ok(values),
-                    Some(found) => Err(Error::NotFinite {
-                        file: stored.file_of(place),
-                        tensor: name.to_owned(),
-                        place: found,
-                        value: values[found],
-                    }),
-                }
-            }
+        let replacement =
+            self.adapter.as_ref().map(|adapter| adapter.replacement(name)).transpose()?;
+        if let Some(values) = replacement.flatten() {
+            return Ok(values);
         }
+        let mut values = match &self.values {
+            Values::Seeded(seed) => seeded::values(*seed, &self.config, name, shape),
+            Values::Stored(stored) => stored.read(name)?,
+        };
+        if let Some(adapter) = &self.adapter {
+            adapter.merge(name, &mut values)?;
+        }
+        Ok(values)
     }
 
     /// Tensors of the same width below each other, such as `q`, `k` and `v`, to be multiplied at once.
@@ -240,8 +259,8 @@ fn check(stored: &Stored, layout: &BTreeMap<String, Vec<usize>>) -> Result<(), E
             return Err(Error::Shape {
                 file: stored.file_of(place),
                 tensor: tensor.clone(),
-                expected: expected.clone(),
-                found: place.shape.clone(),
+                expected: expected.as_slice().into(),
+                found: place.shape.as_slice().into(),
             });
         }
     }

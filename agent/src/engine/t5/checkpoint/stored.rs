@@ -17,23 +17,23 @@ type Convert = fn(&[u8], &mut Vec<f32>);
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(in crate::engine::t5) struct Place {
     file: usize,
     offset: u64,
     dtype: Dtype,
-    pub(super) shape: Vec<usize>,
+    pub(in crate::engine::t5) shape: Vec<usize>,
 }
 
 /// Open files and what lies in them.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(in crate::engine::t5) struct Stored {
     files: Vec<Blob>,
-    pub(super) places: BTreeMap<String, Place>,
+    pub(in crate::engine::t5) places: BTreeMap<String, Place>,
 }
 
 impl Stored {
     /// Reads the headers.
-    pub(super) fn open(files: Vec<Blob>) -> Result<Self, Error> {
+    pub(in crate::engine::t5) fn open(files: Vec<Blob>) -> Result<Self, Error> {
         let mut places = BTreeMap::new();
         for (file, blob) in files.iter().enumerate() {
             let (start, header) = read_header(blob)?;
@@ -62,12 +62,26 @@ impl Stored {
     }
 
     /// All files, for errors.
-    pub(super) fn file_names(&self) -> String {
+    pub(in crate::engine::t5) fn file_names(&self) -> String {
         self.files.iter().map(Blob::name).collect::<Vec<_>>().join(", ")
     }
 
-    /// Reads a tensor as f32.
-    pub(super) fn read(&self, tensor: &str, place: &Place) -> Result<Vec<f32>, Error> {
+    /// Reads a tensor as f32 and checks that all of it is finite.
+    pub(in crate::engine::t5) fn read(&self, tensor: &str) -> Result<Vec<f32>, Error> {
+        let place = &self.places[tensor];
+        let values = self.convert(tensor, place)?;
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(found) => Err(Error::NotFinite {
+                file: self.file_of(place),
+                tensor: tensor.to_owned(),
+                place: found,
+                value: values[found],
+            }),
+        }
+    }
+
+    fn convert(&self, tensor: &str, place: &Place) -> Result<Vec<f32>, Error> {
         let blob = &self.files[place.file];
         let (width, convert): (usize, Convert) = match place.dtype {
             Dtype::F32 => (4, |bytes, values| values.extend(each(bytes).map(f32::from_le_bytes))),

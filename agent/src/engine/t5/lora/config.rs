@@ -1,0 +1,286 @@
+//! `adapter_config.json` of PEFT: text in, the scaling of every module out.
+//!
+//! What would change the result and isn't supported is refused by name. peft writes many keys that are null,
+//! false, empty or only kept for the record: those are passed over. Checked against peft 0.21.2.
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// Keys that don't change what a saved adapter computes.
+const RECORDS: [&str; 24] = [
+    "auto_mapping",
+    "base_model_name_or_path",
+    "bias",
+    "corda_config",
+    "eva_config",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "inference_mode",
+    "layers_pattern",
+    "layers_to_transform",
+    "loftq_config",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_config",
+    "megatron_core",
+    "peft_type",
+    "peft_version",
+    "qalora_group_size",
+    "r",
+    "revision",
+    "runtime_config",
+    "target_modules",
+    "task_type",
+    "transformers_version",
+];
+
+/// Keys that are read here.
+const READ: [&str; 6] = [
+    "alpha_pattern",
+    "init_lora_weights",
+    "lora_alpha",
+    "modules_to_save",
+    "rank_pattern",
+    "use_rslora",
+];
+
+/// Ways to begin training that leave the base as it is.
+const KEEPS_BASE: [&str; 3] = ["gaussian", "eva", "orthogonal"];
+
+/// What an adapter's tensors are scaled by.
+#[derive(Debug)]
+pub struct LoraConfig {
+    rank: usize,
+    alpha: f64,
+    ranks: Vec<(Pattern, usize)>,
+    alphas: Vec<(Pattern, f64)>,
+    by_root: bool,
+    saved: Vec<String>,
+    base: Option<String>,
+}
+
+/// Modules by name, as peft's `get_pattern_key` matches them.
+#[derive(Debug)]
+struct Pattern(Regex);
+
+/// A config that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not JSON.
+    #[error("not an adapter config")]
+    Json(#[from] serde_json::Error),
+    /// Not LoRA.
+    #[error("peft_type {0} is not supported: only \"LORA\" is")]
+    Kind(String),
+    /// A key that is missing or of the wrong type.
+    #[error("{key} must be {expected}")]
+    Type {
+        /// Which key.
+        key: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A setting that would change the result.
+    #[error(
+        "{key} = {value} is not supported: merge the adapter into its model with peft and give that"
+    )]
+    Unsupported {
+        /// Which key.
+        key: String,
+        /// Its value, as it stands in the file.
+        value: String,
+    },
+    /// A pattern that is no regular expression.
+    #[error("{key} has a pattern that can't be read: \"{pattern}\"")]
+    Pattern {
+        /// Which key.
+        key: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        source: Box<regex::Error>,
+    },
+}
+
+impl LoraConfig {
+    /// Parses and checks the text of an `adapter_config.json`.
+    ///
+    /// # Errors
+    /// [`Error`], naming the key.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let raw: Map<String, Value> = serde_json::from_slice(text)?;
+        let kind = raw.get("peft_type").unwrap_or(&Value::Null);
+        if kind != "LORA" {
+            return Err(Error::Kind(kind.to_string()));
+        }
+        refuse_unsupported(&raw)?;
+        let whole = |value: &Value| value.as_u64().and_then(|rank| usize::try_from(rank).ok());
+        let rank = raw.get("r").and_then(whole).filter(|rank| *rank > 0);
+        let alpha = raw.get("lora_alpha").and_then(Value::as_f64);
+        let saved = match raw.get("modules_to_save") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(list) => serde_json::from_value(list.clone()).map_err(|_| Error::Type {
+                key: "modules_to_save",
+                expected: "a list of module names",
+            })?,
+        };
+        Ok(Self {
+            rank: rank.ok_or(Error::Type { key: "r", expected: "a whole number above 0" })?,
+            alpha: alpha.ok_or(Error::Type { key: "lora_alpha", expected: "a number" })?,
+            ranks: patterns(&raw, "rank_pattern", whole)?,
+            alphas: patterns(&raw, "alpha_pattern", Value::as_f64)?,
+            by_root: raw.get("use_rslora").is_some_and(is_set),
+            saved,
+            base: raw.get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
+        })
+    }
+
+    /// The rank that a module should have.
+    pub fn rank(&self, module: &str) -> usize {
+        self.ranks
+            .iter()
+            .find(|(pattern, _)| pattern.matches(module))
+            .map_or(self.rank, |found| found.1)
+    }
+
+    /// What `B A` of a module is multiplied by.
+    pub fn scaling(&self, module: &str) -> f64 {
+        let found = self.alphas.iter().find(|(pattern, _)| pattern.matches(module));
+        let alpha = found.map_or(self.alpha, |found| found.1);
+        let rank = self.rank(module) as f64;
+        alpha / if self.by_root { rank.sqrt() } else { rank }
+    }
+
+    /// Whether a module was trained whole.
+    pub fn is_saved(&self, module: &str) -> bool {
+        let last = |name: &String| module == name || module.ends_with(&format!(".{name}"));
+        self.saved.iter().any(last)
+    }
+
+    /// The model it was trained on, by its own word.
+    pub fn base(&self) -> Option<&str> {
+        self.base.as_deref().filter(|base| !base.is_empty())
+    }
+}
+
+impl Pattern {
+    fn new(key: &'static str, pattern: &str) -> Result<Self, Error> {
+        Regex::new(&format!("^(.*\\.)?({pattern})$")).map(Self).map_err(|source| Error::Pattern {
+            key,
+            pattern: pattern.to_owned(),
+            source: Box::new(source),
+        })
+    }
+
+    fn matches(&self, module: &str) -> bool {
+        self.0.is_match(module)
+    }
+}
+
+fn patterns<T>(
+    raw: &Map<String, Value>,
+    key: &'static str,
+    value: impl Fn(&Value) -> Option<T>,
+) -> Result<Vec<(Pattern, T)>, Error> {
+    match raw.get(key) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Object(patterns)) => patterns
+            .iter()
+            .map(|(pattern, found)| {
+                let found = value(found)
+                    .ok_or(Error::Type { key, expected: "a number for every pattern" })?;
+                Ok((Pattern::new(key, pattern)?, found))
+            })
+            .collect(),
+        Some(_) => Err(Error::Type { key, expected: "an object" }),
+    }
+}
+
+/// Whether a value is more than null, false, zero or empty.
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(is_set) => *is_set,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(keys) => !keys.is_empty(),
+    }
+}
+
+fn refuse_unsupported(raw: &Map<String, Value>) -> Result<(), Error> {
+    let saves = raw.get("modules_to_save").is_some_and(is_set);
+    for (key, value) in raw {
+        let is_fine = match key.as_str() {
+            // Some ways to begin training take a part of the base away.
+            "init_lora_weights" => !value.is_string() || KEEPS_BASE.iter().any(|way| value == way),
+            "ensure_weight_tying" => !is_set(value) || !saves,
+            key => !is_set(value) || RECORDS.contains(&key) || READ.contains(&key),
+        };
+        if !is_fine {
+            return Err(Error::Unsupported { key: key.clone(), value: value.to_string() });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &str) -> Result<LoraConfig, Error> {
+        LoraConfig::parse(
+            format!(r#"{{"peft_type": "LORA", "r": 4, "lora_alpha": 8{more}}}"#).as_bytes(),
+        )
+    }
+
+    #[test]
+    fn the_first_pattern_that_matches_the_end_of_a_name_decides() {
+        let config = parse(
+            r#", "rank_pattern": {"block.1.layer.1.EncDecAttention.v": 6, "v": 2},
+                "alpha_pattern": {".*decoder.*q": 20}, "use_rslora": false"#,
+        )
+        .unwrap();
+        assert_eq!(config.rank("decoder.block.1.layer.1.EncDecAttention.v"), 6);
+        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.v"), 2);
+        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.kv"), 4);
+        assert!((config.scaling("decoder.block.0.layer.0.SelfAttention.q") - 5.0).abs() < 1e-12);
+        assert!((config.scaling("encoder.block.0.layer.0.SelfAttention.q") - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn rank_stabilized_adapters_are_scaled_by_the_root() {
+        assert!((parse(r#", "use_rslora": true"#).unwrap().scaling("q") - 4.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn keys_that_are_off_are_passed_over() {
+        let off = r#", "use_dora": false, "layer_replication": null, "target_parameters": [],
+            "kasa_config": null, "a_key_of_the_future": {}, "megatron_core": "megatron.core",
+            "qalora_group_size": 16, "init_lora_weights": true, "ensure_weight_tying": false"#;
+        assert!(parse(off).is_ok());
+    }
+
+    #[test]
+    fn keys_that_change_the_result_are_refused_by_name() {
+        for (key, value) in [
+            ("use_dora", "true"),
+            ("use_qalora", "true"),
+            ("lora_bias", "true"),
+            ("layer_replication", "[[0,2]]"),
+            ("target_parameters", "[\"wi\"]"),
+            ("trainable_token_indices", "[5]"),
+            ("init_lora_weights", "\"pissa\""),
+            ("a_key_of_the_future", "1"),
+        ] {
+            let error = parse(&format!(r#", "{key}": {value}"#)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{key} = {value} is not supported")), "{error}");
+        }
+        let other = LoraConfig::parse(br#"{"peft_type": "IA3"}"#).unwrap_err().to_string();
+        assert_eq!(other, "peft_type \"IA3\" is not supported: only \"LORA\" is");
+        assert_eq!(
+            parse(r#", "rank_pattern": {"q": 0.5}"#).unwrap_err().to_string(),
+            "rank_pattern must be a number for every pattern"
+        );
+    }
+}
