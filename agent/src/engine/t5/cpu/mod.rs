@@ -10,7 +10,7 @@ mod layers;
 
 use super::checkpoint::{Checkpoint, Error, SHARED};
 use super::compute::{Best, Compute};
-use super::kernels::{Finish, Highest, Kernels, Layout, Rows, Storage, Table, Weights};
+use super::kernels::{Finish, Head, Highest, Kernels, Rows, Storage, Table};
 use decoder::Decoder;
 use embedding::Embedding;
 use encoder::Encoder;
@@ -64,7 +64,7 @@ pub struct CpuT5 {
     embedding: Embedding,
     encoder: Encoder,
     decoder: Decoder,
-    head: Weights,
+    head: Head,
     head_scale: f32,
     rows: Space,
     /// Most bytes that caches held.
@@ -102,9 +102,7 @@ impl CpuT5 {
         let decoder = Decoder::load(&loader)?;
         let shared = checkpoint.tensor(SHARED)?;
         let shape = (config.vocabulary, config.d_model);
-        let pack = |values: &[f32]| {
-            Weights::pack(table, precision.head, Layout::Plain, shape, values)
-        };
+        let pack = |values: &[f32]| Head::pack(table, precision.head, shape, values);
         let head = match checkpoint.head() {
             SHARED => pack(&shared),
             own => pack(&checkpoint.tensor(own)?),
@@ -195,7 +193,7 @@ impl Compute for CpuT5 {
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
         let Space { out, logits, .. } = &mut self.rows;
-        self.kernels.multiply(&self.head, out, Finish::Store, logits);
+        self.kernels.multiply(self.head.weights(), out, Finish::Store, logits);
         Ok((0..logits.count()).flat_map(|row| logits.row(row).iter().copied()).collect())
     }
 

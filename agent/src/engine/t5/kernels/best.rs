@@ -5,7 +5,7 @@ use super::pool::share;
 use super::product::{Activations, Kernels, MOST_COLUMNS, panel_sums, tile_rows};
 use super::rows::Rows;
 use super::table::{MOST_ROWS, Storage};
-use super::weights::{Layout, Weights};
+use super::weights::Weights;
 use std::ops::Range;
 use std::sync::PoisonError;
 
@@ -19,16 +19,17 @@ pub struct Highest {
 }
 
 impl Highest {
-    const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
+    pub(super) const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
 }
 
 impl Kernels {
     /// The highest column of each row's product with the weights.
-    ///
-    /// # Panics
-    /// Where the weights are gated, or of other inputs.
-    pub fn highest(&mut self, weights: &Weights, x: &Rows, highest: &mut Vec<Highest>) {
-        assert_eq!((x.width(), weights.layout), (weights.inputs, Layout::Plain));
+    pub(super) fn highest_of_all(
+        &mut self,
+        weights: &Weights,
+        x: &Rows,
+        highest: &mut Vec<Highest>,
+    ) {
         let x = self.encode(x, weights.storage);
         let threads = self.pool.threads();
         self.pool.run(&|thread| {
@@ -36,28 +37,41 @@ impl Kernels {
             room.highest.clear();
             room.highest.resize(x.count, Highest::NONE);
             for panel in share(weights.panels(), threads, thread) {
-                self.look_at(weights, &x, panel, &mut room.highest);
+                self.look_at(weights, &x, 0..x.count, panel, &mut room.highest);
             }
         });
+        self.gather_highest(x.count, highest);
+    }
+
+    /// The best of what all threads found.
+    pub(super) fn gather_highest(&self, rows: usize, highest: &mut Vec<Highest>) {
         highest.clear();
-        highest.resize(x.count, Highest::NONE);
+        highest.resize(rows, Highest::NONE);
         for room in &self.rooms {
             let room = room.lock().unwrap_or_else(PoisonError::into_inner);
             for (best, found) in highest.iter_mut().zip(&room.highest) {
-                if found.sum > best.sum {
+                if found.sum > best.sum || (found.sum == best.sum && found.column < best.column) {
                     *best = *found;
                 }
             }
         }
     }
 
-    fn look_at(&self, weights: &Weights, x: &Activations, panel: usize, highest: &mut [Highest]) {
+    /// Looks for better columns in one panel.
+    pub(super) fn look_at(
+        &self,
+        weights: &Weights,
+        x: &Activations,
+        rows: Range<usize>,
+        panel: usize,
+        highest: &mut [Highest],
+    ) {
         let columns = self.table.columns();
         let first = panel * columns;
         let filled = columns.min(weights.outputs - first);
-        let tiles = x.count.div_ceil(self.table.tile_rows);
+        let tiles = rows.len().div_ceil(self.table.tile_rows);
         for tile in 0..tiles {
-            let rows = tile_rows(0..x.count, tiles, tile);
+            let rows = tile_rows(rows.clone(), tiles, tile);
             let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
             // SAFETY: `x` was encoded for these weights.
             unsafe { final_sums(weights, x, rows.clone(), panel, &mut sums) };

@@ -114,6 +114,21 @@ unsafe fn apply<S: Simd>(function: Function, x: S::F) -> S::F {
     }
 }
 
+/// A vector of one row's sums, scaled where they are of int8.
+#[inline(always)]
+unsafe fn half<S: Simd>(sums: &Sums, row: usize, right: usize) -> S::F {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let from = sums.from.add((2 * row + right) * S::LANES);
+        let Some(scales) = sums.scales else { return S::load(from) };
+        let column = right * S::LANES;
+        let offset = S::load_i32(scales.offsets.add(column));
+        let sum = S::sub_i32(S::load_i32(from.cast()), offset);
+        let row = S::splat(*scales.rows.add(row));
+        S::mul(S::to_f32(sum), S::mul(row, S::load(scales.columns.add(column))))
+    }
+}
+
 /// Turns the sums of a tile into results.
 ///
 /// # Safety
@@ -123,23 +138,7 @@ pub(super) unsafe fn finish<S: Simd>(sums: &Sums) {
     // SAFETY: passed on to the caller.
     unsafe {
         for row in 0..sums.rows {
-            let half = |right: usize| {
-                let from = sums.from.add((2 * row + right) * S::LANES);
-                match sums.scales {
-                    None => S::load(from),
-                    Some(scales) => {
-                        let column = right * S::LANES;
-                        let offset = S::load_i32(scales.offsets.add(column));
-                        let sum = S::sub_i32(S::load_i32(from.cast()), offset);
-                        let scale = S::mul(
-                            S::splat(*scales.rows.add(row)),
-                            S::load(scales.columns.add(column)),
-                        );
-                        S::mul(S::to_f32(sum), scale)
-                    }
-                }
-            };
-            let (left, right) = (half(0), half(1));
+            let (left, right) = (half::<S>(sums, row, 0), half::<S>(sums, row, 1));
             let to = sums.to.add(row * sums.stride);
             let next = to.add(S::LANES);
             match sums.finish {

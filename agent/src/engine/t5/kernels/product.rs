@@ -5,6 +5,7 @@ use super::lines::{Finish, Scales, Sums};
 use super::pool::{Pool, share};
 use super::region::Region;
 use super::rows::{Rows, Shared};
+use super::screen::Bounds;
 use super::table::{MOST_ROWS, Storage, Table};
 use super::tile::Operands;
 use super::weights::{Layout, Weights};
@@ -30,6 +31,7 @@ pub struct Kernels {
     encoded: Encoded,
     /// One for each thread.
     pub(super) rooms: Vec<Mutex<Room>>,
+    pub(super) bounds: Bounds,
 }
 
 /// What one thread needs to itself.
@@ -41,6 +43,8 @@ pub(super) struct Room {
     pub(super) scores: Vec<f32>,
     /// The best columns of this thread's share.
     pub(super) highest: Vec<Highest>,
+    /// The best lower bounds of this thread's share.
+    pub(super) lower: Vec<f32>,
 }
 
 /// Activations as bf16 or u8.
@@ -73,7 +77,7 @@ impl Kernels {
         let encoded = Encoded { memory: Region::zeroed(0), scales: Vec::new() };
         let pool = Pool::new(threads);
         let rooms = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self { table, pool, encoded, rooms }
+        Self { table, pool, encoded, rooms, bounds: Bounds::default() }
     }
 
     /// How many threads compute.

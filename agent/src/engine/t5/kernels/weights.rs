@@ -150,11 +150,16 @@ fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory
     }
 }
 
+/// The steps that a row is rounded to: how many make up one, and the size of one.
+pub(super) fn int8_steps(values: &[f32]) -> (f32, f32) {
+    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    (if largest > 0.0 { 127.0 / largest } else { 0.0 }, largest / 127.0)
+}
+
 /// Puts one row into its places, four values each. Returns the size of a step and the offset of its sums.
 #[expect(clippy::cast_possible_truncation, reason = "rounded to -127..=127 before")]
 fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (f32, i32) {
-    let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    let (inverse, size) = int8_steps(values);
     let mut offset = 0;
     for (place, four) in places.zip(values.chunks(4)) {
         for (byte, value) in place.iter_mut().zip(four) {
@@ -163,5 +168,5 @@ fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (
             *byte = step.cast_unsigned();
         }
     }
-    (largest / 127.0, offset)
+    (size, offset)
 }
