@@ -51,7 +51,6 @@ impl Columns {
                     role,
                     column: column.to_owned(),
                     found: found.to_vec(),
-                    nearest: nearest(column, found),
                 }),
             }
         };
@@ -65,16 +64,4 @@ impl Columns {
             summary,
         })
     }
-}
-
-/// The name that looks most like `column`, if one does.
-fn nearest(column: &str, found: &[String]) -> Option<String> {
-    let likeness =
-        |name: &String| strsim::jaro_winkler(&column.to_lowercase(), &name.trim().to_lowercase());
-    found
-        .iter()
-        .map(|name| (likeness(name), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.clone())
 }

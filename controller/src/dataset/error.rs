@@ -126,7 +126,7 @@ pub enum Error {
         source: ::parquet::errors::ParquetError,
     },
     /// A column that the matrix or its defaults name isn't there.
-    #[error("{file}, {place}: no column \"{column}\" for the {role}{}; found: {}: set dataset.columns.{role}", suggest(nearest.as_deref()), found.join(", "))]
+    #[error("{file}, {place}: no column \"{column}\" for the {role}{}; found: {}: set dataset.columns.{role}", suggestion(column, found), found.join(", "))]
     MissingColumn {
         /// Its path.
         file: String,
@@ -138,8 +138,6 @@ pub enum Error {
         column: String,
         /// The columns that are there.
         found: Vec<String>,
-        /// One of them that looks like it.
-        nearest: Option<String>,
     },
     /// Two columns of one name.
     #[error("{file} has two columns \"{column}\": rename one of them")]
@@ -205,6 +203,14 @@ pub enum Error {
     },
 }
 
-fn suggest(nearest: Option<&str>) -> String {
-    nearest.map_or_else(String::new, |name| format!(" (did you mean \"{name}\"?)"))
+/// The name that looks most like `column`, if one does.
+fn suggestion(column: &str, found: &[String]) -> String {
+    let likeness =
+        |name: &str| strsim::jaro_winkler(&column.to_lowercase(), &name.trim().to_lowercase());
+    found
+        .iter()
+        .map(|name| (likeness(name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, name)| format!(" (did you mean \"{name}\"?)"))
 }

@@ -9,7 +9,7 @@ pub(super) fn decode<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Error> 
     let body = bytes.strip_prefix(MARK).unwrap_or(bytes);
     std::str::from_utf8(body).map_err(|error| {
         let at = bytes.len() - body.len() + error.valid_up_to();
-        let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+        let line = bytes[..at].split(|byte| *byte == b'\n').count();
         Error::NotUtf8 { file: file.to_owned(), at, line }
     })
 }
