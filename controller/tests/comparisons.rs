@@ -90,10 +90,10 @@ fn one_run_gives_a_ratio_without_an_interval() {
 #[test]
 fn runs_apart_have_satterthwaites_degrees() {
     // Variances 1 and 4 over 3 and 5 runs, on the log scale.
-    let log = |x: f64| (x.exp() * 1e6).round();
-    let run = |x: f64| vec![u32::try_from(log(x) as i64).unwrap(); 4];
-    let baseline = cell(&[run(0.0), run(1.0), run(2.0)]);
-    let candidate = cell(&[run(0.0), run(0.0), run(2.0), run(4.0), run(4.0)]);
+    const EXP: [u32; 5] = [1_000_000, 2_718_282, 7_389_056, 20_085_537, 54_598_150];
+    let run = |x: usize| vec![EXP[x]; 4];
+    let baseline = cell(&[run(0), run(1), run(2)]);
+    let candidate = cell(&[run(0), run(0), run(2), run(4), run(4)]);
     let found = contrast(&pair(&baseline, &candidate, Rounds::Apart), Quantity::RequestLatency);
     let (error, degrees) = found.error.unwrap();
     let (b, c) = (1.0 / 3.0, 4.0 / 5.0);

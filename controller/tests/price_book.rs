@@ -27,9 +27,9 @@ fn book(lists: &[String]) -> Result<PriceBook, Error> {
 }
 
 fn problems(lists: &[String]) -> Vec<String> {
-    match book(lists).unwrap_err() {
-        Error::Content { problems, .. } => problems,
-        other => panic!("{other}"),
+    match book(lists) {
+        Err(Error::Content { problems, .. }) => problems,
+        other => panic!("{other:?}"),
     }
 }
 

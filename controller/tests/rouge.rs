@@ -1,5 +1,5 @@
-//! ROUGE and its stemmer against PyPI's `rouge_score` 0.1.2 with NLTK 3.10.4; the cases are made by
-//! tests/independent/make_rouge_cases.py.
+//! ROUGE and its stemmer against `rouge_score` 0.1.2 from the Python Package Index with NLTK 3.10.4; the
+//! cases are made by `tests/independent/make_rouge_cases.py`.
 
 use controller::statistics::quality::{rouge, stem::stem};
 use serde::Deserialize;

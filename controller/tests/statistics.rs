@@ -8,25 +8,29 @@ use proptest::prelude::*;
 /// Runs of requests with these latencies, in batches back to back; all rows start with their batch.
 fn rows_of(latencies_ms: &[Vec<u32>], batch_size: usize) -> Vec<Observation> {
     let mut rows = Vec::new();
-    for (run, latencies) in latencies_ms.iter().enumerate() {
-        let mut start_ns = 0;
-        for (batch, members) in latencies.chunks(batch_size).enumerate() {
-            for (place, &latency) in members.iter().enumerate() {
+    for (run, latencies) in (0_u32..).zip(latencies_ms) {
+        let (mut start_ns, mut sample) = (0, 0_u32);
+        for (batch, members) in (0_u32..).zip(latencies.chunks(batch_size)) {
+            let mut longest = 0;
+            for &latency in members {
+                let latency_ns = u64::from(latency) * 1_000_000;
                 rows.push(Observation {
-                    run: u32::try_from(run).unwrap(),
+                    run,
                     host: 0,
                     segment: 0,
-                    batch: u32::try_from(batch).unwrap(),
+                    batch,
                     start_ns,
-                    sample: u32::try_from(batch * batch_size + place).unwrap(),
-                    latency_ns: u64::from(latency) * 1_000_000,
-                    ttft_ns: Some(u64::from(latency) * 250_000),
+                    sample,
+                    latency_ns,
+                    ttft_ns: Some(latency_ns / 4),
                     input_tokens: 100,
                     output_tokens: 4,
                     outcome: Outcome::Ok,
                 });
+                longest = longest.max(latency_ns);
+                sample += 1;
             }
-            start_ns += u64::from(*members.iter().max().unwrap()) * 1_000_000;
+            start_ns += longest;
         }
     }
     rows
@@ -37,7 +41,7 @@ fn offline(rows: Vec<Observation>) -> CellStatistics {
 }
 
 fn close(estimate: &Estimate, expected: f64) {
-    let found = estimate.value.unwrap();
+    let found = estimate.value.expect("a value");
     assert!((found / expected - 1.0).abs() < 1e-12, "{found}, expected {expected}");
 }
 

@@ -5,7 +5,11 @@
 //! before it is multiplied. Files, the network and today's date stay outside.
 
 pub mod book;
+pub mod campaign;
+pub mod decision;
+pub mod pareto;
 pub mod price;
+pub mod rate;
 pub mod request;
 
 pub use book::PriceBook;

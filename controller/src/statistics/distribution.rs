@@ -38,6 +38,20 @@ pub struct Distribution {
     pub effective_n: u64,
 }
 
+impl Distribution {
+    /// The estimate of a percentile, 0 to 100, where it is one of those reported.
+    pub fn percentile(&self, percentile: f64) -> Option<&Estimate> {
+        let reported = [
+            (50.0, &self.p50),
+            (90.0, &self.p90),
+            (95.0, &self.p95),
+            (99.0, &self.p99),
+            (99.9, &self.p999),
+        ];
+        reported.into_iter().find(|(name, _)| (name - percentile).abs() < 1e-9).map(|found| found.1)
+    }
+}
+
 /// What stands behind a percentile.
 #[derive(Debug, Clone, Copy)]
 pub struct Support {

@@ -7,15 +7,19 @@
 pub mod cell;
 pub mod comparison;
 pub mod distribution;
+pub mod drift;
 pub mod estimate;
 pub mod interval;
 pub mod layout;
 pub mod observation;
+pub mod precision;
 pub mod quality;
 pub mod quantile;
 pub mod serial;
+pub mod slo;
 pub mod throughput;
 pub mod tokens;
+pub mod validity;
 pub mod variance;
 pub mod within;
 

@@ -8,6 +8,7 @@ pub mod contrast;
 pub mod gate;
 pub mod holm;
 pub mod quantity;
+pub mod separate;
 pub mod verdict;
 
 pub use contrast::{Contrast, Rounds, contrast};

@@ -1,0 +1,152 @@
+//! What would separate two candidates that are not distinguishable: more runs, more samples, or more
+//! hosts, by the share of the spread that dominates.
+
+use super::super::interval::t_critical;
+use super::super::variance::{Component, VarianceShares};
+use super::contrast::Contrast;
+use super::verdict::percent;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What there should be more of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// Runs: they differ more than requests do within them.
+    Runs,
+    /// Samples: requests differ more than runs do.
+    Samples,
+    /// Hosts: one per side says nothing of the type.
+    Hosts,
+}
+
+/// Advice for two candidates that are not distinguishable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Separation {
+    /// What there should be more of.
+    pub need: Need,
+    /// Runs that would find a difference of the size seen in four of five campaigns, as things vary now;
+    /// null where more than 1,000 would be needed.
+    pub runs: Option<u32>,
+    /// The advice, in a sentence.
+    pub text: String,
+}
+
+/// The most runs that are worth advising.
+const MOST_RUNS: u32 = 1000;
+/// The chance with which the advised runs find a difference of the size seen.
+const POWER: f64 = 0.8;
+
+/// Advises on a contrast; `None` where there is nothing to go by.
+pub fn separate(
+    contrast: &Contrast,
+    baseline: &VarianceShares,
+    candidate: &VarianceShares,
+) -> Option<Separation> {
+    let variance = |component: &Option<Component>| {
+        component.as_ref().map_or(0.0, |component| component.relative_std.ln_1p().powi(2))
+    };
+    let both = |of: fn(&VarianceShares) -> &Option<Component>| {
+        variance(of(baseline)) + variance(of(candidate))
+    };
+    let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
+    let of_samples = residual / contrast.shared_samples.max(1) as f64;
+    let need = if hosts > of_runs && hosts > of_samples {
+        Need::Hosts
+    } else if of_samples > of_runs {
+        Need::Samples
+    } else {
+        Need::Runs
+    };
+    let log_ratio = contrast.log_ratio?;
+    let runs = contrast
+        .error
+        .and_then(|(error, _)| runs_needed(log_ratio.abs(), error * (contrast.runs as f64).sqrt()));
+    let spread = |variance: f64| percent(variance.sqrt().exp_m1());
+    let mut text = match need {
+        Need::Runs => format!(
+            "more runs: they differ by {} %, while requests add {} %",
+            spread(of_runs),
+            spread(of_samples)
+        ),
+        Need::Samples => format!(
+            "more samples: requests add {} %, while runs differ by {} %",
+            spread(of_samples),
+            spread(of_runs)
+        ),
+        Need::Hosts => format!("more hosts: they differ by {} %", spread(hosts)),
+    };
+    text += &runs.map_or_else(
+        || format!("; a difference as small as the one seen would take more than {MOST_RUNS} runs"),
+        |runs| format!("; about {runs} runs would find a difference of the size seen"),
+    );
+    if contrast.hosts < 2 {
+        text += "; with one host per side it would still hold for these two machines only";
+    }
+    Some(Separation { need, runs, text })
+}
+
+/// The fewest runs at which the interval excludes a difference of none in [`POWER`] of campaigns.
+fn runs_needed(log_ratio: f64, deviation: f64) -> Option<u32> {
+    (2..=MOST_RUNS).find(|&runs| {
+        let degrees = f64::from(runs) - 1.0;
+        // The second term is the one-sided quantile of the power.
+        let reach = t_critical(degrees, super::super::interval::ALPHA)
+            + t_critical(degrees, 2.0 * (1.0 - POWER));
+        reach * deviation / f64::from(runs).sqrt() <= log_ratio
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contrast::Rounds;
+    use super::*;
+
+    fn contrast(log_ratio: f64, deviation: f64) -> Contrast {
+        Contrast {
+            log_ratio: Some(log_ratio),
+            error: Some((deviation / 3.0_f64.sqrt(), 2.0)),
+            rounds: Rounds::Paired,
+            runs: 3,
+            shared_samples: 100,
+            reason: None,
+            hosts: 1,
+        }
+    }
+
+    fn shares(run: f64, residual: f64) -> VarianceShares {
+        let component = |relative_std| Some(Component { relative_std, share: 0.5 });
+        VarianceShares {
+            host: None,
+            run: component(run),
+            sample: None,
+            residual: component(residual),
+        }
+    }
+
+    #[test]
+    fn the_larger_share_says_what_there_should_be_more_of() {
+        let advise = |run, residual| {
+            separate(&contrast(0.01, 0.01), &shares(run, residual), &shares(run, residual))
+                .unwrap()
+                .need
+        };
+        assert_eq!(advise(0.02, 0.05), Need::Runs);
+        assert_eq!(advise(0.001, 0.05), Need::Samples);
+    }
+
+    #[test]
+    fn the_advised_runs_are_those_of_the_power_formula() {
+        // Lehr's rule for one sample: about (1.96 + 0.84)^2 = 7.9 variances per squared difference; t adds
+        // two runs.
+        let runs = runs_needed(0.01, 0.01).unwrap();
+        assert!((9..=11).contains(&runs), "{runs}");
+        assert_eq!(runs_needed(0.0, 0.01), None);
+        let text =
+            separate(&contrast(1e-6, 0.01), &shares(0.1, 0.1), &shares(0.1, 0.1)).unwrap().text;
+        assert!(
+            text.contains("more than 1000 runs") && text.contains("these two machines"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! Drift inside the measured window: whether its first fifth is slower or faster than the rest.
+
+use super::interval::{mean, standard_deviation};
+use super::layout::Layout;
+use super::observation::Cell;
+use std::collections::HashMap;
+
+/// What part of the measured window is held against the rest: warm-up that was too short shows at the
+/// start.
+const HEAD: f64 = 0.2;
+
+/// The drift of a cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drift {
+    /// How much slower the first fifth is, as a share; negative where it is faster.
+    pub head_slower: f64,
+    /// By how many standard errors.
+    pub standard_errors: f64,
+}
+
+/// Measures the drift over all runs; `None` where there is too little to tell.
+///
+/// Log latencies are taken about their dialogue's mean where dialogues repeat, so that long dialogues
+/// at the start are no drift; the units are batches.
+pub fn drift(cell: &Cell) -> Option<Drift> {
+    let layout = Layout::of(cell);
+    let mut sums: HashMap<u32, (f64, f64)> = HashMap::new();
+    for row in cell.observations().iter().filter(|row| row.is_ok() && row.latency_ns > 0) {
+        let sum = sums.entry(row.sample).or_default();
+        *sum = (sum.0 + row.latency_ms().ln(), sum.1 + 1.0);
+    }
+    let repeats = layout.runs.len() > 1;
+    let (mut differences, mut squared_errors) = (Vec::new(), 0.0);
+    for run in &layout.runs {
+        let mut units: Vec<(u32, u64, f64)> = Vec::new();
+        for batch in &run.batches {
+            let rows = layout.rows(&batch.rows).iter();
+            let logs: Vec<f64> = rows
+                .filter(|row| row.is_ok() && row.latency_ns > 0)
+                .map(|row| {
+                    let (sum, count) = sums[&row.sample];
+                    row.latency_ms().ln() - if repeats { sum / count } else { 0.0 }
+                })
+                .collect();
+            units.extend(mean(&logs).map(|log| (batch.host, batch.start_ns, log)));
+        }
+        units.sort_by_key(|&(host, start_ns, _)| (host, start_ns));
+        for host in units.chunk_by(|a, b| a.0 == b.0) {
+            let logs: Vec<f64> = host.iter().map(|unit| unit.2).collect();
+            let (head, rest) = logs.split_at(head(logs.len()));
+            let squared =
+                |side: &[f64]| standard_deviation(side).map(|std| std * std / side.len() as f64);
+            if let (Some(h), Some(r), Some(head), Some(rest)) =
+                (squared(head), squared(rest), mean(head), mean(rest))
+            {
+                differences.push(head - rest);
+                squared_errors += h + r;
+            }
+        }
+    }
+    let difference = mean(&differences)?;
+    let error = squared_errors.sqrt() / differences.len() as f64;
+    let standard_errors = if error > 0.0 { difference / error } else { 0.0 };
+    Some(Drift { head_slower: difference.exp_m1(), standard_errors })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+fn head(units: usize) -> usize {
+    (units as f64 * HEAD) as usize
+}
