@@ -155,9 +155,8 @@ fn paired((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
         let Some(other) = candidate.runs.iter().find(|other| other.run == run.run) else {
             continue;
         };
-        let b = logs(baseline, run, quantity);
-        let c = logs(candidate, other, quantity);
-        let both: Vec<u32> = b.keys().filter(|sample| c.contains_key(sample)).copied().collect();
+        let (b, c) = (logs(baseline, run, quantity), logs(candidate, other, quantity));
+        let both = intersection(&keys(&b), &keys(&c));
         by_run.baseline.extend(over(&b, &both).map(|mean| (run.run, mean)));
         by_run.candidate.extend(over(&c, &both).map(|mean| (run.run, mean)));
         shared.extend(both);
@@ -170,39 +169,52 @@ fn paired((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
 
 /// Mean logs of each run over the samples that every run of both sides has.
 fn apart((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
-    let of = |side: &Layout<'_>| -> Vec<(u32, BTreeMap<u32, f64>)> {
+    let of = |side: &Layout<'_>| -> Vec<(u32, Logs)> {
         side.runs.iter().map(|run| (run.run, logs(side, run, quantity))).collect()
     };
     let (baseline, candidate) = (of(baseline), of(candidate));
-    let mut sets = baseline.iter().chain(&candidate).map(|(_, logs)| logs);
-    let first: Vec<u32> =
-        sets.next().map(|logs| logs.keys().copied().collect()).unwrap_or_default();
-    let shared = sets.fold(first, |shared, logs| {
-        shared.into_iter().filter(|sample| logs.contains_key(sample)).collect()
-    });
-    let means = |side: Vec<(u32, BTreeMap<u32, f64>)>| {
+    let mut sets = baseline.iter().chain(&candidate).map(|(_, logs)| keys(logs));
+    let first = sets.next().unwrap_or_default();
+    let shared = sets.fold(first, |shared, set| intersection(&shared, &set));
+    let means = |side: &[(u32, Logs)]| {
         side.iter().filter_map(|(run, logs)| over(logs, &shared).map(|mean| (*run, mean))).collect()
     };
-    let shared_samples = shared.len() as u64;
-    ByRun { baseline: means(baseline), candidate: means(candidate), shared_samples }
+    ByRun {
+        baseline: means(&baseline),
+        candidate: means(&candidate),
+        shared_samples: shared.len() as u64,
+    }
 }
 
-/// The mean of some samples' logs.
-fn over(logs: &BTreeMap<u32, f64>, samples: &[u32]) -> Option<f64> {
-    let values: Vec<f64> = samples.iter().filter_map(|sample| logs.get(sample).copied()).collect();
+/// The log of each sample of a run, by number.
+type Logs = Vec<(u32, f64)>;
+
+/// The mean of some samples' logs; both are sorted.
+fn over(logs: &Logs, samples: &[u32]) -> Option<f64> {
+    let mut wanted = samples.iter().peekable();
+    let mut is_wanted = |sample: u32| {
+        while wanted.next_if(|&&next| next < sample).is_some() {}
+        wanted.peek() == Some(&&sample)
+    };
+    let values: Vec<f64> =
+        logs.iter().filter(|(sample, _)| is_wanted(*sample)).map(|&(_, log)| log).collect();
     mean(&values)
 }
 
 /// The log of each sample of a run; the mean log where one came more than once.
-fn logs(layout: &Layout<'_>, run: &Run, quantity: Quantity) -> BTreeMap<u32, f64> {
-    let mut sums: BTreeMap<u32, (f64, f64)> = BTreeMap::new();
-    for row in layout.rows(&run.rows) {
-        if let Some(value) = quantity.of(row) {
-            let sum = sums.entry(row.sample).or_default();
-            *sum = (sum.0 + value.ln(), sum.1 + 1.0);
-        }
-    }
-    sums.into_iter().map(|(sample, (sum, count))| (sample, sum / count)).collect()
+fn logs(layout: &Layout<'_>, run: &Run, quantity: Quantity) -> Logs {
+    let rows = layout.rows(&run.rows).iter();
+    let mut logs: Logs =
+        rows.filter_map(|row| quantity.of(row).map(|value| (row.sample, value.ln()))).collect();
+    logs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let mean_of = |same: &[(u32, f64)]| {
+        (same[0].0, same.iter().map(|(_, log)| log).sum::<f64>() / same.len() as f64)
+    };
+    logs.chunk_by(|a, b| a.0 == b.0).map(mean_of).collect()
+}
+
+fn keys(logs: &Logs) -> Vec<u32> {
+    logs.iter().map(|(sample, _)| *sample).collect()
 }
 
 fn samples(rows: &[Observation]) -> Vec<u32> {

@@ -1,0 +1,43 @@
+//! The simulation at a small part of its size: the promises hold within what 100 trials can tell, and one seed
+//! gives one table.
+
+use controller::simulation::{Share, run};
+
+/// Whether a share of at least `promised` is still credible.
+fn is_credible(share: Share, promised: f64) -> bool {
+    let missed = Share { hits: share.of - share.hits, of: share.of };
+    let slack = 3.0 * (promised * (1.0 - promised) / f64::from(share.of)).sqrt();
+    missed.share().unwrap_or(1.0) <= 1.0 - promised + slack
+}
+
+#[test]
+fn intervals_hold_equal_targets_are_equal_and_slowdowns_are_found() {
+    let tables = run(100, 1);
+    for row in &tables.coverage {
+        for share in
+            [row.mean, row.mean_of_others, row.p50, row.p95, row.throughput, row.cost, row.ratio]
+        {
+            assert!(share.of > 75 && is_credible(share, 0.95), "{row:#?}");
+        }
+        assert!(row.false_different.share() < Some(0.13), "{row:#?}");
+    }
+    for row in tables.power.iter().filter(|row| row.run_spread < 0.0031) {
+        assert!(is_credible(row.paired, 0.9), "{row:#?}");
+        assert!(row.unpaired.share() < Some(0.5));
+    }
+    for row in &tables.naive {
+        assert!(row.coverage.share() < row.coverage_instead.share(), "{row:#?}");
+    }
+}
+
+#[test]
+#[ignore = "takes minutes: prints the tables of docs/statistics.md"]
+fn the_tables_of_the_documentation() {
+    println!("{}", run(4000, 1));
+}
+
+#[test]
+fn one_seed_gives_one_table() {
+    assert_eq!(run(3, 7), run(3, 7));
+    assert!(run(3, 7).to_string().contains("| skewed | 0.5 % |"));
+}
