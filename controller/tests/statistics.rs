@@ -111,6 +111,16 @@ fn more_looks_make_wider_intervals() {
 }
 
 #[test]
+#[ignore = "for /usr/bin/time -v: a million samples within 10 s and 1 GB"]
+fn a_million_samples_are_summarised() {
+    let run: Vec<u32> =
+        (0..250_000_u32).map(|place| 1000 + place.wrapping_mul(2_654_435_761) % 9973).collect();
+    let statistics = offline(rows_of(&vec![run; 4], 4));
+    assert_eq!(statistics.counted_samples, 1_000_000);
+    assert!(statistics.latency_ms.p999.interval().is_some());
+}
+
+#[test]
 fn an_empty_cell_is_null_and_not_zero() {
     let statistics = offline(Vec::new());
     assert_eq!(statistics.throughput.per_host.value, None);
