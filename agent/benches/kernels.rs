@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p agent --bench kernels`. Items are multiplications with their additions.
 
-use agent::engine::t5::kernels::{Kernels, Finish, Layout, Rows, Storage, Table, Weights};
+use agent::engine::t5::kernels::{Finish, Kernels, Layout, Rows, Storage, Table, Weights};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 

@@ -58,8 +58,8 @@ fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<Asked> {
         let at = error.utf8_error().valid_up_to();
         anyhow::anyhow!("{} is not UTF-8 (byte {at}): save it as UTF-8", path.display())
     })?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let folder = std::path::absolute(folder).context("the current folder is gone")?;
-    let matrix = Matrix::check(&text, &path.display().to_string(), &folder, overrides)?;
+    let path_of_file = std::path::absolute(path).context("the current folder is gone")?;
+    let folder = path_of_file.parent().unwrap_or(Path::new("/"));
+    let matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;
     Ok(Asked { text, matrix })
 }

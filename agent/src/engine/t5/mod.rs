@@ -168,8 +168,7 @@ impl Opened {
             .build()
             .map_err(|source| Error::Threads { threads, source })?;
         let table = kernels::Table::best();
-        let compute =
-            pool.install(|| CpuT5::load(&self.checkpoint, self.dtype, table, threads))?;
+        let compute = pool.install(|| CpuT5::load(&self.checkpoint, self.dtype, table, threads))?;
         let config = self.checkpoint.config();
         let mut facts = self.facts;
         facts.model_size_bytes = compute.weight_bytes();

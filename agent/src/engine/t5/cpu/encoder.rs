@@ -22,9 +22,8 @@ impl Encoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
         let config = loader.checkpoint.config();
         let stack = Stack::Encoder;
-        let block = |block| {
-            Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?))
-        };
+        let block =
+            |block| Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?));
         Ok(Self {
             blocks: (0..config.encoder_blocks).map(block).collect::<Result<_, Error>>()?,
             final_norm: loader.norm(&stack.final_norm())?,

@@ -165,7 +165,9 @@ pub(super) unsafe fn remember(
             let memory = memory.0.cast::<u16>();
             let mut halves = [0_u16; MOST_COLUMNS];
             let mut padded = [0.0_f32; MOST_COLUMNS];
-            for (panel, (keys, values)) in key.chunks(columns).zip(value.chunks(columns)).enumerate() {
+            for (panel, (keys, values)) in
+                key.chunks(columns).zip(value.chunks(columns)).enumerate()
+            {
                 let mut halved = |numbers: &[f32]| {
                     padded[..numbers.len()].copy_from_slice(numbers);
                     table.to_f16(&padded[..columns], &mut halves[..columns]);

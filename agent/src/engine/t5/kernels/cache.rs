@@ -168,9 +168,8 @@ impl Kernels {
                 let (row, head) = (task / count, task % count);
                 let place = cache.place(row, layer_of(cache, step), head);
                 let numbers = step.projected.row(row);
-                let part = |start: usize| {
-                    &numbers[start + head * width..start + (head + 1) * width]
-                };
+                let part =
+                    |start: usize| &numbers[start + head * width..start + (head + 1) * width];
                 let length = if let Some(appended) = step.appended {
                     let (key, value) = (part(appended.keys), part(appended.values));
                     // SAFETY: there is room for the position; each row and head is one thread's.

@@ -185,10 +185,7 @@ pub(super) unsafe fn rms_norm<S: Simd>(
         let scale = S::splat(1.0 / (mean + epsilon).sqrt());
         for place in (0..x.len()).step_by(S::LANES) {
             let scaled = S::mul(S::load(x.as_ptr().add(place)), scale);
-            S::store(
-                to.as_mut_ptr().add(place),
-                S::mul(scaled, S::load(gain.as_ptr().add(place))),
-            );
+            S::store(to.as_mut_ptr().add(place), S::mul(scaled, S::load(gain.as_ptr().add(place))));
         }
     }
 }

@@ -130,7 +130,9 @@ impl Kernels {
         if x.count <= FEW_ROWS {
             self.pool.run(&|thread| {
                 // SAFETY: threads take different panels, that is different columns of the result.
-                unsafe { multiply_part(weights, &x, 0..x.count, share(panels, threads, thread), &result) }
+                unsafe {
+                    multiply_part(weights, &x, 0..x.count, share(panels, threads, thread), &result)
+                }
             });
             return;
         }

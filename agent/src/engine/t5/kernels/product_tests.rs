@@ -185,8 +185,7 @@ fn softmax_equals_the_plain_one_and_clears_what_lies_behind() {
             let highest = biased.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = biased.iter().map(|x| (x - highest).exp()).sum();
             for (place, found) in found.iter().enumerate() {
-                let expected =
-                    biased.get(place).map_or(0.0, |score| (score - highest).exp() / sum);
+                let expected = biased.get(place).map_or(0.0, |score| (score - highest).exp() / sum);
                 assert!((f64::from(*found) - expected).abs() < 1e-6, "{set:?} {count} {place}");
             }
         }

@@ -139,7 +139,8 @@ fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory
             }
         }
         Storage::Bf16 => {
-            for (place, pair) in memory[column * 4..].chunks_mut(columns * 4).zip(values.chunks(2)) {
+            for (place, pair) in memory[column * 4..].chunks_mut(columns * 4).zip(values.chunks(2))
+            {
                 for (half, value) in pair.iter().enumerate() {
                     let bytes = bf16::from_f32(*value).to_ne_bytes();
                     place[half * 2..half * 2 + 2].copy_from_slice(&bytes);
