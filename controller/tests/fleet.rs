@@ -19,18 +19,19 @@ struct Served {
 }
 
 async fn serve() -> Served {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let token = Token::make().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("the fleet is served");
+    let url = format!("http://{}", listener.local_addr().expect("the fleet is served"));
+    let token = Token::make().expect("the fleet is served");
     let mut secret = Vec::new();
-    token.hand_over(&mut secret).await.unwrap();
-    let header = format!("Bearer {}", String::from_utf8(secret).unwrap().trim());
+    token.hand_over(&mut secret).await.expect("the fleet is served");
+    let header =
+        format!("Bearer {}", String::from_utf8(secret).expect("the fleet is served").trim());
     let (sender, events) = mpsc::channel(8);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let options = Options {
-        campaign: "c".try_into().unwrap(),
+        campaign: "c".try_into().expect("the fleet is served"),
         token,
-        targets: vec!["here".try_into().unwrap()],
+        targets: vec!["here".try_into().expect("the fleet is served")],
         engines: vec![Vec::new()],
         generation: Generation {
             prompt: "{dialogue}".to_owned(),
@@ -62,16 +63,22 @@ async fn talk(
     header: Option<&str>,
     messages: Vec<Message>,
 ) -> Result<Vec<from_controller::Message>, Status> {
-    let channel = Endpoint::from_shared(served.url.clone()).unwrap().connect().await.unwrap();
+    let channel = Endpoint::from_shared(served.url.clone())
+        .expect("the fleet is served")
+        .connect()
+        .await
+        .unwrap();
     let mut client = wire::fleet_client::FleetClient::new(channel);
     let (sender, receiver) = mpsc::channel(16);
     for message in messages {
-        sender.send(wire::FromAgent { message: Some(message) }).await.unwrap();
+        sender.send(wire::FromAgent { message: Some(message) }).await.expect("the fleet is served");
     }
     drop(sender);
     let mut request = Request::new(ReceiverStream::new(receiver));
     if let Some(header) = header {
-        request.metadata_mut().insert("authorization", header.parse().unwrap());
+        request
+            .metadata_mut()
+            .insert("authorization", header.parse().expect("the fleet is served"));
     }
     let mut stream = client.join(request).await?.into_inner();
     let mut heard = Vec::new();

@@ -4,6 +4,7 @@
 #![allow(
     missing_docs,
     unreachable_pub,
+    clippy::all,
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
     reason = "generated code; its documentation is the .proto file"

@@ -30,7 +30,9 @@ fn a_killed_agent_is_started_again_and_nothing_is_lost() {
     let agents = running.children();
     assert_eq!(agents.len(), 2, "two local agents run");
     // The second kill would find the other agent in the middle of a shard if the first didn't.
-    agents.iter().for_each(|pid| signal(*pid, "KILL"));
+    for pid in agents {
+        signal(pid, "KILL");
+    }
     let finished = running.finish().expect(0);
     let samples = workspace.samples("results.json");
     assert_eq!(counted(&samples).len(), 2 * 2 * 2 * 16, "{}", finished.err);
@@ -50,7 +52,7 @@ fn what_was_stopped_says_what_is_missing_and_is_gone_on_with() {
     let first = workspace.samples("results.json");
     let results = workspace.results("results.json");
     let missing = results["campaign"]["missing_samples"].as_u64().expect("a number");
-    assert_eq!(missing as usize + counted(&first).len(), 128);
+    assert_eq!(missing + counted(&first).len() as u64, 128);
     assert!(missing > 0);
 
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);

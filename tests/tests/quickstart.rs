@@ -44,7 +44,7 @@ fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples()
     for entry in results["results"].as_array().unwrap() {
         for cell in entry["cells"].as_array().unwrap() {
             let rows: Vec<&Row> =
-                samples.iter().filter(|row| row.cell == cell["cell"].as_str().unwrap()).collect();
+                samples.iter().filter(|row| row.cell == text(&cell["cell"])).collect();
             figures_follow_from(&rows, entry, cell);
             checked += 1;
         }
@@ -73,7 +73,7 @@ fn figures_follow_from(rows: &[&Row], entry: &Value, cell: &Value) {
     let seconds = host_seconds(rows);
     let throughput = n / seconds;
     same(&estimates["throughput"]["per_host"]["value"], throughput);
-    let usd_per_hour = cell["cost"]["usd_per_hour"].as_f64().unwrap();
+    let usd_per_hour = cell["cost"]["usd_per_hour"].as_f64().expect("it is priced");
     same(
         &cell["cost"]["usd_per_1000_requests"]["value"],
         usd_per_hour * seconds / 3600.0 / n * 1000.0,
@@ -106,9 +106,9 @@ fn host_seconds(rows: &[&Row]) -> f64 {
 /// Hyndman and Fan's type 7.
 fn quantile(sorted: &[f64], p: f64) -> f64 {
     let at = p * (sorted.len() - 1) as f64;
-    let below = at.floor();
-    let (low, high) = (sorted[below as usize], sorted[at.ceil() as usize]);
-    low + (at - below) * (high - low)
+    let place = (0..sorted.len()).rfind(|&index| index as f64 <= at).expect("p is at least 0");
+    let (low, high) = (sorted[place], sorted[(place + 1).min(sorted.len() - 1)]);
+    low + (at - place as f64) * (high - low)
 }
 
 fn same(found: &Value, expected: f64) {
@@ -117,6 +117,10 @@ fn same(found: &Value, expected: f64) {
         (found - expected).abs() <= 1e-9 * expected.abs(),
         "expected {expected}, found {found}"
     );
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().expect("it is a text")
 }
 
 /// What readers of the older form rely on.
@@ -130,15 +134,25 @@ fn seed_form(entry: &Value) {
         assert!(entry["metrics"]["latency_ms"].get(key).is_some(), "{key}");
     }
     assert_eq!(entry["metrics"]["throughput"]["unit"], "samples/sec");
-    assert!(entry["metrics"]["memory"]["model_size_mb"].as_f64().unwrap() > 0.0);
+    assert!(entry["metrics"]["memory"]["model_size_mb"].as_f64().is_some_and(|value| value > 0.0));
     assert_eq!(
         entry["metrics"]["memory"]["gpu_memory_mb"],
         Value::Null,
         "null on a CPU, never zero"
     );
     for batch in ["batch_1", "batch_2"] {
-        assert!(entry["batch_performance"][batch]["latency_ms"].as_f64().unwrap() > 0.0);
-        assert!(entry["batch_performance"][batch]["throughput"].as_f64().unwrap() > 0.0);
+        assert!(
+            entry["batch_performance"][batch]["latency_ms"]
+                .as_f64()
+                .is_some_and(|value| value > 0.0)
+        );
+        assert!(
+            entry["batch_performance"][batch]["throughput"]
+                .as_f64()
+                .is_some_and(|value| value > 0.0)
+        );
     }
-    assert!(entry["cost"]["usd_per_1000_requests"]["value"].as_f64().unwrap() > 0.0);
+    assert!(
+        entry["cost"]["usd_per_1000_requests"]["value"].as_f64().is_some_and(|value| value > 0.0)
+    );
 }

@@ -99,7 +99,8 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         patience: Duration::from_mins(options.patience),
     };
     terminal::note(&format!("joining {} with {threads} threads", options.controller));
-    let ending = service::join(&service, &host, &runner, &mut reports, stop_signal(leash)?).await?;
+    let ending =
+        service::join(&service, &host, &runner, &mut reports, stop_signal(&leash)?).await?;
     match ending {
         Ending::Drained(reason) => terminal::note(&format!("sent home: {reason}")),
         Ending::Stopped => terminal::note("stopped"),
@@ -130,7 +131,7 @@ fn token(options: &Options) -> anyhow::Result<(Option<Token>, Leash)> {
 }
 
 /// Ready when the system or a person says stop, or when whoever holds the leash is gone.
-fn stop_signal(leash: Leash) -> anyhow::Result<impl Future<Output = ()>> {
+fn stop_signal(leash: &Leash) -> anyhow::Result<impl Future<Output = ()> + use<>> {
     let mut terminate = signal(SignalKind::terminate()).context("signals can't be heard")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be heard")?;
     let (holder, released) = tokio::sync::oneshot::channel::<()>();

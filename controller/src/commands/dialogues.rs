@@ -49,10 +49,10 @@ pub(super) fn choose(matrix: &Matrix) -> anyhow::Result<Chosen> {
     };
     let chosen: Vec<&Dialogue> = measured.iter().map(|&index| &dataset.dialogues[index]).collect();
     let mut hash = Sha256::new();
-    chosen.iter().for_each(|dialogue| {
+    for dialogue in &chosen {
         hash.update(dialogue.id.as_str());
         hash.update([0]);
-    });
+    }
     let facts = DatasetFacts {
         source: wanted.source.clone(),
         sha256: dataset.sha256.clone(),

@@ -5,7 +5,7 @@ use super::outbox::{self, Outbox};
 use super::{Event, Joined, Options, Said};
 use crate::store::{AgentFacts, SegmentFacts};
 use proto::failure::Failure;
-use proto::ids::{AgentId, HostId};
+use proto::ids::{AgentId, HostId, TargetName};
 use proto::sample::Sample;
 use proto::version::{PROTOCOL, Version};
 use proto::wire::{self, from_agent::Message};
@@ -102,7 +102,7 @@ fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
     let named = if hello.target.is_empty() { instance_type } else { hello.target.as_str() };
     let found = options.targets.iter().position(|target| target.as_str() == named);
     found.ok_or_else(|| {
-        let targets: Vec<&str> = options.targets.iter().map(|target| target.as_str()).collect();
+        let targets: Vec<&str> = options.targets.iter().map(TargetName::as_str).collect();
         let targets = targets.join(", ");
         Status::not_found(if named.is_empty() {
             format!("the agent found no instance type: give it --target, one of {targets}")

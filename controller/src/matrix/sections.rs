@@ -44,7 +44,10 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let seed = root.whole("seed", 0..=i64::MAX.cast_unsigned()).unwrap_or(0);
     let dataset = dataset(root.section("dataset"), folder, overrides);
     let models = models(root.sections("model"), folder);
-    if !root.value("model").is_some_and(|v| v.get_ref().as_array().is_some_and(|a| !a.is_empty())) {
+    let is_some = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        value.get_ref().as_array().is_none_or(|models| !models.is_empty())
+    };
+    if root.value("model").is_none_or(|value| !is_some(value)) {
         root.problem(
             "model",
             "no model; for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
@@ -347,7 +350,7 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
                     known.usd_per_hour = usd_per_hour.or(known.usd_per_hour);
                 }
                 None => {
-                    targets.push(Target { usd_per_hour, local: Some(Local { threads }), ..target })
+                    targets.push(Target { usd_per_hour, local: Some(Local { threads }), ..target });
                 }
             }
         }

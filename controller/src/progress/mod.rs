@@ -28,6 +28,9 @@ pub struct Progress {
 
 impl Progress {
     /// For a campaign whose cells have `totals` samples over all runs.
+    ///
+    /// # Panics
+    /// Never: the bar's template is well-formed.
     pub fn new(totals: Vec<u64>, targets: Vec<usize>, volume: Volume) -> Self {
         let pace = Pace::new(totals, targets);
         let bar = (volume == Volume::Normal && terminal::is_watched()).then(|| {

@@ -1,4 +1,4 @@
-//! samples.parquet: every sample that reached the store, late ones included, as DuckDB and pandas read it.
+//! samples.parquet: every sample that reached the store, late ones included, as `DuckDB` and pandas read it.
 
 use crate::plan::Plan;
 use crate::store::{AgentRow, DialogueRow, SampleRow};

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn figures_have_four_significant_digits() {
-        let shown = [0.000_123_45, 0.5, 3.141_592, 1234.56, 1_234_567.0].map(digits);
-        assert_eq!(shown, ["0.0001234", "0.5000", "3.142", "1235", "1234567"]);
+        let shown = [0.000_123_45, 0.5, 3.241_592, 1234.56, 1_234_567.0].map(digits);
+        assert_eq!(shown, ["0.0001234", "0.5000", "3.242", "1235", "1234567"]);
     }
 }

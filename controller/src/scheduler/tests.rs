@@ -134,7 +134,7 @@ fn a_campaign_whose_agents_are_gone_ends_after_its_wait() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
     scheduler.handle(ready("a", "h", 0), Duration::ZERO);
     scheduler.handle(Event::Gone { agent: id("a") }, Duration::from_secs(1));
-    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(60))), None);
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_mins(1))), None);
     let actions = scheduler.handle(Event::Tick, Duration::from_secs(61));
     assert_eq!(ending(&actions), Some(Ending::AgentsGone));
 }
@@ -144,7 +144,7 @@ fn a_campaign_whose_agents_never_come_says_so() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![2]);
     scheduler.handle(ready("a", "h", 0), Duration::ZERO);
     assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(59))), None);
-    let actions = scheduler.handle(Event::Tick, Duration::from_secs(60));
+    let actions = scheduler.handle(Event::Tick, Duration::from_mins(1));
     assert_eq!(ending(&actions), Some(Ending::NeverStarted));
 }
 
@@ -286,8 +286,8 @@ proptest! {
         prop_assert!(observer.counted.values().all(|times| *times == 1), "counted twice");
         prop_assert!(observer.ended.values().all(|times| *times == 1), "ended twice");
         if observer.ending == Some(Ending::Complete) {
-            let all: u32 = plan.iter().map(|work| work.batches.len() as u32).sum();
-            prop_assert_eq!(observer.counted.len() as u32, all);
+            let all: usize = plan.iter().map(|work| work.batches.len()).sum();
+            prop_assert_eq!(observer.counted.len(), all);
         }
     }
 }

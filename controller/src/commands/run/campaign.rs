@@ -107,9 +107,9 @@ impl Campaign {
                 _ = terminate.recv() => self.stop().await?,
                 Some(lost) = locals.gave_up.recv() => {
                     let log = std::fs::read_to_string(&lost.log).unwrap_or_default();
-                    let last = log.lines().last().unwrap_or_default();
+                    let words = log.lines().last().unwrap_or_default();
                     bail!(
-                        "the local agent of {} ended with {} and won't be started again: {last} (all of it: {})",
+                        "the local agent of {} ended with {} and won't be started again: {words} (all of it: {})",
                         lost.target, lost.status, lost.log.display()
                     );
                 }

@@ -145,13 +145,11 @@ async fn keep(recipe: Recipe, mut started: Started, given_up: mpsc::Sender<GaveU
             starts += 1;
             recipe.start().await.ok()
         };
-        match again {
-            Some(next) => started = next,
-            None => {
-                let Recipe { target, log, .. } = recipe;
-                drop(given_up.send(GaveUp { target, status, log }).await);
-                return;
-            }
-        }
+        let Some(next) = again else {
+            let Recipe { target, log, .. } = recipe;
+            drop(given_up.send(GaveUp { target, status, log }).await);
+            return;
+        };
+        started = next;
     }
 }
