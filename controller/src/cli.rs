@@ -28,6 +28,10 @@ pub enum Command {
     Plan(Plan),
     /// Write the results of a campaign again
     Report(Report),
+    /// Show what a price book holds
+    Prices(Prices),
+    /// Check the statistics themselves: measure worlds whose truth is known, and count
+    Simulate(Simulate),
 }
 
 /// `controller run`
@@ -110,4 +114,37 @@ pub struct Report {
     /// Where campaigns are kept
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
+}
+
+/// `controller prices`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  controller prices list --book deploy/prices/aws.toml")]
+pub struct Prices {
+    /// What to do
+    #[command(subcommand)]
+    pub command: PricesCommand,
+}
+
+/// What to do with prices.
+#[derive(Debug, Subcommand)]
+pub enum PricesCommand {
+    /// List every price with its terms, its day and its source
+    List {
+        /// The price book
+        #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
+        book: PathBuf,
+    },
+}
+
+/// `controller simulate`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  controller simulate --trials 2000 --seed 1")]
+pub struct Simulate {
+    /// Trials for each row of the tables
+    #[arg(long, value_name = "N", default_value_t = 2000,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub trials: u32,
+    /// All chance follows from it
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub seed: u64,
 }

@@ -8,6 +8,7 @@ mod run;
 
 use crate::cli::{Cli, Command};
 use crate::matrix::{Matrix, Overrides};
+use crate::{simulation, terminal};
 use anyhow::Context;
 use std::path::Path;
 
@@ -32,6 +33,12 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Plan(options) => plan::run(&options).map(|()| Exit::Ok),
         Command::Run(options) => runtime()?.block_on(run::run(&options)),
+        Command::Prices(options) => prices::run(&options).map(|()| Exit::Ok),
+        Command::Simulate(options) => {
+            let tables = simulation::run(options.trials, options.seed);
+            terminal::result(&tables.to_string());
+            Ok(Exit::Ok)
+        }
         Command::Report(options) => runtime()?.block_on(report::run(&options)).map(|()| Exit::Ok),
     }
 }

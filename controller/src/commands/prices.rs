@@ -1,19 +1,46 @@
 //! What each target costs: by the matrix itself, or by its price book. Unknown prices end a plan.
 
+use crate::cli::{self, PricesCommand};
+use crate::clock::Clock;
 use crate::cost::{PriceBook, Terms};
 use crate::matrix::{Matrix, Target};
 use crate::plan::text;
 use crate::store::PriceRow;
+use crate::terminal;
 use anyhow::{Context, bail};
+use std::path::Path;
+
+/// `controller prices list`: every price with its terms, its day and its source.
+pub(super) fn run(options: &cli::Prices) -> anyhow::Result<()> {
+    let PricesCommand::List { book } = &options.command;
+    let book = read_book(book)?;
+    let today = Clock::System.now().date_naive();
+    let line = |(target, price): (&str, &crate::cost::Price)| {
+        let stale = if price.is_stale(today) { ", older than 180 days" } else { "" };
+        let assumed = if price.region_assumed { ", region assumed" } else { "" };
+        format!(
+            "{target:<20} {:>9} USD/h  {}, {}{stale}{assumed}  ({})",
+            price.usd_per_hour,
+            price.terms(),
+            price.date,
+            price.source
+        )
+    };
+    let lines: Vec<String> = book.prices().map(line).collect();
+    terminal::result(&lines.join("\n"));
+    Ok(())
+}
+
+fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("can't read the price book {}", path.display()))?;
+    Ok(PriceBook::parse(&path.display().to_string(), &text)?)
+}
 
 /// The price of every target, in their order.
 pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
     let book = match &matrix.cost.price_book {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("can't read the price book {path} (cost.price_book)"))?;
-            Some(PriceBook::parse(path, &text)?)
-        }
+        Some(path) => Some(read_book(Path::new(path)).context("cost.price_book can't be used")?),
         None => None,
     };
     matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()

@@ -26,7 +26,7 @@ pub(super) async fn write(
     let campaign = store.campaign(no).await?;
     let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
     let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
-    let samples = store.samples(no, Texts::Leave).await?;
+    let samples = store.samples(no, Texts::Read).await?;
 
     let results_file = match output {
         Some(path) => path.to_owned(),
@@ -51,6 +51,7 @@ pub(super) async fn write(
     let read = Read {
         campaign: &campaign,
         agents: &agents,
+        dialogues: &dialogues,
         segments: &segments,
         samples: &samples,
         events: &events,

@@ -134,7 +134,7 @@ pub struct Local {
 }
 
 /// How to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Protocol {
     /// Repeats of every cell.
     pub runs: u32,
@@ -142,6 +142,8 @@ pub struct Protocol {
     pub warmup: u32,
     /// How cells follow each other.
     pub order: Order,
+    /// Differences below this share count as equal; without it only what the data can't tell apart.
+    pub equal_within: Option<f64>,
 }
 
 /// How cells follow each other.

@@ -304,11 +304,12 @@ fn protocol(mut section: Section<'_, '_>, overrides: &Overrides) -> Protocol {
     let runs = section.whole("runs", RUNS).unwrap_or(3);
     let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
     let order = section.word("order").map_or(Order::Interleaved, |word: OrderWord| word.0);
+    let equal_within = section.positive("equal_within");
     section.refuse_unbuilt("precision", "give a fixed number of runs");
     section.refuse_unbuilt("server", "use scenarios = [\"offline\"] or [\"single_stream\"]");
     section.refuse_unbuilt("stress", "use scenarios = [\"offline\"] or [\"single_stream\"]");
     section.finish();
-    Protocol { runs: overrides.runs.unwrap_or(runs), warmup, order }
+    Protocol { runs: overrides.runs.unwrap_or(runs), warmup, order, equal_within }
 }
 
 fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {

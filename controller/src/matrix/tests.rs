@@ -23,7 +23,10 @@ fn check(text: &str) -> Result<Matrix, Error> {
 #[test]
 fn a_small_matrix_gets_the_defaults() {
     let matrix = check(SMALL).unwrap();
-    assert_eq!(matrix.protocol, Protocol { runs: 3, warmup: 5, order: Order::Interleaved });
+    assert_eq!(
+        matrix.protocol,
+        Protocol { runs: 3, warmup: 5, order: Order::Interleaved, equal_within: None }
+    );
     assert_eq!(matrix.targets[0].batch_sizes, [1]);
     assert_eq!(matrix.targets[0].dtypes, [Dtype::F32]);
     assert_eq!(matrix.generation.max_new_tokens, 200);

@@ -98,7 +98,8 @@ fn columns<W: Write + Send>(
     required::<Int32Type, W>(group, rows, |row| int(row.output_tokens))?;
     required::<ByteArrayType, W>(group, rows, |row| text(row.outcome.as_str()))?;
     required::<BoolType, W>(group, rows, |row| row.is_counted)?;
-    optional::<ByteArrayType, W>(group, rows, |row| row.text.as_deref().map(text))
+    // Summaries leave the store only where they are asked for.
+    optional::<ByteArrayType, W>(group, rows, |_| None)
 }
 
 fn required<T: DataType, W: Write + Send>(

@@ -1,7 +1,8 @@
 //! The table that a campaign ends with in the terminal.
 
-use super::view::{Cell, Entry, Results, Verdict};
+use super::view::{Cell, Entry, Results};
 use crate::statistics::Estimate;
+use crate::statistics::validity::Status;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::fmt::Write;
@@ -44,9 +45,10 @@ pub fn render(results: &Results) -> String {
 
 fn row(entry: &Entry, cell: &Cell) -> [String; 9] {
     let estimates = &cell.estimates;
-    let mark = match cell.validity.verdict {
-        Verdict::Valid => String::new(),
-        other => format!(" {}", other.as_str()),
+    let mark = match cell.validity.status {
+        Status::Valid => "",
+        Status::Degraded => " DEGRADED",
+        Status::Invalid => " INVALID",
     };
     [
         entry.target.clone(),
@@ -91,6 +93,14 @@ fn with_interval(estimate: &Estimate) -> String {
 fn notes(results: &Results) -> Vec<String> {
     let mut notes = Vec::new();
     let campaign = &results.campaign;
+    notes.extend(results.recommendation.as_ref().map(|recommendation| recommendation.text.clone()));
+    notes.extend(results.comparisons.iter().map(|comparison| {
+        let figures = &comparison.figures.request_latency;
+        format!(
+            "{} against {}: {} ({})",
+            comparison.candidate, comparison.baseline, figures.verdict.text, figures.scope
+        )
+    }));
     notes.push(format!(
         "{} of {} samples counted over {} dialogues; in brackets 95 % intervals between runs; – needs more samples",
         campaign.counted_samples, campaign.planned_samples, results.dataset.samples
@@ -108,7 +118,9 @@ fn notes(results: &Results) -> Vec<String> {
             notes.push(format!("{} has random weights: its summaries mean nothing", entry.model));
         }
         for cell in entry.cells.iter().filter(|cell| !cell.validity.reasons.is_empty()) {
-            notes.push(format!("{}: {}", cell.cell, cell.validity.reasons.join("; ")));
+            let reasons: Vec<&str> =
+                cell.validity.reasons.iter().map(|reason| reason.text.as_str()).collect();
+            notes.push(format!("{}: {}", cell.cell, reasons.join("; ")));
         }
     }
     notes.extend(campaign.events.iter().map(|event| format!("note: {}", event.detail)));

@@ -2,6 +2,11 @@
 //!
 //! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
 
+use crate::cost::decision::Recommendation;
+use crate::statistics::comparison::PairComparison;
+use crate::statistics::comparison::gate::Difference;
+use crate::statistics::quality::{Quality, QualityDifference};
+use crate::statistics::validity::Validity;
 use crate::statistics::{CellStatistics, Estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,9 +29,9 @@ pub struct Results {
     /// One entry for each model, target, dtype, scenario and load.
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
-    pub comparisons: Vec<serde_json::Value>,
+    pub comparisons: Vec<Comparison>,
     /// What to choose, and why; null where nothing can be recommended.
-    pub recommendation: Option<serde_json::Value>,
+    pub recommendation: Option<Recommendation>,
 }
 
 /// One execution of a matrix.
@@ -300,6 +305,8 @@ pub struct Cell {
     pub unknown_tokens: u64,
     /// What the samples say.
     pub estimates: CellStatistics,
+    /// Of the summaries; null for random weights and without references.
+    pub quality: Option<Quality>,
     /// Of the processes that measured.
     pub memory: CellMemory,
     /// Before what was counted.
@@ -336,38 +343,33 @@ pub struct Warmup {
     pub total_ms: f64,
 }
 
-/// Whether figures hold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Validity {
-    /// `VALID`, `DEGRADED` or `INVALID`.
-    pub verdict: Verdict,
-    /// Why it isn't VALID.
-    pub reasons: Vec<String>,
+/// A pair of cells that share samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// What they differ in.
+    pub kind: ComparisonKind,
+    /// The cell that is compared with.
+    pub baseline: String,
+    /// The cell that is compared.
+    pub candidate: String,
+    /// What else differs and doesn't forbid the comparison.
+    pub flags: Vec<Difference>,
+    /// Ratios of candidate over baseline, and verdicts that survive the number of comparisons.
+    pub figures: PairComparison,
+    /// The candidate's quality less the baseline's; null where one of them has none.
+    pub quality: Option<QualityDifference>,
 }
 
-/// Whether figures hold.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
-    /// They do.
-    Valid,
-    /// They do, with a reservation.
-    Degraded,
-    /// They don't.
-    Invalid,
-}
-
-impl Verdict {
-    /// Its word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "VALID",
-            Self::Degraded => "DEGRADED",
-            Self::Invalid => "INVALID",
-        }
-    }
+/// What two cells differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonKind {
+    /// The machine.
+    Target,
+    /// A model and its baseline.
+    Model,
+    /// How weights are stored.
+    Dtype,
 }
 
 /// What requests cost on a machine that never idles.

@@ -1,0 +1,126 @@
+//! Cells: what the samples of each say, whether it holds, what it costs.
+
+use super::super::view::{Cell, CellMemory, Cost, Price, Warmup};
+use super::observations::Observed;
+use super::{MIB, Read, engine_facts, quality};
+use crate::cost::{usd_per_1000_requests, usd_per_million_output_tokens};
+use crate::statistics::drift::drift;
+use crate::statistics::quality::Scored;
+use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
+use crate::statistics::{self, CellStatistics};
+use crate::store::{PriceRow, SegmentRow};
+use proto::model::EngineFacts;
+
+/// The view of one cell.
+pub(super) fn cell(
+    read: &Read<'_>,
+    index: usize,
+    observed: &Observed<'_>,
+    scored: &[Scored],
+) -> Cell {
+    let planned = &read.campaign.plan.cells[index];
+    let counted = || observed.samples.iter().filter(|sample| sample.is_counted);
+    let estimates = statistics::summarize(&observed.cell);
+    let segments: Vec<&SegmentRow> =
+        read.segments.iter().filter(|segment| segment.cell == index).collect();
+    let runs = u64::from(read.campaign.matrix.protocol.runs);
+    let expected = read.campaign.plan.samples as u64 * runs;
+    let facts = engine_facts(read, planned);
+    let missing = expected.saturating_sub(counted().count() as u64);
+    Cell {
+        cell: planned.id.to_string(),
+        batch_size: planned.batch_size,
+        counted_samples: estimates.counted_samples,
+        failed_samples: estimates.failed_samples,
+        missing_samples: missing,
+        late_samples: (observed.samples.len() - counted().count()) as u64,
+        cut_inputs: counted().filter(|sample| sample.cut_tokens > 0).count() as u64,
+        unknown_tokens: counted().map(|sample| u64::from(sample.unknown_tokens)).sum(),
+        quality: quality::of(scored, read.campaign.matrix.seed),
+        memory: memory(&segments, facts),
+        warmup: warmup(&segments),
+        validity: judged(&estimates, observed, expected, &segments, facts),
+        cost: cost(planned.batch_size, &read.campaign.prices[planned.target], &estimates),
+        estimates,
+    }
+}
+
+fn judged(
+    estimates: &CellStatistics,
+    observed: &Observed<'_>,
+    expected: u64,
+    segments: &[&SegmentRow],
+    facts: Option<&EngineFacts>,
+) -> Validity {
+    let is_impossible =
+        |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
+    let mut judged = validity(
+        estimates,
+        &Evidence {
+            planned_samples: Some(expected),
+            drift: drift(&observed.cell),
+            // A segment whose agent never closed it is one that lost its agent.
+            agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
+            impossible_times: segments.iter().filter(is_impossible).count() as u64,
+            ..Evidence::default()
+        },
+    );
+    if facts.is_some_and(|facts| facts.played) {
+        judged.status = judged.status.max(Status::Degraded);
+        judged.reasons.push(Reason {
+            status: Status::Degraded,
+            code: "played".to_owned(),
+            text: "times come from a script, not from a clock".to_owned(),
+        });
+    }
+    judged
+}
+
+fn memory(segments: &[&SegmentRow], facts: Option<&EngineFacts>) -> CellMemory {
+    let largest = |of: fn(&crate::store::SegmentFacts) -> u64| {
+        segments
+            .iter()
+            .filter_map(|segment| segment.facts.as_ref())
+            .map(of)
+            .max()
+            .filter(|most| *most > 0)
+    };
+    let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / MIB);
+    CellMemory {
+        model_size_mb: mb(facts.map(|facts| facts.model_size_bytes)),
+        peak_rss_mb: mb(largest(|facts| facts.peak_rss_bytes)),
+        rss_after_load_mb: mb(largest(|facts| facts.rss_after_load_bytes)),
+        kv_cache_mb: mb(largest(|facts| facts.kv_cache_bytes)),
+        load_ms: largest(|facts| facts.load_ns).map(|ns| ns as f64 / 1e6),
+    }
+}
+
+fn warmup(segments: &[&SegmentRow]) -> Warmup {
+    let facts = || segments.iter().filter_map(|segment| segment.facts.as_ref());
+    Warmup {
+        segments: segments.len() as u64,
+        batches: facts().map(|facts| u64::from(facts.warmup_batches)).sum(),
+        total_ms: facts().map(|facts| facts.warmup_ns as f64 / 1e6).sum(),
+    }
+}
+
+fn cost(batch_size: u32, price: &PriceRow, estimates: &CellStatistics) -> Cost {
+    let usd_per_hour = price.usd_per_hour;
+    Cost {
+        batch_size,
+        usd_per_hour,
+        usd_per_1000_requests: usd_per_1000_requests(&estimates.throughput.per_host, usd_per_hour),
+        usd_per_million_output_tokens: usd_per_million_output_tokens(
+            &estimates.output_token_throughput.per_host,
+            usd_per_hour,
+        ),
+        price: Price {
+            service: price.service.clone(),
+            region: price.region.clone(),
+            purchase: price.purchase.clone(),
+            source: price.source.clone(),
+            date: price.date.clone(),
+            region_assumed: price.is_region_assumed,
+        },
+    }
+}

@@ -1,0 +1,115 @@
+//! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
+//! pairs of a campaign are one family.
+
+use super::super::view::{Comparison, ComparisonKind};
+use super::observations::Observed;
+use super::{Read, engine_facts};
+use crate::plan;
+use crate::statistics::comparison::gate::{Conditions, Models, gate};
+use crate::statistics::comparison::{Batches, Pair, Rounds, compare};
+use crate::statistics::quality::{Scored, difference};
+
+/// Indices of a baseline's cell and a candidate's, and what they differ in.
+type Indices = (usize, usize, ComparisonKind);
+
+/// Compares every pair of the campaign.
+pub(super) fn of_campaign(
+    read: &Read<'_>,
+    observed: &[Observed<'_>],
+    scored: &[Vec<Scored>],
+) -> Vec<Comparison> {
+    let plan = &read.campaign.plan;
+    let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
+        let models = match kind {
+            ComparisonKind::Model => Models::BaselinePair,
+            ComparisonKind::Target | ComparisonKind::Dtype => Models::Undeclared,
+        };
+        let conditions = |index| conditions(read, &plan.cells[index]);
+        // A pair that isn't one is left out; within a campaign only files can differ.
+        let flags = gate(&conditions(baseline), &conditions(candidate), models).ok()?;
+        Some((baseline, candidate, kind, flags))
+    });
+    let passed: Vec<_> = passed.collect();
+    let pair = |&(baseline, candidate, ..): &(usize, usize, ComparisonKind, Vec<_>)| Pair {
+        baseline: &observed[baseline].cell,
+        candidate: &observed[candidate].cell,
+        rounds: Rounds::Paired,
+        batches: Batches::Equal,
+    };
+    let pairs: Vec<Pair<'_>> = passed.iter().map(pair).collect();
+    let figures = compare(&pairs, read.campaign.matrix.protocol.equal_within);
+    let comparison = |((baseline, candidate, kind, flags), figures): ((usize, usize, _, _), _)| {
+        let (before, after) = (&scored[baseline], &scored[candidate]);
+        let has_quality = !before.is_empty() && !after.is_empty();
+        Comparison {
+            kind,
+            baseline: plan.cells[baseline].id.to_string(),
+            candidate: plan.cells[candidate].id.to_string(),
+            flags,
+            figures,
+            quality: has_quality.then(|| difference(before, after, read.campaign.matrix.seed)),
+        }
+    };
+    passed.into_iter().zip(figures).map(comparison).collect()
+}
+
+/// Every pair: other targets against the first, models against their baselines, dtypes against the first.
+fn indices(read: &Read<'_>) -> Vec<Indices> {
+    let cells = &read.campaign.plan.cells;
+    let matrix = &read.campaign.matrix;
+    let find = |wanted: &plan::Cell, target: usize, model: usize, dtype| {
+        cells.iter().position(|cell| {
+            (cell.target, cell.model, cell.dtype) == (target, model, dtype)
+                && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
+        })
+    };
+    let mut found: Vec<Indices> = Vec::new();
+    for (index, cell) in cells.iter().enumerate() {
+        if cell.target > 0
+            && let Some(first) = find(cell, 0, cell.model, cell.dtype)
+        {
+            found.push((first, index, ComparisonKind::Target));
+        }
+        let baseline = matrix.models[cell.model].baseline.as_ref();
+        let baseline =
+            baseline.and_then(|name| matrix.models.iter().position(|model| model.name == *name));
+        if let Some(base) = baseline.and_then(|model| find(cell, cell.target, model, cell.dtype)) {
+            found.push((base, index, ComparisonKind::Model));
+        }
+        let first_dtype = matrix.targets[cell.target].dtypes[0];
+        if cell.dtype != first_dtype
+            && let Some(first) = find(cell, cell.target, cell.model, first_dtype)
+        {
+            found.push((first, index, ComparisonKind::Dtype));
+        }
+    }
+    found
+}
+
+/// What a cell was measured under.
+fn conditions(read: &Read<'_>, cell: &plan::Cell) -> Conditions {
+    let (campaign, facts) = (read.campaign, engine_facts(read, cell));
+    let generation = &campaign.matrix.generation;
+    let agent = read.agents.iter().find(|agent| agent.target == cell.target);
+    let weights = facts.map(|facts| {
+        format!("{} {}", facts.model_sha256, facts.adapter_sha256.as_deref().unwrap_or_default())
+    });
+    Conditions {
+        sample_ids: Some(campaign.dataset.sample_ids_sha256.clone()),
+        data_hash: Some(campaign.dataset.sha256.clone()),
+        prompt: Some(generation.prompt.clone()),
+        tokenizer: facts.and_then(|facts| facts.tokenizer_sha256.clone()),
+        generation_limits: Some(format!(
+            "{} in, {} out, {:?}",
+            generation.max_input_tokens, generation.max_new_tokens, generation.stop
+        )),
+        schema_version: Some(super::SCHEMA_VERSION.to_string()),
+        weights,
+        driver: None,
+        governor: None,
+        dtype: Some(cell.dtype.to_string()),
+        kernel: facts.map(|facts| facts.kernel.clone()),
+        agent_version: agent.map(|agent| agent.facts.agent_version.clone()),
+        measured_on: agent.and_then(|agent| agent.facts.instance_type.clone()),
+    }
+}

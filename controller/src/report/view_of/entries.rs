@@ -1,0 +1,123 @@
+//! Entries: cells that differ in batch size alone, together.
+
+use super::super::view::{
+    BatchPerformance, Cell, Engine, Entry, Latency, Memory, Metrics, Throughput,
+};
+use super::{Read, engine_facts};
+use crate::plan;
+use crate::statistics::CellStatistics;
+use crate::statistics::validity::Status;
+use crate::store::AgentRow;
+use proto::model::EngineFacts;
+use std::collections::BTreeSet;
+
+/// Cells that differ in batch size alone make one entry.
+pub(super) fn entries(read: &Read<'_>, cells: &[Cell]) -> Vec<Entry> {
+    let plan = &read.campaign.plan;
+    let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario);
+    let mut keys = Vec::new();
+    for cell in &plan.cells {
+        if !keys.contains(&key(cell)) {
+            keys.push(key(cell));
+        }
+    }
+    keys.into_iter()
+        .map(|wanted| {
+            let pairs = plan.cells.iter().zip(cells).filter(|(planned, _)| key(planned) == wanted);
+            let mut pairs: Vec<_> = pairs.collect();
+            pairs.sort_by_key(|(planned, _)| planned.batch_size);
+            entry(read, &pairs)
+        })
+        .collect()
+}
+
+fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
+    let matrix = &read.campaign.matrix;
+    let (planned, smallest) = pairs[0];
+    let (model, target) = (&matrix.models[planned.model], &matrix.targets[planned.target]);
+    let facts = engine_facts(read, planned);
+    let agents: Vec<&AgentRow> =
+        read.agents.iter().filter(|agent| agent.target == planned.target).collect();
+    let on_gpu = facts.is_some_and(|facts| facts.device != "cpu");
+    let valid = pairs.iter().filter(|(_, cell)| cell.validity.status == Status::Valid);
+    let price = |cell: &Cell| cell.cost.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
+    let cheapest = valid.min_by(|(_, a), (_, b)| price(a).total_cmp(&price(b)));
+    Entry {
+        timestamp: read.campaign.created_at.to_rfc3339(),
+        model_id: model.id.clone(),
+        peft_weights: model.adapter.clone(),
+        device: facts.map(|facts| facts.device.clone()),
+        gpu_name: agents.iter().find_map(|agent| agent.facts.gpu_name.clone()).filter(|_| on_gpu),
+        num_samples: read.campaign.plan.samples as u64,
+        num_runs: matrix.protocol.runs,
+        metrics: metrics(smallest),
+        batch_performance: pairs
+            .iter()
+            .map(|(planned, cell)| {
+                let performance = BatchPerformance {
+                    latency_ms: cell.estimates.batch_ms.mean.value,
+                    throughput: cell.estimates.throughput.per_host.value,
+                };
+                (format!("batch_{}", planned.batch_size), performance)
+            })
+            .collect(),
+        model: model.name.clone(),
+        target: target.name.to_string(),
+        measured_on: measured_on(&agents),
+        priced_as: target.name.to_string(),
+        dtype: planned.dtype.to_string(),
+        scenario: planned.scenario.to_string(),
+        engine: facts.map(engine),
+        cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
+        cost: cheapest.map(|(_, cell)| cell.cost.clone()),
+    }
+}
+
+/// The instance types that were found, or `unknown`.
+fn measured_on(agents: &[&AgentRow]) -> String {
+    let found: BTreeSet<&str> = agents
+        .iter()
+        .map(|agent| agent.facts.instance_type.as_deref().unwrap_or("unknown"))
+        .collect();
+    if found.is_empty() { "unknown".to_owned() } else { Vec::from_iter(found).join(", ") }
+}
+
+fn engine(facts: &EngineFacts) -> Engine {
+    Engine {
+        kernel: facts.kernel.clone(),
+        model_sha256: facts.model_sha256.clone(),
+        adapter_sha256: facts.adapter_sha256.clone(),
+        tokenizer_sha256: facts.tokenizer_sha256.clone(),
+        revision: facts.revision.clone(),
+        parameters: facts.parameters,
+        random_weights: facts.random_weights,
+        played: facts.played,
+        notes: facts.notes.clone(),
+    }
+}
+
+fn metrics(cell: &Cell) -> Metrics {
+    let CellStatistics { latency_ms: latency, throughput, .. } = &cell.estimates;
+    Metrics {
+        latency_ms: Latency {
+            mean: latency.mean.value,
+            std: latency.std,
+            min: latency.min,
+            max: latency.max,
+            p50: latency.p50.value,
+            p90: latency.p90.value,
+            p95: latency.p95.value,
+            p99: latency.p99.value,
+        },
+        throughput: Throughput {
+            mean: throughput.per_host.value,
+            std: throughput.std,
+            unit: throughput.unit.clone(),
+        },
+        memory: Memory {
+            model_size_mb: cell.memory.model_size_mb,
+            gpu_memory_mb: None,
+            gpu_utilization_pct: None,
+        },
+    }
+}

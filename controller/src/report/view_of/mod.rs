@@ -1,0 +1,93 @@
+//! What was read back from the store -> the view of a report.
+
+mod cells;
+mod comparisons;
+mod decision;
+mod entries;
+mod environment;
+mod observations;
+mod quality;
+
+use super::view::{self, Cell, Event, Results, SCHEMA_VERSION, SamplesFile};
+use crate::plan;
+use crate::statistics::quality::Scored;
+use crate::store::{AgentRow, CampaignRow, DialogueRow, EventRow, SampleRow, SegmentRow, State};
+use proto::model::EngineFacts;
+
+/// A campaign as it was read back.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'a> {
+    /// What was asked.
+    pub campaign: &'a CampaignRow,
+    /// Who measured.
+    pub agents: &'a [AgentRow],
+    /// Of which dialogues, measured ones first.
+    pub dialogues: &'a [DialogueRow],
+    /// In which stretches.
+    pub segments: &'a [SegmentRow],
+    /// Every sample, late ones included; without their texts quality is null.
+    pub samples: &'a [SampleRow],
+    /// What happened.
+    pub events: &'a [EventRow],
+}
+
+const MIB: f64 = 1_048_576.0;
+
+/// Makes the view. `samples_file` is named in it where one was written.
+pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
+    let Read { campaign, .. } = read;
+    let matrix = &campaign.matrix;
+    let observed = observations::of_cells(read);
+    let pairs = || campaign.plan.cells.iter().zip(&observed);
+    let scored: Vec<Vec<Scored>> =
+        pairs().map(|(planned, observed)| quality::scores(read, planned, observed)).collect();
+    let cells: Vec<Cell> = (0..observed.len())
+        .map(|index| cells::cell(read, index, &observed[index], &scored[index]))
+        .collect();
+    let entries = entries::entries(read, &cells);
+    let sum = |count: fn(&Cell) -> u64| cells.iter().map(count).sum();
+    Results {
+        schema_version: SCHEMA_VERSION,
+        campaign: view::Campaign {
+            id: campaign.id.to_string(),
+            name: campaign.name.clone(),
+            state: match campaign.state {
+                State::Complete => State::Complete.as_str(),
+                State::Running | State::Incomplete => State::Incomplete.as_str(),
+            }
+            .to_owned(),
+            created_at: campaign.created_at.to_rfc3339(),
+            finished_at: campaign.finished_at.map(|at| at.to_rfc3339()),
+            controller_version: campaign.controller_version.clone(),
+            seed: matrix.seed,
+            planned_samples: campaign.plan.total_samples() as u64,
+            counted_samples: sum(|cell| cell.counted_samples + cell.failed_samples),
+            missing_samples: sum(|cell| cell.missing_samples),
+            late_samples: sum(|cell| cell.late_samples),
+            events: read.events.iter().map(event).collect(),
+            matrix: campaign.matrix_text.clone(),
+            samples_file,
+        },
+        dataset: view::Dataset {
+            source: campaign.dataset.source.clone(),
+            sha256: campaign.dataset.sha256.clone(),
+            dialogues: campaign.dataset.dialogues as u64,
+            samples: campaign.dataset.samples as u64,
+            sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),
+            references: campaign.dataset.references as u64,
+        },
+        environment: environment::environment(read),
+        comparisons: comparisons::of_campaign(read, &observed, &scored),
+        recommendation: decision::of_campaign(read, &observed, &cells, &entries),
+        results: entries,
+    }
+}
+
+fn event(row: &EventRow) -> Event {
+    Event { at: row.at.to_rfc3339(), kind: row.kind.clone(), detail: row.detail.clone() }
+}
+
+fn engine_facts<'a>(read: &Read<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
+    let agents = read.agents.iter().filter(|agent| agent.target == planned.target);
+    agents.filter_map(|agent| agent.engines.get(planned.engine)).find_map(Option::as_ref)
+}
