@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+"""Computes the figures of a results.json anew from its samples.parquet, with numpy, scipy and rouge_score.
+
+    tests/independent/estimates.py results.json [dialogues.jsonl]
+
+Nothing is shared with the product but the definitions of docs/statistics.md. Every figure must agree to 1e-9 of
+its size (what a t quantile or a beta function takes part in: 1e-8). With the dialogues' references the ROUGE scores
+are checked, too. Exits 1 and names the figures that differ.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+from scipy import stats
+
+EXACT, INTERVAL = 1e-9, 1e-8
+PERCENTILES = {"p50": (0.5, 8), "p90": (0.9, 46), "p95": (0.95, 93), "p99": (0.99, 473), "p999": (0.999, 4742)}
+ALPHA = 0.05
+
+
+class Check:
+    """Compares figures, counts them, and keeps those that differ."""
+
+    def __init__(self):
+        self.compared, self.wrong = 0, []
+
+    def same(self, name, found, expected, tolerance=EXACT):
+        self.compared += 1
+        if found is None or expected is None:
+            equal = found is None and expected is None
+        else:
+            equal = abs(found - expected) <= tolerance * max(abs(expected), 1e-300)
+        if not equal:
+            self.wrong.append(f"{name}: {found}, expected {expected}")
+
+    def estimate(self, name, found, value, interval):
+        self.same(f"{name}.value", found["value"], value)
+        self.same(f"{name}.ci_low", found["ci_low"], interval and interval[0], INTERVAL)
+        self.same(f"{name}.ci_high", found["ci_high"], interval and interval[1], INTERVAL)
+        if found["value"] is None or found["ci_low"] is None:
+            self.same(f"{name} has a reason", float(bool(found["reason"])), 1.0)
+
+
+def half_width(runs):
+    """Half the t interval over the figures of runs."""
+    if len(runs) < 2:
+        return None
+    return stats.t.ppf(1 - ALPHA / 2, len(runs) - 1) * np.std(runs, ddof=1) / np.sqrt(len(runs))
+
+
+def between_runs(value, runs):
+    half = half_width(runs)
+    return None if half is None else (max(value - half, 0.0), value + half)
+
+
+def span_ns(rows):
+    return max(r["start_ns"] + r["latency_ns"] for r in rows) - min(r["start_ns"] for r in rows)
+
+
+def groups(rows, *keys):
+    found = defaultdict(list)
+    for row in rows:
+        found[tuple(row[key] for key in keys)].append(row)
+    return found
+
+
+class Cell:
+    """The counted samples of a cell, by run and by batch."""
+
+    def __init__(self, rows, scenario):
+        self.rows, self.offline = rows, scenario == "offline"
+        self.sequential = scenario in ("offline", "single_stream")
+        self.runs = [of_run for _, of_run in sorted(groups(rows, "run").items())]
+
+    def host_ns(self, rows):
+        """Measured time of each host in one run."""
+        keys = ("host", "segment", "batch") if self.sequential else ("host", "segment")
+        time = defaultdict(int)
+        for key, group in groups(rows, *keys).items():
+            time[key[0]] += span_ns(group)
+        return time
+
+    def units(self, rows, value):
+        """Series of one run, one per host, in order of time: batches offline, requests elsewhere."""
+        series = defaultdict(list)
+        keys = ("host", "segment", "batch") if self.offline else ("host", "segment", "batch", "sample_id", "start_ns")
+        for key, group in groups(rows, *keys).items():
+            values = [value(r) for r in group if r["ok"] and value(r) is not None]
+            if values:
+                series[key[0]].append((min(r["start_ns"] for r in group), np.mean(values)))
+        return [[v for _, v in sorted(one)] for _, one in sorted(series.items())]
+
+    def support(self, value):
+        """Independent units, those that autocorrelation leaves, and the autocorrelation."""
+        rows = [r for r in self.rows if r["ok"] and value(r) is not None]
+        series = [np.array(one) for run in self.runs for one in self.units(run, value)]
+        length = sum(map(len, series))
+        squares = sum(((one - one.mean()) ** 2).sum() for one in series)
+        products = sum(((one[1:] - one.mean()) * (one[:-1] - one.mean())).sum() for one in series)
+        lag1 = products / squares if squares > 0 else None
+        units = len({r["sample_id"] for r in rows})
+        if self.offline and rows:
+            units = max(units * length // len(rows), 1)
+        effective = units
+        if lag1 is not None and lag1 > 1.645 / np.sqrt(length):
+            capped = min(lag1, 0.999)
+            effective = max(int(units * (1 - capped) / (1 + capped)), 1)
+        return units, effective, lag1
+
+
+def percentile(by_run, p, floor, units, effective):
+    """Type 7, its order statistics over the effective units, and the runs' t interval in quadrature."""
+    merged = np.sort(np.concatenate(by_run))
+    if units < floor:
+        return None, None
+    value, n = np.quantile(merged, p, method="linear"), len(merged)
+    low = int(stats.binom.ppf(ALPHA / 2, effective, p))
+    high = int(stats.binom.ppf(1 - ALPHA / 2, effective, p)) + 1
+    if low < 1 or high > effective:
+        return value, None
+    low = merged[int(np.floor((low - 1) * n / effective))]
+    high = merged[min(int(np.ceil(high * n / effective)) - 1, n - 1)]
+    half = half_width([np.quantile(run, p) for run in by_run])
+    if half is not None:
+        low, high = max(value - np.hypot(value - low, half), 0.0), value + np.hypot(high - value, half)
+    return value, (low, high)
+
+
+def distribution(check, name, found, by_run, support):
+    by_run = [np.array(run) for run in by_run if len(run)]
+    if not by_run:
+        check.same(f"{name}.mean.value", found["mean"]["value"], None)
+        return
+    units, effective, lag1 = support
+    merged = np.concatenate(by_run)
+    mean = merged.mean()
+    check.estimate(f"{name}.mean", found["mean"], mean, between_runs(mean, [run.mean() for run in by_run]))
+    check.same(f"{name}.std", found["std"], merged.std(ddof=1) if len(merged) > 1 else None)
+    check.same(f"{name}.min", found["min"], merged.min())
+    check.same(f"{name}.max", found["max"], merged.max())
+    check.same(f"{name}.lag1_autocorrelation", found["lag1_autocorrelation"], lag1, INTERVAL)
+    check.same(f"{name}.effective_n", found["effective_n"], effective)
+    for key, (p, floor) in PERCENTILES.items():
+        value, interval = percentile(by_run, p, floor, units, effective)
+        check.estimate(f"{name}.{key}", found[key], value, interval)
+        check.same(f"{name}.{key}.n", found[key]["n"], units)
+
+
+def rate(check, name, found, cell, count):
+    per_run, fleet, counted, time = [], [], 0.0, 0.0
+    for rows in cell.runs:
+        hosts = cell.host_ns(rows)
+        by_host = {host: sum(count(r) for r in rows if r["ok"] and r["host"] == host) for host in hosts}
+        seconds = sum(hosts.values()) / 1e9
+        per_run.append(sum(by_host.values()) / seconds)
+        fleet.append(sum(by_host[host] / (ns / 1e9) for host, ns in hosts.items()))
+        counted, time = counted + sum(by_host.values()), time + seconds
+    value = counted / time
+    check.estimate(f"{name}.per_host", found["per_host"], value, between_runs(value, per_run))
+    check.estimate(f"{name}.fleet", found["fleet"], np.mean(fleet), between_runs(np.mean(fleet), fleet))
+    check.same(f"{name}.std", found["std"], np.std(per_run, ddof=1) if len(per_run) > 1 else None)
+
+
+def lengths(check, name, found, tokens):
+    check.same(f"{name}.mean", found["mean"], np.mean(tokens))
+    check.same(f"{name}.std", found["std"], np.std(tokens, ddof=1) if len(tokens) > 1 else None)
+    check.same(f"{name}.p50", found["p50"], np.quantile(tokens, 0.5))
+    check.same(f"{name}.p95", found["p95"], np.quantile(tokens, 0.95))
+
+
+def tpot(row):
+    if row["ttft_ns"] is None or row["output_tokens"] < 2:
+        return None
+    return (row["latency_ns"] - row["ttft_ns"]) / 1e6 / (row["output_tokens"] - 1)
+
+
+QUANTITIES = {
+    "latency_ms": lambda r: r["latency_ns"] / 1e6,
+    "ttft_ms": lambda r: None if r["ttft_ns"] is None else r["ttft_ns"] / 1e6,
+    "tpot_ms": tpot,
+    "latency_ms_per_output_token": lambda r: r["latency_ns"] / 1e6 / r["output_tokens"] if r["output_tokens"] else None,
+}
+
+
+def check_cell(check, name, found, rows):
+    cell = Cell(rows, found["scenario"])
+    ok = [r for r in rows if r["ok"]]
+    check.same(f"{name}.counted_samples", found["counted_samples"], len(ok))
+    check.same(f"{name}.failed_samples", found["failed_samples"], len(rows) - len(ok))
+    for quantity, value in QUANTITIES.items():
+        by_run = [[value(r) for r in run if r["ok"] and value(r) is not None] for run in cell.runs]
+        distribution(check, f"{name}.{quantity}", found[quantity], by_run, cell.support(value))
+    spans = [[span_ns(b) / 1e6 for b in groups(run, "host", "segment", "batch").values()] for run in cell.runs]
+    distribution(check, f"{name}.batch_ms", found["batch_ms"], spans, cell.support(QUANTITIES["latency_ms"]))
+    rate(check, f"{name}.throughput", found["throughput"], cell, lambda r: 1)
+    rate(check, f"{name}.output_token_throughput", found["output_token_throughput"], cell, lambda r: r["output_tokens"])
+    lengths(check, f"{name}.input_tokens", found["input_tokens"], [r["input_tokens"] for r in ok])
+    lengths(check, f"{name}.output_tokens", found["output_tokens"], [r["output_tokens"] for r in ok])
+
+
+def check_cost(check, name, cost, estimates):
+    """usd per hour / 3600 / rate: the ends of the rate change places."""
+    for key, of, count in (
+        ("usd_per_1000_requests", "throughput", 1e3),
+        ("usd_per_million_output_tokens", "output_token_throughput", 1e6),
+    ):
+        rate = estimates[of]["per_host"]
+        usd = lambda rate: cost["usd_per_hour"] / 3600 / rate * count if rate else None
+        check.estimate(f"{name}.{key}", cost[key], usd(rate["value"]), (usd(rate["ci_high"]), usd(rate["ci_low"])))
+
+
+def check_quality(check, name, quality, rows, references):
+    from rouge_score import rouge_scorer
+
+    scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
+    scores = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["ok"] and row["text"] is not None and references.get(row["sample_id"]):
+            for key, score in scorer.score(references[row["sample_id"]], row["text"]).items():
+                scores[key][row["sample_id"]].append(score.fmeasure)
+    for key, by_sample in scores.items():
+        check.same(f"{name}.{key}.value", quality[key]["value"], np.mean([np.mean(s) for s in by_sample.values()]))
+
+
+def main(results_path, dialogues_path=None):
+    results = json.loads(Path(results_path).read_text())
+    samples = Path(results_path).parent / results["campaign"]["samples_file"]["name"]
+    rows = parquet.read_table(samples).to_pylist()
+    for row in rows:
+        row["ok"] = row["outcome"] in ("eos", "length")
+    by_cell = groups([row for row in rows if row["counted"]], "cell")
+    references = {}
+    if dialogues_path:
+        lines = Path(dialogues_path).read_text().splitlines()
+        references = {d["id"]: d.get("summary") for d in map(json.loads, lines)}
+
+    check = Check()
+    for entry in results["results"]:
+        for cell in entry["cells"]:
+            name = cell["cell"]
+            check_cell(check, name, cell["estimates"], by_cell[(name,)])
+            if cell.get("cost"):
+                check_cost(check, name, cell["cost"], cell["estimates"])
+            if cell.get("quality") and references:
+                check_quality(check, name, cell["quality"], by_cell[(name,)], references)
+    for line in check.wrong:
+        print(line)
+    print(f"{check.compared} figures of {len(by_cell)} cells, {len(check.wrong)} differ")
+    sys.exit(1 if check.wrong or not check.compared else 0)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Measures small campaigns with the built programs and has Python compute their figures anew.
+# Needs python3 with venv; its packages go to target/independent.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+venv=target/independent/venv
+if [ ! -x "$venv/bin/python" ]; then
+    python3 -m venv "$venv"
+fi
+"$venv/bin/pip" install --quiet --requirement tests/independent/requirements.txt
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+campaign() {
+    ./target/release/controller run examples/quickstart.toml --data-dir "$work/data" --output "$work/results.json" "$@"
+    "$venv/bin/python" tests/independent/estimates.py "$work/results.json" controller/src/dataset/builtin/dialogues.jsonl
+}
+campaign --runs 3 --samples 120 --batch-sizes 1 4
+campaign --runs 1 --samples 48 --batch-sizes 8
