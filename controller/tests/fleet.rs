@@ -67,7 +67,7 @@ async fn talk(
         .expect("the fleet is served")
         .connect()
         .await
-        .unwrap();
+        .expect("the fleet is served");
     let mut client = wire::fleet_client::FleetClient::new(channel);
     let (sender, receiver) = mpsc::channel(16);
     for message in messages {

@@ -8,6 +8,7 @@
 //! for; a played stopwatch moves at once, and samples are marked as played.
 
 use super::{Engine, Request, Row};
+use crate::model_source::sha256_of;
 use crate::stopwatch::Stopwatch;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
@@ -97,14 +98,12 @@ impl Scripted {
     /// [`Error`] where the file can't be read or is no script.
     pub fn load(spec: &EngineSpec) -> Result<Self, Error> {
         let path = spec.model.trim_start_matches(PREFIX).to_owned();
-        let bytes = std::fs::read(Path::new(&path))
+        let text = std::fs::read_to_string(Path::new(&path))
             .map_err(|source| Error::Read { path: path.clone(), source })?;
-        let script = serde_json::from_slice(&bytes)
+        let script = serde_json::from_str(&text)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;
-        let hash: String =
-            Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         let facts = EngineFacts {
-            model_sha256: hash,
+            model_sha256: sha256_of(&text),
             device: "cpu".to_owned(),
             kernel: "scripted".to_owned(),
             random_weights: true,
@@ -118,7 +117,9 @@ impl Scripted {
     fn stretch(&self, batch: &[Request]) -> f64 {
         let mut hash = Sha256::new();
         hash.update(self.script.seed.to_le_bytes());
-        batch.iter().for_each(|request| hash.update(request.sample_id.as_bytes()));
+        for request in batch {
+            hash.update(request.sample_id.as_bytes());
+        }
         let digest = hash.finalize();
         let share = f64::from(u16::from_le_bytes([digest[0], digest[1]])) / f64::from(u16::MAX);
         1.0 + self.script.spread * (2.0 * share - 1.0)

@@ -65,7 +65,8 @@ pub struct CpuT5 {
     encoder: Encoder,
     decoder: Decoder,
     head: Head,
-    head_scale: f32,
+    /// What goes to the head is multiplied by it.
+    head_scale: Option<f32>,
     rows: Space,
     /// Most bytes that caches held.
     cache_bytes: usize,
@@ -126,7 +127,7 @@ impl CpuT5 {
             encoder,
             decoder,
             head,
-            head_scale: config.head_scale,
+            head_scale: Some(config.head_scale).filter(|scale| (scale - 1.0).abs() > f32::EPSILON),
             rows,
             cache_bytes: 0,
         })
@@ -138,9 +139,9 @@ impl CpuT5 {
         let Space { x, out, room, .. } = rows;
         self.embedding.rows(tokens.iter(), x);
         self.decoder.step(kernels, x, room, out);
-        if self.head_scale != 1.0 {
+        if let Some(scale) = self.head_scale {
             for row in 0..out.count() {
-                out.row_mut(row).iter_mut().for_each(|x| *x *= self.head_scale);
+                out.row_mut(row).iter_mut().for_each(|x| *x *= scale);
             }
         }
     }

@@ -148,6 +148,7 @@ pub(super) unsafe fn attend(
 ///
 /// # Safety
 /// `key` and `value` must hold `width` numbers, the memory must hold the place, and no one else may use it.
+#[expect(clippy::cast_ptr_alignment, reason = "memory starts on a boundary of its elements")]
 pub(super) unsafe fn remember(
     table: &Table,
     (storage, memory, place): (Storage, Shared<u8>, Place),
@@ -168,15 +169,15 @@ pub(super) unsafe fn remember(
             for (panel, (keys, values)) in
                 key.chunks(columns).zip(value.chunks(columns)).enumerate()
             {
-                let mut halved = |numbers: &[f32]| {
+                let mut rounded = |numbers: &[f32]| {
                     padded[..numbers.len()].copy_from_slice(numbers);
                     table.to_f16(&padded[..columns], &mut halves[..columns]);
                     halves
                 };
-                for (place, key) in halved(keys)[..keys.len()].iter().enumerate() {
+                for (place, key) in rounded(keys)[..keys.len()].iter().enumerate() {
                     memory.add(key_at + (panel * columns + place) * columns).write(*key);
                 }
-                let from = halved(values);
+                let from = rounded(values);
                 from.as_ptr().copy_to_nonoverlapping(memory.add(value_at(panel)), values.len());
             }
         } else {

@@ -1,5 +1,10 @@
 //! AVX2 with FMA and F16C: eight lanes. bf16 is widened to f32; int8 products go through i16.
 
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "instructions are this file's vocabulary")
+)]
+
 use super::simd::{Simd, instructions};
 use std::arch::x86_64::*;
 
@@ -11,7 +16,6 @@ pub(super) struct Avx2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Halves<T>(T, T);
 
-#[expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 impl Simd for Avx2 {
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
@@ -57,12 +61,12 @@ impl Simd for Avx2 {
             _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x));
         }
         fn store_bf16(to: *mut u16, x: __m256) {
-            let bits = _mm256_castps_si256(x);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-            let bias = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-            let high = _mm256_srli_epi32::<16>(_mm256_add_epi32(bits, bias));
-            let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(high, high));
-            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(packed));
+            let number = _mm256_castps_si256(x);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(number), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            let high = _mm256_srli_epi32::<16>(_mm256_add_epi32(number, up));
+            let joined = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(high, high));
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(joined));
         }
         fn store_u8(to: *mut u8, x: __m256) {
             let whole = _mm256_add_epi32(_mm256_cvtps_epi32(x), _mm256_set1_epi32(128));
@@ -97,7 +101,6 @@ impl Simd for Avx2 {
     }
 }
 
-#[expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 impl Avx2 {
     instructions! {
         fn halves(pairs: __m256i) -> Halves<__m256> {

@@ -1,5 +1,10 @@
 //! AVX-512 (F, BW, DQ, VL): sixteen lanes, with or without the dot products of VNNI and BF16.
 
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "instructions are this file's vocabulary")
+)]
+
 use super::simd::{Simd, instructions};
 use std::arch::x86_64::*;
 
@@ -11,7 +16,6 @@ pub(super) struct Avx512<const VNNI: bool, const BF16: bool>;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed(__m512i, __m512i);
 
-#[expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
@@ -46,10 +50,10 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x));
         }
         fn store_bf16(to: *mut u16, x: __m512) {
-            let bits = _mm512_castps_si512(x);
-            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let bias = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-            let high = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, bias));
+            let number = _mm512_castps_si512(x);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(number), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let high = _mm512_srli_epi32::<16>(_mm512_add_epi32(number, up));
             _mm256_storeu_si256(to.cast(), _mm512_cvtepi32_epi16(high));
         }
         fn store_u8(to: *mut u8, x: __m512) {
@@ -104,7 +108,6 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 }
 
-#[expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 impl<const VNNI: bool, const BF16: bool> Avx512<VNNI, BF16> {
     instructions! {
         fn pairs(bits: __m512i) -> Packed {

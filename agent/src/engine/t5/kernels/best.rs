@@ -50,7 +50,8 @@ impl Kernels {
         for room in &self.rooms {
             let room = room.lock().unwrap_or_else(PoisonError::into_inner);
             for (best, found) in highest.iter_mut().zip(&room.highest) {
-                if found.sum > best.sum || (found.sum == best.sum && found.column < best.column) {
+                let order = found.sum.total_cmp(&best.sum);
+                if order.then(best.column.cmp(&found.column)).is_gt() {
                     *best = *found;
                 }
             }

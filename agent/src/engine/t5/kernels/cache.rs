@@ -56,7 +56,10 @@ pub struct Step<'a> {
 }
 
 impl Cache {
-    /// An empty cache. `storage` is f32 or f16.
+    /// An empty cache.
+    ///
+    /// # Panics
+    /// Where `storage` is neither f32 nor f16.
     pub fn new(table: &'static Table, storage: Storage, layers: usize, heads: Heads) -> Self {
         assert!(matches!(storage, Storage::F32 | Storage::F16), "{storage:?}");
         let memory = Region::zeroed(0);

@@ -2,6 +2,8 @@
 //!
 //! Lengths are multiples of the vector's lanes: rows are padded, and padding is zero.
 
+#![expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
+
 use super::simd::Simd;
 
 /// Between the feed-forward layers.
@@ -61,15 +63,15 @@ unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on to the caller.
     unsafe {
         let x = S::max(S::min(x, S::splat(88.0)), S::splat(-87.3));
-        let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
-        let r = S::fma(n, S::splat(-0.693_359_375), x);
-        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let whole = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        let r = S::fma(whole, S::splat(-0.693_359_4), x);
+        let r = S::fma(whole, S::splat(2.121_944_4e-4), r);
         let mut p = S::splat(1.987_569_2e-4);
         for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.0e-1] {
             p = S::fma(p, r, S::splat(c));
         }
         let p = S::fma(S::mul(p, r), r, S::add(r, S::splat(1.0)));
-        S::scale(p, n)
+        S::scale(p, whole)
     }
 }
 

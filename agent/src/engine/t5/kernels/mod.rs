@@ -5,11 +5,11 @@
 //! when the program runs. Knows nothing of T5's layers, tokens or files.
 #![expect(unsafe_code, reason = "vector instructions, and results that threads write in parts")]
 
+mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod attention;
 mod best;
 mod cache;
 mod lines;

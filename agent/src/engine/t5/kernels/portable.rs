@@ -38,8 +38,7 @@ fn fused(x: f32, y: f32, z: f32) -> f32 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    clippy::inline_always,
-    reason = "whole numbers in the ranges that the trait states; inlined into each kernel"
+    reason = "whole numbers in the ranges that the trait states"
 )]
 impl Simd for Portable {
     const LANES: usize = LANES;

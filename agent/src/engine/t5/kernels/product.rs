@@ -91,6 +91,9 @@ impl Kernels {
     }
 
     /// `x / sqrt(mean(x^2) + epsilon) * gain`, row by row. `gain` is padded with zeros as rows are.
+    ///
+    /// # Panics
+    /// Where the widths differ.
     pub fn rms_norm(&self, x: &Rows, gain: &[f32], epsilon: f32, to: &mut Rows) {
         to.resize(x.count());
         assert_eq!((to.width(), gain.len()), (x.width(), x.padded()));
@@ -113,6 +116,9 @@ impl Kernels {
     }
 
     /// Multiplies each row of `x` by the weights: `to = finish(x W^T)`.
+    ///
+    /// # Panics
+    /// Where widths, counts or layouts don't fit together.
     pub fn multiply(&mut self, weights: &Weights, x: &Rows, finish: Finish, to: &mut Rows) {
         assert_eq!(x.width(), weights.inputs, "inputs");
         assert_eq!(to.width(), weights.results(), "results");
@@ -131,7 +137,7 @@ impl Kernels {
             self.pool.run(&|thread| {
                 // SAFETY: threads take different panels, that is different columns of the result.
                 unsafe {
-                    multiply_part(weights, &x, 0..x.count, share(panels, threads, thread), &result)
+                    multiply_part(weights, &x, 0..x.count, share(panels, threads, thread), &result);
                 }
             });
             return;
@@ -151,7 +157,7 @@ impl Kernels {
                 let rows = tile_rows(0..x.count, blocks, part / parts);
                 let panels = share(panels, parts, part % parts);
                 // SAFETY: each part is taken once, and parts differ in rows or in columns.
-                unsafe { multiply_part(weights, &x, rows, panels, &result) }
+                unsafe { multiply_part(weights, &x, rows, panels, &result) };
             }
         });
     }

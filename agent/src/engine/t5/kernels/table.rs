@@ -12,6 +12,7 @@ use super::tile::{self, Bf16, F16, F32, Int8, Operands};
 pub(super) const MOST_ROWS: usize = 12;
 
 type Tile = unsafe fn(&Operands);
+type Norm = unsafe fn(&[f32], &[f32], (usize, f32), &mut [f32]);
 
 /// How weights are stored and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +55,7 @@ pub struct Table {
     /// By storage, then by rows less one.
     tiles: [[Tile; MOST_ROWS]; 4],
     pub(super) finish: unsafe fn(&Sums),
-    rms_norm: unsafe fn(&[f32], &[f32], (usize, f32), &mut [f32]),
+    rms_norm: Norm,
     softmax: unsafe fn(&mut [f32], Option<&[f32]>, usize),
     highest: unsafe fn(&[f32]) -> f32,
     to_bf16: unsafe fn(&[f32], &mut [u16]),
@@ -193,6 +194,9 @@ impl Instructions {
 
 impl Table {
     /// The best kernels for this machine.
+    ///
+    /// # Panics
+    /// Where detection contradicts itself.
     pub fn best() -> &'static Self {
         Self::with(Instructions::detect()[0]).expect("what was detected is there")
     }

@@ -33,7 +33,6 @@ pub(super) struct Bf16;
 /// u8 activations by i8 weights, four at a time; the sums are i32 in the place of f32.
 pub(super) struct Int8;
 
-#[expect(clippy::inline_always, reason = "inlined into each tile")]
 impl<S: Simd> Format<S> for F32 {
     const WEIGHT_BYTES: usize = 4;
     type Activation = S::F;
@@ -49,7 +48,6 @@ impl<S: Simd> Format<S> for F32 {
     }
 }
 
-#[expect(clippy::inline_always, reason = "inlined into each tile")]
 impl<S: Simd> Format<S> for F16 {
     const WEIGHT_BYTES: usize = 2;
     type Activation = S::F;
@@ -65,7 +63,6 @@ impl<S: Simd> Format<S> for F16 {
     }
 }
 
-#[expect(clippy::inline_always, reason = "inlined into each tile")]
 impl<S: Simd> Format<S> for Bf16 {
     const WEIGHT_BYTES: usize = 4;
     type Activation = S::Pair;
@@ -81,7 +78,6 @@ impl<S: Simd> Format<S> for Bf16 {
     }
 }
 
-#[expect(clippy::inline_always, reason = "inlined into each tile")]
 impl<S: Simd> Format<S> for Int8 {
     const WEIGHT_BYTES: usize = 4;
     type Activation = S::Quad;
