@@ -72,6 +72,19 @@ impl Share {
     }
 }
 
+/// Fills rows side by side. What a row holds follows from its own chance alone.
+fn side_by_side<T: Send, R: Send>(
+    rows: impl IntoIterator<Item = T>,
+    fill: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let fill = &fill;
+        let rows: Vec<_> = rows.into_iter().map(|row| scope.spawn(move || fill(row))).collect();
+        let filled = rows.into_iter().map(std::thread::ScopedJoinHandle::join);
+        filled.map(|row| row.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
 /// The chance of one trial of one row of one table.
 fn chance(seed: u64, table: u64, row: u64, trial: u32) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (table << 56) ^ (row << 40));

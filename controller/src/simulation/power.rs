@@ -2,7 +2,7 @@
 
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
-use super::{Share, chance};
+use super::{Share, chance, side_by_side};
 use crate::statistics::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
 use crate::statistics::interval::{ALPHA, mean, standard_deviation, t_two_sided};
 use crate::statistics::observation::Cell;
@@ -50,7 +50,7 @@ pub fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
         }
         PowerRow { run_spread, paired, apart, unpaired }
     };
-    RUN_SPREADS.into_iter().zip(0..).map(row).collect()
+    side_by_side(RUN_SPREADS.into_iter().zip(0..), row)
 }
 
 fn is_found(pair: &Pair<'_>) -> bool {
