@@ -138,10 +138,10 @@ pub enum PricesCommand {
 
 /// `controller simulate`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  controller simulate --trials 2000 --seed 1")]
+#[command(after_help = "Example:\n  controller simulate --trials 10000 --seed 1")]
 pub struct Simulate {
     /// Trials for each row of the tables
-    #[arg(long, value_name = "N", default_value_t = 2000,
+    #[arg(long, value_name = "N", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub trials: u32,
     /// All chance follows from it

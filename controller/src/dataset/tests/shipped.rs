@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dataset::{Source, read};
+use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -69,4 +70,29 @@ fn samsum_is_read_whole_where_it_lies_beside_the_project() {
     let data = read(&source, &Columns::default()).unwrap();
     assert_eq!(data.dialogues.len(), 819);
     assert!(data.notes.is_empty());
+}
+
+/// As `fingerprint` of tools/dialogues/generate.py: names, case, punctuation and other alphabets don't tell
+/// two dialogues apart.
+fn fingerprint(dialogue: &str) -> [u8; 8] {
+    let plain: Vec<u8> = dialogue
+        .bytes()
+        .filter(u8::is_ascii_alphanumeric)
+        .map(|b| b.to_ascii_lowercase())
+        .collect();
+    Sha256::digest(plain)[..8].try_into().unwrap()
+}
+
+#[test]
+fn no_builtin_dialogue_was_used_to_train_builtin_tiny() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../agent/src/model_source/tiny/training.fingerprints");
+    let bytes = std::fs::read(path).unwrap();
+    let trained: HashSet<&[u8]> = bytes.chunks_exact(8).collect();
+    assert!(trained.len() >= 10_000, "{}", trained.len());
+    for dialogue in builtin().dialogues {
+        let print = fingerprint(&dialogue.dialogue);
+        assert!(!trained.contains(&print[..]), "{} was trained on", dialogue.id);
+        assert_eq!(print[0] % 16, 0, "{} belongs to the training split", dialogue.id);
+    }
 }
