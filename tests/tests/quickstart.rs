@@ -19,12 +19,14 @@ fn quickstart(workspace: &Workspace) -> Value {
 fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples() {
     let workspace = Workspace::default();
     let results = quickstart(&workspace);
-    let schema = std::fs::read_to_string(repository("docs/results.schema.json")).unwrap();
-    let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<String> =
-        validator.iter_errors(&results).map(|error| error.to_string()).collect();
-    assert!(errors.is_empty(), "{errors:?}");
+    let mut schemas = boon::Schemas::new();
+    let schema = repository("docs/results.schema.json");
+    let schema = boon::Compiler::new()
+        .compile(schema.to_str().expect("the path is UTF-8"), &mut schemas)
+        .expect("the committed schema is one");
+    if let Err(error) = schemas.validate(&results, schema) {
+        panic!("{error:#}");
+    }
 
     let samples = workspace.samples("results.json");
     assert_eq!(samples.len(), 2 * 2 * 2 * 18, "targets x batch sizes x runs x dialogues");
