@@ -4,6 +4,7 @@ use controller::cost::decision::{Candidate, cheapest, cost_contrast, judge_costs
 use controller::cost::pareto::standings;
 use controller::statistics::Estimate;
 use controller::statistics::comparison::{Contrast, Finding, Rounds};
+use controller::statistics::slo::Kept;
 use controller::statistics::validity::Status;
 
 fn estimate(value: f64, half: f64) -> Estimate {
@@ -17,7 +18,7 @@ fn candidate(name: &str, usd: f64, latency_ms: f64) -> Candidate {
         usd_per_1000_requests: estimate(usd, usd * 0.02),
         latency_ms: estimate(latency_ms, latency_ms * 0.02),
         quality: None,
-        keeps_slo: None,
+        slo: None,
         hosts: 2,
         random_weights: false,
     }
@@ -72,7 +73,7 @@ fn better_summaries_keep_a_dearer_candidate_on_the_front() {
 #[test]
 fn an_invalid_cell_is_never_recommended() {
     let broken = Candidate { status: Status::Invalid, ..candidate("broken", 0.1, 10.0) };
-    let slow = Candidate { keeps_slo: Some(false), ..candidate("slow", 0.5, 900.0) };
+    let slow = Candidate { slo: Some(Kept::Missed), ..candidate("slow", 0.5, 900.0) };
     let good = candidate("good", 1.0, 100.0);
     assert_eq!(cheapest(&[broken.clone(), slow.clone(), good]), Some(2));
     let none = recommend(&[broken, slow], &[None, None]);
@@ -89,7 +90,7 @@ fn a_recommendation_is_one_sentence_with_its_reason() {
     let contrasts = [cost_contrast(&throughput(1.0 / 8.27, 0.01), 0.7364, 0.23)];
     let judged = judge_costs(&contrasts, None);
     assert_eq!(judged[0].verdict.finding, Finding::More);
-    let recommendation = recommend(&candidates, &[None, Some(judged[0].clone())]);
+    let recommendation = recommend(&candidates, &[None, Some((judged[0].clone(), None))]);
     assert_eq!(
         recommendation.text,
         "ml.g4dn.xlarge f16 b8: the cheapest of 2, 0.0120 USD per 1,000 requests, between 0.0118 and 0.0122; \
@@ -103,8 +104,10 @@ fn what_is_not_distinguishable_is_named_and_labelled() {
     let local =
         |name, usd| Candidate { hosts: 1, random_weights: true, ..candidate(name, usd, 10.0) };
     let judged = judge_costs(&[cost_contrast(&throughput(0.99, 0.05), 1.0, 1.0)], None);
-    let recommendation =
-        recommend(&[local("a", 1.0), local("b", 1.01)], &[None, judged.first().cloned()]);
+    let recommendation = recommend(
+        &[local("a", 1.0), local("b", 1.01)],
+        &[None, judged.first().cloned().map(|one| (one, None))],
+    );
     assert_eq!(recommendation.not_distinguishable_from, ["b"]);
     assert!(recommendation.text.contains("not distinguishable from b"), "{}", recommendation.text);
     assert!(recommendation.text.ends_with(

@@ -1,6 +1,7 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
 use crate::cli;
+use crate::clock::Clock;
 use crate::report::parquet::{self, Samples};
 use crate::report::view::SamplesFile;
 use crate::report::{Read, json, table, view_of};
@@ -55,6 +56,7 @@ pub(super) async fn write(
         segments: &segments,
         samples: &samples,
         events: &events,
+        today: Clock::System.now().date_naive(),
     };
     let results = view_of(&read, Some(file));
     // The samples first: results.json names them by their hash.

@@ -3,8 +3,10 @@
 use super::pareto::Standing;
 use crate::statistics::Estimate;
 use crate::statistics::comparison::contrast::Contrast;
+use crate::statistics::comparison::separate::Separation;
 use crate::statistics::comparison::verdict::{Comparison, Finding};
 use crate::statistics::comparison::{Quantity, judge};
+use crate::statistics::slo::Kept;
 use crate::statistics::validity::Status;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ pub struct Candidate {
     /// Mean rougeL; null where there is none.
     pub quality: Option<Estimate>,
     /// Whether it keeps the objective; `None` without one.
-    pub keeps_slo: Option<bool>,
+    pub slo: Option<Kept>,
     /// How many hosts it was measured on.
     pub hosts: u64,
     /// Whether its weights are random.
@@ -39,8 +41,19 @@ pub struct Recommendation {
     pub text: String,
     /// Candidates whose cost is not distinguishable from the recommended one's.
     pub not_distinguishable_from: Vec<String>,
+    /// What would separate them from it.
+    pub to_separate: Vec<ToSeparate>,
     /// Where each candidate stands on cost, latency and quality.
     pub standings: Vec<Standing>,
+}
+
+/// What would separate a candidate from the recommended one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToSeparate {
+    /// The name of the candidate.
+    pub name: String,
+    /// What there should be more of.
+    pub separation: Separation,
 }
 
 /// The cost of one candidate over another's, from their throughputs: prices are constants, so the
@@ -55,24 +68,28 @@ pub fn judge_costs(contrasts: &[Contrast], margin: Option<f64>) -> Vec<Compariso
     judge(Quantity::Cost, contrasts, margin)
 }
 
-/// The cheapest candidate whose figures may be used and that keeps the objective, by its place; VALID ones
-/// go before DEGRADED ones.
+/// The cheapest candidate whose figures may be used and that doesn't miss the objective, by its place. One
+/// that keeps it goes before one that may, and VALID ones before DEGRADED ones.
 pub fn cheapest(candidates: &[Candidate]) -> Option<usize> {
     let usable = |candidate: &Candidate| {
-        candidate.status != Status::Invalid && candidate.keeps_slo != Some(false)
+        candidate.status != Status::Invalid && candidate.slo != Some(Kept::Missed)
     };
     let cost = |candidate: &Candidate| candidate.usd_per_1000_requests.value;
     let usable = candidates.iter().enumerate().filter(|(_, candidate)| usable(candidate));
-    let priced = usable.filter_map(|(place, one)| cost(one).map(|cost| (one.status, cost, place)));
+    let rank = |one: &Candidate| (one.slo == Some(Kept::Undecided), one.status);
+    let priced = usable.filter_map(|(place, one)| cost(one).map(|cost| (rank(one), cost, place)));
     priced.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, _, place)| place)
 }
 
 /// Recommends the cheapest candidate. `against` holds, by place, the comparison of each other
-/// candidate's cost with the cheapest one's, where there is one.
-pub fn recommend(candidates: &[Candidate], against: &[Option<Comparison>]) -> Recommendation {
+/// candidate's cost with the cheapest one's, where there is one, and what would separate the two.
+pub fn recommend(
+    candidates: &[Candidate],
+    against: &[Option<(Comparison, Option<Separation>)>],
+) -> Recommendation {
     let standings = super::pareto::standings(candidates);
     let Some(best) = cheapest(candidates) else {
-        let text = if candidates.iter().any(|candidate| candidate.keeps_slo == Some(false)) {
+        let text = if candidates.iter().any(|candidate| candidate.slo == Some(Kept::Missed)) {
             "no target that may be used keeps the objective at any load".to_owned()
         } else {
             "nothing is recommended: no cell has both usable figures and a price".to_owned()
@@ -81,21 +98,29 @@ pub fn recommend(candidates: &[Candidate], against: &[Option<Comparison>]) -> Re
             name: None,
             text,
             not_distinguishable_from: Vec::new(),
+            to_separate: Vec::new(),
             standings,
         };
     };
     let others = || candidates.iter().zip(against).enumerate().filter(|(place, _)| *place != best);
-    let unclear = |comparison: &Option<Comparison>| {
-        comparison.as_ref().is_none_or(|comparison| {
+    let unclear = |comparison: &Option<(Comparison, Option<Separation>)>| {
+        comparison.as_ref().is_none_or(|(comparison, _)| {
             !matches!(comparison.verdict.finding, Finding::More | Finding::Less)
         })
     };
-    let not_distinguishable_from: Vec<String> = others()
+    let unclear: Vec<_> = others()
         .filter(|(_, (other, comparison))| other.status != Status::Invalid && unclear(comparison))
-        .map(|(_, (other, _))| other.name.clone())
+        .map(|(_, pair)| pair)
         .collect();
+    let not_distinguishable_from: Vec<String> =
+        unclear.iter().map(|(other, _)| other.name.clone()).collect();
+    let to_separate = unclear.iter().filter_map(|(other, comparison)| {
+        let separation = comparison.as_ref()?.1.clone()?;
+        Some(ToSeparate { name: other.name.clone(), separation })
+    });
+    let to_separate = to_separate.collect();
     let runner_up = others()
-        .filter_map(|(_, (other, comparison))| Some((other, comparison.as_ref()?)))
+        .filter_map(|(_, (other, comparison))| Some((other, &comparison.as_ref()?.0)))
         .min_by(|a, b| cost_of(a.0).total_cmp(&cost_of(b.0)));
     let mut parts = vec![sentence(&candidates[best], candidates.len())];
     parts.extend(
@@ -107,7 +132,7 @@ pub fn recommend(candidates: &[Candidate], against: &[Option<Comparison>]) -> Re
     }
     let text = parts.join("; ") + &labels(&candidates[best], candidates);
     let name = Some(candidates[best].name.clone());
-    Recommendation { name, text, not_distinguishable_from, standings }
+    Recommendation { name, text, not_distinguishable_from, to_separate, standings }
 }
 
 fn cost_of(candidate: &Candidate) -> f64 {
@@ -120,7 +145,7 @@ fn sentence(best: &Candidate, candidates: usize) -> String {
         Some((low, high)) => format!(", between {} and {}", usd(low), usd(high)),
         None => String::new(),
     };
-    let kept = if best.keeps_slo == Some(true) { " that keeps the objective" } else { "" };
+    let kept = if best.slo == Some(Kept::Kept) { " that keeps the objective" } else { "" };
     let rank = if candidates > 1 {
         format!("the cheapest of {candidates}{kept}")
     } else {
@@ -136,6 +161,9 @@ fn labels(best: &Candidate, candidates: &[Candidate]) -> String {
     }
     if candidates.iter().any(|candidate| candidate.random_weights) {
         labels.push("random weights");
+    }
+    if best.slo == Some(Kept::Undecided) {
+        labels.push("whether it keeps the objective is not decided");
     }
     if best.status == Status::Degraded {
         labels.push("its figures are DEGRADED");

@@ -7,6 +7,7 @@
 pub mod book;
 pub mod campaign;
 pub mod decision;
+pub mod offered;
 pub mod pareto;
 pub mod price;
 pub mod rate;
@@ -14,4 +15,6 @@ pub mod request;
 
 pub use book::PriceBook;
 pub use price::{Price, Terms};
-pub use request::{usd_per_1000_requests, usd_per_million_output_tokens};
+pub use request::{
+    usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
+};

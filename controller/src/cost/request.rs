@@ -10,6 +10,11 @@ pub fn usd_per_1000_requests(throughput: &Estimate, usd_per_hour: f64) -> Estima
     cost_of(throughput, usd_per_hour, 1000.0)
 }
 
+/// US dollars per 1,000 requests that keep the limit, at `goodput` of them per second of one host.
+pub fn usd_per_1000_good_requests(goodput: &Estimate, usd_per_hour: f64) -> Estimate {
+    cost_of(goodput, usd_per_hour, 1000.0)
+}
+
 /// US dollars per million output tokens at `output_token_throughput` tokens per second of one host.
 pub fn usd_per_million_output_tokens(
     output_token_throughput: &Estimate,

@@ -3,6 +3,7 @@
 //! Pure: files that the matrix names are not opened here, and paths are only made absolute. Holding a
 //! [`Matrix`] is proof that its factors are not empty, its names are unique and its counts are in range.
 
+mod limits;
 mod reader;
 mod sections;
 
@@ -53,6 +54,9 @@ pub struct Matrix {
     pub generation: Generation,
     /// How to measure.
     pub protocol: Protocol,
+    /// What requests must keep; none without `[slo]`.
+    #[serde(default)]
+    pub slo: Option<Slo>,
     /// Where prices come from.
     pub cost: Cost,
     /// How long to wait for agents that are missing.
@@ -154,6 +158,20 @@ pub enum Order {
     Interleaved,
     /// As written, in every round.
     Written,
+}
+
+/// What requests must keep: a percentile of request latency within a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// The limit, above zero.
+    pub request_latency_ms: f64,
+    /// One of [`Slo::PERCENTILES`].
+    pub percentile: f64,
+}
+
+impl Slo {
+    /// The percentiles that are reported, and so can be held to a limit.
+    pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 95.0, 99.0, 99.9];
 }
 
 /// Where prices come from.

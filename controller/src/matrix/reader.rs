@@ -94,6 +94,16 @@ impl<'t, 'i> Section<'t, 'i> {
         self.find(key)
     }
 
+    /// Whether the key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Whether the table isn't there.
+    pub(super) fn is_absent(&self) -> bool {
+        self.table.is_none()
+    }
+
     fn wrong_type(&self, key: &str, expected: &str, found: &DeValue<'_>) {
         self.problem(key, format!("expected {expected}, found {}", describe(found)));
     }

@@ -1,5 +1,6 @@
 //! The sections of matrix.toml, their defaults and their limits, in the order of the file.
 
+use super::limits;
 use super::reader::{Problem, Problems, Section, nearest};
 use super::{Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Target};
 use proto::generation::{DIALOGUE, Generation, Stop};
@@ -64,10 +65,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let cost = cost(root.section("cost"), folder);
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
     report(root.section("report"));
-    root.refuse_unbuilt(
-        "slo",
-        "leave it out; capacity under a limit comes with the server scenario",
-    );
+    let slo = limits::slo(root.section("slo"));
     root.refuse_unbuilt("notify", "leave it out, and send results.json yourself");
     if targets.is_empty() {
         root.problem(
@@ -85,6 +83,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         scenarios: scenarios?,
         generation: generation?,
         protocol,
+        slo,
         cost,
         wait,
     })

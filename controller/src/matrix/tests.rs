@@ -112,3 +112,18 @@ fn a_local_agent_joins_the_target_of_its_name() {
     assert_eq!(matrix.targets[0].agents, 2);
     assert_eq!(matrix.targets[0].local, Some(Local { threads: 1 }));
 }
+
+#[test]
+fn an_objective_names_a_percentile_that_is_reported() {
+    let with = |slo: &str| check(&format!("{SMALL}[slo]\n{slo}\n"));
+    let slo = with("request_latency_ms = 500").unwrap().slo.unwrap();
+    assert_eq!(
+        (slo.request_latency_ms.to_string(), slo.percentile.to_string()),
+        ("500".to_owned(), "95".to_owned())
+    );
+    assert_eq!(check(SMALL).unwrap().slo, None);
+    let problem = with("request_latency_ms = 500\npercentile = 97").unwrap_err().to_string();
+    assert!(problem.contains("slo.percentile: expected one that is reported"), "{problem}");
+    let problem = with("percentile = 99").unwrap_err().to_string();
+    assert!(problem.contains("slo.request_latency_ms: is missing"), "{problem}");
+}

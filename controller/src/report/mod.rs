@@ -3,6 +3,7 @@
 //! Every format is drawn from the same [`view::Results`], so they can't tell different stories.
 
 pub mod json;
+pub mod notes;
 pub mod parquet;
 pub mod table;
 pub mod view;

@@ -1,5 +1,6 @@
 //! The table that a campaign ends with in the terminal.
 
+use super::notes::notes;
 use super::view::{Cell, Entry, Results};
 use crate::statistics::Estimate;
 use crate::statistics::validity::Status;
@@ -7,7 +8,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use std::fmt::Write;
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 11] = [
     "target",
     "model",
     "dtype",
@@ -17,19 +18,26 @@ const HEADER: [&str; 9] = [
     "p95 ms",
     "samples/s",
     "USD per 1,000",
+    "good %",
+    "USD per 1,000 good",
 ];
+/// So many columns at the end are about the objective.
+const OF_SLO: usize = 2;
 
 /// Renders the table and what must stand beside it.
 pub fn render(results: &Results) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(HEADER);
+    let has_slo =
+        results.results.iter().flat_map(|entry| &entry.cells).any(|cell| cell.goodput.is_some());
+    let width = if has_slo { HEADER.len() } else { HEADER.len() - OF_SLO };
+    table.set_header(&HEADER[..width]);
     for entry in &results.results {
         for cell in &entry.cells {
-            table.add_row(row(entry, cell));
+            table.add_row(&row(entry, cell)[..width]);
         }
     }
-    for column in 4..HEADER.len() {
+    for column in 4..width {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -43,13 +51,15 @@ pub fn render(results: &Results) -> String {
     text
 }
 
-fn row(entry: &Entry, cell: &Cell) -> [String; 9] {
+fn row(entry: &Entry, cell: &Cell) -> [String; 11] {
     let estimates = &cell.estimates;
     let mark = match cell.validity.status {
         Status::Valid => "",
         Status::Degraded => " DEGRADED",
         Status::Invalid => " INVALID",
     };
+    let stale = if cell.cost.price.stale { " stale" } else { "" };
+    let good = cell.goodput.as_ref().and_then(|goodput| goodput.good_share);
     [
         entry.target.clone(),
         entry.model.clone(),
@@ -59,7 +69,9 @@ fn row(entry: &Entry, cell: &Cell) -> [String; 9] {
         figure(&estimates.latency_ms.p50),
         figure(&estimates.latency_ms.p95),
         with_interval(&estimates.throughput.per_host),
-        with_interval(&cell.cost.usd_per_1000_requests),
+        format!("{}{stale}", with_interval(&cell.cost.usd_per_1000_requests)),
+        good.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", share * 100.0)),
+        cell.cost.usd_per_1000_good_requests.as_ref().map_or_else(|| "–".to_owned(), with_interval),
     ]
 }
 
@@ -87,46 +99,6 @@ fn with_interval(estimate: &Estimate) -> String {
         Some((low, high)) => format!("{} ({} to {})", figure(estimate), digits(low), digits(high)),
         None => figure(estimate),
     }
-}
-
-/// What a reader of the table must know.
-fn notes(results: &Results) -> Vec<String> {
-    let mut notes = Vec::new();
-    let campaign = &results.campaign;
-    notes.extend(results.recommendation.as_ref().map(|recommendation| recommendation.text.clone()));
-    notes.extend(results.comparisons.iter().map(|comparison| {
-        let figures = &comparison.figures.request_latency;
-        format!(
-            "{} against {}: {} ({})",
-            comparison.candidate, comparison.baseline, figures.verdict.text, figures.scope
-        )
-    }));
-    notes.push(format!(
-        "{} of {} samples counted over {} dialogues; in brackets 95 % intervals between runs; – needs more samples",
-        campaign.counted_samples, campaign.planned_samples, results.dataset.samples
-    ));
-    for entry in &results.results {
-        if entry.measured_on != entry.priced_as {
-            let found = match entry.measured_on.as_str() {
-                "unknown" => "a machine of unknown instance type",
-                found => found,
-            };
-            let target = &entry.target;
-            notes.push(format!("{target} was measured on {found} and priced as {target}"));
-        }
-        if entry.engine.as_ref().is_some_and(|engine| engine.random_weights) {
-            notes.push(format!("{} has random weights: its summaries mean nothing", entry.model));
-        }
-        for cell in entry.cells.iter().filter(|cell| !cell.validity.reasons.is_empty()) {
-            let reasons: Vec<&str> =
-                cell.validity.reasons.iter().map(|reason| reason.text.as_str()).collect();
-            notes.push(format!("{}: {}", cell.cell, reasons.join("; ")));
-        }
-    }
-    notes.extend(campaign.events.iter().map(|event| format!("note: {}", event.detail)));
-    let mut seen = std::collections::BTreeSet::new();
-    notes.retain(|note| seen.insert(note.clone()));
-    notes
 }
 
 #[cfg(test)]

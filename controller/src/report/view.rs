@@ -3,9 +3,12 @@
 //! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
 
 use crate::cost::decision::Recommendation;
-use crate::statistics::comparison::PairComparison;
+use crate::cost::offered::OfferedRates;
 use crate::statistics::comparison::gate::Difference;
-use crate::statistics::quality::{Quality, QualityDifference};
+use crate::statistics::comparison::separate::Separation;
+use crate::statistics::comparison::{self, PairComparison};
+use crate::statistics::quality::{Agreement, Quality, QualityDifference};
+use crate::statistics::slo::Goodput;
 use crate::statistics::validity::Validity;
 use crate::statistics::{CellStatistics, Estimate};
 use schemars::JsonSchema;
@@ -30,6 +33,8 @@ pub struct Results {
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
     pub comparisons: Vec<Comparison>,
+    /// What targets cost as the offered rate grows, and where one is cheaper than another.
+    pub offered_rates: OfferedRates,
     /// What to choose, and why; null where nothing can be recommended.
     pub recommendation: Option<Recommendation>,
 }
@@ -307,6 +312,8 @@ pub struct Cell {
     pub estimates: CellStatistics,
     /// Of the summaries; null for random weights and without references.
     pub quality: Option<Quality>,
+    /// How it fares under the objective; null without one.
+    pub goodput: Option<Goodput>,
     /// Of the processes that measured.
     pub memory: CellMemory,
     /// Before what was counted.
@@ -356,8 +363,25 @@ pub struct Comparison {
     pub flags: Vec<Difference>,
     /// Ratios of candidate over baseline, and verdicts that survive the number of comparisons.
     pub figures: PairComparison,
+    /// Cost of the candidate over the baseline's, at full use.
+    pub cost: comparison::Comparison,
     /// The candidate's quality less the baseline's; null where one of them has none.
     pub quality: Option<QualityDifference>,
+    /// How far both write the same summaries, word by word; null between models, and without texts.
+    pub agreement: Option<Agreement>,
+    /// Of both sides.
+    pub memory: PairMemory,
+    /// What would separate the two; null where latency tells them apart.
+    pub separation: Option<Separation>,
+}
+
+/// Memory of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PairMemory {
+    /// What is compared with.
+    pub baseline: CellMemory,
+    /// What is compared.
+    pub candidate: CellMemory,
 }
 
 /// What two cells differ in.
@@ -381,6 +405,8 @@ pub struct Cost {
     pub usd_per_hour: f64,
     /// With the interval of the throughput.
     pub usd_per_1000_requests: Estimate,
+    /// Requests that keep the objective's limit, with the interval of their rate; null without one.
+    pub usd_per_1000_good_requests: Option<Estimate>,
     /// With the interval of the token rate.
     pub usd_per_million_output_tokens: Estimate,
     /// Where the price comes from.
@@ -402,4 +428,8 @@ pub struct Price {
     pub date: Option<String>,
     /// Whether the source leaves the region open.
     pub region_assumed: bool,
+    /// How many days lay between its day and this report; null for a price of the matrix.
+    pub age_days: Option<i64>,
+    /// Whether that is more than 180.
+    pub stale: bool,
 }

@@ -1,5 +1,6 @@
 //! Good requests: those within the limit of the service level objective, and the load a target can carry.
 
+use super::distribution::Distribution;
 use super::estimate::Estimate;
 use super::layout::{Layout, Run};
 use super::observation::{Cell, Observation};
@@ -16,11 +17,25 @@ pub struct Slo {
     pub percentile: f64,
 }
 
+/// Whether a percentile keeps the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// The whole interval is within it.
+    Kept,
+    /// The whole interval is past it.
+    Missed,
+    /// The interval holds the limit, or there is none.
+    Undecided,
+}
+
 /// How a cell fares under an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodput {
     /// The objective.
     pub slo: Slo,
+    /// Whether its percentile keeps the limit.
+    pub kept: Kept,
     /// Requests within the limit.
     pub good_samples: u64,
     /// Their share of all requests, the failed ones included; null where there were none.
@@ -33,10 +48,20 @@ impl Slo {
     fn is_good(&self, row: &Observation) -> bool {
         row.is_ok() && row.latency_ms() <= self.request_latency_ms
     }
+
+    /// Whether a distribution of request latencies keeps the objective.
+    pub fn kept(&self, latency_ms: &Distribution) -> Kept {
+        let limit = self.request_latency_ms;
+        match latency_ms.percentile(self.percentile).and_then(Estimate::interval) {
+            Some((_, high)) if high <= limit => Kept::Kept,
+            Some((low, _)) if low > limit => Kept::Missed,
+            _ => Kept::Undecided,
+        }
+    }
 }
 
-/// Counts the good requests of a cell.
-pub fn goodput(cell: &Cell, slo: Slo) -> Goodput {
+/// Counts the good requests of a cell; `latency_ms` is the distribution of its request latencies.
+pub fn goodput(cell: &Cell, slo: Slo, latency_ms: &Distribution) -> Goodput {
     let layout = Layout::of(cell);
     let rows = cell.observations();
     let good_samples = rows.iter().filter(|row| slo.is_good(row)).count() as u64;
@@ -46,6 +71,7 @@ pub fn goodput(cell: &Cell, slo: Slo) -> Goodput {
     };
     Goodput {
         slo,
+        kept: slo.kept(latency_ms),
         good_samples,
         good_share: (!rows.is_empty()).then(|| good_samples as f64 / rows.len() as f64),
         goodput: throughput::rate(&layout, "good samples/sec", |run| {

@@ -40,7 +40,7 @@ pub enum Status {
 pub struct Validity {
     /// The worst of the reasons' statuses.
     pub status: Status,
-    /// Why; none for a VALID cell.
+    /// Why; those of a VALID cell say what its figures mean.
     pub reasons: Vec<Reason>,
 }
 
@@ -74,6 +74,8 @@ pub struct Evidence {
     pub impossible_times: u64,
     /// A telemetry library that isn't the system's own, by its hash.
     pub foreign_telemetry: Option<String>,
+    /// How the objective was missed where nothing waited: it can't be kept at any load.
+    pub slo_never_kept: Option<String>,
 }
 
 /// Judges a cell.
@@ -150,6 +152,14 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
             Degraded,
             "foreign_telemetry",
             format!("telemetry came from a library that is not the system's ({hash})"),
+        );
+    }
+    if let Some(missed) = &evidence.slo_never_kept {
+        // True figures of a target that is too slow: they may be used.
+        add(
+            Status::Valid,
+            "slo_never_kept",
+            format!("cannot keep the objective at any load: {missed}"),
         );
     }
     let status = reasons.iter().map(|reason| reason.status).max().unwrap_or(Status::Valid);

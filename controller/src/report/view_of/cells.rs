@@ -3,12 +3,17 @@
 use super::super::view::{Cell, CellMemory, Cost, Price, Warmup};
 use super::observations::Observed;
 use super::{MIB, Read, engine_facts, quality};
-use crate::cost::{usd_per_1000_requests, usd_per_million_output_tokens};
+use crate::cost::price::STALE_AFTER_DAYS;
+use crate::cost::{
+    usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
+};
 use crate::statistics::drift::drift;
 use crate::statistics::quality::Scored;
+use crate::statistics::slo::{Goodput, Kept, goodput};
 use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
 use crate::statistics::{self, CellStatistics};
 use crate::store::{PriceRow, SegmentRow};
+use chrono::NaiveDate;
 use proto::model::EngineFacts;
 
 /// The view of one cell.
@@ -26,6 +31,8 @@ pub(super) fn cell(
     let runs = u64::from(read.campaign.matrix.protocol.runs);
     let expected = read.campaign.plan.samples as u64 * runs;
     let facts = engine_facts(read, planned);
+    let goodput = super::slo(read).map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
+    let price = price(&read.campaign.prices[planned.target], read.today);
     let missing = expected.saturating_sub(counted().count() as u64);
     Cell {
         cell: planned.id.to_string(),
@@ -39,8 +46,9 @@ pub(super) fn cell(
         quality: quality::of(scored, read.campaign.matrix.seed),
         memory: memory(&segments, facts),
         warmup: warmup(&segments),
-        validity: judged(&estimates, observed, expected, &segments, facts),
-        cost: cost(planned.batch_size, &read.campaign.prices[planned.target], &estimates),
+        validity: judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref())),
+        cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
+        goodput,
         estimates,
     }
 }
@@ -50,7 +58,7 @@ fn judged(
     observed: &Observed<'_>,
     expected: u64,
     segments: &[&SegmentRow],
-    facts: Option<&EngineFacts>,
+    (facts, goodput): (Option<&EngineFacts>, Option<&Goodput>),
 ) -> Validity {
     let is_impossible =
         |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
@@ -62,6 +70,9 @@ fn judged(
             // A segment whose agent never closed it is one that lost its agent.
             agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
             impossible_times: segments.iter().filter(is_impossible).count() as u64,
+            slo_never_kept: goodput
+                .filter(|_| observed.cell.is_sequential())
+                .and_then(|goodput| never_kept(goodput, estimates)),
             ..Evidence::default()
         },
     );
@@ -74,6 +85,17 @@ fn judged(
         });
     }
     judged
+}
+
+/// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
+fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<String> {
+    let percentile = estimates.latency_ms.percentile(goodput.slo.percentile);
+    let (low, high) = percentile.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
+    let Goodput { slo, .. } = goodput;
+    Some(format!(
+        "without any queue p{} of request latency is between {low:.0} and {high:.0} ms, the limit is {} ms",
+        slo.percentile, slo.request_latency_ms
+    ))
 }
 
 fn memory(segments: &[&SegmentRow], facts: Option<&EngineFacts>) -> CellMemory {
@@ -104,23 +126,40 @@ fn warmup(segments: &[&SegmentRow]) -> Warmup {
     }
 }
 
-fn cost(batch_size: u32, price: &PriceRow, estimates: &CellStatistics) -> Cost {
-    let usd_per_hour = price.usd_per_hour;
+fn cost(
+    batch_size: u32,
+    (usd_per_hour, price): (f64, Price),
+    estimates: &CellStatistics,
+    goodput: Option<&Goodput>,
+) -> Cost {
+    let good =
+        |goodput: &Goodput| usd_per_1000_good_requests(&goodput.goodput.per_host, usd_per_hour);
     Cost {
         batch_size,
         usd_per_hour,
         usd_per_1000_requests: usd_per_1000_requests(&estimates.throughput.per_host, usd_per_hour),
+        usd_per_1000_good_requests: goodput.map(good),
         usd_per_million_output_tokens: usd_per_million_output_tokens(
             &estimates.output_token_throughput.per_host,
             usd_per_hour,
         ),
-        price: Price {
-            service: price.service.clone(),
-            region: price.region.clone(),
-            purchase: price.purchase.clone(),
-            source: price.source.clone(),
-            date: price.date.clone(),
-            region_assumed: price.is_region_assumed,
-        },
+        price,
     }
+}
+
+/// USD per hour, and where they come from.
+fn price(row: &PriceRow, today: NaiveDate) -> (f64, Price) {
+    let date = row.date.as_ref().and_then(|date| date.parse::<NaiveDate>().ok());
+    let age_days = date.map(|date| (today - date).num_days());
+    let price = Price {
+        service: row.service.clone(),
+        region: row.region.clone(),
+        purchase: row.purchase.clone(),
+        source: row.source.clone(),
+        date: row.date.clone(),
+        region_assumed: row.is_region_assumed,
+        age_days,
+        stale: age_days.is_some_and(|days| days > STALE_AFTER_DAYS),
+    };
+    (row.usd_per_hour, price)
 }

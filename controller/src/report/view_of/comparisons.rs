@@ -1,12 +1,16 @@
 //! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
 //! pairs of a campaign are one family.
 
-use super::super::view::{Comparison, ComparisonKind};
+use super::super::view::{Cell, Comparison, ComparisonKind, PairMemory};
 use super::observations::Observed;
-use super::{Read, engine_facts};
+use super::{Read, engine_facts, quality};
+use crate::cost::decision::{cost_contrast, judge_costs};
 use crate::plan;
 use crate::statistics::comparison::gate::{Conditions, Models, gate};
-use crate::statistics::comparison::{Batches, Pair, Rounds, compare};
+use crate::statistics::comparison::separate::{Separation, separate};
+use crate::statistics::comparison::{
+    Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
+};
 use crate::statistics::quality::{Scored, difference};
 
 /// Indices of a baseline's cell and a candidate's, and what they differ in.
@@ -17,6 +21,7 @@ pub(super) fn of_campaign(
     read: &Read<'_>,
     observed: &[Observed<'_>],
     scored: &[Vec<Scored>],
+    cells: &[Cell],
 ) -> Vec<Comparison> {
     let plan = &read.campaign.plan;
     let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
@@ -38,19 +43,58 @@ pub(super) fn of_campaign(
     };
     let pairs: Vec<Pair<'_>> = passed.iter().map(pair).collect();
     let figures = compare(&pairs, read.campaign.matrix.protocol.equal_within);
+    let costs = passed.iter().zip(&pairs).map(|(&(baseline, candidate, ..), pair)| {
+        let usd = |index: usize| cells[index].cost.usd_per_hour;
+        cost_contrast(&contrast(pair, Quantity::Throughput), usd(baseline), usd(candidate))
+    });
+    let margin = read.campaign.matrix.protocol.equal_within;
+    let mut costs = judge_costs(&costs.collect::<Vec<_>>(), margin).into_iter();
+    let mut separations = pairs
+        .iter()
+        .zip(&passed)
+        .zip(&figures)
+        .map(|((pair, &(baseline, candidate, ..)), figures)| {
+            separation(pair, figures, &cells[baseline], &cells[candidate])
+        })
+        .collect::<Vec<_>>()
+        .into_iter();
     let comparison = |((baseline, candidate, kind, flags), figures): ((usize, usize, _, _), _)| {
         let (before, after) = (&scored[baseline], &scored[candidate]);
         let has_quality = !before.is_empty() && !after.is_empty();
-        Comparison {
+        Some(Comparison {
             kind,
             baseline: plan.cells[baseline].id.to_string(),
             candidate: plan.cells[candidate].id.to_string(),
             flags,
             figures,
+            cost: costs.next()?,
             quality: has_quality.then(|| difference(before, after, read.campaign.matrix.seed)),
-        }
+            agreement: (kind != ComparisonKind::Model)
+                .then(|| quality::agreement(&observed[baseline], &observed[candidate]))
+                .flatten(),
+            memory: PairMemory {
+                baseline: cells[baseline].memory,
+                candidate: cells[candidate].memory,
+            },
+            separation: separations.next()?,
+        })
     };
-    passed.into_iter().zip(figures).map(comparison).collect()
+    passed.into_iter().zip(figures).filter_map(comparison).collect()
+}
+
+/// Advice where latency doesn't tell the two apart.
+fn separation(
+    pair: &Pair<'_>,
+    figures: &PairComparison,
+    baseline: &Cell,
+    candidate: &Cell,
+) -> Option<Separation> {
+    let latency = &figures.request_latency;
+    if latency.verdict.finding != Finding::NotDistinguishable {
+        return None;
+    }
+    let contrast = contrast(pair, Quantity::RequestLatency);
+    separate(&contrast, &baseline.estimates.variance, &candidate.estimates.variance)
 }
 
 /// Every pair: other targets against the first, models against their baselines, dtypes against the first.

@@ -6,7 +6,12 @@ use super::observations::Observed;
 use crate::cost::decision::{
     Candidate, Recommendation, cheapest, cost_contrast, judge_costs, recommend,
 };
+use crate::cost::offered::Choice;
+use crate::statistics::Estimate;
+use crate::statistics::comparison::separate::separate;
 use crate::statistics::comparison::{Batches, Pair, Quantity, Rounds, contrast};
+use crate::statistics::slo::Kept;
+use crate::statistics::validity::Status;
 
 /// Recommends among all cells of a campaign; null where there is nothing to choose from.
 pub(super) fn of_campaign(
@@ -24,9 +29,9 @@ pub(super) fn of_campaign(
         name: cell.cell.clone(),
         status: cell.validity.status,
         usd_per_1000_requests: cell.cost.usd_per_1000_requests.clone(),
-        latency_ms: cell.estimates.latency_ms.p50.clone(),
+        latency_ms: slo_percentile(cell).unwrap_or(&cell.estimates.latency_ms.p50).clone(),
         quality: cell.quality.as_ref().map(|quality| quality.rouge_l.clone()),
-        keeps_slo: None,
+        slo: cell.goodput.as_ref().map(|goodput| goodput.kept),
         hosts: cell.estimates.hosts,
         random_weights: random(cell),
     };
@@ -48,8 +53,43 @@ pub(super) fn of_campaign(
     let contrasts: Vec<_> = contrasts.collect();
     let judged = judge_costs(&contrasts, read.campaign.matrix.protocol.equal_within);
     let mut against = vec![None; cells.len()];
-    for (index, comparison) in others.into_iter().zip(judged) {
-        against[index] = Some(comparison);
+    for ((index, contrast), comparison) in others.into_iter().zip(&contrasts).zip(judged) {
+        let shares = |cell: usize| &cells[cell].estimates.variance;
+        against[index] = Some((comparison, separate(contrast, shares(best), shares(index))));
     }
     Some(recommend(&candidates, &against))
+}
+
+/// The percentile that the objective is about.
+fn slo_percentile(cell: &Cell) -> Option<&Estimate> {
+    let slo = cell.goodput.as_ref()?.slo;
+    cell.estimates.latency_ms.percentile(slo.percentile)
+}
+
+/// Each model on each target, by its cheapest usable cell that doesn't miss the objective.
+pub(super) fn choices(entries: &[Entry]) -> Vec<Choice> {
+    let missed =
+        |cell: &Cell| cell.goodput.as_ref().is_some_and(|goodput| goodput.kept == Kept::Missed);
+    let usd = |choice: &Choice| choice.usd_per_hour / choice.throughput.value.unwrap_or(0.0);
+    let mut choices: Vec<Choice> = Vec::new();
+    for entry in entries {
+        let usable = |cell: &&Cell| cell.validity.status != Status::Invalid && !missed(cell);
+        for cell in entry.cells.iter().filter(usable) {
+            let choice = Choice {
+                model: entry.model.clone(),
+                target: entry.target.clone(),
+                cell: cell.cell.clone(),
+                throughput: cell.estimates.throughput.per_host.clone(),
+                usd_per_hour: cell.cost.usd_per_hour,
+            };
+            let same =
+                |known: &&mut Choice| known.model == choice.model && known.target == choice.target;
+            match choices.iter_mut().find(same) {
+                Some(known) if usd(&choice) < usd(known) => *known = choice,
+                Some(_) => {}
+                None => choices.push(choice),
+            }
+        }
+    }
+    choices
 }

@@ -9,9 +9,12 @@ mod observations;
 mod quality;
 
 use super::view::{self, Cell, Event, Results, SCHEMA_VERSION, SamplesFile};
+use crate::cost::offered::offered_rates;
 use crate::plan;
 use crate::statistics::quality::Scored;
+use crate::statistics::slo::Slo;
 use crate::store::{AgentRow, CampaignRow, DialogueRow, EventRow, SampleRow, SegmentRow, State};
+use chrono::NaiveDate;
 use proto::model::EngineFacts;
 
 /// A campaign as it was read back.
@@ -29,6 +32,8 @@ pub struct Read<'a> {
     pub samples: &'a [SampleRow],
     /// What happened.
     pub events: &'a [EventRow],
+    /// The day of the report: prices age until then.
+    pub today: NaiveDate,
 }
 
 const MIB: f64 = 1_048_576.0;
@@ -77,7 +82,8 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
             references: campaign.dataset.references as u64,
         },
         environment: environment::environment(read),
-        comparisons: comparisons::of_campaign(read, &observed, &scored),
+        comparisons: comparisons::of_campaign(read, &observed, &scored, &cells),
+        offered_rates: offered_rates(&decision::choices(&entries)),
         recommendation: decision::of_campaign(read, &observed, &cells, &entries),
         results: entries,
     }
@@ -85,6 +91,12 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
 
 fn event(row: &EventRow) -> Event {
     Event { at: row.at.to_rfc3339(), kind: row.kind.clone(), detail: row.detail.clone() }
+}
+
+/// The objective of the matrix.
+fn slo(read: &Read<'_>) -> Option<Slo> {
+    let slo = read.campaign.matrix.slo?;
+    Some(Slo { request_latency_ms: slo.request_latency_ms, percentile: slo.percentile })
 }
 
 fn engine_facts<'a>(read: &Read<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {

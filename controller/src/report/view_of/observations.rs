@@ -3,7 +3,6 @@
 use super::Read;
 use crate::statistics::{self, Observation};
 use crate::store::{AgentRow, SampleRow};
-use proto::model::Scenario;
 use std::collections::BTreeSet;
 
 /// One cell's rows, and what statistics make of those that count.
@@ -26,7 +25,7 @@ pub(super) fn of_cells<'a>(read: &Read<'a>) -> Vec<Observed<'a>> {
         let counted = samples.iter().filter(|sample| sample.is_counted);
         let observations =
             counted.map(|sample| observation(sample, hosts[sample.agent as usize])).collect();
-        let cell = statistics::Cell::new(scenario(planned.scenario), observations);
+        let cell = statistics::Cell::new(planned.scenario, observations);
         Observed { samples, cell }
     };
     rows.into_iter().zip(cells).map(observed).collect()
@@ -40,15 +39,6 @@ fn host_indices(agents: &[AgentRow]) -> Vec<u32> {
         .iter()
         .map(|agent| u32::try_from(index(agent).unwrap_or(0)).unwrap_or(u32::MAX))
         .collect()
-}
-
-fn scenario(scenario: Scenario) -> statistics::Scenario {
-    match scenario {
-        Scenario::Offline => statistics::Scenario::Offline,
-        Scenario::SingleStream => statistics::Scenario::SingleStream,
-        Scenario::Server => statistics::Scenario::Server,
-        Scenario::Stress => statistics::Scenario::Stress,
-    }
 }
 
 fn observation(sample: &SampleRow, host: u32) -> Observation {

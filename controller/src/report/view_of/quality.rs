@@ -4,7 +4,8 @@ use super::observations::Observed;
 use super::{Read, engine_facts};
 use crate::plan;
 use crate::statistics::quality::rouge::rouge;
-use crate::statistics::quality::{self, Quality, Scored};
+use crate::statistics::quality::{self, Agreement, Quality, Scored};
+use std::collections::BTreeMap;
 
 /// Scores every counted summary of a cell. Empty where quality means nothing: random weights, texts that were
 /// not read, or no references.
@@ -36,4 +37,24 @@ pub(super) fn of(scored: &[Scored], seed: u64) -> Option<Quality> {
         length_ratio: None,
         ..quality::quality(scored, seed)
     })
+}
+
+/// How far two cells write the same, word by word; null where texts were not read. Decoding is greedy: one
+/// summary of a dialogue stands for all.
+pub(super) fn agreement(baseline: &Observed<'_>, candidate: &Observed<'_>) -> Option<Agreement> {
+    let (before, after) = (words(baseline), words(candidate));
+    let pairs: Vec<_> = (before.iter())
+        .filter_map(|(sample, words)| Some((words.as_slice(), after.get(sample)?.as_slice())))
+        .collect();
+    (!pairs.is_empty()).then(|| quality::agreement(pairs))
+}
+
+fn words<'a>(observed: &Observed<'a>) -> BTreeMap<u32, Vec<&'a str>> {
+    let mut words: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for sample in observed.samples.iter().filter(|sample| sample.is_counted) {
+        if let Some(text) = &sample.text {
+            words.entry(sample.sample).or_insert_with(|| text.split_whitespace().collect());
+        }
+    }
+    words
 }

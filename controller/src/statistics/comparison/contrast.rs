@@ -65,34 +65,57 @@ impl Contrast {
 /// Compares one quantity of a pair.
 pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
     let sides = (Layout::of(pair.baseline), Layout::of(pair.candidate));
-    let hosts = hosts(pair.baseline).min(hosts(pair.candidate));
-    let nothing = |reason: &str| Contrast {
+    if pair.batches == Batches::Different && !quantity.is_of_runs() {
+        return nothing(pair, "the batch sizes differ, so requests cannot be paired");
+    }
+    let by_run = match (quantity.is_of_runs(), pair.rounds) {
+        (true, _) => figures(&sides, |_, run| Some(run.ok() as f64 / run.host_seconds())),
+        (false, Rounds::Paired) => paired(&sides, quantity),
+        (false, Rounds::Apart) => apart(&sides, quantity),
+    };
+    reduce(pair, &by_run)
+}
+
+/// Compares a figure that each run has, such as a percentile; both sides must have been asked the same requests.
+/// Figures that are not above zero have no ratio.
+pub fn contrast_of_runs(
+    pair: &Pair<'_>,
+    figure: impl Fn(&Layout<'_>, &Run) -> Option<f64>,
+) -> Contrast {
+    let sides = (Layout::of(pair.baseline), Layout::of(pair.candidate));
+    reduce(pair, &figures(&sides, figure))
+}
+
+fn nothing(pair: &Pair<'_>, reason: &str) -> Contrast {
+    Contrast {
         log_ratio: None,
         error: None,
         rounds: pair.rounds,
         runs: 0,
         shared_samples: 0,
         reason: Some(reason.to_owned()),
-        hosts,
-    };
-    if pair.batches == Batches::Different && !quantity.is_of_runs() {
-        return nothing("the batch sizes differ, so requests cannot be paired");
+        hosts: hosts(pair.baseline).min(hosts(pair.candidate)),
     }
-    let by_run = match (quantity.is_of_runs(), pair.rounds) {
-        (true, _) => rates(&sides),
-        (false, Rounds::Paired) => paired(&sides, quantity),
-        (false, Rounds::Apart) => apart(&sides, quantity),
-    };
+}
+
+fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
     let reduced = match pair.rounds {
-        Rounds::Paired => over_rounds(&by_run),
-        Rounds::Apart => over_runs(&by_run),
+        Rounds::Paired => over_rounds(by_run),
+        Rounds::Apart => over_runs(by_run),
     };
     let Some((log_ratio, error, runs)) = reduced else {
-        return nothing("the two sides share no sample");
+        return nothing(pair, "the two sides share no sample");
     };
     let reason = error.is_none().then(|| "one run: nothing says how much runs differ".to_owned());
     let shared_samples = by_run.shared_samples;
-    Contrast { log_ratio: Some(log_ratio), error, runs, shared_samples, reason, ..nothing("") }
+    Contrast {
+        log_ratio: Some(log_ratio),
+        error,
+        runs,
+        shared_samples,
+        reason,
+        ..nothing(pair, "")
+    }
 }
 
 /// Logarithms by run, of either side.
@@ -132,13 +155,18 @@ fn over_runs(by_run: &ByRun) -> Reduced {
     Some((log_ratio, error, baseline.len().min(candidate.len()) as u64))
 }
 
-/// Log throughput of each run.
-fn rates((baseline, candidate): &Sides<'_>) -> ByRun {
-    let rate = |run: &Run| {
-        let rate = run.ok() as f64 / run.host_seconds();
-        (rate.is_finite() && rate > 0.0).then(|| (run.run, rate.ln()))
+/// The log of a figure of each run.
+fn figures(
+    (baseline, candidate): &Sides<'_>,
+    figure: impl Fn(&Layout<'_>, &Run) -> Option<f64>,
+) -> ByRun {
+    let of = |side: &Layout<'_>| {
+        let log = |run: &Run| {
+            let figure = figure(side, run)?;
+            (figure.is_finite() && figure > 0.0).then(|| (run.run, figure.ln()))
+        };
+        side.runs.iter().filter_map(log).collect()
     };
-    let of = |side: &Layout<'_>| side.runs.iter().filter_map(rate).collect();
     let shared = intersection(
         &samples(baseline.cell.observations()),
         &samples(candidate.cell.observations()),

@@ -8,10 +8,11 @@ pub mod contrast;
 pub mod gate;
 pub mod holm;
 pub mod quantity;
+pub mod regression;
 pub mod separate;
 pub mod verdict;
 
-pub use contrast::{Contrast, Rounds, contrast};
+pub use contrast::{Contrast, Rounds, contrast, contrast_of_runs};
 pub use quantity::Quantity;
 pub use verdict::{Comparison, Finding, Verdict, judge};
 

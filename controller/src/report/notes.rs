@@ -1,0 +1,99 @@
+//! What a reader of the figures must know, one line each. Every format shows the same lines.
+
+use super::table::digits;
+use super::view::{Comparison, Entry, Results};
+use crate::cost::offered::BreakEven;
+use crate::cost::rate::{Cheaper, Range};
+
+/// More ranges of offered rates than this are for the plot, not for a line.
+const RANGES: usize = 5;
+
+/// The lines, most important first.
+pub fn notes(results: &Results) -> Vec<String> {
+    let mut notes = Vec::new();
+    let campaign = &results.campaign;
+    if let Some(recommendation) = &results.recommendation {
+        notes.push(recommendation.text.clone());
+        notes.extend(
+            recommendation
+                .to_separate
+                .iter()
+                .map(|other| format!("to tell {} from it: {}", other.name, other.separation.text)),
+        );
+    }
+    notes.extend(results.comparisons.iter().map(compared));
+    notes.extend(results.offered_rates.break_even.iter().map(break_even));
+    notes.push(format!(
+        "{} of {} samples counted over {} dialogues; in brackets 95 % intervals between runs; – needs more samples",
+        campaign.counted_samples, campaign.planned_samples, results.dataset.samples
+    ));
+    for entry in &results.results {
+        of_entry(entry, &mut notes);
+    }
+    notes.extend(campaign.events.iter().map(|event| format!("note: {}", event.detail)));
+    let mut seen = std::collections::BTreeSet::new();
+    notes.retain(|note| seen.insert(note.clone()));
+    notes
+}
+
+fn compared(comparison: &Comparison) -> String {
+    let figures = &comparison.figures.request_latency;
+    let advice = comparison
+        .separation
+        .as_ref()
+        .map_or(String::new(), |separation| format!("; {}", separation.text));
+    let Comparison { candidate, baseline, .. } = comparison;
+    format!("{candidate} against {baseline}: {} ({}){advice}", figures.verdict.text, figures.scope)
+}
+
+/// Where one target is cheaper than another as the offered rate grows.
+pub(super) fn break_even(pair: &BreakEven) -> String {
+    let BreakEven { model, first, second, ranges, reason } = pair;
+    if let Some(reason) = reason {
+        return format!(
+            "where {first} and {second} cost the same for {model} is unknown: {reason}"
+        );
+    }
+    let range = |range: &Range| {
+        let who = match range.cheaper {
+            Cheaper::First => format!("{first} is cheaper"),
+            Cheaper::Second => format!("{second} is cheaper"),
+            Cheaper::Same => "both cost the same".to_owned(),
+            Cheaper::Undecided => "undecided".to_owned(),
+        };
+        format!("{who} from {} to {}", digits(range.from), digits(range.to))
+    };
+    let mut shown: Vec<String> = ranges.iter().take(RANGES).map(range).collect();
+    if ranges.len() > RANGES {
+        shown.push(format!("and {} further ranges", ranges.len() - RANGES));
+    }
+    format!("offered requests per second for {model}, in whole instances: {}", shown.join(", "))
+}
+
+fn of_entry(entry: &Entry, notes: &mut Vec<String>) {
+    let target = &entry.target;
+    if entry.measured_on != entry.priced_as {
+        let found = match entry.measured_on.as_str() {
+            "unknown" => "a machine of unknown instance type",
+            found => found,
+        };
+        notes.push(format!("{target} was measured on {found} and priced as {target}"));
+    }
+    if entry.engine.as_ref().is_some_and(|engine| engine.random_weights) {
+        notes.push(format!("{} has random weights: its summaries mean nothing", entry.model));
+    }
+    for cell in &entry.cells {
+        let price = &cell.cost.price;
+        if let Some(days) = price.age_days.filter(|_| price.stale) {
+            notes.push(format!(
+                "stale price: that of {target} is {days} days old ({})",
+                price.source
+            ));
+        }
+        if !cell.validity.reasons.is_empty() {
+            let reasons: Vec<&str> =
+                cell.validity.reasons.iter().map(|reason| reason.text.as_str()).collect();
+            notes.push(format!("{}: {}", cell.cell, reasons.join("; ")));
+        }
+    }
+}
