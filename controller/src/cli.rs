@@ -30,6 +30,8 @@ pub enum Command {
     Report(Report),
     /// Show what a price book holds
     Prices(Prices),
+    /// Try the messages that a matrix asks for
+    Notify(Notify),
     /// Check the statistics themselves: measure worlds whose truth is known, and count
     Simulate(Simulate),
 }
@@ -133,6 +135,27 @@ pub enum PricesCommand {
         /// The price book
         #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
         book: PathBuf,
+    },
+}
+
+/// `controller notify`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  SLACK_WEBHOOK_URL=https://hooks.slack.com/... controller notify test matrix.toml"
+)]
+pub struct Notify {
+    /// What to do
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What to do with messages.
+#[derive(Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a message that says it is a test to everybody whom [notify] names
+    Test {
+        /// The matrix
+        matrix: PathBuf,
     },
 }
 

@@ -17,7 +17,9 @@ pub mod statistics;
 pub mod cost;
 pub mod simulation;
 pub mod report;
+pub mod notify;
 
 pub mod clock;
+pub mod config;
 pub mod progress;
 pub mod terminal;

@@ -1,12 +1,13 @@
 //! The commands: the only place where stages are joined, and where errors become exit codes.
 
 mod dialogues;
+mod notify;
 mod plan;
 mod prices;
 mod report;
 mod run;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{self, Cli, Command};
 use crate::matrix::{Matrix, Overrides};
 use crate::{simulation, terminal};
 use anyhow::Context;
@@ -38,6 +39,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
             let tables = simulation::run(options.trials, options.seed);
             terminal::result(&tables.to_string());
             Ok(Exit::Ok)
+        }
+        Command::Notify(cli::Notify { command: cli::NotifyCommand::Test { matrix } }) => {
+            runtime()?.block_on(notify::test(&matrix))
         }
         Command::Report(options) => runtime()?.block_on(report::run(&options)).map(|()| Exit::Ok),
     }

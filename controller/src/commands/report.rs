@@ -3,7 +3,7 @@
 use crate::cli;
 use crate::clock::Clock;
 use crate::report::parquet::{self, Samples};
-use crate::report::view::SamplesFile;
+use crate::report::view::{Results, SamplesFile};
 use crate::report::{Read, json, table, view_of};
 use crate::store::{CampaignNo, Store, Texts};
 use crate::terminal;
@@ -14,7 +14,13 @@ use std::path::{Path, PathBuf};
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     let store = Store::open(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
-    write(&store, no, &options.data_dir, options.output.as_deref()).await
+    write(&store, no, &options.data_dir, options.output.as_deref()).await.map(drop)
+}
+
+/// What was written, and where.
+pub(super) struct Written {
+    pub(super) results: Results,
+    pub(super) results_file: PathBuf,
 }
 
 /// Reads a campaign back, prints its table and writes results.json with its Parquet file.
@@ -23,7 +29,7 @@ pub(super) async fn write(
     no: CampaignNo,
     data_dir: &Path,
     output: Option<&Path>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Written> {
     let campaign = store.campaign(no).await?;
     let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
     let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
@@ -68,7 +74,7 @@ pub(super) async fn write(
         results_file.display(),
         samples_path.display()
     ));
-    Ok(())
+    Ok(Written { results, results_file })
 }
 
 /// `X.json` -> `X.samples.parquet`.

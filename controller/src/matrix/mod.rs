@@ -4,9 +4,11 @@
 //! [`Matrix`] is proof that its factors are not empty, its names are unique and its counts are in range.
 
 mod limits;
+mod notify;
 mod reader;
 mod sections;
 
+pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 
 use proto::generation::Generation;
@@ -61,6 +63,9 @@ pub struct Matrix {
     pub cost: Cost,
     /// How long to wait for agents that are missing.
     pub wait: Duration,
+    /// Whom to tell when it ends.
+    #[serde(default)]
+    pub notify: Notify,
 }
 
 /// Where the dialogues come from.

@@ -303,6 +303,12 @@ impl<'t, 'i> Section<'t, 'i> {
         sections
     }
 
+    /// A list of tables, or one table in its place; an absent one reads as empty.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
+        let is_one = self.find(key).is_some_and(|value| value.get_ref().as_table().is_some());
+        if is_one { vec![self.section(key)] } else { self.sections(key) }
+    }
+
     /// A section that this version can't act on yet is refused, never passed over.
     pub(super) fn refuse_unbuilt(&mut self, key: &'static str, meanwhile: &str) {
         if self.value(key).is_some() {

@@ -66,7 +66,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
     report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
-    root.refuse_unbuilt("notify", "leave it out, and send results.json yourself");
+    let notify = super::notify::read(root.section("notify"), folder);
     if targets.is_empty() {
         root.problem(
             "target",
@@ -86,6 +86,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         slo,
         cost,
         wait,
+        notify,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a reader of the figures must know, one line each. Every format shows the same lines.
 
 use super::table::digits;
-use super::view::{Comparison, Entry, Results};
+use super::view::{Comparison, Entry, Event, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};
 
@@ -30,7 +30,12 @@ pub fn notes(results: &Results) -> Vec<String> {
     for entry in &results.results {
         of_entry(entry, &mut notes);
     }
-    notes.extend(campaign.events.iter().map(|event| format!("note: {}", event.detail)));
+    // That somebody was told is no news to who reads this.
+    let is_news =
+        |event: &&Event| !["notify_begun", "notify_delivered"].contains(&event.kind.as_str());
+    notes.extend(
+        campaign.events.iter().filter(is_news).map(|event| format!("note: {}", event.detail)),
+    );
     let mut seen = std::collections::BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     notes

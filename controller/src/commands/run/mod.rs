@@ -5,12 +5,17 @@ mod leases;
 mod local;
 mod seats;
 
+use super::notify::{self, Ended};
 use super::{Exit, dialogues, prices, read_matrix, report};
 use crate::cli;
 use crate::clock::Clock;
+use crate::cost::decision::Recommendation;
 use crate::fleet::{self, identity::Token};
+use crate::matrix::Occasion;
+use crate::notify::Recipients;
 use crate::plan::{Plan, text};
 use crate::progress::{Progress, Volume};
+use crate::report::view::Results;
 use crate::scheduler::Ending;
 use crate::store::{CampaignNo, CampaignRow, DialogueRow, NewCampaign, State, Store};
 use crate::terminal;
@@ -45,7 +50,9 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let clock = Clock::System;
     let volume = if options.quiet { Volume::Quiet } else { Volume::Normal };
     // Everything that a user can get wrong comes before the first agent is started.
-    let (store, begun) = begin(options, clock, volume).await?;
+    let (store, begun, recipients) = begin(options, clock, volume).await?;
+    let notify = begun.row.matrix.notify.clone();
+    let has_objective = begun.row.matrix.slo.is_some();
     let listener = listen(options.listen).await?;
     let address = listener.local_addr().context("the listener has no address")?;
     let folder = campaign_folder(&options.data_dir, &begun.row.id);
@@ -85,7 +92,19 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
 
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(no, state, clock.now()).await?;
-    report::write(&store, no, &options.data_dir, options.output.as_deref()).await?;
+    let written = report::write(&store, no, &options.data_dir, options.output.as_deref()).await?;
+    let why = why_incomplete(ending);
+    let ended = Ended {
+        store: &store,
+        no,
+        notify: &notify,
+        recipients: &recipients,
+        results: &written.results,
+        results_file: &written.results_file,
+        occasion: occasion(ending, has_objective, &written.results),
+        why,
+    };
+    notify::tell(ended, clock).await?;
     let id = store.campaign(no).await?.id;
     store.close().await;
     Ok(told(ending, &id))
@@ -93,18 +112,41 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
 
 /// Says how it ended, and how to go on.
 fn told(ending: Ending, id: &CampaignId) -> Exit {
-    let reason = match ending {
-        Ending::Complete => return Exit::Ok,
-        Ending::SetAside => "some shards could not be measured",
-        Ending::Stopped => "it was stopped",
-        Ending::AgentsGone => "its agents are gone",
-        Ending::NeverStarted => "not all agents came in time",
-    };
+    let Some(reason) = why_incomplete(ending) else { return Exit::Ok };
     terminal::say(&format!("incomplete: {reason}; go on with controller run --resume {id}"));
     Exit::Incomplete
 }
 
-async fn begin(options: &cli::Run, clock: Clock, volume: Volume) -> anyhow::Result<(Store, Begun)> {
+fn why_incomplete(ending: Ending) -> Option<&'static str> {
+    match ending {
+        Ending::Complete => None,
+        Ending::SetAside => Some("some shards could not be measured"),
+        Ending::Stopped => Some("it was stopped"),
+        Ending::AgentsGone => Some("its agents are gone"),
+        Ending::NeverStarted => Some("not all agents came in time"),
+    }
+}
+
+/// What the people who are told make of it.
+fn occasion(ending: Ending, has_objective: bool, results: &Results) -> Occasion {
+    let is_open = |choice: &Recommendation| choice.name.is_none();
+    match ending {
+        Ending::Complete
+            if has_objective && results.recommendation.as_ref().is_none_or(is_open) =>
+        {
+            Occasion::Threshold
+        }
+        Ending::Complete => Occasion::Complete,
+        Ending::Stopped => Occasion::Stopped,
+        Ending::SetAside | Ending::AgentsGone | Ending::NeverStarted => Occasion::Failed,
+    }
+}
+
+async fn begin(
+    options: &cli::Run,
+    clock: Clock,
+    volume: Volume,
+) -> anyhow::Result<(Store, Begun, Recipients)> {
     if let Some(id) = &options.resume {
         let store = Store::open(&options.data_dir).await?;
         let no = store.find(id).await?;
@@ -116,13 +158,15 @@ async fn begin(options: &cli::Run, clock: Clock, volume: Volume) -> anyhow::Resu
                 row.id
             );
         }
-        return Ok((store, Begun { no, row, dialogues }));
+        let recipients = notify::recipients(&row.matrix)?;
+        return Ok((store, Begun { no, row, dialogues }, recipients));
     }
     let Some(path) = &options.matrix else { bail!("give a matrix, or --resume CAMPAIGN") };
     let asked = read_matrix(path, &(&options.overrides).into())?;
     let chosen = dialogues::choose(&asked.matrix)?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
+    let recipients = notify::recipients(&asked.matrix)?;
     if volume == Volume::Normal {
         terminal::say(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
     }
@@ -142,7 +186,7 @@ async fn begin(options: &cli::Run, clock: Clock, volume: Volume) -> anyhow::Resu
     };
     let no = store.create(&new).await?;
     let row = store.campaign(no).await?;
-    Ok((store, Begun { no, row, dialogues: chosen.dialogues }))
+    Ok((store, Begun { no, row, dialogues: chosen.dialogues }, recipients))
 }
 
 /// Such as `quickstart-20261123-084507-123`: sorts by time, and two a second differ.

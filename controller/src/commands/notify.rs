@@ -1,0 +1,110 @@
+//! `controller notify test`, and the messages at the end of `controller run`.
+
+use super::{Exit, read_matrix};
+use crate::clock::Clock;
+use crate::config;
+use crate::matrix::{Matrix, Notify, Occasion, Overrides};
+use crate::notify::message::Message;
+use crate::notify::{Attachment, Delivery, Recipients};
+use crate::report::view::Results;
+use crate::store::{CampaignNo, Store};
+use crate::terminal;
+use anyhow::bail;
+use std::path::Path;
+
+/// Written before a message goes out, so that a campaign that is gone on with never tells the same ending twice.
+const BEGUN: &str = "notify_begun";
+/// The other side took it.
+const DELIVERED: &str = "notify_delivered";
+/// It didn't.
+const FAILED: &str = "notify_failed";
+
+/// The files that a mail carries, where they lie beside results.json.
+const ATTACHED: [(&str, &str); 2] = [("pdf", "application/pdf"), ("json", "application/json")];
+
+/// Gives every channel of a matrix its secrets. A missing one is found before anything is measured.
+pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
+    Recipients::prepare(&matrix.notify, &config::variable).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n  "))
+    })
+}
+
+pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
+    let matrix = read_matrix(path, &Overrides::default())?.matrix;
+    if matrix.notify.channels.is_empty() {
+        bail!(
+            "{}: nobody is to be told: add [notify.slack], [notify.email], [notify.teams] or [notify.webhook]",
+            path.display()
+        );
+    }
+    let recipients = recipients(&matrix)?;
+    let message = Message::test(&matrix.name, matrix.notify.link.as_deref());
+    let mut are_all_reached = true;
+    for recipient in recipients.iter() {
+        let name = &recipient.name;
+        match recipients.deliver(recipient, &message, &[], Clock::System.now()).await {
+            Delivery::Delivered => terminal::result(&format!("{name}: delivered")),
+            Delivery::Failed(reason) => {
+                are_all_reached = false;
+                terminal::result(&format!("{name}: not delivered: {reason}"));
+            }
+        }
+    }
+    Ok(if are_all_reached { Exit::Ok } else { Exit::Wrong })
+}
+
+/// A campaign that has ended, and who hears of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended<'e> {
+    pub(super) store: &'e Store,
+    pub(super) no: CampaignNo,
+    pub(super) notify: &'e Notify,
+    pub(super) recipients: &'e Recipients,
+    pub(super) results: &'e Results,
+    /// Where reports lie beside it.
+    pub(super) results_file: &'e Path,
+    pub(super) occasion: Occasion,
+    /// Why it is not complete.
+    pub(super) why: Option<&'e str>,
+}
+
+/// Tells everybody who hasn't been told of this ending. What can't be delivered is said and recorded; it changes nothing
+/// else.
+pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
+    let Ended { store, no, notify, recipients, results, results_file, occasion, why } = ended;
+    if !notify.on.contains(&occasion) {
+        return Ok(());
+    }
+    let message = Message::of(results, occasion, why, notify.link.as_deref());
+    let attachments = attachments(results_file);
+    let told = store.events(no).await?;
+    for recipient in recipients.iter() {
+        let name = &recipient.name;
+        let what = format!("{name} about the ending \"{occasion}\"");
+        if told.iter().any(|event| event.kind == BEGUN && event.detail == what) {
+            continue;
+        }
+        store.add_event(no, clock.now(), BEGUN, &what).await?;
+        match recipients.deliver(recipient, &message, &attachments, clock.now()).await {
+            Delivery::Delivered => {
+                terminal::say(&format!("told {name}"));
+                store.add_event(no, clock.now(), DELIVERED, &what).await?;
+            }
+            Delivery::Failed(reason) => {
+                terminal::say(&format!("could not tell {name}: {reason}"));
+                store.add_event(no, clock.now(), FAILED, &format!("{what}: {reason}")).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn attachments(results_file: &Path) -> Vec<Attachment> {
+    let files = ATTACHED.into_iter().map(|(extension, media_type)| {
+        let path = results_file.with_extension(extension);
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Attachment { name: name.unwrap_or_default(), media_type, path }
+    });
+    files.filter(|file| file.path.is_file()).collect()
+}

@@ -1,0 +1,64 @@
+//! Slack's form: blocks, with a text for notifications. Limits from Slack's Block Kit reference: header 150 characters,
+//! section text 3,000, 50 blocks. `&`, `<` and `>` are escaped, so that no name can ping a channel.
+
+use super::message::{Message, cut};
+use serde_json::{Value, json};
+
+const HEADER: usize = 150;
+const SECTION: usize = 3_000;
+
+/// The JSON body.
+pub fn body(message: &Message) -> String {
+    let mut blocks = vec![
+        json!({ "type": "header", "text": { "type": "plain_text", "text": cut(&message.title, HEADER), "emoji": false } }),
+        section(&escape(&message.verdict)),
+    ];
+    if !message.lines.is_empty() {
+        blocks.push(json!({ "type": "divider" }));
+    }
+    blocks.extend(
+        message.lines.iter().map(|line| {
+            section(&format!("*{}*\n{}", escape(&line.name()), escape(&line.figures())))
+        }),
+    );
+    if message.more_lines > 0 {
+        blocks.push(context(&format!("and {} more in the report", message.more_lines)));
+    }
+    if !message.notes.is_empty() {
+        blocks.push(context(&escape(&message.notes.join("\n"))));
+    }
+    blocks.push(match &message.link {
+        Some(link) => context(&format!(
+            "<{}|Read the report> · campaign {}",
+            escape(link),
+            escape(&message.campaign)
+        )),
+        None => context(&format!("campaign {}", escape(&message.campaign))),
+    });
+    let text = format!("{} – {}", escape(&message.title), escape(&message.verdict));
+    json!({ "text": cut(&text, SECTION), "blocks": blocks }).to_string()
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": cut(text, SECTION), "verbatim": true } })
+}
+
+fn context(text: &str) -> Value {
+    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": cut(text, SECTION), "verbatim": true }] })
+}
+
+/// As Slack's documentation of message formatting asks. Marks of its own that would change how a name looks get a
+/// zero-width space, since it knows no escape for them.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '*' | '_' | '~' | '`' => escaped.extend(['\u{200b}', c, '\u{200b}']),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,176 @@
+"""Sends messages with the built controller to real servers on loopback, and reads what arrived."""
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTROLLER = ROOT / "target/release/controller"
+MATRIX = """
+name = "hello <b>&"
+[dataset]
+source = "builtin:dialogues"
+samples = {samples}
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[factors]
+batch_sizes = [4]
+[protocol]
+runs = 2
+warmup = 1
+[[fleet.local]]
+target = "one-thread"
+threads = 1
+usd_per_hour = 0.1
+"""
+EMAIL = """
+[notify.email]
+host = "localhost"
+port = {port}
+tls = "{tls}"
+ca = "{ca}"
+username = "fleet"
+password_env = "MAIL_PASSWORD"
+from = "Fleetmark <fleetmark@example.com>"
+to = ["team@example.com", "other@example.com"]
+"""
+
+
+class Sinks:
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.process = subprocess.Popen([sys.executable, ROOT / "tests/notify/sinks.py", folder])
+        while not (self.folder / "ports.json").exists():
+            assert self.process.poll() is None, "the sinks ended"
+        self.ports = json.loads((self.folder / "ports.json").read_text())
+
+    def email(self, tls):
+        return EMAIL.format(port=self.ports[tls], tls=tls, ca=self.folder / "smtp.pem")
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.ports['hooks']}{path}"
+
+    def take(self, kind):
+        """What arrived since the last time, in order."""
+        taken = []
+        for path in sorted(self.folder.glob(f"*.{kind}.json")):
+            taken.append(json.loads(path.read_text()))
+            path.unlink()
+        return taken
+
+
+def controller(folder, *arguments, environment, code):
+    done = subprocess.run([CONTROLLER, *arguments], cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    for secret in ("right", "T0/secret", "signing-key"):
+        assert secret not in done.stdout + done.stderr, f"{secret} shows: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def matrix(folder, notify, samples=8):
+    path = Path(folder) / "matrix.toml"
+    path.write_text(MATRIX.format(samples=samples) + notify)
+    return str(path)
+
+
+def hook(kind, name):
+    return f'[[notify.{kind}]]\nurl_env = "{name}"\n'
+
+
+def every_answer(sinks, folder):
+    """200, 202, 429 with Retry-After, 500, 400, 302, slow and reset, to channels that can and can't tell repeats."""
+    paths = ["/ok/T0/secret", "/later/x", "/bad/x", "/broken/x", "/moved/x", "/slow/x"]
+    environment = {f"SLACK{at}": sinks.url(path) for at, path in enumerate(paths)}
+    environment |= {"TEAMS": sinks.url("/accepted/x"), "HOOK": sinks.url("/reset/x"), "KEY": "signing-key"}
+    notify = "".join(hook("slack", f"SLACK{at}") for at in range(len(paths))) + hook("teams", "TEAMS")
+    notify += hook("webhook", "HOOK") + 'secret_env = "KEY"\n'
+    said = controller(folder, "notify", "test", matrix(folder, notify), environment=environment, code=2)
+    for line in [
+        "slack 1: delivered",
+        "slack 2: delivered",
+        "slack 3: not delivered: the server answered 400: invalid_payload",
+        "slack 4: not delivered: the server answered 500: invalid_payload, 5 times",
+        "slack 5: not delivered: the server answered 302: invalid_payload",
+        "slack 6: not delivered: it was sent and no answer came: timed out; it may have arrived",
+        "teams: delivered",
+        "webhook: delivered",
+    ]:
+        assert line in said, f"{line} in\n{said}"
+    arrived = sinks.take("hook")
+    times = {}
+    for one in arrived:
+        times[one["path"]] = times.get(one["path"], 0) + 1
+    assert times == {"/ok/T0/secret": 1, "/later/x": 2, "/bad/x": 1, "/broken/x": 5, "/moved/x": 1, "/slow/x": 1,
+                     "/accepted/x": 1, "/reset/x": 2}, times
+    signed = [one for one in arrived if one["path"] == "/reset/x"]
+    assert len({one["headers"]["Fleetmark-Delivery"] for one in signed}) == 1, "a repeat is known as one"
+    for one in signed:
+        time, digest = (part.split("=")[1] for part in one["headers"]["Fleetmark-Signature"].split(","))
+        expected = hmac.new(b"signing-key", f"{time}.{one['body']}".encode(), hashlib.sha256).hexdigest()
+        assert digest == expected, "the signature holds"
+
+
+def mail(sinks, folder):
+    for tls in ("starttls", "implicit"):
+        path = matrix(folder, sinks.email(tls))
+        environment = {"MAIL_PASSWORD": "right"}
+        assert "email: delivered" in controller(folder, "notify", "test", path, environment=environment, code=0)
+        [arrived] = sinks.take("mail")
+        assert arrived["tls"] and arrived["to"] == ["team@example.com", "other@example.com"], arrived
+        said = controller(folder, "notify", "test", path, environment={"MAIL_PASSWORD": "wrong"}, code=2)
+        assert "email: not delivered" in said and "535" in said, said
+        said = controller(folder, "run", path, environment={"MAIL_PASSWORD": ""}, code=2)
+        assert "MAIL_PASSWORD is not set" in said, said
+        assert not sinks.take("mail")
+
+
+def campaign(sinks, folder):
+    """A whole campaign, stopped once: each ending is told once, with the figures of results.json."""
+    notify = sinks.email("starttls") + hook("slack", "SLACK") + hook("webhook", "HOOK")
+    environment = {"MAIL_PASSWORD": "right", "SLACK": sinks.url("/ok/s"), "HOOK": sinks.url("/ok/w")}
+    path = matrix(folder, notify, samples=160)
+    running = subprocess.Popen([CONTROLLER, "run", path], cwd=folder, env=os.environ | environment,
+                               stderr=subprocess.PIPE, text=True)
+    for line in running.stderr:
+        if "samples ·" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    rest = running.stderr.read()
+    assert running.wait() == 3, rest
+    [stopped] = [json.loads(one["body"]) for one in sinks.take("hook") if one["path"] == "/ok/w"]
+    assert stopped["occasion"] == "stopped" and len(sinks.take("mail")) == 1, stopped
+
+    controller(folder, "run", "--resume", "latest", "--output", "results.json", environment=environment, code=0)
+    results = json.loads((Path(folder) / "results.json").read_text())
+    cost = results["results"][0]["cost"]["usd_per_1000_requests"]["value"]
+    told = {one["path"]: json.loads(one["body"]) for one in sinks.take("hook")}
+    assert told["/ok/w"]["occasion"] == "complete"
+    assert told["/ok/w"]["lines"][0]["usd_per_1000_requests"]["value"] == cost
+    assert "hello &lt;b&gt;&amp;: complete" in told["/ok/s"]["text"], told["/ok/s"]["text"]
+    [arrived] = sinks.take("mail")
+    assert arrived["headers"]["Subject"] == "hello <b>&: complete"
+    by_type = {part["type"]: part for part in arrived["parts"]}
+    assert json.loads(by_type["application/json"]["content"]) == results, "results.json came with it"
+    assert "hello &lt;b&gt;&amp;: complete" in by_type["text/html"]["content"]
+    assert f"{cost:.4f}"[:5] in by_type["text/plain"]["content"], (cost, by_type["text/plain"]["content"])
+    (Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder)).joinpath("mail.html").write_text(by_type["text/html"]["content"])
+    controller(folder, "run", "--resume", "latest", environment=environment, code=2)
+    assert not sinks.take("hook") and not sinks.take("mail"), "nothing is told twice"
+
+
+with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as arrived:
+    sinks = Sinks(arrived)
+    try:
+        for part in (mail, every_answer, campaign):
+            part(sinks, folder)
+            print(f"{part.__name__}: ok", flush=True)
+    finally:
+        sinks.process.terminate()
+        sinks.process.wait()
