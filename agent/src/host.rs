@@ -1,5 +1,9 @@
 //! What this machine is. Facts are read once, when the agent starts; what isn't found stays empty.
 
+mod instance_type;
+
+pub use instance_type::Sources;
+
 use procfs::prelude::*;
 use proto::wire;
 

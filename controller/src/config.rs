@@ -6,3 +6,8 @@
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
+
+/// `DATABASE_URL`: a PostgreSQL server instead of the SQLite file; empty counts as unset.
+pub fn database_url() -> Option<String> {
+    std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+}

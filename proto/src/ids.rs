@@ -111,6 +111,14 @@ name!(
     /// One agent process on one connection; never used again.
     AgentId, "agent id"
 );
+
+impl AgentId {
+    /// The process: what stands before the number of the connection.
+    pub fn process(&self) -> &str {
+        self.0.rsplit_once('.').map_or(self.as_str(), |(process, _)| process)
+    }
+}
+
 name!(
     /// One machine, known by its boot id.
     HostId, "host id"

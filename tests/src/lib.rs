@@ -3,6 +3,7 @@
 //! The binaries are those that `cargo test --workspace` built: controller and agent have integration tests of their
 //! own, so that they exist.
 
+pub mod kills;
 mod samples;
 
 pub use samples::{Row, read};
@@ -18,9 +19,10 @@ use tempfile::TempDir;
 /// # Panics
 /// Where it wasn't built.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("tests lie in target/release/deps");
-    let program = folder.join(name);
+    let this = std::env::current_exe().expect("a program has a path");
+    // Tests lie in target/release/deps, programs in target/release.
+    let folder = this.ancestors().skip(1).find(|folder| !folder.ends_with("deps"));
+    let program = folder.expect("programs lie in folders").join(name);
     assert!(program.is_file(), "{} is missing: cargo build --release", program.display());
     program
 }
@@ -116,7 +118,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    fn of(output: &Output) -> Self {
+    /// Of a program that was run otherwise.
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -169,18 +172,8 @@ impl Running {
     }
 
     /// The processes that it started.
-    ///
-    /// # Panics
-    /// Where /proc can't be read.
     pub fn children(&self) -> Vec<u32> {
-        let mut found = Vec::new();
-        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it lives")
-        {
-            let path = task.expect("tasks can be listed").path().join("children");
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            found.extend(text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-        }
-        found
+        children_of(self.child.id())
     }
 
     /// Waits for its end.
@@ -195,6 +188,16 @@ impl Running {
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         Finished { code: output.status.code(), out, err: self.heard }
     }
+}
+
+/// The processes that a process started; none where it is gone.
+pub fn children_of(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(text.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+    }
+    found
 }
 
 /// Sends a signal to a process, by name.

@@ -1,8 +1,8 @@
 //! `agent join`: host, runner and service, joined.
 
 use crate::engine::{self, Engine};
-use crate::host::Host;
-use crate::runner::{Engines, Runner};
+use crate::host::{Host, Sources};
+use crate::runner::{Engines, Runner, Turn};
 use crate::service::{self, Ending, Token};
 use crate::terminal;
 use anyhow::Context;
@@ -31,6 +31,9 @@ pub struct Options {
     /// What this agent stands for [default: this machine's instance type]
     #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
+    /// What this machine is [default: as SageMaker's files or EC2's metadata say]
+    #[arg(long, value_name = "NAME")]
+    pub instance_type: Option<String>,
     /// How many threads compute; all cores by default
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -40,6 +43,9 @@ pub struct Options {
     /// How long to try to reach the controller, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
     pub patience: u64,
+    /// The metadata service to ask, where it isn't EC2's own
+    #[arg(long, value_name = "URL", env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", hide = true)]
+    pub metadata_url: Option<String>,
     /// Stand for a made-up machine of this name, for load tests; its samples are marked
     #[arg(long, value_name = "NAME", hide = true)]
     pub simulate_host: Option<String>,
@@ -79,12 +85,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let threads = options.threads.unwrap_or_else(all).get();
     let (token, leash) = token(options)?;
     let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let runner =
-        Runner::start(Local { threads }, reports_in).context("the system gives no thread")?;
-    let host = match &options.simulate_host {
-        Some(name) => Host::simulated(name),
-        None => Host::read(),
-    };
+    let host = host(options).await;
+    let runner = Runner::start(Local { threads }, reports_in, Turn::on(&host.boot_id))
+        .context("the system gives no thread")?;
     let service = service::Options {
         controller: options.controller.clone(),
         target: options.target.clone().unwrap_or_default(),
@@ -106,6 +109,21 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         Ending::Stopped => terminal::note("stopped"),
     }
     Ok(())
+}
+
+async fn host(options: &Options) -> Host {
+    let mut host = match &options.simulate_host {
+        Some(name) => Host::simulated(name),
+        None => Host::read(),
+    };
+    let sources = Sources { metadata_url: options.metadata_url.clone(), ..Sources::default() };
+    let found = match &options.instance_type {
+        Some(name) => Some(name.clone()),
+        None if host.is_simulated => None,
+        None => sources.find().await,
+    };
+    host.instance_type = found.unwrap_or_default();
+    host
 }
 
 /// Holds an agent to the life of whoever started it.

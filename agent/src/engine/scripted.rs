@@ -2,10 +2,12 @@
 //!
 //! `scripted:FILE` names a JSON file:
 //! `{"seed": 1, "prompt_ms": 2.0, "token_ms": 1.0, "per_row_ms": 0.5, "spread": 0.1, "output_tokens": 20,
-//!   "facts": {...}, "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why"}}}`
+//!   "paced": false, "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why", "breaks": "model"}}}`
 //! A batch takes `prompt_ms` + `per_row_ms` a row until the first token, then `token_ms` a step; each batch is
 //! stretched by up to `spread` of itself, by seed and by what is in it. Time is played on the stopwatch, not waited
-//! for; a played stopwatch moves at once, and samples are marked as played.
+//! for; a played stopwatch moves at once, and samples are marked as played. A `paced` script waits as well, so that
+//! there is a middle in which something can happen. A sample that `fails` fails alone; one that `breaks` takes its
+//! batch with it, as a failure of that kind (`out_of_memory`, `model`, `input`, `internal`), or with `abort` the process.
 
 use super::{Engine, Request, Row};
 use crate::model_source::sha256_of;
@@ -18,6 +20,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 /// The prefix of its specs.
 pub const PREFIX: &str = "scripted:";
@@ -38,6 +41,8 @@ struct Script {
     #[serde(default = "twenty")]
     output_tokens: u32,
     #[serde(default)]
+    paced: bool,
+    #[serde(default)]
     samples: HashMap<String, Line>,
 }
 
@@ -47,6 +52,31 @@ struct Line {
     text: Option<String>,
     output_tokens: Option<u32>,
     fails: Option<String>,
+    breaks: Option<Break>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Break {
+    OutOfMemory,
+    Model,
+    Input,
+    Internal,
+    Abort,
+}
+
+impl Break {
+    /// What the batch fails with.
+    fn failure(self) -> Failure {
+        let (kind, retry) = match self {
+            Self::OutOfMemory => (Kind::OutOfMemory, Retry::OtherAgent),
+            Self::Model => (Kind::Model, Retry::OtherAgent),
+            Self::Input => (Kind::Input, Retry::Never),
+            Self::Internal => (Kind::Internal, Retry::SameAgent),
+            Self::Abort => std::process::abort(),
+        };
+        Failure { retry, kind, detail: "the script breaks here".to_owned() }
+    }
 }
 
 fn one() -> f64 {
@@ -135,6 +165,11 @@ fn nanoseconds(milliseconds: f64) -> u64 {
     (milliseconds.max(0.0) * 1e6) as u64
 }
 
+#[expect(clippy::disallowed_methods, reason = "a paced script is there to take time")]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
 impl Engine for Scripted {
     fn facts(&self) -> &EngineFacts {
         &self.facts
@@ -146,13 +181,17 @@ impl Engine for Scripted {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let line_of = |request: &Request| self.script.samples.get(&request.sample_id);
+        if let Some(breaks) = batch.iter().filter_map(line_of).find_map(|line| line.breaks) {
+            return Err(breaks.failure());
+        }
         let stretch = self.stretch(batch);
         let start = stopwatch.now_ns();
         let rows = f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let first = nanoseconds(stretch * (self.script.prompt_ms + rows * self.script.per_row_ms));
         let step = stretch * self.script.token_ms;
         let row = |request: &Request| {
-            let line = self.script.samples.get(&request.sample_id);
+            let line = line_of(request);
             if let Some(detail) = line.and_then(|line| line.fails.clone()) {
                 return Err(Failure { retry: Retry::Never, kind: Kind::Input, detail });
             }
@@ -177,6 +216,9 @@ impl Engine for Scripted {
         let rows: Vec<_> = batch.iter().map(row).collect();
         let end = rows.iter().flatten().map(|row| row.end_ns).max().unwrap_or(start + first);
         stopwatch.play(end - start);
+        if self.script.paced {
+            wait(Duration::from_nanos(end - start));
+        }
         Ok(rows)
     }
 }
@@ -187,7 +229,14 @@ mod tests {
     use proto::generation::Stop;
     use proto::model::Dtype;
 
-    fn play(script: &str, ids: &[&str]) -> (Vec<Result<Row, Failure>>, u64) {
+    type Rows = Vec<Result<Row, Failure>>;
+
+    fn play(script: &str, ids: &[&str]) -> (Rows, u64) {
+        let (rows, now) = try_play(script, ids);
+        (rows.unwrap(), now)
+    }
+
+    fn try_play(script: &str, ids: &[&str]) -> (Result<Rows, Failure>, u64) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("script.json");
         std::fs::write(&path, script).unwrap();
@@ -211,8 +260,7 @@ mod tests {
         };
         let batch: Vec<Request> = ids.iter().map(request).collect();
         let stopwatch = Stopwatch::played();
-        let rows =
-            Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch).unwrap();
+        let rows = Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch);
         (rows, stopwatch.now_ns())
     }
 
@@ -225,6 +273,13 @@ mod tests {
         assert_eq!((long.first_token_ns, long.end_ns), (6_000_000, 14_000_000));
         assert_eq!((short.end_ns, short.text.as_deref()), (6_000_000, Some("so")));
         assert_eq!(now, 14_000_000);
+    }
+
+    #[test]
+    fn a_sample_that_breaks_takes_its_batch_with_it() {
+        let script = r#"{"samples": {"bad": {"breaks": "out_of_memory"}}}"#;
+        let failure = try_play(script, &["good", "bad"]).0.unwrap_err();
+        assert_eq!((failure.kind, failure.retry), (Kind::OutOfMemory, Retry::OtherAgent));
     }
 
     #[test]

@@ -7,8 +7,10 @@
 mod shard;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 pub use shard::{Measured, Offer};
+pub use turn::Turn;
 
 use crate::engine::Engine;
 use proto::failure::Failure;
@@ -90,17 +92,18 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the thread. Reports go to `reports`.
+    /// Starts the thread. Reports go to `reports`; it measures when it is its turn on the machine.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         engines: impl Engines,
         reports: UnboundedSender<Report>,
+        turn: Turn,
     ) -> Result<Self, std::io::Error> {
         let (orders, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
-        let mut desk = shard::Desk::new(engines, reports, Arc::clone(&cancelled));
+        let mut desk = shard::Desk::new(engines, reports, Arc::clone(&cancelled), turn);
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
             let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();
             while let Ok(order) = inbox.recv() {

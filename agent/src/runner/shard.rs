@@ -1,6 +1,6 @@
 //! Loading, warming and measuring one shard.
 
-use super::{Engines, Report};
+use super::{Engines, Report, Turn};
 use crate::engine::{Engine, Request, Row};
 use crate::host::Memory;
 use crate::stopwatch::Stopwatch;
@@ -30,6 +30,7 @@ pub(super) struct Desk<E> {
     loaded: Option<Loaded>,
     real: Stopwatch,
     played: Stopwatch,
+    turn: Turn,
 }
 
 struct Loaded {
@@ -43,6 +44,7 @@ impl<E: Engines> Desk<E> {
         engines: E,
         reports: UnboundedSender<Report>,
         cancelled: Arc<AtomicU64>,
+        turn: Turn,
     ) -> Self {
         Self {
             engines,
@@ -53,6 +55,7 @@ impl<E: Engines> Desk<E> {
             loaded: None,
             real: Stopwatch::start(),
             played: Stopwatch::played(),
+            turn,
         }
     }
 
@@ -97,12 +100,13 @@ impl<E: Engines> Desk<E> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
         let generation =
             self.generation.clone().ok_or_else(|| bug("an offer came before Welcome"))?;
-        self.report(now(Activity::Loading));
-        let load_ns = self.load(offer)?;
         let is_cancelled = {
             let cancelled = Arc::clone(&self.cancelled);
             move || cancelled.load(Ordering::Relaxed) >= offer.attempt
         };
+        let _turn = self.turn.take(&is_cancelled).ok_or_else(taken_back)?;
+        self.report(now(Activity::Loading));
+        let load_ns = self.load(offer)?;
         let (real, played) = (self.real.clone(), self.played.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;

@@ -60,7 +60,11 @@ pub(super) async fn serve(
     let mut client = FleetClient::new(channel)
         .max_decoding_message_size(proto::MAX_MESSAGE_BYTES)
         .max_encoding_message_size(proto::MAX_MESSAGE_BYTES);
-    let incoming = match client.join(request).await {
+    let joined = tokio::select! {
+        () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
+        joined = client.join(request) => joined,
+    };
+    let incoming = match joined {
         Ok(response) => response.into_inner(),
         Err(status) => return ended_by(&status, false),
     };
@@ -80,6 +84,11 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         cause = next;
     }
     cause.to_string()
+}
+
+fn closed(was_welcome: bool) -> Disconnect {
+    let reason = "the controller closed the stream".to_owned();
+    if was_welcome { Disconnect::BrokenAfterWelcome(reason) } else { Disconnect::Broken(reason) }
 }
 
 fn ended_by(status: &Status, was_welcome: bool) -> Disconnect {
@@ -149,10 +158,7 @@ impl Session<'_> {
                         Some(other) => self.take(other).await,
                         None => Ok(()),
                     },
-                    Ok(None) if was_welcome => {
-                        return Disconnect::BrokenAfterWelcome("the controller closed the stream".to_owned());
-                    }
-                    Ok(None) => return Disconnect::Broken("the controller closed the stream".to_owned()),
+                    Ok(None) => return closed(was_welcome),
                     Err(status) => return ended_by(&status, was_welcome),
                 },
                 Some(report) = reports.recv() => self.pass_on(report).await,
@@ -160,7 +166,7 @@ impl Session<'_> {
                 () = &mut *stop, if !self.stopping => self.leave().await,
             };
             if sent.is_err() {
-                return Disconnect::Broken("the controller closed the stream".to_owned());
+                return closed(was_welcome);
             }
             if self.stopping && self.current.is_none() {
                 return Disconnect::Ended(Ending::Stopped);

@@ -5,11 +5,12 @@ mod notify;
 mod plan;
 mod prices;
 mod report;
-mod run;
+pub mod run;
 
 use crate::cli::{self, Cli, Command};
 use crate::matrix::{Matrix, Overrides};
-use crate::{simulation, terminal};
+use crate::store::{Place, Store};
+use crate::{config, simulation, terminal};
 use anyhow::Context;
 use std::path::Path;
 
@@ -52,6 +53,15 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .enable_all()
         .build()
         .context("the system gives no threads")
+}
+
+/// Opens the database: SQLite in the data folder, or what `DATABASE_URL` names.
+async fn store(data_dir: &Path) -> anyhow::Result<Store> {
+    let place = match config::database_url() {
+        Some(url) => Place::server(url)?,
+        None => Place::Folder(data_dir.to_owned()),
+    };
+    Ok(Store::open(&place).await?)
 }
 
 /// A matrix as it was read.

@@ -5,14 +5,14 @@ use crate::clock::Clock;
 use crate::report::parquet::{self, Samples};
 use crate::report::view::{Results, SamplesFile};
 use crate::report::{Read, json, table, view_of};
-use crate::store::{CampaignNo, Store, Texts};
+use crate::store::{CampaignNo, Store, Texts, folder_of};
 use crate::terminal;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
-    let store = Store::open(&options.data_dir).await?;
+    let store = super::store(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
     write(&store, no, &options.data_dir, options.output.as_deref()).await.map(drop)
 }
@@ -37,7 +37,7 @@ pub(super) async fn write(
 
     let results_file = match output {
         Some(path) => path.to_owned(),
-        None => super::run::campaign_folder(data_dir, &campaign.id).join("results.json"),
+        None => folder_of(data_dir, &campaign.id).join("results.json"),
     };
     let samples_path = samples_path(&results_file);
     let mut bytes = Vec::new();

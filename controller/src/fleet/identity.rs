@@ -34,6 +34,13 @@ impl Token {
         Ok(Self(digits))
     }
 
+    /// Reads one that was written before; none where there is none.
+    pub fn read(path: &Path) -> Option<Self> {
+        let digits = std::fs::read_to_string(path).ok()?;
+        let is_one = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_one.then_some(Self(digits))
+    }
+
     /// Writes it to a file that only its owner can read.
     ///
     /// # Errors

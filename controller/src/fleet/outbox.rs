@@ -13,6 +13,11 @@ pub(super) const CAPACITY: usize = 4096;
 pub struct Outbox(pub(super) mpsc::Sender<Result<wire::FromController, Status>>);
 
 impl Outbox {
+    /// Letters that go to `receiver`'s other end.
+    pub fn new(sender: mpsc::Sender<Result<wire::FromController, Status>>) -> Self {
+        Self(sender)
+    }
+
     /// Offers a shard.
     pub fn offer(&self, offer: wire::ShardOffer) {
         self.send(wire::from_controller::Message::ShardOffer(offer));

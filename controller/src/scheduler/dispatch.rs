@@ -1,8 +1,8 @@
 //! Which waiting shard goes to which idle agent.
 
-use super::state::{Agent, Lease, Shard, Status, Stretch};
+use super::state::{Agent, Host, Lease, Shard, Status, Stretch};
 use super::{Action, Offer, Phase, Scheduler};
-use proto::ids::AgentId;
+use proto::ids::{AgentId, HostId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -27,39 +27,43 @@ impl Scheduler {
 
     /// The earliest shard that an idle agent can do, and the agent.
     fn next_pair(&self) -> Option<(usize, AgentId)> {
-        let targets: BTreeSet<usize> = self
-            .agents
-            .values()
-            .filter(|agent| self.is_idle(agent))
-            .map(|agent| agent.target)
-            .collect();
-        targets
-            .into_iter()
-            .filter_map(|target| {
-                self.waiting[target].iter().find_map(|&shard| Some((shard, self.agent_for(shard)?)))
-            })
-            .min()
+        let pair = |(waiting, free): (&BTreeSet<usize>, &BTreeSet<AgentId>)| {
+            if free.is_empty() {
+                return None;
+            }
+            waiting.iter().find_map(|&shard| Some((shard, self.agent_for(shard)?)))
+        };
+        self.waiting.iter().zip(&self.free).filter_map(pair).min()
     }
 
-    fn is_idle(&self, agent: &Agent) -> bool {
-        let is_busy = self.hosts.get(&agent.host).is_some_and(|host| host.is_busy);
-        agent.lease.is_none() && !agent.is_leaving && !is_busy
+    /// Notes which agents of a host can be offered a shard.
+    pub(super) fn refresh(&mut self, host: &HostId) {
+        let Some(Host { is_busy, agents, .. }) = self.hosts.get(host) else { return };
+        for id in agents {
+            let Some(agent) = self.agents.get(id) else { continue };
+            if *is_busy || agent.is_leaving || agent.lease.is_some() {
+                self.free[agent.target].remove(id);
+            } else {
+                self.free[agent.target].insert(id.clone());
+            }
+        }
     }
 
     /// An idle agent that can do the shard; the one that measured its run last goes on without a new warm-up.
     fn agent_for(&self, shard: usize) -> Option<AgentId> {
         let Shard { work, excluded, .. } = &self.shards[shard];
-        let can_do = |id: &AgentId, agent: &Agent| {
-            agent.target == work.target
-                && agent.engines.get(work.engine) == Some(&true)
-                && !excluded.contains(id)
-                && self.is_idle(agent)
+        let able = |id: &&AgentId| {
+            let engines = self.agents.get(*id).map(|agent| &agent.engines);
+            engines.is_some_and(|engines| engines.get(work.engine) == Some(&true))
+                && !excluded.contains(id.process())
         };
-        let mut able = self.agents.iter().filter(|(id, agent)| can_do(id, agent)).peekable();
-        let first = able.peek().map(|(id, _)| (*id).clone());
-        able.find(|(id, agent)| self.stretch(id, agent, work.run).is_some())
-            .map(|(id, _)| id.clone())
-            .or(first)
+        let mut able = self.free[work.target].iter().filter(able).peekable();
+        let first = able.peek().map(|id| (*id).clone());
+        able.find(|id| {
+            self.agents.get(*id).is_some_and(|agent| self.stretch(id, agent, work.run).is_some())
+        })
+        .cloned()
+        .or(first)
     }
 
     /// The segment that `agent` would go on with in `run`.
@@ -87,6 +91,8 @@ impl Scheduler {
             agent.lease = Some(shard);
         }
         self.waiting[target].remove(&shard);
+        self.refresh(&host);
+        self.leased += 1;
         self.shards[shard].status = Status::Leased(Lease { agent: id.clone(), host, attempt });
         Offer {
             agent: id.clone(),

@@ -143,9 +143,18 @@ pub struct Scheduler {
     waiting: Vec<BTreeSet<usize>>,
     agents: BTreeMap<AgentId, Agent>,
     hosts: BTreeMap<HostId, Host>,
+    /// Agents that could be offered a shard now, by target.
+    free: Vec<BTreeSet<AgentId>>,
+    /// Processes that were lost in the middle of a shard, and which.
+    casualties: BTreeMap<String, usize>,
     segments: BTreeMap<usize, u64>,
     last_attempt: u64,
+    /// Shards that wait or are leased.
+    open: usize,
+    leased: usize,
+    set_aside: usize,
     phase: Phase,
+    last_tick: Option<Duration>,
     /// Since when nobody is there who could do what waits.
     stuck_since: Option<Duration>,
 }
@@ -160,9 +169,10 @@ enum Phase {
 impl Scheduler {
     /// A campaign that waits for its agents. `required` is the number of agents of each target; `last_attempt`
     /// is the highest number that was ever given in this campaign, 0 in a new one; `segments` likewise by run.
+    /// A target with nothing left to measure needs no agents.
     pub fn new(
         work: Vec<Work>,
-        required: Vec<u32>,
+        mut required: Vec<u32>,
         limits: Limits,
         last_attempt: u64,
         segments: BTreeMap<usize, u64>,
@@ -176,18 +186,29 @@ impl Scheduler {
                 waiting[work.target].insert(index);
                 Status::Waiting
             };
-            shards.push(Shard { work, status, losses: 0, failures: 0, excluded: BTreeSet::new() });
+            shards.push(Shard::new(work, status));
+        }
+        for (needed, waiting) in required.iter_mut().zip(&waiting) {
+            if waiting.is_empty() {
+                *needed = 0;
+            }
         }
         Self {
             limits,
+            free: vec![BTreeSet::new(); required.len()],
             required,
+            open: waiting.iter().map(BTreeSet::len).sum(),
             shards,
             waiting,
             agents: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            casualties: BTreeMap::new(),
             segments,
             last_attempt,
+            leased: 0,
+            set_aside: 0,
             phase: Phase::Gathering,
+            last_tick: None,
             stuck_since: None,
         }
     }
@@ -200,22 +221,25 @@ impl Scheduler {
         }
         match event {
             Event::Ready { agent, host, target, engines } => {
-                self.lose(&agent, "it joined again", &mut actions);
-                self.hosts.entry(host.clone()).or_default();
-                let ready =
-                    Agent { host, target, engines, lease: None, is_leaving: false, heard: now };
-                self.agents.insert(agent, ready);
+                self.seat(agent, host, target, engines, now, &mut actions);
             }
-            Event::Gone { agent } => self.lose(&agent, "its connection ended", &mut actions),
-            Event::Alive { agent } => self.hear(&agent, now),
+            Event::Gone { agent } => {
+                self.lose(&agent, "its connection ended", &mut actions);
+            }
+            // Neither makes an agent or a shard free.
+            Event::Alive { agent } => {
+                self.hear(&agent, now);
+                return actions;
+            }
+            Event::Stored { shard, attempt, batch } => {
+                self.store(shard, attempt, batch);
+                return actions;
+            }
             Event::Leaving { agent } => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.is_leaving = true;
-                }
-            }
-            Event::Stored { shard, attempt, batch } => {
-                if self.is_current(shard, attempt) {
-                    self.shards[shard].work.batches.remove(&batch);
+                    let host = agent.host.clone();
+                    self.refresh(&host);
                 }
             }
             Event::Finished { shard, attempt } => self.finish(shard, attempt, &mut actions),
@@ -226,7 +250,10 @@ impl Scheduler {
                 self.stop(&mut actions);
                 return actions;
             }
-            Event::Tick => self.expire(now, &mut actions),
+            Event::Tick => {
+                self.forgive_own_stall(now);
+                self.expire(now, &mut actions);
+            }
         }
         self.dispatch(now, &mut actions);
         self.end_if_over(now, &mut actions);
@@ -249,6 +276,11 @@ impl Scheduler {
         }
     }
 
+    /// Whether the agent can be offered shards: it joined, and wasn't lost since.
+    pub fn knows(&self, agent: &AgentId) -> bool {
+        self.agents.contains_key(agent)
+    }
+
     /// Whether measuring has begun.
     pub fn is_measuring(&self) -> bool {
         self.phase == Phase::Measuring
@@ -267,9 +299,52 @@ impl Scheduler {
             .collect()
     }
 
+    fn seat(
+        &mut self,
+        agent: AgentId,
+        host: HostId,
+        target: usize,
+        engines: Vec<bool>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        self.lose(&agent, "it joined again", actions);
+        // A process that comes back didn't die of its shard: only its connection did.
+        if let Some(shard) = self.casualties.remove(agent.process()) {
+            self.shards[shard].casualties.remove(agent.process());
+        }
+        self.hosts.entry(host.clone()).or_default().agents.insert(agent.clone());
+        let ready = Agent {
+            host: host.clone(),
+            target,
+            engines,
+            lease: None,
+            is_leaving: false,
+            heard: now,
+        };
+        self.agents.insert(agent, ready);
+        self.refresh(&host);
+    }
+
     fn hear(&mut self, agent: &AgentId, now: Duration) {
         let Some(agent) = self.agents.get_mut(agent) else { return };
         agent.heard = now;
+    }
+
+    fn store(&mut self, shard: usize, attempt: u64, batch: u32) {
+        if self.is_current(shard, attempt) {
+            self.shards[shard].work.batches.remove(&batch);
+            self.shards[shard].goes_on();
+        }
+    }
+
+    /// Time in which nothing was heard because nobody listened doesn't count against leases.
+    fn forgive_own_stall(&mut self, now: Duration) {
+        let gap = self.last_tick.map_or(Duration::ZERO, |last| now.saturating_sub(last));
+        self.last_tick = Some(now);
+        if gap > self.limits.lease / 3 {
+            self.agents.values_mut().for_each(|agent| agent.heard = (agent.heard + gap).min(now));
+        }
     }
 
     /// Leases run as long as their agent is heard.
@@ -282,22 +357,37 @@ impl Scheduler {
             .map(|(id, _)| id.clone())
             .collect();
         for agent in lost {
-            self.lose(&agent, "it was silent for longer than its lease", actions);
+            let reason = "it was silent for longer than its lease";
+            if let Some((shard, attempt)) = self.lose(&agent, reason, actions) {
+                // Where it can still hear, it needn't measure on.
+                actions.push(Action::Cancel { agent, shard, attempt, reason });
+            }
         }
     }
 
-    fn lose(&mut self, id: &AgentId, reason: &'static str, actions: &mut Vec<Action>) {
-        let Some(agent) = self.agents.remove(id) else { return };
-        let Some(shard) = agent.lease else { return };
-        self.release(shard);
-        self.shards[shard].losses += 1;
+    /// Forgets an agent; returns the shard and the attempt that it held.
+    fn lose(
+        &mut self,
+        id: &AgentId,
+        reason: &'static str,
+        actions: &mut Vec<Action>,
+    ) -> Option<(usize, u64)> {
+        let agent = self.agents.remove(id)?;
+        if let Some(host) = self.hosts.get_mut(&agent.host) {
+            host.agents.remove(id);
+        }
+        self.free[agent.target].remove(id);
+        let shard = agent.lease?;
+        let attempt = self.release(shard)?.attempt;
         actions.push(Action::Note(Note::AgentLost { agent: id.clone(), shard, reason }));
-        if self.shards[shard].losses >= self.limits.losses {
-            let detail =
-                format!("{} agents were lost while they measured it", self.shards[shard].losses);
+        self.casualties.insert(id.process().to_owned(), shard);
+        let (dead, all) = self.shards[shard].count_loss(id.process());
+        if dead >= self.limits.losses || all >= self.limits.losses * 3 {
+            let detail = format!("{all} agents were lost while they measured it");
             let failure = Failure { retry: Retry::Never, kind: Kind::Internal, detail };
             self.set_aside(shard, failure, actions);
         }
+        Some((shard, attempt))
     }
 
     fn finish(&mut self, shard: usize, attempt: u64, actions: &mut Vec<Action>) {
@@ -306,9 +396,7 @@ impl Scheduler {
         }
         self.release(shard);
         if self.shards[shard].work.batches.is_empty() {
-            let target = self.shards[shard].work.target;
-            self.waiting[target].remove(&shard);
-            self.shards[shard].status = Status::Done;
+            self.close(shard, Status::Done);
         } else {
             let left = self.shards[shard].work.batches.len();
             let detail = format!("the agent says it is through, and {left} batches never came");
@@ -321,10 +409,7 @@ impl Scheduler {
         if !self.is_current(shard, attempt) {
             return;
         }
-        let Status::Leased(Lease { agent, host, .. }) = self.shards[shard].status.clone() else {
-            return;
-        };
-        self.release(shard);
+        let Some(Lease { agent, host, .. }) = self.release(shard) else { return };
         // Whatever comes next starts warm from the beginning.
         if let Some(host) = self.hosts.get_mut(&host) {
             host.last = None;
@@ -334,7 +419,7 @@ impl Scheduler {
             (Kind::Draining | Kind::Cancelled, _) => {}
             (_, Retry::Never) => self.set_aside(shard, failure, actions),
             (_, Retry::OtherAgent) => {
-                self.shards[shard].excluded.insert(agent);
+                self.shards[shard].excluded.insert(agent.process().to_owned());
                 self.count_failure(shard, failure, actions);
             }
             (_, Retry::SameAgent) => self.count_failure(shard, failure, actions),
@@ -351,19 +436,23 @@ impl Scheduler {
     }
 
     fn set_aside(&mut self, shard: usize, failure: Failure, actions: &mut Vec<Action>) {
-        let target = self.shards[shard].work.target;
-        self.waiting[target].remove(&shard);
-        self.shards[shard].status = Status::SetAside;
+        self.close(shard, Status::SetAside);
+        self.set_aside += 1;
         actions.push(Action::Note(Note::ShardSetAside { shard, failure }));
     }
 
+    /// Ends a shard that waits.
+    fn close(&mut self, shard: usize, status: Status) {
+        self.waiting[self.shards[shard].work.target].remove(&shard);
+        self.shards[shard].status = status;
+        self.open -= 1;
+    }
+
     /// Takes the lease back and lets the shard wait.
-    fn release(&mut self, shard: usize) {
-        let Status::Leased(lease) =
-            std::mem::replace(&mut self.shards[shard].status, Status::Waiting)
-        else {
-            return;
-        };
+    fn release(&mut self, shard: usize) -> Option<Lease> {
+        let Status::Leased(lease) = self.shards[shard].status.clone() else { return None };
+        self.shards[shard].status = Status::Waiting;
+        self.leased -= 1;
         self.waiting[self.shards[shard].work.target].insert(shard);
         if let Some(host) = self.hosts.get_mut(&lease.host) {
             host.is_busy = false;
@@ -371,6 +460,8 @@ impl Scheduler {
         if let Some(agent) = self.agents.get_mut(&lease.agent) {
             agent.lease = None;
         }
+        self.refresh(&lease.host);
+        Some(lease)
     }
 
     fn stop(&mut self, actions: &mut Vec<Action>) {
@@ -393,14 +484,12 @@ impl Scheduler {
     }
 
     fn end_if_over(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let is_open = |shard: &Shard| matches!(shard.status, Status::Waiting | Status::Leased(_));
-        if !self.shards.iter().any(is_open) {
-            let is_done = |shard: &Shard| shard.status == Status::Done;
-            let whole = self.shards.iter().all(is_done);
-            self.end(if whole { Ending::Complete } else { Ending::SetAside }, actions);
+        if self.open == 0 {
+            let ending = if self.set_aside == 0 { Ending::Complete } else { Ending::SetAside };
+            self.end(ending, actions);
             return;
         }
-        if self.agents.values().any(|agent| agent.lease.is_some()) {
+        if self.leased > 0 {
             self.stuck_since = None;
             return;
         }

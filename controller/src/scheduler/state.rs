@@ -13,7 +13,7 @@ pub struct Limits {
     pub lease: Duration,
     /// How long nobody may be there before the campaign ends.
     pub wait: Duration,
-    /// So many lost agents set a shard aside.
+    /// So many processes that are lost one after the other, before a batch of it is stored, set a shard aside.
     pub losses: u32,
     /// So many failed attempts set a shard aside.
     pub failures: u32,
@@ -91,10 +91,33 @@ pub enum Note {
 pub(super) struct Shard {
     pub(super) work: Work,
     pub(super) status: Status,
-    pub(super) losses: u32,
+    /// Processes that were lost in it, and haven't come back, since its last stored batch.
+    pub(super) casualties: BTreeSet<String>,
+    /// Losses since its last stored batch.
+    losses: u32,
     pub(super) failures: u32,
-    /// Agents that can't do it.
-    pub(super) excluded: BTreeSet<AgentId>,
+    /// Processes that can't do it.
+    pub(super) excluded: BTreeSet<String>,
+}
+
+impl Shard {
+    pub(super) fn new(work: Work, status: Status) -> Self {
+        let (casualties, excluded) = (BTreeSet::new(), BTreeSet::new());
+        Self { work, status, casualties, losses: 0, failures: 0, excluded }
+    }
+
+    /// A shard that gets on isn't poison.
+    pub(super) fn goes_on(&mut self) {
+        self.casualties.clear();
+        self.losses = 0;
+    }
+
+    /// Counts a lost process; returns how many are dead, and how many losses there were in all.
+    pub(super) fn count_loss(&mut self, process: &str) -> (u32, u32) {
+        self.losses += 1;
+        self.casualties.insert(process.to_owned());
+        (u32::try_from(self.casualties.len()).unwrap_or(u32::MAX), self.losses)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +139,8 @@ pub(super) struct Lease {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     pub(super) is_busy: bool,
+    /// Those that are here.
+    pub(super) agents: BTreeSet<AgentId>,
     pub(super) last: Option<Stretch>,
 }
 

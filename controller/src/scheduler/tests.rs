@@ -118,6 +118,62 @@ fn a_shard_that_three_agents_died_of_is_set_aside() {
 }
 
 #[test]
+fn a_shard_that_gets_on_is_no_poison() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    for (name, batch) in ["a", "b", "c", "d", "e"].into_iter().zip(0..) {
+        let offer = offers(&scheduler.handle(ready(name, "h", 0), Duration::ZERO)).remove(0);
+        scheduler.handle(Event::Stored { shard: 0, attempt: offer.attempt, batch }, Duration::ZERO);
+        let actions = scheduler.handle(Event::Gone { agent: id(name) }, Duration::ZERO);
+        assert!(matches!(&actions[..], [Action::Note(Note::AgentLost { .. })]), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_process_that_comes_back_did_not_die_of_its_shard() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    for connection in 1..=5 {
+        let name = format!("a.{connection}");
+        assert_eq!(offers(&scheduler.handle(ready(&name, "h", 0), Duration::ZERO)).len(), 1);
+        let actions = scheduler.handle(Event::Gone { agent: id(&name) }, Duration::ZERO);
+        assert!(matches!(&actions[..], [Action::Note(Note::AgentLost { .. })]), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_shard_that_always_breaks_connections_is_set_aside_in_the_end() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    let mut notes = Vec::new();
+    for connection in 1..=9 {
+        let name = format!("a.{connection}");
+        scheduler.handle(ready(&name, "h", 0), Duration::ZERO);
+        notes.extend(scheduler.handle(Event::Gone { agent: id(&name) }, Duration::ZERO));
+    }
+    assert_eq!(ending(&notes), Some(Ending::SetAside));
+}
+
+#[test]
+fn a_controller_that_stood_still_takes_no_lease_back() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Tick, Duration::from_secs(1));
+    assert!(scheduler.handle(Event::Tick, Duration::from_mins(2)).is_empty());
+    assert!(scheduler.handle(Event::Tick, Duration::from_secs(121)).is_empty());
+    // The agent's own silence counts on.
+    for second in 122..134 {
+        assert!(scheduler.handle(Event::Tick, Duration::from_secs(second)).is_empty());
+    }
+    let lost = (134..140).flat_map(|s| scheduler.handle(Event::Tick, Duration::from_secs(s)));
+    assert!(lost.into_iter().any(|action| matches!(action, Action::Cancel { .. })));
+}
+
+#[test]
+fn a_target_with_nothing_left_needs_no_agents() {
+    let mut scheduler = scheduler(vec![work(0, 0, 0), work(1, 1, 1)], vec![3, 1]);
+    assert_eq!(scheduler.missing(), [(1, 1)]);
+    assert_eq!(offers(&scheduler.handle(ready("b", "h", 1), Duration::ZERO)).len(), 1);
+}
+
+#[test]
 fn a_failure_that_another_agent_may_try_is_not_offered_to_the_same_one() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
     let offer = offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).remove(0);
@@ -228,6 +284,26 @@ impl Observer {
     }
 }
 
+/// An agent that idles while a shard waits that it could do.
+fn idle_for_nothing(scheduler: &Scheduler) -> Option<AgentId> {
+    if scheduler.phase != Phase::Measuring {
+        return None;
+    }
+    let idles = |(id, agent): &(&AgentId, &Agent)| {
+        let could = |shard: &Shard| {
+            shard.status == Status::Waiting
+                && shard.work.target == agent.target
+                && agent.engines[shard.work.engine]
+                && !shard.excluded.contains(id.process())
+        };
+        !agent.is_leaving
+            && agent.lease.is_none()
+            && !scheduler.hosts[&agent.host].is_busy
+            && scheduler.shards.iter().any(could)
+    };
+    scheduler.agents.iter().find(idles).map(|(id, _)| id.clone())
+}
+
 fn pick<T: Clone>(from: &[T], number: u8) -> Option<T> {
     from.get(usize::from(number) % from.len().max(1)).cloned()
 }
@@ -276,6 +352,7 @@ proptest! {
             let Some(event) = event else { continue };
             let actions = scheduler.handle(event, now);
             observer.see(&scheduler, actions);
+            prop_assert_eq!(idle_for_nothing(&scheduler), None, "an agent idles and its shard waits");
             for (index, shard) in scheduler.shards.iter().enumerate() {
                 if shard.status == Status::Done {
                     observer.ended.entry(index).or_insert(1);

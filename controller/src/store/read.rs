@@ -1,32 +1,33 @@
 //! Reading back: everything that statistics and reports work on.
 
+use super::database::{Record, Value};
 use super::rows::{
-    AgentRow, CampaignRow, DialogueRow, EventRow, Outcome, SampleRow, SegmentRow, State,
+    AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, Outcome, SampleRow, SegmentRow,
+    State,
 };
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
+use proto::ids::CampaignId;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
 /// How many campaigns an error names.
-const NAMED: usize = 5;
+const NAMED: i64 = 5;
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<T, Error> {
-    let text: String = row.try_get(what)?;
+fn json<T: DeserializeOwned>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
+    let text: String = row.get(what)?;
     serde_json::from_str(&text).map_err(|_| Error::Damaged { what })
 }
 
-fn number<T: TryFrom<i64>>(row: &SqliteRow, what: &'static str) -> Result<T, Error> {
-    T::try_from(row.try_get::<i64, _>(what)?).map_err(|_| Error::Damaged { what })
+fn number<T: TryFrom<i64>>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
+    T::try_from(row.get::<i64>(what)?).map_err(|_| Error::Damaged { what })
 }
 
-fn name<T: TryFrom<String>>(row: &SqliteRow, what: &'static str) -> Result<T, Error> {
-    T::try_from(row.try_get::<String, _>(what)?).map_err(|_| Error::Damaged { what })
+fn name<T: TryFrom<String>>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
+    T::try_from(row.get::<String>(what)?).map_err(|_| Error::Damaged { what })
 }
 
-fn time(row: &SqliteRow, what: &'static str) -> Result<Option<DateTime<Utc>>, Error> {
-    let text: Option<String> = row.try_get(what)?;
+fn time(row: &Record<'_>, what: &'static str) -> Result<Option<DateTime<Utc>>, Error> {
+    let text: Option<String> = row.get(what)?;
     let parse = |text: String| DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc());
     text.map(parse).transpose().map_err(|_| Error::Damaged { what })
 }
@@ -37,24 +38,45 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownCampaign`], which names the newest ones.
     pub async fn find(&self, id: &str) -> Result<CampaignNo, Error> {
+        let no = |row: &Record<'_>| row.get::<i64>("no");
         let found = if id == "latest" {
-            sqlx::query("SELECT no FROM campaign ORDER BY no DESC LIMIT 1")
-                .fetch_optional(&self.pool)
-                .await?
+            let newest = "SELECT no FROM campaign ORDER BY no DESC LIMIT 1";
+            self.database.rows(newest, &[], no).await?
         } else {
-            sqlx::query("SELECT no FROM campaign WHERE id = $1")
-                .bind(id)
-                .fetch_optional(&self.pool)
-                .await?
+            let named = "SELECT no FROM campaign WHERE id = $1";
+            self.database.rows(named, &[Value::Text(id)], no).await?
         };
-        if let Some(row) = found {
-            return Ok(CampaignNo(row.try_get(0)?));
+        if let Some(no) = found.first() {
+            return Ok(CampaignNo(*no));
         }
-        let newest =
-            sqlx::query("SELECT id FROM campaign ORDER BY no DESC").fetch_all(&self.pool).await?;
+        let newest = "SELECT id FROM campaign ORDER BY no DESC LIMIT $1";
         let known_ids =
-            newest.iter().take(NAMED).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            self.database.rows(newest, &[Value::Int(NAMED)], |row| row.get("id")).await?;
         Err(Error::UnknownCampaign { id: id.to_owned(), known_ids })
+    }
+
+    pub(super) async fn campaign_id(&self, campaign: CampaignNo) -> Result<CampaignId, Error> {
+        let sql = "SELECT id FROM campaign WHERE no = $1";
+        let ids = self.database.rows(sql, &[Value::Int(campaign.0)], |row| name(row, "id")).await?;
+        ids.into_iter().next().ok_or(Error::Damaged { what: "no" })
+    }
+
+    /// Which batches are counted, and how many samples each has.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails or holds what this release can't read.
+    pub async fn counted_batches(&self, campaign: CampaignNo) -> Result<Vec<CountedBatch>, Error> {
+        let sql = "SELECT cell, run, batch, count(*) AS samples FROM sample \
+                   WHERE campaign = $1 AND counted = 1 GROUP BY cell, run, batch";
+        let batch = |row: &Record<'_>| {
+            Ok(CountedBatch {
+                cell: number(row, "cell")?,
+                run: number(row, "run")?,
+                batch: number(row, "batch")?,
+                samples: number(row, "samples")?,
+            })
+        };
+        self.database.rows(sql, &[Value::Int(campaign.0)], batch).await
     }
 
     /// What was asked and where it stands.
@@ -62,25 +84,27 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn campaign(&self, campaign: CampaignNo) -> Result<CampaignRow, Error> {
-        let row = sqlx::query("SELECT * FROM campaign WHERE no = $1")
-            .bind(campaign.0)
-            .fetch_one(&self.pool)
-            .await?;
-        let state: String = row.try_get("state")?;
-        let state = State::ALL.iter().find(|(_, word)| *word == state);
-        Ok(CampaignRow {
-            id: name(&row, "id")?,
-            name: row.try_get("name")?,
-            created_at: time(&row, "created_at")?.ok_or(Error::Damaged { what: "created_at" })?,
-            finished_at: time(&row, "finished_at")?,
-            state: state.ok_or(Error::Damaged { what: "state" })?.0,
-            controller_version: row.try_get("controller_version")?,
-            matrix_text: row.try_get("matrix_text")?,
-            matrix: json(&row, "matrix")?,
-            plan: json(&row, "plan")?,
-            dataset: json(&row, "dataset")?,
-            prices: json(&row, "prices")?,
-        })
+        let read = |row: &Record<'_>| {
+            let state: String = row.get("state")?;
+            let state = State::ALL.iter().find(|(_, word)| *word == state);
+            Ok(CampaignRow {
+                id: name(row, "id")?,
+                name: row.get("name")?,
+                created_at: time(row, "created_at")?
+                    .ok_or(Error::Damaged { what: "created_at" })?,
+                finished_at: time(row, "finished_at")?,
+                state: state.ok_or(Error::Damaged { what: "state" })?.0,
+                controller_version: row.get("controller_version")?,
+                matrix_text: row.get("matrix_text")?,
+                matrix: json(row, "matrix")?,
+                plan: json(row, "plan")?,
+                dataset: json(row, "dataset")?,
+                prices: json(row, "prices")?,
+            })
+        };
+        let sql = "SELECT * FROM campaign WHERE no = $1";
+        let rows = self.database.rows(sql, &[Value::Int(campaign.0)], read).await?;
+        rows.into_iter().next().ok_or(Error::Damaged { what: "no" })
     }
 
     /// The dialogues, measured ones first.
@@ -88,19 +112,16 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn dialogues(&self, campaign: CampaignNo) -> Result<Vec<DialogueRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM dialogue WHERE campaign = $1 ORDER BY ordinal")
-            .bind(campaign.0)
-            .fetch_all(&self.pool)
-            .await?;
-        let dialogue = |row: &SqliteRow| {
+        let dialogue = |row: &Record<'_>| {
             Ok(DialogueRow {
                 sample_id: name(row, "sample_id")?,
-                dialogue: row.try_get("dialogue")?,
-                summary: row.try_get("summary")?,
-                is_measured: row.try_get::<i64, _>("is_measured")? == 1,
+                dialogue: row.get("dialogue")?,
+                summary: row.get("summary")?,
+                is_measured: row.get::<i64>("is_measured")? == 1,
             })
         };
-        rows.iter().map(dialogue).collect()
+        let sql = "SELECT * FROM dialogue WHERE campaign = $1 ORDER BY ordinal";
+        self.database.rows(sql, &[Value::Int(campaign.0)], dialogue).await
     }
 
     /// The agents that measured, in the order in which they joined.
@@ -108,11 +129,7 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn agents(&self, campaign: CampaignNo) -> Result<Vec<AgentRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM agent WHERE campaign = $1 ORDER BY ordinal")
-            .bind(campaign.0)
-            .fetch_all(&self.pool)
-            .await?;
-        let agent = |row: &SqliteRow| {
+        let agent = |row: &Record<'_>| {
             Ok(AgentRow {
                 agent_id: name(row, "agent_id")?,
                 host_id: name(row, "host_id")?,
@@ -121,7 +138,8 @@ impl Store {
                 engines: json(row, "engines")?,
             })
         };
-        rows.iter().map(agent).collect()
+        let sql = "SELECT * FROM agent WHERE campaign = $1 ORDER BY ordinal";
+        self.database.rows(sql, &[Value::Int(campaign.0)], agent).await
     }
 
     /// The segments, in the order of cells, runs and time.
@@ -129,13 +147,8 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn segments(&self, campaign: CampaignNo) -> Result<Vec<SegmentRow>, Error> {
-        let rows =
-            sqlx::query("SELECT * FROM segment WHERE campaign = $1 ORDER BY cell, run, segment")
-                .bind(campaign.0)
-                .fetch_all(&self.pool)
-                .await?;
-        let segment = |row: &SqliteRow| {
-            let facts: Option<String> = row.try_get("facts")?;
+        let segment = |row: &Record<'_>| {
+            let facts: Option<String> = row.get("facts")?;
             Ok(SegmentRow {
                 cell: number(row, "cell")?,
                 run: number(row, "run")?,
@@ -144,7 +157,8 @@ impl Store {
                 facts: if facts.is_some() { Some(json(row, "facts")?) } else { None },
             })
         };
-        rows.iter().map(segment).collect()
+        let sql = "SELECT * FROM segment WHERE campaign = $1 ORDER BY cell, run, segment";
+        self.database.rows(sql, &[Value::Int(campaign.0)], segment).await
     }
 
     /// Every sample, late ones included, by cell, run and batch. Texts are read only where asked for.
@@ -166,10 +180,9 @@ impl Store {
                  FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
             }
         };
-        let rows = sqlx::query(sql).bind(campaign.0).fetch_all(&self.pool).await?;
-        let sample = |row: &SqliteRow| {
-            let ttft_ns: Option<i64> = row.try_get("ttft_ns")?;
-            let outcome: &str = row.try_get("outcome")?;
+        let sample = |row: &Record<'_>| {
+            let ttft_ns: Option<i64> = row.get("ttft_ns")?;
+            let outcome: String = row.get("outcome")?;
             Ok(SampleRow {
                 cell: number(row, "cell")?,
                 run: number(row, "run")?,
@@ -185,12 +198,12 @@ impl Store {
                 cut_tokens: number(row, "cut_tokens")?,
                 output_tokens: number(row, "output_tokens")?,
                 unknown_tokens: number(row, "unknown_tokens")?,
-                outcome: Outcome::from_word(outcome).ok_or(Error::Damaged { what: "outcome" })?,
-                is_counted: row.try_get::<i64, _>("counted")? == 1,
-                text: row.try_get("text")?,
+                outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
+                is_counted: row.get::<i64>("counted")? == 1,
+                text: row.get("text")?,
             })
         };
-        rows.iter().map(sample).collect()
+        self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
 
     /// What happened, in order.
@@ -198,18 +211,15 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn events(&self, campaign: CampaignNo) -> Result<Vec<EventRow>, Error> {
-        let rows = sqlx::query("SELECT * FROM event WHERE campaign = $1 ORDER BY at")
-            .bind(campaign.0)
-            .fetch_all(&self.pool)
-            .await?;
-        let event = |row: &SqliteRow| {
+        let event = |row: &Record<'_>| {
             Ok(EventRow {
                 at: time(row, "at")?.ok_or(Error::Damaged { what: "at" })?,
-                kind: row.try_get("kind")?,
-                detail: row.try_get("detail")?,
+                kind: row.get("kind")?,
+                detail: row.get("detail")?,
             })
         };
-        rows.iter().map(event).collect()
+        let sql = "SELECT * FROM event WHERE campaign = $1 ORDER BY no";
+        self.database.rows(sql, &[Value::Int(campaign.0)], event).await
     }
 }
 

@@ -286,3 +286,16 @@ pub struct EventRow {
     /// For a person.
     pub detail: String,
 }
+
+/// A batch that is measured and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedBatch {
+    /// Index of its cell.
+    pub cell: usize,
+    /// Its round, from 1.
+    pub run: u32,
+    /// Index in its run.
+    pub batch: u32,
+    /// How many samples it has.
+    pub samples: u64,
+}

@@ -1,7 +1,8 @@
-//! Writing: one transaction for each group of samples.
+//! Writing: one transaction for each group of rows.
 
+use super::database::{Record, Transaction, Value};
 use super::rows::{AgentFacts, DatasetFacts, DialogueRow, Outcome, PriceRow, SegmentFacts, State};
-use super::{CampaignNo, Error, Store};
+use super::{CampaignNo, Error, Hold, Store};
 use crate::matrix::Matrix;
 use crate::plan::Plan;
 use chrono::{DateTime, Utc};
@@ -9,7 +10,7 @@ use proto::ids::{AgentId, CampaignId, HostId};
 use proto::model::EngineFacts;
 use proto::sample::{self, Sample};
 use serde::Serialize;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use std::borrow::Cow;
 
 /// A campaign that begins.
 #[derive(Debug)]
@@ -57,8 +58,58 @@ pub struct SampleWrite {
     pub sample: Sample,
 }
 
-/// SQLite takes 32,766 values in one statement; a sample has 19.
-const SAMPLES_PER_STATEMENT: usize = 1500;
+/// An agent that joined.
+#[derive(Debug, Clone)]
+pub struct AgentWrite {
+    /// Its index in the campaign.
+    pub ordinal: usize,
+    /// Its id.
+    pub agent: AgentId,
+    /// Its machine.
+    pub host: HostId,
+    /// Index of its target.
+    pub target: usize,
+    /// When.
+    pub joined_at: DateTime<Utc>,
+    /// Its machine's facts.
+    pub facts: AgentFacts,
+    /// What it found for each engine; null where it can't do it.
+    pub engines: Vec<Option<EngineFacts>>,
+}
+
+/// A row that is written while a campaign runs.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// An agent joined.
+    Agent(Box<AgentWrite>),
+    /// A segment begins.
+    Segment {
+        /// Cell, run and number in the run.
+        key: (usize, u32, u64),
+        /// Index of its agent.
+        agent: usize,
+        /// When.
+        started_at: DateTime<Utc>,
+    },
+    /// What an agent says of a segment.
+    SegmentFacts {
+        /// Cell, run and number in the run.
+        key: (usize, u32, u64),
+        /// What it says.
+        facts: SegmentFacts,
+    },
+    /// A measured request.
+    Sample(SampleWrite),
+    /// Something happened.
+    Event {
+        /// When.
+        at: DateTime<Utc>,
+        /// Such as `agent_lost`.
+        kind: &'static str,
+        /// For a person.
+        detail: String,
+    },
+}
 
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("rows hold nothing that JSON can't")
@@ -69,216 +120,240 @@ fn int<T: TryInto<i64>>(number: T) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
 
+/// PostgreSQL keeps no zero bytes in texts. Both databases keep the same, so they are replaced for both.
+fn keepable(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 impl Store {
     /// Begins a campaign.
     ///
     /// # Errors
     /// [`Error`] where the database fails.
     pub async fn create(&self, new: &NewCampaign<'_>) -> Result<CampaignNo, Error> {
-        let mut transaction = self.pool.begin().await?;
-        let row = sqlx::query("SELECT coalesce(max(no), 0) + 1 FROM campaign")
-            .fetch_one(&mut *transaction)
-            .await?;
-        let no: i64 = row.try_get(0)?;
-        sqlx::query(
-            "INSERT INTO campaign (no, id, name, created_at, state, controller_version, matrix_text, \
-             matrix, plan, dataset, prices) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind(no)
-        .bind(new.id.as_str())
-        .bind(&new.matrix.name)
-        .bind(new.created_at.to_rfc3339())
-        .bind(State::Running.as_str())
-        .bind(new.controller_version)
-        .bind(new.matrix_text)
-        .bind(json(new.matrix))
-        .bind(json(new.plan))
-        .bind(json(new.dataset))
-        .bind(json(&new.prices))
-        .execute(&mut *transaction)
-        .await?;
-        for (chunk_index, chunk) in new.dialogues.chunks(SAMPLES_PER_STATEMENT).enumerate() {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO dialogue (campaign, ordinal, sample_id, dialogue, summary, is_measured) ",
-            );
-            let first = chunk_index * SAMPLES_PER_STATEMENT;
-            insert.push_values(chunk.iter().enumerate(), |mut row, (index, dialogue)| {
-                row.push_bind(no)
-                    .push_bind(int(first + index))
-                    .push_bind(dialogue.sample_id.as_str())
-                    .push_bind(&dialogue.dialogue)
-                    .push_bind(&dialogue.summary)
-                    .push_bind(i64::from(dialogue.is_measured));
-            });
-            insert.build().execute(&mut *transaction).await?;
+        let mut transaction = self.database.begin().await?;
+        if let Transaction::Postgres(_) = transaction {
+            // SQLite's transaction has the only lock that there is; here two could count to the same number.
+            transaction.execute("LOCK TABLE campaign IN SHARE ROW EXCLUSIVE MODE", &[]).await?;
         }
+        let next = "SELECT coalesce(max(no), 0) + 1 AS no FROM campaign";
+        let no: i64 = transaction.row(next, &[], |row: &Record<'_>| row.get("no")).await?;
+        let sql = "INSERT INTO campaign (no, id, name, created_at, state, controller_version, matrix_text, \
+                   matrix, plan, dataset, prices) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        let values = [
+            Value::Int(no),
+            Value::Text(new.id.as_str()),
+            Value::Text(&new.matrix.name),
+            Value::Text(&new.created_at.to_rfc3339()),
+            Value::Text(State::Running.as_str()),
+            Value::Text(new.controller_version),
+            Value::Text(&keepable(new.matrix_text)),
+            Value::Text(&json(new.matrix)),
+            Value::Text(&json(new.plan)),
+            Value::Text(&json(new.dataset)),
+            Value::Text(&json(&new.prices)),
+        ];
+        transaction.execute(sql, &values).await?;
+        let texts: Vec<_> = new
+            .dialogues
+            .iter()
+            .map(|row| (keepable(&row.dialogue), row.summary.as_deref().map(keepable)))
+            .collect();
+        let rows = new.dialogues.iter().zip(&texts).enumerate();
+        let values: Vec<Value<'_>> = rows
+            .flat_map(|(ordinal, (row, (dialogue, summary)))| {
+                [
+                    Value::Int(no),
+                    Value::Int(int(ordinal)),
+                    Value::Text(row.sample_id.as_str()),
+                    Value::Text(dialogue),
+                    Value::MaybeText(summary.as_deref()),
+                    Value::Int(i64::from(row.is_measured)),
+                ]
+            })
+            .collect();
+        let into =
+            "INSERT INTO dialogue (campaign, ordinal, sample_id, dialogue, summary, is_measured)";
+        transaction.insert(into, 6, &values).await?;
         transaction.commit().await?;
         Ok(CampaignNo(no))
     }
 
-    /// Records an agent that joined. `ordinal` is its index in this campaign.
+    /// Writes rows; all of them are on disk when this returns, or none.
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
-    #[expect(clippy::too_many_arguments, reason = "the columns of one row")]
-    pub async fn add_agent(
-        &self,
-        campaign: CampaignNo,
-        ordinal: usize,
-        agent: &AgentId,
-        host: &HostId,
-        target: usize,
-        joined_at: DateTime<Utc>,
-        facts: &AgentFacts,
-        engines: &[Option<EngineFacts>],
-    ) -> Result<(), Error> {
-        sqlx::query(
-            "INSERT INTO agent (campaign, ordinal, agent_id, host_id, target, joined_at, facts, engines) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(campaign.0)
-        .bind(int(ordinal))
-        .bind(agent.as_str())
-        .bind(host.as_str())
-        .bind(int(target))
-        .bind(joined_at.to_rfc3339())
-        .bind(json(facts))
-        .bind(json(&engines))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Records that a segment begins.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn add_segment(
-        &self,
-        campaign: CampaignNo,
-        (cell, run, segment): (usize, u32, u64),
-        agent: usize,
-        started_at: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        sqlx::query(
-            "INSERT INTO segment (campaign, cell, run, segment, agent, started_at) \
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(campaign.0)
-        .bind(int(cell))
-        .bind(i64::from(run))
-        .bind(int(segment))
-        .bind(int(agent))
-        .bind(started_at.to_rfc3339())
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Records what an agent says of a segment.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn set_segment_facts(
-        &self,
-        campaign: CampaignNo,
-        (cell, run, segment): (usize, u32, u64),
-        facts: &SegmentFacts,
-    ) -> Result<(), Error> {
-        sqlx::query(
-            "UPDATE segment SET facts = $5 WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4",
-        )
-        .bind(campaign.0)
-        .bind(int(cell))
-        .bind(i64::from(run))
-        .bind(int(segment))
-        .bind(json(facts))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Appends samples; all of them are on disk when this returns, or none.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails, [`Error::DiskFull`] where there is no room.
-    pub async fn append(&self, campaign: CampaignNo, samples: &[SampleWrite]) -> Result<(), Error> {
-        let mut transaction = self.pool.begin().await?;
-        for chunk in samples.chunks(SAMPLES_PER_STATEMENT) {
-            let mut insert = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
-                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, outcome, \
-                 detail, counted, text) ",
-            );
-            insert.push_values(chunk, |mut row, write| {
-                let sample = &write.sample;
-                let detail = match &sample.outcome {
-                    sample::Outcome::Ok(_) => None,
-                    sample::Outcome::Failed(failure) => Some(failure.detail.as_str()),
-                };
-                row.push_bind(campaign.0)
-                    .push_bind(int(write.cell))
-                    .push_bind(i64::from(write.run))
-                    .push_bind(i64::from(write.ordinal))
-                    .push_bind(int(write.segment))
-                    .push_bind(int(write.attempt))
-                    .push_bind(int(write.agent))
-                    .push_bind(i64::from(write.batch))
-                    .push_bind(int(sample.start_ns))
-                    .push_bind(sample.ttft_ns.map(int))
-                    .push_bind(int(sample.latency_ns))
-                    .push_bind(i64::from(sample.input_tokens))
-                    .push_bind(i64::from(sample.cut_tokens))
-                    .push_bind(i64::from(sample.output_tokens))
-                    .push_bind(i64::from(sample.unknown_tokens))
-                    .push_bind(Outcome::from(&sample.outcome).as_str())
-                    .push_bind(detail)
-                    .push_bind(i64::from(write.is_counted))
-                    .push_bind(sample.text.as_deref());
-            });
-            insert.build().execute(&mut *transaction).await?;
+    /// [`Error`] where the database fails, [`Error::DiskFull`] where there is no room, [`Error::Held`] where
+    /// another controller took the campaign.
+    pub async fn write(&self, hold: &Hold, writes: &[Write]) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        hold.confirm(&mut transaction).await?;
+        let samples = writes.iter().filter_map(|write| match write {
+            Write::Sample(sample) => Some(sample),
+            _ => None,
+        });
+        insert_samples(&mut transaction, hold.no, samples).await?;
+        insert_segments(&mut transaction, hold.no, writes).await?;
+        for write in writes {
+            match write {
+                Write::Agent(agent) => insert_agent(&mut transaction, hold.no, agent).await?,
+                Write::SegmentFacts { key, facts } => {
+                    set_segment_facts(&mut transaction, hold.no, *key, facts).await?;
+                }
+                Write::Event { at, kind, detail } => {
+                    insert_event(&mut transaction, hold.no, *at, kind, detail).await?;
+                }
+                Write::Sample(_) | Write::Segment { .. } => {}
+            }
         }
-        transaction.commit().await?;
-        Ok(())
-    }
-
-    /// Records something that happened.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn add_event(
-        &self,
-        campaign: CampaignNo,
-        at: DateTime<Utc>,
-        kind: &str,
-        detail: &str,
-    ) -> Result<(), Error> {
-        sqlx::query("INSERT INTO event (campaign, at, kind, detail) VALUES ($1, $2, $3, $4)")
-            .bind(campaign.0)
-            .bind(at.to_rfc3339())
-            .bind(kind)
-            .bind(detail)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        transaction.commit().await
     }
 
     /// Ends a campaign.
     ///
     /// # Errors
     /// [`Error`] where the database fails.
-    pub async fn finish(
-        &self,
-        campaign: CampaignNo,
-        state: State,
-        at: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        sqlx::query("UPDATE campaign SET state = $2, finished_at = $3 WHERE no = $1")
-            .bind(campaign.0)
-            .bind(state.as_str())
-            .bind(at.to_rfc3339())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    pub async fn finish(&self, hold: &Hold, state: State, at: DateTime<Utc>) -> Result<(), Error> {
+        let mut transaction = self.database.begin().await?;
+        hold.confirm(&mut transaction).await?;
+        let sql = "UPDATE campaign SET state = $2, finished_at = $3 WHERE no = $1";
+        let at = at.to_rfc3339();
+        let values = [Value::Int(hold.no.0), Value::Text(state.as_str()), Value::Text(&at)];
+        transaction.execute(sql, &values).await?;
+        transaction.commit().await
     }
+}
+
+async fn insert_samples(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    writes: impl Iterator<Item = &SampleWrite> + Clone,
+) -> Result<(), Error> {
+    let texts: Vec<_> = writes
+        .clone()
+        .map(|write| {
+            let detail = match &write.sample.outcome {
+                sample::Outcome::Ok(_) => None,
+                sample::Outcome::Failed(failure) => Some(keepable(&failure.detail)),
+            };
+            (detail, write.sample.text.as_deref().map(keepable))
+        })
+        .collect();
+    let mut values = Vec::with_capacity(texts.len() * 19);
+    for (write, (detail, text)) in writes.zip(&texts) {
+        let sample = &write.sample;
+        values.extend([
+            Value::Int(campaign.0),
+            Value::Int(int(write.cell)),
+            Value::Int(write.run.into()),
+            Value::Int(write.ordinal.into()),
+            Value::Int(int(write.segment)),
+            Value::Int(int(write.attempt)),
+            Value::Int(int(write.agent)),
+            Value::Int(write.batch.into()),
+            Value::Int(int(sample.start_ns)),
+            Value::MaybeInt(sample.ttft_ns.map(int)),
+            Value::Int(int(sample.latency_ns)),
+            Value::Int(sample.input_tokens.into()),
+            Value::Int(sample.cut_tokens.into()),
+            Value::Int(sample.output_tokens.into()),
+            Value::Int(sample.unknown_tokens.into()),
+            Value::Text(Outcome::from(&sample.outcome).as_str()),
+            Value::MaybeText(detail.as_deref()),
+            Value::Int(write.is_counted.into()),
+            Value::MaybeText(text.as_deref()),
+        ]);
+    }
+    let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
+                ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, outcome, \
+                detail, counted, text)";
+    transaction.insert(into, 19, &values).await
+}
+
+async fn insert_segments(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    writes: &[Write],
+) -> Result<(), Error> {
+    let segments: Vec<_> = writes
+        .iter()
+        .filter_map(|write| match write {
+            Write::Segment { key, agent, started_at } => {
+                Some((*key, *agent, started_at.to_rfc3339()))
+            }
+            _ => None,
+        })
+        .collect();
+    let mut values = Vec::with_capacity(segments.len() * 6);
+    for ((cell, run, segment), agent, started_at) in &segments {
+        values.extend([
+            Value::Int(campaign.0),
+            Value::Int(int(*cell)),
+            Value::Int((*run).into()),
+            Value::Int(int(*segment)),
+            Value::Int(int(*agent)),
+            Value::Text(started_at),
+        ]);
+    }
+    let into = "INSERT INTO segment (campaign, cell, run, segment, agent, started_at)";
+    transaction.insert(into, 6, &values).await
+}
+
+async fn insert_agent(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    write: &AgentWrite,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO agent (campaign, ordinal, agent_id, host_id, target, joined_at, facts, engines) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    let values = [
+        Value::Int(campaign.0),
+        Value::Int(int(write.ordinal)),
+        Value::Text(write.agent.as_str()),
+        Value::Text(write.host.as_str()),
+        Value::Int(int(write.target)),
+        Value::Text(&write.joined_at.to_rfc3339()),
+        Value::Text(&json(&write.facts)),
+        Value::Text(&json(&write.engines)),
+    ];
+    transaction.execute(sql, &values).await
+}
+
+async fn set_segment_facts(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    (cell, run, segment): (usize, u32, u64),
+    facts: &SegmentFacts,
+) -> Result<(), Error> {
+    let sql = "UPDATE segment SET facts = $5 WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4";
+    let values = [
+        Value::Int(campaign.0),
+        Value::Int(int(cell)),
+        Value::Int(run.into()),
+        Value::Int(int(segment)),
+        Value::Text(&json(facts)),
+    ];
+    transaction.execute(sql, &values).await
+}
+
+async fn insert_event(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    at: DateTime<Utc>,
+    kind: &str,
+    detail: &str,
+) -> Result<(), Error> {
+    let sql = "INSERT INTO event (campaign, no, at, kind, detail) \
+               SELECT $1, coalesce(max(no), 0) + 1, $2, $3, $4 FROM event WHERE campaign = $1";
+    let at = at.to_rfc3339();
+    let values = [
+        Value::Int(campaign.0),
+        Value::Text(&at),
+        Value::Text(kind),
+        Value::Text(&keepable(detail)),
+    ];
+    transaction.execute(sql, &values).await
 }

@@ -3,17 +3,21 @@
 use crate::fleet::identity::Token;
 use crate::matrix::Matrix;
 use anyhow::{Context, bail};
+use std::collections::HashMap;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// An agent that dies more often is not started again.
-const STARTS: u32 = 6;
+/// An agent that dies so often before it has joined is not started again. One that dies later dies of what it measures,
+/// and that is set aside in the end.
+const DEATHS: u32 = 6;
 /// The pause before the second start; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -34,6 +38,10 @@ pub(super) struct Locals {
     /// Agents that won't be started again.
     pub(super) gave_up: mpsc::Receiver<GaveUp>,
     keepers: Vec<JoinHandle<()>>,
+    /// By target: deaths since an agent of it joined.
+    deaths: HashMap<usize, Arc<AtomicU32>>,
+    /// Whoever ends from now on was sent home.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Drop for Locals {
@@ -44,6 +52,18 @@ impl Drop for Locals {
 }
 
 impl Locals {
+    /// An agent of the target joined: it can be started.
+    pub(super) fn joined(&self, target: usize) {
+        if let Some(deaths) = self.deaths.get(&target) {
+            deaths.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The campaign is over: nobody is started again.
+    pub(super) fn send_home(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until agents that were sent home are gone, for a while.
     pub(super) async fn leave(mut self) {
         let gone = async {
@@ -75,8 +95,10 @@ pub(super) async fn start_all(
     folder: &Path,
 ) -> anyhow::Result<Locals> {
     let (given_up, gave_up) = mpsc::channel(matrix.targets.len().max(1));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut deaths = HashMap::new();
     let mut keepers = Vec::new();
-    for target in &matrix.targets {
+    for (index, target) in matrix.targets.iter().enumerate() {
         let Some(local) = target.local else { continue };
         let recipe = Recipe {
             program: agent_program()?,
@@ -87,9 +109,12 @@ pub(super) async fn start_all(
             log: folder.join(format!("agent-{}.log", keepers.len() + 1)),
         };
         let started = recipe.start().await?;
-        keepers.push(tokio::spawn(keep(recipe, started, given_up.clone())));
+        let its = Arc::new(AtomicU32::new(0));
+        deaths.insert(index, Arc::clone(&its));
+        let keeper = keep(recipe, started, its, Arc::clone(&is_over), given_up.clone());
+        keepers.push(tokio::spawn(keeper));
     }
-    Ok(Locals { gave_up, keepers })
+    Ok(Locals { gave_up, keepers, deaths, is_over })
 }
 
 /// The `agent` binary beside this one.
@@ -129,20 +154,25 @@ impl Recipe {
     }
 }
 
-/// Starts an agent again whenever it dies by itself. An agent that was sent home ends with 0.
-async fn keep(recipe: Recipe, mut started: Started, given_up: mpsc::Sender<GaveUp>) {
-    let mut starts = 1;
+/// Starts an agent again whenever it ends, until the campaign is over.
+async fn keep(
+    recipe: Recipe,
+    mut started: Started,
+    deaths: Arc<AtomicU32>,
+    is_over: Arc<AtomicBool>,
+    given_up: mpsc::Sender<GaveUp>,
+) {
     loop {
         let Ok(status) = started.child.wait().await else { return };
-        if status.success() {
+        if is_over.load(Ordering::Relaxed) {
             return;
         }
+        let deaths = deaths.fetch_add(1, Ordering::Relaxed);
         // Exit code 2 is an agent's own word that starting it again can't help.
-        let again = if status.code() == Some(2) || starts >= STARTS {
+        let again = if status.code() == Some(2) || deaths + 1 >= DEATHS {
             None
         } else {
-            tokio::time::sleep(PAUSE * (1 << (starts - 1))).await;
-            starts += 1;
+            tokio::time::sleep(PAUSE * (1 << deaths)).await;
             recipe.start().await.ok()
         };
         let Some(next) = again else {

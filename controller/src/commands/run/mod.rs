@@ -1,32 +1,38 @@
 //! `controller run`: matrix -> plan -> scheduler <-> fleet -> store -> statistics -> cost -> results.
 
 mod campaign;
+pub mod desk;
+
 mod leases;
 mod local;
 mod seats;
+mod way_back;
 
 use super::notify::{self, Ended};
 use super::{Exit, dialogues, prices, read_matrix, report};
 use crate::cli;
 use crate::clock::Clock;
 use crate::cost::decision::Recommendation;
-use crate::fleet::{self, identity::Token};
+use crate::fleet;
 use crate::matrix::Occasion;
 use crate::notify::Recipients;
 use crate::plan::{Plan, text};
 use crate::progress::{Progress, Volume};
 use crate::report::view::Results;
-use crate::scheduler::Ending;
-use crate::store::{CampaignNo, CampaignRow, DialogueRow, NewCampaign, State, Store};
+use crate::scheduler::{Ending, Limits};
+use crate::store::{
+    CampaignNo, CampaignRow, DialogueRow, Hold, NewCampaign, State, Store, folder_of,
+};
 use crate::terminal;
 use anyhow::{Context, bail};
 use campaign::Campaign;
+use desk::{Desk, Kept};
 use proto::ids::CampaignId;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
+use way_back::WayBack;
 
 /// How often an agent must speak.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -53,13 +59,16 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let (store, begun, recipients) = begin(options, clock, volume).await?;
     let notify = begun.row.matrix.notify.clone();
     let has_objective = begun.row.matrix.slo.is_some();
-    let listener = listen(options.listen).await?;
-    let address = listener.local_addr().context("the listener has no address")?;
-    let folder = campaign_folder(&options.data_dir, &begun.row.id);
-    let token = Token::make().context("the system has no randomness")?;
-    let token_file = folder.join("token");
+    let hold = store.hold(begun.no, &options.data_dir).await?;
+    let folder = folder_of(&options.data_dir, &begun.row.id);
     std::fs::create_dir_all(&folder)
-        .and_then(|()| token.write(&token_file))
+        .with_context(|| format!("can't write to {}", folder.display()))?;
+    let way_back = WayBack::of(&folder);
+    let listener = way_back.listen(options.listen).await?;
+    let address = listener.local_addr().context("the listener has no address")?;
+    let token = way_back.token()?;
+    way_back
+        .remember(address, &token)
         .with_context(|| format!("can't write to {}", folder.display()))?;
 
     let (events_in, events) = mpsc::channel(EVENTS);
@@ -78,20 +87,27 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     }));
 
     let locals = local::start_all(&begun.row.matrix, address, &token, &folder).await?;
-    let progress = progress(&begun.row, volume);
-    announce(&begun.row, address, &token_file, &progress);
+    let mut progress = progress(&begun.row, volume);
+    let wait = begun.row.matrix.wait;
+    announce(&begun.row, address, &way_back.token_file, &progress);
     let no = begun.no;
-    let campaign = Campaign::new(store.clone(), begun, clock, progress);
-    let ending = campaign.run(events, locals).await;
-    drop(std::fs::remove_file(&token_file));
+    let kept = kept(&store, no, &hold).await?;
+    for batch in &kept.batches {
+        progress.resume(batch.cell, batch.samples);
+    }
+    let Begun { row, dialogues, .. } = begun;
+    let desk = Desk::new(row, dialogues, &kept, Limits::with_wait(wait));
+    let campaign = Campaign::new(store.clone(), hold, desk, clock, progress);
+    // Where it breaks off, the way_back stays as it was: agents come back when the campaign is gone on with.
+    let (ending, hold) = campaign.run(events, locals).await?;
+    way_back.forget();
     drop(stop_server);
-    let ending = ending?;
     // Agents were sent home; whoever still holds a stream is cut off.
     server.abort();
     drop(server.await);
 
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
-    store.finish(no, state, clock.now()).await?;
+    store.finish(&hold, state, clock.now()).await?;
     let written = report::write(&store, no, &options.data_dir, options.output.as_deref()).await?;
     let why = why_incomplete(ending);
     let ended = Ended {
@@ -148,7 +164,7 @@ async fn begin(
     volume: Volume,
 ) -> anyhow::Result<(Store, Begun, Recipients)> {
     if let Some(id) = &options.resume {
-        let store = Store::open(&options.data_dir).await?;
+        let store = super::store(&options.data_dir).await?;
         let no = store.find(id).await?;
         let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
         if row.state == State::Complete {
@@ -170,7 +186,7 @@ async fn begin(
     if volume == Volume::Normal {
         terminal::say(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
     }
-    let store = Store::open(&options.data_dir).await?;
+    let store = super::store(&options.data_dir).await?;
     let created_at = clock.now();
     let id = campaign_id(&asked.matrix.name, created_at)?;
     let new = NewCampaign {
@@ -197,14 +213,13 @@ fn campaign_id(name: &str, at: chrono::DateTime<chrono::Utc>) -> anyhow::Result<
     Ok(CampaignId::try_from(format!("{plain}-{}", at.format("%Y%m%d-%H%M%S-%3f")))?)
 }
 
-pub(super) fn campaign_folder(data_dir: &Path, id: &CampaignId) -> PathBuf {
-    data_dir.join("campaigns").join(id.as_str())
-}
-
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("can't listen on {address}: choose another port with --listen"))
+async fn kept(store: &Store, no: CampaignNo, hold: &Hold) -> anyhow::Result<Kept> {
+    Ok(Kept {
+        batches: store.counted_batches(no).await?,
+        segments: store.segments(no).await?,
+        agents: store.agents(no).await?,
+        last_attempt: hold.attempts_from(),
+    })
 }
 
 fn progress(row: &CampaignRow, volume: Volume) -> Progress {

@@ -1,0 +1,492 @@
+//! What the controller decides while a campaign runs: (what an agent said, now) -> rows for the store, letters to
+//! agents, lines for a person.
+//!
+//! Pure, like the scheduler that it asks. Letters may be posted only once the rows are on disk: an acknowledgement
+//! says that samples are stored, and an attempt that nobody remembers must not be under way.
+
+use super::leases::{Compositions, Lease, written};
+use super::seats::Seats;
+use crate::fleet::{Event, Joined, Outbox, Said};
+use crate::plan::Plan;
+use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Work};
+use crate::store::{
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SampleWrite, SegmentFacts,
+    SegmentRow, Write,
+};
+use chrono::{DateTime, Utc};
+use proto::ids::AgentId;
+use proto::sample::Sample;
+use proto::wire;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+use tonic::Status;
+
+/// A campaign that can't be run with the agents that came.
+#[derive(Debug, thiserror::Error)]
+#[error("the matrix can't be run as it stands:\n  {}", objections.join("\n  "))]
+pub struct Unfit {
+    objections: Vec<String>,
+}
+
+/// What follows from what was said.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// To be written together.
+    pub writes: Vec<Write>,
+    /// To be posted once everything is written, in this order.
+    pub letters: Vec<(Outbox, Letter)>,
+    /// For a person.
+    pub lines: Vec<Line>,
+    /// Nothing is left to do.
+    pub ending: Option<Ending>,
+}
+
+/// Something to tell one agent.
+#[derive(Debug)]
+pub enum Letter {
+    /// A shard.
+    Offer(wire::ShardOffer),
+    /// Everything of an attempt up to a message is stored.
+    Acknowledge {
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+        /// Which message.
+        sequence: u64,
+    },
+    /// A shard is taken back.
+    Cancel {
+        /// Which shard.
+        shard: usize,
+        /// Which attempt.
+        attempt: u64,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Its stream ends with this.
+    Refuse(Status),
+}
+
+impl Letter {
+    /// Sends it.
+    pub fn post(self, outbox: &Outbox) {
+        match self {
+            Self::Offer(offer) => outbox.offer(offer),
+            Self::Acknowledge { shard, attempt, sequence } => {
+                outbox.acknowledge(shard, attempt, sequence);
+            }
+            Self::Cancel { shard, attempt, reason } => outbox.cancel(shard, attempt, reason),
+            Self::Refuse(status) => outbox.refuse(status),
+        }
+    }
+}
+
+/// Something to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// It stays.
+    Said(String),
+    /// It stands until something happens.
+    Waiting(String),
+    /// A batch is measured.
+    Batch {
+        /// Index of its cell.
+        cell: usize,
+        /// How many samples.
+        samples: u64,
+        /// From its first start to its last end.
+        span: Duration,
+    },
+}
+
+/// An attempt as it was leased: what may come of it, at any time later.
+#[derive(Debug)]
+struct Attempt {
+    agent: usize,
+    shard: usize,
+    segment: u64,
+    /// Batches of it that came.
+    seen: BTreeSet<u32>,
+}
+
+/// Decides for one campaign.
+pub struct Desk {
+    row: CampaignRow,
+    /// The measured ones in the order of the plan, then those that only warm up.
+    dialogues: Vec<DialogueRow>,
+    scheduler: Scheduler,
+    limits: Limits,
+    seats: Seats,
+    compositions: Compositions,
+    /// By shard.
+    leases: HashMap<usize, Lease>,
+    attempts: HashMap<u64, Attempt>,
+    /// Segments in which more time was claimed than passed.
+    impossible: BTreeSet<(usize, u32, u64)>,
+}
+
+/// What the store already has of a campaign.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Batches that count.
+    pub batches: Vec<CountedBatch>,
+    /// Segments that began.
+    pub segments: Vec<SegmentRow>,
+    /// Agents that joined.
+    pub agents: Vec<AgentRow>,
+    /// Every attempt so far has a number up to this.
+    pub last_attempt: u64,
+}
+
+impl Desk {
+    /// Takes a campaign up where the store has it.
+    pub fn new(row: CampaignRow, dialogues: Vec<DialogueRow>, kept: &Kept, limits: Limits) -> Self {
+        let plan = &row.plan;
+        let done: BTreeSet<(usize, u32, u32)> =
+            kept.batches.iter().map(|batch| (batch.cell, batch.run, batch.batch)).collect();
+        let work = |shard: &crate::plan::Shard| {
+            let run = &plan.runs[shard.run];
+            let cell = &plan.cells[run.cell];
+            let is_left = |batch: &u32| !done.contains(&(run.cell, run.number, *batch));
+            Work {
+                run: shard.run,
+                target: cell.target,
+                engine: cell.engine,
+                batches: shard.batches.clone().filter(is_left).collect(),
+            }
+        };
+        let work = plan.shards.iter().map(work).collect();
+        let required = row.matrix.targets.iter().map(|target| target.agents).collect();
+        let segments = last_segments(plan, &kept.segments);
+        let scheduler = Scheduler::new(work, required, limits, kept.last_attempt, segments);
+        Self {
+            row,
+            dialogues,
+            scheduler,
+            limits,
+            seats: Seats::after(&kept.agents),
+            compositions: Compositions::default(),
+            leases: HashMap::new(),
+            attempts: HashMap::new(),
+            impossible: BTreeSet::new(),
+        }
+    }
+
+    /// The campaign.
+    pub fn row(&self) -> &CampaignRow {
+        &self.row
+    }
+
+    /// Sends everybody home.
+    pub fn drain(&self, reason: &str) {
+        self.seats.drain(reason);
+    }
+
+    /// Takes in what an agent said. `now` is control time, `at` a stamp.
+    ///
+    /// # Errors
+    /// [`Unfit`] where an agent came that can't do its cells, before anything is measured.
+    pub fn take(
+        &mut self,
+        event: Event,
+        now: Duration,
+        at: DateTime<Utc>,
+        out: &mut Effects,
+    ) -> Result<(), Unfit> {
+        let Event { agent, said } = event;
+        let event = match said {
+            Said::Joined(joined) => return self.seat(agent, *joined, now, at, out),
+            Said::Samples { shard, attempt, sequence, batch, samples } => {
+                self.collect(agent, (shard, attempt, sequence), batch, samples, now, at, out);
+                return Ok(());
+            }
+            Said::Alive => {
+                self.readmit(&agent, out);
+                scheduler::Event::Alive { agent }
+            }
+            Said::Leaving => scheduler::Event::Leaving { agent },
+            Said::Gone => scheduler::Event::Gone { agent },
+            Said::Failed { shard, attempt, failure } => {
+                if !self.holds(&agent, shard, attempt) {
+                    return Ok(());
+                }
+                scheduler::Event::Failed { shard, attempt, failure }
+            }
+            Said::Finished { shard, attempt, segment } => {
+                if !self.holds(&agent, shard, attempt) {
+                    return Ok(());
+                }
+                self.close_segment(shard, attempt, segment, now, out);
+                scheduler::Event::Finished { shard, attempt }
+            }
+        };
+        self.decide(event, now, at, out);
+        Ok(())
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        self.decide(scheduler::Event::Tick, now, at, out);
+    }
+
+    /// Stops, and keeps what was measured.
+    pub fn stop(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        self.decide(scheduler::Event::Stop, now, at, out);
+    }
+
+    /// Whether the attempt was leased to this agent.
+    fn holds(&self, agent: &AgentId, shard: usize, attempt: u64) -> bool {
+        let number = self.seats.number(agent);
+        self.attempts
+            .get(&attempt)
+            .is_some_and(|leased| leased.shard == shard && Some(leased.agent) == number)
+    }
+
+    /// An agent that lost its lease and speaks again must join again: a new connection has a new name, so that
+    /// nothing of the old one can be mistaken.
+    fn readmit(&self, agent: &AgentId, out: &mut Effects) {
+        if self.scheduler.knows(agent) {
+            return;
+        }
+        if let Some(outbox) = self.seats.outbox(agent) {
+            let status = Status::aborted("the lease ran out while nothing was heard; join again");
+            out.letters.push((outbox.clone(), Letter::Refuse(status)));
+        }
+    }
+
+    fn seat(
+        &mut self,
+        agent: AgentId,
+        joined: Joined,
+        now: Duration,
+        at: DateTime<Utc>,
+        out: &mut Effects,
+    ) -> Result<(), Unfit> {
+        let row = &self.row;
+        let target = &row.matrix.targets[joined.target];
+        let objections = self.seats.objections(&joined, &row.matrix, &row.plan);
+        if !objections.is_empty() && !self.scheduler.is_measuring() {
+            return Err(Unfit { objections });
+        }
+        out.lines.extend(objections.iter().map(|text| Line::Said(format!("note: {text}"))));
+        let facts: Vec<_> = joined.engines.iter().map(|found| found.clone().ok()).collect();
+        let engines = facts.iter().map(Option::is_some).collect();
+        out.lines.push(Line::Said(format!(
+            "{} joined for {} ({} threads, {})",
+            joined.facts.host_name, target.name, joined.facts.threads, joined.facts.cpu_model
+        )));
+        out.writes.push(Write::Agent(Box::new(AgentWrite {
+            ordinal: self.seats.take(agent.clone(), joined.outbox),
+            agent: agent.clone(),
+            host: joined.host.clone(),
+            target: joined.target,
+            joined_at: at,
+            facts: joined.facts,
+            engines: facts,
+        })));
+        let ready =
+            scheduler::Event::Ready { agent, host: joined.host, target: joined.target, engines };
+        self.decide(ready, now, at, out);
+        let missing = self.scheduler.missing();
+        if !missing.is_empty() && !self.scheduler.is_measuring() {
+            let targets = &self.row.matrix.targets;
+            let names: Vec<String> = missing
+                .iter()
+                .map(|(target, count)| format!("{count} of {}", targets[*target].name))
+                .collect();
+            out.lines.push(Line::Waiting(format!("waiting for {}", names.join(", "))));
+        }
+        Ok(())
+    }
+
+    /// Checks a batch against the plan and takes it in. A batch that isn't the plan's is dropped, and its agent
+    /// with it; one that came late is kept once and not counted.
+    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
+    fn collect(
+        &mut self,
+        agent: AgentId,
+        (shard, attempt, sequence): (usize, u64, u64),
+        batch: u32,
+        samples: Vec<Sample>,
+        now: Duration,
+        at: DateTime<Utc>,
+        out: &mut Effects,
+    ) {
+        let Some(number) = self.seats.number(&agent) else { return };
+        let plan = &self.row.plan;
+        let is_leased = self.holds(&agent, shard, attempt);
+        let (cell, run) = match plan.shards.get(shard) {
+            Some(_) if is_leased => (plan.runs[plan.shards[shard].run].cell, plan.round_of(shard)),
+            _ => {
+                return self.cut_off(&agent, "a batch of an attempt that wasn't leased to it", out);
+            }
+        };
+        let composition = self.compositions.of(plan, run, plan.cells[cell].batch_size);
+        let planned = composition.get(batch as usize).map(Vec::as_slice).unwrap_or_default();
+        let is_planned = plan.shards[shard].batches.contains(&batch)
+            && planned.len() == samples.len()
+            && planned.iter().zip(&samples).all(|(&ordinal, sample)| {
+                self.dialogues[ordinal as usize].sample_id == sample.sample_id
+            });
+        if !is_planned {
+            return self.cut_off(&agent, "a batch isn't the plan's", out);
+        }
+        let Some(leased) = self.attempts.get_mut(&attempt) else { return };
+        if !leased.seen.insert(batch) {
+            tracing::warn!(%agent, shard, batch, "a batch came twice from one attempt; the second is dropped");
+            return;
+        }
+        let segment = leased.segment;
+        let is_counted = self.scheduler.expects(&agent, shard, attempt, batch);
+        let span = span(&samples);
+        if let Some(lease) =
+            self.leases.get_mut(&shard).filter(|lease| lease.offer.attempt == attempt)
+        {
+            lease.measured += span;
+        }
+        let count = samples.len() as u64;
+        out.writes.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
+            Write::Sample(SampleWrite {
+                cell,
+                run,
+                ordinal,
+                segment,
+                attempt,
+                agent: number,
+                batch,
+                is_counted,
+                sample,
+            })
+        }));
+        if let Some(outbox) = self.seats.outbox(&agent) {
+            let letter = Letter::Acknowledge { shard, attempt, sequence };
+            out.letters.push((outbox.clone(), letter));
+        }
+        if is_counted {
+            out.lines.push(Line::Batch { cell, samples: count, span });
+            self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, at, out);
+        }
+        self.decide(scheduler::Event::Alive { agent }, now, at, out);
+    }
+
+    fn cut_off(&self, agent: &AgentId, reason: &'static str, out: &mut Effects) {
+        tracing::warn!(%agent, reason, "an agent is cut off");
+        if let Some(outbox) = self.seats.outbox(agent) {
+            out.letters.push((outbox.clone(), Letter::Refuse(Status::invalid_argument(reason))));
+        }
+    }
+
+    fn close_segment(
+        &mut self,
+        shard: usize,
+        attempt: u64,
+        mut facts: SegmentFacts,
+        now: Duration,
+        out: &mut Effects,
+    ) {
+        let Some(lease) = self.leases.get(&shard).filter(|lease| lease.offer.attempt == attempt)
+        else {
+            return;
+        };
+        let plan = &self.row.plan;
+        let cell = plan.runs[plan.shards[shard].run].cell;
+        let key = (cell, plan.round_of(shard), lease.offer.segment);
+        if lease.is_time_impossible(now) {
+            self.impossible.insert(key);
+        }
+        facts.is_time_impossible = self.impossible.contains(&key);
+        out.writes.push(Write::SegmentFacts { key, facts });
+    }
+
+    fn decide(
+        &mut self,
+        event: scheduler::Event,
+        now: Duration,
+        at: DateTime<Utc>,
+        out: &mut Effects,
+    ) {
+        for action in self.scheduler.handle(event, now) {
+            match action {
+                Action::Offer(offer) => self.offer(offer, now, at, out),
+                Action::Cancel { agent, shard, attempt, reason } => {
+                    if let Some(outbox) = self.seats.outbox(&agent) {
+                        let letter = Letter::Cancel { shard, attempt, reason };
+                        out.letters.push((outbox.clone(), letter));
+                    }
+                }
+                Action::Note(note) => self.note(&note, at, out),
+                Action::End(ending) => out.ending = Some(ending),
+            }
+        }
+    }
+
+    fn offer(&mut self, offer: Offer, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        let (row, dialogues) = (&self.row, &self.dialogues);
+        let (matrix, plan) = (&row.matrix, &row.plan);
+        let (cell, run) =
+            (plan.runs[plan.shards[offer.shard].run].cell, plan.round_of(offer.shard));
+        let Some(agent) = self.seats.number(&offer.agent) else { return };
+        if offer.is_new_segment {
+            let key = (cell, run, offer.segment);
+            out.writes.push(Write::Segment { key, agent, started_at: at });
+        }
+        let how = (matrix.generation.stop, matrix.protocol.warmup, self.limits.lease);
+        let message = written(&offer, plan, dialogues, &mut self.compositions, how);
+        let is_played = matrix.models[plan.cells[cell].model].is_scripted();
+        out.lines.push(Line::Waiting(format!("warming up {}", plan.cells[cell].id)));
+        if let Some(outbox) = self.seats.outbox(&offer.agent) {
+            out.letters.push((outbox.clone(), Letter::Offer(message)));
+        }
+        let Offer { shard, attempt, segment, .. } = offer;
+        self.attempts.insert(attempt, Attempt { agent, shard, segment, seen: BTreeSet::new() });
+        let lease = Lease { offer, offered_at: now, measured: Duration::ZERO, is_played };
+        self.leases.insert(shard, lease);
+    }
+
+    fn note(&self, note: &Note, at: DateTime<Utc>, out: &mut Effects) {
+        let cell_of = |shard: usize| self.row.plan.cell_of(shard).id.to_string();
+        let (kind, detail) = match note {
+            Note::AgentLost { agent, shard, reason } => {
+                ("agent_lost", format!("agent {agent} was lost in {}: {reason}", cell_of(*shard)))
+            }
+            Note::AttemptFailed { shard, failure } => (
+                "attempt_failed",
+                format!("{} failed and is tried again: {failure}", cell_of(*shard)),
+            ),
+            Note::ShardSetAside { shard, failure } => {
+                ("shard_set_aside", format!("{} can't be measured: {failure}", cell_of(*shard)))
+            }
+        };
+        out.lines.push(Line::Said(format!("note: {detail}")));
+        out.writes.push(Write::Event { at, kind, detail });
+    }
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("campaign", &self.row.id).finish_non_exhaustive()
+    }
+}
+
+/// From the first start to the last end of a batch.
+fn span(samples: &[Sample]) -> Duration {
+    let start = samples.iter().map(|sample| sample.start_ns).min().unwrap_or(0);
+    let end = samples.iter().map(|sample| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
+    Duration::from_nanos(end - start)
+}
+
+/// The last segment of each run, by its index in the plan.
+fn last_segments(plan: &Plan, segments: &[SegmentRow]) -> BTreeMap<usize, u64> {
+    let runs = plan.runs.iter().enumerate();
+    let runs: HashMap<(usize, u32), usize> =
+        runs.map(|(index, run)| ((run.cell, run.number), index)).collect();
+    let mut last = BTreeMap::new();
+    for segment in segments {
+        if let Some(&run) = runs.get(&(segment.cell, segment.run)) {
+            let known: &mut u64 = last.entry(run).or_default();
+            *known = segment.segment.max(*known);
+        }
+    }
+    last
+}

@@ -1,0 +1,285 @@
+//! One way to both databases: statements with numbered values, rows by column name, transactions.
+//!
+//! SQLite and PostgreSQL read the same statements and the same schema; what differs between them stands here.
+
+use super::{Error, Place, migrations};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Decode, PgPool, Postgres, Row, SqlSafeStr, Sqlite, SqlitePool, Type};
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::StreamExt;
+
+/// A connection. There is one: the store has one writer, and a lock of PostgreSQL lives as long as its connection.
+#[derive(Debug, Clone)]
+pub(super) enum Database {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A value of a statement.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Int(i64),
+    MaybeInt(Option<i64>),
+    Text(&'a str),
+    MaybeText(Option<&'a str>),
+}
+
+/// A row of either database.
+#[derive(Debug)]
+pub(super) enum Record<'a> {
+    Sqlite(&'a SqliteRow),
+    Postgres(&'a PgRow),
+}
+
+impl Record<'_> {
+    pub(super) fn get<T>(&self, column: &'static str) -> Result<T, Error>
+    where
+        T: Type<Sqlite>
+            + Type<Postgres>
+            + for<'r> Decode<'r, Sqlite>
+            + for<'r> Decode<'r, Postgres>,
+    {
+        Ok(match self {
+            Self::Sqlite(row) => row.try_get(column)?,
+            Self::Postgres(row) => row.try_get(column)?,
+        })
+    }
+}
+
+/// Binds values one after the other.
+macro_rules! bound {
+    ($sql:expr, $values:expr) => {
+        $values.iter().fold(sqlx::query($sql), |query, value| match *value {
+            Value::Int(number) => query.bind(number),
+            Value::MaybeInt(number) => query.bind(number),
+            Value::Text(text) => query.bind(text),
+            Value::MaybeText(text) => query.bind(text),
+        })
+    };
+}
+
+impl Database {
+    /// Opens it and brings its schema up to date; makes a SQLite file where it is missing.
+    pub(super) async fn open(place: &Place) -> Result<Self, Error> {
+        match place {
+            Place::Folder(folder) => Self::open_sqlite(folder).await,
+            Place::Server { url, .. } => Self::open_postgres(place, &url.0).await,
+        }
+    }
+
+    async fn open_sqlite(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join(super::FILE);
+        let open = |source| Error::Open { path: path.clone(), source };
+        std::fs::create_dir_all(folder).map_err(|error| open(sqlx::Error::Io(error)))?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is on disk when it returns: samples are acknowledged after it.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        // A lock is no fault of the folder.
+        let pool = opened.map_err(|source| match Error::from(source) {
+            Error::Database(source) => open(source),
+            known => known,
+        })?;
+        let migrated = migrations::all().run(&pool).await;
+        migrated.map_err(|source| schema(path.display().to_string(), source))?;
+        Ok(Self::Sqlite(pool))
+    }
+
+    async fn open_postgres(place: &Place, url: &str) -> Result<Self, Error> {
+        let unreachable = |source| Error::Server { server: place.to_string(), source };
+        let options = PgConnectOptions::from_str(url).map_err(|_| Error::Url)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            // The campaign's lock goes with its connection, so it is never closed for being old or idle.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .acquire_timeout(BUSY)
+            .connect_with(options)
+            .await
+            .map_err(unreachable)?;
+        let migrated = migrations::all().run(&pool).await;
+        migrated.map_err(|source| schema(place.to_string(), source))?;
+        Ok(Self::Postgres(pool))
+    }
+
+    pub(super) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Reads rows one by one, so that a campaign of millions of samples is never held twice.
+    pub(super) async fn rows<T>(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&Record<'_>) -> Result<T, Error>,
+    ) -> Result<Vec<T>, Error> {
+        let mut all = Vec::new();
+        match self {
+            Self::Sqlite(pool) => {
+                let mut rows = bound!(sql, values).fetch(pool);
+                while let Some(row) = rows.next().await {
+                    all.push(read(&Record::Sqlite(&row?))?);
+                }
+            }
+            Self::Postgres(pool) => {
+                let mut rows = bound!(sql, values).fetch(pool);
+                while let Some(row) = rows.next().await {
+                    all.push(read(&Record::Postgres(&row?))?);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Begins a transaction that writes. SQLite takes its lock at once, so that waiting for another writer works.
+    pub(super) async fn begin(&self) -> Result<Transaction, Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => Transaction::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Transaction::Postgres(pool.begin().await?),
+        })
+    }
+}
+
+/// How long another writer is waited for.
+const BUSY: Duration = Duration::from_secs(10);
+
+fn schema(place: String, source: sqlx::migrate::MigrateError) -> Error {
+    match source {
+        sqlx::migrate::MigrateError::Execute(error) => match Error::from(error) {
+            Error::Database(error) => {
+                Error::Schema { place, source: sqlx::migrate::MigrateError::Execute(error) }
+            }
+            known => known,
+        },
+        source => Error::Schema { place, source },
+    }
+}
+
+/// A transaction; dropping it takes everything back.
+#[derive(Debug)]
+pub(super) enum Transaction {
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+impl Transaction {
+    pub(super) async fn execute(
+        &mut self,
+        sql: impl SqlSafeStr,
+        values: &[Value<'_>],
+    ) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(transaction) => {
+                bound!(sql, values).execute(&mut **transaction).await?;
+            }
+            Self::Postgres(transaction) => {
+                bound!(sql, values).execute(&mut **transaction).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The one row of a query.
+    pub(super) async fn row<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl Fn(&Record<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Sqlite(transaction) => {
+                let row = bound!(sql, values).fetch_one(&mut **transaction).await?;
+                read(&Record::Sqlite(&row))
+            }
+            Self::Postgres(transaction) => {
+                let row = bound!(sql, values).fetch_one(&mut **transaction).await?;
+                read(&Record::Postgres(&row))
+            }
+        }
+    }
+
+    /// Inserts many rows: `into` names the table and its columns, `values` holds the rows one after the other.
+    pub(super) async fn insert(
+        &mut self,
+        into: &'static str,
+        columns: usize,
+        mut values: &[Value<'_>],
+    ) -> Result<(), Error> {
+        while !values.is_empty() {
+            // By powers of two, so that few statements are prepared, and each is used again.
+            let rows = 1 << (values.len() / columns).min(MAX_ROWS).ilog2();
+            let (now, later) = values.split_at(rows * columns);
+            self.execute(AssertSqlSafe(insertion(into, columns, rows)), now).await?;
+            values = later;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await?,
+            Self::Postgres(transaction) => transaction.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+/// SQLite takes 32,766 values in one statement; a sample has 19.
+const MAX_ROWS: usize = 1024;
+
+fn insertion(into: &str, columns: usize, rows: usize) -> Arc<str> {
+    use std::fmt::Write as _;
+    let mut sql = String::with_capacity(into.len() + rows * columns * 7 + rows * 4);
+    sql.push_str(into);
+    sql.push_str(" VALUES ");
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { "), (" });
+        for column in 0..columns {
+            let comma = if column == 0 { "" } else { ", " };
+            // Writing to a String can't fail.
+            let _ = write!(sql, "{comma}${}", row * columns + column + 1);
+        }
+    }
+    sql.push(')');
+    sql.into()
+}
+
+/// Where a file or a server is, without its secrets.
+pub(super) fn name_of(url: &str) -> Result<String, Error> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| Error::Url)?;
+    let database = options.get_database().unwrap_or_default();
+    Ok(format!("PostgreSQL {}:{}/{database}", options.get_host(), options.get_port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insertion_numbers_its_values_through() {
+        assert_eq!(
+            &*insertion("INSERT INTO t (a, b)", 2, 2),
+            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)"
+        );
+    }
+
+    #[test]
+    fn a_server_is_named_without_its_password() {
+        let name = name_of("postgres://me:secret@db.example:5433/bench").unwrap();
+        assert_eq!(name, "PostgreSQL db.example:5433/bench");
+    }
+}

@@ -1,0 +1,188 @@
+//! What is measured, and by whom: a small campaign and the agents' side of it.
+
+use controller::commands::run::desk::Kept;
+use controller::matrix::{Matrix, Overrides};
+use controller::plan::Plan;
+use controller::store::{
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
+    Write,
+};
+use proto::wire;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+const MATRIX: &str = r#"
+name = "unreliable"
+[dataset]
+source = "builtin:dialogues"
+[[model]]
+name = "script"
+id = "scripted:script.json"
+[factors]
+batch_sizes = [1, 4]
+[protocol]
+runs = 2
+warmup = 1
+[[target]]
+name = "a"
+agents = 2
+usd_per_hour = 1.0
+[[target]]
+name = "b"
+usd_per_hour = 1.0
+"#;
+
+const SAMPLES: usize = 12;
+
+/// The campaign as the store has it.
+pub(crate) fn campaign() -> (CampaignRow, Vec<DialogueRow>) {
+    let matrix = Matrix::check(MATRIX, "m", Path::new("/"), &Overrides::default())
+        .expect("the matrix is right");
+    let plan = Plan::make(&matrix, SAMPLES).expect("there is something to measure");
+    let dialogue = |number: usize| DialogueRow {
+        sample_id: format!("s{number}").try_into().expect("it is a name"),
+        dialogue: "A: hi".to_owned(),
+        summary: None,
+        is_measured: number < SAMPLES,
+    };
+    let row = CampaignRow {
+        id: "unreliable".try_into().expect("it is a name"),
+        name: "unreliable".to_owned(),
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        finished_at: None,
+        state: State::Running,
+        controller_version: String::new(),
+        matrix_text: MATRIX.to_owned(),
+        matrix,
+        plan,
+        dataset: DatasetFacts {
+            source: String::new(),
+            sha256: String::new(),
+            dialogues: SAMPLES + 8,
+            samples: SAMPLES,
+            sample_ids_sha256: String::new(),
+            references: 0,
+        },
+        prices: Vec::new(),
+    };
+    (row, (0..SAMPLES + 8).map(dialogue).collect())
+}
+
+/// What survives a controller.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// Counted: (cell, round, dialogue) -> its batch.
+    pub(crate) counted: BTreeMap<(usize, u32, u32), u32>,
+    /// Kept and not counted.
+    pub(crate) late: u64,
+    /// (attempt, batch) of everything that is kept.
+    pub(crate) batches: BTreeSet<(u64, u32)>,
+    segments: Vec<SegmentRow>,
+    agents: Vec<AgentRow>,
+    starts: u64,
+}
+
+impl Disk {
+    pub(crate) fn write(&mut self, writes: &[Write], seed: u64) {
+        for write in writes {
+            match write {
+                Write::Sample(sample) => {
+                    self.batches.insert((sample.attempt, sample.batch));
+                    if sample.is_counted {
+                        let key = (sample.cell, sample.run, sample.ordinal);
+                        let before = self.counted.insert(key, sample.batch);
+                        assert!(before.is_none(), "seed {seed}: {key:?} is counted twice");
+                    } else {
+                        self.late += 1;
+                    }
+                }
+                Write::Segment { key: (cell, run, segment), agent, .. } => {
+                    self.segments.push(SegmentRow {
+                        cell: *cell,
+                        run: *run,
+                        segment: *segment,
+                        agent: *agent,
+                        facts: None,
+                    });
+                }
+                Write::Agent(agent) => self.agents.push(AgentRow {
+                    agent_id: agent.agent.clone(),
+                    host_id: agent.host.clone(),
+                    target: agent.target,
+                    facts: AgentFacts::default(),
+                    engines: Vec::new(),
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    /// What a controller that starts finds.
+    pub(crate) fn start(&mut self) -> Kept {
+        let mut batches: BTreeMap<(usize, u32, u32), u64> = BTreeMap::new();
+        for ((cell, run, _), batch) in &self.counted {
+            *batches.entry((*cell, *run, *batch)).or_default() += 1;
+        }
+        let last_attempt = self.starts << 32;
+        self.starts += 1;
+        Kept {
+            batches: batches
+                .into_iter()
+                .map(|((cell, run, batch), samples)| CountedBatch { cell, run, batch, samples })
+                .collect(),
+            segments: self.segments.clone(),
+            agents: self.agents.clone(),
+            last_attempt,
+        }
+    }
+}
+
+/// One agent process and its one connection.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) host: usize,
+    pub(crate) target: usize,
+    /// Grows with each start: what was planned for an earlier process or connection is void.
+    pub(crate) process: u32,
+    pub(crate) connection: u32,
+    pub(crate) is_alive: bool,
+    pub(crate) is_connected: bool,
+    pub(crate) work: Option<Measuring>,
+    /// Pauses so far between attempts to connect.
+    pub(crate) pauses: u32,
+}
+
+/// The shard that an agent is at.
+#[derive(Debug)]
+pub(crate) struct Measuring {
+    pub(crate) offer: wire::ShardOffer,
+    /// Batches that are through, the warm-up first.
+    pub(crate) through: usize,
+    /// Its lease was taken back, or its connection broke.
+    pub(crate) is_cancelled: bool,
+}
+
+impl Agent {
+    pub(crate) fn new(host: usize, target: usize) -> Self {
+        let (process, connection) = (0, 0);
+        let (is_alive, is_connected) = (true, false);
+        Self { host, target, process, connection, is_alive, is_connected, work: None, pauses: 0 }
+    }
+
+    pub(crate) fn id(&self, index: usize) -> String {
+        format!("agent{index}-{}.{}", self.process, self.connection)
+    }
+}
+
+/// The samples of a batch as an agent sends them.
+pub(crate) fn samples(batch: &wire::Batch) -> Vec<proto::sample::Sample> {
+    let sample = |request: &wire::Request| wire::Sample {
+        sample_id: request.sample_id.clone(),
+        start_ns: 1,
+        latency_ns: 5,
+        finish: "eos".to_owned(),
+        ..wire::Sample::default()
+    };
+    let checked = |request| sample(request).try_into().expect("it is an honest sample");
+    batch.requests.iter().map(checked).collect()
+}

@@ -1,0 +1,126 @@
+//! What breaks, and what is said: a full disk, a second controller, agents that run out of memory, die of a dialogue or
+//! are told to stop. Nothing that was acknowledged is lost.
+
+use scenarios::{Finished, Workspace, kills, program, signal};
+use std::process::Command;
+
+const MATRIX: &str = r#"
+name = "failures"
+[dataset]
+source = "dialogues.jsonl"
+samples = SAMPLES
+[[model]]
+name = "script"
+id = "scripted:script.json"
+[factors]
+batch_sizes = [1, 4]
+[protocol]
+runs = 1
+warmup = 1
+[[fleet.local]]
+target = "here"
+threads = 1
+usd_per_hour = 0.1
+"#;
+
+/// A campaign on dialogues `s0`, `s1` ... with this script.
+fn workspace(samples: usize, script: &str) -> Workspace {
+    let workspace = Workspace::default();
+    let line = |n: usize| format!("{{\"id\": \"s{n}\", \"dialogue\": \"A: {n}? B: yes.\"}}\n");
+    workspace.write("dialogues.jsonl", (0..samples + 4).map(line).collect::<String>());
+    workspace.write("script.json", script);
+    workspace.write("matrix.toml", MATRIX.replace("SAMPLES", &samples.to_string()));
+    workspace
+}
+
+const PACED: &str = r#"{"prompt_ms": 5, "token_ms": 1, "output_tokens": 10, "paced": true}"#;
+const RUN: [&str; 6] = ["run", "matrix.toml", "--data-dir", "data", "--output", "results.json"];
+const RESUME: [&str; 7] =
+    ["run", "--resume", "latest", "--data-dir", "data", "--output", "results.json"];
+
+#[test]
+fn a_second_controller_of_a_campaign_is_refused() {
+    let workspace = workspace(60, PACED);
+    let mut first = workspace.start(&RUN);
+    first.until(" joined for ");
+    let second = workspace.run(&RESUME).expect(2);
+    assert!(second.err.contains("is run by another controller"), "{}", second.err);
+    let _ = first.finish().expect(0);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
+}
+
+#[test]
+fn an_agent_without_memory_fails_by_name_and_the_rest_is_measured() {
+    let script = r#"{"samples": {"s3": {"breaks": "out_of_memory"}}}"#;
+    let workspace = workspace(20, script);
+    let mut matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
+    matrix = matrix.replace("runs = 1", "runs = 2") + "[fleet]\nwait = \"10s\"\n";
+    workspace.write("matrix.toml", matrix);
+    let finished = workspace.run(&RUN).expect(3);
+    assert!(finished.err.contains("out_of_memory: the script breaks here"), "{}", finished.err);
+    assert!(finished.err.contains("--resume"), "{}", finished.err);
+    let results = workspace.results("results.json");
+    let missing = results["campaign"]["missing_samples"].as_u64().expect("a number");
+    let there = kills::counted(&workspace.samples("results.json"));
+    assert_eq!(there.len() as u64 + missing, 40);
+    assert!(there.iter().all(|place| place.2 != "s3"));
+}
+
+#[test]
+fn a_dialogue_that_agents_die_of_is_set_aside_and_the_rest_is_measured() {
+    let workspace = workspace(20, r#"{"samples": {"s7": {"breaks": "abort"}}}"#);
+    let finished = workspace.run(&RUN).expect(3);
+    assert!(finished.err.contains("agents were lost while they measured it"), "{}", finished.err);
+    assert!(finished.err.contains("some shards could not be measured"), "{}", finished.err);
+    // Both shards hold it: what was stored before it stays.
+    let there = kills::counted(&workspace.samples("results.json"));
+    assert!(there.len() < 40 && there.iter().all(|place| place.2 != "s7"), "{there:?}");
+    let results = workspace.results("results.json");
+    assert_eq!(results["campaign"]["missing_samples"], 40 - there.len());
+}
+
+#[test]
+fn an_agent_that_is_told_to_stop_gives_its_shard_back() {
+    let workspace = workspace(60, PACED);
+    let mut running = workspace.start(&RUN);
+    running.until("samples · ");
+    for pid in running.children() {
+        signal(pid, "TERM");
+    }
+    let finished = running.finish().expect(0);
+    assert!(!finished.err.contains("was lost"), "it is no loss: {}", finished.err);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
+}
+
+/// Runs a script in a mount namespace of its own, where an unprivileged user may mount too.
+fn in_own_mounts(workspace: &Workspace, script: &str) -> Finished {
+    let output = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "bash", "-euc", script])
+        .current_dir(workspace.path(""))
+        .env("CONTROLLER", program("controller"))
+        .output();
+    Finished::of(&output.expect("unshare is there"))
+}
+
+#[test]
+fn a_full_disk_is_told_and_the_campaign_goes_on_when_there_is_room() {
+    let workspace = workspace(12_000, "{}");
+    std::fs::create_dir(workspace.path("data")).expect("a folder can be made");
+    let can_mount = in_own_mounts(&workspace, "mount -t tmpfs none data");
+    if can_mount.code != Some(0) {
+        println!("skipped: this system lets nobody mount: {}", can_mount.err);
+        return;
+    }
+    let script = "
+        mount -t tmpfs -o size=2m none data
+        code=0
+        \"$CONTROLLER\" run matrix.toml --data-dir data --output results.json || code=$?
+        echo \"first $code\"
+        mount -o remount,size=256m data
+        \"$CONTROLLER\" run --resume latest --data-dir data --output results.json
+    ";
+    let finished = in_own_mounts(&workspace, script).expect(0);
+    assert!(finished.out.contains("first 2"), "{}\n{}", finished.out, finished.err);
+    assert!(finished.err.contains("the disk is full: make room"), "{}", finished.err);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 24_000);
+}
