@@ -4,6 +4,8 @@ use super::input;
 use crate::cli::ModelOptions;
 use crate::engine::Engine;
 use crate::engine::t5::generate::Until;
+use crate::engine::t5::kernels::Storage;
+use crate::engine::t5::roofline::Roofline;
 use crate::engine::t5::{Input, T5};
 use crate::stopwatch::Stopwatch;
 use crate::terminal;
@@ -61,7 +63,9 @@ struct Figures {
     input_tokens_mean: f64,
     batch: Times,
     model_size_mb: f64,
+    cache_mb: f64,
     peak_rss_mb: Option<f64>,
+    roofline: Option<Roofline>,
 }
 
 /// Runs the command.
@@ -83,6 +87,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
         let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
+        let batches: Vec<&[Input]> = inputs.chunks(batch_size.get()).collect();
+        let roofline = engine.roofline(&batches, options.new_tokens.get(), &Stopwatch::start());
         let figures = Figures {
             dtype: options.model.dtype.as_str(),
             batch_size: batch_size.get(),
@@ -92,7 +98,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
             batch: Times::of(&batch_ns),
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
+            cache_mb: engine.cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
+            roofline,
         };
         let line = if options.json { figures.json().to_string() } else { figures.line() };
         terminal::result(&line).context("can't write to stdout")?;
@@ -170,17 +178,43 @@ impl Figures {
             "output_tokens_per_s": self.per_s(self.samples * self.new_tokens),
             "batch_ms": { "mean": self.batch.mean, "p50": self.batch.p50, "p95": self.batch.p95 },
             "model_size_mb": self.model_size_mb,
+            "cache_mb": self.cache_mb,
             "peak_rss_mb": self.peak_rss_mb,
+            "roofline": self.roofline.as_ref().map(|roofline| self.roofline_json(roofline)),
+        })
+    }
+
+    /// Per output token: the encoder's share is spread over them.
+    fn roofline_json(&self, roofline: &Roofline) -> serde_json::Value {
+        let tokens = (self.samples * self.new_tokens) as f64;
+        let used =
+            Storage::ALL.into_iter().zip(roofline.operations).filter(|(_, count)| *count > 0);
+        let peaks: serde_json::Map<_, _> = used
+            .map(|(storage, _)| {
+                (storage.name().to_owned(), roofline.limits.peaks.of(storage).into())
+            })
+            .collect();
+        json!({
+            "bytes_per_token": roofline.bytes as f64 / tokens,
+            "operations_per_token": roofline.operations.iter().sum::<u64>() as f64 / tokens,
+            "bandwidth_gb_per_s": roofline.limits.bandwidth,
+            "peak_gop_per_s": peaks,
+            "limit_samples_per_s": self.samples as f64 / (roofline.shortest_ns / 1e9),
+            "share_of_limit": roofline.shortest_ns / 1e6 / self.batch.total,
         })
     }
 
     fn line(&self) -> String {
         format!(
-            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms a batch",
+            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms a batch{}",
             self.batch_size,
             self.per_s(self.samples),
             self.per_s(self.samples * self.new_tokens),
-            self.batch.mean
+            self.batch.mean,
+            self.roofline.as_ref().map_or_else(String::new, |roofline| {
+                let share = roofline.shortest_ns / 1e6 / self.batch.total;
+                format!(", {:.0} % of what this machine allows", 100.0 * share)
+            }),
         )
     }
 }

@@ -101,6 +101,14 @@ fn bench_prints_one_line_of_json_per_batch_size() {
         assert_eq!(line["batch_size"], batch_size);
         assert_eq!((&line["samples"], &line["new_tokens"]), (&3.into(), &2.into()));
         assert!(line["samples_per_s"].as_f64().unwrap() > 0.0);
+        let roofline = line["roofline"].as_object().unwrap();
+        for key in ["bytes_per_token", "operations_per_token", "bandwidth_gb_per_s"] {
+            assert!(roofline[key].as_f64().unwrap() > 0.0, "{key}");
+        }
+        assert!(roofline["peak_gop_per_s"]["f32"].as_f64().unwrap() > 0.0);
+        let (limit, share) = (&roofline["limit_samples_per_s"], &roofline["share_of_limit"]);
+        let reached = limit.as_f64().unwrap() * share.as_f64().unwrap();
+        assert!((reached / line["samples_per_s"].as_f64().unwrap() - 1.0).abs() < 1e-9);
         assert!(
             line["batch_ms"]["p95"].as_f64().unwrap() >= line["batch_ms"]["p50"].as_f64().unwrap()
         );

@@ -58,17 +58,19 @@ pub(crate) fn load(folder: &Path, threads: usize) -> T5 {
 
 /// The ids that the engine gives for these cases, in batches of `batch_size`.
 pub(crate) fn decode(engine: &mut T5, cases: &[Case], batch_size: usize) -> Vec<Vec<u32>> {
-    let stopwatch = Stopwatch::played();
-    let inputs: Vec<Input> = cases
+    let prompts: Vec<Vec<u32>> = cases.iter().map(|case| case.input_ids.clone()).collect();
+    prompts.chunks(batch_size).flat_map(|batch| decode_ids(engine, batch, MAX_NEW)).collect()
+}
+
+/// The ids that the engine gives for one batch of prompts.
+pub(crate) fn decode_ids(engine: &mut T5, prompts: &[Vec<u32>], most: usize) -> Vec<Vec<u32>> {
+    let batch: Vec<Input> = prompts
         .iter()
-        .map(|case| Input {
-            prompt: engine.prompt_of_ids(case.input_ids.clone(), 512).unwrap(),
-            until: Until::EosOr(MAX_NEW),
+        .map(|ids| Input {
+            prompt: engine.prompt_of_ids(ids.clone(), 512).unwrap(),
+            until: Until::EosOr(most),
         })
         .collect();
-    inputs
-        .chunks(batch_size)
-        .flat_map(|batch| engine.decode(batch, &stopwatch).unwrap())
-        .map(|row| row.unwrap().output_ids)
-        .collect()
+    let rows = engine.decode(&batch, &Stopwatch::played()).unwrap();
+    rows.into_iter().map(|row| row.unwrap().output_ids).collect()
 }

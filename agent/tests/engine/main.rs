@@ -7,5 +7,6 @@ mod candle;
 mod differential;
 mod files;
 mod fixture;
+mod memory;
 mod parity;
 mod text;

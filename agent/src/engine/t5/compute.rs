@@ -3,6 +3,8 @@
 //! Token ids go in, best next tokens come out. What computes knows nothing of texts, limits or the end of
 //! a row; what generates knows nothing of tensors, caches or devices.
 
+use super::roofline::Roofline;
+use crate::stopwatch::Stopwatch;
 use proto::failure::Failure;
 
 /// The best next token of a row.
@@ -52,4 +54,15 @@ pub trait Compute: Send {
 
     /// Bytes that caches of keys and values held at most since the start.
     fn cache_bytes(&self) -> u64;
+
+    /// What batches of prompts of these lengths cost at least, `steps` tokens in each row, and the limits of
+    /// this machine, which are measured for it; null where nobody has worked it out.
+    fn roofline(
+        &self,
+        _batches: &[Vec<usize>],
+        _steps: usize,
+        _stopwatch: &Stopwatch,
+    ) -> Option<Roofline> {
+        None
+    }
 }

@@ -11,6 +11,7 @@ pub mod generate;
 pub mod kernels;
 pub mod lora;
 pub mod position;
+pub mod roofline;
 pub mod tokenizer;
 
 use crate::engine::{Engine, Request, Row};
@@ -24,6 +25,7 @@ use generate::{Decoded, Marks, NotFinite, Order, Until, generate};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
 use proto::model::{Dtype, EngineFacts, EngineSpec};
+use roofline::Roofline;
 use tokenizer::{Prompt, Tokenizer};
 
 /// A T5 that can't be opened or loaded.
@@ -262,6 +264,19 @@ impl T5 {
     /// Bytes that caches of keys and values held at most since the model was loaded.
     pub fn cache_bytes(&self) -> u64 {
         self.compute.cache_bytes()
+    }
+
+    /// What these batches cost at least on this machine, whose limits are measured for it, when every row
+    /// gets `steps` tokens. Null where nobody has worked it out.
+    pub fn roofline(
+        &self,
+        batches: &[&[Input]],
+        steps: usize,
+        stopwatch: &Stopwatch,
+    ) -> Option<Roofline> {
+        let lengths = |batch: &&[Input]| batch.iter().map(|input| input.prompt.ids.len()).collect();
+        let batches: Vec<Vec<usize>> = batches.iter().map(lengths).collect();
+        self.compute.roofline(&batches, steps, stopwatch)
     }
 
     fn tokenizer(&self) -> Result<&Tokenizer, Error> {

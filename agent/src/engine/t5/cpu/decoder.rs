@@ -164,14 +164,24 @@ impl Decoder {
         self.own.bytes() + self.prompt.bytes()
     }
 
-    /// Bytes of the weights.
+    /// Bytes of the weights that turn encodings into keys and values.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.blocks.iter().map(|block| block.cross.memory.bytes()).sum()
+    }
+
+    /// The weights that every step reads.
+    pub(super) fn step_weights(&self) -> Vec<&Weights> {
+        let mut weights = Vec::new();
+        for Block { attention, cross, feed_forward } in &self.blocks {
+            weights.extend([&attention.into, &attention.out, &cross.query, &cross.out]);
+            weights.extend(feed_forward.weights());
+        }
+        weights
+    }
+
+    /// Bytes of all weights.
     pub(super) fn bytes(&self) -> usize {
-        let block = |block: &Block| {
-            let cross = &block.cross;
-            let cross = cross.query.bytes() + cross.memory.bytes() + cross.out.bytes();
-            let attention = block.attention.into.bytes() + block.attention.out.bytes();
-            attention + cross + block.feed_forward.bytes()
-        };
-        self.blocks.iter().map(block).sum()
+        let step: usize = self.step_weights().iter().map(|weights| weights.bytes()).sum();
+        step + self.memory_bytes()
     }
 }

@@ -107,8 +107,12 @@ impl FeedForward {
         kernels.multiply(&self.out, &room.inner, Finish::Add, x);
     }
 
+    pub(super) fn weights(&self) -> [&Weights; 2] {
+        [&self.into, &self.out]
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.into.bytes() + self.out.bytes()
+        self.weights().iter().map(|weights| weights.bytes()).sum()
     }
 }
 

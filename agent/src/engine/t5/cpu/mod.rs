@@ -6,22 +6,22 @@
 mod decoder;
 mod embedding;
 mod encoder;
+mod group;
 mod layers;
+mod work;
 
 use super::checkpoint::{Checkpoint, Error, SHARED};
 use super::compute::{Best, Compute};
+use super::config::Config;
 use super::kernels::{Finish, Head, Highest, Kernels, Rows, Storage, Table};
+use super::roofline::{Limits, Roofline};
+use crate::stopwatch::Stopwatch;
 use decoder::Decoder;
 use embedding::Embedding;
 use encoder::Encoder;
 use layers::{Loader, Room};
 use proto::failure::Failure;
 use proto::model::Dtype;
-use std::ops::Range;
-
-/// Prompts are encoded in groups of about this many tokens: enough that weights are read once for many rows,
-/// and few enough that the rows stay in the caches and memory is bounded.
-const GROUP_TOKENS: usize = 1024;
 
 /// How the parts of a model are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,7 @@ pub fn kernel(dtype: Dtype) -> String {
 #[derive(Debug)]
 pub struct CpuT5 {
     kernels: Kernels,
+    config: Config,
     dtype: Dtype,
     embedding: Embedding,
     encoder: Encoder,
@@ -101,12 +102,17 @@ impl CpuT5 {
         let loader = Loader { checkpoint, table, precision };
         let encoder = Encoder::load(&loader)?;
         let decoder = Decoder::load(&loader)?;
-        let shared = checkpoint.tensor(SHARED)?;
+        let embedding = |shared| Embedding::new(precision.embedding, config.d_model, shared);
         let shape = (config.vocabulary, config.d_model);
         let pack = |values: &[f32]| Head::pack(table, precision.head, shape, values);
-        let head = match checkpoint.head() {
-            SHARED => pack(&shared),
-            own => pack(&checkpoint.tensor(own)?),
+        // The two largest tensors: one of them at a time.
+        let shared = checkpoint.tensor(SHARED)?;
+        let (head, embedding) = match checkpoint.head() {
+            SHARED => (pack(&shared), embedding(shared)),
+            own => {
+                let embedding = embedding(shared);
+                (pack(&checkpoint.tensor(own)?), embedding)
+            }
         };
         let rows = Space {
             x: Rows::new(config.d_model),
@@ -122,8 +128,9 @@ impl CpuT5 {
         };
         Ok(Self {
             kernels: Kernels::new(table, threads),
+            config: config.clone(),
             dtype,
-            embedding: Embedding::new(precision.embedding, config.d_model, shared),
+            embedding,
             encoder,
             decoder,
             head,
@@ -147,20 +154,6 @@ impl CpuT5 {
     }
 }
 
-/// Prompts from `first` on, as many as make a group, and where they lie in it.
-fn group(prompts: &[&[u32]], first: usize) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    for prompt in &prompts[first..] {
-        if start > 0 && start + prompt.len() > GROUP_TOKENS {
-            break;
-        }
-        ranges.push(start..start + prompt.len());
-        start += prompt.len();
-    }
-    ranges
-}
-
 impl Compute for CpuT5 {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
@@ -168,8 +161,7 @@ impl Compute for CpuT5 {
         self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
         let Space { x, out, room, .. } = &mut self.rows;
         let mut first = 0;
-        while first < prompts.len() {
-            let ranges = group(prompts, first);
+        for ranges in group::all(&lengths) {
             let tokens: Vec<u32> = prompts[first..first + ranges.len()].concat();
             self.embedding.rows(tokens.iter(), x);
             self.encoder.forward(&mut self.kernels, x, &ranges, room, out);
@@ -214,5 +206,29 @@ impl Compute for CpuT5 {
 
     fn cache_bytes(&self) -> u64 {
         self.cache_bytes as u64
+    }
+
+    fn roofline(
+        &self,
+        batches: &[Vec<usize>],
+        steps: usize,
+        stopwatch: &Stopwatch,
+    ) -> Option<Roofline> {
+        let mut step_weights = self.decoder.step_weights();
+        step_weights.push(self.head.searched());
+        let model = work::Model {
+            config: &self.config,
+            precision: Precision::of(self.dtype),
+            step_bytes: step_weights.iter().map(|weights| weights.bytes()).sum(),
+            group_bytes: self.encoder.bytes() + self.decoder.memory_bytes(),
+            search: self.head.searched().storage(),
+        };
+        let phases: Vec<_> =
+            batches.iter().flat_map(|lengths| model.phases(lengths, steps)).collect();
+        let limits = Limits {
+            bandwidth: self.kernels.bandwidth(&step_weights, stopwatch),
+            peaks: self.kernels.peaks(stopwatch),
+        };
+        Some(Roofline::new(&phases, limits))
     }
 }

@@ -215,7 +215,7 @@ impl Kernels {
         let table = self.table;
         let (target, stride) = (to.shared(), to.stride());
         let next = AtomicUsize::new(0);
-        self.pool.run(&|thread| {
+        self.pool.run_present(&|thread| {
             let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
             let room = &mut *room;
             loop {

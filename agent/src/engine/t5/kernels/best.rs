@@ -1,7 +1,6 @@
 //! The best column of a product, row by row: the head's logits are never written out.
 
 use super::lines::{Finish, Scales, Sums};
-use super::pool::share;
 use super::product::{Activations, Kernels, MOST_COLUMNS, panel_sums, tile_rows};
 use super::rows::Rows;
 use super::table::{MOST_ROWS, Storage};
@@ -18,6 +17,9 @@ pub struct Highest {
     pub sum: f32,
 }
 
+/// Panels of a wide product that a thread takes at a time.
+pub(super) const PANELS_AT_ONCE: usize = 8;
+
 impl Highest {
     pub(super) const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
 }
@@ -31,16 +33,23 @@ impl Kernels {
         highest: &mut Vec<Highest>,
     ) {
         let x = self.encode(x, weights.storage);
-        let threads = self.pool.threads();
-        self.pool.run(&|thread| {
+        self.forget_highest(x.count);
+        self.pool.share(weights.panels(), PANELS_AT_ONCE, &|thread, panels| {
             let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            room.highest.clear();
-            room.highest.resize(x.count, Highest::NONE);
-            for panel in share(weights.panels(), threads, thread) {
+            for panel in panels {
                 self.look_at(weights, &x, 0..x.count, panel, &mut room.highest);
             }
         });
         self.gather_highest(x.count, highest);
+    }
+
+    /// Begins a search: no thread has found anything yet.
+    pub(super) fn forget_highest(&self, rows: usize) {
+        for room in &self.rooms {
+            let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
+            room.highest.clear();
+            room.highest.resize(rows, Highest::NONE);
+        }
     }
 
     /// The best of what all threads found.

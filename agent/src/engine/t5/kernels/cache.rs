@@ -3,7 +3,6 @@
 //! Memory grows to the largest batch and stays. Rows may leave; their memory is free with the next batch.
 
 use super::attention::{Bias, Heads, Place, Queries, Seen, attend, elements, remember};
-use super::pool::share;
 use super::product::Kernels;
 use super::region::Region;
 use super::rows::{Rows, Shared};
@@ -129,9 +128,8 @@ impl Kernels {
         assert!(sequences.iter().enumerate().all(fits), "sequences fit into their rows");
         let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
         let cache = &*cache;
-        let threads = self.pool.threads();
-        self.pool.run(&|thread| {
-            for task in share(sequences.len() * count, threads, thread) {
+        self.pool.share(sequences.len() * count, 1, &|_, tasks| {
+            for task in tasks {
                 let (row, head) = (task / count, task % count);
                 let place = cache.place(first_row + row, layer, head);
                 for (position, token) in sequences[row].clone().enumerate() {
@@ -164,10 +162,9 @@ impl Kernels {
         let (target, stride) = (to.shared(), to.stride());
         let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
         let cache = &*cache;
-        let threads = self.pool.threads();
-        self.pool.run(&|thread| {
+        self.pool.share(rows * count, 1, &|thread, tasks| {
             let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            for task in share(rows * count, threads, thread) {
+            for task in tasks {
                 let (row, head) = (task / count, task % count);
                 let place = cache.place(row, layer_of(cache, step), head);
                 let numbers = step.projected.row(row);

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Columns of a panel on the widest instruction set.
 pub(super) const MOST_COLUMNS: usize = 32;
-/// Up to here every thread takes its own share of the panels for all rows: weights are read once, and each
-/// core sees the same ones again at the next token.
+/// Up to here threads share the panels and take all rows: weights are read once, and each core sees the same
+/// ones again at the next token.
 const FEW_ROWS: usize = 48;
 /// Of activations that stay in a core's own cache while panels go by.
 const BLOCK_BYTES: usize = 256 << 10;
@@ -110,8 +110,8 @@ impl Kernels {
         if rows * width <= ALONE {
             (0..rows).for_each(work);
         } else {
-            let threads = self.pool.threads();
-            self.pool.run(&|thread| share(rows, threads, thread).for_each(work));
+            let chunk = rows.div_ceil(8 * self.pool.threads());
+            self.pool.share(rows, chunk, &|_, rows| rows.for_each(work));
         }
     }
 
@@ -134,11 +134,9 @@ impl Kernels {
         let threads = self.pool.threads();
         let panels = weights.panels();
         if x.count <= FEW_ROWS {
-            self.pool.run(&|thread| {
-                // SAFETY: threads take different panels, that is different columns of the result.
-                unsafe {
-                    multiply_part(weights, &x, 0..x.count, share(panels, threads, thread), &result);
-                }
+            self.pool.share(panels, 1, &|_, panels| {
+                // SAFETY: every panel is one thread's, and with it columns of the result.
+                unsafe { multiply_part(weights, &x, 0..x.count, panels, &result) };
             });
             return;
         }
@@ -148,7 +146,7 @@ impl Kernels {
         // Enough parts that the last ones end together, and each large enough to hide its start.
         let parts = (threads * 4).div_ceil(blocks).clamp(1, panels);
         let next = AtomicUsize::new(0);
-        self.pool.run(&|_| {
+        self.pool.run_present(&|_| {
             loop {
                 let part = next.fetch_add(1, Ordering::Relaxed);
                 if part >= blocks * parts {

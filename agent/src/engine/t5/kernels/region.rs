@@ -1,7 +1,10 @@
 //! Large memory that starts as zeros, lies on page boundaries and asks for huge pages: weights and caches
 //! are read in long streams, where small pages cost a tenth of the bandwidth.
 
-use memmap2::MmapMut;
+#[cfg(kernels_on_heap)]
+use heap::Memory;
+#[cfg(not(kernels_on_heap))]
+use memmap2::MmapMut as Memory;
 
 /// Numbers that may be seen as bytes and made from any bytes.
 pub(super) trait Plain: Copy {}
@@ -12,7 +15,7 @@ impl Plain for f32 {}
 
 /// Zeroed memory that is returned when dropped.
 #[derive(Debug)]
-pub(super) struct Region(MmapMut);
+pub(super) struct Region(Memory);
 
 impl Region {
     /// Takes `bytes` of memory. Pages are the system's until they are written to.
@@ -20,8 +23,8 @@ impl Region {
     /// # Panics
     /// Where the system has no memory left.
     pub(super) fn zeroed(bytes: usize) -> Self {
-        let map = MmapMut::map_anon(bytes.max(1)).expect("the system has memory");
-        #[cfg(target_os = "linux")]
+        let map = Memory::map_anon(bytes.max(1)).expect("the system has memory");
+        #[cfg(all(target_os = "linux", not(kernels_on_heap)))]
         {
             // Without huge pages it only takes longer.
             let _refused = map.advise(memmap2::Advice::HugePage);
@@ -47,6 +50,42 @@ impl Region {
         let length = self.0.len() / size_of::<T>();
         // SAFETY: as in `slice`, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
+    }
+}
+
+/// The same on the heap, where sanitizers and Miri see its bounds: tools/check_kernels.sh builds with it.
+#[cfg(kernels_on_heap)]
+mod heap {
+    use std::ops::{Deref, DerefMut};
+
+    const LINE: usize = 64;
+
+    #[derive(Debug, Clone, Copy)]
+    #[repr(align(64))]
+    struct Line([u8; LINE]);
+
+    #[derive(Debug)]
+    pub(super) struct Memory(Box<[Line]>, usize);
+
+    impl Memory {
+        pub(super) fn map_anon(bytes: usize) -> std::io::Result<Self> {
+            Ok(Self(vec![Line([0; LINE]); bytes.div_ceil(LINE)].into(), bytes))
+        }
+    }
+
+    impl Deref for Memory {
+        type Target = [u8];
+        fn deref(&self) -> &[u8] {
+            // SAFETY: a line is as many bytes as it holds, and there are enough lines for the bytes.
+            unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.1) }
+        }
+    }
+
+    impl DerefMut for Memory {
+        fn deref_mut(&mut self) -> &mut [u8] {
+            // SAFETY: as in `deref`, and the borrow is exclusive.
+            unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.1) }
+        }
     }
 }
 

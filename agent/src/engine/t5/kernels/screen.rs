@@ -7,21 +7,17 @@
 //! With `x' = x + d` and `w' = w + e` as the int8 copies, `|x w - x' w'| <= |d| |w'| + |x| |e|` (Cauchy and
 //! Schwarz). Sums of `n` products in f32 are off by at most `n 2^-23 |x| |w|` more (Higham 2002, 3.1, doubled).
 
-use super::best::{Highest, final_sums};
-use super::pool::share;
+use super::best::{Highest, PANELS_AT_ONCE, final_sums};
 use super::product::{Activations, Kernels, MOST_COLUMNS, tile_rows};
 use super::rows::{Rows, Shared};
 use super::table::{MOST_ROWS, Storage, Table};
-use super::weights::{Layout, Weights, int8_steps};
+use super::weights::{Layout, Weights, int8_steps, rounded};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bounds are computed in f32 as well: this much more, to be on the safe side.
 const MARGIN: f32 = 1.0 + 1e-4;
-/// Panels that a thread takes at a time where most of them are passed over.
-const PANELS_AT_ONCE: usize = 8;
 
 /// Weights for finding the best column.
 #[derive(Debug)]
@@ -80,6 +76,11 @@ impl Head {
         &self.exact
     }
 
+    /// What is read in full to find the best column: the copy, or the weights where there is none.
+    pub fn searched(&self) -> &Weights {
+        self.screen.as_ref().map_or(&self.exact, |screen| &screen.copy)
+    }
+
     /// Bytes of the weights and of their copy.
     pub fn bytes(&self) -> usize {
         self.exact.bytes() + self.screen.as_ref().map_or(0, |screen| screen.copy.bytes())
@@ -104,7 +105,7 @@ impl Screen {
         let columns = lengths.par_iter_mut().zip(&mut errors).zip(values.par_chunks(inputs));
         columns.for_each(|((of_copy, error), values)| {
             let (inverse, size) = int8_steps(values);
-            let copied = |x: &f32| (x * inverse).round_ties_even() * size;
+            let copied = |x: &f32| rounded(x * inverse) * size;
             *of_copy = length(values.iter().map(copied));
             *error = length(values.iter().map(|x| kept(*x) - copied(x)))
                 + of_sums * length(values.iter().map(|x| kept(*x)));
@@ -142,25 +143,17 @@ impl Kernels {
         self.bound(screen, &encoded, &mut bounds);
 
         let x = self.encode(x, exact.storage);
-        let next = AtomicUsize::new(0);
-        self.pool.run(&|thread| {
+        self.forget_highest(x.count);
+        self.pool.share(panels, PANELS_AT_ONCE, &|thread, panels| {
             let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            room.highest.clear();
-            room.highest.resize(x.count, Highest::NONE);
-            loop {
-                let first = next.fetch_add(PANELS_AT_ONCE, Ordering::Relaxed);
-                if first >= panels {
-                    return;
-                }
-                for panel in first..panels.min(first + PANELS_AT_ONCE) {
-                    let upper = &bounds.upper[panel * x.count..(panel + 1) * x.count];
-                    let open = |row: &usize| upper[*row] >= bounds.lower[*row];
-                    if (0..x.count).filter(open).count() * 3 > x.count {
-                        self.look_at(exact, &x, 0..x.count, panel, &mut room.highest);
-                    } else {
-                        for row in (0..x.count).filter(open) {
-                            self.look_at(exact, &x, row..row + 1, panel, &mut room.highest);
-                        }
+            for panel in panels {
+                let upper = &bounds.upper[panel * x.count..(panel + 1) * x.count];
+                let open = |row: &usize| upper[*row] >= bounds.lower[*row];
+                if (0..x.count).filter(open).count() * 3 > x.count {
+                    self.look_at(exact, &x, 0..x.count, panel, &mut room.highest);
+                } else {
+                    for row in (0..x.count).filter(open) {
+                        self.look_at(exact, &x, row..row + 1, panel, &mut room.highest);
                     }
                 }
             }
@@ -172,17 +165,19 @@ impl Kernels {
     /// Bounds every panel's sums from above, and every row's best sum from below.
     fn bound(&self, screen: &Screen, x: &Activations, bounds: &mut Bounds) {
         let columns = self.table.columns();
-        let threads = self.pool.threads();
         let panels = screen.copy.panels();
         let Bounds { rows: off, upper, lower } = bounds;
         let upper = Shared(upper.as_mut_ptr());
-        self.pool.run(&|thread| {
-            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        for room in &self.rooms {
+            let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
             room.lower.clear();
             room.lower.resize(x.count, f32::NEG_INFINITY);
+        }
+        self.pool.share(panels, PANELS_AT_ONCE, &|thread, panels| {
+            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
             let tiles = x.count.div_ceil(self.table.tile_rows);
             let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
-            for panel in share(panels, threads, thread) {
+            for panel in panels {
                 let first = panel * columns;
                 let filled = first..screen.copy.outputs.min(first + columns);
                 let (lengths, errors) = (&screen.lengths[filled.clone()], &screen.errors[filled]);

@@ -27,6 +27,21 @@ pub enum Storage {
     Int8,
 }
 
+impl Storage {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
+
+    /// As the dtype is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 /// The instruction sets with kernels of their own, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Instructions {
@@ -58,6 +73,7 @@ pub struct Table {
     rms_norm: Norm,
     softmax: unsafe fn(&mut [f32], Option<&[f32]>, usize),
     highest: unsafe fn(&[f32]) -> f32,
+    sweep: unsafe fn(&[f32]) -> f32,
     to_bf16: unsafe fn(&[f32], &mut [u16]),
     to_f16: unsafe fn(&[f32], &mut [u16]),
     to_u8: unsafe fn(&[f32], &mut [u8]) -> f32,
@@ -102,6 +118,11 @@ macro_rules! table {
                 unsafe { lines::highest::<S>(x) }
             }
             $(#[target_feature(enable = $features)])?
+            unsafe fn sweep(x: &[f32]) -> f32 {
+                // SAFETY: passed on to the caller.
+                unsafe { lines::sweep::<S>(x) }
+            }
+            $(#[target_feature(enable = $features)])?
             unsafe fn to_bf16(x: &[f32], to: &mut [u16]) {
                 // SAFETY: passed on to the caller.
                 unsafe { lines::to_bf16::<S>(x, to) }
@@ -130,7 +151,7 @@ macro_rules! table {
                 lanes: S::LANES,
                 tile_rows: S::TILE_ROWS,
                 tiles: [tiles::<F32>(), tiles::<F16>(), tiles::<Bf16>(), tiles::<Int8>()],
-                finish, rms_norm, softmax, highest, to_bf16, to_f16, to_u8,
+                finish, rms_norm, softmax, highest, sweep, to_bf16, to_f16, to_u8,
             };
         }
     };
@@ -246,6 +267,12 @@ impl Table {
     pub(super) fn highest(&self, x: &[f32]) -> f32 {
         // SAFETY: the machine has the instructions.
         unsafe { (self.highest)(x) }
+    }
+
+    /// The sum of some numbers, see [`lines::sweep`].
+    pub(super) fn sweep(&self, x: &[f32]) -> f32 {
+        // SAFETY: the machine has the instructions.
+        unsafe { (self.sweep)(x) }
     }
 
     /// Rounds a row to bf16.

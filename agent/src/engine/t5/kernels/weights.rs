@@ -93,6 +93,11 @@ impl Weights {
         if self.layout == Layout::Gated { self.outputs / 2 } else { self.outputs }
     }
 
+    /// How they are stored.
+    pub fn storage(&self) -> Storage {
+        self.storage
+    }
+
     /// Bytes that are read for one product.
     pub fn bytes(&self) -> usize {
         self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len())
@@ -157,6 +162,13 @@ pub(super) fn int8_steps(values: &[f32]) -> (f32, f32) {
     (if largest > 0.0 { 127.0 / largest } else { 0.0 }, largest / 127.0)
 }
 
+/// To the nearest whole number, halves to even, for numbers below 2^22: there the sum has no fraction.
+/// As `f32::round_ties_even`, which is a call for each number where the build allows SSE2 only.
+pub(super) fn rounded(x: f32) -> f32 {
+    const WHOLE: f32 = 12_582_912.0;
+    (x + WHOLE) - WHOLE
+}
+
 /// Puts one row into its places, four values each. Returns the size of a step and the offset of its sums.
 #[expect(clippy::cast_possible_truncation, reason = "rounded to -127..=127 before")]
 fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (f32, i32) {
@@ -164,10 +176,30 @@ fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (
     let mut offset = 0;
     for (place, four) in places.zip(values.chunks(4)) {
         for (byte, value) in place.iter_mut().zip(four) {
-            let step = (value * inverse).round_ties_even() as i8;
+            let step = rounded(value * inverse) as i8;
             offset += 128 * i32::from(step);
             *byte = step.cast_unsigned();
         }
     }
     (size, offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cmp::Ordering;
+
+    #[test]
+    fn halves_are_rounded_to_even_as_by_the_standard_library() {
+        for number in -4 * 128..=4 * 128 {
+            for off in [-f32::EPSILON, 0.0, f32::EPSILON] {
+                let x = number as f32 / 4.0 * (1.0 + off);
+                assert_eq!(
+                    rounded(x).total_cmp(&(x.round_ties_even() + 0.0)),
+                    Ordering::Equal,
+                    "{x}"
+                );
+            }
+        }
+    }
 }

@@ -1,0 +1,49 @@
+//! Which prompts are encoded together.
+
+use std::ops::Range;
+
+/// Prompts are encoded in groups of about this many tokens: enough that weights are read once for many rows,
+/// and few enough that the rows stay in the caches and memory is bounded.
+const TOKENS: usize = 1024;
+
+/// Prompts of these lengths from the front on, as many as make a group, and where they lie in it.
+pub(super) fn next(lengths: &[usize]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for length in lengths {
+        if start > 0 && start + length > TOKENS {
+            break;
+        }
+        ranges.push(start..start + length);
+        start += length;
+    }
+    ranges
+}
+
+/// The groups that prompts of these lengths make.
+pub(super) fn all(lengths: &[usize]) -> Vec<Vec<Range<usize>>> {
+    let mut groups = Vec::new();
+    let mut first = 0;
+    while first < lengths.len() {
+        let ranges = next(&lengths[first..]);
+        first += ranges.len();
+        groups.push(ranges);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_take_every_prompt_once_and_a_long_one_alone() {
+        assert!(all(&[]).is_empty());
+        let ends: Vec<Vec<usize>> = all(&[500, 524, 1, 3000, 2])
+            .into_iter()
+            .map(|group| group.into_iter().map(|prompt| prompt.end).collect())
+            .collect();
+        assert_eq!(ends, [vec![500, 1024], vec![1], vec![3000], vec![2]]);
+        assert_eq!(next(&[3, 4, 5]), [0..3, 3..7, 7..12]);
+    }
+}

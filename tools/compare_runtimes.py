@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Times `agent bench` against other T5 runtimes in turn, on the same weights, prompts and threads.
+
+    compare_runtimes.py measure --peers PEER_BENCH.py --ct2-python V/bin/python --ov-python W/bin/python \\
+        --agent target/release/agent --model DIR --input in.jsonl --batch-size 8 --record runs.jsonl
+    compare_runtimes.py table runs.jsonl
+
+PEER_BENCH.py is a script with `make SHAPE DIR` (weights in the Hugging Face layout) and
+`time RUNTIME DIR --dtype --batch-size --samples --new-tokens --threads`, which prints one JSON line with
+`samples_per_s`. Without it nothing is measured, and that is said.
+
+`measure` first runs every side once, then --runs times in turn: the peer that was best in f32, the peer that was
+best in any dtype, ours in f32, and ours in its best dtype. Every run is a process of its own and a line of --record,
+with the share of the cores that others used meanwhile: a run above 5 % of that is done again, twice at most.
+Runs that the record holds already are not done again, so that measuring can be spread over several quiet moments of
+--minutes each.
+`table` prints medians as Markdown. Nothing else may run on the machine.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+PEERS = [("ct2", "f32"), ("ct2", "int8"), ("ov", "f32"), ("ov", "bf16"), ("ov", "int8")]
+OURS = [("ours", "f32"), ("ours", "f16"), ("ours", "bf16"), ("ours", "int8")]
+NAMES = {"ct2": "CTranslate2", "ov": "OpenVINO", "hf": "PyTorch", "ours": "Fleetmark"}
+MOST_OTHERS = 0.05
+
+
+def cpu_ticks():
+    """Busy ticks of the whole machine, and those of this process's ended children."""
+    with open("/proc/stat") as stat:
+        fields = [int(field) for field in stat.readline().split()[1:9]]
+    busy = sum(fields) - fields[3] - fields[4]
+    children = os.times()
+    ticks = os.sysconf("SC_CLK_TCK")
+    return busy, (children.children_user + children.children_system) * ticks
+
+
+def command(options, side, dtype, samples):
+    common = ["--dtype", dtype, "--batch-size", str(options.batch_size), "--samples", str(samples)]
+    common += ["--new-tokens", str(options.new_tokens), "--threads", str(options.threads), "--input", options.input]
+    if side == "ours":
+        return [options.agent, "bench", "--model", options.model, "--json"] + common
+    python = options.ov_python if side == "ov" else options.ct2_python
+    return [python, options.peers, "time", side, options.model] + common
+
+
+def timed(options, side, dtype, samples, phase):
+    for attempt in range(3):
+        busy, own = cpu_ticks()
+        start = time.monotonic()
+        done = subprocess.run(command(options, side, dtype, samples), capture_output=True, text=True)
+        seconds = time.monotonic() - start
+        if done.returncode != 0:
+            sys.exit(f"{side} {dtype} failed:\n{done.stderr[-2000:]}")
+        busy_after, own_after = cpu_ticks()
+        others = (busy_after - busy) - (own_after - own)
+        others = max(0.0, others / (seconds * os.sysconf("SC_CLK_TCK") * os.cpu_count()))
+        figures = json.loads(done.stdout.strip().splitlines()[-1])
+        line = dict(side=side, dtype=dtype, model=os.path.basename(options.model.rstrip("/")), phase=phase)
+        line |= dict(batch_size=options.batch_size, samples=samples, others=round(others, 3), seconds=round(seconds, 1))
+        line |= {key: figures[key] for key in figures if key not in line and key != "runtime"}
+        if others <= MOST_OTHERS or attempt == 2:
+            with open(options.record, "a") as record:
+                record.write(json.dumps(line) + "\n")
+            print(f"{phase:9} {NAMES[side]:12} {dtype:5} {figures['samples_per_s']:8.2f} samples/s, others {others:.1%}, {seconds:.0f} s", flush=True)
+            return figures["samples_per_s"]
+        print(f"{side} {dtype}: others used {others:.0%} of the cores, once more", flush=True)
+
+
+def held(options):
+    """Figures of this model and batch size in the record, by phase and side."""
+    found = {}
+    if os.path.exists(options.record):
+        with open(options.record) as record:
+            for line in map(json.loads, record):
+                if (line["model"], line["batch_size"]) == (os.path.basename(options.model.rstrip("/")), options.batch_size):
+                    found.setdefault((line["phase"], line["side"], line["dtype"]), []).append(line["samples_per_s"])
+    return found
+
+
+def measure(options):
+    if not os.path.exists(options.peers):
+        print(f"{options.peers} is not there: nothing to compare with, nothing measured")
+        return
+    deadline = time.monotonic() + 60 * options.minutes
+
+    def run(key, samples, phase, wanted):
+        if len(held(options).get((phase, *key), [])) < wanted:
+            if time.monotonic() > deadline:
+                sys.exit("not finished: the same command goes on from here")
+            timed(options, *key, samples, phase)
+
+    for key in PEERS + OURS:
+        run(key, options.survey_samples or options.samples, "survey", 1)
+    found = {key[1:]: figures[0] for key, figures in held(options).items() if key[0] == "survey"}
+    best_f32 = max((key for key in PEERS if key[1] == "f32"), key=found.get)
+    turns = [best_f32, max(PEERS, key=found.get), ("ours", "f32"), max(OURS, key=found.get)]
+    for wanted in range(1, options.runs + 1):
+        for key in dict.fromkeys(turns):
+            run(key, options.samples, "turns", wanted)
+
+
+def table(options):
+    cells = {}
+    with open(options.record) as record:
+        for line in map(json.loads, record):
+            cell = cells.setdefault((line["model"], line["batch_size"]), {})
+            cell.setdefault((line["side"], line["dtype"]), {}).setdefault(line["phase"], []).append(line)
+    figure = lambda lines: statistics.median(line["samples_per_s"] for line in lines)
+    rows = PEERS + OURS
+    for model in dict.fromkeys(model for model, _ in cells):
+        sizes = sorted(size for name, size in cells if name == model)
+        lines = [line for (name, _), cell in cells.items() if name == model for side in cell.values() for line in side.get("turns", [])]
+        samples = sorted({line["samples"] for line in lines})
+        print(f"\n{model}: samples/s, {' and '.join(map(str, samples))} dialogues\n")
+        print("| runtime | dtype | " + " | ".join(f"batch {size}" for size in sizes) + " |")
+        print("| --- | --- |" + " ---: |" * len(sizes))
+        best = {}
+        for key in rows:
+            texts = []
+            for size in sizes:
+                runs = cells[model, size].get(key)
+                if not runs:
+                    texts.append("")
+                    continue
+                whole = runs.get("turns")
+                value = figure(whole or runs["survey"])
+                kind = "ours" if key[0] == "ours" else "peer"
+                if whole:
+                    low, high = (pick(line["samples_per_s"] for line in whole) for pick in (min, max))
+                    texts.append(f"**{value:.2f}** ({low:.2f} to {high:.2f})")
+                    for scope in ["any"] + ["f32"] * (key[1] == "f32"):
+                        best[kind, scope, size] = max(value, best.get((kind, scope, size), 0))
+                else:
+                    texts.append(f"{value:.2f}")
+            print(f"| {NAMES[key[0]]} | {key[1]} | " + " | ".join(texts) + " |")
+        for scope, title in (("f32", "ours in f32 by the best f32 of the others"), ("any", "our best dtype by their best in any dtype")):
+            ratios = [best.get(("ours", scope, size), 0) / best.get(("peer", scope, size), float("nan")) for size in sizes]
+            print(f"| {title} | | " + " | ".join(f"{ratio:.2f} times" for ratio in ratios) + " |")
+        shares = {}
+        for (name, size), cell in cells.items():
+            for (side, dtype), phases in cell.items():
+                lines = [line for lines in phases.values() for line in lines if line.get("roofline")]
+                if name == model and side == "ours" and lines:
+                    shares[dtype, size] = statistics.median(line["roofline"]["share_of_limit"] for line in lines)
+        if shares:
+            print("\n| share of the roofline | " + " | ".join(f"batch {size}" for size in sizes) + " |")
+            print("| --- |" + " ---: |" * len(sizes))
+            for dtype in dict.fromkeys(dtype for dtype, _ in shares):
+                print(f"| {dtype} | " + " | ".join(f"{100 * shares.get((dtype, size), float('nan')):.0f} %" for size in sizes) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    measuring = commands.add_parser("measure", help="run all sides and write a line for every run")
+    measuring.add_argument("--peers", required=True, metavar="PEER_BENCH.py")
+    measuring.add_argument("--ct2-python", default=sys.executable, metavar="PYTHON")
+    measuring.add_argument("--ov-python", default=sys.executable, metavar="PYTHON")
+    measuring.add_argument("--agent", default="target/release/agent")
+    measuring.add_argument("--model", required=True, metavar="DIR")
+    measuring.add_argument("--input", required=True, metavar="IN.jsonl")
+    measuring.add_argument("--record", required=True, metavar="RUNS.jsonl")
+    for name, default in (("batch-size", 8), ("samples", 64), ("survey-samples", 0), ("new-tokens", 32), ("threads", 2), ("runs", 5)):
+        measuring.add_argument(f"--{name}", type=int, default=default)
+    measuring.add_argument("--minutes", type=float, default=float("inf"))
+    commands.add_parser("table", help="medians of the runs as Markdown").add_argument("record", metavar="RUNS.jsonl")
+    options = parser.parse_args()
+    measure(options) if options.what == "measure" else table(options)
+
+
+if __name__ == "__main__":
+    main()
