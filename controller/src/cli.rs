@@ -1,5 +1,6 @@
 //! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
 
+use crate::matrix::Format;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -105,14 +106,24 @@ pub struct Plan {
 
 /// `controller report`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  controller report latest --output results.json")]
+#[command(after_help = "Examples:
+  controller report latest --output results.json
+  controller report latest --formats html,pdf --output-dir reports
+  controller report latest --formats markdown,junit,github --output-dir ci")]
 pub struct Report {
     /// Its id, or latest
     #[arg(default_value = "latest")]
     pub campaign: String,
     /// Where results go [default: the campaign's folder]
-    #[arg(long, value_name = "FILE.json")]
+    #[arg(long, value_name = "FILE.json", conflicts_with = "output_dir")]
     pub output: Option<PathBuf>,
+    /// What is written: json, html, pdf, markdown, junit, csv; github prints annotations [default: json and what the
+    /// matrix says]
+    #[arg(long, value_name = "FORMAT", num_args = 1.., value_delimiter = ',')]
+    pub formats: Option<Vec<Format>>,
+    /// Where all of it goes [default: the campaign's folder]
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
     /// Where campaigns are kept
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,

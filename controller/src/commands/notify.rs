@@ -7,7 +7,7 @@ use crate::matrix::{Matrix, Notify, Occasion, Overrides};
 use crate::notify::message::Message;
 use crate::notify::{Attachment, Delivery, Recipients};
 use crate::report::view::Results;
-use crate::store::{CampaignNo, Store};
+use crate::store::{CampaignNo, Hold, Store, Write};
 use crate::terminal;
 use anyhow::bail;
 use std::path::Path;
@@ -20,7 +20,8 @@ const DELIVERED: &str = "notify_delivered";
 const FAILED: &str = "notify_failed";
 
 /// The files that a mail carries, where they lie beside results.json.
-const ATTACHED: [(&str, &str); 2] = [("pdf", "application/pdf"), ("json", "application/json")];
+const ATTACHED: [(&str, &str); 2] =
+    [("report.pdf", "application/pdf"), ("results.json", "application/json")];
 
 /// Gives every channel of a matrix its secrets. A missing one is found before anything is measured.
 pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
@@ -59,6 +60,7 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
 pub(super) struct Ended<'e> {
     pub(super) store: &'e Store,
     pub(super) no: CampaignNo,
+    pub(super) hold: &'e Hold,
     pub(super) notify: &'e Notify,
     pub(super) recipients: &'e Recipients,
     pub(super) results: &'e Results,
@@ -72,28 +74,31 @@ pub(super) struct Ended<'e> {
 /// Tells everybody who hasn't been told of this ending. What can't be delivered is said and recorded; it changes nothing
 /// else.
 pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
-    let Ended { store, no, notify, recipients, results, results_file, occasion, why } = ended;
+    let Ended { store, no, hold, notify, recipients, results, results_file, occasion, why } = ended;
     if !notify.on.contains(&occasion) {
         return Ok(());
     }
     let message = Message::of(results, occasion, why, notify.link.as_deref());
     let attachments = attachments(results_file);
     let told = store.events(no).await?;
+    let note = async |kind, detail| {
+        store.write(hold, &[Write::Event { at: clock.now(), kind, detail }]).await
+    };
     for recipient in recipients.iter() {
         let name = &recipient.name;
         let what = format!("{name} about the ending \"{occasion}\"");
         if told.iter().any(|event| event.kind == BEGUN && event.detail == what) {
             continue;
         }
-        store.add_event(no, clock.now(), BEGUN, &what).await?;
+        note(BEGUN, what.clone()).await?;
         match recipients.deliver(recipient, &message, &attachments, clock.now()).await {
             Delivery::Delivered => {
                 terminal::say(&format!("told {name}"));
-                store.add_event(no, clock.now(), DELIVERED, &what).await?;
+                note(DELIVERED, what).await?;
             }
             Delivery::Failed(reason) => {
                 terminal::say(&format!("could not tell {name}: {reason}"));
-                store.add_event(no, clock.now(), FAILED, &format!("{what}: {reason}")).await?;
+                note(FAILED, format!("{what}: {reason}")).await?;
             }
         }
     }
@@ -101,10 +106,12 @@ pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
 }
 
 fn attachments(results_file: &Path) -> Vec<Attachment> {
-    let files = ATTACHED.into_iter().map(|(extension, media_type)| {
-        let path = results_file.with_extension(extension);
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        Attachment { name: name.unwrap_or_default(), media_type, path }
+    let files = ATTACHED.into_iter().map(|(name, media_type)| {
+        let path = match name {
+            "results.json" => results_file.to_owned(),
+            name => results_file.with_file_name(name),
+        };
+        Attachment { name: name.to_owned(), media_type, path }
     });
     files.filter(|file| file.path.is_file()).collect()
 }

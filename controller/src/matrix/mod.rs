@@ -13,10 +13,11 @@ pub use reader::Problem;
 
 use proto::generation::Generation;
 use proto::ids::TargetName;
-use proto::model::{Dtype, EngineSpec, Scenario};
+use proto::model::{Dtype, EngineSpec, Scenario, Unknown};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The matrix can't be run as it stands.
@@ -66,6 +67,64 @@ pub struct Matrix {
     /// Whom to tell when it ends.
     #[serde(default)]
     pub notify: Notify,
+    /// What is written when it ends.
+    #[serde(default)]
+    pub report: Report,
+}
+
+/// What is written when a campaign ends.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Report {
+    /// Beside results.json, which is always written.
+    pub formats: Vec<Format>,
+    /// How many dialogues and summaries a report may show.
+    pub sample_texts: usize,
+}
+
+/// A form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// results.json and every sample as Parquet.
+    Json,
+    /// A page that needs nothing else.
+    Html,
+    /// A few pages to send.
+    Pdf,
+    /// For pull requests.
+    Markdown,
+    /// For continuous integration.
+    Junit,
+    /// Annotations of GitHub's workflows, on standard output.
+    Github,
+    /// One line per cell.
+    Csv,
+}
+
+impl Format {
+    const ALL: [Self; 7] =
+        [Self::Json, Self::Html, Self::Pdf, Self::Markdown, Self::Junit, Self::Github, Self::Csv];
+    /// In the order of [`Format::ALL`].
+    const WORDS: [&str; 7] = ["json", "html", "pdf", "markdown", "junit", "github", "csv"];
+}
+
+impl FromStr for Format {
+    type Err = Unknown;
+
+    fn from_str(word: &str) -> Result<Self, Unknown> {
+        let found = Self::ALL.into_iter().zip(Self::WORDS).find(|(_, name)| *name == word);
+        found.map(|(format, _)| format).ok_or_else(|| Unknown {
+            what: "format",
+            found: word.to_owned(),
+            expected: &Self::WORDS,
+        })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::WORDS[*self as usize])
+    }
 }
 
 /// Where the dialogues come from.

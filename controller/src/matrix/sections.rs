@@ -2,7 +2,7 @@
 
 use super::limits;
 use super::reader::{Problem, Problems, Section, nearest};
-use super::{Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Target};
+use super::{Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Report, Target};
 use proto::generation::{DIALOGUE, Generation, Stop};
 use proto::ids::TargetName;
 use proto::model::{Dtype, Scenario, Unknown};
@@ -64,7 +64,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let protocol = protocol(root.section("protocol"), overrides);
     let cost = cost(root.section("cost"), folder);
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
-    report(root.section("report"));
+    let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
     let notify = super::notify::read(root.section("notify"), folder);
     if targets.is_empty() {
@@ -87,6 +87,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         cost,
         wait,
         notify,
+        report,
     })
 }
 
@@ -360,15 +361,11 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
     wait.unwrap_or(Duration::from_mins(5))
 }
 
-fn report(mut section: Section<'_, '_>) {
-    if let Some(formats) = section.word_list::<String>("formats", "[\"json\"]") {
-        for format in formats.iter().filter(|format| *format != "json") {
-            let message = "is not built into this version yet: use \"json\"";
-            section.problem("formats", format!("\"{format}\" {message}"));
-        }
-    }
-    section.refuse_unbuilt("sample_texts", "reports show no texts");
+fn report(mut section: Section<'_, '_>) -> Report {
+    let formats = section.word_list("formats", "[\"html\"]").unwrap_or_default();
+    let sample_texts = section.whole("sample_texts", 0..=1000_usize).unwrap_or(0);
     section.finish();
+    Report { formats, sample_texts }
 }
 
 /// `90s`, `5m`, `2h`, `1d`.

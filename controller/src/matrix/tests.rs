@@ -67,7 +67,7 @@ price_book = "prices.toml"
 [fleet]
 wait = "5 minutes"
 [report]
-formats = ["pdf"]
+formats = ["docx"]
 "#;
     insta::assert_snapshot!(check(text).unwrap_err().to_string());
 }

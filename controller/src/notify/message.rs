@@ -141,7 +141,7 @@ impl Line {
 
 /// `0.0123 (0.0120 to 0.0126) USD`; `USD not measured` where there is no figure.
 pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
-    use crate::report::table::digits;
+    use crate::report::number::digits;
     match (estimate.value, estimate.interval()) {
         (None, _) => format!("{unit}: too few samples"),
         (Some(value), None) => format!("{} {unit}", digits(value)),

@@ -2,12 +2,25 @@
 //!
 //! Every format is drawn from the same [`view::Results`], so they can't tell different stories.
 
+pub mod annotations;
+pub mod chart;
+pub mod csv;
+pub mod document;
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod notes;
+pub mod number;
 pub mod parquet;
+pub mod pdf;
 pub mod table;
+pub mod typeface;
 pub mod view;
 mod view_of;
 
 pub use view::Results;
 pub use view_of::{Read, view_of};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What a reader of the figures must know, one line each. Every format shows the same lines.
 
-use super::table::digits;
+use super::number::digits;
 use super::view::{Comparison, Entry, Event, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};

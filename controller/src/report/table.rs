@@ -1,6 +1,7 @@
 //! The table that a campaign ends with in the terminal.
 
 use super::notes::notes;
+use super::number::digits;
 use super::view::{Cell, Entry, Results};
 use crate::statistics::Estimate;
 use crate::statistics::validity::Status;
@@ -75,21 +76,6 @@ fn row(entry: &Entry, cell: &Cell) -> [String; 11] {
     ]
 }
 
-/// Four significant digits.
-pub fn digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return value.to_string();
-    }
-    let magnitude = value.abs().log10().floor();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped to 0..=12"
-    )]
-    let decimals = (3.0 - magnitude).clamp(0.0, 12.0) as usize;
-    format!("{value:.decimals$}")
-}
-
 fn figure(estimate: &Estimate) -> String {
     estimate.value.map_or_else(|| "–".to_owned(), digits)
 }
@@ -98,16 +84,5 @@ fn with_interval(estimate: &Estimate) -> String {
     match estimate.interval() {
         Some((low, high)) => format!("{} ({} to {})", figure(estimate), digits(low), digits(high)),
         None => figure(estimate),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_have_four_significant_digits() {
-        let shown = [0.000_123_45, 0.5, 3.241_592, 1234.56, 1_234_567.0].map(digits);
-        assert_eq!(shown, ["0.0001234", "0.5000", "3.242", "1235", "1234567"]);
     }
 }

@@ -37,6 +37,31 @@ pub struct Results {
     pub offered_rates: OfferedRates,
     /// What to choose, and why; null where nothing can be recommended.
     pub recommendation: Option<Recommendation>,
+    /// As many dialogues with their summaries as the matrix allows; none unless it does.
+    #[serde(default)]
+    pub sample_texts: Vec<SampleText>,
+}
+
+/// A dialogue with its summaries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SampleText {
+    /// Its id.
+    pub sample_id: String,
+    /// Its text.
+    pub dialogue: String,
+    /// Its reference summary; null where the dataset has none.
+    pub reference: Option<String>,
+    /// What the cells wrote, equal texts once.
+    pub summaries: Vec<SummaryText>,
+}
+
+/// A summary, and who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SummaryText {
+    /// The cells that brought it.
+    pub cells: Vec<String>,
+    /// Its text.
+    pub text: String,
 }
 
 /// One execution of a matrix.
@@ -310,6 +335,10 @@ pub struct Cell {
     pub unknown_tokens: u64,
     /// What the samples say.
     pub estimates: CellStatistics,
+    /// How `request_latency` is spread, in milliseconds: at 0, 1, 2 ... 100 % of the counted requests, by type 7. Empty
+    /// where nothing was counted. It describes these samples; `estimates` say what holds beyond them.
+    #[serde(default)]
+    pub latency_ms_by_percent: Vec<f64>,
     /// Of the summaries; null for random weights and without references.
     pub quality: Option<Quality>,
     /// How it fares under the objective; null without one.

@@ -108,11 +108,17 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
 
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(&hold, state, clock.now()).await?;
-    let written = report::write(&store, no, &options.data_dir, options.output.as_deref()).await?;
+    let place = report::Place {
+        data_dir: &options.data_dir,
+        output: options.output.as_deref(),
+        folder: None,
+    };
+    let written = report::write(&store, no, place, None).await?;
     let why = why_incomplete(ending);
     let ended = Ended {
         store: &store,
         no,
+        hold: &hold,
         notify: &notify,
         recipients: &recipients,
         results: &written.results,

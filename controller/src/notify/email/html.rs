@@ -2,7 +2,7 @@
 //! drawn with table cells, so that nothing has to be loaded or allowed.
 
 use crate::notify::message::{Line, Message, with_interval};
-use crate::report::table::digits;
+use crate::report::number::digits;
 use crate::statistics::validity::Status;
 use std::fmt::Write;
 

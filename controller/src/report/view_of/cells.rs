@@ -9,6 +9,7 @@ use crate::cost::{
 };
 use crate::statistics::drift::drift;
 use crate::statistics::quality::Scored;
+use crate::statistics::quantile::quantile;
 use crate::statistics::slo::{Goodput, Kept, goodput};
 use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
 use crate::statistics::{self, CellStatistics};
@@ -49,8 +50,17 @@ pub(super) fn cell(
         validity: judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref())),
         cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
         goodput,
+        latency_ms_by_percent: by_percent(&observed.cell),
         estimates,
     }
+}
+
+/// The latency that 0, 1, 2 ... 100 % of the requests with a summary don't exceed, in milliseconds.
+fn by_percent(cell: &statistics::Cell) -> Vec<f64> {
+    let ok = cell.observations().iter().filter(|row| row.is_ok());
+    let mut latencies: Vec<f64> = ok.map(statistics::Observation::latency_ms).collect();
+    latencies.sort_unstable_by(f64::total_cmp);
+    (0..=100).filter_map(|percent| quantile(&latencies, f64::from(percent) / 100.0)).collect()
 }
 
 fn judged(

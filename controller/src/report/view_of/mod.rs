@@ -7,6 +7,7 @@ mod entries;
 mod environment;
 mod observations;
 mod quality;
+mod texts;
 
 use super::view::{self, Cell, Event, Results, SCHEMA_VERSION, SamplesFile};
 use crate::cost::offered::offered_rates;
@@ -44,8 +45,10 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
     let matrix = &campaign.matrix;
     let observed = observations::of_cells(read);
     let pairs = || campaign.plan.cells.iter().zip(&observed);
-    let scored: Vec<Vec<Scored>> =
-        pairs().map(|(planned, observed)| quality::scores(read, planned, observed)).collect();
+    let mut known = quality::Known::new();
+    let scored: Vec<Vec<Scored>> = pairs()
+        .map(|(planned, observed)| quality::scores(read, planned, observed, &mut known))
+        .collect();
     let cells: Vec<Cell> = (0..observed.len())
         .map(|index| cells::cell(read, index, &observed[index], &scored[index]))
         .collect();
@@ -86,6 +89,7 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
         offered_rates: offered_rates(&decision::choices(&entries)),
         recommendation: decision::of_campaign(read, &observed, &cells, &entries),
         results: entries,
+        sample_texts: texts::allowed(read, &observed),
     }
 }
 

@@ -3,16 +3,21 @@
 use super::observations::Observed;
 use super::{Read, engine_facts};
 use crate::plan;
-use crate::statistics::quality::rouge::rouge;
+use crate::statistics::quality::rouge::{Rouge, rouge};
 use crate::statistics::quality::{self, Agreement, Quality, Scored};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// Scores of a campaign by dialogue and summary: decoding is greedy, so most summaries come once for every run, and are
+/// scored once.
+pub(super) type Known<'a> = HashMap<(u32, &'a str), Rouge>;
 
 /// Scores every counted summary of a cell. Empty where quality means nothing: random weights, texts that were
 /// not read, or no references.
-pub(super) fn scores(
-    read: &Read<'_>,
+pub(super) fn scores<'a>(
+    read: &Read<'a>,
     planned: &plan::Cell,
-    observed: &Observed<'_>,
+    observed: &Observed<'a>,
+    known: &mut Known<'a>,
 ) -> Vec<Scored> {
     if engine_facts(read, planned).is_none_or(|facts| facts.random_weights) {
         return Vec::new();
@@ -20,9 +25,11 @@ pub(super) fn scores(
     let counted = observed.samples.iter().filter(|sample| sample.is_counted);
     let scored = counted.filter_map(|sample| {
         let reference = read.dialogues.get(sample.sample as usize)?.summary.as_ref()?;
+        let text = sample.text.as_deref()?;
+        let rouge = known.entry((sample.sample, text)).or_insert_with(|| rouge(reference, text));
         Some(Scored {
             sample: sample.sample,
-            rouge: rouge(reference, sample.text.as_ref()?),
+            rouge: *rouge,
             tokens: sample.output_tokens,
             reference_tokens: 0,
         })

@@ -1,0 +1,99 @@
+//! What stands at the border of a chart: ticks, their numbers, and what they count.
+
+use super::super::number;
+use super::scale::{Scale, Spread, Zero, spread_of};
+
+/// A quantity along one side of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    /// What it is, with its unit.
+    pub title: String,
+    /// How values are spread; from the values where it isn't given.
+    pub spread: Option<Spread>,
+    /// Whether a linear axis starts at zero.
+    pub zero: Zero,
+    /// The only values that have ticks, where not all numbers make sense.
+    pub levels: Option<Vec<f64>>,
+    /// How a tick is written.
+    pub format: Format,
+}
+
+/// How a tick is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// As a number.
+    Plain,
+    /// As a signed change in percent, of a ratio.
+    Change,
+    /// As a percentage, of a share.
+    Share,
+}
+
+/// Interval ends are drawn down to this share of the smallest value.
+const FAR_BELOW: f64 = 30.0;
+
+impl Axis {
+    /// An axis of a quantity whose lengths mean something.
+    pub fn quantity(title: impl Into<String>) -> Self {
+        let title = title.into();
+        Self { title, spread: None, zero: Zero::Shown, levels: None, format: Format::Plain }
+    }
+
+    /// An axis with a tick for each of a few values, as far apart as their ratios.
+    pub fn levels(title: impl Into<String>, levels: Vec<f64>) -> Self {
+        let spread = Some(Spread::Logarithmic);
+        Self { spread, levels: Some(levels), ..Self::quantity(title) }
+    }
+
+    /// An axis of which only differences mean something.
+    pub fn free(title: impl Into<String>, format: Format) -> Self {
+        Self { zero: Zero::Free, format, spread: Some(Spread::Linear), ..Self::quantity(title) }
+    }
+
+    /// Its scale over all values and the ends of their intervals. The values decide how it is spread; on a logarithmic
+    /// axis an interval that reaches far below the smallest value, or to zero, runs to its border.
+    pub fn scale(&self, values: &[f64], ends: &[f64]) -> Scale {
+        let spread = self.spread.unwrap_or_else(|| spread_of(values));
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let is_shown = |end: &&f64| spread == Spread::Linear || **end >= least / FAR_BELOW;
+        let values: Vec<f64> = values.iter().chain(ends.iter().filter(is_shown)).copied().collect();
+        match &self.levels {
+            Some(levels) => {
+                // Room at both sides, so that nothing lies on the border.
+                let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
+                let high = levels.iter().copied().fold(1.0, f64::max);
+                Scale::between((low / 1.35).min(1.0), high * 1.35, spread)
+            }
+            None => Scale::over(&values, spread, self.zero),
+        }
+    }
+
+    /// What stands beside it.
+    pub fn caption(&self, scale: &Scale) -> String {
+        if scale.spread() == Spread::Logarithmic && self.levels.is_none() {
+            format!("{}, logarithmic", self.title)
+        } else {
+            self.title.clone()
+        }
+    }
+
+    /// Its ticks with their words.
+    pub fn ticks(&self, scale: &Scale, most: u32) -> Vec<(f64, String)> {
+        let ticks = self.levels.clone().unwrap_or_else(|| scale.ticks(most));
+        let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+        let word = |tick: f64| match self.format {
+            Format::Plain => number::tick(tick, step),
+            Format::Share => format!("{} %", number::tick(tick * 100.0, step * 100.0)),
+            // Far apart, changes are told as ratios: +9,900 % says less than x 100.
+            Format::Change if scale.spread() == Spread::Logarithmic => {
+                format!("× {}", number::tick(tick, step))
+            }
+            Format::Change => {
+                let percent = number::tick((tick - 1.0) * 100.0, step * 100.0);
+                let sign = if tick > 1.0 + 1e-9 { "+" } else { "" };
+                format!("{sign}{percent} %")
+            }
+        };
+        ticks.into_iter().map(|tick| (tick, word(tick))).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! What can be chosen: cost, latency and quality against each other.
+
+use super::super::chart::plane::{Curve, Join, Panel, Plane, Spot};
+use super::super::chart::{Axis, Chart, Dash};
+use super::super::view::Results;
+use super::cost::fill;
+use super::naming::{Named, Names};
+use super::table::{Column, Entry, Table, Tone, spoken};
+use super::{Block, Figure, Reach, Section};
+use crate::cost::pareto::Standing;
+use crate::statistics::Estimate;
+
+/// The estimate of a cell along an axis; none where it has no such figure.
+type Of = fn(&Named<'_>) -> Option<Estimate>;
+
+pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
+    let standings: &[Standing] =
+        results.recommendation.as_ref().map_or(&[], |recommendation| &recommendation.standings);
+    let latency: Of = |named| Some(named.cell.estimates.latency_ms.p50.clone());
+    let quality: Of = |named| Some(named.cell.quality.as_ref()?.rouge_l.clone());
+    let mut panels = Vec::new();
+    panels.extend(panel(names, standings, "Cost and latency", "Request latency p50, ms", latency));
+    let quality = panel(names, standings, "Cost and quality", "ROUGE-L, F1", quality);
+    panels.extend(quality.map(|mut panel| {
+        // Scores differ by little: their differences matter, not their distance from zero.
+        panel.y.zero = super::super::chart::scale::Zero::Free;
+        panel
+    }));
+    let is_drawn = |series: usize| {
+        let curves = panels.iter().flat_map(|panel| &panel.curves);
+        curves.into_iter().any(|curve| curve.series == Some(series))
+    };
+    let legend = names.legend(is_drawn);
+    let mut blocks = Vec::new();
+    if panels.is_empty() {
+        blocks.push(Block::Missing("No cell has both a cost and a median latency.".to_owned()));
+    } else {
+        blocks.push(Block::Figure(Figure {
+            id: "pareto".to_owned(),
+            title: "Cost against latency and quality".to_owned(),
+            chart: Chart::Plane(Plane { panels }),
+            legend,
+            table: (!standings.is_empty()).then(|| table(names, standings)),
+            table_reach: Reach::Page,
+        }));
+    }
+    Section {
+        id: "choice",
+        title: "What to choose from".to_owned(),
+        lead: "To the left is cheaper, down is faster, and up is better where quality is drawn. Cells on the dashed line are those that no other beats in everything; crosses are 95 % intervals.".to_owned(),
+        blocks,
+        reach: Reach::Everywhere,
+    }
+}
+
+fn panel(
+    names: &Names<'_>,
+    standings: &[Standing],
+    title: &str,
+    axis: &str,
+    of: Of,
+) -> Option<Panel> {
+    let spot = |named: &Named<'_>| {
+        let (cost, other) = (&named.cell.cost.usd_per_1000_requests, of(named)?);
+        Some(Spot {
+            at: (cost.value?, other.value?),
+            x_ends: cost.interval(),
+            y_ends: other.interval(),
+            sign: Some(fill(named)),
+            tip: Some(format!(
+                "{}: {}; {axis} {}",
+                named.whole(),
+                spoken(cost, "USD per 1,000 requests"),
+                spoken(&other, "")
+            )),
+        })
+    };
+    let usable = || names.cells.iter().filter(|named| named.is_usable());
+    let curve = |series: usize| {
+        let own = usable().filter(|named| named.series == series);
+        let spots: Vec<Spot> = own.filter_map(spot).collect();
+        (!spots.is_empty()).then_some(Curve {
+            series: Some(series),
+            spots,
+            join: Join::None,
+            dash: Dash::Solid,
+        })
+    };
+    let on_front = |named: &&Named<'_>| {
+        standings.iter().any(|standing| standing.on_front && standing.name == named.cell.cell)
+    };
+    let mut front: Vec<Spot> = usable().filter(on_front).filter_map(spot).collect();
+    front.sort_by(|a, b| a.at.0.total_cmp(&b.at.0));
+    let front = front.into_iter().map(|spot| Spot::of_line(spot.at)).collect();
+    let front = Curve { series: None, spots: front, join: Join::Steps, dash: Dash::Dashed };
+    let curves: Vec<Curve> =
+        std::iter::once(front).chain((0..names.entries.len()).filter_map(curve)).collect();
+    (curves.len() > 1).then(|| Panel {
+        title: title.to_owned(),
+        x: Axis::quantity("USD per 1,000 requests"),
+        y: Axis::quantity(axis),
+        curves,
+        guides: Vec::new(),
+        bands: Vec::new(),
+    })
+}
+
+fn table(names: &Names<'_>, standings: &[Standing]) -> Table {
+    let row = |standing: &Standing| {
+        let beaten = standing.dominated_by.iter().map(|id| names.whole(id)).collect::<Vec<_>>();
+        let (text, tone) = match (standing.on_front, standing.certain) {
+            (true, true) => ("on the front", Tone::Good),
+            (true, false) => ("on the front, not for sure", Tone::Plain),
+            (false, true) => ("beaten", Tone::Muted),
+            (false, false) => ("beaten, not for sure", Tone::Muted),
+        };
+        vec![
+            Entry::words(names.whole(&standing.name)),
+            Entry { tone, ..Entry::words(text) },
+            if beaten.is_empty() { Entry::words("none") } else { Entry::words(beaten.join("; ")) },
+        ]
+    };
+    Table {
+        id: "standings".to_owned(),
+        title: "Who beats whom in cost, latency and quality".to_owned(),
+        columns: ["Cell", "Standing", "At least as good in everything"].map(Column::words).to_vec(),
+        rows: standings.iter().map(row).collect(),
+    }
+}

@@ -1,0 +1,33 @@
+//! Dialogues and summaries: as many as the matrix allows.
+
+use super::super::view::{SampleText, SummaryText};
+use super::Read;
+use super::observations::Observed;
+
+/// The first measured dialogues with what every cell made of them in its first run. Equal summaries stand once.
+pub(super) fn allowed(read: &Read<'_>, observed: &[Observed<'_>]) -> Vec<SampleText> {
+    let most = read.campaign.matrix.report.sample_texts;
+    let measured = read.dialogues.iter().filter(|dialogue| dialogue.is_measured).take(most);
+    let text = |(ordinal, dialogue): (usize, &crate::store::DialogueRow)| SampleText {
+        sample_id: dialogue.sample_id.to_string(),
+        dialogue: dialogue.dialogue.clone(),
+        reference: dialogue.summary.clone(),
+        summaries: summaries(read, observed, ordinal),
+    };
+    measured.enumerate().map(text).collect()
+}
+
+fn summaries(read: &Read<'_>, observed: &[Observed<'_>], ordinal: usize) -> Vec<SummaryText> {
+    let mut summaries: Vec<SummaryText> = Vec::new();
+    for (planned, observed) in read.campaign.plan.cells.iter().zip(observed) {
+        let mut own = observed.samples.iter().filter(|sample| sample.is_counted);
+        let Some(sample) = own.find(|sample| sample.sample as usize == ordinal) else { continue };
+        let Some(text) = &sample.text else { continue };
+        let cell = planned.id.to_string();
+        match summaries.iter_mut().find(|known| known.text == *text) {
+            Some(known) => known.cells.push(cell),
+            None => summaries.push(SummaryText { cells: vec![cell], text: text.clone() }),
+        }
+    }
+    summaries
+}

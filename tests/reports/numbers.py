@@ -1,0 +1,192 @@
+"""Checks every number that a page, a PDF's text or a Markdown report shows against results.json.
+
+    numbers.py results.json report.html report.md report.txt
+
+Numbers of prose that is the same in every report are named below. The table of all cells is checked place by place; every
+other number must be that of some figure in results.json, rounded as the report rounds.
+"""
+
+import json
+import math
+import re
+import sys
+from html.parser import HTMLParser
+
+NUMBER = re.compile(r"(?<![\w.,])[-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
+# Of sentences that every report has, and of what the axes of charts count.
+PROSE = {"0", "1", "2", "3", "5", "8", "10", "46", "50", "90", "93", "95", "99", "99.9", "100", "473", "1,000"}
+
+
+def commas(text):
+    sign, rest = (text[0], text[1:]) if text[:1] == "-" else ("", text)
+    whole, _, fraction = rest.partition(".")
+    grouped = f"{int(whole):,}" if whole else ""
+    return sign + grouped + ("." + fraction if fraction else "")
+
+
+def significant(value, digits):
+    if value == 0 or not math.isfinite(value):
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    decimals = min(max(digits - 1 - magnitude, 0), 12)
+    return f"{value:.{decimals}f}"
+
+
+def shown(value):
+    return commas(significant(value, 3))
+
+
+def percent(share):
+    value = share * 100
+    size = abs(value)
+    digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.995 else 3
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def walk(value, found):
+    if isinstance(value, dict):
+        for one in value.values():
+            walk(one, found)
+    elif isinstance(value, list):
+        for one in value:
+            walk(one, found)
+    elif isinstance(value, str):
+        for text in NUMBER.findall(value):
+            found.add(text.lstrip("+"))
+        for text in re.findall(r"\d+(?:[.,]\d+)*", value):
+            found.add(text)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        forms = {shown(value), commas(significant(value, 4)), shown(value * 100), percent(value), percent(value - 1)}
+        forms |= {shown(value / 1024), repr(value), commas(str(value)) if isinstance(value, int) else shown(value)}
+        forms |= {f"{value:g}"}
+        found |= forms
+
+
+class Text(HTMLParser):
+    """The words of a page: no style, no script, no numbers of axes, nothing that is quoted as it is."""
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.words, self.skip, self.tables, self.table, self.row, self.place = [], [], {}, None, None, None
+        self.ids = []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        names = (attributes.get("class") or "").split()
+        if tag in ("style", "script", "pre", "head") or (tag == "text" and "ink-muted" in names):
+            self.skip.append(tag)
+        if tag == "div" and "table" in names:
+            self.table = self.tables.setdefault(attributes.get("id"), [])
+        if tag == "tr" and self.table is not None:
+            self.row = []
+            self.table.append(self.row)
+        if tag in ("td", "th") and self.row is not None:
+            self.place = []
+            self.row.append(self.place)
+        if tag in ("td", "th", "p", "li", "dd", "dt", "text", "title", "span", "strong", "summary"):
+            self.words.append(" ")
+
+    def handle_endtag(self, tag):
+        if self.skip and self.skip[-1] == tag:
+            self.skip.pop()
+        if tag in ("td", "th"):
+            self.place = None
+        if tag == "table":
+            self.table = self.row = None
+
+    def handle_data(self, data):
+        if self.skip:
+            return
+        self.words.append(data)
+        if self.place is not None:
+            self.place.append(data)
+
+
+def unknown(text, known):
+    numbers = (number.replace("−", "-").lstrip("+") for number in NUMBER.findall(text))
+    return sorted({number for number in numbers if number not in known and number.lstrip("-") not in known})
+
+
+def with_interval(estimate):
+    if estimate is None or estimate["value"] is None:
+        return "–"
+    low, high = estimate["ci_low"], estimate["ci_high"]
+    text = shown(estimate["value"])
+    if low is not None and high is not None:
+        return f"{text} {shown(low)} to {shown(high)}"
+    return f"{text} from {shown(low)}" if low is not None else text
+
+
+def check_cells(rows, results):
+    """Every place of the table of all cells."""
+    headings = ["".join(place).strip() for place in rows[0]]
+    column = lambda start: next((i for i, text in enumerate(headings) if text.startswith(start)), None)
+    expected = {
+        "Cost per 1,000": lambda cell: cell["cost"]["usd_per_1000_requests"],
+        "Throughput": lambda cell: cell["estimates"]["throughput"]["per_host"],
+        "Latency p50": lambda cell: cell["estimates"]["latency_ms"]["p50"],
+        "Latency p95": lambda cell: cell["estimates"]["latency_ms"]["p95"],
+        "Latency p99": lambda cell: cell["estimates"]["latency_ms"]["p99"],
+        "Cost per million": lambda cell: cell["cost"]["usd_per_million_output_tokens"],
+        "ROUGE-L": lambda cell: cell["quality"] and cell["quality"]["rougeL"],
+    }
+    checked = 0
+    cells = [cell for entry in results["results"] for cell in entry["cells"]]
+    assert len(cells) == len(rows) - 1, f"{len(rows) - 1} rows for {len(cells)} cells"
+    for row, cell in zip(rows[1:], cells):
+        places = [" ".join("".join(place).split()) for place in row]
+        assert places[column("Batch")] == str(cell["batch_size"]), (places, cell["batch_size"])
+        assert places[column("Validity")] == cell["validity"]["status"], places
+        for start, figure in expected.items():
+            if column(start) is None:
+                continue
+            found, wanted = places[column(start)], with_interval(figure(cell))
+            assert found == wanted, f"{cell['cell']}, {start}: {found!r} is not {wanted!r}"
+            checked += 1
+    return checked
+
+
+def main(results_file, *reports):
+    with open(results_file, encoding="utf-8") as file:
+        results = json.load(file)
+    known = set(PROSE)
+    walk(results, known)
+    known.add(commas(str(sum(len(entry["cells"]) for entry in results["results"]))))
+    # Counts of cells by status, and deviations between runs, are the report's own arithmetic.
+    for status in ("VALID", "DEGRADED", "INVALID"):
+        cells = [cell for entry in results["results"] for cell in entry["cells"]]
+        known.add(str(sum(cell["validity"]["status"] == status for cell in cells)))
+    for entry in results["results"]:
+        for cell in entry["cells"]:
+            rate = cell["estimates"]["throughput"]
+            if rate["std"] is not None and rate["per_host"]["value"]:
+                known.add(shown(rate["std"] / rate["per_host"]["value"] * 100))
+    recommendation = results["recommendation"] or {}
+    known.add(str(len(recommendation.get("not_distinguishable_from", []))))
+    failed = False
+    for report in reports:
+        with open(report, encoding="utf-8") as file:
+            text = file.read()
+        checked = 0
+        if report.endswith(".html"):
+            page = Text()
+            page.feed(text)
+            text = "".join(page.words)
+            checked = check_cells(page.tables["cells-table"], results)
+        if report.endswith(".md"):
+            text = re.sub(r"&#\d+;", " ", text)
+        if report.endswith(".txt"):
+            # A PDF's lines break within intervals, and charts have axes: their ticks stand alone on a line.
+            text = "\n".join(line for line in text.splitlines() if not re.fullmatch(r"[\s\d.,%+−-]+|\s*\d+ of \d+\s*", line))
+        wrong = unknown(text, known)
+        total = len(NUMBER.findall(text))
+        print(f"{report}: {total} numbers, {checked} of them place by place, {len(wrong)} unknown")
+        if wrong:
+            print("  not in results.json:", ", ".join(wrong[:40]))
+            failed = True
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
