@@ -44,7 +44,7 @@ const KILLS: u32 = 6;
 /// Longest pause before a kill, in milliseconds.
 const PAUSE: u64 = 700;
 /// A campaign that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// Where a sample belongs: cell, round, dialogue, batch.
 pub type Place = (String, i32, String, i32);
@@ -225,8 +225,8 @@ fn run(workspace: &Workspace, arguments: &[&str]) -> Child {
 
 /// Where agents dial in and what proves that they may, once the controller says so.
 fn door(workspace: &Workspace) -> Option<(String, PathBuf)> {
-    let campaigns = std::fs::read_dir(workspace.path("data/campaigns")).ok()?;
-    let folder = campaigns.filter_map(Result::ok).next()?.path();
+    let mut campaigns = std::fs::read_dir(workspace.path("data/campaigns")).ok()?;
+    let folder = campaigns.find_map(Result::ok)?.path();
     let address = std::fs::read_to_string(folder.join("address")).ok()?;
     address.parse::<std::net::SocketAddr>().ok()?;
     Some((address, folder.join("token")))

@@ -1,4 +1,4 @@
-//! What this machine's cloud calls it: SageMaker's own files, or EC2's metadata service (IMDSv2).
+//! What this machine's cloud calls it: SageMaker's own files, or EC2's metadata service (`IMDSv2`).
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -108,7 +108,7 @@ mod tests {
     use axum::http::{HeaderMap, StatusCode};
     use axum::routing::{get, put};
 
-    /// A metadata service that wants a token, as IMDSv2 does.
+    /// A metadata service that wants a token, as `IMDSv2` does.
     async fn serve(instance_type: &'static str) -> String {
         let token = |headers: HeaderMap| async move {
             match headers.get("X-aws-ec2-metadata-token-ttl-seconds") {

@@ -221,7 +221,7 @@ impl Scheduler {
         }
         match event {
             Event::Ready { agent, host, target, engines } => {
-                self.seat(agent, host, target, engines, now, &mut actions);
+                self.seat(agent, &host, target, engines, now, &mut actions);
             }
             Event::Gone { agent } => {
                 self.lose(&agent, "its connection ended", &mut actions);
@@ -302,7 +302,7 @@ impl Scheduler {
     fn seat(
         &mut self,
         agent: AgentId,
-        host: HostId,
+        host: &HostId,
         target: usize,
         engines: Vec<bool>,
         now: Duration,
@@ -323,7 +323,7 @@ impl Scheduler {
             heard: now,
         };
         self.agents.insert(agent, ready);
-        self.refresh(&host);
+        self.refresh(host);
     }
 
     fn hear(&mut self, agent: &AgentId, now: Duration) {

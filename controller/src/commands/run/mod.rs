@@ -99,7 +99,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let desk = Desk::new(row, dialogues, &kept, Limits::with_wait(wait));
     let campaign = Campaign::new(store.clone(), hold, desk, clock, progress);
     // Where it breaks off, the way_back stays as it was: agents come back when the campaign is gone on with.
-    let (ending, hold) = campaign.run(events, locals).await?;
+    let (ending, hold) = Box::pin(campaign.run(events, locals)).await?;
     way_back.forget();
     drop(stop_server);
     // Agents were sent home; whoever still holds a stream is cut off.

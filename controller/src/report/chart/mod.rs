@@ -132,17 +132,21 @@ impl Form {
     }
 
     /// The corners of a sign; none for a circle.
-    pub fn corners(self, (x, y): At, r: f64) -> Vec<At> {
-        let s = r * 0.9;
+    pub fn corners(self, (x, y): At, radius: f64) -> Vec<At> {
+        let s = radius * 0.9;
         match self {
             Self::Circle => Vec::new(),
             Self::Square => vec![(x - s, y - s), (x + s, y - s), (x + s, y + s), (x - s, y + s)],
             Self::Diamond => {
-                let d = r * 1.25;
+                let d = radius * 1.25;
                 vec![(x, y - d), (x + d, y), (x, y + d), (x - d, y)]
             }
-            Self::Up => vec![(x, y - r * 1.15), (x + r * 1.1, y + s), (x - r * 1.1, y + s)],
-            Self::Down => vec![(x, y + r * 1.15), (x - r * 1.1, y - s), (x + r * 1.1, y - s)],
+            Self::Up => {
+                vec![(x, y - radius * 1.15), (x + radius * 1.1, y + s), (x - radius * 1.1, y + s)]
+            }
+            Self::Down => {
+                vec![(x, y + radius * 1.15), (x - radius * 1.1, y - s), (x + radius * 1.1, y - s)]
+            }
         }
     }
 }

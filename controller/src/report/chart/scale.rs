@@ -58,7 +58,7 @@ impl Scale {
                         if up { *step >= value * 0.999_999 } else { *step <= value * 1.000_001 }
                     };
                     let mut steps = steps.into_iter().filter(fits);
-                    if up { steps.next() } else { steps.last() }.unwrap_or(value)
+                    if up { steps.next() } else { steps.next_back() }.unwrap_or(value)
                 };
                 (low, high) = (round(low, false), round(high, true));
                 if low >= high {

@@ -37,14 +37,14 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     let blocks = if sizes.len() < 2 {
         vec![Block::Missing("One batch size was measured: there is nothing to compare.".to_owned())]
     } else {
-        vec![Block::Figure(Figure {
+        vec![Block::Figure(Box::new(Figure {
             id: "batch-size".to_owned(),
             title: "Throughput and latency against batch size".to_owned(),
             chart: Chart::Plane(Plane { panels }),
             legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
             table: None,
             table_reach: Reach::Page,
-        })]
+        }))]
     };
     Section {
         id: "batches",

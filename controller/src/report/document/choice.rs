@@ -35,14 +35,14 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     if panels.is_empty() {
         blocks.push(Block::Missing("No cell has both a cost and a median latency.".to_owned()));
     } else {
-        blocks.push(Block::Figure(Figure {
+        blocks.push(Block::Figure(Box::new(Figure {
             id: "pareto".to_owned(),
             title: "Cost against latency and quality".to_owned(),
             chart: Chart::Plane(Plane { panels }),
             legend,
             table: (!standings.is_empty()).then(|| table(names, standings)),
             table_reach: Reach::Page,
-        }));
+        })));
     }
     Section {
         id: "choice",

@@ -29,7 +29,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         if pairs.is_empty() {
             continue;
         }
-        blocks.push(Block::Figure(figure(kind, title, &pairs, names)));
+        blocks.push(Block::Figure(Box::new(figure(kind, title, &pairs, names))));
     }
     if blocks.is_empty() {
         return None;

@@ -7,6 +7,7 @@ use super::naming::{Named, Names};
 use super::table::{interval, spoken};
 use super::{Block, Figure, Reach, Section};
 use crate::statistics::validity::Status;
+use std::fmt::Write;
 
 /// More rows than this are no picture any more; the table has all.
 pub(super) const MOST_ROWS: usize = 30;
@@ -20,14 +21,16 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     shown.truncate(MOST_ROWS);
     let mut lead = "US dollars for 1,000 requests on a machine that never idles, cheapest first. Lines are 95 % intervals between runs; an arrow has no upper end, because a throughput of zero can't be ruled out.".to_owned();
     if left_out > 0 {
-        lead.push_str(&format!(
+        // Writing to a String can't fail.
+        let _ = write!(
+            lead,
             " The {MOST_ROWS} cheapest are drawn; the table below has the other {left_out}."
-        ));
+        );
     }
     let blocks = if shown.is_empty() {
         vec![Block::Missing("No cell has both usable figures and a price.".to_owned())]
     } else {
-        vec![Block::Figure(Figure {
+        vec![Block::Figure(Box::new(Figure {
             id: "cost-by-cell".to_owned(),
             title: "Cost per 1,000 requests by target".to_owned(),
             chart: Chart::Intervals(Intervals {
@@ -38,7 +41,7 @@ pub(super) fn section(names: &Names<'_>) -> Section {
             legend: Vec::new(),
             table: None,
             table_reach: Reach::Page,
-        })]
+        }))]
     };
     Section {
         id: "cost",

@@ -48,14 +48,14 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     let blocks = if panels.is_empty() {
         vec![Block::Missing("No request brought a summary: no latency was measured.".to_owned())]
     } else {
-        vec![Block::Figure(Figure {
+        vec![Block::Figure(Box::new(Figure {
             id: "latency-distribution".to_owned(),
             title: "Distribution of request latency".to_owned(),
             chart: Chart::Plane(Plane { panels }),
             legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
             table: Some(table(&cells)),
             table_reach: Reach::Page,
-        })]
+        }))]
     };
     Section {
         id: "latency",

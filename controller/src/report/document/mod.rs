@@ -70,7 +70,7 @@ pub enum Reach {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Block {
     /// A chart.
-    Figure(Figure),
+    Figure(Box<Figure>),
     /// A table.
     Table(Table),
     /// Sentences, each on its own.

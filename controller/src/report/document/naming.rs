@@ -41,6 +41,9 @@ impl Named<'_> {
     }
 }
 
+/// What may tell two entries apart.
+type Factor = fn(&Entry) -> &str;
+
 /// Names in charts and tables are no longer than this; ids stand in full in results.json.
 const LONGEST: usize = 80;
 
@@ -48,7 +51,7 @@ impl<'a> Names<'a> {
     pub(super) fn of(results: &'a Results) -> Self {
         let entries = &results.results;
         let varies = |of: fn(&Entry) -> &str| entries.iter().any(|one| of(one) != of(&entries[0]));
-        let factors: [(fn(&Entry) -> &str, bool); 3] = [
+        let factors: [(Factor, bool); 3] = [
             (|entry| &entry.model, varies(|entry| &entry.model)),
             (|entry| &entry.dtype, varies(|entry| &entry.dtype)),
             (|entry| &entry.scenario, varies(|entry| &entry.scenario)),

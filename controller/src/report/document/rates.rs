@@ -26,14 +26,14 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     } else {
         let series = |curve: &RateCurve| names.find(&curve.cell).map(|named| named.series);
         let drawn: Vec<usize> = rates.curves.iter().filter_map(series).collect();
-        blocks.push(Block::Figure(Figure {
+        blocks.push(Block::Figure(Box::new(Figure {
             id: "offered-rate".to_owned(),
             title: "Cost per 1,000 requests against the rate at which they come".to_owned(),
             chart: Chart::Plane(Plane { panels: vec![panel(results, names)] }),
             legend: names.legend(|series| drawn.contains(&series)),
             table: Some(points(&rates.curves, names)),
             table_reach: Reach::Page,
-        }));
+        })));
     }
     if !rates.break_even.is_empty() {
         blocks.push(Block::Table(break_even(&rates.break_even)));

@@ -22,14 +22,14 @@ pub(super) fn section(names: &Names<'_>) -> Section {
         let axis = Axis::free("Throughput of a run against all runs of its cell", Format::Change);
         let reference =
             Some(Reference { value: 1.0, less: "slower".to_owned(), more: "faster".to_owned() });
-        blocks.push(Block::Figure(Figure {
+        blocks.push(Block::Figure(Box::new(Figure {
             id: "stability".to_owned(),
             title: "Throughput of each run".to_owned(),
             chart: Chart::Intervals(Intervals { axis, rows, reference }),
             legend: Vec::new(),
             table: Some(table(names)),
             table_reach: Reach::Page,
-        }));
+        })));
     }
     Section {
         id: "runs",

@@ -57,14 +57,11 @@ impl Verdict {
 pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
     let recommendation = results.recommendation.as_ref();
     let best = recommendation.and_then(|found| names.find(found.name.as_deref()?));
-    let sentence = match best {
-        Some(best) => sentence(results, names, best),
-        None => {
-            let text = recommendation.map(|found| found.text.as_str());
-            vec![Span::Plain(capital(
-                text.unwrap_or("no cell has both usable figures and a price"),
-            ))]
-        }
+    let sentence = if let Some(best) = best {
+        sentence(results, names, best)
+    } else {
+        let text = recommendation.map(|found| found.text.as_str());
+        vec![Span::Plain(capital(text.unwrap_or("no cell has both usable figures and a price")))]
     };
     let of_status = |status| {
         names.cells.iter().filter(|named| named.cell.validity.status == status).count() as u64

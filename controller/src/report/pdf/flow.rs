@@ -53,7 +53,7 @@ impl Flow {
     }
 
     /// How wide a line may be.
-    pub(super) fn width(&self) -> f64 {
+    pub(super) fn width() -> f64 {
         PAGE.0 - 2.0 * MARGIN
     }
 
@@ -86,7 +86,7 @@ impl Flow {
 
     /// Sentences, broken into lines.
     pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f64, leading: f64) {
-        for line in lines(pieces, size, self.width()) {
+        for line in lines(pieces, size, Self::width()) {
             self.need(size * leading);
             self.line(&line, size, (MARGIN, self.y + size));
             self.y += size * leading;
@@ -115,7 +115,7 @@ impl Flow {
             let size = 8.5;
             let indent = 12.0;
             let pieces = [Piece::of(sentence, Weight::Regular, ink)];
-            let height = lines(&pieces, size, self.width() - indent).len() as f64 * size * 1.42;
+            let height = lines(&pieces, size, Self::width() - indent).len() as f64 * size * 1.42;
             self.need(height);
             self.words_in(
                 &[Piece::of("–", Weight::Regular, Ink::Muted)],
@@ -123,7 +123,7 @@ impl Flow {
                 1.42,
                 (0.0, 0.0, indent),
             );
-            self.words_in(&pieces, size, 1.42, (indent, 0.0, self.width() - indent));
+            self.words_in(&pieces, size, 1.42, (indent, 0.0, Self::width() - indent));
             self.y += height + 2.0;
         }
     }
@@ -136,7 +136,7 @@ impl Flow {
         for (series, name) in legend {
             let name = typeface::fitted(name, size, Weight::Regular, 200.0);
             let wide = width(&name, size, Weight::Regular) + 26.0;
-            if x + wide > self.width() && x > 0.0 {
+            if x + wide > Self::width() && x > 0.0 {
                 x = 0.0;
                 self.y += size * 1.6;
             }
@@ -166,7 +166,7 @@ impl Flow {
 
     /// A table, its first rows where there are many; its heading comes again on every page.
     pub(super) fn table(&mut self, table: &Table, most: usize) {
-        let grid = grid::of(table, most, self.width());
+        let grid = grid::of(table, most, Self::width());
         self.need(grid.heading.height + grid.rows.first().map_or(0.0, |row| row.height));
         self.row(&grid.heading);
         for row in &grid.rows {

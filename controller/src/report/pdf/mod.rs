@@ -88,7 +88,7 @@ fn status_ink(verdict: &Verdict) -> Ink {
 /// The figures of what is recommended, side by side.
 fn facts(flow: &mut Flow, verdict: &Verdict) {
     let columns = verdict.facts.len().clamp(1, 6) as f64;
-    let width = flow.width() / columns;
+    let width = Flow::width() / columns;
     flow.need(70.0);
     flow.rule();
     flow.space(10.0);
@@ -110,7 +110,7 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
 
 fn render_section(flow: &mut Flow, section: &Section) {
     // A heading stays with what it is the heading of.
-    let first = section.blocks.first().map_or(40.0, |block| height_of(flow, block));
+    let first = section.blocks.first().map_or(40.0, height_of);
     flow.need(100.0 + first.min(420.0));
     flow.space(26.0);
     flow.bookmark(&section.title);
@@ -125,11 +125,11 @@ fn render_section(flow: &mut Flow, section: &Section) {
 }
 
 /// About how high a block is, so that it can be kept together with its heading.
-fn height_of(flow: &Flow, block: &Block) -> f64 {
+fn height_of(block: &Block) -> f64 {
     match block {
         Block::Figure(figure) => {
             let (chart, _) = figure.chart.shortened(MOST_ROWS_DRAWN);
-            chart.draw(CHART_WIDTH).height * flow.width() / CHART_WIDTH + 50.0
+            chart.draw(CHART_WIDTH).height * Flow::width() / CHART_WIDTH + 50.0
         }
         Block::Table(_) => 90.0,
         _ => 40.0,
@@ -160,7 +160,7 @@ fn render_block(flow: &mut Flow, block: &Block) {
 fn render_figure(flow: &mut Flow, figure: &Figure) {
     let (chart, left_out) = figure.chart.shortened(MOST_ROWS_DRAWN);
     let drawing = chart.draw(CHART_WIDTH);
-    let scale = flow.width() / CHART_WIDTH;
+    let scale = Flow::width() / CHART_WIDTH;
     flow.need(drawing.height * scale + 40.0);
     flow.paragraph(&[Piece::of(&figure.title, Weight::SemiBold, Ink::Text)], 9.5, 1.3);
     flow.space(3.0);
