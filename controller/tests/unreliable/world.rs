@@ -546,7 +546,7 @@ impl World {
         }
         // The wall clock stands still, or steps back: nothing may depend on it.
         let at = DateTime::UNIX_EPOCH;
-        let now = self.now.checked_sub(controller.started).unwrap();
+        let now = self.now.checked_sub(controller.started).expect("it started before now");
         let mut effects = Effects::default();
         while let Some(event) = controller.waiting.pop_front() {
             let taken = controller.desk.take(event, now, at, &mut effects);
