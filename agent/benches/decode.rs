@@ -10,7 +10,7 @@ use agent::engine::t5::kernels::Table;
 use agent::model_source;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use proto::model::{Dtype, EngineSpec};
+use proto::model::{AdapterMode, Dtype, EngineSpec};
 
 const THREADS: usize = 2;
 /// Of SAMSum's dialogues, on average.
@@ -33,6 +33,7 @@ fn load(dtype: Dtype) -> CpuT5 {
         model: "dummy:flan-t5-small".to_owned(),
         revision: None,
         adapter: None,
+        adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype,
     };

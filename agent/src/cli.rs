@@ -2,7 +2,7 @@
 
 use crate::commands::{bench, generate, join};
 use clap::{Args, Parser, Subcommand};
-use proto::model::{Dtype, EngineSpec};
+use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 
 /// Runs T5 inference on one machine and measures it.
@@ -31,15 +31,21 @@ pub struct ModelOptions {
     /// A model folder, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
     #[arg(long, value_name = "MODEL")]
     pub model: String,
-    /// A PEFT LoRA adapter for it: its folder, or a model.tar.gz
+    /// A PEFT LoRA adapter for it: its folder, a model.tar.gz, or builtin:tiny-minutes
     #[arg(long, value_name = "ADAPTER")]
     pub adapter: Option<String>,
+    /// What becomes of the adapter: merged into the base, or unmerged beside it
+    #[arg(long, value_name = "MODE", default_value = "merged", requires = "adapter")]
+    pub adapter_mode: AdapterMode,
     /// A tokenizer.json or its folder, where the model brings none or another is wanted
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<String>,
     /// How weights are stored and multiplied: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
+    /// What computes: cpu, or cuda:0 in a build for NVIDIA GPUs
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
     /// How many threads compute; all cores by default
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -52,6 +58,7 @@ impl ModelOptions {
             model: self.model.clone(),
             revision: None,
             adapter: self.adapter.clone(),
+            adapter_mode: self.adapter_mode,
             tokenizer: self.tokenizer.clone(),
             dtype: self.dtype,
         }

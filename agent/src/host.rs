@@ -100,7 +100,7 @@ fn operating_system() -> String {
 pub struct Memory {
     /// Now.
     pub resident: u64,
-    /// At most since the process started.
+    /// At most since the process started, or forgot its peak.
     pub peak_resident: u64,
 }
 
@@ -113,6 +113,12 @@ impl Memory {
             resident: bytes(status.vmrss),
             peak_resident: bytes(status.vmhwm),
         })
+    }
+
+    /// Lets the peak begin anew, so that one engine's isn't counted into the next one's (proc(5), `clear_refs`).
+    /// Where the system doesn't allow it, the peak goes on over all that the process has done.
+    pub fn forget_peak() {
+        drop(std::fs::write("/proc/self/clear_refs", "5"));
     }
 }
 

@@ -81,6 +81,23 @@ words!(
     }
 );
 
+words!(
+    /// What becomes of an adapter's weights.
+    AdapterMode, "adapter mode", {
+        /// They are added to the base's weights when the model is loaded.
+        Merged = "merged",
+        /// They stay beside the base's weights, and can be exchanged without loading those again.
+        Unmerged = "unmerged",
+    }
+);
+
+#[expect(clippy::derivable_impls, reason = "the words of an enum come from a macro")]
+impl Default for AdapterMode {
+    fn default() -> Self {
+        Self::Merged
+    }
+}
+
 /// What an agent is to load: model, adapter, tokenizer and dtype.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EngineSpec {
@@ -90,10 +107,26 @@ pub struct EngineSpec {
     pub revision: Option<String>,
     /// A PEFT LoRA adapter.
     pub adapter: Option<String>,
+    /// What becomes of its weights; means nothing without one.
+    #[serde(default)]
+    pub adapter_mode: AdapterMode,
     /// Where the model brings no tokenizer, or another is wanted.
     pub tokenizer: Option<String>,
     /// How weights are stored and multiplied.
     pub dtype: Dtype,
+}
+
+impl EngineSpec {
+    /// The adapter that stays beside the base's weights.
+    pub fn unmerged(&self) -> Option<&str> {
+        self.adapter.as_deref().filter(|_| self.adapter_mode == AdapterMode::Unmerged)
+    }
+
+    /// The same without its adapter.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        Self { adapter: None, adapter_mode: AdapterMode::default(), ..self.clone() }
+    }
 }
 
 impl From<&EngineSpec> for wire::Engine {
@@ -104,6 +137,7 @@ impl From<&EngineSpec> for wire::Engine {
             adapter: spec.adapter.clone().unwrap_or_default(),
             tokenizer: spec.tokenizer.clone().unwrap_or_default(),
             dtype: spec.dtype.as_str().to_owned(),
+            adapter_mode: spec.adapter_mode.as_str().to_owned(),
         }
     }
 }
@@ -115,6 +149,9 @@ impl TryFrom<wire::Engine> for EngineSpec {
         let given = |text: String| (!text.is_empty()).then_some(text);
         Ok(Self {
             dtype: wire.dtype.parse()?,
+            // A controller of protocol 1.0 doesn't say.
+            adapter_mode: given(wire.adapter_mode)
+                .map_or(Ok(AdapterMode::default()), |word| word.parse())?,
             model: wire.model,
             revision: given(wire.revision),
             adapter: given(wire.adapter),

@@ -29,7 +29,11 @@ fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples()
     }
 
     let samples = workspace.samples("results.json");
-    assert_eq!(samples.len(), 2 * 2 * 2 * 18, "targets x batch sizes x runs x dialogues");
+    assert_eq!(
+        samples.len(),
+        2 * 2 * 2 * 2 * 18,
+        "models x targets x batch sizes x runs x dialogues"
+    );
     let keys: BTreeSet<_> =
         samples.iter().map(|row| (&row.cell, row.run, &row.sample_id)).collect();
     assert_eq!(keys.len(), samples.len(), "every sample is there once");
@@ -42,6 +46,7 @@ fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples()
     };
     assert_eq!(ids("@one-thread"), ids("@two-threads"), "all targets see the same dialogues");
 
+    tuned_is_better(&results);
     let mut checked = 0;
     for entry in results["results"].as_array().unwrap() {
         for cell in entry["cells"].as_array().unwrap() {
@@ -52,10 +57,27 @@ fn its_results_have_the_committed_form_and_its_figures_follow_from_its_samples()
         }
         seed_form(entry);
     }
-    assert_eq!(checked, 4);
+    assert_eq!(checked, 8);
     assert_eq!(results["campaign"]["state"], "complete");
-    assert_eq!(results["campaign"]["counted_samples"], 144);
-    assert_eq!(results["campaign"]["samples_file"]["rows"], 144);
+    assert_eq!(results["campaign"]["counted_samples"], 288);
+    assert_eq!(results["campaign"]["samples_file"]["rows"], 288);
+}
+
+/// The adapter writes what the references are, and its base doesn't.
+fn tuned_is_better(results: &Value) {
+    let rouge_l = |model: &str| -> Vec<f64> {
+        let entries = results["results"].as_array().expect("a list").iter();
+        let cells = entries.filter(|entry| entry["model"] == model);
+        let cells = cells.flat_map(|entry| entry["cells"].as_array().expect("a list"));
+        cells
+            .map(|cell| cell["quality"]["rougeL"]["value"].as_f64().expect("it has a quality"))
+            .collect()
+    };
+    let (tuned, base) = (rouge_l("tuned"), rouge_l("tiny"));
+    assert_eq!((tuned.len(), base.len()), (4, 4));
+    for (tuned, base) in tuned.iter().zip(&base) {
+        assert!(tuned - base >= 0.15, "tuned {tuned}, base {base}");
+    }
 }
 
 /// Recomputed from the Parquet rows by the definitions alone, without the product's code.

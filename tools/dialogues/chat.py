@@ -1,5 +1,7 @@
 """From scenes to one chat: how long it is, who says what, what is left out, what is filled in."""
 
+import re
+
 from kit import Group, Kit, Line
 from people import PEOPLE, hand
 from scenes import GROUP, LARGE, PAIR
@@ -26,6 +28,12 @@ _LABELS = {
     "todo": "To do",
 }
 
+_COUNTS = ["no", "one", "two", "three", "four", "five"]
+_ENDS = re.compile(r"(?<=[.!?]) (?=[^\W\d_a-z])")
+_WILL = re.compile(r"\bwill\b")
+# Articles, auxiliaries, and the prepositions of times.
+_LEFT_OUT = re.compile(r"\b(?:[Aa]n?|[Tt]he|is|are|was|were|has been|have been|at(?= \d)|on(?= [A-Z]\w*(?:day|\b \d)))\b ")
+
 
 def _quantile(table, share):
     for (low, a), (high, b) in zip(table, table[1:]):
@@ -35,9 +43,18 @@ def _quantile(table, share):
 
 
 def _note(note):
-    """The brief style: labelled facts, nothing else."""
+    """Labelled facts, nothing else. The tokenizer of builtin:tiny has learned from them."""
     parts = [f"{label}: {note[key]}" for key, label in _LABELS.items() if key in note]
     return "; ".join(parts) + "."
+
+
+def _minutes(speakers, sentences):
+    """How many talked, and then each thing that was noted or agreed, in the words of a telegram."""
+    parts = []
+    for sentence in _ENDS.split(" ".join(sentences)):
+        label = "agreed" if _WILL.search(sentence) else "noted"
+        parts.append(f"{label}: {_LEFT_OUT.sub('', _WILL.sub('to', sentence)).rstrip('.')}")
+    return f"Minutes of a chat between {_COUNTS[len(speakers)]} people. {'; '.join(parts)}."
 
 
 def _scenes(rng, cast, others, turns):
@@ -146,7 +163,7 @@ def _reaction(rng, text, cast):
 
 
 def dialogue(rng):
-    """One chat: its text, its summary in sentences, and the same as a note."""
+    """One chat: its text, its summary in plain sentences, and the same as minutes and as a note."""
     turns = max(2, min(30, round(_quantile(_TURNS, rng.random()))))
     per_turn = _quantile(_CHARACTERS, rng.random())
     speakers = rng.choice(_SPEAKERS)
@@ -172,8 +189,11 @@ def dialogue(rng):
         line, ramble = places.pop(), rambles.pop()
         said[id(line)] = f"{ramble} {said[id(line)]}" if said[id(line)].endswith("?") else f"{said[id(line)]} {ramble}"
     text = "\n".join(f"{line.who.name}: {typed(said[id(line)], hands[line.who], line.mood, rng)}" for line in lines)
+    sentences = [sentence_case(s) for kit in kits for s in kit.sentences]
+    speakers = {line.who for line in lines}
     return {
         "dialogue": text,
-        "plain": " ".join(sentence_case(s) for kit in kits for s in kit.sentences),
-        "brief": " ".join(_note(kit.note) for kit in kits),
+        "plain": " ".join(sentences),
+        "minutes": _minutes(speakers, sentences),
+        "note": " ".join(_note(kit.note) for kit in kits),
     }

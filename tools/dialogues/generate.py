@@ -1,9 +1,9 @@
 """Write dialogues with summaries as JSON lines: {"id", "dialogue", "summary"}.
 
-usage: generate.py --split train|builtin --style plain|brief|both --seed N --count N > FILE
+usage: generate.py --split train|builtin --style plain|minutes|both --seed N --count N > FILE
 
 The two splits never share a dialogue, whatever the seeds: a dialogue's fingerprint decides which of the
-two it belongs to. `both` writes the plain style as "summary" and the other one as "brief".
+two it belongs to. `both` writes the plain style as "summary" and the other one as "minutes".
 """
 
 import argparse
@@ -45,14 +45,14 @@ def main():
     """The command line."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--split", choices=["train", "builtin"], required=True)
-    arguments.add_argument("--style", choices=["plain", "brief", "both"], required=True)
+    arguments.add_argument("--style", choices=["plain", "minutes", "both"], required=True)
     arguments.add_argument("--seed", type=int, required=True)
     arguments.add_argument("--count", type=int, required=True)
     asked = arguments.parse_args()
     for made in generate(asked.split, asked.seed, asked.count):
-        row = {"id": made["id"], "dialogue": made["dialogue"], "summary": made["brief" if asked.style == "brief" else "plain"]}
+        row = {"id": made["id"], "dialogue": made["dialogue"], "summary": made["minutes" if asked.style == "minutes" else "plain"]}
         if asked.style == "both":
-            row["brief"] = made["brief"]
+            row["minutes"] = made["minutes"]
         sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

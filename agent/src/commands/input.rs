@@ -1,6 +1,7 @@
 //! Files of dialogues: JSON Lines in, checked lines and the engine's inputs out.
 
 use crate::cli::ModelOptions;
+use crate::engine::device::Device;
 use crate::engine::t5::generate::Until;
 use crate::engine::t5::{self, Input, T5};
 use anyhow::{Context, bail};
@@ -64,7 +65,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
 
 /// Loads the model, and before that checks that it can serve these lines.
 pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<T5> {
-    let mut opened = t5::open(&model.spec())?;
+    let mut opened = t5::open(&model.spec())?.on(&Device::open(&model.device)?)?;
     if lines.iter().any(|line| matches!(line.content, Content::Dialogue(_))) {
         opened = opened.serves_text()?;
     }

@@ -1,5 +1,6 @@
 //! `agent join`: host, runner and service, joined.
 
+use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
 use crate::runner::{Engines, Runner, Turn};
@@ -34,6 +35,9 @@ pub struct Options {
     /// What this machine is [default: as SageMaker's files or EC2's metadata say]
     #[arg(long, value_name = "NAME")]
     pub instance_type: Option<String>,
+    /// What computes: cpu, or cuda:0 in a build for NVIDIA GPUs
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
     /// How many threads compute; all cores by default
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -51,18 +55,19 @@ pub struct Options {
     pub simulate_host: Option<String>,
 }
 
-/// Engines of this build, on so many threads.
+/// Engines of this build, on a device and so many threads.
 struct Local {
+    device: Device,
     threads: usize,
 }
 
 impl Engines for Local {
     fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
-        engine::inspect(spec).map_err(Into::into)
+        engine::inspect(spec, &self.device).map_err(Into::into)
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
-        engine::load(spec, self.threads).map_err(Into::into)
+        engine::load(spec, &self.device, self.threads).map_err(Into::into)
     }
 }
 
@@ -83,10 +88,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = options.threads.unwrap_or_else(all).get();
+    let device = Device::open(&options.device)?;
     let (token, leash) = token(options)?;
     let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
-    let runner = Runner::start(Local { threads }, reports_in, Turn::on(&host.boot_id))
+    let engines = Local { device: device.clone(), threads };
+    let runner = Runner::start(engines, reports_in, Turn::on(&host.boot_id))
         .context("the system gives no thread")?;
     let service = service::Options {
         controller: options.controller.clone(),
@@ -95,13 +102,17 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         agent_id: agent_id(&host)?,
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
         devices: vec![wire::Device {
-            name: "cpu".to_owned(),
-            dtypes: engine::DTYPES.iter().map(|dtype| dtype.as_str().to_owned()).collect(),
-            gpu_name: String::new(),
+            name: device.name().to_owned(),
+            dtypes: device.dtypes().iter().map(|dtype| dtype.as_str().to_owned()).collect(),
+            gpu_name: device.gpu().map(|gpu| gpu.name.clone()).unwrap_or_default(),
         }],
         patience: Duration::from_mins(options.patience),
     };
-    terminal::note(&format!("joining {} with {threads} threads", options.controller));
+    terminal::note(&format!(
+        "joining {} with {threads} threads on {}",
+        options.controller,
+        device.name()
+    ));
     let ending =
         service::join(&service, &host, &runner, &mut reports, stop_signal(&leash)?).await?;
     match ending {

@@ -3,18 +3,17 @@
 //! The runner knows only this page. An engine tokenizes, computes and decodes to text, and reads the time
 //! through the stopwatch that it is given. It knows nothing of shards, campaigns or the network.
 
+pub mod device;
 pub mod scripted;
 pub mod t5;
 
 use crate::stopwatch::Stopwatch;
+use device::Device;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
-use proto::model::{Dtype, EngineFacts, EngineSpec};
+use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Finish;
 use scripted::Scripted;
-
-/// What engines of this build can do on a CPU.
-pub const DTYPES: &[Dtype] = &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8];
 
 /// One dialogue to be summarized.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +68,20 @@ pub trait Engine: Send {
     fn kv_cache_bytes(&self) -> u64 {
         0
     }
+
+    /// Bytes of an adapter that stays beside the weights.
+    fn adapter_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Becomes the engine of `spec` if only an adapter beside the weights has to be exchanged for that, and says
+    /// whether it did.
+    ///
+    /// # Errors
+    /// Where that adapter can't be used. Then none is there.
+    fn switch(&mut self, _spec: &EngineSpec) -> Result<bool, Error> {
+        Ok(false)
+    }
 }
 
 /// An engine that can't be opened or loaded.
@@ -76,13 +89,19 @@ pub trait Engine: Send {
 pub enum Error {
     /// A T5.
     #[error(transparent)]
-    T5(#[from] t5::Error),
+    T5(Box<t5::Error>),
     /// A script.
     #[error(transparent)]
     Scripted(#[from] scripted::Error),
     /// A name for an engine that this build doesn't have.
     #[error("{0}: this version has no engine for it")]
     NoEngine(String),
+}
+
+impl From<t5::Error> for Error {
+    fn from(error: t5::Error) -> Self {
+        Self::T5(Box::new(error))
+    }
 }
 
 impl From<Error> for Failure {
@@ -97,22 +116,22 @@ impl From<Error> for Failure {
 ///
 /// # Errors
 /// [`Error`], naming the file and the way out.
-pub fn inspect(spec: &EngineSpec) -> Result<EngineFacts, Error> {
+pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
         Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
-        _ => Ok(t5::open(spec)?.serves_text()?.facts().clone()),
+        _ => Ok(t5::open(spec)?.on(device)?.serves_text()?.facts()),
     }
 }
 
-/// Loads an engine that computes on `threads` threads of its own.
+/// Loads an engine that computes on a device, with `threads` threads of its own.
 ///
 /// # Errors
 /// [`Error`], naming the file and the way out.
-pub fn load(spec: &EngineSpec, threads: usize) -> Result<Box<dyn Engine>, Error> {
+pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
         Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
-        _ => Ok(Box::new(t5::open(spec)?.serves_text()?.load(threads)?)),
+        _ => Ok(Box::new(t5::open(spec)?.on(device)?.serves_text()?.load(threads)?)),
     }
 }

@@ -227,7 +227,7 @@ impl Engine for Scripted {
 mod tests {
     use super::*;
     use proto::generation::Stop;
-    use proto::model::Dtype;
+    use proto::model::{AdapterMode, Dtype};
 
     type Rows = Vec<Result<Row, Failure>>;
 
@@ -244,6 +244,7 @@ mod tests {
             model: format!("scripted:{}", path.display()),
             revision: None,
             adapter: None,
+            adapter_mode: AdapterMode::default(),
             tokenizer: None,
             dtype: Dtype::F32,
         };

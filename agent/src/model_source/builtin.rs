@@ -1,12 +1,12 @@
-//! The model that is part of the program: `builtin:tiny`, trained by `tools/train_tiny`.
+//! What is part of the program: the model `builtin:tiny` and its adapter, trained by `tools/train_tiny`.
 
-use super::{Blob, Error, Model, Weights, given_tokenizer};
+use super::{Adapter, Blob, Error, Model, Weights, given_tokenizer};
 
 /// The built-in model called `name`.
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     if name != "tiny" {
         return Err(Error::UnknownName {
-            kind: "builtin",
+            kind: "builtin model",
             found: name.to_owned(),
             known: "tiny".to_owned(),
         });
@@ -18,6 +18,27 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
         weights: Weights::Stored(vec![weights]),
         tokenizer: Some(given_tokenizer(tokenizer)?.unwrap_or(own)),
         notes: Vec::new(),
+    })
+}
+
+/// The built-in adapter called `name`.
+pub(super) fn find_adapter(name: &str) -> Result<Adapter, Error> {
+    if name != "tiny-minutes" {
+        return Err(Error::UnknownName {
+            kind: "builtin adapter",
+            found: name.to_owned(),
+            known: "tiny-minutes".to_owned(),
+        });
+    }
+    Ok(Adapter {
+        config: held(
+            "builtin:tiny-minutes/adapter_config.json",
+            include_bytes!("tiny/minutes/adapter_config.json"),
+        ),
+        weights: held(
+            "builtin:tiny-minutes/adapter_model.safetensors",
+            include_bytes!("tiny/minutes/adapter_model.safetensors"),
+        ),
     })
 }
 

@@ -14,7 +14,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     let Some((name, d_model, heads, d_ff, blocks)) = SHAPES.iter().find(|shape| shape.0 == name)
     else {
         return Err(Error::UnknownName {
-            kind: "dummy",
+            kind: "dummy model",
             found: name.to_owned(),
             known: SHAPES.iter().map(|shape| shape.0).collect::<Vec<_>>().join(", "),
         });

@@ -84,10 +84,10 @@ pub enum Error {
     /// An adapter.
     #[error(transparent)]
     Adapter(#[from] adapter::Error),
-    /// No such model after `builtin:` or `dummy:`.
-    #[error("unknown {kind} model \"{found}\": one of {known}")]
+    /// No such name after `builtin:` or `dummy:`.
+    #[error("unknown {kind} \"{found}\": one of {known}")]
     UnknownName {
-        /// `builtin` or `dummy`.
+        /// `builtin model`, `builtin adapter` or `dummy model`.
         kind: &'static str,
         /// The name.
         found: String,

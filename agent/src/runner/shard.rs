@@ -106,7 +106,7 @@ impl<E: Engines> Desk<E> {
         };
         let _turn = self.turn.take(&is_cancelled).ok_or_else(taken_back)?;
         self.report(now(Activity::Loading));
-        let load_ns = self.load(offer)?;
+        let loading = self.load(offer)?;
         let (real, played) = (self.real.clone(), self.played.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
@@ -149,29 +149,64 @@ impl<E: Engines> Desk<E> {
         let segment = wire::Segment {
             warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
             warmup_ns,
-            load_ns,
+            load_ns: loading.all_ns,
             peak_rss_bytes: Memory::read().peak_resident,
             rss_after_load_bytes: loaded.rss_bytes,
             kv_cache_bytes: loaded.engine.kv_cache_bytes(),
             gpu_memory_bytes: 0,
+            model_size_bytes: loaded.engine.facts().model_size_bytes,
+            adapter_bytes: loaded.engine.adapter_bytes(),
+            adapter_load_ns: loading.adapter_ns,
         };
         Ok((sequence, segment))
     }
 
     /// Loads the offer's engine where another one or none is there; says how long it took.
-    fn load(&mut self, offer: &Offer) -> Result<u64, Failure> {
+    fn load(&mut self, offer: &Offer) -> Result<Loading, Failure> {
         let spec = self.specs.get(offer.engine as usize);
         let spec =
             spec.ok_or_else(|| bug("the offer names an engine that Welcome didn't"))?.clone();
         if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
-            return Ok(0);
+            return Ok(Loading::default());
+        }
+        let start_ns = self.real.now_ns();
+        // Of two adapters beside one base only the adapter is loaded. A base alone is loaded anew, so that its memory
+        // is not that of an adapter that was there before.
+        if let Some(loaded) = self.loaded.take_if(|loaded| loaded.spec.unmerged().is_some())
+            && spec.unmerged().is_some()
+        {
+            let mut engine = loaded.engine;
+            if engine.switch(&spec).map_err(Failure::from)? {
+                let all_ns = self.real.now_ns() - start_ns;
+                self.loaded = Some(Loaded::new(spec, engine));
+                return Ok(Loading { all_ns, adapter_ns: all_ns });
+            }
         }
         self.loaded = None;
-        let start_ns = self.real.now_ns();
-        let engine = self.engines.load(&spec)?;
-        let load_ns = self.real.now_ns() - start_ns;
-        self.loaded = Some(Loaded { spec, engine, rss_bytes: Memory::read().resident });
-        Ok(load_ns)
+        Memory::forget_peak();
+        let first = if spec.unmerged().is_some() { spec.base() } else { spec.clone() };
+        let mut engine = self.engines.load(&first)?;
+        let first_ns = self.real.now_ns() - start_ns;
+        if first != spec && !engine.switch(&spec).map_err(Failure::from)? {
+            return Err(bug("the engine can't put an adapter beside its weights"));
+        }
+        let all_ns = self.real.now_ns() - start_ns;
+        self.loaded = Some(Loaded::new(spec, engine));
+        Ok(Loading { all_ns, adapter_ns: all_ns - first_ns })
+    }
+}
+
+/// How long loading took, in nanoseconds; 0 where the engine was there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Loading {
+    all_ns: u64,
+    /// The part of it that was an unmerged adapter's.
+    adapter_ns: u64,
+}
+
+impl Loaded {
+    fn new(spec: EngineSpec, engine: Box<dyn Engine>) -> Self {
+        Self { spec, engine, rss_bytes: Memory::read().resident }
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::scripted::Scripted;
 use proto::failure::{Kind, Retry};
 use proto::generation::Stop;
-use proto::model::Dtype;
+use proto::model::{AdapterMode, Dtype};
 use proto::wire;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -52,6 +52,7 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         model: format!("scripted:{}", path.display()),
         revision: None,
         adapter: None,
+        adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype: Dtype::F32,
     };

@@ -19,6 +19,8 @@ use tonic::{Request, Status};
 
 /// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
 const CAPACITY: usize = 64;
+/// How long an agent that leaves waits for the controller to hear it.
+const PARTING: Duration = Duration::from_secs(5);
 
 pub(super) fn endpoint(url: &str) -> Result<Endpoint, Error> {
     let is_http = url.starts_with("http://") || url.starts_with("https://");
@@ -169,6 +171,7 @@ impl Session<'_> {
                 return closed(was_welcome);
             }
             if self.stopping && self.current.is_none() {
+                self.part(incoming).await;
                 return Disconnect::Ended(Ending::Stopped);
             }
         }
@@ -263,6 +266,15 @@ impl Session<'_> {
         let (shard, attempt) = of.unwrap_or_default();
         let heartbeat = wire::Heartbeat { activity: activity.into(), shard, attempt };
         self.send(Message::Heartbeat(heartbeat)).await
+    }
+
+    /// Closes its side and waits until the controller has heard all and closes its own: what only waits to be sent
+    /// would be lost with the process.
+    async fn part(&mut self, mut incoming: tonic::Streaming<wire::FromController>) {
+        let (nothing_more, _) = mpsc::channel(1);
+        self.outgoing = nothing_more;
+        let heard = async { while let Ok(Some(_)) = incoming.message().await {} };
+        drop(tokio::time::timeout(PARTING, heard).await);
     }
 
     /// Takes no more shards, and gives back the one that it has after the batch that it is in.

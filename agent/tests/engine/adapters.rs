@@ -1,9 +1,11 @@
-//! Adapters that don't fit, and archives that aren't what they seem.
+//! Adapters that don't fit, modules that were trained whole, and archives that aren't what they seem.
 
-use crate::fixture::{adapted, folder};
-use agent::engine::Engine;
+use crate::fixture::{adapted, adapted_spec, cases, decode, folder};
+use agent::engine::{Engine, t5};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use proto::model::AdapterMode;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -192,4 +194,70 @@ fn a_folder_without_an_adapter_names_what_is_missing() {
     assert_eq!(error(), "DIR has adapter_config.json but not adapter_model.safetensors beside it");
     fs::write(place.path().join("adapter_model.bin"), "").unwrap();
     assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not read"));
+}
+
+/// The adapter `qv-r8`, which also saved `module` whole: the base's tensor `tensor`, each value doubled.
+fn with_whole(module: &str, tensor: &str) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&adapter_file("adapter_config.json")).unwrap();
+    config["modules_to_save"] = serde_json::json!([module]);
+    fs::write(place.path().join(FILES[0]), config.to_string()).unwrap();
+    let base = fs::read(folder(MODEL).join("model.safetensors")).unwrap();
+    let base = SafeTensors::deserialize(&base).unwrap();
+    let base = base.tensor(tensor).unwrap();
+    let (values, _) = base.data().as_chunks::<4>();
+    let doubled: Vec<u8> =
+        values.iter().flat_map(|value| (2.0 * f32::from_le_bytes(*value)).to_le_bytes()).collect();
+    let whole = TensorView::new(Dtype::F32, base.shape().to_vec(), &doubled).unwrap();
+    let adapter = adapter_file(FILES[1]);
+    let adapter = SafeTensors::deserialize(&adapter).unwrap();
+    let mut tensors = adapter.tensors();
+    tensors.push((format!("base_model.model.{tensor}"), whole));
+    fs::write(place.path().join(FILES[1]), safetensors::serialize(tensors, None).unwrap()).unwrap();
+    place
+}
+
+/// As in peft 0.21.2 with transformers 5.23, where nothing reads the copy of `shared` that was trained.
+#[test]
+fn a_saved_shared_embedding_is_passed_over_and_said_so() {
+    let place = with_whole("shared", "shared.weight");
+    let mut engine = adapted(MODEL, place.path().to_str().unwrap()).unwrap();
+    let cases = cases(MODEL, Some("qv-r8"));
+    for (case, ids) in cases.iter().zip(decode(&mut engine, &cases, 8)) {
+        assert_eq!(ids, case.output_ids, "{}", case.id);
+    }
+    let notes = engine.facts().notes.join("\n");
+    assert!(
+        notes.contains("base_model.model.shared.weight is passed over, as peft does"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn a_saved_norm_can_be_merged_only() {
+    let place = with_whole("final_layer_norm", "decoder.final_layer_norm.weight");
+    let path = place.path().to_str().unwrap();
+    assert!(adapted(MODEL, path).is_ok());
+    let error = t5::open(&adapted_spec(MODEL, path, AdapterMode::Unmerged)).unwrap_err();
+    assert_eq!(
+        error.to_string().replace(path, "DIR"),
+        "DIR/adapter_model.safetensors: tensor base_model.model.decoder.final_layer_norm.weight replaces a \
+         weight of the base, which only a merged adapter can do, other than for lm_head: use adapter_mode = \
+         \"merged\" (--adapter-mode merged)"
+    );
+}
+
+#[test]
+fn the_built_in_adapter_fits_the_built_in_model() {
+    let spec = proto::model::EngineSpec {
+        adapter: Some("builtin:tiny-minutes".to_owned()),
+        ..crate::fixture::spec("builtin:tiny")
+    };
+    let facts = t5::open(&spec).unwrap().facts();
+    assert_eq!(facts.adapter_sha256.map(|hash| hash.len()), Some(64));
+    assert_eq!(facts.notes, [""; 0]);
+    let unknown = proto::model::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
+    let error = t5::open(&unknown).unwrap_err().to_string();
+    assert_eq!(error, "unknown builtin adapter \"x\": one of tiny-minutes");
 }

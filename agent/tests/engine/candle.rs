@@ -8,6 +8,7 @@ use agent::engine::t5::generate::{Marks, Order, Until, generate};
 use agent::model_source::{Blob, Weights};
 use agent::stopwatch::Stopwatch;
 use candle_core::Device;
+use proto::model::Dtype;
 use std::fs;
 
 fn assert_exact(model: &mut CandleT5, batch: &[Case]) {
@@ -28,7 +29,7 @@ fn candle_gives_the_same_tokens() {
         let config = Config::parse(&fs::read(folder(model).join("config.json")).unwrap()).unwrap();
         let weights = Blob::open(&folder(model).join("model.safetensors")).unwrap();
         let checkpoint = Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap();
-        let mut model_on_candle = CandleT5::load(&checkpoint, Device::Cpu).unwrap();
+        let mut model_on_candle = CandleT5::load(&checkpoint, Device::Cpu, Dtype::F32).unwrap();
         let cases = cases(model, None);
         assert_exact(&mut model_on_candle, &cases);
         cases.chunks(5).for_each(|batch| assert_exact(&mut model_on_candle, batch));

@@ -3,7 +3,7 @@
 use agent::engine::t5::generate::Until;
 use agent::engine::t5::{self, Input, T5};
 use agent::stopwatch::Stopwatch;
-use proto::model::{Dtype, EngineSpec};
+use proto::model::{AdapterMode, Dtype, EngineSpec};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,16 +40,21 @@ pub(crate) fn spec(model: &str) -> EngineSpec {
         model: model.to_owned(),
         revision: None,
         adapter: None,
+        adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype: Dtype::F32,
     }
 }
 
 /// The engine of a model with an adapter, a path relative to the model's folder.
+#[expect(clippy::result_large_err, reason = "a test looks at it once")]
 pub(crate) fn adapted(model: &str, adapter: &str) -> Result<T5, t5::Error> {
-    let adapter = folder(model).join(adapter).to_str().unwrap().to_owned();
-    let spec = EngineSpec { adapter: Some(adapter), ..spec(folder(model).to_str().unwrap()) };
-    t5::open(&spec)?.load(1)
+    t5::open(&adapted_spec(model, adapter, AdapterMode::Merged))?.load(1)
+}
+
+pub(crate) fn adapted_spec(model: &str, adapter: &str, adapter_mode: AdapterMode) -> EngineSpec {
+    let adapter = Some(folder(model).join(adapter).to_str().unwrap().to_owned());
+    EngineSpec { adapter, adapter_mode, ..spec(folder(model).to_str().unwrap()) }
 }
 
 pub(crate) fn load(folder: &Path, threads: usize) -> T5 {

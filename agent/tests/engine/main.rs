@@ -7,6 +7,8 @@ mod candle;
 mod differential;
 mod files;
 mod fixture;
+mod logits;
 mod memory;
 mod parity;
 mod text;
+mod unmerged;

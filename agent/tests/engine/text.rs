@@ -1,6 +1,7 @@
 //! Dialogues in, texts out: the engine as the runner sees it.
 
 use crate::fixture::{folder, spec};
+use agent::engine::device::Device;
 use agent::engine::{self, Engine, Request, t5};
 use agent::model_source;
 use agent::stopwatch::Stopwatch;
@@ -31,7 +32,7 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
     let tiny = t5::open(&spec("builtin:tiny")).unwrap().load(1).unwrap();
     let length = |text: &str| tiny.prompt(text, 1000).unwrap().ids.len().min(12);
     let expected = [length("soup"), length("The soup is nearly ready, says Bob.")];
-    let mut engine = engine::load(&spec("builtin:tiny"), 1).unwrap();
+    let mut engine = engine::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
     let batch = [
         request("short", Some("soup")),
         request("none", None),
@@ -51,7 +52,7 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
 
 #[test]
 fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
-    let mut engine = engine::load(&spec("builtin:tiny"), 1).unwrap();
+    let mut engine = engine::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
     let whole = Generation { max_input_tokens: 4096, ..generation(Stop::Eos) };
     let input_tokens = |engine: &mut Box<dyn Engine>, generation| {
         let rows =
@@ -85,20 +86,21 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let text = "as long as it is";
     let prompt = |spec| t5::open(spec).unwrap().load(1).unwrap().prompt(text, 1000).unwrap();
     assert_eq!(prompt(&with_file), prompt(&spec("builtin:tiny")));
-    let notes = engine::inspect(&with_file).unwrap().notes.join("\n");
+    let notes = engine::inspect(&with_file, &Device::cpu()).unwrap().notes.join("\n");
     assert!(notes.contains("to cut texts to 3 tokens: switched off"), "{notes}");
     assert!(notes.contains("asks for padding: switched off"), "{notes}");
 }
 
 #[test]
 fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
-    let error = engine::inspect(&spec(folder("relu-tied").to_str().unwrap())).unwrap_err();
+    let error =
+        engine::inspect(&spec(folder("relu-tied").to_str().unwrap()), &Device::cpu()).unwrap_err();
     assert!(error.to_string().contains("has no tokenizer: name a tokenizer.json"), "{error}");
 }
 
 #[test]
 fn what_is_found_is_told() {
-    let facts = engine::inspect(&spec("builtin:tiny")).unwrap();
+    let facts = engine::inspect(&spec("builtin:tiny"), &Device::cpu()).unwrap();
     assert_eq!(facts.device, "cpu");
     assert_eq!(facts.model_sha256.len(), 64);
     assert_eq!(facts.tokenizer_sha256.map(|hash| hash.len()), Some(64));

@@ -227,6 +227,9 @@ fn checked(message: Message) -> Result<Said, Status> {
                     rss_after_load_bytes: segment.rss_after_load_bytes,
                     kv_cache_bytes: segment.kv_cache_bytes,
                     gpu_memory_bytes: segment.gpu_memory_bytes,
+                    model_size_bytes: segment.model_size_bytes,
+                    adapter_bytes: segment.adapter_bytes,
+                    adapter_load_ns: segment.adapter_load_ns,
                     is_time_impossible: false,
                 },
             }

@@ -13,7 +13,7 @@ pub use reader::Problem;
 
 use proto::generation::Generation;
 use proto::ids::TargetName;
-use proto::model::{Dtype, EngineSpec, Scenario, Unknown};
+use proto::model::{AdapterMode, Dtype, EngineSpec, Scenario, Unknown};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -155,6 +155,9 @@ pub struct Model {
     pub tokenizer: Option<String>,
     /// A PEFT LoRA adapter.
     pub adapter: Option<String>,
+    /// Whether it is added to the base's weights or stays beside them.
+    #[serde(default)]
+    pub adapter_mode: AdapterMode,
     /// The model that this one is compared with.
     pub baseline: Option<String>,
 }
@@ -166,6 +169,7 @@ impl Model {
             model: self.id.clone(),
             revision: self.revision.clone(),
             adapter: self.adapter.clone(),
+            adapter_mode: self.adapter_mode,
             tokenizer: self.tokenizer.clone(),
             dtype,
         }

@@ -150,6 +150,11 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         let id = section.required_text("id", "\"google/flan-t5-base\"");
         let mut path = |key| section.text(key).map(|text| resolve_model(text, folder));
         let (tokenizer, adapter) = (path("tokenizer"), path("adapter"));
+        let adapter_mode = section.word("adapter_mode");
+        if adapter_mode.is_some() && adapter.is_none() {
+            section
+                .problem("adapter_mode", "there is no adapter that it could be about".to_owned());
+        }
         let revision = section.text("revision");
         let baseline = section.text("baseline");
         if let Some(name) = &name {
@@ -167,7 +172,8 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
                     .problem("baseline", format!("no model above is called \"{baseline}\"{hint}"));
             }
             let id = resolve_model(id, folder);
-            models.push(Model { name, id, revision, tokenizer, adapter, baseline });
+            let adapter_mode = adapter_mode.unwrap_or_default();
+            models.push(Model { name, id, revision, tokenizer, adapter, adapter_mode, baseline });
         }
         section.finish();
     }

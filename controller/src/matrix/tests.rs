@@ -34,6 +34,22 @@ fn a_small_matrix_gets_the_defaults() {
 }
 
 #[test]
+fn an_adapter_mode_is_about_an_adapter() {
+    let with = |lines: &str| {
+        SMALL.replace("id = \"builtin:tiny\"", &format!("id = \"builtin:tiny\"\n{lines}"))
+    };
+    let adapter = "adapter = \"builtin:tiny-minutes\"\n";
+    let mode = |lines: &str| check(&with(lines)).map(|matrix| matrix.models[0].adapter_mode);
+    assert_eq!(mode(adapter).unwrap(), AdapterMode::Merged);
+    let unmerged = "adapter_mode = \"unmerged\"";
+    assert_eq!(mode(&format!("{adapter}{unmerged}")).unwrap(), AdapterMode::Unmerged);
+    let error = mode(unmerged).unwrap_err().to_string();
+    assert!(error.contains("there is no adapter that it could be about"), "{error}");
+    let error = mode(&format!("{adapter}adapter_mode = \"both\"")).unwrap_err().to_string();
+    assert!(error.contains("unknown adapter mode \"both\": one of merged, unmerged"), "{error}");
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_line_and_path() {
     let text = r#"
 name = ""

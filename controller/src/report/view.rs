@@ -196,6 +196,9 @@ pub struct Entry {
     pub model_id: String,
     /// Where the adapter comes from.
     pub peft_weights: Option<String>,
+    /// `merged` into the weights or `unmerged` beside them; null without an adapter.
+    #[serde(default)]
+    pub adapter_mode: Option<String>,
     /// `cpu`, `cuda:0`.
     pub device: Option<String>,
     /// Null on CPU.
@@ -297,7 +300,7 @@ pub struct Throughput {
 /// Of the process and the device.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
-    /// The weights in this dtype.
+    /// The weights in this dtype, an adapter included.
     pub model_size_mb: Option<f64>,
     /// Null on CPU.
     pub gpu_memory_mb: Option<f64>,
@@ -356,9 +359,12 @@ pub struct Cell {
 /// Memory and loading of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellMemory {
-    /// The weights in this dtype.
+    /// The weights in this dtype, an adapter included.
     pub model_size_mb: Option<f64>,
-    /// The highest resident memory that an agent had by then, over all that it had done.
+    /// The part of it that is an unmerged adapter's; null where none stands beside the weights.
+    #[serde(default)]
+    pub adapter_mb: Option<f64>,
+    /// The highest resident memory of an agent since it began to load the engine.
     pub peak_rss_mb: Option<f64>,
     /// Resident memory after loading.
     pub rss_after_load_mb: Option<f64>,
@@ -366,6 +372,9 @@ pub struct CellMemory {
     pub kv_cache_mb: Option<f64>,
     /// The longest loading in this cell; null where the engine was there.
     pub load_ms: Option<f64>,
+    /// The part of it that was an unmerged adapter's.
+    #[serde(default)]
+    pub adapter_load_ms: Option<f64>,
 }
 
 /// Warm-up of a cell: never counted.

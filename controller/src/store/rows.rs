@@ -176,7 +176,7 @@ pub struct SegmentFacts {
     pub warmup_ns: u64,
     /// How long loading took; 0 where the engine was there.
     pub load_ns: u64,
-    /// The process's highest resident memory so far.
+    /// The process's highest resident memory since it began to load the engine.
     pub peak_rss_bytes: u64,
     /// Resident memory after loading.
     pub rss_after_load_bytes: u64,
@@ -184,6 +184,15 @@ pub struct SegmentFacts {
     pub kv_cache_bytes: u64,
     /// Of the GPU; 0 on CPU.
     pub gpu_memory_bytes: u64,
+    /// The weights as they were held, an unmerged adapter included; 0 where the agent didn't say.
+    #[serde(default)]
+    pub model_size_bytes: u64,
+    /// Of an unmerged adapter.
+    #[serde(default)]
+    pub adapter_bytes: u64,
+    /// The part of `load_ns` that an unmerged adapter took.
+    #[serde(default)]
+    pub adapter_load_ns: u64,
     /// Longer measured than passed between offer and end.
     pub is_time_impossible: bool,
 }

@@ -3,6 +3,8 @@
 //! Token ids go in, best next tokens come out. What computes knows nothing of texts, limits or the end of
 //! a row; what generates knows nothing of tensors, caches or devices.
 
+use super::Error;
+use super::lora::Adapter;
 use super::roofline::Roofline;
 use crate::stopwatch::Stopwatch;
 use proto::failure::Failure;
@@ -46,11 +48,21 @@ pub trait Compute: Send {
     /// A [`Failure`] of the whole batch.
     fn keep(&mut self, rows: &[usize]) -> Result<(), Failure>;
 
+    /// Puts an adapter beside the weights in the place of the one before, or takes it away. The weights stay.
+    /// Between batches only.
+    ///
+    /// # Errors
+    /// Where the adapter's values can't be read, or there is no room for them. Then none is there.
+    fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error>;
+
     /// Which implementation this is, for reports.
     fn kernel(&self) -> String;
 
-    /// Bytes of the weights as they are held.
+    /// Bytes of the weights as they are held, without an adapter beside them.
     fn weight_bytes(&self) -> u64;
+
+    /// Bytes of the adapter beside the weights.
+    fn adapter_bytes(&self) -> u64;
 
     /// Bytes that caches of keys and values held at most since the start.
     fn cache_bytes(&self) -> u64;

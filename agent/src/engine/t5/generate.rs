@@ -160,6 +160,8 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::t5::Error;
+    use crate::engine::t5::lora::Adapter;
 
     /// Counts up from each prompt's first id; a row of id 90 or above is not finite.
     struct Counter {
@@ -191,6 +193,14 @@ mod tests {
         fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
             self.rows = rows.iter().map(|row| self.rows[*row]).collect();
             Ok(())
+        }
+
+        fn adapt(&mut self, _adapter: Option<&Adapter>) -> Result<(), Error> {
+            unreachable!("generation changes no weights")
+        }
+
+        fn adapter_bytes(&self) -> u64 {
+            0
         }
 
         fn kernel(&self) -> String {

@@ -14,17 +14,20 @@ pub mod position;
 pub mod roofline;
 pub mod tokenizer;
 
+use crate::engine::device::{self, Device};
 use crate::engine::{Engine, Request, Row};
 use crate::model_source::{self, Weights};
 use crate::stopwatch::Stopwatch;
+use candle::CandleT5;
 use checkpoint::Checkpoint;
 use compute::Compute;
 use config::Config;
 use cpu::CpuT5;
 use generate::{Decoded, Marks, NotFinite, Order, Until, generate};
+use lora::Adapter;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
-use proto::model::{Dtype, EngineFacts, EngineSpec};
+use proto::model::{EngineFacts, EngineSpec};
 use roofline::Roofline;
 use tokenizer::{Prompt, Tokenizer};
 
@@ -51,6 +54,9 @@ pub enum Error {
     /// The device can't hold it.
     #[error(transparent)]
     Candle(#[from] candle::Error),
+    /// The device can't do it.
+    #[error(transparent)]
+    Device(#[from] device::Error),
     /// Its adapter can't be used.
     #[error(transparent)]
     Adapter(#[from] lora::Error),
@@ -86,11 +92,39 @@ pub enum Error {
 /// A model whose files were found and checked. No weights are in memory.
 #[derive(Debug)]
 pub struct Opened {
-    model: String,
-    dtype: Dtype,
+    spec: EngineSpec,
+    device: Device,
     checkpoint: Checkpoint,
+    /// One that stays beside the weights.
+    adapter: Option<Beside>,
     tokenizer: Option<Tokenizer>,
+    /// Of the model without an adapter beside it.
     facts: EngineFacts,
+}
+
+/// An adapter that fits, and is to stay beside the base's weights.
+#[derive(Debug)]
+struct Beside {
+    adapter: Adapter,
+    sha256: String,
+}
+
+impl Beside {
+    fn find(given: &str, spec: &EngineSpec, checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let files = model_source::find_adapter(given)?;
+        let sha256 = files.sha256()?;
+        let adapter = checkpoint.fit(files, &spec.model)?;
+        adapter.check_unmerged()?;
+        Ok(Self { adapter, sha256 })
+    }
+
+    /// The facts of a base with it.
+    fn facts(&self, base: &EngineFacts) -> EngineFacts {
+        let mut facts = base.clone();
+        facts.adapter_sha256 = Some(self.sha256.clone());
+        facts.notes.extend_from_slice(self.adapter.notes());
+        facts
+    }
 }
 
 /// Finds and checks the files of a model, all but the values of its weights.
@@ -116,10 +150,13 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         .transpose()?;
     let mut checkpoint = Checkpoint::open(&config, model.weights)?;
     let mut adapter_sha256 = None;
-    if let Some(given) = &spec.adapter {
-        let adapter = model_source::find_adapter(given)?;
-        adapter_sha256 = Some(adapter.sha256()?);
-        checkpoint = checkpoint.adapt(adapter, &spec.model)?;
+    let mut adapter = None;
+    if let Some(given) = spec.unmerged() {
+        adapter = Some(Beside::find(given, spec, &checkpoint)?);
+    } else if let Some(given) = &spec.adapter {
+        let files = model_source::find_adapter(given)?;
+        adapter_sha256 = Some(files.sha256()?);
+        checkpoint = checkpoint.adapt(files, &spec.model)?;
     }
     let mut notes = model.notes;
     notes.extend_from_slice(checkpoint.notes());
@@ -138,13 +175,28 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         played: false,
         notes,
     };
-    Ok(Opened { model: spec.model.clone(), dtype: spec.dtype, checkpoint, tokenizer, facts })
+    let device = Device::cpu();
+    Ok(Opened { spec: spec.clone(), device, checkpoint, adapter, tokenizer, facts })
 }
 
 impl Opened {
     /// What was found.
-    pub fn facts(&self) -> &EngineFacts {
-        &self.facts
+    pub fn facts(&self) -> EngineFacts {
+        self.adapter.as_ref().map_or_else(|| self.facts.clone(), |beside| beside.facts(&self.facts))
+    }
+
+    /// Puts it on another device than the CPU.
+    ///
+    /// # Errors
+    /// Where the device can't do the dtype.
+    pub fn on(mut self, device: &Device) -> Result<Self, Error> {
+        device.check(self.spec.dtype)?;
+        device.name().clone_into(&mut self.facts.device);
+        if let Some(gpu) = device.gpu() {
+            self.facts.kernel = candle::kernel(&gpu.tensors, self.spec.dtype);
+        }
+        self.device = device.clone();
+        Ok(self)
     }
 
     /// Checks that dialogues can be served, not token ids only.
@@ -155,7 +207,7 @@ impl Opened {
         if self.tokenizer.is_some() {
             Ok(self)
         } else {
-            Err(Error::NoTokenizer { model: self.model })
+            Err(Error::NoTokenizer { model: self.spec.model })
         }
     }
 
@@ -169,36 +221,47 @@ impl Opened {
             .thread_name(|thread| format!("t5-{thread}"))
             .build()
             .map_err(|source| Error::Threads { threads, source })?;
-        let table = kernels::Table::best();
-        let compute = pool.install(|| CpuT5::load(&self.checkpoint, self.dtype, table, threads))?;
+        let (checkpoint, dtype) = (&self.checkpoint, self.spec.dtype);
+        let compute = pool.install(|| -> Result<Box<dyn Compute>, Error> {
+            Ok(match self.device.gpu() {
+                Some(gpu) => Box::new(CandleT5::load(checkpoint, gpu.tensors.clone(), dtype)?),
+                None => Box::new(CpuT5::load(checkpoint, dtype, kernels::Table::best(), threads)?),
+            })
+        })?;
         let config = self.checkpoint.config();
-        let mut facts = self.facts;
-        facts.model_size_bytes = compute.weight_bytes();
-        Ok(T5 {
-            model: self.model,
-            compute: Box::new(compute),
+        let mut t5 = T5 {
+            spec: self.spec.base(),
+            compute,
             marks: Marks { start: config.start_id, eos: config.eos_ids.clone() },
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
-            facts,
-        })
+            checkpoint: self.checkpoint,
+            facts: self.facts.clone(),
+            base_facts: self.facts,
+        };
+        t5.take(self.spec, self.adapter.as_ref())?;
+        Ok(t5)
     }
 }
 
 /// A loaded T5 with threads of its own.
 pub struct T5 {
-    model: String,
+    spec: EngineSpec,
     compute: Box<dyn Compute>,
     marks: Marks,
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
+    /// What another adapter is matched to.
+    checkpoint: Checkpoint,
     facts: EngineFacts,
+    /// Without an adapter beside the weights.
+    base_facts: EngineFacts,
 }
 
 impl std::fmt::Debug for T5 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("T5")
-            .field("model", &self.model)
+            .field("spec", &self.spec)
             .field("facts", &self.facts)
             .finish_non_exhaustive()
     }
@@ -261,6 +324,33 @@ impl T5 {
         Ok(rows.into_iter().map(|row| row.expect("generation ends every row")).collect())
     }
 
+    /// Puts an adapter beside the weights, or takes it away; the facts follow.
+    fn take(&mut self, spec: EngineSpec, beside: Option<&Beside>) -> Result<(), Error> {
+        let outcome = self.compute.adapt(beside.map(|beside| &beside.adapter));
+        let is_there = beside.filter(|_| outcome.is_ok());
+        self.facts = is_there
+            .map_or_else(|| self.base_facts.clone(), |beside| beside.facts(&self.base_facts));
+        self.facts.model_size_bytes = self.compute.weight_bytes() + self.compute.adapter_bytes();
+        self.spec = if outcome.is_ok() { spec } else { spec.base() };
+        outcome
+    }
+
+    /// Exchanges the adapter beside the weights for that of `spec`, or for none. False, and nothing is done, where
+    /// `spec` needs other weights: another base, or an adapter that is merged on either side.
+    ///
+    /// # Errors
+    /// Where the adapter can't be used. Then none is there.
+    pub fn switch(&mut self, spec: &EngineSpec) -> Result<bool, Error> {
+        let is_merged = |spec: &EngineSpec| spec.adapter.is_some() && spec.unmerged().is_none();
+        if self.spec.base() != spec.base() || is_merged(&self.spec) || is_merged(spec) {
+            return Ok(false);
+        }
+        let beside =
+            spec.unmerged().map(|given| Beside::find(given, spec, &self.checkpoint)).transpose()?;
+        self.take(spec.clone(), beside.as_ref())?;
+        Ok(true)
+    }
+
     /// Bytes that caches of keys and values held at most since the model was loaded.
     pub fn cache_bytes(&self) -> u64 {
         self.compute.cache_bytes()
@@ -280,7 +370,7 @@ impl T5 {
     }
 
     fn tokenizer(&self) -> Result<&Tokenizer, Error> {
-        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { model: self.model.clone() })
+        self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { model: self.spec.model.clone() })
     }
 
     fn input(&self, request: &Request, generation: &Generation) -> Result<Input, Failure> {
@@ -334,6 +424,14 @@ impl Engine for T5 {
 
     fn kv_cache_bytes(&self) -> u64 {
         self.cache_bytes()
+    }
+
+    fn adapter_bytes(&self) -> u64 {
+        self.compute.adapter_bytes()
+    }
+
+    fn switch(&mut self, spec: &EngineSpec) -> Result<bool, super::Error> {
+        Ok(T5::switch(self, spec)?)
     }
 }
 

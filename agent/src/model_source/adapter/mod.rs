@@ -1,4 +1,4 @@
-//! Where PEFT adapters come from: a folder or a `model.tar.gz` in, the adapter's two files out.
+//! Where PEFT adapters come from: a folder, a `model.tar.gz` or a built-in name in, the adapter's two files out.
 //!
 //! Training jobs put the adapter at the root, below a wrapping folder, in `adapter/` or in `checkpoint-N/`:
 //! the one `adapter_config.json` is looked for, and checkpoints count only where nothing else is there.
@@ -6,7 +6,7 @@
 mod archive;
 mod folder;
 
-use super::{Blob, local, sha256, sha256_of};
+use super::{Blob, builtin, local, sha256, sha256_of};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -125,6 +125,9 @@ pub enum Error {
 /// # Errors
 /// [`super::Error`], naming the place and the way out.
 pub fn find(given: &str) -> Result<Adapter, super::Error> {
+    if let Some(name) = given.strip_prefix("builtin:") {
+        return builtin::find_adapter(name);
+    }
     let path = local(given, "adapter")?;
     Ok(if path.is_dir() { folder::find(path)? } else { archive::find(path)? })
 }

@@ -45,17 +45,23 @@ fn the_builtin_dialogues_spread_thirtyfold_and_speak_in_more_than_ascii() {
 #[test]
 fn the_builtin_dialogues_are_those_that_the_generator_wrote() {
     // tools/dialogues/generate.py --split builtin --style both --seed 1 --count 256 | sha256sum
-    let written = "fc7153a00680dd4ecf1f996e58afba58c41f58af78711c1a4129848a0ae20632";
+    let written = "8a39ef3a18a0ab2f653e69368557f0166169caa10bab7bb6de168204832e6608";
     assert_eq!(builtin().sha256, written);
 }
 
 #[test]
-fn the_brief_summaries_are_a_second_column() {
-    let columns = Columns { summary: "brief".to_owned(), ..Columns::default() };
-    let brief = read(&Source::Builtin, &columns).unwrap();
-    for (brief, plain) in brief.dialogues.iter().zip(builtin().dialogues) {
-        assert_eq!(brief.dialogue, plain.dialogue);
-        assert_ne!(brief.summary, plain.summary);
+fn the_minutes_are_a_second_column() {
+    let columns = Columns { summary: "minutes".to_owned(), ..Columns::default() };
+    let minutes = read(&Source::Builtin, &columns).unwrap();
+    for (minutes, plain) in minutes.dialogues.iter().zip(builtin().dialogues) {
+        assert_eq!(minutes.dialogue, plain.dialogue);
+        assert!(
+            minutes
+                .summary
+                .as_deref()
+                .is_some_and(|text| text.starts_with("Minutes of a chat between "))
+        );
+        assert_ne!(minutes.summary, plain.summary);
     }
 }
 
@@ -83,16 +89,21 @@ fn fingerprint(dialogue: &str) -> [u8; 8] {
     Sha256::digest(plain)[..8].try_into().unwrap()
 }
 
+/// What `builtin:tiny` or its adapter was trained on, and how many dialogues that are at least.
+const TRAINED: [(&str, usize); 2] =
+    [("tiny/training.fingerprints", 10_000), ("tiny/minutes/training.fingerprints", 5_000)];
+
 #[test]
-fn no_builtin_dialogue_was_used_to_train_builtin_tiny() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../agent/src/model_source/tiny/training.fingerprints");
-    let bytes = std::fs::read(path).unwrap();
-    let trained: HashSet<&[u8]> = bytes.chunks_exact(8).collect();
-    assert!(trained.len() >= 10_000, "{}", trained.len());
-    for dialogue in builtin().dialogues {
-        let print = fingerprint(&dialogue.dialogue);
-        assert!(!trained.contains(&print[..]), "{} was trained on", dialogue.id);
-        assert_eq!(print[0] % 16, 0, "{} belongs to the training split", dialogue.id);
+fn no_builtin_dialogue_was_used_to_train_builtin_tiny_or_its_adapter() {
+    for (file, least) in TRAINED {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/src/model_source");
+        let bytes = std::fs::read(folder.join(file)).unwrap();
+        let trained: HashSet<&[u8]> = bytes.chunks_exact(8).collect();
+        assert!(trained.len() >= least, "{file}: {}", trained.len());
+        for dialogue in builtin().dialogues {
+            let print = fingerprint(&dialogue.dialogue);
+            assert!(!trained.contains(&print[..]), "{file}: {} was trained on", dialogue.id);
+            assert_eq!(print[0] % 16, 0, "{} belongs to the training split", dialogue.id);
+        }
     }
 }

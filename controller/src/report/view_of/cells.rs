@@ -119,11 +119,15 @@ fn memory(segments: &[&SegmentRow], facts: Option<&EngineFacts>) -> CellMemory {
     };
     let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / MIB);
     CellMemory {
-        model_size_mb: mb(facts.map(|facts| facts.model_size_bytes)),
+        // What was held while measuring; until then, what the files let expect.
+        model_size_mb: mb(largest(|facts| facts.model_size_bytes)
+            .or_else(|| facts.map(|facts| facts.model_size_bytes))),
+        adapter_mb: mb(largest(|facts| facts.adapter_bytes)),
         peak_rss_mb: mb(largest(|facts| facts.peak_rss_bytes)),
         rss_after_load_mb: mb(largest(|facts| facts.rss_after_load_bytes)),
         kv_cache_mb: mb(largest(|facts| facts.kv_cache_bytes)),
         load_ms: largest(|facts| facts.load_ns).map(|ns| ns as f64 / 1e6),
+        adapter_load_ms: largest(|facts| facts.adapter_load_ns).map(|ns| ns as f64 / 1e6),
     }
 }
 

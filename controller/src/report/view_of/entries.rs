@@ -46,6 +46,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         timestamp: read.campaign.created_at.to_rfc3339(),
         model_id: model.id.clone(),
         peft_weights: model.adapter.clone(),
+        adapter_mode: model.adapter.as_ref().map(|_| model.adapter_mode.to_string()),
         device: facts.map(|facts| facts.device.clone()),
         gpu_name: agents.iter().find_map(|agent| agent.facts.gpu_name.clone()).filter(|_| on_gpu),
         num_samples: read.campaign.plan.samples as u64,

@@ -2,7 +2,7 @@
 //! keys and values of the rows that are still there.
 
 use super::Error;
-use super::layers::{Attention, FeedForward, Linear, Loader, Norm, attend};
+use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend, bytes};
 use crate::engine::t5::checkpoint::{Stack, cross_attention};
 use crate::engine::t5::config::Config;
 use crate::engine::t5::position::{Buckets, Direction};
@@ -71,9 +71,9 @@ impl Decoder {
                     attention: loader.self_attention(stack, block)?,
                     cross: CrossAttention {
                         norm: loader.norm(&stack.norm(block, 1))?,
-                        query: loader.linear(&[name("q")], config.d_model)?,
-                        memory: loader.linear(&[name("k"), name("v")], config.d_model)?,
-                        out: loader.linear(&[name("o")], config.inner())?,
+                        query: loader.linear(vec![name("q")], config.d_model)?,
+                        memory: loader.linear(vec![name("k"), name("v")], config.d_model)?,
+                        out: loader.linear(vec![name("o")], config.inner())?,
                     },
                     feed_forward: loader.feed_forward(stack, block)?,
                 })
@@ -93,6 +93,15 @@ impl Decoder {
         })
     }
 
+    /// All linear layers, in any order.
+    pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.blocks.iter_mut().flat_map(|block| {
+            let CrossAttention { query, memory, out, .. } = &mut block.cross;
+            let others = block.attention.linears().into_iter();
+            others.chain([query, memory, out]).chain(block.feed_forward.linears())
+        })
+    }
+
     /// Begins a batch: `encoded` is the encoder's output for all prompts, `[tokens, d_model]`.
     pub(super) fn begin(
         &self,
@@ -107,9 +116,9 @@ impl Decoder {
             .iter()
             .map(|block| {
                 let memory = block.cross.memory.forward(encoded)?;
-                let empty = (lengths.len(), self.heads, 0, self.d_kv);
-                let own = Tensor::zeros(empty, encoded.dtype(), device)?;
-                Ok(Caches { own: [own.clone(), own], prompt: self.by_row(&memory, lengths)? })
+                let room = (lengths.len(), self.heads, GROWTH.min(max_steps), self.d_kv);
+                let own = || Tensor::zeros(room, memory.dtype(), device);
+                Ok(Caches { own: [own()?, own()?], prompt: self.by_row(&memory, lengths)? })
             })
             .collect::<Result<_, candle_core::Error>>()?;
         Ok(State {
@@ -164,13 +173,13 @@ impl Decoder {
             let k = caches.own[0].narrow(2, 0, place + 1)?;
             let v = caches.own[1].narrow(2, 0, place + 1)?;
             let heads = attend(&part(0)?, &k, &v, Some(&bias))?;
-            x = (x + attention.out.forward(&heads.reshape((rows, inner))?)?)?;
+            x = add(&x, &attention.out.forward(&heads.reshape((rows, inner))?)?)?;
 
             let cross = &block.cross;
             let q = cross.query.forward(&cross.norm.forward(&x)?)?;
             let q = q.reshape((rows, self.heads, 1, self.d_kv))?;
             let heads = attend(&q, &caches.prompt[0], &caches.prompt[1], state.mask.as_ref())?;
-            x = (x + cross.out.forward(&heads.reshape((rows, inner))?)?)?;
+            x = add(&x, &cross.out.forward(&heads.reshape((rows, inner))?)?)?;
 
             x = block.feed_forward.forward(&x)?;
         }
@@ -211,6 +220,6 @@ impl State {
     /// Bytes that the caches hold.
     pub(super) fn cache_bytes(&self) -> u64 {
         let tensors = self.caches.iter().flat_map(|caches| caches.own.iter().chain(&caches.prompt));
-        tensors.map(|cache| (cache.elem_count() * cache.dtype().size_in_bytes()) as u64).sum()
+        tensors.map(bytes).sum()
     }
 }

@@ -4,7 +4,7 @@
 //! prompt's figures don't know of the others.
 
 use super::Error;
-use super::layers::{Attention, FeedForward, Loader, Norm, attend};
+use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend};
 use crate::engine::t5::checkpoint::Stack;
 use crate::engine::t5::config::Config;
 use crate::engine::t5::position::{Buckets, Direction};
@@ -61,10 +61,17 @@ impl Encoder {
         let bias = self.bias.square(longest, self.heads, x.device())?;
         let mut x = x;
         for (attention, feed_forward) in &self.blocks {
-            x = (&x + self.attend(attention, &x, lengths, &bias)?)?;
+            x = add(&x, &self.attend(attention, &x, lengths, &bias)?)?;
             x = feed_forward.forward(&x)?;
         }
         self.final_norm.forward(&x)
+    }
+
+    /// All linear layers, in any order.
+    pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
+            attention.linears().into_iter().chain(feed_forward.linears())
+        })
     }
 
     fn attend(

@@ -1,34 +1,68 @@
 //! T5 on candle's tensors: the implementation that runs on every device candle knows.
 //!
 //! Formulas follow transformers 5.23, `modeling_t5.py`. No gradient is recorded: no tensor here is a variable.
+//! Tokens stay on the device from step to step; what comes to the host is each row's token and its logit.
 
 mod decoder;
 mod encoder;
 mod layers;
 
-use super::checkpoint::{self, Checkpoint, SHARED};
+use super::checkpoint::{self, Checkpoint, HEAD, SHARED};
 use super::compute::{Best, Compute};
-use candle_core::{D, Device, Tensor};
+use super::lora::Adapter;
+use candle_core::{D, DType, Device, Tensor};
 use decoder::{Decoder, State};
 use encoder::Encoder;
-use layers::{Linear, Loader};
+use layers::{Linear, Loader, bytes, on_device};
 use proto::failure::{Failure, Kind, Retry};
+use proto::model::Dtype;
 
-/// What computes, for reports.
-pub const KERNEL: &str = "candle f32";
+/// How the parts of a model are stored and multiplied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Precision {
+    /// All products that aren't named below, and the caches.
+    most: DType,
+    /// The feed-forward layer's output, and what comes before it: it has outliers beyond the range of f16, so
+    /// that transformers keeps it in f32 there.
+    wo: DType,
+}
 
-/// A T5 on one device, f32.
+impl Precision {
+    fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::F32 => Some(Self { most: DType::F32, wo: DType::F32 }),
+            Dtype::F16 => Some(Self { most: DType::F16, wo: DType::F32 }),
+            Dtype::Bf16 => Some(Self { most: DType::BF16, wo: DType::BF16 }),
+            Dtype::Int8 => None,
+        }
+    }
+}
+
+/// Which implementation computes with this dtype on a device, for reports.
+pub fn kernel(device: &Device, dtype: Dtype) -> String {
+    let place = if device.is_cuda() { "cuda" } else { "cpu" };
+    format!("candle {place}, {dtype}")
+}
+
+/// A T5 on one device.
 #[derive(Debug)]
 pub struct CandleT5 {
     device: Device,
+    dtype: Dtype,
+    precision: Precision,
     /// `[vocabulary, d_model]`.
     embedding: Tensor,
     encoder: Encoder,
     decoder: Decoder,
     head: Linear,
+    /// That of an adapter which brought one.
+    adapted_head: Option<Linear>,
     head_scale: f32,
     state: Option<State>,
+    /// The tokens that the last step gave, on the host and on the device.
+    last: Option<(Vec<u32>, Tensor)>,
     weight_bytes: u64,
+    adapter_bytes: u64,
     cache_bytes: u64,
 }
 
@@ -41,6 +75,9 @@ pub enum Error {
     /// The device has no room, or can't.
     #[error("the device can't hold the model")]
     Device(#[from] candle_core::Error),
+    /// No products for it.
+    #[error("{0} has kernels on the CPU only")]
+    Dtype(Dtype),
 }
 
 impl CandleT5 {
@@ -48,61 +85,116 @@ impl CandleT5 {
     ///
     /// # Errors
     /// Where weights are broken or the device can't hold them.
-    pub fn load(checkpoint: &Checkpoint, device: Device) -> Result<Self, Error> {
+    pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self, Error> {
         let config = checkpoint.config();
-        let loader = Loader { checkpoint, device: &device };
+        let precision = Precision::of(dtype).ok_or(Error::Dtype(dtype))?;
+        let loader = Loader { checkpoint, device: &device, precision };
         let shape = (config.vocabulary, config.d_model);
-        let embedding = Tensor::from_vec(checkpoint.tensor(SHARED)?, shape, &device)?;
-        let head = if checkpoint.head() == SHARED {
-            Linear::over(embedding.clone())
+        let embedding = on_device(checkpoint.tensor(SHARED)?, shape, precision.most, &device)?;
+        let (head, head_bytes) = if checkpoint.head() == SHARED {
+            (Linear::over(embedding.clone()), 0)
         } else {
-            loader.linear(&[checkpoint.head().to_owned()], config.d_model)?
+            let head = loader.linear(vec![checkpoint.head().to_owned()], config.d_model)?;
+            let bytes = head.bytes();
+            (head, bytes)
         };
+        let mut encoder = Encoder::load(&loader)?;
+        let mut decoder = Decoder::load(&loader)?;
+        let linears = encoder.linears().chain(decoder.linears());
+        let linears: u64 = linears.map(|linear| linear.bytes()).sum();
         Ok(Self {
-            encoder: Encoder::load(&loader)?,
-            decoder: Decoder::load(&loader)?,
+            weight_bytes: linears + bytes(&embedding) + head_bytes,
+            encoder,
+            decoder,
             embedding,
             head,
+            adapted_head: None,
             head_scale: config.head_scale,
             state: None,
-            weight_bytes: 4 * checkpoint.parameters(),
+            last: None,
+            adapter_bytes: 0,
             cache_bytes: 0,
             device,
+            dtype,
+            precision,
         })
+    }
+
+    fn put_beside(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+        let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
+        let head = head.map(|values| {
+            on_device(values, self.embedding.dims2()?, self.precision.most, &self.device)
+        });
+        self.adapted_head = head.transpose()?.map(Linear::over);
+        self.adapter_bytes = self.adapted_head.as_ref().map_or(0, Linear::bytes);
+        for linear in self.encoder.linears().chain(self.decoder.linears()) {
+            linear.adapt(adapter)?;
+            self.adapter_bytes += linear.adapter_bytes();
+        }
+        Ok(())
     }
 
     fn begin(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), candle_core::Error> {
         // The caches of the batch before make room first.
         self.state = None;
+        self.last = None;
         let lengths: Vec<usize> = prompts.iter().map(|ids| ids.len()).collect();
-        let embedded = self.embed(&prompts.concat())?;
+        let embedded = self.embed(&Tensor::new(prompts.concat(), &self.device)?)?;
         let encoded = self.encoder.forward(embedded, &lengths)?;
         self.state = Some(self.decoder.begin(&encoded, &lengths, max_steps)?);
         Ok(())
     }
 
-    fn embed(&self, ids: &[u32]) -> Result<Tensor, candle_core::Error> {
-        self.embedding.index_select(&Tensor::new(ids, &self.device)?, 0)
+    /// `[ids, d_model]`, f32.
+    fn embed(&self, ids: &Tensor) -> Result<Tensor, candle_core::Error> {
+        self.embedding.index_select(ids, 0)?.to_dtype(DType::F32)
     }
 
-    /// `[rows, vocabulary]`.
+    /// `[rows, vocabulary]`, f32.
     fn next_logits(&mut self, tokens: &[u32]) -> Result<Tensor, candle_core::Error> {
-        let embedded = self.embed(tokens)?;
+        let ids = match self.last.take() {
+            Some((last, ids)) if last == tokens => ids,
+            _ => Tensor::new(tokens, &self.device)?,
+        };
+        let embedded = self.embed(&ids)?;
         let state = self.state.as_mut().expect("encode comes before step");
         let mut x = self.decoder.step(state, embedded)?;
         self.cache_bytes = self.cache_bytes.max(state.cache_bytes());
         if self.head_scale < 1.0 {
             x = (x * f64::from(self.head_scale))?;
         }
-        self.head.forward(&x)
+        self.adapted_head.as_ref().unwrap_or(&self.head).forward(&x)?.to_dtype(DType::F32)
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "ids were whole numbers before they became f32"
+    )]
     fn next_best(&mut self, tokens: &[u32]) -> Result<Vec<Best>, candle_core::Error> {
         let logits = self.next_logits(tokens)?;
         let ids = logits.argmax(D::Minus1)?;
-        let best = logits.gather(&ids.unsqueeze(1)?, 1)?.flatten_all()?.to_vec1::<f32>()?;
-        let ids = ids.to_vec1::<u32>()?;
-        Ok(ids.into_iter().zip(best).map(|(id, logit)| Best { id, logit }).collect())
+        let best = logits.gather(&ids.unsqueeze(1)?, 1)?.squeeze(1)?;
+        // One copy to the host for both: f32 holds every id of a vocabulary up to 2^24 rows.
+        let both = Tensor::stack(&[&ids.to_dtype(DType::F32)?, &best], 0)?.to_vec2::<f32>()?;
+        let best: Vec<Best> = both[0]
+            .iter()
+            .zip(&both[1])
+            .map(|(id, logit)| Best { id: *id as u32, logit: *logit })
+            .collect();
+        self.last = Some((best.iter().map(|best| best.id).collect(), ids));
+        Ok(best)
+    }
+
+    fn keep_rows(&mut self, rows: &[usize]) -> Result<(), candle_core::Error> {
+        let places: Vec<u32> =
+            rows.iter().map(|row| u32::try_from(*row).expect("a batch has fewer rows")).collect();
+        let places = Tensor::new(places, &self.device)?;
+        if let Some((tokens, ids)) = self.last.take() {
+            let kept = rows.iter().map(|row| tokens[*row]).collect();
+            self.last = Some((kept, ids.index_select(&places, 0)?));
+        }
+        self.state.as_mut().expect("encode comes before keep").keep(&places)
     }
 }
 
@@ -123,20 +215,27 @@ impl Compute for CandleT5 {
     }
 
     fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
-        let state = self.state.as_mut().expect("encode comes before keep");
-        let rows: Vec<u32> =
-            rows.iter().map(|row| u32::try_from(*row).expect("a batch has fewer rows")).collect();
-        Tensor::new(rows, &self.device)
-            .and_then(|rows| state.keep(&rows))
-            .map_err(|error| failure(&error))
+        self.keep_rows(rows).map_err(|error| failure(&error))
+    }
+
+    fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), super::Error> {
+        let outcome = self.put_beside(adapter);
+        if outcome.is_err() {
+            self.put_beside(None)?;
+        }
+        Ok(outcome?)
     }
 
     fn kernel(&self) -> String {
-        KERNEL.to_owned()
+        kernel(&self.device, self.dtype)
     }
 
     fn weight_bytes(&self) -> u64 {
         self.weight_bytes
+    }
+
+    fn adapter_bytes(&self) -> u64 {
+        self.adapter_bytes
     }
 
     fn cache_bytes(&self) -> u64 {

@@ -168,7 +168,7 @@ impl Checkpoint {
     /// # Errors
     /// Where the adapter doesn't fit.
     pub fn adapt(mut self, files: model_source::Adapter, model: &str) -> Result<Self, lora::Error> {
-        let adapter = Adapter::open(files, model, &self.layout)?;
+        let adapter = self.fit(files, model)?;
         for name in adapter.whole() {
             let head = || self.layout[SHARED].clone();
             let shape = self.layout.get(name).cloned().unwrap_or_else(head);
@@ -176,6 +176,14 @@ impl Checkpoint {
         }
         self.adapter = Some(adapter);
         Ok(self)
+    }
+
+    /// Matches an adapter to the weights of the base called `model`, and leaves them as they are.
+    ///
+    /// # Errors
+    /// Where the adapter doesn't fit.
+    pub fn fit(&self, files: model_source::Adapter, model: &str) -> Result<Adapter, lora::Error> {
+        Adapter::open(files, model, &self.layout)
     }
 
     /// What a reader of the report should know.

@@ -2,6 +2,7 @@
 //! of the rows that are still there.
 
 use super::layers::{Attention, FeedForward, Loader, Norm, Room};
+use super::product::{Product, Spare};
 use crate::engine::t5::checkpoint::{Error, Stack, cross_attention};
 use crate::engine::t5::kernels::{
     Appended, Bias, Cache, Finish, Heads, Kernels, Rows, Step, Weights,
@@ -41,10 +42,10 @@ struct Block {
 #[derive(Debug)]
 struct CrossAttention {
     norm: Norm,
-    query: Weights,
+    query: Product,
     /// To keys and values side by side.
-    memory: Weights,
-    out: Weights,
+    memory: Product,
+    out: Product,
 }
 
 impl Decoder {
@@ -57,9 +58,9 @@ impl Decoder {
                 attention: loader.self_attention(stack, block)?,
                 cross: CrossAttention {
                     norm: loader.norm(&stack.norm(block, 1))?,
-                    query: loader.weights(&[name("q")], config.d_model)?,
-                    memory: loader.weights(&[name("k"), name("v")], config.d_model)?,
-                    out: loader.weights(&[name("o")], config.inner())?,
+                    query: loader.product(vec![name("q")], config.d_model)?,
+                    memory: loader.product(vec![name("k"), name("v")], config.d_model)?,
+                    out: loader.product(vec![name("o")], config.inner())?,
                 },
                 feed_forward: loader.feed_forward(stack, block)?,
             })
@@ -105,9 +106,11 @@ impl Decoder {
         encoded: &Rows,
         first_row: usize,
         prompts: &[Range<usize>],
+        spare: &mut Spare,
     ) {
         for (layer, block) in self.blocks.iter().enumerate() {
-            kernels.multiply(&block.cross.memory, encoded, Finish::Store, &mut self.memory);
+            let memory = &mut self.memory;
+            block.cross.memory.forward(kernels, encoded, Finish::Store, spare, memory);
             kernels.fill(&mut self.prompt, layer, first_row, prompts, &self.memory);
         }
     }
@@ -124,7 +127,8 @@ impl Decoder {
         for (layer, block) in self.blocks.iter().enumerate() {
             let Block { attention, cross, feed_forward } = block;
             attention.norm.forward(kernels, x, &mut room.normed);
-            kernels.multiply(&attention.into, &room.normed, Finish::Store, &mut room.projected);
+            let Room { normed, projected, spare, .. } = room;
+            attention.into.forward(kernels, normed, Finish::Store, spare, projected);
             let own = Step {
                 layer,
                 projected: &room.projected,
@@ -133,10 +137,11 @@ impl Decoder {
                 position: self.steps,
             };
             kernels.attend_cached(&mut self.own, &own, &mut room.attended);
-            kernels.multiply(&attention.out, &room.attended, Finish::Add, x);
+            attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
 
             cross.norm.forward(kernels, x, &mut room.normed);
-            kernels.multiply(&cross.query, &room.normed, Finish::Store, &mut self.queries);
+            let (queries, spare) = (&mut self.queries, &mut room.spare);
+            cross.query.forward(kernels, &room.normed, Finish::Store, spare, queries);
             let prompt = Step {
                 layer,
                 projected: &self.queries,
@@ -145,7 +150,7 @@ impl Decoder {
                 position: self.steps,
             };
             kernels.attend_cached(&mut self.prompt, &prompt, &mut room.attended);
-            kernels.multiply(&cross.out, &room.attended, Finish::Add, x);
+            cross.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
 
             feed_forward.forward(kernels, x, room);
         }
@@ -166,22 +171,25 @@ impl Decoder {
 
     /// Bytes of the weights that turn encodings into keys and values.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.blocks.iter().map(|block| block.cross.memory.bytes()).sum()
+        self.blocks.iter().map(|block| block.cross.memory.read_bytes()).sum()
     }
 
     /// The weights that every step reads.
     pub(super) fn step_weights(&self) -> Vec<&Weights> {
-        let mut weights = Vec::new();
-        for Block { attention, cross, feed_forward } in &self.blocks {
-            weights.extend([&attention.into, &attention.out, &cross.query, &cross.out]);
-            weights.extend(feed_forward.weights());
-        }
-        weights
+        let products = self.blocks.iter().flat_map(|Block { attention, cross, feed_forward }| {
+            let [into, out] = feed_forward.read();
+            [&attention.into, &attention.out, &cross.query, &cross.out, into, out]
+        });
+        products.flat_map(Product::weights).collect()
     }
 
-    /// Bytes of all weights.
-    pub(super) fn bytes(&self) -> usize {
-        let step: usize = self.step_weights().iter().map(|weights| weights.bytes()).sum();
-        step + self.memory_bytes()
+    /// All products, in any order.
+    pub(super) fn products(&mut self) -> impl Iterator<Item = &mut Product> {
+        self.blocks.iter_mut().flat_map(|block| {
+            let CrossAttention { query, memory, out, .. } = &mut block.cross;
+            let cross = [query, memory, out];
+            let others = block.attention.products().into_iter();
+            others.chain(cross).chain(block.feed_forward.products())
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The encoder: embedded prompts in, side by side and without padding, their encodings out.
 
 use super::layers::{Attention, FeedForward, Loader, Norm, Room};
+use super::product::Product;
 use crate::engine::t5::checkpoint::{Error, Stack};
 use crate::engine::t5::kernels::{Bias, Finish, Heads, Kernels, Rows};
 use crate::engine::t5::position::{Buckets, Direction};
@@ -55,19 +56,34 @@ impl Encoder {
         }
         for (attention, feed_forward) in &self.blocks {
             attention.norm.forward(kernels, x, &mut room.normed);
-            kernels.multiply(&attention.into, &room.normed, Finish::Store, &mut room.projected);
+            let Room { normed, projected, spare, .. } = room;
+            attention.into.forward(kernels, normed, Finish::Store, spare, projected);
             let (projected, attended) = (&room.projected, &mut room.attended);
             kernels.attend_within(projected, prompts, self.heads, &self.bias, attended);
-            kernels.multiply(&attention.out, &room.attended, Finish::Add, x);
+            attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
             feed_forward.forward(kernels, x, room);
         }
         self.final_norm.forward(kernels, x, to);
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let block = |(attention, feed_forward): &(Attention, FeedForward)| {
-            attention.into.bytes() + attention.out.bytes() + feed_forward.bytes()
-        };
-        self.blocks.iter().map(block).sum()
+    /// All products, in any order.
+    pub(super) fn products(&mut self) -> impl Iterator<Item = &mut Product> {
+        self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
+            attention.products().into_iter().chain(feed_forward.products())
+        })
+    }
+
+    /// Bytes of the weights that encoding a group of prompts reads.
+    pub(super) fn read_bytes(&self) -> usize {
+        let products = self.blocks.iter().flat_map(|(attention, feed_forward)| {
+            let [into, out] = feed_forward.read();
+            [&attention.into, &attention.out, into, out]
+        });
+        products.map(Product::read_bytes).sum()
+    }
+
+    /// Sums of a row of the feed-forward layer, before its function.
+    pub(super) fn sums(&self) -> usize {
+        self.blocks[0].1.sums()
     }
 }

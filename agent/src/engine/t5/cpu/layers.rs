@@ -1,6 +1,7 @@
 //! Weights of the layers that encoder and decoder share: checked tensors in, packed weights out.
 
 use super::Precision;
+use super::product::{Product, Spare};
 use crate::engine::t5::checkpoint::{Checkpoint, Error, Stack};
 use crate::engine::t5::config::{Activation, Gate};
 use crate::engine::t5::kernels::{Finish, Function, Kernels, Layout, Rows, Table, Weights};
@@ -15,10 +16,11 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     /// The tensors of these names below each other, as one matrix.
-    pub(super) fn weights(&self, names: &[String], inputs: usize) -> Result<Weights, Error> {
-        let values = self.checkpoint.stacked(names)?;
+    pub(super) fn product(&self, names: Vec<String>, inputs: usize) -> Result<Product, Error> {
+        let values = self.checkpoint.stacked(&names)?;
         let shape = (values.len() / inputs, inputs);
-        Ok(Weights::pack(self.table, self.precision.most, Layout::Plain, shape, &values))
+        let weights = Weights::pack(self.table, self.precision.most, Layout::Plain, shape, &values);
+        Ok(Product::new(weights, names))
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
@@ -32,8 +34,8 @@ impl Loader<'_> {
         let name = |part: &str| stack.self_attention(block, part);
         Ok(Attention {
             norm: self.norm(&stack.norm(block, 0))?,
-            into: self.weights(&[name("q"), name("k"), name("v")], config.d_model)?,
-            out: self.weights(&[name("o")], config.inner())?,
+            into: self.product(vec![name("q"), name("k"), name("v")], config.d_model)?,
+            out: self.product(vec![name("o")], config.inner())?,
         })
     }
 
@@ -56,13 +58,16 @@ impl Loader<'_> {
         let names: Vec<String> = names.into_iter().map(name).collect();
         let into = self.checkpoint.stacked(&names)?;
         let shape = (into.len() / config.d_model, config.d_model);
-        let out = self.checkpoint.tensor(&stack.feed_forward(block, "wo"))?;
+        let into = Weights::pack(self.table, self.precision.most, layout, shape, &into);
+        let out_name = name("wo");
+        let out = self.checkpoint.tensor(&out_name)?;
         let out_shape = (config.d_model, config.d_ff);
+        let out = Weights::pack(self.table, self.precision.wo, Layout::Plain, out_shape, &out);
         Ok(FeedForward {
             norm: self.norm(&stack.norm(block, layer))?,
-            into: Weights::pack(self.table, self.precision.most, layout, shape, &into),
+            into: Product::new(into, names),
             finish,
-            out: Weights::pack(self.table, self.precision.wo, Layout::Plain, out_shape, &out),
+            out: Product::new(out, vec![out_name]),
         })
     }
 }
@@ -86,33 +91,46 @@ impl Norm {
 pub(super) struct Attention {
     pub(super) norm: Norm,
     /// To queries, keys and values side by side.
-    pub(super) into: Weights,
-    pub(super) out: Weights,
+    pub(super) into: Product,
+    pub(super) out: Product,
+}
+
+impl Attention {
+    pub(super) fn products(&mut self) -> [&mut Product; 2] {
+        [&mut self.into, &mut self.out]
+    }
 }
 
 /// The layer after attention, with its norm and the residual.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     norm: Norm,
-    into: Weights,
+    into: Product,
     finish: Finish,
-    out: Weights,
+    out: Product,
 }
 
 impl FeedForward {
     /// Adds the layer's result to the residual stream.
     pub(super) fn forward(&self, kernels: &mut Kernels, x: &mut Rows, room: &mut Room) {
         self.norm.forward(kernels, x, &mut room.normed);
-        kernels.multiply(&self.into, &room.normed, self.finish, &mut room.inner);
-        kernels.multiply(&self.out, &room.inner, Finish::Add, x);
+        let Room { normed, inner, spare, .. } = room;
+        self.into.forward(kernels, normed, self.finish, spare, inner);
+        self.out.forward(kernels, inner, Finish::Add, spare, x);
     }
 
-    pub(super) fn weights(&self) -> [&Weights; 2] {
+    pub(super) fn products(&mut self) -> [&mut Product; 2] {
+        [&mut self.into, &mut self.out]
+    }
+
+    /// The products, to look at.
+    pub(super) fn read(&self) -> [&Product; 2] {
         [&self.into, &self.out]
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.weights().iter().map(|weights| weights.bytes()).sum()
+    /// Sums of a row, before the function.
+    pub(super) fn sums(&self) -> usize {
+        self.into.sums()
     }
 }
 
@@ -127,4 +145,6 @@ pub(super) struct Room {
     pub(super) attended: Rows,
     /// `[rows, d_ff]`.
     pub(super) inner: Rows,
+    /// What adapters need.
+    pub(super) spare: Spare,
 }

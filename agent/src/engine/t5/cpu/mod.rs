@@ -8,18 +8,21 @@ mod embedding;
 mod encoder;
 mod group;
 mod layers;
+mod product;
 mod work;
 
-use super::checkpoint::{Checkpoint, Error, SHARED};
+use super::checkpoint::{Checkpoint, Error, HEAD, SHARED};
 use super::compute::{Best, Compute};
 use super::config::Config;
 use super::kernels::{Finish, Head, Highest, Kernels, Rows, Storage, Table};
+use super::lora::Adapter;
 use super::roofline::{Limits, Roofline};
 use crate::stopwatch::Stopwatch;
 use decoder::Decoder;
 use embedding::Embedding;
 use encoder::Encoder;
 use layers::{Loader, Room};
+use product::{Product, Spare};
 use proto::failure::Failure;
 use proto::model::Dtype;
 
@@ -66,6 +69,12 @@ pub struct CpuT5 {
     encoder: Encoder,
     decoder: Decoder,
     head: Head,
+    /// That of an adapter which brought one.
+    adapted_head: Option<Head>,
+    /// Rows and columns of a head.
+    head_shape: (usize, usize),
+    weight_bytes: usize,
+    adapter_bytes: usize,
     /// What goes to the head is multiplied by it.
     head_scale: Option<f32>,
     rows: Space,
@@ -100,8 +109,8 @@ impl CpuT5 {
         let config = checkpoint.config();
         let precision = Precision::of(dtype);
         let loader = Loader { checkpoint, table, precision };
-        let encoder = Encoder::load(&loader)?;
-        let decoder = Decoder::load(&loader)?;
+        let mut encoder = Encoder::load(&loader)?;
+        let mut decoder = Decoder::load(&loader)?;
         let embedding = |shared| Embedding::new(precision.embedding, config.d_model, shared);
         let shape = (config.vocabulary, config.d_model);
         let pack = |values: &[f32]| Head::pack(table, precision.head, shape, values);
@@ -122,22 +131,49 @@ impl CpuT5 {
                 projected: Rows::new(3 * config.inner()),
                 attended: Rows::new(config.inner()),
                 inner: Rows::new(config.d_ff),
+                spare: Spare::new(0, encoder.sums()),
             },
             highest: Vec::new(),
             logits: Rows::new(config.vocabulary),
         };
+        let products: usize =
+            encoder.products().chain(decoder.products()).map(|product| product.bytes()).sum();
         Ok(Self {
             kernels: Kernels::new(table, threads),
             config: config.clone(),
             dtype,
+            weight_bytes: products + head.bytes() + embedding.bytes(),
             embedding,
             encoder,
             decoder,
             head,
+            adapted_head: None,
+            adapter_bytes: 0,
+            head_shape: shape,
             head_scale: Some(config.head_scale).filter(|scale| (scale - 1.0).abs() > f32::EPSILON),
             rows,
             cache_bytes: 0,
         })
+    }
+
+    fn put_beside(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+        let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
+        let (table, storage) = (self.kernels.table(), Precision::of(self.dtype).head);
+        let pack = |values: Vec<f32>| Head::pack(table, storage, self.head_shape, &values);
+        self.adapted_head = head.map(pack);
+        let mut products: Vec<&mut Product> =
+            self.encoder.products().chain(self.decoder.products()).collect();
+        // One width for all, so that all share the rows between the factors.
+        let rank = adapter.map_or(0, |adapter| {
+            products.iter().map(|product| product.rank(adapter)).max().unwrap_or(0)
+        });
+        for product in &mut products {
+            product.adapt(adapter, rank)?;
+        }
+        let factors: usize = products.iter().map(|product| product.adapter_bytes()).sum();
+        self.adapter_bytes = factors + self.adapted_head.as_ref().map_or(0, Head::bytes);
+        self.rows.room.spare = Spare::new(rank, self.encoder.sums());
+        Ok(())
     }
 
     /// Runs the decoder up to the head, whose scale is applied.
@@ -165,7 +201,7 @@ impl Compute for CpuT5 {
             let tokens: Vec<u32> = prompts[first..first + ranges.len()].concat();
             self.embedding.rows(tokens.iter(), x);
             self.encoder.forward(&mut self.kernels, x, &ranges, room, out);
-            self.decoder.remember(&mut self.kernels, out, first, &ranges);
+            self.decoder.remember(&mut self.kernels, out, first, &ranges, &mut room.spare);
             first += ranges.len();
         }
         Ok(())
@@ -174,7 +210,8 @@ impl Compute for CpuT5 {
     fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure> {
         self.decode(tokens);
         let Space { out, highest, .. } = &mut self.rows;
-        self.kernels.highest(&self.head, out, highest);
+        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
+        self.kernels.highest(head, out, highest);
         best.clear();
         best.extend(highest.iter().map(|highest| Best {
             id: u32::try_from(highest.column).expect("a vocabulary fits into u32"),
@@ -186,7 +223,8 @@ impl Compute for CpuT5 {
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
         let Space { out, logits, .. } = &mut self.rows;
-        self.kernels.multiply(self.head.weights(), out, Finish::Store, logits);
+        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
+        self.kernels.multiply(head.weights(), out, Finish::Store, logits);
         Ok((0..logits.count()).flat_map(|row| logits.row(row).iter().copied()).collect())
     }
 
@@ -195,13 +233,24 @@ impl Compute for CpuT5 {
         Ok(())
     }
 
+    fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), super::Error> {
+        let outcome = self.put_beside(adapter);
+        if outcome.is_err() {
+            self.put_beside(None)?;
+        }
+        Ok(outcome?)
+    }
+
     fn kernel(&self) -> String {
         format!("fleetmark cpu, {}, {}", self.kernels.table().name, self.dtype)
     }
 
     fn weight_bytes(&self) -> u64 {
-        let bytes = self.encoder.bytes() + self.decoder.bytes() + self.head.bytes();
-        (bytes + self.embedding.bytes()) as u64
+        self.weight_bytes as u64
+    }
+
+    fn adapter_bytes(&self) -> u64 {
+        self.adapter_bytes as u64
     }
 
     fn cache_bytes(&self) -> u64 {
@@ -215,13 +264,14 @@ impl Compute for CpuT5 {
         stopwatch: &Stopwatch,
     ) -> Option<Roofline> {
         let mut step_weights = self.decoder.step_weights();
-        step_weights.push(self.head.searched());
+        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
+        step_weights.push(head.searched());
         let model = work::Model {
             config: &self.config,
             precision: Precision::of(self.dtype),
             step_bytes: step_weights.iter().map(|weights| weights.bytes()).sum(),
-            group_bytes: self.encoder.bytes() + self.decoder.memory_bytes(),
-            search: self.head.searched().storage(),
+            group_bytes: self.encoder.read_bytes() + self.decoder.memory_bytes(),
+            search: head.searched().storage(),
         };
         let phases: Vec<_> =
             batches.iter().flat_map(|lengths| model.phases(lengths, steps)).collect();

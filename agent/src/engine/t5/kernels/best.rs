@@ -87,10 +87,12 @@ impl Kernels {
             unsafe { final_sums(weights, x, rows.clone(), panel, &mut sums) };
             for (best, sums) in highest[rows].iter_mut().zip(sums.chunks(columns)) {
                 let sums = &sums[..filled];
-                if self.table.highest(sums) > best.sum {
+                // Panels come in any order: of equal sums the lowest column is the best.
+                if self.table.highest(sums) >= best.sum {
                     for (place, sum) in sums.iter().enumerate() {
-                        if *sum > best.sum {
-                            *best = Highest { column: first + place, sum: *sum };
+                        let column = first + place;
+                        if *sum > best.sum || (*sum >= best.sum && column < best.column) {
+                            *best = Highest { column, sum: *sum };
                         }
                     }
                 }

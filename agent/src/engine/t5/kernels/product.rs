@@ -115,15 +115,17 @@ impl Kernels {
         }
     }
 
-    /// Multiplies each row of `x` by the weights: `to = finish(x W^T)`.
+    /// Multiplies each row of `x` by the weights: `to = finish(x W^T)`. What is stored of gated weights, or added
+    /// to what was stored, waits for [`Kernels::finish`].
     ///
     /// # Panics
     /// Where widths, counts or layouts don't fit together.
     pub fn multiply(&mut self, weights: &Weights, x: &Rows, finish: Finish, to: &mut Rows) {
         assert_eq!(x.width(), weights.inputs, "inputs");
-        assert_eq!(to.width(), weights.results(), "results");
-        let gated = matches!(finish, Finish::Gate(_));
-        assert_eq!(gated, weights.layout == Layout::Gated, "a gate needs gated weights");
+        let gates = matches!(finish, Finish::Gate(_));
+        assert!(!gates || weights.layout == Layout::Gated, "a gate needs gated weights");
+        let results = if gates { weights.results() } else { weights.sums() };
+        assert_eq!(to.width(), results, "results");
         if finish == Finish::Add {
             assert_eq!(to.count(), x.count(), "rows to be added to");
         } else {
@@ -156,6 +158,37 @@ impl Kernels {
                 let panels = share(panels, parts, part % parts);
                 // SAFETY: each part is taken once, and parts differ in rows or in columns.
                 unsafe { multiply_part(weights, &x, rows, panels, &result) };
+            }
+        });
+    }
+
+    /// Finishes sums that products stored: `to = finish(sums)`, row by row.
+    ///
+    /// # Panics
+    /// Where the widths don't fit together.
+    pub fn finish(&self, finish: Finish, sums: &Rows, to: &mut Rows) {
+        let columns = self.table.columns();
+        let panels = sums.width().div_ceil(columns);
+        let width = if matches!(finish, Finish::Gate(_)) { self.table.lanes } else { columns };
+        assert_eq!(to.width().div_ceil(width), panels, "panels");
+        assert_ne!(finish, Finish::Add, "nothing is there to be added to");
+        to.resize(sums.count());
+        let (stride, shared) = (to.stride(), to.shared());
+        self.by_row(sums.count(), sums.padded(), &|row| {
+            let from = sums.padded_row(row);
+            for panel in 0..panels {
+                // SAFETY: rows are padded to whole panels, the source was sliced for one of them, `to` has as many
+                // panels, and each row is written by one thread.
+                unsafe {
+                    (self.table.finish)(&Sums {
+                        from: from[panel * columns..(panel + 1) * columns].as_ptr(),
+                        rows: 1,
+                        scales: None,
+                        finish,
+                        to: shared.at(row * stride + panel * width),
+                        stride,
+                    });
+                }
             }
         });
     }
@@ -223,7 +256,7 @@ unsafe fn multiply_part(
 ) {
     let table = weights.table;
     let columns = table.columns();
-    let width = if weights.layout == Layout::Gated { table.lanes } else { columns };
+    let width = if matches!(target.finish, Finish::Gate(_)) { table.lanes } else { columns };
     let tiles = rows.len().div_ceil(table.tile_rows);
     let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
     for panel in panels {

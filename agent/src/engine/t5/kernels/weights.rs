@@ -98,6 +98,34 @@ impl Weights {
         self.storage
     }
 
+    /// Columns of the sums, before a gate halves them: whole panels where it does.
+    pub fn sums(&self) -> usize {
+        match self.layout {
+            Layout::Plain => self.outputs,
+            Layout::Gated => self.panels() * self.table.columns(),
+        }
+    }
+
+    /// Columns of the matrix.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Rows of the matrix.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The kernels that it was packed for.
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// How its rows lie.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
     /// Bytes that are read for one product.
     pub fn bytes(&self) -> usize {
         self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len())

@@ -1,8 +1,8 @@
-//! LoRA adapters of PEFT: a config and tensors in, changed weights out.
+//! LoRA adapters of PEFT: a config and tensors in, changed weights out, or the factors of the change.
 //!
-//! `W' = W + scaling * (B A)`, in f32, before weights are packed; modules that were trained whole replace
-//! the base's (peft 0.21.2, `tuners/lora/layer.py`). Every tensor must find its weight: an adapter that fits
-//! only in part is refused.
+//! Merged: `W' = W + scaling * (B A)`, in f32, before weights are packed; modules that were trained whole replace
+//! the base's (peft 0.21.2, `tuners/lora/layer.py`). Unmerged: `x W'^T = x W^T + (x A^T) (scaling * B)^T`, the base
+//! untouched. Every tensor must find its weight: an adapter that fits only in part is refused.
 
 pub mod config;
 
@@ -63,6 +63,17 @@ pub enum Error {
          modules_to_save names, are"
     )]
     Unsupported {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        tensor: String,
+    },
+    /// A whole module that has no place beside the base's.
+    #[error(
+        "{file}: tensor {tensor} replaces a weight of the base, which only a merged adapter can do, other than \
+         for lm_head: use adapter_mode = \"merged\" (--adapter-mode merged)"
+    )]
+    OnlyMerged {
         /// Which file.
         file: String,
         /// Which tensor.
@@ -166,8 +177,7 @@ impl Adapter {
             base.ok_or_else(|| Error::NoWeight { file: file.to_owned(), tensor: tensor.clone() })?;
         let rank = config.rank(module);
         let expected = match (factor, base.as_slice()) {
-            // peft leaves the stacks' own embedding as it was, so what `shared` should mean is not settled.
-            (None, _) if weight == SHARED || !config.is_saved(module) => return Err(unsupported()),
+            (None, _) if !config.is_saved(module) => return Err(unsupported()),
             (None, base) => base.to_vec(),
             (Some("A"), [_, inputs]) => vec![rank, *inputs],
             (Some(_), [outputs, _]) => vec![*outputs, rank],
@@ -178,7 +188,15 @@ impl Adapter {
             return Err(Error::Shape { file, tensor, expected, found });
         }
         let Some(factor) = factor else {
-            self.whole.push(weight);
+            // peft puts its copy in the place of `shared`, but the stacks and a tied head hold the embedding by names
+            // of their own: what was saved is not used (peft 0.21.2 with transformers 5.23, tried with either head).
+            if weight == SHARED {
+                self.notes.push(format!(
+                    "{file}: {tensor} is passed over, as peft does: nothing reads it"
+                ));
+            } else {
+                self.whole.push(weight);
+            }
             return Ok(());
         };
         let delta = self.deltas.entry(weight).or_default();
@@ -207,6 +225,58 @@ impl Adapter {
             return Ok(None);
         }
         self.stored.read(&format!("{PREFIX}{weight}")).map(Some)
+    }
+
+    /// Checks that it can stand beside the base's weights.
+    ///
+    /// # Errors
+    /// [`Error::OnlyMerged`], naming the tensor.
+    pub fn check_unmerged(&self) -> Result<(), Error> {
+        match self.whole.iter().find(|whole| *whole != HEAD) {
+            None => Ok(()),
+            Some(whole) => Err(Error::OnlyMerged {
+                file: self.stored.file_names(),
+                tensor: format!("{PREFIX}{whole}"),
+            }),
+        }
+    }
+
+    /// The rank of a weight's change; 0 where it has none.
+    pub fn rank(&self, weight: &str) -> usize {
+        self.deltas.get(weight).map_or(0, |delta| delta.rank)
+    }
+
+    /// The factors of the change of weights that lie below each other, of equally many rows each, and together
+    /// `[outputs, inputs]`: `A`, `[rank, inputs]`, and `B` times the scaling, `[outputs, rank]`. What is wider than the
+    /// weights' own ranks together is filled up with zeros.
+    ///
+    /// # Errors
+    /// As [`Adapter::replacement`].
+    pub fn stacked(
+        &self,
+        weights: &[String],
+        (outputs, inputs): (usize, usize),
+        rank: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), checkpoint::Error> {
+        let part = outputs / weights.len();
+        let (mut down, mut up) = (vec![0.0; rank * inputs], vec![0.0; outputs * rank]);
+        let mut first = 0;
+        for (place, weight) in weights.iter().enumerate() {
+            let Some(Delta { a: Some(a), b: Some(b), rank: own, scaling }) =
+                self.deltas.get(weight)
+            else {
+                continue;
+            };
+            let (a, b) = (self.stored.read(a)?, self.stored.read(b)?);
+            down[first * inputs..][..a.len()].copy_from_slice(&a);
+            let rows = up[place * part * rank..].chunks_exact_mut(rank);
+            for (row, values) in rows.zip(b.chunks_exact(*own)) {
+                let row = &mut row[first..first + own];
+                row.iter_mut().zip(values).for_each(|(to, value)| *to = scaling * value);
+            }
+            first += own;
+        }
+        Ok((down, up))
     }
 
     /// Adds the change of a weight, `[outputs, inputs]`, if there is one.

@@ -1,0 +1,208 @@
+//! Where inference runs: a device's name in, an opened device and what it can do out.
+
+use proto::model::Dtype;
+
+/// For which compute capability the kernels of this build were compiled, such as `75`.
+const BUILT_FOR: Option<&str> = option_env!("CUDA_COMPUTE_CAP");
+
+/// Where inference runs.
+#[derive(Debug, Clone)]
+pub struct Device {
+    name: String,
+    gpu: Option<Gpu>,
+}
+
+/// An NVIDIA GPU.
+#[derive(Debug, Clone)]
+pub struct Gpu {
+    /// Where its tensors live.
+    pub tensors: candle_core::Device,
+    /// As its driver says.
+    pub name: String,
+    capability: Capability,
+}
+
+/// A compute capability: what the kernels on a GPU may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Capability {
+    major: i32,
+    minor: i32,
+}
+
+/// A device that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such name.
+    #[error("unknown device \"{0}\": cpu, or cuda:0 for the first GPU, cuda:1 for the second ...")]
+    Unknown(String),
+    /// A build without GPUs.
+    #[error(
+        "{0}: this agent was built for the CPU only; take the one for NVIDIA GPUs \
+         (cargo build --release --features cuda)"
+    )]
+    NotBuilt(String),
+    /// The driver doesn't give it.
+    #[error("can't open {device}: is there such a GPU, and its driver?")]
+    Open {
+        /// Which device.
+        device: String,
+        /// Why.
+        source: candle_core::Error,
+    },
+    /// A dtype that it can't do.
+    #[error("{device} can't do {dtype}: it can {can}")]
+    Dtype {
+        /// Which device, and what it is.
+        device: String,
+        /// The dtype.
+        dtype: Dtype,
+        /// Those that it can.
+        can: String,
+    },
+}
+
+impl Device {
+    /// The CPU.
+    pub fn cpu() -> Self {
+        Self { name: "cpu".to_owned(), gpu: None }
+    }
+
+    /// Opens `cpu`, `cuda:0`, `cuda:1` ...
+    ///
+    /// # Errors
+    /// Where there is no such device, or this build has no kernels for it.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        if name == "cpu" {
+            return Ok(Self::cpu());
+        }
+        let ordinal = name.strip_prefix("cuda:").and_then(|ordinal| ordinal.parse().ok());
+        let ordinal = ordinal.ok_or_else(|| Error::Unknown(name.to_owned()))?;
+        Ok(Self { name: name.to_owned(), gpu: Some(gpu(name, ordinal)?) })
+    }
+
+    /// As it was asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The GPU, where it is one.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    /// What our T5 can do on it.
+    pub fn dtypes(&self) -> &'static [Dtype] {
+        match &self.gpu {
+            None => &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8],
+            Some(gpu) => dtypes(gpu.kernels()),
+        }
+    }
+
+    /// Checks that it can do a dtype.
+    ///
+    /// # Errors
+    /// [`Error::Dtype`], with those that it can.
+    pub fn check(&self, dtype: Dtype) -> Result<(), Error> {
+        if self.dtypes().contains(&dtype) {
+            return Ok(());
+        }
+        let device = match &self.gpu {
+            None => self.name.clone(),
+            Some(gpu) => {
+                let Capability { major, minor } = gpu.kernels();
+                format!(
+                    "{} ({}, kernels for compute capability {major}.{minor})",
+                    self.name, gpu.name
+                )
+            }
+        };
+        let words: Vec<&str> = self.dtypes().iter().map(|dtype| dtype.as_str()).collect();
+        Err(Error::Dtype { device, dtype, can: words.join(", ") })
+    }
+}
+
+impl Gpu {
+    /// What the kernels may use: they were compiled for one capability, and the GPU has another.
+    fn kernels(&self) -> Capability {
+        let built = BUILT_FOR.and_then(capability);
+        built.map_or(self.capability, |built| built.min(self.capability))
+    }
+}
+
+/// Before Ampere there are no products of bf16. int8 has kernels on the CPU only.
+fn dtypes(capability: Capability) -> &'static [Dtype] {
+    if capability.major >= 8 {
+        &[Dtype::F32, Dtype::F16, Dtype::Bf16]
+    } else {
+        &[Dtype::F32, Dtype::F16]
+    }
+}
+
+/// `75` is 7.5, `100` is 10.0.
+fn capability(text: &str) -> Option<Capability> {
+    let number: i32 = text.parse().ok()?;
+    Some(Capability { major: number / 10, minor: number % 10 })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn gpu(name: &str, _ordinal: usize) -> Result<Gpu, Error> {
+    Err(Error::NotBuilt(name.to_owned()))
+}
+
+#[cfg(feature = "cuda")]
+fn gpu(name: &str, ordinal: usize) -> Result<Gpu, Error> {
+    let opened = || -> Result<Gpu, candle_core::Error> {
+        let tensors = candle_core::Device::new_cuda(ordinal)?;
+        let stream = tensors.as_cuda_device()?.cuda_stream();
+        let context = stream.context();
+        let (major, minor) = context.compute_capability().map_err(candle_core::Error::wrap)?;
+        let name = context.name().map_err(candle_core::Error::wrap)?;
+        Ok(Gpu { tensors, name, capability: Capability { major, minor } })
+    };
+    opened().map_err(|source| Error::Open { device: name.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(text: &str) -> Device {
+        let gpu = Gpu {
+            tensors: candle_core::Device::Cpu,
+            name: "a card".to_owned(),
+            capability: capability(text).unwrap(),
+        };
+        Device { name: "cuda:0".to_owned(), gpu: Some(gpu) }
+    }
+
+    #[test]
+    fn bf16_needs_ampere_and_int8_a_cpu() {
+        let words = |device: &Device| -> Vec<&str> {
+            device.dtypes().iter().map(|dtype| dtype.as_str()).collect()
+        };
+        assert_eq!(words(&Device::cpu()), ["f32", "f16", "bf16", "int8"]);
+        assert_eq!(words(&card("75")), ["f32", "f16"]);
+        assert!(card("75").check(Dtype::F16).is_ok());
+        let error = card("75").check(Dtype::Bf16).unwrap_err().to_string();
+        let expected =
+            "cuda:0 (a card, kernels for compute capability 7.5) can't do bf16: it can f32, f16";
+        assert_eq!(error, expected);
+        assert_eq!(capability("100"), Some(Capability { major: 10, minor: 0 }));
+        assert!(dtypes(capability("80").unwrap()).contains(&Dtype::Bf16));
+    }
+
+    #[test]
+    fn names_of_devices() {
+        assert_eq!(Device::open("cpu").unwrap().name(), "cpu");
+        for name in ["gpu", "cuda", "cuda:x", "cuda:-1"] {
+            assert!(matches!(Device::open(name), Err(Error::Unknown(_))), "{name}");
+        }
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_build_for_the_cpu_says_which_build_has_gpus() {
+        let error = Device::open("cuda:0").unwrap_err().to_string();
+        assert!(error.contains("take the one for NVIDIA GPUs"), "{error}");
+    }
+}
