@@ -39,13 +39,13 @@ fn rouge_l(summary: &str, adapter: &str) -> BTreeMap<String, f64> {
     let path = path.to_str().expect("the path is UTF-8");
     let _ = workspace.run(&["run", path, "--output", "results.json"]).expect(0);
     let results = workspace.results("results.json");
-    let entries = results["results"].as_array().unwrap().iter();
+    let entries = results["results"].as_array().expect("a list").iter();
     entries
         .map(|entry| {
             let cell = &entry["cells"][0];
             assert_eq!(cell["counted_samples"], 256);
-            let points = 100.0 * cell["quality"]["rougeL"]["value"].as_f64().unwrap();
-            (entry["dtype"].as_str().unwrap().to_owned(), points)
+            let points = 100.0 * cell["quality"]["rougeL"]["value"].as_f64().expect("a number");
+            (entry["dtype"].as_str().expect("a text").to_owned(), points)
         })
         .collect()
 }
@@ -70,7 +70,12 @@ fn tokens(dtype: &str, adapter: &[&str]) -> Vec<Vec<u64>> {
     text.lines()
         .map(|line| {
             let line: Value = serde_json::from_str(line).expect("it wrote JSON");
-            line["output_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect()
+            line["output_ids"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|id| id.as_u64().expect("a number"))
+                .collect()
         })
         .collect()
 }

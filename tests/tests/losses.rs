@@ -3,6 +3,9 @@
 use scenarios::{Row, Workspace, repository, signal};
 use std::collections::BTreeSet;
 
+/// Models, batch sizes, targets, runs and dialogues.
+const SAMPLES: usize = 2 * 2 * 2 * 2 * 16;
+
 fn arguments(samples: &'static str) -> Vec<String> {
     let matrix = repository("examples/quickstart.toml");
     let matrix = matrix.to_str().expect("the path is UTF-8");
@@ -35,7 +38,7 @@ fn a_killed_agent_is_started_again_and_nothing_is_lost() {
     }
     let finished = running.finish().expect(0);
     let samples = workspace.samples("results.json");
-    assert_eq!(counted(&samples).len(), 2 * 2 * 2 * 16, "{}", finished.err);
+    assert_eq!(counted(&samples).len(), SAMPLES, "{}", finished.err);
     let results = workspace.results("results.json");
     assert_eq!(results["campaign"]["missing_samples"], 0);
     assert!(finished.err.contains("was lost"), "the kill hit a shard: {}", finished.err);
@@ -52,12 +55,12 @@ fn what_was_stopped_says_what_is_missing_and_is_gone_on_with() {
     let first = workspace.samples("results.json");
     let results = workspace.results("results.json");
     let missing = results["campaign"]["missing_samples"].as_u64().expect("a number");
-    assert_eq!(missing + counted(&first).len() as u64, 128);
+    assert_eq!(missing + counted(&first).len() as u64, SAMPLES as u64);
     assert!(missing > 0);
 
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
     let whole = workspace.samples("results.json");
-    assert_eq!(counted(&whole).len(), 128);
+    assert_eq!(counted(&whole).len(), SAMPLES);
     let kept = |rows: &[Row]| {
         rows.iter()
             .map(|row| (row.cell.clone(), row.run, row.sample_id.clone(), row.latency_ns))
@@ -76,7 +79,7 @@ fn a_killed_controller_leaves_what_it_stored_and_no_agent_behind() {
     let killed = running.finish();
     assert_eq!(killed.code, None, "it was killed");
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
-    assert_eq!(counted(&workspace.samples("results.json")).len(), 128);
+    assert_eq!(counted(&workspace.samples("results.json")).len(), SAMPLES);
     for pid in agents {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         assert!(

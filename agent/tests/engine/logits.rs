@@ -94,22 +94,23 @@ fn assert_within(compute: &mut dyn Compute, model: &str, (largest, mean): (f32, 
     assert!(found.mean <= mean, "{model}, {kernel}: mean {}", found.mean);
 }
 
-/// The tolerances, in standard deviations of the logits: the largest distance, and the mean one.
+/// The tolerances, in standard deviations of the logits: the largest distance, and the mean one; about twice what
+/// was measured with AVX-512.
 /// A half has 11 bits, a brain half 8, and int8 a step of 1/127 of a row's largest value; rows as narrow as
 /// these, with random weights, have int8 at its worst.
 #[test]
 fn logits_of_every_dtype_lie_within_their_tolerance() {
     for model in MODELS {
         for (dtype, tolerance) in [
-            (Dtype::F32, (2e-5, 2e-6)),
+            (Dtype::F32, (4e-5, 4e-6)),
             (Dtype::F16, (2e-2, 2e-3)),
-            (Dtype::Bf16, (2e-1, 2e-2)),
-            (Dtype::Int8, (8e-1, 8e-2)),
+            (Dtype::Bf16, (4e-1, 4e-2)),
+            (Dtype::Int8, (1.4, 0.16)),
         ] {
             assert_within(&mut on_cpu(model, dtype), model, tolerance);
         }
         // The tensors of other devices, as far as candle has products for the dtype on a CPU.
-        for (dtype, tolerance) in [(Dtype::F32, (2e-5, 2e-6)), (Dtype::F16, (4e-2, 4e-3))] {
+        for (dtype, tolerance) in [(Dtype::F32, (4e-5, 4e-6)), (Dtype::F16, (8e-2, 8e-3))] {
             let mut on_candle = CandleT5::load(&checkpoint(model), Device::Cpu, dtype).unwrap();
             assert_within(&mut on_candle, model, tolerance);
         }

@@ -17,7 +17,7 @@ fn seeds() -> Range<u64> {
         let (from, to) = range.split_once("..")?;
         Some(from.parse().ok()?..to.parse().ok()?)
     });
-    given.unwrap_or(0..60)
+    given.unwrap_or(120..200)
 }
 
 #[test]
