@@ -1,7 +1,8 @@
 //! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
 
 use crate::matrix::Format;
-use clap::{Args, Parser, Subcommand};
+use crate::statistics::comparison::regression::{Limit, Metric};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
   controller run examples/quickstart.toml
   controller plan examples/g4dn-vs-m5.toml
   controller report latest --output results.json
+  controller compare old.json new.json --max-regression latency_p95=5%,cost=3%
 
 Exit codes: 0 ok · 1 measured, and a threshold failed · 2 wrong input · 3 incomplete campaign · 70 bug")]
 pub struct Cli {
@@ -29,7 +31,11 @@ pub enum Command {
     Plan(Plan),
     /// Write the results of a campaign again
     Report(Report),
-    /// Show what a price book holds
+    /// Compare two campaigns, and fail where one got worse
+    Compare(Compare),
+    /// List campaigns, and draw a metric over time
+    History(History),
+    /// Show what a price book holds, and bring it up to date
     Prices(Prices),
     /// Try the messages that a matrix asks for
     Notify(Notify),
@@ -57,6 +63,9 @@ pub struct Run {
     /// What to measure instead of what the matrix says
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Stop before the campaign costs more, instead of where the matrix says
+    #[arg(long, value_name = "USD")]
+    pub max_usd: Option<f64>,
     /// Where agents dial in; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
@@ -109,7 +118,8 @@ pub struct Plan {
 #[command(after_help = "Examples:
   controller report latest --output results.json
   controller report latest --formats html,pdf --output-dir reports
-  controller report latest --formats markdown,junit,github --output-dir ci")]
+  controller report latest --formats markdown,junit,github --output-dir ci
+  controller report latest --prices deploy/prices/aws.toml")]
 pub struct Report {
     /// Its id, or latest
     #[arg(default_value = "latest")]
@@ -124,6 +134,9 @@ pub struct Report {
     /// Where all of it goes [default: the campaign's folder]
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
+    /// Price the campaign anew, by this price book
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
     /// Where campaigns are kept
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
@@ -131,7 +144,10 @@ pub struct Report {
 
 /// `controller prices`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  controller prices list --book deploy/prices/aws.toml")]
+#[command(after_help = "Examples:
+  controller prices list --book deploy/prices/aws.toml
+  controller prices import index.json --service sagemaker-hosting --region us-east-1
+  controller prices refresh --service sagemaker-hosting --region us-east-1 --targets ml.g4dn.xlarge")]
 pub struct Prices {
     /// What to do
     #[command(subcommand)]
@@ -147,6 +163,134 @@ pub enum PricesCommand {
         #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
         book: PathBuf,
     },
+    /// Add the prices of a bulk price file of AWS (needs no credentials)
+    Import(ImportPrices),
+    /// Add today's prices from AWS's Price List API (needs pricing:GetProducts)
+    Refresh(RefreshPrices),
+}
+
+/// `controller prices import`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  curl -O https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json
+  controller prices import index.json --service sagemaker-hosting --region us-east-1")]
+pub struct ImportPrices {
+    /// The file, as JSON
+    pub file: PathBuf,
+    /// Which of its prices
+    #[command(flatten)]
+    pub bought: Bought,
+}
+
+/// `controller prices refresh`
+#[derive(Debug, Args)]
+pub struct RefreshPrices {
+    /// Which prices
+    #[command(flatten)]
+    pub bought: Bought,
+    /// Where the Price List API is
+    #[arg(long, value_name = "URL", default_value = "https://api.pricing.us-east-1.amazonaws.com")]
+    pub endpoint: String,
+}
+
+/// What is bought, where, and which book should know its price.
+#[derive(Debug, Args)]
+pub struct Bought {
+    /// sagemaker-hosting, sagemaker-async, sagemaker-batch-transform or ec2: their prices for one type differ
+    #[arg(long, value_name = "SERVICE")]
+    pub service: crate::cost::aws::Service,
+    /// Such as us-east-1
+    #[arg(long, value_name = "REGION")]
+    pub region: String,
+    /// Instance types [default: all of the file; those that the book has]
+    #[arg(long, value_name = "TARGET", num_args = 1.., value_delimiter = ',')]
+    pub targets: Vec<String>,
+    /// The price book that takes them
+    #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
+    pub book: PathBuf,
+}
+
+/// `controller compare`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller compare quickstart-20261123-084507-123 latest
+  controller compare main.json branch.json --format markdown
+  controller compare main.json branch.json --max-regression latency_p95=5%,cost=3% --strict
+
+Metrics: latency_mean, latency_p50, latency_p90, latency_p95, latency_p99, throughput, cost,
+rougeL, and ttft_mean, ttft_p50, ttft_p90, ttft_p95, ttft_p99. A limit fails (exit 1) where the
+whole interval is past it; a percentage below zero asks for an improvement. Campaigns that
+cannot be compared are refused (exit 2).")]
+pub struct Compare {
+    /// What is compared with: a campaign's id, latest, or a results.json
+    pub baseline: String,
+    /// What is compared: likewise
+    pub candidate: String,
+    /// How much worse metrics may become
+    #[arg(long, value_name = "METRIC=N%", num_args = 1.., value_delimiter = ',')]
+    pub max_regression: Vec<Limit>,
+    /// Fail where a limit is undecided, too
+    #[arg(long, requires = "max_regression")]
+    pub strict: bool,
+    /// Differences below this count as equal
+    #[arg(long, value_name = "N%")]
+    pub equal_within: Option<Percent>,
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: CompareFormat,
+    /// Where campaigns are kept
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
+}
+
+/// How a comparison is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompareFormat {
+    /// For the terminal
+    Table,
+    /// For pull requests
+    Markdown,
+    /// For programs
+    Json,
+}
+
+/// A share, written as a percentage.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(pub f64);
+
+impl std::str::FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        let number = number.filter(|number| number.is_finite() && *number > 0.0);
+        number
+            .map(|number| Self(number / 100.0))
+            .ok_or_else(|| format!("expected a percentage above zero such as 3%, found \"{text}\""))
+    }
+}
+
+/// `controller history`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller history
+  controller history --metric latency_p95 --name quickstart")]
+pub struct History {
+    /// The metric to draw for every cell; without it campaigns are only listed
+    #[arg(long, value_name = "METRIC")]
+    pub metric: Option<Metric>,
+    /// Only campaigns of this matrix
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Only cells whose name holds this
+    #[arg(long, value_name = "TEXT")]
+    pub cell: Option<String>,
+    /// So many of the newest campaigns
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub last: usize,
+    /// Where campaigns are kept
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
 }
 
 /// `controller notify`

@@ -15,6 +15,7 @@ pub mod store;
 pub mod fleet;
 pub mod statistics;
 pub mod cost;
+pub mod price_api;
 pub mod simulation;
 pub mod report;
 pub mod notify;

@@ -22,6 +22,8 @@ fn every_example_has_the_plan_that_was_reviewed() {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {errors}", matrix.display());
         let name = matrix.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+        // Prices grow old while the plan stays as it is.
+        let plan = String::from_utf8_lossy(&output.stdout).replace(", older than 180 days", "");
+        insta::assert_snapshot!(name, plan);
     }
 }

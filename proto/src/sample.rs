@@ -72,6 +72,8 @@ pub struct Sample {
     pub output_tokens: u32,
     /// Of these, beyond the tokenizer: they decode to nothing.
     pub unknown_tokens: u32,
+    /// Of its reference, `</s>` included; null where none came with it or nobody could count.
+    pub reference_tokens: Option<u32>,
     /// What became of it.
     pub outcome: Outcome,
     /// The summary; null where the model has no tokenizer or the request failed.
@@ -153,6 +155,7 @@ impl TryFrom<wire::Sample> for Sample {
             cut_tokens: wire.cut_tokens,
             output_tokens: wire.output_tokens,
             unknown_tokens: wire.unknown_tokens,
+            reference_tokens: wire.reference_tokens,
             outcome,
             text: wire.text,
         })
@@ -174,6 +177,7 @@ impl From<Sample> for wire::Sample {
             cut_tokens: sample.cut_tokens,
             output_tokens: sample.output_tokens,
             unknown_tokens: sample.unknown_tokens,
+            reference_tokens: sample.reference_tokens,
             finish,
             failure,
             text: sample.text,
@@ -195,6 +199,7 @@ mod tests {
             cut_tokens: 0,
             output_tokens: 2,
             unknown_tokens: 0,
+            reference_tokens: Some(4),
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("so".to_owned()),
         }

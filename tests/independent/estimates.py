@@ -213,6 +213,50 @@ def check_cost(check, name, cost, estimates):
         check.estimate(f"{name}.{key}", cost[key], usd(rate["value"]), (usd(rate["ci_high"]), usd(rate["ci_low"])))
 
 
+def check_goodput(check, name, goodput, cost, rows, scenario, latency):
+    """Good requests: a summary within the limit; the objective holds where its percentile's interval is within it."""
+    slo, cell = goodput["slo"], Cell(rows, scenario)
+    limit = slo["request_latency_ms"]
+    good = lambda r: r["ok"] and r["latency_ns"] / 1e6 <= limit
+    count = sum(map(good, rows))
+    check.same(f"{name}.good_samples", goodput["good_samples"], count)
+    check.same(f"{name}.good_share", goodput["good_share"], count / len(rows))
+    rate(check, f"{name}.goodput", goodput["goodput"], cell, lambda r: 1 if good(r) else 0)
+    found = latency[{50: "p50", 90: "p90", 95: "p95", 99: "p99", 99.9: "p999"}[slo["percentile"]]]
+    low, high = found["ci_low"], found["ci_high"]
+    kept = "undecided" if low is None else "kept" if high <= limit else "missed" if low > limit else "undecided"
+    check.same(f"{name}.kept", float(goodput["kept"] == kept), 1.0)
+    per_host = goodput["goodput"]["per_host"]
+    usd = lambda rate: cost["usd_per_hour"] / 3600 / rate * 1000 if rate else None
+    ends = (usd(per_host["ci_high"]), usd(per_host["ci_low"]))
+    check.estimate(f"{name}.good_cost", cost["usd_per_1000_good_requests"], usd(per_host["value"]), ends)
+
+
+def check_offered_rates(check, offered):
+    """Whole instances at every rate; and in the middle of every range, whoever costs less at both ends of the intervals."""
+    needed = lambda rate, capacity: np.ceil(np.round(rate / capacity, 9))
+    curves = {(c["model"], c["target"]): c["capacity"] for c in offered["curves"]}
+    for curve in offered["curves"]:
+        capacity, usd = curve["capacity"]["requests_per_second"], curve["capacity"]["usd_per_hour"]
+        for point in curve["points"]:
+            rate = point["offered_rate"]
+            name = f"{curve['target']} at {rate}"
+            instances = needed(rate, capacity)
+            check.same(f"{name}: instances", point["instances"], instances)
+            check.same(f"{name}: idle", point["idle_share"], 1 - rate / capacity / instances, INTERVAL)
+            check.same(f"{name}: cost", point["usd_per_1000_requests"], instances * usd / 3.6 / rate)
+    for pair in offered["break_even"]:
+        first, second = (curves[(pair["model"], pair[side])] for side in ("first", "second"))
+        for one in pair["ranges"]:
+            rate = (one["from"] + one["to"]) / 2
+            cost = lambda of, end: needed(rate, of[end]) * of["usd_per_hour"]
+            a, b = [(cost(of, "high"), cost(of, "low")) for of in (first, second)]
+            expected = (
+                "first" if a[1] < b[0] else "second" if b[1] < a[0] else "same" if a[1] <= b[0] and b[1] <= a[0] else "undecided"
+            )
+            check.same(f"{pair['first']} or {pair['second']} at {rate}", float(one["cheaper"] == expected), 1.0)
+
+
 def check_quality(check, name, quality, rows, references):
     from rouge_score import rouge_scorer
 
@@ -224,6 +268,26 @@ def check_quality(check, name, quality, rows, references):
                 scores[key][row["sample_id"]].append(score.fmeasure)
     for key, by_sample in scores.items():
         check.same(f"{name}.{key}.value", quality[key]["value"], np.mean([np.mean(s) for s in by_sample.values()]))
+
+
+def check_cells_file(check, results_path, results):
+    """cells.parquet holds the same figures, as pandas and DuckDB read them."""
+    import duckdb
+    import pandas
+
+    path = str(Path(results_path).with_suffix("")) + ".cells.parquet"
+    frame = pandas.read_parquet(path).set_index("cell")
+    cheapest = duckdb.sql(f"select cell from '{path}' order by usd_per_1000_requests limit 1").fetchall()[0][0]
+    samples = str(Path(results_path).parent / results["campaign"]["samples_file"]["name"])
+    counted = dict(duckdb.sql(f"select cell, count(*) from '{samples}' where counted group by cell").fetchall())
+    cells = {cell["cell"]: cell for entry in results["results"] for cell in entry["cells"]}
+    for name, cell in cells.items():
+        row, throughput = frame.loc[name], cell["estimates"]["throughput"]["per_host"]
+        check.same(f"{name} in cells.parquet", row["samples_per_s"], throughput["value"])
+        check.same(f"{name}: status", float(row["status"] == cell["validity"]["status"]), 1.0)
+        check.same(f"{name}: rows", counted[name], cell["counted_samples"] + cell["failed_samples"])
+    least = min(cells.values(), key=lambda cell: cell["cost"]["usd_per_1000_requests"]["value"])
+    check.same("the cheapest by DuckDB", float(cheapest == least["cell"]), 1.0)
 
 
 def main(results_path, dialogues_path=None):
@@ -245,8 +309,14 @@ def main(results_path, dialogues_path=None):
             check_cell(check, name, cell["estimates"], by_cell[(name,)])
             if cell.get("cost"):
                 check_cost(check, name, cell["cost"], cell["estimates"])
+            if cell.get("goodput"):
+                rows_of_cell = by_cell[(name,)]
+                scenario, latency = cell["estimates"]["scenario"], cell["estimates"]["latency_ms"]
+                check_goodput(check, name, cell["goodput"], cell["cost"], rows_of_cell, scenario, latency)
             if cell.get("quality") and references:
                 check_quality(check, name, cell["quality"], by_cell[(name,)], references)
+    check_offered_rates(check, results["offered_rates"])
+    check_cells_file(check, results_path, results)
     for line in check.wrong:
         print(line)
     print(f"{check.compared} figures of {len(by_cell)} cells, {len(check.wrong)} differ")

@@ -64,6 +64,11 @@ pub trait Engine: Send {
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure>;
 
+    /// How many tokens a text has, as a summary's are counted; null where it can't tell. Outside what is measured.
+    fn count_tokens(&self, _text: &str) -> Option<u32> {
+        None
+    }
+
     /// Bytes that caches of keys and values held at most since the engine was loaded.
     fn kv_cache_bytes(&self) -> u64 {
         0

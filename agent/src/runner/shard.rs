@@ -136,15 +136,28 @@ impl<E: Engines> Desk<E> {
                 return Err(bug("the engine answered for another number of requests"));
             }
             sequence += 1;
-            let pairs = requests.iter().zip(rows);
-            drop(reports.send(Report::Batch(Measured {
-                shard: offer.shard,
-                attempt: offer.attempt,
-                sequence,
-                batch: batch.index,
-                samples:
-                    pairs.map(|(request, row)| sample(request, row, start_ns, end_ns)).collect(),
-            })));
+            // After the batch: counting is no part of what is measured.
+            let references: Vec<Option<u32>> = (batch.requests.iter())
+                .map(|request| {
+                    let reference = Some(&request.reference).filter(|text| !text.is_empty());
+                    reference.and_then(|text| loaded.engine.count_tokens(text))
+                })
+                .collect();
+            let pairs = requests.iter().zip(rows).zip(references);
+            drop(
+                reports.send(Report::Batch(Measured {
+                    shard: offer.shard,
+                    attempt: offer.attempt,
+                    sequence,
+                    batch: batch.index,
+                    samples: pairs
+                        .map(|((request, row), reference_tokens)| wire::Sample {
+                            reference_tokens,
+                            ..sample(request, row, start_ns, end_ns)
+                        })
+                        .collect(),
+                })),
+            );
         }
         let segment = wire::Segment {
             warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
@@ -250,6 +263,7 @@ fn sample(
             unknown_tokens: row.unknown_tokens,
             finish: row.finish.as_str().to_owned(),
             failure: None,
+            reference_tokens: None,
             text: row.text,
         },
         Err(failure) => wire::Sample {

@@ -1,6 +1,8 @@
 //! The commands: the only place where stages are joined, and where errors become exit codes.
 
+mod compare;
 mod dialogues;
+mod history;
 mod notify;
 mod plan;
 mod prices;
@@ -19,6 +21,8 @@ use std::path::Path;
 pub enum Exit {
     /// All is there.
     Ok = 0,
+    /// Measured, and a threshold failed.
+    Failed = 1,
     /// The user can mend it.
     Wrong = 2,
     /// Samples are missing.
@@ -35,7 +39,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Plan(options) => plan::run(&options).map(|()| Exit::Ok),
         Command::Run(options) => runtime()?.block_on(run::run(&options)),
-        Command::Prices(options) => prices::run(&options).map(|()| Exit::Ok),
+        Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
+        Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
         Command::Simulate(options) => {
             let tables = simulation::run(options.trials, options.seed);
             terminal::result(&tables.to_string());

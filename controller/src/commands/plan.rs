@@ -2,6 +2,7 @@
 
 use super::{dialogues, prices, read_matrix};
 use crate::cli;
+use crate::clock::Clock;
 use crate::plan::{Plan, text};
 use crate::terminal;
 
@@ -10,6 +11,10 @@ pub(super) fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let samples = dialogues::count(&asked.matrix)?;
     let plan = Plan::make(&asked.matrix, samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
-    terminal::result(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
+    terminal::result(&text::render(
+        &plan,
+        &asked.matrix,
+        &prices::shown(&prices, Clock::System.now().date_naive()),
+    ));
     Ok(())
 }

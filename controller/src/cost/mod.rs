@@ -4,9 +4,11 @@
 //! interval of the throughput they rest on, and the price with its source and date. Nothing is rounded
 //! before it is multiplied. Files, the network and today's date stay outside.
 
+pub mod aws;
 pub mod book;
 pub mod campaign;
 pub mod decision;
+pub mod list;
 pub mod offered;
 pub mod pareto;
 pub mod price;

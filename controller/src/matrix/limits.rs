@@ -1,7 +1,7 @@
-//! What a campaign must keep, as the matrix says it: the objective of requests.
+//! What a campaign must keep, as the matrix says it: the objective of requests, and the precision of throughput.
 
-use super::Slo;
 use super::reader::Section;
+use super::{Precision, Slo};
 
 /// `[slo]`: a request is good within the limit; the percentile must be.
 pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
@@ -18,4 +18,29 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     }
     section.finish();
     Some(Slo { request_latency_ms: limit?, percentile })
+}
+
+/// `protocol.precision`: how narrow the interval of throughput must be, and how many runs it may take.
+pub(super) fn precision(mut section: Section<'_, '_>, runs: u32) -> Option<Precision> {
+    if section.is_absent() {
+        return None;
+    }
+    let half_width = section.positive("half_width");
+    let max_runs = section.whole("max_runs", 2..=1000);
+    for (key, example) in [("half_width", "0.05"), ("max_runs", "10")] {
+        if !section.has(key) {
+            section.problem(key, format!("is missing, for example: {key} = {example}"));
+        }
+    }
+    if half_width.is_some_and(|half| half >= 1.0) {
+        section.problem("half_width", "expected a share of the mean below 1, such as 0.05 for 5 %");
+    }
+    if max_runs.is_some_and(|most| most < runs.max(2)) {
+        section.problem(
+            "max_runs",
+            format!("is below the {} runs that come before the first look", runs.max(2)),
+        );
+    }
+    section.finish();
+    Some(Precision { half_width: half_width?, max_runs: max_runs? })
 }

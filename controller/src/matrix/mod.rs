@@ -216,6 +216,30 @@ pub struct Protocol {
     pub order: Order,
     /// Differences below this share count as equal; without it only what the data can't tell apart.
     pub equal_within: Option<f64>,
+    /// When further runs are added; without it there are `runs`.
+    #[serde(default)]
+    pub precision: Option<Precision>,
+}
+
+impl Protocol {
+    /// The runs that every cell has: an interval needs two.
+    pub fn least_runs(&self) -> u32 {
+        if self.precision.is_some() { self.runs.max(2) } else { self.runs }
+    }
+
+    /// The most runs that a cell may have.
+    pub fn most_runs(&self) -> u32 {
+        self.precision.map_or(self.runs, |precision| precision.max_runs)
+    }
+}
+
+/// Further runs are added until throughput is known well enough.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Precision {
+    /// Half the 95 % interval, as a share of the mean, that is narrow enough; above zero.
+    pub half_width: f64,
+    /// At least `runs`, and at least 2.
+    pub max_runs: u32,
 }
 
 /// How cells follow each other.
@@ -243,7 +267,7 @@ impl Slo {
 }
 
 /// Where prices come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// A price book; needed where a target brings no price.
     pub price_book: Option<String>,
@@ -253,6 +277,9 @@ pub struct Cost {
     pub region: Option<String>,
     /// Such as `on-demand`.
     pub purchase: String,
+    /// The campaign stops before it costs more, in US dollars.
+    #[serde(default)]
+    pub max_usd: Option<f64>,
 }
 
 /// What the command line says instead of the matrix.

@@ -312,11 +312,12 @@ fn protocol(mut section: Section<'_, '_>, overrides: &Overrides) -> Protocol {
     let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
     let order = section.word("order").map_or(Order::Interleaved, |word: OrderWord| word.0);
     let equal_within = section.positive("equal_within");
-    section.refuse_unbuilt("precision", "give a fixed number of runs");
+    let runs = overrides.runs.unwrap_or(runs);
+    let precision = limits::precision(section.section("precision"), runs);
     section.refuse_unbuilt("server", "use scenarios = [\"offline\"] or [\"single_stream\"]");
     section.refuse_unbuilt("stress", "use scenarios = [\"offline\"] or [\"single_stream\"]");
     section.finish();
-    Protocol { runs: overrides.runs.unwrap_or(runs), warmup, order, equal_within }
+    Protocol { runs, warmup, order, equal_within, precision }
 }
 
 fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
@@ -324,7 +325,7 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
     let service = section.text("service");
     let region = section.text("region");
     let purchase = section.text("purchase").unwrap_or_else(|| "on-demand".to_owned());
-    section.refuse_unbuilt("max_usd", "leave it out, and watch the plan's estimate");
+    let max_usd = section.positive("max_usd");
     if price_book.is_some() {
         for (key, is_missing) in [("service", service.is_none()), ("region", region.is_none())] {
             if is_missing {
@@ -334,7 +335,7 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
         }
     }
     section.finish();
-    Cost { price_book, service, region, purchase }
+    Cost { price_book, service, region, purchase, max_usd }
 }
 
 fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target>) -> Duration {

@@ -25,7 +25,13 @@ fn a_small_matrix_gets_the_defaults() {
     let matrix = check(SMALL).unwrap();
     assert_eq!(
         matrix.protocol,
-        Protocol { runs: 3, warmup: 5, order: Order::Interleaved, equal_within: None }
+        Protocol {
+            runs: 3,
+            warmup: 5,
+            order: Order::Interleaved,
+            equal_within: None,
+            precision: None
+        }
     );
     assert_eq!(matrix.targets[0].batch_sizes, [1]);
     assert_eq!(matrix.targets[0].dtypes, [Dtype::F32]);
@@ -142,4 +148,31 @@ fn an_objective_names_a_percentile_that_is_reported() {
     assert!(problem.contains("slo.percentile: expected one that is reported"), "{problem}");
     let problem = with("percentile = 99").unwrap_err().to_string();
     assert!(problem.contains("slo.request_latency_ms: is missing"), "{problem}");
+}
+
+#[test]
+fn precision_takes_at_least_the_runs_before_its_first_look() {
+    let with = |precision: &str| {
+        check(&format!("{SMALL}[protocol]\nruns = 3\nprecision = {{ {precision} }}\n"))
+    };
+    let protocol = with("half_width = 0.05, max_runs = 10").unwrap().protocol;
+    assert_eq!((protocol.runs, protocol.most_runs()), (3, 10));
+    for (precision, problem) in [
+        ("half_width = 0.05, max_runs = 2", "max_runs: is below the 3 runs"),
+        ("half_width = 5, max_runs = 10", "half_width: expected a share of the mean below 1"),
+        ("half_width = 0.05", "max_runs: is missing"),
+        ("max_runs = 5", "half_width: is missing"),
+    ] {
+        let told = with(precision).unwrap_err().to_string();
+        assert!(told.contains(problem), "{told}");
+    }
+}
+
+#[test]
+fn a_budget_is_an_amount_above_zero() {
+    let with = |budget: &str| check(&format!("{SMALL}[cost]\nmax_usd = {budget}\n"));
+    assert_eq!(with("0.5").unwrap().cost.max_usd, Some(0.5));
+    assert!(
+        with("0").unwrap_err().to_string().contains("cost.max_usd: expected a number above zero")
+    );
 }

@@ -101,7 +101,7 @@ impl Plan {
             runs: Vec::new(),
             shards: Vec::new(),
         };
-        for number in 1..=matrix.protocol.runs {
+        for number in 1..=matrix.protocol.most_runs() {
             for cell in round(matrix, plan.cells.len(), number) {
                 let agents = matrix.targets[plan.cells[cell].target].agents;
                 plan.add_run(cell, number, agents);
@@ -129,8 +129,8 @@ impl Plan {
         self.runs[self.shards[shard].run].number
     }
 
-    /// How many samples the whole campaign measures.
-    pub fn total_samples(&self) -> usize {
+    /// How many samples the whole campaign measures at most.
+    pub fn most_samples(&self) -> usize {
         self.runs.len() * self.samples
     }
 }

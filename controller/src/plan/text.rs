@@ -17,30 +17,64 @@ pub struct Price {
 pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> String {
     let mut out = String::new();
     // Writing to a String can't fail.
-    let _ = head(&mut out, plan, matrix);
+    let _ = head(&mut out, plan, matrix, prices);
     let _ = targets(&mut out, plan, matrix, prices);
     let _ = cells(&mut out, plan, matrix);
     let _ = order(&mut out, plan, matrix);
     out
 }
 
-fn head(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
     writeln!(out, "campaign {}, seed {}", matrix.name, matrix.seed)?;
+    let protocol = &matrix.protocol;
+    let (runs, most) = (protocol.least_runs(), protocol.most_runs());
     writeln!(
         out,
-        "{} cells x {} runs over the same {} dialogues = {} samples",
+        "{} cells x {} over the same {} dialogues = {} samples",
         plan.cells.len(),
-        matrix.protocol.runs,
+        if most > runs { format!("{runs} to {most} runs") } else { format!("{runs} runs") },
         plan.samples,
-        plan.total_samples()
+        if most > runs {
+            format!(
+                "{} to {}",
+                plan.cells.len() * runs as usize * plan.samples,
+                plan.most_samples()
+            )
+        } else {
+            plan.most_samples().to_string()
+        },
     )?;
+    if let Some(precision) = protocol.precision {
+        writeln!(
+            out,
+            "after {} runs a cell ends once half the 95 % interval of its throughput is within {} % of the mean",
+            runs,
+            precision.half_width * 100.0
+        )?;
+    }
     writeln!(
         out,
         "before every segment {} warm-up batches, never counted",
         matrix.protocol.warmup
     )?;
     let seconds = estimate::campaign_seconds(plan, matrix);
-    writeln!(out, "estimated time {} (a rule of thumb, before anything is measured)", time(seconds))
+    let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
+        .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
+        .sum();
+    let expected = seconds / 3600.0 * usd_per_hour;
+    let limit = match matrix.cost.max_usd {
+        Some(most) if most < expected => {
+            format!("; it stops at {most} USD, so it will probably not be completed")
+        }
+        Some(most) => format!("; it stops before it costs more than {most} USD"),
+        None => String::new(),
+    };
+    writeln!(
+        out,
+        "estimated time {}, expected cost about {} USD with every machine held to the end (a rule of thumb, before anything is measured){limit}",
+        time(seconds),
+        usd(expected)
+    )
 }
 
 fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {

@@ -90,6 +90,14 @@ impl Progress {
         self.pace.add(cell, samples, Duration::ZERO);
     }
 
+    /// Samples that turned out not to be needed.
+    pub fn skip(&mut self, cell: usize, samples: u64) {
+        self.pace.skip(cell, samples);
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.pace.total());
+        }
+    }
+
     /// Takes the bar away.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {

@@ -39,6 +39,12 @@ impl Pace {
         }
     }
 
+    /// Takes samples off that won't be measured.
+    pub fn skip(&mut self, cell: usize, samples: u64) {
+        let cell = &mut self.0[cell];
+        cell.total = cell.total.saturating_sub(samples).max(cell.done);
+    }
+
     /// Samples of all cells.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|cell| cell.total).sum()

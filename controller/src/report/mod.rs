@@ -4,8 +4,11 @@
 
 pub mod annotations;
 pub mod chart;
+pub mod compare;
+mod conditions;
 pub mod csv;
 pub mod document;
+pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;
@@ -20,7 +23,7 @@ pub mod view;
 mod view_of;
 
 pub use view::Results;
-pub use view_of::{Read, view_of};
+pub use view_of::{Observed, Observing, Read, observation, precision_rule, scores, view_of};
 
 #[cfg(test)]
 mod tests;

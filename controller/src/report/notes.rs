@@ -4,6 +4,7 @@ use super::number::digits;
 use super::view::{Comparison, Entry, Event, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};
+use crate::statistics::precision::Look;
 
 /// More ranges of offered rates than this are for the plot, not for a line.
 const RANGES: usize = 5;
@@ -27,6 +28,10 @@ pub fn notes(results: &Results) -> Vec<String> {
         "{} of {} samples counted over {} dialogues; in brackets 95 % intervals between runs; – needs more samples",
         campaign.counted_samples, campaign.planned_samples, results.dataset.samples
     ));
+    let spending = &campaign.spending;
+    let limit =
+        spending.max_usd.map_or(String::new(), |most| format!(" of {most} USD that it may"));
+    notes.push(format!("the campaign itself cost {} USD{limit}", digits(spending.usd)));
     for entry in &results.results {
         of_entry(entry, &mut notes);
     }
@@ -88,6 +93,9 @@ fn of_entry(entry: &Entry, notes: &mut Vec<String>) {
         notes.push(format!("{} has random weights: its summaries mean nothing", entry.model));
     }
     for cell in &entry.cells {
+        if let Some(look) = cell.precision.filter(|look| *look != Look::Continue) {
+            notes.push(format!("{}: {} runs, {look}", cell.cell, cell.estimates.runs.len()));
+        }
         let price = &cell.cost.price;
         if let Some(days) = price.age_days.filter(|_| price.stale) {
             notes.push(format!(

@@ -1,7 +1,9 @@
 //! Every format of one made-up campaign: that they say the same, and that no name or text breaks one.
 
 use super::document::{Block, document};
-use super::{Read, Results, annotations, csv, html, junit, markdown, pdf, view_of};
+use super::{
+    Observing, Read, Results, annotations, csv, html, junit, markdown, pdf, scores, view_of,
+};
 use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
 use crate::store::{
@@ -104,12 +106,21 @@ impl World {
     }
 
     fn results(&self) -> Results {
+        let plan = &self.campaign.plan;
+        let observed = (0..plan.cells.len()).map(|cell| {
+            let its = self.samples.iter().filter(|sample| sample.cell as usize == cell);
+            let rows: Vec<SampleRow> = its.cloned().collect();
+            let mut observing = Observing::new(plan, cell, &self.agents, None);
+            observing.add(&rows, &scores(plan, &self.agents, &self.dialogues, &rows));
+            observing.finish()
+        });
+        let observed: Vec<_> = observed.collect();
         let read = Read {
             campaign: &self.campaign,
             agents: &self.agents,
             dialogues: &self.dialogues,
             segments: &self.segments,
-            samples: &self.samples,
+            observed: &observed,
             events: &self.events,
             today: DateTime::<Utc>::UNIX_EPOCH.date_naive(),
         };
@@ -157,6 +168,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
             ..AgentFacts::default()
         },
         engines: vec![Some(engine.clone()), Some(engine)],
+        held_ns: 0,
     }
 }
 
@@ -195,6 +207,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     cut_tokens: 0,
                     output_tokens: 12,
                     unknown_tokens: 0,
+                    reference_tokens: None,
                     outcome: Outcome::Ok(Finish::Eos),
                     is_counted: true,
                     text: Some(format!("A says {words} {cell}")),

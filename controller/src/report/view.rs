@@ -2,11 +2,13 @@
 //!
 //! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
 
+use crate::cost::campaign::Spending;
 use crate::cost::decision::Recommendation;
 use crate::cost::offered::OfferedRates;
 use crate::statistics::comparison::gate::Difference;
 use crate::statistics::comparison::separate::Separation;
 use crate::statistics::comparison::{self, PairComparison};
+use crate::statistics::precision::Look;
 use crate::statistics::quality::{Agreement, Quality, QualityDifference};
 use crate::statistics::slo::Goodput;
 use crate::statistics::validity::Validity;
@@ -89,6 +91,8 @@ pub struct Campaign {
     pub missing_samples: u64,
     /// Samples that came late from a lost agent; kept and not counted.
     pub late_samples: u64,
+    /// What the campaign itself cost; what hosts cost that were held by a controller that was killed is missing.
+    pub spending: Spending,
     /// What happened on the way.
     pub events: Vec<Event>,
     /// The matrix as the user wrote it.
@@ -213,6 +217,8 @@ pub struct Entry {
     pub batch_performance: BTreeMap<String, BatchPerformance>,
     /// The model's name in the matrix.
     pub model: String,
+    /// The model that the matrix compares it with.
+    pub baseline: Option<String>,
     /// What is compared and priced.
     pub target: String,
     /// The instance type that was found, or `unknown`.
@@ -344,6 +350,8 @@ pub struct Cell {
     pub latency_ms_by_percent: Vec<f64>,
     /// Of the summaries; null for random weights and without references.
     pub quality: Option<Quality>,
+    /// What ended its repeats; null where the matrix fixes their number.
+    pub precision: Option<Look>,
     /// How it fares under the objective; null without one.
     pub goodput: Option<Goodput>,
     /// Of the processes that measured.
@@ -432,6 +440,8 @@ pub enum ComparisonKind {
     Model,
     /// How weights are stored.
     Dtype,
+    /// The campaign.
+    Campaign,
 }
 
 /// What requests cost on a machine that never idles.

@@ -74,8 +74,20 @@ pub enum Event {
         /// Why, and who may try again.
         failure: Failure,
     },
+    /// A run that was held back is to be measured.
+    Admit {
+        /// Which run.
+        run: usize,
+    },
+    /// A run that was held back is not needed.
+    Skip {
+        /// Which run.
+        run: usize,
+    },
     /// Stop, and keep what was measured.
     Stop,
+    /// The budget is spent: likewise.
+    Spent,
     /// Time passed.
     Tick,
 }
@@ -96,6 +108,8 @@ pub enum Action {
         /// Why.
         reason: &'static str,
     },
+    /// Every shard of a run is done or set aside.
+    RunOver(usize),
     /// Something that the report and the log should know.
     Note(Note),
     /// Nothing is left to do.
@@ -130,6 +144,8 @@ pub struct Work {
     pub engine: usize,
     /// What is left of it.
     pub batches: BTreeSet<u32>,
+    /// Whether its run waits for [`Event::Admit`].
+    pub is_held: bool,
 }
 
 /// Decides who measures what.
@@ -149,7 +165,7 @@ pub struct Scheduler {
     casualties: BTreeMap<String, usize>,
     segments: BTreeMap<usize, u64>,
     last_attempt: u64,
-    /// Shards that wait or are leased.
+    /// Shards that wait, are leased or are held back.
     open: usize,
     leased: usize,
     set_aside: usize,
@@ -178,18 +194,25 @@ impl Scheduler {
         segments: BTreeMap<usize, u64>,
     ) -> Self {
         let mut waiting = vec![BTreeSet::new(); required.len()];
+        // Shards that are left of each target, with those that are held back.
+        let mut left = vec![0; required.len()];
         let mut shards = Vec::with_capacity(work.len());
         for (index, work) in work.into_iter().enumerate() {
             let status = if work.batches.is_empty() {
                 Status::Done
             } else {
-                waiting[work.target].insert(index);
-                Status::Waiting
+                left[work.target] += 1;
+                if work.is_held {
+                    Status::Held
+                } else {
+                    waiting[work.target].insert(index);
+                    Status::Waiting
+                }
             };
             shards.push(Shard::new(work, status));
         }
-        for (needed, waiting) in required.iter_mut().zip(&waiting) {
-            if waiting.is_empty() {
+        for (needed, left) in required.iter_mut().zip(&left) {
+            if *left == 0 {
                 *needed = 0;
             }
         }
@@ -197,7 +220,7 @@ impl Scheduler {
             limits,
             free: vec![BTreeSet::new(); required.len()],
             required,
-            open: waiting.iter().map(BTreeSet::len).sum(),
+            open: left.iter().sum(),
             shards,
             waiting,
             agents: BTreeMap::new(),
@@ -246,8 +269,14 @@ impl Scheduler {
             Event::Failed { shard, attempt, failure } => {
                 self.fail(shard, attempt, failure, &mut actions);
             }
+            Event::Admit { run } => self.unhold(run, &Status::Waiting),
+            Event::Skip { run } => self.unhold(run, &Status::Skipped),
             Event::Stop => {
-                self.stop(&mut actions);
+                self.stop(Ending::Stopped, &mut actions);
+                return actions;
+            }
+            Event::Spent => {
+                self.stop(Ending::BudgetSpent, &mut actions);
                 return actions;
             }
             Event::Tick => {
@@ -279,6 +308,16 @@ impl Scheduler {
     /// Whether the agent can be offered shards: it joined, and wasn't lost since.
     pub fn knows(&self, agent: &AgentId) -> bool {
         self.agents.contains_key(agent)
+    }
+
+    /// Whether every shard of a run is done or set aside.
+    pub fn is_over(&self, run: usize) -> bool {
+        self.shards.iter().filter(|shard| shard.work.run == run).all(Shard::is_over)
+    }
+
+    /// Whether a run waits to be admitted or skipped.
+    pub fn is_held_back(&self, run: usize) -> bool {
+        self.shards.iter().any(|shard| shard.work.run == run && shard.status == Status::Held)
     }
 
     /// Whether measuring has begun.
@@ -397,6 +436,7 @@ impl Scheduler {
         self.release(shard);
         if self.shards[shard].work.batches.is_empty() {
             self.close(shard, Status::Done);
+            self.tell_if_over(shard, actions);
         } else {
             let left = self.shards[shard].work.batches.len();
             let detail = format!("the agent says it is through, and {left} batches never came");
@@ -439,6 +479,33 @@ impl Scheduler {
         self.close(shard, Status::SetAside);
         self.set_aside += 1;
         actions.push(Action::Note(Note::ShardSetAside { shard, failure }));
+        self.tell_if_over(shard, actions);
+    }
+
+    fn tell_if_over(&self, shard: usize, actions: &mut Vec<Action>) {
+        let run = self.shards[shard].work.run;
+        let is_its = |other: &&Shard| other.work.run == run;
+        let (before, after) = self.shards.split_at(shard);
+        // Shards of a run follow each other.
+        let mut siblings =
+            before.iter().rev().take_while(is_its).chain(after.iter().take_while(is_its));
+        if siblings.all(Shard::is_over) {
+            actions.push(Action::RunOver(run));
+        }
+    }
+
+    /// Ends the waiting of the shards of a run that were held back.
+    fn unhold(&mut self, run: usize, status: &Status) {
+        for (index, shard) in self.shards.iter_mut().enumerate() {
+            if shard.work.run == run && shard.status == Status::Held {
+                shard.status = status.clone();
+                if *status == Status::Waiting {
+                    self.waiting[shard.work.target].insert(index);
+                } else {
+                    self.open -= 1;
+                }
+            }
+        }
     }
 
     /// Ends a shard that waits.
@@ -464,18 +531,21 @@ impl Scheduler {
         Some(lease)
     }
 
-    fn stop(&mut self, actions: &mut Vec<Action>) {
+    fn stop(&mut self, ending: Ending, actions: &mut Vec<Action>) {
         for (index, shard) in self.shards.iter().enumerate() {
             if let Status::Leased(lease) = &shard.status {
                 actions.push(Action::Cancel {
                     agent: lease.agent.clone(),
                     shard: index,
                     attempt: lease.attempt,
-                    reason: "the campaign was stopped",
+                    reason: match ending {
+                        Ending::BudgetSpent => "the budget is spent",
+                        _ => "the campaign was stopped",
+                    },
                 });
             }
         }
-        self.end(Ending::Stopped, actions);
+        self.end(ending, actions);
     }
 
     fn end(&mut self, ending: Ending, actions: &mut Vec<Action>) {

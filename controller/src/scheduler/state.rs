@@ -53,6 +53,8 @@ pub enum Ending {
     SetAside,
     /// Stopped from outside.
     Stopped,
+    /// It would have cost more than it may.
+    BudgetSpent,
     /// Nobody who could go on came back in time.
     AgentsGone,
     /// Not all agents came in time.
@@ -118,12 +120,21 @@ impl Shard {
         self.casualties.insert(process.to_owned());
         (u32::try_from(self.casualties.len()).unwrap_or(u32::MAX), self.losses)
     }
+
+    /// Whether nothing of it is left to do that was begun.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.status, Status::Done | Status::SetAside)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
+    /// Its run may not be needed.
+    Held,
     Waiting,
     Leased(Lease),
+    /// Its run was not needed.
+    Skipped,
     Done,
     SetAside,
 }

@@ -12,7 +12,7 @@ fn limits() -> Limits {
 }
 
 fn work(run: usize, target: usize, batches: u32) -> Work {
-    Work { run, target, engine: 0, batches: (0..batches).collect() }
+    Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false }
 }
 
 fn scheduler(work: Vec<Work>, required: Vec<u32>) -> Scheduler {
@@ -76,6 +76,41 @@ fn a_run_that_goes_on_keeps_its_segment_and_another_run_starts_one() {
     let third = offers(&complete(&mut scheduler, &second[0]));
     let segments = [&first[0], &second[0], &third[0]].map(|o| (o.segment, o.is_new_segment));
     assert_eq!(segments, [(1, true), (1, false), (1, true)]);
+}
+
+#[test]
+fn a_run_that_is_held_back_waits_until_it_is_admitted_or_skipped() {
+    let held = |run| Work { is_held: true, ..work(run, 0, 1) };
+    let mut scheduler = scheduler(vec![work(0, 0, 1), held(1), held(2)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    assert!(!scheduler.is_over(0));
+    let actions = complete(&mut scheduler, &first[0]);
+    assert_eq!(actions, [Action::RunOver(0)], "what is held back is neither offered nor the end");
+    assert!(scheduler.is_over(0) && !scheduler.is_over(1));
+    let second = offers(&scheduler.handle(Event::Admit { run: 1 }, Duration::ZERO));
+    assert_eq!(second[0].shard, 1);
+    assert_eq!(complete(&mut scheduler, &second[0]), [Action::RunOver(1)]);
+    let actions = scheduler.handle(Event::Skip { run: 2 }, Duration::ZERO);
+    assert_eq!(ending(&actions), Some(Ending::Complete), "what was not needed is not missing");
+}
+
+#[test]
+fn a_run_is_over_once_its_last_shard_is() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    let actions = complete(&mut scheduler, &first[0]);
+    assert!(!actions.contains(&Action::RunOver(0)), "{actions:?}");
+    let actions = complete(&mut scheduler, &offers(&actions)[0]);
+    assert!(actions.contains(&Action::RunOver(0)), "{actions:?}");
+}
+
+#[test]
+fn a_spent_budget_takes_shards_back() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let actions = scheduler.handle(Event::Spent, Duration::ZERO);
+    assert!(matches!(&actions[0], Action::Cancel { reason: "the budget is spent", .. }));
+    assert_eq!(ending(&actions), Some(Ending::BudgetSpent));
 }
 
 #[test]
@@ -248,6 +283,7 @@ struct Observer {
     hosts: BTreeMap<AgentId, String>,
     counted: BTreeMap<(usize, u32), u32>,
     ended: BTreeMap<usize, u32>,
+    over: BTreeSet<usize>,
     ending: Option<Ending>,
 }
 
@@ -276,6 +312,10 @@ impl Observer {
                 }
                 Action::End(ending) => {
                     assert!(self.ending.replace(ending).is_none(), "ended twice");
+                }
+                Action::RunOver(run) => {
+                    assert!(self.over.insert(run), "a run was over twice");
+                    assert!(scheduler.is_over(run));
                 }
                 Action::Cancel { .. } | Action::Note(_) => {}
             }

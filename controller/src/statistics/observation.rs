@@ -92,6 +92,13 @@ impl Cell {
         Self { scenario, observations, looks: 1 }
     }
 
+    /// The same with these requests, in any order.
+    #[must_use]
+    pub fn filled(self, observations: Vec<Observation>) -> Self {
+        let Self { scenario, looks, .. } = self;
+        Self::new(scenario, observations).with_looks(looks)
+    }
+
     /// Says how often the campaign may look at the interval before it stops (adaptive precision):
     /// intervals widen so that all looks together hold 95 %.
     #[must_use]

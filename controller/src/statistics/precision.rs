@@ -5,6 +5,7 @@
 //! whatever the looks have in common, and the interval that is reported is the one that was looked at.
 
 use super::interval::{ALPHA, half_width, mean};
+use super::layout::Layout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,57 @@ impl Precision {
     }
 }
 
+/// Where the repeats of a cell stand.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standing {
+    /// How many runs the cell is to have.
+    pub runs: u32,
+    /// What ended them; [`Look::Continue`] where they go on or were broken off.
+    pub look: Look,
+}
+
+/// Whether the campaign has ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Nothing was left to measure.
+    Itself,
+    /// It was stopped, or goes on.
+    No,
+}
+
+impl Precision {
+    /// Where a cell stands whose whole runs have these throughputs. A campaign that ended itself while the interval
+    /// was still too wide had no money for another run.
+    pub fn standing(&self, throughputs: &[f64], ended: Ended) -> Standing {
+        let first = usize::try_from(self.first_look).unwrap_or(usize::MAX);
+        let count = |runs: usize| u32::try_from(runs).unwrap_or(u32::MAX);
+        for runs in first..=throughputs.len() {
+            let is_last = runs == throughputs.len();
+            let budget =
+                if is_last && ended == Ended::Itself { Budget::Spent } else { Budget::Left };
+            let look = self.look(&throughputs[..runs], budget);
+            if look != Look::Continue {
+                return Standing { runs: count(runs), look };
+            }
+        }
+        let next = (count(throughputs.len()) + 1).clamp(self.first_look, self.max_runs);
+        Standing { runs: next, look: Look::Continue }
+    }
+}
+
+/// Throughputs of the runs that have all of their `samples`, from the first run on; the first that hasn't ends them.
+pub fn whole_runs(layout: &Layout<'_>, samples: u64) -> Vec<f64> {
+    let mut throughputs = Vec::new();
+    for (number, run) in (1..).zip(&layout.runs) {
+        let throughput = run.ok() as f64 / run.host_seconds();
+        if run.run != number || (run.rows.len() as u64) < samples || !throughput.is_finite() {
+            break;
+        }
+        throughputs.push(throughput);
+    }
+    throughputs
+}
+
 impl std::fmt::Display for Look {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let percent = super::comparison::verdict::percent;
@@ -114,6 +166,21 @@ mod tests {
         let spent = RULE.look(&wide, Budget::Left);
         assert!(matches!(spent, Look::RunsSpent { half_width: Some(half) } if half > 0.05));
         assert!(matches!(RULE.look(&wide[..3], Budget::Spent), Look::MoneySpent { .. }));
+    }
+
+    #[test]
+    fn a_cell_stands_where_its_runs_left_it() {
+        let narrow = [10.0, 10.01, 9.99, 10.0];
+        let wide = [10.0, 13.0, 9.0, 11.0];
+        let standing = |runs: &[f64], ended| {
+            let Standing { runs, look } = RULE.standing(runs, ended);
+            (runs, look)
+        };
+        assert!(matches!(standing(&narrow, Ended::No), (3, Look::NarrowEnough { .. })));
+        assert_eq!(standing(&wide, Ended::No), (5, Look::Continue));
+        assert!(matches!(standing(&wide, Ended::Itself), (4, Look::MoneySpent { .. })));
+        assert_eq!(standing(&wide[..1], Ended::No), (3, Look::Continue));
+        assert_eq!(standing(&[], Ended::No), (3, Look::Continue));
     }
 
     #[test]

@@ -238,7 +238,7 @@ impl Transaction {
     }
 }
 
-/// SQLite takes 32,766 values in one statement; a sample has 19.
+/// SQLite takes 32,766 values in one statement; a sample has 20.
 const MAX_ROWS: usize = 1024;
 
 fn insertion(into: &str, columns: usize, rows: usize) -> Arc<str> {

@@ -3,9 +3,11 @@
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-const VERSIONS: [(&str, &str); 2] = [
+const VERSIONS: [(&str, &str); 4] = [
     ("campaigns", include_str!("migrations/0001_campaigns.sql")),
     ("starts", include_str!("migrations/0002_starts.sql")),
+    ("held", include_str!("migrations/0003_held.sql")),
+    ("reference_tokens", include_str!("migrations/0004_reference_tokens.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

@@ -55,6 +55,15 @@ impl Store {
         Err(Error::UnknownCampaign { id: id.to_owned(), known_ids })
     }
 
+    /// All campaigns, the newest first.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn newest(&self) -> Result<Vec<CampaignNo>, Error> {
+        let sql = "SELECT no FROM campaign ORDER BY no DESC";
+        self.database.rows(sql, &[], |row| Ok(CampaignNo(row.get("no")?))).await
+    }
+
     pub(super) async fn campaign_id(&self, campaign: CampaignNo) -> Result<CampaignId, Error> {
         let sql = "SELECT id FROM campaign WHERE no = $1";
         let ids = self.database.rows(sql, &[Value::Int(campaign.0)], |row| name(row, "id")).await?;
@@ -136,6 +145,7 @@ impl Store {
                 target: number(row, "target")?,
                 facts: json(row, "facts")?,
                 engines: json(row, "engines")?,
+                held_ns: number(row, "held_ns")?,
             })
         };
         let sql = "SELECT * FROM agent WHERE campaign = $1 ORDER BY ordinal";
@@ -176,33 +186,47 @@ impl Store {
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
                  FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
             }
         };
-        let sample = |row: &Record<'_>| {
-            let ttft_ns: Option<i64> = row.get("ttft_ns")?;
-            let outcome: String = row.get("outcome")?;
-            Ok(SampleRow {
-                cell: number(row, "cell")?,
-                run: number(row, "run")?,
-                sample: number(row, "sample")?,
-                segment: number(row, "segment")?,
-                attempt: number(row, "attempt")?,
-                agent: number(row, "agent")?,
-                batch: number(row, "batch")?,
-                start_ns: number(row, "start_ns")?,
-                ttft_ns: ttft_ns.map(|ns| u64::try_from(ns).unwrap_or_default()),
-                latency_ns: number(row, "latency_ns")?,
-                input_tokens: number(row, "input_tokens")?,
-                cut_tokens: number(row, "cut_tokens")?,
-                output_tokens: number(row, "output_tokens")?,
-                unknown_tokens: number(row, "unknown_tokens")?,
-                outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
-                is_counted: row.get::<i64>("counted")? == 1,
-                text: row.get("text")?,
-            })
+        self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
+    }
+
+    /// The samples of one run of a cell that count, by dialogue. Texts are read only where asked for.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails or holds what this release can't read.
+    pub async fn counted(
+        &self,
+        campaign: CampaignNo,
+        (cell, run): (usize, u32),
+        texts: Texts,
+    ) -> Result<Vec<SampleRow>, Error> {
+        // The index of counted samples gives this order; another one would be sorted in memory.
+        let sql = match texts {
+            Texts::Read => {
+                "SELECT * FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
+            }
+            Texts::Leave => {
+                "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
+                 FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
+            }
         };
+        let cell = i64::try_from(cell).unwrap_or(i64::MAX);
+        let values = [Value::Int(campaign.0), Value::Int(cell), Value::Int(run.into())];
+        self.database.rows(sql, &values, sample).await
+    }
+
+    /// The samples that came late, of all cells, without their texts.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails or holds what this release can't read.
+    pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
+        let sql = "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
+                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
+                   FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt";
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
 
@@ -221,6 +245,32 @@ impl Store {
         let sql = "SELECT * FROM event WHERE campaign = $1 ORDER BY no";
         self.database.rows(sql, &[Value::Int(campaign.0)], event).await
     }
+}
+
+fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
+    let ttft_ns: Option<i64> = row.get("ttft_ns")?;
+    let outcome: String = row.get("outcome")?;
+    Ok(SampleRow {
+        cell: number(row, "cell")?,
+        run: number(row, "run")?,
+        sample: number(row, "sample")?,
+        segment: number(row, "segment")?,
+        attempt: number(row, "attempt")?,
+        agent: number(row, "agent")?,
+        batch: number(row, "batch")?,
+        start_ns: number(row, "start_ns")?,
+        ttft_ns: ttft_ns.map(|ns| u64::try_from(ns).unwrap_or_default()),
+        latency_ns: number(row, "latency_ns")?,
+        input_tokens: number(row, "input_tokens")?,
+        cut_tokens: number(row, "cut_tokens")?,
+        output_tokens: number(row, "output_tokens")?,
+        unknown_tokens: number(row, "unknown_tokens")?,
+        reference_tokens: (row.get::<Option<i64>>("reference_tokens")?)
+            .map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
+        outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
+        is_counted: row.get::<i64>("counted")? == 1,
+        text: row.get("text")?,
+    })
 }
 
 /// Whether summaries leave the store.

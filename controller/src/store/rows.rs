@@ -121,6 +121,8 @@ pub struct AgentRow {
     pub facts: AgentFacts,
     /// What it found for each engine of its target; null where it couldn't do it.
     pub engines: Vec<Option<EngineFacts>>,
+    /// How long it was held, measuring or not.
+    pub held_ns: u64,
 }
 
 /// An agent and its machine. An empty text or a null is "not found".
@@ -277,6 +279,8 @@ pub struct SampleRow {
     pub output_tokens: u32,
     /// Of these, beyond the tokenizer.
     pub unknown_tokens: u32,
+    /// Of the reference; counted in the first run.
+    pub reference_tokens: Option<u32>,
     /// What became of it.
     pub outcome: Outcome,
     /// Late samples of a lost agent are kept and not counted.

@@ -29,6 +29,7 @@ fn sample(id: &str, text: Option<&str>) -> Sample {
         cut_tokens: 0,
         output_tokens: 2,
         unknown_tokens: 1,
+        reference_tokens: Some(9),
         outcome: sample_outcome(),
         text: text.map(str::to_owned),
     }

@@ -11,6 +11,7 @@ use proto::model::EngineFacts;
 use proto::sample::{self, Sample};
 use serde::Serialize;
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// A campaign that begins.
 #[derive(Debug)]
@@ -97,6 +98,13 @@ pub enum Write {
         key: (usize, u32, u64),
         /// What it says.
         facts: SegmentFacts,
+    },
+    /// An agent was held so long so far, measuring or not.
+    Held {
+        /// Index of the agent.
+        agent: usize,
+        /// How long.
+        held: Duration,
     },
     /// A measured request.
     Sample(SampleWrite),
@@ -203,6 +211,9 @@ impl Store {
                 Write::SegmentFacts { key, facts } => {
                     set_segment_facts(&mut transaction, hold.no, *key, facts).await?;
                 }
+                Write::Held { agent, held } => {
+                    set_held(&mut transaction, hold.no, *agent, *held).await?;
+                }
                 Write::Event { at, kind, detail } => {
                     insert_event(&mut transaction, hold.no, *at, kind, detail).await?;
                 }
@@ -242,7 +253,7 @@ async fn insert_samples(
             (detail, write.sample.text.as_deref().map(keepable))
         })
         .collect();
-    let mut values = Vec::with_capacity(texts.len() * 19);
+    let mut values = Vec::with_capacity(texts.len() * 20);
     for (write, (detail, text)) in writes.zip(&texts) {
         let sample = &write.sample;
         values.extend([
@@ -261,6 +272,7 @@ async fn insert_samples(
             Value::Int(sample.cut_tokens.into()),
             Value::Int(sample.output_tokens.into()),
             Value::Int(sample.unknown_tokens.into()),
+            Value::MaybeInt(sample.reference_tokens.map(i64::from)),
             Value::Text(Outcome::from(&sample.outcome).as_str()),
             Value::MaybeText(detail.as_deref()),
             Value::Int(write.is_counted.into()),
@@ -268,9 +280,9 @@ async fn insert_samples(
         ]);
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
-                ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, outcome, \
-                detail, counted, text)";
-    transaction.insert(into, 19, &values).await
+                ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
+                reference_tokens, outcome, detail, counted, text)";
+    transaction.insert(into, 20, &values).await
 }
 
 async fn insert_segments(
@@ -336,6 +348,17 @@ async fn set_segment_facts(
         Value::Int(int(segment)),
         Value::Text(&json(facts)),
     ];
+    transaction.execute(sql, &values).await
+}
+
+async fn set_held(
+    transaction: &mut Transaction,
+    campaign: CampaignNo,
+    agent: usize,
+    held: Duration,
+) -> Result<(), Error> {
+    let sql = "UPDATE agent SET held_ns = $3 WHERE campaign = $1 AND ordinal = $2";
+    let values = [Value::Int(campaign.0), Value::Int(int(agent)), Value::Int(int(held.as_nanos()))];
     transaction.execute(sql, &values).await
 }
 

@@ -111,6 +111,7 @@ impl Disk {
                     target: agent.target,
                     facts: AgentFacts::default(),
                     engines: Vec::new(),
+                    held_ns: 0,
                 }),
                 _ => {}
             }

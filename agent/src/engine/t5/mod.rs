@@ -401,6 +401,11 @@ impl Engine for T5 {
         &self.facts
     }
 
+    fn count_tokens(&self, text: &str) -> Option<u32> {
+        let tokens = self.tokenizer.as_ref()?.count(text).ok()?;
+        u32::try_from(tokens).ok()
+    }
+
     fn generate(
         &mut self,
         batch: &[Request],

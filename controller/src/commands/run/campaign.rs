@@ -7,8 +7,9 @@ use crate::clock::Clock;
 use crate::fleet::{Event, Said};
 use crate::progress::Progress;
 use crate::scheduler::Ending;
-use crate::store::{Hold, Store};
+use crate::store::{CampaignNo, Hold, Store, Texts};
 use anyhow::bail;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ const GROUP: usize = 1024;
 
 pub(super) struct Campaign {
     store: Store,
+    no: CampaignNo,
     hold: Hold,
     desk: Desk,
     clock: Clock,
@@ -29,13 +31,13 @@ pub(super) struct Campaign {
 
 impl Campaign {
     pub(super) fn new(
-        store: Store,
+        (store, no): (Store, CampaignNo),
         hold: Hold,
         desk: Desk,
         clock: Clock,
         progress: Progress,
     ) -> Self {
-        Self { store, hold, desk, clock, progress, started: Instant::now(), ending: None }
+        Self { store, no, hold, desk, clock, progress, started: Instant::now(), ending: None }
     }
 
     /// Runs until nothing is left to do, or a person stops it; gives the right to write back.
@@ -48,6 +50,9 @@ impl Campaign {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
+        // A campaign that is gone on with may have been broken off before a look.
+        let looks = self.desk.first_looks();
+        self.settle(Effects { looks, ..Effects::default() }).await?;
         while self.ending.is_none() {
             let mut out = Effects::default();
             tokio::select! {
@@ -109,9 +114,28 @@ impl Campaign {
         Ok(())
     }
 
-    /// Writes everything to disk; then, and only then, agents hear of it.
+    /// Carries everything out, and looks at the cells that ask for it, until nothing follows any more.
     async fn settle(&mut self, out: Effects) -> anyhow::Result<()> {
-        let Effects { writes, letters, lines, ending } = out;
+        let mut looks = VecDeque::from(self.carry_out(out).await?);
+        while let Some(cell) = looks.pop_front() {
+            let runs = self.desk.looked_at(cell);
+            if runs.is_empty() {
+                continue;
+            }
+            let mut samples = Vec::new();
+            for run in runs {
+                samples.extend(self.store.counted(self.no, (cell, run), Texts::Leave).await?);
+            }
+            let mut out = Effects::default();
+            self.desk.look(cell, &samples, self.now(), self.clock.now(), &mut out);
+            looks.extend(self.carry_out(out).await?);
+        }
+        Ok(())
+    }
+
+    /// Writes everything to disk; then, and only then, agents hear of it. Gives the cells that are to be looked at.
+    async fn carry_out(&mut self, out: Effects) -> anyhow::Result<Vec<usize>> {
+        let Effects { writes, letters, lines, looks, ending } = out;
         if !writes.is_empty() {
             self.store.write(&self.hold, &writes).await?;
         }
@@ -122,6 +146,7 @@ impl Campaign {
             match line {
                 Line::Said(text) => self.progress.say(&text),
                 Line::Waiting(text) => self.progress.wait(&text),
+                Line::Skipped { cell, samples } => self.progress.skip(cell, samples),
                 Line::Batch { cell, samples, span } => {
                     let name = &self.desk.row().plan.cells[cell].id;
                     self.progress.batch(cell, name.as_str(), samples, span);
@@ -129,6 +154,6 @@ impl Campaign {
             }
         }
         self.ending = self.ending.or(ending);
-        Ok(())
+        Ok(looks)
     }
 }

@@ -4,14 +4,17 @@
 //! Pure, like the scheduler that it asks. Letters may be posted only once the rows are on disk: an acknowledgement
 //! says that samples are stored, and an attempt that nobody remembers must not be under way.
 
+use super::adaptive;
+use super::budget::Budget;
 use super::leases::{Compositions, Lease, written};
 use super::seats::Seats;
 use crate::fleet::{Event, Joined, Outbox, Said};
 use crate::plan::Plan;
 use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Work};
+use crate::statistics::precision::Look;
 use crate::store::{
-    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SampleWrite, SegmentFacts,
-    SegmentRow, Write,
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SampleRow, SampleWrite,
+    SegmentFacts, SegmentRow, Write,
 };
 use chrono::{DateTime, Utc};
 use proto::ids::AgentId;
@@ -37,6 +40,8 @@ pub struct Effects {
     pub letters: Vec<(Outbox, Letter)>,
     /// For a person.
     pub lines: Vec<Line>,
+    /// Cells to look at once everything is written: [`Desk::look`] takes what is stored of them.
+    pub looks: Vec<usize>,
     /// Nothing is left to do.
     pub ending: Option<Ending>,
 }
@@ -98,6 +103,13 @@ pub enum Line {
         /// From its first start to its last end.
         span: Duration,
     },
+    /// Samples turned out not to be needed.
+    Skipped {
+        /// Index of their cell.
+        cell: usize,
+        /// How many.
+        samples: u64,
+    },
 }
 
 /// An attempt as it was leased: what may come of it, at any time later.
@@ -124,6 +136,7 @@ pub struct Desk {
     attempts: HashMap<u64, Attempt>,
     /// Segments in which more time was claimed than passed.
     impossible: BTreeSet<(usize, u32, u64)>,
+    budget: Budget,
 }
 
 /// What the store already has of a campaign.
@@ -139,10 +152,13 @@ pub struct Kept {
     pub last_attempt: u64,
 }
 
+/// Runs of a cell, each with its number and its index in the plan.
+type Runs = Vec<(u32, usize)>;
+
 impl Desk {
     /// Takes a campaign up where the store has it.
     pub fn new(row: CampaignRow, dialogues: Vec<DialogueRow>, kept: &Kept, limits: Limits) -> Self {
-        let plan = &row.plan;
+        let (plan, rule) = (&row.plan, adaptive::rule(&row));
         let done: BTreeSet<(usize, u32, u32)> =
             kept.batches.iter().map(|batch| (batch.cell, batch.run, batch.batch)).collect();
         let work = |shard: &crate::plan::Shard| {
@@ -154,12 +170,16 @@ impl Desk {
                 target: cell.target,
                 engine: cell.engine,
                 batches: shard.batches.clone().filter(is_left).collect(),
+                is_held: rule.is_some_and(|rule| run.number > rule.first_look),
             }
         };
         let work = plan.shards.iter().map(work).collect();
         let required = row.matrix.targets.iter().map(|target| target.agents).collect();
         let segments = last_segments(plan, &kept.segments);
         let scheduler = Scheduler::new(work, required, limits, kept.last_attempt, segments);
+        let prices = row.prices.iter().map(|price| price.usd_per_hour).collect();
+        let held = |agent: &AgentRow| (agent.target, Duration::from_nanos(agent.held_ns));
+        let budget = Budget::new(prices, row.matrix.cost.max_usd, kept.agents.iter().map(held));
         Self {
             row,
             dialogues,
@@ -170,6 +190,7 @@ impl Desk {
             leases: HashMap::new(),
             attempts: HashMap::new(),
             impossible: BTreeSet::new(),
+            budget,
         }
     }
 
@@ -206,7 +227,10 @@ impl Desk {
                 scheduler::Event::Alive { agent }
             }
             Said::Leaving => scheduler::Event::Leaving { agent },
-            Said::Gone => scheduler::Event::Gone { agent },
+            Said::Gone => {
+                self.leave(&agent, now, out);
+                scheduler::Event::Gone { agent }
+            }
             Said::Failed { shard, attempt, failure } => {
                 if !self.holds(&agent, shard, attempt) {
                     return Ok(());
@@ -225,14 +249,93 @@ impl Desk {
         Ok(())
     }
 
-    /// Time passed.
+    /// Time passed, and with it money.
     pub fn tick(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        if self.budget.is_spent(now) {
+            let text =
+                "stopping before the campaign costs more than it may; what was measured is kept";
+            out.lines.push(Line::Said(text.to_owned()));
+            return self.decide(scheduler::Event::Spent, now, at, out);
+        }
         self.decide(scheduler::Event::Tick, now, at, out);
     }
 
     /// Stops, and keeps what was measured.
     pub fn stop(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
         self.decide(scheduler::Event::Stop, now, at, out);
+    }
+
+    /// The cells that may have to be looked at before anything is measured: all of them where runs are added by
+    /// what was measured so far.
+    pub fn first_looks(&self) -> Vec<usize> {
+        let cells = if adaptive::rule(&self.row).is_some() { self.row.plan.cells.len() } else { 0 };
+        (0..cells).collect()
+    }
+
+    /// The numbers of the runs of a cell that a look needs: those that are over, where further ones are held back.
+    pub fn looked_at(&self, cell: usize) -> Vec<u32> {
+        let (over, further) = self.runs_of(cell);
+        let first = adaptive::rule(&self.row).map(|rule| rule.first_look as usize);
+        let is_held_back =
+            further.first().is_some_and(|(_, run)| self.scheduler.is_held_back(*run));
+        let is_due = is_held_back && first.is_some_and(|first| over.len() >= first);
+        if is_due { over.into_iter().map(|(number, _)| number).collect() } else { Vec::new() }
+    }
+
+    /// Looks at a cell under adaptive precision, given the counted samples of [`Desk::looked_at`]: it gets another
+    /// run, or the rest is skipped.
+    pub fn look(
+        &mut self,
+        cell: usize,
+        samples: &[SampleRow],
+        now: Duration,
+        at: DateTime<Utc>,
+        out: &mut Effects,
+    ) {
+        let Some(rule) = adaptive::rule(&self.row) else { return };
+        let (over, further) = self.runs_of(cell);
+        let Some((_, next)) = further.first() else { return };
+        let plan = &self.row.plan;
+        let throughputs = adaptive::throughputs(plan, cell, samples);
+        // A run with shards that were set aside has no throughput, and neither would further ones.
+        let is_whole = throughputs.len() == over.len();
+        let look = adaptive::look(&rule, &throughputs, plan, (&self.budget, now));
+        if is_whole && look == Look::Continue {
+            return self.decide(scheduler::Event::Admit { run: *next }, now, at, out);
+        }
+        if is_whole {
+            let detail = format!("{} has {} runs: {look}", plan.cells[cell].id, over.len());
+            out.lines.push(Line::Said(format!("note: {detail}")));
+            out.writes.push(Write::Event { at, kind: "precision", detail });
+        }
+        let samples = further.len() as u64 * plan.samples as u64;
+        out.lines.push(Line::Skipped { cell, samples });
+        for (_, run) in further {
+            self.decide(scheduler::Event::Skip { run }, now, at, out);
+        }
+    }
+
+    /// The runs of a cell by number and index: those that are over, from the first one on, and the rest.
+    fn runs_of(&self, cell: usize) -> (Runs, Runs) {
+        let runs = self.row.plan.runs.iter().enumerate();
+        let its = runs.filter(|(_, run)| run.cell == cell);
+        let mut over: Vec<(u32, usize)> = its.map(|(index, run)| (run.number, index)).collect();
+        over.sort_unstable();
+        let count = over.iter().take_while(|(_, run)| self.scheduler.is_over(*run)).count();
+        let further = over.split_off(count);
+        (over, further)
+    }
+
+    /// A machine that is held no longer.
+    fn leave(&mut self, agent: &AgentId, now: Duration, out: &mut Effects) {
+        let left = self.budget.left(agent, now);
+        out.writes.extend(left.map(|(agent, held)| Write::Held { agent, held }));
+    }
+
+    /// How long everybody who is here was held so far.
+    fn note_held(&self, now: Duration, out: &mut Effects) {
+        let held = self.budget.held(now).into_iter();
+        out.writes.extend(held.map(|(agent, held)| Write::Held { agent, held }));
     }
 
     /// Whether the attempt was leased to this agent.
@@ -276,8 +379,13 @@ impl Desk {
             "{} joined for {} ({} threads, {})",
             joined.facts.host_name, target.name, joined.facts.threads, joined.facts.cpu_model
         )));
+        let ordinal = self.seats.take(agent.clone(), joined.outbox);
+        for name in self.budget.earlier_names(&agent) {
+            self.leave(&name, now, out);
+        }
+        self.budget.joined(agent.clone(), ordinal, joined.target, now);
         out.writes.push(Write::Agent(Box::new(AgentWrite {
-            ordinal: self.seats.take(agent.clone(), joined.outbox),
+            ordinal,
             agent: agent.clone(),
             host: joined.host.clone(),
             target: joined.target,
@@ -285,6 +393,10 @@ impl Desk {
             facts: joined.facts,
             engines: facts,
         })));
+        if self.budget.is_spent(now) {
+            self.tick(now, at, out);
+            return Ok(());
+        }
         let ready =
             scheduler::Event::Ready { agent, host: joined.host, target: joined.target, engines };
         self.decide(ready, now, at, out);
@@ -397,6 +509,7 @@ impl Desk {
         }
         facts.is_time_impossible = self.impossible.contains(&key);
         out.writes.push(Write::SegmentFacts { key, facts });
+        self.note_held(now, out);
     }
 
     fn decide(
@@ -416,7 +529,11 @@ impl Desk {
                     }
                 }
                 Action::Note(note) => self.note(&note, at, out),
-                Action::End(ending) => out.ending = Some(ending),
+                Action::RunOver(run) => out.looks.push(self.row.plan.runs[run].cell),
+                Action::End(ending) => {
+                    self.note_held(now, out);
+                    out.ending = Some(ending);
+                }
             }
         }
     }

@@ -38,8 +38,9 @@ pub(super) fn written(
         sample_id: dialogue.sample_id.to_string(),
         dialogue: dialogue.dialogue.clone(),
         reference: match stop {
-            Stop::Eos => String::new(),
-            Stop::Reference => dialogue.summary.clone().unwrap_or_default(),
+            // Counted once, in the first run.
+            Stop::Eos if run > 1 => String::new(),
+            Stop::Eos | Stop::Reference => dialogue.summary.clone().unwrap_or_default(),
         },
     };
     let composition = compositions.of(plan, run, cell.batch_size);

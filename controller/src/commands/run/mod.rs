@@ -1,8 +1,9 @@
 //! `controller run`: matrix -> plan -> scheduler <-> fleet -> store -> statistics -> cost -> results.
 
+mod adaptive;
+mod budget;
 mod campaign;
 pub mod desk;
-
 mod leases;
 mod local;
 mod seats;
@@ -56,7 +57,13 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let clock = Clock::System;
     let volume = if options.quiet { Volume::Quiet } else { Volume::Normal };
     // Everything that a user can get wrong comes before the first agent is started.
-    let (store, begun, recipients) = begin(options, clock, volume).await?;
+    if options.max_usd.is_some_and(|most| !most.is_finite() || most <= 0.0) {
+        bail!("--max-usd: expected an amount above zero");
+    }
+    let (store, mut begun, recipients) = begin(options, clock, volume).await?;
+    if options.resume.is_some() && options.max_usd.is_some() {
+        begun.row.matrix.cost.max_usd = options.max_usd;
+    }
     let notify = begun.row.matrix.notify.clone();
     let has_objective = begun.row.matrix.slo.is_some();
     let hold = store.hold(begun.no, &options.data_dir).await?;
@@ -97,7 +104,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     }
     let Begun { row, dialogues, .. } = begun;
     let desk = Desk::new(row, dialogues, &kept, Limits::with_wait(wait));
-    let campaign = Campaign::new(store.clone(), hold, desk, clock, progress);
+    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, progress);
     // Where it breaks off, the way_back stays as it was: agents come back when the campaign is gone on with.
     let (ending, hold) = Box::pin(campaign.run(events, locals)).await?;
     way_back.forget();
@@ -113,7 +120,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         output: options.output.as_deref(),
         folder: None,
     };
-    let written = report::write(&store, no, place, None).await?;
+    let written = report::write(&store, no, place, (None, None)).await?;
     let why = why_incomplete(ending);
     let ended = Ended {
         store: &store,
@@ -135,6 +142,12 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
 /// Says how it ended, and how to go on.
 fn told(ending: Ending, id: &CampaignId) -> Exit {
     let Some(reason) = why_incomplete(ending) else { return Exit::Ok };
+    if ending == Ending::BudgetSpent {
+        terminal::say(&format!(
+            "incomplete: {reason}; raise it and go on with controller run --resume {id} --max-usd USD"
+        ));
+        return Exit::Incomplete;
+    }
     terminal::say(&format!("incomplete: {reason}; go on with controller run --resume {id}"));
     Exit::Incomplete
 }
@@ -144,6 +157,7 @@ fn why_incomplete(ending: Ending) -> Option<&'static str> {
         Ending::Complete => None,
         Ending::SetAside => Some("some shards could not be measured"),
         Ending::Stopped => Some("it was stopped"),
+        Ending::BudgetSpent => Some("it would have cost more than cost.max_usd"),
         Ending::AgentsGone => Some("its agents are gone"),
         Ending::NeverStarted => Some("not all agents came in time"),
     }
@@ -159,7 +173,7 @@ fn occasion(ending: Ending, has_objective: bool, results: &Results) -> Occasion 
             Occasion::Threshold
         }
         Ending::Complete => Occasion::Complete,
-        Ending::Stopped => Occasion::Stopped,
+        Ending::Stopped | Ending::BudgetSpent => Occasion::Stopped,
         Ending::SetAside | Ending::AgentsGone | Ending::NeverStarted => Occasion::Failed,
     }
 }
@@ -184,13 +198,18 @@ async fn begin(
         return Ok((store, Begun { no, row, dialogues }, recipients));
     }
     let Some(path) = &options.matrix else { bail!("give a matrix, or --resume CAMPAIGN") };
-    let asked = read_matrix(path, &(&options.overrides).into())?;
+    let mut asked = read_matrix(path, &(&options.overrides).into())?;
+    asked.matrix.cost.max_usd = options.max_usd.or(asked.matrix.cost.max_usd);
     let chosen = dialogues::choose(&asked.matrix)?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
     let recipients = notify::recipients(&asked.matrix)?;
     if volume == Volume::Normal {
-        terminal::say(&text::render(&plan, &asked.matrix, &prices::shown(&prices)));
+        terminal::say(&text::render(
+            &plan,
+            &asked.matrix,
+            &prices::shown(&prices, clock.now().date_naive()),
+        ));
     }
     let store = super::store(&options.data_dir).await?;
     let created_at = clock.now();
@@ -229,7 +248,7 @@ async fn kept(store: &Store, no: CampaignNo, hold: &Hold) -> anyhow::Result<Kept
 }
 
 fn progress(row: &CampaignRow, volume: Volume) -> Progress {
-    let runs = u64::from(row.matrix.protocol.runs);
+    let runs = u64::from(row.matrix.protocol.most_runs());
     let total = runs * row.plan.samples as u64;
     let targets = row.plan.cells.iter().map(|cell| cell.target).collect();
     Progress::new(vec![total; row.plan.cells.len()], targets, volume)

@@ -51,7 +51,7 @@ fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Name
             (2, "Latency per output token"),
             (4, "Length of summaries"),
         ],
-        ComparisonKind::Target | ComparisonKind::Dtype => {
+        ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
             vec![(0, "Throughput"), (1, "Request latency")]
         }
     };
@@ -91,6 +91,7 @@ fn word(kind: ComparisonKind) -> &'static str {
         ComparisonKind::Target => "target",
         ComparisonKind::Model => "model",
         ComparisonKind::Dtype => "dtype",
+        ComparisonKind::Campaign => "campaign",
     }
 }
 

@@ -8,49 +8,50 @@ use crate::cost::{
     usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
 };
 use crate::statistics::drift::drift;
-use crate::statistics::quality::Scored;
+use crate::statistics::layout::Layout;
+use crate::statistics::precision::{Ended, whole_runs};
 use crate::statistics::quantile::quantile;
 use crate::statistics::slo::{Goodput, Kept, goodput};
 use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
 use crate::statistics::{self, CellStatistics};
-use crate::store::{PriceRow, SegmentRow};
+use crate::store::{PriceRow, SegmentRow, State};
 use chrono::NaiveDate;
 use proto::model::EngineFacts;
 
 /// The view of one cell.
-pub(super) fn cell(
-    read: &Read<'_>,
-    index: usize,
-    observed: &Observed<'_>,
-    scored: &[Scored],
-) -> Cell {
+pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let planned = &read.campaign.plan.cells[index];
-    let counted = || observed.samples.iter().filter(|sample| sample.is_counted);
     let estimates = statistics::summarize(&observed.cell);
     let segments: Vec<&SegmentRow> =
         read.segments.iter().filter(|segment| segment.cell == index).collect();
-    let runs = u64::from(read.campaign.matrix.protocol.runs);
-    let expected = read.campaign.plan.samples as u64 * runs;
+    let samples = read.campaign.plan.samples as u64;
+    let standing = super::precision_rule(&read.campaign.matrix.protocol).map(|rule| {
+        let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
+        rule.standing(&whole_runs(&Layout::of(&observed.cell), samples), ended)
+    });
+    let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
+    let expected = samples * u64::from(runs);
     let facts = engine_facts(read, planned);
     let goodput = super::slo(read).map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
     let price = price(&read.campaign.prices[planned.target], read.today);
-    let missing = expected.saturating_sub(counted().count() as u64);
+    let missing = expected.saturating_sub(observed.cell.observations().len() as u64);
     Cell {
         cell: planned.id.to_string(),
         batch_size: planned.batch_size,
         counted_samples: estimates.counted_samples,
         failed_samples: estimates.failed_samples,
         missing_samples: missing,
-        late_samples: (observed.samples.len() - counted().count()) as u64,
-        cut_inputs: counted().filter(|sample| sample.cut_tokens > 0).count() as u64,
-        unknown_tokens: counted().map(|sample| u64::from(sample.unknown_tokens)).sum(),
-        quality: quality::of(scored, read.campaign.matrix.seed),
+        late_samples: observed.late_samples,
+        cut_inputs: observed.cut_inputs,
+        unknown_tokens: observed.unknown_tokens,
+        quality: quality::of(&observed.scored, read.campaign.matrix.seed),
         memory: memory(&segments, facts),
         warmup: warmup(&segments),
         validity: judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref())),
         cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
         goodput,
         latency_ms_by_percent: by_percent(&observed.cell),
+        precision: standing.map(|standing| standing.look),
         estimates,
     }
 }
@@ -65,7 +66,7 @@ fn by_percent(cell: &statistics::Cell) -> Vec<f64> {
 
 fn judged(
     estimates: &CellStatistics,
-    observed: &Observed<'_>,
+    observed: &Observed,
     expected: u64,
     segments: &[&SegmentRow],
     (facts, goodput): (Option<&EngineFacts>, Option<&Goodput>),

@@ -1,17 +1,20 @@
 //! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
 //! pairs of a campaign are one family.
 
-use super::super::view::{Cell, Comparison, ComparisonKind, PairMemory};
+use super::super::conditions::conditions;
+use super::super::view::{
+    Cell, Comparison, ComparisonKind, Dataset, Entry, Environment, PairMemory,
+};
 use super::observations::Observed;
-use super::{Read, engine_facts, quality};
+use super::{Read, quality};
 use crate::cost::decision::{cost_contrast, judge_costs};
 use crate::plan;
-use crate::statistics::comparison::gate::{Conditions, Models, gate};
+use crate::statistics::comparison::gate::{Models, gate};
 use crate::statistics::comparison::separate::{Separation, separate};
 use crate::statistics::comparison::{
     Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
 };
-use crate::statistics::quality::{Scored, difference};
+use crate::statistics::quality::difference;
 
 /// Indices of a baseline's cell and a candidate's, and what they differ in.
 type Indices = (usize, usize, ComparisonKind);
@@ -19,19 +22,25 @@ type Indices = (usize, usize, ComparisonKind);
 /// Compares every pair of the campaign.
 pub(super) fn of_campaign(
     read: &Read<'_>,
-    observed: &[Observed<'_>],
-    scored: &[Vec<Scored>],
+    (dataset, environment, entries): (&Dataset, &Environment, &[Entry]),
+    observed: &[Observed],
     cells: &[Cell],
 ) -> Vec<Comparison> {
     let plan = &read.campaign.plan;
     let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
         let models = match kind {
             ComparisonKind::Model => Models::BaselinePair,
-            ComparisonKind::Target | ComparisonKind::Dtype => Models::Undeclared,
+            ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
+                Models::Undeclared
+            }
         };
-        let conditions = |index| conditions(read, &plan.cells[index]);
+        let conditions = |index: usize| {
+            let name = &cells[index].cell;
+            let its = |entry: &&Entry| entry.cells.iter().any(|cell| cell.cell == *name);
+            entries.iter().find(its).map(|entry| conditions(dataset, environment, entry))
+        };
         // A pair that isn't one is left out; within a campaign only files can differ.
-        let flags = gate(&conditions(baseline), &conditions(candidate), models).ok()?;
+        let flags = gate(&conditions(baseline)?, &conditions(candidate)?, models).ok()?;
         Some((baseline, candidate, kind, flags))
     });
     let passed: Vec<_> = passed.collect();
@@ -59,7 +68,7 @@ pub(super) fn of_campaign(
         .collect::<Vec<_>>()
         .into_iter();
     let comparison = |((baseline, candidate, kind, flags), figures): ((usize, usize, _, _), _)| {
-        let (before, after) = (&scored[baseline], &scored[candidate]);
+        let (before, after) = (&observed[baseline].scored, &observed[candidate].scored);
         let has_quality = !before.is_empty() && !after.is_empty();
         Some(Comparison {
             kind,
@@ -128,32 +137,4 @@ fn indices(read: &Read<'_>) -> Vec<Indices> {
         }
     }
     found
-}
-
-/// What a cell was measured under.
-fn conditions(read: &Read<'_>, cell: &plan::Cell) -> Conditions {
-    let (campaign, facts) = (read.campaign, engine_facts(read, cell));
-    let generation = &campaign.matrix.generation;
-    let agent = read.agents.iter().find(|agent| agent.target == cell.target);
-    let weights = facts.map(|facts| {
-        format!("{} {}", facts.model_sha256, facts.adapter_sha256.as_deref().unwrap_or_default())
-    });
-    Conditions {
-        sample_ids: Some(campaign.dataset.sample_ids_sha256.clone()),
-        data_hash: Some(campaign.dataset.sha256.clone()),
-        prompt: Some(generation.prompt.clone()),
-        tokenizer: facts.and_then(|facts| facts.tokenizer_sha256.clone()),
-        generation_limits: Some(format!(
-            "{} in, {} out, {:?}",
-            generation.max_input_tokens, generation.max_new_tokens, generation.stop
-        )),
-        schema_version: Some(super::SCHEMA_VERSION.to_string()),
-        weights,
-        driver: None,
-        governor: None,
-        dtype: Some(cell.dtype.to_string()),
-        kernel: facts.map(|facts| facts.kernel.clone()),
-        agent_version: agent.map(|agent| agent.facts.agent_version.clone()),
-        measured_on: agent.and_then(|agent| agent.facts.instance_type.clone()),
-    }
 }

@@ -16,7 +16,7 @@ use crate::statistics::validity::Status;
 /// Recommends among all cells of a campaign; null where there is nothing to choose from.
 pub(super) fn of_campaign(
     read: &Read<'_>,
-    observed: &[Observed<'_>],
+    observed: &[Observed],
     cells: &[Cell],
     entries: &[Entry],
 ) -> Option<Recommendation> {

@@ -50,7 +50,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         device: facts.map(|facts| facts.device.clone()),
         gpu_name: agents.iter().find_map(|agent| agent.facts.gpu_name.clone()).filter(|_| on_gpu),
         num_samples: read.campaign.plan.samples as u64,
-        num_runs: matrix.protocol.runs,
+        num_runs: runs(matrix.protocol.runs, pairs),
         metrics: metrics(smallest),
         batch_performance: pairs
             .iter()
@@ -63,6 +63,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
             })
             .collect(),
         model: model.name.clone(),
+        baseline: model.baseline.clone(),
         target: target.name.to_string(),
         measured_on: measured_on(&agents),
         priced_as: target.name.to_string(),
@@ -72,6 +73,13 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: cheapest.map(|(_, cell)| cell.cost.clone()),
     }
+}
+
+/// Repeats: as many as the matrix fixes, or as precision took.
+fn runs(fixed: u32, pairs: &[(&plan::Cell, &Cell)]) -> u32 {
+    let taken = pairs.iter().filter(|(_, cell)| cell.precision.is_some());
+    let most = taken.map(|(_, cell)| cell.estimates.runs.len()).max();
+    most.and_then(|most| u32::try_from(most).ok()).unwrap_or(fixed)
 }
 
 /// The instance types that were found, or `unknown`.

@@ -9,12 +9,17 @@ mod observations;
 mod quality;
 mod texts;
 
+pub use observations::{Observed, Observing, observation};
+pub use quality::scores;
+
 use super::view::{self, Cell, Event, Results, SCHEMA_VERSION, SamplesFile};
+use crate::cost::campaign::Spending;
 use crate::cost::offered::offered_rates;
+use crate::matrix::{self, Protocol};
 use crate::plan;
-use crate::statistics::quality::Scored;
+use crate::statistics::precision::Precision;
 use crate::statistics::slo::Slo;
-use crate::store::{AgentRow, CampaignRow, DialogueRow, EventRow, SampleRow, SegmentRow, State};
+use crate::store::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use chrono::NaiveDate;
 use proto::model::EngineFacts;
 
@@ -29,8 +34,8 @@ pub struct Read<'a> {
     pub dialogues: &'a [DialogueRow],
     /// In which stretches.
     pub segments: &'a [SegmentRow],
-    /// Every sample, late ones included; without their texts quality is null.
-    pub samples: &'a [SampleRow],
+    /// The samples of every cell, in the order of the plan.
+    pub observed: &'a [Observed],
     /// What happened.
     pub events: &'a [EventRow],
     /// The day of the report: prices age until then.
@@ -43,16 +48,19 @@ const MIB: f64 = 1_048_576.0;
 pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
     let Read { campaign, .. } = read;
     let matrix = &campaign.matrix;
-    let observed = observations::of_cells(read);
-    let pairs = || campaign.plan.cells.iter().zip(&observed);
-    let mut known = quality::Known::new();
-    let scored: Vec<Vec<Scored>> = pairs()
-        .map(|(planned, observed)| quality::scores(read, planned, observed, &mut known))
-        .collect();
-    let cells: Vec<Cell> = (0..observed.len())
-        .map(|index| cells::cell(read, index, &observed[index], &scored[index]))
-        .collect();
+    let observed = read.observed;
+    let cells: Vec<Cell> =
+        (0..observed.len()).map(|index| cells::cell(read, index, &observed[index])).collect();
     let entries = entries::entries(read, &cells);
+    let environment = environment::environment(read);
+    let dataset = view::Dataset {
+        source: campaign.dataset.source.clone(),
+        sha256: campaign.dataset.sha256.clone(),
+        dialogues: campaign.dataset.dialogues as u64,
+        samples: campaign.dataset.samples as u64,
+        sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),
+        references: campaign.dataset.references as u64,
+    };
     let sum = |count: fn(&Cell) -> u64| cells.iter().map(count).sum();
     Results {
         schema_version: SCHEMA_VERSION,
@@ -68,33 +76,50 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
             finished_at: campaign.finished_at.map(|at| at.to_rfc3339()),
             controller_version: campaign.controller_version.clone(),
             seed: matrix.seed,
-            planned_samples: campaign.plan.total_samples() as u64,
+            planned_samples: sum(|cell| {
+                cell.counted_samples + cell.failed_samples + cell.missing_samples
+            }),
             counted_samples: sum(|cell| cell.counted_samples + cell.failed_samples),
             missing_samples: sum(|cell| cell.missing_samples),
             late_samples: sum(|cell| cell.late_samples),
+            spending: spending(read),
             events: read.events.iter().map(event).collect(),
             matrix: campaign.matrix_text.clone(),
             samples_file,
         },
-        dataset: view::Dataset {
-            source: campaign.dataset.source.clone(),
-            sha256: campaign.dataset.sha256.clone(),
-            dialogues: campaign.dataset.dialogues as u64,
-            samples: campaign.dataset.samples as u64,
-            sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),
-            references: campaign.dataset.references as u64,
-        },
-        environment: environment::environment(read),
-        comparisons: comparisons::of_campaign(read, &observed, &scored, &cells),
+        comparisons: comparisons::of_campaign(
+            read,
+            (&dataset, &environment, &entries),
+            observed,
+            &cells,
+        ),
+        dataset,
+        environment,
         offered_rates: offered_rates(&decision::choices(&entries)),
-        recommendation: decision::of_campaign(read, &observed, &cells, &entries),
+        recommendation: decision::of_campaign(read, observed, &cells, &entries),
         results: entries,
-        sample_texts: texts::allowed(read, &observed),
+        sample_texts: texts::allowed(read),
     }
 }
 
 fn event(row: &EventRow) -> Event {
     Event { at: row.at.to_rfc3339(), kind: row.kind.clone(), detail: row.detail.clone() }
+}
+
+/// When further runs of a cell are added, where the matrix says so.
+pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
+    let matrix::Precision { half_width, max_runs } = protocol.precision?;
+    Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })
+}
+
+/// What the campaign itself cost: every machine that was held, measuring or not, at its target's price.
+fn spending(read: &Read<'_>) -> Spending {
+    let Read { campaign, agents, .. } = read;
+    let none = Spending::new(campaign.matrix.cost.max_usd);
+    agents.iter().fold(none, |spending, agent| {
+        let price = campaign.prices.get(agent.target).map(|price| price.usd_per_hour);
+        spending.with_host(agent.held_ns as f64 / 1e9, price)
+    })
 }
 
 /// The objective of the matrix.
@@ -104,6 +129,10 @@ fn slo(read: &Read<'_>) -> Option<Slo> {
 }
 
 fn engine_facts<'a>(read: &Read<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
-    let agents = read.agents.iter().filter(|agent| agent.target == planned.target);
+    facts_of(read.agents, planned)
+}
+
+fn facts_of<'a>(agents: &'a [AgentRow], planned: &plan::Cell) -> Option<&'a EngineFacts> {
+    let agents = agents.iter().filter(|agent| agent.target == planned.target);
     agents.filter_map(|agent| agent.engines.get(planned.engine)).find_map(Option::as_ref)
 }

@@ -1,34 +1,103 @@
-//! Rows of the store -> what statistics take in.
+//! Rows of the store -> what statistics take in, a cell at a time: the rows themselves are not kept, so that what a
+//! report holds is 64 bytes a sample.
 
-use super::Read;
+use crate::plan::Plan;
+use crate::statistics::precision::Precision;
+use crate::statistics::quality::{Rouge, Scored};
 use crate::statistics::{self, Observation};
 use crate::store::{AgentRow, SampleRow};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// One cell's rows, and what statistics make of those that count.
-pub(super) struct Observed<'a> {
-    /// Late ones included.
-    pub(super) samples: Vec<&'a SampleRow>,
+/// Summaries of so many dialogues are kept, to hold those of two cells together.
+const TEXTS: u32 = 10_000;
+
+/// What a report needs of one cell's samples.
+#[derive(Debug)]
+pub struct Observed {
     /// Those that count.
     pub(super) cell: statistics::Cell,
+    /// Summaries that have a score; a dialogue that always brought the same stands there once.
+    pub(super) scored: Vec<Scored>,
+    /// Samples that came late.
+    pub(super) late_samples: u64,
+    /// Counted samples whose input was cut.
+    pub(super) cut_inputs: u64,
+    /// Output tokens beyond the tokenizer.
+    pub(super) unknown_tokens: u64,
+    /// One summary of each of the first dialogues.
+    pub(super) texts: BTreeMap<u32, String>,
 }
 
-/// Every cell's, in the order of the plan.
-pub(super) fn of_cells<'a>(read: &Read<'a>) -> Vec<Observed<'a>> {
-    let cells = &read.campaign.plan.cells;
-    let mut rows: Vec<Vec<&SampleRow>> = vec![Vec::new(); cells.len()];
-    for sample in read.samples {
-        rows[sample.cell as usize].push(sample);
+/// Takes in the samples of one cell, in any number of parts.
+#[derive(Debug)]
+pub struct Observing {
+    hosts: Vec<u32>,
+    /// Lengths of references, which come with the first run.
+    references: BTreeMap<u32, u32>,
+    observations: Vec<Observation>,
+    observed: Observed,
+}
+
+impl Observing {
+    /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
+    pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
+        let looks = rule.map_or(1, Precision::looks);
+        let cell = statistics::Cell::new(plan.cells[cell].scenario, Vec::new()).with_looks(looks);
+        let observed = Observed {
+            cell,
+            scored: Vec::new(),
+            late_samples: 0,
+            cut_inputs: 0,
+            unknown_tokens: 0,
+            texts: BTreeMap::new(),
+        };
+        let (references, observations) = (BTreeMap::new(), Vec::new());
+        Self { hosts: host_indices(agents), references, observations, observed }
     }
-    let hosts = host_indices(read.agents);
-    let observed = |(samples, planned): (Vec<&'a SampleRow>, &crate::plan::Cell)| {
-        let counted = samples.iter().filter(|sample| sample.is_counted);
-        let observations =
-            counted.map(|sample| observation(sample, hosts[sample.agent as usize])).collect();
-        let cell = statistics::Cell::new(planned.scenario, observations);
-        Observed { samples, cell }
-    };
-    rows.into_iter().zip(cells).map(observed).collect()
+
+    /// Adds samples with their scores, in the same order.
+    pub fn add(&mut self, samples: &[SampleRow], scores: &[Option<Rouge>]) {
+        for (sample, score) in samples.iter().zip(scores) {
+            if !sample.is_counted {
+                self.observed.late_samples += 1;
+                continue;
+            }
+            self.observations.push(observation(sample, self.hosts[sample.agent as usize]));
+            self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
+            self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
+            if let Some(tokens) = sample.reference_tokens {
+                self.references.entry(sample.sample).or_insert(tokens);
+            }
+            let reference_tokens = self.references.get(&sample.sample).copied();
+            self.observed.scored.extend(score.map(|rouge| Scored {
+                sample: sample.sample,
+                rouge,
+                tokens: sample.output_tokens,
+                reference_tokens,
+            }));
+            if let Some(text) = sample.text.as_ref().filter(|_| sample.sample < TEXTS) {
+                self.observed.texts.entry(sample.sample).or_insert_with(|| text.clone());
+            }
+        }
+        once_each(&mut self.observed.scored);
+    }
+
+    /// All of them are in.
+    pub fn finish(self) -> Observed {
+        let Self { observations, observed, .. } = self;
+        Observed { cell: observed.cell.filled(observations), ..observed }
+    }
+}
+
+/// Decoding is greedy: repeats bring the same summary. A dialogue whose repeats are all equal keeps one.
+fn once_each(scored: &mut Vec<Scored>) {
+    scored.sort_by_key(|one| one.sample);
+    let mut kept = Vec::with_capacity(scored.len());
+    for same in scored.chunk_by(|a, b| a.sample == b.sample) {
+        let are_equal = same.iter().all(|one| *one == same[0]);
+        kept.extend_from_slice(if are_equal { &same[..1] } else { same });
+    }
+    *scored = kept;
 }
 
 /// Agents on one machine are one host.
@@ -41,7 +110,8 @@ fn host_indices(agents: &[AgentRow]) -> Vec<u32> {
         .collect()
 }
 
-fn observation(sample: &SampleRow, host: u32) -> Observation {
+/// A sample as statistics take it; `host` is the number of its machine.
+pub fn observation(sample: &SampleRow, host: u32) -> Observation {
     Observation {
         run: sample.run,
         host,

@@ -2,27 +2,24 @@
 
 use super::super::view::{SampleText, SummaryText};
 use super::Read;
-use super::observations::Observed;
 
 /// The first measured dialogues with what every cell made of them in its first run. Equal summaries stand once.
-pub(super) fn allowed(read: &Read<'_>, observed: &[Observed<'_>]) -> Vec<SampleText> {
+pub(super) fn allowed(read: &Read<'_>) -> Vec<SampleText> {
     let most = read.campaign.matrix.report.sample_texts;
     let measured = read.dialogues.iter().filter(|dialogue| dialogue.is_measured).take(most);
-    let text = |(ordinal, dialogue): (usize, &crate::store::DialogueRow)| SampleText {
+    let text = |(ordinal, dialogue): (u32, &crate::store::DialogueRow)| SampleText {
         sample_id: dialogue.sample_id.to_string(),
         dialogue: dialogue.dialogue.clone(),
         reference: dialogue.summary.clone(),
-        summaries: summaries(read, observed, ordinal),
+        summaries: summaries(read, ordinal),
     };
-    measured.enumerate().map(text).collect()
+    (0..).zip(measured).map(text).collect()
 }
 
-fn summaries(read: &Read<'_>, observed: &[Observed<'_>], ordinal: usize) -> Vec<SummaryText> {
+fn summaries(read: &Read<'_>, ordinal: u32) -> Vec<SummaryText> {
     let mut summaries: Vec<SummaryText> = Vec::new();
-    for (planned, observed) in read.campaign.plan.cells.iter().zip(observed) {
-        let mut own = observed.samples.iter().filter(|sample| sample.is_counted);
-        let Some(sample) = own.find(|sample| sample.sample as usize == ordinal) else { continue };
-        let Some(text) = &sample.text else { continue };
+    for (planned, observed) in read.campaign.plan.cells.iter().zip(read.observed) {
+        let Some(text) = observed.texts.get(&ordinal) else { continue };
         let cell = planned.id.to_string();
         match summaries.iter_mut().find(|known| known.text == *text) {
             Some(known) => known.cells.push(cell),

@@ -26,7 +26,7 @@ pub struct Separation {
     /// What there should be more of.
     pub need: Need,
     /// Runs that would find a difference of the size seen in four of five campaigns, as things vary now;
-    /// null where more than 1,000 would be needed.
+    /// null where more than 1,000 would be needed, or where one run tells nothing.
     pub runs: Option<u32>,
     /// The advice, in a sentence.
     pub text: String,
@@ -50,6 +50,10 @@ pub fn separate(
         variance(of(baseline)) + variance(of(candidate))
     };
     let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
+    if contrast.error.is_none() {
+        let text = "more runs: with one run nothing says how much they differ".to_owned();
+        return Some(Separation { need: Need::Runs, runs: None, text });
+    }
     let of_samples = residual / contrast.shared_samples.max(1) as f64;
     let need = if hosts > of_runs && hosts > of_samples {
         Need::Hosts
@@ -133,6 +137,13 @@ mod tests {
         };
         assert_eq!(advise(0.02, 0.05), Need::Runs);
         assert_eq!(advise(0.001, 0.05), Need::Samples);
+    }
+
+    #[test]
+    fn one_run_asks_for_runs_whatever_requests_do() {
+        let one_run = Contrast { error: None, runs: 1, ..contrast(0.01, 0.01) };
+        let advice = separate(&one_run, &shares(0.0, 0.2), &shares(0.0, 0.2)).unwrap();
+        assert_eq!((advice.need, advice.runs), (Need::Runs, None));
     }
 
     #[test]

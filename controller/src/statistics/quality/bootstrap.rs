@@ -18,6 +18,11 @@ pub const CEILING: usize = 5_000;
 /// The mean, with the percentile interval of Efron and Tibshirani (An Introduction to the Bootstrap, 13.3)
 /// over resampled dialogues.
 pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
+    mean_interval_at(values, seed, ALPHA)
+}
+
+/// The same, where a share of `alpha` of intervals may miss.
+pub fn mean_interval_at(values: &[f64], seed: u64, alpha: f64) -> Estimate {
     let n = values.len() as u64;
     let Some(value) = mean(values) else { return Estimate::missing(0, "no dialogue has a score") };
     if values.len() < FLOOR {
@@ -28,7 +33,7 @@ pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
         );
     }
     if values.len() > CEILING {
-        let half = half_width(values, ALPHA).unwrap_or_default();
+        let half = half_width(values, alpha).unwrap_or_default();
         return Estimate::within(value, (value - half, value + half), n);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -40,7 +45,7 @@ pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
         .collect();
     means.sort_unstable_by(f64::total_cmp);
     let end = |probability| quantile(&means, probability).unwrap_or(value);
-    let interval = (end(ALPHA / 2.0).min(value), end(1.0 - ALPHA / 2.0).max(value));
+    let interval = (end(alpha / 2.0).min(value), end(1.0 - alpha / 2.0).max(value));
     Estimate::within(value, interval, n)
 }
 

@@ -9,7 +9,7 @@ pub mod rouge;
 pub mod stem;
 
 pub use agreement::{Agreement, agreement};
-pub use bootstrap::mean_interval;
+pub use bootstrap::{mean_interval, mean_interval_at};
 pub use rouge::{Rouge, rouge};
 
 use super::estimate::Estimate;
@@ -26,8 +26,8 @@ pub struct Scored {
     pub rouge: Rouge,
     /// Tokens of the summary.
     pub tokens: u32,
-    /// Tokens of the reference.
-    pub reference_tokens: u32,
+    /// Tokens of the reference; `None` where nobody counted them.
+    pub reference_tokens: Option<u32>,
 }
 
 /// How good the summaries of a group are.
@@ -71,8 +71,12 @@ pub fn quality(scored: &[Scored], seed: u64) -> Quality {
             seed,
         )
     };
-    let references: Vec<f64> = per_dialogue.iter().map(|(_, scores)| scores[4]).collect();
-    let (gen_len, reference_len) = (of(|scores| scores[3]), mean(&references));
+    // Of a group either every reference was counted or its mean would be of others.
+    let references: Vec<f64> =
+        per_dialogue.iter().map(|(_, scores)| scores[4]).filter(|len| !len.is_nan()).collect();
+    let are_counted = references.len() == per_dialogue.len();
+    let (gen_len, reference_len) =
+        (of(|scores| scores[3]), mean(&references).filter(|_| are_counted));
     let ratio = gen_len.value.zip(reference_len.filter(|&len| len > 0.0));
     Quality {
         rouge1: of(|scores| scores[0]),
@@ -86,11 +90,7 @@ pub fn quality(scored: &[Scored], seed: u64) -> Quality {
 
 /// Compares two groups on the dialogues that both scored.
 pub fn difference(baseline: &[Scored], candidate: &[Scored], seed: u64) -> QualityDifference {
-    let (baseline, candidate) = (by_dialogue(baseline), by_dialogue(candidate));
-    let find = |sample: u32| candidate.binary_search_by_key(&sample, |(sample, _)| *sample);
-    let both: Vec<(Scores, Scores)> = (baseline.iter())
-        .filter_map(|&(sample, before)| find(sample).ok().map(|at| (before, candidate[at].1)))
-        .collect();
+    let both = shared(baseline, candidate);
     let of = |place: usize| {
         let differences = both.iter().map(|(before, after)| after[place] - before[place]);
         mean_interval(&differences.collect::<Vec<_>>(), seed)
@@ -98,19 +98,42 @@ pub fn difference(baseline: &[Scored], candidate: &[Scored], seed: u64) -> Quali
     QualityDifference { rouge1: of(0), rouge2: of(1), rouge_l: of(2), gen_len: of(3) }
 }
 
-/// rouge1, rouge2, rougeL, tokens, reference tokens.
+/// The mean difference of rougeL with its interval at a level, and the baseline's mean on the same dialogues.
+pub fn rouge_l_difference(
+    baseline: &[Scored],
+    candidate: &[Scored],
+    seed: u64,
+    alpha: f64,
+) -> (Estimate, f64) {
+    let both = shared(baseline, candidate);
+    let differences: Vec<f64> = both.iter().map(|(before, after)| after[2] - before[2]).collect();
+    let before: Vec<f64> = both.iter().map(|(before, _)| before[2]).collect();
+    (mean_interval_at(&differences, seed, alpha), mean(&before).unwrap_or_default())
+}
+
+/// The scores of the dialogues that both sides scored.
+fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
+    let (baseline, candidate) = (by_dialogue(baseline), by_dialogue(candidate));
+    let find = |sample: u32| candidate.binary_search_by_key(&sample, |(sample, _)| *sample);
+    (baseline.iter())
+        .filter_map(|&(sample, before)| find(sample).ok().map(|at| (before, candidate[at].1)))
+        .collect()
+}
+
+/// rouge1, rouge2, rougeL, tokens, reference tokens (not a number where they were not counted).
 type Scores = [f64; 5];
 
 /// Mean scores of each dialogue, by number.
 fn by_dialogue(scored: &[Scored]) -> Vec<(u32, Scores)> {
     let flat = |one: &Scored| {
         let Rouge { rouge1, rouge2, rouge_l } = one.rouge;
-        [rouge1, rouge2, rouge_l, f64::from(one.tokens), f64::from(one.reference_tokens)]
+        let reference_tokens = one.reference_tokens.map_or(f64::NAN, f64::from);
+        [rouge1, rouge2, rouge_l, f64::from(one.tokens), reference_tokens]
     };
     let mut all: Vec<(u32, Scores)> = scored.iter().map(|one| (one.sample, flat(one))).collect();
-    all.sort_by(|a, b| {
-        a.0.cmp(&b.0).then(a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal))
-    });
+    // One order, one sum, whatever order the scores came in.
+    let bits = |scores: &Scores| scores.map(f64::to_bits);
+    all.sort_by_cached_key(|(sample, scores)| (*sample, bits(scores)));
     let mean_of = |same: &[(u32, Scores)]| {
         let means = std::array::from_fn(|place| {
             same.iter().map(|(_, scores)| scores[place]).sum::<f64>() / same.len() as f64

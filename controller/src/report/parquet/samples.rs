@@ -1,9 +1,12 @@
 //! samples.parquet: every sample that reached the store, late ones included, as `DuckDB` and pandas read it.
 
 use crate::plan::Plan;
+use crate::statistics::quality::Rouge;
 use crate::store::{AgentRow, DialogueRow, SampleRow};
 use ::parquet::basic::Compression;
-use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use ::parquet::data_type::{
+    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
+};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -29,14 +32,18 @@ message sample {
     REQUIRED BYTE_ARRAY outcome (STRING);
     REQUIRED BOOLEAN counted;
     OPTIONAL BYTE_ARRAY text (STRING);
+    OPTIONAL INT32 reference_tokens;
+    OPTIONAL DOUBLE rouge1;
+    OPTIONAL DOUBLE rouge2;
+    OPTIONAL DOUBLE rougeL;
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
 const ROW_GROUP: usize = 1 << 18;
 
-/// What the file is made of.
+/// What rows refer to by number.
 #[derive(Debug, Clone, Copy)]
-pub struct Samples<'a> {
+pub struct Names<'a> {
     /// Names the campaign in every row.
     pub campaign: &'a str,
     /// Names the cells.
@@ -45,43 +52,92 @@ pub struct Samples<'a> {
     pub dialogues: &'a [DialogueRow],
     /// Names the hosts.
     pub agents: &'a [AgentRow],
-    /// The rows.
-    pub samples: &'a [SampleRow],
 }
 
-/// Writes the file.
-///
-/// # Errors
-/// Where `out` can't be written.
-pub fn write(samples: &Samples<'_>, out: impl Write + Send) -> Result<(), ParquetError> {
-    let schema = Arc::new(parse_message_type(SCHEMA)?);
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
-    for rows in samples.samples.chunks(ROW_GROUP) {
-        let mut group = file.next_row_group()?;
-        columns(samples, rows, &mut group)?;
-        group.close()?;
+/// Writes samples as they come, a row group at a time.
+pub struct SamplesWriter<'a, W: Write + Send> {
+    names: Names<'a>,
+    file: SerializedFileWriter<W>,
+    waiting: Vec<SampleRow>,
+    scores: Vec<Option<Rouge>>,
+    rows: u64,
+}
+
+impl<W: Write + Send> std::fmt::Debug for SamplesWriter<'_, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let waiting = self.waiting.len();
+        f.debug_struct("SamplesWriter")
+            .field("rows", &self.rows)
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
     }
-    file.close()?;
-    Ok(())
+}
+
+impl<'a, W: Write + Send> SamplesWriter<'a, W> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// Where `out` can't be written.
+    pub fn new(names: Names<'a>, out: W) -> Result<Self, ParquetError> {
+        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
+        Ok(Self { names, file, waiting: Vec::new(), scores: Vec::new(), rows: 0 })
+    }
+
+    /// Adds samples with their scores, in the same order.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn write(
+        &mut self,
+        samples: Vec<SampleRow>,
+        scores: Vec<Option<Rouge>>,
+    ) -> Result<(), ParquetError> {
+        self.waiting.extend(samples);
+        self.scores.extend(scores);
+        if self.waiting.len() >= ROW_GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the file; gives what was written to, and how many rows it holds.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn finish(mut self) -> Result<(W, u64), ParquetError> {
+        self.flush()?;
+        Ok((self.file.into_inner()?, self.rows))
+    }
+
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        let (rows, scores) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.scores));
+        if rows.is_empty() && self.rows > 0 {
+            return Ok(());
+        }
+        let mut group = self.file.next_row_group()?;
+        columns(&self.names, &rows, &scores, &mut group)?;
+        group.close()?;
+        self.rows += rows.len() as u64;
+        Ok(())
+    }
 }
 
 /// The columns, in the order of the schema.
 fn columns<W: Write + Send>(
-    samples: &Samples<'_>,
+    names: &Names<'_>,
     rows: &[SampleRow],
+    scores: &[Option<Rouge>],
     group: &mut SerializedRowGroupWriter<'_, W>,
 ) -> Result<(), ParquetError> {
     let text = |text: &str| ByteArray::from(text);
     let int = |number: u32| number.cast_signed();
     let long = |number: u64| number.cast_signed();
-    let campaign = text(samples.campaign);
+    let campaign = text(names.campaign);
     let cells: Vec<ByteArray> =
-        samples.plan.cells.iter().map(|cell| text(cell.id.as_str())).collect();
+        names.plan.cells.iter().map(|cell| text(cell.id.as_str())).collect();
     let hosts: Vec<ByteArray> =
-        samples.agents.iter().map(|agent| text(agent.host_id.as_str())).collect();
+        names.agents.iter().map(|agent| text(agent.host_id.as_str())).collect();
     let ids: Vec<ByteArray> =
-        samples.dialogues.iter().map(|dialogue| text(dialogue.sample_id.as_str())).collect();
+        names.dialogues.iter().map(|dialogue| text(dialogue.sample_id.as_str())).collect();
 
     required::<ByteArrayType, W>(group, rows, |_| campaign.clone())?;
     required::<ByteArrayType, W>(group, rows, |row| cells[row.cell as usize].clone())?;
@@ -92,14 +148,19 @@ fn columns<W: Write + Send>(
     required::<ByteArrayType, W>(group, rows, |row| hosts[row.agent as usize].clone())?;
     required::<Int32Type, W>(group, rows, |row| int(row.batch))?;
     required::<Int64Type, W>(group, rows, |row| long(row.start_ns))?;
-    optional::<Int64Type, W>(group, rows, |row| row.ttft_ns.map(long))?;
+    optional::<Int64Type, W, _>(group, rows, |row| row.ttft_ns.map(long))?;
     required::<Int64Type, W>(group, rows, |row| long(row.latency_ns))?;
     required::<Int32Type, W>(group, rows, |row| int(row.input_tokens))?;
     required::<Int32Type, W>(group, rows, |row| int(row.output_tokens))?;
     required::<ByteArrayType, W>(group, rows, |row| text(row.outcome.as_str()))?;
     required::<BoolType, W>(group, rows, |row| row.is_counted)?;
     // Summaries leave the store only where they are asked for.
-    optional::<ByteArrayType, W>(group, rows, |_| None)
+    optional::<ByteArrayType, W, _>(group, rows, |_| None)?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.reference_tokens.map(int))?;
+    let score = |of: fn(&Rouge) -> f64| move |score: &Option<Rouge>| score.as_ref().map(of);
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge1))?;
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge2))?;
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))
 }
 
 fn required<T: DataType, W: Write + Send>(
@@ -107,14 +168,14 @@ fn required<T: DataType, W: Write + Send>(
     rows: &[SampleRow],
     value: impl Fn(&SampleRow) -> T::T,
 ) -> Result<(), ParquetError> {
-    optional::<T, W>(group, rows, |row| Some(value(row)))
+    optional::<T, W, _>(group, rows, |row| Some(value(row)))
 }
 
 /// A definition level of 1 says that a value is there; a required column has no levels at all.
-fn optional<T: DataType, W: Write + Send>(
+fn optional<T: DataType, W: Write + Send, R>(
     group: &mut SerializedRowGroupWriter<'_, W>,
-    rows: &[SampleRow],
-    value: impl Fn(&SampleRow) -> Option<T::T>,
+    rows: &[R],
+    value: impl Fn(&R) -> Option<T::T>,
 ) -> Result<(), ParquetError> {
     let Some(mut column) = group.next_column()? else { return Ok(()) };
     let values: Vec<Option<T::T>> = rows.iter().map(value).collect();

@@ -1,0 +1,126 @@
+//! `controller compare`: two campaigns, from the store or from files, and limits that a pipeline can fail on.
+
+use super::Exit;
+use crate::cli::{self, CompareFormat};
+use crate::report::compare::{self, Asked, Compared, Side, markdown, other_schema, table};
+use crate::report::parquet;
+use crate::report::view::{Results, SCHEMA_VERSION};
+use crate::statistics::comparison::regression::Outcome;
+use crate::terminal;
+use anyhow::{Context, bail};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
+    // A file that is there is meant; everything else is a campaign of the store.
+    let baseline = side(&options.baseline, &options.data_dir).await?;
+    let candidate = side(&options.candidate, &options.data_dir).await?;
+    let (baseline, candidate) = match (baseline, candidate) {
+        (Found::Side(baseline), Found::Side(candidate)) => (baseline, candidate),
+        (baseline, candidate) => {
+            bail!(other_schema(&baseline.schema_version(), &candidate.schema_version()))
+        }
+    };
+    let asked = Asked {
+        equal_within: options.equal_within.map(|share| share.0),
+        limits: options.max_regression.clone(),
+    };
+    let compared = compare::compared(&baseline, &candidate, &asked)?;
+    let text = match options.format {
+        CompareFormat::Table => table::render(&compared),
+        CompareFormat::Markdown => markdown::render(&compared),
+        CompareFormat::Json => json(&compared)?,
+    };
+    terminal::result(&text);
+    Ok(exit(compared.outcome, options.strict))
+}
+
+/// Undecided limits pass unless they may not.
+fn exit(outcome: Option<Outcome>, is_strict: bool) -> Exit {
+    match outcome {
+        Some(Outcome::Failed) => Exit::Failed,
+        Some(Outcome::Undecided) if is_strict => Exit::Failed,
+        _ => Exit::Ok,
+    }
+}
+
+fn json(compared: &Compared) -> anyhow::Result<String> {
+    serde_json::to_string_pretty(compared).context("the comparison can't be written as JSON")
+}
+
+/// One side of the comparison.
+enum Found {
+    Side(Box<Side>),
+    /// A file of another schema version.
+    OtherSchema(String),
+}
+
+impl Found {
+    fn schema_version(&self) -> String {
+        match self {
+            Self::Side(_) => SCHEMA_VERSION.to_string(),
+            Self::OtherSchema(version) => version.clone(),
+        }
+    }
+}
+
+async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
+    let path = Path::new(name);
+    if path.is_file() {
+        return of_file(path);
+    }
+    let looks_like_a_file = path.extension().is_some_and(|extension| extension == "json");
+    if looks_like_a_file {
+        bail!("there is no file {name}: give a results.json, or the id of a campaign");
+    }
+    let store = super::store(data_dir).await?;
+    let no = store.find(name).await?;
+    let file = ("samples.parquet".to_owned(), Vec::new());
+    let written = super::report::made(&store, no, file, None).await?;
+    store.close().await;
+    let samples = parquet::read::read(written.samples.into())
+        .context("the samples can't be read back from Parquet")?;
+    Ok(Found::Side(Box::new(Side { results: written.results, samples })))
+}
+
+/// results.json and, beside it, the samples that it names by their hash.
+fn of_file(path: &Path) -> anyhow::Result<Found> {
+    let shown = path.display();
+    let text = std::fs::read(path).with_context(|| format!("can't read {shown}"))?;
+    let raw: serde_json::Value = serde_json::from_slice(&text)
+        .with_context(|| format!("{shown} is not JSON: give a results.json"))?;
+    match raw.get("schema_version").and_then(serde_json::Value::as_u64) {
+        None => bail!("{shown} has no schema_version: give a results.json of this program"),
+        Some(version) if version == u64::from(SCHEMA_VERSION) => {}
+        Some(version) => return Ok(Found::OtherSchema(version.to_string())),
+    }
+    let results: Results = serde_json::from_value(raw).with_context(|| {
+        format!("{shown} is not of the form of results.json: write it again with controller report")
+    })?;
+    let Some(file) = &results.campaign.samples_file else {
+        bail!("{shown} names no samples file: write it again with controller report");
+    };
+    let samples = path.with_file_name(Path::new(&file.name).file_name().unwrap_or_default());
+    let bytes = std::fs::read(&samples).with_context(|| {
+        format!("can't read {}, which {shown} names: it belongs beside it", samples.display())
+    })?;
+    let hash = crate::dataset::hexadecimal(&Sha256::digest(&bytes));
+    if hash != file.sha256 {
+        bail!(
+            "{} is not the file that {shown} names: its sha256 is {hash}, expected {}",
+            samples.display(),
+            file.sha256
+        );
+    }
+    let read = parquet::read::read(bytes.into())
+        .with_context(|| format!("{} can't be read as Parquet", samples.display()))?;
+    if read.rows != file.rows {
+        bail!(
+            "{} holds {} rows, {shown} says {}: write them again with controller report",
+            samples.display(),
+            read.rows,
+            file.rows
+        );
+    }
+    Ok(Found::Side(Box::new(Side { results, samples: read })))
+}

@@ -1,0 +1,202 @@
+//! `controller prices`, and the prices that plans and reports take.
+
+mod import;
+mod refresh;
+
+use crate::cli::{self, PricesCommand};
+use crate::clock::Clock;
+use crate::cost::list::PriceList;
+use crate::cost::price::STALE_AFTER_DAYS;
+use crate::cost::{Price, PriceBook, Terms};
+use crate::matrix::{Matrix, Target};
+use crate::plan::text;
+use crate::store::PriceRow;
+use crate::terminal;
+use anyhow::{Context, bail};
+use chrono::NaiveDate;
+use std::path::Path;
+
+pub(super) async fn run(options: &cli::Prices) -> anyhow::Result<()> {
+    match &options.command {
+        PricesCommand::List { book } => list(book),
+        PricesCommand::Import(options) => import::run(options),
+        PricesCommand::Refresh(options) => refresh::run(options).await,
+    }
+}
+
+/// Every price with its terms, its day and its source.
+fn list(book: &Path) -> anyhow::Result<()> {
+    let book = read_book(book)?;
+    let today = Clock::System.now().date_naive();
+    let line = |(target, price): (&str, &Price)| {
+        let stale = if price.is_stale(today) { ", older than 180 days" } else { "" };
+        let assumed = if price.region_assumed { ", region assumed" } else { "" };
+        format!(
+            "{target:<20} {:>9} USD/h  {}, {}{stale}{assumed}  ({})",
+            price.usd_per_hour,
+            price.terms(),
+            price.date,
+            price.source
+        )
+    };
+    let lines: Vec<String> = book.prices().map(line).collect();
+    terminal::result(&lines.join("\n"));
+    Ok(())
+}
+
+/// Adds a list to a book, which is made where there is none. A book that would contradict itself stays as it was.
+fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
+    let shown = path.display();
+    let mut text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "version = 1\n".to_owned(),
+        Err(error) => return Err(error).with_context(|| format!("can't read {shown}")),
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text = format!("{text}\n{list}");
+    PriceBook::parse(&shown.to_string(), &text)
+        .with_context(|| format!("{shown} can't take these prices and stays as it was"))?;
+    super::report::replace(path, text.as_bytes())
+}
+
+pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("can't read the price book {}", path.display()))?;
+    Ok(PriceBook::parse(&path.display().to_string(), &text)?)
+}
+
+/// The price of every target, in their order.
+pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
+    let book = match &matrix.cost.price_book {
+        Some(path) => Some(read_book(Path::new(path)).context("cost.price_book can't be used")?),
+        None => None,
+    };
+    matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()
+}
+
+/// The prices of a campaign's targets as another book has them. A price that the matrix gave itself stays where the book
+/// hasn't got the target.
+pub(super) fn again(
+    matrix: &Matrix,
+    known: &[PriceRow],
+    book: &PriceBook,
+) -> anyhow::Result<Vec<PriceRow>> {
+    let one = |(target, known): (&Target, &PriceRow)| -> anyhow::Result<PriceRow> {
+        let name = target.name.as_str();
+        let is_of_matrix = known.date.is_none();
+        let cost = &matrix.cost;
+        let price = if let (Some(service), Some(region)) = (&cost.service, &cost.region) {
+            let purchase = cost.purchase.clone();
+            let terms = Terms { service: service.clone(), region: region.clone(), purchase };
+            book.lookup(name, &terms)
+        } else {
+            // The matrix names no terms: the book must leave no choice.
+            let found: Vec<_> = book.prices().filter(|(target, _)| *target == name).collect();
+            match found[..] {
+                [(_, price)] => Ok(price),
+                [] if is_of_matrix => return Ok(known.clone()),
+                _ => bail!(
+                    "{} has {} prices for {name}, and the matrix names no service and region: leave one in the book",
+                    book.name(),
+                    found.len()
+                ),
+            }
+        };
+        match price {
+            Ok(price) => Ok(row(price)),
+            Err(_) if is_of_matrix => Ok(known.clone()),
+            Err(error) => Err(error.into()),
+        }
+    };
+    matrix.targets.iter().zip(known).map(one).collect()
+}
+
+fn row(price: &Price) -> PriceRow {
+    PriceRow {
+        usd_per_hour: price.usd_per_hour,
+        service: Some(price.service.clone()),
+        region: Some(price.region.clone()),
+        purchase: Some(price.purchase.clone()),
+        source: price.source.clone(),
+        date: Some(price.date.to_string()),
+        is_region_assumed: price.region_assumed,
+    }
+}
+
+fn of_target(
+    target: &Target,
+    matrix: &Matrix,
+    book: Option<&PriceBook>,
+) -> anyhow::Result<PriceRow> {
+    if let Some(usd_per_hour) = target.usd_per_hour {
+        return Ok(PriceRow {
+            usd_per_hour,
+            service: None,
+            region: None,
+            purchase: None,
+            source: "matrix".to_owned(),
+            date: None,
+            is_region_assumed: false,
+        });
+    }
+    let name = &target.name;
+    if target.local.is_some() {
+        bail!(
+            "no price for {name}: an agent started here needs its own, give usd_per_hour in its [[fleet.local]]"
+        );
+    }
+    let Some(book) = book else {
+        bail!(
+            "no price for {name}: give usd_per_hour in its [[target]], or a price_book in [cost]"
+        );
+    };
+    let terms = Terms {
+        service: matrix.cost.service.clone().unwrap_or_default(),
+        region: matrix.cost.region.clone().unwrap_or_default(),
+        purchase: matrix.cost.purchase.clone(),
+    };
+    Ok(row(book.lookup(name.as_str(), &terms)?))
+}
+
+/// Prices as the plan shows them.
+pub(super) fn shown(prices: &[PriceRow], today: NaiveDate) -> Vec<text::Price> {
+    let source = |price: &PriceRow| match (&price.service, &price.region, &price.date) {
+        (Some(service), Some(region), Some(date)) => {
+            let assumed = if price.is_region_assumed { ", region assumed" } else { "" };
+            let age = date.parse().map(|date: NaiveDate| (today - date).num_days());
+            let stale = match age {
+                Ok(days) if days > STALE_AFTER_DAYS => ", older than 180 days",
+                _ => "",
+            };
+            format!("{service} {region}, read {date}{assumed}{stale}")
+        }
+        _ => price.source.clone(),
+    };
+    let shown =
+        |price: &PriceRow| text::Price { usd_per_hour: price.usd_per_hour, source: source(price) };
+    prices.iter().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_price_is_marked_in_the_plan() {
+        let price = PriceRow {
+            usd_per_hour: 0.23,
+            service: Some("ec2".to_owned()),
+            region: Some("us-east-1".to_owned()),
+            purchase: Some("on-demand".to_owned()),
+            source: "a list".to_owned(),
+            date: Some("2026-01-01".to_owned()),
+            is_region_assumed: false,
+        };
+        let shown =
+            |day: &str| shown(std::slice::from_ref(&price), day.parse().unwrap()).remove(0).source;
+        assert_eq!(shown("2026-06-30"), "ec2 us-east-1, read 2026-01-01");
+        assert_eq!(shown("2026-07-01"), "ec2 us-east-1, read 2026-01-01, older than 180 days");
+    }
+}

@@ -1,0 +1,78 @@
+//! `controller prices refresh`: AWS's Price List API -> one more list of a book.
+
+use super::{append, read_book};
+use crate::cli;
+use crate::clock::Clock;
+use crate::cost::aws::{price_of, product};
+use crate::cost::list::PriceList;
+use crate::cost::price::Terms;
+use crate::price_api::Client;
+use crate::terminal;
+use anyhow::{Context, bail};
+use aws_sdk_s3::config::{Credentials, ProvideCredentials};
+use std::collections::BTreeMap;
+
+pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
+    let cli::RefreshPrices { bought, endpoint } = options;
+    let terms = Terms {
+        service: bought.service.to_string(),
+        region: bought.region.clone(),
+        purchase: "on-demand".to_owned(),
+    };
+    let targets = targets(bought, &terms)?;
+    let now = Clock::System.now();
+    let client = Client::new(endpoint, credentials().await?)?;
+    let mut usd_per_hour = BTreeMap::new();
+    for target in targets {
+        let listed = client.products(bought.service, &target, &bought.region, now).await?;
+        let products = listed.iter().map(|text| product(text)).collect::<Result<Vec<_>, _>>()?;
+        let price = price_of(&target, bought.service, &bought.region, &products)?;
+        usd_per_hour.insert(target, price);
+    }
+    let list = PriceList {
+        provider: "aws".to_owned(),
+        terms,
+        operating_system: "linux".to_owned(),
+        source: format!("AWS Price List API GetProducts ({endpoint})"),
+        date: now.date_naive(),
+        usd_per_hour,
+    };
+    append(&bought.book, &list)?;
+    let lines: Vec<String> = list
+        .usd_per_hour
+        .iter()
+        .map(|(target, usd)| format!("{target:<20} {usd:>9} USD/h"))
+        .collect();
+    terminal::result(&format!("{}\nadded to {}", lines.join("\n"), bought.book.display()));
+    Ok(())
+}
+
+/// Those that were named, or all that the book has on these terms.
+fn targets(bought: &cli::Bought, terms: &Terms) -> anyhow::Result<Vec<String>> {
+    if !bought.targets.is_empty() {
+        return Ok(bought.targets.clone());
+    }
+    let book = read_book(&bought.book)?;
+    let known = book.prices().filter(|(_, price)| price.terms() == *terms);
+    let known: Vec<String> = known.map(|(target, _)| target.to_owned()).collect();
+    if known.is_empty() {
+        bail!(
+            "{} has nothing of {terms} to refresh: name instance types with --targets",
+            bought.book.display()
+        );
+    }
+    Ok(known)
+}
+
+/// As every AWS program finds them: environment, profile, instance role.
+async fn credentials() -> anyhow::Result<Credentials> {
+    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+        .region("us-east-1")
+        .load()
+        .await;
+    let provider = config.credentials_provider().context("no AWS credentials are configured")?;
+    provider.provide_credentials().await.context(
+        "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; \
+         controller prices import needs none",
+    )
+}

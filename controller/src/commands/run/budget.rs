@@ -1,0 +1,131 @@
+//! What the campaign itself costs while it runs: every machine that is held, measuring or not, at its target's price.
+
+use crate::cost::campaign::Spending;
+use proto::ids::AgentId;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Machines are held until the end is told and taken: what that costs is kept in reserve.
+const RESERVE: Duration = Duration::from_millis(2500);
+
+/// The campaign's own cost.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// US dollars per hour, by target.
+    prices: Vec<f64>,
+    /// Of machines that left, and of earlier stretches of the campaign.
+    past: Spending,
+    here: HashMap<AgentId, Held>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    number: usize,
+    target: usize,
+    since: Duration,
+}
+
+impl Budget {
+    /// A campaign that may cost `max_usd`. `earlier` is what it held before it was gone on with: target and time.
+    pub(super) fn new(
+        prices: Vec<f64>,
+        max_usd: Option<f64>,
+        earlier: impl Iterator<Item = (usize, Duration)>,
+    ) -> Self {
+        let past = earlier.fold(Spending::new(max_usd), |spending, (target, held)| {
+            spending.with_host(held.as_secs_f64(), prices.get(target).copied())
+        });
+        Self { prices, past, here: HashMap::new() }
+    }
+
+    pub(super) fn joined(&mut self, agent: AgentId, number: usize, target: usize, now: Duration) {
+        self.here.insert(agent, Held { number, target, since: now });
+    }
+
+    /// Names under which the process of this agent was here before: it came back, so it isn't held twice.
+    pub(super) fn earlier_names(&self, agent: &AgentId) -> Vec<AgentId> {
+        let is_its = |id: &&AgentId| *id != agent && id.process() == agent.process();
+        self.here.keys().filter(is_its).cloned().collect()
+    }
+
+    /// A machine that is held no longer, by the number of its agent, and how long it was.
+    pub(super) fn left(&mut self, agent: &AgentId, now: Duration) -> Option<(usize, Duration)> {
+        let held = self.here.remove(agent)?;
+        let time = now.saturating_sub(held.since);
+        self.past = self.past.with_host(time.as_secs_f64(), self.prices.get(held.target).copied());
+        Some((held.number, time))
+    }
+
+    /// How long the machines that are here were held so far, by the numbers of their agents.
+    pub(super) fn held(&self, now: Duration) -> Vec<(usize, Duration)> {
+        let held = |held: &Held| (held.number, now.saturating_sub(held.since));
+        self.here.values().map(held).collect()
+    }
+
+    /// What the campaign cost so far.
+    pub(super) fn spending(&self, now: Duration) -> Spending {
+        self.here.values().fold(self.past, |spending, held| {
+            let seconds = now.saturating_sub(held.since).as_secs_f64();
+            spending.with_host(seconds, self.prices.get(held.target).copied())
+        })
+    }
+
+    /// Whether the campaign must stop now so as not to cost more than it may.
+    pub(super) fn is_spent(&self, now: Duration) -> bool {
+        self.spending(now).is_spent(self.cost_of(RESERVE))
+    }
+
+    /// Whether holding all machines for so long again would cost more than it may.
+    pub(super) fn would_be_spent(&self, now: Duration, time: Duration) -> bool {
+        self.spending(now).is_spent(self.cost_of(time + RESERVE))
+    }
+
+    fn cost_of(&self, time: Duration) -> f64 {
+        let price = |held: &Held| self.prices.get(held.target).copied().unwrap_or_default();
+        self.here.values().map(price).sum::<f64>() * time.as_secs_f64() / 3600.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_stops_before_the_cost_and_not_after() {
+        // 3.6 USD per hour are 0.001 a second.
+        let mut budget = Budget::new(vec![3.6], Some(0.1), std::iter::empty());
+        budget.joined("a".try_into().unwrap(), 0, 0, seconds(5));
+        assert!((budget.spending(seconds(15)).usd - 0.01).abs() < 1e-12);
+        assert!(!budget.is_spent(seconds(102)));
+        assert!(budget.is_spent(seconds(103)), "2.5 s are kept in reserve");
+        assert!(budget.spending(seconds(103)).usd < 0.1);
+        assert!(!budget.would_be_spent(seconds(50), seconds(40)));
+        assert!(budget.would_be_spent(seconds(50), seconds(60)));
+    }
+
+    #[test]
+    fn who_comes_back_is_not_held_twice() {
+        let mut budget = Budget::new(vec![3.6], None, std::iter::empty());
+        let [first, again, other]: [AgentId; 3] =
+            ["a.1", "a.2", "b.1"].map(|id| id.try_into().unwrap());
+        budget.joined(first.clone(), 0, 0, seconds(0));
+        budget.joined(other, 1, 0, seconds(0));
+        assert_eq!(budget.earlier_names(&again), [first]);
+    }
+
+    #[test]
+    fn who_left_and_who_was_here_before_count() {
+        let earlier = [(0, seconds(10)), (1, seconds(10))].into_iter();
+        let mut budget = Budget::new(vec![3.6, 7.2], None, earlier);
+        let agent: AgentId = "a".try_into().unwrap();
+        budget.joined(agent.clone(), 2, 1, seconds(0));
+        assert_eq!(budget.left(&agent, seconds(5)), Some((2, seconds(5))));
+        assert!((budget.spending(seconds(99)).usd - (0.01 + 0.02 + 0.01)).abs() < 1e-12);
+        assert_eq!(budget.left(&agent, seconds(9)), None);
+        assert!(!budget.is_spent(seconds(1_000_000)), "without a limit nothing is spent");
+    }
+}

@@ -1,0 +1,43 @@
+//! One more list for a price book, as TOML: what one source said on one day.
+
+use super::price::Terms;
+use chrono::NaiveDate;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Prices of one source, for one set of terms.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PriceList {
+    /// Whose prices they are.
+    pub provider: String,
+    /// On which terms.
+    pub terms: Terms,
+    /// Under which operating system.
+    pub operating_system: String,
+    /// Who says so.
+    pub source: String,
+    /// On which day.
+    pub date: NaiveDate,
+    /// By target.
+    pub usd_per_hour: BTreeMap<String, f64>,
+}
+
+impl fmt::Display for PriceList {
+    /// As it stands in a book. JSON's texts are TOML's, too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| serde_json::Value::from(text).to_string();
+        writeln!(f, "[[list]]")?;
+        writeln!(f, "provider = {}", text(&self.provider))?;
+        writeln!(f, "service = {}", text(&self.terms.service))?;
+        writeln!(f, "region = {}", text(&self.terms.region))?;
+        writeln!(f, "operating_system = {}", text(&self.operating_system))?;
+        writeln!(f, "purchase = {}", text(&self.terms.purchase))?;
+        writeln!(f, "currency = \"USD\"")?;
+        writeln!(f, "source = {}", text(&self.source))?;
+        writeln!(f, "date = {}", self.date)?;
+        writeln!(f, "\n[list.usd_per_hour]")?;
+        self.usd_per_hour
+            .iter()
+            .try_for_each(|(target, usd)| writeln!(f, "{} = {usd}", text(target)))
+    }
+}

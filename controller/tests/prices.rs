@@ -1,0 +1,313 @@
+//! AWS's price lists: a stub of the Price List API on loopback, and a bulk file, become lists of a price book.
+
+#![expect(clippy::unwrap_used, reason = "what sets a test up fails it where it can't")]
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// A product as `GetProducts` lists it: JSON in a text of its own.
+fn product(target: &str, usage: &str, dimensions: &[(&str, &str)]) -> String {
+    let dimensions: serde_json::Map<String, Value> = dimensions
+        .iter()
+        .enumerate()
+        .map(|(index, (unit, usd))| {
+            let dimension = json!({ "unit": unit, "pricePerUnit": { "USD": usd } });
+            (format!("SKU.TERM.{index}"), dimension)
+        })
+        .collect();
+    json!({
+        "product": {
+            "sku": "SKU",
+            "productFamily": "ML Instance",
+            "attributes": {
+                "instanceName": target, "regionCode": "us-east-1", "component": "Hosting",
+                "usagetype": format!("USE1-{usage}:{target}")
+            }
+        },
+        "serviceCode": "AmazonSageMaker",
+        "terms": { "OnDemand": { "SKU.TERM": { "priceDimensions": dimensions } } }
+    })
+    .to_string()
+}
+
+fn hosting(target: &str, usd: &str) -> String {
+    product(target, "Host", &[("Hrs", usd), ("Hrs", "0.0000000000")])
+}
+
+/// Pages that the stub answers with, and what it was asked.
+#[derive(Debug, Default)]
+struct Stub {
+    pages: Vec<Vec<String>>,
+    refusal: Option<(u16, &'static str)>,
+    asked: Mutex<Vec<(HeaderMap, Value)>>,
+}
+
+async fn answer(
+    State(stub): State<Arc<Stub>>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> (StatusCode, Json<Value>) {
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let page = body["NextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
+    stub.asked.lock().unwrap().push((headers, body));
+    if let Some((status, message)) = stub.refusal {
+        let refusal = json!({ "__type": "AccessDeniedException", "message": message });
+        return (StatusCode::from_u16(status).unwrap(), Json(refusal));
+    }
+    let mut answer = json!({ "FormatVersion": "aws_v1", "PriceList": stub.pages[page] });
+    if page + 1 < stub.pages.len() {
+        answer["NextToken"] = (page + 1).to_string().into();
+    }
+    (StatusCode::OK, Json(answer))
+}
+
+/// Runs `prices refresh` of ml.g4dn.xlarge against a stub; gives what it said, the book, and what the stub was asked.
+fn refreshed(stub: Stub) -> (String, Option<String>, Vec<(HeaderMap, Value)>) {
+    let folder = TempDir::new().unwrap();
+    let stub = Arc::new(stub);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let app = Router::new().route("/", post(answer)).with_state(Arc::clone(&stub));
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    let output = prices(
+        folder.path(),
+        &[
+            "refresh",
+            "--service",
+            "sagemaker-hosting",
+            "--region",
+            "us-east-1",
+            "--targets",
+            "ml.g4dn.xlarge",
+            "--book",
+            "book.toml",
+            "--endpoint",
+            &endpoint,
+        ],
+    );
+    let book = std::fs::read_to_string(folder.path().join("book.toml")).ok();
+    let asked = stub.asked.lock().unwrap().drain(..).collect();
+    (said(&output), book, asked)
+}
+
+/// Its exit code, and everything that it said.
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8");
+    let code = output.status.code().expect("it ends itself");
+    format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr))
+}
+
+fn prices(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_controller"))
+        .current_dir(folder)
+        .arg("prices")
+        .args(arguments)
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+        .env_remove("AWS_PROFILE")
+        .output()
+        .expect("the binary was built")
+}
+
+#[test]
+fn one_product_with_one_hourly_price_goes_into_the_book() {
+    let stub =
+        Stub { pages: vec![vec![hosting("ml.g4dn.xlarge", "0.7364000000")]], ..Stub::default() };
+    let (told, book, asked) = refreshed(stub);
+    assert!(told.starts_with("exit 0\n") && told.contains("0.7364 USD/h"), "{told}");
+    let book = book.unwrap();
+    assert!(book.contains("\"ml.g4dn.xlarge\" = 0.7364"), "{book}");
+    assert!(
+        book.contains("service = \"sagemaker-hosting\"") && book.contains("GetProducts"),
+        "{book}"
+    );
+
+    let (headers, body) = &asked[0];
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("x-amz-target"), "AWSPriceListService.GetProducts");
+    assert_eq!(header("content-type"), "application/x-amz-json-1.1");
+    let signed = header("authorization");
+    assert!(signed.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"), "{signed}");
+    assert!(signed.contains("/us-east-1/pricing/aws4_request"), "{signed}");
+    assert!(signed.contains("content-type;host;x-amz-date;x-amz-target"), "{signed}");
+    assert_eq!(body["ServiceCode"], "AmazonSageMaker");
+    let fields: Vec<_> = body["Filters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["Field"].as_str().unwrap(), f["Value"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        fields,
+        [("instanceName", "ml.g4dn.xlarge"), ("component", "Hosting"), ("regionCode", "us-east-1")]
+    );
+}
+
+#[test]
+fn pages_are_read_to_the_end_and_other_services_are_passed_over() {
+    let batch = product("ml.g4dn.xlarge", "Tsform", &[("Hrs", "0.9")]);
+    let pages = vec![vec![batch], vec![], vec![hosting("ml.g4dn.xlarge", "0.75")]];
+    let (told, _, asked) = refreshed(Stub { pages, ..Stub::default() });
+    assert!(told.contains("0.75 USD/h"), "{told}");
+    assert_eq!(asked.len(), 3);
+}
+
+#[test]
+fn what_is_not_one_price_is_an_error_and_no_guess() {
+    let twice = vec![hosting("ml.g4dn.xlarge", "0.7"), hosting("ml.g4dn.xlarge", "0.8")];
+    let no_hours = product("ml.g4dn.xlarge", "Host", &[("GB-Mo", "0.1")]);
+    let two_hours = product("ml.g4dn.xlarge", "Host", &[("Hrs", "0.7"), ("Hrs", "0.8")]);
+    let cases = [
+        ("no product", vec![]),
+        ("two products", twice),
+        ("no hourly dimension", vec![no_hours]),
+        ("two hourly dimensions", vec![two_hours]),
+        ("no price list", vec!["{}".to_owned()]),
+    ];
+    let mut all = String::new();
+    for (what, page) in cases {
+        let (told, book, _) = refreshed(Stub { pages: vec![page], ..Stub::default() });
+        assert_eq!(book, None, "{what}: nothing is written");
+        all = format!("{all}{what}: {told}\n");
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_refusal_is_told_with_what_is_needed() {
+    let message = "User is not authorized to perform: pricing:GetProducts";
+    let (told, _, _) = refreshed(Stub { refusal: Some((400, message)), ..Stub::default() });
+    assert!(told.starts_with("exit 2\n"), "{told}");
+    assert!(
+        told.contains("refused (400): User is not authorized")
+            && told.contains("need pricing:GetProducts"),
+        "{told}"
+    );
+}
+
+/// A bulk file with hosting of two types, batch transform of one, and another region.
+fn bulk() -> Value {
+    let product = |sku: &str, target: &str, usage: &str, region: &str| {
+        let attributes = json!({
+            "instanceName": target, "regionCode": region, "usagetype": format!("{usage}:{target}")
+        });
+        (
+            sku.to_owned(),
+            json!({ "sku": sku, "productFamily": "ML Instance", "attributes": attributes }),
+        )
+    };
+    let term = |sku: &str, usd: &str| {
+        let dimension = json!({ "unit": "Hrs", "pricePerUnit": { "USD": usd } });
+        (
+            sku.to_owned(),
+            json!({ format!("{sku}.T"): { "priceDimensions": { format!("{sku}.T.D"): dimension } } }),
+        )
+    };
+    let products: serde_json::Map<String, Value> = [
+        product("A", "ml.g4dn.xlarge", "USE1-Host", "us-east-1"),
+        product("B", "ml.m5.xlarge", "Host", "us-east-1"),
+        product("C", "ml.g4dn.xlarge", "USE1-Tsform", "us-east-1"),
+        product("D", "ml.g4dn.xlarge", "EUW3-Host", "eu-west-3"),
+    ]
+    .into_iter()
+    .collect();
+    let terms: serde_json::Map<String, Value> =
+        [term("A", "0.736"), term("B", "0.23"), term("C", "0.9"), term("D", "0.861")]
+            .into_iter()
+            .collect();
+    json!({
+        "formatVersion": "v1.0", "offerCode": "AmazonSageMaker", "version": "20261120180000",
+        "publicationDate": "2026-11-20T18:00:00Z", "products": products, "terms": { "OnDemand": terms }
+    })
+}
+
+fn imported(bulk: &Value, more: &[&str]) -> (String, Option<String>) {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("index.json"), bulk.to_string()).unwrap();
+    let arguments = ["import", "index.json", "--region", "us-east-1", "--book", "book.toml"];
+    let output = prices(folder.path(), &[&arguments, more].concat());
+    let first = said(&output);
+    let book = std::fs::read_to_string(folder.path().join("book.toml")).ok();
+    (first, book)
+}
+
+#[test]
+fn a_bulk_file_becomes_a_list_of_one_service_and_region() {
+    let (told, book) = imported(&bulk(), &["--service", "sagemaker-hosting"]);
+    assert!(
+        told.contains("2 prices of sagemaker-hosting in us-east-1, published 2026-11-20"),
+        "{told}"
+    );
+    insta::assert_snapshot!(book.unwrap());
+    let (_, book) = imported(&bulk(), &["--service", "sagemaker-batch-transform"]);
+    assert!(book.unwrap().contains("\"ml.g4dn.xlarge\" = 0.9"));
+    let (_, book) =
+        imported(&bulk(), &["--service", "sagemaker-hosting", "--targets", "ml.m5.xlarge"]);
+    assert!(!book.unwrap().contains("ml.g4dn.xlarge"));
+}
+
+#[test]
+fn a_bulk_file_that_does_not_fit_is_refused() {
+    let refused = |bulk: &Value, more: &[&str]| {
+        let (told, book) = imported(bulk, more);
+        assert_eq!(book, None);
+        assert!(told.starts_with("exit 2\n"), "{told}");
+        told
+    };
+    let hosting = ["--service", "sagemaker-hosting"];
+    assert!(
+        refused(&bulk(), &["--service", "ec2"])
+            .contains("is of AmazonSageMaker, but prices of ec2 stand in that of AmazonEC2")
+    );
+    assert!(refused(&json!({}), &hosting).contains("this is no price list of AWS"));
+    let missing = [&hosting[..], &["--targets", "ml.p9.xlarge"]].concat();
+    assert!(refused(&bulk(), &missing).contains("AWS has no price for ml.p9.xlarge"));
+    let mut twice = bulk();
+    twice["products"]["D"]["attributes"]["regionCode"] = "us-east-1".into();
+    assert!(refused(&twice, &hosting).contains("2 products match ml.g4dn.xlarge"));
+    assert!(refused(&bulk(), &["--service", "lambda"]).contains("unknown service"));
+}
+
+#[test]
+fn a_book_that_would_contradict_itself_stays_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let import = |bulk: &Value| {
+        std::fs::write(path("index.json"), bulk.to_string()).unwrap();
+        let arguments = [
+            "import",
+            "index.json",
+            "--region",
+            "us-east-1",
+            "--service",
+            "sagemaker-hosting",
+            "--book",
+            "book.toml",
+        ];
+        said(&prices(folder.path(), &arguments))
+    };
+    assert!(import(&bulk()).starts_with("exit 0\n"));
+    assert!(import(&bulk()).starts_with("exit 0\n"), "the same prices again are no contradiction");
+    let before = std::fs::read_to_string(path("book.toml")).unwrap();
+    let mut other = bulk();
+    other["terms"]["OnDemand"]["A"]["A.T"]["priceDimensions"]["A.T.D"]["pricePerUnit"]["USD"] =
+        "9".into();
+    let told = import(&other);
+    assert!(
+        told.starts_with("exit 2\n")
+            && told.contains("stays as it was")
+            && told.contains("on the same day"),
+        "{told}"
+    );
+    assert_eq!(std::fs::read_to_string(path("book.toml")).unwrap(), before);
+    let listed = said(&prices(folder.path(), &["list", "--book", "book.toml"]));
+    assert!(listed.contains("ml.g4dn.xlarge           0.736 USD/h"), "{listed}");
+}
