@@ -38,7 +38,7 @@ class Hooks(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         with lock:
             seen[self.path] = times = seen.get(self.path, 0) + 1
-        keep("hook", {"path": self.path, "headers": dict(self.headers), "body": body})
+        keep("hook", {"path": self.path, "headers": {name.lower(): value for name, value in self.headers.items()}, "body": body})
         kind = self.path.split("/")[1]
         if kind == "slow":
             # Until the other side gives up and closes.
