@@ -1,9 +1,11 @@
 //! The command line: words in, one command out.
 
-use crate::commands::{bench, generate, join};
+use crate::commands::{bench, doctor, generate, join};
+use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 /// Runs T5 inference on one machine and measures it.
 #[derive(Debug, Parser)]
@@ -23,6 +25,8 @@ pub enum Command {
     Generate(generate::Options),
     /// Measure how fast this machine summarizes, for one model and some batch sizes
     Bench(bench::Options),
+    /// Say what can and can't be measured on this machine, why, and what to do
+    Doctor(doctor::Options),
 }
 
 /// Which model, as all commands ask for it.
@@ -68,5 +72,30 @@ impl ModelOptions {
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         self.threads.unwrap_or_else(all).get()
+    }
+}
+
+/// Where to look for instruments, as the commands that observe ask for it.
+#[derive(Debug, Clone, Args)]
+pub struct InstrumentOptions {
+    /// Another NVIDIA management library than the system's own; recorded, and what it observes is marked
+    #[arg(long, value_name = "FILE", env = "FLEETMARK_NVML_LIBRARY")]
+    pub nvml_library: Option<PathBuf>,
+    /// Which GPUs CUDA sees
+    #[arg(long, hide = true, env = "CUDA_VISIBLE_DEVICES", hide_env = true)]
+    visible_gpus: Option<String>,
+    /// How CUDA counts them
+    #[arg(long, hide = true, env = "CUDA_DEVICE_ORDER", hide_env = true)]
+    gpu_order: Option<String>,
+}
+
+impl InstrumentOptions {
+    /// Where to look.
+    pub fn places(&self) -> Places {
+        Places {
+            root: Root::default(),
+            nvml_library: self.nvml_library.clone(),
+            visible: Visible { devices: self.visible_gpus.clone(), order: self.gpu_order.clone() },
+        }
     }
 }

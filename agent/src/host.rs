@@ -1,9 +1,12 @@
 //! What this machine is. Facts are read once, when the agent starts; what isn't found stays empty.
 
+mod details;
 mod instance_type;
 
+pub use details::Details;
 pub use instance_type::Sources;
 
+use crate::telemetry::Root;
 use procfs::prelude::*;
 use proto::wire;
 
@@ -12,7 +15,7 @@ const FEATURES: [&str; 8] =
     ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8"];
 
 /// This machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Host {
     /// Tells machines apart, and one boot from the next.
     pub boot_id: String,
@@ -34,6 +37,8 @@ pub struct Host {
     pub cpu_features: Vec<String>,
     /// Made up for a load test.
     pub is_simulated: bool,
+    /// What else is known.
+    pub details: Details,
 }
 
 impl Host {
@@ -64,6 +69,7 @@ impl Host {
                 .map(|feature| (*feature).to_owned())
                 .collect(),
             is_simulated: false,
+            details: Details::read(&Root::default()),
         }
     }
 }
@@ -81,6 +87,15 @@ impl From<Host> for wire::Host {
             operating_system: host.operating_system,
             cpu_features: host.cpu_features,
             simulated: host.is_simulated,
+            physical_cores: host.details.physical_cores.unwrap_or_default(),
+            cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
+            governor: host.details.governor.unwrap_or_default(),
+            turbo: host.details.turbo.unwrap_or_default(),
+            virtualization: host.details.virtualization.unwrap_or_default(),
+            container: host.details.container.unwrap_or_default(),
+            power_supply: host.details.power_supply.unwrap_or_default(),
+            cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
+            memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
         }
     }
 }

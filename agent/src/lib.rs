@@ -2,10 +2,12 @@
 
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod engine;
 pub mod host;
 pub mod model_source;
 pub mod runner;
 pub mod service;
 pub mod stopwatch;
+pub mod telemetry;
 pub mod terminal;

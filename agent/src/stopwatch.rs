@@ -42,6 +42,26 @@ impl Stopwatch {
     }
 }
 
+/// Processor time, in nanoseconds since an unknown start.
+pub mod processor_ns {
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// Of all threads of this process.
+    pub fn of_process() -> f64 {
+        read(ClockId::ProcessCPUTime)
+    }
+
+    /// Of the thread that asks.
+    pub fn of_thread() -> f64 {
+        read(ClockId::ThreadCPUTime)
+    }
+
+    fn read(clock: ClockId) -> f64 {
+        let time = clock_gettime(clock);
+        time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

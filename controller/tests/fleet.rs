@@ -40,6 +40,7 @@ async fn serve() -> Served {
             stop: Stop::Eos,
         },
         heartbeat: Duration::from_secs(1),
+        telemetry: Duration::from_millis(250),
     };
     tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);

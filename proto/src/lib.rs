@@ -12,6 +12,7 @@ pub mod generation;
 pub mod ids;
 pub mod model;
 pub mod sample;
+pub mod telemetry;
 pub mod version;
 pub mod wire;
 

@@ -52,6 +52,7 @@ macro_rules! words {
         }
     };
 }
+pub(crate) use words;
 
 words!(
     /// How weights are stored and multiplied.

@@ -27,6 +27,22 @@ pub fn program(name: &str) -> PathBuf {
     program
 }
 
+/// A shared library of this workspace.
+///
+/// # Panics
+/// Where it wasn't built.
+pub fn library(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().expect("tests lie in target/release/deps");
+    let library = folder.join(format!("lib{name}.so"));
+    assert!(
+        library.is_file(),
+        "{} is missing: cargo test --workspace builds it",
+        library.display()
+    );
+    library
+}
+
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)

@@ -1,10 +1,12 @@
 //! `agent join`: host, runner and service, joined.
 
+use crate::cli::InstrumentOptions;
 use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
 use crate::runner::{Engines, Runner, Turn};
-use crate::service::{self, Ending, Token};
+use crate::service::{self, Ending, Inbox, Token};
+use crate::telemetry::{Panel, Sampler};
 use crate::terminal;
 use anyhow::Context;
 use clap::Args;
@@ -50,6 +52,8 @@ pub struct Options {
     /// The metadata service to ask, where it isn't EC2's own
     #[arg(long, value_name = "URL", env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", hide = true)]
     pub metadata_url: Option<String>,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
     /// Stand for a made-up machine of this name, for load tests; its samples are marked
     #[arg(long, value_name = "NAME", hide = true)]
     pub simulate_host: Option<String>,
@@ -90,11 +94,15 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let threads = options.threads.unwrap_or_else(all).get();
     let device = Device::open(&options.device)?;
     let (token, leash) = token(options)?;
-    let (reports_in, mut reports) = tokio::sync::mpsc::unbounded_channel();
+    let (reports_in, reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
+    let panel = Panel::find(options.instruments.places());
+    let instruments = panel.instruments().clone();
+    let (sampler, observations) = Sampler::start(panel).context("the system gives no thread")?;
     let engines = Local { device: device.clone(), threads };
-    let runner = Runner::start(engines, reports_in, Turn::on(&host.boot_id))
+    let runner = Runner::start(engines, reports_in, (Turn::on(&host.boot_id), sampler))
         .context("the system gives no thread")?;
+    let mut inbox = Inbox { reports, observations };
     let service = service::Options {
         controller: options.controller.clone(),
         target: options.target.clone().unwrap_or_default(),
@@ -106,6 +114,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             dtypes: device.dtypes().iter().map(|dtype| dtype.as_str().to_owned()).collect(),
             gpu_name: device.gpu().map(|gpu| gpu.name.clone()).unwrap_or_default(),
         }],
+        instruments,
         patience: Duration::from_mins(options.patience),
     };
     terminal::note(&format!(
@@ -113,8 +122,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         options.controller,
         device.name()
     ));
-    let ending =
-        service::join(&service, &host, &runner, &mut reports, stop_signal(&leash)?).await?;
+    let ending = service::join(&service, &host, &runner, &mut inbox, stop_signal(&leash)?).await?;
     match ending {
         Ending::Drained(reason) => terminal::note(&format!("sent home: {reason}")),
         Ending::Stopped => terminal::note("stopped"),

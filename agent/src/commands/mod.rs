@@ -1,6 +1,7 @@
 //! The commands: the only place where the agent's stages are joined.
 
 pub mod bench;
+pub mod doctor;
 pub mod generate;
 mod input;
 pub mod join;
@@ -16,5 +17,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Join(options) => join::run(&options),
         Command::Generate(options) => generate::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `scripted:FILE` names a JSON file:
 //! `{"seed": 1, "prompt_ms": 2.0, "token_ms": 1.0, "per_row_ms": 0.5, "spread": 0.1, "output_tokens": 20,
-//!   "paced": false, "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why", "breaks": "model"}}}`
+//!   "paced": false, "device": "cpu", "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why", "breaks": "model"}}}`
 //! A batch takes `prompt_ms` + `per_row_ms` a row until the first token, then `token_ms` a step; each batch is
 //! stretched by up to `spread` of itself, by seed and by what is in it. Time is played on the stopwatch, not waited
 //! for; a played stopwatch moves at once, and samples are marked as played. A `paced` script waits as well, so that
@@ -40,6 +40,8 @@ struct Script {
     spread: f64,
     #[serde(default = "twenty")]
     output_tokens: u32,
+    #[serde(default = "cpu")]
+    device: String,
     #[serde(default)]
     paced: bool,
     #[serde(default)]
@@ -87,6 +89,10 @@ fn two() -> f64 {
     2.0
 }
 
+fn cpu() -> String {
+    "cpu".to_owned()
+}
+
 fn twenty() -> u32 {
     20
 }
@@ -130,11 +136,11 @@ impl Scripted {
         let path = spec.model.trim_start_matches(PREFIX).to_owned();
         let text = std::fs::read_to_string(Path::new(&path))
             .map_err(|source| Error::Read { path: path.clone(), source })?;
-        let script = serde_json::from_str(&text)
+        let script: Script = serde_json::from_str(&text)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;
         let facts = EngineFacts {
             model_sha256: sha256_of(&text),
-            device: "cpu".to_owned(),
+            device: script.device.clone(),
             kernel: "scripted".to_owned(),
             random_weights: true,
             played: true,

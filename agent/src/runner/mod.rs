@@ -13,6 +13,7 @@ pub use shard::{Measured, Offer};
 pub use turn::Turn;
 
 use crate::engine::Engine;
+use crate::telemetry::Sampler;
 use proto::failure::Failure;
 use proto::generation::Generation;
 use proto::model::{EngineFacts, EngineSpec};
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Where engines come from.
@@ -47,6 +49,8 @@ pub enum Order {
         engines: Vec<EngineSpec>,
         /// Prompt and limits of all that follows.
         generation: Generation,
+        /// How often the instruments are read while a shard is measured.
+        telemetry: Duration,
     },
     /// Measure a shard.
     Measure(Offer),
@@ -92,24 +96,25 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Starts the thread. Reports go to `reports`; it measures when it is its turn on the machine.
+    /// Starts the thread. Reports go to `reports`; it measures when it is its turn on the machine, and the sampler
+    /// is told of every phase.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
         engines: impl Engines,
         reports: UnboundedSender<Report>,
-        turn: Turn,
+        (turn, sampler): (Turn, Sampler),
     ) -> Result<Self, std::io::Error> {
         let (orders, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
-        let mut desk = shard::Desk::new(engines, reports, Arc::clone(&cancelled), turn);
+        let mut desk = shard::Desk::new(engines, reports, Arc::clone(&cancelled), (turn, sampler));
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
             let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();
             while let Ok(order) = inbox.recv() {
                 match order {
-                    Order::Inspect { engines, generation } => {
-                        desk.inspect(engines, generation, &mut known);
+                    Order::Inspect { engines, generation, telemetry } => {
+                        desk.inspect(engines, generation, telemetry, &mut known);
                     }
                     Order::Measure(offer) => desk.measure(&offer),
                 }

@@ -4,13 +4,17 @@ use super::{Engines, Report, Turn};
 use crate::engine::{Engine, Request, Row};
 use crate::host::Memory;
 use crate::stopwatch::Stopwatch;
+use crate::telemetry::Sampler;
+use crate::telemetry::sampler::Mark;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
 use proto::model::{EngineFacts, EngineSpec};
+use proto::telemetry::{Metric, Phase, Readings};
 use proto::wire::{self, Activity};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A shard to measure.
@@ -25,18 +29,23 @@ pub(super) struct Desk<E> {
     reports: UnboundedSender<Report>,
     cancelled: Arc<AtomicU64>,
     specs: Vec<EngineSpec>,
+    /// Of each spec, where it could be inspected.
+    devices: Vec<String>,
     generation: Option<Generation>,
     /// One engine at a time, so that the memory of one is never counted into another's.
     loaded: Option<Loaded>,
     real: Stopwatch,
     played: Stopwatch,
     turn: Turn,
+    sampler: Sampler,
 }
 
 struct Loaded {
     spec: EngineSpec,
     engine: Box<dyn Engine>,
     rss_bytes: u64,
+    gpu_before_bytes: Option<u64>,
+    gpu_bytes: Option<u64>,
 }
 
 impl<E: Engines> Desk<E> {
@@ -44,18 +53,20 @@ impl<E: Engines> Desk<E> {
         engines: E,
         reports: UnboundedSender<Report>,
         cancelled: Arc<AtomicU64>,
-        turn: Turn,
+        (turn, sampler): (Turn, Sampler),
     ) -> Self {
         Self {
             engines,
             reports,
             cancelled,
             specs: Vec::new(),
+            devices: Vec::new(),
             generation: None,
             loaded: None,
             real: Stopwatch::start(),
             played: Stopwatch::played(),
             turn,
+            sampler,
         }
     }
 
@@ -68,6 +79,7 @@ impl<E: Engines> Desk<E> {
         &mut self,
         specs: Vec<EngineSpec>,
         generation: Generation,
+        telemetry: Duration,
         known: &mut HashMap<EngineSpec, EngineFacts>,
     ) {
         let mut look = |spec: &EngineSpec| match known.get(spec) {
@@ -76,7 +88,15 @@ impl<E: Engines> Desk<E> {
                 known.insert(spec.clone(), facts.clone());
             }),
         };
-        let found = specs.iter().map(&mut look).collect();
+        let found: Vec<_> = specs.iter().map(&mut look).collect();
+        let device = |found: &Result<EngineFacts, Failure>| {
+            found.as_ref().map_or_else(|_| String::new(), |facts| facts.device.clone())
+        };
+        self.devices = found.iter().map(device).collect();
+        self.sampler.set_period(telemetry);
+        // A GPU's name is the largest: where one engine infers on it, its idle power matters.
+        let device = self.devices.iter().max().cloned().unwrap_or_default();
+        self.sampler.measure_idle(&device, &self.real);
         // Offers that follow count their attempts anew: they may be of another campaign.
         self.cancelled.store(0, Ordering::Relaxed);
         self.specs = specs;
@@ -86,7 +106,9 @@ impl<E: Engines> Desk<E> {
 
     pub(super) fn measure(&mut self, offer: &Offer) {
         let (shard, attempt) = (offer.shard, offer.attempt);
-        let report = match self.play(offer) {
+        let played = self.play(offer);
+        self.sampler.pause();
+        let report = match played {
             Ok((last_sequence, segment)) => {
                 Report::Finished { shard, attempt, last_sequence, segment }
             }
@@ -112,7 +134,15 @@ impl<E: Engines> Desk<E> {
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
         let stopwatch = if loaded.engine.facts().played { &played } else { &real };
 
+        let device = loaded.engine.facts().device.clone();
+        let mark = |phase| Mark {
+            phase,
+            of: Some((offer.shard, offer.attempt)),
+            device: device.clone(),
+            clock: stopwatch.clone(),
+        };
         drop(reports.send(now(Activity::Warming)));
+        self.sampler.mark(mark(Phase::Warming));
         let warmup_start = stopwatch.now_ns();
         for batch in &offer.warmup {
             if is_cancelled() {
@@ -123,6 +153,7 @@ impl<E: Engines> Desk<E> {
         let warmup_ns = stopwatch.now_ns() - warmup_start;
 
         drop(reports.send(now(Activity::Measuring)));
+        self.sampler.mark(mark(Phase::Measuring));
         let mut sequence = 0;
         for batch in &offer.batches {
             if is_cancelled() {
@@ -166,10 +197,14 @@ impl<E: Engines> Desk<E> {
             peak_rss_bytes: Memory::read().peak_resident,
             rss_after_load_bytes: loaded.rss_bytes,
             kv_cache_bytes: loaded.engine.kv_cache_bytes(),
-            gpu_memory_bytes: 0,
+            gpu_memory_bytes: loaded
+                .gpu_bytes
+                .zip(loaded.gpu_before_bytes)
+                .map_or(0, |(after, before)| after.saturating_sub(before)),
             model_size_bytes: loaded.engine.facts().model_size_bytes,
             adapter_bytes: loaded.engine.adapter_bytes(),
             adapter_load_ns: loading.adapter_ns,
+            gpu_memory_before_bytes: loaded.gpu_before_bytes,
         };
         Ok((sequence, segment))
     }
@@ -182,21 +217,25 @@ impl<E: Engines> Desk<E> {
         if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
             return Ok(Loading::default());
         }
-        let start_ns = self.real.now_ns();
         // Of two adapters beside one base only the adapter is loaded. A base alone is loaded anew, so that its memory
         // is not that of an adapter that was there before.
         if let Some(loaded) = self.loaded.take_if(|loaded| loaded.spec.unmerged().is_some())
             && spec.unmerged().is_some()
         {
             let mut engine = loaded.engine;
+            self.mark_loading(offer);
+            let start_ns = self.real.now_ns();
             if engine.switch(&spec).map_err(Failure::from)? {
                 let all_ns = self.real.now_ns() - start_ns;
-                self.loaded = Some(Loaded::new(spec, engine));
+                let gpu_bytes = gpu_memory(&self.mark_loading(offer));
+                self.loaded = Some(Loaded::new(spec, engine, loaded.gpu_before_bytes, gpu_bytes));
                 return Ok(Loading { all_ns, adapter_ns: all_ns });
             }
         }
         self.loaded = None;
         Memory::forget_peak();
+        let gpu_before_bytes = gpu_memory(&self.mark_loading(offer));
+        let start_ns = self.real.now_ns();
         let first = if spec.unmerged().is_some() { spec.base() } else { spec.clone() };
         let mut engine = self.engines.load(&first)?;
         let first_ns = self.real.now_ns() - start_ns;
@@ -204,8 +243,19 @@ impl<E: Engines> Desk<E> {
             return Err(bug("the engine can't put an adapter beside its weights"));
         }
         let all_ns = self.real.now_ns() - start_ns;
-        self.loaded = Some(Loaded::new(spec, engine));
+        let gpu_bytes = gpu_memory(&self.mark_loading(offer));
+        self.loaded = Some(Loaded::new(spec, engine, gpu_before_bytes, gpu_bytes));
         Ok(Loading { all_ns, adapter_ns: all_ns - first_ns })
+    }
+
+    /// Begins a window of loading; gives what was read at its start.
+    fn mark_loading(&self, offer: &Offer) -> Readings {
+        self.sampler.mark(Mark {
+            phase: Phase::Loading,
+            of: Some((offer.shard, offer.attempt)),
+            device: self.devices.get(offer.engine as usize).cloned().unwrap_or_default(),
+            clock: self.real.clone(),
+        })
     }
 }
 
@@ -218,9 +268,25 @@ struct Loading {
 }
 
 impl Loaded {
-    fn new(spec: EngineSpec, engine: Box<dyn Engine>) -> Self {
-        Self { spec, engine, rss_bytes: Memory::read().resident }
+    fn new(
+        spec: EngineSpec,
+        engine: Box<dyn Engine>,
+        gpu_before_bytes: Option<u64>,
+        gpu_bytes: Option<u64>,
+    ) -> Self {
+        let rss_bytes = Memory::read().resident;
+        Self { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes }
     }
+}
+
+/// GPU memory in use by everybody: processes are hidden in containers.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bytes of a GPU are whole and far below 2^53"
+)]
+fn gpu_memory(readings: &Readings) -> Option<u64> {
+    readings.of(Metric::GpuMemoryUsedBytes).map(|bytes| bytes as u64)
 }
 
 fn bug(detail: &str) -> Failure {

@@ -57,8 +57,13 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         dtype: Dtype::F32,
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let runner = Runner::start(Scripts, sender, Turn::on(&path.display().to_string())).unwrap();
-    runner.order(Order::Inspect { engines: vec![spec], generation: generation() });
+    let turn = Turn::on(&path.display().to_string());
+    let runner = Runner::start(Scripts, sender, (turn, Sampler::none())).unwrap();
+    runner.order(Order::Inspect {
+        engines: vec![spec],
+        generation: generation(),
+        telemetry: Duration::ZERO,
+    });
     assert!(matches!(reports.recv().await, Some(Report::Inspected(found)) if found[0].is_ok()));
     (runner, reports, folder)
 }

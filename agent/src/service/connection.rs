@@ -1,8 +1,9 @@
 //! One connection, from dialling to its end.
 
-use super::{Disconnect, Ending, Error, Options, is_final};
+use super::{Disconnect, Ending, Error, Inbox, Options, is_final};
 use crate::host::Host;
 use crate::runner::{Order, Report, Runner};
+use crate::telemetry::sampler::{Observations, Observed};
 use proto::model::EngineSpec;
 use proto::version::{PROTOCOL, Version};
 use proto::wire::fleet_client::FleetClient;
@@ -11,7 +12,7 @@ use proto::wire::{self, Activity, from_controller};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
@@ -38,7 +39,7 @@ pub(super) async fn serve(
     options: &Options,
     host: &Host,
     runner: &Runner,
-    reports: &mut UnboundedReceiver<Report>,
+    inbox: &mut Inbox,
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Disconnect {
     let channel = tokio::select! {
@@ -71,8 +72,9 @@ pub(super) async fn serve(
         Err(status) => return ended_by(&status, false),
     };
     let activity = (Activity::Idle, None);
-    let mut session = Session { runner, outgoing, activity, current: None, stopping: false };
-    let disconnect = session.run(incoming, reports, stop).await;
+    let mut session =
+        Session { runner, outgoing, activity, current: None, stopping: false, is_ready: false };
+    let disconnect = session.run(incoming, inbox, stop).await;
     if let Some((_, attempt)) = session.current {
         // It is lost with its connection; the runner breaks it off after the batch that it is in.
         runner.cancel(attempt);
@@ -116,6 +118,7 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
         devices: options.devices.clone(),
         threads: options.threads,
         labels: std::collections::HashMap::new(),
+        instruments: Some(options.instruments.clone().into()),
     }
 }
 
@@ -127,13 +130,15 @@ struct Session<'a> {
     /// The attempt that the runner has, whose reports are passed on.
     current: Option<(u64, u64)>,
     stopping: bool,
+    /// The controller knows what it found; before, it has no place for what is observed.
+    is_ready: bool,
 }
 
 impl Session<'_> {
     async fn run(
         &mut self,
         mut incoming: tonic::Streaming<wire::FromController>,
-        reports: &mut UnboundedReceiver<Report>,
+        inbox: &mut Inbox,
         stop: &mut Pin<&mut impl Future<Output = ()>>,
     ) -> Disconnect {
         let mut was_welcome = false;
@@ -163,8 +168,21 @@ impl Session<'_> {
                     Ok(None) => return closed(was_welcome),
                     Err(status) => return ended_by(&status, was_welcome),
                 },
-                Some(report) = reports.recv() => self.pass_on(report).await,
-                _ = heartbeat.tick() => self.beat().await,
+                Some(report) = inbox.reports.recv() => {
+                    // What was observed of a shard must arrive before its end.
+                    let observed = match report {
+                        Report::Finished { .. } | Report::Failed { .. } => self.observe(&mut inbox.observations).await,
+                        _ => Ok(()),
+                    };
+                    match observed {
+                        Ok(()) => self.pass_on(report).await,
+                        broken => broken,
+                    }
+                }
+                _ = heartbeat.tick() => match self.observe(&mut inbox.observations).await {
+                    Ok(()) => self.beat().await,
+                    broken => broken,
+                },
                 () = &mut *stop, if !self.stopping => self.leave().await,
             };
             if sent.is_err() {
@@ -189,7 +207,8 @@ impl Session<'_> {
         let engines =
             engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
         let generation = welcome.generation.unwrap_or_default().into();
-        self.runner.order(Order::Inspect { engines, generation });
+        let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
+        self.runner.order(Order::Inspect { engines, generation, telemetry });
         Ok(())
     }
 
@@ -232,6 +251,7 @@ impl Session<'_> {
                         Err(failure) => wire::EngineReport { facts: None, refusal: failure.detail },
                     })
                     .collect();
+                self.is_ready = true;
                 self.send(Message::Ready(wire::Ready { engines })).await
             }
             Report::Activity(activity, of) => {
@@ -259,6 +279,28 @@ impl Session<'_> {
             // Of an attempt that was lost with its connection.
             Report::Batch(_) | Report::Finished { .. } | Report::Failed { .. } => Ok(()),
         }
+    }
+
+    /// Sends what the sampler has seen since the last time.
+    async fn observe(
+        &self,
+        observations: &mut Observations,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        if !self.is_ready {
+            return Ok(());
+        }
+        let mut telemetry =
+            wire::Telemetry { dropped: observations.take_dropped(), ..wire::Telemetry::default() };
+        for observed in observations.take() {
+            match observed {
+                Observed::Window(window) => telemetry.windows.push((*window).into()),
+                Observed::Absent(absence) => telemetry.absences.push(absence.into()),
+            }
+        }
+        if telemetry == wire::Telemetry::default() {
+            return Ok(());
+        }
+        self.send(Message::Telemetry(telemetry)).await
     }
 
     async fn beat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {

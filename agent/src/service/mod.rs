@@ -8,7 +8,9 @@ mod connection;
 
 use crate::host::Host;
 use crate::runner::{Report, Runner};
+use crate::telemetry::sampler::Observations;
 use backoff::Backoff;
+use proto::telemetry::Instruments;
 use proto::wire;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -33,8 +35,19 @@ pub struct Options {
     pub threads: u32,
     /// What its engines can do.
     pub devices: Vec<wire::Device>,
+    /// What it can observe, and what it can't.
+    pub instruments: Instruments,
     /// How long it tries to reach the controller.
     pub patience: Duration,
+}
+
+/// What the agent's own threads have to say.
+#[derive(Debug)]
+pub struct Inbox {
+    /// Of the runner.
+    pub reports: UnboundedReceiver<Report>,
+    /// Of the sampler.
+    pub observations: Observations,
 }
 
 /// A secret.
@@ -107,7 +120,7 @@ pub async fn join(
     options: &Options,
     host: &Host,
     runner: &Runner,
-    reports: &mut UnboundedReceiver<Report>,
+    inbox: &mut Inbox,
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, Error> {
     let endpoint = connection::endpoint(&options.controller)?;
@@ -122,7 +135,7 @@ pub async fn join(
         let agent_id = format!("{}.{connection}", options.agent_id);
         let options = &Options { agent_id, ..options.clone() };
         let reason =
-            match connection::serve(&endpoint, options, host, runner, reports, &mut stop).await {
+            match connection::serve(&endpoint, options, host, runner, inbox, &mut stop).await {
                 Disconnect::Ended(ending) => return Ok(ending),
                 Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
                 Disconnect::BrokenAfterWelcome(reason) => {

@@ -75,8 +75,9 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     }
     let store = super::store(data_dir).await?;
     let no = store.find(name).await?;
-    let file = ("samples.parquet".to_owned(), Vec::new());
-    let written = super::report::made(&store, no, file, None).await?;
+    let samples = ("samples.parquet".to_owned(), Vec::new());
+    let rows = (samples, super::report::unwritten());
+    let written = super::report::made(&store, no, rows, None).await?;
     store.close().await;
     let samples = parquet::read::read(written.samples.into())
         .context("the samples can't be read back from Parquet")?;

@@ -1,5 +1,6 @@
 //! `controller history`: which campaigns there are, and a metric over time.
 
+use super::report::{made, unwritten};
 use crate::cli;
 use crate::report::{history, view::Results};
 use crate::store::{CampaignNo, CampaignRow};
@@ -29,11 +30,8 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
         Some(metric) => {
             let mut results: Vec<Results> = Vec::new();
             for (no, _) in &campaigns {
-                results.push(
-                    super::report::made(&store, *no, (String::new(), std::io::sink()), None)
-                        .await?
-                        .results,
-                );
+                let rows = (unwritten(), unwritten());
+                results.push(made(&store, *no, rows, None).await?.results);
             }
             let holds = options.cell.as_deref().unwrap_or_default();
             terminal::result(&history::draw(&results, metric, holds));

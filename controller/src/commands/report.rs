@@ -6,13 +6,13 @@ use crate::clock::Clock;
 use crate::cost::PriceBook;
 use crate::matrix::Format;
 use crate::report::document::{Document, document};
-use crate::report::parquet::{self, Names, SamplesWriter};
-use crate::report::view::SamplesFile;
+use crate::report::parquet::{self, Names, SamplesWriter, TelemetryWriter};
+use crate::report::view::RowsFile;
 use crate::report::{
-    Observing, Read, Results, annotations, csv, html, json, junit, markdown, pdf, precision_rule,
-    scores, table, view_of,
+    Files, Observing, Read, Results, Windows, annotations, csv, html, json, junit, markdown, pdf,
+    precision_rule, scores, table, view_of,
 };
-use crate::store::{CampaignNo, SampleRow, Store, Texts, folder_of};
+use crate::store::{CampaignNo, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -71,9 +71,8 @@ pub(super) async fn write(
     };
     let mut files: Vec<(&str, PathBuf)> = Vec::new();
     let results = if formats.contains(&Format::Json) {
-        let path = results_file.with_extension("samples.parquet");
-        let results = with_samples(store, no, &path, book).await?;
-        files.push(("samples", path));
+        let (results, rows) = with_rows(store, no, &results_file, book).await?;
+        files.extend(rows);
         let path = results_file.with_extension("cells.parquet");
         let mut cells = Vec::new();
         parquet::write_cells(&results, &mut cells)
@@ -82,9 +81,9 @@ pub(super) async fn write(
         files.push(("cells", path));
         results
     } else {
-        let unwritten = (String::new(), std::io::sink());
-        let mut results = made(store, no, unwritten, book).await?.results;
+        let mut results = made(store, no, (unwritten(), unwritten()), book).await?.results;
         results.campaign.samples_file = None;
+        results.campaign.telemetry_file = None;
         results
     };
     let document = document(&results);
@@ -123,41 +122,55 @@ fn render(
     }))
 }
 
-/// Makes the view and writes the samples beside it: results.json names them by their hash, so they come first.
-async fn with_samples(
+/// Makes the view and writes samples and telemetry beside it: results.json names them by their hashes, so they come
+/// first.
+async fn with_rows(
     store: &Store,
     no: CampaignNo,
-    path: &Path,
+    results_file: &Path,
     book: Option<&PriceBook>,
-) -> anyhow::Result<Results> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let unfinished = path.with_extension("unfinished");
-    let unwritten = || unwritable(path);
-    let out = created(&unfinished).with_context(unwritten)?;
-    let Made { results, mut samples } =
-        made(store, no, (name.unwrap_or_default(), out), book).await?;
-    samples.flush().and_then(|()| std::fs::rename(&unfinished, path)).with_context(unwritten)?;
-    Ok(results)
+) -> anyhow::Result<(Results, Vec<(&'static str, PathBuf)>)> {
+    let samples = Unfinished::create(results_file.with_extension("samples.parquet"))?;
+    let telemetry = Unfinished::create(results_file.with_extension("telemetry.parquet"))?;
+    let rows = ((samples.name(), samples), (telemetry.name(), telemetry));
+    let Made { results, samples, telemetry } = made(store, no, rows, book).await?;
+    let mut files = vec![("samples", samples.finish()?)];
+    if results.campaign.telemetry_file.is_some() {
+        files.push(("telemetry", telemetry.finish()?));
+    } else {
+        telemetry.discard()?;
+    }
+    Ok((results, files))
 }
 
 fn unwritable(path: &Path) -> String {
     format!("can't write {}: choose another place with --output or --output-dir", path.display())
 }
 
-/// A campaign as it is written: the view, and where its samples went.
-pub(super) struct Made<W> {
+/// A campaign as it is written: the view, and where its samples and its telemetry went.
+pub(super) struct Made<S, T> {
     pub(super) results: Results,
-    pub(super) samples: W,
+    pub(super) samples: S,
+    pub(super) telemetry: T,
 }
 
-/// Reads a campaign back, run by run, and makes its view; its samples go to `out`, called `samples_name` in the view.
+/// A file's name in the view, and what it is written to.
+pub(super) type Named<W> = (String, W);
+
+/// A file that nobody reads.
+pub(super) fn unwritten() -> Named<std::io::Sink> {
+    (String::new(), std::io::sink())
+}
+
+/// Reads a campaign back, run by run, and makes its view; its samples and its telemetry go where `rows` says.
 /// The prices are those of `book` where one is given, else those of the campaign's day.
-pub(super) async fn made<W: Write + Send>(
+pub(super) async fn made<S: Write + Send, T: Write + Send>(
     store: &Store,
     no: CampaignNo,
-    (samples_name, out): (String, W),
+    rows: (Named<S>, Named<T>),
     book: Option<&PriceBook>,
-) -> anyhow::Result<Made<W>> {
+) -> anyhow::Result<Made<S, T>> {
+    let ((samples_name, samples), (telemetry_name, telemetry)) = rows;
     let mut campaign = store.campaign(no).await?;
     if let Some(book) = book {
         campaign.prices = prices::again(&campaign.matrix, &campaign.prices, book)?;
@@ -168,8 +181,7 @@ pub(super) async fn made<W: Write + Send>(
     let names =
         Names { campaign: campaign.id.as_str(), plan, dialogues: &dialogues, agents: &agents };
     let unwritten = "the samples can't be written as Parquet";
-    let out = Hashing { out, hash: Sha256::new() };
-    let mut file = SamplesWriter::new(names, out).context(unwritten)?;
+    let mut file = SamplesWriter::new(names, Hashing::new(samples)).context(unwritten)?;
     let rule = precision_rule(&campaign.matrix.protocol);
     let mut late = store.late(no).await?.into_iter().peekable();
     let mut observed = Vec::with_capacity(plan.cells.len());
@@ -185,8 +197,27 @@ pub(super) async fn made<W: Write + Send>(
         }
         observed.push(observing.finish());
     }
-    let (Hashing { out, hash }, rows) = file.finish().context(unwritten)?;
-    let sha256 = crate::dataset::hexadecimal(&hash.finalize());
+    let (samples, rows) = file.finish().context(unwritten)?;
+    let (samples, samples_file) = samples.file(samples_name, rows);
+
+    let unwritten = "the telemetry can't be written as Parquet";
+    let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
+    let mut windows = Windows::default();
+    let mut written = Ok(());
+    let each = |window: WindowRow| {
+        windows.add(&window);
+        if written.is_ok() {
+            written = file.add(window);
+        }
+    };
+    store.windows(no, each).await?;
+    written.context(unwritten)?;
+    let (telemetry, rows) = file.finish().context(unwritten)?;
+    let (telemetry, telemetry_file) = telemetry.file(telemetry_name, rows);
+    let files = Files {
+        samples: Some(samples_file),
+        telemetry: Some(telemetry_file).filter(|file| file.rows > 0),
+    };
     let read = Read {
         campaign: &campaign,
         agents: &agents,
@@ -195,15 +226,26 @@ pub(super) async fn made<W: Write + Send>(
         observed: &observed,
         events: &events,
         today: Clock::System.now().date_naive(),
+        windows: &windows,
     };
-    let results = view_of(&read, Some(SamplesFile { name: samples_name, sha256, rows }));
-    Ok(Made { results, samples: out })
+    Ok(Made { results: view_of(&read, files), samples, telemetry })
 }
 
 /// Hashes what passes through.
 struct Hashing<W> {
     out: W,
     hash: Sha256,
+}
+
+impl<W> Hashing<W> {
+    fn new(out: W) -> Self {
+        Self { out, hash: Sha256::new() }
+    }
+
+    fn file(self, name: String, rows: u64) -> (W, RowsFile) {
+        let sha256 = crate::dataset::hexadecimal(&self.hash.finalize());
+        (self.out, RowsFile { name, sha256, rows })
+    }
 }
 
 impl<W: Write> Write for Hashing<W> {
@@ -218,12 +260,53 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// A file to write to, in a folder that is made where it is missing.
-fn created(path: &Path) -> std::io::Result<BufWriter<std::fs::File>> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder)?;
+/// A file that has its name only once it is whole.
+struct Unfinished {
+    path: PathBuf,
+    written: PathBuf,
+    out: BufWriter<std::fs::File>,
+}
+
+impl Unfinished {
+    /// In a folder that is made where it is missing.
+    fn create(path: PathBuf) -> anyhow::Result<Self> {
+        let written = path.with_extension("unfinished");
+        let create = || {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::File::create(&written).map(BufWriter::new)
+        };
+        let out = create().with_context(|| unwritable(&path))?;
+        Ok(Self { path, written, out })
     }
-    std::fs::File::create(path).map(BufWriter::new)
+
+    fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Gives it its name.
+    fn finish(mut self) -> anyhow::Result<PathBuf> {
+        self.out
+            .flush()
+            .and_then(|()| std::fs::rename(&self.written, &self.path))
+            .with_context(|| unwritable(&self.path))?;
+        Ok(self.path)
+    }
+
+    fn discard(self) -> anyhow::Result<()> {
+        std::fs::remove_file(&self.written).with_context(|| unwritable(&self.path))
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Writes a file whole or not at all.

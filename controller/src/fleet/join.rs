@@ -3,10 +3,11 @@
 use super::identity::METADATA_KEY;
 use super::outbox::{self, Outbox};
 use super::{Event, Joined, Options, Said};
-use crate::store::{AgentFacts, SegmentFacts};
+use crate::store::{AgentFacts, HostDetails, SegmentFacts};
 use proto::failure::Failure;
 use proto::ids::{AgentId, HostId, TargetName};
 use proto::sample::Sample;
+use proto::telemetry::Window;
 use proto::version::{PROTOCOL, Version};
 use proto::wire::{self, from_agent::Message};
 use std::sync::Arc;
@@ -92,6 +93,7 @@ async fn welcome(
         engines: engines.iter().map(wire::Engine::from).collect(),
         heartbeat_ms: u32::try_from(options.heartbeat.as_millis()).unwrap_or(u32::MAX),
         generation: Some((&options.generation).into()),
+        telemetry_ms: u32::try_from(options.telemetry.as_millis()).unwrap_or(u32::MAX),
     });
     Ok(Newcomer { agent, host, target, engines: engines.len(), facts })
 }
@@ -119,6 +121,7 @@ fn facts(hello: &wire::Hello) -> AgentFacts {
         text.chars().filter(|c| !c.is_control()).take(proto::ids::MAX_BYTES).collect()
     };
     let given = |text: &str| (!text.is_empty()).then(|| clean(text));
+    let positive = |number: f64| Some(number).filter(|number| number.is_finite() && *number > 0.0);
     let host = hello.host.clone().unwrap_or_default();
     AgentFacts {
         agent_version: clean(&hello.agent_version),
@@ -133,6 +136,18 @@ fn facts(hello: &wire::Hello) -> AgentFacts {
         cpu_features: host.cpu_features.iter().take(64).map(|feature| clean(feature)).collect(),
         gpu_name: hello.devices.iter().find_map(|device| given(&device.gpu_name)),
         is_simulated: host.simulated,
+        host: HostDetails {
+            physical_cores: Some(host.physical_cores).filter(|cores| *cores > 0),
+            cpu_max_mhz: positive(host.cpu_max_mhz),
+            governor: given(&host.governor),
+            turbo: given(&host.turbo),
+            virtualization: given(&host.virtualization),
+            container: given(&host.container),
+            power_supply: given(&host.power_supply),
+            cpu_limit_cores: positive(host.cpu_limit_cores),
+            memory_limit_bytes: Some(host.memory_limit_bytes).filter(|bytes| *bytes > 0),
+        },
+        instruments: hello.instruments.clone().unwrap_or_default().into(),
     }
 }
 
@@ -202,7 +217,17 @@ fn checked(message: Message) -> Result<Said, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
     Ok(match message {
-        Message::Heartbeat(_) | Message::ShardAccepted(_) | Message::Telemetry(_) => Said::Alive,
+        Message::Heartbeat(_) | Message::ShardAccepted(_) => Said::Alive,
+        Message::Telemetry(message) => Said::Telemetry {
+            // A window that can't be taken is missing, and its agent stays.
+            windows: message
+                .windows
+                .into_iter()
+                .filter_map(|window| Window::try_from(window).ok())
+                .collect(),
+            absences: message.absences.into_iter().map(Into::into).collect(),
+            dropped: message.dropped,
+        },
         Message::Samples(message) => {
             let samples =
                 message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
@@ -230,6 +255,7 @@ fn checked(message: Message) -> Result<Said, Status> {
                     model_size_bytes: segment.model_size_bytes,
                     adapter_bytes: segment.adapter_bytes,
                     adapter_load_ns: segment.adapter_load_ns,
+                    gpu_memory_before_bytes: segment.gpu_memory_before_bytes,
                     is_time_impossible: false,
                 },
             }

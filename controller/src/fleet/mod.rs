@@ -16,6 +16,7 @@ use proto::generation::Generation;
 use proto::ids::{AgentId, CampaignId, HostId, TargetName};
 use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Sample;
+use proto::telemetry::{Absence, Window};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Options {
     pub generation: Generation,
     /// How often an agent must speak.
     pub heartbeat: Duration,
+    /// How often an agent reads its instruments.
+    pub telemetry: Duration,
 }
 
 /// What an agent said, checked.
@@ -68,6 +71,15 @@ pub enum Said {
         batch: u32,
         /// All of the batch.
         samples: Vec<Sample>,
+    },
+    /// What it observed beside its samples.
+    Telemetry {
+        /// In the order of time.
+        windows: Vec<Window>,
+        /// What stopped being measurable.
+        absences: Vec<Absence>,
+        /// Windows that found no room on the agent.
+        dropped: u64,
     },
     /// The shard is through.
     Finished {

@@ -70,6 +70,25 @@ pub struct Matrix {
     /// What is written when it ends.
     #[serde(default)]
     pub report: Report,
+    /// What is observed beside the samples.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+}
+
+/// What is observed beside the samples.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Telemetry {
+    /// How often agents read their instruments.
+    pub period: Duration,
+    /// What a kilowatt-hour of the machines' electricity emits; null where the matrix doesn't say.
+    pub grams_co2e_per_kwh: Option<f64>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let period = Duration::from_millis(proto::telemetry::DEFAULT_PERIOD_MS.into());
+        Self { period, grams_co2e_per_kwh: None }
+    }
 }
 
 /// What is written when a campaign ends.

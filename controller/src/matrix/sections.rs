@@ -2,7 +2,9 @@
 
 use super::limits;
 use super::reader::{Problem, Problems, Section, nearest};
-use super::{Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Report, Target};
+use super::{
+    Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Report, Target, Telemetry,
+};
 use proto::generation::{DIALOGUE, Generation, Stop};
 use proto::ids::TargetName;
 use proto::model::{Dtype, Scenario, Unknown};
@@ -14,6 +16,8 @@ use toml::de::DeTable;
 
 const BATCH_SIZES: std::ops::RangeInclusive<u32> = 1..=256;
 const RUNS: std::ops::RangeInclusive<u32> = 1..=1000;
+/// A shorter period would disturb what is measured; a longer one is none.
+const PERIODS_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
 pub(super) fn check(
     text: &str,
@@ -67,6 +71,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
     let notify = super::notify::read(root.section("notify"), folder);
+    let telemetry = telemetry(root.section("telemetry"));
     if targets.is_empty() {
         root.problem(
             "target",
@@ -88,6 +93,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         wait,
         notify,
         report,
+        telemetry,
     })
 }
 
@@ -366,6 +372,14 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
     }
     section.finish();
     wait.unwrap_or(Duration::from_mins(5))
+}
+
+fn telemetry(mut section: Section<'_, '_>) -> Telemetry {
+    let default = Telemetry::default();
+    let period = section.whole("period_ms", PERIODS_MS).map(Duration::from_millis);
+    let grams_co2e_per_kwh = section.positive("grams_co2e_per_kwh");
+    section.finish();
+    Telemetry { period: period.unwrap_or(default.period), grams_co2e_per_kwh }
 }
 
 fn report(mut section: Section<'_, '_>) -> Report {

@@ -23,7 +23,9 @@ pub mod view;
 mod view_of;
 
 pub use view::Results;
-pub use view_of::{Observed, Observing, Read, observation, precision_rule, scores, view_of};
+pub use view_of::{
+    Files, Observed, Observing, Read, Windows, observation, precision_rule, scores, view_of,
+};
 
 #[cfg(test)]
 mod tests;

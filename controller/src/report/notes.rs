@@ -1,7 +1,7 @@
 //! What a reader of the figures must know, one line each. Every format shows the same lines.
 
 use super::number::digits;
-use super::view::{Comparison, Entry, Event, Results};
+use super::view::{Comparison, Entry, Event, Host, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};
 use crate::statistics::precision::Look;
@@ -35,6 +35,7 @@ pub fn notes(results: &Results) -> Vec<String> {
     for entry in &results.results {
         of_entry(entry, &mut notes);
     }
+    notes.extend(not_measurable(results));
     // That somebody was told is no news to who reads this.
     let is_news =
         |event: &&Event| !["notify_begun", "notify_delivered"].contains(&event.kind.as_str());
@@ -44,6 +45,22 @@ pub fn notes(results: &Results) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     notes
+}
+
+/// What each machine can't tell. GPUs are missed only where one infers.
+fn not_measurable(results: &Results) -> Vec<String> {
+    let is_gpu = |device: &String| device != "cpu";
+    let has_gpu = results.results.iter().any(|entry| entry.device.as_ref().is_some_and(is_gpu));
+    let note = |host: &Host| {
+        let absent = host.not_measurable.iter().map(|absent| absent.what.as_str());
+        let absent: Vec<&str> = absent
+            .filter(|what| has_gpu || !(*what == "gpu" || what.starts_with("gpu_")))
+            .collect();
+        let (name, absent) = (&host.name, absent.join(", "));
+        (!absent.is_empty())
+            .then(|| format!("not measurable here: {absent} (agent doctor on {name} says why)"))
+    };
+    results.environment.hosts.iter().filter_map(note).collect()
 }
 
 fn compared(comparison: &Comparison) -> String {

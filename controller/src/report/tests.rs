@@ -2,7 +2,8 @@
 
 use super::document::{Block, document};
 use super::{
-    Observing, Read, Results, annotations, csv, html, junit, markdown, pdf, scores, view_of,
+    Files, Observing, Read, Results, Windows, annotations, csv, html, junit, markdown, pdf, scores,
+    view_of,
 };
 use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
@@ -123,8 +124,9 @@ impl World {
             observed: &observed,
             events: &self.events,
             today: DateTime::<Utc>::UNIX_EPOCH.date_naive(),
+            windows: &Windows::default(),
         };
-        view_of(&read, None)
+        view_of(&read, Files::default())
     }
 }
 

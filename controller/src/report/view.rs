@@ -11,6 +11,8 @@ use crate::statistics::comparison::{self, PairComparison};
 use crate::statistics::precision::Look;
 use crate::statistics::quality::{Agreement, Quality, QualityDifference};
 use crate::statistics::slo::Goodput;
+use crate::statistics::telemetry::energy::CellEnergy;
+use crate::statistics::telemetry::{CellTelemetry, NotMeasurable};
 use crate::statistics::validity::Validity;
 use crate::statistics::{CellStatistics, Estimate};
 use schemars::JsonSchema;
@@ -98,7 +100,9 @@ pub struct Campaign {
     /// The matrix as the user wrote it.
     pub matrix: String,
     /// Every sample, in a file of its own.
-    pub samples_file: Option<SamplesFile>,
+    pub samples_file: Option<RowsFile>,
+    /// Every window of telemetry, in a file of its own; null where there is none.
+    pub telemetry_file: Option<RowsFile>,
 }
 
 /// Something that happened on the way.
@@ -112,14 +116,14 @@ pub struct Event {
     pub detail: String,
 }
 
-/// The Parquet file that belongs to these results.
+/// A Parquet file that belongs to these results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SamplesFile {
+pub struct RowsFile {
     /// Its name, beside this file.
     pub name: String,
     /// Of its bytes.
     pub sha256: String,
-    /// How many samples it holds.
+    /// How many rows it holds.
     pub rows: u64,
 }
 
@@ -176,6 +180,72 @@ pub struct Host {
     pub operating_system: String,
     /// Of the programs that measured.
     pub agent_versions: Vec<String>,
+    /// Processor cores, without their second threads.
+    pub physical_cores: Option<u32>,
+    /// The fastest clock that the processor can take.
+    pub cpu_max_mhz: Option<f64>,
+    /// What chooses its clocks, such as `performance`.
+    pub governor: Option<String>,
+    /// Whether it may go beyond its base clock: `on` or `off`.
+    pub turbo: Option<String>,
+    /// Such as `kvm`.
+    pub virtualization: Option<String>,
+    /// Such as `docker`.
+    pub container: Option<String>,
+    /// `mains` or `battery`.
+    pub power_supply: Option<String>,
+    /// The control group's limit; null: none was found.
+    pub cpu_limit_cores: Option<f64>,
+    /// The control group's limit; null: none was found.
+    pub memory_limit_mb: Option<f64>,
+    /// Its GPUs, used or not.
+    pub gpus: Vec<Gpu>,
+    /// The library that read them.
+    pub nvml_library: Option<NvmlLibrary>,
+    /// What can't be measured there.
+    pub not_measurable: Vec<NotMeasurable>,
+}
+
+/// A GPU. Null is "not known".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gpu {
+    /// Tells GPUs apart.
+    pub uuid: String,
+    /// Such as `Tesla T4`.
+    pub name: String,
+    /// Such as `cuda:0`.
+    pub device: Option<String>,
+    /// The driver's version.
+    pub driver: Option<String>,
+    /// The newest CUDA that the driver runs.
+    pub cuda_driver: Option<String>,
+    /// Such as `7.5`.
+    pub compute_capability: Option<String>,
+    /// Of the card.
+    pub memory_mb: Option<f64>,
+    /// In force when the agent started.
+    pub power_limit_watts: Option<f64>,
+    /// The fastest clock of its multiprocessors.
+    pub sm_max_mhz: Option<f64>,
+    /// The fastest clock of its memory.
+    pub memory_max_mhz: Option<f64>,
+    /// Whether memory errors are corrected.
+    pub is_ecc_enabled: Option<bool>,
+    /// Whether it is divided into instances.
+    pub is_mig_enabled: Option<bool>,
+    /// Whether the driver stays loaded without users.
+    pub is_persistent: Option<bool>,
+}
+
+/// The library that read the GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NvmlLibrary {
+    /// The file.
+    pub path: String,
+    /// Of the file.
+    pub sha256: String,
+    /// The user named it, so it isn't the system's own; its cells are DEGRADED.
+    pub is_foreign: bool,
 }
 
 /// Prompt and limits.
@@ -356,6 +426,10 @@ pub struct Cell {
     pub goodput: Option<Goodput>,
     /// Of the processes that measured.
     pub memory: CellMemory,
+    /// What was observed while it was measured; null where nothing was.
+    pub telemetry: Option<CellTelemetry>,
+    /// What it drew.
+    pub energy: CellEnergy,
     /// Before what was counted.
     pub warmup: Warmup,
     /// Whether the figures hold.
@@ -376,6 +450,12 @@ pub struct CellMemory {
     pub peak_rss_mb: Option<f64>,
     /// Resident memory after loading.
     pub rss_after_load_mb: Option<f64>,
+    /// The largest share of memory that was seen while measuring, where pages in common count in part.
+    pub peak_pss_mb: Option<f64>,
+    /// GPU memory in use after loading less that before; null on CPU.
+    pub gpu_memory_mb: Option<f64>,
+    /// The most GPU memory that was seen in use while measuring, less that before loading; null on CPU.
+    pub peak_gpu_memory_mb: Option<f64>,
     /// Of keys and values, at most.
     pub kv_cache_mb: Option<f64>,
     /// The longest loading in this cell; null where the engine was there.

@@ -20,6 +20,8 @@ pub const DRIFT_ERRORS: f64 = 3.0;
 pub const MAX_THROTTLED: f64 = 0.01;
 /// Above this share of the host's processor time other processes disturb.
 pub const MAX_OTHER_LOAD: f64 = 0.05;
+/// Above this share of the host's processor time the hypervisor takes away what is measured.
+pub const MAX_STEAL: f64 = 0.01;
 
 /// Whether figures may be used.
 #[derive(
@@ -66,6 +68,12 @@ pub struct Evidence {
     pub throttled_share: Option<f64>,
     /// The share of the host's processor time that other processes took.
     pub other_load_share: Option<f64>,
+    /// The share of the host's processor time that its hypervisor kept.
+    pub steal_share: Option<f64>,
+    /// The share of the host's processor time that the control group's limit held back.
+    pub withheld_share: Option<f64>,
+    /// Error numbers that the GPU's driver reported.
+    pub gpu_errors: Vec<u64>,
     /// What was wrong with a clock.
     pub clock_trouble: Option<String>,
     /// How often an agent was lost while it measured this cell.
@@ -123,20 +131,7 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
         );
         add(Degraded, "drift", text);
     }
-    if let Some(share) = evidence.throttled_share.filter(|&share| share > MAX_THROTTLED) {
-        add(
-            Degraded,
-            "throttled",
-            format!("the device was throttled for {} % of the time", percent(share)),
-        );
-    }
-    if let Some(share) = evidence.other_load_share.filter(|&share| share > MAX_OTHER_LOAD) {
-        add(
-            Degraded,
-            "other_load",
-            format!("other processes took {} % of the processor", percent(share)),
-        );
-    }
+    disturbances(evidence, &mut add);
     if let Some(trouble) = &evidence.clock_trouble {
         add(Invalid, "clock", format!("the clock cannot be trusted: {trouble}"));
     }
@@ -164,6 +159,44 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     }
     let status = reasons.iter().map(|reason| reason.status).max().unwrap_or(Status::Valid);
     Validity { status, reasons }
+}
+
+/// What slowed the machines down, or took their processors away.
+fn disturbances(evidence: &Evidence, add: &mut impl FnMut(Status, &str, String)) {
+    use Status::Degraded;
+    if let Some(share) = evidence.throttled_share.filter(|&share| share > MAX_THROTTLED) {
+        add(
+            Degraded,
+            "throttled",
+            format!("the device was throttled for {} % of the time", percent(share)),
+        );
+    }
+    if let Some(share) = evidence.other_load_share.filter(|&share| share > MAX_OTHER_LOAD) {
+        add(
+            Degraded,
+            "other_load",
+            format!("other processes took {} % of the processor", percent(share)),
+        );
+    }
+    if let Some(share) = evidence.steal_share.filter(|&share| share > MAX_STEAL) {
+        let text = format!(
+            "the hypervisor kept {} % of the processor: a neighbour, or spent CPU credits",
+            percent(share)
+        );
+        add(Degraded, "steal", text);
+    }
+    if let Some(share) = evidence.withheld_share.filter(|&share| share > MAX_THROTTLED) {
+        let text = format!(
+            "the control group's CPU limit held back {} % of the processor",
+            percent(share)
+        );
+        add(Degraded, "cpu_limit", text);
+    }
+    if !evidence.gpu_errors.is_empty() {
+        let numbers: Vec<String> = evidence.gpu_errors.iter().map(u64::to_string).collect();
+        let text = format!("the GPU's driver reported error XID {}", numbers.join(", "));
+        add(Degraded, "gpu_error", text);
+    }
 }
 
 fn is_drift(drift: &Drift) -> bool {

@@ -26,6 +26,7 @@ pub(super) enum Database {
 pub(super) enum Value<'a> {
     Int(i64),
     MaybeInt(Option<i64>),
+    MaybeReal(Option<f64>),
     Text(&'a str),
     MaybeText(Option<&'a str>),
 }
@@ -58,6 +59,7 @@ macro_rules! bound {
         $values.iter().fold(sqlx::query($sql), |query, value| match *value {
             Value::Int(number) => query.bind(number),
             Value::MaybeInt(number) => query.bind(number),
+            Value::MaybeReal(number) => query.bind(number),
             Value::Text(text) => query.bind(text),
             Value::MaybeText(text) => query.bind(text),
         })
@@ -128,21 +130,32 @@ impl Database {
         read: impl Fn(&Record<'_>) -> Result<T, Error>,
     ) -> Result<Vec<T>, Error> {
         let mut all = Vec::new();
+        self.each(sql, values, |row| read(row).map(|row| all.push(row))).await?;
+        Ok(all)
+    }
+
+    /// Gives rows one by one to `take`.
+    pub(super) async fn each(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut take: impl FnMut(&Record<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         match self {
             Self::Sqlite(pool) => {
                 let mut rows = bound!(sql, values).fetch(pool);
                 while let Some(row) = rows.next().await {
-                    all.push(read(&Record::Sqlite(&row?))?);
+                    take(&Record::Sqlite(&row?))?;
                 }
             }
             Self::Postgres(pool) => {
                 let mut rows = bound!(sql, values).fetch(pool);
                 while let Some(row) = rows.next().await {
-                    all.push(read(&Record::Postgres(&row?))?);
+                    take(&Record::Postgres(&row?))?;
                 }
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// Begins a transaction that writes. SQLite takes its lock at once, so that waiting for another writer works.
@@ -215,13 +228,13 @@ impl Transaction {
     /// Inserts many rows: `into` names the table and its columns, `values` holds the rows one after the other.
     pub(super) async fn insert(
         &mut self,
-        into: &'static str,
+        into: &str,
         columns: usize,
         mut values: &[Value<'_>],
     ) -> Result<(), Error> {
         while !values.is_empty() {
             // By powers of two, so that few statements are prepared, and each is used again.
-            let rows = 1 << (values.len() / columns).min(MAX_ROWS).ilog2();
+            let rows = 1 << (values.len() / columns).min(MAX_VALUES / columns).ilog2();
             let (now, later) = values.split_at(rows * columns);
             self.execute(AssertSqlSafe(insertion(into, columns, rows)), now).await?;
             values = later;
@@ -238,8 +251,8 @@ impl Transaction {
     }
 }
 
-/// SQLite takes 32,766 values in one statement; a sample has 20.
-const MAX_ROWS: usize = 1024;
+/// SQLite takes so many values in one statement.
+const MAX_VALUES: usize = 32_766;
 
 fn insertion(into: &str, columns: usize, rows: usize) -> Arc<str> {
     use std::fmt::Write as _;

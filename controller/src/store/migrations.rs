@@ -3,11 +3,12 @@
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-const VERSIONS: [(&str, &str); 4] = [
+const VERSIONS: [(&str, &str); 5] = [
     ("campaigns", include_str!("migrations/0001_campaigns.sql")),
     ("starts", include_str!("migrations/0002_starts.sql")),
     ("held", include_str!("migrations/0003_held.sql")),
     ("reference_tokens", include_str!("migrations/0004_reference_tokens.sql")),
+    ("telemetry", include_str!("migrations/0005_telemetry.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

@@ -8,14 +8,16 @@ mod hold;
 mod migrations;
 mod read;
 pub mod rows;
+mod telemetry;
 mod write;
 
 pub use hold::Hold;
 pub use read::Texts;
 pub use rows::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow, Outcome,
-    PriceRow, SampleRow, SegmentFacts, SegmentRow, State,
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
+    HostDetails, Outcome, PriceRow, SampleRow, SegmentFacts, SegmentRow, State,
 };
+pub use telemetry::WindowRow;
 pub use write::{AgentWrite, NewCampaign, SampleWrite, Write};
 
 use database::Database;

@@ -5,6 +5,7 @@ use proto::failure::Kind;
 use proto::ids::{AgentId, CampaignId, HostId, SampleId};
 use proto::model::EngineFacts;
 use proto::sample::{self, Finish};
+use proto::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
 /// Where a campaign stands.
@@ -109,7 +110,7 @@ pub struct DialogueRow {
 }
 
 /// An agent that measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AgentRow {
     /// Its id.
     pub agent_id: AgentId,
@@ -126,7 +127,7 @@ pub struct AgentRow {
 }
 
 /// An agent and its machine. An empty text or a null is "not found".
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct AgentFacts {
     /// Of the program.
     pub agent_version: String,
@@ -152,6 +153,36 @@ pub struct AgentFacts {
     pub gpu_name: Option<String>,
     /// A made-up machine of a load test.
     pub is_simulated: bool,
+    /// More about the machine.
+    #[serde(default)]
+    pub host: HostDetails,
+    /// What the agent can observe beside its samples.
+    #[serde(default)]
+    pub instruments: Instruments,
+}
+
+/// What else is known of a machine. Null is "not found"; for a limit it is "none".
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostDetails {
+    /// Processor cores, without their second threads.
+    pub physical_cores: Option<u32>,
+    /// The fastest clock that the processor can take.
+    pub cpu_max_mhz: Option<f64>,
+    /// What chooses its clocks, such as `performance`.
+    pub governor: Option<String>,
+    /// Whether it may go beyond its base clock: `on` or `off`.
+    pub turbo: Option<String>,
+    /// Such as `kvm`.
+    pub virtualization: Option<String>,
+    /// Such as `docker`.
+    pub container: Option<String>,
+    /// `mains` or `battery`.
+    pub power_supply: Option<String>,
+    /// Of the control group.
+    pub cpu_limit_cores: Option<f64>,
+    /// Of the control group.
+    pub memory_limit_bytes: Option<u64>,
 }
 
 /// An unbroken stretch of a run on one host.
@@ -184,7 +215,7 @@ pub struct SegmentFacts {
     pub rss_after_load_bytes: u64,
     /// Of keys and values, at most.
     pub kv_cache_bytes: u64,
-    /// Of the GPU; 0 on CPU.
+    /// Of the GPU, after loading minus before; 0 on CPU, or where it can't be measured.
     pub gpu_memory_bytes: u64,
     /// The weights as they were held, an unmerged adapter included; 0 where the agent didn't say.
     #[serde(default)]
@@ -195,6 +226,9 @@ pub struct SegmentFacts {
     /// The part of `load_ns` that an unmerged adapter took.
     #[serde(default)]
     pub adapter_load_ns: u64,
+    /// GPU memory in use before loading; null on CPU, or where it can't be measured.
+    #[serde(default)]
+    pub gpu_memory_before_bytes: Option<u64>,
     /// Longer measured than passed between offer and end.
     pub is_time_impossible: bool,
 }

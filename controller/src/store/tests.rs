@@ -6,6 +6,7 @@ use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
 use proto::ids::CampaignId;
 use proto::sample::{Finish, Sample};
+use proto::telemetry::{Metric, Phase, Readings};
 
 const MATRIX: &str = r#"
 name = "stored"
@@ -156,6 +157,7 @@ on_both!(
     events_stay_in_order_when_the_clock_steps_back,
     counted_batches_are_those_that_count,
     more_rows_than_a_statement_takes_are_all_there,
+    windows_are_read_back_in_order_and_what_was_not_read_stays_null,
 );
 
 mod suite {
@@ -259,6 +261,35 @@ mod suite {
         let samples = store.samples(no, Texts::Leave).await.unwrap();
         assert_eq!(samples.len(), 3333);
         assert!(samples.iter().zip(0..).all(|(sample, ordinal)| sample.sample == ordinal));
+    }
+
+    pub(super) async fn windows_are_read_back_in_order_and_what_was_not_read_stays_null(
+        bench: Bench,
+    ) {
+        let store = bench.open().await;
+        let no = campaign(&store, "watched").await;
+        let hold = bench.hold(&store, no).await;
+        let mut readings = Readings::default();
+        readings.set(Metric::GpuTemperatureCelsius, 71.5);
+        readings.set(Metric::ProcessMajorFaults, 0.0);
+        let window = |of: Option<(usize, u32, u64)>, start_ns| WindowRow {
+            agent: 0,
+            of,
+            phase: if of.is_some() { Phase::Measuring } else { Phase::Idle },
+            start_ns,
+            end_ns: start_ns + 5,
+            readings: readings.clone(),
+        };
+        // More than a statement takes, the last first.
+        let mut windows: Vec<WindowRow> =
+            (0..1500).map(|start| window(Some((0, 1, 1)), start)).collect();
+        windows.insert(0, window(None, 7));
+        let writes = windows.iter().rev().map(|row| Write::Window(Box::new(row.clone())));
+        store.write(&hold, &writes.collect::<Vec<_>>()).await.unwrap();
+        let mut read = Vec::new();
+        store.windows(no, |window| read.push(window)).await.unwrap();
+        assert_eq!(read, windows);
+        assert_eq!(read[0].readings.of(Metric::GpuPowerWatts), None);
     }
 }
 

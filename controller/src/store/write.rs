@@ -2,7 +2,7 @@
 
 use super::database::{Record, Transaction, Value};
 use super::rows::{AgentFacts, DatasetFacts, DialogueRow, Outcome, PriceRow, SegmentFacts, State};
-use super::{CampaignNo, Error, Hold, Store};
+use super::{CampaignNo, Error, Hold, Store, WindowRow, telemetry};
 use crate::matrix::Matrix;
 use crate::plan::Plan;
 use chrono::{DateTime, Utc};
@@ -108,6 +108,8 @@ pub enum Write {
     },
     /// A measured request.
     Sample(SampleWrite),
+    /// What was observed beside the samples.
+    Window(Box<WindowRow>),
     /// Something happened.
     Event {
         /// When.
@@ -205,6 +207,7 @@ impl Store {
         });
         insert_samples(&mut transaction, hold.no, samples).await?;
         insert_segments(&mut transaction, hold.no, writes).await?;
+        telemetry::insert(&mut transaction, hold.no, writes).await?;
         for write in writes {
             match write {
                 Write::Agent(agent) => insert_agent(&mut transaction, hold.no, agent).await?,
@@ -217,7 +220,7 @@ impl Store {
                 Write::Event { at, kind, detail } => {
                     insert_event(&mut transaction, hold.no, *at, kind, detail).await?;
                 }
-                Write::Sample(_) | Write::Segment { .. } => {}
+                Write::Sample(_) | Write::Segment { .. } | Write::Window(_) => {}
             }
         }
         transaction.commit().await

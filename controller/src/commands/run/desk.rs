@@ -14,11 +14,12 @@ use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Wor
 use crate::statistics::precision::Look;
 use crate::store::{
     AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SampleRow, SampleWrite,
-    SegmentFacts, SegmentRow, Write,
+    SegmentFacts, SegmentRow, WindowRow, Write,
 };
 use chrono::{DateTime, Utc};
 use proto::ids::AgentId;
 use proto::sample::Sample;
+use proto::telemetry::{Absence, Window};
 use proto::wire;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -220,6 +221,11 @@ impl Desk {
             Said::Joined(joined) => return self.seat(agent, *joined, now, at, out),
             Said::Samples { shard, attempt, sequence, batch, samples } => {
                 self.collect(agent, (shard, attempt, sequence), batch, samples, now, at, out);
+                return Ok(());
+            }
+            Said::Telemetry { windows, absences, dropped } => {
+                self.observe(&agent, windows, out);
+                lament(&agent, &absences, dropped, at, out);
                 return Ok(());
             }
             Said::Alive => {
@@ -482,6 +488,27 @@ impl Desk {
         self.decide(scheduler::Event::Alive { agent }, now, at, out);
     }
 
+    /// Takes in what an agent observed. A window of an attempt that isn't its own belongs nowhere.
+    fn observe(&self, agent: &AgentId, windows: Vec<Window>, out: &mut Effects) {
+        let Some(number) = self.seats.number(agent) else { return };
+        let plan = &self.row.plan;
+        for window in windows {
+            let of = match window.of {
+                None => None,
+                Some((shard, attempt)) => {
+                    let shard = usize::try_from(shard).unwrap_or(usize::MAX);
+                    let leased = self.attempts.get(&attempt);
+                    let is_its =
+                        |leased: &&Attempt| (leased.shard, leased.agent) == (shard, number);
+                    let Some(leased) = leased.filter(is_its) else { continue };
+                    let run = &plan.runs[plan.shards[shard].run];
+                    Some((run.cell, run.number, leased.segment))
+                }
+            };
+            out.writes.push(Write::Window(Box::new(WindowRow::new(number, of, window))));
+        }
+    }
+
     fn cut_off(&self, agent: &AgentId, reason: &'static str, out: &mut Effects) {
         tracing::warn!(%agent, reason, "an agent is cut off");
         if let Some(outbox) = self.seats.outbox(agent) {
@@ -583,6 +610,27 @@ impl Desk {
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Desk").field("campaign", &self.row.id).finish_non_exhaustive()
+    }
+}
+
+/// Records what an agent can't observe any more.
+fn lament(
+    agent: &AgentId,
+    absences: &[Absence],
+    dropped: u64,
+    at: DateTime<Utc>,
+    out: &mut Effects,
+) {
+    let mut details: Vec<String> = absences
+        .iter()
+        .map(|absence| format!("agent {agent} can't measure {}: {}", absence.what, absence.reason))
+        .collect();
+    if dropped > 0 {
+        details.push(format!("agent {agent} dropped {dropped} telemetry windows"));
+    }
+    for detail in details {
+        out.lines.push(Line::Said(format!("note: {detail}")));
+        out.writes.push(Write::Event { at, kind: "telemetry", detail });
     }
 }
 

@@ -87,6 +87,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         engines: begun.row.plan.engines.clone(),
         generation: begun.row.matrix.generation.clone(),
         heartbeat: HEARTBEAT,
+        telemetry: begun.row.matrix.telemetry.period,
     };
     let server = tokio::spawn(fleet::serve(listener, fleet, events_in, async {
         // Dropping the sender stops the server too.

@@ -1,12 +1,13 @@
 //! cells.parquet: one row for each cell, its figures with the ends of their intervals, for pandas and `DuckDB`.
 
+use super::columns;
 use crate::report::view::{Cell, Entry, Results};
 use crate::statistics::Estimate;
 use ::parquet::basic::Compression;
-use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::WriterProperties;
-use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
 use std::io::Write;
 use std::sync::Arc;
@@ -30,33 +31,22 @@ struct Column {
 /// # Errors
 /// Where `out` can't be written.
 pub fn write_cells(results: &Results, out: impl Write + Send) -> Result<(), ParquetError> {
-    let columns = columns(results);
+    let columns = columns_of(results);
     let schema = Arc::new(parse_message_type(&schema(&columns))?);
     let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
     let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
     let mut group = file.next_row_group()?;
     for column in columns {
         match column.values {
-            Values::Text(values) => write_column::<ByteArrayType, _>(&mut group, values)?,
-            Values::Whole(values) => write_column::<Int64Type, _>(&mut group, values)?,
-            Values::Real(values) => write_column::<DoubleType, _>(&mut group, values)?,
-            Values::Truth(values) => write_column::<BoolType, _>(&mut group, values)?,
+            Values::Text(values) => columns::write::<ByteArrayType, _>(&mut group, values)?,
+            Values::Whole(values) => columns::write::<Int64Type, _>(&mut group, values)?,
+            Values::Real(values) => columns::write::<DoubleType, _>(&mut group, values)?,
+            Values::Truth(values) => columns::write::<BoolType, _>(&mut group, values)?,
         }
     }
     group.close()?;
     file.close()?;
     Ok(())
-}
-
-fn write_column<T: DataType, W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    values: Vec<Option<T::T>>,
-) -> Result<(), ParquetError> {
-    let Some(mut column) = group.next_column()? else { return Ok(()) };
-    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let values: Vec<T::T> = values.into_iter().flatten().collect();
-    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
-    column.close()
 }
 
 fn schema(columns: &[Column]) -> String {
@@ -76,7 +66,7 @@ fn schema(columns: &[Column]) -> String {
 /// One cell and where it stands.
 type Row<'a> = (&'a Entry, &'a Cell);
 
-fn columns(results: &Results) -> Vec<Column> {
+fn columns_of(results: &Results) -> Vec<Column> {
     let rows: Vec<Row<'_>> = (results.results.iter())
         .flat_map(|entry| entry.cells.iter().map(move |cell| (entry, cell)))
         .collect();

@@ -1,12 +1,11 @@
 //! samples.parquet: every sample that reached the store, late ones included, as `DuckDB` and pandas read it.
 
+use super::columns::{optional, required};
 use crate::plan::Plan;
 use crate::statistics::quality::Rouge;
 use crate::store::{AgentRow, DialogueRow, SampleRow};
 use ::parquet::basic::Compression;
-use ::parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
-};
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -139,21 +138,21 @@ fn columns<W: Write + Send>(
     let ids: Vec<ByteArray> =
         names.dialogues.iter().map(|dialogue| text(dialogue.sample_id.as_str())).collect();
 
-    required::<ByteArrayType, W>(group, rows, |_| campaign.clone())?;
-    required::<ByteArrayType, W>(group, rows, |row| cells[row.cell as usize].clone())?;
-    required::<Int32Type, W>(group, rows, |row| int(row.run))?;
-    required::<Int32Type, W>(group, rows, |row| int(row.segment))?;
-    required::<ByteArrayType, W>(group, rows, |row| ids[row.sample as usize].clone())?;
-    required::<Int64Type, W>(group, rows, |row| long(row.attempt))?;
-    required::<ByteArrayType, W>(group, rows, |row| hosts[row.agent as usize].clone())?;
-    required::<Int32Type, W>(group, rows, |row| int(row.batch))?;
-    required::<Int64Type, W>(group, rows, |row| long(row.start_ns))?;
+    required::<ByteArrayType, W, _>(group, rows, |_| campaign.clone())?;
+    required::<ByteArrayType, W, _>(group, rows, |row| cells[row.cell as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.run))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.segment))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| ids[row.sample as usize].clone())?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.attempt))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| hosts[row.agent as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.batch))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.start_ns))?;
     optional::<Int64Type, W, _>(group, rows, |row| row.ttft_ns.map(long))?;
-    required::<Int64Type, W>(group, rows, |row| long(row.latency_ns))?;
-    required::<Int32Type, W>(group, rows, |row| int(row.input_tokens))?;
-    required::<Int32Type, W>(group, rows, |row| int(row.output_tokens))?;
-    required::<ByteArrayType, W>(group, rows, |row| text(row.outcome.as_str()))?;
-    required::<BoolType, W>(group, rows, |row| row.is_counted)?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.latency_ns))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.input_tokens))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.output_tokens))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| text(row.outcome.as_str()))?;
+    required::<BoolType, W, _>(group, rows, |row| row.is_counted)?;
     // Summaries leave the store only where they are asked for.
     optional::<ByteArrayType, W, _>(group, rows, |_| None)?;
     optional::<Int32Type, W, _>(group, rows, |row| row.reference_tokens.map(int))?;
@@ -161,26 +160,4 @@ fn columns<W: Write + Send>(
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge1))?;
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge2))?;
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))
-}
-
-fn required<T: DataType, W: Write + Send>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    rows: &[SampleRow],
-    value: impl Fn(&SampleRow) -> T::T,
-) -> Result<(), ParquetError> {
-    optional::<T, W, _>(group, rows, |row| Some(value(row)))
-}
-
-/// A definition level of 1 says that a value is there; a required column has no levels at all.
-fn optional<T: DataType, W: Write + Send, R>(
-    group: &mut SerializedRowGroupWriter<'_, W>,
-    rows: &[R],
-    value: impl Fn(&R) -> Option<T::T>,
-) -> Result<(), ParquetError> {
-    let Some(mut column) = group.next_column()? else { return Ok(()) };
-    let values: Vec<Option<T::T>> = rows.iter().map(value).collect();
-    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
-    let values: Vec<T::T> = values.into_iter().flatten().collect();
-    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
-    column.close()
 }

@@ -2,7 +2,8 @@
 
 use super::super::view::{Cell, CellMemory, Cost, Price, Warmup};
 use super::observations::Observed;
-use super::{MIB, Read, engine_facts, quality};
+use super::telemetry::Watched;
+use super::{MIB, Read, engine_facts, quality, telemetry};
 use crate::cost::price::STALE_AFTER_DAYS;
 use crate::cost::{
     usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
@@ -17,6 +18,7 @@ use crate::statistics::{self, CellStatistics};
 use crate::store::{PriceRow, SegmentRow, State};
 use chrono::NaiveDate;
 use proto::model::EngineFacts;
+use proto::telemetry::Metric;
 
 /// The view of one cell.
 pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
@@ -34,6 +36,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let facts = engine_facts(read, planned);
     let goodput = super::slo(read).map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
     let price = price(&read.campaign.prices[planned.target], read.today);
+    let watched = telemetry::of_cell(read, index, facts);
     let missing = expected.saturating_sub(observed.cell.observations().len() as u64);
     Cell {
         cell: planned.id.to_string(),
@@ -45,9 +48,17 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
-        memory: memory(&segments, facts),
+        memory: memory(&segments, facts, &watched),
+        telemetry: watched.summary(),
+        energy: watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         warmup: warmup(&segments),
-        validity: judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref())),
+        validity: judged(
+            &estimates,
+            observed,
+            expected,
+            &segments,
+            (facts, goodput.as_ref(), &watched),
+        ),
         cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
         goodput,
         latency_ms_by_percent: by_percent(&observed.cell),
@@ -69,7 +80,7 @@ fn judged(
     observed: &Observed,
     expected: u64,
     segments: &[&SegmentRow],
-    (facts, goodput): (Option<&EngineFacts>, Option<&Goodput>),
+    (facts, goodput, watched): (Option<&EngineFacts>, Option<&Goodput>, &Watched<'_>),
 ) -> Validity {
     let is_impossible =
         |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
@@ -84,7 +95,7 @@ fn judged(
             slo_never_kept: goodput
                 .filter(|_| observed.cell.is_sequential())
                 .and_then(|goodput| never_kept(goodput, estimates)),
-            ..Evidence::default()
+            ..watched.evidence()
         },
     );
     if facts.is_some_and(|facts| facts.played) {
@@ -109,15 +120,17 @@ fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<String> {
     ))
 }
 
-fn memory(segments: &[&SegmentRow], facts: Option<&EngineFacts>) -> CellMemory {
-    let largest = |of: fn(&crate::store::SegmentFacts) -> u64| {
-        segments
-            .iter()
-            .filter_map(|segment| segment.facts.as_ref())
-            .map(of)
-            .max()
-            .filter(|most| *most > 0)
-    };
+fn memory(
+    segments: &[&SegmentRow],
+    facts: Option<&EngineFacts>,
+    watched: &Watched<'_>,
+) -> CellMemory {
+    let known = || segments.iter().filter_map(|segment| segment.facts.as_ref());
+    let largest =
+        |of: fn(&crate::store::SegmentFacts) -> u64| known().map(of).max().filter(|most| *most > 0);
+    let before = known().filter_map(|facts| facts.gpu_memory_before_bytes).min();
+    let peak = |metric| watched.largest(metric);
+    let peak_gpu = peak(Metric::GpuMemoryUsedBytes).zip(before);
     let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / MIB);
     CellMemory {
         // What was held while measuring; until then, what the files let expect.
@@ -126,6 +139,9 @@ fn memory(segments: &[&SegmentRow], facts: Option<&EngineFacts>) -> CellMemory {
         adapter_mb: mb(largest(|facts| facts.adapter_bytes)),
         peak_rss_mb: mb(largest(|facts| facts.peak_rss_bytes)),
         rss_after_load_mb: mb(largest(|facts| facts.rss_after_load_bytes)),
+        peak_pss_mb: peak(Metric::ProcessPssBytes).map(|bytes| bytes / MIB),
+        gpu_memory_mb: mb(largest(|facts| facts.gpu_memory_bytes)),
+        peak_gpu_memory_mb: peak_gpu.map(|(peak, before)| (peak - before as f64) / MIB),
         kv_cache_mb: mb(largest(|facts| facts.kv_cache_bytes)),
         load_ms: largest(|facts| facts.load_ns).map(|ns| ns as f64 / 1e6),
         adapter_load_ms: largest(|facts| facts.adapter_load_ns).map(|ns| ns as f64 / 1e6),

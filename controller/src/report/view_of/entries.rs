@@ -125,8 +125,11 @@ fn metrics(cell: &Cell) -> Metrics {
         },
         memory: Memory {
             model_size_mb: cell.memory.model_size_mb,
-            gpu_memory_mb: None,
-            gpu_utilization_pct: None,
+            gpu_memory_mb: cell.memory.gpu_memory_mb,
+            gpu_utilization_pct: cell
+                .telemetry
+                .as_ref()
+                .and_then(|telemetry| telemetry.gpu.as_ref()?.utilization_pct),
         },
     }
 }

@@ -3,6 +3,7 @@
 use super::super::view::{self, Environment, Host};
 use super::{MIB, Read};
 use proto::generation::Stop;
+use proto::telemetry::Gpu;
 use std::collections::BTreeMap;
 
 pub(super) fn environment(read: &Read<'_>) -> Environment {
@@ -23,6 +24,22 @@ pub(super) fn environment(read: &Read<'_>) -> Environment {
             kernel: facts.kernel.clone(),
             operating_system: facts.operating_system.clone(),
             agent_versions: Vec::new(),
+            physical_cores: facts.host.physical_cores,
+            cpu_max_mhz: facts.host.cpu_max_mhz,
+            governor: facts.host.governor.clone(),
+            turbo: facts.host.turbo.clone(),
+            virtualization: facts.host.virtualization.clone(),
+            container: facts.host.container.clone(),
+            power_supply: facts.host.power_supply.clone(),
+            cpu_limit_cores: facts.host.cpu_limit_cores,
+            memory_limit_mb: facts.host.memory_limit_bytes.map(|bytes| bytes as f64 / MIB),
+            gpus: facts.instruments.gpus.iter().map(gpu).collect(),
+            nvml_library: facts.instruments.nvml.as_ref().map(|library| view::NvmlLibrary {
+                path: library.path.clone(),
+                sha256: library.sha256.clone(),
+                is_foreign: library.is_foreign,
+            }),
+            not_measurable: facts.instruments.absences.iter().map(Into::into).collect(),
         });
         let add = |list: &mut Vec<String>, item: &str| {
             if !list.iter().any(|known| known == item) {
@@ -45,5 +62,24 @@ pub(super) fn environment(read: &Read<'_>) -> Environment {
             }
             .to_owned(),
         },
+    }
+}
+
+fn gpu(gpu: &Gpu) -> view::Gpu {
+    let gpu = gpu.clone();
+    view::Gpu {
+        uuid: gpu.uuid,
+        name: gpu.name,
+        device: gpu.device,
+        driver: gpu.driver,
+        cuda_driver: gpu.cuda_driver,
+        compute_capability: gpu.compute_capability,
+        memory_mb: gpu.memory_bytes.map(|bytes| bytes as f64 / MIB),
+        power_limit_watts: gpu.power_limit_watts,
+        sm_max_mhz: gpu.sm_max_mhz,
+        memory_max_mhz: gpu.memory_max_mhz,
+        is_ecc_enabled: gpu.is_ecc_enabled,
+        is_mig_enabled: gpu.is_mig_enabled,
+        is_persistent: gpu.is_persistent,
     }
 }

@@ -7,12 +7,14 @@ mod entries;
 mod environment;
 mod observations;
 mod quality;
+mod telemetry;
 mod texts;
 
 pub use observations::{Observed, Observing, observation};
 pub use quality::scores;
+pub use telemetry::Windows;
 
-use super::view::{self, Cell, Event, Results, SCHEMA_VERSION, SamplesFile};
+use super::view::{self, Cell, Event, Results, RowsFile, SCHEMA_VERSION};
 use crate::cost::campaign::Spending;
 use crate::cost::offered::offered_rates;
 use crate::matrix::{self, Protocol};
@@ -40,12 +42,23 @@ pub struct Read<'a> {
     pub events: &'a [EventRow],
     /// The day of the report: prices age until then.
     pub today: NaiveDate,
+    /// What was observed beside the samples.
+    pub windows: &'a Windows,
+}
+
+/// The files beside results.json.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// Every sample.
+    pub samples: Option<RowsFile>,
+    /// Every window of telemetry.
+    pub telemetry: Option<RowsFile>,
 }
 
 const MIB: f64 = 1_048_576.0;
 
-/// Makes the view. `samples_file` is named in it where one was written.
-pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
+/// Makes the view. It names the files that were written.
+pub fn view_of(read: &Read<'_>, files: Files) -> Results {
     let Read { campaign, .. } = read;
     let matrix = &campaign.matrix;
     let observed = read.observed;
@@ -85,7 +98,8 @@ pub fn view_of(read: &Read<'_>, samples_file: Option<SamplesFile>) -> Results {
             spending: spending(read),
             events: read.events.iter().map(event).collect(),
             matrix: campaign.matrix_text.clone(),
-            samples_file,
+            samples_file: files.samples,
+            telemetry_file: files.telemetry,
         },
         comparisons: comparisons::of_campaign(
             read,

@@ -1,0 +1,180 @@
+//! `agent doctor`: looks at this machine, and prints what can and can't be measured on it.
+
+use crate::cli::InstrumentOptions;
+use crate::doctor::{self, Clock, Controller, Finding, Folder, Seen, Status};
+use crate::host::Host;
+use crate::stopwatch::Stopwatch;
+use crate::telemetry::sampler::{Mark, Observed};
+use crate::telemetry::{Panel, Root, Sampler};
+use crate::terminal;
+use anyhow::Context;
+use clap::Args;
+use proto::telemetry::{Phase, Window};
+use serde_json::json;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the machine is watched.
+const WATCHED: Duration = Duration::from_secs(4);
+/// How often the controller is dialled.
+const DIALS: usize = 5;
+/// How long a dial may take.
+const DIAL_WITHIN: Duration = Duration::from_secs(3);
+/// Readings of the clock whose time is averaged.
+const CLOCK_READINGS: u64 = 10_000;
+
+/// What `agent doctor` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agent doctor
+  agent doctor --controller http://10.0.0.5:7437
+  agent doctor --json | jq '.findings[] | select(.status == \"trouble\")'")]
+pub struct Options {
+    /// A controller whose way is tried
+    #[arg(long, value_name = "URL")]
+    controller: Option<String>,
+    /// How many threads would compute; all cores by default
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// How often the instruments are read, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 250)]
+    period_ms: u64,
+    /// A device to look at beside the processor, such as cuda:0 [default: the first GPU that is found]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    #[command(flatten)]
+    instruments: InstrumentOptions,
+    /// Print one JSON object, and nothing else on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where stdout can't be written or the system gives no thread.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let panel = Panel::find(options.instruments.places());
+    let instruments = panel.instruments().clone();
+    let first_gpu = if instruments.gpus.is_empty() { "cpu" } else { "cuda:0" };
+    let device = options.device.clone().unwrap_or_else(|| first_gpu.to_owned());
+    let period = Duration::from_millis(options.period_ms);
+    if !options.json {
+        terminal::note(&format!("watching this machine for {} s", WATCHED.as_secs()));
+    }
+    let windows = watch(panel, &device, period)?;
+    let seen = Seen {
+        host: Host::read(),
+        threads: options.threads.unwrap_or_else(all).get(),
+        instruments,
+        windows,
+        period,
+        clock: clock(),
+        folders: folders(),
+        controller: options.controller.as_deref().map(dial),
+    };
+    let findings = doctor::findings(&seen);
+    let text = if options.json { json(&seen, &findings) } else { table(&findings) };
+    terminal::result(&text).context("can't write to stdout")
+}
+
+/// What the sampler sees while nothing of ours runs.
+fn watch(panel: Panel, device: &str, period: Duration) -> anyhow::Result<Vec<Window>> {
+    let (sampler, mut observations) =
+        Sampler::start(panel).context("the system gives no thread")?;
+    sampler.set_period(period);
+    let clock = Stopwatch::start();
+    sampler.mark(Mark { phase: Phase::Idle, of: None, device: device.to_owned(), clock });
+    sampler.rest(WATCHED);
+    sampler.pause();
+    let windows = observations.take().into_iter().filter_map(|observed| match observed {
+        Observed::Window(window) => Some(*window),
+        Observed::Absent(_) => None,
+    });
+    Ok(windows.collect())
+}
+
+fn clock() -> Clock {
+    let stopwatch = Stopwatch::start();
+    for _ in 1..CLOCK_READINGS {
+        std::hint::black_box(stopwatch.now_ns());
+    }
+    Clock {
+        source: Root::default()
+            .text("sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        reading_ns: stopwatch.now_ns() as f64 / CLOCK_READINGS as f64,
+    }
+}
+
+fn folders() -> Vec<Folder> {
+    let folder = |path: PathBuf, purpose| Folder { free_bytes: free_bytes(&path), path, purpose };
+    let here = std::env::current_dir().map(|path| folder(path, "where the agent was started"));
+    here.into_iter().chain([folder(std::env::temp_dir(), "temporary files")]).collect()
+}
+
+/// Room for this user, after a file could be made there.
+fn free_bytes(path: &Path) -> Result<u64, String> {
+    let probe = path.join(format!(".fleetmark-doctor-{}", std::process::id()));
+    std::fs::write(&probe, b"x")
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|e| e.to_string())?;
+    let room = rustix::fs::statvfs(path).map_err(|error| error.to_string())?;
+    Ok(room.f_bavail.saturating_mul(room.f_frsize))
+}
+
+/// Connects a few times; nothing is said, so that no controller takes this for an agent.
+fn dial(url: &str) -> Controller {
+    let stopwatch = Stopwatch::start();
+    let connect = || -> Result<Duration, String> {
+        let (scheme, rest) = url.split_once("://").ok_or("give it as http://HOST:PORT")?;
+        let place = rest.split('/').next().unwrap_or(rest);
+        let port = if scheme == "https" { ":443" } else { ":80" };
+        let place = if place.contains(':') { place.to_owned() } else { format!("{place}{port}") };
+        let mut addresses = place.to_socket_addrs().map_err(|error| error.to_string())?;
+        let address = addresses.next().ok_or("its name has no address")?;
+        let mut times = Vec::new();
+        for _ in 0..DIALS {
+            let start = stopwatch.now_ns();
+            TcpStream::connect_timeout(&address, DIAL_WITHIN).map_err(|error| error.to_string())?;
+            times.push(stopwatch.now_ns() - start);
+        }
+        times.sort_unstable();
+        Ok(Duration::from_nanos(times[times.len() / 2]))
+    };
+    Controller { url: url.to_owned(), connect: connect() }
+}
+
+fn table(findings: &[Finding]) -> String {
+    let lines = findings.iter().map(|finding| {
+        let mark = match finding.status {
+            Status::Ok => "ok     ",
+            Status::NotMeasurable => "absent ",
+            Status::Trouble => "TROUBLE",
+        };
+        let remedy =
+            finding.remedy.as_ref().map_or(String::new(), |it| format!("\n        -> {it}"));
+        format!("{mark} {}: {}{remedy}", finding.what, finding.detail)
+    });
+    let lines: Vec<String> = lines.collect();
+    lines.join("\n")
+}
+
+fn json(seen: &Seen, findings: &[Finding]) -> String {
+    let read =
+        |window: &Window| window.readings.present().map(|(metric, _)| metric).collect::<Vec<_>>();
+    let mut measurable: Vec<&str> =
+        seen.windows.iter().flat_map(read).map(proto::telemetry::Metric::as_str).collect();
+    measurable.sort_unstable();
+    measurable.dedup();
+    json!({
+        "host": seen.host.name,
+        "threads": seen.threads,
+        "findings": findings,
+        "measurable": measurable,
+        "instruments": seen.instruments,
+    })
+    .to_string()
+}

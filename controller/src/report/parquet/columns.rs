@@ -1,0 +1,36 @@
+//! Columns of a row group, written one after the other.
+
+use ::parquet::data_type::DataType;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::writer::SerializedRowGroupWriter;
+use std::io::Write;
+
+/// A column where every row has a value.
+pub(super) fn required<T: DataType, W: Write + Send, R>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[R],
+    value: impl Fn(&R) -> T::T,
+) -> Result<(), ParquetError> {
+    optional::<T, W, R>(group, rows, |row| Some(value(row)))
+}
+
+/// A column where a row may have no value.
+pub(super) fn optional<T: DataType, W: Write + Send, R>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    rows: &[R],
+    value: impl Fn(&R) -> Option<T::T>,
+) -> Result<(), ParquetError> {
+    write::<T, W>(group, rows.iter().map(value).collect())
+}
+
+/// A definition level of 1 says that a value is there; a required column has no levels at all.
+pub(super) fn write<T: DataType, W: Write + Send>(
+    group: &mut SerializedRowGroupWriter<'_, W>,
+    values: Vec<Option<T::T>>,
+) -> Result<(), ParquetError> {
+    let Some(mut column) = group.next_column()? else { return Ok(()) };
+    let levels: Vec<i16> = values.iter().map(|value| i16::from(value.is_some())).collect();
+    let values: Vec<T::T> = values.into_iter().flatten().collect();
+    column.typed::<T>().write_batch(&values, Some(&levels), None)?;
+    column.close()
+}
