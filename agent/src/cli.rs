@@ -32,16 +32,16 @@ pub enum Command {
 /// Which model, as all commands ask for it.
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
-    /// A model folder, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
+    /// A model folder, owner/name[@revision] of the Hugging Face hub, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
     #[arg(long, value_name = "MODEL")]
     pub model: String,
-    /// A PEFT LoRA adapter for it: its folder, a model.tar.gz, or builtin:tiny-minutes
+    /// A PEFT LoRA adapter for it: its folder, a model.tar.gz, owner/name[@revision] of the hub, or builtin:tiny-minutes
     #[arg(long, value_name = "ADAPTER")]
     pub adapter: Option<String>,
     /// What becomes of the adapter: merged into the base, or unmerged beside it
     #[arg(long, value_name = "MODE", default_value = "merged", requires = "adapter")]
     pub adapter_mode: AdapterMode,
-    /// A tokenizer.json or its folder, where the model brings none or another is wanted
+    /// A tokenizer.json, its folder or owner/name of the hub, where the model brings none or another is wanted
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<String>,
     /// How weights are stored and multiplied: f32, f16, bf16 or int8

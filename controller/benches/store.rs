@@ -42,6 +42,7 @@ async fn begin(folder: &Path) -> (Store, Hold) {
         dataset: &DatasetFacts {
             source: String::new(),
             sha256: String::new(),
+            revision: None,
             dialogues: 0,
             samples: 1,
             sample_ids_sha256: String::new(),

@@ -64,6 +64,7 @@ async fn fill(folder: &Path, dialogues: usize) -> anyhow::Result<()> {
     let dataset = DatasetFacts {
         source: "builtin:dialogues".to_owned(),
         sha256: "0".repeat(64),
+        revision: None,
         dialogues,
         samples: dialogues,
         sample_ids_sha256: "1".repeat(64),

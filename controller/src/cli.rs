@@ -119,9 +119,10 @@ pub struct Plan {
   controller report latest --output results.json
   controller report latest --formats html,pdf --output-dir reports
   controller report latest --formats markdown,junit,github --output-dir ci
-  controller report latest --prices deploy/prices/aws.toml")]
+  controller report latest --prices deploy/prices/aws.toml
+  controller report s3://bucket/prefix/CAMPAIGN/results.json")]
 pub struct Report {
-    /// Its id, or latest
+    /// Its id, latest, or the address of a results.json in S3
     #[arg(default_value = "latest")]
     pub campaign: String,
     /// Where results go [default: the campaign's folder]

@@ -18,6 +18,7 @@ pub mod cost;
 pub mod price_api;
 pub mod simulation;
 pub mod report;
+pub mod artifacts;
 pub mod notify;
 
 pub mod clock;

@@ -22,7 +22,16 @@ pub fn is_watched() -> bool {
 
 /// An error and its causes, one a line.
 pub fn error(error: &anyhow::Error) {
-    let mut text = format!("error: {error}");
+    failure("error", error);
+}
+
+/// The same for what fails nothing else.
+pub fn warning(error: &anyhow::Error) {
+    failure("warning", error);
+}
+
+fn failure(kind: &str, error: &anyhow::Error) {
+    let mut text = format!("{kind}: {error}");
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
         // A cause that its error already tells adds nothing.

@@ -3,7 +3,9 @@
 //! The binaries are those that `cargo test --workspace` built: controller and agent have integration tests of their
 //! own, so that they exist.
 
+pub mod hub;
 pub mod kills;
+pub mod s3;
 mod samples;
 
 pub use samples::{Row, read};
@@ -81,12 +83,19 @@ impl Workspace {
         command
     }
 
+    /// `agent` with these arguments, in this folder.
+    pub fn agent(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("agent"));
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
     /// Runs `controller` to its end.
     ///
     /// # Panics
     /// Where it can't be started.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        Finished::of(&self.controller(arguments).output().expect("controller starts"))
+        Finished::of(&mut self.controller(arguments))
     }
 
     /// Starts `controller` and leaves it running.
@@ -134,8 +143,12 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Of a program that was run otherwise.
-    pub fn of(output: &Output) -> Self {
+    /// Runs a program to its end.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn of(command: &mut Command) -> Self {
+        let output: Output = command.output().expect("it starts");
         Self {
             code: output.status.code(),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

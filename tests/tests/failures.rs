@@ -94,12 +94,12 @@ fn an_agent_that_is_told_to_stop_gives_its_shard_back() {
 
 /// Runs a script in a mount namespace of its own, where an unprivileged user may mount too.
 fn in_own_mounts(workspace: &Workspace, script: &str) -> Finished {
-    let output = Command::new("unshare")
-        .args(["--map-root-user", "--mount", "bash", "-euc", script])
-        .current_dir(workspace.path(""))
-        .env("CONTROLLER", program("controller"))
-        .output();
-    Finished::of(&output.expect("unshare is there"))
+    Finished::of(
+        Command::new("unshare")
+            .args(["--map-root-user", "--mount", "bash", "-euc", script])
+            .current_dir(workspace.path(""))
+            .env("CONTROLLER", program("controller")),
+    )
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn measure(device: &str, gpu: Option<&str>, more: &str) -> (Workspace, Finished,
         command.env("NVML_STANDIN_SCRIPT", gpu);
         command.env("FLEETMARK_NVML_LIBRARY", library("nvml_standin"));
     }
-    let finished = Finished::of(&command.output().expect("controller starts")).expect(0);
+    let finished = Finished::of(&mut command).expect(0);
     let results = workspace.results("results.json");
     (workspace, finished, results)
 }
@@ -190,7 +190,7 @@ fn the_doctor_tells_what_is_there_and_what_is_not() {
     let doctor = |arguments: &[&str]| {
         let mut command = Command::new(program("agent"));
         command.args(["doctor", "--json"]).args(arguments).env("NVML_STANDIN_SCRIPT", &gpu);
-        let finished = Finished::of(&command.output().expect("agent starts")).expect(0);
+        let finished = Finished::of(&mut command).expect(0);
         serde_json::from_str::<Value>(&finished.out).expect("it prints JSON")
     };
     let standin = library("nvml_standin");

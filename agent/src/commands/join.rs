@@ -4,6 +4,7 @@ use crate::cli::InstrumentOptions;
 use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
+use crate::model_source;
 use crate::runner::{Engines, Runner, Turn};
 use crate::service::{self, Ending, Inbox, Token};
 use crate::telemetry::{Panel, Sampler};
@@ -122,8 +123,10 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         options.controller,
         device.name()
     ));
-    let ending = service::join(&service, &host, &runner, &mut inbox, stop_signal(&leash)?).await?;
-    match ending {
+    let ending = service::join(&service, &host, &runner, &mut inbox, stop_signal(&leash)?).await;
+    // The runner's thread ends once it has nothing to wait for.
+    model_source::disconnect();
+    match ending? {
         Ending::Drained(reason) => terminal::note(&format!("sent home: {reason}")),
         Ending::Stopped => terminal::note("stopped"),
     }

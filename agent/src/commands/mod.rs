@@ -7,12 +7,14 @@ mod input;
 pub mod join;
 
 use crate::cli::{Cli, Command};
+use crate::{model_source, terminal};
 
 /// Runs one command.
 ///
 /// # Errors
 /// What a user can mend, with the file and the way out.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    model_source::tell_news_to(terminal::note);
     match cli.command {
         Command::Join(options) => join::run(&options),
         Command::Generate(options) => generate::run(&options),

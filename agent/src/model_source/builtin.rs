@@ -17,6 +17,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
         config: held("builtin:tiny/config.json", include_bytes!("tiny/config.json")),
         weights: Weights::Stored(vec![weights]),
         tokenizer: Some(given_tokenizer(tokenizer)?.unwrap_or(own)),
+        revision: None,
         notes: Vec::new(),
     })
 }
@@ -39,6 +40,7 @@ pub(super) fn find_adapter(name: &str) -> Result<Adapter, Error> {
             "builtin:tiny-minutes/adapter_model.safetensors",
             include_bytes!("tiny/minutes/adapter_model.safetensors"),
         ),
+        revision: None,
     })
 }
 

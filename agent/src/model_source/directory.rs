@@ -42,7 +42,7 @@ pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Erro
             None
         }
     };
-    Ok(Model { config, weights: Weights::Stored(weights), tokenizer, notes })
+    Ok(Model { config, weights: Weights::Stored(weights), tokenizer, revision: None, notes })
 }
 
 /// A `tokenizer.json`, by its own path or that of its folder.

@@ -31,6 +31,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
         config: Blob::held(&format!("dummy:{name}/config.json"), config),
         weights: Weights::Seeded(SEED),
         tokenizer: given_tokenizer(tokenizer)?,
+        revision: None,
         notes: vec![format!("dummy:{name} has random weights")],
     })
 }

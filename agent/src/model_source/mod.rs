@@ -1,16 +1,24 @@
-//! Where models come from: a name in, opened files with their sha256 out.
+//! Where models come from: a name in, opened files with their sha256 out. What lies at the hub or in S3 is fetched.
 //!
 //! Knows which files a model has and where they lie; what stands in them is the engine's concern.
 
 mod adapter;
+mod archive;
 mod blob;
 mod builtin;
+mod choice;
+mod connection;
 mod directory;
 mod dummy;
+mod hub;
+mod s3;
+mod unpacked;
 
 pub use adapter::{Adapter, Error as AdapterError, find as find_adapter};
 pub use blob::{Blob, sha256_of};
+pub use connection::{disconnect, tell_news_to};
 
+use connection::connection;
 use proto::model::EngineSpec;
 use std::io;
 use std::path::Path;
@@ -24,6 +32,8 @@ pub struct Model {
     pub weights: Weights,
     /// `tokenizer.json`; a model without one serves token ids only.
     pub tokenizer: Option<Blob>,
+    /// The commit of the hub that the files are of.
+    pub revision: Option<String>,
     /// What a reader of the report should know.
     pub notes: Vec<String>,
 }
@@ -95,18 +105,32 @@ pub enum Error {
         known: String,
     },
     /// Not a folder of this machine, and nothing else.
-    #[error("no model folder {path}: give a folder that holds config.json and model.safetensors")]
+    #[error(
+        "no model folder {path}: give a folder that holds config.json and model.safetensors, or a model.tar.gz of one"
+    )]
     NoFolder {
         /// The path.
         path: String,
     },
-    /// A source that is still to come.
+    /// It can't be fetched.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
+    /// A revision of something that has none.
+    #[error("{model} has no revisions: leave out revision = \"{revision}\"")]
+    Revision {
+        /// Which model.
+        model: String,
+        /// As given.
+        revision: String,
+    },
+    /// An archive of a model.
+    #[error(transparent)]
+    Archive(#[from] archive::Error),
+    /// An address of a kind that models don't come from.
     #[error(
-        "{what} \"{given}\" is not built into this version yet: download it and give its folder"
+        "no model comes from {given}: give a folder, owner/name of the hub, s3://bucket/prefix or builtin:tiny"
     )]
-    NotYet {
-        /// What kind of source.
-        what: &'static str,
+    Address {
         /// As given.
         given: String,
     },
@@ -118,47 +142,78 @@ pub enum Error {
 /// [`Error`], naming the file and the way out.
 pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     let (model, tokenizer) = (spec.model.as_str(), spec.tokenizer.as_deref());
+    let place = Place::of(model);
+    if let (Some(revision), false) = (&spec.revision, matches!(place, Place::Hub)) {
+        return Err(Error::Revision { model: model.to_owned(), revision: revision.clone() });
+    }
     if let Some(name) = model.strip_prefix("builtin:") {
         return builtin::find(name, tokenizer);
     }
     if let Some(name) = model.strip_prefix("dummy:") {
         return dummy::find(name, tokenizer);
     }
-    let folder = local(model, "model")?;
-    if !folder.is_dir() {
-        return Err(Error::NoFolder { path: model.to_owned() });
+    match place {
+        Place::Local(path) => local(path, tokenizer),
+        Place::Hub => {
+            let found = hub::model(model, spec.revision.as_deref())?;
+            let model = directory::find(&found.folder, tokenizer)?;
+            Ok(Model { revision: Some(found.commit), ..model })
+        }
+        Place::S3 => local(&s3::model(model)?, tokenizer),
+        Place::Unknown => Err(Error::Address { given: model.to_owned() }),
     }
-    directory::find(folder, tokenizer)
+}
+
+/// A model of this machine: its folder, or an archive of it.
+fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
+    if path.is_dir() {
+        directory::find(path, tokenizer)
+    } else if path.is_file() && archive::is_archive(&path.to_string_lossy()) {
+        directory::find(&unpacked::folder(path)?, tokenizer)
+    } else {
+        Err(Error::NoFolder { path: path.display().to_string() })
+    }
 }
 
 /// The tokenizer that was asked for by name.
 fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
-    given.map(|path| directory::tokenizer(local(path, "tokenizer")?)).transpose()
+    let Some(given) = given else { return Ok(None) };
+    let tokenizer = match Place::of(given) {
+        Place::Local(path) if path.exists() => directory::tokenizer(path)?,
+        Place::Local(_) => {
+            let source = io::ErrorKind::NotFound.into();
+            return Err(Error::Open { path: given.to_owned(), source });
+        }
+        Place::Hub => directory::tokenizer(&hub::tokenizer(given)?.folder)?,
+        Place::S3 => directory::tokenizer(&s3::tokenizer(given)?)?,
+        Place::Unknown => return Err(Error::Address { given: given.to_owned() }),
+    };
+    Ok(Some(tokenizer))
 }
 
-/// A path of this machine, or what else the name could have meant.
-fn local<'a>(given: &'a str, what: &'static str) -> Result<&'a Path, Error> {
-    let path = Path::new(given);
-    if path.exists() {
-        return Ok(path);
-    }
-    let not_yet = |what| Err(Error::NotYet { what, given: given.to_owned() });
-    if given.starts_with("s3://") {
-        return not_yet("the S3 object");
-    }
-    if given.contains("://") || given.starts_with("sagemaker:") {
-        return not_yet("the address");
-    }
-    let is_hub_id = given.split('/').count() == 2
-        && !given.starts_with(['.', '/', '~'])
-        && path.extension().is_none_or(|extension| extension != "json");
-    if is_hub_id {
-        return not_yet("the hub id");
-    }
-    let path = given.to_owned();
-    match what {
-        "model" => Err(Error::NoFolder { path }),
-        _ => Err(Error::Open { path, source: io::ErrorKind::NotFound.into() }),
+/// What a name means, unless it is `builtin:` or `dummy:`.
+enum Place<'a> {
+    /// A path of this machine, whether something is there or not.
+    Local(&'a Path),
+    /// A repository of the hub.
+    Hub,
+    /// An object or a prefix in S3.
+    S3,
+    /// An address of another kind.
+    Unknown,
+}
+
+impl<'a> Place<'a> {
+    /// What is on this machine comes first.
+    fn of(given: &'a str) -> Self {
+        let path = Path::new(given);
+        match given {
+            _ if path.exists() => Self::Local(path),
+            _ if s3::is_name(given) => Self::S3,
+            _ if hub::is_name(given) => Self::Hub,
+            _ if given.contains("://") || given.starts_with("sagemaker:") => Self::Unknown,
+            _ => Self::Local(path),
+        }
     }
 }
 

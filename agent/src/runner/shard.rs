@@ -88,7 +88,10 @@ impl<E: Engines> Desk<E> {
                 known.insert(spec.clone(), facts.clone());
             }),
         };
+        // Fetching may take long; the controller is told that nobody is missing.
+        drop(self.reports.send(Report::Activity(Activity::Loading, None)));
         let found: Vec<_> = specs.iter().map(&mut look).collect();
+        self.report(Report::Activity(Activity::Idle, None));
         let device = |found: &Result<EngineFacts, Failure>| {
             found.as_ref().map_or_else(|_| String::new(), |facts| facts.device.clone())
         };

@@ -64,6 +64,11 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         generation: generation(),
         telemetry: Duration::ZERO,
     });
+    for activity in [Activity::Loading, Activity::Idle] {
+        assert!(
+            matches!(reports.recv().await, Some(Report::Activity(now, None)) if now == activity)
+        );
+    }
     assert!(matches!(reports.recv().await, Some(Report::Inspected(found)) if found[0].is_ok()));
     (runner, reports, folder)
 }

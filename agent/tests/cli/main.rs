@@ -10,6 +10,9 @@ fn agent(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_agent"))
         .args(arguments)
         .env("COLUMNS", "100")
+        // No test here asks anybody else.
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HUB_CACHE", "/none")
         .output()
         .unwrap()
 }

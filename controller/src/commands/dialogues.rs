@@ -2,6 +2,7 @@
 
 use crate::dataset::{self, Columns, Dialogue, Source};
 use crate::matrix::Matrix;
+use crate::progress::Volume;
 use crate::store::{DatasetFacts, DialogueRow};
 use anyhow::{Context, bail};
 use sha2::{Digest, Sha256};
@@ -14,11 +15,11 @@ pub(super) struct Chosen {
 }
 
 /// How many dialogues a campaign of this matrix measures.
-pub(super) fn count(matrix: &Matrix) -> anyhow::Result<usize> {
-    Ok(choose(matrix)?.facts.samples)
+pub(super) async fn count(matrix: &Matrix) -> anyhow::Result<usize> {
+    Ok(choose(matrix, Volume::Normal).await?.facts.samples)
 }
 
-pub(super) fn choose(matrix: &Matrix) -> anyhow::Result<Chosen> {
+pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Chosen> {
     let wanted = &matrix.dataset;
     let source: Source = wanted.source.parse().context("dataset.source can't be used")?;
     let columns = Columns {
@@ -26,7 +27,10 @@ pub(super) fn choose(matrix: &Matrix) -> anyhow::Result<Chosen> {
         dialogue: wanted.dialogue_column.clone(),
         summary: wanted.summary_column.clone(),
     };
-    let dataset = dataset::read(&source, &columns).context("dataset.source can't be used")?;
+    let remote = super::remote(volume)?;
+    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &remote)
+        .await
+        .context("dataset.source can't be used")?;
     let all = dataset.dialogues.len();
     if wanted.samples > all {
         bail!(
@@ -56,6 +60,7 @@ pub(super) fn choose(matrix: &Matrix) -> anyhow::Result<Chosen> {
     let facts = DatasetFacts {
         source: wanted.source.clone(),
         sha256: dataset.sha256.clone(),
+        revision: dataset.revision.clone(),
         dialogues: all,
         samples: measured.len(),
         sample_ids_sha256: crate::dataset::hexadecimal(&hash.finalize()),

@@ -1,5 +1,6 @@
 //! The commands: the only place where stages are joined, and where errors become exit codes.
 
+mod artifacts;
 mod compare;
 mod dialogues;
 mod history;
@@ -11,9 +12,11 @@ pub mod run;
 
 use crate::cli::{self, Cli, Command};
 use crate::matrix::{Matrix, Overrides};
+use crate::progress::Volume;
 use crate::store::{Place, Store};
 use crate::{config, simulation, terminal};
 use anyhow::Context;
+use remote::{Remote, Reporter, Settings};
 use std::path::Path;
 
 /// How a command ended, as its exit code says.
@@ -37,7 +40,7 @@ pub enum Exit {
 /// What a user can mend, with the place and the way out.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
-        Command::Plan(options) => plan::run(&options).map(|()| Exit::Ok),
+        Command::Plan(options) => runtime()?.block_on(plan::run(&options)).map(|()| Exit::Ok),
         Command::Run(options) => runtime()?.block_on(run::run(&options)),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
@@ -68,6 +71,16 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
         None => Place::Folder(data_dir.to_owned()),
     };
     Ok(Store::open(&place).await?)
+}
+
+/// The way to the hub and to S3, by what the environment says.
+fn remote(volume: Volume) -> anyhow::Result<Remote> {
+    let settings = Settings::read(&config::variable)?;
+    let reporter = match volume {
+        Volume::Quiet => Reporter::silent(),
+        Volume::Normal => Reporter::new(|news| terminal::say(&news.to_string())),
+    };
+    Ok(Remote::new(settings, reporter)?)
 }
 
 /// A matrix as it was read.

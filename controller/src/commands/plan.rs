@@ -6,9 +6,9 @@ use crate::clock::Clock;
 use crate::plan::{Plan, text};
 use crate::terminal;
 
-pub(super) fn run(options: &cli::Plan) -> anyhow::Result<()> {
+pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;
-    let samples = dialogues::count(&asked.matrix)?;
+    let samples = dialogues::count(&asked.matrix).await?;
     let plan = Plan::make(&asked.matrix, samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
     terminal::result(&text::render(

@@ -1,6 +1,6 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
-use super::prices;
+use super::{artifacts, prices};
 use crate::cli;
 use crate::clock::Clock;
 use crate::cost::PriceBook;
@@ -31,6 +31,9 @@ pub(super) struct Place<'a> {
 }
 
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
+    if options.campaign.starts_with("s3://") {
+        return artifacts::report(&options.campaign, options).await;
+    }
     let store = super::store(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
     let place = Place {
@@ -102,6 +105,14 @@ pub(super) async fn write(
     }
     let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
     terminal::say(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
+    if let Some(prefix) =
+        campaign.matrix.artifacts.as_ref().filter(|_| formats.contains(&Format::Json))
+    {
+        let mut paths: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+        // It names the others, so it comes last.
+        paths.sort_by_key(|path| *path == results_file);
+        artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
+    }
     Ok(Written { results, results_file })
 }
 

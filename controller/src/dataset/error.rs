@@ -9,7 +9,7 @@ use std::io;
 pub enum Error {
     /// The source is neither a known word nor a file with a known ending.
     #[error(
-        "can't tell what kind of data \"{text}\" is: name a .jsonl, .json, .csv or .parquet file, or builtin:dialogues"
+        "can't tell what kind of data \"{text}\" is: name a .jsonl, .json, .csv or .parquet file, hf://owner/name, s3://bucket/key or builtin:dialogues"
     )]
     UnknownSource {
         /// As the matrix has it.
@@ -23,13 +23,60 @@ pub enum Error {
         /// As the matrix has it.
         text: String,
     },
-    /// Hub and S3.
-    #[error(
-        "reading data from {address} is not built yet: download the file and name its path, such as \"data/test.parquet\""
-    )]
-    NotBuilt {
+    /// It can't be fetched.
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
+    /// Asked for as if it were on this machine.
+    #[error("{address} is not on this machine")]
+    Elsewhere {
         /// As the matrix has it.
         address: String,
+    },
+    /// Nothing there is data.
+    #[error("{place} has no .csv, .parquet, .jsonl or .json file")]
+    NoDataFiles {
+        /// A repository, or a bucket with a prefix.
+        place: String,
+    },
+    /// It has several splits, and none was named.
+    #[error("{place} has several splits: set dataset.split to one of {}", splits.join(", "))]
+    WhichSplit {
+        /// As above.
+        place: String,
+        /// Those that are there.
+        splits: Vec<String>,
+    },
+    /// The named split isn't there.
+    #[error("{place} has no split \"{split}\"{}: or name one file of it", if splits.is_empty() {
+        String::new()
+    } else {
+        format!(": set dataset.split to one of {}", splits.join(", "))
+    })]
+    NoSplit {
+        /// As above.
+        place: String,
+        /// As the matrix has it.
+        split: String,
+        /// Those that are there.
+        splits: Vec<String>,
+    },
+    /// Several files could be meant.
+    #[error("{place} has several files that could be meant: name one, as in {place}/{}; found: {}", files[0], files.join(", "))]
+    WhichFile {
+        /// As above.
+        place: String,
+        /// Those.
+        files: Vec<String>,
+    },
+    /// One id in two files of a split.
+    #[error("the id \"{id}\" stands in {first} and again in {second}: ids must be unique")]
+    IdInTwoFiles {
+        /// The id.
+        id: String,
+        /// Where it stands first.
+        first: String,
+        /// Where it stands again.
+        second: String,
     },
     /// Missing, forbidden, a folder.
     #[error(

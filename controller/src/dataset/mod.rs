@@ -1,4 +1,4 @@
-//! Dialogues to be summarized: from a file or from what the program carries, checked once, as plain values.
+//! Dialogues to be summarized: from a file, the hub, S3 or what the program carries, checked once, as plain values.
 //!
 //! A [`Source`] and the names of its [`Columns`] come in; a [`Dataset`] goes out, or one [`Error`] that names
 //! the file, the place in it and the way out. [`sample()`] and [`outside`] choose by seed and know nothing of
@@ -8,11 +8,15 @@ mod builtin;
 mod columns;
 mod csv;
 mod error;
+mod hub;
 mod json;
 mod parquet;
+mod remote_files;
 mod rows;
+mod s3;
 mod sample;
 mod source;
+mod split;
 mod text;
 
 pub use columns::Columns;
@@ -22,7 +26,9 @@ pub use sample::{outside, sample};
 pub use source::{Format, Source};
 
 use proto::ids::SampleId;
+use remote::Remote;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// One chat, with a summary that a person would write, where the data has one.
@@ -41,15 +47,70 @@ pub struct Dialogue {
 pub struct Dataset {
     /// As the matrix names it.
     pub name: String,
-    /// Over the file's bytes.
+    /// Over the file's bytes; of several files over the list of theirs, as `sha256sum` prints it.
     pub sha256: String,
+    /// The commit of the hub that its files are of.
+    pub revision: Option<String>,
     /// At least one.
     pub dialogues: Vec<Dialogue>,
     /// What a reader of the report should know about the data.
     pub notes: Vec<String>,
 }
 
-/// Reads all dialogues of `source`.
+impl Dataset {
+    /// One of that name, without dialogues so far.
+    fn named(source: &Source) -> Self {
+        Self {
+            name: source.to_string(),
+            sha256: String::new(),
+            revision: None,
+            dialogues: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Reads all dialogues of `source`, fetched by `remote` where they lie elsewhere. `split` chooses among files.
+///
+/// # Errors
+/// [`Error`], at the first thing that is wrong.
+pub async fn fetch(
+    source: &Source,
+    split: Option<&str>,
+    columns: &Columns,
+    remote: &Remote,
+) -> Result<Dataset, Error> {
+    let fetched = match source {
+        Source::Builtin | Source::File { .. } => return read(source, columns),
+        Source::Hub { address, .. } => Box::pin(hub::fetch(remote, address, split)).await?,
+        Source::S3(address) => Box::pin(s3::fetch(remote, address, split)).await?,
+    };
+    let mut dataset = Dataset { revision: fetched.revision, ..Dataset::named(source) };
+    let mut seen = HashMap::new();
+    let mut hashes = String::new();
+    for file in &fetched.files {
+        let format = source::format_of(&file.name)
+            .ok_or_else(|| Error::UnknownSource { text: file.name.clone() })?;
+        let part = parse(&file.name, load(&file.path)?, format, columns)?;
+        for dialogue in &part.dialogues {
+            if let Some(first) = seen.insert(dialogue.id.clone(), &file.name) {
+                let (id, first, second) =
+                    (dialogue.id.to_string(), first.clone(), file.name.clone());
+                return Err(Error::IdInTwoFiles { id, first, second });
+            }
+        }
+        hashes.extend([part.sha256.as_str(), "  ", file.name.as_str(), "\n"]);
+        dataset.sha256 = part.sha256;
+        dataset.dialogues.extend(part.dialogues);
+        dataset.notes.extend(part.notes);
+    }
+    if fetched.files.len() > 1 {
+        dataset.sha256 = hexadecimal(&Sha256::digest(hashes));
+    }
+    Ok(dataset)
+}
+
+/// Reads all dialogues of a `source` that is on this machine.
 ///
 /// # Errors
 /// [`Error`], at the first thing that is wrong.
@@ -61,9 +122,7 @@ pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
         Source::File { path, format } => {
             parse(&path.display().to_string(), load(path)?, *format, columns)
         }
-        Source::Hub(address) | Source::S3(address) => {
-            Err(Error::NotBuilt { address: address.clone() })
-        }
+        Source::Hub { .. } | Source::S3(_) => Err(Error::Elsewhere { address: source.to_string() }),
     }
 }
 
@@ -81,7 +140,7 @@ fn parse(file: &str, bytes: Vec<u8>, format: Format, columns: &Columns) -> Resul
         Format::Parquet => parquet::rows(file, bytes, columns)?,
     };
     let (dialogues, notes) = rows::check(file, columns, rows)?;
-    Ok(Dataset { name: file.to_owned(), sha256, dialogues, notes })
+    Ok(Dataset { name: file.to_owned(), sha256, revision: None, dialogues, notes })
 }
 
 /// Bytes as hexadecimal digits, as hashes are written.

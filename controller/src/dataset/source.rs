@@ -1,8 +1,9 @@
 //! Where data comes from, as the matrix writes it.
 
 use super::error::Error;
+use remote::{hub, s3};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 const BUILTIN: &str = "builtin:dialogues";
@@ -19,10 +20,15 @@ pub enum Source {
         /// By its ending.
         format: Format,
     },
-    /// `hf://owner/name@revision`.
-    Hub(String),
+    /// `hf://owner/name@revision`, or one file of it.
+    Hub {
+        /// Taken apart.
+        address: hub::Address,
+        /// As the matrix has it.
+        text: String,
+    },
     /// `s3://bucket/key`.
-    S3(String),
+    S3(s3::Address),
 }
 
 /// How a file is written.
@@ -38,6 +44,18 @@ pub enum Format {
     Parquet,
 }
 
+/// The format that a name's ending says.
+pub(super) fn format_of(name: &str) -> Option<Format> {
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str())?;
+    match ending.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" => Some(Format::JsonLines),
+        "json" => Some(Format::Json),
+        "csv" => Some(Format::Csv),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
 impl FromStr for Source {
     type Err = Error;
 
@@ -49,21 +67,14 @@ impl FromStr for Source {
             return Err(Error::UnknownBuiltin { text: text.to_owned() });
         }
         if text.starts_with("hf://") {
-            return Ok(Self::Hub(text.to_owned()));
+            return Ok(Self::Hub { address: text.parse()?, text: text.to_owned() });
         }
         if text.starts_with("s3://") {
-            return Ok(Self::S3(text.to_owned()));
+            return Ok(Self::S3(text.parse()?));
         }
         let path = PathBuf::from(text);
-        let ending =
-            path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
-        let format = match ending.as_deref() {
-            Some("jsonl" | "ndjson") => Format::JsonLines,
-            Some("json") => Format::Json,
-            Some("csv") => Format::Csv,
-            Some("parquet") => Format::Parquet,
-            _ => return Err(Error::UnknownSource { text: text.to_owned() }),
-        };
+        let format =
+            format_of(text).ok_or_else(|| Error::UnknownSource { text: text.to_owned() })?;
         Ok(Self::File { path, format })
     }
 }
@@ -73,7 +84,8 @@ impl fmt::Display for Source {
         match self {
             Self::Builtin => f.write_str(BUILTIN),
             Self::File { path, .. } => path.display().fmt(f),
-            Self::Hub(address) | Self::S3(address) => f.write_str(address),
+            Self::Hub { text, .. } => f.write_str(text),
+            Self::S3(address) => address.fmt(f),
         }
     }
 }
@@ -91,7 +103,13 @@ mod tests {
 
     #[test]
     fn a_source_is_written_as_it_was_read() {
-        for text in ["builtin:dialogues", "/d/x.jsonl", "hf://a/b@main", "s3://bucket/key"] {
+        for text in [
+            "builtin:dialogues",
+            "/d/x.jsonl",
+            "hf://a/b@main",
+            "hf://a/b/x.csv",
+            "s3://bucket/key",
+        ] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
     }

@@ -175,7 +175,17 @@ async fn listen(
                 Some(newcomer) => joined(newcomer, ready, outbox.clone()),
                 None => Err(Status::invalid_argument("Ready came twice")),
             },
-            // A message kind of a newer agent, or a heartbeat while it looks at its engines.
+            // It looks at its engines, and may have to fetch them first.
+            Some(Message::Heartbeat(beat))
+                if !has_joined && beat.activity() == wire::Activity::Loading =>
+            {
+                if events.send(Event { agent: agent.clone(), said: Said::Preparing }).await.is_err()
+                {
+                    return;
+                }
+                continue;
+            }
+            // A message kind of a newer agent, or a heartbeat before it looks.
             None => continue,
             Some(_) if !has_joined => continue,
             Some(message) => checked(message),

@@ -57,6 +57,8 @@ pub struct Event {
 pub enum Said {
     /// It looked at its engines and can start.
     Joined(Box<Joined>),
+    /// It isn't ready yet, and fetches what it needs.
+    Preparing,
     /// It is alive, or took a shard.
     Alive,
     /// One batch is measured.

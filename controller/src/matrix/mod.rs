@@ -64,6 +64,9 @@ pub struct Matrix {
     pub cost: Cost,
     /// How long to wait for agents that are missing.
     pub wait: Duration,
+    /// Where results are put besides the data folder: `s3://bucket/prefix`.
+    #[serde(default)]
+    pub artifacts: Option<String>,
     /// Whom to tell when it ends.
     #[serde(default)]
     pub notify: Notify,
@@ -151,6 +154,9 @@ impl fmt::Display for Format {
 pub struct Dataset {
     /// `builtin:dialogues`, an absolute path, or another scheme.
     pub source: String,
+    /// Which files of a repository or prefix; null where only one can be meant.
+    #[serde(default)]
+    pub split: Option<String>,
     /// How many to measure; 0 for all.
     pub samples: usize,
     /// Column of the id.

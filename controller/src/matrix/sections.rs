@@ -68,6 +68,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let protocol = protocol(root.section("protocol"), overrides);
     let cost = cost(root.section("cost"), folder);
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
+    let artifacts = artifacts(root.section("artifacts"));
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
     let notify = super::notify::read(root.section("notify"), folder);
@@ -91,6 +92,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         slo,
         cost,
         wait,
+        artifacts,
         notify,
         report,
         telemetry,
@@ -125,11 +127,13 @@ fn resolve_model(text: String, folder: &Path) -> String {
 fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -> Option<Dataset> {
     let source = section.required_text("source", "\"builtin:dialogues\"");
     let samples = section.whole("samples", 0..=10_000_000_u32).unwrap_or(0);
-    if let Some(split) = section.text("split")
-        && source.as_ref().is_some_and(|source| !source.starts_with("hf://"))
-        && split != "test"
-    {
-        section.problem("split", "only a hub dataset has splits; a file is taken whole");
+    let split = section.text("split");
+    let has_splits = |source: &String| source.starts_with("hf://") || source.starts_with("s3://");
+    if split.is_some() && source.as_ref().is_some_and(|source| !has_splits(source)) {
+        section.problem(
+            "split",
+            "only a dataset of the hub or in S3 has splits; a file is taken whole",
+        );
     }
     let mut columns = section.section("columns");
     let mut column = |key, default: &str| columns.text(key).unwrap_or_else(|| default.to_owned());
@@ -141,6 +145,7 @@ fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -
     let is_path = !source.contains("://") && !source.starts_with("builtin:");
     Some(Dataset {
         source: resolve(source, folder, is_path),
+        split,
         samples: overrides.samples.unwrap_or(samples as usize),
         id_column,
         dialogue_column,
@@ -380,6 +385,15 @@ fn telemetry(mut section: Section<'_, '_>) -> Telemetry {
     let grams_co2e_per_kwh = section.positive("grams_co2e_per_kwh");
     section.finish();
     Telemetry { period: period.unwrap_or(default.period), grams_co2e_per_kwh }
+}
+
+fn artifacts(mut section: Section<'_, '_>) -> Option<String> {
+    let s3 = section.text("s3");
+    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<remote::s3::Address>()) {
+        section.problem("s3", error.to_string());
+    }
+    section.finish();
+    s3
 }
 
 fn report(mut section: Section<'_, '_>) -> Report {

@@ -94,6 +94,7 @@ impl World {
                 dataset: DatasetFacts {
                     source: words.to_owned(),
                     sha256: "ab".repeat(32),
+                    revision: None,
                     dialogues: count,
                     samples: count,
                     sample_ids_sha256: "cd".repeat(32),

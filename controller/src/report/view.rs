@@ -132,8 +132,11 @@ pub struct RowsFile {
 pub struct Dataset {
     /// As named in the matrix.
     pub source: String,
-    /// Of the file.
+    /// Of the file; of several, over the list of theirs, as `sha256sum` prints it.
     pub sha256: String,
+    /// The commit of the hub that it is of; null elsewhere.
+    #[serde(default)]
+    pub revision: Option<String>,
     /// How many it holds.
     pub dialogues: u64,
     /// How many were measured in each run.

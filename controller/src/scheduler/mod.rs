@@ -34,6 +34,8 @@ pub enum Event {
         /// Which engines of the target it can do.
         engines: Vec<bool>,
     },
+    /// An agent that isn't ready yet fetches its engines: nobody waits in vain.
+    Preparing,
     /// Its stream ended.
     Gone {
         /// Who.
@@ -249,7 +251,11 @@ impl Scheduler {
             Event::Gone { agent } => {
                 self.lose(&agent, "its connection ended", &mut actions);
             }
-            // Neither makes an agent or a shard free.
+            // None of these makes an agent or a shard free.
+            Event::Preparing => {
+                self.stuck_since = self.stuck_since.map(|_| now);
+                return actions;
+            }
             Event::Alive { agent } => {
                 self.hear(&agent, now);
                 return actions;

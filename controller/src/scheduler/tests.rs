@@ -240,6 +240,16 @@ fn a_campaign_whose_agents_never_come_says_so() {
 }
 
 #[test]
+fn an_agent_that_fetches_its_model_is_waited_for() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(Event::Tick, Duration::ZERO);
+    scheduler.handle(Event::Preparing, Duration::from_secs(59));
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(118))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(119));
+    assert_eq!(ending(&actions), Some(Ending::NeverStarted), "and then it was silent");
+}
+
+#[test]
 fn a_stop_takes_every_lease_back() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
     scheduler.handle(ready("a", "h", 0), Duration::ZERO);
@@ -252,6 +262,7 @@ fn a_stop_takes_every_lease_back() {
 #[derive(Debug, Clone)]
 enum Step {
     Join(u8),
+    Prepare,
     Leave(u8),
     Drain(u8),
     Store(u8),
@@ -265,6 +276,7 @@ fn step() -> impl Strategy<Value = Step> {
     let retry = prop_oneof![Just(Retry::SameAgent), Just(Retry::OtherAgent), Just(Retry::Never)];
     prop_oneof![
         3 => any::<u8>().prop_map(Step::Join),
+        1 => Just(Step::Prepare),
         2 => any::<u8>().prop_map(Step::Leave),
         1 => any::<u8>().prop_map(Step::Drain),
         9 => any::<u8>().prop_map(Step::Store),
@@ -366,6 +378,7 @@ proptest! {
                     observer.hosts.insert(id(&name), host.clone());
                     Some(ready(&name, &host, usize::from(number) % 2))
                 }
+                Step::Prepare => Some(Event::Preparing),
                 Step::Leave(number) => pick(&agents, number).map(|agent| Event::Gone { agent }),
                 Step::Drain(number) => pick(&agents, number).map(|agent| Event::Leaving { agent }),
                 Step::Store(number) | Step::Replay(number) => {

@@ -67,6 +67,9 @@ pub struct DatasetFacts {
     pub source: String,
     /// Over the file.
     pub sha256: String,
+    /// The commit of the hub that it is of.
+    #[serde(default)]
+    pub revision: Option<String>,
     /// How many dialogues it holds.
     pub dialogues: usize,
     /// How many were measured.

@@ -65,6 +65,7 @@ async fn campaign(store: &Store, id: &str) -> CampaignNo {
         is_measured,
     };
     let dataset = DatasetFacts {
+        revision: None,
         source: "builtin:dialogues".to_owned(),
         sha256: "0".repeat(64),
         dialogues: 3,
@@ -84,7 +85,7 @@ async fn campaign(store: &Store, id: &str) -> CampaignNo {
         prices: &[],
         dialogues: &[dialogue("s0", true), dialogue("s1", true), dialogue("w", false)],
     };
-    store.create(&new).await.unwrap()
+    Box::pin(store.create(&new)).await.unwrap()
 }
 
 fn at(time: &str) -> chrono::DateTime<chrono::Utc> {

@@ -109,6 +109,7 @@ async fn written(folder: &Path, made: &Made) {
     let dataset = DatasetFacts {
         source: "builtin:dialogues".to_owned(),
         sha256: made.data_sha256.to_string().repeat(64),
+        revision: None,
         dialogues: made.samples as usize,
         samples: made.samples as usize,
         sample_ids_sha256: made.ids_sha256.to_string().repeat(64),

@@ -58,6 +58,7 @@ pub(crate) fn campaign() -> (CampaignRow, Vec<DialogueRow>) {
         dataset: DatasetFacts {
             source: String::new(),
             sha256: String::new(),
+            revision: None,
             dialogues: SAMPLES + 8,
             samples: SAMPLES,
             sample_ids_sha256: String::new(),

@@ -107,21 +107,24 @@ pub struct Opened {
 struct Beside {
     adapter: Adapter,
     sha256: String,
+    commit_note: Option<String>,
 }
 
 impl Beside {
     fn find(given: &str, spec: &EngineSpec, checkpoint: &Checkpoint) -> Result<Self, Error> {
         let files = model_source::find_adapter(given)?;
         let sha256 = files.sha256()?;
+        let commit_note = files.commit_note(given);
         let adapter = checkpoint.fit(files, &spec.model)?;
         adapter.check_unmerged()?;
-        Ok(Self { adapter, sha256 })
+        Ok(Self { adapter, sha256, commit_note })
     }
 
     /// The facts of a base with it.
     fn facts(&self, base: &EngineFacts) -> EngineFacts {
         let mut facts = base.clone();
         facts.adapter_sha256 = Some(self.sha256.clone());
+        facts.notes.extend(self.commit_note.clone());
         facts.notes.extend_from_slice(self.adapter.notes());
         facts
     }
@@ -149,16 +152,18 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         .map(|blob| Tokenizer::load(blob, config.eos_ids[0], config.vocabulary))
         .transpose()?;
     let mut checkpoint = Checkpoint::open(&config, model.weights)?;
-    let mut adapter_sha256 = None;
+    let (mut adapter_sha256, mut adapter_note) = (None, None);
     let mut adapter = None;
     if let Some(given) = spec.unmerged() {
         adapter = Some(Beside::find(given, spec, &checkpoint)?);
     } else if let Some(given) = &spec.adapter {
         let files = model_source::find_adapter(given)?;
         adapter_sha256 = Some(files.sha256()?);
+        adapter_note = files.commit_note(given);
         checkpoint = checkpoint.adapt(files, &spec.model)?;
     }
     let mut notes = model.notes;
+    notes.extend(adapter_note);
     notes.extend_from_slice(checkpoint.notes());
     notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
     let parameters = checkpoint.parameters();
@@ -166,7 +171,7 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         model_sha256,
         adapter_sha256,
         tokenizer_sha256,
-        revision: None,
+        revision: model.revision,
         device: "cpu".to_owned(),
         kernel: cpu::kernel(spec.dtype),
         parameters,

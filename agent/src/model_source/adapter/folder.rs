@@ -28,7 +28,7 @@ pub(super) fn find(root: &Path) -> Result<Adapter, Error> {
             Error::NoWeights { place, folder }
         });
     }
-    Ok(Adapter { config: open(CONFIG)?, weights: open(WEIGHTS)? })
+    Ok(Adapter { config: open(CONFIG)?, weights: open(WEIGHTS)?, revision: None })
 }
 
 /// Adds the folders below `folder` that hold a config.

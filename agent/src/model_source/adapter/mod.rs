@@ -6,7 +6,7 @@
 mod archive;
 mod folder;
 
-use super::{Blob, builtin, local, sha256, sha256_of};
+use super::{Blob, Place, builtin, hub, s3, sha256, sha256_of};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -24,6 +24,8 @@ pub struct Adapter {
     pub config: Blob,
     /// `adapter_model.safetensors`.
     pub weights: Blob,
+    /// The commit of the hub that they are of.
+    pub revision: Option<String>,
 }
 
 /// An adapter that can't be found.
@@ -70,54 +72,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Not a gzip file.
-    #[error("{place} is not a tar.gz archive: give a folder, or a model.tar.gz")]
-    NotGzip {
-        /// The archive.
-        place: String,
-    },
-    /// A name that would leave the folder it is unpacked in.
-    #[error("{place} is refused: its entry {entry:?} is an absolute path or leaves the archive")]
-    Outside {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// A link or a device.
-    #[error("{place} is refused: its entry {entry:?} is neither a file nor a folder")]
-    Special {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// The same name again.
-    #[error("{place} is refused: it holds {entry:?} twice")]
-    Twice {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// More entries than an adapter has.
-    #[error("{place} is refused: it holds more than {most} entries")]
-    TooMany {
-        /// The archive.
-        place: String,
-        /// How many are taken.
-        most: usize,
-    },
-    /// More bytes than its size lets expect.
-    #[error("{place} is refused: its {packed} bytes unpack to more than {most}")]
-    TooLarge {
-        /// The archive.
-        place: String,
-        /// Its size.
-        packed: u64,
-        /// How many bytes are unpacked from an archive of this size.
-        most: u64,
-    },
+    /// Its archive can't be taken.
+    #[error(transparent)]
+    Archive(#[from] crate::model_source::archive::Error),
 }
 
 /// Finds the files of an adapter.
@@ -128,11 +85,27 @@ pub fn find(given: &str) -> Result<Adapter, super::Error> {
     if let Some(name) = given.strip_prefix("builtin:") {
         return builtin::find_adapter(name);
     }
-    let path = local(given, "adapter")?;
-    Ok(if path.is_dir() { folder::find(path)? } else { archive::find(path)? })
+    let local = |path: &Path| {
+        if path.is_dir() { folder::find(path) } else { archive::find(path) }
+    };
+    Ok(match Place::of(given) {
+        Place::Local(path) => local(path)?,
+        Place::Hub => {
+            let found = hub::adapter(given)?;
+            Adapter { revision: Some(found.commit), ..local(&found.folder)? }
+        }
+        Place::S3 => local(&s3::adapter(given)?)?,
+        Place::Unknown => return Err(super::Error::Address { given: given.to_owned() }),
+    })
 }
 
 impl Adapter {
+    /// Which commit of the hub `given` stood for, where it came from there.
+    pub fn commit_note(&self, given: &str) -> Option<String> {
+        let commit = self.revision.as_ref()?;
+        Some(format!("the adapter {given} is of commit {commit}"))
+    }
+
     /// One sha256 over both files, the same whether they come from a folder or an archive.
     ///
     /// # Errors

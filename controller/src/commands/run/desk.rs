@@ -228,6 +228,7 @@ impl Desk {
                 lament(&agent, &absences, dropped, at, out);
                 return Ok(());
             }
+            Said::Preparing => scheduler::Event::Preparing,
             Said::Alive => {
                 self.readmit(&agent, out);
                 scheduler::Event::Alive { agent }

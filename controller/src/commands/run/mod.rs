@@ -201,7 +201,7 @@ async fn begin(
     let Some(path) = &options.matrix else { bail!("give a matrix, or --resume CAMPAIGN") };
     let mut asked = read_matrix(path, &(&options.overrides).into())?;
     asked.matrix.cost.max_usd = options.max_usd.or(asked.matrix.cost.max_usd);
-    let chosen = dialogues::choose(&asked.matrix)?;
+    let chosen = Box::pin(dialogues::choose(&asked.matrix, volume)).await?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
     let recipients = notify::recipients(&asked.matrix)?;

@@ -24,11 +24,19 @@ fn a_file_that_is_not_there_names_its_path() {
 }
 
 #[test]
-fn hub_and_bucket_say_what_to_do_instead() {
+fn what_is_elsewhere_is_not_read_as_if_it_were_here() {
     for address in ["hf://knkarthick/samsum@main", "s3://bucket/key.csv"] {
         let source: Source = address.parse().unwrap();
         let text = read(&source, &Columns::default()).unwrap_err().to_string();
-        assert!(text.contains(address) && text.contains("download the file"), "{text}");
+        assert_eq!(text, format!("{address} is not on this machine"));
+    }
+}
+
+#[test]
+fn an_address_that_is_none_says_what_would_be() {
+    for (address, words) in [("hf://samsum", "hf://owner/name"), ("s3://b", "s3://bucket/key")] {
+        let text = address.parse::<Source>().unwrap_err().to_string();
+        assert!(text.contains(address) && text.contains(words), "{text}");
     }
 }
 

@@ -69,6 +69,7 @@ pub fn view_of(read: &Read<'_>, files: Files) -> Results {
     let dataset = view::Dataset {
         source: campaign.dataset.source.clone(),
         sha256: campaign.dataset.sha256.clone(),
+        revision: campaign.dataset.revision.clone(),
         dialogues: campaign.dataset.dialogues as u64,
         samples: campaign.dataset.samples as u64,
         sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),

@@ -1,0 +1,72 @@
+//! Models, tokenizers and adapters of the Hugging Face hub.
+
+use super::{Error, choice, connection};
+use remote::hub::{Address, Kind};
+use std::path::PathBuf;
+
+/// Files of a repository that lie in one folder now.
+pub(super) struct Found {
+    pub(super) folder: PathBuf,
+    /// What its branch stood for.
+    pub(super) commit: String,
+}
+
+/// Whether a name can be one of the hub's: `owner/name`, and not the path of a file.
+pub(super) fn is_name(given: &str) -> bool {
+    let is_path = given.starts_with(['.', '/', '~']) || given.contains(':');
+    let is_file = [".json", ".gz", ".tgz", ".tar"].iter().any(|ending| given.ends_with(ending));
+    given.starts_with("hf://") || (!is_path && !is_file && given.split('/').count() == 2)
+}
+
+/// Brings a model.
+pub(super) fn model(given: &str, revision: Option<&str>) -> Result<Found, Error> {
+    fetch(given, revision, |files| choice::model(given, files))
+}
+
+/// Brings a tokenizer alone.
+pub(super) fn tokenizer(given: &str) -> Result<Found, Error> {
+    fetch(given, None, |files| choice::tokenizer(given, files))
+}
+
+/// Brings an adapter.
+pub(super) fn adapter(given: &str) -> Result<Found, Error> {
+    fetch(given, None, |files| Ok(choice::adapter(files)))
+}
+
+/// Brings the files that `choose` wants of those in the repository, or in a folder of it: `owner/name@rev/folder`.
+fn fetch(
+    given: &str,
+    revision: Option<&str>,
+    choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
+) -> Result<Found, Error> {
+    let address: Address = given.parse()?;
+    let repository = address.repository(Kind::Model, revision)?;
+    let remote = connection()?;
+    let listing = remote.block_on(remote.hub_listing(&repository))?;
+    let below = address.path.as_deref().unwrap_or_default().trim_end_matches('/');
+    let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
+    let files: Vec<String> = listing
+        .files
+        .iter()
+        .filter_map(|file| file.strip_prefix(&prefix).map(str::to_owned))
+        .collect();
+    let names: Vec<String> =
+        choose(&files)?.into_iter().map(|name| format!("{prefix}{name}")).collect();
+    let snapshot = remote.block_on(remote.hub_files(&repository, &listing.commit, &names))?;
+    Ok(Found { folder: snapshot.folder.join(below), commit: listing.commit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_hub_are_told_from_paths() {
+        for name in ["google/flan-t5-base", "hf://google/flan-t5-base@main", "a/b@v1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for path in ["./model", "/a/b", "a/b/c", "model", "a/tokenizer.json", "x/model.tar.gz"] {
+            assert!(!is_name(path), "{path}");
+        }
+    }
+}

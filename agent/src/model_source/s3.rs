@@ -1,0 +1,47 @@
+//! Models, tokenizers and adapters in S3: an archive, or the files below a prefix.
+
+use super::{Error, archive, choice, connection};
+use remote::s3::Address;
+use std::path::{Path, PathBuf};
+
+/// Whether a name is an address in S3.
+pub(super) fn is_name(given: &str) -> bool {
+    given.starts_with("s3://")
+}
+
+/// Brings a model: its archive, or a folder that holds its files.
+pub(super) fn model(given: &str) -> Result<PathBuf, Error> {
+    fetch(given, |files| choice::model(given, files))
+}
+
+/// Brings a tokenizer: its file, or a folder that holds it.
+pub(super) fn tokenizer(given: &str) -> Result<PathBuf, Error> {
+    fetch(given, |files| choice::tokenizer(given, files))
+}
+
+/// Brings an adapter: its archive, or a folder that holds its files.
+pub(super) fn adapter(given: &str) -> Result<PathBuf, Error> {
+    fetch(given, |files| Ok(choice::adapter(files)))
+}
+
+fn fetch(
+    given: &str,
+    choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
+) -> Result<PathBuf, Error> {
+    let address: Address = given.parse()?;
+    let remote = connection()?;
+    let is_file = Path::new(&address.key).extension().is_some_and(|ending| ending == "json");
+    if is_file || archive::is_archive(&address.key) {
+        let snapshot = remote.block_on(async {
+            let object = remote.s3_object(&address).await?;
+            remote.s3_files(&address.bucket, &[object]).await
+        })?;
+        return Ok(snapshot.folder.join(address.name()));
+    }
+    let listed = remote.block_on(remote.s3_listing(&address))?;
+    let names: Vec<String> = listed.iter().map(|object| object.name.clone()).collect();
+    let wanted = choose(&names)?;
+    let objects: Vec<_> =
+        listed.into_iter().filter(|object| wanted.contains(&object.name)).collect();
+    Ok(remote.block_on(remote.s3_files(&address.bucket, &objects))?.folder)
+}

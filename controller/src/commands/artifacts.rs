@@ -1,0 +1,80 @@
+//! Results to S3 after they were written, and `controller report s3://…`.
+
+use super::remote;
+use crate::artifacts::{self, Artifact, Placed};
+use crate::cli;
+use crate::progress::Volume;
+use crate::report::table;
+use crate::terminal;
+use anyhow::Context;
+use remote::s3::Address;
+use std::path::{Path, PathBuf};
+
+/// Puts what was written where the matrix wants it, and says what went where. What fails is said and fails nothing:
+/// the files are here.
+pub(super) async fn upload(prefix: &str, campaign: &str, files: &[PathBuf]) {
+    match Box::pin(try_upload(prefix, campaign, files)).await {
+        Ok(placed) => {
+            for address in &placed.uploaded {
+                terminal::say(&format!("uploaded {address}"));
+            }
+            for address in &placed.kept {
+                terminal::say(&format!("unchanged {address}"));
+            }
+        }
+        Err(error) => {
+            let error =
+                error.context(format!("nothing is complete at {prefix}; the files are here"));
+            terminal::warning(&error);
+        }
+    }
+}
+
+async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::Result<Placed> {
+    let prefix: Address = prefix.parse()?;
+    let artifact = |path: &PathBuf| -> anyhow::Result<Artifact> {
+        let bytes =
+            std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Artifact { content_type: content_type(path), name, bytes: bytes.into() })
+    };
+    let artifacts = files.iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
+    let remote = remote(Volume::Normal)?;
+    Ok(artifacts::place(&remote, &prefix, campaign, &artifacts).await?)
+}
+
+fn content_type(path: &Path) -> &'static str {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("json") => "application/json",
+        Some("parquet") => "application/vnd.apache.parquet",
+        Some("html") => "text/html; charset=utf-8",
+        Some("pdf") => "application/pdf",
+        Some("md") => "text/markdown; charset=utf-8",
+        Some("csv") => "text/csv; charset=utf-8",
+        Some("xml") => "application/xml",
+        _ => "application/octet-stream",
+    }
+}
+
+/// `controller report s3://bucket/…/results.json`: the table again, and the files where `--output` wants them.
+pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
+    let address: Address = address.parse()?;
+    let remote = remote(Volume::Normal)?;
+    let read = Box::pin(artifacts::read_back(&remote, &address)).await?;
+    terminal::result(&table::render(&read.results));
+    if let Some(output) = &options.output {
+        let copy = |from: &Path, to: &Path| {
+            std::fs::copy(from, to).with_context(|| {
+                format!("can't write {}: choose another place with --output", to.display())
+            })
+        };
+        if let Some(samples) = &read.samples_file {
+            // Under the name that the results give it.
+            let name = read.results.campaign.samples_file.as_ref().map(|file| file.name.as_str());
+            copy(samples, &output.with_file_name(name.unwrap_or("results.samples.parquet")))?;
+        }
+        copy(&read.results_file, output)?;
+        terminal::say(&format!("results {}", output.display()));
+    }
+    Ok(())
+}

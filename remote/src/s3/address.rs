@@ -1,0 +1,95 @@
+//! `s3://bucket/key`.
+
+use crate::Error;
+use std::fmt;
+use std::str::FromStr;
+
+/// An object, or a prefix of several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Its bucket.
+    pub bucket: String,
+    /// Its key; empty for the bucket as a whole.
+    pub key: String,
+}
+
+impl Address {
+    /// The last part of its key.
+    pub fn name(&self) -> &str {
+        self.key.rsplit('/').next().unwrap_or(&self.key)
+    }
+
+    /// Itself as a prefix: its key ends with a slash, or is empty.
+    #[must_use]
+    pub fn as_folder(&self) -> Self {
+        let key = self.key.trim_end_matches('/');
+        let key = if key.is_empty() { String::new() } else { format!("{key}/") };
+        Self { bucket: self.bucket.clone(), key }
+    }
+
+    /// What is called `name` below it.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        let folder = self.as_folder();
+        Self { key: format!("{}{name}", folder.key), ..folder }
+    }
+
+    /// What is called `name` beside it.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        let folder = self.key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self { bucket: self.bucket.clone(), key: folder.to_owned() }.below(name)
+    }
+}
+
+impl FromStr for Address {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let error = || Error::Address { given: text.to_owned(), expected: "s3://bucket/key" };
+        let rest = text.strip_prefix("s3://").ok_or_else(error)?;
+        let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        let is_bucket = (3..=63).contains(&bucket.len()) && bucket.chars().all(is_plain);
+        // S3's own limit, and keys that would be no paths here.
+        let is_key = key.len() <= 1024
+            && !key.contains(char::is_control)
+            && !key.split('/').any(|part| part == "." || part == "..");
+        if is_bucket && is_key {
+            Ok(Self { bucket: bucket.to_owned(), key: key.trim_start_matches('/').to_owned() })
+        } else {
+            Err(error())
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_taken_apart() {
+        let address: Address = "s3://models/t5/model.tar.gz".parse().unwrap();
+        assert_eq!((address.bucket.as_str(), address.name()), ("models", "model.tar.gz"));
+        assert_eq!(address.beside("x").to_string(), "s3://models/t5/x");
+        assert_eq!(address.below("x").to_string(), "s3://models/t5/model.tar.gz/x");
+        let bucket: Address = "s3://models".parse().unwrap();
+        assert_eq!((bucket.as_folder().key.as_str(), bucket.below("x").key.as_str()), ("", "x"));
+        let top: Address = "s3://models/x".parse().unwrap();
+        assert_eq!(top.beside("y").to_string(), "s3://models/y");
+    }
+
+    #[test]
+    fn what_is_no_address_says_what_would_be() {
+        for text in ["models/x", "s3://", "s3://a/x", "s3://models/../x", "s3://mo dels/x"] {
+            let error = text.parse::<Address>().unwrap_err().to_string();
+            assert!(error.contains("s3://bucket/key"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Scenarios that need real servers: starts what they need on free ports of loopback, runs them, ends the servers.
+# Needs python3 with venv; the servers' packages go to target/services.
+#
+#   bash tests/services.sh          all of them
+#   bash tests/services.sh s3       only these
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=target/services/venv
+work=$(mktemp -d)
+started=()
+finish() {
+    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
+    rm -rf "$work"
+}
+trap finish EXIT
+
+python_packages() {
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --requirement tests/services.txt
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Waits for a server that was started to answer.
+answers() {
+    for _ in $(seq 100); do
+        if curl --silent --noproxy '*' --output /dev/null "$1"; then return; fi
+        sleep 0.1
+    done
+    echo "no server at $1; it said:" >&2
+    cat "$work"/*.log >&2
+    exit 1
+}
+
+# moto: S3 in memory.
+s3() {
+    python_packages
+    local port
+    port=$(free_port)
+    "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" > "$work/moto.log" 2>&1 &
+    started+=($!)
+    answers "http://127.0.0.1:$port/"
+    FLEETMARK_TEST_S3="127.0.0.1:$port" cargo test --release --package scenarios --test s3
+}
+
+services=("$@")
+[ ${#services[@]} -gt 0 ] || services=(s3)
+for service in "${services[@]}"; do
+    printf '\n== %s\n' "$service"
+    "$service"
+done
