@@ -75,6 +75,15 @@ pub struct Run {
     /// Show nothing on the way
     #[arg(long)]
     pub quiet: bool,
+    /// Print events instead of a table, one JSON object a line
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Serve a page that follows the campaign; off loopback only with --web-token-file
+    #[arg(long, value_name = "ADDR")]
+    pub web: Option<SocketAddr>,
+    /// A secret that viewers of the page must know: ADDR/?token=…
+    #[arg(long, value_name = "FILE", requires = "web")]
+    pub web_token_file: Option<PathBuf>,
 }
 
 /// What the command line says instead of the matrix.

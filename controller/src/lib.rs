@@ -20,6 +20,7 @@ pub mod simulation;
 pub mod report;
 pub mod artifacts;
 pub mod notify;
+pub mod live;
 
 pub mod clock;
 pub mod config;

@@ -28,6 +28,8 @@ pub(super) struct Place<'a> {
     pub(super) output: Option<&'a Path>,
     /// Where all files go; the campaign's own folder where none is given.
     pub(super) folder: Option<&'a Path>,
+    /// Whether the table and the names of the files are printed.
+    pub(super) prints: bool,
 }
 
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
@@ -40,6 +42,7 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: options.output_dir.as_deref(),
+        prints: true,
     };
     let book = options.prices.as_deref().map(prices::read_book).transpose()?;
     write(&store, no, place, (options.formats.clone(), book.as_ref())).await.map(drop)
@@ -98,6 +101,9 @@ pub(super) async fn write(
         };
         replace(&path, &bytes)?;
         files.push((name, path));
+    }
+    if !place.prints {
+        return Ok(Written { results, results_file });
     }
     terminal::result(&table::render(&results));
     if formats.contains(&Format::Github) {

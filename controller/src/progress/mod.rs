@@ -1,9 +1,12 @@
-//! Events of a campaign -> what a person sees on the way: a bar on a terminal, plain lines elsewhere.
+//! Events of a campaign -> what is seen on the way: a bar on a terminal, plain lines elsewhere, a JSON object a line for
+//! programs.
 
+pub mod event;
 pub mod pace;
 
 use crate::plan::text::time;
 use crate::terminal;
+use event::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use pace::Pace;
 use std::time::Duration;
@@ -15,6 +18,8 @@ pub enum Volume {
     Normal,
     /// Nothing but errors.
     Quiet,
+    /// An [`Event`] a line on standard output.
+    Json,
 }
 
 /// Shows how far a campaign is.
@@ -48,13 +53,22 @@ impl Progress {
     pub fn say(&self, text: &str) {
         match (&self.bar, self.volume) {
             (_, Volume::Quiet) => {}
+            (_, Volume::Json) => self.tell(&Event::Said { text }),
             (Some(bar), Volume::Normal) => bar.suspend(|| terminal::say(text)),
             (None, Volume::Normal) => terminal::say(text),
         }
     }
 
+    /// For programs only.
+    pub fn tell(&self, event: &Event<'_>) {
+        if self.volume == Volume::Json {
+            event.print();
+        }
+    }
+
     /// Shows what is being waited for.
     pub fn wait(&self, text: &str) {
+        self.tell(&Event::Waiting { text });
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
         }
@@ -63,8 +77,15 @@ impl Progress {
     /// A batch is stored.
     pub fn batch(&mut self, cell: usize, name: &str, samples: u64, span: Duration) {
         self.pace.add(cell, samples, span);
+        self.tell(&Event::Batch {
+            cell: name,
+            samples,
+            span_ms: span.as_secs_f64() * 1e3,
+            done: self.pace.done(),
+            total: self.pace.total(),
+            left_s: self.left().map(|left| left.as_secs_f64()),
+        });
         let left = self
-            .pace
             .left()
             .map_or_else(String::new, |left| format!(" · about {} left", time(left.as_secs_f64())));
         let rate = self
@@ -83,6 +104,11 @@ impl Progress {
                 terminal::say(&format!("{done}/{total} samples · {message}"));
             }
         }
+    }
+
+    /// Time left, about.
+    pub fn left(&self) -> Option<Duration> {
+        self.pace.left()
     }
 
     /// Samples that a campaign that goes on already has.

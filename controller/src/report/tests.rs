@@ -284,6 +284,22 @@ fn the_document_has_a_section_for_every_question() {
 }
 
 #[test]
+fn a_campaign_without_a_sample_says_so_and_shows_no_zero() {
+    let mut world = World::of(20, "plain");
+    world.samples.clear();
+    world.agents.clear();
+    let results = world.results();
+    let document = document(&results);
+    let page = words_of(&html::render(&document));
+    assert!(page.contains("Nothing is recommended"), "{page}");
+    assert!(page.contains("no latency was measured"));
+    assert!(!page.contains("NaN") && !page.contains("inf "));
+    assert!(pdf::render(&document).unwrap().starts_with(b"%PDF"));
+    assert!(markdown::render(&document).contains("INVALID"));
+    assert!(junit::render(&results).contains("failures=\"8\""));
+}
+
+#[test]
 fn texts_stay_where_the_matrix_allows_none() {
     let mut world = World::of(20, "plain");
     let allowed = html::render(&document(&world.results()));
@@ -334,6 +350,16 @@ fn ten_thousand_letters_make_no_format_long() {
     assert!(html::render(&document).len() < 1_000_000);
     assert!(markdown::render(&document).len() < 60_000);
     assert!(pdf::render(&document).unwrap().len() < 400_000);
+}
+
+#[test]
+fn a_pdf_has_three_to_six_pages() {
+    for words in ["plain", &"long words ".repeat(1_000)] {
+        let document = document(&World::of(100, words).results());
+        let bytes = pdf::render(&document).unwrap();
+        let pages = bytes.windows(13).filter(|window| *window == b"/Type/Page/Re").count();
+        assert!((3..=6).contains(&pages), "{pages}");
+    }
 }
 
 #[test]

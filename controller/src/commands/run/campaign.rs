@@ -1,11 +1,11 @@
 //! The loop of a campaign: what agents say goes to the desk, its rows to the store, and then its letters to the
 //! agents. Whatever came meanwhile shares one write to disk.
 
-use super::desk::{Desk, Effects, Line};
+use super::desk::{Desk, Effects};
+use super::watchers::Watchers;
 use super::{HEARTBEAT, local::Locals};
 use crate::clock::Clock;
 use crate::fleet::{Event, Said};
-use crate::progress::Progress;
 use crate::scheduler::Ending;
 use crate::store::{CampaignNo, Hold, Store, Texts};
 use anyhow::bail;
@@ -24,7 +24,7 @@ pub(super) struct Campaign {
     hold: Hold,
     desk: Desk,
     clock: Clock,
-    progress: Progress,
+    watchers: Watchers,
     started: Instant,
     ending: Option<Ending>,
 }
@@ -35,9 +35,9 @@ impl Campaign {
         hold: Hold,
         desk: Desk,
         clock: Clock,
-        progress: Progress,
+        watchers: Watchers,
     ) -> Self {
-        Self { store, no, hold, desk, clock, progress, started: Instant::now(), ending: None }
+        Self { store, no, hold, desk, clock, watchers, started: Instant::now(), ending: None }
     }
 
     /// Runs until nothing is left to do, or a person stops it; gives the right to write back.
@@ -64,6 +64,7 @@ impl Campaign {
                     // Who spoke in time isn't late because the disk was.
                     self.take_waiting(&mut events, &locals, &mut out)?;
                     self.desk.tick(self.now(), self.clock.now(), &mut out);
+                    self.watchers.publish(self.desk.spending(self.now()), self.now());
                 }
                 _ = interrupt.recv() => self.stop(&mut out),
                 _ = terminate.recv() => self.stop(&mut out),
@@ -78,7 +79,7 @@ impl Campaign {
             }
             self.settle(out).await?;
         }
-        self.progress.end();
+        self.watchers.end(self.desk.spending(self.now()), self.now());
         locals.send_home();
         self.desk.drain("the campaign is over");
         locals.leave().await;
@@ -90,7 +91,7 @@ impl Campaign {
     }
 
     fn stop(&mut self, out: &mut Effects) {
-        self.progress.say("stopping; what was measured is kept");
+        self.watchers.say("stopping; what was measured is kept", self.now());
         self.desk.stop(self.now(), self.clock.now(), out);
     }
 
@@ -142,16 +143,9 @@ impl Campaign {
         for (outbox, letter) in letters {
             letter.post(&outbox);
         }
+        let now = self.now();
         for line in lines {
-            match line {
-                Line::Said(text) => self.progress.say(&text),
-                Line::Waiting(text) => self.progress.wait(&text),
-                Line::Skipped { cell, samples } => self.progress.skip(cell, samples),
-                Line::Batch { cell, samples, span } => {
-                    let name = &self.desk.row().plan.cells[cell].id;
-                    self.progress.batch(cell, name.as_str(), samples, span);
-                }
-            }
+            self.watchers.take(line, now);
         }
         self.ending = self.ending.or(ending);
         Ok(looks)

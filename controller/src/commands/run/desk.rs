@@ -8,6 +8,7 @@ use super::adaptive;
 use super::budget::Budget;
 use super::leases::{Compositions, Lease, written};
 use super::seats::Seats;
+use crate::cost::campaign::Spending;
 use crate::fleet::{Event, Joined, Outbox, Said};
 use crate::plan::Plan;
 use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Work};
@@ -95,12 +96,34 @@ pub enum Line {
     Said(String),
     /// It stands until something happens.
     Waiting(String),
+    /// An agent is here.
+    Joined {
+        /// Who.
+        agent: AgentId,
+        /// The machine's name.
+        host: String,
+        /// Index of its target.
+        target: usize,
+    },
+    /// An agent is here no longer.
+    Left(AgentId),
+    /// An agent was given a shard.
+    Offered {
+        /// Who.
+        agent: AgentId,
+        /// Index of the shard's cell.
+        cell: usize,
+    },
+    /// An agent's shard is over.
+    Idle(AgentId),
     /// A batch is measured.
     Batch {
+        /// By whom.
+        agent: AgentId,
         /// Index of its cell.
         cell: usize,
-        /// How many samples.
-        samples: u64,
+        /// Of each sample.
+        latencies: Vec<Duration>,
         /// From its first start to its last end.
         span: Duration,
     },
@@ -236,12 +259,14 @@ impl Desk {
             Said::Leaving => scheduler::Event::Leaving { agent },
             Said::Gone => {
                 self.leave(&agent, now, out);
+                out.lines.push(Line::Left(agent.clone()));
                 scheduler::Event::Gone { agent }
             }
             Said::Failed { shard, attempt, failure } => {
                 if !self.holds(&agent, shard, attempt) {
                     return Ok(());
                 }
+                out.lines.push(Line::Idle(agent));
                 scheduler::Event::Failed { shard, attempt, failure }
             }
             Said::Finished { shard, attempt, segment } => {
@@ -249,6 +274,7 @@ impl Desk {
                     return Ok(());
                 }
                 self.close_segment(shard, attempt, segment, now, out);
+                out.lines.push(Line::Idle(agent));
                 scheduler::Event::Finished { shard, attempt }
             }
         };
@@ -265,6 +291,11 @@ impl Desk {
             return self.decide(scheduler::Event::Spent, now, at, out);
         }
         self.decide(scheduler::Event::Tick, now, at, out);
+    }
+
+    /// What the campaign cost so far.
+    pub fn spending(&self, now: Duration) -> Spending {
+        self.budget.spending(now)
     }
 
     /// Stops, and keeps what was measured.
@@ -383,13 +414,23 @@ impl Desk {
         let facts: Vec<_> = joined.engines.iter().map(|found| found.clone().ok()).collect();
         let engines = facts.iter().map(Option::is_some).collect();
         out.lines.push(Line::Said(format!(
-            "{} joined for {} ({} threads, {})",
-            joined.facts.host_name, target.name, joined.facts.threads, joined.facts.cpu_model
+            "{} joined for {} ({} {}, {})",
+            joined.facts.host_name,
+            target.name,
+            joined.facts.threads,
+            if joined.facts.threads == 1 { "thread" } else { "threads" },
+            joined.facts.cpu_model
         )));
         let ordinal = self.seats.take(agent.clone(), joined.outbox);
         for name in self.budget.earlier_names(&agent) {
             self.leave(&name, now, out);
+            out.lines.push(Line::Left(name));
         }
+        out.lines.push(Line::Joined {
+            agent: agent.clone(),
+            host: joined.facts.host_name.clone(),
+            target: joined.target,
+        });
         self.budget.joined(agent.clone(), ordinal, joined.target, now);
         out.writes.push(Write::Agent(Box::new(AgentWrite {
             ordinal,
@@ -464,7 +505,8 @@ impl Desk {
         {
             lease.measured += span;
         }
-        let count = samples.len() as u64;
+        let latencies: Vec<Duration> =
+            samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
         out.writes.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
             Write::Sample(SampleWrite {
                 cell,
@@ -483,7 +525,7 @@ impl Desk {
             out.letters.push((outbox.clone(), letter));
         }
         if is_counted {
-            out.lines.push(Line::Batch { cell, samples: count, span });
+            out.lines.push(Line::Batch { agent: agent.clone(), cell, latencies, span });
             self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, at, out);
         }
         self.decide(scheduler::Event::Alive { agent }, now, at, out);
@@ -580,6 +622,7 @@ impl Desk {
         let message = written(&offer, plan, dialogues, &mut self.compositions, how);
         let is_played = matrix.models[plan.cells[cell].model].is_scripted();
         out.lines.push(Line::Waiting(format!("warming up {}", plan.cells[cell].id)));
+        out.lines.push(Line::Offered { agent: offer.agent.clone(), cell });
         if let Some(outbox) = self.seats.outbox(&offer.agent) {
             out.letters.push((outbox.clone(), Letter::Offer(message)));
         }

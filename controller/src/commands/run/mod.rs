@@ -5,8 +5,10 @@ mod budget;
 mod campaign;
 pub mod desk;
 mod leases;
+mod live_page;
 mod local;
 mod seats;
+mod watchers;
 mod way_back;
 
 use super::notify::{self, Ended};
@@ -18,7 +20,7 @@ use crate::fleet;
 use crate::matrix::Occasion;
 use crate::notify::Recipients;
 use crate::plan::{Plan, text};
-use crate::progress::{Progress, Volume};
+use crate::progress::{Progress, Volume, event};
 use crate::report::view::Results;
 use crate::scheduler::{Ending, Limits};
 use crate::store::{
@@ -28,11 +30,13 @@ use crate::terminal;
 use anyhow::{Context, bail};
 use campaign::Campaign;
 use desk::{Desk, Kept};
+use live_page::LivePage;
 use proto::ids::CampaignId;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use watchers::Watchers;
 use way_back::WayBack;
 
 /// How often an agent must speak.
@@ -55,11 +59,12 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         );
     }
     let clock = Clock::System;
-    let volume = if options.quiet { Volume::Quiet } else { Volume::Normal };
+    let volume = volume(options);
     // Everything that a user can get wrong comes before the first agent is started.
     if options.max_usd.is_some_and(|most| !most.is_finite() || most <= 0.0) {
         bail!("--max-usd: expected an amount above zero");
     }
+    let (live, page) = LivePage::open_if_asked(options).await?.unzip();
     let (store, mut begun, recipients) = begin(options, clock, volume).await?;
     if options.resume.is_some() && options.max_usd.is_some() {
         begun.row.matrix.cost.max_usd = options.max_usd;
@@ -95,20 +100,27 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     }));
 
     let locals = local::start_all(&begun.row.matrix, address, &token, &folder).await?;
-    let mut progress = progress(&begun.row, volume);
+    let progress = progress(&begun.row, volume);
     let wait = begun.row.matrix.wait;
     announce(&begun.row, address, &way_back.token_file, &progress);
+    if let Some(live) = &live {
+        progress.say(&format!("live page on {}", live.url));
+    }
+    let mut watchers = Watchers::new(&begun.row, progress, page);
     let no = begun.no;
     let kept = kept(&store, no, &hold).await?;
     for batch in &kept.batches {
-        progress.resume(batch.cell, batch.samples);
+        watchers.resume(batch.cell, batch.samples);
     }
     let Begun { row, dialogues, .. } = begun;
     let desk = Desk::new(row, dialogues, &kept, Limits::with_wait(wait));
-    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, progress);
+    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, watchers);
     // Where it breaks off, the way_back stays as it was: agents come back when the campaign is gone on with.
     let (ending, hold) = Box::pin(campaign.run(events, locals)).await?;
     way_back.forget();
+    if let Some(live) = live {
+        live.close().await;
+    }
     drop(stop_server);
     // Agents were sent home; whoever still holds a stream is cut off.
     server.abort();
@@ -120,6 +132,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: None,
+        prints: volume != Volume::Json,
     };
     let written = report::write(&store, no, place, (None, None)).await?;
     let why = why_incomplete(ending);
@@ -137,6 +150,10 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     notify::tell(ended, clock).await?;
     let id = store.campaign(no).await?.id;
     store.close().await;
+    if volume == Volume::Json {
+        let results = written.results_file.display().to_string();
+        event::Event::Ended { state: state.as_str(), reason: why, results: &results }.print();
+    }
     Ok(told(ending, &id))
 }
 
@@ -248,6 +265,14 @@ async fn kept(store: &Store, no: CampaignNo, hold: &Hold) -> anyhow::Result<Kept
     })
 }
 
+fn volume(options: &cli::Run) -> Volume {
+    match (options.quiet, options.json) {
+        (true, _) => Volume::Quiet,
+        (false, true) => Volume::Json,
+        (false, false) => Volume::Normal,
+    }
+}
+
 fn progress(row: &CampaignRow, volume: Volume) -> Progress {
     let runs = u64::from(row.matrix.protocol.most_runs());
     let total = runs * row.plan.samples as u64;
@@ -258,6 +283,10 @@ fn progress(row: &CampaignRow, volume: Volume) -> Progress {
 /// Says for every target that waits for agents what to type on the instance.
 fn announce(row: &CampaignRow, address: SocketAddr, token_file: &Path, progress: &Progress) {
     progress.say(&format!("campaign {} on http://{address}", row.id));
+    progress.tell(&event::Event::Began {
+        campaign: row.id.as_str(),
+        address: &format!("http://{address}"),
+    });
     for target in row.matrix.targets.iter().filter(|target| target.local.is_none()) {
         let token = token_file.display();
         progress.say(&format!(

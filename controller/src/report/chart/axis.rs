@@ -31,6 +31,8 @@ pub enum Format {
 
 /// Interval ends are drawn down to this share of the smallest value.
 const FAR_BELOW: f64 = 30.0;
+/// And up to so many times the largest: one wide interval must not press all values together.
+const FAR_ABOVE: f64 = 10.0;
 
 impl Axis {
     /// An axis of a quantity whose lengths mean something.
@@ -50,12 +52,18 @@ impl Axis {
         Self { zero: Zero::Free, format, spread: Some(Spread::Linear), ..Self::quantity(title) }
     }
 
-    /// Its scale over all values and the ends of their intervals. The values decide how it is spread; on a logarithmic
-    /// axis an interval that reaches far below the smallest value, or to zero, runs to its border.
+    /// Its scale over all values and the ends of their intervals. The values decide how it is spread; an interval that
+    /// reaches far above the largest value runs to its border, and so does, on a logarithmic axis, one that reaches far
+    /// below the smallest value, or to zero.
     pub fn scale(&self, values: &[f64], ends: &[f64]) -> Scale {
         let spread = self.spread.unwrap_or_else(|| spread_of(values));
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let is_shown = |end: &&f64| spread == Spread::Linear || **end >= least / FAR_BELOW;
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let is_shown = |end: &&f64| {
+            let is_far_above = most > 0.0 && **end > most * FAR_ABOVE;
+            let is_far_below = spread == Spread::Logarithmic && **end < least / FAR_BELOW;
+            !is_far_above && !is_far_below
+        };
         let values: Vec<f64> = values.iter().chain(ends.iter().filter(is_shown)).copied().collect();
         match &self.levels {
             Some(levels) => {
@@ -95,5 +103,23 @@ impl Axis {
             }
         };
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_wide_interval_does_not_press_all_values_together() {
+        for axis in [Axis::quantity("USD"), Axis::free("change", Format::Change)] {
+            let scale = axis.scale(&[1.0, 1.2], &[0.9, 1.3, 1e14]);
+            assert!(scale.is_beyond(1e14) && !scale.is_beyond(1.3));
+            assert!(scale.at(1.2) - scale.at(1.0) > 0.05);
+        }
+        let logarithmic = Axis::quantity("USD").scale(&[1.0, 40.0], &[1e-9, 300.0, 1e9]);
+        assert_eq!(logarithmic.spread(), Spread::Logarithmic);
+        assert!(logarithmic.is_beyond(1e9) && !logarithmic.is_beyond(300.0));
+        assert!(logarithmic.at(1.0) < 0.2);
     }
 }

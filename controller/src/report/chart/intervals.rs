@@ -41,7 +41,7 @@ pub struct Row {
     pub value: Option<f64>,
     /// The lower end of its interval.
     pub low: Option<f64>,
-    /// The upper end. A lower end alone has no upper one: its line runs out of the chart.
+    /// The upper end. Where there is none beside a lower one, or it is far away, the line runs out of the chart.
     pub high: Option<f64>,
     /// Small strokes beside it, what it is made of, with what is said where they are pointed at.
     pub parts: Vec<(f64, String)>,
@@ -169,13 +169,14 @@ fn draw_row(drawing: &mut Drawing, row: &Row, scale: &Scale, layout: &Layout, to
     }
     let Some(value) = row.value else { return };
     if let Some(low) = row.low {
-        let end = row.high.map_or(layout.right, |high| scale.at(high));
+        let high = row.high.filter(|high| !scale.is_beyond(*high));
+        let end = high.map_or(layout.right, |high| scale.at(high));
         drawing.line((scale.at(low), y), (end, y), 3.0, Ink::Wash(row.series)).of(row.series);
         let cap = |drawing: &mut Drawing, x: f64| {
             drawing.line((x, y - 4.5), (x, y + 4.5), 1.5, ink).of(row.series);
         };
         cap(drawing, scale.at(low));
-        if row.high.is_some() {
+        if high.is_some() {
             cap(drawing, end);
         } else {
             let points = vec![(end - 6.0, y - 5.0), (end, y), (end - 6.0, y + 5.0)];

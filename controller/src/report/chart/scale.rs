@@ -20,7 +20,7 @@ pub struct Scale {
 }
 
 /// Beyond this ratio small values would lie on top of each other on a linear scale.
-const WIDE: f64 = 25.0;
+const WIDE: f64 = 12.0;
 
 /// A linear scale for quantities of similar size, a logarithmic one where they are far apart and none is zero.
 pub fn spread_of(values: &[f64]) -> Spread {
@@ -77,9 +77,8 @@ impl Scale {
                     }
                 }
                 let step = step(high - low, 5);
-                // A scale that ends just past its last value needs no further tick.
                 (low, high) =
-                    ((low / step + 0.02).floor() * step, (high / step - 0.02).ceil() * step);
+                    ((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
             }
         }
         Self::between(low, high, spread)
@@ -99,6 +98,11 @@ impl Scale {
     /// How it spreads values.
     pub fn spread(&self) -> Spread {
         self.spread
+    }
+
+    /// Whether a value lies past its upper end.
+    pub fn is_beyond(&self, value: f64) -> bool {
+        value > self.high
     }
 
     /// Where a value lies. Values beyond the ends lie at the ends.
@@ -166,6 +170,7 @@ fn step(span: f64, most: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn over(values: &[f64], spread: Spread, zero: Zero) -> Scale {
         Scale::over(values, spread, zero).onto(0.0, 100.0)
@@ -191,5 +196,20 @@ mod tests {
         assert_eq!(spread_of(&[1.0, 30.0]), Spread::Logarithmic);
         assert_eq!(spread_of(&[0.0, 30.0]), Spread::Linear);
         assert_eq!(spread_of(&[]), Spread::Linear);
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_lies_between_the_ends(values in prop::collection::vec(1e-6..1e6_f64, 1..20), log: bool) {
+            let spread = if log { Spread::Logarithmic } else { Spread::Linear };
+            let scale = over(&values, spread, Zero::Free);
+            let ticks = scale.ticks(6);
+            prop_assert!(!ticks.is_empty() && ticks.len() < 14, "{ticks:?}");
+            prop_assert!(ticks.windows(2).all(|pair| pair[0] < pair[1]));
+            for value in values {
+                prop_assert!((0.0..=100.0).contains(&scale.at(value)));
+                prop_assert!(value >= scale.low * 0.999 && value <= scale.high * 1.001);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
 use super::{Block, Figure, Reach, Section};
 use crate::statistics::Estimate;
-use crate::statistics::comparison::verdict::percent;
+use crate::statistics::comparison::verdict::signed_percent;
 use crate::statistics::comparison::{self, Finding, Quantity};
 
 /// More pairs than this are no picture any more.
@@ -135,7 +135,7 @@ fn row(pair: &Comparison, series: usize, quantity: &str, names: &Names<'_>) -> R
 
 /// A ratio as a signed change in percent.
 fn signed(ratio: f64) -> String {
-    format!("{}{} %", if ratio > 1.0 { "+" } else { "" }, percent(ratio - 1.0))
+    format!("{} %", signed_percent(ratio))
 }
 
 fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Table {

@@ -61,7 +61,7 @@ pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
         sentence(results, names, best)
     } else {
         let text = recommendation.map(|found| found.text.as_str());
-        vec![Span::Plain(capital(text.unwrap_or("no cell has both usable figures and a price")))]
+        vec![Span::Plain(capital(text.unwrap_or(NOTHING)))]
     };
     let of_status = |status| {
         names.cells.iter().filter(|named| named.cell.validity.status == status).count() as u64
@@ -74,6 +74,9 @@ pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
         cells: [Status::Valid, Status::Degraded, Status::Invalid].map(of_status),
     }
 }
+
+/// Where nothing was even considered.
+const NOTHING: &str = "nothing is recommended: no cell has both usable figures and a price";
 
 fn sentence(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Vec<Span> {
     let cost = &best.cell.cost.usd_per_1000_requests;

@@ -11,6 +11,8 @@ use crate::report::typeface::{self, Weight, width};
 pub(super) const PAGE: At = (595.28, 841.89);
 const MARGIN: f64 = 50.0;
 const BOTTOM: f64 = 58.0;
+/// The share of their size to which charts may be made smaller.
+pub(super) const SMALLEST: f64 = 0.76;
 
 /// The pages, and where their sections begin.
 #[derive(Debug)]
@@ -156,7 +158,10 @@ impl Flow {
         // What is higher than a page is made to fit on one.
         let room = PAGE.1 - BOTTOM - MARGIN - 60.0;
         let scale = scale.min(room / drawing.height);
-        self.need(drawing.height * scale);
+        // A chart that nearly fits is made a little smaller rather than leave half a page empty.
+        let fitting = (PAGE.1 - BOTTOM - self.y) / drawing.height;
+        let scale = if fitting >= scale * SMALLEST { scale.min(fitting) } else { scale };
+        self.need(drawing.height * scale - 0.01);
         for mark in &drawing.marks {
             let mark = moved(mark, scale, (MARGIN, self.y));
             self.page.marks.push(mark);

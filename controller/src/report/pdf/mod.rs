@@ -8,34 +8,59 @@ mod write;
 use super::chart::Ink;
 use super::document::{Block, Document, Figure, Reach, Section, Span, Verdict};
 use super::typeface::Weight;
-use flow::{Flow, Piece};
+use flow::{Flow, Pages, Piece};
 
 pub use write::Error;
 
 /// Charts are drawn as for a page of this width, and made smaller.
 const CHART_WIDTH: f64 = 720.0;
-/// Tables end after so many rows, and those of charts earlier: a few pages can't hold more.
-const MOST_ROWS: usize = 16;
-const MOST_ROWS_OF_CHART: usize = 6;
-/// Charts with a row for each figure, likewise.
-const MOST_ROWS_DRAWN: usize = 12;
-/// Sentences of a list, likewise.
-const MOST_SENTENCES: usize = 12;
+/// More pages than this are not read by those who get them sent.
+const MOST_PAGES: usize = 6;
+
+/// How much is shown. The page has the rest.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Rows of a table.
+    rows: usize,
+    /// Rows of a table that belongs to a chart.
+    rows_of_chart: usize,
+    /// Rows of a chart that has one for each figure.
+    rows_drawn: usize,
+    /// Sentences of a list.
+    sentences: usize,
+}
+
+/// From much to little: the first that makes few enough pages is taken.
+const LIMITS: [Limits; 4] = [
+    Limits { rows: 16, rows_of_chart: 6, rows_drawn: 12, sentences: 12 },
+    Limits { rows: 12, rows_of_chart: 3, rows_drawn: 10, sentences: 8 },
+    Limits { rows: 8, rows_of_chart: 2, rows_drawn: 8, sentences: 6 },
+    Limits { rows: 3, rows_of_chart: 1, rows_drawn: 4, sentences: 6 },
+];
 
 /// Renders the file.
 ///
 /// # Errors
 /// [`Error`] where the PDF can't be written.
 pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
+    let mut pages = lay_out(document, LIMITS[0]);
+    for limits in &LIMITS[1..] {
+        if pages.pages.len() > MOST_PAGES {
+            pages = lay_out(document, *limits);
+        }
+    }
+    write::write(pages, document)
+}
+
+fn lay_out(document: &Document, limits: Limits) -> Pages {
     let mut flow = Flow::new();
     masthead(&mut flow, document);
     for section in &document.sections {
         if section.reach == Reach::Everywhere {
-            render_section(&mut flow, section);
+            render_section(&mut flow, section, limits);
         }
     }
-    let foot = format!("Fleetmark {} · {}", document.version, document.campaign);
-    write::write(flow.finish(&foot), document)
+    flow.finish(&format!("Fleetmark {} · {}", document.version, document.campaign))
 }
 
 fn masthead(flow: &mut Flow, document: &Document) {
@@ -108,9 +133,9 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
     flow.space(lowest + 6.0);
 }
 
-fn render_section(flow: &mut Flow, section: &Section) {
+fn render_section(flow: &mut Flow, section: &Section, limits: Limits) {
     // A heading stays with what it is the heading of.
-    let first = section.blocks.first().map_or(40.0, height_of);
+    let first = section.blocks.first().map_or(40.0, |block| height_of(block, limits));
     flow.need(100.0 + first.min(420.0));
     flow.space(26.0);
     flow.bookmark(&section.title);
@@ -120,29 +145,30 @@ fn render_section(flow: &mut Flow, section: &Section) {
         flow.paragraph(&[Piece::of(&section.lead, Weight::Regular, Ink::Muted)], 8.5, 1.45);
     }
     for block in &section.blocks {
-        render_block(flow, block);
+        render_block(flow, block, limits);
     }
 }
 
 /// About how high a block is, so that it can be kept together with its heading.
-fn height_of(block: &Block) -> f64 {
+fn height_of(block: &Block, limits: Limits) -> f64 {
     match block {
         Block::Figure(figure) => {
-            let (chart, _) = figure.chart.shortened(MOST_ROWS_DRAWN);
-            chart.draw(CHART_WIDTH).height * Flow::width() / CHART_WIDTH + 50.0
+            let (chart, _) = figure.chart.shortened(limits.rows_drawn);
+            // A chart may be made smaller to stay where it is.
+            chart.draw(CHART_WIDTH).height * Flow::width() / CHART_WIDTH * flow::SMALLEST + 50.0
         }
         Block::Table(_) => 90.0,
         _ => 40.0,
     }
 }
 
-fn render_block(flow: &mut Flow, block: &Block) {
+fn render_block(flow: &mut Flow, block: &Block, limits: Limits) {
     flow.space(10.0);
     match block {
-        Block::Figure(figure) => render_figure(flow, figure),
-        Block::Table(table) => flow.table(&table.in_short(), MOST_ROWS),
+        Block::Figure(figure) => render_figure(flow, figure, limits),
+        Block::Table(table) => flow.table(&table.in_short(), limits.rows),
         Block::List(sentences) => {
-            let shown = &sentences[..sentences.len().min(MOST_SENTENCES)];
+            let shown = &sentences[..sentences.len().min(limits.sentences)];
             flow.list(shown, Ink::Text);
         }
         Block::Missing(reason) => {
@@ -157,11 +183,11 @@ fn render_block(flow: &mut Flow, block: &Block) {
     }
 }
 
-fn render_figure(flow: &mut Flow, figure: &Figure) {
-    let (chart, left_out) = figure.chart.shortened(MOST_ROWS_DRAWN);
+fn render_figure(flow: &mut Flow, figure: &Figure, limits: Limits) {
+    let (chart, left_out) = figure.chart.shortened(limits.rows_drawn);
     let drawing = chart.draw(CHART_WIDTH);
     let scale = Flow::width() / CHART_WIDTH;
-    flow.need(drawing.height * scale + 40.0);
+    flow.need(drawing.height * scale * flow::SMALLEST + 40.0);
     flow.paragraph(&[Piece::of(&figure.title, Weight::SemiBold, Ink::Text)], 9.5, 1.3);
     flow.space(3.0);
     if figure.legend.len() > 1 || figure.legend.iter().any(|(series, _)| *series > 0) {
@@ -170,12 +196,13 @@ fn render_figure(flow: &mut Flow, figure: &Figure) {
     flow.space(3.0);
     flow.drawing(&drawing, scale);
     if left_out > 0 {
-        let text = format!("The first {MOST_ROWS_DRAWN} of {} rows.", left_out + MOST_ROWS_DRAWN);
+        let text =
+            format!("The first {} of {} rows.", limits.rows_drawn, left_out + limits.rows_drawn);
         flow.space(3.0);
         flow.paragraph(&[Piece::of(&text, Weight::Regular, Ink::Muted)], 8.0, 1.4);
     }
     if let Some(table) = figure.table.as_ref().filter(|_| figure.table_reach == Reach::Everywhere) {
         flow.space(10.0);
-        flow.table(&table.in_short(), MOST_ROWS_OF_CHART);
+        flow.table(&table.in_short(), limits.rows_of_chart);
     }
 }

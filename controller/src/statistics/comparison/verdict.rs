@@ -130,9 +130,15 @@ fn verdict(
     Verdict { finding, text }
 }
 
+/// Above so many percent, further digits say nothing.
+const MOST_PERCENT: f64 = 10_000.0;
+
 /// A share as a percentage of about three digits.
 pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
+    if percent > MOST_PERCENT {
+        return format!("over {MOST_PERCENT}");
+    }
     let digits = match percent.abs() {
         hundreds if hundreds >= 100.0 => 0,
         tens if tens >= 10.0 => 1,
@@ -148,9 +154,13 @@ pub fn percent(share: f64) -> String {
 }
 
 /// A ratio as a signed change in percent.
-fn signed_percent(ratio: f64) -> String {
+pub fn signed_percent(ratio: f64) -> String {
     let text = percent(ratio - 1.0);
-    if ratio > 1.0 { format!("+{text}") } else { text }
+    match text.strip_prefix("over ") {
+        Some(most) => format!("over +{most}"),
+        None if ratio > 1.0 => format!("+{text}"),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +182,15 @@ mod tests {
     fn text(quantity: Quantity, contrasts: &[Contrast], margin: Option<f64>) -> Vec<String> {
         let judged = judge(quantity, contrasts, margin).into_iter();
         judged.map(|comparison| comparison.verdict.text).collect()
+    }
+
+    #[test]
+    fn what_is_far_away_is_told_without_digits() {
+        assert_eq!(percent(99.5), "9950");
+        assert_eq!(percent(1e12), "over 10000");
+        assert_eq!(signed_percent(1e12), "over +10000");
+        assert_eq!(signed_percent(1.5), "+50");
+        assert_eq!(signed_percent(0.5), "-50");
     }
 
     #[test]
