@@ -78,7 +78,7 @@ fn remote(volume: Volume) -> anyhow::Result<Remote> {
     let settings = Settings::read(&config::variable)?;
     let reporter = match volume {
         Volume::Quiet => Reporter::silent(),
-        Volume::Normal => Reporter::new(|news| terminal::say(&news.to_string())),
+        Volume::Normal | Volume::Json => Reporter::new(|news| terminal::say(&news.to_string())),
     };
     Ok(Remote::new(settings, reporter)?)
 }

@@ -12,7 +12,7 @@ use crate::report::{
     Files, Observing, Read, Results, Windows, annotations, csv, html, json, junit, markdown, pdf,
     precision_rule, scores, table, view_of,
 };
-use crate::store::{CampaignNo, SampleRow, Store, Texts, WindowRow, folder_of};
+use crate::store::{self, CampaignNo, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -102,15 +102,14 @@ pub(super) async fn write(
         replace(&path, &bytes)?;
         files.push((name, path));
     }
-    if !place.prints {
-        return Ok(Written { results, results_file });
+    if place.prints {
+        terminal::result(&table::render(&results));
+        if formats.contains(&Format::Github) {
+            terminal::result(&annotations::render(&results, &document));
+        }
+        let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
+        terminal::say(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
     }
-    terminal::result(&table::render(&results));
-    if formats.contains(&Format::Github) {
-        terminal::result(&annotations::render(&results, &document));
-    }
-    let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
-    terminal::say(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
     if let Some(prefix) =
         campaign.matrix.artifacts.as_ref().filter(|_| formats.contains(&Format::Json))
     {
@@ -202,10 +201,12 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let rule = precision_rule(&campaign.matrix.protocol);
     let mut late = store.late(no).await?.into_iter().peekable();
     let mut observed = Vec::with_capacity(plan.cells.len());
+    let runs = campaign.matrix.protocol.most_runs();
+    let mut ahead = ReadAhead::new(store, no, plan.cells.len(), runs);
     for cell in 0..plan.cells.len() {
         let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
-        for run in 1..=campaign.matrix.protocol.most_runs() {
-            let mut rows = store.counted(no, (cell, run), Texts::Read).await?;
+        for run in 1..=runs {
+            let mut rows = ahead.next().await?;
             let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
             rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
             let scores = scores(plan, &agents, &dialogues, &rows);
@@ -246,6 +247,38 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
         windows: &windows,
     };
     Ok(Made { results: view_of(&read, files), samples, telemetry })
+}
+
+/// The counted samples of every run of every cell, in this order: the next one is read while one is worked on.
+struct ReadAhead<'a> {
+    store: &'a Store,
+    no: CampaignNo,
+    keys: Box<dyn Iterator<Item = (usize, u32)> + Send>,
+    reading: Option<Reading>,
+}
+
+type Reading = tokio::task::JoinHandle<Result<Vec<SampleRow>, store::Error>>;
+
+impl<'a> ReadAhead<'a> {
+    fn new(store: &'a Store, no: CampaignNo, cells: usize, runs: u32) -> Self {
+        let keys = (0..cells).flat_map(move |cell| (1..=runs).map(move |run| (cell, run)));
+        let mut ahead = Self { store, no, keys: Box::new(keys), reading: None };
+        ahead.reading = ahead.begin();
+        ahead
+    }
+
+    fn begin(&mut self) -> Option<Reading> {
+        let (store, no, key) = (self.store.clone(), self.no, self.keys.next()?);
+        Some(tokio::spawn(async move { store.counted(no, key, Texts::Read).await }))
+    }
+
+    /// The next run; nothing after the last.
+    async fn next(&mut self) -> anyhow::Result<Vec<SampleRow>> {
+        let Some(reading) = self.reading.take() else { return Ok(Vec::new()) };
+        let rows = reading.await.context("reading was broken off")??;
+        self.reading = self.begin();
+        Ok(rows)
+    }
 }
 
 /// Hashes what passes through.
