@@ -1,9 +1,47 @@
 #!/usr/bin/env bash
-# What takes too long for every change: 100 campaigns whose controller and agents are killed at random, and 1,000 simulated
-# campaigns on a network that delays, drops and parts. .ci/run plays a short form of both.
+# What takes hours, in named parts; .ci/run plays a short form of each.
+# tests/long.sh            all parts
+# tests/long.sh fuzz       one of them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-FLEETMARK_SEEDS=0..1000 cargo test --release -p controller --test unreliable -- --nocapture
-cargo build --release
-FLEETMARK_SEEDS=0..100 cargo test --release -p scenarios --test kills -- --nocapture
+# 1,000 simulated campaigns on a network that delays, drops and parts.
+part_seeds() {
+  FLEETMARK_SEEDS=0..1000 cargo test --release --workspace --test unreliable -- --nocapture
+}
+
+# Campaigns over real networks that fail, each fault once.
+part_network() {
+  bash tests/network.sh
+}
+
+# 100 campaigns whose controller and agents are killed at random.
+part_kills() {
+  cargo build --release
+  FLEETMARK_SEEDS=0..100 cargo test --release --workspace --test kills -- --nocapture
+}
+
+# Every fuzz target for FUZZ_SECONDS (600): any text as a matrix or price book, any bytes as messages, adapters, datasets.
+# Needs cargo-fuzz (cargo install cargo-fuzz --locked). What is found lies in fuzz/artifacts.
+part_fuzz() {
+  local target
+  for target in matrix wire adapter dataset prices; do
+    # Inputs that are found go beside the kept corpus, which stays small.
+    mkdir -p "fuzz/corpus-work/$target"
+    (cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none "$target" "corpus-work/$target" "corpus/$target" -- \
+      -max_total_time="${FUZZ_SECONDS:-600}" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1)
+  done
+}
+
+# 10, 100 and 1,000 simulated agents, a million samples each. Wants an idle machine.
+part_load() {
+  cargo build --release --workspace --bins
+  target/release/load
+}
+
+parts=$(declare -F | sed -n 's/^declare -f part_//p')
+for part in ${*:-$parts}; do
+  declare -F "part_$part" >/dev/null || { echo "no part $part; there are:" $parts; exit 2; }
+  printf '\n== %s\n' "$part"
+  "part_$part"
+done

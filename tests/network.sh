@@ -8,8 +8,7 @@ cd "$(dirname "$0")/.."
 for program in ip tc nft ethtool; do
   command -v $program >/dev/null || { apt-get update -qq; apt-get install -y -qq --no-install-recommends iproute2 nftables ethtool >/dev/null; break; }
 done
-cargo build --release -q
-cargo build --release -q -p scenarios --bin link
+cargo build --release -q --workspace --bins
 bin=$PWD/target/release
 work=$(mktemp -d)
 run=$$

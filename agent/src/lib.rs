@@ -5,6 +5,8 @@ pub mod commands;
 pub mod doctor;
 pub mod engine;
 pub mod host;
+pub mod logs;
+pub mod metrics;
 pub mod model_source;
 pub mod runner;
 pub mod service;

@@ -1,7 +1,7 @@
 //! The agent's binary: a command line in, an exit code out.
 
 use agent::cli::Cli;
-use agent::{commands, terminal};
+use agent::{commands, logs, terminal};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -23,6 +23,7 @@ fn run() -> ExitCode {
             return ExitCode::from(if message.use_stderr() { USER_ERROR } else { 0 });
         }
     };
+    logs::start(cli.log.log_format, cli.log.log_level);
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Prints a line of results to stdout. A reader that went away is no error.
 ///
@@ -18,6 +18,17 @@ pub fn result(line: &str) -> io::Result<()> {
 /// Tells a person something, on stderr.
 pub fn note(line: &str) {
     eprintln!("{line}");
+}
+
+/// A whole line of the log.
+pub fn log(line: &[u8]) {
+    // A log that can't be written has nobody to be told.
+    drop(io::stderr().lock().write_all(line));
+}
+
+/// Whether a person watches standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Prints an error and what lies behind it, on stderr.

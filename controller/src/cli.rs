@@ -1,10 +1,12 @@
 //! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
 
+use crate::logs;
 use crate::matrix::Format;
 use crate::statistics::comparison::regression::{Limit, Metric};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tracing::level_filters::LevelFilter;
 
 /// Benchmarks T5 summarization across instance types, and says what a thousand summaries cost.
 #[derive(Debug, Parser)]
@@ -17,9 +19,30 @@ use std::path::PathBuf;
 
 Exit codes: 0 ok · 1 measured, and a threshold failed · 2 wrong input · 3 incomplete campaign · 70 bug")]
 pub struct Cli {
+    /// How this program logs.
+    #[command(flatten)]
+    pub log: Log,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// How a program logs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub struct Log {
+    /// How lines look on standard error: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub log_format: logs::Form,
+    /// From which level on: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    pub log_level: LevelFilter,
 }
 
 /// What to do.
@@ -39,6 +62,10 @@ pub enum Command {
     Prices(Prices),
     /// Try the messages that a matrix asks for
     Notify(Notify),
+    /// Make and renew certificates, so that agents of other machines can join
+    Certs(Certs),
+    /// Give agents tokens of their own, and revoke tokens and certificates, also while a campaign runs
+    Agents(Agents),
     /// Check the statistics themselves: measure worlds whose truth is known, and count
     Simulate(Simulate),
 }
@@ -49,7 +76,8 @@ pub enum Command {
   controller run examples/quickstart.toml
   controller run matrix.toml --runs 5 --batch-sizes 1 8 --output results.json
   controller run --resume latest
-  controller run matrix.toml --listen 127.0.0.1:7437     wait for agents that are started by hand")]
+  controller run matrix.toml --listen 127.0.0.1:7437     wait for agents that are started by hand
+  controller run matrix.toml --listen 0.0.0.0:7437       over TLS, after controller certs init")]
 pub struct Run {
     /// The matrix; leave it out with --resume
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -69,6 +97,12 @@ pub struct Run {
     /// Where agents dial in; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
+    /// Serve TLS with the certificates of this folder [default off loopback: certs in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub certs: Option<PathBuf>,
+    /// Serve Prometheus metrics: a port on loopback, or ADDRESS:PORT [default: not served]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<crate::metrics::Address>,
     /// Where campaigns are kept
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
@@ -321,6 +355,107 @@ pub enum NotifyCommand {
     Test {
         /// The matrix
         matrix: PathBuf,
+    },
+}
+
+/// `controller certs`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller certs init --host bench.example.com --host 192.0.2.7
+  controller certs agent gpu-1           one more agent, or a new certificate for it
+  controller certs controller            the same again; a running controller takes it up")]
+pub struct Certs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: CertsCommand,
+}
+
+/// What to do with certificates.
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Make an authority, and with it a certificate for the controller and one for agents
+    Init {
+        /// Where and for how long
+        #[command(flatten)]
+        place: CertsPlace,
+        /// A name or address by which agents reach the controller; may be given several times
+        #[arg(long = "host", value_name = "NAME")]
+        hosts: Vec<String>,
+    },
+    /// Make the controller's certificate anew
+    Controller {
+        /// Where and for how long
+        #[command(flatten)]
+        place: CertsPlace,
+        /// A name or address by which agents reach the controller [default: those that it has]
+        #[arg(long = "host", value_name = "NAME")]
+        hosts: Vec<String>,
+    },
+    /// Make a certificate for an agent, or make it anew
+    Agent {
+        /// What it is known by when it is to be revoked
+        name: String,
+        /// Where and for how long
+        #[command(flatten)]
+        place: CertsPlace,
+    },
+}
+
+/// Where certificates lie and how long they hold.
+#[derive(Debug, Args)]
+pub struct CertsPlace {
+    /// The folder of certificates
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark/certs")]
+    pub dir: PathBuf,
+    /// For how many days
+    #[arg(long, value_name = "N", default_value_t = 90,
+          value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub days: u32,
+}
+
+/// `controller agents`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller agents add gpu-1                     writes gpu-1.token
+  controller agents revoke gpu-1                  its stream is closed at once, its shard goes to another
+  controller agents add gpu-1 --output new.token  then copy it, and:
+  controller agents revoke gpu-1 --keep-latest    a token is rotated without a break")]
+pub struct Agents {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AgentsCommand,
+}
+
+/// What to do with agents.
+#[derive(Debug, Subcommand)]
+pub enum AgentsCommand {
+    /// Make a token for one agent; only its hash is kept here
+    Add {
+        /// What it is known by when it is to be revoked
+        name: String,
+        /// Where the token goes, readable by you alone [default: NAME.token]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Where campaigns are kept
+        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+        data_dir: PathBuf,
+    },
+    /// Take back an agent's tokens, and every certificate that was made for it until now
+    Revoke {
+        /// Its name
+        name: String,
+        /// Only its older tokens; the latest holds on, and so do certificates
+        #[arg(long)]
+        keep_latest: bool,
+        /// Where campaigns are kept
+        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+        data_dir: PathBuf,
+    },
+    /// List tokens that were given, and what was revoked
+    List {
+        /// Where campaigns are kept
+        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+        data_dir: PathBuf,
     },
 }
 

@@ -24,5 +24,7 @@ pub mod live;
 
 pub mod clock;
 pub mod config;
+pub mod logs;
+pub mod metrics;
 pub mod progress;
 pub mod terminal;

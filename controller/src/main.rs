@@ -3,7 +3,7 @@
 use clap::Parser;
 use controller::cli::Cli;
 use controller::commands::{self, Exit};
-use controller::terminal;
+use controller::{logs, terminal};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -20,6 +20,7 @@ fn run() -> Exit {
             return if message.use_stderr() { Exit::Wrong } else { Exit::Ok };
         }
     };
+    logs::start(cli.log.log_format, cli.log.log_level);
     match commands::run(cli) {
         Ok(exit) => exit,
         Err(error) => {

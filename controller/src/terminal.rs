@@ -15,6 +15,15 @@ pub fn say(text: &str) {
     drop(writeln!(out, "{text}"));
 }
 
+/// A whole line of the log. On a terminal it takes the place of a bar, which is drawn again below.
+pub fn log(line: &[u8]) {
+    let mut out = std::io::stderr().lock();
+    if is_watched() {
+        drop(out.write_all(b"\r\x1b[2K"));
+    }
+    drop(out.write_all(line));
+}
+
 /// Whether a person watches standard error.
 pub fn is_watched() -> bool {
     std::io::stderr().is_terminal()

@@ -19,7 +19,11 @@ fn the_program_says_what_it_does() {
 
 #[test]
 fn every_command_has_an_example() {
-    for command in ["run", "plan", "report", "compare", "history", "prices", "notify", "simulate"] {
+    let commands = [
+        "run", "plan", "report", "compare", "history", "prices", "notify", "certs", "agents",
+        "simulate",
+    ];
+    for command in commands {
         let text = help(&[command]);
         assert!(text.contains("Example"), "{text}");
         insta::assert_snapshot!(command, text);

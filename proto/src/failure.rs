@@ -1,5 +1,6 @@
 //! What went wrong, and who may try again. The retry class is the only input to retry decisions.
 
+use crate::text::plain;
 use crate::wire;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +88,7 @@ impl From<wire::Failure> for Failure {
         Self {
             retry,
             kind: kind.map_or(Kind::Internal, |(kind, _)| *kind),
-            detail: wire.detail.chars().filter(|c| !c.is_control()).take(MAX_DETAIL).collect(),
+            detail: plain(&wire.detail, MAX_DETAIL),
         }
     }
 }

@@ -13,8 +13,13 @@ pub mod ids;
 pub mod model;
 pub mod sample;
 pub mod telemetry;
+pub mod text;
 pub mod version;
 pub mod wire;
 
-/// The largest message that either side takes, in bytes. A shard of ten thousand long dialogues is about 20 MB.
+/// The largest message that an agent sends and the controller takes, in bytes: a batch of 256 samples with the
+/// longest texts.
+pub const MAX_BATCH_BYTES: usize = 8 << 20;
+
+/// The largest message that an agent takes, in bytes. A shard of ten thousand long dialogues is about 20 MB.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

@@ -11,3 +11,6 @@
 )]
 
 tonic::include_proto!("fleetmark.v1");
+
+/// What the protocol is, as a `FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fleet.bin"));

@@ -182,8 +182,8 @@ impl Fleet {
             Some(0) => {}
             // It was killed after its last sample, and before its report.
             Some(2) if said.contains("is complete") => {
-                let _ =
-                    self.workspace.run(&["report", "latest", "--output", "results.json"]).expect(0);
+                let report = ["report", "latest", "--data-dir", "data", "--output", "results.json"];
+                let _ = self.workspace.run(&report).expect(0);
             }
             code => panic!("it ended with {code:?}:\n{said}"),
         }

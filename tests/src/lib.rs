@@ -98,19 +98,22 @@ impl Workspace {
         Finished::of(&mut self.controller(arguments))
     }
 
+    /// Starts `agent` in this folder and leaves it running.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn start_agent(&self, arguments: &[&str]) -> Running {
+        let mut command = Command::new(program("agent"));
+        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
+        Running::of(&mut command)
+    }
+
     /// Starts `controller` and leaves it running.
     ///
     /// # Panics
     /// Where it can't be started.
     pub fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self
-            .controller(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("controller starts");
-        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
-        Running { child, lines, heard: String::new() }
+        Running::of(&mut self.controller(arguments))
     }
 
     /// results.json, checked against the committed schema.
@@ -167,7 +170,7 @@ impl Finished {
     }
 }
 
-/// A controller that runs.
+/// A program that runs.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -176,6 +179,13 @@ pub struct Running {
 }
 
 impl Running {
+    fn of(command: &mut Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let lines = BufReader::new(child.stderr.take().expect("it is piped"));
+        Self { child, lines, heard: String::new() }
+    }
+
     /// Reads its standard error up to a line that holds `text`, and returns the line.
     ///
     /// # Panics

@@ -1,7 +1,8 @@
-//! What breaks, and what is said: a full disk, a second controller, agents that run out of memory, die of a dialogue or
+//! What breaks, and what is said: a full disk, a port that is taken, a second controller, agents that run out of memory, die of a dialogue or
 //! are told to stop. Nothing that was acknowledged is lost.
 
 use scenarios::{Finished, Workspace, kills, program, signal};
+use std::net::TcpListener;
 use std::process::Command;
 
 const MATRIX: &str = r#"
@@ -47,6 +48,19 @@ fn a_second_controller_of_a_campaign_is_refused() {
     assert!(second.err.contains("is run by another controller"), "{}", second.err);
     let _ = first.finish().expect(0);
     assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_and_the_campaign_is_run_on_another() {
+    let workspace = workspace(10, "{}");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it has an address").to_string();
+    let listen = ["--listen", &address];
+    let refused = workspace.run(&[&RUN[..], &listen].concat()).expect(2);
+    let told = format!("can't listen on {address}: choose another port with --listen");
+    assert!(refused.err.contains(&told), "{}", refused.err);
+    let _ = workspace.run(&RESUME).expect(0);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 20);
 }
 
 #[test]

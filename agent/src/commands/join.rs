@@ -4,9 +4,10 @@ use crate::cli::InstrumentOptions;
 use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
+use crate::metrics::{Address, Metrics};
 use crate::model_source;
 use crate::runner::{Engines, Runner, Turn};
-use crate::service::{self, Ending, Inbox, Token};
+use crate::service::{self, Ending, Identity, Inbox, Token, TokenSource};
 use crate::telemetry::{Panel, Sampler};
 use crate::terminal;
 use anyhow::Context;
@@ -21,13 +22,16 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What `agent join` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   agent join --controller http://127.0.0.1:7437 --target two-threads --threads 2 --token-file token
-  agent join --controller http://127.0.0.1:7437 --token-file token     the target is what this machine is")]
+  agent join --controller http://127.0.0.1:7437 --token-file token     the target is what this machine is
+  agent join --controller https://bench.example:7437 --ca ca.pem --cert agent.pem --key agent.key
+  agent join --controller https://bench.example:7437 --ca ca.pem --token-file token")]
 pub struct Options {
     /// Where the controller listens, as it says itself
     #[arg(long, value_name = "URL")]
@@ -47,6 +51,18 @@ pub struct Options {
     /// The campaign's token; - reads a line from standard input, and leaves when that is closed
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The authority that signed the controller's certificate, for https://
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// This agent's certificate, from controller certs
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+    /// Serve Prometheus metrics: a port on loopback, or ADDRESS:PORT [default: not served]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<Address>,
     /// How long to try to reach the controller, in minutes
     #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
     pub patience: u64,
@@ -95,6 +111,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let threads = options.threads.unwrap_or_else(all).get();
     let device = Device::open(&options.device)?;
     let (token, leash) = token(options)?;
+    let identity = Identity {
+        token,
+        ca: options.ca.clone(),
+        certificate: options.cert.clone().zip(options.key.clone()),
+    };
     let (reports_in, reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
     let panel = Panel::find(options.instruments.places());
@@ -107,7 +128,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     let service = service::Options {
         controller: options.controller.clone(),
         target: options.target.clone().unwrap_or_default(),
-        token,
+        identity,
         agent_id: agent_id(&host)?,
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
         devices: vec![wire::Device {
@@ -118,12 +139,22 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         instruments,
         patience: Duration::from_mins(options.patience),
     };
+    let metrics = Metrics::default();
+    // Dropped, and with it its task, when this returns.
+    let mut served = tokio::task::JoinSet::new();
+    if let Some(Address(address)) = options.metrics {
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("can't serve metrics on {address}: choose another port with --metrics")
+        })?;
+        served.spawn(metrics.clone().serve(listener));
+    }
     terminal::note(&format!(
         "joining {} with {threads} threads on {}",
         options.controller,
         device.name()
     ));
-    let ending = service::join(&service, &host, &runner, &mut inbox, stop_signal(&leash)?).await;
+    let ending =
+        service::join(&service, &host, &runner, &mut inbox, &metrics, stop_signal(&leash)?).await;
     // The runner's thread ends once it has nothing to wait for.
     model_source::disconnect();
     match ending? {
@@ -154,19 +185,15 @@ enum Leash {
     StandardInput,
 }
 
-fn token(options: &Options) -> anyhow::Result<(Option<Token>, Leash)> {
+fn token(options: &Options) -> anyhow::Result<(TokenSource, Leash)> {
     match options.token_file.as_deref() {
-        None => Ok((None, Leash::None)),
+        None => Ok((TokenSource::None, Leash::None)),
         Some(path) if path.as_os_str() == "-" => {
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).context("no token came on standard input")?;
-            Ok((Some(Token::new(&line)), Leash::StandardInput))
+            Ok((TokenSource::Given(Token::new(&line)), Leash::StandardInput))
         }
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("can't read the token file {}", path.display()))?;
-            Ok((Some(Token::new(&text)), Leash::None))
-        }
+        Some(path) => Ok((TokenSource::File(path.to_owned()), Leash::None)),
     }
 }
 

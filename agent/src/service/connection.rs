@@ -1,7 +1,8 @@
 //! One connection, from dialling to its end.
 
-use super::{Disconnect, Ending, Error, Inbox, Options, is_final};
+use super::{Disconnect, Ending, Error, Inbox, Options, is_final, refused};
 use crate::host::Host;
+use crate::metrics::Metrics;
 use crate::runner::{Order, Report, Runner};
 use crate::telemetry::sampler::{Observations, Observed};
 use proto::model::EngineSpec;
@@ -9,24 +10,29 @@ use proto::version::{PROTOCOL, Version};
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::from_agent::Message;
 use proto::wire::{self, Activity, from_controller};
+use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Endpoint;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 /// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
 const CAPACITY: usize = 64;
 /// How long an agent that leaves waits for the controller to hear it.
 const PARTING: Duration = Duration::from_secs(5);
 
-pub(super) fn endpoint(url: &str) -> Result<Endpoint, Error> {
+/// How to reach the controller, with what the files of certificates hold now.
+pub(super) fn endpoint(options: &Options) -> Result<Endpoint, Error> {
+    let url = &options.controller;
     let is_http = url.starts_with("http://") || url.starts_with("https://");
     let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(|_| is_http);
-    let endpoint = endpoint.ok_or_else(|| Error::Url { url: url.to_owned() })?;
+    let mut endpoint = endpoint.ok_or_else(|| Error::Url { url: url.to_owned() })?;
+    if let Some(tls) = options.identity.tls(url, endpoint.uri())? {
+        endpoint = endpoint.tls_config(tls).map_err(Error::Certificate)?;
+    }
     Ok(endpoint
         .connect_timeout(Duration::from_secs(10))
         .tcp_nodelay(true)
@@ -35,34 +41,38 @@ pub(super) fn endpoint(url: &str) -> Result<Endpoint, Error> {
 }
 
 pub(super) async fn serve(
-    endpoint: &Endpoint,
     options: &Options,
     host: &Host,
     runner: &Runner,
     inbox: &mut Inbox,
+    metrics: &Metrics,
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Disconnect {
+    metrics.connections.inc();
+    let prepared =
+        endpoint(options).and_then(|endpoint| Ok((endpoint, options.identity.header()?)));
+    let (endpoint, header) = match prepared {
+        Ok(prepared) => prepared,
+        // A file may be written anew at this moment.
+        Err(error) => return Disconnect::Broken(error.to_string()),
+    };
     let channel = tokio::select! {
         () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
         connected = endpoint.connect() => match connected {
             Ok(channel) => channel,
-            Err(error) => return Disconnect::Broken(root_cause(&error)),
+            Err(error) => return broken(&error),
         },
     };
     let (outgoing, receiver) = mpsc::channel(CAPACITY);
     // The channel is empty, so Hello fits.
     drop(outgoing.try_send(message(Message::Hello(hello(options, host)))));
     let mut request = Request::new(ReceiverStream::new(receiver));
-    if let Some(token) = &options.token {
-        let Ok(mut header) = AsciiMetadataValue::try_from(format!("Bearer {}", token.0)) else {
-            return Disconnect::Refused("the token holds characters that no token has".to_owned());
-        };
-        header.set_sensitive(true);
+    if let Some(header) = header {
         request.metadata_mut().insert("authorization", header);
     }
     let mut client = FleetClient::new(channel)
         .max_decoding_message_size(proto::MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(proto::MAX_MESSAGE_BYTES);
+        .max_encoding_message_size(proto::MAX_BATCH_BYTES);
     let joined = tokio::select! {
         () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
         joined = client.join(request) => joined,
@@ -72,9 +82,17 @@ pub(super) async fn serve(
         Err(status) => return ended_by(&status, false),
     };
     let activity = (Activity::Idle, None);
-    let mut session =
-        Session { runner, outgoing, activity, current: None, stopping: false, is_ready: false };
+    let mut session = Session {
+        runner,
+        outgoing,
+        metrics,
+        activity,
+        current: None,
+        stopping: false,
+        is_ready: false,
+    };
     let disconnect = session.run(incoming, inbox, stop).await;
+    metrics.welcome.set(0);
     if let Some((_, attempt)) = session.current {
         // It is lost with its connection; the runner breaks it off after the batch that it is in.
         runner.cancel(attempt);
@@ -82,12 +100,9 @@ pub(super) async fn serve(
     disconnect
 }
 
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
+fn broken(error: &(dyn std::error::Error + 'static)) -> Disconnect {
+    refused::for_good(error)
+        .map_or_else(|| Disconnect::Broken(refused::root(error)), Disconnect::Refused)
 }
 
 fn closed(was_welcome: bool) -> Disconnect {
@@ -96,7 +111,20 @@ fn closed(was_welcome: bool) -> Disconnect {
 }
 
 fn ended_by(status: &Status, was_welcome: bool) -> Disconnect {
-    let reason = status.message().to_owned();
+    if let Some(reason) = refused::for_good(status) {
+        return Disconnect::Refused(reason);
+    }
+    // The door's answer to whoever doesn't speak TLS, which is the only way to come by this code with a source.
+    if status.code() == Code::PermissionDenied && status.source().is_some() {
+        return Disconnect::Refused(
+            "the controller speaks TLS on this port: give https:// and --ca".to_owned(),
+        );
+    }
+    // What the controller says has no source; what broke on the way has.
+    let reason = match status.source() {
+        Some(source) => refused::root(source),
+        None => status.message().to_owned(),
+    };
     match (is_final(status.code()), was_welcome) {
         (true, _) => Disconnect::Refused(reason),
         (false, true) => Disconnect::BrokenAfterWelcome(reason),
@@ -126,6 +154,7 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
 struct Session<'a> {
     runner: &'a Runner,
     outgoing: mpsc::Sender<wire::FromAgent>,
+    metrics: &'a Metrics,
     activity: (Activity, Option<(u64, u64)>),
     /// The attempt that the runner has, whose reports are passed on.
     current: Option<(u64, u64)>,
@@ -153,6 +182,7 @@ impl Session<'_> {
                         }
                         Some(from_controller::Message::Welcome(welcome)) => {
                             was_welcome = true;
+                            self.metrics.welcome.set(1);
                             if welcome.heartbeat_ms > 0 {
                                 let period = Duration::from_millis(welcome.heartbeat_ms.into());
                                 heartbeat = tokio::time::interval(period);
@@ -259,12 +289,19 @@ impl Session<'_> {
                 self.beat().await
             }
             Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
+                self.metrics.batches.inc();
+                let failed =
+                    samples.samples.iter().filter(|sample| sample.failure.is_some()).count();
+                let ok = samples.samples.len() - failed;
+                self.metrics.samples.with_label_values(&["ok"]).inc_by(ok as u64);
+                self.metrics.samples.with_label_values(&["failed"]).inc_by(failed as u64);
                 self.send(Message::Samples(samples)).await
             }
             Report::Finished { shard, attempt, last_sequence, segment }
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
+                self.metrics.shards.with_label_values(&["finished"]).inc();
                 let segment = Some(segment);
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
                 self.send(Message::ShardFinished(finished)).await
@@ -273,6 +310,7 @@ impl Session<'_> {
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
+                self.metrics.shards.with_label_values(&["failed"]).inc();
                 let failure = Some(failure.into());
                 self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await
             }

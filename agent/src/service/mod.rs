@@ -5,8 +5,13 @@
 
 mod backoff;
 mod connection;
+mod identity;
+mod refused;
+
+pub use identity::{Identity, Token, TokenSource};
 
 use crate::host::Host;
+use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
 use crate::telemetry::sampler::Observations;
 use backoff::Backoff;
@@ -14,7 +19,6 @@ use proto::telemetry::Instruments;
 use proto::wire;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,12 +27,12 @@ use tonic::Code;
 /// Who this agent is and whom it serves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Such as `http://127.0.0.1:7437`.
+    /// Such as `https://bench.example:7437`.
     pub controller: String,
     /// What it stands for; empty: what its machine was found to be.
     pub target: String,
-    /// Proof that it may join.
-    pub token: Option<Token>,
+    /// Proof that it may join, and whom it trusts.
+    pub identity: Identity,
     /// Never used by another process; each connection adds its number.
     pub agent_id: String,
     /// Inference threads.
@@ -50,32 +54,42 @@ pub struct Inbox {
     pub observations: Observations,
 }
 
-/// A secret.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// Takes it from a file's or a pipe's text.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(…)")
-    }
-}
-
 /// Why an agent ends without having been sent home.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a URL.
-    #[error("--controller {url} is no URL: give it as http://HOST:PORT")]
+    #[error("--controller {url} is no URL: give it as https://HOST:PORT")]
     Url {
         /// As given.
         url: String,
     },
+    /// Secrets and dialogues would travel in the open.
+    #[error("--controller {url}: off loopback the controller is reached by https:// only")]
+    Plain {
+        /// As given.
+        url: String,
+    },
+    /// Nobody vouches for the controller.
+    #[error("--controller {url}: give --ca FILE, the ca.pem that controller certs init made")]
+    Ca {
+        /// As given.
+        url: String,
+    },
+    /// A file of a token, a certificate or a key can't be read.
+    #[error("can't read {}", path.display())]
+    Secret {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A certificate or a key can't be used.
+    #[error("the files of --ca, --cert and --key can't be used")]
+    Certificate(#[source] tonic::transport::Error),
+    /// Not a token.
+    #[error("the token holds characters that no token has")]
+    Token,
     /// The controller doesn't want it.
     #[error("the controller refused this agent: {reason}")]
     Refused {
@@ -121,9 +135,11 @@ pub async fn join(
     host: &Host,
     runner: &Runner,
     inbox: &mut Inbox,
+    metrics: &Metrics,
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, Error> {
-    let endpoint = connection::endpoint(&options.controller)?;
+    // What is wrong with the files is told before anything is dialled.
+    connection::endpoint(options)?;
     let mut stop = std::pin::pin!(stop);
     // Agents that lost the same controller come back at different times.
     let mut seed = [0_u8; 32];
@@ -134,17 +150,17 @@ pub async fn join(
         // A connection of its own for the controller: what comes late from an older one can't be mistaken.
         let agent_id = format!("{}.{connection}", options.agent_id);
         let options = &Options { agent_id, ..options.clone() };
-        let reason =
-            match connection::serve(&endpoint, options, host, runner, inbox, &mut stop).await {
-                Disconnect::Ended(ending) => return Ok(ending),
-                Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
-                Disconnect::BrokenAfterWelcome(reason) => {
-                    backoff.reset();
-                    unreachable_since = tokio::time::Instant::now();
-                    reason
-                }
-                Disconnect::Broken(reason) => reason,
-            };
+        let reason = match connection::serve(options, host, runner, inbox, metrics, &mut stop).await
+        {
+            Disconnect::Ended(ending) => return Ok(ending),
+            Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
+            Disconnect::BrokenAfterWelcome(reason) => {
+                backoff.reset();
+                unreachable_since = tokio::time::Instant::now();
+                reason
+            }
+            Disconnect::Broken(reason) => reason,
+        };
         if unreachable_since.elapsed() > options.patience {
             let (url, patience) = (options.controller.clone(), options.patience);
             return Err(Error::Unreachable { url, patience, reason });

@@ -1,6 +1,8 @@
 //! The commands: the only place where stages are joined, and where errors become exit codes.
 
+mod agents;
 mod artifacts;
+mod certs;
 mod compare;
 mod dialogues;
 mod history;
@@ -42,6 +44,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Plan(options) => runtime()?.block_on(plan::run(&options)).map(|()| Exit::Ok),
         Command::Run(options) => runtime()?.block_on(run::run(&options)),
+        Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
+        Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),

@@ -1,36 +1,49 @@
 //! The agents' streams: lets agents in, checks what they say, and hands it on as [`Event`]s.
 //!
-//! An edge. It takes a listener and a stop signal from its caller, so that tests bind port 0. It decides
+//! An edge. It takes a door and a stop signal from its caller, so that tests bind port 0. It decides
 //! nothing: leases, retries and what counts are the scheduler's. Wire types end here.
 
+pub mod check;
+mod door;
 pub mod identity;
 mod join;
+pub mod ledger;
 mod outbox;
+mod pace;
+mod refusals;
+mod room;
+mod tally;
 
-pub use outbox::Outbox;
+pub use door::Door;
+pub use outbox::{Orders, Outbox};
+pub use refusals::{Reason, Refusals};
+pub use room::Room;
+pub use tally::Tally;
 
 use crate::store::{AgentFacts, SegmentFacts};
-use identity::Token;
+use identity::Guard;
 use proto::failure::Failure;
 use proto::generation::Generation;
 use proto::ids::{AgentId, CampaignId, HostId, TargetName};
 use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Sample;
 use proto::telemetry::{Absence, Window};
+use proto::wire::fleet_server::FleetServer;
+use room::Rooms;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::TcpListenerStream;
 
 /// What agents are told when they join.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The campaign that they serve.
     pub campaign: CampaignId,
-    /// Who has it may join.
-    pub token: Token,
+    /// Who may join.
+    pub guard: Arc<Guard>,
+    /// What happens at the doors, counted.
+    pub tally: Arc<Tally>,
     /// In the order of the matrix.
     pub targets: Vec<TargetName>,
     /// Engines of each target.
@@ -50,6 +63,8 @@ pub struct Event {
     pub agent: AgentId,
     /// What.
     pub said: Said,
+    /// To be held until it is stored.
+    pub room: Room,
 }
 
 /// What agents say.
@@ -130,25 +145,48 @@ pub enum Error {
     Server(#[from] tonic::transport::Error),
 }
 
-/// Serves agents on `listener` until `stop` is ready. Events go to `events`; a full channel slows agents down.
+/// Streams that one connection may open at a time: an agent needs one, and asks the health service now and then.
+const STREAMS: u32 = 16;
+/// Headers of a request, in bytes: a token is 64.
+const HEADERS: u32 = 8 << 10;
+
+/// Serves agents at `door` until `stop` is ready. Events go to `events`; a full channel slows agents down.
+///
+/// Beside the fleet's own, the gRPC health service and reflection are answered, to anybody.
 ///
 /// # Errors
 /// [`Error::Server`] where the server breaks.
+///
+/// # Panics
+/// Never: the protocol's descriptors are well-formed.
 pub async fn serve(
-    listener: TcpListener,
+    door: Door,
     options: Options,
     events: mpsc::Sender<Event>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let service = join::Service { options: Arc::new(options), events };
-    let server = proto::wire::fleet_server::FleetServer::new(service)
-        .max_decoding_message_size(proto::MAX_MESSAGE_BYTES)
+    let connections = door::connections(door, &options.tally);
+    let service = join::Service { options: Arc::new(options), events, rooms: Rooms::default() };
+    let (health, healthy) = tonic_health::server::health_reporter();
+    health.set_serving::<FleetServer<join::Service>>().await;
+    // The descriptors are written by our own build.
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::wire::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .expect("the descriptors can be read");
+    let server = FleetServer::new(service)
+        .max_decoding_message_size(proto::MAX_BATCH_BYTES)
         .max_encoding_message_size(proto::MAX_MESSAGE_BYTES);
     tonic::transport::Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_concurrent_streams(STREAMS)
+        .http2_max_header_list_size(HEADERS)
         .add_service(server)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+        .add_service(healthy)
+        .add_service(reflection)
+        .serve_with_incoming_shutdown(connections, stop)
         .await?;
     Ok(())
 }

@@ -425,6 +425,9 @@ impl Scheduler {
         let shard = agent.lease?;
         let attempt = self.release(shard)?.attempt;
         actions.push(Action::Note(Note::AgentLost { agent: id.clone(), shard, reason }));
+        if self.close_if_through(shard, actions) {
+            return Some((shard, attempt));
+        }
         self.casualties.insert(id.process().to_owned(), shard);
         let (dead, all) = self.shards[shard].count_loss(id.process());
         if dead >= self.limits.losses || all >= self.limits.losses * 3 {
@@ -440,10 +443,7 @@ impl Scheduler {
             return;
         }
         self.release(shard);
-        if self.shards[shard].work.batches.is_empty() {
-            self.close(shard, Status::Done);
-            self.tell_if_over(shard, actions);
-        } else {
+        if !self.close_if_through(shard, actions) {
             let left = self.shards[shard].work.batches.len();
             let detail = format!("the agent says it is through, and {left} batches never came");
             let failure = Failure { retry: Retry::SameAgent, kind: Kind::Internal, detail };
@@ -459,6 +459,9 @@ impl Scheduler {
         // Whatever comes next starts warm from the beginning.
         if let Some(host) = self.hosts.get_mut(&host) {
             host.last = None;
+        }
+        if self.close_if_through(shard, actions) {
+            return;
         }
         match (failure.kind, failure.retry) {
             // Nobody's fault: the shard just goes back.
@@ -512,6 +515,17 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// A shard that waits is done where its last batch is stored, whatever became of the attempt that brought it:
+    /// nothing of it is left to offer.
+    fn close_if_through(&mut self, shard: usize, actions: &mut Vec<Action>) -> bool {
+        let is_through = self.shards[shard].work.batches.is_empty();
+        if is_through {
+            self.close(shard, Status::Done);
+            self.tell_if_over(shard, actions);
+        }
+        is_through
     }
 
     /// Ends a shard that waits.

@@ -128,6 +128,31 @@ fn what_was_stored_before_a_loss_stays() {
 }
 
 #[test]
+fn a_shard_whose_last_batch_is_stored_is_done_whatever_becomes_of_its_attempt() {
+    let lost = |_: &Offer| Event::Gone { agent: id("a") };
+    let failed = |offer: &Offer| Event::Failed {
+        shard: offer.shard,
+        attempt: offer.attempt,
+        failure: Failure { retry: Retry::Never, kind: Kind::Model, detail: String::new() },
+    };
+    let cancelled = |offer: &Offer| Event::Failed {
+        shard: offer.shard,
+        attempt: offer.attempt,
+        failure: Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail: String::new() },
+    };
+    let ends: [&dyn Fn(&Offer) -> Event; 3] = [&lost, &failed, &cancelled];
+    for end in ends {
+        let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+        let offer = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO)).remove(0);
+        let stored = Event::Stored { shard: 0, attempt: offer.attempt, batch: 0 };
+        scheduler.handle(stored, Duration::ZERO);
+        let actions = scheduler.handle(end(&offer), Duration::ZERO);
+        assert!(actions.contains(&Action::RunOver(0)), "{actions:?}");
+        assert_eq!(ending(&actions), Some(Ending::Complete), "{actions:?}");
+    }
+}
+
+#[test]
 fn a_silent_agent_loses_its_shard_when_the_lease_is_over() {
     let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
     scheduler.handle(ready("a", "h", 0), Duration::ZERO);
@@ -310,6 +335,7 @@ impl Observer {
                     assert!(!is_busy, "two shards on one host");
                     let newest = self.past.iter().map(|past| past.attempt).max().unwrap_or(0);
                     assert!(offer.attempt > newest, "attempts only grow");
+                    assert!(!offer.batches.is_empty(), "nothing is left of what is offered");
                     for batch in &offer.batches {
                         assert!(
                             !self.counted.contains_key(&(offer.shard, *batch)),

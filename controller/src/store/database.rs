@@ -190,20 +190,20 @@ pub(super) enum Transaction {
 }
 
 impl Transaction {
+    /// Returns how many rows it changed.
     pub(super) async fn execute(
         &mut self,
         sql: impl SqlSafeStr,
         values: &[Value<'_>],
-    ) -> Result<(), Error> {
-        match self {
+    ) -> Result<u64, Error> {
+        Ok(match self {
             Self::Sqlite(transaction) => {
-                bound!(sql, values).execute(&mut **transaction).await?;
+                bound!(sql, values).execute(&mut **transaction).await?.rows_affected()
             }
             Self::Postgres(transaction) => {
-                bound!(sql, values).execute(&mut **transaction).await?;
+                bound!(sql, values).execute(&mut **transaction).await?.rows_affected()
             }
-        }
-        Ok(())
+        })
     }
 
     /// The one row of a query.

@@ -3,6 +3,7 @@
 //! An edge. Statistics, cost and reports work only on what is read back from here, so any old campaign can
 //! be reported and compared without its agents. A sample is on disk before its agent hears that it is.
 
+mod credentials;
 mod database;
 mod hold;
 mod migrations;
@@ -11,6 +12,7 @@ pub mod rows;
 mod telemetry;
 mod write;
 
+pub use credentials::{CredentialKind, CredentialRow, Which};
 pub use hold::Hold;
 pub use read::Texts;
 pub use rows::{

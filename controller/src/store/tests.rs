@@ -150,6 +150,7 @@ macro_rules! on_both {
 }
 
 on_both!(
+    tokens_are_rotated_and_revoked_by_name,
     what_is_written_is_read_back_after_it_was_closed,
     a_sample_that_counts_twice_is_refused_and_its_group_with_it,
     an_unknown_campaign_is_told_with_the_known_ones,
@@ -163,6 +164,28 @@ on_both!(
 
 mod suite {
     use super::*;
+
+    pub(super) async fn tokens_are_rotated_and_revoked_by_name(bench: Bench) {
+        let store = bench.open().await;
+        let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
+        store.add_token("a", "old", at(1)).await.unwrap();
+        store.add_token("a", "new", at(2)).await.unwrap();
+        store.add_token("b", "other", at(3)).await.unwrap();
+        assert_eq!(store.revoke("a", Which::AllButLatest, at(4)).await.unwrap(), 1);
+        let revoked = async |store: &Store| {
+            let rows = store.credentials().await.unwrap();
+            let revoked = rows.into_iter().filter(|row| row.revoked_at.is_some());
+            revoked.map(|row| (row.name, row.kind, row.sha256)).collect::<Vec<_>>()
+        };
+        let old = ("a".to_owned(), CredentialKind::Token, "old".to_owned());
+        assert_eq!(revoked(&store).await, std::slice::from_ref(&old));
+
+        assert_eq!(store.revoke("a", Which::All, at(5)).await.unwrap(), 1);
+        assert_eq!(store.revoke("a", Which::All, at(6)).await.unwrap(), 0);
+        let new = ("a".to_owned(), CredentialKind::Token, "new".to_owned());
+        let certificates = ("a".to_owned(), CredentialKind::Certificate, String::new());
+        assert_eq!(revoked(&store).await, [old, new, certificates]);
+    }
 
     pub(super) async fn what_is_written_is_read_back_after_it_was_closed(bench: Bench) {
         let store = bench.open().await;

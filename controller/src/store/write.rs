@@ -334,7 +334,8 @@ async fn insert_agent(
         Value::Text(&json(&write.facts)),
         Value::Text(&json(&write.engines)),
     ];
-    transaction.execute(sql, &values).await
+    transaction.execute(sql, &values).await?;
+    Ok(())
 }
 
 async fn set_segment_facts(
@@ -351,7 +352,8 @@ async fn set_segment_facts(
         Value::Int(int(segment)),
         Value::Text(&json(facts)),
     ];
-    transaction.execute(sql, &values).await
+    transaction.execute(sql, &values).await?;
+    Ok(())
 }
 
 async fn set_held(
@@ -362,7 +364,8 @@ async fn set_held(
 ) -> Result<(), Error> {
     let sql = "UPDATE agent SET held_ns = $3 WHERE campaign = $1 AND ordinal = $2";
     let values = [Value::Int(campaign.0), Value::Int(int(agent)), Value::Int(int(held.as_nanos()))];
-    transaction.execute(sql, &values).await
+    transaction.execute(sql, &values).await?;
+    Ok(())
 }
 
 async fn insert_event(
@@ -381,5 +384,6 @@ async fn insert_event(
         Value::Text(kind),
         Value::Text(&keepable(detail)),
     ];
-    transaction.execute(sql, &values).await
+    transaction.execute(sql, &values).await?;
+    Ok(())
 }

@@ -1,30 +1,26 @@
 //! Virtual time: what happens next, to whom, and what follows.
 
+use super::clock::WallClock;
 use super::machines::{Agent, Disk, Measuring, campaign, samples};
 use super::network::{Connection, Cuts, Way};
-use chrono::DateTime;
 use controller::commands::run::desk::{Desk, Effects};
-use controller::fleet::{Event, Joined, Outbox, Said};
+use controller::fleet::{Event, Joined, Orders, Outbox, Room, Said};
 use controller::scheduler::{Ending, Limits};
 use controller::store::{AgentFacts, SegmentFacts};
 use proto::failure::{Failure, Kind, Retry};
 use proto::model::EngineFacts;
-use proto::wire::{self, from_controller::Message};
+use proto::wire::from_controller::Message;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tonic::Status;
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A campaign that takes longer has lost something.
 const END: Duration = Duration::from_hours(3);
 /// Trouble is over by then, so that a campaign can end.
 const TROUBLE: Duration = Duration::from_mins(10);
-
-type Letters = mpsc::Receiver<Result<wire::FromController, Status>>;
 
 /// What happened in one campaign, or in many.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,6 +30,8 @@ pub(crate) struct Tally {
     pub(crate) dead_agents: u64,
     pub(crate) dead_controllers: u64,
     pub(crate) expired_leases: u64,
+    /// Times that the controller's wall clock was set back, as it says.
+    pub(crate) set_back: u64,
     /// Times that a person had to go on with an incomplete campaign.
     pub(crate) gone_on_with: u64,
     steps: u64,
@@ -46,6 +44,7 @@ impl Tally {
         self.dead_agents += other.dead_agents;
         self.dead_controllers += other.dead_controllers;
         self.expired_leases += other.expired_leases;
+        self.set_back += other.set_back;
         self.gone_on_with += other.gone_on_with;
         self.steps += other.steps;
     }
@@ -112,7 +111,7 @@ struct Link {
     agent: usize,
     id: String,
     wire: Connection,
-    letters: Option<Letters>,
+    letters: Option<Orders>,
     /// The controller that it was opened to.
     start: u64,
     is_seen_gone: bool,
@@ -135,6 +134,7 @@ pub(crate) struct World {
     starts: u64,
     /// The newest attempt of each shard.
     attempts: BTreeMap<u64, u64>,
+    clock: WallClock,
     ending: Option<Ending>,
     tally: Tally,
 }
@@ -158,6 +158,7 @@ impl World {
             controller: None,
             starts: 0,
             attempts: BTreeMap::new(),
+            clock: WallClock::draw(&mut random, TROUBLE),
             ending: None,
             tally: Tally::default(),
             agents: agents.into(),
@@ -283,7 +284,7 @@ impl World {
         agent.pauses = 0;
         agent.is_connected = true;
         let (host, target, id) = (agent.host, agent.target, agent.id(index));
-        let (sender, letters) = mpsc::channel(4096);
+        let (outbox, letters) = Outbox::pair();
         self.links.push(Link {
             agent: index,
             id,
@@ -299,7 +300,7 @@ impl World {
             target,
             facts: AgentFacts::default(),
             engines: vec![Ok(facts)],
-            outbox: Outbox::new(sender),
+            outbox,
         };
         self.say(connection, Said::Joined(Box::new(joined)));
         self.after(HEARTBEAT, Next::Beat { connection });
@@ -514,7 +515,7 @@ impl World {
         else {
             return;
         };
-        controller.waiting.push_back(Event { agent, said });
+        controller.waiting.push_back(Event { agent, said, room: Room::default() });
         self.decide(false);
     }
 
@@ -526,7 +527,7 @@ impl World {
         link.letters = None;
         let (start, agent) = (link.start, link.id.as_str().try_into().expect("it is a name"));
         if let Some(controller) = self.controller.as_mut().filter(|c| c.start == start) {
-            controller.waiting.push_back(Event { agent, said: Said::Gone });
+            controller.waiting.push_back(Event { agent, said: Said::Gone, room: Room::default() });
             self.decide(false);
         }
     }
@@ -544,8 +545,7 @@ impl World {
         if controller.writing.is_some() || (controller.waiting.is_empty() && !is_tick) {
             return;
         }
-        // The wall clock stands still, or steps back: nothing may depend on it.
-        let at = DateTime::UNIX_EPOCH;
+        let at = self.clock.now(self.now);
         let now = self.now.checked_sub(controller.started).expect("it started before now");
         let mut effects = Effects::default();
         while let Some(event) = controller.waiting.pop_front() {
@@ -573,11 +573,12 @@ impl World {
         for (outbox, letter) in effects.letters {
             letter.post(&outbox);
         }
-        let expired = effects
-            .lines
-            .iter()
-            .filter(|line| format!("{line:?}").contains("longer than its lease"));
-        self.tally.expired_leases += expired.count() as u64;
+        let told = |text: &str| {
+            let lines = effects.lines.iter();
+            lines.filter(|line| format!("{line:?}").contains(text)).count() as u64
+        };
+        self.tally.expired_leases += told("longer than its lease");
+        self.tally.set_back += told("was set back from");
         for connection in 0..self.links.len() {
             self.deliver(connection);
         }
@@ -595,7 +596,7 @@ impl World {
     fn deliver(&mut self, connection: usize) {
         let Some(mut letters) = self.links[connection].letters.take() else { return };
         let mut is_refused = false;
-        while let Ok(letter) = letters.try_recv() {
+        while let Some(letter) = letters.try_next() {
             let Ok(letter) = letter else {
                 is_refused = true;
                 break;
@@ -632,7 +633,7 @@ impl World {
         link.is_seen_gone = true;
         let (start, agent) = (link.start, link.id.as_str().try_into().expect("it is a name"));
         if let Some(controller) = self.controller.as_mut().filter(|c| c.start == start) {
-            controller.waiting.push_back(Event { agent, said: Said::Gone });
+            controller.waiting.push_back(Event { agent, said: Said::Gone, room: Room::default() });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What an agent can observe, and what it can't.
 
+use crate::text::plain;
 use crate::wire;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +72,7 @@ pub struct Absence {
 }
 
 fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+    plain(text, MAX_TEXT)
 }
 
 fn given(text: &str) -> Option<String> {

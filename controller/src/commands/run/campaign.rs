@@ -1,13 +1,14 @@
 //! The loop of a campaign: what agents say goes to the desk, its rows to the store, and then its letters to the
 //! agents. Whatever came meanwhile shares one write to disk.
 
-use super::desk::{Desk, Effects};
+use super::desk::{Desk, Effects, Letter};
 use super::watchers::Watchers;
 use super::{HEARTBEAT, local::Locals};
 use crate::clock::Clock;
 use crate::fleet::{Event, Said};
+use crate::metrics::Metrics;
 use crate::scheduler::Ending;
-use crate::store::{CampaignNo, Hold, Store, Texts};
+use crate::store::{CampaignNo, Hold, Store, Texts, Write};
 use anyhow::bail;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub(super) struct Campaign {
     watchers: Watchers,
     started: Instant,
     ending: Option<Ending>,
+    metrics: Metrics,
 }
 
 impl Campaign {
@@ -36,8 +38,10 @@ impl Campaign {
         desk: Desk,
         clock: Clock,
         watchers: Watchers,
+        metrics: Metrics,
     ) -> Self {
-        Self { store, no, hold, desk, clock, watchers, started: Instant::now(), ending: None }
+        let (started, ending) = (Instant::now(), None);
+        Self { store, no, hold, desk, clock, watchers, started, ending, metrics }
     }
 
     /// Runs until nothing is left to do, or a person stops it; gives the right to write back.
@@ -136,11 +140,19 @@ impl Campaign {
 
     /// Writes everything to disk; then, and only then, agents hear of it. Gives the cells that are to be looked at.
     async fn carry_out(&mut self, out: Effects) -> anyhow::Result<Vec<usize>> {
-        let Effects { writes, letters, lines, looks, ending } = out;
+        let Effects { writes, letters, lines, looks, ending, rooms } = out;
         if !writes.is_empty() {
+            let timer = self.metrics.writes.start_timer();
             self.store.write(&self.hold, &writes).await?;
+            timer.observe_duration();
         }
+        self.count(&writes);
+        // What agents said is on disk: there is room for more.
+        drop((writes, rooms));
         for (outbox, letter) in letters {
+            if matches!(letter, Letter::Acknowledge { .. }) {
+                self.metrics.batches.inc();
+            }
             letter.post(&outbox);
         }
         let now = self.now();
@@ -149,5 +161,19 @@ impl Campaign {
         }
         self.ending = self.ending.or(ending);
         Ok(looks)
+    }
+
+    /// Counts samples that are on disk.
+    fn count(&self, writes: &[Write]) {
+        let (mut counted, mut late) = (0, 0);
+        for write in writes {
+            match write {
+                Write::Sample(sample) if sample.is_counted => counted += 1,
+                Write::Sample(_) => late += 1,
+                _ => {}
+            }
+        }
+        self.metrics.samples.with_label_values(&["true"]).inc_by(counted);
+        self.metrics.samples.with_label_values(&["false"]).inc_by(late);
     }
 }

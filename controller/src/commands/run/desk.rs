@@ -8,8 +8,9 @@ use super::adaptive;
 use super::budget::Budget;
 use super::leases::{Compositions, Lease, written};
 use super::seats::Seats;
+use super::stamps::Stamps;
 use crate::cost::campaign::Spending;
-use crate::fleet::{Event, Joined, Outbox, Said};
+use crate::fleet::{Event, Joined, Outbox, Room, Said};
 use crate::plan::Plan;
 use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Work};
 use crate::statistics::precision::Look;
@@ -46,6 +47,8 @@ pub struct Effects {
     pub looks: Vec<usize>,
     /// Nothing is left to do.
     pub ending: Option<Ending>,
+    /// What of it waits for the disk; to be held until everything is written.
+    pub rooms: Vec<Room>,
 }
 
 /// Something to tell one agent.
@@ -161,6 +164,7 @@ pub struct Desk {
     /// Segments in which more time was claimed than passed.
     impossible: BTreeSet<(usize, u32, u64)>,
     budget: Budget,
+    stamps: Stamps,
 }
 
 /// What the store already has of a campaign.
@@ -215,6 +219,7 @@ impl Desk {
             attempts: HashMap::new(),
             impossible: BTreeSet::new(),
             budget,
+            stamps: Stamps::default(),
         }
     }
 
@@ -239,7 +244,8 @@ impl Desk {
         at: DateTime<Utc>,
         out: &mut Effects,
     ) -> Result<(), Unfit> {
-        let Event { agent, said } = event;
+        let Event { agent, said, room } = event;
+        out.rooms.push(room);
         let event = match said {
             Said::Joined(joined) => return self.seat(agent, *joined, now, at, out),
             Said::Samples { shard, attempt, sequence, batch, samples } => {
@@ -284,6 +290,10 @@ impl Desk {
 
     /// Time passed, and with it money.
     pub fn tick(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        if let Some(detail) = self.stamps.take(at) {
+            out.lines.push(Line::Said(format!("note: {detail}")));
+            out.writes.push(Write::Event { at, kind: "clock_set_back", detail });
+        }
         if self.budget.is_spent(now) {
             let text =
                 "stopping before the campaign costs more than it may; what was measured is kept";

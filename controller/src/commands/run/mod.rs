@@ -4,20 +4,24 @@ mod adaptive;
 mod budget;
 mod campaign;
 pub mod desk;
+mod doors;
 mod leases;
 mod live_page;
 mod local;
 mod seats;
+mod stamps;
 mod watchers;
 mod way_back;
 
 use super::notify::{self, Ended};
-use super::{Exit, dialogues, prices, read_matrix, report};
+use super::{Exit, agents, dialogues, prices, read_matrix, report};
 use crate::cli;
 use crate::clock::Clock;
 use crate::cost::decision::Recommendation;
 use crate::fleet;
+use crate::fleet::identity::Guard;
 use crate::matrix::Occasion;
+use crate::metrics::Metrics;
 use crate::notify::Recipients;
 use crate::plan::{Plan, text};
 use crate::progress::{Progress, Volume, event};
@@ -30,12 +34,13 @@ use crate::terminal;
 use anyhow::{Context, bail};
 use campaign::Campaign;
 use desk::{Desk, Kept};
+use doors::Doors;
 use live_page::LivePage;
 use proto::ids::CampaignId;
-use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use watchers::Watchers;
 use way_back::WayBack;
 
@@ -52,15 +57,10 @@ struct Begun {
 }
 
 pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
-    if !options.listen.ip().is_loopback() {
-        bail!(
-            "--listen {}: only loopback is served until TLS is built in; use 127.0.0.1 and an SSH tunnel (ssh -R)",
-            options.listen
-        );
-    }
     let clock = Clock::System;
     let volume = volume(options);
     // Everything that a user can get wrong comes before the first agent is started.
+    doors::check(options)?;
     if options.max_usd.is_some_and(|most| !most.is_finite() || most <= 0.0) {
         bail!("--max-usd: expected an amount above zero");
     }
@@ -76,35 +76,35 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("can't write to {}", folder.display()))?;
     let way_back = WayBack::of(&folder);
-    let listener = way_back.listen(options.listen).await?;
-    let address = listener.local_addr().context("the listener has no address")?;
+    let doors = doors::open(options, &way_back).await?;
     let token = way_back.token()?;
     way_back
-        .remember(address, &token)
+        .remember(doors.address, &token)
         .with_context(|| format!("can't write to {}", folder.display()))?;
 
     let (events_in, events) = mpsc::channel(EVENTS);
-    let (stop_server, server_stopped) = oneshot::channel::<()>();
+    let roster = agents::roster(store.credentials().await?)?;
     let fleet = fleet::Options {
         campaign: begun.row.id.clone(),
-        token: token.clone(),
+        guard: Arc::new(Guard::new(token.clone(), roster)),
+        tally: Arc::default(),
         targets: begun.row.matrix.targets.iter().map(|target| target.name.clone()).collect(),
         engines: begun.row.plan.engines.clone(),
         generation: begun.row.matrix.generation.clone(),
         heartbeat: HEARTBEAT,
         telemetry: begun.row.matrix.telemetry.period,
     };
-    let server = tokio::spawn(fleet::serve(listener, fleet, events_in, async {
-        // Dropping the sender stops the server too.
-        drop(server_stopped.await);
-    }));
-
-    let locals = local::start_all(&begun.row.matrix, address, &token, &folder).await?;
+    let locals = local::start_all(&begun.row.matrix, doors.local, &token, &folder).await?;
     let progress = progress(&begun.row, volume);
-    let wait = begun.row.matrix.wait;
-    announce(&begun.row, address, &way_back.token_file, &progress);
+    announce(&begun.row, &doors, &way_back.token_file, &progress);
     if let Some(live) = &live {
         progress.say(&format!("live page on {}", live.url));
+    }
+    let metrics = Metrics::new(begun.row.id.as_str());
+    metrics.register(fleet.tally.collectors());
+    let mut served = doors.serve(&fleet, &events_in, &store);
+    if let Some(address) = options.metrics {
+        served.metrics(address, metrics.clone()).await?;
     }
     let mut watchers = Watchers::new(&begun.row, progress, page);
     let no = begun.no;
@@ -113,18 +113,17 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         watchers.resume(batch.cell, batch.samples);
     }
     let Begun { row, dialogues, .. } = begun;
-    let desk = Desk::new(row, dialogues, &kept, Limits::with_wait(wait));
-    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, watchers);
-    // Where it breaks off, the way_back stays as it was: agents come back when the campaign is gone on with.
+    let limits = Limits::with_wait(row.matrix.wait);
+    let desk = Desk::new(row, dialogues, &kept, limits);
+    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, watchers, metrics);
+    // Where it breaks off, the way back stays as it was: agents come back when the campaign is gone on with.
     let (ending, hold) = Box::pin(campaign.run(events, locals)).await?;
     way_back.forget();
     if let Some(live) = live {
         live.close().await;
     }
-    drop(stop_server);
     // Agents were sent home; whoever still holds a stream is cut off.
-    server.abort();
-    drop(server.await);
+    served.close().await;
 
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(&hold, state, clock.now()).await?;
@@ -281,16 +280,17 @@ fn progress(row: &CampaignRow, volume: Volume) -> Progress {
 }
 
 /// Says for every target that waits for agents what to type on the instance.
-fn announce(row: &CampaignRow, address: SocketAddr, token_file: &Path, progress: &Progress) {
-    progress.say(&format!("campaign {} on http://{address}", row.id));
-    progress.tell(&event::Event::Began {
-        campaign: row.id.as_str(),
-        address: &format!("http://{address}"),
-    });
+fn announce(row: &CampaignRow, doors: &Doors, token_file: &Path, progress: &Progress) {
+    let url = doors.url();
+    progress.say(&format!("campaign {} on {url}", row.id));
+    progress.tell(&event::Event::Began { campaign: row.id.as_str(), address: &url });
+    let proof = match &doors.tls {
+        Some(tls) => tls.arguments(),
+        None => format!("--token-file {}", token_file.display()),
+    };
     for target in row.matrix.targets.iter().filter(|target| target.local.is_none()) {
-        let token = token_file.display();
         progress.say(&format!(
-            "waiting for {} of {}; type there:\n  agent join --controller http://{address} --target {} --token-file {token}",
+            "waiting for {} of {}; type there:\n  agent join --controller {url} --target {} {proof}",
             if target.agents == 1 { "1 agent".to_owned() } else { format!("{} agents", target.agents) },
             target.name,
             target.name,

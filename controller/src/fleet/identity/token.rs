@@ -1,4 +1,4 @@
-//! Who may join. On loopback a token that is made for the campaign; local agents read it from a 0600 file.
+//! A token: a secret that lets whoever holds it join. Only its hash is kept.
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -9,10 +9,8 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use subtle::ConstantTimeEq;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-
-/// The metadata key that carries it.
-pub const METADATA_KEY: &str = "authorization";
 
 /// A secret: 32 random bytes as hexadecimal digits.
 #[derive(Clone)]
@@ -64,16 +62,49 @@ impl Token {
         pipe.flush().await
     }
 
-    /// Whether a `Bearer` header carries it. Hashes are compared, so that time tells nothing of the secret.
-    pub fn is_in(&self, header: Option<&str>) -> bool {
-        let given = header.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
-        Sha256::digest(given.trim()) == Sha256::digest(&self.0)
+    /// What is kept of it. It has 256 random bits, so that a plain hash can't be guessed back.
+    pub fn hash(&self) -> Hash {
+        Hash(Sha256::digest(&self.0).into())
+    }
+
+    /// Whether a `Bearer` header carries it.
+    pub fn is_in(&self, header: &str) -> bool {
+        Hash::of_header(header).is_some_and(|given| given.is(&self.hash()))
     }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
+    }
+}
+
+/// SHA-256 of a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    /// Of the token in a `Bearer` header; null where there is none.
+    pub fn of_header(header: &str) -> Option<Self> {
+        let token = header.strip_prefix("Bearer ")?.trim();
+        (!token.is_empty()).then(|| Self(Sha256::digest(token).into()))
+    }
+
+    /// From its hexadecimal digits, as the store keeps it; null where they are none.
+    pub fn of_digits(digits: &str) -> Option<Self> {
+        let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..64).step_by(2).map(byte).collect();
+        if digits.len() == 64 { bytes?.try_into().ok().map(Self) } else { None }
+    }
+
+    /// Its hexadecimal digits.
+    pub fn digits(&self) -> String {
+        crate::dataset::hexadecimal(&self.0)
+    }
+
+    /// Whether both are of the same token, in a time that doesn't depend on where they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 }
 
@@ -84,11 +115,19 @@ mod tests {
     #[test]
     fn a_token_is_known_by_its_header_and_shows_nowhere() {
         let token = Token::make().unwrap();
-        assert!(token.is_in(Some(&format!("Bearer {}", token.0))));
-        assert!(!token.is_in(Some("Bearer ")));
-        assert!(!token.is_in(None));
+        assert!(token.is_in(&format!("Bearer {}", token.0)));
+        assert!(!token.is_in("Bearer "));
+        assert!(!token.is_in(&token.0));
         assert!(!format!("{token:?}").contains(&token.0));
         assert_ne!(token.0, Token::make().unwrap().0);
+    }
+
+    #[test]
+    fn a_hash_survives_the_store() {
+        let hash = Token::make().unwrap().hash();
+        assert!(Hash::of_digits(&hash.digits()).unwrap().is(&hash));
+        assert!(!Token::make().unwrap().hash().is(&hash));
+        assert!(Hash::of_digits("00").is_none() && Hash::of_digits(&"zz".repeat(32)).is_none());
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! Why a connection failed: what dialling again can't mend is told at once, with the way out.
+
+use rustls::{CertificateError, Error as Tls};
+use std::error::Error;
+use std::io;
+
+/// Words for a failure that dialling again can't mend. Null for everything else.
+pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
+    let words = match find(error) {
+        Some(Tls::InvalidCertificate(problem)) => of_controller(problem),
+        Some(Tls::AlertReceived(alert)) => of_agent(&format!("{alert:?}")),
+        Some(Tls::InvalidMessage(_)) => {
+            "the controller doesn't speak TLS on this port: give http:// on loopback, or start it with --certs"
+        }
+        Some(_) => return None,
+        // In TLS 1.3 the controller judges this agent's certificate after the handshake, and HTTP/2 keeps only the
+        // text of what it reads then.
+        None => {
+            let root = root(error);
+            let (_, alert) = root.split_once("received fatal alert: ")?;
+            of_agent(alert.split(|c: char| !c.is_ascii_alphanumeric()).next()?)
+        }
+    };
+    Some(words.to_owned())
+}
+
+fn of_controller(problem: &CertificateError) -> &'static str {
+    match problem {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "the controller's certificate isn't signed by the authority of --ca: give this controller's ca.pem"
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "the controller's certificate has expired: make it anew with controller certs controller"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "the controller's certificate doesn't hold yet: set this machine's clock"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "the controller's certificate is for other names than the one in --controller: use one of its own, \
+             or make it anew with controller certs controller --host NAME"
+        }
+        _ => "the controller's certificate can't be accepted",
+    }
+}
+
+fn of_agent(alert: &str) -> &'static str {
+    match alert {
+        "CertificateExpired" => {
+            "the certificate of --cert has expired: make it anew with controller certs agent NAME"
+        }
+        "UnknownCA"
+        | "DecryptError"
+        | "BadCertificate"
+        | "CertificateUnknown"
+        | "UnsupportedCertificate" => {
+            "the controller doesn't accept the certificate of --cert: give one that its own authority signed \
+             (controller certs agent NAME)"
+        }
+        _ => "the controller ended the TLS handshake",
+    }
+}
+
+/// What lies at the bottom of an error.
+pub(super) fn root(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// What TLS says, wherever in the chain it stands. An `io::Error` hides it: its source is its content's source.
+fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<Tls>() {
+            return Some(tls);
+        }
+        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && let Some(tls) = find(inner)
+        {
+            return Some(tls);
+        }
+        next = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::AlertDescription;
+
+    #[test]
+    fn an_alert_is_read_from_its_text_too() {
+        let tls = Tls::AlertReceived(AlertDescription::UnknownCA);
+        let error = io::Error::other(format!("connection error: {tls}"));
+        assert!(for_good(&error).unwrap().contains("doesn't accept the certificate"));
+    }
+
+    #[test]
+    fn tls_is_found_within_errors_of_io() {
+        let tls = Tls::AlertReceived(AlertDescription::CertificateExpired);
+        let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        assert!(for_good(&error).unwrap().contains("has expired"));
+        assert_eq!(for_good(&io::Error::other("reset")), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! `controller agents`: who may join; and what a running campaign must know of it.
+
+use crate::cli::{self, AgentsCommand};
+use crate::clock::Clock;
+use crate::fleet::identity::{
+    GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
+};
+use crate::store::{CredentialKind, CredentialRow, Store, Which};
+use crate::terminal;
+use anyhow::{Context, bail};
+use std::path::Path;
+use std::time::Duration;
+
+pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
+    let now = Clock::System.now();
+    match &options.command {
+        AgentsCommand::Add { name, output, data_dir } => {
+            check_name(name)?;
+            let file = output.clone().unwrap_or_else(|| format!("{name}.token").into());
+            if file.exists() {
+                bail!("{} is there already: choose another file with --output", file.display());
+            }
+            let store = super::store(data_dir).await?;
+            let token = Token::make().context("the system has no randomness")?;
+            token.write(&file).with_context(|| format!("can't write {}", file.display()))?;
+            store.add_token(name, &token.hash().digits(), now).await?;
+            terminal::result(&format!(
+                "{}: copy it to the instance of {name}\n  \
+                 agent join --controller https://HOST:7437 --ca ca.pem --token-file {}",
+                file.display(),
+                file.display()
+            ));
+            store.close().await;
+        }
+        AgentsCommand::Revoke { name, keep_latest, data_dir } => {
+            check_name(name)?;
+            let store = open_existing(data_dir).await?;
+            let which = if *keep_latest { Which::AllButLatest } else { Which::All };
+            let tokens = store.revoke(name, which, now).await?;
+            if which == Which::All {
+                // Certificates are stamped with whole seconds: one that is made after this command must be newer.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let count = if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") };
+            terminal::result(&match which {
+                Which::All => format!(
+                    "revoked: {count} of {name}, and every certificate that was made for {name} until now"
+                ),
+                Which::AllButLatest => {
+                    format!("revoked: {count} of {name}; the latest still holds")
+                }
+            });
+            store.close().await;
+        }
+        AgentsCommand::List { data_dir } => {
+            let store = open_existing(data_dir).await?;
+            terminal::result(&list(&store.credentials().await?));
+            store.close().await;
+        }
+    }
+    Ok(())
+}
+
+async fn open_existing(data_dir: &Path) -> anyhow::Result<Store> {
+    if crate::config::database_url().is_none() && !data_dir.exists() {
+        bail!("no data folder {}: give it with --data-dir", data_dir.display());
+    }
+    super::store(data_dir).await
+}
+
+fn list(rows: &[CredentialRow]) -> String {
+    if rows.is_empty() {
+        return "no agent has a token of its own, and nothing was revoked: controller agents add NAME"
+            .to_owned();
+    }
+    let time = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    let line = |row: &CredentialRow| match (row.kind, row.revoked_at) {
+        (CredentialKind::Token, None) => {
+            format!("{:<24} token         given {}", row.name, time(row.issued_at))
+        }
+        (CredentialKind::Token, Some(at)) => format!(
+            "{:<24} token         given {}, revoked {}",
+            row.name,
+            time(row.issued_at),
+            time(at)
+        ),
+        (CredentialKind::Certificate, at) => format!(
+            "{:<24} certificates  of before {} revoked",
+            row.name,
+            time(at.unwrap_or(row.issued_at))
+        ),
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What the fleet must know of them.
+pub(super) fn roster(rows: Vec<CredentialRow>) -> Result<Roster, crate::store::Error> {
+    let mut roster = Roster::default();
+    for row in rows {
+        match row.kind {
+            CredentialKind::Token => roster.tokens.push(GivenToken {
+                name: row.name,
+                hash: Hash::of_digits(&row.sha256)
+                    .ok_or(crate::store::Error::Damaged { what: "credential.sha256" })?,
+                is_revoked: row.revoked_at.is_some(),
+            }),
+            CredentialKind::Certificate => roster.certificates.push(RevokedCertificates {
+                name: row.name,
+                at: row.revoked_at.unwrap_or(row.issued_at),
+            }),
+        }
+    }
+    Ok(roster)
+}

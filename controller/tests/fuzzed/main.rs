@@ -1,0 +1,42 @@
+//! What the fuzzer looks for, over the inputs that it has found and that are kept: the short form of `fuzz/`.
+
+mod dataset;
+mod matrix;
+mod prices;
+mod wire;
+
+use std::path::Path;
+
+/// Runs `check` over every kept input of a target.
+fn over_corpus(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(&folder).expect("the corpus is kept in the repository") {
+        let path = entry.expect("it can be listed").path();
+        let bytes = std::fs::read(&path).expect("it can be read");
+        let checked = std::panic::catch_unwind(|| check(&bytes));
+        assert!(checked.is_ok(), "{} fails", path.display());
+        inputs += 1;
+    }
+    assert!(inputs > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn kept_matrices_are_checked() {
+    over_corpus("matrix", matrix::check);
+}
+
+#[test]
+fn kept_price_books_are_checked() {
+    over_corpus("prices", prices::check);
+}
+
+#[test]
+fn kept_datasets_are_checked() {
+    over_corpus("dataset", dataset::check);
+}
+
+#[test]
+fn kept_messages_are_checked() {
+    over_corpus("wire", wire::check);
+}

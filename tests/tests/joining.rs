@@ -1,0 +1,242 @@
+//! Who may join over TLS: real handshakes between the real programs. Whoever may not is refused, told why, and
+//! logged once.
+
+use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
+use scenarios::{Finished, Running, Workspace};
+use std::path::Path;
+
+const MATRIX: &str = r#"
+name = "joining"
+[dataset]
+source = "builtin:dialogues"
+samples = 4
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[factors]
+batch_sizes = [2]
+[protocol]
+runs = 1
+warmup = 0
+[[target]]
+name = "there"
+usd_per_hour = 0.1
+"#;
+
+/// A controller that serves TLS on loopback and waits for an agent of `there`.
+struct Served {
+    workspace: Workspace,
+    running: Running,
+    port: String,
+}
+
+fn serve() -> Served {
+    serve_for(1)
+}
+
+/// As [`serve`], for so many agents.
+fn serve_for(agents: u32) -> Served {
+    let workspace = Workspace::default();
+    workspace.write("matrix.toml", MATRIX.replace("usd", &format!("agents = {agents}\nusd")));
+    let _ = workspace.run(&["certs", "init", "--dir", "certs"]).expect(0);
+    let arguments =
+        "run matrix.toml --listen 0.0.0.0:0 --certs certs --output results.json --log-level info";
+    let arguments: Vec<&str> = arguments.split(' ').collect();
+    let mut running = workspace.start(&arguments);
+    let line = running.until(" on https://");
+    let port = line.trim().rsplit(':').next().expect("the line ends with a port").to_owned();
+    running.until("agent join");
+    Served { workspace, running, port }
+}
+
+impl Served {
+    /// Runs an agent to its end, against this controller.
+    fn join(&self, url: &str, arguments: &[&str]) -> Finished {
+        self.start(url, arguments).finish()
+    }
+
+    /// Starts an agent.
+    fn start(&self, url: &str, arguments: &[&str]) -> Running {
+        let url = url.replace("PORT", &self.port);
+        let mut all = vec!["join", "--controller", &url, "--target", "there", "--threads", "1"];
+        all.extend(arguments);
+        self.workspace.start_agent(&all)
+    }
+
+    /// An agent with a certificate that is made by `controller certs`.
+    fn join_rightly(&self) -> Finished {
+        self.join("https://127.0.0.1:PORT", &with("certs/agent"))
+    }
+
+    /// Lets a good agent finish the campaign, and returns what the controller logged of refusals.
+    fn finish(self) -> Vec<String> {
+        let _ = self.join_rightly().expect(0);
+        let finished = self.running.finish().expect(0);
+        let refused = finished.err.lines().filter(|line| line.contains("refused: "));
+        refused.map(str::to_owned).collect()
+    }
+}
+
+/// The arguments of an agent with this certificate.
+fn with(name: &str) -> [&str; 6] {
+    match name {
+        "certs/agent" => {
+            ["--ca", "certs/ca.pem", "--cert", "certs/agent.pem", "--key", "certs/agent.key"]
+        }
+        "other/agent" => {
+            ["--ca", "certs/ca.pem", "--cert", "other/agent.pem", "--key", "other/agent.key"]
+        }
+        _ => ["--ca", "certs/ca.pem", "--cert", "expired.pem", "--key", "expired.key"],
+    }
+}
+
+/// One line of the log, which says so.
+fn once(refused: &[String], reason: &str) {
+    let found = refused.iter().filter(|line| line.contains(reason)).count();
+    assert_eq!(found, 1, "{reason} in {refused:#?}");
+}
+
+/// Signs a certificate that ran out long ago.
+fn expired(workspace: &Workspace, folder: &Path, name: &str, usage: ExtendedKeyUsagePurpose) {
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).expect("certs init made it");
+    let key = KeyPair::from_pem(&read("ca.key")).expect("a key");
+    let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), key).expect("an authority");
+    let hosts = ["127.0.0.1".to_owned()];
+    let mut params = CertificateParams::new(hosts).expect("an address");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 2, 1);
+    params.extended_key_usages = vec![usage];
+    let own = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&own, &issuer).expect("a certificate");
+    workspace.write(&format!("{name}.pem"), certificate.pem());
+    workspace.write(&format!("{name}.key"), own.serialize_pem());
+}
+
+#[test]
+fn off_loopback_certificates_are_asked_for() {
+    let workspace = Workspace::default();
+    workspace.write("matrix.toml", MATRIX);
+    let finished = workspace.run(&["run", "matrix.toml", "--listen", "0.0.0.0:0"]).expect(2);
+    assert!(finished.err.contains("controller certs init --host"), "{}", finished.err);
+}
+
+#[test]
+fn a_certificate_of_our_authority_joins_and_nobody_is_refused() {
+    let served = serve();
+    assert_eq!(served.finish(), Vec::<String>::new());
+}
+
+#[test]
+fn a_foreign_certificate_is_refused() {
+    let served = serve();
+    let _ = served.workspace.run(&["certs", "init", "--dir", "other"]).expect(0);
+    let agent = served.join("https://127.0.0.1:PORT", &with("other/agent")).expect(2);
+    assert!(agent.err.contains("doesn't accept the certificate of --cert"), "{}", agent.err);
+    let refused = served.finish();
+    once(&refused, "handshake");
+    assert_eq!(refused.len(), 1, "{refused:#?}");
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    let served = serve();
+    let folder = served.workspace.path("certs");
+    expired(&served.workspace, &folder, "expired", ExtendedKeyUsagePurpose::ClientAuth);
+    let agent = served.join("https://127.0.0.1:PORT", &with("expired")).expect(2);
+    assert!(agent.err.contains("the certificate of --cert has expired"), "{}", agent.err);
+    once(&served.finish(), "handshake");
+}
+
+#[test]
+fn neither_certificate_nor_token_is_refused() {
+    let served = serve();
+    let agent = served.join("https://127.0.0.1:PORT", &["--ca", "certs/ca.pem"]).expect(2);
+    assert!(agent.err.contains("no token and no certificate came"), "{}", agent.err);
+    once(&served.finish(), "identity");
+}
+
+#[test]
+fn an_unknown_token_is_refused() {
+    let served = serve();
+    served.workspace.write("token", "secret-of-nobody");
+    let arguments = ["--ca", "certs/ca.pem", "--token-file", "token"];
+    let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
+    assert!(agent.err.contains("this token isn't known here"), "{}", agent.err);
+    let refused = served.finish();
+    once(&refused, "identity");
+    assert!(!refused[0].contains("secret-of-nobody"), "{refused:?}");
+}
+
+#[test]
+fn a_controller_of_another_authority_is_not_trusted() {
+    let served = serve();
+    let _ = served.workspace.run(&["certs", "init", "--dir", "other"]).expect(0);
+    let arguments =
+        ["--ca", "other/ca.pem", "--cert", "certs/agent.pem", "--key", "certs/agent.key"];
+    let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
+    assert!(agent.err.contains("isn't signed by the authority of --ca"), "{}", agent.err);
+    once(&served.finish(), "handshake");
+}
+
+#[test]
+fn a_controller_under_another_name_is_not_trusted() {
+    let served = serve();
+    let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(2);
+    assert!(agent.err.contains("is for other names"), "{}", agent.err);
+    once(&served.finish(), "handshake");
+}
+
+#[test]
+fn plain_http_to_a_tls_port_is_refused() {
+    let served = serve();
+    let agent = served.join("http://127.0.0.1:PORT", &[]).expect(2);
+    assert!(agent.err.contains("https"), "{}", agent.err);
+    once(&served.finish(), "not_tls");
+}
+
+#[test]
+fn a_revoked_token_and_a_revoked_certificate_are_refused() {
+    let served = serve();
+    let run = |arguments: &[&str]| served.workspace.run(arguments).expect(0);
+    let _ = run(&["agents", "add", "a1"]);
+    let _ = run(&["certs", "agent", "a2", "--dir", "certs"]);
+    let _ = run(&["agents", "revoke", "a1"]);
+    let _ = run(&["agents", "revoke", "a2"]);
+    let token = ["--ca", "certs/ca.pem", "--token-file", "a1.token"];
+    let agent = served.join("https://127.0.0.1:PORT", &token).expect(2);
+    assert!(agent.err.contains("this token was revoked"), "{}", agent.err);
+    let certificate = ["--ca", "certs/ca.pem", "--cert", "certs/a2.pem", "--key", "certs/a2.key"];
+    let agent = served.join("https://127.0.0.1:PORT", &certificate).expect(2);
+    assert!(agent.err.contains("this certificate was revoked"), "{}", agent.err);
+    // Both are of one peer and one reason: told once, counted twice.
+    once(&served.finish(), "revoked");
+}
+
+#[test]
+fn an_open_stream_is_closed_when_its_token_is_revoked_and_the_campaign_goes_on() {
+    let mut served = serve_for(2);
+    let _ = served.workspace.run(&["agents", "add", "a1"]).expect(0);
+    let token = ["--ca", "certs/ca.pem", "--token-file", "a1.token"];
+    let revoked = served.start("https://127.0.0.1:PORT", &token);
+    served.running.until("joined for there");
+    let _ = served.workspace.run(&["agents", "revoke", "a1"]).expect(0);
+    let revoked = revoked.finish().expect(2);
+    assert!(revoked.err.contains("this token was revoked"), "{}", revoked.err);
+    let first = served.start("https://127.0.0.1:PORT", &with("certs/agent"));
+    let refused = served.finish();
+    let _ = first.finish().expect(0);
+    once(&refused, "revoked");
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_by_a_running_controller() {
+    let mut served = serve();
+    let renew = ["certs", "controller", "--dir", "certs", "--host", "127.0.0.2"];
+    let _ = served.workspace.run(&renew).expect(0);
+    served.running.until("new connections see the new certificates");
+    let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(0);
+    assert!(agent.err.contains("sent home"), "{}", agent.err);
+    let finished = served.running.finish().expect(0);
+    assert!(!finished.err.contains("refused: "), "{}", finished.err);
+}
