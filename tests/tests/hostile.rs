@@ -159,9 +159,7 @@ fn lies_are_marked_and_act_nowhere() {
         assert!(!text.contains(acts), "{name}: {text:?}");
         assert!(!text.contains("<script>alert"), "{name}: {text}");
     }
-    for name in ["report.html", "report.md"] {
-        assert!(read(name).contains("&lt;script&gt;alert"), "{name} shows what was said");
-    }
+    assert!(read("report.html").contains("&lt;script&gt;alert"), "the page shows what was said");
     assert_eq!(workspace.samples("results.json").len(), 4);
     // Nothing that it said became a path.
     let folder: Vec<_> = std::fs::read_dir(workspace.path(".fleetmark/campaigns"))

@@ -63,7 +63,7 @@ fn codes(cell: &Value) -> Vec<&str> {
 }
 
 fn about(value: &Value, expected: f64) -> bool {
-    value.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-6 * expected.abs().max(1e-9))
+    value.as_f64().is_some_and(|found| (found - expected).abs() <= 1e-6 * expected.abs().max(1e-3))
 }
 
 #[test]

@@ -62,7 +62,8 @@ impl wire::fleet_server::Fleet for Service {
             return Err(Status::internal("the connection didn't come through the door"));
         };
         let header = request.metadata().get(METADATA_KEY).and_then(|value| value.to_str().ok());
-        let identity = match self.options.guard.identify(header, peer.certificate.as_deref()) {
+        let proof = peer.certificate.as_deref();
+        let identity = match self.options.guard.admit(header, proof).await {
             Ok(identity) => identity,
             Err(denied) => {
                 self.options.tally.refusals.add(reason(denied), Some(peer.address), &denied);

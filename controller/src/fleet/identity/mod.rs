@@ -12,6 +12,7 @@ pub use token::{Hash, Token};
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// The metadata key that carries a token.
@@ -72,6 +73,9 @@ impl fmt::Display for Identity {
     }
 }
 
+/// A token that was given is known to a running controller within this time.
+const NEWS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Judges who may join, and who may stay.
 #[derive(Debug)]
 pub struct Guard {
@@ -117,6 +121,27 @@ impl Guard {
         Ok(identity)
     }
 
+    /// As [`Guard::identify`], for an agent whose token may have been given a moment ago: the roster is waited for
+    /// before an unknown token is refused.
+    ///
+    /// # Errors
+    /// [`Denied`] where it may not join.
+    pub async fn admit(
+        &self,
+        header: Option<&str>,
+        certificate: Option<&[u8]>,
+    ) -> Result<Identity, Denied> {
+        let mut roster = self.roster.subscribe();
+        match self.identify(header, certificate) {
+            Err(Denied::UnknownToken) => {
+                // Whether it changed or not: the second answer holds.
+                drop(tokio::time::timeout(NEWS_WITHIN, roster.changed()).await);
+                self.identify(header, certificate)
+            }
+            found => found,
+        }
+    }
+
     /// Ready when this identity may not stay any longer.
     pub(super) async fn denied(&self, identity: &Identity) -> Denied {
         let mut roster = self.roster.subscribe();
@@ -152,6 +177,22 @@ mod tests {
         let mut secret = Vec::new();
         token.hand_over(&mut secret).await.unwrap();
         format!("Bearer {}", String::from_utf8(secret).unwrap().trim())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_was_given_a_moment_ago_is_waited_for() {
+        let guard = Arc::new(Guard::new(Token::make().unwrap(), Roster::default()));
+        let token = Token::make().unwrap();
+        let header = header(&token).await;
+        let given = GivenToken { name: "a".to_owned(), hash: token.hash(), is_revoked: false };
+        let waiting = {
+            let (guard, header) = (Arc::clone(&guard), header.clone());
+            tokio::spawn(async move { guard.admit(Some(&header), None).await })
+        };
+        tokio::time::sleep(NEWS_WITHIN / 2).await;
+        guard.update(Roster { tokens: vec![given], ..Roster::default() });
+        assert!(waiting.await.unwrap().is_ok());
+        assert_eq!(guard.admit(Some("Bearer x"), None).await.unwrap_err(), Denied::UnknownToken);
     }
 
     #[test]
