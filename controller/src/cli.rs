@@ -85,6 +85,9 @@ pub struct Run {
     /// Go on with a campaign that was interrupted: its id, or latest
     #[arg(long, value_name = "CAMPAIGN", conflicts_with_all = ["runs", "batch_sizes", "samples"])]
     pub resume: Option<String>,
+    /// Go on with the campaign of this matrix that was begun in this data folder, where there is one
+    #[arg(long = "continue", conflicts_with = "resume")]
+    pub go_on: bool,
     /// Where results go; samples go beside it as FILE.samples.parquet [default: the campaign's folder]
     #[arg(long, value_name = "FILE.json")]
     pub output: Option<PathBuf>,

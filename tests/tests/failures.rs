@@ -138,3 +138,27 @@ fn a_full_disk_is_told_and_the_campaign_goes_on_when_there_is_room() {
     assert!(finished.err.contains("the disk is full: make room"), "{}", finished.err);
     assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 24_000);
 }
+
+#[test]
+fn a_controller_that_is_started_again_goes_on_with_its_campaign() {
+    let workspace = workspace(60, PACED);
+    let go_on = [&RUN[..], &["--continue"]].concat();
+    let mut killed = workspace.start(&go_on);
+    killed.until(" samples · ");
+    killed.signal("KILL");
+    let _ = killed.finish();
+
+    let _ = workspace.run(&go_on).expect(0);
+    let results = workspace.results("results.json");
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
+
+    // It has ended, and nothing is measured twice.
+    let again = workspace.run(&go_on).expect(0);
+    assert!(again.err.contains("is complete: nothing is left to measure"), "{}", again.err);
+    assert_eq!(workspace.results("results.json")["campaign"]["id"], results["campaign"]["id"]);
+
+    // Another matrix is another campaign.
+    let other = [&go_on[..], &["--runs", "2"]].concat();
+    let _ = workspace.run(&other).expect(0);
+    assert_ne!(workspace.results("results.json")["campaign"]["id"], results["campaign"]["id"]);
+}

@@ -1,6 +1,7 @@
 //! `controller run`: matrix -> plan -> scheduler <-> fleet -> store -> statistics -> cost -> results.
 
 mod adaptive;
+mod begun_before;
 mod budget;
 mod campaign;
 pub mod desk;
@@ -66,7 +67,10 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     }
     let (live, page) = LivePage::open_if_asked(options).await?.unzip();
     let (store, mut begun, recipients) = begin(options, clock, volume).await?;
-    if options.resume.is_some() && options.max_usd.is_some() {
+    if begun.row.state == State::Complete {
+        return complete_already(options, &store, &begun).await;
+    }
+    if options.max_usd.is_some() {
         begun.row.matrix.cost.max_usd = options.max_usd;
     }
     let notify = begun.row.matrix.notify.clone();
@@ -203,7 +207,8 @@ async fn begin(
     if let Some(id) = &options.resume {
         let store = super::store(&options.data_dir).await?;
         let no = store.find(id).await?;
-        let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
+        let gone_on_with = go_on(store, no).await?;
+        let row = &gone_on_with.1.row;
         if row.state == State::Complete {
             bail!(
                 "campaign {} is complete: nothing is left to measure; see controller report {}",
@@ -211,12 +216,17 @@ async fn begin(
                 row.id
             );
         }
-        let recipients = notify::recipients(&row.matrix)?;
-        return Ok((store, Begun { no, row, dialogues }, recipients));
+        return Ok(gone_on_with);
     }
     let Some(path) = &options.matrix else { bail!("give a matrix, or --resume CAMPAIGN") };
     let mut asked = read_matrix(path, &(&options.overrides).into())?;
     asked.matrix.cost.max_usd = options.max_usd.or(asked.matrix.cost.max_usd);
+    if options.go_on {
+        let store = super::store(&options.data_dir).await?;
+        if let Some(no) = begun_before::of(&store, &asked.matrix, &options.data_dir).await? {
+            return go_on(store, no).await;
+        }
+    }
     let chosen = Box::pin(dialogues::choose(&asked.matrix, volume)).await?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
@@ -245,6 +255,28 @@ async fn begin(
     let no = store.create(&new).await?;
     let row = store.campaign(no).await?;
     Ok((store, Begun { no, row, dialogues: chosen.dialogues }, recipients))
+}
+
+/// A campaign as it was left.
+async fn go_on(store: Store, no: CampaignNo) -> anyhow::Result<(Store, Begun, Recipients)> {
+    let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
+    let recipients = notify::recipients(&row.matrix)?;
+    Ok((store, Begun { no, row, dialogues }, recipients))
+}
+
+/// `--continue` after the end: whatever starts this program again finds the results, and nothing is measured twice.
+async fn complete_already(options: &cli::Run, store: &Store, begun: &Begun) -> anyhow::Result<Exit> {
+    terminal::say(&format!(
+        "campaign {} is complete: nothing is left to measure; without --continue another one begins",
+        begun.row.id
+    ));
+    let place = report::Place {
+        data_dir: &options.data_dir,
+        output: options.output.as_deref(),
+        folder: None,
+    };
+    report::write(store, begun.no, place, (None, None)).await?;
+    Ok(Exit::Ok)
 }
 
 /// Such as `quickstart-20261123-084507-123`: sorts by time, and two a second differ.
