@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Makes the book: the reference from the programs, its keys and links checked, and with mdbook the pages themselves.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+. tests/platforms/environment.sh
+export FLEETMARK_PROGRAMS=$programs
+tools/book.sh --check
+if ! command -v mdbook >/dev/null; then
+    echo "pages aren't made: mdbook is missing (cargo install --locked mdbook)"
+    exit 0
+fi
+tools/book.sh >target/book.log 2>&1 || { cat target/book.log >&2; exit 1; }
+for page in tutorial matrix statistics reference/commands reference/metrics reference/results platforms/docker platforms/kubernetes platforms/slurm platforms/terraform; do
+    [ -s "target/book/book/$page.html" ] || { echo "$page.html is missing" >&2; exit 1; }
+done
+echo "the book is made: $(find target/book/book -name '*.html' | wc -l) pages"

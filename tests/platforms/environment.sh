@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Sourced by the parts of tests/platforms.sh: where the programs are, and what is installed.
+
+# The built programs: FLEETMARK_PROGRAMS names another folder.
+programs=$(realpath "${FLEETMARK_PROGRAMS:-target/release}")
+[ -x "$programs/agent" ] && [ -x "$programs/controller" ] || { echo "no programs in $programs: cargo build --release" >&2; exit 2; }
+
+# A part that can't run here says why and exits with this code.
+SKIPPED=77
+skip() { echo "skipped: $*" >&2; exit $SKIPPED; }
+needs_root() { [ "$(id -u)" = 0 ] || skip "it needs root"; }
+
+# needs PACKAGE PROGRAM: installs Debian's package where the program is missing.
+needs() {
+    command -v "$2" >/dev/null && return
+    [ "$(id -u)" = 0 ] || skip "$2 is missing: apt-get install $1"
+    command -v apt-get >/dev/null || skip "$2 is missing, and there is no apt-get"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"; } >/dev/null 2>&1 ||
+        skip "$1 can't be installed"
+}
+
+# python PACKAGE...: a Python with these packages, kept in target/platforms.
+python_with() {
+    local venv=target/platforms/venv
+    [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet "$@" || skip "PyPI isn't reached"
+    echo "$venv/bin"
+}

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Makes a release, or the programs of one.
+#
+# usage: tools/release.sh [OUT]                    from the last commit: archive, checksums, licences, list of parts; OUT: target/release-VERSION
+#        tools/release.sh programs OUT [CARGO...]  from this folder: controller, agent and doc/, where the images take them from
+#        tools/release.sh doc OUT                  doc/ alone
+#        tools/release.sh reproduce                builds the last commit in two folders and compares the programs
+#
+# The same commit, toolchain (rust-toolchain.toml) and C compiler give the same bytes, wherever the folder lies. Needs cargo-about
+# and cargo-cyclonedx; cargo-deny where advisories can be fetched. Programs run on systems whose glibc is as new as that
+# of the system that builds them: releases are built in the image of deploy/docker/controller.Dockerfile.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+platform=x86_64-linux-gnu
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+# Nothing of this machine goes into the programs: neither its paths nor its time.
+build() { # $1: folder of the sources, $2: folder for what is built; further arguments are cargo's
+    local sources=$1 built=$2
+    shift 2
+    (
+        cd "$sources"
+        export CARGO_TARGET_DIR=$built CARGO_INCREMENTAL=0 SOURCE_DATE_EPOCH=0 ZERO_AR_DATE=1 LC_ALL=C TZ=UTC
+        local cargo_home=${CARGO_HOME:-$HOME/.cargo}
+        export RUSTFLAGS="--remap-path-prefix=$PWD=/fleetmark --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$built=/target -C strip=symbols"
+        export CFLAGS="-ffile-prefix-map=$PWD=/fleetmark -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$built=/target" CXXFLAGS
+        CXXFLAGS=$CFLAGS
+        cargo build --release --locked "$@"
+    )
+}
+
+# The licence, those of others, and a list of all parts for each program (CycloneDX).
+documents() { # $1: folder of the sources, $2: where to
+    mkdir -p "$2"
+    cp "$1/LICENSE" "$2/"
+    (cd "$1" && cargo about generate --frozen --workspace about.hbs) >"$2/THIRD-PARTY.txt"
+    # It writes beside each Cargo.toml, so it gets a copy.
+    local copy program
+    copy=$(mktemp -d)
+    for part in Cargo.toml Cargo.lock rust-toolchain.toml proto controller agent tests; do [ ! -e "$1/$part" ] || cp -r "$1/$part" "$copy/"; done
+    (cd "$copy" && SOURCE_DATE_EPOCH=0 cargo cyclonedx --quiet --format json --target x86_64-unknown-linux-gnu --override-filename sbom)
+    for program in controller agent; do
+        sed "s|path+file://$copy/|path+file:///fleetmark/|g" "$copy/$program/sbom.json" >"$2/$program.cdx.json"
+    done
+    rm -rf "$copy"
+}
+
+programs() { # $1: folder of the sources, $2: where to; further arguments are cargo's
+    local sources=$1 out=$2
+    shift 2
+    build "$sources" "$target/reproducible" "$@"
+    mkdir -p "$out/empty"
+    cp "$target/reproducible/release/controller" "$target/reproducible/release/agent" "$out/"
+}
+
+last_commit() { mkdir -p "$1" && git archive HEAD | tar -x -C "$1"; }
+
+case ${1:-release} in
+programs)
+    out=${2:?where to?}
+    shift 2
+    programs "$PWD" "$out" "$@"
+    documents "$PWD" "$out/doc"
+    ;;
+doc) documents "$PWD" "${2:?where to?}/doc" ;;
+reproduce)
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    for place in one another/and/deeper; do
+        last_commit "$work/$place/src"
+        build "$work/$place/src" "$work/$place/built"
+    done
+    for program in controller agent; do
+        cmp "$work/one/built/release/$program" "$work/another/and/deeper/built/release/$program"
+        sha256sum "$work/one/built/release/$program"
+    done
+    echo "both builds give the same bytes"
+    ;;
+*)
+    out=$(realpath -m "${1:-$target/release-$version}")
+    [ -z "$(git status --porcelain)" ] || echo "what isn't committed is left out" >&2
+    name=fleetmark-$version-$platform
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    last_commit "$work/src"
+    cargo deny --manifest-path "$work/src/Cargo.toml" --locked check bans licenses sources
+    cargo deny --manifest-path "$work/src/Cargo.toml" --locked check advisories ||
+        { [ "${FLEETMARK_ADVISORIES:-}" = skip ] && echo "advisories weren't checked" >&2; }
+    programs "$work/src" "$work/$name"
+    documents "$work/src" "$work/$name/doc"
+    rmdir "$work/$name/empty"
+    cp "$work/src/README.md" "$work/src/CHANGELOG.md" "$work/$name/"
+    cp -r "$work/src/examples" "$work/src/deploy" "$work/$name/"
+    mkdir -p "$out"
+    # The same files give the same archive.
+    tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work" -cf - "$name" | gzip -n9 >"$out/$name.tar.gz"
+    cp "$work/$name/controller" "$work/$name/agent" "$out/"
+    cp "$work/$name"/doc/*.cdx.json "$out/"
+    (cd "$out" && sha256sum controller agent ./*.cdx.json "$name.tar.gz" | sed 's|\./||' >SHA256SUMS)
+    glibc=$(objdump -T "$out/controller" "$out/agent" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1)
+    echo "$out: $name.tar.gz, for systems with ${glibc/_/ } and later"
+    ;;
+esac
