@@ -1,6 +1,6 @@
 //! The command line: words in, one command out.
 
-use crate::commands::{bench, doctor, generate, join};
+use crate::commands::{bench, doctor, generate, health, join};
 use crate::logs::Form;
 use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
@@ -50,6 +50,8 @@ pub enum Command {
     Bench(bench::Options),
     /// Say what can and can't be measured on this machine, why, and what to do
     Doctor(doctor::Options),
+    /// Say whether the agent of this machine answers, for whatever restarts it
+    Health(health::Options),
 }
 
 /// Which model, as all commands ask for it.

@@ -66,6 +66,8 @@ pub enum Command {
     Certs(Certs),
     /// Give agents tokens of their own, and revoke tokens and certificates, also while a campaign runs
     Agents(Agents),
+    /// Say whether the controller of this machine answers, for whatever restarts it
+    Health(Health),
     /// Check the statistics themselves: measure worlds whose truth is known, and count
     Simulate(Simulate),
 }
@@ -460,6 +462,15 @@ pub enum AgentsCommand {
         #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
         data_dir: PathBuf,
     },
+}
+
+/// `controller health`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  controller health --metrics 9464")]
+pub struct Health {
+    /// Where the controller serves its metrics: a port on loopback, or ADDRESS:PORT
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: crate::metrics::Address,
 }
 
 /// `controller simulate`

@@ -20,8 +20,8 @@ fn the_program_says_what_it_does() {
 #[test]
 fn every_command_has_an_example() {
     let commands = [
-        "run", "plan", "report", "compare", "history", "prices", "notify", "certs", "agents",
-        "simulate",
+        "run", "plan", "report", "compare", "history", "prices", "notify", "health", "certs",
+        "agents", "simulate",
     ];
     for command in commands {
         let text = help(&[command]);

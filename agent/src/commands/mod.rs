@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod doctor;
 pub mod generate;
+pub mod health;
 mod input;
 pub mod join;
 
@@ -18,6 +19,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Join(options) => join::run(&options),
         Command::Generate(options) => generate::run(&options),
+        Command::Health(options) => health::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
     }

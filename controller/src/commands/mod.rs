@@ -5,6 +5,7 @@ mod artifacts;
 mod certs;
 mod compare;
 mod dialogues;
+mod health;
 mod history;
 mod notify;
 mod plan;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
         Command::Simulate(options) => {

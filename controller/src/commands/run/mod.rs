@@ -265,7 +265,11 @@ async fn go_on(store: Store, no: CampaignNo) -> anyhow::Result<(Store, Begun, Re
 }
 
 /// `--continue` after the end: whatever starts this program again finds the results, and nothing is measured twice.
-async fn complete_already(options: &cli::Run, store: &Store, begun: &Begun) -> anyhow::Result<Exit> {
+async fn complete_already(
+    options: &cli::Run,
+    store: &Store,
+    begun: &Begun,
+) -> anyhow::Result<Exit> {
     terminal::say(&format!(
         "campaign {} is complete: nothing is left to measure; without --continue another one begins",
         begun.row.id
