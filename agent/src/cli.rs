@@ -1,6 +1,6 @@
 //! The command line: words in, one command out.
 
-use crate::commands::{bench, doctor, generate, health, join};
+use crate::commands::{bench, doctor, generate, health, join, serve};
 use crate::logs::Form;
 use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +52,8 @@ pub enum Command {
     Doctor(doctor::Options),
     /// Say whether the agent of this machine answers, for whatever restarts it
     Health(health::Options),
+    /// Answer HTTP requests, as a SageMaker inference container does
+    Serve(serve::Options),
 }
 
 /// Which model, as all commands ask for it.

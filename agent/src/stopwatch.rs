@@ -34,6 +34,11 @@ impl Stopwatch {
         }
     }
 
+    /// Whether time passes only where it is played.
+    pub fn is_played(&self) -> bool {
+        matches!(self.0, Scale::Played(_))
+    }
+
     /// Lets `ns` pass on a played stopwatch; a real one passes by itself.
     pub fn play(&self, ns: u64) {
         if let Scale::Played(now) = &self.0 {

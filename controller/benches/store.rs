@@ -77,6 +77,7 @@ fn group(first: u32, samples: u32) -> Vec<Write> {
                 output_tokens: 24,
                 unknown_tokens: 0,
                 reference_tokens: None,
+                schedule_delay_ns: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: Some("Amanda baked cookies and will bring Jerry some tomorrow.".repeat(2)),
             },

@@ -146,6 +146,7 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
                 output_tokens: 10 + ordinal % 7,
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
+                schedule_delay_ns: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: Some(format!("Anna will bring {} cakes to the party.", ordinal % 1000)),
             };

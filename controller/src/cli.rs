@@ -484,4 +484,7 @@ pub struct Simulate {
     /// All chance follows from it
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub seed: u64,
+    /// The verdicts of sustained runs instead: leaks and drift
+    #[arg(long)]
+    pub stress: bool,
 }

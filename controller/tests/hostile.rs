@@ -130,7 +130,7 @@ fn samples(sequence: u64, batch: u32) -> wire::Samples {
         finish: "eos".to_owned(),
         ..wire::Sample::default()
     };
-    wire::Samples { shard: 3, attempt: 7, sequence, batch, samples: vec![sample] }
+    wire::Samples { shard: 3, attempt: 7, sequence, batch, samples: vec![sample], window: None }
 }
 
 /// An agent that joined and was offered a shard.

@@ -42,3 +42,16 @@ fn one_seed_gives_one_table() {
     assert_eq!(tables, run(3, 7));
     assert!(tables.to_string().contains("| skewed | 0.5 % |"));
 }
+
+#[test]
+fn sustained_runs_rarely_alarm_and_leaks_are_found() {
+    let tables = controller::simulation::stress::run(30, 1);
+    for row in &tables.memory {
+        assert!(row.false_alarms.share() < Some(0.2), "{row:#?}");
+        assert!(is_credible(row.found, 0.9), "{row:#?}");
+    }
+    for row in &tables.load {
+        assert!(row.false_alarms.share() < Some(0.3), "{row:#?}");
+    }
+    assert!(tables.to_string().contains("| sawtooth, caches that fill | 24.00 |"));
+}

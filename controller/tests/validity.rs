@@ -62,6 +62,7 @@ fn each_observation_has_its_status() {
     let rows = [
         (Evidence { planned_samples: Some(301), ..nothing() }, Degraded, "incomplete"),
         (Evidence { throttled_share: Some(0.02), ..nothing() }, Degraded, "throttled"),
+        (Evidence { heat_throttles: Some(3.0), ..nothing() }, Degraded, "cpu_throttled"),
         (Evidence { other_load_share: Some(0.06), ..nothing() }, Degraded, "other_load"),
         (Evidence { agents_lost: 1, ..nothing() }, Degraded, "agent_lost"),
         (

@@ -30,17 +30,20 @@ pub enum Kind {
     Draining,
     /// The controller took the shard back.
     Cancelled,
+    /// It came while the queue was full.
+    NotSent,
     /// A bug.
     Internal,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::OutOfMemory, "out_of_memory"),
         (Self::Model, "model"),
         (Self::Input, "input"),
         (Self::Draining, "draining"),
         (Self::Cancelled, "cancelled"),
+        (Self::NotSent, "not_sent"),
         (Self::Internal, "internal"),
     ];
 

@@ -9,7 +9,9 @@
 
 pub mod failure;
 pub mod generation;
+pub mod histogram;
 pub mod ids;
+pub mod load;
 pub mod model;
 pub mod sample;
 pub mod telemetry;

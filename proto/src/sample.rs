@@ -74,6 +74,8 @@ pub struct Sample {
     pub unknown_tokens: u32,
     /// Of its reference, `</s>` included; null where none came with it or nobody could count.
     pub reference_tokens: Option<u32>,
+    /// From the intended start until it stood in the queue; null in closed loop.
+    pub schedule_delay_ns: Option<u64>,
     /// What became of it.
     pub outcome: Outcome,
     /// The summary; null where the model has no tokenizer or the request failed.
@@ -156,6 +158,7 @@ impl TryFrom<wire::Sample> for Sample {
             output_tokens: wire.output_tokens,
             unknown_tokens: wire.unknown_tokens,
             reference_tokens: wire.reference_tokens,
+            schedule_delay_ns: wire.schedule_delay_ns,
             outcome,
             text: wire.text,
         })
@@ -178,6 +181,7 @@ impl From<Sample> for wire::Sample {
             output_tokens: sample.output_tokens,
             unknown_tokens: sample.unknown_tokens,
             reference_tokens: sample.reference_tokens,
+            schedule_delay_ns: sample.schedule_delay_ns,
             finish,
             failure,
             text: sample.text,
@@ -200,6 +204,7 @@ mod tests {
             output_tokens: 2,
             unknown_tokens: 0,
             reference_tokens: Some(4),
+            schedule_delay_ns: Some(1),
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("so".to_owned()),
         }

@@ -6,6 +6,7 @@
 pub mod hub;
 pub mod kills;
 pub mod s3;
+pub mod serving;
 mod samples;
 
 pub use samples::{Row, read};
@@ -179,8 +180,12 @@ pub struct Running {
 }
 
 impl Running {
-    fn of(command: &mut Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// Starts a program.
+    ///
+    /// # Panics
+    /// Where it can't be started.
+    pub fn of(command: &mut Command) -> Self {
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let lines = BufReader::new(child.stderr.take().expect("it is piped"));
         Self { child, lines, heard: String::new() }

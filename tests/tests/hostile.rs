@@ -88,6 +88,7 @@ fn samples(offer: &wire::ShardOffer, batch: &wire::Batch, sequence: u64) -> wire
         sequence,
         batch: batch.index,
         samples: batch.requests.iter().map(sample).collect(),
+        window: None,
     }
 }
 

@@ -34,9 +34,19 @@ period_ms = 50
 
 /// Runs a campaign whose agent infers on `device`, with a GPU that does what `gpu` says.
 fn measure(device: &str, gpu: Option<&str>, more: &str) -> (Workspace, Finished, Value) {
+    measure_paced(false, device, gpu, more)
+}
+
+/// The same with an engine that takes the time that it plays, where it is `paced`.
+fn measure_paced(
+    paced: bool,
+    device: &str,
+    gpu: Option<&str>,
+    more: &str,
+) -> (Workspace, Finished, Value) {
     let workspace = Workspace::default();
     let script = format!(
-        r#"{{"prompt_ms": 50, "token_ms": 10, "output_tokens": 12, "device": "{device}"}}"#
+        r#"{{"prompt_ms": 50, "token_ms": 10, "output_tokens": 12, "device": "{device}", "paced": {paced}}}"#
     );
     workspace.write("script.json", script);
     let path = workspace.write("matrix.toml", matrix("scripted:script.json", more));
@@ -112,6 +122,51 @@ fn a_hot_t4_is_seen_in_every_figure() {
 }
 
 #[test]
+fn a_t4_that_heats_up_again_and_again_and_leaks_is_seen_over_time() {
+    // 3 minutes of the machine in which it is hot for 0.4 s and cool for 0.4 s, on a clock that runs 20 times faster.
+    let point = |place: u32| {
+        let (celsius, mhz, reasons) = if place % 2 == 1 { (93, 585, 32) } else { (70, 1590, 0) };
+        format!(
+            r#"{{"at_s": {}, "temperature_c": {celsius}, "sm_mhz": {mhz}, "power_w": 65, "reasons": {reasons},
+                "memory_used_mb": {}}}"#,
+            8 * place,
+            1000 + 10 * place
+        )
+    };
+    let points: Vec<String> = (0..450).map(point).collect();
+    let gpu = format!(r#"{{"clock_factor": 20, "series": [{}]}}"#, points.join(", "));
+    let more = "[report]\nformats = [\"markdown\", \"html\"]";
+    let (workspace, _finished, results) = measure_paced(true, "cuda:0", Some(&gpu), more);
+    let cell = cell(&results);
+    let telemetry = &cell["telemetry"];
+    let share = telemetry["gpu"]["throttled_share"].as_f64().expect("a share");
+    assert!(share > 0.0 && share < 1.0, "{share}");
+    for metric in ["gpu_temperature_celsius", "gpu_memory_used_bytes", "gpu_sm_mhz"] {
+        let reading = &telemetry["readings"][metric];
+        let (min, max) = (reading["min"].as_f64(), reading["max"].as_f64());
+        assert!(min.zip(max).is_some_and(|(min, max)| min < max), "{metric}: {reading}");
+    }
+    assert!(codes(cell).contains(&"throttled"));
+
+    let timeline = &telemetry["timelines"][0];
+    let list = |name: &str| timeline[name].as_array().expect("a list").clone();
+    let shares: Vec<f64> = list("gpu_throttled_share").iter().filter_map(Value::as_f64).collect();
+    assert!(shares.iter().any(|share| *share > 0.0) && shares.iter().any(|share| *share < 1.0));
+    let is_reason = |reason: &Value| reason == "sw_thermal_slowdown";
+    assert!(list("gpu_throttle_reasons").iter().any(is_reason), "{timeline:#}");
+    let requests: u64 = list("requests").iter().filter_map(Value::as_u64).sum();
+    assert_eq!(requests, 48, "every counted request stands in a piece");
+    assert_eq!(list("runs").len(), 2);
+
+    let page = std::fs::read_to_string(workspace.path("report.html")).expect("a page");
+    for words in ["GPU temperature, °C", "GPU clock, MHz", "the GPU's clocks were held down"] {
+        assert!(page.contains(words), "{words}");
+    }
+    let told = std::fs::read_to_string(workspace.path("report.md")).expect("a Markdown file");
+    assert!(told.contains("GPU throttled"), "{told}");
+}
+
+#[test]
 fn a_gpu_that_lacks_half_its_calls_has_nulls_and_says_which() {
     let gpu = r#"{"missing": ["energy", "power", "limit", "throttle", "violations", "ecc", "processes", "events", "pcie", "clocks"],
         "series": [{"at_s": 0, "utilization_pct": 40}]}"#;
@@ -166,7 +221,8 @@ fn a_cpu_has_no_gpu_figures_whatever_lies_beside_it() {
 
 #[test]
 fn without_any_of_it_everything_runs_and_nothing_is_zero() {
-    let (workspace, _finished, results) = measure("cpu", None, "");
+    let more = "[report]\nformats = [\"markdown\"]";
+    let (workspace, finished, results) = measure("cpu", None, more);
     let cell = cell(&results);
     assert_eq!(cell["energy"]["joules_per_request"]["value"], Value::Null);
     assert_eq!(cell["energy"]["watts"], Value::Null);
@@ -180,6 +236,19 @@ fn without_any_of_it_everything_runs_and_nothing_is_zero() {
     assert_eq!(file["name"], "results.telemetry.parquet");
     assert!(file["rows"].as_u64().is_some_and(|rows| rows >= 2), "{file}");
     assert!(workspace.path("results.telemetry.parquet").is_file());
+
+    // What this machine can't tell is said in words, and nowhere shown as zero.
+    let absent = results["environment"]["hosts"][0]["not_measurable"].as_array().expect("a list");
+    let told = std::fs::read_to_string(workspace.path("report.md")).expect("a Markdown file");
+    let mut is_told = false;
+    for absent in absent {
+        let what = absent["what"].as_str().expect("a name");
+        let is_gpu = what == "gpu" || what.starts_with("gpu_");
+        let name = what.replace('_', " ");
+        assert_eq!(told.contains(&format!(": {name}, ")), !is_gpu, "{what}: {told}");
+        is_told |= !is_gpu;
+    }
+    assert_eq!(finished.out.contains("not measurable here"), is_told, "{}", finished.out);
 }
 
 #[test]

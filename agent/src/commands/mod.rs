@@ -6,6 +6,7 @@ pub mod generate;
 pub mod health;
 mod input;
 pub mod join;
+pub mod serve;
 
 use crate::cli::{Cli, Command};
 use crate::{model_source, terminal};
@@ -22,5 +23,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Health(options) => health::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Serve(options) => serve::run(&options),
     }
 }

@@ -6,7 +6,9 @@
 //! A batch takes `prompt_ms` + `per_row_ms` a row until the first token, then `token_ms` a step; each batch is
 //! stretched by up to `spread` of itself, by seed and by what is in it. Time is played on the stopwatch, not waited
 //! for; a played stopwatch moves at once, and samples are marked as played. A `paced` script waits as well, so that
-//! there is a middle in which something can happen. A sample that `fails` fails alone; one that `breaks` takes its
+//! there is a middle in which something can happen, `clock_factor` times as fast as it plays. From `slows[].at_s` seconds of
+//! the stopwatch on, batches take `slows[].by` times as long. `clock_file` names a file to which the stopwatch's seconds are
+//! written at the start of each batch, so that a stand-in for hardware can play along. A sample that `fails` fails alone; one that `breaks` takes its
 //! batch with it, as a failure of that kind (`out_of_memory`, `model`, `input`, `internal`), or with `abort` the process.
 
 use super::{Engine, Request, Row};
@@ -19,7 +21,7 @@ use proto::sample::Finish;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The prefix of its specs.
@@ -44,8 +46,21 @@ struct Script {
     device: String,
     #[serde(default)]
     paced: bool,
+    #[serde(default = "one")]
+    clock_factor: f64,
+    #[serde(default)]
+    clock_file: Option<PathBuf>,
+    #[serde(default)]
+    slows: Vec<Slow>,
     #[serde(default)]
     samples: HashMap<String, Line>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Slow {
+    at_s: f64,
+    by: f64,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -191,8 +206,16 @@ impl Engine for Scripted {
         if let Some(breaks) = batch.iter().filter_map(line_of).find_map(|line| line.breaks) {
             return Err(breaks.failure());
         }
-        let stretch = self.stretch(batch);
         let start = stopwatch.now_ns();
+        let now_s = start as f64 / 1e9;
+        if let Some(file) = &self.script.clock_file {
+            // Whole or not at all. Nobody plays along where it can't be written, and the test says so.
+            let unfinished = file.with_extension("unfinished");
+            let written = std::fs::write(&unfinished, now_s.to_string());
+            drop(written.and_then(|()| std::fs::rename(&unfinished, file)));
+        }
+        let slows = self.script.slows.iter().rev().find(|slow| slow.at_s <= now_s);
+        let stretch = self.stretch(batch) * slows.map_or(1.0, |slow| slow.by);
         let rows = f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         let first = nanoseconds(stretch * (self.script.prompt_ms + rows * self.script.per_row_ms));
         let step = stretch * self.script.token_ms;
@@ -221,10 +244,10 @@ impl Engine for Scripted {
         };
         let rows: Vec<_> = batch.iter().map(row).collect();
         let end = rows.iter().flatten().map(|row| row.end_ns).max().unwrap_or(start + first);
-        stopwatch.play(end - start);
         if self.script.paced {
-            wait(Duration::from_nanos(end - start));
+            wait(Duration::from_nanos(end - start).div_f64(self.script.clock_factor));
         }
+        stopwatch.play(end - start);
         Ok(rows)
     }
 }
@@ -280,6 +303,12 @@ mod tests {
         assert_eq!((long.first_token_ns, long.end_ns), (6_000_000, 14_000_000));
         assert_eq!((short.end_ns, short.text.as_deref()), (6_000_000, Some("so")));
         assert_eq!(now, 14_000_000);
+    }
+
+    #[test]
+    fn a_script_slows_down_from_its_time_on() {
+        let script = r#"{"prompt_ms": 10, "output_tokens": 1, "slows": [{"at_s": 0, "by": 1.5}, {"at_s": 9, "by": 2}]}"#;
+        assert_eq!(play(script, &["a"]).1, 15_000_000);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //! It knows engines and the stopwatch, and nothing of the network: a report that nobody reads yet waits in
 //! its channel, so a slow controller never slows a measurement down.
 
+#[cfg(feature = "leak")]
+mod leak;
+mod load;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -64,7 +67,7 @@ pub enum Report {
     /// What it does now.
     Activity(Activity, Option<(u64, u64)>),
     /// One batch of a shard.
-    Batch(Measured),
+    Batch(Box<Measured>),
     /// A shard is through.
     Finished {
         /// Which shard.

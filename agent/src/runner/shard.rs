@@ -1,5 +1,6 @@
 //! Loading, warming and measuring one shard.
 
+use super::load::Load;
 use super::{Engines, Report, Turn};
 use crate::engine::{Engine, Request, Row};
 use crate::host::Memory;
@@ -158,7 +159,15 @@ impl<E: Engines> Desk<E> {
         drop(reports.send(now(Activity::Measuring)));
         self.sampler.mark(mark(Phase::Measuring));
         let mut sequence = 0;
-        for batch in &offer.batches {
+        let mut one_by_one = offer.batches.as_slice();
+        if let Some(load) = &offer.load {
+            one_by_one = &[];
+            let engine = loaded.engine.as_mut();
+            let (generation, reports, is_cancelled) = (&generation, &reports, &is_cancelled);
+            sequence =
+                Load { engine, generation, stopwatch, offer, reports, is_cancelled }.run(load)?;
+        }
+        for batch in one_by_one {
             if is_cancelled() {
                 return Err(taken_back());
             }
@@ -179,18 +188,19 @@ impl<E: Engines> Desk<E> {
                 .collect();
             let pairs = requests.iter().zip(rows).zip(references);
             drop(
-                reports.send(Report::Batch(Measured {
+                reports.send(Report::Batch(Box::new(Measured {
                     shard: offer.shard,
                     attempt: offer.attempt,
                     sequence,
                     batch: batch.index,
+                    window: None,
                     samples: pairs
                         .map(|((request, row), reference_tokens)| wire::Sample {
                             reference_tokens,
                             ..sample(request, row, start_ns, end_ns)
                         })
                         .collect(),
-                })),
+                }))),
             );
         }
         let segment = wire::Segment {
@@ -292,16 +302,16 @@ fn gpu_memory(readings: &Readings) -> Option<u64> {
     readings.of(Metric::GpuMemoryUsedBytes).map(|bytes| bytes as u64)
 }
 
-fn bug(detail: &str) -> Failure {
+pub(super) fn bug(detail: &str) -> Failure {
     Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail: detail.to_owned() }
 }
 
-fn taken_back() -> Failure {
+pub(super) fn taken_back() -> Failure {
     let detail = "the shard was taken back".to_owned();
     Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail }
 }
 
-fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
+pub(super) fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
     let reference = |text: &str| (generation.stop == Stop::Reference).then(|| text.to_owned());
     let request = |request: &wire::Request| Request {
         sample_id: request.sample_id.clone(),
@@ -312,7 +322,7 @@ fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
 }
 
 /// A request of a closed loop is available when its batch starts; a failed one lasted until the batch was over.
-fn sample(
+pub(super) fn sample(
     request: &Request,
     row: Result<Row, Failure>,
     start_ns: u64,
@@ -333,6 +343,7 @@ fn sample(
             finish: row.finish.as_str().to_owned(),
             failure: None,
             reference_tokens: None,
+            schedule_delay_ns: None,
             text: row.text,
         },
         Err(failure) => wire::Sample {

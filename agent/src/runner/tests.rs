@@ -98,7 +98,7 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
     let all = until_idle(&mut reports).await;
     let measured: Vec<&Measured> = all
         .iter()
-        .filter_map(|report| if let Report::Batch(batch) = report { Some(batch) } else { None })
+        .filter_map(|report| if let Report::Batch(batch) = report { Some(&**batch) } else { None })
         .collect();
     assert_eq!(
         measured.iter().map(|m| (m.sequence, m.batch)).collect::<Vec<_>>(),
@@ -129,4 +129,75 @@ async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     runner.order(Order::Measure(Offer { attempt: 6, ..offer }));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { .. })));
+}
+
+fn samples_of(all: &[Report]) -> Vec<&wire::Sample> {
+    let measured = all.iter().filter_map(|report| match report {
+        Report::Batch(batch) => Some(&batch.samples),
+        _ => None,
+    });
+    measured.flatten().collect()
+}
+
+#[tokio::test]
+async fn a_stalled_engine_shows_in_latencies_from_the_intended_start() {
+    // A request takes 1 ms, the one that stalls 801 ms.
+    let script = r#"{"prompt_ms": 1, "token_ms": 100, "output_tokens": 1, "samples": {"stall": {"output_tokens": 9}}}"#;
+    let (runner, mut reports, _folder) = start(script).await;
+    let id = |index: u32| if index == 200 { "stall".to_owned() } else { format!("r{index}") };
+    let load =
+        wire::Load { request_rate: 200.0, seed: 7, max_queue: 1000, ..wire::Load::default() };
+    runner.order(Order::Measure(Offer {
+        attempt: 1,
+        batches: (0..400).map(|index| batch(index, &[&id(index)])).collect(),
+        batch_size: 1,
+        load: Some(load),
+        ..Offer::default()
+    }));
+    let all = until_idle(&mut reports).await;
+    assert!(matches!(all.last(), Some(Report::Finished { last_sequence: 400, .. })));
+    let samples = samples_of(&all);
+    let stall = samples[200];
+    let over_ns = stall.start_ns + stall.latency_ns;
+    let came_meanwhile: Vec<&&wire::Sample> =
+        samples[201..].iter().filter(|sample| sample.start_ns < over_ns).collect();
+    // About 160 of them: each waited at least until the stall was over.
+    assert!((120..200).contains(&came_meanwhile.len()), "{}", came_meanwhile.len());
+    assert!(came_meanwhile.iter().all(|sample| sample.start_ns + sample.latency_ns > over_ns));
+    assert!(samples.iter().all(|sample| sample.schedule_delay_ns == Some(0)));
+}
+
+#[tokio::test]
+async fn a_sustained_load_tells_windows_and_no_samples() {
+    let (runner, mut reports, _folder) =
+        start(r#"{"prompt_ms": 30, "output_tokens": 1, "samples": {"bad": {"fails": "no"}}}"#)
+            .await;
+    let load = wire::Load {
+        concurrency: 2,
+        sustained: Some(wire::Sustained { window_ns: 100_000_000, windows: vec![3, 4] }),
+        ..wire::Load::default()
+    };
+    runner.order(Order::Measure(Offer {
+        attempt: 1,
+        batches: vec![batch(0, &["a"]), batch(1, &["b"]), batch(2, &["bad"])],
+        batch_size: 2,
+        load: Some(load),
+        ..Offer::default()
+    }));
+    let all = until_idle(&mut reports).await;
+    assert!(samples_of(&all).is_empty());
+    let windows: Vec<(u32, proto::load::LoadWindow)> = all
+        .iter()
+        .filter_map(|report| match report {
+            Report::Batch(told) => Some((told.batch, told.window.clone()?.try_into().ok()?)),
+            _ => None,
+        })
+        .collect();
+    let told: Vec<(u32, u64, u64, u64)> = (windows.iter())
+        .map(|(index, window)| (*index, window.batches, window.ok(), window.failed))
+        .collect();
+    // Batches of 30 ms end past 100 and 200 ms: four of them in 120 ms, then three until 210 ms.
+    assert_eq!(told, [(3, 4, 6, 2), (4, 3, 4, 2)]);
+    assert_eq!(windows[0].1.end_ns, windows[1].1.start_ns);
+    assert_eq!(windows[1].1.end_ns, 210_000_000);
 }

@@ -295,7 +295,7 @@ impl Session<'_> {
                 let ok = samples.samples.len() - failed;
                 self.metrics.samples.with_label_values(&["ok"]).inc_by(ok as u64);
                 self.metrics.samples.with_label_values(&["failed"]).inc_by(failed as u64);
-                self.send(Message::Samples(samples)).await
+                self.send(Message::Samples(*samples)).await
             }
             Report::Finished { shard, attempt, last_sequence, segment }
                 if self.current == Some((shard, attempt)) =>

@@ -27,6 +27,7 @@ fn help_reads_as_it_did() {
         ("help", &["--help"][..]),
         ("generate", &["generate", "--help"]),
         ("bench", &["bench", "--help"]),
+        ("serve", &["serve", "--help"]),
     ] {
         let output = agent(arguments);
         assert_eq!(output.status.code(), Some(0));

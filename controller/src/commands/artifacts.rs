@@ -3,16 +3,24 @@
 use super::remote;
 use crate::artifacts::{self, Artifact, Placed};
 use crate::cli;
+use crate::matrix::Artifacts;
+use crate::notify::message::File;
 use crate::progress::Volume;
 use crate::report::table;
 use crate::terminal;
 use anyhow::Context;
-use remote::s3::Address;
+use remote::s3::{Address, Reader};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Puts what was written where the matrix wants it, and says what went where. What fails is said and fails nothing:
 /// the files are here.
-pub(super) async fn upload(prefix: &str, campaign: &str, files: &[PathBuf]) {
+pub(super) async fn upload(
+    wanted: &Artifacts,
+    campaign: &str,
+    files: &[PathBuf],
+) -> Option<Placed> {
+    let prefix = &wanted.s3;
     match Box::pin(try_upload(prefix, campaign, files)).await {
         Ok(placed) => {
             for address in &placed.uploaded {
@@ -21,11 +29,13 @@ pub(super) async fn upload(prefix: &str, campaign: &str, files: &[PathBuf]) {
             for address in &placed.kept {
                 terminal::say(&format!("unchanged {address}"));
             }
+            Some(placed)
         }
         Err(error) => {
             let error =
                 error.context(format!("nothing is complete at {prefix}; the files are here"));
             terminal::warning(&error);
+            None
         }
     }
 }
@@ -41,6 +51,28 @@ async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::
     let artifacts = files.iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
     let remote = remote(Volume::Normal)?;
     Ok(artifacts::place(&remote, &prefix, campaign, &artifacts).await?)
+}
+
+/// Where a browser finds what lies in S3 now, as the matrix wants it. What fails is said: then there are no links.
+pub(super) async fn links(wanted: &Artifacts, placed: &Placed) -> Vec<File> {
+    Box::pin(try_links(wanted, placed)).await.unwrap_or_else(|error| {
+        terminal::warning(&error.context("messages hold no links to what lies in S3"));
+        Vec::new()
+    })
+}
+
+async fn try_links(wanted: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<File>> {
+    let remote = remote(Volume::Quiet)?;
+    let reader = match wanted.link_days {
+        Some(days) => Reader::Anyone(Duration::from_hours(24 * u64::from(days))),
+        None => Reader::Known,
+    };
+    let mut files = Vec::new();
+    for address in placed.kept.iter().chain(&placed.uploaded) {
+        let url = remote.s3_link(address, reader).await?;
+        files.push(File { name: address.name().to_owned(), address: address.to_string(), url });
+    }
+    Ok(files)
 }
 
 fn content_type(path: &Path) -> &'static str {

@@ -52,8 +52,13 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
         Command::Simulate(options) => {
-            let tables = simulation::run(options.trials, options.seed);
-            terminal::result(&tables.to_string());
+            if options.stress {
+                let tables = simulation::stress::run(options.trials, options.seed);
+                terminal::result(&tables.to_string());
+            } else {
+                let tables = simulation::run(options.trials, options.seed);
+                terminal::result(&tables.to_string());
+            }
             Ok(Exit::Ok)
         }
         Command::Notify(cli::Notify { command: cli::NotifyCommand::Test { matrix } }) => {

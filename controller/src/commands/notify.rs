@@ -4,7 +4,7 @@ use super::{Exit, read_matrix};
 use crate::clock::Clock;
 use crate::config;
 use crate::matrix::{Matrix, Notify, Occasion, Overrides};
-use crate::notify::message::Message;
+use crate::notify::message::{File, Message};
 use crate::notify::{Attachment, Delivery, Recipients};
 use crate::report::view::Results;
 use crate::store::{CampaignNo, Hold, Store, Write};
@@ -66,6 +66,8 @@ pub(super) struct Ended<'e> {
     pub(super) results: &'e Results,
     /// Where reports lie beside it.
     pub(super) results_file: &'e Path,
+    /// What lies in S3.
+    pub(super) files: &'e [File],
     pub(super) occasion: Occasion,
     /// Why it is not complete.
     pub(super) why: Option<&'e str>,
@@ -74,11 +76,12 @@ pub(super) struct Ended<'e> {
 /// Tells everybody who hasn't been told of this ending. What can't be delivered is said and recorded; it changes nothing
 /// else.
 pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
-    let Ended { store, no, hold, notify, recipients, results, results_file, occasion, why } = ended;
+    let Ended { store, no, hold, notify, recipients, results, results_file, files, occasion, why } =
+        ended;
     if !notify.on.contains(&occasion) {
         return Ok(());
     }
-    let message = Message::of(results, occasion, why, notify.link.as_deref());
+    let message = Message::of(results, occasion, why, notify.link.as_deref()).with(files);
     let attachments = attachments(results_file);
     let told = store.events(no).await?;
     let note = async |kind, detail| {

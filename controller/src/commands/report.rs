@@ -1,6 +1,7 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
 use super::{artifacts, prices};
+use crate::artifacts::Placed;
 use crate::cli;
 use crate::clock::Clock;
 use crate::cost::PriceBook;
@@ -9,10 +10,10 @@ use crate::report::document::{Document, document};
 use crate::report::parquet::{self, Names, SamplesWriter, TelemetryWriter};
 use crate::report::view::RowsFile;
 use crate::report::{
-    Files, Observing, Read, Results, Windows, annotations, csv, html, json, junit, markdown, pdf,
-    precision_rule, scores, table, view_of,
+    Files, Observing, Read, Results, SustainedLoads, Windows, annotations, csv, html, json, junit,
+    markdown, pdf, precision_rule, scores, table, view_of,
 };
-use crate::store::{self, CampaignNo, SampleRow, Store, Texts, WindowRow, folder_of};
+use crate::store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
@@ -52,6 +53,8 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
 pub(super) struct Written {
     pub(super) results: Results,
     pub(super) results_file: PathBuf,
+    /// Where all of it lies in S3, where the matrix wants it there.
+    pub(super) placed: Option<Placed>,
 }
 
 /// Reads a campaign back, prints its table and writes its reports: the formats that are given, or results.json and what
@@ -110,15 +113,16 @@ pub(super) async fn write(
         let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
         terminal::say(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
     }
+    let mut placed = None;
     if let Some(prefix) =
         campaign.matrix.artifacts.as_ref().filter(|_| formats.contains(&Format::Json))
     {
         let mut paths: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
         // It names the others, so it comes last.
         paths.sort_by_key(|path| *path == results_file);
-        artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
+        placed = artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
     }
-    Ok(Written { results, results_file })
+    Ok(Written { results, results_file, placed })
 }
 
 /// A format as a file with its name; none for what is only printed.
@@ -196,28 +200,6 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let plan = &campaign.plan;
     let names =
         Names { campaign: campaign.id.as_str(), plan, dialogues: &dialogues, agents: &agents };
-    let unwritten = "the samples can't be written as Parquet";
-    let mut file = SamplesWriter::new(names, Hashing::new(samples)).context(unwritten)?;
-    let rule = precision_rule(&campaign.matrix.protocol);
-    let mut late = store.late(no).await?.into_iter().peekable();
-    let mut observed = Vec::with_capacity(plan.cells.len());
-    let runs = campaign.matrix.protocol.most_runs();
-    let mut ahead = ReadAhead::new(store, no, plan.cells.len(), runs);
-    for cell in 0..plan.cells.len() {
-        let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
-        for run in 1..=runs {
-            let mut rows = ahead.next().await?;
-            let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
-            rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
-            let scores = scores(plan, &agents, &dialogues, &rows);
-            observing.add(&rows, &scores);
-            file.write(rows, scores).context(unwritten)?;
-        }
-        observed.push(observing.finish());
-    }
-    let (samples, rows) = file.finish().context(unwritten)?;
-    let (samples, samples_file) = samples.file(samples_name, rows);
-
     let unwritten = "the telemetry can't be written as Parquet";
     let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
     let mut windows = Windows::default();
@@ -232,6 +214,33 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     written.context(unwritten)?;
     let (telemetry, rows) = file.finish().context(unwritten)?;
     let (telemetry, telemetry_file) = telemetry.file(telemetry_name, rows);
+
+    let unwritten = "the samples can't be written as Parquet";
+    let mut file = SamplesWriter::new(names, Hashing::new(samples)).context(unwritten)?;
+    let rule = precision_rule(&campaign.matrix.protocol);
+    let mut loads = sustained(store, no, &campaign).await?;
+    let mut late = store.late(no).await?.into_iter().peekable();
+    let mut observed = Vec::with_capacity(plan.cells.len());
+    let runs = campaign.matrix.protocol.most_runs();
+    let mut ahead = ReadAhead::new(store, no, plan.cells.len(), runs);
+    for cell in 0..plan.cells.len() {
+        let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
+        for run in 1..=runs {
+            let mut rows = ahead.next().await?;
+            let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
+            rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
+            let scores = scores(plan, &agents, &dialogues, &rows);
+            observing.add(&rows, &scores);
+            windows.see(&rows);
+            file.write(rows, scores).context(unwritten)?;
+        }
+        for (run, windows) in loads.runs(cell) {
+            observing.add_run(run, windows);
+        }
+        observed.push(observing.finish());
+    }
+    let (samples, rows) = file.finish().context(unwritten)?;
+    let (samples, samples_file) = samples.file(samples_name, rows);
     let files = Files {
         samples: Some(samples_file),
         telemetry: Some(telemetry_file).filter(|file| file.rows > 0),
@@ -279,6 +288,25 @@ impl<'a> ReadAhead<'a> {
         self.reading = self.begin();
         Ok(rows)
     }
+}
+
+/// The windows of sustained loads, with what was observed in them.
+async fn sustained(
+    store: &Store,
+    no: CampaignNo,
+    campaign: &CampaignRow,
+) -> anyhow::Result<SustainedLoads> {
+    let mut loads = SustainedLoads::default();
+    let cells = campaign.plan.cells.iter().enumerate();
+    for (cell, _) in cells.filter(|(_, cell)| cell.sustained().is_some()) {
+        for run in 1..=campaign.matrix.protocol.most_runs() {
+            loads.add_run(cell, run, store.load_windows(no, (cell, run)).await?);
+        }
+    }
+    if !loads.is_empty() {
+        store.windows(no, |window| loads.observe(&window)).await?;
+    }
+    Ok(loads)
 }
 
 /// Hashes what passes through.

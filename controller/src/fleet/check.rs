@@ -6,6 +6,7 @@ use super::{Options, Said};
 use crate::store::{AgentFacts, HostDetails, SegmentFacts};
 use proto::failure::Failure;
 use proto::ids::{self, AgentId, HostId, TargetName};
+use proto::load::LoadWindow;
 use proto::model::EngineFacts;
 use proto::sample::Sample;
 use proto::telemetry::{Instruments, Window};
@@ -165,6 +166,12 @@ pub fn said(message: Message) -> Result<Said, Status> {
                 sequence: message.sequence,
                 batch: message.batch,
                 samples: samples.map_err(|error| Status::invalid_argument(error.to_string()))?,
+                window: message
+                    .window
+                    .map(LoadWindow::try_from)
+                    .transpose()
+                    .map_err(|error| Status::invalid_argument(error.to_string()))?
+                    .map(Box::new),
             }
         }
         Message::ShardFinished(message) => Said::Finished {

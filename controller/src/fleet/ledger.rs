@@ -74,7 +74,12 @@ struct Offer {
 impl Ledger {
     /// A shard is offered.
     pub fn offer(&mut self, offer: &wire::ShardOffer) {
-        let left = offer.batches.iter().map(|batch| (batch.index, batch.requests.len())).collect();
+        let sustained = offer.load.as_ref().and_then(|load| load.sustained.as_ref());
+        // Under a sustained load windows come in the place of batches, and no samples with them.
+        let left = match sustained {
+            Some(sustained) => sustained.windows.iter().map(|window| (*window, 0)).collect(),
+            None => offer.batches.iter().map(|batch| (batch.index, batch.requests.len())).collect(),
+        };
         self.offers.insert(offer.attempt, Offer { shard: offer.shard, next_sequence: 1, left });
     }
 
@@ -101,7 +106,7 @@ impl Ledger {
 
     /// The agent brings a batch.
     fn samples(&mut self, message: &wire::Samples) -> Result<(), Violation> {
-        let &wire::Samples { shard, attempt, sequence, batch, ref samples } = message;
+        let &wire::Samples { shard, attempt, sequence, batch, ref samples, .. } = message;
         self.open(shard, attempt)?;
         let Some(offer) = self.offers.get_mut(&attempt) else {
             return Err(Violation::Foreign { shard, attempt });
@@ -151,7 +156,7 @@ mod tests {
 
     fn samples(shard: u64, attempt: u64, sequence: u64, batch: u32) -> wire::Samples {
         let samples = vec![wire::Sample::default(); 2];
-        wire::Samples { shard, attempt, sequence, batch, samples }
+        wire::Samples { shard, attempt, sequence, batch, samples, window: None }
     }
 
     #[test]

@@ -25,6 +25,7 @@ use identity::Guard;
 use proto::failure::Failure;
 use proto::generation::Generation;
 use proto::ids::{AgentId, CampaignId, HostId, TargetName};
+use proto::load::LoadWindow;
 use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Sample;
 use proto::telemetry::{Absence, Window};
@@ -88,6 +89,8 @@ pub enum Said {
         batch: u32,
         /// All of the batch.
         samples: Vec<Sample>,
+        /// Of a sustained load, in place of samples.
+        window: Option<Box<LoadWindow>>,
     },
     /// What it observed beside its samples.
     Telemetry {

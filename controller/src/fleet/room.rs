@@ -65,6 +65,7 @@ mod tests {
         let sample = Sample {
             sample_id: "s".try_into().unwrap(),
             start_ns: 0,
+            schedule_delay_ns: None,
             ttft_ns: None,
             latency_ns: 1,
             input_tokens: 1,
@@ -75,7 +76,14 @@ mod tests {
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("x".repeat(bytes)),
         };
-        Said::Samples { shard: 0, attempt: 1, sequence: 1, batch: 0, samples: vec![sample] }
+        Said::Samples {
+            shard: 0,
+            attempt: 1,
+            sequence: 1,
+            batch: 0,
+            samples: vec![sample],
+            window: None,
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -159,16 +159,16 @@ impl Board {
         }
     }
 
-    /// A batch is stored. `span` is from its first start to its last end.
+    /// A batch is stored: samples with the latency of each, or a window of a sustained load with those of its requests.
+    /// `span` is from its first start to its last end.
     pub fn batch(
         &mut self,
         agent: &AgentId,
         cell: usize,
-        latencies: &[Duration],
+        (samples, latencies): (u64, &[Duration]),
         span: Duration,
         now: Duration,
     ) {
-        let samples = latencies.len() as u64;
         if let Some(agent) = self.agents.get_mut(agent) {
             agent.samples += samples;
             agent.heard = now;
@@ -297,7 +297,7 @@ mod tests {
         board.joined(agent.clone(), "host-1".to_owned(), 1, second(1));
         board.resume(0, 40);
         board.offered(&agent, 1);
-        board.batch(&agent, 1, &[second(2), second(4)], second(4), second(7));
+        board.batch(&agent, 1, (2, &[second(2), second(4)]), second(4), second(7));
         board.skip(0, 50);
         let page = shown(&mut board, second(8));
         assert_eq!((&page["done"], &page["total"]), (&json!(42), &json!(150)));

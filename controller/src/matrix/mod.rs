@@ -4,10 +4,12 @@
 //! [`Matrix`] is proof that its factors are not empty, its names are unique and its counts are in range.
 
 mod limits;
+mod load;
 mod notify;
 mod reader;
 mod sections;
 
+pub use load::{Gaps, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 
@@ -57,6 +59,9 @@ pub struct Matrix {
     pub generation: Generation,
     /// How to measure.
     pub protocol: Protocol,
+    /// How requests come where a scenario has a load.
+    #[serde(default)]
+    pub loads: Box<Loads>,
     /// What requests must keep; none without `[slo]`.
     #[serde(default)]
     pub slo: Option<Slo>,
@@ -64,9 +69,9 @@ pub struct Matrix {
     pub cost: Cost,
     /// How long to wait for agents that are missing.
     pub wait: Duration,
-    /// Where results are put besides the data folder: `s3://bucket/prefix`.
+    /// Where results are put besides the data folder.
     #[serde(default)]
-    pub artifacts: Option<String>,
+    pub artifacts: Option<Artifacts>,
     /// Whom to tell when it ends.
     #[serde(default)]
     pub notify: Notify,
@@ -92,6 +97,15 @@ impl Default for Telemetry {
         let period = Duration::from_millis(proto::telemetry::DEFAULT_PERIOD_MS.into());
         Self { period, grams_co2e_per_kwh: None }
     }
+}
+
+/// Where results are put besides the data folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifacts {
+    /// `s3://bucket/prefix`.
+    pub s3: String,
+    /// For how many days links in messages open for whoever has them; without it they open for who may read the bucket.
+    pub link_days: Option<u32>,
 }
 
 /// What is written when a campaign ends.

@@ -171,20 +171,30 @@ impl<'t, 'i> Section<'t, 'i> {
 
     /// A number above zero.
     pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
-        let value = self.value(key)?.get_ref();
-        let number = match value {
+        let value = self.value(key)?;
+        self.positive_of(key, value)
+    }
+
+    fn positive_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<f64> {
+        let add = |message| self.problems.add(value.span().start, &self.path_of(key), message);
+        let number = match value.get_ref() {
             DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
             DeValue::Integer(integer) => integer.as_str().replace('_', "").parse::<f64>().ok(),
             other => {
-                self.wrong_type(key, "a number above zero", other);
+                add(format!("expected a number above zero, found {}", describe(other)));
                 return None;
             }
         };
         let number = number.filter(|n: &f64| n.is_finite() && *n > 0.0);
         if number.is_none() {
-            self.problem(key, "expected a number above zero");
+            add("expected a number above zero".to_owned());
         }
         number
+    }
+
+    /// A list of numbers above zero.
+    pub(super) fn positive_list(&mut self, key: &'static str) -> Option<Vec<f64>> {
+        self.list(key, "[1, 2.5]", Self::positive_of)
     }
 
     /// One word of a fixed list.
@@ -307,13 +317,6 @@ impl<'t, 'i> Section<'t, 'i> {
     pub(super) fn tables(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
         let is_one = self.find(key).is_some_and(|value| value.get_ref().as_table().is_some());
         if is_one { vec![self.section(key)] } else { self.sections(key) }
-    }
-
-    /// A section that this version can't act on yet is refused, never passed over.
-    pub(super) fn refuse_unbuilt(&mut self, key: &'static str, meanwhile: &str) {
-        if self.value(key).is_some() {
-            self.problem(key, format!("is not built into this version yet: {meanwhile}"));
-        }
     }
 
     /// Reports every key that nobody asked for, with the nearest one that exists.

@@ -3,7 +3,8 @@
 use super::limits;
 use super::reader::{Problem, Problems, Section, nearest};
 use super::{
-    Cost, Dataset, Local, Matrix, Model, Order, Overrides, Protocol, Report, Target, Telemetry,
+    Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
+    Target, Telemetry,
 };
 use proto::generation::{DIALOGUE, Generation, Stop};
 use proto::ids::TargetName;
@@ -65,7 +66,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         .filter_map(|section| target(section, &levels))
         .collect();
     let generation = generation(root.section("generation"));
-    let protocol = protocol(root.section("protocol"), overrides);
+    let (protocol, loads) =
+        protocol(root.section("protocol"), overrides, scenarios.as_deref().unwrap_or_default());
     let cost = cost(root.section("cost"), folder);
     let wait = fleet(root.section("fleet"), &levels, &mut targets);
     let artifacts = artifacts(root.section("artifacts"));
@@ -89,6 +91,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         scenarios: scenarios?,
         generation: generation?,
         protocol,
+        loads: Box::new(loads),
         slo,
         cost,
         wait,
@@ -221,13 +224,6 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Opti
     } else {
         Some(vec![Scenario::Offline])
     };
-    for scenario in scenarios.iter().flatten() {
-        if matches!(scenario, Scenario::Server | Scenario::Stress) {
-            let message =
-                "is not built into this version yet: use \"offline\" or \"single_stream\"";
-            section.problem("scenarios", format!("\"{scenario}\" {message}"));
-        }
-    }
     section.finish();
     (Levels { dtypes, batch_sizes, are_overridden }, scenarios)
 }
@@ -318,17 +314,25 @@ impl FromStr for OrderWord {
     }
 }
 
-fn protocol(mut section: Section<'_, '_>, overrides: &Overrides) -> Protocol {
+fn protocol(
+    mut section: Section<'_, '_>,
+    overrides: &Overrides,
+    scenarios: &[Scenario],
+) -> (Protocol, Loads) {
     let runs = section.whole("runs", RUNS).unwrap_or(3);
     let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
     let order = section.word("order").map_or(Order::Interleaved, |word: OrderWord| word.0);
     let equal_within = section.positive("equal_within");
     let runs = overrides.runs.unwrap_or(runs);
     let precision = limits::precision(section.section("precision"), runs);
-    section.refuse_unbuilt("server", "use scenarios = [\"offline\"] or [\"single_stream\"]");
-    section.refuse_unbuilt("stress", "use scenarios = [\"offline\"] or [\"single_stream\"]");
+    let loads = super::load::loads(&mut section, scenarios);
+    if precision.is_some() && loads.stress.is_some() {
+        let message = "adds runs by the throughput of whole passes, and \"stress\" has a duration: \
+                       measure it in a matrix of its own";
+        section.problem("precision", message);
+    }
     section.finish();
-    Protocol { runs, warmup, order, equal_within, precision }
+    (Protocol { runs, warmup, order, equal_within, precision }, loads)
 }
 
 fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
@@ -387,13 +391,18 @@ fn telemetry(mut section: Section<'_, '_>) -> Telemetry {
     Telemetry { period: period.unwrap_or(default.period), grams_co2e_per_kwh }
 }
 
-fn artifacts(mut section: Section<'_, '_>) -> Option<String> {
-    let s3 = section.text("s3");
+fn artifacts(mut section: Section<'_, '_>) -> Option<Artifacts> {
+    if section.is_absent() {
+        return None;
+    }
+    let s3 = section.required_text("s3", "\"s3://bucket/prefix\"");
     if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<remote::s3::Address>()) {
         section.problem("s3", error.to_string());
     }
+    // No signature of S3 lasts longer.
+    let link_days = section.whole("link_days", 1..=7_u32);
     section.finish();
-    s3
+    Some(Artifacts { s3: s3?, link_days })
 }
 
 fn report(mut section: Section<'_, '_>) -> Report {
@@ -404,7 +413,7 @@ fn report(mut section: Section<'_, '_>) -> Report {
 }
 
 /// `90s`, `5m`, `2h`, `1d`.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.chars().next_back()?;
     let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;

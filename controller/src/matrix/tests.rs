@@ -176,3 +176,43 @@ fn a_budget_is_an_amount_above_zero() {
         with("0").unwrap_err().to_string().contains("cost.max_usd: expected a number above zero")
     );
 }
+
+fn with_protocol(scenarios: &str, lines: &str) -> Result<Matrix, Error> {
+    check(&format!("{SMALL}[factors]\nscenarios = [{scenarios}]\n[protocol]\n{lines}\n"))
+}
+
+#[test]
+fn windows_of_a_load_follow_from_how_long_it_lasts() {
+    let windows = |stress: &str| {
+        let matrix = with_protocol("\"stress\"", &format!("stress = {{ {stress} }}")).unwrap();
+        let stress = matrix.loads.stress.unwrap();
+        (stress.window.as_secs(), stress.windows())
+    };
+    assert_eq!(windows("duration = \"5m\""), (1, 300));
+    assert_eq!(windows("duration = \"1h\""), (12, 300));
+    assert_eq!(windows("duration = \"3d\""), (60, 4320));
+    assert_eq!(windows("duration = \"10s\", window = \"3s\""), (3, 4));
+}
+
+#[test]
+fn a_server_has_a_queue_and_rates_above_zero() {
+    let server =
+        "server = { request_rates = [0.5, 2], arrivals = \"constant\", max_batch_delay_ms = 20 }";
+    let server = with_protocol("\"server\"", server).unwrap().loads.server.unwrap();
+    assert_eq!(server.request_rates, [0.5, 2.0]);
+    let max_batch_delay = Duration::from_millis(20);
+    assert_eq!(server.queue, Queue { gaps: Gaps::Constant, max_batch_delay, max_queue: 1000 });
+}
+
+#[test]
+fn a_load_that_contradicts_itself_is_refused_with_every_reason() {
+    let stress = "stress = { duration = \"5m\", window = \"6m\", concurrency = 2, request_rate = 1 }\n\
+                  precision = { half_width = 0.05, max_runs = 9 }";
+    let error = with_protocol("\"stress\"", stress).unwrap_err().to_string();
+    for told in ["give one of them", "is longer than the load lasts", "has a duration"] {
+        assert!(error.contains(told), "{told} is missing in {error}");
+    }
+    let closed = "stress = { duration = \"5m\", max_queue = 7 }";
+    let error = with_protocol("\"stress\"", closed).unwrap_err().to_string();
+    assert!(error.contains("max_queue: means nothing in closed loop"), "{error}");
+}

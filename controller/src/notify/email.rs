@@ -175,6 +175,9 @@ pub fn text(message: &Message) -> String {
     if let Some(link) = &message.link {
         let _ = writeln!(text, "\n{link}");
     }
+    for file in &message.files {
+        let _ = writeln!(text, "\n{}\n  {}\n  {}", file.name, file.address, file.url);
+    }
     let _ = writeln!(text, "\ncampaign {}", message.campaign);
     text
 }

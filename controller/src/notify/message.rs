@@ -33,8 +33,21 @@ pub struct Message {
     pub notes: Vec<String>,
     /// Where the whole report is.
     pub link: Option<String>,
+    /// Results and reports that lie in S3.
+    pub files: Vec<File>,
     /// Sent by hand to try the channel.
     pub is_test: bool,
+}
+
+/// A file that lies in S3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// Such as `results.json`.
+    pub name: String,
+    /// `s3://bucket/key`.
+    pub address: String,
+    /// Where a browser finds it.
+    pub url: String,
 }
 
 /// One entry in short.
@@ -90,8 +103,18 @@ impl Message {
             more_lines,
             notes: notes(results),
             link: link.map(str::to_owned),
+            files: Vec::new(),
             is_test: false,
         }
+    }
+
+    /// The same with files in S3. Where nobody said where the report is, it is the page among them.
+    #[must_use]
+    pub fn with(mut self, files: &[File]) -> Self {
+        let page = files.iter().find(|file| file.name == "report.html");
+        self.link = self.link.or_else(|| page.map(|file| file.url.clone()));
+        self.files = files.to_vec();
+        self
     }
 
     /// What `controller notify test` sends: figures that nobody takes for measured ones.
@@ -105,6 +128,7 @@ impl Message {
             more_lines: 0,
             notes: Vec::new(),
             link: link.map(str::to_owned),
+            files: Vec::new(),
             is_test: true,
         }
     }

@@ -1,7 +1,7 @@
 //! Slack's form: blocks, with a text for notifications. Limits from Slack's Block Kit reference: header 150 characters,
 //! section text 3,000, 50 blocks. `&`, `<` and `>` are escaped, so that no name can ping a channel.
 
-use super::message::{Message, cut};
+use super::message::{File, Message, cut};
 use serde_json::{Value, json};
 
 const HEADER: usize = 150;
@@ -27,10 +27,17 @@ pub fn body(message: &Message) -> String {
     if !message.notes.is_empty() {
         blocks.push(context(&escape(&message.notes.join("\n"))));
     }
+    if !message.files.is_empty() {
+        // An element each: a signed address is long, and a text has a limit. No context holds more than ten.
+        let link =
+            |file: &File| mrkdwn(&format!("<{}|{}>", escape_link(&file.url), escape(&file.name)));
+        let elements: Vec<Value> = message.files.iter().take(10).map(link).collect();
+        blocks.push(json!({ "type": "context", "elements": elements }));
+    }
     blocks.push(match &message.link {
         Some(link) => context(&format!(
             "<{}|Read the report> · campaign {}",
-            escape(link),
+            escape_link(link),
             escape(&message.campaign)
         )),
         None => context(&format!("campaign {}", escape(&message.campaign))),
@@ -40,11 +47,20 @@ pub fn body(message: &Message) -> String {
 }
 
 fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": cut(text, SECTION), "verbatim": true } })
+    json!({ "type": "section", "text": mrkdwn(text) })
 }
 
 fn context(text: &str) -> Value {
-    json!({ "type": "context", "elements": [{ "type": "mrkdwn", "text": cut(text, SECTION), "verbatim": true }] })
+    json!({ "type": "context", "elements": [mrkdwn(text)] })
+}
+
+fn mrkdwn(text: &str) -> Value {
+    json!({ "type": "mrkdwn", "text": cut(text, SECTION), "verbatim": true })
+}
+
+/// An address between `<` and `|`, where Slack reads no marks.
+fn escape_link(url: &str) -> String {
+    url.replace('&', "&amp;").replace('<', "%3C").replace('>', "%3E").replace('|', "%7C")
 }
 
 /// As Slack's documentation of message formatting asks. Marks of its own that would change how a name looks get a

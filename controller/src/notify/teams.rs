@@ -38,6 +38,20 @@ fn card(message: &Message, shown: usize) -> Value {
     }
     body.extend(message.notes.iter().map(|note| subtle(note)));
     body.push(subtle(&format!("campaign {}", message.campaign)));
+    if !message.files.is_empty() {
+        // Beyond this no line would fit any more.
+        let mut room = MOST_BYTES / 2;
+        let links: Vec<String> = (message.files.iter())
+            .map(|file| format!("[{}]({})", escape(&file.name), escape_link(&file.url)))
+            .take_while(|link| {
+                let fits = link.len() <= room;
+                room = room.saturating_sub(link.len());
+                fits
+            })
+            .collect();
+        let text = links.join(" · ");
+        body.push(json!({ "type": "TextBlock", "text": text, "size": "Small", "wrap": true }));
+    }
     let actions: Vec<Value> = message
         .link
         .iter()
@@ -61,6 +75,11 @@ fn card(message: &Message, shown: usize) -> Value {
 
 fn subtle(text: &str) -> Value {
     json!({ "type": "TextBlock", "text": escape(text), "isSubtle": true, "size": "Small", "wrap": true })
+}
+
+/// An address between the brackets of Markdown.
+fn escape_link(url: &str) -> String {
+    url.replace('(', "%28").replace(')', "%29").replace(' ', "%20")
 }
 
 /// Text blocks and facts read a part of Markdown: its marks are escaped.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::matrix::{self, Occasion};
-use crate::notify::message::{Line, Message};
+use crate::notify::message::{File, Line, Message};
 use crate::statistics::Estimate;
 use crate::statistics::validity::Status;
 use proptest::prelude::*;
@@ -33,8 +33,23 @@ fn message() -> Message {
         more_lines: 0,
         notes: vec!["768 of 768 samples counted over 48 dialogues".to_owned()],
         link: Some("https://reports.example.com/t4?a=1&b=2".to_owned()),
+        files: Vec::new(),
         is_test: false,
     }
+}
+
+fn file(name: &str, url: &str) -> File {
+    File { name: name.to_owned(), address: format!("s3://bucket/runs/{name}"), url: url.to_owned() }
+}
+
+fn with_files() -> Message {
+    let url = |name: &str| {
+        format!(
+            "https://console.aws.amazon.com/s3/object/bucket?region=eu-west-1&prefix=runs%2F{name}"
+        )
+    };
+    let files = ["report.html", "results.json"].map(|name| file(name, &url(name)));
+    Message { link: None, lines: Vec::new(), notes: Vec::new(), ..message() }.with(&files)
 }
 
 /// Names and sentences that are out to break a page, a card or a channel.
@@ -61,6 +76,30 @@ fn the_forms_are_as_they_were() {
     insta::assert_snapshot!("teams", pretty(&teams::body(&message())));
     insta::assert_snapshot!("webhook", pretty(&webhook::body(&message())));
     insta::assert_snapshot!("email_text", email::text(&message()));
+}
+
+#[test]
+fn files_in_s3_are_linked_on_every_channel() {
+    insta::assert_snapshot!("slack_files", pretty(&slack::body(&with_files())));
+    insta::assert_snapshot!("teams_files", pretty(&teams::body(&with_files())));
+    insta::assert_snapshot!("webhook_files", pretty(&webhook::body(&with_files())));
+    insta::assert_snapshot!("email_text_files", email::text(&with_files()));
+}
+
+#[test]
+fn long_links_stay_whole_or_away() {
+    let url =
+        format!("https://bucket.s3.amazonaws.com/x?X-Amz-Security-Token={}", "t".repeat(2_500));
+    let files: Vec<File> = (0..9).map(|at| file(&format!("file-{at}"), &url)).collect();
+    let message = hostile().with(&files);
+    let slack = slack::body(&message);
+    assert_eq!(slack.matches(&url).count(), 9);
+    let teams = teams::body(&message);
+    assert!(teams.len() <= 20_000, "{} bytes", teams.len());
+    assert_eq!(
+        teams.matches("](https://bucket.").count(),
+        teams.matches(&format!("{url})")).count()
+    );
 }
 
 #[test]

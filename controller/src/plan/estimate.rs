@@ -1,7 +1,7 @@
 //! How long a campaign may take, before anything was measured. A rule of thumb with stated assumptions:
 //! it is there to tell minutes from days, and the progress bar replaces it by what is measured.
 
-use super::Plan;
+use super::{Load, Plan, Sustained};
 use crate::matrix::{Matrix, Target};
 
 /// Assumed sustained rate of one CPU thread on T5, in GFLOP/s.
@@ -21,9 +21,20 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let cell = &plan.cells[run.cell];
         let target = &matrix.targets[cell.target];
         let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
-        let samples = (plan.samples as f64) / f64::from(target.agents) + warmup;
+        let agents = f64::from(target.agents);
         let seconds_per_sample = gflop_per_sample(&matrix.models[cell.model].id) / gflops(target);
-        seconds[cell.target] += samples * seconds_per_sample;
+        let busy = plan.samples as f64 / agents * seconds_per_sample;
+        let measuring = match cell.load {
+            None => busy,
+            // Where requests come more slowly than they are answered, their schedule takes the time.
+            Some(Load { sustained: None, request_rate, .. }) => {
+                busy.max(plan.samples as f64 / agents / request_rate.unwrap_or(f64::INFINITY))
+            }
+            Some(Load { sustained: Some(Sustained { window_ns, windows }), .. }) => {
+                window_ns as f64 / 1e9 * f64::from(windows)
+            }
+        };
+        seconds[cell.target] += measuring + warmup * seconds_per_sample;
     }
     seconds
 }

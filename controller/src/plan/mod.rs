@@ -3,16 +3,19 @@
 
 pub mod batches;
 pub mod estimate;
+mod load;
 mod stream;
 pub mod text;
 
-use crate::matrix::{Matrix, Order, Target};
+use crate::matrix::{Matrix, Order};
+use load::Level;
 use proto::ids::{self, CellId};
 use proto::model::{Dtype, EngineSpec, Scenario};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+pub use load::{Load, Sustained};
 pub use stream::stream;
 
 /// No plan can be made.
@@ -26,8 +29,8 @@ pub enum Error {
     NoSamples,
 }
 
-/// One combination: model x dtype x batch size x scenario x target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One combination: model x dtype x batch size x scenario x load x target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Such as `tiny.f32.b8.offline@two-threads`.
     pub id: CellId,
@@ -43,6 +46,21 @@ pub struct Cell {
     pub batch_size: u32,
     /// How requests arrive.
     pub scenario: Scenario,
+    /// Set where they come in their own time.
+    #[serde(default)]
+    pub load: Option<Load>,
+}
+
+impl Cell {
+    /// How many requests the plan puts together. Under a load only time tells which are decoded together.
+    pub fn composed(&self) -> u32 {
+        if self.load.is_some() { 1 } else { self.batch_size }
+    }
+
+    /// The windows of a sustained load.
+    pub fn sustained(&self) -> Option<Sustained> {
+        self.load?.sustained
+    }
 }
 
 /// One repeat of a cell.
@@ -66,7 +84,7 @@ pub struct Shard {
 }
 
 /// What will be measured, in which order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Number of dialogues in each run.
     pub samples: usize,
@@ -112,9 +130,15 @@ impl Plan {
 
     fn add_run(&mut self, cell: usize, number: u32, agents: u32) {
         let first = self.shards.len();
-        let batches = batches::count(self.samples, self.cells[cell].batch_size);
+        let batches = self.batches_of(cell);
         let run = self.runs.len();
-        let slices = slices(batches, shards_per_run(agents));
+        let shards = match self.cells[cell].load {
+            None => shards_per_run(agents),
+            // Between two shards nothing comes: an arrival's time would mean little.
+            Some(Load { sustained: None, .. }) => agents,
+            Some(_) => 1,
+        };
+        let slices = slices(batches, shards);
         self.shards.extend(slices.map(|batches| Shard { run, batches }));
         self.runs.push(Run { cell, number, shards: first..self.shards.len() });
     }
@@ -129,9 +153,23 @@ impl Plan {
         self.runs[self.shards[shard].run].number
     }
 
-    /// How many samples the whole campaign measures at most.
+    /// How many samples the whole campaign measures at most, those of sustained loads left out.
     pub fn most_samples(&self) -> usize {
-        self.runs.len() * self.samples
+        let is_counted = |run: &&Run| self.cells[run.cell].sustained().is_none();
+        self.runs.iter().filter(is_counted).count() * self.samples
+    }
+
+    /// How many batches a run of a cell has; under a sustained load each of its windows is one.
+    pub fn batches_of(&self, cell: usize) -> u32 {
+        let cell = &self.cells[cell];
+        let by_samples = || batches::count(self.samples, cell.composed());
+        cell.sustained().map_or_else(by_samples, |sustained| sustained.windows)
+    }
+
+    /// How many steps of progress a run of a cell has: samples, or windows.
+    pub fn steps_of(&self, cell: usize) -> u64 {
+        let samples = self.samples as u64;
+        self.cells[cell].sustained().map_or(samples, |sustained| sustained.windows.into())
     }
 }
 
@@ -157,9 +195,9 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
         for (model_index, model) in matrix.models.iter().enumerate() {
             for &dtype in &target.dtypes {
                 let engine = index_of(&mut engines[target_index], model.engine(dtype));
-                for (scenario, batch_size) in loads(matrix, target) {
+                for Level { scenario, batch_size, load, name } in load::levels(matrix, target) {
                     let name =
-                        format!("{}.{dtype}.b{batch_size}.{scenario}@{}", model.name, target.name);
+                        format!("{}.{dtype}.b{batch_size}.{name}@{}", model.name, target.name);
                     cells.push(Cell {
                         id: CellId::try_from(name)?,
                         model: model_index,
@@ -168,24 +206,13 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
                         dtype,
                         batch_size,
                         scenario,
+                        load,
                     });
                 }
             }
         }
     }
     Ok(cells)
-}
-
-/// `single_stream` is one request at a time, whatever the batch sizes are.
-fn loads(matrix: &Matrix, target: &Target) -> Vec<(Scenario, u32)> {
-    let mut loads = Vec::new();
-    for &scenario in &matrix.scenarios {
-        match scenario {
-            Scenario::SingleStream => loads.push((scenario, 1)),
-            _ => loads.extend(target.batch_sizes.iter().map(|&size| (scenario, size))),
-        }
-    }
-    loads
 }
 
 fn index_of(engines: &mut Vec<EngineSpec>, engine: EngineSpec) -> usize {

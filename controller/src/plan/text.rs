@@ -1,6 +1,6 @@
 //! The plan as text: what `controller plan` prints, and what reviewers of a matrix read.
 
-use super::{Plan, batches, estimate};
+use super::{Plan, Sustained, estimate};
 use crate::matrix::{Matrix, Order};
 use std::fmt::Write;
 
@@ -104,7 +104,7 @@ fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> 
 
 fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     writeln!(out, "\ncells")?;
-    for cell in &plan.cells {
+    for (index, cell) in plan.cells.iter().enumerate() {
         let run = plan.runs.iter().find(|run| plan.cells[run.cell].id == cell.id);
         let shards = run.map_or(0, |run| run.shards.len());
         let agents = matrix.targets[cell.target].agents;
@@ -112,7 +112,7 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
             out,
             "  {}: {} in {} a run, {}",
             cell.id,
-            count(batches::count(plan.samples, cell.batch_size) as usize, "batch"),
+            load_of(plan, index),
             count(shards, "shard"),
             if agents == 1 {
                 "all for one agent".to_owned()
@@ -122,6 +122,23 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// How many batches, requests or windows a run has.
+fn load_of(plan: &Plan, index: usize) -> String {
+    let batches = plan.batches_of(index) as usize;
+    let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
+    let how = match load.request_rate {
+        Some(rate) => format!("{rate} requests a second"),
+        None => count(load.concurrency as usize, "request") + " at any time",
+    };
+    match load.sustained {
+        Some(Sustained { window_ns, .. }) => {
+            let seconds = window_ns as f64 / 1e9;
+            format!("{how} for {}, {}", time(seconds * batches as f64), count(batches, "window"))
+        }
+        None => format!("{} at {how}", count(batches, "request")),
+    }
 }
 
 fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {

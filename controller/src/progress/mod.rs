@@ -28,25 +28,27 @@ pub struct Progress {
     volume: Volume,
     bar: Option<ProgressBar>,
     pace: Pace,
+    /// What is counted.
+    step: &'static str,
     tenths: u64,
 }
 
 impl Progress {
-    /// For a campaign whose cells have `totals` samples over all runs.
+    /// For a campaign whose cells have `totals` steps over all runs: samples, or windows of a sustained load.
     ///
     /// # Panics
     /// Never: the bar's template is well-formed.
-    pub fn new(totals: Vec<u64>, targets: Vec<usize>, volume: Volume) -> Self {
+    pub fn new(totals: Vec<u64>, targets: Vec<usize>, step: &'static str, volume: Volume) -> Self {
         let pace = Pace::new(totals, targets);
         let bar = (volume == Volume::Normal && terminal::is_watched()).then(|| {
-            let template = "{bar:32} {pos}/{len} samples · {elapsed} · {msg}";
+            let template = format!("{{bar:32}} {{pos}}/{{len}} {step} · {{elapsed}} · {{msg}}");
             let style =
-                ProgressStyle::with_template(template).expect("the template is well-formed");
+                ProgressStyle::with_template(&template).expect("the template is well-formed");
             let bar = ProgressBar::new(pace.total()).with_style(style.progress_chars("━╸─"));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { volume, bar, pace, tenths: 0 }
+        Self { volume, bar, pace, step, tenths: 0 }
     }
 
     /// Says something that stays on the screen.
@@ -91,7 +93,7 @@ impl Progress {
         let rate = self
             .pace
             .rate(cell)
-            .map_or_else(String::new, |rate| format!(" at {rate:.2} samples/s"));
+            .map_or_else(String::new, |rate| format!(" at {rate:.2} {}/s", self.step));
         let message = format!("{name}{rate}{left}");
         if let Some(bar) = &self.bar {
             bar.set_position(self.pace.done());
@@ -101,7 +103,7 @@ impl Progress {
             if tenths > self.tenths {
                 self.tenths = tenths;
                 let (done, total) = (self.pace.done(), self.pace.total());
-                terminal::say(&format!("{done}/{total} samples · {message}"));
+                terminal::say(&format!("{done}/{total} {} · {message}", self.step));
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What a cell was measured under, as the comparability gate asks it.
 
-use super::view::{Dataset, Entry, Environment, SCHEMA_VERSION};
+use super::view::{Dataset, Entry, Environment, Host, SCHEMA_VERSION};
 use crate::statistics::comparison::gate::Conditions;
+use std::collections::BTreeSet;
 
 /// The conditions of an entry's cells.
 pub(super) fn conditions(
@@ -14,11 +15,11 @@ pub(super) fn conditions(
     let weights = engine.map(|engine| {
         format!("{} {}", engine.model_sha256, engine.adapter_sha256.as_deref().unwrap_or_default())
     });
-    let hosts = environment.hosts.iter().filter(|host| host.targets.contains(&entry.target));
-    let mut versions: Vec<&str> =
-        hosts.flat_map(|host| &host.agent_versions).map(String::as_str).collect();
-    versions.sort_unstable();
-    versions.dedup();
+    let hosts: Vec<&Host> =
+        environment.hosts.iter().filter(|host| host.targets.contains(&entry.target)).collect();
+    // A processor that infers doesn't mind what drives a GPU beside it.
+    let on_gpu = entry.device.as_deref().is_some_and(|device| device != "cpu");
+    let gpus = hosts.iter().filter(|_| on_gpu).flat_map(|host| &host.gpus);
     Conditions {
         sample_ids: Some(dataset.sample_ids_sha256.clone()),
         data_hash: Some(dataset.sha256.clone()),
@@ -30,11 +31,19 @@ pub(super) fn conditions(
         )),
         schema_version: Some(SCHEMA_VERSION.to_string()),
         weights: weights.map(|weights| weights.trim_end().to_owned()),
-        driver: None,
-        governor: None,
+        driver: joined(gpus.filter_map(|gpu| gpu.driver.as_deref())),
+        governor: joined(hosts.iter().filter_map(|host| host.governor.as_deref())),
         dtype: Some(entry.dtype.clone()),
         kernel: engine.map(|engine| engine.kernel.clone()),
-        agent_version: (!versions.is_empty()).then(|| versions.join(", ")),
+        agent_version: joined(
+            hosts.iter().flat_map(|host| &host.agent_versions).map(String::as_str),
+        ),
         measured_on: Some(entry.measured_on.clone()).filter(|found| found != "unknown"),
     }
+}
+
+/// Each word once; null where there is none.
+fn joined<'a>(words: impl Iterator<Item = &'a str>) -> Option<String> {
+    let words: BTreeSet<&str> = words.collect();
+    (!words.is_empty()).then(|| words.into_iter().collect::<Vec<_>>().join(", "))
 }

@@ -24,7 +24,8 @@ mod view_of;
 
 pub use view::Results;
 pub use view_of::{
-    Files, Observed, Observing, Read, Windows, observation, precision_rule, scores, view_of,
+    Files, Observed, Observing, Read, SustainedLoads, Windows, observation, precision_rule, scores,
+    view_of,
 };
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What a reader of the figures must know, one line each. Every format shows the same lines.
 
 use super::number::digits;
-use super::view::{Comparison, Entry, Event, Host, Results};
+use super::view::{CapacityOf, Comparison, Entry, Event, Host, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};
 use crate::statistics::precision::Look;
+use crate::statistics::slo::Capacity;
 
 /// More ranges of offered rates than this are for the plot, not for a line.
 const RANGES: usize = 5;
@@ -23,6 +24,7 @@ pub fn notes(results: &Results) -> Vec<String> {
         );
     }
     notes.extend(results.comparisons.iter().map(compared));
+    notes.extend(results.capacities.iter().map(capacity));
     notes.extend(results.offered_rates.break_even.iter().map(break_even));
     notes.push(format!(
         "{} of {} samples counted over {} dialogues; in brackets 95 % intervals between runs; – needs more samples",
@@ -73,6 +75,26 @@ fn compared(comparison: &Comparison) -> String {
     format!("{candidate} against {baseline}: {} ({}){advice}", figures.verdict.text, figures.scope)
 }
 
+/// What a target carries under the objective.
+pub(super) fn capacity(of: &CapacityOf) -> String {
+    let CapacityOf { model, target, dtype, max_batch_size, slo, .. } = of;
+    let who = format!("{model}.{dtype}.b{max_batch_size}@{target}");
+    let limit = format!("p{} within {} ms", slo.percentile, digits(slo.request_latency_ms));
+    let highest = of.request_rates.last().copied().unwrap_or_default();
+    match &of.capacity {
+        Capacity::Met { request_rate } if *request_rate >= highest => format!(
+            "{who} keeps {limit} at {request_rate} requests/s, the highest rate that was offered: it may carry more"
+        ),
+        Capacity::Met { request_rate } => {
+            format!("{who} keeps {limit} up to {request_rate} requests/s")
+        }
+        Capacity::NeverMet => format!("{who} keeps {limit} at none of the rates"),
+        Capacity::Undecided { reason } => {
+            format!("whether {who} keeps {limit} is undecided: {reason}")
+        }
+    }
+}
+
 /// Where one target is cheaper than another as the offered rate grows.
 pub(super) fn break_even(pair: &BreakEven) -> String {
     let BreakEven { model, first, second, ranges, reason } = pair;
@@ -118,6 +140,20 @@ fn of_entry(entry: &Entry, notes: &mut Vec<String>) {
             notes.push(format!(
                 "stale price: that of {target} is {days} days old ({})",
                 price.source
+            ));
+        }
+        for run in &cell.stress {
+            let (number, of) = (run.verdicts.run, cell.stress.len());
+            let which = if of > 1 { format!(", run {number}") } else { String::new() };
+            let told = run.sentences.iter();
+            notes.extend(told.map(|sentence| format!("{}{which}: {sentence}", cell.cell)));
+        }
+        if let Some(delay) = cell.schedule_delay_ms.filter(|_| cell.stress.is_empty()) {
+            notes.push(format!(
+                "{}: requests stood in the queue {} ms after their time (p99), {} ms at most",
+                cell.cell,
+                digits(delay.p99),
+                digits(delay.max)
             ));
         }
         if !cell.validity.reasons.is_empty() {

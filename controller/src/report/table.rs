@@ -65,7 +65,7 @@ fn row(entry: &Entry, cell: &Cell) -> [String; 11] {
         entry.target.clone(),
         entry.model.clone(),
         entry.dtype.clone(),
-        format!("{}{mark}", entry.scenario),
+        format!("{}{mark}", scenario(entry)),
         cell.batch_size.to_string(),
         figure(&estimates.latency_ms.p50),
         figure(&estimates.latency_ms.p95),
@@ -74,6 +74,12 @@ fn row(entry: &Entry, cell: &Cell) -> [String; 11] {
         good.map_or_else(|| "–".to_owned(), |share| format!("{:.1}", share * 100.0)),
         cell.cost.usd_per_1000_good_requests.as_ref().map_or_else(|| "–".to_owned(), with_interval),
     ]
+}
+
+/// The scenario with its rate: entries may differ in nothing else.
+fn scenario(entry: &Entry) -> String {
+    let rate = entry.load.and_then(|load| load.request_rate);
+    rate.map_or_else(|| entry.scenario.clone(), |rate| format!("{} {rate}/s", entry.scenario))
 }
 
 fn figure(estimate: &Estimate) -> String {

@@ -9,12 +9,13 @@ use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
 use crate::store::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
-    SampleRow, SegmentFacts, SegmentRow, State,
+    SampleRow, SegmentFacts, SegmentRow, State, WindowRow,
 };
 use chrono::{DateTime, Utc};
 use proto::ids::{AgentId, CampaignId, HostId, SampleId};
 use proto::model::EngineFacts;
 use proto::sample::Finish;
+use proto::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use std::path::Path;
 
 /// Two targets, a model and its fine-tuned one, two batch sizes, three runs.
@@ -52,6 +53,7 @@ struct World {
     segments: Vec<SegmentRow>,
     samples: Vec<SampleRow>,
     events: Vec<EventRow>,
+    windows: Vec<WindowRow>,
 }
 
 impl World {
@@ -75,6 +77,7 @@ impl World {
         });
         Self {
             segments: segments.collect(),
+            windows: windows(&plan),
             agents: (0..2).map(|target| agent(target, words)).collect(),
             dialogues: (0..count).map(|place| dialogue(place, words)).collect(),
             events: vec![EventRow {
@@ -109,6 +112,9 @@ impl World {
 
     fn results(&self) -> Results {
         let plan = &self.campaign.plan;
+        let mut windows = Windows::default();
+        self.windows.iter().for_each(|window| windows.add(window));
+        windows.see(&self.samples);
         let observed = (0..plan.cells.len()).map(|cell| {
             let its = self.samples.iter().filter(|sample| sample.cell as usize == cell);
             let rows: Vec<SampleRow> = its.cloned().collect();
@@ -125,7 +131,7 @@ impl World {
             observed: &observed,
             events: &self.events,
             today: DateTime::<Utc>::UNIX_EPOCH.date_naive(),
-            windows: &Windows::default(),
+            windows: &windows,
         };
         view_of(&read, Files::default())
     }
@@ -157,6 +163,11 @@ fn agent(target: usize, words: &str) -> AgentRow {
         played: false,
         notes: vec![words.to_owned()],
     };
+    let absence = Absence {
+        what: "cpu_energy".to_owned(),
+        reason: words.to_owned(),
+        remedy: Some(words.to_owned()),
+    };
     AgentRow {
         agent_id: AgentId::try_from(format!("agent-{target}")).unwrap(),
         host_id: HostId::try_from(format!("host-{target}")).unwrap(),
@@ -168,11 +179,39 @@ fn agent(target: usize, words: &str) -> AgentRow {
             threads: 1,
             logical_cpus: 2,
             memory_bytes: 1 << 33,
+            instruments: Instruments { absences: vec![absence], ..Instruments::default() },
             ..AgentFacts::default()
         },
         engines: vec![Some(engine.clone()), Some(engine)],
         held_ns: 0,
     }
+}
+
+/// Half a second of every run, in which the agent grows.
+fn windows(plan: &Plan) -> Vec<WindowRow> {
+    const LONG: u64 = 50_000_000;
+    let mut rows = Vec::new();
+    for (cell, planned) in plan.cells.iter().enumerate() {
+        for (run, place) in (1..=3).flat_map(|run| (0..10).map(move |place| (run, place))) {
+            let mut readings = Readings::default();
+            readings.set(Metric::ProcessCpuNs, 0.9 * LONG as f64);
+            readings.set(Metric::SamplerCpuNs, 50_000.0);
+            readings.set(Metric::HostCpuTotalNs, 2.0 * LONG as f64);
+            readings.set(Metric::HostCpuBusyNs, 0.94 * LONG as f64);
+            readings.set(Metric::HostCpuStealNs, 0.0);
+            readings.set(Metric::ProcessRssBytes, f64::from(60 + run + place) * 1_048_576.0);
+            let start_ns = 1_000_000 + u64::from(place) * LONG;
+            rows.push(WindowRow {
+                agent: planned.target,
+                of: Some((cell, run, 1)),
+                phase: Phase::Measuring,
+                start_ns,
+                end_ns: start_ns + LONG,
+                readings,
+            });
+        }
+    }
+    rows
 }
 
 fn dialogue(place: usize, words: &str) -> DialogueRow {
@@ -211,6 +250,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     output_tokens: 12,
                     unknown_tokens: 0,
                     reference_tokens: None,
+                    schedule_delay_ns: None,
                     outcome: Outcome::Ok(Finish::Eos),
                     is_counted: true,
                     text: Some(format!("A says {words} {cell}")),
@@ -271,6 +311,8 @@ fn the_document_has_a_section_for_every_question() {
         "choice",
         "comparisons",
         "runs",
+        "telemetry",
+        "timelines",
         "validity",
         "prices",
         "again",
@@ -297,6 +339,33 @@ fn a_campaign_without_a_sample_says_so_and_shows_no_zero() {
     assert!(pdf::render(&document).unwrap().starts_with(b"%PDF"));
     assert!(markdown::render(&document).contains("INVALID"));
     assert!(junit::render(&results).contains("failures=\"8\""));
+}
+
+#[test]
+fn a_cell_that_was_held_back_is_drawn_first_with_its_shade_and_its_reason() {
+    let mut world = World::of(100, "plain");
+    let last = world.campaign.plan.cells.len() - 1;
+    let its = |window: &&mut WindowRow| window.of.is_some_and(|(cell, ..)| cell == last);
+    for window in world.windows.iter_mut().filter(its).take(4) {
+        window.readings.set(Metric::HostThermalThrottles, 2.0);
+    }
+    let results = world.results();
+    let cells = results.results.iter().flat_map(|entry| &entry.cells);
+    let reasons = cells.flat_map(|cell| &cell.validity.reasons);
+    let held = reasons.filter(|reason| reason.code == "cpu_throttled");
+    let texts: Vec<&str> = held.map(|reason| reason.text.as_str()).collect();
+    assert_eq!(texts, ["a processor slowed down for heat 8 times"]);
+    let document = document(&results);
+    let section = document.sections.iter().find(|section| section.id == "telemetry").unwrap();
+    let figures = section.blocks.iter().filter_map(|block| match block {
+        Block::Figure(figure) => Some(figure),
+        _ => None,
+    });
+    let titles: Vec<&str> = figures.map(|figure| figure.title.as_str()).collect();
+    assert_eq!(titles.len(), 1);
+    assert!(titles[0].ends_with("Shaded: a processor slowed down for heat"), "{titles:?}");
+    let told = markdown::render(&document);
+    assert!(told.contains("Not measurable on plain: cpu energy, plain; plain."), "{told}");
 }
 
 #[test]

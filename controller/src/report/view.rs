@@ -10,7 +10,9 @@ use crate::statistics::comparison::separate::Separation;
 use crate::statistics::comparison::{self, PairComparison};
 use crate::statistics::precision::Look;
 use crate::statistics::quality::{Agreement, Quality, QualityDifference};
-use crate::statistics::slo::Goodput;
+use crate::statistics::slo::{Capacity, Goodput, Slo};
+use crate::statistics::stress::Verdicts;
+use crate::statistics::stress::judge::Delay;
 use crate::statistics::telemetry::energy::CellEnergy;
 use crate::statistics::telemetry::{CellTelemetry, NotMeasurable};
 use crate::statistics::validity::Validity;
@@ -37,6 +39,9 @@ pub struct Results {
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
     pub comparisons: Vec<Comparison>,
+    /// What targets carry under the objective; empty without one or without `server`.
+    #[serde(default)]
+    pub capacities: Vec<CapacityOf>,
     /// What targets cost as the offered rate grows, and where one is cheaper than another.
     pub offered_rates: OfferedRates,
     /// What to choose, and why; null where nothing can be recommended.
@@ -302,12 +307,51 @@ pub struct Entry {
     pub dtype: String,
     /// How requests arrive.
     pub scenario: String,
+    /// At which load; null where one batch follows the other.
+    #[serde(default)]
+    pub load: Option<Load>,
     /// What was loaded.
     pub engine: Option<Engine>,
     /// By batch size.
     pub cells: Vec<Cell>,
     /// Of the cheapest VALID cell; null where there is none.
     pub cost: Option<Cost>,
+}
+
+/// How requests came.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    /// Open loop: requests per second of one agent; null in closed loop.
+    pub request_rate: Option<f64>,
+    /// Whether their gaps were constant; else they are exponential. Null in closed loop.
+    pub constant_gaps: Option<bool>,
+    /// Closed loop: requests that were under way at any time; null in open loop.
+    pub concurrency: Option<u32>,
+    /// How long the oldest request waited for others to be decoded with; null in closed loop.
+    pub max_batch_delay_ms: Option<f64>,
+    /// What came while so many waited was not sent; null in closed loop.
+    pub max_queue: Option<u32>,
+    /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
+    pub planned_s: Option<f64>,
+}
+
+/// What a target carries under the objective, from a sweep of request rates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CapacityOf {
+    /// The model's name in the matrix.
+    pub model: String,
+    /// What was measured.
+    pub target: String,
+    /// How weights are stored.
+    pub dtype: String,
+    /// So many requests were decoded together at most.
+    pub max_batch_size: u32,
+    /// The objective.
+    pub slo: Slo,
+    /// The rates that were offered, per second of one agent.
+    pub request_rates: Vec<f64>,
+    /// The highest rate whose percentile's upper bound is within the limit, with no arrival turned away.
+    pub capacity: Capacity,
 }
 
 /// What was loaded.
@@ -427,6 +471,15 @@ pub struct Cell {
     pub precision: Option<Look>,
     /// How it fares under the objective; null without one.
     pub goodput: Option<Goodput>,
+    /// From the intended start to the queue; null in closed loop.
+    #[serde(default)]
+    pub schedule_delay_ms: Option<Delay>,
+    /// Arrivals that found a full queue; they are among the failed samples. Null in closed loop.
+    #[serde(default)]
+    pub not_sent: Option<u64>,
+    /// What each run of a sustained load says; empty elsewhere.
+    #[serde(default)]
+    pub stress: Vec<Stress>,
     /// Of the processes that measured.
     pub memory: CellMemory,
     /// What was observed while it was measured; null where nothing was.
@@ -439,6 +492,15 @@ pub struct Cell {
     pub validity: Validity,
     /// What it costs at full use.
     pub cost: Cost,
+}
+
+/// The verdicts on one run of a sustained load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stress {
+    /// The same in words, one sentence each.
+    pub sentences: Vec<String>,
+    /// With their figures.
+    pub verdicts: Verdicts,
 }
 
 /// Memory and loading of a cell.

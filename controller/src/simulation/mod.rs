@@ -6,6 +6,7 @@
 
 pub mod coverage;
 pub mod power;
+pub mod stress;
 pub mod text;
 pub mod world;
 

@@ -70,6 +70,6 @@ fn spread(spread: f64) -> String {
     format!("{} %", crate::statistics::comparison::verdict::percent(spread))
 }
 
-fn percent(share: Share) -> String {
+pub(super) fn percent(share: Share) -> String {
     share.share().map_or_else(|| "-".to_owned(), |share| format!("{:.1}", 100.0 * share))
 }

@@ -17,6 +17,7 @@ pub mod quality;
 pub mod quantile;
 pub mod serial;
 pub mod slo;
+pub mod stress;
 pub mod telemetry;
 pub mod throughput;
 pub mod tokens;

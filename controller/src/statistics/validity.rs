@@ -66,6 +66,8 @@ pub struct Evidence {
     pub drift: Option<Drift>,
     /// The share of the measured time in which the device was throttled.
     pub throttled_share: Option<f64>,
+    /// How often a processor slowed down for heat while it measured.
+    pub heat_throttles: Option<f64>,
     /// The share of the host's processor time that other processes took.
     pub other_load_share: Option<f64>,
     /// The share of the host's processor time that its hypervisor kept.
@@ -170,6 +172,10 @@ fn disturbances(evidence: &Evidence, add: &mut impl FnMut(Status, &str, String))
             "throttled",
             format!("the device was throttled for {} % of the time", percent(share)),
         );
+    }
+    if let Some(times) = evidence.heat_throttles.filter(|&times| times > 0.0) {
+        let text = format!("a processor slowed down for heat {times} times");
+        add(Degraded, "cpu_throttled", text);
     }
     if let Some(share) = evidence.other_load_share.filter(|&share| share > MAX_OTHER_LOAD) {
         add(

@@ -4,13 +4,14 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Number, name and text. A database takes up what it lacks, in this order.
-const VERSIONS: [(i64, &str, &str); 6] = [
+const VERSIONS: [(i64, &str, &str); 7] = [
     (1, "campaigns", include_str!("migrations/0001_campaigns.sql")),
     (2, "starts", include_str!("migrations/0002_starts.sql")),
     (3, "held", include_str!("migrations/0003_held.sql")),
     (4, "reference_tokens", include_str!("migrations/0004_reference_tokens.sql")),
     (5, "telemetry", include_str!("migrations/0005_telemetry.sql")),
     (6, "credentials", include_str!("migrations/0006_credentials.sql")),
+    (7, "loads", include_str!("migrations/0007_loads.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

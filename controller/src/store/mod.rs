@@ -6,6 +6,7 @@
 mod credentials;
 mod database;
 mod hold;
+mod load;
 mod migrations;
 mod read;
 pub mod rows;
@@ -14,6 +15,7 @@ mod write;
 
 pub use credentials::{CredentialKind, CredentialRow, Which};
 pub use hold::Hold;
+pub use load::LoadWindowRow;
 pub use read::Texts;
 pub use rows::{
     AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,

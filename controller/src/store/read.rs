@@ -70,13 +70,15 @@ impl Store {
         ids.into_iter().next().ok_or(Error::Damaged { what: "no" })
     }
 
-    /// Which batches are counted, and how many samples each has.
+    /// Which batches are counted, and how many samples each has; a window of a sustained load counts as one.
     ///
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn counted_batches(&self, campaign: CampaignNo) -> Result<Vec<CountedBatch>, Error> {
         let sql = "SELECT cell, run, batch, count(*) AS samples FROM sample \
-                   WHERE campaign = $1 AND counted = 1 GROUP BY cell, run, batch";
+                   WHERE campaign = $1 AND counted = 1 GROUP BY cell, run, batch \
+                   UNION ALL SELECT cell, run, batch, 1 AS samples FROM load_window \
+                   WHERE campaign = $1 AND counted = 1";
         let batch = |row: &Record<'_>| {
             Ok(CountedBatch {
                 cell: number(row, "cell")?,
@@ -186,7 +188,7 @@ impl Store {
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
                  FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
             }
         };
@@ -210,7 +212,7 @@ impl Store {
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
                  FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
             }
         };
@@ -225,7 +227,7 @@ impl Store {
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
         let sql = "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, outcome, counted, NULL AS text \
+                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
                    FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt";
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
@@ -267,6 +269,8 @@ fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
         unknown_tokens: number(row, "unknown_tokens")?,
         reference_tokens: (row.get::<Option<i64>>("reference_tokens")?)
             .map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
+        schedule_delay_ns: (row.get::<Option<i64>>("schedule_delay_ns")?)
+            .map(|ns| u64::try_from(ns).unwrap_or_default()),
         outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
         is_counted: row.get::<i64>("counted")? == 1,
         text: row.get("text")?,

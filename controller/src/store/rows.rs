@@ -266,6 +266,7 @@ impl Outcome {
             Kind::Input,
             Kind::Draining,
             Kind::Cancelled,
+            Kind::NotSent,
             Kind::Internal,
         ];
         match word {
@@ -318,6 +319,8 @@ pub struct SampleRow {
     pub unknown_tokens: u32,
     /// Of the reference; counted in the first run.
     pub reference_tokens: Option<u32>,
+    /// From the intended start until it stood in the queue; null in closed loop.
+    pub schedule_delay_ns: Option<u64>,
     /// What became of it.
     pub outcome: Outcome,
     /// Late samples of a lost agent are kept and not counted.

@@ -31,6 +31,7 @@ fn sample(id: &str, text: Option<&str>) -> Sample {
         output_tokens: 2,
         unknown_tokens: 1,
         reference_tokens: Some(9),
+        schedule_delay_ns: Some(4),
         outcome: sample_outcome(),
         text: text.map(str::to_owned),
     }

@@ -1,6 +1,7 @@
 //! Writing: one transaction for each group of rows.
 
 use super::database::{Record, Transaction, Value};
+use super::load::{self, LoadWindowRow};
 use super::rows::{AgentFacts, DatasetFacts, DialogueRow, Outcome, PriceRow, SegmentFacts, State};
 use super::{CampaignNo, Error, Hold, Store, WindowRow, telemetry};
 use crate::matrix::Matrix;
@@ -110,6 +111,8 @@ pub enum Write {
     Sample(SampleWrite),
     /// What was observed beside the samples.
     Window(Box<WindowRow>),
+    /// A window of a sustained load.
+    LoadWindow(Box<LoadWindowRow>),
     /// Something happened.
     Event {
         /// When.
@@ -206,6 +209,11 @@ impl Store {
             _ => None,
         });
         insert_samples(&mut transaction, hold.no, samples).await?;
+        let windows = writes.iter().filter_map(|write| match write {
+            Write::LoadWindow(row) => Some(row.as_ref()),
+            _ => None,
+        });
+        load::insert(&mut transaction, hold.no, &windows.collect::<Vec<_>>()).await?;
         insert_segments(&mut transaction, hold.no, writes).await?;
         telemetry::insert(&mut transaction, hold.no, writes).await?;
         for write in writes {
@@ -220,7 +228,10 @@ impl Store {
                 Write::Event { at, kind, detail } => {
                     insert_event(&mut transaction, hold.no, *at, kind, detail).await?;
                 }
-                Write::Sample(_) | Write::Segment { .. } | Write::Window(_) => {}
+                Write::Sample(_)
+                | Write::LoadWindow(_)
+                | Write::Segment { .. }
+                | Write::Window(_) => {}
             }
         }
         transaction.commit().await
@@ -256,7 +267,7 @@ async fn insert_samples(
             (detail, write.sample.text.as_deref().map(keepable))
         })
         .collect();
-    let mut values = Vec::with_capacity(texts.len() * 20);
+    let mut values = Vec::with_capacity(texts.len() * 21);
     for (write, (detail, text)) in writes.zip(&texts) {
         let sample = &write.sample;
         values.extend([
@@ -276,6 +287,7 @@ async fn insert_samples(
             Value::Int(sample.output_tokens.into()),
             Value::Int(sample.unknown_tokens.into()),
             Value::MaybeInt(sample.reference_tokens.map(i64::from)),
+            Value::MaybeInt(sample.schedule_delay_ns.map(int)),
             Value::Text(Outcome::from(&sample.outcome).as_str()),
             Value::MaybeText(detail.as_deref()),
             Value::Int(write.is_counted.into()),
@@ -284,8 +296,8 @@ async fn insert_samples(
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
-                reference_tokens, outcome, detail, counted, text)";
-    transaction.insert(into, 20, &values).await
+                reference_tokens, schedule_delay_ns, outcome, detail, counted, text)";
+    transaction.insert(into, 21, &values).await
 }
 
 async fn insert_segments(

@@ -179,6 +179,7 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 output_tokens: 10 + ordinal % 7,
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
+                schedule_delay_ns: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: made.text.map(str::to_owned),
             };

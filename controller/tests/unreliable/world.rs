@@ -423,7 +423,10 @@ impl World {
             let (is_last, batch, samples) =
                 (through - warmup == work.offer.batches.len(), batch.index, samples(batch));
             if let Some(connection) = connection {
-                self.say(connection, Said::Samples { shard, attempt, sequence, batch, samples });
+                self.say(
+                    connection,
+                    Said::Samples { shard, attempt, sequence, batch, samples, window: None },
+                );
             }
             if !is_last {
                 return self.next_batch(index, process, attempt);

@@ -5,9 +5,11 @@
 
 mod address;
 mod answers;
+mod link;
 mod upload;
 
 pub use address::Address;
+pub use link::Reader;
 pub use upload::{Presence, Upload};
 
 use crate::cache::{Entry, VARIABLE, link};

@@ -8,7 +8,7 @@
 //! ```
 //! Values between two points lie on the line between them, reasons hold until the next point; before the first point
 //! and after the last they stand still. A value that no point names is that of an idle T4. Times are the script's,
-//! which run `clock_factor` times as fast as the machine's.
+//! which run `clock_factor` times as fast as the machine's, or are those that `clock_file` holds.
 
 use serde::Deserialize;
 
@@ -18,6 +18,8 @@ use serde::Deserialize;
 pub struct Script {
     /// Seconds of the script in a second of the machine.
     pub clock_factor: f64,
+    /// A file that holds the script's seconds, written by whoever plays along; then `clock_factor` means nothing.
+    pub clock_file: Option<std::path::PathBuf>,
     /// The GPU's name.
     pub name: String,
     /// What tells it apart.
@@ -79,6 +81,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             clock_factor: 1.0,
+            clock_file: None,
             name: "Tesla T4".to_owned(),
             uuid: "GPU-00000000-0000-0000-0000-00000000000a".to_owned(),
             driver: "580.95.05".to_owned(),

@@ -15,11 +15,12 @@ use crate::plan::Plan;
 use crate::scheduler::{self, Action, Ending, Limits, Note, Offer, Scheduler, Work};
 use crate::statistics::precision::Look;
 use crate::store::{
-    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SampleRow, SampleWrite,
-    SegmentFacts, SegmentRow, WindowRow, Write,
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, LoadWindowRow, SampleRow,
+    SampleWrite, SegmentFacts, SegmentRow, WindowRow, Write,
 };
 use chrono::{DateTime, Utc};
 use proto::ids::AgentId;
+use proto::load::LoadWindow;
 use proto::sample::Sample;
 use proto::telemetry::{Absence, Window};
 use proto::wire;
@@ -125,7 +126,9 @@ pub enum Line {
         agent: AgentId,
         /// Index of its cell.
         cell: usize,
-        /// Of each sample.
+        /// How many samples, or one window of a sustained load.
+        samples: u64,
+        /// Of each request.
         latencies: Vec<Duration>,
         /// From its first start to its last end.
         span: Duration,
@@ -147,6 +150,13 @@ struct Attempt {
     segment: u64,
     /// Batches of it that came.
     seen: BTreeSet<u32>,
+}
+
+/// What was measured of one batch: its samples, or a window of a sustained load.
+struct Measured {
+    batch: u32,
+    samples: Vec<Sample>,
+    window: Option<Box<LoadWindow>>,
 }
 
 /// Decides for one campaign.
@@ -248,8 +258,9 @@ impl Desk {
         out.rooms.push(room);
         let event = match said {
             Said::Joined(joined) => return self.seat(agent, *joined, now, at, out),
-            Said::Samples { shard, attempt, sequence, batch, samples } => {
-                self.collect(agent, (shard, attempt, sequence), batch, samples, now, at, out);
+            Said::Samples { shard, attempt, sequence, batch, samples, window } => {
+                let measured = Measured { batch, samples, window };
+                self.collect(agent, (shard, attempt, sequence), measured, now, at, out);
                 return Ok(());
             }
             Said::Telemetry { windows, absences, dropped } => {
@@ -356,7 +367,7 @@ impl Desk {
             out.lines.push(Line::Said(format!("note: {detail}")));
             out.writes.push(Write::Event { at, kind: "precision", detail });
         }
-        let samples = further.len() as u64 * plan.samples as u64;
+        let samples = further.len() as u64 * plan.steps_of(cell);
         out.lines.push(Line::Skipped { cell, samples });
         for (_, run) in further {
             self.decide(scheduler::Event::Skip { run }, now, at, out);
@@ -472,13 +483,11 @@ impl Desk {
 
     /// Checks a batch against the plan and takes it in. A batch that isn't the plan's is dropped, and its agent
     /// with it; one that came late is kept once and not counted.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one message")]
     fn collect(
         &mut self,
         agent: AgentId,
         (shard, attempt, sequence): (usize, u64, u64),
-        batch: u32,
-        samples: Vec<Sample>,
+        Measured { batch, samples, window }: Measured,
         now: Duration,
         at: DateTime<Utc>,
         out: &mut Effects,
@@ -492,9 +501,12 @@ impl Desk {
                 return self.cut_off(&agent, "a batch of an attempt that wasn't leased to it", out);
             }
         };
-        let composition = self.compositions.of(plan, run, plan.cells[cell].batch_size);
-        let planned = composition.get(batch as usize).map(Vec::as_slice).unwrap_or_default();
+        let is_sustained = plan.cells[cell].sustained().is_some();
+        let composition = self.compositions.of(plan, run, plan.cells[cell].composed());
+        let planned = composition.get(batch as usize).filter(|_| !is_sustained);
+        let planned = planned.map(Vec::as_slice).unwrap_or_default();
         let is_planned = plan.shards[shard].batches.contains(&batch)
+            && window.is_some() == is_sustained
             && planned.len() == samples.len()
             && planned.iter().zip(&samples).all(|(&ordinal, sample)| {
                 self.dialogues[ordinal as usize].sample_id == sample.sample_id
@@ -509,14 +521,29 @@ impl Desk {
         }
         let segment = leased.segment;
         let is_counted = self.scheduler.expects(&agent, shard, attempt, batch);
-        let span = span(&samples);
+        let span = match &window {
+            Some(window) => Duration::from_nanos(window.span_ns()),
+            None => span(&samples),
+        };
         if let Some(lease) =
             self.leases.get_mut(&shard).filter(|lease| lease.offer.attempt == attempt)
         {
             lease.measured += span;
         }
-        let latencies: Vec<Duration> =
-            samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
+        let count = if is_sustained { 1 } else { samples.len() as u64 };
+        let latencies = latencies(&samples, window.as_deref());
+        out.writes.extend(window.map(|window| {
+            Write::LoadWindow(Box::new(LoadWindowRow {
+                cell,
+                run,
+                number: batch,
+                segment,
+                attempt,
+                agent: number,
+                is_counted,
+                window: *window,
+            }))
+        }));
         out.writes.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
             Write::Sample(SampleWrite {
                 cell,
@@ -535,7 +562,13 @@ impl Desk {
             out.letters.push((outbox.clone(), letter));
         }
         if is_counted {
-            out.lines.push(Line::Batch { agent: agent.clone(), cell, latencies, span });
+            out.lines.push(Line::Batch {
+                agent: agent.clone(),
+                cell,
+                samples: count,
+                latencies,
+                span,
+            });
             self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, at, out);
         }
         self.decide(scheduler::Event::Alive { agent }, now, at, out);
@@ -686,6 +719,16 @@ fn lament(
         out.lines.push(Line::Said(format!("note: {detail}")));
         out.writes.push(Write::Event { at, kind: "telemetry", detail });
     }
+}
+
+/// Of each request of a batch; of a window, the median as often as there were requests.
+fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
+    let Some(window) = window else {
+        return samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
+    };
+    let requests = usize::try_from(window.ok()).unwrap_or(usize::MAX);
+    let median = window.latency.at_rank(window.ok().div_ceil(2)).unwrap_or_default();
+    std::iter::repeat_n(Duration::from_secs_f64(median / 1e9), requests).collect()
 }
 
 /// From the first start to the last end of a batch.

@@ -1,10 +1,11 @@
 //! Offers as they go over the wire, and what their attempts may claim.
 
-use crate::plan::{Plan, batches};
+use crate::plan::{Load, Plan, batches, stream};
 use crate::scheduler::Offer;
 use crate::store::DialogueRow;
 use proto::generation::Stop;
 use proto::wire;
+use rand::Rng;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ const TIME_SLACK: (f64, Duration) = (1.001, Duration::from_millis(50));
 pub(super) struct Compositions(HashMap<(u32, u32), Vec<Vec<u32>>>);
 
 impl Compositions {
-    /// The batches of a run of this batch size, as indices of dialogues.
+    /// The batches of a run that are composed of so many requests, as indices of dialogues.
     pub(super) fn of(&mut self, plan: &Plan, run: u32, batch_size: u32) -> &[Vec<u32>] {
         self.0
             .entry((run, batch_size))
@@ -43,8 +44,13 @@ pub(super) fn written(
             Stop::Eos | Stop::Reference => dialogue.summary.clone().unwrap_or_default(),
         },
     };
-    let composition = compositions.of(plan, run, cell.batch_size);
-    let batches = offer.batches.iter().map(|&index| wire::Batch {
+    let composition = compositions.of(plan, run, cell.composed());
+    // Under a sustained load all dialogues come round again; what is left are windows.
+    let indices: Vec<u32> = match cell.sustained() {
+        Some(_) => (0..u32::try_from(composition.len()).unwrap_or(u32::MAX)).collect(),
+        None => offer.batches.clone(),
+    };
+    let batches = indices.into_iter().map(|index| wire::Batch {
         index,
         requests: composition[index as usize]
             .iter()
@@ -69,6 +75,26 @@ pub(super) fn written(
         segment: offer.segment,
         warmup: warmup.collect(),
         batches: batches.collect(),
+        load: cell.load.map(|load| written_load(&load, offer, plan.seed, run)),
+    }
+}
+
+/// All targets and models get the same arrivals in the same run. A shard that is begun anew gets others.
+fn written_load(load: &Load, offer: &Offer, seed: u64, run: u32) -> wire::Load {
+    let first = offer.batches.first().copied().unwrap_or_default();
+    let mut chance = stream(seed, "arrivals", &[u64::from(run), u64::from(first)]);
+    let delay_ns = load.queue.max_batch_delay.as_nanos();
+    wire::Load {
+        request_rate: load.request_rate.unwrap_or_default(),
+        constant_gaps: load.is_constant(),
+        seed: chance.next_u64(),
+        concurrency: load.concurrency,
+        max_batch_delay_ns: u64::try_from(delay_ns).unwrap_or(u64::MAX),
+        max_queue: load.queue.max_queue,
+        sustained: load.sustained.map(|sustained| wire::Sustained {
+            window_ns: sustained.window_ns,
+            windows: offer.batches.clone(),
+        }),
     }
 }
 

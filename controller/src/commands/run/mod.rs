@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::cost::decision::Recommendation;
 use crate::fleet;
 use crate::fleet::identity::Guard;
-use crate::matrix::Occasion;
+use crate::matrix::{Matrix, Occasion};
 use crate::metrics::Metrics;
 use crate::notify::Recipients;
 use crate::plan::{Plan, text};
@@ -66,15 +66,14 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         bail!("--max-usd: expected an amount above zero");
     }
     let (live, page) = LivePage::open_if_asked(options).await?.unzip();
-    let (store, mut begun, recipients) = begin(options, clock, volume).await?;
+    let (store, mut begun, recipients) = Box::pin(begin(options, clock, volume)).await?;
     if begun.row.state == State::Complete {
         return complete_already(options, &store, &begun).await;
     }
     if options.max_usd.is_some() {
         begun.row.matrix.cost.max_usd = options.max_usd;
     }
-    let notify = begun.row.matrix.notify.clone();
-    let has_objective = begun.row.matrix.slo.is_some();
+    let matrix = begun.row.matrix.clone();
     let hold = store.hold(begun.no, &options.data_dir).await?;
     let folder = folder_of(&options.data_dir, &begun.row.id);
     std::fs::create_dir_all(&folder)
@@ -128,32 +127,51 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     }
     // Agents were sent home; whoever still holds a stream is cut off.
     served.close().await;
+    Box::pin(conclude(options, (store, no), (hold, ending), &matrix, &recipients)).await
+}
 
+/// Writes the reports of what was measured, and tells everybody who is to be told.
+async fn conclude(
+    options: &cli::Run,
+    (store, no): (Store, CampaignNo),
+    (hold, ending): (Hold, Ending),
+    matrix: &Matrix,
+    recipients: &Recipients,
+) -> anyhow::Result<Exit> {
+    let clock = Clock::System;
+    let prints = volume(options) != Volume::Json;
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(&hold, state, clock.now()).await?;
     let place = report::Place {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: None,
-        prints: volume != Volume::Json,
+        prints,
     };
     let written = report::write(&store, no, place, (None, None)).await?;
     let why = why_incomplete(ending);
+    let files = match (&matrix.artifacts, &written.placed) {
+        (Some(wanted), Some(placed)) if !matrix.notify.channels.is_empty() => {
+            super::artifacts::links(wanted, placed).await
+        }
+        _ => Vec::new(),
+    };
     let ended = Ended {
         store: &store,
         no,
         hold: &hold,
-        notify: &notify,
-        recipients: &recipients,
+        notify: &matrix.notify,
+        recipients,
         results: &written.results,
         results_file: &written.results_file,
-        occasion: occasion(ending, has_objective, &written.results),
+        files: &files,
+        occasion: occasion(ending, matrix.slo.is_some(), &written.results),
         why,
     };
     notify::tell(ended, clock).await?;
     let id = store.campaign(no).await?.id;
     store.close().await;
-    if volume == Volume::Json {
+    if !prints {
         let results = written.results_file.display().to_string();
         event::Event::Ended { state: state.as_str(), reason: why, results: &results }.print();
     }
@@ -278,8 +296,14 @@ async fn complete_already(
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: None,
+        prints: !options.json,
     };
-    report::write(store, begun.no, place, (None, None)).await?;
+    let written = report::write(store, begun.no, place, (None, None)).await?;
+    if options.json {
+        let results = written.results_file.display().to_string();
+        event::Event::Ended { state: State::Complete.as_str(), reason: None, results: &results }
+            .print();
+    }
     Ok(Exit::Ok)
 }
 
@@ -310,9 +334,12 @@ fn volume(options: &cli::Run) -> Volume {
 
 fn progress(row: &CampaignRow, volume: Volume) -> Progress {
     let runs = u64::from(row.matrix.protocol.most_runs());
-    let total = runs * row.plan.samples as u64;
+    let cells = 0..row.plan.cells.len();
+    let totals = cells.map(|cell| runs * row.plan.steps_of(cell)).collect();
     let targets = row.plan.cells.iter().map(|cell| cell.target).collect();
-    Progress::new(vec![total; row.plan.cells.len()], targets, volume)
+    let is_sustained = row.plan.cells.iter().any(|cell| cell.sustained().is_some());
+    let step = if is_sustained { "steps" } else { "samples" };
+    Progress::new(totals, targets, step, volume)
 }
 
 /// Says for every target that waits for agents what to type on the instance.

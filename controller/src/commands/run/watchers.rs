@@ -72,8 +72,8 @@ impl Watchers {
                 self.progress.tell(&Event::Skipped { cell: &self.cells[*cell], samples: *samples });
                 self.progress.skip(*cell, *samples);
             }
-            Line::Batch { cell, latencies, span, .. } => {
-                self.progress.batch(*cell, &self.cells[*cell], latencies.len() as u64, *span);
+            Line::Batch { cell, samples, span, .. } => {
+                self.progress.batch(*cell, &self.cells[*cell], *samples, *span);
             }
         }
         let Some((board, _)) = &mut self.page else { return };
@@ -85,8 +85,8 @@ impl Watchers {
             Line::Offered { agent, cell } => board.offered(&agent, cell),
             Line::Idle(agent) => board.idle(&agent),
             Line::Skipped { cell, samples } => board.skip(cell, samples),
-            Line::Batch { agent, cell, latencies, span } => {
-                board.batch(&agent, cell, &latencies, span, now);
+            Line::Batch { agent, cell, samples, latencies, span } => {
+                board.batch(&agent, cell, (samples, &latencies), span, now);
             }
         }
     }

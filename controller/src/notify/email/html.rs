@@ -1,7 +1,7 @@
 //! The message as HTML that mail programs show: tables and inline styles, no images, no scripts. The chart of costs is
 //! drawn with table cells, so that nothing has to be loaded or allowed.
 
-use crate::notify::message::{Line, Message, with_interval};
+use crate::notify::message::{File, Line, Message, with_interval};
 use crate::report::number::digits;
 use crate::statistics::validity::Status;
 use std::fmt::Write;
@@ -48,6 +48,18 @@ pub(super) fn render(message: &Message, left_out: &[String]) -> String {
             html,
             "<p style=\"margin:20px 0\"><a href=\"{link}\" style=\"background:{BAR};color:#ffffff;padding:10px 16px;\
              border-radius:6px;text-decoration:none\">Read the report</a></p>"
+        );
+    }
+    if !message.files.is_empty() {
+        let link = |file: &File| {
+            let (url, name) = (escape(&file.url), escape(&file.name));
+            format!("<a href=\"{url}\" style=\"color:{BAR}\">{name}</a>")
+        };
+        let links: Vec<String> = message.files.iter().map(link).collect();
+        let _ = write!(
+            html,
+            "<p style=\"font-size:13px;margin:12px 0 0\">Files: {}</p>",
+            links.join(" · ")
         );
     }
     let campaign = escape(&message.campaign);

@@ -7,11 +7,13 @@ pub mod axis;
 pub mod intervals;
 pub mod plane;
 pub mod scale;
+pub mod strips;
 pub mod svg;
 
 pub use axis::Axis;
 pub use intervals::Intervals;
 pub use plane::Plane;
+pub use strips::{Strip, Strips};
 
 use super::typeface::Weight;
 
@@ -206,6 +208,8 @@ pub enum Chart {
     Intervals(Intervals),
     /// Series over an axis, in one or several panels.
     Plane(Plane),
+    /// Quantities under each other, over one axis.
+    Strips(Strips),
 }
 
 impl Chart {
@@ -217,7 +221,7 @@ impl Chart {
                 let left_out = chart.rows.len() - rows.len();
                 (Self::Intervals(Intervals { rows, ..chart.clone() }), left_out)
             }
-            Self::Plane(_) => (self.clone(), 0),
+            Self::Plane(_) | Self::Strips(_) => (self.clone(), 0),
         }
     }
 
@@ -226,6 +230,7 @@ impl Chart {
         match self {
             Self::Intervals(chart) => chart.draw(width),
             Self::Plane(chart) => chart.draw(width),
+            Self::Strips(chart) => chart.draw(width),
         }
     }
 }

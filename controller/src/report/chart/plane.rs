@@ -216,7 +216,7 @@ impl Panel {
 }
 
 impl Curve {
-    fn draw(&self, drawing: &mut Drawing, x: &Scale, y: &Scale, shift: f64) {
+    pub(super) fn draw(&self, drawing: &mut Drawing, x: &Scale, y: &Scale, shift: f64) {
         let ink = self.series.map_or(Ink::Axis, Ink::Series);
         let place = |at: At| (x.at(at.0) + shift, y.at(at.1));
         let mut points: Vec<At> = Vec::with_capacity(self.spots.len());

@@ -17,7 +17,7 @@ pub(super) struct Matched<'a> {
     pub(super) unmatched: Vec<String>,
 }
 
-/// Cells of one name are partners. Else dtype, scenario and batch size must agree; the target may differ where each
+/// Cells of one name and load are partners; a sustained load has none, because it keeps no samples. Else dtype, load, scenario and batch size must agree; the target may differ where each
 /// campaign has one only, and the model where the candidate's declares the baseline's as its baseline.
 pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matched<'a> {
     let mut left: Vec<Of<'a>> = cells(baseline).collect();
@@ -30,7 +30,9 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
     let mut pairs = Vec::new();
     let mut open = Vec::new();
     for of in cells(candidate) {
-        match left.iter().position(|other| other.cell.cell == of.cell.cell) {
+        let is_same =
+            |other: &Of<'_>| (&other.cell.cell, other.entry.load) == (&of.cell.cell, of.entry.load);
+        match left.iter().position(is_same) {
             Some(place) => pairs.push((left.remove(place), of)),
             None => open.push(of),
         }
@@ -39,7 +41,7 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
         let answers = |other: &Of<'_>| {
             let (b, c) = (other.entry, of.entry);
             let is_model = b.model == c.model || c.baseline.as_deref() == Some(b.model.as_str());
-            (b.dtype == c.dtype && b.scenario == c.scenario)
+            (b.dtype == c.dtype && b.scenario == c.scenario && b.load == c.load)
                 && other.cell.batch_size == of.cell.batch_size
                 && (b.target == c.target || one_target)
                 && is_model
@@ -54,5 +56,8 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
 }
 
 fn cells(results: &Results) -> impl Iterator<Item = Of<'_>> {
-    results.results.iter().flat_map(|entry| entry.cells.iter().map(move |cell| Of { entry, cell }))
+    results.results.iter().flat_map(|entry| {
+        let paired = entry.cells.iter().filter(|cell| cell.stress.is_empty());
+        paired.map(move |cell| Of { entry, cell })
+    })
 }

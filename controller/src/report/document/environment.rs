@@ -63,6 +63,7 @@ fn hosts(hosts: &[Host]) -> Table {
             Entry::figure(Some(host.memory_mb / 1024.0)),
             or_unknown(host.gpu_name.as_ref()),
             Entry::words(format!("{}, {}", host.operating_system, host.kernel)),
+            or_unknown(circumstances(host).as_ref()),
             Entry::words(host.agent_versions.join(", ")),
         ]
     };
@@ -75,6 +76,7 @@ fn hosts(hosts: &[Host]) -> Table {
         Column::figures("Memory", "GiB"),
         Column::words("GPU"),
         Column::words("System"),
+        Column::words("Conditions"),
         Column::words("Agent"),
     ];
     Table {
@@ -83,6 +85,26 @@ fn hosts(hosts: &[Host]) -> Table {
         columns,
         rows: hosts.iter().map(row).collect(),
     }
+}
+
+/// What else decides how fast a machine is; none where nothing is known.
+fn circumstances(host: &Host) -> Option<String> {
+    let known = |label: &str, value: Option<&String>| value.map(|value| format!("{label}{value}"));
+    let driver = host.gpus.iter().find_map(|gpu| gpu.driver.as_ref());
+    let cores = host.cpu_limit_cores.map(number::shown);
+    let memory = host.memory_limit_mb.map(|mb| number::shown(mb / 1024.0));
+    let all = [
+        known("governor ", host.governor.as_ref()),
+        known("turbo ", host.turbo.as_ref()),
+        known("on ", host.virtualization.as_ref()),
+        known("in ", host.container.as_ref()),
+        known("power from ", host.power_supply.as_ref()),
+        cores.map(|cores| format!("at most {cores} cores")),
+        memory.map(|memory| format!("at most {memory} GiB")),
+        known("NVIDIA driver ", driver),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 fn engines(results: &Results) -> Table {

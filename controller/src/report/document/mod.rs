@@ -12,7 +12,9 @@ mod naming;
 mod prices;
 mod rates;
 mod runs;
+mod stress;
 mod table;
+mod telemetry;
 mod texts;
 mod validity;
 mod verdict;
@@ -118,7 +120,10 @@ pub fn document(results: &Results) -> Document {
         Some(rates::section(results, &names)),
         Some(choice::section(results, &names)),
         comparisons::section(results, &names),
+        stress::section(&names),
         Some(runs::section(&names)),
+        Some(telemetry::section(results, &names)),
+        telemetry::further(results, &names),
         Some(validity::section(results, &names)),
         Some(prices::section(results)),
         Some(environment::section(results)),

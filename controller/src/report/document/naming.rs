@@ -56,9 +56,14 @@ impl<'a> Names<'a> {
             (|entry| &entry.dtype, varies(|entry| &entry.dtype)),
             (|entry| &entry.scenario, varies(|entry| &entry.scenario)),
         ];
+        let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
+        let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
         let detail = |entry: &Entry| {
             let told = factors.iter().filter(|(_, varies)| *varies);
-            told.map(|(of, _)| super::shortened(of(entry), LONGEST)).collect::<Vec<_>>().join(" · ")
+            let mut told: Vec<String> =
+                told.map(|(of, _)| super::shortened(of(entry), LONGEST)).collect();
+            told.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
+            told.join(" · ")
         };
         let target = |entry: &Entry| super::shortened(&entry.target, LONGEST);
         let name = |entry: &Entry| match detail(entry) {

@@ -3,8 +3,8 @@
 use super::super::chart::plane::{Curve, Guide, Join, Panel, Plane, Spot};
 use super::super::chart::scale::Spread;
 use super::super::chart::{At, Axis, Chart, Dash, Fill};
-use super::super::number;
 use super::super::view::Results;
+use super::super::{notes, number};
 use super::naming::Names;
 use super::table::{Column, Entry, Table};
 use super::{Block, Figure, Reach, Section, shortened};
@@ -34,6 +34,10 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
             table: Some(points(&rates.curves, names)),
             table_reach: Reach::Page,
         })));
+    }
+    let capacities: Vec<String> = results.capacities.iter().map(notes::capacity).collect();
+    if !capacities.is_empty() {
+        blocks.push(Block::List(capacities));
     }
     if !rates.break_even.is_empty() {
         blocks.push(Block::Table(break_even(&rates.break_even)));

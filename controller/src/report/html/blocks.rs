@@ -1,6 +1,6 @@
 //! Charts, tables and texts of a section as elements of the page.
 
-use crate::report::chart::{At, COLOURS, Form, svg};
+use crate::report::chart::{At, COLOURS, Chart, Form, svg};
 use crate::report::document::{Block, Column, Entry, Figure, Table, Tone};
 use maud::{Markup, html};
 use std::fmt::Write;
@@ -46,10 +46,10 @@ pub(super) fn block(block: &Block) -> Markup {
 }
 
 fn figure_of(figure: &Figure) -> Markup {
-    let description = if figure.table.is_some() {
-        "The same figures stand in the table below it."
-    } else {
-        "The same figures stand in the table of all cells."
+    let description = match (&figure.table, &figure.chart) {
+        (Some(_), _) => "The same figures stand in the table below it.",
+        (None, Chart::Strips(_)) => "The same figures stand in results.json, under timelines.",
+        (None, _) => "The same figures stand in the table of all cells.",
     };
     html! {
         figure.chart id=(figure.id) {

@@ -1,6 +1,6 @@
 //! Cells: what the samples of each say, whether it holds, what it costs.
 
-use super::super::view::{Cell, CellMemory, Cost, Price, Warmup};
+use super::super::view::{Cell, CellMemory, Cost, Price, Stress, Warmup};
 use super::observations::Observed;
 use super::telemetry::Watched;
 use super::{MIB, Read, engine_facts, quality, telemetry};
@@ -8,33 +8,49 @@ use crate::cost::price::STALE_AFTER_DAYS;
 use crate::cost::{
     usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
 };
+use crate::plan;
 use crate::statistics::drift::drift;
 use crate::statistics::layout::Layout;
 use crate::statistics::precision::{Ended, whole_runs};
 use crate::statistics::quantile::quantile;
 use crate::statistics::slo::{Goodput, Kept, goodput};
+use crate::statistics::stress::{self, Conditions, Windows};
 use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
 use crate::statistics::{self, CellStatistics};
 use crate::store::{PriceRow, SegmentRow, State};
 use chrono::NaiveDate;
+use proto::histogram::Histogram;
 use proto::model::EngineFacts;
 use proto::telemetry::Metric;
 
 /// The view of one cell.
 pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let planned = &read.campaign.plan.cells[index];
-    let estimates = statistics::summarize(&observed.cell);
+    let sustained = planned.sustained();
+    let samples = read.campaign.plan.samples as u64;
+    let estimates = match sustained {
+        Some(_) => {
+            let runs: Vec<_> =
+                observed.sustained.iter().map(|(run, windows)| (*run, windows)).collect();
+            stress::estimates::estimates(&runs, samples)
+        }
+        None => statistics::summarize(&observed.cell),
+    };
     let segments: Vec<&SegmentRow> =
         read.segments.iter().filter(|segment| segment.cell == index).collect();
-    let samples = read.campaign.plan.samples as u64;
     let standing = super::precision_rule(&read.campaign.matrix.protocol).map(|rule| {
         let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
         rule.standing(&whole_runs(&Layout::of(&observed.cell), samples), ended)
     });
     let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
-    let expected = samples * u64::from(runs);
+    // A sustained load has as many requests as it comes to.
+    let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
+    let stress = sustained_view(read, planned, observed);
     let facts = engine_facts(read, planned);
-    let goodput = super::slo(read).map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
+    let slo = super::slo(read).filter(|_| sustained.is_none());
+    let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
+    let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
+    let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
     let price = price(&read.campaign.prices[planned.target], read.today);
     let watched = telemetry::of_cell(read, index, facts);
     let missing = expected.saturating_sub(observed.cell.observations().len() as u64);
@@ -52,19 +68,81 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         telemetry: watched.summary(),
         energy: watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         warmup: warmup(&segments),
-        validity: judged(
-            &estimates,
-            observed,
-            expected,
-            &segments,
-            (facts, goodput.as_ref(), &watched),
+        validity: incomplete(
+            judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref(), &watched)),
+            &stress,
         ),
         cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
         goodput,
-        latency_ms_by_percent: by_percent(&observed.cell),
+        schedule_delay_ms: match stress.as_slice() {
+            [] => stress::judge::delay(&observed.delays),
+            [run, ..] => run.verdicts.schedule_delay_ms,
+        },
+        not_sent: is_open.then(|| match sustained {
+            Some(_) => sustained_not_sent(),
+            None => observed.not_sent,
+        }),
+        latency_ms_by_percent: match sustained {
+            Some(_) => by_percent_of(&observed.sustained),
+            None => by_percent(&observed.cell),
+        },
         precision: standing.map(|standing| standing.look),
+        stress,
         estimates,
     }
+}
+
+/// The verdicts on every run of a sustained load.
+fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) -> Vec<Stress> {
+    let Some(sustained) = planned.sustained() else { return Vec::new() };
+    let matrix = &read.campaign.matrix;
+    let stress = matrix.loads.stress.as_ref();
+    let device = super::engine_facts(read, planned).map(|facts| facts.device.as_str());
+    let is_on_gpu = device.is_some_and(|device| device != "cpu");
+    let agents = || read.agents.iter().filter(|agent| agent.target == planned.target);
+    let gpus = agents().flat_map(|agent| &agent.facts.instruments.gpus);
+    let gpu_max_mhz =
+        gpus.filter(|gpu| gpu.device.as_deref() == device).find_map(|gpu| gpu.sm_max_mhz);
+    let cpu_max_mhz = agents().find_map(|agent| agent.facts.host.cpu_max_mhz);
+    let judged = |(run, windows): &(u32, Windows)| {
+        let conditions = Conditions {
+            run: *run,
+            planned_windows: sustained.windows.into(),
+            max_leak_mb_per_hour: stress.and_then(|stress| stress.max_leak_mb_per_hour),
+            seed: matrix.seed,
+            is_on_gpu,
+            gpu_max_mhz,
+            cpu_max_mhz,
+        };
+        let verdicts = stress::judge(windows, conditions);
+        Stress { sentences: stress::sentence::sentences(&verdicts), verdicts }
+    };
+    observed.sustained.iter().map(judged).collect()
+}
+
+/// A sustained load that was broken off holds for a part only.
+fn incomplete(mut validity: Validity, runs: &[Stress]) -> Validity {
+    for Stress { verdicts, .. } in runs {
+        let (windows, planned) = (verdicts.windows, verdicts.planned_windows);
+        if windows < planned {
+            validity.status = validity.status.max(Status::Degraded);
+            validity.reasons.push(Reason {
+                status: Status::Degraded,
+                code: "incomplete".to_owned(),
+                text: format!("run {}: {windows} of {planned} windows were measured", verdicts.run),
+            });
+        }
+    }
+    validity
+}
+
+/// Likewise of a sustained load, from its histograms.
+fn by_percent_of(runs: &[(u32, Windows)]) -> Vec<f64> {
+    let mut all = Histogram::default();
+    let windows = runs.iter().flat_map(|(_, windows)| windows.as_slice());
+    windows.for_each(|window| all.merge(&window.load.latency));
+    let at = |percent: u32| stress::judge::quantile_ms(&all, f64::from(percent) / 100.0);
+    (0..=100).filter_map(at).collect()
 }
 
 /// The latency that 0, 1, 2 ... 100 % of the requests with a summary don't exceed, in milliseconds.

@@ -114,10 +114,13 @@ fn indices(read: &Read<'_>) -> Vec<Indices> {
         cells.iter().position(|cell| {
             (cell.target, cell.model, cell.dtype) == (target, model, dtype)
                 && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
+                && cell.load == wanted.load
         })
     };
     let mut found: Vec<Indices> = Vec::new();
-    for (index, cell) in cells.iter().enumerate() {
+    // A sustained load keeps no samples that could be paired.
+    let paired = cells.iter().enumerate().filter(|(_, cell)| cell.sustained().is_none());
+    for (index, cell) in paired {
         if cell.target > 0
             && let Some(first) = find(cell, 0, cell.model, cell.dtype)
         {

@@ -35,11 +35,15 @@ pub(super) fn of_campaign(
         hosts: cell.estimates.hosts,
         random_weights: random(cell),
     };
-    let candidates: Vec<Candidate> = cells.iter().map(candidate).collect();
-    let best = cheapest(&candidates)?;
-    let usd = |index: usize| cells[index].cost.usd_per_hour;
     let plan = &read.campaign.plan;
-    let others: Vec<usize> = (0..cells.len()).filter(|index| *index != best).collect();
+    // A sustained load keeps no samples that could be compared.
+    let is_compared = |index: &usize| plan.cells[*index].sustained().is_none();
+    let compared: Vec<usize> = (0..cells.len()).filter(is_compared).collect();
+    let candidates: Vec<Candidate> =
+        compared.iter().map(|&index| candidate(&cells[index])).collect();
+    let best = compared[cheapest(&candidates)?];
+    let usd = |index: usize| cells[index].cost.usd_per_hour;
+    let others: Vec<usize> = compared.iter().copied().filter(|index| *index != best).collect();
     let contrasts = others.iter().map(|&index| {
         let is_equal = plan.cells[best].batch_size == plan.cells[index].batch_size;
         let pair = Pair {
@@ -52,10 +56,11 @@ pub(super) fn of_campaign(
     });
     let contrasts: Vec<_> = contrasts.collect();
     let judged = judge_costs(&contrasts, read.campaign.matrix.protocol.equal_within);
-    let mut against = vec![None; cells.len()];
+    let mut against = vec![None; compared.len()];
     for ((index, contrast), comparison) in others.into_iter().zip(&contrasts).zip(judged) {
         let shares = |cell: usize| &cells[cell].estimates.variance;
-        against[index] = Some((comparison, separate(contrast, shares(best), shares(index))));
+        let place = compared.iter().position(|known| *known == index)?;
+        against[place] = Some((comparison, separate(contrast, shares(best), shares(index))));
     }
     Some(recommend(&candidates, &against))
 }

@@ -1,7 +1,7 @@
 //! Entries: cells that differ in batch size alone, together.
 
 use super::super::view::{
-    BatchPerformance, Cell, Engine, Entry, Latency, Memory, Metrics, Throughput,
+    BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
 };
 use super::{Read, engine_facts};
 use crate::plan;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// Cells that differ in batch size alone make one entry.
 pub(super) fn entries(read: &Read<'_>, cells: &[Cell]) -> Vec<Entry> {
     let plan = &read.campaign.plan;
-    let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario);
+    let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario, cell.load);
     let mut keys = Vec::new();
     for cell in &plan.cells {
         if !keys.contains(&key(cell)) {
@@ -56,7 +56,9 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
             .iter()
             .map(|(planned, cell)| {
                 let performance = BatchPerformance {
-                    latency_ms: cell.estimates.batch_ms.mean.value,
+                    // Under a load only time told which requests were decoded together.
+                    latency_ms: (cell.estimates.batch_ms.mean.value)
+                        .filter(|_| planned.load.is_none()),
                     throughput: cell.estimates.throughput.per_host.value,
                 };
                 (format!("batch_{}", planned.batch_size), performance)
@@ -69,9 +71,24 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
         scenario: planned.scenario.to_string(),
+        load: planned.load.map(load),
         engine: facts.map(engine),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: cheapest.map(|(_, cell)| cell.cost.clone()),
+    }
+}
+
+fn load(planned: plan::Load) -> Load {
+    let is_open = planned.request_rate.is_some();
+    Load {
+        request_rate: planned.request_rate,
+        constant_gaps: is_open.then_some(planned.is_constant()),
+        concurrency: (!is_open).then_some(planned.concurrency),
+        max_batch_delay_ms: is_open.then_some(planned.queue.max_batch_delay.as_secs_f64() * 1e3),
+        max_queue: is_open.then_some(planned.queue.max_queue),
+        planned_s: planned
+            .sustained
+            .map(|sustained| sustained.window_ns as f64 / 1e9 * f64::from(sustained.windows)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was read back from the store -> the view of a report.
 
+mod capacities;
 mod cells;
 mod comparisons;
 mod decision;
@@ -7,11 +8,13 @@ mod entries;
 mod environment;
 mod observations;
 mod quality;
+mod sustained;
 mod telemetry;
 mod texts;
 
 pub use observations::{Observed, Observing, observation};
 pub use quality::scores;
+pub use sustained::SustainedLoads;
 pub use telemetry::Windows;
 
 use super::view::{self, Cell, Event, Results, RowsFile, SCHEMA_VERSION};
@@ -110,6 +113,7 @@ pub fn view_of(read: &Read<'_>, files: Files) -> Results {
         ),
         dataset,
         environment,
+        capacities: capacities::capacities(read, slo(read), &cells),
         offered_rates: offered_rates(&decision::choices(&entries)),
         recommendation: decision::of_campaign(read, observed, &cells, &entries),
         results: entries,

@@ -4,8 +4,11 @@
 use crate::plan::Plan;
 use crate::statistics::precision::Precision;
 use crate::statistics::quality::{Rouge, Scored};
+use crate::statistics::stress::Windows;
 use crate::statistics::{self, Observation};
-use crate::store::{AgentRow, SampleRow};
+use crate::store::{AgentRow, Outcome, SampleRow};
+use proto::failure::Kind;
+use proto::histogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Summaries of so many dialogues are kept, to hold those of two cells together.
@@ -26,6 +29,12 @@ pub struct Observed {
     pub(super) unknown_tokens: u64,
     /// One summary of each of the first dialogues.
     pub(super) texts: BTreeMap<u32, String>,
+    /// From the intended start to the queue, of all that came by a schedule.
+    pub(super) delays: Histogram,
+    /// Arrivals that found a full queue.
+    pub(super) not_sent: u64,
+    /// The windows of each run of a sustained load.
+    pub(super) sustained: Vec<(u32, Windows)>,
 }
 
 /// Takes in the samples of one cell, in any number of parts.
@@ -50,6 +59,9 @@ impl Observing {
             cut_inputs: 0,
             unknown_tokens: 0,
             texts: BTreeMap::new(),
+            delays: Histogram::default(),
+            not_sent: 0,
+            sustained: Vec::new(),
         };
         let (references, observations) = (BTreeMap::new(), Vec::new());
         Self { hosts: host_indices(agents), references, observations, observed }
@@ -63,6 +75,11 @@ impl Observing {
                 continue;
             }
             self.observations.push(observation(sample, self.hosts[sample.agent as usize]));
+            if let Some(delay_ns) = sample.schedule_delay_ns {
+                self.observed.delays.add(delay_ns);
+            }
+            let is_not_sent = sample.outcome == Outcome::Failed(Kind::NotSent);
+            self.observed.not_sent += u64::from(is_not_sent);
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
             self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
             if let Some(tokens) = sample.reference_tokens {
@@ -80,6 +97,11 @@ impl Observing {
             }
         }
         once_each(&mut self.observed.scored);
+    }
+
+    /// Adds a run of a sustained load.
+    pub fn add_run(&mut self, run: u32, windows: Windows) {
+        self.observed.sustained.push((run, windows));
     }
 
     /// All of them are in.

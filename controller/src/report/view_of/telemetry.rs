@@ -4,12 +4,12 @@ use super::Read;
 use crate::statistics::telemetry::credits::Credits;
 use crate::statistics::telemetry::energy::{CellEnergy, Stretch, energy};
 use crate::statistics::telemetry::{
-    self, CellTelemetry, Collector, Device, NotMeasurable, other_load_share, steal_share,
-    withheld_share,
+    self, CellTelemetry, Collector, Device, NotMeasurable, Timeline, Track, other_load_share,
+    steal_share, withheld_share,
 };
 use crate::statistics::throughput::RunRow;
 use crate::statistics::validity::Evidence;
-use crate::store::{AgentRow, WindowRow};
+use crate::store::{AgentRow, SampleRow, WindowRow};
 use proto::model::EngineFacts;
 use proto::telemetry::{Metric, Phase};
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,13 +21,25 @@ pub struct Windows {
     idle: BTreeMap<usize, Collector>,
     /// By cell and agent.
     credits: BTreeMap<(usize, usize), Credits>,
+    /// By cell and agent, of the first few agents of each cell.
+    tracks: BTreeMap<(usize, usize), Track>,
 }
+
+/// Over time no more hosts of a cell are shown.
+const MOST_HOSTS: usize = 4;
 
 impl Windows {
     /// Takes a window in. Those of loading and warming up say nothing of what is counted.
     pub fn add(&mut self, window: &WindowRow) {
         let windows = match (window.phase, window.of) {
-            (Phase::Measuring, Some((cell, run, _))) => {
+            (Phase::Measuring, Some((cell, run, segment))) => {
+                let key = (cell, window.agent);
+                let known = self.tracks.range((cell, 0)..(cell + 1, 0)).count();
+                if known < MOST_HOSTS || self.tracks.contains_key(&key) {
+                    let span = (window.start_ns, window.end_ns);
+                    let track = self.tracks.entry(key).or_default();
+                    track.window((run, segment), span, &window.readings);
+                }
                 let credits = self.credits.entry((cell, window.agent)).or_default();
                 credits.add(window.seconds(), &window.readings);
                 self.measured.entry((cell, run, window.agent)).or_default()
@@ -36,6 +48,17 @@ impl Windows {
             _ => return,
         };
         windows.add(window.seconds(), &window.readings);
+    }
+
+    /// Takes samples in, after all windows: those that count stand in the timelines.
+    pub fn see(&mut self, samples: &[SampleRow]) {
+        for sample in samples.iter().filter(|sample| sample.is_counted) {
+            let key = (sample.cell as usize, sample.agent as usize);
+            if let Some(track) = self.tracks.get_mut(&key) {
+                let segment = (sample.run, sample.segment.into());
+                track.request(segment, sample.start_ns, sample.latency_ns);
+            }
+        }
     }
 }
 
@@ -46,6 +69,7 @@ pub(super) struct Watched<'a> {
     idle: &'a BTreeMap<usize, Collector>,
     credits_spent_after_s: Option<f64>,
     agents: Vec<&'a AgentRow>,
+    timelines: Vec<Timeline>,
     device: Device,
 }
 
@@ -75,6 +99,14 @@ pub(super) fn of_cell<'a>(
             .range((cell, 0)..(cell + 1, 0))
             .filter_map(|(_, credits)| credits.spent_after_s())
             .reduce(f64::min),
+        timelines: read
+            .windows
+            .tracks
+            .range((cell, 0)..(cell + 1, 0))
+            .filter_map(|(&(_, agent), track)| {
+                track.timeline(read.agents.get(agent)?.host_id.as_str())
+            })
+            .collect(),
         agents: agents.into_iter().filter_map(|agent| read.agents.get(agent)).collect(),
         device: match facts {
             Some(facts) if facts.device != "cpu" => Device::Gpu,
@@ -87,7 +119,10 @@ impl Watched<'_> {
     pub(super) fn summary(&self) -> Option<CellTelemetry> {
         let absences = self.agents.iter().flat_map(|agent| &agent.facts.instruments.absences);
         let spent = self.credits_spent_after_s;
-        telemetry::summarize(&self.all, self.device, spent, absences.map(NotMeasurable::from))
+        let absences = absences.map(NotMeasurable::from);
+        let mut found = telemetry::summarize(&self.all, self.device, spent, absences)?;
+        found.timelines.clone_from(&self.timelines);
+        Some(found)
     }
 
     pub(super) fn energy(&self, runs: &[RunRow], grams_per_kwh: Option<f64>) -> CellEnergy {
@@ -106,6 +141,7 @@ impl Watched<'_> {
         let foreign = libraries.filter(|library| library.is_foreign);
         Evidence {
             throttled_share: self.all.throttled().map(|(share, _)| share),
+            heat_throttles: self.all.total(Metric::HostThermalThrottles),
             other_load_share: other_load_share(&self.all),
             steal_share: steal_share(&self.all),
             withheld_share: withheld_share(&self.all),

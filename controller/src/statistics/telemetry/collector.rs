@@ -138,6 +138,12 @@ impl Collector {
         (self.reasons_seen > 0.0).then(|| (share(self.throttled), by_reason()))
     }
 
+    /// The reasons that held the GPU's clocks down, harmless ones left out.
+    pub fn throttle_reasons(&self) -> Vec<&'static str> {
+        let slows = ThrottleReasons::KNOWN.iter().filter(|reason| reason.is_throttle);
+        slows.map(|reason| reason.name).filter(|name| self.by_reason.contains_key(name)).collect()
+    }
+
     /// The driver's error numbers that were seen.
     pub fn xids(&self) -> Vec<u64> {
         self.xids.iter().copied().collect()

@@ -5,8 +5,10 @@
 pub mod collector;
 pub mod credits;
 pub mod energy;
+pub mod timeline;
 
 pub use collector::{Collector, Figure};
+pub use timeline::{Timeline, Track};
 
 use proto::telemetry::{Absence, Kind, Metric};
 use schemars::JsonSchema;
@@ -37,6 +39,8 @@ pub struct CellTelemetry {
     pub gpu: Option<GpuTelemetry>,
     /// Every metric by its name; null where it could not be read.
     pub readings: BTreeMap<String, Option<Figure>>,
+    /// Over time, of the first hosts that measured it.
+    pub timelines: Vec<Timeline>,
     /// What could not be measured there, and why.
     pub not_measurable: Vec<NotMeasurable>,
 }
@@ -114,6 +118,7 @@ pub fn summarize(
         cgroup_throttled_pct: withheld_share(windows).map(percent),
         gpu: (device == Device::Gpu).then(|| gpu(windows)).flatten(),
         readings: figures,
+        timelines: Vec::new(),
         not_measurable,
     })
 }

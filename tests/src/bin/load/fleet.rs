@@ -195,5 +195,6 @@ fn samples(
         sequence: next as u64 + 1,
         batch: batch.index,
         samples: batch.requests.iter().map(sample).collect(),
+        window: None,
     }
 }

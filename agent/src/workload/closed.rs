@@ -1,0 +1,75 @@
+//! Closed loop: so many users, each of whom asks again as soon as there is an answer.
+
+use super::{Arrival, Together};
+use std::collections::VecDeque;
+
+/// A fixed number of requests that are under way at any time.
+#[derive(Debug)]
+pub struct Closed {
+    most: usize,
+    /// How many may still come; `None`: without end.
+    left: Option<u64>,
+    next_index: u64,
+    waiting: VecDeque<Arrival>,
+}
+
+impl Closed {
+    /// `concurrency` requests come at once; at most `most` are decoded together.
+    pub fn start(concurrency: u32, most: usize, requests: Option<u64>, now_ns: u64) -> Self {
+        let (next_index, waiting) = (0, VecDeque::new());
+        let mut closed = Self { most, left: requests, next_index, waiting };
+        closed.ended((0..concurrency).map(|_| now_ns));
+        closed
+    }
+
+    /// Those that waited longest.
+    pub fn take(&mut self) -> Option<Together> {
+        let count = self.waiting.len().min(self.most);
+        let batch: Vec<Arrival> = self.waiting.drain(..count).collect();
+        (!batch.is_empty()).then(|| Together { batch, not_sent: Vec::new() })
+    }
+
+    /// Requests ended, and their users ask again.
+    pub fn ended(&mut self, at_ns: impl IntoIterator<Item = u64>) {
+        for intended_ns in at_ns {
+            if self.left == Some(0) {
+                return;
+            }
+            self.left = self.left.map(|left| left - 1);
+            let arrival = Arrival { index: self.next_index, intended_ns, delay_ns: None };
+            self.waiting.push_back(arrival);
+            self.next_index += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn indices(together: &Together) -> Vec<u64> {
+        together.batch.iter().map(|arrival| arrival.index).collect()
+    }
+
+    #[test]
+    fn users_beyond_the_batch_wait_for_their_turn() {
+        let mut closed = Closed::start(3, 2, None, 100);
+        assert_eq!(indices(&closed.take().unwrap()), [0, 1]);
+        closed.ended([110, 120]);
+        let next = closed.take().unwrap();
+        assert_eq!(indices(&next), [2, 3]);
+        // The third came at the start, the fourth when the first had its answer.
+        let starts: Vec<u64> = next.batch.iter().map(|arrival| arrival.intended_ns).collect();
+        assert_eq!(starts, [100, 110]);
+    }
+
+    #[test]
+    fn it_ends_when_all_have_come() {
+        let mut closed = Closed::start(2, 8, Some(3), 0);
+        assert_eq!(indices(&closed.take().unwrap()), [0, 1]);
+        closed.ended([5, 5]);
+        assert_eq!(indices(&closed.take().unwrap()), [2]);
+        closed.ended([9]);
+        assert_eq!(closed.take(), None);
+    }
+}

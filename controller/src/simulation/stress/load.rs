@@ -1,0 +1,109 @@
+//! Loads that get slower and loads that don't: noise that remembers, and a start that is cold.
+
+use super::super::{Share, chance, side_by_side};
+use super::Noise;
+use crate::statistics::stress::Finding;
+use crate::statistics::stress::drift::{Drift, Reading, drift};
+use crate::statistics::stress::robust::median;
+use rand::Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A load.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load {
+    /// What it is called.
+    pub name: &'static str,
+    /// How many windows of 1 s are watched.
+    pub windows: u32,
+    /// The standard deviation of the noise, as a share of the mean.
+    pub noise: f64,
+    /// The correlation of the noise from window to window.
+    pub autocorrelation: f64,
+    /// How much slower the first windows are.
+    pub cold: f64,
+}
+
+const INDEPENDENT: Load =
+    Load { name: "independent", windows: 300, noise: 0.05, autocorrelation: 0.0, cold: 0.0 };
+
+/// The loads of the table.
+pub const LOADS: [Load; 5] = [
+    INDEPENDENT,
+    Load { name: "noise that remembers", autocorrelation: 0.5, ..INDEPENDENT },
+    Load { name: "noise that lasts", autocorrelation: 0.8, ..INDEPENDENT },
+    Load { name: "a cold start", autocorrelation: 0.5, cold: 0.3, ..INDEPENDENT },
+    Load { name: "a longer run", windows: 1200, autocorrelation: 0.8, ..INDEPENDENT },
+];
+
+/// How often the verdict on one load is right.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadRow {
+    /// The load.
+    pub name: String,
+    /// How many windows of 1 s were watched.
+    pub windows: u32,
+    /// The correlation of the noise.
+    pub autocorrelation: f64,
+    /// How often the steady load is said to drift.
+    pub false_alarms: Share,
+    /// How often the interval holds zero.
+    pub held: Share,
+    /// How often the steady load is left open.
+    pub left_open: Share,
+    /// The median of the minimum detectable drifts that were printed, over the observed time, as a share of the mean.
+    pub minimum_detectable: f64,
+    /// How often a drift of the size that was printed for a run is found in it.
+    pub found_at_minimum: Share,
+}
+
+/// Fills the table.
+pub fn rows(trials: u32, seed: u64) -> Vec<LoadRow> {
+    side_by_side(LOADS.into_iter().zip(0..), |(load, row)| fill(&load, row, trials, seed))
+}
+
+fn fill(load: &Load, row: u64, trials: u32, seed: u64) -> LoadRow {
+    let (mut false_alarms, mut held, mut left_open, mut found_at_minimum) =
+        <(Share, Share, Share, Share)>::default();
+    let judge = |grows_by: f64, trial: u32| -> Drift {
+        drift(&load.watch(grows_by, &mut chance(seed, 7, row, trial)))
+    };
+    let hours = f64::from(load.windows) / 3600.0;
+    let mut minima = Vec::new();
+    for trial in 0..trials {
+        let steady = judge(0.0, trial);
+        false_alarms.count(Some(steady.finding.is_found()));
+        held.count(steady.per_hour.interval().map(|(low, high)| low <= 0.0 && 0.0 <= high));
+        left_open.count(Some(matches!(steady.finding, Finding::Inconclusive { .. })));
+        // The same run again, with a drift of the size that was printed for it.
+        if let Some(minimum) = steady.minimum_detectable_per_hour.map(|per_hour| per_hour * hours) {
+            minima.push(minimum);
+            found_at_minimum.count(Some(judge(minimum, trial).finding.is_found()));
+        }
+    }
+    let minimum = median(&mut minima).unwrap_or_default();
+    LoadRow {
+        name: load.name.to_owned(),
+        windows: load.windows,
+        autocorrelation: load.autocorrelation,
+        false_alarms,
+        held,
+        left_open,
+        minimum_detectable: minimum,
+        found_at_minimum,
+    }
+}
+
+impl Load {
+    /// Watches it while its mean grows by this share over all the time.
+    fn watch(&self, grows_by: f64, rng: &mut impl Rng) -> Vec<Reading> {
+        let mut noise = Noise::start(self.autocorrelation, rng);
+        let window = |index: u32| {
+            let passed = f64::from(index) / f64::from(self.windows);
+            let cold = self.cold * (-passed * 40.0).exp();
+            let value = 100.0 * (1.0 + grows_by * passed + cold + self.noise * noise.next(rng));
+            Reading { at_s: f64::from(index) + 0.5, value }
+        };
+        (0..self.windows).map(window).collect()
+    }
+}

@@ -1,0 +1,290 @@
+//! The windows of one run -> every verdict on it.
+
+use super::drift::{Drift, Reading, drift};
+use super::influence::Exposed;
+use super::interference::{Interference, interference};
+use super::leak::{Held, Leak, MB, leak};
+use super::throttling::{Seen, Throttling, throttling};
+use super::window::{Device, Window, Windows};
+use proto::histogram::Histogram;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Points of the series that a report draws, at most.
+const POINTS: usize = 300;
+
+/// What one run of a sustained load says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdicts {
+    /// Which run.
+    pub run: u32,
+    /// Windows that were measured.
+    pub windows: u64,
+    /// Windows that were planned; with fewer the verdict is one of a part.
+    pub planned_windows: u64,
+    /// The measured time, in seconds.
+    pub measured_s: f64,
+    /// Requests that brought a summary.
+    pub counted: u64,
+    /// Requests that brought none.
+    pub failed: u64,
+    /// Arrivals that found a full queue.
+    pub not_sent: u64,
+    /// From the intended start to the queue; null in closed loop.
+    pub schedule_delay_ms: Option<Delay>,
+    /// Of the mean `request_latency`.
+    pub latency: Drift,
+    /// Of requests per second.
+    pub throughput: Drift,
+    /// Of the GPU; null where it isn't measurable.
+    pub gpu_throttling: Option<Throttling>,
+    /// Of the processors; null where it isn't measurable.
+    pub cpu_throttling: Option<Throttling>,
+    /// By other processes; null where it isn't measurable.
+    pub other_processes: Option<Interference>,
+    /// By the hypervisor; null where it isn't measurable.
+    pub steal: Option<Interference>,
+    /// By the control group's limit; null where it isn't measurable.
+    pub control_group: Option<Interference>,
+    /// Of resident memory; null where it isn't measurable.
+    pub rss: Option<Leak>,
+    /// Of the proportional share of memory; null where it isn't measurable.
+    pub pss: Option<Leak>,
+    /// Of GPU memory; null where it isn't measurable.
+    pub gpu_memory: Option<Leak>,
+    /// Whether it was measured on a GPU; if not, everything of one is null.
+    pub is_on_gpu: bool,
+    /// What a report draws.
+    pub series: Vec<Point>,
+}
+
+/// How late requests stood in the queue, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Delay {
+    /// The median.
+    pub p50: f64,
+    /// 99 in 100.
+    pub p99: f64,
+    /// The largest.
+    pub max: f64,
+}
+
+/// A stretch of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// Its middle, in seconds of measured time.
+    pub at_s: f64,
+    /// Requests per second.
+    pub throughput: f64,
+    /// The mean; null where no request ended.
+    pub latency_mean_ms: Option<f64>,
+    /// 19 in 20; null where no request ended.
+    pub latency_p95_ms: Option<f64>,
+    /// The least resident memory.
+    pub rss_mb: Option<f64>,
+    /// The least GPU memory.
+    pub gpu_memory_mb: Option<f64>,
+    /// The share of it in which the GPU's clocks were held down.
+    pub gpu_throttled: Option<f64>,
+    /// Its mean clock.
+    pub gpu_mhz: Option<f64>,
+    /// Its temperature.
+    pub gpu_celsius: Option<f64>,
+    /// The mean clock of the processors.
+    pub cpu_mhz: Option<f64>,
+}
+
+/// What is known of a run beside its windows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Conditions {
+    /// Its number.
+    pub run: u32,
+    /// How many windows it was to have.
+    pub planned_windows: u64,
+    /// Whether it was measured on a GPU; if not, everything of one is null.
+    pub is_on_gpu: bool,
+    /// The largest clock of the GPU, as its driver says.
+    pub gpu_max_mhz: Option<f64>,
+    /// The largest clock of the processors.
+    pub cpu_max_mhz: Option<f64>,
+    /// A leak above this must be told.
+    pub max_leak_mb_per_hour: Option<f64>,
+    /// All chance follows from it.
+    pub seed: u64,
+}
+
+/// A distribution's quantile in milliseconds.
+pub fn quantile_ms(histogram: &Histogram, probability: f64) -> Option<f64> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count"
+    )]
+    let rank = (probability * histogram.count() as f64).ceil() as u64;
+    histogram.at_rank(rank).map(|ns| ns / 1e6)
+}
+
+fn mean_ms(histogram: &Histogram) -> Option<f64> {
+    histogram.mean().map(|ns| ns / 1e6)
+}
+
+/// Judges one run.
+pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
+    let all = windows.as_slice();
+    let total = |count: fn(&Window) -> u64| all.iter().map(count).sum();
+    let mut delays = Histogram::default();
+    for window in all {
+        delays.merge(&window.load.schedule_delay);
+    }
+    let seen = |device: fn(&Window) -> &Device| -> Vec<Seen> {
+        all.iter().map(|window| seen(window, device(window))).collect()
+    };
+    let exposed = |share: fn(&Window) -> Option<f64>| {
+        let exposed = |window: &Window| {
+            let share = share(window)?;
+            Some((window.seconds, Exposed { throughput: window.throughput(), share }))
+        };
+        interference(&all.iter().filter_map(exposed).collect::<Vec<_>>())
+    };
+    let leaks = |bytes: fn(&Window) -> Option<f64>| {
+        let mut requests = 0;
+        let held = |window: &Window| {
+            requests += window.load.ok();
+            Some(Held { at_s: window.until_s(), requests, bytes: bytes(window)? })
+        };
+        let held: Vec<Held> = all.iter().filter_map(held).collect();
+        (!held.is_empty()).then(|| leak(&held, conditions.max_leak_mb_per_hour, conditions.seed))
+    };
+    let readings = |value: fn(&Window) -> Option<f64>| -> Vec<Reading> {
+        let reading =
+            |window: &Window| Some(Reading { at_s: window.at_s(), value: value(window)? });
+        all.iter().filter_map(reading).collect()
+    };
+    Verdicts {
+        run: conditions.run,
+        windows: windows.came(),
+        planned_windows: conditions.planned_windows,
+        measured_s: windows.seconds(),
+        counted: total(|window| window.load.ok()),
+        failed: total(|window| window.load.failed),
+        not_sent: total(|window| window.load.not_sent),
+        schedule_delay_ms: delay(&delays),
+        latency: drift(&readings(|window| mean_ms(&window.load.latency))),
+        throughput: drift(&readings(|window| Some(window.throughput()))),
+        gpu_throttling: throttling(&seen(|window| &window.observed.gpu), conditions.gpu_max_mhz)
+            .filter(|_| conditions.is_on_gpu),
+        cpu_throttling: throttling(&seen(|window| &window.observed.cpu), conditions.cpu_max_mhz),
+        other_processes: exposed(|window| window.observed.other_load),
+        steal: exposed(|window| window.observed.steal),
+        control_group: exposed(|window| window.observed.withheld),
+        rss: leaks(|window| window.observed.rss_bytes),
+        pss: leaks(|window| window.observed.pss_bytes),
+        gpu_memory: leaks(|window| window.observed.gpu_bytes).filter(|_| conditions.is_on_gpu),
+        is_on_gpu: conditions.is_on_gpu,
+        series: series(all),
+    }
+}
+
+/// How late requests stood in the queue; `None` where none came by a schedule.
+pub fn delay(delays: &Histogram) -> Option<Delay> {
+    Some(Delay {
+        p50: quantile_ms(delays, 0.5)?,
+        p99: quantile_ms(delays, 0.99)?,
+        max: delays.max()? as f64 / 1e6,
+    })
+}
+
+fn seen(window: &Window, device: &Device) -> Seen {
+    Seen {
+        from_s: window.from_s,
+        seconds: window.seconds,
+        requests: window.load.ok(),
+        throttled: device.throttled,
+        by_reason: device.by_reason.clone(),
+        clock_mhz: device.mhz,
+        celsius: device.celsius,
+        watts: device.watts,
+    }
+}
+
+/// At most [`POINTS`] points: neighbours are joined.
+fn series(windows: &[Window]) -> Vec<Point> {
+    let together = windows.len().div_ceil(POINTS).max(1);
+    let joined = windows.chunks(together).filter_map(Window::joined);
+    joined.map(|window| point(&window)).collect()
+}
+
+fn point(window: &Window) -> Point {
+    let observed = &window.observed;
+    let mb = |bytes: Option<f64>| bytes.map(|bytes| bytes / MB);
+    Point {
+        at_s: window.at_s(),
+        throughput: window.throughput(),
+        latency_mean_ms: mean_ms(&window.load.latency),
+        latency_p95_ms: quantile_ms(&window.load.latency, 0.95),
+        rss_mb: mb(observed.rss_bytes),
+        gpu_memory_mb: mb(observed.gpu_bytes),
+        gpu_throttled: observed.gpu.throttled,
+        gpu_mhz: observed.gpu.mhz,
+        gpu_celsius: observed.gpu.celsius,
+        cpu_mhz: observed.cpu.mhz,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::Observed;
+    use super::*;
+    use proto::load::LoadWindow;
+
+    /// 200 windows of 1 s with 100 requests; `slower` from the middle on.
+    fn run(slower: u64, rss_bytes: impl Fn(u64) -> Option<f64>) -> Verdicts {
+        let mut windows = Windows::default();
+        for index in 0..200_u64 {
+            let mut load = LoadWindow {
+                start_ns: index * 1_000_000_000,
+                end_ns: (index + 1) * 1_000_000_000,
+                ..LoadWindow::default()
+            };
+            for request in 0..100 + index * 7919 % 5 {
+                let late = if index < 100 { 0 } else { slower };
+                load.latency.add(10_000_000 + late + request * 1000);
+            }
+            windows.push(load, Observed { rss_bytes: rss_bytes(index), ..Observed::default() });
+        }
+        judge(&windows, Conditions { run: 1, planned_windows: 200, ..Conditions::default() })
+    }
+
+    #[test]
+    fn what_nobody_observed_has_no_verdict() {
+        let found = run(0, |_| None);
+        assert_eq!((found.windows, found.counted), (200, 20_400));
+        assert!(found.rss.is_none() && found.gpu_throttling.is_none() && found.steal.is_none());
+        assert!(found.schedule_delay_ms.is_none());
+        assert!(!found.latency.finding.is_found() && !found.throughput.finding.is_found());
+    }
+
+    #[test]
+    fn a_slowdown_and_a_leak_are_both_told() {
+        let found = run(2_000_000, |index| Some((200.0 + index as f64 / 10.0) * MB));
+        assert!(found.latency.finding.is_found());
+        assert!((found.latency.changes[0].at_s - 100.0).abs() < 1.0);
+        let leak = found.rss.unwrap();
+        assert!(leak.finding.is_found());
+        // 0.1 MB a second.
+        let (low, high) = leak.mb_per_hour.interval().unwrap();
+        assert!(low <= 360.001 && 359.999 <= high);
+    }
+
+    #[test]
+    fn long_runs_are_drawn_with_few_points() {
+        let mut windows = Windows::default();
+        for index in 0..1000_u64 {
+            let (start_ns, end_ns) = (index * 1000, (index + 1) * 1000);
+            let load = LoadWindow { start_ns, end_ns, ..LoadWindow::default() };
+            windows.push(load, Observed::default());
+        }
+        let found = judge(&windows, Conditions::default());
+        assert!(found.series.len() <= POINTS && found.series.len() > POINTS / 2);
+    }
+}

@@ -1,0 +1,275 @@
+//! Windows of a sustained load, with what was observed in them, in bounded memory.
+
+use proto::load::LoadWindow;
+use std::collections::BTreeMap;
+
+/// Beyond so many windows, an even number, neighbours are joined: a run of days takes no more memory than one of
+/// hours.
+pub const MOST: usize = 1200;
+
+/// What was observed beside the requests. What is null was not measurable.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// The least resident memory of the agent.
+    pub rss_bytes: Option<f64>,
+    /// Likewise its proportional share.
+    pub pss_bytes: Option<f64>,
+    /// Likewise of GPU memory.
+    pub gpu_bytes: Option<f64>,
+    /// The GPU.
+    pub gpu: Device,
+    /// The processors.
+    pub cpu: Device,
+    /// The share of the host's processor time that other processes took.
+    pub other_load: Option<f64>,
+    /// Likewise the hypervisor.
+    pub steal: Option<f64>,
+    /// Likewise what the control group's limit held back.
+    pub withheld: Option<f64>,
+}
+
+/// How a device fared.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Device {
+    /// The share of the time in which something held its clocks down.
+    pub throttled: Option<f64>,
+    /// Likewise by reason.
+    pub by_reason: BTreeMap<String, f64>,
+    /// The mean clock.
+    pub mhz: Option<f64>,
+    /// The hottest that was read.
+    pub celsius: Option<f64>,
+    /// The mean power.
+    pub watts: Option<f64>,
+}
+
+/// One window of measured time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Window {
+    /// When it began, in seconds of measured time since the run began.
+    pub from_s: f64,
+    /// How long it lasted, in seconds.
+    pub seconds: f64,
+    /// What happened in it.
+    pub load: LoadWindow,
+    /// What was observed.
+    pub observed: Observed,
+}
+
+/// The windows of one run, in order of time.
+#[derive(Debug, Clone, Default)]
+pub struct Windows {
+    in_order: Vec<Window>,
+    /// How many windows as they came are joined in each.
+    joined: usize,
+    /// How many are joined in the last one so far.
+    in_last: usize,
+    came: u64,
+    seconds: f64,
+}
+
+impl Windows {
+    /// Takes the next window in. One without length holds no rate: a batch of the one before lasted over it.
+    pub fn push(&mut self, load: LoadWindow, observed: Observed) {
+        self.came += 1;
+        let seconds = load.span_ns() as f64 / 1e9;
+        if seconds <= 0.0 {
+            return;
+        }
+        let window = Window { from_s: self.seconds, seconds, load, observed };
+        self.seconds += seconds;
+        match self.in_order.last_mut() {
+            Some(last) if self.in_last < self.joined => {
+                last.join(&window);
+                self.in_last += 1;
+            }
+            _ => {
+                self.in_order.push(window);
+                self.in_last = 1;
+                self.joined = self.joined.max(1);
+            }
+        }
+        if self.in_order.len() > MOST && self.in_last == self.joined {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        let mut halved: Vec<Window> = Vec::with_capacity(MOST);
+        for (index, window) in std::mem::take(&mut self.in_order).into_iter().enumerate() {
+            match halved.last_mut().filter(|_| index % 2 == 1) {
+                Some(last) => last.join(&window),
+                None => halved.push(window),
+            }
+        }
+        // There was an odd number of full ones: the last has no neighbour yet.
+        self.in_last = self.joined;
+        self.joined *= 2;
+        self.in_order = halved;
+    }
+
+    /// In order of time.
+    pub fn as_slice(&self) -> &[Window] {
+        &self.in_order
+    }
+
+    /// How many windows came, those without length included.
+    pub fn came(&self) -> u64 {
+        self.came
+    }
+
+    /// The measured time of all of them.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+}
+
+impl Window {
+    /// When it ended.
+    pub fn until_s(&self) -> f64 {
+        self.from_s + self.seconds
+    }
+
+    /// Its middle.
+    pub fn at_s(&self) -> f64 {
+        self.from_s + self.seconds / 2.0
+    }
+
+    /// Requests that brought a summary, per second.
+    pub fn throughput(&self) -> f64 {
+        self.load.ok() as f64 / self.seconds
+    }
+
+    /// Neighbours as one; `None` of none.
+    pub fn joined(windows: &[Self]) -> Option<Self> {
+        let (first, rest) = windows.split_first()?;
+        let mut all = first.clone();
+        for window in rest {
+            all.join(window);
+        }
+        Some(all)
+    }
+
+    fn join(&mut self, next: &Self) {
+        let weights = (self.seconds, next.seconds);
+        self.observed.join(&next.observed, weights);
+        self.seconds += next.seconds;
+        let load = &mut self.load;
+        load.end_ns = next.load.end_ns;
+        load.failed += next.load.failed;
+        load.not_sent += next.load.not_sent;
+        load.input_tokens += next.load.input_tokens;
+        load.output_tokens += next.load.output_tokens;
+        load.batches += next.load.batches;
+        load.latency.merge(&next.load.latency);
+        load.ttft.merge(&next.load.ttft);
+        load.schedule_delay.merge(&next.load.schedule_delay);
+    }
+}
+
+impl Observed {
+    /// Takes what follows in; the weights are the lengths of both.
+    pub fn join(&mut self, next: &Self, weights: (f64, f64)) {
+        self.rss_bytes = least(self.rss_bytes, next.rss_bytes);
+        self.pss_bytes = least(self.pss_bytes, next.pss_bytes);
+        self.gpu_bytes = least(self.gpu_bytes, next.gpu_bytes);
+        self.gpu.join(&next.gpu, weights);
+        self.cpu.join(&next.cpu, weights);
+        self.other_load = average(self.other_load, next.other_load, weights);
+        self.steal = average(self.steal, next.steal, weights);
+        self.withheld = average(self.withheld, next.withheld, weights);
+    }
+}
+
+impl Device {
+    fn join(&mut self, next: &Self, weights: (f64, f64)) {
+        self.throttled = average(self.throttled, next.throttled, weights);
+        for share in self.by_reason.values_mut() {
+            *share *= weights.0 / (weights.0 + weights.1);
+        }
+        for (reason, share) in &next.by_reason {
+            let added = share * weights.1 / (weights.0 + weights.1);
+            *self.by_reason.entry(reason.clone()).or_default() += added;
+        }
+        self.mhz = average(self.mhz, next.mhz, weights);
+        self.watts = average(self.watts, next.watts, weights);
+        self.celsius = match (self.celsius, next.celsius) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+fn least(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn average(a: Option<f64>, b: Option<f64>, (of_a, of_b): (f64, f64)) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some((a * of_a + b * of_b) / (of_a + of_b)),
+        (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(index: u64) -> LoadWindow {
+        let mut window = LoadWindow {
+            start_ns: index * 1_000_000_000,
+            end_ns: (index + 1) * 1_000_000_000,
+            failed: 1,
+            ..LoadWindow::default()
+        };
+        window.latency.add(5_000_000 + index);
+        window
+    }
+
+    fn observed(share: f64) -> Observed {
+        let gpu = Device {
+            throttled: Some(share),
+            by_reason: [("heat".to_owned(), share)].into(),
+            ..Device::default()
+        };
+        Observed { rss_bytes: Some(100.0 - share), gpu, ..Observed::default() }
+    }
+
+    #[test]
+    fn a_long_run_is_joined_and_nothing_is_lost() {
+        let mut windows = Windows::default();
+        for index in 0..10_001 {
+            windows.push(window(index), observed(f64::from(u32::from(index >= 5000))));
+        }
+        let all = windows.as_slice();
+        assert!(all.len() <= MOST + 1 && all.len() > MOST / 2);
+        assert_eq!(all.iter().map(|one| one.load.failed).sum::<u64>(), 10_001);
+        assert_eq!(all.iter().map(|one| one.load.ok()).sum::<u64>(), 10_001);
+        assert!((windows.seconds() - 10_001.0).abs() < 1e-6);
+        let ends = all.windows(2).all(|pair| (pair[0].until_s() - pair[1].from_s).abs() < 1e-6);
+        assert!(ends, "windows follow each other without a gap");
+        let throttled: f64 =
+            all.iter().map(|one| one.seconds * one.observed.gpu.by_reason["heat"]).sum();
+        assert!((throttled - 5001.0).abs() < 1e-6);
+        assert_eq!(all[0].observed.rss_bytes, Some(100.0));
+    }
+
+    #[test]
+    fn windows_of_a_joined_run_are_equally_long_but_for_the_last() {
+        let mut windows = Windows::default();
+        (0..5000).for_each(|index| windows.push(window(index), Observed::default()));
+        let all = windows.as_slice();
+        let length = all[0].seconds;
+        assert!(all[..all.len() - 1].iter().all(|one| (one.seconds - length).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_window_without_length_came_and_holds_nothing() {
+        let mut windows = Windows::default();
+        windows.push(LoadWindow::default(), Observed::default());
+        assert_eq!((windows.came(), windows.as_slice().len()), (1, 0));
+    }
+}

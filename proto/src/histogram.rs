@@ -1,0 +1,184 @@
+//! Durations in buckets: a day of requests in a few hundred numbers.
+
+use crate::wire;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Each bucket is this much wider than the one before: its middle is at most half a percent off.
+const GROWTH: f64 = 1.01;
+/// The bucket of `u64::MAX` nanoseconds, and of everything above.
+const LAST: u32 = 4459;
+
+/// Durations in nanoseconds: exact count, mean, deviation and extremes; quantiles within half a percent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    counts: BTreeMap<u32, u64>,
+    sum: f64,
+    sum_of_squares: f64,
+    min: u64,
+    max: u64,
+}
+
+impl Histogram {
+    /// Takes a duration in.
+    pub fn add(&mut self, ns: u64) {
+        self.min = if self.counts.is_empty() { ns } else { self.min.min(ns) };
+        self.max = self.max.max(ns);
+        *self.counts.entry(bucket(ns)).or_default() += 1;
+        self.sum += ns as f64;
+        self.sum_of_squares += (ns as f64) * (ns as f64);
+    }
+
+    /// Takes another's durations in.
+    pub fn merge(&mut self, other: &Self) {
+        if other.counts.is_empty() {
+            return;
+        }
+        self.min = if self.counts.is_empty() { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        for (bucket, count) in &other.counts {
+            *self.counts.entry(*bucket).or_default() += count;
+        }
+        self.sum += other.sum;
+        self.sum_of_squares += other.sum_of_squares;
+    }
+
+    /// How many durations.
+    pub fn count(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Their mean in nanoseconds.
+    pub fn mean(&self) -> Option<f64> {
+        let n = self.count();
+        (n > 0).then(|| self.sum / n as f64)
+    }
+
+    /// Their standard deviation in nanoseconds, ddof 1.
+    pub fn standard_deviation(&self) -> Option<f64> {
+        let n = self.count() as f64;
+        (n > 1.0)
+            .then(|| ((self.sum_of_squares - self.sum * self.sum / n) / (n - 1.0)).max(0.0).sqrt())
+    }
+
+    /// The smallest.
+    pub fn min(&self) -> Option<u64> {
+        (!self.counts.is_empty()).then_some(self.min)
+    }
+
+    /// The largest.
+    pub fn max(&self) -> Option<u64> {
+        (!self.counts.is_empty()).then_some(self.max)
+    }
+
+    /// The duration of this rank, from 1, in nanoseconds: the middle of its bucket, within the extremes.
+    pub fn at_rank(&self, rank: u64) -> Option<f64> {
+        let mut below = 0;
+        let (bucket, _) = self.counts.iter().find(|(_, count)| {
+            below += **count;
+            below >= rank.max(1)
+        })?;
+        let middle = GROWTH.powf(f64::from(*bucket) - 0.5);
+        Some(middle.clamp(self.min as f64, self.max as f64))
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a logarithm of at most 2^64, never below zero"
+)]
+fn bucket(ns: u64) -> u32 {
+    let exponent = (ns.max(1) as f64).ln() / GROWTH.ln();
+    (exponent.ceil() as u32).min(LAST)
+}
+
+/// A histogram that can't be true.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a histogram whose {0} can't be true")]
+pub struct Error(&'static str);
+
+impl TryFrom<wire::Histogram> for Histogram {
+    type Error = Error;
+
+    fn try_from(wire: wire::Histogram) -> Result<Self, Error> {
+        let wire::Histogram { buckets, counts, sum, sum_of_squares, min, max } = wire;
+        if buckets.len() != counts.len() || buckets.iter().any(|bucket| *bucket > LAST) {
+            return Err(Error("buckets"));
+        }
+        // So many requests take no campaign's time; sums of counts can't overflow.
+        if counts.iter().any(|count| *count == 0 || *count > 1 << 40) {
+            return Err(Error("counts"));
+        }
+        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+        if !is_sum(sum) || !is_sum(sum_of_squares) || min > max {
+            return Err(Error("sums"));
+        }
+        let counts: BTreeMap<u32, u64> = buckets.into_iter().zip(counts).collect();
+        Ok(Self { counts, sum, sum_of_squares, min, max })
+    }
+}
+
+impl From<Histogram> for wire::Histogram {
+    fn from(histogram: Histogram) -> Self {
+        let Histogram { counts, sum, sum_of_squares, min, max } = histogram;
+        let (buckets, counts) = counts.into_iter().unzip();
+        Self { buckets, counts, sum, sum_of_squares, min, max }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::default();
+        values.into_iter().for_each(|value| histogram.add(value));
+        histogram
+    }
+
+    #[test]
+    fn quantiles_are_within_half_a_percent_and_the_rest_is_exact() {
+        let histogram = of((1..=1000).map(|i| i * 1_000_003));
+        assert_eq!(histogram.count(), 1000);
+        for rank in [1, 250, 500, 950, 1000] {
+            let exact = rank as f64 * 1_000_003.0;
+            let found = histogram.at_rank(rank).unwrap();
+            assert!((found / exact - 1.0).abs() < 0.0051, "{rank}: {found}");
+        }
+        assert!((histogram.mean().unwrap() / (500.5 * 1_000_003.0) - 1.0).abs() < 1e-12);
+        // The deviation of 1 to n with ddof 1 is the root of n (n + 1) / 12.
+        let deviation = (1000.0_f64 * 1001.0 / 12.0).sqrt() * 1_000_003.0;
+        assert!((histogram.standard_deviation().unwrap() / deviation - 1.0).abs() < 1e-9);
+        assert_eq!((histogram.min(), histogram.max()), (Some(1_000_003), Some(1_000_003_000)));
+    }
+
+    #[test]
+    fn merging_is_the_same_as_adding_all_and_survives_the_wire() {
+        let mut merged = of([5, 70, 900]);
+        merged.merge(&of([1, 70, u64::MAX]));
+        merged.merge(&Histogram::default());
+        assert_eq!(merged, of([5, 70, 900, 1, 70, u64::MAX]));
+        assert_eq!(Histogram::try_from(wire::Histogram::from(merged.clone())), Ok(merged));
+    }
+
+    #[test]
+    fn nothing_has_no_figures() {
+        let none = Histogram::default();
+        assert_eq!((none.count(), none.mean(), none.at_rank(1), none.max()), (0, None, None, None));
+    }
+
+    #[test]
+    fn what_cant_be_true_is_refused() {
+        let good = wire::Histogram::from(of([7]));
+        for bad in [
+            wire::Histogram { buckets: vec![9999], ..good.clone() },
+            wire::Histogram { counts: vec![0], ..good.clone() },
+            wire::Histogram { counts: vec![], ..good.clone() },
+            wire::Histogram { sum: f64::NAN, ..good.clone() },
+            wire::Histogram { min: 9, ..good.clone() },
+        ] {
+            assert!(Histogram::try_from(bad).is_err());
+        }
+    }
+}

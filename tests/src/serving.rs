@@ -1,0 +1,116 @@
+//! `agent serve` for scenarios, and a caller of it.
+
+use crate::{Finished, Running, Workspace};
+use reqwest::{Client, RequestBuilder};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+
+async fn exchange(request: RequestBuilder) -> Result<Answer, String> {
+    let answer = request.send().await.map_err(|error| error.to_string())?;
+    let status = answer.status().as_u16();
+    Ok((status, answer.json().await.map_err(|error| error.to_string())?))
+}
+
+/// An agent that serves on a free port of loopback.
+#[derive(Debug)]
+pub struct Serving {
+    agent: Running,
+    address: String,
+    client: Client,
+    runtime: Runtime,
+}
+
+/// An answer: its status, and its body as JSON.
+pub type Answer = (u16, Value);
+
+/// A request on its way.
+#[derive(Debug)]
+pub struct Asked(tokio::task::JoinHandle<Result<Answer, String>>);
+
+impl Serving {
+    /// Starts it and waits until its model is loaded.
+    ///
+    /// # Panics
+    /// Where it ends before.
+    pub fn start(workspace: &Workspace, model: &str, options: &[&str]) -> Self {
+        let own = ["serve", "--model", model, "--listen", "127.0.0.1:0", "--threads", "1"];
+        let mut agent = Running::of(&mut workspace.agent(&[&own[..], options].concat()));
+        let line = agent.until("listening on");
+        let address = line.split([' ', ';']).find(|word| word.starts_with("http://"));
+        let address = address.expect("it says where").to_owned();
+        let _ = agent.until("serving ");
+        let runtime = Runtime::new().expect("threads can be started");
+        // Loopback is reached directly, whatever the environment says.
+        let client = Client::builder().no_proxy().build().expect("a client can be made");
+        Self { agent, address, client, runtime }
+    }
+
+    /// Where requests go.
+    pub fn url(&self) -> String {
+        format!("{}/invocations", self.address)
+    }
+
+    /// Sends a body to `/invocations`.
+    pub fn ask(&self, body: &str) -> Asked {
+        let request = self.client.post(self.url()).header("content-type", "application/json");
+        self.send(request.body(body.to_owned()))
+    }
+
+    /// Asks `/ping`.
+    pub fn ping(&self) -> Asked {
+        self.send(self.client.get(format!("{}/ping", self.address)))
+    }
+
+    fn send(&self, request: RequestBuilder) -> Asked {
+        Asked(self.runtime.spawn(exchange(request)))
+    }
+
+    /// Sends the same body several times at once.
+    pub fn ask_often(&self, times: usize, body: &str) -> JoinSet<Result<Answer, String>> {
+        let mut asked = JoinSet::new();
+        for _ in 0..times {
+            let request = self.client.post(self.url()).header("content-type", "application/json");
+            asked.spawn_on(exchange(request.body(body.to_owned())), self.runtime.handle());
+        }
+        asked
+    }
+
+    /// The next of several answers.
+    ///
+    /// # Errors
+    /// Where none comes.
+    ///
+    /// # Panics
+    /// Where all came.
+    pub fn next(&self, asked: &mut JoinSet<Result<Answer, String>>) -> Result<Answer, String> {
+        let next = self.runtime.block_on(asked.join_next()).expect("one is left");
+        next.expect("the caller doesn't panic")
+    }
+
+    /// Waits for an answer.
+    ///
+    /// # Errors
+    /// Where none comes.
+    ///
+    /// # Panics
+    /// Where the caller itself breaks.
+    pub fn answer(&self, asked: Asked) -> Result<Answer, String> {
+        self.runtime.block_on(asked.0).expect("the caller doesn't panic")
+    }
+
+    /// Sends it a signal, by name.
+    pub fn signal(&self, name: &str) {
+        self.agent.signal(name);
+    }
+
+    /// Reads what it says up to a line that holds `text`.
+    pub fn until(&mut self, text: &str) -> String {
+        self.agent.until(text)
+    }
+
+    /// Waits for its end.
+    pub fn finish(self) -> Finished {
+        self.agent.finish()
+    }
+}
