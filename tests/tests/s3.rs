@@ -235,7 +235,7 @@ fn results_go_to_s3_and_come_back_whole() {
     let said = run(&workspace, &s3, &["run", "matrix.toml", "--output", "results.json"]).expect(0);
     let addresses: Vec<&str> =
         said.err.lines().filter_map(|line| line.strip_prefix("uploaded ")).collect();
-    let [samples_at, _cells, results] = addresses[..] else { panic!("{}", said.err) };
+    let [samples_at, .., results] = addresses[..] else { panic!("{}", said.err) };
     assert!(
         results.starts_with("s3://results-a/runs/from-s3-") && results.ends_with("/results.json")
     );
