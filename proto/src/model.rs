@@ -184,6 +184,9 @@ pub struct EngineFacts {
     pub random_weights: bool,
     /// Times come from a script, not from a clock.
     pub played: bool,
+    /// Requests may enter while others are decoded.
+    #[serde(default)]
+    pub admits: bool,
     /// What a reader of the report should know.
     pub notes: Vec<String>,
 }
@@ -201,6 +204,7 @@ impl From<EngineFacts> for wire::EngineFacts {
             model_size_bytes: facts.model_size_bytes,
             random_weights: facts.random_weights,
             played: facts.played,
+            admits: facts.admits,
             notes: facts.notes,
         }
     }
@@ -220,6 +224,7 @@ impl From<wire::EngineFacts> for EngineFacts {
             model_size_bytes: wire.model_size_bytes,
             random_weights: wire.random_weights,
             played: wire.played,
+            admits: wire.admits,
             notes: wire.notes,
         }
     }

@@ -173,3 +173,70 @@ fn a_load_without_its_scenario_and_a_scenario_without_its_load_are_told() {
         assert!(refused.err.contains(told), "{told} is missing in:\n{}", refused.err);
     }
 }
+
+/// A matrix of builtin:tiny under a load; `batching` is how.
+fn continuous(workspace: &Workspace, model: &str, batching: &str) {
+    let matrix = format!(
+        r#"
+name = "continuous"
+[dataset]
+source = "builtin:dialogues"
+samples = 40
+[[model]]
+name = "it"
+id = "{model}"
+[factors]
+batch_sizes = [4]
+scenarios = ["server", "stress"]
+[generation]
+max_new_tokens = 24
+[protocol]
+runs = 1
+warmup = 1
+server = {{ request_rates = [100], batching = "{batching}" }}
+stress = {{ duration = "2s", window = "1s", concurrency = 6, batching = "{batching}" }}
+[report]
+sample_texts = 40
+[[fleet.local]]
+target = "here"
+threads = 1
+usd_per_hour = 0.1
+"#
+    );
+    workspace.write("matrix.toml", matrix);
+}
+
+#[test]
+fn requests_that_enter_while_others_are_decoded_get_the_same_texts() {
+    let texts = |batching: &str| {
+        let workspace = Workspace::default();
+        continuous(&workspace, "builtin:tiny", batching);
+        let _ = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+        let results = workspace.results("results.json");
+        for entry in entries(&results) {
+            assert_eq!(entry["load"]["batching"], batching);
+            let cell = &entry["cells"][0];
+            assert_eq!(cell["failed_samples"], 0, "{cell}");
+            assert!(cell["counted_samples"].as_u64() >= Some(40), "{cell}");
+        }
+        let rows = workspace.samples("results.json");
+        let mut texts: Vec<_> =
+            rows.iter().map(|row| (row.sample_id.clone(), row.text.clone())).collect();
+        texts.sort();
+        assert_eq!(texts.len(), 40);
+        assert!(texts.iter().all(|(_, text)| text.is_some()));
+        texts
+    };
+    assert_eq!(texts("continuous"), texts("dynamic"));
+}
+
+#[test]
+fn an_engine_that_lets_nobody_in_is_refused_before_anything_is_measured() {
+    let workspace = Workspace::default();
+    workspace.write("script.json", STEADY);
+    continuous(&workspace, "scripted:script.json", "continuous");
+    let finished = workspace.run(&["run", "matrix.toml"]).expect(2);
+    let reason =
+        "lets no request enter while others are decoded: batching = \"dynamic\" does without";
+    assert!(finished.err.contains(reason), "{}", finished.err);
+}

@@ -47,6 +47,16 @@ pub struct Row {
     pub text: Option<String>,
 }
 
+/// Requests that come while others are decoded, and what becomes of them.
+pub trait Intake {
+    /// Those that may enter now; waits for one where none is being decoded. They are numbered from 0 in the order in
+    /// which they enter. Where none is being decoded and none enters, no more will come.
+    fn enter(&mut self) -> Vec<Request>;
+
+    /// A request is through. Told once for every one that entered.
+    fn ended(&mut self, number: usize, row: Result<Row, Failure>);
+}
+
 /// What does inference.
 pub trait Engine: Send {
     /// What was loaded.
@@ -63,6 +73,31 @@ pub trait Engine: Send {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure>;
+
+    /// Decodes requests that come one by one, until no more do. Where the [facts](EngineFacts) say that it admits
+    /// them, they enter beside those that are being decoded; else what waits is decoded together, and the others wait
+    /// until that is through. Either way a request gets the same tokens.
+    ///
+    /// # Errors
+    /// A [`Failure`] of all that are being decoded.
+    fn serve(
+        &mut self,
+        intake: &mut dyn Intake,
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<(), Failure> {
+        let mut entered = 0;
+        loop {
+            let batch = intake.enter();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for row in self.generate(&batch, generation, stopwatch)? {
+                intake.ended(entered, row);
+                entered += 1;
+            }
+        }
+    }
 
     /// How many tokens a text has, as a summary's are counted; null where it can't tell. Outside what is measured.
     fn count_tokens(&self, _text: &str) -> Option<u32> {

@@ -24,7 +24,12 @@ impl Closed {
 
     /// Those that waited longest.
     pub fn take(&mut self) -> Option<Together> {
-        let count = self.waiting.len().min(self.most);
+        self.take_up_to(self.most)
+    }
+
+    /// Those that waited longest, at most `room`.
+    pub fn take_up_to(&mut self, room: usize) -> Option<Together> {
+        let count = self.waiting.len().min(room);
         let batch: Vec<Arrival> = self.waiting.drain(..count).collect();
         (!batch.is_empty()).then(|| Together { batch, not_sent: Vec::new() })
     }

@@ -67,6 +67,14 @@ impl Workload {
         Ok(Self::Closed(Closed::start(concurrency, most, requests, stopwatch.now_ns())))
     }
 
+    /// Those that wait now, at most `room`, without waiting for others; `None` where none does.
+    pub fn take(&mut self, room: usize) -> Option<Together> {
+        match self {
+            Self::Closed(closed) => closed.take_up_to(room),
+            Self::Open(open) => open.take(room),
+        }
+    }
+
     /// Waits for the next requests to decode; `None` once all have come, or where `is_cancelled`.
     pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<Together> {
         match self {

@@ -1,26 +1,19 @@
 //! The implementation on candle's tensors, which other devices use, is exact as well.
 
-use crate::fixture::{Case, MAX_NEW, MODELS, cases, folder};
+use crate::fixture::{Case, MAX_NEW, MODELS, cases, folder, greedy};
 use agent::engine::t5::candle::CandleT5;
 use agent::engine::t5::checkpoint::Checkpoint;
 use agent::engine::t5::config::Config;
-use agent::engine::t5::generate::{Marks, Order, Until, generate};
 use agent::model_source::{Blob, Weights};
-use agent::stopwatch::Stopwatch;
 use candle_core::Device;
 use proto::model::Dtype;
 use std::fs;
 
 fn assert_exact(model: &mut CandleT5, batch: &[Case]) {
-    let orders: Vec<Order> = batch
-        .iter()
-        .map(|case| Order { ids: case.input_ids.clone(), until: Until::EosOr(MAX_NEW) })
-        .collect();
-    let marks = Marks { start: 0, eos: vec![1] };
-    generate(model, &marks, &orders, &Stopwatch::played(), &mut |place, row| {
-        assert_eq!(row.unwrap().ids, batch[place].output_ids, "{}", batch[place].id);
-    })
-    .unwrap();
+    let prompts = batch.iter().map(|case| &case.input_ids);
+    for (case, ids) in batch.iter().zip(greedy(model, prompts, MAX_NEW)) {
+        assert_eq!(ids, case.output_ids, "{}", case.id);
+    }
 }
 
 #[test]

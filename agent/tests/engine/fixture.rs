@@ -1,6 +1,7 @@
 //! Models and cases that the tests share.
 
-use agent::engine::t5::generate::Until;
+use agent::engine::t5::compute::Compute;
+use agent::engine::t5::generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
 use agent::engine::t5::{self, Input, T5};
 use agent::stopwatch::Stopwatch;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
@@ -26,6 +27,37 @@ pub(crate) struct Case {
 
 pub(crate) fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity").join(model)
+}
+
+/// Rows that enter all at once.
+pub(crate) struct Together {
+    orders: Vec<Order>,
+    ids: Vec<Vec<u32>>,
+}
+
+impl Orders for Together {
+    fn enter(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
+        self.ids[number] = row.unwrap().ids;
+    }
+}
+
+/// The ids that follow these prompts, decoded together.
+pub(crate) fn greedy<'a>(
+    model: &mut dyn Compute,
+    prompts: impl IntoIterator<Item = &'a Vec<u32>>,
+    most: usize,
+) -> Vec<Vec<u32>> {
+    let until = Until::EosOr(most);
+    let orders: Vec<Order> =
+        prompts.into_iter().map(|ids| Order { ids: ids.clone(), until }).collect();
+    let mut together = Together { ids: vec![Vec::new(); orders.len()], orders };
+    let marks = Marks { start: 0, eos: vec![1] };
+    generate(model, &marks, &mut together, &Stopwatch::played()).unwrap();
+    together.ids
 }
 
 /// All cases of a model with this adapter.

@@ -1,14 +1,13 @@
 //! Teacher-forced logits against PyTorch's, for every dtype: `tools/make_logits.py` made them, and says how.
 
+use crate::fixture::greedy;
 use agent::engine::t5::candle::CandleT5;
 use agent::engine::t5::checkpoint::Checkpoint;
 use agent::engine::t5::compute::Compute;
 use agent::engine::t5::config::Config;
 use agent::engine::t5::cpu::CpuT5;
-use agent::engine::t5::generate::{Marks, Order, Until, generate};
 use agent::engine::t5::kernels::Table;
 use agent::model_source::{Blob, Weights};
-use agent::stopwatch::Stopwatch;
 use candle_core::{Device, safetensors};
 use proto::model::Dtype;
 use serde::Deserialize;
@@ -122,15 +121,10 @@ fn greedy_tokens_are_exact_where_tied_heads_end_too() {
     for model in MODELS {
         let cases = cases(model);
         assert!(cases.iter().filter(|case| case.eos).count() >= 3, "{model}");
-        let orders: Vec<Order> = cases
-            .iter()
-            .map(|case| Order { ids: case.input_ids.clone(), until: Until::EosOr(MAX_NEW) })
-            .collect();
-        let marks = Marks { start: 0, eos: vec![1] };
         let mut engine = on_cpu(model, Dtype::F32);
-        generate(&mut engine, &marks, &orders, &Stopwatch::played(), &mut |place, row| {
-            assert_eq!(row.unwrap().ids, cases[place].greedy_ids, "{model} {}", cases[place].id);
-        })
-        .unwrap();
+        let prompts = cases.iter().map(|case| &case.input_ids);
+        for (case, ids) in cases.iter().zip(greedy(&mut engine, prompts, MAX_NEW)) {
+            assert_eq!(ids, case.greedy_ids, "{model} {}", case.id);
+        }
     }
 }

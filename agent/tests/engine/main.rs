@@ -7,6 +7,7 @@ mod candle;
 mod differential;
 mod files;
 mod fixture;
+mod intake;
 mod logits;
 mod memory;
 mod parity;

@@ -47,7 +47,7 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
     }
     let failure = rows[1].as_ref().unwrap_err();
     assert_eq!(failure.kind, Kind::Input);
-    assert_eq!(failure.detail, "none has no reference summary to stop at its length");
+    assert_eq!(failure.detail, "none: it has no reference summary to stop at its length");
 }
 
 #[test]

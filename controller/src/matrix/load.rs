@@ -3,6 +3,7 @@
 use super::reader::Section;
 use super::sections::duration;
 use proto::model::{Scenario, Unknown};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,6 +39,33 @@ impl FromStr for Gaps {
     }
 }
 
+/// Which requests are decoded together under a load.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Batching {
+    /// What waits when the engine is free; what comes meanwhile waits until that is through.
+    #[default]
+    Dynamic,
+    /// Who waits enters as soon as there is room, beside those that are being decoded.
+    Continuous,
+}
+
+impl FromStr for Batching {
+    type Err = Unknown;
+
+    fn from_str(word: &str) -> Result<Self, Unknown> {
+        match word {
+            "dynamic" => Ok(Self::Dynamic),
+            "continuous" => Ok(Self::Continuous),
+            _ => Err(Unknown {
+                what: "kind of batching",
+                found: word.to_owned(),
+                expected: &["dynamic", "continuous"],
+            }),
+        }
+    }
+}
+
 /// How requests come in the scenarios that have a load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loads {
@@ -56,6 +84,9 @@ pub struct Queue {
     pub max_batch_delay: Duration,
     /// What comes while so many wait is not sent.
     pub max_queue: u32,
+    /// In closed loop, too.
+    #[serde(default)]
+    pub batching: Batching,
 }
 
 /// Open loop: every dialogue comes once, at each of these rates.
@@ -184,5 +215,12 @@ fn queue(section: &mut Section<'_, '_>) -> Queue {
     let gaps = section.word("arrivals").unwrap_or(Gaps::Poisson);
     let delay_ms = section.whole("max_batch_delay_ms", 0..=3_600_000_u64).unwrap_or(0);
     let max_queue = section.whole("max_queue", 1..=1_000_000).unwrap_or(1000);
-    Queue { gaps, max_batch_delay: Duration::from_millis(delay_ms), max_queue }
+    let batching = section.word("batching").unwrap_or_default();
+    if batching == Batching::Continuous && section.has("max_batch_delay_ms") {
+        section.problem(
+            "max_batch_delay_ms",
+            "means nothing with continuous batching: nobody waits where there is room",
+        );
+    }
+    Queue { gaps, max_batch_delay: Duration::from_millis(delay_ms), max_queue, batching }
 }

@@ -9,7 +9,7 @@ mod notify;
 mod reader;
 mod sections;
 
-pub use load::{Gaps, Loads, Queue, Server, Stress};
+pub use load::{Batching, Gaps, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 

@@ -201,7 +201,8 @@ fn a_server_has_a_queue_and_rates_above_zero() {
     let server = with_protocol("\"server\"", server).unwrap().loads.server.unwrap();
     assert_eq!(server.request_rates, [0.5, 2.0]);
     let max_batch_delay = Duration::from_millis(20);
-    assert_eq!(server.queue, Queue { gaps: Gaps::Constant, max_batch_delay, max_queue: 1000 });
+    let (gaps, batching) = (Gaps::Constant, Batching::Dynamic);
+    assert_eq!(server.queue, Queue { gaps, max_batch_delay, max_queue: 1000, batching });
 }
 
 #[test]

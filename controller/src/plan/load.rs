@@ -1,6 +1,6 @@
 //! How requests come in the cells that have a load.
 
-use crate::matrix::{Gaps, Matrix, Queue, Stress, Target};
+use crate::matrix::{Batching, Gaps, Matrix, Queue, Stress, Target};
 use proto::model::Scenario;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,11 @@ impl Load {
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         let sustained = Some(Sustained { window_ns, windows: stress.windows() });
         Self { request_rate, concurrency, queue, sustained }
+    }
+
+    /// Whether requests enter while others are decoded.
+    pub fn is_continuous(&self) -> bool {
+        self.queue.batching == Batching::Continuous
     }
 
     /// Whether gaps are constant.

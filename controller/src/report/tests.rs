@@ -161,6 +161,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
         model_size_bytes: 12_800_000,
         random_weights: false,
         played: false,
+        admits: true,
         notes: vec![words.to_owned()],
     };
     let absence = Absence {

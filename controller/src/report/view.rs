@@ -5,6 +5,7 @@
 use crate::cost::campaign::Spending;
 use crate::cost::decision::Recommendation;
 use crate::cost::offered::OfferedRates;
+use crate::matrix::Batching;
 use crate::statistics::comparison::gate::Difference;
 use crate::statistics::comparison::separate::Separation;
 use crate::statistics::comparison::{self, PairComparison};
@@ -331,6 +332,9 @@ pub struct Load {
     pub max_batch_delay_ms: Option<f64>,
     /// What came while so many waited was not sent; null in closed loop.
     pub max_queue: Option<u32>,
+    /// Which requests were decoded together.
+    #[serde(default)]
+    pub batching: Batching,
     /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
     pub planned_s: Option<f64>,
 }

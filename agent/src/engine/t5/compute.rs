@@ -18,9 +18,9 @@ pub struct Best {
     pub logit: f32,
 }
 
-/// Computes one batch of a T5, a token at a time. Holds the weights and the caches of the batch.
+/// Computes rows of a T5, a token of each at a time. Holds the weights and the caches of the rows.
 ///
-/// Rows are those of the batch that are still there, in the batch's order. A row's figures don't depend
+/// Rows are those that are still there, in the order in which they came. A row's figures don't depend
 /// on the rows beside it.
 pub trait Compute: Send {
     /// Starts a batch: forgets the one before it and runs the encoder over `prompts`, none of them empty,
@@ -29,6 +29,20 @@ pub trait Compute: Send {
     /// # Errors
     /// A [`Failure`] of the whole batch, such as out of memory.
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
+
+    /// Whether rows may come while others are there.
+    fn admits(&self) -> bool {
+        false
+    }
+
+    /// As [`Compute::encode`], but the rows that are there stay, and the new ones follow them. Only where it
+    /// [`admits`](Compute::admits) them.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the whole batch.
+    fn admit(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+        self.encode(prompts, max_steps)
+    }
 
     /// Feeds `tokens`, one for each row, to the decoder and puts each row's best next token into `best`.
     ///

@@ -1,6 +1,6 @@
 //! Greedy generation: prompts and their limits in, decoded rows out as each of them ends.
 //!
-//! Rows that ended leave the batch. Knows nothing of texts, and of the model only [`Compute`].
+//! Rows that ended leave, and others may enter beside those that go on. Knows nothing of texts, and of the model only [`Compute`].
 
 use super::compute::{Best, Compute};
 use crate::stopwatch::Stopwatch;
@@ -63,70 +63,130 @@ pub struct Marks {
     pub eos: Vec<u32>,
 }
 
+/// Where rows come from, and where they go.
+pub trait Orders {
+    /// Those that may enter now. Rows are numbered from 0 in the order in which they enter. Nothing more comes where
+    /// none enters while none is there.
+    fn enter(&mut self) -> Vec<Order>;
+
+    /// A row has ended. Told once for every one that entered.
+    fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>);
+}
+
+/// The rows that are there.
+#[derive(Default)]
+struct Hall {
+    live: Vec<Live>,
+    /// What the decoder is fed next.
+    tokens: Vec<u32>,
+    /// How many rows have entered so far.
+    entered: usize,
+}
+
 struct Live {
-    /// Place among the orders.
-    order: usize,
+    number: usize,
+    until: Until,
     ids: Vec<u32>,
     first_token_ns: u64,
 }
 
-/// Decodes a batch. `ended` is called once for every order, with its place, as soon as it has ended.
+/// Decodes orders until no more come. Where the model [admits](Compute::admits) rows beside others they may enter
+/// before every token, else only where none is left.
 ///
 /// # Errors
-/// A [`Failure`] of the whole batch.
+/// A [`Failure`] of all rows that are there.
 pub fn generate(
     model: &mut dyn Compute,
     marks: &Marks,
-    orders: &[Order],
+    orders: &mut dyn Orders,
     stopwatch: &Stopwatch,
-    ended: &mut dyn FnMut(usize, Result<Decoded, NotFinite>),
 ) -> Result<(), Failure> {
-    let mut live: Vec<Live> = Vec::with_capacity(orders.len());
-    for (order, wanted) in orders.iter().enumerate() {
-        if wanted.until.limit() == 0 {
-            let first_token_ns = stopwatch.now_ns();
-            ended(order, Ok(Decoded { ids: Vec::new(), first_token_ns, finish: Finish::Length }));
-        } else {
-            live.push(Live { order, ids: Vec::new(), first_token_ns: 0 });
-        }
-    }
-    let Some(max_steps) = live.iter().map(|row| orders[row.order].until.limit()).max() else {
-        return Ok(());
-    };
-    let prompts: Vec<&[u32]> = live.iter().map(|row| orders[row.order].ids.as_slice()).collect();
-    model.encode(&prompts, max_steps)?;
-
-    let mut tokens = vec![marks.start; live.len()];
-    let mut best: Vec<Best> = Vec::with_capacity(live.len());
-    let mut kept: Vec<usize> = Vec::with_capacity(live.len());
+    let mut hall = Hall::default();
+    let mut best: Vec<Best> = Vec::new();
+    let mut kept: Vec<usize> = Vec::new();
     loop {
-        model.step(&tokens, &mut best)?;
-        let now = stopwatch.now_ns();
-        tokens.clear();
-        kept.clear();
-        let mut place = 0;
-        live.retain_mut(|row| {
-            let next = best[place];
-            let goes_on = match row.take(next, now, orders[row.order].until, marks) {
-                Step::GoesOn => true,
-                Step::Ends(outcome) => {
-                    ended(row.order, outcome);
-                    false
-                }
-            };
-            if goes_on {
-                kept.push(place);
-                tokens.push(next.id);
+        if hall.live.is_empty() || model.admits() {
+            let new = orders.enter();
+            if new.is_empty() && hall.live.is_empty() {
+                return Ok(());
             }
-            place += 1;
-            goes_on
-        });
-        if live.is_empty() {
-            return Ok(());
+            hall.let_in(model, marks, new, orders, stopwatch)?;
+            if hall.live.is_empty() {
+                continue;
+            }
         }
-        if kept.len() < best.len() {
+        model.step(&hall.tokens, &mut best)?;
+        hall.take(&best, stopwatch.now_ns(), marks, orders, &mut kept);
+        if kept.len() < best.len() && !kept.is_empty() {
             model.keep(&kept)?;
         }
+    }
+}
+
+impl Hall {
+    fn let_in(
+        &mut self,
+        model: &mut dyn Compute,
+        marks: &Marks,
+        new: Vec<Order>,
+        orders: &mut dyn Orders,
+        stopwatch: &Stopwatch,
+    ) -> Result<(), Failure> {
+        let numbered = (self.entered..).zip(new);
+        let (new, without_tokens): (Vec<_>, Vec<_>) =
+            numbered.partition(|(_, order)| order.until.limit() > 0);
+        self.entered += new.len() + without_tokens.len();
+        for (number, _) in without_tokens {
+            let first_token_ns = stopwatch.now_ns();
+            orders.ended(
+                number,
+                Ok(Decoded { ids: Vec::new(), first_token_ns, finish: Finish::Length }),
+            );
+        }
+        let Some(max_steps) = new.iter().map(|(_, order)| order.until.limit()).max() else {
+            return Ok(());
+        };
+        let prompts: Vec<&[u32]> = new.iter().map(|(_, order)| order.ids.as_slice()).collect();
+        if self.live.is_empty() {
+            model.encode(&prompts, max_steps)?;
+        } else {
+            model.admit(&prompts, max_steps)?;
+        }
+        let rows = new.iter().map(|(number, order)| {
+            let until = order.until;
+            Live { number: *number, until, ids: Vec::new(), first_token_ns: 0 }
+        });
+        self.live.extend(rows);
+        self.tokens.resize(self.live.len(), marks.start);
+        Ok(())
+    }
+
+    /// Every row takes its best token; `kept` are the places of those that go on.
+    fn take(
+        &mut self,
+        best: &[Best],
+        now: u64,
+        marks: &Marks,
+        orders: &mut dyn Orders,
+        kept: &mut Vec<usize>,
+    ) {
+        self.tokens.clear();
+        kept.clear();
+        let mut places = best.iter().enumerate();
+        self.live.retain_mut(|row| {
+            let (place, next) = places.next().expect("a best token for every row");
+            match row.take(*next, now, marks) {
+                Step::GoesOn => {
+                    kept.push(place);
+                    self.tokens.push(next.id);
+                    true
+                }
+                Step::Ends(outcome) => {
+                    orders.ended(row.number, outcome);
+                    false
+                }
+            }
+        });
     }
 }
 
@@ -136,7 +196,8 @@ enum Step {
 }
 
 impl Live {
-    fn take(&mut self, next: Best, now: u64, until: Until, marks: &Marks) -> Step {
+    fn take(&mut self, next: Best, now: u64, marks: &Marks) -> Step {
+        let until = self.until;
         if !next.logit.is_finite() {
             return Step::Ends(Err(NotFinite { place: self.ids.len(), logit: next.logit }));
         }
@@ -162,9 +223,11 @@ mod tests {
     use super::*;
     use crate::engine::t5::Error;
     use crate::engine::t5::lora::Adapter;
+    use std::collections::VecDeque;
 
     /// Counts up from each prompt's first id; a row of id 90 or above is not finite.
     struct Counter {
+        admits: bool,
         rows: Vec<u32>,
         fed: Vec<Vec<u32>>,
     }
@@ -172,6 +235,15 @@ mod tests {
     impl Compute for Counter {
         fn encode(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
             self.rows = prompts.iter().map(|ids| ids[0]).collect();
+            Ok(())
+        }
+
+        fn admits(&self) -> bool {
+            self.admits
+        }
+
+        fn admit(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
+            self.rows.extend(prompts.iter().map(|ids| ids[0]));
             Ok(())
         }
 
@@ -220,29 +292,83 @@ mod tests {
         Order { ids: vec![first], until }
     }
 
+    type Outcome = Result<(Vec<u32>, Finish), NotFinite>;
+
+    /// Orders that enter in groups, each once so many rows have ended, and what became of them.
+    struct Groups {
+        waiting: VecDeque<(usize, Vec<Order>)>,
+        rows: Vec<(usize, Outcome)>,
+    }
+
+    impl Groups {
+        fn row(&self, number: usize) -> Outcome {
+            let mut found = self.rows.iter().filter(|(of, _)| *of == number);
+            let row = found.next().expect("it ended").1.clone();
+            assert!(found.next().is_none(), "row {number} ended twice");
+            row
+        }
+    }
+
+    impl Orders for Groups {
+        fn enter(&mut self) -> Vec<Order> {
+            match self.waiting.front() {
+                Some((after, _)) if *after <= self.rows.len() => {
+                    self.waiting.pop_front().expect("looked at").1
+                }
+                _ => Vec::new(),
+            }
+        }
+
+        fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
+            self.rows.push((number, row.map(|row| (row.ids, row.finish))));
+        }
+    }
+
+    fn decode(
+        admits: bool,
+        groups: impl IntoIterator<Item = (usize, Vec<Order>)>,
+    ) -> (Groups, Counter) {
+        let mut groups = Groups { waiting: groups.into_iter().collect(), rows: Vec::new() };
+        let mut counter = Counter { admits, rows: Vec::new(), fed: Vec::new() };
+        let marks = Marks { start: 0, eos: vec![12, 99] };
+        generate(&mut counter, &marks, &mut groups, &Stopwatch::played()).unwrap();
+        (groups, counter)
+    }
+
     #[test]
     fn every_row_ends_by_its_own_rule_and_leaves_the_batch() {
-        let orders = [
+        let orders = vec![
             order(10, Until::EosOr(9)),
             order(20, Until::EosOr(2)),
             order(10, Until::Exactly(4)),
             order(30, Until::EosOr(0)),
             order(90, Until::EosOr(5)),
         ];
-        let mut counter = Counter { rows: Vec::new(), fed: Vec::new() };
-        let mut rows = vec![None; orders.len()];
-        let marks = Marks { start: 0, eos: vec![12, 99] };
-        generate(&mut counter, &marks, &orders, &Stopwatch::played(), &mut |place, row| {
-            assert!(rows[place].is_none(), "row {place} ended twice");
-            rows[place] = Some(row.map(|row| (row.ids, row.finish)));
-        })
-        .unwrap();
-        let row = |place: usize| rows[place].clone().unwrap();
-        assert_eq!(row(0), Ok((vec![11, 12], Finish::Eos)));
-        assert_eq!(row(1), Ok((vec![21, 22], Finish::Length)));
-        assert_eq!(row(2), Ok((vec![11, 12, 13, 14], Finish::Length)));
-        assert_eq!(row(3), Ok((vec![], Finish::Length)));
-        assert_eq!(row(4).unwrap_err().place, 0);
+        let (rows, counter) = decode(false, [(0, orders)]);
+        assert_eq!(rows.row(0), Ok((vec![11, 12], Finish::Eos)));
+        assert_eq!(rows.row(1), Ok((vec![21, 22], Finish::Length)));
+        assert_eq!(rows.row(2), Ok((vec![11, 12, 13, 14], Finish::Length)));
+        assert_eq!(rows.row(3), Ok((vec![], Finish::Length)));
+        assert_eq!(rows.row(4).unwrap_err().place, 0);
         assert_eq!(counter.fed, [vec![0, 0, 0, 0], vec![11, 21, 11], vec![12], vec![13]]);
+    }
+
+    #[test]
+    fn who_waits_enters_beside_those_that_go_on_where_the_model_lets_it() {
+        let groups = || {
+            let first = vec![order(20, Until::Exactly(1)), order(30, Until::Exactly(3))];
+            [(0, first), (1, vec![order(40, Until::Exactly(2)), order(50, Until::EosOr(0))])]
+        };
+        let (rows, counter) = decode(true, groups());
+        assert_eq!(counter.fed, [vec![0, 0], vec![31, 0], vec![32, 41]]);
+        assert_eq!(rows.row(1), Ok((vec![31, 32, 33], Finish::Length)));
+        assert_eq!(rows.row(2), Ok((vec![41, 42], Finish::Length)));
+        assert_eq!(rows.row(3), Ok((vec![], Finish::Length)));
+        // Where it doesn't, they come when the others are through, and their tokens are the same.
+        let (alone, counter) = decode(false, groups());
+        assert_eq!(counter.fed, [vec![0, 0], vec![31], vec![32], vec![0], vec![41]]);
+        for number in 0..4 {
+            assert_eq!(alone.row(number), rows.row(number));
+        }
     }
 }

@@ -8,6 +8,7 @@ pub mod compute;
 pub mod config;
 pub mod cpu;
 pub mod generate;
+mod intake;
 pub mod kernels;
 pub mod lora;
 pub mod position;
@@ -15,7 +16,7 @@ pub mod roofline;
 pub mod tokenizer;
 
 use crate::engine::device::{self, Device};
-use crate::engine::{Engine, Request, Row};
+use crate::engine::{Engine, Intake, Request, Row};
 use crate::model_source::{self, Weights};
 use crate::stopwatch::Stopwatch;
 use candle::CandleT5;
@@ -23,7 +24,8 @@ use checkpoint::Checkpoint;
 use compute::Compute;
 use config::Config;
 use cpu::CpuT5;
-use generate::{Decoded, Marks, NotFinite, Order, Until, generate};
+use generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
+use intake::Read;
 use lora::Adapter;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
@@ -87,6 +89,9 @@ pub enum Error {
     /// A prompt without tokens.
     #[error("the list of token ids is empty")]
     NoIds,
+    /// Nothing to stop at.
+    #[error("it has no reference summary to stop at its length")]
+    NoReference,
 }
 
 /// A model whose files were found and checked. No weights are in memory.
@@ -178,6 +183,7 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
         model_size_bytes: 4 * parameters,
         random_weights,
         played: false,
+        admits: cpu::ADMITS,
         notes,
     };
     let device = Device::cpu();
@@ -199,6 +205,7 @@ impl Opened {
         device.name().clone_into(&mut self.facts.device);
         if let Some(gpu) = device.gpu() {
             self.facts.kernel = candle::kernel(&gpu.tensors, self.spec.dtype);
+            self.facts.admits = candle::ADMITS;
         }
         self.device = device.clone();
         Ok(self)
@@ -317,15 +324,20 @@ impl T5 {
         inputs: &[Input],
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
-        let orders: Vec<Order> = inputs
+        let orders = inputs
             .iter()
             .map(|input| Order { ids: input.prompt.ids.clone(), until: input.until })
             .collect();
-        let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
         let Self { compute, marks, tokenizer, .. } = self;
-        generate(compute.as_mut(), marks, &orders, stopwatch, &mut |place, decoded| {
-            rows[place] = Some(row(&inputs[place].prompt, decoded, tokenizer.as_ref(), stopwatch));
-        })?;
+        let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
+        let mut batch = Batch {
+            orders,
+            ended: |place: usize, decoded| {
+                let prompt = &inputs[place].prompt;
+                rows[place] = Some(row(prompt, decoded, tokenizer.as_ref(), stopwatch));
+            },
+        };
+        generate(compute.as_mut(), marks, &mut batch, stopwatch)?;
         Ok(rows.into_iter().map(|row| row.expect("generation ends every row")).collect())
     }
 
@@ -379,26 +391,35 @@ impl T5 {
     }
 
     fn input(&self, request: &Request, generation: &Generation) -> Result<Input, Failure> {
-        let refused = |detail| Failure { retry: Retry::Never, kind: Kind::Input, detail };
-        let failed =
-            |error: Error| refused(format!("{}: {}", request.sample_id, with_causes(&error)));
-        let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
-        let limit = size(generation.max_new_tokens);
-        let until = match (generation.stop, &request.reference) {
-            (Stop::Eos, _) => Until::EosOr(limit),
-            (Stop::Reference, Some(reference)) => {
-                let length = self.tokenizer().and_then(|tokenizer| Ok(tokenizer.count(reference)?));
-                Until::Exactly(length.map_err(failed)?.min(limit))
-            }
-            (Stop::Reference, None) => {
-                let detail = "has no reference summary to stop at its length";
-                return Err(refused(format!("{} {detail}", request.sample_id)));
-            }
-        };
-        let text = generation.prompt_for(&request.dialogue);
-        let prompt = self.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
-        Ok(Input { prompt, until })
+        let tokenizer = self.tokenizer().map_err(|error| refused(request, &error))?;
+        input(tokenizer, request, generation)
     }
+}
+
+fn refused(request: &Request, reason: &dyn std::error::Error) -> Failure {
+    let detail = format!("{}: {}", request.sample_id, with_causes(reason));
+    Failure { retry: Retry::Never, kind: Kind::Input, detail }
+}
+
+/// The prompt of a dialogue, and what ends its summary.
+fn input(
+    tokenizer: &Tokenizer,
+    request: &Request,
+    generation: &Generation,
+) -> Result<Input, Failure> {
+    let failed = |error: tokenizer::Error| refused(request, &error);
+    let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
+    let limit = size(generation.max_new_tokens);
+    let until = match (generation.stop, &request.reference) {
+        (Stop::Eos, _) => Until::EosOr(limit),
+        (Stop::Reference, Some(reference)) => {
+            Until::Exactly(tokenizer.count(reference).map_err(failed)?.min(limit))
+        }
+        (Stop::Reference, None) => return Err(refused(request, &Error::NoReference)),
+    };
+    let text = generation.prompt_for(&request.dialogue);
+    let prompt = tokenizer.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
+    Ok(Input { prompt, until })
 }
 
 impl Engine for T5 {
@@ -432,6 +453,21 @@ impl Engine for T5 {
         Ok(rows)
     }
 
+    fn serve(
+        &mut self,
+        intake: &mut dyn Intake,
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<(), Failure> {
+        let Self { compute, marks, tokenizer, spec, .. } = self;
+        let tokenizer = tokenizer.as_ref().ok_or_else(|| {
+            let error = Error::NoTokenizer { model: spec.model.clone() };
+            Failure { retry: Retry::Never, kind: Kind::Model, detail: error.to_string() }
+        })?;
+        let mut orders = Read::new(intake, tokenizer, generation, stopwatch);
+        generate(compute.as_mut(), marks, &mut orders, stopwatch)
+    }
+
     fn kv_cache_bytes(&self) -> u64 {
         self.cache_bytes()
     }
@@ -442,6 +478,22 @@ impl Engine for T5 {
 
     fn switch(&mut self, spec: &EngineSpec) -> Result<bool, super::Error> {
         Ok(T5::switch(self, spec)?)
+    }
+}
+
+/// Rows that enter all at once.
+struct Batch<E> {
+    orders: Vec<Order>,
+    ended: E,
+}
+
+impl<E: FnMut(usize, Result<Decoded, NotFinite>)> Orders for Batch<E> {
+    fn enter(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
+    }
+
+    fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
+        (self.ended)(number, row);
     }
 }
 

@@ -76,6 +76,16 @@ impl Open {
         }))
     }
 
+    /// Those that wait now, at most `room`; `None` where nobody does and nobody was turned away.
+    pub fn take(&mut self, room: usize) -> Option<Together> {
+        let together = match &mut self.0 {
+            Clock::Played(played) => played.take(room),
+            Clock::Real(real) => real.take(room),
+        };
+        Some(together)
+            .filter(|together| !together.batch.is_empty() || !together.not_sent.is_empty())
+    }
+
     /// The next to be decoded together; `None` once all have come, or where `is_cancelled`.
     pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<Together> {
         match &mut self.0 {

@@ -30,7 +30,12 @@ impl Played {
             let due_ns = self.schedule.due_ns().unwrap_or(until_ns);
             self.wait_until(due_ns.min(until_ns));
         }
-        Some(self.queue.take(self.rules))
+        Some(self.queue.take(self.rules.most))
+    }
+
+    pub(super) fn take(&mut self, room: usize) -> Together {
+        self.come();
+        self.queue.take(room)
     }
 
     fn wait_until(&mut self, at_ns: u64) {

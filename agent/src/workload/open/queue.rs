@@ -21,9 +21,9 @@ impl Queue {
         }
     }
 
-    /// Those that waited longest.
-    pub(super) fn take(&mut self, rules: Rules) -> Together {
-        let count = self.waiting.len().min(rules.most);
+    /// Those that waited longest, at most `room`.
+    pub(super) fn take(&mut self, room: usize) -> Together {
+        let count = self.waiting.len().min(room);
         Together {
             batch: self.waiting.drain(..count).collect(),
             not_sent: std::mem::take(&mut self.not_sent),

@@ -76,7 +76,11 @@ impl Real {
             }
             inside = self.hall.wait(inside, Duration::from_nanos(left).min(PATIENCE));
         }
-        Some(inside.queue.take(self.rules))
+        Some(inside.queue.take(self.rules.most))
+    }
+
+    pub(super) fn take(&mut self, room: usize) -> Together {
+        self.hall.enter().queue.take(room)
     }
 }
 

@@ -87,6 +87,7 @@ fn written_load(load: &Load, offer: &Offer, seed: u64, run: u32) -> wire::Load {
     wire::Load {
         request_rate: load.request_rate.unwrap_or_default(),
         constant_gaps: load.is_constant(),
+        continuous: load.is_continuous(),
         seed: chance.next_u64(),
         concurrency: load.concurrency,
         max_batch_delay_ns: u64::try_from(delay_ns).unwrap_or(u64::MAX),

@@ -2,7 +2,7 @@
 
 use crate::fleet::{Joined, Outbox};
 use crate::matrix::Matrix;
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::store::AgentRow;
 use proto::ids::AgentId;
 use proto::model::{EngineFacts, EngineSpec};
@@ -59,17 +59,25 @@ impl Seats {
         for (index, (spec, found)) in
             plan.engines[joined.target].iter().zip(&joined.engines).enumerate()
         {
-            let reason = match found {
-                Ok(facts) => self.mismatch(spec, facts),
-                Err(reason) => Some(reason.clone()),
-            };
-            let Some(reason) = reason else { continue };
-            let cells: Vec<&str> = plan
+            let cells = plan
                 .cells
                 .iter()
-                .filter(|cell| cell.target == joined.target && cell.engine == index)
-                .map(|cell| cell.id.as_str())
-                .collect();
+                .filter(|cell| cell.target == joined.target && cell.engine == index);
+            let (mut refused, reason): (Vec<&Cell>, _) = match found {
+                Ok(facts) => (cells.collect(), self.mismatch(spec, facts)),
+                Err(reason) => (cells.collect(), Some(reason.clone())),
+            };
+            let reason = reason.or_else(|| {
+                let facts = found.as_ref().ok().filter(|facts| !facts.admits)?;
+                refused.retain(|cell| cell.load.is_some_and(|load| load.is_continuous()));
+                let kernel = &facts.kernel;
+                let reason = format!(
+                    "{kernel} lets no request enter while others are decoded: batching = \"dynamic\" does without"
+                );
+                (!refused.is_empty()).then_some(reason)
+            });
+            let Some(reason) = reason else { continue };
+            let cells: Vec<&str> = refused.iter().map(|cell| cell.id.as_str()).collect();
             objections.push(format!("{target} can't do {}: {reason}", cells.join(", ")));
         }
         objections

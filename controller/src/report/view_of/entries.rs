@@ -86,6 +86,7 @@ fn load(planned: plan::Load) -> Load {
         concurrency: (!is_open).then_some(planned.concurrency),
         max_batch_delay_ms: is_open.then_some(planned.queue.max_batch_delay.as_secs_f64() * 1e3),
         max_queue: is_open.then_some(planned.queue.max_queue),
+        batching: planned.queue.batching,
         planned_s: planned
             .sustained
             .map(|sustained| sustained.window_ns as f64 / 1e9 * f64::from(sustained.windows)),

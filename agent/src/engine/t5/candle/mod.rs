@@ -38,6 +38,9 @@ impl Precision {
     }
 }
 
+/// Whether rows may come while others are there. Rows share tensors of one length.
+pub const ADMITS: bool = false;
+
 /// Which implementation computes with this dtype on a device, for reports.
 pub fn kernel(device: &Device, dtype: Dtype) -> String {
     let place = if device.is_cuda() { "cuda" } else { "cpu" };

@@ -28,8 +28,8 @@ pub(super) struct Decoder {
     memory: Rows,
     /// `[rows, inner]`.
     queries: Rows,
-    /// Steps that were taken.
-    steps: usize,
+    /// Steps that each row took.
+    positions: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -83,20 +83,25 @@ impl Decoder {
             prompt: cache(),
             memory: Rows::new(2 * config.inner()),
             queries: Rows::new(config.inner()),
-            steps: 0,
+            positions: Vec::new(),
         })
     }
 
-    /// Begins a batch of prompts of these lengths.
-    pub(super) fn begin(&mut self, lengths: &[usize], max_steps: usize) {
+    /// Lets rows in behind those that are there: their prompts have these lengths.
+    pub(super) fn admit(&mut self, lengths: &[usize], max_steps: usize) {
         if max_steps > self.bias.offsets {
             let (weight, heads) = (&self.bias_weight, self.heads.count);
             let table = self.buckets.table(weight, heads, max_steps - 1, 0);
             self.bias = Bias { table, offsets: max_steps, zero: max_steps - 1 };
         }
-        self.own.begin(lengths.iter().map(|_| max_steps));
-        self.prompt.begin(lengths.iter().copied());
-        self.steps = 0;
+        self.own.admit(lengths.iter().map(|_| max_steps));
+        self.prompt.admit(lengths.iter().copied());
+        self.positions.resize(self.positions.len() + lengths.len(), 0);
+    }
+
+    /// How many rows there are.
+    pub(super) fn rows(&self) -> usize {
+        self.positions.len()
     }
 
     /// Remembers the encodings of some prompts, which are rows of the batch from `first_row` on.
@@ -134,7 +139,7 @@ impl Decoder {
                 projected: &room.projected,
                 appended: Some(Appended { keys: inner, values: 2 * inner }),
                 bias: Some(&self.bias),
-                position: self.steps,
+                positions: &self.positions,
             };
             kernels.attend_cached(&mut self.own, &own, &mut room.attended);
             attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
@@ -147,14 +152,14 @@ impl Decoder {
                 projected: &self.queries,
                 appended: None,
                 bias: None,
-                position: self.steps,
+                positions: &self.positions,
             };
             kernels.attend_cached(&mut self.prompt, &prompt, &mut room.attended);
             cross.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
 
             feed_forward.forward(kernels, x, room);
         }
-        self.steps += 1;
+        self.positions.iter_mut().for_each(|position| *position += 1);
         self.final_norm.forward(kernels, x, to);
     }
 
@@ -162,9 +167,13 @@ impl Decoder {
     pub(super) fn keep(&mut self, rows: &[usize]) {
         self.own.keep(rows);
         self.prompt.keep(rows);
+        for (place, row) in rows.iter().enumerate() {
+            self.positions[place] = self.positions[*row];
+        }
+        self.positions.truncate(rows.len());
     }
 
-    /// Bytes of the caches of this batch.
+    /// Bytes of the caches of the rows that are there.
     pub(super) fn cache_bytes(&self) -> usize {
         self.own.bytes() + self.prompt.bytes()
     }

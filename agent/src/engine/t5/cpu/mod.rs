@@ -54,6 +54,9 @@ impl Precision {
     }
 }
 
+/// Whether rows may come while others are there. Rows have places of their own in the caches.
+pub const ADMITS: bool = true;
+
 /// Which implementation computes with this dtype on this machine, for reports.
 pub fn kernel(dtype: Dtype) -> String {
     format!("fleetmark cpu, {}, {dtype}", Table::best().name)
@@ -192,13 +195,25 @@ impl CpuT5 {
 
 impl Compute for CpuT5 {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+        self.decoder.keep(&[]);
+        self.admit(prompts, max_steps)
+    }
+
+    fn admits(&self) -> bool {
+        ADMITS
+    }
+
+    fn admit(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
-        self.decoder.begin(&lengths, max_steps);
+        let mut first = self.decoder.rows();
+        self.decoder.admit(&lengths, max_steps);
         self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
         let Space { x, out, room, .. } = &mut self.rows;
-        let mut first = 0;
+        let mut prompts = prompts;
         for ranges in group::all(&lengths) {
-            let tokens: Vec<u32> = prompts[first..first + ranges.len()].concat();
+            let (together, others) = prompts.split_at(ranges.len());
+            prompts = others;
+            let tokens: Vec<u32> = together.concat();
             self.embedding.rows(tokens.iter(), x);
             self.encoder.forward(&mut self.kernels, x, &ranges, room, out);
             self.decoder.remember(&mut self.kernels, out, first, &ranges, &mut room.spare);

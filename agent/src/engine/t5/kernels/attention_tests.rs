@@ -108,7 +108,7 @@ proptest! {
             let table = Table::with(set).unwrap();
             let kernels = Kernels::new(table, 2);
             let mut cache = Cache::new(table, storage, 2, heads);
-            cache.begin((0..rows).map(|_| steps));
+            cache.admit((0..rows).map(|_| steps));
             let mut result = Rows::new(inner);
             for (position, all) in taken.iter().enumerate() {
                 let mut projected = Rows::new(3 * inner);
@@ -121,7 +121,8 @@ proptest! {
                     projected.row_mut(row).copy_from_slice(all.row(source));
                 }
                 let appended = Some(Appended { keys: inner, values: 2 * inner });
-                let step = Step { layer: 1, projected: &projected, appended, bias: Some(&bias), position };
+                let positions = vec![position; projected.count()];
+                let step = Step { layer: 1, projected: &projected, appended, bias: Some(&bias), positions: &positions };
                 kernels.attend_cached(&mut cache, &step, &mut result);
                 for (row, source) in alive.enumerate() {
                     for head in 0..count {
@@ -137,6 +138,70 @@ proptest! {
                         prop_assert!(close(found, &expected, most), "{set:?} {storage:?}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_may_come_at_any_time_and_see_what_they_would_see_alone(
+        stays in proptest::collection::vec((0_usize..12, 1_usize..12), 1..10), count in 1_usize..4,
+        width in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let bias = random_bias(seed, count, 12, 0);
+        for (set, storage) in Instructions::detect().into_iter().flat_map(|set| {
+            [(set, Storage::F32), (set, Storage::F16)]
+        }) {
+            let table = Table::with(set).unwrap();
+            let kernels = Kernels::new(table, 2);
+            let projected = |of: usize, position: usize| {
+                random_rows(seed ^ (of * 100 + position) as u64, 1, 3 * inner)
+            };
+            let appended = Some(Appended { keys: inner, values: 2 * inner });
+            // Each stays for as many steps as it has room for.
+            let alone: Vec<Vec<Rows>> = stays.iter().enumerate().map(|(of, (_, steps))| {
+                let mut cache = Cache::new(table, storage, 1, heads);
+                cache.admit([*steps].into_iter());
+                (0..*steps).map(|position| {
+                    let mut result = Rows::new(inner);
+                    let (projected, positions) = (projected(of, position), [position]);
+                    let bias = Some(&bias);
+                    let step =
+                        Step { layer: 0, projected: &projected, appended, bias, positions: &positions };
+                    kernels.attend_cached(&mut cache, &step, &mut result);
+                    result
+                }).collect()
+            }).collect();
+            let mut cache = Cache::new(table, storage, 1, heads);
+            let mut live: Vec<(usize, usize)> = Vec::new();
+            let mut result = Rows::new(inner);
+            for moment in 0..24 {
+                let come: Vec<usize> =
+                    (0..stays.len()).filter(|of| stays[*of].0 == moment).collect();
+                cache.admit(come.iter().map(|of| stays[*of].1));
+                live.extend(come.into_iter().map(|of| (of, 0)));
+                let mut together = Rows::new(3 * inner);
+                together.resize(live.len());
+                for (row, (of, position)) in live.iter().enumerate() {
+                    together.row_mut(row).copy_from_slice(projected(*of, *position).row(0));
+                }
+                let positions: Vec<usize> = live.iter().map(|(_, position)| *position).collect();
+                let bias = Some(&bias);
+                let step =
+                    Step { layer: 0, projected: &together, appended, bias, positions: &positions };
+                kernels.attend_cached(&mut cache, &step, &mut result);
+                for (row, (of, position)) in live.iter().enumerate() {
+                    prop_assert_eq!(result.row(row), alone[*of][*position].row(0));
+                }
+                for (_, position) in &mut live {
+                    *position += 1;
+                }
+                let kept: Vec<usize> = (0..live.len())
+                    .filter(|row| live[*row].1 < stays[live[*row].0].1)
+                    .collect();
+                cache.keep(&kept);
+                live = kept.into_iter().map(|row| live[row]).collect();
             }
         }
     }

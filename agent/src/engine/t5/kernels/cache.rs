@@ -1,6 +1,7 @@
 //! Keys and values of the decoder, row by row: those of the prompt, and those of the tokens so far.
 //!
-//! Memory grows to the largest batch and stays. Rows may leave; their memory is free with the next batch.
+//! Rows enter behind those that are there, and may leave; what they leave is free for others. Memory grows to
+//! the most that was used and stays.
 
 use super::attention::{Bias, Heads, Place, Queries, Seen, attend, elements, remember};
 use super::product::Kernels;
@@ -15,6 +16,9 @@ use std::sync::PoisonError;
 struct Extent {
     /// In elements.
     start: usize,
+    /// The first element behind it.
+    end: usize,
+    /// Positions that there is room for.
     capacity: usize,
 }
 
@@ -50,8 +54,8 @@ pub struct Step<'a> {
     pub appended: Option<Appended>,
     /// Biases towards earlier positions.
     pub bias: Option<&'a Bias>,
-    /// Steps taken before this one; only the last one's filled positions are seen.
-    pub position: usize,
+    /// Steps that each row took before this one.
+    pub positions: &'a [usize],
 }
 
 impl Cache {
@@ -65,18 +69,29 @@ impl Cache {
         Self { table, storage, layers, heads, rows: Vec::new(), memory, used: 0 }
     }
 
-    /// Begins a batch with room for these many positions in each row.
-    pub fn begin(&mut self, capacities: impl Iterator<Item = usize>) {
-        self.rows.clear();
-        let mut start = 0;
+    /// Lets rows in behind those that are there, with room for these many positions in each.
+    pub fn admit(&mut self, capacities: impl Iterator<Item = usize>) {
+        let mut taken = self.rows.clone();
+        taken.sort_unstable_by_key(|extent| extent.start);
+        let kept = self.used;
         for capacity in capacities {
-            self.rows.push(Extent { start, capacity });
             let (keys, values) = elements(self.table, self.heads.width, capacity);
-            start += self.layers * self.heads.count * (keys + values);
+            let size = self.layers * self.heads.count * (keys + values);
+            // The first gap that is wide enough; behind all others there is always one.
+            let ends = std::iter::once(0).chain(taken.iter().map(|extent| extent.end));
+            let starts = taken.iter().map(|extent| extent.start).chain([usize::MAX]);
+            let gap = ends.zip(starts).position(|(end, start)| start - end >= size);
+            let place = gap.unwrap_or(taken.len());
+            let start = place.checked_sub(1).map_or(0, |before| taken[before].end);
+            let extent = Extent { start, end: start + size, capacity };
+            taken.insert(place, extent);
+            self.rows.push(extent);
         }
-        self.used = start * self.element();
+        self.measure();
         if self.used > self.memory.bytes() {
-            self.memory = Region::zeroed(self.used);
+            let mut memory = Region::zeroed(self.used);
+            memory.slice_mut::<u8>()[..kept].copy_from_slice(&self.memory.slice()[..kept]);
+            self.memory = memory;
         }
     }
 
@@ -86,11 +101,17 @@ impl Cache {
             self.rows[place] = self.rows[*row];
         }
         self.rows.truncate(rows.len());
+        self.measure();
     }
 
-    /// Bytes that this batch uses.
+    /// Bytes up to the last one that a row has.
     pub fn bytes(&self) -> usize {
         self.used
+    }
+
+    fn measure(&mut self) {
+        let end = self.rows.iter().map(|extent| extent.end).max().unwrap_or(0);
+        self.used = end * self.element();
     }
 
     fn element(&self) -> usize {
@@ -98,7 +119,7 @@ impl Cache {
     }
 
     fn place(&self, row: usize, layer: usize, head: usize) -> Place {
-        let Extent { start, capacity } = self.rows[row];
+        let Extent { start, capacity, .. } = self.rows[row];
         let (keys, values) = elements(self.table, self.heads.width, capacity);
         let start = start + (layer * self.heads.count + head) * (keys + values);
         Place { keys: start, values: start + keys, capacity }
@@ -154,10 +175,14 @@ impl Kernels {
         let Heads { count, width } = cache.heads;
         let rows = step.projected.count();
         assert_eq!((rows, to.width()), (cache.rows.len(), count * width));
+        assert_eq!(rows, step.positions.len());
         to.resize(rows);
         if step.appended.is_some() {
-            let has_room = |row: &Extent| step.position < row.capacity;
-            assert!(cache.rows.iter().all(has_room), "every row has room for another position");
+            let has_room = |(row, position): (&Extent, &usize)| *position < row.capacity;
+            assert!(
+                cache.rows.iter().zip(step.positions).all(has_room),
+                "every row has room for another position"
+            );
         }
         let (target, stride) = (to.shared(), to.stride());
         let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
@@ -166,6 +191,7 @@ impl Kernels {
             let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
             for task in tasks {
                 let (row, head) = (task / count, task % count);
+                let position = step.positions[row];
                 let place = cache.place(row, layer_of(cache, step), head);
                 let numbers = step.projected.row(row);
                 let part =
@@ -175,20 +201,15 @@ impl Kernels {
                     // SAFETY: there is room for the position; each row and head is one thread's.
                     unsafe {
                         let place = (cache.storage, memory, place);
-                        remember(self.table, place, step.position, key, value);
+                        remember(self.table, place, position, key, value);
                     }
-                    step.position + 1
+                    position + 1
                 } else {
                     cache.rows[row].capacity
                 };
                 let storage = cache.storage;
                 let seen = Seen { storage, memory, place, length, bias: step.bias, head };
-                let queries = Queries {
-                    first: part(0).as_ptr(),
-                    stride: 0,
-                    position: step.position,
-                    count: 1,
-                };
+                let queries = Queries { first: part(0).as_ptr(), stride: 0, position, count: 1 };
                 // SAFETY: `length` positions were filled; the target's part is this row's and head's.
                 unsafe {
                     let to = target.at(row * stride + head * width);
