@@ -307,8 +307,11 @@ mod tests {
         while found.len() < 3 {
             found.extend(observations.observed.blocking_recv());
         }
-        let Observed::Window(window) = &found[2] else { panic!("{found:?}") };
-        assert!(window.end_ns - window.start_ns >= 100_000, "{window:?}");
+        // A machine that is late makes one longer and the next one shorter; nothing lies between them.
+        let [Observed::Window(one), Observed::Window(next), ..] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(one.start_ns < one.end_ns && one.end_ns == next.start_ns, "{one:?} {next:?}");
     }
 
     #[test]
