@@ -2,10 +2,11 @@
 # Runs what deploy/ and docs/ promise on the platforms themselves, as far as one machine can: each part installs what it needs,
 # from Debian and PyPI, and cleans up behind itself. A part that can't run here is skipped, and says why.
 #
-# usage: tests/platforms.sh [PART...]       parts: docker kubernetes slurm terraform tutorial book; all of them where none is named
+# usage: tests/platforms.sh [PART...]       parts: docker kubernetes slurm terraform tutorial book; all of them where none is named.
+#                                         And compile, half an hour of compiling in the images, only where it is named.
 # Programs are taken from target/release, or from FLEETMARK_PROGRAMS.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(docker kubernetes slurm terraform tutorial book)

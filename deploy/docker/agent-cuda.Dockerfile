@@ -24,7 +24,8 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     tools/release.sh programs /out --features agent/cuda
 # What it is linked to, beside the driver: a tenth of the toolkit's own image.
-RUN mkdir /out/cuda && cd /usr/local/cuda/lib64 && \
+WORKDIR /usr/local/cuda/lib64
+RUN mkdir /out/cuda && \
     cp -a libcudart.so.12* libcublas.so.12* libcublasLt.so.12* libcurand.so.10* libnvrtc.so.12* libnvrtc-builtins.so.12* /out/cuda/
 
 FROM ${PROGRAMS} AS programs

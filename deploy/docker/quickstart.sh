@@ -41,7 +41,13 @@ controller=$("${compose[@]}" ps -q controller)
 # Ctrl-C stops the campaign, which can be gone on with; it doesn't leave containers behind.
 trap 'docker stop --time 20 "$controller" >/dev/null' INT TERM
 docker logs --follow "$controller" &
-code=$(docker wait "$controller")
-wait
+while :; do
+    code=$(docker wait "$controller")
+    wait "$!" || true
+    # The controller's own codes are its last word. After a crash it is started again, and docker doesn't wait for that.
+    case $code in [0-3] | 70) break ;; esac
+    [ "$(docker inspect -f '{{.State.Status}}' "$controller")" != exited ] || break
+    docker logs --follow --since "$(docker inspect -f '{{.State.FinishedAt}}' "$controller")" "$controller" &
+done
 echo "results: $state/data/results.json"
 exit "$code"

@@ -1,6 +1,8 @@
 """The shell blocks of a page, as one script on standard output.
 
-usage: blocks.py PAGE [--build]     --build: cargo's commands are run, too
+usage: blocks.py PAGE [--build] [--short]     --build: cargo's commands are run, too; --short: not those that take minutes
+
+The line before a block may say <!-- not run: WHY --> or <!-- minutes: HOW MANY -->.
 """
 
 import re
@@ -10,6 +12,9 @@ page = open(sys.argv[1]).read()
 found = 0
 for block in re.finditer(r"(?P<before>[^\n]*)\n```sh\n(?P<text>.*?)^```$", page, re.M | re.S):
     if block["before"].startswith("<!-- not run"):
+        continue
+    if block["before"].startswith("<!-- minutes") and "--short" in sys.argv:
+        print(f"echo '== left out: {block['text'].splitlines()[0]}'")
         continue
     lines = block["text"].splitlines()
     if "--build" not in sys.argv:

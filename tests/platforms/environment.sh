@@ -11,15 +11,27 @@ skip() { echo "skipped: $*" >&2; exit $SKIPPED; }
 needs_root() { [ "$(id -u)" = 0 ] || skip "it needs root"; }
 
 # needs PACKAGE PROGRAM: installs Debian's package where the program is missing.
+has_read_lists=
 needs() {
     command -v "$2" >/dev/null && return
     [ "$(id -u)" = 0 ] || skip "$2 is missing: apt-get install $1"
     command -v apt-get >/dev/null || skip "$2 is missing, and there is no apt-get"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"; } >/dev/null 2>&1 ||
+    [ -n "$has_read_lists" ] || apt-get update -qq >/dev/null 2>&1 || skip "Debian's packages aren't reached"
+    has_read_lists=1
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 ||
         skip "$1 can't be installed"
 }
 
-# python PACKAGE...: a Python with these packages, kept in target/platforms.
+# isolated: goes on with this part in a network and a mount namespace of its own, when all that it needs is installed. Engines
+# leave bridges, rules of the firewall, forwarding and mounts behind; here they are gone with the last process.
+isolated() {
+    if [ -z "${FLEETMARK_ISOLATED:-}" ]; then
+        FLEETMARK_ISOLATED=1 exec unshare --net --mount "$PWD/tests/platforms/$(basename "$0")"
+    fi
+    ip link set lo up
+}
+
+# python_with PACKAGE...: a Python with these packages, kept in target/platforms.
 python_with() {
     local venv=target/platforms/venv
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"

@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Sourced: local images, where no registry is reached. BASE has glibc, libgcc and CA certificates of this machine, and a user
+# Sourced: local images, where no registry of others is reached. BASE has glibc, libgcc and CA certificates of this machine, a user
 # without rights, and no shell; PROGRAMS has this repository's built programs where the Dockerfiles look for them.
 
-# images ENGINE: makes fleetmark-test/base, /programs, /controller and /agent with docker or podman.
+# images ENGINE [REGISTRY]: makes localhost/fleetmark-test/controller and /agent with docker or podman. With the address of a
+# registry the base goes there and is named by its digest, as the Dockerfiles name theirs; $base
+# is its name in the end, $revision that of the commit. FLEETMARK_DOCUMENTS names what tools/release.sh doc has made already.
 images() {
-    local engine=$1 root library format=()
+    local engine=$1 registry=${2:-} root library format=()
+    base=localhost/fleetmark-test/base
+    revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
     # Health checks are no part of OCI's own format.
     [ "$engine" != podman ] || format=(--format docker)
     root=$(mktemp -d)
@@ -22,7 +26,9 @@ images() {
 
     cp "$programs/controller" "$programs/agent" "$root/out/"
     strip "$root"/out/controller "$root"/out/agent
-    if command -v cargo-about >/dev/null && command -v cargo-cyclonedx >/dev/null; then
+    if [ -n "${FLEETMARK_DOCUMENTS:-}" ]; then
+        cp -r "$FLEETMARK_DOCUMENTS"/. "$root/out/doc/"
+    elif command -v cargo-about >/dev/null && command -v cargo-cyclonedx >/dev/null; then
         tools/release.sh doc "$root/out"
     else
         cp LICENSE "$root/out/doc/"
@@ -35,12 +41,18 @@ images() {
     for name in base programs; do
         "$engine" build -q "${format[@]}" -f "$root/$name.Dockerfile" -t "localhost/fleetmark-test/$name" "$root" >/dev/null
     done
+    if [ -n "$registry" ]; then
+        "$engine" tag "$base" "$registry/base"
+        "$engine" push -q "$registry/base" >/dev/null
+        base=$("$engine" image inspect -f '{{index .RepoDigests 0}}' "$registry/base")
+        "$engine" rmi "$registry/base" localhost/fleetmark-test/base >/dev/null
+        echo "the base is $base"
+    fi
     for name in controller agent; do
         "$engine" build -q "${format[@]}" -f "deploy/docker/$name.Dockerfile" -t "localhost/fleetmark-test/$name" \
-            --build-arg BASE_IMAGE=localhost/fleetmark-test/base --build-arg PROGRAMS=localhost/fleetmark-test/programs \
-            --build-arg BUILD_IMAGE=localhost/fleetmark-test/base \
+            --build-arg BASE_IMAGE="$base" --build-arg PROGRAMS=localhost/fleetmark-test/programs --build-arg BUILD_IMAGE="$base" \
             --build-arg VERSION="$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)" \
-            --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" . >/dev/null
+            --build-arg REVISION="$revision" . >/dev/null
     done
     rm -rf "$root"
 }

@@ -97,28 +97,30 @@ ended_as() {
     ! pgrep -af "$state/certs" || { echo "$name: processes are left" >&2; exit 1; }
 }
 
-# set_down NODE: it dies with all that runs on it, and Slurm is told.
+# set_down NODE: it dies with all that runs on it, and Slurm is told. It must come before the campaign has ended.
 set_down() {
     local environment process parent
     kill -9 "$(cat "$work/slurmd.$1.pid")"
     rm "$work/slurmd.$1.pid"
-    for environment in /proc/[0-9]*/environ; do
-        { grep -qzsx "SLURMD_NODENAME=$1" "$environment" && grep -qzsx "FLEETMARK_STATE=$state" "$environment"; } || continue
+    for environment in $(grep -lzsx "SLURMD_NODENAME=$1" /proc/[0-9]*/environ); do
+        grep -qzsx "FLEETMARK_STATE=$state" "$environment" || continue
         process=$(basename "$(dirname "$environment")")
         parent=$(awk '/^PPid/ {print $2}' "/proc/$process/status" 2>/dev/null) || continue
         if grep -qs slurmstepd "/proc/$parent/comm"; then kill -9 "$parent" 2>/dev/null || true; fi
         kill -9 "$process" 2>/dev/null || true
     done
+    ! grep -q '^results' "$state/controller.log" || { echo "$name: it ended before the node was set down" >&2; tell; exit 1; }
     scontrol update nodename="$1" state=down reason=test
 }
 set_up() { slurmd -N "$1"; scontrol update nodename="$1" state=resume; until_idle; }
+# The last node of a job, or of a component, when its allocation is known.
 last_node() { squeue -h -j "$1" -o %N | xargs -n1 scontrol show hostnames | tail -1; }
 was() { grep -q "$1" "$state/controller.log" || { echo "$name: not \"$1\"" >&2; tell; exit 1; }; }
 
 scripted_matrix "$work/script.json" 60 gpu-nodes:1 cpu-nodes:1 >"$work/two-targets.toml"
 begin two-targets -N1 -n1 : -N1 --exclusive : -N1 --exclusive -- gpu-nodes cpu-nodes
 ended_as COMPLETED
-echo "two targets on a heterogeneous allocation: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 2)"
+echo "two targets on a heterogeneous allocation: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 2 --samples 480)"
 
 # One component: the job stays on the nodes that are left, and the other agent takes over.
 scripted_matrix "$work/script.json" 200 cpu-nodes:2 >"$work/node-down.toml"
@@ -127,8 +129,8 @@ until_measuring
 down=$(last_node "$job")
 set_down "$down"
 ended_as COMPLETED
-was 'was lost'
-echo "node $down set down: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1)"
+grep -q "Node failure on $down" "$work/fleetmark-$job.out" || { echo "$name: Slurm doesn't know" >&2; tell; exit 1; }
+echo "node $down set down: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800)"
 set_up "$down"
 
 # Several components: Slurm ends the job and starts it anew on nodes that are there, and it goes on with its campaign.
@@ -139,7 +141,7 @@ down=$(last_node "$job+1")
 set_down "$down"
 for _ in $(seq 600); do grep -qs 'Restarts=1' <(scontrol show job "$job") && [ "$(state_of)" = RUNNING ] && break; sleep 0.2; done
 ended_as COMPLETED
-echo "node $down set down, requeued: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1)"
+echo "node $down set down, requeued: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800 --started 2 --joined 2)"
 set_up "$down"
 
 scripted_matrix "$work/script.json" 200 cpu-nodes:1 >"$work/cancelled.toml"
@@ -150,4 +152,4 @@ ended_as FAILED
 was 'it was stopped'
 begin cancelled -N1 -n1 : -N1 --exclusive -- cpu-nodes
 ended_as COMPLETED
-echo "cancelled and gone on with: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1)"
+echo "cancelled and gone on with: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800 --started 2 --joined 2)"

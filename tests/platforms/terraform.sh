@@ -7,6 +7,10 @@ cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
 command -v terraform >/dev/null || skip "terraform is missing: it is in no registry of packages"
 module=$PWD/deploy/terraform
+export TF_IN_AUTOMATION=1
+# Settings of this machine stay out of it.
+TF_CLI_CONFIG_FILE=$(mktemp)
+export TF_CLI_CONFIG_FILE
 terraform fmt -check -recursive "$module" >/dev/null || { echo "terraform fmt -recursive deploy/terraform" >&2; exit 1; }
 echo "formatted"
 
@@ -14,14 +18,10 @@ work=$(mktemp -d /var/tmp/fleetmark-terraform.XXXXXX)
 moto=
 clean() {
     [ -z "$moto" ] || kill "$moto" 2>/dev/null || true
-    rm -rf "$work"
+    rm -rf "$work" "$TF_CLI_CONFIG_FILE"
 }
 trap clean EXIT
 cp -r "$module" "$work/module"
-export TF_IN_AUTOMATION=1
-TF_CLI_CONFIG_FILE=$work/terraformrc
-export TF_CLI_CONFIG_FILE
-touch "$TF_CLI_CONFIG_FILE"
 
 # rendered TEMPLATE VARIABLES: a start script as Terraform writes it. The folder has no provider, so this needs none.
 mkdir "$work/templates"
