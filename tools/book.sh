@@ -16,5 +16,9 @@ for page in deploy/*/README.md; do
     sed 's|(\.\./\([a-z]*\)/README\.md)|(\1.md)|g; s|\[\([^]]*\)\](examples)|\1|g' "$page" >"$book/src/platforms/$(basename "$(dirname "$page")").md"
 done
 sed -i 's|(\.\./deploy/\([a-z]*\)/README\.md)|(platforms/\1.md)|g; s|\[\([^]]*\)\](\.\./examples/[^)]*)|\1|g' "$book"/src/*.md
+{
+    printf '\n# Decisions\n\n'
+    for page in docs/adr/*.md; do echo "- [$(sed -n '1s/^# [0-9]*\. //p' "$page")](adr/$(basename "$page"))"; done
+} >>"$book/src/SUMMARY.md"
 python3 tools/reference.py "$programs" "$book/src"
 [ "${1:-}" = --check ] || mdbook build "$book"

@@ -1,4 +1,4 @@
-"""Writes the reference of the book from the programs themselves, and checks docs/matrix.md and links against them.
+"""Writes the reference of the book from the programs themselves, and checks docs/matrix.md, docs/watching.md and links against them.
 
 usage: reference.py PROGRAMS BOOK-SOURCES
 """
@@ -78,11 +78,17 @@ page += [table(name, one) for name, one in sorted(schema.get("$defs", schema.get
 
 # Metrics: where they are registered in the code.
 page = ["# Metrics\n", "In the text format of Prometheus, on the port that `--metrics` names.\n", "| metric | what |", "| --- | --- |"]
+registered = set()
 for program in ("controller", "agent"):
     source = "\n".join(path.read_text() for path in sorted((repository / program / "src").rglob("*.rs")))
     for name, what in dict(re.findall(r'"(fleetmark_[a-z_]+)",\s*"([^"]+)"', source)).items():
         page.append(f"| `{name}` | {what} |")
+        registered.add(name)
 (book / "reference/metrics.md").write_text("\n".join(page) + "\n")
+
+described = set(re.findall(r"fleetmark_[a-z_]+", (repository / "docs/watching.md").read_text()))
+if registered != described:
+    sys.exit(f"docs/watching.md: the metrics {sorted(registered - described)} are missing, {sorted(described - registered)} don't exist")
 
 # The matrix: the controller names the keys that it knows where it finds one that it doesn't.
 UNKNOWN = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"
@@ -112,7 +118,7 @@ for _ in range(4):
                 asked.unlink()
 taken = {f"{path}.{name}" if path else name for path, names in known.items() for name in names}
 taken = {key for key in taken if key not in known and f"{key}[]" not in known}
-documented = set(re.findall(r"`([a-z_.\[\]]+)`", "\n".join(
+documented = set(re.findall(r"`([a-z0-9_.\[\]]+)`", "\n".join(
     line.split("|")[1] for line in (repository / "docs/matrix.md").read_text().splitlines() if line.startswith("| `"))))
 # Channels of messages are described as one each.
 channels = {f"notify.{name}" for name in ("email", "slack", "teams", "webhook")}
@@ -140,4 +146,4 @@ unnamed = [page for page in pages if f"({page})" not in named and page != "SUMMA
 if unnamed:
     sys.exit(f"docs/SUMMARY.md doesn't name {', '.join(unnamed)}")
 
-print(f"{len(taken)} keys of the matrix, all described; no broken links")
+print(f"{len(taken)} keys of the matrix and {len(registered)} metrics, all described; no broken links")
