@@ -4,7 +4,7 @@
 # usage: tools/release.sh [OUT]                    from the last commit: archive, checksums, licences, list of parts; OUT: target/release-VERSION
 #        tools/release.sh programs OUT [CARGO...]  from this folder: controller, agent and doc/, where the images take them from
 #        tools/release.sh doc OUT                  doc/ alone
-#        tools/release.sh reproduce                builds the last commit in two folders and compares the programs
+#        tools/release.sh reproduce [PACKAGE...]   builds the last commit in two folders and compares what was made; default: both programs
 #
 # The same commit, toolchain (rust-toolchain.toml) and C compiler give the same bytes, wherever the folder lies. Needs cargo-about
 # and cargo-cyclonedx; cargo-deny where advisories can be fetched. Programs run on systems whose glibc is as new as that
@@ -38,7 +38,7 @@ documents() { # $1: folder of the sources, $2: where to
     # It writes beside each Cargo.toml, so it gets a copy.
     local copy program
     copy=$(mktemp -d)
-    for part in Cargo.toml Cargo.lock rust-toolchain.toml proto controller agent tests; do [ ! -e "$1/$part" ] || cp -r "$1/$part" "$copy/"; done
+    for part in Cargo.toml Cargo.lock rust-toolchain.toml proto remote controller agent tests; do [ ! -e "$1/$part" ] || cp -r "$1/$part" "$copy/"; done
     (cd "$copy" && SOURCE_DATE_EPOCH=0 cargo cyclonedx --quiet --format json --target x86_64-unknown-linux-gnu --override-filename sbom)
     for program in controller agent; do
         sed "s|path+file://$copy/|path+file:///fleetmark/|g" "$copy/$program/sbom.json" >"$2/$program.cdx.json"
@@ -65,16 +65,20 @@ programs)
     ;;
 doc) documents "$PWD" "${2:?where to?}/doc" ;;
 reproduce)
+    shift
+    packages=()
+    for package in "$@"; do packages+=(--package "$package"); done
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     for place in one another/and/deeper; do
         last_commit "$work/$place/src"
-        build "$work/$place/src" "$work/$place/built"
+        build "$work/$place/src" "$work/$place/built" "${packages[@]}"
+        # Programs and libraries; what cargo keeps for itself has paths in it.
+        (cd "$work/$place/built/release" && find . -maxdepth 1 -type f ! -name '.*' ! -name '*.d' -exec sha256sum {} + | sort -k2) >"$work/$(basename "$place").sha256"
     done
-    for program in controller agent; do
-        cmp "$work/one/built/release/$program" "$work/another/and/deeper/built/release/$program"
-        sha256sum "$work/one/built/release/$program"
-    done
+    cat "$work/one.sha256"
+    cmp "$work/one.sha256" "$work/deeper.sha256"
+    [ -s "$work/one.sha256" ] || { echo "nothing was made" >&2; exit 1; }
     echo "both builds give the same bytes"
     ;;
 *)

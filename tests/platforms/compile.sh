@@ -25,7 +25,7 @@ clean() {
 }
 trap clean EXIT
 for _ in $(seq 100); do docker info >/dev/null 2>&1 && break; sleep 0.1; done
-docker info >/dev/null || { cat "$work/log" >&2; exit 1; }
+docker info >/dev/null 2>&1 || { cat "$work/log" >&2; exit 1; }
 
 echo "== what it is built on"
 root=$work/root
