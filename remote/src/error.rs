@@ -133,7 +133,7 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// Nobody said who asks S3.
+    /// Nobody said who asks AWS.
     #[error(
         "{what}: no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give the machine a role"
     )]
@@ -143,11 +143,19 @@ pub enum Error {
         /// Where they were looked for.
         source: Looked,
     },
-    /// Nobody said where S3 is.
-    #[error("{what}: no AWS region: set AWS_REGION to the bucket's region")]
+    /// Nobody said where AWS is asked.
+    #[error("{what}: no AWS region: set AWS_REGION to where it is")]
     NoRegion {
         /// What was asked for.
         what: String,
+    },
+    /// These credentials sign nothing.
+    #[error("{what}: the request can't be signed with these credentials: {reason}")]
+    Signing {
+        /// What was asked for.
+        what: String,
+        /// In the signer's words.
+        reason: String,
     },
     /// The bucket is elsewhere.
     #[error("{what}: the bucket is in {}: set AWS_REGION to it", region.as_deref().unwrap_or("another region"))]

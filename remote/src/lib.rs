@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod aws;
 mod cache;
 mod error;
 pub mod hub;

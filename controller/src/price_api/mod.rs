@@ -4,10 +4,8 @@
 //! The API's only regions are us-east-1 and ap-south-1, and requests are signed for the endpoint's own.
 
 use crate::cost::aws::Service;
-use aws_sdk_s3::config::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4::SigningParams;
 use chrono::{DateTime, Utc};
+use remote::aws::{self, Access, Unsigned};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +13,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    endpoint: String,
-    credentials: Credentials,
+    access: Access,
 }
 
 /// The API gave no products.
@@ -46,14 +43,19 @@ pub enum Error {
     /// It said what can't be read.
     #[error("the Price List API's answer can't be read")]
     Answer(#[source] reqwest::Error),
+    /// A bug: a question that isn't JSON.
+    #[error("the question can't be written")]
+    Question(#[source] serde_json::Error),
     /// The request couldn't be signed.
-    #[error("the request can't be signed with these credentials: {0}")]
-    Signing(String),
+    #[error(transparent)]
+    Signing(#[from] remote::Error),
     /// More pages than any one instance type can have.
     #[error("the Price List API goes on after {PAGES} pages: it is not filtering")]
     Endless,
 }
 
+const SERVICE: aws::Service =
+    aws::Service { id: "Pricing", signed_for: "pricing", host: "api.pricing" };
 const SIGNED_FOR: &str = "us-east-1";
 const TARGET: &str = "AWSPriceListService.GetProducts";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
@@ -95,16 +97,16 @@ struct Refusal {
 }
 
 impl Client {
-    /// A client of the API at `endpoint`.
+    /// A client of the API at `endpoint`, for whoever the standard chain says asks.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where the system has no TLS.
-    pub fn new(endpoint: &str, credentials: Credentials) -> Result<Self, Error> {
-        let endpoint = endpoint.trim_end_matches('/').to_owned();
+    /// [`Error::Signing`] without credentials, [`Error::Unreachable`] where the system has no TLS.
+    pub async fn new(endpoint: &str) -> Result<Self, Error> {
+        let access = Access::find(SERVICE, Some(SIGNED_FOR)).await?.at(endpoint);
+        let endpoint = access.endpoint().to_owned();
         let http = reqwest::Client::builder().timeout(PATIENCE).build();
-        let http =
-            http.map_err(|source| Error::Unreachable { endpoint: endpoint.clone(), source })?;
-        Ok(Self { http, endpoint, credentials })
+        let http = http.map_err(|source| Error::Unreachable { endpoint, source })?;
+        Ok(Self { http, access })
     }
 
     /// The products of one instance type, each as JSON. `now` stamps the signature.
@@ -139,17 +141,19 @@ impl Client {
     }
 
     async fn ask(&self, asked: &Asked<'_>, now: DateTime<Utc>) -> Result<Answer, Error> {
-        let body = serde_json::to_vec(asked).map_err(|error| Error::Signing(error.to_string()))?;
-        let uri = format!("{}/", self.endpoint);
-        let mut request = self
-            .http
-            .post(&uri)
-            .header("content-type", CONTENT_TYPE)
-            .header("x-amz-target", TARGET);
-        for (name, value) in self.signature(&uri, &body, now)? {
+        let body = serde_json::to_vec(asked).map_err(Error::Question)?;
+        let uri = format!("{}/", self.access.endpoint());
+        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
+        let unsigned = Unsigned { method: "POST", uri: &uri, headers: &headers, body: &body };
+        let mut request = self.http.post(&uri);
+        for (name, value) in headers {
             request = request.header(name, value);
         }
-        let unreachable = |source| Error::Unreachable { endpoint: self.endpoint.clone(), source };
+        for (name, value) in self.access.sign(&unsigned, SystemTime::from(now)).await? {
+            request = request.header(name, value);
+        }
+        let unreachable =
+            |source| Error::Unreachable { endpoint: self.access.endpoint().to_owned(), source };
         let response = request.body(body).send().await.map_err(unreachable)?;
         let status = response.status();
         if !status.is_success() {
@@ -157,31 +161,5 @@ impl Client {
             return Err(Error::Refused { status: status.as_u16(), message: refusal.message });
         }
         response.json().await.map_err(Error::Answer)
-    }
-
-    /// The headers of AWS's Signature Version 4.
-    fn signature(
-        &self,
-        uri: &str,
-        body: &[u8],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(String, String)>, Error> {
-        let failed = |error: &dyn std::fmt::Display| Error::Signing(error.to_string());
-        let identity = self.credentials.clone().into();
-        let params = SigningParams::builder()
-            .identity(&identity)
-            .region(SIGNED_FOR)
-            .name("pricing")
-            .time(SystemTime::from(now))
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| failed(&error))?
-            .into();
-        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
-        let signable =
-            SignableRequest::new("POST", uri, headers.into_iter(), SignableBody::Bytes(body))
-                .map_err(|error| failed(&error))?;
-        let (signed, _) = sign(signable, &params).map_err(|error| failed(&error))?.into_parts();
-        Ok(signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }

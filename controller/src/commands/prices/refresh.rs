@@ -9,8 +9,9 @@ use crate::cost::price::Terms;
 use crate::price_api::Client;
 use crate::terminal;
 use anyhow::{Context, bail};
-use aws_sdk_s3::config::{Credentials, ProvideCredentials};
 use std::collections::BTreeMap;
+
+const IMPORT: &str = "prices can't be asked for; controller prices import needs no credentials";
 
 pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
     let cli::RefreshPrices { bought, endpoint } = options;
@@ -21,7 +22,7 @@ pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
     };
     let targets = targets(bought, &terms)?;
     let now = Clock::System.now();
-    let client = Client::new(endpoint, credentials().await?)?;
+    let client = Client::new(endpoint).await.context(IMPORT)?;
     let mut usd_per_hour = BTreeMap::new();
     for target in targets {
         let listed = client.products(bought.service, &target, &bought.region, now).await?;
@@ -62,17 +63,4 @@ fn targets(bought: &cli::Bought, terms: &Terms) -> anyhow::Result<Vec<String>> {
         );
     }
     Ok(known)
-}
-
-/// As every AWS program finds them: environment, profile, instance role.
-async fn credentials() -> anyhow::Result<Credentials> {
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region("us-east-1")
-        .load()
-        .await;
-    let provider = config.credentials_provider().context("no AWS credentials are configured")?;
-    provider.provide_credentials().await.context(
-        "no AWS credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; \
-         controller prices import needs none",
-    )
 }

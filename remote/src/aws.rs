@@ -1,0 +1,212 @@
+//! Services of AWS that are asked over plain HTTP: who asks, where, and the signature.
+//!
+//! Who asks, where, and with which endpoint follow the standard chain of AWS, as for S3: environment, profile, container,
+//! machine. Requests are signed with Signature Version 4; who sends them is the caller's business.
+
+use crate::Error;
+use crate::error::Looked;
+use crate::transfer::root_cause;
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedCredentialsProvider};
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use aws_types::service_config::ServiceConfigKey;
+use std::fmt;
+use std::time::SystemTime;
+
+/// One of AWS's services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// As AWS's programs call it: `SageMaker Runtime` is asked at `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`.
+    pub id: &'static str,
+    /// Requests are signed for it.
+    pub signed_for: &'static str,
+    /// The first labels of its host's name; the region follows.
+    pub host: &'static str,
+}
+
+/// Who asks a service, and where it is.
+#[derive(Clone)]
+pub struct Access {
+    service: Service,
+    credentials: SharedCredentialsProvider,
+    region: String,
+    endpoint: String,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("service", &self.service.id)
+            .field("region", &self.region)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request before it is signed.
+#[derive(Debug, Clone, Copy)]
+pub struct Unsigned<'a> {
+    /// `POST`.
+    pub method: &'a str,
+    /// The whole address.
+    pub uri: &'a str,
+    /// Those that are signed, too. `host` is, without being named.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// All of it.
+    pub body: &'a [u8],
+}
+
+impl Access {
+    /// Asks the standard chain; a `region` that is given goes before the chain's. Credentials are looked for at once, so
+    /// that it is told early where there are none.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`] and [`Error::NoRegion`].
+    pub async fn find(service: Service, region: Option<&str>) -> Result<Self, Error> {
+        let region = region.map(|region| Region::new(region.to_owned()));
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::disabled());
+        let config = match region {
+            Some(region) => config.region(region),
+            None => config,
+        };
+        let config = Box::pin(config.load()).await;
+        let what = || service.id.to_owned();
+        let no_credentials =
+            |reason: &str| Error::NoCredentials { what: what(), source: Looked(reason.to_owned()) };
+        let credentials = config.credentials_provider().ok_or_else(|| no_credentials("nowhere"))?;
+        if let Err(error) = credentials.provide_credentials().await {
+            return Err(no_credentials(&root_cause(&error)));
+        }
+        let env = "AWS_ENDPOINT_URL";
+        let key =
+            ServiceConfigKey::builder().service_id(service.id).env(env).profile("endpoint_url");
+        let own = config.service_config().zip(key.build().ok());
+        let own = own.and_then(|(chain, key)| chain.load_config(key));
+        let own = own.or_else(|| config.endpoint_url().map(str::to_owned));
+        let region = match config.region() {
+            Some(region) => region.to_string(),
+            // A server of one's own has no regions, and a signature needs one.
+            None if own.is_some() => "us-east-1".to_owned(),
+            None => return Err(Error::NoRegion { what: what() }),
+        };
+        let endpoint = own.map_or_else(
+            || standard_endpoint(service, &region),
+            |own| own.trim_end_matches('/').to_owned(),
+        );
+        Ok(Self { service, credentials, region, endpoint })
+    }
+
+    /// The same at another address.
+    #[must_use]
+    pub fn at(self, endpoint: &str) -> Self {
+        Self { endpoint: endpoint.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// Where the service is, without a slash at its end.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The headers that sign a request, beside its own; `now` stamps the signature. Credentials that have run out are
+    /// asked for anew.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`] where they are gone, [`Error::Signing`].
+    pub async fn sign(
+        &self,
+        request: &Unsigned<'_>,
+        now: SystemTime,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let credentials = self.credentials.provide_credentials().await.map_err(|error| {
+            let source = Looked(root_cause(&error));
+            Error::NoCredentials { what: self.service.id.to_owned(), source }
+        })?;
+        signature(&credentials, (self.service, &self.region), request, now)
+    }
+}
+
+/// Where AWS has a service.
+fn standard_endpoint(service: Service, region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{}.{region}.{domain}", service.host)
+}
+
+fn signature(
+    credentials: &Credentials,
+    (service, region): (Service, &str),
+    request: &Unsigned<'_>,
+    now: SystemTime,
+) -> Result<Vec<(String, String)>, Error> {
+    let failed = |error: &dyn fmt::Display| Error::Signing {
+        what: service.id.to_owned(),
+        reason: error.to_string(),
+    };
+    let identity = credentials.clone().into();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service.signed_for)
+        .time(now)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| failed(&error))?
+        .into();
+    let Unsigned { method, uri, headers, body } = *request;
+    let headers = headers.iter().copied();
+    let signable = SignableRequest::new(method, uri, headers, SignableBody::Bytes(body))
+        .map_err(|error| failed(&error))?;
+    let (signed, _) = sign(signable, &params).map_err(|error| failed(&error))?.into_parts();
+    Ok(signed.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SERVICE: Service = Service { id: "Example", signed_for: "service", host: "example" };
+
+    /// `post-vanilla` of the test suite that AWS publishes for Signature Version 4.
+    #[test]
+    fn a_request_is_signed_as_aws_does_it() {
+        let credentials = Credentials::new(
+            "AKIDEXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+            None,
+            None,
+            "test",
+        );
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let request = Unsigned {
+            method: "POST",
+            uri: "https://example.amazonaws.com/",
+            headers: &[],
+            body: b"",
+        };
+        let headers = signature(&credentials, (SERVICE, "us-east-1"), &request, now).unwrap();
+        let value =
+            |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        assert_eq!(value("x-amz-date"), "20150830T123600Z");
+        assert_eq!(
+            value("authorization"),
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+             SignedHeaders=host;x-amz-date, \
+             Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
+        );
+    }
+
+    #[test]
+    fn endpoints_follow_the_region() {
+        let endpoint = |region| standard_endpoint(SERVICE, region);
+        assert_eq!(endpoint("eu-west-1"), "https://example.eu-west-1.amazonaws.com");
+        assert_eq!(endpoint("cn-north-1"), "https://example.cn-north-1.amazonaws.com.cn");
+    }
+}
