@@ -36,6 +36,7 @@ fn load(dtype: Dtype) -> CpuT5 {
         adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype,
+        endpoint: None,
     };
     let model = model_source::find(&spec).expect("the program brings it");
     let config = Config::parse(&model.config.read().expect("held in memory")).expect("its own");

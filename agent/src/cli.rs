@@ -92,6 +92,7 @@ impl ModelOptions {
             adapter_mode: self.adapter_mode,
             tokenizer: self.tokenizer.clone(),
             dtype: self.dtype,
+            endpoint: None,
         }
     }
 

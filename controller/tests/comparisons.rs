@@ -22,8 +22,9 @@ fn cell(latencies: &[Vec<u32>]) -> Cell {
                 sample,
                 latency_ns,
                 ttft_ns: Some(latency_ns / 4),
-                input_tokens: 9,
-                output_tokens: 3 + sample % 5,
+                network_ns: None,
+                input_tokens: Some(9),
+                output_tokens: Some(3 + sample % 5),
                 outcome: Outcome::Ok,
             });
             start_ns += latency_ns;

@@ -42,6 +42,7 @@ async fn serve() -> Served {
         adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype: Dtype::F32,
+        endpoint: None,
     };
     let options = Options {
         campaign: "c".try_into().expect(FINE),

@@ -23,8 +23,9 @@ fn rows_of(latencies_ms: &[Vec<u32>], batch_size: usize) -> Vec<Observation> {
                     sample,
                     latency_ns,
                     ttft_ns: Some(latency_ns / 4),
-                    input_tokens: 100,
-                    output_tokens: 4,
+                    network_ns: None,
+                    input_tokens: Some(100),
+                    output_tokens: Some(4),
                     outcome: Outcome::Ok,
                 });
                 longest = longest.max(latency_ns);

@@ -25,8 +25,9 @@ fn cell(runs: u32, requests: u32, latency: impl Fn(u32, u32) -> Option<u64>) -> 
                 sample: sample(run, place, requests),
                 latency_ns: found.unwrap_or(500) * 1000,
                 ttft_ns: None,
-                input_tokens: 9,
-                output_tokens: 3,
+                network_ns: None,
+                input_tokens: Some(9),
+                output_tokens: Some(3),
                 outcome: found.map_or(Outcome::Failed, |_| Outcome::Ok),
             });
         }

@@ -32,18 +32,37 @@ pub enum Kind {
     Cancelled,
     /// It came while the queue was full.
     NotSent,
+    /// An endpoint can't be reached, or the connection broke.
+    Unreachable,
+    /// An endpoint took longer than it may.
+    TimedOut,
+    /// An endpoint wants fewer requests (429).
+    Throttled,
+    /// An endpoint refused the request (any other 4xx).
+    Rejected,
+    /// An endpoint failed (5xx).
+    ServerError,
+    /// An endpoint's answer has no summary where it should be.
+    Answer,
     /// A bug.
     Internal,
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 7] = [
+    /// All of them, with their names.
+    pub const ALL: [(Self, &'static str); 13] = [
         (Self::OutOfMemory, "out_of_memory"),
         (Self::Model, "model"),
         (Self::Input, "input"),
         (Self::Draining, "draining"),
         (Self::Cancelled, "cancelled"),
         (Self::NotSent, "not_sent"),
+        (Self::Unreachable, "unreachable"),
+        (Self::TimedOut, "timed_out"),
+        (Self::Throttled, "throttled"),
+        (Self::Rejected, "rejected"),
+        (Self::ServerError, "server_error"),
+        (Self::Answer, "answer"),
         (Self::Internal, "internal"),
     ];
 

@@ -1,5 +1,6 @@
 //! What is run: dtypes, scenarios, and an engine's description.
 
+use crate::endpoint::Endpoint;
 use crate::wire;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -102,7 +103,7 @@ impl Default for AdapterMode {
 /// What an agent is to load: model, adapter, tokenizer and dtype.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EngineSpec {
-    /// `builtin:tiny`, `dummy:flan-t5-base`, `scripted:FILE`, a directory, a hub id ...
+    /// `builtin:tiny`, `dummy:flan-t5-base`, `scripted:FILE`, a directory, a hub id, `https://...` ...
     pub model: String,
     /// Commit or branch of a hub id.
     pub revision: Option<String>,
@@ -113,8 +114,11 @@ pub struct EngineSpec {
     pub adapter_mode: AdapterMode,
     /// Where the model brings no tokenizer, or another is wanted.
     pub tokenizer: Option<String>,
-    /// How weights are stored and multiplied.
+    /// How weights are stored and multiplied; of an endpoint, what the matrix says of it.
     pub dtype: Dtype,
+    /// How it is asked, where `model` is an endpoint.
+    #[serde(default)]
+    pub endpoint: Option<Endpoint>,
 }
 
 impl EngineSpec {
@@ -139,6 +143,7 @@ impl From<&EngineSpec> for wire::Engine {
             tokenizer: spec.tokenizer.clone().unwrap_or_default(),
             dtype: spec.dtype.as_str().to_owned(),
             adapter_mode: spec.adapter_mode.as_str().to_owned(),
+            endpoint: spec.endpoint.as_ref().map(Into::into),
         }
     }
 }
@@ -157,6 +162,7 @@ impl TryFrom<wire::Engine> for EngineSpec {
             revision: given(wire.revision),
             adapter: given(wire.adapter),
             tokenizer: given(wire.tokenizer),
+            endpoint: wire.endpoint.map(Endpoint::from),
         })
     }
 }
@@ -164,15 +170,18 @@ impl TryFrom<wire::Engine> for EngineSpec {
 /// What an agent found when it looked at an engine's files.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EngineFacts {
-    /// Over all weight and configuration files.
-    pub model_sha256: String,
+    /// Over all weight and configuration files; null where the model is an endpoint: nobody here sees its files.
+    pub model_sha256: Option<String>,
+    /// Where the model is asked, if it isn't in the agent: what is measured is not the agent's machine.
+    #[serde(default)]
+    pub endpoint: Option<String>,
     /// Null without an adapter.
     pub adapter_sha256: Option<String>,
     /// Null where the model serves token ids only.
     pub tokenizer_sha256: Option<String>,
     /// The commit that was loaded, for hub ids.
     pub revision: Option<String>,
-    /// `cpu`, `cuda:0`.
+    /// `cpu`, `cuda:0`; `endpoint` where nobody here knows.
     pub device: String,
     /// Which implementation computes.
     pub kernel: String,
@@ -191,10 +200,21 @@ pub struct EngineFacts {
     pub notes: Vec<String>,
 }
 
+impl EngineFacts {
+    /// What [`EngineFacts::device`] says of an endpoint.
+    pub const ENDPOINT: &str = "endpoint";
+
+    /// Whether it infers on a GPU of the agent's machine.
+    pub fn is_on_gpu(&self) -> bool {
+        self.endpoint.is_none() && self.device != "cpu"
+    }
+}
+
 impl From<EngineFacts> for wire::EngineFacts {
     fn from(facts: EngineFacts) -> Self {
         Self {
-            model_sha256: facts.model_sha256,
+            model_sha256: facts.model_sha256.unwrap_or_default(),
+            endpoint: facts.endpoint.unwrap_or_default(),
             adapter_sha256: facts.adapter_sha256.unwrap_or_default(),
             tokenizer_sha256: facts.tokenizer_sha256.unwrap_or_default(),
             revision: facts.revision.unwrap_or_default(),
@@ -214,7 +234,8 @@ impl From<wire::EngineFacts> for EngineFacts {
     fn from(wire: wire::EngineFacts) -> Self {
         let given = |text: String| (!text.is_empty()).then_some(text);
         Self {
-            model_sha256: wire.model_sha256,
+            model_sha256: given(wire.model_sha256),
+            endpoint: given(wire.endpoint),
             adapter_sha256: given(wire.adapter_sha256),
             tokenizer_sha256: given(wire.tokenizer_sha256),
             revision: given(wire.revision),

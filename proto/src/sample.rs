@@ -53,6 +53,53 @@ impl Outcome {
     }
 }
 
+/// A request and its answer on the network, in nanoseconds. The agent's clock measured all but `server_ns`, which is
+/// what the server says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// From the start of sending, connecting included, to the last byte of the answer.
+    pub total_ns: u64,
+    /// Names, TCP and TLS; null where a connection was there.
+    pub connect_ns: Option<u64>,
+    /// From the start of sending to the head of the answer; null where none came.
+    pub first_byte_ns: Option<u64>,
+    /// How long the server says that it took; null where it doesn't say, or claims more than `total_ns`.
+    pub server_ns: Option<u64>,
+}
+
+impl Exchange {
+    /// What the network and all before the server's own clock took: `total_ns` less `server_ns`.
+    pub fn network_ns(&self) -> Option<u64> {
+        self.server_ns.map(|server_ns| self.total_ns.saturating_sub(server_ns))
+    }
+
+    /// The same, without what can't be: no part is longer than the whole.
+    #[must_use]
+    pub fn plausible(self) -> Self {
+        let within = |part: Option<u64>| part.filter(|part| *part <= self.total_ns);
+        Self {
+            total_ns: self.total_ns,
+            connect_ns: within(self.connect_ns),
+            first_byte_ns: within(self.first_byte_ns),
+            server_ns: within(self.server_ns),
+        }
+    }
+}
+
+impl From<wire::Exchange> for Exchange {
+    fn from(wire: wire::Exchange) -> Self {
+        let wire::Exchange { total_ns, connect_ns, first_byte_ns, server_ns } = wire;
+        Self { total_ns, connect_ns, first_byte_ns, server_ns }.plausible()
+    }
+}
+
+impl From<Exchange> for wire::Exchange {
+    fn from(exchange: Exchange) -> Self {
+        let Exchange { total_ns, connect_ns, first_byte_ns, server_ns } = exchange;
+        Self { total_ns, connect_ns, first_byte_ns, server_ns }
+    }
+}
+
 /// One measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
@@ -64,18 +111,20 @@ pub struct Sample {
     pub ttft_ns: Option<u64>,
     /// From `start_ns` to its own last token decoded to text; of a failed request, until it failed.
     pub latency_ns: u64,
-    /// Of the prompt, after cutting.
-    pub input_tokens: u32,
+    /// Of the prompt, after cutting; null where nobody counted.
+    pub input_tokens: Option<u32>,
     /// How many pieces the limit cut off.
     pub cut_tokens: u32,
-    /// Decoded, `</s>` included.
-    pub output_tokens: u32,
+    /// Decoded, `</s>` included; null where nobody counted.
+    pub output_tokens: Option<u32>,
     /// Of these, beyond the tokenizer: they decode to nothing.
     pub unknown_tokens: u32,
     /// Of its reference, `</s>` included; null where none came with it or nobody could count.
     pub reference_tokens: Option<u32>,
     /// From the intended start until it stood in the queue; null in closed loop.
     pub schedule_delay_ns: Option<u64>,
+    /// With an endpoint; null where the engine computed in the agent.
+    pub exchange: Option<Exchange>,
     /// What became of it.
     pub outcome: Outcome,
     /// The summary; null where the model has no tokenizer or the request failed.
@@ -125,7 +174,9 @@ impl TryFrom<wire::Sample> for Sample {
 
     fn try_from(wire: wire::Sample) -> Result<Self, Error> {
         let id = SampleId::try_from(wire.sample_id)?;
-        let ordered = wire.ttft_ns.is_none_or(|ttft| ttft <= wire.latency_ns);
+        let is_within = |part: u64| part <= wire.latency_ns;
+        let ordered = wire.ttft_ns.is_none_or(is_within)
+            && wire.exchange.is_none_or(|exchange| is_within(exchange.total_ns));
         // Half the range, so that sums of times in i64 columns can't overflow.
         let in_range = wire
             .start_ns
@@ -153,12 +204,13 @@ impl TryFrom<wire::Sample> for Sample {
             start_ns: wire.start_ns,
             ttft_ns: wire.ttft_ns,
             latency_ns: wire.latency_ns,
-            input_tokens: wire.input_tokens,
+            input_tokens: (!wire.is_input_uncounted).then_some(wire.input_tokens),
             cut_tokens: wire.cut_tokens,
-            output_tokens: wire.output_tokens,
+            output_tokens: (!wire.is_output_uncounted).then_some(wire.output_tokens),
             unknown_tokens: wire.unknown_tokens,
             reference_tokens: wire.reference_tokens,
             schedule_delay_ns: wire.schedule_delay_ns,
+            exchange: wire.exchange.map(Exchange::from),
             outcome,
             text: wire.text,
         })
@@ -176,12 +228,15 @@ impl From<Sample> for wire::Sample {
             start_ns: sample.start_ns,
             ttft_ns: sample.ttft_ns,
             latency_ns: sample.latency_ns,
-            input_tokens: sample.input_tokens,
+            input_tokens: sample.input_tokens.unwrap_or_default(),
+            is_input_uncounted: sample.input_tokens.is_none(),
             cut_tokens: sample.cut_tokens,
-            output_tokens: sample.output_tokens,
+            output_tokens: sample.output_tokens.unwrap_or_default(),
+            is_output_uncounted: sample.output_tokens.is_none(),
             unknown_tokens: sample.unknown_tokens,
             reference_tokens: sample.reference_tokens,
             schedule_delay_ns: sample.schedule_delay_ns,
+            exchange: sample.exchange.map(Into::into),
             finish,
             failure,
             text: sample.text,
@@ -199,12 +254,13 @@ mod tests {
             start_ns: 10,
             ttft_ns: Some(5),
             latency_ns: 9,
-            input_tokens: 3,
+            input_tokens: Some(3),
             cut_tokens: 0,
-            output_tokens: 2,
+            output_tokens: Some(2),
             unknown_tokens: 0,
             reference_tokens: Some(4),
             schedule_delay_ns: Some(1),
+            exchange: None,
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("so".to_owned()),
         }
@@ -213,6 +269,29 @@ mod tests {
     #[test]
     fn a_sample_survives_the_wire() {
         assert_eq!(Sample::try_from(wire::Sample::from(honest())).unwrap(), honest());
+    }
+
+    #[test]
+    fn what_nobody_counted_survives_the_wire_as_null() {
+        let exchange =
+            Exchange { total_ns: 8, connect_ns: None, first_byte_ns: Some(7), server_ns: Some(5) };
+        let sample = Sample {
+            input_tokens: None,
+            output_tokens: None,
+            exchange: Some(exchange),
+            ..honest()
+        };
+        assert_eq!(Sample::try_from(wire::Sample::from(sample.clone())).unwrap(), sample);
+        assert_eq!(exchange.network_ns(), Some(3));
+    }
+
+    #[test]
+    fn a_server_that_claims_more_than_passed_is_not_believed() {
+        let claimed = wire::Exchange { total_ns: 8, server_ns: Some(9), ..Default::default() };
+        assert_eq!(Exchange::from(claimed).network_ns(), None);
+        let longer = wire::Exchange { total_ns: 10, ..Default::default() };
+        let wire = wire::Sample { exchange: Some(longer), ..honest().into() };
+        assert!(matches!(Sample::try_from(wire), Err(Error::Times { .. })));
     }
 
     #[test]

@@ -184,7 +184,7 @@ mod tests {
             None,
             "test",
         );
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(24_015_636);
         let request = Unsigned {
             method: "POST",
             uri: "https://example.amazonaws.com/",

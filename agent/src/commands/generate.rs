@@ -55,7 +55,7 @@ struct Summary<'a> {
     id: &'a serde_json::Value,
     output_ids: &'a [u32],
     text: Option<&'a str>,
-    input_tokens: u32,
+    input_tokens: Option<u32>,
     finish: &'static str,
 }
 

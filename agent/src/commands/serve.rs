@@ -94,6 +94,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         adapter_mode: AdapterMode::Merged,
         tokenizer: options.tokenizer.clone(),
         dtype: options.dtype,
+        endpoint: None,
     };
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
     let load = move || {

@@ -4,15 +4,18 @@
 //! through the stopwatch that it is given. It knows nothing of shards, campaigns or the network.
 
 pub mod device;
+pub mod http;
 pub mod scripted;
 pub mod t5;
 
 use crate::stopwatch::Stopwatch;
 use device::Device;
+use http::Http;
+use proto::endpoint::Place;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
 use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::Finish;
+use proto::sample::{Exchange, Finish};
 use scripted::Scripted;
 
 /// One dialogue to be summarized.
@@ -29,22 +32,31 @@ pub struct Request {
 /// One decoded row. Times are nanoseconds on the stopwatch's scale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Of the prompt, after cutting.
-    pub input_tokens: u32,
+    /// Of the prompt, after cutting; null where nobody counted.
+    pub input_tokens: Option<u32>,
     /// How many pieces the limit cut off.
     pub cut_tokens: u32,
-    /// Without the decoder's start token; with `</s>` where it came.
+    /// Without the decoder's start token; with `</s>` where it came. Empty where an endpoint answered: it sends texts.
     pub output_ids: Vec<u32>,
+    /// How many were decoded, `</s>` included; null where nobody counted.
+    pub output_tokens: Option<u32>,
     /// Of these, beyond the tokenizer.
     pub unknown_tokens: u32,
-    /// When its first token was known.
-    pub first_token_ns: u64,
+    /// When its first token was known; null where none came, or where it came with all the others.
+    pub first_token_ns: Option<u64>,
     /// When its text was known.
     pub end_ns: u64,
     /// How it ended.
     pub finish: Finish,
     /// Null where the model has no tokenizer.
     pub text: Option<String>,
+    /// Where an endpoint answered.
+    pub exchange: Option<Exchange>,
+}
+
+/// Token counts of rows stay below 2^32.
+pub(crate) fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
 /// Requests that come while others are decoded, and what becomes of them.
@@ -133,14 +145,20 @@ pub enum Error {
     /// A script.
     #[error(transparent)]
     Scripted(#[from] scripted::Error),
-    /// A name for an engine that this build doesn't have.
-    #[error("{0}: this version has no engine for it")]
-    NoEngine(String),
+    /// An endpoint.
+    #[error(transparent)]
+    Http(Box<http::Error>),
 }
 
 impl From<t5::Error> for Error {
     fn from(error: t5::Error) -> Self {
         Self::T5(Box::new(error))
+    }
+}
+
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        Self::Http(Box::new(error))
     }
 }
 
@@ -152,16 +170,24 @@ impl From<Error> for Failure {
     }
 }
 
-/// Finds and checks an engine's files and hashes them, without loading it.
+/// Finds and checks an engine's files and hashes them, without loading it; an endpoint is asked once.
 ///
 /// # Errors
 /// [`Error`], naming the file and the way out.
 pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
-        Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
+        _ if Place::of(&spec.model).is_some() => {
+            Ok(Http::open(spec, &variable)?.tried()?.facts().clone())
+        }
         _ => Ok(t5::open(spec)?.on(device)?.serves_text()?.facts()),
     }
+}
+
+/// Secrets for endpoints stand in the environment, under names that the matrix gives.
+#[expect(clippy::disallowed_methods, reason = "only the matrix knows which variables are needed")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Loads an engine that computes on a device, with `threads` threads of its own.
@@ -171,7 +197,7 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
 pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
-        Some(("http" | "https" | "sagemaker", _)) => Err(Error::NoEngine(spec.model.clone())),
+        _ if Place::of(&spec.model).is_some() => Ok(Box::new(Http::open(spec, &variable)?)),
         _ => Ok(Box::new(t5::open(spec)?.on(device)?.serves_text()?.load(threads)?)),
     }
 }

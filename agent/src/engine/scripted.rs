@@ -11,7 +11,7 @@
 //! written at the start of each batch, so that a stand-in for hardware can play along. A sample that `fails` fails alone; one that `breaks` takes its
 //! batch with it, as a failure of that kind (`out_of_memory`, `model`, `input`, `internal`), or with `abort` the process.
 
-use super::{Engine, Request, Row};
+use super::{Engine, Request, Row, count};
 use crate::model_source::sha256_of;
 use crate::stopwatch::Stopwatch;
 use proto::failure::{Failure, Kind, Retry};
@@ -154,7 +154,7 @@ impl Scripted {
         let script: Script = serde_json::from_str(&text)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;
         let facts = EngineFacts {
-            model_sha256: sha256_of(&text),
+            model_sha256: Some(sha256_of(&text)),
             device: script.device.clone(),
             kernel: "scripted".to_owned(),
             random_weights: true,
@@ -229,17 +229,18 @@ impl Engine for Scripted {
             let tokens = wanted.clamp(1, generation.max_new_tokens);
             let end = first + nanoseconds(step * f64::from(tokens - 1));
             Ok(Row {
-                input_tokens: u32::try_from(request.dialogue.split_whitespace().count())
-                    .unwrap_or(u32::MAX),
+                input_tokens: Some(count(request.dialogue.split_whitespace().count())),
                 cut_tokens: 0,
                 output_ids: vec![2; tokens as usize],
+                output_tokens: Some(tokens),
                 unknown_tokens: 0,
-                first_token_ns: start + first,
+                first_token_ns: Some(start + first),
                 end_ns: start + end,
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
                 text: Some(
                     line.and_then(|line| line.text.clone()).unwrap_or_else(|| "played".to_owned()),
                 ),
+                exchange: None,
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();
@@ -276,6 +277,7 @@ mod tests {
             adapter_mode: AdapterMode::default(),
             tokenizer: None,
             dtype: Dtype::F32,
+            endpoint: None,
         };
         let generation = Generation {
             prompt: "{dialogue}".to_owned(),
@@ -300,7 +302,7 @@ mod tests {
             {"long": {"output_tokens": 5}, "short": {"output_tokens": 1, "text": "so"}}}"#;
         let (rows, now) = play(script, &["long", "short"]);
         let [long, short] = [rows[0].as_ref().unwrap(), rows[1].as_ref().unwrap()];
-        assert_eq!((long.first_token_ns, long.end_ns), (6_000_000, 14_000_000));
+        assert_eq!((long.first_token_ns, long.end_ns), (Some(6_000_000), 14_000_000));
         assert_eq!((short.end_ns, short.text.as_deref()), (6_000_000, Some("so")));
         assert_eq!(now, 14_000_000);
     }

@@ -175,6 +175,17 @@ fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     }
 }
 
+/// The tokenizer of this name, for whoever needs nothing but it.
+///
+/// # Errors
+/// [`Error`], naming the file and the way out.
+pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
+    match given.and_then(|given| given.strip_prefix("builtin:")) {
+        Some(name) => Ok(builtin::find(name, None)?.tokenizer),
+        None => given_tokenizer(given),
+    }
+}
+
 /// The tokenizer that was asked for by name.
 fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     let Some(given) = given else { return Ok(None) };

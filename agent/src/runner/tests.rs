@@ -55,6 +55,7 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype: Dtype::F32,
+        endpoint: None,
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let turn = Turn::on(&path.display().to_string());

@@ -69,9 +69,9 @@ impl Invocation {
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) generated_text: Option<String>,
-    pub(super) input_tokens: u32,
+    pub(super) input_tokens: Option<u32>,
     /// `</s>` included.
-    pub(super) output_tokens: u32,
+    pub(super) output_tokens: Option<u32>,
     /// `eos` or `length`.
     pub(super) finish: &'static str,
     /// From the arrival of the whole request to its text, waiting included.

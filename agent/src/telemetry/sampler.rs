@@ -8,6 +8,7 @@
 
 use super::{Occasion, Panel};
 use crate::stopwatch::Stopwatch;
+use proto::model::EngineFacts;
 use proto::telemetry::{Absence, Phase, Readings, Window};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -135,7 +136,11 @@ impl Sampler {
     /// Observes the machine while nothing is loaded, where its energy can be read. `device` is the one that will
     /// infer.
     pub fn measure_idle(&self, device: &str, clock: &Stopwatch) {
-        let has_energy = if device == "cpu" { self.energy.cpu } else { self.energy.gpu };
+        let has_energy = match device {
+            "cpu" => self.energy.cpu,
+            EngineFacts::ENDPOINT => false,
+            _ => self.energy.gpu,
+        };
         if !has_energy {
             return;
         }

@@ -75,6 +75,7 @@ pub(crate) fn spec(model: &str) -> EngineSpec {
         adapter_mode: AdapterMode::default(),
         tokenizer: None,
         dtype: Dtype::F32,
+        endpoint: None,
     }
 }
 

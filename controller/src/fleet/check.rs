@@ -23,6 +23,8 @@ const MAX_SMALL: u32 = 1 << 20;
 const NOTES: (usize, usize) = (32, 500);
 /// GPUs of a machine that are taken, and likewise things that can't be measured there.
 const INSTRUMENTS: usize = 64;
+/// Where an endpoint is, in characters.
+const ENDPOINT: usize = 500;
 /// A refusal of an engine, in characters.
 const REFUSAL: usize = 2000;
 
@@ -122,8 +124,8 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     };
     let hashes = [&found.model_sha256, &found.adapter_sha256, &found.tokenizer_sha256];
     let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-    if found.model_sha256.is_empty() || hashes.iter().any(|hash| !hash.is_empty() && !is_hash(hash))
-    {
+    let is_nowhere = found.model_sha256.is_empty() && found.endpoint.is_empty();
+    if is_nowhere || hashes.iter().any(|hash| !hash.is_empty() && !is_hash(hash)) {
         return Err(Status::invalid_argument("an engine's sha256 isn't 64 hexadecimal digits"));
     }
     count("parameters", found.parameters)?;
@@ -135,6 +137,7 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     for text in [&mut facts.device, &mut facts.kernel].into_iter().chain(&mut facts.revision) {
         *text = plain(text, ids::MAX_BYTES);
     }
+    facts.endpoint = facts.endpoint.map(|endpoint| plain(&endpoint, ENDPOINT));
     Ok(Ok(facts))
 }
 

@@ -3,6 +3,7 @@
 //! Pure: files that the matrix names are not opened here, and paths are only made absolute. Holding a
 //! [`Matrix`] is proof that its factors are not empty, its names are unique and its counts are in range.
 
+mod endpoint;
 mod limits;
 mod load;
 mod notify;
@@ -13,6 +14,7 @@ pub use load::{Batching, Gaps, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 
+use proto::endpoint::Endpoint;
 use proto::generation::Generation;
 use proto::ids::TargetName;
 use proto::model::{AdapterMode, Dtype, EngineSpec, Scenario, Unknown};
@@ -199,9 +201,20 @@ pub struct Model {
     pub adapter_mode: AdapterMode,
     /// The model that this one is compared with.
     pub baseline: Option<String>,
+    /// Where it is measured; on all targets where it is empty.
+    #[serde(default)]
+    pub targets: Vec<String>,
+    /// How it is asked, where it is an endpoint.
+    #[serde(default)]
+    pub endpoint: Option<Endpoint>,
 }
 
 impl Model {
+    /// Whether a target measures it.
+    pub fn is_measured_on(&self, target: &TargetName) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|name| name == target.as_str())
+    }
+
     /// What an agent is to load.
     pub fn engine(&self, dtype: Dtype) -> EngineSpec {
         EngineSpec {
@@ -211,6 +224,7 @@ impl Model {
             adapter_mode: self.adapter_mode,
             tokenizer: self.tokenizer.clone(),
             dtype,
+            endpoint: self.endpoint.clone(),
         }
     }
 
@@ -333,6 +347,12 @@ pub struct Overrides {
 }
 
 impl Matrix {
+    /// Whether a target stands for what answers behind endpoints, and not for its agents' machines.
+    pub fn asks_endpoints(&self, target: &TargetName) -> bool {
+        let here = |model: &&Model| model.is_measured_on(target);
+        self.models.iter().filter(here).any(|model| model.endpoint.is_some())
+    }
+
     /// Checks the text of a matrix. `file` names it in errors; `folder` is what relative paths start from.
     ///
     /// # Errors

@@ -287,6 +287,19 @@ impl<'t, 'i> Section<'t, 'i> {
         Section { path, at, table, known: Vec::new(), problems: self.problems.clone() }
     }
 
+    /// A table whose keys are free: each with its text.
+    pub(super) fn texts(&self) -> Vec<(String, String)> {
+        let mut texts = Vec::new();
+        for (key, value) in self.table.into_iter().flatten() {
+            let name = key.get_ref().to_string();
+            match value.get_ref().as_str() {
+                Some(text) => texts.push((name, text.to_owned())),
+                None => self.wrong_type(&name, "a text in quotes", value.get_ref()),
+            }
+        }
+        texts
+    }
+
     /// A list of tables; an absent one reads as empty.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
         let path = self.path_of(key);

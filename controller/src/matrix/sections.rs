@@ -81,6 +81,14 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
             "no target; name what is compared with [[target]], or start an agent here with [[fleet.local]]",
         );
     }
+    let (models_of, scenarios_of) =
+        (models.as_deref().unwrap_or_default(), scenarios.as_deref().unwrap_or_default());
+    measured(root, models_of, &targets);
+    for problem in
+        super::endpoint::impossible(models_of, &targets, scenarios_of, generation.as_ref())
+    {
+        root.problem("model", problem);
+    }
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     Some(Matrix {
         name: name?,
@@ -100,6 +108,25 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         report,
         telemetry,
     })
+}
+
+/// Every model has its targets, and every target a model.
+fn measured(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    for model in models {
+        for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
+            let hint = nearest(unknown, &names)
+                .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+            root.problem(
+                "model",
+                format!("{} has a target \"{unknown}\" that isn't there{hint}", model.name),
+            );
+        }
+    }
+    let is_idle = |target: &&Target| !models.iter().any(|model| model.is_measured_on(&target.name));
+    for target in targets.iter().filter(is_idle).filter(|_| !models.is_empty()) {
+        root.problem("target", format!("no model is measured on {}", target.name));
+    }
 }
 
 fn unique<'n>(root: &Section<'_, '_>, key: &str, names: impl Iterator<Item = &'n str>) {
@@ -170,6 +197,8 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
                 .problem("adapter_mode", "there is no adapter that it could be about".to_owned());
         }
         let revision = section.text("revision");
+        let targets = section.word_list("targets", "[\"ml.m5.xlarge\"]").unwrap_or_default();
+        let endpoint = super::endpoint::read(&mut section, id.as_deref());
         let baseline = section.text("baseline");
         if let Some(name) = &name {
             check_name(&section, name);
@@ -187,7 +216,17 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
             }
             let id = resolve_model(id, folder);
             let adapter_mode = adapter_mode.unwrap_or_default();
-            models.push(Model { name, id, revision, tokenizer, adapter, adapter_mode, baseline });
+            models.push(Model {
+                name,
+                id,
+                revision,
+                tokenizer,
+                adapter,
+                adapter_mode,
+                baseline,
+                targets,
+                endpoint,
+            });
         }
         section.finish();
     }

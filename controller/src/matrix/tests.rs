@@ -217,3 +217,84 @@ fn a_load_that_contradicts_itself_is_refused_with_every_reason() {
     let error = with_protocol("\"stress\"", closed).unwrap_err().to_string();
     assert!(error.contains("max_queue: means nothing in closed loop"), "{error}");
 }
+
+fn asked(lines: &str) -> Result<Matrix, Error> {
+    check(&SMALL.replace("id = \"builtin:tiny\"", lines))
+}
+
+#[test]
+fn an_endpoint_has_a_form_by_default_and_another_by_its_section() {
+    let plain = asked("id = \"sagemaker:summaries\"").unwrap();
+    let endpoint = plain.models[0].endpoint.as_ref().unwrap();
+    assert_eq!(
+        endpoint.request,
+        r#"{"inputs":"{prompt}","parameters":{"max_new_tokens":"{max_new_tokens}"}}"#
+    );
+    assert_eq!((endpoint.answer.as_str(), endpoint.timeout_ms), ("/0/generated_text", 60_000));
+    let whole = asked(
+        r#"id = "https://h.example/v1"
+        [model.endpoint]
+        request = { messages = [{ role = "user", content = "{prompt}" }], temperature = 0.0, n = 1, stream = false }
+        answer = "/choices/0/message/content"
+        output_tokens = "/usage/completion_tokens"
+        headers = { Authorization = "MODELS_KEY" }
+        timeout = "5s""#,
+    )
+    .unwrap();
+    let endpoint = whole.models[0].endpoint.as_ref().unwrap();
+    assert_eq!(
+        endpoint.request,
+        r#"{"messages":[{"content":"{prompt}","role":"user"}],"n":1,"stream":false,"temperature":0.0}"#
+    );
+    assert_eq!(endpoint.headers["authorization"], "MODELS_KEY");
+    assert_eq!(endpoint.output_tokens.as_deref(), Some("/usage/completion_tokens"));
+}
+
+#[test]
+fn what_an_endpoint_cannot_be_is_told() {
+    for (lines, reason) in [
+        ("id = \"https://me:secret@h/x\"", "would stand in every report"),
+        ("id = \"sagemaker:a/b\"", "no name of an endpoint"),
+        ("id = \"https://h/x\"\nrevision = \"main\"", "an endpoint serves what it serves"),
+        ("id = \"builtin:tiny\"\n[model.endpoint]\nanswer = \"/x\"", "is loaded, not asked"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nanswer = \"x\"", "expected a JSON pointer"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nrequest = { a = \"b\" }", "holds {prompt}"),
+        (
+            "id = \"https://h/x\"\n[model.endpoint]\nrequest = { a = \"{prompt}\", b = \"{top_k}\" }",
+            "unknown placeholder {top_k}",
+        ),
+        ("id = \"https://h/x\"\n[model.endpoint]\nregion = \"eu-west-1\"", "SageMaker have one"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nheaders = { host = \"X\" }", "can't be set"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nheaders = { a = \"sk-12\" }", "the value itself"),
+        ("id = \"builtin:tiny\"\ntargets = [\"hare\"]", "did you mean \"here\"?"),
+    ] {
+        let error = asked(lines).unwrap_err().to_string();
+        assert!(error.contains(reason), "{lines}: {error}");
+        assert!(!error.contains("secret") && !error.contains("sk-12"), "{error}");
+    }
+}
+
+#[test]
+fn a_target_is_measured_by_endpoints_or_by_loaded_models() {
+    let both = "id = \"builtin:tiny\"\n[[model]]\nname = \"hosted\"\nid = \"https://h/x\"";
+    let error = asked(both).unwrap_err().to_string();
+    assert!(error.contains("here can't be the price of both"), "{error}");
+    let other = "\n[[target]]\nname = \"there\"\nusd_per_hour = 1";
+    let apart = both
+        .replacen("tiny\"", "tiny\"\ntargets = [\"here\"]", 1)
+        .replace("h/x\"", "h/x\"\ntargets = [\"there\"]");
+    let text = format!("{}{other}", SMALL.replace("id = \"builtin:tiny\"", &apart));
+    let matrix = check(&text).unwrap();
+    let there = matrix.targets.iter().find(|target| target.name.as_str() == "there").unwrap();
+    assert!(matrix.asks_endpoints(&there.name));
+    let plan = crate::plan::Plan::make(&matrix, 8).unwrap();
+    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, ["hosted.f32.b1.offline@there", "tiny.f32.b1.offline@here"]);
+    let idle = check(&format!(
+        "{}{other}",
+        SMALL.replace("id = \"builtin:tiny\"", "id = \"builtin:tiny\"\ntargets = [\"here\"]")
+    ));
+    assert!(idle.unwrap_err().to_string().contains("no model is measured on there"));
+    let twice = check(&format!("{}{other}", SMALL.replace("builtin:tiny", "https://h/x")));
+    assert!(twice.unwrap_err().to_string().contains("would wait for each other there"));
+}

@@ -209,7 +209,13 @@ fn notes(results: &Results) -> Vec<String> {
         campaign.counted_samples, campaign.planned_samples, results.dataset.samples
     )];
     for entry in &results.results {
-        if entry.measured_on != entry.priced_as {
+        if entry.engine.as_ref().is_some_and(|engine| engine.endpoint.is_some()) {
+            notes.push(format!(
+                "{}: an endpoint, asked over the network; no agent's machine was measured, priced as {}",
+                plain(&entry.model),
+                plain(&entry.target)
+            ));
+        } else if entry.measured_on != entry.priced_as {
             let (target, found) = (plain(&entry.target), plain(&entry.measured_on));
             notes.push(format!("{target}: measured on instance type {found}, priced as {target}"));
         }

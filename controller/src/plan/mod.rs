@@ -193,6 +193,9 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
     let mut cells = Vec::new();
     for (target_index, target) in matrix.targets.iter().enumerate() {
         for (model_index, model) in matrix.models.iter().enumerate() {
+            if !model.is_measured_on(&target.name) {
+                continue;
+            }
             for &dtype in &target.dtypes {
                 let engine = index_of(&mut engines[target_index], model.engine(dtype));
                 for Level { scenario, batch_size, load, name } in load::levels(matrix, target) {

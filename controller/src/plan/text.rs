@@ -108,12 +108,18 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
         let run = plan.runs.iter().find(|run| plan.cells[run.cell].id == cell.id);
         let shards = run.map_or(0, |run| run.shards.len());
         let agents = matrix.targets[cell.target].agents;
+        let endpoint = matrix.models[cell.model].endpoint.is_some();
         writeln!(
             out,
-            "  {}: {} in {} a run, {}",
+            "  {}: {} in {} a run, {}{}",
             cell.id,
             load_of(plan, index),
             count(shards, "shard"),
+            match cell.batch_size {
+                _ if !endpoint => "",
+                1 => "asked one request at a time, ",
+                _ => "asked all requests of a batch at once, ",
+            },
             if agents == 1 {
                 "all for one agent".to_owned()
             } else {

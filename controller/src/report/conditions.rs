@@ -13,7 +13,10 @@ pub(super) fn conditions(
     let generation = &environment.generation;
     let engine = entry.engine.as_ref();
     let weights = engine.map(|engine| {
-        format!("{} {}", engine.model_sha256, engine.adapter_sha256.as_deref().unwrap_or_default())
+        // Nobody sees the weights behind an endpoint: its address stands for whatever it served.
+        let model = engine.model_sha256.as_ref().or(engine.endpoint.as_ref());
+        let adapter = engine.adapter_sha256.as_deref().unwrap_or_default();
+        format!("{} {adapter}", model.map_or("", String::as_str))
     });
     let hosts: Vec<&Host> =
         environment.hosts.iter().filter(|host| host.targets.contains(&entry.target)).collect();

@@ -1,7 +1,7 @@
 //! What a reader of the figures must know, one line each. Every format shows the same lines.
 
 use super::number::digits;
-use super::view::{CapacityOf, Comparison, Entry, Event, Host, Results};
+use super::view::{CapacityOf, Cell, Comparison, Entry, Event, Host, Results};
 use crate::cost::offered::BreakEven;
 use crate::cost::rate::{Cheaper, Range};
 use crate::statistics::precision::Look;
@@ -119,9 +119,33 @@ pub(super) fn break_even(pair: &BreakEven) -> String {
     format!("offered requests per second for {model}, in whole instances: {}", shown.join(", "))
 }
 
+/// What an endpoint's figures are of. The place is cut: it is the matrix's, and may be long.
+pub(super) fn asked(entry: &Entry, endpoint: &str) -> String {
+    let place: String = endpoint.chars().take(200).collect();
+    format!(
+        "{} was asked over the network at {place} and is priced as {}: the machine behind it was not seen, and no agent's machine was measured",
+        entry.model, entry.target
+    )
+}
+
+/// Of requests over the network: what it took, and what failed.
+fn over_the_network(cell: &Cell, notes: &mut Vec<String>) {
+    let Some(exchange) = &cell.exchange else { return };
+    let network = cell.estimates.network_ms.as_ref().and_then(|network| network.p50.value);
+    notes.push(match network {
+        Some(p50) => format!("{}: of a request the network took {} ms (p50), by what the server says of itself", cell.cell, digits(p50)),
+        None if exchange.server_ms.n == 0 => {
+            format!("{}: the server doesn't say how long it took itself, so the network's part is not known", cell.cell)
+        }
+        None => format!("{}: too few requests to say what the network took", cell.cell),
+    });
+}
+
 fn of_entry(entry: &Entry, notes: &mut Vec<String>) {
     let target = &entry.target;
-    if entry.measured_on != entry.priced_as {
+    if let Some(endpoint) = entry.engine.as_ref().and_then(|engine| engine.endpoint.as_ref()) {
+        notes.push(asked(entry, endpoint));
+    } else if entry.measured_on != entry.priced_as {
         let found = match entry.measured_on.as_str() {
             "unknown" => "a machine of unknown instance type",
             found => found,
@@ -147,6 +171,11 @@ fn of_entry(entry: &Entry, notes: &mut Vec<String>) {
             let which = if of > 1 { format!(", run {number}") } else { String::new() };
             let told = run.sentences.iter();
             notes.extend(told.map(|sentence| format!("{}{which}: {sentence}", cell.cell)));
+        }
+        over_the_network(cell, notes);
+        if !cell.failed_by.is_empty() {
+            let by = cell.failed_by.iter().map(|(kind, count)| format!("{count} {kind}"));
+            notes.push(format!("{}: failed: {}", cell.cell, by.collect::<Vec<_>>().join(", ")));
         }
         if let Some(delay) = cell.schedule_delay_ms.filter(|_| cell.stress.is_empty()) {
             notes.push(format!(

@@ -151,7 +151,8 @@ fn price(usd_per_hour: f64, words: &str) -> PriceRow {
 
 fn agent(target: usize, words: &str) -> AgentRow {
     let engine = EngineFacts {
-        model_sha256: "12".repeat(32),
+        model_sha256: Some("12".repeat(32)),
+        endpoint: None,
         adapter_sha256: None,
         tokenizer_sha256: Some("34".repeat(32)),
         revision: None,
@@ -246,12 +247,13 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     start_ns: clock,
                     ttft_ns: Some(latency_ns / 3),
                     latency_ns,
-                    input_tokens: 40,
+                    input_tokens: Some(40),
                     cut_tokens: 0,
-                    output_tokens: 12,
+                    output_tokens: Some(12),
                     unknown_tokens: 0,
                     reference_tokens: None,
                     schedule_delay_ns: None,
+                    exchange: None,
                     outcome: Outcome::Ok(Finish::Eos),
                     is_counted: true,
                     text: Some(format!("A says {words} {cell}")),

@@ -9,6 +9,7 @@ use crate::matrix::Batching;
 use crate::statistics::comparison::gate::Difference;
 use crate::statistics::comparison::separate::Separation;
 use crate::statistics::comparison::{self, PairComparison};
+pub use crate::statistics::exchange::CellExchange;
 use crate::statistics::precision::Look;
 use crate::statistics::quality::{Agreement, Quality, QualityDifference};
 use crate::statistics::slo::{Capacity, Goodput, Slo};
@@ -282,7 +283,7 @@ pub struct Entry {
     /// `merged` into the weights or `unmerged` beside them; null without an adapter.
     #[serde(default)]
     pub adapter_mode: Option<String>,
-    /// `cpu`, `cuda:0`.
+    /// `cpu`, `cuda:0`; null of an endpoint.
     pub device: Option<String>,
     /// Null on CPU.
     pub gpu_name: Option<String>,
@@ -300,7 +301,7 @@ pub struct Entry {
     pub baseline: Option<String>,
     /// What is compared and priced.
     pub target: String,
-    /// The instance type that was found, or `unknown`.
+    /// The instance type that was found, `unknown`, or `endpoint`: whatever answered there.
     pub measured_on: String,
     /// Whose price was taken.
     pub priced_as: String,
@@ -363,16 +364,19 @@ pub struct CapacityOf {
 pub struct Engine {
     /// Which implementation computes.
     pub kernel: String,
-    /// Over all weight and configuration files.
-    pub model_sha256: String,
+    /// Over all weight and configuration files; null where the model is an endpoint: nobody saw its files.
+    pub model_sha256: Option<String>,
+    /// Where the model was asked, if it wasn't in the agent: what was measured is not the agent's machine.
+    #[serde(default)]
+    pub endpoint: Option<String>,
     /// Of the adapter.
     pub adapter_sha256: Option<String>,
     /// Of the tokenizer.
     pub tokenizer_sha256: Option<String>,
     /// The commit, for hub ids.
     pub revision: Option<String>,
-    /// How many weights.
-    pub parameters: u64,
+    /// How many weights; null of an endpoint.
+    pub parameters: Option<u64>,
     /// The model has no quality.
     pub random_weights: bool,
     /// Times come from a script, not from a clock.
@@ -455,6 +459,9 @@ pub struct Cell {
     pub counted_samples: u64,
     /// Samples that failed.
     pub failed_samples: u64,
+    /// The same by what failed, such as `timed_out`.
+    #[serde(default)]
+    pub failed_by: BTreeMap<String, u64>,
     /// Samples that are not there.
     pub missing_samples: u64,
     /// Samples that came late; kept and not counted.
@@ -484,7 +491,10 @@ pub struct Cell {
     /// What each run of a sustained load says; empty elsewhere.
     #[serde(default)]
     pub stress: Vec<Stress>,
-    /// Of the processes that measured.
+    /// Where the time of requests to an endpoint goes; null where the model was in the agent.
+    #[serde(default)]
+    pub exchange: Option<CellExchange>,
+    /// Of the processes that measured; all of it null of an endpoint, whose machine nobody here sees.
     pub memory: CellMemory,
     /// What was observed while it was measured; null where nothing was.
     pub telemetry: Option<CellTelemetry>,
@@ -508,7 +518,7 @@ pub struct Stress {
 }
 
 /// Memory and loading of a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellMemory {
     /// The weights in this dtype, an adapter included.
     pub model_size_mb: Option<f64>,

@@ -97,8 +97,9 @@ impl World {
                     sample,
                     latency_ns,
                     ttft_ns: None,
-                    input_tokens: 1,
-                    output_tokens: 1,
+                    network_ns: None,
+                    input_tokens: Some(1),
+                    output_tokens: Some(1),
                     outcome: Outcome::Ok,
                 }));
                 start_ns += latency_ns;

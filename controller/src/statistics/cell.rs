@@ -36,6 +36,10 @@ pub struct CellStatistics {
     pub tpot_ms: Distribution,
     /// `request_latency` per output token.
     pub latency_ms_per_output_token: Distribution,
+    /// With an endpoint: from the start of sending to the last byte, less what the server says that it took itself.
+    /// Null where there was none, or the server doesn't say.
+    #[serde(default)]
+    pub network_ms: Option<Distribution>,
     /// Samples per second.
     pub throughput: Rate,
     /// Output tokens per second.
@@ -71,6 +75,9 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         ttft_ms: of_requests(&layout, Observation::ttft_ms),
         tpot_ms: of_requests(&layout, Observation::tpot_ms),
         latency_ms_per_output_token: of_requests(&layout, Observation::latency_ms_per_output_token),
+        network_ms: ok()
+            .any(|row| row.network_ns.is_some())
+            .then(|| of_requests(&layout, Observation::network_ms)),
         throughput,
         output_token_throughput: throughput::of_output_tokens(&layout),
         input_tokens: lengths(&layout, |row| row.input_tokens),

@@ -147,8 +147,9 @@ mod tests {
             sample: batch,
             latency_ns,
             ttft_ns: None,
-            input_tokens: 1,
-            output_tokens: 1,
+            network_ns: None,
+            input_tokens: Some(1),
+            output_tokens: Some(1),
             outcome: Outcome::Ok,
         }
     }

@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod distribution;
 pub mod drift;
 pub mod estimate;
+pub mod exchange;
 pub mod interval;
 pub mod layout;
 pub mod observation;

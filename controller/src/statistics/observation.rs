@@ -30,10 +30,13 @@ pub struct Observation {
     pub latency_ns: u64,
     /// From its start to its first token; `None` where none came.
     pub ttft_ns: Option<u64>,
-    /// Of the prompt.
-    pub input_tokens: u32,
-    /// Decoded.
-    pub output_tokens: u32,
+    /// With an endpoint, what the network took; `None` where there was none, or the server didn't say how long it took
+    /// itself.
+    pub network_ns: Option<u64>,
+    /// Of the prompt; `None` where nobody counted.
+    pub input_tokens: Option<u32>,
+    /// Decoded; `None` where nobody counted.
+    pub output_tokens: Option<u32>,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -59,15 +62,21 @@ impl Observation {
         self.ttft_ns.map(milliseconds)
     }
 
+    /// What the network took, in milliseconds.
+    pub fn network_ms(&self) -> Option<f64> {
+        self.network_ns.map(milliseconds)
+    }
+
     /// Its tpot in milliseconds: the time after the first token, per further token; `None` below two tokens.
     pub fn tpot_ms(&self) -> Option<f64> {
-        let further = self.output_tokens.checked_sub(1).filter(|&tokens| tokens > 0)?;
+        let further = self.output_tokens?.checked_sub(1).filter(|&tokens| tokens > 0)?;
         Some((self.latency_ms() - self.ttft_ms()?) / f64::from(further))
     }
 
     /// Its `request_latency` per output token in milliseconds; `None` without tokens.
     pub fn latency_ms_per_output_token(&self) -> Option<f64> {
-        (self.output_tokens > 0).then(|| self.latency_ms() / f64::from(self.output_tokens))
+        let tokens = self.output_tokens.filter(|&tokens| tokens > 0)?;
+        Some(self.latency_ms() / f64::from(tokens))
     }
 }
 

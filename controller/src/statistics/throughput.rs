@@ -6,6 +6,10 @@ use super::layout::{Layout, Run};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Why there is no rate of tokens.
+const UNCOUNTED: &str =
+    "the endpoint doesn't say how many tokens a summary has, and the matrix names no tokenizer";
+
 /// Requests, or tokens, per second of one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
@@ -36,8 +40,8 @@ pub struct RunRow {
     pub throughput: Option<f64>,
     /// The mean request latency.
     pub latency_mean_ms: Option<f64>,
-    /// Tokens of the summaries.
-    pub output_tokens: u64,
+    /// Tokens of the summaries; null where one of them was not counted.
+    pub output_tokens: Option<u64>,
 }
 
 /// Describes each run.
@@ -53,7 +57,7 @@ pub fn rows(layout: &Layout<'_>) -> Vec<RunRow> {
             host_seconds: run.host_seconds(),
             throughput: per_second(run.ok() as f64, run.host_seconds()),
             latency_mean_ms: mean(&latencies),
-            output_tokens: ok.iter().map(|row| u64::from(row.output_tokens)).sum(),
+            output_tokens: ok.iter().map(|row| row.output_tokens.map(u64::from)).sum(),
         }
     };
     layout.runs.iter().map(row).collect()
@@ -64,13 +68,19 @@ pub fn of_samples(layout: &Layout<'_>) -> Rate {
     rate(layout, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
 }
 
-/// The rate of output tokens.
+/// The rate of output tokens; missing where those of a summary were not counted: a sum without them would be too small.
 pub fn of_output_tokens(layout: &Layout<'_>) -> Rate {
-    rate(layout, "tokens/sec", |run| {
+    const UNIT: &str = "tokens/sec";
+    let ok = || layout.cell.observations().iter().filter(|row| row.is_ok());
+    if ok().any(|row| row.output_tokens.is_none()) {
+        let missing = || Estimate::missing(0, UNCOUNTED);
+        return Rate { unit: UNIT.to_owned(), per_host: missing(), std: None, fleet: missing() };
+    }
+    rate(layout, UNIT, |run| {
         let of_host = |host: u32| {
             let rows = layout.rows(&run.rows).iter();
             let ok = rows.filter(|row| row.host == host && row.is_ok());
-            ok.map(|row| f64::from(row.output_tokens)).sum()
+            ok.filter_map(|row| row.output_tokens).map(f64::from).sum()
         };
         run.hosts.iter().map(|host| of_host(host.host)).collect()
     })

@@ -24,10 +24,10 @@ pub struct Lengths {
     pub p95: Option<f64>,
 }
 
-/// Describes a length of the requests that brought a summary.
-pub fn lengths(layout: &Layout<'_>, length: impl Fn(&Observation) -> u32) -> Lengths {
+/// Describes a length of the requests that brought a summary and were counted.
+pub fn lengths(layout: &Layout<'_>, length: impl Fn(&Observation) -> Option<u32>) -> Lengths {
     let ok = layout.cell.observations().iter().filter(|row| row.is_ok());
-    let mut tokens: Vec<f64> = ok.map(|row| f64::from(length(row))).collect();
+    let mut tokens: Vec<f64> = ok.filter_map(|row| length(row).map(f64::from)).collect();
     tokens.sort_unstable_by(f64::total_cmp);
     Lengths {
         mean: mean(&tokens),

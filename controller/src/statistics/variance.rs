@@ -182,8 +182,9 @@ mod tests {
                     sample,
                     latency_ns: nanoseconds(latency(host, run, sample)),
                     ttft_ns: None,
-                    input_tokens: 1,
-                    output_tokens: 1,
+                    network_ns: None,
+                    input_tokens: Some(1),
+                    output_tokens: Some(1),
                     outcome: Outcome::Ok,
                 });
             }

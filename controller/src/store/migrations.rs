@@ -4,7 +4,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Number, name and text. A database takes up what it lacks, in this order.
-const VERSIONS: [(i64, &str, &str); 7] = [
+const VERSIONS: [(i64, &str, &str); 8] = [
     (1, "campaigns", include_str!("migrations/0001_campaigns.sql")),
     (2, "starts", include_str!("migrations/0002_starts.sql")),
     (3, "held", include_str!("migrations/0003_held.sql")),
@@ -12,6 +12,7 @@ const VERSIONS: [(i64, &str, &str); 7] = [
     (5, "telemetry", include_str!("migrations/0005_telemetry.sql")),
     (6, "credentials", include_str!("migrations/0006_credentials.sql")),
     (7, "loads", include_str!("migrations/0007_loads.sql")),
+    (8, "exchanges", include_str!("migrations/0008_exchanges.sql")),
 ];
 
 pub(super) fn all() -> Migrator {

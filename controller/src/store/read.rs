@@ -8,6 +8,7 @@ use super::rows::{
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
 use proto::ids::CampaignId;
+use proto::sample::Exchange;
 use serde::de::DeserializeOwned;
 
 /// How many campaigns an error names.
@@ -188,7 +189,8 @@ impl Store {
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
                  FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
             }
         };
@@ -212,7 +214,8 @@ impl Store {
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
                  FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
             }
         };
@@ -227,7 +230,8 @@ impl Store {
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
         let sql = "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, outcome, counted, NULL AS text \
+                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
                    FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt";
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
@@ -250,7 +254,23 @@ impl Store {
 }
 
 fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
-    let ttft_ns: Option<i64> = row.get("ttft_ns")?;
+    let ns = |column| -> Result<Option<u64>, Error> {
+        let given: Option<i64> = row.get(column)?;
+        Ok(given.map(|ns| u64::try_from(ns).unwrap_or_default()))
+    };
+    let tokens = |column| -> Result<Option<u32>, Error> {
+        let tokens: Option<i64> = row.get(column)?;
+        Ok(tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)))
+    };
+    let exchange = match ns("exchange_ns")? {
+        None => None,
+        Some(total_ns) => Some(Exchange {
+            total_ns,
+            connect_ns: ns("connect_ns")?,
+            first_byte_ns: ns("first_byte_ns")?,
+            server_ns: ns("server_ns")?,
+        }),
+    };
     let outcome: String = row.get("outcome")?;
     Ok(SampleRow {
         cell: number(row, "cell")?,
@@ -261,16 +281,15 @@ fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
         agent: number(row, "agent")?,
         batch: number(row, "batch")?,
         start_ns: number(row, "start_ns")?,
-        ttft_ns: ttft_ns.map(|ns| u64::try_from(ns).unwrap_or_default()),
+        ttft_ns: ns("ttft_ns")?,
         latency_ns: number(row, "latency_ns")?,
-        input_tokens: number(row, "input_tokens")?,
+        input_tokens: tokens("input_tokens")?,
         cut_tokens: number(row, "cut_tokens")?,
-        output_tokens: number(row, "output_tokens")?,
+        output_tokens: tokens("output_tokens")?,
         unknown_tokens: number(row, "unknown_tokens")?,
-        reference_tokens: (row.get::<Option<i64>>("reference_tokens")?)
-            .map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)),
-        schedule_delay_ns: (row.get::<Option<i64>>("schedule_delay_ns")?)
-            .map(|ns| u64::try_from(ns).unwrap_or_default()),
+        reference_tokens: tokens("reference_tokens")?,
+        schedule_delay_ns: ns("schedule_delay_ns")?,
+        exchange,
         outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
         is_counted: row.get::<i64>("counted")? == 1,
         text: row.get("text")?,

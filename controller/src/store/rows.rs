@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use proto::failure::Kind;
 use proto::ids::{AgentId, CampaignId, HostId, SampleId};
 use proto::model::EngineFacts;
-use proto::sample::{self, Finish};
+use proto::sample::{self, Exchange, Finish};
 use proto::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
@@ -260,19 +260,13 @@ impl Outcome {
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
-        let kinds = [
-            Kind::OutOfMemory,
-            Kind::Model,
-            Kind::Input,
-            Kind::Draining,
-            Kind::Cancelled,
-            Kind::NotSent,
-            Kind::Internal,
-        ];
         match word {
             "eos" => Some(Self::Ok(Finish::Eos)),
             "length" => Some(Self::Ok(Finish::Length)),
-            _ => kinds.into_iter().find(|kind| kind.as_str() == word).map(Self::Failed),
+            _ => {
+                let kind = Kind::ALL.iter().find(|(_, name)| *name == word);
+                kind.map(|(kind, _)| Self::Failed(*kind))
+            }
         }
     }
 }
@@ -309,18 +303,20 @@ pub struct SampleRow {
     pub ttft_ns: Option<u64>,
     /// From `start_ns`.
     pub latency_ns: u64,
-    /// Of the prompt.
-    pub input_tokens: u32,
+    /// Of the prompt; null where nobody counted.
+    pub input_tokens: Option<u32>,
     /// That the limit cut off.
     pub cut_tokens: u32,
-    /// Decoded.
-    pub output_tokens: u32,
+    /// Decoded; null where nobody counted.
+    pub output_tokens: Option<u32>,
     /// Of these, beyond the tokenizer.
     pub unknown_tokens: u32,
     /// Of the reference; counted in the first run.
     pub reference_tokens: Option<u32>,
     /// From the intended start until it stood in the queue; null in closed loop.
     pub schedule_delay_ns: Option<u64>,
+    /// With an endpoint; null where the engine computed in the agent.
+    pub exchange: Option<Exchange>,
     /// What became of it.
     pub outcome: Outcome,
     /// Late samples of a lost agent are kept and not counted.

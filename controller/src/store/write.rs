@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use chrono::{DateTime, Utc};
 use proto::ids::{AgentId, CampaignId, HostId};
 use proto::model::EngineFacts;
-use proto::sample::{self, Sample};
+use proto::sample::{self, Exchange, Sample};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -252,6 +252,9 @@ impl Store {
     }
 }
 
+/// Of the table of samples.
+const SAMPLE_COLUMNS: usize = 25;
+
 async fn insert_samples(
     transaction: &mut Transaction,
     campaign: CampaignNo,
@@ -267,9 +270,11 @@ async fn insert_samples(
             (detail, write.sample.text.as_deref().map(keepable))
         })
         .collect();
-    let mut values = Vec::with_capacity(texts.len() * 21);
+    let mut values = Vec::with_capacity(texts.len() * SAMPLE_COLUMNS);
     for (write, (detail, text)) in writes.zip(&texts) {
         let sample = &write.sample;
+        let part =
+            |of: fn(&Exchange) -> Option<u64>| sample.exchange.as_ref().and_then(of).map(int);
         values.extend([
             Value::Int(campaign.0),
             Value::Int(int(write.cell)),
@@ -282,12 +287,16 @@ async fn insert_samples(
             Value::Int(int(sample.start_ns)),
             Value::MaybeInt(sample.ttft_ns.map(int)),
             Value::Int(int(sample.latency_ns)),
-            Value::Int(sample.input_tokens.into()),
+            Value::MaybeInt(sample.input_tokens.map(i64::from)),
             Value::Int(sample.cut_tokens.into()),
-            Value::Int(sample.output_tokens.into()),
+            Value::MaybeInt(sample.output_tokens.map(i64::from)),
             Value::Int(sample.unknown_tokens.into()),
             Value::MaybeInt(sample.reference_tokens.map(i64::from)),
             Value::MaybeInt(sample.schedule_delay_ns.map(int)),
+            Value::MaybeInt(part(|exchange| Some(exchange.total_ns))),
+            Value::MaybeInt(part(|exchange| exchange.connect_ns)),
+            Value::MaybeInt(part(|exchange| exchange.first_byte_ns)),
+            Value::MaybeInt(part(|exchange| exchange.server_ns)),
             Value::Text(Outcome::from(&sample.outcome).as_str()),
             Value::MaybeText(detail.as_deref()),
             Value::Int(write.is_counted.into()),
@@ -296,8 +305,9 @@ async fn insert_samples(
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
-                reference_tokens, schedule_delay_ns, outcome, detail, counted, text)";
-    transaction.insert(into, 21, &values).await
+                reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, \
+                detail, counted, text)";
+    transaction.insert(into, SAMPLE_COLUMNS, &values).await
 }
 
 async fn insert_segments(

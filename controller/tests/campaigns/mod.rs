@@ -132,7 +132,7 @@ async fn written(folder: &Path, made: &Made) {
     let facts =
         AgentFacts { agent_version: made.agent_version.to_owned(), ..AgentFacts::default() };
     let engine = EngineFacts {
-        model_sha256: made.model_sha256.to_owned(),
+        model_sha256: Some(made.model_sha256.to_owned()),
         tokenizer_sha256: made.tokenizer_sha256.map(str::to_owned),
         device: "cpu".to_owned(),
         kernel: "t5 plain".to_owned(),
@@ -174,12 +174,13 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 start_ns,
                 ttft_ns: Some(latency_ns / 4),
                 latency_ns,
-                input_tokens: 40,
+                input_tokens: Some(40),
                 cut_tokens: 0,
-                output_tokens: 10 + ordinal % 7,
+                output_tokens: Some(10 + ordinal % 7),
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
                 schedule_delay_ns: None,
+                exchange: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: made.text.map(str::to_owned),
             };

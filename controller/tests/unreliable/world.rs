@@ -294,7 +294,7 @@ impl World {
             is_seen_gone: false,
         });
         let connection = self.links.len() - 1;
-        let facts = EngineFacts { model_sha256: "same".to_owned(), ..EngineFacts::default() };
+        let facts = EngineFacts { model_sha256: Some("same".to_owned()), ..EngineFacts::default() };
         let joined = Joined {
             host: format!("host{host}").try_into().expect("it is a name"),
             target,

@@ -16,7 +16,7 @@ pub mod roofline;
 pub mod tokenizer;
 
 use crate::engine::device::{self, Device};
-use crate::engine::{Engine, Intake, Request, Row};
+use crate::engine::{Engine, Intake, Request, Row, count};
 use crate::model_source::{self, Weights};
 use crate::stopwatch::Stopwatch;
 use candle::CandleT5;
@@ -173,7 +173,8 @@ pub fn open(spec: &EngineSpec) -> Result<Opened, Error> {
     notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
     let parameters = checkpoint.parameters();
     let facts = EngineFacts {
-        model_sha256,
+        model_sha256: Some(model_sha256),
+        endpoint: None,
         adapter_sha256,
         tokenizer_sha256,
         revision: model.revision,
@@ -509,21 +510,22 @@ fn row(
         .map(|tokenizer| tokenizer.text(&decoded.ids))
         .transpose()
         .map_err(|error| failed(Kind::Model, with_causes(&error)))?;
-    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     Ok(Row {
-        input_tokens: count(prompt.ids.len()),
+        input_tokens: Some(count(prompt.ids.len())),
         cut_tokens: count(prompt.cut),
         unknown_tokens: count(tokenizer.map_or(0, |tokenizer| tokenizer.unknown(&decoded.ids))),
+        output_tokens: Some(count(decoded.ids.len())),
+        first_token_ns: (!decoded.ids.is_empty()).then_some(decoded.first_token_ns),
         output_ids: decoded.ids,
-        first_token_ns: decoded.first_token_ns,
         end_ns: stopwatch.now_ns(),
         finish: decoded.finish,
         text,
+        exchange: None,
     })
 }
 
 /// An error with all that lies behind it, on one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

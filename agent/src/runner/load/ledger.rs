@@ -154,11 +154,11 @@ impl Ledger for Windows<'_> {
             window.failed += 1;
             return;
         };
-        window.input_tokens += u64::from(row.input_tokens);
-        window.output_tokens += row.output_ids.len() as u64;
+        window.input_tokens += u64::from(row.input_tokens.unwrap_or_default());
+        window.output_tokens += u64::from(row.output_tokens.unwrap_or_default());
         window.latency.add(row.end_ns.saturating_sub(arrival.intended_ns));
-        if !row.output_ids.is_empty() {
-            window.ttft.add(row.first_token_ns.saturating_sub(arrival.intended_ns));
+        if let Some(first_token_ns) = row.first_token_ns {
+            window.ttft.add(first_token_ns.saturating_sub(arrival.intended_ns));
         }
     }
 

@@ -142,7 +142,8 @@ fn of_target(
         });
     }
     let name = &target.name;
-    if target.local.is_some() {
+    // What is behind an endpoint has the price of its name, wherever the agent runs that asks it.
+    if target.local.is_some() && !matrix.asks_endpoints(name) {
         bail!(
             "no price for {name}: an agent started here needs its own, give usd_per_hour in its [[fleet.local]]"
         );

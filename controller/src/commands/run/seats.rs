@@ -97,7 +97,7 @@ impl Seats {
                 )
             })
         };
-        differs("model", Some(&first.model_sha256), Some(&facts.model_sha256))
+        differs("model", first.model_sha256.as_deref(), facts.model_sha256.as_deref())
             .or_else(|| {
                 differs("adapter", first.adapter_sha256.as_deref(), facts.adapter_sha256.as_deref())
             })

@@ -69,6 +69,7 @@ impl Side {
                 sample: id(row),
                 latency_ns: row.latency_ns,
                 ttft_ns: row.ttft_ns,
+                network_ns: row.network_ns,
                 input_tokens: row.input_tokens,
                 output_tokens: row.output_tokens,
                 outcome: if row.is_ok { Outcome::Ok } else { Outcome::Failed },

@@ -128,8 +128,12 @@ fn engines(results: &Results) -> Table {
     Table { id: "engines".to_owned(), title: "What was loaded".to_owned(), columns, rows }
 }
 
+/// Why an endpoint has no identity.
+const UNSEEN: &str = "nobody here sees what stands behind an endpoint";
+
 fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -> Vec<Entry> {
-    let mut notes = engine.notes.clone();
+    let mut notes: Vec<String> = engine.endpoint.iter().cloned().collect();
+    notes.extend(engine.notes.iter().cloned());
     notes.extend(engine.adapter_sha256.iter().map(|hash| format!("adapter {}", start(hash))));
     notes.extend(engine.revision.iter().map(|revision| format!("revision {revision}")));
     if engine.random_weights {
@@ -140,8 +144,11 @@ fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -
         Entry::words(dtype),
         device.map_or_else(|| Entry::missing("not found"), Entry::words),
         Entry::words(&engine.kernel),
-        Entry::count(engine.parameters),
-        Entry::words(start(&engine.model_sha256)).because(engine.model_sha256.clone()),
+        engine.parameters.map_or_else(|| Entry::missing(UNSEEN), Entry::count),
+        match &engine.model_sha256 {
+            Some(hash) => Entry::words(start(hash)).because(hash.clone()),
+            None => Entry::missing(UNSEEN),
+        },
         Entry::words(if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
     ]
 }

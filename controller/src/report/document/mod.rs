@@ -6,6 +6,7 @@ mod cells;
 mod choice;
 mod comparisons;
 mod cost;
+mod endpoints;
 mod environment;
 mod latency;
 mod naming;
@@ -116,6 +117,7 @@ pub fn document(results: &Results) -> Document {
         Some(cost::section(&names)),
         Some(cells::section(results, &names)),
         Some(latency::section(&names)),
+        endpoints::section(results, &names),
         Some(batches::section(&names)),
         Some(rates::section(results, &names)),
         Some(choice::section(results, &names)),

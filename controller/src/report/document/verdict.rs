@@ -139,7 +139,12 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         );
     }
     for entry in &results.results {
-        if entry.measured_on != entry.priced_as {
+        if let Some(endpoint) = entry.engine.as_ref().and_then(|engine| engine.endpoint.as_ref()) {
+            notes.push(format!(
+                "{}.",
+                super::shortened(&super::super::notes::asked(entry, endpoint), 400)
+            ));
+        } else if entry.measured_on != entry.priced_as {
             let target = super::shortened(&entry.target, 80);
             let found = match entry.measured_on.as_str() {
                 "unknown" => "a machine of unknown instance type".to_owned(),

@@ -31,10 +31,13 @@ pub struct SampleOf {
     pub ttft_ns: Option<u64>,
     /// From `start_ns`.
     pub latency_ns: u64,
-    /// Of the prompt.
-    pub input_tokens: u32,
-    /// Decoded.
-    pub output_tokens: u32,
+    /// Of the prompt; null where nobody counted.
+    pub input_tokens: Option<u32>,
+    /// Decoded; null where nobody counted.
+    pub output_tokens: Option<u32>,
+    /// With an endpoint, what the network took; null where there was none, or the server didn't say how long it took
+    /// itself, and in files of older releases.
+    pub network_ns: Option<u64>,
     /// Whether it brought a summary.
     pub is_ok: bool,
     /// rouge1, rouge2 and rougeL; none without a reference, and in files of older releases.
@@ -112,7 +115,14 @@ fn read_group(
     let (runs, segments, batches) = (int("run")?, int("segment")?, int("batch")?);
     let (starts, latencies) = (long("start_ns")?, long("latency_ns")?);
     let ttfts = optional::<Int64Type>(group, "ttft_ns")?.unwrap_or_default();
-    let (inputs, outputs) = (int("input_tokens")?, int("output_tokens")?);
+    let tokens = |name| {
+        let missing = || ParquetError::General(format!("the column {name} is missing"));
+        optional::<Int32Type>(group, name)?.ok_or_else(missing)
+    };
+    let (inputs, outputs) = (tokens("input_tokens")?, tokens("output_tokens")?);
+    let part =
+        |name| Ok::<_, ParquetError>(optional::<Int64Type>(group, name)?.unwrap_or_default());
+    let (exchanges, servers) = (part("exchange_ns")?, part("server_ns")?);
     let (outcomes, counted) = (text("outcome")?, required::<BoolType>(group, "counted")?);
     let scores = [score("rouge1")?, score("rouge2")?, score("rougeL")?];
     read.rows += counted.len() as u64;
@@ -130,8 +140,11 @@ fn read_group(
             start_ns: starts[row].cast_unsigned(),
             ttft_ns: ttfts.get(row).copied().flatten().map(i64::cast_unsigned),
             latency_ns: latencies[row].cast_unsigned(),
-            input_tokens: inputs[row].cast_unsigned(),
-            output_tokens: outputs[row].cast_unsigned(),
+            input_tokens: inputs[row].map(i32::cast_unsigned),
+            output_tokens: outputs[row].map(i32::cast_unsigned),
+            network_ns: (exchanges.get(row).copied().flatten())
+                .zip(servers.get(row).copied().flatten())
+                .map(|(total, server)| total.saturating_sub(server).cast_unsigned()),
             is_ok: matches!(outcomes[row].data(), b"eos" | b"length"),
             rouge,
         });

@@ -10,6 +10,7 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
+use proto::sample::Exchange;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -26,8 +27,8 @@ message sample {
     REQUIRED INT64 start_ns;
     OPTIONAL INT64 ttft_ns;
     REQUIRED INT64 latency_ns;
-    REQUIRED INT32 input_tokens;
-    REQUIRED INT32 output_tokens;
+    OPTIONAL INT32 input_tokens;
+    OPTIONAL INT32 output_tokens;
     REQUIRED BYTE_ARRAY outcome (STRING);
     REQUIRED BOOLEAN counted;
     OPTIONAL BYTE_ARRAY text (STRING);
@@ -35,6 +36,10 @@ message sample {
     OPTIONAL DOUBLE rouge1;
     OPTIONAL DOUBLE rouge2;
     OPTIONAL DOUBLE rougeL;
+    OPTIONAL INT64 exchange_ns;
+    OPTIONAL INT64 connect_ns;
+    OPTIONAL INT64 first_byte_ns;
+    OPTIONAL INT64 server_ns;
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
@@ -149,8 +154,8 @@ fn columns<W: Write + Send>(
     required::<Int64Type, W, _>(group, rows, |row| long(row.start_ns))?;
     optional::<Int64Type, W, _>(group, rows, |row| row.ttft_ns.map(long))?;
     required::<Int64Type, W, _>(group, rows, |row| long(row.latency_ns))?;
-    required::<Int32Type, W, _>(group, rows, |row| int(row.input_tokens))?;
-    required::<Int32Type, W, _>(group, rows, |row| int(row.output_tokens))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.input_tokens.map(int))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.output_tokens.map(int))?;
     required::<ByteArrayType, W, _>(group, rows, |row| text(row.outcome.as_str()))?;
     required::<BoolType, W, _>(group, rows, |row| row.is_counted)?;
     // Summaries leave the store only where they are asked for.
@@ -159,5 +164,12 @@ fn columns<W: Write + Send>(
     let score = |of: fn(&Rouge) -> f64| move |score: &Option<Rouge>| score.as_ref().map(of);
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge1))?;
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge2))?;
-    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))?;
+    let part = |of: fn(&Exchange) -> Option<u64>| {
+        move |row: &SampleRow| row.exchange.as_ref().and_then(of).map(long)
+    };
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| Some(exchange.total_ns)))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.connect_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.first_byte_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.server_ns))
 }

@@ -15,6 +15,7 @@ use crate::statistics::precision::{Ended, whole_runs};
 use crate::statistics::quantile::quantile;
 use crate::statistics::slo::{Goodput, Kept, goodput};
 use crate::statistics::stress::{self, Conditions, Windows};
+use crate::statistics::telemetry::energy::CellEnergy;
 use crate::statistics::validity::{Evidence, Reason, Status, Validity, validity};
 use crate::statistics::{self, CellStatistics};
 use crate::store::{PriceRow, SegmentRow, State};
@@ -22,6 +23,10 @@ use chrono::NaiveDate;
 use proto::histogram::Histogram;
 use proto::model::EngineFacts;
 use proto::telemetry::Metric;
+
+/// Why nothing is known of a machine behind an endpoint.
+const ELSEWHERE: &str =
+    "the machine behind the endpoint is not observed, and the agent's own says nothing of it";
 
 /// The view of one cell.
 pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
@@ -59,14 +64,21 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         batch_size: planned.batch_size,
         counted_samples: estimates.counted_samples,
         failed_samples: estimates.failed_samples,
+        failed_by: (observed.failed_by.iter())
+            .map(|(kind, count)| ((*kind).to_owned(), *count))
+            .collect(),
         missing_samples: missing,
         late_samples: observed.late_samples,
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
+        exchange: observed.exchanges.summary(),
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
-        energy: watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
+        energy: match facts {
+            Some(facts) if facts.endpoint.is_some() => CellEnergy::missing(ELSEWHERE),
+            _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
+        },
         warmup: warmup(&segments),
         validity: incomplete(
             judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref(), &watched)),
@@ -97,8 +109,9 @@ fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) ->
     let Some(sustained) = planned.sustained() else { return Vec::new() };
     let matrix = &read.campaign.matrix;
     let stress = matrix.loads.stress.as_ref();
-    let device = super::engine_facts(read, planned).map(|facts| facts.device.as_str());
-    let is_on_gpu = device.is_some_and(|device| device != "cpu");
+    let facts = super::engine_facts(read, planned);
+    let device = facts.map(|facts| facts.device.as_str());
+    let is_on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);
     let agents = || read.agents.iter().filter(|agent| agent.target == planned.target);
     let gpus = agents().flat_map(|agent| &agent.facts.instruments.gpus);
     let gpu_max_mhz =
@@ -203,6 +216,9 @@ fn memory(
     facts: Option<&EngineFacts>,
     watched: &Watched<'_>,
 ) -> CellMemory {
+    if facts.is_some_and(|facts| facts.endpoint.is_some()) {
+        return CellMemory::default();
+    }
     let known = || segments.iter().filter_map(|segment| segment.facts.as_ref());
     let largest =
         |of: fn(&crate::store::SegmentFacts) -> u64| known().map(of).max().filter(|most| *most > 0);

@@ -38,7 +38,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
     let facts = engine_facts(read, planned);
     let agents: Vec<&AgentRow> =
         read.agents.iter().filter(|agent| agent.target == planned.target).collect();
-    let on_gpu = facts.is_some_and(|facts| facts.device != "cpu");
+    let on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);
     let valid = pairs.iter().filter(|(_, cell)| cell.validity.status == Status::Valid);
     let price = |cell: &Cell| cell.cost.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
     let cheapest = valid.min_by(|(_, a), (_, b)| price(a).total_cmp(&price(b)));
@@ -47,7 +47,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         model_id: model.id.clone(),
         peft_weights: model.adapter.clone(),
         adapter_mode: model.adapter.as_ref().map(|_| model.adapter_mode.to_string()),
-        device: facts.map(|facts| facts.device.clone()),
+        device: facts.filter(|facts| facts.endpoint.is_none()).map(|facts| facts.device.clone()),
         gpu_name: agents.iter().find_map(|agent| agent.facts.gpu_name.clone()).filter(|_| on_gpu),
         num_samples: read.campaign.plan.samples as u64,
         num_runs: runs(matrix.protocol.runs, pairs),
@@ -67,7 +67,10 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         model: model.name.clone(),
         baseline: model.baseline.clone(),
         target: target.name.to_string(),
-        measured_on: measured_on(&agents),
+        measured_on: match facts {
+            Some(facts) if facts.endpoint.is_some() => EngineFacts::ENDPOINT.to_owned(),
+            _ => measured_on(&agents),
+        },
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
         scenario: planned.scenario.to_string(),
@@ -113,10 +116,11 @@ fn engine(facts: &EngineFacts) -> Engine {
     Engine {
         kernel: facts.kernel.clone(),
         model_sha256: facts.model_sha256.clone(),
+        endpoint: facts.endpoint.clone(),
         adapter_sha256: facts.adapter_sha256.clone(),
         tokenizer_sha256: facts.tokenizer_sha256.clone(),
         revision: facts.revision.clone(),
-        parameters: facts.parameters,
+        parameters: facts.endpoint.is_none().then_some(facts.parameters),
         random_weights: facts.random_weights,
         played: facts.played,
         notes: facts.notes.clone(),

@@ -1,7 +1,8 @@
 //! Rows of the store -> what statistics take in, a cell at a time: the rows themselves are not kept, so that what a
-//! report holds is 64 bytes a sample.
+//! report holds is 88 bytes a sample.
 
 use crate::plan::Plan;
+use crate::statistics::exchange::Exchanges;
 use crate::statistics::precision::Precision;
 use crate::statistics::quality::{Rouge, Scored};
 use crate::statistics::stress::Windows;
@@ -9,6 +10,7 @@ use crate::statistics::{self, Observation};
 use crate::store::{AgentRow, Outcome, SampleRow};
 use proto::failure::Kind;
 use proto::histogram::Histogram;
+use proto::sample::Exchange;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Summaries of so many dialogues are kept, to hold those of two cells together.
@@ -33,6 +35,10 @@ pub struct Observed {
     pub(super) delays: Histogram,
     /// Arrivals that found a full queue.
     pub(super) not_sent: u64,
+    /// Counted samples that failed, by what failed.
+    pub(super) failed_by: BTreeMap<&'static str, u64>,
+    /// With an endpoint, of the samples that brought a summary.
+    pub(super) exchanges: Exchanges,
     /// The windows of each run of a sustained load.
     pub(super) sustained: Vec<(u32, Windows)>,
 }
@@ -61,6 +67,8 @@ impl Observing {
             texts: BTreeMap::new(),
             delays: Histogram::default(),
             not_sent: 0,
+            failed_by: BTreeMap::new(),
+            exchanges: Exchanges::default(),
             sustained: Vec::new(),
         };
         let (references, observations) = (BTreeMap::new(), Vec::new());
@@ -80,6 +88,13 @@ impl Observing {
             }
             let is_not_sent = sample.outcome == Outcome::Failed(Kind::NotSent);
             self.observed.not_sent += u64::from(is_not_sent);
+            match (sample.outcome, &sample.exchange) {
+                (Outcome::Failed(kind), _) => {
+                    *self.observed.failed_by.entry(kind.as_str()).or_default() += 1;
+                }
+                (Outcome::Ok(_), Some(exchange)) => self.observed.exchanges.add(exchange),
+                (Outcome::Ok(_), None) => {}
+            }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
             self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
             if let Some(tokens) = sample.reference_tokens {
@@ -143,6 +158,7 @@ pub fn observation(sample: &SampleRow, host: u32) -> Observation {
         sample: sample.sample,
         latency_ns: sample.latency_ns,
         ttft_ns: sample.ttft_ns,
+        network_ns: sample.exchange.as_ref().and_then(Exchange::network_ns),
         input_tokens: sample.input_tokens,
         output_tokens: sample.output_tokens,
         outcome: if sample.outcome.is_ok() {

@@ -109,7 +109,7 @@ pub(super) fn of_cell<'a>(
             .collect(),
         agents: agents.into_iter().filter_map(|agent| read.agents.get(agent)).collect(),
         device: match facts {
-            Some(facts) if facts.device != "cpu" => Device::Gpu,
+            Some(facts) if facts.is_on_gpu() => Device::Gpu,
             _ => Device::Cpu,
         },
     }

@@ -29,7 +29,7 @@ impl Quantity {
             Self::RequestLatency => Some(row.latency_ms()),
             Self::LatencyPerOutputToken => row.latency_ms_per_output_token(),
             Self::Ttft => row.ttft_ms(),
-            Self::OutputTokens => Some(f64::from(row.output_tokens)),
+            Self::OutputTokens => row.output_tokens.map(f64::from),
             Self::Throughput | Self::Cost => None,
         };
         // Ratios are taken as logarithms.

@@ -24,8 +24,8 @@ pub struct Scored {
     pub sample: u32,
     /// Its scores.
     pub rouge: Rouge,
-    /// Tokens of the summary.
-    pub tokens: u32,
+    /// Tokens of the summary; `None` where nobody counted them.
+    pub tokens: Option<u32>,
     /// Tokens of the reference; `None` where nobody counted them.
     pub reference_tokens: Option<u32>,
 }
@@ -40,7 +40,7 @@ pub struct Quality {
     /// Mean F1 of the longest common subsequence.
     #[serde(rename = "rougeL")]
     pub rouge_l: Estimate,
-    /// Mean tokens of a summary.
+    /// Mean tokens of a summary; missing where one was not counted.
     pub gen_len: Estimate,
     /// Mean tokens of a reference.
     pub reference_len: Option<f64>,
@@ -76,7 +76,7 @@ pub fn quality(scored: &[Scored], seed: u64) -> Quality {
         per_dialogue.iter().map(|(_, scores)| scores[4]).filter(|len| !len.is_nan()).collect();
     let are_counted = references.len() == per_dialogue.len();
     let (gen_len, reference_len) =
-        (of(|scores| scores[3]), mean(&references).filter(|_| are_counted));
+        (counted(of(|scores| scores[3])), mean(&references).filter(|_| are_counted));
     let ratio = gen_len.value.zip(reference_len.filter(|&len| len > 0.0));
     Quality {
         rouge1: of(|scores| scores[0]),
@@ -95,7 +95,7 @@ pub fn difference(baseline: &[Scored], candidate: &[Scored], seed: u64) -> Quali
         let differences = both.iter().map(|(before, after)| after[place] - before[place]);
         mean_interval(&differences.collect::<Vec<_>>(), seed)
     };
-    QualityDifference { rouge1: of(0), rouge2: of(1), rouge_l: of(2), gen_len: of(3) }
+    QualityDifference { rouge1: of(0), rouge2: of(1), rouge_l: of(2), gen_len: counted(of(3)) }
 }
 
 /// The mean difference of rougeL with its interval at a level, and the baseline's mean on the same dialogues.
@@ -120,7 +120,17 @@ fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
         .collect()
 }
 
-/// rouge1, rouge2, rougeL, tokens, reference tokens (not a number where they were not counted).
+/// A mean of lengths, where every one of them was counted.
+fn counted(lengths: Estimate) -> Estimate {
+    match lengths.value {
+        Some(value) if value.is_nan() => {
+            Estimate::missing(lengths.n, "not every summary's tokens were counted")
+        }
+        _ => lengths,
+    }
+}
+
+/// rouge1, rouge2, rougeL, tokens, reference tokens (both not a number where they were not counted).
 type Scores = [f64; 5];
 
 /// Mean scores of each dialogue, by number.
@@ -128,7 +138,8 @@ fn by_dialogue(scored: &[Scored]) -> Vec<(u32, Scores)> {
     let flat = |one: &Scored| {
         let Rouge { rouge1, rouge2, rouge_l } = one.rouge;
         let reference_tokens = one.reference_tokens.map_or(f64::NAN, f64::from);
-        [rouge1, rouge2, rouge_l, f64::from(one.tokens), reference_tokens]
+        let tokens = one.tokens.map_or(f64::NAN, f64::from);
+        [rouge1, rouge2, rouge_l, tokens, reference_tokens]
     };
     let mut all: Vec<(u32, Scores)> = scored.iter().map(|one| (one.sample, flat(one))).collect();
     // One order, one sum, whatever order the scores came in.

@@ -23,7 +23,7 @@ pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
     let nothing = summarize(&Cell::new(Scenario::Stress, Vec::new()));
     let rows: Vec<RunRow> = runs.iter().map(|(run, windows)| row(*run, windows)).collect();
     let counted_samples = rows.iter().map(|row| row.counted_samples).sum();
-    let tokens = |row: &RunRow| row.output_tokens as f64;
+    let tokens = |row: &RunRow| row.output_tokens.unwrap_or_default() as f64;
     CellStatistics {
         counted_samples,
         failed_samples: rows.iter().map(|row| row.failed_samples).sum(),
@@ -54,7 +54,7 @@ fn row(run: u32, windows: &Windows) -> RunRow {
         host_seconds: seconds,
         throughput: (seconds > 0.0).then(|| latency.count() as f64 / seconds),
         latency_mean_ms: latency.mean().map(|ns| ns / 1e6),
-        output_tokens: count(|window| window.load.output_tokens),
+        output_tokens: Some(count(|window| window.load.output_tokens)),
     }
 }
 

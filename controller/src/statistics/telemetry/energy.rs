@@ -40,6 +40,22 @@ pub struct CellEnergy {
     pub sources: Vec<String>,
 }
 
+impl CellEnergy {
+    /// Nothing is known of it.
+    pub fn missing(reason: &str) -> Self {
+        let missing = || Estimate::missing(0, reason);
+        Self {
+            joules_per_request: missing(),
+            joules_per_1000_output_tokens: missing(),
+            gross_joules_per_request: missing(),
+            grams_co2e_per_1000_requests: missing(),
+            watts: None,
+            idle_watts: None,
+            sources: Vec::new(),
+        }
+    }
+}
+
 /// A source of energy readings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
@@ -143,11 +159,12 @@ pub fn energy(
             .collect();
         between_runs(joules / counted, &by_run, ALPHA)
     };
+    let tokens = |run: &RunRow| run.output_tokens.unwrap_or_default() as f64;
     let net = |power: &Power| Some((power.gross - power.idle?).max(0.0));
     let no_idle = "the machine's power at idle was not measured";
     let joules_per_request = per(&net, &|run| run.counted_samples as f64, no_idle);
     CellEnergy {
-        joules_per_1000_output_tokens: per(&net, &|run| run.output_tokens as f64 / 1000.0, no_idle),
+        joules_per_1000_output_tokens: per(&net, &|run| tokens(run) / 1000.0, no_idle),
         gross_joules_per_request: per(
             &|power| Some(power.gross),
             &|run| run.counted_samples as f64,
@@ -218,7 +235,7 @@ mod tests {
             host_seconds,
             throughput: None,
             latency_mean_ms: None,
-            output_tokens: 500,
+            output_tokens: Some(500),
         }
     }
 

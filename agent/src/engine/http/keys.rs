@@ -1,0 +1,99 @@
+//! Who asks: secrets of the agent's environment that become headers, or AWS's credentials that sign.
+
+use super::Error;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use proto::endpoint::{Endpoint, Place};
+use remote::aws::{Access, Service, Unsigned};
+use std::time::SystemTime;
+
+const SAGEMAKER: Service =
+    Service { id: "SageMaker Runtime", signed_for: "sagemaker", host: "runtime.sagemaker" };
+const SECURITY_TOKEN: &str = "x-amz-security-token";
+
+/// Who asks. Values of headers are marked as sensitive, so that nothing shows them.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    headers: HeaderMap,
+    access: Option<Access>,
+}
+
+impl Keys {
+    /// Reads the variables that headers come from, and finds AWS's credentials where they sign.
+    pub(super) async fn find(
+        place: Place<'_>,
+        endpoint: &Endpoint,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Error> {
+        let mut headers = HeaderMap::new();
+        for (header, name) in &endpoint.headers {
+            let missing = || Error::Variable { header: header.clone(), variable: name.clone() };
+            let value = variable(name).filter(|value| !value.trim().is_empty());
+            let value = value.and_then(|value| HeaderValue::from_str(value.trim()).ok());
+            let mut value = value.ok_or_else(missing)?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::try_from(header).map_err(|_| missing())?, value);
+        }
+        let access = match place {
+            Place::Url(_) => None,
+            Place::SageMaker(_) => Some(Access::find(SAGEMAKER, endpoint.region.as_deref()).await?),
+        };
+        Ok(Self { headers, access })
+    }
+
+    /// Where requests go.
+    pub(super) fn address(&self, place: Place<'_>) -> String {
+        match (place, &self.access) {
+            (Place::SageMaker(name), Some(access)) => {
+                format!("{}/endpoints/{name}/invocations", access.endpoint())
+            }
+            (Place::Url(address) | Place::SageMaker(address), _) => address.to_owned(),
+        }
+    }
+
+    pub(super) fn are_of_aws(&self) -> bool {
+        self.access.is_some()
+    }
+
+    /// The names of headers that come from the environment.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys().map(HeaderName::as_str)
+    }
+
+    /// The headers that say who asks, for one request.
+    pub(super) async fn headers(
+        &self,
+        (uri, content_type): (&str, &str),
+        body: &[u8],
+    ) -> Result<HeaderMap, remote::Error> {
+        let mut headers = self.headers.clone();
+        let Some(access) = &self.access else { return Ok(headers) };
+        let unsigned =
+            Unsigned { method: "POST", uri, headers: &[("content-type", content_type)], body };
+        for (name, value) in access.sign(&unsigned, now()).await? {
+            let named = HeaderName::try_from(name).ok().zip(HeaderValue::try_from(value).ok());
+            if let Some((name, mut value)) = named {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+        }
+        Ok(headers)
+    }
+
+    /// A text without the secrets among `sent`: some servers repeat what they were asked with.
+    pub(super) fn redacted(&self, text: &str, sent: &HeaderMap) -> String {
+        let token = HeaderName::from_static(SECURITY_TOKEN);
+        let secrets = self.headers.values().chain(sent.get(AUTHORIZATION)).chain(sent.get(token));
+        let secrets = secrets.filter_map(|value| value.to_str().ok());
+        // `Bearer TOKEN` is repeated as TOKEN, too.
+        let parts =
+            secrets.flat_map(|secret| [secret, secret.rsplit(' ').next().unwrap_or(secret)]);
+        parts
+            .filter(|part| part.len() >= 4)
+            .fold(text.to_owned(), |text, part| text.replace(part, "…"))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a signature is stamped with wall time")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,74 @@
+//! A request with places for what differs -> the bytes that are sent.
+
+use proto::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
+use proto::generation::Generation;
+use serde_json::Value;
+
+/// JSON with places for the prompt and its limits.
+#[derive(Debug)]
+pub(super) struct Template(Value);
+
+impl Template {
+    pub(super) fn new(json: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(json).map(Self)
+    }
+
+    /// The request for a prompt. The prompt becomes part of a JSON text: whatever it holds, it can't leave it.
+    pub(super) fn fill(&self, prompt: &str, generation: &Generation) -> Vec<u8> {
+        filled(&self.0, prompt, generation).to_string().into_bytes()
+    }
+}
+
+fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
+    match value {
+        Value::String(text) if text == MAX_NEW_TOKENS => generation.max_new_tokens.into(),
+        Value::String(text) if text == MAX_INPUT_TOKENS => generation.max_input_tokens.into(),
+        Value::String(text) => text.replace(PROMPT, prompt).into(),
+        Value::Array(items) => {
+            items.iter().map(|item| filled(item, prompt, generation)).collect::<Vec<_>>().into()
+        }
+        Value::Object(table) => {
+            let pair =
+                |(key, value): (&String, &Value)| (key.clone(), filled(value, prompt, generation));
+            Value::Object(table.iter().map(pair).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proto::generation::Stop;
+
+    fn generation() -> Generation {
+        Generation {
+            prompt: "{dialogue}".to_owned(),
+            max_input_tokens: 512,
+            max_new_tokens: 60,
+            stop: Stop::Eos,
+        }
+    }
+
+    #[test]
+    fn places_are_filled_and_the_rest_stays() {
+        let template = Template::new(
+            r#"{"messages": [{"content": "Say: {prompt}!"}], "max": "{max_new_tokens}", "in": "{max_input_tokens}", "n": 1, "s": null}"#,
+        );
+        let body = template.unwrap().fill("A: \"hi\"", &generation());
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"messages":[{"content":"Say: A: \"hi\"!"}],"max":60,"in":512,"n":1,"s":null}"#
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_prompt_leaves_its_text(prompt in any::<String>()) {
+            let template = Template::new(r#"{"inputs": "{prompt}", "safe": true}"#).unwrap();
+            let body: Value = serde_json::from_slice(&template.fill(&prompt, &generation())).unwrap();
+            prop_assert_eq!(body, serde_json::json!({ "inputs": prompt, "safe": true }));
+        }
+    }
+}

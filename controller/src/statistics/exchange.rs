@@ -1,0 +1,114 @@
+//! Where the time of requests to an endpoint goes: what the client saw of the network, and what the server says of itself.
+//!
+//! Descriptive: quantiles come from histograms, within half a percent, and have no interval. What the network took stands
+//! among a cell's estimates ([`super::CellStatistics::network_ms`]).
+
+use super::quantile::{P50, P95, Percentile};
+use super::stress::judge::quantile_ms;
+use proto::histogram::Histogram;
+use proto::sample::Exchange;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The parts of the exchanges with an endpoint, of the requests that brought a summary.
+#[derive(Debug, Clone, Default)]
+pub struct Exchanges {
+    requests: u64,
+    connects: Histogram,
+    first_bytes: Histogram,
+    servers: Histogram,
+}
+
+/// Where the time of requests to an endpoint goes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellExchange {
+    /// Requests that brought a summary.
+    pub requests: u64,
+    /// To find its name, connect and shake hands (TCP, TLS), of the requests that needed a new connection.
+    pub connect_ms: Part,
+    /// From the start of sending, connecting included, to the head of the answer.
+    pub first_byte_ms: Part,
+    /// How long the server says that it took; its own clock measured that.
+    pub server_ms: Part,
+}
+
+/// A part of the exchanges, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Part {
+    /// Requests that have it.
+    pub n: u64,
+    /// The mean.
+    pub mean: Option<f64>,
+    /// The median; null below 8 requests.
+    pub p50: Option<f64>,
+    /// 19 in 20 are at most this; null below 93 requests.
+    pub p95: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+}
+
+impl Exchanges {
+    /// Takes in the exchange of a request that brought a summary.
+    pub fn add(&mut self, exchange: &Exchange) {
+        self.requests += 1;
+        let parts = [
+            (&mut self.connects, exchange.connect_ns),
+            (&mut self.first_bytes, exchange.first_byte_ns),
+            (&mut self.servers, exchange.server_ns),
+        ];
+        for (histogram, ns) in parts {
+            if let Some(ns) = ns {
+                histogram.add(ns);
+            }
+        }
+    }
+
+    /// All of them together; null where there were none.
+    pub fn summary(&self) -> Option<CellExchange> {
+        (self.requests > 0).then(|| CellExchange {
+            requests: self.requests,
+            connect_ms: part(&self.connects),
+            first_byte_ms: part(&self.first_bytes),
+            server_ms: part(&self.servers),
+        })
+    }
+}
+
+fn part(histogram: &Histogram) -> Part {
+    let n = histogram.count();
+    let at = |percentile: Percentile| {
+        quantile_ms(histogram, percentile.probability).filter(|_| n >= percentile.floor)
+    };
+    Part {
+        n,
+        mean: histogram.mean().map(|ns| ns / 1e6),
+        p50: at(P50),
+        p95: at(P95),
+        max: histogram.max().map(|ns| ns as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_nobody_has_is_null() {
+        let mut exchanges = Exchanges::default();
+        assert_eq!(exchanges.summary(), None);
+        for index in 0..10 {
+            exchanges.add(&Exchange {
+                total_ns: 9_000_000,
+                connect_ns: (index == 0).then_some(2_000_000),
+                first_byte_ns: Some(8_000_000),
+                server_ns: None,
+            });
+        }
+        let summary = exchanges.summary().unwrap();
+        assert_eq!((summary.requests, summary.connect_ms.n), (10, 1));
+        assert_eq!((summary.connect_ms.max, summary.connect_ms.p50), (Some(2.0), None));
+        assert!((summary.first_byte_ms.p50.unwrap() - 8.0).abs() < 0.05);
+        assert_eq!(summary.server_ms, part(&Histogram::default()));
+        assert_eq!((summary.server_ms.n, summary.server_ms.mean), (0, None));
+    }
+}
