@@ -36,19 +36,31 @@ answers() {
     exit 1
 }
 
-# moto: S3 in memory.
-s3() {
+# moto: AWS in memory.
+moto() {
+    [ -z "${moto_port:-}" ] || return 0
     python_packages
-    local port
-    port=$(free_port)
-    "$venv/bin/moto_server" -H 127.0.0.1 -p "$port" > "$work/moto.log" 2>&1 &
+    moto_port=$(free_port)
+    "$venv/bin/moto_server" -H 127.0.0.1 -p "$moto_port" > "$work/moto.log" 2>&1 &
     started+=($!)
-    answers "http://127.0.0.1:$port/"
-    FLEETMARK_TEST_S3="127.0.0.1:$port" cargo test --release --package scenarios --test s3
+    answers "http://127.0.0.1:$moto_port/"
+}
+
+s3() {
+    moto
+    FLEETMARK_TEST_S3="127.0.0.1:$moto_port" cargo test --release --package scenarios --test s3
+}
+
+# Processing jobs, as moto has them: created and described. AWS's own model of the API judges the requests.
+sagemaker() {
+    moto
+    FLEETMARK_TEST_SAGEMAKER="127.0.0.1:$moto_port" FLEETMARK_TEST_REQUESTS="$work/requests.json" \
+        cargo test --release --package scenarios --test launch
+    "$venv/bin/python" tests/sagemaker_model.py < "$work/requests.json"
 }
 
 services=("$@")
-[ ${#services[@]} -gt 0 ] || services=(s3)
+[ ${#services[@]} -gt 0 ] || services=(s3 sagemaker)
 for service in "${services[@]}"; do
     printf '\n== %s\n' "$service"
     "$service"

@@ -6,6 +6,7 @@ use crate::statistics::comparison::regression::{Limit, Metric};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// Benchmarks T5 summarization across instance types, and says what a thousand summaries cost.
@@ -66,6 +67,10 @@ pub enum Command {
     Certs(Certs),
     /// Give agents tokens of their own, and revoke tokens and certificates, also while a campaign runs
     Agents(Agents),
+    /// Start agents on a platform that bills for them, and stop them on every way out
+    Launch(Launch),
+    /// Look at this machine and what a matrix needs, and say what to do
+    Doctor(Doctor),
     /// Say whether the controller of this machine answers, for whatever restarts it
     Health(Health),
     /// Check the statistics themselves: measure worlds whose truth is known, and count
@@ -462,6 +467,143 @@ pub enum AgentsCommand {
         #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
         data_dir: PathBuf,
     },
+}
+
+/// `controller launch`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller launch sagemaker --help
+  controller launch sagemaker --stop       end what an earlier launch left running")]
+pub struct Launch {
+    /// Where agents run
+    #[command(subcommand)]
+    pub command: LaunchCommand,
+}
+
+/// Where agents run.
+#[derive(Debug, Subcommand)]
+pub enum LaunchCommand {
+    /// Run the agents of every ml. target as SageMaker's processing jobs, one a job
+    Sagemaker(Box<LaunchSagemaker>),
+}
+
+/// `controller launch sagemaker`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["dry_run", "yes", "stop"])))]
+#[command(after_help = "Example, beside a controller run MATRIX --listen 0.0.0.0:7437:
+  controller launch sagemaker matrix.toml --controller https://bench.example.com:7437 \\
+    --identity s3://bucket/fleetmark/identity --role-arn arn:aws:iam::123456789012:role/fleetmark-agent \\
+    --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 \\
+    --gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0 --dry-run
+
+--yes instead of --dry-run sends the requests, waits, and stops what it started: when all is over,
+after an error, at Ctrl-C and SIGTERM. Were this program killed, SageMaker ends each job after
+--max-runtime, and --stop does it at once.")]
+pub struct LaunchSagemaker {
+    /// The matrix: an agent for each of its targets whose name begins with ml.
+    #[arg(required_unless_present = "stop", conflicts_with = "stop")]
+    pub matrix: Option<PathBuf>,
+    /// The agent for CPUs, in ECR: deploy/docker/agent.Dockerfile
+    #[arg(long, value_name = "URI")]
+    pub image_uri: Option<String>,
+    /// The agent for NVIDIA GPUs, in ECR: deploy/docker/agent-cuda.Dockerfile
+    #[arg(long, value_name = "URI")]
+    pub gpu_image_uri: Option<String>,
+    /// The role of the jobs
+    #[arg(long, value_name = "ARN", required_unless_present = "stop")]
+    pub role_arn: Option<String>,
+    /// Where the controller listens for agents of other machines: https://HOST:PORT
+    #[arg(long, value_name = "URL", required_unless_present = "stop")]
+    pub controller: Option<crate::launch::sagemaker::address::ControllerUrl>,
+    /// The folder in S3 that holds the agents' token and the ca.pem of controller certs
+    #[arg(long, value_name = "S3", required_unless_present = "stop")]
+    pub identity: Option<remote::s3::Address>,
+    /// Subnets of a VPC that the jobs are in [default: no VPC]
+    #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub subnets: Vec<String>,
+    /// Security groups of the jobs, with --subnets
+    #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub security_groups: Vec<String>,
+    /// SageMaker ends a job after this time, whatever becomes of this program: such as 90m or 4h
+    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = duration)]
+    pub max_runtime: Duration,
+    /// Disk of a job, for images and models
+    #[arg(long, value_name = "GB", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub volume_gb: u32,
+    /// A variable of the container; whoever may describe the job reads it. May be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Pair>,
+    /// A tag for the bill, beside Project and fleetmark:…; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub tag: Vec<Pair>,
+    /// Where the jobs run [default: as AWS's variables and profiles say]
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Print the requests as JSON, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Send them, wait for the end, and stop what was started
+    #[arg(long)]
+    pub yes: bool,
+    /// Stop what earlier launches may have left running
+    #[arg(long)]
+    pub stop: bool,
+    /// Where it is kept what was launched
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
+    /// The first wait after trouble, in milliseconds; jobs are looked at every 15 of them
+    #[arg(long, value_name = "MS", default_value_t = 1000, hide = true)]
+    pub pace_ms: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::matrix::duration(text).ok_or_else(|| "expected a time such as 90m or 4h".to_owned())
+}
+
+/// `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair(String, String);
+
+impl Pair {
+    /// The name, and the value.
+    pub fn parts(&self) -> (String, String) {
+        (self.0.clone(), self.1.clone())
+    }
+}
+
+impl std::str::FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+/// `controller doctor`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller doctor
+  controller doctor matrix.toml --listen 0.0.0.0:7437
+  controller doctor matrix.toml --json | jq '.findings[] | select(.status == \"trouble\")'
+
+Exit codes: 0 nothing disturbs · 1 a campaign of this matrix would fail or mean little · 2 wrong input")]
+pub struct Doctor {
+    /// What is to be run: its sources, prices, messages and agents are looked at, too
+    pub matrix: Option<PathBuf>,
+    /// Where agents shall dial in
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The folder of certificates [default off loopback: certs in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub certs: Option<PathBuf>,
+    /// Where campaigns are kept
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `controller health`

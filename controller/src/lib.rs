@@ -21,6 +21,8 @@ pub mod report;
 pub mod artifacts;
 pub mod notify;
 pub mod live;
+pub mod launch;
+pub mod doctor;
 
 pub mod clock;
 pub mod config;

@@ -21,11 +21,12 @@ fn the_program_says_what_it_does() {
 fn every_command_has_an_example() {
     let commands = [
         "run", "plan", "report", "compare", "history", "prices", "notify", "health", "certs",
-        "agents", "simulate",
+        "agents", "simulate", "launch", "doctor",
     ];
     for command in commands {
         let text = help(&[command]);
         assert!(text.contains("Example"), "{text}");
         insta::assert_snapshot!(command, text);
     }
+    insta::assert_snapshot!("launch_sagemaker", help(&["launch", "sagemaker"]));
 }

@@ -9,6 +9,7 @@
 
 pub mod endpoint;
 pub mod failure;
+pub mod finding;
 pub mod generation;
 pub mod histogram;
 pub mod ids;

@@ -6,6 +6,7 @@
 pub mod hub;
 pub mod kills;
 pub mod s3;
+pub mod sagemaker;
 pub mod serving;
 mod samples;
 

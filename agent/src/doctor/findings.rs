@@ -1,6 +1,6 @@
 //! What was seen -> findings.
 
-use super::{Finding, Seen, Status};
+use super::{Finding, Seen, Status, reach};
 use proto::telemetry::{Metric, Window};
 
 /// Above this share of the host's processor time others disturb: reports mark the cell DEGRADED.
@@ -14,18 +14,6 @@ const LITTLE_ROOM_BYTES: u64 = 2 << 30;
 /// The sampler may take this share of one core at most.
 const MAX_SAMPLER: f64 = 0.005;
 
-fn finding(what: &str, status: Status, detail: String, remedy: Option<&str>) -> Finding {
-    Finding { what: what.to_owned(), status, detail, remedy: remedy.map(str::to_owned) }
-}
-
-fn ok(what: &str, detail: String) -> Finding {
-    finding(what, Status::Ok, detail, None)
-}
-
-fn trouble(what: &str, detail: String, remedy: &str) -> Finding {
-    finding(what, Status::Trouble, detail, Some(remedy))
-}
-
 /// Judges what was seen, in the order of a report.
 pub fn findings(seen: &Seen) -> Vec<Finding> {
     let mut all = vec![processor(seen)];
@@ -35,6 +23,7 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
     all.extend(speed(seen));
     all.extend(neighbours(seen));
     all.extend(gpus(seen));
+    all.extend(computed(seen));
     let absent = |absence: &proto::telemetry::Absence| Finding {
         what: absence.what.clone(),
         status: Status::NotMeasurable,
@@ -43,7 +32,7 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
     };
     all.extend(sampler(seen));
     all.extend(seen.folders.iter().map(folder));
-    all.extend(controller(seen));
+    all.extend(reach::findings(seen));
     all.extend(seen.instruments.absences.iter().map(absent));
     all
 }
@@ -55,9 +44,9 @@ fn processor(seen: &Seen) -> Finding {
     let features = host.cpu_features.join(" ");
     let detail = format!("{}, {} logical{cores}; {features}", host.cpu_model, host.logical_cpus);
     if host.cpu_features.iter().any(|feature| feature == "avx2") {
-        ok("processor", detail)
+        Finding::ok("processor", detail)
     } else {
-        trouble(
+        Finding::trouble(
             "processor",
             format!("{detail}: it has no AVX2"),
             "expect a tenth of the speed, or take a machine of this decade",
@@ -70,13 +59,13 @@ fn limits(seen: &Seen) -> Option<Finding> {
     let cores = limits.cpu_cores?;
     let detail = format!("the control group may use {cores} processors");
     Some(if cores + 1e-9 < seen.threads as f64 {
-        trouble(
+        Finding::trouble(
             "cpu_limit",
             format!("{detail}, and {} threads would compute", seen.threads),
             "give the container more processors, or the agent fewer --threads",
         )
     } else {
-        ok("cpu_limit", detail)
+        Finding::ok("cpu_limit", detail)
     })
 }
 
@@ -90,13 +79,13 @@ fn memory(seen: &Seen) -> Option<Finding> {
     let detail = format!("{} of {total} available{limit}", gib(available));
     let swap = last(Metric::HostSwapUsedBytes).unwrap_or(0.0);
     Some(if swap > 0.0 {
-        trouble(
+        Finding::trouble(
             "memory",
             format!("{detail}; {} swapped out", gib(swap)),
             "end what fills the memory, or swapoff -a: times with swapping mean nothing",
         )
     } else {
-        ok("memory", detail)
+        Finding::ok("memory", detail)
     })
 }
 
@@ -104,9 +93,9 @@ fn clock(seen: &Seen) -> Finding {
     let source = seen.clock.source.as_deref().unwrap_or("unknown");
     let detail = format!("{source}, {:.0} ns a reading", seen.clock.reading_ns);
     if seen.clock.reading_ns > SLOW_CLOCK_NS {
-        trouble("clock", detail, "let the kernel use tsc or kvm-clock: it is slow to read")
+        Finding::trouble("clock", detail, "let the kernel use tsc or kvm-clock: it is slow to read")
     } else {
-        ok("clock", detail)
+        Finding::ok("clock", detail)
     }
 }
 
@@ -119,9 +108,9 @@ fn speed(seen: &Seen) -> Vec<Finding> {
             details.turbo.as_ref().map_or(String::new(), |turbo| format!(", turbo {turbo}"));
         let detail = format!("{governor}{turbo}");
         found.push(if governor == "performance" || governor == "schedutil" {
-            ok("governor", detail)
+            Finding::ok("governor", detail)
         } else {
-            trouble(
+            Finding::trouble(
                 "governor",
                 detail,
                 "cpupower frequency-set -g performance: this one lets clocks sink between batches",
@@ -129,7 +118,7 @@ fn speed(seen: &Seen) -> Vec<Finding> {
         });
     }
     if details.power_supply.as_deref() == Some("battery") {
-        found.push(trouble(
+        found.push(Finding::trouble(
             "power_supply",
             "on battery".to_owned(),
             "plug it in: clocks are held down",
@@ -138,7 +127,11 @@ fn speed(seen: &Seen) -> Vec<Finding> {
     let throttles: f64 = total(&seen.windows, Metric::HostThermalThrottles).unwrap_or(0.0);
     if throttles > 0.0 {
         let detail = format!("slowed down for heat {throttles} times while nothing of ours ran");
-        found.push(trouble("heat", detail, "cool the machine before anything is measured"));
+        found.push(Finding::trouble(
+            "heat",
+            detail,
+            "cool the machine before anything is measured",
+        ));
     }
     found
 }
@@ -157,9 +150,9 @@ fn neighbours(seen: &Seen) -> Vec<Finding> {
         let detail = format!("other processes take {} of the processor", percent(share));
         found.push(if share > MAX_OTHER_LOAD {
             let remedy = "end them, or measure on a machine of its own: cells become DEGRADED";
-            trouble("other_load", detail, remedy)
+            Finding::trouble("other_load", detail, remedy)
         } else {
-            ok("other_load", detail)
+            Finding::ok("other_load", detail)
         });
     }
     if let Some(steal) = sum(Metric::HostCpuStealNs) {
@@ -168,9 +161,9 @@ fn neighbours(seen: &Seen) -> Vec<Finding> {
         found.push(if share > MAX_STEAL {
             let remedy =
                 "take an instance that isn't shared or burstable, or wait for its CPU credits";
-            trouble("steal", detail, remedy)
+            Finding::trouble("steal", detail, remedy)
         } else {
-            ok("steal", detail)
+            Finding::ok("steal", detail)
         });
     }
     found
@@ -183,9 +176,9 @@ fn gpus(seen: &Seen) -> Vec<Finding> {
         let detail = format!("{} (sha256 {short}…)", library.path);
         found.push(if library.is_foreign {
             let remedy = "leave --nvml-library out: what it reads makes cells DEGRADED";
-            trouble("nvml", format!("{detail} is not the system's own"), remedy)
+            Finding::trouble("nvml", format!("{detail} is not the system's own"), remedy)
         } else {
-            ok("nvml", detail)
+            Finding::ok("nvml", detail)
         });
     }
     for gpu in &seen.instruments.gpus {
@@ -207,15 +200,29 @@ fn gpus(seen: &Seen) -> Vec<Finding> {
         let detail = detail.concat();
         found.push(if gpu.is_mig_enabled == Some(true) {
             let remedy = "name one instance in CUDA_VISIBLE_DEVICES: MIG-...";
-            trouble("gpu", format!("{detail}; divided into MIG instances"), remedy)
+            Finding::trouble("gpu", format!("{detail}; divided into MIG instances"), remedy)
         } else if gpu.is_persistent == Some(false) {
             let remedy = "nvidia-smi -pm 1: without it the driver unloads between runs";
-            trouble("gpu", format!("{detail}; persistence mode is off"), remedy)
+            Finding::trouble("gpu", format!("{detail}; persistence mode is off"), remedy)
         } else {
-            ok("gpu", detail)
+            Finding::ok("gpu", detail)
         });
     }
     found
+}
+
+/// Whether this build and the driver fit together: only computing something shows it.
+fn computed(seen: &Seen) -> Option<Finding> {
+    let computed = seen.computed.as_ref()?;
+    let device = &computed.device;
+    let remedy = "a driver as new as the build's CUDA (R525 for 12.0, R580 for 13.0), or the agent that is built for \
+                  NVIDIA GPUs: docs/gpu.md";
+    Some(match &computed.outcome {
+        Ok(detail) => Finding::ok("gpu_build", format!("{device} computes: {detail}")),
+        // The reason names the device.
+        Err(reason) if computed.is_wanted => Finding::trouble("gpu_build", reason.clone(), remedy),
+        Err(reason) => Finding::not_measurable("gpu_build", reason.clone(), remedy),
+    })
 }
 
 fn sampler(seen: &Seen) -> Option<Finding> {
@@ -231,9 +238,9 @@ fn sampler(seen: &Seen) -> Option<Finding> {
         share * 100.0
     );
     Some(if share > MAX_SAMPLER {
-        trouble("sampler", detail, "give a longer [telemetry] period_ms in the matrix")
+        Finding::trouble("sampler", detail, "give a longer [telemetry] period_ms in the matrix")
     } else {
-        ok("sampler", detail)
+        Finding::ok("sampler", detail)
     })
 }
 
@@ -241,14 +248,14 @@ fn folder(folder: &super::Folder) -> Finding {
     let place = format!("{} ({})", folder.path.display(), folder.purpose);
     match &folder.free_bytes {
         Ok(bytes) if *bytes >= LITTLE_ROOM_BYTES => {
-            ok("disk", format!("{place}: {} GiB free", bytes >> 30))
+            Finding::ok("disk", format!("{place}: {} GiB free", bytes >> 30))
         }
-        Ok(bytes) => trouble(
+        Ok(bytes) => Finding::trouble(
             "disk",
             format!("{place}: {} MiB free", bytes >> 20),
             "make room: flan-t5-base takes 1 GB",
         ),
-        Err(reason) => trouble(
+        Err(reason) => Finding::trouble(
             "disk",
             format!("{place}: {reason}"),
             "give the agent's user the right to write",
@@ -256,26 +263,10 @@ fn folder(folder: &super::Folder) -> Finding {
     }
 }
 
-fn controller(seen: &Seen) -> Option<Finding> {
-    let controller = seen.controller.as_ref()?;
-    let url = &controller.url;
-    Some(match &controller.connect {
-        Ok(time) => {
-            let ms = time.as_secs_f64() * 1e3;
-            ok("controller", format!("{url} answers in {ms:.2} ms"))
-        }
-        Err(reason) => trouble(
-            "controller",
-            format!("{url} can't be reached: {reason}"),
-            "start the controller, and open its port in firewalls and security groups",
-        ),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::{Clock, Controller, Folder};
+    use crate::doctor::{Clock, Computed, Controller, Folder};
     use crate::host::Details;
     use crate::telemetry::host::Limits;
     use proto::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
@@ -322,9 +313,12 @@ mod tests {
         let path = std::path::PathBuf::from("/full");
         seen.folders = vec![Folder { path, purpose: "models", free_bytes: Ok(5) }];
         let connect = Err("connection refused".to_owned());
-        seen.controller = Some(Controller { url: "http://x:1".to_owned(), connect });
+        seen.controller =
+            Some(Controller { url: "http://x:1".to_owned(), connect, greeting: None });
+        let outcome = Err("built for the CPU only".to_owned());
+        seen.computed = Some(Computed { device: "cuda:0".to_owned(), is_wanted: true, outcome });
         let found = findings(&seen);
-        assert_eq!(found.len(), 14, "{found:#?}");
+        assert_eq!(found.len(), 15, "{found:#?}");
         for finding in found {
             assert_eq!(finding.status, Status::Trouble, "{finding:?}");
             assert!(finding.remedy.is_some(), "{finding:?}");

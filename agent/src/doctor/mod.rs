@@ -3,12 +3,14 @@
 //! Pure: what was seen goes in, findings come out. `commands/doctor.rs` looks and prints.
 
 mod findings;
+mod reach;
 
 pub use findings::findings;
+pub use proto::finding::{Finding, Status};
 
 use crate::host::Host;
+use proto::finding::Lifetime;
 use proto::telemetry::{Instruments, Window};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,6 +33,14 @@ pub struct Seen {
     pub folders: Vec<Folder>,
     /// The way to the controller, where one is named.
     pub controller: Option<Controller>,
+    /// Certificates that are named.
+    pub certificates: Vec<Certificate>,
+    /// The wall clock, by which certificates hold, in seconds since 1970.
+    pub now_s: i64,
+    /// What is named to be loaded.
+    pub sources: Vec<Source>,
+    /// Where there is a GPU, or one is named: whether this build computes on it.
+    pub computed: Option<Computed>,
 }
 
 /// The clock that samples are timed with.
@@ -60,29 +70,37 @@ pub struct Controller {
     pub url: String,
     /// The median time to connect; or why nobody answers.
     pub connect: Result<Duration, String>,
+    /// Whether it answers as a controller does, over TLS where it is asked for; null where nobody connected.
+    pub greeting: Option<Result<(), String>>,
 }
 
-/// How a finding bears on a measurement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// As it should be.
-    Ok,
-    /// It can't be measured here; reports say so.
-    NotMeasurable,
-    /// It disturbs what is measured, or stops it.
-    Trouble,
+/// A certificate that the agent would use.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// `--ca` or `--cert`, and its file.
+    pub which: String,
+    /// When it holds; or why it can't be read.
+    pub lifetime: Result<Lifetime, String>,
 }
 
-/// One finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What was looked at.
-    pub what: String,
-    /// How it bears on a measurement.
-    pub status: Status,
-    /// What was found.
-    pub detail: String,
-    /// What to do; null where nothing needs to be done or nothing helps.
-    pub remedy: Option<String>,
+/// Something that the agent would load.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// `model`, `adapter` or `tokenizer`.
+    pub what: &'static str,
+    /// As given.
+    pub name: String,
+    /// What is there; or why it can't be had.
+    pub found: Result<String, String>,
+}
+
+/// What came of computing something on a GPU.
+#[derive(Debug, Clone)]
+pub struct Computed {
+    /// Such as `cuda:0`.
+    pub device: String,
+    /// Whether it was asked for by name.
+    pub is_wanted: bool,
+    /// What it is; or why it computes nothing.
+    pub outcome: Result<String, String>,
 }

@@ -49,6 +49,14 @@ pub enum Error {
         /// Why.
         source: candle_core::Error,
     },
+    /// It was opened, and computes nothing.
+    #[error("{device} can't compute: {reason}")]
+    Compute {
+        /// Which device.
+        device: String,
+        /// In its driver's words.
+        reason: String,
+    },
     /// A dtype that it can't do.
     #[error("{device} can't do {dtype}: it can {can}")]
     Dtype {
@@ -95,6 +103,26 @@ impl Device {
         match &self.gpu {
             None => &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8],
             Some(gpu) => dtypes(gpu.kernels()),
+        }
+    }
+
+    /// Computes something on a GPU, which shows whether its driver takes the kernels of this build; says what it is.
+    ///
+    /// # Errors
+    /// [`Error::Compute`], in the driver's words.
+    pub fn prove(&self) -> Result<String, Error> {
+        let Some(gpu) = &self.gpu else { return Ok("the processor".to_owned()) };
+        let three = || -> Result<Vec<f32>, candle_core::Error> {
+            let one = candle_core::Tensor::ones(1, candle_core::DType::F32, &gpu.tensors)?;
+            one.affine(2.0, 1.0)?.to_vec1()
+        };
+        let failed = |reason: String| Error::Compute { device: self.name.clone(), reason };
+        match three().map_err(|error| failed(error.to_string()))?[..] {
+            [three] if (three - 3.0).abs() < 1e-6 => {
+                let Capability { major, minor } = gpu.kernels();
+                Ok(format!("{}, kernels for compute capability {major}.{minor}", gpu.name))
+            }
+            _ => Err(failed("2 x 1 + 1 isn't 3 there".to_owned())),
         }
     }
 
@@ -189,6 +217,13 @@ mod tests {
         assert_eq!(error, expected);
         assert_eq!(capability("100"), Some(Capability { major: 10, minor: 0 }));
         assert!(dtypes(capability("80").unwrap()).contains(&Dtype::Bf16));
+    }
+
+    #[test]
+    fn a_device_shows_that_it_computes() {
+        assert_eq!(Device::cpu().prove().unwrap(), "the processor");
+        let expected = "a card, kernels for compute capability 7.5";
+        assert_eq!(card("75").prove().unwrap(), expected);
     }
 
     #[test]

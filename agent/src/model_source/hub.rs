@@ -1,7 +1,7 @@
 //! Models, tokenizers and adapters of the Hugging Face hub.
 
 use super::{Error, choice, connection};
-use remote::hub::{Address, Kind};
+use remote::hub::{Address, Kind, Repository};
 use std::path::PathBuf;
 
 /// Files of a repository that lie in one folder now.
@@ -39,21 +39,36 @@ fn fetch(
     revision: Option<&str>,
     choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
 ) -> Result<Found, Error> {
+    let Listed { repository, below, commit, files } = listed(given, revision)?;
+    let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
+    let names: Vec<String> =
+        choose(&files)?.into_iter().map(|name| format!("{prefix}{name}")).collect();
+    let remote = connection()?;
+    let snapshot = remote.block_on(remote.hub_files(&repository, &commit, &names))?;
+    Ok(Found { folder: snapshot.folder.join(below), commit })
+}
+
+/// What the hub says that it has.
+pub(super) struct Listed {
+    repository: Repository,
+    /// The folder of the repository that is meant; empty for all of it.
+    below: String,
+    pub(super) commit: String,
+    /// Below that folder.
+    pub(super) files: Vec<String>,
+}
+
+/// Asks what is in a repository, or in a folder of it.
+pub(super) fn listed(given: &str, revision: Option<&str>) -> Result<Listed, Error> {
     let address: Address = given.parse()?;
     let repository = address.repository(Kind::Model, revision)?;
     let remote = connection()?;
     let listing = remote.block_on(remote.hub_listing(&repository))?;
-    let below = address.path.as_deref().unwrap_or_default().trim_end_matches('/');
+    let below = address.path.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
-    let files: Vec<String> = listing
-        .files
-        .iter()
-        .filter_map(|file| file.strip_prefix(&prefix).map(str::to_owned))
-        .collect();
-    let names: Vec<String> =
-        choose(&files)?.into_iter().map(|name| format!("{prefix}{name}")).collect();
-    let snapshot = remote.block_on(remote.hub_files(&repository, &listing.commit, &names))?;
-    Ok(Found { folder: snapshot.folder.join(below), commit: listing.commit })
+    let files = listing.files.iter();
+    let files = files.filter_map(|file| file.strip_prefix(&prefix).map(str::to_owned)).collect();
+    Ok(Listed { repository, below, commit: listing.commit, files })
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ mod connection;
 mod directory;
 mod dummy;
 mod hub;
+mod reach;
 mod s3;
 mod unpacked;
 
 pub use adapter::{Adapter, Error as AdapterError, find as find_adapter};
 pub use blob::{Blob, sha256_of};
 pub use connection::{disconnect, tell_news_to};
+pub use reach::{Kind, reach};
 
 use connection::connection;
 use proto::model::EngineSpec;

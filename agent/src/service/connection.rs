@@ -1,6 +1,6 @@
 //! One connection, from dialling to its end.
 
-use super::{Disconnect, Ending, Error, Inbox, Options, is_final, refused};
+use super::{Disconnect, Ending, Error, Identity, Inbox, Options, is_final, refused};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::runner::{Order, Report, Runner};
@@ -25,12 +25,11 @@ const CAPACITY: usize = 64;
 const PARTING: Duration = Duration::from_secs(5);
 
 /// How to reach the controller, with what the files of certificates hold now.
-pub(super) fn endpoint(options: &Options) -> Result<Endpoint, Error> {
-    let url = &options.controller;
+pub(super) fn endpoint(url: &str, identity: &Identity) -> Result<Endpoint, Error> {
     let is_http = url.starts_with("http://") || url.starts_with("https://");
     let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(|_| is_http);
     let mut endpoint = endpoint.ok_or_else(|| Error::Url { url: url.to_owned() })?;
-    if let Some(tls) = options.identity.tls(url, endpoint.uri())? {
+    if let Some(tls) = identity.tls(url, endpoint.uri())? {
         endpoint = endpoint.tls_config(tls).map_err(Error::Certificate)?;
     }
     Ok(endpoint
@@ -49,8 +48,8 @@ pub(super) async fn serve(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Disconnect {
     metrics.connections.inc();
-    let prepared =
-        endpoint(options).and_then(|endpoint| Ok((endpoint, options.identity.header()?)));
+    let prepared = endpoint(&options.controller, &options.identity)
+        .and_then(|endpoint| Ok((endpoint, options.identity.header()?)));
     let (endpoint, header) = match prepared {
         Ok(prepared) => prepared,
         // A file may be written anew at this moment.

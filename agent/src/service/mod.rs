@@ -5,9 +5,11 @@
 
 mod backoff;
 mod connection;
+mod greeting;
 mod identity;
 mod refused;
 
+pub use greeting::greet;
 pub use identity::{Identity, Token, TokenSource};
 
 use crate::host::Host;
@@ -139,7 +141,7 @@ pub async fn join(
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, Error> {
     // What is wrong with the files is told before anything is dialled.
-    connection::endpoint(options)?;
+    connection::endpoint(&options.controller, &options.identity)?;
     let mut stop = std::pin::pin!(stop);
     // Agents that lost the same controller come back at different times.
     let mut seed = [0_u8; 32];

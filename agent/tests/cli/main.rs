@@ -28,6 +28,7 @@ fn help_reads_as_it_did() {
         ("generate", &["generate", "--help"]),
         ("bench", &["bench", "--help"]),
         ("serve", &["serve", "--help"]),
+        ("doctor", &["doctor", "--help"]),
     ] {
         let output = agent(arguments);
         assert_eq!(output.status.code(), Some(0));

@@ -5,8 +5,10 @@ mod artifacts;
 mod certs;
 mod compare;
 mod dialogues;
+mod doctor;
 mod health;
 mod history;
+mod launch;
 mod notify;
 mod plan;
 mod prices;
@@ -48,6 +50,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::Doctor(options) => runtime()?.block_on(doctor::run(&options)),
+        Command::Launch(cli::Launch { command: cli::LaunchCommand::Sagemaker(options) }) => {
+            runtime()?.block_on(launch::run(&options))
+        }
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),

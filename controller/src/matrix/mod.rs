@@ -13,6 +13,7 @@ mod sections;
 pub use load::{Batching, Gaps, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
+pub(crate) use sections::duration;
 
 use proto::endpoint::Endpoint;
 use proto::generation::Generation;

@@ -452,7 +452,7 @@ fn report(mut section: Section<'_, '_>) -> Report {
 }
 
 /// `90s`, `5m`, `2h`, `1d`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.chars().next_back()?;
     let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;

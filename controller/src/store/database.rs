@@ -2,7 +2,7 @@
 //!
 //! SQLite and PostgreSQL read the same statements and the same schema; what differs between them stands here.
 
-use super::{Error, Place, migrations};
+use super::{Error, Place, Url, migrations};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -71,7 +71,7 @@ impl Database {
     pub(super) async fn open(place: &Place) -> Result<Self, Error> {
         match place {
             Place::Folder(folder) => Self::open_sqlite(folder).await,
-            Place::Server { url, .. } => Self::open_postgres(place, &url.0).await,
+            Place::Server { url, .. } => Self::open_postgres(place, url).await,
         }
     }
 
@@ -98,9 +98,14 @@ impl Database {
         Ok(Self::Sqlite(pool))
     }
 
-    async fn open_postgres(place: &Place, url: &str) -> Result<Self, Error> {
+    /// How a server is reached.
+    pub(super) fn server_options(url: &Url) -> Result<PgConnectOptions, Error> {
+        PgConnectOptions::from_str(&url.0).map_err(|_| Error::Url)
+    }
+
+    async fn open_postgres(place: &Place, url: &Url) -> Result<Self, Error> {
         let unreachable = |source| Error::Server { server: place.to_string(), source };
-        let options = PgConnectOptions::from_str(url).map_err(|_| Error::Url)?;
+        let options = Self::server_options(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(1)
             // The campaign's lock goes with its connection, so it is never closed for being old or idle.

@@ -15,6 +15,11 @@ const VERSIONS: [(i64, &str, &str); 8] = [
     (8, "exchanges", include_str!("migrations/0008_exchanges.sql")),
 ];
 
+/// The newest version.
+pub(super) fn newest() -> i64 {
+    VERSIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0)
+}
+
 pub(super) fn all() -> Migrator {
     let version = |&(number, name, sql): &(i64, &'static str, &'static str)| {
         let sql = AssertSqlSafe(sql).into_sql_str();

@@ -10,6 +10,7 @@ mod load;
 mod migrations;
 mod read;
 pub mod rows;
+mod schema;
 mod telemetry;
 mod write;
 
@@ -21,6 +22,7 @@ pub use rows::{
     AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
     HostDetails, Outcome, PriceRow, SampleRow, SegmentFacts, SegmentRow, State,
 };
+pub use schema::Schema;
 pub use telemetry::WindowRow;
 pub use write::{AgentWrite, NewCampaign, SampleWrite, Write};
 

@@ -118,7 +118,7 @@ pub(super) async fn start_all(
 }
 
 /// The `agent` binary beside this one.
-fn agent_program() -> anyhow::Result<PathBuf> {
+pub(in crate::commands) fn agent_program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("can't find this program's own folder")?;
     let program = this.with_file_name("agent");
     if !program.is_file() {

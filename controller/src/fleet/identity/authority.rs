@@ -4,6 +4,7 @@
 
 use super::certificate;
 use chrono::{DateTime, Utc};
+use proto::finding::Lifetime;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -219,6 +220,29 @@ pub fn hosts_of(folder: &Path) -> Vec<String> {
     CertificateDer::from_pem_file(certificate_file(folder, CONTROLLER))
         .map(|certificate| certificate::hosts(&certificate))
         .unwrap_or_default()
+}
+
+/// Every certificate in a folder by its file's name, and when it holds; what can't be read is left out.
+pub fn lifetimes_of(folder: &Path) -> Vec<(String, Lifetime)> {
+    files_of(folder, "pem")
+        .into_iter()
+        .filter_map(|path| {
+            let der = CertificateDer::from_pem_file(&path).ok()?;
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            Some((name, certificate::lifetime(&der)?))
+        })
+        .collect()
+}
+
+/// The files of a folder with this ending, in the order of their names.
+pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect();
+    files.sort();
+    files
 }
 
 fn params(name: &str, validity: Validity, slack: Duration) -> CertificateParams {

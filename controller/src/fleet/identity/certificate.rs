@@ -1,6 +1,7 @@
 //! What a certificate says of its holder. The handshake has checked its signature and its time before.
 
 use chrono::{DateTime, Utc};
+use proto::finding::Lifetime;
 use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -23,6 +24,14 @@ impl Certificate {
         let issued_at = DateTime::from_timestamp(parsed.validity().not_before.timestamp(), 0)?;
         Some(Self { name: name.to_owned(), issued_at })
     }
+}
+
+/// When a certificate in DER holds; null where it can't be read.
+pub(super) fn lifetime(der: &[u8]) -> Option<Lifetime> {
+    let (_, parsed) = X509Certificate::from_der(der).ok()?;
+    let validity = parsed.validity();
+    let (from_s, until_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Some(Lifetime { from_s, until_s })
 }
 
 /// The names and addresses that a certificate in DER is for, as text.

@@ -1,7 +1,10 @@
 //! `agent doctor`: looks at this machine, and prints what can and can't be measured on it.
 
+mod reach;
+
 use crate::cli::InstrumentOptions;
-use crate::doctor::{self, Clock, Controller, Finding, Folder, Seen, Status};
+use crate::doctor::{self, Clock, Computed, Finding, Folder, Seen};
+use crate::engine::device::Device;
 use crate::host::Host;
 use crate::stopwatch::Stopwatch;
 use crate::telemetry::sampler::{Mark, Observed};
@@ -9,19 +12,15 @@ use crate::telemetry::{Panel, Root, Sampler};
 use crate::terminal;
 use anyhow::Context;
 use clap::Args;
+use proto::finding::table;
 use proto::telemetry::{Phase, Window};
 use serde_json::json;
-use std::net::{TcpStream, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long the machine is watched.
 const WATCHED: Duration = Duration::from_secs(4);
-/// How often the controller is dialled.
-const DIALS: usize = 5;
-/// How long a dial may take.
-const DIAL_WITHIN: Duration = Duration::from_secs(3);
 /// Readings of the clock whose time is averaged.
 const CLOCK_READINGS: u64 = 10_000;
 
@@ -29,12 +28,31 @@ const CLOCK_READINGS: u64 = 10_000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   agent doctor
-  agent doctor --controller http://10.0.0.5:7437
+  agent doctor --controller https://bench.example.com:7437 --ca ca.pem --cert agent.pem --key agent.key
+  agent doctor --model google/flan-t5-base --device cuda:0
   agent doctor --json | jq '.findings[] | select(.status == \"trouble\")'")]
 pub struct Options {
-    /// A controller whose way is tried
+    /// A controller whose way is tried, as far as whoever hasn't joined may go
     #[arg(long, value_name = "URL")]
     controller: Option<String>,
+    /// The authority that signed its certificate, for https://
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// This agent's certificate
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The certificate's key
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// A model whose place is looked at; nothing is fetched
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// An adapter, likewise
+    #[arg(long, value_name = "ADAPTER")]
+    adapter: Option<String>,
+    /// A tokenizer, likewise
+    #[arg(long, value_name = "FILE")]
+    tokenizer: Option<String>,
     /// How many threads would compute; all cores by default
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -59,6 +77,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let panel = Panel::find(options.instruments.places());
     let instruments = panel.instruments().clone();
+    let has_gpu = !instruments.gpus.is_empty();
     let first_gpu = if instruments.gpus.is_empty() { "cpu" } else { "cuda:0" };
     let device = options.device.clone().unwrap_or_else(|| first_gpu.to_owned());
     let period = Duration::from_millis(options.period_ms);
@@ -74,7 +93,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         period,
         clock: clock(),
         folders: folders(),
-        controller: options.controller.as_deref().map(dial),
+        controller: options.controller.as_deref().map(|url| reach::controller(url, options)),
+        certificates: reach::certificates(options),
+        now_s: reach::now_s(),
+        sources: reach::sources(options),
+        computed: computed(options.device.as_deref(), has_gpu),
     };
     let findings = doctor::findings(&seen);
     let text = if options.json { json(&seen, &findings) } else { table(&findings) };
@@ -109,6 +132,19 @@ fn clock() -> Clock {
     }
 }
 
+/// Computes something on the GPU that is named, or on the first one.
+fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
+    let device = match named {
+        Some("cpu") => return None,
+        Some(named) => named,
+        None if has_gpu => "cuda:0",
+        None => return None,
+    };
+    let outcome = Device::open(device).and_then(|device| device.prove());
+    let outcome = outcome.map_err(|error| reach::chain(&error));
+    Some(Computed { device: device.to_owned(), is_wanted: named.is_some(), outcome })
+}
+
 fn folders() -> Vec<Folder> {
     let folder = |path: PathBuf, purpose| Folder { free_bytes: free_bytes(&path), path, purpose };
     let here = std::env::current_dir().map(|path| folder(path, "where the agent was started"));
@@ -123,43 +159,6 @@ fn free_bytes(path: &Path) -> Result<u64, String> {
         .map_err(|e| e.to_string())?;
     let room = rustix::fs::statvfs(path).map_err(|error| error.to_string())?;
     Ok(room.f_bavail.saturating_mul(room.f_frsize))
-}
-
-/// Connects a few times; nothing is said, so that no controller takes this for an agent.
-fn dial(url: &str) -> Controller {
-    let stopwatch = Stopwatch::start();
-    let connect = || -> Result<Duration, String> {
-        let (scheme, rest) = url.split_once("://").ok_or("give it as http://HOST:PORT")?;
-        let place = rest.split('/').next().unwrap_or(rest);
-        let port = if scheme == "https" { ":443" } else { ":80" };
-        let place = if place.contains(':') { place.to_owned() } else { format!("{place}{port}") };
-        let mut addresses = place.to_socket_addrs().map_err(|error| error.to_string())?;
-        let address = addresses.next().ok_or("its name has no address")?;
-        let mut times = Vec::new();
-        for _ in 0..DIALS {
-            let start = stopwatch.now_ns();
-            TcpStream::connect_timeout(&address, DIAL_WITHIN).map_err(|error| error.to_string())?;
-            times.push(stopwatch.now_ns() - start);
-        }
-        times.sort_unstable();
-        Ok(Duration::from_nanos(times[times.len() / 2]))
-    };
-    Controller { url: url.to_owned(), connect: connect() }
-}
-
-fn table(findings: &[Finding]) -> String {
-    let lines = findings.iter().map(|finding| {
-        let mark = match finding.status {
-            Status::Ok => "ok     ",
-            Status::NotMeasurable => "absent ",
-            Status::Trouble => "TROUBLE",
-        };
-        let remedy =
-            finding.remedy.as_ref().map_or(String::new(), |it| format!("\n        -> {it}"));
-        format!("{mark} {}: {}{remedy}", finding.what, finding.detail)
-    });
-    let lines: Vec<String> = lines.collect();
-    lines.join("\n")
 }
 
 fn json(seen: &Seen, findings: &[Finding]) -> String {

@@ -1,0 +1,120 @@
+//! Whether something can be had, without fetching it.
+
+use super::{Error, Place, archive, builtin, choice, connection, directory, dummy, hub};
+use std::path::Path;
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A model.
+    Model,
+    /// An adapter.
+    Adapter,
+    /// A tokenizer.
+    Tokenizer,
+}
+
+impl Kind {
+    /// As an option calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Adapter => "adapter",
+            Self::Tokenizer => "tokenizer",
+        }
+    }
+
+    /// How many of these files would be read.
+    fn count(self, place: &str, files: &[String]) -> Result<usize, Error> {
+        let chosen = match self {
+            Self::Model => choice::model(place, files)?,
+            Self::Tokenizer => choice::tokenizer(place, files)?,
+            Self::Adapter => choice::adapter(files),
+        };
+        if chosen.is_empty() {
+            let (folder, file) = (place.to_owned(), "adapter_config.json".to_owned());
+            return Err(Error::Missing { folder, file });
+        }
+        Ok(chosen.len())
+    }
+}
+
+/// What is at a place, in a few words. The hub and S3 are asked what they have; nothing of it is fetched.
+///
+/// # Errors
+/// [`Error`], naming the place and the way out.
+pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
+    let built_in = "it comes with this program".to_owned();
+    match (given.split_once(':'), kind) {
+        (Some(("builtin", name)), Kind::Model) => {
+            return builtin::find(name, None).map(|_| built_in);
+        }
+        (Some(("builtin", name)), Kind::Adapter) => {
+            return builtin::find_adapter(name).map(|_| built_in);
+        }
+        (Some(("dummy", name)), Kind::Model) => return dummy::find(name, None).map(|_| built_in),
+        _ => {}
+    }
+    match Place::of(given) {
+        Place::Local(path) => local(path, kind),
+        Place::Hub => {
+            let listed = hub::listed(given, None)?;
+            let count = kind.count(given, &listed.files)?;
+            Ok(format!("{count} files at commit {}, to be had", listed.commit))
+        }
+        Place::S3 => {
+            let address: remote::s3::Address = given.parse()?;
+            let remote = connection()?;
+            let is_file = Path::new(&address.key).extension().is_some_and(|end| end == "json");
+            if is_file || archive::is_archive(&address.key) {
+                let object = remote.block_on(remote.s3_object(&address))?;
+                return Ok(format!("{} bytes, to be had", object.bytes));
+            }
+            let listed = remote.block_on(remote.s3_listing(&address))?;
+            let names: Vec<String> = listed.into_iter().map(|object| object.name).collect();
+            Ok(format!("{} files, to be had", kind.count(given, &names)?))
+        }
+        Place::Unknown => Err(Error::Address { given: given.to_owned() }),
+    }
+}
+
+/// What lies on this machine: a folder with its files, an archive, or a tokenizer's file.
+fn local(path: &Path, kind: Kind) -> Result<String, Error> {
+    let no_folder = || Error::NoFolder { path: path.display().to_string() };
+    let here = || "here".to_owned();
+    match kind {
+        _ if archive::is_archive(&path.to_string_lossy()) => {
+            path.is_file().then(here).ok_or_else(no_folder)
+        }
+        Kind::Model if path.is_dir() => directory::find(path, None).map(|_| here()),
+        Kind::Model => Err(no_folder()),
+        Kind::Tokenizer => directory::tokenizer(path).map(|_| here()),
+        Kind::Adapter => super::find_adapter(&path.to_string_lossy()).map(|_| here()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_here_is_looked_at_where_it_lies() {
+        assert!(reach("builtin:tiny", Kind::Model).is_ok());
+        assert!(reach("builtin:tiny-minutes", Kind::Adapter).is_ok());
+        assert!(reach("dummy:flan-t5-base", Kind::Model).is_ok());
+        assert!(reach("builtin:small", Kind::Model).is_err());
+        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model_source/tiny");
+        assert_eq!(reach(tiny, Kind::Model).unwrap(), "here");
+        assert_eq!(reach(&format!("{tiny}/tokenizer.json"), Kind::Tokenizer).unwrap(), "here");
+        assert_eq!(reach(&format!("{tiny}/minutes"), Kind::Adapter).unwrap(), "here");
+    }
+
+    #[test]
+    fn what_is_not_here_is_told() {
+        for kind in [Kind::Model, Kind::Adapter, Kind::Tokenizer] {
+            assert!(reach("/none", kind).is_err(), "{kind:?}");
+            assert!(reach("ftp://x/y", kind).is_err(), "{kind:?}");
+        }
+        assert!(reach("/none.tar.gz", Kind::Model).is_err());
+    }
+}

@@ -1,0 +1,26 @@
+//! Whether a controller would speak with this agent, without joining it.
+
+use super::{Identity, connection, refused};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+/// Connects as an agent would, over TLS where the URL says so, and asks the health service. In TLS 1.3 the controller
+/// judges a certificate after the handshake, so only an answer shows that it was accepted.
+///
+/// # Errors
+/// Why not, with the way out where there is one.
+pub async fn greet(url: &str, identity: &Identity) -> Result<(), String> {
+    let words = |error: &(dyn std::error::Error + 'static)| {
+        refused::for_good(error).unwrap_or_else(|| refused::root(error))
+    };
+    let endpoint = connection::endpoint(url, identity).map_err(|error| error.to_string())?;
+    let channel = endpoint.connect().await.map_err(|error| words(&error))?;
+    let request = HealthCheckRequest { service: String::new() };
+    match HealthClient::new(channel).check(request).await {
+        Ok(_) => Ok(()),
+        Err(status) if status.code() == tonic::Code::Unimplemented => {
+            Err("what answers there is no controller".to_owned())
+        }
+        Err(status) => Err(words(&status)),
+    }
+}

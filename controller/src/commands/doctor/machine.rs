@@ -1,0 +1,145 @@
+//! What `controller doctor` sees of this machine.
+
+use crate::cli;
+use crate::clock::Clock;
+use crate::commands::run::doors::certs_folder;
+use crate::commands::run::local::agent_program;
+use crate::config;
+use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
+use crate::fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
+use crate::fleet::identity::tls::Tls;
+use crate::store::{Place, Schema};
+use anyhow::Context;
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Writes whose time until they are on the disk is looked at.
+const WRITES: usize = 20;
+/// About a batch of samples.
+const WRITE: [u8; 4096] = [0; 4096];
+
+pub(super) fn clock() -> WallClock {
+    let program = std::env::current_exe().and_then(|path| path.metadata()?.modified());
+    WallClock {
+        now: Clock::System.now(),
+        program_of: program.ok().map(Into::into),
+        is_synchronized: is_synchronized(),
+    }
+}
+
+/// As systemd says, where it is there.
+fn is_synchronized() -> Option<bool> {
+    let asked = Command::new("timedatectl")
+        .args(["show", "--property", "NTPSynchronized", "--value"])
+        .stdin(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    match asked.stdout.trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn folder(path: &Path) -> Folder {
+    let is_there = path.is_dir();
+    let path_there = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = path_there.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let probe = there.join(format!(".fleetmark-doctor-{}", std::process::id()));
+    let sync = sync(&probe);
+    drop(std::fs::remove_file(&probe));
+    let free_bytes = sync.as_ref().map_err(ToString::to_string).and_then(|_| {
+        let room = rustix::fs::statvfs(there).map_err(|error| error.to_string())?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    });
+    Folder { path: path.to_owned(), is_there, free_bytes, sync: sync.ok() }
+}
+
+/// The median time until a small write is on the disk.
+fn sync(probe: &Path) -> std::io::Result<Duration> {
+    let mut file = File::create_new(probe)?;
+    let mut times = Vec::with_capacity(WRITES);
+    for _ in 0..WRITES {
+        let start = tokio::time::Instant::now();
+        file.write_all(&WRITE)?;
+        file.sync_data()?;
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[WRITES / 2])
+}
+
+pub(super) async fn database(data_dir: &Path) -> Database {
+    let place = match config::database_url() {
+        Some(url) => Place::server(url),
+        None => Ok(Place::Folder(data_dir.to_owned())),
+    };
+    let looked = match &place {
+        Ok(place) => Schema::of(place).await.map_err(|error| chain(&error)),
+        Err(error) => Err(error.to_string()),
+    };
+    let known = looked.as_ref().map_or(0, |schema| schema.known);
+    let name = place.map_or_else(|_| "DATABASE_URL".to_owned(), |place| place.to_string());
+    Database { name, version: looked.map(|schema| schema.found), known }
+}
+
+pub(super) fn listen(address: SocketAddr) -> Listen {
+    let outcome = std::net::TcpListener::bind(address).map(drop);
+    Listen { address, outcome: outcome.map_err(|error| error.to_string()) }
+}
+
+/// The certificates that would be used; null where none would.
+pub(super) fn certificates(options: &cli::Doctor) -> Option<Certificates> {
+    let is_needed = options.certs.is_some() || !options.listen.ip().is_loopback();
+    let folder = options.certs.clone().unwrap_or_else(|| certs_folder(&options.data_dir));
+    if !is_needed && !folder.is_dir() {
+        return None;
+    }
+    let others_can_read =
+        |path: &PathBuf| path.metadata().is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
+    Some(Certificates {
+        is_needed,
+        usable: Tls::read(&folder).map(drop).map_err(|error| chain(&error)),
+        hosts: hosts_of(&folder),
+        lifetimes: lifetimes_of(&folder),
+        open_keys: files_of(&folder, "key").into_iter().filter(others_can_read).collect(),
+        folder,
+    })
+}
+
+/// The program that local agents are started from.
+pub(super) fn agent() -> Agent {
+    let version = || -> anyhow::Result<String> {
+        let program = agent_program()?;
+        let output = Command::new(&program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("can't start {}", program.display()))?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = said.trim().strip_prefix("agent ").map(str::to_owned);
+        version.with_context(|| format!("{} is no agent", program.display()))
+    };
+    let version = version().map_err(|error| format!("{error:#}"));
+    Agent { version, expected: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut text = String::new();
+    for cause in causes.map(ToString::to_string) {
+        // A cause that its error already tells adds nothing.
+        if !text.contains(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{colon}{cause}");
+        }
+    }
+    text
+}

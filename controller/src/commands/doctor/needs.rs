@@ -1,0 +1,145 @@
+//! What `controller doctor` sees of what a matrix needs.
+
+use super::machine::chain;
+use crate::clock::Clock;
+use crate::commands::{dialogues, notify, prices, remote};
+use crate::cost::price::STALE_AFTER_DAYS;
+use crate::doctor::{Needed, Outcome, Prices};
+use crate::matrix::Matrix;
+use crate::progress::Volume;
+use ::remote::{Remote, hub, s3};
+use chrono::NaiveDate;
+use std::path::Path;
+
+pub(super) async fn look(matrix: &Matrix) -> Needed {
+    let threads = matrix.targets.iter().filter_map(|target| target.local);
+    Needed {
+        local_threads: threads.map(|local| local.threads).max(),
+        processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        sources: Box::pin(sources(matrix)).await,
+        channels: channels(matrix),
+        prices: of_prices(matrix),
+    }
+}
+
+async fn sources(matrix: &Matrix) -> Vec<Outcome> {
+    let dialogues = Box::pin(dialogues::choose(matrix, Volume::Quiet)).await;
+    let found = dialogues
+        .map(|chosen| {
+            format!("{} dialogues, {} are measured", chosen.facts.dialogues, chosen.facts.samples)
+        })
+        .map_err(|error| format!("{error:#}"));
+    let mut all = vec![Outcome { what: "dataset", name: matrix.dataset.source.clone(), found }];
+    let remote = match remote(Volume::Quiet) {
+        Ok(remote) => remote,
+        Err(error) => {
+            let (name, found) = ("hub and S3".to_owned(), Err(format!("{error:#}")));
+            all.push(Outcome { what: "model", name, found });
+            return all;
+        }
+    };
+    let has_local = matrix.targets.iter().any(|target| target.local.is_some());
+    for model in &matrix.models {
+        let revision = model.revision.as_deref();
+        let places = [
+            ("model", Some(&model.id), revision),
+            ("adapter", model.adapter.as_ref(), None),
+            ("tokenizer", model.tokenizer.as_ref(), None),
+        ];
+        for (what, place, revision) in places {
+            let Some(place) = place else { continue };
+            let looked = Box::pin(reach(&remote, place, revision, has_local)).await;
+            if let Some(found) = looked {
+                all.push(Outcome { what, name: place.clone(), found });
+            }
+        }
+    }
+    if let Some(artifacts) = &matrix.artifacts {
+        let found = Box::pin(listed(&remote, &artifacts.s3)).await;
+        let found =
+            found.map(|count| format!("{count} objects; whether it can be written is not tried"));
+        all.push(Outcome { what: "artifacts", name: artifacts.s3.clone(), found });
+    }
+    all
+}
+
+/// What is at a place that agents read; null for what comes with them, and for paths of other machines.
+async fn reach(
+    remote: &Remote,
+    place: &str,
+    revision: Option<&str>,
+    has_local: bool,
+) -> Option<Result<String, String>> {
+    if let Some(path) =
+        place.strip_prefix("scripted:").or(Some(place).filter(|it| it.starts_with('/')))
+    {
+        let is_here = Path::new(path).exists();
+        let missing = || "agents here find no such file or folder".to_owned();
+        return has_local.then(|| is_here.then(|| "it is here".to_owned()).ok_or_else(missing));
+    }
+    if place.starts_with("s3://") {
+        return Some(listed(remote, place).await.map(|count| format!("{count} objects")));
+    }
+    let has_scheme = place.contains(':') && !place.starts_with("hf://");
+    if has_scheme {
+        return None;
+    }
+    let listing = async {
+        let address: hub::Address = place.parse()?;
+        let repository = address.repository(hub::Kind::Model, revision)?;
+        remote.hub_listing(&repository).await
+    };
+    let listing = listing.await.map_err(|error| chain(&error));
+    Some(
+        listing
+            .map(|listing| format!("{} files at commit {}", listing.files.len(), listing.commit)),
+    )
+}
+
+/// How many objects are at an address in S3.
+async fn listed(remote: &Remote, place: &str) -> Result<usize, String> {
+    let listing = async {
+        let address: s3::Address = place.parse()?;
+        let name = address.name();
+        let is_file = [".gz", ".tgz", ".tar", ".json"].iter().any(|end| name.ends_with(end));
+        if is_file {
+            return remote.s3_object(&address).await.map(|_| 1);
+        }
+        remote.s3_listing(&address).await.map(|objects| objects.len())
+    };
+    listing.await.map_err(|error: ::remote::Error| chain(&error))
+}
+
+fn channels(matrix: &Matrix) -> Vec<Outcome> {
+    let outcome = |name: String, found| Outcome { what: "notify", name, found };
+    if matrix.notify.channels.is_empty() {
+        return Vec::new();
+    }
+    match notify::recipients(matrix) {
+        Ok(recipients) => recipients
+            .iter()
+            .map(|recipient| outcome(recipient.name.clone(), Ok("its secrets are set".to_owned())))
+            .collect(),
+        Err(error) => error
+            .to_string()
+            .lines()
+            .map(|line| {
+                let line = line.trim().trim_start_matches("notify.");
+                let (name, reason) = line.split_once(": ").unwrap_or(("", line));
+                outcome(name.to_owned(), Err(reason.to_owned()))
+            })
+            .collect(),
+    }
+}
+
+fn of_prices(matrix: &Matrix) -> Result<Prices, String> {
+    let rows = prices::of_targets(matrix).map_err(|error| format!("{error:#}"))?;
+    let today = Clock::System.now().date_naive();
+    let dated = matrix.targets.iter().zip(&rows).filter_map(|(target, row)| {
+        let date: NaiveDate = row.date.as_ref()?.parse().ok()?;
+        Some((target.name.to_string(), row.source.clone(), date))
+    });
+    let oldest = dated.min_by_key(|(.., date)| *date);
+    let age_days = oldest.as_ref().map_or(0, |(.., date)| (today - *date).num_days());
+    Ok(Prices { targets: rows.len(), oldest, age_days, stale_after_days: STALE_AFTER_DAYS })
+}

@@ -1,0 +1,167 @@
+//! What was seen -> findings, in the order of a report.
+
+use super::{Certificates, Database, Folder, Listen, Seen, WallClock, needs};
+use proto::finding::Finding;
+use std::time::Duration;
+
+/// Below this, a long campaign may fill the disk.
+const LITTLE_ROOM_BYTES: u64 = 1 << 30;
+/// Samples are on the disk before they are acknowledged: a disk slower than this holds agents up.
+const SLOW_SYNC: Duration = Duration::from_millis(50);
+
+/// Judges what was seen.
+pub fn findings(seen: &Seen) -> Vec<Finding> {
+    let mut all = vec![clock(&seen.clock)];
+    all.extend(folder(&seen.folder));
+    all.push(database(&seen.database));
+    all.push(listen(&seen.listen));
+    if let Some(seen_there) = &seen.certificates {
+        all.extend(certificates(seen_there, seen));
+    }
+    all.push(needs::agent(&seen.agent, seen.needed.as_ref()));
+    if let Some(needed) = &seen.needed {
+        all.extend(needs::findings(needed, seen));
+    }
+    all
+}
+
+fn clock(clock: &WallClock) -> Finding {
+    let shown = clock.now.format("%Y-%m-%d %H:%M:%S UTC");
+    let remedy = "set it right and keep it so (chrony, systemd-timesyncd): certificates and signatures hold by it";
+    match (clock.program_of, clock.is_synchronized) {
+        (Some(of), _) if clock.now < of => {
+            Finding::trouble("clock", format!("{shown} is before this program was made"), remedy)
+        }
+        (_, Some(true)) => Finding::ok("clock", format!("{shown}, kept right by the system")),
+        (_, Some(false)) => {
+            Finding::trouble("clock", format!("{shown}, and nothing keeps it right"), remedy)
+        }
+        (_, None) => Finding::ok("clock", format!("{shown}; whether it is kept right isn't known")),
+    }
+}
+
+fn folder(folder: &Folder) -> Vec<Finding> {
+    let path = folder.path.display();
+    let new = if folder.is_there { "" } else { ", which isn't there yet" };
+    let mut all = vec![match &folder.free_bytes {
+        Ok(bytes) if *bytes >= LITTLE_ROOM_BYTES => {
+            Finding::ok("disk", format!("{path}{new}: {} GiB free", bytes >> 30))
+        }
+        Ok(bytes) => Finding::trouble(
+            "disk",
+            format!("{path}{new}: {} MiB free", bytes >> 20),
+            "make room, or choose another --data-dir: a campaign whose disk is full ends incomplete",
+        ),
+        Err(reason) => Finding::trouble(
+            "disk",
+            format!("{path}{new}: {reason}"),
+            "give this user the right to write there, or choose another --data-dir",
+        ),
+    }];
+    if let Some(sync) = folder.sync {
+        let detail = format!("a write is on the disk after {:.2} ms", sync.as_secs_f64() * 1e3);
+        all.push(if sync > SLOW_SYNC {
+            let remedy =
+                "take a local disk for --data-dir: agents wait until their samples are on it";
+            Finding::trouble("disk_sync", detail, remedy)
+        } else {
+            Finding::ok("disk_sync", detail)
+        });
+    }
+    all
+}
+
+fn database(database: &Database) -> Finding {
+    let Database { name, version, known } = database;
+    match version {
+        Ok(None) => Finding::ok("database", format!("{name}: made by the first campaign")),
+        Ok(Some(version)) if version == known => {
+            Finding::ok("database", format!("{name}: schema {version}"))
+        }
+        Ok(Some(version)) if version < known => Finding::ok(
+            "database",
+            format!(
+                "{name}: schema {version}; the next command brings it to {known}, and older releases read it no more"
+            ),
+        ),
+        Ok(Some(version)) => Finding::trouble(
+            "database",
+            format!("{name}: schema {version}, and this release knows {known}"),
+            "use the newer release that wrote it, or another --data-dir",
+        ),
+        Err(reason) => Finding::trouble(
+            "database",
+            format!("{name}: {reason}"),
+            "see that it runs and that DATABASE_URL is right; for a file, that this user may read and write it",
+        ),
+    }
+}
+
+fn listen(listen: &Listen) -> Finding {
+    let Listen { address, outcome } = listen;
+    match outcome {
+        Ok(()) if address.port() == 0 => {
+            Finding::ok("listen", format!("{}: a free port is taken", address.ip()))
+        }
+        Ok(()) => Finding::ok("listen", format!("{address} is free")),
+        Err(reason) => Finding::trouble(
+            "listen",
+            format!("{address}: {reason}"),
+            format!(
+                "choose another --listen, or see who has it: ss -ltnp 'sport = :{}'",
+                address.port()
+            ),
+        ),
+    }
+}
+
+fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
+    let folder = certificates.folder.display();
+    let dir = format!("--dir {folder}");
+    let mut all = Vec::new();
+    if let Err(reason) = &certificates.usable {
+        if !certificates.is_needed {
+            return all;
+        }
+        all.push(Finding::trouble(
+            "certificates",
+            reason.clone(),
+            format!("off loopback agents must use TLS: controller certs init {dir} --host NAME-OF-THIS-MACHINE"),
+        ));
+    } else {
+        let is_own = |host: &&String| matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let hosts = certificates.hosts.join(", ");
+        all.push(if certificates.hosts.iter().all(|host| is_own(&host)) {
+            Finding::trouble(
+                "certificates",
+                format!("{folder}: for {hosts}: no other machine reaches this one by that"),
+                format!("controller certs controller {dir} --host NAME-OF-THIS-MACHINE"),
+            )
+        } else {
+            Finding::ok("certificates", format!("{folder}: for {hosts}"))
+        });
+    }
+    let now = seen.clock.now.timestamp();
+    all.extend(certificates.lifetimes.iter().map(|(file, lifetime)| {
+        let name = file.strip_suffix(".pem").unwrap_or(file);
+        let renew = match name {
+            "ca" => {
+                format!("make a new authority and everything with it: controller certs init {dir}")
+            }
+            "controller" => {
+                format!("controller certs controller {dir}; a running controller takes it up")
+            }
+            name => format!("controller certs agent {name} {dir}, and copy it to its instance"),
+        };
+        lifetime.judge(file, now, &renew)
+    }));
+    all.extend(certificates.open_keys.iter().map(|key| {
+        let key = key.display();
+        Finding::trouble(
+            "certificate_key",
+            format!("{key} can be read by others than its owner"),
+            format!("chmod 600 {key}"),
+        )
+    }));
+    all
+}
