@@ -2,12 +2,17 @@
 # Runs what deploy/ and docs/ promise on the platforms themselves, as far as one machine can: each part installs what it needs,
 # from Debian and PyPI, and cleans up behind itself. A part that can't run here is skipped, and says why.
 #
-# usage: tests/platforms.sh [PART...]       parts: docker kubernetes slurm terraform tutorial book; all of them where none is named.
-#                                         And compile, half an hour of compiling in the images, only where it is named.
+# usage: tests/platforms.sh [--short] [PART...]    parts: docker kubernetes slurm terraform tutorial book; all of them where none is named.
+#                                                  And compile, half an hour of compiling in the images, only where it is named.
+#     --short    leaves out what takes minutes, and says what: for CI
 # Programs are taken from target/release, or from FLEETMARK_PROGRAMS.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
+if [ "${1:-}" = --short ]; then
+    export FLEETMARK_SHORT=1
+    shift
+fi
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(docker kubernetes slurm terraform tutorial book)
 if [ -z "${FLEETMARK_PROGRAMS:-}" ] && ! { [ -x target/release/agent ] && [ -x target/release/controller ]; }; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the commands of docs/tutorial.md and of the README, as they stand there, in a clean clone of the last commit. Blocks that a
 # comment marks as "not run" are left out. Compiling is left out, too, unless FLEETMARK_TUTORIAL=build: the built programs
-# are put where it would leave them. FLEETMARK_TUTORIAL=short leaves out what takes minutes.
+# are put where it would leave them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
@@ -14,7 +14,7 @@ if [ "${FLEETMARK_TUTORIAL:-}" != build ]; then
     ln -s "$programs/agent" "$programs/controller" "$work/clone/target/release/"
 fi
 for page in docs/tutorial.md README.md; do
-    python3 tests/platforms/blocks.py "$work/clone/$page" ${FLEETMARK_TUTORIAL:+"--$FLEETMARK_TUTORIAL"} >"$work/script.sh"
+    python3 tests/platforms/blocks.py "$work/clone/$page" ${FLEETMARK_TUTORIAL:+--build} ${FLEETMARK_SHORT:+--short} >"$work/script.sh"
     (cd "$work/clone" && env -u FLEETMARK_PROGRAMS bash -euo pipefail "$work/script.sh") >"$work/said" 2>&1 ||
         { tail -60 "$work/said" >&2; echo "$page: a block failed" >&2; exit 1; }
     echo "$page: $(grep -c '^== block' "$work/said") blocks ran$(grep '^== left out' "$work/said" | sed 's/^== /, /' | tr -d '\n')"
