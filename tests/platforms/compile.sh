@@ -21,6 +21,7 @@ clean() {
     kill $engine 2>/dev/null || true
     wait $engine 2>/dev/null || true
     umount "$work/root/proc" 2>/dev/null || true
+    without_groups docker
     rm -rf "$work"
 }
 trap clean EXIT

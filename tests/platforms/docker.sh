@@ -30,6 +30,7 @@ clean() {
     FLEETMARK_STATE=$work/none compose down --timeout 1 >/dev/null 2>&1 || true
     kill $engine $registry 2>/dev/null || true
     wait $engine $registry 2>/dev/null || true
+    without_groups docker
     rm -rf "$work" deploy/docker/.env
 }
 trap clean EXIT

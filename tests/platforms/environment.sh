@@ -31,6 +31,9 @@ isolated() {
     ip link set lo up
 }
 
+# without_groups NAME: removes the control groups of this name that an engine leaves behind, where nothing runs in them.
+without_groups() { find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} + 2>/dev/null || true; }
+
 # python_with PACKAGE...: a Python with these packages, kept in target/platforms.
 python_with() {
     local venv=target/platforms/venv

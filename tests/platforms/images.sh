@@ -2,7 +2,7 @@
 # Sourced: local images, where no registry of others is reached. BASE has glibc, libgcc and CA certificates of this machine, a user
 # without rights, and no shell; PROGRAMS has this repository's built programs where the Dockerfiles look for them.
 
-# images ENGINE [REGISTRY]: makes localhost/fleetmark-test/controller and /agent with docker or podman. With the address of a
+# images ENGINE [REGISTRY]: makes localhost/fleetmark-test/controller and /agent with docker or podman, in the folder $work. With the address of a
 # registry the base goes there and is named by its digest, as the Dockerfiles name theirs; $base
 # is its name in the end, $revision that of the commit. FLEETMARK_DOCUMENTS names what tools/release.sh doc has made already.
 images() {
@@ -11,7 +11,7 @@ images() {
     revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
     # Health checks are no part of OCI's own format.
     [ "$engine" != podman ] || format=(--format docker)
-    root=$(mktemp -d)
+    root=$(mktemp -d "$work/images.XXXXXX")
     for library in $(ldd "$programs/controller" "$programs/agent" | grep -o '/[^ ]*' | grep -v ':$' | sort -u) \
         /lib/x86_64-linux-gnu/libnss_{dns,files}.so.2 /lib/x86_64-linux-gnu/libresolv.so.2; do
         mkdir -p "$root/base$(dirname "$library")"

@@ -85,6 +85,7 @@ clean() {
     podman pod rm -af >/dev/null 2>&1 || true
     podman network rm -f fleetmark-test >/dev/null 2>&1 || true
     umount "$work"/storage/overlay 2>/dev/null || true
+    without_groups libpod_parent
     rm -rf "$work" $policy
 }
 trap clean EXIT
