@@ -216,7 +216,7 @@ impl State {
             "DescribeProcessingJob" => {
                 match &mut job.looks {
                     Some(0) if job.status == "InProgress" => {
-                        "Completed".clone_into(&mut job.status)
+                        "Completed".clone_into(&mut job.status);
                     }
                     Some(looks) => *looks = looks.saturating_sub(1),
                     None => {}

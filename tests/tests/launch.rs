@@ -109,11 +109,7 @@ fn a_dry_run_prints_the_requests_and_asks_nobody() {
 
 /// Where `tests/services.sh sagemaker` runs this, moto creates and describes the jobs.
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "tests/services.sh says where its server is, and a skip is said"
-)]
+#[expect(clippy::disallowed_methods, reason = "tests/services.sh says where its server is")]
 fn moto_takes_the_requests() {
     let (Ok(server), Ok(file)) =
         (std::env::var("FLEETMARK_TEST_SAGEMAKER"), std::env::var("FLEETMARK_TEST_REQUESTS"))
