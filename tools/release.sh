@@ -38,7 +38,7 @@ documents() { # $1: folder of the sources, $2: where to
     # It writes beside each Cargo.toml, so it gets a copy.
     local copy program
     copy=$(mktemp -d)
-    for part in Cargo.toml Cargo.lock rust-toolchain.toml proto remote controller agent tests; do [ ! -e "$1/$part" ] || cp -r "$1/$part" "$copy/"; done
+    tar -C "$1" --exclude='./target' --exclude='./.*' -cf - . | tar -x -C "$copy"
     (cd "$copy" && SOURCE_DATE_EPOCH=0 cargo cyclonedx --quiet --format json --target x86_64-unknown-linux-gnu --override-filename sbom)
     for program in controller agent; do
         sed "s|path+file://$copy/|path+file:///fleetmark/|g" "$copy/$program/sbom.json" >"$2/$program.cdx.json"
