@@ -53,5 +53,20 @@ fn sustained_runs_rarely_alarm_and_leaks_are_found() {
     for row in &tables.load {
         assert!(row.false_alarms.share() < Some(0.3), "{row:#?}");
     }
+    // What was printed as the smallest that would be found is found, in that run and in others.
+    let pooled = |shares: &[Share]| {
+        let sum = |of: fn(&Share) -> u32| shares.iter().map(of).sum();
+        Share { hits: sum(|share| share.hits), of: sum(|share| share.of) }
+    };
+    let (memory, load) = (&tables.memory, &tables.load);
+    for promised in [
+        memory.iter().map(|row| row.found_at_minimum).collect::<Vec<_>>(),
+        memory.iter().map(|row| row.found_in_another).collect(),
+        load.iter().map(|row| row.found_at_minimum).collect(),
+        load.iter().map(|row| row.found_in_another).collect(),
+    ] {
+        let found = pooled(&promised);
+        assert!(found.of > 200 && is_credible(found, 0.9), "{found:?} of {promised:?}");
+    }
     assert!(tables.to_string().contains("| sawtooth, caches that fill | 24.00 |"));
 }

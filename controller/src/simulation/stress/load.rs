@@ -20,20 +20,33 @@ pub struct Load {
     pub noise: f64,
     /// The correlation of the noise from window to window.
     pub autocorrelation: f64,
-    /// How much slower the first windows are.
+    /// How much slower the first window is.
     pub cold: f64,
+    /// The number of windows in which that fades but for a third.
+    pub cold_windows: f64,
 }
 
-const INDEPENDENT: Load =
-    Load { name: "independent", windows: 300, noise: 0.05, autocorrelation: 0.0, cold: 0.0 };
+const INDEPENDENT: Load = Load {
+    name: "independent",
+    windows: 300,
+    noise: 0.05,
+    autocorrelation: 0.0,
+    cold: 0.0,
+    cold_windows: 1.0,
+};
+const REMEMBERS: Load = Load { name: "noise that remembers", autocorrelation: 0.5, ..INDEPENDENT };
 
 /// The loads of the table.
-pub const LOADS: [Load; 5] = [
+pub const LOADS: [Load; 9] = [
     INDEPENDENT,
-    Load { name: "noise that remembers", autocorrelation: 0.5, ..INDEPENDENT },
+    Load { name: "hardly any noise", noise: 0.005, ..REMEMBERS },
+    REMEMBERS,
     Load { name: "noise that lasts", autocorrelation: 0.8, ..INDEPENDENT },
-    Load { name: "a cold start", autocorrelation: 0.5, cold: 0.3, ..INDEPENDENT },
+    Load { name: "a cool start", cold: 0.1, cold_windows: 7.5, ..REMEMBERS },
+    Load { name: "a cold start", cold: 0.3, cold_windows: 7.5, ..REMEMBERS },
+    Load { name: "a slow cold start", cold: 0.3, cold_windows: 15.0, ..REMEMBERS },
     Load { name: "a longer run", windows: 1200, autocorrelation: 0.8, ..INDEPENDENT },
+    Load { name: "few windows", windows: 60, ..INDEPENDENT },
 ];
 
 /// How often the verdict on one load is right.
@@ -43,6 +56,8 @@ pub struct LoadRow {
     pub name: String,
     /// How many windows of 1 s were watched.
     pub windows: u32,
+    /// The standard deviation of the noise, as a share of the mean.
+    pub noise: f64,
     /// The correlation of the noise.
     pub autocorrelation: f64,
     /// How often the steady load is said to drift.
@@ -53,8 +68,10 @@ pub struct LoadRow {
     pub left_open: Share,
     /// The median of the minimum detectable drifts that were printed, over the observed time, as a share of the mean.
     pub minimum_detectable: f64,
-    /// How often a drift of the size that was printed for a run is found in it.
+    /// How often a drift of the size that was printed for a run is found in it, up and down in turn.
     pub found_at_minimum: Share,
+    /// How often it is found in another run of the same load.
+    pub found_in_another: Share,
 }
 
 /// Fills the table.
@@ -63,8 +80,8 @@ pub fn rows(trials: u32, seed: u64) -> Vec<LoadRow> {
 }
 
 fn fill(load: &Load, row: u64, trials: u32, seed: u64) -> LoadRow {
-    let (mut false_alarms, mut held, mut left_open, mut found_at_minimum) =
-        <(Share, Share, Share, Share)>::default();
+    let (mut false_alarms, mut held, mut left_open) = <(Share, Share, Share)>::default();
+    let (mut found_at_minimum, mut found_in_another) = <(Share, Share)>::default();
     let judge = |grows_by: f64, trial: u32| -> Drift {
         drift(&load.watch(grows_by, &mut chance(seed, 7, row, trial)))
     };
@@ -75,22 +92,26 @@ fn fill(load: &Load, row: u64, trials: u32, seed: u64) -> LoadRow {
         false_alarms.count(Some(steady.finding.is_found()));
         held.count(steady.per_hour.interval().map(|(low, high)| low <= 0.0 && 0.0 <= high));
         left_open.count(Some(matches!(steady.finding, Finding::Inconclusive { .. })));
-        // The same run again, with a drift of the size that was printed for it.
+        // The same run again, and one with other noise, with a drift of the size that was printed for it.
         if let Some(minimum) = steady.minimum_detectable_per_hour.map(|per_hour| per_hour * hours) {
             minima.push(minimum);
-            found_at_minimum.count(Some(judge(minimum, trial).finding.is_found()));
+            let grows_by = if trial % 2 == 0 { minimum } else { -minimum };
+            found_at_minimum.count(Some(judge(grows_by, trial).finding.is_found()));
+            found_in_another.count(Some(judge(grows_by, trials + trial).finding.is_found()));
         }
     }
     let minimum = median(&mut minima).unwrap_or_default();
     LoadRow {
         name: load.name.to_owned(),
         windows: load.windows,
+        noise: load.noise,
         autocorrelation: load.autocorrelation,
         false_alarms,
         held,
         left_open,
         minimum_detectable: minimum,
         found_at_minimum,
+        found_in_another,
     }
 }
 
@@ -100,7 +121,7 @@ impl Load {
         let mut noise = Noise::start(self.autocorrelation, rng);
         let window = |index: u32| {
             let passed = f64::from(index) / f64::from(self.windows);
-            let cold = self.cold * (-passed * 40.0).exp();
+            let cold = self.cold * (-f64::from(index) / self.cold_windows).exp();
             let value = 100.0 * (1.0 + grows_by * passed + cold + self.noise * noise.next(rng));
             Reading { at_s: f64::from(index) + 0.5, value }
         };

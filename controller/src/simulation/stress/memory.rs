@@ -32,6 +32,8 @@ pub struct Process {
     pub cache_mb: f64,
     /// The time in which they fill but for a third, in seconds.
     pub cache_s: f64,
+    /// What is held is told in whole steps of so much; zero: exactly.
+    pub step_mb: f64,
     /// The leak that is put in, in MB per hour.
     pub leak_mb_per_hour: f64,
 }
@@ -47,6 +49,7 @@ const STILL: Process = Process {
     tooth_s: (1.0, 1.0),
     cache_mb: 0.0,
     cache_s: 1.0,
+    step_mb: 0.0,
     leak_mb_per_hour: MATTERS_PER_HOUR * 150.0,
 };
 
@@ -65,7 +68,7 @@ const DAY: Process = Process {
 };
 
 /// The processes of the table.
-pub const PROCESSES: [Process; 7] = [
+pub const PROCESSES: [Process; 8] = [
     STILL,
     Process {
         name: "sawtooth",
@@ -89,6 +92,15 @@ pub const PROCESSES: [Process; 7] = [
     Process { name: "sawtooth, noise that lasts", autocorrelation: 0.95, ..DAY },
     Process { name: "sawtooth, caches that fill", cache_mb: 60.0, cache_s: 2400.0, ..DAY },
     Process { name: "noise alone", tooth_mb: 0.0, noise_mb: 2.0, autocorrelation: 0.8, ..DAY },
+    Process {
+        name: "in steps of 2 MB, as on a GPU",
+        seconds: 3600.0,
+        window_s: 12.0,
+        level_mb: 2000.0,
+        step_mb: 2.0,
+        leak_mb_per_hour: 12.0,
+        ..STILL
+    },
 ];
 
 /// How often the verdict on one process is right.
@@ -116,6 +128,8 @@ pub struct MemoryRow {
     pub minimum_detectable_mb_per_hour: f64,
     /// How often a leak of the size that was printed for a run is found in it.
     pub found_at_minimum: Share,
+    /// How often it is found in another run of the same process.
+    pub found_in_another: Share,
 }
 
 /// Fills the table.
@@ -124,21 +138,23 @@ pub fn rows(trials: u32, seed: u64) -> Vec<MemoryRow> {
 }
 
 fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
-    let (mut false_alarms, mut left_open, mut found, mut held, mut found_at_minimum) =
-        <(Share, Share, Share, Share, Share)>::default();
+    let (mut false_alarms, mut left_open, mut found, mut held) =
+        <(Share, Share, Share, Share)>::default();
+    let (mut found_at_minimum, mut found_in_another) = <(Share, Share)>::default();
     let judge = |per_hour: f64, trial: u32| -> Leak {
         let mut rng = chance(seed, 6, row, trial);
-        leak(&process.watch(per_hour, &mut rng), None, u64::from(trial))
+        leak(&process.watch(per_hour, &mut rng), process.step_mb, None, u64::from(trial))
     };
     let mut minima = Vec::new();
     for trial in 0..trials {
         let healthy = judge(0.0, trial);
         false_alarms.count(Some(healthy.finding.is_found()));
         left_open.count(Some(matches!(healthy.finding, Finding::Inconclusive { .. })));
-        // The same run again, with a leak of the size that was printed for it.
+        // The same run again, and one with other noise, with a leak of the size that was printed for it.
         if let Some(minimum) = healthy.minimum_detectable_mb_per_hour {
             minima.push(minimum);
             found_at_minimum.count(Some(judge(minimum, trial).finding.is_found()));
+            found_in_another.count(Some(judge(minimum, trials + trial).finding.is_found()));
         }
         let truth = process.leak_mb_per_hour;
         let leaking = judge(truth, trial);
@@ -158,6 +174,7 @@ fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
         held,
         minimum_detectable_mb_per_hour: minimum,
         found_at_minimum,
+        found_in_another,
     }
 }
 
@@ -180,6 +197,8 @@ impl Process {
             let cache = self.cache_mb * (1.0 - (-at_s / self.cache_s).exp());
             let leaked = per_hour * at_s / 3600.0;
             let mb = self.level_mb + cache + leaked + least + self.noise_mb * noise.next(rng);
+            let mb =
+                if self.step_mb > 0.0 { (mb / self.step_mb).floor() * self.step_mb } else { mb };
             let requests = requests(at_s);
             held.push(Held { at_s, requests, bytes: mb * MB });
         }

@@ -3,7 +3,7 @@
 use super::change::changes;
 use super::finding::{Finding, more_minutes};
 use super::slope::Line;
-use super::steady::steady;
+use super::steady::{Steady, steady};
 use crate::statistics::Estimate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,9 +12,6 @@ use serde::{Deserialize, Serialize};
 pub const MATTERS: f64 = 0.05;
 /// A change of less than this share over the observed time is no drift, however sure it is.
 pub const NEGLIGIBLE: f64 = 0.01;
-
-/// Warm-up takes at most one in so many windows.
-const LONGEST_WARMUP: usize = 5;
 
 /// A value over a window of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,9 +27,10 @@ pub struct Reading {
 pub struct Drift {
     /// Whether it drifts: the interval leaves zero out, and the change over the observed time is at least 1 %.
     pub finding: Finding,
-    /// When the steady state begins, in seconds; what comes before is in no figure.
+    /// When the steady state begins, in seconds; what comes before is in no figure: the first tenth, and up to a
+    /// fifth where it shows that it is warm-up.
     pub steady_from_s: f64,
-    /// Whether a steady state was found, within the first fifth; else nothing is cut off.
+    /// Whether a steady state was found within the first fifth; else a drift, or chance, puts it later.
     pub is_steady: bool,
     /// Its mean in the steady state.
     pub mean: Option<f64>,
@@ -42,6 +40,8 @@ pub struct Drift {
     pub over_all: Estimate,
     /// The smallest change per hour that would have been found in 90 % of campaigns, as a share of the mean.
     pub minimum_detectable_per_hour: Option<f64>,
+    /// Likewise over the observed time.
+    pub minimum_detectable_over_all: Option<f64>,
     /// Where its level changed at once.
     pub changes: Vec<LevelChange>,
 }
@@ -58,19 +58,14 @@ pub struct LevelChange {
 /// Judges a series in order of time.
 pub fn drift(series: &[Reading]) -> Drift {
     let values: Vec<f64> = series.iter().map(|reading| reading.value).collect();
-    let found = steady(&values);
-    // What changes later than warm-up can is no warm-up: it is what is looked for, and nothing is cut off.
-    let longest = values.len() / LONGEST_WARMUP;
-    let is_steady = found.is_found && found.from <= longest;
-    // As much again: what is left of a warm-up fades away below the noise.
-    let from = if is_steady { (2 * found.from).min(longest) } else { 0 };
+    let Steady { from, is_found: is_steady } = steady(&values);
     let (series, values) = (&series[from..], &values[from..]);
     let n = series.len() as u64;
     let steady_from_s = series.first().map_or(0.0, |reading| reading.at_s);
     let observed_s = series.last().map_or(0.0, |reading| reading.at_s) - steady_from_s;
-    let hours: Vec<(f64, f64)> =
+    let points: Vec<(f64, f64)> =
         series.iter().map(|reading| (reading.at_s / 3600.0, reading.value)).collect();
-    let Some(line) = Line::fit(&hours).filter(|line| line.at_mean > 0.0) else {
+    let Some(line) = Line::fit(&points).filter(|line| line.at_mean > 0.0) else {
         let reason = "too few windows";
         return Drift {
             finding: Finding::Inconclusive { more_minutes: None },
@@ -80,15 +75,17 @@ pub fn drift(series: &[Reading]) -> Drift {
             per_hour: Estimate::missing(n, reason),
             over_all: Estimate::missing(n, reason),
             minimum_detectable_per_hour: None,
+            minimum_detectable_over_all: None,
             changes: Vec::new(),
         };
     };
     let relative = |per_hour: f64| per_hour / line.at_mean;
+    let hours = observed_s / 3600.0;
     let (low, high) = line.interval();
     let per_hour = Estimate::within(relative(line.per_x), (relative(low), relative(high)), n);
-    let over_all = per_hour.map(|per_hour| per_hour * observed_s / 3600.0);
-    let detectable = relative(line.minimum_detectable());
-    let over_all_detectable = detectable * observed_s / 3600.0;
+    let over_all = per_hour.map(|per_hour| per_hour * hours);
+    let detectable = relative(line.minimum_detectable(NEGLIGIBLE * line.at_mean / hours));
+    let over_all_detectable = detectable * hours;
     let is_sure = low > 0.0 || high < 0.0;
     let finding = if is_sure && over_all.value.is_some_and(|change| change.abs() >= NEGLIGIBLE) {
         Finding::Found
@@ -112,6 +109,7 @@ pub fn drift(series: &[Reading]) -> Drift {
         per_hour,
         over_all,
         minimum_detectable_per_hour: Some(detectable),
+        minimum_detectable_over_all: Some(over_all_detectable),
         changes: changes(values).iter().map(change).filter(is_told).collect(),
     }
 }
@@ -138,13 +136,15 @@ mod tests {
     fn what_stays_does_not_and_says_what_would_have_been_found() {
         let found = drift(&series(|_| 100.0));
         assert_eq!(found.finding, Finding::NotFound);
-        assert!(found.minimum_detectable_per_hour.unwrap() * 300.0 / 3600.0 < 0.01);
+        // What is below 1 % over the run is never called a drift, so none of that size would have been found.
+        let over_all = found.minimum_detectable_over_all.unwrap();
+        assert!((0.01..0.012).contains(&over_all), "{over_all}");
         assert_eq!(found.changes, []);
     }
 
     #[test]
     fn a_warm_up_is_no_drift() {
-        let found = drift(&series(|i| if i < 30 { 140.0 } else { 100.0 }));
+        let found = drift(&series(|i| if i < 45 { 140.0 } else { 100.0 }));
         assert_eq!((found.finding, found.steady_from_s), (Finding::NotFound, 60.0));
     }
 

@@ -25,8 +25,8 @@ pub struct Influence {
 }
 
 /// Fits throughput against the share. Windows in which it is on are held against those in which it is not, so
-/// both kinds must be there.
-pub fn influence(windows: &[Exposed]) -> Influence {
+/// both kinds must be there. A loss below `negligible` over all counts for nothing.
+pub fn influence(windows: &[Exposed], negligible: f64) -> Influence {
     let n = windows.len() as u64;
     let missing = |reason: &str| Influence {
         lost_while_on: Estimate::missing(n, reason),
@@ -61,7 +61,10 @@ pub fn influence(windows: &[Exposed]) -> Influence {
             ..lost_while_on.clone()
         },
         lost_while_on,
-        minimum_detectable: Some(line.minimum_detectable() / line.at_zero * mean_share),
+        minimum_detectable: Some(
+            line.minimum_detectable(negligible * line.at_zero / mean_share) / line.at_zero
+                * mean_share,
+        ),
     }
 }
 
@@ -77,7 +80,7 @@ mod tests {
             Exposed { throughput: 100.0 * (1.0 - 0.25 * share) + noise, share }
         };
         let windows: Vec<Exposed> = (0..90).map(window).collect();
-        let found = influence(&windows);
+        let found = influence(&windows, 0.0);
         let (low, high) = found.lost_while_on.interval().unwrap();
         assert!(low > 0.24 && high < 0.26, "{found:?}");
         assert!((found.lost.value.unwrap() - 0.25 / 3.0).abs() < 0.01);
@@ -86,7 +89,7 @@ mod tests {
     #[test]
     fn what_was_never_or_always_on_is_held_against_nothing() {
         for share in [0.0, 1.0] {
-            let found = influence(&[Exposed { throughput: 1.0, share }; 50]);
+            let found = influence(&[Exposed { throughput: 1.0, share }; 50], 0.0);
             assert_eq!(found.lost.value, None);
             assert!(found.lost.reason.is_some());
         }

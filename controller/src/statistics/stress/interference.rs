@@ -36,7 +36,7 @@ pub fn interference(windows: &[(f64, Exposed)]) -> Option<Interference> {
         windows.iter().map(|(seconds, window)| seconds * window.share).sum::<f64>() / seconds;
     let max_share = windows.iter().map(|(_, window)| window.share).fold(0.0, f64::max);
     let exposed: Vec<Exposed> = windows.iter().map(|(_, window)| *window).collect();
-    let found = influence(&exposed);
+    let found = influence(&exposed, NEGLIGIBLE);
     let is_costly = found.lost.ci_low.is_some_and(|low| low > 0.0)
         && found.lost.value.is_some_and(|lost| lost >= NEGLIGIBLE);
     Some(Interference {

@@ -13,6 +13,13 @@ use serde::{Deserialize, Serialize};
 /// Points of the series that a report draws, at most.
 const POINTS: usize = 300;
 
+/// The kernel counts pages for every thread and adds them up when 64 have come together.
+const RSS_STEP_MB: f64 = 0.25;
+/// The kernel tells KiB.
+const PSS_STEP_MB: f64 = 1.0 / 1024.0;
+/// Drivers map memory in pages of this size.
+const GPU_STEP_MB: f64 = 2.0;
+
 /// What one run of a sustained load says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdicts {
@@ -146,14 +153,15 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
         };
         interference(&all.iter().filter_map(exposed).collect::<Vec<_>>())
     };
-    let leaks = |bytes: fn(&Window) -> Option<f64>| {
+    let leaks = |bytes: fn(&Window) -> Option<f64>, step_mb: f64| {
         let mut requests = 0;
         let held = |window: &Window| {
             requests += window.load.ok();
             Some(Held { at_s: window.until_s(), requests, bytes: bytes(window)? })
         };
         let held: Vec<Held> = all.iter().filter_map(held).collect();
-        (!held.is_empty()).then(|| leak(&held, conditions.max_leak_mb_per_hour, conditions.seed))
+        let Conditions { max_leak_mb_per_hour, seed, .. } = conditions;
+        (!held.is_empty()).then(|| leak(&held, step_mb, max_leak_mb_per_hour, seed))
     };
     let readings = |value: fn(&Window) -> Option<f64>| -> Vec<Reading> {
         let reading =
@@ -177,9 +185,10 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
         other_processes: exposed(|window| window.observed.other_load),
         steal: exposed(|window| window.observed.steal),
         control_group: exposed(|window| window.observed.withheld),
-        rss: leaks(|window| window.observed.rss_bytes),
-        pss: leaks(|window| window.observed.pss_bytes),
-        gpu_memory: leaks(|window| window.observed.gpu_bytes).filter(|_| conditions.is_on_gpu),
+        rss: leaks(|window| window.observed.rss_bytes, RSS_STEP_MB),
+        pss: leaks(|window| window.observed.pss_bytes, PSS_STEP_MB),
+        gpu_memory: leaks(|window| window.observed.gpu_bytes, GPU_STEP_MB)
+            .filter(|_| conditions.is_on_gpu),
         is_on_gpu: conditions.is_on_gpu,
         series: series(all),
     }

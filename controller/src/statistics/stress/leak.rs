@@ -6,9 +6,9 @@
 //! and Romano 1992), because neighbouring troughs resemble each other.
 
 use super::POWER;
+use super::detectable::{margin, normal_quantile};
 use super::finding::{Finding, more_minutes};
 use super::robust::{median, theil_sen};
-use super::slope::normal_quantile;
 use crate::statistics::Estimate;
 use crate::statistics::interval::{ALPHA, standard_deviation, t_critical};
 use rand::{RngExt, SeedableRng};
@@ -26,7 +26,7 @@ pub const FEWEST_SLICES: usize = 8;
 const MOST_SLICES: usize = 48;
 /// One in so many windows, the first ones, is in no figure: caches fill.
 const FILLING: usize = 4;
-/// So many windows must be in a slice.
+/// So many windows must be in a slice; half of them where there are no teeth.
 const WINDOWS_PER_SLICE: usize = 4;
 /// So many teeth of a sawtooth must be in a slice, so that its smallest value is a trough.
 const TEETH_PER_SLICE: usize = 2;
@@ -36,6 +36,12 @@ const RESAMPLES: u32 = 400;
 /// A few dozen troughs tell their own noise too small: in `controller simulate --stress` intervals without this factor
 /// hold the true leak in 85 to 90 % of runs, and with it in 95.
 const WIDENED: f64 = 1.35;
+
+/// One in so many leaks is taken for a cache that fills, in `controller simulate --stress`.
+const TAKEN_FOR_CACHE: f64 = 50.0;
+
+/// So many stairs look like a line, whatever the noise.
+const FEWEST_STAIRS: f64 = 2.0;
 
 /// 2^20 bytes.
 pub const MB: f64 = 1_048_576.0;
@@ -74,9 +80,9 @@ pub struct Leak {
     pub envelope: Vec<(f64, f64)>,
 }
 
-/// Judges memory in order of time. A leak above `matters_mb_per_hour` must be told, null: above 5 % of the level
-/// per hour. All chance follows from `seed`.
-pub fn leak(series: &[Held], matters_mb_per_hour: Option<f64>, seed: u64) -> Leak {
+/// Judges memory in order of time, which is told in whole steps of `step_mb`. A leak above `matters_mb_per_hour` must
+/// be told, null: above 5 % of the level per hour. All chance follows from `seed`.
+pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, seed: u64) -> Leak {
     // Cut by the clock, not by what is seen: a cut that follows the noise makes the noise look smaller.
     let series = &series[series.len() / FILLING..];
     let (first_s, last_s) =
@@ -85,7 +91,7 @@ pub fn leak(series: &[Held], matters_mb_per_hour: Option<f64>, seed: u64) -> Lea
     let points: Vec<(f64, f64)> =
         series.iter().map(|held| (held.at_s / 3600.0, held.bytes / MB)).collect();
     let level = median(&mut points.iter().map(|point| point.1).collect::<Vec<_>>());
-    let teeth = teeth(&points, level.unwrap_or_default());
+    let teeth = teeth(&points, level.unwrap_or_default(), step_mb);
     let slices = slices(series.len(), teeth);
     let envelope = envelope(series, slices);
     let undecided = |reason: &str, more_minutes| Leak {
@@ -119,10 +125,13 @@ pub fn leak(series: &[Held], matters_mb_per_hour: Option<f64>, seed: u64) -> Lea
     let hours = observed_s / 3600.0;
     let negligible = NEGLIGIBLE * level_mb / hours;
     let matters = matters_mb_per_hour.unwrap_or(MATTERS_PER_HOUR * level_mb);
-    let detectable = growth.half_width().max(negligible) + normal_quantile(POWER) * growth.error;
+    // A line through stairs may miss one of them, and fewer than some are no line.
+    let stair = step_mb / hours;
+    let detectable =
+        (growth.half_width().max(negligible) + growth.margin() + stair).max(FEWEST_STAIRS * stair);
     let (low, high) = growth.interval();
     let is_sure = low > 0.0 && growth.slope >= negligible;
-    let is_settling = is_sure && growth.slows_down(&by_time, &mut rng);
+    let is_settling = is_sure && growth.slows_down(&by_time, step_mb, &mut rng);
     let finding = if is_sure && !is_settling {
         Finding::Found
     } else if is_settling {
@@ -150,8 +159,8 @@ pub fn leak(series: &[Held], matters_mb_per_hour: Option<f64>, seed: u64) -> Lea
 }
 
 /// How often a series falls from the upper to the lower part of its range about its own line; none where its range
-/// is too small to matter.
-fn teeth(points: &[(f64, f64)], level: f64) -> Option<usize> {
+/// is too small to matter, or that of stairs that it is told in.
+fn teeth(points: &[(f64, f64)], level: f64, step_mb: f64) -> Option<usize> {
     let step = (points.len() / 200).max(1);
     let slope = theil_sen(&points.iter().copied().step_by(step).collect::<Vec<_>>())?;
     let rest: Vec<f64> = points.iter().map(|(x, y)| y - slope * x).collect();
@@ -159,7 +168,7 @@ fn teeth(points: &[(f64, f64)], level: f64) -> Option<usize> {
     sorted.sort_unstable_by(f64::total_cmp);
     let trim = sorted.len() / 100;
     let (low, high) = (*sorted.get(trim)?, *sorted.get(sorted.len() - 1 - trim)?);
-    if high - low < SMALL_TEETH * level {
+    if high - low < (SMALL_TEETH * level).max(1.5 * step_mb) {
         return None;
     }
     let (upper, lower) = (low + 0.6 * (high - low), low + 0.4 * (high - low));
@@ -177,13 +186,14 @@ fn teeth(points: &[(f64, f64)], level: f64) -> Option<usize> {
 
 /// Into how many slices so many windows are cut.
 fn slices(windows: usize, teeth: Option<usize>) -> usize {
-    let by_windows = windows / WINDOWS_PER_SLICE;
-    let by_teeth = match teeth {
+    let (fewest_windows, by_teeth) = match teeth {
+        // There is nothing to wait for.
+        None => (WINDOWS_PER_SLICE / 2, MOST_SLICES),
         // It never fell back: there is no tooth to wait for.
-        None | Some(0) => MOST_SLICES,
-        Some(teeth) => teeth / TEETH_PER_SLICE,
+        Some(0) => (WINDOWS_PER_SLICE, MOST_SLICES),
+        Some(teeth) => (WINDOWS_PER_SLICE, teeth / TEETH_PER_SLICE),
     };
-    by_windows.min(by_teeth).min(MOST_SLICES)
+    (windows / fewest_windows).min(by_teeth).min(MOST_SLICES)
 }
 
 /// The smallest of each slice.
@@ -224,20 +234,33 @@ impl Growth {
         Some(Self { slope, error, points: points.len() })
     }
 
+    fn critical(&self) -> f64 {
+        t_critical((self.points as f64 - 2.0).max(1.0), ALPHA)
+    }
+
     fn half_width(&self) -> f64 {
-        let degrees = (self.points as f64 - 2.0).max(1.0);
-        t_critical(degrees, ALPHA) * self.error
+        self.critical() * self.error
+    }
+
+    /// How far above the half-width a leak must be to be found. The error has as many degrees of freedom as there are
+    /// blocks: in `controller simulate --stress` it spreads as that says.
+    fn margin(&self) -> f64 {
+        let degrees = self.points as f64 / block_length(self.points) as f64;
+        margin(self.critical(), degrees, POWER * (1.0 + 1.0 / TAKEN_FOR_CACHE)) * self.error
     }
 
     fn interval(&self) -> (f64, f64) {
         (self.slope - self.half_width(), self.slope + self.half_width())
     }
 
-    /// Whether the second half surely grows at less than half of the speed of all.
-    fn slows_down(&self, points: &[(f64, f64)], rng: &mut ChaCha8Rng) -> bool {
-        let later = Self::of(&points[points.len() / 2..], rng);
-        later.is_some_and(|later| {
-            later.slope + normal_quantile(POWER) * later.error < 0.5 * self.slope
+    /// Whether the second half surely grows at less than half of the speed of all. A line through stairs of this
+    /// height may miss one of them.
+    fn slows_down(&self, points: &[(f64, f64)], step_mb: f64, rng: &mut ChaCha8Rng) -> bool {
+        let later = &points[points.len() / 2..];
+        let [(from, _), .., (to, _)] = later else { return false };
+        let missed = step_mb / (to - from);
+        Self::of(later, rng).is_some_and(|later| {
+            later.slope + normal_quantile(POWER) * later.error + missed < 0.5 * self.slope
         })
     }
 }
@@ -281,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_leak_is_found_by_the_hour_and_by_the_request() {
-        let found = leak(&series(|hours| 300.0 + 20.0 * hours), None, 1);
+        let found = leak(&series(|hours| 300.0 + 20.0 * hours), 0.0, None, 1);
         assert!(found.finding.is_found(), "{found:?}");
         let (low, high) = found.mb_per_hour.interval().unwrap();
         assert!(low < 20.0 && 20.0 < high && high - low < 1.0, "{found:?}");
@@ -293,32 +316,32 @@ mod tests {
     #[test]
     fn a_sawtooth_is_no_leak_and_a_leak_below_it_is() {
         let saw = |hours: f64| 300.0 + 80.0 * tooth(hours, 40.0);
-        let found = leak(&series(saw), None, 1);
+        let found = leak(&series(saw), 0.0, None, 1);
         assert_eq!(found.finding, Finding::NotFound, "{found:?}");
         // The first quarter is in no figure.
         assert!((26..=30).contains(&found.teeth), "{}", found.teeth);
-        let leaking = leak(&series(|hours| saw(hours) + 30.0 * hours), None, 1);
+        let leaking = leak(&series(|hours| saw(hours) + 30.0 * hours), 0.0, None, 1);
         assert!(leaking.finding.is_found(), "{leaking:?}");
     }
 
     #[test]
     fn a_few_long_teeth_tell_nothing_yet() {
-        let found = leak(&series(|hours| 300.0 + 80.0 * tooth(hours, 4.0)), None, 1);
+        let found = leak(&series(|hours| 300.0 + 80.0 * tooth(hours, 4.0)), 0.0, None, 1);
         let Finding::Inconclusive { more_minutes } = found.finding else { panic!("{found:?}") };
         assert!(more_minutes.unwrap() > 60.0);
     }
 
     #[test]
     fn a_cache_that_fills_is_no_leak() {
-        let found = leak(&series(|hours| 300.0 - 50.0 * (-hours * 12.0).exp()), None, 1);
+        let found = leak(&series(|hours| 300.0 - 50.0 * (-hours * 12.0).exp()), 0.0, None, 1);
         assert!(!found.finding.is_found(), "{found:?}");
-        let slowly = leak(&series(|hours| 300.0 - 50.0 * (-hours * 3.0).exp()), None, 1);
+        let slowly = leak(&series(|hours| 300.0 - 50.0 * (-hours * 3.0).exp()), 0.0, None, 1);
         assert!(!slowly.finding.is_found(), "{slowly:?}");
     }
 
     #[test]
     fn what_would_matter_but_could_not_be_seen_is_left_open() {
-        let found = leak(&series(|_| 300.0), Some(0.01), 1);
+        let found = leak(&series(|_| 300.0), 0.0, Some(0.01), 1);
         let Finding::Inconclusive { more_minutes } = found.finding else { panic!("{found:?}") };
         assert!(more_minutes.unwrap() > 10.0);
         assert!(found.minimum_detectable_mb_per_hour.unwrap() > 0.01);
@@ -326,16 +349,16 @@ mod tests {
 
     #[test]
     fn nothing_tells_nothing() {
-        assert!(matches!(leak(&[], None, 1).finding, Finding::Inconclusive { .. }));
+        assert!(matches!(leak(&[], 0.0, None, 1).finding, Finding::Inconclusive { .. }));
         let one = Held { at_s: 1.0, requests: 1, bytes: 1.0 };
-        assert!(matches!(leak(&[one; 40], None, 1).finding, Finding::Inconclusive { .. }));
+        assert!(matches!(leak(&[one; 40], 0.0, None, 1).finding, Finding::Inconclusive { .. }));
     }
 
     #[test]
     fn memory_that_never_changes_leaks_nothing() {
         let still: Vec<Held> =
             (1..100).map(|i| Held { at_s: f64::from(i), requests: 1, bytes: 3e8 }).collect();
-        let found = leak(&still, None, 1);
+        let found = leak(&still, 0.0, None, 1);
         assert_eq!((found.finding, found.mb_per_hour.ci_high), (Finding::NotFound, Some(0.0)));
     }
 }

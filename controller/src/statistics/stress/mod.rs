@@ -5,6 +5,7 @@
 //! are right: docs/stress.md.
 
 pub mod change;
+pub mod detectable;
 pub mod drift;
 pub mod estimates;
 pub mod finding;

@@ -80,18 +80,20 @@ pub fn drift(drift: &Drift) -> String {
             format!("; its level changed {}{more}", steps.join(", "))
         }
     };
-    let over_all = drift.over_all.interval();
-    match (&drift.finding, over_all) {
+    let seen = drift.minimum_detectable_over_all.map_or_else(String::new, |smallest| {
+        format!("; a change of {} % would have been found", percent(smallest))
+    });
+    match (&drift.finding, drift.over_all.interval()) {
         (Finding::Found, Some((low, high))) => {
             format!("drifts: by {} to {} % over the run{steady}{steps}", signed(low), signed(high))
         }
         (Finding::NotFound, Some((low, high))) => format!(
-            "does not drift: by {} to {} % over the run{steady}{steps}",
+            "does not drift: by {} to {} % over the run{steady}{steps}{seen}",
             signed(low),
             signed(high)
         ),
         (Finding::Inconclusive { more_minutes }, _) => {
-            format!("can't be told to drift or not{}{steps}", more(*more_minutes))
+            format!("can't be told to drift or not{}{steps}{seen}", more(*more_minutes))
         }
         (_, None) => "can't be told to drift or not".to_owned(),
     }
@@ -99,6 +101,9 @@ pub fn drift(drift: &Drift) -> String {
 
 /// The verdict on a leak.
 pub fn leak(leak: &Leak) -> String {
+    let seen = leak.minimum_detectable_mb_per_hour.map_or_else(String::new, |smallest| {
+        format!("; one of {} MB/h would have been found", three(smallest))
+    });
     match (&leak.finding, leak.mb_per_hour.interval()) {
         (Finding::Found, Some((low, high))) => {
             let by_requests =
@@ -108,11 +113,11 @@ pub fn leak(leak: &Leak) -> String {
             format!("leak of {} to {} MB/h{by_requests}", three(low), three(high))
         }
         (Finding::NotFound, Some((_, high))) => {
-            format!("no leak larger than {} MB/h", three(high.max(0.0)))
+            format!("no leak larger than {} MB/h{seen}", three(high.max(0.0)))
         }
         (Finding::Inconclusive { more_minutes }, _) => {
             let why = if leak.is_settling { ": growth slows down still" } else { "" };
-            format!("inconclusive{why}{}", more(*more_minutes))
+            format!("inconclusive{why}{}{seen}", more(*more_minutes))
         }
         (_, None) => "inconclusive".to_owned(),
     }
@@ -149,11 +154,14 @@ pub fn interference(found: &Interference) -> String {
         percent(found.mean_share),
         percent(found.max_share)
     );
+    let seen = found.minimum_detectable_loss.map_or_else(String::new, |smallest| {
+        format!("; a loss of {} % of throughput with it would have been found", percent(smallest))
+    });
     match found.throughput_lost.interval().filter(|_| found.finding.is_found()) {
         Some((low, high)) => {
             format!("{share}; {} to {} % of throughput went with it", percent(low), percent(high))
         }
-        None => share,
+        None => format!("{share}{seen}"),
     }
 }
 
@@ -199,10 +207,15 @@ mod tests {
             };
             (1..200).map(held).collect()
         };
-        let told = |per_window: f64| leak(&super::super::leak::leak(&series(per_window), None, 1));
+        let told =
+            |per_window: f64| leak(&super::super::leak::leak(&series(per_window), 0.0, None, 1));
         assert_eq!(told(1.0), "leak of 360 to 360 MB/h, 10 to 10 MB per 1,000 requests");
-        assert_eq!(told(0.0), "no leak larger than 0 MB/h");
-        let few = super::super::leak::leak(&series(0.0)[..4], None, 1);
+        // 0.2 % of 100 MB in the 1,490 s that are judged.
+        assert_eq!(
+            told(0.0),
+            "no leak larger than 0 MB/h; one of 0.483 MB/h would have been found"
+        );
+        let few = super::super::leak::leak(&series(0.0)[..4], 0.0, None, 1);
         assert!(leak(&few).starts_with("inconclusive; run "), "{}", leak(&few));
     }
 

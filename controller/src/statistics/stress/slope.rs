@@ -7,11 +7,18 @@
 //! 21, 2005, table 1), because a wide bandwidth leaves few independent pieces.
 
 use super::POWER;
+use super::detectable::{critical_of, degrees_of, margin};
 use crate::statistics::interval::mean;
-use statrs::distribution::{ContinuousCDF, Normal};
 
 /// The fewest points that carry a line and its error.
 pub const FEWEST: usize = 12;
+
+/// Of n independent points the squares of scores vary by 4.4 / n, since x spreads evenly, and what is made of the
+/// resemblance of neighbours by 4 / n: together as with n / 4 degrees of freedom.
+const POINTS_PER_DEGREE: f64 = 4.0;
+
+/// The end of warm-up follows the noise a little: so many more are missed in `controller simulate --stress`.
+const CUT_COSTS: f64 = 0.01;
 
 /// A line through points, told by its slope.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,6 +29,8 @@ pub struct Line {
     pub standard_error: f64,
     /// How many standard errors its 95 % interval reaches to either side.
     pub critical: f64,
+    /// The degrees of freedom of its standard error.
+    pub degrees: f64,
     /// y at x = 0.
     pub at_zero: f64,
     /// The mean of y.
@@ -50,9 +59,11 @@ impl Line {
         let LongRun { variance, bandwidth } = LongRun::of(&scores);
         // Two parameters were fitted: the residuals are a little smaller than the noise.
         let standard_error = (n * variance * n / (n - 2.0)).sqrt() / squares;
-        let critical = critical(bandwidth / n);
+        // What a bandwidth and what few points leave uncertain adds up.
+        let degrees = 1.0 / (1.0 / degrees_of(critical(bandwidth / n)) + POINTS_PER_DEGREE / n);
+        let critical = critical_of(degrees);
         let at_zero = y_mean - per_x * x_mean;
-        Some(Self { per_x, standard_error, critical, at_zero, at_mean: y_mean })
+        Some(Self { per_x, standard_error, critical, degrees, at_zero, at_mean: y_mean })
     }
 
     /// The 95 % interval of the slope.
@@ -61,15 +72,12 @@ impl Line {
         (self.per_x - half, self.per_x + half)
     }
 
-    /// The smallest slope, up or down, whose interval leaves zero out with a chance of 90 %.
-    pub fn minimum_detectable(&self) -> f64 {
-        (self.critical + normal_quantile(POWER)) * self.standard_error
+    /// The smallest slope, up or down, that is found with a chance of 90 %: its interval leaves zero out, and it is at
+    /// least `negligible`.
+    pub fn minimum_detectable(&self, negligible: f64) -> f64 {
+        let margin = margin(self.critical, self.degrees, POWER + CUT_COSTS);
+        (self.critical * self.standard_error).max(negligible) + margin * self.standard_error
     }
-}
-
-/// The quantile of the standard normal distribution.
-pub fn normal_quantile(probability: f64) -> f64 {
-    Normal::standard().inverse_cdf(probability)
 }
 
 /// The variance of a mean times its n, with what neighbours have in common.
@@ -87,7 +95,7 @@ impl LongRun {
         let center = mean(values).unwrap_or_default();
         let centered: Vec<f64> = values.iter().map(|value| value - center).collect();
         // A resemblance close to 1 would make the variance infinite: a series that wanders has no mean.
-        let whitening = lag1(&centered).clamp(-0.9, 0.97);
+        let whitening = unbiased(lag1(&centered), centered.len()).clamp(-0.9, 0.97);
         let white: Vec<f64> =
             centered.windows(2).map(|pair| pair[1] - whitening * pair[0]).collect();
         let n = white.len() as f64;
@@ -124,6 +132,12 @@ fn lag1(centered: &[f64]) -> f64 {
     if squares > 0.0 { products / squares } else { 0.0 }
 }
 
+/// What remembers looks as if it remembered less, because its mean was taken from itself (Kendall, and Marriott and
+/// Pope, Biometrika 41, 1954).
+fn unbiased(lag1: f64, n: usize) -> f64 {
+    lag1 + (1.0 + 3.0 * lag1) / (n as f64).max(1.0)
+}
+
 /// The critical value of a two-sided test at 5 % under Bartlett weights, for a bandwidth that is this share of the
 /// series.
 fn critical(share: f64) -> f64 {
@@ -140,7 +154,7 @@ mod tests {
             (0..20).map(|i| (f64::from(i), 3.0 + 2.0 * f64::from(i))).collect();
         let line = Line::fit(&points).unwrap();
         assert!((line.per_x - 2.0).abs() < 1e-12 && (line.at_zero - 3.0).abs() < 1e-12);
-        assert!(line.minimum_detectable() < 1e-9);
+        assert!(line.minimum_detectable(0.0) < 1e-9);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn throttling(windows: &[Seen], max_mhz: Option<f64>) -> Option<Throttling> 
             share: window.throttled.unwrap_or_default(),
         })
         .collect();
-    let Influence { lost_while_on, lost, minimum_detectable } = influence(&exposed);
+    let Influence { lost_while_on, lost, minimum_detectable } = influence(&exposed, 0.0);
     let onset = seen.iter().find(|window| window.throttled > Some(0.0)).map(|window| Onset {
         at_s: window.from_s,
         within_s: window.seconds,
