@@ -1,6 +1,6 @@
 //! Loads: requests that come in their own time, once each or again and again, played by scripts.
 
-use scenarios::Workspace;
+use scenarios::{Workspace, signal};
 use serde_json::Value;
 
 fn workspace(script: &str, factors: &str, protocol: &str, more: &str) -> Workspace {
@@ -129,34 +129,76 @@ fn a_day_of_load_ends_in_verdicts_and_keeps_no_samples() {
     assert!(finished.out.contains("latency does not drift"), "{}", finished.out);
 }
 
-#[test]
-fn a_load_that_is_stopped_keeps_its_windows_and_can_be_gone_on_with() {
-    // Played and waited for, so that there is a middle in which it can be stopped.
-    let script = r#"{"prompt_ms": 10, "token_ms": 1, "output_tokens": 1, "paced": true}"#;
-    let workspace = workspace(
-        script,
+/// Five windows of a second each, played and waited for, so that there is a middle in which it can be broken off.
+fn five_windows() -> Workspace {
+    workspace(
+        r#"{"prompt_ms": 10, "token_ms": 1, "output_tokens": 1, "paced": true}"#,
         "batch_sizes = [1]\nscenarios = [\"stress\"]",
         "runs = 1\nstress = { duration = \"5s\", window = \"1s\" }",
         "",
+    )
+}
+
+/// How many windows the verdicts of results.json stand on, once it is whole in what it holds.
+fn judged(workspace: &Workspace) -> u64 {
+    let cell = &entries(&workspace.results("results.json"))[0]["cells"][0];
+    let verdicts = &cell["stress"][0]["verdicts"];
+    let windows = verdicts["windows"].as_u64().expect("a number");
+    assert_eq!(verdicts["planned_windows"], 5);
+    // A window ends with the batch that ends past its time, 11 ms later at most on the played clock.
+    let measured_s = verdicts["measured_s"].as_f64().expect("a number");
+    assert!(
+        (measured_s - windows as f64).abs() < 0.02 * windows as f64,
+        "{measured_s} s, {windows}"
     );
+    assert_eq!(verdicts["counted"], cell["counted_samples"]);
+    windows
+}
+
+#[test]
+fn a_load_that_is_stopped_keeps_its_windows_and_can_be_gone_on_with() {
+    let workspace = five_windows();
     let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
     running.until("steps");
     running.signal("INT");
     let stopped = running.finish().expect(3);
-    let results = workspace.results("results.json");
-    let cell = &entries(&results)[0]["cells"][0];
-    let verdicts = &cell["stress"][0]["verdicts"];
-    let windows = verdicts["windows"].as_u64().unwrap();
+    let windows = judged(&workspace);
     assert!((1..5).contains(&windows), "{windows}");
-    assert!(
-        stopped.out.contains(&format!("a part only: {windows} of 5 windows")),
-        "{}",
-        stopped.out
-    );
+    let told = format!("a part only: {windows} of 5 windows");
+    assert!(stopped.out.contains(&told), "{}", stopped.out);
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
-    let results = workspace.results("results.json");
-    let cell = &entries(&results)[0]["cells"][0];
-    assert_eq!(cell["stress"][0]["verdicts"]["windows"], 5);
+    assert_eq!(judged(&workspace), 5);
+    let cell = &entries(&workspace.results("results.json"))[0]["cells"][0];
+    assert_eq!(cell["warmup"]["segments"], 2);
+}
+
+#[test]
+fn a_controller_that_is_killed_under_load_leaves_windows_to_judge_and_to_go_on_from() {
+    let workspace = five_windows();
+    let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
+    running.until("steps");
+    running.signal("KILL");
+    assert_eq!(running.finish().code, None, "it was killed");
+    let told = workspace.run(&["report", "latest", "--output", "results.json"]).expect(0);
+    let windows = judged(&workspace);
+    assert!((1..5).contains(&windows), "{windows}");
+    assert!(told.out.contains(&format!("a part only: {windows} of 5 windows")), "{}", told.out);
+    let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
+    assert_eq!(judged(&workspace), 5);
+}
+
+#[test]
+fn an_agent_that_is_killed_under_load_costs_one_window_of_time_and_none_of_the_data() {
+    let workspace = five_windows();
+    let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
+    running.until("steps");
+    for pid in running.children() {
+        signal(pid, "KILL");
+    }
+    let finished = running.finish().expect(0);
+    assert!(finished.err.contains("was lost"), "the kill hit the load: {}", finished.err);
+    assert_eq!(judged(&workspace), 5);
+    let cell = &entries(&workspace.results("results.json"))[0]["cells"][0];
     assert_eq!(cell["warmup"]["segments"], 2);
 }
 
