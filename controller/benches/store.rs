@@ -7,6 +7,7 @@ use controller::plan::Plan;
 use controller::store::{DatasetFacts, Hold, NewCampaign, Place, SampleWrite, Store, Write};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use proto::output_ids::OutputIds;
 use proto::sample::{Finish, Outcome, Sample};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -81,6 +82,7 @@ fn group(first: u32, samples: u32) -> Vec<Write> {
                 exchange: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: Some("Amanda baked cookies and will bring Jerry some tomorrow.".repeat(2)),
+                output_ids: Some(OutputIds::pack(&[21_542; 24])),
             },
         })
     };

@@ -13,6 +13,7 @@ use controller::store::{
 };
 use proto::ids::CampaignId;
 use proto::model::EngineFacts;
+use proto::output_ids::OutputIds;
 use proto::sample::{Finish, Outcome, Sample};
 use std::path::{Path, PathBuf};
 
@@ -136,6 +137,7 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
                 u64::from(ordinal).wrapping_mul(0x9e37_79b9_7f4a_7c15 ^ u64::from(run)) >> 44;
             let latency_ns = 10_000_000 + noise * 10 + agent as u64 * 500_000;
             longest = longest.max(latency_ns);
+            let output_tokens = 10 + ordinal % 7;
             let sample = Sample {
                 sample_id: format!("d{ordinal}").as_str().try_into()?,
                 start_ns,
@@ -143,13 +145,17 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
                 latency_ns,
                 input_tokens: Some(40),
                 cut_tokens: 0,
-                output_tokens: Some(10 + ordinal % 7),
+                output_tokens: Some(output_tokens),
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
                 schedule_delay_ns: None,
                 exchange: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: Some(format!("Anna will bring {} cakes to the party.", ordinal % 1000)),
+                output_ids: Some(OutputIds::pack(&vec![
+                    7_000 + ordinal % 1000;
+                    output_tokens as usize
+                ])),
             };
             writes.push(Write::Sample(SampleWrite {
                 cell,

@@ -155,7 +155,8 @@ fn what_may_differ_is_flagged() {
     let told = compared(&Made::default(), &flagged, &[]);
     assert!(told.starts_with("exit 0\n"), "{told}");
     assert!(told.contains("flag: they differ in agent version: 0.1.0 against 0.2.0"), "{told}");
-    assert!(told.contains("flag: driver is known of neither side"), "{told}");
+    assert!(told.contains("flag: governor is known of neither side"), "{told}");
+    assert!(!told.contains("driver"), "no GPU infers: {told}");
     assert!(told.contains("tiny.f32.b1.offline@there against tiny.f32.b1.offline@here"), "{told}");
 }
 

@@ -15,6 +15,7 @@ pub mod histogram;
 pub mod ids;
 pub mod load;
 pub mod model;
+pub mod output_ids;
 pub mod sample;
 pub mod telemetry;
 pub mod text;
@@ -22,7 +23,7 @@ pub mod version;
 pub mod wire;
 
 /// The largest message that an agent sends and the controller takes, in bytes: a batch of 256 samples with the
-/// longest texts.
+/// longest texts and as many ids.
 pub const MAX_BATCH_BYTES: usize = 8 << 20;
 
 /// The largest message that an agent takes, in bytes. A shard of ten thousand long dialogues is about 20 MB.

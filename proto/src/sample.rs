@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::ids::{self, SampleId};
+use crate::output_ids::{MAX_OUTPUT_IDS, OutputIds};
 use crate::wire;
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +130,8 @@ pub struct Sample {
     pub outcome: Outcome,
     /// The summary; null where the model has no tokenizer or the request failed.
     pub text: Option<String>,
+    /// Its tokens, as they were decoded; null where the agent didn't tell them.
+    pub output_ids: Option<OutputIds>,
 }
 
 /// A sample that can't be true.
@@ -167,6 +170,18 @@ pub enum Error {
         /// How long it is.
         bytes: usize,
     },
+    /// More or fewer ids than decoded tokens, or more than [`MAX_OUTPUT_IDS`].
+    #[error(
+        "sample {id}: {ids} output ids for {tokens} tokens: as many are taken, up to {MAX_OUTPUT_IDS}"
+    )]
+    OutputIds {
+        /// Which sample.
+        id: SampleId,
+        /// How many came.
+        ids: usize,
+        /// As claimed.
+        tokens: u32,
+    },
 }
 
 impl TryFrom<wire::Sample> for Sample {
@@ -193,6 +208,11 @@ impl TryFrom<wire::Sample> for Sample {
         if let Some(text) = wire.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
             return Err(Error::Text { id, bytes: text.len() });
         }
+        let (ids, tokens) = (wire.output_ids.len(), wire.output_tokens);
+        let is_told = ids > 0;
+        if is_told && (ids > MAX_OUTPUT_IDS || u32::try_from(ids) != Ok(tokens)) {
+            return Err(Error::OutputIds { id, ids, tokens });
+        }
         let outcome = match (wire.failure, wire.finish.as_str()) {
             (Some(failure), _) => Outcome::Failed(failure.into()),
             (None, "eos") => Outcome::Ok(Finish::Eos),
@@ -213,6 +233,7 @@ impl TryFrom<wire::Sample> for Sample {
             exchange: wire.exchange.map(Exchange::from),
             outcome,
             text: wire.text,
+            output_ids: is_told.then(|| OutputIds::pack(&wire.output_ids)),
         })
     }
 }
@@ -240,6 +261,7 @@ impl From<Sample> for wire::Sample {
             finish,
             failure,
             text: sample.text,
+            output_ids: sample.output_ids.map(Vec::from).unwrap_or_default(),
         }
     }
 }
@@ -263,6 +285,7 @@ mod tests {
             exchange: None,
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("so".to_owned()),
+            output_ids: Some(OutputIds::pack(&[300, 1])),
         }
     }
 
@@ -304,6 +327,19 @@ mod tests {
     fn times_past_the_end_of_time_are_refused() {
         let wire = wire::Sample { start_ns: u64::MAX, ..honest().into() };
         assert!(matches!(Sample::try_from(wire), Err(Error::Times { .. })));
+    }
+
+    #[test]
+    fn ids_are_told_whole_or_not_at_all() {
+        let with = |output_ids| Sample::try_from(wire::Sample { output_ids, ..honest().into() });
+        assert_eq!(with(Vec::new()).unwrap().output_ids, None);
+        assert!(matches!(with(vec![300]), Err(Error::OutputIds { ids: 1, tokens: 2, .. })));
+        let endless = wire::Sample {
+            output_ids: vec![1; MAX_OUTPUT_IDS + 1],
+            output_tokens: 4_097,
+            ..honest().into()
+        };
+        assert!(matches!(Sample::try_from(endless), Err(Error::OutputIds { .. })));
     }
 
     #[test]

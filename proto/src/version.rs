@@ -3,7 +3,7 @@
 use crate::wire;
 
 /// What this build speaks. A new field or message kind raises `minor`; anything else raises `major`.
-pub const PROTOCOL: Version = Version { major: 1, minor: 4 };
+pub const PROTOCOL: Version = Version { major: 1, minor: 5 };
 
 /// A protocol version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Computes the figures of a results.json anew from its samples.parquet, with numpy, scipy and rouge_score.
 
-    tests/independent/estimates.py results.json [dialogues.jsonl]
+    tests/independent/estimates.py results.json fleetmark.db
 
 Nothing is shared with the product but the definitions of docs/statistics.md. Every figure must agree to 1e-9 of
-its size (what a t quantile or a beta function takes part in: 1e-8). With the dialogues' references the ROUGE scores
-are checked, too. Exits 1 and names the figures that differ.
+its size (what a t quantile or a beta function takes part in: 1e-8). Summaries, their tokens and the references come
+from the database, where alone they are. Exits 1 and names the figures that differ.
 """
 
 import json
+import sqlite3
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -186,6 +187,55 @@ QUANTITIES = {
 }
 
 
+def root_mean_square(deviations):
+    return np.sqrt(np.mean(np.square(deviations))) if len(deviations) else None
+
+
+def check_other_dialogues(check, name, found, cell, latency_mean, throughput):
+    """What other dialogues would bring: within runs from the units' spread, and joined in quadrature with that of runs."""
+    _, effective, _ = cell.support(QUANTITIES["latency_ms"])
+    spread = lambda units: np.std(units, ddof=1) if len(units) > 1 else None
+    of_latency, of_rate = [], []
+    for rows in cell.runs:
+        of_latency.append(spread([value for series in cell.units(rows, QUANTITIES["latency_ms"]) for value in series]))
+        batches = list(groups(rows, "host", "segment", "batch").values())
+        total = sum(cell.host_ns(rows).values()) / 1e9
+        rate = sum(r["ok"] for r in rows) / total
+        of_rate.append(spread([(sum(r["ok"] for r in b) - rate * span_ns(b) / 1e9) / (total / len(batches)) for b in batches]))
+    for key, between, deviations in (("latency_mean_ms", latency_mean, of_latency), ("throughput", throughput, of_rate)):
+        deviation, value = root_mean_square([d for d in deviations if d is not None]), between["value"]
+        within = None
+        if deviation is not None and effective > 1:
+            half = stats.t.ppf(1 - ALPHA / 2, effective - 1) * deviation / np.sqrt(effective)
+            within = (max(value - half, 0.0), value + half)
+        check.estimate(f"{name}.{key}_within_run", found[f"{key}_within_run"], value, within)
+        joined = None
+        if within and between["ci_low"] is not None:
+            low = np.hypot(value - between["ci_low"], value - within[0])
+            joined = (max(value - low, 0.0), value + np.hypot(between["ci_high"] - value, within[1] - value))
+        check.estimate(f"{name}.{key}", found[key], value, joined)
+
+
+def check_variance(check, name, found, rows):
+    """Henderson's method 1 by whole matrices: each quadratic form y'Qy equals its expectation, a sum of traces."""
+    rows = [r for r in rows if r["ok"] and r["latency_ns"] > 0]
+    n, keys = len(rows), {"host": "host", "run": "run", "sample": "sample_id"}
+    y = np.log([r["latency_ns"] / 1e6 for r in rows])
+    y = y - y.mean()
+    levels = {name: np.unique([str(r[key]) for r in rows], return_inverse=True)[1] for name, key in keys.items()}
+    used = [name for name in keys if 2 <= levels[name].max() + 1 < n]
+    z = {name: np.eye(levels[name].max() + 1)[levels[name]] for name in used}
+    mean = np.full((n, n), 1 / n)
+    forms = [one @ np.diag(1 / one.sum(axis=0)) @ one.T - mean for one in z.values()] + [np.eye(n) - mean]
+    system = [[np.sum(form * (one @ one.T)) for one in z.values()] + [np.trace(form)] for form in forms]
+    parts = np.maximum(np.linalg.solve(system, [y @ form @ y for form in forms]), 0.0)
+    for source, part in zip([*used, "residual"], parts):
+        check.same(f"{name}.{source}.share", found[source]["share"], part / parts.sum(), INTERVAL)
+        check.same(f"{name}.{source}.relative_std", found[source]["relative_std"], np.expm1(np.sqrt(part)), INTERVAL)
+    for source in set(keys) - set(used):
+        check.same(f"{name}.{source}", found[source], None)
+
+
 def check_cell(check, name, found, rows):
     cell = Cell(rows, found["scenario"])
     ok = [r for r in rows if r["ok"]]
@@ -200,6 +250,9 @@ def check_cell(check, name, found, rows):
     rate(check, f"{name}.output_token_throughput", found["output_token_throughput"], cell, lambda r: r["output_tokens"])
     lengths(check, f"{name}.input_tokens", found["input_tokens"], [r["input_tokens"] for r in ok])
     lengths(check, f"{name}.output_tokens", found["output_tokens"], [r["output_tokens"] for r in ok])
+    between = found["latency_ms"]["mean"], found["throughput"]["per_host"]
+    check_other_dialogues(check, f"{name}.other_dialogues", found["other_dialogues"], cell, *between)
+    check_variance(check, f"{name}.variance", found["variance"], rows)
 
 
 def check_cost(check, name, cost, estimates):
@@ -257,17 +310,113 @@ def check_offered_rates(check, offered):
             check.same(f"{pair['first']} or {pair['second']} at {rate}", float(one["cheaper"] == expected), 1.0)
 
 
-def check_quality(check, name, quality, rows, references):
+def kept_outputs(database, campaign):
+    """Of each cell and run the text and the packed tokens of each dialogue, and the references."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        (no, plan) = connection.execute("select no, plan from campaign where id = ?", (campaign,)).fetchone()
+        cells = [cell["id"] for cell in json.loads(plan)["cells"]]
+        dialogues = connection.execute(
+            "select ordinal, sample_id, summary from dialogue where campaign = ? and is_measured = 1", (no,)
+        ).fetchall()
+        ids = {ordinal: sample_id for ordinal, sample_id, _ in dialogues}
+        samples = connection.execute(
+            "select cell, run, sample, text, output_ids from sample where campaign = ? and counted = 1 order by run", (no,)
+        )
+        outputs = {(cells[cell], run, ids[sample]): (text, packed) for cell, run, sample, text, packed in samples}
+    return outputs, {sample_id: summary for _, sample_id, summary in dialogues}
+
+
+def unpacked(packed):
+    """LEB128: seven bits a byte, the least significant first."""
+    ids, number, shift = [], 0, 0
+    for byte in packed:
+        number, shift = number | (byte & 0x7F) << shift, shift + 7
+        if byte < 0x80:
+            ids.append(number)
+            number, shift = 0, 0
+    return ids
+
+
+def check_quality(check, name, quality, rows, outputs, references):
     from rouge_score import rouge_scorer
 
     scorer = rouge_scorer.RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
     scores = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["ok"] and row["text"] is not None and references.get(row["sample_id"]):
-            for key, score in scorer.score(references[row["sample_id"]], row["text"]).items():
-                scores[key][row["sample_id"]].append(score.fmeasure)
+        text, reference = outputs[name, row["run"], row["sample_id"]][0], references[row["sample_id"]]
+        if not row["ok"] or text is None or reference is None:
+            continue
+        for key, score in scorer.score(reference, text).items():
+            check.same(f"{name}, {row['sample_id']} in run {row['run']}: {key}", row[key], score.fmeasure)
+            scores[key][row["sample_id"]].append(score.fmeasure)
+    check.same(f"{name} has scores", float(bool(scores)), 1.0)
     for key, by_sample in scores.items():
         check.same(f"{name}.{key}.value", quality[key]["value"], np.mean([np.mean(s) for s in by_sample.values()]))
+
+
+COMPARED = {
+    "request_latency": QUANTITIES["latency_ms"],
+    "latency_per_output_token": QUANTITIES["latency_ms_per_output_token"],
+    "ttft": QUANTITIES["ttft_ms"],
+    "output_tokens": lambda r: float(r["output_tokens"]),
+    "throughput": None,
+}
+
+
+def log_ratios(before, after, value):
+    """Of each round: the mean log of both sides over the dialogues that both have, or the logs of their rates."""
+    ratios = []
+    for run in sorted({r["run"] for r in before} & {r["run"] for r in after}):
+        sides = [[r for r in side if r["run"] == run] for side in (before, after)]
+        if value is None:
+            rate = lambda rows: sum(r["ok"] for r in rows) / sum(Cell(rows, rows[0]["scenario"]).host_ns(rows).values())
+            ratios.append(np.log(rate(sides[1])) - np.log(rate(sides[0])))
+            continue
+        logs = [{r["sample_id"]: np.log(value(r)) for r in side if r["ok"] and value(r)} for side in sides]
+        both = sorted(logs[0].keys() & logs[1].keys())
+        ratios.append(np.mean([logs[1][one] for one in both]) - np.mean([logs[0][one] for one in both]))
+    return np.array(ratios)
+
+
+def check_comparisons(check, comparisons, by_cell):
+    """Ratios with their t intervals over rounds; the corrected ones after Holm, over the family of each quantity."""
+    for quantity, value in COMPARED.items():
+        ratios = [log_ratios(by_cell[(c["baseline"],)], by_cell[(c["candidate"],)], value) for c in comparisons]
+        error = [np.std(r, ddof=1) / np.sqrt(len(r)) if len(r) > 1 else None for r in ratios]
+        family = [(index, 1.0 if not r.any() else 0.0 if e == 0 else 2 * stats.t.sf(abs(r.mean()) / e, len(r) - 1))
+                  for index, (r, e) in enumerate(zip(ratios, error)) if e is not None]
+        levels, stopped = {}, None
+        for rank, (index, p) in enumerate(sorted(family, key=lambda one: (one[1], one[0]))):
+            levels[index] = stopped or ALPHA / (len(family) - rank)
+            stopped = None if p <= levels[index] else levels[index]
+        for index, (comparison, r, e) in enumerate(zip(comparisons, ratios, error)):
+            found = comparison["figures"][quantity]
+            name = f"{comparison['candidate']} against {comparison['baseline']}: {quantity}"
+            ends = lambda alpha: [np.exp(r.mean() + side * stats.t.ppf(1 - alpha / 2, len(r) - 1) * e) for side in (-1, 1)]
+            check.estimate(name, found["ratio"], np.exp(r.mean()), None if e is None else ends(ALPHA))
+            corrected = ends(levels[index]) if index in levels else (None, None)
+            check.same(f"{name}.corrected_ci_low", found["corrected_ci_low"], corrected[0], INTERVAL)
+            check.same(f"{name}.corrected_ci_high", found["corrected_ci_high"], corrected[1], INTERVAL)
+
+
+def check_agreement(check, comparison, outputs):
+    """Token by token, on the first run's outputs."""
+    found = comparison["agreement"]
+    name = f"{comparison['candidate']} against {comparison['baseline']}: agreement"
+    check.same(f"{name} is of tokens", float(found["unit"] == "tokens"), 1.0)
+    first = lambda cell: {key[2]: unpacked(packed) for key, (_, packed) in outputs.items() if key[:2] == (cell, 1)}
+    before, after = first(comparison["baseline"]), first(comparison["candidate"])
+    agreed, tokens, identical, earliest = 0, 0, 0, None
+    for one in before.keys() & after.keys():
+        a, b = before[one], after[one]
+        common = next((place for place, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+        agreed, tokens, identical = agreed + common, tokens + max(len(a), len(b)), identical + (a == b)
+        if a != b:
+            earliest = common if earliest is None else min(earliest, common)
+    check.same(f"{name}: compared", found["compared"], len(before.keys() & after.keys()))
+    check.same(f"{name}: identical", found["identical"], identical)
+    check.same(f"{name}: share of tokens", found["tokens_agreed_share"], agreed / tokens)
+    check.same(f"{name}: earliest difference", found["earliest_difference"], earliest)
 
 
 def check_cells_file(check, results_path, results):
@@ -290,17 +439,17 @@ def check_cells_file(check, results_path, results):
     check.same("the cheapest by DuckDB", float(cheapest == least["cell"]), 1.0)
 
 
-def main(results_path, dialogues_path=None):
+def main(results_path, database):
     results = json.loads(Path(results_path).read_text())
     samples = Path(results_path).parent / results["campaign"]["samples_file"]["name"]
     rows = parquet.read_table(samples).to_pylist()
     for row in rows:
         row["ok"] = row["outcome"] in ("eos", "length")
     by_cell = groups([row for row in rows if row["counted"]], "cell")
-    references = {}
-    if dialogues_path:
-        lines = Path(dialogues_path).read_text().splitlines()
-        references = {d["id"]: d.get("summary") for d in map(json.loads, lines)}
+    scenario_of = {cell["cell"]: entry["scenario"] for entry in results["results"] for cell in entry["cells"]}
+    for row in rows:
+        row["scenario"] = scenario_of[row["cell"]]
+    outputs, references = kept_outputs(database, results["campaign"]["id"])
 
     check = Check()
     for entry in results["results"]:
@@ -313,8 +462,12 @@ def main(results_path, dialogues_path=None):
                 rows_of_cell = by_cell[(name,)]
                 scenario, latency = cell["estimates"]["scenario"], cell["estimates"]["latency_ms"]
                 check_goodput(check, name, cell["goodput"], cell["cost"], rows_of_cell, scenario, latency)
-            if cell.get("quality") and references:
-                check_quality(check, name, cell["quality"], by_cell[(name,)], references)
+            if cell.get("quality"):
+                check_quality(check, name, cell["quality"], by_cell[(name,)], outputs, references)
+    check_comparisons(check, results["comparisons"], by_cell)
+    for comparison in results["comparisons"]:
+        if comparison["agreement"]:
+            check_agreement(check, comparison, outputs)
     check_offered_rates(check, results["offered_rates"])
     check_cells_file(check, results_path, results)
     for line in check.wrong:

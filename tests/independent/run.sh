@@ -16,7 +16,8 @@ trap 'rm -rf "$work"' EXIT
 { cat examples/quickstart.toml; printf '[slo]\nrequest_latency_ms = 20\npercentile = 90\n'; } > "$work/matrix.toml"
 campaign() {
     ./target/release/controller run "$work/matrix.toml" --data-dir "$work/data" --output "$work/results.json" "$@"
-    "$venv/bin/python" tests/independent/estimates.py "$work/results.json" controller/src/dataset/builtin/dialogues.jsonl
+    "$venv/bin/python" tests/independent/estimates.py "$work/results.json" "$work/data/fleetmark.db"
 }
 campaign --runs 3 --samples 120 --batch-sizes 1 4
+"$venv/bin/python" tests/independent/example.py
 campaign --runs 1 --samples 48 --batch-sizes 8

@@ -228,18 +228,18 @@ impl Engine for Scripted {
                 line.and_then(|line| line.output_tokens).unwrap_or(self.script.output_tokens);
             let tokens = wanted.clamp(1, generation.max_new_tokens);
             let end = first + nanoseconds(step * f64::from(tokens - 1));
+            let text = line.and_then(|line| line.text.clone());
+            let text = text.unwrap_or_else(|| "played".to_owned());
             Ok(Row {
                 input_tokens: Some(count(request.dialogue.split_whitespace().count())),
                 cut_tokens: 0,
-                output_ids: vec![2; tokens as usize],
+                output_ids: ids(&text, tokens),
                 output_tokens: Some(tokens),
                 unknown_tokens: 0,
                 first_token_ns: Some(start + first),
                 end_ns: start + end,
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
-                text: Some(
-                    line.and_then(|line| line.text.clone()).unwrap_or_else(|| "played".to_owned()),
-                ),
+                text: Some(text),
                 exchange: None,
             })
         };
@@ -251,6 +251,14 @@ impl Engine for Scripted {
         stopwatch.play(end - start);
         Ok(rows)
     }
+}
+
+/// As many ids as tokens: equal texts have equal ones, and another word has another.
+fn ids(text: &str, tokens: u32) -> Vec<u32> {
+    // FNV-1a over the word's bytes, within a vocabulary of 32,000.
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    let words = text.split_whitespace().map(|word| word.bytes().fold(2_166_136_261, hash) % 32_000);
+    words.chain(std::iter::repeat(2)).take(tokens as usize).collect()
 }
 
 #[cfg(test)]

@@ -347,6 +347,7 @@ pub(super) fn sample(
             schedule_delay_ns: None,
             exchange: row.exchange.map(Into::into),
             text: row.text,
+            output_ids: row.output_ids,
         },
         Err(failure) => wire::Sample {
             sample_id,

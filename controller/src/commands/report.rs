@@ -6,6 +6,7 @@ use crate::cli;
 use crate::clock::Clock;
 use crate::cost::PriceBook;
 use crate::matrix::Format;
+use crate::plan::Plan;
 use crate::report::document::{Document, document};
 use crate::report::parquet::{self, Names, SamplesWriter, TelemetryWriter};
 use crate::report::view::RowsFile;
@@ -18,6 +19,7 @@ use crate::terminal;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where reports go.
@@ -222,13 +224,15 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let mut late = store.late(no).await?.into_iter().peekable();
     let mut observed = Vec::with_capacity(plan.cells.len());
     let runs = campaign.matrix.protocol.most_runs();
-    let mut ahead = ReadAhead::new(store, no, plan.cells.len(), runs);
+    let mut ahead = ReadAhead::new(store, no, plan, runs);
     for cell in 0..plan.cells.len() {
         let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
-        for run in 1..=runs {
+        for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
             let mut rows = ahead.next().await?;
-            let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
-            rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
+            if part.end == u32::MAX {
+                let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
+                rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
+            }
             let scores = scores(plan, &agents, &dialogues, &rows);
             observing.add(&rows, &scores);
             windows.see(&rows);
@@ -258,30 +262,47 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     Ok(Made { results: view_of(&read, files), samples, telemetry })
 }
 
-/// The counted samples of every run of every cell, in this order: the next one is read while one is worked on.
+/// Samples are read so many at a time: with their texts they take about 20 MB.
+const PART: u32 = 1 << 16;
+
+/// The dialogues of a run in parts; the last one is open, and there is one at least.
+fn parts(plan: &Plan) -> impl Iterator<Item = Range<u32>> + use<> {
+    let samples = u32::try_from(plan.samples).unwrap_or(u32::MAX);
+    let last = samples.saturating_sub(1) / PART;
+    (0..=last).map(move |part| {
+        let end = if part == last { u32::MAX } else { (part + 1) * PART };
+        part * PART..end
+    })
+}
+
+/// The counted samples of every run of every cell, part by part in this order: the next one is read while one is
+/// worked on.
 struct ReadAhead<'a> {
     store: &'a Store,
     no: CampaignNo,
-    keys: Box<dyn Iterator<Item = (usize, u32)> + Send>,
+    keys: Box<dyn Iterator<Item = (usize, u32, Range<u32>)> + Send + 'a>,
     reading: Option<Reading>,
 }
 
 type Reading = tokio::task::JoinHandle<Result<Vec<SampleRow>, store::Error>>;
 
 impl<'a> ReadAhead<'a> {
-    fn new(store: &'a Store, no: CampaignNo, cells: usize, runs: u32) -> Self {
-        let keys = (0..cells).flat_map(move |cell| (1..=runs).map(move |run| (cell, run)));
+    fn new(store: &'a Store, no: CampaignNo, plan: &'a Plan, runs: u32) -> Self {
+        let runs =
+            (0..plan.cells.len()).flat_map(move |cell| (1..=runs).map(move |run| (cell, run)));
+        let keys = runs.flat_map(move |(cell, run)| parts(plan).map(move |part| (cell, run, part)));
         let mut ahead = Self { store, no, keys: Box::new(keys), reading: None };
         ahead.reading = ahead.begin();
         ahead
     }
 
     fn begin(&mut self) -> Option<Reading> {
-        let (store, no, key) = (self.store.clone(), self.no, self.keys.next()?);
-        Some(tokio::spawn(async move { store.counted(no, key, Texts::Read).await }))
+        let (store, no, (cell, run, part)) = (self.store.clone(), self.no, self.keys.next()?);
+        let read = async move { store.counted_part(no, (cell, run), part, Texts::Read).await };
+        Some(tokio::spawn(read))
     }
 
-    /// The next run; nothing after the last.
+    /// The next part; nothing after the last.
     async fn next(&mut self) -> anyhow::Result<Vec<SampleRow>> {
         let Some(reading) = self.reading.take() else { return Ok(Vec::new()) };
         let rows = reading.await.context("reading was broken off")??;

@@ -39,6 +39,12 @@ pub struct Recommendation {
     pub name: Option<String>,
     /// The reason in one sentence, with its labels.
     pub text: String,
+    /// How the next cheapest one compares; null where nothing else was measured.
+    #[serde(default)]
+    pub nearest: Option<String>,
+    /// What the recommendation rests on, where that limits it.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// Candidates whose cost is not distinguishable from the recommended one's.
     pub not_distinguishable_from: Vec<String>,
     /// What would separate them from it.
@@ -81,6 +87,9 @@ pub fn cheapest(candidates: &[Candidate]) -> Option<usize> {
     priced.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, _, place)| place)
 }
 
+/// So many candidates are named in a sentence; more are counted.
+const NAMED: usize = 3;
+
 /// Recommends the cheapest candidate. `against` holds, by place, the comparison of each other
 /// candidate's cost with the cheapest one's, where there is one, and what would separate the two.
 pub fn recommend(
@@ -97,6 +106,8 @@ pub fn recommend(
         return Recommendation {
             name: None,
             text,
+            nearest: None,
+            labels: Vec::new(),
             not_distinguishable_from: Vec::new(),
             to_separate: Vec::new(),
             standings,
@@ -122,17 +133,27 @@ pub fn recommend(
     let runner_up = others()
         .filter_map(|(_, (other, comparison))| Some((other, &comparison.as_ref()?.0)))
         .min_by(|a, b| cost_of(a.0).total_cmp(&cost_of(b.0)));
+    let nearest = runner_up
+        .map(|(other, comparison)| format!("{} is {}", other.name, comparison.verdict.text));
     let mut parts = vec![sentence(&candidates[best], candidates.len())];
-    parts.extend(
-        runner_up
-            .map(|(other, comparison)| format!("{} is {}", other.name, comparison.verdict.text)),
-    );
-    if !not_distinguishable_from.is_empty() {
-        parts.push(format!("not distinguishable from {}", not_distinguishable_from.join(", ")));
+    parts.extend(nearest.clone());
+    match not_distinguishable_from.as_slice() {
+        [] => {}
+        few if few.len() <= NAMED => {
+            parts.push(format!("not distinguishable from {}", few.join(", ")));
+        }
+        many => {
+            let (unclear, others) = (many.len(), candidates.len() - 1);
+            parts.push(format!("not distinguishable from {unclear} of the {others} others"));
+        }
     }
-    let text = parts.join("; ") + &labels(&candidates[best], candidates);
+    let labels = labels(&candidates[best], candidates);
+    let text = match labels.as_slice() {
+        [] => parts.join("; "),
+        labels => format!("{} ({})", parts.join("; "), labels.join("; ")),
+    };
     let name = Some(candidates[best].name.clone());
-    Recommendation { name, text, not_distinguishable_from, to_separate, standings }
+    Recommendation { name, text, nearest, labels, not_distinguishable_from, to_separate, standings }
 }
 
 fn cost_of(candidate: &Candidate) -> f64 {
@@ -154,7 +175,7 @@ fn sentence(best: &Candidate, candidates: usize) -> String {
     format!("{}: {rank}, {} USD per 1,000 requests{interval}", best.name, usd(cost_of(best)))
 }
 
-fn labels(best: &Candidate, candidates: &[Candidate]) -> String {
+fn labels(best: &Candidate, candidates: &[Candidate]) -> Vec<String> {
     let mut labels = Vec::new();
     if candidates.iter().any(|candidate| candidate.hosts < 2) {
         labels.push("it rests on one host per side: these machines, not these instance types");
@@ -168,7 +189,7 @@ fn labels(best: &Candidate, candidates: &[Candidate]) -> String {
     if best.status == Status::Degraded {
         labels.push("its figures are DEGRADED");
     }
-    if labels.is_empty() { String::new() } else { format!(" ({})", labels.join("; ")) }
+    labels.into_iter().map(str::to_owned).collect()
 }
 
 /// Dollars with three significant digits.

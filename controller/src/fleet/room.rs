@@ -2,7 +2,7 @@
 //! many agents don't fill the memory.
 
 use super::Said;
-use proto::sample::Outcome;
+use proto::sample::{Outcome, Sample};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -50,15 +50,19 @@ fn bytes(said: &Said) -> usize {
             Outcome::Ok(_) => 0,
             Outcome::Failed(failure) => failure.detail.len(),
         };
-        size_of_val(sample) + sample.text.as_ref().map_or(0, String::len) + detail
+        size_of_val(sample) + sample.text.as_ref().map_or(0, String::len) + ids(sample) + detail
     });
     texts.sum::<usize>().min(UNIT * UNITS)
+}
+
+fn ids(sample: &Sample) -> usize {
+    sample.output_ids.as_ref().map_or(0, |ids| ids.as_packed().len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::sample::{Finish, Sample};
+    use proto::sample::Finish;
     use tokio::time::{Duration, timeout};
 
     fn said(bytes: usize) -> Said {
@@ -76,6 +80,7 @@ mod tests {
             reference_tokens: None,
             outcome: Outcome::Ok(Finish::Eos),
             text: Some("x".repeat(bytes)),
+            output_ids: None,
         };
         Said::Samples {
             shard: 0,

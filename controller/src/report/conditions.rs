@@ -21,8 +21,14 @@ pub(super) fn conditions(
     let hosts: Vec<&Host> =
         environment.hosts.iter().filter(|host| host.targets.contains(&entry.target)).collect();
     // A processor that infers doesn't mind what drives a GPU beside it.
-    let on_gpu = entry.device.as_deref().is_some_and(|device| device != "cpu");
-    let gpus = hosts.iter().filter(|_| on_gpu).flat_map(|host| &host.gpus);
+    let driver = match entry.device.as_deref() {
+        Some("cpu") => Some("none, on the processor".to_owned()),
+        Some(_) => {
+            let gpus = hosts.iter().flat_map(|host| &host.gpus);
+            joined(gpus.filter_map(|gpu| gpu.driver.as_deref()))
+        }
+        None => None,
+    };
     Conditions {
         sample_ids: Some(dataset.sample_ids_sha256.clone()),
         data_hash: Some(dataset.sha256.clone()),
@@ -34,7 +40,7 @@ pub(super) fn conditions(
         )),
         schema_version: Some(SCHEMA_VERSION.to_string()),
         weights: weights.map(|weights| weights.trim_end().to_owned()),
-        driver: joined(gpus.filter_map(|gpu| gpu.driver.as_deref())),
+        driver,
         governor: joined(hosts.iter().filter_map(|host| host.governor.as_deref())),
         dtype: Some(entry.dtype.clone()),
         kernel: engine.map(|engine| engine.kernel.clone()),

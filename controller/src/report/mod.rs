@@ -3,20 +3,23 @@
 //! Every format is drawn from the same [`view::Results`], so they can't tell different stories.
 
 pub mod annotations;
+mod capacity;
 pub mod chart;
 pub mod compare;
 mod conditions;
 pub mod csv;
 pub mod document;
+mod endpoint;
 pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod markdown;
-pub mod notes;
 pub mod number;
+mod pairs;
 pub mod parquet;
 pub mod pdf;
+mod summary;
 pub mod table;
 pub mod typeface;
 pub mod view;

@@ -1,8 +1,8 @@
 //! The table that a campaign ends with in the terminal.
 
-use super::notes::notes;
 use super::number::digits;
 use super::view::{Cell, Entry, Results};
+use super::{pairs, summary};
 use crate::statistics::Estimate;
 use crate::statistics::validity::Status;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -45,10 +45,19 @@ pub fn render(results: &Results) -> String {
     }
     let mut text = table.to_string();
     text.push('\n');
-    for note in notes(results) {
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "{note}");
+    let mut say = |lines: &[String]| {
+        for line in lines {
+            // Writing to a String can't fail.
+            let _ = writeln!(text, "{line}");
+        }
+    };
+    say(&["in brackets 95 % intervals between runs; – needs more samples".to_owned()]);
+    say(&summary::choice(results));
+    if let Some(comparisons) = pairs::render(results) {
+        say(&[comparisons]);
+        say(&Vec::from_iter(summary::undecided(results)));
     }
+    say(&summary::lines(results));
     text
 }
 

@@ -1,12 +1,14 @@
 //! Every format of one made-up campaign: that they say the same, and that no name or text breaks one.
 
 use super::document::{Block, document};
+use super::view::ComparisonKind;
 use super::{
     Files, Observing, Read, Results, Windows, annotations, csv, html, junit, markdown, pdf, scores,
-    view_of,
+    table, view_of,
 };
 use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
+use crate::statistics::quality::agreement::Unit;
 use crate::store::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
     SampleRow, SegmentFacts, SegmentRow, State, WindowRow,
@@ -14,6 +16,7 @@ use crate::store::{
 use chrono::{DateTime, Utc};
 use proto::ids::{AgentId, CampaignId, HostId, SampleId};
 use proto::model::EngineFacts;
+use proto::output_ids::OutputIds;
 use proto::sample::Finish;
 use proto::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use std::path::Path;
@@ -257,6 +260,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     outcome: Outcome::Ok(Finish::Eos),
                     is_counted: true,
                     text: Some(format!("A says {words} {cell}")),
+                    output_ids: None,
                 });
                 clock += latency_ns;
             }
@@ -372,6 +376,32 @@ fn a_cell_that_was_held_back_is_drawn_first_with_its_shade_and_its_reason() {
 }
 
 #[test]
+fn targets_agree_by_the_tokens_that_they_decoded() {
+    let mut world = World::of(20, "plain");
+    // The second target decodes another third token for one dialogue; texts are no matter then.
+    for sample in &mut world.samples {
+        let of_second = world.campaign.plan.cells[sample.cell as usize].target == 1;
+        let differs = of_second && sample.sample == 7;
+        sample.output_ids = Some(OutputIds::pack(&[40, 300, if differs { 9 } else { 8 }, 1]));
+    }
+    let results = world.results();
+    let pairs = results.comparisons.iter().filter(|pair| pair.kind == ComparisonKind::Target);
+    let found: Vec<_> = pairs.filter_map(|pair| pair.agreement.as_ref()).collect();
+    assert_eq!(found.len(), 4);
+    for agreement in found {
+        assert_eq!(agreement.unit, Unit::Tokens);
+        assert_eq!((agreement.compared, agreement.identical), (20, 19));
+        assert_eq!(agreement.tokens_agreed_share, Some(78.0 / 80.0));
+        assert_eq!(agreement.earliest_difference, Some(2));
+    }
+    // One dialogue that an older release measured: words are what all have.
+    let of_first = |sample: &&mut SampleRow| (sample.cell, sample.sample) == (0, 0);
+    world.samples.iter_mut().filter(of_first).for_each(|sample| sample.output_ids = None);
+    let units = world.results().comparisons.into_iter().filter_map(|pair| pair.agreement);
+    assert!(units.map(|agreement| agreement.unit).any(|unit| unit == Unit::Words));
+}
+
+#[test]
 fn texts_stay_where_the_matrix_allows_none() {
     let mut world = World::of(20, "plain");
     let allowed = html::render(&document(&world.results()));
@@ -440,6 +470,7 @@ fn markdown_and_csv_are_as_they_were_read() {
     world.campaign.matrix.report.sample_texts = 0;
     let results = world.results();
     insta::assert_snapshot!("markdown", markdown::render(&document(&results)));
+    insta::assert_snapshot!("terminal", table::render(&results));
     insta::assert_snapshot!("csv", String::from_utf8(csv::render(&results)).unwrap());
     insta::assert_snapshot!("junit", junit::render(&results));
     insta::assert_snapshot!("github", annotations::render(&results, &document(&results)));

@@ -572,7 +572,7 @@ pub struct Comparison {
     pub cost: comparison::Comparison,
     /// The candidate's quality less the baseline's; null where one of them has none.
     pub quality: Option<QualityDifference>,
-    /// How far both write the same summaries, word by word; null between models, and without texts.
+    /// How far both write the same summaries, token by token; null between models, and without texts.
     pub agreement: Option<Agreement>,
     /// Of both sides.
     pub memory: PairMemory,

@@ -6,7 +6,6 @@ use crate::statistics::comparison::{Batches, Finding, Pair, Quantity, Rounds, co
 use crate::statistics::distribution::of_requests;
 use crate::statistics::estimate::Estimate;
 use crate::statistics::interval::{ALPHA, between_runs, half_width, mean};
-use crate::statistics::layout::Layout;
 use crate::statistics::observation::Cell;
 use crate::statistics::precision::{Budget, Look, Precision};
 use crate::statistics::quantile::quantile;
@@ -159,10 +158,9 @@ fn one_trial(
     let equal = world.measure(&campaign, spread, 1.0, rng);
     let slower = world.measure(&campaign, spread, SLOWER, rng);
 
-    let layout = Layout::of(&baseline);
-    let latency = of_requests(&layout, |row| Some(row.latency_ms()));
-    let rate = throughput::of_samples(&layout).per_host;
-    let others = other_dialogues(&layout, &latency.mean, &rate).latency_mean_ms;
+    let latency = of_requests(&baseline, |row| Some(row.latency_ms()));
+    let rate = throughput::of_samples(&baseline).per_host;
+    let others = other_dialogues(&baseline, &latency.mean, &rate).latency_mean_ms;
     let per_second = world.true_throughput(&campaign);
     let cost = crate::cost::usd_per_1000_requests(&rate, USD_PER_HOUR);
     let ratio = |candidate: &Cell, quantity| {
@@ -234,13 +232,10 @@ fn rows_as_units(trials: u32, seed: u64) -> NaiveRow {
         let mut rng = chance(seed, 3, 0, trial);
         let campaign = world.campaign(1, 0.0, &mut rng);
         let cell = world.measure(&campaign, 0.0, 1.0, &mut rng);
-        let layout = Layout::of(&cell);
-        let latency = of_requests(&layout, |row| Some(row.latency_ms()));
-        let others =
-            other_dialogues(&layout, &latency.mean, &throughput::of_samples(&layout).per_host);
+        let latency = of_requests(&cell, |row| Some(row.latency_ms()));
+        let others = other_dialogues(&cell, &latency.mean, &throughput::of_samples(&cell).per_host);
         instead.count(holds(&others.latency_mean_ms_within_run, truth));
-        let rows: Vec<f64> =
-            cell.observations().iter().map(crate::statistics::Observation::latency_ms).collect();
+        let rows: Vec<f64> = cell.observations().map(|row| row.latency_ms()).collect();
         let error = half_width(&rows, ALPHA)
             .zip(latency.mean.value)
             .map(|(half, value)| (half, value - truth));

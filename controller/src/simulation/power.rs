@@ -62,8 +62,7 @@ fn is_found(pair: &Pair<'_>) -> bool {
 /// Welch's t test on all latencies, as if they were independent.
 fn welch(baseline: &Cell, candidate: &Cell) -> bool {
     let side = |cell: &Cell| -> Option<(f64, f64, f64)> {
-        let rows = cell.observations().iter();
-        let latencies: Vec<f64> = rows.map(crate::statistics::Observation::latency_ms).collect();
+        let latencies: Vec<f64> = cell.observations().map(|row| row.latency_ms()).collect();
         let n = latencies.len() as f64;
         Some((mean(&latencies)?, standard_deviation(&latencies)?.powi(2) / n, n))
     };

@@ -1,7 +1,6 @@
 //! Everything that is estimated of one cell.
 
 use super::distribution::{Distribution, of_batches, of_requests};
-use super::layout::Layout;
 use super::observation::{Cell, Observation, Scenario};
 use super::throughput::{self, Rate, RunRow};
 use super::tokens::{Lengths, lengths};
@@ -56,32 +55,33 @@ pub struct CellStatistics {
 
 /// Estimates everything of a cell.
 pub fn summarize(cell: &Cell) -> CellStatistics {
-    let layout = Layout::of(cell);
-    let runs = throughput::rows(&layout);
-    let ok = || cell.observations().iter().filter(|row| row.is_ok());
-    let latency_ms = of_requests(&layout, |row| Some(row.latency_ms()));
-    let throughput = throughput::of_samples(&layout);
+    let runs = throughput::rows(cell);
+    let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
+    let latency_ms = of_requests(cell, |row| Some(row.latency_ms()));
+    let throughput = throughput::of_samples(cell);
     CellStatistics {
         scenario: cell.scenario(),
         counted_samples: runs.iter().map(|run| run.counted_samples).sum(),
         failed_samples: runs.iter().map(|run| run.failed_samples).sum(),
-        distinct_samples: distinct(ok().map(|row| row.sample)),
-        hosts: distinct(cell.observations().iter().map(|row| row.host)),
+        distinct_samples: distinct(
+            cell.observations().filter(Observation::is_ok).map(|row| row.sample),
+        ),
+        hosts: distinct(hosts.map(|host| host.host)),
         runs,
-        other_dialogues: other_dialogues(&layout, &latency_ms.mean, &throughput.per_host),
+        other_dialogues: other_dialogues(cell, &latency_ms.mean, &throughput.per_host),
         variance: variance::shares(cell),
         latency_ms,
-        batch_ms: of_batches(&layout),
-        ttft_ms: of_requests(&layout, Observation::ttft_ms),
-        tpot_ms: of_requests(&layout, Observation::tpot_ms),
-        latency_ms_per_output_token: of_requests(&layout, Observation::latency_ms_per_output_token),
-        network_ms: ok()
-            .any(|row| row.network_ns.is_some())
-            .then(|| of_requests(&layout, Observation::network_ms)),
+        batch_ms: of_batches(cell),
+        ttft_ms: of_requests(cell, Observation::ttft_ms),
+        tpot_ms: of_requests(cell, Observation::tpot_ms),
+        latency_ms_per_output_token: of_requests(cell, Observation::latency_ms_per_output_token),
+        network_ms: (cell.observations())
+            .any(|row| row.is_ok() && row.network_ns.is_some())
+            .then(|| of_requests(cell, Observation::network_ms)),
         throughput,
-        output_token_throughput: throughput::of_output_tokens(&layout),
-        input_tokens: lengths(&layout, |row| row.input_tokens),
-        output_tokens: lengths(&layout, |row| row.output_tokens),
+        output_token_throughput: throughput::of_output_tokens(cell),
+        input_tokens: lengths(cell, |row| row.input_tokens),
+        output_tokens: lengths(cell, |row| row.output_tokens),
     }
 }
 

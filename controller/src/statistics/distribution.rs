@@ -3,10 +3,12 @@
 //! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
 
 use super::estimate::{Estimate, ONE_RUN};
-use super::interval::{between_runs, half_width, standard_deviation};
-use super::layout::Layout;
-use super::observation::{Observation, Scenario};
-use super::quantile::{P50, P90, P95, P99, P999, Percentile, order_interval, quantile};
+use super::interval::{between_runs, half_width};
+use super::layout::batches;
+use super::observation::{Cell, Observation, Scenario};
+use super::quantile::{
+    Merged, P50, P90, P95, P99, P999, Percentile, Ranked, order_interval, quantile,
+};
 use super::serial::Serial;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,39 +68,38 @@ pub struct Support {
 }
 
 /// Describes a quantity of the requests that brought a summary.
-pub fn of_requests(
-    layout: &Layout<'_>,
-    quantity: impl Fn(&Observation) -> Option<f64>,
-) -> Distribution {
-    let ok = |row: &&Observation| row.is_ok();
-    let by_run: Vec<Vec<f64>> = (layout.runs.iter())
-        .map(|run| layout.rows(&run.rows).iter().filter(ok).filter_map(&quantity).collect())
-        .collect();
-    let (support, serial) = support(layout, &quantity);
-    describe(by_run, support, serial)
+pub fn of_requests(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Distribution {
+    let (support, serial) = support(cell, &quantity);
+    describe(by_run(cell, quantity), support, serial)
+}
+
+/// The values of the requests that brought a summary, by run.
+pub fn by_run(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Vec<Vec<f64>> {
+    let of_run = |run: &super::layout::Run| {
+        run.unpacked().filter(Observation::is_ok).filter_map(|row| quantity(&row)).collect()
+    };
+    cell.runs().iter().map(of_run).collect()
 }
 
 /// Describes the spans of batches, in milliseconds.
-pub fn of_batches(layout: &Layout<'_>) -> Distribution {
-    let (support, serial) = support(layout, &|row| Some(row.latency_ms()));
-    describe(layout.spans_ms(), support, serial)
+pub fn of_batches(cell: &Cell) -> Distribution {
+    let (support, serial) = support(cell, &|row| Some(row.latency_ms()));
+    describe(cell.runs().iter().map(super::layout::Run::spans_ms).collect(), support, serial)
 }
 
 /// Finds out how many independent units a quantity has, and how they follow each other.
-pub fn support(
-    layout: &Layout<'_>,
-    quantity: &impl Fn(&Observation) -> Option<f64>,
-) -> (Support, Serial) {
-    let is_offline = layout.cell.scenario() == Scenario::Offline;
+pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> (Support, Serial) {
+    let is_offline = cell.scenario() == Scenario::Offline;
     let value = |row: &Observation| Some(row).filter(|row| row.is_ok()).and_then(quantity);
     let mut samples = Vec::new();
     let (mut series, mut values) = (Vec::new(), 0_u64);
-    for run in &layout.runs {
+    for run in cell.runs() {
+        let rows = run.rows();
         // One series per host: (when, value) of each unit.
         let mut units: Vec<(u32, u64, f64)> = Vec::new();
-        for batch in &run.batches {
+        for batch in batches(&rows) {
             let (mut sum, mut count) = (0.0, 0_u64);
-            for row in layout.rows(&batch.rows) {
+            for row in &rows[batch.rows] {
                 let Some(value) = value(row) else { continue };
                 samples.push(row.sample);
                 (sum, count) = (sum + value, count + 1);
@@ -126,7 +127,7 @@ pub fn support(
         distinct
     };
     let unit = if is_offline { "batches" } else { "distinct requests" };
-    let alpha = layout.cell.alpha();
+    let alpha = cell.alpha();
     (Support { units, effective: serial.effective(units), unit, alpha }, serial)
 }
 
@@ -134,21 +135,20 @@ pub fn support(
 fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Distribution {
     by_run.retain(|values| !values.is_empty());
     let run_means: Vec<f64> = by_run.iter().filter_map(|run| super::interval::mean(run)).collect();
-    let mut merged = by_run.concat();
-    let mean = super::interval::mean(&merged);
-    let std = standard_deviation(&merged);
-    for values in by_run.iter_mut().chain([&mut merged]) {
+    let (mean, std) = moments(&by_run);
+    for values in &mut by_run {
         values.sort_unstable_by(f64::total_cmp);
     }
-    let percentile = |percentile| estimate(percentile, &merged, &by_run, support);
+    let percentile = |percentile| estimate(percentile, &by_run, support);
+    let ends = || by_run.iter().filter_map(|run| Some((*run.first()?, *run.last()?)));
     Distribution {
         mean: mean.map_or_else(
             || Estimate::missing(0, "nothing was measured"),
             |mean| between_runs(mean, &run_means, support.alpha),
         ),
         std,
-        min: merged.first().copied(),
-        max: merged.last().copied(),
+        min: ends().map(|(least, _)| least).min_by(f64::total_cmp),
+        max: ends().map(|(_, most)| most).max_by(f64::total_cmp),
         p50: percentile(P50),
         p90: percentile(P90),
         p95: percentile(P95),
@@ -159,23 +159,29 @@ fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Dist
     }
 }
 
+/// Mean and standard deviation (ddof 1) of all values, without a list of all of them.
+fn moments(by_run: &[Vec<f64>]) -> (Option<f64>, Option<f64>) {
+    let n = Merged(by_run).count();
+    let all = || by_run.iter().flatten();
+    let mean = (n > 0).then(|| all().sum::<f64>() / n as f64);
+    let squares = |mean: f64| all().map(|value| (value - mean).powi(2)).sum::<f64>();
+    let std = mean.filter(|_| n > 1).map(|mean| (squares(mean) / (n - 1) as f64).sqrt());
+    (mean, std)
+}
+
 /// A percentile with the interval of its order statistics, widened by what runs add.
 ///
 /// The order statistics hold the spread of requests; where runs differ, too, the half width of the t
 /// interval over the runs' own percentiles is added in quadrature to either side (Zou and Donner 2008).
-fn estimate(
-    percentile: Percentile,
-    merged: &[f64],
-    by_run: &[Vec<f64>],
-    support: Support,
-) -> Estimate {
+fn estimate(percentile: Percentile, by_run: &[Vec<f64>], support: Support) -> Estimate {
+    let merged = Merged(by_run);
     let Percentile { name, probability, floor } = percentile;
     let Support { units, effective, unit, alpha } = support;
-    let value = quantile(merged, probability).filter(|_| units >= floor);
+    let value = quantile(&merged, probability).filter(|_| units >= floor);
     let Some(value) = value else {
         return Estimate::missing(units, format!("{name} needs {floor} {unit}, these are {units}"));
     };
-    let (low, high) = order_interval(merged, effective, probability, alpha);
+    let (low, high) = order_interval(&merged, effective, probability, alpha);
     let (Some(low), Some(high)) = (low, high) else {
         let reason = format!(
             "neighbours in time are alike: {units} {unit} are worth {effective}, too few for an interval"

@@ -1,8 +1,8 @@
 //! Drift inside the measured window: whether its first fifth is slower or faster than the rest.
 
 use super::interval::{mean, standard_deviation};
-use super::layout::Layout;
-use super::observation::Cell;
+use super::layout::batches;
+use super::observation::{Cell, Observation};
 use std::collections::HashMap;
 
 /// What part of the measured window is held against the rest: warm-up that was too short shows at the
@@ -23,20 +23,20 @@ pub struct Drift {
 /// Log latencies are taken about their dialogue's mean where dialogues repeat, so that long dialogues
 /// at the start are no drift; the units are batches.
 pub fn drift(cell: &Cell) -> Option<Drift> {
-    let layout = Layout::of(cell);
+    let is_usable = |row: &Observation| row.is_ok() && row.latency_ns > 0;
     let mut sums: HashMap<u32, (f64, f64)> = HashMap::new();
-    for row in cell.observations().iter().filter(|row| row.is_ok() && row.latency_ns > 0) {
+    for row in cell.observations().filter(is_usable) {
         let sum = sums.entry(row.sample).or_default();
         *sum = (sum.0 + row.latency_ms().ln(), sum.1 + 1.0);
     }
-    let repeats = layout.runs.len() > 1;
+    let repeats = cell.runs().len() > 1;
     let (mut differences, mut squared_errors) = (Vec::new(), 0.0);
-    for run in &layout.runs {
+    for run in cell.runs() {
+        let rows = run.rows();
         let mut units: Vec<(u32, u64, f64)> = Vec::new();
-        for batch in &run.batches {
-            let rows = layout.rows(&batch.rows).iter();
-            let logs: Vec<f64> = rows
-                .filter(|row| row.is_ok() && row.latency_ns > 0)
+        for batch in batches(&rows) {
+            let logs: Vec<f64> = (rows[batch.rows].iter())
+                .filter(|row| is_usable(row))
                 .map(|row| {
                     let (sum, count) = sums[&row.sample];
                     row.latency_ms().ln() - if repeats { sum / count } else { 0.0 }

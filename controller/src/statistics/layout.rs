@@ -1,12 +1,13 @@
 //! Which requests shared a batch, which batches a run, and how long each host was measured.
 
-use super::observation::{Cell, Observation, milliseconds};
+use super::observation::{Observation, milliseconds};
+use super::packed::{Packed, Rows};
 use std::ops::Range;
 
 /// The requests that were decoded together.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Where its requests stand in the cell.
+    /// Where its requests stand in the run.
     pub rows: Range<usize>,
     /// On which host.
     pub host: u32,
@@ -29,29 +30,51 @@ pub struct HostTime {
     pub ok: u64,
 }
 
-/// One repeat of a cell.
+/// One repeat of a cell. Its requests are packed: who needs them unpacks those of one run at a time.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its number.
     pub run: u32,
-    /// Where its requests stand in the cell.
-    pub rows: Range<usize>,
-    /// Its batches.
-    pub batches: Vec<Batch>,
     /// Its hosts, by number.
     pub hosts: Vec<HostTime>,
+    packed: Packed,
 }
 
-/// A cell cut into runs and batches.
-#[derive(Debug, Clone)]
-pub struct Layout<'a> {
-    /// The cell.
-    pub cell: &'a Cell,
-    /// Its runs, by number.
-    pub runs: Vec<Run>,
+/// Whether batches of a host may overlap, so that their spans don't add up to the measured time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spans {
+    /// They never do.
+    Sequential,
+    /// They may.
+    Overlapping,
 }
 
 impl Run {
+    /// Takes the requests of one run in their order; there is at least one.
+    pub(super) fn of(rows: &[Observation], spans: Spans) -> Self {
+        Self { run: rows[0].run, hosts: hosts(rows, spans), packed: Packed::of(rows) }
+    }
+
+    /// Its requests, one after the other: by host, segment, batch and start.
+    pub fn unpacked(&self) -> Rows<'_> {
+        self.packed.iter(self.run)
+    }
+
+    /// Its requests, unpacked.
+    pub fn rows(&self) -> Vec<Observation> {
+        self.unpacked().collect()
+    }
+
+    /// How many requests it has.
+    pub fn len(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// A run has at least one request.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many requests brought a summary.
     pub fn ok(&self) -> u64 {
         self.hosts.iter().map(|host| host.ok).sum()
@@ -59,70 +82,66 @@ impl Run {
 
     /// How many did not.
     pub fn failed(&self) -> u64 {
-        self.rows.len() as u64 - self.ok()
+        self.len() as u64 - self.ok()
     }
 
     /// The measured time of its hosts together.
     pub fn host_seconds(&self) -> f64 {
         self.hosts.iter().map(|host| host.measured_ns as f64).sum::<f64>() / 1e9
     }
-}
 
-impl<'a> Layout<'a> {
-    /// Cuts a cell.
-    pub fn of(cell: &'a Cell) -> Self {
-        let rows = cell.observations();
-        let mut runs = Vec::new();
-        let mut start = 0;
-        for run in rows.chunk_by(|a, b| a.run == b.run) {
-            runs.push(cut(cell, run, start));
-            start += run.len();
+    /// What is counted of its requests, for each of its hosts in their order.
+    pub fn by_host(&self, count: impl Fn(&Observation) -> f64) -> Vec<f64> {
+        let mut counts = vec![0.0; self.hosts.len()];
+        for row in self.unpacked() {
+            if let Some(place) = self.hosts.iter().position(|host| host.host == row.host) {
+                counts[place] += count(&row);
+            }
         }
-        Self { cell, runs }
+        counts
     }
 
-    /// The requests of a batch or a run.
-    pub fn rows(&self, range: &Range<usize>) -> &'a [Observation] {
-        &self.cell.observations()[range.clone()]
-    }
-
-    /// The spans of batches in milliseconds, by run.
-    pub fn spans_ms(&self) -> Vec<Vec<f64>> {
-        let spans =
-            |run: &Run| run.batches.iter().map(|batch| milliseconds(batch.span_ns)).collect();
-        self.runs.iter().map(spans).collect()
+    /// The spans of its batches in milliseconds.
+    pub fn spans_ms(&self) -> Vec<f64> {
+        batches(&self.rows()).iter().map(|batch| milliseconds(batch.span_ns)).collect()
     }
 }
 
-fn cut(cell: &Cell, rows: &[Observation], offset: usize) -> Run {
-    let mut run = Run {
-        run: rows[0].run,
-        rows: offset..offset + rows.len(),
-        batches: Vec::new(),
-        hosts: Vec::new(),
+/// Cuts the requests of a run into batches.
+pub fn batches(rows: &[Observation]) -> Vec<Batch> {
+    let mut start = 0;
+    let key = |row: &Observation| (row.host, row.segment, row.batch);
+    let cut = |batch: &[Observation]| {
+        let (start_ns, span_ns) = window(batch);
+        let rows = start..start + batch.len();
+        start += batch.len();
+        Batch { rows, host: batch[0].host, start_ns, span_ns, ok: ok(batch) }
     };
-    let mut start = offset;
+    rows.chunk_by(|a, b| key(a) == key(b)).map(cut).collect()
+}
+
+fn hosts(rows: &[Observation], spans: Spans) -> Vec<HostTime> {
+    let mut hosts: Vec<HostTime> = Vec::new();
     for segment in rows.chunk_by(|a, b| (a.host, a.segment) == (b.host, b.segment)) {
-        let mut sum_ns = 0;
-        for batch in segment.chunk_by(|a, b| a.batch == b.batch) {
-            let (start_ns, span_ns) = window(batch);
-            sum_ns += span_ns;
-            let ok = batch.iter().filter(|row| row.is_ok()).count() as u64;
-            let rows = start..start + batch.len();
-            start += batch.len();
-            run.batches.push(Batch { rows, host: batch[0].host, start_ns, span_ns, ok });
-        }
-        let measured_ns = if cell.is_sequential() { sum_ns } else { window(segment).1 };
-        let ok = segment.iter().filter(|row| row.is_ok()).count() as u64;
-        match run.hosts.last_mut().filter(|time| time.host == segment[0].host) {
+        let measured_ns = match spans {
+            Spans::Sequential => {
+                segment.chunk_by(|a, b| a.batch == b.batch).map(|batch| window(batch).1).sum()
+            }
+            Spans::Overlapping => window(segment).1,
+        };
+        match hosts.last_mut().filter(|time| time.host == segment[0].host) {
             Some(time) => {
                 time.measured_ns += measured_ns;
-                time.ok += ok;
+                time.ok += ok(segment);
             }
-            None => run.hosts.push(HostTime { host: segment[0].host, measured_ns, ok }),
+            None => hosts.push(HostTime { host: segment[0].host, measured_ns, ok: ok(segment) }),
         }
     }
-    run
+    hosts
+}
+
+fn ok(rows: &[Observation]) -> u64 {
+    rows.iter().filter(|row| row.is_ok()).count() as u64
 }
 
 /// From the first start to the last end: the start and the length.
@@ -134,7 +153,7 @@ fn window(rows: &[Observation]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Outcome, Scenario};
+    use super::super::observation::{Cell, Outcome, Scenario};
     use super::*;
 
     fn row(run: u32, host: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
@@ -163,21 +182,34 @@ mod tests {
             row(0, 1, 2, 5, 7),
         ];
         let cell = Cell::new(Scenario::Offline, rows.clone());
-        let run = &Layout::of(&cell).runs[0];
+        let run = &cell.runs()[0];
         let time = |host, measured_ns, ok| HostTime { host, measured_ns, ok };
         assert_eq!(run.hosts, [time(0, 50, 3), time(1, 7, 1)]);
-        assert_eq!(run.batches.len(), 3);
+        assert_eq!(batches(&run.rows()).len(), 3);
 
         let cell = Cell::new(Scenario::Server, rows);
-        assert_eq!(Layout::of(&cell).runs[0].hosts[0], time(0, 120, 3));
+        assert_eq!(cell.runs()[0].hosts[0], time(0, 120, 3));
     }
 
     #[test]
     fn a_failed_request_takes_time_and_counts_for_nothing() {
         let failed = Observation { outcome: Outcome::Failed, ..row(0, 0, 1, 10, 40) };
         let cell = Cell::new(Scenario::Offline, vec![row(0, 0, 0, 0, 10), failed]);
-        let run = &Layout::of(&cell).runs[0];
+        let run = &cell.runs()[0];
         assert_eq!((run.ok(), run.failed()), (1, 1));
         assert!((run.host_seconds() - 50e-9).abs() < 1e-18);
+    }
+
+    #[test]
+    fn runs_may_come_in_parts_and_in_any_order() {
+        let all: Vec<_> = (0..4).map(|i| row(i % 2, 0, i, u64::from(i) * 100, 10)).collect();
+        let whole = Cell::new(Scenario::Offline, all.clone());
+        let mut parts = Cell::new(Scenario::Offline, Vec::new());
+        for one in all.iter().rev() {
+            parts.add(vec![*one]);
+        }
+        let rows = |cell: &Cell| cell.observations().collect::<Vec<_>>();
+        assert_eq!(rows(&parts), rows(&whole));
+        assert_eq!(parts.runs()[1].hosts, whole.runs()[1].hosts);
     }
 }

@@ -5,6 +5,7 @@
 //! randomness is seeded and passed in. Formulas and sources: docs/statistics.md.
 
 pub mod cell;
+pub mod clock;
 pub mod comparison;
 pub mod distribution;
 pub mod drift;
@@ -13,6 +14,7 @@ pub mod exchange;
 pub mod interval;
 pub mod layout;
 pub mod observation;
+mod packed;
 pub mod precision;
 pub mod quality;
 pub mod quantile;

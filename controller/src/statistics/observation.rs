@@ -2,6 +2,8 @@
 
 pub use proto::model::Scenario;
 
+use super::layout::{Run, Spans};
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
@@ -89,23 +91,34 @@ pub fn milliseconds(ns: u64) -> f64 {
 #[derive(Debug, Clone)]
 pub struct Cell {
     scenario: Scenario,
-    observations: Vec<Observation>,
+    runs: Vec<Run>,
     looks: u32,
 }
 
 impl Cell {
     /// Takes the requests that count, in any order; warm-up is not among them.
-    pub fn new(scenario: Scenario, mut observations: Vec<Observation>) -> Self {
-        // Floating sums depend on their order: one order, one result.
-        observations.sort_unstable();
-        Self { scenario, observations, looks: 1 }
+    pub fn new(scenario: Scenario, observations: Vec<Observation>) -> Self {
+        let mut cell = Self { scenario, runs: Vec::new(), looks: 1 };
+        cell.add(observations);
+        cell
     }
 
-    /// The same with these requests, in any order.
-    #[must_use]
-    pub fn filled(self, observations: Vec<Observation>) -> Self {
-        let Self { scenario, looks, .. } = self;
-        Self::new(scenario, observations).with_looks(looks)
+    /// Adds requests, in any order. A run that comes whole is worked on once.
+    pub fn add(&mut self, mut observations: Vec<Observation>) {
+        // Floating sums depend on their order: one order, one result.
+        observations.sort_unstable();
+        let spans = if self.is_sequential() { Spans::Sequential } else { Spans::Overlapping };
+        for rows in observations.chunk_by(|a, b| a.run == b.run) {
+            match self.runs.binary_search_by_key(&rows[0].run, |run| run.run) {
+                Ok(place) => {
+                    let mut all = self.runs[place].rows();
+                    all.extend_from_slice(rows);
+                    all.sort_unstable();
+                    self.runs[place] = Run::of(&all, spans);
+                }
+                Err(place) => self.runs.insert(place, Run::of(rows, spans)),
+            }
+        }
     }
 
     /// Says how often the campaign may look at the interval before it stops (adaptive precision):
@@ -120,9 +133,24 @@ impl Cell {
         self.scenario
     }
 
+    /// Its runs, by number.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
     /// The requests, by run, host, segment, batch and start.
-    pub fn observations(&self) -> &[Observation] {
-        &self.observations
+    pub fn observations(&self) -> impl Iterator<Item = Observation> + '_ {
+        self.runs.iter().flat_map(Run::unpacked)
+    }
+
+    /// How many requests there are.
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(Run::len).sum()
+    }
+
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
     }
 
     /// Whether batches never overlap on a host, so that their spans add up to the measured time.

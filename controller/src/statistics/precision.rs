@@ -5,7 +5,7 @@
 //! whatever the looks have in common, and the interval that is reported is the one that was looked at.
 
 use super::interval::{ALPHA, half_width, mean};
-use super::layout::Layout;
+use super::observation::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -113,11 +113,11 @@ impl Precision {
 }
 
 /// Throughputs of the runs that have all of their `samples`, from the first run on; the first that hasn't ends them.
-pub fn whole_runs(layout: &Layout<'_>, samples: u64) -> Vec<f64> {
+pub fn whole_runs(cell: &Cell, samples: u64) -> Vec<f64> {
     let mut throughputs = Vec::new();
-    for (number, run) in (1..).zip(&layout.runs) {
+    for (number, run) in (1..).zip(cell.runs()) {
         let throughput = run.ok() as f64 / run.host_seconds();
-        if run.run != number || (run.rows.len() as u64) < samples || !throughput.is_finite() {
+        if run.run != number || (run.len() as u64) < samples || !throughput.is_finite() {
             break;
         }
         throughputs.push(throughput);

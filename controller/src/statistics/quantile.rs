@@ -26,13 +26,88 @@ pub const P99: Percentile = Percentile { name: "p99", probability: 0.99, floor: 
 /// 999 in 1,000 are at most this.
 pub const P999: Percentile = Percentile { name: "p99.9", probability: 0.999, floor: 4742 };
 
+/// Values in order, each found by its rank, from 0.
+pub trait Ranked {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The value of a rank below [`Ranked::count`].
+    fn at(&self, rank: usize) -> f64;
+}
+
+impl Ranked for [f64] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, rank: usize) -> f64 {
+        self[rank]
+    }
+}
+
+impl Ranked for Vec<f64> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, rank: usize) -> f64 {
+        self[rank]
+    }
+}
+
+/// The values of several sorted lists together, without a list of all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Merged<'a>(pub &'a [Vec<f64>]);
+
+impl Merged<'_> {
+    /// How many values are at most the one of this key.
+    fn up_to(&self, key: u64) -> usize {
+        let of_list = |list: &Vec<f64>| list.partition_point(|&value| key_of(value) <= key);
+        self.0.iter().map(of_list).sum()
+    }
+}
+
+impl Ranked for Merged<'_> {
+    fn count(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    fn at(&self, rank: usize) -> f64 {
+        if let [only] = self.0 {
+            return only[rank];
+        }
+        // The smallest key that more than `rank` values don't exceed is that of the value sought: bisection.
+        let ends = self.0.iter().filter_map(|list| Some((*list.first()?, *list.last()?)));
+        let (mut low, mut high) = ends.fold((u64::MAX, 0), |(low, high), (first, last)| {
+            (low.min(key_of(first)), high.max(key_of(last)))
+        });
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.up_to(middle) > rank { high = middle } else { low = middle + 1 }
+        }
+        value_of(low)
+    }
+}
+
+const SIGN: u64 = 1 << 63;
+
+/// A whole number for each value, in the same order (IEEE 754, totalOrder).
+fn key_of(value: f64) -> u64 {
+    let bits = value.to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+fn value_of(key: u64) -> f64 {
+    f64::from_bits(if key & SIGN == 0 { !key } else { key & !SIGN })
+}
+
 /// The quantile of sorted values after Hyndman and Fan's definition 7 (The American Statistician 50,
 /// 1996), the default of NumPy and R; `None` without values.
-pub fn quantile(sorted: &[f64], probability: f64) -> Option<f64> {
-    let last = sorted.len().checked_sub(1)?;
+pub fn quantile(sorted: &(impl Ranked + ?Sized), probability: f64) -> Option<f64> {
+    let last = sorted.count().checked_sub(1)?;
     let position = probability.clamp(0.0, 1.0) * last as f64;
-    let below = sorted[index(position.floor(), last)];
-    let above = sorted[index(position.ceil(), last)];
+    let below = sorted.at(index(position.floor(), last));
+    let above = sorted.at(index(position.ceil(), last));
     Some(below + (above - below) * (position - position.floor()))
 }
 
@@ -51,17 +126,17 @@ pub fn enclosing_ranks(units: u64, probability: f64, alpha: f64) -> (Option<u64>
 /// The order-statistic interval of sorted values that hold `units` independent ones, each as often as the
 /// others: repeats of a request, or the rows of a batch, add no rank of their own.
 pub fn order_interval(
-    sorted: &[f64],
+    sorted: &(impl Ranked + ?Sized),
     units: u64,
     probability: f64,
     alpha: f64,
 ) -> (Option<f64>, Option<f64>) {
-    let Some(last) = sorted.len().checked_sub(1) else { return (None, None) };
-    let per_unit = sorted.len() as f64 / units.max(1) as f64;
+    let Some(last) = sorted.count().checked_sub(1) else { return (None, None) };
+    let per_unit = sorted.count() as f64 / units.max(1) as f64;
     let (low, high) = enclosing_ranks(units, probability, alpha);
     (
-        low.map(|rank| sorted[index(((rank - 1) as f64 * per_unit).floor(), last)]),
-        high.map(|rank| sorted[index((rank as f64 * per_unit).ceil() - 1.0, last)]),
+        low.map(|rank| sorted.at(index(((rank - 1) as f64 * per_unit).floor(), last))),
+        high.map(|rank| sorted.at(index((rank as f64 * per_unit).ceil() - 1.0, last))),
     )
 }
 
@@ -97,8 +172,9 @@ mod tests {
         {
             assert_eq!(quantile(&values, probability), Some(expected));
         }
-        assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
+        let nothing: [f64; 0] = [];
+        assert_eq!(quantile(nothing.as_slice(), 0.5), None);
+        assert_eq!(quantile([7.0].as_slice(), 0.99), Some(7.0));
     }
 
     #[test]
@@ -129,6 +205,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn lists_that_are_never_put_together_have_the_ranks_of_one(
+            mut lists in prop::collection::vec(prop::collection::vec(-1e3..1e6, 0..40), 1..5),
+        ) {
+            let mut one = lists.concat();
+            one.sort_by(f64::total_cmp);
+            lists.iter_mut().for_each(|list| list.sort_by(f64::total_cmp));
+            let merged = Merged(&lists);
+            prop_assert_eq!(merged.count(), one.len());
+            for (rank, value) in one.iter().enumerate() {
+                prop_assert_eq!(merged.at(rank).to_bits(), value.to_bits());
+            }
+        }
+
         #[test]
         fn quantiles_never_fall(mut values in prop::collection::vec(0.0..1e6, 1..200), p in 0.0..1.0, q in 0.0..1.0) {
             values.sort_by(f64::total_cmp);

@@ -2,7 +2,6 @@
 
 use super::distribution::Distribution;
 use super::estimate::Estimate;
-use super::layout::{Layout, Run};
 use super::observation::{Cell, Observation};
 use super::throughput::{self, Rate};
 use schemars::JsonSchema;
@@ -62,21 +61,14 @@ impl Slo {
 
 /// Counts the good requests of a cell; `latency_ms` is the distribution of its request latencies.
 pub fn goodput(cell: &Cell, slo: Slo, latency_ms: &Distribution) -> Goodput {
-    let layout = Layout::of(cell);
-    let rows = cell.observations();
-    let good_samples = rows.iter().filter(|row| slo.is_good(row)).count() as u64;
-    let of_host = |run: &Run, host: u32| {
-        let rows = layout.rows(&run.rows).iter();
-        rows.filter(|row| row.host == host && slo.is_good(row)).count() as f64
-    };
+    let good_samples = cell.observations().filter(|row| slo.is_good(row)).count() as u64;
+    let one_if_good = |row: &Observation| if slo.is_good(row) { 1.0 } else { 0.0 };
     Goodput {
         slo,
         kept: slo.kept(latency_ms),
         good_samples,
-        good_share: (!rows.is_empty()).then(|| good_samples as f64 / rows.len() as f64),
-        goodput: throughput::rate(&layout, "good samples/sec", |run| {
-            run.hosts.iter().map(|host| of_host(run, host.host)).collect()
-        }),
+        good_share: (!cell.is_empty()).then(|| good_samples as f64 / cell.len() as f64),
+        goodput: throughput::rate(cell, "good samples/sec", |run| run.by_host(one_if_good)),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
-use super::layout::{Layout, Run};
+use super::layout::Run;
+use super::observation::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,10 +46,10 @@ pub struct RunRow {
 }
 
 /// Describes each run.
-pub fn rows(layout: &Layout<'_>) -> Vec<RunRow> {
+pub fn rows(cell: &Cell) -> Vec<RunRow> {
     let row = |run: &Run| {
-        let ok: Vec<_> = layout.rows(&run.rows).iter().filter(|row| row.is_ok()).collect();
-        let latencies: Vec<f64> = ok.iter().map(|row| row.latency_ms()).collect();
+        let ok = || run.unpacked().filter(Observation::is_ok);
+        let latencies: Vec<f64> = ok().map(|row| row.latency_ms()).collect();
         RunRow {
             run: run.run,
             hosts: run.hosts.len() as u64,
@@ -57,41 +58,35 @@ pub fn rows(layout: &Layout<'_>) -> Vec<RunRow> {
             host_seconds: run.host_seconds(),
             throughput: per_second(run.ok() as f64, run.host_seconds()),
             latency_mean_ms: mean(&latencies),
-            output_tokens: ok.iter().map(|row| row.output_tokens.map(u64::from)).sum(),
+            output_tokens: ok().map(|row| row.output_tokens.map(u64::from)).sum(),
         }
     };
-    layout.runs.iter().map(row).collect()
+    cell.runs().iter().map(row).collect()
 }
 
 /// The rate of samples.
-pub fn of_samples(layout: &Layout<'_>) -> Rate {
-    rate(layout, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
+pub fn of_samples(cell: &Cell) -> Rate {
+    rate(cell, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
 }
 
 /// The rate of output tokens; missing where those of a summary were not counted: a sum without them would be too small.
-pub fn of_output_tokens(layout: &Layout<'_>) -> Rate {
+pub fn of_output_tokens(cell: &Cell) -> Rate {
     const UNIT: &str = "tokens/sec";
-    let ok = || layout.cell.observations().iter().filter(|row| row.is_ok());
-    if ok().any(|row| row.output_tokens.is_none()) {
+    if cell.observations().any(|row| row.is_ok() && row.output_tokens.is_none()) {
         let missing = || Estimate::missing(0, UNCOUNTED);
         return Rate { unit: UNIT.to_owned(), per_host: missing(), std: None, fleet: missing() };
     }
-    rate(layout, UNIT, |run| {
-        let of_host = |host: u32| {
-            let rows = layout.rows(&run.rows).iter();
-            let ok = rows.filter(|row| row.host == host && row.is_ok());
-            ok.filter_map(|row| row.output_tokens).map(f64::from).sum()
-        };
-        run.hosts.iter().map(|host| of_host(host.host)).collect()
-    })
+    let tokens =
+        |row: &Observation| row.output_tokens.filter(|_| row.is_ok()).map_or(0.0, f64::from);
+    rate(cell, UNIT, |run| run.by_host(tokens))
 }
 
 /// A rate of anything that is counted by host.
-pub fn rate(layout: &Layout<'_>, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
-    let alpha = layout.cell.alpha();
+pub fn rate(cell: &Cell, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
+    let alpha = cell.alpha();
     let (mut counted, mut seconds) = (0.0, 0.0);
     let (mut by_run, mut fleet_by_run) = (Vec::new(), Vec::new());
-    for run in &layout.runs {
+    for run in cell.runs() {
         let counts = count(run);
         let of_run: f64 = counts.iter().sum();
         counted += of_run;

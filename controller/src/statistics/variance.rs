@@ -8,6 +8,7 @@
 use super::observation::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// One source of spread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,21 +38,77 @@ type Factor = fn(&Observation) -> u32;
 
 const FACTORS: [Factor; 3] = [|row| row.host, |row| row.run, |row| row.sample];
 
+/// The levels of a factor by number: how many requests each has, and the sum of their logs.
+type Levels = Vec<(u32, u64, f64)>;
+
+/// What the requests of a cell say of their log latencies about the mean.
+struct Logs<'a> {
+    cell: &'a Cell,
+    n: usize,
+    squares: f64,
+    levels: [Levels; FACTORS.len()],
+}
+
+fn usable(cell: &Cell) -> impl Iterator<Item = Observation> + '_ {
+    cell.observations().filter(|row| row.is_ok() && row.latency_ns > 0)
+}
+
+impl<'a> Logs<'a> {
+    fn of(cell: &'a Cell) -> Option<Self> {
+        let log = |row: &Observation| row.latency_ms().ln();
+        let n = usable(cell).count();
+        let mean = (n > 0).then(|| usable(cell).map(|row| log(&row)).sum::<f64>() / n as f64)?;
+        let mut sums: [HashMap<u32, (u64, f64)>; FACTORS.len()] = Default::default();
+        let mut squares = 0.0;
+        for row in usable(cell) {
+            let log = log(&row) - mean;
+            squares += log * log;
+            for (sums, factor) in sums.iter_mut().zip(FACTORS) {
+                let (count, sum) = sums.entry(factor(&row)).or_default();
+                (*count, *sum) = (*count + 1, *sum + log);
+            }
+        }
+        let levels = sums.map(|sums| {
+            let mut levels: Levels =
+                sums.into_iter().map(|(level, (count, sum))| (level, count, sum)).collect();
+            // One order, one sum.
+            levels.sort_unstable_by_key(|level| level.0);
+            levels
+        });
+        Some(Self { cell, n, squares, levels })
+    }
+
+    fn counts(&self, factor: usize) -> impl Iterator<Item = u64> + '_ {
+        self.levels[factor].iter().map(|level| level.1)
+    }
+
+    /// The reduction in squares due to a factor.
+    fn reduction(&self, factor: usize) -> f64 {
+        self.levels[factor].iter().map(|(_, count, sum)| sum * sum / *count as f64).sum()
+    }
+
+    /// For each level of `factor`, the squares of how often it meets each level of `other`, per request.
+    fn overlap(&self, factor: usize, other: usize) -> f64 {
+        let pair = |row: Observation| (FACTORS[factor](&row), FACTORS[other](&row));
+        let mut pairs: Vec<(u32, u32)> = usable(self.cell).map(pair).collect();
+        pairs.sort_unstable();
+        let of_level = |level: &[(u32, u32)]| {
+            squares(level.chunk_by(|a, b| a == b).map(|met| met.len() as u64)) / level.len() as f64
+        };
+        pairs.chunk_by(|a, b| a.0 == b.0).map(of_level).sum()
+    }
+}
+
 /// Splits the variance of the log latencies of a cell.
 pub fn shares(cell: &Cell) -> VarianceShares {
     let nothing = VarianceShares { host: None, run: None, sample: None, residual: None };
-    let usable = |row: &&Observation| row.is_ok() && row.latency_ns > 0;
-    let rows: Vec<&Observation> = cell.observations().iter().filter(usable).collect();
-    let logs: Vec<f64> = rows.iter().map(|row| row.latency_ms().ln()).collect();
-    let Some(mean) = super::interval::mean(&logs) else { return nothing };
-    let logs: Vec<f64> = logs.into_iter().map(|log| log - mean).collect();
-
+    let Some(logs) = Logs::of(cell) else { return nothing };
     // A factor with one level has no spread; one with a level per request is the residual.
     let mut used: Vec<usize> = (0..FACTORS.len())
-        .filter(|&factor| (2..rows.len()).contains(&levels(&rows, FACTORS[factor]).len()))
+        .filter(|&factor| (2..logs.n).contains(&logs.levels[factor].len()))
         .collect();
     loop {
-        if let Some(components) = components(&rows, &logs, &used) {
+        if let Some(components) = components(&logs, &used) {
             return named(&used, &components);
         }
         // The system has no solution: the first factor moves with another. Hosts go before runs.
@@ -76,63 +133,30 @@ fn named(used: &[usize], components: &[f64]) -> VarianceShares {
 
 /// The variance components of the factors in use and, last, the residual; `None` where they cannot be
 /// told apart.
-fn components(rows: &[&Observation], logs: &[f64], used: &[usize]) -> Option<Vec<f64>> {
-    let n = rows.len() as f64;
+fn components(logs: &Logs<'_>, used: &[usize]) -> Option<Vec<f64>> {
+    let n = logs.n as f64;
     let size = used.len() + 1;
     // Each row: the coefficients of the components in E[T - T(mean)], and T itself. T(mean) is 0 here.
-    let of_mean: Vec<f64> =
-        used.iter().map(|&factor| squares(&levels(rows, FACTORS[factor])) / n).collect();
+    let of_mean: Vec<f64> = used.iter().map(|&factor| squares(logs.counts(factor)) / n).collect();
     let mut system: Vec<Vec<f64>> = Vec::with_capacity(size);
     for &factor in used {
-        let (reduction, count) = reduction(rows, logs, FACTORS[factor]);
         let mut row: Vec<f64> = (used.iter().zip(&of_mean))
             .map(|(&other, of_mean)| {
-                let together = if other == factor { n } else { overlap(rows, factor, other) };
+                let together = if other == factor { n } else { logs.overlap(factor, other) };
                 together - of_mean
             })
             .collect();
-        row.extend([count - 1.0, reduction]);
+        row.extend([logs.levels[factor].len() as f64 - 1.0, logs.reduction(factor)]);
         system.push(row);
     }
     let mut total: Vec<f64> = of_mean.iter().map(|of_mean| n - of_mean).collect();
-    total.extend([n - 1.0, logs.iter().map(|log| log * log).sum()]);
+    total.extend([n - 1.0, logs.squares]);
     system.push(total);
     solve(system)
 }
 
-/// How many requests each level has.
-fn levels(rows: &[&Observation], factor: Factor) -> Vec<u64> {
-    let mut keys: Vec<u32> = rows.iter().map(|row| factor(row)).collect();
-    keys.sort_unstable();
-    keys.chunk_by(|a, b| a == b).map(|level| level.len() as u64).collect()
-}
-
-fn squares(counts: &[u64]) -> f64 {
-    counts.iter().map(|&count| (count as f64).powi(2)).sum()
-}
-
-/// The reduction in squares due to a factor, and how many levels it has.
-fn reduction(rows: &[&Observation], logs: &[f64], factor: Factor) -> (f64, f64) {
-    let mut keyed: Vec<(u32, f64)> =
-        rows.iter().zip(logs).map(|(row, &log)| (factor(row), log)).collect();
-    keyed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let levels = keyed.chunk_by(|a, b| a.0 == b.0);
-    levels.fold((0.0, 0.0), |(sum, count), level| {
-        let total: f64 = level.iter().map(|&(_, log)| log).sum();
-        (sum + total * total / level.len() as f64, count + 1.0)
-    })
-}
-
-/// For each level of `factor`, the squares of how often it meets each level of `other`, per request.
-fn overlap(rows: &[&Observation], factor: usize, other: usize) -> f64 {
-    let mut pairs: Vec<(u32, u32)> =
-        rows.iter().map(|row| (FACTORS[factor](row), FACTORS[other](row))).collect();
-    pairs.sort_unstable();
-    let of_level = |level: &[(u32, u32)]| {
-        let met: Vec<u64> = level.chunk_by(|a, b| a == b).map(|met| met.len() as u64).collect();
-        squares(&met) / level.len() as f64
-    };
-    pairs.chunk_by(|a, b| a.0 == b.0).map(of_level).sum()
+fn squares(counts: impl Iterator<Item = u64>) -> f64 {
+    counts.map(|count| (count as f64).powi(2)).sum()
 }
 
 /// Solves a small linear system, its right-hand side in the last column; `None` where it is singular.

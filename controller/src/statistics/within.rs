@@ -7,8 +7,8 @@
 use super::distribution::{Support, support};
 use super::estimate::Estimate;
 use super::interval::{mean, standard_deviation, t_critical};
-use super::layout::Layout;
-use super::observation::Scenario;
+use super::layout::batches;
+use super::observation::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,13 +27,13 @@ pub struct OtherDialogues {
 
 /// Looks beyond the chosen dialogues, from the mean latency and throughput as they hold between runs.
 pub fn other_dialogues(
-    layout: &Layout<'_>,
+    cell: &Cell,
     latency_mean_ms: &Estimate,
     throughput: &Estimate,
 ) -> OtherDialogues {
-    let (support, _) = support(layout, &|row| Some(row.latency_ms()));
-    let latency_within = within(latency_mean_ms, latency_deviation(layout), support);
-    let throughput_within = within(throughput, throughput_deviation(layout), support);
+    let (support, _) = support(cell, &|row| Some(row.latency_ms()));
+    let latency_within = within(latency_mean_ms, latency_deviation(cell), support);
+    let throughput_within = within(throughput, throughput_deviation(cell), support);
     OtherDialogues {
         latency_mean_ms: join(latency_mean_ms, &latency_within),
         throughput: join(throughput, &throughput_within),
@@ -72,17 +72,18 @@ fn join(between: &Estimate, within: &Estimate) -> Estimate {
 }
 
 /// How far one unit's mean latency lies from its run's.
-fn latency_deviation(layout: &Layout<'_>) -> Option<f64> {
-    let is_offline = layout.cell.scenario() == Scenario::Offline;
-    let deviations = layout.runs.iter().filter_map(|run| {
-        let latencies = |rows| -> Vec<f64> {
-            let ok = layout.rows(rows).iter().filter(|row| row.is_ok());
-            ok.map(super::Observation::latency_ms).collect()
+fn latency_deviation(cell: &Cell) -> Option<f64> {
+    let is_offline = cell.scenario() == Scenario::Offline;
+    let deviations = cell.runs().iter().filter_map(|run| {
+        let rows = run.rows();
+        let latencies = |rows: &[Observation]| -> Vec<f64> {
+            rows.iter().filter(|row| row.is_ok()).map(Observation::latency_ms).collect()
         };
         let units = if is_offline {
-            run.batches.iter().filter_map(|batch| mean(&latencies(&batch.rows))).collect()
+            let of_batch = |batch: super::layout::Batch| mean(&latencies(&rows[batch.rows]));
+            batches(&rows).into_iter().filter_map(of_batch).collect()
         } else {
-            latencies(&run.rows)
+            latencies(&rows)
         };
         standard_deviation(&units)
     });
@@ -91,15 +92,16 @@ fn latency_deviation(layout: &Layout<'_>) -> Option<f64> {
 
 /// How far one batch's share of the throughput lies from its run's: the ratio estimator's residual
 /// (Cochran, Sampling Techniques, 3rd ed., 6.3).
-fn throughput_deviation(layout: &Layout<'_>) -> Option<f64> {
-    let deviations = layout.runs.iter().filter_map(|run| {
+fn throughput_deviation(cell: &Cell) -> Option<f64> {
+    let deviations = cell.runs().iter().filter_map(|run| {
+        let batches = batches(&run.rows());
         let seconds = |span_ns: u64| span_ns as f64 / 1e9;
         let total = run.host_seconds();
         let rate = (total > 0.0).then(|| run.ok() as f64 / total)?;
-        let per_batch = total / run.batches.len() as f64;
+        let per_batch = total / batches.len() as f64;
         let residual = |ok: u64, span_ns| (ok as f64 - rate * seconds(span_ns)) / per_batch;
         let residuals: Vec<f64> =
-            run.batches.iter().map(|batch| residual(batch.ok, batch.span_ns)).collect();
+            batches.iter().map(|batch| residual(batch.ok, batch.span_ns)).collect();
         standard_deviation(&residuals)
     });
     root_mean_square(&deviations.collect::<Vec<_>>())

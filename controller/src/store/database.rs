@@ -29,6 +29,7 @@ pub(super) enum Value<'a> {
     MaybeReal(Option<f64>),
     Text(&'a str),
     MaybeText(Option<&'a str>),
+    MaybeBytes(Option<&'a [u8]>),
 }
 
 /// A row of either database.
@@ -62,6 +63,7 @@ macro_rules! bound {
             Value::MaybeReal(number) => query.bind(number),
             Value::Text(text) => query.bind(text),
             Value::MaybeText(text) => query.bind(text),
+            Value::MaybeBytes(bytes) => query.bind(bytes),
         })
     };
 }

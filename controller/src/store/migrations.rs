@@ -4,7 +4,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Number, name and text. A database takes up what it lacks, in this order.
-const VERSIONS: [(i64, &str, &str); 8] = [
+const VERSIONS: [(i64, &str, &str); 9] = [
     (1, "campaigns", include_str!("migrations/0001_campaigns.sql")),
     (2, "starts", include_str!("migrations/0002_starts.sql")),
     (3, "held", include_str!("migrations/0003_held.sql")),
@@ -13,6 +13,7 @@ const VERSIONS: [(i64, &str, &str); 8] = [
     (6, "credentials", include_str!("migrations/0006_credentials.sql")),
     (7, "loads", include_str!("migrations/0007_loads.sql")),
     (8, "exchanges", include_str!("migrations/0008_exchanges.sql")),
+    (9, "output_ids", include_str!("migrations/0009_output_ids.sql")),
 ];
 
 /// The newest version.

@@ -8,8 +8,10 @@ use super::rows::{
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
 use proto::ids::CampaignId;
+use proto::output_ids::OutputIds;
 use proto::sample::Exchange;
 use serde::de::DeserializeOwned;
+use std::ops::Range;
 
 /// How many campaigns an error names.
 const NAMED: i64 = 5;
@@ -174,7 +176,7 @@ impl Store {
         self.database.rows(sql, &[Value::Int(campaign.0)], segment).await
     }
 
-    /// Every sample, late ones included, by cell, run and batch. Texts are read only where asked for.
+    /// Every sample, late ones included, by cell, run and batch. Texts and their tokens are read only where asked for.
     ///
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
@@ -190,37 +192,61 @@ impl Store {
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
                  input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
+                 NULL AS output_ids \
                  FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
             }
         };
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
 
-    /// The samples of one run of a cell that count, by dialogue. Texts are read only where asked for.
+    /// The samples of one run of a cell that count, by dialogue. Texts and their tokens are read only where asked for.
     ///
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn counted(
         &self,
         campaign: CampaignNo,
+        key: (usize, u32),
+        texts: Texts,
+    ) -> Result<Vec<SampleRow>, Error> {
+        self.counted_part(campaign, key, 0..u32::MAX, texts).await
+    }
+
+    /// The same of some dialogues only, so that a run of any length is read in parts.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails or holds what this release can't read.
+    pub async fn counted_part(
+        &self,
+        campaign: CampaignNo,
         (cell, run): (usize, u32),
+        dialogues: Range<u32>,
         texts: Texts,
     ) -> Result<Vec<SampleRow>, Error> {
         // The index of counted samples gives this order; another one would be sorted in memory.
         let sql = match texts {
             Texts::Read => {
-                "SELECT * FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
+                "SELECT * FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 \
+                 AND sample >= $4 AND sample < $5 ORDER BY sample"
             }
             Texts::Leave => {
                 "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
                  input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
-                 FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 ORDER BY sample"
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
+                 NULL AS output_ids \
+                 FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 \
+                 AND sample >= $4 AND sample < $5 ORDER BY sample"
             }
         };
         let cell = i64::try_from(cell).unwrap_or(i64::MAX);
-        let values = [Value::Int(campaign.0), Value::Int(cell), Value::Int(run.into())];
+        let values = [
+            Value::Int(campaign.0),
+            Value::Int(cell),
+            Value::Int(run.into()),
+            Value::Int(dialogues.start.into()),
+            Value::Int(dialogues.end.into()),
+        ];
         self.database.rows(sql, &values, sample).await
     }
 
@@ -230,8 +256,9 @@ impl Store {
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
         let sql = "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                   input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text \
+                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
+                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
+                 NULL AS output_ids \
                    FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt";
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
@@ -293,10 +320,13 @@ fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
         outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
         is_counted: row.get::<i64>("counted")? == 1,
         text: row.get("text")?,
+        output_ids: (row.get::<Option<Vec<u8>>>("output_ids")?)
+            .map(|bytes| OutputIds::from_packed(bytes).ok_or(Error::Damaged { what: "output_ids" }))
+            .transpose()?,
     })
 }
 
-/// Whether summaries leave the store.
+/// Whether summaries and their tokens leave the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Texts {
     /// They do.

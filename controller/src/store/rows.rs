@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use proto::failure::Kind;
 use proto::ids::{AgentId, CampaignId, HostId, SampleId};
 use proto::model::EngineFacts;
+use proto::output_ids::OutputIds;
 use proto::sample::{self, Exchange, Finish};
 use proto::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
@@ -323,6 +324,8 @@ pub struct SampleRow {
     pub is_counted: bool,
     /// The summary; read only where asked for.
     pub text: Option<String>,
+    /// Its tokens, likewise; null in campaigns of older releases.
+    pub output_ids: Option<OutputIds>,
 }
 
 /// Something that happened.

@@ -5,6 +5,7 @@ use super::*;
 use crate::matrix::{Matrix, Overrides};
 use crate::plan::Plan;
 use proto::ids::CampaignId;
+use proto::output_ids::OutputIds;
 use proto::sample::{Finish, Sample};
 use proto::telemetry::{Metric, Phase, Readings};
 
@@ -35,6 +36,7 @@ fn sample(id: &str, text: Option<&str>) -> Sample {
         exchange: None,
         outcome: sample_outcome(),
         text: text.map(str::to_owned),
+        output_ids: text.map(|_| OutputIds::pack(&[300, 1])),
     }
 }
 
@@ -210,6 +212,8 @@ mod suite {
         assert_eq!(samples[0].outcome, Outcome::Ok(Finish::Length));
         let without = store.samples(found, Texts::Leave).await.unwrap();
         assert!(without.iter().all(|sample| sample.text.is_none()));
+        assert_eq!(samples[0].output_ids, Some(OutputIds::pack(&[300, 1])));
+        assert!(without.iter().all(|sample| sample.output_ids.is_none()));
     }
 
     pub(super) async fn a_sample_that_counts_twice_is_refused_and_its_group_with_it(bench: Bench) {

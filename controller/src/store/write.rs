@@ -9,6 +9,7 @@ use crate::plan::Plan;
 use chrono::{DateTime, Utc};
 use proto::ids::{AgentId, CampaignId, HostId};
 use proto::model::EngineFacts;
+use proto::output_ids::OutputIds;
 use proto::sample::{self, Exchange, Sample};
 use serde::Serialize;
 use std::borrow::Cow;
@@ -253,7 +254,7 @@ impl Store {
 }
 
 /// Of the table of samples.
-const SAMPLE_COLUMNS: usize = 25;
+const SAMPLE_COLUMNS: usize = 26;
 
 async fn insert_samples(
     transaction: &mut Transaction,
@@ -301,12 +302,13 @@ async fn insert_samples(
             Value::MaybeText(detail.as_deref()),
             Value::Int(write.is_counted.into()),
             Value::MaybeText(text.as_deref()),
+            Value::MaybeBytes(sample.output_ids.as_ref().map(OutputIds::as_packed)),
         ]);
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
                 reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, \
-                detail, counted, text)";
+                detail, counted, text, output_ids)";
     transaction.insert(into, SAMPLE_COLUMNS, &values).await
 }
 

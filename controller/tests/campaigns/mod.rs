@@ -183,6 +183,7 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 exchange: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 text: made.text.map(str::to_owned),
+                output_ids: None,
             };
             let place = SampleWrite {
                 cell: 0,

@@ -5,7 +5,6 @@
 use super::budget::Budget;
 use crate::plan::Plan;
 use crate::report::{observation, precision_rule};
-use crate::statistics::layout::Layout;
 use crate::statistics::precision::{self, Look, Precision};
 use crate::statistics::{self, Observation};
 use crate::store::{CampaignRow, SampleRow};
@@ -21,7 +20,7 @@ pub(super) fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Ve
     let rows: Vec<Observation> =
         samples.iter().map(|sample| observation(sample, sample.agent)).collect();
     let cell = statistics::Cell::new(plan.cells[cell].scenario, rows);
-    precision::whole_runs(&Layout::of(&cell), plan.samples as u64)
+    precision::whole_runs(&cell, plan.samples as u64)
 }
 
 /// Looks at a cell: whether it is narrow enough, and whether another run can be paid for.

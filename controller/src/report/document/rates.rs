@@ -1,10 +1,11 @@
 //! What targets cost as requests come more often: whole instances, idle time included, and where one becomes cheaper.
 
+use super::super::capacity::capacity;
 use super::super::chart::plane::{Curve, Guide, Join, Panel, Plane, Spot};
 use super::super::chart::scale::Spread;
 use super::super::chart::{At, Axis, Chart, Dash, Fill};
+use super::super::number;
 use super::super::view::Results;
-use super::super::{notes, number};
 use super::naming::Names;
 use super::table::{Column, Entry, Table};
 use super::{Block, Figure, Reach, Section, shortened};
@@ -35,7 +36,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
             table_reach: Reach::Page,
         })));
     }
-    let capacities: Vec<String> = results.capacities.iter().map(notes::capacity).collect();
+    let capacities: Vec<String> = results.capacities.iter().map(capacity).collect();
     if !capacities.is_empty() {
         blocks.push(Block::List(capacities));
     }

@@ -142,7 +142,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         if let Some(endpoint) = entry.engine.as_ref().and_then(|engine| engine.endpoint.as_ref()) {
             notes.push(format!(
                 "{}.",
-                super::shortened(&super::super::notes::asked(entry, endpoint), 400)
+                super::shortened(&super::super::endpoint::asked(entry, endpoint), 400)
             ));
         } else if entry.measured_on != entry.priced_as {
             let target = super::shortened(&entry.target, 80);

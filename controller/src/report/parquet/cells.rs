@@ -121,6 +121,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
     add("good_share", real(&|row| row.1.goodput.as_ref()?.good_share));
     add("model_size_mb", real(&|row| row.1.memory.model_size_mb));
     add("peak_rss_mb", real(&|row| row.1.memory.peak_rss_mb));
+    add("gpu_memory_mb", real(&|row| row.1.memory.gpu_memory_mb));
     add("usd_per_hour", real(&|row| Some(row.1.cost.usd_per_hour)));
     add("price_source", text(&|row| Some(row.1.cost.price.source.clone())));
     add("price_date", text(&|row| row.1.cost.price.date.clone()));

@@ -98,7 +98,9 @@ impl<'a, W: Write + Send> SamplesWriter<'a, W> {
         samples: Vec<SampleRow>,
         scores: Vec<Option<Rouge>>,
     ) -> Result<(), ParquetError> {
-        self.waiting.extend(samples);
+        // Summaries and their tokens aren't written, so they don't wait either.
+        let bare = |row| SampleRow { text: None, output_ids: None, ..row };
+        self.waiting.extend(samples.into_iter().map(bare));
         self.scores.extend(scores);
         if self.waiting.len() >= ROW_GROUP { self.flush() } else { Ok(()) }
     }
@@ -140,14 +142,13 @@ fn columns<W: Write + Send>(
         names.plan.cells.iter().map(|cell| text(cell.id.as_str())).collect();
     let hosts: Vec<ByteArray> =
         names.agents.iter().map(|agent| text(agent.host_id.as_str())).collect();
-    let ids: Vec<ByteArray> =
-        names.dialogues.iter().map(|dialogue| text(dialogue.sample_id.as_str())).collect();
+    let id = |row: &SampleRow| text(names.dialogues[row.sample as usize].sample_id.as_str());
 
     required::<ByteArrayType, W, _>(group, rows, |_| campaign.clone())?;
     required::<ByteArrayType, W, _>(group, rows, |row| cells[row.cell as usize].clone())?;
     required::<Int32Type, W, _>(group, rows, |row| int(row.run))?;
     required::<Int32Type, W, _>(group, rows, |row| int(row.segment))?;
-    required::<ByteArrayType, W, _>(group, rows, |row| ids[row.sample as usize].clone())?;
+    required::<ByteArrayType, W, _>(group, rows, id)?;
     required::<Int64Type, W, _>(group, rows, |row| long(row.attempt))?;
     required::<ByteArrayType, W, _>(group, rows, |row| hosts[row.agent as usize].clone())?;
     required::<Int32Type, W, _>(group, rows, |row| int(row.batch))?;

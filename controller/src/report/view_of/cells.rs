@@ -9,10 +9,11 @@ use crate::cost::{
     usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,
 };
 use crate::plan;
+use crate::statistics::clock;
+use crate::statistics::distribution::by_run;
 use crate::statistics::drift::drift;
-use crate::statistics::layout::Layout;
 use crate::statistics::precision::{Ended, whole_runs};
-use crate::statistics::quantile::quantile;
+use crate::statistics::quantile::{Merged, quantile};
 use crate::statistics::slo::{Goodput, Kept, goodput};
 use crate::statistics::stress::{self, Conditions, Windows};
 use crate::statistics::telemetry::energy::CellEnergy;
@@ -45,7 +46,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         read.segments.iter().filter(|segment| segment.cell == index).collect();
     let standing = super::precision_rule(&read.campaign.matrix.protocol).map(|rule| {
         let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
-        rule.standing(&whole_runs(&Layout::of(&observed.cell), samples), ended)
+        rule.standing(&whole_runs(&observed.cell, samples), ended)
     });
     let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
     // A sustained load has as many requests as it comes to.
@@ -58,7 +59,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
     let price = price(&read.campaign.prices[planned.target], read.today);
     let watched = telemetry::of_cell(read, index, facts);
-    let missing = expected.saturating_sub(observed.cell.observations().len() as u64);
+    let missing = expected.saturating_sub(observed.cell.len() as u64);
     Cell {
         cell: planned.id.to_string(),
         batch_size: planned.batch_size,
@@ -160,10 +161,12 @@ fn by_percent_of(runs: &[(u32, Windows)]) -> Vec<f64> {
 
 /// The latency that 0, 1, 2 ... 100 % of the requests with a summary don't exceed, in milliseconds.
 fn by_percent(cell: &statistics::Cell) -> Vec<f64> {
-    let ok = cell.observations().iter().filter(|row| row.is_ok());
-    let mut latencies: Vec<f64> = ok.map(statistics::Observation::latency_ms).collect();
-    latencies.sort_unstable_by(f64::total_cmp);
-    (0..=100).filter_map(|percent| quantile(&latencies, f64::from(percent) / 100.0)).collect()
+    let mut latencies = by_run(cell, |row| Some(row.latency_ms()));
+    for run in &mut latencies {
+        run.sort_unstable_by(f64::total_cmp);
+    }
+    let all = Merged(&latencies);
+    (0..=100).filter_map(|percent| quantile(&all, f64::from(percent) / 100.0)).collect()
 }
 
 fn judged(
@@ -180,6 +183,7 @@ fn judged(
         &Evidence {
             planned_samples: Some(expected),
             drift: drift(&observed.cell),
+            clock_trouble: clock::trouble(&observed.cell),
             // A segment whose agent never closed it is one that lost its agent.
             agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
             impossible_times: segments.iter().filter(is_impossible).count() as u64,

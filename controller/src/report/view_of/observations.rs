@@ -1,5 +1,5 @@
-//! Rows of the store -> what statistics take in, a cell at a time: the rows themselves are not kept, so that what a
-//! report holds is 88 bytes a sample.
+//! Rows of the store -> what statistics take in, a part at a time: the rows themselves are not kept, so that what a
+//! report holds is about 16 bytes a sample.
 
 use crate::plan::Plan;
 use crate::statistics::exchange::Exchanges;
@@ -10,6 +10,7 @@ use crate::statistics::{self, Observation};
 use crate::store::{AgentRow, Outcome, SampleRow};
 use proto::failure::Kind;
 use proto::histogram::Histogram;
+use proto::output_ids::OutputIds;
 use proto::sample::Exchange;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub struct Observed {
     pub(super) unknown_tokens: u64,
     /// One summary of each of the first dialogues.
     pub(super) texts: BTreeMap<u32, String>,
+    /// Their tokens.
+    pub(super) output_ids: BTreeMap<u32, OutputIds>,
     /// From the intended start to the queue, of all that came by a schedule.
     pub(super) delays: Histogram,
     /// Arrivals that found a full queue.
@@ -49,6 +52,7 @@ pub struct Observing {
     hosts: Vec<u32>,
     /// Lengths of references, which come with the first run.
     references: BTreeMap<u32, u32>,
+    /// Those of the run that is coming in.
     observations: Vec<Observation>,
     observed: Observed,
 }
@@ -65,6 +69,7 @@ impl Observing {
             cut_inputs: 0,
             unknown_tokens: 0,
             texts: BTreeMap::new(),
+            output_ids: BTreeMap::new(),
             delays: Histogram::default(),
             not_sent: 0,
             failed_by: BTreeMap::new(),
@@ -75,12 +80,15 @@ impl Observing {
         Self { hosts: host_indices(agents), references, observations, observed }
     }
 
-    /// Adds samples with their scores, in the same order.
+    /// Adds samples with their scores, in the same order; best run by run.
     pub fn add(&mut self, samples: &[SampleRow], scores: &[Option<Rouge>]) {
         for (sample, score) in samples.iter().zip(scores) {
             if !sample.is_counted {
                 self.observed.late_samples += 1;
                 continue;
+            }
+            if self.observations.last().is_some_and(|last| last.run != sample.run) {
+                self.pack();
             }
             self.observations.push(observation(sample, self.hosts[sample.agent as usize]));
             if let Some(delay_ns) = sample.schedule_delay_ns {
@@ -107,8 +115,14 @@ impl Observing {
                 tokens: sample.output_tokens,
                 reference_tokens,
             }));
-            if let Some(text) = sample.text.as_ref().filter(|_| sample.sample < TEXTS) {
+            if sample.sample >= TEXTS {
+                continue;
+            }
+            if let Some(text) = &sample.text {
                 self.observed.texts.entry(sample.sample).or_insert_with(|| text.clone());
+            }
+            if let Some(ids) = &sample.output_ids {
+                self.observed.output_ids.entry(sample.sample).or_insert_with(|| ids.clone());
             }
         }
         once_each(&mut self.observed.scored);
@@ -120,9 +134,15 @@ impl Observing {
     }
 
     /// All of them are in.
-    pub fn finish(self) -> Observed {
-        let Self { observations, observed, .. } = self;
-        Observed { cell: observed.cell.filled(observations), ..observed }
+    pub fn finish(mut self) -> Observed {
+        self.pack();
+        self.observed.scored.shrink_to_fit();
+        self.observed
+    }
+
+    /// The run that came in is whole, or another one begins.
+    fn pack(&mut self) {
+        self.observed.cell.add(std::mem::take(&mut self.observations));
     }
 }
 

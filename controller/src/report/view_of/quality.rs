@@ -2,10 +2,12 @@
 
 use super::observations::Observed;
 use crate::plan::Plan;
+use crate::statistics::quality::agreement::Unit;
 use crate::statistics::quality::rouge::rouge;
 use crate::statistics::quality::{self, Agreement, Quality, Rouge, Scored};
 use crate::store::{AgentRow, DialogueRow, SampleRow};
-use std::collections::HashMap;
+use proto::output_ids::OutputIds;
+use std::collections::{BTreeMap, HashMap};
 
 /// Scores every summary, in the order of the samples. None where quality means nothing: random weights, texts that
 /// were not read, or no reference. Both cores work on it: a million summaries are to be scored in seconds.
@@ -57,15 +59,34 @@ pub(super) fn of(scored: &[Scored], seed: u64) -> Option<Quality> {
     (!scored.is_empty()).then(|| quality::quality(scored, seed))
 }
 
-/// How far two cells write the same, word by word; null where texts were not read. Decoding is greedy: one
-/// summary of a dialogue stands for all.
+/// How far two cells write the same, token by token where both sides tell them, else word by word; null where neither
+/// was read. Decoding is greedy: one summary of a dialogue stands for all.
 pub(super) fn agreement(baseline: &Observed, candidate: &Observed) -> Option<Agreement> {
+    let ids = |ids: &OutputIds| ids.iter().collect::<Vec<u32>>();
     let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let pairs: Vec<_> = (baseline.texts.iter())
-        .filter_map(|(sample, before)| {
-            candidate.texts.get(sample).map(|after| (words(before), words(after)))
-        })
-        .collect();
-    let pairs = || pairs.iter().map(|(before, after)| (before.as_slice(), after.as_slice()));
-    (pairs().next().is_some()).then(|| quality::agreement(pairs()))
+    let by_ids = in_both(&baseline.output_ids, &candidate.output_ids, ids);
+    let by_words = in_both(&baseline.texts, &candidate.texts, words);
+    // One unit for all dialogues: a campaign that an older release began has both kinds.
+    if by_ids.len() >= by_words.len() {
+        compared(Unit::Tokens, &by_ids)
+    } else {
+        compared(Unit::Words, &by_words)
+    }
+}
+
+/// What both sides have of a dialogue, cut into units.
+fn in_both<T, U>(
+    baseline: &BTreeMap<u32, T>,
+    candidate: &BTreeMap<u32, T>,
+    cut: impl Fn(&T) -> Vec<U>,
+) -> Vec<(Vec<U>, Vec<U>)> {
+    let other = |sample: &u32| candidate.get(sample).map(&cut);
+    (baseline.iter())
+        .filter_map(|(sample, before)| other(sample).map(|after| (cut(before), after)))
+        .collect()
+}
+
+fn compared<U: PartialEq>(unit: Unit, pairs: &[(Vec<U>, Vec<U>)]) -> Option<Agreement> {
+    let slices = pairs.iter().map(|(before, after)| (before.as_slice(), after.as_slice()));
+    (!pairs.is_empty()).then(|| quality::agreement(unit, slices))
 }

@@ -6,8 +6,8 @@
 //! degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
 
 use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
-use super::super::layout::{Layout, Run};
-use super::super::observation::{Cell, Observation};
+use super::super::layout::Run;
+use super::super::observation::Cell;
 use super::quantity::Quantity;
 use super::{Batches, Pair};
 use schemars::JsonSchema;
@@ -64,26 +64,22 @@ impl Contrast {
 
 /// Compares one quantity of a pair.
 pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
-    let sides = (Layout::of(pair.baseline), Layout::of(pair.candidate));
+    let sides = (pair.baseline, pair.candidate);
     if pair.batches == Batches::Different && !quantity.is_of_runs() {
         return nothing(pair, "the batch sizes differ, so requests cannot be paired");
     }
     let by_run = match (quantity.is_of_runs(), pair.rounds) {
-        (true, _) => figures(&sides, |_, run| Some(run.ok() as f64 / run.host_seconds())),
-        (false, Rounds::Paired) => paired(&sides, quantity),
-        (false, Rounds::Apart) => apart(&sides, quantity),
+        (true, _) => figures(sides, |run| Some(run.ok() as f64 / run.host_seconds())),
+        (false, Rounds::Paired) => paired(sides, quantity),
+        (false, Rounds::Apart) => apart(sides, quantity),
     };
     reduce(pair, &by_run)
 }
 
 /// Compares a figure that each run has, such as a percentile; both sides must have been asked the same requests.
 /// Figures that are not above zero have no ratio.
-pub fn contrast_of_runs(
-    pair: &Pair<'_>,
-    figure: impl Fn(&Layout<'_>, &Run) -> Option<f64>,
-) -> Contrast {
-    let sides = (Layout::of(pair.baseline), Layout::of(pair.candidate));
-    reduce(pair, &figures(&sides, figure))
+pub fn contrast_of_runs(pair: &Pair<'_>, figure: impl Fn(&Run) -> Option<f64>) -> Contrast {
+    reduce(pair, &figures((pair.baseline, pair.candidate), figure))
 }
 
 fn nothing(pair: &Pair<'_>, reason: &str) -> Contrast {
@@ -125,7 +121,7 @@ struct ByRun {
     shared_samples: u64,
 }
 
-type Sides<'a> = (Layout<'a>, Layout<'a>);
+type Sides<'a> = (&'a Cell, &'a Cell);
 type Reduced = Option<(f64, Option<(f64, f64)>, u64)>;
 
 /// The runs of one number as rounds: differences, and the t of their mean.
@@ -156,34 +152,28 @@ fn over_runs(by_run: &ByRun) -> Reduced {
 }
 
 /// The log of a figure of each run.
-fn figures(
-    (baseline, candidate): &Sides<'_>,
-    figure: impl Fn(&Layout<'_>, &Run) -> Option<f64>,
-) -> ByRun {
-    let of = |side: &Layout<'_>| {
+fn figures((baseline, candidate): Sides<'_>, figure: impl Fn(&Run) -> Option<f64>) -> ByRun {
+    let of = |side: &Cell| {
         let log = |run: &Run| {
-            let figure = figure(side, run)?;
+            let figure = figure(run)?;
             (figure.is_finite() && figure > 0.0).then(|| (run.run, figure.ln()))
         };
-        side.runs.iter().filter_map(log).collect()
+        side.runs().iter().filter_map(log).collect()
     };
-    let shared = intersection(
-        &samples(baseline.cell.observations()),
-        &samples(candidate.cell.observations()),
-    );
+    let shared = intersection(&samples(baseline), &samples(candidate));
     ByRun { baseline: of(baseline), candidate: of(candidate), shared_samples: shared.len() as u64 }
 }
 
 /// Mean logs of each round over the samples that both sides have in it.
-fn paired((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
+fn paired((baseline, candidate): Sides<'_>, quantity: Quantity) -> ByRun {
     let mut by_run =
         ByRun { baseline: BTreeMap::new(), candidate: BTreeMap::new(), shared_samples: 0 };
     let mut shared = Vec::new();
-    for run in &baseline.runs {
-        let Some(other) = candidate.runs.iter().find(|other| other.run == run.run) else {
+    for run in baseline.runs() {
+        let Some(other) = candidate.runs().iter().find(|other| other.run == run.run) else {
             continue;
         };
-        let (b, c) = (logs(baseline, run, quantity), logs(candidate, other, quantity));
+        let (b, c) = (logs(run, quantity), logs(other, quantity));
         let both = intersection(&keys(&b), &keys(&c));
         by_run.baseline.extend(over(&b, &both).map(|mean| (run.run, mean)));
         by_run.candidate.extend(over(&c, &both).map(|mean| (run.run, mean)));
@@ -196,9 +186,9 @@ fn paired((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
 }
 
 /// Mean logs of each run over the samples that every run of both sides has.
-fn apart((baseline, candidate): &Sides<'_>, quantity: Quantity) -> ByRun {
-    let of = |side: &Layout<'_>| -> Vec<(u32, Logs)> {
-        side.runs.iter().map(|run| (run.run, logs(side, run, quantity))).collect()
+fn apart((baseline, candidate): Sides<'_>, quantity: Quantity) -> ByRun {
+    let of = |side: &Cell| -> Vec<(u32, Logs)> {
+        side.runs().iter().map(|run| (run.run, logs(run, quantity))).collect()
     };
     let (baseline, candidate) = (of(baseline), of(candidate));
     let mut sets = baseline.iter().chain(&candidate).map(|(_, logs)| keys(logs));
@@ -230,10 +220,9 @@ fn over(logs: &Logs, samples: &[u32]) -> Option<f64> {
 }
 
 /// The log of each sample of a run; the mean log where one came more than once.
-fn logs(layout: &Layout<'_>, run: &Run, quantity: Quantity) -> Logs {
-    let rows = layout.rows(&run.rows).iter();
-    let mut logs: Logs =
-        rows.filter_map(|row| quantity.of(row).map(|value| (row.sample, value.ln()))).collect();
+fn logs(run: &Run, quantity: Quantity) -> Logs {
+    let log = |row: super::super::Observation| Some((row.sample, quantity.of(&row)?.ln()));
+    let mut logs: Logs = run.unpacked().filter_map(log).collect();
     logs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let mean_of = |same: &[(u32, f64)]| {
         (same[0].0, same.iter().map(|(_, log)| log).sum::<f64>() / same.len() as f64)
@@ -245,8 +234,8 @@ fn keys(logs: &Logs) -> Vec<u32> {
     logs.iter().map(|(sample, _)| *sample).collect()
 }
 
-fn samples(rows: &[Observation]) -> Vec<u32> {
-    let mut samples: Vec<u32> = rows.iter().map(|row| row.sample).collect();
+fn samples(cell: &Cell) -> Vec<u32> {
+    let mut samples: Vec<u32> = cell.observations().map(|row| row.sample).collect();
     samples.sort_unstable();
     samples.dedup();
     samples
@@ -257,7 +246,8 @@ fn intersection(a: &[u32], b: &[u32]) -> Vec<u32> {
 }
 
 fn hosts(cell: &Cell) -> u64 {
-    let mut hosts: Vec<u32> = cell.observations().iter().map(|row| row.host).collect();
+    let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
+    let mut hosts: Vec<u32> = hosts.map(|host| host.host).collect();
     hosts.sort_unstable();
     hosts.dedup();
     hosts.len() as u64

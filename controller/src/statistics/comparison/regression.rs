@@ -8,7 +8,7 @@
 use super::super::distribution::Distribution;
 use super::super::estimate::Estimate;
 use super::super::interval::mean;
-use super::super::layout::{Layout, Run};
+use super::super::layout::Run;
 use super::super::observation::Observation;
 use super::super::quantile::quantile;
 use super::contrast::{Contrast, contrast, contrast_of_runs};
@@ -183,7 +183,7 @@ impl Metric {
     /// for rougeL, which is no figure of runs.
     pub fn contrast(self, pair: &Pair<'_>) -> Option<Contrast> {
         let of = |figure, value: fn(&Observation) -> Option<f64>| {
-            contrast_of_runs(pair, |layout, run| figure_of(layout, run, figure, value))
+            contrast_of_runs(pair, |run| figure_of(run, figure, value))
         };
         match self {
             Self::Latency(figure) => Some(of(figure, |row| Some(row.latency_ms()))),
@@ -212,14 +212,9 @@ impl Metric {
     }
 }
 
-fn figure_of(
-    layout: &Layout<'_>,
-    run: &Run,
-    figure: Figure,
-    value: fn(&Observation) -> Option<f64>,
-) -> Option<f64> {
-    let rows = layout.rows(&run.rows).iter().filter(|row| row.is_ok());
-    let mut values: Vec<f64> = rows.filter_map(value).collect();
+fn figure_of(run: &Run, figure: Figure, value: fn(&Observation) -> Option<f64>) -> Option<f64> {
+    let ok = run.unpacked().filter(Observation::is_ok);
+    let mut values: Vec<f64> = ok.filter_map(|row| value(&row)).collect();
     match figure {
         Figure::Mean => mean(&values),
         Figure::Percentile(percentile) => {

@@ -4,12 +4,26 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What outputs are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// The ids that were decoded.
+    Tokens,
+    /// The words of the text: of a campaign that an older release measured.
+    #[default]
+    Words,
+}
+
 /// How far the outputs of two groups agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Agreement {
+    /// Tokens; words where they aren't kept.
+    #[serde(default)]
+    pub unit: Unit,
     /// Summaries that both sides have.
     pub compared: u64,
-    /// Of these, equal from the first to the last token.
+    /// Of these, equal from the first to the last token (or word, likewise below).
     pub identical: u64,
     /// Their share; null where nothing was compared.
     pub identical_share: Option<f64>,
@@ -19,8 +33,9 @@ pub struct Agreement {
     pub earliest_difference: Option<u64>,
 }
 
-/// Compares pairs of outputs, token by token (or, where there are texts only, word by word).
+/// Compares pairs of outputs, unit by unit.
 pub fn agreement<'a, T: PartialEq + 'a>(
+    unit: Unit,
     pairs: impl IntoIterator<Item = (&'a [T], &'a [T])>,
 ) -> Agreement {
     let (mut compared, mut identical) = (0_u64, 0_u64);
@@ -40,6 +55,7 @@ pub fn agreement<'a, T: PartialEq + 'a>(
         }
     }
     Agreement {
+        unit,
         compared,
         identical,
         identical_share: (compared > 0).then(|| identical as f64 / compared as f64),
@@ -56,7 +72,7 @@ mod tests {
     fn tokens_after_the_first_difference_do_not_agree() {
         let pairs: [(&[u32], &[u32]); 3] =
             [(&[1, 2, 3], &[1, 2, 3]), (&[1, 9, 3], &[1, 2, 3]), (&[1, 2], &[1, 2, 3, 4])];
-        let agreement = agreement(pairs);
+        let agreement = agreement(Unit::Tokens, pairs);
         assert_eq!((agreement.compared, agreement.identical), (3, 1));
         assert_eq!(agreement.tokens_agreed_share, Some(6.0 / 10.0));
         assert_eq!(agreement.earliest_difference, Some(1));
@@ -64,7 +80,7 @@ mod tests {
 
     #[test]
     fn nothing_compared_agrees_in_nothing() {
-        let agreement = agreement(std::iter::empty::<(&[u32], &[u32])>());
+        let agreement = agreement(Unit::Words, std::iter::empty::<(&[u32], &[u32])>());
         assert_eq!((agreement.identical_share, agreement.tokens_agreed_share), (None, None));
     }
 }

@@ -1,0 +1,85 @@
+//! Whether the times of a cell can be what a monotonic clock told.
+//!
+//! Where nothing overlaps, one batch ends before the next one starts, and no summary takes no time. Clocks of two hosts
+//! are never compared: each segment is looked at alone.
+
+use super::observation::{Cell, Observation};
+
+/// What is wrong with the times; `None` where nothing is.
+pub fn trouble(cell: &Cell) -> Option<String> {
+    let timeless = cell.observations().filter(|row| row.is_ok() && row.latency_ns == 0).count();
+    if timeless > 0 {
+        return Some(format!("{timeless} of the requests took no time"));
+    }
+    let overlaps: usize = if cell.is_sequential() {
+        cell.runs().iter().map(|run| overlaps(&run.rows())).sum()
+    } else {
+        0
+    };
+    (overlaps > 0)
+        .then(|| format!("{overlaps} of the batches started before the one before had ended"))
+}
+
+/// How many batches of a run started too early.
+fn overlaps(rows: &[Observation]) -> usize {
+    let of_segment = |segment: &[Observation]| {
+        let span = |batch: &[Observation]| {
+            let start = batch.iter().map(|row| row.start_ns).min().unwrap_or_default();
+            (start, batch.iter().map(Observation::end_ns).max().unwrap_or_default())
+        };
+        let mut spans: Vec<(u64, u64)> =
+            segment.chunk_by(|a, b| a.batch == b.batch).map(span).collect();
+        spans.sort_unstable();
+        spans.windows(2).filter(|pair| pair[1].0 < pair[0].1).count()
+    };
+    let segments = rows.chunk_by(|a, b| (a.host, a.segment) == (b.host, b.segment));
+    segments.map(of_segment).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::{Outcome, Scenario};
+    use super::*;
+
+    fn row(segment: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
+        Observation {
+            run: 1,
+            host: 0,
+            segment,
+            batch,
+            start_ns,
+            sample: batch,
+            latency_ns,
+            ttft_ns: None,
+            network_ns: None,
+            input_tokens: Some(1),
+            output_tokens: Some(1),
+            outcome: Outcome::Ok,
+        }
+    }
+
+    fn found(scenario: Scenario, rows: &[Observation]) -> Option<String> {
+        trouble(&Cell::new(scenario, rows.to_vec()))
+    }
+
+    #[test]
+    fn batches_of_a_closed_loop_follow_each_other() {
+        // Batch numbers are shuffled; another segment has a clock of its own.
+        let fine = [row(1, 7, 0, 10), row(1, 7, 0, 8), row(1, 2, 10, 5), row(2, 3, 4, 9)];
+        assert_eq!(found(Scenario::Offline, &fine), None);
+        let early = [row(1, 0, 0, 10), row(1, 1, 9, 5), row(1, 2, 14, 5)];
+        assert_eq!(
+            found(Scenario::Offline, &early).as_deref(),
+            Some("1 of the batches started before the one before had ended")
+        );
+        assert_eq!(found(Scenario::Server, &early), None, "requests that wait overlap");
+    }
+
+    #[test]
+    fn a_summary_takes_time() {
+        let failed = Observation { outcome: Outcome::Failed, ..row(1, 0, 0, 0) };
+        assert_eq!(found(Scenario::Server, &[failed, row(1, 1, 0, 5)]), None);
+        let timeless = found(Scenario::Server, &[row(1, 0, 0, 0)]);
+        assert_eq!(timeless.as_deref(), Some("1 of the requests took no time"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The tokens of a summary, packed: what is compared token by token, kept in a few bytes.
+
+use serde::{Deserialize, Serialize};
+
+/// The most tokens of one output that are taken: as many as a matrix may ask for.
+pub const MAX_OUTPUT_IDS: usize = 4_096;
+
+/// Ids of decoded tokens, `</s>` included, each in LEB128: seven bits a byte, the least significant first. An id below
+/// 16,384 takes at most two bytes, so a summary of 24 tokens about 48.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<u32>", into = "Vec<u32>")]
+pub struct OutputIds(Box<[u8]>);
+
+impl OutputIds {
+    /// Packs ids.
+    pub fn pack(ids: &[u32]) -> Self {
+        let mut bytes = Vec::with_capacity(ids.len() * 2);
+        for &id in ids {
+            let mut left = id;
+            while left >= 0x80 {
+                bytes.push(low_seven(left) | 0x80);
+                left >>= 7;
+            }
+            bytes.push(low_seven(left));
+        }
+        Self(bytes.into())
+    }
+
+    /// Takes what [`OutputIds::as_packed`] gave; `None` where it is something else.
+    pub fn from_packed(bytes: Vec<u8>) -> Option<Self> {
+        let packed = Self(bytes.into());
+        let is_whole = packed.0.last().is_none_or(|last| last & 0x80 == 0);
+        // Packing again gives the same, so there is one way to write an id, and none is too large.
+        let ids: Vec<u32> = packed.iter().collect();
+        (is_whole && Self::pack(&ids) == packed).then_some(packed)
+    }
+
+    /// The packed ids.
+    pub fn as_packed(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The ids, in the order in which they were decoded.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.split_inclusive(|byte| byte & 0x80 == 0).map(|bytes| {
+            let parts = bytes.iter().zip((0..).step_by(7));
+            parts.fold(0, |id, (byte, shift)| {
+                id | u32::from(byte & 0x7f).checked_shl(shift).unwrap_or_default()
+            })
+        })
+    }
+}
+
+fn low_seven(number: u32) -> u8 {
+    number.to_le_bytes()[0] & 0x7f
+}
+
+impl From<Vec<u32>> for OutputIds {
+    fn from(ids: Vec<u32>) -> Self {
+        Self::pack(&ids)
+    }
+}
+
+impl From<OutputIds> for Vec<u32> {
+    fn from(ids: OutputIds) -> Self {
+        ids.iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_id_takes_as_few_bytes_as_it_needs() {
+        let bytes = |id| OutputIds::pack(&[id]).as_packed().len();
+        assert_eq!([0, 127, 128, 16_383, 16_384, u32::MAX].map(bytes), [1, 1, 2, 2, 3, 5]);
+        assert_eq!(OutputIds::pack(&[300]).as_packed(), [0xac, 0x02]);
+    }
+
+    #[test]
+    fn what_was_never_packed_is_refused() {
+        let refused = |bytes: &[u8]| OutputIds::from_packed(bytes.to_vec()).is_none();
+        assert!(refused(&[0x80]), "an id without an end");
+        assert!(refused(&[0x80, 0x00]), "zero in two bytes");
+        assert!(refused(&[0xff, 0xff, 0xff, 0xff, 0x7f]), "more than 32 bits");
+        assert!(refused(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x01]), "more than five bytes");
+        assert_eq!(OutputIds::from_packed(Vec::new()), Some(OutputIds::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_back(ids in prop::collection::vec(any::<u32>(), 0..200)) {
+            let packed = OutputIds::pack(&ids);
+            prop_assert_eq!(packed.iter().collect::<Vec<_>>(), ids);
+            prop_assert_eq!(OutputIds::from_packed(packed.as_packed().to_vec()), Some(packed));
+        }
+    }
+}
