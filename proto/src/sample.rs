@@ -302,6 +302,7 @@ mod tests {
             input_tokens: None,
             output_tokens: None,
             exchange: Some(exchange),
+            output_ids: None,
             ..honest()
         };
         assert_eq!(Sample::try_from(wire::Sample::from(sample.clone())).unwrap(), sample);
