@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod doctor;
 pub mod engine;
 pub mod host;

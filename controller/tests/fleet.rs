@@ -44,6 +44,7 @@ async fn serve() -> Served {
         },
         heartbeat: Duration::from_secs(1),
         telemetry: Duration::from_millis(250),
+        trace_parent: String::new(),
     };
     tokio::spawn(fleet::serve(Door { listener, tls: None }, options, sender, async {
         drop(stopped.await);

@@ -3,6 +3,7 @@
 //! The binaries are those that `cargo test --workspace` built: controller and agent have integration tests of their
 //! own, so that they exist.
 
+pub mod collector;
 pub mod hub;
 pub mod kills;
 pub mod s3;

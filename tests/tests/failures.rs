@@ -2,6 +2,7 @@
 //! are told to stop. Nothing that was acknowledged is lost.
 
 use scenarios::{Finished, Workspace, kills, program, signal};
+use sqlx::{SqlitePool, Transaction};
 use std::net::TcpListener;
 use std::process::Command;
 
@@ -137,6 +138,28 @@ fn a_full_disk_is_told_and_the_campaign_goes_on_when_there_is_room() {
     assert!(finished.out.contains("first 2"), "{}\n{}", finished.out, finished.err);
     assert!(finished.err.contains("the disk is full: make room"), "{}", finished.err);
     assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 24_000);
+}
+
+/// What another program holds that writes into the database and doesn't get on.
+async fn locked(workspace: &Workspace) -> Transaction<'static, sqlx::Sqlite> {
+    let path = workspace.path("data/fleetmark.db");
+    let pool = SqlitePool::connect(&format!("sqlite:{}", path.display())).await.expect("it opens");
+    pool.begin_with("BEGIN IMMEDIATE").await.expect("the controller lets others write, too")
+}
+
+#[test]
+fn a_locked_database_is_told_and_the_campaign_goes_on_when_it_is_free() {
+    let workspace = workspace(60, PACED);
+    let runtime = tokio::runtime::Runtime::new().expect("the system gives a runtime");
+    let mut running = workspace.start(&RUN);
+    running.until("samples · ");
+    let lock = runtime.block_on(locked(&workspace));
+    let stopped = running.finish().expect(2);
+    assert!(stopped.err.contains("the database is locked by another process"), "{}", stopped.err);
+    assert!(stopped.err.contains("--resume"), "{}", stopped.err);
+    runtime.block_on(lock.rollback()).expect("it is given back");
+    let _ = workspace.run(&RESUME).expect(0);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! Who may join over TLS: real handshakes between the real programs. Whoever may not is refused, told why, and
-//! logged once.
+//! Who may join over TLS: real handshakes between the real programs. Whoever may not is refused, told why,
+//! logged once, and counted.
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use scenarios::{Finished, Running, Workspace};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 const MATRIX: &str = r#"
@@ -28,6 +31,13 @@ struct Served {
     workspace: Workspace,
     running: Running,
     port: String,
+    metrics: String,
+}
+
+/// Who was refused: what the controller logged of it, and what it counted by reason.
+struct Refused {
+    lines: Vec<String>,
+    counts: BTreeMap<String, u64>,
 }
 
 fn serve() -> Served {
@@ -39,14 +49,16 @@ fn serve_for(agents: u32) -> Served {
     let workspace = Workspace::default();
     workspace.write("matrix.toml", MATRIX.replace("usd", &format!("agents = {agents}\nusd")));
     let _ = workspace.run(&["certs", "init", "--dir", "certs"]).expect(0);
-    let arguments =
-        "run matrix.toml --listen 0.0.0.0:0 --certs certs --output results.json --log-level info";
+    let arguments = "run matrix.toml --listen 0.0.0.0:0 --certs certs --output results.json --log-level info \
+         --metrics 127.0.0.1:0";
     let arguments: Vec<&str> = arguments.split(' ').collect();
     let mut running = workspace.start(&arguments);
     let line = running.until(" on https://");
     let port = line.trim().rsplit(':').next().expect("the line ends with a port").to_owned();
     running.until("agent join");
-    Served { workspace, running, port }
+    let line = running.until("metrics are served");
+    let metrics = line.trim().rsplit('=').next().expect("the line ends with an address").to_owned();
+    Served { workspace, running, port, metrics }
 }
 
 impl Served {
@@ -68,12 +80,27 @@ impl Served {
         self.join("https://127.0.0.1:PORT", &with("certs/agent"))
     }
 
-    /// Lets a good agent finish the campaign, and returns what the controller logged of refusals.
-    fn finish(self) -> Vec<String> {
+    /// What it counted so far; reasons at zero are left out.
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let mut stream = TcpStream::connect(&self.metrics).expect("metrics are served");
+        write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let counts = text.lines().filter_map(|line| {
+            let (reason, count) =
+                line.strip_prefix("fleetmark_refusals_total{reason=\"")?.split_once("\"} ")?;
+            Some((reason.to_owned(), count.parse().ok()?))
+        });
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Lets a good agent finish the campaign, and returns who was refused.
+    fn finish(self) -> Refused {
+        let counts = self.counts();
         let _ = self.join_rightly().expect(0);
         let finished = self.running.finish().expect(0);
-        let refused = finished.err.lines().filter(|line| line.contains("refused: "));
-        refused.map(str::to_owned).collect()
+        let lines = finished.err.lines().filter(|line| line.contains("refused: "));
+        Refused { lines: lines.map(str::to_owned).collect(), counts }
     }
 }
 
@@ -90,10 +117,13 @@ fn with(name: &str) -> [&str; 6] {
     }
 }
 
-/// One line of the log, which says so.
-fn once(refused: &[String], reason: &str) {
-    let found = refused.iter().filter(|line| line.contains(reason)).count();
-    assert_eq!(found, 1, "{reason} in {refused:#?}");
+/// Nobody was refused for another reason, and one line of the log says so. A client may dial again by itself, so there are at
+/// least so many.
+fn once(refused: &Refused, reason: &str, least: u64) {
+    let Refused { lines, counts } = refused;
+    let found = lines.iter().filter(|line| line.contains(reason)).count();
+    assert_eq!((found, lines.len()), (1, 1), "{reason} in {lines:#?}");
+    assert!(counts.len() == 1 && counts.get(reason) >= Some(&least), "{counts:?}");
 }
 
 /// Signs a certificate that ran out long ago.
@@ -124,7 +154,8 @@ fn off_loopback_certificates_are_asked_for() {
 #[test]
 fn a_certificate_of_our_authority_joins_and_nobody_is_refused() {
     let served = serve();
-    assert_eq!(served.finish(), Vec::<String>::new());
+    let Refused { lines, counts } = served.finish();
+    assert!(lines.is_empty() && counts.is_empty(), "{lines:?} {counts:?}");
 }
 
 #[test]
@@ -134,8 +165,7 @@ fn a_foreign_certificate_is_refused() {
     let agent = served.join("https://127.0.0.1:PORT", &with("other/agent")).expect(2);
     assert!(agent.err.contains("doesn't accept the certificate of --cert"), "{}", agent.err);
     let refused = served.finish();
-    once(&refused, "handshake");
-    assert_eq!(refused.len(), 1, "{refused:#?}");
+    once(&refused, "handshake", 1);
 }
 
 #[test]
@@ -145,7 +175,7 @@ fn an_expired_certificate_is_refused() {
     expired(&served.workspace, &folder, "expired", ExtendedKeyUsagePurpose::ClientAuth);
     let agent = served.join("https://127.0.0.1:PORT", &with("expired")).expect(2);
     assert!(agent.err.contains("the certificate of --cert has expired"), "{}", agent.err);
-    once(&served.finish(), "handshake");
+    once(&served.finish(), "handshake", 1);
 }
 
 #[test]
@@ -153,7 +183,7 @@ fn neither_certificate_nor_token_is_refused() {
     let served = serve();
     let agent = served.join("https://127.0.0.1:PORT", &["--ca", "certs/ca.pem"]).expect(2);
     assert!(agent.err.contains("no token and no certificate came"), "{}", agent.err);
-    once(&served.finish(), "identity");
+    once(&served.finish(), "identity", 1);
 }
 
 #[test]
@@ -164,8 +194,8 @@ fn an_unknown_token_is_refused() {
     let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
     assert!(agent.err.contains("this token isn't known here"), "{}", agent.err);
     let refused = served.finish();
-    once(&refused, "identity");
-    assert!(!refused[0].contains("secret-of-nobody"), "{refused:?}");
+    once(&refused, "identity", 1);
+    assert!(!refused.lines[0].contains("secret-of-nobody"), "{:?}", refused.lines);
 }
 
 #[test]
@@ -176,7 +206,7 @@ fn a_controller_of_another_authority_is_not_trusted() {
         ["--ca", "other/ca.pem", "--cert", "certs/agent.pem", "--key", "certs/agent.key"];
     let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
     assert!(agent.err.contains("isn't signed by the authority of --ca"), "{}", agent.err);
-    once(&served.finish(), "handshake");
+    once(&served.finish(), "handshake", 1);
 }
 
 #[test]
@@ -184,7 +214,7 @@ fn a_controller_under_another_name_is_not_trusted() {
     let served = serve();
     let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(2);
     assert!(agent.err.contains("is for other names"), "{}", agent.err);
-    once(&served.finish(), "handshake");
+    once(&served.finish(), "handshake", 1);
 }
 
 #[test]
@@ -192,7 +222,7 @@ fn plain_http_to_a_tls_port_is_refused() {
     let served = serve();
     let agent = served.join("http://127.0.0.1:PORT", &[]).expect(2);
     assert!(agent.err.contains("https"), "{}", agent.err);
-    once(&served.finish(), "not_tls");
+    once(&served.finish(), "not_tls", 1);
 }
 
 #[test]
@@ -210,7 +240,7 @@ fn a_revoked_token_and_a_revoked_certificate_are_refused() {
     let agent = served.join("https://127.0.0.1:PORT", &certificate).expect(2);
     assert!(agent.err.contains("this certificate was revoked"), "{}", agent.err);
     // Both are of one peer and one reason: told once, counted twice.
-    once(&served.finish(), "revoked");
+    once(&served.finish(), "revoked", 2);
 }
 
 #[test]
@@ -226,7 +256,7 @@ fn an_open_stream_is_closed_when_its_token_is_revoked_and_the_campaign_goes_on()
     let first = served.start("https://127.0.0.1:PORT", &with("certs/agent"));
     let refused = served.finish();
     let _ = first.finish().expect(0);
-    once(&refused, "revoked");
+    once(&refused, "revoked", 1);
 }
 
 #[test]
@@ -239,4 +269,45 @@ fn a_renewed_certificate_is_taken_up_by_a_running_controller() {
     assert!(agent.err.contains("sent home"), "{}", agent.err);
     let finished = served.running.finish().expect(0);
     assert!(!finished.err.contains("refused: "), "{}", finished.err);
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("it is a folder").flatten();
+    let of = |path: std::path::PathBuf| if path.is_dir() { files(&path) } else { vec![path] };
+    entries.flat_map(|entry| of(entry.path())).collect()
+}
+
+#[test]
+fn a_token_lies_in_its_own_file_and_nowhere_else() {
+    let served = serve();
+    let _ = served.workspace.run(&["agents", "add", "a1"]).expect(0);
+    let secret = std::fs::read_to_string(served.workspace.path("a1.token")).expect("it is made");
+    let secret = secret.trim().as_bytes().to_owned();
+    let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret);
+    let token = ["--ca", "certs/ca.pem", "--token-file", "a1.token"];
+    let mut agent = served.start("https://127.0.0.1:PORT", &token);
+    agent.until("joining https://");
+    for process in files_of_processes() {
+        assert!(!holds(&process), "a process list shows it");
+    }
+    let agent = agent.finish().expect(0);
+    let Served { workspace, running, .. } = served;
+    let controller = running.finish().expect(0);
+    for said in [&agent.out, &agent.err, &controller.out, &controller.err] {
+        assert!(!holds(said.as_bytes()), "it is told");
+    }
+    let hold = |path: &std::path::PathBuf| holds(&std::fs::read(path).expect("it can be read"));
+    let found: Vec<_> = files(&workspace.path("")).into_iter().filter(hold).collect();
+    assert_eq!(found, [workspace.path("a1.token")]);
+}
+
+/// Arguments and environments of all processes that may be looked at.
+fn files_of_processes() -> Vec<Vec<u8>> {
+    let processes = std::fs::read_dir("/proc").expect("it is Linux").flatten();
+    let read = |entry: std::fs::DirEntry| {
+        ["cmdline", "environ"]
+            .map(|name| std::fs::read(entry.path().join(name)).unwrap_or_default())
+    };
+    processes.flat_map(read).collect()
 }

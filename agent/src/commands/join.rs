@@ -5,11 +5,10 @@ use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
 use crate::metrics::{Address, Metrics};
-use crate::model_source;
 use crate::runner::{Engines, Runner, Turn};
 use crate::service::{self, Ending, Identity, Inbox, Token, TokenSource};
 use crate::telemetry::{Panel, Sampler};
-use crate::terminal;
+use crate::{config, model_source, terminal};
 use anyhow::Context;
 use clap::Args;
 use proto::failure::Failure;
@@ -24,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use traces::{Program, Traces};
 
 /// What `agent join` takes.
 #[derive(Debug, Args)]
@@ -107,6 +107,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
+    let program = Program { name: "fleetmark-agent", version: env!("CARGO_PKG_VERSION") };
+    let traces = Traces::start(program, &config::variable)?;
+    let ended = serve_traced(options, &traces).await;
+    traces.close().await;
+    ended
+}
+
+async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = options.threads.unwrap_or_else(all).get();
     let device = Device::open(&options.device)?;
@@ -138,6 +146,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         }],
         instruments,
         patience: Duration::from_mins(options.patience),
+        traces: traces.clone(),
     };
     let metrics = Metrics::default();
     // Dropped, and with it its task, when this returns.

@@ -1,6 +1,7 @@
 //! The process's one way to the hub and to S3.
 
 use super::Error;
+use crate::config;
 use remote::{Remote, Reporter, Settings};
 use std::sync::OnceLock;
 
@@ -34,7 +35,6 @@ pub(super) fn connection() -> Result<&'static Remote, Error> {
     Ok(REMOTE.get_or_init(|| remote))
 }
 
-#[expect(clippy::disallowed_methods, reason = "read once, for the process")]
 fn settings() -> Result<Settings, Error> {
-    Ok(Settings::read(&|name| std::env::var(name).ok())?)
+    Ok(Settings::read(&config::variable)?)
 }

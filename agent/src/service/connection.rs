@@ -1,5 +1,6 @@
 //! One connection, from dialling to its end.
 
+use super::trail::Trail;
 use super::{Disconnect, Ending, Error, Identity, Inbox, Options, is_final, refused};
 use crate::host::Host;
 use crate::metrics::Metrics;
@@ -85,6 +86,7 @@ pub(super) async fn serve(
         runner,
         outgoing,
         metrics,
+        trail: Trail::new(&options.traces),
         activity,
         current: None,
         stopping: false,
@@ -154,6 +156,7 @@ struct Session<'a> {
     runner: &'a Runner,
     outgoing: mpsc::Sender<wire::FromAgent>,
     metrics: &'a Metrics,
+    trail: Trail,
     activity: (Activity, Option<(u64, u64)>),
     /// The attempt that the runner has, whose reports are passed on.
     current: Option<(u64, u64)>,
@@ -229,8 +232,9 @@ impl Session<'_> {
     }
 
     /// Lets the runner look at the campaign's engines.
-    fn welcome(&self, welcome: wire::Welcome) -> Result<(), String> {
+    fn welcome(&mut self, welcome: wire::Welcome) -> Result<(), String> {
         Version::check(welcome.protocol, "controller").map_err(|error| error.to_string())?;
+        self.trail.welcomed(&welcome);
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
         let engines =
@@ -249,6 +253,7 @@ impl Session<'_> {
             from_controller::Message::ShardOffer(offer) => {
                 let (shard, attempt) = (offer.shard, offer.attempt);
                 self.current = Some((shard, attempt));
+                self.trail.leased(&offer);
                 self.runner.order(Order::Measure(offer));
                 self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await
             }
@@ -281,10 +286,14 @@ impl Session<'_> {
                     })
                     .collect();
                 self.is_ready = true;
+                self.trail.inspected();
                 self.send(Message::Ready(wire::Ready { engines })).await
             }
             Report::Activity(activity, of) => {
                 self.activity = (activity, of);
+                if of.is_some() && of == self.current {
+                    self.trail.does(activity);
+                }
                 self.beat().await
             }
             Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
@@ -300,6 +309,7 @@ impl Session<'_> {
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
+                self.trail.over(None);
                 self.metrics.shards.with_label_values(&["finished"]).inc();
                 let segment = Some(segment);
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
@@ -309,6 +319,7 @@ impl Session<'_> {
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
+                self.trail.over(Some(&failure.to_string()));
                 self.metrics.shards.with_label_values(&["failed"]).inc();
                 let failure = Some(failure.into());
                 self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await

@@ -8,6 +8,9 @@ mod connection;
 mod greeting;
 mod identity;
 mod refused;
+#[cfg(test)]
+mod tests;
+mod trail;
 
 pub use greeting::greet;
 pub use identity::{Identity, Token, TokenSource};
@@ -25,6 +28,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tonic::Code;
+use traces::Traces;
 
 /// Who this agent is and whom it serves.
 #[derive(Debug, Clone)]
@@ -45,6 +49,8 @@ pub struct Options {
     pub instruments: Instruments,
     /// How long it tries to reach the controller.
     pub patience: Duration,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// What the agent's own threads have to say.

@@ -128,6 +128,7 @@ async fn converse(
         heartbeat_ms: u32::try_from(options.heartbeat.as_millis()).unwrap_or(u32::MAX),
         generation: Some((&options.generation).into()),
         telemetry_ms: u32::try_from(options.telemetry.as_millis()).unwrap_or(u32::MAX),
+        trace_parent: options.trace_parent.clone(),
     });
     let mut has_joined = false;
     let ended = tokio::select! {

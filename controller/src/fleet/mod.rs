@@ -55,6 +55,8 @@ pub struct Options {
     pub heartbeat: Duration,
     /// How often an agent reads its instruments.
     pub telemetry: Duration,
+    /// Of the campaign's span; empty where nothing is traced.
+    pub trace_parent: String,
 }
 
 /// What an agent said, checked.

@@ -110,6 +110,8 @@ pub enum Action {
         /// Why.
         reason: &'static str,
     },
+    /// A shard is done or set aside.
+    ShardOver(usize),
     /// Every shard of a run is done or set aside.
     RunOver(usize),
     /// Something that the report and the log should know.
@@ -488,10 +490,12 @@ impl Scheduler {
         self.close(shard, Status::SetAside);
         self.set_aside += 1;
         actions.push(Action::Note(Note::ShardSetAside { shard, failure }));
-        self.tell_if_over(shard, actions);
+        self.tell_over(shard, actions);
     }
 
-    fn tell_if_over(&self, shard: usize, actions: &mut Vec<Action>) {
+    /// Tells that a shard is over, and its run where this was the last one.
+    fn tell_over(&self, shard: usize, actions: &mut Vec<Action>) {
+        actions.push(Action::ShardOver(shard));
         let run = self.shards[shard].work.run;
         let is_its = |other: &&Shard| other.work.run == run;
         let (before, after) = self.shards.split_at(shard);
@@ -523,7 +527,7 @@ impl Scheduler {
         let is_through = self.shards[shard].work.batches.is_empty();
         if is_through {
             self.close(shard, Status::Done);
-            self.tell_if_over(shard, actions);
+            self.tell_over(shard, actions);
         }
         is_through
     }

@@ -85,11 +85,12 @@ fn a_run_that_is_held_back_waits_until_it_is_admitted_or_skipped() {
     let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
     assert!(!scheduler.is_over(0));
     let actions = complete(&mut scheduler, &first[0]);
-    assert_eq!(actions, [Action::RunOver(0)], "what is held back is neither offered nor the end");
+    let over = |shard, run| [Action::ShardOver(shard), Action::RunOver(run)];
+    assert_eq!(actions, over(0, 0), "what is held back is neither offered nor the end");
     assert!(scheduler.is_over(0) && !scheduler.is_over(1));
     let second = offers(&scheduler.handle(Event::Admit { run: 1 }, Duration::ZERO));
     assert_eq!(second[0].shard, 1);
-    assert_eq!(complete(&mut scheduler, &second[0]), [Action::RunOver(1)]);
+    assert_eq!(complete(&mut scheduler, &second[0]), over(1, 1));
     let actions = scheduler.handle(Event::Skip { run: 2 }, Duration::ZERO);
     assert_eq!(ending(&actions), Some(Ending::Complete), "what was not needed is not missing");
 }
@@ -345,9 +346,7 @@ impl Observer {
                     self.past.push(offer.clone());
                     self.held.push(offer);
                 }
-                Action::Note(Note::ShardSetAside { shard, .. }) => {
-                    *self.ended.entry(shard).or_default() += 1;
-                }
+                Action::ShardOver(shard) => *self.ended.entry(shard).or_default() += 1,
                 Action::End(ending) => {
                     assert!(self.ending.replace(ending).is_none(), "ended twice");
                 }
@@ -432,11 +431,8 @@ proptest! {
             let actions = scheduler.handle(event, now);
             observer.see(&scheduler, actions);
             prop_assert_eq!(idle_for_nothing(&scheduler), None, "an agent idles and its shard waits");
-            for (index, shard) in scheduler.shards.iter().enumerate() {
-                if shard.status == Status::Done {
-                    observer.ended.entry(index).or_insert(1);
-                }
-            }
+            let over: BTreeSet<usize> = (0..plan.len()).filter(|index| scheduler.shards[*index].is_over()).collect();
+            prop_assert_eq!(observer.ended.keys().copied().collect::<BTreeSet<_>>(), over);
             if observer.ending.is_some() { break; }
         }
         prop_assert!(observer.counted.values().all(|times| *times == 1), "counted twice");

@@ -124,7 +124,9 @@ pub enum Error {
     #[error("the disk is full: make room, then go on with controller run --resume")]
     DiskFull(#[source] sqlx::Error),
     /// Another process holds it.
-    #[error("the database is locked by another process: end it, or use another --data-dir")]
+    #[error(
+        "the database is locked by another process: end it, then try again, or go on with controller run --resume"
+    )]
     Locked(#[source] sqlx::Error),
     /// Another controller runs the campaign.
     #[error("campaign {id} is run by another controller: wait for its end, or end that one")]

@@ -2,6 +2,7 @@
 //! agents. Whatever came meanwhile shares one write to disk.
 
 use super::desk::{Desk, Effects, Letter};
+use super::trail::Trail;
 use super::watchers::Watchers;
 use super::{HEARTBEAT, local::Locals};
 use crate::clock::Clock;
@@ -28,6 +29,7 @@ pub(super) struct Campaign {
     watchers: Watchers,
     started: Instant,
     ending: Option<Ending>,
+    trail: Trail,
     metrics: Metrics,
 }
 
@@ -37,19 +39,18 @@ impl Campaign {
         hold: Hold,
         desk: Desk,
         clock: Clock,
-        watchers: Watchers,
-        metrics: Metrics,
+        (watchers, trail, metrics): (Watchers, Trail, Metrics),
     ) -> Self {
         let (started, ending) = (Instant::now(), None);
-        Self { store, no, hold, desk, clock, watchers, started, ending, metrics }
+        Self { store, no, hold, desk, clock, watchers, started, ending, trail, metrics }
     }
 
-    /// Runs until nothing is left to do, or a person stops it; gives the right to write back.
+    /// Runs until nothing is left to do, or a person stops it; gives the right to write and the trail back.
     pub(super) async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         mut locals: Locals,
-    ) -> anyhow::Result<(Ending, Hold)> {
+    ) -> anyhow::Result<(Ending, Hold, Trail)> {
         let mut tick = tokio::time::interval(HEARTBEAT);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -72,13 +73,11 @@ impl Campaign {
                 }
                 _ = interrupt.recv() => self.stop(&mut out),
                 _ = terminate.recv() => self.stop(&mut out),
-                Some(lost) = locals.gave_up.recv() => {
-                    let log = std::fs::read_to_string(&lost.log).unwrap_or_default();
-                    let words = log.lines().last().unwrap_or_default();
-                    bail!(
-                        "the local agent of {} ended with {} and won't be started again: {words} (all of it: {})",
-                        lost.target, lost.status, lost.log.display()
-                    );
+                Some(death) = locals.deaths.recv() => {
+                    if death.is_last {
+                        bail!("{death}");
+                    }
+                    self.watchers.say(&format!("note: {death}"), self.now());
                 }
             }
             self.settle(out).await?;
@@ -87,7 +86,7 @@ impl Campaign {
         locals.send_home();
         self.desk.drain("the campaign is over");
         locals.leave().await;
-        Ok((self.ending.unwrap_or(Ending::Stopped), self.hold))
+        Ok((self.ending.unwrap_or(Ending::Stopped), self.hold, self.trail))
     }
 
     fn now(&self) -> Duration {
@@ -140,7 +139,7 @@ impl Campaign {
 
     /// Writes everything to disk; then, and only then, agents hear of it. Gives the cells that are to be looked at.
     async fn carry_out(&mut self, out: Effects) -> anyhow::Result<Vec<usize>> {
-        let Effects { writes, letters, lines, looks, ending, rooms } = out;
+        let Effects { writes, steps, letters, lines, looks, ending, rooms } = out;
         if !writes.is_empty() {
             let timer = self.metrics.writes.start_timer();
             self.store.write(&self.hold, &writes).await?;
@@ -149,7 +148,13 @@ impl Campaign {
         self.count(&writes);
         // What agents said is on disk: there is room for more.
         drop((writes, rooms));
-        for (outbox, letter) in letters {
+        for step in steps {
+            self.trail.take(step);
+        }
+        for (outbox, mut letter) in letters {
+            if let Letter::Offer(offer) = &mut letter {
+                offer.trace_parent = self.trail.of_attempt(offer.shard);
+            }
             if matches!(letter, Letter::Acknowledge { .. }) {
                 self.metrics.batches.inc();
             }

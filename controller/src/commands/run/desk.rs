@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::leases::{Compositions, Lease, written};
 use super::seats::Seats;
 use super::stamps::Stamps;
+use super::trail::Step;
 use crate::cost::campaign::Spending;
 use crate::fleet::{Event, Joined, Outbox, Room, Said};
 use crate::plan::Plan;
@@ -40,6 +41,8 @@ pub struct Unfit {
 pub struct Effects {
     /// To be written together.
     pub writes: Vec<Write>,
+    /// What happened to shards, in this order; before their letters are posted.
+    pub steps: Vec<Step>,
     /// To be posted once everything is written, in this order.
     pub letters: Vec<(Outbox, Letter)>,
     /// For a person.
@@ -284,6 +287,7 @@ impl Desk {
                     return Ok(());
                 }
                 out.lines.push(Line::Idle(agent));
+                out.steps.push(Step::Failed { shard, attempt, why: failure.to_string() });
                 scheduler::Event::Failed { shard, attempt, failure }
             }
             Said::Finished { shard, attempt, segment } => {
@@ -292,6 +296,7 @@ impl Desk {
                 }
                 self.close_segment(shard, attempt, segment, now, out);
                 out.lines.push(Line::Idle(agent));
+                out.steps.push(Step::Finished { shard, attempt });
                 scheduler::Event::Finished { shard, attempt }
             }
         };
@@ -369,9 +374,19 @@ impl Desk {
         }
         let samples = further.len() as u64 * plan.steps_of(cell);
         out.lines.push(Line::Skipped { cell, samples });
-        for (_, run) in further {
+        for (round, run) in further {
+            out.steps.push(Step::RunOver { round });
             self.decide(scheduler::Event::Skip { run }, now, at, out);
         }
+    }
+
+    /// How many runs of each round aren't over.
+    pub fn runs_left(&self) -> BTreeMap<u32, usize> {
+        let mut left = BTreeMap::new();
+        for (index, run) in self.row.plan.runs.iter().enumerate() {
+            *left.entry(run.number).or_default() += usize::from(!self.scheduler.is_over(index));
+        }
+        left
     }
 
     /// The runs of a cell by number and index: those that are over, from the first one on, and the rest.
@@ -642,7 +657,12 @@ impl Desk {
                     }
                 }
                 Action::Note(note) => self.note(&note, at, out),
-                Action::RunOver(run) => out.looks.push(self.row.plan.runs[run].cell),
+                Action::ShardOver(shard) => out.steps.push(Step::Over { shard }),
+                Action::RunOver(run) => {
+                    let run = &self.row.plan.runs[run];
+                    out.steps.push(Step::RunOver { round: run.number });
+                    out.looks.push(run.cell);
+                }
                 Action::End(ending) => {
                     self.note_held(now, out);
                     out.ending = Some(ending);
@@ -670,6 +690,15 @@ impl Desk {
             out.letters.push((outbox.clone(), Letter::Offer(message)));
         }
         let Offer { shard, attempt, segment, .. } = offer;
+        out.steps.push(Step::Offered {
+            shard,
+            attempt,
+            cell,
+            round: run,
+            segment,
+            batches: offer.batches.len(),
+            agent: offer.agent.clone(),
+        });
         self.attempts.insert(attempt, Attempt { agent, shard, segment, seen: BTreeSet::new() });
         let lease = Lease { offer, offered_at: now, measured: Duration::ZERO, is_played };
         self.leases.insert(shard, lease);
@@ -679,6 +708,7 @@ impl Desk {
         let cell_of = |shard: usize| self.row.plan.cell_of(shard).id.to_string();
         let (kind, detail) = match note {
             Note::AgentLost { agent, shard, reason } => {
+                out.steps.push(Step::Lost { shard: *shard, why: reason });
                 ("agent_lost", format!("agent {agent} was lost in {}: {reason}", cell_of(*shard)))
             }
             Note::AttemptFailed { shard, failure } => (
@@ -686,6 +716,7 @@ impl Desk {
                 format!("{} failed and is tried again: {failure}", cell_of(*shard)),
             ),
             Note::ShardSetAside { shard, failure } => {
+                out.steps.push(Step::SetAside { shard: *shard, why: failure.to_string() });
                 ("shard_set_aside", format!("{} can't be measured: {failure}", cell_of(*shard)))
             }
         };

@@ -76,6 +76,8 @@ pub(super) fn written(
         warmup: warmup.collect(),
         batches: batches.collect(),
         load: cell.load.map(|load| written_load(&load, offer, plan.seed, run)),
+        // Known once the lease is on disk.
+        trace_parent: String::new(),
     }
 }
 

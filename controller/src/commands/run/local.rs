@@ -3,9 +3,12 @@
 use crate::fleet::identity::Token;
 use crate::matrix::Matrix;
 use anyhow::{Context, bail};
+use proto::text::plain;
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -20,26 +23,47 @@ use tokio::task::JoinHandle;
 const DEATHS: u32 = 6;
 /// The pause before the second start; it doubles.
 const PAUSE: Duration = Duration::from_millis(200);
+/// Of an agent's last words so many characters are told.
+const LAST_WORDS: usize = 500;
 
-/// An agent that won't be started again.
+/// An agent that ended before the campaign did.
 #[derive(Debug)]
-pub(super) struct GaveUp {
+pub(super) struct Death {
     /// The target that it stood for.
-    pub(super) target: String,
-    /// How it ended last.
-    pub(super) status: ExitStatus,
-    /// What it said.
-    pub(super) log: PathBuf,
+    target: String,
+    /// How it ended.
+    status: ExitStatus,
+    /// What it said last, and where all of it is.
+    said: (String, PathBuf),
+    /// Whether it won't be started again.
+    pub(super) is_last: bool,
+}
+
+/// What the kernel sends to whoever takes the last memory, and what it can't be asked about.
+const SIGKILL: i32 = 9;
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, status, said: (words, log), is_last } = self;
+        let again = if *is_last { "won't be started again" } else { "is started again" };
+        write!(f, "the local agent of {target} ended with {status} and {again}")?;
+        if status.signal() == Some(SIGKILL) {
+            f.write_str(": where nobody killed it, this machine has too little memory for the model or the batch size")?;
+        } else if !status.success() {
+            write!(f, ": {words}")?;
+        }
+        if *is_last { write!(f, " (all of it: {})", log.display()) } else { Ok(()) }
+    }
 }
 
 /// All local agents. Dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Locals {
-    /// Agents that won't be started again.
-    pub(super) gave_up: mpsc::Receiver<GaveUp>,
+    /// Agents that ended too early.
+    pub(super) deaths: mpsc::Receiver<Death>,
     keepers: Vec<JoinHandle<()>>,
     /// By target: deaths since an agent of it joined.
-    deaths: HashMap<usize, Arc<AtomicU32>>,
+    counts: HashMap<usize, Arc<AtomicU32>>,
     /// Whoever ends from now on was sent home.
     is_over: Arc<AtomicBool>,
 }
@@ -54,8 +78,8 @@ impl Drop for Locals {
 impl Locals {
     /// An agent of the target joined: it can be started.
     pub(super) fn joined(&self, target: usize) {
-        if let Some(deaths) = self.deaths.get(&target) {
-            deaths.store(0, Ordering::Relaxed);
+        if let Some(count) = self.counts.get(&target) {
+            count.store(0, Ordering::Relaxed);
         }
     }
 
@@ -94,9 +118,9 @@ pub(super) async fn start_all(
     token: &Token,
     folder: &Path,
 ) -> anyhow::Result<Locals> {
-    let (given_up, gave_up) = mpsc::channel(matrix.targets.len().max(1));
+    let (died, deaths) = mpsc::channel(matrix.targets.len().max(1));
     let is_over = Arc::new(AtomicBool::new(false));
-    let mut deaths = HashMap::new();
+    let mut counts = HashMap::new();
     let mut keepers = Vec::new();
     for (index, target) in matrix.targets.iter().enumerate() {
         let Some(local) = target.local else { continue };
@@ -110,11 +134,11 @@ pub(super) async fn start_all(
         };
         let started = recipe.start().await?;
         let its = Arc::new(AtomicU32::new(0));
-        deaths.insert(index, Arc::clone(&its));
-        let keeper = keep(recipe, started, its, Arc::clone(&is_over), given_up.clone());
+        counts.insert(index, Arc::clone(&its));
+        let keeper = keep(recipe, started, its, Arc::clone(&is_over), died.clone());
         keepers.push(tokio::spawn(keeper));
     }
-    Ok(Locals { gave_up, keepers, deaths, is_over })
+    Ok(Locals { deaths, keepers, counts, is_over })
 }
 
 /// The `agent` binary beside this one.
@@ -160,7 +184,7 @@ async fn keep(
     mut started: Started,
     deaths: Arc<AtomicU32>,
     is_over: Arc<AtomicBool>,
-    given_up: mpsc::Sender<GaveUp>,
+    died: mpsc::Sender<Death>,
 ) {
     loop {
         let Ok(status) = started.child.wait().await else { return };
@@ -168,6 +192,10 @@ async fn keep(
             return;
         }
         let deaths = deaths.fetch_add(1, Ordering::Relaxed);
+        // Before the next one writes there, too.
+        let log = std::fs::read_to_string(&recipe.log).unwrap_or_default();
+        let words = plain(log.lines().last().unwrap_or_default(), LAST_WORDS);
+        let (target, said) = (recipe.target.clone(), (words, recipe.log.clone()));
         // Exit code 2 is an agent's own word that starting it again can't help.
         let again = if status.code() == Some(2) || deaths + 1 >= DEATHS {
             None
@@ -175,11 +203,10 @@ async fn keep(
             tokio::time::sleep(PAUSE * (1 << deaths)).await;
             recipe.start().await.ok()
         };
-        let Some(next) = again else {
-            let Recipe { target, log, .. } = recipe;
-            drop(given_up.send(GaveUp { target, status, log }).await);
-            return;
-        };
+        let is_last = again.is_none();
+        // Nobody listens any more only when the campaign is over.
+        drop(died.send(Death { target, status, said, is_last }).await);
+        let Some(next) = again else { return };
         started = next;
     }
 }

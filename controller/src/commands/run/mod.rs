@@ -11,6 +11,7 @@ mod live_page;
 pub(super) mod local;
 mod seats;
 mod stamps;
+pub mod trail;
 mod watchers;
 mod way_back;
 
@@ -31,7 +32,7 @@ use crate::scheduler::{Ending, Limits};
 use crate::store::{
     CampaignNo, CampaignRow, DialogueRow, Hold, NewCampaign, State, Store, folder_of,
 };
-use crate::terminal;
+use crate::{config, terminal};
 use anyhow::{Context, bail};
 use campaign::Campaign;
 use desk::{Desk, Kept};
@@ -42,6 +43,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use traces::{Program, Traces};
+use trail::Trail;
 use watchers::Watchers;
 use way_back::WayBack;
 
@@ -55,9 +58,18 @@ struct Begun {
     no: CampaignNo,
     row: CampaignRow,
     dialogues: Vec<DialogueRow>,
+    is_gone_on_with: bool,
 }
 
 pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
+    let program = Program { name: "fleetmark-controller", version: env!("CARGO_PKG_VERSION") };
+    let traces = Traces::start(program, &config::variable)?;
+    let exit = Box::pin(run_traced(options, &traces)).await;
+    traces.close().await;
+    exit
+}
+
+async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit> {
     let clock = Clock::System;
     let volume = volume(options);
     // Everything that a user can get wrong comes before the first agent is started.
@@ -86,6 +98,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         .with_context(|| format!("can't write to {}", folder.display()))?;
 
     let (events_in, events) = mpsc::channel(EVENTS);
+    let mut trail = Trail::begin(traces, &begun.row, begun.is_gone_on_with);
     let roster = agents::roster(store.credentials().await?)?;
     let fleet = fleet::Options {
         campaign: begun.row.id.clone(),
@@ -96,6 +109,7 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
         generation: begun.row.matrix.generation.clone(),
         heartbeat: HEARTBEAT,
         telemetry: begun.row.matrix.telemetry.period,
+        trace_parent: trail.of_campaign(),
     };
     let locals = local::start_all(&begun.row.matrix, doors.local, &token, &folder).await?;
     let progress = progress(&begun.row, volume);
@@ -118,15 +132,19 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let Begun { row, dialogues, .. } = begun;
     let limits = Limits::with_wait(row.matrix.wait);
     let desk = Desk::new(row, dialogues, &kept, limits);
-    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, watchers, metrics);
+    trail.expect(desk.runs_left());
+    let watching = (watchers, trail, metrics);
+    let campaign = Campaign::new((store.clone(), no), hold, desk, clock, watching);
     // Where it breaks off, the way back stays as it was: agents come back when the campaign is gone on with.
-    let (ending, hold) = Box::pin(campaign.run(events, locals)).await?;
+    let (ending, hold, mut trail) = Box::pin(campaign.run(events, locals)).await?;
     way_back.forget();
     if let Some(live) = live {
         live.close().await;
     }
     // Agents were sent home; whoever still holds a stream is cut off.
     served.close().await;
+    trail.end(why_incomplete(ending));
+    let _reporting = trail.doing("report");
     Box::pin(conclude(options, (store, no), (hold, ending), &matrix, &recipients)).await
 }
 
@@ -272,14 +290,15 @@ async fn begin(
     };
     let no = store.create(&new).await?;
     let row = store.campaign(no).await?;
-    Ok((store, Begun { no, row, dialogues: chosen.dialogues }, recipients))
+    let begun = Begun { no, row, dialogues: chosen.dialogues, is_gone_on_with: false };
+    Ok((store, begun, recipients))
 }
 
 /// A campaign as it was left.
 async fn go_on(store: Store, no: CampaignNo) -> anyhow::Result<(Store, Begun, Recipients)> {
     let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
     let recipients = notify::recipients(&row.matrix)?;
-    Ok((store, Begun { no, row, dialogues }, recipients))
+    Ok((store, Begun { no, row, dialogues, is_gone_on_with: true }, recipients))
 }
 
 /// `--continue` after the end: whatever starts this program again finds the results, and nothing is measured twice.

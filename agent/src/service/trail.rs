@@ -1,0 +1,77 @@
+//! The agent's part of the campaign's trace: what it does with an attempt that it was leased. Nothing is sent while it has
+//! one, so that sending takes no time from what is measured.
+
+use proto::wire::{self, Activity};
+use traces::{Kind, Parent, Span, Traces};
+
+/// The spans that are open.
+#[derive(Debug)]
+pub(super) struct Trail {
+    traces: Traces,
+    inspection: Option<Span>,
+    attempt: Option<Span>,
+    phase: Option<Span>,
+}
+
+impl Trail {
+    pub(super) fn new(traces: &Traces) -> Self {
+        Self { traces: traces.clone(), inspection: None, attempt: None, phase: None }
+    }
+
+    /// It looks at the campaign's engines, and fetches their files.
+    pub(super) fn welcomed(&mut self, welcome: &wire::Welcome) {
+        let parent = Parent::Remote(&welcome.trace_parent);
+        let mut span = self.traces.span("inspecting", Kind::Internal, parent);
+        span.set("fleetmark.campaign", welcome.campaign.clone());
+        span.set("fleetmark.target", welcome.target.clone());
+        self.inspection = Some(span);
+    }
+
+    pub(super) fn inspected(&mut self) {
+        self.inspection = None;
+    }
+
+    /// It was leased a shard, and waits for its turn on this machine.
+    pub(super) fn leased(&mut self, offer: &wire::ShardOffer) {
+        self.traces.hold();
+        let parent = Parent::Remote(&offer.trace_parent);
+        let mut span = self.traces.span("attempt", Kind::Server, parent);
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        span.set("fleetmark.cell", offer.cell.clone());
+        span.set("fleetmark.run", i64::from(offer.run));
+        span.set("fleetmark.shard", number(offer.shard));
+        span.set("fleetmark.attempt", number(offer.attempt));
+        self.phase = Some(self.traces.span("waiting", Kind::Internal, Parent::Span(&span)));
+        self.attempt = Some(span);
+    }
+
+    /// What it does now.
+    pub(super) fn does(&mut self, activity: Activity) {
+        let Some(attempt) = &self.attempt else { return };
+        let name = match activity {
+            Activity::Loading => "loading",
+            Activity::Warming => "warming",
+            Activity::Measuring => "measuring",
+            Activity::Idle | Activity::Draining | Activity::Unspecified => return,
+        };
+        // One ends before the next begins.
+        self.phase = None;
+        self.phase = Some(self.traces.span(name, Kind::Internal, Parent::Span(attempt)));
+    }
+
+    /// The attempt is over.
+    pub(super) fn over(&mut self, failure: Option<&str>) {
+        self.phase = None;
+        if let (Some(attempt), Some(why)) = (&mut self.attempt, failure) {
+            attempt.fail(why);
+        }
+        self.attempt = None;
+        self.traces.release();
+    }
+}
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        self.over(Some("the connection ended"));
+    }
+}
