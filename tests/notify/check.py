@@ -1,4 +1,7 @@
-"""Sends messages with the built controller to real servers on loopback, and reads what arrived."""
+"""Sends messages with the built controller to real servers on loopback, and reads what arrived.
+
+    check.py FOLDER    (where messages are kept for look.mjs)
+"""
 
 import hashlib
 import hmac
@@ -10,10 +13,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+from slack_sdk.models.blocks import Block
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTROLLER = ROOT / "target/release/controller"
+# Markup, quotes, signs beyond the basic plane, marks that turn the direction of writing, and 10,000 letters.
+HOSTILE = (
+    "<!channel> <b>x</b> <script>alert(1)</script> \"'`|*_~#[l](https://x.example) &amp; \u202eturned \U0001f600\U0001f468\u200d\U0001f680 "
+    "\u0645\u0631\u062d\u0628\u0627 " + "Ω\U0001f600x" * 3_334
+)
 MATRIX = """
-name = "hello <b>&"
+name = {name}
 [dataset]
 source = "builtin:dialogues"
 samples = {samples}
@@ -74,9 +84,10 @@ def controller(folder, *arguments, environment, code):
     return done.stdout + done.stderr
 
 
-def matrix(folder, notify, samples=8):
+def matrix(folder, notify, samples=8, name="hello <b>&"):
     path = Path(folder) / "matrix.toml"
-    path.write_text(MATRIX.format(samples=samples) + notify)
+    # JSON's strings are TOML's.
+    path.write_text(MATRIX.format(samples=samples, name=json.dumps(name, ensure_ascii=False)) + notify)
     return str(path)
 
 
@@ -162,15 +173,57 @@ def campaign(sinks, folder):
     assert json.loads(by_type["application/json"]["content"]) == results, "results.json came with it"
     assert "hello &lt;b&gt;&amp;: complete" in by_type["text/html"]["content"]
     assert f"{cost:.4f}"[:5] in by_type["text/plain"]["content"], (cost, by_type["text/plain"]["content"])
-    (Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder)).joinpath("mail.html").write_text(by_type["text/html"]["content"])
+    keep("mail.html", by_type["text/html"]["content"])
     controller(folder, "run", "--resume", "latest", environment=environment, code=2)
     assert not sinks.take("hook") and not sinks.take("mail"), "nothing is told twice"
+
+
+def keep(name, content):
+    """For readers, who look at it after this."""
+    (Path(sys.argv[1]) / name).write_text(content, encoding="utf-8")
+
+
+def blocks(body):
+    """Whether Slack's own model of messages takes a body, with its limits."""
+    body = json.loads(body)
+    assert 0 < len(body["text"]) <= 40_000 and 0 < len(body["blocks"]) <= 50, body
+    for block in body["blocks"]:
+        [parsed] = Block.parse_all([block])
+        assert parsed.to_dict() == block, (parsed.to_dict(), block)
+        parsed.validate_json()
+        for element in block.get("elements", []):
+            assert 0 < len(element["text"]) <= 3_000, element
+    # Slack reads commands and mentions in all but plain text.
+    assert "<!" not in json.dumps([block for block in body["blocks"] if block["type"] != "header"]), body
+
+
+def hostile(sinks, folder):
+    """A campaign whose name is out to break what it stands in, told on every channel."""
+    hooks = hook("slack", "SLACK") + hook("teams", "TEAMS") + hook("webhook", "HOOK")
+    environment = {name: sinks.url(f"/ok/{name}") for name in ("SLACK", "TEAMS", "HOOK")} | {"MAIL_PASSWORD": "right"}
+    for name in ("hello <b>&", HOSTILE):
+        path = matrix(folder, sinks.email("starttls") + hooks, samples=16, name=name)
+        controller(folder, "run", path, environment=environment, code=0)
+        told = {one["path"].split("/")[-1]: one["body"] for one in sinks.take("hook")}
+        blocks(told["SLACK"])
+        assert len(told["TEAMS"].encode()) < 21_000, "some clients fail above"
+        assert json.loads(told["HOOK"])["occasion"] == "complete"
+        [arrived] = sinks.take("mail")
+        subject = arrived["headers"]["Subject"]
+        assert subject.endswith("complete") or len(subject) > 500, subject
+        assert "\n" not in subject and "\u202e" not in subject, subject
+        kind = "plain" if name != HOSTILE else "hostile"
+        keep(f"{kind}.slack.json", told["SLACK"])
+        keep(f"{kind}.teams.json", told["TEAMS"])
+        [page] = [part["content"] for part in arrived["parts"] if part["type"] == "text/html"]
+        assert "<script" not in page and "<b>x" not in page and "\u202e" not in page, page
+        keep(f"{kind}.mail.html", page)
 
 
 with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as arrived:
     sinks = Sinks(arrived)
     try:
-        for part in (mail, every_answer, campaign):
+        for part in (mail, every_answer, campaign, hostile):
             part(sinks, folder)
             print(f"{part.__name__}: ok", flush=True)
     finally:

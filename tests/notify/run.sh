@@ -1,12 +1,30 @@
 #!/usr/bin/env bash
-# Sends messages with the built controller to a mail server and to webhooks on loopback, and reads what arrived.
-# Needs python3 with venv and openssl; its packages go to target/notify. An argument names a folder that keeps the mail.
+# Sends messages with the built controller to a mail server and to webhooks on loopback, reads what arrived, and opens it as
+# its readers do: Slack's own model of messages, Teams' own renderer of cards, and a browser for the mail.
+# Needs python3 with venv, openssl, node with npm, and chromium; its packages go to target/notify.
+#   tests/notify/run.sh [FOLDER_FOR_MESSAGES_AND_PICTURES]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+for program in openssl npm chromium; do
+    command -v "$program" >/dev/null && continue
+    [ "$(id -u)" = 0 ] || { echo "$program is missing: apt-get install openssl nodejs npm chromium" >&2; exit 2; }
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl nodejs npm chromium >/dev/null
+    break
+done
 
-venv=target/notify/venv
+tools=target/notify
+venv=$tools/venv
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
 fi
 "$venv/bin/pip" install --quiet --requirement tests/notify/requirements.txt
-"$venv/bin/python" tests/notify/check.py "$@"
+cp tests/notify/package.json tests/notify/look.mjs "$tools/"
+npm install --prefix "$tools" --silent --no-audit --no-fund
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+kept=${1:-$work}
+mkdir -p "$kept"
+"$venv/bin/python" tests/notify/check.py "$kept"
+node "$tools/look.mjs" "$kept" ${1:+"$kept"}
+echo "messages: all as they should be"

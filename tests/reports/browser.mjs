@@ -1,12 +1,13 @@
 // Opens a report from disk in a browser without a network, uses it as a reader would, and has axe-core look for what
-// keeps people out.   node browser.mjs report.html FOLDER_FOR_PICTURES
+// keeps people out.   node browser.mjs report.html whole|partial [FOLDER_FOR_PICTURES]
+// A report of single requests is whole; one of a sustained load lacks some figures.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
-const [page_file, pictures] = process.argv.slice(2);
+const [page_file, kind, pictures] = process.argv.slice(2);
 const address = pathToFileURL(resolve(page_file)).href;
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const problems = [];
@@ -28,6 +29,27 @@ async function open(options) {
   return page;
 }
 
+/** Words of charts that lie over each other, or outside their figure. Runs in the page. */
+function collisions() {
+  const found = [];
+  for (const chart of document.querySelectorAll("svg.wide, svg.narrow")) {
+    const figure = chart.closest("figure");
+    const border = figure.getBoundingClientRect();
+    const words = [...chart.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+    words.forEach(([text, box], place) => {
+      if (box.width === 0) return;
+      if (box.left < border.left || box.right > border.right) found.push(`${figure.id}: "${text}" leaves its figure`);
+      for (const [other, its] of words.slice(place + 1)) {
+        const wide = Math.min(box.right, its.right) - Math.max(box.left, its.left);
+        const high = Math.min(box.bottom, its.bottom) - Math.max(box.top, its.top);
+        // Boxes are higher than their letters.
+        if (wide > 1 && high > 4) found.push(`${figure.id}: "${text}" and "${other}" lie over each other`);
+      }
+    });
+  }
+  return found;
+}
+
 const looks = [
   ["light", { colorScheme: "light", viewport: { width: 1360, height: 900 } }],
   ["dark", { colorScheme: "dark", viewport: { width: 1360, height: 900 } }],
@@ -39,6 +61,7 @@ for (const [name, options] of looks) {
   check(await page.evaluate(() => document.fonts.check("16px Inter")), `${name}: the typeface is missing`);
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(overflow <= 0, `${name}: the page is ${overflow} px wider than the screen`);
+  for (const found of await page.evaluate(collisions)) problems.push(`${name}: ${found}`);
   if (pictures) await page.screenshot({ path: `${pictures}/${name}.png`, fullPage: true });
   await page.context().close();
 
@@ -70,25 +93,28 @@ check((await cost.getAttribute("aria-sort")) === "descending" && is_sorted(await
 await cost.getByRole("button").click();
 check(JSON.stringify(await rows()) === JSON.stringify(own), "the own order comes back");
 
-// A legend hides and shows its series.
-const legend = page.locator("#latency-distribution .legend button").first();
-if (await legend.count()) {
-  const marks = page.locator('#latency-distribution svg.wide path.line[data-series="0"]').first();
-  check(await marks.isVisible(), "a series is there");
-  await legend.click();
-  check((await legend.getAttribute("aria-pressed")) === "false" && !(await marks.isVisible()), "a series is hidden");
-  await legend.press("Space");
-  check(await marks.isVisible(), "a series comes back");
-} else {
-  problems.push("no legend");
+if (kind === "whole") {
+  // A legend hides and shows its series.
+  const legend = page.locator("#latency-distribution .legend button").first();
+  if (await legend.count()) {
+    const marks = page.locator('#latency-distribution svg.wide path.line[data-series="0"]').first();
+    check(await marks.isVisible(), "a series is there");
+    await legend.click();
+    check((await legend.getAttribute("aria-pressed")) === "false" && !(await marks.isVisible()), "a series is hidden");
+    await legend.press("Space");
+    check(await marks.isVisible(), "a series comes back");
+  } else {
+    problems.push("no legend");
+  }
+
+  // What a mark says shows beside the pointer.
+  const sign = page.locator("#cost-by-cell svg.wide .sign, #cost-by-cell svg.wide .hollow").first();
+  await sign.scrollIntoViewIfNeeded();
+  const box = await sign.boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  check((await page.locator(".tip").textContent()).includes("USD per 1,000 requests"), "a tip is shown");
 }
 
-// What a mark says shows beside the pointer.
-const sign = page.locator("#cost-by-cell svg.wide .sign, #cost-by-cell svg.wide .hollow").first();
-await sign.scrollIntoViewIfNeeded();
-const box = await sign.boundingBox();
-await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
-check((await page.locator(".tip").textContent()).includes("USD per 1,000 requests"), "a tip is shown");
 // The theme can be chosen.
 const paper = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 const light = await paper();
@@ -101,7 +127,8 @@ await page.context().close();
 const plain = await open({ javaScriptEnabled: false, viewport: { width: 1360, height: 900 } }).catch(async () => null);
 if (plain) {
   const text = await plain.locator("main").innerText();
-  check(text.includes("USD per 1,000 requests"), "the verdict without a script");
+  check(kind !== "whole" || text.includes("USD per 1,000 requests"), "the verdict without a script");
+  check(text.includes("matrix.toml"), "the page without a script");
   await plain.context().close();
 }
 await browser.close();

@@ -1,7 +1,9 @@
 //! What the page shows, from what happened. Pure: time comes as an argument.
 
 use super::history::{History, Point};
+use super::vitals::Vitals;
 use proto::ids::AgentId;
+use proto::telemetry::Readings;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -48,6 +50,7 @@ struct Agent {
     samples: u64,
     is_here: bool,
     heard: Duration,
+    vitals: Option<Vitals>,
 }
 
 /// Something that was said, and when.
@@ -102,6 +105,8 @@ struct AgentView<'a> {
     samples: u64,
     is_here: bool,
     heard_s: f64,
+    /// Null until its first reading.
+    vitals: Option<Vitals>,
 }
 
 /// What else a snapshot says, known to the campaign.
@@ -132,7 +137,9 @@ impl Board {
 
     /// An agent joined, or came back.
     pub fn joined(&mut self, agent: AgentId, host: String, target: usize, now: Duration) {
-        let seat = Agent { target, host, cell: None, samples: 0, is_here: true, heard: now };
+        let heard = now;
+        let seat =
+            Agent { target, host, cell: None, samples: 0, is_here: true, heard, vitals: None };
         self.agents.insert(agent, seat);
     }
 
@@ -156,6 +163,13 @@ impl Board {
     pub fn idle(&mut self, agent: &AgentId) {
         if let Some(agent) = self.agents.get_mut(agent) {
             agent.cell = None;
+        }
+    }
+
+    /// An agent read its machine's instruments.
+    pub fn observe(&mut self, agent: &AgentId, readings: &Readings) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.vitals = Some(Vitals::of(readings));
         }
     }
 
@@ -256,6 +270,7 @@ impl Board {
                     samples: agent.samples,
                     is_here: agent.is_here,
                     heard_s: agent.heard.as_secs_f64(),
+                    vitals: agent.vitals,
                 })
                 .collect(),
             lines: self.lines.iter().collect(),

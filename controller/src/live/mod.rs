@@ -6,6 +6,7 @@
 mod board;
 mod history;
 mod serve;
+mod vitals;
 
 pub use board::{Board, CellFacts, Outlook, Snapshot};
 pub use serve::{Access, Error, Page, serve};

@@ -19,6 +19,15 @@ function figure(value) {
   return value.toLocaleString("en", { maximumSignificantDigits: value >= 1000 ? 4 : 3 });
 }
 
+// `94 %, 61 °C`: figures with their units, those that are known.
+function told(...pairs) {
+  const known = [];
+  for (let place = 0; place < pairs.length; place += 2) {
+    if (typeof pairs[place] === "number") known.push(`${Math.round(pairs[place]).toLocaleString("en")} ${pairs[place + 1]}`);
+  }
+  return known.join(", ") || "–";
+}
+
 function usd(value) {
   return `$${value.toFixed(value < 1 ? 4 : 2)}`;
 }
@@ -154,7 +163,10 @@ function show(board) {
     line.children[2].firstElementChild.firstElementChild.style.width = `${(100 * cell.done) / Math.max(cell.total, 1)}%`;
     put(line.children[3], figure(cell.samples_per_s));
   });
-  rows(byId("agents"), board.agents, row(["", "", "", "", "number", "number"]), (line, agent) => {
+  const hasGpu = board.agents.some((agent) => agent.vitals && agent.vitals.gpu_pct !== null);
+  document.querySelector("th.gpu").hidden = !hasGpu;
+  const kinds = ["", "", "", "", "number", "number", "number", "number", "number"];
+  rows(byId("agents"), board.agents, row(kinds), (line, agent) => {
     line.className = agent.is_here ? "" : "gone";
     put(line.children[0], agent.id);
     put(line.children[1], board.targets[agent.target].name);
@@ -162,6 +174,12 @@ function show(board) {
     put(line.children[3], agent.is_here ? agent.cell || "nothing" : "gone");
     put(line.children[4], agent.samples.toLocaleString("en"));
     put(line.children[5], agent.samples > 0 ? `${time(board.now_s - agent.heard_s)} ago` : "–");
+    const vitals = agent.is_here ? (agent.vitals ?? {}) : {};
+    put(line.children[6], told(vitals.cpu_pct, "%", vitals.cpu_mhz, "MHz", vitals.celsius, "°C") + (vitals.is_throttled ? ", held back" : ""));
+    line.children[6].classList.toggle("warn", Boolean(vitals.is_throttled));
+    put(line.children[7], told(vitals.rss_mb, "MB"));
+    put(line.children[8], told(vitals.gpu_pct, "%", vitals.gpu_mhz, "MHz", vitals.gpu_celsius, "°C", vitals.gpu_memory_mb, "MB"));
+    line.children[8].hidden = !hasGpu;
   });
   rows(byId("lines"), [...board.lines].reverse(), () => {
     const item = document.createElement("li");

@@ -2,6 +2,7 @@
 //! Pure.
 
 use crate::matrix::Occasion;
+use crate::report::document::{Rivals, verdict_of};
 use crate::report::view::{Entry, Results};
 use crate::statistics::Estimate;
 use crate::statistics::validity::Status;
@@ -11,8 +12,6 @@ use serde::Serialize;
 const LONGEST: usize = 600;
 /// So many entries are told; the report has the rest.
 const MOST_LINES: usize = 20;
-/// So many notes are told.
-const MOST_NOTES: usize = 10;
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,13 +86,21 @@ impl Message {
         lines.sort_by(|a, b| a.status.cmp(&b.status).then(cost(a).total_cmp(&cost(b))));
         let more_lines = lines.len().saturating_sub(MOST_LINES);
         lines.truncate(MOST_LINES);
-        let recommended = results.recommendation.as_ref().map(|choice| plain(&choice.text));
-        let verdict = match (why, recommended) {
-            (Some(why), Some(choice)) => format!("{}. So far: {choice}", plain(why)),
-            (Some(why), None) => plain(why),
-            (None, Some(choice)) => choice,
-            (None, None) => "nothing can be recommended".to_owned(),
+        let found = verdict_of(results);
+        let sentence = plain(&found.text());
+        let verdict = match why {
+            Some(why) if found.is_answer => format!("{}. So far: {sentence}", plain(why)),
+            Some(why) => plain(why),
+            None => sentence,
         };
+        let counted = format!(
+            "{} of {} samples counted over {} dialogues; in brackets 95 % intervals",
+            campaign.counted_samples, campaign.planned_samples, results.dataset.samples
+        );
+        let mut notes: Vec<String> = found.rivals.iter().map(Rivals::text).collect();
+        notes.extend(found.notes);
+        notes.push(counted);
+        let notes = notes.iter().map(|note| plain(note)).collect();
         Self {
             occasion,
             campaign: plain(campaign.id.as_str()),
@@ -101,7 +108,7 @@ impl Message {
             verdict,
             lines,
             more_lines,
-            notes: notes(results),
+            notes,
             link: link.map(str::to_owned),
             files: Vec::new(),
             is_test: false,
@@ -200,46 +207,6 @@ fn line(entry: &Entry) -> Option<Line> {
         throughput: cell.estimates.throughput.per_host.clone(),
         p95_ms: cell.estimates.latency_ms.p95.clone(),
     })
-}
-
-fn notes(results: &Results) -> Vec<String> {
-    let campaign = &results.campaign;
-    let mut notes = vec![format!(
-        "{} of {} samples counted over {} dialogues; in brackets 95 % intervals",
-        campaign.counted_samples, campaign.planned_samples, results.dataset.samples
-    )];
-    for entry in &results.results {
-        if entry.engine.as_ref().is_some_and(|engine| engine.endpoint.is_some()) {
-            notes.push(format!(
-                "{}: an endpoint, asked over the network; no agent's machine was measured, priced as {}",
-                plain(&entry.model),
-                plain(&entry.target)
-            ));
-        } else if entry.measured_on != entry.priced_as {
-            let (target, found) = (plain(&entry.target), plain(&entry.measured_on));
-            notes.push(format!("{target}: measured on instance type {found}, priced as {target}"));
-        }
-        if entry.engine.as_ref().is_some_and(|engine| engine.random_weights) {
-            notes.push(format!(
-                "{} has random weights: its summaries mean nothing",
-                plain(&entry.model)
-            ));
-        }
-        if entry.engine.as_ref().is_some_and(|engine| engine.played) {
-            notes.push(format!(
-                "{} plays a script: its times were not measured",
-                plain(&entry.model)
-            ));
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    notes.retain(|note| seen.insert(note.clone()));
-    if notes.len() > MOST_NOTES {
-        let left = notes.len() - MOST_NOTES;
-        notes.truncate(MOST_NOTES);
-        notes.push(format!("and {left} more notes in the report"));
-    }
-    notes
 }
 
 /// One line without control characters and without the marks that turn the direction of writing, cut to [`LONGEST`].

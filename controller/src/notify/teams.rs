@@ -20,7 +20,7 @@ pub fn body(message: &Message) -> String {
 
 fn card(message: &Message, shown: usize) -> Value {
     let mut body = vec![
-        json!({ "type": "TextBlock", "text": escape(&message.title), "size": "Large", "weight": "Bolder", "wrap": true, "style": "heading" }),
+        json!({ "type": "TextBlock", "text": escape(&message.title), "size": "Large", "weight": "Bolder", "wrap": true }),
         json!({ "type": "TextBlock", "text": escape(&message.verdict), "wrap": true }),
     ];
     for line in &message.lines[..shown] {

@@ -21,6 +21,9 @@ pub fn render(document: &Document) -> String {
         }
     }
     text.push_str("\n\n");
+    if let Some(rivals) = &verdict.rivals {
+        let _ = writeln!(text, "- {}", escaped(&rivals.text()));
+    }
     for note in &verdict.notes {
         let _ = writeln!(text, "- {}", escaped(note));
     }

@@ -97,7 +97,7 @@ impl Letter {
 }
 
 /// Something to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     /// It stays.
     Said(String),
@@ -135,6 +135,13 @@ pub enum Line {
         latencies: Vec<Duration>,
         /// From its first start to its last end.
         span: Duration,
+    },
+    /// An agent observed its machine.
+    Observed {
+        /// Who.
+        agent: AgentId,
+        /// What it read last, and over which time.
+        window: Box<Window>,
     },
     /// Samples turned out not to be needed.
     Skipped {
@@ -593,6 +600,10 @@ impl Desk {
     fn observe(&self, agent: &AgentId, windows: Vec<Window>, out: &mut Effects) {
         let Some(number) = self.seats.number(agent) else { return };
         let plan = &self.row.plan;
+        if let Some(last) = windows.last() {
+            let window = Box::new(last.clone());
+            out.lines.push(Line::Observed { agent: agent.clone(), window });
+        }
         for window in windows {
             let of = match window.of {
                 None => None,

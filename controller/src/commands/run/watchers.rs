@@ -67,7 +67,7 @@ impl Watchers {
                 target: &self.targets[*target],
             }),
             Line::Left(agent) => self.progress.tell(&Event::Left { agent: agent.as_str() }),
-            Line::Offered { .. } | Line::Idle(_) => {}
+            Line::Offered { .. } | Line::Idle(_) | Line::Observed { .. } => {}
             Line::Skipped { cell, samples } => {
                 self.progress.tell(&Event::Skipped { cell: &self.cells[*cell], samples: *samples });
                 self.progress.skip(*cell, *samples);
@@ -84,6 +84,7 @@ impl Watchers {
             Line::Left(agent) => board.left(&agent, now),
             Line::Offered { agent, cell } => board.offered(&agent, cell),
             Line::Idle(agent) => board.idle(&agent),
+            Line::Observed { agent, window } => board.observe(&agent, &window.readings),
             Line::Skipped { cell, samples } => board.skip(cell, samples),
             Line::Batch { agent, cell, samples, latencies, span } => {
                 board.batch(&agent, cell, (samples, &latencies), span, now);

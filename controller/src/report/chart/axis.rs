@@ -41,6 +41,11 @@ impl Axis {
         Self { title, spread: None, zero: Zero::Shown, levels: None, format: Format::Plain }
     }
 
+    /// An axis of time: linear, however far apart its ends are.
+    pub fn time(title: impl Into<String>) -> Self {
+        Self { spread: Some(Spread::Linear), ..Self::quantity(title) }
+    }
+
     /// An axis with a tick for each of a few values, as far apart as their ratios.
     pub fn levels(title: impl Into<String>, levels: Vec<f64>) -> Self {
         let spread = Some(Spread::Logarithmic);

@@ -213,7 +213,8 @@ pub enum Chart {
 }
 
 impl Chart {
-    /// The same with at most `most` rows; how many are left out. Charts of series have no rows.
+    /// The same with at most `most` rows; how many are left out. Charts of series have no rows. Of strips the first
+    /// half as many stay, and nothing is said of the rest.
     pub fn shortened(&self, most: usize) -> (Self, usize) {
         match self {
             Self::Intervals(chart) => {
@@ -221,7 +222,11 @@ impl Chart {
                 let left_out = chart.rows.len() - rows.len();
                 (Self::Intervals(Intervals { rows, ..chart.clone() }), left_out)
             }
-            Self::Plane(_) | Self::Strips(_) => (self.clone(), 0),
+            Self::Strips(chart) => {
+                let strips = chart.strips.iter().take(most.div_ceil(2)).cloned().collect();
+                (Self::Strips(Strips { strips, ..chart.clone() }), 0)
+            }
+            Self::Plane(_) => (self.clone(), 0),
         }
     }
 

@@ -12,9 +12,13 @@ use std::collections::BTreeSet;
 /// The figure of a cell along an axis.
 type Of = for<'n, 'a> fn(&'n Named<'a>) -> &'n Estimate;
 
-pub(super) fn section(names: &Names<'_>) -> Section {
+/// None where one batch size alone was measured.
+pub(super) fn section(names: &Names<'_>) -> Option<Section> {
     let cells: Vec<&Named<'_>> = names.cells.iter().filter(|named| named.is_usable()).collect();
     let sizes: BTreeSet<u32> = cells.iter().map(|named| named.cell.batch_size).collect();
+    if sizes.len() < 2 {
+        return None;
+    }
     let levels: Vec<f64> = sizes.iter().copied().map(f64::from).collect();
     let panel = |title: &str, axis: &str, unit: &str, of: Of| Panel {
         title: title.to_owned(),
@@ -34,25 +38,21 @@ pub(super) fn section(names: &Names<'_>) -> Section {
             &named.cell.estimates.latency_ms.p50
         }),
     ];
-    let blocks = if sizes.len() < 2 {
-        vec![Block::Missing("One batch size was measured: there is nothing to compare.".to_owned())]
-    } else {
-        vec![Block::Figure(Box::new(Figure {
-            id: "batch-size".to_owned(),
-            title: "Throughput and latency against batch size".to_owned(),
-            chart: Chart::Plane(Plane { panels }),
-            legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
-            table: None,
-            table_reach: Reach::Page,
-        }))]
-    };
-    Section {
+    let blocks = vec![Block::Figure(Box::new(Figure {
+        id: "batch-size".to_owned(),
+        title: "Throughput and latency against batch size".to_owned(),
+        chart: Chart::Plane(Plane { panels }),
+        legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
+        table: None,
+        table_reach: Reach::Page,
+    }))];
+    Some(Section {
         id: "batches",
         title: "What larger batches bring".to_owned(),
         lead: "A larger batch serves more requests a second, and each of them waits longer. Lines through the signs are 95 % intervals.".to_owned(),
         blocks,
         reach: Reach::Everywhere,
-    }
+    })
 }
 
 fn curve(cells: &[&Named<'_>], series: usize, unit: &str, of: Of) -> Option<Curve> {

@@ -1,7 +1,7 @@
 //! What can be chosen: cost, latency and quality against each other.
 
 use super::super::chart::plane::{Curve, Join, Panel, Plane, Spot};
-use super::super::chart::{Axis, Chart, Dash};
+use super::super::chart::{At, Axis, Chart, Dash};
 use super::super::view::Results;
 use super::cost::fill;
 use super::naming::{Named, Names};
@@ -13,14 +13,20 @@ use crate::statistics::Estimate;
 /// The estimate of a cell along an axis; none where it has no such figure.
 type Of = fn(&Named<'_>) -> Option<Estimate>;
 
-pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
+/// None where one cell alone was measured.
+pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
+    if names.cells.len() < 2 {
+        return None;
+    }
     let standings: &[Standing] =
         results.recommendation.as_ref().map_or(&[], |recommendation| &recommendation.standings);
     let latency: Of = |named| Some(named.cell.estimates.latency_ms.p50.clone());
     let quality: Of = |named| Some(named.cell.quality.as_ref()?.rouge_l.clone());
     let mut panels = Vec::new();
-    panels.extend(panel(names, standings, "Cost and latency", "Request latency p50, ms", latency));
-    let quality = panel(names, standings, "Cost and quality", "ROUGE-L, F1", quality);
+    let less = |a: f64, b: f64| a < b;
+    let more = |a: f64, b: f64| a > b;
+    panels.extend(panel(names, "Cost and latency", "Request latency p50, ms", latency, less));
+    let quality = panel(names, "Cost and quality", "ROUGE-L, F1", quality, more);
     panels.extend(quality.map(|mut panel| {
         // Scores differ by little: their differences matter, not their distance from zero.
         panel.y.zero = super::super::chart::scale::Zero::Free;
@@ -44,21 +50,21 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
             table_reach: Reach::Page,
         })));
     }
-    Section {
+    Some(Section {
         id: "choice",
         title: "What to choose from".to_owned(),
-        lead: "To the left is cheaper, down is faster, and up is better where quality is drawn. Cells on the dashed line are those that no other beats in everything; crosses are 95 % intervals.".to_owned(),
+        lead: "To the left is cheaper, down is faster, and up is better where quality is drawn. Cells on a dashed line are those that no cheaper one beats; crosses are 95 % intervals. The table weighs all three at once.".to_owned(),
         blocks,
         reach: Reach::Everywhere,
-    }
+    })
 }
 
 fn panel(
     names: &Names<'_>,
-    standings: &[Standing],
     title: &str,
     axis: &str,
     of: Of,
+    is_better: fn(f64, f64) -> bool,
 ) -> Option<Panel> {
     let spot = |named: &Named<'_>| {
         let (cost, other) = (&named.cell.cost.usd_per_1000_requests, of(named)?);
@@ -86,12 +92,15 @@ fn panel(
             dash: Dash::Solid,
         })
     };
-    let on_front = |named: &&Named<'_>| {
-        standings.iter().any(|standing| standing.on_front && standing.name == named.cell.cell)
-    };
-    let mut front: Vec<Spot> = usable().filter(on_front).filter_map(spot).collect();
-    front.sort_by(|a, b| a.at.0.total_cmp(&b.at.0));
-    let front = front.into_iter().map(|spot| Spot::of_line(spot.at)).collect();
+    let mut all: Vec<At> = usable().filter_map(spot).map(|spot| spot.at).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // From the cheapest on, each that is better than all cheaper ones.
+    let mut front: Vec<Spot> = Vec::new();
+    for at in all {
+        if front.last().is_none_or(|last| is_better(at.1, last.at.1)) {
+            front.push(Spot::of_line(at));
+        }
+    }
     let front = Curve { series: None, spots: front, join: Join::Steps, dash: Dash::Dashed };
     let curves: Vec<Curve> =
         std::iter::once(front).chain((0..names.entries.len()).filter_map(curve)).collect();

@@ -22,7 +22,7 @@ mod verdict;
 
 pub use table::{Column, Entry, Table, Tone};
 pub use texts::Dialogue;
-pub use verdict::{Fact, Span, Verdict};
+pub use verdict::{Fact, Rivals, Span, Verdict};
 
 use super::Results;
 use super::chart::Chart;
@@ -113,16 +113,22 @@ pub struct Figure {
 /// Says what a campaign found.
 pub fn document(results: &Results) -> Document {
     let names = Names::of(results);
+    // Under sustained load the question is another one.
+    let (first, then) = match stress::section(&names) {
+        Some(section) if is_all_sustained(&names) => (Some(section), None),
+        section => (None, section),
+    };
     let sections = [
+        first,
         Some(cost::section(&names)),
         Some(cells::section(results, &names)),
         Some(latency::section(&names)),
         endpoints::section(results, &names),
-        Some(batches::section(&names)),
+        batches::section(&names),
         Some(rates::section(results, &names)),
-        Some(choice::section(results, &names)),
+        choice::section(results, &names),
         comparisons::section(results, &names),
-        stress::section(&names),
+        then,
         Some(runs::section(&names)),
         Some(telemetry::section(results, &names)),
         telemetry::further(results, &names),
@@ -141,6 +147,15 @@ pub fn document(results: &Results) -> Document {
         verdict: verdict::verdict(results, &names),
         sections: sections.into_iter().flatten().collect(),
     }
+}
+
+fn is_all_sustained(names: &Names<'_>) -> bool {
+    names.cells.iter().all(|named| !named.cell.stress.is_empty())
+}
+
+/// What comes first, alone: for messages, which have no room for the rest.
+pub fn verdict_of(results: &Results) -> Verdict {
+    verdict::verdict(results, &Names::of(results))
 }
 
 fn method() -> Section {

@@ -84,8 +84,18 @@ impl Table {
     /// The same without the columns that need the room of a page.
     #[must_use]
     pub fn in_short(&self) -> Self {
-        let is_kept = |place: &usize| self.columns[*place].reach == Reach::Everywhere;
-        let kept: Vec<usize> = (0..self.columns.len()).filter(is_kept).collect();
+        self.of_columns(|place| self.columns[place].reach == Reach::Everywhere)
+    }
+
+    /// The same without columns of figures in which every row has none.
+    #[must_use]
+    pub(super) fn without_empty(&self) -> Self {
+        let has_some = |place: usize| self.rows.iter().any(|row| row[place].value.is_some());
+        self.of_columns(|place| !self.columns[place].is_figure || has_some(place))
+    }
+
+    fn of_columns(&self, is_kept: impl Fn(usize) -> bool) -> Self {
+        let kept: Vec<usize> = (0..self.columns.len()).filter(|place| is_kept(*place)).collect();
         let row = |row: &Vec<Entry>| kept.iter().map(|place| row[*place].clone()).collect();
         Self {
             columns: kept.iter().map(|place| self.columns[*place].clone()).collect(),

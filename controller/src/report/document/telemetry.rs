@@ -85,7 +85,7 @@ fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<
         id: format!("timeline-{}", named.cell.cell),
         title: format!("{} over time{shade}", named.whole()),
         chart: Chart::Strips(Strips {
-            x: Axis::quantity("Measured time, seconds"),
+            x: Axis::time("Measured time, seconds"),
             strips: strips(timeline, &limits),
             guides: guides
                 .map(|start| Guide { value: start.at_s, text: format!("run {}", start.run) })
@@ -353,13 +353,15 @@ fn table(names: &Names<'_>) -> Table {
     };
     let rows = names.cells.iter().map(row).collect();
     let mut headings = vec![Column::words("Cell")];
-    headings.extend(columns.into_iter().map(|(column, ..)| column));
-    Table {
+    headings.extend(columns.iter().map(|(column, ..)| column.clone()));
+    let table = Table {
         id: "telemetry-table".to_owned(),
         title: "What was observed of every cell".to_owned(),
         columns: headings,
         rows,
-    }
+    };
+    // What no machine could tell is said below it, once.
+    table.without_empty()
 }
 
 /// Each thing that can't be measured, with the reason, what to do, and where.

@@ -6,7 +6,7 @@
 
 mod blocks;
 
-use super::document::{Document, Reach, Section, Span, Verdict};
+use super::document::{Document, Reach, Rivals, Section, Span, Verdict};
 use super::typeface;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -86,6 +86,7 @@ fn masthead(document: &Document) -> Markup {
                     }
                 }
             }
+            @if let Some(rivals) = &verdict.rivals { (rivals_of(rivals)) }
             @if !verdict.notes.is_empty() {
                 ul.notes { @for note in &verdict.notes { li { (note) } } }
             }
@@ -101,6 +102,24 @@ fn masthead(document: &Document) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn rivals_of(rivals: &Rivals) -> Markup {
+    html! {
+        div.rivals {
+            p { (rivals.title) }
+            dl {
+                @for (target, details) in &rivals.cells {
+                    div {
+                        dt { (target) }
+                        @for detail in details { @if !detail.is_empty() { dd { (detail) } } }
+                    }
+                }
+                @if rivals.more > 0 { div { dt { "and " (rivals.more) " more" } } }
+            }
+            @if let Some(advice) = &rivals.advice { p.muted { (advice) } }
         }
     }
 }

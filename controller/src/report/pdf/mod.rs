@@ -31,11 +31,15 @@ struct Limits {
 }
 
 /// From much to little: the first that makes few enough pages is taken.
-const LIMITS: [Limits; 4] = [
-    Limits { rows: 16, rows_of_chart: 6, rows_drawn: 12, sentences: 12 },
-    Limits { rows: 12, rows_of_chart: 3, rows_drawn: 10, sentences: 8 },
+const LIMITS: [Limits; 8] = [
+    Limits { rows: 16, rows_of_chart: 6, rows_drawn: 16, sentences: 12 },
+    Limits { rows: 12, rows_of_chart: 3, rows_drawn: 12, sentences: 8 },
+    Limits { rows: 10, rows_of_chart: 2, rows_drawn: 8, sentences: 6 },
     Limits { rows: 8, rows_of_chart: 2, rows_drawn: 8, sentences: 6 },
-    Limits { rows: 3, rows_of_chart: 1, rows_drawn: 4, sentences: 6 },
+    Limits { rows: 8, rows_of_chart: 1, rows_drawn: 6, sentences: 4 },
+    Limits { rows: 5, rows_of_chart: 1, rows_drawn: 5, sentences: 4 },
+    Limits { rows: 3, rows_of_chart: 1, rows_drawn: 4, sentences: 4 },
+    Limits { rows: 2, rows_of_chart: 1, rows_drawn: 2, sentences: 2 },
 ];
 
 /// Renders the file.
@@ -79,10 +83,11 @@ fn masthead(flow: &mut Flow, document: &Document) {
     flow.paragraph(&sentence, 17.0, 1.32);
     flow.space(8.0);
     flow.paragraph(&[Piece::of(&status(verdict), Weight::SemiBold, status_ink(verdict))], 9.0, 1.4);
-    if !verdict.notes.is_empty() {
-        flow.space(3.0);
-        flow.list(&verdict.notes, Ink::Muted);
+    flow.space(3.0);
+    if let Some(rivals) = &verdict.rivals {
+        flow.list(&[rivals.text()], Ink::Text);
     }
+    flow.list(&verdict.notes, Ink::Muted);
     flow.space(16.0);
     facts(flow, verdict);
 }
@@ -136,7 +141,7 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
 fn render_section(flow: &mut Flow, section: &Section, limits: Limits) {
     // A heading stays with what it is the heading of.
     let first = section.blocks.first().map_or(40.0, |block| height_of(block, limits));
-    flow.need(100.0 + first.min(420.0));
+    flow.need(70.0 + first.min(420.0));
     flow.space(26.0);
     flow.bookmark(&section.title);
     flow.paragraph(&[Piece::of(&section.title, Weight::SemiBold, Ink::Text)], 13.5, 1.3);

@@ -1,0 +1,150 @@
+//! One campaign of the real controller with simulated agents, and what it took.
+
+use crate::fleet::Simulated;
+use crate::viewers::{Seen, Viewers};
+use crate::watched::Watched;
+use scenarios::{Workspace, program};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Samples of a batch.
+const BATCH: u64 = 8;
+/// Samples a second that all agents offer together.
+pub(crate) const PACE: f64 = 21_000.0;
+
+/// What is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) agents: u64,
+    /// Dialogues of a round.
+    pub(crate) samples: u64,
+    pub(crate) rounds: u64,
+    /// Samples a second that all agents offer together.
+    pub(crate) pace: f64,
+    /// Viewers of the live page; none is served where this is null.
+    pub(crate) viewers: Option<usize>,
+}
+
+/// What it took.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) registered: Duration,
+    /// Median, 99th percentile and maximum of the waits for a shard.
+    pub(crate) dispatch: [Duration; 3],
+    pub(crate) taken_in: Duration,
+    pub(crate) resident_mib: u64,
+    /// Of the controller until all samples had come in.
+    pub(crate) processor: Duration,
+    pub(crate) report: Duration,
+    pub(crate) report_mib: u64,
+    /// What viewers saw, where the page was served.
+    pub(crate) seen: Option<Seen>,
+}
+
+impl Asked {
+    fn matrix(&self) -> String {
+        let Self { agents, samples, rounds, .. } = self;
+        format!(
+            r#"
+name = "load"
+[dataset]
+source = "dialogues.jsonl"
+samples = {samples}
+[[model]]
+name = "script"
+id = "scripted:script.json"
+[factors]
+batch_sizes = [{BATCH}]
+[protocol]
+runs = {rounds}
+warmup = 0
+[[target]]
+name = "machine"
+agents = {agents}
+usd_per_hour = 1.0
+"#
+        )
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn measure(&self) -> Measured {
+        let &Self { agents, samples, rounds, pace, viewers } = self;
+        let workspace = Workspace::default();
+        let line = |number: u64| {
+            format!(
+                "{{\"id\": \"s{number}\", \"dialogue\": \"A: number {number}, please? B: Yes.\"}}\n"
+            )
+        };
+        workspace.write("dialogues.jsonl", (0..samples).map(line).collect::<String>());
+        workspace.write("script.json", "{}");
+        workspace.write("matrix.toml", self.matrix());
+        let mut command = Command::new(program("controller"));
+        command.current_dir(workspace.path(""));
+        command.args(["run", "matrix.toml", "--data-dir", "data", "--output", "results.json"]);
+        if viewers.is_some() {
+            command.args(["--web", "127.0.0.1:0"]);
+        }
+        let mut controller = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("controller starts");
+        let mut lines = BufReader::new(controller.stderr.take().expect("it is piped")).lines();
+        let mut next = |wanted: &str| loop {
+            let line = lines.next().expect("it goes on").expect("it speaks UTF-8");
+            if line.contains(wanted) {
+                return line;
+            }
+        };
+        let join = next("agent join");
+        let word = |flag: &str| {
+            let mut words = join.split_whitespace().skip_while(|word| *word != flag);
+            words.nth(1).expect("the line has it").to_owned()
+        };
+        let viewers = viewers.map(|count| {
+            let line = next("live page on http://");
+            let (_, address) = line.trim().rsplit_once("http://").expect("it was looked for");
+            Viewers::start(address.trim_end_matches('/'), count)
+        });
+        let token = std::fs::read_to_string(workspace.path(&word("--token-file")));
+        let simulated = Simulated {
+            controller: word("--controller"),
+            token: token.expect("the token is there").trim().to_owned(),
+            agents,
+            batch: Duration::from_secs_f64(BATCH as f64 * agents as f64 / pace),
+        };
+        let watched = Watched::start(controller.id());
+        let start = Instant::now();
+        let fleet = simulated.start();
+        for _ in 0..agents {
+            next(" joined for ");
+        }
+        let registered = start.elapsed();
+        let start = Instant::now();
+        next(&format!("{0}/{0} samples", samples * rounds));
+        let taken_in = start.elapsed();
+        let (resident_mib, processor) = watched.now();
+        let start = Instant::now();
+        for _ in lines {}
+        assert!(controller.wait().expect("it ends").success(), "the campaign isn't complete");
+        let report = start.elapsed();
+        let (report_mib, _) = watched.end();
+        let dispatch = fleet.end();
+        let seen = viewers.map(Viewers::end);
+        let results = workspace.results("results.json");
+        assert_eq!(results["campaign"]["missing_samples"], 0, "a sample is missing");
+        Measured {
+            registered,
+            dispatch,
+            taken_in,
+            resident_mib,
+            processor,
+            report,
+            report_mib,
+            seen,
+        }
+    }
+}
