@@ -70,25 +70,28 @@ pub(super) fn answer(names: &Names<'_>) -> Option<(Vec<Span>, Vec<Fact>)> {
     let absent = told(|finding| matches!(finding, Finding::NotFound), |one| one.name);
     let name = Span::Strong(of.target.clone());
     let plain = |text: String| Span::Plain(text);
-    let words = if !found.is_empty() {
-        let found = Span::Strong(enumerated(&found, "and"));
-        vec![name, plain(" doesn't stay as it was under sustained load: ".to_owned()), found]
-    } else if !open.is_empty() {
-        let rest = match absent.as_slice() {
-            [] => String::new(),
-            absent => format!("; no {} was found", enumerated(absent, "or")),
-        };
-        let open = Span::Strong(enumerated(&open, "or"));
-        vec![
-            plain("Whether there is ".to_owned()),
-            open,
-            plain(" on ".to_owned()),
-            name,
-            plain(format!(" under sustained load takes longer to tell{rest}")),
-        ]
-    } else {
-        let absent = Span::Strong(format!("no {}", enumerated(&absent, "or")));
-        vec![name, plain(" keeps its pace under sustained load: ".to_owned()), absent]
+    let words = match (found.as_slice(), open.as_slice()) {
+        ([], []) => {
+            let absent = Span::Strong(format!("no {}", enumerated(&absent, "or")));
+            vec![name, plain(" keeps its pace under sustained load: ".to_owned()), absent]
+        }
+        ([], open) => {
+            let rest = match absent.as_slice() {
+                [] => String::new(),
+                absent => format!("; no {} was found", enumerated(absent, "or")),
+            };
+            vec![
+                plain("Whether there is ".to_owned()),
+                Span::Strong(enumerated(open, "or")),
+                plain(" on ".to_owned()),
+                name,
+                plain(format!(" under sustained load takes longer to tell{rest}")),
+            ]
+        }
+        (found, _) => {
+            let found = Span::Strong(enumerated(found, "and"));
+            vec![name, plain(" doesn't stay as it was under sustained load: ".to_owned()), found]
+        }
     };
     let words = words.into_iter().chain([Span::Plain(".".to_owned())]).collect();
     Some((words, facts(verdicts)))

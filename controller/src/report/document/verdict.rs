@@ -72,9 +72,10 @@ impl Rivals {
                 .filter(|detail| !detail.is_empty())
                 .map(|detail| detail.replace(" · ", ", "))
                 .collect();
-            match details.is_empty() {
-                true => target.clone(),
-                false => format!("{target} ({})", details.join("; ")),
+            if details.is_empty() {
+                target.clone()
+            } else {
+                format!("{target} ({})", details.join("; "))
             }
         };
         let mut cells: Vec<String> = self.cells.iter().map(of_target).collect();
