@@ -178,7 +178,7 @@ def main(results_file, *reports):
             text = re.sub(r"&#\d+;", " ", text)
         if report.endswith(".txt"):
             # A PDF's lines break within intervals, and charts have axes: their ticks stand alone on a line.
-            text = "\n".join(line for line in text.splitlines() if not re.fullmatch(r"[\s\d.,%+−-]+|\s*\d+ of \d+\s*", line))
+            text = "\n".join(line for line in text.splitlines() if not re.fullmatch(r"[\s\d.,%+−×-]+|\s*\d+ of \d+\s*", line))
         wrong = unknown(text, known)
         total = len(NUMBER.findall(text))
         print(f"{report}: {total} numbers, {checked} of them place by place, {len(wrong)} unknown")
