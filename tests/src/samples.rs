@@ -32,8 +32,6 @@ pub struct Row {
     pub outcome: String,
     /// Whether it counts.
     pub counted: bool,
-    /// The summary, where the matrix lets it out.
-    pub text: Option<String>,
 }
 
 /// Reads all rows.
@@ -53,7 +51,6 @@ pub fn read(path: &Path) -> Vec<Row> {
         let text = |name| row.get_string(at(name)).expect("a text").clone();
         let int = |name| row.get_int(at(name)).expect("a number");
         let long = |name| row.get_long(at(name)).expect("a number");
-        let (_, summary) = row.get_column_iter().nth(at("text")).expect("it is there");
         let (_, ttft) = row.get_column_iter().nth(at("ttft_ns")).expect("it is there");
         Row {
             cell: text("cell"),
@@ -68,7 +65,6 @@ pub fn read(path: &Path) -> Vec<Row> {
             output_tokens: int("output_tokens"),
             outcome: text("outcome"),
             counted: row.get_bool(at("counted")).expect("a truth"),
-            text: if let Field::Str(text) = summary { Some(text.clone()) } else { None },
         }
     };
     rows.map(row).collect()
