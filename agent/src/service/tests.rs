@@ -24,7 +24,7 @@ impl Engines for NoEngines {
 async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (hours, patience) = (3_u64, Duration::from_mins(180));
+    let (hours, patience) = (3_u64, Duration::from_hours(3));
     let options = Options {
         controller: format!("http://{port}"),
         target: String::new(),

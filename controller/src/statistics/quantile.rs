@@ -211,7 +211,9 @@ mod tests {
         ) {
             let mut one = lists.concat();
             one.sort_by(f64::total_cmp);
-            lists.iter_mut().for_each(|list| list.sort_by(f64::total_cmp));
+            for list in &mut lists {
+                list.sort_by(f64::total_cmp);
+            }
             let merged = Merged(&lists);
             prop_assert_eq!(merged.count(), one.len());
             for (rank, value) in one.iter().enumerate() {
