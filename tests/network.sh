@@ -47,11 +47,18 @@ build() {
 cat >"$work/script.json" <<'JSON'
 {"prompt_ms": 10, "token_ms": 2, "per_row_ms": 1, "spread": 0.2, "output_tokens": 10, "paced": true}
 JSON
+# More dialogues than are built in: a campaign must outlast a partition.
+python3 - "$work/dialogues.jsonl" <<'PYTHON'
+import json, sys
+with open(sys.argv[1], "w") as lines:
+    for number in range(600):
+        print(json.dumps({"id": f"d{number}", "dialogue": f"Ann: Is bus {number} late?\nBob: Yes.", "summary": f"Bus {number} is late."}), file=lines)
+PYTHON
 matrix() { # $1: dialogues
   cat <<TOML
 name = "network"
 [dataset]
-source = "builtin:dialogues"
+source = "$work/dialogues.jsonl"
 samples = $1
 [[model]]
 name = "script"

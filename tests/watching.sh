@@ -3,7 +3,9 @@
 # Needs Debian's prometheus (installed here where it is missing) and the release build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-command -v promtool prometheus curl >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends prometheus curl; }
+for program in promtool prometheus curl; do
+  command -v "$program" >/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends prometheus curl; break; }
+done
 
 bin=$PWD/target/release
 work=$(mktemp -d)
