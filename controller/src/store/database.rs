@@ -258,8 +258,9 @@ impl Transaction {
     }
 }
 
-/// SQLite takes so many values in one statement.
-const MAX_VALUES: usize = 32_766;
+/// So many values go into one statement. SQLite takes 32,766, but the way there looks for the name of each value among
+/// all names of the statement, so that time grows with the square.
+const MAX_VALUES: usize = 1_024;
 
 fn insertion(into: &str, columns: usize, rows: usize) -> Arc<str> {
     use std::fmt::Write as _;
