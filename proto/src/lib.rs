@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod door;
 pub mod endpoint;
 pub mod failure;
 pub mod finding;

@@ -1,7 +1,7 @@
 //! What breaks, and what is said: a full disk, a port that is taken, a second controller, agents that run out of memory, die of a dialogue or
 //! are told to stop. Nothing that was acknowledged is lost.
 
-use scenarios::{Finished, Workspace, kills, program, signal};
+use scenarios::{Finished, Workspace, kills, program, repository, signal};
 use sqlx::{SqlitePool, Transaction};
 use std::net::TcpListener;
 use std::process::Command;
@@ -160,6 +160,45 @@ fn a_locked_database_is_told_and_the_campaign_goes_on_when_it_is_free() {
     runtime.block_on(lock.rollback()).expect("it is given back");
     let _ = workspace.run(&RESUME).expect(0);
     assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 120);
+}
+
+#[test]
+fn an_agent_that_runs_out_of_memory_is_told_and_started_again() {
+    let workspace = workspace(4, "");
+    // The other target's agent comes when the first one's memory is short, and no sooner is anything loaded.
+    let matrix =
+        MATRIX.replace("SAMPLES", "4").replace("scripted:script.json", "dummy:flan-t5-small");
+    let tokenizer = repository("agent/src/model_source/tiny/tokenizer.json");
+    let tokenizer = format!("tokenizer = {:?}\n[factors]", tokenizer.display().to_string());
+    let other =
+        "[[target]]\nname = \"other\"\nusd_per_hour = 0.1\n[generation]\nmax_new_tokens = 4\n";
+    let matrix = matrix.replace("[factors]", &tokenizer);
+    workspace.write("matrix.toml", matrix.replace("[1, 4]", "[1]") + other);
+    let mut running = workspace.start(&RUN);
+    let line = running.until("agent join");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let after = |flag: &str| {
+        words.iter().skip_while(|word| **word != flag).nth(1).expect("the line has it").to_string()
+    };
+    running.until(" joined for here");
+    let agents = running.children();
+    let [agent] = agents[..] else { panic!("{agents:?}") };
+    // As much as it has, and a little more: the weights don't fit.
+    let status = std::fs::read_to_string(format!("/proc/{agent}/status")).expect("it runs");
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("it has a size");
+    let kib: u64 = size.trim_end_matches("kB").trim().parse().expect("it is a number");
+    let limit = format!("--as={}", (kib + (64 << 10)) << 10);
+    let limited = Command::new("prlimit").args(["--pid", &agent.to_string(), &limit]).status();
+    assert!(limited.expect("prlimit is there").success());
+    let arguments =
+        ["join", "--controller", &after("--controller"), "--target", "other", "--threads", "1"];
+    let token = ["--token-file", &after("--token-file"), "--simulate-host", "m1"];
+    let joined = workspace.start_agent(&[&arguments[..], &token].concat());
+    let finished = running.finish().expect(0);
+    let _ = joined.finish().expect(0);
+    assert!(finished.err.contains("the local agent of here ended with signal"), "{}", finished.err);
+    assert!(finished.err.contains("is started again: memory allocation of"), "{}", finished.err);
+    assert_eq!(kills::counted(&workspace.samples("results.json")).len(), 8);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! One connection, from dialling to its end.
 
+use super::dial::Dial;
 use super::trail::Trail;
-use super::{Disconnect, Ending, Error, Identity, Inbox, Options, is_final, refused};
+use super::{Disconnect, Ending, Inbox, Options, is_final, refused};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::runner::{Order, Report, Runner};
@@ -17,28 +18,12 @@ use std::pin::Pin;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 /// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
 const CAPACITY: usize = 64;
 /// How long an agent that leaves waits for the controller to hear it.
 const PARTING: Duration = Duration::from_secs(5);
-
-/// How to reach the controller, with what the files of certificates hold now.
-pub(super) fn endpoint(url: &str, identity: &Identity) -> Result<Endpoint, Error> {
-    let is_http = url.starts_with("http://") || url.starts_with("https://");
-    let endpoint = Endpoint::from_shared(url.to_owned()).ok().filter(|_| is_http);
-    let mut endpoint = endpoint.ok_or_else(|| Error::Url { url: url.to_owned() })?;
-    if let Some(tls) = identity.tls(url, endpoint.uri())? {
-        endpoint = endpoint.tls_config(tls).map_err(Error::Certificate)?;
-    }
-    Ok(endpoint
-        .connect_timeout(Duration::from_secs(10))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_while_idle(true))
-}
 
 pub(super) async fn serve(
     options: &Options,
@@ -49,18 +34,18 @@ pub(super) async fn serve(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Disconnect {
     metrics.connections.inc();
-    let prepared = endpoint(&options.controller, &options.identity)
-        .and_then(|endpoint| Ok((endpoint, options.identity.header()?)));
-    let (endpoint, header) = match prepared {
+    let prepared = Dial::new(&options.controller, &options.identity)
+        .and_then(|dial| Ok((dial, options.identity.header()?)));
+    let (dial, header) = match prepared {
         Ok(prepared) => prepared,
         // A file may be written anew at this moment.
         Err(error) => return Disconnect::Broken(error.to_string()),
     };
     let channel = tokio::select! {
         () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
-        connected = endpoint.connect() => match connected {
+        connected = dial.connect() => match connected {
             Ok(channel) => channel,
-            Err(error) => return broken(&error),
+            Err(error) => return broken(&dial, &error),
         },
     };
     let (outgoing, receiver) = mpsc::channel(CAPACITY);
@@ -79,10 +64,11 @@ pub(super) async fn serve(
     };
     let incoming = match joined {
         Ok(response) => response.into_inner(),
-        Err(status) => return ended_by(&status, false),
+        Err(status) => return ended_by(&dial, &status, false),
     };
     let activity = (Activity::Idle, None);
     let mut session = Session {
+        dial: &dial,
         runner,
         outgoing,
         metrics,
@@ -101,8 +87,8 @@ pub(super) async fn serve(
     disconnect
 }
 
-fn broken(error: &(dyn std::error::Error + 'static)) -> Disconnect {
-    refused::for_good(error)
+fn broken(dial: &Dial, error: &(dyn std::error::Error + 'static)) -> Disconnect {
+    dial.refusal(error)
         .map_or_else(|| Disconnect::Broken(refused::root(error)), Disconnect::Refused)
 }
 
@@ -111,15 +97,9 @@ fn closed(was_welcome: bool) -> Disconnect {
     if was_welcome { Disconnect::BrokenAfterWelcome(reason) } else { Disconnect::Broken(reason) }
 }
 
-fn ended_by(status: &Status, was_welcome: bool) -> Disconnect {
-    if let Some(reason) = refused::for_good(status) {
+fn ended_by(dial: &Dial, status: &Status, was_welcome: bool) -> Disconnect {
+    if let Some(reason) = dial.refusal(status) {
         return Disconnect::Refused(reason);
-    }
-    // The door's answer to whoever doesn't speak TLS, which is the only way to come by this code with a source.
-    if status.code() == Code::PermissionDenied && status.source().is_some() {
-        return Disconnect::Refused(
-            "the controller speaks TLS on this port: give https:// and --ca".to_owned(),
-        );
     }
     // What the controller says has no source; what broke on the way has.
     let reason = match status.source() {
@@ -153,6 +133,7 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
 
 /// A connection that is open.
 struct Session<'a> {
+    dial: &'a Dial,
     runner: &'a Runner,
     outgoing: mpsc::Sender<wire::FromAgent>,
     metrics: &'a Metrics,
@@ -198,7 +179,7 @@ impl Session<'_> {
                         None => Ok(()),
                     },
                     Ok(None) => return closed(was_welcome),
-                    Err(status) => return ended_by(&status, was_welcome),
+                    Err(status) => return ended_by(self.dial, &status, was_welcome),
                 },
                 Some(report) = inbox.reports.recv() => {
                     // What was observed of a shard must arrive before its end.

@@ -1,6 +1,7 @@
 //! Whether a controller would speak with this agent, without joining it.
 
-use super::{Identity, connection, refused};
+use super::dial::Dial;
+use super::{Identity, refused};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -10,11 +11,11 @@ use tonic_health::pb::health_client::HealthClient;
 /// # Errors
 /// Why not, with the way out where there is one.
 pub async fn greet(url: &str, identity: &Identity) -> Result<(), String> {
+    let dial = Dial::new(url, identity).map_err(|error| error.to_string())?;
     let words = |error: &(dyn std::error::Error + 'static)| {
-        refused::for_good(error).unwrap_or_else(|| refused::root(error))
+        dial.refusal(error).unwrap_or_else(|| refused::root(error))
     };
-    let endpoint = connection::endpoint(url, identity).map_err(|error| error.to_string())?;
-    let channel = endpoint.connect().await.map_err(|error| words(&error))?;
+    let channel = dial.connect().await.map_err(|error| words(&error))?;
     let request = HealthCheckRequest { service: String::new() };
     match HealthClient::new(channel).check(request).await {
         Ok(_) => Ok(()),

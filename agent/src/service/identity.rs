@@ -3,11 +3,16 @@
 //! Files are read again for every connection, so that they can be renewed while the agent runs.
 
 use super::Error;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tonic::codegen::http::Uri;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity as Pair, Uri};
 
 /// A secret.
 #[derive(Clone)]
@@ -48,16 +53,31 @@ pub struct Identity {
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
+/// The only protocol that the controller speaks within TLS (RFC 9113, 3.2).
+const HTTP2: &[u8] = b"h2";
+
 fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::Secret { path: path.to_owned(), source })
+}
+
+fn unusable(path: &Path, why: impl fmt::Display) -> Error {
+    Error::Certificate(io::Error::other(format!("{}: {why}", path.display())))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = read(path)?;
+    let all = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let all = all.map_err(|error| unusable(path, error))?;
+    if all.is_empty() { Err(unusable(path, "no certificate in it")) } else { Ok(all) }
 }
 
 impl Identity {
     /// Checks that this URL can be dialled with what is brought. Null for plain HTTP, which is for loopback only.
     ///
     /// # Errors
-    /// [`Error::Plain`] where secrets would travel in the open, [`Error::Ca`] where nobody vouches for the controller.
-    pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientTlsConfig>, Error> {
+    /// [`Error::Plain`] where secrets would travel in the open, [`Error::Ca`] where nobody vouches for the controller,
+    /// [`Error::Secret`] and [`Error::Certificate`] where files can't be used.
+    pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientConfig>, Error> {
         if uri.scheme_str() != Some("https") {
             let host = uri.host().unwrap_or_default();
             return if is_loopback(host) {
@@ -67,11 +87,27 @@ impl Identity {
             };
         }
         let Some(ca) = &self.ca else { return Err(Error::Ca { url: url.to_owned() }) };
-        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?));
-        if let Some((certificate, key)) = &self.certificate {
-            tls = tls.identity(Pair::from_pem(read(certificate)?, read(key)?));
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(ca)? {
+            roots.add(certificate).map_err(|error| unusable(ca, error))?;
         }
-        Ok(Some(tls))
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Error::Certificate(io::Error::other(error)))?
+            .with_root_certificates(roots);
+        let mut config = match &self.certificate {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let pem = read(key)?;
+                let pair = PrivateKeyDer::from_pem_slice(pem.as_bytes());
+                let pair = pair.map_err(|error| unusable(key, error))?;
+                let config = config.with_client_auth_cert(certificates(certificate)?, pair);
+                config.map_err(|error| unusable(certificate, error))?
+            }
+        };
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Some(config))
     }
 
     /// The `authorization` header; null without a token.

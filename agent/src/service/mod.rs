@@ -5,6 +5,7 @@
 
 mod backoff;
 mod connection;
+mod dial;
 mod greeting;
 mod identity;
 mod refused;
@@ -25,6 +26,7 @@ use proto::wire;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::future::Future;
+use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tonic::Code;
@@ -90,11 +92,11 @@ pub enum Error {
         path: std::path::PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A certificate or a key can't be used.
     #[error("the files of --ca, --cert and --key can't be used")]
-    Certificate(#[source] tonic::transport::Error),
+    Certificate(#[source] io::Error),
     /// Not a token.
     #[error("the token holds characters that no token has")]
     Token,
@@ -147,7 +149,7 @@ pub async fn join(
     stop: impl Future<Output = ()>,
 ) -> Result<Ending, Error> {
     // What is wrong with the files is told before anything is dialled.
-    connection::endpoint(&options.controller, &options.identity)?;
+    dial::Dial::new(&options.controller, &options.identity)?;
     let mut stop = std::pin::pin!(stop);
     // Agents that lost the same controller come back at different times.
     let mut seed = [0_u8; 32];

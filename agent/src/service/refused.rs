@@ -1,6 +1,6 @@
 //! Why a connection failed: what dialling again can't mend is told at once, with the way out.
 
-use rustls::{CertificateError, Error as Tls};
+use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::error::Error;
 use std::io;
 
@@ -8,18 +8,11 @@ use std::io;
 pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
     let words = match find(error) {
         Some(Tls::InvalidCertificate(problem)) => of_controller(problem),
-        Some(Tls::AlertReceived(alert)) => of_agent(&format!("{alert:?}")),
+        Some(Tls::AlertReceived(alert)) => of_agent(*alert),
         Some(Tls::InvalidMessage(_)) => {
             "the controller doesn't speak TLS on this port: give http:// on loopback, or start it with --certs"
         }
-        Some(_) => return None,
-        // In TLS 1.3 the controller judges this agent's certificate after the handshake, and HTTP/2 keeps only the
-        // text of what it reads then.
-        None => {
-            let root = root(error);
-            let (_, alert) = root.split_once("received fatal alert: ")?;
-            of_agent(alert.split(|c: char| !c.is_ascii_alphanumeric()).next()?)
-        }
+        _ => return None,
     };
     Some(words.to_owned())
 }
@@ -43,16 +36,16 @@ fn of_controller(problem: &CertificateError) -> &'static str {
     }
 }
 
-fn of_agent(alert: &str) -> &'static str {
+fn of_agent(alert: AlertDescription) -> &'static str {
     match alert {
-        "CertificateExpired" => {
+        AlertDescription::CertificateExpired => {
             "the certificate of --cert has expired: make it anew with controller certs agent NAME"
         }
-        "UnknownCA"
-        | "DecryptError"
-        | "BadCertificate"
-        | "CertificateUnknown"
-        | "UnsupportedCertificate" => {
+        AlertDescription::UnknownCA
+        | AlertDescription::DecryptError
+        | AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => {
             "the controller doesn't accept the certificate of --cert: give one that its own authority signed \
              (controller certs agent NAME)"
         }
@@ -89,14 +82,6 @@ fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::AlertDescription;
-
-    #[test]
-    fn an_alert_is_read_from_its_text_too() {
-        let tls = Tls::AlertReceived(AlertDescription::UnknownCA);
-        let error = io::Error::other(format!("connection error: {tls}"));
-        assert!(for_good(&error).unwrap().contains("doesn't accept the certificate"));
-    }
 
     #[test]
     fn tls_is_found_within_errors_of_io() {

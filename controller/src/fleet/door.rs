@@ -5,6 +5,7 @@
 use super::identity::tls::Tls;
 use super::refusals::Reason;
 use super::tally::Tally;
+use proto::door::MUST_SPEAK_TLS;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -224,19 +225,20 @@ async fn greet(
         None => (Box::new(stream), None),
         Some(tls) => {
             let stream = speaks_tls(stream, ip, tally).await?;
-            match TlsAcceptor::from(tls.config()).accept(stream).await {
+            match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
                 Ok(stream) => {
                     let chain = stream.get_ref().1.peer_certificates();
                     let certificate =
                         chain.and_then(|chain| chain.first()).map(|der| der[..].into());
                     (Box::new(stream), certificate)
                 }
-                Err(error) => {
+                Err((error, stream)) => {
                     tally.refusals.add(
                         Reason::Handshake,
                         Some(ip),
                         &format!("no TLS handshake: {error}"),
                     );
+                    close_after_last_words(stream).await;
                     return None;
                 }
             }
@@ -252,14 +254,6 @@ async fn greet(
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-/// An empty SETTINGS frame, then GOAWAY with `INADEQUATE_SECURITY` (RFC 9113, 6.5, 6.8 and 7): whoever speaks plain
-/// HTTP/2 here reads that it must not.
-const GO_AWAY: [u8; 26] = [
-    0, 0, 0, 4, 0, 0, 0, 0, 0, // SETTINGS of stream 0
-    0, 0, 8, 7, 0, 0, 0, 0, 0, // GOAWAY of stream 0
-    0, 0, 0, 0, // no stream was begun
-    0, 0, 0, 0x0c, // INADEQUATE_SECURITY
-];
 
 async fn speaks_tls(mut stream: TcpStream, peer: IpAddr, tally: &Tally) -> Option<TcpStream> {
     let mut first = [0_u8; 1];
@@ -271,9 +265,15 @@ async fn speaks_tls(mut stream: TcpStream, peer: IpAddr, tally: &Tally) -> Optio
     }
     tally.refusals.add(Reason::NotTls, Some(peer), &"it doesn't speak TLS: it must use https://");
     // It reads the answer or not; it is closed either way.
-    drop(stream.write_all(&GO_AWAY).await);
+    drop(stream.write_all(&MUST_SPEAK_TLS).await);
+    close_after_last_words(stream).await;
+    None
+}
+
+/// Closes a connection whose last bytes say why. What the other end sent is read first, for a moment: closing on
+/// unread bytes resets the connection, which takes back what was not read there yet.
+async fn close_after_last_words(mut stream: TcpStream) {
     drop(stream.shutdown().await);
-    // What it sent is read first: closing on unread bytes would take the answer back.
     let mut rest = [0_u8; 1024];
     drop(
         tokio::time::timeout(LAST_WORDS, async {
@@ -281,5 +281,4 @@ async fn speaks_tls(mut stream: TcpStream, peer: IpAddr, tally: &Tally) -> Optio
         })
         .await,
     );
-    None
 }

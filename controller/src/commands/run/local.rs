@@ -194,7 +194,7 @@ async fn keep(
         let deaths = deaths.fetch_add(1, Ordering::Relaxed);
         // Before the next one writes there, too.
         let log = std::fs::read_to_string(&recipe.log).unwrap_or_default();
-        let words = plain(log.lines().last().unwrap_or_default(), LAST_WORDS);
+        let words = plain(last_words(&log), LAST_WORDS);
         let (target, said) = (recipe.target.clone(), (words, recipe.log.clone()));
         // Exit code 2 is an agent's own word that starting it again can't help.
         let again = if status.code() == Some(2) || deaths + 1 >= DEATHS {
@@ -208,5 +208,30 @@ async fn keep(
         drop(died.send(Death { target, status, said, is_last }).await);
         let Some(next) = again else { return };
         started = next;
+    }
+}
+
+/// The last line of a log that is no part of a stack's trace, which Rust writes after its last words where it is asked to.
+fn last_words(log: &str) -> &str {
+    let is_trace = |line: &&str| {
+        line.is_empty()
+            || line.starts_with(' ')
+            || line.starts_with("stack backtrace:")
+            || line.starts_with("note: ")
+    };
+    log.lines().rev().find(|line| !is_trace(line)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_stand_before_the_trace() {
+        let words = "memory allocation of 9 bytes failed";
+        let trace = "stack backtrace:\n   0: std::alloc\n             at /rustc/x.rs:1:1\nnote: Some details";
+        assert_eq!(last_words(&format!("joined\n{words}\n{trace}\n")), words);
+        assert_eq!(last_words(&format!("joined\n{words}\n")), words);
+        assert_eq!(last_words(""), "");
     }
 }
