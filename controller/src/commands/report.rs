@@ -11,8 +11,8 @@ use crate::report::document::{Document, document};
 use crate::report::parquet::{self, Names, SamplesWriter, TelemetryWriter};
 use crate::report::view::RowsFile;
 use crate::report::{
-    Files, Observing, Read, Results, SustainedLoads, Windows, annotations, csv, html, json, junit,
-    markdown, pdf, precision_rule, scores, table, view_of,
+    Files, Observing, Read, Results, Scorer, SustainedLoads, Windows, annotations, csv, html, json,
+    junit, markdown, pdf, precision_rule, table, view_of,
 };
 use crate::store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
@@ -225,6 +225,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let mut observed = Vec::with_capacity(plan.cells.len());
     let runs = campaign.matrix.protocol.most_runs();
     let mut ahead = ReadAhead::new(store, no, plan, runs);
+    let mut scorer = Scorer::new(plan, &agents, &dialogues);
     for cell in 0..plan.cells.len() {
         let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
         for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
@@ -233,7 +234,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
                 let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
                 rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
             }
-            let scores = scores(plan, &agents, &dialogues, &rows);
+            let scores = scorer.score(&rows);
             observing.add(&rows, &scores);
             windows.see(&rows);
             file.write(rows, scores).context(unwritten)?;

@@ -27,7 +27,7 @@ mod view_of;
 
 pub use view::Results;
 pub use view_of::{
-    Files, Observed, Observing, Read, SustainedLoads, Windows, observation, precision_rule, scores,
+    Files, Observed, Observing, Read, Scorer, SustainedLoads, Windows, observation, precision_rule,
     view_of,
 };
 

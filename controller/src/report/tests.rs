@@ -118,11 +118,12 @@ impl World {
         let mut windows = Windows::default();
         self.windows.iter().for_each(|window| windows.add(window));
         windows.see(&self.samples);
+        let mut scorer = Scorer::new(plan, &self.agents, &self.dialogues);
         let observed = (0..plan.cells.len()).map(|cell| {
             let its = self.samples.iter().filter(|sample| sample.cell as usize == cell);
             let rows: Vec<SampleRow> = its.cloned().collect();
             let mut observing = Observing::new(plan, cell, &self.agents, None);
-            observing.add(&rows, &scores(plan, &self.agents, &self.dialogues, &rows));
+            observing.add(&rows, &scorer.score(&rows));
             observing.finish()
         });
         let observed: Vec<_> = observed.collect();

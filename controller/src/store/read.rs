@@ -13,6 +13,29 @@ use proto::sample::Exchange;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
+/// The columns of a sample without what was written.
+macro_rules! figures {
+    () => {
+        "cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
+         output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, \
+         server_ns, outcome, counted"
+    };
+}
+
+/// All columns that a sample is made of.
+macro_rules! whole {
+    () => {
+        concat!(figures!(), ", text, output_ids")
+    };
+}
+
+/// The same with nothing in place of texts.
+macro_rules! textless {
+    () => {
+        concat!(figures!(), ", NULL AS text, NULL AS output_ids")
+    };
+}
+
 /// How many campaigns an error names.
 const NAMED: i64 = 5;
 
@@ -186,16 +209,16 @@ impl Store {
         texts: Texts,
     ) -> Result<Vec<SampleRow>, Error> {
         let sql = match texts {
-            Texts::Read => {
-                "SELECT * FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
-            }
-            Texts::Leave => {
-                "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
-                 NULL AS output_ids \
-                 FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
-            }
+            Texts::Read => concat!(
+                "SELECT ",
+                whole!(),
+                " FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
+            ),
+            Texts::Leave => concat!(
+                "SELECT ",
+                textless!(),
+                " FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
+            ),
         };
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
@@ -226,18 +249,16 @@ impl Store {
     ) -> Result<Vec<SampleRow>, Error> {
         // The index of counted samples gives this order; another one would be sorted in memory.
         let sql = match texts {
-            Texts::Read => {
-                "SELECT * FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 \
-                 AND sample >= $4 AND sample < $5 ORDER BY sample"
-            }
-            Texts::Leave => {
-                "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
-                 NULL AS output_ids \
-                 FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 \
-                 AND sample >= $4 AND sample < $5 ORDER BY sample"
-            }
+            Texts::Read => concat!(
+                "SELECT ",
+                whole!(),
+                " FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
+            ),
+            Texts::Leave => concat!(
+                "SELECT ",
+                textless!(),
+                " FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
+            ),
         };
         let cell = i64::try_from(cell).unwrap_or(i64::MAX);
         let values = [
@@ -255,11 +276,11 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
-        let sql = "SELECT cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, \
-                 input_tokens, cut_tokens, output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, \
-                 exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, counted, NULL AS text, \
-                 NULL AS output_ids \
-                   FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt";
+        let sql = concat!(
+            "SELECT ",
+            textless!(),
+            " FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt"
+        );
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
 

@@ -13,7 +13,7 @@ mod telemetry;
 mod texts;
 
 pub use observations::{Observed, Observing, observation};
-pub use quality::scores;
+pub use quality::Scorer;
 pub use sustained::SustainedLoads;
 pub use telemetry::Windows;
 

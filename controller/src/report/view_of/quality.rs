@@ -9,49 +9,65 @@ use crate::store::{AgentRow, DialogueRow, SampleRow};
 use proto::output_ids::OutputIds;
 use std::collections::{BTreeMap, HashMap};
 
-/// Scores every summary, in the order of the samples. None where quality means nothing: random weights, texts that
-/// were not read, or no reference. Both cores work on it: a million summaries are to be scored in seconds.
-pub fn scores(
-    plan: &Plan,
-    agents: &[AgentRow],
-    dialogues: &[DialogueRow],
-    samples: &[SampleRow],
-) -> Vec<Option<Rouge>> {
-    let means_something: Vec<bool> = (plan.cells.iter())
-        .map(|cell| super::facts_of(agents, cell).is_some_and(|facts| !facts.random_weights))
-        .collect();
-    let score = |chunk: &[SampleRow]| {
-        // Decoding is greedy, so runs repeat their texts.
-        let mut known: HashMap<(u32, &str), Rouge> = HashMap::new();
-        let reference = |sample: u32| dialogues.get(sample as usize)?.summary.as_deref();
-        let mut scores = Vec::with_capacity(chunk.len());
-        for sample in chunk {
-            let is_scored = sample.is_counted && means_something[sample.cell as usize];
-            let Some(text) = sample.text.as_deref().filter(|_| is_scored) else {
-                scores.push(None);
-                continue;
+/// Scores summaries against their references. Decoding is greedy, so runs repeat their texts: what was scored last of a
+/// dialogue is kept, with its text.
+#[derive(Debug)]
+pub struct Scorer<'a> {
+    dialogues: &'a [DialogueRow],
+    /// By cell: random weights have no quality.
+    means_something: Vec<bool>,
+    known: HashMap<u32, (Box<str>, Rouge)>,
+}
+
+impl<'a> Scorer<'a> {
+    /// For the samples of one campaign.
+    pub fn new(plan: &Plan, agents: &[AgentRow], dialogues: &'a [DialogueRow]) -> Self {
+        let means_something = (plan.cells.iter())
+            .map(|cell| super::facts_of(agents, cell).is_some_and(|facts| !facts.random_weights))
+            .collect();
+        Self { dialogues, means_something, known: HashMap::new() }
+    }
+
+    /// Scores every summary, in the order of the samples. None where quality means nothing: random weights, texts that
+    /// were not read, or no reference. All cores work on it: a million summaries are to be scored in seconds.
+    pub fn score(&mut self, samples: &[SampleRow]) -> Vec<Option<Rouge>> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+        let chunk = samples.len().div_ceil(cores).max(1);
+        let scores: Vec<Option<Rouge>> = std::thread::scope(|scope| {
+            let scorer = &*self;
+            let each = move |chunk: &[SampleRow]| -> Vec<Option<Rouge>> {
+                chunk.iter().map(|sample| scorer.score_one(sample)).collect()
             };
-            let key = (sample.sample, text);
-            let score = (known.get(&key).copied())
-                .or_else(|| reference(sample.sample).map(|reference| rouge(reference, text)));
-            scores.push(score);
-            if let Some(score) = score {
-                known.insert(key, score);
+            let chunks: Vec<_> =
+                samples.chunks(chunk).map(|chunk| scope.spawn(move || each(chunk))).collect();
+            let joined = chunks.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined
+                .flat_map(|scores| scores.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        for (sample, score) in samples.iter().zip(&scores) {
+            if let Some((text, score)) = sample.text.as_deref().zip(*score)
+                && self.known_score(sample.sample, text).is_none()
+            {
+                self.known.insert(sample.sample, (text.into(), score));
             }
         }
         scores
-    };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-    let chunk = samples.len().div_ceil(cores).max(1);
-    std::thread::scope(|scope| {
-        let score = &score;
-        let chunks: Vec<_> =
-            samples.chunks(chunk).map(|chunk| scope.spawn(move || score(chunk))).collect();
-        let joined = chunks.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined
-            .flat_map(|scores| scores.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    })
+    }
+
+    fn known_score(&self, sample: u32, text: &str) -> Option<Rouge> {
+        let (known, score) = self.known.get(&sample)?;
+        (**known == *text).then_some(*score)
+    }
+
+    fn score_one(&self, sample: &SampleRow) -> Option<Rouge> {
+        let is_scored = sample.is_counted && self.means_something[sample.cell as usize];
+        let text = sample.text.as_deref().filter(|_| is_scored)?;
+        self.known_score(sample.sample, text).or_else(|| {
+            let reference = self.dialogues.get(sample.sample as usize)?.summary.as_deref()?;
+            Some(rouge(reference, text))
+        })
+    }
 }
 
 /// The quality of a cell; null where nothing was scored.
