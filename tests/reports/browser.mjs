@@ -79,7 +79,7 @@ const page = await open({ colorScheme: "light", viewport: { width: 1360, height:
 // A heading sorts: up, down, and back.
 const rows = () => page.$$eval("#cells-table tbody tr", (all) => all.map((row) => row.textContent));
 const own = await rows();
-const cost = page.locator("#cells-table thead th", { hasText: "Cost per 1,000" });
+const cost = page.locator("#cells-table thead th", { hasText: "Cost per 1,000" }).first();
 const values = () => page.$$eval("#cells-table tbody tr", (all) => {
   const place = [...document.querySelectorAll("#cells-table thead th")].findIndex((one) => one.textContent.includes("Cost per 1,000"));
   return all.map((row) => Number(row.cells[place].dataset.value)).filter((value) => !Number.isNaN(value));

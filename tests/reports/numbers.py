@@ -84,8 +84,8 @@ class Text(HTMLParser):
         if tag in ("td", "th") and self.row is not None:
             self.place = []
             self.row.append(self.place)
-        if tag in ("td", "th", "p", "li", "dd", "dt", "text", "title", "span", "strong", "summary"):
-            self.words.append(" ")
+        # Whatever begins ends the word before it: a number that ran into a heading would be read wrongly.
+        self.words.append(" ")
 
     def handle_endtag(self, tag):
         if self.skip and self.skip[-1] == tag:
@@ -181,6 +181,10 @@ def main(results_file, *reports):
             text = "\n".join(line for line in text.splitlines() if not re.fullmatch(r"[\s\d.,%+−×-]+|\s*\d+ of \d+\s*", line))
         wrong = unknown(text, known)
         total = len(NUMBER.findall(text))
+        for number in wrong[:8]:
+            at = re.search(r"(?<![\w.,])" + re.escape(number) + r"(?![\w])", text)
+            if at:
+                print("  unknown:", " ".join(text[max(0, at.start() - 70):at.end() + 50].split()))
         print(f"{report}: {total} numbers, {checked} of them place by place, {len(wrong)} unknown")
         if wrong:
             print("  not in results.json:", ", ".join(wrong[:40]))

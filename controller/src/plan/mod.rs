@@ -57,6 +57,11 @@ impl Cell {
         if self.load.is_some() { 1 } else { self.batch_size }
     }
 
+    /// Whether requests wait for each other, so that their times overlap. Windows of a sustained load don't.
+    pub fn may_overlap(&self) -> bool {
+        self.load.is_some_and(|load| load.sustained.is_none())
+    }
+
     /// The windows of a sustained load.
     pub fn sustained(&self) -> Option<Sustained> {
         self.load?.sustained

@@ -3,7 +3,7 @@
 use super::document::{Block, document};
 use super::view::ComparisonKind;
 use super::{
-    Files, Observing, Read, Results, Windows, annotations, csv, html, junit, markdown, pdf, scores,
+    Files, Observing, Read, Results, Scorer, Windows, annotations, csv, html, junit, markdown, pdf,
     table, view_of,
 };
 use crate::matrix::{Matrix, Overrides};

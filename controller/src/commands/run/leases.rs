@@ -105,9 +105,41 @@ fn written_load(load: &Load, offer: &Offer, seed: u64, run: u32) -> wire::Load {
 pub(super) struct Lease {
     pub(super) offer: Offer,
     pub(super) offered_at: Duration,
-    pub(super) measured: Duration,
+    pub(super) claimed: Claimed,
     /// Its times come from a script: they pass in no time.
     pub(super) is_played: bool,
+}
+
+/// Measured time by the agent's clock.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Claimed {
+    /// Of batches of which one ends before the next one starts.
+    OneByOne(Duration),
+    /// Of requests that wait for each other: from the first start to the last end, nothing before there is one.
+    Together(Option<(u64, u64)>),
+}
+
+impl Claimed {
+    /// Adds what lies between two times, in nanoseconds.
+    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64) {
+        match self {
+            Self::OneByOne(sum) => *sum += Duration::from_nanos(end_ns.saturating_sub(start_ns)),
+            Self::Together(extent) => {
+                let (first, last) = extent.unwrap_or((start_ns, end_ns));
+                *extent = Some((first.min(start_ns), last.max(end_ns)));
+            }
+        }
+    }
+
+    fn time(self) -> Duration {
+        match self {
+            Self::OneByOne(sum) => sum,
+            Self::Together(extent) => {
+                let (first, last) = extent.unwrap_or_default();
+                Duration::from_nanos(last.saturating_sub(first))
+            }
+        }
+    }
 }
 
 impl Lease {
@@ -115,7 +147,7 @@ impl Lease {
     pub(super) fn is_time_impossible(&self, now: Duration) -> bool {
         let (share, slack) = TIME_SLACK;
         let passed = now.saturating_sub(self.offered_at).mul_f64(share) + slack;
-        !self.is_played && self.measured > passed
+        !self.is_played && self.claimed.time() > passed
     }
 }
 
@@ -135,7 +167,7 @@ mod tests {
         Lease {
             offer,
             offered_at: Duration::from_secs(5),
-            measured: Duration::from_secs(measured),
+            claimed: Claimed::OneByOne(Duration::from_secs(measured)),
             is_played,
         }
     }
@@ -146,5 +178,17 @@ mod tests {
         assert!(!lease(10, false).is_time_impossible(now));
         assert!(lease(11, false).is_time_impossible(now));
         assert!(!lease(11, true).is_time_impossible(now));
+    }
+
+    #[test]
+    fn requests_that_wait_for_each_other_take_the_time_between_the_first_and_the_last() {
+        let second = 1_000_000_000;
+        let of = |mut claimed: Claimed| {
+            [(3, 6), (1, 5), (2, 9)].map(|(start, end)| claimed.add(start * second, end * second));
+            claimed.time().as_secs()
+        };
+        assert_eq!(of(Claimed::Together(None)), 8);
+        assert_eq!(of(Claimed::OneByOne(Duration::ZERO)), 14);
+        assert_eq!(Claimed::Together(None).time(), Duration::ZERO);
     }
 }

@@ -57,14 +57,15 @@ impl Desk {
         }
         let segment = leased.segment;
         let is_counted = self.scheduler.expects(&agent, shard, attempt, batch);
-        let span = match &window {
-            Some(window) => Duration::from_nanos(window.span_ns()),
-            None => span(&samples),
+        let (start_ns, end_ns) = match &window {
+            Some(window) => (0, window.span_ns()),
+            None => extent(&samples),
         };
+        let span = Duration::from_nanos(end_ns - start_ns);
         if let Some(lease) =
             self.leases.get_mut(&shard).filter(|lease| lease.offer.attempt == attempt)
         {
-            lease.measured += span;
+            lease.claimed.add(start_ns, end_ns);
         }
         let count = if is_sustained { 1 } else { samples.len() as u64 };
         let latencies = latencies(&samples, window.as_deref());
@@ -167,9 +168,9 @@ fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
     std::iter::repeat_n(Duration::from_secs_f64(median / 1e9), requests).collect()
 }
 
-/// From the first start to the last end of a batch.
-fn span(samples: &[Sample]) -> Duration {
+/// The first start and the last end of a batch.
+fn extent(samples: &[Sample]) -> (u64, u64) {
     let start = samples.iter().map(|sample| sample.start_ns).min().unwrap_or(0);
     let end = samples.iter().map(|sample| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
-    Duration::from_nanos(end - start)
+    (start, end)
 }

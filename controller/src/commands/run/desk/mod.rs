@@ -12,7 +12,7 @@ pub use effects::{Effects, Letter, Line, Unfit};
 
 use super::adaptive;
 use super::budget::Budget;
-use super::leases::{Compositions, Lease, written};
+use super::leases::{Claimed, Compositions, Lease, written};
 use super::seats::Seats;
 use super::stamps::Stamps;
 use super::trail::Step;
@@ -399,7 +399,10 @@ impl Desk {
             agent: offer.agent.clone(),
         });
         self.attempts.insert(attempt, Attempt { agent, shard, segment, seen: BTreeSet::new() });
-        let lease = Lease { offer, offered_at: now, measured: Duration::ZERO, is_played };
+        let may_overlap = plan.cells[cell].may_overlap();
+        let claimed =
+            if may_overlap { Claimed::Together(None) } else { Claimed::OneByOne(Duration::ZERO) };
+        let lease = Lease { offer, offered_at: now, claimed, is_played };
         self.leases.insert(shard, lease);
     }
 
