@@ -85,13 +85,16 @@ const values = () => page.$$eval("#cells-table tbody tr", (all) => {
   return all.map((row) => Number(row.cells[place].dataset.value)).filter((value) => !Number.isNaN(value));
 });
 const is_sorted = (list, sign) => list.every((value, place) => place === 0 || sign * (value - list[place - 1]) >= 0);
-await cost.getByRole("button").focus();
-await page.keyboard.press("Enter");
-check((await cost.getAttribute("aria-sort")) === "ascending" && is_sorted(await values(), 1), "sorting upwards");
-await cost.getByRole("button").click();
-check((await cost.getAttribute("aria-sort")) === "descending" && is_sorted(await values(), -1), "sorting downwards");
-await cost.getByRole("button").click();
-check(JSON.stringify(await rows()) === JSON.stringify(own), "the own order comes back");
+// One row needs no order.
+if (own.length > 1) {
+  await cost.getByRole("button").focus();
+  await page.keyboard.press("Enter");
+  check((await cost.getAttribute("aria-sort")) === "ascending" && is_sorted(await values(), 1), "sorting upwards");
+  await cost.getByRole("button").click();
+  check((await cost.getAttribute("aria-sort")) === "descending" && is_sorted(await values(), -1), "sorting downwards");
+  await cost.getByRole("button").click();
+  check(JSON.stringify(await rows()) === JSON.stringify(own), "the own order comes back");
+}
 
 if (kind === "whole") {
   // A legend hides and shows its series.

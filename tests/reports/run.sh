@@ -63,7 +63,7 @@ reported hostile whole "$work/matrix.toml"
 live() {
     echo '{"prompt_ms": 20, "token_ms": 8, "output_tokens": 10, "spread": 0.3, "paced": true}' >"$work/paced.json"
     {
-        printf 'name = "live"\n[dataset]\nsource = "builtin:dialogues"\n[[model]]\nname = "script"\nid = "scripted:paced.json"\n'
+        printf 'name = "live"\n[dataset]\nsource = "builtin:dialogues"\nsamples = 200\n[[model]]\nname = "script"\nid = "scripted:paced.json"\n'
         printf '[factors]\nbatch_sizes = [1, 4]\n[protocol]\nruns = 20\n[cost]\nmax_usd = 5.0\n'
         printf '[[fleet.local]]\ntarget = "%s"\nusd_per_hour = %s\n' ml.m5.xlarge-like 0.23 ml.c5.xlarge-like 0.21
     } >"$work/live.toml"

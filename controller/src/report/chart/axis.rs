@@ -1,6 +1,8 @@
 //! What stands at the border of a chart: ticks, their numbers, and what they count.
 
 use super::super::number;
+use super::super::typeface::{Weight, width};
+use super::SMALL;
 use super::scale::{Scale, Spread, Zero, spread_of};
 
 /// A quantity along one side of a chart.
@@ -33,6 +35,9 @@ pub enum Format {
 const FAR_BELOW: f64 = 30.0;
 /// And up to so many times the largest: one wide interval must not press all values together.
 const FAR_ABOVE: f64 = 10.0;
+
+/// Between the words of two ticks.
+const BETWEEN: f64 = 6.0;
 
 impl Axis {
     /// An axis of a quantity whose lengths mean something.
@@ -109,11 +114,50 @@ impl Axis {
         };
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
     }
+
+    /// The same along a line from 0 to `total`, as places: a word that has no room beside the one before it, or leaves
+    /// the drawing, is left out; its tick stays.
+    pub fn ticks_along(&self, scale: &Scale, most: u32, total: f64) -> Vec<(f64, Option<String>)> {
+        let mut taken = 0.0;
+        let mut along = |(value, word): (f64, String)| {
+            let (place, half) = (scale.at(value), width(&word, SMALL, Weight::Regular) / 2.0);
+            let has_room = place - half >= taken && place + half <= total;
+            if has_room {
+                taken = place + half + BETWEEN;
+            }
+            (place, has_room.then_some(word))
+        };
+        self.ticks(scale, most).into_iter().map(&mut along).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_ticks_do_not_lie_over_each_other() {
+        let axis = Axis::quantity("USD");
+        let words = |total: f64| {
+            let scale = axis.scale(&[1e-9, 1.0], &[]).onto(0.0, total);
+            let ticks = axis.ticks_along(&scale, 6, total);
+            let left = ticks.iter().filter_map(|(place, word)| Some((*place, word.clone()?)));
+            let mut ends = Vec::new();
+            for (place, word) in left {
+                let half = width(&word, SMALL, Weight::Regular) / 2.0;
+                ends.extend([place - half, place + half]);
+            }
+            assert!(
+                ends.is_sorted() && ends.iter().all(|end| (0.0..=total).contains(end)),
+                "{ends:?}"
+            );
+            (ticks.len(), ends.len() / 2)
+        };
+        let (ticks, narrow) = words(120.0);
+        assert!(narrow > 0 && narrow < ticks, "{narrow} of {ticks}");
+        let (ticks, wide) = words(2_000.0);
+        assert!(wide >= ticks - 2, "{wide} of {ticks}: only those at the ends may leave it");
+    }
 
     #[test]
     fn one_wide_interval_does_not_press_all_values_together() {

@@ -122,10 +122,11 @@ impl Intervals {
 
     fn draw_axis(&self, drawing: &mut Drawing, scale: &Scale, layout: &Layout, bottom: f64) {
         let most = if layout.right - layout.left > 360.0 { 6 } else { 4 };
-        for (value, word) in self.axis.ticks(scale, most) {
-            let x = scale.at(value);
+        for (x, word) in self.axis.ticks_along(scale, most, drawing.width) {
             drawing.line((x, layout.top), (x, bottom), 1.0, Ink::Grid);
-            drawing.words((x, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
+            if let Some(word) = word {
+                drawing.words((x, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
+            }
         }
         let middle = f64::midpoint(layout.left, layout.right);
         let caption = self.axis.caption(scale);
