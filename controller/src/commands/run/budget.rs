@@ -25,6 +25,12 @@ struct Held {
     since: Duration,
 }
 
+impl Held {
+    fn until(&self, now: Duration) -> (usize, Duration) {
+        (self.number, now.saturating_sub(self.since))
+    }
+}
+
 impl Budget {
     /// A campaign that may cost `max_usd`. `earlier` is what it held before it was gone on with: target and time.
     pub(super) fn new(
@@ -58,8 +64,12 @@ impl Budget {
 
     /// How long the machines that are here were held so far, by the numbers of their agents.
     pub(super) fn held(&self, now: Duration) -> Vec<(usize, Duration)> {
-        let held = |held: &Held| (held.number, now.saturating_sub(held.since));
-        self.here.values().map(held).collect()
+        self.here.values().map(|held| held.until(now)).collect()
+    }
+
+    /// The same of one.
+    pub(super) fn held_by(&self, agent: &AgentId, now: Duration) -> Option<(usize, Duration)> {
+        self.here.get(agent).map(|held| held.until(now))
     }
 
     /// What the campaign cost so far.

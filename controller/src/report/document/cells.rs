@@ -41,6 +41,11 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             varies(|entry| &entry.scenario),
         ),
         (
+            Column::figures("Offered", "requests/s"),
+            |named| Entry::given(named.entry.load.and_then(|load| load.request_rate)),
+            entries.iter().any(|entry| entry.load.is_some_and(|load| load.request_rate.is_some())),
+        ),
+        (
             Column::figures("Batch", ""),
             |named| Entry::count(u64::from(named.cell.batch_size)),
             true,

@@ -116,6 +116,14 @@ impl Entry {
         Self { text: number::count(count), value: Some(count as f64), ..Self::default() }
     }
 
+    /// A figure of the matrix, as it stands there; a dash where there is none.
+    pub fn given(value: Option<f64>) -> Self {
+        value.map_or_else(
+            || Self::missing("not given"),
+            |value| Self { text: value.to_string(), value: Some(value), ..Self::default() },
+        )
+    }
+
     /// A figure without an interval; a dash where there is none.
     pub fn figure(value: Option<f64>) -> Self {
         match value {

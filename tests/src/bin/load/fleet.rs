@@ -52,7 +52,9 @@ impl Simulated {
             }
         };
         let (sender, receiver) = mpsc::channel(64);
-        let agent = Agent { sender, batch: self.batch, at_ns: 1, attempt: 0 };
+        // Machines that were started together don't stay in step; these would, as their batches all take one time.
+        let first = self.batch.mul_f64((number + 1) as f64 / self.agents as f64);
+        let agent = Agent { sender, batch: self.batch, first, at_ns: 1, attempt: 0 };
         agent.say(Said::Hello(hello(number))).await;
         let mut request = Request::new(ReceiverStream::new(receiver));
         let header = format!("Bearer {}", self.token).parse().expect("it is a token");
@@ -101,6 +103,8 @@ fn hello(number: u64) -> wire::Hello {
 struct Agent {
     sender: mpsc::Sender<wire::FromAgent>,
     batch: Duration,
+    /// What its next shard's first batch takes: of the first shard, a part of a batch.
+    first: Duration,
     at_ns: u64,
     attempt: u64,
 }
@@ -140,7 +144,8 @@ impl Agent {
                         let (shard, attempt) = (offer.shard, offer.attempt);
                         self.attempt = attempt;
                         self.say(Said::ShardAccepted(wire::ShardAccepted { shard, attempt })).await;
-                        (work, next, due) = (Some(offer), 0, Instant::now() + self.batch);
+                        (work, next, due) = (Some(offer), 0, Instant::now() + self.first);
+                        self.first = self.batch;
                     }
                     Some(Told::Drain(_)) | None => return waits,
                     Some(Told::Ack(_) | Told::Cancel(_)) => {}

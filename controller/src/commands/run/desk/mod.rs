@@ -40,6 +40,9 @@ struct Attempt {
     seen: BTreeSet<u32>,
 }
 
+/// Who only waits is held, too. Of a thousand it would be too much to write whenever one of them ends a segment.
+const NOTE_HELD_EVERY: Duration = Duration::from_mins(1);
+
 /// Decides for one campaign.
 pub struct Desk {
     row: CampaignRow,
@@ -55,6 +58,8 @@ pub struct Desk {
     /// Segments in which more time was claimed than passed.
     impossible: BTreeSet<(usize, u32, u64)>,
     budget: Budget,
+    /// When it was last written of everybody how long they were held.
+    held_noted: Duration,
     stamps: Stamps,
 }
 
@@ -107,6 +112,7 @@ impl Desk {
             attempts: HashMap::new(),
             impossible: BTreeSet::new(),
             budget,
+            held_noted: Duration::ZERO,
             stamps: Stamps::default(),
         }
     }
@@ -181,6 +187,10 @@ impl Desk {
 
     /// Time passed, and with it money.
     pub fn tick(&mut self, now: Duration, at: DateTime<Utc>, out: &mut Effects) {
+        if now >= self.held_noted + NOTE_HELD_EVERY {
+            self.held_noted = now;
+            self.note_held(now, out);
+        }
         if let Some(detail) = self.stamps.take(at) {
             out.lines.push(Line::Said(format!("note: {detail}")));
             out.writes.push(Write::Event { at, kind: "clock_set_back", detail });
@@ -335,8 +345,9 @@ impl Desk {
             self.impossible.insert(key);
         }
         facts.is_time_impossible = self.impossible.contains(&key);
+        let held = self.budget.held_by(&lease.offer.agent, now);
         out.writes.push(Write::SegmentFacts { key, facts });
-        self.note_held(now, out);
+        out.writes.extend(held.map(|(agent, held)| Write::Held { agent, held }));
     }
 
     fn decide(
