@@ -225,7 +225,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let mut observed = Vec::with_capacity(plan.cells.len());
     let runs = campaign.matrix.protocol.most_runs();
     let mut ahead = ReadAhead::new(store, no, plan, runs);
-    let mut scorer = Scorer::new(plan, &agents, &dialogues);
+    let mut rouge = Scorer::new(plan, &agents, &dialogues);
     for cell in 0..plan.cells.len() {
         let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
         for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
@@ -234,7 +234,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
                 let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
                 rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
             }
-            let scores = scorer.score(&rows);
+            let scores = rouge.score(&rows);
             observing.add(&rows, &scores);
             windows.see(&rows);
             file.write(rows, scores).context(unwritten)?;

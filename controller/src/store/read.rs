@@ -13,12 +13,24 @@ use proto::sample::Exchange;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
-/// The columns of a sample without what was written.
+/// The columns of a sample within its run, without what was written. Every column of every row costs as much as a
+/// read of a file's cache, so what few samples have is one column: times in nanoseconds, apart by a blank, empty where
+/// there is none.
+macro_rules! within_run {
+    () => {
+        "sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
+         output_tokens, unknown_tokens, reference_tokens, outcome, \
+         CASE WHEN coalesce(schedule_delay_ns, exchange_ns) IS NULL THEN NULL \
+         ELSE coalesce(CAST(schedule_delay_ns AS TEXT), '') || ' ' || coalesce(CAST(exchange_ns AS TEXT), '') \
+         || ' ' || coalesce(CAST(connect_ns AS TEXT), '') || ' ' || coalesce(CAST(first_byte_ns AS TEXT), '') \
+         || ' ' || coalesce(CAST(server_ns AS TEXT), '') END AS rare_ns"
+    };
+}
+
+/// The same of whatever run.
 macro_rules! figures {
     () => {
-        "cell, run, sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
-         output_tokens, unknown_tokens, reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, \
-         server_ns, outcome, counted"
+        concat!("cell, run, counted, ", within_run!())
     };
 }
 
@@ -251,15 +263,18 @@ impl Store {
         let sql = match texts {
             Texts::Read => concat!(
                 "SELECT ",
-                whole!(),
-                " FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
+                within_run!(),
+                ", text, output_ids FROM sample WHERE campaign = $1 AND cell = $2 \
+                 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
             ),
             Texts::Leave => concat!(
                 "SELECT ",
-                textless!(),
-                " FROM sample WHERE campaign = $1 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
+                within_run!(),
+                ", NULL AS text, NULL AS output_ids FROM sample WHERE campaign = $1 \
+                 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
             ),
         };
+        let number = u32::try_from(cell).unwrap_or(u32::MAX);
         let cell = i64::try_from(cell).unwrap_or(i64::MAX);
         let values = [
             Value::Int(campaign.0),
@@ -268,7 +283,8 @@ impl Store {
             Value::Int(dialogues.start.into()),
             Value::Int(dialogues.end.into()),
         ];
-        self.database.rows(sql, &values, sample).await
+        let read = |row: &Record<'_>| sample_of(row, (number, run), true);
+        self.database.rows(sql, &values, read).await
     }
 
     /// The samples that came late, of all cells, without their texts.
@@ -302,6 +318,15 @@ impl Store {
 }
 
 fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
+    let is_counted = row.get::<i64>("counted")? == 1;
+    sample_of(row, (number(row, "cell")?, number(row, "run")?), is_counted)
+}
+
+fn sample_of(
+    row: &Record<'_>,
+    (cell, run): (u32, u32),
+    is_counted: bool,
+) -> Result<SampleRow, Error> {
     let ns = |column| -> Result<Option<u64>, Error> {
         let given: Option<i64> = row.get(column)?;
         Ok(given.map(|ns| u64::try_from(ns).unwrap_or_default()))
@@ -310,19 +335,13 @@ fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
         let tokens: Option<i64> = row.get(column)?;
         Ok(tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)))
     };
-    let exchange = match ns("exchange_ns")? {
-        None => None,
-        Some(total_ns) => Some(Exchange {
-            total_ns,
-            connect_ns: ns("connect_ns")?,
-            first_byte_ns: ns("first_byte_ns")?,
-            server_ns: ns("server_ns")?,
-        }),
-    };
+    let rare: Option<String> = row.get("rare_ns")?;
+    let (schedule_delay_ns, exchange) =
+        rare.as_deref().map(rare_times).transpose()?.unwrap_or_default();
     let outcome: String = row.get("outcome")?;
     Ok(SampleRow {
-        cell: number(row, "cell")?,
-        run: number(row, "run")?,
+        cell,
+        run,
         sample: number(row, "sample")?,
         segment: number(row, "segment")?,
         attempt: number(row, "attempt")?,
@@ -336,15 +355,31 @@ fn sample(row: &Record<'_>) -> Result<SampleRow, Error> {
         output_tokens: tokens("output_tokens")?,
         unknown_tokens: number(row, "unknown_tokens")?,
         reference_tokens: tokens("reference_tokens")?,
-        schedule_delay_ns: ns("schedule_delay_ns")?,
+        schedule_delay_ns,
         exchange,
         outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
-        is_counted: row.get::<i64>("counted")? == 1,
+        is_counted,
         text: row.get("text")?,
         output_ids: (row.get::<Option<Vec<u8>>>("output_ids")?)
             .map(|bytes| OutputIds::from_packed(bytes).ok_or(Error::Damaged { what: "output_ids" }))
             .transpose()?,
     })
+}
+
+/// Schedule delay and exchange, as `within_run` writes them.
+fn rare_times(text: &str) -> Result<(Option<u64>, Option<Exchange>), Error> {
+    let damaged = || Error::Damaged { what: "rare_ns" };
+    let times = text.split(' ').map(|word| {
+        let ns = (!word.is_empty()).then(|| word.parse::<i64>()).transpose();
+        ns.map(|ns| ns.map(|ns| u64::try_from(ns).unwrap_or_default())).map_err(|_| damaged())
+    });
+    let times = times.collect::<Result<Vec<_>, _>>()?;
+    let [schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns] = times[..] else {
+        return Err(damaged());
+    };
+    let exchange =
+        exchange_ns.map(|total_ns| Exchange { total_ns, connect_ns, first_byte_ns, server_ns });
+    Ok((schedule_delay_ns, exchange))
 }
 
 /// Whether summaries and their tokens leave the store.

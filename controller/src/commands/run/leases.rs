@@ -184,7 +184,9 @@ mod tests {
     fn requests_that_wait_for_each_other_take_the_time_between_the_first_and_the_last() {
         let second = 1_000_000_000;
         let of = |mut claimed: Claimed| {
-            [(3, 6), (1, 5), (2, 9)].map(|(start, end)| claimed.add(start * second, end * second));
+            for (start, end) in [(3, 6), (1, 5), (2, 9)] {
+                claimed.add(start * second, end * second);
+            }
             claimed.time().as_secs()
         };
         assert_eq!(of(Claimed::Together(None)), 8);

@@ -18,12 +18,14 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
 /// How a column is filled.
 type Of = fn(&Named<'_>) -> Entry;
 
-fn table(results: &Results, names: &Names<'_>) -> Table {
-    let has = |of: fn(&Cell) -> bool| names.cells.iter().any(|named| of(named.cell));
-    let entries = &results.results;
+/// A column, how it is filled, and whether it says anything here.
+type Filled = (Column, Of, bool);
+
+/// What tells a cell from the others.
+fn which(entries: &[ViewEntry]) -> Vec<Filled> {
     let varies =
         |of: fn(&ViewEntry) -> &str| entries.iter().any(|entry| of(entry) != of(&entries[0]));
-    let columns: Vec<(Column, Of, bool)> = vec![
+    vec![
         (Column::words("Target"), |named| Entry::words(&named.entry.target), true),
         (
             Column::words("Model"),
@@ -50,6 +52,13 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             |named| Entry::count(u64::from(named.cell.batch_size)),
             true,
         ),
+    ]
+}
+
+fn table(results: &Results, names: &Names<'_>) -> Table {
+    let has = |of: fn(&Cell) -> bool| names.cells.iter().any(|named| of(named.cell));
+    let mut columns = which(&results.results);
+    let figures: Vec<Filled> = vec![
         (Column::words("Validity"), validity, true),
         (
             Column::figures("Cost per 1,000", "USD"),
@@ -116,7 +125,8 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             has(|cell| cell.memory.peak_rss_mb.is_some()),
         ),
     ];
-    let columns: Vec<_> = columns.into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
+    columns.extend(figures);
+    columns.retain(|(_, _, is_shown)| *is_shown);
     let row = |named: &Named<'_>| columns.iter().map(|(_, of, _)| of(named)).collect();
     Table {
         id: "cells-table".to_owned(),
