@@ -9,6 +9,7 @@ pub mod host;
 pub mod logs;
 pub mod metrics;
 pub mod model_source;
+pub mod origin;
 pub mod runner;
 pub mod serve;
 pub mod service;

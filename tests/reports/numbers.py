@@ -84,8 +84,9 @@ class Text(HTMLParser):
         if tag in ("td", "th") and self.row is not None:
             self.place = []
             self.row.append(self.place)
-        # Whatever begins ends the word before it: a number that ran into a heading would be read wrongly.
-        self.words.append(" ")
+        # A number that ran into the heading or block after it would be read wrongly.
+        if tag in ("td", "th", "p", "li", "dd", "dt", "text", "title", "span", "strong", "summary", "h1", "h2", "h3", "div", "section", "figure", "figcaption"):
+            self.words.append(" ")
 
     def handle_endtag(self, tag):
         if self.skip and self.skip[-1] == tag:

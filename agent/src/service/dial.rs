@@ -4,7 +4,9 @@
 //! was taken, hyper says of the request only that the connection closed, and tonic dials again by itself. So the
 //! reason is kept here, and another connection is the caller's to make.
 
-use super::{Error, Identity, refused};
+use super::refused::{self, SpeaksTls};
+use super::{Error, Identity};
+use crate::origin::Origin;
 use hyper_util::rt::TokioIo;
 use proto::door::MUST_SPEAK_TLS;
 use rustls::ClientConfig;
@@ -14,9 +16,9 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::codegen::Service;
@@ -44,19 +46,11 @@ impl Dial {
     pub(super) fn new(url: &str, identity: &Identity) -> Result<Self, Error> {
         let no_url = || Error::Url { url: url.to_owned() };
         let uri: Uri = url.parse().map_err(|_| no_url())?;
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(no_url()),
-        };
-        let name = uri.host().filter(|host| !host.is_empty()).ok_or_else(no_url)?;
-        // Names have no brackets, addresses of IPv6 have.
-        let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let origin = Origin::of(&uri).ok_or_else(no_url)?;
         let tls = match identity.tls(url, &uri)? {
             None => None,
             Some(config) => {
-                let server = ServerName::try_from(name.clone()).map_err(|_| no_url())?;
+                let server = ServerName::try_from(origin.host.clone()).map_err(|_| no_url())?;
                 Some((Arc::new(config), server))
             }
         };
@@ -69,8 +63,8 @@ impl Dial {
             .connect_timeout(CONNECT_WITHIN)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_while_idle(true);
-        let line =
-            Line { server: (name, port), tls, dialled: Arc::default(), fault: Arc::default() };
+        let server = (origin.host, origin.port);
+        let line = Line { server, tls, dialled: Arc::default(), fault: Arc::default() };
         Ok(Self { endpoint, line })
     }
 
@@ -85,11 +79,6 @@ impl Dial {
     /// Why dialling again can't help, with the way out; null where it may. `error` is what the call got to know.
     pub(super) fn refusal(&self, error: &(dyn std::error::Error + 'static)) -> Option<String> {
         let fault = self.line.fault.get();
-        if let Some(words) =
-            fault.and_then(io::Error::get_ref).filter(|told| told.is::<SpeaksTls>())
-        {
-            return Some(words.to_string());
-        }
         fault.and_then(|fault| refused::for_good(fault)).or_else(|| refused::for_good(error))
     }
 }
@@ -103,7 +92,7 @@ struct Line {
 }
 
 impl Line {
-    async fn connect(self) -> io::Result<TokioIo<Watched>> {
+    async fn connect(self) -> io::Result<TokioIo<Connection>> {
         let Self { server: (name, port), tls, dialled, fault } = self;
         if dialled.swap(true, Ordering::Relaxed) {
             let why = fault
@@ -114,18 +103,23 @@ impl Line {
         let stream = TcpStream::connect((name.as_str(), port)).await?;
         // Messages are small and awaited.
         stream.set_nodelay(true)?;
-        let (transport, beginning): (Box<dyn Transport>, _) = match tls {
-            None => (Box::new(stream), Some(Vec::new())),
+        let (reader, writer, beginning): (Reader, Writer, _) = match tls {
+            None => {
+                let (reader, writer) = stream.into_split();
+                (Box::new(reader), Box::new(writer), Some(Vec::new()))
+            }
             Some((config, server)) => {
-                (Box::new(TlsConnector::from(config).connect(server, stream).await?), None)
+                let stream = TlsConnector::from(config).connect(server, stream).await?;
+                let (reader, writer) = tokio::io::split(stream);
+                (Box::new(reader), Box::new(writer), None)
             }
         };
-        Ok(TokioIo::new(Watched { transport, beginning, fault }))
+        Ok(TokioIo::new(tokio::io::join(Watched { reader, beginning, fault }, writer)))
     }
 }
 
 impl Service<Uri> for Line {
-    type Response = TokioIo<Watched>;
+    type Response = TokioIo<Connection>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
 
@@ -138,17 +132,14 @@ impl Service<Uri> for Line {
     }
 }
 
-trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+type Reader = Box<dyn AsyncRead + Send + Unpin>;
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+/// What is read is watched, what is written is not.
+type Connection = Join<Watched, Writer>;
 
-/// The controller's door answered that this is no place for plain HTTP.
-#[derive(Debug, thiserror::Error)]
-#[error("the controller speaks TLS on this port: give https:// and --ca")]
-struct SpeaksTls;
-
-/// A connection that keeps the error that broke it: hyper keeps no more than its text, where it keeps that.
+/// What comes over a connection, with the error that broke it: hyper keeps no more than its text, where it keeps that.
 struct Watched {
-    transport: Box<dyn Transport>,
+    reader: Reader,
     /// What came first over plain HTTP, until it is known not to be the door's answer.
     beginning: Option<Vec<u8>>,
     fault: Arc<OnceLock<io::Error>>,
@@ -161,20 +152,14 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.transport).poll_read(context, buffer);
-        match read {
-            Poll::Ready(Ok(())) => {
-                self.listen(&buffer.filled()[before..]);
-                Poll::Ready(Ok(()))
-            }
-            Poll::Ready(Err(error)) => {
-                let told = io::Error::new(error.kind(), error.to_string());
-                // The first one is the reason; what follows comes of it.
-                drop(self.fault.set(error));
-                Poll::Ready(Err(told))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let read = ready!(Pin::new(&mut self.reader).poll_read(context, buffer));
+        self.listen(&buffer.filled()[before..]);
+        Poll::Ready(read.map_err(|error| {
+            let told = io::Error::new(error.kind(), error.to_string());
+            // The first one is the reason; what follows comes of it.
+            drop(self.fault.set(error));
+            told
+        }))
     }
 }
 
@@ -188,35 +173,5 @@ impl Watched {
         if !MUST_SPEAK_TLS.starts_with(beginning) || beginning.len() == MUST_SPEAK_TLS.len() {
             self.beginning = None;
         }
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.transport).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
     }
 }

@@ -4,8 +4,16 @@ use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::error::Error;
 use std::io;
 
+/// The controller's door answered that this is no place for plain HTTP.
+#[derive(Debug, thiserror::Error)]
+#[error("the controller speaks TLS on this port: give https:// and --ca")]
+pub(super) struct SpeaksTls;
+
 /// Words for a failure that dialling again can't mend. Null for everything else.
 pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(told) = find::<SpeaksTls>(error) {
+        return Some(told.to_string());
+    }
     let words = match find(error) {
         Some(Tls::InvalidCertificate(problem)) => of_controller(problem),
         Some(Tls::AlertReceived(alert)) => of_agent(*alert),
@@ -62,17 +70,17 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
     cause.to_string()
 }
 
-/// What TLS says, wherever in the chain it stands. An `io::Error` hides it: its source is its content's source.
-fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Tls> {
+/// An error of this kind, wherever in the chain it stands. An `io::Error` hides it: its source is its content's source.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<Tls>() {
-            return Some(tls);
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
         }
         if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(tls) = find(inner)
+            && let Some(found) = find(inner)
         {
-            return Some(tls);
+            return Some(found);
         }
         next = error.source();
     }

@@ -13,9 +13,8 @@ use proto::sample::Exchange;
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
-/// The columns of a sample within its run, without what was written. Every column of every row costs as much as a
-/// read of a file's cache, so what few samples have is one column: times in nanoseconds, apart by a blank, empty where
-/// there is none.
+/// The columns of a sample within its run, without what was written. The driver copies every value of every row, so
+/// what few samples have is one column: times in nanoseconds, apart by a blank, empty where there is none.
 macro_rules! within_run {
     () => {
         "sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
@@ -34,17 +33,23 @@ macro_rules! figures {
     };
 }
 
-/// All columns that a sample is made of.
-macro_rules! whole {
-    () => {
-        concat!(figures!(), ", text, output_ids")
-    };
-}
-
-/// The same with nothing in place of texts.
-macro_rules! textless {
-    () => {
-        concat!(figures!(), ", NULL AS text, NULL AS output_ids")
+/// A query for samples of a campaign, with their texts or with nothing in place of them.
+macro_rules! samples_with {
+    ($texts:expr, $columns:ident, $rest:literal) => {
+        match $texts {
+            Texts::Read => concat!(
+                "SELECT ",
+                $columns!(),
+                ", text, output_ids FROM sample WHERE campaign = $1",
+                $rest
+            ),
+            Texts::Leave => concat!(
+                "SELECT ",
+                $columns!(),
+                ", NULL AS text, NULL AS output_ids FROM sample WHERE campaign = $1",
+                $rest
+            ),
+        }
     };
 }
 
@@ -220,18 +225,7 @@ impl Store {
         campaign: CampaignNo,
         texts: Texts,
     ) -> Result<Vec<SampleRow>, Error> {
-        let sql = match texts {
-            Texts::Read => concat!(
-                "SELECT ",
-                whole!(),
-                " FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
-            ),
-            Texts::Leave => concat!(
-                "SELECT ",
-                textless!(),
-                " FROM sample WHERE campaign = $1 ORDER BY cell, run, batch, sample, attempt"
-            ),
-        };
+        let sql = samples_with!(texts, figures, " ORDER BY cell, run, batch, sample, attempt");
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }
 
@@ -260,20 +254,11 @@ impl Store {
         texts: Texts,
     ) -> Result<Vec<SampleRow>, Error> {
         // The index of counted samples gives this order; another one would be sorted in memory.
-        let sql = match texts {
-            Texts::Read => concat!(
-                "SELECT ",
-                within_run!(),
-                ", text, output_ids FROM sample WHERE campaign = $1 AND cell = $2 \
-                 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
-            ),
-            Texts::Leave => concat!(
-                "SELECT ",
-                within_run!(),
-                ", NULL AS text, NULL AS output_ids FROM sample WHERE campaign = $1 \
-                 AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
-            ),
-        };
+        let sql = samples_with!(
+            texts,
+            within_run,
+            " AND cell = $2 AND run = $3 AND counted = 1 AND sample >= $4 AND sample < $5 ORDER BY sample"
+        );
         let number = u32::try_from(cell).unwrap_or(u32::MAX);
         let cell = i64::try_from(cell).unwrap_or(i64::MAX);
         let values = [
@@ -292,10 +277,10 @@ impl Store {
     /// # Errors
     /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
-        let sql = concat!(
-            "SELECT ",
-            textless!(),
-            " FROM sample WHERE campaign = $1 AND counted = 0 ORDER BY cell, run, batch, sample, attempt"
+        let sql = samples_with!(
+            Texts::Leave,
+            figures,
+            " AND counted = 0 ORDER BY cell, run, batch, sample, attempt"
         );
         self.database.rows(sql, &[Value::Int(campaign.0)], sample).await
     }

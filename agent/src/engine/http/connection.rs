@@ -4,6 +4,7 @@
 use super::keys::Keys;
 use super::{Error, failed};
 use crate::engine::t5::with_causes;
+use crate::origin::Origin;
 use crate::stopwatch::Stopwatch;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -59,19 +60,15 @@ impl Line {
     pub(super) fn new(address: &str, keys: Keys, endpoint: &Endpoint) -> Result<Self, Error> {
         let no_address = || Error::Address { address: address.to_owned() };
         let uri: Uri = address.parse().map_err(|_| no_address())?;
-        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(no_address)?;
-        // Names have no brackets, addresses of IPv6 have.
-        let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let is_tls = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(no_address()),
+        let origin = Origin::of(&uri).ok_or_else(no_address)?;
+        let host = uri.host().unwrap_or_default();
+        let host_header = if origin.has_standard_port {
+            host.to_owned()
+        } else {
+            format!("{host}:{}", origin.port)
         };
-        let standard = if is_tls { 443 } else { 80 };
-        let port = uri.port_u16().unwrap_or(standard);
-        let host_header = if port == standard { host.to_owned() } else { format!("{host}:{port}") };
-        let tls = if is_tls {
-            let server = ServerName::try_from(name.clone()).map_err(|_| no_address())?;
+        let tls = if origin.is_tls {
+            let server = ServerName::try_from(origin.host.clone()).map_err(|_| no_address())?;
             Some((tls()?, server))
         } else {
             None
@@ -81,7 +78,7 @@ impl Line {
         Ok(Self(Arc::new(Shared {
             shown: format!("{}://{host_header}{path}", uri.scheme_str().unwrap_or_default()),
             host: HeaderValue::from_str(&host_header).map_err(|_| no_address())?,
-            server: (name, port),
+            server: (origin.host, origin.port),
             tls,
             content_type: HeaderValue::from_str(&endpoint.content_type)
                 .map_err(|_| no_address())?,

@@ -2,8 +2,8 @@
 
 use super::super::number;
 use super::super::typeface::{Weight, width};
-use super::SMALL;
 use super::scale::{Scale, Spread, Zero, spread_of};
+use super::{Anchor, Drawing, Ink, SMALL};
 
 /// A quantity along one side of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,11 +115,27 @@ impl Axis {
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
     }
 
-    /// The same along a line from 0 to `total`, as places: a word that has no room beside the one before it, or leaves
+    /// Draws its ticks side by side, each a line between two heights with its word below `bottom`.
+    pub(super) fn draw_along(
+        &self,
+        drawing: &mut Drawing,
+        (scale, most): (&Scale, u32),
+        (from, to, ink): (f64, f64, Ink),
+        bottom: f64,
+    ) {
+        for (place, word) in self.ticks_along(scale, most, drawing.width) {
+            drawing.line((place, from), (place, to), 1.0, ink);
+            if let Some(word) = word {
+                drawing.words((place, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
+            }
+        }
+    }
+
+    /// The ticks along a line from 0 to `total`, as places: a word that has no room beside the one before it, or leaves
     /// the drawing, is left out; its tick stays.
-    pub fn ticks_along(&self, scale: &Scale, most: u32, total: f64) -> Vec<(f64, Option<String>)> {
+    fn ticks_along(&self, scale: &Scale, most: u32, total: f64) -> Vec<(f64, Option<String>)> {
         let mut taken = 0.0;
-        let mut along = |(value, word): (f64, String)| {
+        let along = |(value, word): (f64, String)| {
             let (place, half) = (scale.at(value), width(&word, SMALL, Weight::Regular) / 2.0);
             let has_room = place - half >= taken && place + half <= total;
             if has_room {
@@ -127,7 +143,7 @@ impl Axis {
             }
             (place, has_room.then_some(word))
         };
-        self.ticks(scale, most).into_iter().map(&mut along).collect()
+        self.ticks(scale, most).into_iter().map(along).collect()
     }
 }
 

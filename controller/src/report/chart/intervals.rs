@@ -122,12 +122,7 @@ impl Intervals {
 
     fn draw_axis(&self, drawing: &mut Drawing, scale: &Scale, layout: &Layout, bottom: f64) {
         let most = if layout.right - layout.left > 360.0 { 6 } else { 4 };
-        for (x, word) in self.axis.ticks_along(scale, most, drawing.width) {
-            drawing.line((x, layout.top), (x, bottom), 1.0, Ink::Grid);
-            if let Some(word) = word {
-                drawing.words((x, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
-            }
-        }
+        self.axis.draw_along(drawing, (scale, most), (layout.top, bottom, Ink::Grid), bottom);
         let middle = f64::midpoint(layout.left, layout.right);
         let caption = self.axis.caption(scale);
         drawing.words((middle, bottom + 37.0), caption, Anchor::Middle, Ink::Muted);

@@ -190,12 +190,8 @@ impl Panel {
             drawing.words((frame.left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
         }
         let most = if frame.right - frame.left > 420.0 { 7 } else { 4 };
-        for (at, word) in self.x.ticks_along(x, most, drawing.width) {
-            drawing.line((at, frame.bottom), (at, frame.bottom + 4.0), 1.0, Ink::Axis);
-            if let Some(word) = word {
-                drawing.words((at, frame.bottom + 18.0), word, Anchor::Middle, Ink::Muted);
-            }
-        }
+        let tick = (frame.bottom, frame.bottom + 4.0, Ink::Axis);
+        self.x.draw_along(drawing, (x, most), tick, frame.bottom);
         drawing.line((frame.left, frame.bottom), (frame.right, frame.bottom), 1.0, Ink::Axis);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, frame.right - frame.left);
         let middle = f64::midpoint(frame.left, frame.right);

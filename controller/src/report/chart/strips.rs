@@ -100,12 +100,7 @@ impl Strips {
 
     fn draw_foot(&self, drawing: &mut Drawing, x: &Scale, (left, right): (f64, f64), at: f64) {
         let most = if right - left > 420.0 { 9 } else { 4 };
-        for (place, word) in self.x.ticks_along(x, most, drawing.width) {
-            drawing.line((place, at), (place, at + 4.0), 1.0, Ink::Axis);
-            if let Some(word) = word {
-                drawing.words((place, at + 18.0), word, Anchor::Middle, Ink::Muted);
-            }
-        }
+        self.x.draw_along(drawing, (x, most), (at, at + 4.0, Ink::Axis), at);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, right - left);
         let middle = f64::midpoint(left, right);
         drawing.words((middle, at + 36.0), caption, Anchor::Middle, Ink::Muted);

@@ -7,7 +7,7 @@ mod write;
 
 use super::chart::Ink;
 use super::document::{Block, Document, Figure, Reach, Section, Span, Verdict};
-use super::typeface::Weight;
+use super::typeface::{self, Weight};
 use flow::{Flow, Pages, Piece};
 
 pub use write::Error;
@@ -130,7 +130,9 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
             y += flow.words_in(&[Piece::of(text, weight, ink)], size, 1.3, (x, y, width - 10.0));
         };
         add(&fact.title, Weight::Regular, Ink::Muted, 7.5);
-        add(&fact.value, Weight::SemiBold, Ink::Text, 12.5);
+        // A figure that broke within its digits would be read as two.
+        let room = (width - 10.0) / typeface::width(&fact.value, 1.0, Weight::SemiBold);
+        add(&fact.value, Weight::SemiBold, Ink::Text, room.min(12.5));
         add(&fact.unit, Weight::Regular, Ink::Muted, 7.5);
         add(&fact.detail, Weight::Regular, Ink::Muted, 7.5);
         lowest = lowest.max(y);
