@@ -129,14 +129,14 @@ NFT
 }
 # A fifth of all packets is lost, both ways.
 loss() {
-  for name in h1 h2; do
-    net $name nft -f - <<'NFT'
+  for host in h1 h2; do
+    net $host nft -f - <<'NFT'
 table inet fault { chain input { type filter hook input priority 0; policy accept; numgen random mod 100 < 20 drop; };
   chain output { type filter hook output priority 0; policy accept; numgen random mod 100 < 20 drop; }; }
 NFT
   done
 }
-no_loss() { for name in h1 h2; do net $name nft delete table inet fault; done; }
+no_loss() { for host in h1 h2; do net $host nft delete table inet fault; done; }
 # 256 kbit/s for everybody.
 narrow() { net ctl tc qdisc add dev eth0 root tbf rate 256kbit burst 4kb latency 400ms; }
 wide() { net ctl tc qdisc del dev eth0 root; }
@@ -156,6 +156,8 @@ slow_cable() {
   # What comes over the switch has many senders; here they are the controller's and h2's, and h1 needs the controller only.
   net sw "$bin/link" to-h1 "$(mac h1)" far "$(mac ctl)" 100 &
   started+=($!)
+  # Its end is nothing to tell.
+  disown $!
 }
 
 build

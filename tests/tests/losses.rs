@@ -4,7 +4,7 @@ use scenarios::{Row, Workspace, repository, signal};
 use std::collections::BTreeSet;
 
 /// Models, batch sizes, targets, runs and dialogues.
-const SAMPLES: usize = 2 * 2 * 2 * 2 * 16;
+const SAMPLES: usize = 2 * 2 * 2 * 3 * 16;
 
 fn arguments(samples: &'static str) -> Vec<String> {
     let matrix = repository("examples/quickstart.toml");

@@ -41,13 +41,52 @@ impl WayBack {
     }
 
     pub(super) fn remember(&self, address: SocketAddr, token: &Token) -> std::io::Result<()> {
-        token.write(&self.token_file)?;
-        std::fs::write(&self.address_file, address.to_string())
+        whole(&self.token_file, |file| token.write(file))?;
+        whole(&self.address_file, |file| std::fs::write(file, address.to_string()))
     }
 
     /// The campaign is over: nobody needs to come back.
     pub(super) fn forget(&self) {
         drop(std::fs::remove_file(&self.token_file));
         drop(std::fs::remove_file(&self.address_file));
+    }
+}
+
+/// Agents read these files whenever they dial, and the controller may be killed at any moment: a file that isn't whole
+/// would turn an agent away for good, or have the campaign go on where nobody looks for it.
+fn whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    write(&unfinished)?;
+    std::fs::rename(&unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn files_that_are_written_again_are_whole_at_every_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let way_back = WayBack::of(folder.path());
+        let (address, token) = (SocketAddr::from(([127, 0, 0, 1], 41_993)), Token::make().unwrap());
+        way_back.remember(address, &token).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..500 {
+                    way_back.remember(address, &token).unwrap();
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            while !is_over.load(Ordering::Acquire) {
+                let known = Token::read(&way_back.token_file).expect("it is whole");
+                assert!(known.hash().is(&token.hash()));
+                let known = std::fs::read_to_string(&way_back.address_file).unwrap();
+                assert_eq!(known, address.to_string());
+            }
+        });
+        way_back.forget();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -15,6 +15,7 @@ use crate::statistics::comparison::{
     Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
 };
 use crate::statistics::quality::difference;
+use rayon::prelude::*;
 
 /// Indices of a baseline's cell and a candidate's, and what they differ in.
 type Indices = (usize, usize, ComparisonKind);
@@ -52,14 +53,14 @@ pub(super) fn of_campaign(
     };
     let pairs: Vec<Pair<'_>> = passed.iter().map(pair).collect();
     let figures = compare(&pairs, read.campaign.matrix.protocol.equal_within);
-    let costs = passed.iter().zip(&pairs).map(|(&(baseline, candidate, ..), pair)| {
+    let costs = passed.par_iter().zip(&pairs).map(|(&(baseline, candidate, ..), pair)| {
         let usd = |index: usize| cells[index].cost.usd_per_hour;
         cost_contrast(&contrast(pair, Quantity::Throughput), usd(baseline), usd(candidate))
     });
     let margin = read.campaign.matrix.protocol.equal_within;
     let mut costs = judge_costs(&costs.collect::<Vec<_>>(), margin).into_iter();
     let mut separations = pairs
-        .iter()
+        .par_iter()
         .zip(&passed)
         .zip(&figures)
         .map(|((pair, &(baseline, candidate, ..)), figures)| {

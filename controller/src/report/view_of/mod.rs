@@ -27,6 +27,7 @@ use crate::statistics::slo::Slo;
 use crate::store::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use chrono::NaiveDate;
 use proto::model::EngineFacts;
+use rayon::prelude::*;
 
 /// A campaign as it was read back.
 #[derive(Debug, Clone, Copy)]
@@ -65,8 +66,10 @@ pub fn view_of(read: &Read<'_>, files: Files) -> Results {
     let Read { campaign, .. } = read;
     let matrix = &campaign.matrix;
     let observed = read.observed;
-    let cells: Vec<Cell> =
-        (0..observed.len()).map(|index| cells::cell(read, index, &observed[index])).collect();
+    let cells: Vec<Cell> = (0..observed.len())
+        .into_par_iter()
+        .map(|index| cells::cell(read, index, &observed[index]))
+        .collect();
     let entries = entries::entries(read, &cells);
     let environment = environment::environment(read);
     let dataset = view::Dataset {

@@ -7,6 +7,7 @@ use crate::statistics::quality::rouge::rouge;
 use crate::statistics::quality::{self, Agreement, Quality, Rouge, Scored};
 use crate::store::{AgentRow, DialogueRow, SampleRow};
 use proto::output_ids::OutputIds;
+use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
 /// Scores summaries against their references. Decoding is greedy, so runs repeat their texts: what was scored last of a
@@ -31,20 +32,8 @@ impl<'a> Scorer<'a> {
     /// Scores every summary, in the order of the samples. None where quality means nothing: random weights, texts that
     /// were not read, or no reference. All cores work on it: a million summaries are to be scored in seconds.
     pub fn score(&mut self, samples: &[SampleRow]) -> Vec<Option<Rouge>> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
-        let chunk = samples.len().div_ceil(cores).max(1);
-        let scores: Vec<Option<Rouge>> = std::thread::scope(|scope| {
-            let scorer = &*self;
-            let each = move |chunk: &[SampleRow]| -> Vec<Option<Rouge>> {
-                chunk.iter().map(|sample| scorer.score_one(sample)).collect()
-            };
-            let chunks: Vec<_> =
-                samples.chunks(chunk).map(|chunk| scope.spawn(move || each(chunk))).collect();
-            let joined = chunks.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined
-                .flat_map(|scores| scores.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
+        let scores: Vec<Option<Rouge>> =
+            samples.par_iter().map(|sample| self.score_one(sample)).collect();
         for (sample, score) in samples.iter().zip(&scores) {
             if let Some((text, score)) = sample.text.as_deref().zip(*score)
                 && self.known_score(sample.sample, text).is_none()

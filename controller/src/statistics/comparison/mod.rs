@@ -17,6 +17,7 @@ pub use quantity::Quantity;
 pub use verdict::{Comparison, Finding, Verdict, judge};
 
 use super::observation::Cell;
+use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,8 @@ pub struct PairComparison {
 /// Compares the pairs of one report. The family of Holm's correction is all pairs, for each quantity.
 pub fn compare(pairs: &[Pair<'_>], margin: Option<f64>) -> Vec<PairComparison> {
     let family = |quantity: Quantity| {
-        let contrasts: Vec<Contrast> = pairs.iter().map(|pair| contrast(pair, quantity)).collect();
+        let contrasts: Vec<Contrast> =
+            pairs.par_iter().map(|pair| contrast(pair, quantity)).collect();
         judge(quantity, &contrasts, margin).into_iter()
     };
     let mut throughput = family(Quantity::Throughput);
