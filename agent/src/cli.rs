@@ -1,9 +1,9 @@
 //! The command line: words in, one command out.
 
 use crate::commands::{bench, doctor, generate, health, join, serve};
-use crate::logs::Form;
 use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
+use observability::logs::Form;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

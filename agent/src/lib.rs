@@ -6,7 +6,6 @@ pub mod config;
 pub mod doctor;
 pub mod engine;
 pub mod host;
-pub mod logs;
 pub mod metrics;
 pub mod model_source;
 pub mod origin;

@@ -1,8 +1,9 @@
 //! The agent's binary: a command line in, an exit code out.
 
 use agent::cli::Cli;
-use agent::{commands, logs, terminal};
+use agent::{commands, terminal};
 use clap::Parser;
+use observability::logs;
 use std::process::ExitCode;
 
 /// What a user can mend.
@@ -23,7 +24,7 @@ fn run() -> ExitCode {
             return ExitCode::from(if message.use_stderr() { USER_ERROR } else { 0 });
         }
     };
-    logs::start(cli.log.log_format, cli.log.log_level);
+    logs::start(cli.log.log_format, cli.log.log_level, terminal::for_logs());
     match commands::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

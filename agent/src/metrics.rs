@@ -1,28 +1,8 @@
-//! Metrics for a Prometheus: what this agent did, over plain HTTP. Off unless `--metrics` is given.
+//! Metrics for a Prometheus: what this agent did. Off unless `--metrics` is given.
 
-use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use tokio::net::TcpListener;
-
-/// Where metrics are served: an address, or a port on loopback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address(pub SocketAddr);
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let port = text.parse().map(|port| (IpAddr::from(Ipv4Addr::LOCALHOST), port).into());
-        port.or_else(|_| text.parse())
-            .map(Self)
-            .map_err(|_| "give a port, for loopback, or ADDRESS:PORT".to_owned())
-    }
-}
 
 /// What an agent counts.
 #[derive(Debug, Clone)]
@@ -90,12 +70,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // A label that can't be encoded is a bug of ours, and no reason to stop measuring.
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            tracing::error!(%error, "metrics can't be encoded");
-        }
-        text
+        observability::metrics::text(&self.registry)
     }
 
     /// Answers `GET /metrics` until it is dropped.
@@ -103,11 +78,7 @@ impl Metrics {
     /// # Errors
     /// Where the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        let page = move || {
-            let text = self.text();
-            async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
-        };
-        axum::serve(listener, Router::new().route("/metrics", get(page))).await
+        observability::metrics::serve(self.registry, listener).await
     }
 }
 
@@ -126,6 +97,5 @@ mod tests {
         ] {
             assert!(text.contains(&format!("fleetmark_agent_{name}\n")), "{text}");
         }
-        assert!("9464".parse::<Address>().unwrap().0.ip().is_loopback());
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
 
+use observability::logs::Terminal;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints a line of results to stdout. A reader that went away is no error.
@@ -20,15 +21,15 @@ pub fn note(line: &str) {
     eprintln!("{line}");
 }
 
-/// A whole line of the log.
-pub fn log(line: &[u8]) {
-    // A log that can't be written has nobody to be told.
-    drop(io::stderr().lock().write_all(line));
+/// Where the log goes.
+pub fn for_logs() -> Terminal {
+    Terminal { print: log, is_watched: io::stderr().is_terminal() }
 }
 
-/// Whether a person watches standard error.
-pub fn is_watched() -> bool {
-    io::stderr().is_terminal()
+/// A whole line of the log.
+fn log(line: &[u8]) {
+    // A log that can't be written has nobody to be told.
+    drop(io::stderr().lock().write_all(line));
 }
 
 /// Prints an error and what lies behind it, on stderr.

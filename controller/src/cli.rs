@@ -1,9 +1,9 @@
 //! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
 
-use crate::logs;
 use crate::matrix::Format;
 use crate::statistics::comparison::regression::{Limit, Metric};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use observability::{logs, metrics};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -112,7 +112,7 @@ pub struct Run {
     pub certs: Option<PathBuf>,
     /// Serve Prometheus metrics: a port on loopback, or ADDRESS:PORT [default: not served]
     #[arg(long, value_name = "ADDR")]
-    pub metrics: Option<crate::metrics::Address>,
+    pub metrics: Option<metrics::Address>,
     /// Where campaigns are kept
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
@@ -612,7 +612,7 @@ pub struct Doctor {
 pub struct Health {
     /// Where the controller serves its metrics: a port on loopback, or ADDRESS:PORT
     #[arg(long, value_name = "ADDR")]
-    pub metrics: crate::metrics::Address,
+    pub metrics: metrics::Address,
 }
 
 /// `controller simulate`

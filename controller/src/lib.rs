@@ -26,7 +26,6 @@ pub mod doctor;
 
 pub mod clock;
 pub mod config;
-pub mod logs;
 pub mod metrics;
 pub mod progress;
 pub mod terminal;

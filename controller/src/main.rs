@@ -3,7 +3,8 @@
 use clap::Parser;
 use controller::cli::Cli;
 use controller::commands::{self, Exit};
-use controller::{logs, terminal};
+use controller::terminal;
+use observability::logs;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -20,7 +21,7 @@ fn run() -> Exit {
             return if message.use_stderr() { Exit::Wrong } else { Exit::Ok };
         }
     };
-    logs::start(cli.log.log_format, cli.log.log_level);
+    logs::start(cli.log.log_format, cli.log.log_level, terminal::for_logs());
     match commands::run(cli) {
         Ok(exit) => exit,
         Err(error) => {

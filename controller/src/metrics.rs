@@ -1,31 +1,11 @@
-//! Metrics for a Prometheus: what is registered, as text, over plain HTTP. Off unless `--metrics` is given.
+//! Metrics for a Prometheus: what a campaign counts. Off unless `--metrics` is given.
 
-use axum::Router;
-use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::str::FromStr;
 use tokio::net::TcpListener;
-
-/// Where metrics are served: an address, or a port on loopback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Address(pub SocketAddr);
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let port = text.parse().map(|port| (IpAddr::from(Ipv4Addr::LOCALHOST), port).into());
-        port.or_else(|_| text.parse())
-            .map(Self)
-            .map_err(|_| "give a port, for loopback, or ADDRESS:PORT".to_owned())
-    }
-}
 
 /// What a campaign counts beyond its doors.
 #[derive(Debug, Clone)]
@@ -87,12 +67,7 @@ impl Metrics {
 
     /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        // A label that can't be encoded is a bug of ours, and no reason to stop a campaign.
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
-            tracing::error!(%error, "metrics can't be encoded");
-        }
-        text
+        observability::metrics::text(&self.registry)
     }
 
     /// Answers `GET /metrics` until it is dropped.
@@ -100,25 +75,13 @@ impl Metrics {
     /// # Errors
     /// Where the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        let page = move || {
-            let text = self.text();
-            async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
-        };
-        axum::serve(listener, Router::new().route("/metrics", get(page))).await
+        observability::metrics::serve(self.registry, listener).await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_port_alone_is_of_loopback() {
-        let address = |text: &str| text.parse::<Address>().map(|Address(at)| at.to_string());
-        assert_eq!(address("9464").unwrap(), "127.0.0.1:9464");
-        assert_eq!(address("0.0.0.0:1").unwrap(), "0.0.0.0:1");
-        assert!(address("here").is_err());
-    }
 
     #[test]
     fn names_carry_their_units() {

@@ -1,5 +1,6 @@
 //! The only code that prints. Results go to standard output, everything about the way there to standard error.
 
+use observability::logs::Terminal;
 use std::io::{IsTerminal, Write};
 
 /// Prints a result.
@@ -15,8 +16,13 @@ pub fn say(text: &str) {
     drop(writeln!(out, "{text}"));
 }
 
+/// Where the log goes.
+pub fn for_logs() -> Terminal {
+    Terminal { print: log, is_watched: is_watched() }
+}
+
 /// A whole line of the log. On a terminal it takes the place of a bar, which is drawn again below.
-pub fn log(line: &[u8]) {
+fn log(line: &[u8]) {
     let mut out = std::io::stderr().lock();
     if is_watched() {
         drop(out.write_all(b"\r\x1b[2K"));

@@ -9,6 +9,7 @@ pub mod kills;
 pub mod s3;
 pub mod sagemaker;
 pub mod serving;
+pub mod waiting;
 mod samples;
 
 pub use samples::{Row, read};

@@ -1,7 +1,7 @@
 //! Both doctors on what is really there: files, ports, certificates, a hub of our own, and a controller that serves TLS.
 
 use scenarios::hub::Hub;
-use scenarios::{Finished, Workspace};
+use scenarios::{Finished, Workspace, waiting};
 use serde_json::Value;
 
 const MATRIX: &str = r#"
@@ -106,35 +106,12 @@ fn a_port_that_is_taken_and_a_matrix_that_is_none_are_told() {
     let _ = workspace.run(&["doctor", "none.toml"]).expect(2);
 }
 
-const SERVED: &str = r#"
-name = "served"
-[dataset]
-source = "builtin:dialogues"
-samples = 4
-[[model]]
-name = "tiny"
-id = "builtin:tiny"
-[factors]
-batch_sizes = [2]
-[protocol]
-runs = 1
-warmup = 0
-[[target]]
-name = "there"
-usd_per_hour = 0.1
-"#;
-
 #[test]
 fn the_agents_doctor_tries_the_way_to_a_controller_and_to_a_model() {
     let (workspace, hub) = (Workspace::default(), hub());
-    workspace.write("matrix.toml", SERVED);
-    for folder in ["certs", "other"] {
-        let _ = workspace.run(&["certs", "init", "--dir", folder]).expect(0);
-    }
-    let mut running =
-        workspace.start(&["run", "matrix.toml", "--listen", "0.0.0.0:0", "--certs", "certs"]);
-    let line = running.until(" on https://");
-    let port = line.trim().rsplit(':').next().expect("the line ends with a port").to_owned();
+    workspace.write("matrix.toml", waiting::MATRIX);
+    let _ = workspace.run(&["certs", "init", "--dir", "other"]).expect(0);
+    let (running, port) = waiting::over_tls(&workspace, "");
     let url = format!("https://127.0.0.1:{port}");
     let doctor = |arguments: &str| {
         let all = format!("doctor --json --controller {url} {arguments}");

@@ -3,29 +3,14 @@
 
 use proto::version::PROTOCOL;
 use proto::wire::{self, from_agent, from_controller};
-use scenarios::Workspace;
+use scenarios::{Workspace, waiting};
 use std::path::Path;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use tonic::transport::Endpoint;
 
-const MATRIX: &str = r#"
-name = "hostile"
-[dataset]
-source = "builtin:dialogues"
-samples = 4
-[[model]]
-name = "tiny"
-id = "builtin:tiny"
-[factors]
-batch_sizes = [2]
-[protocol]
-runs = 1
-warmup = 0
-[[target]]
-name = "there"
-usd_per_hour = 0.1
+const REPORT: &str = r#"
 [report]
 formats = ["json", "html", "markdown", "junit", "csv"]
 sample_texts = 4
@@ -132,7 +117,7 @@ async fn lie(url: String, token: &Path) {
 #[test]
 fn lies_are_marked_and_act_nowhere() {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", MATRIX);
+    workspace.write("matrix.toml", format!("{}{REPORT}", waiting::MATRIX));
     let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
     let line = running.until(" on http://");
     let url = line.trim().rsplit(' ').next().expect("the line ends with a URL").to_owned();

@@ -2,29 +2,11 @@
 //! logged once, and counted.
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
-use scenarios::{Finished, Running, Workspace};
+use scenarios::{Finished, Running, Workspace, waiting};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-
-const MATRIX: &str = r#"
-name = "joining"
-[dataset]
-source = "builtin:dialogues"
-samples = 4
-[[model]]
-name = "tiny"
-id = "builtin:tiny"
-[factors]
-batch_sizes = [2]
-[protocol]
-runs = 1
-warmup = 0
-[[target]]
-name = "there"
-usd_per_hour = 0.1
-"#;
 
 /// A controller that serves TLS on loopback and waits for an agent of `there`.
 struct Served {
@@ -47,14 +29,10 @@ fn serve() -> Served {
 /// As [`serve`], for so many agents.
 fn serve_for(agents: u32) -> Served {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", MATRIX.replace("usd", &format!("agents = {agents}\nusd")));
-    let _ = workspace.run(&["certs", "init", "--dir", "certs"]).expect(0);
-    let arguments = "run matrix.toml --listen 0.0.0.0:0 --certs certs --output results.json --log-level info \
-         --metrics 127.0.0.1:0";
-    let arguments: Vec<&str> = arguments.split(' ').collect();
-    let mut running = workspace.start(&arguments);
-    let line = running.until(" on https://");
-    let port = line.trim().rsplit(':').next().expect("the line ends with a port").to_owned();
+    let matrix = waiting::MATRIX.replace("usd", &format!("agents = {agents}\nusd"));
+    workspace.write("matrix.toml", matrix);
+    let further = "--output results.json --log-level info --metrics 127.0.0.1:0";
+    let (mut running, port) = waiting::over_tls(&workspace, further);
     running.until("agent join");
     let line = running.until("metrics are served");
     let metrics = line.trim().rsplit('=').next().expect("the line ends with an address").to_owned();
@@ -152,7 +130,7 @@ fn expired(workspace: &Workspace, folder: &Path, name: &str, usage: ExtendedKeyU
 #[test]
 fn off_loopback_certificates_are_asked_for() {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", MATRIX);
+    workspace.write("matrix.toml", waiting::MATRIX);
     let finished = workspace.run(&["run", "matrix.toml", "--listen", "0.0.0.0:0"]).expect(2);
     assert!(finished.err.contains("controller certs init --host"), "{}", finished.err);
 }

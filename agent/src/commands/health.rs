@@ -1,9 +1,9 @@
 //! `agent health`: whether the agent of this machine answers, for whatever restarts it.
 
-use crate::metrics::Address;
 use crate::terminal;
 use anyhow::{Context, bail};
 use clap::Args;
+use observability::metrics::Address;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

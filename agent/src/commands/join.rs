@@ -4,13 +4,15 @@ use crate::cli::InstrumentOptions;
 use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
-use crate::metrics::{Address, Metrics};
+use crate::metrics::Metrics;
 use crate::runner::{Engines, Runner, Turn};
 use crate::service::{self, Ending, Identity, Inbox, Token, TokenSource};
 use crate::telemetry::{Panel, Sampler};
 use crate::{config, model_source, terminal};
 use anyhow::Context;
 use clap::Args;
+use observability::metrics::Address;
+use observability::traces::{Program, Traces};
 use proto::failure::Failure;
 use proto::model::{EngineFacts, EngineSpec};
 use proto::wire;
@@ -23,7 +25,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use traces::{Program, Traces};
 
 /// What `agent join` takes.
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
 use crate::telemetry::sampler::Observations;
 use backoff::Backoff;
+use observability::traces::Traces;
 use proto::telemetry::Instruments;
 use proto::wire;
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +31,6 @@ use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tonic::Code;
-use traces::Traces;
 
 /// Who this agent is and whom it serves.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! `controller health`: whether the controller of this machine answers, for whatever restarts it.
 
 use crate::cli;
-use crate::metrics::Address;
 use anyhow::{Context, bail};
+use observability::metrics::Address;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

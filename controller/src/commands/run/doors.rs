@@ -6,9 +6,10 @@ use crate::cli;
 use crate::commands::agents;
 use crate::fleet::identity::{Guard, tls::Tls};
 use crate::fleet::{self, Door, Event};
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 use crate::store::Store;
 use anyhow::{Context, bail};
+use observability::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -124,7 +125,7 @@ impl Served {
     /// Serves metrics, too.
     pub(super) async fn metrics(
         &mut self,
-        metrics::Address(address): metrics::Address,
+        Address(address): Address,
         metrics: Metrics,
     ) -> anyhow::Result<()> {
         let listener = TcpListener::bind(address).await.with_context(|| {

@@ -2,10 +2,10 @@
 //! within the attempt.
 
 use crate::store::CampaignRow;
+use observability::traces::{Kind, Parent, Span, Traces};
 use proto::ids::{AgentId, CampaignId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
-use traces::{Kind, Parent, Span, Traces};
 
 /// What happened to a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,8 @@
 //! Spans of a campaign, sent to a collector that OpenTelemetry's standard variables name.
 //!
-//! A library of both programs that knows nothing of either. Where no collector is named, every call does nothing. Spans
-//! are sent in the background, never while [`Traces::hold`] holds them back, and never waited for but for a moment at the
-//! end: a collector that is gone costs its spans and nothing else. Wall time stamps spans; nothing is measured by them.
-
-#![forbid(unsafe_code)]
+//! Where no collector is named, every call does nothing. Spans are sent in the background, never while [`Traces::hold`]
+//! holds them back, and never waited for but for a moment at the end: a collector that is gone costs its spans and
+//! nothing else. Wall time stamps spans; nothing is measured by them.
 
 mod background;
 mod settings;

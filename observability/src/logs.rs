@@ -1,6 +1,5 @@
-//! Logs: what a program that watches this one reads. They go to standard error, as lines for people or as JSON.
+//! Logs: what a program that watches this one reads, as lines for people or as JSON.
 
-use crate::terminal;
 use clap::ValueEnum;
 use std::io::{self, Write};
 use tracing::level_filters::LevelFilter;
@@ -18,13 +17,22 @@ pub enum Form {
     Json,
 }
 
+/// The one place of a program that prints.
+#[derive(Debug, Clone, Copy)]
+pub struct Terminal {
+    /// Prints a line, which comes whole.
+    pub print: fn(&[u8]),
+    /// Whether a person watches it.
+    pub is_watched: bool,
+}
+
 /// A line goes out whole.
 #[derive(Debug, Clone, Copy)]
-struct Lines;
+struct Lines(fn(&[u8]));
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        terminal::log(line);
+        (self.0)(line);
         Ok(line.len())
     }
 
@@ -37,19 +45,20 @@ impl MakeWriter<'_> for Lines {
     type Writer = Self;
 
     fn make_writer(&self) -> Self {
-        Self
+        *self
     }
 }
 
-/// Starts logging.
-pub fn start(form: Form, level: LevelFilter) {
+/// Starts logging, of our own crates from `level` on.
+pub fn start(form: Form, level: LevelFilter, terminal: Terminal) {
     // Libraries speak of warnings only: their details are for those who write them.
-    let ours = filter::Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_targets(["controller", "agent", "proto"].map(|ours| (ours, level)));
-    let lines = tracing_subscriber::fmt::layer().with_writer(Lines).with_target(false);
+    let ours = filter::Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(
+        ["controller", "agent", "proto", "remote", "observability"].map(|ours| (ours, level)),
+    );
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(Lines(terminal.print)).with_target(false);
     let lines = match form {
-        Form::Text => lines.with_ansi(terminal::is_watched()).without_time().boxed(),
+        Form::Text => lines.with_ansi(terminal.is_watched).without_time().boxed(),
         Form::Json => lines.json().flatten_event(true).boxed(),
     };
     // A second start, as in tests, changes nothing.
