@@ -1,19 +1,29 @@
 //! Parquet, through its record interface: only the columns that are needed are decoded.
 
+mod thrift;
+
 use super::columns::Columns;
 use super::error::Error;
 use super::rows::{Place, Row, Value};
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field;
 use ::parquet::schema::types::Type;
 use bytes::Bytes;
 use std::sync::Arc;
+use thrift::Unsound;
+
+/// What is said of a file that says more than it holds.
+const UNSOUND: &str = "its metadata say more than they hold";
 
 /// Reads all rows of all row groups.
 pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<Row>, Error> {
     let broken = |source: ParquetError| Error::Parquet { file: file.to_owned(), source };
-    let reader = SerializedFileReader::new(Bytes::from(bytes)).map_err(broken)?;
+    let unsound = |_: Unsound| broken(ParquetError::General(UNSOUND.to_owned()));
+    thrift::footer(&bytes).map_err(unsound)?;
+    let bytes = Bytes::from(bytes);
+    let reader = SerializedFileReader::new(bytes.clone()).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema();
     let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
     let at = columns.find(file, Place::Header, &names)?;
@@ -22,6 +32,10 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
         [Some(at.id), Some(at.dialogue), at.summary].into_iter().flatten().collect();
     wanted.sort_unstable();
     wanted.dedup();
+    for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let chunk = chunk(&bytes, column).ok_or(Unsound::Broken);
+        chunk.and_then(thrift::pages).map_err(unsound)?;
+    }
     let fields = wanted.iter().map(|i| Arc::clone(&schema.get_fields()[*i])).collect();
     let projection =
         Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(broken)?;
@@ -41,6 +55,14 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
         });
     }
     Ok(rows)
+}
+
+/// Where the pages of a column lie; null where that isn't in the file.
+fn chunk<'b>(bytes: &'b [u8], column: &ColumnChunkMetaData) -> Option<&'b [u8]> {
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let start = usize::try_from(start).ok()?;
+    let length = usize::try_from(column.compressed_size()).ok()?;
+    bytes.get(start..start.checked_add(length)?)
 }
 
 fn value(field: &Field) -> Value {
