@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the README from a real campaign over builtin:dialogues. Needs chromium and npm.
+# Makes the pictures of the README from real campaigns over builtin:dialogues: the first command's terminal, a report, a chart.
+# Needs chromium and npm, and a machine that does nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=target/reports
@@ -8,9 +9,11 @@ cp tests/reports/package.json "$tools/"
 [ -d "$tools/node_modules/playwright-core" ] || npm install --prefix "$tools" --silent --no-audit --no-fund
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+./target/release/controller run examples/quickstart.toml --data-dir "$work/first" >"$work/terminal.txt"
 ./target/release/controller run examples/quickstart.toml --runs 5 --batch-sizes 1 2 4 8 --samples 128 --data-dir "$work/data" --quiet
 ./target/release/controller report latest --data-dir "$work/data" --formats html --output-dir "$work" >/dev/null
 cat >"$tools/pictures.mjs" <<'SCRIPT'
+import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
@@ -19,7 +22,12 @@ await page.goto(pathToFileURL(process.argv[2]).href);
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: "docs/report.png" });
 await page.locator("#latency-distribution").screenshot({ path: "docs/chart.png" });
+await page.setViewportSize({ width: 1400, height: 300 });
+await page.setContent("<body style='margin:0;background:#16181d'><pre style='margin:0;padding:18px 22px;display:inline-block;color:#d7dae0;font:13px/1.28 monospace'></pre>");
+const command = "$ cargo build --release && ./target/release/controller run examples/quickstart.toml\n";
+await page.locator("pre").evaluate((pre, text) => { pre.textContent = text; }, command + readFileSync(process.argv[3], "utf8").trimEnd());
+await page.locator("pre").screenshot({ path: "docs/terminal.png" });
 await browser.close();
 SCRIPT
-node "$tools/pictures.mjs" "$work/report.html"
+node "$tools/pictures.mjs" "$work/report.html" "$work/terminal.txt"
 ls -l docs/*.png

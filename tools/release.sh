@@ -34,6 +34,8 @@ build() { # $1: folder of the sources, $2: folder for what is built; further arg
 documents() { # $1: folder of the sources, $2: where to
     mkdir -p "$2"
     cp "$1/LICENSE" "$2/"
+    # Cargo asks for the crates of every platform before it tells which are ours, and a build fetches its own only.
+    (cd "$1" && cargo fetch --locked --quiet)
     (cd "$1" && cargo about generate --frozen --workspace about.hbs) >"$2/THIRD-PARTY.txt"
     # It writes beside each Cargo.toml, so it gets a copy.
     local copy program

@@ -7,6 +7,11 @@ use controller::terminal;
 use observability::logs;
 use std::process::ExitCode;
 
+// For SQLite, too, by its feature `override`: values of rows are made in one thread and freed in another, where glibc's
+// own has both wait for each other (docs/scale.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| terminal::bug(&panic.to_string())));
     let exit = std::panic::catch_unwind(run).unwrap_or(Exit::Bug);

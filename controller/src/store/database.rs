@@ -7,7 +7,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Decode, PgPool, Postgres, Row, SqlSafeStr, Sqlite, SqlitePool, Type};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Decode, PgPool, Postgres, Row, SqlSafeStr, Sqlite, SqlitePool,
+    Type,
+};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -90,7 +93,9 @@ impl Database {
             .busy_timeout(BUSY)
             .foreign_keys(true)
             // Threads that read and take rows change places less often.
-            .row_buffer_size(ROWS_AHEAD);
+            .row_buffer_size(ROWS_AHEAD)
+            // How long a statement takes is nobody's trouble who reads a log.
+            .disable_statement_logging();
         let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
         // A lock is no fault of the folder.
         let pool = opened.map_err(|source| match Error::from(source) {
@@ -104,7 +109,8 @@ impl Database {
 
     /// How a server is reached.
     pub(super) fn server_options(url: &Url) -> Result<PgConnectOptions, Error> {
-        PgConnectOptions::from_str(&url.0).map_err(|_| Error::Url)
+        let options = PgConnectOptions::from_str(&url.0).map_err(|_| Error::Url)?;
+        Ok(options.disable_statement_logging())
     }
 
     async fn open_postgres(place: &Place, url: &Url) -> Result<Self, Error> {
