@@ -29,3 +29,4 @@ pub mod config;
 pub mod metrics;
 pub mod progress;
 pub mod terminal;
+pub mod whole_file;

@@ -1,10 +1,19 @@
-//! A controller that waits for agents of one target, `there`.
+//! A controller that waits for agents, and what it is to measure then.
 
 use crate::{Running, Workspace};
 
-/// Four dialogues with the smallest model: two batches, once.
-pub const MATRIX: &str = r#"
-name = "waiting"
+/// The target.
+pub const THERE: &str = r#"
+[[target]]
+name = "there"
+usd_per_hour = 0.1
+"#;
+
+/// A matrix of four dialogues with the smallest model, two batches, once, on these targets.
+pub fn matrix(name: &str, targets: &str) -> String {
+    format!(
+        r#"
+name = "{name}"
 [dataset]
 source = "builtin:dialogues"
 samples = 4
@@ -16,10 +25,9 @@ batch_sizes = [2]
 [protocol]
 runs = 1
 warmup = 0
-[[target]]
-name = "there"
-usd_per_hour = 0.1
-"#;
+{targets}"#
+    )
+}
 
 /// Runs `matrix.toml` of this folder over TLS, with certificates of `certs`, which are made, and `further` arguments.
 /// Gives the port beside it.

@@ -109,7 +109,7 @@ fn a_port_that_is_taken_and_a_matrix_that_is_none_are_told() {
 #[test]
 fn the_agents_doctor_tries_the_way_to_a_controller_and_to_a_model() {
     let (workspace, hub) = (Workspace::default(), hub());
-    workspace.write("matrix.toml", waiting::MATRIX);
+    workspace.write("matrix.toml", waiting::matrix("served", waiting::THERE));
     let _ = workspace.run(&["certs", "init", "--dir", "other"]).expect(0);
     let (running, port) = waiting::over_tls(&workspace, "");
     let url = format!("https://127.0.0.1:{port}");

@@ -117,7 +117,7 @@ async fn lie(url: String, token: &Path) {
 #[test]
 fn lies_are_marked_and_act_nowhere() {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", format!("{}{REPORT}", waiting::MATRIX));
+    workspace.write("matrix.toml", waiting::matrix("hostile", waiting::THERE) + REPORT);
     let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
     let line = running.until(" on http://");
     let url = line.trim().rsplit(' ').next().expect("the line ends with a URL").to_owned();

@@ -29,8 +29,8 @@ fn serve() -> Served {
 /// As [`serve`], for so many agents.
 fn serve_for(agents: u32) -> Served {
     let workspace = Workspace::default();
-    let matrix = waiting::MATRIX.replace("usd", &format!("agents = {agents}\nusd"));
-    workspace.write("matrix.toml", matrix);
+    let target = waiting::THERE.replace("usd", &format!("agents = {agents}\nusd"));
+    workspace.write("matrix.toml", waiting::matrix("joining", &target));
     let further = "--output results.json --log-level info --metrics 127.0.0.1:0";
     let (mut running, port) = waiting::over_tls(&workspace, further);
     running.until("agent join");
@@ -130,7 +130,7 @@ fn expired(workspace: &Workspace, folder: &Path, name: &str, usage: ExtendedKeyU
 #[test]
 fn off_loopback_certificates_are_asked_for() {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", waiting::MATRIX);
+    workspace.write("matrix.toml", waiting::matrix("joining", waiting::THERE));
     let finished = workspace.run(&["run", "matrix.toml", "--listen", "0.0.0.0:0"]).expect(2);
     assert!(finished.err.contains("controller certs init --host"), "{}", finished.err);
 }

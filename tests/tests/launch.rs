@@ -1,23 +1,11 @@
 //! `controller launch sagemaker` against a server of our own: whatever happens, every job that was started is stopped.
 
 use scenarios::sagemaker::{Fault, SageMaker};
-use scenarios::{Finished, Running, Workspace};
+use scenarios::{Finished, Running, Workspace, waiting};
 use serde_json::Value;
 use std::process::Command;
 
-const MATRIX: &str = r#"
-name = "g4dn-vs-m5"
-[dataset]
-source = "builtin:dialogues"
-samples = 4
-[[model]]
-name = "tiny"
-id = "builtin:tiny"
-[factors]
-batch_sizes = [2]
-[protocol]
-runs = 1
-warmup = 0
+const TARGETS: &str = r#"
 [[target]]
 name = "ml.g4dn.xlarge"
 dtypes = ["f16"]
@@ -37,7 +25,7 @@ const LAUNCH: &str = "launch sagemaker matrix.toml --controller https://bench.ex
 
 fn workspace() -> Workspace {
     let workspace = Workspace::default();
-    workspace.write("matrix.toml", MATRIX);
+    workspace.write("matrix.toml", waiting::matrix("g4dn-vs-m5", TARGETS));
     workspace
 }
 
@@ -138,7 +126,8 @@ fn moto_takes_the_requests() {
 #[test]
 fn what_cannot_work_is_told_before_anything_is_sent() {
     let (workspace, server) = (workspace(), SageMaker::start());
-    workspace.write("local.toml", MATRIX.replace("ml.g4dn", "g4dn").replace("ml.m5", "m5"));
+    let targets = TARGETS.replace("ml.g4dn", "g4dn").replace("ml.m5", "m5");
+    workspace.write("local.toml", waiting::matrix("g4dn-vs-m5", &targets));
     let public = "https://bench.example.com:7437";
     let gpu_image =
         "--gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0";

@@ -16,6 +16,7 @@ use crate::report::{
 };
 use crate::store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
+use crate::whole_file;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
@@ -411,11 +412,9 @@ impl Write for Unfinished {
 
 /// Writes a file whole or not at all.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("unfinished");
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| std::fs::write(&unfinished, bytes))
-        .and_then(|()| std::fs::rename(&unfinished, path))
+        .and_then(|()| whole_file::replace(path, |file| std::fs::write(file, bytes)))
         .with_context(|| unwritable(path))
 }

@@ -2,6 +2,7 @@
 //! agents find their way back when its controller is started again.
 
 use crate::fleet::identity::Token;
+use crate::whole_file;
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,8 +42,10 @@ impl WayBack {
     }
 
     pub(super) fn remember(&self, address: SocketAddr, token: &Token) -> std::io::Result<()> {
-        whole(&self.token_file, |file| token.write(file))?;
-        whole(&self.address_file, |file| std::fs::write(file, address.to_string()))
+        // Agents read these whenever they dial: a token that isn't whole would turn one away for good, and such an address
+        // have the campaign go on where nobody looks for it.
+        whole_file::replace(&self.token_file, |file| token.write(file))?;
+        whole_file::replace(&self.address_file, |file| std::fs::write(file, address.to_string()))
     }
 
     /// The campaign is over: nobody needs to come back.
@@ -50,14 +53,6 @@ impl WayBack {
         drop(std::fs::remove_file(&self.token_file));
         drop(std::fs::remove_file(&self.address_file));
     }
-}
-
-/// Agents read these files whenever they dial, and the controller may be killed at any moment: a file that isn't whole
-/// would turn an agent away for good, or have the campaign go on where nobody looks for it.
-fn whole(path: &Path, write: impl FnOnce(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    write(&unfinished)?;
-    std::fs::rename(&unfinished, path)
 }
 
 #[cfg(test)]

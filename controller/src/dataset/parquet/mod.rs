@@ -20,10 +20,7 @@ const UNSOUND: &str = "its metadata say more than they hold";
 /// Reads all rows of all row groups.
 pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<Row>, Error> {
     let broken = |source: ParquetError| Error::Parquet { file: file.to_owned(), source };
-    let unsound = |_: Unsound| broken(ParquetError::General(UNSOUND.to_owned()));
-    thrift::footer(&bytes).map_err(unsound)?;
-    let bytes = Bytes::from(bytes);
-    let reader = SerializedFileReader::new(bytes.clone()).map_err(broken)?;
+    let reader = opened(bytes).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema();
     let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
     let at = columns.find(file, Place::Header, &names)?;
@@ -32,10 +29,6 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
         [Some(at.id), Some(at.dialogue), at.summary].into_iter().flatten().collect();
     wanted.sort_unstable();
     wanted.dedup();
-    for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
-        let chunk = chunk(&bytes, column).ok_or(Unsound::Broken);
-        chunk.and_then(thrift::pages).map_err(unsound)?;
-    }
     let fields = wanted.iter().map(|i| Arc::clone(&schema.get_fields()[*i])).collect();
     let projection =
         Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(broken)?;
@@ -55,6 +48,19 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
         });
     }
     Ok(rows)
+}
+
+/// Opens a file once its structures were walked.
+fn opened(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, ParquetError> {
+    let unsound = |_: Unsound| ParquetError::General(UNSOUND.to_owned());
+    thrift::footer(&bytes).map_err(unsound)?;
+    let bytes = Bytes::from(bytes);
+    let reader = SerializedFileReader::new(bytes.clone())?;
+    for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let chunk = chunk(&bytes, column).ok_or(Unsound::Broken);
+        chunk.and_then(thrift::pages).map_err(unsound)?;
+    }
+    Ok(reader)
 }
 
 /// Where the pages of a column lie; null where that isn't in the file.

@@ -14,7 +14,7 @@ pub(super) enum Unsound {
     Broken,
 }
 
-/// Structures may hold each other so deep; Parquet's own stand seven deep.
+/// Structures and lists may hold each other so deep; Parquet's own come to about eight.
 const DEPTH: u32 = 32;
 /// The field of a page's header that says how many bytes follow it.
 const COMPRESSED_PAGE_SIZE: i64 = 3;

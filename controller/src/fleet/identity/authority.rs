@@ -2,7 +2,8 @@
 //!
 //! The names of files in a folder of certificates are set here and nowhere else.
 
-use super::certificate;
+use super::{certificate, write_secret};
+use crate::whole_file;
 use chrono::{DateTime, Utc};
 use proto::finding::Lifetime;
 use rcgen::{
@@ -12,9 +13,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -266,15 +265,7 @@ fn write(folder: &Path, name: &str, pair: &Pair) -> Result<(), Error> {
     let files =
         [(key_file(folder, name), &pair.key), (certificate_file(folder, name), &pair.certificate)];
     for (path, text) in files {
-        let unfinished = path.with_added_extension("unfinished");
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::rename(&unfinished, &path))
+        whole_file::replace(&path, |file| write_secret(file, text))
             .map_err(|source| Error::Write { path, source })?;
     }
     Ok(())

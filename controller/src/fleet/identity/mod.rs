@@ -11,6 +11,10 @@ pub use roster::{GivenToken, RevokedCertificates, Roster};
 pub use token::{Hash, Token};
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -154,6 +158,13 @@ impl Guard {
             }
         }
     }
+}
+
+/// Writes a file that only its owner can read.
+fn write_secret(path: &Path, text: &str) -> io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 fn may_stay(roster: &Roster, identity: &Identity) -> Result<(), Denied> {

@@ -1,13 +1,11 @@
 //! A token: a secret that lets whoever holds it join. Only its hash is kept.
 
+use super::write_secret;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -44,9 +42,7 @@ impl Token {
     /// # Errors
     /// Where the file can't be written.
     pub fn write(&self, path: &Path) -> Result<(), std::io::Error> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-        file.write_all(self.0.as_bytes())
+        write_secret(path, &self.0)
     }
 
     /// Hands it to an agent through a pipe, as a line.

@@ -1,5 +1,6 @@
 //! What may have been started, on disk before it is: whoever comes later can stop it, whatever became of us.
 
+use crate::whole_file;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -65,11 +66,11 @@ impl Launch {
         let write = || -> io::Result<()> {
             let folder = data_dir.join(FOLDER);
             std::fs::create_dir_all(&folder)?;
-            let unfinished = path.with_added_extension("unfinished");
-            let mut file = File::create(&unfinished)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            file.sync_all()?;
-            std::fs::rename(&unfinished, &path)?;
+            whole_file::replace(&path, |path| {
+                let mut file = File::create(path)?;
+                file.write_all(&serde_json::to_vec_pretty(self)?)?;
+                file.sync_all()
+            })?;
             File::open(&folder)?.sync_all()
         };
         write().map_err(|source| Error::Write { path: path.clone(), source })
