@@ -4,6 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod atomic_file;
+pub mod clock;
+pub mod hex;
 pub mod logs;
 pub mod metrics;
 pub mod traces;

@@ -1,15 +1,15 @@
 //! Results to S3 after they were written, and `controller report s3://…`.
 
 use super::remote;
-use crate::artifacts::{self, Artifact, Placed};
 use crate::cli;
-use crate::matrix::Artifacts;
-use crate::notify::message::File;
 use crate::progress::Volume;
-use crate::report::table;
 use crate::terminal;
 use anyhow::Context;
+use artifacts::{self, Artifact, Placed};
+use matrix::Artifacts;
+use notify::message::File;
 use remote::s3::{Address, Reader};
+use report::table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

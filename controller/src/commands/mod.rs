@@ -16,13 +16,13 @@ mod report;
 pub mod run;
 
 use crate::cli::{self, Cli, Command};
-use crate::matrix::{Matrix, Overrides};
 use crate::progress::Volume;
-use crate::store::{Place, Store};
 use crate::{config, simulation, terminal};
 use anyhow::Context;
+use matrix::{Matrix, Overrides};
 use remote::{Remote, Reporter, Settings};
 use std::path::Path;
+use store::{Place, Store};
 
 /// How a command ended, as its exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

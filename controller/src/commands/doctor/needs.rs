@@ -1,14 +1,14 @@
 //! What `controller doctor` sees of what a matrix needs.
 
 use super::machine::chain;
-use crate::clock::Clock;
 use crate::commands::{dialogues, notify, prices, remote};
-use crate::cost::price::STALE_AFTER_DAYS;
 use crate::doctor::{Needed, Outcome, Prices};
-use crate::matrix::Matrix;
 use crate::progress::Volume;
 use ::remote::{Remote, hub, s3};
 use chrono::NaiveDate;
+use cost::price::STALE_AFTER_DAYS;
+use matrix::Matrix;
+use observability::clock::Clock;
 use std::path::Path;
 
 pub(super) async fn look(matrix: &Matrix) -> Needed {

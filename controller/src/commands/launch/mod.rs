@@ -4,16 +4,16 @@ mod stop;
 
 use super::{Exit, read_matrix};
 use crate::cli;
-use crate::clock::Clock;
-use crate::launch::sagemaker::answer;
-use crate::launch::sagemaker::api::{self, Client, Job, State};
-use crate::launch::sagemaker::jobs::{self, News, Stopped};
-use crate::launch::sagemaker::ledger::Launch;
-use crate::launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
-use crate::matrix::Overrides;
 use crate::progress::Volume;
 use crate::terminal;
 use anyhow::{Context, bail};
+use launch::sagemaker::answer;
+use launch::sagemaker::api::{self, Client, Job, State};
+use launch::sagemaker::jobs::{self, News, Stopped};
+use launch::sagemaker::ledger::Launch;
+use launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
+use matrix::Overrides;
+use observability::clock::Clock;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use remote::aws::Access;
@@ -257,7 +257,7 @@ impl Signals {
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
     SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
-    Ok(crate::dataset::hexadecimal(&bytes))
+    Ok(observability::hex::encode(&bytes))
 }
 
 fn counted(jobs: usize) -> String {

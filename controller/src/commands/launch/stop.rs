@@ -3,9 +3,9 @@
 use super::{client, hours, settle};
 use crate::cli;
 use crate::commands::Exit;
-use crate::launch::sagemaker::ledger::Launch;
-use crate::launch::sagemaker::{api, jobs};
 use crate::terminal;
+use launch::sagemaker::ledger::Launch;
+use launch::sagemaker::{api, jobs};
 use remote::aws::Access;
 use std::sync::Arc;
 use std::time::Duration;
