@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the files in controller/src/report/typeface from the npm package inter-ui. Needs npm and python3 with venv.
+# Makes the files in controller/plot/src/font from the npm package inter-ui. Needs npm and python3 with venv.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)/controller/src/report/typeface
+here=$(cd "$(dirname "$0")/.." && pwd)/controller/plot/src/font
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
