@@ -3,7 +3,7 @@
 use crate::matrix::Format;
 use crate::statistics::comparison::regression::{Limit, Metric};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use observability::{logs, metrics};
+use ops::{logs, metrics};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -517,7 +517,7 @@ pub struct LaunchSagemaker {
     pub controller: Option<crate::launch::sagemaker::address::ControllerUrl>,
     /// The folder in S3 that holds the agents' token and the ca.pem of controller certs
     #[arg(long, value_name = "S3", required_unless_present = "stop")]
-    pub identity: Option<remote::s3::Address>,
+    pub identity: Option<fetch::s3::Address>,
     /// Subnets of a VPC that the jobs are in [default: no VPC]
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
     pub subnets: Vec<String>,

@@ -27,8 +27,8 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         dialogue: wanted.dialogue_column.clone(),
         summary: wanted.summary_column.clone(),
     };
-    let remote = super::remote(volume)?;
-    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &remote)
+    let fetcher = super::fetcher(volume)?;
+    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
         .await
         .context("dataset.source can't be used")?;
     let all = dataset.dialogues.len();

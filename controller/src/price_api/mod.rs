@@ -5,7 +5,7 @@
 
 use crate::cost::aws::Service;
 use chrono::{DateTime, Utc};
-use remote::aws::{self, Access, Unsigned};
+use fetch::aws::{self, Access, Unsigned};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
@@ -48,7 +48,7 @@ pub enum Error {
     Question(#[source] serde_json::Error),
     /// The request couldn't be signed.
     #[error(transparent)]
-    Signing(#[from] remote::Error),
+    Signing(#[from] fetch::Error),
     /// More pages than any one instance type can have.
     #[error("the Price List API goes on after {PAGES} pages: it is not filtering")]
     Endless,

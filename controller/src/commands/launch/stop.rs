@@ -6,7 +6,7 @@ use crate::commands::Exit;
 use crate::launch::sagemaker::ledger::Launch;
 use crate::launch::sagemaker::{api, jobs};
 use crate::terminal;
-use remote::aws::Access;
+use fetch::aws::Access;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use crate::fleet::{self, Door, Event};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use anyhow::{Context, bail};
-use observability::metrics::Address;
+use ops::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

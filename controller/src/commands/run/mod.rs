@@ -38,7 +38,7 @@ use campaign::Campaign;
 use desk::{Desk, Kept};
 use doors::Doors;
 use live_page::LivePage;
-use observability::traces::{Program, Traces};
+use ops::traces::{Program, Traces};
 use proto::ids::CampaignId;
 use std::path::Path;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 //! within the attempt.
 
 use crate::store::CampaignRow;
-use observability::traces::{Kind, Parent, Span, Traces};
+use ops::traces::{Kind, Parent, Span, Traces};
 use proto::ids::{AgentId, CampaignId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};

@@ -5,8 +5,8 @@
 
 use super::address::ControllerUrl;
 use crate::matrix::Matrix;
+use fetch::s3::Address;
 use proto::ids::TargetName;
-use remote::s3::Address;
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
