@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the files in controller/src/report/typeface from the npm package inter-ui. Needs npm and python3 with venv.
+# Generates the files in controller/src/report/typeface from the npm package inter-ui. Needs npm and
+# python3 with venv.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)/controller/src/report/typeface
 work=$(mktemp -d)
