@@ -44,7 +44,7 @@ chart_holds() {
     done
     echo "wrong values are refused"
 }
-# The following re-executes this script.
+# `isolated` below re-executes this script.
 if [ -z "${FLEETMARK_ISOLATED:-}" ]; then
     chart_holds
     rm -rf "$work"
