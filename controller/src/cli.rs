@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
-use observability::{logs, metrics};
+use ops::{logs, metrics};
 use stats::comparison::regression::{Limit, Metric};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -517,7 +517,7 @@ pub struct LaunchSagemaker {
     pub controller: Option<launch::sagemaker::address::ControllerUrl>,
     /// The folder in S3 that holds the agents' token and the ca.pem of controller certs
     #[arg(long, value_name = "S3", required_unless_present = "stop")]
-    pub identity: Option<remote::s3::Address>,
+    pub identity: Option<fetch::s3::Address>,
     /// Subnets of a VPC that the jobs are in [default: no VPC]
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
     pub subnets: Vec<String>,

@@ -21,7 +21,7 @@ use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
 use crate::telemetry::sampler::Observations;
 use backoff::Backoff;
-use observability::traces::Traces;
+use ops::traces::Traces;
 use proto::telemetry::Instruments;
 use proto::wire;
 use rand_chacha::ChaCha8Rng;

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// S3 doesn't want them, or doesn't have them.
     #[error(transparent)]
-    Remote(#[from] remote::Error),
+    Fetch(#[from] fetch::Error),
     /// Every name that could be used is taken by something else.
     #[error("{prefix} holds {tried} other results of this campaign: choose another prefix")]
     Crowded {

@@ -2,8 +2,8 @@
 
 use super::Error;
 use bytes::Bytes;
-use remote::Remote;
-use remote::s3::{Address, Presence, Upload};
+use fetch::Fetcher;
+use fetch::s3::{Address, Presence, Upload};
 use sha2::{Digest, Sha256};
 
 /// How many folders one campaign may fill: a report that differs gets the next one.
@@ -37,14 +37,14 @@ pub struct Placed {
 /// # Errors
 /// [`Error`], naming the object and the way out.
 pub async fn place(
-    remote: &Remote,
+    fetcher: &Fetcher,
     prefix: &Address,
     campaign: &str,
     artifacts: &[Artifact],
 ) -> Result<Placed, Error> {
     for number in 1..=MOST_FOLDERS {
         let name = if number == 1 { campaign.to_owned() } else { format!("{campaign}-{number}") };
-        if let Some(placed) = Box::pin(fill(remote, prefix.below(&name), artifacts)).await? {
+        if let Some(placed) = Box::pin(fill(fetcher, prefix.below(&name), artifacts)).await? {
             return Ok(placed);
         }
     }
@@ -60,7 +60,7 @@ enum Outcome {
 
 /// Puts all into one folder; `None` where something else is in the way.
 async fn fill(
-    remote: &Remote,
+    fetcher: &Fetcher,
     folder: Address,
     artifacts: &[Artifact],
 ) -> Result<Option<Placed>, Error> {
@@ -68,7 +68,7 @@ async fn fill(
     let mut placed = Placed { folder: folder.clone(), uploaded: Vec::new(), kept: Vec::new() };
     for artifact in artifacts {
         let address = folder.below(&artifact.name);
-        match look(remote, &address, artifact).await? {
+        match look(fetcher, &address, artifact).await? {
             Outcome::Free => missing.push((address, artifact)),
             Outcome::Same => placed.kept.push(address),
             Outcome::Other => return Ok(None),
@@ -80,10 +80,10 @@ async fn fill(
             content_type: artifact.content_type,
             bytes: artifact.bytes.clone(),
         };
-        match remote.s3_upload(&upload).await {
+        match fetcher.s3_upload(&upload).await {
             Ok(()) => placed.uploaded.push(address),
             // Somebody was faster, or an answer was lost on its way.
-            Err(remote::Error::Exists { .. }) => match look(remote, &address, artifact).await? {
+            Err(fetch::Error::Exists { .. }) => match look(fetcher, &address, artifact).await? {
                 Outcome::Same => placed.uploaded.push(address),
                 Outcome::Free | Outcome::Other => return Ok(None),
             },
@@ -93,9 +93,9 @@ async fn fill(
     Ok(Some(placed))
 }
 
-async fn look(remote: &Remote, address: &Address, artifact: &Artifact) -> Result<Outcome, Error> {
-    let own = observability::hex::encode(&Sha256::digest(&artifact.bytes));
-    Ok(match remote.s3_presence(address).await? {
+async fn look(fetcher: &Fetcher, address: &Address, artifact: &Artifact) -> Result<Outcome, Error> {
+    let own = ops::hex::encode(&Sha256::digest(&artifact.bytes));
+    Ok(match fetcher.s3_presence(address).await? {
         Presence::Absent => Outcome::Free,
         Presence::Hashed(sha256) if sha256 == own => Outcome::Same,
         Presence::Hashed(_) | Presence::Unhashed => Outcome::Other,

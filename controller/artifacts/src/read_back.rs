@@ -2,8 +2,8 @@
 
 use super::Error;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
-use remote::Remote;
-use remote::s3::Address;
+use fetch::Fetcher;
+use fetch::s3::Address;
 use results::Results;
 use results::SCHEMA_VERSION;
 use std::fs::File;
@@ -24,8 +24,8 @@ pub struct ReadBack {
 ///
 /// # Errors
 /// [`Error`], naming the object and the way out.
-pub async fn read_back(remote: &Remote, address: &Address) -> Result<ReadBack, Error> {
-    let (results_file, _) = fetch(remote, address).await?;
+pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack, Error> {
+    let (results_file, _) = fetch(fetcher, address).await?;
     let text = std::fs::read(&results_file)
         .map_err(|source| Error::Read { path: results_file.clone(), source })?;
     let not_results = |source| Error::NotResults { address: address.to_string(), source };
@@ -43,7 +43,7 @@ pub async fn read_back(remote: &Remote, address: &Address) -> Result<ReadBack, E
         // A name, and nothing that leads elsewhere.
         let name = named.name.rsplit('/').next().unwrap_or_default();
         let address = address.beside(name);
-        let (path, sha256) = fetch(remote, &address).await?;
+        let (path, sha256) = fetch(fetcher, &address).await?;
         if sha256 != named.sha256 {
             return Err(Error::OtherSamples {
                 address: address.to_string(),
@@ -69,10 +69,10 @@ struct Version {
     schema_version: u32,
 }
 
-async fn fetch(remote: &Remote, address: &Address) -> Result<(PathBuf, String), Error> {
-    let object = Box::pin(remote.s3_object(address)).await?;
-    let snapshot = Box::pin(remote.s3_files(&address.bucket, &[object])).await?;
-    let file = snapshot.files.into_iter().next().ok_or_else(|| remote::Error::NoFile {
+async fn fetch(fetcher: &Fetcher, address: &Address) -> Result<(PathBuf, String), Error> {
+    let object = Box::pin(fetcher.s3_object(address)).await?;
+    let snapshot = Box::pin(fetcher.s3_files(&address.bucket, &[object])).await?;
+    let file = snapshot.files.into_iter().next().ok_or_else(|| fetch::Error::NoFile {
         place: format!("s3://{}", address.bucket),
         file: address.key.clone(),
     })?;

@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// It can't be fetched.
     #[error(transparent)]
-    Remote(#[from] remote::Error),
+    Fetch(#[from] fetch::Error),
     /// Asked for as if it were on this machine.
     #[error("{address} is not on this machine")]
     Elsewhere {

@@ -3,17 +3,17 @@
 use super::error::Error;
 use super::remote_files::{Fetched, unclear};
 use super::split;
-use remote::Remote;
-use remote::hub::{Address, Kind};
+use fetch::Fetcher;
+use fetch::hub::{Address, Kind};
 
 /// Brings the files of one split, or the one that the address names.
 pub(super) async fn fetch(
-    remote: &Remote,
+    fetcher: &Fetcher,
     address: &Address,
     split: Option<&str>,
 ) -> Result<Fetched, Error> {
     let repository = address.repository(Kind::Dataset, None)?;
-    let listing = remote.hub_listing(&repository).await?;
+    let listing = fetcher.hub_listing(&repository).await?;
     let names = match &address.path {
         Some(path) => vec![path.clone()],
         None => split::choose(&listing.files, split).map_err(|reason| {
@@ -21,6 +21,6 @@ pub(super) async fn fetch(
             unclear(place, split, reason)
         })?,
     };
-    let snapshot = remote.hub_files(&repository, &listing.commit, &names).await?;
+    let snapshot = fetcher.hub_files(&repository, &listing.commit, &names).await?;
     Ok(Fetched { files: snapshot.files, revision: Some(listing.commit) })
 }

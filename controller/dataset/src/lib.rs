@@ -27,8 +27,8 @@ pub use rows::Place;
 pub use sample::{outside, sample};
 pub use source::{Format, Source};
 
+use fetch::Fetcher;
 use proto::ids::SampleId;
-use remote::Remote;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
@@ -72,7 +72,7 @@ impl Dataset {
     }
 }
 
-/// Reads all dialogues of `source`, fetched by `remote` where they lie elsewhere. `split` chooses among files.
+/// Reads all dialogues of `source`, fetched by `fetcher` where they lie elsewhere. `split` chooses among files.
 ///
 /// # Errors
 /// [`Error`], at the first thing that is wrong.
@@ -80,12 +80,12 @@ pub async fn fetch(
     source: &Source,
     split: Option<&str>,
     columns: &Columns,
-    remote: &Remote,
+    fetcher: &Fetcher,
 ) -> Result<Dataset, Error> {
     let fetched = match source {
         Source::Builtin | Source::File { .. } => return read(source, columns),
-        Source::Hub { address, .. } => Box::pin(hub::fetch(remote, address, split)).await?,
-        Source::S3(address) => Box::pin(s3::fetch(remote, address, split)).await?,
+        Source::Hub { address, .. } => Box::pin(hub::fetch(fetcher, address, split)).await?,
+        Source::S3(address) => Box::pin(s3::fetch(fetcher, address, split)).await?,
     };
     let mut dataset = Dataset { revision: fetched.revision, ..Dataset::named(source) };
     let mut seen = HashMap::new();
@@ -107,7 +107,7 @@ pub async fn fetch(
         dataset.notes.extend(part.notes);
     }
     if fetched.files.len() > 1 {
-        dataset.sha256 = observability::hex::encode(&Sha256::digest(hashes));
+        dataset.sha256 = ops::hex::encode(&Sha256::digest(hashes));
     }
     Ok(dataset)
 }
@@ -134,7 +134,7 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn parse(file: &str, bytes: Vec<u8>, format: Format, columns: &Columns) -> Result<Dataset, Error> {
-    let sha256 = observability::hex::encode(&Sha256::digest(&bytes));
+    let sha256 = ops::hex::encode(&Sha256::digest(&bytes));
     let rows = match format {
         Format::JsonLines => json::lines(file, text::decode(file, &bytes)?, columns)?,
         Format::Json => json::array(file, text::decode(file, &bytes)?, columns)?,

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::split::Unclear;
-use remote::Stored;
+use fetch::Stored;
 
 /// Files on this disk.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Where data comes from, as the matrix writes it.
 
 use super::error::Error;
-use remote::{hub, s3};
+use fetch::{hub, s3};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;

@@ -435,7 +435,7 @@ fn artifacts(mut section: Section<'_, '_>) -> Option<Artifacts> {
         return None;
     }
     let s3 = section.required_text("s3", "\"s3://bucket/prefix\"");
-    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<remote::s3::Address>()) {
+    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<fetch::s3::Address>()) {
         section.problem("s3", error.to_string());
     }
     // No signature of S3 lasts longer.

@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Utc};
 use cost::aws::Service;
-use remote::aws::{self, Access, Unsigned};
+use fetch::aws::{self, Access, Unsigned};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
@@ -50,7 +50,7 @@ pub enum Error {
     Question(#[source] serde_json::Error),
     /// The request couldn't be signed.
     #[error(transparent)]
-    Signing(#[from] remote::Error),
+    Signing(#[from] fetch::Error),
     /// More pages than any one instance type can have.
     #[error("the Price List API goes on after {PAGES} pages: it is not filtering")]
     Endless,

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use fleet::identity::{
     GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
 };
-use observability::clock::Clock;
+use ops::clock::Clock;
 use std::path::Path;
 use std::time::Duration;
 use store::{CredentialKind, CredentialRow, Store, Which};

@@ -3,7 +3,7 @@
 use crate::cli::{self, CertsCommand};
 use crate::terminal;
 use fleet::identity::authority::{AGENT, Authority, CA, Validity, certificate_file, key_file};
-use observability::clock::Clock;
+use ops::clock::Clock;
 use std::path::Path;
 
 pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {

@@ -105,7 +105,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
     let bytes = std::fs::read(&samples).with_context(|| {
         format!("can't read {}, which {shown} names: it belongs beside it", samples.display())
     })?;
-    let hash = observability::hex::encode(&Sha256::digest(&bytes));
+    let hash = ops::hex::encode(&Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(
             "{} is not the file that {shown} names: its sha256 is {hash}, expected {}",

@@ -27,8 +27,8 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         dialogue: wanted.dialogue_column.clone(),
         summary: wanted.summary_column.clone(),
     };
-    let remote = super::remote(volume)?;
-    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &remote)
+    let fetcher = super::fetcher(volume)?;
+    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
         .await
         .context("dataset.source can't be used")?;
     let all = dataset.dialogues.len();
@@ -63,7 +63,7 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         revision: dataset.revision.clone(),
         dialogues: all,
         samples: measured.len(),
-        sample_ids_sha256: observability::hex::encode(&hash.finalize()),
+        sample_ids_sha256: ops::hex::encode(&hash.finalize()),
         references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
     };
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));

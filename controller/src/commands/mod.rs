@@ -19,8 +19,8 @@ use crate::cli::{self, Cli, Command};
 use crate::progress::Volume;
 use crate::{config, simulation, terminal};
 use anyhow::Context;
+use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
-use remote::{Remote, Reporter, Settings};
 use std::path::Path;
 use store::{Place, Store};
 
@@ -91,13 +91,13 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
 }
 
 /// The way to the hub and to S3, by what the environment says.
-fn remote(volume: Volume) -> anyhow::Result<Remote> {
+fn fetcher(volume: Volume) -> anyhow::Result<Fetcher> {
     let settings = Settings::read(&config::variable)?;
     let reporter = match volume {
         Volume::Quiet => Reporter::silent(),
         Volume::Normal | Volume::Json => Reporter::new(|news| terminal::say(&news.to_string())),
     };
-    Ok(Remote::new(settings, reporter)?)
+    Ok(Fetcher::new(settings, reporter)?)
 }
 
 /// A matrix as it was read.

@@ -7,7 +7,7 @@ use anyhow::bail;
 use matrix::{Matrix, Notify, Occasion, Overrides};
 use notify::message::{File, Message};
 use notify::{Attachment, Delivery, Recipients};
-use observability::clock::Clock;
+use ops::clock::Clock;
 use results::Results;
 use std::path::Path;
 use store::{CampaignNo, Hold, Store, Write};

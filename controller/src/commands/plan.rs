@@ -4,7 +4,7 @@ use super::{dialogues, prices, read_matrix};
 use crate::cli;
 use crate::terminal;
 use matrix::plan::{Plan, text};
-use observability::clock::Clock;
+use ops::clock::Clock;
 
 pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;

@@ -10,8 +10,8 @@ use anyhow::Context;
 use cost::PriceBook;
 use matrix::Format;
 use matrix::plan::Plan;
-use observability::atomic_file;
-use observability::clock::Clock;
+use ops::atomic_file;
+use ops::clock::Clock;
 use results::RowsFile;
 use results::build::{
     self, Files, Observing, Read, Scorer, SustainedLoads, Windows, precision_rule,
@@ -345,7 +345,7 @@ impl<W> Hashing<W> {
     }
 
     fn file(self, name: String, rows: u64) -> (W, RowsFile) {
-        let sha256 = observability::hex::encode(&self.hash.finalize());
+        let sha256 = ops::hex::encode(&self.hash.finalize());
         (self.out, RowsFile { name, sha256, rows })
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{certificate, write_secret};
 use chrono::{DateTime, Utc};
-use observability::atomic_file;
+use ops::atomic_file;
 use proto::finding::Lifetime;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -129,7 +129,7 @@ impl Authority {
         }
         let key = KeyPair::generate()?;
         // Two authorities have two names, so that each is told from the other.
-        let name = observability::hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
+        let name = ops::hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
         let validity = Validity { now, days: CA_DAYS };
         let mut params = params(&format!("Fleetmark CA {name}"), validity, CLOCK_SLACK);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

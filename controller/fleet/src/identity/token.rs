@@ -95,7 +95,7 @@ impl Hash {
 
     /// Its hexadecimal digits.
     pub fn digits(&self) -> String {
-        observability::hex::encode(&self.0)
+        ops::hex::encode(&self.0)
     }
 
     /// Whether both are of the same token, in a time that doesn't depend on where they differ.

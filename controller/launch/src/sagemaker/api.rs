@@ -2,10 +2,10 @@
 
 use super::answer::{self, Action, Answer, Asked, Next};
 use super::request::Request;
-use observability::clock::Clock;
+use fetch::aws::{Access, Service, Unsigned};
+use ops::clock::Clock;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use remote::aws::{Access, Service, Unsigned};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -26,7 +26,7 @@ pub enum Error {
     Answer(#[from] answer::Error),
     /// Nobody can sign.
     #[error(transparent)]
-    Access(#[from] remote::Error),
+    Access(#[from] fetch::Error),
     /// The system has no TLS.
     #[error("the system has no TLS")]
     Client(#[source] reqwest::Error),

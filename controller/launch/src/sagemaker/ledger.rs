@@ -1,7 +1,7 @@
 //! What may have been started, on disk before it is: whoever comes later can stop it, whatever became of us.
 
 use chrono::{DateTime, Utc};
-use observability::atomic_file;
+use ops::atomic_file;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};

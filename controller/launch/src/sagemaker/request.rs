@@ -4,9 +4,9 @@
 //! authority lie in S3, and SageMaker puts them into a folder of the container.
 
 use super::address::ControllerUrl;
+use fetch::s3::Address;
 use matrix::Matrix;
 use proto::ids::TargetName;
-use remote::s3::Address;
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;

@@ -8,7 +8,7 @@ use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
 use anyhow::Context;
 use fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
 use fleet::identity::tls::Tls;
-use observability::clock::Clock;
+use ops::clock::Clock;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;

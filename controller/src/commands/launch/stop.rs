@@ -4,9 +4,9 @@ use super::{client, hours, settle};
 use crate::cli;
 use crate::commands::Exit;
 use crate::terminal;
+use fetch::aws::Access;
 use launch::sagemaker::ledger::Launch;
 use launch::sagemaker::{api, jobs};
-use remote::aws::Access;
 use std::sync::Arc;
 use std::time::Duration;
 

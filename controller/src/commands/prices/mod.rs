@@ -12,7 +12,7 @@ use cost::price::STALE_AFTER_DAYS;
 use cost::{Price, PriceBook, Terms};
 use matrix::plan::text;
 use matrix::{Matrix, Target};
-use observability::clock::Clock;
+use ops::clock::Clock;
 use std::path::Path;
 use store::PriceRow;
 

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use cost::aws::{price_of, product};
 use cost::list::PriceList;
 use cost::price::Terms;
-use observability::clock::Clock;
+use ops::clock::Clock;
 use prices::Client;
 use std::collections::BTreeMap;
 

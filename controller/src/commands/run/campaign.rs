@@ -9,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::scheduler::Ending;
 use anyhow::bail;
 use fleet::{Event, Said};
-use observability::clock::Clock;
+use ops::clock::Clock;
 use std::collections::VecDeque;
 use std::time::Duration;
 use store::{CampaignNo, Hold, Store, Texts, Write};

@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use anyhow::{Context, bail};
 use fleet::identity::{Guard, tls::Tls};
 use fleet::{self, Door, Event};
-use observability::metrics::Address;
+use ops::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

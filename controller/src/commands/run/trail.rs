@@ -1,7 +1,7 @@
 //! What happened to shards -> spans of the campaign's trace: campaign, round, shard, attempt. The agent's own spans are
 //! within the attempt.
 
-use observability::traces::{Kind, Parent, Span, Traces};
+use ops::traces::{Kind, Parent, Span, Traces};
 use proto::ids::{AgentId, CampaignId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};

@@ -3,7 +3,7 @@
 
 use anyhow::Context;
 use fleet::identity::Token;
-use observability::atomic_file;
+use ops::atomic_file;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;

@@ -2,7 +2,7 @@
 //! whole or not at all, by one process at a time.
 
 use crate::patience::{Patience, Trouble};
-use crate::{Error, News, Remote, hexadecimal};
+use crate::{Error, Fetcher, News, hexadecimal};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -162,7 +162,7 @@ pub(crate) async fn hold(path: &Path, waits: impl FnOnce()) -> io::Result<File> 
     }
 }
 
-impl Remote {
+impl Fetcher {
     /// Brings a file to its place, unless another process did meanwhile: then that one's is taken.
     /// `open` answers with the bytes from an offset on.
     pub(crate) async fn bring(

@@ -16,7 +16,7 @@ use crate::cache::{Entry, VARIABLE, link};
 use crate::error::Looked;
 use crate::patience::Trouble;
 use crate::transfer::{Body, Opened, Wanted, root_cause};
-use crate::{Error, Remote, Snapshot, Stored, hexadecimal};
+use crate::{Error, Fetcher, Snapshot, Stored, hexadecimal};
 use answers::{Action, trouble};
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
@@ -47,7 +47,7 @@ pub struct Object {
     pub etag: String,
 }
 
-impl Remote {
+impl Fetcher {
     pub(crate) async fn s3(&self, what: &str) -> Result<&Client, Error> {
         self.s3.get_or_try_init(|| Box::pin(self.connect_s3(what))).await
     }

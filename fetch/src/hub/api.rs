@@ -3,7 +3,7 @@
 use super::address::{Repository, is_commit};
 use crate::patience::Trouble;
 use crate::transfer::{Body, Opened, root_cause};
-use crate::{Error, Remote};
+use crate::{Error, Fetcher};
 use reqwest::header::{HeaderMap, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
@@ -77,7 +77,7 @@ pub(crate) fn http_client() -> Result<reqwest::Client, Error> {
         .map_err(|error| Error::System { reason: root_cause(&error) })
 }
 
-impl Remote {
+impl Fetcher {
     /// The commit that a revision stands for, and the files of it.
     pub(super) async fn hub_info(&self, repository: &Repository) -> Result<Info, Error> {
         let what = repository.to_string();

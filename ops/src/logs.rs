@@ -52,9 +52,9 @@ impl MakeWriter<'_> for Lines {
 /// Starts logging, of our own crates from `level` on.
 pub fn start(form: Form, level: LevelFilter, terminal: Terminal) {
     // Libraries speak of warnings only: their details are for those who write them.
-    let ours = filter::Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(
-        ["controller", "agent", "proto", "remote", "observability"].map(|ours| (ours, level)),
-    );
+    let ours = filter::Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_targets(["controller", "agent", "proto", "fetch", "ops"].map(|ours| (ours, level)));
     let lines =
         tracing_subscriber::fmt::layer().with_writer(Lines(terminal.print)).with_target(false);
     let lines = match form {

@@ -12,7 +12,7 @@ pub(crate) use api::http_client;
 
 use crate::cache::{Entry, link, write};
 use crate::transfer::{Wanted, sha256_of};
-use crate::{Error, Remote, Snapshot, Stored};
+use crate::{Error, Fetcher, Snapshot, Stored};
 use address::is_commit;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub struct Listing {
     pub files: Vec<String>,
 }
 
-impl Remote {
+impl Fetcher {
     /// The commit that a repository's revision stands for, and its files. Offline, what the cache knows.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! Python library put there, have entries too, for their hash; only what was fetched here is ever removed.
 
 use crate::transfer::{hold, sha256_of};
-use crate::{Error, News, Remote, hexadecimal};
+use crate::{Error, Fetcher, News, hexadecimal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -110,7 +110,7 @@ pub(crate) fn link(blob: &Path, path: &Path) -> io::Result<()> {
     std::fs::rename(&unfinished, path)
 }
 
-impl Remote {
+impl Fetcher {
     /// The file that was fetched to `path` earlier, if it is there and still the same.
     pub(crate) fn used_again(&self, path: &Path, name: &str) -> Result<Option<Entry>, Error> {
         let Some(entry) = self.cache.entry(path) else { return Ok(None) };
@@ -164,52 +164,55 @@ mod tests {
     use super::*;
     use crate::{Reporter, Settings};
 
-    fn remote(folder: &Path, limit_bytes: u64) -> Remote {
+    fn fetcher(folder: &Path, limit_bytes: u64) -> Fetcher {
         let path = folder.display().to_string();
         let settings = Settings::read(&|name| (name == "FLEETMARK_CACHE").then(|| path.clone()));
         let settings = Settings { cache_limit_bytes: limit_bytes, ..settings.unwrap() };
-        Remote::new(settings, Reporter::silent()).unwrap()
+        Fetcher::new(settings, Reporter::silent()).unwrap()
     }
 
-    fn add(remote: &Remote, folder: &Path, name: &str, is_own: bool) -> PathBuf {
+    fn add(fetcher: &Fetcher, folder: &Path, name: &str, is_own: bool) -> PathBuf {
         let (blob, path) = (folder.join(format!("{name}.blob")), folder.join(name));
         std::fs::write(&blob, [7; 100]).unwrap();
         link(Path::new(&format!("{name}.blob")), &path).unwrap();
         let sha256 = sha256_of(&path).unwrap().sha256;
-        remote.cache.keep(&Entry { path: path.clone(), blob, bytes: 100, sha256, is_own }).unwrap();
+        fetcher
+            .cache
+            .keep(&Entry { path: path.clone(), blob, bytes: 100, sha256, is_own })
+            .unwrap();
         path
     }
 
     #[test]
     fn room_is_made_by_removing_what_was_fetched_here_and_used_longest_ago() {
         let folder = tempfile::tempdir().unwrap();
-        let remote = remote(folder.path(), 250);
-        let foreign = add(&remote, folder.path(), "foreign", false);
+        let fetcher = fetcher(folder.path(), 250);
+        let foreign = add(&fetcher, folder.path(), "foreign", false);
         let files: Vec<PathBuf> =
-            ["a", "b", "c"].iter().map(|name| add(&remote, folder.path(), name, true)).collect();
+            ["a", "b", "c"].iter().map(|name| add(&fetcher, folder.path(), name, true)).collect();
         // Times of change may be equal on a coarse file system; give each its own.
         for (age, file) in files.iter().enumerate() {
-            let entry = std::fs::File::options().write(true).open(remote.cache.entry_path(file));
+            let entry = std::fs::File::options().write(true).open(fetcher.cache.entry_path(file));
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age as u64);
             entry.unwrap().set_modified(time).unwrap();
         }
-        assert!(remote.used_again(&files[0], "a").unwrap().is_some());
-        remote.block_on(remote.make_room(&[])).unwrap();
+        assert!(fetcher.used_again(&files[0], "a").unwrap().is_some());
+        fetcher.block_on(fetcher.make_room(&[])).unwrap();
         let there: Vec<bool> = files.iter().map(|file| file.exists()).collect();
         assert_eq!(there, [true, false, true], "b was used longest ago");
         assert!(foreign.exists() && !folder.path().join("b.blob").exists());
-        remote.block_on(remote.make_room(&[])).unwrap();
+        fetcher.block_on(fetcher.make_room(&[])).unwrap();
         assert!(files[0].exists() && files[2].exists());
     }
 
     #[test]
     fn a_file_that_changed_is_not_used_again() {
         let folder = tempfile::tempdir().unwrap();
-        let remote = remote(folder.path(), 1000);
-        let path = add(&remote, folder.path(), "a", true);
-        assert_eq!(remote.used_again(&path, "a").unwrap().unwrap().bytes, 100);
+        let fetcher = fetcher(folder.path(), 1000);
+        let path = add(&fetcher, folder.path(), "a", true);
+        assert_eq!(fetcher.used_again(&path, "a").unwrap().unwrap().bytes, 100);
         std::fs::write(folder.path().join("a.blob"), "changed").unwrap();
-        assert_eq!(remote.used_again(&path, "a").unwrap(), None);
+        assert_eq!(fetcher.used_again(&path, "a").unwrap(), None);
         assert!(!path.exists());
     }
 }

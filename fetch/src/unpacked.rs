@@ -2,14 +2,14 @@
 
 use crate::cache::{Entry, write};
 use crate::transfer::{hold, sha256_of};
-use crate::{Error, Remote};
+use crate::{Error, Fetcher};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Says which files an unpacked folder holds: written last, so that a folder without it is unfinished.
 const LIST: &str = "unpacked.json";
 
-impl Remote {
+impl Fetcher {
     /// The folder that `unpack` fills from an archive of this sha256, or filled earlier. It may put files into
     /// the folder itself only.
     ///

@@ -1,6 +1,6 @@
 //! How often and after which pauses something that failed is tried again.
 
-use crate::{Error, News, Remote};
+use crate::{Error, Fetcher, News};
 use rand::RngExt;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ impl Patience {
     /// Waits until it is worth another try.
     pub(crate) async fn wait(
         &mut self,
-        remote: &Remote,
+        fetcher: &Fetcher,
         what: &str,
         trouble: Trouble,
     ) -> Result<(), Error> {
@@ -61,7 +61,7 @@ impl Patience {
             return Err(Error::GaveUp { what: what.to_owned(), tries: TRIES, reason });
         }
         if let Some(asked) = after.filter(|asked| *asked > LONGEST_ASKED) {
-            let hint = if remote.settings.hub_token.is_some() {
+            let hint = if fetcher.settings.hub_token.is_some() {
                 ""
             } else {
                 " (the hub is more patient with those who set HF_TOKEN)"
@@ -72,16 +72,16 @@ impl Patience {
         let pause = after.unwrap_or_else(|| {
             let whole = (FIRST * 2_u32.pow(self.failures - 1)).min(LONGEST);
             let mut random =
-                remote.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                fetcher.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             whole.mul_f64(random.random_range(0.5..=1.0))
         });
-        remote.tell(&News::Trouble { what, reason: &reason, pause });
+        fetcher.tell(&News::Trouble { what, reason: &reason, pause });
         tokio::time::sleep(pause).await;
         Ok(())
     }
 }
 
-impl Remote {
+impl Fetcher {
     /// Does `work` until it works, fails for good, or patience ends.
     pub(crate) async fn persist<T>(
         &self,

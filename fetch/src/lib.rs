@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 /// The ways to the hub and to S3, with the caches behind them. One for a process.
 #[derive(Debug)]
-pub struct Remote {
+pub struct Fetcher {
     settings: Settings,
     cache: Cache,
     http: reqwest::Client,
@@ -67,7 +67,7 @@ pub struct Stored {
     pub bytes: u64,
 }
 
-impl Remote {
+impl Fetcher {
     /// Makes the ways ready; nothing is asked for yet.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl Remote {
         self.stop.send_replace(true);
     }
 
-    /// Runs `work` to its end on this thread, or until [`Remote::stop`]. Not for async callers.
+    /// Runs `work` to its end on this thread, or until [`Fetcher::stop`]. Not for async callers.
     ///
     /// # Errors
     /// Those of `work`; [`Error::Stopped`].
@@ -126,4 +126,4 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// A handle that many parts of a program hold.
-pub type Shared = Arc<Remote>;
+pub type Shared = Arc<Fetcher>;

@@ -2,7 +2,7 @@
 
 use super::answers::{Action, trouble};
 use super::{Address, SHA256};
-use crate::{Error, Remote};
+use crate::{Error, Fetcher};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use base64::Engine as _;
@@ -35,7 +35,7 @@ pub enum Presence {
     Unhashed,
 }
 
-impl Remote {
+impl Fetcher {
     /// Makes an object; the sha256 of its bytes goes with it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::Address;
 use crate::transfer::root_cause;
-use crate::{Error, Remote};
+use crate::{Error, Fetcher};
 use aws_sdk_s3::presigning::PresigningConfig;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub enum Reader {
     Anyone(Duration),
 }
 
-impl Remote {
+impl Fetcher {
     /// An object's address for a browser: AWS's console, an object of a server of one's own, or a signed address.
     ///
     /// # Errors
