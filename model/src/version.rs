@@ -1,7 +1,5 @@
 //! The version of the protocol, and who may talk to whom.
 
-use crate::wire;
-
 /// What this build speaks. A new field or message kind raises `minor`; anything else raises `major`.
 pub const PROTOCOL: Version = Version { major: 1, minor: 5 };
 
@@ -29,17 +27,15 @@ pub struct Incompatible {
 }
 
 impl Version {
-    /// Checks that `side`, which speaks `theirs`, can be talked to.
+    /// Checks that `side`, which speaks this version, is compatible with this build.
     ///
     /// # Errors
     /// [`Incompatible`] where the majors differ.
-    pub fn check(theirs: Option<wire::Version>, side: &'static str) -> Result<Self, Incompatible> {
-        let theirs = theirs.unwrap_or_default();
-        let theirs = Self { major: theirs.major, minor: theirs.minor };
-        if theirs.major == PROTOCOL.major {
-            Ok(theirs)
+    pub fn check(self, side: &'static str) -> Result<(), Incompatible> {
+        if self.major == PROTOCOL.major {
+            Ok(())
         } else {
-            Err(Incompatible { side, theirs, ours: PROTOCOL })
+            Err(Incompatible { side, theirs: self, ours: PROTOCOL })
         }
     }
 }
@@ -50,25 +46,19 @@ impl std::fmt::Display for Version {
     }
 }
 
-impl From<Version> for wire::Version {
-    fn from(version: Version) -> Self {
-        Self { major: version.major, minor: version.minor }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_newer_minor_version_is_welcome() {
-        let theirs = wire::Version { major: PROTOCOL.major, minor: PROTOCOL.minor + 7 };
-        assert_eq!(Version::check(Some(theirs), "agent").unwrap().minor, PROTOCOL.minor + 7);
+    fn a_newer_minor_version_is_compatible() {
+        let theirs = Version { major: PROTOCOL.major, minor: PROTOCOL.minor + 7 };
+        assert_eq!(theirs.check("agent"), Ok(()));
     }
 
     #[test]
     fn another_major_version_is_refused_by_name() {
-        let error = Version::check(None, "agent").unwrap_err();
+        let error = Version { major: 0, minor: 0 }.check("agent").unwrap_err();
         assert!(error.to_string().starts_with("the agent speaks protocol 0.0"), "{error}");
     }
 }

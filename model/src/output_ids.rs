@@ -40,6 +40,14 @@ impl OutputIds {
         &self.0
     }
 
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "callers compare a length, they never ask for none"
+    )]
+    pub fn len(&self) -> usize {
+        self.0.iter().filter(|byte| **byte & 0x80 == 0).count()
+    }
+
     /// The ids, in the order in which they were decoded.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.split_inclusive(|byte| byte & 0x80 == 0).map(|bytes| {
@@ -93,6 +101,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_back(ids in prop::collection::vec(any::<u32>(), 0..200)) {
             let packed = OutputIds::pack(&ids);
+            prop_assert_eq!(packed.len(), ids.len());
             prop_assert_eq!(packed.iter().collect::<Vec<_>>(), ids);
             prop_assert_eq!(OutputIds::from_packed(packed.as_packed().to_vec()), Some(packed));
         }

@@ -1,6 +1,5 @@
 //! Models that are asked over HTTP instead of being loaded: where they are, how they are asked, what they answer.
 
-use crate::wire;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -59,62 +58,9 @@ pub struct Endpoint {
     pub region: Option<String>,
 }
 
-impl From<&Endpoint> for wire::Endpoint {
-    fn from(endpoint: &Endpoint) -> Self {
-        let given = |text: &Option<String>| text.clone().unwrap_or_default();
-        Self {
-            request: endpoint.request.clone(),
-            content_type: endpoint.content_type.clone(),
-            headers: endpoint.headers.clone().into_iter().collect(),
-            answer: endpoint.answer.clone(),
-            input_tokens: given(&endpoint.input_tokens),
-            output_tokens: given(&endpoint.output_tokens),
-            finish: given(&endpoint.finish),
-            server_ms: given(&endpoint.server_ms),
-            timeout_ms: endpoint.timeout_ms,
-            region: given(&endpoint.region),
-        }
-    }
-}
-
-impl From<wire::Endpoint> for Endpoint {
-    fn from(wire: wire::Endpoint) -> Self {
-        let given = |text: String| (!text.is_empty()).then_some(text);
-        Self {
-            request: wire.request,
-            content_type: wire.content_type,
-            headers: wire.headers.into_iter().collect(),
-            answer: wire.answer,
-            input_tokens: given(wire.input_tokens),
-            output_tokens: given(wire.output_tokens),
-            finish: given(wire.finish),
-            server_ms: given(wire.server_ms),
-            timeout_ms: wire.timeout_ms,
-            region: given(wire.region),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_endpoint_survives_the_wire() {
-        let endpoint = Endpoint {
-            request: r#"{"inputs": "{prompt}"}"#.to_owned(),
-            content_type: "application/json".to_owned(),
-            headers: BTreeMap::from([("authorization".to_owned(), "TOKEN".to_owned())]),
-            answer: "/0/generated_text".to_owned(),
-            input_tokens: None,
-            output_tokens: Some("/0/output_tokens".to_owned()),
-            finish: None,
-            server_ms: None,
-            timeout_ms: 60_000,
-            region: Some("eu-west-1".to_owned()),
-        };
-        assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
-    }
 
     #[test]
     fn a_hub_id_is_no_endpoint() {

@@ -1,9 +1,6 @@
 //! What is observed: names and units. A name is the same on the wire, in the database, in Parquet and in reports.
 
-use crate::model::{Unknown, words};
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use crate::words;
 
 words!(
     /// A figure of a window. The unit stands at the end of its name.
