@@ -1,19 +1,19 @@
-//! Models that are asked over HTTP instead of being loaded: where they are, how they are asked, what they answer.
+//! Models that are queried over HTTP instead of being loaded.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where an endpoint is, from the id of its model.
+/// An endpoint's address, as the id of its model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place<'a> {
-    /// An address that takes a POST.
+    /// Takes a POST.
     Url(&'a str),
-    /// The name of an endpoint of SageMaker.
+    /// The name of a SageMaker endpoint.
     SageMaker(&'a str),
 }
 
 impl<'a> Place<'a> {
-    /// None where the id is not that of an endpoint.
+    /// `None` if the id does not name an endpoint.
     pub fn of(model: &'a str) -> Option<Self> {
         match model.split_once(':')? {
             ("http" | "https", _) => Some(Self::Url(model)),
@@ -23,38 +23,36 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What stands in a request's texts for what differs between requests.
+/// Placeholders in the strings of a request template.
 pub mod placeholder {
-    /// The whole prompt, which every request holds.
+    /// The whole prompt; required.
     pub const PROMPT: &str = "{prompt}";
-    /// A text that is this and nothing else becomes the number.
+    /// A string that consists of it becomes a number; the same for [`MAX_INPUT_TOKENS`].
     pub const MAX_NEW_TOKENS: &str = "{max_new_tokens}";
-    /// Likewise.
     pub const MAX_INPUT_TOKENS: &str = "{max_input_tokens}";
 }
 
-/// How an endpoint is asked, and what its answers mean. Places in an answer are JSON pointers (RFC 6901).
+/// How to query an endpoint. Places in its response are JSON pointers (RFC 6901); null if the
+/// response lacks the value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// JSON, whose texts hold [`placeholder`]s.
+    /// A JSON template with [`placeholder`]s in its strings.
     pub request: String,
-    /// Of the request.
     pub content_type: String,
-    /// Name -> the variable of the agent's environment that holds its value. Values are secrets and never here.
+    /// Name -> the environment variable of the agent that holds the value, which is a secret.
     pub headers: BTreeMap<String, String>,
     /// The summary.
     pub answer: String,
-    /// Tokens of the prompt; null where the answer doesn't say.
+    /// Token count of the prompt.
     pub input_tokens: Option<String>,
-    /// Tokens of the summary; null where the answer doesn't say.
+    /// Token count of the summary.
     pub output_tokens: Option<String>,
-    /// `length`, or anything else for a summary that ended itself; null where the answer doesn't say.
+    /// `length`, or any other value for a summary that ended with `</s>`.
     pub finish: Option<String>,
-    /// How long the server says that it took, in milliseconds; null where at most a `Server-Timing` header says so.
+    /// The server's own latency in milliseconds; if null, a `Server-Timing` header is read.
     pub server_ms: Option<String>,
-    /// A request that takes longer has failed.
     pub timeout_ms: u32,
-    /// Of an endpoint of SageMaker; null: as the agent's environment says.
+    /// Of a SageMaker endpoint; null: from the agent's environment.
     pub region: Option<String>,
 }
 

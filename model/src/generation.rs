@@ -1,35 +1,31 @@
-//! How summaries are decoded: the same on every target.
+//! Prompt and decoding limits, the same on every target.
 
 use serde::{Deserialize, Serialize};
 
-/// The place of the dialogue in a prompt.
+/// The placeholder for the dialogue in a prompt.
 pub const DIALOGUE: &str = "{dialogue}";
 
-/// When a row ends, apart from its limit.
+/// When decoding of a summary ends before its length limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stop {
     /// At `</s>`.
     Eos,
-    /// After as many tokens as the reference summary has; `</s>` doesn't end it. For random weights.
+    /// After as many tokens as the reference summary has, ignoring `</s>`. For random weights.
     Reference,
 }
 
-/// Prompt and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Holds `{dialogue}` once.
+    /// Contains [`DIALOGUE`] once.
     pub prompt: String,
-    /// Prompts are cut to this many tokens, `</s>` included.
+    /// Longer prompts are truncated; `</s>` included.
     pub max_input_tokens: u32,
-    /// At most this many tokens are decoded.
     pub max_new_tokens: u32,
-    /// When a row ends.
     pub stop: Stop,
 }
 
 impl Generation {
-    /// The prompt for one dialogue.
     pub fn prompt_for(&self, dialogue: &str) -> String {
         self.prompt.replacen(DIALOGUE, dialogue, 1)
     }

@@ -1,16 +1,18 @@
-//! Durations in buckets: a day of requests in a few hundred numbers.
+//! A histogram of durations with logarithmic buckets: a day of requests in a few hundred numbers.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Each bucket is this much wider than the one before: its middle is at most half a percent off.
+/// The ratio of neighboring bucket bounds; a bucket's geometric middle is off by at most 0.5 %.
 const GROWTH: f64 = 1.01;
-/// The bucket of `u64::MAX` nanoseconds, and of everything above.
+/// The bucket of `u64::MAX` nanoseconds.
 const LAST: u32 = 4459;
 
-/// Durations in nanoseconds: exact count, mean, deviation and extremes; quantiles within half a percent.
+/// Durations in nanoseconds: exact count, mean, standard deviation, minimum and maximum; quantiles
+/// within 0.5 %.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
+    /// Bucket i holds durations above 1.01^(i-1) and up to 1.01^i.
     pub counts: BTreeMap<u32, u64>,
     pub sum: f64,
     pub sum_of_squares: f64,
@@ -19,7 +21,6 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Takes a duration in.
     pub fn add(&mut self, ns: u64) {
         self.min = if self.counts.is_empty() { ns } else { self.min.min(ns) };
         self.max = self.max.max(ns);
@@ -28,7 +29,6 @@ impl Histogram {
         self.sum_of_squares += (ns as f64) * (ns as f64);
     }
 
-    /// Takes another's durations in.
     pub fn merge(&mut self, other: &Self) {
         if other.counts.is_empty() {
             return;
@@ -45,7 +45,7 @@ impl Histogram {
     /// Checks what another program claims.
     ///
     /// # Errors
-    /// Buckets out of range, counts whose sums could overflow, or sums that no durations have.
+    /// Buckets out of range, counts whose sum could overflow, or impossible sums.
     pub fn check(self) -> Result<Self, Error> {
         if self.counts.keys().any(|bucket| *bucket > LAST) {
             return Err(Error("buckets"));
@@ -61,35 +61,33 @@ impl Histogram {
         Ok(self)
     }
 
-    /// How many durations.
     pub fn count(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Their mean in nanoseconds.
+    /// In nanoseconds.
     pub fn mean(&self) -> Option<f64> {
         let n = self.count();
         (n > 0).then(|| self.sum / n as f64)
     }
 
-    /// Their standard deviation in nanoseconds, ddof 1.
+    /// In nanoseconds, with n - 1 in the denominator.
     pub fn standard_deviation(&self) -> Option<f64> {
         let n = self.count() as f64;
         (n > 1.0)
             .then(|| ((self.sum_of_squares - self.sum * self.sum / n) / (n - 1.0)).max(0.0).sqrt())
     }
 
-    /// The smallest.
     pub fn min(&self) -> Option<u64> {
         (!self.counts.is_empty()).then_some(self.min)
     }
 
-    /// The largest.
     pub fn max(&self) -> Option<u64> {
         (!self.counts.is_empty()).then_some(self.max)
     }
 
-    /// The duration of this rank, from 1, in nanoseconds: the middle of its bucket, within the extremes.
+    /// The duration of this rank, from 1, in nanoseconds: the middle of its bucket, clamped to
+    /// minimum and maximum.
     pub fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut below = 0;
         let (bucket, _) = self.counts.iter().find(|(_, count)| {
@@ -104,7 +102,7 @@ impl Histogram {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a logarithm of at most 2^64, never below zero"
+    reason = "a logarithm of 1 to 2^64"
 )]
 fn bucket(ns: u64) -> u32 {
     let exponent = (ns.max(1) as f64).ln() / GROWTH.ln();

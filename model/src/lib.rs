@@ -1,7 +1,7 @@
-//! The domain types that agent and controller share. Pure: no input or output, no network.
+//! Domain types of the agent and the controller. Pure: no I/O, no network.
 //!
-//! A value that came from elsewhere is checked once, where it enters, and trusted from there on: ids hold no control
-//! characters, the times of a sample add up, dtypes are known.
+//! A value from another program is checked once, where it enters: ids have no control characters,
+//! the times of a sample are consistent, dtypes are known. From there on it is trusted.
 
 #![forbid(unsafe_code)]
 

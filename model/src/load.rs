@@ -1,4 +1,4 @@
-//! How requests come, and what happens to them in a window of time.
+//! Arrival of requests, and the windows of a sustained load.
 
 use crate::histogram::{self, Histogram};
 use crate::words;
@@ -7,40 +7,35 @@ use serde::{Deserialize, Serialize};
 words!(
     /// How requests arrive.
     Scenario, "scenario", {
-        /// All requests are there; batches follow each other at once.
+        /// All requests are available; batches run back to back.
         Offline = "offline",
         /// One request at a time.
         SingleStream = "single_stream",
-        /// Requests arrive by a rate.
+        /// Requests arrive at a rate, or a number of clients sends them.
         Server = "server",
-        /// Sustained load for a duration.
+        /// A sustained load for a duration.
         Stress = "stress",
     }
 );
 
-/// What happened in a window of a sustained load. Requests belong to the window in which they end. Times are of the
-/// agent's monotonic clock.
+/// One window of a sustained load. A request belongs to the window in which it ends. Times are of
+/// the agent's monotonic clock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadWindow {
-    /// When it began.
     pub start_ns: u64,
-    /// When it ended, with the end of a batch.
+    /// The end of a batch.
     pub end_ns: u64,
-    /// Requests that brought no summary.
     pub failed: u64,
-    /// Arrivals that found a full queue.
+    /// Arrivals at a full queue.
     pub not_sent: u64,
-    /// Of all prompts.
     pub input_tokens: u64,
-    /// Of all summaries.
     pub output_tokens: u64,
-    /// Batches that were decoded.
     pub batches: u64,
-    /// `request_latency` of those that brought a summary.
+    /// Of successful requests.
     pub latency: Histogram,
-    /// Time to first token of these.
+    /// Time to first token of successful requests.
     pub ttft: Histogram,
-    /// From the intended start until it stood in the queue; empty in closed loop.
+    /// From the scheduled arrival to entering the queue; empty in closed loop.
     pub schedule_delay: Histogram,
 }
 
@@ -62,32 +57,23 @@ impl LoadWindow {
         Ok(self)
     }
 
-    /// Requests that brought a summary.
+    /// Successful requests.
     pub fn ok(&self) -> u64 {
         self.latency.count()
     }
 
-    /// How long it lasted.
     pub fn span_ns(&self) -> u64 {
         self.end_ns - self.start_ns
     }
 }
 
-/// A window that can't be true.
+/// An implausible window.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// It ends before it begins, or past the end of time.
-    #[error("a window of a load from {start_ns} to {end_ns} ns can't be true")]
-    Times {
-        /// As claimed.
-        start_ns: u64,
-        /// As claimed.
-        end_ns: u64,
-    },
-    /// More failures, tokens or batches than can be.
-    #[error("a window of a load whose counts can't be true")]
+    #[error("implausible load window from {start_ns} to {end_ns} ns")]
+    Times { start_ns: u64, end_ns: u64 },
+    #[error("implausible counts in a load window")]
     Counts,
-    /// One of its histograms.
     #[error(transparent)]
     Histogram(#[from] histogram::Error),
 }

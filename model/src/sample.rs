@@ -1,45 +1,35 @@
-//! One measured request, checked.
+//! A measured request.
 
 use crate::failure::Failure;
 use crate::ids::{self, SampleId};
 use crate::output_ids::{MAX_OUTPUT_IDS, OutputIds};
+use crate::words;
 use serde::{Deserialize, Serialize};
 
-/// The longest summary that is taken, in bytes. 512 tokens of 8 characters of 4 bytes fit.
+/// The longest accepted summary: 512 tokens of 8 four-byte characters fit.
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
-/// How a row ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Finish {
-    /// It ended itself.
-    Eos,
-    /// It reached its limit.
-    Length,
-}
-
-impl Finish {
-    /// Its word on the wire and in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Eos => "eos",
-            Self::Length => "length",
-        }
+words!(
+    /// Why decoding of a summary ended.
+    Finish, "finish", {
+        /// At `</s>`.
+        Eos = "eos",
+        /// At its length limit.
+        Length = "length",
     }
-}
+);
 
-/// What became of a request.
+/// How a request ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// A summary.
+    /// With a summary.
     Ok(Finish),
-    /// None, and why.
     Failed(Failure),
 }
 
 impl Outcome {
-    /// Its word in the database and in files: `eos`, `length`, or the failure's kind.
+    /// `eos`, `length` or the kind of the failure: the form in the database and in files.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Ok(finish) => finish.as_str(),
@@ -47,33 +37,32 @@ impl Outcome {
         }
     }
 
-    /// Whether there is a summary.
     pub fn is_ok(&self) -> bool {
         matches!(self, Self::Ok(_))
     }
 }
 
-/// A request and its answer on the network, in nanoseconds. The agent's clock measured all but `server_ns`, which is
-/// what the server says of itself.
+/// Timing of an HTTP request in nanoseconds. `server_ns` is the server's own claim; the agent's
+/// clock measured the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
-    /// From the start of sending, connecting included, to the last byte of the answer.
+    /// From the start of sending, connecting included, to the last byte of the response.
     pub total_ns: u64,
-    /// Names, TCP and TLS; null where a connection was there.
+    /// DNS, TCP and TLS; null if a connection was reused.
     pub connect_ns: Option<u64>,
-    /// From the start of sending to the head of the answer; null where none came.
+    /// From the start of sending to the response's headers; null without a response.
     pub first_byte_ns: Option<u64>,
-    /// How long the server says that it took; null where it doesn't say, or claims more than `total_ns`.
+    /// Null if the server reports none, or more than `total_ns`.
     pub server_ns: Option<u64>,
 }
 
 impl Exchange {
-    /// What the network and all before the server's own clock took: `total_ns` less `server_ns`.
+    /// `total_ns` less `server_ns`: the network and the queues in front of the server's clock.
     pub fn network_ns(&self) -> Option<u64> {
         self.server_ns.map(|server_ns| self.total_ns.saturating_sub(server_ns))
     }
 
-    /// The same, without what can't be: no part is longer than the whole.
+    /// Drops parts that are longer than the whole.
     #[must_use]
     pub fn plausible(self) -> Self {
         let within = |part: Option<u64>| part.filter(|part| *part <= self.total_ns);
@@ -86,36 +75,35 @@ impl Exchange {
     }
 }
 
-/// One measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic clock.
+/// A measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic
+/// clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
-    /// Which dialogue.
     pub sample_id: SampleId,
-    /// When it became available; in open loop, when it was meant to start.
+    /// When the request became available; in open loop, its scheduled arrival.
     pub start_ns: u64,
-    /// From `start_ns` to the first decoded token; null where no token came.
+    /// Time to first token, from `start_ns`; null if no token was decoded.
     pub ttft_ns: Option<u64>,
-    /// From `start_ns` to its own last token decoded to text; of a failed request, until it failed.
+    /// From `start_ns` to the last token decoded to text, or to the failure.
     pub latency_ns: u64,
-    /// Of the prompt, after cutting; null where nobody counted.
+    /// Of the prompt after truncation; null if not counted.
     pub input_tokens: Option<u32>,
-    /// How many pieces the limit cut off.
+    /// Tokens removed by truncation.
     pub cut_tokens: u32,
-    /// Decoded, `</s>` included; null where nobody counted.
+    /// Decoded tokens, `</s>` included; null if not counted.
     pub output_tokens: Option<u32>,
-    /// Of these, beyond the tokenizer: they decode to nothing.
+    /// Output tokens outside the tokenizer's vocabulary, which decode to nothing.
     pub unknown_tokens: u32,
-    /// Of its reference, `</s>` included; null where none came with it or nobody could count.
+    /// Of the reference summary, `</s>` included; null without a reference or a tokenizer.
     pub reference_tokens: Option<u32>,
-    /// From the intended start until it stood in the queue; null in closed loop.
+    /// From the scheduled arrival to entering the queue; null in closed loop.
     pub schedule_delay_ns: Option<u64>,
-    /// With an endpoint; null where the engine computed in the agent.
+    /// Null unless the model is an HTTP endpoint.
     pub exchange: Option<Exchange>,
-    /// What became of it.
     pub outcome: Outcome,
-    /// The summary; null where the model has no tokenizer or the request failed.
+    /// The summary; null if the model has no tokenizer or the request failed.
     pub text: Option<String>,
-    /// Its tokens, as they were decoded; null where the agent didn't tell them.
+    /// The decoded tokens; null if the engine doesn't report them.
     pub output_ids: Option<OutputIds>,
 }
 
@@ -148,52 +136,23 @@ impl Sample {
     }
 }
 
-/// A sample that can't be true.
+/// An implausible sample.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// Its id can't be taken.
     #[error(transparent)]
     Id(#[from] ids::Error),
-    /// The first token after the last one, or an end past the end of time.
     #[error(
-        "sample {id}: times don't add up (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)"
+        "sample `{id}`: inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency \
+         {latency_ns} ns)"
     )]
-    Times {
-        /// Which sample.
-        id: SampleId,
-        /// As claimed.
-        start_ns: u64,
-        /// As claimed.
-        ttft_ns: Option<u64>,
-        /// As claimed.
-        latency_ns: u64,
-    },
-    /// Neither `eos` nor `length`.
-    #[error("sample {id}: unknown finish \"{finish}\"")]
-    Finish {
-        /// Which sample.
-        id: SampleId,
-        /// As claimed.
-        finish: String,
-    },
-    /// Longer than [`MAX_TEXT_BYTES`].
-    #[error("sample {id}: a text of {bytes} bytes, at most {MAX_TEXT_BYTES} are taken")]
-    Text {
-        /// Which sample.
-        id: SampleId,
-        /// How long it is.
-        bytes: usize,
-    },
-    /// More or fewer ids than decoded tokens, or more than [`MAX_OUTPUT_IDS`].
+    Times { id: SampleId, start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
+    #[error("sample `{id}`: unknown finish `{finish}`, expected eos or length")]
+    Finish { id: SampleId, finish: String },
+    #[error("sample `{id}`: its text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}")]
+    Text { id: SampleId, bytes: usize },
     #[error(
-        "sample {id}: {ids} output ids for {tokens} tokens: as many are taken, up to {MAX_OUTPUT_IDS}"
+        "sample `{id}`: {ids} output ids for {tokens} tokens, expected as many and at most \
+         {MAX_OUTPUT_IDS}"
     )]
-    OutputIds {
-        /// Which sample.
-        id: SampleId,
-        /// How many came.
-        ids: usize,
-        /// As claimed.
-        tokens: u32,
-    },
+    OutputIds { id: SampleId, ids: usize, tokens: u32 },
 }

@@ -1,28 +1,25 @@
-//! The version of the protocol, and who may talk to whom.
+//! The protocol's version, and compatibility of two builds.
 
-/// What this build speaks. A new field or message kind raises `minor`; anything else raises `major`.
+/// The protocol of this build. A new field or message kind raises `minor`; anything else raises
+/// `major`.
 pub const PROTOCOL: Version = Version { major: 1, minor: 5 };
 
-/// A protocol version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// Sides with different majors refuse each other.
+    /// Different majors are incompatible.
     pub major: u32,
-    /// Sides with different minors pass over what they don't know.
+    /// Different minors ignore unknown fields and messages.
     pub minor: u32,
 }
 
-/// The other side speaks a protocol that this side can't.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the {side} speaks protocol {theirs}, this side speaks {ours}: install the same release on both"
+    "the {side} speaks protocol {theirs}, this program {ours}: install the same release of both"
 )]
 pub struct Incompatible {
-    /// "agent" or "controller".
+    /// `agent` or `controller`.
     pub side: &'static str,
-    /// What it speaks.
     pub theirs: Version,
-    /// What we speak.
     pub ours: Version,
 }
 

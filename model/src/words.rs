@@ -1,31 +1,32 @@
-//! Enums that are written as one of a fixed list of words.
+//! Enums whose variants are written as fixed words.
 
-/// A word that isn't in a fixed list.
+/// A word that is not in the list of its enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown {what} \"{found}\": one of {}", expected.join(", "))]
+#[error("unknown {what} `{found}`: expected one of {}", expected.join(", "))]
 pub struct Unknown {
-    /// Which list.
     pub what: &'static str,
-    /// The word.
     pub found: String,
-    /// The list.
     pub expected: &'static [&'static str],
 }
 
-/// Defines an enum whose variants are written as fixed words: `WORDS`, `as_str`, `FromStr`, `Display` and serde.
+/// Defines a `Copy` enum whose variants are written as fixed words in TOML, JSON, the database and
+/// on the wire, with `WORDS`, `as_str`, `FromStr`, `Display` and serde's traits. The calling crate
+/// needs serde.
 #[macro_export]
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal, { $($(#[$item_doc:meta])* $item:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
+    (
+        $(#[$attribute:meta])* $name:ident, $what:literal,
+        { $($(#[$item_attribute:meta])* $item:ident = $word:literal),+ $(,)? }
+    ) => {
+        $(#[$attribute])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[derive(::serde::Serialize, ::serde::Deserialize)]
-        pub enum $name { $($(#[$item_doc])* #[serde(rename = $word)] $item),+ }
+        pub enum $name { $($(#[$item_attribute])* #[serde(rename = $word)] $item),+ }
 
         impl $name {
-            /// All of them, as written.
+            /// The words of all variants, in their order.
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
-            /// Its word, in TOML, on the wire and in reports.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$item => $word),+ }
             }
@@ -37,7 +38,11 @@ macro_rules! words {
             fn from_str(word: &str) -> Result<Self, $crate::words::Unknown> {
                 match word {
                     $($word => Ok(Self::$item),)+
-                    _ => Err($crate::words::Unknown { what: $what, found: word.to_owned(), expected: Self::WORDS }),
+                    _ => Err($crate::words::Unknown {
+                        what: $what,
+                        found: word.to_owned(),
+                        expected: Self::WORDS,
+                    }),
                 }
             }
         }

@@ -1,5 +1,5 @@
-//! What is observed beside the samples: readings of windows of time, and what can't be observed. Every reading
-//! may be absent; what is absent was not measurable, and is never zero.
+//! Telemetry of the agent's process, host and GPUs. A reading that can't be taken is absent, never
+//! zero.
 
 mod instruments;
 mod metric;
@@ -11,24 +11,21 @@ pub use throttle::{Reason, ThrottleReasons};
 
 use crate::words;
 
-/// The sampler's period where nobody says another, in milliseconds.
+/// The sampler's default period.
 pub const DEFAULT_PERIOD_MS: u32 = 250;
 
 words!(
-    /// What the agent does during a window.
+    /// The agent's activity during a window.
     Phase, "phase", {
-        /// Nothing, before anything is loaded: what the machine draws by itself.
+        /// Before an engine is loaded: the machine's own power draw.
         Idle = "idle",
-        /// It loads an engine.
         Loading = "loading",
-        /// It decodes batches that don't count.
         Warming = "warming",
-        /// It decodes batches that count.
         Measuring = "measuring",
     }
 );
 
-/// The readings of a window, each there or absent.
+/// The readings of a window, each of which may be absent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Readings([Option<f64>; Metric::COUNT]);
 
@@ -39,34 +36,29 @@ impl Default for Readings {
 }
 
 impl Readings {
-    /// A reading; null where it is absent.
     pub fn of(&self, metric: Metric) -> Option<f64> {
         self.0[metric.index()]
     }
 
-    /// Takes a reading in. One that isn't a finite number is none.
+    /// A value that isn't finite is absent.
     pub fn set(&mut self, metric: Metric, value: impl Into<Option<f64>>) {
         self.0[metric.index()] = value.into().filter(|value| value.is_finite());
     }
 
-    /// Those that are there.
     pub fn present(&self) -> impl Iterator<Item = (Metric, f64)> {
         Metric::all().filter_map(|metric| self.of(metric).map(|value| (metric, value)))
     }
 }
 
-/// What was observed between two readings of the instruments. Times are of the same clock as the shard's samples.
+/// The time between two readings of the instruments, by the same clock as the shard's samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    /// What the agent did.
     pub phase: Phase,
-    /// Shard and attempt; none while idle.
+    /// Shard and attempt; null while idle.
     pub of: Option<(u64, u64)>,
-    /// When it began.
     pub start_ns: u64,
-    /// When it ended, and states were read.
+    /// States are read at the end.
     pub end_ns: u64,
-    /// What was read.
     pub readings: Readings,
 }
 
@@ -83,24 +75,16 @@ impl Window {
         Ok(self)
     }
 
-    /// How long it lasted.
     pub fn seconds(&self) -> f64 {
         (self.end_ns - self.start_ns) as f64 / 1e9
     }
 }
 
-/// A window that can't be true.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// It ends before it begins, or past the end of time.
-    #[error("a telemetry window from {start_ns} to {end_ns} ns can't be true")]
-    Times {
-        /// As claimed.
-        start_ns: u64,
-        /// As claimed.
-        end_ns: u64,
-    },
-    /// A phase of a newer agent.
+    #[error("implausible telemetry window from {start_ns} to {end_ns} ns")]
+    Times { start_ns: u64, end_ns: u64 },
+    /// Of a newer agent.
     #[error("a telemetry window of an unknown phase")]
     Phase,
 }
@@ -110,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_number_is_absent() {
+    fn a_value_that_is_not_finite_is_absent() {
         let mut readings = Readings::default();
         readings.set(Metric::GpuPowerWatts, f64::NAN);
         assert_eq!(readings.present().count(), 0);
