@@ -10,7 +10,7 @@ pub struct Unknown {
 }
 
 /// Defines a `Copy` enum whose variants are written as fixed words in TOML, JSON, the database and
-/// on the wire, with `WORDS`, `as_str`, `FromStr`, `Display` and serde's traits. The calling crate
+/// on the wire, with `ALL`, `WORDS`, `as_str`, `FromStr`, `Display` and serde's traits. The calling crate
 /// needs serde.
 #[macro_export]
 macro_rules! words {
@@ -24,7 +24,9 @@ macro_rules! words {
         pub enum $name { $($(#[$item_attribute])* #[serde(rename = $word)] $item),+ }
 
         impl $name {
-            /// The words of all variants, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$item),+];
+
+            /// The words of [`Self::ALL`].
             pub const WORDS: &'static [&'static str] = &[$($word),+];
 
             pub fn as_str(self) -> &'static str {

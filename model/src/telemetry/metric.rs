@@ -93,7 +93,7 @@ impl Metric {
     pub const COUNT: usize = Self::WORDS.len();
 
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::WORDS.iter().filter_map(|word| word.parse().ok())
+        Self::ALL.iter().copied()
     }
 
     pub fn kind(self) -> Kind {

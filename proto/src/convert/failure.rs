@@ -4,7 +4,7 @@ use crate::wire;
 use model::failure::{Failure, Kind, Retry};
 use model::text::plain;
 
-/// The longest detail that is kept, in characters.
+/// Longer details are truncated to this many characters.
 const MAX_DETAIL: usize = 2000;
 
 impl From<Failure> for wire::Failure {
@@ -19,17 +19,16 @@ impl From<Failure> for wire::Failure {
 }
 
 impl From<wire::Failure> for Failure {
-    /// An unknown class of a newer agent is taken as "another agent may try", an unknown kind as internal.
+    /// An unknown retry class of a newer agent becomes [`Retry::OtherAgent`], an unknown kind [`Kind::Internal`].
     fn from(wire: wire::Failure) -> Self {
         let retry = match wire.retry() {
             wire::Retry::SameAgent => Retry::SameAgent,
             wire::Retry::Never => Retry::Never,
             wire::Retry::OtherAgent | wire::Retry::Unspecified => Retry::OtherAgent,
         };
-        let kind = Kind::ALL.iter().find(|(_, name)| *name == wire.kind);
         Self {
             retry,
-            kind: kind.map_or(Kind::Internal, |(kind, _)| *kind),
+            kind: wire.kind.parse().unwrap_or(Kind::Internal),
             detail: plain(&wire.detail, MAX_DETAIL),
         }
     }
@@ -41,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_failure_survives_the_wire() {
-        for (kind, _) in Kind::ALL {
+        for &kind in Kind::ALL {
             for retry in [Retry::SameAgent, Retry::OtherAgent, Retry::Never] {
                 let failure = Failure { retry, kind, detail: "no room".to_owned() };
                 assert_eq!(Failure::from(wire::Failure::from(failure.clone())), failure);

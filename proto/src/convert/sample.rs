@@ -26,9 +26,10 @@ impl TryFrom<wire::Sample> for Sample {
         let sample_id = SampleId::try_from(wire.sample_id)?;
         let outcome = match (wire.failure, wire.finish.as_str()) {
             (Some(failure), _) => Outcome::Failed(failure.into()),
-            (None, "eos") => Outcome::Ok(Finish::Eos),
-            (None, "length") => Outcome::Ok(Finish::Length),
-            (None, _) => return Err(Error::Finish { id: sample_id, finish: wire.finish }),
+            (None, finish) => match finish.parse() {
+                Ok(finish) => Outcome::Ok(finish),
+                Err(_) => return Err(Error::Finish { id: sample_id, finish: wire.finish }),
+            },
         };
         let sample = Self {
             sample_id,
