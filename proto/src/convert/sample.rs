@@ -3,7 +3,7 @@
 use crate::wire;
 use model::ids::SampleId;
 use model::output_ids::OutputIds;
-use model::sample::{Error, Exchange, Finish, Outcome, Sample};
+use model::sample::{Error, Exchange, Outcome, Sample};
 
 impl From<wire::Exchange> for Exchange {
     fn from(wire: wire::Exchange) -> Self {
@@ -83,7 +83,7 @@ impl From<Sample> for wire::Sample {
 mod tests {
     use super::*;
     use model::output_ids::MAX_OUTPUT_IDS;
-    use model::sample::MAX_TEXT_BYTES;
+    use model::sample::{Finish, MAX_TEXT_BYTES};
 
     fn honest() -> Sample {
         Sample {
