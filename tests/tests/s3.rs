@@ -144,7 +144,7 @@ fn cuts_and_busy_answers_pass() {
     s3.fail("HEAD /models-b/t5/config.json", Fault::Answer(503, "SlowDown"));
     s3.fail("list-type=2", Fault::Answer(500, "InternalError"));
     let said = generate(&workspace, &s3, &["s3://models-b/t5"]).expect(0);
-    for words in ["cut off after", "S3 answers 503", "S3 answers 500"] {
+    for words in ["cut off after", "S3 answered 503", "S3 answered 500"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     assert!(s3.log().iter().any(|line| line.contains("range: bytes=")), "{:?}", s3.log());
@@ -156,8 +156,8 @@ fn what_is_not_there_is_told_by_its_name() {
     let workspace = Workspace::default();
     s3.bucket("models-c");
     for (model, words) in [
-        ("s3://models-none/x/model.tar.gz", "there is no bucket models-none"),
-        ("s3://models-none/x", "there is no bucket models-none"),
+        ("s3://models-none/x/model.tar.gz", "no bucket models-none"),
+        ("s3://models-none/x", "no bucket models-none"),
         ("s3://models-c/x/model.tar.gz", "s3://models-c has no x/model.tar.gz"),
         ("s3://models-c/x", "s3://models-c/x has no config.json"),
     ] {
@@ -276,7 +276,7 @@ fn an_upload_that_fails_is_said_and_fails_nothing() {
         "{}",
         said.err
     );
-    assert!(said.err.contains("there is no bucket results-none"), "{}", said.err);
+    assert!(said.err.contains("no bucket results-none"), "{}", said.err);
     assert!(workspace.path("results.json").exists());
 }
 
