@@ -1,12 +1,13 @@
 //! The command line: words in, one command out.
 
 use crate::commands::{bench, doctor, generate, health, join, serve};
-use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
+use host::Root;
 use observability::logs::Form;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use telemetry::{Places, Visible};
 use tracing::level_filters::LevelFilter;
 
 /// Runs T5 inference on one machine and measures it.

@@ -1,10 +1,9 @@
 //! What `agent doctor` sees of what an agent must reach.
 
 use super::Options;
+use crate::controller_client::{Identity, TokenSource, greet};
 use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
-use crate::service::{Identity, TokenSource, greet};
-use crate::stopwatch::Stopwatch;
 use proto::finding::Lifetime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +11,7 @@ use std::error::Error;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
+use stopwatch::Stopwatch;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How often the controller is dialled.

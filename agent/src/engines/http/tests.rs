@@ -1,0 +1,185 @@
+//! An endpoint of our own that answers as it is told.
+
+use super::*;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode as Status};
+use axum::response::{IntoResponse, Response};
+use proto::model::{AdapterMode, Dtype};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+const SECRET: &str = "Bearer s3cret-of-the-endpoint";
+
+/// What it does with a request, by what the prompt says.
+#[derive(Default)]
+struct Stub {
+    asked: Mutex<Vec<(HeaderMap, String)>>,
+}
+
+async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String) -> Response {
+    stub.asked.lock().unwrap().push((headers.clone(), body.clone()));
+    let sent = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
+    let ok = |text: &str| {
+        let body =
+            format!(r#"[{{"generated_text": "{text}", "output_tokens": 3, "finish": "length"}}]"#);
+        ([("server-timing", "total;dur=1")], body).into_response()
+    };
+    match () {
+        () if sent != SECRET => {
+            // Servers that repeat what they were sent exist.
+            (Status::FORBIDDEN, format!("who is {sent}?")).into_response()
+        }
+        () if body.contains("busy") => (Status::TOO_MANY_REQUESTS, "later").into_response(),
+        () if body.contains("broken") => {
+            (Status::INTERNAL_SERVER_ERROR, format!("not with {sent}")).into_response()
+        }
+        () if body.contains("garbage") => "<html>".into_response(),
+        () if body.contains("moved") => (Status::FOUND, [("location", "/x")]).into_response(),
+        () if body.contains("slow") => std::future::pending().await,
+        () => ok("so"),
+    }
+}
+
+struct Served {
+    stub: Arc<Stub>,
+    address: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+fn serve() -> Served {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = format!("http://{}/ask?key=of-the-address", listener.local_addr().unwrap());
+    let stub = Arc::new(Stub::default());
+    let router = Router::new().fallback(answer).with_state(Arc::clone(&stub));
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    Served { stub, address, _runtime: runtime }
+}
+
+fn spec(address: &str) -> EngineSpec {
+    EngineSpec {
+        model: address.to_owned(),
+        revision: None,
+        adapter: None,
+        adapter_mode: AdapterMode::default(),
+        tokenizer: None,
+        dtype: Dtype::F32,
+        endpoint: Some(Endpoint {
+            request: r#"{"inputs": "{prompt}", "most": "{max_new_tokens}"}"#.to_owned(),
+            content_type: "application/json".to_owned(),
+            headers: BTreeMap::from([("authorization".to_owned(), "STUB_KEY".to_owned())]),
+            answer: "/0/generated_text".to_owned(),
+            input_tokens: None,
+            output_tokens: Some("/0/output_tokens".to_owned()),
+            finish: Some("/0/finish".to_owned()),
+            server_ms: None,
+            timeout_ms: 60_000,
+            region: None,
+        }),
+    }
+}
+
+fn open(spec: &EngineSpec) -> Http {
+    Http::open(spec, &|name| (name == "STUB_KEY").then(|| SECRET.to_owned())).unwrap()
+}
+
+fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
+    let generation = Generation {
+        prompt: "Say: {dialogue}".to_owned(),
+        max_input_tokens: 512,
+        max_new_tokens: 60,
+        stop: Stop::Eos,
+    };
+    let request = |dialogue: &&str| Request {
+        sample_id: (*dialogue).to_owned(),
+        dialogue: (*dialogue).to_owned(),
+        reference: None,
+    };
+    let batch: Vec<Request> = dialogues.iter().map(request).collect();
+    engine.generate(&batch, &generation, &Stopwatch::start()).unwrap()
+}
+
+#[test]
+fn a_batch_is_as_many_requests_and_connections_are_used_again() {
+    let served = serve();
+    let mut engine = open(&spec(&served.address));
+    let first = ask(&mut engine, &["a", "b"]);
+    let second = ask(&mut engine, &["c", "d"]);
+    let rows: Vec<&Row> = first.iter().chain(&second).map(|row| row.as_ref().unwrap()).collect();
+    for row in &rows {
+        assert_eq!((row.text.as_deref(), row.finish), (Some("so"), Finish::Length));
+        assert_eq!(
+            (row.first_token_ns, row.input_tokens, row.output_tokens),
+            (None, None, Some(3))
+        );
+        let exchange = row.exchange.unwrap();
+        assert!(exchange.first_byte_ns.unwrap() <= exchange.total_ns);
+    }
+    let waited = |row: &&Row| row.exchange.unwrap().connect_ns.is_some();
+    assert_eq!(rows.iter().map(waited).collect::<Vec<_>>(), [true, true, false, false]);
+    let asked = served.stub.asked.lock().unwrap();
+    let mut bodies: Vec<&str> = asked.iter().map(|(_, body)| body.as_str()).collect();
+    bodies.sort_unstable();
+    assert_eq!(bodies[0], r#"{"inputs":"Say: a","most":60}"#);
+    assert_eq!(asked[0].0["content-type"], "application/json");
+}
+
+#[test]
+fn a_failure_has_its_class_and_leaves_its_neighbours_alone() {
+    let served = serve();
+    let mut slow = spec(&served.address);
+    slow.endpoint.as_mut().unwrap().timeout_ms = 300;
+    let mut engine = open(&slow);
+    let rows = ask(&mut engine, &["busy", "a", "broken", "garbage", "slow", "moved"]);
+    let kinds: Vec<_> = rows.iter().map(|row| row.as_ref().err().map(|error| error.kind)).collect();
+    let expected =
+        [Kind::Throttled, Kind::ServerError, Kind::Answer, Kind::TimedOut, Kind::Rejected];
+    assert_eq!(kinds[0], Some(expected[0]));
+    assert_eq!(kinds[1], None);
+    assert_eq!(kinds[2..], expected[1..].iter().copied().map(Some).collect::<Vec<_>>());
+    let details = format!("{rows:?}");
+    assert!(!details.contains("s3cret"), "{details}");
+    assert!(details.contains("not with …"), "{details}");
+    // A connection that broke is made anew.
+    assert!(ask(&mut engine, &["a", "b", "c", "d", "e", "f"]).iter().all(Result::is_ok));
+}
+
+#[test]
+fn nobody_there_is_a_failure_and_no_crash() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rows = ask(&mut open(&spec(&format!("http://{gone}/"))), &["a"]);
+    assert_eq!(rows[0].as_ref().unwrap_err().kind, Kind::Unreachable);
+}
+
+#[test]
+fn a_trial_tells_wrong_keys_before_anything_is_measured() {
+    let served = serve();
+    let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
+    let error = error_chain(&wrong.unwrap().tried().unwrap_err());
+    assert!(error.contains("403 Forbidden: who is …?"), "{error}");
+    assert!(error.contains("look at the variables that authorization come from"), "{error}");
+    assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
+    let missing = Http::open(&spec(&served.address), &|_| None).unwrap_err().to_string();
+    assert!(missing.contains("variable STUB_KEY"), "{missing}");
+    let engine = open(&spec(&served.address)).tried().unwrap();
+    let facts = engine.facts();
+    assert_eq!((facts.model_sha256.as_deref(), facts.device.as_str()), (None, "endpoint"));
+    assert!(!format!("{engine:?}").contains("s3cret"));
+}
+
+#[test]
+fn tokens_are_counted_where_the_answer_does_not_say() {
+    let served = serve();
+    let mut counted = spec(&served.address);
+    counted.tokenizer = Some("builtin:tiny".to_owned());
+    counted.endpoint.as_mut().unwrap().output_tokens = None;
+    let mut engine = open(&counted);
+    let rows = ask(&mut engine, &["a"]);
+    let row = rows[0].as_ref().unwrap();
+    assert_eq!(row.input_tokens, engine.count_tokens("Say: a"));
+    // It was cut off: the end mark that the tokenizer counts didn't come.
+    assert_eq!(row.output_tokens, engine.count_tokens("so").map(|tokens| tokens - 1));
+    assert!(engine.facts().tokenizer_sha256.is_some());
+}
