@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# NVIDIA's own management library, as Debian packages it, on a machine without a driver: the agent must say that the
-# driver isn't loaded, and measure all the rest. Downloads the package (0.7 MB, non-free) into a temporary folder.
+# Runs the agent with NVIDIA's management library from Debian on a machine without a driver: the agent
+# must report that the driver isn't loaded, and measure everything else. Downloads the package (0.7 MB,
+# non-free) into a temporary folder.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 agent=${AGENT:-target/release/agent}

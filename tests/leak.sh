@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real leak is found, and nothing is found where there is none: five minutes of inference each, one agent that
-# leaks 64 KiB a request and one that doesn't. Takes about twelve minutes; not part of .ci/run.
+# Verifies that a real leak is found, with no false alarm without one: five minutes of inference each
+# with an agent that leaks 64 KiB per request and one that doesn't. Takes about twelve minutes; not part
+# of .ci/run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
@@ -28,7 +29,7 @@ threads = 1
 usd_per_hour = 0.06
 TOML
 
-# The features of all packages together, so that only the agent is built anew.
+# Builds all packages with the same features, so that only the agent is rebuilt.
 for kind in leaking sound; do
     features=$([ "$kind" = leaking ] && echo "agent/leak" || true)
     cargo build --release --workspace --features "$features"
@@ -54,7 +55,7 @@ for kind in ("leaking", "sound"):
           f" {per_1000['ci_low']:.3f} to {per_1000['ci_high']:.3f} MB per 1,000 requests,"
           f" least that would be found {rss['minimum_detectable_mb_per_hour']:.2f} MB/h")
     if kind == "leaking":
-        # 64 KiB are 62.5 MB per 1,000 requests.
+        # 64 KiB per request are 62.5 MiB per 1,000 requests.
         assert per_1000["ci_low"] <= 62.5 * 1.02 and per_1000["ci_high"] >= 62.5 * 0.98, per_1000
 assert found["leaking"] == "found", found
 assert found["sound"] != "found", found

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Campaigns over real networks that fail: controller and agents stand in network namespaces of their own, on one switch, and
-# speak TLS. Each fault is one campaign: it must end complete, with every sample counted once, and with the fault seen.
-# Needs root for namespaces and nftables (Debian: iproute2, nftables, ethtool). FAULTS="loss delay" plays some only.
+# Runs campaigns over faulty real networks: controller and agents in separate network namespaces on one
+# switch, over TLS. Each fault is one campaign, which must end complete, with every sample counted once
+# and the fault observed. Needs root for namespaces and nftables (Debian: iproute2, nftables, ethtool).
+# FAULTS="loss delay" runs a subset.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ "$(id -u)" = 0 ] || { echo "skipped: network namespaces need root"; exit 0; }
@@ -24,7 +25,7 @@ clean() {
 trap clean EXIT
 
 mac() { net "$1" cat /sys/class/net/eth0/address; }
-# Hosts 10.77.0.1 (controller), .2 and .3, each on its cable to the switch.
+# Hosts 10.77.0.1 (controller), .2 and .3, each with a link to the switch.
 build() {
   for name in sw ctl h1 h2; do ip netns add "fm$run-$name"; done
   net sw ip link add br0 type bridge
@@ -47,7 +48,7 @@ build() {
 cat >"$work/script.json" <<'JSON'
 {"prompt_ms": 10, "token_ms": 2, "per_row_ms": 1, "spread": 0.2, "output_tokens": 10, "paced": true}
 JSON
-# More dialogues than are built in: a campaign must outlast a partition.
+# More dialogues than the built-in ones, so that the campaign outlasts a partition.
 python3 - "$work/dialogues.jsonl" <<'PYTHON'
 import json, sys
 with open(sys.argv[1], "w") as lines:
@@ -84,7 +85,7 @@ agent() { # $1: host, $2: log
   started+=($!)
 }
 
-# fault NAME: runs a campaign, calls NAME once it measures, and checks what it left.
+# fault NAME: runs a campaign, calls NAME once it is measuring, and checks the results.
 fault() {
   local name=$1 samples=${2:-160} data=$work/$1
   mkdir "$data"
@@ -115,11 +116,11 @@ if name in ("partition", "one_way", "reboot"):
 PYTHON
 }
 
-# A cable is pulled for less than the lease.
+# A link is down for less than the lease.
 unplugged() { net sw ip link set to-h1 down; sleep 5; net sw ip link set to-h1 up; }
-# ... and for longer: its shard goes to the other, and the zombie's samples come late.
+# ... and for longer: its shard goes to the other agent, and its own samples arrive late.
 partition() { net sw ip link set to-h1 down; sleep 22; net sw ip link set to-h1 up; }
-# The controller hears nothing from h2, which hears the controller.
+# One-way partition: the controller receives nothing from h2, but h2 receives from the controller.
 one_way() {
   net ctl nft -f - <<'NFT'
 table inet fault { chain input { type filter hook input priority 0; policy accept; ip saddr 10.77.0.3 drop; }; }
@@ -127,7 +128,7 @@ NFT
   sleep 22
   net ctl nft delete table inet fault
 }
-# A fifth of all packets is lost, both ways.
+# 20% packet loss in both directions.
 loss() {
   for host in h1 h2; do
     net $host nft -f - <<'NFT'
@@ -137,15 +138,15 @@ NFT
   done
 }
 no_loss() { for host in h1 h2; do net $host nft delete table inet fault; done; }
-# 256 kbit/s for everybody.
+# All links are limited to 256 kbit/s.
 narrow() { net ctl tc qdisc add dev eth0 root tbf rate 256kbit burst 4kb latency 400ms; }
 wide() { net ctl tc qdisc del dev eth0 root; }
-# The agents are cut off all at once and for less than the lease, three times.
+# All agents are disconnected at once for less than the lease, three times.
 flapping() {
   for _ in 1 2 3; do net sw ip link set to-ctl down; sleep 2; net sw ip link set to-ctl up; sleep 1; done
 }
 
-# 100 ms each way: h1's cable is cut in two, and a user-space link joins the ends.
+# 100 ms in each direction: h1's link is split, and a user-space relay connects the ends.
 slow_cable() {
   ip -n "fm$run-sw" link set to-h1 nomaster
   net sw ip link add far type veth peer name far-br
@@ -153,10 +154,10 @@ slow_cable() {
   net sw ip link set far up
   for feature in tx tso gso gro; do for end in far far-br; do net sw ethtool -K $end $feature off >/dev/null 2>&1 || true; done; done
   net sw ip link set to-h1 promisc on; net sw ip link set far promisc on
-  # What comes over the switch has many senders; here they are the controller's and h2's, and h1 needs the controller only.
+  # The switch also forwards frames of other hosts; h1 needs only the controller's.
   net sw "$bin/link" to-h1 "$(mac h1)" far "$(mac ctl)" 100 &
   started+=($!)
-  # Its end is nothing to tell.
+  # Suppresses the shell's message when the relay is killed.
   disown $!
 }
 

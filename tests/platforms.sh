@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs what deploy/ and docs/ promise on the platforms themselves, as far as one machine can: each part installs what it needs,
-# from Debian and PyPI, and cleans up behind itself. A part that can't run here is skipped, and says why.
+# Tests deploy/ and docs/ on the real platforms, as far as possible on one machine. Each part installs its
+# dependencies from Debian and PyPI and cleans up. Parts that can't run here are skipped with a reason.
 #
-# usage: tests/platforms.sh [--short] [PART...]    parts: docker kubernetes slurm terraform tutorial book; all of them where none is named.
-#                                                  And compile, half an hour of compiling in the images, only where it is named.
-#     --short    leaves out what takes minutes, and says what: for CI
-# Programs are taken from target/release, or from FLEETMARK_PROGRAMS.
+# usage: tests/platforms.sh [--short] [PART...]    parts: docker kubernetes slurm terraform tutorial book (default: all)
+#                                                  compile takes half an hour and must be named explicitly
+#     --short    skips steps that take minutes, and lists them: for CI
+# Uses the programs in FLEETMARK_PROGRAMS (default: target/release).
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The store's test suite and a whole campaign on a real PostgreSQL, which is started here in a folder and on a port of
-# its own, and stopped at the end. Debian's packages are used; as root they are installed where they are missing.
+# Runs the store's tests and a complete campaign on a real PostgreSQL, started in a temporary folder on
+# a free port and stopped at the end. As root, installs Debian's packages if they are missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ said=$(cargo test --release --workspace --lib store:: -- --nocapture 2>&1) || { 
 echo "$said" | grep -E '^test result'
 if echo "$said" | grep -q skipped; then echo "the tests didn't see PostgreSQL" >&2; exit 1; fi
 
-# A campaign from end to end, read back from the server.
+# An end-to-end campaign, read back from the server.
 cargo build --release -q
 as "$bin/createdb" -h 127.0.0.1 -p "$port" -U fleetmark bench
 export DATABASE_URL="$FLEETMARK_TEST_POSTGRES/bench"
@@ -42,7 +42,7 @@ python3 - "$data" <<'PYTHON'
 import json, sys
 run, report = (json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("run", "report"))
 assert run["campaign"]["missing_samples"] == 0, run["campaign"]
-# Names of the Parquet files differ.
+# The names of the Parquet files differ.
 assert run["results"] == report["results"], "what is read back differs"
 PYTHON
 echo "a campaign on PostgreSQL: complete, and read back the same"

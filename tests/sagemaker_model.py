@@ -1,4 +1,4 @@
-"""Checks CreateProcessingJob requests against AWS's own model of the API, as botocore has it.
+"""Validates CreateProcessingJob requests against AWS's API model as shipped with botocore.
 
 usage: controller launch sagemaker ... --dry-run | sagemaker_model.py
 """
@@ -14,7 +14,7 @@ shape = botocore.session.get_session().get_service_model("sagemaker").operation_
 
 
 def patterns(shape, value, path):
-    """What botocore leaves to the service: patterns, longest texts and enumerations."""
+    """Constraints that botocore doesn't check: patterns, maximum lengths and enumerations."""
     if shape.type_name == "structure":
         for name, inner in value.items():
             patterns(shape.members[name], inner, f"{path}.{name}")
@@ -30,7 +30,7 @@ def patterns(shape, value, path):
         assert len(value) <= shape.metadata.get("max", len(value)), f"{path}: {len(value)} characters"
         enum = getattr(shape, "enum", None)
         assert not enum or value in enum, f"{path}: {value} is none of {enum}"
-        # Unicode classes are Java's; Python's re has none.
+        # The patterns use Java's Unicode classes, which Python's re doesn't support.
         pattern = re.sub(r"\\p\{[LN]\}", r"\\w", shape.metadata.get("pattern", "")).replace(r"\p{Z}", r"\s")
         assert not pattern or re.fullmatch(pattern, value), f"{path}: {value} isn't {pattern}"
     elif shape.type_name == "integer":

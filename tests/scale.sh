@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long the report of a large campaign takes, and how much memory: tests/scale.sh [SAMPLES] (default 1,000,000).
-# Fills a store in a temporary folder first. Needs python3 for the peak memory of a process.
+# Measures time and memory of the report of a large campaign: tests/scale.sh [SAMPLES] (default 1,000,000).
+# Fills a store in a temporary folder first. Needs python3 to measure peak memory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 samples=${1:-1000000}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Scenarios that need real servers: starts what they need on free ports of loopback, runs them, ends the servers.
-# Needs python3 with venv; the servers' packages go to target/services.
+# Runs the scenarios that need real servers: starts the servers on free loopback ports, runs the tests,
+# and stops the servers. Needs python3 with venv; packages are installed into target/services.
 #
 #   bash tests/services.sh          all of them
 #   bash tests/services.sh s3       only these
@@ -25,7 +25,7 @@ free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# Waits for a server that was started to answer.
+# Waits until a server responds.
 answers() {
     for _ in $(seq 100); do
         if curl --silent --noproxy '*' --output /dev/null "$1"; then return; fi
@@ -36,7 +36,7 @@ answers() {
     exit 1
 }
 
-# moto: AWS in memory.
+# moto: an in-memory AWS.
 moto() {
     [ -z "${moto_port:-}" ] || return 0
     python_packages
@@ -51,7 +51,7 @@ s3() {
     FLEETMARK_TEST_S3="127.0.0.1:$moto_port" cargo test --release --package scenarios --test s3
 }
 
-# Processing jobs, as moto has them: created and described. AWS's own model of the API judges the requests.
+# Creates and describes processing jobs in moto, and validates the requests against AWS's API model.
 sagemaker() {
     moto
     FLEETMARK_TEST_SAGEMAKER="127.0.0.1:$moto_port" FLEETMARK_TEST_REQUESTS="$work/requests.json" \

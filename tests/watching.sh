@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Metrics of a running controller and agent: checked with promtool, and scraped by a real Prometheus.
-# Needs Debian's prometheus (installed here where it is missing) and the release build.
+# Checks the metrics of a running controller and agent with promtool and a real Prometheus. Needs Debian's
+# prometheus (installed if missing) and the release build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for program in promtool prometheus curl; do
@@ -35,14 +35,14 @@ name = "never"
 usd_per_hour = 0.1
 MATRIX
 cd "$work"
-# A second target that nobody joins for keeps the controller waiting, so that there is time to look.
+# A second target without agents keeps the controller waiting during the checks.
 "$bin/controller" run matrix.toml --listen "127.0.0.1:$fleet_port" --metrics "$controller_port" >controller.out 2>controller.log &
 started+=($!)
 until grep -q 'agent join' controller.log; do sleep 0.1; done
 token=$(echo .fleetmark/campaigns/*/token)
 "$bin/agent" join --controller "http://127.0.0.1:$fleet_port" --target there --threads 1 --token-file "$token" --metrics "$agent_port" 2>agent.log &
 started+=($!)
-# And one without a token, who is refused and counted.
+# An agent without a token, which must be refused and counted.
 "$bin/agent" join --controller "http://127.0.0.1:$fleet_port" --target there 2>refused.log && exit 1
 until grep -q 'joined for there' controller.log; do sleep 0.1; done
 

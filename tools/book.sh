@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Makes the documentation in target/book: the pages of docs/ and deploy/, and a reference that is taken from the programs.
+# Builds the documentation in target/book: the pages of docs/ and deploy/, and a reference generated
+# from the programs.
 # Needs mdbook, python3 and the built programs (FLEETMARK_PROGRAMS, default target/release).
 #
-# usage: tools/book.sh [--check]     --check: no book is made, but links, keys and the reference are checked
+# usage: tools/book.sh [--check]     --check: only check links, keys and the reference
 set -euo pipefail
 cd "$(dirname "$0")/.."
 programs=${FLEETMARK_PROGRAMS:-target/release}
@@ -11,7 +12,7 @@ rm -rf "$book"
 mkdir -p "$book/src/reference" "$book/src/platforms"
 cp docs/book.toml "$book/"
 cp -r docs/*.md docs/*.png docs/*.json docs/adr docs/example "$book/src/"
-# Pages that lie elsewhere in the repository get a place in the book, and links to them follow.
+# Copies pages from elsewhere in the repository and rewrites links to them.
 for page in deploy/*/README.md; do
     sed 's|(\.\./\([a-z]*\)/README\.md)|(\1.md)|g; s|\[\([^]]*\)\](examples)|\1|g' "$page" >"$book/src/platforms/$(basename "$(dirname "$page")").md"
 done

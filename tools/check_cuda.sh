@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Compiles the agent with its feature `cuda`, for Turing (sm_75) and without a GPU.
+# Compiles the agent with feature `cuda` for Turing (sm_75), without needing a GPU.
 #
 # usage: tools/check_cuda.sh [CARGO COMMAND...]     default: check --release -p agent --features cuda
-# nvcc comes from PyPI into target/nvcc (about 150 MB) unless CUDA_HOME names another; 13.0, since candle-kernels 0.11.1
-# doesn't compile for Turing with 13.2, and cudarc 0.19 knows no 13.5. Kernels take about 9 minutes of one core, once.
+# Installs nvcc from PyPI into target/nvcc (about 150 MB) unless CUDA_HOME is set. Version 13.0, because
+# candle-kernels 0.11.1 doesn't compile for Turing with 13.2, and cudarc 0.19 doesn't support 13.5.
+# Compiling the kernels once takes about 9 minutes on one core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +21,7 @@ fi
 export CUDA_HOME PATH="$CUDA_HOME/bin:$PATH"
 export CUDA_COMPUTE_CAP=${CUDA_COMPUTE_CAP:-75}
 export CUDAFORGE_THREADS=${CUDAFORGE_THREADS:-$(nproc)}
-# A folder of its own: the feature would have every other build compile candle again.
+# A separate folder, because the feature would make other builds recompile candle.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target/cuda}
 
 if [ $# -eq 0 ]; then

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the kernels' tests under AddressSanitizer, or under Miri where it is installed: `check_kernels.sh [asan|miri]`.
+# Runs the kernels' tests under AddressSanitizer or, if installed, under Miri: `check_kernels.sh [asan|miri]`.
 #
-# The room agent/src/engine/t5/kernels is built alone, as a crate of its own in a temporary folder, with its large
-# memory on the heap (cfg kernels_on_heap), where both see its bounds. AddressSanitizer is a flag that stable
-# compilers keep for themselves: RUSTC_BOOTSTRAP=1 lets them take it; the standard library stays as it is.
-# Miri knows no AVX: it checks the portable kernels, the threads and the layout of memory.
+# Builds agent/src/engine/t5/kernels as a separate crate in a temporary folder, with its large buffers on
+# the heap (cfg kernels_on_heap), so that both tools see their bounds. RUSTC_BOOTSTRAP=1 enables
+# AddressSanitizer on a stable compiler; the standard library is not instrumented. Miri doesn't support
+# AVX: it checks the portable kernels, the threads and the memory layout.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 how=${1:-asan}
@@ -45,7 +45,7 @@ if [ "$how" = miri ]; then
     export RUSTFLAGS="--cfg kernels_on_heap" MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" PROPTEST_CASES=2
     cargo +nightly miri test --lib
 else
-    # A target of its own, so that build scripts are built without the flag.
+    # With an explicit target, build scripts are built without the flag.
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg kernels_on_heap -Zsanitizer=address"
     cargo test --release --lib --target "$(rustc -vV | sed -n 's/^host: //p')"
 fi

@@ -7,14 +7,13 @@
 
 PEER_BENCH.py is a script with `make SHAPE DIR` (weights in the Hugging Face layout) and
 `time RUNTIME DIR --dtype --batch-size --samples --new-tokens --threads`, which prints one JSON line with
-`samples_per_s`. Without it nothing is measured, and that is said.
+`samples_per_s`. If it is missing, nothing is measured.
 
-`measure` first runs every side once, then --runs times in turn: the peer that was best in f32, the peer that was
-best in any dtype, ours in f32, and ours in its best dtype. Every run is a process of its own and a line of --record,
-with the share of the cores that others used meanwhile: a run above 5 % of that is done again, twice at most.
-Runs that the record holds already are not done again, so that measuring can be spread over several quiet moments of
---minutes each.
-`table` prints medians as Markdown. Nothing else may run on the machine.
+`measure` runs every runtime once, then alternates --runs times between the best peer in f32, the best peer in
+any dtype, Fleetmark in f32, and Fleetmark in its best dtype. Each run is a separate process and a line of --record,
+with the share of the cores that other processes used. Runs above 5% are repeated, at most twice. Recorded runs are
+not repeated, so measuring can be spread over several idle periods of --minutes each.
+`table` prints medians as Markdown. The machine must be otherwise idle.
 """
 import argparse
 import json
@@ -31,7 +30,7 @@ MOST_OTHERS = 0.05
 
 
 def cpu_ticks():
-    """Busy ticks of the whole machine, and those of this process's ended children."""
+    """Busy ticks of the machine, and those of this process's reaped children."""
     with open("/proc/stat") as stat:
         fields = [int(field) for field in stat.readline().split()[1:9]]
     busy = sum(fields) - fields[3] - fields[4]
@@ -69,11 +68,11 @@ def timed(options, side, dtype, samples, phase):
                 record.write(json.dumps(line) + "\n")
             print(f"{phase:9} {NAMES[side]:12} {dtype:5} {figures['samples_per_s']:8.2f} samples/s, others {others:.1%}, {seconds:.0f} s", flush=True)
             return figures["samples_per_s"]
-        print(f"{side} {dtype}: others used {others:.0%} of the cores, once more", flush=True)
+        print(f"{side} {dtype}: other processes used {others:.0%} of the cores, repeating", flush=True)
 
 
 def held(options):
-    """Figures of this model and batch size in the record, by phase and side."""
+    """Recorded figures of this model and batch size, by phase, runtime and dtype."""
     found = {}
     if os.path.exists(options.record):
         with open(options.record) as record:
@@ -85,14 +84,14 @@ def held(options):
 
 def measure(options):
     if not os.path.exists(options.peers):
-        print(f"{options.peers} is not there: nothing to compare with, nothing measured")
+        print(f"`{options.peers}` not found: nothing to compare with, nothing measured")
         return
     deadline = time.monotonic() + 60 * options.minutes
 
     def run(key, samples, phase, wanted):
         if len(held(options).get((phase, *key), [])) < wanted:
             if time.monotonic() > deadline:
-                sys.exit("not finished: the same command goes on from here")
+                sys.exit("not finished: run the same command to resume")
             timed(options, *key, samples, phase)
 
     for key in PEERS + OURS:
@@ -139,7 +138,7 @@ def table(options):
                 else:
                     texts.append(f"{value:.2f}")
             print(f"| {NAMES[key[0]]} | {key[1]} | " + " | ".join(texts) + " |")
-        for scope, title in (("f32", "ours in f32 by the best f32 of the others"), ("any", "our best dtype by their best in any dtype")):
+        for scope, title in (("f32", "Fleetmark f32 / best other f32"), ("any", "Fleetmark best dtype / best other in any dtype")):
             ratios = [best.get(("ours", scope, size), 0) / best.get(("peer", scope, size), float("nan")) for size in sizes]
             print(f"| {title} | | " + " | ".join(f"{ratio:.2f} times" for ratio in ratios) + " |")
         shares = {}
@@ -158,7 +157,7 @@ def table(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
-    measuring = commands.add_parser("measure", help="run all sides and write a line for every run")
+    measuring = commands.add_parser("measure", help="run all runtimes and record each run")
     measuring.add_argument("--peers", required=True, metavar="PEER_BENCH.py")
     measuring.add_argument("--ct2-python", default=sys.executable, metavar="PYTHON")
     measuring.add_argument("--ov-python", default=sys.executable, metavar="PYTHON")

@@ -1,14 +1,14 @@
-"""Write tiny random T5 checkpoints and the logits that PyTorch transformers computes for them, teacher-forced.
+"""Write tiny random T5 checkpoints and their teacher-forced logits from PyTorch transformers.
 
 usage: make_logits.py OUT_DIR        needs: torch transformers safetensors numpy
 Reference: T5ForConditionalGeneration of transformers, in f32, one sequence at a time, without padding and without a cache.
-The weights are stored as f16 and read back before the reference runs, so that every engine starts from the same numbers.
+The weights are stored as f16 and read back for the reference, so that every engine starts from the same numbers.
 
-OUT_DIR/<name>/ holds config.json, model.safetensors, and per case
+OUT_DIR/<name>/ contains config.json, model.safetensors, and per case
   cases.jsonl         {"id", "input_ids", "decoder_ids", "greedy_ids", "eos"}
   logits.safetensors  one tensor [len(decoder_ids), vocab_size] of f32 per id: row i follows decoder_ids[..=i]
-decoder_ids begin with the start token and are random, so that every token's row and every position is met. greedy_ids are
-what greedy decoding gives, without the start token: up to and including </s> (id 1), or MAX_NEW tokens.
+decoder_ids begin with the start token and are random, to cover every token's row and every position. greedy_ids are
+the greedy output without the start token: up to and including </s> (id 1), or MAX_NEW tokens.
 """
 
 import json
@@ -28,12 +28,12 @@ SHAPES = {
 }
 PROMPT_LENGTHS = [1, 2, 7, 16, 40, 90, 150]
 FORCED, MAX_NEW = 14, 32
-# At least so many cases must end with </s>, and so many must not end at once.
+# Minimum number of cases that end with </s>, and of cases that don't end immediately.
 MUST_END, MUST_LAST = 3, 5
 
 
 def weights(model, tied, seed):
-    """Random weights that neither vanish nor run away, with </s> likely enough that some summaries end."""
+    """Random weights with bounded activations, and </s> likely enough that some summaries end."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(shape, deviation):
@@ -61,20 +61,20 @@ def weights(model, tied, seed):
 
 
 def build(folder, shape, seed):
-    """Writes the checkpoint and opens it as transformers does, in f32."""
+    """Writes the checkpoint and loads it with transformers, in f32."""
     shape = dict(shape)
     tied = shape.pop("tied")
     config = T5Config(tie_word_embeddings=tied, **COMMON, **shape)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights(T5ForConditionalGeneration(config), tied, seed), folder / "model.safetensors", metadata={"format": "pt"})
     facts = config.to_dict()
-    # transformers 5 keeps the scale of a tied head in a key of its own; older files have the tie alone.
+    # transformers 5 adds a key for the scale of a tied head; older files have only the tie.
     facts.pop("scale_decoder_outputs", None)
     facts |= {"tie_word_embeddings": tied, "architectures": ["T5ForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     model = T5ForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     same = model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr()
-    assert same == tied, "the head must be what the shape says"
+    assert same == tied, "the head must be tied as in the shape"
     return model
 
 
@@ -88,7 +88,7 @@ def logits(model, prompt, decoder_ids):
 
 
 def greedy(model, prompt):
-    """Ids after the start token, and the smallest distance between the best two logits on the way."""
+    """Ids after the start token, and the smallest gap between the top two logits."""
     ids, gap = [0], float("inf")
     while len(ids) <= MAX_NEW and ids[-1:] != [1]:
         best = torch.topk(logits(model, prompt, ids)[-1].double(), 2)
@@ -108,7 +108,7 @@ def cases(model, vocabulary, seed):
 
 
 def main(out):
-    """Takes for every shape the first seed whose greedy tokens are well apart, and of which some end and some go on."""
+    """For every shape, uses the first seed with clear greedy choices and both short and long outputs."""
     torch.set_num_threads(1)
     for name, shape in SHAPES.items():
         for seed in range(1, 200):
@@ -120,7 +120,7 @@ def main(out):
             if ended >= MUST_END and long >= MUST_LAST and min(gap for _, gap in made) > 1e-3:
                 break
         else:
-            raise SystemExit(f"{name}: no seed gives cases that end and cases that go on")
+            raise SystemExit(f"{name}: no seed produces both cases that end and cases that don't")
         rows = {case["id"]: logits(model, case["input_ids"], case["decoder_ids"]).contiguous() for case, _ in made}
         save_file(rows, folder / "logits.safetensors", metadata={"seed": str(seed)})
         (folder / "cases.jsonl").write_text("".join(json.dumps(case) + "\n" for case, _ in made))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the pictures of the README from real campaigns over builtin:dialogues: the first command's terminal, a report, a chart.
-# Needs chromium and npm, and a machine that does nothing else.
+# Generates the README's pictures from real campaigns over builtin:dialogues: the first command's
+# terminal, a report, a chart. Needs chromium and npm, and an otherwise idle machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=target/reports
@@ -22,7 +22,7 @@ await page.goto(pathToFileURL(process.argv[2]).href);
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: "docs/report.png" });
 await page.locator("#latency-distribution").screenshot({ path: "docs/chart.png" });
-// A page of its own: the report's policy forbids styles that aren't its own.
+// A separate page, because the report's content security policy forbids other styles.
 const terminal = await browser.newPage({ offline: true, viewport: { width: 1400, height: 300 } });
 await terminal.setContent("<body style='margin:0;background:#16181d'><pre style='margin:0;padding:18px 22px;display:inline-block;color:#d7dae0;font:13px/1.28 monospace'></pre>");
 const command = "$ cargo build --release && ./target/release/controller run examples/quickstart.toml\n";

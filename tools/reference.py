@@ -1,4 +1,4 @@
-"""Writes the reference of the book from the programs themselves, and checks docs/matrix.md, docs/watching.md and links against them.
+"""Generates the book's reference from the programs, and checks docs/matrix.md, docs/watching.md and links.
 
 usage: reference.py PROGRAMS BOOK-SOURCES
 """
@@ -17,7 +17,7 @@ def said(*command):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-# Commands: what --help says, of every command and its commands.
+# Commands: the --help of every command and subcommand.
 def commands(program, words=()):
     text = said(programs / program, *words, "--help").stdout
     yield " ".join((program, *words)), text
@@ -27,13 +27,13 @@ def commands(program, words=()):
             yield from commands(program, (*words, name))
 
 
-page = ["# Commands\n", "What `--help` says, of this version.\n"]
+page = ["# Commands\n", "The output of `--help` for this version.\n"]
 for program in ("controller", "agent"):
     for name, text in commands(program):
         page.append(f"## {name}\n\n```text\n{text.rstrip()}\n```\n")
 (book / "reference/commands.md").write_text("\n".join(page))
 
-# Results: the JSON Schema, as tables.
+# Results: the JSON Schema as tables.
 schema = json.loads((repository / "docs/results.schema.json").read_text())
 
 
@@ -62,7 +62,7 @@ def table(name, one):
     if one.get("description"):
         rows.append(one["description"] + "\n")
     if one.get("properties"):
-        rows += ["| field | type | what |", "| --- | --- | --- |"]
+        rows += ["| field | type | meaning |", "| --- | --- | --- |"]
         for field, of in one["properties"].items():
             what = " ".join(of.get("description", "").split()).replace("|", "\\|")
             rows.append(f"| `{field}` | {type_of(of)} | {what} |")
@@ -72,12 +72,12 @@ def table(name, one):
     return "\n".join(rows)
 
 
-page = ["# results.json\n", "Of the [JSON Schema](../results.schema.json), which is generated from the types.\n", table("The whole", schema)]
+page = ["# results.json\n", "Generated from the [JSON Schema](../results.schema.json).\n", table("Top level", schema)]
 page += [table(name, one) for name, one in sorted(schema.get("$defs", schema.get("definitions", {})).items())]
 (book / "reference/results.md").write_text("\n".join(page))
 
-# Metrics: where they are registered in the code.
-page = ["# Metrics\n", "In the text format of Prometheus, on the port that `--metrics` names.\n", "| metric | what |", "| --- | --- |"]
+# Metrics, from their registration in the code.
+page = ["# Metrics\n", "In the Prometheus text format, on the port given by `--metrics`.\n", "| metric | meaning |", "| --- | --- |"]
 registered = set()
 for program in ("controller", "agent"):
     source = "\n".join(path.read_text() for path in sorted((repository / program / "src").rglob("*.rs")))
@@ -88,9 +88,9 @@ for program in ("controller", "agent"):
 
 described = set(re.findall(r"fleetmark_[a-z_]+", (repository / "docs/watching.md").read_text()))
 if registered != described:
-    sys.exit(f"docs/watching.md: the metrics {sorted(registered - described)} are missing, {sorted(described - registered)} don't exist")
+    sys.exit(f"docs/watching.md: missing metrics {sorted(registered - described)}, unknown metrics {sorted(described - registered)}")
 
-# The matrix: the controller names the keys that it knows where it finds one that it doesn't.
+# The matrix: for an unknown key, the controller lists the known ones.
 UNKNOWN = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"
 sections = {"": ""}
 known = {}
@@ -103,7 +103,7 @@ for _ in range(4):
     known = {}
     for path, names in re.findall(rf"line \d+: (?:(.+)\.)?{UNKNOWN}: unknown key; known here: (.*)", complaints):
         known[re.sub(r"\[0\]", "[]", path)] = names.split(", ")
-    # Which of these are sections themselves is tried; a value in a section's place is complained about.
+    # Finds out by trial which of these are sections; a value in place of a section is an error.
     for path, names in known.items():
         for name in names:
             whole = f"{path}.{name}" if path else name
@@ -120,30 +120,30 @@ taken = {f"{path}.{name}" if path else name for path, names in known.items() for
 taken = {key for key in taken if key not in known and f"{key}[]" not in known}
 documented = set(re.findall(r"`([a-z0-9_.\[\]]+)`", "\n".join(
     line.split("|")[1] for line in (repository / "docs/matrix.md").read_text().splitlines() if line.startswith("| `"))))
-# Channels of messages are described as one each.
+# Each message channel is documented as a single key.
 channels = {f"notify.{name}" for name in ("email", "slack", "teams", "webhook")}
 taken = {next((channel for channel in channels if key.startswith(channel)), key) for key in taken}
-assert len(taken) > 30, f"the controller told {sorted(taken)} only"
+assert len(taken) > 30, f"the controller listed only {sorted(taken)}"
 missing, gone = sorted(taken - documented), sorted(documented - taken - channels)
 if missing or gone:
-    sys.exit(f"docs/matrix.md: {missing} are missing, {gone} don't exist")
+    sys.exit(f"docs/matrix.md: missing keys {missing}, unknown keys {gone}")
 
 # Links between pages.
 broken = []
 for page in [*repository.glob("docs/**/*.md"), *repository.glob("deploy/**/*.md"), repository / "README.md"]:
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-        # platforms/ and reference/ exist in the book only.
+        # platforms/ and reference/ exist only in the book.
         if "://" in link or re.match(r"(platforms|reference)/", link):
             continue
         if not (page.parent / link).exists():
             broken.append(f"{page.relative_to(repository)}: {link}")
 if broken:
     sys.exit("broken links:\n" + "\n".join(broken))
-# A page that the book doesn't name is read by nobody.
+# Every page must be in the table of contents.
 named = (repository / "docs/SUMMARY.md").read_text()
 pages = [page.name for page in repository.glob("docs/*.md")] + [f"platforms/{page.parent.name}.md" for page in repository.glob("deploy/*/README.md")]
 unnamed = [page for page in pages if f"({page})" not in named and page != "SUMMARY.md"]
 if unnamed:
-    sys.exit(f"docs/SUMMARY.md doesn't name {', '.join(unnamed)}")
+    sys.exit(f"docs/SUMMARY.md: missing pages {', '.join(unnamed)}")
 
-print(f"{len(taken)} keys of the matrix and {len(registered)} metrics, all described; no broken links")
+print(f"{len(taken)} matrix keys and {len(registered)} metrics, all documented; no broken links")

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Makes a release, or the programs of one.
+# Builds a release, or only its programs.
 #
-# usage: tools/release.sh [OUT]                    from the last commit: archive, checksums, licences, list of parts; OUT: target/release-VERSION
-#        tools/release.sh programs OUT [CARGO...]  from this folder: controller, agent and doc/, where the images take them from
-#        tools/release.sh doc OUT                  doc/ alone
-#        tools/release.sh reproduce [PACKAGE...]   builds the last commit in two folders and compares what was made; default: both programs
+# usage: tools/release.sh [OUT]                    from the last commit: archive, checksums, licenses, SBOMs; OUT: target/release-VERSION
+#        tools/release.sh programs OUT [CARGO...]  from this folder: controller, agent and doc/, for the images
+#        tools/release.sh doc OUT                  doc/ only
+#        tools/release.sh reproduce [PACKAGE...]   builds the last commit in two folders and compares the outputs; default: both programs
 #
-# The same commit, toolchain (rust-toolchain.toml) and C compiler give the same bytes, wherever the folder lies. Needs cargo-about
-# and cargo-cyclonedx; cargo-deny where advisories can be fetched. Programs run on systems whose glibc is as new as that
-# of the system that builds them: releases are built in the image of deploy/docker/controller.Dockerfile.
+# Builds are reproducible: the same commit, toolchain (rust-toolchain.toml) and C compiler produce the
+# same bytes in any folder. Needs cargo-about, cargo-cyclonedx and cargo-deny with access to its
+# advisories. Programs need at least the glibc of the build system, so releases are built in the image
+# of deploy/docker/controller.Dockerfile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 platform=x86_64-linux-gnu
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
-# Nothing of this machine goes into the programs: neither its paths nor its time.
-build() { # $1: folder of the sources, $2: folder for what is built; further arguments are cargo's
+# Keeps this machine's paths and time out of the programs.
+build() { # $1: source folder, $2: target folder; further arguments go to cargo
     local sources=$1 built=$2
     shift 2
     (
@@ -30,14 +31,14 @@ build() { # $1: folder of the sources, $2: folder for what is built; further arg
     )
 }
 
-# The licence, those of others, and a list of all parts for each program (CycloneDX).
-documents() { # $1: folder of the sources, $2: where to
+# The license, third-party licenses, and an SBOM for each program (CycloneDX).
+documents() { # $1: source folder, $2: output folder
     mkdir -p "$2"
     cp "$1/LICENSE" "$2/"
-    # Cargo asks for the crates of every platform before it tells which are ours, and a build fetches its own only.
+    # cargo metadata needs the crates of all platforms; a build downloads only those of its own.
     (cd "$1" && cargo fetch --locked --quiet)
     (cd "$1" && cargo about generate --frozen --workspace about.hbs) >"$2/THIRD-PARTY.txt"
-    # It writes beside each Cargo.toml, so it gets a copy.
+    # cargo-cyclonedx writes next to each Cargo.toml, so it runs on a copy.
     local copy program
     copy=$(mktemp -d)
     tar -C "$1" --exclude='./target' --exclude='./.*' -cf - . | tar -x -C "$copy"
@@ -48,7 +49,7 @@ documents() { # $1: folder of the sources, $2: where to
     rm -rf "$copy"
 }
 
-programs() { # $1: folder of the sources, $2: where to; further arguments are cargo's
+programs() { # $1: source folder, $2: output folder; further arguments go to cargo
     local sources=$1 out=$2
     shift 2
     build "$sources" "$target/reproducible" "$@"
@@ -60,12 +61,12 @@ last_commit() { mkdir -p "$1" && git archive HEAD | tar -x -C "$1"; }
 
 case ${1:-release} in
 programs)
-    out=${2:?where to?}
+    out=${2:?expected OUT}
     shift 2
     programs "$PWD" "$out" "$@"
     documents "$PWD" "$out/doc"
     ;;
-doc) documents "$PWD" "${2:?where to?}/doc" ;;
+doc) documents "$PWD" "${2:?expected OUT}/doc" ;;
 reproduce)
     shift
     packages=()
@@ -75,31 +76,31 @@ reproduce)
     for place in one another/and/deeper; do
         last_commit "$work/$place/src"
         build "$work/$place/src" "$work/$place/built" "${packages[@]}"
-        # Programs and libraries; what cargo keeps for itself has paths in it.
+        # Programs and libraries only; cargo's own files contain paths.
         (cd "$work/$place/built/release" && find . -maxdepth 1 -type f ! -name '.*' ! -name '*.d' -exec sha256sum {} + | sort -k2) >"$work/$(basename "$place").sha256"
     done
     cat "$work/one.sha256"
     cmp "$work/one.sha256" "$work/deeper.sha256"
-    [ -s "$work/one.sha256" ] || { echo "nothing was made" >&2; exit 1; }
-    echo "both builds give the same bytes"
+    [ -s "$work/one.sha256" ] || { echo "no files were built" >&2; exit 1; }
+    echo "both builds are byte-identical"
     ;;
 *)
     out=$(realpath -m "${1:-$target/release-$version}")
-    [ -z "$(git status --porcelain)" ] || echo "what isn't committed is left out" >&2
+    [ -z "$(git status --porcelain)" ] || echo "uncommitted changes are not included" >&2
     name=fleetmark-$version-$platform
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     last_commit "$work/src"
     cargo deny --manifest-path "$work/src/Cargo.toml" --locked check bans licenses sources
     cargo deny --manifest-path "$work/src/Cargo.toml" --locked check advisories ||
-        { [ "${FLEETMARK_ADVISORIES:-}" = skip ] && echo "advisories weren't checked" >&2; }
+        { [ "${FLEETMARK_ADVISORIES:-}" = skip ] && echo "advisories were not checked" >&2; }
     programs "$work/src" "$work/$name"
     documents "$work/src" "$work/$name/doc"
     rmdir "$work/$name/empty"
     cp "$work/src/README.md" "$work/src/CHANGELOG.md" "$work/$name/"
     cp -r "$work/src/examples" "$work/src/deploy" "$work/$name/"
     mkdir -p "$out"
-    # The same files give the same archive.
+    # Reproducible archive.
     tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work" -cf - "$name" | gzip -n9 >"$out/$name.tar.gz"
     cp "$work/$name/controller" "$work/$name/agent" "$out/"
     cp "$work/$name"/doc/*.cdx.json "$out/"

@@ -3,7 +3,7 @@
 use crate::commands::{bench, doctor, generate, health, join, serve};
 use clap::{Args, Parser, Subcommand};
 use host::Root;
-use observability::logs::Form;
+use ops::logs::Form;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

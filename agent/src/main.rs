@@ -3,7 +3,7 @@
 use agent::cli::Cli;
 use agent::{commands, terminal};
 use clap::Parser;
-use observability::logs;
+use ops::logs;
 use std::process::ExitCode;
 
 /// What a user can mend.

@@ -70,7 +70,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
-        observability::metrics::text(&self.registry)
+        ops::metrics::text(&self.registry)
     }
 
     /// Answers `GET /metrics` until it is dropped.
@@ -78,7 +78,7 @@ impl Metrics {
     /// # Errors
     /// Where the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        observability::metrics::serve(self.registry, listener).await
+        ops::metrics::serve(self.registry, listener).await
     }
 }
 

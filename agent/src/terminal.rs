@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
 
-use observability::logs::Terminal;
+use ops::logs::Terminal;
 use std::io::{self, IsTerminal, Write};
 
 /// Prints a line of results to stdout. A reader that went away is no error.

@@ -2,15 +2,15 @@
 //!
 //! `cargo bench -p controller --bench store`; the limit is 50,000 samples a second on two cores.
 
-use controller::matrix::{Matrix, Overrides};
-use controller::plan::Plan;
-use controller::store::{DatasetFacts, Hold, NewCampaign, Place, SampleWrite, Store, Write};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use matrix::plan::Plan;
+use matrix::{Matrix, Overrides};
 use proto::output_ids::OutputIds;
 use proto::sample::{Finish, Outcome, Sample};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use store::{DatasetFacts, Hold, NewCampaign, Place, SampleWrite, Store, Write};
 use tokio::runtime::Runtime;
 
 const MATRIX: &str = r#"

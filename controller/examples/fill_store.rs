@@ -5,17 +5,17 @@
 //! Two targets, two batch sizes, five runs; the dialogues follow from the number of samples. tests/scale.sh calls it.
 
 use anyhow::Context;
-use controller::matrix::{Matrix, Overrides};
-use controller::plan::{Plan, batches};
-use controller::store::{
-    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleWrite,
-    SegmentFacts, State, Store, Write,
-};
+use matrix::plan::{Plan, batches};
+use matrix::{Matrix, Overrides};
 use proto::ids::CampaignId;
 use proto::model::EngineFacts;
 use proto::output_ids::OutputIds;
 use proto::sample::{Finish, Outcome, Sample};
 use std::path::{Path, PathBuf};
+use store::{
+    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleWrite,
+    SegmentFacts, State, Store, Write,
+};
 
 const CELLS: usize = 4;
 const RUNS: usize = 5;

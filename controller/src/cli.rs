@@ -1,9 +1,9 @@
 //! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
 
-use crate::matrix::Format;
-use crate::statistics::comparison::regression::{Limit, Metric};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use observability::{logs, metrics};
+use matrix::Format;
+use ops::{logs, metrics};
+use stats::comparison::regression::{Limit, Metric};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,7 +145,7 @@ pub struct Overrides {
     pub samples: Option<usize>,
 }
 
-impl From<&Overrides> for crate::matrix::Overrides {
+impl From<&Overrides> for matrix::Overrides {
     fn from(overrides: &Overrides) -> Self {
         Self {
             runs: overrides.runs,
@@ -252,7 +252,7 @@ pub struct RefreshPrices {
 pub struct Bought {
     /// sagemaker-hosting, sagemaker-async, sagemaker-batch-transform or ec2: their prices for one type differ
     #[arg(long, value_name = "SERVICE")]
-    pub service: crate::cost::aws::Service,
+    pub service: cost::aws::Service,
     /// Such as us-east-1
     #[arg(long, value_name = "REGION")]
     pub region: String,
@@ -514,10 +514,10 @@ pub struct LaunchSagemaker {
     pub role_arn: Option<String>,
     /// Where the controller listens for agents of other machines: https://HOST:PORT
     #[arg(long, value_name = "URL", required_unless_present = "stop")]
-    pub controller: Option<crate::launch::sagemaker::address::ControllerUrl>,
+    pub controller: Option<launch::sagemaker::address::ControllerUrl>,
     /// The folder in S3 that holds the agents' token and the ca.pem of controller certs
     #[arg(long, value_name = "S3", required_unless_present = "stop")]
-    pub identity: Option<remote::s3::Address>,
+    pub identity: Option<fetch::s3::Address>,
     /// Subnets of a VPC that the jobs are in [default: no VPC]
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
     pub subnets: Vec<String>,
@@ -558,7 +558,7 @@ pub struct LaunchSagemaker {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::matrix::duration(text).ok_or_else(|| "expected a time such as 90m or 4h".to_owned())
+    matrix::duration(text).ok_or_else(|| "expected a time such as 90m or 4h".to_owned())
 }
 
 /// `NAME=VALUE`.

@@ -4,7 +4,7 @@ use clap::Parser;
 use controller::cli::Cli;
 use controller::commands::{self, Exit};
 use controller::terminal;
-use observability::logs;
+use ops::logs;
 use std::process::ExitCode;
 
 // For SQLite, too, by its feature `override`: values of rows are made in one thread and freed in another, where glibc's

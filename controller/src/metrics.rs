@@ -67,7 +67,7 @@ impl Metrics {
 
     /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
-        observability::metrics::text(&self.registry)
+        ops::metrics::text(&self.registry)
     }
 
     /// Answers `GET /metrics` until it is dropped.
@@ -75,7 +75,7 @@ impl Metrics {
     /// # Errors
     /// Where the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        observability::metrics::serve(self.registry, listener).await
+        ops::metrics::serve(self.registry, listener).await
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn names_carry_their_units() {
         let metrics = Metrics::new("c");
-        metrics.register(crate::fleet::Tally::default().collectors());
+        metrics.register(fleet::Tally::default().collectors());
         metrics.samples.with_label_values(&["true"]).inc_by(3);
         metrics.writes.observe(0.001);
         let text = metrics.text();

@@ -1,6 +1,6 @@
 //! The only code that prints. Results go to standard output, everything about the way there to standard error.
 
-use observability::logs::Terminal;
+use ops::logs::Terminal;
 use std::io::{IsTerminal, Write};
 
 /// Prints a result.

@@ -1,8 +1,8 @@
-# The agent for NVIDIA GPUs, T4 (sm_75) and later. From the repository's root:
+# The agent for NVIDIA GPUs, T4 (sm_75) and later. Run from the repository's root:
 #   docker build -f deploy/docker/agent-cuda.Dockerfile -t fleetmark/agent-cuda .
 #   docker run --gpus all fleetmark/agent-cuda join --device cuda:0 ...
-# It is linked to the driver's libcuda.so.1, which the NVIDIA container toolkit puts in; without it the program doesn't
-# start. So this image stands beside the one for CPUs, not in its place.
+# The program links to the driver's libcuda.so.1, which the NVIDIA container toolkit provides, and
+# doesn't start without it. This image therefore complements the CPU image instead of replacing it.
 
 ARG RUST_IMAGE=rust:1.95.0-bullseye@sha256:28afaeb8445f2a2e7d878bd34ed39ba02bb517efb29986188cbd59b7cf4f2fdf
 ARG BUILD_IMAGE=nvidia/cuda:12.4.1-devel-ubuntu22.04@sha256:da6791294b0b04d7e65d87b7451d6f2390b4d36225ab0701ee7dfec5769829f5
@@ -12,7 +12,7 @@ ARG PROGRAMS=build
 FROM ${RUST_IMAGE} AS rust
 
 FROM ${BUILD_IMAGE} AS build
-# Kernels are compiled for the oldest GPU that is served; the driver compiles them on for newer ones.
+# Kernels target the oldest supported GPU; the driver recompiles them for newer ones.
 ARG CUDA_COMPUTE_CAP=75
 COPY --from=rust /usr/local/cargo /usr/local/cargo
 COPY --from=rust /usr/local/rustup /usr/local/rustup
@@ -23,7 +23,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     tools/release.sh programs /out --features agent/cuda
-# What it is linked to, beside the driver: a tenth of the toolkit's own image.
+# The libraries it links to, apart from the driver: a tenth of the size of the toolkit's image.
 WORKDIR /usr/local/cuda/lib64
 RUN mkdir /out/cuda && \
     cp -a libcudart.so.12* libcublas.so.12* libcublasLt.so.12* libcurand.so.10* libnvrtc.so.12* libnvrtc-builtins.so.12* /out/cuda/
@@ -42,7 +42,7 @@ COPY --from=programs /out/cuda /usr/local/cuda/lib64
 COPY --from=programs /out/agent /usr/local/bin/agent
 COPY --from=programs /out/doc /usr/share/doc/fleetmark
 COPY --from=programs --chown=65532:65532 /out/empty /data
-# utility brings NVML, with which the GPU is watched.
+# utility provides NVML, which reads the GPU's telemetry.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     LD_LIBRARY_PATH=/usr/local/cuda/lib64:/usr/lib/x86_64-linux-gnu HF_HOME=/data/huggingface
 WORKDIR /data

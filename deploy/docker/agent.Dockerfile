@@ -1,7 +1,7 @@
-# The agent for CPUs. From the repository's root:
+# The agent for CPUs. Run from the repository's root:
 #   docker build -f deploy/docker/agent.Dockerfile -t fleetmark/agent .
 
-# Bases are those of controller.Dockerfile, whose first stage is the same.
+# Same base images and first stage as controller.Dockerfile.
 ARG BUILD_IMAGE=rust:1.95.0-bullseye@sha256:28afaeb8445f2a2e7d878bd34ed39ba02bb517efb29986188cbd59b7cf4f2fdf
 ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot@sha256:66aa873a4a14fb164aa01296058efd8253744606d72715e45acface073359faa
 ARG PROGRAMS=build
@@ -25,14 +25,14 @@ LABEL org.opencontainers.image.title="fleetmark-agent" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=programs /out/agent /usr/local/bin/agent
 COPY --from=programs /out/doc /usr/share/doc/fleetmark
-# Models that are fetched are kept here; mount a volume to keep them longer than the container.
+# Downloaded models are stored here; mount a volume to keep them.
 COPY --from=programs --chown=65532:65532 /out/empty /data
 ENV HF_HOME=/data/huggingface
 WORKDIR /data
 USER 65532:65532
 EXPOSE 9465
 STOPSIGNAL SIGTERM
-# --metrics 9465 must be given for it, or another port said here.
+# Requires --metrics 9465; change both to use another port.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
     CMD ["/usr/local/bin/agent", "health", "--metrics", "9465"]
 ENTRYPOINT ["/usr/local/bin/agent"]

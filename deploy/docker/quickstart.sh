@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Builds the images, makes certificates, runs the campaign of FLEETMARK_MATRIX (default: quickstart.toml) and takes everything
-# down again; what stays is the folder FLEETMARK_STATE (default: state). Ends with the controller's exit code.
+# Builds the images, creates certificates, runs the campaign of FLEETMARK_MATRIX (default:
+# quickstart.toml) and removes the containers; the folder FLEETMARK_STATE (default: state) remains.
+# Exits with the controller's exit code.
 #
 # usage: deploy/docker/quickstart.sh [--no-build]
 set -euo pipefail
@@ -10,10 +11,10 @@ compose=(docker compose)
 "${compose[@]}" version >/dev/null 2>&1 || compose=(docker-compose)
 export DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 state=${FLEETMARK_STATE:-$PWD/state}
-# Whoever starts it owns its files; root lends them to a user without rights.
+# The caller owns the files; as root, an unprivileged user does.
 if [ "$(id -u)" = 0 ]; then user=65532:65532; else user=$(id -u):$(id -g); fi
 export FLEETMARK_STATE=$state FLEETMARK_USER=${FLEETMARK_USER:-$user}
-# For the next docker compose in this folder.
+# Settings for later docker compose commands in this folder.
 cat >.env <<ENV
 FLEETMARK_STATE=$FLEETMARK_STATE
 FLEETMARK_USER=$FLEETMARK_USER
@@ -30,7 +31,7 @@ if [ ! -e "$state/authority/ca.pem" ]; then
     [ "$(id -u)" != 0 ] || chown -R "$FLEETMARK_USER" "$state"
     docker run --rm --network none --read-only --user "$FLEETMARK_USER" -v "$state/authority:/certs" \
         "${FLEETMARK_CONTROLLER_IMAGE:-fleetmark/controller}" certs init --dir /certs --host controller
-    # Each side gets what it needs; the authority's key stays where it is.
+    # Each side gets only its own files; the authority's key is not copied.
     cp -p "$state"/authority/{ca.pem,controller.pem,controller.key} "$state/controller/"
     cp -p "$state"/authority/{ca.pem,agent.pem,agent.key} "$state/agent/"
 fi
@@ -38,13 +39,14 @@ fi
 trap '"${compose[@]}" down --timeout 20 >/dev/null 2>&1' EXIT
 "${compose[@]}" up -d --no-build
 controller=$("${compose[@]}" ps -q controller)
-# Ctrl-C stops the campaign, which can be gone on with; it doesn't leave containers behind.
+# Ctrl-C stops the campaign, which can be resumed, and removes the containers.
 trap 'docker stop --time 20 "$controller" >/dev/null' INT TERM
 docker logs --follow "$controller" &
 while :; do
     code=$(docker wait "$controller")
     wait "$!" || true
-    # The controller's own codes are its last word. After a crash it is started again, and docker doesn't wait for that.
+    # These exit codes are final. After any other, Docker restarts the controller, and docker wait
+    # doesn't cover the restart.
     case $code in [0-3] | 70) break ;; esac
     [ "$(docker inspect -f '{{.State.Status}}' "$controller")" != exited ] || break
     docker logs --follow --since "$(docker inspect -f '{{.State.FinishedAt}}' "$controller")" "$controller" &

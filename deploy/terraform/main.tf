@@ -1,4 +1,5 @@
-# A controller and one agent for each target, in one VPC. Agents dial the controller; nobody dials in from outside.
+# A controller and one agent for each target, in one VPC. Agents connect to the controller; there are
+# no connections from outside.
 
 data "aws_partition" "here" {}
 data "aws_region" "here" {}
@@ -7,7 +8,7 @@ data "aws_subnet" "fleet" {
   id = var.subnet_id
 }
 
-# The images of those that name none.
+# Default images.
 data "aws_ssm_parameter" "image" {
   for_each = toset(concat(
     var.controller_image_id == null ? ["cpu"] : [],
@@ -23,7 +24,7 @@ locals {
   tags       = merge(var.tags, { Project = "fleetmark", "fleetmark:campaign" = var.name })
   parameters = "/fleetmark/${var.name}"
   arn        = "arn:${data.aws_partition.here.partition}"
-  # s3://BUCKET/PREFIX as what a policy names.
+  # s3://BUCKET/PREFIX as ARNs for policies.
   objects = { for name, url in { programs = var.programs, models = var.models, results = var.results } :
     name => "${local.arn}:s3:::${trimprefix(url, "s3://")}/*" if url != null
   }
@@ -32,18 +33,18 @@ locals {
   parameter_arn = "${local.arn}:ssm:${data.aws_region.here.name}:${data.aws_caller_identity.here.account_id}:parameter${local.parameters}"
 }
 
-# Who may talk to whom.
+# Network access.
 
 resource "aws_security_group" "controller" {
   name_prefix = "fleetmark-${var.name}-controller-"
-  description = "Fleetmark controller: agents of its campaign dial in"
+  description = "Fleetmark controller: inbound from the agents of its campaign"
   vpc_id      = data.aws_subnet.fleet.vpc_id
   tags        = local.tags
 }
 
 resource "aws_security_group" "agents" {
   name_prefix = "fleetmark-${var.name}-agents-"
-  description = "Fleetmark agents: nobody dials in"
+  description = "Fleetmark agents: no inbound traffic"
   vpc_id      = data.aws_subnet.fleet.vpc_id
   tags        = local.tags
 }
@@ -76,7 +77,7 @@ resource "aws_vpc_security_group_egress_rule" "https" {
   to_port           = 443
 }
 
-# What each side may do: the controller hands out the agents' certificate, and agents fetch it.
+# Permissions: the controller writes the agents' certificate, and agents read it.
 
 data "aws_iam_policy_document" "assume" {
   statement {
@@ -148,7 +149,7 @@ resource "aws_iam_instance_profile" "of" {
   tags        = local.tags
 }
 
-# Instances. Shutting down is ending: nothing is paid after it.
+# Instances. Shutdown terminates them, which ends billing.
 
 resource "aws_instance" "controller" {
   ami                                  = var.controller_image_id != null ? var.controller_image_id : nonsensitive(data.aws_ssm_parameter.image["cpu"].value)
@@ -178,7 +179,7 @@ resource "aws_instance" "controller" {
     tags        = local.tags
   }
   tags = merge(local.tags, { Name = "fleetmark-${var.name}-controller" })
-  # A newer image isn't a reason to begin anew.
+  # A newer image must not replace the instance.
   lifecycle {
     ignore_changes = [ami]
   }
@@ -230,7 +231,7 @@ resource "aws_instance" "agent" {
   }
 }
 
-# The deadline once more, from outside: where an instance can't end itself, this ends it.
+# External enforcement of the deadline, for instances that can't shut down by themselves.
 
 data "aws_iam_policy_document" "deadline_assume" {
   statement {
@@ -268,7 +269,7 @@ resource "aws_iam_role_policy" "deadline" {
 
 resource "aws_scheduler_schedule" "deadline" {
   name                = "fleetmark-${var.name}-deadline"
-  description         = "Ends the instances of Fleetmark campaign ${var.name}"
+  description         = "Terminates the instances of Fleetmark campaign ${var.name}"
   schedule_expression = "at(${formatdate("YYYY-MM-DD'T'hh:mm:ss", timeadd(timestamp(), "${var.deadline_minutes + 15}m"))})"
   flexible_time_window {
     mode = "OFF"
@@ -278,7 +279,7 @@ resource "aws_scheduler_schedule" "deadline" {
     role_arn = aws_iam_role.deadline.arn
     input    = jsonencode({ InstanceIds = concat([aws_instance.controller.id], [for agent in aws_instance.agent : agent.id]) })
   }
-  # It counts from the first apply.
+  # The deadline counts from the first apply.
   lifecycle {
     ignore_changes = [schedule_expression]
   }

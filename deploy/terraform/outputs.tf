@@ -1,14 +1,14 @@
 output "controller" {
-  description = "The controller's instance."
+  description = "Instance id of the controller."
   value       = aws_instance.controller.id
 }
 
 output "agents" {
-  description = "The agents' instances by target."
+  description = "Instance ids of the agents, by target."
   value       = { for target, agent in aws_instance.agent : target => agent.id }
 }
 
 output "results" {
-  description = "Where results lie when the controller has ended."
+  description = "Location of the results after the controller has exited."
   value       = "${var.results}/${var.name}/"
 }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../controller/tests/fuzzed/dataset.rs"]
+#[path = "../../controller/tests/integration/fuzzed/dataset.rs"]
 mod dataset;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| dataset::check(bytes));

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../controller/tests/fuzzed/matrix.rs"]
+#[path = "../../controller/tests/integration/fuzzed/matrix.rs"]
 mod matrix;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| matrix::check(bytes));

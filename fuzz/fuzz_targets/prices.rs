@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../controller/tests/fuzzed/prices.rs"]
+#[path = "../../controller/tests/integration/fuzzed/prices.rs"]
 mod prices;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| prices::check(bytes));

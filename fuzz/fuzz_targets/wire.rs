@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../controller/tests/fuzzed/wire.rs"]
+#[path = "../../controller/tests/integration/fuzzed/wire.rs"]
 mod wire;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| wire::check(bytes));

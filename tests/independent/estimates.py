@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Computes the figures of a results.json anew from its samples.parquet, with numpy, scipy and rouge_score.
+"""Recomputes the figures of a results.json from its samples.parquet, with numpy, scipy and rouge_score.
 
     tests/independent/estimates.py results.json fleetmark.db
 
-Nothing is shared with the product but the definitions of docs/statistics.md. Every figure must agree to 1e-9 of
-its size (what a t quantile or a beta function takes part in: 1e-8). Summaries, their tokens and the references come
-from the database, where alone they are. Exits 1 and names the figures that differ.
+Shares only the definitions in docs/statistics.md with the product. Every figure must agree to a relative 1e-9 (1e-8 if a
+t quantile or a beta function is involved). Summaries, their tokens and the references come from the database, the only
+place that stores them. Exits with 1 and lists the figures that differ.
 """
 
 import json
@@ -24,7 +24,7 @@ ALPHA = 0.05
 
 
 class Check:
-    """Compares figures, counts them, and keeps those that differ."""
+    """Compares and counts figures, and collects those that differ."""
 
     def __init__(self):
         self.compared, self.wrong = 0, []
@@ -47,7 +47,7 @@ class Check:
 
 
 def half_width(runs):
-    """Half the t interval over the figures of runs."""
+    """Half-width of the t interval over the runs' figures."""
     if len(runs) < 2:
         return None
     return stats.t.ppf(1 - ALPHA / 2, len(runs) - 1) * np.std(runs, ddof=1) / np.sqrt(len(runs))
@@ -86,7 +86,7 @@ class Cell:
         return time
 
     def units(self, rows, value):
-        """Series of one run, one per host, in order of time: batches offline, requests elsewhere."""
+        """Series of one run, one per host, in time order: batches in offline, otherwise requests."""
         series = defaultdict(list)
         keys = ("host", "segment", "batch") if self.offline else ("host", "segment", "batch", "sample_id", "start_ns")
         for key, group in groups(rows, *keys).items():
@@ -96,7 +96,7 @@ class Cell:
         return [[v for _, v in sorted(one)] for _, one in sorted(series.items())]
 
     def support(self, value):
-        """Independent units, those that autocorrelation leaves, and the autocorrelation."""
+        """Independent units, effective units after autocorrelation, and the autocorrelation."""
         rows = [r for r in self.rows if r["ok"] and value(r) is not None]
         series = [np.array(one) for run in self.runs for one in self.units(run, value)]
         length = sum(map(len, series))
@@ -192,7 +192,7 @@ def root_mean_square(deviations):
 
 
 def check_other_dialogues(check, name, found, cell, latency_mean, throughput):
-    """What other dialogues would bring: within runs from the units' spread, and joined in quadrature with that of runs."""
+    """Intervals for other dialogues: within runs from the units' spread, combined in quadrature with the spread of runs."""
     _, effective, _ = cell.support(QUANTITIES["latency_ms"])
     spread = lambda units: np.std(units, ddof=1) if len(units) > 1 else None
     of_latency, of_rate = [], []
@@ -217,7 +217,7 @@ def check_other_dialogues(check, name, found, cell, latency_mean, throughput):
 
 
 def check_variance(check, name, found, rows):
-    """Henderson's method 1 by whole matrices: each quadratic form y'Qy equals its expectation, a sum of traces."""
+    """Henderson's method 1 with full matrices: each quadratic form y'Qy equals its expectation, a sum of traces."""
     rows = [r for r in rows if r["ok"] and r["latency_ns"] > 0]
     n, keys = len(rows), {"host": "host", "run": "run", "sample": "sample_id"}
     y = np.log([r["latency_ns"] / 1e6 for r in rows])
@@ -256,7 +256,7 @@ def check_cell(check, name, found, rows):
 
 
 def check_cost(check, name, cost, estimates):
-    """usd per hour / 3600 / rate: the ends of the rate change places."""
+    """usd per hour / 3600 / rate: the ends of the interval swap."""
     for key, of, count in (
         ("usd_per_1000_requests", "throughput", 1e3),
         ("usd_per_million_output_tokens", "output_token_throughput", 1e6),
@@ -267,7 +267,7 @@ def check_cost(check, name, cost, estimates):
 
 
 def check_goodput(check, name, goodput, cost, rows, scenario, latency):
-    """Good requests: a summary within the limit; the objective holds where its percentile's interval is within it."""
+    """Good requests: a summary within the limit; the objective is met if its percentile's interval is within it."""
     slo, cell = goodput["slo"], Cell(rows, scenario)
     limit = slo["request_latency_ms"]
     good = lambda r: r["ok"] and r["latency_ns"] / 1e6 <= limit
@@ -286,7 +286,7 @@ def check_goodput(check, name, goodput, cost, rows, scenario, latency):
 
 
 def check_offered_rates(check, offered):
-    """Whole instances at every rate; and in the middle of every range, whoever costs less at both ends of the intervals."""
+    """Whole instances at every rate; in the middle of each range, the target that costs less at both ends of the intervals."""
     needed = lambda rate, capacity: np.ceil(np.round(rate / capacity, 9))
     curves = {(c["model"], c["target"]): c["capacity"] for c in offered["curves"]}
     for curve in offered["curves"]:
@@ -311,7 +311,7 @@ def check_offered_rates(check, offered):
 
 
 def kept_outputs(database, campaign):
-    """Of each cell and run the text and the packed tokens of each dialogue, and the references."""
+    """For each cell and run, the text and packed tokens of each dialogue, and the references."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         (no, plan) = connection.execute("select no, plan from campaign where id = ?", (campaign,)).fetchone()
         cells = [cell["id"] for cell in json.loads(plan)["cells"]]
@@ -364,7 +364,7 @@ COMPARED = {
 
 
 def log_ratios(before, after, value):
-    """Of each round: the mean log of both sides over the dialogues that both have, or the logs of their rates."""
+    """For each round, the mean logs of both sides over their common dialogues, or the logs of their rates."""
     ratios = []
     for run in sorted({r["run"] for r in before} & {r["run"] for r in after}):
         sides = [[r for r in side if r["run"] == run] for side in (before, after)]
@@ -379,7 +379,7 @@ def log_ratios(before, after, value):
 
 
 def check_comparisons(check, comparisons, by_cell):
-    """Ratios with their t intervals over rounds; the corrected ones after Holm, over the family of each quantity."""
+    """Ratios with their t intervals over rounds, and Holm-corrected intervals over the family of each quantity."""
     for quantity, value in COMPARED.items():
         ratios = [log_ratios(by_cell[(c["baseline"],)], by_cell[(c["candidate"],)], value) for c in comparisons]
         error = [np.std(r, ddof=1) / np.sqrt(len(r)) if len(r) > 1 else None for r in ratios]
@@ -420,7 +420,7 @@ def check_agreement(check, comparison, outputs):
 
 
 def check_cells_file(check, results_path, results):
-    """cells.parquet holds the same figures, as pandas and DuckDB read them."""
+    """cells.parquet contains the same figures, read with pandas and DuckDB."""
     import duckdb
     import pandas
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Reads the committed example as its page says, with pandas and DuckDB: the page's own lines are run.
+"""Runs the pandas and DuckDB examples of the page of the committed example.
 
     tests/independent/example.py
 
-Each file must have the rows and the schema version that results.json promises, and hold nulls where nothing was measured.
+Each file must have the rows and the schema version given in results.json, and nulls for unmeasured values.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ for line in lines:
     line = line.replace("docs/example", str(folder))
     if line.startswith("import"):
         continue
-    found = eval(line, names)  # the page is ours
+    found = eval(line, names)  # the page is part of this repository
     rows = len(found) if isinstance(found, pandas.DataFrame) else len(found.fetchall())
     assert rows > 0, line
     print(f"{rows} rows: {line[:100]}")

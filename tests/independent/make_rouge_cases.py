@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the committed cases that our ROUGE and our stemmer are tested on.
+"""Generates the committed test cases for ROUGE and the stemmer.
 
     python -m venv .venv && .venv/bin/pip install -r tests/independent/requirements.txt
     .venv/bin/python tests/independent/make_rouge_cases.py controller/tests/data
 
-Scores and stems come from PyPI's rouge_score and the NLTK under it; the texts are made here.
+Scores and stems come from PyPI's rouge_score and its NLTK; the texts are generated here.
 """
 
 import json

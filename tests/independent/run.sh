@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures small campaigns with the built programs and has Python compute their figures anew.
-# Needs python3 with venv; its packages go to target/independent.
+# Measures small campaigns with the built programs and recomputes their figures in Python.
+# Needs python3 with venv; packages are installed into target/independent.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -1,4 +1,4 @@
-"""Sends messages with the built controller to real servers on loopback, and reads what arrived.
+"""Sends messages with the built controller to real servers on loopback, and checks the received messages.
 
     check.py FOLDER    (where messages are kept for look.mjs)
 """
@@ -17,7 +17,7 @@ from slack_sdk.models.blocks import Block
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTROLLER = ROOT / "target/release/controller"
-# Markup, quotes, signs beyond the basic plane, marks that turn the direction of writing, and 10,000 letters.
+# Markup, quotes, characters beyond the basic plane, bidirectional marks, and 10,000 letters.
 HOSTILE = (
     "<!channel> <b>x</b> <script>alert(1)</script> \"'`|*_~#[l](https://x.example) &amp; \u202eturned \U0001f600\U0001f468\u200d\U0001f680 "
     "\u0645\u0631\u062d\u0628\u0627 " + "Ω\U0001f600x" * 3_334
@@ -68,7 +68,7 @@ class Sinks:
         return f"http://127.0.0.1:{self.ports['hooks']}{path}"
 
     def take(self, kind):
-        """What arrived since the last time, in order."""
+        """Messages received since the last call, in order."""
         taken = []
         for path in sorted(self.folder.glob(f"*.{kind}.json")):
             taken.append(json.loads(path.read_text()))
@@ -86,7 +86,7 @@ def controller(folder, *arguments, environment, code):
 
 def matrix(folder, notify, samples=8, name="hello <b>&"):
     path = Path(folder) / "matrix.toml"
-    # JSON's strings are TOML's.
+    # JSON strings are valid TOML strings.
     path.write_text(MATRIX.format(samples=samples, name=json.dumps(name, ensure_ascii=False)) + notify)
     return str(path)
 
@@ -96,7 +96,7 @@ def hook(kind, name):
 
 
 def every_answer(sinks, folder):
-    """200, 202, 429 with Retry-After, 500, 400, 302, slow and reset, to channels that can and can't tell repeats."""
+    """200, 202, 429 with Retry-After, 500, 400, 302, slow and reset, to channels with and without detection of repeats."""
     paths = ["/ok/T0/secret", "/later/x", "/bad/x", "/broken/x", "/moved/x", "/slow/x"]
     environment = {f"SLACK{at}": sinks.url(path) for at, path in enumerate(paths)}
     environment |= {"TEAMS": sinks.url("/accepted/x"), "HOOK": sinks.url("/reset/x"), "KEY": "signing-key"}
@@ -134,7 +134,7 @@ def mail(sinks, folder):
         environment = {"MAIL_PASSWORD": "right"}
         assert "email: delivered" in controller(folder, "notify", "test", path, environment=environment, code=0)
         [arrived] = sinks.take("mail")
-        # With implicit TLS nothing else can reach the server; it records only what STARTTLS raised.
+        # With implicit TLS, all connections are encrypted; the server records only upgrades by STARTTLS.
         assert arrived["tls"] or tls == "implicit", arrived
         assert arrived["to"] == ["team@example.com", "other@example.com"], arrived
         said = controller(folder, "notify", "test", path, environment={"MAIL_PASSWORD": "wrong"}, code=2)
@@ -145,7 +145,7 @@ def mail(sinks, folder):
 
 
 def campaign(sinks, folder):
-    """A whole campaign, stopped once: each ending is told once, with the figures of results.json."""
+    """A complete campaign, stopped once: each ending is reported once, with the figures of results.json."""
     notify = sinks.email("starttls") + hook("slack", "SLACK") + hook("webhook", "HOOK")
     environment = {"MAIL_PASSWORD": "right", "SLACK": sinks.url("/ok/s"), "HOOK": sinks.url("/ok/w")}
     path = matrix(folder, notify, samples=160)
@@ -179,12 +179,12 @@ def campaign(sinks, folder):
 
 
 def keep(name, content):
-    """For readers, who look at it after this."""
+    """Stores a message for look.mjs."""
     (Path(sys.argv[1]) / name).write_text(content, encoding="utf-8")
 
 
 def blocks(body):
-    """Whether Slack's own model of messages takes a body, with its limits."""
+    """Validates a body, including limits, with Slack's message model."""
     body = json.loads(body)
     assert 0 < len(body["text"]) <= 40_000 and 0 < len(body["blocks"]) <= 50, body
     for block in body["blocks"]:
@@ -193,12 +193,12 @@ def blocks(body):
         parsed.validate_json()
         for element in block.get("elements", []):
             assert 0 < len(element["text"]) <= 3_000, element
-    # Slack reads commands and mentions in all but plain text.
+    # Slack interprets commands and mentions in all text except plain text.
     assert "<!" not in json.dumps([block for block in body["blocks"] if block["type"] != "header"]), body
 
 
 def hostile(sinks, folder):
-    """A campaign whose name is out to break what it stands in, told on every channel."""
+    """A campaign with a hostile name, reported on every channel."""
     hooks = hook("slack", "SLACK") + hook("teams", "TEAMS") + hook("webhook", "HOOK")
     environment = {name: sinks.url(f"/ok/{name}") for name in ("SLACK", "TEAMS", "HOOK")} | {"MAIL_PASSWORD": "right"}
     for name in ("hello <b>&", HOSTILE):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Sends messages with the built controller to a mail server and to webhooks on loopback, reads what arrived, and opens it as
-# its readers do: Slack's own model of messages, Teams' own renderer of cards, and a browser for the mail.
-# Needs python3 with venv, openssl, node with npm, and chromium; its packages go to target/notify.
+# Sends messages with the built controller to a mail server and to webhooks on loopback, and checks the
+# received messages with Slack's message model, Teams' card renderer, and a browser for the mail. Needs
+# python3 with venv, openssl, node with npm, and chromium; packages are installed into target/notify.
 #   tests/notify/run.sh [FOLDER_FOR_MESSAGES_AND_PICTURES]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

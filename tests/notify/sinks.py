@@ -1,7 +1,7 @@
-"""A mail server that demands TLS and a login, and webhooks that answer as their path says.
+"""A mail server that requires TLS and a login, and webhooks whose path selects their response.
 
-Everything that arrives is written to the folder given as the first argument, one JSON file each. The ports stand in
-`ports.json` there when both are ready.
+Writes each received message as a JSON file to the folder given as the first argument, and the ports to `ports.json` when
+both servers are ready.
 """
 
 import email
@@ -41,7 +41,7 @@ class Hooks(BaseHTTPRequestHandler):
         keep("hook", {"path": self.path, "headers": {name.lower(): value for name, value in self.headers.items()}, "body": body})
         kind = self.path.split("/")[1]
         if kind == "slow":
-            # Until the other side gives up and closes.
+            # Until the client gives up and closes the connection.
             self.connection.recv(1)
             return
         if kind == "reset" and times == 1:

@@ -1,8 +1,8 @@
-"""The shell blocks of a page, as one script on standard output.
+"""Prints the shell blocks of a page as one script.
 
-usage: blocks.py PAGE [--build] [--short]     --build: cargo's commands are run, too; --short: not those that take minutes
+usage: blocks.py PAGE [--build] [--short]     --build: include cargo commands; --short: skip blocks that take minutes
 
-The line before a block may say <!-- not run: WHY --> or <!-- minutes: HOW MANY -->.
+The line before a block can be <!-- not run: REASON --> or <!-- minutes: NUMBER -->.
 """
 
 import re

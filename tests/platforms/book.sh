@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes the book: the reference from the programs, its keys and links checked, and with mdbook the pages themselves.
+# Builds the book: generates the reference from the programs, checks keys and links, and renders the pages
+# with mdbook.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh

@@ -1,6 +1,6 @@
-"""Checks what the Helm chart promises on the resources that it renders, beyond their form.
+"""Checks properties of the rendered Helm chart that schemas can't express.
 
-usage: chart.py RENDERED.yaml OWN.yaml MATRIX.toml     writes Kubernetes' own resources (its schemas know no custom ones) and the matrix
+usage: chart.py RENDERED.yaml OWN.yaml MATRIX.toml     writes the built-in resources (Kubernetes' schemas don't cover custom ones) and the matrix
 """
 
 import sys
@@ -37,7 +37,7 @@ for name, template in templates.items():
     (container,) = pod["containers"]
     security = container["securityContext"]
     assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"] and security["capabilities"] == {"drop": ["ALL"]}, name
-    # Guaranteed, with whole CPUs: what the static policy asks for.
+    # Guaranteed with whole CPUs, as required by the static policy.
     resources = container["resources"]
     assert resources["requests"] == resources["limits"] and resources["limits"]["cpu"].isdigit(), name
     mounted = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
@@ -64,7 +64,7 @@ for name, template in agents.items():
     else:
         placed[arguments["target"]] = spec["replicas"]
     assert arguments["threads"] == container["resources"]["limits"]["cpu"], name
-    # No two agents share a machine, whatever their release and namespace.
+    # Agents never share a machine, across releases and namespaces.
     (apart,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert apart["topologyKey"] == "kubernetes.io/hostname" and apart["namespaceSelector"] == {}, apart
     assert selects(apart["labelSelector"]["matchLabels"], labels), apart

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Builds both images for CPUs from their first stage on, which compiles everything: half an hour of two cores, so tests/platforms.sh
-# runs it only where it is named. BUILD_IMAGE is a Debian 12 by debootstrap with gcc and this machine's toolchain of Rust, since no registry
-# of images is asked; crates come from their registry. Programs are then compared with those of the same commit that lie in
-# FLEETMARK_RELEASE, where it names a folder that tools/release.sh has made on this system: they must have the same bytes.
+# Builds both CPU images from their first stage on, which compiles everything: half an hour on two cores,
+# so tests/platforms.sh runs it only if named explicitly. BUILD_IMAGE is a Debian 12 by debootstrap with
+# gcc and this machine's Rust toolchain, because no image registry is contacted; crates come from their
+# registry. If FLEETMARK_RELEASE names an output folder of tools/release.sh on this system, the programs
+# must be byte-identical to those of the same commit in it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
@@ -13,7 +14,7 @@ for tool in cargo-about cargo-cyclonedx; do command -v $tool >/dev/null || skip 
 work=$(mktemp -d /var/tmp/fleetmark-compile.XXXXXX)
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=1 DOCKER_CONFIG=$work/config
 PATH=/usr/bin:$PATH
-# No bridge and no rules: what runs while an image is built uses this machine's network.
+# No bridge and no firewall rules: image builds use this machine's network.
 /usr/sbin/dockerd --data-root "$work/data" --exec-root "$work/exec" -H "$DOCKER_HOST" --pidfile "$work/pid" \
     --bridge=none --iptables=false --ip-forward=false >"$work/log" 2>&1 &
 engine=$!
@@ -39,7 +40,7 @@ tar -C "$root" -cf - ./lib ./lib64 ./usr/lib64 ./usr/lib/x86_64-linux-gnu/{libc.
 mkdir -p "$root/usr/local/rust" "$root/usr/local/cargo/bin"
 toolchain=$(rustc --print sysroot)
 cp -rL "$toolchain"/{bin,lib} "$root/usr/local/rust/"
-# The Dockerfile's cargo install finds these done.
+# Preinstalled, so that the Dockerfile's cargo install has nothing to do.
 for tool in cargo-about cargo-cyclonedx; do
     from=$(dirname "$(dirname "$(command -v $tool)")")
     cp "$from/bin/$tool" "$root/usr/local/cargo/bin/"

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Builds the images on a local base and runs deploy/docker with a real Docker Engine that is started here: the quickstart over
-# TLS, and campaigns whose containers are killed, paused and cut off. Needs root; Debian's docker.io, docker-compose and docker-registry.
+# Builds the images on a local base and tests deploy/docker with a real Docker Engine started here: the
+# quickstart over TLS, and campaigns with killed, paused and disconnected containers. Needs root; Debian's
+# docker.io, docker-compose and docker-registry.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
 . tests/platforms/images.sh
 . tests/platforms/scripted.sh
 needs_root
-# By its path: a client of another origin, and no engine, may lie before Debian's.
+# By path, because another Docker client without an engine may precede Debian's in PATH.
 needs docker.io /usr/sbin/dockerd; needs docker-compose docker-compose; needs docker-registry docker-registry
 needs iptables iptables; needs binutils strip; needs iproute2 ip
 if [ -z "${FLEETMARK_ISOLATED:-}" ]; then
@@ -18,10 +19,10 @@ fi
 isolated
 
 work=$(mktemp -d /var/tmp/fleetmark-docker.XXXXXX)
-# Agents read models and scripts there without rights.
+# Unprivileged agents read models and scripts there.
 chmod 755 "$work"
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_BUILDKIT=1 DOCKER_CONFIG=$work/config
-# Debian's client, which has BuildKit without a plugin; quickstart.sh finds it, too.
+# Debian's client, which supports BuildKit without a plugin; quickstart.sh uses it as well.
 PATH=/usr/bin:$PATH
 /usr/sbin/dockerd --data-root "$work/data" --exec-root "$work/exec" -H "$DOCKER_HOST" --pidfile "$work/pid" >"$work/log" 2>&1 &
 engine=$!
@@ -45,7 +46,7 @@ docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 registry=$!
 
 echo "== images"
-# A file that the images' build needs and .dockerignore holds back would be missed where nobody looks: in the stage that compiles.
+# The compiling stage is not run here, so check that .dockerignore excludes none of the files it needs.
 printf 'FROM scratch\nCOPY . /\n' >"$work/context.Dockerfile"
 docker build -q -f "$work/context.Dockerfile" -o "$work/context" . >/dev/null
 (cd "$work/context" && cargo metadata --locked --offline --no-deps --format-version 1) >/dev/null
@@ -65,7 +66,7 @@ for name in controller agent; do
     is "$name's licence" "$(label licenses)" Apache-2.0
     docker run --rm --read-only --network none "$image" --version | grep -qF "$version"
     ! docker run --rm --network none --entrypoint sh "$image" -c true >/dev/null 2>&1 || { echo "$name has a shell" >&2; exit 1; }
-    # A health check that is content with a program that doesn't answer is none.
+    # The health check must fail if the program doesn't respond.
     ! docker run --rm --network none "$image" health --metrics 9465 >/dev/null 2>&1 || { echo "$name is healthy without being there" >&2; exit 1; }
     container=$(docker create "$image")
     docker cp "$container:/usr/share/doc/fleetmark" "$work/doc-$name"
@@ -87,7 +88,7 @@ PYTHON
     echo "image $name: $(($(of_image .Size) / 1000000)) MB, version $version, user 65532, no shell, $parts"
 done
 
-# The image for GPUs as far as one comes without a toolkit: its last stage, with the agent for CPUs in the program's place.
+# The GPU image as far as possible without a toolkit: its last stage, with the CPU agent as its program.
 mkdir -p "$work/cuda/out/cuda"
 cp -r "$work/doc-agent" "$work/cuda/out/doc"
 cp "$programs/agent" "$work/cuda/out/agent"
@@ -111,7 +112,7 @@ FLEETMARK_STATE=$work/quickstart deploy/docker/quickstart.sh --no-build >"$work/
 python3 tests/platforms/whole.py "$work/quickstart/data" "$work/quickstart/data/results.json" --targets 2 --samples 1536
 [ -z "$(docker ps -aq)" ] || { echo "containers are left" >&2; docker ps -a >&2; exit 1; }
 
-# Faults. They come to a campaign once it measures, and it must end whole.
+# Faults, injected into a measuring campaign, which must end complete.
 compose() { (cd deploy/docker && docker-compose "$@"); }
 of() { compose ps -q "$1"; }
 counted() { python3 - "$FLEETMARK_STATE/data/fleetmark.db" <<'PYTHON'
@@ -120,12 +121,12 @@ try: print(sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True).execute("SEL
 except sqlite3.OperationalError: print(0)
 PYTHON
 }
-# until_counted N: waits until so many samples are stored.
+# until_counted N: waits until N samples are stored.
 until_counted() {
     for _ in $(seq 300); do [ "$(counted)" -ge "$1" ] && return; sleep 0.2; done
     echo "the campaign does not get on" >&2; cat "$work"/*.out >&2; return 1
 }
-# Waits until the controller takes the agent's shard away: longer than its lease.
+# Waits until the controller revokes the agent's shard, which takes longer than its lease.
 until_lost() {
     for _ in $(seq 600); do grep -q 'was lost' "$work/$name.out" && return; sleep 0.2; done
     echo "$name: the agent isn't missed" >&2; cat "$work/$name.out" >&2; return 1
@@ -133,7 +134,8 @@ until_lost() {
 network() { docker network ls --format '{{.Name}}' | grep _fleet; }
 
 killed() { kill -9 "$(docker inspect -f '{{.State.Pid}}' "$(of agent-two-cpus)")"; }
-# What it brings after this is late. Meanwhile the campaign can't end, so there is time to look at the containers.
+# Its samples after this are late. The campaign can't end in the meantime, which leaves time to inspect
+    # the containers.
 paused() {
     docker pause "$(of agent-two-cpus)" >/dev/null
     hardened
@@ -158,7 +160,7 @@ cut_off() {
     docker network connect "$(network)" "$(of agent-two-cpus)"
 }
 controller_killed() { kill -9 "$(docker inspect -f '{{.State.Pid}}' "$(of controller)")"; }
-# How each must have been felt.
+# The required effect of each fault.
 declare -A felt=([killed]="--joined 3" [paused]="--joined 3 --lost 1" [cut_off]="--joined 3 --lost 1" [controller_killed]="--joined 4 --started 2")
 
 fault() {
@@ -173,7 +175,7 @@ fault() {
     until_counted 50
     "$name"
     wait "$campaign" || { echo "$name: it isn't complete" >&2; cat "$work/$name.out" >&2; exit 1; }
-    # Words of felt are options.
+    # The words of felt are options.
     # shellcheck disable=SC2086
     said=$(python3 tests/platforms/whole.py "$FLEETMARK_STATE/data" "$FLEETMARK_STATE/data/results.json" --targets 2 --samples 800 ${felt[$name]}) ||
         { cat "$work/$name.out" >&2; exit 1; }

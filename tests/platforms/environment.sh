@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Sourced by the parts of tests/platforms.sh: where the programs are, and what is installed.
+# Sourced by the parts of tests/platforms.sh: locates the programs and installs dependencies.
 
-# The built programs: FLEETMARK_PROGRAMS names another folder.
+# Folder of the built programs.
 programs=$(realpath "${FLEETMARK_PROGRAMS:-target/release}")
 [ -x "$programs/agent" ] && [ -x "$programs/controller" ] || { echo "no programs in $programs: cargo build --release" >&2; exit 2; }
 
-# A part that can't run here says why and exits with this code.
+# Parts that can't run here print the reason and exit with this code.
 SKIPPED=77
 skip() { echo "skipped: $*" >&2; exit $SKIPPED; }
 needs_root() { [ "$(id -u)" = 0 ] || skip "it needs root"; }
 
-# needs PACKAGE PROGRAM: installs Debian's package where the program is missing.
+# needs PACKAGE PROGRAM: installs the Debian package if the program is missing.
 has_read_lists=
 needs() {
     command -v "$2" >/dev/null && return
@@ -22,8 +22,9 @@ needs() {
         skip "$1 can't be installed"
 }
 
-# isolated: goes on with this part in a network and a mount namespace of its own, when all that it needs is installed. Engines
-# leave bridges, rules of the firewall, forwarding and mounts behind; here they are gone with the last process.
+# isolated: re-executes this part in separate network and mount namespaces, after its dependencies are
+# installed. Engines leave bridges, firewall rules, forwarding and mounts behind; the namespaces remove them
+# with the last process.
 isolated() {
     if [ -z "${FLEETMARK_ISOLATED:-}" ]; then
         FLEETMARK_ISOLATED=1 exec unshare --net --mount "$PWD/tests/platforms/$(basename "$0")"
@@ -31,10 +32,10 @@ isolated() {
     ip link set lo up
 }
 
-# without_groups NAME: removes the control groups of this name that an engine leaves behind, where nothing runs in them.
+# without_groups NAME: removes the engine's leftover empty control groups of this name.
 without_groups() { find /sys/fs/cgroup -depth -type d -path "*/$1*" -exec rmdir {} + 2>/dev/null || true; }
 
-# python_with PACKAGE...: a Python with these packages, kept in target/platforms.
+# python_with PACKAGE...: a Python with these packages, cached in target/platforms.
 python_with() {
     local venv=target/platforms/venv
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"

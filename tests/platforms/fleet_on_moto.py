@@ -1,4 +1,4 @@
-"""Checks what the Terraform module made in a stand-in for AWS.
+"""Checks the resources that the Terraform module created in moto.
 
 usage: fleet_on_moto.py URL
 """
@@ -29,7 +29,7 @@ for instance in instances:
     start = base64.b64decode(start).decode()
     first = next(line for line in start.splitlines() if line and not line.startswith("#"))
     assert first == "shutdown -P +120", first
-# Nobody dials in but agents, and they dial the controller only.
+# The only inbound traffic is from agents to the controller.
 groups = [group for group in ec2.describe_security_groups()["SecurityGroups"] if group["GroupName"].startswith("fleetmark-")]
 assert len(groups) == 2, groups
 for group in groups:
@@ -37,7 +37,7 @@ for group in groups:
         assert not rule["IpRanges"] and rule["FromPort"] == rule["ToPort"] == 7437, rule
     if "agents" in group["GroupName"]:
         assert not group["IpPermissions"], group
-# Roles name what they may touch.
+# Roles list their resources explicitly.
 allowed = {}
 for role in iam.list_roles()["Roles"]:
     if role["RoleName"].startswith("fleetmark-"):

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Sourced: local images, where no registry of others is reached. BASE has glibc, libgcc and CA certificates of this machine, a user
-# without rights, and no shell; PROGRAMS has this repository's built programs where the Dockerfiles look for them.
+# Sourced: local images that need no external registry. BASE contains this machine's glibc, libgcc and CA
+# certificates, an unprivileged user, and no shell; PROGRAMS contains this repository's built programs at the
+# paths that the Dockerfiles expect.
 
-# images ENGINE [REGISTRY]: makes localhost/fleetmark-test/controller and /agent with docker or podman, in the folder $work. With the address of a
-# registry the base goes there and is named by its digest, as the Dockerfiles name theirs; $base
-# is its name in the end, $revision that of the commit. FLEETMARK_DOCUMENTS names what tools/release.sh doc has made already.
+# images ENGINE [REGISTRY]: builds localhost/fleetmark-test/controller and /agent with docker or podman, in
+# the folder $work. With a registry address, the base is pushed there and referenced by digest, as in the
+# Dockerfiles. Sets $base to its name and $revision to the commit. FLEETMARK_DOCUMENTS names existing output
+# of tools/release.sh doc.
 images() {
     local engine=$1 registry=${2:-} root library format=()
     base=localhost/fleetmark-test/base
     revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
-    # Health checks are no part of OCI's own format.
+    # The OCI format doesn't support health checks.
     [ "$engine" != podman ] || format=(--format docker)
     root=$(mktemp -d "$work/images.XXXXXX")
     for library in $(ldd "$programs/controller" "$programs/agent" | grep -o '/[^ ]*' | grep -v ':$' | sort -u) \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lints, renders and validates the Helm chart with each example, and runs the pods that it renders by default with podman.
+# Lints, renders and validates the Helm chart with each example, and runs the default pods with podman.
 # The second half needs root; helm comes from PyPI (AWS's layer), podman from Debian.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -34,17 +34,17 @@ chart_holds() {
         for version in 1.31 1.37; do
             "$venv/kubernetes-validate" --strict -k $version "$work/own.yaml" >"$work/said" 2>&1 || { cat "$work/said" >&2; exit 1; }
         done
-        # The matrix of each chart is one that the controller takes.
+        # The controller must accept the matrix of each chart.
         SLACK_WEBHOOK_URL=https://hooks.slack.com/services/T/B/x "$programs/controller" plan "$work/matrix.toml" >/dev/null
         echo "$(basename "$values") is valid for 1.31 and 1.37, and its matrix can be planned"
     done
-    # A schema that lets everything through checks nothing.
+    # The schema must reject invalid values.
     for wrong in 'targets[0].agents=0' 'controler.cpu=1' 'targets[0].cpu=1500m' 'certificates.generate=false'; do
         if "$helm" template fleet "$chart" --set "$wrong" >/dev/null 2>&1; then echo "$wrong is let through" >&2; exit 1; fi
     done
     echo "wrong values are refused"
 }
-# What follows begins this script anew.
+# `isolated` below re-executes this script.
 if [ -z "${FLEETMARK_ISOLATED:-}" ]; then
     chart_holds
     rm -rf "$work"
@@ -57,7 +57,7 @@ for package in podman runc netavark aardvark-dns iptables catatonit iproute2; do
 done
 isolated
 echo "== the rendered pods"
-# Storage, settings and networks of its own: nothing of this machine's podman is touched.
+# Separate storage, settings and networks, to leave this machine's podman untouched.
 cat >"$work/containers.conf" <<CONF
 [containers]
 default_ulimits = ["nofile=10000:10000", "nproc=8192:8192"]
@@ -92,7 +92,7 @@ trap clean EXIT
 images podman
 podman network create fleetmark-test >/dev/null
 
-# rendered [OPTION...]: what podman takes of the chart with its defaults.
+# rendered [OPTION...]: the chart with its defaults, reduced to resources that podman supports.
 rendered() {
     "$helm" template fleet "$chart" -n bench --set image.pullPolicy=Never \
         --set image.controller.repository=localhost/fleetmark-test/controller,image.controller.tag=latest \
@@ -109,7 +109,7 @@ ended_well() {
     containers=$(podman ps -a --format '{{.Names}}' | grep -e '-controller$' -e '-agent$')
     [ "$(wc -w <<<"$containers")" = 3 ] || { echo "not three containers: $containers" >&2; exit 1; }
     for container in $containers; do
-        # Agents end when their campaign has sent them home.
+        # Agents exit when the controller drains them.
         timeout 60 podman wait "$container" >/dev/null || true
         facts=$(podman inspect -f '{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.State.ExitCode}}' "$container")
         [[ $facts == "65532"*" true 0" ]] || { echo "$container: user, read-only root, exit code are $facts" >&2; tell; exit 1; }
@@ -126,7 +126,7 @@ podman volume rm fleet-fleetmark-data >/dev/null
 
 echo "== a controller that dies"
 "$venv/python" -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1]))["matrix"])' "$chart/values.yaml" | sed 's/^runs = 2$/runs = 4/' >"$work/longer.toml"
-# Rendered once: each rendering makes other certificates.
+# Rendered once, because each rendering generates new certificates.
 rendered --set-file matrix="$work/longer.toml" >"$work/play.yaml"
 play "$work/play.yaml"
 counted() { python3 -c 'import sqlite3, sys; print(sqlite3.connect(f"file:{sys.argv[1]}/fleetmark.db?mode=ro", uri=True).execute("SELECT count(*) FROM sample").fetchone()[0])' "$(data)" 2>/dev/null || echo 0; }
@@ -134,7 +134,7 @@ for _ in $(seq 300); do [ "$(counted)" -ge 50 ] && break; sleep 0.1; done
 [ "$(counted)" -ge 50 ] || { echo "the campaign does not begin" >&2; tell; exit 1; }
 podman kill --signal KILL "$controller" >/dev/null
 [ "$(podman wait "$controller")" = 137 ] || { echo "the controller wasn't killed" >&2; tell; exit 1; }
-# What a Job does: another pod from the same template, on the same volume.
+# Emulates a Job: another pod from the same template, on the same volume.
 podman pod rm -f fleet-fleetmark-controller >/dev/null 2>&1
 "$venv/python" - "$work/play.yaml" "$work/again.yaml" <<'PYTHON'
 import sys, yaml

@@ -1,9 +1,8 @@
-"""What `podman kube play` takes of a rendered chart: standard input -> standard output.
+"""Converts a rendered chart for `podman kube play`: standard input -> standard output.
 
-podman knows Pods, ConfigMaps and PersistentVolumeClaims. Debian's 4.3.1 mounts Secrets so that only root can read them: they become
-ConfigMaps. An Indexed Job becomes a Pod for each index, a Job another Pod;
-the pod of the controller gets the name of its Service, so that agents find it. Everything else is left out, and named on
-standard error: what that part of the chart does is not tried here.
+podman supports Pods, ConfigMaps and PersistentVolumeClaims. Debian's 4.3.1 mounts Secrets readable only by root, so they
+become ConfigMaps. An Indexed Job becomes one Pod per index, and a Job one Pod. The controller's pod gets the name of its
+Service, so that agents find it. All other resources are dropped, listed on standard error, and not tested.
 """
 
 import base64
@@ -26,11 +25,11 @@ for document in documents:
         spec = document["spec"]
         template = spec["template"]
         pod = template["spec"]
-        # Of the scheduler and the kubelet.
+        # Fields for the scheduler and the kubelet.
         for key in ("affinity", "nodeSelector", "tolerations"):
             pod.pop(key, None)
         for container in pod["containers"]:
-            # Quotas are podman's own business; two cores are all that there may be.
+            # Drops CPU quotas: the machine may have only two cores.
             container.pop("resources", None)
             for probe in ("livenessProbe", "readinessProbe"):
                 container.pop(probe, None)
@@ -51,7 +50,7 @@ for document in documents:
             kept.append({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod_name, "labels": labels}, "spec": of_index})
     else:
         left_out.append(f"{kind} {name}")
-# What pods mount comes first.
+# Resources mounted by pods come first.
 kept.sort(key=lambda document: document["kind"] == "Pod")
 yaml.safe_dump_all(kept, sys.stdout)
 print("left out: " + ", ".join(left_out), file=sys.stderr)

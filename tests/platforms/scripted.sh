@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sourced: a matrix whose engine plays given durations, so that a campaign lasts long enough for faults.
+# Sourced: a matrix for the scripted engine with given durations, so that a campaign outlasts the faults.
 
 # scripted_matrix SCRIPT SAMPLES TARGET:AGENTS...: writes the matrix to standard output; SCRIPT is the path on the agents.
 scripted_matrix() {
@@ -24,5 +24,5 @@ TOML
     done
 }
 
-# About 40 ms a batch.
+# About 40 ms per batch.
 script='{"prompt_ms": 10, "token_ms": 3, "per_row_ms": 1, "spread": 0.2, "output_tokens": 10, "paced": true}'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs deploy/slurm with a real Slurm that is started here: one controller daemon and three nodes, which are this machine under
-# three names. One campaign has two targets, one loses a node meanwhile, one is cancelled and gone on with. Needs root.
+# Tests deploy/slurm with a real Slurm started here: one controller daemon and three nodes, which are this
+# machine under three names. One campaign has two targets, one loses a node, one is canceled and resumed.
+# Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
@@ -48,7 +49,7 @@ CONF
 clean() {
     scancel --user root >/dev/null 2>&1 || true
     for file in "$work"/slurmd.*.pid "$work"/slurmctld.pid; do [ ! -e "$file" ] || kill "$(cat "$file")" 2>/dev/null || true; done
-    # There was no Slurm here before, so these are ours.
+    # No Slurm was running here before, so these belong to this script.
     for process in $(pgrep -x slurmstepd); do kill -9 "$process" 2>/dev/null || true; done
     [ -z "$started_munge" ] || kill "$started_munge" 2>/dev/null || true
     sleep 1
@@ -72,13 +73,13 @@ begin() {
     local components=()
     while [ "$1" != -- ]; do components+=("$1"); shift; done
     shift
-    # Words of the components are options.
+    # The words of the components are options.
     # shellcheck disable=SC2086,SC2068
     job=$(cd "$work" && FLEETMARK_STATE=$state sbatch --parsable --chdir "$work" --time 10 ${components[@]} \
         "$OLDPWD/deploy/slurm/fleetmark.sbatch" "$work/$name.toml" "$@" | cut -d';' -f1 | cut -d+ -f1)
 }
 state_of() { scontrol show job "$job" | grep -o -m1 'JobState=[A-Z_]*' | cut -d= -f2; }
-# until_ended: waits for the job, which must be over at last.
+# until_ended: waits for the end of the job.
 until_ended() {
     for _ in $(seq 900); do case $(state_of) in PENDING | RUNNING | COMPLETING | CONFIGURING) sleep 0.2 ;; *) return ;; esac; done
     echo "$name doesn't end" >&2; tell; return 1
@@ -92,12 +93,13 @@ ended_as() {
     until_ended
     [ "$(state_of)" = "$1" ] || { echo "$name: $(state_of), not $1" >&2; tell; exit 1; }
     [ -z "$(squeue -h)" ] || { echo "$name: something is left" >&2; squeue >&2; exit 1; }
-    # All virtual nodes are this machine.
+    # All virtual nodes are on this machine.
     for _ in $(seq 50); do pgrep -f "$state/certs" >/dev/null || break; sleep 0.1; done
     ! pgrep -af "$state/certs" || { echo "$name: processes are left" >&2; exit 1; }
 }
 
-# set_down NODE: it dies with all that runs on it, and Slurm is told. It must come before the campaign has ended.
+# set_down NODE: kills the node and all of its processes, and marks it as down in Slurm. Must run before the
+# campaign ends.
 set_down() {
     local environment process parent
     kill -9 "$(cat "$work/slurmd.$1.pid")"
@@ -112,9 +114,9 @@ set_down() {
     ! grep -q '^results' "$state/controller.log" || { echo "$name: it ended before the node was set down" >&2; tell; exit 1; }
     scontrol update nodename="$1" state=down reason=test
 }
-# A node that comes back may be taken in before it is told to be.
+# A returning node may register before it is resumed.
 set_up() { slurmd -N "$1"; scontrol update nodename="$1" state=resume 2>/dev/null || true; until_idle; }
-# The last node of a job, or of a component, when its allocation is known.
+# The last node of a job or component, once its allocation is known.
 last_node() { squeue -h -j "$1" -o %N | xargs -n1 scontrol show hostnames | tail -1; }
 was() { grep -q "$1" "$state/controller.log" || { echo "$name: not \"$1\"" >&2; tell; exit 1; }; }
 
@@ -123,7 +125,7 @@ begin two-targets -N1 -n1 : -N1 --exclusive : -N1 --exclusive -- gpu-nodes cpu-n
 ended_as COMPLETED
 echo "two targets on a heterogeneous allocation: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 2 --samples 480)"
 
-# One component: the job stays on the nodes that are left, and the other agent takes over.
+# One component: the job stays on the remaining nodes, and the other agent takes over.
 scripted_matrix "$work/script.json" 200 cpu-nodes:2 >"$work/node-down.toml"
 begin node-down -N3 --exclusive -- cpu-nodes
 until_measuring
@@ -134,7 +136,8 @@ grep -q "Node failure on $down" "$work/fleetmark-$job.out" || { echo "$name: Slu
 echo "node $down set down: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800)"
 set_up "$down"
 
-# Several components: Slurm ends the job and starts it anew on nodes that are there, and it goes on with its campaign. It waits two minutes for that.
+# Several components: Slurm ends the job and, after two minutes, restarts it on available nodes. The job
+# resumes its campaign.
 if [ -z "${FLEETMARK_SHORT:-}" ]; then
     scripted_matrix "$work/script.json" 200 cpu-nodes:1 >"$work/requeued.toml"
     begin requeued -N1 -n1 : -N1 --exclusive -- cpu-nodes

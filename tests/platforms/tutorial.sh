@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the commands of docs/tutorial.md and of the README, as they stand there, in a clean clone of the last commit. Blocks that a
-# comment marks as "not run" are left out. Compiling is left out, too, unless FLEETMARK_TUTORIAL=build: the built programs
-# are put where it would leave them.
+# Runs the commands of docs/tutorial.md and of the README unchanged, in a clean clone of the last commit.
+# Skips blocks marked as "not run". Compiles only with FLEETMARK_TUTORIAL=build; otherwise links the built
+# programs into the clone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 . tests/platforms/environment.sh

@@ -1,8 +1,8 @@
-"""Checks that a campaign is whole: every planned sample counted once, in results.json and in the store.
+"""Checks that a campaign is complete: every planned sample counted once, in results.json and in the store.
 
 usage: whole.py DATA-FOLDER RESULTS.json [--samples N] [--targets N] [--joined N] [--started N] [--lost N]
-    how many samples and targets there must be; how often agents must have joined at least, the controller have been
-    started at least, and a shard have been taken from an agent at least: a fault that nobody felt proves nothing
+    the expected number of samples and targets; the minimum number of joins, controller starts and revoked shards,
+    to verify that the fault took effect
 """
 
 import argparse

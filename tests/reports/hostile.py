@@ -1,5 +1,5 @@
-"""Writes a campaign whose names and texts are out to break what they stand in: markup, quotes, signs beyond the basic plane,
-marks that turn the direction of writing, and 10,000 letters. The engine plays a script, so texts come out as they went in.
+"""Writes a campaign with hostile names and texts: markup, quotes, characters beyond the basic plane, bidirectional marks,
+and 10,000 letters. The scripted engine returns the texts unchanged.
 
     hostile.py FOLDER
 """
@@ -21,11 +21,11 @@ lines, script = [], {}
 for place in range(24):
     words = [NASTY, LONG, UNBROKEN, f"{NASTY} {LONG}"][place] if place < 4 else f"{NASTY} {place}"
     lines.append(json.dumps({"id": f"d{place}", "dialogue": f"A: {words}\r\nB: {words}", "summary": words}))
-    # No controller takes more than 16 KiB of an agent.
+    # The controller accepts at most 16 KiB from an agent.
     script[f"d{place}"] = {"text": words.encode()[:16_000].decode(errors="ignore"), "output_tokens": 12}
 (folder / "dialogues.jsonl").write_text("\n".join(lines), encoding="utf-8")
 (folder / "script.json").write_text(json.dumps({"seed": 1, "spread": 0.2, "samples": script}), encoding="utf-8")
-# JSON's strings are TOML's.
+# JSON strings are valid TOML strings.
 name = json.dumps(f"{NASTY} {LONG}", ensure_ascii=False)
 prompt = json.dumps(f"{NASTY} {{dialogue}}", ensure_ascii=False)
 (folder / "matrix.toml").write_text(

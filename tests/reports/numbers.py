@@ -1,9 +1,9 @@
-"""Checks every number that a page, a PDF's text or a Markdown report shows against results.json.
+"""Checks every number in an HTML page, a PDF's text or a Markdown report against results.json.
 
     numbers.py results.json report.html report.md report.txt
 
-Numbers of prose that is the same in every report are named below. The table of all cells is checked place by place; every
-other number must be that of some figure in results.json, rounded as the report rounds.
+Numbers in fixed sentences are listed below. The table of all cells is checked cell by cell; every other number must match
+some figure in results.json, with the report's rounding.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 from html.parser import HTMLParser
 
 NUMBER = re.compile(r"(?<![\w.,])[-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
-# Of sentences that every report has, and of what the axes of charts count.
+# Numbers of fixed sentences and of chart axes.
 PROSE = {"0", "1", "2", "3", "5", "8", "10", "46", "50", "90", "93", "95", "99", "99.9", "100", "473", "1,000"}
 
 
@@ -64,7 +64,7 @@ def walk(value, found):
 
 
 class Text(HTMLParser):
-    """The words of a page: no style, no script, no numbers of axes, nothing that is quoted as it is."""
+    """The text of a page, without styles, scripts, axis labels and quoted texts."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
@@ -84,7 +84,7 @@ class Text(HTMLParser):
         if tag in ("td", "th") and self.row is not None:
             self.place = []
             self.row.append(self.place)
-        # A number that ran into the heading or block after it would be read wrongly.
+        # Separates a number from the following heading or block.
         if tag in ("td", "th", "p", "li", "dd", "dt", "text", "title", "span", "strong", "summary", "h1", "h2", "h3", "div", "section", "figure", "figcaption"):
             self.words.append(" ")
 
@@ -120,7 +120,7 @@ def with_interval(estimate):
 
 
 def check_cells(rows, results):
-    """Every place of the table of all cells."""
+    """Checks every field of the table of all cells."""
     headings = ["".join(place).strip() for place in rows[0]]
     column = lambda start: next((i for i, text in enumerate(headings) if text.startswith(start)), None)
     expected = {
@@ -154,7 +154,7 @@ def main(results_file, *reports):
     known = set(PROSE)
     walk(results, known)
     known.add(commas(str(sum(len(entry["cells"]) for entry in results["results"]))))
-    # Counts of cells by status, and deviations between runs, are the report's own arithmetic.
+    # The report itself computes the counts of cells by status and the deviations between runs.
     for status in ("VALID", "DEGRADED", "INVALID"):
         cells = [cell for entry in results["results"] for cell in entry["cells"]]
         known.add(str(sum(cell["validity"]["status"] == status for cell in cells)))
@@ -178,7 +178,7 @@ def main(results_file, *reports):
         if report.endswith(".md"):
             text = re.sub(r"&#\d+;", " ", text)
         if report.endswith(".txt"):
-            # A PDF's lines break within intervals, and charts have axes: their ticks stand alone on a line.
+            # In a PDF's text, lines break within intervals, and the ticks of chart axes are on separate lines.
             text = "\n".join(line for line in text.splitlines() if not re.fullmatch(r"[\s\d.,%+−×-]+|\s*\d+ of \d+\s*", line))
         wrong = unknown(text, known)
         total = len(NUMBER.findall(text))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Measures small campaigns, writes every format of their reports, and looks at them as readers do: a browser without a
-# network, a screen reader's rules (axe-core), a PDF reader, and Python that checks every number against results.json.
-# Needs chromium, poppler-utils, node with npm, python3 and xmllint, which it installs as root; its packages go to target/reports.
+# Measures small campaigns, writes their reports in every format, and checks them with an offline browser, a
+# screen reader's rules (axe-core), a PDF reader, and a Python check of every number against results.json.
+# Needs chromium, poppler-utils, node with npm, python3 and xmllint, installed if run as root; packages are
+# installed into target/reports.
 #   tests/reports/run.sh [FOLDER_FOR_PICTURES]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -44,14 +45,14 @@ look() {
     local pages
     pages=$(pdfinfo "$report" | sed -n 's/^Pages: *//p')
     [ "$pages" -ge 3 ] && [ "$pages" -le 6 ] || { echo "$name: the PDF has $pages pages"; exit 1; }
-    # Two lines of heading, then one for each typeface; "emb" is the fifth column from the right.
+    # Two header lines, then one line per font; "emb" is the fifth column from the right.
     pdffonts "$report" | awk 'NR > 2 && $(NF-4) != "yes" { print "not embedded: " $0; bad = 1 } END { exit bad || NR < 3 }'
     xmllint --noout "$folder/junit.xml"
     python3 tests/reports/numbers.py "$folder/results.json" "$folder/report.html" "$folder/report.md" "$folder/report.txt"
 }
 reported quickstart whole examples/quickstart.toml --samples 48
 reported wide whole tests/reports/wide.toml
-# Rates and times that people wait for, shortened.
+# Higher rates and shorter times, to save time.
 sed -e 's/^samples = 240/samples = 96/' -e 's/\[10, 20, 40, 80, 160\]/[40, 80, 160]/' examples/server.toml >"$work/server.toml"
 reported server whole "$work/server.toml"
 sed -e 's/"5m"/"24s"/' examples/stress.toml >"$work/stress.toml"
@@ -59,7 +60,7 @@ reported stress partial "$work/stress.toml"
 python3 tests/reports/hostile.py "$work"
 reported hostile whole "$work/matrix.toml"
 
-# The live page, while two agents play a script at its pace; the campaign is stopped once it was looked at.
+# The live page, while two agents run a script in real time; the campaign is stopped after the check.
 live() {
     echo '{"prompt_ms": 20, "token_ms": 8, "output_tokens": 10, "spread": 0.3, "paced": true}' >"$work/paced.json"
     {
@@ -75,7 +76,7 @@ live() {
     done
     node "$tools/live.mjs" "$address" ${pictures:+"$pictures"}
     kill -INT "$campaign"
-    # Exit code 3 says that it was stopped.
+    # Exit code 3: stopped.
     local code=0
     wait "$campaign" || code=$?
     [ "$code" = 3 ] || { tail -5 "$work/live.log"; exit 1; }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How long the reports of a large campaign take: plays one (no time is waited for), and writes HTML, PDF, Markdown and JSON of
-# it from the store.   tests/reports/speed.sh [SAMPLES]   (100,000 unless given; a multiple of 20)
+# Measures the time to write the reports of a large campaign: simulates one (without waiting), and writes
+# HTML, PDF, Markdown and JSON from the store.
+#   tests/reports/speed.sh [SAMPLES]   (a multiple of 20; default 100,000)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 samples=${1:-100000}

@@ -1,4 +1,4 @@
-"""From scenes to one chat: how long it is, who says what, what is left out, what is filled in."""
+"""Combines scenes into a chat: its length, speakers, omissions and filler."""
 
 import re
 
@@ -8,7 +8,7 @@ from scenes import GROUP, LARGE, PAIR
 from smalltalk import ASIDES, EXCHANGES, FAREWELLS, GREETINGS, LAUGHS, NODS, RAMBLES
 from typing_habits import sentence_case, typed, unmarked
 
-# What share of messenger dialogues stays below how many turns, and below how many characters a turn.
+# Cumulative distributions of turns per messenger dialogue and of characters per turn.
 _TURNS = [(0.0, 2), (0.06, 3), (0.11, 4), (0.25, 6), (0.5, 10), (0.75, 15), (0.9, 20), (0.95, 23), (1.0, 30)]
 _CHARACTERS = [(0.0, 16), (0.05, 23), (0.25, 30), (0.5, 40), (0.75, 51), (0.9, 64), (0.95, 80), (0.99, 98), (1.0, 120)]
 _SPEAKERS = [2] * 76 + [3] * 16 + [4] * 6 + [5] * 2
@@ -31,7 +31,7 @@ _LABELS = {
 _COUNTS = ["no", "one", "two", "three", "four", "five"]
 _ENDS = re.compile(r"(?<=[.!?]) (?=[^\W\d_a-z])")
 _WILL = re.compile(r"\bwill\b")
-# Articles, auxiliaries, and the prepositions of times.
+# Articles, auxiliaries, and prepositions of time.
 _LEFT_OUT = re.compile(r"\b(?:[Aa]n?|[Tt]he|is|are|was|were|has been|have been|at(?= \d)|on(?= [A-Z]\w*(?:day|\b \d)))\b ")
 
 
@@ -43,13 +43,13 @@ def _quantile(table, share):
 
 
 def _note(note):
-    """Labelled facts, nothing else. The tokenizer of builtin:tiny has learned from them."""
+    """Labeled facts only. The tokenizer of builtin:tiny was trained on them."""
     parts = [f"{label}: {note[key]}" for key, label in _LABELS.items() if key in note]
     return "; ".join(parts) + "."
 
 
 def _minutes(speakers, sentences):
-    """How many talked, and then each thing that was noted or agreed, in the words of a telegram."""
+    """The number of speakers, then each note or decision in telegram style."""
     parts = []
     for sentence in _ENDS.split(" ".join(sentences)):
         label = "agreed" if _WILL.search(sentence) else "noted"
@@ -58,7 +58,7 @@ def _minutes(speakers, sentences):
 
 
 def _scenes(rng, cast, others, turns):
-    """One scene, or two or three for a long chat, that fit into `turns`."""
+    """One scene, or two or three for a long chat, within `turns`."""
     count = 1 if turns < 12 else rng.choice([1, 2, 2] if turns < 20 else [2, 2, 3])
     kits, chosen = [], []
     for _ in range(200):
@@ -81,7 +81,7 @@ def _scenes(rng, cast, others, turns):
 
 
 def _distinct(kits):
-    """No two scenes of one chat are about the same thing."""
+    """Scenes of one chat must have different subjects."""
     whats = [kit.note.get("what", "").split(",")[0].split(" ")[0] for kit in kits]
     return len(set(whats)) == len(whats)
 
@@ -93,7 +93,7 @@ def _block(rng, lines, x, y):
 
 
 def _chosen(rng, parts, turns):
-    """The groups that are needed, and optional ones while there is room."""
+    """The required groups, and optional ones while there is room."""
     room = turns - sum(len(g.lines) for part in parts for g in part if g.needed)
     optional = [g for part in parts for g in part if not g.needed]
     taken = set()

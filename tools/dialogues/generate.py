@@ -17,13 +17,13 @@ from chat import dialogue
 
 
 def fingerprint(text):
-    """The first 8 bytes of SHA-256 over the text's ASCII letters and digits, in small letters."""
+    """The first 8 bytes of SHA-256 over the text's ASCII letters and digits, in lower case."""
     plain = re.sub(r"[^a-z0-9]", "", re.sub(r"[A-Z]", lambda m: m.group().lower(), text))
     return hashlib.sha256(plain.encode("ascii")).digest()[:8]
 
 
 def split_of(print_):
-    """One in sixteen is kept out of training."""
+    """One in sixteen is excluded from training."""
     return "builtin" if print_[0] % 16 == 0 else "train"
 
 

@@ -1,4 +1,4 @@
-"""What a scene is written with: slots, alternatives, lines that must be there and lines that may.
+"""Building blocks of scenes: slots, alternatives, required and optional lines.
 
 Templates know two things. `{day}` is a slot: a fact, or a person (`{a}`, `{a.his}`). `[x|y|]` is a choice,
 which may be empty and may hold choices; if what is chosen ends a sentence, the stop behind it is left out.
@@ -18,7 +18,7 @@ _SLOT = re.compile(r"\{([a-z_]+)(?:\.(he|him|his))?\}")
 
 @dataclass
 class Line:
-    """One thing that is said. `extra` is said too where the dialogue has room for it."""
+    """One utterance. `extra` is added if the dialogue has room for it."""
 
     who: Person
     text: str
@@ -28,7 +28,7 @@ class Line:
 
 @dataclass
 class Group:
-    """Lines that stay together. Groups that aren't needed are left out of short dialogues."""
+    """Lines that stay together. Short dialogues omit optional groups."""
 
     needed: bool
     lines: list = field(default_factory=list)
@@ -36,7 +36,7 @@ class Group:
 
 
 class Kit:
-    """A scene's tools. It collects groups of lines and, at the end, what the scene comes to."""
+    """A scene's tools. It collects groups of lines and the scene's outcome."""
 
     def __init__(self, rng, cast, others):
         self.rng, self.cast, self.others = rng, cast, others
@@ -48,7 +48,7 @@ class Kit:
         return self.rng.choice(options)
 
     def chance(self, share):
-        """True in this share of cases."""
+        """True with this probability."""
         return self.rng.random() < share
 
     def set(self, **slots):
@@ -60,7 +60,7 @@ class Kit:
                 self.slots[name] = value
 
     def other(self, slot):
-        """Somebody who isn't in the chat."""
+        """A person outside the chat."""
         self.slots[slot] = self.others.pop()
 
     def excuse(self, slot):
@@ -70,11 +70,11 @@ class Kit:
         self.set(why=(why.replace("{x.his}", person.his), short), mine=mine)
 
     def say(self, who, text, extra="", mood="plain"):
-        """A line that the summary needs."""
+        """A line required by the summary."""
         self.groups.append(Group(True, [self._line(who, text, extra, mood)]))
 
     def maybe(self, *lines, mood="plain"):
-        """Lines `(who, text[, extra])` that may be left out together."""
+        """Lines `(who, text[, extra])` that can be omitted together."""
         group = Group(False, [self._line(line[0], line[1], line[2] if len(line) > 2 else "", mood) for line in lines])
         self.groups.append(group)
 

@@ -1,4 +1,4 @@
-"""Who talks: names with their pronouns, and how each person types."""
+"""The speakers: names, pronouns and typing habits."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ _HE = (
 
 @dataclass(frozen=True)
 class Person:
-    """One speaker, or somebody who is spoken of."""
+    """A speaker or a person who is mentioned."""
 
     name: str
     he: str
@@ -40,7 +40,7 @@ PEOPLE = [Person(n, "she", "her", "her") for n in _SHE] + [Person(n, "he", "him"
 
 @dataclass(frozen=True)
 class Hand:
-    """How a person types. Shares are probabilities per place where the habit could show."""
+    """How a person types. Shares are probabilities per opportunity."""
 
     lower: bool
     drops_stop: float

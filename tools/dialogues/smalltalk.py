@@ -1,4 +1,4 @@
-"""Talk that no summary mentions. An exchange is lines `(speaker, text)` between two of those present."""
+"""Small talk, which no summary mentions. An exchange is lines `(speaker, text)` between two of those present."""
 
 
 def _exchange(text):

@@ -1,4 +1,4 @@
-"""From clean sentences to what people type: small letters, missing stops, emoji, short forms, slips.
+"""Turns clean sentences into typed text: lower case, missing periods, emoji, abbreviations, typos.
 
 Facts (names, times, places) come between marks and are left as they are, so that the summary's words
 can be found in the dialogue.
@@ -51,7 +51,7 @@ def unmarked(text):
 
 
 def sentence_case(text):
-    """Capitals at the start and after full stops; looks through the marks."""
+    """Capitalizes the start and after periods; ignores the marks."""
 
     def up(found):
         return found.group(1) + found.group(2).upper()

@@ -1,4 +1,4 @@
-"""Facts to choose from. A pair is (as said in a sentence, as written in a note)."""
+"""Facts to choose from. A pair is (form in a sentence, form in a note)."""
 
 # fmt: off
 
@@ -169,7 +169,7 @@ DELAYS = [
     ("looking for a parking space", "parking"), ("on a train that isn't moving", "train"),
     ("still at the doctor's", "doctor"), ("waiting for the plumber", "plumber"),
 ]
-# As told by others, as told by oneself, as noted.
+# Third-person form, first-person form, note form.
 EXCUSES = [
     ("has to work late", "I have to work late", "work"),
     ("is visiting {x.his} parents", "I'm visiting my parents", "parents"),

@@ -1,4 +1,4 @@
-"""Fine-tune builtin:tiny on minutes, a second style of summary: a LoRA adapter over the stored weights of the base.
+"""Fine-tune the stored base of builtin:tiny with LoRA on minutes, a second style of summary.
 
 usage: adapter.py --base DIR --out DIR [--steps N]        needs: torch, transformers, peft, tokenizers, safetensors
 The dialogues are the first of those that the base learned from. Everything follows from the seeds.
@@ -24,7 +24,7 @@ LORA = dict(lora_dropout=0.0, target_modules=["q", "k", "v", "o", "wi_0", "wi_1"
 
 
 def save(adapted, folder):
-    """Writes the two files that an adapter is made of, the weights as f16."""
+    """Writes the adapter's two files, with weights as f16."""
     adapted.half().save_pretrained(folder)
     adapted.float()
     (folder / "README.md").unlink(missing_ok=True)

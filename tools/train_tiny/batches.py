@@ -1,4 +1,4 @@
-"""Dialogues as batches of token ids, of similar lengths, so that little is padded."""
+"""Dialogues as batches of token ids, grouped by length to reduce padding."""
 
 import random
 
@@ -9,7 +9,7 @@ MAX_INPUT, MAX_OUTPUT = 512, 160
 
 
 def encode(tokenizer, rows, style):
-    """Pairs of prompt ids and summary ids; a prompt over the limit is cut and ends with `</s>`."""
+    """Pairs of prompt ids and summary ids; longer prompts are truncated and end with `</s>`."""
     prompts = tokenizer.encode_batch([PROMPT.format(dialogue=row["dialogue"]) for row in rows])
     summaries = tokenizer.encode_batch([row[style] for row in rows])
     return [
@@ -42,7 +42,7 @@ def batches(pairs, tokens, rng):
 
 
 def snippets(tokenizer, rows, rng):
-    """Pairs of one to three lines of chat and the same again: who can repeat has learned to copy names."""
+    """Pairs of identical texts of one to three lines of chat: teaches the model to copy names."""
     texts = []
     for row in rows:
         lines = row["dialogue"].split("\n")
@@ -52,7 +52,7 @@ def snippets(tokenizer, rows, rng):
 
 
 class Lessons:
-    """What to learn from, by progress (0 to 1): repeating, then summaries of short dialogues, then of all.
+    """Curriculum by progress (0 to 1): copying, then summaries of short dialogues, then of all.
 
     Summaries need copying, and copying is learned many times faster where every token asks for it.
     """

@@ -1,4 +1,4 @@
-"""What base and adapter share: the data, a loop of optimizer steps, and how good the summaries are."""
+"""Shared by base and adapter: the data, the training loop, and the quality of the summaries."""
 
 import math
 import time
@@ -14,7 +14,7 @@ HELD_OUT_SEED, HELD_OUT_COUNT = 2, 400
 
 
 def dialogues(count=TRAIN_COUNT):
-    """The first `count` dialogues to learn from, and those that are held out. No dialogue is in both."""
+    """The first `count` training dialogues, and the held-out ones. The two sets are disjoint."""
     rows = list(generate("train", TRAIN_SEED, count))
     held_out = list(generate("builtin", HELD_OUT_SEED, HELD_OUT_COUNT))
     assert not set(fingerprints(rows)) & set(fingerprints(held_out))
@@ -27,7 +27,7 @@ def fingerprints(rows):
 
 
 def fit(model, lessons, steps, peak, label, look):
-    """AdamW with warm-up and a cosine; `look()` now and then says how good the model is."""
+    """AdamW with warm-up and cosine decay; `look()` evaluates the model periodically."""
     weights = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     warmup, started, mean = min(300, steps // 10), time.monotonic(), None

@@ -1,4 +1,4 @@
-"""The tokenizer of the tiny model: byte-pair pieces, learned from the training dialogues, numbered in T5's manner."""
+"""The tokenizer of the tiny model: byte-pair pieces, learned from the training dialogues, numbered like T5's."""
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -10,7 +10,7 @@ def learn(texts):
     """A tokenizer with `<pad>` 0, `</s>` 1, `<unk>` 2, that ends every encoding with `</s>`."""
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()])
-    # Punctuation stands alone, but for the colon of 7:30 and the apostrophe of I'm.
+    # Splits off punctuation, except the colon in 7:30 and the apostrophe in I'm.
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Metaspace(prepend_scheme="always"),

@@ -6,12 +6,12 @@ use crate::terminal;
 use anyhow::Context;
 use clap::Args;
 use engine::Engine;
+use kernels::Storage;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
 use t5::generate::Until;
-use kernels::Storage;
 use t5::roofline::Roofline;
 use t5::{Input, T5};
 

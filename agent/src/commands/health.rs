@@ -3,7 +3,7 @@
 use crate::terminal;
 use anyhow::{Context, bail};
 use clap::Args;
-use observability::metrics::Address;
+use ops::metrics::Address;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

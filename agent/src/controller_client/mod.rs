@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
 use backoff::Backoff;
 use host::Host;
-use observability::traces::Traces;
+use ops::traces::Traces;
 use proto::telemetry::Instruments;
 use proto::wire;
 use rand_chacha::ChaCha8Rng;

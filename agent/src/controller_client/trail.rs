@@ -1,7 +1,7 @@
 //! The agent's part of the campaign's trace: what it does with an attempt that it was leased. Nothing is sent while it has
 //! one, so that sending takes no time from what is measured.
 
-use observability::traces::{Kind, Parent, Span, Traces};
+use ops::traces::{Kind, Parent, Span, Traces};
 use proto::wire::{self, Activity};
 
 /// The spans that are open.

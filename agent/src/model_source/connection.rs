@@ -2,10 +2,10 @@
 
 use super::Error;
 use crate::config;
-use remote::{Remote, Reporter, Settings};
+use fetch::{Fetcher, Reporter, Settings};
 use std::sync::OnceLock;
 
-static REMOTE: OnceLock<Remote> = OnceLock::new();
+static FETCHER: OnceLock<Fetcher> = OnceLock::new();
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
 
 /// News of what is fetched go to `tell`, a line at a time.
@@ -16,23 +16,23 @@ pub fn tell_news_to(tell: fn(&str)) {
 
 /// Breaks off what is being fetched, and lets nothing else be: the process is ending.
 pub fn disconnect() {
-    if let Some(remote) = REMOTE.get() {
-        remote.stop();
+    if let Some(fetcher) = FETCHER.get() {
+        fetcher.stop();
     }
 }
 
 /// The way, made at first use by what the environment says.
-pub(super) fn connection() -> Result<&'static Remote, Error> {
-    if let Some(remote) = REMOTE.get() {
-        return Ok(remote);
+pub(super) fn connection() -> Result<&'static Fetcher, Error> {
+    if let Some(fetcher) = FETCHER.get() {
+        return Ok(fetcher);
     }
     let reporter = Reporter::new(|news| {
         if let Some(tell) = TELL.get() {
             tell(&news.to_string());
         }
     });
-    let remote = Remote::new(settings()?, reporter)?;
-    Ok(REMOTE.get_or_init(|| remote))
+    let fetcher = Fetcher::new(settings()?, reporter)?;
+    Ok(FETCHER.get_or_init(|| fetcher))
 }
 
 fn settings() -> Result<Settings, Error> {

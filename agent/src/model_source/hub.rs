@@ -1,7 +1,7 @@
 //! Models, tokenizers and adapters of the Hugging Face hub.
 
 use super::{Error, choice, connection};
-use remote::hub::{Address, Kind, Repository};
+use fetch::hub::{Address, Kind, Repository};
 use std::path::PathBuf;
 
 /// Files of a repository that lie in one folder now.
@@ -43,8 +43,8 @@ fn fetch(
     let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
     let names: Vec<String> =
         choose(&files)?.into_iter().map(|name| format!("{prefix}{name}")).collect();
-    let remote = connection()?;
-    let snapshot = remote.block_on(remote.hub_files(&repository, &commit, &names))?;
+    let fetcher = connection()?;
+    let snapshot = fetcher.block_on(fetcher.hub_files(&repository, &commit, &names))?;
     Ok(Found { folder: snapshot.folder.join(below), commit })
 }
 
@@ -62,8 +62,8 @@ pub(super) struct Listed {
 pub(super) fn listed(given: &str, revision: Option<&str>) -> Result<Listed, Error> {
     let address: Address = given.parse()?;
     let repository = address.repository(Kind::Model, revision)?;
-    let remote = connection()?;
-    let listing = remote.block_on(remote.hub_listing(&repository))?;
+    let fetcher = connection()?;
+    let listing = fetcher.block_on(fetcher.hub_listing(&repository))?;
     let below = address.path.as_deref().unwrap_or_default().trim_end_matches('/').to_owned();
     let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
     let files = listing.files.iter();

@@ -93,7 +93,7 @@ pub enum Error {
     },
     /// It can't be fetched.
     #[error(transparent)]
-    Remote(#[from] remote::Error),
+    Fetch(#[from] fetch::Error),
     /// A revision of something that has none.
     #[error("{model} has no revisions: leave out revision = \"{revision}\"")]
     Revision {

@@ -63,14 +63,14 @@ pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
             Ok(format!("{count} files at commit {}, to be had", listed.commit))
         }
         Place::S3 => {
-            let address: remote::s3::Address = given.parse()?;
-            let remote = connection()?;
+            let address: fetch::s3::Address = given.parse()?;
+            let fetcher = connection()?;
             let is_file = Path::new(&address.key).extension().is_some_and(|end| end == "json");
             if is_file || archive::is_archive(&address.key) {
-                let object = remote.block_on(remote.s3_object(&address))?;
+                let object = fetcher.block_on(fetcher.s3_object(&address))?;
                 return Ok(format!("{} bytes, to be had", object.bytes));
             }
-            let listed = remote.block_on(remote.s3_listing(&address))?;
+            let listed = fetcher.block_on(fetcher.s3_listing(&address))?;
             let names: Vec<String> = listed.into_iter().map(|object| object.name).collect();
             Ok(format!("{} files, to be had", kind.count(given, &names)?))
         }

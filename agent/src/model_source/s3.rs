@@ -1,7 +1,7 @@
 //! Models, tokenizers and adapters in S3: an archive, or the files below a prefix.
 
 use super::{Error, archive, choice, connection};
-use remote::s3::Address;
+use fetch::s3::Address;
 use std::path::{Path, PathBuf};
 
 /// Whether a name is an address in S3.
@@ -29,19 +29,19 @@ fn fetch(
     choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
 ) -> Result<PathBuf, Error> {
     let address: Address = given.parse()?;
-    let remote = connection()?;
+    let fetcher = connection()?;
     let is_file = Path::new(&address.key).extension().is_some_and(|ending| ending == "json");
     if is_file || archive::is_archive(&address.key) {
-        let snapshot = remote.block_on(async {
-            let object = remote.s3_object(&address).await?;
-            remote.s3_files(&address.bucket, &[object]).await
+        let snapshot = fetcher.block_on(async {
+            let object = fetcher.s3_object(&address).await?;
+            fetcher.s3_files(&address.bucket, &[object]).await
         })?;
         return Ok(snapshot.folder.join(address.name()));
     }
-    let listed = remote.block_on(remote.s3_listing(&address))?;
+    let listed = fetcher.block_on(fetcher.s3_listing(&address))?;
     let names: Vec<String> = listed.iter().map(|object| object.name.clone()).collect();
     let wanted = choose(&names)?;
     let objects: Vec<_> =
         listed.into_iter().filter(|object| wanted.contains(&object.name)).collect();
-    Ok(remote.block_on(remote.s3_files(&address.bucket, &objects))?.folder)
+    Ok(fetcher.block_on(fetcher.s3_files(&address.bucket, &objects))?.folder)
 }

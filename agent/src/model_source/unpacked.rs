@@ -10,9 +10,9 @@ const MOST_BYTES: u64 = 64 << 30;
 
 /// The folder that holds the model's files. They lie at the archive's root, or all below one folder of it.
 pub(super) fn folder(path: &Path) -> Result<PathBuf, Error> {
-    let remote = connection()?;
-    let sha256 = remote.sha256_of(path)?;
-    remote.unpacked(&sha256, |folder| {
+    let fetcher = connection()?;
+    let sha256 = fetcher.sha256_of(path)?;
+    fetcher.unpacked(&sha256, |folder| {
         let is_wanted = |file: &Path| {
             let name = file.file_name().and_then(|name| name.to_str());
             name.is_some_and(choice::is_model_file)

@@ -1,15 +1,15 @@
 //! `controller agents`: who may join; and what a running campaign must know of it.
 
 use crate::cli::{self, AgentsCommand};
-use crate::clock::Clock;
-use crate::fleet::identity::{
-    GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
-};
-use crate::store::{CredentialKind, CredentialRow, Store, Which};
 use crate::terminal;
 use anyhow::{Context, bail};
+use fleet::identity::{
+    GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
+};
+use ops::clock::Clock;
 use std::path::Path;
 use std::time::Duration;
+use store::{CredentialKind, CredentialRow, Store, Which};
 
 pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
     let now = Clock::System.now();
@@ -94,14 +94,14 @@ fn list(rows: &[CredentialRow]) -> String {
 }
 
 /// What the fleet must know of them.
-pub(super) fn roster(rows: Vec<CredentialRow>) -> Result<Roster, crate::store::Error> {
+pub(super) fn roster(rows: Vec<CredentialRow>) -> Result<Roster, store::Error> {
     let mut roster = Roster::default();
     for row in rows {
         match row.kind {
             CredentialKind::Token => roster.tokens.push(GivenToken {
                 name: row.name,
                 hash: Hash::of_digits(&row.sha256)
-                    .ok_or(crate::store::Error::Damaged { what: "credential.sha256" })?,
+                    .ok_or(store::Error::Damaged { what: "credential.sha256" })?,
                 is_revoked: row.revoked_at.is_some(),
             }),
             CredentialKind::Certificate => roster.certificates.push(RevokedCertificates {

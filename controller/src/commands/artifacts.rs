@@ -1,15 +1,15 @@
 //! Results to S3 after they were written, and `controller report s3://…`.
 
-use super::remote;
-use crate::artifacts::{self, Artifact, Placed};
+use super::fetcher;
 use crate::cli;
-use crate::matrix::Artifacts;
-use crate::notify::message::File;
 use crate::progress::Volume;
-use crate::report::table;
 use crate::terminal;
 use anyhow::Context;
-use remote::s3::{Address, Reader};
+use artifacts::{self, Artifact, Placed};
+use fetch::s3::{Address, Reader};
+use matrix::Artifacts;
+use notify::message::File;
+use report::table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::
         Ok(Artifact { content_type: content_type(path), name, bytes: bytes.into() })
     };
     let artifacts = files.iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
-    let remote = remote(Volume::Normal)?;
-    Ok(artifacts::place(&remote, &prefix, campaign, &artifacts).await?)
+    let fetcher = fetcher(Volume::Normal)?;
+    Ok(artifacts::place(&fetcher, &prefix, campaign, &artifacts).await?)
 }
 
 /// Where a browser finds what lies in S3 now, as the matrix wants it. What fails is said: then there are no links.
@@ -62,14 +62,14 @@ pub(super) async fn links(wanted: &Artifacts, placed: &Placed) -> Vec<File> {
 }
 
 async fn try_links(wanted: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<File>> {
-    let remote = remote(Volume::Quiet)?;
+    let fetcher = fetcher(Volume::Quiet)?;
     let reader = match wanted.link_days {
         Some(days) => Reader::Anyone(Duration::from_hours(24 * u64::from(days))),
         None => Reader::Known,
     };
     let mut files = Vec::new();
     for address in placed.kept.iter().chain(&placed.uploaded) {
-        let url = remote.s3_link(address, reader).await?;
+        let url = fetcher.s3_link(address, reader).await?;
         files.push(File { name: address.name().to_owned(), address: address.to_string(), url });
     }
     Ok(files)
@@ -91,8 +91,8 @@ fn content_type(path: &Path) -> &'static str {
 /// `controller report s3://bucket/…/results.json`: the table again, and the files where `--output` wants them.
 pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
     let address: Address = address.parse()?;
-    let remote = remote(Volume::Normal)?;
-    let read = Box::pin(artifacts::read_back(&remote, &address)).await?;
+    let fetcher = fetcher(Volume::Normal)?;
+    let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
     terminal::result(&table::render(&read.results));
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {

@@ -1,11 +1,9 @@
 //! `controller certs`: makes and renews certificates.
 
 use crate::cli::{self, CertsCommand};
-use crate::clock::Clock;
-use crate::fleet::identity::authority::{
-    AGENT, Authority, CA, Validity, certificate_file, key_file,
-};
 use crate::terminal;
+use fleet::identity::authority::{AGENT, Authority, CA, Validity, certificate_file, key_file};
+use ops::clock::Clock;
 use std::path::Path;
 
 pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {

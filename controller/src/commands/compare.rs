@@ -2,13 +2,13 @@
 
 use super::Exit;
 use crate::cli::{self, CompareFormat};
-use crate::report::compare::{self, Asked, Compared, Side, markdown, other_schema, table};
-use crate::report::parquet;
-use crate::report::view::{Results, SCHEMA_VERSION};
-use crate::statistics::comparison::regression::Outcome;
 use crate::terminal;
 use anyhow::{Context, bail};
+use report::compare::{self, Asked, Compared, Side, markdown, other_schema, table};
+use results::parquet;
+use results::{Results, SCHEMA_VERSION};
 use sha2::{Digest, Sha256};
+use stats::comparison::regression::Outcome;
 use std::path::Path;
 
 pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
@@ -105,7 +105,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
     let bytes = std::fs::read(&samples).with_context(|| {
         format!("can't read {}, which {shown} names: it belongs beside it", samples.display())
     })?;
-    let hash = crate::dataset::hexadecimal(&Sha256::digest(&bytes));
+    let hash = ops::hex::encode(&Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(
             "{} is not the file that {shown} names: its sha256 is {hash}, expected {}",

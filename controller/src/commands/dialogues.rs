@@ -1,11 +1,11 @@
 //! The dialogues of a campaign: read, chosen by seed, and those that only warm up.
 
-use crate::dataset::{self, Columns, Dialogue, Source};
-use crate::matrix::Matrix;
 use crate::progress::Volume;
-use crate::store::{DatasetFacts, DialogueRow};
 use anyhow::{Context, bail};
+use dataset::{self, Columns, Dialogue, Source};
+use matrix::Matrix;
 use sha2::{Digest, Sha256};
+use store::{DatasetFacts, DialogueRow};
 
 /// What a campaign measures and warms up with.
 pub(super) struct Chosen {
@@ -27,8 +27,8 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         dialogue: wanted.dialogue_column.clone(),
         summary: wanted.summary_column.clone(),
     };
-    let remote = super::remote(volume)?;
-    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &remote)
+    let fetcher = super::fetcher(volume)?;
+    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
         .await
         .context("dataset.source can't be used")?;
     let all = dataset.dialogues.len();
@@ -63,7 +63,7 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         revision: dataset.revision.clone(),
         dialogues: all,
         samples: measured.len(),
-        sample_ids_sha256: crate::dataset::hexadecimal(&hash.finalize()),
+        sample_ids_sha256: ops::hex::encode(&hash.finalize()),
         references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
     };
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));

@@ -2,7 +2,7 @@
 
 use crate::cli;
 use anyhow::{Context, bail};
-use observability::metrics::Address;
+use ops::metrics::Address;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -2,11 +2,12 @@
 
 use super::report::{made, unwritten};
 use crate::cli;
-use crate::report::{history, view::Results};
-use crate::store::{CampaignNo, CampaignRow};
 use crate::terminal;
+use ::report::history;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use results::Results;
+use store::{CampaignNo, CampaignRow};
 
 pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
     let store = super::store(&options.data_dir).await?;

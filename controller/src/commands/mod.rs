@@ -16,13 +16,13 @@ mod report;
 pub mod run;
 
 use crate::cli::{self, Cli, Command};
-use crate::matrix::{Matrix, Overrides};
 use crate::progress::Volume;
-use crate::store::{Place, Store};
 use crate::{config, simulation, terminal};
 use anyhow::Context;
-use remote::{Remote, Reporter, Settings};
+use fetch::{Fetcher, Reporter, Settings};
+use matrix::{Matrix, Overrides};
 use std::path::Path;
+use store::{Place, Store};
 
 /// How a command ended, as its exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +91,13 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
 }
 
 /// The way to the hub and to S3, by what the environment says.
-fn remote(volume: Volume) -> anyhow::Result<Remote> {
+fn fetcher(volume: Volume) -> anyhow::Result<Fetcher> {
     let settings = Settings::read(&config::variable)?;
     let reporter = match volume {
         Volume::Quiet => Reporter::silent(),
         Volume::Normal | Volume::Json => Reporter::new(|news| terminal::say(&news.to_string())),
     };
-    Ok(Remote::new(settings, reporter)?)
+    Ok(Fetcher::new(settings, reporter)?)
 }
 
 /// A matrix as it was read.

@@ -1,16 +1,16 @@
 //! `controller notify test`, and the messages at the end of `controller run`.
 
 use super::{Exit, read_matrix};
-use crate::clock::Clock;
 use crate::config;
-use crate::matrix::{Matrix, Notify, Occasion, Overrides};
-use crate::notify::message::{File, Message};
-use crate::notify::{Attachment, Delivery, Recipients};
-use crate::report::view::Results;
-use crate::store::{CampaignNo, Hold, Store, Write};
 use crate::terminal;
 use anyhow::bail;
+use matrix::{Matrix, Notify, Occasion, Overrides};
+use notify::message::{File, Message};
+use notify::{Attachment, Delivery, Recipients};
+use ops::clock::Clock;
+use results::Results;
 use std::path::Path;
+use store::{CampaignNo, Hold, Store, Write};
 
 /// Written before a message goes out, so that a campaign that is gone on with never tells the same ending twice.
 const BEGUN: &str = "notify_begun";

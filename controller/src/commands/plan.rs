@@ -2,9 +2,9 @@
 
 use super::{dialogues, prices, read_matrix};
 use crate::cli;
-use crate::clock::Clock;
-use crate::plan::{Plan, text};
 use crate::terminal;
+use matrix::plan::{Plan, text};
+use ops::clock::Clock;
 
 pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;

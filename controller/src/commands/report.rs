@@ -1,27 +1,28 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
 use super::{artifacts, prices};
-use crate::artifacts::Placed;
 use crate::cli;
-use crate::clock::Clock;
-use crate::cost::PriceBook;
-use crate::matrix::Format;
-use crate::plan::Plan;
-use crate::report::document::{Document, document};
-use crate::report::parquet::{self, Names, SamplesWriter, TelemetryWriter};
-use crate::report::view::RowsFile;
-use crate::report::{
-    Files, Observing, Read, Results, Scorer, SustainedLoads, Windows, annotations, csv, html, json,
-    junit, markdown, pdf, precision_rule, table, view_of,
-};
-use crate::store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 use crate::terminal;
-use crate::whole_file;
+use ::artifacts::Placed;
+use ::report::document::{Document, document};
+use ::report::{annotations, csv, html, junit, markdown, pdf, table};
 use anyhow::Context;
+use cost::PriceBook;
+use matrix::Format;
+use matrix::plan::Plan;
+use ops::atomic_file;
+use ops::clock::Clock;
+use results::RowsFile;
+use results::build::{
+    self, Files, Observing, Read, Scorer, SustainedLoads, Windows, precision_rule,
+};
+use results::parquet::{self, Names, SamplesWriter, TelemetryWriter};
+use results::{Results, json};
 use sha2::{Digest, Sha256};
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 
 /// Where reports go.
 #[derive(Debug, Clone, Copy)]
@@ -261,7 +262,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
         today: Clock::System.now().date_naive(),
         windows: &windows,
     };
-    Ok(Made { results: view_of(&read, files), samples, telemetry })
+    Ok(Made { results: build::results(&read, files), samples, telemetry })
 }
 
 /// Samples are read so many at a time: with their texts they take about 20 MB.
@@ -344,7 +345,7 @@ impl<W> Hashing<W> {
     }
 
     fn file(self, name: String, rows: u64) -> (W, RowsFile) {
-        let sha256 = crate::dataset::hexadecimal(&self.hash.finalize());
+        let sha256 = ops::hex::encode(&self.hash.finalize());
         (self.out, RowsFile { name, sha256, rows })
     }
 }
@@ -415,6 +416,6 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder
         .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| whole_file::replace(path, |file| std::fs::write(file, bytes)))
+        .and_then(|()| atomic_file::replace(path, |file| std::fs::write(file, bytes)))
         .with_context(|| unwritable(path))
 }

@@ -1,7 +1,6 @@
 //! The page over HTTP: files that are built in, and the board as server-sent events.
 
 use super::board::Snapshot;
-use crate::report::typeface;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -14,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use plot::font;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
@@ -141,7 +141,7 @@ fn router(board: watch::Receiver<Arc<str>>, access: Access) -> Router {
         .route("/", file("text/html; charset=utf-8", include_bytes!("page.html")))
         .route("/page.css", file("text/css; charset=utf-8", include_bytes!("page.css")))
         .route("/page.js", file("text/javascript; charset=utf-8", include_bytes!("page.js")))
-        .route("/inter.woff2", file("font/woff2", typeface::WEB))
+        .route("/inter.woff2", file("font/woff2", font::WEB))
         // Browsers ask for it; there is none.
         .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route("/state.json", get(state))

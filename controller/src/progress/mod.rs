@@ -4,10 +4,10 @@
 pub mod event;
 pub mod pace;
 
-use crate::plan::text::time;
 use crate::terminal;
 use event::Event;
 use indicatif::{ProgressBar, ProgressStyle};
+use matrix::plan::text::time;
 use pace::Pace;
 use std::time::Duration;
 

@@ -2,18 +2,18 @@
 
 use super::world::{World, normal};
 use super::{Share, chance, side_by_side};
-use crate::statistics::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};
-use crate::statistics::distribution::of_requests;
-use crate::statistics::estimate::Estimate;
-use crate::statistics::interval::{ALPHA, between_runs, half_width, mean};
-use crate::statistics::observation::Cell;
-use crate::statistics::precision::{Budget, Look, Precision};
-use crate::statistics::quantile::quantile;
-use crate::statistics::throughput;
-use crate::statistics::within::other_dialogues;
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};
+use stats::distribution::of_requests;
+use stats::estimate::Estimate;
+use stats::interval::{ALPHA, between_runs, half_width, mean};
+use stats::observation::Cell;
+use stats::precision::{Budget, Look, Precision};
+use stats::quantile::quantile;
+use stats::throughput;
+use stats::within::other_dialogues;
 
 /// Runs of each cell.
 pub const RUNS: u32 = 3;
@@ -162,7 +162,7 @@ fn one_trial(
     let rate = throughput::of_samples(&baseline).per_host;
     let others = other_dialogues(&baseline, &latency.mean, &rate).latency_mean_ms;
     let per_second = world.true_throughput(&campaign);
-    let cost = crate::cost::usd_per_1000_requests(&rate, USD_PER_HOUR);
+    let cost = cost::usd_per_1000_requests(&rate, USD_PER_HOUR);
     let ratio = |candidate: &Cell, quantity| {
         let contrast = contrast(&pair(&baseline, candidate), quantity);
         judge(quantity, &[contrast], None).remove(0)

@@ -3,11 +3,11 @@
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
 use super::{Share, chance, side_by_side};
-use crate::statistics::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
-use crate::statistics::interval::{ALPHA, mean, standard_deviation, t_two_sided};
-use crate::statistics::observation::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
+use stats::interval::{ALPHA, mean, standard_deviation, t_two_sided};
+use stats::observation::Cell;
 
 /// The slowdown.
 pub const SLOWDOWN: f64 = 1.03;

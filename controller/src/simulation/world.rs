@@ -1,10 +1,10 @@
 //! Worlds whose truth is known: skewed dialogues, noise that remembers, runs and rounds that differ, and
 //! rows that share the time of their batch.
 
-use crate::statistics::observation::{Cell, Observation, Outcome, Scenario};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
+use stats::observation::{Cell, Observation, Outcome, Scenario};
 
 /// How latencies come about. Spreads are those of logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -146,8 +146,7 @@ impl World {
         };
         let mut latencies: Vec<f64> = (0..draws).map(|_| draw()).collect();
         latencies.sort_unstable_by(f64::total_cmp);
-        probabilities
-            .map(|p| crate::statistics::quantile::quantile(&latencies, p).unwrap_or_default())
+        probabilities.map(|p| stats::quantile::quantile(&latencies, p).unwrap_or_default())
     }
 }
 

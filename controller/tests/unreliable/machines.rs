@@ -1,15 +1,15 @@
 //! What is measured, and by whom: a small campaign and the agents' side of it.
 
 use controller::commands::run::desk::Kept;
-use controller::matrix::{Matrix, Overrides};
-use controller::plan::Plan;
-use controller::store::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
-    Write,
-};
+use matrix::plan::Plan;
+use matrix::{Matrix, Overrides};
 use proto::wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use store::{
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
+    Write,
+};
 
 const MATRIX: &str = r#"
 name = "unreliable"

@@ -4,9 +4,8 @@ use super::clock::WallClock;
 use super::machines::{Agent, Disk, Measuring, campaign, samples};
 use super::network::{Connection, Cuts, Way};
 use controller::commands::run::desk::{Desk, Effects};
-use controller::fleet::{Event, Joined, Orders, Outbox, Room, Said};
 use controller::scheduler::{Ending, Limits};
-use controller::store::{AgentFacts, SegmentFacts};
+use fleet::{Event, Joined, Orders, Outbox, Room, Said};
 use proto::failure::{Failure, Kind, Retry};
 use proto::model::EngineFacts;
 use proto::wire::from_controller::Message;
@@ -15,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
+use store::{AgentFacts, SegmentFacts};
 
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A campaign that takes longer has lost something.
@@ -219,12 +219,8 @@ impl World {
         let mut planned = BTreeMap::new();
         for run in &row.plan.runs {
             let size = row.plan.cells[run.cell].batch_size;
-            let batches = controller::plan::batches::compose(
-                row.plan.seed,
-                run.number,
-                size,
-                row.plan.samples,
-            );
+            let batches =
+                matrix::plan::batches::compose(row.plan.seed, run.number, size, row.plan.samples);
             for (batch, ordinals) in (0..).zip(&batches) {
                 for &ordinal in ordinals {
                     planned.insert((run.cell, run.number, ordinal), batch);

@@ -20,7 +20,7 @@ from words import (
 
 
 def repair(k):
-    """Something is broken; who mends it, when, for how much."""
+    """Something is broken; who repairs it, when, for how much."""
     k.set(machine=k.pick(MACHINES), day=k.pick(WEEKDAYS), sum=k.pick(PRICES[5:] + BIG_PRICES[:4]), time=k.pick(ANY_TIME))
     k.say(
         "a",

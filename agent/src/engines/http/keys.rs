@@ -1,9 +1,9 @@
 //! Who asks: secrets of the agent's environment that become headers, or AWS's credentials that sign.
 
 use super::Error;
+use fetch::aws::{Access, Service, Unsigned};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use proto::endpoint::{Endpoint, Place};
-use remote::aws::{Access, Service, Unsigned};
 use std::time::SystemTime;
 
 const SAGEMAKER: Service =
@@ -64,7 +64,7 @@ impl Keys {
         &self,
         (uri, content_type): (&str, &str),
         body: &[u8],
-    ) -> Result<HeaderMap, remote::Error> {
+    ) -> Result<HeaderMap, fetch::Error> {
         let mut headers = self.headers.clone();
         let Some(access) = &self.access else { return Ok(headers) };
         let unsigned =

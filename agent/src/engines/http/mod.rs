@@ -87,7 +87,7 @@ pub enum Error {
     },
     /// AWS's credentials or region.
     #[error(transparent)]
-    Access(#[from] remote::Error),
+    Access(#[from] fetch::Error),
     /// The tokenizer can't be had.
     #[error(transparent)]
     TokenizerFile(#[from] Box<model_source::Error>),

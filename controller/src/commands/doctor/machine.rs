@@ -1,15 +1,14 @@
 //! What `controller doctor` sees of this machine.
 
 use crate::cli;
-use crate::clock::Clock;
 use crate::commands::run::doors::certs_folder;
 use crate::commands::run::local::agent_program;
 use crate::config;
 use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
-use crate::fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
-use crate::fleet::identity::tls::Tls;
-use crate::store::{Place, Schema};
 use anyhow::Context;
+use fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
+use fleet::identity::tls::Tls;
+use ops::clock::Clock;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -17,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use store::{Place, Schema};
 
 /// Writes whose time until they are on the disk is looked at.
 const WRITES: usize = 20;

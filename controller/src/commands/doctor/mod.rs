@@ -6,8 +6,8 @@ mod needs;
 use super::{Exit, read_matrix};
 use crate::cli;
 use crate::doctor::{self, Seen};
-use crate::matrix::Overrides;
 use crate::terminal;
+use matrix::Overrides;
 use proto::finding::{Status, table};
 use serde_json::json;
 

@@ -1,14 +1,14 @@
 //! What `controller doctor` sees of what a matrix needs.
 
 use super::machine::chain;
-use crate::clock::Clock;
-use crate::commands::{dialogues, notify, prices, remote};
-use crate::cost::price::STALE_AFTER_DAYS;
+use crate::commands::{dialogues, fetcher, notify, prices};
 use crate::doctor::{Needed, Outcome, Prices};
-use crate::matrix::Matrix;
 use crate::progress::Volume;
-use ::remote::{Remote, hub, s3};
+use ::fetch::{Fetcher, hub, s3};
 use chrono::NaiveDate;
+use cost::price::STALE_AFTER_DAYS;
+use matrix::Matrix;
+use ops::clock::Clock;
 use std::path::Path;
 
 pub(super) async fn look(matrix: &Matrix) -> Needed {
@@ -30,8 +30,8 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
         })
         .map_err(|error| format!("{error:#}"));
     let mut all = vec![Outcome { what: "dataset", name: matrix.dataset.source.clone(), found }];
-    let remote = match remote(Volume::Quiet) {
-        Ok(remote) => remote,
+    let fetcher = match fetcher(Volume::Quiet) {
+        Ok(fetcher) => fetcher,
         Err(error) => {
             let (name, found) = ("hub and S3".to_owned(), Err(format!("{error:#}")));
             all.push(Outcome { what: "model", name, found });
@@ -48,14 +48,14 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
         ];
         for (what, place, revision) in places {
             let Some(place) = place else { continue };
-            let looked = Box::pin(reach(&remote, place, revision, has_local)).await;
+            let looked = Box::pin(reach(&fetcher, place, revision, has_local)).await;
             if let Some(found) = looked {
                 all.push(Outcome { what, name: place.clone(), found });
             }
         }
     }
     if let Some(artifacts) = &matrix.artifacts {
-        let found = Box::pin(listed(&remote, &artifacts.s3)).await;
+        let found = Box::pin(listed(&fetcher, &artifacts.s3)).await;
         let found =
             found.map(|count| format!("{count} objects; whether it can be written is not tried"));
         all.push(Outcome { what: "artifacts", name: artifacts.s3.clone(), found });
@@ -65,7 +65,7 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
 
 /// What is at a place that agents read; null for what comes with them, and for paths of other machines.
 async fn reach(
-    remote: &Remote,
+    fetcher: &Fetcher,
     place: &str,
     revision: Option<&str>,
     has_local: bool,
@@ -78,7 +78,7 @@ async fn reach(
         return has_local.then(|| is_here.then(|| "it is here".to_owned()).ok_or_else(missing));
     }
     if place.starts_with("s3://") {
-        return Some(listed(remote, place).await.map(|count| format!("{count} objects")));
+        return Some(listed(fetcher, place).await.map(|count| format!("{count} objects")));
     }
     let has_scheme = place.contains(':') && !place.starts_with("hf://");
     if has_scheme {
@@ -87,7 +87,7 @@ async fn reach(
     let listing = async {
         let address: hub::Address = place.parse()?;
         let repository = address.repository(hub::Kind::Model, revision)?;
-        remote.hub_listing(&repository).await
+        fetcher.hub_listing(&repository).await
     };
     let listing = listing.await.map_err(|error| chain(&error));
     Some(
@@ -97,17 +97,17 @@ async fn reach(
 }
 
 /// How many objects are at an address in S3.
-async fn listed(remote: &Remote, place: &str) -> Result<usize, String> {
+async fn listed(fetcher: &Fetcher, place: &str) -> Result<usize, String> {
     let listing = async {
         let address: s3::Address = place.parse()?;
         let name = address.name();
         let is_file = [".gz", ".tgz", ".tar", ".json"].iter().any(|end| name.ends_with(end));
         if is_file {
-            return remote.s3_object(&address).await.map(|_| 1);
+            return fetcher.s3_object(&address).await.map(|_| 1);
         }
-        remote.s3_listing(&address).await.map(|objects| objects.len())
+        fetcher.s3_listing(&address).await.map(|objects| objects.len())
     };
-    listing.await.map_err(|error: ::remote::Error| chain(&error))
+    listing.await.map_err(|error: ::fetch::Error| chain(&error))
 }
 
 fn channels(matrix: &Matrix) -> Vec<Outcome> {

@@ -4,20 +4,20 @@ mod stop;
 
 use super::{Exit, read_matrix};
 use crate::cli;
-use crate::clock::Clock;
-use crate::launch::sagemaker::answer;
-use crate::launch::sagemaker::api::{self, Client, Job, State};
-use crate::launch::sagemaker::jobs::{self, News, Stopped};
-use crate::launch::sagemaker::ledger::Launch;
-use crate::launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
-use crate::matrix::Overrides;
 use crate::progress::Volume;
 use crate::terminal;
 use anyhow::{Context, bail};
+use fetch::aws::Access;
+use fetch::s3::Address;
+use launch::sagemaker::answer;
+use launch::sagemaker::api::{self, Client, Job, State};
+use launch::sagemaker::jobs::{self, News, Stopped};
+use launch::sagemaker::ledger::Launch;
+use launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
+use matrix::Overrides;
+use ops::clock::Clock;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use remote::aws::Access;
-use remote::s3::Address;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -85,10 +85,10 @@ fn client(access: Access, options: &cli::LaunchSagemaker) -> Result<Client, api:
 
 /// The files that every agent needs are there before anything costs.
 async fn check_identity(folder: &Address) -> anyhow::Result<()> {
-    let remote = super::remote(Volume::Quiet)?;
+    let fetcher = super::fetcher(Volume::Quiet)?;
     for file in IDENTITY_FILES {
         let address = folder.below(file);
-        remote.s3_object(&address).await.with_context(|| {
+        fetcher.s3_object(&address).await.with_context(|| {
             format!(
                 "agents will find no {file} in --identity: make a token with controller agents add sagemaker \
                  --output token, and put it and ca.pem there (aws s3 cp {file} {address})"
@@ -257,7 +257,7 @@ impl Signals {
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
     SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
-    Ok(crate::dataset::hexadecimal(&bytes))
+    Ok(ops::hex::encode(&bytes))
 }
 
 fn counted(jobs: usize) -> String {

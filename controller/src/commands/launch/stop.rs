@@ -3,10 +3,10 @@
 use super::{client, hours, settle};
 use crate::cli;
 use crate::commands::Exit;
-use crate::launch::sagemaker::ledger::Launch;
-use crate::launch::sagemaker::{api, jobs};
 use crate::terminal;
-use remote::aws::Access;
+use fetch::aws::Access;
+use launch::sagemaker::ledger::Launch;
+use launch::sagemaker::{api, jobs};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -4,17 +4,17 @@ mod import;
 mod refresh;
 
 use crate::cli::{self, PricesCommand};
-use crate::clock::Clock;
-use crate::cost::list::PriceList;
-use crate::cost::price::STALE_AFTER_DAYS;
-use crate::cost::{Price, PriceBook, Terms};
-use crate::matrix::{Matrix, Target};
-use crate::plan::text;
-use crate::store::PriceRow;
 use crate::terminal;
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
+use cost::list::PriceList;
+use cost::price::STALE_AFTER_DAYS;
+use cost::{Price, PriceBook, Terms};
+use matrix::plan::text;
+use matrix::{Matrix, Target};
+use ops::clock::Clock;
 use std::path::Path;
+use store::PriceRow;
 
 pub(super) async fn run(options: &cli::Prices) -> anyhow::Result<()> {
     match &options.command {

@@ -2,13 +2,13 @@
 
 use super::{append, read_book};
 use crate::cli;
-use crate::clock::Clock;
-use crate::cost::aws::{price_of, product};
-use crate::cost::list::PriceList;
-use crate::cost::price::Terms;
-use crate::price_api::Client;
 use crate::terminal;
 use anyhow::{Context, bail};
+use cost::aws::{price_of, product};
+use cost::list::PriceList;
+use cost::price::Terms;
+use ops::clock::Clock;
+use prices::Client;
 use std::collections::BTreeMap;
 
 const IMPORT: &str = "prices can't be asked for; controller prices import needs no credentials";

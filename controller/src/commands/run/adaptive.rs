@@ -3,12 +3,12 @@
 //! The decision follows from the stored samples alone, so a campaign that is gone on with decides as it would have.
 
 use super::budget::Budget;
-use crate::plan::Plan;
-use crate::report::{observation, precision_rule};
-use crate::statistics::precision::{self, Look, Precision};
-use crate::statistics::{self, Observation};
-use crate::store::{CampaignRow, SampleRow};
+use matrix::plan::Plan;
+use results::build::{observation, precision_rule};
+use stats::precision::{self, Look, Precision};
+use stats::{self, Observation};
 use std::time::Duration;
+use store::{CampaignRow, SampleRow};
 
 /// The rule of a campaign, where it has one.
 pub(super) fn rule(row: &CampaignRow) -> Option<Precision> {
@@ -19,7 +19,7 @@ pub(super) fn rule(row: &CampaignRow) -> Option<Precision> {
 pub(super) fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Vec<f64> {
     let rows: Vec<Observation> =
         samples.iter().map(|sample| observation(sample, sample.agent)).collect();
-    let cell = statistics::Cell::new(plan.cells[cell].scenario, rows);
+    let cell = stats::Cell::new(plan.cells[cell].scenario, rows);
     precision::whole_runs(&cell, plan.samples as u64)
 }
 

@@ -1,8 +1,8 @@
 //! Which campaign `--continue` goes on with.
 
-use crate::matrix::Matrix;
-use crate::store::{CampaignNo, Store, folder_of};
+use matrix::Matrix;
 use std::path::Path;
+use store::{CampaignNo, Store, folder_of};
 
 /// The newest campaign of this matrix that was begun in this data folder: a database may be shared with others, who ask the
 /// same. What it may cost doesn't tell campaigns apart, since a limit can be raised.

@@ -1,6 +1,6 @@
 //! What the campaign itself costs while it runs: every machine that is held, measuring or not, at its target's price.
 
-use crate::cost::campaign::Spending;
+use cost::campaign::Spending;
 use proto::ids::AgentId;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -4,16 +4,16 @@
 use super::way_back::WayBack;
 use crate::cli;
 use crate::commands::agents;
-use crate::fleet::identity::{Guard, tls::Tls};
-use crate::fleet::{self, Door, Event};
 use crate::metrics::Metrics;
-use crate::store::Store;
 use anyhow::{Context, bail};
-use observability::metrics::Address;
+use fleet::identity::{Guard, tls::Tls};
+use fleet::{self, Door, Event};
+use ops::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -79,7 +79,7 @@ fn certificates(options: &cli::Run) -> anyhow::Result<Option<Arc<Tls>>> {
 }
 
 /// Where certificates lie when nobody says otherwise.
-pub(in crate::commands) fn certs_folder(data_dir: &Path) -> PathBuf {
+pub(crate) fn certs_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("certs")
 }
 

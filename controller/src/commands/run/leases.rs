@@ -1,13 +1,13 @@
 //! Offers as they go over the wire, and what their attempts may claim.
 
-use crate::plan::{Load, Plan, batches, stream};
 use crate::scheduler::Offer;
-use crate::store::DialogueRow;
+use matrix::plan::{Load, Plan, batches, stream};
 use proto::generation::Stop;
 use proto::wire;
 use rand::Rng;
 use std::collections::HashMap;
 use std::time::Duration;
+use store::DialogueRow;
 
 /// Measured time may exceed the time between offer and end by this share, and by this much: clocks of
 /// the two programs tick a little differently.

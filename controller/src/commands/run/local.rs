@@ -1,8 +1,8 @@
 //! Agents that the controller starts on its own machine, and starts again when they die.
 
-use crate::fleet::identity::Token;
-use crate::matrix::Matrix;
 use anyhow::{Context, bail};
+use fleet::identity::Token;
+use matrix::Matrix;
 use proto::text::plain;
 use std::collections::HashMap;
 use std::fmt;
@@ -142,7 +142,7 @@ pub(super) async fn start_all(
 }
 
 /// The `agent` binary beside this one.
-pub(in crate::commands) fn agent_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn agent_program() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe().context("can't find this program's own folder")?;
     let program = this.with_file_name("agent");
     if !program.is_file() {

@@ -1,12 +1,12 @@
 //! The agents that joined, and whether they agree on what they loaded.
 
-use crate::fleet::{Joined, Outbox};
-use crate::matrix::Matrix;
-use crate::plan::{Cell, Plan};
-use crate::store::AgentRow;
+use fleet::{Joined, Outbox};
+use matrix::Matrix;
+use matrix::plan::{Cell, Plan};
 use proto::ids::AgentId;
 use proto::model::{EngineFacts, EngineSpec};
 use std::collections::HashMap;
+use store::AgentRow;
 
 /// All agents that joined in this campaign, and the way to those that are here.
 #[derive(Default)]

@@ -1,11 +1,11 @@
 //! What happened to shards -> spans of the campaign's trace: campaign, round, shard, attempt. The agent's own spans are
 //! within the attempt.
 
-use crate::store::CampaignRow;
-use observability::traces::{Kind, Parent, Span, Traces};
+use ops::traces::{Kind, Parent, Span, Traces};
 use proto::ids::{AgentId, CampaignId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use store::CampaignRow;
 
 /// What happened to a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]

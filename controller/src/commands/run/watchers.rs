@@ -1,12 +1,12 @@
 //! Who is told what happens while a campaign runs: the terminal or a program that reads it, and the live page.
 
 use super::desk::Line;
-use crate::cost::campaign::Spending;
 use crate::live::{Board, CellFacts, Outlook, Page};
 use crate::progress::Progress;
 use crate::progress::event::Event;
-use crate::store::CampaignRow;
+use cost::campaign::Spending;
 use std::time::Duration;
+use store::CampaignRow;
 
 /// Everybody who watches.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Watchers {
         let targets: Vec<String> =
             row.matrix.targets.iter().map(|target| target.name.to_string()).collect();
         let samples = u64::from(row.matrix.protocol.most_runs()) * row.plan.samples as u64;
-        let cell = |cell: &crate::plan::Cell| CellFacts {
+        let cell = |cell: &matrix::plan::Cell| CellFacts {
             id: cell.id.to_string(),
             target: cell.target,
             samples,

@@ -1,9 +1,9 @@
 //! Where agents dial in, and with what token. Both are kept beside the campaign while it is under way, so that
 //! agents find their way back when its controller is started again.
 
-use crate::fleet::identity::Token;
-use crate::whole_file;
 use anyhow::Context;
+use fleet::identity::Token;
+use ops::atomic_file;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::net::TcpListener;
@@ -44,8 +44,8 @@ impl WayBack {
     pub(super) fn remember(&self, address: SocketAddr, token: &Token) -> std::io::Result<()> {
         // Agents read these whenever they dial: a token that isn't whole would turn one away for good, and such an address
         // have the campaign go on where nobody looks for it.
-        whole_file::replace(&self.token_file, |file| token.write(file))?;
-        whole_file::replace(&self.address_file, |file| std::fs::write(file, address.to_string()))
+        atomic_file::replace(&self.token_file, |file| token.write(file))?;
+        atomic_file::replace(&self.address_file, |file| std::fs::write(file, address.to_string()))
     }
 
     /// The campaign is over: nobody needs to come back.

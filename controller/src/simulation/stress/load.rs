@@ -2,12 +2,12 @@
 
 use super::super::{Share, chance, side_by_side};
 use super::Noise;
-use crate::statistics::stress::Finding;
-use crate::statistics::stress::drift::{Drift, Reading, drift};
-use crate::statistics::stress::robust::median;
 use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::stress::Finding;
+use stats::stress::drift::{Drift, Reading, drift};
+use stats::stress::robust::median;
 
 /// A load.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,12 +2,12 @@
 
 use super::super::{Share, chance, side_by_side};
 use super::Noise;
-use crate::statistics::stress::Finding;
-use crate::statistics::stress::leak::{Held, Leak, MATTERS_PER_HOUR, MB, leak};
-use crate::statistics::stress::robust::median;
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::stress::Finding;
+use stats::stress::leak::{Held, Leak, MATTERS_PER_HOUR, MB, leak};
+use stats::stress::robust::median;
 
 /// A process.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,7 +2,7 @@
 {{- printf "%s-fleetmark" .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* A target's name as a name of Kubernetes: ml.g4dn.xlarge -> ml-g4dn-xlarge */}}
+{{/* A target's name as a Kubernetes name: ml.g4dn.xlarge -> ml-g4dn-xlarge */}}
 {{- define "fleetmark.slug" -}}
 {{- regexReplaceAll "[^a-z0-9]+" (lower .) "-" | trunc 24 | trimAll "-" -}}
 {{- end -}}
@@ -28,7 +28,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
-{{/* What every pod has: no rights, and nothing that it could write but its volumes. */}}
+{{/* Security context of every pod: no privileges, and only its volumes are writable. */}}
 {{- define "fleetmark.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -60,7 +60,7 @@ securityContext:
 {{- default (printf "%s-agent-certs" (include "fleetmark.name" .)) .Values.certificates.agentSecret -}}
 {{- end -}}
 
-{{/* (target, root) -> the pod of an agent, without its restart policy */}}
+{{/* (target, root) -> an agent's pod, without its restart policy */}}
 {{- define "fleetmark.agentPod" -}}
 {{- $target := index . 0 -}}{{- $root := index . 1 -}}
 {{- $gpus := default 0 $target.gpus | int -}}
@@ -87,7 +87,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 {{- end }}
-# Two agents never share a machine, whatever their release: each would measure the other's load.
+# Agents never share a machine, across all releases: they would measure each other's load.
 affinity:
   podAntiAffinity:
     requiredDuringSchedulingIgnoredDuringExecution:
@@ -122,7 +122,8 @@ containers:
       {{- toYaml . | nindent 6 }}
       {{- end }}
     {{- include "fleetmark.container" $root | nindent 4 }}
-    # Equal, and whole CPUs: the pod's class is Guaranteed, and the static CPU policy gives it cores of its own.
+    # Requests equal limits and CPUs are whole, so the pod is Guaranteed and gets exclusive cores
+    # under the static CPU policy.
     resources:
       {{- $resources := dict "cpu" (toString $target.cpu) "memory" $target.memory }}
       {{- if $gpus }}{{ $_ := set $resources "nvidia.com/gpu" (toString $gpus) }}{{ end }}
@@ -130,7 +131,7 @@ containers:
       limits: {{ toJson $resources }}
     livenessProbe:
       exec: {command: [/usr/local/bin/agent, health, --metrics, "9465"]}
-      # Seldom, so that it takes nothing from what is measured.
+      # Infrequent, to avoid disturbing measurements.
       periodSeconds: 60
       timeoutSeconds: 10
       failureThreshold: 5
@@ -151,7 +152,7 @@ volumes:
   {{- end }}
 {{- end -}}
 
-{{/* Where every pod may call: names are resolved, and HTTPS where it is allowed. */}}
+{{/* Egress of every pod: DNS, and HTTPS if allowed. */}}
 {{- define "fleetmark.egress" -}}
 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
 {{- if .Values.networkPolicy.allowHttps }}

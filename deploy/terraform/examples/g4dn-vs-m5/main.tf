@@ -1,11 +1,11 @@
-# flan-t5-base on an NVIDIA T4 against a CPU, both on demand, for at most two hours.
+# flan-t5-base on an NVIDIA T4 and on a CPU, both on demand, for at most two hours.
 
 variable "subnet_id" {
   type = string
 }
 
 variable "bucket" {
-  description = "Holds the release under fleetmark/0.1.0/ and the model under models/; results go to fleetmark/results/."
+  description = "Contains the release under fleetmark/0.1.0/ and the model under models/; results go to fleetmark/results/."
   type        = string
 }
 

@@ -1,13 +1,13 @@
 //! Batches and telemetry as they come in: checked against the plan, then written and acknowledged.
 
 use super::{Attempt, Desk, Effects, Letter, Line, scheduler};
-use crate::store::{LoadWindowRow, SampleWrite, WindowRow, Write};
 use chrono::{DateTime, Utc};
 use proto::ids::AgentId;
 use proto::load::LoadWindow;
 use proto::sample::Sample;
 use proto::telemetry::{Absence, Window};
 use std::time::Duration;
+use store::{LoadWindowRow, SampleWrite, WindowRow, Write};
 
 /// What was measured of one batch: its samples, or a window of a sustained load.
 pub(super) struct Measured {

@@ -2,13 +2,13 @@
 //! they may happen.
 
 use super::Step;
-use crate::fleet::{Outbox, Room};
 use crate::scheduler::Ending;
-use crate::store::Write;
+use fleet::{Outbox, Room};
 use proto::ids::AgentId;
 use proto::telemetry::Window;
 use proto::wire;
 use std::time::Duration;
+use store::Write;
 use tonic::Status;
 
 /// A campaign that can't be run with the agents that came.

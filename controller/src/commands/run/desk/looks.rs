@@ -1,10 +1,10 @@
 //! Runs that are added by what was measured so far: a cell is looked at when its runs are over.
 
 use super::{Desk, Effects, Line, Step, adaptive, scheduler};
-use crate::statistics::precision::Look;
-use crate::store::{SampleRow, Write};
 use chrono::{DateTime, Utc};
+use stats::precision::Look;
 use std::time::Duration;
+use store::{SampleRow, Write};
 
 /// Runs of a cell, each with its number and its index in the plan.
 type Runs = Vec<(u32, usize)>;

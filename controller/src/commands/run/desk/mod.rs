@@ -16,18 +16,18 @@ use super::leases::{Claimed, Compositions, Lease, written};
 use super::seats::Seats;
 use super::stamps::Stamps;
 use super::trail::Step;
-use crate::cost::campaign::Spending;
-use crate::fleet::{Event, Joined, Said};
-use crate::plan::Plan;
 use crate::scheduler::{self, Action, Limits, Note, Offer, Scheduler, Work};
-use crate::store::{
-    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentFacts, SegmentRow, Write,
-};
 use chrono::{DateTime, Utc};
 use collecting::{Measured, lament};
+use cost::campaign::Spending;
+use fleet::{Event, Joined, Said};
+use matrix::plan::Plan;
 use proto::ids::AgentId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
+use store::{
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentFacts, SegmentRow, Write,
+};
 use tonic::Status;
 
 /// An attempt as it was leased: what may come of it, at any time later.
@@ -82,7 +82,7 @@ impl Desk {
         let (plan, rule) = (&row.plan, adaptive::rule(&row));
         let done: BTreeSet<(usize, u32, u32)> =
             kept.batches.iter().map(|batch| (batch.cell, batch.run, batch.batch)).collect();
-        let work = |shard: &crate::plan::Shard| {
+        let work = |shard: &matrix::plan::Shard| {
             let run = &plan.runs[shard.run];
             let cell = &plan.cells[run.cell];
             let is_left = |batch: &u32| !done.contains(&(run.cell, run.number, *batch));

@@ -1,0 +1,200 @@
+//! Targets side by side as the offered rate grows: what each costs, and where one is cheaper than another.
+
+use super::rate::{AtRate, Capacity, Range, break_even};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stats::Estimate;
+
+/// The rates of one campaign, and what they cost.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OfferedRates {
+    /// One for each model and target that has a usable cell; all over the same rates.
+    pub curves: Vec<RateCurve>,
+    /// One for each pair of targets of a model.
+    pub break_even: Vec<BreakEven>,
+}
+
+/// What one target costs as the offered rate grows, in whole instances.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateCurve {
+    /// The model's name in the matrix.
+    pub model: String,
+    /// What is compared and priced.
+    pub target: String,
+    /// The cell whose throughput is an instance's capacity: the target's cheapest usable one.
+    pub cell: String,
+    /// Of one instance that never idles.
+    pub capacity: Capacity,
+    /// By offered rate.
+    pub points: Vec<AtRate>,
+}
+
+/// Where one target is cheaper than another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BreakEven {
+    /// The model's name in the matrix.
+    pub model: String,
+    /// A target.
+    pub first: String,
+    /// Another.
+    pub second: String,
+    /// From a rate of zero on, without gaps; empty where a capacity has no interval.
+    pub ranges: Vec<Range>,
+    /// Why there are none.
+    pub reason: Option<String>,
+}
+
+/// A target as a choice for a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The model's name.
+    pub model: String,
+    /// The target's name.
+    pub target: String,
+    /// The cell that was measured.
+    pub cell: String,
+    /// Requests per second of one instance.
+    pub throughput: Estimate,
+    /// What an instance costs.
+    pub usd_per_hour: f64,
+}
+
+/// Rates go up to so many times what the largest instance carries.
+const UP_TO: f64 = 10.0;
+/// And from so small a share of what the smallest one carries.
+const DOWN_TO: f64 = 0.1;
+
+/// Draws the curves of all choices and finds where they cross.
+pub fn offered_rates(choices: &[Choice]) -> OfferedRates {
+    let measured: Vec<(&Choice, Capacity)> =
+        choices.iter().filter_map(|choice| Some((choice, capacity(choice)?))).collect();
+    let rates = rates(measured.iter().map(|(_, capacity)| capacity.requests_per_second));
+    let curve = |(choice, capacity): &(&Choice, Capacity)| RateCurve {
+        model: choice.model.clone(),
+        target: choice.target.clone(),
+        cell: choice.cell.clone(),
+        capacity: *capacity,
+        points: rates.iter().filter_map(|&rate| capacity.at_rate(rate)).collect(),
+    };
+    let most = rates.last().copied().unwrap_or(0.0);
+    let mut pairs = Vec::new();
+    for (place, first) in measured.iter().enumerate() {
+        let others = measured[place + 1..].iter();
+        pairs.extend(
+            others
+                .filter(|second| second.0.model == first.0.model)
+                .map(|second| pair(first, second, most)),
+        );
+    }
+    OfferedRates { curves: measured.iter().map(curve).collect(), break_even: pairs }
+}
+
+/// Without an interval its ends are the value; [`pair`] claims nothing from them.
+fn capacity(choice: &Choice) -> Option<Capacity> {
+    let value = choice.throughput.value.filter(|value| *value > 0.0)?;
+    let (low, high) = choice.throughput.interval().unwrap_or((value, value));
+    let Choice { usd_per_hour, .. } = *choice;
+    Some(Capacity { requests_per_second: value, low, high, usd_per_hour })
+}
+
+fn pair(first: &(&Choice, Capacity), second: &(&Choice, Capacity), most: f64) -> BreakEven {
+    let reason = [first, second].into_iter().find_map(|(choice, capacity)| {
+        let target = &choice.target;
+        if choice.throughput.interval().is_none() {
+            let why = choice.throughput.reason.as_deref().unwrap_or("no interval");
+            return Some(format!("how much {target} carries has no interval: {why}"));
+        }
+        (capacity.low <= 0.0)
+            .then(|| format!("that {target} carries nothing at all cannot be ruled out"))
+    });
+    let ranges = if reason.is_some() { Vec::new() } else { break_even(&first.1, &second.1, most) };
+    let too_many = || "the targets differ so much that one needs over 10,000 instances".to_owned();
+    BreakEven {
+        model: first.0.model.clone(),
+        first: first.0.target.clone(),
+        second: second.0.target.clone(),
+        reason: reason.or_else(|| ranges.is_empty().then(too_many)),
+        ranges,
+    }
+}
+
+/// 1, 2, 5, 10, ... around the capacities.
+fn rates(capacities: impl Iterator<Item = f64>) -> Vec<f64> {
+    let (mut least, mut most) = (f64::INFINITY, 0.0_f64);
+    for capacity in capacities {
+        (least, most) = (least.min(capacity), most.max(capacity));
+    }
+    if most <= 0.0 {
+        return Vec::new();
+    }
+    let (from, to) = (least * DOWN_TO, most * UP_TO);
+    let mut rates = Vec::new();
+    let mut power = from.log10().floor();
+    loop {
+        for step in [1.0, 2.0, 5.0] {
+            let rate = step * 10.0_f64.powf(power);
+            if rate >= to {
+                rates.push(rate);
+                return rates;
+            }
+            if rate >= from {
+                rates.push(rate);
+            }
+        }
+        power += 1.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rate::Cheaper;
+    use super::*;
+
+    fn choice(target: &str, throughput: Estimate, usd_per_hour: f64) -> Choice {
+        Choice {
+            model: "base".to_owned(),
+            target: target.to_owned(),
+            cell: format!("base@{target}"),
+            throughput,
+            usd_per_hour,
+        }
+    }
+
+    #[test]
+    fn curves_share_their_rates_and_idle_time_shows() {
+        let slow = choice("slow", Estimate::within(2.0, (1.9, 2.1), 3), 0.2);
+        let fast = choice("fast", Estimate::within(30.0, (29.0, 31.0), 3), 0.7);
+        let offered = offered_rates(&[slow, fast]);
+        let [slow, fast] = &offered.curves[..] else { panic!("two targets") };
+        let rates = |curve: &RateCurve| {
+            curve.points.iter().map(|point| point.offered_rate).collect::<Vec<_>>()
+        };
+        assert_eq!(rates(slow), rates(fast));
+        assert_eq!(rates(slow)[0].to_string(), "0.2");
+        assert_eq!(rates(slow).last().map(ToString::to_string).as_deref(), Some("500"));
+        let at_one = &fast.points[2];
+        assert_eq!((at_one.offered_rate.to_string().as_str(), at_one.instances), ("1", 1));
+        assert!((at_one.idle_share - 29.0 / 30.0).abs() < 1e-12);
+        let ranges = &offered.break_even[0].ranges;
+        assert_eq!(ranges[0].cheaper, Cheaper::First, "one slow instance is enough and cheaper");
+        assert_eq!(ranges.last().unwrap().cheaper, Cheaper::Second);
+    }
+
+    #[test]
+    fn one_run_claims_no_break_even() {
+        let one_run = choice("slow", Estimate::point(2.0, 1, "one run"), 0.2);
+        let other = choice("fast", Estimate::within(30.0, (29.0, 31.0), 3), 0.7);
+        let pair = &offered_rates(&[one_run, other]).break_even[0];
+        assert!(pair.ranges.is_empty());
+        assert!(pair.reason.as_deref().unwrap().contains("one run"));
+    }
+
+    #[test]
+    fn models_are_not_held_against_each_other_and_nothing_measured_is_empty() {
+        let one = choice("a", Estimate::within(2.0, (1.9, 2.1), 3), 0.2);
+        let other = Choice { model: "tuned".to_owned(), ..one.clone() };
+        assert!(offered_rates(&[one, other]).break_even.is_empty());
+        let nothing = choice("a", Estimate::missing(0, "nothing"), 0.2);
+        assert!(offered_rates(&[nothing]).curves.is_empty());
+    }
+}

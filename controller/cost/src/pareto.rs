@@ -1,0 +1,96 @@
+//! The Pareto set over cost, latency and quality, with its uncertainty.
+
+use super::decision::Candidate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stats::Estimate;
+use stats::validity::Status;
+
+/// Where one candidate stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// Which candidate.
+    pub name: String,
+    /// Whether no other is at least as good in everything and better in something, by the figures.
+    pub on_front: bool,
+    /// Whether the intervals leave that open.
+    pub certain: bool,
+    /// Which others are at least as good in everything and better in something.
+    pub dominated_by: Vec<String>,
+}
+
+/// Where each candidate stands; INVALID ones neither stand on the front nor push others off it.
+pub fn standings(candidates: &[Candidate]) -> Vec<Standing> {
+    let usable = |candidate: &Candidate| candidate.status != Status::Invalid;
+    let one = |(place, candidate): (usize, &Candidate)| {
+        let others = || {
+            let others = candidates.iter().enumerate();
+            others
+                .filter(move |(other, one)| *other != place && usable(one))
+                .map(|(_, other)| other)
+        };
+        let better: Vec<&Candidate> =
+            others().filter(|other| dominates(other, candidate)).collect();
+        let on_front = usable(candidate) && better.is_empty();
+        let certain = if on_front {
+            others().all(|other| surely_better_somewhere(candidate, other))
+        } else {
+            !usable(candidate) || better.iter().any(|other| surely_dominates(other, candidate))
+        };
+        let dominated_by = better.iter().map(|other| other.name.clone()).collect();
+        Standing { name: candidate.name.clone(), on_front, certain, dominated_by }
+    };
+    candidates.iter().enumerate().map(one).collect()
+}
+
+/// An objective of two candidates, turned so that less is better.
+type Objective = (Option<Estimate>, Option<Estimate>);
+
+/// Cost, latency, and quality where both have it.
+fn objectives(a: &Candidate, b: &Candidate) -> Vec<Objective> {
+    let less_is_better = |quality: &Estimate| Estimate {
+        value: quality.value.map(|value| -value),
+        ci_low: quality.ci_high.map(|high| -high),
+        ci_high: quality.ci_low.map(|low| -low),
+        ..quality.clone()
+    };
+    let mut objectives = vec![
+        (Some(a.usd_per_1000_requests.clone()), Some(b.usd_per_1000_requests.clone())),
+        (Some(a.latency_ms.clone()), Some(b.latency_ms.clone())),
+    ];
+    if let (Some(a), Some(b)) = (&a.quality, &b.quality) {
+        objectives.push((Some(less_is_better(a)), Some(less_is_better(b))));
+    }
+    objectives
+}
+
+/// At least as good in everything and better in something, by the figures.
+fn dominates(a: &Candidate, b: &Candidate) -> bool {
+    let values = objectives(a, b)
+        .into_iter()
+        .map(|(a, b)| a.and_then(|a| a.value).zip(b.and_then(|b| b.value)));
+    let values: Option<Vec<(f64, f64)>> = values.collect();
+    values.is_some_and(|values| {
+        values.iter().all(|(a, b)| a <= b) && values.iter().any(|(a, b)| a < b)
+    })
+}
+
+/// Better in everything with intervals apart; quality may be equal.
+fn surely_dominates(a: &Candidate, b: &Candidate) -> bool {
+    objectives(a, b).iter().all(|objective| apart(objective) || equal(objective))
+        && objectives(a, b).iter().any(apart)
+}
+
+fn surely_better_somewhere(a: &Candidate, b: &Candidate) -> bool {
+    objectives(a, b).iter().any(apart)
+}
+
+fn apart((a, b): &Objective) -> bool {
+    let ends = a.as_ref().and_then(|a| a.ci_high).zip(b.as_ref().and_then(|b| b.ci_low));
+    ends.is_some_and(|(a, b)| a < b)
+}
+
+fn equal((a, b): &Objective) -> bool {
+    let values = a.as_ref().and_then(|a| a.value).zip(b.as_ref().and_then(|b| b.value));
+    values.is_some_and(|(a, b)| a.to_bits() == b.to_bits())
+}

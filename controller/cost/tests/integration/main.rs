@@ -1,0 +1,4 @@
+//! Price books and decisions.
+
+mod decision;
+mod price_book;

@@ -1,0 +1,128 @@
+//! Where data comes from, as the matrix writes it.
+
+use super::error::Error;
+use fetch::{hub, s3};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+const BUILTIN: &str = "builtin:dialogues";
+
+/// A place that dialogues are read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The dialogues that come with the program.
+    Builtin,
+    /// A file; the matrix has already joined its path to its own folder.
+    File {
+        /// Where it lies.
+        path: PathBuf,
+        /// By its ending.
+        format: Format,
+    },
+    /// `hf://owner/name@revision`, or one file of it.
+    Hub {
+        /// Taken apart.
+        address: hub::Address,
+        /// As the matrix has it.
+        text: String,
+    },
+    /// `s3://bucket/key`.
+    S3(s3::Address),
+}
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One object per line.
+    JsonLines,
+    /// An array of objects.
+    Json,
+    /// Comma-separated, with a header.
+    Csv,
+    /// Columns in row groups.
+    Parquet,
+}
+
+/// The format that a name's ending says.
+pub(super) fn format_of(name: &str) -> Option<Format> {
+    let ending = Path::new(name).extension().and_then(|ending| ending.to_str())?;
+    match ending.to_ascii_lowercase().as_str() {
+        "jsonl" | "ndjson" => Some(Format::JsonLines),
+        "json" => Some(Format::Json),
+        "csv" => Some(Format::Csv),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text == BUILTIN {
+            return Ok(Self::Builtin);
+        }
+        if text.starts_with("builtin:") {
+            return Err(Error::UnknownBuiltin { text: text.to_owned() });
+        }
+        if text.starts_with("hf://") {
+            return Ok(Self::Hub { address: text.parse()?, text: text.to_owned() });
+        }
+        if text.starts_with("s3://") {
+            return Ok(Self::S3(text.parse()?));
+        }
+        let path = PathBuf::from(text);
+        let format =
+            format_of(text).ok_or_else(|| Error::UnknownSource { text: text.to_owned() })?;
+        Ok(Self::File { path, format })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Builtin => f.write_str(BUILTIN),
+            Self::File { path, .. } => path.display().fmt(f),
+            Self::Hub { text, .. } => f.write_str(text),
+            Self::S3(address) => address.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_of_a_path_says_its_format() {
+        let source: Source = "data/Test.CSV".parse().unwrap();
+        let path = PathBuf::from("data/Test.CSV");
+        assert_eq!(source, Source::File { path, format: Format::Csv });
+    }
+
+    #[test]
+    fn a_source_is_written_as_it_was_read() {
+        for text in [
+            "builtin:dialogues",
+            "/d/x.jsonl",
+            "hf://a/b@main",
+            "hf://a/b/x.csv",
+            "s3://bucket/key",
+        ] {
+            assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_source_says_what_would_be() {
+        for (text, words) in [
+            ("builtin:dialogs", "builtin:dialogues is the only"),
+            ("data.txt", ".jsonl, .json, .csv or .parquet"),
+            ("samsum", "builtin:dialogues"),
+        ] {
+            let error = text.parse::<Source>().unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! What an agent says of itself and of its work -> checked facts. Wire types end here.
+//!
+//! Names and counts that can't be are refused; texts that only describe are cut and lose their control characters.
+
+use super::{Options, Said};
+use proto::failure::Failure;
+use proto::ids::{self, AgentId, HostId, TargetName};
+use proto::load::LoadWindow;
+use proto::model::EngineFacts;
+use proto::sample::Sample;
+use proto::telemetry::{Instruments, Window};
+use proto::text::plain;
+use proto::version::Version;
+use proto::wire::{self, from_agent::Message};
+use records::{AgentFacts, HostDetails, SegmentFacts};
+use tonic::Status;
+
+/// The largest count of bytes or nanoseconds that is taken: 2^53, which JSON and doubles hold exactly.
+const MAX_COUNT: u64 = 1 << 53;
+/// The most threads, processors or warm-up batches that are taken.
+const MAX_SMALL: u32 = 1 << 20;
+/// Notes of an engine: at most so many, each so long.
+const NOTES: (usize, usize) = (32, 500);
+/// GPUs of a machine that are taken, and likewise things that can't be measured there.
+const INSTRUMENTS: usize = 64;
+/// Where an endpoint is, in characters.
+const ENDPOINT: usize = 500;
+/// A refusal of an engine, in characters.
+const REFUSAL: usize = 2000;
+
+/// Who an agent says it is.
+#[derive(Debug)]
+pub(super) struct Newcomer {
+    pub(super) agent: AgentId,
+    pub(super) host: HostId,
+    /// Index of its target.
+    pub(super) target: usize,
+    pub(super) facts: AgentFacts,
+}
+
+pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<Newcomer, Status> {
+    let invalid = |error: ids::Error| Status::invalid_argument(error.to_string());
+    Version::check(hello.protocol, "agent")
+        .map_err(|error| Status::failed_precondition(error.to_string()))?;
+    let agent = AgentId::try_from(hello.agent_id.as_str()).map_err(invalid)?;
+    let target = target_of(&hello, options)?;
+    let facts = facts(&hello)?;
+    let host = hello.host.unwrap_or_default();
+    let host = HostId::try_from(host.boot_id).map_err(invalid)?;
+    Ok(Newcomer { agent, host, target, facts })
+}
+
+/// The target that an agent names, or that its machine is.
+fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
+    let instance_type = hello.host.as_ref().map_or("", |host| host.instance_type.as_str());
+    let named = if hello.target.is_empty() { instance_type } else { hello.target.as_str() };
+    let found = options.targets.iter().position(|target| target.as_str() == named);
+    found.ok_or_else(|| {
+        let targets: Vec<&str> = options.targets.iter().map(TargetName::as_str).collect();
+        let targets = targets.join(", ");
+        Status::not_found(if named.is_empty() {
+            format!("the agent found no instance type: give it --target, one of {targets}")
+        } else {
+            format!(
+                "this campaign has no target \"{}\": give the agent --target, one of {targets}",
+                plain(named, ids::MAX_BYTES)
+            )
+        })
+    })
+}
+
+fn facts(hello: &wire::Hello) -> Result<AgentFacts, Status> {
+    let text = |text: &str| plain(text, ids::MAX_BYTES);
+    let given = |given: &str| (!given.is_empty()).then(|| text(given));
+    let host = hello.host.clone().unwrap_or_default();
+    small("threads", hello.threads)?;
+    small("logical_cpus", host.logical_cpus)?;
+    small("physical_cores", host.physical_cores)?;
+    count("memory_bytes", host.memory_bytes)?;
+    count("memory_limit_bytes", host.memory_limit_bytes)?;
+    let positive = |number: f64| Some(number).filter(|number| number.is_finite() && *number > 0.0);
+    Ok(AgentFacts {
+        agent_version: text(&hello.agent_version),
+        threads: hello.threads,
+        host_name: text(&host.name),
+        instance_type: given(&host.instance_type),
+        cpu_model: text(&host.cpu_model),
+        logical_cpus: host.logical_cpus,
+        memory_bytes: host.memory_bytes,
+        kernel: text(&host.kernel),
+        operating_system: text(&host.operating_system),
+        cpu_features: host.cpu_features.iter().take(64).map(|feature| text(feature)).collect(),
+        gpu_name: hello.devices.iter().find_map(|device| given(&device.gpu_name)),
+        is_simulated: host.simulated,
+        host: HostDetails {
+            physical_cores: Some(host.physical_cores).filter(|cores| *cores > 0),
+            cpu_max_mhz: positive(host.cpu_max_mhz),
+            governor: given(&host.governor),
+            turbo: given(&host.turbo),
+            virtualization: given(&host.virtualization),
+            container: given(&host.container),
+            power_supply: given(&host.power_supply),
+            cpu_limit_cores: positive(host.cpu_limit_cores),
+            memory_limit_bytes: Some(host.memory_limit_bytes).filter(|bytes| *bytes > 0),
+        },
+        instruments: instruments(hello.instruments.clone().unwrap_or_default()),
+    })
+}
+
+fn instruments(wire: wire::Instruments) -> Instruments {
+    let mut instruments = Instruments::from(wire);
+    instruments.gpus.truncate(INSTRUMENTS);
+    instruments.absences.truncate(INSTRUMENTS);
+    instruments
+}
+
+/// What an agent found for one engine, or why it can't do it.
+///
+/// # Errors
+/// What no agent of ours says.
+pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>, Status> {
+    let Some(found) = report.facts else {
+        return Ok(Err(plain(&report.refusal, REFUSAL)));
+    };
+    let hashes = [&found.model_sha256, &found.adapter_sha256, &found.tokenizer_sha256];
+    let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_nowhere = found.model_sha256.is_empty() && found.endpoint.is_empty();
+    if is_nowhere || hashes.iter().any(|hash| !hash.is_empty() && !is_hash(hash)) {
+        return Err(Status::invalid_argument("an engine's sha256 isn't 64 hexadecimal digits"));
+    }
+    count("parameters", found.parameters)?;
+    count("model_size_bytes", found.model_size_bytes)?;
+    let mut facts = EngineFacts::from(found);
+    let (most, longest) = NOTES;
+    facts.notes.truncate(most);
+    facts.notes.iter_mut().for_each(|note| *note = plain(note, longest));
+    for text in [&mut facts.device, &mut facts.kernel].into_iter().chain(&mut facts.revision) {
+        *text = plain(text, ids::MAX_BYTES);
+    }
+    facts.endpoint = facts.endpoint.map(|endpoint| plain(&endpoint, ENDPOINT));
+    Ok(Ok(facts))
+}
+
+/// What an agent that joined says; its place in the conversation is checked before.
+///
+/// # Errors
+/// What no agent of ours says.
+pub fn said(message: Message) -> Result<Said, Status> {
+    let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
+    let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
+    Ok(match message {
+        Message::Heartbeat(_) | Message::ShardAccepted(_) => Said::Alive,
+        Message::Telemetry(message) => Said::Telemetry {
+            // A window that can't be taken is missing, and its agent stays.
+            windows: message
+                .windows
+                .into_iter()
+                .filter_map(|window| Window::try_from(window).ok())
+                .collect(),
+            absences: message.absences.into_iter().map(Into::into).collect(),
+            dropped: message.dropped,
+        },
+        Message::Samples(message) => {
+            let samples =
+                message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
+            Said::Samples {
+                shard: index(message.shard),
+                attempt: message.attempt,
+                sequence: message.sequence,
+                batch: message.batch,
+                samples: samples.map_err(|error| Status::invalid_argument(error.to_string()))?,
+                window: message
+                    .window
+                    .map(LoadWindow::try_from)
+                    .transpose()
+                    .map_err(|error| Status::invalid_argument(error.to_string()))?
+                    .map(Box::new),
+            }
+        }
+        Message::ShardFinished(message) => Said::Finished {
+            shard: index(message.shard),
+            attempt: message.attempt,
+            segment: segment(&message.segment.unwrap_or_default())?,
+        },
+        Message::ShardRefused(wire::ShardRefused { shard, attempt, failure: reason })
+        | Message::ShardFailed(wire::ShardFailed { shard, attempt, failure: reason }) => {
+            Said::Failed { shard: index(shard), attempt, failure: failure(reason) }
+        }
+        Message::Leaving(_) => Said::Leaving,
+        Message::Hello(_) => return Err(Status::invalid_argument("Hello came twice")),
+        Message::Ready(_) => return Err(Status::invalid_argument("Ready came twice")),
+    })
+}
+
+fn segment(segment: &wire::Segment) -> Result<SegmentFacts, Status> {
+    small("warmup_batches", segment.warmup_batches)?;
+    count("warmup_ns", segment.warmup_ns)?;
+    count("load_ns", segment.load_ns)?;
+    count("peak_rss_bytes", segment.peak_rss_bytes)?;
+    count("rss_after_load_bytes", segment.rss_after_load_bytes)?;
+    count("kv_cache_bytes", segment.kv_cache_bytes)?;
+    count("gpu_memory_bytes", segment.gpu_memory_bytes)?;
+    count("model_size_bytes", segment.model_size_bytes)?;
+    count("adapter_bytes", segment.adapter_bytes)?;
+    count("adapter_load_ns", segment.adapter_load_ns)?;
+    count("gpu_memory_before_bytes", segment.gpu_memory_before_bytes.unwrap_or(0))?;
+    Ok(SegmentFacts {
+        warmup_batches: segment.warmup_batches,
+        warmup_ns: segment.warmup_ns,
+        load_ns: segment.load_ns,
+        peak_rss_bytes: segment.peak_rss_bytes,
+        rss_after_load_bytes: segment.rss_after_load_bytes,
+        kv_cache_bytes: segment.kv_cache_bytes,
+        gpu_memory_bytes: segment.gpu_memory_bytes,
+        model_size_bytes: segment.model_size_bytes,
+        adapter_bytes: segment.adapter_bytes,
+        adapter_load_ns: segment.adapter_load_ns,
+        gpu_memory_before_bytes: segment.gpu_memory_before_bytes,
+        is_time_impossible: false,
+    })
+}
+
+fn count(what: &str, value: u64) -> Result<(), Status> {
+    if value <= MAX_COUNT {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!("{what} is {value}, at most {MAX_COUNT} is taken")))
+}
+
+fn small(what: &str, value: u32) -> Result<(), Status> {
+    if value <= MAX_SMALL {
+        return Ok(());
+    }
+    Err(Status::invalid_argument(format!("{what} is {value}, at most {MAX_SMALL} is taken")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine_facts() -> wire::EngineFacts {
+        wire::EngineFacts {
+            model_sha256: "ab".repeat(32),
+            notes: vec!["a\u{1b}[2J\u{202e}b".to_owned(); 100],
+            ..wire::EngineFacts::default()
+        }
+    }
+
+    fn checked(facts: wire::EngineFacts) -> Result<EngineFacts, Status> {
+        let report = wire::EngineReport { facts: Some(facts), refusal: String::new() };
+        engine(report).map(|found| found.expect("facts were given"))
+    }
+
+    #[test]
+    fn notes_are_cut_and_cleaned() {
+        let facts = checked(engine_facts()).unwrap();
+        assert_eq!((facts.notes.len(), facts.notes[0].as_str()), (NOTES.0, "a[2Jb"));
+    }
+
+    #[test]
+    fn a_hash_that_is_none_is_refused() {
+        for wrong in ["", "ab", &"zz".repeat(32), "../../etc/passwd"] {
+            let facts = wire::EngineFacts { model_sha256: wrong.to_owned(), ..engine_facts() };
+            assert!(checked(facts).unwrap_err().message().contains("sha256"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_beyond_what_can_be_are_refused() {
+        let wrong = wire::Segment { load_ns: u64::MAX, ..wire::Segment::default() };
+        assert!(
+            segment(&wrong).unwrap_err().message().starts_with("load_ns is 18446744073709551615")
+        );
+        let facts = wire::EngineFacts { parameters: u64::MAX, ..engine_facts() };
+        assert!(checked(facts).is_err());
+    }
+}

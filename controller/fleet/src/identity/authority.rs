@@ -1,0 +1,325 @@
+//! Our own certificate authority: makes the certificates of controller and agents, with rcgen.
+//!
+//! The names of files in a folder of certificates are set here and nowhere else.
+
+use super::{certificate, write_secret};
+use chrono::{DateTime, Utc};
+use ops::atomic_file;
+use proto::finding::Lifetime;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use sha2::{Digest, Sha256};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The authority's certificate, which both sides trust.
+pub const CA: &str = "ca";
+/// The controller's certificate.
+pub const CONTROLLER: &str = "controller";
+/// The agents' certificate that `certs init` makes.
+pub const AGENT: &str = "agent";
+/// Agents on the controller's own machine reach it by these.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+/// Certificates of the controller hold from a while ago: agents' clocks go a little behind.
+const CLOCK_SLACK: Duration = Duration::from_hours(1);
+/// The authority outlives what it signs.
+const CA_DAYS: u32 = 3650;
+
+/// What can go wrong, by what can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is one already.
+    #[error(
+        "{} is there already: agents would no longer trust the controller; make certificates with it \
+         (controller certs agent NAME, controller certs controller), or choose another --dir",
+        path.display()
+    )]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// There is none.
+    #[error("no certificate authority in {}: make one with controller certs init", folder.display())]
+    Missing {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file can't be written.
+    #[error("can't write {}: choose another --dir", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A name that no file or certificate can have.
+    #[error(
+        "\"{name}\" is no name for an agent: letters, digits, dots, dashes and underscores, at most 64"
+    )]
+    Name {
+        /// As given.
+        name: String,
+    },
+    /// Not a host name or address.
+    #[error("--host {host}: neither a name nor an address")]
+    Host {
+        /// As given.
+        host: String,
+    },
+    /// The authority's files are damaged, or the system has no randomness.
+    #[error("no certificate can be made")]
+    Make(#[from] rcgen::Error),
+}
+
+/// How long a certificate holds, from when.
+#[derive(Debug, Clone, Copy)]
+pub struct Validity {
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// From then on.
+    pub days: u32,
+}
+
+/// A key and its certificate, as PEM.
+struct Pair {
+    certificate: String,
+    key: String,
+}
+
+/// An authority that can sign.
+pub struct Authority {
+    folder: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// The certificate of `name` in a folder.
+pub fn certificate_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.pem"))
+}
+
+/// The key of `name` in a folder.
+pub fn key_file(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.key"))
+}
+
+impl Authority {
+    /// Makes an authority and its files.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where the folder has one.
+    pub fn make(folder: &Path, now: DateTime<Utc>) -> Result<Self, Error> {
+        let path = certificate_file(folder, CA);
+        if path.exists() {
+            return Err(Error::Exists { path });
+        }
+        let key = KeyPair::generate()?;
+        // Two authorities have two names, so that each is told from the other.
+        let name = ops::hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
+        let validity = Validity { now, days: CA_DAYS };
+        let mut params = params(&format!("Fleetmark CA {name}"), validity, CLOCK_SLACK);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key)?.pem();
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|source| Error::Write { path: folder.to_owned(), source })?;
+        let pair = Pair { certificate, key: key.serialize_pem() };
+        write(folder, CA, &pair)?;
+        Ok(Self { folder: folder.to_owned(), issuer: Issuer::new(params, key) })
+    }
+
+    /// Reads the authority of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] where there is none.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let read = |path: PathBuf| {
+            std::fs::read_to_string(path)
+                .map_err(|source| Error::Missing { folder: folder.to_owned(), source })
+        };
+        let key = KeyPair::from_pem(&read(key_file(folder, CA))?)?;
+        let issuer = Issuer::from_ca_cert_pem(&read(certificate_file(folder, CA))?, key)?;
+        Ok(Self { folder: folder.to_owned(), issuer })
+    }
+
+    /// Makes the controller's certificate for these names and addresses, and for this machine's own. Without
+    /// any, for those of the certificate that is there.
+    ///
+    /// # Errors
+    /// [`Error::Host`] where a name can't be one.
+    pub fn controller(&self, hosts: &[String], validity: Validity) -> Result<Vec<String>, Error> {
+        let mut all = if hosts.is_empty() { hosts_of(&self.folder) } else { hosts.to_vec() };
+        let known = all.clone();
+        let is_new = |local: &String| !known.contains(local);
+        all.extend(LOCAL.map(str::to_owned).into_iter().filter(is_new));
+        let mut params = params("Fleetmark controller", validity, CLOCK_SLACK);
+        for host in &all {
+            let of_host = CertificateParams::new([host.clone()]);
+            let of_host = of_host.map_err(|_| Error::Host { host: host.clone() })?;
+            params.subject_alt_names.extend(of_host.subject_alt_names);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        write(&self.folder, CONTROLLER, &self.sign(&params)?)?;
+        Ok(all)
+    }
+
+    /// Makes a certificate for agents of this name. It holds from now on: revoking a name ends what was made
+    /// before.
+    ///
+    /// # Errors
+    /// [`Error::Name`] where no agent can be called so.
+    pub fn agent(&self, name: &str, validity: Validity) -> Result<(), Error> {
+        check_name(name)?;
+        let mut params = params(name, validity, Duration::ZERO);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        write(&self.folder, name, &self.sign(&params)?)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Result<Pair, Error> {
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?.pem();
+        Ok(Pair { certificate, key: key.serialize_pem() })
+    }
+}
+
+/// Checks a name that becomes the name of a file and of a certificate.
+///
+/// # Errors
+/// [`Error::Name`] where it can't.
+pub fn check_name(name: &str) -> Result<(), Error> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let is_ours = [CA, CONTROLLER].contains(&name);
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if name.len() <= 64 && starts_well && name.chars().all(is_plain) && !is_ours {
+        Ok(())
+    } else {
+        Err(Error::Name { name: name.to_owned() })
+    }
+}
+
+/// The names and addresses that the controller's certificate in a folder is for.
+pub fn hosts_of(folder: &Path) -> Vec<String> {
+    CertificateDer::from_pem_file(certificate_file(folder, CONTROLLER))
+        .map(|certificate| certificate::hosts(&certificate))
+        .unwrap_or_default()
+}
+
+/// Every certificate in a folder by its file's name, and when it holds; what can't be read is left out.
+pub fn lifetimes_of(folder: &Path) -> Vec<(String, Lifetime)> {
+    files_of(folder, "pem")
+        .into_iter()
+        .filter_map(|path| {
+            let der = CertificateDer::from_pem_file(&path).ok()?;
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            Some((name, certificate::lifetime(&der)?))
+        })
+        .collect()
+}
+
+/// The files of a folder with this ending, in the order of their names.
+pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|found| found == ending))
+        .collect();
+    files.sort();
+    files
+}
+
+fn params(name: &str, validity: Validity, slack: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    let second = |at: DateTime<Utc>| {
+        time::OffsetDateTime::from_unix_timestamp(at.timestamp())
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    };
+    params.not_before = second(validity.now - slack);
+    params.not_after = second(validity.now + chrono::Duration::days(validity.days.into()));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+/// Writes both files whole or not at all, so that only their owner can read them. The key comes first: whoever
+/// reads between the two finds a pair that doesn't fit and reads again.
+fn write(folder: &Path, name: &str, pair: &Pair) -> Result<(), Error> {
+    let files =
+        [(key_file(folder, name), &pair.key), (certificate_file(folder, name), &pair.certificate)];
+    for (path, text) in files {
+        atomic_file::replace(&path, |file| write_secret(file, text))
+            .map_err(|source| Error::Write { path, source })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn validity() -> Validity {
+        Validity { now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(), days: 30 }
+    }
+
+    #[test]
+    fn an_authority_signs_again_after_it_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let made = Authority::make(folder, validity().now).unwrap();
+        made.controller(&["bench.example".to_owned()], validity()).unwrap();
+        assert!(matches!(Authority::make(folder, validity().now), Err(Error::Exists { .. })));
+
+        let read = Authority::read(folder).unwrap();
+        read.agent("a-1", validity()).unwrap();
+        let hosts = read.controller(&[], validity()).unwrap();
+        assert_eq!(hosts, ["bench.example", "localhost", "127.0.0.1", "::1"]);
+        assert_eq!(hosts_of(folder), hosts);
+        let agent = CertificateDer::from_pem_file(certificate_file(folder, "a-1")).unwrap();
+        let agent = super::super::Certificate::read(&agent).unwrap();
+        assert_eq!((agent.name.as_str(), agent.issued_at), ("a-1", validity().now));
+    }
+
+    #[test]
+    fn only_their_owner_can_read_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("certs");
+        let authority = Authority::make(&folder, validity().now).unwrap();
+        authority.controller(&[], validity()).unwrap();
+        authority.agent(AGENT, validity()).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(files.len(), 6, "{files:?}");
+        assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused() {
+        for name in
+            ["", "..", "../x", "a/b", ".hidden", "ca", "controller", "a\nb", &"x".repeat(65)]
+        {
+            assert!(matches!(check_name(name), Err(Error::Name { .. })), "{name}");
+        }
+        check_name("gpu-1.eu_west").unwrap();
+    }
+}

@@ -1,0 +1,154 @@
+//! A folder of certificates -> what the door shows and whom it trusts. Read again when files change, so that
+//! certificates are renewed while a campaign runs.
+
+use super::authority::{AGENT, CA, CONTROLLER, certificate_file, hosts_of, key_file};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why the door can't be opened with these certificates.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file isn't there or can't be read.
+    #[error("can't read {}: make it with controller certs init --host NAME, or give another folder with --certs", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The files don't fit together.
+    #[error("the certificates in {} can't be used", folder.display())]
+    Use {
+        /// Which folder.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The controller's side of TLS.
+pub struct Tls {
+    folder: PathBuf,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    files: [u8; 32],
+    config: Arc<ServerConfig>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the certificates of a folder.
+    ///
+    /// # Errors
+    /// [`Error`] where one is missing or they don't fit together.
+    pub fn read(folder: &Path) -> Result<Self, Error> {
+        let current = Current { files: fingerprint(folder), config: Arc::new(config(folder)?) };
+        Ok(Self { folder: folder.to_owned(), current: Mutex::new(current) })
+    }
+
+    /// Reads the folder again where its files changed: connections from now on see the new ones. Returns whether
+    /// they did.
+    ///
+    /// # Errors
+    /// [`Error`] as [`Tls::read`]; what was there before is kept.
+    pub fn read_again(&self) -> Result<bool, Error> {
+        let files = fingerprint(&self.folder);
+        if self.lock().files == files {
+            return Ok(false);
+        }
+        let config = Arc::new(config(&self.folder)?);
+        *self.lock() = Current { files, config };
+        Ok(true)
+    }
+
+    /// What the next connection is greeted with.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.lock().config)
+    }
+
+    /// The name or address by which agents of other machines reach this controller.
+    pub fn host(&self) -> Option<String> {
+        let is_local = |host: &String| matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        hosts_of(&self.folder).into_iter().find(|host| !is_local(host))
+    }
+
+    /// What an agent of another machine is given on its command line.
+    pub fn arguments(&self) -> String {
+        let ca = certificate_file(&self.folder, CA);
+        let (certificate, key) =
+            (certificate_file(&self.folder, AGENT), key_file(&self.folder, AGENT));
+        format!("--ca {} --cert {} --key {}", ca.display(), certificate.display(), key.display())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fingerprint(folder: &Path) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let paths = [
+        certificate_file(folder, CA),
+        certificate_file(folder, CONTROLLER),
+        key_file(folder, CONTROLLER),
+    ];
+    for path in paths {
+        // What can't be read is told where it is used.
+        hash.update(std::fs::read(path).unwrap_or_default());
+        hash.update([0]);
+    }
+    hash.finalize().into()
+}
+
+fn config(folder: &Path) -> Result<ServerConfig, Error> {
+    let used = |source: Box<dyn std::error::Error + Send + Sync>| Error::Use {
+        folder: folder.to_owned(),
+        source,
+    };
+    let certificates = |name: &str| -> Result<Vec<CertificateDer<'static>>, Error> {
+        let path = certificate_file(folder, name);
+        CertificateDer::pem_file_iter(&path)
+            .and_then(Iterator::collect)
+            .map_err(|source| Error::Read { path, source })
+    };
+    let key_path = key_file(folder, CONTROLLER);
+    let key = PrivateKeyDer::from_pem_file(&key_path)
+        .map_err(|source| Error::Read { path: key_path, source })?;
+    let mut trusted = RootCertStore::empty();
+    for authority in certificates(CA)? {
+        trusted.add(authority).map_err(|error| used(error.into()))?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    // Whoever brings no certificate is judged by its token. Whoever brings one must hold it rightly.
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| used(error.into()))?;
+    let own = certificates(CONTROLLER)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .and_then(|builder| builder.with_client_cert_verifier(verifier).with_single_cert(own, key))
+        .map_err(|error| used(error.into()))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    // Every connection shows its certificate anew: one that ran out is not carried on by an old session.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}

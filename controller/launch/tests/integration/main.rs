@@ -1,0 +1,3 @@
+//! Requests for SageMaker.
+
+mod sagemaker;

@@ -1,0 +1,102 @@
+//! A matrix and a place -> the requests that `controller launch sagemaker` sends.
+
+#![expect(clippy::unwrap_used, reason = "what sets a test up fails it where it can't")]
+
+use launch::sagemaker::request::{Wanted, requests};
+use matrix::{Matrix, Overrides};
+use std::path::Path;
+use std::time::Duration;
+
+const MATRIX: &str = r#"
+name = "g4dn-vs-m5"
+[dataset]
+source = "builtin:dialogues"
+samples = 4
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[factors]
+batch_sizes = [2]
+[[target]]
+name = "ml.g4dn.xlarge"
+dtypes = ["f16"]
+usd_per_hour = 0.736
+[[target]]
+name = "ml.m5.xlarge"
+agents = 2
+usd_per_hour = 0.23
+[[target]]
+name = "on-premises"
+usd_per_hour = 1
+[[fleet.local]]
+target = "here"
+threads = 1
+usd_per_hour = 0.1
+"#;
+
+fn matrix() -> Matrix {
+    Matrix::check(MATRIX, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap()
+}
+
+fn wanted() -> Wanted {
+    Wanted {
+        image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent:1".to_owned()),
+        gpu_image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent-cuda:1".to_owned()),
+        role: "arn:aws:iam::123456789012:role/fleetmark-agent".to_owned(),
+        controller: "https://bench.example.com:7437".parse().unwrap(),
+        identity: "s3://bucket/fleetmark/identity".parse().unwrap(),
+        subnets: Vec::new(),
+        security_groups: Vec::new(),
+        max_runtime: Duration::from_hours(4),
+        volume_gb: 30,
+        environment: Vec::new(),
+        tags: Vec::new(),
+    }
+}
+
+#[test]
+fn an_agent_of_each_ml_target_is_a_job_with_a_deadline_of_its_own() {
+    let requests = requests(&matrix(), &wanted(), "0123456789").unwrap();
+    let names: Vec<&str> = requests.iter().map(|request| request.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "fleetmark-g4dn-vs-m5-g4dn-xlarge-0123456789-1",
+            "fleetmark-g4dn-vs-m5-m5-xlarge-0123456789-2",
+            "fleetmark-g4dn-vs-m5-m5-xlarge-0123456789-3",
+        ]
+    );
+    for request in &requests {
+        let body = &request.body;
+        assert_eq!(body["StoppingCondition"]["MaxRuntimeInSeconds"], 4 * 3600);
+        assert_eq!(body["ProcessingResources"]["ClusterConfig"]["InstanceCount"], 1);
+        let has_gpu = request.target.as_str() == "ml.g4dn.xlarge";
+        assert_eq!(body.to_string().contains("cuda:0"), has_gpu);
+        assert_eq!(body.to_string().contains("/agent-cuda:1"), has_gpu);
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let wanted = Wanted {
+        gpu_image: None,
+        role: "fleetmark".to_owned(),
+        controller: "https://10.0.0.5:7437".parse().unwrap(),
+        identity: "s3://bucket".parse().unwrap(),
+        max_runtime: Duration::from_secs(5),
+        security_groups: vec!["a group".to_owned()],
+        environment: vec![("HF_TOKEN".to_owned(), "x".to_owned()), ("1".to_owned(), String::new())],
+        tags: vec![("aws:x".to_owned(), String::new())],
+        ..wanted()
+    };
+    let error = requests(&matrix(), &wanted, "0").unwrap_err();
+    insta::assert_snapshot!("problems", error);
+}
+
+#[test]
+fn a_matrix_without_such_targets_says_which_it_has() {
+    let mut matrix = matrix();
+    matrix.targets.retain(|target| !target.name.as_str().starts_with("ml."));
+    let error = requests(&matrix, &wanted(), "0").unwrap_err();
+    insta::assert_snapshot!("no_such_target", error);
+}

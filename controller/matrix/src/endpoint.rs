@@ -1,0 +1,253 @@
+//! Models that are endpoints: how they are asked, and what a matrix can't ask of them.
+
+use super::reader::Section;
+use super::sections::duration;
+use super::{Model, Target};
+use proto::endpoint::{Endpoint, Place, placeholder};
+use proto::generation::{Generation, Stop};
+use proto::model::Scenario;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use toml::de::DeValue;
+
+/// What is sent and where the summary stands, in the form of Hugging Face's inference containers and of `agent serve`.
+const REQUEST: &str = r#"{"inputs":"{prompt}","parameters":{"max_new_tokens":"{max_new_tokens}"}}"#;
+const ANSWER: &str = "/0/generated_text";
+const TIMEOUT: Duration = Duration::from_mins(1);
+const LONGEST: Duration = Duration::from_hours(1);
+/// Set by whoever sends, or signed by AWS.
+const NOT_OURS: [&str; 6] = [
+    "content-type",
+    "content-length",
+    "host",
+    "connection",
+    "transfer-encoding",
+    "accept-encoding",
+];
+
+/// `endpoint` of a model with this id; none where that is no endpoint.
+pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endpoint> {
+    let mut section = model.section("endpoint");
+    let place = id.and_then(Place::of);
+    if let (Some(id), None) = (id, place) {
+        if !section.is_absent() {
+            model.problem(
+                "endpoint",
+                format!(
+                    "\"{id}\" is loaded, not asked: only https:, http: and sagemaker: are endpoints"
+                ),
+            );
+        }
+        return None;
+    }
+    if let Some(place) = place {
+        check_place(model, place);
+        for key in ["adapter", "revision"] {
+            if model.has(key) {
+                model.problem(key, "an endpoint serves what it serves: that can't be chosen");
+            }
+        }
+    }
+    let request = request(&mut section);
+    let content_type =
+        section.text("content_type").unwrap_or_else(|| "application/json".to_owned());
+    let headers = headers(&section.section("headers"), place);
+    let answer = pointer(&mut section, "answer").unwrap_or_else(|| ANSWER.to_owned());
+    let [input_tokens, output_tokens, finish, server_ms] =
+        ["input_tokens", "output_tokens", "finish", "server_ms"]
+            .map(|key| pointer(&mut section, key));
+    let timeout = section.text("timeout").and_then(|text| {
+        let timeout = duration(&text).filter(|timeout| *timeout <= LONGEST);
+        if timeout.is_none() {
+            section.problem(
+                "timeout",
+                format!("expected a time such as \"60s\", at most an hour, found \"{text}\""),
+            );
+        }
+        timeout
+    });
+    let region = section.text("region");
+    if region.is_some() && matches!(place, Some(Place::Url(_))) {
+        section.problem("region", "only endpoints of SageMaker have one");
+    }
+    section.finish();
+    place.map(|_| Endpoint {
+        request: request.unwrap_or_else(|| REQUEST.to_owned()),
+        content_type,
+        headers,
+        answer,
+        input_tokens,
+        output_tokens,
+        finish,
+        server_ms,
+        timeout_ms: u32::try_from(timeout.unwrap_or(TIMEOUT).as_millis()).unwrap_or(u32::MAX),
+        region,
+    })
+}
+
+fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
+    match place {
+        Place::Url(url) => match url::Url::parse(url) {
+            Err(error) => model.problem("id", format!("\"{url}\" is no address: {error}")),
+            // What stands in an address stands in reports, too; so it isn't repeated here.
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                model.problem("id", "an address with a name and a password would stand in every report: send them with headers");
+            }
+            Ok(_) => {}
+        },
+        Place::SageMaker(name) => {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            if name.is_empty() || name.len() > 63 || !name.chars().all(is_name) {
+                model.problem("id", format!("\"{name}\" is no name of an endpoint: expected sagemaker:NAME, at most 63 letters, digits and hyphens"));
+            }
+        }
+    }
+}
+
+/// The template, as JSON.
+fn request(section: &mut Section<'_, '_>) -> Option<String> {
+    let value = json(section.value("request")?.get_ref());
+    let Some(value) = value else {
+        section.problem("request", "expected texts, numbers, truths, lists and tables: JSON has no dates, and no numbers without an end");
+        return None;
+    };
+    let mut texts = Vec::new();
+    texts_of(&value, &mut texts);
+    if !texts.iter().any(|text| text.contains(placeholder::PROMPT)) {
+        section.problem(
+            "request",
+            format!("no text of it holds {}, the place of the prompt", placeholder::PROMPT),
+        );
+    }
+    let known = [placeholder::PROMPT, placeholder::MAX_NEW_TOKENS, placeholder::MAX_INPUT_TOKENS];
+    let is_placeholder = |text: &&&str| {
+        let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+        name.is_some_and(|name| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        })
+    };
+    for unknown in texts.iter().filter(is_placeholder).filter(|text| !known.contains(text)) {
+        section.problem(
+            "request",
+            format!("unknown placeholder {unknown}: one of {}", known.join(", ")),
+        );
+    }
+    Some(value.to_string())
+}
+
+fn json(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Boolean(truth) => Value::Bool(*truth),
+        DeValue::Integer(integer) => {
+            Value::from(i64::from_str_radix(integer.as_str(), integer.radix()).ok()?)
+        }
+        DeValue::Float(float) => {
+            let number = float.as_str().replace('_', "").parse().ok()?;
+            Value::Number(serde_json::Number::from_f64(number)?)
+        }
+        DeValue::Array(items) => {
+            Value::Array(items.iter().map(|item| json(item.get_ref())).collect::<Option<_>>()?)
+        }
+        DeValue::Table(table) => {
+            let mut object = serde_json::Map::new();
+            for (key, value) in table {
+                object.insert(key.get_ref().to_string(), json(value.get_ref())?);
+            }
+            Value::Object(object)
+        }
+        DeValue::Datetime(_) => return None,
+    })
+}
+
+fn texts_of<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
+        Value::Object(table) => table.values().for_each(|item| texts_of(item, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A place in the answer.
+fn pointer(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
+    let pointer = section.text(key)?;
+    if !pointer.starts_with('/') {
+        section.problem(
+            key,
+            format!("expected a JSON pointer such as \"{ANSWER}\", found \"{pointer}\""),
+        );
+    }
+    Some(pointer)
+}
+
+/// Names of headers, and of the variables that hold their values on the agent. What stands there is never repeated: it
+/// may be the secret itself.
+fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::new();
+    for (name, variable) in section.texts() {
+        let name = name.to_ascii_lowercase();
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        let is_signed = matches!(place, Some(Place::SageMaker(_)))
+            && (name == "authorization" || name.starts_with("x-amz-"));
+        if !name.chars().all(is_token) || NOT_OURS.contains(&name.as_str()) || is_signed {
+            section
+                .problem(&name, "can't be set: it is no header's name, or whoever sends sets it");
+        }
+        let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+        let starts_right = variable.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+        if !starts_right || !variable.chars().all(is_variable) {
+            section.problem(&name, "expected the name of a variable in the agent's environment that holds the value, such as ENDPOINT_TOKEN: the value itself would stand in the database");
+        }
+        headers.insert(name, variable);
+    }
+    headers
+}
+
+/// What can't be asked of an endpoint: a problem each, of the models.
+pub(super) fn impossible(
+    models: &[Model],
+    targets: &[Target],
+    scenarios: &[Scenario],
+    generation: Option<&Generation>,
+) -> Vec<String> {
+    let mut problems = Vec::new();
+    let endpoints = || models.iter().filter(|model| model.endpoint.is_some());
+    let Some(first) = endpoints().next() else { return problems };
+    let name = &first.name;
+    for scenario in scenarios {
+        if matches!(scenario, Scenario::Server | Scenario::Stress) {
+            problems.push(format!("{name} is an endpoint, which \"{scenario}\" can't measure: requests would wait in the agent for others to be answered; use offline or single_stream"));
+        }
+    }
+    if generation.is_some_and(|generation| generation.stop == Stop::Reference) {
+        problems.push(format!(
+            "{name} is an endpoint, which stops by itself: generation.stop must be \"eos\""
+        ));
+    }
+    let mut asked = BTreeMap::new();
+    for target in targets {
+        let here = || models.iter().filter(|model| model.is_measured_on(&target.name));
+        let mut asked_here = here().filter(|model| model.endpoint.is_some()).peekable();
+        let Some(endpoint) = asked_here.peek().map(|model| model.name.clone()) else { continue };
+        let target_name = &target.name;
+        if let Some(loaded) = here().find(|model| model.endpoint.is_none()) {
+            problems.push(format!("{endpoint} is an endpoint and {} is loaded by the agent: {target_name} can't be the price of both; give each model its targets, such as targets = [\"{target_name}\"]", loaded.name));
+        }
+        if target.agents > 1 {
+            problems.push(format!("{endpoint} is an endpoint: {} agents of {target_name} would wait for each other there; it needs one, and batch_sizes say how many requests it sends at once", target.agents));
+        }
+        if target.dtypes.len() > 1 {
+            problems.push(format!("{endpoint} is an endpoint, which computes in one dtype: give {target_name} the one that it serves"));
+        }
+        for model in asked_here {
+            let region = model.endpoint.as_ref().and_then(|endpoint| endpoint.region.as_deref());
+            let other = *asked.entry((model.id.as_str(), region)).or_insert(target_name);
+            if other != target_name {
+                problems.push(format!("{} is asked for {other} and for {target_name}, which would wait for each other there: give each model its targets, such as targets = [\"{target_name}\"]", model.name));
+            }
+        }
+    }
+    problems
+}

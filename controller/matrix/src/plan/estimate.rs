@@ -1,0 +1,91 @@
+//! How long a campaign may take, before anything was measured. A rule of thumb with stated assumptions:
+//! it is there to tell minutes from days, and the progress bar replaces it by what is measured.
+
+use super::{Load, Plan, Sustained};
+use crate::{Matrix, Target};
+
+/// Assumed sustained rate of one CPU thread on T5, in GFLOP/s.
+const GFLOPS_PER_THREAD: f64 = 15.0;
+/// Assumed sustained rate of a GPU that decodes small batches, in GFLOP/s.
+const GFLOPS_PER_GPU: f64 = 400.0;
+/// Assumed input and output lengths of a dialogue, in tokens.
+const TOKENS: (f64, f64) = (200.0, 30.0);
+/// GPU families of AWS.
+const GPU_FAMILIES: [&str; 8] = ["g4dn.", "g5.", "g6.", "g6e.", "p3.", "p4d.", "p5.", "g4ad."];
+
+/// Seconds that one agent of each target is busy, over the whole plan.
+pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
+    let mut seconds = vec![0.0; matrix.targets.len()];
+    // Runs that adaptive precision may add are not expected.
+    for run in plan.runs.iter().filter(|run| run.number <= matrix.protocol.least_runs()) {
+        let cell = &plan.cells[run.cell];
+        let target = &matrix.targets[cell.target];
+        let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
+        let agents = f64::from(target.agents);
+        let seconds_per_sample = gflop_per_sample(&matrix.models[cell.model].id) / gflops(target);
+        let busy = plan.samples as f64 / agents * seconds_per_sample;
+        let measuring = match cell.load {
+            None => busy,
+            // Where requests come more slowly than they are answered, their schedule takes the time.
+            Some(Load { sustained: None, request_rate, .. }) => {
+                busy.max(plan.samples as f64 / agents / request_rate.unwrap_or(f64::INFINITY))
+            }
+            Some(Load { sustained: Some(Sustained { window_ns, windows }), .. }) => {
+                window_ns as f64 / 1e9 * f64::from(windows)
+            }
+        };
+        seconds[cell.target] += measuring + warmup * seconds_per_sample;
+    }
+    seconds
+}
+
+/// How long the campaign takes: local agents share this machine, other targets run side by side.
+pub fn campaign_seconds(plan: &Plan, matrix: &Matrix) -> f64 {
+    let seconds = seconds_per_target(plan, matrix);
+    let pairs = || matrix.targets.iter().zip(&seconds);
+    let here: f64 = pairs().filter(|(target, _)| target.local.is_some()).map(|(_, s)| s).sum();
+    let elsewhere = pairs().filter(|(target, _)| target.local.is_none()).map(|(_, s)| *s);
+    elsewhere.fold(here, f64::max)
+}
+
+fn gflops(target: &Target) -> f64 {
+    if let Some(local) = target.local {
+        return GFLOPS_PER_THREAD * f64::from(local.threads);
+    }
+    let name = target.name.as_str();
+    if GPU_FAMILIES.iter().any(|family| name.trim_start_matches("ml.").starts_with(family)) {
+        return GFLOPS_PER_GPU;
+    }
+    GFLOPS_PER_THREAD * physical_cores(name)
+}
+
+/// AWS sizes: `xlarge` has 4 vCPUs, which are 2 cores; `4xlarge` four times as many.
+fn physical_cores(instance_type: &str) -> f64 {
+    let size = instance_type.rsplit('.').next().unwrap_or_default();
+    match size.strip_suffix("xlarge") {
+        Some("") => 2.0,
+        Some(times) => times.parse::<f64>().map_or(2.0, |times| 2.0 * times),
+        None => 1.0,
+    }
+}
+
+/// Two operations per weight and token, encoder and decoder about half of the weights each.
+fn gflop_per_sample(model: &str) -> f64 {
+    let mega_parameters = [("tiny", 3.0), ("small", 77.0), ("base", 248.0), ("large", 783.0)]
+        .iter()
+        .find(|(name, _)| model.contains(name))
+        .map_or(248.0, |(_, size)| *size);
+    mega_parameters * (TOKENS.0 + TOKENS.1) / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_of_instances_scale() {
+        assert!((physical_cores("ml.m5.xlarge") - 2.0).abs() < f64::EPSILON);
+        assert!((physical_cores("ml.m5.4xlarge") - 8.0).abs() < f64::EPSILON);
+        assert!((physical_cores("ml.t3.medium") - 1.0).abs() < f64::EPSILON);
+    }
+}

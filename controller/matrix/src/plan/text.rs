@@ -1,0 +1,191 @@
+//! The plan as text: what `controller plan` prints, and what reviewers of a matrix read.
+
+use super::{Plan, Sustained, estimate};
+use crate::{Matrix, Order};
+use std::fmt::Write;
+
+/// What a plan says about money: USD per hour of each target and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Price {
+    /// USD per hour.
+    pub usd_per_hour: f64,
+    /// Such as `matrix`, or the price book's source and date.
+    pub source: String,
+}
+
+/// Renders the plan. `prices` are in the order of the targets.
+pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> String {
+    let mut out = String::new();
+    // Writing to a String can't fail.
+    let _ = head(&mut out, plan, matrix, prices);
+    let _ = targets(&mut out, plan, matrix, prices);
+    let _ = cells(&mut out, plan, matrix);
+    let _ = order(&mut out, plan, matrix);
+    out
+}
+
+fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
+    writeln!(out, "campaign {}, seed {}", matrix.name, matrix.seed)?;
+    let protocol = &matrix.protocol;
+    let (runs, most) = (protocol.least_runs(), protocol.most_runs());
+    writeln!(
+        out,
+        "{} cells x {} over the same {} dialogues = {} samples",
+        plan.cells.len(),
+        if most > runs { format!("{runs} to {most} runs") } else { format!("{runs} runs") },
+        plan.samples,
+        if most > runs {
+            format!(
+                "{} to {}",
+                plan.cells.len() * runs as usize * plan.samples,
+                plan.most_samples()
+            )
+        } else {
+            plan.most_samples().to_string()
+        },
+    )?;
+    if let Some(precision) = protocol.precision {
+        writeln!(
+            out,
+            "after {} runs a cell ends once half the 95 % interval of its throughput is within {} % of the mean",
+            runs,
+            precision.half_width * 100.0
+        )?;
+    }
+    writeln!(
+        out,
+        "before every segment {} warm-up batches, never counted",
+        matrix.protocol.warmup
+    )?;
+    let seconds = estimate::campaign_seconds(plan, matrix);
+    let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
+        .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
+        .sum();
+    let expected = seconds / 3600.0 * usd_per_hour;
+    let limit = match matrix.cost.max_usd {
+        Some(most) if most < expected => {
+            format!("; it stops at {most} USD, so it will probably not be completed")
+        }
+        Some(most) => format!("; it stops before it costs more than {most} USD"),
+        None => String::new(),
+    };
+    writeln!(
+        out,
+        "estimated time {}, expected cost about {} USD with every machine held to the end (a rule of thumb, before anything is measured){limit}",
+        time(seconds),
+        usd(expected)
+    )
+}
+
+fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
+    writeln!(out, "\ntargets")?;
+    let seconds = estimate::seconds_per_target(plan, matrix);
+    for (((target, engines), seconds), price) in
+        matrix.targets.iter().zip(&plan.engines).zip(seconds).zip(prices)
+    {
+        let agents = match target.local {
+            Some(local) => format!("started here with {}", count(local.threads as usize, "thread")),
+            None => format!("{} to join", count(target.agents as usize, "agent")),
+        };
+        let hours = seconds / 3600.0;
+        writeln!(
+            out,
+            "  {}: {agents}, {}, about {} each, about {} USD at {} USD per hour ({})",
+            target.name,
+            count(engines.len(), "engine"),
+            time(seconds),
+            usd(hours * price.usd_per_hour * f64::from(target.agents)),
+            price.usd_per_hour,
+            price.source,
+        )?;
+    }
+    Ok(())
+}
+
+fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+    writeln!(out, "\ncells")?;
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let run = plan.runs.iter().find(|run| plan.cells[run.cell].id == cell.id);
+        let shards = run.map_or(0, |run| run.shards.len());
+        let agents = matrix.targets[cell.target].agents;
+        let endpoint = matrix.models[cell.model].endpoint.is_some();
+        writeln!(
+            out,
+            "  {}: {} in {} a run, {}{}",
+            cell.id,
+            load_of(plan, index),
+            count(shards, "shard"),
+            match cell.batch_size {
+                _ if !endpoint => "",
+                1 => "asked one request at a time, ",
+                _ => "asked all requests of a batch at once, ",
+            },
+            if agents == 1 {
+                "all for one agent".to_owned()
+            } else {
+                format!("shared by {agents} agents")
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// How many batches, requests or windows a run has.
+fn load_of(plan: &Plan, index: usize) -> String {
+    let batches = plan.batches_of(index) as usize;
+    let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
+    let how = match load.request_rate {
+        Some(rate) => format!("{rate} requests a second"),
+        None => count(load.concurrency as usize, "request") + " at any time",
+    };
+    match load.sustained {
+        Some(Sustained { window_ns, .. }) => {
+            let seconds = window_ns as f64 / 1e9;
+            format!("{how} for {}, {}", time(seconds * batches as f64), count(batches, "window"))
+        }
+        None => format!("{} at {how}", count(batches, "request")),
+    }
+}
+
+fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
+    let how = match matrix.protocol.order {
+        Order::Interleaved => "shuffled within each round by seed",
+        Order::Written => "as written",
+    };
+    writeln!(out, "\norder ({how})")?;
+    for (index, run) in plan.runs.iter().enumerate() {
+        let width = plan.runs.len().to_string().len();
+        writeln!(
+            out,
+            "  {:>width$}  round {}  {}",
+            index + 1,
+            run.number,
+            plan.cells[run.cell].id
+        )?;
+    }
+    Ok(())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "batch") => format!("{number} batches"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
+/// Cents, or two digits of less than one.
+fn usd(amount: f64) -> String {
+    if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount:.1e}") }
+}
+
+/// Two figures of a time: `45 s`, `12 min`, `3.5 h`.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => "under 1 s".to_owned(),
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 48.0 * 3600.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86_400.0),
+    }
+}

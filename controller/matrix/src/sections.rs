@@ -1,0 +1,467 @@
+//! The sections of matrix.toml, their defaults and their limits, in the order of the file.
+
+use super::limits;
+use super::reader::{Problem, Problems, Section, nearest};
+use super::{
+    Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
+    Target, Telemetry,
+};
+use proto::generation::{DIALOGUE, Generation, Stop};
+use proto::ids::TargetName;
+use proto::model::{Dtype, Scenario, Unknown};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+use toml::de::DeTable;
+
+const BATCH_SIZES: std::ops::RangeInclusive<u32> = 1..=256;
+const RUNS: std::ops::RangeInclusive<u32> = 1..=1000;
+/// A shorter period would disturb what is measured; a longer one is none.
+const PERIODS_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
+
+pub(super) fn check(
+    text: &str,
+    folder: &Path,
+    overrides: &Overrides,
+) -> Result<Matrix, Vec<Problem>> {
+    let problems = Problems::new(text);
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            problems.add(at, "", format!("not TOML: {}", error.message()));
+            return Err(problems.take());
+        }
+    };
+    let mut root = Section::root(&table, &problems);
+    let matrix = matrix(&mut root, folder, overrides);
+    root.finish();
+    let found = problems.take();
+    match matrix {
+        Some(matrix) if found.is_empty() => Ok(matrix),
+        _ => Err(found),
+    }
+}
+
+/// Every section is read before the first missing one ends it, so that all problems are found.
+fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> Option<Matrix> {
+    let name = root.required_text("name", "\"t4-vs-m5\"");
+    let seed = root.whole("seed", 0..=i64::MAX.cast_unsigned()).unwrap_or(0);
+    let dataset = dataset(root.section("dataset"), folder, overrides);
+    let models = models(root.sections("model"), folder);
+    let is_some = |value: &toml::Spanned<toml::de::DeValue<'_>>| {
+        value.get_ref().as_array().is_none_or(|models| !models.is_empty())
+    };
+    if root.value("model").is_none_or(|value| !is_some(value)) {
+        root.problem(
+            "model",
+            "no model; for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
+        );
+    }
+    let (levels, scenarios) = factors(root.section("factors"), overrides);
+    let mut targets: Vec<Target> = root
+        .sections("target")
+        .into_iter()
+        .filter_map(|section| target(section, &levels))
+        .collect();
+    let generation = generation(root.section("generation"));
+    let (protocol, loads) =
+        protocol(root.section("protocol"), overrides, scenarios.as_deref().unwrap_or_default());
+    let cost = cost(root.section("cost"), folder);
+    let wait = fleet(root.section("fleet"), &levels, &mut targets);
+    let artifacts = artifacts(root.section("artifacts"));
+    let report = report(root.section("report"));
+    let slo = limits::slo(root.section("slo"));
+    let notify = super::notify::read(root.section("notify"), folder);
+    let telemetry = telemetry(root.section("telemetry"));
+    if targets.is_empty() {
+        root.problem(
+            "target",
+            "no target; name what is compared with [[target]], or start an agent here with [[fleet.local]]",
+        );
+    }
+    let (models_of, scenarios_of) =
+        (models.as_deref().unwrap_or_default(), scenarios.as_deref().unwrap_or_default());
+    measured(root, models_of, &targets);
+    for problem in
+        super::endpoint::impossible(models_of, &targets, scenarios_of, generation.as_ref())
+    {
+        root.problem("model", problem);
+    }
+    unique(root, "target", targets.iter().map(|target| target.name.as_str()));
+    Some(Matrix {
+        name: name?,
+        seed,
+        dataset: dataset?,
+        models: models?,
+        targets,
+        scenarios: scenarios?,
+        generation: generation?,
+        protocol,
+        loads: Box::new(loads),
+        slo,
+        cost,
+        wait,
+        artifacts,
+        notify,
+        report,
+        telemetry,
+    })
+}
+
+/// Every model has its targets, and every target a model.
+fn measured(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    for model in models {
+        for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
+            let hint = nearest(unknown, &names)
+                .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+            root.problem(
+                "model",
+                format!("{} has a target \"{unknown}\" that isn't there{hint}", model.name),
+            );
+        }
+    }
+    let is_idle = |target: &&Target| !models.iter().any(|model| model.is_measured_on(&target.name));
+    for target in targets.iter().filter(is_idle).filter(|_| !models.is_empty()) {
+        root.problem("target", format!("no model is measured on {}", target.name));
+    }
+}
+
+fn unique<'n>(root: &Section<'_, '_>, key: &str, names: impl Iterator<Item = &'n str>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            root.problem(key, format!("the name \"{name}\" stands there twice"));
+        }
+    }
+}
+
+/// A path of the matrix is relative to its file. Hub ids and schemes stay as they are.
+fn resolve(text: String, folder: &Path, is_path: bool) -> String {
+    if is_path { folder.join(text).to_string_lossy().into_owned() } else { text }
+}
+
+/// Models, adapters and tokenizers: `./x`, `../x`, `/x` and files are paths; `owner/name` is a hub id.
+fn resolve_model(text: String, folder: &Path) -> String {
+    if let Some(path) = text.strip_prefix("scripted:") {
+        return format!("scripted:{}", resolve(path.to_owned(), folder, true));
+    }
+    let has_scheme = text.contains("://") || text.contains(':');
+    let starts_as_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
+    let is_file = [".json", ".gz", ".tar"].iter().any(|end| text.ends_with(end));
+    resolve(text, folder, !has_scheme && (starts_as_path || is_file))
+}
+
+fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -> Option<Dataset> {
+    let source = section.required_text("source", "\"builtin:dialogues\"");
+    let samples = section.whole("samples", 0..=10_000_000_u32).unwrap_or(0);
+    let split = section.text("split");
+    let has_splits = |source: &String| source.starts_with("hf://") || source.starts_with("s3://");
+    if split.is_some() && source.as_ref().is_some_and(|source| !has_splits(source)) {
+        section.problem(
+            "split",
+            "only a dataset of the hub or in S3 has splits; a file is taken whole",
+        );
+    }
+    let mut columns = section.section("columns");
+    let mut column = |key, default: &str| columns.text(key).unwrap_or_else(|| default.to_owned());
+    let (id_column, dialogue_column) = (column("id", "id"), column("dialogue", "dialogue"));
+    let summary_column = column("summary", "summary");
+    columns.finish();
+    section.finish();
+    let source = source?;
+    let is_path = !source.contains("://") && !source.starts_with("builtin:");
+    Some(Dataset {
+        source: resolve(source, folder, is_path),
+        split,
+        samples: overrides.samples.unwrap_or(samples as usize),
+        id_column,
+        dialogue_column,
+        summary_column,
+    })
+}
+
+fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
+    let count = sections.len();
+    let mut models: Vec<Model> = Vec::new();
+    for mut section in sections {
+        let name = section.required_text("name", "\"base\"");
+        let id = section.required_text("id", "\"google/flan-t5-base\"");
+        let mut path = |key| section.text(key).map(|text| resolve_model(text, folder));
+        let (tokenizer, adapter) = (path("tokenizer"), path("adapter"));
+        let adapter_mode = section.word("adapter_mode");
+        if adapter_mode.is_some() && adapter.is_none() {
+            section
+                .problem("adapter_mode", "there is no adapter that it could be about".to_owned());
+        }
+        let revision = section.text("revision");
+        let targets = section.word_list("targets", "[\"ml.m5.xlarge\"]").unwrap_or_default();
+        let endpoint = super::endpoint::read(&mut section, id.as_deref());
+        let baseline = section.text("baseline");
+        if let Some(name) = &name {
+            check_name(&section, name);
+            if models.iter().any(|model| model.name == *name) {
+                section.problem("name", format!("another model is called \"{name}\" too"));
+            }
+        }
+        if let (Some(name), Some(id)) = (name, id) {
+            let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
+            if let Some(baseline) = baseline.as_deref().filter(|name| !known.contains(name)) {
+                let hint = nearest(baseline, &known)
+                    .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+                section
+                    .problem("baseline", format!("no model above is called \"{baseline}\"{hint}"));
+            }
+            let id = resolve_model(id, folder);
+            let adapter_mode = adapter_mode.unwrap_or_default();
+            models.push(Model {
+                name,
+                id,
+                revision,
+                tokenizer,
+                adapter,
+                adapter_mode,
+                baseline,
+                targets,
+                endpoint,
+            });
+        }
+        section.finish();
+    }
+    (models.len() == count).then_some(models)
+}
+
+/// Names become part of cell ids and file names.
+fn check_name(section: &Section<'_, '_>, name: &str) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.len() > 64 || !name.chars().all(is_plain) {
+        let message = "expected at most 64 letters, digits, '.', '_' or '-'";
+        section.problem("name", format!("{message}, found \"{name}\""));
+    }
+}
+
+/// Levels that a target may override.
+#[derive(Debug, Clone)]
+struct Levels {
+    dtypes: Vec<Dtype>,
+    batch_sizes: Vec<u32>,
+    are_overridden: bool,
+}
+
+fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Option<Vec<Scenario>>) {
+    let dtypes = section.word_list("dtypes", "[\"f32\"]").unwrap_or_else(|| vec![Dtype::F32]);
+    let mut batch_sizes =
+        section.whole_list("batch_sizes", &BATCH_SIZES).unwrap_or_else(|| vec![1]);
+    let are_overridden = overrides.batch_sizes.is_some();
+    if let Some(given) = &overrides.batch_sizes {
+        batch_sizes.clone_from(given);
+    }
+    let scenarios = if section.value("scenarios").is_some() {
+        section.word_list("scenarios", "[\"offline\"]")
+    } else {
+        Some(vec![Scenario::Offline])
+    };
+    section.finish();
+    (Levels { dtypes, batch_sizes, are_overridden }, scenarios)
+}
+
+fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {
+    let name = section.required_text("name", "\"ml.m5.xlarge\"");
+    let agents = section.whole("agents", 1..=10_000).unwrap_or(1);
+    let target = target_levels(&mut section, levels, name, "name");
+    let usd_per_hour = section.positive("usd_per_hour");
+    section.finish();
+    Some(Target { agents, usd_per_hour, ..target? })
+}
+
+/// What `[[target]]` and `[[fleet.local]]` share.
+fn target_levels(
+    section: &mut Section<'_, '_>,
+    levels: &Levels,
+    name: Option<String>,
+    key: &str,
+) -> Option<Target> {
+    let dtypes = section.word_list("dtypes", "[\"f16\"]");
+    let batch_sizes = section.whole_list("batch_sizes", &BATCH_SIZES);
+    let batch_sizes = batch_sizes.filter(|_| !levels.are_overridden);
+    let name = name?;
+    if name.contains('@') {
+        section.problem(key, "can't hold an @");
+    }
+    let name = TargetName::try_from(name).map_err(|e| section.problem(key, e.to_string())).ok()?;
+    Some(Target {
+        name,
+        agents: 1,
+        dtypes: dtypes.unwrap_or_else(|| levels.dtypes.clone()),
+        batch_sizes: batch_sizes.unwrap_or_else(|| levels.batch_sizes.clone()),
+        usd_per_hour: None,
+        local: None,
+    })
+}
+
+fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
+    let prompt = section.text("prompt").unwrap_or_else(|| format!("Summarize: {DIALOGUE}"));
+    if prompt.matches(DIALOGUE).count() != 1 {
+        section.problem("prompt", format!("expected {DIALOGUE} once, found \"{prompt}\""));
+    }
+    let max_input_tokens = section.whole("max_input_tokens", 1..=16_384).unwrap_or(512);
+    let max_new_tokens = section.whole("max_new_tokens", 1..=4_096).unwrap_or(200);
+    let stop = if section.value("stop").is_some() {
+        section.word("stop")
+    } else {
+        Some(StopWord(Stop::Eos))
+    };
+    section.finish();
+    Some(Generation { prompt, max_input_tokens, max_new_tokens, stop: stop?.0 })
+}
+
+struct StopWord(Stop);
+
+impl FromStr for StopWord {
+    type Err = Unknown;
+
+    fn from_str(word: &str) -> Result<Self, Unknown> {
+        match word {
+            "eos" => Ok(Self(Stop::Eos)),
+            "reference" => Ok(Self(Stop::Reference)),
+            _ => Err(Unknown {
+                what: "stop rule",
+                found: word.to_owned(),
+                expected: &["eos", "reference"],
+            }),
+        }
+    }
+}
+
+struct OrderWord(Order);
+
+impl FromStr for OrderWord {
+    type Err = Unknown;
+
+    fn from_str(word: &str) -> Result<Self, Unknown> {
+        match word {
+            "interleaved" => Ok(Self(Order::Interleaved)),
+            "written" => Ok(Self(Order::Written)),
+            _ => Err(Unknown {
+                what: "order",
+                found: word.to_owned(),
+                expected: &["interleaved", "written"],
+            }),
+        }
+    }
+}
+
+fn protocol(
+    mut section: Section<'_, '_>,
+    overrides: &Overrides,
+    scenarios: &[Scenario],
+) -> (Protocol, Loads) {
+    let runs = section.whole("runs", RUNS).unwrap_or(3);
+    let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
+    let order = section.word("order").map_or(Order::Interleaved, |word: OrderWord| word.0);
+    let equal_within = section.positive("equal_within");
+    let runs = overrides.runs.unwrap_or(runs);
+    let precision = limits::precision(section.section("precision"), runs);
+    let loads = super::load::loads(&mut section, scenarios);
+    if precision.is_some() && loads.stress.is_some() {
+        let message = "adds runs by the throughput of whole passes, and \"stress\" has a duration: \
+                       measure it in a matrix of its own";
+        section.problem("precision", message);
+    }
+    section.finish();
+    (Protocol { runs, warmup, order, equal_within, precision }, loads)
+}
+
+fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
+    let price_book = section.text("price_book").map(|path| resolve(path, folder, true));
+    let service = section.text("service");
+    let region = section.text("region");
+    let purchase = section.text("purchase").unwrap_or_else(|| "on-demand".to_owned());
+    let max_usd = section.positive("max_usd");
+    if price_book.is_some() {
+        for (key, is_missing) in [("service", service.is_none()), ("region", region.is_none())] {
+            if is_missing {
+                section
+                    .problem(key, "is missing: a price book holds several, say which one counts");
+            }
+        }
+    }
+    section.finish();
+    Cost { price_book, service, region, purchase, max_usd }
+}
+
+fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target>) -> Duration {
+    let wait = section.text("wait").and_then(|text| {
+        let wait = duration(&text);
+        if wait.is_none() {
+            section.problem("wait", format!("expected a time such as \"5m\", found \"{text}\""));
+        }
+        wait
+    });
+    for mut local in section.sections("local") {
+        let name = local.required_text("target", "\"two-threads\"");
+        let target = target_levels(&mut local, levels, name, "target");
+        let threads = local.whole("threads", 1..=1024).unwrap_or(1);
+        let usd_per_hour = local.positive("usd_per_hour");
+        local.finish();
+        if let Some(target) = target {
+            match targets.iter_mut().find(|known| known.name == target.name) {
+                Some(known) => {
+                    known.local = Some(Local { threads });
+                    known.usd_per_hour = usd_per_hour.or(known.usd_per_hour);
+                }
+                None => {
+                    targets.push(Target { usd_per_hour, local: Some(Local { threads }), ..target });
+                }
+            }
+        }
+    }
+    section.finish();
+    wait.unwrap_or(Duration::from_mins(5))
+}
+
+fn telemetry(mut section: Section<'_, '_>) -> Telemetry {
+    let default = Telemetry::default();
+    let period = section.whole("period_ms", PERIODS_MS).map(Duration::from_millis);
+    let grams_co2e_per_kwh = section.positive("grams_co2e_per_kwh");
+    section.finish();
+    Telemetry { period: period.unwrap_or(default.period), grams_co2e_per_kwh }
+}
+
+fn artifacts(mut section: Section<'_, '_>) -> Option<Artifacts> {
+    if section.is_absent() {
+        return None;
+    }
+    let s3 = section.required_text("s3", "\"s3://bucket/prefix\"");
+    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<fetch::s3::Address>()) {
+        section.problem("s3", error.to_string());
+    }
+    // No signature of S3 lasts longer.
+    let link_days = section.whole("link_days", 1..=7_u32);
+    section.finish();
+    Some(Artifacts { s3: s3?, link_days })
+}
+
+fn report(mut section: Section<'_, '_>) -> Report {
+    let formats = section.word_list("formats", "[\"html\"]").unwrap_or_default();
+    let sample_texts = section.whole("sample_texts", 0..=1000_usize).unwrap_or(0);
+    section.finish();
+    Report { formats, sample_texts }
+}
+
+/// `90s`, `5m`, `2h`, `1d`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.chars().next_back()?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}

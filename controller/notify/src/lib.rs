@@ -1,0 +1,200 @@
+//! Tells people that a campaign has ended: by mail, Slack, Teams, or a webhook.
+//!
+//! What a message says is made once, purely, from the results ([`message`]); each channel's file gives it that channel's
+//! form, escapes and limits. Sending is the edge. A message that can't be delivered never fails a campaign.
+
+#![forbid(unsafe_code)]
+
+pub mod email;
+pub mod http;
+pub mod message;
+pub mod retry;
+pub mod secret;
+pub mod slack;
+pub mod teams;
+pub mod webhook;
+
+use matrix::{Channel, Notify};
+use message::Message;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use secret::{Environment, Secret};
+use std::path::PathBuf;
+
+/// A channel that can't be used as the matrix has it. All are found before a campaign begins.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment lacks a secret.
+    #[error(
+        "notify.{channel}: the environment variable {variable} is not set: export it, or leave the channel out"
+    )]
+    NoSecret {
+        /// Which channel.
+        channel: String,
+        /// What it needs.
+        variable: String,
+    },
+    /// The address can't be used. It isn't repeated, since it is a secret.
+    #[error("notify.{channel}: {variable} does not hold {expected}")]
+    Address {
+        /// Which channel.
+        channel: String,
+        /// Where the address stands.
+        variable: String,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// A sender, recipient, server or certificate that can't be used.
+    #[error("notify.{channel}: {problem}")]
+    Mail {
+        /// Which channel.
+        channel: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The system gives no HTTP client.
+    #[error("no HTTP client can be made: {0}")]
+    Client(String),
+}
+
+/// A file that a mail carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its name in the mail.
+    pub name: String,
+    /// Such as `application/pdf`.
+    pub media_type: &'static str,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// The other side took it.
+    Delivered,
+    /// It did not, or nobody knows.
+    Failed(String),
+}
+
+/// A channel with its secrets, ready to send.
+#[derive(Debug)]
+pub struct Recipient {
+    /// Such as `email` or `slack 2`.
+    pub name: String,
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Email(Box<email::Mailer>),
+    Slack(Secret),
+    Teams(Secret),
+    Webhook(webhook::Target),
+}
+
+/// Everybody who is told.
+#[derive(Debug)]
+pub struct Recipients {
+    client: http::Client,
+    all: Vec<Recipient>,
+}
+
+impl Recipients {
+    /// Gives every channel its secrets.
+    ///
+    /// # Errors
+    /// Every channel that can't be used as it stands.
+    pub fn prepare(notify: &Notify, environment: Environment<'_>) -> Result<Self, Vec<Error>> {
+        let client = http::Client::new().map_err(|error| vec![error])?;
+        let (mut all, mut errors) = (Vec::new(), Vec::new());
+        for (name, channel) in names(&notify.channels) {
+            match sender(&name, channel, environment) {
+                Ok(sender) => all.push(Recipient { name, sender }),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(Self { client, all }) } else { Err(errors) }
+    }
+
+    /// In the order of the matrix.
+    pub fn iter(&self) -> impl Iterator<Item = &Recipient> {
+        self.all.iter()
+    }
+
+    /// Sends one message to one of them, with all tries that its channel allows.
+    pub async fn deliver(
+        &self,
+        to: &Recipient,
+        message: &Message,
+        attachments: &[Attachment],
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Delivery {
+        let delivered = match &to.sender {
+            Sender::Email(mailer) => mailer.send(message, attachments, now).await,
+            Sender::Slack(url) => {
+                self.client.post(url, &slack::body(message), &[], retry::Repeats::Seen).await
+            }
+            Sender::Teams(url) => {
+                self.client.post(url, &teams::body(message), &[], retry::Repeats::Seen).await
+            }
+            Sender::Webhook(target) => {
+                let body = webhook::body(message);
+                let headers = target.headers(message, &body, now);
+                self.client.post(&target.url, &body, &headers, retry::Repeats::Told).await
+            }
+        };
+        delivered.map_or_else(Delivery::Failed, |()| Delivery::Delivered)
+    }
+}
+
+/// The channels with names that tell several of a kind apart.
+fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
+    channels.iter().enumerate().map(|(at, channel)| {
+        let kind = channel.kind();
+        let is_kind = |other: &&Channel| other.kind() == kind;
+        let before = channels[..at].iter().filter(is_kind).count();
+        let is_only = channels.iter().filter(is_kind).count() == 1;
+        (if is_only { kind.to_owned() } else { format!("{kind} {}", before + 1) }, channel)
+    })
+}
+
+/// Lengthens waits, in `0..1`. Without randomness from the system it lengthens nothing.
+fn jitter() -> f64 {
+    let drawn = SysRng.try_next_u32().unwrap_or_default();
+    f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
+}
+
+fn sender(name: &str, channel: &Channel, environment: Environment<'_>) -> Result<Sender, Error> {
+    let secret = |variable: &str| {
+        Secret::read(variable, environment).ok_or_else(|| Error::NoSecret {
+            channel: name.to_owned(),
+            variable: variable.to_owned(),
+        })
+    };
+    let address = |variable: &str| {
+        let url = secret(variable)?;
+        let expected = "an address that begins with https:// (http:// only for this machine)";
+        if http::may_be_called(&url) {
+            return Ok(url);
+        }
+        Err(Error::Address { channel: name.to_owned(), variable: variable.to_owned(), expected })
+    };
+    Ok(match channel {
+        Channel::Slack(hook) => Sender::Slack(address(&hook.url_env)?),
+        Channel::Teams(hook) => Sender::Teams(address(&hook.url_env)?),
+        Channel::Webhook(hook) => Sender::Webhook(webhook::Target {
+            url: address(&hook.url_env)?,
+            key: hook.secret_env.as_deref().map(secret).transpose()?,
+        }),
+        Channel::Email(email) => {
+            let password = email.password_env.as_deref().map(secret).transpose()?;
+            let mailer = email::Mailer::new(email, password)
+                .map_err(|problem| Error::Mail { channel: name.to_owned(), problem })?;
+            Sender::Email(Box::new(mailer))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

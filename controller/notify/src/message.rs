@@ -1,0 +1,225 @@
+//! What is told, the same on every channel: how the campaign ended, the verdict in a sentence, and a line for each entry.
+//! Pure.
+
+use matrix::Occasion;
+use report::document::{Rivals, verdict_of};
+use results::{Entry, Results};
+use serde::Serialize;
+use stats::Estimate;
+use stats::validity::Status;
+
+/// Names and sentences are cut to so many characters, so that no channel chokes on one.
+const LONGEST: usize = 600;
+/// So many entries are told; the report has the rest.
+const MOST_LINES: usize = 20;
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Message {
+    /// How the campaign ended.
+    pub occasion: Occasion,
+    /// Its id.
+    pub campaign: String,
+    /// A headline: the matrix's name and how it ended.
+    pub title: String,
+    /// What to choose and why, or why there is no answer.
+    pub verdict: String,
+    /// The cheapest usable cell of each entry, the cheapest first.
+    pub lines: Vec<Line>,
+    /// How many entries are left out of `lines`.
+    pub more_lines: usize,
+    /// What a reader must know.
+    pub notes: Vec<String>,
+    /// Where the whole report is.
+    pub link: Option<String>,
+    /// Results and reports that lie in S3.
+    pub files: Vec<File>,
+    /// Sent by hand to try the channel.
+    pub is_test: bool,
+}
+
+/// A file that lies in S3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct File {
+    /// Such as `results.json`.
+    pub name: String,
+    /// `s3://bucket/key`.
+    pub address: String,
+    /// Where a browser finds it.
+    pub url: String,
+}
+
+/// One entry in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// What is compared and priced.
+    pub target: String,
+    /// The model's name.
+    pub model: String,
+    /// How weights are stored.
+    pub dtype: String,
+    /// How requests arrive.
+    pub scenario: String,
+    /// Of the cell whose figures these are.
+    pub batch_size: u32,
+    /// Whether they may be used.
+    pub status: Status,
+    /// US dollars.
+    pub usd_per_1000_requests: Estimate,
+    /// Samples per second of one host.
+    pub throughput: Estimate,
+    /// Request latency in milliseconds.
+    pub p95_ms: Estimate,
+}
+
+impl Message {
+    /// Tells how a campaign ended. `why` says why it is not complete.
+    pub fn of(
+        results: &Results,
+        occasion: Occasion,
+        why: Option<&str>,
+        link: Option<&str>,
+    ) -> Self {
+        let campaign = &results.campaign;
+        let mut lines: Vec<Line> = results.results.iter().filter_map(line).collect();
+        let cost = |line: &Line| line.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
+        lines.sort_by(|a, b| a.status.cmp(&b.status).then(cost(a).total_cmp(&cost(b))));
+        let more_lines = lines.len().saturating_sub(MOST_LINES);
+        lines.truncate(MOST_LINES);
+        let found = verdict_of(results);
+        let sentence = plain(&found.text());
+        let verdict = match why {
+            Some(why) if found.is_answer => format!("{}. So far: {sentence}", plain(why)),
+            Some(why) => plain(why),
+            None => sentence,
+        };
+        let counted = format!(
+            "{} of {} samples counted over {} dialogues; in brackets 95 % intervals",
+            campaign.counted_samples, campaign.planned_samples, results.dataset.samples
+        );
+        let mut notes: Vec<String> = found.rivals.iter().map(Rivals::text).collect();
+        notes.extend(found.notes);
+        notes.push(counted);
+        let notes = notes.iter().map(|note| plain(note)).collect();
+        Self {
+            occasion,
+            campaign: plain(campaign.id.as_str()),
+            title: format!("{}: {}", plain(&campaign.name), ended(occasion)),
+            verdict,
+            lines,
+            more_lines,
+            notes,
+            link: link.map(str::to_owned),
+            files: Vec::new(),
+            is_test: false,
+        }
+    }
+
+    /// The same with files in S3. Where nobody said where the report is, it is the page among them.
+    #[must_use]
+    pub fn with(mut self, files: &[File]) -> Self {
+        let page = files.iter().find(|file| file.name == "report.html");
+        self.link = self.link.or_else(|| page.map(|file| file.url.clone()));
+        self.files = files.to_vec();
+        self
+    }
+
+    /// What `controller notify test` sends: figures that nobody takes for measured ones.
+    pub fn test(name: &str, link: Option<&str>) -> Self {
+        Self {
+            occasion: Occasion::Complete,
+            campaign: "test".to_owned(),
+            title: format!("{}: this is a test", plain(name)),
+            verdict: "Messages of this matrix arrive here. Nothing was measured.".to_owned(),
+            lines: Vec::new(),
+            more_lines: 0,
+            notes: Vec::new(),
+            link: link.map(str::to_owned),
+            files: Vec::new(),
+            is_test: true,
+        }
+    }
+
+    /// The same for the same ending of the same campaign.
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.campaign, self.occasion)
+    }
+}
+
+impl Line {
+    /// What it is about.
+    pub fn name(&self) -> String {
+        let mark = match self.status {
+            Status::Valid => "",
+            Status::Degraded => " (degraded)",
+            Status::Invalid => " (invalid)",
+        };
+        let batch = self.batch_size;
+        format!(
+            "{} · {} · {} · {}, batch {batch}{mark}",
+            self.target, self.model, self.dtype, self.scenario
+        )
+    }
+
+    /// Cost, throughput and latency with their units.
+    pub fn figures(&self) -> String {
+        let cost = with_interval(&self.usd_per_1000_requests, "USD per 1,000 requests");
+        let throughput = with_interval(&self.throughput, "samples/s");
+        let p95 = with_interval(&self.p95_ms, "ms at p95");
+        format!("{cost}; {throughput}; {p95}")
+    }
+}
+
+/// `0.0123 (0.0120 to 0.0126) USD`; `USD not measured` where there is no figure.
+pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
+    use plot::number::digits;
+    match (estimate.value, estimate.interval()) {
+        (None, _) => format!("{unit}: too few samples"),
+        (Some(value), None) => format!("{} {unit}", digits(value)),
+        (Some(value), Some((low, high))) => {
+            format!("{} ({} to {}) {unit}", digits(value), digits(low), digits(high))
+        }
+    }
+}
+
+fn ended(occasion: Occasion) -> &'static str {
+    match occasion {
+        Occasion::Complete => "complete",
+        Occasion::Threshold => "complete, and no target keeps the objective",
+        Occasion::Failed => "could not be completed",
+        Occasion::Stopped => "stopped",
+    }
+}
+
+/// The cell that the entry's cost repeats, or its first one.
+fn line(entry: &Entry) -> Option<Line> {
+    let chosen = entry.cost.as_ref().map(|cost| cost.batch_size);
+    let cell = entry.cells.iter().find(|cell| chosen == Some(cell.batch_size));
+    let cell = cell.or_else(|| entry.cells.first())?;
+    Some(Line {
+        target: plain(&entry.target),
+        model: plain(&entry.model),
+        dtype: plain(&entry.dtype),
+        scenario: plain(&entry.scenario),
+        batch_size: cell.batch_size,
+        status: cell.validity.status,
+        usd_per_1000_requests: cell.cost.usd_per_1000_requests.clone(),
+        throughput: cell.estimates.throughput.per_host.clone(),
+        p95_ms: cell.estimates.latency_ms.p95.clone(),
+    })
+}
+
+/// One line without control characters and without the marks that turn the direction of writing, cut to [`LONGEST`].
+pub fn plain(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let kept = text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c });
+    cut(&kept.collect::<String>(), LONGEST)
+}
+
+/// At most `longest` characters, the last one "…" where something is left out.
+pub fn cut(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    text.chars().take(longest.saturating_sub(1)).chain(std::iter::once('…')).collect()
+}

@@ -1,0 +1,274 @@
+//! Charts as marks on a plane, independent of where they are shown: a page makes SVG of them, a PDF draws them.
+//!
+//! In comes what was measured with its intervals; out come [`Drawing`]s. A chart knows nothing of campaigns. Axes name
+//! their unit and say where they are logarithmic; what is linear and a quantity starts at zero.
+
+pub mod axis;
+pub mod intervals;
+pub mod plane;
+pub mod scale;
+pub mod strips;
+pub mod svg;
+
+pub use axis::Axis;
+pub use intervals::Intervals;
+pub use plane::Plane;
+pub use strips::{Strip, Strips};
+
+use crate::font::Weight;
+
+/// Right and down from the top left corner.
+pub type At = (f64, f64);
+
+/// The size of small letters in charts.
+pub const SMALL: f64 = 11.5;
+/// The size of letters in charts.
+pub const SIZE: f64 = 12.5;
+
+/// Marks on a plane, the first lowest.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Drawing {
+    /// How wide the plane is.
+    pub width: f64,
+    /// How high.
+    pub height: f64,
+    /// What is drawn on it.
+    pub marks: Vec<Mark>,
+}
+
+/// One thing that is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Its form.
+    pub shape: Shape,
+    /// Its colour.
+    pub ink: Ink,
+    /// The series that it belongs to; marks of none stay when series are hidden.
+    pub series: Option<usize>,
+    /// What is said where it is pointed at.
+    pub tip: Option<String>,
+}
+
+/// The form of a mark.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// From point to point.
+    Line {
+        /// At least two.
+        points: Vec<At>,
+        /// Its thickness.
+        width: f64,
+        /// How it is broken.
+        dash: Dash,
+    },
+    /// The plane within a border.
+    Area {
+        /// At least three.
+        points: Vec<At>,
+    },
+    /// An upright box.
+    Box {
+        /// Its top left corner.
+        at: At,
+        /// Its width and height.
+        size: At,
+        /// Of its corners.
+        radius: f64,
+    },
+    /// A small sign.
+    Sign {
+        /// Its centre.
+        at: At,
+        /// Which one.
+        form: Form,
+        /// From its centre to its border.
+        radius: f64,
+        /// Whether it is full.
+        fill: Fill,
+    },
+    /// Words.
+    Text {
+        /// The start, middle or end of the base line.
+        at: At,
+        /// What they say.
+        text: String,
+        /// The size of their letters.
+        size: f64,
+        /// Which point `at` is.
+        anchor: Anchor,
+        /// How heavy they are.
+        weight: Weight,
+    },
+}
+
+/// How a line is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dash {
+    /// Not at all.
+    Solid,
+    /// Into strokes.
+    Dashed,
+    /// Into dots.
+    Dotted,
+}
+
+/// Small signs. Series differ in form, too, not in colour alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A circle.
+    Circle,
+    /// A square.
+    Square,
+    /// A square on its corner.
+    Diamond,
+    /// A triangle on its side.
+    Up,
+    /// A triangle on its corner.
+    Down,
+}
+
+impl Form {
+    /// The form of a series.
+    pub fn of(series: usize) -> Self {
+        [Self::Circle, Self::Square, Self::Diamond, Self::Up, Self::Down][series % 5]
+    }
+
+    /// The corners of a sign; none for a circle.
+    pub fn corners(self, (x, y): At, radius: f64) -> Vec<At> {
+        let s = radius * 0.9;
+        match self {
+            Self::Circle => Vec::new(),
+            Self::Square => vec![(x - s, y - s), (x + s, y - s), (x + s, y + s), (x - s, y + s)],
+            Self::Diamond => {
+                let d = radius * 1.25;
+                vec![(x, y - d), (x + d, y), (x, y + d), (x - d, y)]
+            }
+            Self::Up => {
+                vec![(x, y - radius * 1.15), (x + radius * 1.1, y + s), (x - radius * 1.1, y + s)]
+            }
+            Self::Down => {
+                vec![(x, y + radius * 1.15), (x - radius * 1.1, y - s), (x + radius * 1.1, y - s)]
+            }
+        }
+    }
+}
+
+/// Whether a sign is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// It is: the figure may be used.
+    Full,
+    /// Only its border is drawn: the figure has a reservation.
+    Hollow,
+}
+
+/// Which point of a text is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// Its start.
+    Start,
+    /// Its middle.
+    Middle,
+    /// Its end.
+    End,
+}
+
+/// What a colour is for. Which one it is depends on where it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    /// Of words that matter.
+    Text,
+    /// Of words that explain.
+    Muted,
+    /// Lines behind everything.
+    Grid,
+    /// The line that things are measured from.
+    Axis,
+    /// Of a series.
+    Series(usize),
+    /// An area of a series that lies behind it.
+    Wash(usize),
+    /// A stretch of a row or of time behind everything.
+    Band,
+    /// Of words that say that all is well.
+    Good,
+    /// Of words that have a reservation.
+    Warn,
+    /// Of words that say that something can't be used.
+    Bad,
+}
+
+/// How many colours series have before they repeat.
+pub const COLOURS: usize = 8;
+
+/// A chart that can be drawn at any width.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Chart {
+    /// A row for each figure, with its interval.
+    Intervals(Intervals),
+    /// Series over an axis, in one or several panels.
+    Plane(Plane),
+    /// Quantities under each other, over one axis.
+    Strips(Strips),
+}
+
+impl Chart {
+    /// The same with at most `most` rows; how many are left out. Charts of series have no rows. Of strips the first
+    /// half as many stay, and nothing is said of the rest.
+    pub fn shortened(&self, most: usize) -> (Self, usize) {
+        match self {
+            Self::Intervals(chart) => {
+                let rows: Vec<_> = chart.rows.iter().take(most).cloned().collect();
+                let left_out = chart.rows.len() - rows.len();
+                (Self::Intervals(Intervals { rows, ..chart.clone() }), left_out)
+            }
+            Self::Strips(chart) => {
+                let strips = chart.strips.iter().take(most.div_ceil(2)).cloned().collect();
+                (Self::Strips(Strips { strips, ..chart.clone() }), 0)
+            }
+            Self::Plane(_) => (self.clone(), 0),
+        }
+    }
+
+    /// Draws it. From 200 wide it is legible.
+    pub fn draw(&self, width: f64) -> Drawing {
+        match self {
+            Self::Intervals(chart) => chart.draw(width),
+            Self::Plane(chart) => chart.draw(width),
+            Self::Strips(chart) => chart.draw(width),
+        }
+    }
+}
+
+impl Drawing {
+    fn add(&mut self, shape: Shape, ink: Ink) -> &mut Mark {
+        self.marks.push(Mark { shape, ink, series: None, tip: None });
+        let last = self.marks.len() - 1;
+        &mut self.marks[last]
+    }
+
+    fn line(&mut self, from: At, to: At, width: f64, ink: Ink) -> &mut Mark {
+        self.add(Shape::Line { points: vec![from, to], width, dash: Dash::Solid }, ink)
+    }
+
+    fn words(&mut self, at: At, text: impl Into<String>, anchor: Anchor, ink: Ink) -> &mut Mark {
+        let weight = Weight::Regular;
+        self.add(Shape::Text { at, text: text.into(), size: SMALL, anchor, weight }, ink)
+    }
+}
+
+impl Mark {
+    fn of(&mut self, series: usize) -> &mut Self {
+        self.belongs(Some(series))
+    }
+
+    fn belongs(&mut self, series: Option<usize>) -> &mut Self {
+        self.series = series;
+        self
+    }
+
+    fn tip(&mut self, tip: impl Into<String>) -> &mut Self {
+        self.tip = Some(tip.into());
+        self
+    }
+}

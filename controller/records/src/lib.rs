@@ -1,0 +1,15 @@
+//! The rows of a campaign. Pure: the state machine writes them, the store keeps them, results are built from them,
+//! and none of the three depends on another.
+
+#![forbid(unsafe_code)]
+
+mod rows;
+mod windows;
+mod write;
+
+pub use rows::{
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
+    HostDetails, Outcome, PriceRow, SampleRow, SegmentFacts, SegmentRow, State,
+};
+pub use windows::{LoadWindowRow, WindowRow};
+pub use write::{AgentWrite, NewCampaign, SampleWrite, Write};

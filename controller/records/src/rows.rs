@@ -1,0 +1,353 @@
+//! Rows as the store keeps them: what statistics and reports read.
+
+use chrono::{DateTime, Utc};
+use proto::failure::Kind;
+use proto::ids::{AgentId, CampaignId, HostId, SampleId};
+use proto::model::EngineFacts;
+use proto::output_ids::OutputIds;
+use proto::sample::{self, Exchange, Finish};
+use proto::telemetry::Instruments;
+use serde::{Deserialize, Serialize};
+
+/// Where a campaign stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Under way, or its controller died.
+    Running,
+    /// Every sample is there.
+    Complete,
+    /// It ended, and samples are missing.
+    Incomplete,
+}
+
+impl State {
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Running, "running"),
+        (Self::Complete, "complete"),
+        (Self::Incomplete, "incomplete"),
+    ];
+
+    /// Its word in the database.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.iter().find(|(state, _)| *state == self).map_or("running", |(_, word)| word)
+    }
+}
+
+/// One campaign: what was asked and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CampaignRow {
+    /// Its id.
+    pub id: CampaignId,
+    /// Its matrix's name.
+    pub name: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Where it stands.
+    pub state: State,
+    /// Of the program that ran it.
+    pub controller_version: String,
+    /// As the user wrote it.
+    pub matrix_text: String,
+    /// As it was checked, overrides included.
+    pub matrix: matrix::Matrix,
+    /// What is to be measured.
+    pub plan: matrix::plan::Plan,
+    /// What the dialogues are.
+    pub dataset: DatasetFacts,
+    /// One for each target.
+    pub prices: Vec<PriceRow>,
+}
+
+/// What the dialogues are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetFacts {
+    /// As named in the matrix.
+    pub source: String,
+    /// Over the file.
+    pub sha256: String,
+    /// The commit of the hub that it is of.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// How many dialogues it holds.
+    pub dialogues: usize,
+    /// How many were measured.
+    pub samples: usize,
+    /// Over the measured ids, in order: equal hashes mean equal samples.
+    pub sample_ids_sha256: String,
+    /// How many measured dialogues have a reference summary.
+    pub references: usize,
+}
+
+/// What a target costs, as it was known when the campaign began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PriceRow {
+    /// USD per hour and machine.
+    pub usd_per_hour: f64,
+    /// Such as `sagemaker-hosting`; null for a price of the matrix.
+    pub service: Option<String>,
+    /// Such as `us-east-1`; null for a price of the matrix.
+    pub region: Option<String>,
+    /// Such as `on-demand`; null for a price of the matrix.
+    pub purchase: Option<String>,
+    /// `matrix`, or where the price book has it from.
+    pub source: String,
+    /// The price's day, as `YYYY-MM-DD`; null for a price of the matrix.
+    pub date: Option<String>,
+    /// The price is of another region than the source says for sure.
+    pub is_region_assumed: bool,
+}
+
+/// A dialogue of the campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialogueRow {
+    /// Its id.
+    pub sample_id: SampleId,
+    /// Its text.
+    pub dialogue: String,
+    /// Its reference summary.
+    pub summary: Option<String>,
+    /// Whether it is measured or only warms up.
+    pub is_measured: bool,
+}
+
+/// An agent that measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentRow {
+    /// Its id.
+    pub agent_id: AgentId,
+    /// Its machine.
+    pub host_id: HostId,
+    /// Index of the target that it stood for.
+    pub target: usize,
+    /// Its machine's facts.
+    pub facts: AgentFacts,
+    /// What it found for each engine of its target; null where it couldn't do it.
+    pub engines: Vec<Option<EngineFacts>>,
+    /// How long it was held, measuring or not.
+    pub held_ns: u64,
+}
+
+/// An agent and its machine. An empty text or a null is "not found".
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AgentFacts {
+    /// Of the program.
+    pub agent_version: String,
+    /// Inference threads.
+    pub threads: u32,
+    /// The machine's name.
+    pub host_name: String,
+    /// As its cloud says.
+    pub instance_type: Option<String>,
+    /// As the CPU says.
+    pub cpu_model: String,
+    /// As the system counts them.
+    pub logical_cpus: u32,
+    /// Of the machine.
+    pub memory_bytes: u64,
+    /// Its release.
+    pub kernel: String,
+    /// Its name.
+    pub operating_system: String,
+    /// Those that matter for the kernels.
+    pub cpu_features: Vec<String>,
+    /// Its GPU.
+    pub gpu_name: Option<String>,
+    /// A made-up machine of a load test.
+    pub is_simulated: bool,
+    /// More about the machine.
+    #[serde(default)]
+    pub host: HostDetails,
+    /// What the agent can observe beside its samples.
+    #[serde(default)]
+    pub instruments: Instruments,
+}
+
+/// What else is known of a machine. Null is "not found"; for a limit it is "none".
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostDetails {
+    /// Processor cores, without their second threads.
+    pub physical_cores: Option<u32>,
+    /// The fastest clock that the processor can take.
+    pub cpu_max_mhz: Option<f64>,
+    /// What chooses its clocks, such as `performance`.
+    pub governor: Option<String>,
+    /// Whether it may go beyond its base clock: `on` or `off`.
+    pub turbo: Option<String>,
+    /// Such as `kvm`.
+    pub virtualization: Option<String>,
+    /// Such as `docker`.
+    pub container: Option<String>,
+    /// `mains` or `battery`.
+    pub power_supply: Option<String>,
+    /// Of the control group.
+    pub cpu_limit_cores: Option<f64>,
+    /// Of the control group.
+    pub memory_limit_bytes: Option<u64>,
+}
+
+/// An unbroken stretch of a run on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Index of its cell.
+    pub cell: usize,
+    /// Its round.
+    pub run: u32,
+    /// From 1 in its run.
+    pub segment: u64,
+    /// Index of its agent.
+    pub agent: usize,
+    /// Null where it broke off before it said.
+    pub facts: Option<SegmentFacts>,
+}
+
+/// What an agent says of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SegmentFacts {
+    /// How many warmed up.
+    pub warmup_batches: u32,
+    /// How long that took.
+    pub warmup_ns: u64,
+    /// How long loading took; 0 where the engine was there.
+    pub load_ns: u64,
+    /// The process's highest resident memory since it began to load the engine.
+    pub peak_rss_bytes: u64,
+    /// Resident memory after loading.
+    pub rss_after_load_bytes: u64,
+    /// Of keys and values, at most.
+    pub kv_cache_bytes: u64,
+    /// Of the GPU, after loading minus before; 0 on CPU, or where it can't be measured.
+    pub gpu_memory_bytes: u64,
+    /// The weights as they were held, an unmerged adapter included; 0 where the agent didn't say.
+    #[serde(default)]
+    pub model_size_bytes: u64,
+    /// Of an unmerged adapter.
+    #[serde(default)]
+    pub adapter_bytes: u64,
+    /// The part of `load_ns` that an unmerged adapter took.
+    #[serde(default)]
+    pub adapter_load_ns: u64,
+    /// GPU memory in use before loading; null on CPU, or where it can't be measured.
+    #[serde(default)]
+    pub gpu_memory_before_bytes: Option<u64>,
+    /// Longer measured than passed between offer and end.
+    pub is_time_impossible: bool,
+}
+
+/// What became of a request, without its texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A summary.
+    Ok(Finish),
+    /// None, and what failed.
+    Failed(Kind),
+}
+
+impl Outcome {
+    /// Its word in the database and in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok(finish) => finish.as_str(),
+            Self::Failed(kind) => kind.as_str(),
+        }
+    }
+
+    /// Whether there is a summary.
+    pub fn is_ok(self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "eos" => Some(Self::Ok(Finish::Eos)),
+            "length" => Some(Self::Ok(Finish::Length)),
+            _ => {
+                let kind = Kind::ALL.iter().find(|(_, name)| *name == word);
+                kind.map(|(kind, _)| Self::Failed(*kind))
+            }
+        }
+    }
+}
+
+impl From<&sample::Outcome> for Outcome {
+    fn from(outcome: &sample::Outcome) -> Self {
+        match outcome {
+            sample::Outcome::Ok(finish) => Self::Ok(*finish),
+            sample::Outcome::Failed(failure) => Self::Failed(failure.kind),
+        }
+    }
+}
+
+/// One sample. Times are nanoseconds of its agent's monotonic clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleRow {
+    /// Index of its cell.
+    pub cell: u32,
+    /// Its round, from 1.
+    pub run: u32,
+    /// Index of its dialogue among the measured ones.
+    pub sample: u32,
+    /// From 1 in its run.
+    pub segment: u32,
+    /// The attempt that brought it.
+    pub attempt: u64,
+    /// Index of its agent.
+    pub agent: u32,
+    /// Index of its batch in its run.
+    pub batch: u32,
+    /// When it became available.
+    pub start_ns: u64,
+    /// From `start_ns`.
+    pub ttft_ns: Option<u64>,
+    /// From `start_ns`.
+    pub latency_ns: u64,
+    /// Of the prompt; null where nobody counted.
+    pub input_tokens: Option<u32>,
+    /// That the limit cut off.
+    pub cut_tokens: u32,
+    /// Decoded; null where nobody counted.
+    pub output_tokens: Option<u32>,
+    /// Of these, beyond the tokenizer.
+    pub unknown_tokens: u32,
+    /// Of the reference; counted in the first run.
+    pub reference_tokens: Option<u32>,
+    /// From the intended start until it stood in the queue; null in closed loop.
+    pub schedule_delay_ns: Option<u64>,
+    /// With an endpoint; null where the engine computed in the agent.
+    pub exchange: Option<Exchange>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Late samples of a lost agent are kept and not counted.
+    pub is_counted: bool,
+    /// The summary; read only where asked for.
+    pub text: Option<String>,
+    /// Its tokens, likewise; null in campaigns of older releases.
+    pub output_ids: Option<OutputIds>,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRow {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Such as `agent_lost`.
+    pub kind: String,
+    /// For a person.
+    pub detail: String,
+}
+
+/// A batch that is measured and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountedBatch {
+    /// Index of its cell.
+    pub cell: usize,
+    /// Its round, from 1.
+    pub run: u32,
+    /// Index in its run.
+    pub batch: u32,
+    /// How many samples it has.
+    pub samples: u64,
+}

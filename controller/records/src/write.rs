@@ -1,0 +1,122 @@
+//! Rows that are written: a new campaign, and what happens while it runs.
+
+use crate::{
+    AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SegmentFacts, WindowRow,
+};
+use chrono::{DateTime, Utc};
+use matrix::Matrix;
+use matrix::plan::Plan;
+use proto::ids::{AgentId, CampaignId, HostId};
+use proto::model::EngineFacts;
+use proto::sample::Sample;
+use std::time::Duration;
+
+/// A campaign that begins.
+#[derive(Debug)]
+pub struct NewCampaign<'a> {
+    /// Its id.
+    pub id: &'a CampaignId,
+    /// When it begins.
+    pub created_at: DateTime<Utc>,
+    /// Of this program.
+    pub controller_version: &'a str,
+    /// As the user wrote it.
+    pub matrix_text: &'a str,
+    /// As it was checked.
+    pub matrix: &'a Matrix,
+    /// What is to be measured.
+    pub plan: &'a Plan,
+    /// What the dialogues are.
+    pub dataset: &'a DatasetFacts,
+    /// One for each target.
+    pub prices: &'a [PriceRow],
+    /// The measured ones in the order of the plan, then those that only warm up.
+    pub dialogues: &'a [DialogueRow],
+}
+
+/// A sample and where it belongs.
+#[derive(Debug, Clone)]
+pub struct SampleWrite {
+    /// Index of its cell.
+    pub cell: usize,
+    /// Its round.
+    pub run: u32,
+    /// Index of its dialogue.
+    pub ordinal: u32,
+    /// From 1 in its run.
+    pub segment: u64,
+    /// The attempt that brought it.
+    pub attempt: u64,
+    /// Index of its agent.
+    pub agent: usize,
+    /// Index of its batch.
+    pub batch: u32,
+    /// Whether it counts, or came late.
+    pub is_counted: bool,
+    /// The sample.
+    pub sample: Sample,
+}
+
+/// An agent that joined.
+#[derive(Debug, Clone)]
+pub struct AgentWrite {
+    /// Its index in the campaign.
+    pub ordinal: usize,
+    /// Its id.
+    pub agent: AgentId,
+    /// Its machine.
+    pub host: HostId,
+    /// Index of its target.
+    pub target: usize,
+    /// When.
+    pub joined_at: DateTime<Utc>,
+    /// Its machine's facts.
+    pub facts: AgentFacts,
+    /// What it found for each engine; null where it can't do it.
+    pub engines: Vec<Option<EngineFacts>>,
+}
+
+/// A row that is written while a campaign runs.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// An agent joined.
+    Agent(Box<AgentWrite>),
+    /// A segment begins.
+    Segment {
+        /// Cell, run and number in the run.
+        key: (usize, u32, u64),
+        /// Index of its agent.
+        agent: usize,
+        /// When.
+        started_at: DateTime<Utc>,
+    },
+    /// What an agent says of a segment.
+    SegmentFacts {
+        /// Cell, run and number in the run.
+        key: (usize, u32, u64),
+        /// What it says.
+        facts: SegmentFacts,
+    },
+    /// An agent was held so long so far, measuring or not.
+    Held {
+        /// Index of the agent.
+        agent: usize,
+        /// How long.
+        held: Duration,
+    },
+    /// A measured request.
+    Sample(SampleWrite),
+    /// What was observed beside the samples.
+    Window(Box<WindowRow>),
+    /// A window of a sustained load.
+    LoadWindow(Box<LoadWindowRow>),
+    /// Something happened.
+    Event {
+        /// When.
+        at: DateTime<Utc>,
+        /// Such as `agent_lost`.
+        kind: &'static str,
+        /// For a person.
+        detail: String,
+    },
+}

@@ -1,0 +1,56 @@
+//! A comparison of two campaigns as Markdown, for pull requests.
+
+use super::Compared;
+use super::table::{HEADER, LIMITS, limit_rows, lines, row, word};
+use results::Comparison;
+use std::fmt::Write;
+
+/// Renders the comparison and what must stand beside it.
+pub fn render(compared: &Compared) -> String {
+    let mut text = String::new();
+    let Compared { baseline, candidate, .. } = compared;
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "### {} against {}\n", candidate.campaign, baseline.campaign);
+    if let Some(outcome) = compared.outcome {
+        let _ = writeln!(text, "Limits: **{}**\n", word(outcome));
+    }
+    text.push_str(&comparisons(&compared.comparisons));
+    if !compared.limits.is_empty() {
+        text.push('\n');
+        text.push_str(&table(&LIMITS, compared.limits.iter().flat_map(limit_rows)));
+    }
+    text.push('\n');
+    for line in lines(compared) {
+        let _ = writeln!(text, "- {}", escaped(&line));
+    }
+    text
+}
+
+/// The table of comparisons, of one campaign or of two.
+pub fn comparisons(comparisons: &[Comparison]) -> String {
+    table(&HEADER, comparisons.iter().map(|one| row(one).to_vec()))
+}
+
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+    let mut text = line(&header);
+    text.push_str(&line(&vec!["---".to_owned(); header.len()]));
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();
+        text.push_str(&line(&cells));
+    }
+    text
+}
+
+/// Names come from users: they may hold what Markdown takes for its own.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\`*_{}[]<>#|".contains(c) {
+            escaped.push('\\');
+        }
+        escaped.push(if c == '\n' { ' ' } else { c });
+    }
+    escaped
+}

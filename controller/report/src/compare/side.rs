@@ -1,0 +1,103 @@
+//! One campaign of a comparison: its results and its samples, on numbers that both campaigns share.
+
+use results::Results;
+use results::parquet::read::{SampleOf, SamplesRead};
+use stats::quality::{Rouge, Scored};
+use stats::{Cell, Observation, Outcome, Scenario};
+use std::collections::{BTreeMap, HashMap};
+
+/// A campaign as it was written.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// results.json
+    pub results: Results,
+    /// Its samples.
+    pub samples: SamplesRead,
+}
+
+/// A cell as statistics take it.
+#[derive(Debug)]
+pub(super) struct Measured {
+    pub(super) cell: Cell,
+    /// Summaries that have a score.
+    pub(super) scored: Vec<Scored>,
+}
+
+/// Every cell of one side, by name.
+#[derive(Debug)]
+pub(super) struct Cells {
+    by_name: BTreeMap<String, Measured>,
+    empty: Measured,
+}
+
+impl Cells {
+    /// A cell; one without samples is empty.
+    pub(super) fn of(&self, name: &str) -> &Measured {
+        self.by_name.get(name).unwrap_or(&self.empty)
+    }
+}
+
+impl Side {
+    /// The cells of both sides. A dialogue has one number on both, and so has a host.
+    pub(super) fn on_shared_names(baseline: &Self, candidate: &Self) -> (Cells, Cells) {
+        let ids = numbers([&baseline.samples.sample_ids, &candidate.samples.sample_ids]);
+        let hosts = numbers([&baseline.samples.hosts, &candidate.samples.hosts]);
+        (baseline.cells(&ids, &hosts), candidate.cells(&ids, &hosts))
+    }
+
+    fn cells(&self, ids: &Numbers<'_>, hosts: &Numbers<'_>) -> Cells {
+        let samples = &self.samples;
+        let scenarios: HashMap<&str, Scenario> = (self.results.results.iter())
+            .flat_map(|entry| entry.cells.iter().map(move |cell| (entry, cell)))
+            .filter_map(|(entry, cell)| Some((cell.cell.as_str(), entry.scenario.parse().ok()?)))
+            .collect();
+        let number = |names: &[String], numbers: &Numbers<'_>, index: u32| {
+            numbers[names[index as usize].as_str()]
+        };
+        let mut rows: Vec<Vec<&SampleOf>> = vec![Vec::new(); samples.cells.len()];
+        for sample in &samples.samples {
+            rows[sample.cell as usize].push(sample);
+        }
+        let measured = |name: &String, rows: Vec<&SampleOf>| {
+            let id = |row: &SampleOf| number(&samples.sample_ids, ids, row.sample);
+            let observation = |row: &&SampleOf| Observation {
+                run: row.run,
+                host: number(&samples.hosts, hosts, row.host),
+                segment: row.segment,
+                batch: row.batch,
+                start_ns: row.start_ns,
+                sample: id(row),
+                latency_ns: row.latency_ns,
+                ttft_ns: row.ttft_ns,
+                network_ns: row.network_ns,
+                input_tokens: row.input_tokens,
+                output_tokens: row.output_tokens,
+                outcome: if row.is_ok { Outcome::Ok } else { Outcome::Failed },
+            };
+            let scored = rows.iter().filter_map(|row| {
+                let [rouge1, rouge2, rouge_l] = row.rouge?;
+                let rouge = Rouge { rouge1, rouge2, rouge_l };
+                let (sample, tokens) = (id(row), row.output_tokens);
+                Some(Scored { sample, rouge, tokens, reference_tokens: None })
+            });
+            let scenario = scenarios.get(name.as_str()).copied().unwrap_or(Scenario::Offline);
+            let scored = scored.collect();
+            let cell = Cell::new(scenario, rows.iter().map(observation).collect());
+            (name.clone(), Measured { cell, scored })
+        };
+        let by_name = samples.cells.iter().zip(rows).map(|(name, rows)| measured(name, rows));
+        let empty = Measured { cell: Cell::new(Scenario::Offline, Vec::new()), scored: Vec::new() };
+        Cells { by_name: by_name.collect(), empty }
+    }
+}
+
+type Numbers<'a> = HashMap<&'a str, u32>;
+
+fn numbers(names: [&Vec<String>; 2]) -> Numbers<'_> {
+    let mut numbers = HashMap::new();
+    for name in names.into_iter().flatten() {
+        let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+        numbers.entry(name.as_str()).or_insert(next);
+    }
+    numbers
+}

@@ -1,0 +1,148 @@
+//! A comparison of two campaigns as text for the terminal.
+
+use super::{CellLimits, Compared};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+use results::Comparison;
+use stats::comparison::gate::Difference;
+use stats::comparison::regression::{Judged, Outcome};
+use stats::comparison::verdict::percent;
+use std::fmt::Write;
+
+/// The columns of a comparison.
+pub const HEADER: [&str; 6] =
+    ["candidate", "request latency", "per output token", "throughput", "cost", "rougeL"];
+
+/// Renders the comparison and what must stand beside it.
+pub fn render(compared: &Compared) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let Compared { baseline, candidate, .. } = compared;
+    let _ = writeln!(text, "baseline  {} ({})", baseline.campaign, baseline.created_at);
+    let _ = writeln!(text, "candidate {} ({})", candidate.campaign, candidate.created_at);
+    let rows = compared.comparisons.iter().map(|one| row(one).to_vec());
+    let _ = writeln!(text, "{}", table(&HEADER, rows));
+    if !compared.limits.is_empty() {
+        let rows = compared.limits.iter().flat_map(limit_rows);
+        let _ = writeln!(text, "{}", table(&LIMITS, rows));
+    }
+    for line in lines(compared) {
+        let _ = writeln!(text, "{line}");
+    }
+    if let Some(outcome) = compared.outcome {
+        let _ = writeln!(text, "limits: {}", word(outcome));
+    }
+    text
+}
+
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    table
+}
+
+/// One pair: what was found of each quantity, in words.
+pub fn row(comparison: &Comparison) -> [String; 6] {
+    let figures = &comparison.figures;
+    let same_name = comparison.baseline == comparison.candidate;
+    let name = &comparison.candidate;
+    let quality = comparison.quality.as_ref().map_or_else(
+        || "–".to_owned(),
+        |quality| {
+            let difference = &quality.rouge_l;
+            match (difference.value, difference.interval()) {
+                (Some(value), Some((low, high))) => {
+                    format!("{value:+.4} ({low:+.4} to {high:+.4})")
+                }
+                (Some(value), None) => format!("{value:+.4}"),
+                _ => "–".to_owned(),
+            }
+        },
+    );
+    [
+        if same_name { name.clone() } else { format!("{name} against {}", comparison.baseline) },
+        figures.request_latency.verdict.text.clone(),
+        figures.latency_per_output_token.verdict.text.clone(),
+        figures.throughput.verdict.text.clone(),
+        comparison.cost.verdict.text.clone(),
+        quality,
+    ]
+}
+
+/// The columns of the limits.
+pub const LIMITS: [&str; 5] = ["cell", "metric", "limit", "worse by", "outcome"];
+
+/// A row for each limit of a pair of cells.
+pub fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
+    let row = |judged: &Judged| {
+        vec![
+            cell.cell.clone(),
+            judged.metric.clone(),
+            format!("{} %", percent(judged.limit)),
+            worse_by(judged),
+            word(judged.outcome).to_owned(),
+        ]
+    };
+    cell.judged.iter().map(row).collect()
+}
+
+fn worse_by(judged: &Judged) -> String {
+    let regression = &judged.regression;
+    let shown = |share: f64| percent(share);
+    match (regression.value, regression.interval()) {
+        (Some(value), Some((low, high))) => {
+            format!("{} % ({} to {})", shown(value), shown(low), shown(high))
+        }
+        (Some(value), None) => {
+            let reason = regression.reason.as_deref().unwrap_or("no interval");
+            format!("{} % ({reason})", shown(value))
+        }
+        _ => "–".to_owned(),
+    }
+}
+
+/// The word for an outcome.
+pub fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "passed",
+        Outcome::Undecided => "undecided",
+        Outcome::Failed => "FAILED",
+    }
+}
+
+/// What must stand beside the figures: scope, flags, advice, cells without a partner, notes.
+pub fn lines(compared: &Compared) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(first) = compared.comparisons.first() {
+        let family = compared.comparisons.len();
+        lines.push(format!(
+            "intervals are corrected for {family} {}; what is said holds for {}",
+            if family == 1 { "pair" } else { "pairs" },
+            first.figures.request_latency.scope
+        ));
+    }
+    for flag in compared.comparisons.iter().flat_map(|one| &one.flags) {
+        lines.push(flagged(flag));
+    }
+    for comparison in &compared.comparisons {
+        lines.extend(comparison.separation.as_ref().map(|separation| {
+            format!("to tell {} apart: {}", comparison.candidate, separation.text)
+        }));
+    }
+    lines.extend(compared.unmatched.iter().map(|cell| format!("without a partner: {cell}")));
+    lines.extend(compared.notes.iter().cloned());
+    let mut seen = std::collections::BTreeSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
+    lines
+}
+
+fn flagged(flag: &Difference) -> String {
+    if flag.baseline.is_none() && flag.candidate.is_none() {
+        return format!("flag: {} is known of neither side", flag.condition);
+    }
+    format!("flag: they differ in {flag}")
+}

@@ -1,0 +1,95 @@
+//! A view -> CSV, one line per cell (RFC 4180), as spreadsheets and pandas read it. Figures are unrounded; what was not
+//! measured is empty.
+
+use results::{Cell, Entry, Results};
+use stats::Estimate;
+use stats::validity::Status;
+
+/// Renders the lines, the first of them with the names of the columns.
+///
+/// # Panics
+/// Never: memory can be written to.
+pub fn render(results: &Results) -> Vec<u8> {
+    let mut lines = ::csv::Writer::from_writer(Vec::new());
+    let mut names: Option<Vec<String>> = None;
+    for entry in &results.results {
+        for cell in &entry.cells {
+            let columns = columns(results, entry, cell);
+            if names.is_none() {
+                let own: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+                lines.write_record(&own).expect("memory can be written to");
+                names = Some(own);
+            }
+            let values = columns.iter().map(|(_, value)| value);
+            lines.write_record(values).expect("memory can be written to");
+        }
+    }
+    lines.into_inner().expect("memory can be written to")
+}
+
+/// The columns of a line, with their names.
+fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String)> {
+    let mut columns: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| columns.push((name.to_owned(), value));
+    let or_empty = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+    add("campaign", plain(&results.campaign.id));
+    add("cell", plain(&cell.cell));
+    add("target", plain(&entry.target));
+    add("measured_on", plain(&entry.measured_on));
+    add("model", plain(&entry.model));
+    add("dtype", plain(&entry.dtype));
+    add("scenario", plain(&entry.scenario));
+    add("batch_size", cell.batch_size.to_string());
+    add(
+        "validity",
+        match cell.validity.status {
+            Status::Valid => "VALID",
+            Status::Degraded => "DEGRADED",
+            Status::Invalid => "INVALID",
+        }
+        .to_owned(),
+    );
+    let reasons = cell.validity.reasons.iter().map(|reason| reason.text.as_str());
+    add("reasons", plain(&reasons.collect::<Vec<_>>().join("; ")));
+    for (name, count) in [
+        ("counted_samples", cell.counted_samples),
+        ("failed_samples", cell.failed_samples),
+        ("missing_samples", cell.missing_samples),
+        ("late_samples", cell.late_samples),
+    ] {
+        add(name, count.to_string());
+    }
+    add("usd_per_hour", cell.cost.usd_per_hour.to_string());
+    let mut estimate = |name: &str, estimate: Option<&Estimate>| {
+        let of = |value: fn(&Estimate) -> Option<f64>| or_empty(estimate.and_then(value));
+        add(name, of(|estimate| estimate.value));
+        add(&format!("{name}_ci_low"), of(|estimate| estimate.ci_low));
+        add(&format!("{name}_ci_high"), of(|estimate| estimate.ci_high));
+    };
+    let estimates = &cell.estimates;
+    estimate("usd_per_1000_requests", Some(&cell.cost.usd_per_1000_requests));
+    estimate("usd_per_million_output_tokens", Some(&cell.cost.usd_per_million_output_tokens));
+    estimate("samples_per_second", Some(&estimates.throughput.per_host));
+    estimate("output_tokens_per_second", Some(&estimates.output_token_throughput.per_host));
+    estimate("latency_mean_ms", Some(&estimates.latency_ms.mean));
+    estimate("latency_p50_ms", Some(&estimates.latency_ms.p50));
+    estimate("latency_p90_ms", Some(&estimates.latency_ms.p90));
+    estimate("latency_p95_ms", Some(&estimates.latency_ms.p95));
+    estimate("latency_p99_ms", Some(&estimates.latency_ms.p99));
+    estimate("ttft_p50_ms", Some(&estimates.ttft_ms.p50));
+    estimate("rouge1", cell.quality.as_ref().map(|quality| &quality.rouge1));
+    estimate("rouge2", cell.quality.as_ref().map(|quality| &quality.rouge2));
+    estimate("rougeL", cell.quality.as_ref().map(|quality| &quality.rouge_l));
+    add("model_size_mb", or_empty(cell.memory.model_size_mb));
+    add("peak_rss_mb", or_empty(cell.memory.peak_rss_mb));
+    columns
+}
+
+/// A text that a spreadsheet doesn't take for a formula.
+fn plain(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}

@@ -1,0 +1,79 @@
+//! What a thousand requests cost, cell by cell.
+
+use super::naming::{Named, Names};
+use super::table::{interval, spoken};
+use super::{Block, Figure, Reach, Section};
+use plot::chart::intervals::Row;
+use plot::chart::{Axis, Chart, Fill, Intervals};
+use plot::number;
+use stats::validity::Status;
+use std::fmt::Write;
+
+/// More rows than this are no picture any more; the table has all.
+pub(super) const MOST_ROWS: usize = 30;
+
+pub(super) fn section(names: &Names<'_>) -> Section {
+    let cost = |named: &Named<'_>| named.cell.cost.usd_per_1000_requests.value;
+    let mut shown: Vec<&Named<'_>> = names.cells.iter().filter(|named| named.is_usable()).collect();
+    shown.retain(|named| cost(named).is_some());
+    shown.sort_by(|a, b| cost(a).unwrap_or(f64::MAX).total_cmp(&cost(b).unwrap_or(f64::MAX)));
+    let left_out = shown.len().saturating_sub(MOST_ROWS);
+    shown.truncate(MOST_ROWS);
+    let mut lead = "US dollars for 1,000 requests on a machine that never idles, cheapest first. Lines are 95 % intervals between runs; an arrow has no upper end, because a throughput of zero can't be ruled out.".to_owned();
+    if left_out > 0 {
+        // Writing to a String can't fail.
+        let _ = write!(
+            lead,
+            " The {MOST_ROWS} cheapest are drawn; the table below has the other {left_out}."
+        );
+    }
+    let blocks = if shown.is_empty() {
+        vec![Block::Missing("No cell has both usable figures and a price.".to_owned())]
+    } else {
+        vec![Block::Figure(Box::new(Figure {
+            id: "cost-by-cell".to_owned(),
+            title: "Cost per 1,000 requests by target".to_owned(),
+            chart: Chart::Intervals(Intervals {
+                axis: Axis::quantity("USD per 1,000 requests"),
+                rows: shown.into_iter().map(row).collect(),
+                reference: None,
+            }),
+            legend: Vec::new(),
+            table: None,
+            table_reach: Reach::Page,
+        }))]
+    };
+    Section {
+        id: "cost",
+        title: "What a thousand requests cost".to_owned(),
+        lead,
+        blocks,
+        reach: Reach::Everywhere,
+    }
+}
+
+fn row(named: &Named<'_>) -> Row {
+    let cost = &named.cell.cost.usd_per_1000_requests;
+    let value = cost.value.map_or_else(|| "–".to_owned(), number::shown);
+    let figure = match interval(cost) {
+        Some(interval) => format!("{value}  ({interval})"),
+        None => value,
+    };
+    Row {
+        name: named.target.clone(),
+        detail: named.detail.clone(),
+        series: named.series,
+        value: cost.value,
+        low: cost.ci_low,
+        high: cost.ci_high,
+        parts: Vec::new(),
+        fill: fill(named),
+        figure,
+        tip: format!("{}: {}", named.whole(), spoken(cost, "USD per 1,000 requests")),
+    }
+}
+
+/// Full for figures without reservation.
+pub(super) fn fill(named: &Named<'_>) -> Fill {
+    if named.cell.validity.status == Status::Valid { Fill::Full } else { Fill::Hollow }
+}

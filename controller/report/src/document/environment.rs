@@ -1,0 +1,191 @@
+//! On what it was measured, and how to measure it again.
+
+use super::table::{Column, Entry, Table};
+use super::{Block, Reach, Section, shortened};
+use plot::number;
+use results::{Engine, Host, Results};
+
+pub(super) fn section(results: &Results) -> Section {
+    let mut blocks = vec![Block::Table(hosts(&results.environment.hosts))];
+    let engines = engines(results);
+    if !engines.rows.is_empty() {
+        blocks.push(Block::Table(engines));
+    }
+    blocks.push(Block::Facts(facts(results)));
+    Section {
+        id: "environment",
+        title: "On what it was measured".to_owned(),
+        lead: String::new(),
+        blocks,
+        reach: Reach::Page,
+    }
+}
+
+/// How to measure it again.
+pub(super) fn again(results: &Results) -> Section {
+    let campaign = &results.campaign;
+    let commands = format!(
+        "controller plan matrix.toml     # what will be measured, in which order, at what cost\n\
+         controller run matrix.toml      # measures it again: the same dialogues, the same batches\n\
+         controller report {}",
+        campaign.id
+    );
+    let mut matrix = campaign.matrix.clone();
+    if matrix.len() > LONGEST_MATRIX {
+        matrix = shortened(&matrix, LONGEST_MATRIX);
+        matrix.push_str("\n# the rest stands in results.json");
+    }
+    Section {
+        id: "again",
+        title: "How to measure it again".to_owned(),
+        lead: "Dialogues, their batches and the order of the runs follow from the matrix and its seed alone. Save the matrix, and run it with the same version.".to_owned(),
+        blocks: vec![
+            Block::Code { title: "Commands".to_owned(), text: commands },
+            Block::Code { title: "matrix.toml".to_owned(), text: matrix },
+        ],
+        reach: Reach::Page,
+    }
+}
+
+/// Of a page that must stay readable.
+const LONGEST_MATRIX: usize = 60_000;
+
+fn hosts(hosts: &[Host]) -> Table {
+    let row = |host: &Host| {
+        let or_unknown =
+            |text: Option<&String>| text.map_or_else(|| Entry::missing("not found"), Entry::words);
+        vec![
+            Entry::words(&host.name),
+            Entry::words(host.targets.join(", ")),
+            or_unknown(host.instance_type.as_ref()),
+            Entry::words(&host.cpu_model),
+            Entry::count(u64::from(host.logical_cpus)),
+            Entry::figure(Some(host.memory_mb / 1024.0)),
+            or_unknown(host.gpu_name.as_ref()),
+            Entry::words(format!("{}, {}", host.operating_system, host.kernel)),
+            or_unknown(circumstances(host).as_ref()),
+            Entry::words(host.agent_versions.join(", ")),
+        ]
+    };
+    let columns = vec![
+        Column::words("Host"),
+        Column::words("Stood for"),
+        Column::words("Instance type"),
+        Column::words("CPU"),
+        Column::figures("Logical CPUs", ""),
+        Column::figures("Memory", "GiB"),
+        Column::words("GPU"),
+        Column::words("System"),
+        Column::words("Conditions"),
+        Column::words("Agent"),
+    ];
+    Table {
+        id: "hosts".to_owned(),
+        title: "Machines".to_owned(),
+        columns,
+        rows: hosts.iter().map(row).collect(),
+    }
+}
+
+/// What else decides how fast a machine is; none where nothing is known.
+fn circumstances(host: &Host) -> Option<String> {
+    let known = |label: &str, value: Option<&String>| value.map(|value| format!("{label}{value}"));
+    let driver = host.gpus.iter().find_map(|gpu| gpu.driver.as_ref());
+    let cores = host.cpu_limit_cores.map(number::shown);
+    let memory = host.memory_limit_mb.map(|mb| number::shown(mb / 1024.0));
+    let all = [
+        known("governor ", host.governor.as_ref()),
+        known("turbo ", host.turbo.as_ref()),
+        known("on ", host.virtualization.as_ref()),
+        known("in ", host.container.as_ref()),
+        known("power from ", host.power_supply.as_ref()),
+        cores.map(|cores| format!("at most {cores} cores")),
+        memory.map(|memory| format!("at most {memory} GiB")),
+        known("NVIDIA driver ", driver),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+fn engines(results: &Results) -> Table {
+    let mut rows: Vec<Vec<Entry>> = Vec::new();
+    for entry in &results.results {
+        let Some(engine) = &entry.engine else { continue };
+        let row = engine_row(&entry.model, &entry.dtype, entry.device.as_deref(), engine);
+        if !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    let columns = vec![
+        Column::words("Model"),
+        Column::words("Dtype"),
+        Column::words("Device"),
+        Column::words("Kernel"),
+        Column::figures("Parameters", ""),
+        Column::words("Weights, sha256"),
+        Column::words("Notes"),
+    ];
+    Table { id: "engines".to_owned(), title: "What was loaded".to_owned(), columns, rows }
+}
+
+/// Why an endpoint has no identity.
+const UNSEEN: &str = "nobody here sees what stands behind an endpoint";
+
+fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -> Vec<Entry> {
+    let mut notes: Vec<String> = engine.endpoint.iter().cloned().collect();
+    notes.extend(engine.notes.iter().cloned());
+    notes.extend(engine.adapter_sha256.iter().map(|hash| format!("adapter {}", start(hash))));
+    notes.extend(engine.revision.iter().map(|revision| format!("revision {revision}")));
+    if engine.random_weights {
+        notes.push("random weights".to_owned());
+    }
+    vec![
+        Entry::words(model),
+        Entry::words(dtype),
+        device.map_or_else(|| Entry::missing("not found"), Entry::words),
+        Entry::words(&engine.kernel),
+        engine.parameters.map_or_else(|| Entry::missing(UNSEEN), Entry::count),
+        match &engine.model_sha256 {
+            Some(hash) => Entry::words(start(hash)).because(hash.clone()),
+            None => Entry::missing(UNSEEN),
+        },
+        Entry::words(if notes.is_empty() { "none".to_owned() } else { notes.join("; ") }),
+    ]
+}
+
+/// The start of a hash tells it apart; the whole stands in results.json.
+fn start(hash: &str) -> String {
+    shortened(hash, 12)
+}
+
+fn facts(results: &Results) -> Vec<(String, String)> {
+    let (dataset, generation) = (&results.dataset, &results.environment.generation);
+    let campaign = &results.campaign;
+    let fact = |name: &str, text: String| (name.to_owned(), shortened(&text, 400));
+    vec![
+        fact("Dataset", dataset.source.clone()),
+        fact("Dataset, sha256", dataset.sha256.clone()),
+        fact(
+            "Dialogues",
+            format!(
+                "{} of {} measured in each run, {} with a reference",
+                number::count(dataset.samples),
+                number::count(dataset.dialogues),
+                number::count(dataset.references)
+            ),
+        ),
+        fact("Measured ids, sha256", dataset.sample_ids_sha256.clone()),
+        fact("Prompt", generation.prompt.clone()),
+        fact(
+            "Limits",
+            format!(
+                "{} tokens in, {} tokens out, stop at {}",
+                number::count(u64::from(generation.max_input_tokens)),
+                number::count(u64::from(generation.max_new_tokens)),
+                generation.stop
+            ),
+        ),
+        fact("Seed", campaign.seed.to_string()),
+        fact("Controller", campaign.controller_version.clone()),
+    ]
+}

@@ -1,0 +1,74 @@
+//! Every price with its source and its day.
+
+use super::table::{Column, Entry, Table, Tone};
+use super::{Block, Reach, Section};
+use results::{Price, Results};
+
+pub(super) fn section(results: &Results) -> Section {
+    let mut rows: Vec<Vec<Entry>> = Vec::new();
+    for entry in &results.results {
+        let costs = entry.cells.iter().map(|cell| &cell.cost);
+        for cost in costs {
+            let row = row(&entry.target, cost.usd_per_hour, &cost.price);
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+    }
+    let columns = vec![
+        Column::words("Target"),
+        Column::figures("Price", "USD per hour"),
+        Column::words("Service"),
+        Column::words("Region"),
+        Column::words("Purchase"),
+        Column::words("Source"),
+        Column::words("Date"),
+        Column::figures("Age", "days"),
+    ];
+    let title = "Prices with source and date".to_owned();
+    Section {
+        id: "prices",
+        title: "Whose prices these are".to_owned(),
+        lead: "Prices of the matrix are the user's own; all others come from a price book."
+            .to_owned(),
+        blocks: vec![Block::Table(Table { id: "prices-table".to_owned(), title, columns, rows })],
+        reach: Reach::Everywhere,
+    }
+}
+
+/// How old a price is; one that is too old to trust says so.
+fn age(price: &Price) -> Entry {
+    match price.age_days {
+        Some(days) if price.stale => Entry {
+            text: format!("{days}, stale"),
+            value: Some(days as f64),
+            tone: Tone::Warn,
+            ..Entry::default()
+        },
+        Some(days) => {
+            Entry { text: days.to_string(), value: Some(days as f64), ..Entry::default() }
+        }
+        None => Entry::missing("a price of the matrix"),
+    }
+}
+
+fn row(target: &str, usd_per_hour: f64, price: &Price) -> Vec<Entry> {
+    let or_own = |text: Option<&String>| {
+        text.map_or_else(|| Entry::missing("a price of the matrix"), Entry::words)
+    };
+    let region = match (&price.region, price.region_assumed) {
+        (Some(region), true) => Entry::words(format!("{region} (assumed)")),
+        (region, _) => or_own(region.as_ref()),
+    };
+    vec![
+        Entry::words(target),
+        // Prices are quoted exactly.
+        Entry { text: usd_per_hour.to_string(), ..Entry::figure(Some(usd_per_hour)) },
+        or_own(price.service.as_ref()),
+        region,
+        or_own(price.purchase.as_ref()),
+        Entry::words(&price.source),
+        or_own(price.date.as_ref()),
+        age(price),
+    ]
+}

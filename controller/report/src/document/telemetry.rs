@@ -1,0 +1,387 @@
+//! What the machines showed while they measured: in figures for every cell, and over time under the latency.
+
+use super::naming::{Named, Names};
+use super::table::{Column, Entry, Table};
+use super::{Block, Figure, Reach, Section, shortened};
+use plot::chart::axis::Format;
+use plot::chart::plane::{Band, Curve, Guide, Join, Spot};
+use plot::chart::{Axis, Chart, Dash, Strip, Strips};
+use proto::telemetry::Metric;
+use results::Results;
+use stats::telemetry::{CellTelemetry, NotMeasurable, Timeline};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More timelines than this are no reading any more; telemetry.parquet has all.
+const MOST_FIGURES: usize = 12;
+/// A piece is shaded where so much of it was held back.
+const HELD_BACK: f64 = 0.05;
+const MIB: f64 = 1_048_576.0;
+
+/// What every format shows: figures of all cells, and the timeline of the cell that was held back most, or of the first.
+pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
+    let mut blocks = Vec::new();
+    if names.cells.iter().any(|named| named.cell.telemetry.is_some()) {
+        blocks.push(Block::Table(table(names)));
+    } else {
+        blocks.push(Block::Missing("Nothing was observed beside the samples.".to_owned()));
+    }
+    let drawn = drawn(results, names);
+    blocks.extend(drawn.into_iter().next());
+    let absent = not_measurable(results);
+    if !absent.is_empty() {
+        blocks.push(Block::List(absent));
+    }
+    Section {
+        id: "telemetry",
+        title: "What the machines showed".to_owned(),
+        lead: "Means over the measured time. Heat, power limits and other load slow a machine down; where they did, the cell is DEGRADED.".to_owned(),
+        blocks,
+        reach: Reach::Everywhere,
+    }
+}
+
+/// The other cells over time.
+pub(super) fn further(results: &Results, names: &Names<'_>) -> Option<Section> {
+    let blocks: Vec<Block> = drawn(results, names).into_iter().skip(1).take(MOST_FIGURES).collect();
+    (!blocks.is_empty()).then(|| Section {
+        id: "timelines",
+        title: "Cell by cell over time".to_owned(),
+        lead: format!("Runs stand one after the other. At most {MOST_FIGURES} cells are drawn; results.telemetry.parquet has every reading of all."),
+        blocks,
+        reach: Reach::Page,
+    })
+}
+
+/// Timelines, those with the most shade first, then in the order of the cells.
+fn drawn(results: &Results, names: &Names<'_>) -> Vec<Block> {
+    let usable = names.cells.iter().filter(|named| named.is_usable());
+    let mut figures: Vec<(f64, Figure)> = usable
+        .filter_map(|named| {
+            let timeline = named.cell.telemetry.as_ref()?.timelines.first()?;
+            let bands = bands(timeline);
+            let shaded = bands.iter().map(|band| band.to - band.from).sum::<f64>();
+            Some((shaded, figure(results, named, timeline, bands)))
+        })
+        .collect();
+    figures.sort_by(|a, b| b.0.total_cmp(&a.0));
+    figures.into_iter().map(|(_, figure)| Block::Figure(Box::new(figure))).collect()
+}
+
+fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<Band>) -> Figure {
+    let why: BTreeSet<&str> = bands.iter().map(|band| band.text.as_str()).collect();
+    let shade = if why.is_empty() {
+        String::new()
+    } else {
+        format!(". Shaded: {}", why.into_iter().collect::<Vec<_>>().join("; "))
+    };
+    let gpu = results.environment.hosts.iter().find(|host| host.id == timeline.host);
+    let gpu = gpu.and_then(|host| host.gpus.iter().find(|gpu| gpu.device == named.entry.device));
+    let limits = Limits {
+        sm_mhz: gpu.and_then(|gpu| gpu.sm_max_mhz),
+        power_watts: gpu.and_then(|gpu| gpu.power_limit_watts),
+    };
+    let guides = timeline.runs.iter().skip(1);
+    Figure {
+        id: format!("timeline-{}", named.cell.cell),
+        title: format!("{} over time{shade}", named.whole()),
+        chart: Chart::Strips(Strips {
+            x: Axis::time("Measured time, seconds"),
+            strips: strips(timeline, &limits),
+            guides: guides
+                .map(|start| Guide { value: start.at_s, text: format!("run {}", start.run) })
+                .collect(),
+            bands,
+        }),
+        legend: Vec::new(),
+        table: None,
+        table_reach: Reach::Page,
+    }
+}
+
+/// What a GPU can do at most.
+struct Limits {
+    sm_mhz: Option<f64>,
+    power_watts: Option<f64>,
+}
+
+/// Stretches in which the machine was held back.
+fn bands(timeline: &Timeline) -> Vec<Band> {
+    let half = timeline.piece_s / 2.0;
+    let of = |metric: Metric| timeline.readings.get(metric.as_str());
+    let mut bands: Vec<Band> = Vec::new();
+    for (place, at) in timeline.at_s.iter().enumerate() {
+        let read = |metric| of(metric).and_then(|values| values[place]).unwrap_or(0.0);
+        let total = read(Metric::HostCpuTotalNs).max(1.0);
+        let is_throttled =
+            timeline.gpu_throttled_share[place].is_some_and(|share| share > HELD_BACK);
+        let text = if is_throttled {
+            let reasons = timeline.gpu_throttle_reasons[place].as_deref();
+            format!("the GPU's clocks were held down ({})", reasons.unwrap_or("unknown reason"))
+        } else if read(Metric::HostThermalThrottles) > 0.0 {
+            "a processor slowed down for heat".to_owned()
+        } else if read(Metric::CgroupThrottledNs) / total > HELD_BACK {
+            "the control group's limit held the agent back".to_owned()
+        } else if read(Metric::HostCpuStealNs) / total > HELD_BACK {
+            "the hypervisor gave processor time to others".to_owned()
+        } else {
+            continue;
+        };
+        let (from, to) = (at - half, at + half);
+        match bands.last_mut() {
+            Some(band) if band.text == text && from - band.to < half => band.to = to,
+            _ => bands.push(Band { from, to, text }),
+        }
+    }
+    bands
+}
+
+/// Latency first; below it whatever was read.
+fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
+    let mut strips = vec![Strip {
+        y: Axis::quantity("Request latency, ms: mean, and the longest dotted"),
+        curves: [
+            line(timeline, &timeline.latency_mean_ms, Dash::Solid),
+            line(timeline, &timeline.latency_max_ms, Dash::Dotted),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    }];
+    let read = |metric: Metric, scale: f64| -> Option<Vec<Option<f64>>> {
+        let values = timeline.readings.get(metric.as_str())?;
+        Some(values.iter().map(|value| value.map(|value| value * scale)).collect())
+    };
+    let mut add = |y: Axis, values: Option<Vec<Option<f64>>>, limit: Option<f64>| {
+        let Some(curve) = values.and_then(|values| line(timeline, &values, Dash::Solid)) else {
+            return;
+        };
+        let mut curves = vec![curve];
+        curves.extend(limit.map(|limit| level(timeline, limit)));
+        strips.push(Strip { y, curves });
+    };
+    add(
+        Axis::free("GPU temperature, °C", Format::Plain),
+        read(Metric::GpuTemperatureCelsius, 1.0),
+        None,
+    );
+    add(
+        Axis::quantity("GPU clock, MHz; the fastest dashed"),
+        read(Metric::GpuSmMhz, 1.0),
+        limits.sm_mhz,
+    );
+    add(
+        Axis::quantity("GPU power, W; the limit dashed"),
+        read(Metric::GpuPowerWatts, 1.0),
+        limits.power_watts,
+    );
+    add(
+        Axis::quantity("GPU memory in use, MiB"),
+        read(Metric::GpuMemoryUsedBytes, 1.0 / MIB),
+        None,
+    );
+    add(
+        Axis::quantity("Processor time of the agent, cores"),
+        read(Metric::ProcessCpuNs, 1e-9),
+        None,
+    );
+    add(Axis::quantity("Processor time of others, cores"), others(timeline), None);
+    add(Axis::quantity("Processor clock, MHz"), read(Metric::HostCpuMhz, 1.0), None);
+    add(
+        Axis::free("Processor temperature, °C", Format::Plain),
+        read(Metric::HostTemperatureCelsius, 1.0),
+        None,
+    );
+    add(Axis::quantity("Processor power, W"), read(Metric::CpuEnergyJoules, 1.0), None);
+    add(
+        Axis::quantity("Resident memory of the agent, MiB"),
+        read(Metric::ProcessRssBytes, 1.0 / MIB),
+        None,
+    );
+    strips
+}
+
+/// What other processes took, in cores. The system counts in ticks, so that a short piece can seem to be below nothing.
+fn others(timeline: &Timeline) -> Option<Vec<Option<f64>>> {
+    let busy = timeline.readings.get(Metric::HostCpuBusyNs.as_str())?;
+    let own = timeline.readings.get(Metric::ProcessCpuNs.as_str())?;
+    let both = busy.iter().zip(own);
+    Some(both.map(|(busy, own)| Some(((*busy)? - (*own)?).max(0.0) / 1e9)).collect())
+}
+
+/// None where nothing was read.
+fn line(timeline: &Timeline, values: &[Option<f64>], dash: Dash) -> Option<Curve> {
+    let spots = timeline.at_s.iter().zip(values);
+    let spots: Vec<Spot> =
+        spots.filter_map(|(at, value)| Some(Spot::of_line((*at, (*value)?)))).collect();
+    (!spots.is_empty()).then_some(Curve { series: Some(0), spots, join: Join::Straight, dash })
+}
+
+/// A limit, from the start to the end.
+fn level(timeline: &Timeline, value: f64) -> Curve {
+    let ends = [timeline.at_s.first(), timeline.at_s.last()];
+    let spots = ends.into_iter().flatten().map(|at| Spot::of_line((*at, value))).collect();
+    Curve { series: None, spots, join: Join::Straight, dash: Dash::Dashed }
+}
+
+/// How a column is filled.
+type Of = fn(&Named<'_>, &CellTelemetry) -> Entry;
+
+fn reading(telemetry: &CellTelemetry, metric: Metric, scale: f64) -> Entry {
+    let figure = telemetry.readings.get(metric.as_str()).copied().flatten();
+    here(figure.map(|figure| figure.mean * scale), telemetry)
+}
+
+fn hottest(telemetry: &CellTelemetry, metric: Metric) -> Entry {
+    let figure = telemetry.readings.get(metric.as_str()).copied().flatten();
+    here(figure.and_then(|figure| figure.max), telemetry)
+}
+
+fn here(value: Option<f64>, telemetry: &CellTelemetry) -> Entry {
+    if value.is_some() {
+        return Entry::figure(value);
+    }
+    let absent: Vec<String> = telemetry.not_measurable.iter().map(told).collect();
+    let reason = format!("not measurable here: {}", absent.join("; "));
+    Entry::missing(if absent.is_empty() { "not measurable here" } else { &reason })
+}
+
+fn told(absent: &NotMeasurable) -> String {
+    format!("{}, {}", absent.what.replace('_', " "), absent.reason)
+}
+
+/// The columns, how each is filled, and whether it is shown; those of a GPU where one infers.
+fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
+    vec![
+        (
+            Column::figures("Agent", "cores"),
+            |_, telemetry| Entry::figure(telemetry.process_cpu_cores),
+            true,
+        ),
+        (
+            Column::figures("Other load", "% of the host"),
+            |_, telemetry| here(telemetry.other_cpu_pct, telemetry),
+            true,
+        ),
+        (
+            Column::figures("Steal", "% of the host"),
+            |_, telemetry| here(telemetry.cpu_steal_pct, telemetry),
+            true,
+        ),
+        (
+            Column::figures("CPU clock", "MHz"),
+            |_, telemetry| reading(telemetry, Metric::HostCpuMhz, 1.0),
+            true,
+        ),
+        (
+            Column::figures("CPU, hottest", "°C"),
+            |_, telemetry| hottest(telemetry, Metric::HostTemperatureCelsius),
+            true,
+        ),
+        (
+            Column::figures("GPU in use", "%"),
+            |_, telemetry| reading(telemetry, Metric::GpuUtilizationPct, 1.0),
+            has_gpu,
+        ),
+        (
+            Column::figures("GPU clock", "MHz"),
+            |_, telemetry| reading(telemetry, Metric::GpuSmMhz, 1.0),
+            has_gpu,
+        ),
+        (
+            Column::figures("GPU, hottest", "°C"),
+            |_, telemetry| hottest(telemetry, Metric::GpuTemperatureCelsius),
+            has_gpu,
+        ),
+        (
+            Column::figures("GPU throttled", ""),
+            |_, telemetry| {
+                let gpu = telemetry.gpu.as_ref();
+                match gpu.and_then(|gpu| gpu.throttled_share) {
+                    Some(share) => Entry::share(Some(share)),
+                    None => here(None, telemetry),
+                }
+            },
+            has_gpu,
+        ),
+        (
+            Column::figures("GPU memory", "MiB"),
+            |named, telemetry| here(named.cell.memory.gpu_memory_mb, telemetry),
+            has_gpu,
+        ),
+        (
+            Column::figures("Peak memory", "MiB"),
+            |named, _| Entry::figure(named.cell.memory.peak_rss_mb),
+            true,
+        ),
+        (
+            Column::figures("Model", "MiB").on_page(),
+            |named, _| Entry::figure(named.cell.memory.model_size_mb),
+            true,
+        ),
+        (
+            Column::figures("Keys and values", "MiB").on_page(),
+            |named, _| Entry::figure(named.cell.memory.kv_cache_mb),
+            true,
+        ),
+        (
+            Column::figures("Energy per request", "J above idle"),
+            |named, _| Entry::estimate(&named.cell.energy.joules_per_request),
+            true,
+        ),
+        (
+            Column::figures("Sampler", "% of a core").on_page(),
+            |_, telemetry| here(telemetry.sampler_cpu_pct, telemetry),
+            true,
+        ),
+    ]
+}
+
+fn table(names: &Names<'_>) -> Table {
+    let has_gpu = names
+        .cells
+        .iter()
+        .any(|named| named.entry.device.as_deref().is_some_and(|device| device != "cpu"));
+    let columns = columns(has_gpu);
+    let columns: Vec<_> = columns.into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
+    let row = |named: &Named<'_>| {
+        let mut row = vec![Entry::words(named.whole())];
+        row.extend(columns.iter().map(|(_, of, _)| match &named.cell.telemetry {
+            Some(telemetry) => of(named, telemetry),
+            None => Entry::missing("nothing was observed"),
+        }));
+        row
+    };
+    let rows = names.cells.iter().map(row).collect();
+    let mut headings = vec![Column::words("Cell")];
+    headings.extend(columns.iter().map(|(column, ..)| column.clone()));
+    let table = Table {
+        id: "telemetry-table".to_owned(),
+        title: "What was observed of every cell".to_owned(),
+        columns: headings,
+        rows,
+    };
+    // What no machine could tell is said below it, once.
+    table.without_empty()
+}
+
+/// Each thing that can't be measured, with the reason, what to do, and where.
+fn not_measurable(results: &Results) -> Vec<String> {
+    let is_gpu = |device: &String| device != "cpu";
+    let has_gpu = results.results.iter().any(|entry| entry.device.as_ref().is_some_and(is_gpu));
+    let mut hosts: BTreeMap<&NotMeasurable, BTreeSet<&str>> = BTreeMap::new();
+    for host in &results.environment.hosts {
+        for absent in &host.not_measurable {
+            // A GPU is missed only where one infers.
+            if has_gpu || !(absent.what == "gpu" || absent.what.starts_with("gpu_")) {
+                hosts.entry(absent).or_default().insert(&host.name);
+            }
+        }
+    }
+    let sentence = |(absent, hosts): (&NotMeasurable, BTreeSet<&str>)| {
+        let remedy = absent.remedy.as_ref().map_or(String::new(), |remedy| format!("; {remedy}"));
+        let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+        let sentence = format!("Not measurable on {hosts}: {}{remedy}", told(absent));
+        format!("{}.", shortened(&sentence, 300))
+    };
+    hosts.into_iter().map(sentence).collect()
+}

@@ -1,0 +1,151 @@
+//! A metric over time, in the terminal: one line for each campaign, its interval drawn on a scale that they share.
+
+use plot::number::digits;
+use results::{Cell, Results};
+use stats::Estimate;
+use stats::comparison::regression::Metric;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Columns of the drawing.
+const WIDTH: usize = 40;
+
+/// What a metric was in one campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Its day and time, UTC.
+    pub at: String,
+    /// Its id.
+    pub campaign: String,
+    /// The figure; null where the data couldn't carry it.
+    pub estimate: Estimate,
+}
+
+/// Draws the metric of every cell over campaigns, which come oldest first; `holds` is what names of cells must hold.
+pub fn draw(campaigns: &[Results], metric: Metric, holds: &str) -> String {
+    let mut by_cell: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
+    for results in campaigns {
+        for cell in results.results.iter().flat_map(|entry| &entry.cells) {
+            if cell.cell.contains(holds) {
+                by_cell.entry(&cell.cell).or_default().push(Point {
+                    at: results.campaign.created_at.chars().take(16).collect(),
+                    campaign: results.campaign.id.clone(),
+                    estimate: estimate(cell, metric),
+                });
+            }
+        }
+    }
+    let mut text = String::new();
+    for (cell, points) in by_cell {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "{cell}: {metric}, {}", unit(metric));
+        text.push_str(&lines(&points));
+        text.push('\n');
+    }
+    if text.is_empty() {
+        text.push_str("no cell of that name was measured\n");
+    }
+    text
+}
+
+fn estimate(cell: &Cell, metric: Metric) -> Estimate {
+    let estimates = &cell.estimates;
+    if let Some(estimate) = metric.estimate(&estimates.latency_ms, &estimates.ttft_ms) {
+        return estimate.clone();
+    }
+    match metric {
+        Metric::Cost => cell.cost.usd_per_1000_requests.clone(),
+        Metric::RougeL => cell.quality.as_ref().map_or_else(
+            || Estimate::missing(0, "no summary was scored"),
+            |quality| quality.rouge_l.clone(),
+        ),
+        _ => estimates.throughput.per_host.clone(),
+    }
+}
+
+fn unit(metric: Metric) -> &'static str {
+    match metric {
+        Metric::Latency(_) | Metric::Ttft(_) => "ms",
+        Metric::Throughput => "samples/s",
+        Metric::Cost => "USD per 1,000 requests",
+        Metric::RougeL => "0 to 1",
+    }
+}
+
+/// One line a point: when, which, the figure, and where it lies.
+fn lines(points: &[Point]) -> String {
+    let ends = points.iter().flat_map(|point| {
+        let Estimate { value, ci_low, ci_high, .. } = &point.estimate;
+        [*value, *ci_low, *ci_high]
+    });
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for end in ends.flatten() {
+        (low, high) = (low.min(end), high.max(end));
+    }
+    let name = points.iter().map(|point| point.campaign.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for Point { at, campaign, estimate } in points {
+        let figure = match estimate.value {
+            Some(value) => digits(value),
+            None => format!("– ({})", estimate.reason.as_deref().unwrap_or("null")),
+        };
+        let line = format!("  {at}  {campaign:<name$}  {}  {figure}", bar(estimate, (low, high)));
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    if low < high {
+        let (low, high) = (digits(low), digits(high));
+        let gap = WIDTH.saturating_sub(low.len() + high.len());
+        let _ = writeln!(text, "  {:16}  {:name$}  {low}{}{high}", "", "", " ".repeat(gap));
+    }
+    text
+}
+
+/// `  ├──●──┤   ` on the scale from `low` to `high`; a point without an interval is a dot alone.
+fn bar(estimate: &Estimate, (low, high): (f64, f64)) -> String {
+    let mut columns = vec![' '; WIDTH];
+    let column = |value: f64| {
+        let share = if high > low { (value - low) / (high - low) } else { 0.5 };
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of the width, cut to it"
+        )]
+        let column = (share.clamp(0.0, 1.0) * (WIDTH - 1) as f64).round() as usize;
+        column
+    };
+    if let Some((from, to)) = estimate.interval() {
+        let (from, to) = (column(from), column(to));
+        columns[from..=to].fill('─');
+        (columns[from], columns[to]) = ('├', '┤');
+    }
+    if let Some(value) = estimate.value {
+        columns[column(value)] = '●';
+    }
+    columns.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(at: &str, estimate: Estimate) -> Point {
+        Point { at: at.to_owned(), campaign: format!("c-{at}"), estimate }
+    }
+
+    #[test]
+    fn intervals_share_one_scale_and_what_is_null_says_why() {
+        let points = [
+            point("2026-11-01T08:00", Estimate::within(10.0, (9.0, 11.0), 3)),
+            point("2026-11-02T08:00", Estimate::within(12.0, (11.5, 12.9), 3)),
+            point("2026-11-03T08:00", Estimate::point(11.0, 1, "one run")),
+            point("2026-11-04T08:00", Estimate::missing(20, "p95 needs 93 batches, these are 20")),
+        ];
+        insta::assert_snapshot!(lines(&points));
+    }
+
+    #[test]
+    fn one_figure_alone_stands_in_the_middle() {
+        let drawn = bar(&Estimate::point(5.0, 1, "one run"), (5.0, 5.0));
+        assert_eq!(drawn.chars().position(|c| c == '●'), Some(20));
+    }
+}

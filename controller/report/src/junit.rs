@@ -1,0 +1,67 @@
+//! A view -> `JUnit` XML: a suite for each entry and a test for each cell, so that a build shows what can't be used.
+//!
+//! The form is that of the Jenkins `JUnit` plugin, which GitLab, GitHub's actions and others read: `testsuites`,
+//! `testsuite`, `testcase` with `failure` and `system-out`. Figures stand as properties.
+
+use maud::{Markup, PreEscaped, html};
+use results::{Cell, Entry, Results};
+use stats::validity::Status;
+
+/// Renders the file. INVALID cells fail; DEGRADED ones pass and say why.
+pub fn render(results: &Results) -> String {
+    let cells = || results.results.iter().flat_map(|entry| &entry.cells);
+    let failed = |cell: &&Cell| cell.validity.status == Status::Invalid;
+    let document = html! {
+        testsuites name=(text(&results.campaign.name)) tests=(cells().count()) failures=(cells().filter(failed).count()) {
+            @for entry in &results.results { (suite(entry)) }
+        }
+    };
+    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", document.into_string())
+}
+
+fn suite(entry: &Entry) -> Markup {
+    let name = format!("{}.{}.{}.{}", entry.target, entry.model, entry.dtype, entry.scenario);
+    let failed = entry.cells.iter().filter(|cell| cell.validity.status == Status::Invalid);
+    html! {
+        testsuite name=(text(&name)) tests=(entry.cells.len()) failures=(failed.count()) timestamp=(text(&entry.timestamp)) {
+            @for cell in &entry.cells { (PreEscaped("\n  ")) (case(&name, cell)) }
+            (PreEscaped("\n"))
+        }
+    }
+}
+
+fn case(suite: &str, cell: &Cell) -> Markup {
+    let reasons = cell.validity.reasons.iter().map(|reason| reason.text.as_str());
+    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    let seconds: f64 = cell.estimates.runs.iter().map(|run| run.host_seconds).sum();
+    let figures = [
+        ("usd_per_1000_requests", cell.cost.usd_per_1000_requests.value),
+        ("samples_per_second", cell.estimates.throughput.per_host.value),
+        ("latency_p50_ms", cell.estimates.latency_ms.p50.value),
+        ("latency_p95_ms", cell.estimates.latency_ms.p95.value),
+    ];
+    html! {
+        testcase classname=(text(suite)) name=(text(&cell.cell)) time=(seconds) {
+            properties {
+                @for (name, value) in figures {
+                    // What was not measured has no property: there is no value to give.
+                    @if let Some(value) = value { property name=(name) value=(value) {} }
+                }
+            }
+            @match cell.validity.status {
+                Status::Valid => {}
+                Status::Degraded => { system-out { "DEGRADED: " (text(&reasons)) } }
+                Status::Invalid => { failure type="INVALID" message=(text(&reasons)) { (text(&reasons)) } }
+            }
+        }
+    }
+}
+
+/// A text without the characters that XML 1.0 forbids even as references.
+fn text(text: &str) -> String {
+    let allowed = |c: char| match c {
+        '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
+        _ => '\u{fffd}',
+    };
+    text.chars().map(allowed).collect()
+}

@@ -1,0 +1,348 @@
+//! Paragraphs, lists, tables and charts, one below the other, on as many pages as they need.
+//!
+//! Pages are drawings like charts are; lengths are points (1/72 inch).
+
+use super::grid;
+use crate::document::Table;
+use plot::chart::{Anchor, At, Dash, Drawing, Fill, Form, Ink, Mark, Shape};
+use plot::font::{self, Weight, width};
+
+/// A4.
+pub(super) const PAGE: At = (595.28, 841.89);
+const MARGIN: f64 = 50.0;
+const BOTTOM: f64 = 58.0;
+/// The share of their size to which charts may be made smaller.
+pub(super) const SMALLEST: f64 = 0.76;
+
+/// The pages, and where their sections begin.
+#[derive(Debug)]
+pub(super) struct Pages {
+    pub(super) pages: Vec<Drawing>,
+    /// Title, index of the page, height on it.
+    pub(super) bookmarks: Vec<(String, usize, f64)>,
+}
+
+/// Words of one weight and colour.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    text: String,
+    weight: Weight,
+    ink: Ink,
+}
+
+impl Piece {
+    pub(super) fn of(text: &str, weight: Weight, ink: Ink) -> Self {
+        Self { text: font::drawable(text), weight, ink }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The place where the next thing goes.
+#[derive(Debug)]
+pub(super) struct Flow {
+    done: Vec<Drawing>,
+    page: Drawing,
+    y: f64,
+    bookmarks: Vec<(String, usize, f64)>,
+}
+
+impl Flow {
+    pub(super) fn new() -> Self {
+        Self { done: Vec::new(), page: blank(), y: MARGIN, bookmarks: Vec::new() }
+    }
+
+    /// How wide a line may be.
+    pub(super) fn width() -> f64 {
+        PAGE.0 - 2.0 * MARGIN
+    }
+
+    /// Room below, at the top of a page none.
+    pub(super) fn space(&mut self, height: f64) {
+        if self.y > MARGIN {
+            self.y += height;
+        }
+    }
+
+    /// Goes to the next page where less than `height` is left.
+    pub(super) fn need(&mut self, height: f64) {
+        if self.y + height > PAGE.1 - BOTTOM && self.y > MARGIN {
+            let page = std::mem::replace(&mut self.page, blank());
+            self.done.push(page);
+            self.y = MARGIN;
+        }
+    }
+
+    /// A bookmark leads here.
+    pub(super) fn bookmark(&mut self, title: &str) {
+        self.bookmarks.push((title.to_owned(), self.done.len(), self.y));
+    }
+
+    /// A thin line across the page.
+    pub(super) fn rule(&mut self) {
+        let points = vec![(MARGIN, self.y), (PAGE.0 - MARGIN, self.y)];
+        self.mark(Shape::Line { points, width: 0.6, dash: Dash::Solid }, Ink::Grid);
+    }
+
+    /// Sentences, broken into lines.
+    pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f64, leading: f64) {
+        for line in lines(pieces, size, Self::width()) {
+            self.need(size * leading);
+            self.line(&line, size, (MARGIN, self.y + size));
+            self.y += size * leading;
+        }
+    }
+
+    /// Sentences in a column of `(x, y, width)` from here; returns their height and leaves the place.
+    pub(super) fn words_in(
+        &mut self,
+        pieces: &[Piece],
+        size: f64,
+        leading: f64,
+        (x, y, width): (f64, f64, f64),
+    ) -> f64 {
+        let lines = lines(pieces, size, width);
+        for (place, line) in lines.iter().enumerate() {
+            let down = y + size + place as f64 * size * leading;
+            self.line(line, size, (MARGIN + x, self.y + down));
+        }
+        lines.len() as f64 * size * leading
+    }
+
+    /// Sentences, each with a dash before it.
+    pub(super) fn list(&mut self, sentences: &[String], ink: Ink) {
+        for sentence in sentences {
+            let size = 8.5;
+            let indent = 12.0;
+            let pieces = [Piece::of(sentence, Weight::Regular, ink)];
+            let height = lines(&pieces, size, Self::width() - indent).len() as f64 * size * 1.42;
+            self.need(height);
+            self.words_in(
+                &[Piece::of("–", Weight::Regular, Ink::Muted)],
+                size,
+                1.42,
+                (0.0, 0.0, indent),
+            );
+            self.words_in(&pieces, size, 1.42, (indent, 0.0, Self::width() - indent));
+            self.y += height + 2.0;
+        }
+    }
+
+    /// The signs of series with their names.
+    pub(super) fn legend(&mut self, legend: &[(usize, String)]) {
+        let size = 8.0;
+        let mut x = 0.0;
+        self.need(size * 1.6);
+        for (series, name) in legend {
+            let name = font::fitted(name, size, Weight::Regular, 200.0);
+            let wide = width(&name, size, Weight::Regular) + 26.0;
+            if x + wide > Self::width() && x > 0.0 {
+                x = 0.0;
+                self.y += size * 1.6;
+            }
+            let at = (MARGIN + x + 4.0, self.y + size * 0.68);
+            let form = Form::of(*series);
+            let sign = Shape::Sign { at, form, radius: 3.2, fill: Fill::Full };
+            self.mark(sign, Ink::Series(*series));
+            let piece = [Piece::of(&name, Weight::Regular, Ink::Text)];
+            self.words_in(&piece, size, 1.3, (x + 12.0, 0.0, wide));
+            x += wide;
+        }
+        self.y += size * 1.9;
+    }
+
+    /// A chart, made smaller.
+    pub(super) fn drawing(&mut self, drawing: &Drawing, scale: f64) {
+        // What is higher than a page is made to fit on one.
+        let room = PAGE.1 - BOTTOM - MARGIN - 60.0;
+        let scale = scale.min(room / drawing.height);
+        // A chart that nearly fits is made a little smaller rather than leave half a page empty.
+        let fitting = (PAGE.1 - BOTTOM - self.y) / drawing.height;
+        let scale = if fitting >= scale * SMALLEST { scale.min(fitting) } else { scale };
+        self.need(drawing.height * scale - 0.01);
+        for mark in &drawing.marks {
+            let mark = moved(mark, scale, (MARGIN, self.y));
+            self.page.marks.push(mark);
+        }
+        self.y += drawing.height * scale;
+    }
+
+    /// A table, its first rows where there are many; its heading comes again on every page.
+    pub(super) fn table(&mut self, table: &Table, most: usize) {
+        let grid = grid::of(table, most, Self::width());
+        self.need(grid.heading.height + grid.rows.first().map_or(0.0, |row| row.height));
+        self.row(&grid.heading);
+        for row in &grid.rows {
+            if self.y + row.height > PAGE.1 - BOTTOM {
+                self.need(row.height);
+                self.row(&grid.heading);
+            }
+            self.row(row);
+        }
+        if let Some(more) = table.rows.len().checked_sub(most).filter(|more| *more > 0) {
+            let text = format!("{more} more rows stand in results.json.");
+            self.space(4.0);
+            self.paragraph(&[Piece::of(&text, Weight::Regular, Ink::Muted)], 8.0, 1.4);
+        }
+    }
+
+    fn row(&mut self, row: &grid::Row) {
+        for mark in &row.marks {
+            let mark = moved(mark, 1.0, (MARGIN, self.y));
+            self.page.marks.push(mark);
+        }
+        self.y += row.height;
+        let width = if row.is_heading { 0.9 } else { 0.5 };
+        let ink = if row.is_heading { Ink::Axis } else { Ink::Grid };
+        let points = vec![(MARGIN, self.y), (PAGE.0 - MARGIN, self.y)];
+        self.mark(Shape::Line { points, width, dash: Dash::Solid }, ink);
+    }
+
+    /// The pages, with `foot` and their number at the bottom of each.
+    pub(super) fn finish(mut self, foot: &str) -> Pages {
+        self.done.push(self.page);
+        let count = self.done.len();
+        let y = PAGE.1 - 30.0;
+        for (place, page) in self.done.iter_mut().enumerate() {
+            let mut words = |at: At, text: String, anchor| {
+                let (size, weight) = (7.5, Weight::Regular);
+                let shape = Shape::Text { at, text, size, anchor, weight };
+                page.marks.push(Mark { shape, ink: Ink::Muted, series: None, tip: None });
+            };
+            let left = font::fitted(foot, 7.5, Weight::Regular, 380.0);
+            words((MARGIN, y), left, Anchor::Start);
+            words((PAGE.0 - MARGIN, y), format!("{} of {count}", place + 1), Anchor::End);
+        }
+        Pages { pages: self.done, bookmarks: self.bookmarks }
+    }
+
+    fn mark(&mut self, shape: Shape, ink: Ink) {
+        self.page.marks.push(Mark { shape, ink, series: None, tip: None });
+    }
+
+    fn line(&mut self, line: &[Piece], size: f64, (mut x, y): At) {
+        for piece in line {
+            let (text, weight) = (piece.text.clone(), piece.weight);
+            let wide = width(&text, size, weight);
+            let anchor = Anchor::Start;
+            self.mark(Shape::Text { at: (x, y), text, size, anchor, weight }, piece.ink);
+            x += wide;
+        }
+    }
+}
+
+fn blank() -> Drawing {
+    Drawing { width: PAGE.0, height: PAGE.1, marks: Vec::new() }
+}
+
+/// A mark at another place and in another size.
+fn moved(mark: &Mark, scale: f64, (left, top): At) -> Mark {
+    let to = |(x, y): At| (left + x * scale, top + y * scale);
+    let all = |points: &[At]| points.iter().copied().map(to).collect();
+    let shape = match &mark.shape {
+        Shape::Line { points, width, dash } => {
+            Shape::Line { points: all(points), width: width * scale, dash: *dash }
+        }
+        Shape::Area { points } => Shape::Area { points: all(points) },
+        Shape::Box { at, size, radius } => Shape::Box {
+            at: to(*at),
+            size: (size.0 * scale, size.1 * scale),
+            radius: radius * scale,
+        },
+        Shape::Sign { at, form, radius, fill } => {
+            Shape::Sign { at: to(*at), form: *form, radius: radius * scale, fill: *fill }
+        }
+        Shape::Text { at, text, size, anchor, weight } => Shape::Text {
+            at: to(*at),
+            text: text.clone(),
+            size: size * scale,
+            anchor: *anchor,
+            weight: *weight,
+        },
+    };
+    Mark { shape, ink: mark.ink, series: None, tip: None }
+}
+
+/// Words broken into lines of at most `most`; a word that is wider than a line is broken, too.
+pub(super) fn lines(pieces: &[Piece], size: f64, most: f64) -> Vec<Vec<Piece>> {
+    let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
+    let mut used = 0.0;
+    for piece in pieces {
+        for word in piece.text.split_inclusive(' ') {
+            for part in parts(word, size, piece.weight, most) {
+                let wide = width(part.trim_end(), size, piece.weight);
+                let is_first = lines.last().is_none_or(Vec::is_empty);
+                if used + wide > most && !is_first {
+                    lines.push(Vec::new());
+                    used = 0.0;
+                }
+                used += width(&part, size, piece.weight);
+                let line = lines.len() - 1;
+                match lines[line].last_mut() {
+                    Some(last) if last.weight == piece.weight && last.ink == piece.ink => {
+                        last.text.push_str(&part);
+                    }
+                    _ => lines[line].push(Piece { text: part, ..piece.clone() }),
+                }
+            }
+        }
+    }
+    lines
+}
+
+/// A word, cut where it is wider than a line.
+fn parts(word: &str, size: f64, weight: Weight, most: f64) -> Vec<String> {
+    if width(word.trim_end(), size, weight) <= most {
+        return vec![word.to_owned()];
+    }
+    let mut parts = Vec::new();
+    let (mut start, mut used) = (0, 0.0);
+    for letter in font::shape(word, weight) {
+        used += letter.advance * size;
+        if used > most && letter.bytes.start > start {
+            parts.push(word[start..letter.bytes.start].to_owned());
+            (start, used) = (letter.bytes.start, letter.advance * size);
+        }
+    }
+    parts.push(word[start..].to_owned());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str, most: f64) -> Vec<String> {
+        let lines = lines(&[Piece::of(text, Weight::Regular, Ink::Text)], 10.0, most);
+        lines.iter().map(|line| line.iter().map(|piece| piece.text.clone()).collect()).collect()
+    }
+
+    #[test]
+    fn lines_break_between_words_and_lose_none() {
+        let text = "one two three four five six seven eight nine ten";
+        let lines = texts(text, 60.0);
+        assert!(lines.len() > 3);
+        assert_eq!(lines.concat(), text);
+        for line in lines {
+            assert!(width(line.trim_end(), 10.0, Weight::Regular) <= 60.0, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_ten_thousand_letters_is_broken() {
+        let lines = texts(&"x".repeat(10_000), 200.0);
+        assert!(lines.len() > 100);
+        assert_eq!(lines.concat().len(), 10_000);
+    }
+
+    #[test]
+    fn a_page_that_is_full_is_followed_by_another() {
+        let mut flow = Flow::new();
+        for _ in 0..200 {
+            flow.paragraph(&[Piece::of("a line", Weight::Regular, Ink::Text)], 10.0, 1.4);
+        }
+        assert_eq!(flow.finish("foot").pages.len(), 4);
+    }
+}

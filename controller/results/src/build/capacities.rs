@@ -1,0 +1,70 @@
+//! Sweeps of request rates -> what targets carry under the objective.
+
+use super::Read;
+use crate::schema::{CapacityOf, Cell};
+use matrix::plan;
+use stats::Estimate;
+use stats::slo::{Slo, capacity};
+
+/// One for each model, target, dtype and largest batch that was measured in `server`.
+pub(super) fn capacities(read: &Read<'_>, slo: Option<Slo>, cells: &[Cell]) -> Vec<CapacityOf> {
+    let Some(slo) = slo else { return Vec::new() };
+    let plan = &read.campaign.plan;
+    let rate = |cell: &plan::Cell| {
+        let load = cell.load.filter(|load| load.sustained.is_none())?;
+        load.request_rate
+    };
+    let key = |cell: &plan::Cell| (cell.model, cell.target, cell.dtype, cell.batch_size);
+    let swept =
+        || plan.cells.iter().zip(cells).filter_map(|(cell, view)| Some((cell, view, rate(cell)?)));
+    let mut keys = Vec::new();
+    for (cell, ..) in swept() {
+        if !keys.contains(&key(cell)) {
+            keys.push(key(cell));
+        }
+    }
+    keys.into_iter()
+        .map(|wanted| {
+            let its: Vec<(f64, Estimate)> = swept()
+                .filter(|(cell, ..)| key(cell) == wanted)
+                .map(|(_, view, rate)| (rate, percentile(view, slo)))
+                .collect();
+            let at_rates: Vec<(f64, &Estimate)> =
+                its.iter().map(|(rate, estimate)| (*rate, estimate)).collect();
+            let (model, target, dtype, batch_size) = wanted;
+            let mut request_rates: Vec<f64> = its.iter().map(|(rate, _)| *rate).collect();
+            request_rates.sort_by(f64::total_cmp);
+            CapacityOf {
+                model: read.campaign.matrix.models[model].name.clone(),
+                target: read.campaign.matrix.targets[target].name.to_string(),
+                dtype: dtype.to_string(),
+                max_batch_size: batch_size,
+                slo,
+                request_rates,
+                capacity: capacity(slo, &at_rates),
+            }
+        })
+        .collect()
+}
+
+/// The percentile that the objective is about. Where arrivals were turned away, or requests failed, it is that of the
+/// lucky ones: then there is no bound.
+fn percentile(cell: &Cell, slo: Slo) -> Estimate {
+    let n = cell.estimates.latency_ms.p50.n;
+    let unreported = || Estimate::missing(n, "the percentile isn't reported");
+    let estimate = cell.estimates.latency_ms.percentile(slo.percentile);
+    let estimate = estimate.cloned().unwrap_or_else(unreported);
+    match (cell.not_sent.unwrap_or_default(), cell.failed_samples) {
+        (0, 0) => estimate,
+        (0, failed) => Estimate {
+            ci_high: None,
+            reason: Some(format!("{failed} requests failed")),
+            ..estimate
+        },
+        (not_sent, _) => Estimate {
+            ci_high: None,
+            reason: Some(format!("{not_sent} arrivals found a full queue")),
+            ..estimate
+        },
+    }
+}

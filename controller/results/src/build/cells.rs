@@ -1,0 +1,292 @@
+//! Cells: what the samples of each say, whether it holds, what it costs.
+
+use super::observations::Observed;
+use super::telemetry::Watched;
+use super::{MIB, Read, engine_facts, quality, telemetry};
+use crate::schema::{Cell, CellMemory, Cost, Price, Stress, Warmup};
+use chrono::NaiveDate;
+use cost::price::STALE_AFTER_DAYS;
+use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens};
+use matrix::plan;
+use proto::histogram::Histogram;
+use proto::model::EngineFacts;
+use proto::telemetry::Metric;
+use records::{PriceRow, SegmentRow, State};
+use stats::clock;
+use stats::distribution::by_run;
+use stats::drift::drift;
+use stats::precision::{Ended, whole_runs};
+use stats::quantile::{Merged, quantile};
+use stats::slo::{Goodput, Kept, goodput};
+use stats::stress::{self, Conditions, Windows};
+use stats::telemetry::energy::CellEnergy;
+use stats::validity::{Evidence, Reason, Status, Validity, validity};
+use stats::{self, CellStatistics};
+
+/// Why nothing is known of a machine behind an endpoint.
+const ELSEWHERE: &str =
+    "the machine behind the endpoint is not observed, and the agent's own says nothing of it";
+
+/// The view of one cell.
+pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
+    let planned = &read.campaign.plan.cells[index];
+    let sustained = planned.sustained();
+    let samples = read.campaign.plan.samples as u64;
+    let estimates = match sustained {
+        Some(_) => {
+            let runs: Vec<_> =
+                observed.sustained.iter().map(|(run, windows)| (*run, windows)).collect();
+            stress::estimates::estimates(&runs, samples)
+        }
+        None => stats::summarize(&observed.cell),
+    };
+    let segments: Vec<&SegmentRow> =
+        read.segments.iter().filter(|segment| segment.cell == index).collect();
+    let standing = super::precision_rule(&read.campaign.matrix.protocol).map(|rule| {
+        let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
+        rule.standing(&whole_runs(&observed.cell, samples), ended)
+    });
+    let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
+    // A sustained load has as many requests as it comes to.
+    let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
+    let stress = sustained_view(read, planned, observed);
+    let facts = engine_facts(read, planned);
+    let slo = super::slo(read).filter(|_| sustained.is_none());
+    let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
+    let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
+    let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
+    let price = price(&read.campaign.prices[planned.target], read.today);
+    let watched = telemetry::of_cell(read, index, facts);
+    let missing = expected.saturating_sub(observed.cell.len() as u64);
+    Cell {
+        cell: planned.id.to_string(),
+        batch_size: planned.batch_size,
+        counted_samples: estimates.counted_samples,
+        failed_samples: estimates.failed_samples,
+        failed_by: (observed.failed_by.iter())
+            .map(|(kind, count)| ((*kind).to_owned(), *count))
+            .collect(),
+        missing_samples: missing,
+        late_samples: observed.late_samples,
+        cut_inputs: observed.cut_inputs,
+        unknown_tokens: observed.unknown_tokens,
+        quality: quality::of(&observed.scored, read.campaign.matrix.seed),
+        exchange: observed.exchanges.summary(),
+        memory: memory(&segments, facts, &watched),
+        telemetry: watched.summary(),
+        energy: match facts {
+            Some(facts) if facts.endpoint.is_some() => CellEnergy::missing(ELSEWHERE),
+            _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
+        },
+        warmup: warmup(&segments),
+        validity: incomplete(
+            judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref(), &watched)),
+            &stress,
+        ),
+        cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
+        goodput,
+        schedule_delay_ms: match stress.as_slice() {
+            [] => stress::judge::delay(&observed.delays),
+            [run, ..] => run.verdicts.schedule_delay_ms,
+        },
+        not_sent: is_open.then(|| match sustained {
+            Some(_) => sustained_not_sent(),
+            None => observed.not_sent,
+        }),
+        latency_ms_by_percent: match sustained {
+            Some(_) => by_percent_of(&observed.sustained),
+            None => by_percent(&observed.cell),
+        },
+        precision: standing.map(|standing| standing.look),
+        stress,
+        estimates,
+    }
+}
+
+/// The verdicts on every run of a sustained load.
+fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) -> Vec<Stress> {
+    let Some(sustained) = planned.sustained() else { return Vec::new() };
+    let matrix = &read.campaign.matrix;
+    let stress = matrix.loads.stress.as_ref();
+    let facts = super::engine_facts(read, planned);
+    let device = facts.map(|facts| facts.device.as_str());
+    let is_on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);
+    let agents = || read.agents.iter().filter(|agent| agent.target == planned.target);
+    let gpus = agents().flat_map(|agent| &agent.facts.instruments.gpus);
+    let gpu_max_mhz =
+        gpus.filter(|gpu| gpu.device.as_deref() == device).find_map(|gpu| gpu.sm_max_mhz);
+    let cpu_max_mhz = agents().find_map(|agent| agent.facts.host.cpu_max_mhz);
+    let judged = |(run, windows): &(u32, Windows)| {
+        let conditions = Conditions {
+            run: *run,
+            planned_windows: sustained.windows.into(),
+            max_leak_mb_per_hour: stress.and_then(|stress| stress.max_leak_mb_per_hour),
+            seed: matrix.seed,
+            is_on_gpu,
+            gpu_max_mhz,
+            cpu_max_mhz,
+        };
+        let verdicts = stress::judge(windows, conditions);
+        Stress { sentences: stress::sentence::sentences(&verdicts), verdicts }
+    };
+    observed.sustained.iter().map(judged).collect()
+}
+
+/// A sustained load that was broken off holds for a part only.
+fn incomplete(mut validity: Validity, runs: &[Stress]) -> Validity {
+    for Stress { verdicts, .. } in runs {
+        let (windows, planned) = (verdicts.windows, verdicts.planned_windows);
+        if windows < planned {
+            validity.status = validity.status.max(Status::Degraded);
+            validity.reasons.push(Reason {
+                status: Status::Degraded,
+                code: "incomplete".to_owned(),
+                text: format!("run {}: {windows} of {planned} windows were measured", verdicts.run),
+            });
+        }
+    }
+    validity
+}
+
+/// Likewise of a sustained load, from its histograms.
+fn by_percent_of(runs: &[(u32, Windows)]) -> Vec<f64> {
+    let mut all = Histogram::default();
+    let windows = runs.iter().flat_map(|(_, windows)| windows.as_slice());
+    windows.for_each(|window| all.merge(&window.load.latency));
+    let at = |percent: u32| stress::judge::quantile_ms(&all, f64::from(percent) / 100.0);
+    (0..=100).filter_map(at).collect()
+}
+
+/// The latency that 0, 1, 2 ... 100 % of the requests with a summary don't exceed, in milliseconds.
+fn by_percent(cell: &stats::Cell) -> Vec<f64> {
+    let mut latencies = by_run(cell, |row| Some(row.latency_ms()));
+    for run in &mut latencies {
+        run.sort_unstable_by(f64::total_cmp);
+    }
+    let all = Merged(&latencies);
+    (0..=100).filter_map(|percent| quantile(&all, f64::from(percent) / 100.0)).collect()
+}
+
+fn judged(
+    estimates: &CellStatistics,
+    observed: &Observed,
+    expected: u64,
+    segments: &[&SegmentRow],
+    (facts, goodput, watched): (Option<&EngineFacts>, Option<&Goodput>, &Watched<'_>),
+) -> Validity {
+    let is_impossible =
+        |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
+    let mut judged = validity(
+        estimates,
+        &Evidence {
+            planned_samples: Some(expected),
+            drift: drift(&observed.cell),
+            clock_trouble: clock::trouble(&observed.cell),
+            // A segment whose agent never closed it is one that lost its agent.
+            agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
+            impossible_times: segments.iter().filter(is_impossible).count() as u64,
+            slo_never_kept: goodput
+                .filter(|_| observed.cell.is_sequential())
+                .and_then(|goodput| never_kept(goodput, estimates)),
+            ..watched.evidence()
+        },
+    );
+    if facts.is_some_and(|facts| facts.played) {
+        judged.status = judged.status.max(Status::Degraded);
+        judged.reasons.push(Reason {
+            status: Status::Degraded,
+            code: "played".to_owned(),
+            text: "times come from a script, not from a clock".to_owned(),
+        });
+    }
+    judged
+}
+
+/// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
+fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<String> {
+    let percentile = estimates.latency_ms.percentile(goodput.slo.percentile);
+    let (low, high) = percentile.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
+    let Goodput { slo, .. } = goodput;
+    Some(format!(
+        "without any queue p{} of request latency is between {low:.0} and {high:.0} ms, the limit is {} ms",
+        slo.percentile, slo.request_latency_ms
+    ))
+}
+
+fn memory(
+    segments: &[&SegmentRow],
+    facts: Option<&EngineFacts>,
+    watched: &Watched<'_>,
+) -> CellMemory {
+    if facts.is_some_and(|facts| facts.endpoint.is_some()) {
+        return CellMemory::default();
+    }
+    let known = || segments.iter().filter_map(|segment| segment.facts.as_ref());
+    let largest =
+        |of: fn(&records::SegmentFacts) -> u64| known().map(of).max().filter(|most| *most > 0);
+    let before = known().filter_map(|facts| facts.gpu_memory_before_bytes).min();
+    let peak = |metric| watched.largest(metric);
+    let peak_gpu = peak(Metric::GpuMemoryUsedBytes).zip(before);
+    let mb = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / MIB);
+    CellMemory {
+        // What was held while measuring; until then, what the files let expect.
+        model_size_mb: mb(largest(|facts| facts.model_size_bytes)
+            .or_else(|| facts.map(|facts| facts.model_size_bytes))),
+        adapter_mb: mb(largest(|facts| facts.adapter_bytes)),
+        peak_rss_mb: mb(largest(|facts| facts.peak_rss_bytes)),
+        rss_after_load_mb: mb(largest(|facts| facts.rss_after_load_bytes)),
+        peak_pss_mb: peak(Metric::ProcessPssBytes).map(|bytes| bytes / MIB),
+        gpu_memory_mb: mb(largest(|facts| facts.gpu_memory_bytes)),
+        peak_gpu_memory_mb: peak_gpu.map(|(peak, before)| (peak - before as f64) / MIB),
+        kv_cache_mb: mb(largest(|facts| facts.kv_cache_bytes)),
+        load_ms: largest(|facts| facts.load_ns).map(|ns| ns as f64 / 1e6),
+        adapter_load_ms: largest(|facts| facts.adapter_load_ns).map(|ns| ns as f64 / 1e6),
+    }
+}
+
+fn warmup(segments: &[&SegmentRow]) -> Warmup {
+    let facts = || segments.iter().filter_map(|segment| segment.facts.as_ref());
+    Warmup {
+        segments: segments.len() as u64,
+        batches: facts().map(|facts| u64::from(facts.warmup_batches)).sum(),
+        total_ms: facts().map(|facts| facts.warmup_ns as f64 / 1e6).sum(),
+    }
+}
+
+fn cost(
+    batch_size: u32,
+    (usd_per_hour, price): (f64, Price),
+    estimates: &CellStatistics,
+    goodput: Option<&Goodput>,
+) -> Cost {
+    let good =
+        |goodput: &Goodput| usd_per_1000_good_requests(&goodput.goodput.per_host, usd_per_hour);
+    Cost {
+        batch_size,
+        usd_per_hour,
+        usd_per_1000_requests: usd_per_1000_requests(&estimates.throughput.per_host, usd_per_hour),
+        usd_per_1000_good_requests: goodput.map(good),
+        usd_per_million_output_tokens: usd_per_million_output_tokens(
+            &estimates.output_token_throughput.per_host,
+            usd_per_hour,
+        ),
+        price,
+    }
+}
+
+/// USD per hour, and where they come from.
+fn price(row: &PriceRow, today: NaiveDate) -> (f64, Price) {
+    let date = row.date.as_ref().and_then(|date| date.parse::<NaiveDate>().ok());
+    let age_days = date.map(|date| (today - date).num_days());
+    let price = Price {
+        service: row.service.clone(),
+        region: row.region.clone(),
+        purchase: row.purchase.clone(),
+        source: row.source.clone(),
+        date: row.date.clone(),
+        region_assumed: row.is_region_assumed,
+        age_days,
+        stale: age_days.is_some_and(|days| days > STALE_AFTER_DAYS),
+    };
+    (row.usd_per_hour, price)
+}

@@ -1,0 +1,142 @@
+//! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
+//! pairs of a campaign are one family.
+
+use super::observations::Observed;
+use super::{Read, quality};
+use crate::conditions::conditions;
+use crate::schema::{Cell, Comparison, ComparisonKind, Dataset, Entry, Environment, PairMemory};
+use cost::decision::{cost_contrast, judge_costs};
+use matrix::plan;
+use rayon::prelude::*;
+use stats::comparison::gate::{Models, gate};
+use stats::comparison::separate::{Separation, separate};
+use stats::comparison::{
+    Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
+};
+use stats::quality::difference;
+
+/// Indices of a baseline's cell and a candidate's, and what they differ in.
+type Indices = (usize, usize, ComparisonKind);
+
+/// Compares every pair of the campaign.
+pub(super) fn of_campaign(
+    read: &Read<'_>,
+    (dataset, environment, entries): (&Dataset, &Environment, &[Entry]),
+    observed: &[Observed],
+    cells: &[Cell],
+) -> Vec<Comparison> {
+    let plan = &read.campaign.plan;
+    let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
+        let models = match kind {
+            ComparisonKind::Model => Models::BaselinePair,
+            ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
+                Models::Undeclared
+            }
+        };
+        let conditions = |index: usize| {
+            let name = &cells[index].cell;
+            let its = |entry: &&Entry| entry.cells.iter().any(|cell| cell.cell == *name);
+            entries.iter().find(its).map(|entry| conditions(dataset, environment, entry))
+        };
+        // A pair that isn't one is left out; within a campaign only files can differ.
+        let flags = gate(&conditions(baseline)?, &conditions(candidate)?, models).ok()?;
+        Some((baseline, candidate, kind, flags))
+    });
+    let passed: Vec<_> = passed.collect();
+    let pair = |&(baseline, candidate, ..): &(usize, usize, ComparisonKind, Vec<_>)| Pair {
+        baseline: &observed[baseline].cell,
+        candidate: &observed[candidate].cell,
+        rounds: Rounds::Paired,
+        batches: Batches::Equal,
+    };
+    let pairs: Vec<Pair<'_>> = passed.iter().map(pair).collect();
+    let figures = compare(&pairs, read.campaign.matrix.protocol.equal_within);
+    let costs = passed.par_iter().zip(&pairs).map(|(&(baseline, candidate, ..), pair)| {
+        let usd = |index: usize| cells[index].cost.usd_per_hour;
+        cost_contrast(&contrast(pair, Quantity::Throughput), usd(baseline), usd(candidate))
+    });
+    let margin = read.campaign.matrix.protocol.equal_within;
+    let mut costs = judge_costs(&costs.collect::<Vec<_>>(), margin).into_iter();
+    let mut separations = pairs
+        .par_iter()
+        .zip(&passed)
+        .zip(&figures)
+        .map(|((pair, &(baseline, candidate, ..)), figures)| {
+            separation(pair, figures, &cells[baseline], &cells[candidate])
+        })
+        .collect::<Vec<_>>()
+        .into_iter();
+    let comparison = |((baseline, candidate, kind, flags), figures): ((usize, usize, _, _), _)| {
+        let (before, after) = (&observed[baseline].scored, &observed[candidate].scored);
+        let has_quality = !before.is_empty() && !after.is_empty();
+        Some(Comparison {
+            kind,
+            baseline: plan.cells[baseline].id.to_string(),
+            candidate: plan.cells[candidate].id.to_string(),
+            flags,
+            figures,
+            cost: costs.next()?,
+            quality: has_quality.then(|| difference(before, after, read.campaign.matrix.seed)),
+            agreement: (kind != ComparisonKind::Model)
+                .then(|| quality::agreement(&observed[baseline], &observed[candidate]))
+                .flatten(),
+            memory: PairMemory {
+                baseline: cells[baseline].memory,
+                candidate: cells[candidate].memory,
+            },
+            separation: separations.next()?,
+        })
+    };
+    passed.into_iter().zip(figures).filter_map(comparison).collect()
+}
+
+/// Advice where latency doesn't tell the two apart.
+fn separation(
+    pair: &Pair<'_>,
+    figures: &PairComparison,
+    baseline: &Cell,
+    candidate: &Cell,
+) -> Option<Separation> {
+    let latency = &figures.request_latency;
+    if latency.verdict.finding != Finding::NotDistinguishable {
+        return None;
+    }
+    let contrast = contrast(pair, Quantity::RequestLatency);
+    separate(&contrast, &baseline.estimates.variance, &candidate.estimates.variance)
+}
+
+/// Every pair: other targets against the first, models against their baselines, dtypes against the first.
+fn indices(read: &Read<'_>) -> Vec<Indices> {
+    let cells = &read.campaign.plan.cells;
+    let matrix = &read.campaign.matrix;
+    let find = |wanted: &plan::Cell, target: usize, model: usize, dtype| {
+        cells.iter().position(|cell| {
+            (cell.target, cell.model, cell.dtype) == (target, model, dtype)
+                && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
+                && cell.load == wanted.load
+        })
+    };
+    let mut found: Vec<Indices> = Vec::new();
+    // A sustained load keeps no samples that could be paired.
+    let paired = cells.iter().enumerate().filter(|(_, cell)| cell.sustained().is_none());
+    for (index, cell) in paired {
+        if cell.target > 0
+            && let Some(first) = find(cell, 0, cell.model, cell.dtype)
+        {
+            found.push((first, index, ComparisonKind::Target));
+        }
+        let baseline = matrix.models[cell.model].baseline.as_ref();
+        let baseline =
+            baseline.and_then(|name| matrix.models.iter().position(|model| model.name == *name));
+        if let Some(base) = baseline.and_then(|model| find(cell, cell.target, model, cell.dtype)) {
+            found.push((base, index, ComparisonKind::Model));
+        }
+        let first_dtype = matrix.targets[cell.target].dtypes[0];
+        if cell.dtype != first_dtype
+            && let Some(first) = find(cell, cell.target, cell.model, first_dtype)
+        {
+            found.push((first, index, ComparisonKind::Dtype));
+        }
+    }
+    found
+}

@@ -1,0 +1,85 @@
+//! The machines, each once.
+
+use super::{MIB, Read};
+use crate::schema::{self, Environment, Host};
+use proto::generation::Stop;
+use proto::telemetry::Gpu;
+use std::collections::BTreeMap;
+
+pub(super) fn environment(read: &Read<'_>) -> Environment {
+    let targets = &read.campaign.matrix.targets;
+    let mut hosts: BTreeMap<&str, Host> = BTreeMap::new();
+    for agent in read.agents {
+        let facts = &agent.facts;
+        let host = hosts.entry(agent.host_id.as_str()).or_insert_with(|| Host {
+            id: agent.host_id.to_string(),
+            name: facts.host_name.clone(),
+            targets: Vec::new(),
+            instance_type: facts.instance_type.clone(),
+            cpu_model: facts.cpu_model.clone(),
+            logical_cpus: facts.logical_cpus,
+            cpu_features: facts.cpu_features.clone(),
+            memory_mb: facts.memory_bytes as f64 / MIB,
+            gpu_name: facts.gpu_name.clone(),
+            kernel: facts.kernel.clone(),
+            operating_system: facts.operating_system.clone(),
+            agent_versions: Vec::new(),
+            physical_cores: facts.host.physical_cores,
+            cpu_max_mhz: facts.host.cpu_max_mhz,
+            governor: facts.host.governor.clone(),
+            turbo: facts.host.turbo.clone(),
+            virtualization: facts.host.virtualization.clone(),
+            container: facts.host.container.clone(),
+            power_supply: facts.host.power_supply.clone(),
+            cpu_limit_cores: facts.host.cpu_limit_cores,
+            memory_limit_mb: facts.host.memory_limit_bytes.map(|bytes| bytes as f64 / MIB),
+            gpus: facts.instruments.gpus.iter().map(gpu).collect(),
+            nvml_library: facts.instruments.nvml.as_ref().map(|library| schema::NvmlLibrary {
+                path: library.path.clone(),
+                sha256: library.sha256.clone(),
+                is_foreign: library.is_foreign,
+            }),
+            not_measurable: facts.instruments.absences.iter().map(Into::into).collect(),
+        });
+        let add = |list: &mut Vec<String>, item: &str| {
+            if !list.iter().any(|known| known == item) {
+                list.push(item.to_owned());
+            }
+        };
+        add(&mut host.targets, targets[agent.target].name.as_str());
+        add(&mut host.agent_versions, &facts.agent_version);
+    }
+    let generation = &read.campaign.matrix.generation;
+    Environment {
+        hosts: hosts.into_values().collect(),
+        generation: schema::Generation {
+            prompt: generation.prompt.clone(),
+            max_input_tokens: generation.max_input_tokens,
+            max_new_tokens: generation.max_new_tokens,
+            stop: match generation.stop {
+                Stop::Eos => "eos",
+                Stop::Reference => "reference",
+            }
+            .to_owned(),
+        },
+    }
+}
+
+fn gpu(gpu: &Gpu) -> schema::Gpu {
+    let gpu = gpu.clone();
+    schema::Gpu {
+        uuid: gpu.uuid,
+        name: gpu.name,
+        device: gpu.device,
+        driver: gpu.driver,
+        cuda_driver: gpu.cuda_driver,
+        compute_capability: gpu.compute_capability,
+        memory_mb: gpu.memory_bytes.map(|bytes| bytes as f64 / MIB),
+        power_limit_watts: gpu.power_limit_watts,
+        sm_max_mhz: gpu.sm_max_mhz,
+        memory_max_mhz: gpu.memory_max_mhz,
+        is_ecc_enabled: gpu.is_ecc_enabled,
+        is_mig_enabled: gpu.is_mig_enabled,
+        is_persistent: gpu.is_persistent,
+    }
+}

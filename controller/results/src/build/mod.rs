@@ -1,0 +1,160 @@
+//! What was read back from the store -> the view of a report.
+
+mod capacities;
+mod cells;
+mod comparisons;
+mod decision;
+mod entries;
+mod environment;
+mod observations;
+mod quality;
+mod sustained;
+mod telemetry;
+mod texts;
+
+pub use observations::{Observed, Observing, observation};
+pub use quality::Scorer;
+pub use sustained::SustainedLoads;
+pub use telemetry::Windows;
+
+use crate::schema::{self, Cell, Event, Results, RowsFile, SCHEMA_VERSION};
+use chrono::NaiveDate;
+use cost::campaign::Spending;
+use cost::offered::offered_rates;
+use matrix::plan;
+use matrix::{self, Protocol};
+use proto::model::EngineFacts;
+use rayon::prelude::*;
+use records::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
+use stats::precision::Precision;
+use stats::slo::Slo;
+
+/// A campaign as it was read back.
+#[derive(Debug, Clone, Copy)]
+pub struct Read<'a> {
+    /// What was asked.
+    pub campaign: &'a CampaignRow,
+    /// Who measured.
+    pub agents: &'a [AgentRow],
+    /// Of which dialogues, measured ones first.
+    pub dialogues: &'a [DialogueRow],
+    /// In which stretches.
+    pub segments: &'a [SegmentRow],
+    /// The samples of every cell, in the order of the plan.
+    pub observed: &'a [Observed],
+    /// What happened.
+    pub events: &'a [EventRow],
+    /// The day of the report: prices age until then.
+    pub today: NaiveDate,
+    /// What was observed beside the samples.
+    pub windows: &'a Windows,
+}
+
+/// The files beside results.json.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// Every sample.
+    pub samples: Option<RowsFile>,
+    /// Every window of telemetry.
+    pub telemetry: Option<RowsFile>,
+}
+
+const MIB: f64 = 1_048_576.0;
+
+/// Makes the view. It names the files that were written.
+pub fn results(read: &Read<'_>, files: Files) -> Results {
+    let Read { campaign, .. } = read;
+    let matrix = &campaign.matrix;
+    let observed = read.observed;
+    let cells: Vec<Cell> = (0..observed.len())
+        .into_par_iter()
+        .map(|index| cells::cell(read, index, &observed[index]))
+        .collect();
+    let entries = entries::entries(read, &cells);
+    let environment = environment::environment(read);
+    let dataset = schema::Dataset {
+        source: campaign.dataset.source.clone(),
+        sha256: campaign.dataset.sha256.clone(),
+        revision: campaign.dataset.revision.clone(),
+        dialogues: campaign.dataset.dialogues as u64,
+        samples: campaign.dataset.samples as u64,
+        sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),
+        references: campaign.dataset.references as u64,
+    };
+    let sum = |count: fn(&Cell) -> u64| cells.iter().map(count).sum();
+    Results {
+        schema_version: SCHEMA_VERSION,
+        campaign: schema::Campaign {
+            id: campaign.id.to_string(),
+            name: campaign.name.clone(),
+            state: match campaign.state {
+                State::Complete => State::Complete.as_str(),
+                State::Running | State::Incomplete => State::Incomplete.as_str(),
+            }
+            .to_owned(),
+            created_at: campaign.created_at.to_rfc3339(),
+            finished_at: campaign.finished_at.map(|at| at.to_rfc3339()),
+            controller_version: campaign.controller_version.clone(),
+            seed: matrix.seed,
+            planned_samples: sum(|cell| {
+                cell.counted_samples + cell.failed_samples + cell.missing_samples
+            }),
+            counted_samples: sum(|cell| cell.counted_samples + cell.failed_samples),
+            missing_samples: sum(|cell| cell.missing_samples),
+            late_samples: sum(|cell| cell.late_samples),
+            spending: spending(read),
+            events: read.events.iter().map(event).collect(),
+            matrix: campaign.matrix_text.clone(),
+            samples_file: files.samples,
+            telemetry_file: files.telemetry,
+        },
+        comparisons: comparisons::of_campaign(
+            read,
+            (&dataset, &environment, &entries),
+            observed,
+            &cells,
+        ),
+        dataset,
+        environment,
+        capacities: capacities::capacities(read, slo(read), &cells),
+        offered_rates: offered_rates(&decision::choices(&entries)),
+        recommendation: decision::of_campaign(read, observed, &cells, &entries),
+        results: entries,
+        sample_texts: texts::allowed(read),
+    }
+}
+
+fn event(row: &EventRow) -> Event {
+    Event { at: row.at.to_rfc3339(), kind: row.kind.clone(), detail: row.detail.clone() }
+}
+
+/// When further runs of a cell are added, where the matrix says so.
+pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
+    let matrix::Precision { half_width, max_runs } = protocol.precision?;
+    Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })
+}
+
+/// What the campaign itself cost: every machine that was held, measuring or not, at its target's price.
+fn spending(read: &Read<'_>) -> Spending {
+    let Read { campaign, agents, .. } = read;
+    let none = Spending::new(campaign.matrix.cost.max_usd);
+    agents.iter().fold(none, |spending, agent| {
+        let price = campaign.prices.get(agent.target).map(|price| price.usd_per_hour);
+        spending.with_host(agent.held_ns as f64 / 1e9, price)
+    })
+}
+
+/// The objective of the matrix.
+fn slo(read: &Read<'_>) -> Option<Slo> {
+    let slo = read.campaign.matrix.slo?;
+    Some(Slo { request_latency_ms: slo.request_latency_ms, percentile: slo.percentile })
+}
+
+fn engine_facts<'a>(read: &Read<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
+    facts_of(read.agents, planned)
+}
+
+fn facts_of<'a>(agents: &'a [AgentRow], planned: &plan::Cell) -> Option<&'a EngineFacts> {
+    let agents = agents.iter().filter(|agent| agent.target == planned.target);
+    agents.filter_map(|agent| agent.engines.get(planned.engine)).find_map(Option::as_ref)
+}

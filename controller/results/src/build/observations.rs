@@ -1,0 +1,186 @@
+//! Rows of the store -> what statistics take in, a part at a time: the rows themselves are not kept, so that what a
+//! report holds is about 16 bytes a sample.
+
+use matrix::plan::Plan;
+use proto::failure::Kind;
+use proto::histogram::Histogram;
+use proto::output_ids::OutputIds;
+use proto::sample::Exchange;
+use records::{AgentRow, Outcome, SampleRow};
+use stats::exchange::Exchanges;
+use stats::precision::Precision;
+use stats::quality::{Rouge, Scored};
+use stats::stress::Windows;
+use stats::{self, Observation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Summaries of so many dialogues are kept, to hold those of two cells together.
+const TEXTS: u32 = 10_000;
+
+/// What a report needs of one cell's samples.
+#[derive(Debug)]
+pub struct Observed {
+    /// Those that count.
+    pub(super) cell: stats::Cell,
+    /// Summaries that have a score; a dialogue that always brought the same stands there once.
+    pub(super) scored: Vec<Scored>,
+    /// Samples that came late.
+    pub(super) late_samples: u64,
+    /// Counted samples whose input was cut.
+    pub(super) cut_inputs: u64,
+    /// Output tokens beyond the tokenizer.
+    pub(super) unknown_tokens: u64,
+    /// One summary of each of the first dialogues.
+    pub(super) texts: BTreeMap<u32, String>,
+    /// Their tokens.
+    pub(super) output_ids: BTreeMap<u32, OutputIds>,
+    /// From the intended start to the queue, of all that came by a schedule.
+    pub(super) delays: Histogram,
+    /// Arrivals that found a full queue.
+    pub(super) not_sent: u64,
+    /// Counted samples that failed, by what failed.
+    pub(super) failed_by: BTreeMap<&'static str, u64>,
+    /// With an endpoint, of the samples that brought a summary.
+    pub(super) exchanges: Exchanges,
+    /// The windows of each run of a sustained load.
+    pub(super) sustained: Vec<(u32, Windows)>,
+}
+
+/// Takes in the samples of one cell, in any number of parts.
+#[derive(Debug)]
+pub struct Observing {
+    hosts: Vec<u32>,
+    /// Lengths of references, which come with the first run.
+    references: BTreeMap<u32, u32>,
+    /// Those of the run that is coming in.
+    observations: Vec<Observation>,
+    observed: Observed,
+}
+
+impl Observing {
+    /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
+    pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
+        let looks = rule.map_or(1, Precision::looks);
+        let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_looks(looks);
+        let observed = Observed {
+            cell,
+            scored: Vec::new(),
+            late_samples: 0,
+            cut_inputs: 0,
+            unknown_tokens: 0,
+            texts: BTreeMap::new(),
+            output_ids: BTreeMap::new(),
+            delays: Histogram::default(),
+            not_sent: 0,
+            failed_by: BTreeMap::new(),
+            exchanges: Exchanges::default(),
+            sustained: Vec::new(),
+        };
+        let (references, observations) = (BTreeMap::new(), Vec::new());
+        Self { hosts: host_indices(agents), references, observations, observed }
+    }
+
+    /// Adds samples with their scores, in the same order; best run by run.
+    pub fn add(&mut self, samples: &[SampleRow], scores: &[Option<Rouge>]) {
+        for (sample, score) in samples.iter().zip(scores) {
+            if !sample.is_counted {
+                self.observed.late_samples += 1;
+                continue;
+            }
+            if self.observations.last().is_some_and(|last| last.run != sample.run) {
+                self.pack();
+            }
+            self.observations.push(observation(sample, self.hosts[sample.agent as usize]));
+            if let Some(delay_ns) = sample.schedule_delay_ns {
+                self.observed.delays.add(delay_ns);
+            }
+            let is_not_sent = sample.outcome == Outcome::Failed(Kind::NotSent);
+            self.observed.not_sent += u64::from(is_not_sent);
+            match (sample.outcome, &sample.exchange) {
+                (Outcome::Failed(kind), _) => {
+                    *self.observed.failed_by.entry(kind.as_str()).or_default() += 1;
+                }
+                (Outcome::Ok(_), Some(exchange)) => self.observed.exchanges.add(exchange),
+                (Outcome::Ok(_), None) => {}
+            }
+            self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
+            self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
+            if let Some(tokens) = sample.reference_tokens {
+                self.references.entry(sample.sample).or_insert(tokens);
+            }
+            let reference_tokens = self.references.get(&sample.sample).copied();
+            self.observed.scored.extend(score.map(|rouge| Scored {
+                sample: sample.sample,
+                rouge,
+                tokens: sample.output_tokens,
+                reference_tokens,
+            }));
+            if sample.sample >= TEXTS {
+                continue;
+            }
+            if let Some(text) = &sample.text {
+                self.observed.texts.entry(sample.sample).or_insert_with(|| text.clone());
+            }
+            if let Some(ids) = &sample.output_ids {
+                self.observed.output_ids.entry(sample.sample).or_insert_with(|| ids.clone());
+            }
+        }
+        once_each(&mut self.observed.scored);
+    }
+
+    /// Adds a run of a sustained load.
+    pub fn add_run(&mut self, run: u32, windows: Windows) {
+        self.observed.sustained.push((run, windows));
+    }
+
+    /// All of them are in.
+    pub fn finish(mut self) -> Observed {
+        self.pack();
+        self.observed.scored.shrink_to_fit();
+        self.observed
+    }
+
+    /// The run that came in is whole, or another one begins.
+    fn pack(&mut self) {
+        self.observed.cell.add(std::mem::take(&mut self.observations));
+    }
+}
+
+/// Decoding is greedy: repeats bring the same summary. A dialogue whose repeats are all equal keeps one.
+fn once_each(scored: &mut Vec<Scored>) {
+    scored.sort_by_key(|one| one.sample);
+    let mut kept = Vec::with_capacity(scored.len());
+    for same in scored.chunk_by(|a, b| a.sample == b.sample) {
+        let are_equal = same.iter().all(|one| *one == same[0]);
+        kept.extend_from_slice(if are_equal { &same[..1] } else { same });
+    }
+    *scored = kept;
+}
+
+/// Agents on one machine are one host.
+fn host_indices(agents: &[AgentRow]) -> Vec<u32> {
+    let hosts: BTreeSet<&str> = agents.iter().map(|agent| agent.host_id.as_str()).collect();
+    let index = |agent: &AgentRow| hosts.iter().position(|host| *host == agent.host_id.as_str());
+    agents
+        .iter()
+        .map(|agent| u32::try_from(index(agent).unwrap_or(0)).unwrap_or(u32::MAX))
+        .collect()
+}
+
+/// A sample as statistics take it; `host` is the number of its machine.
+pub fn observation(sample: &SampleRow, host: u32) -> Observation {
+    Observation {
+        run: sample.run,
+        host,
+        segment: sample.segment,
+        batch: sample.batch,
+        start_ns: sample.start_ns,
+        sample: sample.sample,
+        latency_ns: sample.latency_ns,
+        ttft_ns: sample.ttft_ns,
+        network_ns: sample.exchange.as_ref().and_then(Exchange::network_ns),
+        input_tokens: sample.input_tokens,
+        output_tokens: sample.output_tokens,
+        outcome: if sample.outcome.is_ok() { stats::Outcome::Ok } else { stats::Outcome::Failed },
+    }
+}

@@ -1,0 +1,46 @@
+//! results.json and its JSON Schema.
+
+use crate::Results;
+
+/// The text of results.json.
+///
+/// # Panics
+/// Never: the view holds nothing that JSON can't.
+pub fn render(results: &Results) -> String {
+    let mut text =
+        serde_json::to_string_pretty(results).expect("the view holds nothing that JSON can't");
+    text.push('\n');
+    text
+}
+
+/// The JSON Schema of results.json, made from the types.
+///
+/// # Panics
+/// Never: a schema is JSON.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Results);
+    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the schema is committed.
+    const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.schema.json");
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a switch for whoever changes the types")]
+    fn the_committed_schema_is_that_of_the_types() {
+        if std::env::var_os("UPDATE_SCHEMA").is_some() {
+            std::fs::write(COMMITTED, schema()).unwrap();
+        }
+        let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+        assert!(
+            committed == schema(),
+            "the types have another schema: run UPDATE_SCHEMA=1 cargo test --release -p controller schema"
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! A stored campaign -> [`Results`]: the types of results.json, built from rows, and samples as Parquet.
+//!
+//! Pure: bytes and text come out, and the controller's commands write them. Every report is made from [`Results`].
+
+#![forbid(unsafe_code)]
+
+pub mod build;
+pub mod conditions;
+pub mod json;
+pub mod parquet;
+mod schema;
+
+pub use schema::*;

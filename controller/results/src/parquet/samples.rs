@@ -1,0 +1,176 @@
+//! samples.parquet: every sample that reached the store, late ones included, as `DuckDB` and pandas read it.
+
+use super::columns::{optional, required};
+use ::parquet::basic::Compression;
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
+use ::parquet::errors::ParquetError;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::schema::parser::parse_message_type;
+use matrix::plan::Plan;
+use proto::sample::Exchange;
+use records::{AgentRow, DialogueRow, SampleRow};
+use stats::quality::Rouge;
+use std::io::Write;
+use std::sync::Arc;
+
+const SCHEMA: &str = "
+message sample {
+    REQUIRED BYTE_ARRAY campaign (STRING);
+    REQUIRED BYTE_ARRAY cell (STRING);
+    REQUIRED INT32 run;
+    REQUIRED INT32 segment;
+    REQUIRED BYTE_ARRAY sample_id (STRING);
+    REQUIRED INT64 attempt;
+    REQUIRED BYTE_ARRAY host (STRING);
+    REQUIRED INT32 batch;
+    REQUIRED INT64 start_ns;
+    OPTIONAL INT64 ttft_ns;
+    REQUIRED INT64 latency_ns;
+    OPTIONAL INT32 input_tokens;
+    OPTIONAL INT32 output_tokens;
+    REQUIRED BYTE_ARRAY outcome (STRING);
+    REQUIRED BOOLEAN counted;
+    OPTIONAL BYTE_ARRAY text (STRING);
+    OPTIONAL INT32 reference_tokens;
+    OPTIONAL DOUBLE rouge1;
+    OPTIONAL DOUBLE rouge2;
+    OPTIONAL DOUBLE rougeL;
+    OPTIONAL INT64 exchange_ns;
+    OPTIONAL INT64 connect_ns;
+    OPTIONAL INT64 first_byte_ns;
+    OPTIONAL INT64 server_ns;
+}";
+
+/// Rows of one row group: large enough to compress, small enough to hold.
+const ROW_GROUP: usize = 1 << 18;
+
+/// What rows refer to by number.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// Names the campaign in every row.
+    pub campaign: &'a str,
+    /// Names the cells.
+    pub plan: &'a Plan,
+    /// Names the dialogues.
+    pub dialogues: &'a [DialogueRow],
+    /// Names the hosts.
+    pub agents: &'a [AgentRow],
+}
+
+/// Writes samples as they come, a row group at a time.
+pub struct SamplesWriter<'a, W: Write + Send> {
+    names: Names<'a>,
+    file: SerializedFileWriter<W>,
+    waiting: Vec<SampleRow>,
+    scores: Vec<Option<Rouge>>,
+    rows: u64,
+}
+
+impl<W: Write + Send> std::fmt::Debug for SamplesWriter<'_, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let waiting = self.waiting.len();
+        f.debug_struct("SamplesWriter")
+            .field("rows", &self.rows)
+            .field("waiting", &waiting)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, W: Write + Send> SamplesWriter<'a, W> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// Where `out` can't be written.
+    pub fn new(names: Names<'a>, out: W) -> Result<Self, ParquetError> {
+        let schema = Arc::new(parse_message_type(SCHEMA)?);
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
+        Ok(Self { names, file, waiting: Vec::new(), scores: Vec::new(), rows: 0 })
+    }
+
+    /// Adds samples with their scores, in the same order.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn write(
+        &mut self,
+        samples: Vec<SampleRow>,
+        scores: Vec<Option<Rouge>>,
+    ) -> Result<(), ParquetError> {
+        // Summaries and their tokens aren't written, so they don't wait either.
+        let bare = |row| SampleRow { text: None, output_ids: None, ..row };
+        self.waiting.extend(samples.into_iter().map(bare));
+        self.scores.extend(scores);
+        if self.waiting.len() >= ROW_GROUP { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends the file; gives what was written to, and how many rows it holds.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn finish(mut self) -> Result<(W, u64), ParquetError> {
+        self.flush()?;
+        Ok((self.file.into_inner()?, self.rows))
+    }
+
+    fn flush(&mut self) -> Result<(), ParquetError> {
+        let (rows, scores) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.scores));
+        if rows.is_empty() && self.rows > 0 {
+            return Ok(());
+        }
+        let mut group = self.file.next_row_group()?;
+        columns(&self.names, &rows, &scores, &mut group)?;
+        group.close()?;
+        self.rows += rows.len() as u64;
+        Ok(())
+    }
+}
+
+/// The columns, in the order of the schema.
+fn columns<W: Write + Send>(
+    names: &Names<'_>,
+    rows: &[SampleRow],
+    scores: &[Option<Rouge>],
+    group: &mut SerializedRowGroupWriter<'_, W>,
+) -> Result<(), ParquetError> {
+    let text = |text: &str| ByteArray::from(text);
+    let int = |number: u32| number.cast_signed();
+    let long = |number: u64| number.cast_signed();
+    let campaign = text(names.campaign);
+    let cells: Vec<ByteArray> =
+        names.plan.cells.iter().map(|cell| text(cell.id.as_str())).collect();
+    let hosts: Vec<ByteArray> =
+        names.agents.iter().map(|agent| text(agent.host_id.as_str())).collect();
+    let id = |row: &SampleRow| text(names.dialogues[row.sample as usize].sample_id.as_str());
+
+    required::<ByteArrayType, W, _>(group, rows, |_| campaign.clone())?;
+    required::<ByteArrayType, W, _>(group, rows, |row| cells[row.cell as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.run))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.segment))?;
+    required::<ByteArrayType, W, _>(group, rows, id)?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.attempt))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| hosts[row.agent as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.batch))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.start_ns))?;
+    optional::<Int64Type, W, _>(group, rows, |row| row.ttft_ns.map(long))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.latency_ns))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.input_tokens.map(int))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.output_tokens.map(int))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| text(row.outcome.as_str()))?;
+    required::<BoolType, W, _>(group, rows, |row| row.is_counted)?;
+    // Summaries leave the store only where they are asked for.
+    optional::<ByteArrayType, W, _>(group, rows, |_| None)?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.reference_tokens.map(int))?;
+    let score = |of: fn(&Rouge) -> f64| move |score: &Option<Rouge>| score.as_ref().map(of);
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge1))?;
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge2))?;
+    optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))?;
+    let part = |of: fn(&Exchange) -> Option<u64>| {
+        move |row: &SampleRow| row.exchange.as_ref().and_then(of).map(long)
+    };
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| Some(exchange.total_ns)))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.connect_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.first_byte_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.server_ns))
+}

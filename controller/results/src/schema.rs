@@ -1,0 +1,642 @@
+//! What a report says, in the form of results.json. The committed JSON Schema is made from these types.
+//!
+//! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
+
+use cost::campaign::Spending;
+use cost::decision::Recommendation;
+use cost::offered::OfferedRates;
+use matrix::Batching;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stats::comparison::gate::Difference;
+use stats::comparison::separate::Separation;
+use stats::comparison::{self, PairComparison};
+pub use stats::exchange::CellExchange;
+use stats::precision::Look;
+use stats::quality::{Agreement, Quality, QualityDifference};
+use stats::slo::{Capacity, Goodput, Slo};
+use stats::stress::Verdicts;
+use stats::stress::judge::Delay;
+use stats::telemetry::energy::CellEnergy;
+use stats::telemetry::{CellTelemetry, NotMeasurable};
+use stats::validity::Validity;
+use stats::{CellStatistics, Estimate};
+use std::collections::BTreeMap;
+
+/// The version of this form. A reader of 1 reads every 1.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// results.json
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Results {
+    /// Of this form.
+    pub schema_version: u32,
+    /// What was run.
+    pub campaign: Campaign,
+    /// On which dialogues.
+    pub dataset: Dataset,
+    /// On which machines.
+    pub environment: Environment,
+    /// One entry for each model, target, dtype, scenario and load.
+    pub results: Vec<Entry>,
+    /// Pairs of entries that share samples.
+    pub comparisons: Vec<Comparison>,
+    /// What targets carry under the objective; empty without one or without `server`.
+    #[serde(default)]
+    pub capacities: Vec<CapacityOf>,
+    /// What targets cost as the offered rate grows, and where one is cheaper than another.
+    pub offered_rates: OfferedRates,
+    /// What to choose, and why; null where nothing can be recommended.
+    pub recommendation: Option<Recommendation>,
+    /// As many dialogues with their summaries as the matrix allows; none unless it does.
+    #[serde(default)]
+    pub sample_texts: Vec<SampleText>,
+}
+
+/// A dialogue with its summaries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SampleText {
+    /// Its id.
+    pub sample_id: String,
+    /// Its text.
+    pub dialogue: String,
+    /// Its reference summary; null where the dataset has none.
+    pub reference: Option<String>,
+    /// What the cells wrote, equal texts once.
+    pub summaries: Vec<SummaryText>,
+}
+
+/// A summary, and who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SummaryText {
+    /// The cells that brought it.
+    pub cells: Vec<String>,
+    /// Its text.
+    pub text: String,
+}
+
+/// One execution of a matrix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Campaign {
+    /// Its id.
+    pub id: String,
+    /// Its matrix's name.
+    pub name: String,
+    /// `complete`, or `incomplete` where samples are missing.
+    pub state: String,
+    /// When it began, UTC.
+    pub created_at: String,
+    /// When it ended, UTC.
+    pub finished_at: Option<String>,
+    /// Of the program that ran it.
+    pub controller_version: String,
+    /// All choices by chance follow from it.
+    pub seed: u64,
+    /// Samples that were planned.
+    pub planned_samples: u64,
+    /// Samples that are there and count, failed ones included.
+    pub counted_samples: u64,
+    /// Samples that are not there.
+    pub missing_samples: u64,
+    /// Samples that came late from a lost agent; kept and not counted.
+    pub late_samples: u64,
+    /// What the campaign itself cost; what hosts cost that were held by a controller that was killed is missing.
+    pub spending: Spending,
+    /// What happened on the way.
+    pub events: Vec<Event>,
+    /// The matrix as the user wrote it.
+    pub matrix: String,
+    /// Every sample, in a file of its own.
+    pub samples_file: Option<RowsFile>,
+    /// Every window of telemetry, in a file of its own; null where there is none.
+    pub telemetry_file: Option<RowsFile>,
+}
+
+/// Something that happened on the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// When, UTC.
+    pub at: String,
+    /// Such as `agent_lost`.
+    pub kind: String,
+    /// For a person.
+    pub detail: String,
+}
+
+/// A Parquet file that belongs to these results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RowsFile {
+    /// Its name, beside this file.
+    pub name: String,
+    /// Of its bytes.
+    pub sha256: String,
+    /// How many rows it holds.
+    pub rows: u64,
+}
+
+/// The dialogues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dataset {
+    /// As named in the matrix.
+    pub source: String,
+    /// Of the file; of several, over the list of theirs, as `sha256sum` prints it.
+    pub sha256: String,
+    /// The commit of the hub that it is of; null elsewhere.
+    #[serde(default)]
+    pub revision: Option<String>,
+    /// How many it holds.
+    pub dialogues: u64,
+    /// How many were measured in each run.
+    pub samples: u64,
+    /// Over the measured ids, in order.
+    pub sample_ids_sha256: String,
+    /// How many measured dialogues have a reference summary.
+    pub references: u64,
+}
+
+/// The machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    /// Each machine once.
+    pub hosts: Vec<Host>,
+    /// Prompt and limits, the same everywhere.
+    pub generation: Generation,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Tells machines and boots apart.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The targets that it stood for.
+    pub targets: Vec<String>,
+    /// As its cloud says.
+    pub instance_type: Option<String>,
+    /// As the CPU says.
+    pub cpu_model: String,
+    /// As the system counts them.
+    pub logical_cpus: u32,
+    /// Of those that decide which kernels run, the ones it has.
+    pub cpu_features: Vec<String>,
+    /// Of the machine.
+    pub memory_mb: f64,
+    /// Its GPU.
+    pub gpu_name: Option<String>,
+    /// Its release.
+    pub kernel: String,
+    /// Its name.
+    pub operating_system: String,
+    /// Of the programs that measured.
+    pub agent_versions: Vec<String>,
+    /// Processor cores, without their second threads.
+    pub physical_cores: Option<u32>,
+    /// The fastest clock that the processor can take.
+    pub cpu_max_mhz: Option<f64>,
+    /// What chooses its clocks, such as `performance`.
+    pub governor: Option<String>,
+    /// Whether it may go beyond its base clock: `on` or `off`.
+    pub turbo: Option<String>,
+    /// Such as `kvm`.
+    pub virtualization: Option<String>,
+    /// Such as `docker`.
+    pub container: Option<String>,
+    /// `mains` or `battery`.
+    pub power_supply: Option<String>,
+    /// The control group's limit; null: none was found.
+    pub cpu_limit_cores: Option<f64>,
+    /// The control group's limit; null: none was found.
+    pub memory_limit_mb: Option<f64>,
+    /// Its GPUs, used or not.
+    pub gpus: Vec<Gpu>,
+    /// The library that read them.
+    pub nvml_library: Option<NvmlLibrary>,
+    /// What can't be measured there.
+    pub not_measurable: Vec<NotMeasurable>,
+}
+
+/// A GPU. Null is "not known".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gpu {
+    /// Tells GPUs apart.
+    pub uuid: String,
+    /// Such as `Tesla T4`.
+    pub name: String,
+    /// Such as `cuda:0`.
+    pub device: Option<String>,
+    /// The driver's version.
+    pub driver: Option<String>,
+    /// The newest CUDA that the driver runs.
+    pub cuda_driver: Option<String>,
+    /// Such as `7.5`.
+    pub compute_capability: Option<String>,
+    /// Of the card.
+    pub memory_mb: Option<f64>,
+    /// In force when the agent started.
+    pub power_limit_watts: Option<f64>,
+    /// The fastest clock of its multiprocessors.
+    pub sm_max_mhz: Option<f64>,
+    /// The fastest clock of its memory.
+    pub memory_max_mhz: Option<f64>,
+    /// Whether memory errors are corrected.
+    pub is_ecc_enabled: Option<bool>,
+    /// Whether it is divided into instances.
+    pub is_mig_enabled: Option<bool>,
+    /// Whether the driver stays loaded without users.
+    pub is_persistent: Option<bool>,
+}
+
+/// The library that read the GPUs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NvmlLibrary {
+    /// The file.
+    pub path: String,
+    /// Of the file.
+    pub sha256: String,
+    /// The user named it, so it isn't the system's own; its cells are DEGRADED.
+    pub is_foreign: bool,
+}
+
+/// Prompt and limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Generation {
+    /// Holds `{dialogue}` once.
+    pub prompt: String,
+    /// Prompts are cut to it.
+    pub max_input_tokens: u32,
+    /// Summaries end there.
+    pub max_new_tokens: u32,
+    /// `eos` or `reference`.
+    pub stop: String,
+}
+
+/// One model on one target, with one dtype, scenario and load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Entry {
+    /// When the campaign began, UTC.
+    pub timestamp: String,
+    /// Where the model comes from.
+    pub model_id: String,
+    /// Where the adapter comes from.
+    pub peft_weights: Option<String>,
+    /// `merged` into the weights or `unmerged` beside them; null without an adapter.
+    #[serde(default)]
+    pub adapter_mode: Option<String>,
+    /// `cpu`, `cuda:0`; null of an endpoint.
+    pub device: Option<String>,
+    /// Null on CPU.
+    pub gpu_name: Option<String>,
+    /// Dialogues per run.
+    pub num_samples: u64,
+    /// Repeats.
+    pub num_runs: u32,
+    /// Of the smallest batch size.
+    pub metrics: Metrics,
+    /// By batch size, as `batch_8`.
+    pub batch_performance: BTreeMap<String, BatchPerformance>,
+    /// The model's name in the matrix.
+    pub model: String,
+    /// The model that the matrix compares it with.
+    pub baseline: Option<String>,
+    /// What is compared and priced.
+    pub target: String,
+    /// The instance type that was found, `unknown`, or `endpoint`: whatever answered there.
+    pub measured_on: String,
+    /// Whose price was taken.
+    pub priced_as: String,
+    /// How weights are stored.
+    pub dtype: String,
+    /// How requests arrive.
+    pub scenario: String,
+    /// At which load; null where one batch follows the other.
+    #[serde(default)]
+    pub load: Option<Load>,
+    /// What was loaded.
+    pub engine: Option<Engine>,
+    /// By batch size.
+    pub cells: Vec<Cell>,
+    /// Of the cheapest VALID cell; null where there is none.
+    pub cost: Option<Cost>,
+}
+
+/// How requests came.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    /// Open loop: requests per second of one agent; null in closed loop.
+    pub request_rate: Option<f64>,
+    /// Whether their gaps were constant; else they are exponential. Null in closed loop.
+    pub constant_gaps: Option<bool>,
+    /// Closed loop: requests that were under way at any time; null in open loop.
+    pub concurrency: Option<u32>,
+    /// How long the oldest request waited for others to be decoded with; null in closed loop.
+    pub max_batch_delay_ms: Option<f64>,
+    /// What came while so many waited was not sent; null in closed loop.
+    pub max_queue: Option<u32>,
+    /// Which requests were decoded together.
+    #[serde(default)]
+    pub batching: Batching,
+    /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
+    pub planned_s: Option<f64>,
+}
+
+/// What a target carries under the objective, from a sweep of request rates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CapacityOf {
+    /// The model's name in the matrix.
+    pub model: String,
+    /// What was measured.
+    pub target: String,
+    /// How weights are stored.
+    pub dtype: String,
+    /// So many requests were decoded together at most.
+    pub max_batch_size: u32,
+    /// The objective.
+    pub slo: Slo,
+    /// The rates that were offered, per second of one agent.
+    pub request_rates: Vec<f64>,
+    /// The highest rate whose percentile's upper bound is within the limit, with no arrival turned away.
+    pub capacity: Capacity,
+}
+
+/// What was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Engine {
+    /// Which implementation computes.
+    pub kernel: String,
+    /// Over all weight and configuration files; null where the model is an endpoint: nobody saw its files.
+    pub model_sha256: Option<String>,
+    /// Where the model was asked, if it wasn't in the agent: what was measured is not the agent's machine.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Of the adapter.
+    pub adapter_sha256: Option<String>,
+    /// Of the tokenizer.
+    pub tokenizer_sha256: Option<String>,
+    /// The commit, for hub ids.
+    pub revision: Option<String>,
+    /// How many weights; null of an endpoint.
+    pub parameters: Option<u64>,
+    /// The model has no quality.
+    pub random_weights: bool,
+    /// Times come from a script, not from a clock.
+    pub played: bool,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// The seed form's figures, of the smallest batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metrics {
+    /// Request latency in milliseconds.
+    pub latency_ms: Latency,
+    /// Samples per second of one host.
+    pub throughput: Throughput,
+    /// Of the process and the device.
+    pub memory: Memory,
+}
+
+/// Plain figures; the cells hold them with intervals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Latency {
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Over samples, ddof 1.
+    pub std: Option<f64>,
+    /// The smallest.
+    pub min: Option<f64>,
+    /// The largest.
+    pub max: Option<f64>,
+    /// Hyndman-Fan type 7; null below its floor.
+    pub p50: Option<f64>,
+    /// Likewise.
+    pub p90: Option<f64>,
+    /// Likewise.
+    pub p95: Option<f64>,
+    /// Likewise.
+    pub p99: Option<f64>,
+}
+
+/// Samples per second of one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Throughput {
+    /// Counted samples over measured host-seconds.
+    pub mean: Option<f64>,
+    /// Over runs, ddof 1; null for one run.
+    pub std: Option<f64>,
+    /// `samples/sec`
+    pub unit: String,
+}
+
+/// Of the process and the device.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Memory {
+    /// The weights in this dtype, an adapter included.
+    pub model_size_mb: Option<f64>,
+    /// Null on CPU.
+    pub gpu_memory_mb: Option<f64>,
+    /// Null on CPU.
+    pub gpu_utilization_pct: Option<f64>,
+}
+
+/// One batch size, as the seed form has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchPerformance {
+    /// Mean time of one batch.
+    pub latency_ms: Option<f64>,
+    /// Samples per second of one host.
+    pub throughput: Option<f64>,
+}
+
+/// One cell: an entry at one batch size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cell {
+    /// Its id.
+    pub cell: String,
+    /// How many samples are decoded together.
+    pub batch_size: u32,
+    /// Samples that are there and brought a summary.
+    pub counted_samples: u64,
+    /// Samples that failed.
+    pub failed_samples: u64,
+    /// The same by what failed, such as `timed_out`.
+    #[serde(default)]
+    pub failed_by: BTreeMap<String, u64>,
+    /// Samples that are not there.
+    pub missing_samples: u64,
+    /// Samples that came late; kept and not counted.
+    pub late_samples: u64,
+    /// Dialogues that the limit cut.
+    pub cut_inputs: u64,
+    /// Output tokens beyond the tokenizer, which decode to nothing.
+    pub unknown_tokens: u64,
+    /// What the samples say.
+    pub estimates: CellStatistics,
+    /// How `request_latency` is spread, in milliseconds: at 0, 1, 2 ... 100 % of the counted requests, by type 7. Empty
+    /// where nothing was counted. It describes these samples; `estimates` say what holds beyond them.
+    #[serde(default)]
+    pub latency_ms_by_percent: Vec<f64>,
+    /// Of the summaries; null for random weights and without references.
+    pub quality: Option<Quality>,
+    /// What ended its repeats; null where the matrix fixes their number.
+    pub precision: Option<Look>,
+    /// How it fares under the objective; null without one.
+    pub goodput: Option<Goodput>,
+    /// From the intended start to the queue; null in closed loop.
+    #[serde(default)]
+    pub schedule_delay_ms: Option<Delay>,
+    /// Arrivals that found a full queue; they are among the failed samples. Null in closed loop.
+    #[serde(default)]
+    pub not_sent: Option<u64>,
+    /// What each run of a sustained load says; empty elsewhere.
+    #[serde(default)]
+    pub stress: Vec<Stress>,
+    /// Where the time of requests to an endpoint goes; null where the model was in the agent.
+    #[serde(default)]
+    pub exchange: Option<CellExchange>,
+    /// Of the processes that measured; all of it null of an endpoint, whose machine nobody here sees.
+    pub memory: CellMemory,
+    /// What was observed while it was measured; null where nothing was.
+    pub telemetry: Option<CellTelemetry>,
+    /// What it drew.
+    pub energy: CellEnergy,
+    /// Before what was counted.
+    pub warmup: Warmup,
+    /// Whether the figures hold.
+    pub validity: Validity,
+    /// What it costs at full use.
+    pub cost: Cost,
+}
+
+/// The verdicts on one run of a sustained load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stress {
+    /// The same in words, one sentence each.
+    pub sentences: Vec<String>,
+    /// With their figures.
+    pub verdicts: Verdicts,
+}
+
+/// Memory and loading of a cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellMemory {
+    /// The weights in this dtype, an adapter included.
+    pub model_size_mb: Option<f64>,
+    /// The part of it that is an unmerged adapter's; null where none stands beside the weights.
+    #[serde(default)]
+    pub adapter_mb: Option<f64>,
+    /// The highest resident memory of an agent since it began to load the engine.
+    pub peak_rss_mb: Option<f64>,
+    /// Resident memory after loading.
+    pub rss_after_load_mb: Option<f64>,
+    /// The largest share of memory that was seen while measuring, where pages in common count in part.
+    pub peak_pss_mb: Option<f64>,
+    /// GPU memory in use after loading less that before; null on CPU.
+    pub gpu_memory_mb: Option<f64>,
+    /// The most GPU memory that was seen in use while measuring, less that before loading; null on CPU.
+    pub peak_gpu_memory_mb: Option<f64>,
+    /// Of keys and values, at most.
+    pub kv_cache_mb: Option<f64>,
+    /// The longest loading in this cell; null where the engine was there.
+    pub load_ms: Option<f64>,
+    /// The part of it that was an unmerged adapter's.
+    #[serde(default)]
+    pub adapter_load_ms: Option<f64>,
+}
+
+/// Warm-up of a cell: never counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Warmup {
+    /// Unbroken stretches, each with its own warm-up.
+    pub segments: u64,
+    /// Batches in all of them.
+    pub batches: u64,
+    /// Time in all of them.
+    pub total_ms: f64,
+}
+
+/// A pair of cells that share samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comparison {
+    /// What they differ in.
+    pub kind: ComparisonKind,
+    /// The cell that is compared with.
+    pub baseline: String,
+    /// The cell that is compared.
+    pub candidate: String,
+    /// What else differs and doesn't forbid the comparison.
+    pub flags: Vec<Difference>,
+    /// Ratios of candidate over baseline, and verdicts that survive the number of comparisons.
+    pub figures: PairComparison,
+    /// Cost of the candidate over the baseline's, at full use.
+    pub cost: comparison::Comparison,
+    /// The candidate's quality less the baseline's; null where one of them has none.
+    pub quality: Option<QualityDifference>,
+    /// How far both write the same summaries, token by token; null between models, and without texts.
+    pub agreement: Option<Agreement>,
+    /// Of both sides.
+    pub memory: PairMemory,
+    /// What would separate the two; null where latency tells them apart.
+    pub separation: Option<Separation>,
+}
+
+/// Memory of both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PairMemory {
+    /// What is compared with.
+    pub baseline: CellMemory,
+    /// What is compared.
+    pub candidate: CellMemory,
+}
+
+/// What two cells differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparisonKind {
+    /// The machine.
+    Target,
+    /// A model and its baseline.
+    Model,
+    /// How weights are stored.
+    Dtype,
+    /// The campaign.
+    Campaign,
+}
+
+/// What requests cost on a machine that never idles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// The batch size that it holds for.
+    pub batch_size: u32,
+    /// Of one machine.
+    pub usd_per_hour: f64,
+    /// With the interval of the throughput.
+    pub usd_per_1000_requests: Estimate,
+    /// Requests that keep the objective's limit, with the interval of their rate; null without one.
+    pub usd_per_1000_good_requests: Option<Estimate>,
+    /// With the interval of the token rate.
+    pub usd_per_million_output_tokens: Estimate,
+    /// Where the price comes from.
+    pub price: Price,
+}
+
+/// Where a price comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Price {
+    /// Such as `sagemaker-hosting`; null for a price of the matrix.
+    pub service: Option<String>,
+    /// Such as `us-east-1`; null for a price of the matrix.
+    pub region: Option<String>,
+    /// Such as `on-demand`; null for a price of the matrix.
+    pub purchase: Option<String>,
+    /// `matrix`, or whoever read it.
+    pub source: String,
+    /// When it was read; null for a price of the matrix.
+    pub date: Option<String>,
+    /// Whether the source leaves the region open.
+    pub region_assumed: bool,
+    /// How many days lay between its day and this report; null for a price of the matrix.
+    pub age_days: Option<i64>,
+    /// Whether that is more than 180.
+    pub stale: bool,
+}

@@ -1,6 +1,0 @@
-//! Agents on platforms that place them, end them and bill for them: what is asked for, sent, and stopped again.
-//!
-//! Agents only dial in, so nothing here knows of campaigns that run: a matrix says which agents are wanted, and
-//! that is all.
-
-pub mod sagemaker;

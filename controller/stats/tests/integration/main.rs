@@ -1,0 +1,6 @@
+//! Estimates, comparisons, quality and validity against independent references.
+
+mod comparisons;
+mod rouge;
+mod statistics;
+mod validity;

@@ -1,0 +1,230 @@
+//! The database: what was asked, who measured, and every sample. SQLite in the data folder, or PostgreSQL.
+//!
+//! An edge. Statistics, cost and reports work only on what is read back from here, so any old campaign can
+//! be reported and compared without its agents. A sample is on disk before its agent hears that it is.
+
+#![forbid(unsafe_code)]
+
+mod credentials;
+mod database;
+mod hold;
+mod load;
+mod migrations;
+mod read;
+mod schema;
+mod telemetry;
+mod write;
+
+pub use credentials::{CredentialKind, CredentialRow, Which};
+pub use hold::Hold;
+pub use read::Texts;
+pub use records::{
+    AgentFacts, AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow,
+    EventRow, HostDetails, LoadWindowRow, NewCampaign, Outcome, PriceRow, SampleRow, SampleWrite,
+    SegmentFacts, SegmentRow, State, WindowRow, Write,
+};
+pub use schema::Schema;
+
+use database::Database;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The database file in the data folder.
+pub const FILE: &str = "fleetmark.db";
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A SQLite file in this folder.
+    Folder(PathBuf),
+    /// A PostgreSQL server.
+    Server {
+        /// `postgres://...`
+        url: Url,
+        /// Its name without secrets.
+        name: String,
+    },
+}
+
+impl Place {
+    /// A server, by `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    ///
+    /// # Errors
+    /// [`Error::Url`] where it is none.
+    pub fn server(url: String) -> Result<Self, Error> {
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(Error::Url);
+        }
+        let name = database::name_of(&url)?;
+        Ok(Self::Server { url: Url(url), name })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "{}", folder.join(FILE).display()),
+            Self::Server { name, .. } => f.write_str(name),
+        }
+    }
+}
+
+/// A secret: it may hold a password.
+#[derive(Clone)]
+pub struct Url(String);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Url(…)")
+    }
+}
+
+/// What can go wrong, by what can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The data folder can't be used.
+    #[error("can't open {}: choose another folder with --data-dir", path.display())]
+    Open {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Not the URL of a database.
+    #[error(
+        "DATABASE_URL is no URL of a PostgreSQL database: give it as postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    Url,
+    /// The server can't be used.
+    #[error("can't use {server}: see that it runs and that DATABASE_URL is right")]
+    Server {
+        /// Its name without secrets.
+        server: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The connection broke.
+    #[error(
+        "the connection to the database broke: see that it runs, then go on with controller run --resume"
+    )]
+    Gone(#[source] sqlx::Error),
+    /// The schema is a newer release's, or isn't ours.
+    #[error("{place} was written by another release: use that one, or another --data-dir")]
+    Schema {
+        /// Which file or server.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+    /// No room.
+    #[error("the disk is full: make room, then go on with controller run --resume")]
+    DiskFull(#[source] sqlx::Error),
+    /// Another process holds it.
+    #[error(
+        "the database is locked by another process: end it, then try again, or go on with controller run --resume"
+    )]
+    Locked(#[source] sqlx::Error),
+    /// Another controller runs the campaign.
+    #[error("campaign {id} is run by another controller: wait for its end, or end that one")]
+    Held {
+        /// Which campaign.
+        id: String,
+    },
+    /// The campaign's folder can't be written.
+    #[error("can't write {}: choose another folder with --data-dir", path.display())]
+    Folder {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No such campaign.
+    #[error("no campaign \"{id}\" in this data folder{}", known(known_ids))]
+    UnknownCampaign {
+        /// As asked.
+        id: String,
+        /// The newest ones.
+        known_ids: Vec<String>,
+    },
+    /// A row that this release can't read.
+    #[error(
+        "the database holds a row that can't be read ({what}): it was changed by hand or is damaged"
+    )]
+    Damaged {
+        /// Which column.
+        what: &'static str,
+    },
+    /// Anything else.
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+}
+
+fn known(ids: &[String]) -> String {
+    if ids.is_empty() {
+        ", which is empty".to_owned()
+    } else {
+        format!("; newest: {}", ids.join(", "))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        let code = match &error {
+            sqlx::Error::Database(database) => database.code().map(std::borrow::Cow::into_owned),
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => {
+                return Self::Gone(error);
+            }
+            _ => None,
+        };
+        let Some(code) = code else { return Self::Database(error) };
+        // PostgreSQL's codes have five characters. disk_full, lock_not_available, admin_shutdown and crash_shutdown:
+        match (code.as_str(), code.parse::<u32>()) {
+            ("53100", _) => Self::DiskFull(error),
+            ("55P03", _) => Self::Locked(error),
+            ("57P01" | "57P02" | "57P03", _) => Self::Gone(error),
+            // Primary result codes of SQLite: 13 is FULL, 5 and 6 are BUSY and LOCKED.
+            (code, Ok(number)) if code.len() < 5 && number & 0xff == 13 => Self::DiskFull(error),
+            (code, Ok(number)) if code.len() < 5 && matches!(number & 0xff, 5 | 6) => {
+                Self::Locked(error)
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// A handle; clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+}
+
+/// The number of a campaign in this database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CampaignNo(pub(crate) i64);
+
+impl Store {
+    /// Opens the database and brings its schema up to date; makes folder and file where they are missing.
+    ///
+    /// # Errors
+    /// [`Error::Open`] and [`Error::Server`] where it can't be used, [`Error::Schema`] where a newer release wrote it.
+    pub async fn open(place: &Place) -> Result<Self, Error> {
+        Ok(Self { database: Database::open(place).await? })
+    }
+
+    /// Waits until everything is written and closes it.
+    pub async fn close(self) {
+        self.database.close().await;
+    }
+}
+
+/// Where a campaign's own files lie in a data folder.
+pub fn folder_of(data_dir: &Path, campaign: &proto::ids::CampaignId) -> PathBuf {
+    data_dir.join("campaigns").join(campaign.as_str())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,396 @@
+//! What is written is read back; what would be counted twice is refused. Every test of the suite runs on SQLite, and on
+//! PostgreSQL where `FLEETMARK_TEST_POSTGRES` names a server (tests/postgres.sh starts one); each has a database of its own.
+
+use super::*;
+use matrix::plan::Plan;
+use matrix::{Matrix, Overrides};
+use proto::ids::CampaignId;
+use proto::output_ids::OutputIds;
+use proto::sample::{Finish, Sample};
+use proto::telemetry::{Metric, Phase, Readings};
+
+const MATRIX: &str = r#"
+name = "stored"
+[dataset]
+source = "builtin:dialogues"
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[[fleet.local]]
+target = "here"
+usd_per_hour = 0.1
+"#;
+
+fn sample(id: &str, text: Option<&str>) -> Sample {
+    Sample {
+        sample_id: id.try_into().unwrap(),
+        start_ns: 5,
+        ttft_ns: None,
+        latency_ns: 70,
+        input_tokens: Some(3),
+        cut_tokens: 0,
+        output_tokens: Some(2),
+        unknown_tokens: 1,
+        reference_tokens: Some(9),
+        schedule_delay_ns: Some(4),
+        exchange: None,
+        outcome: sample_outcome(),
+        text: text.map(str::to_owned),
+        output_ids: text.map(|_| OutputIds::pack(&[300, 1])),
+    }
+}
+
+fn sample_outcome() -> proto::sample::Outcome {
+    proto::sample::Outcome::Ok(Finish::Length)
+}
+
+fn write(ordinal: u32, is_counted: bool) -> Write {
+    Write::Sample(SampleWrite {
+        cell: 0,
+        run: 1,
+        ordinal,
+        segment: 1,
+        attempt: 1,
+        agent: 0,
+        batch: 0,
+        is_counted,
+        sample: sample(&format!("s{ordinal}"), Some("A & \0")),
+    })
+}
+
+async fn campaign(store: &Store, id: &str) -> CampaignNo {
+    let overrides = Overrides::default();
+    let matrix = Matrix::check(MATRIX, "m", std::path::Path::new("/"), &overrides).unwrap();
+    let plan = Plan::make(&matrix, 2).unwrap();
+    let dialogue = |id: &str, is_measured| DialogueRow {
+        sample_id: id.try_into().unwrap(),
+        dialogue: "A: hi".to_owned(),
+        summary: None,
+        is_measured,
+    };
+    let dataset = DatasetFacts {
+        revision: None,
+        source: "builtin:dialogues".to_owned(),
+        sha256: "0".repeat(64),
+        dialogues: 3,
+        samples: 2,
+        sample_ids_sha256: "1".repeat(64),
+        references: 0,
+    };
+    let id = CampaignId::try_from(id).unwrap();
+    let new = NewCampaign {
+        id: &id,
+        created_at: "2026-11-23T08:00:00Z".parse().unwrap(),
+        controller_version: "0.1.0",
+        matrix_text: MATRIX,
+        matrix: &matrix,
+        plan: &plan,
+        dataset: &dataset,
+        prices: &[],
+        dialogues: &[dialogue("s0", true), dialogue("s1", true), dialogue("w", false)],
+    };
+    Box::pin(store.create(&new)).await.unwrap()
+}
+
+fn at(time: &str) -> chrono::DateTime<chrono::Utc> {
+    format!("2026-11-23T{time}Z").parse().unwrap()
+}
+
+/// A database of its own, and a data folder.
+struct Bench {
+    place: Place,
+    data_dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn sqlite() -> Self {
+        let data_dir = tempfile::tempdir().unwrap();
+        Self { place: Place::Folder(data_dir.path().to_owned()), data_dir }
+    }
+
+    /// None where no server is given.
+    async fn postgres() -> Option<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test takes its server from the environment"
+        )]
+        let server = std::env::var("FLEETMARK_TEST_POSTGRES").ok()?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        let admin = sqlx::PgPool::connect(&format!("{server}/postgres")).await.unwrap();
+        let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(sql).execute(&admin).await.unwrap();
+        let place = Place::server(format!("{server}/{name}")).unwrap();
+        Some(Self { place, data_dir: tempfile::tempdir().unwrap() })
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(&self.place).await.unwrap()
+    }
+
+    async fn hold(&self, store: &Store, no: CampaignNo) -> Hold {
+        store.hold(no, self.data_dir.path()).await.unwrap()
+    }
+}
+
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            use super::*;
+            $(#[tokio::test] async fn $name() { suite::$name(Bench::sqlite()).await; })*
+        }
+        mod postgres {
+            use super::*;
+            $(#[tokio::test] async fn $name() {
+                match Bench::postgres().await {
+                    Some(bench) => suite::$name(bench).await,
+                    None => println!("skipped: FLEETMARK_TEST_POSTGRES names no server"),
+                }
+            })*
+        }
+    };
+}
+
+on_both!(
+    tokens_are_rotated_and_revoked_by_name,
+    what_is_written_is_read_back_after_it_was_closed,
+    a_sample_that_counts_twice_is_refused_and_its_group_with_it,
+    an_unknown_campaign_is_told_with_the_known_ones,
+    a_held_campaign_is_refused_to_a_second_controller,
+    attempts_of_a_later_start_are_above_all_that_went_before,
+    events_stay_in_order_when_the_clock_steps_back,
+    counted_batches_are_those_that_count,
+    more_rows_than_a_statement_takes_are_all_there,
+    windows_are_read_back_in_order_and_what_was_not_read_stays_null,
+);
+
+mod suite {
+    use super::*;
+
+    pub(super) async fn tokens_are_rotated_and_revoked_by_name(bench: Bench) {
+        let store = bench.open().await;
+        let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
+        store.add_token("a", "old", at(1)).await.unwrap();
+        store.add_token("a", "new", at(2)).await.unwrap();
+        store.add_token("b", "other", at(3)).await.unwrap();
+        assert_eq!(store.revoke("a", Which::AllButLatest, at(4)).await.unwrap(), 1);
+        let revoked = async |store: &Store| {
+            let rows = store.credentials().await.unwrap();
+            let revoked = rows.into_iter().filter(|row| row.revoked_at.is_some());
+            revoked.map(|row| (row.name, row.kind, row.sha256)).collect::<Vec<_>>()
+        };
+        let old = ("a".to_owned(), CredentialKind::Token, "old".to_owned());
+        assert_eq!(revoked(&store).await, std::slice::from_ref(&old));
+
+        assert_eq!(store.revoke("a", Which::All, at(5)).await.unwrap(), 1);
+        assert_eq!(store.revoke("a", Which::All, at(6)).await.unwrap(), 0);
+        let new = ("a".to_owned(), CredentialKind::Token, "new".to_owned());
+        let certificates = ("a".to_owned(), CredentialKind::Certificate, String::new());
+        assert_eq!(revoked(&store).await, [old, new, certificates]);
+    }
+
+    pub(super) async fn what_is_written_is_read_back_after_it_was_closed(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "first").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true), write(1, true), write(1, false)]).await.unwrap();
+        store.finish(&hold, State::Complete, at("09:00:00")).await.unwrap();
+        store.close().await;
+
+        let store = bench.open().await;
+        let found = store.find("latest").await.unwrap();
+        assert_eq!(found, no);
+        let row = store.campaign(found).await.unwrap();
+        assert_eq!((row.state, row.matrix_text.as_str()), (State::Complete, MATRIX));
+        assert_eq!(row.finished_at, Some(at("09:00:00")));
+        assert_eq!(store.dialogues(found).await.unwrap().len(), 3);
+        let samples = store.samples(found, Texts::Read).await.unwrap();
+        assert_eq!(samples.iter().filter(|sample| sample.is_counted).count(), 2);
+        assert_eq!(samples[0].text.as_deref(), Some("A & \u{fffd}"), "no zero bytes are kept");
+        assert_eq!(samples[0].outcome, Outcome::Ok(Finish::Length));
+        let without = store.samples(found, Texts::Leave).await.unwrap();
+        assert!(without.iter().all(|sample| sample.text.is_none()));
+        assert_eq!(samples[0].output_ids, Some(OutputIds::pack(&[300, 1])));
+        assert!(without.iter().all(|sample| sample.output_ids.is_none()));
+    }
+
+    pub(super) async fn a_sample_that_counts_twice_is_refused_and_its_group_with_it(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "twice").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true)]).await.unwrap();
+        assert!(store.write(&hold, &[write(1, true), write(0, true)]).await.is_err());
+        assert_eq!(store.samples(no, Texts::Leave).await.unwrap().len(), 1);
+    }
+
+    pub(super) async fn an_unknown_campaign_is_told_with_the_known_ones(bench: Bench) {
+        let store = bench.open().await;
+        let error = store.find("latest").await.unwrap_err();
+        assert!(error.to_string().contains("which is empty"), "{error}");
+        campaign(&store, "known").await;
+        let error = store.find("other").await.unwrap_err();
+        assert!(error.to_string().ends_with("newest: known"), "{error}");
+    }
+
+    pub(super) async fn a_held_campaign_is_refused_to_a_second_controller(bench: Bench) {
+        let (store, second) = (bench.open().await, bench.open().await);
+        let no = campaign(&store, "mine").await;
+        let hold = bench.hold(&store, no).await;
+        let error = second.hold(no, bench.data_dir.path()).await.unwrap_err();
+        assert!(matches!(&error, Error::Held { id } if id == "mine"), "{error}");
+        let other = campaign(&second, "other").await;
+        let _other = bench.hold(&second, other).await;
+        // Its holder dies.
+        drop(hold);
+        store.close().await;
+        let hold = bench.hold(&second, no).await;
+        second.write(&hold, &[write(0, true)]).await.unwrap();
+    }
+
+    pub(super) async fn attempts_of_a_later_start_are_above_all_that_went_before(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "again").await;
+        let first = bench.hold(&store, no).await.attempts_from();
+        let second = bench.hold(&store, no).await.attempts_from();
+        assert_eq!((first, second), (0, 1 << 32));
+    }
+
+    pub(super) async fn events_stay_in_order_when_the_clock_steps_back(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "clock").await;
+        let hold = bench.hold(&store, no).await;
+        let event = |time, kind| Write::Event { at: at(time), kind, detail: String::new() };
+        store
+            .write(&hold, &[event("10:00:00", "first"), event("08:00:00", "second")])
+            .await
+            .unwrap();
+        store.write(&hold, &[event("09:00:00", "third")]).await.unwrap();
+        store.finish(&hold, State::Complete, at("07:00:00")).await.unwrap();
+        let events = store.events(no).await.unwrap();
+        let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+        assert_eq!(kinds, ["first", "second", "third"]);
+    }
+
+    pub(super) async fn counted_batches_are_those_that_count(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "batches").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true), write(1, true), write(0, false)]).await.unwrap();
+        let batches = store.counted_batches(no).await.unwrap();
+        assert_eq!(batches, [CountedBatch { cell: 0, run: 1, batch: 0, samples: 2 }]);
+    }
+
+    pub(super) async fn more_rows_than_a_statement_takes_are_all_there(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "many").await;
+        let hold = bench.hold(&store, no).await;
+        let writes: Vec<Write> = (0..3333).map(|ordinal| write(ordinal, true)).collect();
+        store.write(&hold, &writes).await.unwrap();
+        let samples = store.samples(no, Texts::Leave).await.unwrap();
+        assert_eq!(samples.len(), 3333);
+        assert!(samples.iter().zip(0..).all(|(sample, ordinal)| sample.sample == ordinal));
+    }
+
+    pub(super) async fn windows_are_read_back_in_order_and_what_was_not_read_stays_null(
+        bench: Bench,
+    ) {
+        let store = bench.open().await;
+        let no = campaign(&store, "watched").await;
+        let hold = bench.hold(&store, no).await;
+        let mut readings = Readings::default();
+        readings.set(Metric::GpuTemperatureCelsius, 71.5);
+        readings.set(Metric::ProcessMajorFaults, 0.0);
+        let window = |of: Option<(usize, u32, u64)>, start_ns| WindowRow {
+            agent: 0,
+            of,
+            phase: if of.is_some() { Phase::Measuring } else { Phase::Idle },
+            start_ns,
+            end_ns: start_ns + 5,
+            readings: readings.clone(),
+        };
+        // More than a statement takes, the last first.
+        let mut windows: Vec<WindowRow> =
+            (0..1500).map(|start| window(Some((0, 1, 1)), start)).collect();
+        windows.insert(0, window(None, 7));
+        let writes = windows.iter().rev().map(|row| Write::Window(Box::new(row.clone())));
+        store.write(&hold, &writes.collect::<Vec<_>>()).await.unwrap();
+        let mut read = Vec::new();
+        store.windows(no, |window| read.push(window)).await.unwrap();
+        assert_eq!(read, windows);
+        assert_eq!(read[0].readings.of(Metric::GpuPowerWatts), None);
+    }
+}
+
+#[tokio::test]
+async fn another_writer_is_told_and_nothing_is_lost() {
+    let bench = Bench::sqlite();
+    let store = bench.open().await;
+    let no = campaign(&store, "locked").await;
+    let hold = bench.hold(&store, no).await;
+    let other = sqlx::SqlitePool::connect(&bench.place.to_string()).await.unwrap();
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let error = store.write(&hold, &[write(0, true)]).await.unwrap_err();
+    assert!(matches!(error, Error::Locked(_)), "{error:?}");
+    assert!(error.to_string().starts_with("the database is locked"), "{error}");
+    lock.rollback().await.unwrap();
+    store.write(&hold, &[write(0, true)]).await.unwrap();
+    assert_eq!(store.samples(no, Texts::Leave).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_the_group_is_whole_or_not_there() {
+    let bench = Bench::sqlite();
+    let store = bench.open().await;
+    let no = campaign(&store, "full").await;
+    let hold = bench.hold(&store, no).await;
+    let Database::Sqlite(pool) = &store.database else { panic!("it is SQLite") };
+    let limit = |pages: u32| sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit(40)).execute(pool).await.unwrap();
+    let writes: Vec<Write> = (0..5000).map(|ordinal| write(ordinal, true)).collect();
+    let error = store.write(&hold, &writes).await.unwrap_err();
+    assert!(matches!(error, Error::DiskFull(_)), "{error:?}");
+    assert!(error.to_string().contains("--resume"), "{error}");
+    assert!(store.samples(no, Texts::Leave).await.unwrap().is_empty());
+    sqlx::query(limit(4000)).execute(pool).await.unwrap();
+    store.write(&hold, &writes).await.unwrap();
+    assert_eq!(store.samples(no, Texts::Leave).await.unwrap().len(), 5000);
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_made_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let error = Store::open(&Place::Folder(file)).await.unwrap_err();
+    assert!(matches!(error, Error::Open { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join(FILE),
+        "not a database, but long enough to be read as one".repeat(99),
+    )
+    .unwrap();
+    assert!(Store::open(&Place::Folder(folder.path().to_owned())).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_told_without_its_password() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = Place::server(format!("postgres://me:secret@{free}/bench")).unwrap();
+    assert!(!format!("{place:?} {place}").contains("secret"));
+    let error = Store::open(&place).await.unwrap_err();
+    assert!(error.to_string().starts_with("can't use PostgreSQL 127.0.0.1:"), "{error}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+}
+
+#[test]
+fn what_is_no_url_of_a_server_is_told() {
+    for url in ["mysql://h/d", "h/d", "postgres://h:port/d"] {
+        assert!(matches!(Place::server(url.to_owned()), Err(Error::Url)), "{url}");
+    }
+}

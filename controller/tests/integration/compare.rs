@@ -1,0 +1,242 @@
+//! `controller compare`: what it finds, in every form, what it refuses, and when it fails.
+
+#![expect(clippy::unwrap_used, reason = "what sets a test up fails it where it can't")]
+
+use super::campaigns::{Made, controller, of_matrix, said, write};
+use tempfile::TempDir;
+
+const BASE: &str = "base-20261101-080000-000";
+const OTHER: &str = "other-20261102-080000-000";
+
+/// Two campaigns in one store.
+fn stored(baseline: &Made, candidate: &Made) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    write(&folder.path().join(".fleetmark"), baseline);
+    write(&folder.path().join(".fleetmark"), candidate);
+    folder
+}
+
+fn other() -> Made {
+    Made { id: OTHER, ..Made::default() }
+}
+
+fn compared(baseline: &Made, candidate: &Made, more: &[&str]) -> String {
+    let folder = stored(baseline, candidate);
+    said(&controller(folder.path(), &[&["compare", BASE, OTHER], more].concat()))
+}
+
+#[test]
+fn a_slower_candidate_is_named_in_the_table() {
+    let slower = Made { factor: 1.1, price: of_matrix(0.3), ..other() };
+    insta::assert_snapshot!(compared(&Made::default(), &slower, &[]));
+}
+
+#[test]
+fn the_same_as_markdown() {
+    let slower = Made { factor: 1.1, agent_version: "0.2.0", ..other() };
+    let more = ["--format", "markdown", "--max-regression", "latency_p50=5%"];
+    insta::assert_snapshot!(compared(&Made::default(), &slower, &more));
+}
+
+#[test]
+fn the_same_as_json() {
+    let slower = Made { factor: 1.1, ..other() };
+    let more = ["--format", "json", "--max-regression", "cost=5%"];
+    let told = compared(&Made::default(), &slower, &more);
+    let (exit, json) = told.split_once('\n').unwrap();
+    assert_eq!(exit, "exit 1");
+    let json = rounded(serde_json::from_str(json).unwrap());
+    insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
+}
+
+/// Ten digits: logarithms differ in their last one between machines.
+fn rounded(json: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match json {
+        Value::Number(number) if number.is_f64() => {
+            let number = number.as_f64().unwrap_or_default();
+            format!("{number:.9e}").parse::<f64>().unwrap().into()
+        }
+        Value::Array(items) => items.into_iter().map(rounded).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(key, value)| (key, rounded(value))).collect()
+        }
+        other => other,
+    }
+}
+
+#[test]
+fn a_campaign_against_itself_has_ratio_one_exactly() {
+    let folder = TempDir::new().unwrap();
+    write(&folder.path().join(".fleetmark"), &Made::default());
+    let arguments =
+        ["compare", BASE, "latest", "--format", "json", "--max-regression", "rougeL=0%"];
+    let output = controller(folder.path(), &arguments);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let one = &json["comparisons"][0];
+    for quantity in ["throughput", "request_latency", "latency_per_output_token", "ttft"] {
+        let ratio = one["figures"][quantity]["ratio"]["value"].as_f64();
+        assert_eq!(ratio.map(f64::to_bits), Some(1.0_f64.to_bits()), "{quantity}");
+    }
+    assert_eq!(one["cost"]["ratio"]["value"].as_f64().map(f64::to_bits), Some(1.0_f64.to_bits()));
+    assert_eq!(one["quality"]["rougeL"]["value"].as_f64().map(f64::abs), Some(0.0));
+    assert_eq!(json["notes"][0], "both sides are the same campaign");
+    assert_eq!(json["outcome"], "passed", "{json:#}");
+}
+
+#[test]
+fn files_are_compared_like_campaigns_and_another_samples_file_is_refused() {
+    let folder = stored(&Made::default(), &Made { factor: 1.1, ..other() });
+    for (id, file) in [(BASE, "base.json"), (OTHER, "other.json")] {
+        let output = controller(folder.path(), &["report", id, "--output", file]);
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let of_files = controller(folder.path(), &["compare", "base.json", "other.json"]);
+    let of_store = controller(folder.path(), &["compare", BASE, OTHER]);
+    assert_eq!(said(&of_files), said(&of_store));
+
+    let path = |name: &str| folder.path().join(name);
+    std::fs::copy(path("other.samples.parquet"), path("base.samples.parquet")).unwrap();
+    let swapped = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
+    assert!(
+        swapped.starts_with("exit 2\n")
+            && swapped.contains("is not the file that base.json names: its sha256"),
+        "{swapped}"
+    );
+    std::fs::remove_file(path("base.samples.parquet")).unwrap();
+    let missing = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
+    assert!(
+        missing.starts_with("exit 2\n") && missing.contains("can't read base.samples.parquet"),
+        "{missing}"
+    );
+}
+
+#[test]
+fn every_refusal_names_both_sides() {
+    let refusals = [
+        ("sample ids", Made { ids_sha256: 'e', ..other() }),
+        ("data hash", Made { data_sha256: 'e', ..other() }),
+        ("prompt", Made { prompt: "TL;DR {dialogue}", ..other() }),
+        ("tokenizer", Made { tokenizer_sha256: Some("ffff"), ..other() }),
+        ("tokenizer known on one side", Made { tokenizer_sha256: None, ..other() }),
+        ("generation limits", Made { max_new_tokens: 32, ..other() }),
+        ("weights", Made { model_sha256: "ffff", ..other() }),
+        ("several at once", Made { model_sha256: "ffff", prompt: "TL;DR {dialogue}", ..other() }),
+        ("no cell in common", Made { batch_size: 4, ..other() }),
+    ];
+    let told: Vec<String> = refusals
+        .into_iter()
+        .map(|(what, candidate)| format!("{what}: {}", compared(&Made::default(), &candidate, &[])))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn another_schema_version_is_refused() {
+    let folder = stored(&Made::default(), &other());
+    for (id, file) in [(BASE, "base.json"), (OTHER, "other.json")] {
+        controller(folder.path(), &["report", id, "--output", file]);
+    }
+    let path = folder.path().join("other.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"schema_version\": 1", "\"schema_version\": 2", 1))
+        .unwrap();
+    insta::assert_snapshot!(said(&controller(
+        folder.path(),
+        &["compare", "base.json", "other.json"]
+    )));
+}
+
+#[test]
+fn what_may_differ_is_flagged() {
+    let flagged = Made { agent_version: "0.2.0", target: "there", ..other() };
+    let told = compared(&Made::default(), &flagged, &[]);
+    assert!(told.starts_with("exit 0\n"), "{told}");
+    assert!(told.contains("flag: they differ in agent version: 0.1.0 against 0.2.0"), "{told}");
+    assert!(told.contains("flag: governor is known of neither side"), "{told}");
+    assert!(!told.contains("driver"), "no GPU infers: {told}");
+    assert!(told.contains("tiny.f32.b1.offline@there against tiny.f32.b1.offline@here"), "{told}");
+}
+
+#[test]
+fn limits_pass_fail_or_stay_open() {
+    let limits = |candidate: &Made, more: &[&str]| {
+        let arguments = [&["--max-regression"], more].concat();
+        compared(&Made::default(), candidate, &arguments)
+    };
+    let slower = Made { factor: 1.1, ..other() };
+    let failed = limits(&slower, &["latency_p50=5%,throughput=20%"]);
+    assert!(
+        failed.starts_with("exit 1\n") && failed.contains("FAILED") && failed.contains("passed"),
+        "{failed}"
+    );
+    let improved = limits(&Made { factor: 0.9, ..other() }, &["latency_mean=-5%", "cost=-5%"]);
+    assert!(improved.starts_with("exit 0\n") && improved.contains("limits: passed"), "{improved}");
+    let unsteady = Made { factor: 1.02, run_spread: 0.1, ..other() };
+    let open = limits(&unsteady, &["latency_p90=3%"]);
+    assert!(open.starts_with("exit 0\n") && open.contains("undecided"), "{open}");
+    let strict = limits(&unsteady, &["latency_p90=3%", "--strict"]);
+    assert!(strict.starts_with("exit 1\n"), "{strict}");
+}
+
+#[test]
+fn a_limit_on_what_is_null_is_refused() {
+    let tail = compared(&Made::default(), &other(), &["--max-regression", "latency_p99=5%"]);
+    assert!(tail.starts_with("exit 2\n"), "{tail}");
+    assert!(tail.contains("latency_p99 is null in tiny.f32.b1.offline@here"), "{tail}");
+    let silent = Made { text: None, ..other() };
+    let rouge = compared(&Made::default(), &silent, &["--max-regression", "rougeL=1%"]);
+    assert!(rouge.starts_with("exit 2\n") && rouge.contains("rougeL is null"), "{rouge}");
+    let unknown = compared(&Made::default(), &other(), &["--max-regression", "latency_p97=5%"]);
+    assert!(unknown.starts_with("exit 2\n") && unknown.contains("unknown metric"), "{unknown}");
+}
+
+#[test]
+fn worse_summaries_fail_a_limit_on_quality() {
+    let worse = Made { text: Some("Somebody talks about something else."), ..other() };
+    let told = compared(&Made::default(), &worse, &["--max-regression", "rougeL=1%"]);
+    assert!(told.starts_with("exit 1\n") && told.contains("rougeL"), "{told}");
+}
+
+#[test]
+fn what_is_not_there_is_told_with_what_is() {
+    let folder = stored(&Made::default(), &other());
+    let campaign = said(&controller(folder.path(), &["compare", "nothing", "latest"]));
+    assert!(campaign.starts_with("exit 2\n") && campaign.contains(BASE), "{campaign}");
+    let file = said(&controller(folder.path(), &["compare", "nothing.json", "latest"]));
+    assert!(file.contains("there is no file nothing.json"), "{file}");
+}
+
+#[test]
+fn history_lists_campaigns_and_draws_a_metric() {
+    let folder = stored(&Made::default(), &Made { factor: 1.1, ..other() });
+    insta::assert_snapshot!("history", said(&controller(folder.path(), &["history"])));
+    let drawn = controller(folder.path(), &["history", "--metric", "latency_p50"]);
+    insta::assert_snapshot!("history_of_a_metric", said(&drawn));
+}
+
+#[test]
+fn an_old_campaign_is_priced_anew() {
+    let folder = TempDir::new().unwrap();
+    write(&folder.path().join(".fleetmark"), &Made::default());
+    let book = "version = 1\n[[list]]\nprovider = 'aws'\nservice = 'ec2'\nregion = 'us-east-1'\noperating_system = 'linux'\n\
+                purchase = 'on-demand'\ncurrency = 'USD'\nsource = 'a list'\ndate = 2025-01-26\nusd_per_hour = { here = 0.72 }\n";
+    std::fs::write(folder.path().join("book.toml"), book).unwrap();
+    let cost = |more: &[&str]| -> (f64, serde_json::Value) {
+        let arguments = [&["report", "latest", "--output", "x.json"], more].concat();
+        let output = controller(folder.path(), &arguments);
+        assert!(output.status.success(), "{}", said(&output));
+        let text = std::fs::read_to_string(folder.path().join("x.json")).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let cost = &json["results"][0]["cells"][0]["cost"];
+        (cost["usd_per_1000_requests"]["value"].as_f64().unwrap(), cost["price"].clone())
+    };
+    let (before, _) = cost(&[]);
+    let (after, price) = cost(&["--prices", "book.toml"]);
+    assert!((after / before - 2.0).abs() < 1e-12);
+    assert_eq!((&price["source"], &price["stale"]), (&"a list".into(), &true.into()));
+    let shown = said(&controller(folder.path(), &["report", "latest", "--prices", "book.toml"]));
+    assert!(shown.contains("stale price: that of here is"), "{shown}");
+    let (again, price) = cost(&[]);
+    assert_eq!((again.to_bits(), &price["source"]), (before.to_bits(), &"matrix".into()));
+}

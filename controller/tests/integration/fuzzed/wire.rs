@@ -1,0 +1,63 @@
+//! Any bytes as messages of an agent that was offered a shard, each after its length: nothing that isn't offered is
+//! taken, and nothing that was taken holds a control character.
+
+use fleet::Said;
+use fleet::check;
+use fleet::ledger::Ledger;
+use prost::Message as _;
+use proto::wire::{self, from_agent::Message};
+
+/// Batches of the shard.
+const BATCHES: u32 = 3;
+
+pub(crate) fn check(mut bytes: &[u8]) {
+    let batches =
+        (0..BATCHES).map(|index| wire::Batch { index, requests: vec![wire::Request::default()] });
+    let offer = wire::ShardOffer {
+        shard: 1,
+        attempt: 2,
+        batches: batches.collect(),
+        ..wire::ShardOffer::default()
+    };
+    let mut ledger = Ledger::default();
+    ledger.offer(&offer);
+    let mut taken = 0;
+    while let Ok(message) = wire::FromAgent::decode_length_delimited(&mut bytes) {
+        let Some(message) = message.message else { continue };
+        if let Message::Ready(ready) = message {
+            for facts in
+                ready.engines.into_iter().filter_map(|engine| check::engine(engine).ok()?.ok())
+            {
+                assert!(
+                    facts
+                        .notes
+                        .iter()
+                        .chain([&facts.device, &facts.kernel])
+                        .all(|text| is_plain(text))
+                );
+            }
+            continue;
+        }
+        if ledger.hear(&message).is_err() {
+            return;
+        }
+        match check::said(message) {
+            Err(_) => return,
+            Ok(Said::Samples { samples, .. }) => {
+                taken += 1;
+                assert!(samples.iter().all(|sample| is_plain(sample.sample_id.as_str())));
+                for sample in samples {
+                    let again = proto::sample::Sample::try_from(wire::Sample::from(sample.clone()));
+                    assert_eq!(again.expect("it was taken before"), sample);
+                }
+            }
+            Ok(Said::Failed { failure, .. }) => assert!(is_plain(&failure.detail)),
+            Ok(_) => {}
+        }
+        assert!(taken <= BATCHES, "more was taken than was offered");
+    }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(char::is_control)
+}

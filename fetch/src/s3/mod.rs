@@ -1,0 +1,263 @@
+//! S3 and what speaks its protocol: objects to this disk, files of this disk to objects.
+//!
+//! Who asks, where, and with which endpoint follow the standard chain of AWS: environment, profile, container,
+//! machine. A server of one's own (`AWS_ENDPOINT_URL`) finds its buckets in the path.
+
+mod address;
+mod answers;
+mod link;
+mod upload;
+
+pub use address::Address;
+pub use link::Reader;
+pub use upload::{Presence, Upload};
+
+use crate::cache::{Entry, VARIABLE, link};
+use crate::error::Looked;
+use crate::patience::Trouble;
+use crate::transfer::{Body, Opened, Wanted, root_cause};
+use crate::{Error, Fetcher, Snapshot, Stored, hexadecimal};
+use answers::{Action, trouble};
+use aws_config::BehaviorVersion;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{ProvideCredentials, Region};
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+pub(crate) use aws_sdk_s3::Client;
+
+/// No folder that anyone fetches holds more objects.
+const MOST_OBJECTS: usize = 10_000;
+/// Under which our own uploads carry their hash.
+const SHA256: &str = "sha256";
+
+/// An object, as its bucket describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its whole key.
+    pub key: String,
+    /// Its key below the prefix that was listed, or the last part of it.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Names its content.
+    pub etag: String,
+}
+
+impl Fetcher {
+    pub(crate) async fn s3(&self, what: &str) -> Result<&Client, Error> {
+        self.s3.get_or_try_init(|| Box::pin(self.connect_s3(what))).await
+    }
+
+    async fn connect_s3(&self, what: &str) -> Result<Client, Error> {
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            // Ours are told of and have a limit; see `patience`.
+            .retry_config(RetryConfig::disabled())
+            .load()
+            .await;
+        let what = || what.to_owned();
+        let no_credentials =
+            |reason: &str| Error::NoCredentials { what: what(), source: Looked(reason.to_owned()) };
+        let provider = config.credentials_provider();
+        let provider = provider.ok_or_else(|| no_credentials("nowhere"))?;
+        if let Err(error) = provider.provide_credentials().await {
+            return Err(no_credentials(&root_cause(&error)));
+        }
+        let is_own = self.settings.has_s3_endpoint || config.endpoint_url().is_some();
+        let region = match config.region() {
+            Some(region) => region.clone(),
+            // A server of one's own has no regions, and a signature needs one.
+            None if is_own => Region::from_static("us-east-1"),
+            None => return Err(Error::NoRegion { what: what() }),
+        };
+        let config = aws_sdk_s3::config::Builder::from(&config);
+        Ok(Client::from_conf(config.region(region).force_path_style(is_own).build()))
+    }
+
+    /// The objects below a prefix, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`Error`], naming the bucket and the way out.
+    pub async fn s3_listing(&self, folder: &Address) -> Result<Vec<Object>, Error> {
+        let what = folder.to_string();
+        let client = self.s3(&what).await?;
+        let prefix = folder.as_folder().key;
+        let (mut objects, mut next) = (Vec::new(), None);
+        loop {
+            let page = self
+                .persist(&what, async || {
+                    let request = client.list_objects_v2().bucket(&folder.bucket);
+                    let request = request.prefix(&prefix).set_continuation_token(next.clone());
+                    request
+                        .send()
+                        .await
+                        .map_err(|error| trouble(&error, folder, Action::List, || no_file(folder)))
+                })
+                .await?;
+            for object in page.contents() {
+                let (Some(key), Some(etag)) = (object.key(), object.e_tag()) else { continue };
+                let name = key.strip_prefix(&prefix).unwrap_or(key);
+                // Folders made by hand are objects without bytes; the rest can't be files here.
+                let is_file = name.split('/').all(|part| !["", ".", ".."].contains(&part));
+                if is_file && objects.len() < MOST_OBJECTS {
+                    objects.push(Object {
+                        key: key.to_owned(),
+                        name: name.to_owned(),
+                        bytes: object.size().and_then(|size| size.try_into().ok()).unwrap_or(0),
+                        etag: etag.trim_matches('"').to_owned(),
+                    });
+                }
+            }
+            next = page.next_continuation_token().map(str::to_owned);
+            if next.is_none() || objects.len() >= MOST_OBJECTS {
+                return Ok(objects);
+            }
+        }
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// [`Error`], naming the object and the way out.
+    pub async fn s3_object(&self, address: &Address) -> Result<Object, Error> {
+        Ok(self.s3_about(address).await?.0)
+    }
+
+    /// One object and its sha256, where somebody put that beside it.
+    pub(crate) async fn s3_about(
+        &self,
+        address: &Address,
+    ) -> Result<(Object, Option<String>), Error> {
+        let what = address.to_string();
+        let client = self.s3(&what).await?;
+        let head = self
+            .persist(&what, async || {
+                let request = client.head_object().bucket(&address.bucket).key(&address.key);
+                request
+                    .checksum_mode(ChecksumMode::Enabled)
+                    .send()
+                    .await
+                    .map_err(|error| trouble(&error, address, Action::Read, || no_file(address)))
+            })
+            .await;
+        let head = match head {
+            Err(error @ Error::NoFile { .. }) => {
+                return Err(self.what_is_missing(error, address).await);
+            }
+            head => head?,
+        };
+        let is_whole = !matches!(head.checksum_type(), Some(ChecksumType::Composite));
+        let checksum = head.checksum_sha256().filter(|_| is_whole);
+        let checksum = checksum.and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let noted = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
+        let sha256 = checksum.filter(|bytes| bytes.len() == 32).map(|bytes| hexadecimal(&bytes));
+        let object = Object {
+            key: address.key.clone(),
+            name: address.name().to_owned(),
+            bytes: head.content_length().and_then(|size| size.try_into().ok()).unwrap_or(0),
+            etag: head.e_tag().unwrap_or_default().trim_matches('"').to_owned(),
+        };
+        Ok((object, sha256.or(noted)))
+    }
+
+    /// An answer without a body doesn't say whether the object or its bucket is missing.
+    async fn what_is_missing(&self, error: Error, address: &Address) -> Error {
+        let Ok(client) = self.s3(&address.to_string()).await else { return error };
+        match client.head_bucket().bucket(&address.bucket).send().await {
+            Err(bucket) if bucket.raw_response().is_some_and(|r| r.status().as_u16() == 404) => {
+                Error::NoBucket { bucket: address.bucket.clone() }
+            }
+            _ => error,
+        }
+    }
+
+    /// Brings objects of a bucket to this disk, together in one folder.
+    ///
+    /// # Errors
+    /// [`Error`], naming the object and the way out.
+    pub async fn s3_files(&self, bucket: &str, objects: &[Object]) -> Result<Snapshot, Error> {
+        let identities: Vec<String> =
+            objects.iter().map(|object| identity(bucket, object)).collect();
+        let name = &hexadecimal(&Sha256::digest(identities.join("\n")))[..40];
+        let root = self.cache.folder().join("s3");
+        let folder = root.join("snapshots").join(name);
+        let mut files = Vec::with_capacity(objects.len());
+        for (object, identity) in objects.iter().zip(&identities) {
+            let place = (root.join("blobs").join(identity), folder.join(&object.name));
+            files.push(Box::pin(self.s3_file(bucket, object, place)).await?);
+        }
+        let kept: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
+        self.make_room(&kept).await?;
+        Ok(Snapshot { folder, commit: None, files })
+    }
+
+    async fn s3_file(
+        &self,
+        bucket: &str,
+        object: &Object,
+        (blob, path): (PathBuf, PathBuf),
+    ) -> Result<Stored, Error> {
+        let address = Address { bucket: bucket.to_owned(), key: object.key.clone() };
+        let shown = address.to_string();
+        let stored = |entry: Entry| Stored {
+            name: object.name.clone(),
+            path: path.clone(),
+            sha256: entry.sha256,
+            bytes: entry.bytes,
+        };
+        if let Some(entry) = self.used_again(&path, &shown)? {
+            return Ok(stored(entry));
+        }
+        let (_, sha256) = self.s3_about(&address).await?;
+        let wanted = Wanted {
+            name: shown.clone(),
+            lock: blob.with_extension("lock"),
+            target: blob,
+            bytes: Some(object.bytes),
+            sha256,
+            variable: VARIABLE,
+        };
+        let client = self.s3(&shown).await?;
+        let brought = self
+            .bring(&wanted, async |from| {
+                let mut request = client.get_object().bucket(bucket).key(&object.key);
+                // Bytes of another version would be glued to those of this one.
+                request = request.if_match(format!("\"{}\"", object.etag));
+                if from > 0 {
+                    request = request.range(format!("bytes={from}-"));
+                }
+                let answer = request.send().await.map_err(|error| {
+                    trouble(&error, &address, Action::Read, || no_file(&address))
+                })?;
+                let from = if answer.content_range().is_some() { from } else { 0 };
+                Ok::<_, Trouble>(Opened { from, body: Body::S3(answer.body) })
+            })
+            .await?;
+        let up = "../".repeat(2 + object.name.matches('/').count());
+        let blob = wanted.target.file_name().unwrap_or_default().to_string_lossy();
+        link(Path::new(&format!("{up}blobs/{blob}")), &path)
+            .map_err(|source| self.cache.error(source))?;
+        let entry = Entry {
+            path: path.clone(),
+            blob: wanted.target.clone(),
+            bytes: brought.bytes,
+            sha256: brought.sha256,
+            is_own: true,
+        };
+        self.cache.keep(&entry)?;
+        Ok(stored(entry))
+    }
+}
+
+/// Names one version of one object.
+fn identity(bucket: &str, object: &Object) -> String {
+    let text = format!("{bucket}\n{}\n{}\n{}", object.key, object.etag, object.bytes);
+    hexadecimal(&Sha256::digest(text))
+}
+
+fn no_file(address: &Address) -> Error {
+    Error::NoFile { place: format!("s3://{}", address.bucket), file: address.key.clone() }
+}
