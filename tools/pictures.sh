@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Generates the README's pictures from real campaigns over builtin:dialogues: the first command's
-# terminal, a report, a chart. Needs chromium and npm, and an otherwise idle machine.
+# Creates the images of the README from one run of the quick start: its terminal output, its report
+# and a chart. Needs chromium, npm and an idle machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=target/reports
@@ -9,8 +9,7 @@ cp tests/reports/package.json "$tools/"
 [ -d "$tools/node_modules/playwright-core" ] || npm install --prefix "$tools" --silent --no-audit --no-fund
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-./target/release/controller run examples/quickstart.toml --data-dir "$work/first" >"$work/terminal.txt"
-./target/release/controller run examples/quickstart.toml --runs 5 --batch-sizes 1 2 4 8 --samples 128 --data-dir "$work/data" --quiet
+./target/release/controller run examples/quickstart.toml --data-dir "$work/data" >"$work/terminal.txt"
 ./target/release/controller report latest --data-dir "$work/data" --formats html --output-dir "$work" >/dev/null
 cat >"$tools/pictures.mjs" <<'SCRIPT'
 import { readFileSync } from "node:fs";
@@ -22,7 +21,7 @@ await page.goto(pathToFileURL(process.argv[2]).href);
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: "docs/report.png" });
 await page.locator("#latency-distribution").screenshot({ path: "docs/chart.png" });
-// A separate page, because the report's content security policy forbids other styles.
+// A separate page: the content security policy of the report forbids foreign styles.
 const terminal = await browser.newPage({ offline: true, viewport: { width: 1400, height: 300 } });
 await terminal.setContent("<body style='margin:0;background:#16181d'><pre style='margin:0;padding:18px 22px;display:inline-block;color:#d7dae0;font:13px/1.28 monospace'></pre>");
 const command = "$ cargo build --release && ./target/release/controller run examples/quickstart.toml\n";

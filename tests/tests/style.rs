@@ -1,0 +1,137 @@
+//! User-visible text against STYLE.md: phrases that are out, and the width of Markdown.
+
+use regex::{Regex, RegexBuilder};
+use scenarios::repository;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+const WIDTH: usize = 100;
+
+/// Files and folders whose text complies.
+const COVERED: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "STYLE.md", "docs/adr"];
+
+/// A phrase that is out and what to write instead.
+struct Phrase {
+    pattern: Regex,
+    replacement: String,
+}
+
+#[test]
+fn no_text_contains_a_phrase_that_is_out() {
+    let phrases = phrases(&std::fs::read_to_string(repository("tests/style/banned.txt")).unwrap());
+    let mut found = String::new();
+    for path in files(&["md", "snap", "toml", "json"]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = if path.extension().is_some_and(|it| it == "md") { prose(&text) } else { text };
+        for (number, line) in (1..).zip(text.lines()) {
+            for phrase in phrases.iter().filter(|phrase| phrase.pattern.is_match(line)) {
+                let Phrase { pattern, replacement } = phrase;
+                let path = path.display();
+                writeln!(found, "{path}:{number}: `{pattern}` is out, see: {replacement}").unwrap();
+            }
+        }
+    }
+    assert!(found.is_empty(), "\n{found}");
+}
+
+#[test]
+fn markdown_is_wrapped() {
+    let mut found = String::new();
+    for path in files(&["md"]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for number in too_wide(&text) {
+            writeln!(found, "{}:{number}: wider than {WIDTH} columns", path.display()).unwrap();
+        }
+    }
+    assert!(found.is_empty(), "\n{found}");
+}
+
+#[test]
+fn phrases_are_found_with_their_replacement() {
+    let phrases = phrases("# resume\n\\bgoes on with\\b\n\n# fix\n\\bmends?\\b\n");
+    let replacement = |line: &str| {
+        let phrase = phrases.iter().find(|phrase| phrase.pattern.is_match(line));
+        phrase.map(|phrase| phrase.replacement.as_str())
+    };
+    assert_eq!(replacement("Goes on with the campaign"), Some("resume"));
+    assert_eq!(replacement("mend it"), Some("fix"));
+    assert_eq!(replacement("a recommendation"), None);
+}
+
+#[test]
+fn only_prose_is_searched_and_measured() {
+    assert_eq!(prose("say `goes on with` here"), "say  here\n");
+    let wide = "word ".repeat(30);
+    let text = format!("{wide}\n| {wide} |\n```sh\n{wide}\n```\n[a](https://example.com/{wide})\n");
+    assert_eq!(too_wide(&text), [1]);
+}
+
+/// One pattern a line; the comment above a group is its replacement.
+fn phrases(list: &str) -> Vec<Phrase> {
+    let mut replacement = String::new();
+    let mut phrases = Vec::new();
+    for line in list.lines() {
+        if let Some(comment) = line.strip_prefix("# ") {
+            replacement = comment.to_owned();
+        } else if !line.is_empty() {
+            let pattern = RegexBuilder::new(line).case_insensitive(true).build();
+            let pattern = pattern.unwrap_or_else(|error| panic!("`{line}`: {error}"));
+            phrases.push(Phrase { pattern, replacement: replacement.clone() });
+        }
+    }
+    phrases
+}
+
+/// The covered files with one of these extensions, relative to the repository.
+fn files(extensions: &[&str]) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for covered in COVERED {
+        let path = repository(covered);
+        assert!(path.exists(), "`{covered}` does not exist");
+        collect(&path, &mut files);
+    }
+    files.retain(|path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| extensions.contains(&extension))
+    });
+    files.sort();
+    files
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            collect(&entry.unwrap().path(), files);
+        }
+    } else {
+        files.push(path.to_owned());
+    }
+}
+
+/// Markdown without its inline code.
+fn prose(markdown: &str) -> String {
+    let code = Regex::new("`[^`\n]+`").unwrap();
+    let mut prose = String::new();
+    for line in markdown.lines() {
+        writeln!(prose, "{}", code.replace_all(line, "")).unwrap();
+    }
+    prose
+}
+
+/// Numbers of the lines that are too wide, without tables, code blocks and the targets of links.
+fn too_wide(markdown: &str) -> Vec<usize> {
+    let link = Regex::new(r"\]\([^)]*\)|https?://\S+").unwrap();
+    let mut in_code = false;
+    let mut numbers = Vec::new();
+    for (number, line) in (1..).zip(markdown.lines()) {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        } else if !in_code && !line.trim_start().starts_with('|') {
+            let text = link.replace_all(line, "]");
+            if text.chars().count() > WIDTH {
+                numbers.push(number);
+            }
+        }
+    }
+    numbers
+}
