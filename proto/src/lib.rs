@@ -1,27 +1,23 @@
-//! The contract between controller and agent, and the only crate that both know.
-//!
-//! Wire types are generated from `proto/fleetmark/v1/fleet.proto` and live in [`wire`]; they stay at the two
-//! gRPC edges. Everything further in works on the checked types of the other modules, which are made from
-//! wire types by `TryFrom` and hold what the wire can't promise: names without control characters, times that
-//! add up, known dtypes.
+//! The wire format between controller and agent: types generated from `proto/fleetmark/v1/fleet.proto` in [`wire`],
+//! and their conversions to and from the checked types of `model`. Wire types stay at the two gRPC edges.
 
 #![forbid(unsafe_code)]
 
+mod convert;
 pub mod door;
-pub mod endpoint;
-pub mod failure;
-pub mod finding;
-pub mod generation;
-pub mod histogram;
-pub mod ids;
-pub mod load;
-pub mod model;
-pub mod output_ids;
-pub mod sample;
-pub mod telemetry;
-pub mod text;
-pub mod version;
 pub mod wire;
+
+pub use ::model::{
+    endpoint, failure, finding, generation, histogram, ids, load, output_ids, sample, telemetry,
+    text, version,
+};
+
+/// As before the domain types became a crate of their own.
+pub mod model {
+    pub use ::model::engine::{AdapterMode, Dtype, EngineFacts, EngineSpec};
+    pub use ::model::load::Scenario;
+    pub use ::model::words::Unknown;
+}
 
 /// The largest message that an agent sends and the controller takes, in bytes: a batch of 256 samples with the
 /// longest texts and as many ids.

@@ -238,7 +238,9 @@ impl Session<'_> {
 
     /// Lets the runner look at the campaign's engines.
     fn welcome(&mut self, welcome: wire::Welcome) -> Result<(), String> {
-        Version::check(welcome.protocol, "controller").map_err(|error| error.to_string())?;
+        Version::from(welcome.protocol.unwrap_or_default())
+            .check("controller")
+            .map_err(|error| error.to_string())?;
         self.trail.welcomed(&welcome);
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();

@@ -40,7 +40,8 @@ pub(super) struct Newcomer {
 
 pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<Newcomer, Status> {
     let invalid = |error: ids::Error| Status::invalid_argument(error.to_string());
-    Version::check(hello.protocol, "agent")
+    Version::from(hello.protocol.unwrap_or_default())
+        .check("agent")
         .map_err(|error| Status::failed_precondition(error.to_string()))?;
     let agent = AgentId::try_from(hello.agent_id.as_str()).map_err(invalid)?;
     let target = target_of(&hello, options)?;

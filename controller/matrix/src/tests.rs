@@ -52,7 +52,10 @@ fn an_adapter_mode_is_about_an_adapter() {
     let error = mode(unmerged).unwrap_err().to_string();
     assert!(error.contains("there is no adapter that it could be about"), "{error}");
     let error = mode(&format!("{adapter}adapter_mode = \"both\"")).unwrap_err().to_string();
-    assert!(error.contains("unknown adapter mode \"both\": one of merged, unmerged"), "{error}");
+    assert!(
+        error.contains("unknown adapter mode `both`: expected one of merged, unmerged"),
+        "{error}"
+    );
 }
 
 #[test]

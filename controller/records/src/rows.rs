@@ -261,14 +261,8 @@ impl Outcome {
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "eos" => Some(Self::Ok(Finish::Eos)),
-            "length" => Some(Self::Ok(Finish::Length)),
-            _ => {
-                let kind = Kind::ALL.iter().find(|(_, name)| *name == word);
-                kind.map(|(kind, _)| Self::Failed(*kind))
-            }
-        }
+        let finish = word.parse().map(Self::Ok);
+        finish.or_else(|_| word.parse().map(Self::Failed)).ok()
     }
 }
 

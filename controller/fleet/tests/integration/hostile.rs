@@ -214,11 +214,11 @@ async fn samples_that_cannot_be_true_are_refused() {
         vec![Message::Samples(message)]
     };
     let lies: [(Change, &str); 6] = [
-        (|sample| sample.start_ns = u64::MAX, "times don't add up"),
-        (|sample| sample.ttft_ns = Some(10), "times don't add up"),
+        (|sample| sample.start_ns = u64::MAX, "inconsistent times"),
+        (|sample| sample.ttft_ns = Some(10), "inconsistent times"),
         (|sample| sample.sample_id = "../../etc/passwd\0".to_owned(), "control character"),
-        (|sample| sample.sample_id = "x".repeat(1000), "at most 256"),
-        (|sample| sample.text = Some("x".repeat(1 << 20)), "at most 16384"),
+        (|sample| sample.sample_id = "x".repeat(1000), "the limit is 256"),
+        (|sample| sample.text = Some("x".repeat(1 << 20)), "the limit is 16384"),
         (|sample| sample.finish = "<b>".to_owned(), "unknown finish"),
     ];
     for (change, words) in lies {

@@ -1,42 +1,26 @@
-//! Names that travel: each is checked once, where it enters, and then trusted.
+//! Names that travel between programs. Each is checked once, where it enters.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The longest name that is taken, in bytes.
+/// The longest accepted name.
 pub const MAX_BYTES: usize = 256;
 
-/// A name that can't be taken.
+/// A rejected name; `what` is its kind, such as `sample id`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// Nothing there.
     #[error("{what} is empty")]
-    Empty {
-        /// Which name.
-        what: &'static str,
-    },
-    /// Longer than [`MAX_BYTES`].
-    #[error("{what} has {bytes} bytes, at most {MAX_BYTES} are taken")]
-    TooLong {
-        /// Which name.
-        what: &'static str,
-        /// How long it is.
-        bytes: usize,
-    },
-    /// Line breaks and other control characters.
-    #[error("{what} holds a control character at byte {at}")]
-    Control {
-        /// Which name.
-        what: &'static str,
-        /// Where.
-        at: usize,
-    },
+    Empty { what: &'static str },
+    #[error("{what} has {bytes} bytes, the limit is {MAX_BYTES}")]
+    TooLong { what: &'static str, bytes: usize },
+    #[error("{what} has a control character at byte {at}")]
+    Control { what: &'static str, at: usize },
 }
 
-/// Checks that `name` is neither empty nor too long and holds no control characters.
+/// Checks that `name` is neither empty nor too long and has no control characters.
 ///
 /// # Errors
-/// [`Error`], which calls the name `what`.
+/// [`Error`] with `what`
 pub fn check(name: &str, what: &'static str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::Empty { what });
@@ -58,7 +42,6 @@ macro_rules! name {
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -96,7 +79,7 @@ macro_rules! name {
 }
 
 name!(
-    /// One execution of a matrix.
+    /// One run of a matrix.
     CampaignId, "campaign id"
 );
 name!(
@@ -104,27 +87,27 @@ name!(
     CellId, "cell id"
 );
 name!(
-    /// One dialogue of the dataset.
+    /// A dialogue of the dataset.
     SampleId, "sample id"
 );
 name!(
-    /// One agent process on one connection; never used again.
+    /// An agent process and its connection, as `PROCESS.CONNECTION`; never reused.
     AgentId, "agent id"
 );
 
 impl AgentId {
-    /// The process: what stands before the number of the connection.
+    /// The part before the connection's number.
     pub fn process(&self) -> &str {
         self.0.rsplit_once('.').map_or(self.as_str(), |(process, _)| process)
     }
 }
 
 name!(
-    /// One machine, known by its boot id.
+    /// A machine, identified by its boot id.
     HostId, "host id"
 );
 name!(
-    /// What is compared and priced: an instance type such as `ml.g4dn.xlarge`.
+    /// The hardware under comparison, such as the instance type `ml.g4dn.xlarge`.
     TargetName, "target"
 );
 

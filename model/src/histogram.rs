@@ -1,26 +1,26 @@
-//! Durations in buckets: a day of requests in a few hundred numbers.
+//! A histogram of durations with logarithmic buckets: a day of requests in a few hundred numbers.
 
-use crate::wire;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Each bucket is this much wider than the one before: its middle is at most half a percent off.
+/// The ratio of neighboring bucket bounds; a bucket's geometric middle is off by at most 0.5 %.
 const GROWTH: f64 = 1.01;
-/// The bucket of `u64::MAX` nanoseconds, and of everything above.
+/// The bucket of `u64::MAX` nanoseconds.
 const LAST: u32 = 4459;
 
-/// Durations in nanoseconds: exact count, mean, deviation and extremes; quantiles within half a percent.
+/// Durations in nanoseconds: exact count, mean, standard deviation, minimum and maximum; quantiles
+/// within 0.5 %.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
-    counts: BTreeMap<u32, u64>,
-    sum: f64,
-    sum_of_squares: f64,
-    min: u64,
-    max: u64,
+    /// Bucket i holds durations above 1.01^(i-1) and up to 1.01^i.
+    pub counts: BTreeMap<u32, u64>,
+    pub sum: f64,
+    pub sum_of_squares: f64,
+    pub min: u64,
+    pub max: u64,
 }
 
 impl Histogram {
-    /// Takes a duration in.
     pub fn add(&mut self, ns: u64) {
         self.min = if self.counts.is_empty() { ns } else { self.min.min(ns) };
         self.max = self.max.max(ns);
@@ -29,7 +29,6 @@ impl Histogram {
         self.sum_of_squares += (ns as f64) * (ns as f64);
     }
 
-    /// Takes another's durations in.
     pub fn merge(&mut self, other: &Self) {
         if other.counts.is_empty() {
             return;
@@ -43,35 +42,52 @@ impl Histogram {
         self.sum_of_squares += other.sum_of_squares;
     }
 
-    /// How many durations.
+    /// Checks what another program claims.
+    ///
+    /// # Errors
+    /// Buckets out of range, counts whose sum could overflow, or impossible sums.
+    pub fn check(self) -> Result<Self, Error> {
+        if self.counts.keys().any(|bucket| *bucket > LAST) {
+            return Err(Error("buckets"));
+        }
+        // More requests than any campaign has time for; sums of such counts can't overflow.
+        if self.counts.values().any(|count| *count == 0 || *count > 1 << 40) {
+            return Err(Error("counts"));
+        }
+        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
+        if !is_sum(self.sum) || !is_sum(self.sum_of_squares) || self.min > self.max {
+            return Err(Error("sums"));
+        }
+        Ok(self)
+    }
+
     pub fn count(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Their mean in nanoseconds.
+    /// In nanoseconds.
     pub fn mean(&self) -> Option<f64> {
         let n = self.count();
         (n > 0).then(|| self.sum / n as f64)
     }
 
-    /// Their standard deviation in nanoseconds, ddof 1.
+    /// In nanoseconds, with n - 1 in the denominator.
     pub fn standard_deviation(&self) -> Option<f64> {
         let n = self.count() as f64;
         (n > 1.0)
             .then(|| ((self.sum_of_squares - self.sum * self.sum / n) / (n - 1.0)).max(0.0).sqrt())
     }
 
-    /// The smallest.
     pub fn min(&self) -> Option<u64> {
         (!self.counts.is_empty()).then_some(self.min)
     }
 
-    /// The largest.
     pub fn max(&self) -> Option<u64> {
         (!self.counts.is_empty()).then_some(self.max)
     }
 
-    /// The duration of this rank, from 1, in nanoseconds: the middle of its bucket, within the extremes.
+    /// The duration of this rank, from 1, in nanoseconds: the middle of its bucket, clamped to
+    /// minimum and maximum.
     pub fn at_rank(&self, rank: u64) -> Option<f64> {
         let mut below = 0;
         let (bucket, _) = self.counts.iter().find(|(_, count)| {
@@ -86,46 +102,17 @@ impl Histogram {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a logarithm of at most 2^64, never below zero"
+    reason = "a logarithm of 1 to 2^64"
 )]
 fn bucket(ns: u64) -> u32 {
     let exponent = (ns.max(1) as f64).ln() / GROWTH.ln();
     (exponent.ceil() as u32).min(LAST)
 }
 
-/// A histogram that can't be true.
+/// An implausible histogram.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a histogram whose {0} can't be true")]
-pub struct Error(&'static str);
-
-impl TryFrom<wire::Histogram> for Histogram {
-    type Error = Error;
-
-    fn try_from(wire: wire::Histogram) -> Result<Self, Error> {
-        let wire::Histogram { buckets, counts, sum, sum_of_squares, min, max } = wire;
-        if buckets.len() != counts.len() || buckets.iter().any(|bucket| *bucket > LAST) {
-            return Err(Error("buckets"));
-        }
-        // So many requests take no campaign's time; sums of counts can't overflow.
-        if counts.iter().any(|count| *count == 0 || *count > 1 << 40) {
-            return Err(Error("counts"));
-        }
-        let is_sum = |sum: f64| sum.is_finite() && sum >= 0.0;
-        if !is_sum(sum) || !is_sum(sum_of_squares) || min > max {
-            return Err(Error("sums"));
-        }
-        let counts: BTreeMap<u32, u64> = buckets.into_iter().zip(counts).collect();
-        Ok(Self { counts, sum, sum_of_squares, min, max })
-    }
-}
-
-impl From<Histogram> for wire::Histogram {
-    fn from(histogram: Histogram) -> Self {
-        let Histogram { counts, sum, sum_of_squares, min, max } = histogram;
-        let (buckets, counts) = counts.into_iter().unzip();
-        Self { buckets, counts, sum, sum_of_squares, min, max }
-    }
-}
+#[error("a histogram with implausible {0}")]
+pub struct Error(pub &'static str);
 
 #[cfg(test)]
 mod tests {
@@ -154,31 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn merging_is_the_same_as_adding_all_and_survives_the_wire() {
+    fn merging_is_the_same_as_adding_all() {
         let mut merged = of([5, 70, 900]);
         merged.merge(&of([1, 70, u64::MAX]));
         merged.merge(&Histogram::default());
         assert_eq!(merged, of([5, 70, 900, 1, 70, u64::MAX]));
-        assert_eq!(Histogram::try_from(wire::Histogram::from(merged.clone())), Ok(merged));
     }
 
     #[test]
     fn nothing_has_no_figures() {
         let none = Histogram::default();
         assert_eq!((none.count(), none.mean(), none.at_rank(1), none.max()), (0, None, None, None));
-    }
-
-    #[test]
-    fn what_cant_be_true_is_refused() {
-        let good = wire::Histogram::from(of([7]));
-        for bad in [
-            wire::Histogram { buckets: vec![9999], ..good.clone() },
-            wire::Histogram { counts: vec![0], ..good.clone() },
-            wire::Histogram { counts: vec![], ..good.clone() },
-            wire::Histogram { sum: f64::NAN, ..good.clone() },
-            wire::Histogram { min: 9, ..good.clone() },
-        ] {
-            assert!(Histogram::try_from(bad).is_err());
-        }
     }
 }

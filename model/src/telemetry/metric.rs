@@ -1,125 +1,101 @@
-//! What is observed: names and units. A name is the same on the wire, in the database, in Parquet and in reports.
+//! Metrics: names and units, the same on the wire, in the database, in Parquet and in reports.
 
-use crate::model::{Unknown, words};
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use crate::words;
 
 words!(
-    /// A figure of a window. The unit stands at the end of its name.
+    /// A figure of a window. Its name ends with the unit.
     Metric, "metric", {
-        /// Processor time of the agent, over the window; its sampler included.
+        /// CPU time of the agent, its sampler included, over the window.
         ProcessCpuNs = "process_cpu_ns",
-        /// Resident memory of the agent, at the window's end.
         ProcessRssBytes = "process_rss_bytes",
-        /// Its share of memory, where pages that it shares count in part. Read every few seconds only.
+        /// Proportional set size. Read every few seconds only.
         ProcessPssBytes = "process_pss_bytes",
-        /// Its memory that was swapped out.
         ProcessSwapBytes = "process_swap_bytes",
-        /// Page faults without input or output, over the window.
         ProcessMinorFaults = "process_minor_faults",
-        /// Page faults that read from a disk, over the window.
         ProcessMajorFaults = "process_major_faults",
-        /// Context switches of its threads that waited, over the window.
         ProcessVoluntarySwitches = "process_voluntary_switches",
-        /// Context switches of its threads that were pushed aside, over the window.
+        /// Preemptions.
         ProcessInvoluntarySwitches = "process_involuntary_switches",
-        /// Open files and sockets.
+        /// Sockets included.
         ProcessOpenFiles = "process_open_files",
-        /// Threads.
         ProcessThreads = "process_threads",
-        /// Processor time of the sampler itself, over the window.
         SamplerCpuNs = "sampler_cpu_ns",
-        /// Processor time of everything on the host, over the window, steal not included.
+        /// CPU time of the host's processes, over the window, without steal.
         HostCpuBusyNs = "host_cpu_busy_ns",
-        /// Processor time that the hypervisor gave to others while this host wanted it, over the window.
+        /// CPU time that the hypervisor gave to others while this host wanted it, over the window.
         HostCpuStealNs = "host_cpu_steal_ns",
-        /// Processor time that the host had, busy, idle and stolen, over the window.
+        /// Busy, idle and stolen CPU time, over the window.
         HostCpuTotalNs = "host_cpu_total_ns",
-        /// Tasks that run or want to run.
         HostRunnableTasks = "host_runnable_tasks",
-        /// Mean clock of the processors, as the system reports it.
+        /// Mean over the processors.
         HostCpuMhz = "host_cpu_mhz",
-        /// Memory that can be had without swapping.
+        /// Available without swapping.
         HostMemoryAvailableBytes = "host_memory_available_bytes",
-        /// Swap in use.
         HostSwapUsedBytes = "host_swap_used_bytes",
         /// The hottest thermal zone.
         HostTemperatureCelsius = "host_temperature_celsius",
-        /// Times that a processor slowed down for heat, over the window.
+        /// Thermal throttling events of the processors, over the window.
         HostThermalThrottles = "host_thermal_throttles",
-        /// Time in which some task waited for a processor, over the window (pressure stall information).
+        /// Time in which some task waited for a processor, over the window (PSI).
         HostCpuPressureNs = "host_cpu_pressure_ns",
-        /// Time that the control group was held back by its processor limit, summed over processors, over the window.
+        /// Time throttled by the CPU limit, summed over processors, over the window.
         CgroupThrottledNs = "cgroup_throttled_ns",
-        /// Periods in which the control group was held back, over the window.
+        /// Periods with throttling, over the window.
         CgroupThrottledPeriods = "cgroup_throttled_periods",
-        /// Energy of the processor packages, over the window (RAPL).
+        /// Of the processor packages, over the window (RAPL).
         CpuEnergyJoules = "cpu_energy_joules",
-        /// Share of time in which a kernel ran on the GPU, as the driver last averaged it.
+        /// Share of time with a running kernel, as averaged by the driver.
         GpuUtilizationPct = "gpu_utilization_pct",
-        /// Share of time in which GPU memory was read or written, as the driver last averaged it.
+        /// Share of time with memory accesses, as averaged by the driver.
         GpuMemoryUtilizationPct = "gpu_memory_utilization_pct",
-        /// GPU memory in use by everybody.
+        /// Of all processes.
         GpuMemoryUsedBytes = "gpu_memory_used_bytes",
-        /// GPU memory in use by the agent; absent where the driver hides processes, as in containers.
+        /// Of the agent; absent if the driver hides processes, as in containers.
         GpuProcessMemoryBytes = "gpu_process_memory_bytes",
-        /// Other processes that compute on the GPU.
         GpuOtherProcesses = "gpu_other_processes",
-        /// Of the GPU's chip.
         GpuTemperatureCelsius = "gpu_temperature_celsius",
-        /// Power draw.
         GpuPowerWatts = "gpu_power_watts",
-        /// The power limit in force.
+        /// The enforced limit.
         GpuPowerLimitWatts = "gpu_power_limit_watts",
-        /// Clock of the streaming multiprocessors.
         GpuSmMhz = "gpu_sm_mhz",
-        /// Clock of the memory.
         GpuMemoryMhz = "gpu_memory_mhz",
-        /// Why clocks are held down: a set of bits, see [`ThrottleReasons`](super::ThrottleReasons).
+        /// A bit set, see [`ThrottleReasons`](super::ThrottleReasons).
         GpuThrottleReasons = "gpu_throttle_reasons",
-        /// Time for which the power limit held clocks down, over the window.
+        /// Time with clocks reduced by the power limit, over the window.
         GpuPowerViolationNs = "gpu_power_violation_ns",
-        /// Time for which heat held clocks down, over the window.
+        /// Time with clocks reduced by heat, over the window.
         GpuThermalViolationNs = "gpu_thermal_violation_ns",
-        /// Energy, over the window, from the driver's counter.
+        /// From the driver's counter, over the window.
         GpuEnergyJoules = "gpu_energy_joules",
-        /// Memory errors that were corrected, over the window.
         GpuEccCorrected = "gpu_ecc_corrected",
-        /// Memory errors that could not be corrected, over the window.
         GpuEccUncorrected = "gpu_ecc_uncorrected",
-        /// The last error number that the driver reported in the window; absent where there was none.
+        /// The last error number reported in the window; absent without an error.
         GpuXid = "gpu_xid",
-        /// Received over PCIe, in units of 1,000 bytes a second, over the driver's last 20 ms.
+        /// In units of 1,000 bytes per second, over the driver's last 20 ms; the same for sent.
         GpuPcieReceivedKbPerS = "gpu_pcie_received_kb_per_s",
-        /// Sent over PCIe, likewise.
         GpuPcieSentKbPerS = "gpu_pcie_sent_kb_per_s",
-        /// PCIe messages that were sent again, over the window.
         GpuPcieReplays = "gpu_pcie_replays",
     }
 );
 
-/// How the readings of several windows become one figure.
+/// How readings of several windows are aggregated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A state at the window's end: averaged over time.
+    /// A state at the window's end: time-weighted mean.
     State,
-    /// An amount over the window: added up.
+    /// An amount over the window: sum.
     Amount,
-    /// A word in the form of a number: neither averaged nor added up.
+    /// A number that encodes something: never aggregated.
     Code,
 }
 
 impl Metric {
-    /// How many there are.
     pub const COUNT: usize = Self::WORDS.len();
 
-    /// All of them, in order.
     pub fn all() -> impl Iterator<Item = Self> {
-        Self::WORDS.iter().filter_map(|word| word.parse().ok())
+        Self::ALL.iter().copied()
     }
 
-    /// How readings of several windows become one.
     pub fn kind(self) -> Kind {
         use Metric as M;
         match self {
@@ -169,7 +145,6 @@ impl Metric {
         }
     }
 
-    /// Its place among all.
     pub(super) fn index(self) -> usize {
         self as usize
     }

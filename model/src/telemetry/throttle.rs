@@ -1,20 +1,17 @@
-//! Why a GPU's clocks are held down. NVML's `nvmlClocksEventReasons` bits.
+//! Why a GPU's clocks are reduced: NVML's `nvmlClocksEventReasons` bits.
 
 use serde::{Deserialize, Serialize};
 
-/// A set of reasons, as the driver gives it.
+/// A set of reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ThrottleReasons(pub u32);
 
-/// One reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reason {
-    /// Its bit.
     pub bit: u32,
-    /// Its name in reports.
     pub name: &'static str,
-    /// Whether it slows down what was asked for; nothing to do and a wanted clock don't.
+    /// Whether it slows down requested work; idling and configured clocks don't.
     pub is_throttle: bool,
 }
 
@@ -23,7 +20,7 @@ const fn reason(bit: u32, name: &'static str, is_throttle: bool) -> Reason {
 }
 
 impl ThrottleReasons {
-    /// Those that NVML knows, by their bits in nvml.h.
+    /// In the order of their bits in nvml.h.
     pub const KNOWN: [Reason; 9] = [
         reason(0x1, "idle", false),
         reason(0x2, "application_clocks", false),
@@ -36,7 +33,7 @@ impl ThrottleReasons {
         reason(0x100, "display_clocks", false),
     ];
 
-    /// From a reading; none where it isn't a set of bits.
+    /// `None` if the reading isn't a bit set.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -47,12 +44,11 @@ impl ThrottleReasons {
         is_set.then_some(Self(value as u32))
     }
 
-    /// The reasons that it holds, in the order of their bits.
     pub fn reasons(self) -> impl Iterator<Item = Reason> {
         Self::KNOWN.into_iter().filter(move |reason| self.0 & reason.bit != 0)
     }
 
-    /// Whether one of them slows down what was asked for. An unknown bit counts as one that does.
+    /// Whether any reason slows down requested work. An unknown bit counts as one that does.
     pub fn is_throttled(self) -> bool {
         let harmless = Self::KNOWN.iter().filter(|reason| !reason.is_throttle);
         self.0 & !harmless.fold(0, |bits, reason| bits | reason.bit) != 0

@@ -1,18 +1,17 @@
-//! The tokens of a summary, packed: what is compared token by token, kept in a few bytes.
+//! The token ids of a summary, packed into a few bytes.
 
 use serde::{Deserialize, Serialize};
 
-/// The most tokens of one output that are taken: as many as a matrix may ask for.
+/// The longest accepted output: the limit of `max_new_tokens`.
 pub const MAX_OUTPUT_IDS: usize = 4_096;
 
-/// Ids of decoded tokens, `</s>` included, each in LEB128: seven bits a byte, the least significant first. An id below
-/// 16,384 takes at most two bytes, so a summary of 24 tokens about 48.
+/// Ids of decoded tokens, `</s>` included, in LEB128: seven bits per byte, least significant first.
+/// An id below 16,384 takes at most two bytes, a summary of 24 tokens about 48.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<u32>", into = "Vec<u32>")]
 pub struct OutputIds(Box<[u8]>);
 
 impl OutputIds {
-    /// Packs ids.
     pub fn pack(ids: &[u32]) -> Self {
         let mut bytes = Vec::with_capacity(ids.len() * 2);
         for &id in ids {
@@ -26,21 +25,25 @@ impl OutputIds {
         Self(bytes.into())
     }
 
-    /// Takes what [`OutputIds::as_packed`] gave; `None` where it is something else.
+    /// The inverse of [`OutputIds::as_packed`]; `None` for other bytes.
     pub fn from_packed(bytes: Vec<u8>) -> Option<Self> {
         let packed = Self(bytes.into());
         let is_whole = packed.0.last().is_none_or(|last| last & 0x80 == 0);
-        // Packing again gives the same, so there is one way to write an id, and none is too large.
+        // Packing is canonical: bytes that don't survive it are overlong or out of range.
         let ids: Vec<u32> = packed.iter().collect();
         (is_whole && Self::pack(&ids) == packed).then_some(packed)
     }
 
-    /// The packed ids.
     pub fn as_packed(&self) -> &[u8] {
         &self.0
     }
 
-    /// The ids, in the order in which they were decoded.
+    #[expect(clippy::len_without_is_empty, reason = "no caller asks")]
+    pub fn len(&self) -> usize {
+        self.0.iter().filter(|byte| **byte & 0x80 == 0).count()
+    }
+
+    /// In decoding order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.split_inclusive(|byte| byte & 0x80 == 0).map(|bytes| {
             let parts = bytes.iter().zip((0..).step_by(7));
@@ -93,6 +96,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_back(ids in prop::collection::vec(any::<u32>(), 0..200)) {
             let packed = OutputIds::pack(&ids);
+            prop_assert_eq!(packed.len(), ids.len());
             prop_assert_eq!(packed.iter().collect::<Vec<_>>(), ids);
             prop_assert_eq!(OutputIds::from_packed(packed.as_packed().to_vec()), Some(packed));
         }

@@ -1,0 +1,70 @@
+//! Models that are queried over HTTP instead of being loaded.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An endpoint's address, as the id of its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// Takes a POST.
+    Url(&'a str),
+    /// The name of a SageMaker endpoint.
+    SageMaker(&'a str),
+}
+
+impl<'a> Place<'a> {
+    /// `None` if the id does not name an endpoint.
+    pub fn of(model: &'a str) -> Option<Self> {
+        match model.split_once(':')? {
+            ("http" | "https", _) => Some(Self::Url(model)),
+            ("sagemaker", name) => Some(Self::SageMaker(name)),
+            _ => None,
+        }
+    }
+}
+
+/// Placeholders in the strings of a request template.
+pub mod placeholder {
+    /// The whole prompt; required.
+    pub const PROMPT: &str = "{prompt}";
+    /// A string that consists of it becomes a number; the same for [`MAX_INPUT_TOKENS`].
+    pub const MAX_NEW_TOKENS: &str = "{max_new_tokens}";
+    pub const MAX_INPUT_TOKENS: &str = "{max_input_tokens}";
+}
+
+/// How to query an endpoint. Places in its response are JSON pointers (RFC 6901); null if the
+/// response lacks the value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// A JSON template with [`placeholder`]s in its strings.
+    pub request: String,
+    pub content_type: String,
+    /// Name -> the environment variable of the agent that holds the value, which is a secret.
+    pub headers: BTreeMap<String, String>,
+    /// The summary.
+    pub answer: String,
+    /// Token count of the prompt.
+    pub input_tokens: Option<String>,
+    /// Token count of the summary.
+    pub output_tokens: Option<String>,
+    /// `length`, or any other value for a summary that ended with `</s>`.
+    pub finish: Option<String>,
+    /// The server's own latency in milliseconds; if null, a `Server-Timing` header is read.
+    pub server_ms: Option<String>,
+    pub timeout_ms: u32,
+    /// Of a SageMaker endpoint; null: from the agent's environment.
+    pub region: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hub_id_is_no_endpoint() {
+        assert_eq!(Place::of("google/flan-t5-base"), None);
+        assert_eq!(Place::of("s3://bucket/key"), None);
+        assert_eq!(Place::of("sagemaker:summaries"), Some(Place::SageMaker("summaries")));
+        assert_eq!(Place::of("http://h/x"), Some(Place::Url("http://h/x")));
+    }
+}

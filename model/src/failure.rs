@@ -1,0 +1,55 @@
+//! Failures as data. The retry class is the only input to retry decisions.
+
+use crate::words;
+use serde::{Deserialize, Serialize};
+
+/// Which agent may retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// The failure was transient.
+    SameAgent,
+    /// This agent lacks what the work needs.
+    OtherAgent,
+    /// The work would fail on every agent.
+    Never,
+}
+
+words!(
+    Kind, "failure kind", {
+        OutOfMemory = "out_of_memory",
+        /// The model can't be loaded, or computes non-finite numbers.
+        Model = "model",
+        /// The request itself is unusable.
+        Input = "input",
+        /// The agent is shutting down.
+        Draining = "draining",
+        /// The controller revoked the shard.
+        Cancelled = "cancelled",
+        /// The request arrived at a full queue.
+        NotSent = "not_sent",
+        /// The endpoint can't be reached, or the connection broke.
+        Unreachable = "unreachable",
+        /// The endpoint exceeded its timeout.
+        TimedOut = "timed_out",
+        /// The endpoint answered 429.
+        Throttled = "throttled",
+        /// The endpoint answered any other 4xx.
+        Rejected = "rejected",
+        /// The endpoint answered 5xx.
+        ServerError = "server_error",
+        /// The endpoint's response has no summary in the configured place.
+        Answer = "answer",
+        /// A bug.
+        Internal = "internal",
+    }
+);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{kind}: {detail}")]
+pub struct Failure {
+    pub retry: Retry,
+    pub kind: Kind,
+    /// For people: what failed, where, and the way out.
+    pub detail: String,
+}

@@ -1,0 +1,21 @@
+//! Domain types of the agent and the controller. Pure: no I/O, no network.
+//!
+//! A value from another program is checked once, where it enters: ids have no control characters,
+//! the times of a sample are consistent, dtypes are known. From there on it is trusted.
+
+#![forbid(unsafe_code)]
+
+pub mod endpoint;
+pub mod engine;
+pub mod failure;
+pub mod finding;
+pub mod generation;
+pub mod histogram;
+pub mod ids;
+pub mod load;
+pub mod output_ids;
+pub mod sample;
+pub mod telemetry;
+pub mod text;
+pub mod version;
+pub mod words;

@@ -1,0 +1,79 @@
+//! Arrival of requests, and the windows of a sustained load.
+
+use crate::histogram::{self, Histogram};
+use crate::words;
+use serde::{Deserialize, Serialize};
+
+words!(
+    /// How requests arrive.
+    Scenario, "scenario", {
+        /// All requests are available; batches run back to back.
+        Offline = "offline",
+        /// One request at a time.
+        SingleStream = "single_stream",
+        /// Requests arrive at a rate, or a number of clients sends them.
+        Server = "server",
+        /// A sustained load for a duration.
+        Stress = "stress",
+    }
+);
+
+/// One window of a sustained load. A request belongs to the window in which it ends. Times are of
+/// the agent's monotonic clock.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LoadWindow {
+    pub start_ns: u64,
+    /// The end of a batch.
+    pub end_ns: u64,
+    pub failed: u64,
+    /// Arrivals at a full queue.
+    pub not_sent: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub batches: u64,
+    /// Of successful requests.
+    pub latency: Histogram,
+    /// Time to first token of successful requests.
+    pub ttft: Histogram,
+    /// From the scheduled arrival to entering the queue; empty in closed loop.
+    pub schedule_delay: Histogram,
+}
+
+impl LoadWindow {
+    /// Checks what another program claims.
+    ///
+    /// # Errors
+    /// [`Error`]
+    pub fn check(self) -> Result<Self, Error> {
+        let Self {
+            start_ns, end_ns, failed, not_sent, input_tokens, output_tokens, batches, ..
+        } = self;
+        if start_ns > end_ns || end_ns > i64::MAX.cast_unsigned() {
+            return Err(Error::Times { start_ns, end_ns });
+        }
+        if [failed, not_sent, batches, input_tokens, output_tokens].iter().any(|n| *n > 1 << 50) {
+            return Err(Error::Counts);
+        }
+        Ok(self)
+    }
+
+    /// Successful requests.
+    pub fn ok(&self) -> u64 {
+        self.latency.count()
+    }
+
+    pub fn span_ns(&self) -> u64 {
+        self.end_ns - self.start_ns
+    }
+}
+
+/// An implausible window.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    #[error("implausible load window from {start_ns} to {end_ns} ns")]
+    Times { start_ns: u64, end_ns: u64 },
+    #[error("implausible counts in a load window")]
+    Counts,
+    #[error(transparent)]
+    Histogram(#[from] histogram::Error),
+}

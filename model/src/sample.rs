@@ -1,0 +1,158 @@
+//! A measured request.
+
+use crate::failure::Failure;
+use crate::ids::{self, SampleId};
+use crate::output_ids::{MAX_OUTPUT_IDS, OutputIds};
+use crate::words;
+use serde::{Deserialize, Serialize};
+
+/// The longest accepted summary: 512 tokens of 8 four-byte characters fit.
+pub const MAX_TEXT_BYTES: usize = 16 << 10;
+
+words!(
+    /// Why decoding of a summary ended.
+    Finish, "finish", {
+        /// At `</s>`.
+        Eos = "eos",
+        /// At its length limit.
+        Length = "length",
+    }
+);
+
+/// How a request ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// With a summary.
+    Ok(Finish),
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// `eos`, `length` or the kind of the failure: the form in the database and in files.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Ok(finish) => finish.as_str(),
+            Self::Failed(failure) => failure.kind.as_str(),
+        }
+    }
+
+    pub fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
+    }
+}
+
+/// Timing of an HTTP request in nanoseconds. `server_ns` is the server's own claim; the agent's
+/// clock measured the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// From the start of sending, connecting included, to the last byte of the response.
+    pub total_ns: u64,
+    /// DNS, TCP and TLS; null if a connection was reused.
+    pub connect_ns: Option<u64>,
+    /// From the start of sending to the response's headers; null without a response.
+    pub first_byte_ns: Option<u64>,
+    /// Null if the server reports none, or more than `total_ns`.
+    pub server_ns: Option<u64>,
+}
+
+impl Exchange {
+    /// `total_ns` less `server_ns`: the network and the queues in front of the server's clock.
+    pub fn network_ns(&self) -> Option<u64> {
+        self.server_ns.map(|server_ns| self.total_ns.saturating_sub(server_ns))
+    }
+
+    /// Drops parts that are longer than the whole.
+    #[must_use]
+    pub fn plausible(self) -> Self {
+        let within = |part: Option<u64>| part.filter(|part| *part <= self.total_ns);
+        Self {
+            total_ns: self.total_ns,
+            connect_ns: within(self.connect_ns),
+            first_byte_ns: within(self.first_byte_ns),
+            server_ns: within(self.server_ns),
+        }
+    }
+}
+
+/// A measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic
+/// clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    pub sample_id: SampleId,
+    /// When the request became available; in open loop, its scheduled arrival.
+    pub start_ns: u64,
+    /// Time to first token, from `start_ns`; null if no token was decoded.
+    pub ttft_ns: Option<u64>,
+    /// From `start_ns` to the last token decoded to text, or to the failure.
+    pub latency_ns: u64,
+    /// Of the prompt after truncation; null if not counted.
+    pub input_tokens: Option<u32>,
+    /// Tokens removed by truncation.
+    pub cut_tokens: u32,
+    /// Decoded tokens, `</s>` included; null if not counted.
+    pub output_tokens: Option<u32>,
+    /// Output tokens outside the tokenizer's vocabulary, which decode to nothing.
+    pub unknown_tokens: u32,
+    /// Of the reference summary, `</s>` included; null without a reference or a tokenizer.
+    pub reference_tokens: Option<u32>,
+    /// From the scheduled arrival to entering the queue; null in closed loop.
+    pub schedule_delay_ns: Option<u64>,
+    /// Null unless the model is an HTTP endpoint.
+    pub exchange: Option<Exchange>,
+    pub outcome: Outcome,
+    /// The summary; null if the model has no tokenizer or the request failed.
+    pub text: Option<String>,
+    /// The decoded tokens; null if the engine doesn't report them.
+    pub output_ids: Option<OutputIds>,
+}
+
+impl Sample {
+    /// Checks what another program claims.
+    ///
+    /// # Errors
+    /// [`Error::Times`], [`Error::Text`] or [`Error::OutputIds`].
+    pub fn check(self) -> Result<Self, Error> {
+        let Self { start_ns, ttft_ns, latency_ns, .. } = self;
+        let is_within = |part: u64| part <= latency_ns;
+        let is_ordered = ttft_ns.is_none_or(is_within)
+            && self.exchange.is_none_or(|exchange| is_within(exchange.total_ns));
+        // The end fits an i64 column.
+        let is_in_range =
+            start_ns.checked_add(latency_ns).is_some_and(|end| i64::try_from(end).is_ok());
+        if !is_ordered || !is_in_range {
+            return Err(Error::Times { id: self.sample_id, start_ns, ttft_ns, latency_ns });
+        }
+        if let Some(text) = self.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err(Error::Text { id: self.sample_id, bytes: text.len() });
+        }
+        if let Some(ids) = self.output_ids.as_ref().map(OutputIds::len) {
+            let tokens = self.output_tokens.unwrap_or_default();
+            if ids > MAX_OUTPUT_IDS || u32::try_from(ids) != Ok(tokens) {
+                return Err(Error::OutputIds { id: self.sample_id, ids, tokens });
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// An implausible sample.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    #[error(transparent)]
+    Id(#[from] ids::Error),
+    #[error(
+        "sample `{id}`: inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency \
+         {latency_ns} ns)"
+    )]
+    Times { id: SampleId, start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
+    #[error("sample `{id}`: unknown finish `{finish}`, expected eos or length")]
+    Finish { id: SampleId, finish: String },
+    #[error("sample `{id}`: its text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}")]
+    Text { id: SampleId, bytes: usize },
+    #[error(
+        "sample `{id}`: {ids} output ids for {tokens} tokens, expected as many and at most \
+         {MAX_OUTPUT_IDS}"
+    )]
+    OutputIds { id: SampleId, ids: usize, tokens: u32 },
+}

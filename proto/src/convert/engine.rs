@@ -1,0 +1,79 @@
+//! Engines: what is loaded, and what was found.
+
+use super::given;
+use crate::wire;
+use model::endpoint::Endpoint;
+use model::engine::{AdapterMode, EngineFacts, EngineSpec};
+use model::words::Unknown;
+
+impl From<&EngineSpec> for wire::Engine {
+    fn from(spec: &EngineSpec) -> Self {
+        Self {
+            model: spec.model.clone(),
+            revision: spec.revision.clone().unwrap_or_default(),
+            adapter: spec.adapter.clone().unwrap_or_default(),
+            tokenizer: spec.tokenizer.clone().unwrap_or_default(),
+            dtype: spec.dtype.as_str().to_owned(),
+            adapter_mode: spec.adapter_mode.as_str().to_owned(),
+            endpoint: spec.endpoint.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<wire::Engine> for EngineSpec {
+    type Error = Unknown;
+
+    fn try_from(wire: wire::Engine) -> Result<Self, Unknown> {
+        Ok(Self {
+            dtype: wire.dtype.parse()?,
+            // A controller of protocol 1.0 doesn't say.
+            adapter_mode: given(wire.adapter_mode)
+                .map_or(Ok(AdapterMode::default()), |word| word.parse())?,
+            model: wire.model,
+            revision: given(wire.revision),
+            adapter: given(wire.adapter),
+            tokenizer: given(wire.tokenizer),
+            endpoint: wire.endpoint.map(Endpoint::from),
+        })
+    }
+}
+
+impl From<EngineFacts> for wire::EngineFacts {
+    fn from(facts: EngineFacts) -> Self {
+        Self {
+            model_sha256: facts.model_sha256.unwrap_or_default(),
+            endpoint: facts.endpoint.unwrap_or_default(),
+            adapter_sha256: facts.adapter_sha256.unwrap_or_default(),
+            tokenizer_sha256: facts.tokenizer_sha256.unwrap_or_default(),
+            revision: facts.revision.unwrap_or_default(),
+            device: facts.device,
+            kernel: facts.kernel,
+            parameters: facts.parameters,
+            model_size_bytes: facts.model_size_bytes,
+            random_weights: facts.random_weights,
+            played: facts.played,
+            admits: facts.admits,
+            notes: facts.notes,
+        }
+    }
+}
+
+impl From<wire::EngineFacts> for EngineFacts {
+    fn from(wire: wire::EngineFacts) -> Self {
+        Self {
+            model_sha256: given(wire.model_sha256),
+            endpoint: given(wire.endpoint),
+            adapter_sha256: given(wire.adapter_sha256),
+            tokenizer_sha256: given(wire.tokenizer_sha256),
+            revision: given(wire.revision),
+            device: wire.device,
+            kernel: wire.kernel,
+            parameters: wire.parameters,
+            model_size_bytes: wire.model_size_bytes,
+            random_weights: wire.random_weights,
+            played: wire.played,
+            admits: wire.admits,
+            notes: wire.notes,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Windows of a sustained load.
+
+use crate::wire;
+use model::histogram::Histogram;
+use model::load::{Error, LoadWindow};
+
+impl TryFrom<wire::LoadWindow> for LoadWindow {
+    type Error = Error;
+
+    fn try_from(wire: wire::LoadWindow) -> Result<Self, Error> {
+        let histogram =
+            |wire: Option<wire::Histogram>| Histogram::try_from(wire.unwrap_or_default());
+        Self {
+            start_ns: wire.start_ns,
+            end_ns: wire.end_ns,
+            failed: wire.failed,
+            not_sent: wire.not_sent,
+            input_tokens: wire.input_tokens,
+            output_tokens: wire.output_tokens,
+            batches: wire.batches,
+            latency: histogram(wire.latency)?,
+            ttft: histogram(wire.ttft)?,
+            schedule_delay: histogram(wire.schedule_delay)?,
+        }
+        .check()
+    }
+}
+
+impl From<LoadWindow> for wire::LoadWindow {
+    fn from(window: LoadWindow) -> Self {
+        Self {
+            start_ns: window.start_ns,
+            end_ns: window.end_ns,
+            failed: window.failed,
+            not_sent: window.not_sent,
+            input_tokens: window.input_tokens,
+            output_tokens: window.output_tokens,
+            batches: window.batches,
+            latency: Some(window.latency.into()),
+            ttft: Some(window.ttft.into()),
+            schedule_delay: Some(window.schedule_delay.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_survives_the_wire_and_lies_are_refused() {
+        let mut window = LoadWindow { start_ns: 3, end_ns: 9, batches: 1, ..LoadWindow::default() };
+        window.latency.add(6);
+        assert_eq!((window.ok(), window.span_ns()), (1, 6));
+        assert_eq!(
+            LoadWindow::try_from(wire::LoadWindow::from(window.clone())),
+            Ok(window.clone())
+        );
+        let lie = wire::LoadWindow { end_ns: 2, ..window.clone().into() };
+        assert!(matches!(LoadWindow::try_from(lie), Err(Error::Times { .. })));
+        let lie = wire::LoadWindow { failed: u64::MAX, ..window.into() };
+        assert_eq!(LoadWindow::try_from(lie), Err(Error::Counts));
+    }
+}
