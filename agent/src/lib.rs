@@ -2,7 +2,6 @@
 
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod controller_client;
 pub mod doctor;
 pub mod engines;
@@ -12,5 +11,4 @@ pub mod instance_type;
 pub mod metrics;
 pub mod model_source;
 pub mod runner;
-pub mod terminal;
 pub mod workload;

@@ -6,6 +6,7 @@
 pub mod files;
 pub mod scripted;
 
+use ops::error_chain::one_line;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
 use proto::model::{EngineFacts, EngineSpec};
@@ -52,20 +53,9 @@ pub fn count(tokens: usize) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }
 
-/// An error and its sources on one line, separated by colons.
-pub fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
-}
-
 /// A failure to load an engine. Another agent may succeed: it has other files and other memory.
-pub fn load_failure(error: &dyn Error) -> Failure {
-    Failure { retry: Retry::OtherAgent, kind: Kind::Model, detail: error_chain(error) }
+pub fn load_failure(error: &(dyn Error + 'static)) -> Failure {
+    Failure { retry: Retry::OtherAgent, kind: Kind::Model, detail: one_line(error) }
 }
 
 /// Feeds requests to [`Engine::serve`] and receives their rows.

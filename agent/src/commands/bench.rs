@@ -2,11 +2,10 @@
 
 use super::input;
 use crate::cli::ModelOptions;
-use crate::terminal;
-use anyhow::Context;
 use clap::Args;
 use engine::Engine;
 use kernels::Storage;
+use ops::terminal;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -103,7 +102,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             roofline,
         };
         let line = if options.json { figures.json().to_string() } else { figures.line() };
-        terminal::result(&line).context("can't write to stdout")?;
+        terminal::result(&line)?;
     }
     Ok(())
 }

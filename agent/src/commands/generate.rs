@@ -2,10 +2,10 @@
 
 use super::input::{self, Line};
 use crate::cli::ModelOptions;
-use crate::terminal;
 use anyhow::Context;
 use clap::Args;
 use engine::{Engine, Row};
+use ops::terminal;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -2,9 +2,9 @@
 
 use crate::engines;
 use crate::http_server::{self, Ending, Limits};
-use crate::terminal;
 use anyhow::Context;
 use clap::Args;
+use ops::terminal;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -2,7 +2,6 @@
 
 pub mod http;
 
-use crate::config;
 use crate::model_source::Sources;
 use engine::scripted::{self, Scripted};
 use engine::{Engine, load_failure};
@@ -50,7 +49,7 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Http::open(spec, &config::variable)?.tried()?.facts().clone())
+            Ok(Http::open(spec, &ops::environment::variable)?.tried()?.facts().clone())
         }
         _ => Ok(t5::open(spec, &Sources)?.on(device)?.serves_text()?.facts()),
     }
@@ -63,7 +62,9 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
 pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
-        _ if Place::of(&spec.model).is_some() => Ok(Box::new(Http::open(spec, &config::variable)?)),
+        _ if Place::of(&spec.model).is_some() => {
+            Ok(Box::new(Http::open(spec, &ops::environment::variable)?))
+        }
         _ => Ok(Box::new(t5::open(spec, &Sources)?.on(device)?.serves_text()?.load(threads)?)),
     }
 }

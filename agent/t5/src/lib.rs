@@ -22,10 +22,11 @@ use config::Config;
 use cpu::CpuT5;
 use device::Device;
 use engine::files::{Blob, ModelSource, ReadError, SourceError, Weights};
-use engine::{Engine, Intake, Request, Row, count, error_chain, load_failure};
+use engine::{Engine, Intake, Request, Row, count, load_failure};
 use generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
 use intake::Read;
 use lora::Adapter;
+use ops::error_chain::one_line;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
 use proto::model::{EngineFacts, EngineSpec};
@@ -404,8 +405,8 @@ impl T5 {
     }
 }
 
-fn refused(request: &Request, reason: &dyn std::error::Error) -> Failure {
-    let detail = format!("{}: {}", request.sample_id, error_chain(reason));
+fn refused(request: &Request, reason: &(dyn std::error::Error + 'static)) -> Failure {
+    let detail = format!("{}: {}", request.sample_id, one_line(reason));
     Failure { retry: Retry::Never, kind: Kind::Input, detail }
 }
 
@@ -516,7 +517,7 @@ fn row(
     let text = tokenizer
         .map(|tokenizer| tokenizer.text(&decoded.ids))
         .transpose()
-        .map_err(|error| failed(Kind::Model, error_chain(&error)))?;
+        .map_err(|error| failed(Kind::Model, one_line(&error)))?;
     Ok(Row {
         input_tokens: Some(count(prompt.ids.len())),
         cut_tokens: count(prompt.cut),

@@ -15,9 +15,10 @@ use crate::model_source;
 use answer::Meaning;
 use connection::{Connection, Heard, Line};
 use engine::files::ReadError;
-use engine::{Engine, Request, Row, count, error_chain};
+use engine::{Engine, Request, Row, count};
 use hyper::StatusCode;
 use keys::Keys;
+use ops::error_chain::one_line;
 use proto::endpoint::{Endpoint, Place};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
@@ -310,7 +311,7 @@ impl Engine for Http {
 
     fn count_tokens(&self, text: &str) -> Option<u32> {
         let counted = self.tokenizer.as_ref()?.count(text);
-        counted.inspect_err(|error| tracing::warn!(error = error_chain(error))).ok().map(count)
+        counted.inspect_err(|error| tracing::warn!(error = one_line(error))).ok().map(count)
     }
 
     fn generate(
