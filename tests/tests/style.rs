@@ -8,7 +8,22 @@ use std::path::{Path, PathBuf};
 const WIDTH: usize = 100;
 
 /// Files and folders whose text complies.
-const COVERED: &[&str] = &["CHANGELOG.md", "CONTRIBUTING.md", "README.md", "STYLE.md", "docs/adr"];
+const COVERED: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    "STYLE.md",
+    "agent/src/model_source/tiny/README.md",
+    "agent/tests/parity/README.md",
+    "controller/dataset/src/builtin/README.md",
+    "controller/plot/src/font/README.md",
+    "deploy",
+    "docs",
+    "examples",
+    "tests/independent",
+    "tools",
+];
 
 /// A phrase that is out and what to write instead.
 struct Phrase {
@@ -20,7 +35,7 @@ struct Phrase {
 fn no_text_contains_a_phrase_that_is_out() {
     let phrases = phrases(&std::fs::read_to_string(repository("tests/style/banned.txt")).unwrap());
     let mut found = String::new();
-    for path in files(&["md", "snap", "toml", "json"]) {
+    for path in files(&["md", "snap", "toml"]) {
         let text = std::fs::read_to_string(&path).unwrap();
         let text = if path.extension().is_some_and(|it| it == "md") { prose(&text) } else { text };
         for (number, line) in (1..).zip(text.lines()) {
@@ -118,15 +133,16 @@ fn prose(markdown: &str) -> String {
     prose
 }
 
-/// Numbers of the lines that are too wide, without tables, code blocks and the targets of links.
+/// Numbers of the lines that are too wide. Tables, code and the targets of links may be wider.
 fn too_wide(markdown: &str) -> Vec<usize> {
     let link = Regex::new(r"\]\([^)]*\)|https?://\S+").unwrap();
+    let code = Regex::new(r"^(    |\s*\||`[^`]*`$)").unwrap();
     let mut in_code = false;
     let mut numbers = Vec::new();
     for (number, line) in (1..).zip(markdown.lines()) {
         if line.trim_start().starts_with("```") {
             in_code = !in_code;
-        } else if !in_code && !line.trim_start().starts_with('|') {
+        } else if !in_code && !code.is_match(line) {
             let text = link.replace_all(line, "]");
             if text.chars().count() > WIDTH {
                 numbers.push(number);
