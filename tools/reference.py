@@ -80,7 +80,7 @@ page += [table(name, one) for name, one in sorted(schema.get("$defs", schema.get
 page = ["# Metrics\n", "In the Prometheus text format, on the port given by `--metrics`.\n", "| metric | meaning |", "| --- | --- |"]
 registered = set()
 for program in ("controller", "agent"):
-    source = "\n".join(path.read_text() for path in sorted((repository / program / "src").rglob("*.rs")))
+    source = "\n".join(path.read_text() for path in sorted((repository / program).rglob("*.rs")))
     for name, what in dict(re.findall(r'"(fleetmark_[a-z_]+)",\s*"([^"]+)"', source)).items():
         page.append(f"| `{name}` | {what} |")
         registered.add(name)

@@ -3,40 +3,20 @@
 use crate::commands::{bench, doctor, generate, health, join, serve};
 use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
-use ops::logs::Form;
+use ops::logs;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use tracing::level_filters::LevelFilter;
 
 /// Runs T5 inference on one machine and measures it.
 #[derive(Debug, Parser)]
 #[command(name = "agent", version, about, max_term_width = 100)]
 pub struct Cli {
-    /// How this program logs.
     #[command(flatten)]
-    pub log: Log,
+    pub log: logs::Options,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How a program logs.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Log")]
-pub struct Log {
-    /// How lines look on standard error: text or json
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    pub log_format: Form,
-    /// From which level on: error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
-    pub log_level: LevelFilter,
 }
 
 /// What the agent can do.

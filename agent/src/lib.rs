@@ -2,7 +2,6 @@
 
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod doctor;
 pub mod engine;
 pub mod host;
@@ -14,5 +13,4 @@ pub mod serve;
 pub mod service;
 pub mod stopwatch;
 pub mod telemetry;
-pub mod terminal;
 pub mod workload;

@@ -7,7 +7,6 @@ use stats::comparison::regression::{Limit, Metric};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// Benchmarks T5 summarization across instance types, and says what a thousand summaries cost.
 #[derive(Debug, Parser)]
@@ -20,30 +19,11 @@ use tracing::level_filters::LevelFilter;
 
 Exit codes: 0 ok · 1 measured, and a threshold failed · 2 wrong input · 3 incomplete campaign · 70 bug")]
 pub struct Cli {
-    /// How this program logs.
     #[command(flatten)]
-    pub log: Log,
+    pub log: logs::Options,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// How a program logs.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Log")]
-pub struct Log {
-    /// How lines look on standard error: text or json
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        default_value = "text",
-        hide_possible_values = true
-    )]
-    pub log_format: logs::Form,
-    /// From which level on: error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
-    pub log_level: LevelFilter,
 }
 
 /// What to do.
@@ -588,7 +568,7 @@ impl std::str::FromStr for Pair {
   controller doctor matrix.toml --listen 0.0.0.0:7437
   controller doctor matrix.toml --json | jq '.findings[] | select(.status == \"trouble\")'
 
-Exit codes: 0 nothing disturbs · 1 a campaign of this matrix would fail or mean little · 2 wrong input")]
+Exit codes: 0 ok · 1 something that was asked for is impossible · 2 wrong input")]
 pub struct Doctor {
     /// What is to be run: its sources, prices, messages and agents are looked at, too
     pub matrix: Option<PathBuf>,

@@ -6,11 +6,9 @@
 
 pub mod cli;
 pub mod commands;
-pub mod config;
 pub mod doctor;
 pub mod live;
 pub mod metrics;
 pub mod progress;
 pub mod scheduler;
 pub mod simulation;
-pub mod terminal;

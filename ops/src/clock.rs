@@ -1,18 +1,16 @@
-//! Wall time, which only stamps: it is never subtracted, and figures never come from it.
+//! The wall clock. Its times are stamps only: they are never subtracted, and no measurement uses them.
 
 use chrono::{DateTime, Utc};
 
-/// Where stamps come from.
+/// A source of wall time.
 #[derive(Debug, Clone, Copy)]
 pub enum Clock {
-    /// The machine's clock.
     System,
-    /// Always the same, for tests.
+    /// Stands still, for tests.
     Fixed(DateTime<Utc>),
 }
 
 impl Clock {
-    /// A stamp.
     pub fn now(self) -> DateTime<Utc> {
         match self {
             Self::System => Utc::now(),

@@ -1,12 +1,22 @@
-//! What a program tells those who watch it: logs, metrics and traces.
+//! What both programs need around their work.
 //!
-//! A library of both programs that knows nothing of either but its name.
+//! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
+//! [`atomic_file`], [`clock`], [`environment`] and [`error_chain`]; the feature `program` adds what a binary needs:
+//! exit codes, the terminal, logs, metrics and traces.
 
 #![forbid(unsafe_code)]
 
 pub mod atomic_file;
 pub mod clock;
-pub mod hex;
+pub mod environment;
+pub mod error_chain;
+#[cfg(feature = "program")]
 pub mod logs;
+#[cfg(feature = "program")]
 pub mod metrics;
+#[cfg(feature = "program")]
+pub mod program;
+#[cfg(feature = "program")]
+pub mod terminal;
+#[cfg(feature = "program")]
 pub mod traces;

@@ -1,6 +1,7 @@
-//! Logs: what a program that watches this one reads, as lines for people or as JSON.
+//! The log on standard error, as text or JSON, and the options that choose its form.
 
-use clap::ValueEnum;
+use crate::terminal;
+use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -8,31 +9,41 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, filter};
 
-/// The form of a log line.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
-    /// For people.
+pub enum Format {
     Text,
-    /// One JSON object a line.
     Json,
 }
 
-/// The one place of a program that prints.
-#[derive(Debug, Clone, Copy)]
-pub struct Terminal {
-    /// Prints a line, which comes whole.
-    pub print: fn(&[u8]),
-    /// Whether a person watches it.
-    pub is_watched: bool,
+/// The options of every command that configure the log.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Log")]
+pub struct Options {
+    /// Log format on standard error: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true
+    )]
+    pub log_format: Format,
+    /// Minimum log level: error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    pub log_level: LevelFilter,
 }
 
-/// A line goes out whole.
+/// Every crate of the workspace that logs.
+const OUR_CRATES: [&str; 5] = ["controller", "agent", "proto", "fetch", "ops"];
+
+/// Writes each line in one piece.
 #[derive(Debug, Clone, Copy)]
-struct Lines(fn(&[u8]));
+struct Lines;
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        (self.0)(line);
+        terminal::log(line);
         Ok(line.len())
     }
 
@@ -49,17 +60,16 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// Starts logging, of our own crates from `level` on.
-pub fn start(form: Form, level: LevelFilter, terminal: Terminal) {
-    // Libraries speak of warnings only: their details are for those who write them.
+/// Starts the log. `log_level` is for our own crates; libraries log warnings and errors only.
+pub fn start(options: Options) {
+    let Options { log_format, log_level } = options;
     let ours = filter::Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_targets(["controller", "agent", "proto", "fetch", "ops"].map(|ours| (ours, level)));
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(Lines(terminal.print)).with_target(false);
-    let lines = match form {
-        Form::Text => lines.with_ansi(terminal.is_watched).without_time().boxed(),
-        Form::Json => lines.json().flatten_event(true).boxed(),
+        .with_default(log_level.min(LevelFilter::WARN))
+        .with_targets(OUR_CRATES.map(|name| (name, log_level)));
+    let lines = tracing_subscriber::fmt::layer().with_writer(Lines).with_target(false);
+    let lines = match log_format {
+        Format::Text => lines.with_ansi(terminal::is_watched()).without_time().boxed(),
+        Format::Json => lines.json().flatten_event(true).boxed(),
     };
     // A second start, as in tests, changes nothing.
     drop(tracing_subscriber::registry().with(lines.with_filter(ours)).try_init());

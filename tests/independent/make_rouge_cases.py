@@ -2,7 +2,7 @@
 """Generates the committed test cases for ROUGE and the stemmer.
 
     python -m venv .venv && .venv/bin/pip install -r tests/independent/requirements.txt
-    .venv/bin/python tests/independent/make_rouge_cases.py controller/tests/data
+    .venv/bin/python tests/independent/make_rouge_cases.py controller/stats/tests/integration/data
 
 Scores and stems come from PyPI's rouge_score and its NLTK; the texts are generated here.
 """

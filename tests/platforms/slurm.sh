@@ -149,7 +149,7 @@ if [ -z "${FLEETMARK_SHORT:-}" ]; then
     echo "node $down set down, requeued: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800 --started 2 --joined 2)"
     set_up "$down"
 else
-    echo "a job that is started anew after its node failed is left out: Slurm waits two minutes for that"
+    echo "skipped: restart of a job after a node failure, for which Slurm waits two minutes"
 fi
 
 scripted_matrix "$work/script.json" 200 cpu-nodes:1 >"$work/cancelled.toml"
@@ -160,4 +160,4 @@ ended_as FAILED
 was 'it was stopped'
 begin cancelled -N1 -n1 : -N1 --exclusive -- cpu-nodes
 ended_as COMPLETED
-echo "cancelled and gone on with: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800 --started 2 --joined 2)"
+echo "canceled and resumed: $(python3 tests/platforms/whole.py "$state" "$state/results.json" --targets 1 --samples 800 --started 2 --joined 2)"

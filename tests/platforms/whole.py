@@ -30,7 +30,7 @@ def count(what):
     return database.execute(f"SELECT count(*) FROM {what}").fetchone()[0]
 
 
-assert count("campaign") == 1, f"{count('campaign')} campaigns, not one that was gone on with"
+assert count("campaign") == 1, f"{count('campaign')} campaigns, expected one that was resumed"
 rows = database.execute("SELECT cell, run, sample, counted FROM sample").fetchall()
 counted = [row[:3] for row in rows if row[3] == 1]
 assert len(counted) == len(set(counted)) == campaign["planned_samples"], f"{len(counted)} counted"

@@ -8,9 +8,8 @@ use crate::engine::t5::kernels::Storage;
 use crate::engine::t5::roofline::Roofline;
 use crate::engine::t5::{Input, T5};
 use crate::stopwatch::Stopwatch;
-use crate::terminal;
-use anyhow::Context;
 use clap::Args;
+use ops::terminal;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -103,7 +102,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             roofline,
         };
         let line = if options.json { figures.json().to_string() } else { figures.line() };
-        terminal::result(&line).context("can't write to stdout")?;
+        terminal::result(&line)?;
     }
     Ok(())
 }

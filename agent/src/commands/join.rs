@@ -5,14 +5,16 @@ use crate::engine::device::Device;
 use crate::engine::{self, Engine};
 use crate::host::{Host, Sources};
 use crate::metrics::Metrics;
+use crate::model_source;
 use crate::runner::{Engines, Runner, Turn};
 use crate::service::{self, Ending, Identity, Inbox, Token, TokenSource};
 use crate::telemetry::{Panel, Sampler};
-use crate::{config, model_source, terminal};
 use anyhow::Context;
 use clap::Args;
 use ops::metrics::Address;
+
 use ops::traces::{Program, Traces};
+use ops::{environment, terminal};
 use proto::failure::Failure;
 use proto::model::{EngineFacts, EngineSpec};
 use proto::wire;
@@ -109,7 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
     let program = Program { name: "fleetmark-agent", version: env!("CARGO_PKG_VERSION") };
-    let traces = Traces::start(program, &config::variable)?;
+    let traces = Traces::start(program, &environment::variable)?;
     let ended = serve_traced(options, &traces).await;
     traces.close().await;
     ended

@@ -9,20 +9,22 @@ pub mod join;
 pub mod serve;
 
 use crate::cli::{Cli, Command};
-use crate::{model_source, terminal};
+use crate::model_source;
+use ops::program::Exit;
+use ops::terminal;
 
 /// Runs one command.
 ///
 /// # Errors
 /// What a user can mend, with the file and the way out.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     model_source::tell_news_to(terminal::note);
     match cli.command {
-        Command::Join(options) => join::run(&options),
-        Command::Generate(options) => generate::run(&options),
-        Command::Health(options) => health::run(&options),
-        Command::Bench(options) => bench::run(&options),
+        Command::Join(options) => join::run(&options).map(|()| Exit::Ok),
+        Command::Generate(options) => generate::run(&options).map(|()| Exit::Ok),
+        Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
+        Command::Bench(options) => bench::run(&options).map(|()| Exit::Ok),
         Command::Doctor(options) => doctor::run(&options),
-        Command::Serve(options) => serve::run(&options),
+        Command::Serve(options) => serve::run(&options).map(|()| Exit::Ok),
     }
 }

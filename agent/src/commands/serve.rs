@@ -3,9 +3,9 @@
 use crate::engine;
 use crate::engine::device::Device;
 use crate::serve::{self, Ending, Limits};
-use crate::terminal;
 use anyhow::Context;
 use clap::Args;
+use ops::terminal;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -37,6 +37,13 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
     all
 }
 
+/// Whether something that the command line asked for is impossible: to reach the controller or a model, to use a
+/// certificate, or to compute on a device. A noisy machine is no such thing.
+pub fn is_request_impossible(seen: &Seen) -> bool {
+    let requested = reach::findings(seen).into_iter().chain(computed(seen));
+    requested.into_iter().any(|finding| finding.status == Status::Trouble)
+}
+
 fn processor(seen: &Seen) -> Finding {
     let host = &seen.host;
     let cores =

@@ -1,11 +1,11 @@
 //! What can be measured on this machine and what can't, why, and what to do about it.
 //!
-//! Pure: what was seen goes in, findings come out. `commands/doctor.rs` looks and prints.
+//! Pure: what was seen goes in, findings come out. `commands/doctor/` looks and prints.
 
 mod findings;
 mod reach;
 
-pub use findings::findings;
+pub use findings::{findings, is_request_impossible};
 pub use proto::finding::{Finding, Status};
 
 use crate::host::Host;

@@ -165,7 +165,7 @@ impl From<http::Error> for Error {
 impl From<Error> for Failure {
     /// What one machine can't load another may: it has other files and other memory.
     fn from(error: Error) -> Self {
-        let detail = t5::with_causes(&error);
+        let detail = ops::error_chain::one_line(&error);
         Self { retry: Retry::OtherAgent, kind: Kind::Model, detail }
     }
 }
@@ -178,16 +178,10 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Http::open(spec, &variable)?.tried()?.facts().clone())
+            Ok(Http::open(spec, &ops::environment::variable)?.tried()?.facts().clone())
         }
         _ => Ok(t5::open(spec)?.on(device)?.serves_text()?.facts()),
     }
-}
-
-/// Secrets for endpoints stand in the environment, under names that the matrix gives.
-#[expect(clippy::disallowed_methods, reason = "only the matrix knows which variables are needed")]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Loads an engine that computes on a device, with `threads` threads of its own.
@@ -197,7 +191,9 @@ fn variable(name: &str) -> Option<String> {
 pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
-        _ if Place::of(&spec.model).is_some() => Ok(Box::new(Http::open(spec, &variable)?)),
+        _ if Place::of(&spec.model).is_some() => {
+            Ok(Box::new(Http::open(spec, &ops::environment::variable)?))
+        }
         _ => Ok(Box::new(t5::open(spec)?.on(device)?.serves_text()?.load(threads)?)),
     }
 }

@@ -85,7 +85,7 @@ impl Blob {
         Ok(bytes)
     }
 
-    /// The sha256 of all bytes, in hexadecimal digits.
+    /// The SHA-256 of all bytes, in hexadecimal.
     ///
     /// # Errors
     /// Where they can't be read.
@@ -100,21 +100,13 @@ impl Blob {
             hash.update(&chunk[..taken]);
             offset += taken as u64;
         }
-        Ok(hex(&hash.finalize()))
+        Ok(hex::encode(hash.finalize()))
     }
 }
 
-/// The sha256 of a text, in hexadecimal digits.
+/// The SHA-256 of a text, in hexadecimal.
 pub fn sha256_of(text: &str) -> String {
-    hex(&Sha256::digest(text))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string can't fail");
-        text
-    })
+    hex::encode(Sha256::digest(text))
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! The process's one way to the hub and to S3.
 
 use super::Error;
-use crate::config;
 use fetch::{Fetcher, Reporter, Settings};
 use std::sync::OnceLock;
 
@@ -36,5 +35,5 @@ pub(super) fn connection() -> Result<&'static Fetcher, Error> {
 }
 
 fn settings() -> Result<Settings, Error> {
-    Ok(Settings::read(&config::variable)?)
+    Ok(Settings::read(&ops::environment::variable)?)
 }

@@ -2,11 +2,12 @@
 
 use super::dial::Dial;
 use super::trail::Trail;
-use super::{Disconnect, Ending, Inbox, Options, is_final, refused};
+use super::{Disconnect, Ending, Inbox, Options, is_final};
 use crate::host::Host;
 use crate::metrics::Metrics;
 use crate::runner::{Order, Report, Runner};
 use crate::telemetry::sampler::{Observations, Observed};
+use ops::error_chain::root_cause;
 use proto::model::EngineSpec;
 use proto::version::{PROTOCOL, Version};
 use proto::wire::fleet_client::FleetClient;
@@ -88,8 +89,7 @@ pub(super) async fn serve(
 }
 
 fn broken(dial: &Dial, error: &(dyn std::error::Error + 'static)) -> Disconnect {
-    dial.refusal(error)
-        .map_or_else(|| Disconnect::Broken(refused::root(error)), Disconnect::Refused)
+    dial.refusal(error).map_or_else(|| Disconnect::Broken(root_cause(error)), Disconnect::Refused)
 }
 
 fn closed(was_welcome: bool) -> Disconnect {
@@ -103,7 +103,7 @@ fn ended_by(dial: &Dial, status: &Status, was_welcome: bool) -> Disconnect {
     }
     // What the controller says has no source; what broke on the way has.
     let reason = match status.source() {
-        Some(source) => refused::root(source),
+        Some(source) => root_cause(source),
         None => status.message().to_owned(),
     };
     match (is_final(status.code()), was_welcome) {

@@ -1,7 +1,8 @@
 //! Whether a controller would speak with this agent, without joining it.
 
+use super::Identity;
 use super::dial::Dial;
-use super::{Identity, refused};
+use ops::error_chain::root_cause;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -13,7 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 pub async fn greet(url: &str, identity: &Identity) -> Result<(), String> {
     let dial = Dial::new(url, identity).map_err(|error| error.to_string())?;
     let words = |error: &(dyn std::error::Error + 'static)| {
-        dial.refusal(error).unwrap_or_else(|| refused::root(error))
+        dial.refusal(error).unwrap_or_else(|| root_cause(error))
     };
     let channel = dial.connect().await.map_err(|error| words(&error))?;
     let request = HealthCheckRequest { service: String::new() };

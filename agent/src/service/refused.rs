@@ -61,15 +61,6 @@ fn of_agent(alert: AlertDescription) -> &'static str {
     }
 }
 
-/// What lies at the bottom of an error.
-pub(super) fn root(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
 /// An error of this kind, wherever in the chain it stands. An `io::Error` hides it: its source is its content's source.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);

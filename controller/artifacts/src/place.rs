@@ -94,7 +94,7 @@ async fn fill(
 }
 
 async fn look(fetcher: &Fetcher, address: &Address, artifact: &Artifact) -> Result<Outcome, Error> {
-    let own = ops::hex::encode(&Sha256::digest(&artifact.bytes));
+    let own = hex::encode(&Sha256::digest(&artifact.bytes));
     Ok(match fetcher.s3_presence(address).await? {
         Presence::Absent => Outcome::Free,
         Presence::Hashed(sha256) if sha256 == own => Outcome::Same,

@@ -3,6 +3,7 @@
 use super::Error;
 use super::retry::{self, Answer, Next, Repeats};
 use super::secret::Secret;
+use ops::error_chain;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -61,7 +62,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 let is_unsent = error.is_connect() || error.is_builder();
-                let reason = innermost(&error.without_url());
+                let reason = reason(&error.without_url());
                 return if is_unsent { Answer::NotSent(reason) } else { Answer::NoAnswer(reason) };
             }
         };
@@ -89,12 +90,8 @@ async fn beginning(mut response: reqwest::Response) -> String {
     plain.take(SHOWN).collect::<String>().trim().to_owned()
 }
 
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    if error.is_timeout() { "timed out".to_owned() } else { cause.to_string() }
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() { "timed out".to_owned() } else { error_chain::root_cause(error) }
 }
 
 /// Whether an address may be called: `https`, or `http` on this machine. In the clear the address, which is the secret,

@@ -44,7 +44,7 @@ fn signature(key: &Secret, body: &str, seconds: i64) -> String {
     };
     mac.update(format!("{seconds}.{body}").as_bytes());
     let digest = mac.finalize().into_bytes();
-    format!("t={seconds},v1={}", ops::hex::encode(&digest))
+    format!("t={seconds},v1={}", hex::encode(&digest))
 }
 
 /// The message as it stands, with the version of this form.

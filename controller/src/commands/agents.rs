@@ -1,12 +1,12 @@
 //! `controller agents`: who may join; and what a running campaign must know of it.
 
 use crate::cli::{self, AgentsCommand};
-use crate::terminal;
 use anyhow::{Context, bail};
 use fleet::identity::{
     GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
 };
 use ops::clock::Clock;
+use ops::terminal;
 use std::path::Path;
 use std::time::Duration;
 use store::{CredentialKind, CredentialRow, Store, Which};
@@ -29,7 +29,7 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
                  agent join --controller https://HOST:7437 --ca ca.pem --token-file {}",
                 file.display(),
                 file.display()
-            ));
+            ))?;
             store.close().await;
         }
         AgentsCommand::Revoke { name, keep_latest, data_dir } => {
@@ -49,12 +49,12 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
                 Which::AllButLatest => {
                     format!("revoked: {count} of {name}; the latest still holds")
                 }
-            });
+            })?;
             store.close().await;
         }
         AgentsCommand::List { data_dir } => {
             let store = open_existing(data_dir).await?;
-            terminal::result(&list(&store.credentials().await?));
+            terminal::result(&list(&store.credentials().await?))?;
             store.close().await;
         }
     }
@@ -62,7 +62,7 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
 }
 
 async fn open_existing(data_dir: &Path) -> anyhow::Result<Store> {
-    if crate::config::database_url().is_none() && !data_dir.exists() {
+    if super::database_url().is_none() && !data_dir.exists() {
         bail!("no data folder {}: give it with --data-dir", data_dir.display());
     }
     super::store(data_dir).await

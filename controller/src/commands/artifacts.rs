@@ -3,12 +3,12 @@
 use super::fetcher;
 use crate::cli;
 use crate::progress::Volume;
-use crate::terminal;
 use anyhow::Context;
 use artifacts::{self, Artifact, Placed};
 use fetch::s3::{Address, Reader};
 use matrix::Artifacts;
 use notify::message::File;
+use ops::terminal;
 use report::table;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,10 +24,10 @@ pub(super) async fn upload(
     match Box::pin(try_upload(prefix, campaign, files)).await {
         Ok(placed) => {
             for address in &placed.uploaded {
-                terminal::say(&format!("uploaded {address}"));
+                terminal::note(&format!("uploaded {address}"));
             }
             for address in &placed.kept {
-                terminal::say(&format!("unchanged {address}"));
+                terminal::note(&format!("unchanged {address}"));
             }
             Some(placed)
         }
@@ -93,7 +93,7 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
     let address: Address = address.parse()?;
     let fetcher = fetcher(Volume::Normal)?;
     let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
-    terminal::result(&table::render(&read.results));
+    terminal::result(&table::render(&read.results))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {
             std::fs::copy(from, to).with_context(|| {
@@ -106,7 +106,7 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
             copy(samples, &output.with_file_name(name.unwrap_or("results.samples.parquet")))?;
         }
         copy(&read.results_file, output)?;
-        terminal::say(&format!("results {}", output.display()));
+        terminal::note(&format!("results {}", output.display()));
     }
     Ok(())
 }

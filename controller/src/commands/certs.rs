@@ -1,9 +1,9 @@
 //! `controller certs`: makes and renews certificates.
 
 use crate::cli::{self, CertsCommand};
-use crate::terminal;
 use fleet::identity::authority::{AGENT, Authority, CA, Validity, certificate_file, key_file};
 use ops::clock::Clock;
+use ops::terminal;
 use std::path::Path;
 
 pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {
@@ -14,17 +14,17 @@ pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {
             let authority = Authority::make(&place.dir, now)?;
             let hosts = authority.controller(hosts, validity)?;
             authority.agent(AGENT, validity)?;
-            terminal::result(&controllers(&place.dir, &hosts, place.days));
-            terminal::result(&agents(&place.dir, AGENT, place.days));
+            terminal::result(&controllers(&place.dir, &hosts, place.days))?;
+            terminal::result(&agents(&place.dir, AGENT, place.days))?;
         }
         CertsCommand::Controller { place, hosts } => {
             let validity = Validity { now, days: place.days };
             let hosts = Authority::read(&place.dir)?.controller(hosts, validity)?;
-            terminal::result(&controllers(&place.dir, &hosts, place.days));
+            terminal::result(&controllers(&place.dir, &hosts, place.days))?;
         }
         CertsCommand::Agent { name, place } => {
             Authority::read(&place.dir)?.agent(name, Validity { now, days: place.days })?;
-            terminal::result(&agents(&place.dir, name, place.days));
+            terminal::result(&agents(&place.dir, name, place.days))?;
         }
     }
     Ok(())

@@ -1,9 +1,9 @@
 //! `controller compare`: two campaigns, from the store or from files, and limits that a pipeline can fail on.
 
-use super::Exit;
 use crate::cli::{self, CompareFormat};
-use crate::terminal;
 use anyhow::{Context, bail};
+use ops::program::Exit;
+use ops::terminal;
 use report::compare::{self, Asked, Compared, Side, markdown, other_schema, table};
 use results::parquet;
 use results::{Results, SCHEMA_VERSION};
@@ -31,7 +31,7 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
         CompareFormat::Markdown => markdown::render(&compared),
         CompareFormat::Json => json(&compared)?,
     };
-    terminal::result(&text);
+    terminal::result(&text)?;
     Ok(exit(compared.outcome, options.strict))
 }
 
@@ -105,7 +105,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
     let bytes = std::fs::read(&samples).with_context(|| {
         format!("can't read {}, which {shown} names: it belongs beside it", samples.display())
     })?;
-    let hash = ops::hex::encode(&Sha256::digest(&bytes));
+    let hash = hex::encode(&Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(
             "{} is not the file that {shown} names: its sha256 is {hash}, expected {}",

@@ -63,7 +63,7 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         revision: dataset.revision.clone(),
         dialogues: all,
         samples: measured.len(),
-        sample_ids_sha256: ops::hex::encode(&hash.finalize()),
+        sample_ids_sha256: hex::encode(&hash.finalize()),
         references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
     };
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));

@@ -2,10 +2,10 @@
 
 use super::report::{made, unwritten};
 use crate::cli;
-use crate::terminal;
 use ::report::history;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
+use ops::terminal;
 use results::Results;
 use store::{CampaignNo, CampaignRow};
 
@@ -23,11 +23,11 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
     }
     campaigns.reverse();
     if campaigns.is_empty() {
-        terminal::result("no campaign yet; see controller run");
+        terminal::result("no campaign yet; see controller run")?;
         return Ok(());
     }
     match options.metric {
-        None => terminal::result(&listed(&campaigns)),
+        None => terminal::result(&listed(&campaigns))?,
         Some(metric) => {
             let mut results: Vec<Results> = Vec::new();
             for (no, _) in &campaigns {
@@ -35,7 +35,7 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
                 results.push(made(&store, *no, rows, None).await?.results);
             }
             let holds = options.cell.as_deref().unwrap_or_default();
-            terminal::result(&history::draw(&results, metric, holds));
+            terminal::result(&history::draw(&results, metric, holds))?;
         }
     }
     store.close().await;

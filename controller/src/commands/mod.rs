@@ -17,27 +17,14 @@ pub mod run;
 
 use crate::cli::{self, Cli, Command};
 use crate::progress::Volume;
-use crate::{config, simulation, terminal};
+use crate::simulation;
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
+use ops::program::Exit;
+use ops::{environment, terminal};
 use std::path::Path;
 use store::{Place, Store};
-
-/// How a command ended, as its exit code says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// All is there.
-    Ok = 0,
-    /// Measured, and a threshold failed.
-    Failed = 1,
-    /// The user can mend it.
-    Wrong = 2,
-    /// Samples are missing.
-    Incomplete = 3,
-    /// Only we can mend it.
-    Bug = 70,
-}
 
 /// Runs one command.
 ///
@@ -60,10 +47,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Simulate(options) => {
             if options.stress {
                 let tables = simulation::stress::run(options.trials, options.seed);
-                terminal::result(&tables.to_string());
+                terminal::result(&tables.to_string())?;
             } else {
                 let tables = simulation::run(options.trials, options.seed);
-                terminal::result(&tables.to_string());
+                terminal::result(&tables.to_string())?;
             }
             Ok(Exit::Ok)
         }
@@ -81,9 +68,14 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the system gives no threads")
 }
 
+/// `DATABASE_URL`: a PostgreSQL server instead of the SQLite file; empty counts as unset.
+fn database_url() -> Option<String> {
+    environment::variable("DATABASE_URL").filter(|url| !url.is_empty())
+}
+
 /// Opens the database: SQLite in the data folder, or what `DATABASE_URL` names.
 async fn store(data_dir: &Path) -> anyhow::Result<Store> {
-    let place = match config::database_url() {
+    let place = match database_url() {
         Some(url) => Place::server(url)?,
         None => Place::Folder(data_dir.to_owned()),
     };
@@ -92,10 +84,10 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
 
 /// The way to the hub and to S3, by what the environment says.
 fn fetcher(volume: Volume) -> anyhow::Result<Fetcher> {
-    let settings = Settings::read(&config::variable)?;
+    let settings = Settings::read(&environment::variable)?;
     let reporter = match volume {
         Volume::Quiet => Reporter::silent(),
-        Volume::Normal | Volume::Json => Reporter::new(|news| terminal::say(&news.to_string())),
+        Volume::Normal | Volume::Json => Reporter::new(|news| terminal::note(&news.to_string())),
     };
     Ok(Fetcher::new(settings, reporter)?)
 }

@@ -1,13 +1,13 @@
 //! `controller notify test`, and the messages at the end of `controller run`.
 
-use super::{Exit, read_matrix};
-use crate::config;
-use crate::terminal;
+use super::read_matrix;
 use anyhow::bail;
 use matrix::{Matrix, Notify, Occasion, Overrides};
 use notify::message::{File, Message};
 use notify::{Attachment, Delivery, Recipients};
 use ops::clock::Clock;
+use ops::program::Exit;
+use ops::terminal;
 use results::Results;
 use std::path::Path;
 use store::{CampaignNo, Hold, Store, Write};
@@ -25,7 +25,7 @@ const ATTACHED: [(&str, &str); 2] =
 
 /// Gives every channel of a matrix its secrets. A missing one is found before anything is measured.
 pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
-    Recipients::prepare(&matrix.notify, &config::variable).map_err(|errors| {
+    Recipients::prepare(&matrix.notify, &ops::environment::variable).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n  "))
     })
@@ -45,14 +45,14 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
     for recipient in recipients.iter() {
         let name = &recipient.name;
         match recipients.deliver(recipient, &message, &[], Clock::System.now()).await {
-            Delivery::Delivered => terminal::result(&format!("{name}: delivered")),
+            Delivery::Delivered => terminal::result(&format!("{name}: delivered"))?,
             Delivery::Failed(reason) => {
                 are_all_reached = false;
-                terminal::result(&format!("{name}: not delivered: {reason}"));
+                terminal::result(&format!("{name}: not delivered: {reason}"))?;
             }
         }
     }
-    Ok(if are_all_reached { Exit::Ok } else { Exit::Wrong })
+    Ok(if are_all_reached { Exit::Ok } else { Exit::UserError })
 }
 
 /// A campaign that has ended, and who hears of it.
@@ -96,11 +96,11 @@ pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
         note(BEGUN, what.clone()).await?;
         match recipients.deliver(recipient, &message, &attachments, clock.now()).await {
             Delivery::Delivered => {
-                terminal::say(&format!("told {name}"));
+                terminal::note(&format!("told {name}"));
                 note(DELIVERED, what).await?;
             }
             Delivery::Failed(reason) => {
-                terminal::say(&format!("could not tell {name}: {reason}"));
+                terminal::note(&format!("could not tell {name}: {reason}"));
                 note(FAILED, format!("{what}: {reason}")).await?;
             }
         }

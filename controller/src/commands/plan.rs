@@ -2,9 +2,9 @@
 
 use super::{dialogues, prices, read_matrix};
 use crate::cli;
-use crate::terminal;
 use matrix::plan::{Plan, text};
 use ops::clock::Clock;
+use ops::terminal;
 
 pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;
@@ -15,6 +15,6 @@ pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
         &plan,
         &asked.matrix,
         &prices::shown(&prices, Clock::System.now().date_naive()),
-    ));
+    ))?;
     Ok(())
 }

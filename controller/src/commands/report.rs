@@ -2,7 +2,6 @@
 
 use super::{artifacts, prices};
 use crate::cli;
-use crate::terminal;
 use ::artifacts::Placed;
 use ::report::document::{Document, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, table};
@@ -10,8 +9,9 @@ use anyhow::Context;
 use cost::PriceBook;
 use matrix::Format;
 use matrix::plan::Plan;
-use ops::atomic_file;
+use ops::atomic_file::{self, Unfinished};
 use ops::clock::Clock;
+use ops::terminal;
 use results::RowsFile;
 use results::build::{
     self, Files, Observing, Read, Scorer, SustainedLoads, Windows, precision_rule,
@@ -19,7 +19,7 @@ use results::build::{
 use results::parquet::{self, Names, SamplesWriter, TelemetryWriter};
 use results::{Results, json};
 use sha2::{Digest, Sha256};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
@@ -110,12 +110,12 @@ pub(super) async fn write(
         files.push((name, path));
     }
     if place.prints {
-        terminal::result(&table::render(&results));
+        terminal::result(&table::render(&results))?;
         if formats.contains(&Format::Github) {
-            terminal::result(&annotations::render(&results, &document));
+            terminal::result(&annotations::render(&results, &document))?;
         }
         let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
-        terminal::say(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
+        terminal::note(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
     }
     let mut placed = None;
     if let Some(prefix) =
@@ -154,15 +154,22 @@ async fn with_rows(
     results_file: &Path,
     book: Option<&PriceBook>,
 ) -> anyhow::Result<(Results, Vec<(&'static str, PathBuf)>)> {
-    let samples = Unfinished::create(results_file.with_extension("samples.parquet"))?;
-    let telemetry = Unfinished::create(results_file.with_extension("telemetry.parquet"))?;
-    let rows = ((samples.name(), samples), (telemetry.name(), telemetry));
+    let create = |extension| {
+        let path = results_file.with_extension(extension);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let file = Unfinished::create(path).with_context(|| unwritable(results_file))?;
+        anyhow::Ok((name, file))
+    };
+    let finish = |file: Unfinished| {
+        let path = file.path().to_owned();
+        file.finish().with_context(|| unwritable(&path))?;
+        anyhow::Ok(path)
+    };
+    let rows = (create("samples.parquet")?, create("telemetry.parquet")?);
     let Made { results, samples, telemetry } = made(store, no, rows, book).await?;
-    let mut files = vec![("samples", samples.finish()?)];
+    let mut files = vec![("samples", finish(samples)?)];
     if results.campaign.telemetry_file.is_some() {
-        files.push(("telemetry", telemetry.finish()?));
-    } else {
-        telemetry.discard()?;
+        files.push(("telemetry", finish(telemetry)?));
     }
     Ok((results, files))
 }
@@ -345,7 +352,7 @@ impl<W> Hashing<W> {
     }
 
     fn file(self, name: String, rows: u64) -> (W, RowsFile) {
-        let sha256 = ops::hex::encode(&self.hash.finalize());
+        let sha256 = hex::encode(&self.hash.finalize());
         (self.out, RowsFile { name, sha256, rows })
     }
 }
@@ -362,60 +369,7 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// A file that has its name only once it is whole.
-struct Unfinished {
-    path: PathBuf,
-    written: PathBuf,
-    out: BufWriter<std::fs::File>,
-}
-
-impl Unfinished {
-    /// In a folder that is made where it is missing.
-    fn create(path: PathBuf) -> anyhow::Result<Self> {
-        let written = path.with_extension("unfinished");
-        let create = || {
-            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-                std::fs::create_dir_all(folder)?;
-            }
-            std::fs::File::create(&written).map(BufWriter::new)
-        };
-        let out = create().with_context(|| unwritable(&path))?;
-        Ok(Self { path, written, out })
-    }
-
-    fn name(&self) -> String {
-        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    }
-
-    /// Gives it its name.
-    fn finish(mut self) -> anyhow::Result<PathBuf> {
-        self.out
-            .flush()
-            .and_then(|()| std::fs::rename(&self.written, &self.path))
-            .with_context(|| unwritable(&self.path))?;
-        Ok(self.path)
-    }
-
-    fn discard(self) -> anyhow::Result<()> {
-        std::fs::remove_file(&self.written).with_context(|| unwritable(&self.path))
-    }
-}
-
-impl Write for Unfinished {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.out.write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// Writes a file whole or not at all.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| atomic_file::replace(path, |file| std::fs::write(file, bytes)))
-        .with_context(|| unwritable(path))
+/// Replaces a report.
+fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    atomic_file::write(path, bytes).with_context(|| unwritable(path))
 }

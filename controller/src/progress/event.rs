@@ -1,6 +1,6 @@
 //! What `controller run --json` prints: one object a line, told apart by its field `event`.
 
-use crate::terminal;
+use ops::terminal;
 use serde::Serialize;
 
 /// Something that happened.
@@ -73,8 +73,11 @@ pub enum Event<'a> {
 
 impl Event<'_> {
     /// Prints it as a line.
-    pub fn print(&self) {
-        terminal::result(&self.line());
+    ///
+    /// # Errors
+    /// If standard output can't be written.
+    pub fn print(&self) -> Result<(), terminal::Error> {
+        terminal::result(&self.line())
     }
 
     fn line(&self) -> String {

@@ -4,10 +4,10 @@
 pub mod event;
 pub mod pace;
 
-use crate::terminal;
 use event::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 use matrix::plan::text::time;
+use ops::terminal;
 use pace::Pace;
 use std::time::Duration;
 
@@ -56,15 +56,16 @@ impl Progress {
         match (&self.bar, self.volume) {
             (_, Volume::Quiet) => {}
             (_, Volume::Json) => self.tell(&Event::Said { text }),
-            (Some(bar), Volume::Normal) => bar.suspend(|| terminal::say(text)),
-            (None, Volume::Normal) => terminal::say(text),
+            (Some(bar), Volume::Normal) => bar.suspend(|| terminal::note(text)),
+            (None, Volume::Normal) => terminal::note(text),
         }
     }
 
     /// For programs only.
     pub fn tell(&self, event: &Event<'_>) {
         if self.volume == Volume::Json {
-            event.print();
+            // A full disk doesn't end a campaign: the last event, `Ended`, fails the command instead.
+            drop(event.print());
         }
     }
 
@@ -103,7 +104,7 @@ impl Progress {
             if tenths > self.tenths {
                 self.tenths = tenths;
                 let (done, total) = (self.pace.done(), self.pace.total());
-                terminal::say(&format!("{done}/{total} {} · {message}", self.step));
+                terminal::note(&format!("{done}/{total} {} · {message}", self.step));
             }
         }
     }

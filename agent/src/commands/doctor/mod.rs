@@ -9,9 +9,10 @@ use crate::host::Host;
 use crate::stopwatch::Stopwatch;
 use crate::telemetry::sampler::{Mark, Observed};
 use crate::telemetry::{Panel, Root, Sampler};
-use crate::terminal;
 use anyhow::Context;
 use clap::Args;
+use ops::program::Exit;
+use ops::{error_chain, terminal};
 use proto::finding::table;
 use proto::telemetry::{Phase, Window};
 use serde_json::json;
@@ -30,7 +31,9 @@ const CLOCK_READINGS: u64 = 10_000;
   agent doctor
   agent doctor --controller https://bench.example.com:7437 --ca ca.pem --cert agent.pem --key agent.key
   agent doctor --model google/flan-t5-base --device cuda:0
-  agent doctor --json | jq '.findings[] | select(.status == \"trouble\")'")]
+  agent doctor --json | jq '.findings[] | select(.status == \"trouble\")'
+
+Exit codes: 0 ok · 1 something that was asked for is impossible · 2 wrong input")]
 pub struct Options {
     /// A controller whose way is tried, as far as whoever hasn't joined may go
     #[arg(long, value_name = "URL")]
@@ -73,7 +76,7 @@ pub struct Options {
 ///
 /// # Errors
 /// Where stdout can't be written or the system gives no thread.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let panel = Panel::find(options.instruments.places());
     let instruments = panel.instruments().clone();
@@ -101,7 +104,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     };
     let findings = doctor::findings(&seen);
     let text = if options.json { json(&seen, &findings) } else { table(&findings) };
-    terminal::result(&text).context("can't write to stdout")
+    terminal::result(&text)?;
+    Ok(if doctor::is_request_impossible(&seen) { Exit::Failed } else { Exit::Ok })
 }
 
 /// What the sampler sees while nothing of ours runs.
@@ -141,7 +145,7 @@ fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
         None => return None,
     };
     let outcome = Device::open(device).and_then(|device| device.prove());
-    let outcome = outcome.map_err(|error| reach::chain(&error));
+    let outcome = outcome.map_err(|error| error_chain::one_line(&error));
     Some(Computed { device: device.to_owned(), is_wanted: named.is_some(), outcome })
 }
 

@@ -5,13 +5,14 @@ use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
 use crate::service::{Identity, TokenSource, greet};
 use crate::stopwatch::Stopwatch;
+use ops::clock::Clock;
+use ops::error_chain;
 use proto::finding::Lifetime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use std::error::Error;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How often the controller is dialled.
@@ -21,14 +22,9 @@ const DIAL_WITHIN: Duration = Duration::from_secs(3);
 /// How long its greeting may take.
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
-/// The wall clock, by which certificates hold.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "certificates hold by the wall clock; nothing is measured with it"
-)]
+/// Seconds since 1970, by which certificates are valid.
 pub(super) fn now_s() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    Clock::System.now().timestamp()
 }
 
 pub(super) fn controller(url: &str, options: &Options) -> Controller {
@@ -101,23 +97,8 @@ pub(super) fn sources(options: &Options) -> Vec<Source> {
     ];
     let one = |(kind, name): (Kind, &Option<String>)| {
         let name = name.as_ref()?;
-        let found = model_source::reach(name, kind).map_err(|error| chain(&error));
+        let found = model_source::reach(name, kind).map_err(|error| error_chain::one_line(&error));
         Some(Source { what: kind.as_str(), name: name.clone(), found })
     };
     named.into_iter().filter_map(one).collect()
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let told = cause.to_string();
-        // A cause that its error already tells adds nothing.
-        if !text.contains(&told) {
-            text = format!("{text}: {told}");
-        }
-        next = cause.source();
-    }
-    text
 }

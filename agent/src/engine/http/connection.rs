@@ -3,7 +3,6 @@
 
 use super::keys::Keys;
 use super::{Error, failed};
-use crate::engine::t5::with_causes;
 use crate::origin::Origin;
 use crate::stopwatch::Stopwatch;
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use ops::error_chain::one_line;
 use proto::endpoint::Endpoint;
 use proto::failure::{Failure, Kind};
 use proto::sample::Exchange;
@@ -154,7 +154,7 @@ impl Connection {
         let shared = &*line.0;
         let content_type = shared.content_type.to_str().unwrap_or_default();
         let signed = shared.keys.headers((&shared.address, content_type), &body).await;
-        let headers = signed.map_err(|error| failed(Kind::Rejected, with_causes(&error)))?;
+        let headers = signed.map_err(|error| failed(Kind::Rejected, one_line(&error)))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = shared.uri.clone();
@@ -203,7 +203,7 @@ impl Connection {
     ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
         let since = || stopwatch.now_ns().saturating_sub(start_ns);
         let broken = |error: hyper::Error| {
-            failed(Kind::Unreachable, format!("the connection broke: {}", with_causes(&error)))
+            failed(Kind::Unreachable, format!("the connection broke: {}", one_line(&error)))
         };
         // An idle connection that the server has closed is no failure of the request that finds it so.
         if let Some(idle) = &mut self.0
@@ -235,7 +235,7 @@ impl Connection {
         progress.first_byte_ns = Some(since());
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| {
-            failed(Kind::Unreachable, format!("the answer broke off: {}", with_causes(&*error)))
+            failed(Kind::Unreachable, format!("the answer broke off: {}", one_line(&*error)))
         })?;
         Ok((head.status, head.headers, body.to_bytes()))
     }
@@ -244,7 +244,7 @@ impl Connection {
 async fn connect(shared: &Shared) -> Result<SendRequest<Full<Bytes>>, Failure> {
     let (name, port) = (shared.server.0.as_str(), shared.server.1);
     let unreachable = |what: &str, error: &(dyn std::error::Error + 'static)| {
-        failed(Kind::Unreachable, format!("{name}:{port}: {what}: {}", with_causes(error)))
+        failed(Kind::Unreachable, format!("{name}:{port}: {what}: {}", one_line(error)))
     };
     let stream = TcpStream::connect((name, port));
     let stream = stream.await.map_err(|error| unreachable("no connection", &error))?;

@@ -93,7 +93,6 @@ impl Keys {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a signature is stamped with wall time")]
 fn now() -> SystemTime {
-    SystemTime::now()
+    ops::clock::Clock::System.now().into()
 }

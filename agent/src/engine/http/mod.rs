@@ -12,7 +12,6 @@ mod keys;
 mod template;
 
 use super::t5::tokenizer::{self, Tokenizer};
-use super::t5::with_causes;
 use super::{Engine, Request, Row, count};
 use crate::model_source;
 use crate::stopwatch::Stopwatch;
@@ -20,6 +19,7 @@ use answer::Meaning;
 use connection::{Connection, Heard, Line};
 use hyper::StatusCode;
 use keys::Keys;
+use ops::error_chain::one_line;
 use proto::endpoint::{Endpoint, Place};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
@@ -308,7 +308,7 @@ impl Engine for Http {
 
     fn count_tokens(&self, text: &str) -> Option<u32> {
         let counted = self.tokenizer.as_ref()?.count(text);
-        counted.inspect_err(|error| tracing::warn!(error = with_causes(error))).ok().map(count)
+        counted.inspect_err(|error| tracing::warn!(error = one_line(error))).ok().map(count)
     }
 
     fn generate(

@@ -157,7 +157,7 @@ fn nobody_there_is_a_failure_and_no_crash() {
 fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let served = serve();
     let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
-    let error = with_causes(&wrong.unwrap().tried().unwrap_err());
+    let error = one_line(&wrong.unwrap().tried().unwrap_err());
     assert!(error.contains("403 Forbidden: who is …?"), "{error}");
     assert!(error.contains("look at the variables that authorization come from"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");

@@ -27,6 +27,7 @@ use cpu::CpuT5;
 use generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
 use intake::Read;
 use lora::Adapter;
+use ops::error_chain::one_line;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
 use proto::model::{EngineFacts, EngineSpec};
@@ -397,8 +398,8 @@ impl T5 {
     }
 }
 
-fn refused(request: &Request, reason: &dyn std::error::Error) -> Failure {
-    let detail = format!("{}: {}", request.sample_id, with_causes(reason));
+fn refused(request: &Request, reason: &(dyn std::error::Error + 'static)) -> Failure {
+    let detail = format!("{}: {}", request.sample_id, one_line(reason));
     Failure { retry: Retry::Never, kind: Kind::Input, detail }
 }
 
@@ -509,7 +510,7 @@ fn row(
     let text = tokenizer
         .map(|tokenizer| tokenizer.text(&decoded.ids))
         .transpose()
-        .map_err(|error| failed(Kind::Model, with_causes(&error)))?;
+        .map_err(|error| failed(Kind::Model, one_line(&error)))?;
     Ok(Row {
         input_tokens: Some(count(prompt.ids.len())),
         cut_tokens: count(prompt.cut),
@@ -522,10 +523,4 @@ fn row(
         text,
         exchange: None,
     })
-}
-
-/// An error with all that lies behind it, on one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

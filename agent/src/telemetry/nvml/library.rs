@@ -38,7 +38,7 @@ impl Library {
         let nvml = builder.init().map_err(|error| absence(named, &error))?;
         let path = loaded_path(named);
         let is_of_system = SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
-        let hash = std::fs::read(&path).map(|bytes| hexadecimal(&Sha256::digest(&bytes)));
+        let hash = std::fs::read(&path).map(|bytes| hex::encode(&Sha256::digest(&bytes)));
         Ok(Self {
             // Its shutdown on leaving would gain nothing, and a library that lacks the call would end in a panic.
             nvml: Box::leak(Box::new(nvml)),
@@ -70,15 +70,6 @@ fn loaded_path(named: Option<&Path>) -> PathBuf {
         name.is_some_and(|name| name.starts_with("libnvidia-ml"))
     };
     mapped.into_iter().find(is_it).unwrap_or(wanted)
-}
-
-fn hexadecimal(digest: &[u8]) -> String {
-    use std::fmt::Write;
-    digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String can't fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn absence(named: Option<&Path>, error: &NvmlError) -> Absence {

@@ -129,7 +129,7 @@ impl Authority {
         }
         let key = KeyPair::generate()?;
         // Two authorities have two names, so that each is told from the other.
-        let name = ops::hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
+        let name = hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
         let validity = Validity { now, days: CA_DAYS };
         let mut params = params(&format!("Fleetmark CA {name}"), validity, CLOCK_SLACK);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -5,7 +5,6 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::fmt::Write as _;
 use std::path::Path;
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -22,12 +21,7 @@ impl Token {
     pub fn make() -> Result<Self, std::io::Error> {
         let mut bytes = [0_u8; 32];
         SysRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
-        let mut digits = String::with_capacity(64);
-        for byte in bytes {
-            // Writing to a String can't fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        Ok(Self(digits))
+        Ok(Self(hex::encode(bytes)))
     }
 
     /// Reads one that was written before; none where there is none.
@@ -95,7 +89,7 @@ impl Hash {
 
     /// Its hexadecimal digits.
     pub fn digits(&self) -> String {
-        ops::hex::encode(&self.0)
+        hex::encode(&self.0)
     }
 
     /// Whether both are of the same token, in a time that doesn't depend on where they differ.

@@ -4,6 +4,7 @@ use super::answer::{self, Action, Answer, Asked, Next};
 use super::request::Request;
 use fetch::aws::{Access, Service, Unsigned};
 use ops::clock::Clock;
+use ops::error_chain::root_cause;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde::Deserialize;
@@ -206,7 +207,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 let is_unsent = error.is_connect() || error.is_builder();
-                let reason = innermost(&error);
+                let reason = root_cause(&error);
                 return Ok(Err(if is_unsent {
                     Answer::NotSent(reason)
                 } else {
@@ -219,7 +220,7 @@ impl Client {
         let kind = kind.map(str::to_owned);
         let bytes = match response.bytes().await {
             Ok(bytes) => bytes.to_vec(),
-            Err(error) => return Ok(Err(Answer::NoAnswer(innermost(&error)))),
+            Err(error) => return Ok(Err(Answer::NoAnswer(root_cause(&error)))),
         };
         if status.is_success() {
             return Ok(Ok(bytes));
@@ -235,14 +236,6 @@ impl Client {
 fn plain_kind(kind: &str) -> String {
     let kind = kind.split(':').next().unwrap_or_default();
     kind.rsplit('#').next().unwrap_or_default().to_owned()
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 /// Lengthens waits, in `0..1`. Without randomness from the system it lengthens nothing.

@@ -65,7 +65,6 @@ impl Launch {
         let path = self.path(data_dir);
         let write = || -> io::Result<()> {
             let folder = data_dir.join(FOLDER);
-            std::fs::create_dir_all(&folder)?;
             atomic_file::replace(&path, |path| {
                 let mut file = File::create(path)?;
                 file.write_all(&serde_json::to_vec_pretty(self)?)?;

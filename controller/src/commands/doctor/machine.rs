@@ -1,14 +1,15 @@
 //! What `controller doctor` sees of this machine.
 
 use crate::cli;
+use crate::commands::database_url;
 use crate::commands::run::doors::certs_folder;
 use crate::commands::run::local::agent_program;
-use crate::config;
 use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
 use anyhow::Context;
 use fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
 use fleet::identity::tls::Tls;
 use ops::clock::Clock;
+use ops::error_chain;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -76,12 +77,12 @@ fn sync(probe: &Path) -> std::io::Result<Duration> {
 }
 
 pub(super) async fn database(data_dir: &Path) -> Database {
-    let place = match config::database_url() {
+    let place = match database_url() {
         Some(url) => Place::server(url),
         None => Ok(Place::Folder(data_dir.to_owned())),
     };
     let looked = match &place {
-        Ok(place) => Schema::of(place).await.map_err(|error| chain(&error)),
+        Ok(place) => Schema::of(place).await.map_err(|error| error_chain::one_line(&error)),
         Err(error) => Err(error.to_string()),
     };
     let known = looked.as_ref().map_or(0, |schema| schema.known);
@@ -105,7 +106,7 @@ pub(super) fn certificates(options: &cli::Doctor) -> Option<Certificates> {
         |path: &PathBuf| path.metadata().is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
     Some(Certificates {
         is_needed,
-        usable: Tls::read(&folder).map(drop).map_err(|error| chain(&error)),
+        usable: Tls::read(&folder).map(drop).map_err(|error| error_chain::one_line(&error)),
         hosts: hosts_of(&folder),
         lifetimes: lifetimes_of(&folder),
         open_keys: files_of(&folder, "key").into_iter().filter(others_can_read).collect(),
@@ -128,18 +129,4 @@ pub(super) fn agent() -> Agent {
     };
     let version = version().map_err(|error| format!("{error:#}"));
     Agent { version, expected: env!("CARGO_PKG_VERSION").to_owned() }
-}
-
-/// An error with its causes, on one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut text = String::new();
-    for cause in causes.map(ToString::to_string) {
-        // A cause that its error already tells adds nothing.
-        if !text.contains(&cause) {
-            let colon = if text.is_empty() { "" } else { ": " };
-            text = format!("{text}{colon}{cause}");
-        }
-    }
-    text
 }

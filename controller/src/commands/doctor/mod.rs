@@ -3,11 +3,12 @@
 mod machine;
 mod needs;
 
-use super::{Exit, read_matrix};
+use super::read_matrix;
 use crate::cli;
 use crate::doctor::{self, Seen};
-use crate::terminal;
 use matrix::Overrides;
+use ops::program::Exit;
+use ops::terminal;
 use proto::finding::{Status, table};
 use serde_json::json;
 
@@ -32,9 +33,9 @@ pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {
     let findings = doctor::findings(&seen);
     if options.json {
         let matrix = matrix.as_ref().map(|matrix| matrix.name.as_str());
-        terminal::result(&json!({ "matrix": matrix, "findings": findings }).to_string());
+        terminal::result(&json!({ "matrix": matrix, "findings": findings }).to_string())?;
     } else {
-        terminal::result(&table(&findings));
+        terminal::result(&table(&findings))?;
     }
     let has_trouble = findings.iter().any(|finding| finding.status == Status::Trouble);
     Ok(if has_trouble { Exit::Failed } else { Exit::Ok })

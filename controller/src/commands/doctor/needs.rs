@@ -1,6 +1,5 @@
 //! What `controller doctor` sees of what a matrix needs.
 
-use super::machine::chain;
 use crate::commands::{dialogues, fetcher, notify, prices};
 use crate::doctor::{Needed, Outcome, Prices};
 use crate::progress::Volume;
@@ -9,6 +8,7 @@ use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
 use matrix::Matrix;
 use ops::clock::Clock;
+use ops::error_chain;
 use std::path::Path;
 
 pub(super) async fn look(matrix: &Matrix) -> Needed {
@@ -89,7 +89,7 @@ async fn reach(
         let repository = address.repository(hub::Kind::Model, revision)?;
         fetcher.hub_listing(&repository).await
     };
-    let listing = listing.await.map_err(|error| chain(&error));
+    let listing = listing.await.map_err(|error| error_chain::one_line(&error));
     Some(
         listing
             .map(|listing| format!("{} files at commit {}", listing.files.len(), listing.commit)),
@@ -107,7 +107,7 @@ async fn listed(fetcher: &Fetcher, place: &str) -> Result<usize, String> {
         }
         fetcher.s3_listing(&address).await.map(|objects| objects.len())
     };
-    listing.await.map_err(|error: ::fetch::Error| chain(&error))
+    listing.await.map_err(|error: ::fetch::Error| error_chain::one_line(&error))
 }
 
 fn channels(matrix: &Matrix) -> Vec<Outcome> {

@@ -2,10 +2,9 @@
 
 mod stop;
 
-use super::{Exit, read_matrix};
+use super::read_matrix;
 use crate::cli;
 use crate::progress::Volume;
-use crate::terminal;
 use anyhow::{Context, bail};
 use fetch::aws::Access;
 use fetch::s3::Address;
@@ -16,6 +15,8 @@ use launch::sagemaker::ledger::Launch;
 use launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
 use matrix::Overrides;
 use ops::clock::Clock;
+use ops::program::Exit;
+use ops::terminal;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use serde_json::Value;
@@ -40,8 +41,8 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
     let requests = requests(&matrix, &wanted, &id)?;
     if options.dry_run {
         let bodies: Vec<&Value> = requests.iter().map(|request| &request.body).collect();
-        terminal::result(&serde_json::to_string_pretty(&bodies)?);
-        terminal::say(&format!(
+        terminal::result(&serde_json::to_string_pretty(&bodies)?)?;
+        terminal::note(&format!(
             "{}, each for at most {}; nothing was sent: --yes sends them",
             counted(requests.len()),
             hours(wanted.max_runtime)
@@ -116,14 +117,14 @@ async fn send(
     let (ended, signal) = tokio::select! {
         ended = &mut work => (ended, None),
         name = signals.next() => {
-            terminal::say(&format!("{name}: stopping all jobs"));
+            terminal::note(&format!("{name}: stopping all jobs"));
             stop.send_replace(true);
             (work.await, Some(name))
         }
     };
     if let (Ok(Ok(Some(jobs))), None) = (&ended, signal) {
         launch.forget(&options.data_dir);
-        return Ok(told(&launch.jobs, jobs));
+        return Ok(told(&launch.jobs, jobs)?);
     }
     let stopped = jobs::stop(client, &launch.jobs).await;
     let is_open = matches!(
@@ -158,7 +159,7 @@ async fn start_and_watch(
 }
 
 fn tell(news: &News<'_>) {
-    terminal::say(&match news {
+    terminal::note(&match news {
         News::Created { name, target } => format!("{name}: created, on {target}"),
         News::Moved { name, job } => format!("{name}: {}", words(job)),
         News::Unknown(error) => format!("it isn't known how the jobs are: {error}"),
@@ -177,17 +178,17 @@ fn words(job: &Job) -> String {
 }
 
 /// Says how the jobs ended.
-fn told(names: &[String], jobs: &[Job]) -> Exit {
+fn told(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
     let lines = names.iter().zip(jobs).map(|(name, job)| format!("{name}: {}", words(job)));
-    terminal::result(&lines.collect::<Vec<_>>().join("\n"));
+    terminal::result(&lines.collect::<Vec<_>>().join("\n"))?;
     if jobs.iter().all(|job| job.state == State::Completed) {
-        return Exit::Ok;
+        return Ok(Exit::Ok);
     }
-    terminal::say(
+    terminal::note(
         "not every agent was sent home by the controller: what they said is in CloudWatch's log group \
          /aws/sagemaker/ProcessingJobs",
     );
-    Exit::Incomplete
+    Ok(Exit::Incomplete)
 }
 
 /// Says what was stopped, and forgets the launch where nothing of it can run any more. A job that is `open` may appear
@@ -201,7 +202,7 @@ fn settle(
     let mut left = Vec::new();
     for Stopped { name, outcome } in stopped {
         match outcome {
-            Ok(true) => terminal::say(&format!("{name}: stopped")),
+            Ok(true) => terminal::note(&format!("{name}: stopped")),
             Ok(false) => {}
             Err(error) => left.push(format!("{name}: {error}")),
         }
@@ -216,7 +217,7 @@ fn settle(
         );
     }
     if is_open {
-        terminal::say(&format!(
+        terminal::note(&format!(
             "SageMaker never answered to the last request: look again in a minute with controller launch sagemaker \
              --stop --data-dir {}; it would end {deadline} after its start",
             data_dir.display()
@@ -257,7 +258,7 @@ impl Signals {
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
     SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
-    Ok(ops::hex::encode(&bytes))
+    Ok(hex::encode(&bytes))
 }
 
 fn counted(jobs: usize) -> String {

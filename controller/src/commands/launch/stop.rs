@@ -2,11 +2,11 @@
 
 use super::{client, hours, settle};
 use crate::cli;
-use crate::commands::Exit;
-use crate::terminal;
 use fetch::aws::Access;
 use launch::sagemaker::ledger::Launch;
 use launch::sagemaker::{api, jobs};
+use ops::program::Exit;
+use ops::terminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
         terminal::result(&format!(
             "no launch is on record in {}: nothing to stop",
             options.data_dir.display()
-        ));
+        ))?;
         return Ok(Exit::Ok);
     }
     let mut exit = Exit::Ok;
@@ -32,10 +32,10 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
                 launch.begun_at.format("%Y-%m-%d %H:%M UTC"),
                 hours(Duration::from_secs(launch.max_runtime_s)),
                 super::counted(launch.jobs.len()),
-            )),
+            ))?,
             Err(error) => {
                 terminal::warning(&error);
-                exit = Exit::Wrong;
+                exit = Exit::UserError;
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use super::append;
 use crate::cli;
-use crate::terminal;
 use anyhow::Context;
 use cost::aws::bulk;
 use cost::list::PriceList;
 use cost::price::Terms;
+use ops::terminal;
 use sha2::{Digest, Sha256};
 
 pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
@@ -14,7 +14,7 @@ pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
     let text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
     let found = bulk(&text, bought.service, &bought.region, &bought.targets)
         .with_context(|| format!("{} can't be imported", file.display()))?;
-    let hash = ops::hex::encode(&Sha256::digest(&text));
+    let hash = hex::encode(&Sha256::digest(&text));
     let list = PriceList {
         provider: "aws".to_owned(),
         terms: Terms {
@@ -40,6 +40,6 @@ pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
         bought.region,
         list.date,
         bought.book.display()
-    ));
+    ))?;
     Ok(())
 }

@@ -4,7 +4,6 @@ mod import;
 mod refresh;
 
 use crate::cli::{self, PricesCommand};
-use crate::terminal;
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
 use cost::list::PriceList;
@@ -12,7 +11,9 @@ use cost::price::STALE_AFTER_DAYS;
 use cost::{Price, PriceBook, Terms};
 use matrix::plan::text;
 use matrix::{Matrix, Target};
+use ops::atomic_file;
 use ops::clock::Clock;
+use ops::terminal;
 use std::path::Path;
 use store::PriceRow;
 
@@ -40,7 +41,7 @@ fn list(book: &Path) -> anyhow::Result<()> {
         )
     };
     let lines: Vec<String> = book.prices().map(line).collect();
-    terminal::result(&lines.join("\n"));
+    terminal::result(&lines.join("\n"))?;
     Ok(())
 }
 
@@ -58,7 +59,7 @@ fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     text = format!("{text}\n{list}");
     PriceBook::parse(&shown.to_string(), &text)
         .with_context(|| format!("{shown} can't take these prices and stays as it was"))?;
-    super::report::replace(path, text.as_bytes())
+    atomic_file::write(path, text.as_bytes()).with_context(|| format!("can't write {shown}"))
 }
 
 pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {

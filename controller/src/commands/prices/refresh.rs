@@ -2,12 +2,12 @@
 
 use super::{append, read_book};
 use crate::cli;
-use crate::terminal;
 use anyhow::{Context, bail};
 use cost::aws::{price_of, product};
 use cost::list::PriceList;
 use cost::price::Terms;
 use ops::clock::Clock;
+use ops::terminal;
 use prices::Client;
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
         .iter()
         .map(|(target, usd)| format!("{target:<20} {usd:>9} USD/h"))
         .collect();
-    terminal::result(&format!("{}\nadded to {}", lines.join("\n"), bought.book.display()));
+    terminal::result(&format!("{}\nadded to {}", lines.join("\n"), bought.book.display()))?;
     Ok(())
 }
 

@@ -16,12 +16,11 @@ mod watchers;
 mod way_back;
 
 use super::notify::{self, Ended};
-use super::{Exit, agents, dialogues, prices, read_matrix, report};
+use super::{agents, dialogues, prices, read_matrix, report};
 use crate::cli;
 use crate::metrics::Metrics;
 use crate::progress::{Progress, Volume, event};
 use crate::scheduler::{Ending, Limits};
-use crate::{config, terminal};
 use ::notify::Recipients;
 use anyhow::{Context, bail};
 use campaign::Campaign;
@@ -34,7 +33,9 @@ use live_page::LivePage;
 use matrix::plan::{Plan, text};
 use matrix::{Matrix, Occasion};
 use ops::clock::Clock;
+use ops::program::Exit;
 use ops::traces::{Program, Traces};
+use ops::{environment, terminal};
 use proto::ids::CampaignId;
 use results::Results;
 use std::path::Path;
@@ -61,7 +62,7 @@ struct Begun {
 
 pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let program = Program { name: "fleetmark-controller", version: env!("CARGO_PKG_VERSION") };
-    let traces = Traces::start(program, &config::variable)?;
+    let traces = Traces::start(program, &environment::variable)?;
     let exit = Box::pin(run_traced(options, &traces)).await;
     traces.close().await;
     exit
@@ -189,7 +190,7 @@ async fn conclude(
     store.close().await;
     if !prints {
         let results = written.results_file.display().to_string();
-        event::Event::Ended { state: state.as_str(), reason: why, results: &results }.print();
+        event::Event::Ended { state: state.as_str(), reason: why, results: &results }.print()?;
     }
     Ok(told(ending, &id))
 }
@@ -198,12 +199,12 @@ async fn conclude(
 fn told(ending: Ending, id: &CampaignId) -> Exit {
     let Some(reason) = why_incomplete(ending) else { return Exit::Ok };
     if ending == Ending::BudgetSpent {
-        terminal::say(&format!(
+        terminal::note(&format!(
             "incomplete: {reason}; raise it and go on with controller run --resume {id} --max-usd USD"
         ));
         return Exit::Incomplete;
     }
-    terminal::say(&format!("incomplete: {reason}; go on with controller run --resume {id}"));
+    terminal::note(&format!("incomplete: {reason}; go on with controller run --resume {id}"));
     Exit::Incomplete
 }
 
@@ -266,7 +267,7 @@ async fn begin(
     let prices = prices::of_targets(&asked.matrix)?;
     let recipients = notify::recipients(&asked.matrix)?;
     if volume == Volume::Normal {
-        terminal::say(&text::render(
+        terminal::note(&text::render(
             &plan,
             &asked.matrix,
             &prices::shown(&prices, clock.now().date_naive()),
@@ -305,7 +306,7 @@ async fn complete_already(
     store: &Store,
     begun: &Begun,
 ) -> anyhow::Result<Exit> {
-    terminal::say(&format!(
+    terminal::note(&format!(
         "campaign {} is complete: nothing is left to measure; without --continue another one begins",
         begun.row.id
     ));
@@ -319,7 +320,7 @@ async fn complete_already(
     if options.json {
         let results = written.results_file.display().to_string();
         event::Event::Ended { state: State::Complete.as_str(), reason: None, results: &results }
-            .print();
+            .print()?;
     }
     Ok(Exit::Ok)
 }

@@ -45,7 +45,7 @@ impl WayBack {
         // Agents read these whenever they dial: a token that isn't whole would turn one away for good, and such an address
         // have the campaign go on where nobody looks for it.
         atomic_file::replace(&self.token_file, |file| token.write(file))?;
-        atomic_file::replace(&self.address_file, |file| std::fs::write(file, address.to_string()))
+        atomic_file::write(&self.address_file, address.to_string().as_bytes())
     }
 
     /// The campaign is over: nobody needs to come back.
