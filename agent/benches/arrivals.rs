@@ -6,10 +6,10 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what it is there for")]
 
-use agent::stopwatch::Stopwatch;
 use agent::workload::{Arrival, Together, Workload};
 use proto::wire;
 use std::time::Duration;
+use stopwatch::Stopwatch;
 
 fn main() -> std::io::Result<()> {
     let given: Vec<f64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();

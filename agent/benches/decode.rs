@@ -2,15 +2,15 @@
 //!
 //! `cargo bench -p agent --bench decode`. Items are tokens.
 
-use agent::engine::t5::checkpoint::Checkpoint;
-use agent::engine::t5::compute::Compute;
-use agent::engine::t5::config::Config;
-use agent::engine::t5::cpu::CpuT5;
-use agent::engine::t5::kernels::Table;
 use agent::model_source;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use kernels::Table;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
+use t5::checkpoint::Checkpoint;
+use t5::compute::Compute;
+use t5::config::Config;
+use t5::cpu::CpuT5;
 
 const THREADS: usize = 2;
 /// Of SAMSum's dialogues, on average.

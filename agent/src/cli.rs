@@ -1,12 +1,13 @@
 //! The command line: words in, one command out.
 
 use crate::commands::{bench, doctor, generate, health, join, serve};
-use crate::telemetry::{Places, Root, Visible};
 use clap::{Args, Parser, Subcommand};
+use host::Root;
 use ops::logs;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use telemetry::{Places, Visible};
 
 /// Runs T5 inference on one machine and measures it.
 #[derive(Debug, Parser)]

@@ -2,15 +2,13 @@
 
 pub mod cli;
 pub mod commands;
+pub mod controller_client;
 pub mod doctor;
-pub mod engine;
-pub mod host;
+pub mod engines;
+pub mod http_authority;
+pub mod http_server;
+pub mod instance_type;
 pub mod metrics;
 pub mod model_source;
-pub mod origin;
 pub mod runner;
-pub mod serve;
-pub mod service;
-pub mod stopwatch;
-pub mod telemetry;
 pub mod workload;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../agent/tests/fuzzed/adapter.rs"]
+#[path = "../../agent/tests/integration/fuzzed/adapter.rs"]
 mod adapter;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| adapter::check(bytes));

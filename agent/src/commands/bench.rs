@@ -2,17 +2,17 @@
 
 use super::input;
 use crate::cli::ModelOptions;
-use crate::engine::Engine;
-use crate::engine::t5::generate::Until;
-use crate::engine::t5::kernels::Storage;
-use crate::engine::t5::roofline::Roofline;
-use crate::engine::t5::{Input, T5};
-use crate::stopwatch::Stopwatch;
 use clap::Args;
+use engine::Engine;
+use kernels::Storage;
 use ops::terminal;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use stopwatch::Stopwatch;
+use t5::generate::Until;
+use t5::roofline::Roofline;
+use t5::{Input, T5};
 
 /// 1 mb in bytes.
 const MB: f64 = 1_048_576.0;

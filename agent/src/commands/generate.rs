@@ -2,18 +2,18 @@
 
 use super::input::{self, Line};
 use crate::cli::ModelOptions;
-use crate::engine::t5::T5;
-use crate::engine::t5::generate::Until;
-use crate::engine::{Engine, Row};
-use crate::stopwatch::Stopwatch;
 use anyhow::Context;
 use clap::Args;
+use engine::{Engine, Row};
 use ops::terminal;
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use stopwatch::Stopwatch;
+use t5::T5;
+use t5::generate::Until;
 
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the

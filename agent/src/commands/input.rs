@@ -1,13 +1,14 @@
 //! Files of dialogues: JSON Lines in, checked lines and the engine's inputs out.
 
 use crate::cli::ModelOptions;
-use crate::engine::device::Device;
-use crate::engine::t5::generate::Until;
-use crate::engine::t5::{self, Input, T5};
+use crate::model_source;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::fs;
 use std::path::Path;
+use t5::device::Device;
+use t5::generate::Until;
+use t5::{self, Input, T5};
 
 /// The prompt around every dialogue.
 const PROMPT: &str = "Summarize: ";
@@ -65,7 +66,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
 
 /// Loads the model, and before that checks that it can serve these lines.
 pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<T5> {
-    let mut opened = t5::open(&model.spec())?.on(&Device::open(&model.device)?)?;
+    let mut opened =
+        t5::open(&model.spec(), &model_source::Sources)?.on(&Device::open(&model.device)?)?;
     if lines.iter().any(|line| matches!(line.content, Content::Dialogue(_))) {
         opened = opened.serves_text()?;
     }

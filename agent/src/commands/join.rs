@@ -1,16 +1,16 @@
 //! `agent join`: host, runner and service, joined.
 
 use crate::cli::InstrumentOptions;
-use crate::engine::device::Device;
-use crate::engine::{self, Engine};
-use crate::host::{Host, Sources};
+use crate::controller_client::{self, Ending, Identity, Inbox, Token, TokenSource};
+use crate::engines;
+use crate::instance_type::Sources;
 use crate::metrics::Metrics;
 use crate::model_source;
 use crate::runner::{Engines, Runner, Turn};
-use crate::service::{self, Ending, Identity, Inbox, Token, TokenSource};
-use crate::telemetry::{Panel, Sampler};
 use anyhow::Context;
 use clap::Args;
+use engine::Engine;
+use host::Host;
 use ops::metrics::Address;
 
 use ops::traces::{Program, Traces};
@@ -25,6 +25,8 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+use t5::device::Device;
+use telemetry::{Panel, Sampler};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -87,11 +89,11 @@ struct Local {
 
 impl Engines for Local {
     fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
-        engine::inspect(spec, &self.device).map_err(Into::into)
+        engines::inspect(spec, &self.device).map_err(Into::into)
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
-        engine::load(spec, &self.device, self.threads).map_err(Into::into)
+        engines::load(spec, &self.device, self.threads).map_err(Into::into)
     }
 }
 
@@ -136,7 +138,7 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     let runner = Runner::start(engines, reports_in, (Turn::on(&host.boot_id), sampler))
         .context("the system gives no thread")?;
     let mut inbox = Inbox { reports, observations };
-    let service = service::Options {
+    let service = controller_client::Options {
         controller: options.controller.clone(),
         target: options.target.clone().unwrap_or_default(),
         identity,
@@ -165,8 +167,15 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
         options.controller,
         device.name()
     ));
-    let ending =
-        service::join(&service, &host, &runner, &mut inbox, &metrics, stop_signal(&leash)?).await;
+    let ending = controller_client::join(
+        &service,
+        &host,
+        &runner,
+        &mut inbox,
+        &metrics,
+        stop_signal(&leash)?,
+    )
+    .await;
     // The runner's thread ends once it has nothing to wait for.
     model_source::disconnect();
     match ending? {

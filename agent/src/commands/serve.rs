@@ -1,14 +1,14 @@
 //! `agent serve`: an engine behind HTTP, as SageMaker's containers have it.
 
-use crate::engine;
-use crate::engine::device::Device;
-use crate::serve::{self, Ending, Limits};
+use crate::engines;
+use crate::http_server::{self, Ending, Limits};
 use anyhow::Context;
 use clap::Args;
 use ops::terminal;
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use t5::device::Device;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -98,11 +98,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     };
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
     let load = move || {
-        let engine = engine::load(&spec, &device, threads)?;
+        let engine = engines::load(&spec, &device, threads)?;
         terminal::note(&format!("serving {} with {threads} threads", spec.model));
         Ok(engine)
     };
-    let served = serve::Options {
+    let served = http_server::Options {
         limits: Limits {
             max_input_tokens: options.max_input_tokens.max(1),
             max_new_tokens: options.max_new_tokens.max(1),
@@ -117,7 +117,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         }
         terminal::note("ending; what was asked is still answered");
     };
-    match serve::serve(listener, served, load, stop).await? {
+    match http_server::serve(listener, served, load, stop).await? {
         Ending::Drained => terminal::note("ended"),
         Ending::Cut => terminal::note("ended; something that was asked took too long"),
     }

@@ -274,8 +274,8 @@ fn folder(folder: &super::Folder) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::{Clock, Computed, Controller, Folder};
-    use crate::host::Details;
-    use crate::telemetry::host::Limits;
+    use host::Details;
+    use host::Limits;
     use proto::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
     use std::time::Duration;
 

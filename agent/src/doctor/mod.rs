@@ -8,7 +8,7 @@ mod reach;
 pub use findings::{findings, is_request_impossible};
 pub use proto::finding::{Finding, Status};
 
-use crate::host::Host;
+use host::Host;
 use proto::finding::Lifetime;
 use proto::telemetry::{Instruments, Window};
 use std::path::PathBuf;

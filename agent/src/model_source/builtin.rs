@@ -1,6 +1,7 @@
 //! What is part of the program: the model `builtin:tiny` and its adapter, trained by `tools/train_tiny`.
 
-use super::{Adapter, Blob, Error, Model, Weights, given_tokenizer};
+use super::{Error, given_tokenizer};
+use engine::files::{Adapter, Blob, Model, Weights};
 
 /// The built-in model called `name`.
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {

@@ -1,6 +1,7 @@
 //! A model folder in the Hugging Face layout.
 
-use super::{Blob, Error, Model, Weights, given_tokenizer};
+use super::{Error, given_tokenizer};
+use engine::files::{Blob, Model, Weights};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -56,7 +57,7 @@ pub(super) fn tokenizer(path: &Path) -> Result<Blob, Error> {
 fn shards(folder: &Path) -> Result<Vec<Blob>, Error> {
     let blob = open(folder, INDEX)?;
     let path = || blob.name().to_owned();
-    let text = blob.read().map_err(|source| Error::Open { path: path(), source })?;
+    let text = blob.read()?;
     let index: Index =
         serde_json::from_slice(&text).map_err(|source| Error::Index { path: path(), source })?;
     let names: BTreeSet<&String> = index.weight_map.values().collect();

@@ -1,6 +1,7 @@
 //! Models in well-known shapes with random weights, for machines without a hub. They have speed, no quality.
 
-use super::{Blob, Error, Model, Weights, given_tokenizer};
+use super::{Error, given_tokenizer};
+use engine::files::{Blob, Model, Weights};
 
 /// All dummies draw from this seed.
 const SEED: u64 = 1;

@@ -4,7 +4,6 @@
 
 mod adapter;
 mod archive;
-mod blob;
 mod builtin;
 mod choice;
 mod connection;
@@ -15,39 +14,15 @@ mod reach;
 mod s3;
 mod unpacked;
 
-pub use adapter::{Adapter, Error as AdapterError, find as find_adapter};
-pub use blob::{Blob, sha256_of};
+pub use adapter::{Error as AdapterError, find as find_adapter};
 pub use connection::{disconnect, tell_news_to};
 pub use reach::{Kind, reach};
 
 use connection::connection;
+use engine::files::{Adapter, Blob, Model, ModelSource, ReadError, SourceError};
 use proto::model::EngineSpec;
 use std::io;
 use std::path::Path;
-
-/// The files of one model.
-#[derive(Debug)]
-pub struct Model {
-    /// `config.json`.
-    pub config: Blob,
-    /// The weights.
-    pub weights: Weights,
-    /// `tokenizer.json`; a model without one serves token ids only.
-    pub tokenizer: Option<Blob>,
-    /// The commit of the hub that the files are of.
-    pub revision: Option<String>,
-    /// What a reader of the report should know.
-    pub notes: Vec<String>,
-}
-
-/// Where values of weights come from.
-#[derive(Debug)]
-pub enum Weights {
-    /// safetensors files, one or more.
-    Stored(Vec<Blob>),
-    /// Random numbers from a seed.
-    Seeded(u64),
-}
 
 /// A model that can't be found.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +52,8 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The list of shards can't be read.
     #[error("{path} is not an index of safetensors files")]
     Index {
@@ -136,6 +113,20 @@ pub enum Error {
         /// As given.
         given: String,
     },
+}
+
+/// Folders and archives on this machine, the hub, S3, and the models built into the program.
+#[derive(Debug)]
+pub struct Sources;
+
+impl ModelSource for Sources {
+    fn model(&self, spec: &EngineSpec) -> Result<Model, SourceError> {
+        find(spec).map_err(SourceError::new)
+    }
+
+    fn adapter(&self, name: &str) -> Result<Adapter, SourceError> {
+        find_adapter(name).map_err(SourceError::new)
+    }
 }
 
 /// Finds the files of a model.
@@ -228,32 +219,4 @@ impl<'a> Place<'a> {
             _ => Self::Local(path),
         }
     }
-}
-
-impl Model {
-    /// One sha256 over config and weights: of the list of each file's own, as `sha256sum` prints it.
-    ///
-    /// # Errors
-    /// Where a file can't be read.
-    pub fn sha256(&self) -> Result<String, Error> {
-        let config = line(&self.config)?;
-        let weights = match &self.weights {
-            Weights::Seeded(seed) => format!("seeded weights, seed {seed}\n"),
-            Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
-        };
-        Ok(sha256_of(&(config + &weights)))
-    }
-}
-
-/// The sha256 of a file's bytes.
-///
-/// # Errors
-/// Where it can't be read.
-pub fn sha256(blob: &Blob) -> Result<String, Error> {
-    blob.sha256().map_err(|source| Error::Open { path: blob.name().to_owned(), source })
-}
-
-fn line(blob: &Blob) -> Result<String, Error> {
-    let name = Path::new(blob.name()).file_name().unwrap_or_default().display();
-    Ok(format!("{}  {name}\n", sha256(blob)?))
 }

@@ -15,8 +15,7 @@ mod turn;
 pub use shard::{Measured, Offer};
 pub use turn::Turn;
 
-use crate::engine::Engine;
-use crate::telemetry::Sampler;
+use engine::Engine;
 use proto::failure::Failure;
 use proto::generation::Generation;
 use proto::model::{EngineFacts, EngineSpec};
@@ -26,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use telemetry::Sampler;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// Where engines come from.

@@ -2,11 +2,8 @@
 
 use super::load::Load;
 use super::{Engines, Report, Turn};
-use crate::engine::{Engine, Request, Row};
-use crate::host::Memory;
-use crate::stopwatch::Stopwatch;
-use crate::telemetry::Sampler;
-use crate::telemetry::sampler::Mark;
+use engine::{Engine, Request, Row};
+use host::Memory;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
 use proto::model::{EngineFacts, EngineSpec};
@@ -16,6 +13,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use stopwatch::Stopwatch;
+use telemetry::Sampler;
+use telemetry::sampler::Mark;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A shard to measure.
@@ -238,7 +238,7 @@ impl<E: Engines> Desk<E> {
             let mut engine = loaded.engine;
             self.mark_loading(offer);
             let start_ns = self.real.now_ns();
-            if engine.switch(&spec).map_err(Failure::from)? {
+            if engine.switch(&spec)? {
                 let all_ns = self.real.now_ns() - start_ns;
                 let gpu_bytes = gpu_memory(&self.mark_loading(offer));
                 self.loaded = Some(Loaded::new(spec, engine, loaded.gpu_before_bytes, gpu_bytes));
@@ -252,7 +252,7 @@ impl<E: Engines> Desk<E> {
         let first = if spec.unmerged().is_some() { spec.base() } else { spec.clone() };
         let mut engine = self.engines.load(&first)?;
         let first_ns = self.real.now_ns() - start_ns;
-        if first != spec && !engine.switch(&spec).map_err(Failure::from)? {
+        if first != spec && !engine.switch(&spec)? {
             return Err(bug("the engine can't put an adapter beside its weights"));
         }
         let all_ns = self.real.now_ns() - start_ns;

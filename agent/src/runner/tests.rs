@@ -1,7 +1,7 @@
 //! A runner with scripted engines: what comes out for an offer.
 
 use super::*;
-use crate::engine::scripted::Scripted;
+use engine::scripted::Scripted;
 use proto::failure::{Kind, Retry};
 use proto::generation::Stop;
 use proto::model::{AdapterMode, Dtype};
@@ -16,7 +16,7 @@ impl Engines for Scripts {
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
-        let failed = |error: crate::engine::scripted::Error| Failure {
+        let failed = |error: engine::scripted::Error| Failure {
             retry: Retry::Never,
             kind: Kind::Model,
             detail: error.to_string(),

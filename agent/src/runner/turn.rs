@@ -1,7 +1,7 @@
 //! Whose turn it is on this machine: one process measures at a time, whatever controllers and agents there are. The
 //! kernel keeps the lock, so a process that dies has let go of it.
 
-use crate::model_source::sha256_of;
+use engine::files::sha256_of;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};

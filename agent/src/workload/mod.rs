@@ -9,8 +9,8 @@ pub use arrivals::{Arrivals, Gaps};
 pub use closed::Closed;
 pub use open::{Open, Rules};
 
-use crate::stopwatch::Stopwatch;
 use proto::wire;
+use stopwatch::Stopwatch;
 
 /// A request that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,13 +4,9 @@ mod reach;
 
 use crate::cli::InstrumentOptions;
 use crate::doctor::{self, Clock, Computed, Finding, Folder, Seen};
-use crate::engine::device::Device;
-use crate::host::Host;
-use crate::stopwatch::Stopwatch;
-use crate::telemetry::sampler::{Mark, Observed};
-use crate::telemetry::{Panel, Root, Sampler};
 use anyhow::Context;
 use clap::Args;
+use host::{Host, Root};
 use ops::program::Exit;
 use ops::{error_chain, terminal};
 use proto::finding::table;
@@ -19,6 +15,10 @@ use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use stopwatch::Stopwatch;
+use t5::device::Device;
+use telemetry::sampler::{Mark, Observed};
+use telemetry::{Panel, Sampler};
 
 /// How long the machine is watched.
 const WATCHED: Duration = Duration::from_secs(4);

@@ -1,10 +1,9 @@
 //! What `agent doctor` sees of what an agent must reach.
 
 use super::Options;
+use crate::controller_client::{Identity, TokenSource, greet};
 use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
-use crate::service::{Identity, TokenSource, greet};
-use crate::stopwatch::Stopwatch;
 use ops::clock::Clock;
 use ops::error_chain;
 use proto::finding::Lifetime;
@@ -13,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
+use stopwatch::Stopwatch;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// How often the controller is dialled.

@@ -1,7 +1,8 @@
 //! An adapter in a `model.tar.gz`, as SageMaker writes it. Nothing is unpacked to disk.
 
-use super::{Adapter, CONFIG, Error, PICKLE, WEIGHTS, choose};
-use crate::model_source::{Blob, archive};
+use super::{CONFIG, Error, PICKLE, WEIGHTS, choose};
+use crate::model_source::archive;
+use engine::files::{Adapter, Blob};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! An adapter in a folder.
 
-use super::{Adapter, CONFIG, Error, PICKLE, WEIGHTS, choose};
-use crate::model_source::Blob;
+use super::{CONFIG, Error, PICKLE, WEIGHTS, choose};
+use engine::files::{Adapter, Blob};
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@
 mod archive;
 mod folder;
 
-use super::{Blob, Place, builtin, hub, s3, sha256, sha256_of};
+use super::{Adapter, Place, builtin, hub, s3};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
@@ -16,17 +16,6 @@ const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// Its weights in the form that can run code when it is read.
 const PICKLE: &str = "adapter_model.bin";
-
-/// The files of one adapter.
-#[derive(Debug)]
-pub struct Adapter {
-    /// `adapter_config.json`.
-    pub config: Blob,
-    /// `adapter_model.safetensors`.
-    pub weights: Blob,
-    /// The commit of the hub that they are of.
-    pub revision: Option<String>,
-}
 
 /// An adapter that can't be found.
 #[derive(Debug, thiserror::Error)]
@@ -97,23 +86,6 @@ pub fn find(given: &str) -> Result<Adapter, super::Error> {
         Place::S3 => local(&s3::adapter(given)?)?,
         Place::Unknown => return Err(super::Error::Address { given: given.to_owned() }),
     })
-}
-
-impl Adapter {
-    /// Which commit of the hub `given` stood for, where it came from there.
-    pub fn commit_note(&self, given: &str) -> Option<String> {
-        let commit = self.revision.as_ref()?;
-        Some(format!("the adapter {given} is of commit {commit}"))
-    }
-
-    /// One sha256 over both files, the same whether they come from a folder or an archive.
-    ///
-    /// # Errors
-    /// Where a file can't be read.
-    pub fn sha256(&self) -> Result<String, super::Error> {
-        let (config, weights) = (sha256(&self.config)?, sha256(&self.weights)?);
-        Ok(sha256_of(&format!("{config}  {CONFIG}\n{weights}  {WEIGHTS}\n")))
-    }
 }
 
 /// Which of the folders with a config is meant.

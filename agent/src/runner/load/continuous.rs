@@ -1,11 +1,11 @@
 //! Continuous batching: who waits enters as soon as there is room, beside those that are being decoded.
 
 use super::{Ledger, Load, Planned};
-use crate::engine::{Intake, Request, Row};
-use crate::stopwatch::Stopwatch;
 use crate::workload::{Arrival, Together, Workload};
+use engine::{Intake, Request, Row};
 use proto::failure::Failure;
 use std::collections::HashMap;
+use stopwatch::Stopwatch;
 
 impl Load<'_> {
     pub(super) fn play_continuous(

@@ -1,10 +1,10 @@
 //! What is told of requests that are through: each of them, or what happened in windows of time.
 
 use super::Planned;
-use crate::engine::Row;
 use crate::runner::shard::sample;
 use crate::runner::{Measured, Offer, Report};
 use crate::workload::Arrival;
+use engine::Row;
 use proto::failure::{Failure, Kind, Retry};
 use proto::load::LoadWindow;
 use proto::wire;

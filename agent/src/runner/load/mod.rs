@@ -6,13 +6,13 @@ mod ledger;
 
 use super::shard::{bug, taken_back};
 use super::{Offer, Report};
-use crate::engine::{Engine, Request};
-use crate::stopwatch::Stopwatch;
 use crate::workload::{Arrival, Workload};
+use engine::{Engine, Request};
 use ledger::{EachOnce, Ledger, Teller, Windows};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
 use proto::wire;
+use stopwatch::Stopwatch;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What a shard under a load needs.

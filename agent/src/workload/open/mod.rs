@@ -9,11 +9,11 @@ mod queue;
 mod real;
 
 use super::{Arrivals, Together};
-use crate::stopwatch::Stopwatch;
 use played::Played;
 use real::Real;
 use std::iter::{Peekable, Zip};
 use std::ops::Range;
+use stopwatch::Stopwatch;
 
 /// What becomes of requests that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

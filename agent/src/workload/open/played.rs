@@ -3,7 +3,7 @@
 use super::super::{Arrival, Together};
 use super::queue::Queue;
 use super::{Rules, Schedule};
-use crate::stopwatch::Stopwatch;
+use stopwatch::Stopwatch;
 
 #[derive(Debug)]
 pub(super) struct Played {

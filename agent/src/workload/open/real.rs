@@ -3,10 +3,10 @@
 use super::super::{Arrival, Together};
 use super::queue::Queue;
 use super::{Rules, Schedule};
-use crate::stopwatch::Stopwatch;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use stopwatch::Stopwatch;
 
 /// How long a wait lasts at most before somebody looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(100);

@@ -1,0 +1,236 @@
+//! The files of models and adapters, and the interface that finds them by name.
+
+use proto::model::EngineSpec;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The files of one model.
+#[derive(Debug)]
+pub struct Model {
+    /// `config.json`.
+    pub config: Blob,
+    pub weights: Weights,
+    /// `tokenizer.json`. A model without one accepts token ids only.
+    pub tokenizer: Option<Blob>,
+    /// Commit on the hub.
+    pub revision: Option<String>,
+    /// Remarks for the report.
+    pub notes: Vec<String>,
+}
+
+/// Where weights come from.
+#[derive(Debug)]
+pub enum Weights {
+    /// One or more safetensors files.
+    Stored(Vec<Blob>),
+    /// Random numbers from this seed.
+    Seeded(u64),
+}
+
+/// The files of one PEFT adapter.
+#[derive(Debug)]
+pub struct Adapter {
+    /// `adapter_config.json`.
+    pub config: Blob,
+    /// `adapter_model.safetensors`.
+    pub weights: Blob,
+    /// Commit on the hub.
+    pub revision: Option<String>,
+}
+
+/// Finds the files of a model or an adapter by name.
+pub trait ModelSource: fmt::Debug + Send + Sync {
+    /// # Errors
+    /// The model, or the tokenizer that `spec` names, cannot be found or read.
+    fn model(&self, spec: &EngineSpec) -> Result<Model, SourceError>;
+
+    /// # Errors
+    /// The adapter cannot be found or read.
+    fn adapter(&self, name: &str) -> Result<Adapter, SourceError>;
+}
+
+/// An error of a [`ModelSource`].
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SourceError(Box<dyn std::error::Error + Send + Sync>);
+
+impl SourceError {
+    pub fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// A file that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't open {file}")]
+pub struct ReadError {
+    file: String,
+    source: io::Error,
+}
+
+impl Model {
+    /// SHA-256 of the list of file hashes, in the format of `sha256sum`, over config and weights.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn sha256(&self) -> Result<String, ReadError> {
+        let line = |blob: &Blob| -> Result<String, ReadError> {
+            let name = Path::new(blob.name()).file_name().unwrap_or_default().display();
+            Ok(format!("{}  {name}\n", blob.sha256()?))
+        };
+        let config = line(&self.config)?;
+        let weights = match &self.weights {
+            Weights::Seeded(seed) => format!("seeded weights, seed {seed}\n"),
+            Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
+        };
+        Ok(sha256_of(&(config + &weights)))
+    }
+}
+
+impl Adapter {
+    /// A remark that names the hub commit that `name` resolved to.
+    pub fn commit_note(&self, name: &str) -> Option<String> {
+        let commit = self.revision.as_ref()?;
+        Some(format!("adapter {name} resolved to commit {commit}"))
+    }
+
+    /// SHA-256 over both files. Independent of whether they come from a folder or an archive.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn sha256(&self) -> Result<String, ReadError> {
+        let (config, weights) = (self.config.sha256()?, self.weights.sha256()?);
+        let list = format!("{config}  adapter_config.json\n{weights}  adapter_model.safetensors\n");
+        Ok(sha256_of(&list))
+    }
+}
+
+/// Bytes hashed at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A file, or bytes built into the program, with a name for error messages.
+#[derive(Debug)]
+pub struct Blob {
+    name: String,
+    bytes: Bytes,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    File { file: File, length: u64 },
+    Held(Vec<u8>),
+}
+
+impl Blob {
+    /// # Errors
+    /// There is no such file, it is not a regular file, or it cannot be opened.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let facts = file.metadata()?;
+        if !facts.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self {
+            name: path.display().to_string(),
+            bytes: Bytes::File { file, length: facts.len() },
+        })
+    }
+
+    pub fn held(name: &str, bytes: Vec<u8>) -> Self {
+        Self { name: name.to_owned(), bytes: Bytes::Held(bytes) }
+    }
+
+    /// The path or built-in name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[expect(clippy::len_without_is_empty, reason = "no caller needs it")]
+    pub fn len(&self) -> u64 {
+        match &self.bytes {
+            Bytes::File { length, .. } => *length,
+            Bytes::Held(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Fills `into` with the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// There are not enough bytes, or the file cannot be read.
+    pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        match &self.bytes {
+            Bytes::File { file, .. } => file.read_exact_at(into, offset),
+            Bytes::Held(bytes) => {
+                let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+                let end = start.checked_add(into.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+                into.copy_from_slice(bytes.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads all bytes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn read(&self) -> Result<Vec<u8>, ReadError> {
+        let length = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge.into());
+        let read = |length| {
+            let mut bytes = vec![0; length];
+            self.read_at(0, &mut bytes).map(|()| bytes)
+        };
+        length.and_then(read).map_err(|source| ReadError { file: self.name.clone(), source })
+    }
+
+    /// SHA-256 of all bytes, in hexadecimal.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn sha256(&self) -> Result<String, ReadError> {
+        self.hash().map_err(|source| ReadError { file: self.name.clone(), source })
+    }
+
+    fn hash(&self) -> io::Result<String> {
+        let mut hash = Sha256::new();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut offset = 0;
+        while offset < self.len() {
+            let taken =
+                usize::try_from(self.len() - offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            self.read_at(offset, &mut chunk[..taken])?;
+            hash.update(&chunk[..taken]);
+            offset += taken as u64;
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+}
+
+/// SHA-256 of a text, in hexadecimal.
+pub fn sha256_of(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_held_bytes_is_that_of_the_standard() {
+        // FIPS 180-2, appendix B.1.
+        let blob = Blob::held("abc", b"abc".to_vec());
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(blob.sha256().unwrap(), expected);
+        assert_eq!(sha256_of("abc"), expected);
+    }
+
+    #[test]
+    fn reading_past_the_end_is_an_error() {
+        let blob = Blob::held("abc", b"abc".to_vec());
+        assert!(blob.read_at(2, &mut [0; 2]).is_err());
+        assert!(blob.read_at(u64::MAX, &mut [0; 2]).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The interface of inference: a batch of requests goes in, rows with their times come out.
+//!
+//! Everything that measures knows only this crate. An engine tokenizes, computes and decodes to text, and reads time from
+//! the stopwatch it is given. It does not know shards, campaigns or the controller.
+
+pub mod files;
+pub mod scripted;
+
+use ops::error_chain::one_line;
+use proto::failure::{Failure, Kind, Retry};
+use proto::generation::Generation;
+use proto::model::{EngineFacts, EngineSpec};
+use proto::sample::{Exchange, Finish};
+use std::error::Error;
+use stopwatch::Stopwatch;
+
+/// One dialogue to summarize.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Identifies the request in errors. Scripted engines look up its behavior by it.
+    pub sample_id: String,
+    pub dialogue: String,
+    /// The reference summary, if generation stops at its length.
+    pub reference: Option<String>,
+}
+
+/// One decoded row. Times are nanoseconds on the stopwatch passed to the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Prompt tokens after truncation. `None` if unknown.
+    pub input_tokens: Option<u32>,
+    /// Prompt tokens removed by truncation.
+    pub cut_tokens: u32,
+    /// Without the decoder's start token, including a final `</s>`. Empty for endpoints, which return text only.
+    pub output_ids: Vec<u32>,
+    /// Generated tokens, including `</s>`. `None` if unknown.
+    pub output_tokens: Option<u32>,
+    /// Generated tokens that are not in the tokenizer's vocabulary.
+    pub unknown_tokens: u32,
+    /// Time of the first token. `None` if there was none, or if all tokens arrived at once.
+    pub first_token_ns: Option<u64>,
+    /// Time at which the text was complete.
+    pub end_ns: u64,
+    pub finish: Finish,
+    /// `None` if the model has no tokenizer.
+    pub text: Option<String>,
+    /// Set for endpoints only.
+    pub exchange: Option<Exchange>,
+}
+
+/// Converts a token count, saturating at `u32::MAX`.
+pub fn count(tokens: usize) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+/// A failure to load an engine. Another agent may succeed: it has other files and other memory.
+pub fn load_failure(error: &(dyn Error + 'static)) -> Failure {
+    Failure { retry: Retry::OtherAgent, kind: Kind::Model, detail: one_line(error) }
+}
+
+/// Feeds requests to [`Engine::serve`] and receives their rows.
+pub trait Intake {
+    /// Returns the requests that enter the batch now. Blocks for at least one if no request is being decoded. Requests are
+    /// numbered from 0 in the order in which they enter. An empty list while none is being decoded ends [`Engine::serve`].
+    fn enter(&mut self) -> Vec<Request>;
+
+    /// Called exactly once for every request that entered.
+    fn ended(&mut self, number: usize, row: Result<Row, Failure>);
+}
+
+pub trait Engine: Send {
+    fn facts(&self) -> &EngineFacts;
+
+    /// Decodes `batch` and returns one row per request, in order. A request that fails yields an `Err` row and does not
+    /// affect the others.
+    ///
+    /// # Errors
+    /// A [`Failure`] of the whole batch, such as out of memory.
+    fn generate(
+        &mut self,
+        batch: &[Request],
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<Vec<Result<Row, Failure>>, Failure>;
+
+    /// Decodes requests until `intake` has no more. Engines whose [`EngineFacts`] report continuous batching add requests to
+    /// the running batch; others collect the waiting requests into the next batch. The tokens of a request are the same
+    /// either way.
+    ///
+    /// # Errors
+    /// A [`Failure`] of all requests being decoded.
+    fn serve(
+        &mut self,
+        intake: &mut dyn Intake,
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<(), Failure> {
+        let mut entered = 0;
+        loop {
+            let batch = intake.enter();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for row in self.generate(&batch, generation, stopwatch)? {
+                intake.ended(entered, row);
+                entered += 1;
+            }
+        }
+    }
+
+    /// Tokens of `text` as a summary, or `None` if the engine cannot count them. Never called while time is measured.
+    fn count_tokens(&self, _text: &str) -> Option<u32> {
+        None
+    }
+
+    /// Peak bytes of the key-value caches since the engine was loaded.
+    fn kv_cache_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of an unmerged adapter.
+    fn adapter_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Switches to `spec` if that only requires exchanging an unmerged adapter. Returns `false` and does nothing if `spec`
+    /// needs other weights.
+    ///
+    /// # Errors
+    /// The adapter cannot be used. The engine is left without one.
+    fn switch(&mut self, _spec: &EngineSpec) -> Result<bool, Failure> {
+        Ok(false)
+    }
+}

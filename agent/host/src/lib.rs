@@ -1,0 +1,125 @@
+//! What this machine is. Facts are read once, when the agent starts; what isn't found stays empty.
+
+mod cgroup;
+mod details;
+mod root;
+
+pub use cgroup::{Cgroup, CpuStat, Limits};
+pub use details::Details;
+pub use root::Root;
+
+use procfs::prelude::*;
+
+/// CPU features that decide which kernels run.
+const FEATURES: [&str; 8] =
+    ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8"];
+
+/// This machine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Host {
+    /// Tells machines apart, and one boot from the next.
+    pub boot_id: String,
+    /// The machine's name.
+    pub name: String,
+    /// As its cloud says.
+    pub instance_type: String,
+    /// As the CPU says.
+    pub cpu_model: String,
+    /// As the system counts them.
+    pub logical_cpus: u32,
+    /// Of the machine.
+    pub memory_bytes: u64,
+    /// Its release.
+    pub kernel: String,
+    /// Its name.
+    pub operating_system: String,
+    /// Of those that decide which kernels run, the ones it has.
+    pub cpu_features: Vec<String>,
+    /// Made up for a load test.
+    pub is_simulated: bool,
+    /// What else is known.
+    pub details: Details,
+}
+
+impl Host {
+    /// A machine that doesn't exist, so that many agents can share a real one in a load test.
+    pub fn simulated(name: &str) -> Self {
+        let boot_id = format!("simulated-{name}");
+        Self { boot_id, name: name.to_owned(), is_simulated: true, ..Self::default() }
+    }
+
+    /// Reads the facts from /proc and /etc.
+    pub fn read() -> Self {
+        let cpu = procfs::CpuInfo::current().ok();
+        let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0)).unwrap_or_default();
+        let flags = cpu.as_ref().and_then(|cpu| cpu.flags(0)).unwrap_or_default();
+        let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        Self {
+            boot_id: procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned(),
+            name: read_line("/proc/sys/kernel/hostname"),
+            instance_type: String::new(),
+            cpu_model: model.trim().to_owned(),
+            logical_cpus: u32::try_from(threads).unwrap_or(u32::MAX),
+            memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
+            kernel: read_line("/proc/sys/kernel/osrelease"),
+            operating_system: operating_system(),
+            cpu_features: FEATURES
+                .iter()
+                .filter(|feature| flags.contains(feature))
+                .map(|feature| (*feature).to_owned())
+                .collect(),
+            is_simulated: false,
+            details: Details::read(&Root::default()),
+        }
+    }
+}
+
+fn read_line(path: &str) -> String {
+    std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+fn operating_system() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// Resident memory of this process, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Now.
+    pub resident: u64,
+    /// At most since the process started, or forgot its peak.
+    pub peak_resident: u64,
+}
+
+impl Memory {
+    /// Reads /proc/self/status; zero where it can't be read.
+    pub fn read() -> Self {
+        let status = procfs::process::Process::myself().and_then(|process| process.status()).ok();
+        let bytes = |kib: Option<u64>| kib.unwrap_or_default() * 1024;
+        status.map_or_else(Self::default, |status| Self {
+            resident: bytes(status.vmrss),
+            peak_resident: bytes(status.vmhwm),
+        })
+    }
+
+    /// Lets the peak begin anew, so that one engine's isn't counted into the next one's (proc(5), `clear_refs`).
+    /// Where the system doesn't allow it, the peak goes on over all that the process has done.
+    pub fn forget_peak() {
+        drop(std::fs::write("/proc/self/clear_refs", "5"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_a_boot_id_and_memory() {
+        let host = Host::read();
+        assert_eq!(host.boot_id.len(), 36, "{host:?}");
+        assert!(host.memory_bytes > 1 << 20);
+        assert!(Memory::read().peak_resident >= Memory::read().resident / 2);
+    }
+}

@@ -1,0 +1,208 @@
+//! Attention against a plain version, on every instruction set of this machine.
+
+use super::*;
+use crate::cache::{Appended, Cache, Step};
+use crate::table::Instructions;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn random_rows(seed: u64, count: usize, width: usize) -> Rows {
+    let mut numbers = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = Rows::new(width);
+    rows.resize(count);
+    for row in 0..count {
+        rows.row_mut(row).fill_with(|| numbers.random::<f32>() * 4.0 - 2.0);
+    }
+    rows
+}
+
+fn random_bias(seed: u64, heads: usize, before: usize, after: usize) -> Bias {
+    let mut numbers = ChaCha8Rng::seed_from_u64(seed);
+    let offsets = before + 1 + after;
+    let table = (0..heads * offsets).map(|_| numbers.random::<f32>() * 3.0).collect();
+    Bias { table, offsets, zero: before }
+}
+
+/// One head's attention of one query, in f64.
+fn plain(query: &[f32], keys: &[&[f32]], values: &[&[f32]], bias: &[f32]) -> Vec<f64> {
+    let scores: Vec<f64> = keys
+        .iter()
+        .zip(bias)
+        .map(|(key, bias)| {
+            let products = query.iter().zip(*key).map(|(q, k)| f64::from(*q) * f64::from(*k));
+            products.sum::<f64>() + f64::from(*bias)
+        })
+        .collect();
+    let highest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    (0..query.len())
+        .map(|place| {
+            let terms = weights.iter().zip(values).map(|(w, value)| w * f64::from(value[place]));
+            terms.sum::<f64>() / sum
+        })
+        .collect()
+}
+
+fn close(found: &[f32], expected: &[f64], most: f64) -> bool {
+    found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn sequences_attend_to_themselves_alone(
+        lengths in prop::collection::vec(1_usize..70, 1..4), count in 1_usize..4, width in 1_usize..70,
+        seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let tokens: usize = lengths.iter().sum();
+        let projected = random_rows(seed, tokens, 3 * inner);
+        let bias = random_bias(seed, count, 80, 80);
+        let mut start = 0;
+        let sequences: Vec<Range<usize>> = lengths.iter().map(|length| {
+            start += length;
+            start - length..start
+        }).collect();
+        for set in Instructions::detect() {
+            let kernels = Kernels::new(Table::with(set).unwrap(), 2);
+            let mut result = Rows::new(inner);
+            kernels.attend_within(&projected, &sequences, heads, &bias, &mut result);
+            for sequence in &sequences {
+                for (position, row) in sequence.clone().enumerate() {
+                    for head in 0..count {
+                        let part = |row: usize, third: usize| {
+                            let start = third * inner + head * width;
+                            &projected.row(row)[start..start + width]
+                        };
+                        let keys: Vec<_> = sequence.clone().map(|row| part(row, 1)).collect();
+                        let values: Vec<_> = sequence.clone().map(|row| part(row, 2)).collect();
+                        let bias = bias.of(head, position, sequence.len());
+                        let expected = plain(part(row, 0), &keys, &values, bias);
+                        let found = &result.row(row)[head * width..(head + 1) * width];
+                        prop_assert!(close(found, &expected, 1e-4), "{set:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cache_sees_every_step_before_and_rows_may_leave(
+        rows in 1_usize..6, steps in 1_usize..40, count in 1_usize..4, width in 1_usize..70,
+        seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let bias = random_bias(seed, count, steps, 0);
+        let taken: Vec<Rows> =
+            (0..steps).map(|step| random_rows(seed ^ step as u64, rows, 3 * inner)).collect();
+        // From the middle on, only the last row is left.
+        let leaves = steps / 2;
+        for (set, storage, most) in Instructions::detect().into_iter().flat_map(|set| {
+            [(set, Storage::F32, 1e-4), (set, Storage::F16, 2e-2)]
+        }) {
+            let table = Table::with(set).unwrap();
+            let kernels = Kernels::new(table, 2);
+            let mut cache = Cache::new(table, storage, 2, heads);
+            cache.admit((0..rows).map(|_| steps));
+            let mut result = Rows::new(inner);
+            for (position, all) in taken.iter().enumerate() {
+                let mut projected = Rows::new(3 * inner);
+                let alive = if position < leaves { 0..rows } else { rows - 1..rows };
+                if position == leaves {
+                    cache.keep(&[rows - 1]);
+                }
+                projected.resize(alive.len());
+                for (row, source) in alive.clone().enumerate() {
+                    projected.row_mut(row).copy_from_slice(all.row(source));
+                }
+                let appended = Some(Appended { keys: inner, values: 2 * inner });
+                let positions = vec![position; projected.count()];
+                let step = Step { layer: 1, projected: &projected, appended, bias: Some(&bias), positions: &positions };
+                kernels.attend_cached(&mut cache, &step, &mut result);
+                for (row, source) in alive.enumerate() {
+                    for head in 0..count {
+                        let part = |step: usize, third: usize| {
+                            let start = third * inner + head * width;
+                            &taken[step].row(source)[start..start + width]
+                        };
+                        let keys: Vec<_> = (0..=position).map(|step| part(step, 1)).collect();
+                        let values: Vec<_> = (0..=position).map(|step| part(step, 2)).collect();
+                        let bias = bias.of(head, position, position + 1);
+                        let expected = plain(part(position, 0), &keys, &values, bias);
+                        let found = &result.row(row)[head * width..(head + 1) * width];
+                        prop_assert!(close(found, &expected, most), "{set:?} {storage:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_may_come_at_any_time_and_see_what_they_would_see_alone(
+        stays in proptest::collection::vec((0_usize..12, 1_usize..12), 1..10), count in 1_usize..4,
+        width in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let bias = random_bias(seed, count, 12, 0);
+        for (set, storage) in Instructions::detect().into_iter().flat_map(|set| {
+            [(set, Storage::F32), (set, Storage::F16)]
+        }) {
+            let table = Table::with(set).unwrap();
+            let kernels = Kernels::new(table, 2);
+            let projected = |of: usize, position: usize| {
+                random_rows(seed ^ (of * 100 + position) as u64, 1, 3 * inner)
+            };
+            let appended = Some(Appended { keys: inner, values: 2 * inner });
+            // Each stays for as many steps as it has room for.
+            let alone: Vec<Vec<Rows>> = stays.iter().enumerate().map(|(of, (_, steps))| {
+                let mut cache = Cache::new(table, storage, 1, heads);
+                cache.admit([*steps].into_iter());
+                (0..*steps).map(|position| {
+                    let mut result = Rows::new(inner);
+                    let (projected, positions) = (projected(of, position), [position]);
+                    let bias = Some(&bias);
+                    let step =
+                        Step { layer: 0, projected: &projected, appended, bias, positions: &positions };
+                    kernels.attend_cached(&mut cache, &step, &mut result);
+                    result
+                }).collect()
+            }).collect();
+            let mut cache = Cache::new(table, storage, 1, heads);
+            let mut live: Vec<(usize, usize)> = Vec::new();
+            let mut result = Rows::new(inner);
+            for moment in 0..24 {
+                let come: Vec<usize> =
+                    (0..stays.len()).filter(|of| stays[*of].0 == moment).collect();
+                cache.admit(come.iter().map(|of| stays[*of].1));
+                live.extend(come.into_iter().map(|of| (of, 0)));
+                let mut together = Rows::new(3 * inner);
+                together.resize(live.len());
+                for (row, (of, position)) in live.iter().enumerate() {
+                    together.row_mut(row).copy_from_slice(projected(*of, *position).row(0));
+                }
+                let positions: Vec<usize> = live.iter().map(|(_, position)| *position).collect();
+                let bias = Some(&bias);
+                let step =
+                    Step { layer: 0, projected: &together, appended, bias, positions: &positions };
+                kernels.attend_cached(&mut cache, &step, &mut result);
+                for (row, (of, position)) in live.iter().enumerate() {
+                    prop_assert_eq!(result.row(row), alone[*of][*position].row(0));
+                }
+                for (_, position) in &mut live {
+                    *position += 1;
+                }
+                let kept: Vec<usize> = (0..live.len())
+                    .filter(|row| live[*row].1 < stays[live[*row].0].1)
+                    .collect();
+                cache.keep(&kept);
+                live = kept.into_iter().map(|row| live[row]).collect();
+            }
+        }
+    }
+}

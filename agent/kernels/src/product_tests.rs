@@ -1,0 +1,193 @@
+//! Products against a plain version, on every instruction set of this machine.
+
+use super::*;
+use crate::lines::Function;
+use crate::table::Instructions;
+use half::{bf16, f16};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn random(seed: u64, count: usize) -> Vec<f32> {
+    let mut numbers = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| numbers.random::<f32>() * 2.0 - 1.0).collect()
+}
+
+fn rows_of(values: &[f32], width: usize) -> Rows {
+    let mut rows = Rows::new(width);
+    rows.resize(values.len() / width);
+    for (row, values) in values.chunks(width).enumerate() {
+        rows.row_mut(row).copy_from_slice(values);
+    }
+    rows
+}
+
+/// Values as the storage keeps them.
+fn kept(storage: Storage, values: &[f32]) -> Vec<f32> {
+    match storage {
+        Storage::F32 => values.to_vec(),
+        Storage::F16 => values.iter().map(|x| f16::from_f32(*x).to_f32()).collect(),
+        Storage::Bf16 => values.iter().map(|x| bf16::from_f32(*x).to_f32()).collect(),
+        Storage::Int8 => {
+            let largest = values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+            let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+            let step = largest / 127.0;
+            values.iter().map(|x| (x * inverse).round_ties_even() * step).collect()
+        }
+    }
+}
+
+fn naive(storage: Storage, weights: &[f32], x: &[f32]) -> Vec<f64> {
+    let x = if storage == Storage::F16 { x.to_vec() } else { kept(storage, x) };
+    weights
+        .chunks(x.len())
+        .map(|row| {
+            let row = kept(storage, row);
+            row.iter().zip(&x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum()
+        })
+        .collect()
+}
+
+fn function(kind: Function, x: f64) -> f64 {
+    match kind {
+        Function::Relu => x.max(0.0),
+        Function::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+            0.5 * x * (1.0 + inner.tanh())
+        }
+        Function::Gelu => {
+            // erf by its series, good for the small values of these tests.
+            let z = x / std::f64::consts::SQRT_2;
+            let mut term = z;
+            let mut sum = z;
+            for n in 1..60 {
+                term *= -z * z / f64::from(n);
+                sum += term / f64::from(2 * n + 1);
+            }
+            0.5 * x * (1.0 + 2.0 / std::f64::consts::PI.sqrt() * sum)
+        }
+    }
+}
+
+const STORAGES: [Storage; 4] = [Storage::F32, Storage::F16, Storage::Bf16, Storage::Int8];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn products_equal_the_plain_ones_for_any_shape(
+        rows in 1_usize..80, outputs in 1_usize..100, inputs in 1_usize..150,
+        threads in 1_usize..3, seed in any::<u64>(),
+    ) {
+        let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));
+        for set in Instructions::detect() {
+            let table = Table::with(set).unwrap();
+            let mut kernels = Kernels::new(table, threads);
+            for storage in STORAGES {
+                let weights = Weights::pack(table, storage, Layout::Plain, (outputs, inputs), &w);
+                let mut result = Rows::new(outputs);
+                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Store, &mut result);
+                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Add, &mut result);
+                for (row, x) in x.chunks(inputs).enumerate() {
+                    for (found, expected) in result.row(row).iter().zip(naive(storage, &w, x)) {
+                        let off = (f64::from(*found) - 2.0 * expected).abs();
+                        prop_assert!(off < 1e-4, "{set:?} {storage:?} {found} {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gates_and_functions_equal_the_plain_ones(
+        rows in 1_usize..60, half in 1_usize..70, inputs in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let x: Vec<f32> = random(seed, rows * inputs).iter().map(|x| x * 0.4).collect();
+        let w = random(!seed, 2 * half * inputs);
+        for set in Instructions::detect() {
+            let table = Table::with(set).unwrap();
+            let mut kernels = Kernels::new(table, 2);
+            for kind in [Function::Relu, Function::Gelu, Function::GeluTanh] {
+                for storage in STORAGES {
+                    let gated = Weights::pack(table, storage, Layout::Gated, (2 * half, inputs), &w);
+                    let plain = Weights::pack(table, storage, Layout::Plain, (2 * half, inputs), &w);
+                    let (mut gate, mut applied) = (Rows::new(half), Rows::new(2 * half));
+                    let x_rows = rows_of(&x, inputs);
+                    kernels.multiply(&gated, &x_rows, Finish::Gate(kind), &mut gate);
+                    kernels.multiply(&plain, &x_rows, Finish::Apply(kind), &mut applied);
+                    for (row, x) in x.chunks(inputs).enumerate() {
+                        let sums = naive(storage, &w, x);
+                        for place in 0..half {
+                            let expected = function(kind, sums[place]);
+                            let off = (f64::from(applied.row(row)[place]) - expected).abs();
+                            prop_assert!(off < 1e-4, "{set:?} {storage:?} {kind:?}");
+                            let expected = expected * sums[place + half];
+                            let off = (f64::from(gate.row(row)[place]) - expected).abs();
+                            prop_assert!(off < 1e-3, "{set:?} {storage:?} {kind:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_its_neighbours(
+        rows in 2_usize..80, outputs in 1_usize..100, inputs in 1_usize..150, seed in any::<u64>(),
+    ) {
+        let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));
+        for set in Instructions::detect() {
+            let table = Table::with(set).unwrap();
+            let mut kernels = Kernels::new(table, 2);
+            for storage in STORAGES {
+                let weights = Weights::pack(table, storage, Layout::Plain, (outputs, inputs), &w);
+                let (mut all, mut one) = (Rows::new(outputs), Rows::new(outputs));
+                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Store, &mut all);
+                for (row, x) in x.chunks(inputs).enumerate() {
+                    kernels.multiply(&weights, &rows_of(x, inputs), Finish::Store, &mut one);
+                    prop_assert_eq!(one.row(0), all.row(row), "{:?} {:?}", set, storage);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_norm_equals_the_plain_one(rows in 1_usize..60, width in 1_usize..200, seed in any::<u64>()) {
+        let (x, gain) = (random(seed, rows * width), random(!seed, width));
+        for set in Instructions::detect() {
+            let kernels = Kernels::new(Table::with(set).unwrap(), 2);
+            let mut result = Rows::new(width);
+            let mut padded = gain.clone();
+            padded.resize(result.padded(), 0.0);
+            kernels.rms_norm(&rows_of(&x, width), &padded, 1e-6, &mut result);
+            for (row, x) in x.chunks(width).enumerate() {
+                let mean = x.iter().map(|x| x * x).sum::<f32>() / width as f32;
+                for ((x, gain), found) in x.iter().zip(&gain).zip(result.row(row)) {
+                    let expected = x / (mean + 1e-6).sqrt() * gain;
+                    prop_assert!((found - expected).abs() < 1e-5, "{set:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_equals_the_plain_one_and_clears_what_lies_behind() {
+    for set in Instructions::detect() {
+        let table = Table::with(set).unwrap();
+        for count in [1, 7, 16, 33, 64] {
+            let scores: Vec<f32> = random(3, 64).iter().map(|x| x * 30.0).collect();
+            let bias = random(4, 64);
+            let mut found = scores.clone();
+            table.softmax(&mut found, Some(&bias), count);
+            let biased: Vec<f64> =
+                scores.iter().zip(&bias).map(|(x, b)| f64::from(x + b)).take(count).collect();
+            let highest = biased.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = biased.iter().map(|x| (x - highest).exp()).sum();
+            for (place, found) in found.iter().enumerate() {
+                let expected = biased.get(place).map_or(0.0, |score| (score - highest).exp() / sum);
+                assert!((f64::from(*found) - expected).abs() < 1e-6, "{set:?} {count} {place}");
+            }
+        }
+    }
+}

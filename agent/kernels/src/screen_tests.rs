@@ -1,0 +1,68 @@
+//! The best columns against those of all sums.
+
+use super::*;
+use crate::lines::Finish;
+use crate::table::Instructions;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Of the sums that `multiply` writes: the highest, the lowest column of those.
+fn highest_written(kernels: &mut Kernels, head: &Head, x: &Rows) -> Vec<Highest> {
+    let mut sums = Rows::new(head.exact.outputs);
+    kernels.multiply(head.weights(), x, Finish::Store, &mut sums);
+    (0..x.count())
+        .map(|row| {
+            sums.row(row).iter().enumerate().fold(Highest::NONE, |best, (column, sum)| {
+                if *sum > best.sum { Highest { column, sum: *sum } } else { best }
+            })
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_best_column_is_that_of_all_sums(
+        rows in 1_usize..20, outputs in 1_usize..1200, inputs in 1_usize..150, outlier in 1.0_f32..100.0,
+        seed in any::<u64>(),
+    ) {
+        let mut numbers = ChaCha8Rng::seed_from_u64(seed);
+        let mut random = |_| numbers.random::<f32>() * 2.0 - 1.0;
+        let mut values: Vec<f32> = (0..outputs * inputs).map(&mut random).collect();
+        // Equal columns: the lowest is the best.
+        values.copy_within(..inputs, (outputs - 1) * inputs);
+        let mut x = Rows::new(inputs);
+        x.resize(rows);
+        for row in 0..rows {
+            x.row_mut(row).iter_mut().for_each(|x| *x = random(0));
+            x.row_mut(row)[0] *= outlier;
+        }
+        for set in Instructions::detect() {
+            let table = Table::with(set).unwrap();
+            let mut kernels = Kernels::new(table, 2);
+            for storage in [Storage::F32, Storage::F16, Storage::Bf16, Storage::Int8] {
+                let head = Head::pack(table, storage, (outputs, inputs), &values);
+                let mut found = Vec::new();
+                kernels.highest(&head, &x, &mut found);
+                prop_assert_eq!(found, highest_written(&mut kernels, &head, &x), "{:?} {:?}", set, storage);
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_that_ran_away_give_no_best_column() {
+    let table = Table::best();
+    let mut kernels = Kernels::new(table, 2);
+    let head = Head::pack(table, Storage::F32, (40, 8), &[1.0; 320]);
+    let mut x = Rows::new(8);
+    x.resize(2);
+    x.row_mut(0).fill(f32::NAN);
+    x.row_mut(1).fill(1.0);
+    let mut found = Vec::new();
+    kernels.highest(&head, &x, &mut found);
+    assert!(!found[0].sum.is_finite());
+    assert_eq!(found[1], Highest { column: 0, sum: 8.0 });
+}

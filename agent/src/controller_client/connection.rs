@@ -1,0 +1,386 @@
+//! One connection, from dialling to its end.
+
+use super::dial::Dial;
+use super::trail::Trail;
+use super::{Disconnect, Ending, Inbox, Options, is_final};
+use crate::metrics::Metrics;
+use crate::runner::{Order, Report, Runner};
+use host::Host;
+use ops::error_chain::root_cause;
+use proto::model::EngineSpec;
+use proto::version::{PROTOCOL, Version};
+use proto::wire::fleet_client::FleetClient;
+use proto::wire::from_agent::Message;
+use proto::wire::{self, Activity, from_controller};
+use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+use telemetry::sampler::{Observations, Observed};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status};
+
+/// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
+const CAPACITY: usize = 64;
+/// How long an agent that leaves waits for the controller to hear it.
+const PARTING: Duration = Duration::from_secs(5);
+
+pub(super) async fn serve(
+    options: &Options,
+    host: &Host,
+    runner: &Runner,
+    inbox: &mut Inbox,
+    metrics: &Metrics,
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+) -> Disconnect {
+    metrics.connections.inc();
+    let prepared = Dial::new(&options.controller, &options.identity)
+        .and_then(|dial| Ok((dial, options.identity.header()?)));
+    let (dial, header) = match prepared {
+        Ok(prepared) => prepared,
+        // A file may be written anew at this moment.
+        Err(error) => return Disconnect::Broken(error.to_string()),
+    };
+    let channel = tokio::select! {
+        () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
+        connected = dial.connect() => match connected {
+            Ok(channel) => channel,
+            Err(error) => return broken(&dial, &error),
+        },
+    };
+    let (outgoing, receiver) = mpsc::channel(CAPACITY);
+    // The channel is empty, so Hello fits.
+    drop(outgoing.try_send(message(Message::Hello(hello(options, host)))));
+    let mut request = Request::new(ReceiverStream::new(receiver));
+    if let Some(header) = header {
+        request.metadata_mut().insert("authorization", header);
+    }
+    let mut client = FleetClient::new(channel)
+        .max_decoding_message_size(proto::MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(proto::MAX_BATCH_BYTES);
+    let joined = tokio::select! {
+        () = &mut *stop => return Disconnect::Ended(Ending::Stopped),
+        joined = client.join(request) => joined,
+    };
+    let incoming = match joined {
+        Ok(response) => response.into_inner(),
+        Err(status) => return ended_by(&dial, &status, false),
+    };
+    let activity = (Activity::Idle, None);
+    let mut session = Session {
+        dial: &dial,
+        runner,
+        outgoing,
+        metrics,
+        trail: Trail::new(&options.traces),
+        activity,
+        current: None,
+        stopping: false,
+        is_ready: false,
+    };
+    let disconnect = session.run(incoming, inbox, stop).await;
+    metrics.welcome.set(0);
+    if let Some((_, attempt)) = session.current {
+        // It is lost with its connection; the runner breaks it off after the batch that it is in.
+        runner.cancel(attempt);
+    }
+    disconnect
+}
+
+fn broken(dial: &Dial, error: &(dyn std::error::Error + 'static)) -> Disconnect {
+    dial.refusal(error).map_or_else(|| Disconnect::Broken(root_cause(error)), Disconnect::Refused)
+}
+
+fn closed(was_welcome: bool) -> Disconnect {
+    let reason = "the controller closed the stream".to_owned();
+    if was_welcome { Disconnect::BrokenAfterWelcome(reason) } else { Disconnect::Broken(reason) }
+}
+
+fn ended_by(dial: &Dial, status: &Status, was_welcome: bool) -> Disconnect {
+    if let Some(reason) = dial.refusal(status) {
+        return Disconnect::Refused(reason);
+    }
+    // What the controller says has no source; what broke on the way has.
+    let reason = match status.source() {
+        Some(source) => root_cause(source),
+        None => status.message().to_owned(),
+    };
+    match (is_final(status.code()), was_welcome) {
+        (true, _) => Disconnect::Refused(reason),
+        (false, true) => Disconnect::BrokenAfterWelcome(reason),
+        (false, false) => Disconnect::Broken(reason),
+    }
+}
+
+fn message(message: Message) -> wire::FromAgent {
+    wire::FromAgent { message: Some(message) }
+}
+
+fn hello(options: &Options, host: &Host) -> wire::Hello {
+    wire::Hello {
+        protocol: Some(PROTOCOL.into()),
+        agent_id: options.agent_id.clone(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: options.target.clone(),
+        host: Some(wire_host(host.clone())),
+        devices: options.devices.clone(),
+        threads: options.threads,
+        labels: std::collections::HashMap::new(),
+        instruments: Some(options.instruments.clone().into()),
+    }
+}
+
+fn wire_host(host: Host) -> wire::Host {
+    wire::Host {
+        boot_id: host.boot_id,
+        name: host.name,
+        instance_type: host.instance_type,
+        cpu_model: host.cpu_model,
+        logical_cpus: host.logical_cpus,
+        memory_bytes: host.memory_bytes,
+        kernel: host.kernel,
+        operating_system: host.operating_system,
+        cpu_features: host.cpu_features,
+        simulated: host.is_simulated,
+        physical_cores: host.details.physical_cores.unwrap_or_default(),
+        cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
+        governor: host.details.governor.unwrap_or_default(),
+        turbo: host.details.turbo.unwrap_or_default(),
+        virtualization: host.details.virtualization.unwrap_or_default(),
+        container: host.details.container.unwrap_or_default(),
+        power_supply: host.details.power_supply.unwrap_or_default(),
+        cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
+        memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
+    }
+}
+
+/// A connection that is open.
+struct Session<'a> {
+    dial: &'a Dial,
+    runner: &'a Runner,
+    outgoing: mpsc::Sender<wire::FromAgent>,
+    metrics: &'a Metrics,
+    trail: Trail,
+    activity: (Activity, Option<(u64, u64)>),
+    /// The attempt that the runner has, whose reports are passed on.
+    current: Option<(u64, u64)>,
+    stopping: bool,
+    /// The controller knows what it found; before, it has no place for what is observed.
+    is_ready: bool,
+}
+
+impl Session<'_> {
+    async fn run(
+        &mut self,
+        mut incoming: tonic::Streaming<wire::FromController>,
+        inbox: &mut Inbox,
+        stop: &mut Pin<&mut impl Future<Output = ()>>,
+    ) -> Disconnect {
+        let mut was_welcome = false;
+        let mut heartbeat = tokio::time::interval(Duration::from_secs(1));
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let sent = tokio::select! {
+                received = incoming.message() => match received {
+                    Ok(Some(received)) => match received.message {
+                        Some(from_controller::Message::Drain(drain)) => {
+                            return Disconnect::Ended(Ending::Drained(drain.reason));
+                        }
+                        Some(from_controller::Message::Welcome(welcome)) => {
+                            was_welcome = true;
+                            self.metrics.welcome.set(1);
+                            if welcome.heartbeat_ms > 0 {
+                                let period = Duration::from_millis(welcome.heartbeat_ms.into());
+                                heartbeat = tokio::time::interval(period);
+                            }
+                            match self.welcome(welcome) {
+                                Ok(()) => Ok(()),
+                                Err(reason) => return Disconnect::Refused(reason),
+                            }
+                        }
+                        Some(other) => self.take(other).await,
+                        None => Ok(()),
+                    },
+                    Ok(None) => return closed(was_welcome),
+                    Err(status) => return ended_by(self.dial, &status, was_welcome),
+                },
+                Some(report) = inbox.reports.recv() => {
+                    // What was observed of a shard must arrive before its end.
+                    let observed = match report {
+                        Report::Finished { .. } | Report::Failed { .. } => self.observe(&mut inbox.observations).await,
+                        _ => Ok(()),
+                    };
+                    match observed {
+                        Ok(()) => self.pass_on(report).await,
+                        broken => broken,
+                    }
+                }
+                _ = heartbeat.tick() => match self.observe(&mut inbox.observations).await {
+                    Ok(()) => self.beat().await,
+                    broken => broken,
+                },
+                () = &mut *stop, if !self.stopping => self.leave().await,
+            };
+            if sent.is_err() {
+                return closed(was_welcome);
+            }
+            if self.stopping && self.current.is_none() {
+                self.part(incoming).await;
+                return Disconnect::Ended(Ending::Stopped);
+            }
+        }
+    }
+
+    async fn send(&self, kind: Message) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        self.outgoing.send(message(kind)).await
+    }
+
+    /// Lets the runner look at the campaign's engines.
+    fn welcome(&mut self, welcome: wire::Welcome) -> Result<(), String> {
+        Version::from(welcome.protocol.unwrap_or_default())
+            .check("controller")
+            .map_err(|error| error.to_string())?;
+        self.trail.welcomed(&welcome);
+        let engines =
+            welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
+        let engines =
+            engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
+        let generation = welcome.generation.unwrap_or_default().into();
+        let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
+        self.runner.order(Order::Inspect { engines, generation, telemetry });
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        received: from_controller::Message,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        match received {
+            from_controller::Message::ShardOffer(offer) => {
+                let (shard, attempt) = (offer.shard, offer.attempt);
+                self.current = Some((shard, attempt));
+                self.trail.leased(&offer);
+                self.runner.order(Order::Measure(offer));
+                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await
+            }
+            from_controller::Message::Cancel(cancel) => {
+                tracing::info!(reason = cancel.reason, "the shard was taken back");
+                self.runner.cancel(cancel.attempt);
+                Ok(())
+            }
+            // Samples are sent once, in order, on a stream that is reliable as long as it lives; when it breaks
+            // the attempt is given up. So an acknowledgement frees nothing here.
+            from_controller::Message::Ack(_)
+            | from_controller::Message::Welcome(_)
+            | from_controller::Message::Drain(_) => Ok(()),
+        }
+    }
+
+    async fn pass_on(
+        &mut self,
+        report: Report,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        match report {
+            Report::Inspected(found) => {
+                let engines = found
+                    .into_iter()
+                    .map(|found| match found {
+                        Ok(facts) => {
+                            wire::EngineReport { facts: Some(facts.into()), refusal: String::new() }
+                        }
+                        Err(failure) => wire::EngineReport { facts: None, refusal: failure.detail },
+                    })
+                    .collect();
+                self.is_ready = true;
+                self.trail.inspected();
+                self.send(Message::Ready(wire::Ready { engines })).await
+            }
+            Report::Activity(activity, of) => {
+                self.activity = (activity, of);
+                if of.is_some() && of == self.current {
+                    self.trail.does(activity);
+                }
+                self.beat().await
+            }
+            Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
+                self.metrics.batches.inc();
+                let failed =
+                    samples.samples.iter().filter(|sample| sample.failure.is_some()).count();
+                let ok = samples.samples.len() - failed;
+                self.metrics.samples.with_label_values(&["ok"]).inc_by(ok as u64);
+                self.metrics.samples.with_label_values(&["failed"]).inc_by(failed as u64);
+                self.send(Message::Samples(*samples)).await
+            }
+            Report::Finished { shard, attempt, last_sequence, segment }
+                if self.current == Some((shard, attempt)) =>
+            {
+                self.current = None;
+                self.trail.over(None);
+                self.metrics.shards.with_label_values(&["finished"]).inc();
+                let segment = Some(segment);
+                let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
+                self.send(Message::ShardFinished(finished)).await
+            }
+            Report::Failed { shard, attempt, failure }
+                if self.current == Some((shard, attempt)) =>
+            {
+                self.current = None;
+                self.trail.over(Some(&failure.to_string()));
+                self.metrics.shards.with_label_values(&["failed"]).inc();
+                let failure = Some(failure.into());
+                self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await
+            }
+            // Of an attempt that was lost with its connection.
+            Report::Batch(_) | Report::Finished { .. } | Report::Failed { .. } => Ok(()),
+        }
+    }
+
+    /// Sends what the sampler has seen since the last time.
+    async fn observe(
+        &self,
+        observations: &mut Observations,
+    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        if !self.is_ready {
+            return Ok(());
+        }
+        let mut telemetry =
+            wire::Telemetry { dropped: observations.take_dropped(), ..wire::Telemetry::default() };
+        for observed in observations.take() {
+            match observed {
+                Observed::Window(window) => telemetry.windows.push((*window).into()),
+                Observed::Absent(absence) => telemetry.absences.push(absence.into()),
+            }
+        }
+        if telemetry == wire::Telemetry::default() {
+            return Ok(());
+        }
+        self.send(Message::Telemetry(telemetry)).await
+    }
+
+    async fn beat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        let (activity, of) = self.activity;
+        let (shard, attempt) = of.unwrap_or_default();
+        let heartbeat = wire::Heartbeat { activity: activity.into(), shard, attempt };
+        self.send(Message::Heartbeat(heartbeat)).await
+    }
+
+    /// Closes its side and waits until the controller has heard all and closes its own: what only waits to be sent
+    /// would be lost with the process.
+    async fn part(&mut self, mut incoming: tonic::Streaming<wire::FromController>) {
+        let (nothing_more, _) = mpsc::channel(1);
+        self.outgoing = nothing_more;
+        let heard = async { while let Ok(Some(_)) = incoming.message().await {} };
+        drop(tokio::time::timeout(PARTING, heard).await);
+    }
+
+    /// Takes no more shards, and gives back the one that it has after the batch that it is in.
+    async fn leave(&mut self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+        self.stopping = true;
+        if let Some((_, attempt)) = self.current {
+            self.runner.cancel(attempt);
+        }
+        let reason = "the agent was told to stop".to_owned();
+        self.send(Message::Leaving(wire::Leaving { reason })).await
+    }
+}

@@ -1,0 +1,52 @@
+//! What an agent does while nobody answers.
+
+use super::*;
+use crate::runner::{Engines, Turn};
+use engine::Engine;
+use proto::failure::Failure;
+use proto::model::{EngineFacts, EngineSpec};
+use telemetry::{Panel, Places, Sampler};
+
+/// It never comes to them.
+struct NoEngines;
+
+impl Engines for NoEngines {
+    fn inspect(&self, _: &EngineSpec) -> Result<EngineFacts, Failure> {
+        unreachable!("nobody asks")
+    }
+
+    fn load(&self, _: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
+        unreachable!("nobody asks")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (hours, patience) = (3_u64, Duration::from_hours(3));
+    let options = Options {
+        controller: format!("http://{port}"),
+        target: String::new(),
+        identity: Identity { token: TokenSource::None, ca: None, certificate: None },
+        agent_id: "a".to_owned(),
+        threads: 1,
+        devices: Vec::new(),
+        instruments: Instruments::default(),
+        patience,
+        traces: Traces::off(),
+    };
+    let (told, reports) = tokio::sync::mpsc::unbounded_channel();
+    let (sampler, observations) = Sampler::start(Panel::find(Places::default())).unwrap();
+    let runner = Runner::start(NoEngines, told, (Turn::on("nobody"), sampler)).unwrap();
+    let mut inbox = Inbox { reports, observations };
+    let (host, metrics) = (Host::simulated("h"), Metrics::default());
+    let start = tokio::time::Instant::now();
+    let never = std::future::pending();
+    let error = join(&options, &host, &runner, &mut inbox, &metrics, never).await.unwrap_err();
+    assert!(error.to_string().contains("since 10800 s"), "{error}");
+    assert!(start.elapsed() >= patience);
+    // Half of the longest pause to all of it lies between two.
+    let dialled = metrics.connections.get();
+    assert!((hours * 300..=hours * 760).contains(&dialled), "{dialled}");
+}

@@ -1,0 +1,70 @@
+//! The engines of this build: an engine's name in, its facts or the loaded engine out.
+
+pub mod http;
+
+use crate::model_source::Sources;
+use engine::scripted::{self, Scripted};
+use engine::{Engine, load_failure};
+use http::Http;
+use proto::endpoint::Place;
+use proto::failure::Failure;
+use proto::model::{EngineFacts, EngineSpec};
+use t5::device::Device;
+
+/// An engine that cannot be inspected or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    T5(Box<t5::Error>),
+    #[error(transparent)]
+    Scripted(#[from] scripted::Error),
+    #[error(transparent)]
+    Http(Box<http::Error>),
+}
+
+impl From<t5::Error> for Error {
+    fn from(error: t5::Error) -> Self {
+        Self::T5(Box::new(error))
+    }
+}
+
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        Self::Http(Box::new(error))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        load_failure(&error)
+    }
+}
+
+/// Finds, checks and hashes the files of an engine without loading it. Sends an endpoint one probe
+/// request.
+///
+/// # Errors
+/// The engine cannot be loaded on `device`.
+pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error> {
+    match spec.model.split_once(':') {
+        Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
+        _ if Place::of(&spec.model).is_some() => {
+            Ok(Http::open(spec, &ops::environment::variable)?.tried()?.facts().clone())
+        }
+        _ => Ok(t5::open(spec, &Sources)?.on(device)?.serves_text()?.facts()),
+    }
+}
+
+/// Loads an engine that computes on `device` with `threads` threads of its own.
+///
+/// # Errors
+/// The engine cannot be loaded on `device`.
+pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
+    match spec.model.split_once(':') {
+        Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
+        _ if Place::of(&spec.model).is_some() => {
+            Ok(Box::new(Http::open(spec, &ops::environment::variable)?))
+        }
+        _ => Ok(Box::new(t5::open(spec, &Sources)?.on(device)?.serves_text()?.load(threads)?)),
+    }
+}

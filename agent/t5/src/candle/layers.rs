@@ -1,0 +1,233 @@
+//! The layers that encoder and decoder share: checked weights in, candle tensors out.
+//!
+//! The residual stream, norms and softmax are f32 whatever the weights are.
+
+use super::{Error, Precision};
+use crate::checkpoint::{Checkpoint, Stack};
+use crate::config::{Activation, Gate};
+use crate::lora::Adapter;
+use candle_core::{D, DType, Device, Tensor};
+
+/// Puts a checkpoint's tensors on a device.
+pub(super) struct Loader<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
+    pub(super) device: &'a Device,
+    pub(super) precision: Precision,
+}
+
+impl Loader<'_> {
+    /// The layers of these names below each other, as one.
+    pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
+        self.linear_as(self.precision.most, names, inputs)
+    }
+
+    fn linear_as(&self, dtype: DType, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
+        let values = self.checkpoint.stacked(&names)?;
+        let shape = (values.len() / inputs, inputs);
+        let weight = on_device(values, shape, dtype, self.device)?;
+        Ok(Linear { weight, tensors: names, addition: None })
+    }
+
+    pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
+        let values = self.checkpoint.tensor(name)?;
+        let width = values.len();
+        Ok(Norm {
+            weight: Tensor::from_vec(values, width, self.device)?,
+            epsilon: self.checkpoint.config().epsilon,
+        })
+    }
+
+    pub(super) fn self_attention(&self, stack: Stack, block: usize) -> Result<Attention, Error> {
+        let config = self.checkpoint.config();
+        let name = |part: &str| stack.self_attention(block, part);
+        Ok(Attention {
+            norm: self.norm(&stack.norm(block, 0))?,
+            into: self.linear(vec![name("q"), name("k"), name("v")], config.d_model)?,
+            out: self.linear(vec![name("o")], config.inner())?,
+        })
+    }
+
+    pub(super) fn feed_forward(&self, stack: Stack, block: usize) -> Result<FeedForward, Error> {
+        let config = self.checkpoint.config();
+        let name = |part: &str| stack.feed_forward(block, part);
+        let into = match config.gate {
+            Gate::Gated => vec![name("wi_0"), name("wi_1")],
+            Gate::Plain => vec![name("wi")],
+        };
+        let layer = match stack {
+            Stack::Encoder => 1,
+            Stack::Decoder => 2,
+        };
+        Ok(FeedForward {
+            norm: self.norm(&stack.norm(block, layer))?,
+            into: self.linear(into, config.d_model)?,
+            out: self.linear_as(self.precision.wo, vec![name("wo")], config.d_ff)?,
+            activation: config.activation,
+            gate: config.gate,
+        })
+    }
+}
+
+/// Rounded on the host, so that the device never holds it as f32.
+pub(super) fn on_device(
+    values: Vec<f32>,
+    shape: (usize, usize),
+    dtype: DType,
+    device: &Device,
+) -> Result<Tensor, candle_core::Error> {
+    Tensor::from_vec(values, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+}
+
+/// `x W'ᵀ`; the weight is `[outputs, inputs]`.
+#[derive(Debug)]
+pub(super) struct Linear {
+    weight: Tensor,
+    /// Those that lie below each other in it, of equally many rows each.
+    tensors: Vec<String>,
+    addition: Option<Addition>,
+}
+
+/// The factors of an adapter's change, in the dtype of the weight.
+#[derive(Debug)]
+struct Addition {
+    /// `[rank, inputs]`.
+    down: Tensor,
+    /// `[outputs, rank]`.
+    up: Tensor,
+}
+
+impl Linear {
+    /// Over a weight that something else holds too.
+    pub(super) fn over(weight: Tensor) -> Self {
+        Self { weight, tensors: Vec::new(), addition: None }
+    }
+
+    /// `[rows, inputs]` of any dtype to `[rows, outputs]` in the weight's. Two dimensions only: CUDA would read
+    /// the weight once per batch entry otherwise.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
+        let x = x.to_dtype(self.weight.dtype())?;
+        let base = x.matmul(&self.weight.t()?)?;
+        match &self.addition {
+            None => Ok(base),
+            Some(Addition { down, up }) => base + x.matmul(&down.t()?)?.matmul(&up.t()?)?,
+        }
+    }
+
+    /// Takes on the factors of an adapter, or lets go of them.
+    pub(super) fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+        self.addition = None;
+        let rank = |adapter: &Adapter| self.tensors.iter().map(|name| adapter.rank(name)).sum();
+        let rank: usize = adapter.map_or(0, rank);
+        let Some(adapter) = adapter.filter(|_| rank > 0) else { return Ok(()) };
+        let (outputs, inputs) = self.weight.dims2()?;
+        let (down, up) = adapter.stacked(&self.tensors, (outputs, inputs), rank)?;
+        let (dtype, device) = (self.weight.dtype(), self.weight.device());
+        self.addition = Some(Addition {
+            down: on_device(down, (rank, inputs), dtype, device)?,
+            up: on_device(up, (outputs, rank), dtype, device)?,
+        });
+        Ok(())
+    }
+
+    /// Bytes of the base's weight.
+    pub(super) fn bytes(&self) -> u64 {
+        bytes(&self.weight)
+    }
+
+    /// Bytes of what an adapter adds.
+    pub(super) fn adapter_bytes(&self) -> u64 {
+        self.addition.as_ref().map_or(0, |addition| bytes(&addition.down) + bytes(&addition.up))
+    }
+}
+
+/// Bytes of a tensor's values.
+pub(super) fn bytes(tensor: &Tensor) -> u64 {
+    (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64
+}
+
+/// Division by the root of the mean square; no mean is taken off and no bias added.
+#[derive(Debug)]
+pub(super) struct Norm {
+    weight: Tensor,
+    epsilon: f32,
+}
+
+impl Norm {
+    /// `[rows, d_model]` of f32 to the same.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
+        candle_nn::ops::rms_norm(x, &self.weight, self.epsilon)
+    }
+}
+
+/// A norm and the projections of self-attention.
+#[derive(Debug)]
+pub(super) struct Attention {
+    pub(super) norm: Norm,
+    /// To queries, keys and values side by side.
+    pub(super) into: Linear,
+    pub(super) out: Linear,
+}
+
+impl Attention {
+    pub(super) fn linears(&mut self) -> [&mut Linear; 2] {
+        [&mut self.into, &mut self.out]
+    }
+}
+
+/// `softmax(q kᵀ + bias) v`, without T5's missing scale. `[.., queries, d_kv]`, bias f32 and broadcast to the scores.
+pub(super) fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor, candle_core::Error> {
+    let mut scores = q.matmul(&k.transpose(D::Minus2, D::Minus1)?)?.to_dtype(DType::F32)?;
+    if let Some(bias) = bias {
+        scores = scores.broadcast_add(bias)?;
+    }
+    candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(v)
+}
+
+/// Adds a layer's result to the residual stream, which is f32.
+pub(super) fn add(x: &Tensor, result: &Tensor) -> Result<Tensor, candle_core::Error> {
+    x + result.to_dtype(DType::F32)?
+}
+
+/// The layer after attention, with its norm and the residual.
+#[derive(Debug)]
+pub(super) struct FeedForward {
+    norm: Norm,
+    into: Linear,
+    out: Linear,
+    activation: Activation,
+    gate: Gate,
+}
+
+impl FeedForward {
+    /// `[rows, d_model]` of f32 to the same.
+    pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
+        // Between the products in the dtype of the second: what the gate multiplies runs over the range of f16.
+        let inner = self.into.forward(&self.norm.forward(x)?)?.to_dtype(self.out.weight.dtype())?;
+        let inner = match self.gate {
+            Gate::Plain => self.activate(&inner)?,
+            Gate::Gated => {
+                let width = inner.dim(1)? / 2;
+                let open = self.activate(&inner.narrow(1, 0, width)?.contiguous()?)?;
+                (open * inner.narrow(1, width, width)?)?
+            }
+        };
+        add(x, &self.out.forward(&inner)?)
+    }
+
+    fn activate(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
+        match self.activation {
+            Activation::Relu => x.relu(),
+            Activation::Gelu => x.gelu_erf(),
+            Activation::GeluTanh => x.gelu(),
+        }
+    }
+
+    pub(super) fn linears(&mut self) -> [&mut Linear; 2] {
+        [&mut self.into, &mut self.out]
+    }
+}

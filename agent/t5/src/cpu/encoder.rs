@@ -1,0 +1,89 @@
+//! The encoder: embedded prompts in, side by side and without padding, their encodings out.
+
+use super::layers::{Attention, FeedForward, Loader, Norm, Room};
+use super::product::Product;
+use crate::checkpoint::{Error, Stack};
+use crate::position::{Buckets, Direction};
+use kernels::{Bias, Finish, Heads, Kernels, Rows};
+use std::ops::Range;
+
+#[derive(Debug)]
+pub(super) struct Encoder {
+    blocks: Vec<(Attention, FeedForward)>,
+    final_norm: Norm,
+    heads: Heads,
+    buckets: Buckets,
+    /// `[buckets, heads]`.
+    bias_weight: Vec<f32>,
+    /// For the longest prompt so far.
+    bias: Bias,
+}
+
+impl Encoder {
+    pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
+        let config = loader.checkpoint.config();
+        let stack = Stack::Encoder;
+        let block =
+            |block| Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?));
+        Ok(Self {
+            blocks: (0..config.encoder_blocks).map(block).collect::<Result<_, Error>>()?,
+            final_norm: loader.norm(&stack.final_norm())?,
+            heads: Heads { count: config.heads, width: config.d_kv },
+            buckets: Buckets {
+                count: config.buckets,
+                max_distance: config.max_distance,
+                direction: Direction::Both,
+            },
+            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
+            bias: Bias::default(),
+        })
+    }
+
+    /// Encodes `x`, `[tokens, d_model]`, in which the prompts are ranges of rows; gives `to`, of the same shape.
+    pub(super) fn forward(
+        &mut self,
+        kernels: &mut Kernels,
+        x: &mut Rows,
+        prompts: &[Range<usize>],
+        room: &mut Room,
+        to: &mut Rows,
+    ) {
+        let longest = prompts.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
+        if longest > self.bias.zero {
+            let (weight, heads) = (&self.bias_weight, self.heads.count);
+            let table = self.buckets.table(weight, heads, longest, longest);
+            self.bias = Bias { table, offsets: 2 * longest + 1, zero: longest };
+        }
+        for (attention, feed_forward) in &self.blocks {
+            attention.norm.forward(kernels, x, &mut room.normed);
+            let Room { normed, projected, spare, .. } = room;
+            attention.into.forward(kernels, normed, Finish::Store, spare, projected);
+            let (projected, attended) = (&room.projected, &mut room.attended);
+            kernels.attend_within(projected, prompts, self.heads, &self.bias, attended);
+            attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
+            feed_forward.forward(kernels, x, room);
+        }
+        self.final_norm.forward(kernels, x, to);
+    }
+
+    /// All products, in any order.
+    pub(super) fn products(&mut self) -> impl Iterator<Item = &mut Product> {
+        self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
+            attention.products().into_iter().chain(feed_forward.products())
+        })
+    }
+
+    /// Bytes of the weights that encoding a group of prompts reads.
+    pub(super) fn read_bytes(&self) -> usize {
+        let products = self.blocks.iter().flat_map(|(attention, feed_forward)| {
+            let [into, out] = feed_forward.read();
+            [&attention.into, &attention.out, into, out]
+        });
+        products.map(Product::read_bytes).sum()
+    }
+
+    /// Sums of a row of the feed-forward layer, before its function.
+    pub(super) fn sums(&self) -> usize {
+        self.blocks[0].1.sums()
+    }
+}

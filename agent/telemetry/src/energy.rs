@@ -1,0 +1,118 @@
+//! Energy of the processor packages: the counters of RAPL under /sys/class/powercap.
+
+use crate::counter::Counter;
+use host::Root;
+use proto::telemetry::{Absence, Metric, Readings};
+
+const FOLDER: &str = "sys/class/powercap";
+
+/// The counters of all packages, and of memory where it is counted apart.
+#[derive(Debug)]
+pub(super) struct Rapl {
+    root: Root,
+    zones: Vec<Zone>,
+}
+
+#[derive(Debug)]
+struct Zone {
+    path: String,
+    range_joules: f64,
+    energy: Counter,
+}
+
+impl Rapl {
+    /// Finds the counters.
+    ///
+    /// # Errors
+    /// Why there is none that can be read.
+    pub(super) fn find(root: &Root) -> Result<Self, Absence> {
+        let absent = |reason: &str, remedy: Option<&str>| Absence {
+            what: "cpu_energy".to_owned(),
+            reason: reason.to_owned(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let is_counted = |path: &String| {
+            let name = root.text(&format!("{path}/name")).unwrap_or_default();
+            name.starts_with("package") || name == "dram"
+        };
+        let paths: Vec<String> =
+            root.list(FOLDER, "intel-rapl:").into_iter().filter(is_counted).collect();
+        if paths.is_empty() {
+            return Err(absent(
+                "no RAPL counter: virtual machines rarely have one",
+                Some(
+                    "measure energy on a bare-metal instance, or load the kernel module intel_rapl_msr",
+                ),
+            ));
+        }
+        if root.number::<f64>(&format!("{}/energy_uj", paths[0])).is_none() {
+            return Err(absent(
+                "the RAPL counters can be read by root only",
+                Some(
+                    "run the agent as root, or chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj",
+                ),
+            ));
+        }
+        let zone = |path: String| Zone {
+            range_joules: root
+                .number::<f64>(&format!("{path}/max_energy_range_uj"))
+                .map_or(f64::INFINITY, |range| range / 1e6),
+            path,
+            energy: Counter::default(),
+        };
+        Ok(Self { root: root.clone(), zones: paths.into_iter().map(zone).collect() })
+    }
+
+    /// Adds what all zones used since the last reading; nothing where one of them can't be read.
+    pub(super) fn read(&mut self, into: &mut Readings) {
+        let root = &self.root;
+        let used = self.zones.iter_mut().map(|zone| {
+            let joules =
+                root.number::<f64>(&format!("{}/energy_uj", zone.path)).map(|joules| joules / 1e6);
+            zone.energy.advance_within(joules, zone.range_joules)
+        });
+        // Every counter moves on, also where another one can't be read.
+        let used: Vec<Option<f64>> = used.collect();
+        into.set(Metric::CpuEnergyJoules, used.into_iter().sum::<Option<f64>>());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn zone(folder: &std::path::Path, name: &str, label: &str, microjoules: u64) {
+        let path = folder.join(FOLDER).join(name);
+        fs::create_dir_all(&path).unwrap();
+        fs::write(path.join("name"), label).unwrap();
+        fs::write(path.join("energy_uj"), microjoules.to_string()).unwrap();
+        fs::write(path.join("max_energy_range_uj"), "10000000").unwrap();
+    }
+
+    #[test]
+    fn packages_and_their_memory_add_up_over_a_wrap_and_cores_are_not_counted_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |package, core, dram| {
+            zone(folder.path(), "intel-rapl:0", "package-0\n", package);
+            zone(folder.path(), "intel-rapl:0:0", "core\n", core);
+            zone(folder.path(), "intel-rapl:0:1", "dram\n", dram);
+        };
+        write(9_000_000, 0, 1_000_000);
+        let mut rapl = Rapl::find(&Root::of(folder.path())).unwrap();
+        let mut readings = Readings::default();
+        rapl.read(&mut readings);
+        assert_eq!(readings.of(Metric::CpuEnergyJoules), None, "nothing to compare with yet");
+        write(1_000_000, 7_000_000, 1_500_000);
+        rapl.read(&mut readings);
+        assert_eq!(readings.of(Metric::CpuEnergyJoules), Some(2.5));
+    }
+
+    #[test]
+    fn a_machine_without_counters_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let absence = Rapl::find(&Root::of(folder.path())).unwrap_err();
+        assert_eq!(absence.what, "cpu_energy");
+        assert!(absence.remedy.is_some());
+    }
+}

@@ -1,0 +1,38 @@
+//! The GPUs of this machine, as their driver describes them.
+
+use super::Library;
+use nvml_wrapper::Device;
+use nvml_wrapper::enum_wrappers::device::Clock;
+use proto::telemetry::Gpu;
+
+/// Every GPU that the driver shows, in its order. A fact that it doesn't tell is null.
+pub(crate) fn gpus(library: &Library) -> Vec<Gpu> {
+    let count = library.nvml.device_count().unwrap_or(0);
+    let devices = (0..count).filter_map(|index| library.nvml.device_by_index(index).ok());
+    let driver = library.nvml.sys_driver_version().ok();
+    let cuda = library.nvml.sys_cuda_driver_version().ok();
+    let cuda = cuda.map(|version| format!("{}.{}", version / 1000, version % 1000 / 10));
+    devices
+        .map(|device| Gpu { driver: driver.clone(), cuda_driver: cuda.clone(), ..gpu(&device) })
+        .collect()
+}
+
+fn gpu(device: &Device<'_>) -> Gpu {
+    let mhz = |clock| device.max_clock_info(clock).ok().map(f64::from);
+    let capability = device.cuda_compute_capability().ok();
+    Gpu {
+        uuid: device.uuid().unwrap_or_default(),
+        name: device.name().unwrap_or_default(),
+        device: None,
+        driver: None,
+        cuda_driver: None,
+        compute_capability: capability.map(|it| format!("{}.{}", it.major, it.minor)),
+        memory_bytes: device.memory_info().ok().map(|memory| memory.total),
+        power_limit_watts: device.enforced_power_limit().ok().map(|mw| f64::from(mw) / 1e3),
+        sm_max_mhz: mhz(Clock::SM),
+        memory_max_mhz: mhz(Clock::Memory),
+        is_ecc_enabled: device.is_ecc_enabled().ok().map(|ecc| ecc.currently_enabled),
+        is_mig_enabled: device.mig_mode().ok().map(|mode| mode.current != 0),
+        is_persistent: device.is_in_persistent_mode().ok(),
+    }
+}

@@ -1,0 +1,130 @@
+//! Teacher-forced logits against PyTorch's, for every dtype: `tools/make_logits.py` made them, and says how.
+
+use super::fixture::greedy;
+use candle_core::{Device, safetensors};
+use engine::files::{Blob, Weights};
+use kernels::Table;
+use proto::model::Dtype;
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use t5::candle::CandleT5;
+use t5::checkpoint::Checkpoint;
+use t5::compute::Compute;
+use t5::config::Config;
+use t5::cpu::CpuT5;
+
+/// Both forms of the feed-forward layer, a head of its own, and heads that are the embedding.
+const MODELS: [&str; 3] = ["gated-untied", "relu-tied", "gated-tied"];
+/// Greedy tokens were cut to so many.
+const MAX_NEW: usize = 32;
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    id: String,
+    input_ids: Vec<u32>,
+    decoder_ids: Vec<u32>,
+    greedy_ids: Vec<u32>,
+    eos: bool,
+}
+
+fn folder(model: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/logits").join(model)
+}
+
+fn cases(model: &str) -> Vec<Case> {
+    let text = fs::read_to_string(folder(model).join("cases.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn checkpoint(model: &str) -> Checkpoint {
+    let config = Config::parse(&fs::read(folder(model).join("config.json")).unwrap()).unwrap();
+    let weights = Blob::open(&folder(model).join("model.safetensors")).unwrap();
+    Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap()
+}
+
+fn on_cpu(model: &str, dtype: Dtype) -> CpuT5 {
+    CpuT5::load(&checkpoint(model), dtype, Table::best(), 1).unwrap()
+}
+
+/// The largest and the mean distance from PyTorch's logits, in units of their standard deviation.
+struct Distance {
+    largest: f32,
+    mean: f32,
+}
+
+/// Feeds every case of `model` its tokens, all cases side by side.
+fn distance(compute: &mut dyn Compute, model: &str) -> Distance {
+    let cases = cases(model);
+    let reference =
+        safetensors::load(folder(model).join("logits.safetensors"), &Device::Cpu).unwrap();
+    let reference: Vec<Vec<Vec<f32>>> =
+        cases.iter().map(|case| reference[&case.id].to_vec2().unwrap()).collect();
+    let values: Vec<f32> = reference.iter().flatten().flatten().copied().collect();
+    let count = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / count;
+    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
+
+    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.input_ids.as_slice()).collect();
+    let steps = cases[0].decoder_ids.len();
+    compute.encode(&prompts, steps).unwrap();
+    let (mut largest, mut sum) = (0.0_f32, 0.0);
+    for step in 0..steps {
+        let tokens: Vec<u32> = cases.iter().map(|case| case.decoder_ids[step]).collect();
+        let logits = compute.step_logits(&tokens).unwrap();
+        let width = logits.len() / cases.len();
+        for (row, case) in logits.chunks_exact(width).zip(&reference) {
+            for (ours, theirs) in row.iter().zip(&case[step]) {
+                let apart = (ours - theirs).abs() / deviation;
+                largest = largest.max(apart);
+                sum += apart;
+            }
+        }
+    }
+    Distance { largest, mean: sum / count }
+}
+
+#[expect(clippy::print_stdout, reason = "the distances are what a reader of the tolerances wants")]
+fn assert_within(compute: &mut dyn Compute, model: &str, (largest, mean): (f32, f32)) {
+    let found = distance(compute, model);
+    let kernel = compute.kernel();
+    println!("{model}, {kernel}: largest {:.1e}, mean {:.1e}", found.largest, found.mean);
+    assert!(found.largest <= largest, "{model}, {kernel}: largest {}", found.largest);
+    assert!(found.mean <= mean, "{model}, {kernel}: mean {}", found.mean);
+}
+
+/// The tolerances, in standard deviations of the logits: the largest distance, and the mean one; about twice what
+/// was measured with AVX-512.
+/// A half has 11 bits, a brain half 8, and int8 a step of 1/127 of a row's largest value; rows as narrow as
+/// these, with random weights, have int8 at its worst.
+#[test]
+fn logits_of_every_dtype_lie_within_their_tolerance() {
+    for model in MODELS {
+        for (dtype, tolerance) in [
+            (Dtype::F32, (4e-5, 4e-6)),
+            (Dtype::F16, (2e-2, 2e-3)),
+            (Dtype::Bf16, (1.0, 8e-2)),
+            (Dtype::Int8, (3.4, 0.3)),
+        ] {
+            assert_within(&mut on_cpu(model, dtype), model, tolerance);
+        }
+        // The tensors of other devices, as far as candle has products for the dtype on a CPU.
+        for (dtype, tolerance) in [(Dtype::F32, (4e-5, 4e-6)), (Dtype::F16, (8e-2, 8e-3))] {
+            let mut on_candle = CandleT5::load(&checkpoint(model), Device::Cpu, dtype).unwrap();
+            assert_within(&mut on_candle, model, tolerance);
+        }
+    }
+}
+
+#[test]
+fn greedy_tokens_are_exact_where_tied_heads_end_too() {
+    for model in MODELS {
+        let cases = cases(model);
+        assert!(cases.iter().filter(|case| case.eos).count() >= 3, "{model}");
+        let mut engine = on_cpu(model, Dtype::F32);
+        let prompts = cases.iter().map(|case| &case.input_ids);
+        for (case, ids) in cases.iter().zip(greedy(&mut engine, prompts, MAX_NEW)) {
+            assert_eq!(ids, case.greedy_ids, "{model} {}", case.id);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The T5 engine against PyTorch's tokens, against candle's own T5, and against broken files.
+
+mod adapters;
+mod candle;
+mod differential;
+mod files;
+mod fixture;
+mod intake;
+mod logits;
+mod memory;
+mod parity;
+mod text;
+mod unmerged;
