@@ -122,7 +122,7 @@ fn the_agents_doctor_tries_the_way_to_a_controller_and_to_a_model() {
             .env("HF_HOME", workspace.path("hub"))
             .env("FLEETMARK_CACHE", workspace.path("cache"))
             .env("NO_PROXY", "*");
-        findings(&Finished::of(&mut command).expect(0))
+        findings(&Finished::of(&mut command).expect(1))
     };
     let own = "--cert certs/agent.pem --key certs/agent.key";
     let found = doctor(&format!("--ca certs/ca.pem {own} --model org/tiny --adapter org/none"));
