@@ -17,8 +17,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "dependencies",
         way_out: "move the code to the crate that may know both, or pass the value in; a new crate needs a line in \
-                  CRATES of xtask/src/architecture/rules.rs",
+                  the table of ARCHITECTURE.md",
         check: dependencies,
+    },
+    Rule {
+        name: "two programs",
+        way_out: "move what both programs need to model, proto, ops or fetch",
+        check: programs,
     },
     Rule {
         name: "pure crates",
@@ -66,49 +71,10 @@ pub(super) const RULES: &[Rule] = &[
         check: length,
     },
     Rule {
-        name: "map",
-        way_out: "give the crate's folder a line in ARCHITECTURE.md",
-        check: documented,
-    },
-    Rule {
         name: "images",
         way_out: "add the folder to .dockerignore: images are built from the listed folders only",
         check: images,
     },
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Values in, values out: no files, sockets, clocks, threads or environment.
-    Pure,
-    /// Talks to the machine or the network.
-    Edge,
-    /// Connects the others.
-    Joint,
-}
-use Kind::{Edge, Joint, Pure};
-
-struct Crate {
-    name: &'static str,
-    kind: Kind,
-    /// The crates of this workspace that it may use outside its tests.
-    may_use: &'static [&'static str],
-}
-
-const fn krate(name: &'static str, kind: Kind, may_use: &'static [&'static str]) -> Crate {
-    Crate { name, kind, may_use }
-}
-
-/// All crates, in the direction of the data. Tests may use any of them.
-const CRATES: &[Crate] = &[
-    krate("proto", Edge, &["model"]),
-    krate("remote", Edge, &[]),
-    krate("observability", Edge, &[]),
-    krate("controller", Joint, &["proto", "remote", "observability"]),
-    krate("agent", Joint, &["proto", "remote", "observability"]),
-    krate("nvml-standin", Edge, &[]),
-    krate("scenarios", Joint, &["proto"]),
-    krate("xtask", Joint, &[]),
 ];
 
 /// Libraries that read or write something, or wait for it.
@@ -150,6 +116,21 @@ const EDGE_LIBRARIES: &[&str] = &[
     "tracing",
     "tracing-subscriber",
 ];
+
+/// What a pure crate must not use of the standard library.
+const EDGE_PATHS: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "std::env::args",
+    "std::env::var",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread::sleep",
+];
+
+/// The folders of the two programs.
+const SIDES: &[&str] = &["agent", "controller"];
 
 /// Where `proto::wire` may be named outside tests.
 const NAMES_WIRE: &[&str] =
@@ -212,10 +193,6 @@ const OUT_PART: &[&str] = &[
 /// Longest source file, in lines.
 const LONGEST: usize = 700;
 
-fn of(name: &str) -> Option<&'static Crate> {
-    CRATES.iter().find(|krate| krate.name == name)
-}
-
 fn is_in(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| path.starts_with(place))
 }
@@ -228,25 +205,40 @@ fn product(workspace: &Workspace) -> impl Iterator<Item = (&Package, &Source)> {
 fn dependencies(workspace: &Workspace) -> Vec<String> {
     let mut found = Vec::new();
     for package in &workspace.packages {
-        let Some(krate) = of(&package.name) else {
-            found.push(format!("{}: `{}` has no line in CRATES", package.folder, package.name));
+        let Some(row) = workspace.row(&package.name) else {
+            found.push(format!(
+                "{}: `{}` is not in the table of crates",
+                package.folder, package.name
+            ));
             continue;
         };
         let inner = package.dependencies.iter().filter(|name| workspace.package(name).is_some());
-        let forbidden = inner.filter(|name| !krate.may_use.contains(&name.as_str()));
+        let forbidden = inner.filter(|name| !row.may_use.contains(name));
         found.extend(forbidden.map(|name| {
             format!("{}/Cargo.toml: `{}` must not depend on `{name}`", package.folder, package.name)
         }));
     }
-    let gone = CRATES.iter().filter(|krate| workspace.package(krate.name).is_none());
-    found.extend(
-        gone.map(|krate| format!("xtask/src/architecture/rules.rs: no crate `{}`", krate.name)),
-    );
+    let gone = workspace.table.iter().filter(|row| workspace.package(&row.name).is_none());
+    found.extend(gone.map(|row| format!("ARCHITECTURE.md: no crate `{}`", row.name)));
+    found
+}
+
+fn programs(workspace: &Workspace) -> Vec<String> {
+    let side = |package: &Package| SIDES.iter().find(|side| package.folder.starts_with(**side));
+    let mut found = Vec::new();
+    for package in &workspace.packages {
+        let used = package.dependencies.iter().filter_map(|name| workspace.package(name));
+        let other = used.filter(|used| side(package).zip(side(used)).is_some_and(|(a, b)| a != b));
+        found.extend(other.map(|used| {
+            format!("{}/Cargo.toml: `{}` belongs to the other program", package.folder, used.name)
+        }));
+    }
     found
 }
 
 fn pure(workspace: &Workspace) -> Vec<String> {
-    let is_pure = |package: &&Package| of(&package.name).is_some_and(|krate| krate.kind == Pure);
+    let is_pure =
+        |package: &&Package| workspace.row(&package.name).is_some_and(|row| row.kind == "pure");
     let mut found = Vec::new();
     for package in workspace.packages.iter().filter(is_pure) {
         let edges =
@@ -255,16 +247,7 @@ fn pure(workspace: &Workspace) -> Vec<String> {
             format!("{}/Cargo.toml: a pure crate must not depend on `{name}`", package.folder)
         }));
         for source in package.sources.iter().filter(|source| !source.is_test) {
-            let machine = [
-                "std::env::var",
-                "std::fs",
-                "std::net",
-                "std::process",
-                "std::thread::spawn",
-                "SystemTime",
-                "Instant",
-            ];
-            let used = machine.iter().filter(|path| source.mentions(path));
+            let used = EDGE_PATHS.iter().filter(|path| source.mentions(path));
             found.extend(
                 used.map(|path| format!("{}: a pure crate must not use `{path}`", source.path)),
             );
@@ -379,13 +362,6 @@ fn length(workspace: &Workspace) -> Vec<String> {
         .filter(|(_, source)| source.lines > LONGEST)
         .map(|(_, source)| format!("{}: {} lines, at most {LONGEST}", source.path, source.lines))
         .collect()
-}
-
-fn documented(workspace: &Workspace) -> Vec<String> {
-    let is_missing =
-        |package: &&Package| !workspace.architecture.contains(&format!("`{}/", package.folder));
-    let missing = workspace.packages.iter().filter(is_missing);
-    missing.map(|package| format!("{}: not in ARCHITECTURE.md", package.folder)).collect()
 }
 
 fn images(workspace: &Workspace) -> Vec<String> {

@@ -44,10 +44,22 @@ fn depend(package_name: &'static str, on: &'static str) -> impl FnOnce(&mut Work
 #[test]
 fn a_forbidden_dependency_is_found() {
     broken("dependencies", "proto/", depend("proto", "controller"));
+    broken("two programs", "agent/", depend("agent", "matrix"));
 }
 
 #[test]
-fn a_crate_without_a_line_in_the_rules_is_found() {
+fn an_edge_of_a_pure_crate_is_found() {
+    broken("pure crates", "controller/stats/Cargo.toml", depend("stats", "tokio"));
+    let text = "fn f() { std::fs::read(\"x\"); }";
+    broken(
+        "pure crates",
+        "controller/stats/src/x.rs",
+        add("stats", "controller/stats/src/x.rs", text),
+    );
+}
+
+#[test]
+fn a_crate_and_a_row_without_the_other_are_found() {
     broken("dependencies", "new", |workspace| {
         let package = Package {
             name: "new".to_owned(),
@@ -56,6 +68,9 @@ fn a_crate_without_a_line_in_the_rules_is_found() {
             sources: Vec::new(),
         };
         workspace.packages.push(package);
+    });
+    broken("dependencies", "ARCHITECTURE.md", |workspace| {
+        workspace.packages.retain(|package| package.name != "proto");
     });
 }
 
@@ -119,7 +134,6 @@ fn a_long_file_is_found() {
 }
 
 #[test]
-fn a_crate_that_the_map_or_the_images_lack_is_found() {
-    broken("map", "agent", |workspace| workspace.architecture.clear());
+fn a_crate_that_the_images_lack_is_found() {
     broken("images", "agent", |workspace| workspace.dockerignore.clear());
 }

@@ -10,8 +10,18 @@ use std::path::Path;
 #[derive(Debug, Clone)]
 pub(super) struct Workspace {
     pub(super) packages: Vec<Package>,
-    pub(super) architecture: String,
+    /// The table of crates in ARCHITECTURE.md.
+    pub(super) table: Vec<Row>,
     pub(super) dockerignore: String,
+}
+
+/// A crate as ARCHITECTURE.md has it.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) kind: String,
+    /// The crates of this workspace that it may use outside its tests.
+    pub(super) may_use: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +55,17 @@ impl Workspace {
         }
         let read =
             |name: &str| fs::read_to_string(root.join(name)).with_context(|| name.to_owned());
-        let (architecture, dockerignore) = (read("ARCHITECTURE.md")?, read(".dockerignore")?);
-        Ok(Self { packages, architecture, dockerignore })
+        let table = table(&read("ARCHITECTURE.md")?);
+        Ok(Self { packages, table, dockerignore: read(".dockerignore")? })
     }
 
     /// All sources with their packages.
     pub(super) fn sources(&self) -> impl Iterator<Item = (&Package, &Source)> {
         self.packages.iter().flat_map(|package| package.sources.iter().map(move |it| (package, it)))
+    }
+
+    pub(super) fn row(&self, name: &str) -> Option<&Row> {
+        self.table.iter().find(|row| row.name == name)
     }
 
     pub(super) fn package(&self, name: &str) -> Option<&Package> {
@@ -91,4 +105,23 @@ impl Package {
         }
         Ok(())
     }
+}
+
+/// The rows of the table whose header begins with `crate` and ends with `may depend on`.
+fn table(text: &str) -> Vec<Row> {
+    let cells = |line: &str| -> Vec<String> {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let names = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("| crate |"));
+    let mut rows: Vec<Row> = Vec::new();
+    for line in lines.by_ref().skip(2).take_while(|line| line.starts_with('|')) {
+        let [name, kind, .., may_use] = &cells(line)[..] else { continue };
+        let may_use = match may_use.as_str() {
+            "every crate above" => rows.iter().map(|row| row.name.clone()).collect(),
+            listed => names(listed),
+        };
+        rows.push(Row { name: name.trim_matches('`').to_owned(), kind: kind.clone(), may_use });
+    }
+    rows
 }
