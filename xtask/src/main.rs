@@ -8,6 +8,7 @@ mod ignored;
 mod long;
 mod pictures;
 mod process;
+mod simulation;
 
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 8] = [
+const TASKS: [Task; 9] = [
     Task {
         name: "ci",
         arguments: "",
@@ -62,6 +63,12 @@ const TASKS: [Task; 8] = [
         arguments: "[PART...]",
         help: "Run the checks that take hours: seeds network kills fuzz load leak",
         run: long::run,
+    },
+    Task {
+        name: "simulate",
+        arguments: "[--stress] [--trials N] [--seed N]",
+        help: "Check the statistics on worlds with known parameters",
+        run: simulation::run,
     },
     Task {
         name: "platforms",

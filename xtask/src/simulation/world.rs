@@ -8,37 +8,37 @@ use stats::observation::{Cell, Observation, Outcome, Scenario};
 
 /// How latencies come about. Spreads are those of logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct World {
+pub(crate) struct World {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How many dialogues are measured in each run.
-    pub dialogues: u32,
+    pub(crate) dialogues: u32,
     /// How many are decoded together; it divides `dialogues`.
-    pub batch_size: u32,
+    pub(crate) batch_size: u32,
     /// How far the work of dialogues spreads: log-normal, so skewed.
-    pub dialogue_spread: f64,
+    pub(crate) dialogue_spread: f64,
     /// How far batches of equal work spread.
-    pub noise: f64,
+    pub(crate) noise: f64,
     /// The correlation of neighbouring batches' noise.
-    pub autocorrelation: f64,
+    pub(crate) autocorrelation: f64,
 }
 
 /// What two cells of one campaign have in common.
 #[derive(Debug, Clone)]
-pub struct Campaign {
+pub(crate) struct Campaign {
     /// The work of each dialogue, in seconds.
-    pub work: Vec<f64>,
+    pub(crate) work: Vec<f64>,
     /// The order of the dialogues in each run.
-    pub orders: Vec<Vec<u32>>,
+    pub(crate) orders: Vec<Vec<u32>>,
     /// What each round does to everything in it, a factor.
-    pub rounds: Vec<f64>,
+    pub(crate) rounds: Vec<f64>,
 }
 
 /// The work of a middling dialogue, in seconds.
 const SECONDS: f64 = 0.1;
 
 /// A number from the standard normal distribution.
-pub fn normal(rng: &mut impl Rng) -> f64 {
+pub(crate) fn normal(rng: &mut impl Rng) -> f64 {
     let uniform: f64 = rng.random();
     // Never 0 or 1, whose quantiles are infinite.
     Normal::standard().inverse_cdf(uniform.mul_add(1.0 - 2e-16, 1e-16))
@@ -51,7 +51,7 @@ fn factor(spread: f64, normal: f64) -> f64 {
 
 impl World {
     /// Draws dialogues, and the orders and rounds of `runs` runs; rounds spread by `round_spread`.
-    pub fn campaign(&self, runs: u32, round_spread: f64, rng: &mut impl Rng) -> Campaign {
+    pub(crate) fn campaign(&self, runs: u32, round_spread: f64, rng: &mut impl Rng) -> Campaign {
         let work = (0..self.dialogues).map(|_| self.draw_work(rng)).collect();
         let mut order: Vec<u32> = (0..self.dialogues).collect();
         let mut draw_order = || {
@@ -69,7 +69,7 @@ impl World {
 
     /// Measures one cell whose every batch takes `slowdown` times as long. A batch takes the mean work of
     /// its dialogues, and all its rows end with it: they are as alike as rows can be.
-    pub fn measure(
+    pub(crate) fn measure(
         &self,
         campaign: &Campaign,
         run_spread: f64,
@@ -114,22 +114,22 @@ impl World {
     }
 
     /// The true mean latency of a campaign's dialogues, in milliseconds: every factor has mean 1.
-    pub fn true_mean_ms(&self, campaign: &Campaign) -> f64 {
+    pub(crate) fn true_mean_ms(&self, campaign: &Campaign) -> f64 {
         campaign.work.iter().sum::<f64>() / campaign.work.len() as f64 * 1e3
     }
 
     /// The true throughput of a campaign's dialogues, per second.
-    pub fn true_throughput(&self, campaign: &Campaign) -> f64 {
+    pub(crate) fn true_throughput(&self, campaign: &Campaign) -> f64 {
         f64::from(self.batch_size) / (self.true_mean_ms(campaign) / 1e3)
     }
 
     /// The true mean latency of all dialogues that there could be, in milliseconds.
-    pub fn true_mean_of_all_ms(&self) -> f64 {
+    pub(crate) fn true_mean_of_all_ms(&self) -> f64 {
         SECONDS * 1e3 * (self.dialogue_spread * self.dialogue_spread / 2.0).exp()
     }
 
     /// True quantiles of latency over dialogues, runs and rounds, in milliseconds: of `draws` batches.
-    pub fn true_quantiles_ms(
+    pub(crate) fn true_quantiles_ms(
         &self,
         probabilities: [f64; 2],
         (run_spread, round_spread): (f64, f64),

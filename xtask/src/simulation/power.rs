@@ -3,39 +3,37 @@
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
 use super::{Share, chance, side_by_side};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use stats::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::interval::{ALPHA, mean, standard_deviation, t_two_sided};
 use stats::observation::Cell;
 
 /// The slowdown.
-pub const SLOWDOWN: f64 = 1.03;
+pub(crate) const SLOWDOWN: f64 = 1.03;
 
 /// How far runs spread; rounds spread by 1 % throughout.
-pub const RUN_SPREADS: [f64; 7] = [0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02];
+pub(crate) const RUN_SPREADS: [f64; 7] = [0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02];
 
 /// How far rounds spread: what pairing takes out.
-pub const ROUND_SPREAD: f64 = 0.01;
+pub(crate) const ROUND_SPREAD: f64 = 0.01;
 
 /// The world: skewed dialogues, and 3 % of noise that remembers.
-pub const WORLD: World = World { noise: 0.03, autocorrelation: 0.3, ..WORLDS[0] };
+pub(crate) const WORLD: World = World { noise: 0.03, autocorrelation: 0.3, ..WORLDS[0] };
 
 /// How often the slowdown is found at one run-to-run spread.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PowerRow {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PowerRow {
     /// How far runs spread.
-    pub run_spread: f64,
+    pub(crate) run_spread: f64,
     /// Paired by sample and by round: what the product does.
-    pub paired: Share,
+    pub(crate) paired: Share,
     /// Paired by sample, runs apart: what it does between two campaigns.
-    pub apart: Share,
+    pub(crate) apart: Share,
     /// All latencies of one side against all of the other's, Welch's t.
-    pub unpaired: Share,
+    pub(crate) unpaired: Share,
 }
 
 /// Fills the table.
-pub fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
+pub(crate) fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
     let row = |(run_spread, row): (f64, u64)| {
         let (mut paired, mut apart, mut unpaired) = Default::default();
         for trial in 0..trials {

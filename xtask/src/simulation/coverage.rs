@@ -3,8 +3,6 @@
 use super::world::{World, normal};
 use super::{Share, chance, side_by_side};
 use rand::{Rng, RngExt};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use stats::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::distribution::of_requests;
 use stats::estimate::Estimate;
@@ -16,13 +14,13 @@ use stats::throughput;
 use stats::within::other_dialogues;
 
 /// Runs of each cell.
-pub const RUNS: u32 = 3;
+pub(crate) const RUNS: u32 = 3;
 
 /// How far runs and rounds spread, each.
-pub const RUN_SPREADS: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
+pub(crate) const RUN_SPREADS: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
 
 /// The worlds of the table.
-pub const WORLDS: [World; 4] = [
+pub(crate) const WORLDS: [World; 4] = [
     World {
         name: "skewed",
         dialogues: 150,
@@ -64,47 +62,47 @@ const SLOWER: f64 = 1.05;
 const DRAWS: u32 = 200_000;
 
 /// How often each interval of one world held the truth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CoverageRow {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CoverageRow {
     /// Which world.
-    pub world: String,
+    pub(crate) world: String,
     /// How far runs, and rounds, spread.
-    pub run_spread: f64,
+    pub(crate) run_spread: f64,
     /// Mean latency of these dialogues.
-    pub mean: Share,
+    pub(crate) mean: Share,
     /// Mean latency of other dialogues of the kind.
-    pub mean_of_others: Share,
+    pub(crate) mean_of_others: Share,
     /// The median of latency.
-    pub p50: Share,
+    pub(crate) p50: Share,
     /// Its 95th percentile.
-    pub p95: Share,
+    pub(crate) p95: Share,
     /// Samples per host-second.
-    pub throughput: Share,
+    pub(crate) throughput: Share,
     /// US dollars per 1,000 requests: the throughput's interval, turned over.
-    pub cost: Share,
+    pub(crate) cost: Share,
     /// Paired ratio of request latency, of a candidate 5 % slower.
-    pub ratio: Share,
+    pub(crate) ratio: Share,
     /// Paired ratio of throughput.
-    pub throughput_ratio: Share,
+    pub(crate) throughput_ratio: Share,
     /// Equal targets called different.
-    pub false_different: Share,
+    pub(crate) false_different: Share,
 }
 
 /// How often an interval that the product does not use held the truth.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct NaiveRow {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct NaiveRow {
     /// What was done.
-    pub method: String,
+    pub(crate) method: String,
     /// How often it held the truth.
-    pub coverage: Share,
+    pub(crate) coverage: Share,
     /// What the product does instead.
-    pub instead: String,
+    pub(crate) instead: String,
     /// How often that did.
-    pub coverage_instead: Share,
+    pub(crate) coverage_instead: Share,
 }
 
 /// Fills the table.
-pub fn rows(trials: u32, seed: u64) -> Vec<CoverageRow> {
+pub(crate) fn rows(trials: u32, seed: u64) -> Vec<CoverageRow> {
     let worlds = WORLDS.iter().flat_map(|world| RUN_SPREADS.map(|spread| (world, spread)));
     let fill = |((world, spread), row)| coverage(world, spread, trials, (seed, row));
     side_by_side(worlds.zip(0..), fill)
@@ -192,7 +190,7 @@ fn holds(estimate: &Estimate, truth: f64) -> Option<bool> {
 }
 
 /// What the product does not do, beside what it does.
-pub fn naive_rows(trials: u32, seed: u64) -> Vec<NaiveRow> {
+pub(crate) fn naive_rows(trials: u32, seed: u64) -> Vec<NaiveRow> {
     vec![resampled_runs(trials, seed), rows_as_units(trials, seed), unplanned_looks(trials, seed)]
 }
 

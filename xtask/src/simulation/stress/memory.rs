@@ -3,39 +3,37 @@
 use super::super::{Share, chance, side_by_side};
 use super::Noise;
 use rand::{Rng, RngExt};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use stats::stress::Finding;
 use stats::stress::leak::{Held, Leak, MATTERS_PER_HOUR, MB, leak};
 use stats::stress::robust::median;
 
 /// A process.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Process {
+pub(crate) struct Process {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// For how long it is watched, in seconds.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// How long a window is, in seconds; the least of four readings is kept.
-    pub window_s: f64,
+    pub(crate) window_s: f64,
     /// What it holds when nothing is wrong.
-    pub level_mb: f64,
+    pub(crate) level_mb: f64,
     /// The standard deviation of the noise.
-    pub noise_mb: f64,
+    pub(crate) noise_mb: f64,
     /// The correlation of the noise from window to window.
-    pub autocorrelation: f64,
+    pub(crate) autocorrelation: f64,
     /// How high teeth are at most; each is from half of it to all of it.
-    pub tooth_mb: f64,
+    pub(crate) tooth_mb: f64,
     /// The shortest and the longest tooth, in seconds.
-    pub tooth_s: (f64, f64),
+    pub(crate) tooth_s: (f64, f64),
     /// What its caches hold when they are full.
-    pub cache_mb: f64,
+    pub(crate) cache_mb: f64,
     /// The time in which they fill but for a third, in seconds.
-    pub cache_s: f64,
+    pub(crate) cache_s: f64,
     /// What is held is told in whole steps of so much; zero: exactly.
-    pub step_mb: f64,
+    pub(crate) step_mb: f64,
     /// The leak that is put in, in MB per hour.
-    pub leak_mb_per_hour: f64,
+    pub(crate) leak_mb_per_hour: f64,
 }
 
 const STILL: Process = Process {
@@ -68,7 +66,7 @@ const DAY: Process = Process {
 };
 
 /// The processes of the table.
-pub const PROCESSES: [Process; 8] = [
+pub(crate) const PROCESSES: [Process; 8] = [
     STILL,
     Process {
         name: "sawtooth",
@@ -104,36 +102,36 @@ pub const PROCESSES: [Process; 8] = [
 ];
 
 /// How often the verdict on one process is right.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct MemoryRow {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct MemoryRow {
     /// The process.
-    pub name: String,
+    pub(crate) name: String,
     /// For how long it was watched, in hours.
-    pub hours: f64,
+    pub(crate) hours: f64,
     /// Teeth at most, and noise, in MB.
-    pub tooth_mb: f64,
+    pub(crate) tooth_mb: f64,
     /// The standard deviation of the noise, in MB.
-    pub noise_mb: f64,
+    pub(crate) noise_mb: f64,
     /// How often the healthy process is said to leak.
-    pub false_alarms: Share,
+    pub(crate) false_alarms: Share,
     /// How often the healthy process is left open.
-    pub left_open: Share,
+    pub(crate) left_open: Share,
     /// The leak that was put in, in MB per hour.
-    pub leak_mb_per_hour: f64,
+    pub(crate) leak_mb_per_hour: f64,
     /// How often it is found.
-    pub found: Share,
+    pub(crate) found: Share,
     /// How often its interval holds it.
-    pub held: Share,
+    pub(crate) held: Share,
     /// The median of the minimum detectable leaks that were printed, in MB per hour.
-    pub minimum_detectable_mb_per_hour: f64,
+    pub(crate) minimum_detectable_mb_per_hour: f64,
     /// How often a leak of the size that was printed for a run is found in it.
-    pub found_at_minimum: Share,
+    pub(crate) found_at_minimum: Share,
     /// How often it is found in another run of the same process.
-    pub found_in_another: Share,
+    pub(crate) found_in_another: Share,
 }
 
 /// Fills the table.
-pub fn rows(trials: u32, seed: u64) -> Vec<MemoryRow> {
+pub(crate) fn rows(trials: u32, seed: u64) -> Vec<MemoryRow> {
     side_by_side(PROCESSES.into_iter().zip(0..), |(process, row)| fill(&process, row, trials, seed))
 }
 

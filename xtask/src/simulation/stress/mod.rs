@@ -1,32 +1,30 @@
 //! How often the verdicts of a sustained run are right: processes whose memory is known, and loads whose drift is.
 
-pub mod load;
-pub mod memory;
-pub mod text;
+pub(crate) mod load;
+pub(crate) mod memory;
+pub(crate) mod text;
 
-pub use load::LoadRow;
-pub use memory::MemoryRow;
+pub(crate) use load::LoadRow;
+pub(crate) use memory::MemoryRow;
 
 use super::world::normal;
 use rand::Rng;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 /// All tables of one simulation of sustained runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct StressTables {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct StressTables {
     /// Trials per row.
-    pub trials: u32,
+    pub(crate) trials: u32,
     /// All chance follows from it.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Leaks, and what is none.
-    pub memory: Vec<MemoryRow>,
+    pub(crate) memory: Vec<MemoryRow>,
     /// Drifts, and what is none.
-    pub load: Vec<LoadRow>,
+    pub(crate) load: Vec<LoadRow>,
 }
 
 /// Runs every row of every table `trials` times.
-pub fn run(trials: u32, seed: u64) -> StressTables {
+pub(crate) fn run(trials: u32, seed: u64) -> StressTables {
     StressTables {
         trials,
         seed,

@@ -3,27 +3,25 @@
 use super::super::{Share, chance, side_by_side};
 use super::Noise;
 use rand::Rng;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use stats::stress::Finding;
 use stats::stress::drift::{Drift, Reading, drift};
 use stats::stress::robust::median;
 
 /// A load.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Load {
+pub(crate) struct Load {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How many windows of 1 s are watched.
-    pub windows: u32,
+    pub(crate) windows: u32,
     /// The standard deviation of the noise, as a share of the mean.
-    pub noise: f64,
+    pub(crate) noise: f64,
     /// The correlation of the noise from window to window.
-    pub autocorrelation: f64,
+    pub(crate) autocorrelation: f64,
     /// How much slower the first window is.
-    pub cold: f64,
+    pub(crate) cold: f64,
     /// The number of windows in which that fades but for a third.
-    pub cold_windows: f64,
+    pub(crate) cold_windows: f64,
 }
 
 const INDEPENDENT: Load = Load {
@@ -37,7 +35,7 @@ const INDEPENDENT: Load = Load {
 const REMEMBERS: Load = Load { name: "noise that remembers", autocorrelation: 0.5, ..INDEPENDENT };
 
 /// The loads of the table.
-pub const LOADS: [Load; 9] = [
+pub(crate) const LOADS: [Load; 9] = [
     INDEPENDENT,
     Load { name: "hardly any noise", noise: 0.005, ..REMEMBERS },
     REMEMBERS,
@@ -50,32 +48,32 @@ pub const LOADS: [Load; 9] = [
 ];
 
 /// How often the verdict on one load is right.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct LoadRow {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LoadRow {
     /// The load.
-    pub name: String,
+    pub(crate) name: String,
     /// How many windows of 1 s were watched.
-    pub windows: u32,
+    pub(crate) windows: u32,
     /// The standard deviation of the noise, as a share of the mean.
-    pub noise: f64,
+    pub(crate) noise: f64,
     /// The correlation of the noise.
-    pub autocorrelation: f64,
+    pub(crate) autocorrelation: f64,
     /// How often the steady load is said to drift.
-    pub false_alarms: Share,
+    pub(crate) false_alarms: Share,
     /// How often the interval holds zero.
-    pub held: Share,
+    pub(crate) held: Share,
     /// How often the steady load is left open.
-    pub left_open: Share,
+    pub(crate) left_open: Share,
     /// The median of the minimum detectable drifts that were printed, over the observed time, as a share of the mean.
-    pub minimum_detectable: f64,
+    pub(crate) minimum_detectable: f64,
     /// How often a drift of the size that was printed for a run is found in it, up and down in turn.
-    pub found_at_minimum: Share,
+    pub(crate) found_at_minimum: Share,
     /// How often it is found in another run of the same load.
-    pub found_in_another: Share,
+    pub(crate) found_in_another: Share,
 }
 
 /// Fills the table.
-pub fn rows(trials: u32, seed: u64) -> Vec<LoadRow> {
+pub(crate) fn rows(trials: u32, seed: u64) -> Vec<LoadRow> {
     side_by_side(LOADS.into_iter().zip(0..), |(load, row)| fill(&load, row, trials, seed))
 }
 
