@@ -11,4 +11,3 @@ pub mod live;
 pub mod metrics;
 pub mod progress;
 pub mod scheduler;
-pub mod simulation;

@@ -17,7 +17,6 @@ pub mod run;
 
 use crate::cli::{self, Cli, Command};
 use crate::progress::Volume;
-use crate::simulation;
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
@@ -44,16 +43,6 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
-        Command::Simulate(options) => {
-            if options.stress {
-                let tables = simulation::stress::run(options.trials, options.seed);
-                terminal::result(&tables.to_string())?;
-            } else {
-                let tables = simulation::run(options.trials, options.seed);
-                terminal::result(&tables.to_string())?;
-            }
-            Ok(Exit::Ok)
-        }
         Command::Notify(cli::Notify { command: cli::NotifyCommand::Test { matrix } }) => {
             runtime()?.block_on(notify::test(&matrix))
         }

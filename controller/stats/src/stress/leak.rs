@@ -33,11 +33,11 @@ const TEETH_PER_SLICE: usize = 2;
 /// A sawtooth whose range is below this share of the level can't hide or feign a leak that counts.
 const SMALL_TEETH: f64 = 0.002;
 const RESAMPLES: u32 = 400;
-/// A few dozen troughs tell their own noise too small: in `controller simulate --stress` intervals without this factor
+/// A few dozen troughs tell their own noise too small: in `cargo xtask simulate --stress` intervals without this factor
 /// hold the true leak in 85 to 90 % of runs, and with it in 95.
 const WIDENED: f64 = 1.35;
 
-/// One in so many leaks is taken for a cache that fills, in `controller simulate --stress`.
+/// One in so many leaks is taken for a cache that fills, in `cargo xtask simulate --stress`.
 const TAKEN_FOR_CACHE: f64 = 50.0;
 
 /// So many stairs look like a line, whatever the noise.
@@ -243,7 +243,7 @@ impl Growth {
     }
 
     /// How far above the half-width a leak must be to be found. The error has as many degrees of freedom as there are
-    /// blocks: in `controller simulate --stress` it spreads as that says.
+    /// blocks: in `cargo xtask simulate --stress` it spreads as that says.
     fn margin(&self) -> f64 {
         let degrees = self.points as f64 / block_length(self.points) as f64;
         margin(self.critical(), degrees, POWER * (1.0 + 1.0 / TAKEN_FOR_CACHE)) * self.error

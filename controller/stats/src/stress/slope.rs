@@ -17,7 +17,7 @@ pub const FEWEST: usize = 12;
 /// resemblance of neighbours by 4 / n: together as with n / 4 degrees of freedom.
 const POINTS_PER_DEGREE: f64 = 4.0;
 
-/// The end of warm-up follows the noise a little: so many more are missed in `controller simulate --stress`.
+/// The end of warm-up follows the noise a little: so many more are missed in `cargo xtask simulate --stress`.
 const CUT_COSTS: f64 = 0.01;
 
 /// A line through points, told by its slope.
