@@ -1,6 +1,6 @@
 //! The Pareto set over cost, latency and quality, with its uncertainty.
 
-use super::decision::Candidate;
+use super::candidate::Candidate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::Estimate;

@@ -511,9 +511,6 @@ pub struct Cell {
 /// The verdicts on one run of a sustained load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stress {
-    /// The same in words, one sentence each.
-    pub sentences: Vec<String>,
-    /// With their figures.
     pub verdicts: Verdicts,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
 
-use super::estimate::{Estimate, ONE_RUN};
+use super::limitation::{Limitation, Unit};
+use super::estimate::Estimate;
 use super::interval::{between_runs, half_width};
 use super::layout::batches;
 use super::observation::{Cell, Observation, Scenario};
@@ -62,7 +63,7 @@ pub struct Support {
     /// What autocorrelation leaves of them.
     pub effective: u64,
     /// What a unit is called.
-    pub unit: &'static str,
+    pub unit: Unit,
     /// The share of intervals that may miss.
     pub alpha: f64,
 }
@@ -126,7 +127,7 @@ pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> 
     } else {
         distinct
     };
-    let unit = if is_offline { "batches" } else { "distinct requests" };
+    let unit = if is_offline { Unit::Batches } else { Unit::DistinctRequests };
     let alpha = cell.alpha();
     (Support { units, effective: serial.effective(units), unit, alpha }, serial)
 }
@@ -143,7 +144,7 @@ fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Dist
     let ends = || by_run.iter().filter_map(|run| Some((*run.first()?, *run.last()?)));
     Distribution {
         mean: mean.map_or_else(
-            || Estimate::missing(0, "nothing was measured"),
+            || Estimate::missing(0, Limitation::NothingMeasured),
             |mean| between_runs(mean, &run_means, support.alpha),
         ),
         std,
@@ -175,22 +176,23 @@ fn moments(by_run: &[Vec<f64>]) -> (Option<f64>, Option<f64>) {
 /// interval over the runs' own percentiles is added in quadrature to either side (Zou and Donner 2008).
 fn estimate(percentile: Percentile, by_run: &[Vec<f64>], support: Support) -> Estimate {
     let merged = Merged(by_run);
-    let Percentile { name, probability, floor } = percentile;
+    let Percentile { probability, floor, .. } = percentile;
     let Support { units, effective, unit, alpha } = support;
     let value = quantile(&merged, probability).filter(|_| units >= floor);
     let Some(value) = value else {
-        return Estimate::missing(units, format!("{name} needs {floor} {unit}, these are {units}"));
+        let percentile = probability * 100.0;
+        let reason =
+            Limitation::TooFewForPercentile { percentile, needed: floor, found: units, unit };
+        return Estimate::missing(units, reason);
     };
     let (low, high) = order_interval(&merged, effective, probability, alpha);
     let (Some(low), Some(high)) = (low, high) else {
-        let reason = format!(
-            "neighbours in time are alike: {units} {unit} are worth {effective}, too few for an interval"
-        );
+        let reason = Limitation::Correlated { found: units, effective, unit };
         return Estimate::point(value, units, reason);
     };
     let of_runs: Vec<f64> = by_run.iter().filter_map(|run| quantile(run, probability)).collect();
     let Some(half) = half_width(&of_runs, alpha) else {
-        let reason = Some(format!("{ONE_RUN}: the interval holds within it"));
+        let reason = Some(Limitation::WithinOneRun);
         return Estimate { reason, ..Estimate::within(value, (low, high), units) };
     };
     let interval =

@@ -125,27 +125,6 @@ pub fn whole_runs(cell: &Cell, samples: u64) -> Vec<f64> {
     throughputs
 }
 
-impl std::fmt::Display for Look {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = super::comparison::verdict::percent;
-        let of = |half: Option<f64>| {
-            half.map_or("unknown".to_owned(), |half| format!("{} %", percent(half)))
-        };
-        match *self {
-            Self::Continue => f.write_str("another run"),
-            Self::NarrowEnough { half_width } => {
-                write!(f, "the interval is within {} % of the mean", percent(half_width))
-            }
-            Self::RunsSpent { half_width } => {
-                write!(f, "the last run allowed is done, half the interval is {}", of(half_width))
-            }
-            Self::MoneySpent { half_width } => {
-                write!(f, "the budget is spent, half the interval is {}", of(half_width))
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

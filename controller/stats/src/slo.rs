@@ -1,5 +1,6 @@
 //! Good requests: those within the limit of the service level objective, and the load a target can carry.
 
+use super::limitation::Limitation;
 use super::distribution::Distribution;
 use super::estimate::Estimate;
 use super::observation::{Cell, Observation};
@@ -86,7 +87,7 @@ pub enum Capacity {
     /// The data do not tell.
     Undecided {
         /// Why.
-        reason: String,
+        reason: Limitation,
     },
 }
 
@@ -104,10 +105,10 @@ pub fn capacity(slo: Slo, at_rates: &[(f64, &Estimate)]) -> Capacity {
     match at_rates.first().map(|(_, estimate)| estimate) {
         Some(lowest) if lowest.ci_low.is_some_and(|low| low > limit) => Capacity::NeverMet,
         Some(lowest) => {
-            let held = || "the interval at the lowest load holds the limit".to_owned();
-            Capacity::Undecided { reason: lowest.reason.clone().unwrap_or_else(held) }
+            let reason = lowest.reason.unwrap_or(Limitation::IntervalContainsLimit);
+            Capacity::Undecided { reason }
         }
-        None => Capacity::Undecided { reason: "no load was measured".to_owned() },
+        None => Capacity::Undecided { reason: Limitation::NothingMeasured },
     }
 }
 
@@ -138,9 +139,8 @@ mod tests {
         assert_eq!(capacity(SLO, &[(1.0, &slow)]), Capacity::NeverMet);
         let unclear = p95(490.0, 530.0);
         assert!(matches!(capacity(SLO, &[(1.0, &unclear)]), Capacity::Undecided { .. }));
-        let unknown = Estimate::missing(9, "p95 needs 93 distinct requests, these are 9");
-        assert!(
-            matches!(capacity(SLO, &[(1.0, &unknown)]), Capacity::Undecided { reason } if reason.contains("93"))
-        );
+        let unknown = Estimate::missing(9, Limitation::NothingMeasured);
+        let undecided = Capacity::Undecided { reason: Limitation::NothingMeasured };
+        assert_eq!(capacity(SLO, &[(1.0, &unknown)]), undecided);
     }
 }

@@ -1,15 +1,12 @@
 //! Throughput: counted requests per measured host-second, by run and together.
 
+use super::limitation::Limitation;
 use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
 use super::layout::Run;
 use super::observation::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Why there is no rate of tokens.
-const UNCOUNTED: &str =
-    "the endpoint doesn't say how many tokens a summary has, and the matrix names no tokenizer";
 
 /// Requests, or tokens, per second of one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,7 +70,7 @@ pub fn of_samples(cell: &Cell) -> Rate {
 pub fn of_output_tokens(cell: &Cell) -> Rate {
     const UNIT: &str = "tokens/sec";
     if cell.observations().any(|row| row.is_ok() && row.output_tokens.is_none()) {
-        let missing = || Estimate::missing(0, UNCOUNTED);
+        let missing = || Estimate::missing(0, Limitation::EndpointReportsNoTokens);
         return Rate { unit: UNIT.to_owned(), per_host: missing(), std: None, fleet: missing() };
     }
     let tokens =
@@ -97,7 +94,7 @@ pub fn rate(cell: &Cell, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
             of_hosts.filter_map(|(&count, host)| per_second(count, host.measured_ns as f64 / 1e9));
         fleet_by_run.push(of_hosts.sum::<f64>());
     }
-    let missing = || Estimate::missing(0, "no time was measured");
+    let missing = || Estimate::missing(0, Limitation::NoTimeMeasured);
     Rate {
         unit: unit.to_owned(),
         per_host: per_second(counted, seconds)

@@ -147,7 +147,7 @@ impl Watched<'_> {
             withheld_share: withheld_share(&self.all),
             gpu_errors: self.all.xids(),
             foreign_telemetry: foreign
-                .map(|library| format!("{}, sha256 {}", library.path, library.sha256))
+                .map(|library| (library.path.clone(), library.sha256.clone()))
                 .next(),
             ..Evidence::default()
         }

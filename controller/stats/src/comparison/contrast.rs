@@ -5,6 +5,7 @@
 //! form a round they are paired, which takes out what the round did to both; where they do not, the
 //! degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
 
+use crate::limitation::Limitation;
 use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
 use super::super::layout::Run;
 use super::super::observation::Cell;
@@ -38,7 +39,7 @@ pub struct Contrast {
     /// How many samples both sides share.
     pub shared_samples: u64,
     /// Why there is no ratio, or no error.
-    pub reason: Option<String>,
+    pub reason: Option<Limitation>,
     /// The fewest hosts on a side.
     pub hosts: u64,
 }
@@ -66,7 +67,7 @@ impl Contrast {
 pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
     let sides = (pair.baseline, pair.candidate);
     if pair.batches == Batches::Different && !quantity.is_of_runs() {
-        return nothing(pair, "the batch sizes differ, so requests cannot be paired");
+        return nothing(pair, Limitation::BatchSizesDiffer);
     }
     let by_run = match (quantity.is_of_runs(), pair.rounds) {
         (true, _) => figures(sides, |run| Some(run.ok() as f64 / run.host_seconds())),
@@ -82,14 +83,14 @@ pub fn contrast_of_runs(pair: &Pair<'_>, figure: impl Fn(&Run) -> Option<f64>) -
     reduce(pair, &figures((pair.baseline, pair.candidate), figure))
 }
 
-fn nothing(pair: &Pair<'_>, reason: &str) -> Contrast {
+fn nothing(pair: &Pair<'_>, reason: Limitation) -> Contrast {
     Contrast {
         log_ratio: None,
         error: None,
         rounds: pair.rounds,
         runs: 0,
         shared_samples: 0,
-        reason: Some(reason.to_owned()),
+        reason: Some(reason),
         hosts: hosts(pair.baseline).min(hosts(pair.candidate)),
     }
 }
@@ -100,9 +101,9 @@ fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
         Rounds::Apart => over_runs(by_run),
     };
     let Some((log_ratio, error, runs)) = reduced else {
-        return nothing(pair, "the two sides share no sample");
+        return nothing(pair, Limitation::NoSharedSamples);
     };
-    let reason = error.is_none().then(|| "one run: nothing says how much runs differ".to_owned());
+    let reason = error.is_none().then_some(Limitation::OneRun);
     let shared_samples = by_run.shared_samples;
     Contrast {
         log_ratio: Some(log_ratio),
@@ -110,7 +111,7 @@ fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
         runs,
         shared_samples,
         reason,
-        ..nothing(pair, "")
+        ..nothing(pair, Limitation::NoSharedSamples)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod verdict;
 
 pub use contrast::{Contrast, Rounds, contrast, contrast_of_runs};
 pub use quantity::Quantity;
-pub use verdict::{Comparison, Finding, Verdict, judge};
+pub use verdict::{Comparison, Finding, Scope, Verdict, judge};
 
 use super::observation::Cell;
 use rayon::prelude::*;

@@ -40,25 +40,4 @@ impl Quantity {
     pub fn is_of_runs(self) -> bool {
         matches!(self, Self::Throughput | Self::Cost)
     }
-
-    /// What a greater and a smaller value are called.
-    pub fn words(self) -> Words {
-        match self {
-            Self::Throughput => Words { more: "faster", less: "slower" },
-            Self::RequestLatency | Self::LatencyPerOutputToken | Self::Ttft => {
-                Words { more: "slower", less: "faster" }
-            }
-            Self::OutputTokens => Words { more: "longer", less: "shorter" },
-            Self::Cost => Words { more: "dearer", less: "cheaper" },
-        }
-    }
-}
-
-/// What a greater and a smaller value are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Words {
-    /// Of a greater value.
-    pub more: &'static str,
-    /// Of a smaller value.
-    pub less: &'static str,
 }

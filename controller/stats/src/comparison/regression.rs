@@ -5,6 +5,7 @@
 //! interval is within it and failed where the whole interval is past it; the intervals of all limits of one
 //! comparison hold together (Bonferroni).
 
+use crate::limitation::Limitation;
 use super::super::distribution::Distribution;
 use super::super::estimate::Estimate;
 use super::super::interval::mean;
@@ -12,7 +13,6 @@ use super::super::layout::Run;
 use super::super::observation::Observation;
 use super::super::quantile::quantile;
 use super::contrast::{Contrast, contrast, contrast_of_runs};
-use super::verdict::percent;
 use super::{Pair, Quantity};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ impl FromStr for Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}%", self.metric, percent(self.most))
+        write!(f, "{}={}%", self.metric, (self.most * 1e8).round() / 1e6)
     }
 }
 
@@ -198,7 +198,7 @@ impl Metric {
         let falls = matches!(self, Self::Throughput | Self::RougeL);
         let share = |log: f64| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() };
         let Some(value) = contrast.log_ratio.map(share) else {
-            return Estimate::missing(contrast.runs, contrast.reason.clone().unwrap_or_default());
+            return Estimate::missing(contrast.runs, contrast.reason.unwrap_or(Limitation::NotAvailable));
         };
         match contrast.interval(alpha) {
             Some((low, high)) => {
@@ -206,7 +206,7 @@ impl Metric {
                 Estimate::within(value, (low.min(high), low.max(high)), contrast.runs)
             }
             None => {
-                Estimate::point(value, contrast.runs, contrast.reason.clone().unwrap_or_default())
+                Estimate::point(value, contrast.runs, contrast.reason.unwrap_or(Limitation::NotAvailable))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The interval of a mean over dialogues, by resampling them.
 
+use crate::limitation::Limitation;
 use super::super::estimate::Estimate;
 use super::super::interval::{ALPHA, half_width, mean};
 use super::super::quantile::quantile;
@@ -24,13 +25,10 @@ pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
 /// The same, where a share of `alpha` of intervals may miss.
 pub fn mean_interval_at(values: &[f64], seed: u64, alpha: f64) -> Estimate {
     let n = values.len() as u64;
-    let Some(value) = mean(values) else { return Estimate::missing(0, "no dialogue has a score") };
+    let Some(value) = mean(values) else { return Estimate::missing(0, Limitation::NoScores) };
     if values.len() < FLOOR {
-        return Estimate::point(
-            value,
-            n,
-            format!("an interval needs {FLOOR} dialogues, these are {n}"),
-        );
+        let reason = Limitation::TooFewDialogues { needed: FLOOR as u64, found: n };
+        return Estimate::point(value, n, reason);
     }
     if values.len() > CEILING {
         let half = half_width(values, alpha).unwrap_or_default();

@@ -12,6 +12,7 @@ pub use agreement::{Agreement, agreement};
 pub use bootstrap::{mean_interval, mean_interval_at};
 pub use rouge::{Rouge, rouge};
 
+use crate::limitation::Limitation;
 use super::estimate::Estimate;
 use super::interval::mean;
 use schemars::JsonSchema;
@@ -124,7 +125,7 @@ fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
 fn counted(lengths: Estimate) -> Estimate {
     match lengths.value {
         Some(value) if value.is_nan() => {
-            Estimate::missing(lengths.n, "not every summary's tokens were counted")
+            Estimate::missing(lengths.n, Limitation::UncountedTokens)
         }
         _ => lengths,
     }

@@ -1,5 +1,6 @@
 //! Whether latency or throughput changes while the load goes on.
 
+use crate::limitation::Limitation;
 use super::change::changes;
 use super::finding::{Finding, more_minutes};
 use super::slope::Line;
@@ -66,7 +67,7 @@ pub fn drift(series: &[Reading]) -> Drift {
     let points: Vec<(f64, f64)> =
         series.iter().map(|reading| (reading.at_s / 3600.0, reading.value)).collect();
     let Some(line) = Line::fit(&points).filter(|line| line.at_mean > 0.0) else {
-        let reason = "too few windows";
+        let reason = Limitation::TooFewWindows;
         return Drift {
             finding: Finding::Inconclusive { more_minutes: None },
             steady_from_s,

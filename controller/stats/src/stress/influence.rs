@@ -1,5 +1,6 @@
 //! What something that is on for a share of the time costs in throughput: heat, a power limit, a neighbour.
 
+use crate::limitation::Limitation;
 use super::slope::Line;
 use crate::Estimate;
 
@@ -28,23 +29,23 @@ pub struct Influence {
 /// both kinds must be there. A loss below `negligible` over all counts for nothing.
 pub fn influence(windows: &[Exposed], negligible: f64) -> Influence {
     let n = windows.len() as u64;
-    let missing = |reason: &str| Influence {
+    let missing = |reason: Limitation| Influence {
         lost_while_on: Estimate::missing(n, reason),
         lost: Estimate::missing(n, reason),
         minimum_detectable: None,
     };
     let on = windows.iter().filter(|window| window.share > 0.0).count();
     if on == 0 {
-        return missing("it was never on");
+        return missing(Limitation::NeverActive);
     }
     if on == windows.len() && windows.iter().all(|window| window.share > 0.9) {
-        return missing("it was on throughout: there is nothing to hold it against");
+        return missing(Limitation::AlwaysActive);
     }
     let points: Vec<(f64, f64)> =
         windows.iter().map(|window| (window.share, window.throughput)).collect();
-    let Some(line) = Line::fit(&points) else { return missing("too few windows") };
+    let Some(line) = Line::fit(&points) else { return missing(Limitation::TooFewWindows) };
     if line.at_zero <= 0.0 {
-        return missing("it can't be told from the rest");
+        return missing(Limitation::Confounded);
     }
     let mean_share = windows.iter().map(|window| window.share).sum::<f64>() / n as f64;
     let (low, high) = line.interval();

@@ -5,6 +5,7 @@
 //! these goes the line of Theil and Sen; its error comes from a circular block bootstrap of the residuals (Politis
 //! and Romano 1992), because neighbouring troughs resemble each other.
 
+use crate::limitation::Limitation;
 use super::POWER;
 use super::detectable::{margin, normal_quantile};
 use super::finding::{Finding, more_minutes};
@@ -94,7 +95,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
     let teeth = teeth(&points, level.unwrap_or_default(), step_mb);
     let slices = slices(series.len(), teeth);
     let envelope = envelope(series, slices);
-    let undecided = |reason: &str, more_minutes| Leak {
+    let undecided = |reason: Limitation, more_minutes| Leak {
         finding: Finding::Inconclusive { more_minutes },
         judged_from_s: first_s,
         is_settling: false,
@@ -111,7 +112,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
             None => FEWEST_SLICES * WINDOWS_PER_SLICE * 2 / series.len().max(1),
         };
         let more_minutes = (observed_s * (needed.max(1) as f64) / 60.0).ceil().max(1.0);
-        return undecided("too few troughs", Some(more_minutes));
+        return undecided(Limitation::TooFewTroughs, Some(more_minutes));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let by_time: Vec<(f64, f64)> =
@@ -119,7 +120,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
     let by_requests: Vec<(f64, f64)> =
         envelope.iter().map(|held| (held.requests as f64 / 1000.0, held.bytes / MB)).collect();
     let Some(growth) = Growth::of(&by_time, &mut rng) else {
-        return undecided("no time passed", None);
+        return undecided(Limitation::NoTimeMeasured, None);
     };
     let level_mb = level.unwrap_or_default();
     let hours = observed_s / 3600.0;
@@ -150,11 +151,11 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
         is_settling,
         mb_per_hour: Estimate::within(growth.slope, (low, high), n),
         mb_per_1000_requests: per_requests.map_or_else(
-            || Estimate::missing(n, "no requests"),
+            || Estimate::missing(n, Limitation::NoRequests),
             |growth| Estimate::within(growth.slope, growth.interval(), n),
         ),
         minimum_detectable_mb_per_hour: Some(detectable),
-        ..undecided("", None)
+        ..undecided(Limitation::TooFewTroughs, None)
     }
 }
 

@@ -17,7 +17,6 @@ pub mod observed;
 pub mod robust;
 pub mod slope;
 pub mod steady;
-pub mod sentence;
 pub mod throttling;
 pub mod window;
 
