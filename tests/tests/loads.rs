@@ -126,7 +126,7 @@ fn a_day_of_load_ends_in_verdicts_and_keeps_no_samples() {
     assert!((198.0..202.0).contains(&mean), "{mean}");
     let throughput = cell["estimates"]["throughput"]["per_host"]["value"].as_f64().unwrap();
     assert!((throughput * mean / 4000.0 - 1.0).abs() < 1e-3, "four at a time: {throughput}");
-    assert!(finished.out.contains("latency does not drift"), "{}", finished.out);
+    assert!(finished.out.contains("no latency drift"), "{}", finished.out);
 }
 
 /// Five windows of a second each, played and waited for, so that there is a middle in which it can be broken off.

@@ -102,8 +102,7 @@ pub fn recommend(
     let standings = standings(candidates);
     let Some(best) = cheapest(candidates) else {
         let is_missed = candidates.iter().any(|candidate| candidate.slo == Some(Kept::Missed));
-        let why =
-            if is_missed { NoneBecause::ObjectiveMissed } else { NoneBecause::NothingUsable };
+        let why = if is_missed { NoneBecause::ObjectiveMissed } else { NoneBecause::NothingUsable };
         return Recommendation {
             name: None,
             none_because: Some(why),
@@ -128,7 +127,8 @@ pub fn recommend(
         let separation = comparison.as_ref()?.1.clone()?;
         Some(ToSeparate { name: other.name.clone(), separation })
     });
-    let cost = |candidate: &Candidate| candidate.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
+    let cost =
+        |candidate: &Candidate| candidate.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
     let nearest = (others.iter())
         .filter_map(|(other, comparison)| Some((other, &comparison.as_ref()?.0)))
         .min_by(|a, b| cost(a.0).total_cmp(&cost(b.0)));

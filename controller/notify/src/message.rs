@@ -2,7 +2,7 @@
 //! Pure.
 
 use matrix::Occasion;
-use report::document::{Rivals, verdict_of};
+use report::document::{Ties, verdict_of};
 use results::{Entry, Results};
 use serde::Serialize;
 use stats::Estimate;
@@ -94,10 +94,10 @@ impl Message {
             None => sentence,
         };
         let counted = format!(
-            "{} of {} samples counted over {} dialogues; in brackets 95 % intervals",
+            "{} of {} samples counted over {} dialogues; 95% CI in parentheses",
             campaign.counted_samples, campaign.planned_samples, results.dataset.samples
         );
-        let mut notes: Vec<String> = found.rivals.iter().map(Rivals::text).collect();
+        let mut notes: Vec<String> = found.ties.iter().map(Ties::text).collect();
         notes.extend(found.notes);
         notes.push(counted);
         let notes = notes.iter().map(|note| plain(note)).collect();

@@ -2,10 +2,10 @@
 //!
 //! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
 
-use super::limitation::{Limitation, Unit};
 use super::estimate::Estimate;
 use super::interval::{between_runs, half_width};
 use super::layout::batches;
+use super::limitation::{Limitation, Unit};
 use super::observation::{Cell, Observation, Scenario};
 use super::quantile::{
     Merged, P50, P90, P95, P99, P999, Percentile, Ranked, order_interval, quantile,

@@ -125,6 +125,18 @@ pub fn whole_runs(cell: &Cell, samples: u64) -> Vec<f64> {
     throughputs
 }
 
+/// The name of the outcome; reports add its figures.
+impl std::fmt::Display for Look {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Continue => "precision target not reached yet",
+            Self::NarrowEnough { .. } => "precision target reached",
+            Self::RunsSpent { .. } => "maximum number of runs reached",
+            Self::MoneySpent { .. } => "budget spent",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

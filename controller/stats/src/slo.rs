@@ -1,8 +1,8 @@
 //! Good requests: those within the limit of the service level objective, and the load a target can carry.
 
-use super::limitation::Limitation;
 use super::distribution::Distribution;
 use super::estimate::Estimate;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation};
 use super::throughput::{self, Rate};
 use schemars::JsonSchema;

@@ -1,9 +1,9 @@
 //! Throughput: counted requests per measured host-second, by run and together.
 
-use super::limitation::Limitation;
 use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
 use super::layout::Run;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -139,9 +139,29 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether two causes have the same code, whatever their numbers.
-    pub fn is_same_code(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
+    /// The code as it is serialized.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NothingCounted => "nothing_counted",
+            Self::TooFewSamples { .. } => "too_few_samples",
+            Self::FailedRequests { .. } => "failed_requests",
+            Self::Incomplete { .. } => "incomplete",
+            Self::IncompleteRun { .. } => "incomplete_run",
+            Self::UnstableRuns { .. } => "unstable_runs",
+            Self::Drift { .. } => "drift",
+            Self::Throttled { .. } => "throttled",
+            Self::CpuThrottled { .. } => "cpu_throttled",
+            Self::OtherLoad { .. } => "other_load",
+            Self::Steal { .. } => "steal",
+            Self::CpuLimit { .. } => "cpu_limit",
+            Self::GpuError { .. } => "gpu_error",
+            Self::Clock(_) => "clock",
+            Self::AgentLost { .. } => "agent_lost",
+            Self::ImpossibleTime { .. } => "impossible_time",
+            Self::ForeignTelemetry { .. } => "foreign_telemetry",
+            Self::SloNeverKept(_) => "slo_never_kept",
+            Self::SyntheticTime => "synthetic_time",
+        }
     }
 }
 

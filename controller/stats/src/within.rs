@@ -4,11 +4,11 @@
 //! between runs is asked for. Its units are independent requests, in `offline` batches, after
 //! autocorrelation; its question is: what would other dialogues have brought at that time?
 
-use super::limitation::Limitation;
 use super::distribution::{Support, support};
 use super::estimate::Estimate;
 use super::interval::{mean, standard_deviation, t_critical};
 use super::layout::batches;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

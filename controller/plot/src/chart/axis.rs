@@ -31,6 +31,18 @@ pub enum Format {
     Share,
 }
 
+/// How the ticks of a horizontal axis are drawn.
+pub(super) struct Ticks {
+    /// About the number of ticks.
+    pub(super) most: u32,
+    /// The ends of each tick.
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+    pub(super) ink: Ink,
+    /// The height below which the labels are.
+    pub(super) labels: f64,
+}
+
 /// Interval ends are drawn down to this share of the smallest value.
 const FAR_BELOW: f64 = 30.0;
 /// And up to so many times the largest: one wide interval must not press all values together.
@@ -101,32 +113,26 @@ impl Axis {
         let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         let word = |tick: f64| match self.format {
             Format::Plain => number::tick(tick, step),
-            Format::Share => format!("{} %", number::tick(tick * 100.0, step * 100.0)),
-            // Far apart, changes are told as ratios: +9,900 % says less than x 100.
+            Format::Share => format!("{}%", number::tick(tick * 100.0, step * 100.0)),
+            // On a logarithmic axis changes are ratios: × 100 is clearer than +9,900%.
             Format::Change if scale.spread() == Spread::Logarithmic => {
                 format!("× {}", number::tick(tick, step))
             }
             Format::Change => {
                 let percent = number::tick((tick - 1.0) * 100.0, step * 100.0);
                 let sign = if tick > 1.0 + 1e-9 { "+" } else { "" };
-                format!("{sign}{percent} %")
+                format!("{sign}{percent}%")
             }
         };
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
     }
 
-    /// Draws its ticks side by side, each a line between two heights with its word below `bottom`.
-    pub(super) fn draw_along(
-        &self,
-        drawing: &mut Drawing,
-        (scale, most): (&Scale, u32),
-        (from, to, ink): (f64, f64, Ink),
-        bottom: f64,
-    ) {
-        for (place, word) in self.ticks_along(scale, most, drawing.width) {
-            drawing.line((place, from), (place, to), 1.0, ink);
-            if let Some(word) = word {
-                drawing.words((place, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
+    /// Draws the ticks of a horizontal axis with their labels below.
+    pub(super) fn draw_ticks(&self, drawing: &mut Drawing, scale: &Scale, ticks: Ticks) {
+        for (place, label) in self.ticks_along(scale, ticks.most, drawing.width) {
+            drawing.line((place, ticks.top), (place, ticks.bottom), 1.0, ticks.ink);
+            if let Some(label) = label {
+                drawing.words((place, ticks.labels + 18.0), label, Anchor::Middle, Ink::Muted);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A row for each figure: a sign at its value and a line over its interval. Rows share one axis, so that they can be
 //! compared by eye.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::scale::Scale;
 use super::{Anchor, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
@@ -122,7 +122,8 @@ impl Intervals {
 
     fn draw_axis(&self, drawing: &mut Drawing, scale: &Scale, layout: &Layout, bottom: f64) {
         let most = if layout.right - layout.left > 360.0 { 6 } else { 4 };
-        self.axis.draw_along(drawing, (scale, most), (layout.top, bottom, Ink::Grid), bottom);
+        let ticks = Ticks { most, top: layout.top, bottom, ink: Ink::Grid, labels: bottom };
+        self.axis.draw_ticks(drawing, scale, ticks);
         let middle = f64::midpoint(layout.left, layout.right);
         let caption = self.axis.caption(scale);
         drawing.words((middle, bottom + 37.0), caption, Anchor::Middle, Ink::Muted);

@@ -1,6 +1,6 @@
 //! Series over an axis, in one or several panels side by side: curves, points with intervals, steps.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::scale::Scale;
 use super::{Anchor, At, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
@@ -190,8 +190,9 @@ impl Panel {
             drawing.words((frame.left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
         }
         let most = if frame.right - frame.left > 420.0 { 7 } else { 4 };
-        let tick = (frame.bottom, frame.bottom + 4.0, Ink::Axis);
-        self.x.draw_along(drawing, (x, most), tick, frame.bottom);
+        let (top, bottom) = (frame.bottom, frame.bottom + 4.0);
+        let ticks = Ticks { most, top, bottom, ink: Ink::Axis, labels: frame.bottom };
+        self.x.draw_ticks(drawing, x, ticks);
         drawing.line((frame.left, frame.bottom), (frame.right, frame.bottom), 1.0, Ink::Axis);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, frame.right - frame.left);
         let middle = f64::midpoint(frame.left, frame.right);

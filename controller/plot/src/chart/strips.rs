@@ -1,7 +1,7 @@
 //! Small multiples over one axis: strips under each other, each with a quantity of its own, so that what happens at the
 //! same time stands one above the other.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::plane::{Band, Curve, Guide};
 use super::scale::Scale;
 use super::{Anchor, Dash, Drawing, Ink, SMALL, Shape};
@@ -100,7 +100,8 @@ impl Strips {
 
     fn draw_foot(&self, drawing: &mut Drawing, x: &Scale, (left, right): (f64, f64), at: f64) {
         let most = if right - left > 420.0 { 9 } else { 4 };
-        self.x.draw_along(drawing, (x, most), (at, at + 4.0, Ink::Axis), at);
+        let ticks = Ticks { most, top: at, bottom: at + 4.0, ink: Ink::Axis, labels: at };
+        self.x.draw_ticks(drawing, x, ticks);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, right - left);
         let middle = f64::midpoint(left, right);
         drawing.words((middle, at + 36.0), caption, Anchor::Middle, Ink::Muted);

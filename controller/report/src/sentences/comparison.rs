@@ -1,5 +1,6 @@
 //! The verdict on two cells, and what would separate them.
 
+use super::counted;
 use super::limitation::reason;
 use plot::number::{count, percent, signed_percent};
 use stats::comparison::separate::{MOST_RUNS, Need, Separation, Spread};
@@ -81,6 +82,23 @@ pub fn separation(separation: &Separation) -> String {
     format!("{need} ({why}): {enough}{scope}")
 }
 
+/// How many pairs have no significant difference in latency, and what would resolve them.
+pub(crate) fn unresolved(comparisons: &[results::Comparison]) -> Option<String> {
+    let open: Vec<Need> =
+        comparisons.iter().filter_map(|pair| Some(pair.separation.as_ref()?.need)).collect();
+    let resolved_by =
+        [(Need::Runs, "more runs"), (Need::Samples, "more samples"), (Need::Hosts, "more hosts")];
+    let needs: Vec<String> = resolved_by
+        .into_iter()
+        .map(|(need, name)| (open.iter().filter(|one| **one == need).count(), name))
+        .filter(|(pairs, _)| *pairs > 0)
+        .map(|(pairs, name)| format!("{name} would resolve {pairs}"))
+        .collect();
+    let pairs = counted(open.len() as u64, "pair");
+    (!open.is_empty())
+        .then(|| format!("No significant latency difference in {pairs}; {}.", needs.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,9 +119,8 @@ mod tests {
 
     #[test]
     fn a_verdict_has_its_interval() {
-        let latency = |ratio: f64, error, margin| {
-            text(Quantity::RequestLatency, ratio.ln(), error, margin)
-        };
+        let latency =
+            |ratio: f64, error, margin| text(Quantity::RequestLatency, ratio.ln(), error, margin);
         assert_eq!(latency(1.03, 0.001, None), "3% slower (2.56 to 3.44%)");
         assert_eq!(latency(0.8, 0.001, None), "20% faster (19.7 to 20.3%)");
         assert_eq!(latency(1.03, 0.001, Some(0.05)), "equal within 5%");

@@ -3,8 +3,8 @@
 use super::counted;
 use cost::offered::NoBreakEven;
 use plot::number::count;
-use stats::limitation::{Limitation, Unit};
 use stats::Estimate;
+use stats::limitation::{Limitation, Unit};
 
 /// Why a value or its interval is missing, or what the interval leaves out.
 pub fn limitation(limitation: Limitation) -> String {

@@ -8,8 +8,8 @@ mod load;
 mod stress;
 mod validity;
 
+pub(crate) use comparison::{scope, signed_change, unresolved};
 pub use comparison::{separation, verdict};
-pub(crate) use comparison::{scope, signed_change};
 pub(crate) use endpoint::{asked, network_share};
 pub use limitation::limitation;
 pub(crate) use limitation::{no_break_even, reason};

@@ -48,9 +48,8 @@ fn drift(subject: &str, drift: &Drift) -> String {
     } else {
         String::new()
     };
-    let shift = |shift: &LevelChange| {
-        format!("{} at {}", signed(shift.share), duration(shift.at_s))
-    };
+    let shift =
+        |shift: &LevelChange| format!("{} at {}", signed(shift.share), duration(shift.at_s));
     let shifts: Vec<String> = drift.changes.iter().take(MOST_SHIFTS).map(shift).collect();
     let shifts = match drift.changes.len() {
         0 => String::new(),

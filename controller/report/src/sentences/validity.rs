@@ -67,7 +67,9 @@ pub fn cause(cause: &Cause) -> String {
             format!("{} reported more time than elapsed", counted(*shards, "shard"))
         }
         Cause::ForeignTelemetry { path, sha256 } => {
-            format!("GPU telemetry was read through {path} (SHA-256 {sha256}), not the system's NVML")
+            format!(
+                "GPU telemetry was read through {path} (SHA-256 {sha256}), not the system's NVML"
+            )
         }
         Cause::SloNeverKept(missed) => format!(
             "misses the objective at any load: without queueing, p{} latency is {:.0} to {:.0} ms, the limit {} ms",

@@ -3,8 +3,8 @@
 use super::Read;
 use crate::schema::{CapacityOf, Cell};
 use matrix::plan;
-use stats::{Estimate, Limitation};
 use stats::slo::{Slo, capacity};
+use stats::{Estimate, Limitation};
 
 /// One for each model, target, dtype and maximum batch size that was measured in `server`.
 pub(super) fn capacities(read: &Read<'_>, slo: Option<Slo>, cells: &[Cell]) -> Vec<CapacityOf> {

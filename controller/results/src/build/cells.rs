@@ -8,9 +8,9 @@ use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
 use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens};
 use matrix::plan;
-use proto::histogram::Histogram;
-use proto::model::EngineFacts;
-use proto::telemetry::Metric;
+use model::engine::EngineFacts;
+use model::histogram::Histogram;
+use model::telemetry::Metric;
 use records::{PriceRow, SegmentRow, State};
 use stats::clock;
 use stats::distribution::by_run;
@@ -71,7 +71,9 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
         energy: match facts {
-            Some(facts) if facts.endpoint.is_some() => CellEnergy::missing(Limitation::BehindEndpoint),
+            Some(facts) if facts.endpoint.is_some() => {
+                CellEnergy::missing(Limitation::BehindEndpoint)
+            }
             _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         },
         warmup: warmup(&segments),
@@ -191,8 +193,7 @@ fn judged(
 fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<MissedObjective> {
     let Slo { percentile, request_latency_ms } = goodput.slo;
     let estimate = estimates.latency_ms.percentile(percentile);
-    let (ci_low_ms, ci_high_ms) =
-        estimate.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
+    let (ci_low_ms, ci_high_ms) = estimate.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
     Some(MissedObjective { percentile, ci_low_ms, ci_high_ms, limit_ms: request_latency_ms })
 }
 

@@ -5,12 +5,12 @@
 //! form a round they are paired, which takes out what the round did to both; where they do not, the
 //! degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
 
-use crate::limitation::Limitation;
 use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
 use super::super::layout::Run;
 use super::super::observation::Cell;
 use super::quantity::Quantity;
 use super::{Batches, Pair};
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

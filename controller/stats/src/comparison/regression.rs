@@ -5,7 +5,6 @@
 //! interval is within it and failed where the whole interval is past it; the intervals of all limits of one
 //! comparison hold together (Bonferroni).
 
-use crate::limitation::Limitation;
 use super::super::distribution::Distribution;
 use super::super::estimate::Estimate;
 use super::super::interval::mean;
@@ -14,6 +13,7 @@ use super::super::observation::Observation;
 use super::super::quantile::quantile;
 use super::contrast::{Contrast, contrast, contrast_of_runs};
 use super::{Pair, Quantity};
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -198,16 +198,21 @@ impl Metric {
         let falls = matches!(self, Self::Throughput | Self::RougeL);
         let share = |log: f64| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() };
         let Some(value) = contrast.log_ratio.map(share) else {
-            return Estimate::missing(contrast.runs, contrast.reason.unwrap_or(Limitation::NotAvailable));
+            return Estimate::missing(
+                contrast.runs,
+                contrast.reason.unwrap_or(Limitation::NotAvailable),
+            );
         };
         match contrast.interval(alpha) {
             Some((low, high)) => {
                 let (low, high) = (share(low), share(high));
                 Estimate::within(value, (low.min(high), low.max(high)), contrast.runs)
             }
-            None => {
-                Estimate::point(value, contrast.runs, contrast.reason.unwrap_or(Limitation::NotAvailable))
-            }
+            None => Estimate::point(
+                value,
+                contrast.runs,
+                contrast.reason.unwrap_or(Limitation::NotAvailable),
+            ),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The interval of a mean over dialogues, by resampling them.
 
-use crate::limitation::Limitation;
 use super::super::estimate::Estimate;
 use super::super::interval::{ALPHA, half_width, mean};
 use super::super::quantile::quantile;
+use crate::limitation::Limitation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

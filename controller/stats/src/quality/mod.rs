@@ -12,9 +12,9 @@ pub use agreement::{Agreement, agreement};
 pub use bootstrap::{mean_interval, mean_interval_at};
 pub use rouge::{Rouge, rouge};
 
-use crate::limitation::Limitation;
 use super::estimate::Estimate;
 use super::interval::mean;
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -124,9 +124,7 @@ fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
 /// A mean of lengths, where every one of them was counted.
 fn counted(lengths: Estimate) -> Estimate {
     match lengths.value {
-        Some(value) if value.is_nan() => {
-            Estimate::missing(lengths.n, Limitation::UncountedTokens)
-        }
+        Some(value) if value.is_nan() => Estimate::missing(lengths.n, Limitation::UncountedTokens),
         _ => lengths,
     }
 }

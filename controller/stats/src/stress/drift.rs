@@ -1,11 +1,11 @@
 //! Whether latency or throughput changes while the load goes on.
 
-use crate::limitation::Limitation;
 use super::change::changes;
 use super::finding::{Finding, more_minutes};
 use super::slope::Line;
 use super::steady::{Steady, steady};
 use crate::Estimate;
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

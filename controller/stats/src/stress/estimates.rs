@@ -8,13 +8,13 @@ use super::window::{Window, Windows};
 use crate::cell::{CellStatistics, summarize};
 use crate::distribution::Distribution;
 use crate::estimate::Estimate;
-use crate::limitation::{Limitation, Unit};
 use crate::interval::{ALPHA, between_runs, half_width, standard_deviation};
+use crate::limitation::{Limitation, Unit};
 use crate::observation::{Cell, Scenario};
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
 use crate::serial::Serial;
 use crate::throughput::{Rate, RunRow};
-use proto::histogram::Histogram;
+use model::histogram::Histogram;
 
 /// Which durations of a window.
 type Of = fn(&Window) -> &Histogram;
@@ -178,7 +178,7 @@ fn estimate(
 mod tests {
     use super::super::window::Observed;
     use super::*;
-    use proto::load::LoadWindow;
+    use model::load::LoadWindow;
 
     fn windows(latency_ns: impl Fn(u64) -> u64) -> Windows {
         let mut windows = Windows::default();

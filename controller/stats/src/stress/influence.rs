@@ -1,8 +1,8 @@
 //! What something that is on for a share of the time costs in throughput: heat, a power limit, a neighbour.
 
-use crate::limitation::Limitation;
 use super::slope::Line;
 use crate::Estimate;
+use crate::limitation::Limitation;
 
 /// A window: how fast it was, and for which share of it the thing was on.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,13 +5,13 @@
 //! these goes the line of Theil and Sen; its error comes from a circular block bootstrap of the residuals (Politis
 //! and Romano 1992), because neighbouring troughs resemble each other.
 
-use crate::limitation::Limitation;
 use super::POWER;
 use super::detectable::{margin, normal_quantile};
 use super::finding::{Finding, more_minutes};
 use super::robust::{median, theil_sen};
 use crate::Estimate;
 use crate::interval::{ALPHA, standard_deviation, t_critical};
+use crate::limitation::Limitation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;

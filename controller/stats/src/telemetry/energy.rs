@@ -3,12 +3,12 @@
 //! Joules come from a counter where there is one, else from power over time. Windows may be missing, so that the
 //! mean power of those that are there is taken for the whole measured time.
 
-use crate::limitation::Limitation;
 use super::Collector;
 use crate::Estimate;
 use crate::interval::{ALPHA, between_runs};
+use crate::limitation::Limitation;
 use crate::throughput::RunRow;
-use proto::telemetry::Metric;
+use model::telemetry::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -136,27 +136,28 @@ pub fn energy(
             .filter(|joules| !joules.is_empty())
             .map(|joules| joules.iter().sum::<f64>() / host_seconds)
     };
-    let per = |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: Limitation| {
-        if let Some(reason) = reason {
-            return Estimate::missing(0, reason);
-        }
-        let rows: Option<Vec<(f64, f64)>> = powers
-            .iter()
-            .map(|(run, power)| Some((of(power)? * run.host_seconds, count(run))))
-            .collect();
-        let Some(rows) = rows else { return Estimate::missing(0, why) };
-        let counted: f64 = rows.iter().map(|(_, count)| count).sum();
-        if counted <= 0.0 {
-            return Estimate::missing(0, Limitation::NothingCounted);
-        }
-        let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
-        let by_run: Vec<f64> = rows
-            .iter()
-            .filter(|(_, count)| *count > 0.0)
-            .map(|(joules, count)| joules / count)
-            .collect();
-        between_runs(joules / counted, &by_run, ALPHA)
-    };
+    let per =
+        |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: Limitation| {
+            if let Some(reason) = reason {
+                return Estimate::missing(0, reason);
+            }
+            let rows: Option<Vec<(f64, f64)>> = powers
+                .iter()
+                .map(|(run, power)| Some((of(power)? * run.host_seconds, count(run))))
+                .collect();
+            let Some(rows) = rows else { return Estimate::missing(0, why) };
+            let counted: f64 = rows.iter().map(|(_, count)| count).sum();
+            if counted <= 0.0 {
+                return Estimate::missing(0, Limitation::NothingCounted);
+            }
+            let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
+            let by_run: Vec<f64> = rows
+                .iter()
+                .filter(|(_, count)| *count > 0.0)
+                .map(|(joules, count)| joules / count)
+                .collect();
+            between_runs(joules / counted, &by_run, ALPHA)
+        };
     let tokens = |run: &RunRow| run.output_tokens.unwrap_or_default() as f64;
     let net = |power: &Power| Some((power.gross - power.idle?).max(0.0));
     let no_idle = Limitation::NoIdlePower;
@@ -212,7 +213,7 @@ fn power(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::Readings;
+    use model::telemetry::Readings;
 
     fn windows(seconds: f64, pairs: &[(Metric, f64)]) -> Collector {
         let mut readings = Readings::default();
