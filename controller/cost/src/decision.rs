@@ -20,7 +20,6 @@ pub struct Recommendation {
     pub none_because: Option<NoneBecause>,
     /// The next cheapest candidate; null where nothing else was measured.
     pub nearest: Option<Nearest>,
-    /// What limits the recommendation.
     pub caveats: Vec<Caveat>,
     /// Candidates that are statistically tied with the recommended one on cost.
     pub not_distinguishable_from: Vec<String>,
@@ -30,7 +29,6 @@ pub struct Recommendation {
     pub standings: Vec<Standing>,
 }
 
-/// Why nothing is recommended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NoneBecause {
@@ -40,7 +38,6 @@ pub enum NoneBecause {
     NothingUsable,
 }
 
-/// The next cheapest candidate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Nearest {
     pub name: String,
@@ -48,7 +45,6 @@ pub struct Nearest {
     pub cost: Comparison,
 }
 
-/// What limits a recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Caveat {

@@ -17,30 +17,23 @@ pub struct OfferedRates {
 /// What one target costs as the offered rate grows, in whole instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RateCurve {
-    /// The model's name in the matrix.
     pub model: String,
-    /// What is compared and priced.
     pub target: String,
     /// The cell whose throughput is an instance's capacity: the target's cheapest usable one.
     pub cell: String,
     /// Of one instance that never idles.
     pub capacity: Capacity,
-    /// By offered rate.
     pub points: Vec<AtRate>,
 }
 
 /// Where one target is cheaper than another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BreakEven {
-    /// The model's name in the matrix.
     pub model: String,
-    /// A target.
     pub first: String,
-    /// Another.
     pub second: String,
     /// From a rate of zero on, without gaps; empty where a capacity has no interval.
     pub ranges: Vec<Range>,
-    /// Why there are none.
     pub reason: Option<NoBreakEven>,
 }
 
@@ -59,21 +52,18 @@ pub enum NoBreakEven {
 /// A target as a choice for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// The model's name.
     pub model: String,
-    /// The target's name.
     pub target: String,
     /// The cell that was measured.
     pub cell: String,
     /// Requests per second of one instance.
     pub throughput: Estimate,
-    /// What an instance costs.
     pub usd_per_hour: f64,
 }
 
-/// Rates go up to so many times what the largest instance carries.
+/// Rates go up to this multiple of the largest capacity.
 const UP_TO: f64 = 10.0;
-/// And from so small a share of what the smallest one carries.
+/// And start at this share of the smallest capacity.
 const DOWN_TO: f64 = 0.1;
 
 /// Draws the curves of all choices and finds where they cross.

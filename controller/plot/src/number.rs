@@ -1,6 +1,5 @@
 //! Numbers as people read them. Files for programs hold them unrounded.
 
-/// Four significant digits.
 pub fn digits(value: f64) -> String {
     significant(value, 4.0)
 }
@@ -48,7 +47,7 @@ pub fn signed_percent(ratio: f64) -> String {
     }
 }
 
-/// A tick of an axis whose ticks are `step` apart: as many decimals as tell it from its neighbours.
+/// A tick of an axis whose ticks are `step` apart: with enough decimals to distinguish adjacent ticks.
 pub fn tick(value: f64, step: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();

@@ -240,7 +240,7 @@ fn opacity(ink: Ink) -> NormalizedF32 {
     NormalizedF32::new(share).unwrap_or(NormalizedF32::ONE)
 }
 
-/// The page's colours on white paper.
+/// The colors of the HTML page on white.
 fn color(ink: Ink) -> rgb::Color {
     const SERIES: [[u8; 3]; 8] = [
         [0x00, 0x68, 0xad],

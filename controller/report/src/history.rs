@@ -8,7 +8,6 @@ use stats::{Estimate, Limitation};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Columns of an interval.
 const WIDTH: usize = 40;
 
 /// A metric in one campaign.

@@ -3,7 +3,6 @@
 use super::document::{Block, Column, Detail, Document, Entry, Section, Span, Table};
 use std::fmt::Write;
 
-/// HTML has all rows.
 const MOST_ROWS: usize = 60;
 
 pub fn render(document: &Document) -> String {

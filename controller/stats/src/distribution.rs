@@ -21,11 +21,8 @@ pub struct Distribution {
     pub mean: Estimate,
     /// Their standard deviation, ddof 1.
     pub std: Option<f64>,
-    /// The smallest.
     pub min: Option<f64>,
-    /// The largest.
     pub max: Option<f64>,
-    /// The median.
     pub p50: Estimate,
     /// Nine in ten are at most this.
     pub p90: Estimate,
@@ -55,7 +52,7 @@ impl Distribution {
     }
 }
 
-/// What stands behind a percentile.
+/// The data behind a percentile.
 #[derive(Debug, Clone, Copy)]
 pub struct Support {
     /// Distinct requests; in `offline`, the batches that hold each of them once.
@@ -68,13 +65,13 @@ pub struct Support {
     pub alpha: f64,
 }
 
-/// Describes a quantity of the requests that brought a summary.
+/// Describes a quantity of the requests with a summary.
 pub fn of_requests(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Distribution {
     let (support, serial) = support(cell, &quantity);
     describe(by_run(cell, quantity), support, serial)
 }
 
-/// The values of the requests that brought a summary, by run.
+/// The values of the requests with a summary, by run.
 pub fn by_run(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Vec<Vec<f64>> {
     let of_run = |run: &super::layout::Run| {
         run.unpacked().filter(Observation::is_ok).filter_map(|row| quantity(&row)).collect()
@@ -121,7 +118,7 @@ pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> 
     samples.dedup();
     let distinct = samples.len() as u64;
     let serial = Serial::of(&series);
-    // Batches are drawn anew in each run, but of the same requests: as many as one pass over them makes.
+    // Batches are resampled in each run, but of the same requests: as many as one pass over them makes.
     let units = if is_offline && values > 0 {
         (distinct * serial.values as u64 / values).max(1)
     } else {

@@ -13,7 +13,6 @@ pub enum Limitation {
     WithinOneRun,
     NothingMeasured,
     NoTimeMeasured,
-    /// No request was counted.
     NothingCounted,
     /// A percentile needs more independent units.
     TooFewForPercentile {
@@ -70,7 +69,6 @@ pub enum Limitation {
     NoEnergyReadings,
     /// Energy readings cover too little of the measured time.
     EnergyGaps,
-    /// Idle power wasn't measured.
     NoIdlePower,
     /// The matrix sets no `[telemetry] grams_co2e_per_kwh`.
     NoCarbonIntensity,

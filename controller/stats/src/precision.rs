@@ -1,6 +1,6 @@
 //! Adaptive precision: repeats until the interval of throughput is narrow enough, or the budget is spent.
 //!
-//! Who looks after every run and stops at the first narrow interval stops too often by luck. Each look
+//! Stopping at the first narrow interval, after a look at every run, stops too often by chance. Each look
 //! therefore gets its share of the 5 % (Bonferroni over the looks that were planned), which holds
 //! whatever the looks have in common, and the interval that is reported is the one that was looked at.
 
@@ -9,7 +9,6 @@ use super::observation::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Precision {
     /// Half the width of the interval, as a share of the mean, that is narrow enough.
@@ -23,17 +22,13 @@ pub struct Precision {
 /// Whether the campaign may pay for another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// It may.
     Left,
-    /// It may not.
     Spent,
 }
 
-/// What a look says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "look")]
 pub enum Look {
-    /// Measure another run.
     Continue,
     /// The interval is narrow enough.
     NarrowEnough {
@@ -74,7 +69,7 @@ impl Precision {
     }
 }
 
-/// Where the repeats of a cell stand.
+/// The state of the repeats of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
     /// How many runs the cell is to have.
@@ -88,7 +83,7 @@ pub struct Standing {
 pub enum Ended {
     /// Nothing was left to measure.
     Itself,
-    /// It was stopped, or goes on.
+    /// It was stopped, or is still running.
     No,
 }
 

@@ -24,25 +24,20 @@ pub struct Rate {
 /// One repeat of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRow {
-    /// Its number.
     pub run: u32,
-    /// How many hosts took part.
     pub hosts: u64,
-    /// Requests that brought a summary.
+    /// Requests with a summary.
     pub counted_samples: u64,
-    /// Requests that did not.
     pub failed_samples: u64,
     /// The measured time of its hosts together.
     pub host_seconds: f64,
     /// Counted samples per host-second; null where no time was measured.
     pub throughput: Option<f64>,
-    /// The mean request latency.
     pub latency_mean_ms: Option<f64>,
     /// Tokens of the summaries; null where one of them was not counted.
     pub output_tokens: Option<u64>,
 }
 
-/// Describes each run.
 pub fn rows(cell: &Cell) -> Vec<RunRow> {
     let row = |run: &Run| {
         let ok = || run.unpacked().filter(Observation::is_ok);
@@ -61,7 +56,6 @@ pub fn rows(cell: &Cell) -> Vec<RunRow> {
     cell.runs().iter().map(row).collect()
 }
 
-/// The rate of samples.
 pub fn of_samples(cell: &Cell) -> Rate {
     rate(cell, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
 }

@@ -29,11 +29,9 @@ pub const MAX_STEAL: f64 = 0.01;
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// They may.
     Valid,
     /// They may, with the reasons beside them.
     Degraded,
-    /// They may not.
     Invalid,
 }
 
@@ -42,7 +40,7 @@ pub enum Status {
 pub struct Validity {
     /// The worst status among the reasons.
     pub status: Status,
-    /// A VALID cell may have reasons, too: they say what its figures mean.
+    /// A VALID cell may have reasons, too: they qualify its figures.
     pub reasons: Vec<Reason>,
 }
 
@@ -86,7 +84,6 @@ pub enum Cause {
         windows: u64,
         planned_windows: u64,
     },
-    /// Throughput varies between runs.
     UnstableRuns {
         /// Standard deviation over the mean.
         deviation: f64,
@@ -95,7 +92,6 @@ pub enum Cause {
         /// How much slower the first fifth of the measured window is than the rest.
         head_slower: f64,
     },
-    /// The device was throttled.
     Throttled {
         share_of_time: f64,
     },
@@ -175,7 +171,7 @@ pub struct MissedObjective {
     pub limit_ms: f64,
 }
 
-/// What is known of a cell beside its samples. `None` is "not observed", which is no reason.
+/// Evidence on a cell apart from its samples. `None` is "not observed" and never a reason.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
     /// How many samples the plan has for all runs.
@@ -206,7 +202,6 @@ pub struct Evidence {
     pub slo_never_kept: Option<MissedObjective>,
 }
 
-/// Judges a cell.
 pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     use Status::{Degraded, Invalid};
     let mut validity = Validity { status: Status::Valid, reasons: Vec::new() };

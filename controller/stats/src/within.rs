@@ -1,8 +1,8 @@
-//! What one run says of other dialogues of the same kind.
+//! What one run implies for other dialogues of the same kind.
 //!
-//! An interval within a run knows nothing of how runs differ, so it never stands where an interval
+//! An interval within a run knows nothing of how runs differ, so it never replaces an interval
 //! between runs is asked for. Its units are independent requests, in `offline` batches, after
-//! autocorrelation; its question is: what would other dialogues have brought at that time?
+//! autocorrelation; its question is: what would other dialogues have yielded at that time?
 
 use super::distribution::{Support, support};
 use super::estimate::Estimate;

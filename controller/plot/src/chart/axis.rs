@@ -1,4 +1,4 @@
-//! What stands at the border of a chart: ticks, their numbers, and what they count.
+//! Axes: ticks, their labels and captions.
 
 use super::scale::{Scale, Spread, Zero, spread_of};
 use super::{Anchor, Drawing, Ink, SMALL};
@@ -23,7 +23,6 @@ pub struct Axis {
 /// How a tick is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// As a number.
     Plain,
     /// As a signed change in percent, of a ratio.
     Change,
@@ -48,7 +47,7 @@ const FAR_BELOW: f64 = 30.0;
 /// And up to so many times the largest: one wide interval must not press all values together.
 const FAR_ABOVE: f64 = 10.0;
 
-/// Between the words of two ticks.
+/// Between the labels of two ticks.
 const BETWEEN: f64 = 6.0;
 
 impl Axis {
@@ -89,7 +88,7 @@ impl Axis {
         let values: Vec<f64> = values.iter().chain(ends.iter().filter(is_shown)).copied().collect();
         match &self.levels {
             Some(levels) => {
-                // Room at both sides, so that nothing lies on the border.
+                // A margin on both sides, so that nothing is on the border.
                 let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
                 let high = levels.iter().copied().fold(1.0, f64::max);
                 Scale::between((low / 1.35).min(1.0), high * 1.35, spread)
@@ -98,7 +97,6 @@ impl Axis {
         }
     }
 
-    /// What stands beside it.
     pub fn caption(&self, scale: &Scale) -> String {
         if scale.spread() == Spread::Logarithmic && self.levels.is_none() {
             format!("{}, logarithmic", self.title)
@@ -107,7 +105,7 @@ impl Axis {
         }
     }
 
-    /// Its ticks with their words.
+    /// The ticks with their labels.
     pub fn ticks(&self, scale: &Scale, most: u32) -> Vec<(f64, String)> {
         let ticks = self.levels.clone().unwrap_or_else(|| scale.ticks(most));
         let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
@@ -137,7 +135,7 @@ impl Axis {
         }
     }
 
-    /// The ticks along a line from 0 to `total`, as places: a word that has no room beside the one before it, or leaves
+    /// The ticks along a line from 0 to `total`, as positions: a label that would overlap the previous one, or leaves
     /// the drawing, is left out; its tick stays.
     fn ticks_along(&self, scale: &Scale, most: u32, total: f64) -> Vec<(f64, Option<String>)> {
         let mut taken = 0.0;

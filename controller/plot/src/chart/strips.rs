@@ -7,33 +7,26 @@ use super::scale::Scale;
 use super::{Anchor, Dash, Drawing, Ink, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
 
-/// The chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strips {
     /// What all strips share.
     pub x: Axis,
-    /// From top to bottom.
     pub strips: Vec<Strip>,
-    /// Values of `x` with a meaning of their own; their words stand in the first strip.
+    /// Values of `x` with a meaning of their own; their labels are in the first strip.
     pub guides: Vec<Guide>,
     /// Stretches of `x` with a meaning of their own.
     pub bands: Vec<Band>,
 }
 
-/// One quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strip {
-    /// Upwards.
     pub y: Axis,
-    /// What was measured.
     pub curves: Vec<Curve>,
 }
 
 /// Above a strip, for its caption.
 const CAPTION: f64 = 22.0;
-/// Of a strip.
 const HEIGHT: f64 = 66.0;
-/// Below a strip.
 const GAP: f64 = 8.0;
 /// Below the last strip, for the ticks of `x` and its caption.
 const FOOT: f64 = 32.0;

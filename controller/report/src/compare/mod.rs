@@ -40,34 +40,23 @@ pub enum Error {
         "the two campaigns have no cell in common: the baseline has {}; the candidate has {}",
         baseline.join(", "), candidate.join(", ")
     )]
-    NothingShared {
-        /// The baseline's cells.
-        baseline: Vec<String>,
-        /// The candidate's cells.
-        candidate: Vec<String>,
-    },
+    NothingShared { baseline: Vec<String>, candidate: Vec<String> },
     /// A limit on a metric that one side hasn't got.
     #[error("{metric} is null in {cell}, so its limit can't be checked: {reason}")]
     NullMetric {
-        /// Which metric.
         metric: String,
-        /// Where.
         cell: String,
         /// Why it is null.
         reason: String,
     },
 }
 
-/// One campaign against another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compared {
     /// Of the form of results.json.
     pub schema_version: u32,
-    /// What is compared with.
     pub baseline: Named,
-    /// What is compared.
     pub candidate: Named,
-    /// One for each pair of cells.
     pub comparisons: Vec<Comparison>,
     /// Limits by pair of cells; empty without `--max-regression`.
     pub limits: Vec<CellLimits>,
@@ -75,29 +64,24 @@ pub struct Compared {
     pub outcome: Option<Outcome>,
     /// Cells without a partner on the other side.
     pub unmatched: Vec<String>,
-    /// What a reader must know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 
-/// A campaign of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Named {
-    /// Its id.
     pub campaign: String,
     /// When it began, UTC.
     pub created_at: String,
 }
 
-/// The limits of one pair of cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellLimits {
-    /// The candidate's cell.
     pub cell: String,
-    /// One for each limit, as asked.
     pub judged: Vec<Judged>,
 }
 
-/// What is asked of a comparison.
+/// The options of a comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     /// Differences below this share count as equal.
@@ -239,7 +223,6 @@ fn quality(before: &[Scored], after: &[Scored]) -> Option<stats::quality::Qualit
 
 /// A baseline's cell and a candidate's.
 type Ofs<'a> = (Of<'a>, Of<'a>);
-/// Their samples.
 type Sides<'a> = (&'a side::Measured, &'a side::Measured);
 
 fn limits(

@@ -16,7 +16,6 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     }
 }
 
-/// Fills a column.
 type Of = fn(&Named<'_>) -> Entry;
 
 /// A column, how it is filled, and whether it is shown.

@@ -72,7 +72,6 @@ fn row(named: &Named<'_>) -> Row {
     }
 }
 
-/// Hollow for DEGRADED figures.
 pub(super) fn fill(named: &Named<'_>) -> Fill {
     if named.cell.validity.status == Status::Valid { Fill::Full } else { Fill::Hollow }
 }

@@ -47,7 +47,6 @@ pub(super) fn reproduction(results: &Results) -> Section {
     }
 }
 
-/// Keeps the page readable.
 const LONGEST_MATRIX: usize = 60_000;
 
 fn hosts(hosts: &[Host]) -> Table {

@@ -10,7 +10,6 @@ use plot::chart::scale::{Spread, Zero};
 use plot::chart::{Axis, Chart, Dash, Plane};
 use std::collections::BTreeSet;
 
-/// More panels are unreadable.
 const MOST_PANELS: usize = 6;
 
 pub(super) fn section(names: &Names<'_>) -> Section {

@@ -30,11 +30,8 @@ use results::Results;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The campaign's name.
     pub title: String,
-    /// The campaign's id.
     pub campaign: String,
-    /// When the campaign began, UTC.
     pub created_at: String,
     /// Of the program that measured.
     pub version: String,
@@ -45,7 +42,6 @@ pub struct Document {
 /// One question and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
-    /// The anchor of links.
     pub id: &'static str,
     pub title: String,
     /// How to read the section.
@@ -61,7 +57,6 @@ pub enum Detail {
     Summary,
     /// In Markdown, PDF, and HTML.
     Report,
-    /// In HTML only.
     Page,
 }
 
@@ -69,9 +64,7 @@ pub enum Detail {
 pub enum Block {
     Figure(Box<Figure>),
     Table(Table),
-    /// Independent sentences.
     List(Vec<String>),
-    /// Names and values.
     Facts(Vec<(String, String)>),
     /// A file or a command, verbatim.
     Code {
@@ -86,7 +79,6 @@ pub enum Block {
 /// A chart with its title, legend and data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// The anchor of links.
     pub id: String,
     pub title: String,
     pub chart: Chart,

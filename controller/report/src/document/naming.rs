@@ -11,7 +11,6 @@ pub(super) struct Names<'a> {
 
 /// A cell with its name.
 pub(super) struct Named<'a> {
-    /// The index of its entry.
     pub(super) series: usize,
     pub(super) entry: &'a Entry,
     pub(super) cell: &'a Cell,

@@ -8,7 +8,6 @@ use stats::validity::Status;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// The anchor of links.
     pub id: String,
     pub title: String,
     pub columns: Vec<Column>,
@@ -20,19 +19,16 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     pub title: String,
-    /// Empty for words.
     pub unit: &'static str,
     pub is_figure: bool,
     pub detail: Detail,
 }
 
 impl Column {
-    /// A column of words.
     pub fn words(title: impl Into<String>) -> Self {
         Self { title: title.into(), unit: "", is_figure: false, detail: Detail::Summary }
     }
 
-    /// A column of figures.
     pub fn figures(title: impl Into<String>, unit: &'static str) -> Self {
         Self { title: title.into(), unit, is_figure: true, detail: Detail::Summary }
     }
@@ -69,12 +65,9 @@ pub struct Entry {
 pub enum Tone {
     #[default]
     Plain,
-    /// Unimportant.
     Muted,
     Good,
-    /// Usable with reservations.
     Warn,
-    /// Not usable.
     Bad,
 }
 

@@ -11,7 +11,6 @@ use results::Results;
 use stats::telemetry::{CellTelemetry, NotMeasurable, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// results.telemetry.parquet has all timelines.
 const MOST_FIGURES: usize = 12;
 /// The share of a piece above which it is shaded.
 const HELD_BACK: f64 = 0.05;
@@ -207,14 +206,12 @@ fn line(timeline: &Timeline, values: &[Option<f64>], dash: Dash) -> Option<Curve
     (!spots.is_empty()).then_some(Curve { series: Some(0), spots, join: Join::Straight, dash })
 }
 
-/// A horizontal line.
 fn level(timeline: &Timeline, value: f64) -> Curve {
     let ends = [timeline.at_s.first(), timeline.at_s.last()];
     let spots = ends.into_iter().flatten().map(|at| Spot::of_line((*at, value))).collect();
     Curve { series: None, spots, join: Join::Straight, dash: Dash::Dashed }
 }
 
-/// Fills a column.
 type Of = fn(&Named<'_>, &CellTelemetry) -> Entry;
 
 fn reading(telemetry: &CellTelemetry, metric: Metric, scale: f64) -> Entry {

@@ -9,7 +9,6 @@ pub struct Dialogue {
     pub id: String,
     pub text: String,
     pub reference: Option<String>,
-    /// Cells and their summary.
     pub summaries: Vec<(String, String)>,
 }
 

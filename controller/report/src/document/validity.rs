@@ -8,7 +8,6 @@ use results::{Cell, Event, Results};
 use stats::precision::Look;
 use stats::validity::{Reason, Status};
 
-/// results.json has all events.
 const MOST_EVENTS: usize = 50;
 
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {

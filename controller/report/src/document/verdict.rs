@@ -14,13 +14,11 @@ use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
-    /// One sentence.
     pub sentence: Vec<Span>,
     /// Whether the sentence answers the campaign's question.
     pub is_answer: bool,
     /// Cells that are statistically tied with the recommended one.
     pub ties: Option<Ties>,
-    /// What limits the answer.
     pub notes: Vec<String>,
     /// The figures of the recommended cell, and how much was measured.
     pub facts: Vec<Fact>,
@@ -103,7 +101,6 @@ impl Fact {
 }
 
 impl Verdict {
-    /// The sentence without emphasis.
     pub fn text(&self) -> String {
         let words = |span: &Span| match span {
             Span::Plain(text) | Span::Strong(text) => text.clone(),

@@ -2,7 +2,7 @@
 
 use crate::document::{Block, Column, Entry, Figure, Table, Tone};
 use maud::{Markup, html};
-use plot::chart::{At, COLOURS, Chart, Form, svg};
+use plot::chart::{At, COLORS, Chart, Form, svg};
 use std::fmt::Write;
 
 /// The width of charts for wide and narrow screens: text keeps its size.
@@ -77,7 +77,7 @@ fn figure_of(figure: &Figure) -> Markup {
 fn sign(series: usize) -> Markup {
     let centre: At = (8.0, 8.0);
     let corners = Form::of(series).corners(centre, 5.0);
-    let class = format!("s{} sign", series % COLOURS);
+    let class = format!("s{} sign", series % COLORS);
     let mut path = String::new();
     for (place, (x, y)) in corners.iter().enumerate() {
         // Writing to a String can't fail.

@@ -88,7 +88,6 @@ impl Flow {
         self.mark(Shape::Line { points, width: 0.6, dash: Dash::Solid }, Ink::Grid);
     }
 
-    /// Sentences, broken into lines.
     pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f64, leading: f64) {
         for line in lines(pieces, size, Self::width()) {
             self.need(size * leading);
@@ -156,7 +155,6 @@ impl Flow {
         self.y += size * 1.9;
     }
 
-    /// A scaled chart.
     pub(super) fn drawing(&mut self, drawing: &Drawing, scale: f64) {
         // No chart is higher than a page.
         let room = PAGE.1 - BOTTOM - MARGIN - 60.0;

@@ -18,7 +18,6 @@ const CHART_WIDTH: f64 = 720.0;
 const MOST_ROWS: usize = 60;
 /// Rows of a chart with a row per figure.
 const MOST_ROWS_DRAWN: usize = 30;
-/// Sentences of a list.
 const MOST_SENTENCES: usize = 30;
 
 /// # Errors

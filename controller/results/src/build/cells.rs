@@ -1,4 +1,4 @@
-//! Cells: what the samples of each say, whether it holds, what it costs.
+//! Cells: estimates, validity and cost.
 
 use super::observations::Observed;
 use super::telemetry::Watched;
@@ -23,7 +23,7 @@ use stats::telemetry::energy::CellEnergy;
 use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validity};
 use stats::{self, CellStatistics, Limitation};
 
-/// The view of one cell.
+/// One cell of the results.
 pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let planned = &read.campaign.plan.cells[index];
     let sustained = planned.sustained();

@@ -30,9 +30,8 @@ pub enum Rounds {
 pub struct Contrast {
     /// The mean log ratio; `None` where nothing is shared.
     pub log_ratio: Option<f64>,
-    /// Its standard error and degrees of freedom; `None` where runs do not tell.
+    /// Its standard error and degrees of freedom; `None` without an estimate between runs.
     pub error: Option<(f64, f64)>,
-    /// How runs were matched.
     pub rounds: Rounds,
     /// How many rounds, or the runs of the side that has fewer.
     pub runs: u64,

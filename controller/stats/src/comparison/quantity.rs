@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 pub enum Quantity {
     /// Requests per host-second.
     Throughput,
-    /// Time of a request.
     RequestLatency,
     /// Time of a request per output token.
     LatencyPerOutputToken,
     /// Time to the first token.
     Ttft,
-    /// Tokens of a summary.
     OutputTokens,
     /// US dollars per request.
     Cost,

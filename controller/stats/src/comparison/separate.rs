@@ -1,5 +1,5 @@
-//! What would separate two candidates that are not distinguishable: more runs, more samples, or more
-//! hosts, by the share of the spread that dominates.
+//! What would resolve two cells without a significant difference: more runs, more samples, or more hosts,
+//! by the dominating source of variance.
 
 use super::super::interval::t_critical;
 use super::super::variance::{Component, VarianceShares};
@@ -7,7 +7,7 @@ use super::contrast::Contrast;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What there should be more of.
+/// What is needed more of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
@@ -15,17 +15,17 @@ pub enum Need {
     Runs,
     /// Samples: requests differ more than runs do.
     Samples,
-    /// Hosts: one per side says nothing of the type.
+    /// Hosts: one per target says nothing about the instance type.
     Hosts,
 }
 
-/// Advice for two candidates that are not distinguishable.
+/// Advice for two cells without a significant difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Separation {
-    /// What there should be more of.
+    /// What is needed more of.
     pub need: Need,
     /// Runs that would find a difference of the size seen in four of five campaigns, as things vary now;
-    /// null where more than 1,000 would be needed, or where one run tells nothing.
+    /// null if more than 1,000 would be needed, or with a single run.
     pub runs: Option<u32>,
     /// How much each source varies; null with one run, which doesn't show it.
     pub spread: Option<Spread>,

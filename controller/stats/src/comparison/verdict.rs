@@ -20,7 +20,6 @@ pub enum Finding {
     Less,
     /// The whole interval lies within the margin.
     Equal,
-    /// No significant difference.
     NotDistinguishable,
 }
 
@@ -31,7 +30,6 @@ pub struct Verdict {
     pub equal_within: Option<f64>,
 }
 
-/// What a claim covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -56,7 +54,6 @@ pub struct Comparison {
     pub adjusted_p_value: Option<f64>,
     /// The number of comparisons in the family.
     pub family: u64,
-    /// How runs were matched.
     pub rounds: Rounds,
     /// Samples that both sides share.
     pub shared_samples: u64,

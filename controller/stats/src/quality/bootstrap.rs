@@ -7,7 +7,7 @@ use crate::limitation::Limitation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How often dialogues are drawn anew: the ends of the interval then wobble by about 1 % of its width.
+/// The number of resamples: the ends of the interval then wobble by about 1 % of its width.
 pub const RESAMPLES: usize = 10_000;
 
 /// Below this many dialogues a resampled interval is too narrow to be called 95 %.

@@ -1,7 +1,7 @@
 //! The windows of all runs -> the figures that every cell has.
 //!
-//! Latencies come from merged histograms, whose quantiles are within half a percent. How many independent requests
-//! stand behind them follows from the windows: the long-run variance of their means against that of single requests.
+//! Latencies come from merged histograms, whose quantiles are within half a percent. The number of independent requests
+//! follows from the windows: the long-run variance of their means against that of single requests.
 
 use super::slope::LongRun;
 use super::window::{Window, Windows};
@@ -19,7 +19,7 @@ use model::histogram::Histogram;
 /// Which durations of a window.
 type Of = fn(&Window) -> &Histogram;
 
-/// Estimates what windows can tell of a cell; `dialogues` is how many come round again and again.
+/// Estimates a cell from its windows; `dialogues` is the number of distinct dialogues, which repeat.
 pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
     let nothing = summarize(&Cell::new(Scenario::Stress, Vec::new()));
     let rows: Vec<RunRow> = runs.iter().map(|(run, windows)| row(*run, windows)).collect();

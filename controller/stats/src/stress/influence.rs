@@ -1,4 +1,4 @@
-//! What something that is on for a share of the time costs in throughput: heat, a power limit, a neighbour.
+//! The throughput cost of something that is active for a share of the time: heat, a power limit, a noisy neighbor.
 
 use super::slope::Line;
 use crate::Estimate;
@@ -7,13 +7,11 @@ use crate::limitation::Limitation;
 /// A window: how fast it was, and for which share of it the thing was on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exposed {
-    /// Requests per second.
     pub throughput: f64,
     /// 0 to 1.
     pub share: f64,
 }
 
-/// What the thing costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Influence {
     /// The share of throughput that is lost in a window in which it is on throughout; negative where such windows

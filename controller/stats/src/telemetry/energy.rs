@@ -13,20 +13,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Joules of a kilowatt-hour.
 const JOULES_PER_KWH: f64 = 3.6e6;
 
-/// Below this share of the measured time, windows say too little of the whole.
+/// Windows that cover less of the measured time aren't representative.
 const MIN_COVERED: f64 = 0.9;
 
 /// The energy of a cell, with intervals between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellEnergy {
-    /// Above idle, for a request that brought a summary.
+    /// Above idle, per request with a summary.
     pub joules_per_request: Estimate,
-    /// Above idle.
     pub joules_per_1000_output_tokens: Estimate,
-    /// Idle included.
     pub gross_joules_per_request: Estimate,
     /// Of `joules_per_request`; null where the matrix gives no grams per kWh.
     pub grams_co2e_per_1000_requests: Estimate,
@@ -39,7 +36,7 @@ pub struct CellEnergy {
 }
 
 impl CellEnergy {
-    /// Nothing is known of it.
+    /// Nothing is known.
     pub fn missing(reason: Limitation) -> Self {
         let missing = || Estimate::missing(0, reason);
         Self {
@@ -97,9 +94,7 @@ impl Source {
 /// The measured windows of one agent in one run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stretch {
-    /// Index of the agent.
     pub agent: usize,
-    /// Its windows.
     pub windows: Collector,
 }
 
