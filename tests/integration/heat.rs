@@ -76,7 +76,7 @@ fn overheating_is_reported_with_onset_reason_share_and_cost() {
     let clock = number(&found["clock_of_maximum"]);
     assert!((clock - (0.4 + 0.6 * 1080.0 / 1590.0)).abs() < 0.01, "{clock}");
     assert_eq!(verdicts["throughput"]["finding"]["is"], "found");
-    assert!(finished.out.contains("GPU was throttled for 60"), "{}", finished.out);
+    assert!(finished.out.contains("GPU throttling: 60"), "{}", finished.out);
 }
 
 #[test]
@@ -89,5 +89,5 @@ fn a_cool_gpu_is_not_throttled_and_does_not_drift() {
     );
     assert_eq!(found["shares"]["of_time"], 0.0);
     assert_eq!(verdicts["throughput"]["finding"]["is"], "not_found", "{}", verdicts["throughput"]);
-    assert!(finished.out.contains("GPU was not throttled"), "{}", finished.out);
+    assert!(finished.out.contains("GPU throttling: none"), "{}", finished.out);
 }

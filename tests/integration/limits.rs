@@ -45,7 +45,7 @@ fn a_cell_ends_once_its_interval_is_narrow_enough() {
         let runs = cell["estimates"]["runs"].as_array().map_or(0, Vec::len);
         assert!((2..6).contains(&runs), "{runs}");
     }
-    assert!(finished.out.contains("the interval is within"), "{}", finished.out);
+    assert!(finished.out.contains("precision target reached"), "{}", finished.out);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use fetch::s3::{Address, Reader};
 use matrix::Artifacts;
 use notify::message::File;
 use ops::terminal;
-use report::table;
+use report::{document, terminal as summary};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
     let address: Address = address.parse()?;
     let fetcher = fetcher(Volume::Normal)?;
     let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
-    terminal::result(&table::render(&read.results))?;
+    terminal::result(&summary::render(&document::document(&read.results)))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {
             std::fs::copy(from, to).with_context(|| {

@@ -67,7 +67,7 @@ fn coverage(f: &mut fmt::Formatter<'_>, row: &CoverageRow) -> fmt::Result {
 }
 
 fn spread(spread: f64) -> String {
-    format!("{} %", stats::comparison::verdict::percent(spread))
+    format!("{} %", plot::number::percent(spread))
 }
 
 pub(super) fn percent(share: Share) -> String {

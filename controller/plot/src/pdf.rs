@@ -1,36 +1,28 @@
-//! Pages -> the bytes of a PDF, with krilla.
+//! Drawings -> the bytes of a PDF, with krilla.
 
-use super::flow::{PAGE, Pages};
-use crate::document::Document;
+use crate::chart::{Anchor, At, Dash, Drawing, Fill as SignFill, Ink, Mark, Shape};
+use crate::font::{self, Weight, width};
 use krilla::SerializeSettings;
 use krilla::color::rgb;
 use krilla::destination::XyzDestination;
 use krilla::geom::{PathBuilder, Point, Rect};
-use krilla::metadata::{DateTime, Metadata};
+use krilla::metadata::DateTime;
 use krilla::num::NormalizedF32;
 use krilla::outline::{Outline, OutlineNode};
 use krilla::page::PageSettings;
 use krilla::paint::{Fill, LineCap, LineJoin, Stroke, StrokeDash};
 use krilla::surface::Surface;
 use krilla::text::{Font, GlyphId, KrillaGlyph};
-use plot::chart::{Anchor, At, Dash, Fill as SignFill, Ink, Mark, Shape};
-use plot::font::{self, Weight, width};
 
-/// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A committed typeface isn't one.
-    #[error("a typeface of the program is damaged: build it again")]
-    Typeface,
-    /// The library refuses the pages.
-    #[error("the PDF can't be written ({reason}); choose another format with --formats")]
-    Library {
-        /// As it says.
-        reason: String,
-    },
+    #[error("an embedded font is damaged: rebuild the program")]
+    Font,
+    #[error("failed to write the PDF ({reason}); choose another format with --formats")]
+    Library { reason: String },
 }
 
-/// Both weights as the file embeds them.
+/// The fonts that are embedded.
 struct Fonts {
     regular: Font,
     semi_bold: Font,
@@ -38,7 +30,7 @@ struct Fonts {
 
 impl Fonts {
     fn load() -> Result<Self, Error> {
-        let load = |weight: Weight| Font::new(weight.file().into(), 0).ok_or(Error::Typeface);
+        let load = |weight: Weight| Font::new(weight.file().into(), 0).ok_or(Error::Font);
         Ok(Self { regular: load(Weight::Regular)?, semi_bold: load(Weight::SemiBold)? })
     }
 
@@ -50,12 +42,42 @@ impl Fonts {
     }
 }
 
-/// Writes the pages with their bookmarks and what the document says of itself.
-pub(super) fn write(pages: Pages, document: &Document) -> Result<Vec<u8>, Error> {
+/// Drawings of one size, with bookmarks.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// Width and height in points.
+    pub size: At,
+    pub pages: Vec<Drawing>,
+    pub bookmarks: Vec<Bookmark>,
+}
+
+#[derive(Debug)]
+pub struct Bookmark {
+    pub title: String,
+    /// The index of the page.
+    pub page: usize,
+    /// The height on the page, from the top.
+    pub y: f64,
+}
+
+#[derive(Debug)]
+pub struct Metadata {
+    pub title: String,
+    pub description: String,
+    pub creator: String,
+    pub keywords: Vec<String>,
+    pub id: String,
+    /// `2026-11-23 08:45 UTC`; left out in any other form. The same input makes the same file.
+    pub created: String,
+}
+
+/// # Errors
+/// [`Error`] where the PDF can't be written.
+pub fn write(pages: Pages, metadata: &Metadata) -> Result<Vec<u8>, Error> {
     let fonts = Fonts::load()?;
     let mut file = krilla::Document::new_with(SerializeSettings::default());
     for drawing in &pages.pages {
-        let settings = PageSettings::from_wh(short(PAGE.0), short(PAGE.1));
+        let settings = PageSettings::from_wh(short(pages.size.0), short(pages.size.1));
         let mut page = file.start_page_with(settings.unwrap_or_default());
         let mut surface = page.surface();
         for mark in &drawing.marks {
@@ -65,30 +87,29 @@ pub(super) fn write(pages: Pages, document: &Document) -> Result<Vec<u8>, Error>
         page.finish();
     }
     let mut outline = Outline::new();
-    for (title, page, y) in pages.bookmarks {
+    for Bookmark { title, page, y } in pages.bookmarks {
         let place = XyzDestination::new(page, Point::from_xy(0.0, short((y - 12.0).max(0.0))));
         outline.push_child(OutlineNode::new(font::drawable(&title), place));
     }
     file.set_outline(outline);
-    file.set_metadata(metadata(document));
+    file.set_metadata(info(metadata));
     file.finish().map_err(|error| Error::Library { reason: format!("{error:?}") })
 }
 
-fn metadata(document: &Document) -> Metadata {
-    let metadata = Metadata::new()
-        .title(font::drawable(&document.title))
-        .description(font::drawable(&document.verdict.text()))
-        .creator(format!("Fleetmark {}", document.version))
-        .keywords(vec![document.campaign.clone(), "benchmark".to_owned()])
-        .document_id(document.campaign.clone())
+fn info(metadata: &Metadata) -> krilla::metadata::Metadata {
+    let info = krilla::metadata::Metadata::new()
+        .title(font::drawable(&metadata.title))
+        .description(font::drawable(&metadata.description))
+        .creator(metadata.creator.clone())
+        .keywords(metadata.keywords.clone())
+        .document_id(metadata.id.clone())
         .language("en".to_owned());
-    match created(&document.created_at) {
-        Some(created) => metadata.creation_date(created),
-        None => metadata,
+    match created(&metadata.created) {
+        Some(created) => info.creation_date(created),
+        None => info,
     }
 }
 
-/// From `2026-11-23 08:45 UTC`: the same campaign makes the same file.
 fn created(text: &str) -> Option<DateTime> {
     let part = |range: std::ops::Range<usize>| text.get(range)?.parse::<u8>().ok();
     let date = DateTime::new(text.get(..4)?.parse().ok()?);
@@ -103,10 +124,11 @@ fn draw(surface: &mut Surface<'_>, mark: &Mark, fonts: &Fonts) {
                 Dash::Dashed => Some(vec![short(width * 3.5), short(width * 2.5)]),
                 Dash::Dotted => Some(vec![short(*width), short(width * 2.5)]),
             };
-            outline(surface, points, Closed::No, None, Some((mark.ink, *width, dash)));
+            let pen = Pen { ink: mark.ink, width: *width, dash };
+            draw_path(surface, points, Closed::No, None, Some(pen));
         }
         Shape::Area { points } => {
-            outline(surface, points, Closed::Yes, Some(mark.ink), None);
+            draw_path(surface, points, Closed::Yes, Some(mark.ink), None);
         }
         Shape::Box { at, size, .. } => {
             let mut path = PathBuilder::new();
@@ -122,35 +144,51 @@ fn draw(surface: &mut Surface<'_>, mark: &Mark, fonts: &Fonts) {
         Shape::Sign { at, form, radius, fill } => {
             let corners = form.corners(*at, *radius);
             let points = if corners.is_empty() { circle(*at, *radius) } else { corners };
-            let line = (mark.ink, radius * 0.32, None);
+            let pen = Pen { ink: mark.ink, width: radius * 0.32, dash: None };
             match fill {
-                SignFill::Full => outline(surface, &points, Closed::Yes, Some(mark.ink), None),
-                SignFill::Hollow => outline(surface, &points, Closed::Hollow, None, Some(line)),
+                SignFill::Full => draw_path(surface, &points, Closed::Yes, Some(mark.ink), None),
+                SignFill::Hollow => draw_path(surface, &points, Closed::Hollow, None, Some(pen)),
             }
         }
         Shape::Text { at, text, size, anchor, weight } => {
-            words(surface, (*at, text, *size), *anchor, (*weight, mark.ink), fonts);
+            let font = fonts.of(*weight);
+            let left = match anchor {
+                Anchor::Start => at.0,
+                Anchor::Middle => at.0 - width(text, *size, *weight) / 2.0,
+                Anchor::End => at.0 - width(text, *size, *weight),
+            };
+            let text = font::drawable(text);
+            let glyphs: Vec<KrillaGlyph> =
+                font::shape(&text, *weight).into_iter().map(glyph).collect();
+            surface.set_fill(Some(fill(mark.ink)));
+            surface.set_stroke(None);
+            let at = Point::from_xy(short(left), short(at.1));
+            surface.draw_glyphs(at, &glyphs, font, &text, short(*size), false);
         }
     }
 }
 
-/// How a path ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Closed {
-    /// It stays open.
     No,
-    /// At its start.
     Yes,
-    /// At its start, and paper lies within it.
+    /// Closed and filled with white.
     Hollow,
 }
 
-fn outline(
+/// The stroke of a path.
+struct Pen {
+    ink: Ink,
+    width: f64,
+    dash: Option<Vec<f32>>,
+}
+
+fn draw_path(
     surface: &mut Surface<'_>,
     points: &[At],
     closed: Closed,
     ink: Option<Ink>,
-    line: Option<(Ink, f64, Option<Vec<f32>>)>,
+    pen: Option<Pen>,
 ) {
     let mut path = PathBuilder::new();
     for (place, (x, y)) in points.iter().enumerate() {
@@ -167,8 +205,8 @@ fn outline(
     let paper = Fill { paint: rgb::Color::white().into(), ..Fill::default() };
     let inside = ink.map(fill).or_else(|| (closed == Closed::Hollow).then_some(paper));
     surface.set_fill(inside);
-    surface.set_stroke(line.map(|(ink, width, dash)| Stroke {
-        paint: colour(ink).into(),
+    surface.set_stroke(pen.map(|Pen { ink, width, dash }| Stroke {
+        paint: color(ink).into(),
         width: short(width),
         line_cap: if matches!(ink, Ink::Grid | Ink::Axis) { LineCap::Butt } else { LineCap::Round },
         line_join: LineJoin::Round,
@@ -179,7 +217,7 @@ fn outline(
     surface.draw_path(&path);
 }
 
-/// A circle as a polygon that no eye tells from one.
+/// A circle as a polygon.
 fn circle((x, y): At, radius: f64) -> Vec<At> {
     let corner = |step: u32| {
         let angle = f64::from(step) * std::f64::consts::TAU / 32.0;
@@ -188,32 +226,13 @@ fn circle((x, y): At, radius: f64) -> Vec<At> {
     (0..32).map(corner).collect()
 }
 
-fn words(
-    surface: &mut Surface<'_>,
-    ((x, y), text, size): (At, &str, f64),
-    anchor: Anchor,
-    (weight, ink): (Weight, Ink),
-    fonts: &Fonts,
-) {
-    let text = font::drawable(text);
-    let left = match anchor {
-        Anchor::Start => x,
-        Anchor::Middle => x - width(&text, size, weight) / 2.0,
-        Anchor::End => x - width(&text, size, weight),
-    };
-    let glyph = |letter: font::Letter| {
-        let (advance, shift) = (short(letter.advance), short(letter.shift));
-        KrillaGlyph::new(GlyphId::new(letter.glyph), advance, shift, 0.0, 0.0, letter.bytes, None)
-    };
-    let glyphs: Vec<KrillaGlyph> = font::shape(&text, weight).into_iter().map(glyph).collect();
-    surface.set_fill(Some(fill(ink)));
-    surface.set_stroke(None);
-    let at = Point::from_xy(short(left), short(y));
-    surface.draw_glyphs(at, &glyphs, fonts.of(weight), &text, short(size), false);
+fn glyph(letter: font::Letter) -> KrillaGlyph {
+    let (advance, shift) = (short(letter.advance), short(letter.shift));
+    KrillaGlyph::new(GlyphId::new(letter.glyph), advance, shift, 0.0, 0.0, letter.bytes, None)
 }
 
 fn fill(ink: Ink) -> Fill {
-    Fill { paint: colour(ink).into(), opacity: opacity(ink), ..Fill::default() }
+    Fill { paint: color(ink).into(), opacity: opacity(ink), ..Fill::default() }
 }
 
 fn opacity(ink: Ink) -> NormalizedF32 {
@@ -221,8 +240,8 @@ fn opacity(ink: Ink) -> NormalizedF32 {
     NormalizedF32::new(share).unwrap_or(NormalizedF32::ONE)
 }
 
-/// The page's colours on white paper.
-fn colour(ink: Ink) -> rgb::Color {
+/// The colors of the HTML page on white.
+fn color(ink: Ink) -> rgb::Color {
     const SERIES: [[u8; 3]; 8] = [
         [0x00, 0x68, 0xad],
         [0xc9, 0x51, 0x0c],
