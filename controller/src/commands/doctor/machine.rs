@@ -1,8 +1,8 @@
 //! What `controller doctor` sees of this machine.
 
 use crate::cli;
-use crate::commands::run::doors::certs_folder;
-use crate::commands::run::local::agent_program;
+use crate::commands::run::listeners::certs_folder;
+use crate::commands::run::local_agents::agent_program;
 use crate::config;
 use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
 use anyhow::Context;
