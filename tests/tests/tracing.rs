@@ -198,7 +198,7 @@ fn a_collector_that_never_answers_or_is_gone_costs_its_spans_only() {
 }
 
 #[test]
-fn a_campaign_that_is_gone_on_with_goes_on_with_its_trace() {
+fn a_resumed_campaign_continues_its_trace() {
     let (workspace, collector) = (workspace(true), Collector::http());
     let url = collector.url();
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str())];
@@ -215,8 +215,8 @@ fn a_campaign_that_is_gone_on_with_goes_on_with_its_trace() {
     assert_eq!(first.trace, second.trace);
     assert_eq!(first.error.as_deref(), Some("it was stopped"));
     assert_eq!(
-        (first.attributes["fleetmark.is_gone_on_with"].as_str(), &second.error),
+        (first.attributes["fleetmark.is_resumed"].as_str(), &second.error),
         ("false", &None)
     );
-    assert_eq!(second.attributes["fleetmark.is_gone_on_with"], "true");
+    assert_eq!(second.attributes["fleetmark.is_resumed"], "true");
 }
