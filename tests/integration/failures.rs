@@ -54,7 +54,7 @@ fn a_port_in_use_is_reported_and_the_campaign_runs_on_another() {
     let address = listener.local_addr().expect("a listener has an address").to_string();
     let listen = ["--listen", &address];
     let refused = workspace.run(&[&RUN[..], &listen].concat()).expect(2);
-    let told = format!("can't listen on {address}: choose another port with --listen");
+    let told = format!("can't listen on `{address}`: choose another port with --listen");
     assert!(refused.err.contains(&told), "{}", refused.err);
     let _ = workspace.run(&RESUME).expect(0);
     assert_eq!(counted(&workspace.samples("results.json")).len(), 20);
@@ -82,7 +82,7 @@ fn an_out_of_memory_failure_is_named_and_the_rest_is_measured() {
 fn a_dialogue_that_crashes_agents_is_set_aside_and_the_rest_is_measured() {
     let workspace = workspace(20, r#"{"samples": {"s7": {"breaks": "abort"}}}"#);
     let finished = workspace.run(&RUN).expect(3);
-    assert!(finished.err.contains("agents were lost while they measured it"), "{}", finished.err);
+    assert!(finished.err.contains("agents were lost while measuring it"), "{}", finished.err);
     assert!(finished.err.contains("some shards could not be measured"), "{}", finished.err);
     // Both shards contain it; samples stored before the crash are kept.
     let there = counted(&workspace.samples("results.json"));
@@ -191,8 +191,12 @@ fn an_agent_that_runs_out_of_memory_is_reported_and_restarted() {
     let joined = workspace.start_agent(&[&arguments[..], &token].concat());
     let finished = running.finish().expect(0);
     let _ = joined.finish().expect(0);
-    assert!(finished.err.contains("the local agent of here ended with signal"), "{}", finished.err);
-    assert!(finished.err.contains("is started again: memory allocation of"), "{}", finished.err);
+    assert!(
+        finished.err.contains("the local agent of here exited with signal"),
+        "{}",
+        finished.err
+    );
+    assert!(finished.err.contains("will be restarted: memory allocation of"), "{}", finished.err);
     assert_eq!(counted(&workspace.samples("results.json")).len(), 8);
 }
 

@@ -257,7 +257,6 @@ fn an_engine_without_continuous_batching_is_refused_before_anything_is_measured(
     workspace.write("script.json", STEADY);
     continuous(&workspace, "scripted:script.json", "continuous");
     let finished = workspace.run(&["run", "matrix.toml"]).expect(2);
-    let reason =
-        "lets no request enter while others are decoded: batching = \"dynamic\" does without";
+    let reason = "doesn't support continuous batching: set batching = \"dynamic\"";
     assert!(finished.err.contains(reason), "{}", finished.err);
 }

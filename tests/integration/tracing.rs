@@ -197,8 +197,8 @@ fn a_resumed_campaign_continues_its_trace() {
     assert_eq!(first.trace, second.trace);
     assert_eq!(first.error.as_deref(), Some("it was stopped"));
     assert_eq!(
-        (first.attributes["fleetmark.is_gone_on_with"].as_str(), &second.error),
+        (first.attributes["fleetmark.is_resumed"].as_str(), &second.error),
         ("false", &None)
     );
-    assert_eq!(second.attributes["fleetmark.is_gone_on_with"], "true");
+    assert_eq!(second.attributes["fleetmark.is_resumed"], "true");
 }

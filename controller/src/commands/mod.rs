@@ -16,7 +16,8 @@ mod report;
 pub mod run;
 
 use crate::cli::{self, Cli, Command};
-use crate::progress::Volume;
+use crate::progress::Verbosity;
+
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
@@ -72,11 +73,13 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
 }
 
 /// The way to the hub and to S3, by what the environment says.
-fn fetcher(volume: Volume) -> anyhow::Result<Fetcher> {
+fn fetcher(verbosity: Verbosity) -> anyhow::Result<Fetcher> {
     let settings = Settings::read(&environment::variable)?;
-    let reporter = match volume {
-        Volume::Quiet => Reporter::silent(),
-        Volume::Normal | Volume::Json => Reporter::new(|news| terminal::note(&news.to_string())),
+    let reporter = match verbosity {
+        Verbosity::Quiet => Reporter::silent(),
+        Verbosity::Normal | Verbosity::Json => {
+            Reporter::new(|news| terminal::note(&news.to_string()))
+        }
     };
     Ok(Fetcher::new(settings, reporter)?)
 }
