@@ -69,17 +69,17 @@ pub fn next(
         Answer::Refused { reason, is_passing: true } => (reason.clone(), None),
         Answer::NotSent(reason) => (format!("no connection: {reason}"), None),
         Answer::NoAnswer(reason) => {
-            let reason = format!("no answer: {reason}");
+            let reason = format!("sent without an answer: {reason}");
             if repeats == Repeats::Visible {
                 return Next::GiveUp(format!(
-                    "{reason}; not sent again, since it may have arrived"
+                    "{reason}; not sent again, because it may have arrived"
                 ));
             }
             (reason, None)
         }
     };
     let Some(pause) = pauses.next() else {
-        return Next::GiveUp(format!("{reason}, {ATTEMPTS} times"));
+        return Next::GiveUp(format!("{reason} ({ATTEMPTS} attempts)"));
     };
     if let Some(asked) = asked.filter(|asked| *asked > LONGEST_RETRY_AFTER) {
         return Next::GiveUp(format!("{reason} and asked to wait {} s", asked.as_secs()));
@@ -131,7 +131,7 @@ mod tests {
         for seconds in [1, 2, 4, 8] {
             assert_eq!(next(), Next::Retry(Duration::from_secs(seconds)));
         }
-        assert_eq!(next(), Next::GiveUp("the server answered 503, 5 times".to_owned()));
+        assert_eq!(next(), Next::GiveUp("the server answered 503 (5 attempts)".to_owned()));
     }
 
     #[test]
