@@ -2,7 +2,8 @@
 //!
 //! Names and counts that can't be are refused; texts that only describe are cut and lose their control characters.
 
-use super::{Options, Said};
+use super::Options;
+use campaign::{AgentReport, BatchReport};
 use proto::failure::Failure;
 use proto::ids::{self, AgentId, HostId, TargetName};
 use proto::load::LoadWindow;
@@ -142,16 +143,16 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     Ok(Ok(facts))
 }
 
-/// What an agent that joined says; its place in the conversation is checked before.
+/// A report of a joined agent. The order of its messages is checked before.
 ///
 /// # Errors
 /// What no agent of ours says.
-pub fn said(message: Message) -> Result<Said, Status> {
+pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
     Ok(match message {
-        Message::Heartbeat(_) | Message::ShardAccepted(_) => Said::Alive,
-        Message::Telemetry(message) => Said::Telemetry {
+        Message::Heartbeat(_) | Message::ShardAccepted(_) => AgentReport::Alive,
+        Message::Telemetry(message) => AgentReport::Telemetry {
             // A window that can't be taken is missing, and its agent stays.
             windows: message
                 .windows
@@ -164,7 +165,7 @@ pub fn said(message: Message) -> Result<Said, Status> {
         Message::Samples(message) => {
             let samples =
                 message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
-            Said::Samples {
+            AgentReport::Batch(BatchReport {
                 shard: index(message.shard),
                 attempt: message.attempt,
                 sequence: message.sequence,
@@ -176,18 +177,18 @@ pub fn said(message: Message) -> Result<Said, Status> {
                     .transpose()
                     .map_err(|error| Status::invalid_argument(error.to_string()))?
                     .map(Box::new),
-            }
+            })
         }
-        Message::ShardFinished(message) => Said::Finished {
+        Message::ShardFinished(message) => AgentReport::Finished {
             shard: index(message.shard),
             attempt: message.attempt,
             segment: segment(&message.segment.unwrap_or_default())?,
         },
         Message::ShardRefused(wire::ShardRefused { shard, attempt, failure: reason })
         | Message::ShardFailed(wire::ShardFailed { shard, attempt, failure: reason }) => {
-            Said::Failed { shard: index(shard), attempt, failure: failure(reason) }
+            AgentReport::Failed { shard: index(shard), attempt, failure: failure(reason) }
         }
-        Message::Leaving(_) => Said::Leaving,
+        Message::Leaving(_) => AgentReport::Leaving,
         Message::Hello(_) => return Err(Status::invalid_argument("Hello came twice")),
         Message::Ready(_) => return Err(Status::invalid_argument("Ready came twice")),
     })

@@ -3,11 +3,12 @@
 use super::check::{self, Newcomer};
 use super::door::Peer;
 use super::identity::{Denied, Identity, METADATA_KEY};
+use super::ingest::IngestLimit;
 use super::outbox::{Orders, Outbox};
 use super::pace::{Observing, Pace};
 use super::refusals::Reason;
-use super::room::Rooms;
-use super::{Event, Joined, Options, Said};
+use super::{Event, Options};
+use campaign::{AgentReport, JoinedAgent};
 use proto::ids::AgentId;
 use proto::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message};
@@ -23,21 +24,21 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Service {
     pub(super) options: Arc<Options>,
     pub(super) events: mpsc::Sender<Event>,
-    pub(super) rooms: Rooms,
+    pub(super) ingest: IngestLimit,
 }
 
 /// The way into the campaign: a full one slows agents down.
 #[derive(Debug, Clone)]
 struct Inbox {
     events: mpsc::Sender<Event>,
-    rooms: Rooms,
+    ingest: IngestLimit,
 }
 
 impl Inbox {
-    /// Hands on what an agent says. Returns whether anybody listens.
-    async fn put(&self, agent: &AgentId, said: Said) -> bool {
-        let room = self.rooms.take(&said).await;
-        self.events.send(Event { agent: agent.clone(), said, room }).await.is_ok()
+    /// Forwards a report. Returns false once the campaign is over.
+    async fn put(&self, agent: &AgentId, report: AgentReport, outbox: Option<Outbox>) -> bool {
+        let permit = self.ingest.acquire(&report).await;
+        self.events.send(Event { agent: agent.clone(), report, outbox, permit }).await.is_ok()
     }
 }
 
@@ -74,7 +75,7 @@ impl wire::fleet_server::Fleet for Service {
         let incoming = request.into_inner();
         let (outbox, orders) = Outbox::pair();
         let options = Arc::clone(&self.options);
-        let inbox = Inbox { events: self.events.clone(), rooms: self.rooms.clone() };
+        let inbox = Inbox { events: self.events.clone(), ingest: self.ingest.clone() };
         tokio::spawn(async move {
             if let Err(Refused(reason, status)) =
                 converse(incoming, &options, &outbox, &inbox, &peer, &identity).await
@@ -143,7 +144,7 @@ async fn converse(
     if has_joined {
         options.tally.agents.dec();
         // The receiver is gone only when the campaign is over.
-        inbox.put(&agent, Said::Gone).await;
+        inbox.put(&agent, AgentReport::Gone, None).await;
     }
     ended
 }
@@ -173,16 +174,16 @@ async fn listen(
         };
         pace.wait().await;
         options.tally.message(message.as_ref());
-        let mut said = match message {
+        let mut report = match message {
             Some(Message::Ready(ready)) => match newcomer.take() {
-                Some(newcomer) => joined(newcomer, ready, engines, outbox.clone())?,
+                Some(newcomer) => joined(newcomer, ready, engines)?,
                 None => return Err(Status::invalid_argument("Ready came twice").into()),
             },
             // It looks at its engines, and may have to fetch them first.
             Some(Message::Heartbeat(beat))
                 if newcomer.is_some() && beat.activity() == wire::Activity::Loading =>
             {
-                if !inbox.put(&agent, Said::Preparing).await {
+                if !inbox.put(&agent, AgentReport::Preparing, None).await {
                     return Ok(());
                 }
                 continue;
@@ -192,14 +193,15 @@ async fn listen(
             Some(_) if newcomer.is_some() => continue,
             Some(message) => {
                 outbox.is_in_order(&message)?;
-                check::said(message)?
+                check::report(message)?
             }
         };
-        observing.cut(&mut said);
+        observing.cut(&mut report);
         if !std::mem::replace(has_joined, true) {
             options.tally.agents.inc();
         }
-        if !inbox.put(&agent, said).await {
+        let outbox = matches!(report, AgentReport::Joined(_)).then(|| outbox.clone());
+        if !inbox.put(&agent, report, outbox).await {
             return Ok(());
         }
     }
@@ -211,16 +213,11 @@ fn is_said(status: &Status) -> bool {
         || (status.code() == tonic::Code::Internal && status.message().contains("decode"))
 }
 
-fn joined(
-    newcomer: Newcomer,
-    ready: wire::Ready,
-    engines: usize,
-    outbox: Outbox,
-) -> Result<Said, Status> {
+fn joined(newcomer: Newcomer, ready: wire::Ready, engines: usize) -> Result<AgentReport, Status> {
     if ready.engines.len() != engines {
         return Err(Status::invalid_argument("Ready doesn't answer for every engine"));
     }
     let engines = ready.engines.into_iter().map(check::engine).collect::<Result<_, _>>()?;
     let Newcomer { host, target, facts, .. } = newcomer;
-    Ok(Said::Joined(Box::new(Joined { host, target, facts, engines, outbox })))
+    Ok(AgentReport::Joined(Box::new(JoinedAgent { host, target, facts, engines })))
 }

@@ -11,28 +11,26 @@ pub mod identity;
 mod join;
 pub mod ledger;
 mod outbox;
+mod outboxes;
 mod pace;
 mod refusals;
-mod room;
+mod ingest;
 mod tally;
 
 pub use door::Door;
+pub use ingest::IngestPermit;
 pub use outbox::{Orders, Outbox};
+pub use outboxes::Outboxes;
 pub use refusals::{Reason, Refusals};
-pub use room::Room;
 pub use tally::Tally;
 
+use campaign::AgentReport;
 use identity::Guard;
-use proto::failure::Failure;
+use ingest::IngestLimit;
 use proto::generation::Generation;
-use proto::ids::{AgentId, CampaignId, HostId, TargetName};
-use proto::load::LoadWindow;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::Sample;
-use proto::telemetry::{Absence, Window};
+use proto::ids::{AgentId, CampaignId, TargetName};
+use proto::model::EngineSpec;
 use proto::wire::fleet_server::FleetServer;
-use records::{AgentFacts, SegmentFacts};
-use room::Rooms;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,87 +59,15 @@ pub struct Options {
     pub trace_parent: String,
 }
 
-/// What an agent said, checked.
+/// A checked message of an agent.
 #[derive(Debug)]
 pub struct Event {
-    /// Who.
     pub agent: AgentId,
-    /// What.
-    pub said: Said,
-    /// To be held until it is stored.
-    pub room: Room,
-}
-
-/// What agents say.
-#[derive(Debug)]
-pub enum Said {
-    /// It looked at its engines and can start.
-    Joined(Box<Joined>),
-    /// It isn't ready yet, and fetches what it needs.
-    Preparing,
-    /// It is alive, or took a shard.
-    Alive,
-    /// One batch is measured.
-    Samples {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// Its number in the attempt, to be acknowledged.
-        sequence: u64,
-        /// Which batch of the run.
-        batch: u32,
-        /// All of the batch.
-        samples: Vec<Sample>,
-        /// Of a sustained load, in place of samples.
-        window: Option<Box<LoadWindow>>,
-    },
-    /// What it observed beside its samples.
-    Telemetry {
-        /// In the order of time.
-        windows: Vec<Window>,
-        /// What stopped being measurable.
-        absences: Vec<Absence>,
-        /// Windows that found no room on the agent.
-        dropped: u64,
-    },
-    /// The shard is through.
-    Finished {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// What it says of the segment.
-        segment: SegmentFacts,
-    },
-    /// The shard was refused or broke off.
-    Failed {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// Why.
-        failure: Failure,
-    },
-    /// It takes no more shards.
-    Leaving,
-    /// Its stream ended.
-    Gone,
-}
-
-/// An agent that can start.
-#[derive(Debug)]
-pub struct Joined {
-    /// Its machine.
-    pub host: HostId,
-    /// Index of its target.
-    pub target: usize,
-    /// Its machine's facts.
-    pub facts: AgentFacts,
-    /// What it found for each engine of its target, or why it can't do it.
-    pub engines: Vec<Result<EngineFacts, String>>,
-    /// Where to answer.
-    pub outbox: Outbox,
+    pub report: AgentReport,
+    /// Set with [`AgentReport::Joined`].
+    pub outbox: Option<Outbox>,
+    /// Hold it until the report is stored.
+    pub permit: IngestPermit,
 }
 
 /// The fleet can't be served.
@@ -173,7 +99,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let connections = door::connections(door, &options.tally);
-    let service = join::Service { options: Arc::new(options), events, rooms: Rooms::default() };
+    let service =
+        join::Service { options: Arc::new(options), events, ingest: IngestLimit::default() };
     let (health, healthy) = tonic_health::server::health_reporter();
     health.set_serving::<FleetServer<join::Service>>().await;
     // The descriptors are written by our own build.

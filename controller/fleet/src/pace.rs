@@ -1,7 +1,7 @@
 //! How fast one agent may speak: beyond that it is read more slowly, so that a flood waits in its own machine; and how
 //! much of what it observes is kept: nobody asked for a number of windows, so that time limits it.
 
-use super::Said;
+use campaign::AgentReport;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -60,8 +60,8 @@ impl Observing {
     }
 
     /// Leaves out what is too much. Windows that are left out count as dropped.
-    pub(super) fn cut(&mut self, said: &mut Said) {
-        let Said::Telemetry { windows, absences, dropped } = said else { return };
+    pub(super) fn cut(&mut self, report: &mut AgentReport) {
+        let AgentReport::Telemetry { windows, absences, dropped } = report else { return };
         let taken = self.windows.take(windows.len());
         *dropped = dropped.saturating_add((windows.len() - taken) as u64);
         windows.truncate(taken);
@@ -109,20 +109,20 @@ mod tests {
     use super::*;
     use proto::telemetry::{Absence, Phase, Readings, Window};
 
-    fn telemetry(windows: usize, absences: usize, dropped: u64) -> Said {
+    fn telemetry(windows: usize, absences: usize, dropped: u64) -> AgentReport {
         let readings = Readings::default();
         let window = Window { phase: Phase::Idle, of: None, start_ns: 0, end_ns: 1, readings };
         let absence =
             Absence { what: "gpu".to_owned(), reason: "it fell off".to_owned(), remedy: None };
-        Said::Telemetry {
+        AgentReport::Telemetry {
             windows: vec![window; windows],
             absences: vec![absence; absences],
             dropped,
         }
     }
 
-    fn counts(said: &Said) -> (usize, usize, u64) {
-        let Said::Telemetry { windows, absences, dropped } = said else {
+    fn counts(report: &AgentReport) -> (usize, usize, u64) {
+        let AgentReport::Telemetry { windows, absences, dropped } = report else {
             panic!("it is telemetry")
         };
         (windows.len(), absences.len(), *dropped)
@@ -133,9 +133,9 @@ mod tests {
         let mut observing = Observing::each(Duration::from_millis(250));
         let mut kept = (0, 0);
         for _ in 0..1000 {
-            let mut said = telemetry(500, 10, 1);
-            observing.cut(&mut said);
-            let (windows, absences, _) = counts(&said);
+            let mut report = telemetry(500, 10, 1);
+            observing.cut(&mut report);
+            let (windows, absences, _) = counts(&report);
             kept = (kept.0 + windows, kept.1 + absences);
             tokio::time::advance(Duration::from_millis(100)).await;
         }
@@ -148,9 +148,9 @@ mod tests {
     async fn what_an_honest_agent_observes_is_kept_whole() {
         let mut observing = Observing::each(Duration::from_millis(250));
         for _ in 0..1000 {
-            let mut said = telemetry(6, 0, 0);
-            observing.cut(&mut said);
-            assert_eq!(counts(&said), (6, 0, 0));
+            let mut report = telemetry(6, 0, 0);
+            observing.cut(&mut report);
+            assert_eq!(counts(&report), (6, 0, 0));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
     }

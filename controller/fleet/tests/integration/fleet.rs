@@ -1,7 +1,8 @@
 //! Who is let in, and who is told why not: raw wire messages against the served fleet.
 
+use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Door, Event, Options, Said};
+use fleet::{self, Door, Event, Options};
 use proto::generation::{Generation, Stop};
 use proto::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
@@ -144,8 +145,8 @@ async fn samples_of_nobodys_shard_end_the_stream_and_never_arrive() {
     ];
     let status = talk(&served, Some(&served.header), messages).await.unwrap_err();
     assert!(status.message().contains("isn't this agent's"), "{status}");
-    assert!(matches!(served.events.recv().await.unwrap().said, Said::Joined(_)));
-    assert!(matches!(served.events.recv().await.unwrap().said, Said::Gone));
+    assert!(matches!(served.events.recv().await.unwrap().report, AgentReport::Joined(_)));
+    assert!(matches!(served.events.recv().await.unwrap().report, AgentReport::Gone));
 }
 
 #[tokio::test]

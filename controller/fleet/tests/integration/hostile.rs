@@ -1,8 +1,9 @@
 //! An agent that may join and lies: malformed, oversized, replayed, reordered, foreign and endless messages. Nothing
 //! of it arrives, it is refused once, and an honest agent beside it is heard all along.
 
+use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Door, Event, Options, Outbox, Reason, Said, Tally};
+use fleet::{self, Door, Event, Options, Outbox, Reason, Tally};
 use proto::generation::{Generation, Stop};
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use proto::version::PROTOCOL;
@@ -141,9 +142,9 @@ async fn joined(served: &mut Served, agent: &str) -> (Client, Outbox) {
     client.say(ready()).await;
     loop {
         let event = served.events.recv().await.expect(FINE);
-        if let Said::Joined(joined) = event.said {
-            joined.outbox.offer(offer());
-            return (client, joined.outbox);
+        if let Some(outbox) = event.outbox {
+            outbox.offer(offer());
+            return (client, outbox);
         }
     }
 }
@@ -158,9 +159,9 @@ async fn lie(lies: Vec<Message>) -> (Status, usize) {
     let status = client.refusal().await;
     let mut taken = 0;
     loop {
-        match served.events.recv().await.expect(FINE).said {
-            Said::Samples { .. } => taken += 1,
-            Said::Gone => break,
+        match served.events.recv().await.expect(FINE).report {
+            AgentReport::Batch(_) => taken += 1,
+            AgentReport::Gone => break,
             _ => {}
         }
     }
@@ -270,7 +271,7 @@ async fn names_with_control_characters_are_refused_and_texts_lose_them() {
     let dressed = wire::Hello { host: Some(host), ..hello("a") };
     let client = Client::dial(&served, Message::Hello(dressed)).await.expect(FINE);
     client.say(ready()).await;
-    let Said::Joined(joined) = served.events.recv().await.expect(FINE).said else {
+    let AgentReport::Joined(joined) = served.events.recv().await.expect(FINE).report else {
         panic!("it joined");
     };
     assert_eq!(joined.facts.cpu_model.len(), 256);
@@ -316,7 +317,7 @@ async fn an_honest_agent_is_heard_beside_a_flood() {
     honest.say(Message::Samples(samples(1, 4))).await;
     loop {
         let event = served.events.recv().await.expect(FINE);
-        if matches!(event.said, Said::Samples { .. }) {
+        if matches!(event.report, AgentReport::Batch(_)) {
             assert_eq!(event.agent.as_str(), "honest");
             break;
         }
@@ -330,7 +331,7 @@ async fn an_agent_that_does_not_read_is_cut_off() {
     let (client, outbox) = joined(&mut served, "deaf").await;
     // Flow control holds what it doesn't read; then the outbox fills.
     let offer = wire::ShardOffer { cell: "x".repeat(1 << 12), ..offer() };
-    while !matches!(served.events.try_recv(), Ok(Event { said: Said::Gone, .. })) {
+    while !matches!(served.events.try_recv(), Ok(Event { report: AgentReport::Gone, .. })) {
         outbox.offer(offer.clone());
         tokio::task::yield_now().await;
     }

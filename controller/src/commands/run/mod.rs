@@ -5,7 +5,6 @@ pub(super) mod listeners;
 mod live_page;
 pub(super) mod local_agents;
 mod observers;
-mod outboxes;
 mod reconnect;
 mod run_loop;
 mod spans;
@@ -32,7 +31,6 @@ use ops::clock::Clock;
 use ops::program::Exit;
 use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
-use outboxes::Outboxes;
 use proto::ids::CampaignId;
 use reconnect::Reconnect;
 use results::Results;
@@ -145,7 +143,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
         state,
         clock,
         started: Instant::now(),
-        outboxes: Outboxes::default(),
+        outboxes: fleet::Outboxes::default(),
         locals,
         observers,
         metrics,
