@@ -3,7 +3,7 @@
 
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Door, Event, Options, Outbox, Reason, Tally};
+use fleet::{self, Event, FleetMetrics, Listener, Options, Outbox, Reason};
 use proto::generation::{Generation, Stop};
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use proto::version::PROTOCOL;
@@ -22,7 +22,7 @@ struct Served {
     url: String,
     header: String,
     events: mpsc::Receiver<Event>,
-    tally: Arc<Tally>,
+    metrics: Arc<FleetMetrics>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -35,7 +35,7 @@ async fn serve() -> Served {
     let header = format!("Bearer {}", String::from_utf8(secret).expect(FINE).trim());
     let (sender, events) = mpsc::channel(64);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let tally = Arc::<Tally>::default();
+    let metrics = Arc::<FleetMetrics>::default();
     let engine = EngineSpec {
         model: "builtin:tiny".to_owned(),
         revision: None,
@@ -48,7 +48,7 @@ async fn serve() -> Served {
     let options = Options {
         campaign: "c".try_into().expect(FINE),
         guard: Arc::new(Guard::new(token, Roster::default())),
-        tally: Arc::clone(&tally),
+        metrics: Arc::clone(&metrics),
         targets: vec!["here".try_into().expect(FINE)],
         engines: vec![vec![engine]],
         generation: Generation {
@@ -61,10 +61,10 @@ async fn serve() -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    tokio::spawn(fleet::serve(Door { listener, tls: None }, options, sender, async {
+    tokio::spawn(fleet::serve(Listener { socket: listener, tls: None }, options, sender, async {
         drop(stopped.await);
     }));
-    Served { url, header, events, tally, _stop: stop }
+    Served { url, header, events, metrics, _stop: stop }
 }
 
 /// A raw client: it says whatever it is given.
@@ -165,9 +165,9 @@ async fn lie(lies: Vec<Message>) -> (Status, usize) {
             _ => {}
         }
     }
-    let counts = Reason::ALL.map(|reason| (reason.as_str(), served.tally.refusals.count(reason)));
+    let counts = Reason::ALL.map(|reason| (reason.as_str(), served.metrics.refusals.count(reason)));
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 1, "{counts:?}");
-    assert_eq!(served.tally.refusals.count(Reason::Message), 1, "{counts:?}");
+    assert_eq!(served.metrics.refusals.count(Reason::Message), 1, "{counts:?}");
     (status, taken)
 }
 
@@ -176,11 +176,11 @@ async fn a_foreign_shard_is_not_touched() {
     for (shard, attempt) in [(2, 7), (3, 6), (u64::MAX, u64::MAX)] {
         let foreign = wire::Samples { shard, attempt, ..samples(1, 4) };
         let (status, taken) = lie(vec![Message::Samples(foreign)]).await;
-        assert!(status.message().contains("isn't this agent's"), "{status}");
+        assert!(status.message().contains("was not offered to this agent"), "{status}");
         assert_eq!(taken, 0);
         let failed = wire::ShardFailed { shard, attempt, failure: None };
         let (status, _) = lie(vec![Message::ShardFailed(failed)]).await;
-        assert!(status.message().contains("isn't this agent's"), "{status}");
+        assert!(status.message().contains("was not offered to this agent"), "{status}");
     }
 }
 
@@ -188,14 +188,14 @@ async fn a_foreign_shard_is_not_touched() {
 async fn replayed_and_reordered_messages_are_taken_once() {
     let first = Message::Samples(samples(1, 4));
     let (status, taken) = lie(vec![first.clone(), first.clone()]).await;
-    assert!(status.message().contains("came where 2 was due"), "{status}");
+    assert!(status.message().contains(": expected 2"), "{status}");
     assert_eq!(taken, 1);
     let again = Message::Samples(samples(2, 4));
     let (status, taken) = lie(vec![first, again]).await;
-    assert!(status.message().contains("came twice"), "{status}");
+    assert!(status.message().contains("was not offered or is a duplicate"), "{status}");
     assert_eq!(taken, 1);
     let (status, taken) = lie(vec![Message::Samples(samples(2, 5))]).await;
-    assert!(status.message().contains("came where 1 was due"), "{status}");
+    assert!(status.message().contains(": expected 1"), "{status}");
     assert_eq!(taken, 0);
 }
 
@@ -234,7 +234,7 @@ async fn more_samples_than_were_asked_for_are_refused() {
     let mut flood = samples(1, 4);
     flood.samples = vec![flood.samples[0].clone(); 1000];
     let (status, taken) = lie(vec![Message::Samples(flood)]).await;
-    assert!(status.message().contains("1000 samples, 1 were asked for"), "{status}");
+    assert!(status.message().contains("1000 samples, expected 1"), "{status}");
     assert_eq!(taken, 0);
 }
 
@@ -250,9 +250,9 @@ async fn a_message_that_is_too_long_is_refused() {
 #[tokio::test]
 async fn whoever_says_hello_or_ready_twice_is_refused() {
     let (status, _) = lie(vec![ready()]).await;
-    assert!(status.message().contains("Ready came twice"), "{status}");
+    assert!(status.message().contains("duplicate Ready"), "{status}");
     let (status, _) = lie(vec![Message::Hello(hello("liar"))]).await;
-    assert!(status.message().contains("Hello came twice"), "{status}");
+    assert!(status.message().contains("duplicate Hello"), "{status}");
 }
 
 #[tokio::test]
@@ -300,7 +300,7 @@ async fn what_is_not_a_message_ends_the_stream_and_nothing_else() {
         }
     };
     assert_eq!(status.code(), Code::Internal, "{status}");
-    assert_eq!(served.tally.refusals.count(Reason::Message), 1);
+    assert_eq!(served.metrics.refusals.count(Reason::Message), 1);
     let _ = joined(&mut served, "honest").await;
 }
 
@@ -335,7 +335,7 @@ async fn an_agent_that_does_not_read_is_cut_off() {
         outbox.offer(offer.clone());
         tokio::task::yield_now().await;
     }
-    while served.tally.refusals.count(Reason::SlowReader) == 0 {
+    while served.metrics.refusals.count(Reason::SlowReader) == 0 {
         tokio::task::yield_now().await;
     }
     drop(client);

@@ -101,7 +101,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     let fleet = fleet::Options {
         campaign: row.id.clone(),
         guard: Arc::new(Guard::new(token.clone(), roster)),
-        tally: Arc::default(),
+        metrics: Arc::default(),
         targets: row.matrix.targets.iter().map(|target| target.name.clone()).collect(),
         engines: row.plan.engines.clone(),
         generation: row.matrix.generation.clone(),
@@ -116,7 +116,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
         progress.message(&format!("live page on {}", live_page.url));
     }
     let metrics = Metrics::new(row.id.as_str());
-    metrics.register(fleet.tally.collectors());
+    metrics.register(fleet.metrics.collectors());
     let mut served = listeners.serve(&fleet, &events_in, &store);
     if let Some(address) = options.metrics {
         served.metrics(address, metrics.clone()).await?;

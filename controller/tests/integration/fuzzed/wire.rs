@@ -3,7 +3,7 @@
 
 use campaign::{AgentReport, BatchReport};
 use fleet::check;
-use fleet::ledger::Ledger;
+use fleet::stream_protocol::StreamProtocol;
 use prost::Message as _;
 use proto::wire::{self, from_agent::Message};
 
@@ -19,8 +19,8 @@ pub(crate) fn check(mut bytes: &[u8]) {
         batches: batches.collect(),
         ..wire::ShardOffer::default()
     };
-    let mut ledger = Ledger::default();
-    ledger.offer(&offer);
+    let mut protocol = StreamProtocol::default();
+    protocol.offer(&offer);
     let mut taken = 0;
     while let Ok(message) = wire::FromAgent::decode_length_delimited(&mut bytes) {
         let Some(message) = message.message else { continue };
@@ -38,7 +38,7 @@ pub(crate) fn check(mut bytes: &[u8]) {
             }
             continue;
         }
-        if ledger.hear(&message).is_err() {
+        if protocol.hear(&message).is_err() {
             return;
         }
         match check::report(message) {
