@@ -451,7 +451,8 @@ pub enum LaunchCommand {
 /// `controller launch sagemaker`
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["dry_run", "yes", "stop"])))]
-#[command(after_help = "Example, with `controller run MATRIX --listen 0.0.0.0:7437` on this machine:
+#[command(
+    after_help = "Example, with `controller run MATRIX --listen 0.0.0.0:7437` on this machine:
   controller launch sagemaker matrix.toml --controller https://bench.example.com:7437 \\
     --identity s3://bucket/fleetmark/identity --role-arn arn:aws:iam::123456789012:role/fleetmark-agent \\
     --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 \\
@@ -459,7 +460,8 @@ pub enum LaunchCommand {
 
 With --yes instead of --dry-run, the command sends the requests, waits, and stops its jobs at the
 end, after an error, and on Ctrl-C or SIGTERM. If the command is killed, SageMaker stops each job
-after --max-runtime; --stop stops them at once.")]
+after --max-runtime; --stop stops them at once."
+)]
 pub struct LaunchSagemaker {
     /// Matrix file; each target whose name starts with `ml.` gets its agents
     #[arg(required_unless_present = "stop", conflicts_with = "stop")]

@@ -45,7 +45,7 @@ pub fn bulk(text: &[u8], service: Service, region: &str, only: &[String]) -> Res
         return Err(Error::Offer { found: file.offer_code, service, expected });
     }
     let published = DateTime::parse_from_rfc3339(&file.publication_date)
-        .map_err(|_| form(format!("publicationDate {} is no time", file.publication_date)))?;
+        .map_err(|_| form(format!("invalid publicationDate `{}`", file.publication_date)))?;
     let mut by_target: BTreeMap<&str, Vec<&Product>> = BTreeMap::new();
     for product in file.products.values() {
         let in_region = product.attributes.get("regionCode").is_some_and(|code| code == region);

@@ -16,13 +16,15 @@ pub use service::Service;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not of the form.
-    #[error("this is no price list of AWS: {detail}")]
+    #[error("not an AWS price list: {detail}")]
     Form {
         /// What is wrong.
         detail: String,
     },
     /// Another offer than the service that was asked for.
-    #[error("this price list is of {found}, but prices of {service} stand in that of {expected}")]
+    #[error(
+        "this price list is for {found}, but prices of {service} are in the list for {expected}"
+    )]
     Offer {
         /// As the file says.
         found: String,
@@ -44,7 +46,7 @@ pub enum Error {
         region: String,
     },
     /// Several products.
-    #[error("{} products match {target} as {service} in {region}, and one must: {}", usage_types.len(), usage_types.join(", "))]
+    #[error("{} products match {target} as {service} in {region}, expected one: {}", usage_types.len(), usage_types.join(", "))]
     SeveralProducts {
         /// The instance type.
         target: String,
@@ -57,7 +59,7 @@ pub enum Error {
     },
     /// No hourly dimension, or several.
     #[error(
-        "{target} has {found} hourly on-demand prices above zero in USD, and one must be: SKU {sku}"
+        "{target} has {found} hourly on-demand prices above zero in USD, expected one: SKU {sku}"
     )]
     Dimensions {
         /// The instance type.

@@ -35,7 +35,7 @@ const CA_DAYS: u32 = 3650;
 pub enum Error {
     /// There is one already.
     #[error(
-        "{} is there already: agents would no longer trust the controller; make certificates with it \
+        "{} already exists, and agents would no longer trust the controller: issue certificates with it \
          (controller certs agent NAME, controller certs controller), or choose another --dir",
         path.display()
     )]
@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// A name that no file or certificate can have.
     #[error(
-        "\"{name}\" is no name for an agent: letters, digits, dots, dashes and underscores, at most 64"
+        "invalid agent name `{name}`: expected at most 64 letters, digits, dots, dashes and underscores"
     )]
     Name {
         /// As given.
