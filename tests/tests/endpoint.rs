@@ -365,10 +365,10 @@ fn what_cannot_be_asked_of_an_endpoint_is_told_by_the_plan() {
     workspace.write("matrix.toml", text);
     let ended = workspace.run(&["plan", "matrix.toml"]).expect(2);
     for reason in [
-        "an endpoint serves what it serves",
-        "expected the name of a variable",
-        "\"stress\" can't measure",
-        "which computes in one dtype",
+        "can't be set for an endpoint",
+        "expected the name of an environment variable",
+        "can't be measured in scenario `stress`",
+        "is an endpoint with a single dtype",
     ] {
         assert!(ended.err.contains(reason), "{reason}: {}", ended.err);
     }

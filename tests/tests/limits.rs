@@ -76,7 +76,7 @@ fn a_campaign_stops_before_it_costs_more_than_it_may_and_goes_on_with_more_money
     let workspace =
         workspace(3_600_000.0, "[cost]\nmax_usd = 1\n[protocol]\nruns = 2\nwarmup = 1\n");
     let stopped = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(3);
-    assert!(stopped.err.contains("so it will probably not be completed"), "{}", stopped.err);
+    assert!(stopped.err.contains("so it will probably be incomplete"), "{}", stopped.err);
     assert!(stopped.err.contains("it would have cost more than cost.max_usd"), "{}", stopped.err);
     let spending = workspace.results("results.json")["campaign"]["spending"].clone();
     assert_eq!(spending["max_usd"], 1.0);
