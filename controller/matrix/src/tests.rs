@@ -148,7 +148,7 @@ fn an_objective_needs_a_reported_percentile() {
     );
     assert_eq!(check(SMALL).unwrap().slo, None);
     let problem = with("request_latency_ms = 500\npercentile = 97").unwrap_err().to_string();
-    assert!(problem.contains("slo.percentile: expected one that is reported"), "{problem}");
+    assert!(problem.contains("slo.percentile: expected 50, 90, 95, 99 or 99.9"), "{problem}");
     let problem = with("percentile = 99").unwrap_err().to_string();
     assert!(problem.contains("slo.request_latency_ms: is missing"), "{problem}");
 }

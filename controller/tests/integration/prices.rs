@@ -265,7 +265,7 @@ fn a_bulk_file_that_does_not_fit_is_refused() {
     let hosting = ["--service", "sagemaker-hosting"];
     assert!(
         refused(&bulk(), &["--service", "ec2"])
-            .contains("is for AmazonSageMaker, but prices of ec2 are in the list for AmazonEC2")
+            .contains("price list of AmazonSageMaker, but prices of ec2 are in that of AmazonEC2")
     );
     assert!(refused(&json!({}), &hosting).contains("not an AWS price list"));
     let missing = [&hosting[..], &["--targets", "ml.p9.xlarge"]].concat();

@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 pub struct Bulk {
     /// AWS's version of the list.
     pub version: String,
-    /// When it was published.
     pub published: NaiveDate,
-    /// By instance type.
     pub usd_per_hour: BTreeMap<String, f64>,
 }
 
@@ -76,7 +74,7 @@ pub fn bulk(text: &[u8], service: Service, region: &str, only: &[String]) -> Res
         usd_per_hour.insert(target.to_owned(), hourly(target, &product.sku, offers)?);
     }
     if usd_per_hour.is_empty() {
-        return Err(form(format!("it has no {} of {region}", service.as_str())));
+        return Err(form(format!("no {} in {region}", service.as_str())));
     }
     Ok(Bulk { version: file.version, published: published.date_naive(), usd_per_hour })
 }
