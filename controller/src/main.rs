@@ -4,8 +4,8 @@ use controller::cli::Cli;
 use controller::commands;
 use std::process::ExitCode;
 
-// Also for SQLite, by the feature `override`. Values of rows are allocated in one thread and freed in
-// another, where glibc's allocator has lock contention (docs/scale.md).
+// Also for SQLite, by the feature `override`. Values of rows are allocated in one thread and freed
+// in another, where glibc's allocator has lock contention (docs/scale.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

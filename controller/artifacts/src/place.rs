@@ -27,8 +27,8 @@ pub struct Placed {
     pub kept: Vec<Address>,
 }
 
-/// Uploads artifacts, in order, to the folder `ID` of the campaign below `prefix`, or to `ID-2`, `ID-3` and
-/// so on if it contains other files.
+/// Uploads artifacts, in order, to the folder `ID` of the campaign below `prefix`, or to `ID-2`,
+/// `ID-3` and so on if it contains other files.
 ///
 /// # Errors
 /// [`Error`], with the object and the remedy.

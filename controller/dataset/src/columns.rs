@@ -12,7 +12,8 @@ pub struct Columns {
     pub id: String,
     /// Default `dialogue`.
     pub dialogue: String,
-    /// The reference summary; default `summary`. The default column is optional, any other is required.
+    /// The reference summary; default `summary`. The default column is optional, any other is
+    /// required.
     pub summary: String,
 }
 

@@ -1,8 +1,8 @@
-//! A [`Source`] (file, hub, S3 or built in) and its [`Columns`] -> a checked [`Dataset`], or an [`Error`]
-//! with the file, the position in it and the remedy.
+//! A [`Source`] (file, hub, S3 or built in) and its [`Columns`] -> a checked [`Dataset`], or an
+//! [`Error`] with the file, the position in it and the remedy.
 //!
-//! An edge. [`sample()`] and [`outside`] choose dialogues by seed and are pure. Independent of plans,
-//! agents and models.
+//! An edge. [`sample()`] and [`outside`] choose dialogues by seed and are pure. Independent of
+//! plans, agents and models.
 
 #![forbid(unsafe_code)]
 
@@ -70,8 +70,8 @@ impl Dataset {
     }
 }
 
-/// Reads all dialogues of `source`, downloading remote files. `split` selects files of a repository or
-/// prefix.
+/// Reads all dialogues of `source`, downloading remote files. `split` selects files of a repository
+/// or prefix.
 ///
 /// # Errors
 /// [`Error`], the first problem.

@@ -7,8 +7,8 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 const MEASURED: u64 = 1;
 const OUTSIDE: u64 = 2;
 
-/// Chooses `samples` of `count` dialogues, as ascending indices. 0 selects all. For the same seed, a
-/// smaller sample is a subset of every larger one.
+/// Chooses `samples` of `count` dialogues, as ascending indices. 0 selects all. For the same seed,
+/// a smaller sample is a subset of every larger one.
 pub fn sample(count: usize, samples: usize, seed: u64) -> Vec<usize> {
     if samples == 0 || samples >= count {
         return (0..count).collect();

@@ -12,7 +12,8 @@ fn parsed(format: Format, bytes: impl AsRef<[u8]>) -> Result<Dataset, Error> {
     parse("data.x", bytes.as_ref().to_vec(), format, &Columns::default())
 }
 
-/// A Parquet file with one row group; `schema` is in Parquet's text format, `write` fills one column.
+/// A Parquet file with one row group; `schema` is in Parquet's text format, `write` fills one
+/// column.
 fn parquet(
     schema: &str,
     write: impl Fn(usize, &mut ::parquet::file::writer::SerializedColumnWriter<'_>),

@@ -1,5 +1,5 @@
-//! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't be
-//! measured.
+//! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't
+//! be measured.
 
 use super::reader::Section;
 use super::sections::duration;
@@ -184,8 +184,8 @@ fn pointer(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     Some(pointer)
 }
 
-/// Header names, each with the environment variable of the agent that holds its value. Messages don't
-/// repeat the variable: it may be the secret itself.
+/// Header names, each with the environment variable of the agent that holds its value. Messages
+/// don't repeat the variable: it may be the secret itself.
 fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for (name, variable) in section.texts() {

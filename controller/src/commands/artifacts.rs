@@ -13,8 +13,8 @@ use report::{document, terminal as summary};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Uploads files as set in the matrix, and prints their addresses. A failure is only a warning, since the
-/// local files are complete.
+/// Uploads files as set in the matrix, and prints their addresses. A failure is only a warning,
+/// since the local files are complete.
 pub(super) async fn upload(
     artifacts: &Artifacts,
     campaign: &str,
@@ -88,7 +88,8 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
-/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to `--output`.
+/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to
+/// `--output`.
 pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
     let address: Address = address.parse()?;
     let fetcher = fetcher(Verbosity::Normal)?;

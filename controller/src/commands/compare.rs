@@ -1,4 +1,5 @@
-//! `controller compare`: compares two campaigns, from the database or from files, and checks limits in CI.
+//! `controller compare`: compares two campaigns, from the database or from files, and checks limits
+//! in CI.
 
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};

@@ -21,7 +21,8 @@ const FAILED: &str = "notify_failed";
 const ATTACHED: [(&str, &str); 2] =
     [("report.pdf", "application/pdf"), ("results.json", "application/json")];
 
-/// The channels of a matrix with their secrets. Missing secrets are reported before the measurement.
+/// The channels of a matrix with their secrets. Missing secrets are reported before the
+/// measurement.
 pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
     Recipients::prepare(&matrix.notify, &ops::environment::variable).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -71,8 +72,8 @@ pub(super) struct Ended<'e> {
     pub(super) why: Option<&'e str>,
 }
 
-/// Notifies all recipients that haven't been notified of this ending. A failed delivery is printed and
-/// recorded, without an error.
+/// Notifies all recipients that haven't been notified of this ending. A failed delivery is printed
+/// and recorded, without an error.
 pub(super) async fn send(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
     let Ended { store, no, hold, notify, recipients, results, results_file, files, occasion, why } =
         ended;

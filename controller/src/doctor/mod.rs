@@ -1,4 +1,5 @@
-//! Facts about this machine and a matrix -> findings with remedies, in the format of `agent doctor`.
+//! Facts about this machine and a matrix -> findings with remedies, in the format of `agent
+//! doctor`.
 //!
 //! Pure: `commands/doctor/` collects the facts and prints the findings.
 

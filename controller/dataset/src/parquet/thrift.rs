@@ -1,10 +1,11 @@
 //! Rejects Parquet files whose Thrift metadata would keep the parser busy for hours.
 //!
-//! Works around a bug of the `parquet` crate, found by fuzzing (version 60.1): it skips the elements of
-//! an unknown list one by one, and its `skip_till_depth` consumes no bytes for a boolean. A list of
-//! booleans may therefore claim any length: 386 bytes took ten seconds, nested lists take hours.
-//! The Parquet format has no lists or maps with booleans, so a file with one is rejected here before
-//! the crate parses it. All other elements take at least one byte, which bounds the time.
+//! Works around a bug of the `parquet` crate, found by fuzzing (version 60.1): it skips the
+//! elements of an unknown list one by one, and its `skip_till_depth` consumes no bytes for a
+//! boolean. A list of booleans may therefore claim any length: 386 bytes took ten seconds, nested
+//! lists take hours. The Parquet format has no lists or maps with booleans, so a file with one is
+//! rejected here before the crate parses it. All other elements take at least one byte, which
+//! bounds the time.
 //!
 //! The encoding is Thrift's compact protocol:
 //! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
@@ -47,8 +48,8 @@ pub(super) fn footer(file: &[u8]) -> Result<(), Unsound> {
     Walk { bytes: &rest[start..] }.structure(MAX_DEPTH).map(drop)
 }
 
-/// Checks the headers of the consecutive pages of `chunk`. A malformed header is left to the parser:
-/// some writers leave bytes after the last page.
+/// Checks the headers of the consecutive pages of `chunk`. A malformed header is left to the
+/// parser: some writers leave bytes after the last page.
 pub(super) fn pages(chunk: &[u8]) -> Result<(), Unsound> {
     let mut walk = Walk { bytes: chunk };
     while !walk.bytes.is_empty() {

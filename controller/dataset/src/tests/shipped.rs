@@ -78,7 +78,8 @@ fn samsum_is_complete() {
     assert!(data.notes.is_empty());
 }
 
-/// As `fingerprint` of tools/dialogues/generate.py: ignores case, punctuation and non-ASCII letters.
+/// As `fingerprint` of tools/dialogues/generate.py: ignores case, punctuation and non-ASCII
+/// letters.
 fn fingerprint(dialogue: &str) -> [u8; 8] {
     let plain: Vec<u8> = dialogue
         .bytes()

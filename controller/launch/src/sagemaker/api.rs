@@ -142,7 +142,8 @@ impl Client {
         }
     }
 
-    /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't exist.
+    /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't
+    /// exist.
     async fn send(&self, mut call: Call<'_>, body: &Value) -> Result<Option<Vec<u8>>, Error> {
         loop {
             let answer = match self.send_once(call.action, body).await? {

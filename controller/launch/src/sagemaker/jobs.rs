@@ -24,8 +24,8 @@ pub enum Event<'a> {
 
 pub type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// Creates jobs one after another. Returns early, without an error, when `stop` is set: only between two
-/// requests, since a cancelled request may have been executed.
+/// Creates jobs one after another. Returns early, without an error, when `stop` is set: only
+/// between two requests, since a cancelled request may have been executed.
 ///
 /// # Errors
 /// The first failure. The jobs before it exist; the failed one may exist if no response arrived.
@@ -45,8 +45,8 @@ pub async fn start(
     Ok(())
 }
 
-/// Polls jobs at the `interval` until all have ended. Returns their final states, or `None` if `stop` was
-/// set first.
+/// Polls jobs at the `interval` until all have ended. Returns their final states, or `None` if
+/// `stop` was set first.
 ///
 /// # Errors
 /// If SageMaker rejects a request. An unreachable SageMaker is reported and polled again.

@@ -1,5 +1,5 @@
-//! A record of the jobs of a launch, written before they are created. After a crash, they can be stopped
-//! from it.
+//! A record of the jobs of a launch, written before they are created. After a crash, they can be
+//! stopped from it.
 
 use chrono::{DateTime, Utc};
 use ops::atomic_file;

@@ -1,7 +1,8 @@
-//! Matrix + launch options -> one `CreateProcessingJob` request per agent, or all problems at once. Pure.
+//! Matrix + launch options -> one `CreateProcessingJob` request per agent, or all problems at once.
+//! Pure.
 //!
-//! A request contains no secrets, since `DescribeProcessingJob` shows its environment and arguments.
-//! SageMaker copies the token and the CA from S3 into a folder of the container.
+//! A request contains no secrets, since `DescribeProcessingJob` shows its environment and
+//! arguments. SageMaker copies the token and the CA from S3 into a folder of the container.
 
 use super::address::ControllerUrl;
 use fetch::s3::Address;
@@ -75,7 +76,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The requests, in the order of the matrix. `launch` is a unique id of at most 10 letters and digits.
+/// The requests, in the order of the matrix. `launch` is a unique id of at most 10 letters and
+/// digits.
 ///
 /// # Errors
 /// [`Error`].

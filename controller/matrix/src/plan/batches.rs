@@ -1,5 +1,5 @@
-//! (seed, run, batch size) -> the samples of each batch. All targets and models decode the same batches,
-//! so samples can be compared in pairs.
+//! (seed, run, batch size) -> the samples of each batch. All targets and models decode the same
+//! batches, so samples can be compared in pairs.
 
 use super::stream;
 use rand::seq::SliceRandom;

@@ -1,5 +1,5 @@
-//! A rough estimate of a campaign's duration before any measurement: minutes or days. The progress bar
-//! uses measured times instead.
+//! A rough estimate of a campaign's duration before any measurement: minutes or days. The progress
+//! bar uses measured times instead.
 
 use super::{Load, Plan, Sustained};
 use crate::{Matrix, Target};

@@ -52,8 +52,8 @@ pub(super) struct Level {
     pub(super) name: String,
 }
 
-/// Every combination of scenario, batch size and load. `single_stream` always has batch size 1. Under
-/// a load the batch size is the maximum number of requests decoded together.
+/// Every combination of scenario, batch size and load. `single_stream` always has batch size 1.
+/// Under a load the batch size is the maximum number of requests decoded together.
 pub(super) fn levels(matrix: &Matrix, target: &Target) -> Vec<Level> {
     let mut levels = Vec::new();
     for &scenario in &matrix.scenarios {

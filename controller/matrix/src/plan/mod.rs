@@ -1,7 +1,7 @@
 //! Matrix + number of samples -> cells, runs, batches, shards and their order.
 //!
-//! Pure: the same matrix and seed give the same plan on every machine. Batches don't depend on the number
-//! or speed of agents.
+//! Pure: the same matrix and seed give the same plan on every machine. Batches don't depend on the
+//! number or speed of agents.
 
 pub mod batches;
 pub mod estimate;
@@ -169,8 +169,8 @@ impl Plan {
     }
 }
 
-/// One agent executes a run without a break. Several agents share it in twice as many slices, so that a
-/// slow agent delays the run by less than half.
+/// One agent executes a run without a break. Several agents share it in twice as many slices, so
+/// that a slow agent delays the run by less than half.
 fn shards_per_run(agents: u32) -> u32 {
     if agents <= 1 { 1 } else { agents.saturating_mul(2) }
 }

@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// The stream of a `purpose` and its `keys`, such as ("order", [round]). `ChaCha8` is reproducible across
-/// machines and releases.
+/// The stream of a `purpose` and its `keys`, such as ("order", [round]). `ChaCha8` is reproducible
+/// across machines and releases.
 pub fn stream(seed: u64, purpose: &str, keys: &[u64]) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());

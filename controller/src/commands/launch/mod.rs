@@ -1,4 +1,5 @@
-//! `controller launch sagemaker`: matrix -> requests -> processing jobs, which are stopped on any exit.
+//! `controller launch sagemaker`: matrix -> requests -> processing jobs, which are stopped on any
+//! exit.
 
 mod stop;
 

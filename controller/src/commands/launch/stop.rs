@@ -1,4 +1,5 @@
-//! `controller launch sagemaker --stop`: stops the jobs that earlier launches may have left running.
+//! `controller launch sagemaker --stop`: stops the jobs that earlier launches may have left
+//! running.
 
 use super::{Unconfirmed, client, hours, report_stopped};
 use crate::cli;

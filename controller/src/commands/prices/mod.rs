@@ -44,7 +44,8 @@ fn list(book: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds a list to a price book, creating it if necessary. On a contradiction, the book is unchanged.
+/// Adds a list to a price book, creating it if necessary. On a contradiction, the book is
+/// unchanged.
 fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     let shown = path.display();
     let mut text = match std::fs::read_to_string(path) {
@@ -76,8 +77,8 @@ pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
     matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()
 }
 
-/// The prices of a campaign's targets from another price book. A price set in the matrix remains if the
-/// book has no price of the target.
+/// The prices of a campaign's targets from another price book. A price set in the matrix remains if
+/// the book has no price of the target.
 pub(super) fn from_book(
     matrix: &Matrix,
     known: &[PriceRow],
