@@ -1,10 +1,17 @@
-//! A response of SageMaker -> success, a retry after a wait, or an error. Pure.
+//! A response of SageMaker -> success, a retry after a pause, or an error. Pure.
 
+use backon::ExponentialBuilder;
 use std::time::Duration;
 
-const MAX_ATTEMPTS: u32 = 7;
-/// The longest wait, in multiples of the first.
-const MAX_WAIT_FACTOR: u32 = 16;
+const MAX_ATTEMPTS: usize = 7;
+
+/// The pauses between attempts, without jitter.
+pub fn pauses(first: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(first)
+        .with_max_delay(first * 16)
+        .with_max_times(MAX_ATTEMPTS - 1)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -68,7 +75,7 @@ pub enum Error {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Retry after this wait.
+    /// Retry after this pause.
     Wait(Duration),
     /// An earlier attempt without a response was executed.
     AlreadyDone,
@@ -85,15 +92,13 @@ pub struct Call<'a> {
     pub name: &'a str,
     /// The instance type; empty if it isn't needed.
     pub target: &'a str,
-    /// From 1.
-    pub attempt: u32,
     /// Whether an earlier attempt may have been executed.
     pub may_be_done: bool,
 }
 
 impl<'a> Call<'a> {
     pub fn new(action: Action, name: &'a str) -> Self {
-        Self { action, name, target: "", attempt: 1, may_be_done: false }
+        Self { action, name, target: "", may_be_done: false }
     }
 
     #[must_use]
@@ -102,8 +107,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Waits double from `first`; `jitter` in `0..1` lengthens them by up to half.
-pub fn next(call: Call<'_>, answer: &Answer, first: Duration, jitter: f64) -> Next {
+/// `pauses` is the iterator of [`pauses`].
+pub fn next(call: Call<'_>, answer: &Answer, pauses: &mut impl Iterator<Item = Duration>) -> Next {
     let Call { action, name, .. } = call;
     let name = || name.to_owned();
     let reason = match answer {
@@ -138,15 +143,13 @@ pub fn next(call: Call<'_>, answer: &Answer, first: Duration, jitter: f64) -> Ne
             }
         }
     };
-    if call.attempt >= MAX_ATTEMPTS {
-        return Next::GiveUp(Error::GaveUp {
-            action,
-            name: name(),
-            reason: reason.trim().to_owned(),
-        });
+    match pauses.next() {
+        Some(pause) => Next::Wait(pause),
+        None => {
+            let reason = reason.trim().to_owned();
+            Next::GiveUp(Error::GaveUp { action, name: name(), reason })
+        }
     }
-    let doubled = first * 2_u32.pow(call.attempt - 1).min(MAX_WAIT_FACTOR);
-    Next::Wait(doubled.mul_f64(1.0 + jitter / 2.0))
 }
 
 fn is_temporary(status: u16, kind: &str) -> bool {
@@ -165,8 +168,11 @@ fn is_denial(status: u16, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use backon::BackoffBuilder;
 
-    const FIRST: Duration = Duration::from_secs(1);
+    fn first(call: Call<'_>, answer: &Answer) -> Next {
+        next(call, answer, &mut pauses(Duration::from_secs(1)).build())
+    }
 
     fn call(action: Action) -> Call<'static> {
         Call::new(action, "job").on("ml.g4dn.xlarge")
@@ -177,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn temporary_failures_are_retried_with_waits_that_double_up_to_a_limit() {
+    fn temporary_failures_are_retried_with_pauses_that_double_up_to_a_limit() {
         let answers = [
             refused(400, "ThrottlingException", "Rate exceeded"),
             refused(500, "InternalFailure", ""),
@@ -187,20 +193,19 @@ mod tests {
             Answer::NoAnswer("timed out".to_owned()),
         ];
         for answer in &answers {
-            let wait = |attempt| next(Call { attempt, ..call(Action::Create) }, answer, FIRST, 0.0);
-            for (attempt, seconds) in [(1, 1), (2, 2), (5, 16), (6, 16)] {
-                assert_eq!(wait(attempt), Next::Wait(Duration::from_secs(seconds)), "{answer:?}");
+            let mut pauses = pauses(Duration::from_secs(1)).build();
+            let mut next = || next(call(Action::Create), answer, &mut pauses);
+            for seconds in [1, 2, 4, 8, 16, 16] {
+                assert_eq!(next(), Next::Wait(Duration::from_secs(seconds)), "{answer:?}");
             }
-            assert!(matches!(wait(MAX_ATTEMPTS), Next::GiveUp(Error::GaveUp { .. })), "{answer:?}");
+            assert!(matches!(next(), Next::GiveUp(Error::GaveUp { .. })), "{answer:?}");
         }
     }
 
     #[test]
     fn an_exceeded_quota_is_reported_by_its_name() {
         let answer = refused(400, "ResourceLimitExceeded", "0 Instances");
-        let Next::GiveUp(error) = next(call(Action::Create), &answer, FIRST, 0.0) else {
-            panic!("given up")
-        };
+        let Next::GiveUp(error) = first(call(Action::Create), &answer) else { panic!("given up") };
         let text = error.to_string();
         assert!(text.contains("\"ml.g4dn.xlarge for processing job usage\""), "{text}");
     }
@@ -208,9 +213,9 @@ mod tests {
     #[test]
     fn a_job_created_by_an_unanswered_attempt_counts_as_created() {
         let answer = refused(400, "ResourceInUse", "Job name already exists");
-        let again = Call { attempt: 2, may_be_done: true, ..call(Action::Create) };
-        assert_eq!(next(again, &answer, FIRST, 0.0), Next::AlreadyDone);
-        let first = next(call(Action::Create), &answer, FIRST, 0.0);
+        let again = Call { may_be_done: true, ..call(Action::Create) };
+        assert_eq!(first(again, &answer), Next::AlreadyDone);
+        let first = first(call(Action::Create), &answer);
         assert!(matches!(first, Next::GiveUp(Error::Exists { .. })));
     }
 
@@ -220,19 +225,17 @@ mod tests {
             refused(400, "ResourceNotFound", "Requested resource not found."),
             refused(400, "ValidationException", "Could not find processing job 'arn:…'."),
         ] {
-            assert_eq!(next(call(Action::Stop), &answer, FIRST, 0.0), Next::NoJob);
+            assert_eq!(first(call(Action::Stop), &answer), Next::NoJob);
         }
         let other = refused(400, "ValidationException", "The job is in status Completed");
-        let next = next(call(Action::Stop), &other, FIRST, 0.0);
+        let next = first(call(Action::Stop), &other);
         assert!(matches!(next, Next::GiveUp(Error::Refused { .. })));
     }
 
     #[test]
     fn a_denial_lists_the_required_permissions() {
         let answer = refused(400, "AccessDeniedException", "User is not authorized");
-        let Next::GiveUp(error) = next(call(Action::Create), &answer, FIRST, 0.0) else {
-            panic!("given up")
-        };
+        let Next::GiveUp(error) = first(call(Action::Create), &answer) else { panic!("given up") };
         assert!(error.to_string().contains("iam:PassRole"), "{error}");
     }
 }

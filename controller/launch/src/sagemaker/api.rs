@@ -2,11 +2,10 @@
 
 use super::answer::{self, Action, Answer, Call, Next};
 use super::request::Request;
+use backon::BackoffBuilder;
 use fetch::aws::{Access, Service, Unsigned};
 use ops::clock::Clock;
 use ops::error_chain::root_cause;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -145,12 +144,13 @@ impl Client {
     /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't
     /// exist.
     async fn send(&self, mut call: Call<'_>, body: &Value) -> Result<Option<Vec<u8>>, Error> {
+        let mut pauses = answer::pauses(self.first_wait).with_jitter().build();
         loop {
             let answer = match self.send_once(call.action, body).await? {
                 Ok(body) => return Ok(Some(body)),
                 Err(answer) => answer,
             };
-            match answer::next(call, &answer, self.first_wait, jitter()) {
+            match answer::next(call, &answer, &mut pauses) {
                 Next::Wait(wait) => {
                     tracing::info!(?answer, ?wait, job = call.name, "retrying a SageMaker request");
                     tokio::time::sleep(wait).await;
@@ -165,7 +165,6 @@ impl Client {
                 Answer::Refused { status, .. } => status >= 500,
                 Answer::NotSent(_) => false,
             };
-            call.attempt += 1;
             call.may_be_done |= may_be_done;
         }
     }
@@ -221,12 +220,6 @@ impl Client {
 fn plain_kind(kind: &str) -> String {
     let kind = kind.split(':').next().unwrap_or_default();
     kind.rsplit('#').next().unwrap_or_default().to_owned()
-}
-
-/// In `0..1`; 0 if the system has no random numbers.
-fn jitter() -> f64 {
-    let drawn = SysRng.try_next_u32().unwrap_or_default();
-    f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]

@@ -1,46 +1,45 @@
-//! How much of what agents said may wait for the disk: beyond it agents are read no further. So that long texts of
-//! many agents don't fill the memory.
+//! Limits how much uncommitted data of agents is in memory. At the limit, agents are not read.
 
-use super::Said;
+use campaign::{AgentReport, BatchReport};
 use proto::sample::{Outcome, Sample};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes are counted in thousands, rounded up.
+/// Bytes per unit; sizes are rounded up.
 const UNIT: usize = 1 << 10;
-/// What may wait, in units: 64 MiB, which holds several of the longest messages.
+/// 64 MiB in units: several of the longest messages.
 const UNITS: usize = 1 << 16;
 
-/// Shared by all streams of a door.
+/// Shared by all streams of a listener.
 #[derive(Debug, Clone)]
-pub(super) struct Rooms(Arc<Semaphore>);
+pub(super) struct IngestLimit(Arc<Semaphore>);
 
-/// Held by an event until its samples are on disk.
+/// Held by an event until its report is stored.
 #[derive(Debug, Default)]
-pub struct Room {
+pub struct IngestPermit {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Default for Rooms {
+impl Default for IngestLimit {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(UNITS)))
     }
 }
 
-impl Rooms {
-    /// Waits until there is room for this.
-    pub(super) async fn take(&self, said: &Said) -> Room {
-        let units = u32::try_from(bytes(said).div_ceil(UNIT)).unwrap_or(u32::MAX);
+impl IngestLimit {
+    /// Waits until the report fits within the limit.
+    pub(super) async fn acquire(&self, report: &AgentReport) -> IngestPermit {
+        let units = u32::try_from(bytes(report).div_ceil(UNIT)).unwrap_or(u32::MAX);
         // The semaphore is never closed.
-        Room { _permit: Arc::clone(&self.0).acquire_many_owned(units).await.ok() }
+        IngestPermit { _permit: Arc::clone(&self.0).acquire_many_owned(units).await.ok() }
     }
 }
 
-/// About the memory that it takes; no message is longer than the room.
-fn bytes(said: &Said) -> usize {
-    let samples = match said {
-        Said::Samples { samples, .. } => samples,
-        Said::Telemetry { windows, .. } => {
+/// Approximate size in memory, at most the limit.
+fn bytes(report: &AgentReport) -> usize {
+    let samples = match report {
+        AgentReport::Batch(BatchReport { samples, .. }) => samples,
+        AgentReport::Telemetry { windows, .. } => {
             return size_of_val(windows.as_slice()).min(UNIT * UNITS);
         }
         _ => return 0,
@@ -65,7 +64,7 @@ mod tests {
     use proto::sample::Finish;
     use tokio::time::{Duration, timeout};
 
-    fn said(bytes: usize) -> Said {
+    fn report(bytes: usize) -> AgentReport {
         let sample = Sample {
             sample_id: "s".try_into().unwrap(),
             start_ns: 0,
@@ -82,25 +81,25 @@ mod tests {
             text: Some("x".repeat(bytes)),
             output_ids: None,
         };
-        Said::Samples {
+        AgentReport::Batch(BatchReport {
             shard: 0,
             attempt: 1,
             sequence: 1,
             batch: 0,
             samples: vec![sample],
             window: None,
-        }
+        })
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_too_much_waits_until_there_is_room() {
-        let rooms = Rooms::default();
-        let large = said(UNIT * UNITS / 2);
-        let first = rooms.take(&large).await;
-        assert!(timeout(Duration::from_secs(1), rooms.take(&large)).await.is_err());
-        let _small = rooms.take(&said(1)).await;
+    async fn a_report_beyond_the_limit_waits() {
+        let limit = IngestLimit::default();
+        let large = report(UNIT * UNITS / 2);
+        let first = limit.acquire(&large).await;
+        assert!(timeout(Duration::from_secs(1), limit.acquire(&large)).await.is_err());
+        let _small = limit.acquire(&report(1)).await;
         drop(first);
-        let _second = rooms.take(&large).await;
-        let _heartbeat = rooms.take(&Said::Alive).await;
+        let _second = limit.acquire(&large).await;
+        let _heartbeat = limit.acquire(&AgentReport::Alive).await;
     }
 }
