@@ -203,7 +203,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let ((samples_name, samples), (telemetry_name, telemetry)) = rows;
     let mut campaign = store.campaign(no).await?;
     if let Some(book) = book {
-        campaign.prices = prices::again(&campaign.matrix, &campaign.prices, book)?;
+        campaign.prices = prices::from_book(&campaign.matrix, &campaign.prices, book)?;
     }
     let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
     let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
