@@ -7,10 +7,10 @@
 use anyhow::Context;
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::model::EngineFacts;
-use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Outcome, Sample};
+use model::engine::EngineFacts;
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::{Finish, Outcome, Sample};
 use std::path::{Path, PathBuf};
 use store::{
     AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleWrite,

@@ -1,7 +1,7 @@
 //! An agent that may join, and lies in every text and time that it may say. The campaign ends, nothing that it said acts
 //! in a terminal or a report, and its figures are marked.
 
-use proto::version::PROTOCOL;
+use model::version::PROTOCOL;
 use proto::wire::{self, from_agent, from_controller};
 use scenarios::{Workspace, waiting};
 use std::path::Path;

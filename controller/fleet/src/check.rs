@@ -3,14 +3,14 @@
 //! Names and counts that can't be are refused; texts that only describe are cut and lose their control characters.
 
 use super::{Options, Said};
-use proto::failure::Failure;
-use proto::ids::{self, AgentId, HostId, TargetName};
-use proto::load::LoadWindow;
-use proto::model::EngineFacts;
-use proto::sample::Sample;
-use proto::telemetry::{Instruments, Window};
-use proto::text::plain;
-use proto::version::Version;
+use model::engine::EngineFacts;
+use model::failure::Failure;
+use model::ids::{self, AgentId, HostId, TargetName};
+use model::load::LoadWindow;
+use model::sample::Sample;
+use model::telemetry::{Instruments, Window};
+use model::text::plain;
+use model::version::Version;
 use proto::wire::{self, from_agent::Message};
 use records::{AgentFacts, HostDetails, SegmentFacts};
 use tonic::Status;

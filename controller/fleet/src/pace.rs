@@ -107,7 +107,7 @@ impl Allowance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::{Absence, Phase, Readings, Window};
+    use model::telemetry::{Absence, Phase, Readings, Window};
 
     fn telemetry(windows: usize, absences: usize, dropped: u64) -> Said {
         let readings = Readings::default();

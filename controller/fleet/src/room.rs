@@ -2,7 +2,7 @@
 //! many agents don't fill the memory.
 
 use super::Said;
-use proto::sample::{Outcome, Sample};
+use model::sample::{Outcome, Sample};
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -62,7 +62,7 @@ fn ids(sample: &Sample) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::sample::Finish;
+    use model::sample::Finish;
     use tokio::time::{Duration, timeout};
 
     fn said(bytes: usize) -> Said {

@@ -3,9 +3,9 @@
 use super::reader::Section;
 use super::sections::duration;
 use super::{Model, Target};
-use proto::endpoint::{Endpoint, Place, placeholder};
-use proto::generation::{Generation, Stop};
-use proto::model::Scenario;
+use model::endpoint::{Endpoint, Place, placeholder};
+use model::generation::{Generation, Stop};
+use model::load::Scenario;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;

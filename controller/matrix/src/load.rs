@@ -2,7 +2,8 @@
 
 use super::reader::Section;
 use super::sections::duration;
-use proto::model::{Scenario, Unknown};
+use model::load::Scenario;
+use model::words::Unknown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;

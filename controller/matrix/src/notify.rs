@@ -2,7 +2,7 @@
 //! environment variable that holds each.
 
 use super::reader::Section;
-use proto::model::Unknown;
+use model::words::Unknown;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

@@ -6,9 +6,11 @@ use super::{
     Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
     Target, Telemetry,
 };
-use proto::generation::{DIALOGUE, Generation, Stop};
-use proto::ids::TargetName;
-use proto::model::{Dtype, Scenario, Unknown};
+use model::engine::Dtype;
+use model::generation::{DIALOGUE, Generation, Stop};
+use model::ids::TargetName;
+use model::load::Scenario;
+use model::words::Unknown;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;

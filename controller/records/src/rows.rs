@@ -1,12 +1,12 @@
 //! Rows as the store keeps them: what statistics and reports read.
 
 use chrono::{DateTime, Utc};
-use proto::failure::Kind;
-use proto::ids::{AgentId, CampaignId, HostId, SampleId};
-use proto::model::EngineFacts;
-use proto::output_ids::OutputIds;
-use proto::sample::{self, Exchange, Finish};
-use proto::telemetry::Instruments;
+use model::engine::EngineFacts;
+use model::failure::Kind;
+use model::ids::{AgentId, CampaignId, HostId, SampleId};
+use model::output_ids::OutputIds;
+use model::sample::{self, Exchange, Finish};
+use model::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
 /// Where a campaign stands.

@@ -6,9 +6,9 @@ use crate::{
 use chrono::{DateTime, Utc};
 use matrix::Matrix;
 use matrix::plan::Plan;
-use proto::ids::{AgentId, CampaignId, HostId};
-use proto::model::EngineFacts;
-use proto::sample::Sample;
+use model::engine::EngineFacts;
+use model::ids::{AgentId, CampaignId, HostId};
+use model::sample::Sample;
 use std::time::Duration;
 
 /// A campaign that begins.

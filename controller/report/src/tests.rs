@@ -5,11 +5,11 @@ use super::{annotations, csv, html, junit, markdown, pdf, table};
 use chrono::{DateTime, Utc};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
-use proto::ids::{AgentId, CampaignId, HostId, SampleId};
-use proto::model::EngineFacts;
-use proto::output_ids::OutputIds;
-use proto::sample::Finish;
-use proto::telemetry::{Absence, Instruments, Metric, Phase, Readings};
+use model::engine::EngineFacts;
+use model::ids::{AgentId, CampaignId, HostId, SampleId};
+use model::output_ids::OutputIds;
+use model::sample::Finish;
+use model::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use records::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
     SampleRow, SegmentFacts, SegmentRow, State, WindowRow,

@@ -1,7 +1,7 @@
 //! What was seen -> findings, in the order of a report.
 
 use super::{Certificates, Database, Folder, Listen, Seen, WallClock, needs};
-use proto::finding::Finding;
+use model::finding::Finding;
 use std::time::Duration;
 
 /// Below this, a long campaign may fill the disk.

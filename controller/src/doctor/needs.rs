@@ -2,7 +2,7 @@
 
 use super::{Agent, Seen};
 use chrono::NaiveDate;
-use proto::finding::Finding;
+use model::finding::Finding;
 
 /// What a matrix needs, as it was seen from here.
 #[derive(Debug, Clone)]

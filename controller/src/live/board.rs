@@ -2,8 +2,8 @@
 
 use super::history::{History, Point};
 use super::vitals::Vitals;
-use proto::ids::AgentId;
-use proto::telemetry::Readings;
+use model::ids::AgentId;
+use model::telemetry::Readings;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How a machine is, from what its agent read last.
 
-use proto::telemetry::{Metric, Readings};
+use model::telemetry::{Metric, Readings};
 use serde::Serialize;
 
 const MIB: f64 = 1_048_576.0;

@@ -2,7 +2,7 @@
 
 use super::state::{Agent, Host, Lease, Shard, Status, Stretch};
 use super::{Action, Offer, Phase, Scheduler};
-use proto::ids::{AgentId, HostId};
+use model::ids::{AgentId, HostId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

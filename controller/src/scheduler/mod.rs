@@ -14,8 +14,8 @@ mod tests;
 
 pub use state::{Agent, Ending, Limits, Note};
 
-use proto::failure::{Failure, Kind, Retry};
-use proto::ids::{AgentId, HostId};
+use model::failure::{Failure, Kind, Retry};
+use model::ids::{AgentId, HostId};
 use state::{Host, Lease, Shard, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

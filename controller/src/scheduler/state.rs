@@ -1,8 +1,8 @@
 //! What the scheduler remembers.
 
 use super::Work;
-use proto::failure::Failure;
-use proto::ids::{AgentId, HostId};
+use model::failure::Failure;
+use model::ids::{AgentId, HostId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -5,8 +5,8 @@
 
 use super::quantile::{P50, P95, Percentile};
 use super::stress::judge::quantile_ms;
-use proto::histogram::Histogram;
-use proto::sample::Exchange;
+use model::histogram::Histogram;
+use model::sample::Exchange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

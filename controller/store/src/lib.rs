@@ -222,7 +222,7 @@ impl Store {
 }
 
 /// Where a campaign's own files lie in a data folder.
-pub fn folder_of(data_dir: &Path, campaign: &proto::ids::CampaignId) -> PathBuf {
+pub fn folder_of(data_dir: &Path, campaign: &model::ids::CampaignId) -> PathBuf {
     data_dir.join("campaigns").join(campaign.as_str())
 }
 

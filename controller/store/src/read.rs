@@ -3,9 +3,9 @@
 use super::database::{Record, Value};
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
-use proto::ids::CampaignId;
-use proto::output_ids::OutputIds;
-use proto::sample::Exchange;
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::Exchange;
 use records::{
     AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, Outcome, SampleRow, SegmentRow,
     State,

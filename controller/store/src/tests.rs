@@ -4,10 +4,10 @@
 use super::*;
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Sample};
-use proto::telemetry::{Metric, Phase, Readings};
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::{Finish, Sample};
+use model::telemetry::{Metric, Phase, Readings};
 
 const MATRIX: &str = r#"
 name = "stored"
@@ -40,8 +40,8 @@ fn sample(id: &str, text: Option<&str>) -> Sample {
     }
 }
 
-fn sample_outcome() -> proto::sample::Outcome {
-    proto::sample::Outcome::Ok(Finish::Length)
+fn sample_outcome() -> model::sample::Outcome {
+    model::sample::Outcome::Ok(Finish::Length)
 }
 
 fn write(ordinal: u32, is_counted: bool) -> Write {

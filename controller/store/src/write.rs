@@ -3,8 +3,8 @@
 use super::database::{Record, Transaction, Value};
 use super::{CampaignNo, Error, Hold, Store, load, telemetry};
 use chrono::{DateTime, Utc};
-use proto::output_ids::OutputIds;
-use proto::sample::{self, Exchange};
+use model::output_ids::OutputIds;
+use model::sample::{self, Exchange};
 use records::{AgentWrite, NewCampaign, Outcome, SampleWrite, SegmentFacts, State, Write};
 use serde::Serialize;
 use std::borrow::Cow;

@@ -177,7 +177,7 @@ impl Agent {
 }
 
 /// The samples of a batch as an agent sends them.
-pub(crate) fn samples(batch: &wire::Batch) -> Vec<proto::sample::Sample> {
+pub(crate) fn samples(batch: &wire::Batch) -> Vec<model::sample::Sample> {
     let sample = |request: &wire::Request| wire::Sample {
         sample_id: request.sample_id.clone(),
         start_ns: 1,

@@ -3,10 +3,10 @@
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
 use super::{Block, Figure, Reach, Section, shortened};
+use model::telemetry::Metric;
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Guide, Join, Spot};
 use plot::chart::{Axis, Chart, Dash, Strip, Strips};
-use proto::telemetry::Metric;
 use results::Results;
 use stats::telemetry::{CellTelemetry, NotMeasurable, Timeline};
 use std::collections::{BTreeMap, BTreeSet};

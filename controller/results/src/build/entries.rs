@@ -5,7 +5,7 @@ use crate::schema::{
     BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
 };
 use matrix::plan;
-use proto::model::EngineFacts;
+use model::engine::EngineFacts;
 use records::AgentRow;
 use stats::CellStatistics;
 use stats::validity::Status;

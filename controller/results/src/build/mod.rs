@@ -23,7 +23,7 @@ use cost::campaign::Spending;
 use cost::offered::offered_rates;
 use matrix::plan;
 use matrix::{self, Protocol};
-use proto::model::EngineFacts;
+use model::engine::EngineFacts;
 use rayon::prelude::*;
 use records::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use stats::precision::Precision;

@@ -2,7 +2,7 @@
 
 use super::observations::Observed;
 use matrix::plan::Plan;
-use proto::output_ids::OutputIds;
+use model::output_ids::OutputIds;
 use rayon::prelude::*;
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::agreement::Unit;

@@ -1,8 +1,8 @@
 //! Windows of telemetry -> what a cell's view says of its machines.
 
 use super::Read;
-use proto::model::EngineFacts;
-use proto::telemetry::{Metric, Phase};
+use model::engine::EngineFacts;
+use model::telemetry::{Metric, Phase};
 use records::{AgentRow, SampleRow, WindowRow};
 use stats::telemetry::credits::Credits;
 use stats::telemetry::energy::{CellEnergy, Stretch, energy};

@@ -1,7 +1,7 @@
 //! What the campaign itself costs while it runs: every machine that is held, measuring or not, at its target's price.
 
 use cost::campaign::Spending;
-use proto::ids::AgentId;
+use model::ids::AgentId;
 use std::collections::HashMap;
 use std::time::Duration;
 

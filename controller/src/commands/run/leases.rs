@@ -2,7 +2,7 @@
 
 use crate::scheduler::Offer;
 use matrix::plan::{Load, Plan, batches, stream};
-use proto::generation::Stop;
+use model::generation::Stop;
 use proto::wire;
 use rand::Rng;
 use std::collections::HashMap;

@@ -3,8 +3,8 @@
 use fleet::{Joined, Outbox};
 use matrix::Matrix;
 use matrix::plan::{Cell, Plan};
-use proto::ids::AgentId;
-use proto::model::{EngineFacts, EngineSpec};
+use model::engine::{EngineFacts, EngineSpec};
+use model::ids::AgentId;
 use std::collections::HashMap;
 use store::AgentRow;
 

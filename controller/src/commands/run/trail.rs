@@ -1,8 +1,8 @@
 //! What happened to shards -> spans of the campaign's trace: campaign, round, shard, attempt. The agent's own spans are
 //! within the attempt.
 
+use model::ids::{AgentId, CampaignId};
 use ops::traces::{Kind, Parent, Span, Traces};
-use proto::ids::{AgentId, CampaignId};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use store::CampaignRow;

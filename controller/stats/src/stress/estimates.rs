@@ -13,7 +13,7 @@ use crate::observation::{Cell, Scenario};
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
 use crate::serial::Serial;
 use crate::throughput::{Rate, RunRow};
-use proto::histogram::Histogram;
+use model::histogram::Histogram;
 
 /// Which durations of a window.
 type Of = fn(&Window) -> &Histogram;
@@ -175,7 +175,7 @@ fn estimate(
 mod tests {
     use super::super::window::Observed;
     use super::*;
-    use proto::load::LoadWindow;
+    use model::load::LoadWindow;
 
     fn windows(latency_ns: impl Fn(u64) -> u64) -> Windows {
         let mut windows = Windows::default();

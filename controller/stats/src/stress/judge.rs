@@ -6,7 +6,7 @@ use super::interference::{Interference, interference};
 use super::leak::{Held, Leak, MB, leak};
 use super::throttling::{Seen, Throttling, throttling};
 use super::window::{Device, Window, Windows};
-use proto::histogram::Histogram;
+use model::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -244,7 +244,7 @@ fn point(window: &Window) -> Point {
 mod tests {
     use super::super::window::Observed;
     use super::*;
-    use proto::load::LoadWindow;
+    use model::load::LoadWindow;
 
     /// 200 windows of 1 s with 100 requests; `slower` from the middle on.
     fn run(slower: u64, rss_bytes: impl Fn(u64) -> Option<f64>) -> Verdicts {

@@ -1,7 +1,7 @@
 //! One window of telemetry -> what a sustained load's window takes from it.
 
 use super::window::{Device, Observed};
-use proto::telemetry::{Metric, Readings, ThrottleReasons};
+use model::telemetry::{Metric, Readings, ThrottleReasons};
 
 impl Observed {
     /// Of a window of telemetry that lasted so long.

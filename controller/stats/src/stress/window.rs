@@ -1,6 +1,6 @@
 //! Windows of a sustained load, with what was observed in them, in bounded memory.
 
-use proto::load::LoadWindow;
+use model::load::LoadWindow;
 use std::collections::BTreeMap;
 
 /// Beyond so many windows, an even number, neighbours are joined: a run of days takes no more memory than one of

@@ -1,6 +1,6 @@
 //! Windows, one after the other, into sums: a campaign of days takes no more memory than one of minutes.
 
-use proto::telemetry::{Kind, Metric, Readings, ThrottleReasons};
+use model::telemetry::{Kind, Metric, Readings, ThrottleReasons};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -4,7 +4,7 @@
 //! AWS counts credits outside of the machine; inside, a machine without credits sees its time stolen while it wants
 //! to run (user guide of EC2, "Burstable performance instances"). A neighbour comes and goes; this stays.
 
-use proto::telemetry::{Metric, Readings};
+use model::telemetry::{Metric, Readings};
 
 /// Below this share nothing is stolen.
 const QUIET: f64 = 0.02;

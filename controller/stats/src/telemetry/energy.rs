@@ -7,7 +7,7 @@ use super::Collector;
 use crate::Estimate;
 use crate::interval::{ALPHA, between_runs};
 use crate::throughput::RunRow;
-use proto::telemetry::Metric;
+use model::telemetry::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -214,7 +214,7 @@ fn power(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::Readings;
+    use model::telemetry::Readings;
 
     fn windows(seconds: f64, pairs: &[(Metric, f64)]) -> Collector {
         let mut readings = Readings::default();

@@ -10,7 +10,7 @@ pub mod timeline;
 pub use collector::{Collector, Figure};
 pub use timeline::{Timeline, Track};
 
-use proto::telemetry::{Absence, Kind, Metric};
+use model::telemetry::{Absence, Kind, Metric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -161,7 +161,7 @@ pub fn withheld_share(windows: &Collector) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::Readings;
+    use model::telemetry::Readings;
 
     fn windows(pairs: &[(Metric, f64)]) -> Collector {
         let mut readings = Readings::default();

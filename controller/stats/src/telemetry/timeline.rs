@@ -4,7 +4,7 @@
 //! However long a campaign is, there are at most [`MOST`] pieces: when there are more, each two become one.
 
 use super::Collector;
-use proto::telemetry::{Kind, Metric, Readings};
+use model::telemetry::{Kind, Metric, Readings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

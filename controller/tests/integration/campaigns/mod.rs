@@ -2,9 +2,9 @@
 
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::model::EngineFacts;
-use proto::sample::{Finish, Outcome, Sample};
+use model::engine::EngineFacts;
+use model::ids::CampaignId;
+use model::sample::{Finish, Outcome, Sample};
 use std::path::Path;
 use std::process::{Command, Output};
 use store::{

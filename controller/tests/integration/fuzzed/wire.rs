@@ -47,7 +47,7 @@ pub(crate) fn check(mut bytes: &[u8]) {
                 taken += 1;
                 assert!(samples.iter().all(|sample| is_plain(sample.sample_id.as_str())));
                 for sample in samples {
-                    let again = proto::sample::Sample::try_from(wire::Sample::from(sample.clone()));
+                    let again = model::sample::Sample::try_from(wire::Sample::from(sample.clone()));
                     assert_eq!(again.expect("it was taken before"), sample);
                 }
             }

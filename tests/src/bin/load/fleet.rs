@@ -1,6 +1,6 @@
 //! Simulated agents: each has a connection and a made-up machine of its own, and plays a script at a given pace.
 
-use proto::version::PROTOCOL;
+use model::version::PROTOCOL;
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::{self, from_agent::Message as Said, from_controller::Message as Told};
 use std::time::Duration;

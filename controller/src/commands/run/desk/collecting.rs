@@ -2,10 +2,10 @@
 
 use super::{Attempt, Desk, Effects, Letter, Line, scheduler};
 use chrono::{DateTime, Utc};
-use proto::ids::AgentId;
-use proto::load::LoadWindow;
-use proto::sample::Sample;
-use proto::telemetry::{Absence, Window};
+use model::ids::AgentId;
+use model::load::LoadWindow;
+use model::sample::Sample;
+use model::telemetry::{Absence, Window};
 use std::time::Duration;
 use store::{LoadWindowRow, SampleWrite, WindowRow, Write};
 

@@ -4,8 +4,8 @@
 use super::Step;
 use crate::scheduler::Ending;
 use fleet::{Outbox, Room};
-use proto::ids::AgentId;
-use proto::telemetry::Window;
+use model::ids::AgentId;
+use model::telemetry::Window;
 use proto::wire;
 use std::time::Duration;
 use store::Write;

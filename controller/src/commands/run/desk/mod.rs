@@ -22,7 +22,7 @@ use collecting::{Measured, lament};
 use cost::campaign::Spending;
 use fleet::{Event, Joined, Said};
 use matrix::plan::Plan;
-use proto::ids::AgentId;
+use model::ids::AgentId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 use store::{
