@@ -61,8 +61,8 @@ fn samples(offer: &wire::ShardOffer, batch: &wire::Batch, sequence: u64) -> wire
         sample_id: request.sample_id.clone(),
         start_ns: 1,
         latency_ns: 31_536_000_000_000_000,
-        input_tokens: u32::MAX,
-        output_tokens: u32::MAX,
+        input_tokens: Some(u32::MAX),
+        output_tokens: Some(u32::MAX),
         finish: "eos".to_owned(),
         text: Some(LIE.to_owned()),
         ..wire::Sample::default()

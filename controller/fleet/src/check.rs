@@ -7,10 +7,10 @@ use model::engine::EngineFacts;
 use model::failure::Failure;
 use model::ids::{self, AgentId, HostId, TargetName};
 use model::load::LoadWindow;
-use model::sample::Sample;
 use model::telemetry::{Instruments, Window};
 use model::text::plain;
 use model::version::Version;
+use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
 use records::{AgentFacts, HostDetails, SegmentFacts};
 use tonic::Status;
@@ -162,8 +162,11 @@ pub fn said(message: Message) -> Result<Said, Status> {
             dropped: message.dropped,
         },
         Message::Samples(message) => {
-            let samples =
-                message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
+            let samples = message
+                .samples
+                .into_iter()
+                .map(TryFrom::try_from)
+                .collect::<Result<_, SampleError>>();
             Said::Samples {
                 shard: index(message.shard),
                 attempt: message.attempt,

@@ -26,7 +26,7 @@ use identity::Guard;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
 use model::generation::Generation;
-use model::ids::{AgentId, CampaignId, HostId, TargetName};
+use model::ids::{AgentId, CampaignId, HostId, SampleId, TargetName};
 use model::load::LoadWindow;
 use model::sample::Sample;
 use model::telemetry::{Absence, Window};
@@ -92,7 +92,7 @@ pub enum Said {
         /// Which batch of the run.
         batch: u32,
         /// All of the batch.
-        samples: Vec<Sample>,
+        samples: Vec<(SampleId, Sample)>,
         /// Of a sustained load, in place of samples.
         window: Option<Box<LoadWindow>>,
     },

@@ -38,7 +38,7 @@ fn overlaps(rows: &[Observation]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Outcome, Scenario};
+    use super::super::observation::Scenario;
     use super::*;
 
     fn row(segment: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
@@ -54,7 +54,7 @@ mod tests {
             network_ns: None,
             input_tokens: Some(1),
             output_tokens: Some(1),
-            outcome: Outcome::Ok,
+            is_ok: true,
         }
     }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_summary_takes_time() {
-        let failed = Observation { outcome: Outcome::Failed, ..row(1, 0, 0, 0) };
+        let failed = Observation { is_ok: false, ..row(1, 0, 0, 0) };
         assert_eq!(found(Scenario::Server, &[failed, row(1, 1, 0, 5)]), None);
         let timeless = found(Scenario::Server, &[row(1, 0, 0, 0)]);
         assert_eq!(timeless.as_deref(), Some("1 of the requests took no time"));

@@ -3,12 +3,14 @@
 use controller::commands::run::desk::Kept;
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
+use model::ids::SampleId;
+use model::sample::Sample;
 use proto::wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use store::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
-    Write,
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SampleRow,
+    SegmentRow, State, Write,
 };
 
 const MATRIX: &str = r#"
@@ -87,11 +89,11 @@ impl Disk {
     pub(crate) fn write(&mut self, writes: &[Write], seed: u64) {
         for write in writes {
             match write {
-                Write::Sample(sample) => {
-                    self.batches.insert((sample.attempt, sample.batch));
-                    if sample.is_counted {
-                        let key = (sample.cell, sample.run, sample.ordinal);
-                        let before = self.counted.insert(key, sample.batch);
+                Write::Sample(SampleRow { key: of, is_counted, .. }) => {
+                    self.batches.insert((of.attempt, of.batch));
+                    if *is_counted {
+                        let key = (of.cell as usize, of.run, of.sample);
+                        let before = self.counted.insert(key, of.batch);
                         assert!(before.is_none(), "seed {seed}: {key:?} is counted twice");
                     } else {
                         self.late += 1;
@@ -177,7 +179,7 @@ impl Agent {
 }
 
 /// The samples of a batch as an agent sends them.
-pub(crate) fn samples(batch: &wire::Batch) -> Vec<model::sample::Sample> {
+pub(crate) fn samples(batch: &wire::Batch) -> Vec<(SampleId, Sample)> {
     let sample = |request: &wire::Request| wire::Sample {
         sample_id: request.sample_id.clone(),
         start_ns: 1,

@@ -4,7 +4,7 @@
 
 use super::budget::Budget;
 use matrix::plan::Plan;
-use results::build::{observation, precision_rule};
+use results::build::precision_rule;
 use stats::precision::{self, Look, Precision};
 use stats::{self, Observation};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) fn rule(row: &CampaignRow) -> Option<Precision> {
 /// Throughputs of the runs of a cell that are whole, from the first one on.
 pub(super) fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Vec<f64> {
     let rows: Vec<Observation> =
-        samples.iter().map(|sample| observation(sample, sample.agent)).collect();
+        samples.iter().map(|row| Observation::new(&row.key, &row.sample, row.key.agent)).collect();
     let cell = stats::Cell::new(plan.cells[cell].scenario, rows);
     precision::whole_runs(&cell, plan.samples as u64)
 }

@@ -5,6 +5,7 @@ use fleet::Said;
 use fleet::check;
 use fleet::ledger::Ledger;
 use prost::Message as _;
+use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
 
 /// Batches of the shard.
@@ -45,10 +46,10 @@ pub(crate) fn check(mut bytes: &[u8]) {
             Err(_) => return,
             Ok(Said::Samples { samples, .. }) => {
                 taken += 1;
-                assert!(samples.iter().all(|sample| is_plain(sample.sample_id.as_str())));
+                assert!(samples.iter().all(|(id, _)| is_plain(id.as_str())));
                 for sample in samples {
-                    let again = model::sample::Sample::try_from(wire::Sample::from(sample.clone()));
-                    assert_eq!(again.expect("it was taken before"), sample);
+                    let again = TryFrom::try_from(wire::Sample::from(sample.clone()));
+                    assert_eq!(again, Ok::<_, SampleError>(sample));
                 }
             }
             Ok(Said::Failed { failure, .. }) => assert!(is_plain(&failure.detail)),

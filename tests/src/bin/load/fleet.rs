@@ -188,8 +188,8 @@ fn samples(
         start_ns,
         ttft_ns: Some(latency_ns / 2),
         latency_ns,
-        input_tokens: 12,
-        output_tokens: 20,
+        input_tokens: Some(12),
+        output_tokens: Some(20),
         finish: "eos".to_owned(),
         text: Some("played".to_owned()),
         ..wire::Sample::default()

@@ -2,17 +2,17 @@
 
 use super::{Attempt, Desk, Effects, Letter, Line, scheduler};
 use chrono::{DateTime, Utc};
-use model::ids::AgentId;
+use model::ids::{AgentId, SampleId};
 use model::load::LoadWindow;
-use model::sample::Sample;
+use model::sample::{Sample, SampleKey};
 use model::telemetry::{Absence, Window};
 use std::time::Duration;
-use store::{LoadWindowRow, SampleWrite, WindowRow, Write};
+use store::{LoadWindowRow, SampleRow, WindowRow, Write};
 
 /// What was measured of one batch: its samples, or a window of a sustained load.
 pub(super) struct Measured {
     pub(super) batch: u32,
-    pub(super) samples: Vec<Sample>,
+    pub(super) samples: Vec<(SampleId, Sample)>,
     pub(super) window: Option<Box<LoadWindow>>,
 }
 
@@ -44,9 +44,10 @@ impl Desk {
         let is_planned = plan.shards[shard].batches.contains(&batch)
             && window.is_some() == is_sustained
             && planned.len() == samples.len()
-            && planned.iter().zip(&samples).all(|(&ordinal, sample)| {
-                self.dialogues[ordinal as usize].sample_id == sample.sample_id
-            });
+            && planned
+                .iter()
+                .zip(&samples)
+                .all(|(&ordinal, (id, _))| self.dialogues[ordinal as usize].sample_id == *id);
         if !is_planned {
             return self.cut_off(&agent, "a batch isn't the plan's", out);
         }
@@ -81,15 +82,19 @@ impl Desk {
                 window: *window,
             }))
         }));
-        out.writes.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
-            Write::Sample(SampleWrite {
-                cell,
-                run,
-                ordinal,
-                segment,
-                attempt,
-                agent: number,
-                batch,
+        let index = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let key = SampleKey {
+            cell: index(cell),
+            run,
+            sample: 0,
+            segment: u32::try_from(segment).unwrap_or(u32::MAX),
+            attempt,
+            agent: index(number),
+            batch,
+        };
+        out.writes.extend(planned.iter().zip(samples).map(|(&ordinal, (_, sample))| {
+            Write::Sample(SampleRow {
+                key: SampleKey { sample: ordinal, ..key },
                 is_counted,
                 sample,
             })
@@ -159,9 +164,9 @@ pub(super) fn lament(
 }
 
 /// Of each request of a batch; of a window, the median as often as there were requests.
-fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
+fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec<Duration> {
     let Some(window) = window else {
-        return samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
+        return samples.iter().map(|(_, sample)| Duration::from_nanos(sample.latency_ns)).collect();
     };
     let requests = usize::try_from(window.ok()).unwrap_or(usize::MAX);
     let median = window.latency.at_rank(window.ok().div_ceil(2)).unwrap_or_default();
@@ -169,8 +174,9 @@ fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
 }
 
 /// The first start and the last end of a batch.
-fn extent(samples: &[Sample]) -> (u64, u64) {
-    let start = samples.iter().map(|sample| sample.start_ns).min().unwrap_or(0);
-    let end = samples.iter().map(|sample| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
+fn extent(samples: &[(SampleId, Sample)]) -> (u64, u64) {
+    let start = samples.iter().map(|(_, sample)| sample.start_ns).min().unwrap_or(0);
+    let end =
+        samples.iter().map(|(_, sample)| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
     (start, end)
 }
