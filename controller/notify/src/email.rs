@@ -16,7 +16,7 @@ use matrix::{self, Tls};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// For one connection with all that is said on it.
+/// The timeout of one connection, including its dialog.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const MB: u64 = 1 << 20;
 
@@ -37,17 +37,17 @@ impl Mailer {
     pub fn new(email: &matrix::Email, password: Option<Secret>) -> Result<Self, String> {
         let mailbox = |text: &String| {
             text.parse::<Mailbox>()
-                .map_err(|error| format!("\"{text}\" is no mail address: {error}"))
+                .map_err(|error| format!("invalid mail address `{text}`: {error}"))
         };
         let mut tls = TlsParameters::builder(email.host.clone());
         if let Some(path) = &email.ca {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("can't read ca {path}: {error}"))?;
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("failed to read ca `{path}`: {error}"))?;
             let certificate = Certificate::from_pem(&pem)
-                .map_err(|error| format!("ca {path} is no PEM certificate: {error}"))?;
+                .map_err(|error| format!("ca `{path}` is not a PEM certificate: {error}"))?;
             tls = tls.add_root_certificate(certificate);
         }
-        let tls = tls.build().map_err(|error| format!("TLS can't be set up: {error}"))?;
+        let tls = tls.build().map_err(|error| format!("failed to set up TLS: {error}"))?;
         let protection = match email.tls {
             Tls::Starttls => Protection::Required(tls),
             Tls::Implicit => Protection::Wrapper(tls),
@@ -103,7 +103,7 @@ impl Mailer {
         let mut text = text(message);
         for name in &left_out {
             // Writing to a String can't fail.
-            let _ = writeln!(text, "{name} is too large for a mail");
+            let _ = writeln!(text, "{name} is too large to attach");
         }
         let body = MultiPart::alternative()
             .singlepart(SinglePart::plain(text))
@@ -135,8 +135,9 @@ impl Mailer {
                 left_out.push(attachment.name.clone());
                 continue;
             }
-            let bytes = std::fs::read(&attachment.path)
-                .map_err(|error| format!("can't read {}: {error}", attachment.path.display()))?;
+            let bytes = std::fs::read(&attachment.path).map_err(|error| {
+                format!("failed to read {}: {error}", attachment.path.display())
+            })?;
             room -= facts.len();
             let media_type =
                 ContentType::parse(attachment.media_type).map_err(|error| error.to_string())?;

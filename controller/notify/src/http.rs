@@ -13,7 +13,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// So much of an answer is shown.
 const SHOWN: usize = 200;
 
-/// Posts JSON.
 #[derive(Debug)]
 pub struct Client(reqwest::Client);
 

@@ -1,6 +1,6 @@
 //! Tells people that a campaign has ended: by mail, Slack, Teams, or a webhook.
 //!
-//! What a message says is made once, purely, from the results ([`message`]); each channel's file gives it that channel's
+//! A message is built once, purely, from the results ([`message`]); each channel's file gives it that channel's
 //! form, escapes and limits. Sending is the edge. A message that can't be delivered never fails a campaign.
 
 #![forbid(unsafe_code)]
@@ -26,54 +26,34 @@ use std::path::PathBuf;
 pub enum Error {
     /// The environment lacks a secret.
     #[error(
-        "notify.{channel}: the environment variable {variable} is not set: export it, or leave the channel out"
+        "notify.{channel}: environment variable `{variable}` is not set; export it or remove the channel"
     )]
-    NoSecret {
-        /// Which channel.
-        channel: String,
-        /// What it needs.
-        variable: String,
-    },
+    NoSecret { channel: String, variable: String },
     /// The address can't be used. It isn't repeated, since it is a secret.
-    #[error("notify.{channel}: {variable} does not hold {expected}")]
-    Address {
-        /// Which channel.
-        channel: String,
-        /// Where the address stands.
-        variable: String,
-        /// What it must be.
-        expected: &'static str,
-    },
+    #[error("notify.{channel}: environment variable `{variable}` is not {expected}")]
+    Address { channel: String, variable: String, expected: &'static str },
     /// A sender, recipient, server or certificate that can't be used.
     #[error("notify.{channel}: {problem}")]
-    Mail {
-        /// Which channel.
-        channel: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The system gives no HTTP client.
-    #[error("no HTTP client can be made: {0}")]
+    Mail { channel: String, problem: String },
+    #[error("failed to create an HTTP client: {0}")]
     Client(String),
 }
 
-/// A file that a mail carries.
+/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// Its name in the mail.
     pub name: String,
     /// Such as `application/pdf`.
     pub media_type: &'static str,
-    /// Where it lies.
     pub path: PathBuf,
 }
 
-/// How a delivery ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// The other side took it.
     Delivered,
-    /// It did not, or nobody knows.
+    /// Rejected or unknown.
     Failed(String),
 }
 
@@ -93,7 +73,6 @@ enum Sender {
     Webhook(webhook::Target),
 }
 
-/// Everybody who is told.
 #[derive(Debug)]
 pub struct Recipients {
     client: http::Client,
@@ -104,7 +83,7 @@ impl Recipients {
     /// Gives every channel its secrets.
     ///
     /// # Errors
-    /// Every channel that can't be used as it stands.
+    /// Every unusable channel.
     pub fn prepare(notify: &Notify, environment: Environment<'_>) -> Result<Self, Vec<Error>> {
         let client = http::Client::new().map_err(|error| vec![error])?;
         let (mut all, mut errors) = (Vec::new(), Vec::new());
@@ -148,7 +127,7 @@ impl Recipients {
     }
 }
 
-/// The channels with names that tell several of a kind apart.
+/// The channels, with numbered names where there are several of a kind.
 fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
     channels.iter().enumerate().map(|(at, channel)| {
         let kind = channel.kind();

@@ -9,7 +9,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// A server that asks for a longer wait than this is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
-/// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// A status, and how long the server asks to wait.
@@ -23,7 +22,6 @@ pub enum Answer {
     },
     /// A refusal in another protocol's words, and whether later may be better.
     Refused {
-        /// In the server's words.
         reason: String,
         /// Whether later may be better.
         is_passing: bool,
@@ -43,14 +41,12 @@ pub enum Repeats {
     Seen,
 }
 
-/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Nothing: it is there.
     Delivered,
     /// Send it again after this wait.
     Wait(Duration),
-    /// Say why.
     GiveUp(String),
 }
 
@@ -70,17 +66,17 @@ pub fn next(tries: u32, answer: &Answer, repeats: Repeats, jitter: f64) -> Next 
         Answer::Refused { reason, is_passing: true } => (reason.clone(), None),
         Answer::NotSent(reason) => (format!("no connection: {reason}"), None),
         Answer::NoAnswer(reason) => {
-            let reason = format!("it was sent and no answer came: {reason}");
+            let reason = format!("sent without an answer: {reason}");
             if repeats == Repeats::Seen {
                 return Next::GiveUp(format!(
-                    "{reason}; it may have arrived, so it isn't sent again"
+                    "{reason}; not sent again, because it may have arrived"
                 ));
             }
             (reason, None)
         }
     };
     if tries >= TRIES {
-        return Next::GiveUp(format!("{reason}, {TRIES} times"));
+        return Next::GiveUp(format!("{reason} ({TRIES} attempts)"));
     }
     if let Some(asked) = asked.filter(|asked| *asked > LONGEST_WAIT) {
         return Next::GiveUp(format!("{reason} and asked to wait {} s", asked.as_secs()));

@@ -15,7 +15,7 @@ impl Observed {
         Self {
             rss_bytes: readings.of(Metric::ProcessRssBytes),
             pss_bytes: readings.of(Metric::ProcessPssBytes),
-            // Of the agent alone where the driver tells, else of everybody.
+            // Of the agent alone if the driver reports it, else of all processes.
             gpu_bytes: (readings.of(Metric::GpuProcessMemoryBytes))
                 .or_else(|| readings.of(Metric::GpuMemoryUsedBytes)),
             gpu: gpu(readings),

@@ -1,0 +1,119 @@
+//! Campaign <-> fleet: agent ids are mapped to outboxes, domain messages to wire messages.
+
+use campaign::{
+    AgentMessage, AgentReport, Batch, BatchReport, JoinedAgent, OfferedLoad, Refusal, Request,
+    ShardOffer,
+};
+use fleet::{self, Outbox, Said};
+use matrix::Queue;
+use proto::ids::AgentId;
+use proto::wire;
+use std::collections::HashMap;
+use std::time::Duration;
+use tonic::Status;
+
+/// The outboxes of all connected agents.
+#[derive(Debug, Default)]
+pub(super) struct Outboxes(HashMap<AgentId, Outbox>);
+
+impl Outboxes {
+    /// Converts what an agent sent, and keeps track of its outbox.
+    pub(super) fn receive(&mut self, agent: &AgentId, said: Said) -> AgentReport {
+        match said {
+            Said::Joined(joined) => {
+                let fleet::Joined { host, target, facts, engines, outbox } = *joined;
+                self.0.insert(agent.clone(), outbox);
+                AgentReport::Joined(Box::new(JoinedAgent { host, target, facts, engines }))
+            }
+            Said::Gone => {
+                self.0.remove(agent);
+                AgentReport::Gone
+            }
+            Said::Samples { shard, attempt, sequence, batch, samples, window } => {
+                let report = BatchReport { shard, attempt, sequence, batch, samples, window };
+                AgentReport::Batch(report)
+            }
+            Said::Telemetry { windows, absences, dropped } => {
+                AgentReport::Telemetry { windows, absences, dropped }
+            }
+            Said::Finished { shard, attempt, segment } => {
+                AgentReport::Finished { shard, attempt, segment }
+            }
+            Said::Failed { shard, attempt, failure } => {
+                AgentReport::Failed { shard, attempt, failure }
+            }
+            Said::Preparing => AgentReport::Preparing,
+            Said::Alive => AgentReport::Alive,
+            Said::Leaving => AgentReport::Leaving,
+        }
+    }
+
+    /// Sends a message, unless the agent is gone. `trace_parent` is the span context of an offer.
+    pub(super) fn send(&self, agent: &AgentId, message: AgentMessage, trace_parent: String) {
+        let Some(outbox) = self.0.get(agent) else { return };
+        match message {
+            AgentMessage::Offer(offer) => outbox.offer(offer_to_wire(*offer, trace_parent)),
+            AgentMessage::Acknowledge { shard, attempt, sequence } => {
+                outbox.acknowledge(shard, attempt, sequence);
+            }
+            AgentMessage::Cancel { shard, attempt, reason } => {
+                outbox.cancel(shard, attempt, reason);
+            }
+            AgentMessage::Refuse(refusal) => outbox.refuse(refusal_to_wire(refusal)),
+            AgentMessage::Drain { reason } => outbox.drain(reason),
+        }
+    }
+}
+
+/// The code tells an agent whether joining again helps.
+fn refusal_to_wire(refusal: Refusal) -> Status {
+    match refusal {
+        Refusal::LeaseExpired => Status::aborted(refusal.to_string()),
+        Refusal::NotLeased | Refusal::Unplanned => Status::invalid_argument(refusal.to_string()),
+    }
+}
+
+fn offer_to_wire(offer: ShardOffer, trace_parent: String) -> wire::ShardOffer {
+    wire::ShardOffer {
+        shard: offer.shard as u64,
+        attempt: offer.attempt,
+        lease_ms: u32::try_from(offer.lease.as_millis()).unwrap_or(u32::MAX),
+        cell: offer.cell.to_string(),
+        run: offer.round,
+        engine: u32::try_from(offer.engine).unwrap_or(u32::MAX),
+        batch_size: offer.batch_size,
+        scenario: offer.scenario.to_string(),
+        segment: offer.segment,
+        warmup: offer.warmup.into_iter().map(batch_to_wire).collect(),
+        batches: offer.batches.into_iter().map(batch_to_wire).collect(),
+        load: offer.load.map(load_to_wire),
+        trace_parent,
+    }
+}
+
+fn batch_to_wire(batch: Batch) -> wire::Batch {
+    let request = |request: Request| wire::Request {
+        sample_id: request.sample_id.to_string(),
+        dialogue: request.dialogue,
+        reference: request.reference.unwrap_or_default(),
+    };
+    wire::Batch { index: batch.index, requests: batch.requests.into_iter().map(request).collect() }
+}
+
+fn load_to_wire(offered: OfferedLoad) -> wire::Load {
+    let OfferedLoad { load, seed, windows } = offered;
+    let Queue { max_batch_delay, max_queue, .. } = load.queue;
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    wire::Load {
+        request_rate: load.request_rate.unwrap_or_default(),
+        constant_gaps: load.is_constant(),
+        continuous: load.is_continuous(),
+        seed,
+        concurrency: load.concurrency,
+        max_batch_delay_ns: nanoseconds(max_batch_delay),
+        max_queue,
+        sustained: load
+            .sustained
+            .map(|sustained| wire::Sustained { window_ns: sustained.window_ns, windows }),
+    }
+}
