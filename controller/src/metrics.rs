@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn names_carry_their_units() {
         let metrics = Metrics::new("c");
-        metrics.register(fleet::Tally::default().collectors());
+        metrics.register(fleet::FleetMetrics::default().collectors());
         metrics.samples.with_label_values(&["true"]).inc_by(3);
         metrics.writes.observe(0.001);
         let text = metrics.text();

@@ -1,6 +1,7 @@
 //! Invalid input exits with code 2 and one message with the value, its place and the way out, without a backtrace.
 
-use scenarios::Workspace;
+use scenarios::{Finished, Workspace};
+use std::fs::File;
 
 const MATRIX: &str = r#"
 name = "bad"
@@ -143,4 +144,36 @@ fn a_data_folder_that_cannot_be_written() {
     let finished =
         workspace.run(&["run", "matrix.toml", "--quiet", "--data-dir", "file"]).expect(2);
     insta::assert_snapshot!(finished.err);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_ends_with_2() {
+    let workspace = Workspace::default();
+    workspace.write("in.jsonl", "{\"id\": \"a\", \"dialogue\": \"Ann: Lunch?\\nBob: Yes.\"}\n");
+    let bench =
+        "bench --model builtin:tiny --input in.jsonl --samples 1 --batch-size 1 --new-tokens 1";
+    let bench: Vec<&str> = bench.split(' ').collect();
+    for mut command in [
+        workspace.controller(&["--help"]),
+        workspace.controller(&["history"]),
+        workspace.controller(&["certs", "init", "--dir", "certs"]),
+        workspace.agent(&["--version"]),
+        workspace.agent(&bench),
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("Linux has this device");
+        let finished = Finished::of(command.stdout(full)).expect(2);
+        let message = "error: can't write to standard output\n  caused by: No space left on device";
+        assert!(finished.err.contains(message), "{command:?}: {}", finished.err);
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let workspace = Workspace::default();
+    for mut command in [workspace.controller(&["--help"]), workspace.agent(&["--help"])] {
+        let (reader, writer) = std::io::pipe().expect("the system has pipes");
+        drop(reader);
+        let finished = Finished::of(command.stdout(writer)).expect(0);
+        assert_eq!(finished.err, "", "{command:?}");
+    }
 }

@@ -111,7 +111,7 @@ fn the_agents_doctor_reaches_for_a_controller_and_a_model() {
     let doctor = |arguments: &str| {
         let all = format!("doctor --json --controller {url} {arguments}");
         let all: Vec<&str> = all.split_whitespace().collect();
-        findings(&Finished::of(hub.at(&mut workspace.agent(&all), &workspace)).expect(0))
+        findings(&Finished::of(hub.at(&mut workspace.agent(&all), &workspace)).expect(1))
     };
     let own = "--cert certs/agent.pem --key certs/agent.key";
     let found = doctor(&format!("--ca certs/ca.pem {own} --model org/tiny --adapter org/none"));

@@ -163,7 +163,7 @@ fn an_expired_certificate_is_refused() {
 fn an_agent_without_certificate_and_token_is_refused() {
     let served = serve();
     let agent = served.join("https://127.0.0.1:PORT", &["--ca", "certs/ca.pem"]).expect(2);
-    assert!(agent.err.contains("no token and no certificate came"), "{}", agent.err);
+    assert!(agent.err.contains("no token and no certificate"), "{}", agent.err);
     once(&served.refused(), "identity", 1);
 }
 
@@ -173,7 +173,7 @@ fn an_unknown_token_is_refused() {
     served.workspace.write("token", "secret-of-nobody");
     let arguments = ["--ca", "certs/ca.pem", "--token-file", "token"];
     let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
-    assert!(agent.err.contains("this token isn't known here"), "{}", agent.err);
+    assert!(agent.err.contains("unknown token; start the agent"), "{}", agent.err);
     let refused = served.refused();
     once(&refused, "identity", 1);
     assert!(!refused.lines[0].contains("secret-of-nobody"), "{:?}", refused.lines);

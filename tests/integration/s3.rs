@@ -92,7 +92,7 @@ fn interrupted_downloads_and_busy_answers_are_retried() {
     s3.fail("HEAD /models-b/t5/config.json", Fault::Answer(503, "SlowDown"));
     s3.fail("list-type=2", Fault::Answer(500, "InternalError"));
     let said = generated(&workspace, &s3, &["s3://models-b/t5"]).expect(0);
-    for words in ["cut off after", "S3 answers 503", "S3 answers 500"] {
+    for words in ["cut off after", "S3 answered 503", "S3 answered 500"] {
         assert!(said.err.contains(words), "{words}: {}", said.err);
     }
     assert!(s3.log().iter().any(|line| line.contains("range: bytes=")), "{:?}", s3.log());
@@ -105,8 +105,8 @@ fn missing_objects_are_named() {
     let workspace = Workspace::default();
     s3.bucket("models-c");
     for (model, words) in [
-        ("s3://models-none/x/model.tar.gz", "there is no bucket models-none"),
-        ("s3://models-none/x", "there is no bucket models-none"),
+        ("s3://models-none/x/model.tar.gz", "no bucket models-none"),
+        ("s3://models-none/x", "no bucket models-none"),
         ("s3://models-c/x/model.tar.gz", "s3://models-c has no x/model.tar.gz"),
         ("s3://models-c/x", "s3://models-c/x has no config.json"),
     ] {
@@ -226,7 +226,7 @@ fn a_failed_upload_is_reported_and_does_not_fail_the_campaign() {
         "{}",
         said.err
     );
-    assert!(said.err.contains("there is no bucket results-none"), "{}", said.err);
+    assert!(said.err.contains("no bucket results-none"), "{}", said.err);
     assert!(workspace.path("results.json").exists());
 }
 

@@ -245,14 +245,14 @@ fn the_doctor_lists_what_can_be_measured() {
     let workspace = Workspace::default();
     let gpu = r#"{"missing": ["energy"], "series": [{"at_s": 0, "power_w": 50}]}"#;
     let gpu = workspace.write("gpu.json", gpu);
-    let doctor = |arguments: &[&str]| {
+    let doctor = |arguments: &[&str], code| {
         let mut command = workspace.agent(&[&["doctor", "--json"], arguments].concat());
         command.env("NVML_STANDIN_SCRIPT", &gpu);
-        let finished = Finished::of(&mut command).expect(0);
+        let finished = Finished::of(&mut command).expect(code);
         serde_json::from_str::<Value>(&finished.out).expect("it prints JSON")
     };
     let standin = library("nvml_standin");
-    let seen = doctor(&["--nvml-library", standin.to_str().expect("the path is UTF-8")]);
+    let seen = doctor(&["--nvml-library", standin.to_str().expect("the path is UTF-8")], 0);
     let statuses = |seen: &Value, what: &str| -> Vec<String> {
         let findings = seen["findings"].as_array().expect("findings").iter();
         let found = findings.filter(|finding| finding["what"] == what);
@@ -265,7 +265,7 @@ fn the_doctor_lists_what_can_be_measured() {
     assert!(measurable.iter().any(|metric| metric == "gpu_power_watts"), "{measurable:?}");
     assert_eq!(statuses(&seen, "sampler").len(), 1);
 
-    let seen = doctor(&["--nvml-library", "/none.so", "--controller", "http://127.0.0.1:1"]);
+    let seen = doctor(&["--nvml-library", "/none.so", "--controller", "http://127.0.0.1:1"], 1);
     assert_eq!(statuses(&seen, "gpu"), ["not_measurable"]);
     assert_eq!(statuses(&seen, "controller"), ["trouble"]);
     for finding in seen["findings"].as_array().expect("findings") {

@@ -3,7 +3,6 @@
 //!
 //! It decides nothing about measuring, and inference never runs here.
 
-mod backoff;
 mod connection;
 mod dial;
 mod greeting;
@@ -18,14 +17,13 @@ pub use identity::{Identity, Token, TokenSource};
 
 use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
-use backoff::Backoff;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use host::Host;
 use ops::traces::Traces;
 use proto::telemetry::Instruments;
 use proto::wire;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::time::Duration;
 use telemetry::sampler::Observations;
@@ -136,6 +134,13 @@ enum Disconnect {
     Refused(String),
 }
 
+/// Pauses between attempts to connect: 50 to 100 ms at first, 5 to 10 s at last.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times()
+    .with_jitter();
+
 /// Serves one controller until it sends this agent home, or `stop` is ready.
 ///
 /// # Errors
@@ -152,9 +157,10 @@ pub async fn join(
     dial::Dial::new(&options.controller, &options.identity)?;
     let mut stop = std::pin::pin!(stop);
     // Agents that lost the same controller come back at different times.
-    let mut seed = [0_u8; 32];
-    options.agent_id.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
-    let mut backoff = Backoff::new(ChaCha8Rng::from_seed(seed));
+    let mut seed = DefaultHasher::new();
+    options.agent_id.hash(&mut seed);
+    let pauses = PAUSES.with_jitter_seed(seed.finish());
+    let mut next_pauses = pauses.build();
     let mut unreachable_since = tokio::time::Instant::now();
     for connection in 1_u64.. {
         // A connection of its own for the controller: what comes late from an older one can't be mistaken.
@@ -165,7 +171,7 @@ pub async fn join(
             Disconnect::Ended(ending) => return Ok(ending),
             Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
             Disconnect::BrokenAfterWelcome(reason) => {
-                backoff.reset();
+                next_pauses = pauses.build();
                 unreachable_since = tokio::time::Instant::now();
                 reason
             }
@@ -175,7 +181,7 @@ pub async fn join(
             let (url, patience) = (options.controller.clone(), options.patience);
             return Err(Error::Unreachable { url, patience, reason });
         }
-        let pause = backoff.pause();
+        let pause = next_pauses.next().unwrap_or_default();
         tracing::info!(reason, ?pause, "no controller; trying again");
         tokio::select! {
             () = &mut stop => return Ok(Ending::Stopped),

@@ -6,6 +6,7 @@ use super::Attachment;
 use super::message::Message;
 use super::retry::{self, Answer, Next, Repeats};
 use super::secret::Secret;
+use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
 use lettre::message::header::{ContentType, MessageId};
 use lettre::message::{Attachment as Part, Mailbox, MultiPart, SinglePart};
@@ -79,18 +80,18 @@ impl Mailer {
         now: DateTime<Utc>,
     ) -> Result<(), String> {
         let mail = self.mail(message, attachments, now)?;
-        for tries in 1.. {
+        let mut pauses = retry::PAUSES.build();
+        loop {
             let answer = match self.transport.send(mail.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => answer(&error),
             };
-            match retry::next(tries, &answer, Repeats::Seen, super::jitter()) {
-                Next::Delivered => break,
-                Next::Wait(wait) => tokio::time::sleep(wait).await,
+            match retry::next(&mut pauses, &answer, Repeats::Visible) {
+                Next::Delivered => return Ok(()),
+                Next::Retry(pause) => tokio::time::sleep(pause).await,
                 Next::GiveUp(reason) => return Err(reason),
             }
         }
-        Ok(())
     }
 
     fn mail(

@@ -16,8 +16,6 @@ pub mod webhook;
 
 use matrix::{Channel, Notify};
 use message::Message;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use secret::{Environment, Secret};
 use std::path::PathBuf;
 
@@ -112,15 +110,15 @@ impl Recipients {
         let delivered = match &to.sender {
             Sender::Email(mailer) => mailer.send(message, attachments, now).await,
             Sender::Slack(url) => {
-                self.client.post(url, &slack::body(message), &[], retry::Repeats::Seen).await
+                self.client.post(url, &slack::body(message), &[], retry::Repeats::Visible).await
             }
             Sender::Teams(url) => {
-                self.client.post(url, &teams::body(message), &[], retry::Repeats::Seen).await
+                self.client.post(url, &teams::body(message), &[], retry::Repeats::Visible).await
             }
             Sender::Webhook(target) => {
                 let body = webhook::body(message);
                 let headers = target.headers(message, &body, now);
-                self.client.post(&target.url, &body, &headers, retry::Repeats::Told).await
+                self.client.post(&target.url, &body, &headers, retry::Repeats::Deduplicated).await
             }
         };
         delivered.map_or_else(Delivery::Failed, |()| Delivery::Delivered)
@@ -136,12 +134,6 @@ fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
         let is_only = channels.iter().filter(is_kind).count() == 1;
         (if is_only { kind.to_owned() } else { format!("{kind} {}", before + 1) }, channel)
     })
-}
-
-/// Lengthens waits, in `0..1`. Without randomness from the system it lengthens nothing.
-fn jitter() -> f64 {
-    let drawn = SysRng.try_next_u32().unwrap_or_default();
-    f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
 }
 
 fn sender(name: &str, channel: &Channel, environment: Environment<'_>) -> Result<Sender, Error> {

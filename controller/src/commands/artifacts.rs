@@ -65,7 +65,7 @@ async fn try_links(wanted: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<Fi
     let fetcher = fetcher(Verbosity::Quiet)?;
     let reader = match wanted.link_days {
         Some(days) => Reader::Anyone(Duration::from_hours(24 * u64::from(days))),
-        None => Reader::Known,
+        None => Reader::Authorized,
     };
     let mut files = Vec::new();
     for address in placed.kept.iter().chain(&placed.uploaded) {

@@ -6,7 +6,7 @@ use crate::commands::agents;
 use crate::metrics::Metrics;
 use anyhow::{Context, bail};
 use fleet::identity::{Guard, tls::Tls};
-use fleet::{self, Door, Event};
+use fleet::{self, Event, Listener};
 use ops::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Listeners that are bound, and not served yet.
 pub(super) struct Listeners {
-    open: Vec<Door>,
+    open: Vec<Listener>,
     /// For agents of other machines.
     pub(super) address: SocketAddr,
     /// For agents of this machine.
@@ -52,9 +52,9 @@ pub(super) async fn open(options: &cli::Run, reconnect: &Reconnect) -> anyhow::R
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("no free loopback port")?;
         listeners.local = listener.local_addr().context("the listener has no address")?;
-        listeners.open.push(Door { listener, tls: None });
+        listeners.open.push(Listener { socket: listener, tls: None });
     }
-    listeners.open.push(Door { listener, tls });
+    listeners.open.push(Listener { socket: listener, tls });
     Ok(listeners)
 }
 

@@ -5,7 +5,6 @@ pub(super) mod listeners;
 mod live_page;
 pub(super) mod local_agents;
 mod observers;
-mod outboxes;
 mod reconnect;
 mod run_loop;
 mod spans;
@@ -27,13 +26,12 @@ use live::PagePublisher;
 use live_page::LivePage;
 use matrix::plan::{Plan, text};
 use matrix::{Matrix, Occasion};
+use model::ids::CampaignId;
 use observers::{Log, Observers};
 use ops::clock::Clock;
 use ops::program::Exit;
 use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
-use outboxes::Outboxes;
-use proto::ids::CampaignId;
 use reconnect::Reconnect;
 use results::Results;
 use results::build::precision_rule;
@@ -103,7 +101,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     let fleet = fleet::Options {
         campaign: row.id.clone(),
         guard: Arc::new(Guard::new(token.clone(), roster)),
-        tally: Arc::default(),
+        metrics: Arc::default(),
         targets: row.matrix.targets.iter().map(|target| target.name.clone()).collect(),
         engines: row.plan.engines.clone(),
         generation: row.matrix.generation.clone(),
@@ -118,7 +116,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
         progress.message(&format!("live page on {}", live_page.url));
     }
     let metrics = Metrics::new(row.id.as_str());
-    metrics.register(fleet.tally.collectors());
+    metrics.register(fleet.metrics.collectors());
     let mut served = listeners.serve(&fleet, &events_in, &store);
     if let Some(address) = options.metrics {
         served.metrics(address, metrics.clone()).await?;
@@ -145,7 +143,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
         state,
         clock,
         started: Instant::now(),
-        outboxes: Outboxes::default(),
+        outboxes: fleet::Outboxes::default(),
         locals,
         observers,
         metrics,

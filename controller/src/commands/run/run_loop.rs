@@ -4,14 +4,13 @@
 use super::HEARTBEAT;
 use super::local_agents::LocalAgents;
 use super::observers::Observers;
-use super::outboxes::Outboxes;
 use crate::metrics::Metrics;
 use anyhow::bail;
 use campaign::{
-    AgentMessage, CampaignEvent, CampaignState, Effects, Ending, Input, Now, Observer as _,
-    PrecisionCheck,
+    AgentMessage, AgentReport, CampaignEvent, CampaignState, Effects, Ending, Input, Now,
+    Observer as _, PrecisionCheck,
 };
-use fleet::{Event, Room, Said};
+use fleet::{Event, IngestPermit, Outboxes};
 use matrix::plan::Plan;
 use ops::clock::Clock;
 use stats::{self, Observation, precision};
@@ -49,7 +48,7 @@ pub(super) struct EndedRun {
 #[derive(Default)]
 struct Group {
     effects: Effects,
-    permits: Vec<Room>,
+    permits: Vec<IngestPermit>,
 }
 
 impl RunLoop {
@@ -104,12 +103,12 @@ impl RunLoop {
     }
 
     fn receive(&mut self, event: Event, group: &mut Group) -> anyhow::Result<()> {
-        let Event { agent, said, room } = event;
-        if let Said::Joined(joined) = &said {
+        self.outboxes.observe(&event);
+        let Event { agent, report, permit, .. } = event;
+        if let AgentReport::Joined(joined) = &report {
             self.locals.joined(joined.target);
         }
-        group.permits.push(room);
-        let report = self.outboxes.receive(&agent, said);
+        group.permits.push(permit);
         self.step(Input::Report { agent, report }, group)
     }
 

@@ -1,10 +1,10 @@
-//! The door: takes connections, makes handshakes, and closes on whoever doesn't join in time.
+//! Accepts connections, performs TLS handshakes, and closes connections that don't join in time.
 //!
-//! Strangers hold few connections and for a short time; only a stream that joined stays.
+//! Connections that haven't joined are few and short-lived; only a joined stream stays open.
 
 use super::identity::tls::Tls;
+use super::metrics::FleetMetrics;
 use super::refusals::Reason;
-use super::tally::Tally;
 use proto::door::MUST_SPEAK_TLS;
 use std::fmt;
 use std::future::Future;
@@ -24,58 +24,55 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-/// Connections that haven't joined yet. A stranger can fill these, and they empty by themselves.
-const STRANGERS: usize = 512;
-/// A handshake must be through by then.
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-/// A connection must have joined by then. The health service is asked and answers in less.
-pub(super) const JOIN_WITHIN: Duration = Duration::from_secs(30);
-/// After it is cut off, an agent may read why for so long.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The pause when the system gives no more connections.
-const NO_ROOM_PAUSE: Duration = Duration::from_millis(200);
+/// Limit on connections that haven't joined. Strangers can fill it; timeouts empty it.
+const MAX_UNJOINED: usize = 512;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deadline to join; a health check takes less.
+pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a closed connection may still read the reason.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Pause after `accept` fails, for example without free file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// Where agents come in.
 #[derive(Debug)]
-pub struct Door {
-    /// Takes connections.
-    pub listener: TcpListener,
-    /// Without it only loopback may be served.
+pub struct Listener {
+    pub socket: TcpListener,
+    /// Required off loopback.
     pub tls: Option<Arc<Tls>>,
 }
 
-/// Who is at the other end of a connection; in the extensions of each of its requests.
+/// The remote end of a connection; stored in the extensions of each request.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
-    /// In DER, checked by the handshake.
+    /// DER, verified by the handshake.
     pub(super) certificate: Option<Arc<[u8]>>,
-    hold: Arc<Hold>,
+    state: Arc<ConnectionState>,
 }
 
-struct Hold {
+struct ConnectionState {
     cut: CancellationToken,
-    /// Given back when it joins.
-    stranger: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Released when the agent joins.
+    unjoined: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Peer {
-    /// It joined: it may stay.
+    /// Marks the connection as joined: the deadline no longer applies.
     pub(super) fn stay(&self) {
-        self.hold.stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Closes its connection, after a moment to read why.
+    /// Closes the connection after [`CLOSE_GRACE`].
     pub(super) fn cut_off(&self) {
-        let cut = self.hold.cut.clone();
+        let cut = self.state.cut.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(LAST_WORDS).await;
+            tokio::time::sleep(CLOSE_GRACE).await;
             cut.cancel();
         });
     }
 
-    fn is_stranger(&self) -> bool {
-        self.hold.stranger.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    fn is_unjoined(&self) -> bool {
+        self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
@@ -94,12 +91,12 @@ pub(super) struct Connection {
     peer: Peer,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     deadline: Pin<Box<Sleep>>,
-    tally: Arc<Tally>,
+    metrics: Arc<FleetMetrics>,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.tally.connections.dec();
+        self.metrics.connections.dec();
     }
 }
 
@@ -120,11 +117,11 @@ impl AsyncRead for Connection {
         if self.cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        if self.peer.is_stranger() && self.deadline.as_mut().poll(context).is_ready() {
-            self.tally.refusals.add(
+        if self.peer.is_unjoined() && self.deadline.as_mut().poll(context).is_ready() {
+            self.metrics.refusals.add(
                 Reason::Silent,
                 Some(self.peer.address),
-                &"it didn't join in time",
+                &"did not join in time",
             );
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -162,69 +159,72 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// Connections that came through the door, until the stream is dropped.
+/// Accepted connections, until the stream is dropped.
 pub(super) fn connections(
-    door: Door,
-    tally: &Arc<Tally>,
+    listener: Listener,
+    metrics: &Arc<FleetMetrics>,
 ) -> impl Stream<Item = io::Result<Connection>> + use<> {
     let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(accept(door, Arc::clone(tally), sender));
+    tokio::spawn(accept(listener, Arc::clone(metrics), sender));
     ReceiverStream::new(receiver)
 }
 
-async fn accept(door: Door, tally: Arc<Tally>, sender: mpsc::Sender<io::Result<Connection>>) {
-    let strangers = Arc::new(Semaphore::new(STRANGERS));
+async fn accept(
+    listener: Listener,
+    metrics: Arc<FleetMetrics>,
+    sender: mpsc::Sender<io::Result<Connection>>,
+) {
+    let unjoined = Arc::new(Semaphore::new(MAX_UNJOINED));
     loop {
         let next = async {
-            let stranger = Arc::clone(&strangers).acquire_owned().await;
-            (stranger, door.listener.accept().await)
+            let unjoined = Arc::clone(&unjoined).acquire_owned().await;
+            (unjoined, listener.socket.accept().await)
         };
-        let (stranger, accepted) = tokio::select! {
+        let (unjoined, accepted) = tokio::select! {
             next = next => next,
             () = sender.closed() => return,
         };
         // The semaphore is never closed.
-        let Ok(stranger) = stranger else { return };
+        let Ok(unjoined) = unjoined else { return };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tally.refusals.add(Reason::NoRoom, None, &error);
-                tokio::time::sleep(NO_ROOM_PAUSE).await;
+                metrics.refusals.add(Reason::NoRoom, None, &error);
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };
-        let (tls, tally, sender) = (door.tls.clone(), Arc::clone(&tally), sender.clone());
+        let (tls, metrics, sender) = (listener.tls.clone(), Arc::clone(&metrics), sender.clone());
         tokio::spawn(async move {
-            let greeted = greet(stream, address, tls.as_deref(), stranger, &tally);
-            match tokio::time::timeout(HANDSHAKE_WITHIN, greeted).await {
-                // A closed channel means that the server stopped.
+            let handshaken = handshake(stream, address, tls.as_deref(), unjoined, &metrics);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshaken).await {
+                // A closed channel: the server has stopped.
                 Ok(Some(connection)) => drop(sender.send(Ok(connection)).await),
                 Ok(None) => {}
-                Err(_) => tally.refusals.add(
+                Err(_) => metrics.refusals.add(
                     Reason::Silent,
                     Some(address.ip()),
-                    &"the handshake took longer than 10 s",
+                    &"TLS handshake timed out after 10 s",
                 ),
             }
         });
     }
 }
 
-/// Makes the handshake. Null where it failed, which is counted.
-async fn greet(
+/// Performs the handshake; a failure is counted and returns `None`.
+async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<&Tls>,
-    stranger: OwnedSemaphorePermit,
-    tally: &Arc<Tally>,
+    unjoined: OwnedSemaphorePermit,
+    metrics: &Arc<FleetMetrics>,
 ) -> Option<Connection> {
-    // Answers are small and awaited.
     drop(stream.set_nodelay(true));
     let ip = address.ip();
     let (transport, certificate): (Box<dyn Transport>, _) = match tls {
         None => (Box::new(stream), None),
         Some(tls) => {
-            let stream = speaks_tls(stream, ip, tally).await?;
+            let stream = speaks_tls(stream, ip, metrics).await?;
             match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
                 Ok(stream) => {
                     let chain = stream.get_ref().1.peer_certificates();
@@ -233,50 +233,58 @@ async fn greet(
                     (Box::new(stream), certificate)
                 }
                 Err((error, stream)) => {
-                    tally.refusals.add(
+                    metrics.refusals.add(
                         Reason::Handshake,
                         Some(ip),
-                        &format!("no TLS handshake: {error}"),
+                        &format!("TLS handshake failed: {error}"),
                     );
-                    close_after_last_words(stream).await;
+                    close_gracefully(stream).await;
                     return None;
                 }
             }
         }
     };
-    let hold = Hold { cut: CancellationToken::new(), stranger: Mutex::new(Some(stranger)) };
-    let cut = Box::pin(hold.cut.clone().cancelled_owned());
-    let peer = Peer { address: ip, certificate, hold: Arc::new(hold) };
-    let deadline = Box::pin(tokio::time::sleep(JOIN_WITHIN));
-    tally.connections.inc();
-    Some(Connection { transport, peer, cut, deadline, tally: Arc::clone(tally) })
+    let state =
+        ConnectionState { cut: CancellationToken::new(), unjoined: Mutex::new(Some(unjoined)) };
+    let cut = Box::pin(state.cut.clone().cancelled_owned());
+    let peer = Peer { address: ip, certificate, state: Arc::new(state) };
+    let deadline = Box::pin(tokio::time::sleep(JOIN_TIMEOUT));
+    metrics.connections.inc();
+    Some(Connection { transport, peer, cut, deadline, metrics: Arc::clone(metrics) })
 }
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-async fn speaks_tls(mut stream: TcpStream, peer: IpAddr, tally: &Tally) -> Option<TcpStream> {
+async fn speaks_tls(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    metrics: &FleetMetrics,
+) -> Option<TcpStream> {
     let mut first = [0_u8; 1];
     match stream.peek(&mut first).await {
         Ok(1) if first[0] == TLS_HANDSHAKE => return Some(stream),
-        // Whoever only looks whether the port is open closes at once: no refusal.
+        // A port probe closes at once: not a refusal.
         Ok(0) | Err(_) => return None,
         Ok(_) => {}
     }
-    tally.refusals.add(Reason::NotTls, Some(peer), &"it doesn't speak TLS: it must use https://");
-    // It reads the answer or not; it is closed either way.
+    metrics.refusals.add(
+        Reason::NotTls,
+        Some(peer),
+        &"plaintext connection on a TLS port; use https://",
+    );
     drop(stream.write_all(&MUST_SPEAK_TLS).await);
-    close_after_last_words(stream).await;
+    close_gracefully(stream).await;
     None
 }
 
-/// Closes a connection whose last bytes say why. What the other end sent is read first, for a moment: closing on
-/// unread bytes resets the connection, which takes back what was not read there yet.
-async fn close_after_last_words(mut stream: TcpStream) {
+/// Closes a connection whose last bytes carry the reason. Pending input is drained first: closing with unread bytes
+/// resets the connection, and the peer may lose what it hasn't read.
+async fn close_gracefully(mut stream: TcpStream) {
     drop(stream.shutdown().await);
     let mut rest = [0_u8; 1024];
     drop(
-        tokio::time::timeout(LAST_WORDS, async {
+        tokio::time::timeout(CLOSE_GRACE, async {
             while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
         })
         .await,

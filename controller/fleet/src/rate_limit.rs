@@ -1,31 +1,29 @@
-//! How fast one agent may speak: beyond that it is read more slowly, so that a flood waits in its own machine; and how
-//! much of what it observes is kept: nobody asked for a number of windows, so that time limits it.
+//! Rate limits per agent: messages beyond the limit are read later, and telemetry beyond its quota is dropped.
+//! Samples are bounded by what was offered; telemetry isn't, so time bounds it.
 
-use super::Said;
+use campaign::AgentReport;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Messages of one agent that are read in a second. Samples come one message a batch, so that an honest agent stays
-/// far below.
-const A_SECOND: u32 = 10_000;
+/// Messages read per second and agent. Samples come as one message per batch, so an honest agent stays far below.
+const MESSAGES_PER_SECOND: u32 = 10_000;
 
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimit {
     since: Instant,
     read: u32,
 }
 
-impl Default for Pace {
+impl Default for RateLimit {
     fn default() -> Self {
         Self { since: Instant::now(), read: 0 }
     }
 }
 
-impl Pace {
-    /// Waits until the next message may be read.
+impl RateLimit {
     pub(super) async fn wait(&mut self) {
         self.read += 1;
-        if self.read <= A_SECOND {
+        if self.read <= MESSAGES_PER_SECOND {
             return;
         }
         tokio::time::sleep_until(self.since + Duration::from_secs(1)).await;
@@ -33,60 +31,59 @@ impl Pace {
     }
 }
 
-/// Windows that an agent keeps while it can't send them, and some of room.
-const WINDOWS: f64 = 4096.0;
-/// An honest agent sends one window a period, and a few at each shard's phases.
-const WINDOWS_A_PERIOD: f64 = 2.0;
-const WINDOWS_A_SECOND: f64 = 20.0;
+/// An agent buffers fewer windows than this while it is disconnected.
+const WINDOW_BURST: f64 = 4096.0;
+/// An honest agent sends one window per period, plus a few at each shard's phases.
+const WINDOWS_PER_PERIOD: f64 = 2.0;
+const WINDOWS_PER_SECOND: f64 = 20.0;
 /// There are few instruments, and each can be lost once.
-const LAMENTS: f64 = 64.0;
-const LAMENTS_A_SECOND: f64 = 0.1;
+const ABSENCE_BURST: f64 = 64.0;
+const ABSENCES_PER_SECOND: f64 = 0.1;
 
-/// What one agent may still tell of its observations.
+/// Quota of telemetry windows and absences.
 #[derive(Debug)]
-pub(super) struct Observing {
-    windows: Allowance,
-    laments: Allowance,
+pub(super) struct TelemetryQuota {
+    windows: TokenBucket,
+    absences: TokenBucket,
 }
 
-impl Observing {
-    /// Of an agent whose instruments are read so often.
+impl TelemetryQuota {
     pub(super) fn each(period: Duration) -> Self {
-        let a_second = WINDOWS_A_PERIOD / period.as_secs_f64().max(0.001);
+        let a_second = WINDOWS_PER_PERIOD / period.as_secs_f64().max(0.001);
         Self {
-            windows: Allowance::new(WINDOWS, a_second.max(WINDOWS_A_SECOND)),
-            laments: Allowance::new(LAMENTS, LAMENTS_A_SECOND),
+            windows: TokenBucket::new(WINDOW_BURST, a_second.max(WINDOWS_PER_SECOND)),
+            absences: TokenBucket::new(ABSENCE_BURST, ABSENCES_PER_SECOND),
         }
     }
 
-    /// Leaves out what is too much. Windows that are left out count as dropped.
-    pub(super) fn cut(&mut self, said: &mut Said) {
-        let Said::Telemetry { windows, absences, dropped } = said else { return };
+    /// Drops what exceeds the quota. Dropped windows are counted.
+    pub(super) fn cut(&mut self, report: &mut AgentReport) {
+        let AgentReport::Telemetry { windows, absences, dropped } = report else { return };
         let taken = self.windows.take(windows.len());
         *dropped = dropped.saturating_add((windows.len() - taken) as u64);
         windows.truncate(taken);
-        absences.truncate(self.laments.take(absences.len()));
-        if *dropped > 0 && self.laments.take(1) == 0 {
+        absences.truncate(self.absences.take(absences.len()));
+        if *dropped > 0 && self.absences.take(1) == 0 {
             *dropped = 0;
         }
     }
 }
 
-/// So much at once, and so much more a second.
+/// A token bucket: `most` at once, refilled at `a_second` per second.
 #[derive(Debug)]
-struct Allowance {
+struct TokenBucket {
     left: f64,
     most: f64,
     a_second: f64,
     since: Instant,
 }
 
-impl Allowance {
+impl TokenBucket {
     fn new(most: f64, a_second: f64) -> Self {
         Self { left: most, most, a_second, since: Instant::now() }
     }
 
-    /// Takes up to `count`; returns how many.
+    /// Takes up to `count` tokens; returns how many.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -109,33 +106,33 @@ mod tests {
     use super::*;
     use model::telemetry::{Absence, Phase, Readings, Window};
 
-    fn telemetry(windows: usize, absences: usize, dropped: u64) -> Said {
+    fn telemetry(windows: usize, absences: usize, dropped: u64) -> AgentReport {
         let readings = Readings::default();
         let window = Window { phase: Phase::Idle, of: None, start_ns: 0, end_ns: 1, readings };
         let absence =
             Absence { what: "gpu".to_owned(), reason: "it fell off".to_owned(), remedy: None };
-        Said::Telemetry {
+        AgentReport::Telemetry {
             windows: vec![window; windows],
             absences: vec![absence; absences],
             dropped,
         }
     }
 
-    fn counts(said: &Said) -> (usize, usize, u64) {
-        let Said::Telemetry { windows, absences, dropped } = said else {
+    fn counts(report: &AgentReport) -> (usize, usize, u64) {
+        let AgentReport::Telemetry { windows, absences, dropped } = report else {
             panic!("it is telemetry")
         };
         (windows.len(), absences.len(), *dropped)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn endless_observations_are_kept_at_a_steady_rate() {
-        let mut observing = Observing::each(Duration::from_millis(250));
+    async fn endless_telemetry_is_kept_at_a_steady_rate() {
+        let mut observing = TelemetryQuota::each(Duration::from_millis(250));
         let mut kept = (0, 0);
         for _ in 0..1000 {
-            let mut said = telemetry(500, 10, 1);
-            observing.cut(&mut said);
-            let (windows, absences, _) = counts(&said);
+            let mut report = telemetry(500, 10, 1);
+            observing.cut(&mut report);
+            let (windows, absences, _) = counts(&report);
             kept = (kept.0 + windows, kept.1 + absences);
             tokio::time::advance(Duration::from_millis(100)).await;
         }
@@ -145,12 +142,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_an_honest_agent_observes_is_kept_whole() {
-        let mut observing = Observing::each(Duration::from_millis(250));
+    async fn telemetry_of_an_honest_agent_is_kept_whole() {
+        let mut observing = TelemetryQuota::each(Duration::from_millis(250));
         for _ in 0..1000 {
-            let mut said = telemetry(6, 0, 0);
-            observing.cut(&mut said);
-            assert_eq!(counts(&said), (6, 0, 0));
+            let mut report = telemetry(6, 0, 0);
+            observing.cut(&mut report);
+            assert_eq!(counts(&report), (6, 0, 0));
             tokio::time::advance(Duration::from_secs(1)).await;
         }
     }
@@ -158,12 +155,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_read_at_a_steady_rate() {
         let start = Instant::now();
-        let mut pace = Pace::default();
-        for _ in 0..A_SECOND {
+        let mut pace = RateLimit::default();
+        for _ in 0..MESSAGES_PER_SECOND {
             pace.wait().await;
         }
         assert_eq!(start.elapsed(), Duration::ZERO, "honest agents don't wait");
-        for _ in 0..4 * A_SECOND {
+        for _ in 0..4 * MESSAGES_PER_SECOND {
             pace.wait().await;
         }
         assert!(start.elapsed() >= Duration::from_secs(4));

@@ -1,12 +1,8 @@
-//! Campaign <-> fleet: agent ids are mapped to outboxes, domain messages to wire messages.
+//! Messages of the campaign -> outboxes of connected agents, as wire messages.
 
-use campaign::{
-    AgentMessage, AgentReport, Batch, BatchReport, JoinedAgent, OfferedLoad, Refusal, Request,
-    ShardOffer,
-};
-use fleet::{self, Outbox, Said};
-use matrix::Queue;
-use proto::ids::AgentId;
+use super::{Event, Outbox};
+use campaign::{AgentMessage, AgentReport, Batch, OfferedLoad, Refusal, Request, ShardOffer};
+use model::ids::AgentId;
 use proto::wire;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,42 +10,21 @@ use tonic::Status;
 
 /// The outboxes of all connected agents.
 #[derive(Debug, Default)]
-pub(super) struct Outboxes(HashMap<AgentId, Outbox>);
+pub struct Outboxes(HashMap<AgentId, Outbox>);
 
 impl Outboxes {
-    /// Converts what an agent sent, and keeps track of its outbox.
-    pub(super) fn receive(&mut self, agent: &AgentId, said: Said) -> AgentReport {
-        match said {
-            Said::Joined(joined) => {
-                let fleet::Joined { host, target, facts, engines, outbox } = *joined;
-                self.0.insert(agent.clone(), outbox);
-                AgentReport::Joined(Box::new(JoinedAgent { host, target, facts, engines }))
-            }
-            Said::Gone => {
-                self.0.remove(agent);
-                AgentReport::Gone
-            }
-            Said::Samples { shard, attempt, sequence, batch, samples, window } => {
-                let report = BatchReport { shard, attempt, sequence, batch, samples, window };
-                AgentReport::Batch(report)
-            }
-            Said::Telemetry { windows, absences, dropped } => {
-                AgentReport::Telemetry { windows, absences, dropped }
-            }
-            Said::Finished { shard, attempt, segment } => {
-                AgentReport::Finished { shard, attempt, segment }
-            }
-            Said::Failed { shard, attempt, failure } => {
-                AgentReport::Failed { shard, attempt, failure }
-            }
-            Said::Preparing => AgentReport::Preparing,
-            Said::Alive => AgentReport::Alive,
-            Said::Leaving => AgentReport::Leaving,
+    /// Keeps track of agents that join and leave.
+    pub fn observe(&mut self, event: &Event) {
+        if let Some(outbox) = &event.outbox {
+            self.0.insert(event.agent.clone(), outbox.clone());
+        }
+        if matches!(event.report, AgentReport::Gone) {
+            self.0.remove(&event.agent);
         }
     }
 
     /// Sends a message, unless the agent is gone. `trace_parent` is the span context of an offer.
-    pub(super) fn send(&self, agent: &AgentId, message: AgentMessage, trace_parent: String) {
+    pub fn send(&self, agent: &AgentId, message: AgentMessage, trace_parent: String) {
         let Some(outbox) = self.0.get(agent) else { return };
         match message {
             AgentMessage::Offer(offer) => outbox.offer(offer_to_wire(*offer, trace_parent)),
@@ -102,7 +77,6 @@ fn batch_to_wire(batch: Batch) -> wire::Batch {
 
 fn load_to_wire(offered: OfferedLoad) -> wire::Load {
     let OfferedLoad { load, seed, windows } = offered;
-    let Queue { max_batch_delay, max_queue, .. } = load.queue;
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     wire::Load {
         request_rate: load.request_rate.unwrap_or_default(),
@@ -110,8 +84,8 @@ fn load_to_wire(offered: OfferedLoad) -> wire::Load {
         continuous: load.is_continuous(),
         seed,
         concurrency: load.concurrency,
-        max_batch_delay_ns: nanoseconds(max_batch_delay),
-        max_queue,
+        max_batch_delay_ns: nanoseconds(load.queue.max_batch_delay),
+        max_queue: load.queue.max_queue,
         sustained: load
             .sustained
             .map(|sustained| wire::Sustained { window_ns: sustained.window_ns, windows }),

@@ -1,39 +1,36 @@
-//! What happened at the doors, counted for a Prometheus.
+//! Prometheus metrics of the fleet's listeners.
 
 use super::refusals::Refusals;
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGauge, Opts};
 use proto::wire::from_agent::Message;
 
-/// Counts of a campaign's doors.
 #[derive(Debug)]
-pub struct Tally {
-    /// Who was refused.
+pub struct FleetMetrics {
     pub refusals: Refusals,
-    /// Connections that are open, strangers too.
+    /// Open connections, joined or not.
     pub(super) connections: IntGauge,
-    /// Agents that joined and are here.
     pub(super) agents: IntGauge,
     messages: IntCounterVec,
 }
 
-impl Default for Tally {
-    /// Starts at zero.
+impl Default for FleetMetrics {
     fn default() -> Self {
-        let gauge = |name, help| IntGauge::new(name, help).expect("the name is well-formed");
-        let messages =
-            Opts::new("fleetmark_messages_received_total", "Messages of agents, by kind");
+        let gauge = |name, help| IntGauge::new(name, help).expect("the metric name is valid");
+        let messages = Opts::new(
+            "fleetmark_messages_received_total",
+            "Messages received from agents, by kind",
+        );
         Self {
             refusals: Refusals::default(),
-            connections: gauge("fleetmark_connections", "Connections that are open"),
-            agents: gauge("fleetmark_agents", "Agents that joined and are here"),
-            messages: IntCounterVec::new(messages, &["kind"]).expect("the name is well-formed"),
+            connections: gauge("fleetmark_connections", "Open connections"),
+            agents: gauge("fleetmark_agents", "Joined agents"),
+            messages: IntCounterVec::new(messages, &["kind"]).expect("the metric name is valid"),
         }
     }
 }
 
-impl Tally {
-    /// All of them, to be registered.
+impl FleetMetrics {
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
         vec![
             Box::new(self.refusals.counter()),

@@ -1,14 +1,13 @@
-//! What S3's refusals mean.
+//! The meaning of S3's error responses.
 
 use super::Address;
 use crate::Error;
-use crate::patience::Trouble;
-use crate::transfer::root_cause;
+use crate::retry::Failure;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use ops::error_chain::root_cause;
 use std::time::Duration;
 
-/// What was to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Read,
@@ -26,13 +25,13 @@ impl Action {
     }
 }
 
-/// Whether it may pass, or what it means. `missing` is what a 404 is.
-pub(super) fn trouble<E>(
+/// Sorts an SDK error into transient and final; `missing` is the error for a 404.
+pub(super) fn failure<E>(
     error: &SdkError<E, HttpResponse>,
     address: &Address,
     action: Action,
     missing: impl FnOnce() -> Error,
-) -> Trouble
+) -> Failure
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -40,8 +39,8 @@ where
     let Some(response) = error.raw_response() else {
         let reason = root_cause(error);
         return match error {
-            SdkError::ConstructionFailure(_) => Trouble::Final(Error::Answer { what, reason }),
-            _ => Trouble::passing(format!("S3 doesn't answer ({reason})")),
+            SdkError::ConstructionFailure(_) => Failure::Final(Error::Answer { what, reason }),
+            _ => Failure::transient(format!("no answer from S3 ({reason})")),
         };
     };
     let header = |name: &str| response.headers().get(name).map(str::to_owned);
@@ -53,31 +52,31 @@ where
         action: action.as_str(),
     };
     match (status, code) {
-        (_, "NoSuchBucket") => Trouble::Final(Error::NoBucket { bucket: address.bucket.clone() }),
+        (_, "NoSuchBucket") => Failure::Final(Error::NoBucket { bucket: address.bucket.clone() }),
         (301 | 307, _)
         | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
             let region = header("x-amz-bucket-region");
-            Trouble::Final(Error::OtherRegion { what, region })
+            Failure::Final(Error::OtherRegion { what, region })
         }
         (401 | 403, _) | (400, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
-            Trouble::Final(denied())
+            Failure::Final(denied())
         }
-        (404, _) => Trouble::Final(missing()),
-        (409 | 412, _) if action == Action::Write => Trouble::Final(Error::Exists { what }),
+        (404, _) => Failure::Final(missing()),
+        (409 | 412, _) if action == Action::Write => Failure::Final(Error::Exists { what }),
         (412, _) => {
-            let reason = "it was replaced while it was fetched: try again".to_owned();
-            Trouble::Final(Error::Answer { what, reason })
+            let reason = "it was replaced during the download: try again".to_owned();
+            Failure::Final(Error::Answer { what, reason })
         }
-        (408 | 429 | 500.., _) => Trouble::Passing {
-            reason: format!("S3 answers {status} {code}").trim_end().to_owned(),
-            after: header("retry-after")
+        (408 | 429 | 500.., _) => Failure::Transient {
+            reason: format!("S3 answered {status} {code}").trim_end().to_owned(),
+            retry_after: header("retry-after")
                 .and_then(|seconds| seconds.trim().parse().ok())
                 .map(Duration::from_secs),
         },
         _ => {
             let said = error.message().unwrap_or_default();
-            let reason = format!("S3 answers {status} {code}: {said}");
-            Trouble::Final(Error::Answer { what, reason })
+            let reason = format!("S3 answered {status} {code}: {said}");
+            Failure::Final(Error::Answer { what, reason })
         }
     }
 }
