@@ -239,7 +239,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
         for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
             let mut rows = ahead.next().await?;
             if part.end == u32::MAX {
-                let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
+                let is_its = |row: &SampleRow| (row.key.cell as usize, row.key.run) == (cell, run);
                 rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
             }
             let scores = rouge.score(&rows);

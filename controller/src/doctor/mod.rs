@@ -10,7 +10,7 @@ pub use findings::findings;
 pub use needs::{DatedPrice, Needed, Outcome, Prices};
 
 use chrono::{DateTime, Utc};
-use proto::finding::Lifetime;
+use model::finding::Lifetime;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

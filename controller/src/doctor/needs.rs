@@ -2,7 +2,7 @@
 
 use super::{Agent, Facts};
 use chrono::NaiveDate;
-use proto::finding::Finding;
+use model::finding::Finding;
 
 /// The requirements of a matrix.
 #[derive(Debug, Clone)]

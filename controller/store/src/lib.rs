@@ -20,8 +20,8 @@ pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
     AgentFacts, AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow,
-    EventRow, HostDetails, LoadWindowRow, NewCampaign, Outcome, PriceRow, SampleRow, SampleWrite,
-    SegmentFacts, SegmentRow, State, WindowRow, Write,
+    EventRow, HostDetails, LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentFacts,
+    SegmentRow, State, WindowRow, Write,
 };
 pub use schema::Schema;
 
@@ -220,7 +220,7 @@ impl Store {
 }
 
 /// Where a campaign's own files lie in a data folder.
-pub fn folder_of(data_dir: &Path, campaign: &proto::ids::CampaignId) -> PathBuf {
+pub fn folder_of(data_dir: &Path, campaign: &model::ids::CampaignId) -> PathBuf {
     data_dir.join("campaigns").join(campaign.as_str())
 }
 

@@ -7,7 +7,7 @@ use controller::doctor::{
     Agent, Certificates, Database, DatedPrice, Facts, Folder, Listen, Needed, Outcome, Prices,
     WallClock, findings,
 };
-use proto::finding::{Lifetime, Status, table};
+use model::finding::{Lifetime, Status, table};
 use std::path::PathBuf;
 use std::time::Duration;
 

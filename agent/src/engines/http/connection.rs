@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use ops::error_chain::one_line;
 use proto::endpoint::Endpoint;
 use proto::failure::{Failure, Kind};
-use proto::sample::Exchange;
+use proto::sample::HttpTiming;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -51,7 +51,7 @@ pub(super) struct Heard {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Without what the server says of itself.
-    pub(super) exchange: Exchange,
+    pub(super) exchange: HttpTiming,
     /// When its last byte was there, on the stopwatch's scale.
     pub(super) end_ns: u64,
 }
@@ -172,7 +172,7 @@ impl Connection {
         match heard {
             Ok((status, answered, body)) => {
                 let end_ns = stopwatch.now_ns();
-                let exchange = Exchange {
+                let exchange = HttpTiming {
                     total_ns: end_ns.saturating_sub(start_ns),
                     connect_ns: progress.connect_ns,
                     first_byte_ns: progress.first_byte_ns,
