@@ -1,7 +1,7 @@
 //! Facts -> findings, in the order of the output.
 
 use super::{Certificates, Database, Facts, Folder, Listen, WallClock, needs};
-use proto::finding::Finding;
+use model::finding::Finding;
 use std::time::Duration;
 
 /// With less free space, a long campaign may fill the disk.
