@@ -74,7 +74,7 @@ pub struct Stress {
     /// Open loop: requests per second.
     pub request_rate: Option<f64>,
     pub queue: Queue,
-    /// Memory growth that is reported as a leak, in MiB per hour; null for 5% of the memory in use.
+    /// The smallest leak that must be detectable, in MiB per hour; null for 5% of the memory in use.
     pub max_leak_mb_per_hour: Option<f64>,
 }
 
