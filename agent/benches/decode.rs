@@ -6,7 +6,7 @@ use agent::model_source;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use kernels::Table;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use t5::checkpoint::Checkpoint;
 use t5::compute::Compute;
 use t5::config::Config;

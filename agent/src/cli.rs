@@ -3,8 +3,8 @@
 use crate::commands::{bench, doctor, generate, health, join, serve};
 use clap::{Args, Parser, Subcommand};
 use host::Root;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use ops::logs;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use telemetry::{Places, Visible};

@@ -110,13 +110,13 @@ fn a_campaign_over_http_gives_the_summaries_of_generate() {
             mean(&estimates["network_ms"]["mean"]["value"]),
             mean(&estimates["latency_ms"]["mean"]["value"]),
         );
-        let server = mean(&cell["exchange"]["server_ms"]["mean"]);
+        let server = mean(&cell["http"]["server_ms"]["mean"]);
         assert!(
             network > 0.0 && server > 0.0 && network + server <= whole,
             "{network} + {server}, {whole}"
         );
         // Connections were opened during warm-up.
-        assert_eq!(cell["exchange"]["connect_ms"]["n"], 0);
+        assert_eq!(cell["http"]["connect_ms"]["n"], 0);
         assert!(cell["quality"]["rougeL"]["value"].as_f64().expect("a score") > 0.0);
         assert!(cell["cost"]["usd_per_1000_requests"]["value"].as_f64().expect("a cost") > 0.0);
     }

@@ -1,6 +1,6 @@
 //! The files of models and adapters, and the interface that finds them by name.
 
-use proto::model::EngineSpec;
+use model::engine::EngineSpec;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;

@@ -6,11 +6,11 @@
 pub mod files;
 pub mod scripted;
 
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
+use model::sample::{Finish, HttpTiming};
 use ops::error_chain::one_line;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::{Finish, HttpTiming};
 use std::error::Error;
 use stopwatch::Stopwatch;
 
@@ -45,7 +45,7 @@ pub struct Row {
     /// `None` if the model has no tokenizer.
     pub text: Option<String>,
     /// Set for endpoints only.
-    pub exchange: Option<HttpTiming>,
+    pub http: Option<HttpTiming>,
 }
 
 /// Converts a token count, saturating at `u32::MAX`.

@@ -13,10 +13,10 @@
 
 use crate::files::sha256_of;
 use crate::{Engine, Request, Row, count};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::Finish;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
+use model::sample::Finish;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -158,7 +158,7 @@ impl Scripted {
             device: script.device.clone(),
             kernel: "scripted".to_owned(),
             random_weights: true,
-            played: true,
+            synthetic_time: true,
             ..EngineFacts::default()
         };
         Ok(Self { script, facts })
@@ -238,7 +238,7 @@ impl Engine for Scripted {
                 end_ns: start + end,
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
                 text: Some(text),
-                exchange: None,
+                http: None,
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();
@@ -262,8 +262,8 @@ fn ids(text: &str, tokens: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::generation::Stop;
-    use proto::model::{AdapterMode, Dtype};
+    use model::engine::{AdapterMode, Dtype};
+    use model::generation::Stop;
 
     type Rows = Vec<Result<Row, Failure>>;
 

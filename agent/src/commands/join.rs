@@ -13,10 +13,10 @@ use engine::Engine;
 use host::Host;
 use ops::metrics::Address;
 
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
 use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
 use proto::wire;
 use rand::TryRng;
 use rand::rngs::SysRng;

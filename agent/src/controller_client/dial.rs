@@ -8,7 +8,7 @@ use super::refused::{self, SpeaksTls};
 use super::{Error, Identity};
 use crate::http_authority::Origin;
 use hyper_util::rt::TokioIo;
-use proto::door::MUST_SPEAK_TLS;
+use proto::plaintext_rejection::PLAINTEXT_REJECTION;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
@@ -166,11 +166,13 @@ impl AsyncRead for Watched {
 impl Watched {
     fn listen(&mut self, bytes: &[u8]) {
         let Some(beginning) = &mut self.beginning else { return };
-        beginning.extend(bytes.iter().take(MUST_SPEAK_TLS.len() - beginning.len()));
-        if *beginning == MUST_SPEAK_TLS {
+        beginning.extend(bytes.iter().take(PLAINTEXT_REJECTION.len() - beginning.len()));
+        if *beginning == PLAINTEXT_REJECTION {
             drop(self.fault.set(io::Error::other(SpeaksTls)));
         }
-        if !MUST_SPEAK_TLS.starts_with(beginning) || beginning.len() == MUST_SPEAK_TLS.len() {
+        if !PLAINTEXT_REJECTION.starts_with(beginning)
+            || beginning.len() == PLAINTEXT_REJECTION.len()
+        {
             self.beginning = None;
         }
     }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::runner::{Engines, Turn};
 use engine::Engine;
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
 use telemetry::{Panel, Places, Sampler};
 
 /// It never comes to them.

@@ -1,7 +1,7 @@
 //! What was seen -> findings.
 
 use super::{Finding, Seen, Status, reach};
-use proto::telemetry::{Metric, Window};
+use model::telemetry::{Metric, Window};
 
 /// Above this share of the host's processor time others disturb: reports mark the cell DEGRADED.
 const MAX_OTHER_LOAD: f64 = 0.05;
@@ -24,7 +24,7 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
     all.extend(neighbours(seen));
     all.extend(gpus(seen));
     all.extend(computed(seen));
-    let absent = |absence: &proto::telemetry::Absence| Finding {
+    let absent = |absence: &model::telemetry::Absence| Finding {
         what: absence.what.clone(),
         status: Status::NotMeasurable,
         detail: absence.reason.clone(),
@@ -276,7 +276,7 @@ mod tests {
     use crate::doctor::{Clock, Computed, Controller, Folder};
     use host::Details;
     use host::Limits;
-    use proto::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
+    use model::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
     use std::time::Duration;
 
     fn window(pairs: &[(Metric, f64)]) -> Window {

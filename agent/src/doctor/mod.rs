@@ -6,11 +6,11 @@ mod findings;
 mod reach;
 
 pub use findings::{findings, is_request_impossible};
-pub use proto::finding::{Finding, Status};
+pub use model::finding::{Finding, Status};
 
 use host::Host;
-use proto::finding::Lifetime;
-use proto::telemetry::{Instruments, Window};
+use model::finding::Lifetime;
+use model::telemetry::{Instruments, Window};
 use std::path::PathBuf;
 use std::time::Duration;
 

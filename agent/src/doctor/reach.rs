@@ -68,7 +68,7 @@ fn source(source: &Source) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Status;
-    use proto::finding::Lifetime;
+    use model::finding::Lifetime;
     use std::time::Duration;
 
     fn seen(greeting: Result<(), &str>, found: Result<&str, &str>) -> Seen {

@@ -6,9 +6,9 @@ use crate::model_source::Sources;
 use engine::scripted::{self, Scripted};
 use engine::{Engine, load_failure};
 use http::Http;
-use proto::endpoint::Place;
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
+use model::endpoint::Place;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
 use t5::device::Device;
 
 /// An engine that cannot be inspected or loaded.

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use body::{Invocation, Summary};
 use engine::Engine;
-use proto::failure::Kind;
+use model::failure::Kind;
 use serde_json::json;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};

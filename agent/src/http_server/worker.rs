@@ -2,8 +2,8 @@
 
 use super::Limits;
 use engine::{Engine, Request, Row};
-use proto::failure::Failure;
-use proto::generation::{DIALOGUE, Generation, Stop};
+use model::failure::Failure;
+use model::generation::{DIALOGUE, Generation, Stop};
 use stopwatch::Stopwatch;
 use tokio::sync::{mpsc, oneshot};
 

@@ -20,7 +20,7 @@ pub use reach::{Kind, reach};
 
 use connection::connection;
 use engine::files::{Adapter, Blob, Model, ModelSource, ReadError, SourceError};
-use proto::model::EngineSpec;
+use model::engine::EngineSpec;
 use std::io;
 use std::path::Path;
 

@@ -16,9 +16,9 @@ pub use shard::{Measured, Offer};
 pub use turn::Turn;
 
 use engine::Engine;
-use proto::failure::Failure;
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
+use model::generation::Generation;
 use proto::wire::Activity;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,10 +4,10 @@ use super::load::Load;
 use super::{Engines, Report, Turn};
 use engine::{Engine, Request, Row};
 use host::Memory;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
-use proto::telemetry::{Metric, Phase, Readings};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
+use model::telemetry::{Metric, Phase, Readings};
 use proto::wire::{self, Activity};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl<E: Engines> Desk<E> {
         let (real, played) = (self.real.clone(), self.played.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
-        let stopwatch = if loaded.engine.facts().played { &played } else { &real };
+        let stopwatch = if loaded.engine.facts().synthetic_time { &played } else { &real };
 
         let device = loaded.engine.facts().device.clone();
         let mark = |phase| Mark {
@@ -343,7 +343,7 @@ pub(super) fn sample(
             failure: None,
             reference_tokens: None,
             schedule_delay_ns: None,
-            http: row.exchange.map(Into::into),
+            http: row.http.map(Into::into),
             text: row.text,
             output_ids: row.output_ids,
         },

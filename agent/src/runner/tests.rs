@@ -2,9 +2,9 @@
 
 use super::*;
 use engine::scripted::Scripted;
-use proto::failure::{Kind, Retry};
-use proto::generation::Stop;
-use proto::model::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype};
+use model::failure::{Kind, Retry};
+use model::generation::Stop;
 use proto::wire;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -187,7 +187,7 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
     }));
     let all = until_idle(&mut reports).await;
     assert!(samples_of(&all).is_empty());
-    let windows: Vec<(u32, proto::load::LoadWindow)> = all
+    let windows: Vec<(u32, model::load::LoadWindow)> = all
         .iter()
         .filter_map(|report| match report {
             Report::Batch(told) => Some((told.batch, told.window.clone()?.try_into().ok()?)),

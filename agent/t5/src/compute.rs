@@ -6,7 +6,7 @@
 use super::Error;
 use super::lora::Adapter;
 use super::roofline::Roofline;
-use proto::failure::Failure;
+use model::failure::Failure;
 use stopwatch::Stopwatch;
 
 /// The best next token of a row.
@@ -31,12 +31,12 @@ pub trait Compute: Send {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
 
     /// Whether rows may come while others are there.
-    fn admits(&self) -> bool {
+    fn continuous_batching(&self) -> bool {
         false
     }
 
     /// As [`Compute::encode`], but the rows that are there stay, and the new ones follow them. Only where it
-    /// [`admits`](Compute::admits) them.
+    /// [`continuous_batching`](Compute::continuous_batching) them.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.

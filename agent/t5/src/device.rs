@@ -1,6 +1,6 @@
 //! Where inference runs: a device's name in, an opened device and what it can do out.
 
-use proto::model::Dtype;
+use model::engine::Dtype;
 
 /// For which compute capability the kernels of this build were compiled, such as `75`.
 const BUILT_FOR: Option<&str> = option_env!("CUDA_COMPUTE_CAP");

@@ -3,8 +3,8 @@
 //! Rows that ended leave, and others may enter beside those that go on. Knows nothing of texts, and of the model only [`Compute`].
 
 use super::compute::{Best, Compute};
-use proto::failure::Failure;
-use proto::sample::Finish;
+use model::failure::Failure;
+use model::sample::Finish;
 use stopwatch::Stopwatch;
 
 /// One row of a batch that is to be decoded.
@@ -90,7 +90,7 @@ struct Live {
     first_token_ns: u64,
 }
 
-/// Decodes orders until no more come. Where the model [admits](Compute::admits) rows beside others they may enter
+/// Decodes orders until no more come. Where the model supports [continuous batching](Compute::continuous_batching), rows beside others they may enter
 /// before every token, else only where none is left.
 ///
 /// # Errors
@@ -105,7 +105,7 @@ pub fn generate(
     let mut best: Vec<Best> = Vec::new();
     let mut kept: Vec<usize> = Vec::new();
     loop {
-        if hall.live.is_empty() || model.admits() {
+        if hall.live.is_empty() || model.continuous_batching() {
             let new = orders.enter();
             if new.is_empty() && hall.live.is_empty() {
                 return Ok(());
@@ -227,7 +227,7 @@ mod tests {
 
     /// Counts up from each prompt's first id; a row of id 90 or above is not finite.
     struct Counter {
-        admits: bool,
+        continuous_batching: bool,
         rows: Vec<u32>,
         fed: Vec<Vec<u32>>,
     }
@@ -238,8 +238,8 @@ mod tests {
             Ok(())
         }
 
-        fn admits(&self) -> bool {
-            self.admits
+        fn continuous_batching(&self) -> bool {
+            self.continuous_batching
         }
 
         fn admit(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
@@ -325,11 +325,11 @@ mod tests {
     }
 
     fn decode(
-        admits: bool,
+        continuous_batching: bool,
         groups: impl IntoIterator<Item = (usize, Vec<Order>)>,
     ) -> (Groups, Counter) {
         let mut groups = Groups { waiting: groups.into_iter().collect(), rows: Vec::new() };
-        let mut counter = Counter { admits, rows: Vec::new(), fed: Vec::new() };
+        let mut counter = Counter { continuous_batching, rows: Vec::new(), fed: Vec::new() };
         let marks = Marks { start: 0, eos: vec![12, 99] };
         generate(&mut counter, &marks, &mut groups, &Stopwatch::played()).unwrap();
         (groups, counter)

@@ -4,7 +4,7 @@ use super::generate::{Decoded, NotFinite, Order, Orders};
 use super::tokenizer::{Prompt, Tokenizer};
 use super::{Input, input, row};
 use engine::Intake;
-use proto::generation::Generation;
+use model::generation::Generation;
 use std::collections::HashMap;
 use stopwatch::Stopwatch;
 

@@ -26,10 +26,10 @@ use engine::{Engine, Intake, Request, Row, count, load_failure};
 use generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
 use intake::Read;
 use lora::Adapter;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
 use ops::error_chain::one_line;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
 use roofline::Roofline;
 use stopwatch::Stopwatch;
 use tokenizer::{Prompt, Tokenizer};
@@ -189,8 +189,8 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         parameters,
         model_size_bytes: 4 * parameters,
         random_weights,
-        played: false,
-        admits: cpu::ADMITS,
+        synthetic_time: false,
+        continuous_batching: cpu::CONTINUOUS_BATCHING,
         notes,
     };
     let device = Device::cpu();
@@ -212,7 +212,7 @@ impl Opened {
         device.name().clone_into(&mut self.facts.device);
         if let Some(gpu) = device.gpu() {
             self.facts.kernel = candle::kernel(&gpu.tensors, self.spec.dtype);
-            self.facts.admits = candle::ADMITS;
+            self.facts.continuous_batching = candle::CONTINUOUS_BATCHING;
         }
         self.device = device.clone();
         Ok(self)
@@ -528,6 +528,6 @@ fn row(
         end_ns: stopwatch.now_ns(),
         finish: decoded.finish,
         text,
-        exchange: None,
+        http: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::counter::Counter;
 use host::Root;
-use proto::telemetry::{Absence, Metric, Readings};
+use model::telemetry::{Absence, Metric, Readings};
 
 const THERMAL: &str = "sys/class/thermal";
 const PROCESSORS: &str = "sys/devices/system/cpu";

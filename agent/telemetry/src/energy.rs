@@ -2,7 +2,7 @@
 
 use crate::counter::Counter;
 use host::Root;
-use proto::telemetry::{Absence, Metric, Readings};
+use model::telemetry::{Absence, Metric, Readings};
 
 const FOLDER: &str = "sys/class/powercap";
 

@@ -7,7 +7,7 @@ use super::process::Process;
 use super::processors::Processors;
 use crate::counter::Counter;
 use host::{Cgroup, Root};
-use proto::telemetry::{Absence, Instruments, Metric, Readings};
+use model::telemetry::{Absence, Instruments, Metric, Readings};
 use std::path::PathBuf;
 use stopwatch::{Stopwatch, processor_ns};
 

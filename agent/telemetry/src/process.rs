@@ -2,8 +2,8 @@
 
 use crate::counter::Counter;
 use host::Root;
+use model::telemetry::{Metric, Readings};
 use procfs::WithCurrentSystemInfo;
-use proto::telemetry::{Metric, Readings};
 use stopwatch::{Stopwatch, processor_ns};
 
 /// Reading PSS walks every page of the process: it may take this share of one core's time at most.

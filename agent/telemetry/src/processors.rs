@@ -2,9 +2,9 @@
 
 use crate::counter::Counter;
 use host::Root;
+use model::telemetry::{Metric, Readings};
 use procfs::prelude::*;
 use procfs::{KernelStats, Meminfo};
-use proto::telemetry::{Metric, Readings};
 
 /// What the last reading of the processors was.
 #[derive(Debug)]

@@ -7,8 +7,8 @@
 //! no room is dropped and counted.
 
 use super::{Occasion, Panel};
-use proto::model::EngineFacts;
-use proto::telemetry::{Absence, Phase, Readings, Window};
+use model::engine::EngineFacts;
+use model::telemetry::{Absence, Phase, Readings, Window};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -99,7 +99,7 @@ impl Sampler {
             panel,
             // The slow instruments' pace and the period are control time, whatever clock the samples have.
             pace: Stopwatch::start(),
-            period: Duration::from_millis(proto::telemetry::DEFAULT_PERIOD_MS.into()),
+            period: Duration::from_millis(model::telemetry::DEFAULT_PERIOD_MS.into()),
             current: None,
             out: sender,
             dropped: Arc::clone(&dropped),
@@ -271,7 +271,7 @@ impl Desk {
 mod tests {
     use super::*;
     use crate::Places;
-    use proto::telemetry::Metric;
+    use model::telemetry::Metric;
 
     fn mark(phase: Phase, clock: &Stopwatch) -> Mark {
         Mark { phase, of: Some((1, 2)), device: "cpu".to_owned(), clock: clock.clone() }

@@ -164,8 +164,8 @@ fn agent(target: usize, words: &str) -> AgentRow {
         parameters: 3_200_000,
         model_size_bytes: 12_800_000,
         random_weights: false,
-        played: false,
-        admits: true,
+        synthetic_time: false,
+        continuous_batching: true,
         notes: vec![words.to_owned()],
     };
     let absence = Absence {

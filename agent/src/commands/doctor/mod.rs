@@ -7,10 +7,10 @@ use crate::doctor::{self, Clock, Computed, Finding, Folder, Seen};
 use anyhow::Context;
 use clap::Args;
 use host::{Host, Root};
+use model::finding::table;
+use model::telemetry::{Phase, Window};
 use ops::program::Exit;
 use ops::{error_chain, terminal};
-use proto::finding::table;
-use proto::telemetry::{Phase, Window};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -169,7 +169,7 @@ fn json(seen: &Seen, findings: &[Finding]) -> String {
     let read =
         |window: &Window| window.readings.present().map(|(metric, _)| metric).collect::<Vec<_>>();
     let mut measurable: Vec<&str> =
-        seen.windows.iter().flat_map(read).map(proto::telemetry::Metric::as_str).collect();
+        seen.windows.iter().flat_map(read).map(model::telemetry::Metric::as_str).collect();
     measurable.sort_unstable();
     measurable.dedup();
     json!({

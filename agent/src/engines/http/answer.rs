@@ -1,8 +1,8 @@
 //! The bytes of an answer -> the summary, and what else it says. Pure.
 
 use hyper::HeaderMap;
-use proto::endpoint::Endpoint;
-use proto::sample::Finish;
+use model::endpoint::Endpoint;
+use model::sample::Finish;
 use serde_json::Value;
 
 /// Words for a summary that its limit ended.

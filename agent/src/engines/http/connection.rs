@@ -10,10 +10,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use model::endpoint::Endpoint;
+use model::failure::{Failure, Kind};
+use model::sample::HttpTiming;
 use ops::error_chain::one_line;
-use proto::endpoint::Endpoint;
-use proto::failure::{Failure, Kind};
-use proto::sample::HttpTiming;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -51,7 +51,7 @@ pub(super) struct Heard {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Without what the server says of itself.
-    pub(super) exchange: HttpTiming,
+    pub(super) timing: HttpTiming,
     /// When its last byte was there, on the stopwatch's scale.
     pub(super) end_ns: u64,
 }
@@ -163,7 +163,7 @@ impl Connection {
         request.headers_mut().insert(CONTENT_TYPE, shared.content_type.clone());
         let start_ns = stopwatch.now_ns();
         let mut progress = Progress::default();
-        let asked = self.exchange(shared, request, &mut progress, (start_ns, stopwatch));
+        let asked = self.round_trip(shared, request, &mut progress, (start_ns, stopwatch));
         let heard = tokio::time::timeout(shared.timeout, asked).await;
         let heard = heard.unwrap_or_else(|_| {
             let detail = format!("no whole answer within {} s", shared.timeout.as_secs_f64());
@@ -172,7 +172,7 @@ impl Connection {
         match heard {
             Ok((status, answered, body)) => {
                 let end_ns = stopwatch.now_ns();
-                let exchange = HttpTiming {
+                let timing = HttpTiming {
                     total_ns: end_ns.saturating_sub(start_ns),
                     connect_ns: progress.connect_ns,
                     first_byte_ns: progress.first_byte_ns,
@@ -185,7 +185,7 @@ impl Connection {
                     let said = String::from_utf8_lossy(&body);
                     Bytes::from(shared.keys.redacted(&said, &headers))
                 };
-                Ok(Heard { status, headers: answered, body, exchange, end_ns })
+                Ok(Heard { status, headers: answered, body, timing, end_ns })
             }
             Err(failure) => {
                 self.0 = None;
@@ -194,7 +194,7 @@ impl Connection {
         }
     }
 
-    async fn exchange(
+    async fn round_trip(
         &mut self,
         shared: &Shared,
         mut request: Request<Full<Bytes>>,

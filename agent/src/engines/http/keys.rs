@@ -3,7 +3,7 @@
 use super::Error;
 use fetch::aws::{Access, Service, Unsigned};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use proto::endpoint::{Endpoint, Place};
+use model::endpoint::{Endpoint, Place};
 use std::time::SystemTime;
 
 const SAGEMAKER: Service =

@@ -18,13 +18,13 @@ use engine::files::ReadError;
 use engine::{Engine, Request, Row, count};
 use hyper::StatusCode;
 use keys::Keys;
+use model::endpoint::{Endpoint, Place};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
+use model::sample::{Finish, MAX_TEXT_BYTES};
+use model::text::plain;
 use ops::error_chain::one_line;
-use proto::endpoint::{Endpoint, Place};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::{Finish, MAX_TEXT_BYTES};
-use proto::text::plain;
 use std::io;
 use std::time::Duration;
 use stopwatch::Stopwatch;
@@ -237,8 +237,8 @@ impl Http {
         let has_no_end = read.output_tokens.is_none() && finish == Finish::Length;
         let output_tokens = all.map(|tokens| tokens - u32::from(has_no_end).min(tokens));
         let server_ns = read.server_ns.or_else(|| answer::server_timing(&heard.headers));
-        let mut exchange = heard.exchange;
-        exchange.server_ns = server_ns;
+        let mut timing = heard.timing;
+        timing.server_ns = server_ns;
         Ok(Row {
             input_tokens: read.input_tokens.or_else(|| counted(prompt)),
             cut_tokens: 0,
@@ -249,7 +249,7 @@ impl Http {
             end_ns: heard.end_ns,
             finish,
             text: Some(read.text),
-            exchange: Some(exchange.plausible()),
+            http: Some(timing.plausible()),
         })
     }
 

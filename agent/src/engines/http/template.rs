@@ -1,7 +1,7 @@
 //! A request with places for what differs -> the bytes that are sent.
 
-use proto::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
-use proto::generation::Generation;
+use model::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
+use model::generation::Generation;
 use serde_json::Value;
 
 /// JSON with places for the prompt and its limits.
@@ -39,8 +39,8 @@ fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::generation::Stop;
     use proptest::prelude::*;
-    use proto::generation::Stop;
 
     fn generation() -> Generation {
         Generation {

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode as Status};
 use axum::response::{IntoResponse, Response};
-use proto::model::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -114,10 +114,10 @@ fn a_batch_is_as_many_requests_and_connections_are_used_again() {
             (row.first_token_ns, row.input_tokens, row.output_tokens),
             (None, None, Some(3))
         );
-        let exchange = row.exchange.unwrap();
-        assert!(exchange.first_byte_ns.unwrap() <= exchange.total_ns);
+        let timing = row.http.unwrap();
+        assert!(timing.first_byte_ns.unwrap() <= timing.total_ns);
     }
-    let waited = |row: &&Row| row.exchange.unwrap().connect_ns.is_some();
+    let waited = |row: &&Row| row.http.unwrap().connect_ns.is_some();
     assert_eq!(rows.iter().map(waited).collect::<Vec<_>>(), [true, true, false, false]);
     let asked = served.stub.asked.lock().unwrap();
     let mut bodies: Vec<&str> = asked.iter().map(|(_, body)| body.as_str()).collect();

@@ -3,7 +3,7 @@
 use super::{Ledger, Load, Planned};
 use crate::workload::{Arrival, Together, Workload};
 use engine::{Intake, Request, Row};
-use proto::failure::Failure;
+use model::failure::Failure;
 use std::collections::HashMap;
 use stopwatch::Stopwatch;
 

@@ -2,7 +2,7 @@
 
 use super::{Ledger, Load, Planned, bug};
 use crate::workload::{Together, Workload};
-use proto::failure::Failure;
+use model::failure::Failure;
 
 impl Load<'_> {
     pub(super) fn play_dynamic(

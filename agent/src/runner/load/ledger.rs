@@ -5,8 +5,8 @@ use crate::runner::shard::sample;
 use crate::runner::{Measured, Offer, Report};
 use crate::workload::Arrival;
 use engine::Row;
-use proto::failure::{Failure, Kind, Retry};
-use proto::load::LoadWindow;
+use model::failure::{Failure, Kind, Retry};
+use model::load::LoadWindow;
 use proto::wire;
 use tokio::sync::mpsc::UnboundedSender;
 

@@ -9,8 +9,8 @@ use super::{Offer, Report};
 use crate::workload::{Arrival, Workload};
 use engine::{Engine, Request};
 use ledger::{EachOnce, Ledger, Teller, Windows};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
 use proto::wire;
 use stopwatch::Stopwatch;
 use tokio::sync::mpsc::UnboundedSender;
@@ -57,7 +57,7 @@ impl Load<'_> {
         if planned.0.is_empty() {
             return Ok(0);
         }
-        if load.continuous && !self.engine.facts().admits {
+        if load.continuous && !self.engine.facts().continuous_batching {
             let kernel = &self.engine.facts().kernel;
             let detail = format!("{kernel} lets no request enter while others are decoded");
             return Err(Failure { retry: Retry::OtherAgent, kind: Kind::Model, detail });

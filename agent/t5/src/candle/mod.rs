@@ -14,8 +14,8 @@ use candle_core::{D, DType, Device, Tensor};
 use decoder::{Decoder, State};
 use encoder::Encoder;
 use layers::{Linear, Loader, bytes, on_device};
-use proto::failure::{Failure, Kind, Retry};
-use proto::model::Dtype;
+use model::engine::Dtype;
+use model::failure::{Failure, Kind, Retry};
 
 /// How the parts of a model are stored and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Precision {
 }
 
 /// Whether rows may come while others are there. Rows share tensors of one length.
-pub const ADMITS: bool = false;
+pub const CONTINUOUS_BATCHING: bool = false;
 
 /// Which implementation computes with this dtype on a device, for reports.
 pub fn kernel(device: &Device, dtype: Dtype) -> String {

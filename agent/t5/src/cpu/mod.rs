@@ -21,9 +21,9 @@ use embedding::Embedding;
 use encoder::Encoder;
 use kernels::{Finish, Head, Highest, Kernels, Rows, Storage, Table};
 use layers::{Loader, Room};
+use model::engine::Dtype;
+use model::failure::Failure;
 use product::{Product, Spare};
-use proto::failure::Failure;
-use proto::model::Dtype;
 use stopwatch::Stopwatch;
 
 /// How the parts of a model are stored.
@@ -55,7 +55,7 @@ impl Precision {
 }
 
 /// Whether rows may come while others are there. Rows have places of their own in the caches.
-pub const ADMITS: bool = true;
+pub const CONTINUOUS_BATCHING: bool = true;
 
 /// Which implementation computes with this dtype on this machine, for reports.
 pub fn kernel(dtype: Dtype) -> String {
@@ -199,8 +199,8 @@ impl Compute for CpuT5 {
         self.admit(prompts, max_steps)
     }
 
-    fn admits(&self) -> bool {
-        ADMITS
+    fn continuous_batching(&self) -> bool {
+        CONTINUOUS_BATCHING
     }
 
     fn admit(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {

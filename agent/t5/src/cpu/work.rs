@@ -72,7 +72,7 @@ impl Model<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::model::Dtype;
+    use model::engine::Dtype;
 
     /// Counted by hand for a model of one block each: width 4, one head of 2, `d_ff` 8, 16 tokens.
     #[test]

@@ -1,11 +1,11 @@
 //! One call of the library for each metric.
 
+use model::telemetry::Metric;
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::{
     Clock, EccCounter, MemoryError, PcieUtilCounter, PerformancePolicy, TemperatureSensor,
 };
 use nvml_wrapper::error::NvmlError;
-use proto::telemetry::Metric;
 
 /// How often a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The GPUs of this machine, as their driver describes them.
 
 use super::Library;
+use model::telemetry::Gpu;
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::Clock;
-use proto::telemetry::Gpu;
 
 /// Every GPU that the driver shows, in its order. A fact that it doesn't tell is null.
 pub(crate) fn gpus(library: &Library) -> Vec<Gpu> {

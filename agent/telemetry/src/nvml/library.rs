@@ -1,8 +1,8 @@
 //! The library that reads NVIDIA's GPUs, found when the agent starts: the system's own, or one that the user names.
 
+use model::telemetry::{Absence, NvmlLibrary};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use proto::telemetry::{Absence, NvmlLibrary};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 

@@ -13,7 +13,7 @@ pub use visible::Visible;
 pub(super) use watched::Watched;
 
 use super::Occasion;
-use proto::telemetry::{Absence, Gpu, Readings};
+use model::telemetry::{Absence, Gpu, Readings};
 use visible::Handle;
 
 /// The GPU behind an engine's device, such as `cuda:0`.

@@ -1,6 +1,6 @@
 //! Which GPU is `cuda:0`: CUDA counts the GPUs that the environment lets it see, in an order of its own.
 
-use proto::telemetry::{Absence, Gpu};
+use model::telemetry::{Absence, Gpu};
 
 /// What the environment says of GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

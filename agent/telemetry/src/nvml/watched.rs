@@ -5,12 +5,12 @@ use super::calls::{CALLS, Call, Pace};
 use super::visible::Handle;
 use crate::Occasion;
 use crate::counter::Counter;
+use model::telemetry::{Absence, Kind, Metric, Readings};
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, EventSet};
-use proto::telemetry::{Absence, Kind, Metric, Readings};
 use std::mem::ManuallyDrop;
 
 /// The GPU that infers.

@@ -4,7 +4,7 @@ use super::fixture::{adapted, adapted_spec, cases, decode, folder, open};
 use engine::Engine;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use proto::model::AdapterMode;
+use model::engine::AdapterMode;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
 use std::io::Write;
@@ -250,14 +250,14 @@ fn a_saved_norm_can_be_merged_only() {
 
 #[test]
 fn the_built_in_adapter_fits_the_built_in_model() {
-    let spec = proto::model::EngineSpec {
+    let spec = model::engine::EngineSpec {
         adapter: Some("builtin:tiny-minutes".to_owned()),
         ..super::fixture::spec("builtin:tiny")
     };
     let facts = open(&spec).unwrap().facts();
     assert_eq!(facts.adapter_sha256.map(|hash| hash.len()), Some(64));
     assert_eq!(facts.notes, [""; 0]);
-    let unknown = proto::model::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
+    let unknown = model::engine::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
     let error = open(&unknown).unwrap_err().to_string();
     assert_eq!(error, "unknown builtin adapter \"x\": one of tiny-minutes");
 }

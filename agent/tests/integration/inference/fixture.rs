@@ -1,7 +1,7 @@
 //! Models and cases that the tests share.
 
 use agent::model_source::Sources;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};

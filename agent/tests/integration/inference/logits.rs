@@ -4,7 +4,7 @@ use super::fixture::greedy;
 use candle_core::{Device, safetensors};
 use engine::files::{Blob, Weights};
 use kernels::Table;
-use proto::model::Dtype;
+use model::engine::Dtype;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,9 @@ use super::fixture::{folder, open, spec};
 use agent::engines;
 use agent::model_source;
 use engine::{Engine, Request};
-use proto::failure::Kind;
-use proto::generation::{Generation, Stop};
-use proto::sample::Finish;
+use model::failure::Kind;
+use model::generation::{Generation, Stop};
+use model::sample::Finish;
 use std::fs;
 use stopwatch::Stopwatch;
 use t5::device::Device;
@@ -80,7 +80,7 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     fs::write(&path, file.to_string()).unwrap();
-    let with_file = proto::model::EngineSpec {
+    let with_file = model::engine::EngineSpec {
         tokenizer: Some(path.to_str().unwrap().to_owned()),
         ..spec("builtin:tiny")
     };

@@ -6,7 +6,7 @@ use candle_core::Device;
 use engine::Engine;
 use engine::files::{Blob, Weights};
 use kernels::Table;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use std::fs;
 use t5::T5;
 use t5::candle::CandleT5;

@@ -289,7 +289,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         if engine.random_weights {
             notes.push(format!("{model} has random weights: its summaries are meaningless."));
         }
-        if engine.played {
+        if engine.synthetic_time {
             notes.push(format!("{model} is scripted: its latencies were not measured."));
         }
     }

@@ -67,7 +67,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
-        exchange: observed.exchanges.summary(),
+        http: observed.http.summary(),
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
         energy: match facts {
@@ -183,7 +183,7 @@ fn judged(
             ..watched.evidence()
         },
     );
-    if facts.is_some_and(|facts| facts.played) {
+    if facts.is_some_and(|facts| facts.synthetic_time) {
         judged.add(Status::Degraded, Cause::SyntheticTime);
     }
     judged

@@ -122,7 +122,7 @@ fn engine(facts: &EngineFacts) -> Engine {
         revision: facts.revision.clone(),
         parameters: facts.endpoint.is_none().then_some(facts.parameters),
         random_weights: facts.random_weights,
-        played: facts.played,
+        synthetic_time: facts.synthetic_time,
         notes: facts.notes.clone(),
     }
 }

@@ -7,7 +7,7 @@ use model::histogram::Histogram;
 use model::output_ids::OutputIds;
 use model::sample::Outcome;
 use records::{AgentRow, SampleRow};
-use stats::exchange::Exchanges;
+use stats::http_timing::HttpTimings;
 use stats::precision::Precision;
 use stats::quality::{Rouge, Scored};
 use stats::stress::Windows;
@@ -41,7 +41,7 @@ pub struct Observed {
     /// Counted samples that failed, by what failed.
     pub(super) failed_by: BTreeMap<&'static str, u64>,
     /// With an endpoint, of the samples that brought a summary.
-    pub(super) exchanges: Exchanges,
+    pub(super) http: HttpTimings,
     /// The windows of each run of a sustained load.
     pub(super) sustained: Vec<(u32, Windows)>,
 }
@@ -73,7 +73,7 @@ impl Observing {
             delays: Histogram::default(),
             not_sent: 0,
             failed_by: BTreeMap::new(),
-            exchanges: Exchanges::default(),
+            http: HttpTimings::default(),
             sustained: Vec::new(),
         };
         let (references, observations) = (BTreeMap::new(), Vec::new());
@@ -101,7 +101,7 @@ impl Observing {
                 (Outcome::Failed(kind), _) => {
                     *self.observed.failed_by.entry(kind.as_str()).or_default() += 1;
                 }
-                (Outcome::Ok(_), Some(timing)) => self.observed.exchanges.add(timing),
+                (Outcome::Ok(_), Some(timing)) => self.observed.http.add(timing),
                 (Outcome::Ok(_), None) => {}
             }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
