@@ -51,8 +51,19 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
     let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
     let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
-    let price = price(&read.campaign.prices[planned.target], read.today);
+    let (usd_per_hour, price) = price(&read.campaign.prices[planned.target], read.today);
+    let cost = cost(planned.batch_size, usd_per_hour, price, &estimates, goodput.as_ref());
     let watched = telemetry::of_cell(read, index, facts);
+    let missed = goodput.as_ref().filter(|_| observed.cell.is_sequential());
+    let evidence = Evidence {
+        planned_samples: Some(expected),
+        slo_never_kept: missed.and_then(|goodput| never_kept(goodput, &estimates)),
+        ..evidence(observed, &segments, &watched)
+    };
+    let mut validity = validity(&estimates, &evidence);
+    if facts.is_some_and(|facts| facts.played) {
+        validity.add(Status::Degraded, Cause::SyntheticTime);
+    }
     let missing = expected.saturating_sub(observed.cell.len() as u64);
     Cell {
         cell: planned.id.to_string(),
@@ -77,11 +88,8 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
             _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         },
         warmup: warmup(&segments),
-        validity: incomplete(
-            judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref(), &watched)),
-            &stress,
-        ),
-        cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
+        validity: incomplete(validity, &stress),
+        cost,
         goodput,
         schedule_delay_ms: match stress.as_slice() {
             [] => stress::judge::delay(&observed.delays),
@@ -159,34 +167,17 @@ fn by_percent(cell: &stats::Cell) -> Vec<f64> {
     (0..=100).filter_map(|percent| quantile(&all, f64::from(percent) / 100.0)).collect()
 }
 
-fn judged(
-    estimates: &CellStatistics,
-    observed: &Observed,
-    expected: u64,
-    segments: &[&SegmentRow],
-    (facts, goodput, watched): (Option<&EngineFacts>, Option<&Goodput>, &Watched<'_>),
-) -> Validity {
+fn evidence(observed: &Observed, segments: &[&SegmentRow], watched: &Watched<'_>) -> Evidence {
     let is_impossible =
         |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
-    let mut judged = validity(
-        estimates,
-        &Evidence {
-            planned_samples: Some(expected),
-            drift: drift(&observed.cell),
-            clock_trouble: clock::trouble(&observed.cell),
-            // A segment whose agent never closed it is one that lost its agent.
-            agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
-            impossible_times: segments.iter().filter(is_impossible).count() as u64,
-            slo_never_kept: goodput
-                .filter(|_| observed.cell.is_sequential())
-                .and_then(|goodput| never_kept(goodput, estimates)),
-            ..watched.evidence()
-        },
-    );
-    if facts.is_some_and(|facts| facts.played) {
-        judged.add(Status::Degraded, Cause::SyntheticTime);
+    Evidence {
+        drift: drift(&observed.cell),
+        clock_trouble: clock::trouble(&observed.cell),
+        // A segment that its agent never closed lost that agent.
+        agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
+        impossible_times: segments.iter().filter(is_impossible).count() as u64,
+        ..watched.evidence()
     }
-    judged
 }
 
 /// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
@@ -239,7 +230,8 @@ fn warmup(segments: &[&SegmentRow]) -> Warmup {
 
 fn cost(
     batch_size: u32,
-    (usd_per_hour, price): (f64, Price),
+    usd_per_hour: f64,
+    price: Price,
     estimates: &CellStatistics,
     goodput: Option<&Goodput>,
 ) -> Cost {

@@ -1,7 +1,6 @@
 //! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
 //! pairs of a campaign are one family.
 
-use super::observations::Observed;
 use super::{Read, quality};
 use crate::conditions::conditions;
 use crate::schema::{Cell, Comparison, ComparisonKind, Dataset, Entry, Environment, PairMemory};
@@ -21,11 +20,13 @@ type Indices = (usize, usize, ComparisonKind);
 /// Compares every pair of the campaign.
 pub(super) fn of_campaign(
     read: &Read<'_>,
-    (dataset, environment, entries): (&Dataset, &Environment, &[Entry]),
-    observed: &[Observed],
+    dataset: &Dataset,
+    environment: &Environment,
+    entries: &[Entry],
     cells: &[Cell],
 ) -> Vec<Comparison> {
     let plan = &read.campaign.plan;
+    let observed = read.observed;
     let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
         let models = match kind {
             ComparisonKind::Model => Models::BaselinePair,
