@@ -15,7 +15,7 @@ use records::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
     SampleRow, SegmentFacts, SegmentRow, State, WindowRow,
 };
-use results::build::{self, Files, Observing, Read, Scorer, Windows};
+use results::build::{self, CellSamplesBuilder, Files, Scorer, StoredCampaign, Windows};
 use results::{ComparisonKind, Results, json};
 use stats::quality::agreement::Unit;
 use std::path::Path;
@@ -121,12 +121,12 @@ impl World {
         let observed = (0..plan.cells.len()).map(|cell| {
             let its = self.samples.iter().filter(|sample| sample.cell as usize == cell);
             let rows: Vec<SampleRow> = its.cloned().collect();
-            let mut observing = Observing::new(plan, cell, &self.agents, None);
+            let mut observing = CellSamplesBuilder::new(plan, cell, &self.agents, None);
             observing.add(&rows, &scorer.score(&rows));
             observing.finish()
         });
         let observed: Vec<_> = observed.collect();
-        let read = Read {
+        let read = StoredCampaign {
             campaign: &self.campaign,
             agents: &self.agents,
             dialogues: &self.dialogues,

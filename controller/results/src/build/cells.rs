@@ -1,8 +1,8 @@
 //! Cells: estimates, validity and cost.
 
-use super::observations::Observed;
+use super::observations::CellSamples;
 use super::telemetry::Watched;
-use super::{MIB, Read, engine_facts, quality, telemetry};
+use super::{MIB, StoredCampaign, engine_facts, quality, telemetry};
 use crate::schema::{Cell, CellMemory, Cost, Price, Stress, Warmup};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
@@ -24,7 +24,7 @@ use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validi
 use stats::{self, CellStatistics, Limitation};
 
 /// One cell of the results.
-pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
+pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSamples) -> Cell {
     let planned = &read.campaign.plan.cells[index];
     let sustained = planned.sustained();
     let samples = read.campaign.plan.samples as u64;
@@ -45,7 +45,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
     // A sustained load has as many requests as it comes to.
     let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
-    let stress = sustained_view(read, planned, observed);
+    let stress = stress_runs(read, planned, observed);
     let facts = engine_facts(read, planned);
     let slo = super::slo(read).filter(|_| sustained.is_none());
     let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
@@ -110,7 +110,11 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
 }
 
 /// The verdicts on every run of a sustained load.
-fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) -> Vec<Stress> {
+fn stress_runs(
+    read: &StoredCampaign<'_>,
+    planned: &plan::Cell,
+    observed: &CellSamples,
+) -> Vec<Stress> {
     let Some(sustained) = planned.sustained() else { return Vec::new() };
     let matrix = &read.campaign.matrix;
     let stress = matrix.loads.stress.as_ref();
@@ -167,7 +171,7 @@ fn by_percent(cell: &stats::Cell) -> Vec<f64> {
     (0..=100).filter_map(|percent| quantile(&all, f64::from(percent) / 100.0)).collect()
 }
 
-fn evidence(observed: &Observed, segments: &[&SegmentRow], watched: &Watched<'_>) -> Evidence {
+fn evidence(observed: &CellSamples, segments: &[&SegmentRow], watched: &Watched<'_>) -> Evidence {
     let is_impossible =
         |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
     Evidence {

@@ -1,6 +1,6 @@
 //! Which cell to choose, and what is not distinguishable from it.
 
-use super::Read;
+use super::StoredCampaign;
 use crate::schema::{Cell, Entry};
 use cost::Candidate;
 use cost::decision::{Recommendation, cheapest, cost_contrast, judge_costs, recommend};
@@ -13,7 +13,7 @@ use stats::validity::Status;
 
 /// Recommends among all cells of a campaign; null where there is nothing to choose from.
 pub(super) fn of_campaign(
-    read: &Read<'_>,
+    read: &StoredCampaign<'_>,
     cells: &[Cell],
     entries: &[Entry],
 ) -> Option<Recommendation> {
