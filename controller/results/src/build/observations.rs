@@ -19,7 +19,7 @@ const TEXTS: u32 = 10_000;
 
 /// What a report needs of one cell's samples.
 #[derive(Debug)]
-pub struct Observed {
+pub struct CellSamples {
     /// Those that count.
     pub(super) cell: stats::Cell,
     /// Summaries that have a score; a dialogue that always brought the same stands there once.
@@ -48,21 +48,21 @@ pub struct Observed {
 
 /// Takes in the samples of one cell, in any number of parts.
 #[derive(Debug)]
-pub struct Observing {
+pub struct CellSamplesBuilder {
     hosts: Vec<u32>,
     /// Lengths of references, which come with the first run.
     references: BTreeMap<u32, u32>,
     /// Those of the run that is coming in.
     observations: Vec<Observation>,
-    observed: Observed,
+    observed: CellSamples,
 }
 
-impl Observing {
+impl CellSamplesBuilder {
     /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
     pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
         let looks = rule.map_or(1, Precision::looks);
         let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_looks(looks);
-        let observed = Observed {
+        let observed = CellSamples {
             cell,
             scored: Vec::new(),
             late_samples: 0,
@@ -135,7 +135,7 @@ impl Observing {
     }
 
     /// All of them are in.
-    pub fn finish(mut self) -> Observed {
+    pub fn finish(mut self) -> CellSamples {
         self.pack();
         self.observed.scored.shrink_to_fit();
         self.observed
