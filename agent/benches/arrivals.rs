@@ -1,12 +1,14 @@
-//! Open loop on this machine: do arrivals keep their schedule, and do requests start when they should?
+//! Open loop on this machine: do arrivals keep their schedule, and do requests start when they
+//! should?
 //!
-//! `cargo bench -p agent --bench arrivals [-- RATE REQUESTS STALL_MS]`: Poisson arrivals, answered at once but for one
-//! stall. Prints mean and variance of the gaps as they came against those of a Poisson process, the schedule delay, and
-//! how many requests saw the stall in their latency from the intended start.
+//! `cargo bench -p agent --bench arrivals [-- RATE REQUESTS STALL_MS]`: Poisson arrivals, answered
+//! at once but for one stall. Prints mean and variance of the gaps as they came against those of a
+//! Poisson process, the schedule delay, and how many requests saw the stall in their latency from
+//! the intended start.
 
 #![expect(clippy::print_stdout, reason = "figures are what it is there for")]
 
-use agent::workload::{Arrival, Together, Workload};
+use agent::workload::{Arrival, ArrivalBatch, Workload};
 use proto::wire;
 use std::time::Duration;
 use stopwatch::Stopwatch;
@@ -23,7 +25,7 @@ fn main() -> std::io::Result<()> {
     let mut workload = Workload::start(&load, 1, Some(requests), &stopwatch)?;
     let mut came: Vec<(Arrival, u64)> = Vec::new();
     let mut has_stalled = stall_ms <= 0.0;
-    while let Some(Together { batch, .. }) = workload.wait(&|| false) {
+    while let Some(ArrivalBatch { batch, .. }) = workload.wait(&|| false) {
         if !has_stalled && came.len() as u64 >= requests / 2 {
             has_stalled = true;
             stall(Duration::from_secs_f64(stall_ms / 1e3));

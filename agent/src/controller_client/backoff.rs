@@ -1,4 +1,4 @@
-//! Pauses between attempts to connect: they double up to a limit, and each is drawn between half and whole.
+//! Exponential backoff with jitter between connection attempts.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

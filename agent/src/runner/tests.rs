@@ -1,4 +1,4 @@
-//! A runner with scripted engines: what comes out for an offer.
+//! Runs scripted engines and checks the reports.
 
 use super::*;
 use engine::scripted::Scripted;
@@ -43,7 +43,7 @@ fn batch(index: u32, ids: &[&str]) -> wire::Batch {
     wire::Batch { index, requests: ids.iter().map(request).collect() }
 }
 
-/// Starts a runner on a script and lets it inspect.
+/// Starts a runner on a script and waits for the inspection.
 async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script.json");
@@ -58,9 +58,9 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         endpoint: None,
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let turn = Turn::on(&path.display().to_string());
-    let runner = Runner::start(Scripts, sender, (turn, Sampler::none())).unwrap();
-    runner.order(Order::Inspect {
+    let machine_lock = MachineLock::on(&path.display().to_string());
+    let runner = Runner::start(Scripts, sender, (machine_lock, Sampler::none())).unwrap();
+    runner.send(Command::Inspect {
         engines: vec![spec],
         generation: generation(),
         telemetry: Duration::ZERO,
@@ -89,7 +89,7 @@ async fn until_idle(reports: &mut UnboundedReceiver<Report>) -> Vec<Report> {
 async fn a_shard_is_warmed_then_measured_batch_by_batch() {
     let (runner, mut reports, _folder) =
         start(r#"{"prompt_ms": 1, "token_ms": 1, "output_tokens": 3, "samples": {"bad": {"fails": "no"}}}"#).await;
-    runner.order(Order::Measure(Offer {
+    runner.send(Command::Measure(Offer {
         shard: 4,
         attempt: 2,
         warmup: vec![batch(0, &["w"])],
@@ -105,7 +105,7 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
         measured.iter().map(|m| (m.sequence, m.batch)).collect::<Vec<_>>(),
         [(1, 7), (2, 8)]
     );
-    // The warm-up took 3 ms of played time, each later batch starts where the last one ended.
+    // The warm-up took 3 ms of synthetic time; each batch starts where the previous one ended.
     assert_eq!(measured[0].samples[1].start_ns, 3_000_000);
     assert_eq!(measured[0].samples[1].ttft_ns, Some(1_000_000));
     assert_eq!(measured[0].samples[1].latency_ns, 3_000_000);
@@ -122,12 +122,12 @@ async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     let (runner, mut reports, _folder) = start("{}").await;
     runner.cancel(5);
     let offer = Offer { attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
-    runner.order(Order::Measure(offer.clone()));
+    runner.send(Command::Measure(offer.clone()));
     let all = until_idle(&mut reports).await;
     assert!(
         matches!(all.last(), Some(Report::Failed { failure, .. }) if failure.kind == Kind::Cancelled)
     );
-    runner.order(Order::Measure(Offer { attempt: 6, ..offer }));
+    runner.send(Command::Measure(Offer { attempt: 6, ..offer }));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { .. })));
 }
@@ -142,13 +142,13 @@ fn samples_of(all: &[Report]) -> Vec<&wire::Sample> {
 
 #[tokio::test]
 async fn a_stalled_engine_shows_in_latencies_from_the_intended_start() {
-    // A request takes 1 ms, the one that stalls 801 ms.
+    // A request takes 1 ms, the stalled one 801 ms.
     let script = r#"{"prompt_ms": 1, "token_ms": 100, "output_tokens": 1, "samples": {"stall": {"output_tokens": 9}}}"#;
     let (runner, mut reports, _folder) = start(script).await;
     let id = |index: u32| if index == 200 { "stall".to_owned() } else { format!("r{index}") };
     let load =
         wire::Load { request_rate: 200.0, seed: 7, max_queue: 1000, ..wire::Load::default() };
-    runner.order(Order::Measure(Offer {
+    runner.send(Command::Measure(Offer {
         attempt: 1,
         batches: (0..400).map(|index| batch(index, &[&id(index)])).collect(),
         batch_size: 1,
@@ -178,7 +178,7 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
         sustained: Some(wire::Sustained { window_ns: 100_000_000, windows: vec![3, 4] }),
         ..wire::Load::default()
     };
-    runner.order(Order::Measure(Offer {
+    runner.send(Command::Measure(Offer {
         attempt: 1,
         batches: vec![batch(0, &["a"]), batch(1, &["b"]), batch(2, &["bad"])],
         batch_size: 2,
