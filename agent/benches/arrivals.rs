@@ -8,8 +8,7 @@
 
 #![expect(clippy::print_stdout, reason = "figures are what it is there for")]
 
-use agent::workload::{Arrival, ArrivalBatch, Workload};
-use proto::wire;
+use agent::workload::{Arrival, ArrivalBatch, Load, Workload};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 
@@ -19,8 +18,7 @@ fn main() -> std::io::Result<()> {
     let (rate, requests, stall_ms) = (number(0, 200.0), number(1, 4000.0), number(2, 0.0));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let requests = requests as u64;
-    let load =
-        wire::Load { request_rate: rate, seed: 7, max_queue: 1_000_000, ..wire::Load::default() };
+    let load = Load { request_rate: rate, seed: 7, max_queue: 1_000_000, ..Load::default() };
     let stopwatch = Stopwatch::start();
     let mut workload = Workload::start(&load, 1, Some(requests), &stopwatch)?;
     let mut came: Vec<(Arrival, u64)> = Vec::new();

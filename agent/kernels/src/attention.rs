@@ -86,7 +86,8 @@ pub(super) unsafe fn attend(
     queries: Queries,
     seen: &KeyValues<'_>,
     scores: &mut Vec<f32>,
-    (to, stride): (*mut f32, usize),
+    to: *mut f32,
+    stride: usize,
 ) {
     let columns = dispatch.columns();
     let element = if seen.storage == Storage::F16 { 2 } else { 4 };
@@ -150,7 +151,9 @@ pub(super) unsafe fn attend(
 #[expect(clippy::cast_ptr_alignment, reason = "memory starts on a boundary of its elements")]
 pub(super) unsafe fn store_key_value(
     dispatch: &Dispatch,
-    (storage, memory, place): (Storage, SharedPtr<u8>, Slot),
+    storage: Storage,
+    memory: SharedPtr<u8>,
+    place: Slot,
     position: usize,
     key: &[f32],
     value: &[f32],
@@ -233,8 +236,15 @@ impl Kernels {
                     };
                     // SAFETY: the buffer is this thread's and holds `elements` for the sequence.
                     unsafe {
-                        let place = (Storage::F32, memory, place);
-                        store_key_value(dispatch, place, position, part(1), part(2));
+                        store_key_value(
+                            dispatch,
+                            Storage::F32,
+                            memory,
+                            place,
+                            position,
+                            part(1),
+                            part(2),
+                        );
                     }
                 }
                 let seen = KeyValues {

@@ -152,8 +152,15 @@ impl Kernels {
                     let value = &token[(count + head) * width..(count + head + 1) * width];
                     // SAFETY: checked above; each row and head is one thread's.
                     unsafe {
-                        let place = (cache.storage, memory, place);
-                        store_key_value(self.dispatch, place, position, key, value);
+                        store_key_value(
+                            self.dispatch,
+                            cache.storage,
+                            memory,
+                            place,
+                            position,
+                            key,
+                            value,
+                        );
                     }
                 }
             }
@@ -193,8 +200,15 @@ impl Kernels {
                     let (key, value) = (part(appended.keys), part(appended.values));
                     // SAFETY: there is room for the position; each row and head is one thread's.
                     unsafe {
-                        let place = (cache.storage, memory, place);
-                        store_key_value(self.dispatch, place, position, key, value);
+                        store_key_value(
+                            self.dispatch,
+                            cache.storage,
+                            memory,
+                            place,
+                            position,
+                            key,
+                            value,
+                        );
                     }
                     position + 1
                 } else {
@@ -206,7 +220,7 @@ impl Kernels {
                 // SAFETY: `length` positions were filled; the target's part is this row's and head's.
                 unsafe {
                     let to = target.at(row * stride + head * width);
-                    attend(self.dispatch, width, queries, &seen, &mut scratch.scores, (to, stride));
+                    attend(self.dispatch, width, queries, &seen, &mut scratch.scores, to, stride);
                 }
             }
         });

@@ -11,7 +11,7 @@ use super::tile::{self, Bf16, F16, F32, Int8, Operands};
 pub(super) const MAX_ROWS: usize = 12;
 
 type Tile = unsafe fn(&Operands);
-type Norm = unsafe fn(&[f32], &[f32], (usize, f32), &mut [f32]);
+type Norm = unsafe fn(&[f32], &[f32], usize, f32, &mut [f32]);
 
 /// How weights are stored and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,9 +100,9 @@ macro_rules! dispatch {
                 unsafe { rowwise::epilogue::<S>(sums) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn rms_norm(x: &[f32], gain: &[f32], mean: (usize, f32), to: &mut [f32]) {
+            unsafe fn rms_norm(x: &[f32], gain: &[f32], width: usize, epsilon: f32, to: &mut [f32]) {
                 // SAFETY: passed on to the caller.
-                unsafe { rowwise::rms_norm::<S>(x, gain, mean, to) }
+                unsafe { rowwise::rms_norm::<S>(x, gain, width, epsilon, to) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn softmax(scores: &mut [f32], bias: Option<&[f32]>, count: usize) {
@@ -246,9 +246,16 @@ impl Dispatch {
         unsafe { self.tiles[storage as usize][rows - 1](operands) }
     }
 
-    pub(super) fn rms_norm(&self, x: &[f32], gain: &[f32], mean: (usize, f32), to: &mut [f32]) {
+    pub(super) fn rms_norm(
+        &self,
+        x: &[f32],
+        gain: &[f32],
+        width: usize,
+        epsilon: f32,
+        to: &mut [f32],
+    ) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
-        unsafe { (self.rms_norm)(x, gain, mean, to) }
+        unsafe { (self.rms_norm)(x, gain, width, epsilon, to) }
     }
 
     pub(super) fn softmax(&self, scores: &mut [f32], bias: Option<&[f32]>, count: usize) {

@@ -97,7 +97,7 @@ impl Kernels {
         self.by_row(x.count(), padded, &|row| {
             // SAFETY: `to` has as many rows as `x`, and each row is written by one thread.
             let to = unsafe { std::slice::from_raw_parts_mut(out.at(row * stride), padded) };
-            self.dispatch.rms_norm(x.padded_row(row), gain, (x.width(), epsilon), to);
+            self.dispatch.rms_norm(x.padded_row(row), gain, x.width(), epsilon, to);
         });
     }
 

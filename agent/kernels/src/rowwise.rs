@@ -172,7 +172,8 @@ pub(super) unsafe fn epilogue<S: Simd>(sums: &EpilogueArgs) {
 pub(super) unsafe fn rms_norm<S: Simd>(
     x: &[f32],
     gain: &[f32],
-    (width, epsilon): (usize, f32),
+    width: usize,
+    epsilon: f32,
     to: &mut [f32],
 ) {
     assert!(x.len() == gain.len() && x.len() == to.len() && x.len().is_multiple_of(S::LANES));

@@ -17,7 +17,6 @@ use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
 use proto::failure::Failure;
 use proto::model::{EngineFacts, EngineSpec};
-use proto::wire;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::future::Future;
@@ -133,7 +132,7 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     let instruments = panel.instruments().clone();
     let (sampler, observations) = Sampler::start(panel).context("failed to start a thread")?;
     let engines = Local { device: device.clone(), threads };
-    let runner = Runner::start(engines, reports_in, (MachineLock::on(&host.boot_id), sampler))
+    let runner = Runner::start(engines, reports_in, MachineLock::on(&host.boot_id), sampler)
         .context("failed to start a thread")?;
     let mut inbox = Inbox { reports, observations };
     let service = controller_client::Options {
@@ -142,9 +141,9 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
         identity,
         agent_id: agent_id(&host)?,
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
-        devices: vec![wire::Device {
+        devices: vec![controller_client::Device {
             name: device.name().to_owned(),
-            dtypes: device.dtypes().iter().map(|dtype| dtype.as_str().to_owned()).collect(),
+            dtypes: device.dtypes().to_vec(),
             gpu_name: device.gpu().map(|gpu| gpu.name.clone()).unwrap_or_default(),
         }],
         instruments,

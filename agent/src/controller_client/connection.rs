@@ -2,16 +2,17 @@
 
 use super::dial::Dialer;
 use super::spans::Spans;
-use super::{Disconnect, Ending, Inbox, Options, is_final};
+use super::{Disconnect, Ending, Inbox, Options, convert, is_final};
 use crate::metrics::Metrics;
-use crate::runner::{Command, Report, Runner};
+use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
 use ops::error_chain::root_cause;
+use proto::failure::{Failure, Kind, Retry};
 use proto::model::EngineSpec;
 use proto::version::{PROTOCOL, Version};
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::from_agent::Message;
-use proto::wire::{self, Activity, from_controller};
+use proto::wire::{self, from_controller};
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -123,35 +124,11 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
         agent_id: options.agent_id.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         target: options.target.clone(),
-        host: Some(wire_host(host.clone())),
-        devices: options.devices.clone(),
+        host: Some(convert::host(host.clone())),
+        devices: options.devices.iter().map(convert::device).collect(),
         threads: options.threads,
         labels: std::collections::HashMap::new(),
         instruments: Some(options.instruments.clone().into()),
-    }
-}
-
-fn wire_host(host: Host) -> wire::Host {
-    wire::Host {
-        boot_id: host.boot_id,
-        name: host.name,
-        instance_type: host.instance_type,
-        cpu_model: host.cpu_model,
-        logical_cpus: host.logical_cpus,
-        memory_bytes: host.memory_bytes,
-        kernel: host.kernel,
-        operating_system: host.operating_system,
-        cpu_features: host.cpu_features,
-        simulated: host.is_simulated,
-        physical_cores: host.details.physical_cores.unwrap_or_default(),
-        cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
-        governor: host.details.governor.unwrap_or_default(),
-        turbo: host.details.turbo.unwrap_or_default(),
-        virtualization: host.details.virtualization.unwrap_or_default(),
-        container: host.details.container.unwrap_or_default(),
-        power_supply: host.details.power_supply.unwrap_or_default(),
-        cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
-        memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
     }
 }
 
@@ -261,8 +238,18 @@ impl Session<'_> {
                 let (shard, attempt) = (offer.shard, offer.attempt);
                 self.current = Some((shard, attempt));
                 self.spans.leased(&offer);
-                self.runner.send(Command::Measure(offer));
-                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await
+                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await?;
+                match convert::offer(offer) {
+                    Ok(offer) => {
+                        self.runner.send(Command::Measure(offer));
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let (retry, kind) = (Retry::Never, Kind::Internal);
+                        let failure = Failure { retry, kind, detail: error.to_string() };
+                        self.pass_on(Report::Failed { shard, attempt, failure }).await
+                    }
+                }
             }
             from_controller::Message::Cancel(cancel) => {
                 tracing::info!(reason = cancel.reason, "the shard was cancelled");
@@ -306,11 +293,11 @@ impl Session<'_> {
             Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
                 self.metrics.batches.inc();
                 let failed =
-                    samples.samples.iter().filter(|sample| sample.failure.is_some()).count();
+                    samples.samples.iter().filter(|sample| !sample.outcome.is_ok()).count();
                 let ok = samples.samples.len() - failed;
                 self.metrics.samples.with_label_values(&["ok"]).inc_by(ok as u64);
                 self.metrics.samples.with_label_values(&["failed"]).inc_by(failed as u64);
-                self.send(Message::Samples(*samples)).await
+                self.send(Message::Samples(convert::samples(*samples))).await
             }
             Report::Finished { shard, attempt, last_sequence, segment }
                 if self.current == Some((shard, attempt)) =>
@@ -318,7 +305,7 @@ impl Session<'_> {
                 self.current = None;
                 self.spans.end(None);
                 self.metrics.shards.with_label_values(&["finished"]).inc();
-                let segment = Some(segment);
+                let segment = Some(convert::segment(&segment));
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
                 self.send(Message::ShardFinished(finished)).await
             }
@@ -361,7 +348,8 @@ impl Session<'_> {
     async fn send_heartbeat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
         let (activity, of) = self.activity;
         let (shard, attempt) = of.unwrap_or_default();
-        let heartbeat = wire::Heartbeat { activity: activity.into(), shard, attempt };
+        let heartbeat =
+            wire::Heartbeat { activity: convert::activity(activity).into(), shard, attempt };
         self.send(Message::Heartbeat(heartbeat)).await
     }
 

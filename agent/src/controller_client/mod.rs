@@ -5,6 +5,7 @@
 
 mod backoff;
 mod connection;
+mod convert;
 mod dial;
 mod health_check;
 mod identity;
@@ -21,8 +22,8 @@ use crate::runner::{Report, Runner};
 use backoff::Backoff;
 use host::Host;
 use ops::traces::Traces;
+use proto::model::Dtype;
 use proto::telemetry::Instruments;
-use proto::wire;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::future::Future;
@@ -31,6 +32,16 @@ use std::time::Duration;
 use telemetry::sampler::Observations;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tonic::Code;
+
+/// A device for inference.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// `cpu`, `cuda:0`.
+    pub name: String,
+    pub dtypes: Vec<Dtype>,
+    /// Empty for the CPU.
+    pub gpu_name: String,
+}
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -42,7 +53,7 @@ pub struct Options {
     /// Unique per process; each connection appends its number.
     pub agent_id: String,
     pub threads: u32,
-    pub devices: Vec<wire::Device>,
+    pub devices: Vec<Device>,
     pub instruments: Instruments,
     /// How long to try to reach the controller.
     pub patience: Duration,

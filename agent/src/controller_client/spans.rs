@@ -1,8 +1,9 @@
 //! The agent's spans in the campaign's trace. Export is suspended while a shard is leased, so that
 //! it does not disturb the measurement.
 
+use crate::runner::Activity;
 use ops::traces::{Kind, Parent, Span, Traces};
-use proto::wire::{self, Activity};
+use proto::wire;
 
 #[derive(Debug)]
 pub(super) struct Spans {
@@ -50,7 +51,7 @@ impl Spans {
             Activity::Loading => "loading",
             Activity::Warming => "warming",
             Activity::Measuring => "measuring",
-            Activity::Idle | Activity::Draining | Activity::Unspecified => return,
+            Activity::Idle => return,
         };
         // End the previous span first.
         self.phase = None;

@@ -36,7 +36,7 @@ async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
     let (told, reports) = tokio::sync::mpsc::unbounded_channel();
     let (sampler, observations) =
         Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
-    let runner = Runner::start(NoEngines, told, (MachineLock::on("nobody"), sampler)).unwrap();
+    let runner = Runner::start(NoEngines, told, MachineLock::on("nobody"), sampler).unwrap();
     let mut inbox = Inbox { reports, observations };
     let (host, metrics) = (Host::simulated("h"), Metrics::default());
     let start = tokio::time::Instant::now();

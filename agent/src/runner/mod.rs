@@ -13,13 +13,14 @@ mod tests;
 mod machine_lock;
 
 pub use machine_lock::MachineLock;
-pub use shard::{Measured, Offer};
 
-use engine::Engine;
+use crate::workload::Load;
+use engine::{Engine, Request};
 use proto::failure::Failure;
 use proto::generation::Generation;
+use proto::load::LoadWindow;
 use proto::model::{EngineFacts, EngineSpec};
-use proto::wire::Activity;
+use proto::sample::Sample;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,67 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use telemetry::Sampler;
 use tokio::sync::mpsc::UnboundedSender;
+
+/// A leased shard.
+#[derive(Debug, Clone, Default)]
+pub struct Offer {
+    pub shard: u64,
+    pub attempt: u64,
+    /// Index into the engines of the last [`Command::Inspect`].
+    pub engine: u32,
+    pub batch_size: u32,
+    /// Decoded first, without being measured.
+    pub warmup: Vec<Batch>,
+    pub batches: Vec<Batch>,
+    /// `None`: batches run back to back.
+    pub load: Option<Load>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub index: u32,
+    pub requests: Vec<Request>,
+}
+
+/// The samples of one batch, or one window of a sustained load.
+#[derive(Debug)]
+pub struct Measured {
+    pub shard: u64,
+    pub attempt: u64,
+    /// From 1.
+    pub sequence: u64,
+    pub batch: u32,
+    pub samples: Vec<Sample>,
+    pub window: Option<LoadWindow>,
+}
+
+/// Facts about the measured segment. Times are nanoseconds.
+#[derive(Debug)]
+pub struct Segment {
+    pub warmup_batches: u32,
+    pub warmup_ns: u64,
+    /// 0 if the engine was already loaded.
+    pub load_ns: u64,
+    pub peak_rss_bytes: u64,
+    pub rss_after_load_bytes: u64,
+    pub kv_cache_bytes: u64,
+    /// Growth by loading; 0 if not on a GPU or unknown.
+    pub gpu_memory_bytes: u64,
+    pub gpu_memory_before_bytes: Option<u64>,
+    /// Weights in memory, including an unmerged adapter.
+    pub model_size_bytes: u64,
+    pub adapter_bytes: u64,
+    /// The part of `load_ns` spent on an unmerged adapter.
+    pub adapter_load_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Idle,
+    Loading,
+    Warming,
+    Measuring,
+}
 
 /// Inspects and loads engines.
 pub trait Engines: Send + 'static {
@@ -65,7 +127,7 @@ pub enum Report {
         attempt: u64,
         /// Number of the last batch message.
         last_sequence: u64,
-        segment: proto::wire::Segment,
+        segment: Segment,
     },
     Failed {
         shard: u64,
@@ -88,7 +150,8 @@ impl Runner {
     pub fn start(
         engines: impl Engines,
         reports: UnboundedSender<Report>,
-        (machine_lock, sampler): (MachineLock, Sampler),
+        machine_lock: MachineLock,
+        sampler: Sampler,
     ) -> Result<Self, std::io::Error> {
         let (commands, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
@@ -96,7 +159,8 @@ impl Runner {
             engines,
             reports,
             Arc::clone(&cancelled),
-            (machine_lock, sampler),
+            machine_lock,
+            sampler,
         );
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
             let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();

@@ -1,14 +1,16 @@
 //! Loads, warms up and measures one shard.
 
 use super::load::Load;
-use super::{Engines, MachineLock, Report};
+use super::{Activity, Batch, Engines, MachineLock, Measured, Offer, Report, Segment};
 use engine::{Engine, Request, Row};
 use host::Memory;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::{Generation, Stop};
+use proto::ids::SampleId;
 use proto::model::{EngineFacts, EngineSpec};
+use proto::output_ids::OutputIds;
+use proto::sample::{Finish, Outcome, Sample};
 use proto::telemetry::{Metric, Phase, Readings};
-use proto::wire::{self, Activity};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,10 +19,6 @@ use stopwatch::Stopwatch;
 use telemetry::Sampler;
 use telemetry::sampler::PhaseStart;
 use tokio::sync::mpsc::UnboundedSender;
-
-pub type Offer = wire::ShardOffer;
-
-pub type Measured = wire::Samples;
 
 /// The state of the runner's thread.
 pub(super) struct ShardRunner<E> {
@@ -52,7 +50,8 @@ impl<E: Engines> ShardRunner<E> {
         engines: E,
         reports: UnboundedSender<Report>,
         cancelled: Arc<AtomicU64>,
-        (machine_lock, sampler): (MachineLock, Sampler),
+        machine_lock: MachineLock,
+        sampler: Sampler,
     ) -> Self {
         Self {
             engines,
@@ -120,7 +119,7 @@ impl<E: Engines> ShardRunner<E> {
         self.report(Report::Activity(Activity::Idle, None));
     }
 
-    fn run(&mut self, offer: &Offer) -> Result<(u64, wire::Segment), Failure> {
+    fn run(&mut self, offer: &Offer) -> Result<(u64, Segment), Failure> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
         let generation =
             self.generation.clone().ok_or_else(|| bug("a shard was offered before Welcome"))?;
@@ -179,10 +178,7 @@ impl<E: Engines> ShardRunner<E> {
             sequence += 1;
             // After the batch, so that counting is not measured.
             let references: Vec<Option<u32>> = (batch.requests.iter())
-                .map(|request| {
-                    let reference = Some(&request.reference).filter(|text| !text.is_empty());
-                    reference.and_then(|text| loaded.engine.count_tokens(text))
-                })
+                .map(|request| loaded.engine.count_tokens(request.reference.as_ref()?))
                 .collect();
             let pairs = requests.iter().zip(rows).zip(references);
             drop(
@@ -193,7 +189,7 @@ impl<E: Engines> ShardRunner<E> {
                     batch: batch.index,
                     window: None,
                     samples: pairs
-                        .map(|((request, row), reference_tokens)| wire::Sample {
+                        .map(|((request, row), reference_tokens)| Sample {
                             reference_tokens,
                             ..sample(request, row, start_ns, end_ns)
                         })
@@ -201,7 +197,7 @@ impl<E: Engines> ShardRunner<E> {
                 }))),
             );
         }
-        let segment = wire::Segment {
+        let segment = Segment {
             warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
             warmup_ns,
             load_ns: loading.all_ns,
@@ -308,14 +304,13 @@ pub(super) fn cancelled() -> Failure {
     Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail }
 }
 
-pub(super) fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
-    let reference = |text: &str| (generation.stop == Stop::Reference).then(|| text.to_owned());
-    let request = |request: &wire::Request| Request {
-        sample_id: request.sample_id.clone(),
-        dialogue: request.dialogue.clone(),
-        reference: reference(&request.reference),
-    };
-    batch.requests.iter().map(request).collect()
+/// The requests of a batch. Engines get a reference only if generation stops at its length.
+pub(super) fn requests(batch: &Batch, generation: &Generation) -> Vec<Request> {
+    let mut requests = batch.requests.clone();
+    if generation.stop != Stop::Reference {
+        requests.iter_mut().for_each(|request| request.reference = None);
+    }
+    requests
 }
 
 /// In closed loop a request becomes available when its batch starts. A failed one lasts until the
@@ -325,36 +320,41 @@ pub(super) fn sample(
     row: Result<Row, Failure>,
     start_ns: u64,
     batch_end_ns: u64,
-) -> wire::Sample {
-    let sample_id = request.sample_id.clone();
+) -> Sample {
+    let sample_id = SampleId::try_from(request.sample_id.as_str());
+    let mut sample = Sample {
+        sample_id: sample_id.expect("ids are checked when the shard arrives"),
+        start_ns,
+        ttft_ns: None,
+        latency_ns: batch_end_ns.saturating_sub(start_ns),
+        input_tokens: None,
+        cut_tokens: 0,
+        output_tokens: None,
+        unknown_tokens: 0,
+        reference_tokens: None,
+        schedule_delay_ns: None,
+        exchange: None,
+        outcome: Outcome::Ok(Finish::Eos),
+        text: None,
+        output_ids: None,
+    };
     match row {
-        Ok(row) => wire::Sample {
-            sample_id,
-            start_ns,
+        Ok(row) => Sample {
             ttft_ns: row.first_token_ns.map(|first_ns| first_ns.saturating_sub(start_ns)),
             latency_ns: row.end_ns.saturating_sub(start_ns),
-            input_tokens: row.input_tokens.unwrap_or_default(),
-            is_input_uncounted: row.input_tokens.is_none(),
+            input_tokens: row.input_tokens,
             cut_tokens: row.cut_tokens,
-            output_tokens: row.output_tokens.unwrap_or_default(),
-            is_output_uncounted: row.output_tokens.is_none(),
+            output_tokens: row.output_tokens,
             unknown_tokens: row.unknown_tokens,
-            finish: row.finish.as_str().to_owned(),
-            failure: None,
-            reference_tokens: None,
-            schedule_delay_ns: None,
-            exchange: row.exchange.map(Into::into),
+            exchange: row.exchange,
+            outcome: Outcome::Ok(row.finish),
             text: row.text,
-            output_ids: row.output_ids,
+            output_ids: (!row.output_ids.is_empty()).then(|| OutputIds::pack(&row.output_ids)),
+            ..sample
         },
-        Err(failure) => wire::Sample {
-            sample_id,
-            start_ns,
-            latency_ns: batch_end_ns.saturating_sub(start_ns),
-            is_input_uncounted: true,
-            is_output_uncounted: true,
-            failure: Some(failure.into()),
-            ..wire::Sample::default()
-        },
+        Err(failure) => {
+            sample.outcome = Outcome::Failed(failure);
+            sample
+        }
     }
 }

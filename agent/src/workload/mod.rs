@@ -9,8 +9,35 @@ pub use arrivals::{Arrivals, Gaps};
 pub use closed::ClosedLoop;
 pub use open::{OpenLoop, QueueRules};
 
-use proto::wire;
 use stopwatch::Stopwatch;
+
+/// How requests arrive at one agent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Load {
+    /// Open loop: requests per second. 0: closed loop.
+    pub request_rate: f64,
+    /// Open loop only, like `seed` and the limits of the queue.
+    pub gaps: Gaps,
+    pub seed: u64,
+    /// How long the oldest request waits for a batch to fill.
+    pub max_batch_delay_ns: u64,
+    /// Arrivals at a full queue are not sent.
+    pub max_queue: u32,
+    /// Closed loop: outstanding requests.
+    pub concurrency: u32,
+    /// Repeat the requests and report windows instead of samples.
+    pub sustained: Option<Sustained>,
+    /// Let requests join the running batch.
+    pub continuous: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sustained {
+    /// A window ends with the first batch that ends after this time.
+    pub window_ns: u64,
+    /// The remaining windows, in order.
+    pub windows: Vec<u32>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
@@ -43,15 +70,14 @@ impl Workload {
     /// # Errors
     /// The thread cannot be started.
     pub fn start(
-        load: &wire::Load,
+        load: &Load,
         batch_size: u32,
         requests: Option<u64>,
         stopwatch: &Stopwatch,
     ) -> std::io::Result<Self> {
         let most = batch_size.max(1) as usize;
         if load.request_rate > 0.0 {
-            let gaps = if load.constant_gaps { Gaps::Constant } else { Gaps::Exponential };
-            let arrivals = Arrivals::new(load.request_rate, gaps, load.seed);
+            let arrivals = Arrivals::new(load.request_rate, load.gaps, load.seed);
             let rules = QueueRules {
                 most,
                 max_delay_ns: load.max_batch_delay_ns,

@@ -155,7 +155,7 @@ impl Connection {
     ) -> Result<Response, Failure> {
         let shared = &*target.0;
         let content_type = shared.content_type.to_str().unwrap_or_default();
-        let signed = shared.credentials.headers((&shared.address, content_type), &body).await;
+        let signed = shared.credentials.headers(&shared.address, content_type, &body).await;
         let headers = signed.map_err(|error| failed(Kind::Rejected, one_line(&error)))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
@@ -165,7 +165,7 @@ impl Connection {
         request.headers_mut().insert(CONTENT_TYPE, shared.content_type.clone());
         let start_ns = stopwatch.now_ns();
         let mut progress = Progress::default();
-        let asked = self.exchange(shared, request, &mut progress, (start_ns, stopwatch));
+        let asked = self.exchange(shared, request, &mut progress, start_ns, stopwatch);
         let response = tokio::time::timeout(shared.timeout, asked).await;
         let response = response.unwrap_or_else(|_| {
             let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
@@ -201,7 +201,8 @@ impl Connection {
         shared: &Shared,
         mut request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        (start_ns, stopwatch): (u64, &Stopwatch),
+        start_ns: u64,
+        stopwatch: &Stopwatch,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
         let since = || stopwatch.now_ns().saturating_sub(start_ns);
         let broken = |error: hyper::Error| {

@@ -61,7 +61,8 @@ impl Credentials {
     /// The authentication headers of one request.
     pub(super) async fn headers(
         &self,
-        (uri, content_type): (&str, &str),
+        uri: &str,
+        content_type: &str,
         body: &[u8],
     ) -> Result<HeaderMap, fetch::Error> {
         let mut headers = self.headers.clone();

@@ -110,7 +110,7 @@ impl Http {
         let template = Template::new(&endpoint.request)
             .map_err(|source| Error::Template { model: spec.model.clone(), source })?;
         let (tokenizer, tokenizer_sha256) = tokenizer_of(spec)?;
-        let facts = facts(spec, endpoint, &target, (tokenizer.as_ref(), tokenizer_sha256));
+        let facts = facts(spec, endpoint, &target, tokenizer.as_ref(), tokenizer_sha256);
         let fields = ResponseFields::of(endpoint);
         let connections = Vec::new();
         Ok(Self { facts, template, fields, tokenizer, target, connections, runtime })
@@ -253,7 +253,8 @@ fn facts(
     spec: &EngineSpec,
     endpoint: &Endpoint,
     target: &Target,
-    (tokenizer, tokenizer_sha256): (Option<&Tokenizer>, Option<String>),
+    tokenizer: Option<&Tokenizer>,
+    tokenizer_sha256: Option<String>,
 ) -> EngineFacts {
     let mut notes = vec![format!(
         "dtype {} is taken from the matrix; the endpoint does not report it",

@@ -7,11 +7,10 @@ mod sample_sink;
 
 use super::shard::{bug, cancelled};
 use super::{Offer, Report};
-use crate::workload::{Arrival, Workload};
+use crate::workload::{self, Arrival, Workload};
 use engine::{Engine, Request};
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
-use proto::wire;
 use sample_sink::{PerRequest, ReportSender, SampleSink, Windows};
 use stopwatch::Stopwatch;
 use tokio::sync::mpsc::UnboundedSender;
@@ -50,7 +49,7 @@ impl ShardRequests {
 
 impl Load<'_> {
     /// Returns the number of the last message.
-    pub(super) fn run(&mut self, load: &wire::Load) -> Result<u64, Failure> {
+    pub(super) fn run(&mut self, load: &workload::Load) -> Result<u64, Failure> {
         let requests_of_shard = ShardRequests::of(self.offer, self.generation);
         if requests_of_shard.0.is_empty() {
             return Ok(0);
@@ -82,15 +81,10 @@ impl Load<'_> {
     /// Tokens of the references.
     fn references(&self) -> Vec<Option<u32>> {
         let texts = self.offer.batches.iter().flat_map(|batch| &batch.requests);
-        texts
-            .map(|request| {
-                let reference = Some(&request.reference).filter(|text| !text.is_empty());
-                reference.and_then(|text| self.engine.count_tokens(text))
-            })
-            .collect()
+        texts.map(|request| self.engine.count_tokens(request.reference.as_ref()?)).collect()
     }
 
-    fn start(&self, load: &wire::Load, requests: Option<u64>) -> Result<Workload, Failure> {
+    fn start(&self, load: &workload::Load, requests: Option<u64>) -> Result<Workload, Failure> {
         Workload::start(load, self.offer.batch_size, requests, self.stopwatch).map_err(|error| {
             let detail = format!("cannot start the arrivals thread: {error}");
             Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail }
@@ -99,7 +93,7 @@ impl Load<'_> {
 
     fn run_load(
         &mut self,
-        load: &wire::Load,
+        load: &workload::Load,
         mut workload: Workload,
         requests_of_shard: &ShardRequests,
         sink: &mut dyn SampleSink,

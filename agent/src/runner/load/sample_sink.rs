@@ -3,11 +3,11 @@
 use super::ShardRequests;
 use crate::runner::shard::sample;
 use crate::runner::{Measured, Offer, Report};
-use crate::workload::Arrival;
+use crate::workload::{Arrival, Sustained};
 use engine::Row;
 use proto::failure::{Failure, Kind, Retry};
 use proto::load::LoadWindow;
-use proto::wire;
+use proto::sample::Sample;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub(super) trait SampleSink {
@@ -30,13 +30,7 @@ pub(super) struct ReportSender<'a> {
 }
 
 impl ReportSender<'_> {
-    fn send(
-        &self,
-        sequence: u64,
-        batch: u32,
-        samples: Vec<wire::Sample>,
-        window: Option<wire::LoadWindow>,
-    ) {
+    fn send(&self, sequence: u64, batch: u32, samples: Vec<Sample>, window: Option<LoadWindow>) {
         let Offer { shard, attempt, .. } = *self.offer;
         let measured = Measured { shard, attempt, sequence, batch, samples, window };
         // The receiver closes only when the agent ends.
@@ -81,7 +75,7 @@ impl SampleSink for PerRequest<'_> {
         let place = self.requests_of_shard.place(arrival);
         let (index, request) = &self.requests_of_shard.0[place];
         self.sequence += 1;
-        let sample = wire::Sample {
+        let sample = Sample {
             reference_tokens: self.references[place],
             schedule_delay_ns: arrival.delay_ns,
             ..sample(request, row, arrival.intended_ns, end_ns)
@@ -108,11 +102,7 @@ pub(super) struct Windows<'a> {
 }
 
 impl<'a> Windows<'a> {
-    pub(super) fn new(
-        sustained: &'a wire::Sustained,
-        start_ns: u64,
-        sender: ReportSender<'a>,
-    ) -> Self {
+    pub(super) fn new(sustained: &'a Sustained, start_ns: u64, sender: ReportSender<'a>) -> Self {
         let length_ns = sustained.window_ns.max(1);
         Self {
             left: sustained.windows.iter(),
@@ -135,7 +125,7 @@ impl SampleSink for Windows<'_> {
             let next = LoadWindow { start_ns: now_ns, ..LoadWindow::default() };
             let over = std::mem::replace(&mut self.window, next);
             self.sequence += 1;
-            self.sender.send(self.sequence, *index, Vec::new(), Some(over.into()));
+            self.sender.send(self.sequence, *index, Vec::new(), Some(over));
             self.until_ns += self.length_ns;
         }
         self.left.as_slice().is_empty()

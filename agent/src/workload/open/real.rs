@@ -119,13 +119,11 @@ impl Drop for RealClock {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Workload;
+    use super::super::super::{Load, Workload};
     use super::*;
-    use proto::wire;
 
     fn start(rate: f64, requests: Option<u64>) -> Workload {
-        let load =
-            wire::Load { request_rate: rate, seed: 1, max_queue: 1000, ..wire::Load::default() };
+        let load = Load { request_rate: rate, seed: 1, max_queue: 1000, ..Load::default() };
         Workload::start(&load, 4, requests, &Stopwatch::start()).unwrap()
     }
 

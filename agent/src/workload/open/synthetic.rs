@@ -56,18 +56,17 @@ impl SyntheticClock {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Arrivals, Gaps, Workload};
+    use super::super::super::{Arrivals, Gaps, Load, Workload};
     use super::*;
-    use proto::wire;
 
     /// One request every 100 ms, batches of at most `most` after at most 250 ms, a queue of 4.
     fn start(most: u32, stopwatch: &Stopwatch) -> Workload {
-        let load = wire::Load {
+        let load = Load {
             request_rate: 10.0,
-            constant_gaps: true,
+            gaps: Gaps::Constant,
             max_batch_delay_ns: 250_000_000,
             max_queue: 4,
-            ..wire::Load::default()
+            ..Load::default()
         };
         Workload::start(&load, most, Some(12), stopwatch).unwrap()
     }
@@ -117,8 +116,7 @@ mod tests {
     #[test]
     fn the_same_schedule_comes_on_both_clocks() {
         let times: Vec<u64> = Arrivals::new(500.0, Gaps::Exponential, 3).take(20).collect();
-        let load =
-            wire::Load { request_rate: 500.0, seed: 3, max_queue: 100, ..wire::Load::default() };
+        let load = Load { request_rate: 500.0, seed: 3, max_queue: 100, ..Load::default() };
         for stopwatch in [Stopwatch::synthetic(), Stopwatch::start()] {
             let start_ns = stopwatch.now_ns();
             let mut workload = Workload::start(&load, 1, Some(20), &stopwatch).unwrap();
