@@ -5,8 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 samples=${1:-1000000}
 
-cargo build --release
-cargo build --release --example fill_store
+cargo build --release --workspace --bins --example fill_store
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 echo "filling a store with $samples samples"

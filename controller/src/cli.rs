@@ -53,8 +53,6 @@ pub enum Command {
     Doctor(Doctor),
     /// Say whether the controller of this machine answers, for whatever restarts it
     Health(Health),
-    /// Check the statistics themselves: measure worlds whose truth is known, and count
-    Simulate(Simulate),
 }
 
 /// `controller run`
@@ -593,20 +591,4 @@ pub struct Health {
     /// Where the controller serves its metrics: a port on loopback, or ADDRESS:PORT
     #[arg(long, value_name = "ADDR")]
     pub metrics: metrics::Address,
-}
-
-/// `controller simulate`
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  controller simulate --trials 10000 --seed 1")]
-pub struct Simulate {
-    /// Trials for each row of the tables
-    #[arg(long, value_name = "N", default_value_t = 10_000,
-          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub trials: u32,
-    /// All chance follows from it
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
-    pub seed: u64,
-    /// The verdicts of sustained runs instead: leaks and drift
-    #[arg(long)]
-    pub stress: bool,
 }

@@ -7,8 +7,5 @@
 pub mod cli;
 pub mod commands;
 pub mod doctor;
-pub mod live;
 pub mod metrics;
 pub mod progress;
-pub mod scheduler;
-pub mod simulation;

@@ -1,26 +1,27 @@
-//! Metrics for a Prometheus: what a campaign counts. Off unless `--metrics` is given.
+//! Prometheus metrics of a campaign. Off unless `--metrics` is given.
 
+use campaign::{CampaignEvent, Observer};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use std::io;
+use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// What a campaign counts beyond its doors.
+/// Metrics of a campaign, beside those of the fleet.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
     /// Samples on disk, by whether they count.
-    pub samples: IntCounterVec,
-    /// Batches that were acknowledged.
-    pub batches: IntCounter,
-    /// How long a group of rows took to be on disk.
+    samples: IntCounterVec,
+    batches: IntCounter,
+    /// Duration of each transaction.
     pub writes: Histogram,
 }
 
 impl Metrics {
-    /// For the campaign of this id.
+    /// For the campaign with this id.
     ///
     /// # Panics
     /// Never: every name is well-formed.
@@ -28,21 +29,22 @@ impl Metrics {
         let samples =
             Opts::new("fleetmark_samples_stored_total", "Samples on disk, by whether they count");
         let buckets = prometheus::exponential_buckets(0.000_25, 2.0, 14).expect("a growing scale");
-        let writes = HistogramOpts::new(
-            "fleetmark_store_write_seconds",
-            "How long a group of rows took to be on disk",
-        );
+        let writes =
+            HistogramOpts::new("fleetmark_store_write_seconds", "Time to commit a group of rows");
         let metrics = Self {
             registry: Registry::new(),
             samples: IntCounterVec::new(samples, &["counted"]).expect("the name is well-formed"),
             batches: IntCounter::new(
                 "fleetmark_batches_acknowledged_total",
-                "Batches that were acknowledged",
+                "Batches acknowledged to agents",
             )
             .expect("the name is well-formed"),
             writes: Histogram::with_opts(writes.buckets(buckets)).expect("the name is well-formed"),
         };
-        let info = Opts::new("fleetmark_campaign_info", "Which campaign runs, on which release");
+        let info = Opts::new(
+            "fleetmark_campaign_info",
+            "Id of the running campaign, and version of the controller",
+        );
         let info =
             IntGaugeVec::new(info, &["campaign", "version"]).expect("the name is well-formed");
         info.with_label_values(&[campaign, env!("CARGO_PKG_VERSION")]).set(1);
@@ -55,17 +57,17 @@ impl Metrics {
         metrics
     }
 
-    /// Serves these, too.
+    /// Adds further metrics.
     ///
     /// # Panics
-    /// Where two have the same name.
+    /// If two have the same name.
     pub fn register(&self, collectors: Vec<Box<dyn Collector>>) {
         for collector in collectors {
             self.registry.register(collector).expect("each name is registered once");
         }
     }
 
-    /// Everything, in the text format of Prometheus.
+    /// All metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         ops::metrics::text(&self.registry)
     }
@@ -73,9 +75,19 @@ impl Metrics {
     /// Answers `GET /metrics` until it is dropped.
     ///
     /// # Errors
-    /// Where the listener fails.
+    /// If the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         ops::metrics::serve(self.registry, listener).await
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&mut self, event: &CampaignEvent, _: Duration) {
+        if let CampaignEvent::BatchStored { samples, is_counted, .. } = event {
+            let is_counted = if *is_counted { "true" } else { "false" };
+            self.samples.with_label_values(&[is_counted]).inc_by(*samples);
+            self.batches.inc();
+        }
     }
 }
 
@@ -86,7 +98,7 @@ mod tests {
     #[test]
     fn names_carry_their_units() {
         let metrics = Metrics::new("c");
-        metrics.register(fleet::Tally::default().collectors());
+        metrics.register(fleet::FleetMetrics::default().collectors());
         metrics.samples.with_label_values(&["true"]).inc_by(3);
         metrics.writes.observe(0.001);
         let text = metrics.text();

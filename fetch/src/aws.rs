@@ -1,32 +1,31 @@
-//! Services of AWS that are asked over plain HTTP: who asks, where, and the signature.
+//! Credentials, region, endpoint and signatures for AWS services other than S3.
 //!
-//! Who asks, where, and with which endpoint follow the standard chain of AWS, as for S3: environment, profile, container,
-//! machine. Requests are signed with Signature Version 4; who sends them is the caller's business.
+//! They come from AWS's standard chain: environment, profile, container, machine. Requests are signed with Signature
+//! Version 4 and sent by the caller.
 
 use crate::Error;
-use crate::error::Looked;
-use crate::transfer::root_cause;
+use crate::error::CredentialsError;
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4::SigningParams;
 use aws_types::service_config::ServiceConfigKey;
+use ops::error_chain::root_cause;
 use std::fmt;
 use std::time::SystemTime;
 
-/// One of AWS's services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Service {
-    /// As AWS's programs call it: `SageMaker Runtime` is asked at `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME`.
+    /// AWS's service id: that of `AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME` is `SageMaker Runtime`.
     pub id: &'static str,
-    /// Requests are signed for it.
+    /// The service name in signatures.
     pub signed_for: &'static str,
-    /// The first labels of its host's name; the region follows.
+    /// The labels of the host name before the region.
     pub host: &'static str,
 }
 
-/// Who asks a service, and where it is.
+/// Credentials, region and endpoint for one service.
 #[derive(Clone)]
 pub struct Access {
     service: Service,
@@ -45,22 +44,18 @@ impl fmt::Debug for Access {
     }
 }
 
-/// A request before it is signed.
 #[derive(Debug, Clone, Copy)]
 pub struct Unsigned<'a> {
-    /// `POST`.
     pub method: &'a str,
-    /// The whole address.
     pub uri: &'a str,
-    /// Those that are signed, too. `host` is, without being named.
+    /// The headers to sign; `host` is always signed.
     pub headers: &'a [(&'a str, &'a str)],
-    /// All of it.
     pub body: &'a [u8],
 }
 
 impl Access {
-    /// Asks the standard chain; a `region` that is given goes before the chain's. Credentials are looked for at once, so
-    /// that it is told early where there are none.
+    /// Reads the standard chain; `region` overrides it. Credentials are resolved at once, so that their absence is reported
+    /// early.
     ///
     /// # Errors
     /// [`Error::NoCredentials`] and [`Error::NoRegion`].
@@ -74,8 +69,10 @@ impl Access {
         };
         let config = Box::pin(config.load()).await;
         let what = || service.id.to_owned();
-        let no_credentials =
-            |reason: &str| Error::NoCredentials { what: what(), source: Looked(reason.to_owned()) };
+        let no_credentials = |reason: &str| Error::NoCredentials {
+            what: what(),
+            source: CredentialsError(reason.to_owned()),
+        };
         let credentials = config.credentials_provider().ok_or_else(|| no_credentials("nowhere"))?;
         if let Err(error) = credentials.provide_credentials().await {
             return Err(no_credentials(&root_cause(&error)));
@@ -88,7 +85,7 @@ impl Access {
         let own = own.or_else(|| config.endpoint_url().map(str::to_owned));
         let region = match config.region() {
             Some(region) => region.to_string(),
-            // A server of one's own has no regions, and a signature needs one.
+            // Other servers have no regions, and a signature needs one.
             None if own.is_some() => "us-east-1".to_owned(),
             None => return Err(Error::NoRegion { what: what() }),
         };
@@ -99,41 +96,38 @@ impl Access {
         Ok(Self { service, credentials, region, endpoint })
     }
 
-    /// The same at another address.
+    /// The same at another endpoint.
     #[must_use]
     pub fn at(self, endpoint: &str) -> Self {
         Self { endpoint: endpoint.trim_end_matches('/').to_owned(), ..self }
     }
 
-    /// Where the service is, without a slash at its end.
+    /// Without a trailing slash.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The region that requests are signed for.
     pub fn region(&self) -> &str {
         &self.region
     }
 
-    /// The headers that sign a request, beside its own; `now` stamps the signature. Credentials that have run out are
-    /// asked for anew.
+    /// The additional headers that sign a request at the time `now`. Expired credentials are renewed.
     ///
     /// # Errors
-    /// [`Error::NoCredentials`] where they are gone, [`Error::Signing`].
+    /// [`Error::NoCredentials`] if they can't be renewed, [`Error::Signing`].
     pub async fn sign(
         &self,
         request: &Unsigned<'_>,
         now: SystemTime,
     ) -> Result<Vec<(String, String)>, Error> {
         let credentials = self.credentials.provide_credentials().await.map_err(|error| {
-            let source = Looked(root_cause(&error));
+            let source = CredentialsError(root_cause(&error));
             Error::NoCredentials { what: self.service.id.to_owned(), source }
         })?;
-        signature(&credentials, (self.service, &self.region), request, now)
+        signature(&credentials, self.service, &self.region, request, now)
     }
 }
 
-/// Where AWS has a service.
 fn standard_endpoint(service: Service, region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://{}.{region}.{domain}", service.host)
@@ -141,7 +135,8 @@ fn standard_endpoint(service: Service, region: &str) -> String {
 
 fn signature(
     credentials: &Credentials,
-    (service, region): (Service, &str),
+    service: Service,
+    region: &str,
     request: &Unsigned<'_>,
     now: SystemTime,
 ) -> Result<Vec<(String, String)>, Error> {
@@ -191,7 +186,7 @@ mod tests {
             headers: &[],
             body: b"",
         };
-        let headers = signature(&credentials, (SERVICE, "us-east-1"), &request, now).unwrap();
+        let headers = signature(&credentials, SERVICE, "us-east-1", &request, now).unwrap();
         let value =
             |name: &str| headers.iter().find(|(known, _)| known == name).unwrap().1.as_str();
         assert_eq!(value("x-amz-date"), "20150830T123600Z");

@@ -1,36 +1,33 @@
-//! What was fetched, when it was used last, and room for more.
+//! The cache: which files were fetched, when each was used last, and the removal of the least recently used.
 //!
-//! Every file has an entry: a small JSON file under `entries/`, written anew whenever the file is used, so that
-//! its time of change is the time of the last use. Files that were there before, such as those that the hub's
-//! Python library put there, have entries too, for their hash; only what was fetched here is ever removed.
+//! Each file has an entry, a small JSON file under `entries/`, rewritten at each use: its modification time is the time
+//! of the last use. Files from elsewhere, such as the hub's Python library, have entries for their hash; only files that
+//! were fetched here are removed.
 
 use crate::transfer::{hold, sha256_of};
-use crate::{Error, Fetcher, News, hexadecimal};
+use crate::{Error, Fetcher, Progress};
+use ops::atomic_file;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What moves this cache.
+/// The variable that moves the cache.
 pub(crate) const VARIABLE: &str = "FLEETMARK_CACHE";
 
 /// One fetched file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
-    /// Where it is found, under its name.
+    /// The path under the file's own name, a link to `blob`.
     pub(crate) path: PathBuf,
-    /// Where its bytes lie.
     pub(crate) blob: PathBuf,
-    /// How many.
     pub(crate) bytes: u64,
-    /// Of its bytes.
     pub(crate) sha256: String,
-    /// Whether it was fetched here, so that it may be removed here.
+    /// Fetched by this program, which may therefore remove it.
     pub(crate) is_own: bool,
 }
 
-/// Entries and the limit that they are kept to.
 #[derive(Debug)]
 pub(crate) struct Cache {
     folder: PathBuf,
@@ -42,7 +39,6 @@ impl Cache {
         Self { folder: folder.to_owned(), limit_bytes }
     }
 
-    /// Where files of S3 lie.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -52,27 +48,27 @@ impl Cache {
     }
 
     fn entry_path(&self, path: &Path) -> PathBuf {
-        let name = hexadecimal(&Sha256::digest(path.as_os_str().as_encoded_bytes()));
+        let name = hex::encode(Sha256::digest(path.as_os_str().as_encoded_bytes()));
         self.folder.join("entries").join(format!("{name}.json"))
     }
 
-    /// The entry of the file found at `path`; a broken one counts as none.
+    /// The entry of the file at `path`; a damaged one counts as none.
     pub(crate) fn entry(&self, path: &Path) -> Option<Entry> {
         serde_json::from_slice(&std::fs::read(self.entry_path(path)).ok()?).ok()
     }
 
-    /// Keeps an entry, and marks its file as used now.
+    /// Writes an entry, which marks its file as used now.
     pub(crate) fn keep(&self, entry: &Entry) -> Result<(), Error> {
         let text = serde_json::to_vec(entry).map_err(|error| self.error(error.into()))?;
-        write(&self.entry_path(&entry.path), &text).map_err(|error| self.error(error))
+        atomic_file::write(&self.entry_path(&entry.path), &text).map_err(|error| self.error(error))
     }
 
     fn forget(&self, path: &Path) {
-        // What isn't there needn't be removed.
+        // It may be gone already.
         drop(std::fs::remove_file(self.entry_path(path)));
     }
 
-    /// All entries of files fetched here, the one used longest ago first.
+    /// The entries of files that were fetched here, least recently used first.
     fn own_entries(&self) -> Vec<(SystemTime, Entry)> {
         let Ok(listed) = std::fs::read_dir(self.folder.join("entries")) else { return Vec::new() };
         let read = |file: std::fs::DirEntry| {
@@ -86,32 +82,16 @@ impl Cache {
     }
 }
 
-/// Writes a file whole or not at all.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-    std::fs::write(&unfinished, bytes)?;
-    std::fs::rename(&unfinished, path)
-}
-
-/// Lets `path` lead to `blob`, as seen from the folder of `path`, whatever was there.
+/// Replaces `path` by a symbolic link to `blob`, which is relative to the folder of `path`.
 pub(crate) fn link(blob: &Path, path: &Path) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
     if std::fs::read_link(path).is_ok_and(|there| there == *blob) {
         return Ok(());
     }
-    let unfinished = path.with_extension(format!("{}.unfinished", std::process::id()));
-    drop(std::fs::remove_file(&unfinished));
-    std::os::unix::fs::symlink(blob, &unfinished)?;
-    std::fs::rename(&unfinished, path)
+    atomic_file::replace(path, |link| std::os::unix::fs::symlink(blob, link))
 }
 
 impl Fetcher {
-    /// The file that was fetched to `path` earlier, if it is there and still the same.
+    /// The file that was fetched to `path` earlier, if it is unchanged.
     pub(crate) fn used_again(&self, path: &Path, name: &str) -> Result<Option<Entry>, Error> {
         let Some(entry) = self.cache.entry(path) else { return Ok(None) };
         if !path.exists() {
@@ -123,15 +103,15 @@ impl Fetcher {
             self.cache.keep(&entry)?;
             return Ok(Some(entry));
         }
-        self.tell(&News::Spoiled { file: name });
+        self.report(&Progress::Corrupted { file: name });
         self.cache.forget(path);
         drop(std::fs::remove_file(&entry.blob));
         drop(std::fs::remove_file(path));
         Ok(None)
     }
 
-    /// Removes what was used longest ago until the cache is within its limit; never what is in `kept`.
-    pub(crate) async fn make_room(&self, kept: &[PathBuf]) -> Result<(), Error> {
+    /// Removes the least recently used files until the cache is within its limit, but none of `kept`.
+    pub(crate) async fn evict(&self, kept: &[PathBuf]) -> Result<(), Error> {
         let lock = self.cache.folder.join("room.lock");
         let _held = hold(&lock, || {}).await.map_err(|error| self.cache.error(error))?;
         let entries = self.cache.own_entries();
@@ -153,7 +133,7 @@ impl Fetcher {
             self.cache.forget(&entry.path);
             total -= entry.bytes;
             let file = entry.path.display().to_string();
-            self.tell(&News::Evicted { file: &file, bytes: entry.bytes });
+            self.report(&Progress::Evicted { file: &file, bytes: entry.bytes });
         }
         Ok(())
     }
@@ -197,11 +177,11 @@ mod tests {
             entry.unwrap().set_modified(time).unwrap();
         }
         assert!(fetcher.used_again(&files[0], "a").unwrap().is_some());
-        fetcher.block_on(fetcher.make_room(&[])).unwrap();
+        fetcher.block_on(fetcher.evict(&[])).unwrap();
         let there: Vec<bool> = files.iter().map(|file| file.exists()).collect();
         assert_eq!(there, [true, false, true], "b was used longest ago");
         assert!(foreign.exists() && !folder.path().join("b.blob").exists());
-        fetcher.block_on(fetcher.make_room(&[])).unwrap();
+        fetcher.block_on(fetcher.evict(&[])).unwrap();
         assert!(files[0].exists() && files[2].exists());
     }
 

@@ -1,8 +1,9 @@
-//! Files of the Hugging Face hub and of S3, brought to this machine's disk and checked by sha256.
+//! An address on the Hugging Face hub or in S3 -> files on this disk, checked by SHA-256; and files -> objects in S3.
 //!
-//! A library of both programs that knows nothing of either: an address and the names of files go in, a folder
-//! that holds them comes out. What is there already is used again; what was cut off is gone on with; what has
-//! another hash than its source says is refused. Nothing is printed here: [`News`] go to whoever connected.
+//! Cached files are used again, interrupted transfers resume, and a file whose hash differs from its source's is
+//! rejected. Knows neither program, and prints nothing: callers receive [`Progress`] through a [`Reporter`].
+//! [`hub`] and [`s3`] make the requests; `transfer` downloads, hashes and moves a file into place under a lock;
+//! `cache` keeps the limit; `retry` is the one policy for failed requests; [`aws`] finds credentials and signs.
 
 #![forbid(unsafe_code)]
 
@@ -10,90 +11,79 @@ pub mod aws;
 mod cache;
 mod error;
 pub mod hub;
-mod news;
-mod patience;
+mod progress;
+mod retry;
 pub mod s3;
 mod settings;
 mod transfer;
 mod unpacked;
 
-pub use error::{Error, Looked};
-pub use news::{News, Reporter};
+pub use error::{CredentialsError, Error};
+pub use progress::{Progress, Reporter};
 pub use settings::{Secret, Settings};
 
 use cache::Cache;
-use rand::rngs::SysRng;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use tokio::sync::watch;
 
-/// The ways to the hub and to S3, with the caches behind them. One for a process.
+/// Clients of the hub and of S3 with their caches. A process has one.
 #[derive(Debug)]
 pub struct Fetcher {
     settings: Settings,
     cache: Cache,
     http: reqwest::Client,
     s3: tokio::sync::OnceCell<s3::Client>,
-    /// What branches stood for when this process first asked: they don't move under a campaign.
+    /// The commit of each branch when this process first asked: a campaign doesn't change versions midway.
     commits: Mutex<std::collections::BTreeMap<hub::Repository, String>>,
     reporter: Reporter,
-    random: Mutex<ChaCha8Rng>,
     stop: watch::Sender<bool>,
 }
 
-/// Files that lie together in one folder.
+/// Files in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Holds them under their names.
     pub folder: PathBuf,
-    /// The commit that they are of; null for S3.
+    /// `None` for S3.
     pub commit: Option<String>,
-    /// In the order asked for.
+    /// In the order of the request.
     pub files: Vec<Stored>,
 }
 
 /// One file on this disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Its name at its source, below the repository or prefix.
+    /// The path below the repository or prefix.
     pub name: String,
-    /// Where it lies.
     pub path: PathBuf,
-    /// Of its bytes, as they were read.
+    /// In hexadecimal, computed from the bytes on this disk.
     pub sha256: String,
-    /// How many bytes it has.
     pub bytes: u64,
 }
 
 impl Fetcher {
-    /// Makes the ways ready; nothing is asked for yet.
+    /// Sends no request yet.
     ///
     /// # Errors
-    /// Where the system gives no randomness or no TLS.
+    /// [`Error::System`] if TLS can't be set up.
     pub fn new(settings: Settings, reporter: Reporter) -> Result<Self, Error> {
-        let mut seed = [0; 32];
-        rand::TryRng::try_fill_bytes(&mut SysRng, &mut seed)
-            .map_err(|error| Error::System { reason: error.to_string() })?;
         Ok(Self {
             http: hub::http_client()?,
             cache: Cache::new(&settings.cache, settings.cache_limit_bytes),
             commits: Mutex::default(),
             s3: tokio::sync::OnceCell::new(),
             reporter,
-            random: Mutex::new(ChaCha8Rng::from_seed(seed)),
             stop: watch::Sender::new(false),
             settings,
         })
     }
 
-    /// Breaks off what is under way here, and all that is asked for later: the process is ending.
+    /// Cancels running and later work of [`Fetcher::block_on`], since the process is ending.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
 
-    /// Runs `work` to its end on this thread, or until [`Fetcher::stop`]. Not for async callers.
+    /// Runs `work` on this thread until it ends or [`Fetcher::stop`] is called. Not for async callers.
     ///
     /// # Errors
     /// Those of `work`; [`Error::Stopped`].
@@ -111,19 +101,7 @@ impl Fetcher {
         })
     }
 
-    fn tell(&self, news: &News<'_>) {
-        (self.reporter.0)(news);
+    fn report(&self, progress: &Progress<'_>) {
+        (self.reporter.0)(progress);
     }
 }
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// A handle that many parts of a program hold.
-pub type Shared = Arc<Fetcher>;

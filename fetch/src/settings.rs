@@ -1,18 +1,16 @@
-//! What the environment says: standard variables of the hub and of AWS, and two of our own.
+//! Settings from the environment: the standard variables of the hub and of AWS, and two of our own.
 
 use crate::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Where the hub is.
 const HUB: &str = "https://huggingface.co";
-/// How much of this disk fetched files may take.
+/// The default limit of the cache, in GiB.
 const CACHE_GB: u64 = 50;
 
-/// What the environment says.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Files of S3, and notes on all that was fetched: `FLEETMARK_CACHE`, `$XDG_CACHE_HOME/fleetmark`.
+    /// Files from S3, and the entries of all fetched files: `FLEETMARK_CACHE`, `$XDG_CACHE_HOME/fleetmark`.
     pub cache: PathBuf,
     /// `FLEETMARK_CACHE_GB`, in bytes.
     pub cache_limit_bytes: u64,
@@ -20,15 +18,15 @@ pub struct Settings {
     pub hub_endpoint: String,
     /// `HF_TOKEN`, `HF_TOKEN_PATH`, `$HF_HOME/token`.
     pub hub_token: Option<Secret>,
-    /// Files of the hub, in the layout of its Python library: `HF_HUB_CACHE`, `$HF_HOME/hub`.
+    /// Files from the hub, in the layout of its Python library: `HF_HUB_CACHE`, `$HF_HOME/hub`.
     pub hub_cache: PathBuf,
     /// `HF_HUB_OFFLINE`.
     pub is_offline: bool,
-    /// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`: a server of one's own, whose buckets stand in the path.
+    /// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`: another server than AWS, with buckets in the path of URLs.
     pub has_s3_endpoint: bool,
 }
 
-/// A secret; it is never shown.
+/// A secret, which is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(crate) String);
 
@@ -42,7 +40,7 @@ impl Settings {
     /// Reads the environment through `variable`. An empty variable counts as unset.
     ///
     /// # Errors
-    /// [`Error::Setting`] where a variable says what it can't.
+    /// [`Error::Setting`] if a variable has an invalid value.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let home = variable("HOME").unwrap_or_else(|| "/tmp".to_owned());
@@ -122,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_variables_are_honoured() {
+    fn the_standard_variables_are_read() {
         let settings = settings(&[
             ("HF_ENDPOINT", "http://127.0.0.1:8080/"),
             ("HF_HOME", "/models"),
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_variable_cannot_say_is_told_with_its_name() {
+    fn an_invalid_value_is_reported_with_its_variable() {
         for (name, value) in [("HF_ENDPOINT", "hub.local"), ("FLEETMARK_CACHE_GB", "lots")] {
             let error = settings(&[(name, value)]).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains(value), "{error}");

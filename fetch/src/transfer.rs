@@ -1,10 +1,11 @@
-//! One file from its source to its place: gone on with where it was cut off, hashed on the way, put in place
-//! whole or not at all, by one process at a time.
+//! Downloads one file: resumes where an earlier attempt ended, hashes the bytes on the way, and renames the file into
+//! place when its hash is right. One process at a time, under a lock.
 
-use crate::patience::{Patience, Trouble};
-use crate::{Error, Fetcher, News, hexadecimal};
+use crate::retry::{Failure, Retries};
+use crate::{Error, Fetcher, Progress};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use ops::error_chain::root_cause;
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,42 +13,38 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a file that comes slowly is told of.
-const NEWS_EVERY: Duration = Duration::from_secs(2);
-/// How much is hashed at a time.
+/// The interval of [`Progress::Fetching`].
+const REPORT_EVERY: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A file that is wanted, and what its source says of it.
+/// A file to download.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    /// With its place, for people.
+pub(crate) struct Download {
+    /// Shown to people, with the repository or bucket.
     pub(crate) name: String,
-    /// Where it is to lie.
     pub(crate) target: PathBuf,
-    /// Who holds this brings it.
     pub(crate) lock: PathBuf,
-    /// Its length, where the source says.
+    /// If the source sends its length.
     pub(crate) bytes: Option<u64>,
-    /// Its sha256, where the source says.
+    /// If the source sends its hash.
     pub(crate) sha256: Option<String>,
-    /// What moves the cache, for errors.
+    /// The variable that moves the cache, for errors.
     pub(crate) variable: &'static str,
 }
 
-/// What came.
+/// The length and hash of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Brought {
+pub(crate) struct Hashed {
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
 
-/// An answer whose body starts at `from`.
+/// A response whose body starts at offset `from`.
 pub(crate) struct Opened {
     pub(crate) from: u64,
     pub(crate) body: Body,
 }
 
-/// Bytes on their way.
 pub(crate) enum Body {
     Http(reqwest::Response),
     S3(ByteStream),
@@ -62,16 +59,7 @@ impl Body {
     }
 }
 
-/// The innermost of an error's causes: the one that says what happened.
-pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
-}
-
-/// What is here of a file that is still coming.
+/// The part of a file that has arrived.
 struct Partial {
     path: PathBuf,
     file: File,
@@ -80,7 +68,7 @@ struct Partial {
 }
 
 impl Partial {
-    /// Takes up what an earlier try left.
+    /// Continues what an earlier attempt left.
     fn open(target: &Path) -> io::Result<Self> {
         let path = beside(target, "incomplete");
         let mut file = File::options().create(true).read(true).append(true).open(&path)?;
@@ -102,7 +90,6 @@ impl Partial {
         Ok(())
     }
 
-    /// Puts it into its place.
     fn finish(self, target: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.path, target)
@@ -131,16 +118,15 @@ fn hash_of(file: &mut File) -> io::Result<(Sha256, u64)> {
     }
 }
 
-/// The sha256 and length of a file.
-pub(crate) fn sha256_of(path: &Path) -> io::Result<Brought> {
+pub(crate) fn sha256_of(path: &Path) -> io::Result<Hashed> {
     let (hash, bytes) = hash_of(&mut File::open(path)?)?;
-    Ok(Brought { bytes, sha256: hexadecimal(&hash.finalize()) })
+    Ok(Hashed { bytes, sha256: hex::encode(hash.finalize()) })
 }
 
-/// How often a lock that another process holds is tried.
+/// Pause between attempts to take a lock.
 const LOCK_EVERY: Duration = Duration::from_millis(100);
 
-/// Waits until no other process holds `path`, and holds it. `waits` is called once, where it has to wait.
+/// Takes the lock file `path`; `waits` is called once if another process holds it.
 pub(crate) async fn hold(path: &Path, waits: impl FnOnce()) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
@@ -148,7 +134,7 @@ pub(crate) async fn hold(path: &Path, waits: impl FnOnce()) -> io::Result<File> 
     let file = File::options().create(true).truncate(false).write(true).open(path)?;
     let mut waits = Some(waits);
     loop {
-        // Not `lock`, which nothing could break off.
+        // Not `lock`, which can't be cancelled.
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(error),
@@ -163,13 +149,13 @@ pub(crate) async fn hold(path: &Path, waits: impl FnOnce()) -> io::Result<File> 
 }
 
 impl Fetcher {
-    /// Brings a file to its place, unless another process did meanwhile: then that one's is taken.
-    /// `open` answers with the bytes from an offset on.
-    pub(crate) async fn bring(
+    /// Downloads a file, or takes the one that another process put in place meanwhile. `open` requests the bytes from
+    /// an offset on.
+    pub(crate) async fn download(
         &self,
-        wanted: &Wanted,
-        open: impl AsyncFn(u64) -> Result<Opened, Trouble>,
-    ) -> Result<Brought, Error> {
+        wanted: &Download,
+        open: impl AsyncFn(u64) -> Result<Opened, Failure>,
+    ) -> Result<Hashed, Error> {
         let cache = |source| Error::Cache {
             path: wanted.target.display().to_string(),
             variable: wanted.variable,
@@ -178,7 +164,7 @@ impl Fetcher {
         if let Some(folder) = wanted.target.parent() {
             std::fs::create_dir_all(folder).map_err(cache)?;
         }
-        let waits = || self.tell(&News::Waiting { file: &wanted.name });
+        let waits = || self.report(&Progress::Waiting { file: &wanted.name });
         let _held = hold(&wanted.lock, waits).await.map_err(cache)?;
         if wanted.target.exists() {
             return check(wanted, sha256_of(&wanted.target).map_err(cache)?);
@@ -190,21 +176,20 @@ impl Fetcher {
         let mut has_leftovers = partial.length > 0;
         loop {
             self.fill(wanted, &mut partial, &open).await?;
-            let sha256 = hexadecimal(&partial.hash.clone().finalize());
-            let brought = Brought { bytes: partial.length, sha256 };
-            match check(wanted, brought) {
-                Ok(brought) => {
+            let sha256 = hex::encode(partial.hash.clone().finalize());
+            let hashed = Hashed { bytes: partial.length, sha256 };
+            match check(wanted, hashed) {
+                Ok(hashed) => {
                     partial.finish(&wanted.target).map_err(cache)?;
-                    self.tell(&News::Here { file: &wanted.name, bytes: brought.bytes });
-                    return Ok(brought);
+                    self.report(&Progress::Fetched { file: &wanted.name, bytes: hashed.bytes });
+                    return Ok(hashed);
                 }
-                // What an earlier process left may be to blame: one more try, from the first byte.
+                // The fault may be in what an earlier process left: try once more, from the first byte.
                 Err(Error::Hash { .. }) if has_leftovers => {
                     has_leftovers = false;
                     partial.start_over().map_err(cache)?;
                 }
                 Err(error) => {
-                    // Nothing of it is kept.
                     drop(std::fs::remove_file(&partial.path));
                     return Err(error);
                 }
@@ -212,42 +197,46 @@ impl Fetcher {
         }
     }
 
-    /// Adds bytes until all are there.
+    /// Downloads until all bytes have arrived.
     async fn fill(
         &self,
-        wanted: &Wanted,
+        wanted: &Download,
         partial: &mut Partial,
-        open: &impl AsyncFn(u64) -> Result<Opened, Trouble>,
+        open: &impl AsyncFn(u64) -> Result<Opened, Failure>,
     ) -> Result<(), Error> {
-        let mut flow = Flow { patience: Patience::default(), furthest: 0, told: Instant::now() };
-        self.tell(&News::Moving { file: &wanted.name, done: partial.length, total: wanted.bytes });
+        let mut flow = Flow { retries: Retries::default(), furthest: 0, reported: Instant::now() };
+        self.report(&Progress::Fetching {
+            file: &wanted.name,
+            bytes: partial.length,
+            total: wanted.bytes,
+        });
         while wanted.bytes != Some(partial.length) {
             let poured = match open(partial.length).await {
                 Ok(opened) => self.pour(wanted, partial, opened, &mut flow).await,
-                Err(trouble) => Err(trouble),
+                Err(failure) => Err(failure),
             };
             match poured {
                 Ok(()) => return Ok(()),
-                Err(trouble) => flow.patience.wait(self, &wanted.name, trouble).await?,
+                Err(failure) => flow.retries.wait(self, &wanted.name, failure).await?,
             }
         }
         Ok(())
     }
 
-    /// Adds the bytes of one answer.
+    /// Appends the body of one response.
     async fn pour(
         &self,
-        wanted: &Wanted,
+        wanted: &Download,
         partial: &mut Partial,
         mut opened: Opened,
         flow: &mut Flow,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), Failure> {
         let path = || wanted.target.display().to_string();
         let cache = |source| {
-            Trouble::Final(Error::Cache { path: path(), variable: wanted.variable, source })
+            Failure::Final(Error::Cache { path: path(), variable: wanted.variable, source })
         };
         if opened.from != partial.length {
-            // The server began anew.
+            // The server ignored the range.
             partial.start_over().map_err(cache)?;
         }
         loop {
@@ -255,55 +244,56 @@ impl Fetcher {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(reason) => {
-                    let words = format!("cut off after {} bytes ({reason})", partial.length);
+                    let reason = format!("cut off after {} bytes ({reason})", partial.length);
                     if wanted.bytes == Some(partial.length) {
-                        // All came, and its checksum says that it isn't it.
+                        // All bytes arrived, and S3's checksum of them is wrong.
                         partial.start_over().map_err(cache)?;
                     }
-                    return Err(Trouble::passing(words));
+                    return Err(Failure::transient(reason));
                 }
             };
             partial.add(&chunk).map_err(cache)?;
             if partial.length > flow.furthest {
                 flow.furthest = partial.length;
-                flow.patience.renew();
+                flow.retries.reset();
             }
             if let Some(expected) = wanted.bytes.filter(|bytes| partial.length > *bytes) {
                 drop(std::fs::remove_file(&partial.path));
                 let file = wanted.name.clone();
-                return Err(Trouble::Final(Error::TooLong { file, expected }));
+                return Err(Failure::Final(Error::TooLong { file, expected }));
             }
-            if flow.told.elapsed() >= NEWS_EVERY {
-                flow.told = Instant::now();
-                let (file, done) = (wanted.name.as_str(), partial.length);
-                self.tell(&News::Moving { file, done, total: wanted.bytes });
+            if flow.reported.elapsed() >= REPORT_EVERY {
+                flow.reported = Instant::now();
+                let (file, bytes) = (wanted.name.as_str(), partial.length);
+                self.report(&Progress::Fetching { file, bytes, total: wanted.bytes });
             }
         }
         match wanted.bytes {
-            Some(bytes) if partial.length < bytes => {
-                Err(Trouble::passing(format!("cut off after {} of {bytes} bytes", partial.length)))
-            }
+            Some(bytes) if partial.length < bytes => Err(Failure::transient(format!(
+                "cut off after {} of {bytes} bytes",
+                partial.length
+            ))),
             _ => Ok(()),
         }
     }
 }
 
-/// How a file comes along.
+/// The course of one download.
 struct Flow {
-    patience: Patience,
-    /// The most bytes that were ever here: only more of them renew patience.
+    retries: Retries,
+    /// The most bytes that ever arrived: only progress beyond them resets the retries.
     furthest: u64,
-    told: Instant,
+    reported: Instant,
 }
 
-/// Whether the file is what its source says.
-fn check(wanted: &Wanted, brought: Brought) -> Result<Brought, Error> {
+/// Compares the file with its source's hash.
+fn check(wanted: &Download, hashed: Hashed) -> Result<Hashed, Error> {
     match &wanted.sha256 {
-        Some(expected) if *expected != brought.sha256 => Err(Error::Hash {
+        Some(expected) if *expected != hashed.sha256 => Err(Error::Hash {
             file: wanted.name.clone(),
             expected: expected.clone(),
-            found: brought.sha256,
+            found: hashed.sha256,
         }),
-        _ => Ok(brought),
+        _ => Ok(hashed),
     }
 }

@@ -1,17 +1,17 @@
-//! Folders that were unpacked from an archive, in the cache with its limit.
+//! Folders that were unpacked from an archive; their files count towards the cache's limit.
 
-use crate::cache::{Entry, write};
+use crate::cache::Entry;
 use crate::transfer::{hold, sha256_of};
 use crate::{Error, Fetcher};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Says which files an unpacked folder holds: written last, so that a folder without it is unfinished.
+/// Lists the files of an unpacked folder. Written last: a folder without it is incomplete.
 const LIST: &str = "unpacked.json";
 
 impl Fetcher {
-    /// The folder that `unpack` fills from an archive of this sha256, or filled earlier. It may put files into
-    /// the folder itself only.
+    /// The folder that `unpack` fills, or filled earlier, from the archive with this SHA-256. `unpack` creates no
+    /// subfolders.
     ///
     /// # Errors
     /// Those of `unpack`; [`Error::Cache`].
@@ -27,7 +27,7 @@ impl Fetcher {
         let _held = self.block_on(async {
             hold(&lock, || {}).await.map_err(|error| self.cache.error(error))
         })?;
-        if self.is_whole(&folder)? {
+        if self.is_complete(&folder)? {
             return Ok(folder);
         }
         if folder.exists() {
@@ -50,13 +50,13 @@ impl Fetcher {
         }
         let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()?.to_str()).collect();
         let list = serde_json::to_vec(&names).map_err(|error| cache(error.into()))?;
-        write(&folder.join(LIST), &list).map_err(cache)?;
-        self.block_on(self.make_room(&paths))?;
+        ops::atomic_file::write(&folder.join(LIST), &list).map_err(cache)?;
+        self.block_on(self.evict(&paths))?;
         Ok(folder)
     }
 
-    /// Whether all that was unpacked is there, unchanged.
-    fn is_whole(&self, folder: &Path) -> Result<bool, Error> {
+    /// Whether all unpacked files are present and unchanged.
+    fn is_complete(&self, folder: &Path) -> Result<bool, Error> {
         let Ok(list) = std::fs::read(folder.join(LIST)) else { return Ok(false) };
         let names: Vec<String> = serde_json::from_slice(&list).unwrap_or_default();
         for name in &names {
@@ -68,7 +68,7 @@ impl Fetcher {
         Ok(!names.is_empty())
     }
 
-    /// The sha256 of any file of this disk.
+    /// The SHA-256 of a local file.
     ///
     /// # Errors
     /// [`Error::Unreadable`].

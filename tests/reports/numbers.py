@@ -116,7 +116,7 @@ def with_interval(estimate):
     text = shown(estimate["value"])
     if low is not None and high is not None:
         return f"{text} {shown(low)} to {shown(high)}"
-    return f"{text} from {shown(low)}" if low is not None else text
+    return f"{text} at least {shown(low)}" if low is not None else text
 
 
 def check_cells(rows, results):

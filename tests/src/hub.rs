@@ -1,14 +1,16 @@
-//! A hub of our own on loopback: it answers as the Hugging Face hub does, and fails as it is told.
+//! A server on loopback that answers as the Hugging Face hub does, and fails on demand.
 //!
-//! Files of 1,000 bytes and more are large: their answer redirects to where they lie, and names their sha256.
+//! Files of 1,000 bytes and more are large: their answer redirects to their bytes and names their sha256.
 
+use crate::Workspace;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// What a branch stands for until it is moved.
+/// The commit of every branch.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// From this length on a file is large.
@@ -67,6 +69,18 @@ impl Hub {
             }
         });
         hub
+    }
+
+    /// Points a program at this hub, with empty caches in `workspace`.
+    pub fn at<'a>(&self, command: &'a mut Command, workspace: &Workspace) -> &'a mut Command {
+        for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"] {
+            command.env_remove(name);
+        }
+        command
+            .env("HF_ENDPOINT", self.url())
+            .env("HF_HOME", workspace.path("hf"))
+            .env("FLEETMARK_CACHE", workspace.path("cache"))
+            .env("NO_PROXY", "*")
     }
 
     /// For `HF_ENDPOINT`.

@@ -1,6 +1,7 @@
-//! Campaigns whose controller and agents are killed, by seed: what, and when, follows from it.
+//! Campaigns whose controller and agents are killed: the seed determines which of them, and when.
 
-use crate::{Row, Workspace, program};
+use crate::samples::{Place, counted};
+use crate::{Workspace, scripted};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -9,19 +10,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// About 12 ms for each batch that is decoded, and as much for each that warms up.
+/// About 12 ms for each batch, warm-up included.
 const SCRIPT: &str = r#"{"seed": 5, "prompt_ms": 4, "token_ms": 1, "per_row_ms": 0.5, "spread": 0.4,
     "output_tokens": 8, "paced": PACED}"#;
 
-const MATRIX: &str = r#"
-name = "kills"
-seed = 11
-[dataset]
-source = "builtin:dialogues"
-samples = 40
-[[model]]
-name = "script"
-id = "scripted:script.json"
+const REST: &str = r#"
 [factors]
 batch_sizes = [1, 4]
 [protocol]
@@ -46,45 +39,28 @@ const PAUSE: u64 = 700;
 /// A campaign that takes longer hangs.
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// Where a sample belongs: cell, round, dialogue, batch.
-pub type Place = (String, i32, String, i32);
-
-/// What is counted.
-///
-/// # Panics
-/// Where a sample is counted twice.
-pub fn counted(rows: &[Row]) -> BTreeSet<Place> {
-    let counted: Vec<&Row> = rows.iter().filter(|row| row.counted).collect();
-    let place = |row: &&Row| (row.cell.clone(), row.run, row.sample_id.clone(), row.batch);
-    let places: BTreeSet<Place> = counted.iter().map(place).collect();
-    let samples: BTreeSet<_> = places.iter().map(|place| (&place.0, place.1, &place.2)).collect();
-    assert_eq!(samples.len(), counted.len(), "a sample is counted twice");
-    places
-}
-
-/// What was killed in a campaign.
+/// The kills of a campaign.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Killed {
-    /// Controllers.
     pub controllers: u32,
-    /// Agents that the controller keeps.
+    /// Agents started by the controller.
     pub locals: u32,
-    /// Agents that somebody else keeps.
+    /// Agents started by the scenario, as an orchestrator would.
     pub remotes: u32,
 }
 
-/// The campaign, undisturbed.
+/// The samples of a campaign without kills.
 ///
 /// # Panics
-/// Where it fails.
+/// If it fails.
 pub fn undisturbed() -> BTreeSet<Place> {
     Fleet::start(false).finish().0
 }
 
-/// The campaign with [`KILLS`] kills; what it counted, and what was killed.
+/// The samples of a campaign with [`KILLS`] kills.
 ///
 /// # Panics
-/// Where it fails or hangs.
+/// If it fails or hangs.
 pub fn disturbed(seed: u64) -> (BTreeSet<Place>, Killed) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut fleet = Fleet::start(true);
@@ -102,134 +78,138 @@ pub fn disturbed(seed: u64) -> (BTreeSet<Place>, Killed) {
     fleet.finish()
 }
 
-#[expect(clippy::disallowed_methods, reason = "chance says when something is killed")]
+#[expect(clippy::disallowed_methods, reason = "kills come at random times")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// A controller, its local agent, and two agents that are kept by this test as an orchestrator would.
+/// A controller, its local agent, and two remote agents, which are restarted here.
 struct Fleet {
     workspace: Workspace,
     controller: Child,
-    /// None until the controller says where it listens.
-    door: (String, PathBuf),
+    listener: Listener,
     remotes: Vec<Child>,
     killed: Killed,
 }
 
+/// What agents need to join.
+struct Listener {
+    address: String,
+    token_file: PathBuf,
+}
+
 impl Fleet {
     fn start(is_paced: bool) -> Self {
-        let workspace = Workspace::default();
-        workspace.write("script.json", SCRIPT.replace("PACED", &is_paced.to_string()));
-        workspace.write("matrix.toml", MATRIX);
+        let script = SCRIPT.replace("PACED", &is_paced.to_string());
+        let matrix = format!("seed = 11\n{}", scripted::matrix("kills", 40, REST));
+        let workspace = scripted::workspace(&script, &matrix);
         let controller = run(&workspace, &["run", "matrix.toml"]);
-        let door = wait_for(|| door(&workspace));
-        let mut fleet =
-            Self { workspace, controller, door, remotes: Vec::new(), killed: Killed::default() };
+        let listener = wait_for(|| listener(&workspace));
+        let killed = Killed::default();
+        let mut fleet = Self { workspace, controller, listener, remotes: Vec::new(), killed };
         fleet.remotes = (0..2).map(|index| fleet.remote(index)).collect();
         fleet
     }
 
     fn remote(&self, index: usize) -> Child {
-        let log = File::options().create(true).append(true).open(self.workspace.path("agents.log"));
-        Command::new(program("agent"))
-            .current_dir(self.workspace.path(""))
-            .args(["join", "--target", "remote", "--threads", "1", "--controller"])
-            .arg(format!("http://{}", self.door.0))
+        let file =
+            File::options().create(true).append(true).open(self.workspace.path("agents.log"));
+        self.workspace
+            .agent(&["join", "--target", "remote", "--threads", "1", "--controller"])
+            .arg(format!("http://{}", self.listener.address))
             .args(["--simulate-host", &format!("m{index}"), "--token-file"])
-            .arg(&self.door.1)
-            .stdin(Stdio::null())
+            .arg(&self.listener.token_file)
             .stdout(Stdio::null())
-            .stderr(log.expect("a file can be written"))
+            .stderr(file.expect("a file can be written"))
             .spawn()
             .expect("agent starts")
     }
 
     fn is_running(&mut self) -> bool {
-        self.controller.try_wait().expect("it can be waited for").is_none()
+        self.controller.try_wait().expect("a child can be waited for").is_none()
     }
 
     fn kill_controller(&mut self) {
-        self.controller.kill().expect("it runs");
-        self.controller.wait().expect("it can be waited for");
+        self.controller.kill().expect("a running child can be killed");
+        self.controller.wait().expect("a child can be waited for");
         self.controller = run(&self.workspace, &["run", "--resume", "latest"]);
         self.killed.controllers += 1;
     }
 
     fn kill_local(&mut self) {
         for pid in crate::children_of(self.controller.id()) {
-            // It may have ended by itself at this moment.
+            // It may have just ended by itself.
             let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
             self.killed.locals += u32::from(killed.is_ok_and(|status| status.success()));
         }
     }
 
     fn kill_remote(&mut self, index: usize) {
-        // One that was sent home stays there.
-        if self.remotes[index].try_wait().expect("it can be waited for").is_none() {
-            self.remotes[index].kill().expect("it runs");
-            self.remotes[index].wait().expect("it can be waited for");
+        // A drained agent is not restarted.
+        if self.remotes[index].try_wait().expect("a child can be waited for").is_none() {
+            self.remotes[index].kill().expect("a running child can be killed");
+            self.remotes[index].wait().expect("a child can be waited for");
             self.remotes[index] = self.remote(index);
             self.killed.remotes += 1;
         }
     }
 
-    /// Waits for the end, and goes on with the campaign as a person would where it ended too early.
+    /// Waits for the end of the campaign.
     fn finish(mut self) -> (BTreeSet<Place>, Killed) {
         let status = self.wait();
-        let said = std::fs::read_to_string(self.workspace.path("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.workspace.path("log")).unwrap_or_default();
         match status.code() {
             Some(0) => {}
-            // It was killed after its last sample, and before its report.
-            Some(2) if said.contains("is complete") => {
+            // It was killed between its last sample and its report.
+            Some(2) if log.contains("is complete") => {
                 let report = ["report", "latest", "--data-dir", "data", "--output", "results.json"];
                 let _ = self.workspace.run(&report).expect(0);
             }
-            code => panic!("it ended with {code:?}:\n{said}"),
+            code => panic!("the controller ended with {code:?}:\n{log}"),
         }
         for mut remote in self.remotes {
-            // Sent home, or its controller is gone for good.
+            // It was drained, or its controller has ended.
             drop(remote.kill());
-            remote.wait().expect("it can be waited for");
+            remote.wait().expect("a child can be waited for");
         }
         let results = self.workspace.results("results.json");
-        assert_eq!(results["campaign"]["missing_samples"], 0, "{said}");
+        assert_eq!(results["campaign"]["missing_samples"], 0, "{log}");
         (counted(&self.workspace.samples("results.json")), self.killed)
     }
 
     fn wait(&mut self) -> ExitStatus {
         let deadline = LIMIT.as_millis() / 20;
         for _ in 0..deadline {
-            if let Some(status) = self.controller.try_wait().expect("it can be waited for") {
+            if let Some(status) = self.controller.try_wait().expect("a child can be waited for") {
                 return status;
             }
             pause(Duration::from_millis(20));
         }
-        let said = std::fs::read_to_string(self.workspace.path("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.workspace.path("log")).unwrap_or_default();
         let agents = std::fs::read_to_string(self.workspace.path("agents.log")).unwrap_or_default();
         drop(self.controller.kill());
-        panic!("it hangs:\n{said}\nagents:\n{agents}");
+        panic!("the campaign hangs:\n{log}\nagents:\n{agents}");
     }
 }
 
 fn run(workspace: &Workspace, arguments: &[&str]) -> Child {
-    let log = File::options().create(true).append(true).open(workspace.path("log"));
+    let file = File::options().create(true).append(true).open(workspace.path("log"));
     workspace
         .controller(arguments)
         .args(["--output", "results.json", "--data-dir", "data"])
         .stdout(Stdio::null())
-        .stderr(log.expect("a file can be written"))
+        .stderr(file.expect("a file can be written"))
         .spawn()
         .expect("controller starts")
 }
 
-/// Where agents dial in and what proves that they may, once the controller says so.
-fn door(workspace: &Workspace) -> Option<(String, PathBuf)> {
+/// Where the controller listens, once it does.
+fn listener(workspace: &Workspace) -> Option<Listener> {
     let mut campaigns = std::fs::read_dir(workspace.path("data/campaigns")).ok()?;
     let folder = campaigns.find_map(Result::ok)?.path();
     let address = std::fs::read_to_string(folder.join("address")).ok()?;
     address.parse::<std::net::SocketAddr>().ok()?;
-    Some((address, folder.join("token")))
+    Some(Listener { address, token_file: folder.join("token") })
 }
 
 fn wait_for<T>(mut there: impl FnMut() -> Option<T>) -> T {
@@ -239,5 +219,5 @@ fn wait_for<T>(mut there: impl FnMut() -> Option<T>) -> T {
         }
         pause(Duration::from_millis(10));
     }
-    panic!("it didn't come within 10 s");
+    panic!("the controller doesn't listen after 10 s");
 }

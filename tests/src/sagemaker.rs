@@ -1,5 +1,5 @@
-//! SageMaker's processing jobs for scenarios, and the objects in S3 that they read: a server of our own on loopback,
-//! since moto ends no job. It answers as SageMaker does, and fails as it is told.
+//! A server on loopback with SageMaker's processing jobs and the objects in S3 that they read. It fails on demand; moto,
+//! by contrast, ends no job.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -96,11 +96,6 @@ impl SageMaker {
     /// The next request of this operation and, with `CreateProcessingJob 2`, of this number of it, fails.
     pub fn fail(&self, operation: &str, fault: Fault) {
         self.state().faults.push((operation.to_owned(), fault));
-    }
-
-    /// No answer fails any more.
-    pub fn mend(&self) {
-        self.state().faults.clear();
     }
 
     /// All jobs by name.

@@ -1,45 +1,35 @@
-//! Reads samples.parquet without the product's own code.
+//! Reads samples.parquet without the product's own code, and checks that no sample is counted twice.
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, RowAccessor};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-/// One row.
+/// One measured request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Which cell.
     pub cell: String,
-    /// Which round.
     pub run: i32,
-    /// Which stretch.
     pub segment: i32,
-    /// Which dialogue.
     pub sample_id: String,
-    /// On which host.
     pub host: String,
-    /// In which batch.
     pub batch: i32,
-    /// When it began.
     pub start_ns: i64,
-    /// Until its first token.
     pub ttft_ns: Option<i64>,
-    /// Until its end.
     pub latency_ns: i64,
-    /// Of the summary.
     pub output_tokens: i32,
     /// `eos`, `length`, or what failed.
     pub outcome: String,
-    /// Whether it counts.
     pub counted: bool,
 }
 
 /// Reads all rows.
 ///
 /// # Panics
-/// Where the file isn't there or has other columns.
-pub fn read(path: &Path) -> Vec<Row> {
-    let reader = SerializedFileReader::new(File::open(path).expect("samples are there"));
+/// If the file is missing or lacks a column.
+pub(crate) fn read(path: &Path) -> Vec<Row> {
+    let reader = SerializedFileReader::new(File::open(path).expect("the file of samples exists"));
     let reader = reader.expect("samples are Parquet");
     let rows = reader.get_row_iter(None).expect("rows can be read");
     let row = |row: Result<parquet::record::Row, _>| {
@@ -51,7 +41,7 @@ pub fn read(path: &Path) -> Vec<Row> {
         let text = |name| row.get_string(at(name)).expect("a text").clone();
         let int = |name| row.get_int(at(name)).expect("a number");
         let long = |name| row.get_long(at(name)).expect("a number");
-        let (_, ttft) = row.get_column_iter().nth(at("ttft_ns")).expect("it is there");
+        let (_, ttft) = row.get_column_iter().nth(at("ttft_ns")).expect("a value");
         Row {
             cell: text("cell"),
             run: int("run"),
@@ -64,8 +54,35 @@ pub fn read(path: &Path) -> Vec<Row> {
             latency_ns: long("latency_ns"),
             output_tokens: int("output_tokens"),
             outcome: text("outcome"),
-            counted: row.get_bool(at("counted")).expect("a truth"),
+            counted: row.get_bool(at("counted")).expect("a Boolean"),
         }
     };
     rows.map(row).collect()
+}
+
+/// Identifies a sample of a campaign, with the batch that it was decoded in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub cell: String,
+    pub run: i32,
+    pub sample_id: String,
+    pub batch: i32,
+}
+
+/// The samples that count.
+///
+/// # Panics
+/// If one of them is counted twice.
+pub fn counted(rows: &[Row]) -> BTreeSet<Place> {
+    let counted: Vec<&Row> = rows.iter().filter(|row| row.counted).collect();
+    let samples: BTreeSet<_> =
+        counted.iter().map(|row| (&row.cell, row.run, &row.sample_id)).collect();
+    assert_eq!(samples.len(), counted.len(), "a sample is counted twice");
+    let place = |row: &&Row| Place {
+        cell: row.cell.clone(),
+        run: row.run,
+        sample_id: row.sample_id.clone(),
+        batch: row.batch,
+    };
+    counted.iter().map(place).collect()
 }

@@ -1,15 +1,15 @@
-//! A controller that waits for agents, and what it is to measure then.
+//! A small campaign whose agents join from outside, and a controller that waits for them.
 
 use crate::{Running, Workspace};
 
-/// The target.
+/// Its target.
 pub const THERE: &str = r#"
 [[target]]
 name = "there"
 usd_per_hour = 0.1
 "#;
 
-/// A matrix of four dialogues with the smallest model, two batches, once, on these targets.
+/// Four dialogues with the smallest model, in two batches, in one run on these targets.
 pub fn matrix(name: &str, targets: &str) -> String {
     format!(
         r#"
@@ -29,11 +29,10 @@ warmup = 0
     )
 }
 
-/// Runs `matrix.toml` of this folder over TLS, with certificates of `certs`, which are made, and `further` arguments.
-/// Gives the port beside it.
+/// Runs `matrix.toml` over TLS with new certificates in `certs`. Returns the controller and its port.
 ///
 /// # Panics
-/// Where it doesn't come to listen.
+/// If it doesn't listen.
 pub fn over_tls(workspace: &Workspace, further: &str) -> (Running, String) {
     let _ = workspace.run(&["certs", "init", "--dir", "certs"]).expect(0);
     let own = ["run", "matrix.toml", "--listen", "0.0.0.0:0", "--certs", "certs"].into_iter();

@@ -3,7 +3,6 @@
 //!
 //! It makes no decisions about measuring, and inference never runs here.
 
-mod backoff;
 mod connection;
 mod convert;
 mod dial;
@@ -19,14 +18,13 @@ pub use identity::{Identity, Token, TokenSource};
 
 use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
-use backoff::Backoff;
+use backon::{BackoffBuilder, ExponentialBuilder};
 use host::Host;
 use ops::traces::Traces;
 use proto::model::Dtype;
 use proto::telemetry::Instruments;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::time::Duration;
 use telemetry::sampler::Observations;
@@ -108,6 +106,13 @@ enum Disconnect {
     Refused(String),
 }
 
+/// Pauses between connection attempts: 50 to 100 ms at first, up to 5 to 10 s.
+const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times()
+    .with_jitter();
+
 /// Serves one controller until drained, or until `stop` resolves.
 ///
 /// # Errors
@@ -123,11 +128,11 @@ pub async fn join(
     // Reports unusable files before dialing.
     dial::Dialer::new(&options.controller, &options.identity)?;
     let mut stop = std::pin::pin!(stop);
-    // Derived from the id, so that agents which lose the same controller reconnect at different
-    // times.
-    let mut seed = [0_u8; 32];
-    options.agent_id.bytes().zip(&mut seed).for_each(|(byte, place)| *place = byte);
-    let mut backoff = Backoff::new(ChaCha8Rng::from_seed(seed));
+    // Seeded by the id, so that agents which lose the same controller reconnect at different times.
+    let mut seed = DefaultHasher::new();
+    options.agent_id.hash(&mut seed);
+    let pauses = PAUSES.with_jitter_seed(seed.finish());
+    let mut next_pauses = pauses.build();
     let mut unreachable_since = tokio::time::Instant::now();
     for connection in 1_u64.. {
         // A separate identity per connection: the controller can't confuse late messages of an
@@ -139,7 +144,7 @@ pub async fn join(
             Disconnect::Ended(ending) => return Ok(ending),
             Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
             Disconnect::BrokenAfterWelcome(reason) => {
-                backoff.reset();
+                next_pauses = pauses.build();
                 unreachable_since = tokio::time::Instant::now();
                 reason
             }
@@ -149,7 +154,7 @@ pub async fn join(
             let (url, patience) = (options.controller.clone(), options.patience);
             return Err(Error::Unreachable { url, patience, reason });
         }
-        let pause = backoff.pause();
+        let pause = next_pauses.next().unwrap_or_default();
         tracing::info!(reason, ?pause, "no connection to the controller; retrying");
         tokio::select! {
             () = &mut stop => return Ok(Ending::Stopped),

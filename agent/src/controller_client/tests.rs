@@ -42,7 +42,7 @@ async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
     let start = tokio::time::Instant::now();
     let never = std::future::pending();
     let error = join(&options, &host, &runner, &mut inbox, &metrics, never).await.unwrap_err();
-    assert!(error.to_string().contains("since 10800 s"), "{error}");
+    assert!(error.to_string().contains("for 10800 s"), "{error}");
     assert!(start.elapsed() >= patience);
     // Pauses are between half of and the full longest pause.
     let dialled = metrics.connections.get();

@@ -1,4 +1,4 @@
-//! A price book: TOML lists of prices, each list what one source said on one day.
+//! A price book: TOML lists of prices, each list has the prices of one source on one day.
 //!
 //! ```toml
 //! version = 1
@@ -33,37 +33,28 @@ pub struct PriceBook {
     prices: BTreeMap<(String, Terms), Price>,
 }
 
-/// What is wrong with a book, or with what was asked of it.
+/// An invalid book, or a price that it doesn't have.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {
-    /// It isn't TOML.
     #[error("{name} is not TOML: {detail}")]
     Syntax {
-        /// Which book.
         name: String,
-        /// What the parser says, with line and column.
+        /// The parser's message, with line and column.
         detail: String,
     },
-    /// It says what it may not say; each problem by its TOML path.
-    #[error("{name} cannot be taken:\n  {}", problems.join("\n  "))]
-    Content {
-        /// Which book.
-        name: String,
-        /// All problems at once.
-        problems: Vec<String>,
-    },
+    /// It has invalid content; each problem with its TOML path.
+    #[error("{name} is invalid:\n  {}", problems.join("\n  "))]
+    Content { name: String, problems: Vec<String> },
     /// It has no such price.
     #[error(
-        "no price for {target} ({terms}) in {name}{}\n  give it as `usd_per_hour` at the target in the matrix, or in a price book:\n  \
+        "no price for {target} ({terms}) in {name}{}\n  set `usd_per_hour` for the target in the matrix, or add it to a price book:\n  \
          [[list]] with service = \"{}\", region = \"{}\", purchase = \"{}\", source, date and\n  usd_per_hour = {{ \"{target}\" = ... }}",
         nearest(instead), terms.service, terms.region, terms.purchase
     )]
     Unknown {
-        /// Which book.
         name: String,
         /// What was to be priced.
         target: String,
-        /// On which terms.
         terms: Box<Terms>,
         /// What it has instead: other terms for this target, or targets with a like name.
         instead: Vec<String>,
@@ -87,7 +78,6 @@ impl PriceBook {
         check(name, &raw).map_err(|problems| Error::Content { name: name.to_owned(), problems })
     }
 
-    /// What errors call it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -100,7 +90,7 @@ impl PriceBook {
     /// What an hour of `target` costs on these terms.
     ///
     /// # Errors
-    /// [`Error::Unknown`], which names what there is instead and says how to give the price.
+    /// [`Error::Unknown`], with what the book has instead and how to set the price.
     pub fn lookup(&self, target: &str, terms: &Terms) -> Result<&Price, Error> {
         let unknown = || Error::Unknown {
             name: self.name.clone(),
@@ -118,9 +108,9 @@ impl PriceBook {
         if !other_terms.is_empty() {
             return other_terms;
         }
-        let alike =
+        let similar =
             self.prices.keys().filter(|(name, _)| strsim::jaro_winkler(name, target) > 0.93);
-        alike.map(|(name, terms)| format!("{name} ({terms})")).take(3).collect()
+        similar.map(|(name, terms)| format!("{name} ({terms})")).take(3).collect()
     }
 }
 
@@ -132,12 +122,12 @@ fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
     let mut top = Fields { path: String::new(), table: raw, problems: &mut problems };
     top.only(&["version", "list"]);
     if raw.get("version").and_then(Value::as_integer) != Some(VERSION) {
-        problems.push(format!("version: this build reads {VERSION}"));
+        problems.push(format!("version: expected {VERSION}"));
     }
     let lists = match raw.get("list") {
         Some(Value::Array(lists)) => lists.as_slice(),
         Some(_) => {
-            problems.push("list: not an array of tables ([[list]])".to_owned());
+            problems.push("list: expected an array of tables ([[list]])".to_owned());
             &[]
         }
         None => &[],
@@ -147,7 +137,7 @@ fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
     for (index, list) in lists.iter().enumerate() {
         let path = format!("list[{index}]");
         let Value::Table(table) = list else {
-            problems.push(format!("{path}: not a table"));
+            problems.push(format!("{path}: expected a table"));
             continue;
         };
         for (target, price) in
@@ -168,7 +158,7 @@ fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
     Ok(PriceBook { name: name.to_owned(), prices })
 }
 
-/// The prices of a target on its terms by day, each with the path where it stands.
+/// The prices of a target on its terms by day, each with its TOML path.
 type ByDay = BTreeMap<(String, Terms), BTreeMap<NaiveDate, (Price, String)>>;
 
 fn insert(
@@ -184,7 +174,7 @@ fn insert(
             if known.usd_per_hour.to_bits() != price.usd_per_hour.to_bits() =>
         {
             problems.push(format!(
-                "{path}: {} USD per hour, but {where_known} says {} on the same day, {}",
+                "{path}: {} USD per hour, but {where_known} has {} on the same day, {}",
                 price.usd_per_hour, known.usd_per_hour, price.date
             ));
         }
@@ -217,7 +207,7 @@ fn read_list(mut fields: Fields<'_>) -> Vec<(String, Price)> {
     if let Some(currency) = &texts[5]
         && currency != "USD"
     {
-        fields.problem("currency", format!("\"{currency}\", only USD is understood"));
+        fields.problem("currency", format!("unsupported currency `{currency}`: expected USD"));
     }
     let (
         [
@@ -264,14 +254,14 @@ impl Fields<'_> {
 
     fn only(&mut self, known: &[&str]) {
         for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.problem(key, format!("unknown key, known are {}", known.join(", ")));
+            self.problem(key, format!("unknown key; expected one of {}", known.join(", ")));
         }
     }
 
     fn text(&mut self, key: &str) -> Option<String> {
         match self.table.get(key) {
             Some(Value::String(text)) if !text.trim().is_empty() => return Some(text.clone()),
-            Some(_) => self.problem(key, "not a text"),
+            Some(_) => self.problem(key, "expected a string"),
             None => self.problem(key, "missing"),
         }
         None
@@ -280,7 +270,7 @@ impl Fields<'_> {
     fn flag(&mut self, key: &str) -> bool {
         match self.table.get(key) {
             Some(Value::Boolean(flag)) => return *flag,
-            Some(_) => self.problem(key, "neither true nor false"),
+            Some(_) => self.problem(key, "expected true or false"),
             None => {}
         }
         false
@@ -298,14 +288,14 @@ impl Fields<'_> {
         };
         let date = NaiveDate::parse_from_str(&found, "%Y-%m-%d").ok();
         if date.is_none() {
-            self.problem(key, "not a date such as 2026-09-28");
+            self.problem(key, "expected a date such as 2026-09-28");
         }
         date
     }
 
     fn prices(&mut self, key: &str) -> Vec<(String, f64)> {
         let Some(Value::Table(table)) = self.table.get(key) else {
-            let missing = "missing, or not a table such as { \"ml.m5.xlarge\" = 0.23 }";
+            let missing = "expected a table such as { \"ml.m5.xlarge\" = 0.23 }";
             self.problem(key, missing);
             return Vec::new();
         };
@@ -319,7 +309,7 @@ impl Fields<'_> {
             match price.filter(|price| price.is_finite() && *price > 0.0) {
                 Some(price) => prices.push((target.clone(), price)),
                 None => {
-                    self.problem(&format!("{key}.\"{target}\""), "a price is a number above zero");
+                    self.problem(&format!("{key}.\"{target}\""), "expected a number above zero");
                 }
             }
         }

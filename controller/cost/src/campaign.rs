@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 pub struct Spending {
     /// US dollars so far, or expected.
     pub usd: f64,
-    /// Hosts that were paid for without a known price add nothing; this says that there were some.
+    /// Hosts that were paid for without a known price add nothing; this counts them.
     pub unpriced_hosts: u64,
     /// `max_usd` of the matrix.
     pub max_usd: Option<f64>,
 }
 
 impl Spending {
-    /// Nothing yet.
     pub fn new(max_usd: Option<f64>) -> Self {
         Self { usd: 0.0, unpriced_hosts: 0, max_usd }
     }

@@ -9,6 +9,7 @@
 pub mod aws;
 pub mod book;
 pub mod campaign;
+pub mod candidate;
 pub mod decision;
 pub mod list;
 pub mod offered;
@@ -18,6 +19,7 @@ pub mod rate;
 pub mod request;
 
 pub use book::PriceBook;
+pub use candidate::Candidate;
 pub use price::{Price, Terms};
 pub use request::{
     usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens,

@@ -1,4 +1,4 @@
-//! One more list for a price book, as TOML: what one source said on one day.
+//! A list of a price book as TOML: the prices of one source on one day.
 
 use super::price::Terms;
 use chrono::NaiveDate;
@@ -8,22 +8,16 @@ use std::fmt;
 /// Prices of one source, for one set of terms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceList {
-    /// Whose prices they are.
     pub provider: String,
-    /// On which terms.
     pub terms: Terms,
-    /// Under which operating system.
     pub operating_system: String,
-    /// Who says so.
     pub source: String,
-    /// On which day.
     pub date: NaiveDate,
-    /// By target.
     pub usd_per_hour: BTreeMap<String, f64>,
 }
 
 impl fmt::Display for PriceList {
-    /// As it stands in a book. JSON's texts are TOML's, too.
+    /// The TOML of a book. JSON strings are valid TOML strings.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         writeln!(f, "[[list]]")?;

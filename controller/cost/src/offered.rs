@@ -3,7 +3,7 @@
 use super::rate::{AtRate, Capacity, Range, break_even};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stats::Estimate;
+use stats::{Estimate, Limitation};
 
 /// The rates of one campaign, and what they cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,51 +17,53 @@ pub struct OfferedRates {
 /// What one target costs as the offered rate grows, in whole instances.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RateCurve {
-    /// The model's name in the matrix.
     pub model: String,
-    /// What is compared and priced.
     pub target: String,
     /// The cell whose throughput is an instance's capacity: the target's cheapest usable one.
     pub cell: String,
     /// Of one instance that never idles.
     pub capacity: Capacity,
-    /// By offered rate.
     pub points: Vec<AtRate>,
 }
 
 /// Where one target is cheaper than another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BreakEven {
-    /// The model's name in the matrix.
     pub model: String,
-    /// A target.
     pub first: String,
-    /// Another.
     pub second: String,
     /// From a rate of zero on, without gaps; empty where a capacity has no interval.
     pub ranges: Vec<Range>,
-    /// Why there are none.
-    pub reason: Option<String>,
+    pub reason: Option<NoBreakEven>,
+}
+
+/// Why two targets have no known break-even.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "code")]
+pub enum NoBreakEven {
+    /// The capacity of `target` has no interval.
+    NoInterval { target: String, why: Option<Limitation> },
+    /// The capacity of `target` may be zero.
+    CapacityMayBeZero { target: String },
+    /// The capacities differ so much that one target would need over 10,000 instances.
+    TooManyInstances,
 }
 
 /// A target as a choice for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// The model's name.
     pub model: String,
-    /// The target's name.
     pub target: String,
     /// The cell that was measured.
     pub cell: String,
     /// Requests per second of one instance.
     pub throughput: Estimate,
-    /// What an instance costs.
     pub usd_per_hour: f64,
 }
 
-/// Rates go up to so many times what the largest instance carries.
+/// Rates go up to this multiple of the largest capacity.
 const UP_TO: f64 = 10.0;
-/// And from so small a share of what the smallest one carries.
+/// And start at this share of the smallest capacity.
 const DOWN_TO: f64 = 0.1;
 
 /// Draws the curves of all choices and finds where they cross.
@@ -101,19 +103,18 @@ fn pair(first: &(&Choice, Capacity), second: &(&Choice, Capacity), most: f64) ->
     let reason = [first, second].into_iter().find_map(|(choice, capacity)| {
         let target = &choice.target;
         if choice.throughput.interval().is_none() {
-            let why = choice.throughput.reason.as_deref().unwrap_or("no interval");
-            return Some(format!("how much {target} carries has no interval: {why}"));
+            let why = choice.throughput.reason;
+            return Some(NoBreakEven::NoInterval { target: target.clone(), why });
         }
-        (capacity.low <= 0.0)
-            .then(|| format!("that {target} carries nothing at all cannot be ruled out"))
+        let target = || target.clone();
+        (capacity.low <= 0.0).then(|| NoBreakEven::CapacityMayBeZero { target: target() })
     });
     let ranges = if reason.is_some() { Vec::new() } else { break_even(&first.1, &second.1, most) };
-    let too_many = || "the targets differ so much that one needs over 10,000 instances".to_owned();
     BreakEven {
         model: first.0.model.clone(),
         first: first.0.target.clone(),
         second: second.0.target.clone(),
-        reason: reason.or_else(|| ranges.is_empty().then(too_many)),
+        reason: reason.or_else(|| ranges.is_empty().then_some(NoBreakEven::TooManyInstances)),
         ranges,
     }
 }
@@ -182,11 +183,13 @@ mod tests {
 
     #[test]
     fn one_run_claims_no_break_even() {
-        let one_run = choice("slow", Estimate::point(2.0, 1, "one run"), 0.2);
+        let one_run = choice("slow", Estimate::point(2.0, 1, Limitation::OneRun), 0.2);
         let other = choice("fast", Estimate::within(30.0, (29.0, 31.0), 3), 0.7);
         let pair = &offered_rates(&[one_run, other]).break_even[0];
         assert!(pair.ranges.is_empty());
-        assert!(pair.reason.as_deref().unwrap().contains("one run"));
+        let target = "slow".to_owned();
+        let why = Some(Limitation::OneRun);
+        assert_eq!(pair.reason, Some(NoBreakEven::NoInterval { target, why }));
     }
 
     #[test]
@@ -194,7 +197,7 @@ mod tests {
         let one = choice("a", Estimate::within(2.0, (1.9, 2.1), 3), 0.2);
         let other = Choice { model: "tuned".to_owned(), ..one.clone() };
         assert!(offered_rates(&[one, other]).break_even.is_empty());
-        let nothing = choice("a", Estimate::missing(0, "nothing"), 0.2);
+        let nothing = choice("a", Estimate::missing(0, Limitation::NothingMeasured), 0.2);
         assert!(offered_rates(&[nothing]).curves.is_empty());
     }
 }

@@ -1,15 +1,13 @@
 //! The Pareto set over cost, latency and quality, with its uncertainty.
 
-use super::decision::Candidate;
+use super::candidate::Candidate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::Estimate;
 use stats::validity::Status;
 
-/// Where one candidate stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Standing {
-    /// Which candidate.
     pub name: String,
     /// Whether no other is at least as good in everything and better in something, by the figures.
     pub on_front: bool,
@@ -19,7 +17,7 @@ pub struct Standing {
     pub dominated_by: Vec<String>,
 }
 
-/// Where each candidate stands; INVALID ones neither stand on the front nor push others off it.
+/// The standing of each candidate; INVALID ones are neither on the front nor dominate others.
 pub fn standings(candidates: &[Candidate]) -> Vec<Standing> {
     let usable = |candidate: &Candidate| candidate.status != Status::Invalid;
     let one = |(place, candidate): (usize, &Candidate)| {

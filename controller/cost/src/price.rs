@@ -1,4 +1,4 @@
-//! One price: how much, for what, on which terms, says who, since when.
+//! A price with its terms, source and date.
 
 use chrono::NaiveDate;
 use schemars::JsonSchema;
@@ -14,7 +14,6 @@ pub const STALE_AFTER_DAYS: i64 = 180;
 pub struct Terms {
     /// What is bought: `sagemaker-hosting`, `ec2`, ... Their prices for one type differ.
     pub service: String,
-    /// Where.
     pub region: String,
     /// How: `on-demand`, `spot`, ...
     pub purchase: String,
@@ -29,23 +28,17 @@ impl std::fmt::Display for Terms {
 /// What an hour of a target costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Price {
-    /// Whose price it is.
     pub provider: String,
-    /// What is bought.
     pub service: String,
-    /// Where.
     pub region: String,
     /// Whether the source leaves the region open and ours is an assumption.
     pub region_assumed: bool,
-    /// Under which operating system.
     pub operating_system: String,
-    /// How it is bought.
     pub purchase: String,
     /// Always USD: other currencies are refused.
     pub currency: String,
     /// US dollars per hour of one instance.
     pub usd_per_hour: f64,
-    /// Who says so.
     pub source: String,
     /// On which day it was read.
     #[schemars(with = "String")]

@@ -9,13 +9,11 @@ use serde::{Deserialize, Serialize};
 /// A target as a fleet of equal instances.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
-    /// Requests per second that one instance can carry.
+    /// The capacity of one instance in requests per second.
     pub requests_per_second: f64,
     /// The lower end of its interval.
     pub low: f64,
-    /// The upper end.
     pub high: f64,
-    /// What an instance costs.
     pub usd_per_hour: f64,
 }
 
@@ -38,11 +36,8 @@ pub struct AtRate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Cheaper {
-    /// The first.
     First,
-    /// The second.
     Second,
-    /// They cost the same.
     Same,
     /// It depends on where in their intervals the capacities lie.
     Undecided,
@@ -53,7 +48,6 @@ pub enum Cheaper {
 pub struct Range {
     /// From just above this rate, in requests per second ...
     pub from: f64,
-    /// ... to this one.
     pub to: f64,
     /// Which is cheaper in it.
     pub cheaper: Cheaper,
@@ -79,7 +73,7 @@ impl Capacity {
     }
 }
 
-/// The ranges of offered rates up to `most` in which one of two targets is cheaper; neighbours differ.
+/// The ranges of offered rates up to `most` in which one of two targets is cheaper; adjacent ranges differ.
 /// Empty where a capacity is not above zero or where `most` needs more than 10,000 instances.
 pub fn break_even(first: &Capacity, second: &Capacity, most: f64) -> Vec<Range> {
     let capacities = [
@@ -106,7 +100,7 @@ pub fn break_even(first: &Capacity, second: &Capacity, most: f64) -> Vec<Range> 
         if to <= from {
             continue;
         }
-        // Between two steps the instances do not change: any rate inside tells.
+        // Between two steps the instances do not change: any rate inside decides.
         let cheaper = cheaper(first, second, f64::midpoint(from, to));
         match ranges.last_mut().filter(|range| range.cheaper == cheaper) {
             Some(range) => range.to = to,

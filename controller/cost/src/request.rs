@@ -1,9 +1,9 @@
-//! What requests and tokens cost at a measured rate.
+//! The cost of requests and tokens at a measured rate.
 //!
 //! usd per hour x host-seconds / 3600 / counted = usd per hour / 3600 / rate: cost falls as the rate
-//! grows, so the ends of the rate's interval change places.
+//! grows, so the bounds of the rate's interval swap.
 
-use stats::Estimate;
+use stats::{Estimate, Limitation};
 
 /// US dollars per 1,000 requests at `throughput` requests per second of one host that never idles.
 pub fn usd_per_1000_requests(throughput: &Estimate, usd_per_hour: f64) -> Estimate {
@@ -23,14 +23,12 @@ pub fn usd_per_million_output_tokens(
     cost_of(output_token_throughput, usd_per_hour, 1e6)
 }
 
-/// What `count` of something cost at a rate per second.
+/// The cost of `count` units at a rate per second.
 fn cost_of(rate: &Estimate, usd_per_hour: f64, count: f64) -> Estimate {
     let cost = |rate: f64| (rate > 0.0).then(|| usd_per_hour / 3600.0 / rate * count);
     let reason = match rate.ci_low.or(rate.value) {
-        Some(slowest) if slowest <= 0.0 => Some(
-            "a rate of zero cannot be ruled out, so there is no upper end of the cost".to_owned(),
-        ),
-        _ => rate.reason.clone(),
+        Some(slowest) if slowest <= 0.0 => Some(Limitation::RateMayBeZero),
+        _ => rate.reason,
     };
     Estimate {
         value: rate.value.and_then(cost),
@@ -44,15 +42,14 @@ fn cost_of(rate: &Estimate, usd_per_hour: f64, count: f64) -> Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stats::estimate::ONE_RUN;
 
     #[test]
     fn four_requests_in_ten_minutes_are_priced_right() {
         // 0.4 per minute: 1,000 requests take 2,500 minutes of 0.23 USD per hour.
-        let cost = usd_per_1000_requests(&Estimate::point(0.4 / 60.0, 1, ONE_RUN), 0.23);
+        let cost = usd_per_1000_requests(&Estimate::point(0.4 / 60.0, 1, Limitation::OneRun), 0.23);
         assert!((cost.value.unwrap() - 2500.0 / 60.0 * 0.23).abs() < 1e-12);
         assert_eq!(cost.interval(), None);
-        assert_eq!(cost.reason.as_deref(), Some(ONE_RUN));
+        assert_eq!(cost.reason, Some(Limitation::OneRun));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! What an agent says of itself and of its work -> checked facts. Wire types end here.
+//! Agents' messages -> checked domain types. Wire types end here.
 //!
-//! Names and counts that can't be are refused; texts that only describe are cut and lose their control characters.
+//! Impossible names and counts are refused; descriptive text is truncated and loses its control characters.
 
-use super::{Options, Said};
+use super::Options;
+use campaign::{AgentReport, BatchReport};
 use proto::failure::Failure;
 use proto::ids::{self, AgentId, HostId, TargetName};
 use proto::load::LoadWindow;
@@ -15,30 +16,28 @@ use proto::wire::{self, from_agent::Message};
 use records::{AgentFacts, HostDetails, SegmentFacts};
 use tonic::Status;
 
-/// The largest count of bytes or nanoseconds that is taken: 2^53, which JSON and doubles hold exactly.
+/// Limit on bytes and nanoseconds: 2^53, which JSON and doubles hold exactly.
 const MAX_COUNT: u64 = 1 << 53;
-/// The most threads, processors or warm-up batches that are taken.
+/// Limit on threads, processors and warm-up batches.
 const MAX_SMALL: u32 = 1 << 20;
-/// Notes of an engine: at most so many, each so long.
+/// Engine notes: count, and characters each.
 const NOTES: (usize, usize) = (32, 500);
-/// GPUs of a machine that are taken, and likewise things that can't be measured there.
+/// Limit on GPUs and on absent instruments per machine.
 const INSTRUMENTS: usize = 64;
-/// Where an endpoint is, in characters.
+/// Endpoint URL, in characters.
 const ENDPOINT: usize = 500;
-/// A refusal of an engine, in characters.
+/// Engine refusal, in characters.
 const REFUSAL: usize = 2000;
 
-/// Who an agent says it is.
 #[derive(Debug)]
-pub(super) struct Newcomer {
+pub(super) struct NewAgent {
     pub(super) agent: AgentId,
     pub(super) host: HostId,
-    /// Index of its target.
     pub(super) target: usize,
     pub(super) facts: AgentFacts,
 }
 
-pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<Newcomer, Status> {
+pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<NewAgent, Status> {
     let invalid = |error: ids::Error| Status::invalid_argument(error.to_string());
     Version::from(hello.protocol.unwrap_or_default())
         .check("agent")
@@ -48,10 +47,10 @@ pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<Newcomer, S
     let facts = facts(&hello)?;
     let host = hello.host.unwrap_or_default();
     let host = HostId::try_from(host.boot_id).map_err(invalid)?;
-    Ok(Newcomer { agent, host, target, facts })
+    Ok(NewAgent { agent, host, target, facts })
 }
 
-/// The target that an agent names, or that its machine is.
+/// The target named by the agent, or else its instance type.
 fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
     let instance_type = hello.host.as_ref().map_or("", |host| host.instance_type.as_str());
     let named = if hello.target.is_empty() { instance_type } else { hello.target.as_str() };
@@ -60,10 +59,10 @@ fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
         let targets: Vec<&str> = options.targets.iter().map(TargetName::as_str).collect();
         let targets = targets.join(", ");
         Status::not_found(if named.is_empty() {
-            format!("the agent found no instance type: give it --target, one of {targets}")
+            format!("instance type not detected; start the agent with --target, one of: {targets}")
         } else {
             format!(
-                "this campaign has no target \"{}\": give the agent --target, one of {targets}",
+                "unknown target `{}`; start the agent with --target, one of: {targets}",
                 plain(named, ids::MAX_BYTES)
             )
         })
@@ -115,10 +114,10 @@ fn instruments(wire: wire::Instruments) -> Instruments {
     instruments
 }
 
-/// What an agent found for one engine, or why it can't do it.
+/// An agent's report on one engine: its facts, or why it can't run it.
 ///
 /// # Errors
-/// What no agent of ours says.
+/// An impossible report.
 pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>, Status> {
     let Some(found) = report.facts else {
         return Ok(Err(plain(&report.refusal, REFUSAL)));
@@ -127,7 +126,7 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     let is_hash = |hash: &str| hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit());
     let is_nowhere = found.model_sha256.is_empty() && found.endpoint.is_empty();
     if is_nowhere || hashes.iter().any(|hash| !hash.is_empty() && !is_hash(hash)) {
-        return Err(Status::invalid_argument("an engine's sha256 isn't 64 hexadecimal digits"));
+        return Err(Status::invalid_argument("engine sha256: expected 64 hexadecimal digits"));
     }
     count("parameters", found.parameters)?;
     count("model_size_bytes", found.model_size_bytes)?;
@@ -142,17 +141,17 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     Ok(Ok(facts))
 }
 
-/// What an agent that joined says; its place in the conversation is checked before.
+/// A report of a joined agent. [`super::stream_protocol`] has checked the order of its messages.
 ///
 /// # Errors
-/// What no agent of ours says.
-pub fn said(message: Message) -> Result<Said, Status> {
+/// An impossible report.
+pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
     Ok(match message {
-        Message::Heartbeat(_) | Message::ShardAccepted(_) => Said::Alive,
-        Message::Telemetry(message) => Said::Telemetry {
-            // A window that can't be taken is missing, and its agent stays.
+        Message::Heartbeat(_) | Message::ShardAccepted(_) => AgentReport::Alive,
+        Message::Telemetry(message) => AgentReport::Telemetry {
+            // An invalid window is dropped; the agent stays.
             windows: message
                 .windows
                 .into_iter()
@@ -164,7 +163,7 @@ pub fn said(message: Message) -> Result<Said, Status> {
         Message::Samples(message) => {
             let samples =
                 message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
-            Said::Samples {
+            AgentReport::Batch(BatchReport {
                 shard: index(message.shard),
                 attempt: message.attempt,
                 sequence: message.sequence,
@@ -176,20 +175,20 @@ pub fn said(message: Message) -> Result<Said, Status> {
                     .transpose()
                     .map_err(|error| Status::invalid_argument(error.to_string()))?
                     .map(Box::new),
-            }
+            })
         }
-        Message::ShardFinished(message) => Said::Finished {
+        Message::ShardFinished(message) => AgentReport::Finished {
             shard: index(message.shard),
             attempt: message.attempt,
             segment: segment(&message.segment.unwrap_or_default())?,
         },
         Message::ShardRefused(wire::ShardRefused { shard, attempt, failure: reason })
         | Message::ShardFailed(wire::ShardFailed { shard, attempt, failure: reason }) => {
-            Said::Failed { shard: index(shard), attempt, failure: failure(reason) }
+            AgentReport::Failed { shard: index(shard), attempt, failure: failure(reason) }
         }
-        Message::Leaving(_) => Said::Leaving,
-        Message::Hello(_) => return Err(Status::invalid_argument("Hello came twice")),
-        Message::Ready(_) => return Err(Status::invalid_argument("Ready came twice")),
+        Message::Leaving(_) => AgentReport::Leaving,
+        Message::Hello(_) => return Err(Status::invalid_argument("duplicate Hello")),
+        Message::Ready(_) => return Err(Status::invalid_argument("duplicate Ready")),
     })
 }
 
@@ -225,14 +224,14 @@ fn count(what: &str, value: u64) -> Result<(), Status> {
     if value <= MAX_COUNT {
         return Ok(());
     }
-    Err(Status::invalid_argument(format!("{what} is {value}, at most {MAX_COUNT} is taken")))
+    Err(Status::invalid_argument(format!("{what} {value} exceeds the limit of {MAX_COUNT}")))
 }
 
 fn small(what: &str, value: u32) -> Result<(), Status> {
     if value <= MAX_SMALL {
         return Ok(());
     }
-    Err(Status::invalid_argument(format!("{what} is {value}, at most {MAX_SMALL} is taken")))
+    Err(Status::invalid_argument(format!("{what} {value} exceeds the limit of {MAX_SMALL}")))
 }
 
 #[cfg(test)]
@@ -249,17 +248,17 @@ mod tests {
 
     fn checked(facts: wire::EngineFacts) -> Result<EngineFacts, Status> {
         let report = wire::EngineReport { facts: Some(facts), refusal: String::new() };
-        engine(report).map(|found| found.expect("facts were given"))
+        engine(report).map(|found| found.expect("facts were reported"))
     }
 
     #[test]
-    fn notes_are_cut_and_cleaned() {
+    fn notes_are_truncated_and_cleaned() {
         let facts = checked(engine_facts()).unwrap();
         assert_eq!((facts.notes.len(), facts.notes[0].as_str()), (NOTES.0, "a[2Jb"));
     }
 
     #[test]
-    fn a_hash_that_is_none_is_refused() {
+    fn an_invalid_hash_is_refused() {
         for wrong in ["", "ab", &"zz".repeat(32), "../../etc/passwd"] {
             let facts = wire::EngineFacts { model_sha256: wrong.to_owned(), ..engine_facts() };
             assert!(checked(facts).unwrap_err().message().contains("sha256"), "{wrong}");
@@ -267,10 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_beyond_what_can_be_are_refused() {
+    fn impossible_counts_are_refused() {
         let wrong = wire::Segment { load_ns: u64::MAX, ..wire::Segment::default() };
         assert!(
-            segment(&wrong).unwrap_err().message().starts_with("load_ns is 18446744073709551615")
+            segment(&wrong)
+                .unwrap_err()
+                .message()
+                .starts_with("load_ns 18446744073709551615 exceeds")
         );
         let facts = wire::EngineFacts { parameters: u64::MAX, ..engine_facts() };
         assert!(checked(facts).is_err());

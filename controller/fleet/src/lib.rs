@@ -1,182 +1,100 @@
-//! The agents' streams: lets agents in, checks what they say, and hands it on as [`Event`]s.
+//! Agents' gRPC streams -> checked [`Event`]s. Wire types end here.
 //!
-//! An edge. It takes a door and a stop signal from its caller, so that tests bind port 0. It decides
-//! nothing: leases, retries and what counts are the scheduler's. Wire types end here.
+//! An edge. The caller passes the listener and the stop signal, so tests bind port 0. It decides nothing: leases,
+//! retries and counting belong to the campaign.
 
 #![forbid(unsafe_code)]
 
 pub mod check;
-mod door;
+mod listener;
 pub mod identity;
 mod join;
-pub mod ledger;
+pub mod stream_protocol;
 mod outbox;
-mod pace;
+mod outboxes;
+mod rate_limit;
 mod refusals;
-mod room;
-mod tally;
+mod ingest;
+mod metrics;
 
-pub use door::Door;
+pub use ingest::IngestPermit;
+pub use listener::Listener;
+pub use metrics::FleetMetrics;
 pub use outbox::{Orders, Outbox};
+pub use outboxes::Outboxes;
 pub use refusals::{Reason, Refusals};
-pub use room::Room;
-pub use tally::Tally;
 
+use campaign::AgentReport;
 use identity::Guard;
-use proto::failure::Failure;
+use ingest::IngestLimit;
 use proto::generation::Generation;
-use proto::ids::{AgentId, CampaignId, HostId, TargetName};
-use proto::load::LoadWindow;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::Sample;
-use proto::telemetry::{Absence, Window};
+use proto::ids::{AgentId, CampaignId, TargetName};
+use proto::model::EngineSpec;
 use proto::wire::fleet_server::FleetServer;
-use records::{AgentFacts, SegmentFacts};
-use room::Rooms;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// What agents are told when they join.
+/// The campaign's settings that agents receive when they join.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The campaign that they serve.
     pub campaign: CampaignId,
-    /// Who may join.
     pub guard: Arc<Guard>,
-    /// What happens at the doors, counted.
-    pub tally: Arc<Tally>,
+    pub metrics: Arc<FleetMetrics>,
     /// In the order of the matrix.
     pub targets: Vec<TargetName>,
-    /// Engines of each target.
+    /// By target.
     pub engines: Vec<Vec<EngineSpec>>,
-    /// Prompt and limits.
     pub generation: Generation,
-    /// How often an agent must speak.
+    /// The longest silence of an agent.
     pub heartbeat: Duration,
-    /// How often an agent reads its instruments.
+    /// Sampling period of the agents' instruments.
     pub telemetry: Duration,
-    /// Of the campaign's span; empty where nothing is traced.
+    /// W3C `traceparent` of the campaign's span; empty if tracing is off.
     pub trace_parent: String,
 }
 
-/// What an agent said, checked.
+/// A checked message of an agent.
 #[derive(Debug)]
 pub struct Event {
-    /// Who.
     pub agent: AgentId,
-    /// What.
-    pub said: Said,
-    /// To be held until it is stored.
-    pub room: Room,
+    pub report: AgentReport,
+    /// Set with [`AgentReport::Joined`].
+    pub outbox: Option<Outbox>,
+    /// Hold it until the report is stored.
+    pub permit: IngestPermit,
 }
 
-/// What agents say.
-#[derive(Debug)]
-pub enum Said {
-    /// It looked at its engines and can start.
-    Joined(Box<Joined>),
-    /// It isn't ready yet, and fetches what it needs.
-    Preparing,
-    /// It is alive, or took a shard.
-    Alive,
-    /// One batch is measured.
-    Samples {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// Its number in the attempt, to be acknowledged.
-        sequence: u64,
-        /// Which batch of the run.
-        batch: u32,
-        /// All of the batch.
-        samples: Vec<Sample>,
-        /// Of a sustained load, in place of samples.
-        window: Option<Box<LoadWindow>>,
-    },
-    /// What it observed beside its samples.
-    Telemetry {
-        /// In the order of time.
-        windows: Vec<Window>,
-        /// What stopped being measurable.
-        absences: Vec<Absence>,
-        /// Windows that found no room on the agent.
-        dropped: u64,
-    },
-    /// The shard is through.
-    Finished {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// What it says of the segment.
-        segment: SegmentFacts,
-    },
-    /// The shard was refused or broke off.
-    Failed {
-        /// Which shard.
-        shard: usize,
-        /// Which attempt.
-        attempt: u64,
-        /// Why.
-        failure: Failure,
-    },
-    /// It takes no more shards.
-    Leaving,
-    /// Its stream ended.
-    Gone,
-}
-
-/// An agent that can start.
-#[derive(Debug)]
-pub struct Joined {
-    /// Its machine.
-    pub host: HostId,
-    /// Index of its target.
-    pub target: usize,
-    /// Its machine's facts.
-    pub facts: AgentFacts,
-    /// What it found for each engine of its target, or why it can't do it.
-    pub engines: Vec<Result<EngineFacts, String>>,
-    /// Where to answer.
-    pub outbox: Outbox,
-}
-
-/// The fleet can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server broke.
-    #[error("the fleet's server failed")]
+    #[error("the fleet server failed")]
     Server(#[from] tonic::transport::Error),
 }
 
-/// Streams that one connection may open at a time: an agent needs one, and asks the health service now and then.
+/// Concurrent streams per connection: an agent needs one, plus occasional health checks.
 const STREAMS: u32 = 16;
-/// Headers of a request, in bytes: a token is 64.
+/// Limit on request headers, in bytes; a token takes 64.
 const HEADERS: u32 = 8 << 10;
 
-/// Serves agents at `door` until `stop` is ready. Events go to `events`; a full channel slows agents down.
+/// Serves agents on `listener` until `stop` resolves. A full `events` channel applies backpressure to agents.
 ///
-/// Beside the fleet's own, the gRPC health service and reflection are answered, to anybody.
+/// The gRPC health and reflection services answer without authentication.
 ///
 /// # Errors
-/// [`Error::Server`] where the server breaks.
-///
-/// # Panics
-/// Never: the protocol's descriptors are well-formed.
+/// [`Error::Server`].
 pub async fn serve(
-    door: Door,
+    listener: Listener,
     options: Options,
     events: mpsc::Sender<Event>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let connections = door::connections(door, &options.tally);
-    let service = join::Service { options: Arc::new(options), events, rooms: Rooms::default() };
+    let connections = listener::connections(listener, &options.metrics);
+    let service =
+        join::Service { options: Arc::new(options), events, ingest: IngestLimit::default() };
     let (health, healthy) = tonic_health::server::health_reporter();
     health.set_serving::<FleetServer<join::Service>>().await;
-    // The descriptors are written by our own build.
+    // Our own build generates the descriptors.
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

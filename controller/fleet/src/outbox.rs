@@ -1,6 +1,6 @@
-//! What the controller says to one agent, and what it may answer.
+//! Messages to one agent, and the check of its answers.
 
-use super::ledger::Ledger;
+use super::stream_protocol::StreamProtocol;
 use proto::wire::{self, from_agent};
 use std::fmt;
 use std::pin::Pin;
@@ -11,18 +11,18 @@ use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// How many messages may wait for a slow agent. It gets one shard at a time and an acknowledgement a batch.
+/// Queue length per agent, which gets one shard at a time and one acknowledgment per batch.
 const CAPACITY: usize = 4096;
 
 type Order = Result<wire::FromController, Status>;
 
-/// The way to one agent; clones share it. An agent that doesn't read until it is full is cut off.
+/// Sender to one agent; clones share the queue. An agent that lets the queue fill up is disconnected.
 #[derive(Clone)]
 pub struct Outbox {
     orders: mpsc::Sender<Order>,
-    /// The last word, which overtakes what waits.
+    /// The final status, which bypasses the queue.
     refusal: mpsc::Sender<Status>,
-    ledger: Arc<Mutex<Ledger>>,
+    protocol: Arc<Mutex<StreamProtocol>>,
     overflow: CancellationToken,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Debug for Outbox {
     }
 }
 
-/// What waits for one agent, as its stream.
+/// The queued messages of one agent, as a stream.
 #[derive(Debug)]
 pub struct Orders {
     orders: mpsc::Receiver<Order>,
@@ -40,7 +40,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// What waits next, where something does; without waiting for more.
+    /// The next queued message, without waiting.
     pub fn try_next(&mut self) -> Option<Result<wire::FromController, Status>> {
         let refusal = self.refusal.try_recv().ok().map(Err);
         refusal.or_else(|| self.orders.try_recv().ok())
@@ -59,33 +59,30 @@ impl Stream for Orders {
 }
 
 impl Outbox {
-    /// The way to one agent, and its other end.
     pub fn pair() -> (Self, Orders) {
         let (orders, waiting) = mpsc::channel(CAPACITY);
         let (refusal, last) = mpsc::channel(1);
-        let (ledger, overflow) = (Arc::default(), CancellationToken::new());
-        (Self { orders, refusal, ledger, overflow }, Orders { orders: waiting, refusal: last })
+        let (protocol, overflow) = (Arc::default(), CancellationToken::new());
+        (Self { orders, refusal, protocol, overflow }, Orders { orders: waiting, refusal: last })
     }
 
-    /// Offers a shard.
     pub fn offer(&self, offer: wire::ShardOffer) {
-        self.ledger().offer(&offer);
+        self.protocol().offer(&offer);
         self.send(wire::from_controller::Message::ShardOffer(offer));
     }
 
-    /// Says that everything up to `sequence` is stored.
+    /// Acknowledges that everything up to `sequence` is stored.
     pub fn acknowledge(&self, shard: usize, attempt: u64, sequence: u64) {
         let ack = wire::Ack { shard: shard as u64, attempt, sequence };
         self.send(wire::from_controller::Message::Ack(ack));
     }
 
-    /// Takes a shard back.
     pub fn cancel(&self, shard: usize, attempt: u64, reason: &str) {
         let cancel = wire::Cancel { shard: shard as u64, attempt, reason: reason.to_owned() };
         self.send(wire::from_controller::Message::Cancel(cancel));
     }
 
-    /// Sends it home: the campaign is over.
+    /// The campaign is over: the agent finishes and exits.
     pub fn drain(&self, reason: &str) {
         let drain = wire::Drain { reason: reason.to_owned() };
         self.send(wire::from_controller::Message::Drain(drain));
@@ -95,25 +92,25 @@ impl Outbox {
         self.send(wire::from_controller::Message::Welcome(welcome));
     }
 
-    /// Ends the stream with an error that the agent shows.
+    /// Ends the stream with an error that the agent prints.
     pub fn refuse(&self, status: Status) {
-        // A second refusal says nothing new.
+        // A second refusal adds nothing.
         drop(self.refusal.try_send(status));
     }
 
-    /// Ready when the agent didn't read for so long that no more fits.
+    /// Resolves when the queue overflows.
     pub(super) async fn overflowed(&self) {
         self.overflow.cancelled().await;
     }
 
-    /// Whether the agent may say this now.
+    /// Checks a message against the stream protocol.
     pub(super) fn is_in_order(&self, message: &from_agent::Message) -> Result<(), Status> {
-        let heard = self.ledger().hear(message);
+        let heard = self.protocol().hear(message);
         heard.map_err(|violation| Status::invalid_argument(violation.to_string()))
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    fn protocol(&self) -> MutexGuard<'_, StreamProtocol> {
+        self.protocol.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, message: wire::from_controller::Message) {
@@ -122,7 +119,7 @@ impl Outbox {
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(_)) => self.overflow.cancel(),
             Err(mpsc::error::TrySendError::Closed(_)) => {
-                tracing::debug!("an agent is gone; a message was dropped");
+                tracing::debug!("message dropped: the agent is gone");
             }
         }
     }
@@ -134,7 +131,7 @@ mod tests {
     use tokio_stream::StreamExt;
 
     #[tokio::test]
-    async fn a_refusal_overtakes_what_an_agent_does_not_read() {
+    async fn a_refusal_bypasses_a_full_queue() {
         let (outbox, mut orders) = Outbox::pair();
         for sequence in 0..=CAPACITY as u64 {
             outbox.acknowledge(0, 1, sequence);

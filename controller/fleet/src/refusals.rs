@@ -1,5 +1,5 @@
-//! Who was refused and why: each reason is counted, and told once for each peer and minute, so that a flood
-//! can't fill the log.
+//! Refused connections: counted by reason, and logged once per peer, reason and minute, so that a flood can't fill the
+//! log.
 
 use prometheus::{IntCounterVec, Opts};
 use std::collections::HashMap;
@@ -9,36 +9,33 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The same peer and reason is told again after this time.
-const TOLD_EVERY: Duration = Duration::from_mins(1);
-/// So many peers are told apart; beyond them a peer is only counted.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// Peers tracked for logging; further ones are only counted.
 const MAX_PEERS: usize = 1024;
 
-/// Why somebody was refused, as its counter is labelled.
+/// Label of the refusal counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// It didn't speak TLS on a port that does.
+    /// Plaintext on a TLS port.
     NotTls,
-    /// The handshake failed: a foreign, expired or damaged certificate, or a name that isn't ours.
+    /// Failed handshake: a foreign, expired or damaged certificate, or a wrong host name.
     Handshake,
-    /// It was silent for too long.
+    /// Timed out.
     Silent,
-    /// No token, a wrong one, or a certificate without a name.
+    /// No token, a wrong token, or a certificate without a name.
     Identity,
-    /// Its token or certificate was revoked.
     Revoked,
-    /// It isn't of this campaign: another protocol or an unknown target.
+    /// Another protocol version or an unknown target.
     Mismatch,
-    /// It said what nobody may say.
+    /// An invalid message.
     Message,
-    /// It doesn't read what it is told.
+    /// Does not read its messages.
     SlowReader,
-    /// The system gives no more connections.
+    /// `accept` failed.
     NoRoom,
 }
 
 impl Reason {
-    /// All of them.
     pub const ALL: [Self; 9] = [
         Self::NotTls,
         Self::Handshake,
@@ -51,7 +48,6 @@ impl Reason {
         Self::NoRoom,
     ];
 
-    /// Its word in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotTls => "not_tls",
@@ -67,27 +63,27 @@ impl Reason {
     }
 }
 
-/// All refusals of a campaign.
 pub struct Refusals {
     counter: IntCounterVec,
-    told: Mutex<HashMap<(Reason, Option<IpAddr>), Told>>,
+    logged: Mutex<HashMap<(Reason, Option<IpAddr>), LastLogged>>,
 }
 
 impl Default for Refusals {
-    /// Every reason is there from the start, at zero.
+    /// Every reason starts at zero, so that its time series exists.
     fn default() -> Self {
-        let opts = Opts::new("fleetmark_refusals_total", "Who was refused, by why");
-        let counter = IntCounterVec::new(opts, &["reason"]).expect("the name is well-formed");
+        let opts =
+            Opts::new("fleetmark_refusals_total", "Refused connections and streams, by reason");
+        let counter = IntCounterVec::new(opts, &["reason"]).expect("the metric name is valid");
         for reason in Reason::ALL {
             counter.with_label_values(&[reason.as_str()]);
         }
-        Self { counter, told: Mutex::default() }
+        Self { counter, logged: Mutex::default() }
     }
 }
 
-struct Told {
+struct LastLogged {
     at: Instant,
-    untold: u64,
+    suppressed: u64,
 }
 
 impl fmt::Debug for Refusals {
@@ -99,45 +95,43 @@ impl fmt::Debug for Refusals {
 }
 
 impl Refusals {
-    /// Counts a refusal, and tells it unless the same was told a moment ago.
+    /// Counts a refusal, and logs it unless the same was logged within [`LOG_INTERVAL`].
     pub fn add(&self, reason: Reason, peer: Option<IpAddr>, detail: &dyn fmt::Display) {
-        let Some(untold) = self.count_one(reason, peer, Instant::now()) else { return };
+        let Some(suppressed) = self.count_one(reason, peer, Instant::now()) else { return };
         let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-        // What strangers say is quoted without its control characters.
+        // Text from strangers loses its control characters.
         let detail: String =
             detail.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
-        tracing::warn!(reason = reason.as_str(), peer, untold, "refused: {detail}");
+        tracing::warn!(reason = reason.as_str(), peer, suppressed, "refused: {detail}");
     }
 
-    /// How often this was the reason.
     pub fn count(&self, reason: Reason) -> u64 {
         self.counter.with_label_values(&[reason.as_str()]).get()
     }
 
-    /// To be registered.
     pub(super) fn counter(&self) -> IntCounterVec {
         self.counter.clone()
     }
 
-    /// How many were counted and not told since, where this one is to be told.
+    /// How many were suppressed since the last log line, if this one is to be logged.
     fn count_one(&self, reason: Reason, peer: Option<IpAddr>, now: Instant) -> Option<u64> {
         self.counter.with_label_values(&[reason.as_str()]).inc();
-        let mut known = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(told) = known.get_mut(&(reason, peer)) {
-            if now.duration_since(told.at) < TOLD_EVERY {
-                told.untold += 1;
+        let mut known = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(logged) = known.get_mut(&(reason, peer)) {
+            if now.duration_since(logged.at) < LOG_INTERVAL {
+                logged.suppressed += 1;
                 return None;
             }
-            told.at = now;
-            return Some(std::mem::take(&mut told.untold));
+            logged.at = now;
+            return Some(std::mem::take(&mut logged.suppressed));
         }
         if known.len() >= MAX_PEERS {
-            known.retain(|_, told| now.duration_since(told.at) < TOLD_EVERY);
+            known.retain(|_, logged| now.duration_since(logged.at) < LOG_INTERVAL);
         }
         if known.len() >= MAX_PEERS {
             return None;
         }
-        known.insert((reason, peer), Told { at: now, untold: 0 });
+        known.insert((reason, peer), LastLogged { at: now, suppressed: 0 });
         Some(0)
     }
 }
@@ -147,29 +141,29 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_is_told_once_a_minute_and_always_counted() {
+    async fn a_peer_is_logged_once_a_minute_and_always_counted() {
         let refusals = Refusals::default();
         let peer = Some(IpAddr::from([192, 0, 2, 1]));
         let add = || refusals.count_one(Reason::Identity, peer, Instant::now());
         assert_eq!(add(), Some(0));
         assert_eq!((add(), add()), (None, None));
         assert_eq!(refusals.count_one(Reason::Message, peer, Instant::now()), Some(0));
-        tokio::time::advance(TOLD_EVERY).await;
-        assert_eq!(add(), Some(2), "those between are told as a number");
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(add(), Some(2), "suppressed refusals are reported as a number");
         assert_eq!(refusals.count(Reason::Identity), 4);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_peers_is_counted_and_not_told() {
+    async fn a_flood_of_peers_is_counted_and_not_logged() {
         let refusals = Refusals::default();
         let flood = u32::try_from(MAX_PEERS).unwrap() * 2;
-        let told = (0..flood)
+        let logged = (0..flood)
             .filter(|&peer| {
                 let peer = Some(IpAddr::from(peer.to_be_bytes()));
                 refusals.count_one(Reason::Handshake, peer, Instant::now()).is_some()
             })
             .count();
-        assert_eq!(told, MAX_PEERS);
+        assert_eq!(logged, MAX_PEERS);
         assert_eq!(refusals.count(Reason::Handshake), u64::from(flood));
     }
 }

@@ -6,6 +6,7 @@ use super::Attachment;
 use super::message::Message;
 use super::retry::{self, Answer, Next, Repeats};
 use super::secret::Secret;
+use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
 use lettre::message::header::{ContentType, MessageId};
 use lettre::message::{Attachment as Part, Mailbox, MultiPart, SinglePart};
@@ -16,7 +17,7 @@ use matrix::{self, Tls};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// For one connection with all that is said on it.
+/// The timeout of one connection, including its dialog.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const MB: u64 = 1 << 20;
 
@@ -37,17 +38,17 @@ impl Mailer {
     pub fn new(email: &matrix::Email, password: Option<Secret>) -> Result<Self, String> {
         let mailbox = |text: &String| {
             text.parse::<Mailbox>()
-                .map_err(|error| format!("\"{text}\" is no mail address: {error}"))
+                .map_err(|error| format!("invalid mail address `{text}`: {error}"))
         };
         let mut tls = TlsParameters::builder(email.host.clone());
         if let Some(path) = &email.ca {
-            let pem =
-                std::fs::read(path).map_err(|error| format!("can't read ca {path}: {error}"))?;
+            let pem = std::fs::read(path)
+                .map_err(|error| format!("failed to read ca `{path}`: {error}"))?;
             let certificate = Certificate::from_pem(&pem)
-                .map_err(|error| format!("ca {path} is no PEM certificate: {error}"))?;
+                .map_err(|error| format!("ca `{path}` is not a PEM certificate: {error}"))?;
             tls = tls.add_root_certificate(certificate);
         }
-        let tls = tls.build().map_err(|error| format!("TLS can't be set up: {error}"))?;
+        let tls = tls.build().map_err(|error| format!("failed to set up TLS: {error}"))?;
         let protection = match email.tls {
             Tls::Starttls => Protection::Required(tls),
             Tls::Implicit => Protection::Wrapper(tls),
@@ -79,18 +80,18 @@ impl Mailer {
         now: DateTime<Utc>,
     ) -> Result<(), String> {
         let mail = self.mail(message, attachments, now)?;
-        for tries in 1.. {
+        let mut pauses = retry::PAUSES.build();
+        loop {
             let answer = match self.transport.send(mail.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => answer(&error),
             };
-            match retry::next(tries, &answer, Repeats::Seen, super::jitter()) {
-                Next::Delivered => break,
-                Next::Wait(wait) => tokio::time::sleep(wait).await,
+            match retry::next(&mut pauses, &answer, Repeats::Visible) {
+                Next::Delivered => return Ok(()),
+                Next::Retry(pause) => tokio::time::sleep(pause).await,
                 Next::GiveUp(reason) => return Err(reason),
             }
         }
-        Ok(())
     }
 
     fn mail(
@@ -103,7 +104,7 @@ impl Mailer {
         let mut text = text(message);
         for name in &left_out {
             // Writing to a String can't fail.
-            let _ = writeln!(text, "{name} is too large for a mail");
+            let _ = writeln!(text, "{name} is too large to attach");
         }
         let body = MultiPart::alternative()
             .singlepart(SinglePart::plain(text))
@@ -135,8 +136,9 @@ impl Mailer {
                 left_out.push(attachment.name.clone());
                 continue;
             }
-            let bytes = std::fs::read(&attachment.path)
-                .map_err(|error| format!("can't read {}: {error}", attachment.path.display()))?;
+            let bytes = std::fs::read(&attachment.path).map_err(|error| {
+                format!("failed to read {}: {error}", attachment.path.display())
+            })?;
             room -= facts.len();
             let media_type =
                 ContentType::parse(attachment.media_type).map_err(|error| error.to_string())?;

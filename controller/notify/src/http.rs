@@ -3,6 +3,7 @@
 use super::Error;
 use super::retry::{self, Answer, Next, Repeats};
 use super::secret::Secret;
+use backon::BackoffBuilder;
 use ops::error_chain;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use std::net::IpAddr;
@@ -13,7 +14,6 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// So much of an answer is shown.
 const SHOWN: usize = 200;
 
-/// Posts JSON.
 #[derive(Debug)]
 pub struct Client(reqwest::Client);
 
@@ -42,15 +42,15 @@ impl Client {
         headers: &[(&'static str, String)],
         repeats: Repeats,
     ) -> Result<(), String> {
-        for tries in 1.. {
+        let mut pauses = retry::PAUSES.build();
+        loop {
             let answer = self.once(url, body, headers).await;
-            match retry::next(tries, &answer, repeats, super::jitter()) {
-                Next::Delivered => break,
-                Next::Wait(wait) => tokio::time::sleep(wait).await,
+            match retry::next(&mut pauses, &answer, repeats) {
+                Next::Delivered => return Ok(()),
+                Next::Retry(pause) => tokio::time::sleep(pause).await,
                 Next::GiveUp(reason) => return Err(reason),
             }
         }
-        Ok(())
     }
 
     async fn once(&self, url: &Secret, body: &str, headers: &[(&'static str, String)]) -> Answer {

@@ -1,6 +1,6 @@
 //! Tells people that a campaign has ended: by mail, Slack, Teams, or a webhook.
 //!
-//! What a message says is made once, purely, from the results ([`message`]); each channel's file gives it that channel's
+//! A message is built once, purely, from the results ([`message`]); each channel's file gives it that channel's
 //! form, escapes and limits. Sending is the edge. A message that can't be delivered never fails a campaign.
 
 #![forbid(unsafe_code)]
@@ -16,8 +16,6 @@ pub mod webhook;
 
 use matrix::{Channel, Notify};
 use message::Message;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use secret::{Environment, Secret};
 use std::path::PathBuf;
 
@@ -26,54 +24,34 @@ use std::path::PathBuf;
 pub enum Error {
     /// The environment lacks a secret.
     #[error(
-        "notify.{channel}: the environment variable {variable} is not set: export it, or leave the channel out"
+        "notify.{channel}: environment variable `{variable}` is not set; export it or remove the channel"
     )]
-    NoSecret {
-        /// Which channel.
-        channel: String,
-        /// What it needs.
-        variable: String,
-    },
+    NoSecret { channel: String, variable: String },
     /// The address can't be used. It isn't repeated, since it is a secret.
-    #[error("notify.{channel}: {variable} does not hold {expected}")]
-    Address {
-        /// Which channel.
-        channel: String,
-        /// Where the address stands.
-        variable: String,
-        /// What it must be.
-        expected: &'static str,
-    },
+    #[error("notify.{channel}: environment variable `{variable}` is not {expected}")]
+    Address { channel: String, variable: String, expected: &'static str },
     /// A sender, recipient, server or certificate that can't be used.
     #[error("notify.{channel}: {problem}")]
-    Mail {
-        /// Which channel.
-        channel: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// The system gives no HTTP client.
-    #[error("no HTTP client can be made: {0}")]
+    Mail { channel: String, problem: String },
+    #[error("failed to create an HTTP client: {0}")]
     Client(String),
 }
 
-/// A file that a mail carries.
+/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
     /// Its name in the mail.
     pub name: String,
     /// Such as `application/pdf`.
     pub media_type: &'static str,
-    /// Where it lies.
     pub path: PathBuf,
 }
 
-/// How a delivery ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// The other side took it.
     Delivered,
-    /// It did not, or nobody knows.
+    /// Rejected or unknown.
     Failed(String),
 }
 
@@ -93,7 +71,6 @@ enum Sender {
     Webhook(webhook::Target),
 }
 
-/// Everybody who is told.
 #[derive(Debug)]
 pub struct Recipients {
     client: http::Client,
@@ -104,7 +81,7 @@ impl Recipients {
     /// Gives every channel its secrets.
     ///
     /// # Errors
-    /// Every channel that can't be used as it stands.
+    /// Every unusable channel.
     pub fn prepare(notify: &Notify, environment: Environment<'_>) -> Result<Self, Vec<Error>> {
         let client = http::Client::new().map_err(|error| vec![error])?;
         let (mut all, mut errors) = (Vec::new(), Vec::new());
@@ -133,22 +110,22 @@ impl Recipients {
         let delivered = match &to.sender {
             Sender::Email(mailer) => mailer.send(message, attachments, now).await,
             Sender::Slack(url) => {
-                self.client.post(url, &slack::body(message), &[], retry::Repeats::Seen).await
+                self.client.post(url, &slack::body(message), &[], retry::Repeats::Visible).await
             }
             Sender::Teams(url) => {
-                self.client.post(url, &teams::body(message), &[], retry::Repeats::Seen).await
+                self.client.post(url, &teams::body(message), &[], retry::Repeats::Visible).await
             }
             Sender::Webhook(target) => {
                 let body = webhook::body(message);
                 let headers = target.headers(message, &body, now);
-                self.client.post(&target.url, &body, &headers, retry::Repeats::Told).await
+                self.client.post(&target.url, &body, &headers, retry::Repeats::Deduplicated).await
             }
         };
         delivered.map_or_else(Delivery::Failed, |()| Delivery::Delivered)
     }
 }
 
-/// The channels with names that tell several of a kind apart.
+/// The channels, with numbered names where there are several of a kind.
 fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
     channels.iter().enumerate().map(|(at, channel)| {
         let kind = channel.kind();
@@ -157,12 +134,6 @@ fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
         let is_only = channels.iter().filter(is_kind).count() == 1;
         (if is_only { kind.to_owned() } else { format!("{kind} {}", before + 1) }, channel)
     })
-}
-
-/// Lengthens waits, in `0..1`. Without randomness from the system it lengthens nothing.
-fn jitter() -> f64 {
-    let drawn = SysRng.try_next_u32().unwrap_or_default();
-    f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
 }
 
 fn sender(name: &str, channel: &Channel, environment: Environment<'_>) -> Result<Sender, Error> {

@@ -1,8 +1,8 @@
-//! What is told, the same on every channel: how the campaign ended, the verdict in a sentence, and a line for each entry.
+//! The message, the same on every channel: how the campaign ended, the verdict, and a line per entry.
 //! Pure.
 
 use matrix::Occasion;
-use report::document::{Rivals, verdict_of};
+use report::document::{Ties, verdict_of};
 use results::{Entry, Results};
 use serde::Serialize;
 use stats::Estimate;
@@ -10,15 +10,12 @@ use stats::validity::Status;
 
 /// Names and sentences are cut to so many characters, so that no channel chokes on one.
 const LONGEST: usize = 600;
-/// So many entries are told; the report has the rest.
+/// Further entries are only in the report.
 const MOST_LINES: usize = 20;
 
-/// One message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Message {
-    /// How the campaign ended.
     pub occasion: Occasion,
-    /// Its id.
     pub campaign: String,
     /// A headline: the matrix's name and how it ended.
     pub title: String,
@@ -28,17 +25,17 @@ pub struct Message {
     pub lines: Vec<Line>,
     /// How many entries are left out of `lines`.
     pub more_lines: usize,
-    /// What a reader must know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
     /// Where the whole report is.
     pub link: Option<String>,
-    /// Results and reports that lie in S3.
+    /// Results and reports in S3.
     pub files: Vec<File>,
     /// Sent by hand to try the channel.
     pub is_test: bool,
 }
 
-/// A file that lies in S3.
+/// A file in S3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
     /// Such as `results.json`.
@@ -49,16 +46,11 @@ pub struct File {
     pub url: String,
 }
 
-/// One entry in short.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Line {
-    /// What is compared and priced.
     pub target: String,
-    /// The model's name.
     pub model: String,
-    /// How weights are stored.
     pub dtype: String,
-    /// How requests arrive.
     pub scenario: String,
     /// Of the cell whose figures these are.
     pub batch_size: u32,
@@ -73,7 +65,7 @@ pub struct Line {
 }
 
 impl Message {
-    /// Tells how a campaign ended. `why` says why it is not complete.
+    /// The message on the end of a campaign; `why` is the reason if it isn't complete.
     pub fn of(
         results: &Results,
         occasion: Occasion,
@@ -94,10 +86,10 @@ impl Message {
             None => sentence,
         };
         let counted = format!(
-            "{} of {} samples counted over {} dialogues; in brackets 95 % intervals",
+            "{} of {} samples counted over {} dialogues; 95% CI in parentheses",
             campaign.counted_samples, campaign.planned_samples, results.dataset.samples
         );
-        let mut notes: Vec<String> = found.rivals.iter().map(Rivals::text).collect();
+        let mut notes: Vec<String> = found.ties.iter().map(Ties::text).collect();
         notes.extend(found.notes);
         notes.push(counted);
         let notes = notes.iter().map(|note| plain(note)).collect();
@@ -115,7 +107,7 @@ impl Message {
         }
     }
 
-    /// The same with files in S3. Where nobody said where the report is, it is the page among them.
+    /// The same with files in S3. Without a link, it becomes the HTML report among them.
     #[must_use]
     pub fn with(mut self, files: &[File]) -> Self {
         let page = files.iter().find(|file| file.name == "report.html");
@@ -124,13 +116,13 @@ impl Message {
         self
     }
 
-    /// What `controller notify test` sends: figures that nobody takes for measured ones.
+    /// What `controller notify test` sends: obviously invented figures.
     pub fn test(name: &str, link: Option<&str>) -> Self {
         Self {
             occasion: Occasion::Complete,
             campaign: "test".to_owned(),
-            title: format!("{}: this is a test", plain(name)),
-            verdict: "Messages of this matrix arrive here. Nothing was measured.".to_owned(),
+            title: format!("{}: test message", plain(name)),
+            verdict: "Notifications of this matrix arrive here. Nothing was measured.".to_owned(),
             lines: Vec::new(),
             more_lines: 0,
             notes: Vec::new(),
@@ -147,7 +139,6 @@ impl Message {
 }
 
 impl Line {
-    /// What it is about.
     pub fn name(&self) -> String {
         let mark = match self.status {
             Status::Valid => "",
@@ -172,12 +163,12 @@ impl Line {
 
 /// `0.0123 (0.0120 to 0.0126) USD`; `USD not measured` where there is no figure.
 pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
-    use plot::number::digits;
+    use plot::number::shown;
     match (estimate.value, estimate.interval()) {
         (None, _) => format!("{unit}: too few samples"),
-        (Some(value), None) => format!("{} {unit}", digits(value)),
+        (Some(value), None) => format!("{} {unit}", shown(value)),
         (Some(value), Some((low, high))) => {
-            format!("{} ({} to {}) {unit}", digits(value), digits(low), digits(high))
+            format!("{} ({} to {}) {unit}", shown(value), shown(low), shown(high))
         }
     }
 }
@@ -185,8 +176,8 @@ pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
 fn ended(occasion: Occasion) -> &'static str {
     match occasion {
         Occasion::Complete => "complete",
-        Occasion::Threshold => "complete, and no target keeps the objective",
-        Occasion::Failed => "could not be completed",
+        Occasion::Threshold => "complete, no target meets the objective",
+        Occasion::Failed => "failed",
         Occasion::Stopped => "stopped",
     }
 }

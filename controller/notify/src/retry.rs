@@ -1,62 +1,61 @@
-//! What follows from an answer: delivered, try again after a while, or give up. Pure.
+//! Decides after each attempt to deliver a message: delivered, retry after a pause, or give up. Pure.
 
+use backon::ExponentialBuilder;
 use std::time::Duration;
 
-/// How often a message is sent at most.
-pub const TRIES: u32 = 5;
-/// The first wait; each further one is twice as long.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// A server that asks for a longer wait than this is not waited for.
-const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// The most attempts to deliver a message.
+pub const ATTEMPTS: usize = 5;
+/// Pauses between attempts; the jitter keeps many controllers from coming back at once.
+pub const PAUSES: ExponentialBuilder =
+    ExponentialBuilder::new().with_max_times(ATTEMPTS - 1).with_jitter();
+/// The longest `Retry-After` that is obeyed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// What came back.
+/// The outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A status, and how long the server asks to wait.
     Status {
-        /// Such as 200.
         code: u16,
         /// `Retry-After`.
         wait: Option<Duration>,
         /// The beginning of the body.
         body: String,
     },
-    /// A refusal in another protocol's words, and whether later may be better.
+    /// An SMTP server's refusal.
     Refused {
-        /// In the server's words.
         reason: String,
-        /// Whether later may be better.
+        /// Whether a later attempt may succeed.
         is_passing: bool,
     },
-    /// Nothing was sent: no connection.
+    /// No connection, so nothing was sent.
     NotSent(String),
-    /// It was sent, and no answer came.
+    /// The message was sent, and the connection broke or timed out.
     NoAnswer(String),
 }
 
-/// Whether the other side knows a message that it has seen before.
+/// What a second delivery of the same message does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeats {
-    /// Each delivery has a key, so that a second one does no harm.
-    Told,
-    /// People would see it twice.
-    Seen,
+    /// Nothing: the receiver recognizes it by its key.
+    Deduplicated,
+    /// People see the message twice.
+    Visible,
 }
 
-/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: it is there.
     Delivered,
-    /// Send it again after this wait.
-    Wait(Duration),
-    /// Say why.
+    Retry(Duration),
+    /// With the reason.
     GiveUp(String),
 }
 
-/// What to do after the `tries`-th try (from 1) brought `answer`. `jitter` in `0..1` lengthens the wait by up to half,
-/// so that many controllers don't come back at once.
-pub fn next(tries: u32, answer: &Answer, repeats: Repeats, jitter: f64) -> Next {
+/// The step after an attempt ended with `answer`. `pauses` are those of [`PAUSES`]; a longer `Retry-After` wins.
+pub fn next(
+    pauses: &mut impl Iterator<Item = Duration>,
+    answer: &Answer,
+    repeats: Repeats,
+) -> Next {
     let (reason, asked) = match answer {
         Answer::Status { code: 200..=299, .. } => return Next::Delivered,
         Answer::Status { code, wait, body } => {
@@ -70,23 +69,22 @@ pub fn next(tries: u32, answer: &Answer, repeats: Repeats, jitter: f64) -> Next 
         Answer::Refused { reason, is_passing: true } => (reason.clone(), None),
         Answer::NotSent(reason) => (format!("no connection: {reason}"), None),
         Answer::NoAnswer(reason) => {
-            let reason = format!("it was sent and no answer came: {reason}");
-            if repeats == Repeats::Seen {
+            let reason = format!("sent without an answer: {reason}");
+            if repeats == Repeats::Visible {
                 return Next::GiveUp(format!(
-                    "{reason}; it may have arrived, so it isn't sent again"
+                    "{reason}; not sent again, because it may have arrived"
                 ));
             }
             (reason, None)
         }
     };
-    if tries >= TRIES {
-        return Next::GiveUp(format!("{reason}, {TRIES} times"));
-    }
-    if let Some(asked) = asked.filter(|asked| *asked > LONGEST_WAIT) {
+    let Some(pause) = pauses.next() else {
+        return Next::GiveUp(format!("{reason} ({ATTEMPTS} attempts)"));
+    };
+    if let Some(asked) = asked.filter(|asked| *asked > LONGEST_RETRY_AFTER) {
         return Next::GiveUp(format!("{reason} and asked to wait {} s", asked.as_secs()));
     }
-    let backoff = FIRST_WAIT * 2_u32.pow(tries - 1);
-    Next::Wait(asked.unwrap_or_default().max(backoff.mul_f64(1.0 + jitter / 2.0)))
+    Next::Retry(asked.unwrap_or_default().max(pause))
 }
 
 fn after_colon(body: &str) -> String {
@@ -97,6 +95,15 @@ fn after_colon(body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use backon::BackoffBuilder;
+
+    fn pauses() -> impl Iterator<Item = Duration> {
+        ExponentialBuilder::new().with_max_times(ATTEMPTS - 1).build()
+    }
+
+    fn first(answer: &Answer, repeats: Repeats) -> Next {
+        next(&mut pauses(), answer, repeats)
+    }
 
     fn status(code: u16, wait: Option<u64>) -> Answer {
         Answer::Status { code, wait: wait.map(Duration::from_secs), body: String::new() }
@@ -105,40 +112,51 @@ mod tests {
     #[test]
     fn any_2xx_is_delivered() {
         for code in [200, 202, 204] {
-            assert_eq!(next(1, &status(code, None), Repeats::Seen, 0.0), Next::Delivered);
+            assert_eq!(first(&status(code, None), Repeats::Visible), Next::Delivered);
         }
     }
 
     #[test]
-    fn what_the_sender_got_wrong_is_not_tried_again() {
+    fn a_wrong_request_is_not_retried() {
         for code in [301, 400, 403, 404, 410, 413] {
-            let next = next(1, &status(code, Some(1)), Repeats::Told, 0.0);
+            let next = first(&status(code, Some(1)), Repeats::Deduplicated);
             assert_eq!(next, Next::GiveUp(format!("the server answered {code}")));
         }
     }
 
     #[test]
-    fn waits_double_and_end() {
-        let waits: Vec<Next> =
-            (1..=TRIES).map(|tries| next(tries, &status(503, None), Repeats::Seen, 0.0)).collect();
-        let seconds = [1, 2, 4, 8].map(|seconds| Next::Wait(Duration::from_secs(seconds)));
-        assert_eq!(waits[..4], seconds);
-        assert_eq!(waits[4], Next::GiveUp("the server answered 503, 5 times".to_owned()));
+    fn pauses_double_and_end() {
+        let mut pauses = pauses();
+        let mut next = || next(&mut pauses, &status(503, None), Repeats::Visible);
+        for seconds in [1, 2, 4, 8] {
+            assert_eq!(next(), Next::Retry(Duration::from_secs(seconds)));
+        }
+        assert_eq!(next(), Next::GiveUp("the server answered 503 (5 attempts)".to_owned()));
     }
 
     #[test]
-    fn a_server_that_asks_for_a_wait_gets_it_within_reason() {
-        let next = |wait| next(1, &status(429, Some(wait)), Repeats::Seen, 0.0);
-        assert_eq!(next(30), Next::Wait(Duration::from_secs(30)));
+    fn retry_after_is_obeyed_up_to_a_limit() {
+        let next = |wait| first(&status(429, Some(wait)), Repeats::Visible);
+        assert_eq!(next(30), Next::Retry(Duration::from_secs(30)));
         assert!(matches!(next(3600), Next::GiveUp(reason) if reason.contains("3600 s")));
     }
 
     #[test]
-    fn what_may_have_arrived_is_sent_again_only_to_who_can_tell() {
+    fn jitter_lengthens_a_pause_to_twice_its_length_at_most() {
+        let (one, two) = (Duration::from_secs(1), Duration::from_secs(2));
+        for seed in 0..100 {
+            let mut pauses = PAUSES.with_jitter_seed(seed).build();
+            let next = next(&mut pauses, &status(503, None), Repeats::Visible);
+            assert!(matches!(next, Next::Retry(pause) if (one..=two).contains(&pause)), "{next:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_may_have_arrived_is_repeated_only_to_a_receiver_that_deduplicates() {
         let answer = Answer::NoAnswer("timed out".to_owned());
-        assert!(matches!(next(1, &answer, Repeats::Seen, 0.0), Next::GiveUp(_)));
-        assert!(matches!(next(1, &answer, Repeats::Told, 0.0), Next::Wait(_)));
+        assert!(matches!(first(&answer, Repeats::Visible), Next::GiveUp(_)));
+        assert!(matches!(first(&answer, Repeats::Deduplicated), Next::Retry(_)));
         let answer = Answer::NotSent("refused".to_owned());
-        assert!(matches!(next(1, &answer, Repeats::Seen, 0.0), Next::Wait(_)));
+        assert!(matches!(first(&answer, Repeats::Visible), Next::Retry(_)));
     }
 }

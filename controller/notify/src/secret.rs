@@ -17,7 +17,7 @@ impl Secret {
         (!value.is_empty()).then(|| Self(value.to_owned()))
     }
 
-    /// What it says. Only for handing it to the other side.
+    /// The plain value, only for sending it.
     pub fn expose(&self) -> &str {
         &self.0
     }

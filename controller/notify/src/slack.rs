@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 const HEADER: usize = 150;
 const SECTION: usize = 3_000;
 
-/// The JSON body.
 pub fn body(message: &Message) -> String {
     let mut blocks = vec![
         json!({ "type": "header", "text": { "type": "plain_text", "text": cut(&message.title, HEADER), "emoji": false } }),

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 const MOST_BYTES: usize = 20_000;
 
-/// The JSON body.
 pub fn body(message: &Message) -> String {
     let mut shown = message.lines.len();
     loop {

@@ -18,7 +18,7 @@ fn line(target: &str, usd: f64) -> Line {
         status: Status::Valid,
         usd_per_1000_requests: Estimate::within(usd, (usd * 0.9, usd * 1.1), 3),
         throughput: Estimate::within(12.5, (12.0, 13.0), 3),
-        p95_ms: Estimate::missing(40, "needs 93 requests"),
+        p95_ms: Estimate::missing(40, stats::Limitation::NothingMeasured),
     }
 }
 

@@ -9,10 +9,8 @@ use sha2::Sha256;
 /// The version of the body's form.
 pub const VERSION: u32 = 1;
 
-/// Where it goes.
 #[derive(Debug)]
 pub struct Target {
-    /// Its address.
     pub url: Secret,
     /// Of the signature; without it messages go unsigned.
     pub key: Option<Secret>,
@@ -47,7 +45,7 @@ fn signature(key: &Secret, body: &str, seconds: i64) -> String {
     format!("t={seconds},v1={}", hex::encode(&digest))
 }
 
-/// The message as it stands, with the version of this form.
+/// The message with the version of the body's format.
 pub fn body(message: &Message) -> String {
     let mut body = serde_json::json!({ "version": VERSION });
     if let (Some(body), Ok(serde_json::Value::Object(fields))) =

@@ -1,7 +1,8 @@
-//! Figures with intervals -> marks on a plane -> SVG; the font and its widths. Pure, and knows nothing of Fleetmark.
+//! Figures with intervals -> drawings -> SVG and PDF; the font and its metrics. Pure and independent of Fleetmark.
 
 #![forbid(unsafe_code)]
 
 pub mod chart;
 pub mod font;
 pub mod number;
+pub mod pdf;

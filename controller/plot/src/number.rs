@@ -1,6 +1,5 @@
-//! How numbers are written for people. Files for programs hold them unrounded.
+//! Numbers as people read them. Files for programs hold them unrounded.
 
-/// Four significant digits.
 pub fn digits(value: f64) -> String {
     significant(value, 4.0)
 }
@@ -15,7 +14,40 @@ pub fn count(count: u64) -> String {
     with_commas(&count.to_string())
 }
 
-/// A tick of an axis whose ticks are `step` apart: as many decimals as tell it from its neighbours.
+/// Above so many percent, further digits say nothing.
+const MOST_PERCENT: f64 = 10_000.0;
+
+/// A share in percent, with about three digits and without the sign: `12.5`.
+pub fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent > MOST_PERCENT {
+        return format!("over {MOST_PERCENT}");
+    }
+    let digits = match percent.abs() {
+        hundreds if hundreds >= 100.0 => 0,
+        tens if tens >= 10.0 => 1,
+        ones if ones >= 0.995 => 2,
+        _ => 3,
+    };
+    let text = format!("{percent:.digits$}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+/// A ratio as a signed change in percent: 1.5 is `+50`.
+pub fn signed_percent(ratio: f64) -> String {
+    let text = percent(ratio - 1.0);
+    match text.strip_prefix("over ") {
+        Some(most) => format!("over +{most}"),
+        None if ratio > 1.0 => format!("+{text}"),
+        None => text,
+    }
+}
+
+/// A tick of an axis whose ticks are `step` apart: with enough decimals to distinguish adjacent ticks.
 pub fn tick(value: f64, step: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
@@ -79,6 +111,14 @@ mod tests {
         let written = [0.000_106_7, -0.5, 42.0, 12_345.6, -1_234_567.0].map(shown);
         assert_eq!(written, ["0.000107", "-0.500", "42.0", "12,346", "-1,234,567"]);
         assert_eq!([0, 999, 1000, 100_000].map(count), ["0", "999", "1,000", "100,000"]);
+    }
+
+    #[test]
+    fn percentages_beyond_ten_thousand_have_no_digits() {
+        assert_eq!(percent(99.5), "9950");
+        assert_eq!(percent(1e12), "over 10000");
+        assert_eq!(signed_percent(1e12), "over +10000");
+        assert_eq!([1.5, 0.5].map(signed_percent), ["+50", "-50"]);
     }
 
     #[test]

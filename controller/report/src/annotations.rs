@@ -1,29 +1,28 @@
-//! A view -> annotations of GitHub's workflows: lines on standard output that a workflow shows beside its summary.
+//! Results -> annotations of GitHub workflows: lines on standard output that a workflow shows next to its summary.
 //!
-//! The form: "Workflow commands for GitHub Actions", `::warning title=T::message`. GitHub shows ten of each kind in a
+//! Format: "Workflow commands for GitHub Actions", `::warning title=T::message`. GitHub shows ten of each kind per
 //! step, so the recommendation comes first and the worst cells next.
 
 use super::document::Document;
+use super::sentences::{causes, counted};
 use results::Results;
 use stats::validity::Status;
 
-/// As many as GitHub shows of one kind.
+/// GitHub shows ten of each kind.
 const MOST: usize = 10;
 
-/// Renders the lines.
 pub fn render(results: &Results, document: &Document) -> String {
     let mut lines = vec![line("notice", &document.title, &document.verdict.text())];
     for (status, kind) in [(Status::Invalid, "error"), (Status::Degraded, "warning")] {
         let cells = results.results.iter().flat_map(|entry| &entry.cells);
-        let found = cells.filter(|cell| cell.validity.status == status).map(|cell| {
-            let reasons = cell.validity.reasons.iter().map(|reason| reason.text.as_str());
-            line(kind, &cell.cell, &reasons.collect::<Vec<_>>().join("; "))
-        });
+        let found = cells
+            .filter(|cell| cell.validity.status == status)
+            .map(|cell| line(kind, &cell.cell, &causes(&cell.validity)));
         lines.extend(found.take(MOST));
     }
     if results.campaign.missing_samples > 0 {
-        let text = format!("{} planned samples are missing", results.campaign.missing_samples);
-        lines.push(line("error", "incomplete campaign", &text));
+        let missing = counted(results.campaign.missing_samples, "planned sample");
+        lines.push(line("error", "incomplete campaign", &format!("{missing} missing")));
     }
     lines.join("\n")
 }
@@ -33,7 +32,7 @@ fn line(kind: &str, title: &str, message: &str) -> String {
     format!("::{kind} title={title}::{}", escaped(message))
 }
 
-/// GitHub's own escapes; a line end would begin another command.
+/// GitHub's escapes; a line break would start another command.
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
@@ -43,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_begin_another_command() {
+    fn a_text_cannot_start_another_command() {
         assert_eq!(
             line("warning", "a,b:c", "50 %\n::error::x"),
             "::warning title=a%2Cb%3Ac::50 %25%0A::error::x"

@@ -1,11 +1,12 @@
-//! A view -> CSV, one line per cell (RFC 4180), as spreadsheets and pandas read it. Figures are unrounded; what was not
-//! measured is empty.
+//! Results -> CSV, one line per cell (RFC 4180), for spreadsheets and pandas. Figures are unrounded; missing ones are
+//! empty.
 
+use crate::sentences::causes;
 use results::{Cell, Entry, Results};
 use stats::Estimate;
 use stats::validity::Status;
 
-/// Renders the lines, the first of them with the names of the columns.
+/// Renders a header and one line per cell.
 ///
 /// # Panics
 /// Never: memory can be written to.
@@ -27,7 +28,6 @@ pub fn render(results: &Results) -> Vec<u8> {
     lines.into_inner().expect("memory can be written to")
 }
 
-/// The columns of a line, with their names.
 fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String)> {
     let mut columns: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| columns.push((name.to_owned(), value));
@@ -49,8 +49,7 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
         }
         .to_owned(),
     );
-    let reasons = cell.validity.reasons.iter().map(|reason| reason.text.as_str());
-    add("reasons", plain(&reasons.collect::<Vec<_>>().join("; ")));
+    add("reasons", plain(&causes(&cell.validity)));
     for (name, count) in [
         ("counted_samples", cell.counted_samples),
         ("failed_samples", cell.failed_samples),
@@ -85,7 +84,7 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     columns
 }
 
-/// A text that a spreadsheet doesn't take for a formula.
+/// A text that a spreadsheet doesn't evaluate as a formula.
 fn plain(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")

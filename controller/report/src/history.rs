@@ -1,27 +1,25 @@
-//! A metric over time, in the terminal: one line for each campaign, its interval drawn on a scale that they share.
+//! A metric over campaigns, in the terminal: one line per campaign, with its interval on a shared scale.
 
+use crate::sentences::reason;
 use plot::number::digits;
 use results::{Cell, Results};
-use stats::Estimate;
 use stats::comparison::regression::Metric;
+use stats::{Estimate, Limitation};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Columns of the drawing.
 const WIDTH: usize = 40;
 
-/// What a metric was in one campaign.
+/// A metric in one campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
-    /// Its day and time, UTC.
+    /// UTC.
     pub at: String,
-    /// Its id.
     pub campaign: String,
-    /// The figure; null where the data couldn't carry it.
     pub estimate: Estimate,
 }
 
-/// Draws the metric of every cell over campaigns, which come oldest first; `holds` is what names of cells must hold.
+/// Draws the metric of every cell whose name contains `holds`, over campaigns in order of time.
 pub fn draw(campaigns: &[Results], metric: Metric, holds: &str) -> String {
     let mut by_cell: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
     for results in campaigns {
@@ -43,7 +41,7 @@ pub fn draw(campaigns: &[Results], metric: Metric, holds: &str) -> String {
         text.push('\n');
     }
     if text.is_empty() {
-        text.push_str("no cell of that name was measured\n");
+        text.push_str("no cell matches that name\n");
     }
     text
 }
@@ -56,7 +54,7 @@ fn estimate(cell: &Cell, metric: Metric) -> Estimate {
     match metric {
         Metric::Cost => cell.cost.usd_per_1000_requests.clone(),
         Metric::RougeL => cell.quality.as_ref().map_or_else(
-            || Estimate::missing(0, "no summary was scored"),
+            || Estimate::missing(0, Limitation::NoScores),
             |quality| quality.rouge_l.clone(),
         ),
         _ => estimates.throughput.per_host.clone(),
@@ -72,7 +70,7 @@ fn unit(metric: Metric) -> &'static str {
     }
 }
 
-/// One line a point: when, which, the figure, and where it lies.
+/// One line per point: time, campaign, interval and figure.
 fn lines(points: &[Point]) -> String {
     let ends = points.iter().flat_map(|point| {
         let Estimate { value, ci_low, ci_high, .. } = &point.estimate;
@@ -87,7 +85,7 @@ fn lines(points: &[Point]) -> String {
     for Point { at, campaign, estimate } in points {
         let figure = match estimate.value {
             Some(value) => digits(value),
-            None => format!("– ({})", estimate.reason.as_deref().unwrap_or("null")),
+            None => format!("– ({})", reason(estimate).as_deref().unwrap_or("not measured")),
         };
         let line = format!("  {at}  {campaign:<name$}  {}  {figure}", bar(estimate, (low, high)));
         let _ = writeln!(text, "{}", line.trim_end());
@@ -133,19 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn intervals_share_one_scale_and_what_is_null_says_why() {
+    fn intervals_share_one_scale_and_missing_figures_have_reasons() {
         let points = [
             point("2026-11-01T08:00", Estimate::within(10.0, (9.0, 11.0), 3)),
             point("2026-11-02T08:00", Estimate::within(12.0, (11.5, 12.9), 3)),
-            point("2026-11-03T08:00", Estimate::point(11.0, 1, "one run")),
-            point("2026-11-04T08:00", Estimate::missing(20, "p95 needs 93 batches, these are 20")),
+            point("2026-11-03T08:00", Estimate::point(11.0, 1, Limitation::OneRun)),
+            point("2026-11-04T08:00", Estimate::missing(20, Limitation::NoScores)),
         ];
         insta::assert_snapshot!(lines(&points));
     }
 
     #[test]
-    fn one_figure_alone_stands_in_the_middle() {
-        let drawn = bar(&Estimate::point(5.0, 1, "one run"), (5.0, 5.0));
+    fn a_single_figure_is_centered() {
+        let drawn = bar(&Estimate::point(5.0, 1, Limitation::OneRun), (5.0, 5.0));
         assert_eq!(drawn.chars().position(|c| c == '●'), Some(20));
     }
 }

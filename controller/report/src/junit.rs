@@ -1,13 +1,14 @@
-//! A view -> `JUnit` XML: a suite for each entry and a test for each cell, so that a build shows what can't be used.
+//! Results -> `JUnit` XML: a suite per entry and a test per cell, so that a build shows which figures are unusable.
 //!
-//! The form is that of the Jenkins `JUnit` plugin, which GitLab, GitHub's actions and others read: `testsuites`,
-//! `testsuite`, `testcase` with `failure` and `system-out`. Figures stand as properties.
+//! The format is that of the Jenkins `JUnit` plugin, which GitLab, GitHub actions and others read: `testsuites`,
+//! `testsuite`, `testcase` with `failure` and `system-out`. Figures are properties.
 
+use crate::sentences::causes;
 use maud::{Markup, PreEscaped, html};
 use results::{Cell, Entry, Results};
 use stats::validity::Status;
 
-/// Renders the file. INVALID cells fail; DEGRADED ones pass and say why.
+/// INVALID cells fail; DEGRADED ones pass with their reasons.
 pub fn render(results: &Results) -> String {
     let cells = || results.results.iter().flat_map(|entry| &entry.cells);
     let failed = |cell: &&Cell| cell.validity.status == Status::Invalid;
@@ -31,8 +32,7 @@ fn suite(entry: &Entry) -> Markup {
 }
 
 fn case(suite: &str, cell: &Cell) -> Markup {
-    let reasons = cell.validity.reasons.iter().map(|reason| reason.text.as_str());
-    let reasons = reasons.collect::<Vec<_>>().join("; ");
+    let reasons = causes(&cell.validity);
     let seconds: f64 = cell.estimates.runs.iter().map(|run| run.host_seconds).sum();
     let figures = [
         ("usd_per_1000_requests", cell.cost.usd_per_1000_requests.value),
@@ -44,7 +44,7 @@ fn case(suite: &str, cell: &Cell) -> Markup {
         testcase classname=(text(suite)) name=(text(&cell.cell)) time=(seconds) {
             properties {
                 @for (name, value) in figures {
-                    // What was not measured has no property: there is no value to give.
+                    // Missing figures have no property.
                     @if let Some(value) = value { property name=(name) value=(value) {} }
                 }
             }

@@ -1,13 +1,10 @@
-//! A document -> Markdown for pull requests: the verdict, the cells, the comparisons and what limits them. Pictures stay
-//! on the page.
+//! A document -> Markdown for pull requests: the verdict, sentences and tables, without charts.
 
-use super::document::{Block, Document, Entry, Reach, Section, Span, Table};
+use super::document::{Block, Column, Detail, Document, Entry, Section, Span, Table};
 use std::fmt::Write;
 
-/// More rows than this belong on the page.
 const MOST_ROWS: usize = 60;
 
-/// Renders the text.
 pub fn render(document: &Document) -> String {
     let mut text = format!("# {}\n\n", escaped(&document.title));
     let verdict = &document.verdict;
@@ -21,14 +18,14 @@ pub fn render(document: &Document) -> String {
         }
     }
     text.push_str("\n\n");
-    if let Some(rivals) = &verdict.rivals {
-        let _ = writeln!(text, "- {}", escaped(&rivals.text()));
+    if let Some(ties) = &verdict.ties {
+        let _ = writeln!(text, "- {}", escaped(&ties.text()));
     }
     for note in &verdict.notes {
         let _ = writeln!(text, "- {}", escaped(note));
     }
     for section in &document.sections {
-        if section.reach == Reach::Everywhere {
+        if section.detail <= Detail::Report {
             render_section(&mut text, section);
         }
     }
@@ -42,17 +39,17 @@ pub fn render(document: &Document) -> String {
     text
 }
 
-/// Only what is not drawn: a section of pictures alone has no place here.
+/// Omits sections that have only charts.
 fn render_section(text: &mut String, section: &Section) {
     let mut parts = String::new();
     for block in &section.blocks {
         match block {
-            Block::Table(table) => render_table(&mut parts, &table.in_short()),
+            Block::Table(table) => render_table(&mut parts, &table.up_to(Detail::Report)),
             Block::Figure(figure) => {
-                let told =
-                    figure.table.as_ref().filter(|_| figure.table_reach == Reach::Everywhere);
-                if let Some(table) = told {
-                    let _ = writeln!(parts, "\n### {}", escaped(&figure.title));
+                let is_shown = |table: &&Table| table.detail <= Detail::Report;
+                if let Some(table) = figure.table.as_ref().filter(is_shown) {
+                    let titles = (escaped(&figure.title), escaped(&table.title));
+                    let _ = writeln!(parts, "\n### {}\n\n{}", titles.0, titles.1);
                     render_table(&mut parts, table);
                 }
             }
@@ -74,32 +71,22 @@ fn render_section(text: &mut String, section: &Section) {
 }
 
 fn render_table(text: &mut String, table: &Table) {
-    let heading = |column: &super::document::Column| match column.unit {
-        "" => escaped(&column.title),
-        unit => format!("{}, {unit}", escaped(&column.title)),
-    };
-    let headings: Vec<String> = table.columns.iter().map(heading).collect();
-    let rule = |column: &super::document::Column| if column.is_figure { "---:" } else { "---" };
+    let headings: Vec<String> =
+        table.columns.iter().map(|column| escaped(&column.heading())).collect();
+    let rule = |column: &Column| if column.is_figure { "---:" } else { "---" };
     let rules: Vec<&str> = table.columns.iter().map(rule).collect();
     let _ = writeln!(text, "\n| {} |\n| {} |", headings.join(" | "), rules.join(" | "));
     for row in table.rows.iter().take(MOST_ROWS) {
-        let places: Vec<String> = row.iter().map(place).collect();
+        let places: Vec<String> =
+            row.iter().map(|entry: &Entry| escaped(&entry.with_detail())).collect();
         let _ = writeln!(text, "| {} |", places.join(" | "));
     }
     if let Some(more) = table.rows.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        let _ = writeln!(text, "\n{more} more rows stand in results.json.");
+        let _ = writeln!(text, "\n{more} more rows in results.json.");
     }
 }
 
-fn place(entry: &Entry) -> String {
-    if entry.detail.is_empty() {
-        escaped(&entry.text)
-    } else {
-        format!("{} ({})", escaped(&entry.text), escaped(&entry.detail))
-    }
-}
-
-/// A text that Markdown, HTML within it, tables and GitHub's mentions leave as it is, on one line.
+/// A text on one line, escaped for Markdown, HTML within it, tables and GitHub's mentions.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -107,7 +94,7 @@ fn escaped(text: &str) -> String {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
-            // A mention would notify a stranger; a reference would link to something else.
+            // A mention would notify someone; a reference would link to an issue.
             '@' => safe.push_str("&#64;"),
             '#' => safe.push_str("&#35;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' | '!' => {
@@ -115,7 +102,7 @@ fn escaped(text: &str) -> String {
                 safe.push(c);
             }
             c if c.is_control() => safe.push(' '),
-            // Marks that turn the direction of what follows.
+            // Marks that change the writing direction.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c => safe.push(c),
         }

@@ -9,7 +9,7 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
     let generation = &environment.generation;
     let engine = entry.engine.as_ref();
     let weights = engine.map(|engine| {
-        // Nobody sees the weights behind an endpoint: its address stands for whatever it served.
+        // The weights behind an endpoint aren't visible: its address identifies them.
         let model = engine.model_sha256.as_ref().or(engine.endpoint.as_ref());
         let adapter = engine.adapter_sha256.as_deref().unwrap_or_default();
         format!("{} {adapter}", model.map_or("", String::as_str))

@@ -5,10 +5,9 @@ use crate::Results;
 /// The text of results.json.
 ///
 /// # Panics
-/// Never: the view holds nothing that JSON can't.
+/// Never: results are valid JSON.
 pub fn render(results: &Results) -> String {
-    let mut text =
-        serde_json::to_string_pretty(results).expect("the view holds nothing that JSON can't");
+    let mut text = serde_json::to_string_pretty(results).expect("results are valid JSON");
     text.push('\n');
     text
 }
@@ -32,7 +31,7 @@ mod tests {
     const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results.schema.json");
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "a switch for whoever changes the types")]
+    #[expect(clippy::disallowed_methods, reason = "a switch for changes of the types")]
     fn the_committed_schema_is_that_of_the_types() {
         if std::env::var_os("UPDATE_SCHEMA").is_some() {
             std::fs::write(COMMITTED, schema()).unwrap();

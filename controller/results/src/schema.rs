@@ -1,6 +1,6 @@
-//! What a report says, in the form of results.json. The committed JSON Schema is made from these types.
+//! The types of results.json. The committed JSON Schema is generated from them.
 //!
-//! What was not measured is null, never zero. Units stand in the key or beside the number. mb = 2^20 bytes.
+//! A missing figure is null, never zero. Keys or neighboring fields have the unit; `mb` is 2^20 bytes.
 
 use cost::campaign::Spending;
 use cost::decision::Recommendation;
@@ -26,22 +26,17 @@ use std::collections::BTreeMap;
 /// The version of this form. A reader of 1 reads every 1.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// results.json
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
-    /// Of this form.
     pub schema_version: u32,
-    /// What was run.
     pub campaign: Campaign,
-    /// On which dialogues.
     pub dataset: Dataset,
-    /// On which machines.
     pub environment: Environment,
     /// One entry for each model, target, dtype, scenario and load.
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
     pub comparisons: Vec<Comparison>,
-    /// What targets carry under the objective; empty without one or without `server`.
+    /// The capacity of targets under the objective; empty without one or without `server`.
     #[serde(default)]
     pub capacities: Vec<CapacityOf>,
     /// What targets cost as the offered rate grows, and where one is cheaper than another.
@@ -53,12 +48,9 @@ pub struct Results {
     pub sample_texts: Vec<SampleText>,
 }
 
-/// A dialogue with its summaries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleText {
-    /// Its id.
     pub sample_id: String,
-    /// Its text.
     pub dialogue: String,
     /// Its reference summary; null where the dataset has none.
     pub reference: Option<String>,
@@ -69,18 +61,15 @@ pub struct SampleText {
 /// A summary, and who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SummaryText {
-    /// The cells that brought it.
+    /// The cells that wrote it.
     pub cells: Vec<String>,
-    /// Its text.
     pub text: String,
 }
 
 /// One execution of a matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Campaign {
-    /// Its id.
     pub id: String,
-    /// Its matrix's name.
     pub name: String,
     /// `complete`, or `incomplete` where samples are missing.
     pub state: String,
@@ -92,7 +81,6 @@ pub struct Campaign {
     pub controller_version: String,
     /// All choices by chance follow from it.
     pub seed: u64,
-    /// Samples that were planned.
     pub planned_samples: u64,
     /// Samples that are there and count, failed ones included.
     pub counted_samples: u64,
@@ -119,7 +107,6 @@ pub struct Event {
     pub at: String,
     /// Such as `agent_lost`.
     pub kind: String,
-    /// For a person.
     pub detail: String,
 }
 
@@ -130,11 +117,9 @@ pub struct RowsFile {
     pub name: String,
     /// Of its bytes.
     pub sha256: String,
-    /// How many rows it holds.
     pub rows: u64,
 }
 
-/// The dialogues.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dataset {
     /// As named in the matrix.
@@ -144,7 +129,6 @@ pub struct Dataset {
     /// The commit of the hub that it is of; null elsewhere.
     #[serde(default)]
     pub revision: Option<String>,
-    /// How many it holds.
     pub dialogues: u64,
     /// How many were measured in each run.
     pub samples: u64,
@@ -154,39 +138,29 @@ pub struct Dataset {
     pub references: u64,
 }
 
-/// The machines.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
-    /// Each machine once.
     pub hosts: Vec<Host>,
     /// Prompt and limits, the same everywhere.
     pub generation: Generation,
 }
 
-/// One machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
-    /// Tells machines and boots apart.
+    /// Identifies machine and boot.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// The targets that it stood for.
+    /// The targets it was measured for.
     pub targets: Vec<String>,
-    /// As its cloud says.
     pub instance_type: Option<String>,
-    /// As the CPU says.
     pub cpu_model: String,
     /// As the system counts them.
     pub logical_cpus: u32,
     /// Of those that decide which kernels run, the ones it has.
     pub cpu_features: Vec<String>,
-    /// Of the machine.
     pub memory_mb: f64,
-    /// Its GPU.
     pub gpu_name: Option<String>,
-    /// Its release.
     pub kernel: String,
-    /// Its name.
     pub operating_system: String,
     /// Of the programs that measured.
     pub agent_versions: Vec<String>,
@@ -219,19 +193,16 @@ pub struct Host {
 /// A GPU. Null is "not known".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Gpu {
-    /// Tells GPUs apart.
     pub uuid: String,
     /// Such as `Tesla T4`.
     pub name: String,
     /// Such as `cuda:0`.
     pub device: Option<String>,
-    /// The driver's version.
     pub driver: Option<String>,
     /// The newest CUDA that the driver runs.
     pub cuda_driver: Option<String>,
     /// Such as `7.5`.
     pub compute_capability: Option<String>,
-    /// Of the card.
     pub memory_mb: Option<f64>,
     /// In force when the agent started.
     pub power_limit_watts: Option<f64>,
@@ -250,22 +221,18 @@ pub struct Gpu {
 /// The library that read the GPUs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NvmlLibrary {
-    /// The file.
     pub path: String,
-    /// Of the file.
     pub sha256: String,
     /// The user named it, so it isn't the system's own; its cells are DEGRADED.
     pub is_foreign: bool,
 }
 
-/// Prompt and limits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Generation {
     /// Holds `{dialogue}` once.
     pub prompt: String,
     /// Prompts are cut to it.
     pub max_input_tokens: u32,
-    /// Summaries end there.
     pub max_new_tokens: u32,
     /// `eos` or `reference`.
     pub stop: String,
@@ -274,7 +241,6 @@ pub struct Generation {
 /// One model on one target, with one dtype, scenario and load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
-    /// When the campaign began, UTC.
     pub timestamp: String,
     /// Where the model comes from.
     pub model_id: String,
@@ -285,42 +251,30 @@ pub struct Entry {
     pub adapter_mode: Option<String>,
     /// `cpu`, `cuda:0`; null of an endpoint.
     pub device: Option<String>,
-    /// Null on CPU.
     pub gpu_name: Option<String>,
-    /// Dialogues per run.
     pub num_samples: u64,
-    /// Repeats.
     pub num_runs: u32,
     /// Of the smallest batch size.
     pub metrics: Metrics,
     /// By batch size, as `batch_8`.
     pub batch_performance: BTreeMap<String, BatchPerformance>,
-    /// The model's name in the matrix.
     pub model: String,
     /// The model that the matrix compares it with.
     pub baseline: Option<String>,
-    /// What is compared and priced.
     pub target: String,
-    /// The instance type that was found, `unknown`, or `endpoint`: whatever answered there.
     pub measured_on: String,
-    /// Whose price was taken.
     pub priced_as: String,
-    /// How weights are stored.
     pub dtype: String,
-    /// How requests arrive.
     pub scenario: String,
     /// At which load; null where one batch follows the other.
     #[serde(default)]
     pub load: Option<Load>,
-    /// What was loaded.
     pub engine: Option<Engine>,
-    /// By batch size.
     pub cells: Vec<Cell>,
     /// Of the cheapest VALID cell; null where there is none.
     pub cost: Option<Cost>,
 }
 
-/// How requests came.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
     /// Open loop: requests per second of one agent; null in closed loop.
@@ -340,18 +294,14 @@ pub struct Load {
     pub planned_s: Option<f64>,
 }
 
-/// What a target carries under the objective, from a sweep of request rates.
+/// The capacity of a target under the objective, from a sweep of request rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacityOf {
-    /// The model's name in the matrix.
     pub model: String,
-    /// What was measured.
     pub target: String,
-    /// How weights are stored.
     pub dtype: String,
     /// So many requests were decoded together at most.
     pub max_batch_size: u32,
-    /// The objective.
     pub slo: Slo,
     /// The rates that were offered, per second of one agent.
     pub request_rates: Vec<f64>,
@@ -359,19 +309,15 @@ pub struct CapacityOf {
     pub capacity: Capacity,
 }
 
-/// What was loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Engine {
-    /// Which implementation computes.
     pub kernel: String,
-    /// Over all weight and configuration files; null where the model is an endpoint: nobody saw its files.
+    /// Over all weight and configuration files; null for endpoints, whose files aren't visible.
     pub model_sha256: Option<String>,
     /// Where the model was asked, if it wasn't in the agent: what was measured is not the agent's machine.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Of the adapter.
     pub adapter_sha256: Option<String>,
-    /// Of the tokenizer.
     pub tokenizer_sha256: Option<String>,
     /// The commit, for hub ids.
     pub revision: Option<String>,
@@ -399,21 +345,15 @@ pub struct Metrics {
 /// Plain figures; the cells hold them with intervals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Latency {
-    /// Arithmetic mean.
     pub mean: Option<f64>,
     /// Over samples, ddof 1.
     pub std: Option<f64>,
-    /// The smallest.
     pub min: Option<f64>,
-    /// The largest.
     pub max: Option<f64>,
     /// Hyndman-Fan type 7; null below its floor.
     pub p50: Option<f64>,
-    /// Likewise.
     pub p90: Option<f64>,
-    /// Likewise.
     pub p95: Option<f64>,
-    /// Likewise.
     pub p99: Option<f64>,
 }
 
@@ -433,9 +373,7 @@ pub struct Throughput {
 pub struct Memory {
     /// The weights in this dtype, an adapter included.
     pub model_size_mb: Option<f64>,
-    /// Null on CPU.
     pub gpu_memory_mb: Option<f64>,
-    /// Null on CPU.
     pub gpu_utilization_pct: Option<f64>,
 }
 
@@ -451,13 +389,10 @@ pub struct BatchPerformance {
 /// One cell: an entry at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
-    /// Its id.
     pub cell: String,
-    /// How many samples are decoded together.
     pub batch_size: u32,
-    /// Samples that are there and brought a summary.
+    /// Samples that are there and returned a summary.
     pub counted_samples: u64,
-    /// Samples that failed.
     pub failed_samples: u64,
     /// The same by what failed, such as `timed_out`.
     #[serde(default)]
@@ -470,10 +405,9 @@ pub struct Cell {
     pub cut_inputs: u64,
     /// Output tokens beyond the tokenizer, which decode to nothing.
     pub unknown_tokens: u64,
-    /// What the samples say.
     pub estimates: CellStatistics,
     /// How `request_latency` is spread, in milliseconds: at 0, 1, 2 ... 100 % of the counted requests, by type 7. Empty
-    /// where nothing was counted. It describes these samples; `estimates` say what holds beyond them.
+    /// where nothing was counted. It describes these samples; `estimates` generalize.
     #[serde(default)]
     pub latency_ms_by_percent: Vec<f64>,
     /// Of the summaries; null for random weights and without references.
@@ -488,21 +422,18 @@ pub struct Cell {
     /// Arrivals that found a full queue; they are among the failed samples. Null in closed loop.
     #[serde(default)]
     pub not_sent: Option<u64>,
-    /// What each run of a sustained load says; empty elsewhere.
+    /// The verdicts on each run of a sustained load.
     #[serde(default)]
     pub stress: Vec<Stress>,
     /// Where the time of requests to an endpoint goes; null where the model was in the agent.
     #[serde(default)]
     pub exchange: Option<CellExchange>,
-    /// Of the processes that measured; all of it null of an endpoint, whose machine nobody here sees.
+    /// Of the processes that measured; null for endpoints, whose machine isn't observed.
     pub memory: CellMemory,
     /// What was observed while it was measured; null where nothing was.
     pub telemetry: Option<CellTelemetry>,
-    /// What it drew.
     pub energy: CellEnergy,
-    /// Before what was counted.
     pub warmup: Warmup,
-    /// Whether the figures hold.
     pub validity: Validity,
     /// What it costs at full use.
     pub cost: Cost,
@@ -511,9 +442,6 @@ pub struct Cell {
 /// The verdicts on one run of a sustained load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stress {
-    /// The same in words, one sentence each.
-    pub sentences: Vec<String>,
-    /// With their figures.
     pub verdicts: Verdicts,
 }
 
@@ -522,12 +450,11 @@ pub struct Stress {
 pub struct CellMemory {
     /// The weights in this dtype, an adapter included.
     pub model_size_mb: Option<f64>,
-    /// The part of it that is an unmerged adapter's; null where none stands beside the weights.
+    /// The part of it that is an unmerged adapter's; null without an unmerged adapter.
     #[serde(default)]
     pub adapter_mb: Option<f64>,
     /// The highest resident memory of an agent since it began to load the engine.
     pub peak_rss_mb: Option<f64>,
-    /// Resident memory after loading.
     pub rss_after_load_mb: Option<f64>,
     /// The largest share of memory that was seen while measuring, where pages in common count in part.
     pub peak_pss_mb: Option<f64>,
@@ -558,11 +485,8 @@ pub struct Warmup {
 /// A pair of cells that share samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
-    /// What they differ in.
     pub kind: ComparisonKind,
-    /// The cell that is compared with.
     pub baseline: String,
-    /// The cell that is compared.
     pub candidate: String,
     /// What else differs and doesn't forbid the comparison.
     pub flags: Vec<Difference>,
@@ -574,18 +498,14 @@ pub struct Comparison {
     pub quality: Option<QualityDifference>,
     /// How far both write the same summaries, token by token; null between models, and without texts.
     pub agreement: Option<Agreement>,
-    /// Of both sides.
     pub memory: PairMemory,
-    /// What would separate the two; null where latency tells them apart.
+    /// What would separate the two; null if their latency differs significantly.
     pub separation: Option<Separation>,
 }
 
-/// Memory of both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairMemory {
-    /// What is compared with.
     pub baseline: CellMemory,
-    /// What is compared.
     pub candidate: CellMemory,
 }
 
@@ -593,13 +513,10 @@ pub struct PairMemory {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ComparisonKind {
-    /// The machine.
     Target,
     /// A model and its baseline.
     Model,
-    /// How weights are stored.
     Dtype,
-    /// The campaign.
     Campaign,
 }
 
@@ -608,7 +525,6 @@ pub enum ComparisonKind {
 pub struct Cost {
     /// The batch size that it holds for.
     pub batch_size: u32,
-    /// Of one machine.
     pub usd_per_hour: f64,
     /// With the interval of the throughput.
     pub usd_per_1000_requests: Estimate,
@@ -629,7 +545,7 @@ pub struct Price {
     pub region: Option<String>,
     /// Such as `on-demand`; null for a price of the matrix.
     pub purchase: Option<String>,
-    /// `matrix`, or whoever read it.
+    /// `matrix`, or the source of the price.
     pub source: String,
     /// When it was read; null for a price of the matrix.
     pub date: Option<String>,

@@ -2,14 +2,14 @@
 
 use super::fetcher;
 use crate::cli;
-use crate::progress::Volume;
+use crate::progress::Verbosity;
 use anyhow::Context;
 use artifacts::{self, Artifact, Placed};
 use fetch::s3::{Address, Reader};
 use matrix::Artifacts;
 use notify::message::File;
 use ops::terminal;
-use report::table;
+use report::{document, terminal as summary};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::
         Ok(Artifact { content_type: content_type(path), name, bytes: bytes.into() })
     };
     let artifacts = files.iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
-    let fetcher = fetcher(Volume::Normal)?;
+    let fetcher = fetcher(Verbosity::Normal)?;
     Ok(artifacts::place(&fetcher, &prefix, campaign, &artifacts).await?)
 }
 
@@ -62,10 +62,10 @@ pub(super) async fn links(wanted: &Artifacts, placed: &Placed) -> Vec<File> {
 }
 
 async fn try_links(wanted: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<File>> {
-    let fetcher = fetcher(Volume::Quiet)?;
+    let fetcher = fetcher(Verbosity::Quiet)?;
     let reader = match wanted.link_days {
         Some(days) => Reader::Anyone(Duration::from_hours(24 * u64::from(days))),
-        None => Reader::Known,
+        None => Reader::Authorized,
     };
     let mut files = Vec::new();
     for address in placed.kept.iter().chain(&placed.uploaded) {
@@ -91,9 +91,9 @@ fn content_type(path: &Path) -> &'static str {
 /// `controller report s3://bucket/…/results.json`: the table again, and the files where `--output` wants them.
 pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
     let address: Address = address.parse()?;
-    let fetcher = fetcher(Volume::Normal)?;
+    let fetcher = fetcher(Verbosity::Normal)?;
     let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
-    terminal::result(&table::render(&read.results))?;
+    terminal::result(&summary::render(&document::document(&read.results)))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {
             std::fs::copy(from, to).with_context(|| {

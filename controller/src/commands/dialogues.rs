@@ -1,6 +1,6 @@
 //! The dialogues of a campaign: read, chosen by seed, and those that only warm up.
 
-use crate::progress::Volume;
+use crate::progress::Verbosity;
 use anyhow::{Context, bail};
 use dataset::{self, Columns, Dialogue, Source};
 use matrix::Matrix;
@@ -16,10 +16,10 @@ pub(super) struct Chosen {
 
 /// How many dialogues a campaign of this matrix measures.
 pub(super) async fn count(matrix: &Matrix) -> anyhow::Result<usize> {
-    Ok(choose(matrix, Volume::Normal).await?.facts.samples)
+    Ok(choose(matrix, Verbosity::Normal).await?.facts.samples)
 }
 
-pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Chosen> {
+pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Result<Chosen> {
     let wanted = &matrix.dataset;
     let source: Source = wanted.source.parse().context("dataset.source can't be used")?;
     let columns = Columns {
@@ -27,7 +27,7 @@ pub(super) async fn choose(matrix: &Matrix, volume: Volume) -> anyhow::Result<Ch
         dialogue: wanted.dialogue_column.clone(),
         summary: wanted.summary_column.clone(),
     };
-    let fetcher = super::fetcher(volume)?;
+    let fetcher = super::fetcher(verbosity)?;
     let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
         .await
         .context("dataset.source can't be used")?;

@@ -16,8 +16,8 @@ mod report;
 pub mod run;
 
 use crate::cli::{self, Cli, Command};
-use crate::progress::Volume;
-use crate::simulation;
+use crate::progress::Verbosity;
+
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
@@ -44,16 +44,6 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
-        Command::Simulate(options) => {
-            if options.stress {
-                let tables = simulation::stress::run(options.trials, options.seed);
-                terminal::result(&tables.to_string())?;
-            } else {
-                let tables = simulation::run(options.trials, options.seed);
-                terminal::result(&tables.to_string())?;
-            }
-            Ok(Exit::Ok)
-        }
         Command::Notify(cli::Notify { command: cli::NotifyCommand::Test { matrix } }) => {
             runtime()?.block_on(notify::test(&matrix))
         }
@@ -83,11 +73,13 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
 }
 
 /// The way to the hub and to S3, by what the environment says.
-fn fetcher(volume: Volume) -> anyhow::Result<Fetcher> {
+fn fetcher(verbosity: Verbosity) -> anyhow::Result<Fetcher> {
     let settings = Settings::read(&environment::variable)?;
-    let reporter = match volume {
-        Volume::Quiet => Reporter::silent(),
-        Volume::Normal | Volume::Json => Reporter::new(|news| terminal::note(&news.to_string())),
+    let reporter = match verbosity {
+        Verbosity::Quiet => Reporter::silent(),
+        Verbosity::Normal | Verbosity::Json => {
+            Reporter::new(|news| terminal::note(&news.to_string()))
+        }
     };
     Ok(Fetcher::new(settings, reporter)?)
 }

@@ -4,7 +4,7 @@ use super::{artifacts, prices};
 use crate::cli;
 use ::artifacts::Placed;
 use ::report::document::{Document, document};
-use ::report::{annotations, csv, html, junit, markdown, pdf, table};
+use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
 use anyhow::Context;
 use cost::PriceBook;
 use matrix::Format;
@@ -110,7 +110,7 @@ pub(super) async fn write(
         files.push((name, path));
     }
     if place.prints {
-        terminal::result(&table::render(&results))?;
+        terminal::result(&summary::render(&document))?;
         if formats.contains(&Format::Github) {
             terminal::result(&annotations::render(&results, &document))?;
         }

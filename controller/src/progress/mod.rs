@@ -1,136 +1,146 @@
-//! Events of a campaign -> what is seen on the way: a bar on a terminal, plain lines elsewhere, a JSON object a line for
-//! programs.
+//! Events -> progress on the terminal: a bar, plain lines where standard error is not a terminal, or JSON lines.
 
-pub mod event;
-pub mod pace;
+pub mod json;
 
-use event::Event;
+use campaign::{CampaignEvent, Observer, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
+use json::Line;
 use matrix::plan::text::time;
 use ops::terminal;
-use pace::Pace;
 use std::time::Duration;
+use store::CampaignRow;
 
-/// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Volume {
-    /// A bar, or a line for each tenth of the way.
+pub enum Verbosity {
+    /// A bar, or a line for each tenth of the campaign.
     Normal,
     /// Nothing but errors.
     Quiet,
-    /// An [`Event`] a line on standard output.
+    /// A [`Line`] per event on standard output.
     Json,
 }
 
-/// Shows how far a campaign is.
+/// Shows a campaign's progress on the terminal.
 #[derive(Debug)]
-pub struct Progress {
-    volume: Volume,
+pub struct TerminalProgress {
+    verbosity: Verbosity,
     bar: Option<ProgressBar>,
-    pace: Pace,
-    /// What is counted.
-    step: &'static str,
+    progress: Progress,
+    cells: Vec<String>,
+    targets: Vec<String>,
+    /// `samples`, or `steps` if some cells have windows of a sustained load instead.
+    unit: &'static str,
+    /// Tenths of the campaign that were printed.
     tenths: u64,
 }
 
-impl Progress {
-    /// For a campaign whose cells have `totals` steps over all runs: samples, or windows of a sustained load.
-    ///
+impl TerminalProgress {
     /// # Panics
     /// Never: the bar's template is well-formed.
-    pub fn new(totals: Vec<u64>, targets: Vec<usize>, step: &'static str, volume: Volume) -> Self {
-        let pace = Pace::new(totals, targets);
-        let bar = (volume == Volume::Normal && terminal::is_watched()).then(|| {
-            let template = format!("{{bar:32}} {{pos}}/{{len}} {step} · {{elapsed}} · {{msg}}");
+    pub fn new(campaign: &CampaignRow, verbosity: Verbosity) -> Self {
+        let (cells, targets) = (&campaign.plan.cells, &campaign.matrix.targets);
+        let is_sustained = cells.iter().any(|cell| cell.sustained().is_some());
+        let unit = if is_sustained { "steps" } else { "samples" };
+        let progress = Progress::new(campaign);
+        let bar = (verbosity == Verbosity::Normal && terminal::is_watched()).then(|| {
+            let template = format!("{{bar:32}} {{pos}}/{{len}} {unit} · {{elapsed}} · {{msg}}");
             let style =
                 ProgressStyle::with_template(&template).expect("the template is well-formed");
-            let bar = ProgressBar::new(pace.total()).with_style(style.progress_chars("━╸─"));
+            let bar = ProgressBar::new(progress.total()).with_style(style.progress_chars("━╸─"));
             bar.enable_steady_tick(Duration::from_millis(250));
             bar
         });
-        Self { volume, bar, pace, step, tenths: 0 }
-    }
-
-    /// Says something that stays on the screen.
-    pub fn say(&self, text: &str) {
-        match (&self.bar, self.volume) {
-            (_, Volume::Quiet) => {}
-            (_, Volume::Json) => self.tell(&Event::Said { text }),
-            (Some(bar), Volume::Normal) => bar.suspend(|| terminal::note(text)),
-            (None, Volume::Normal) => terminal::note(text),
+        Self {
+            verbosity,
+            bar,
+            progress,
+            cells: cells.iter().map(|cell| cell.id.to_string()).collect(),
+            targets: targets.iter().map(|target| target.name.to_string()).collect(),
+            unit,
+            tenths: 0,
         }
     }
 
-    /// For programs only.
-    pub fn tell(&self, event: &Event<'_>) {
-        if self.volume == Volume::Json {
-            // A full disk doesn't end a campaign: the last event, `Ended`, fails the command instead.
-            drop(event.print());
+    /// Prints a line that stays on the screen.
+    pub fn message(&self, text: &str) {
+        match (&self.bar, self.verbosity) {
+            (_, Verbosity::Quiet) => {}
+            (_, Verbosity::Json) => self.json(&Line::Said { text }),
+            (Some(bar), Verbosity::Normal) => bar.suspend(|| terminal::note(text)),
+            (None, Verbosity::Normal) => terminal::note(text),
         }
     }
 
-    /// Shows what is being waited for.
-    pub fn wait(&self, text: &str) {
-        self.tell(&Event::Waiting { text });
+    /// Prints a line for programs.
+    pub fn json(&self, line: &Line<'_>) {
+        if self.verbosity == Verbosity::Json {
+            // A full disk does not end a campaign: the last line, `Ended`, fails the command instead.
+            drop(line.print());
+        }
+    }
+
+    fn status(&self, text: &str) {
+        self.json(&Line::Waiting { text });
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
         }
     }
 
-    /// A batch is stored.
-    pub fn batch(&mut self, cell: usize, name: &str, samples: u64, span: Duration) {
-        self.pace.add(cell, samples, span);
-        self.tell(&Event::Batch {
+    fn batch(&mut self, cell: usize, samples: u64, span: Duration) {
+        let (done, total) = (self.progress.done(), self.progress.total());
+        let left = self.progress.time_left();
+        let name = &self.cells[cell];
+        self.json(&Line::Batch {
             cell: name,
             samples,
             span_ms: span.as_secs_f64() * 1e3,
-            done: self.pace.done(),
-            total: self.pace.total(),
-            left_s: self.left().map(|left| left.as_secs_f64()),
+            done,
+            total,
+            left_s: left.map(|left| left.as_secs_f64()),
         });
-        let left = self
-            .left()
-            .map_or_else(String::new, |left| format!(" · about {} left", time(left.as_secs_f64())));
-        let rate = self
-            .pace
-            .rate(cell)
-            .map_or_else(String::new, |rate| format!(" at {rate:.2} {}/s", self.step));
-        let message = format!("{name}{rate}{left}");
+        let rate = self.progress.cells()[cell].rate();
+        let rate = rate.map(|rate| format!(" at {rate:.2} {}/s", self.unit)).unwrap_or_default();
+        let left = left.map(|left| format!(" · about {} left", time(left.as_secs_f64())));
+        let status = format!("{name}{rate}{}", left.unwrap_or_default());
         if let Some(bar) = &self.bar {
-            bar.set_position(self.pace.done());
-            bar.set_message(message);
-        } else if self.volume == Volume::Normal {
-            let tenths = 10 * self.pace.done() / self.pace.total().max(1);
+            bar.set_position(done);
+            bar.set_message(status);
+        } else if self.verbosity == Verbosity::Normal {
+            let tenths = 10 * done / total.max(1);
             if tenths > self.tenths {
                 self.tenths = tenths;
-                let (done, total) = (self.pace.done(), self.pace.total());
-                terminal::note(&format!("{done}/{total} {} · {message}", self.step));
+                terminal::note(&format!("{done}/{total} {} · {status}", self.unit));
             }
         }
     }
+}
 
-    /// Time left, about.
-    pub fn left(&self) -> Option<Duration> {
-        self.pace.left()
-    }
-
-    /// Samples that a campaign that goes on already has.
-    pub fn resume(&mut self, cell: usize, samples: u64) {
-        self.pace.add(cell, samples, Duration::ZERO);
-    }
-
-    /// Samples that turned out not to be needed.
-    pub fn skip(&mut self, cell: usize, samples: u64) {
-        self.pace.skip(cell, samples);
-        if let Some(bar) = &self.bar {
-            bar.set_length(self.pace.total());
-        }
-    }
-
-    /// Takes the bar away.
-    pub fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+impl Observer for TerminalProgress {
+    fn observe(&mut self, event: &CampaignEvent, _: Duration) {
+        self.progress.observe(event);
+        match event {
+            CampaignEvent::Message(text) => self.message(text),
+            CampaignEvent::Status(text) => self.status(text),
+            CampaignEvent::AgentJoined { agent, host, target } => {
+                let (agent, target) = (agent.as_str(), &self.targets[*target]);
+                self.json(&Line::Joined { agent, host, target });
+            }
+            CampaignEvent::AgentLeft { agent } => self.json(&Line::Left { agent: agent.as_str() }),
+            CampaignEvent::RunsSkipped { cell, steps, .. } => {
+                self.json(&Line::Skipped { cell: &self.cells[*cell], samples: *steps });
+                if let Some(bar) = &self.bar {
+                    bar.set_length(self.progress.total());
+                }
+            }
+            CampaignEvent::BatchStored { cell, steps, span, is_counted: true, .. } => {
+                self.batch(*cell, *steps, *span);
+            }
+            CampaignEvent::Ended { .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.finish_and_clear();
+                }
+            }
+            _ => {}
         }
     }
 }

@@ -9,43 +9,34 @@ use super::within::{OtherDialogues, other_dialogues};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What one cell's requests say.
+/// The statistics of one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellStatistics {
-    /// How requests were offered.
     #[schemars(with = "String")]
     pub scenario: Scenario,
-    /// Requests that brought a summary.
+    /// Requests with a summary.
     pub counted_samples: u64,
-    /// Requests that did not.
     pub failed_samples: u64,
     /// Distinct dialogues among the counted.
     pub distinct_samples: u64,
-    /// Distinct hosts.
     pub hosts: u64,
-    /// One row per run.
     pub runs: Vec<RunRow>,
-    /// `request_latency` of the requests that brought a summary.
+    /// `request_latency` of the requests with a summary.
     pub latency_ms: Distribution,
     /// Batch spans, the failed requests' time included.
     pub batch_ms: Distribution,
-    /// Time to first token.
     pub ttft_ms: Distribution,
     /// Time per further output token.
     pub tpot_ms: Distribution,
     /// `request_latency` per output token.
     pub latency_ms_per_output_token: Distribution,
-    /// With an endpoint: from the start of sending to the last byte, less what the server says that it took itself.
-    /// Null where there was none, or the server doesn't say.
+    /// With an endpoint: from the start of sending to the last byte, minus the server's own timing.
+    /// Null without an endpoint, or if the server doesn't report it.
     #[serde(default)]
     pub network_ms: Option<Distribution>,
-    /// Samples per second.
     pub throughput: Rate,
-    /// Output tokens per second.
     pub output_token_throughput: Rate,
-    /// Lengths of prompts.
     pub input_tokens: Lengths,
-    /// Lengths of summaries.
     pub output_tokens: Lengths,
     /// What holds beyond the chosen dialogues.
     pub other_dialogues: OtherDialogues,

@@ -1,23 +1,33 @@
-//! Whether the times of a cell can be what a monotonic clock told.
+//! Whether the times of a cell can come from a monotonic clock.
 //!
 //! Where nothing overlaps, one batch ends before the next one starts, and no summary takes no time. Clocks of two hosts
 //! are never compared: each segment is looked at alone.
 
 use super::observation::{Cell, Observation};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// What is wrong with the times; `None` where nothing is.
-pub fn trouble(cell: &Cell) -> Option<String> {
+/// Why the times of a cell can't be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "trouble")]
+pub enum Trouble {
+    /// Requests with a summary and a latency of zero.
+    ZeroLatency { requests: u64 },
+    /// Batches that started before the previous one ended, although nothing overlaps here.
+    OverlappingBatches { batches: u64 },
+}
+
+/// Checks the times of a cell; `None` where they are plausible.
+pub fn trouble(cell: &Cell) -> Option<Trouble> {
     let timeless = cell.observations().filter(|row| row.is_ok() && row.latency_ns == 0).count();
     if timeless > 0 {
-        return Some(format!("{timeless} of the requests took no time"));
+        return Some(Trouble::ZeroLatency { requests: timeless as u64 });
     }
-    let overlaps: usize = if cell.is_sequential() {
-        cell.runs().iter().map(|run| overlaps(&run.rows())).sum()
-    } else {
-        0
-    };
-    (overlaps > 0)
-        .then(|| format!("{overlaps} of the batches started before the one before had ended"))
+    if !cell.is_sequential() {
+        return None;
+    }
+    let batches: usize = cell.runs().iter().map(|run| overlaps(&run.rows())).sum();
+    (batches > 0).then_some(Trouble::OverlappingBatches { batches: batches as u64 })
 }
 
 /// How many batches of a run started too early.
@@ -58,7 +68,7 @@ mod tests {
         }
     }
 
-    fn found(scenario: Scenario, rows: &[Observation]) -> Option<String> {
+    fn found(scenario: Scenario, rows: &[Observation]) -> Option<Trouble> {
         trouble(&Cell::new(scenario, rows.to_vec()))
     }
 
@@ -68,10 +78,8 @@ mod tests {
         let fine = [row(1, 7, 0, 10), row(1, 7, 0, 8), row(1, 2, 10, 5), row(2, 3, 4, 9)];
         assert_eq!(found(Scenario::Offline, &fine), None);
         let early = [row(1, 0, 0, 10), row(1, 1, 9, 5), row(1, 2, 14, 5)];
-        assert_eq!(
-            found(Scenario::Offline, &early).as_deref(),
-            Some("1 of the batches started before the one before had ended")
-        );
+        let overlap = Some(Trouble::OverlappingBatches { batches: 1 });
+        assert_eq!(found(Scenario::Offline, &early), overlap);
         assert_eq!(found(Scenario::Server, &early), None, "requests that wait overlap");
     }
 
@@ -80,6 +88,6 @@ mod tests {
         let failed = Observation { outcome: Outcome::Failed, ..row(1, 0, 0, 0) };
         assert_eq!(found(Scenario::Server, &[failed, row(1, 1, 0, 5)]), None);
         let timeless = found(Scenario::Server, &[row(1, 0, 0, 0)]);
-        assert_eq!(timeless.as_deref(), Some("1 of the requests took no time"));
+        assert_eq!(timeless, Some(Trouble::ZeroLatency { requests: 1 }));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
 
-use super::estimate::{Estimate, ONE_RUN};
+use super::estimate::Estimate;
 use super::interval::{between_runs, half_width};
 use super::layout::batches;
+use super::limitation::{Limitation, Unit};
 use super::observation::{Cell, Observation, Scenario};
 use super::quantile::{
     Merged, P50, P90, P95, P99, P999, Percentile, Ranked, order_interval, quantile,
@@ -20,11 +21,8 @@ pub struct Distribution {
     pub mean: Estimate,
     /// Their standard deviation, ddof 1.
     pub std: Option<f64>,
-    /// The smallest.
     pub min: Option<f64>,
-    /// The largest.
     pub max: Option<f64>,
-    /// The median.
     pub p50: Estimate,
     /// Nine in ten are at most this.
     pub p90: Estimate,
@@ -54,7 +52,7 @@ impl Distribution {
     }
 }
 
-/// What stands behind a percentile.
+/// The data behind a percentile.
 #[derive(Debug, Clone, Copy)]
 pub struct Support {
     /// Distinct requests; in `offline`, the batches that hold each of them once.
@@ -62,18 +60,18 @@ pub struct Support {
     /// What autocorrelation leaves of them.
     pub effective: u64,
     /// What a unit is called.
-    pub unit: &'static str,
+    pub unit: Unit,
     /// The share of intervals that may miss.
     pub alpha: f64,
 }
 
-/// Describes a quantity of the requests that brought a summary.
+/// Describes a quantity of the requests with a summary.
 pub fn of_requests(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Distribution {
     let (support, serial) = support(cell, &quantity);
     describe(by_run(cell, quantity), support, serial)
 }
 
-/// The values of the requests that brought a summary, by run.
+/// The values of the requests with a summary, by run.
 pub fn by_run(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Vec<Vec<f64>> {
     let of_run = |run: &super::layout::Run| {
         run.unpacked().filter(Observation::is_ok).filter_map(|row| quantity(&row)).collect()
@@ -120,13 +118,13 @@ pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> 
     samples.dedup();
     let distinct = samples.len() as u64;
     let serial = Serial::of(&series);
-    // Batches are drawn anew in each run, but of the same requests: as many as one pass over them makes.
+    // Batches are resampled in each run, but of the same requests: as many as one pass over them makes.
     let units = if is_offline && values > 0 {
         (distinct * serial.values as u64 / values).max(1)
     } else {
         distinct
     };
-    let unit = if is_offline { "batches" } else { "distinct requests" };
+    let unit = if is_offline { Unit::Batches } else { Unit::DistinctRequests };
     let alpha = cell.alpha();
     (Support { units, effective: serial.effective(units), unit, alpha }, serial)
 }
@@ -143,7 +141,7 @@ fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Dist
     let ends = || by_run.iter().filter_map(|run| Some((*run.first()?, *run.last()?)));
     Distribution {
         mean: mean.map_or_else(
-            || Estimate::missing(0, "nothing was measured"),
+            || Estimate::missing(0, Limitation::NothingMeasured),
             |mean| between_runs(mean, &run_means, support.alpha),
         ),
         std,
@@ -175,22 +173,23 @@ fn moments(by_run: &[Vec<f64>]) -> (Option<f64>, Option<f64>) {
 /// interval over the runs' own percentiles is added in quadrature to either side (Zou and Donner 2008).
 fn estimate(percentile: Percentile, by_run: &[Vec<f64>], support: Support) -> Estimate {
     let merged = Merged(by_run);
-    let Percentile { name, probability, floor } = percentile;
+    let Percentile { probability, floor, .. } = percentile;
     let Support { units, effective, unit, alpha } = support;
     let value = quantile(&merged, probability).filter(|_| units >= floor);
     let Some(value) = value else {
-        return Estimate::missing(units, format!("{name} needs {floor} {unit}, these are {units}"));
+        let percentile = probability * 100.0;
+        let reason =
+            Limitation::TooFewForPercentile { percentile, needed: floor, found: units, unit };
+        return Estimate::missing(units, reason);
     };
     let (low, high) = order_interval(&merged, effective, probability, alpha);
     let (Some(low), Some(high)) = (low, high) else {
-        let reason = format!(
-            "neighbours in time are alike: {units} {unit} are worth {effective}, too few for an interval"
-        );
+        let reason = Limitation::Correlated { found: units, effective, unit };
         return Estimate::point(value, units, reason);
     };
     let of_runs: Vec<f64> = by_run.iter().filter_map(|run| quantile(run, probability)).collect();
     let Some(half) = half_width(&of_runs, alpha) else {
-        let reason = Some(format!("{ONE_RUN}: the interval holds within it"));
+        let reason = Some(Limitation::WithinOneRun);
         return Estimate { reason, ..Estimate::within(value, (low, high), units) };
     };
     let interval =

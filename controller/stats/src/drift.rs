@@ -18,7 +18,7 @@ pub struct Drift {
     pub standard_errors: f64,
 }
 
-/// Measures the drift over all runs; `None` where there is too little to tell.
+/// Measures the drift over all runs; `None` with too little data.
 ///
 /// Log latencies are taken about their dialogue's mean where dialogues repeat, so that long dialogues
 /// at the start are no drift; the units are batches.

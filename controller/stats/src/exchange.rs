@@ -1,16 +1,16 @@
-//! Where the time of requests to an endpoint goes: what the client saw of the network, and what the server says of itself.
+//! Where the time of requests to an endpoint goes: the client's timing and the server's own.
 //!
 //! Descriptive: quantiles come from histograms, within half a percent, and have no interval. What the network took stands
 //! among a cell's estimates ([`super::CellStatistics::network_ms`]).
 
 use super::quantile::{P50, P95, Percentile};
 use super::stress::judge::quantile_ms;
-use proto::histogram::Histogram;
-use proto::sample::Exchange;
+use model::histogram::Histogram;
+use model::sample::Exchange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The parts of the exchanges with an endpoint, of the requests that brought a summary.
+/// The parts of the exchanges with an endpoint, of the requests with a summary.
 #[derive(Debug, Clone, Default)]
 pub struct Exchanges {
     requests: u64,
@@ -22,33 +22,30 @@ pub struct Exchanges {
 /// Where the time of requests to an endpoint goes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellExchange {
-    /// Requests that brought a summary.
+    /// Requests with a summary.
     pub requests: u64,
     /// To find its name, connect and shake hands (TCP, TLS), of the requests that needed a new connection.
     pub connect_ms: Part,
     /// From the start of sending, connecting included, to the head of the answer.
     pub first_byte_ms: Part,
-    /// How long the server says that it took; its own clock measured that.
+    /// The server's own timing.
     pub server_ms: Part,
 }
 
 /// A part of the exchanges, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
-    /// Requests that have it.
     pub n: u64,
-    /// The mean.
     pub mean: Option<f64>,
     /// The median; null below 8 requests.
     pub p50: Option<f64>,
     /// 19 in 20 are at most this; null below 93 requests.
     pub p95: Option<f64>,
-    /// The largest.
     pub max: Option<f64>,
 }
 
 impl Exchanges {
-    /// Takes in the exchange of a request that brought a summary.
+    /// Takes in the exchange of a request with a summary.
     pub fn add(&mut self, exchange: &Exchange) {
         self.requests += 1;
         let parts = [

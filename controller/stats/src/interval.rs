@@ -1,6 +1,7 @@
 //! Student's t intervals over the means of runs.
 
-use super::estimate::{Estimate, ONE_RUN};
+use super::estimate::Estimate;
+use super::limitation::Limitation;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The share of intervals that may miss what they estimate.
@@ -40,7 +41,7 @@ pub fn between_runs(value: f64, runs: &[f64], alpha: f64) -> Estimate {
     let n = runs.len() as u64;
     match half_width(runs, alpha) {
         Some(half) => Estimate::within(value, ((value - half).max(0.0), value + half), n),
-        None => Estimate::point(value, n, ONE_RUN),
+        None => Estimate::point(value, n, Limitation::OneRun),
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
     fn one_run_has_no_interval_and_says_why() {
         let estimate = between_runs(10.0, &[10.0], ALPHA);
         assert_eq!((estimate.value, estimate.interval()), (Some(10.0), None));
-        assert_eq!(estimate.reason.as_deref(), Some("one run"));
+        assert_eq!(estimate.reason, Some(Limitation::OneRun));
     }
 
     #[test]

@@ -7,35 +7,30 @@ use std::ops::Range;
 /// The requests that were decoded together.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Where its requests stand in the run.
+    /// The range of its requests in the run.
     pub rows: Range<usize>,
-    /// On which host.
     pub host: u32,
     /// When its first request started.
     pub start_ns: u64,
     /// From then to the end of its last request.
     pub span_ns: u64,
-    /// How many requests brought a summary.
+    /// How many requests returned a summary.
     pub ok: u64,
 }
 
 /// The time a host was measured in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostTime {
-    /// Which host.
     pub host: u32,
-    /// How long.
     pub measured_ns: u64,
-    /// How many of its requests brought a summary in that time.
+    /// How many of its requests returned a summary in that time.
     pub ok: u64,
 }
 
 /// One repeat of a cell. Its requests are packed: who needs them unpacks those of one run at a time.
 #[derive(Debug, Clone)]
 pub struct Run {
-    /// Its number.
     pub run: u32,
-    /// Its hosts, by number.
     pub hosts: Vec<HostTime>,
     packed: Packed,
 }
@@ -43,9 +38,7 @@ pub struct Run {
 /// Whether batches of a host may overlap, so that their spans don't add up to the measured time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spans {
-    /// They never do.
     Sequential,
-    /// They may.
     Overlapping,
 }
 
@@ -60,7 +53,6 @@ impl Run {
         self.packed.iter(self.run)
     }
 
-    /// Its requests, unpacked.
     pub fn rows(&self) -> Vec<Observation> {
         self.unpacked().collect()
     }
@@ -75,12 +67,11 @@ impl Run {
         self.len() == 0
     }
 
-    /// How many requests brought a summary.
+    /// How many requests returned a summary.
     pub fn ok(&self) -> u64 {
         self.hosts.iter().map(|host| host.ok).sum()
     }
 
-    /// How many did not.
     pub fn failed(&self) -> u64 {
         self.len() as u64 - self.ok()
     }

@@ -15,6 +15,7 @@ pub mod estimate;
 pub mod exchange;
 pub mod interval;
 pub mod layout;
+pub mod limitation;
 pub mod observation;
 mod packed;
 pub mod precision;
@@ -32,4 +33,5 @@ pub mod within;
 
 pub use cell::{CellStatistics, summarize};
 pub use estimate::Estimate;
+pub use limitation::Limitation;
 pub use observation::{Cell, Observation, Outcome, Scenario};

@@ -1,6 +1,6 @@
 //! What the statistics take in: the measured requests of one cell, as plain numbers.
 
-pub use proto::model::Scenario;
+pub use model::load::Scenario;
 
 use super::layout::{Run, Spans};
 

@@ -1,6 +1,6 @@
 //! Adaptive precision: repeats until the interval of throughput is narrow enough, or the budget is spent.
 //!
-//! Who looks after every run and stops at the first narrow interval stops too often by luck. Each look
+//! Stopping at the first narrow interval, after a look at every run, stops too often by chance. Each look
 //! therefore gets its share of the 5 % (Bonferroni over the looks that were planned), which holds
 //! whatever the looks have in common, and the interval that is reported is the one that was looked at.
 
@@ -9,7 +9,6 @@ use super::observation::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Precision {
     /// Half the width of the interval, as a share of the mean, that is narrow enough.
@@ -23,17 +22,13 @@ pub struct Precision {
 /// Whether the campaign may pay for another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
-    /// It may.
     Left,
-    /// It may not.
     Spent,
 }
 
-/// What a look says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "look")]
 pub enum Look {
-    /// Measure another run.
     Continue,
     /// The interval is narrow enough.
     NarrowEnough {
@@ -74,7 +69,7 @@ impl Precision {
     }
 }
 
-/// Where the repeats of a cell stand.
+/// The state of the repeats of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
     /// How many runs the cell is to have.
@@ -88,7 +83,7 @@ pub struct Standing {
 pub enum Ended {
     /// Nothing was left to measure.
     Itself,
-    /// It was stopped, or goes on.
+    /// It was stopped, or is still running.
     No,
 }
 
@@ -125,24 +120,15 @@ pub fn whole_runs(cell: &Cell, samples: u64) -> Vec<f64> {
     throughputs
 }
 
+/// The name of the outcome; reports add its figures.
 impl std::fmt::Display for Look {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let percent = super::comparison::verdict::percent;
-        let of = |half: Option<f64>| {
-            half.map_or("unknown".to_owned(), |half| format!("{} %", percent(half)))
-        };
-        match *self {
-            Self::Continue => f.write_str("another run"),
-            Self::NarrowEnough { half_width } => {
-                write!(f, "the interval is within {} % of the mean", percent(half_width))
-            }
-            Self::RunsSpent { half_width } => {
-                write!(f, "the last run allowed is done, half the interval is {}", of(half_width))
-            }
-            Self::MoneySpent { half_width } => {
-                write!(f, "the budget is spent, half the interval is {}", of(half_width))
-            }
-        }
+        f.write_str(match self {
+            Self::Continue => "precision target not reached yet",
+            Self::NarrowEnough { .. } => "precision target reached",
+            Self::RunsSpent { .. } => "maximum number of runs reached",
+            Self::MoneySpent { .. } => "budget spent",
+        })
     }
 }
 

@@ -6,16 +6,13 @@ use statrs::distribution::{Binomial, DiscreteCDF};
 /// A reported percentile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percentile {
-    /// Its name in files.
     pub name: &'static str,
-    /// Its probability.
     pub probability: f64,
     /// The fewest independent units that carry it: with fewer, the chance that at most one of them lies
-    /// above the true percentile exceeds 5 %, so that the sample has no tail to speak of.
+    /// above the true percentile exceeds 5 %, so that the sample contains too little of the tail.
     pub floor: u64,
 }
 
-/// The median.
 pub const P50: Percentile = Percentile { name: "p50", probability: 0.5, floor: 8 };
 /// Nine in ten are at most this.
 pub const P90: Percentile = Percentile { name: "p90", probability: 0.9, floor: 46 };
@@ -28,7 +25,6 @@ pub const P999: Percentile = Percentile { name: "p99.9", probability: 0.999, flo
 
 /// Values in order, each found by its rank, from 0.
 pub trait Ranked {
-    /// How many there are.
     fn count(&self) -> usize;
 
     /// The value of a rank below [`Ranked::count`].

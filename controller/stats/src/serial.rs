@@ -1,11 +1,11 @@
-//! How much neighbours in time resemble each other, and how many independent units are left.
+//! Autocorrelation in time, and the effective number of independent units.
 
-/// The resemblance of neighbours in time.
+/// The autocorrelation of a series in time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Serial {
     /// The autocorrelation at lag 1, pooled over the series; `None` where nothing varies.
     pub lag1: Option<f64>,
-    /// How many values stood in the series.
+    /// The number of values.
     pub values: usize,
 }
 
@@ -23,7 +23,7 @@ impl Serial {
     }
 
     /// How many of `units` are left, n (1 - r) / (1 + r) for a first-order autoregression (Bayley and
-    /// Hammersley 1946), where the autocorrelation is above what chance brings in 95 % of series. Never
+    /// Hammersley 1946), where the autocorrelation is above what chance yields in 95% of series. Never
     /// more than `units`: an alternating series is not rewarded.
     pub fn effective(&self, units: u64) -> u64 {
         let chance = 1.645 / (self.values.max(1) as f64).sqrt();

@@ -1,7 +1,8 @@
-//! Good requests: those within the limit of the service level objective, and the load a target can carry.
+//! Good requests: those within the limit of the service level objective, and the capacity of a target.
 
 use super::distribution::Distribution;
 use super::estimate::Estimate;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation};
 use super::throughput::{self, Rate};
 use schemars::JsonSchema;
@@ -10,7 +11,6 @@ use serde::{Deserialize, Serialize};
 /// A limit that a percentile of request latency must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slo {
-    /// The limit.
     pub request_latency_ms: f64,
     /// The percentile that must keep it, 0 to 100.
     pub percentile: f64,
@@ -31,15 +31,12 @@ pub enum Kept {
 /// How a cell fares under an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodput {
-    /// The objective.
     pub slo: Slo,
     /// Whether its percentile keeps the limit.
     pub kept: Kept,
-    /// Requests within the limit.
     pub good_samples: u64,
     /// Their share of all requests, the failed ones included; null where there were none.
     pub good_share: Option<f64>,
-    /// Good requests per second.
     pub goodput: Rate,
 }
 
@@ -72,22 +69,16 @@ pub fn goodput(cell: &Cell, slo: Slo, latency_ms: &Distribution) -> Goodput {
     }
 }
 
-/// What a target can carry under an objective.
+/// The capacity of a target under an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "capacity")]
 pub enum Capacity {
     /// The highest measured rate at which the percentile's upper bound is within the limit.
-    Met {
-        /// Requests per second.
-        request_rate: f64,
-    },
+    Met { request_rate: f64 },
     /// Even at the lowest measured load the percentile's lower bound is past the limit.
     NeverMet,
-    /// The data do not tell.
-    Undecided {
-        /// Why.
-        reason: String,
-    },
+    /// Undecided.
+    Undecided { reason: Limitation },
 }
 
 /// Finds the capacity from the percentile at each measured rate, in any order. A rate counts only if all
@@ -104,10 +95,10 @@ pub fn capacity(slo: Slo, at_rates: &[(f64, &Estimate)]) -> Capacity {
     match at_rates.first().map(|(_, estimate)| estimate) {
         Some(lowest) if lowest.ci_low.is_some_and(|low| low > limit) => Capacity::NeverMet,
         Some(lowest) => {
-            let held = || "the interval at the lowest load holds the limit".to_owned();
-            Capacity::Undecided { reason: lowest.reason.clone().unwrap_or_else(held) }
+            let reason = lowest.reason.unwrap_or(Limitation::IntervalContainsLimit);
+            Capacity::Undecided { reason }
         }
-        None => Capacity::Undecided { reason: "no load was measured".to_owned() },
+        None => Capacity::Undecided { reason: Limitation::NothingMeasured },
     }
 }
 
@@ -138,9 +129,8 @@ mod tests {
         assert_eq!(capacity(SLO, &[(1.0, &slow)]), Capacity::NeverMet);
         let unclear = p95(490.0, 530.0);
         assert!(matches!(capacity(SLO, &[(1.0, &unclear)]), Capacity::Undecided { .. }));
-        let unknown = Estimate::missing(9, "p95 needs 93 distinct requests, these are 9");
-        assert!(
-            matches!(capacity(SLO, &[(1.0, &unknown)]), Capacity::Undecided { reason } if reason.contains("93"))
-        );
+        let unknown = Estimate::missing(9, Limitation::NothingMeasured);
+        let undecided = Capacity::Undecided { reason: Limitation::NothingMeasured };
+        assert_eq!(capacity(SLO, &[(1.0, &unknown)]), undecided);
     }
 }

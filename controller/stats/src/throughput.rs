@@ -3,13 +3,10 @@
 use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
 use super::layout::Run;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Why there is no rate of tokens.
-const UNCOUNTED: &str =
-    "the endpoint doesn't say how many tokens a summary has, and the matrix names no tokenizer";
 
 /// Requests, or tokens, per second of one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,25 +24,20 @@ pub struct Rate {
 /// One repeat of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRow {
-    /// Its number.
     pub run: u32,
-    /// How many hosts took part.
     pub hosts: u64,
-    /// Requests that brought a summary.
+    /// Requests with a summary.
     pub counted_samples: u64,
-    /// Requests that did not.
     pub failed_samples: u64,
     /// The measured time of its hosts together.
     pub host_seconds: f64,
     /// Counted samples per host-second; null where no time was measured.
     pub throughput: Option<f64>,
-    /// The mean request latency.
     pub latency_mean_ms: Option<f64>,
     /// Tokens of the summaries; null where one of them was not counted.
     pub output_tokens: Option<u64>,
 }
 
-/// Describes each run.
 pub fn rows(cell: &Cell) -> Vec<RunRow> {
     let row = |run: &Run| {
         let ok = || run.unpacked().filter(Observation::is_ok);
@@ -64,7 +56,6 @@ pub fn rows(cell: &Cell) -> Vec<RunRow> {
     cell.runs().iter().map(row).collect()
 }
 
-/// The rate of samples.
 pub fn of_samples(cell: &Cell) -> Rate {
     rate(cell, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
 }
@@ -73,7 +64,7 @@ pub fn of_samples(cell: &Cell) -> Rate {
 pub fn of_output_tokens(cell: &Cell) -> Rate {
     const UNIT: &str = "tokens/sec";
     if cell.observations().any(|row| row.is_ok() && row.output_tokens.is_none()) {
-        let missing = || Estimate::missing(0, UNCOUNTED);
+        let missing = || Estimate::missing(0, Limitation::EndpointReportsNoTokens);
         return Rate { unit: UNIT.to_owned(), per_host: missing(), std: None, fleet: missing() };
     }
     let tokens =
@@ -97,7 +88,7 @@ pub fn rate(cell: &Cell, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
             of_hosts.filter_map(|(&count, host)| per_second(count, host.measured_ns as f64 / 1e9));
         fleet_by_run.push(of_hosts.sum::<f64>());
     }
-    let missing = || Estimate::missing(0, "no time was measured");
+    let missing = || Estimate::missing(0, Limitation::NoTimeMeasured);
     Rate {
         unit: unit.to_owned(),
         per_host: per_second(counted, seconds)

@@ -9,15 +9,11 @@ use std::collections::BTreeMap;
 /// How long prompts or summaries are, in tokens. A property of the chosen dialogues: no interval.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lengths {
-    /// The mean.
     pub mean: Option<f64>,
     /// The standard deviation, ddof 1.
     pub std: Option<f64>,
-    /// The shortest.
     pub min: Option<f64>,
-    /// The longest.
     pub max: Option<f64>,
-    /// The median.
     pub p50: Option<f64>,
     /// 19 in 20 are at most this long.
     pub p95: Option<f64>,
@@ -37,7 +33,7 @@ impl Ranked for Counted {
     }
 }
 
-/// Describes a length of the requests that brought a summary and were counted.
+/// Describes the lengths of the requests with a summary and were counted.
 pub fn lengths(cell: &Cell, length: impl Fn(&Observation) -> Option<u32>) -> Lengths {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for length in cell.observations().filter(Observation::is_ok).filter_map(|row| length(&row)) {

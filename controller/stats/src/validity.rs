@@ -1,7 +1,7 @@
 //! Whether a cell's figures may be used: VALID, DEGRADED or INVALID, and why.
 
 use super::cell::CellStatistics;
-use super::comparison::verdict::percent;
+use super::clock::Trouble;
 use super::drift::Drift;
 use super::interval::mean;
 use super::quantile::P50;
@@ -29,35 +29,149 @@ pub const MAX_STEAL: f64 = 0.01;
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// They may.
     Valid,
     /// They may, with the reasons beside them.
     Degraded,
-    /// They may not.
     Invalid,
 }
 
 /// The status of a cell and every reason for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validity {
-    /// The worst of the reasons' statuses.
+    /// The worst status among the reasons.
     pub status: Status,
-    /// Why; those of a VALID cell say what its figures mean.
+    /// A VALID cell may have reasons, too: they qualify its figures.
     pub reasons: Vec<Reason>,
 }
 
-/// One reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Reason {
-    /// What it makes of the cell.
-    pub status: Status,
-    /// A word for programs.
-    pub code: String,
-    /// A sentence for people.
-    pub text: String,
+impl Validity {
+    /// Adds a reason; the status is never improved by one.
+    pub fn add(&mut self, status: Status, cause: Cause) {
+        self.status = self.status.max(status);
+        self.reasons.push(Reason { status, cause });
+    }
 }
 
-/// What is known of a cell beside its samples. `None` is "not observed", which is no reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reason {
+    /// The status that this reason alone would give the cell.
+    pub status: Status,
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// What a status comes from. Shares are between 0 and 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "code")]
+pub enum Cause {
+    NothingCounted,
+    /// Too few independent requests for a median.
+    TooFewSamples {
+        found: u64,
+        needed: u64,
+    },
+    FailedRequests {
+        failed: u64,
+        all: u64,
+    },
+    Incomplete {
+        measured: u64,
+        planned: u64,
+    },
+    /// A run of a sustained load was interrupted.
+    IncompleteRun {
+        run: u32,
+        windows: u64,
+        planned_windows: u64,
+    },
+    UnstableRuns {
+        /// Standard deviation over the mean.
+        deviation: f64,
+    },
+    Drift {
+        /// How much slower the first fifth of the measured window is than the rest.
+        head_slower: f64,
+    },
+    Throttled {
+        share_of_time: f64,
+    },
+    /// A processor slowed down because of heat.
+    CpuThrottled {
+        times: f64,
+    },
+    /// Other processes used the processor.
+    OtherLoad {
+        share_of_cpu: f64,
+    },
+    /// The hypervisor took processor time.
+    Steal {
+        share_of_cpu: f64,
+    },
+    /// The control group's CPU limit withheld processor time.
+    CpuLimit {
+        share_of_cpu: f64,
+    },
+    /// The GPU driver reported errors.
+    GpuError {
+        xids: Vec<u64>,
+    },
+    Clock(Trouble),
+    AgentLost {
+        times: u64,
+    },
+    /// Shards that claim more time than passed between their offer and their end.
+    ImpossibleTime {
+        shards: u64,
+    },
+    /// Telemetry was read through a library that isn't the system's own.
+    ForeignTelemetry {
+        path: String,
+        sha256: String,
+    },
+    /// The objective can't be kept at any load: it was missed although nothing waited.
+    SloNeverKept(MissedObjective),
+    /// Latencies come from a script instead of a clock.
+    SyntheticTime,
+}
+
+impl Cause {
+    /// The code as it is serialized.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NothingCounted => "nothing_counted",
+            Self::TooFewSamples { .. } => "too_few_samples",
+            Self::FailedRequests { .. } => "failed_requests",
+            Self::Incomplete { .. } => "incomplete",
+            Self::IncompleteRun { .. } => "incomplete_run",
+            Self::UnstableRuns { .. } => "unstable_runs",
+            Self::Drift { .. } => "drift",
+            Self::Throttled { .. } => "throttled",
+            Self::CpuThrottled { .. } => "cpu_throttled",
+            Self::OtherLoad { .. } => "other_load",
+            Self::Steal { .. } => "steal",
+            Self::CpuLimit { .. } => "cpu_limit",
+            Self::GpuError { .. } => "gpu_error",
+            Self::Clock(_) => "clock",
+            Self::AgentLost { .. } => "agent_lost",
+            Self::ImpossibleTime { .. } => "impossible_time",
+            Self::ForeignTelemetry { .. } => "foreign_telemetry",
+            Self::SloNeverKept(_) => "slo_never_kept",
+            Self::SyntheticTime => "synthetic_time",
+        }
+    }
+}
+
+/// By how much an objective was missed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MissedObjective {
+    /// 95 for p95.
+    pub percentile: f64,
+    pub ci_low_ms: f64,
+    pub ci_high_ms: f64,
+    pub limit_ms: f64,
+}
+
+/// Evidence on a cell apart from its samples. `None` is "not observed" and never a reason.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
     /// How many samples the plan has for all runs.
@@ -76,133 +190,82 @@ pub struct Evidence {
     pub withheld_share: Option<f64>,
     /// Error numbers that the GPU's driver reported.
     pub gpu_errors: Vec<u64>,
-    /// What was wrong with a clock.
-    pub clock_trouble: Option<String>,
+    /// Why the times can't be right.
+    pub clock_trouble: Option<Trouble>,
     /// How often an agent was lost while it measured this cell.
     pub agents_lost: u64,
     /// Shards that claim more time than passed between their offer and their end.
     pub impossible_times: u64,
-    /// A telemetry library that isn't the system's own, by its hash.
-    pub foreign_telemetry: Option<String>,
-    /// How the objective was missed where nothing waited: it can't be kept at any load.
-    pub slo_never_kept: Option<String>,
+    /// Path and SHA-256 of a telemetry library that isn't the system's own.
+    pub foreign_telemetry: Option<(String, String)>,
+    /// The objective as it was missed although nothing waited: it can't be kept at any load.
+    pub slo_never_kept: Option<MissedObjective>,
 }
 
-/// Judges a cell.
 pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     use Status::{Degraded, Invalid};
-    let mut reasons = Vec::new();
-    let mut add = |status, code: &str, text: String| {
-        reasons.push(Reason { status, code: code.to_owned(), text });
-    };
+    let mut validity = Validity { status: Status::Valid, reasons: Vec::new() };
     let (counted, failed) = (statistics.counted_samples, statistics.failed_samples);
     let all = counted + failed;
+    let independent = statistics.latency_ms.p50.n;
     if counted == 0 {
-        add(Invalid, "nothing_counted", "no request brought a summary".to_owned());
-    } else if statistics.latency_ms.p50.n < P50.floor {
-        let units = statistics.latency_ms.p50.n;
-        add(
-            Degraded,
-            "too_few_samples",
-            format!("{units} independent requests, a median needs {}", P50.floor),
-        );
+        validity.add(Invalid, Cause::NothingCounted);
+    } else if independent < P50.floor {
+        validity.add(Degraded, Cause::TooFewSamples { found: independent, needed: P50.floor });
     }
     if failed > 0 {
-        let share = failed as f64 / all as f64;
-        let status = if share > MAX_FAILED { Invalid } else { Degraded };
-        add(
-            status,
-            "failed_requests",
-            format!("{failed} of {all} requests failed ({} %)", percent(share)),
-        );
+        let is_invalid = failed as f64 / all as f64 > MAX_FAILED;
+        let status = if is_invalid { Invalid } else { Degraded };
+        validity.add(status, Cause::FailedRequests { failed, all });
     }
     if let Some(planned) = evidence.planned_samples.filter(|&planned| all < planned) {
-        add(Degraded, "incomplete", format!("{all} of {planned} planned requests were measured"));
+        validity.add(Degraded, Cause::Incomplete { measured: all, planned });
     }
-    if let Some(deviation) =
-        run_deviation(statistics).filter(|&deviation| deviation > MAX_RUN_DEVIATION)
-    {
-        let text = format!("throughput deviates by {} % between runs", percent(deviation));
-        add(Degraded, "unstable_runs", text);
+    if let Some(deviation) = run_deviation(statistics).filter(|&it| it > MAX_RUN_DEVIATION) {
+        validity.add(Degraded, Cause::UnstableRuns { deviation });
     }
-    if let Some(drift) = evidence.drift.filter(is_drift) {
-        let word = if drift.head_slower > 0.0 { "slower" } else { "faster" };
-        let text = format!(
-            "the first fifth of the measured window is {} % {word} than the rest",
-            percent(drift.head_slower.abs())
-        );
-        add(Degraded, "drift", text);
+    if let Some(Drift { head_slower, .. }) = evidence.drift.filter(is_drift) {
+        validity.add(Degraded, Cause::Drift { head_slower });
     }
-    disturbances(evidence, &mut add);
-    if let Some(trouble) = &evidence.clock_trouble {
-        add(Invalid, "clock", format!("the clock cannot be trusted: {trouble}"));
+    for cause in disturbances(evidence) {
+        validity.add(Degraded, cause);
+    }
+    if let Some(trouble) = evidence.clock_trouble {
+        validity.add(Invalid, Cause::Clock(trouble));
     }
     if evidence.agents_lost > 0 {
-        add(Degraded, "agent_lost", format!("an agent was lost {} times", evidence.agents_lost));
+        validity.add(Degraded, Cause::AgentLost { times: evidence.agents_lost });
     }
     if evidence.impossible_times > 0 {
-        let text = format!("{} shards claim more time than passed", evidence.impossible_times);
-        add(Invalid, "impossible_time", text);
+        validity.add(Invalid, Cause::ImpossibleTime { shards: evidence.impossible_times });
     }
-    if let Some(hash) = &evidence.foreign_telemetry {
-        add(
-            Degraded,
-            "foreign_telemetry",
-            format!("telemetry came from a library that is not the system's ({hash})"),
-        );
+    if let Some((path, sha256)) = evidence.foreign_telemetry.clone() {
+        validity.add(Degraded, Cause::ForeignTelemetry { path, sha256 });
     }
-    if let Some(missed) = &evidence.slo_never_kept {
+    if let Some(missed) = evidence.slo_never_kept {
         // True figures of a target that is too slow: they may be used.
-        add(
-            Status::Valid,
-            "slo_never_kept",
-            format!("cannot keep the objective at any load: {missed}"),
-        );
+        validity.add(Status::Valid, Cause::SloNeverKept(missed));
     }
-    let status = reasons.iter().map(|reason| reason.status).max().unwrap_or(Status::Valid);
-    Validity { status, reasons }
+    validity
 }
 
-/// What slowed the machines down, or took their processors away.
-fn disturbances(evidence: &Evidence, add: &mut impl FnMut(Status, &str, String)) {
-    use Status::Degraded;
-    if let Some(share) = evidence.throttled_share.filter(|&share| share > MAX_THROTTLED) {
-        add(
-            Degraded,
-            "throttled",
-            format!("the device was throttled for {} % of the time", percent(share)),
-        );
-    }
-    if let Some(times) = evidence.heat_throttles.filter(|&times| times > 0.0) {
-        let text = format!("a processor slowed down for heat {times} times");
-        add(Degraded, "cpu_throttled", text);
-    }
-    if let Some(share) = evidence.other_load_share.filter(|&share| share > MAX_OTHER_LOAD) {
-        add(
-            Degraded,
-            "other_load",
-            format!("other processes took {} % of the processor", percent(share)),
-        );
-    }
-    if let Some(share) = evidence.steal_share.filter(|&share| share > MAX_STEAL) {
-        let text = format!(
-            "the hypervisor kept {} % of the processor: a neighbour, or spent CPU credits",
-            percent(share)
-        );
-        add(Degraded, "steal", text);
-    }
-    if let Some(share) = evidence.withheld_share.filter(|&share| share > MAX_THROTTLED) {
-        let text = format!(
-            "the control group's CPU limit held back {} % of the processor",
-            percent(share)
-        );
-        add(Degraded, "cpu_limit", text);
-    }
-    if !evidence.gpu_errors.is_empty() {
-        let numbers: Vec<String> = evidence.gpu_errors.iter().map(u64::to_string).collect();
-        let text = format!("the GPU's driver reported error XID {}", numbers.join(", "));
-        add(Degraded, "gpu_error", text);
-    }
+/// What slowed the machines down or took processor time away.
+fn disturbances(evidence: &Evidence) -> impl Iterator<Item = Cause> {
+    let above = |share: Option<f64>, limit: f64| share.filter(|&share| share > limit);
+    let xids = evidence.gpu_errors.clone();
+    [
+        above(evidence.throttled_share, MAX_THROTTLED)
+            .map(|share_of_time| Cause::Throttled { share_of_time }),
+        above(evidence.heat_throttles, 0.0).map(|times| Cause::CpuThrottled { times }),
+        above(evidence.other_load_share, MAX_OTHER_LOAD)
+            .map(|share_of_cpu| Cause::OtherLoad { share_of_cpu }),
+        above(evidence.steal_share, MAX_STEAL).map(|share_of_cpu| Cause::Steal { share_of_cpu }),
+        above(evidence.withheld_share, MAX_THROTTLED)
+            .map(|share_of_cpu| Cause::CpuLimit { share_of_cpu }),
+        (!xids.is_empty()).then_some(Cause::GpuError { xids }),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn is_drift(drift: &Drift) -> bool {

@@ -10,7 +10,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// One source of spread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Component {
     /// How far latencies spread through it alone, as a share of the latency (0.02 is 2 %).
@@ -20,14 +19,11 @@ pub struct Component {
 }
 
 /// Where the spread of log latency comes from. Null where there is one level only, or where two sources
-/// cannot be told apart.
+/// cannot be separated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct VarianceShares {
-    /// Between hosts.
     pub host: Option<Component>,
-    /// Between runs.
     pub run: Option<Component>,
-    /// Between dialogues.
     pub sample: Option<Component>,
     /// All else: one dialogue measured again in another run.
     pub residual: Option<Component>,
@@ -41,7 +37,7 @@ const FACTORS: [Factor; 3] = [|row| row.host, |row| row.run, |row| row.sample];
 /// The levels of a factor by number: how many requests each has, and the sum of their logs.
 type Levels = Vec<(u32, u64, f64)>;
 
-/// What the requests of a cell say of their log latencies about the mean.
+/// Squares of the log latencies of a cell about their mean.
 struct Logs<'a> {
     cell: &'a Cell,
     n: usize,
@@ -132,7 +128,7 @@ fn named(used: &[usize], components: &[f64]) -> VarianceShares {
 }
 
 /// The variance components of the factors in use and, last, the residual; `None` where they cannot be
-/// told apart.
+/// separated.
 fn components(logs: &Logs<'_>, used: &[usize]) -> Option<Vec<f64>> {
     let n = logs.n as f64;
     let size = used.len() + 1;

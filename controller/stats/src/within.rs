@@ -1,13 +1,14 @@
-//! What one run says of other dialogues of the same kind.
+//! What one run implies for other dialogues of the same kind.
 //!
-//! An interval within a run knows nothing of how runs differ, so it never stands where an interval
+//! An interval within a run knows nothing of how runs differ, so it never replaces an interval
 //! between runs is asked for. Its units are independent requests, in `offline` batches, after
-//! autocorrelation; its question is: what would other dialogues have brought at that time?
+//! autocorrelation; its question is: what would other dialogues have yielded at that time?
 
 use super::distribution::{Support, support};
 use super::estimate::Estimate;
 use super::interval::{mean, standard_deviation, t_critical};
 use super::layout::batches;
+use super::limitation::Limitation;
 use super::observation::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ pub fn other_dialogues(
 fn within(value: &Estimate, deviation: Option<f64>, support: Support) -> Estimate {
     let Support { effective, unit, alpha, .. } = support;
     let Some(value) = value.value else {
-        return Estimate::missing(effective, "nothing was measured");
+        return Estimate::missing(effective, Limitation::NothingMeasured);
     };
     match deviation.filter(|_| effective > 1) {
         Some(deviation) => {
@@ -54,7 +55,7 @@ fn within(value: &Estimate, deviation: Option<f64>, support: Support) -> Estimat
             let half = t_critical(degrees, alpha) * deviation / (effective as f64).sqrt();
             Estimate::within(value, ((value - half).max(0.0), value + half), effective)
         }
-        None => Estimate::point(value, effective, format!("too few {unit}")),
+        None => Estimate::point(value, effective, Limitation::TooFew { unit }),
     }
 }
 
@@ -63,7 +64,7 @@ fn join(between: &Estimate, within: &Estimate) -> Estimate {
     let (Some(value), Some((low, high)), Some((low_within, high_within))) =
         (between.value, between.interval(), within.interval())
     else {
-        let reason = between.reason.clone().or_else(|| within.reason.clone());
+        let reason = between.reason.or(within.reason);
         return Estimate { ci_low: None, ci_high: None, reason, ..between.clone() };
     };
     let low = (value - (value - low).hypot(value - low_within)).max(0.0);

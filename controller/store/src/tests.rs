@@ -1,5 +1,5 @@
 //! What is written is read back; what would be counted twice is refused. Every test of the suite runs on SQLite, and on
-//! PostgreSQL where `FLEETMARK_TEST_POSTGRES` names a server (tests/postgres.sh starts one); each has a database of its own.
+//! PostgreSQL with tests/postgres.sh, which starts a server; each has a database of its own.
 
 use super::*;
 use matrix::plan::Plan;
@@ -108,22 +108,18 @@ impl Bench {
         Self { place: Place::Folder(data_dir.path().to_owned()), data_dir }
     }
 
-    /// None where no server is given.
-    async fn postgres() -> Option<Self> {
+    async fn postgres() -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a test takes its server from the environment"
-        )]
-        let server = std::env::var("FLEETMARK_TEST_POSTGRES").ok()?;
+        #[expect(clippy::disallowed_methods, reason = "tests/postgres.sh passes its server")]
+        let server = std::env::var("FLEETMARK_TEST_POSTGRES").unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
         let admin = sqlx::PgPool::connect(&format!("{server}/postgres")).await.unwrap();
         let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(sql).execute(&admin).await.unwrap();
         let place = Place::server(format!("{server}/{name}")).unwrap();
-        Some(Self { place, data_dir: tempfile::tempdir().unwrap() })
+        Self { place, data_dir: tempfile::tempdir().unwrap() }
     }
 
     async fn open(&self) -> Store {
@@ -143,12 +139,11 @@ macro_rules! on_both {
         }
         mod postgres {
             use super::*;
-            $(#[tokio::test] async fn $name() {
-                match Bench::postgres().await {
-                    Some(bench) => suite::$name(bench).await,
-                    None => println!("skipped: FLEETMARK_TEST_POSTGRES names no server"),
-                }
-            })*
+            $(
+                #[tokio::test]
+                #[ignore = "needs PostgreSQL: tests/postgres.sh"]
+                async fn $name() { suite::$name(Bench::postgres().await).await; }
+            )*
         }
     };
 }

@@ -21,7 +21,7 @@ fn the_program_says_what_it_does() {
 fn every_command_has_an_example() {
     let commands = [
         "run", "plan", "report", "compare", "history", "prices", "notify", "health", "certs",
-        "agents", "simulate", "launch", "doctor",
+        "agents", "launch", "doctor",
     ];
     for command in commands {
         let text = help(&[command]);

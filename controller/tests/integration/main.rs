@@ -7,4 +7,3 @@ mod fuzzed;
 mod help;
 mod plans;
 mod prices;
-mod simulation;

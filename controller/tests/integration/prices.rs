@@ -265,9 +265,9 @@ fn a_bulk_file_that_does_not_fit_is_refused() {
     let hosting = ["--service", "sagemaker-hosting"];
     assert!(
         refused(&bulk(), &["--service", "ec2"])
-            .contains("is of AmazonSageMaker, but prices of ec2 stand in that of AmazonEC2")
+            .contains("price list of AmazonSageMaker, but prices of ec2 are in that of AmazonEC2")
     );
-    assert!(refused(&json!({}), &hosting).contains("this is no price list of AWS"));
+    assert!(refused(&json!({}), &hosting).contains("not an AWS price list"));
     let missing = [&hosting[..], &["--targets", "ml.p9.xlarge"]].concat();
     assert!(refused(&bulk(), &missing).contains("AWS has no price for ml.p9.xlarge"));
     let mut twice = bulk();

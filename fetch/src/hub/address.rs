@@ -4,15 +4,12 @@ use crate::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// The revision where none is named.
+/// The default revision.
 const MAIN: &str = "main";
 
-/// What a repository holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// Weights and their configuration.
     Model,
-    /// Data.
     Dataset,
 }
 
@@ -24,7 +21,7 @@ impl Kind {
         }
     }
 
-    /// In the paths of the hub's API and of its cache.
+    /// In paths of the hub's API and of its cache.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Model => "models",
@@ -36,7 +33,6 @@ impl Kind {
 /// A repository at a revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Repository {
-    /// What it holds.
     pub kind: Kind,
     /// `owner/name`.
     pub name: String,
@@ -44,25 +40,24 @@ pub struct Repository {
     pub revision: String,
 }
 
-/// What may stand after `hf://`: a repository, and perhaps one file of it.
+/// A repository, or one file of it, as written after `hf://`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// `owner/name`.
     pub name: String,
-    /// After the `@`.
     pub revision: Option<String>,
-    /// After the revision or the name.
+    /// A file.
     pub path: Option<String>,
 }
 
 impl FromStr for Address {
     type Err = Error;
 
-    /// `[hf://]owner/name[@revision][/path]`; a slash in a revision is written `%2F`.
+    /// Parses `[hf://]owner/name[@revision][/path]`; a slash in a revision is written `%2F`.
     fn from_str(text: &str) -> Result<Self, Error> {
         let error = || Error::Address {
             given: text.to_owned(),
-            expected: "hf://owner/name, with @revision where it isn't main",
+            expected: "hf://owner/name or hf://owner/name@revision",
         };
         let rest = text.strip_prefix("hf://").unwrap_or(text);
         let mut parts = rest.splitn(3, '/');
@@ -88,10 +83,10 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// The repository of this kind; `revision` is what was given apart from the address.
+    /// The repository of this kind; `revision` is one given apart from the address.
     ///
     /// # Errors
-    /// Where two different revisions are named.
+    /// If the two revisions differ.
     pub fn repository(&self, kind: Kind, revision: Option<&str>) -> Result<Repository, Error> {
         let named = match (self.revision.as_deref(), revision) {
             (Some(own), Some(given)) if own != given => {
@@ -110,7 +105,7 @@ impl Address {
 }
 
 impl Repository {
-    /// Whether the revision can't move.
+    /// Whether the revision is a commit.
     pub fn is_pinned(&self) -> bool {
         is_commit(&self.revision)
     }
@@ -142,7 +137,7 @@ fn is_name(text: &str) -> bool {
         && text.chars().all(is_plain)
 }
 
-/// As git allows them, as far as they become part of paths.
+/// A valid Git revision that is safe as part of a path.
 fn is_revision(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+/".contains(c);
     text.len() <= 250
@@ -162,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn addresses_are_parsed() {
         let some = |text: &str| Some(text.to_owned());
         let name = || "google/flan-t5-base".to_owned();
         assert_eq!(parsed("google/flan-t5-base"), Some((name(), None, None)));
@@ -174,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_leave_the_cache_is_no_address() {
+    fn a_path_that_leaves_the_cache_is_invalid() {
         for text in
             ["samsum", "a/..", "../a", "a/b@../../x", "a/b/../../x", "a/b@", "a//b", "a/b c"]
         {

@@ -1,9 +1,10 @@
-//! The three questions that are asked of the hub, and what its answers mean.
+//! The three requests to the hub, and the meaning of its responses.
 
 use super::address::{Repository, is_commit};
-use crate::patience::Trouble;
-use crate::transfer::{Body, Opened, root_cause};
+use crate::retry::Failure;
+use crate::transfer::{Body, Opened};
 use crate::{Error, Fetcher};
+use ops::error_chain::root_cause;
 use reqwest::header::{HeaderMap, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use std::time::Duration;
 /// Redirects within the hub, as for a repository that was renamed.
 const MOST_REDIRECTS: usize = 5;
 
-/// What the hub says of a repository at a revision.
+/// A repository at a revision.
 #[derive(Debug, Deserialize)]
 pub(super) struct Info {
     pub(super) sha: String,
@@ -26,7 +27,7 @@ struct Sibling {
 }
 
 impl Info {
-    /// Its files. Names that would leave a folder are passed over: nobody asks for them.
+    /// Its files, without names that would leave a folder.
     pub(super) fn files(self) -> Vec<String> {
         let is_inside =
             |name: &String| name.split('/').all(|part| !["", ".", ".."].contains(&part));
@@ -34,16 +35,15 @@ impl Info {
     }
 }
 
-/// What the hub says of a file.
+/// A file's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct About {
-    /// Names its content.
+pub(super) struct Metadata {
     pub(super) etag: String,
     pub(super) bytes: Option<u64>,
 }
 
-impl About {
-    /// Large files are named by their sha256, small ones by git's object id.
+impl Metadata {
+    /// The ETag of a large file is its SHA-256, that of a small one its Git object id.
     pub(super) fn sha256(&self) -> Option<String> {
         let is_sha256 = self.etag.len() == 64 && self.etag.bytes().all(|b| b.is_ascii_hexdigit());
         is_sha256.then(|| self.etag.to_ascii_lowercase())
@@ -68,22 +68,22 @@ pub(crate) fn http_client() -> Result<reqwest::Client, Error> {
     reqwest::Client::builder()
         .user_agent(concat!("fleetmark/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
-        // Between two pieces of an answer, not for the whole of it.
+        // Between two chunks of a body, not for the whole.
         .read_timeout(Duration::from_mins(1))
-        // Redirects are followed by hand: what the hub says of a large file stands in the answer that redirects,
-        // and the token is the hub's alone.
+        // Redirects are followed by hand: the redirecting response carries a large file's metadata, and the token must
+        // not go to another host.
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| Error::System { reason: root_cause(&error) })
 }
 
 impl Fetcher {
-    /// The commit that a revision stands for, and the files of it.
+    /// The commit of a revision, and its files.
     pub(super) async fn hub_info(&self, repository: &Repository) -> Result<Info, Error> {
         let what = repository.to_string();
         let mut url = self.hub_url(&["api", repository.kind.plural()], &repository.name)?;
         push(&mut url, ["revision", &repository.revision]);
-        self.persist(&what, async || {
+        self.retry(&what, async || {
             let response = self.ask(Method::GET, &url, None).await?;
             let response = self.accepted(response, &what, |code, has_code| match code {
                 Some("RevisionNotFound") => Some(Error::NoRevision {
@@ -95,17 +95,17 @@ impl Fetcher {
             })?;
             let info: Info = response.json().await.map_err(|error| {
                 if error.is_decode() {
-                    let reason = format!("the hub's answer is none ({})", root_cause(&error));
-                    Trouble::Final(Error::Answer { what: what.clone(), reason })
+                    let reason = format!("invalid JSON from the hub ({})", root_cause(&error));
+                    Failure::Final(Error::Answer { what: what.clone(), reason })
                 } else {
-                    Trouble::passing(root_cause(&error))
+                    Failure::transient(root_cause(&error))
                 }
             })?;
             if is_commit(&info.sha) {
                 Ok(info)
             } else {
-                let reason = format!("the hub says that its commit is \"{}\"", info.sha);
-                Err(Trouble::Final(Error::Answer { what: what.clone(), reason }))
+                let reason = format!("invalid commit `{}` from the hub", info.sha);
+                Err(Failure::Final(Error::Answer { what: what.clone(), reason }))
             }
         })
         .await
@@ -119,26 +119,26 @@ impl Fetcher {
         }
     }
 
-    /// What names a file's content, and its length.
-    pub(super) async fn hub_about(
+    /// A file's ETag and length.
+    pub(super) async fn hub_metadata(
         &self,
         repository: &Repository,
         commit: &str,
         file: &str,
-    ) -> Result<About, Error> {
+    ) -> Result<Metadata, Error> {
         let what = format!("{}/{file}", repository.name);
         let url = self.file_url(repository, commit, file)?;
-        self.persist(&what, async || {
+        self.retry(&what, async || {
             let mut url = url.clone();
             for _ in 0..MOST_REDIRECTS {
                 let response = self.ask(Method::HEAD, &url, None).await?;
-                let about = About::of(response.headers());
+                let metadata = Metadata::of(response.headers());
                 if response.status().is_redirection() {
-                    // Large files redirect to where they lie; the answer that does so says what they are.
+                    // Large files redirect to their storage; the redirecting response has their metadata.
                     if response.headers().contains_key("x-linked-etag")
-                        && let Some(about) = about
+                        && let Some(metadata) = metadata
                     {
-                        return Ok(about);
+                        return Ok(metadata);
                     }
                     url = self.redirected(&url, &response, &what)?;
                     continue;
@@ -147,12 +147,12 @@ impl Fetcher {
                     let place = format!("{}@{commit}", repository.name);
                     Some(Error::NoFile { place, file: file.to_owned() })
                 })?;
-                return About::of(response.headers()).ok_or_else(|| {
-                    let reason = "the hub doesn't say what names its content (ETag)".to_owned();
-                    Trouble::Final(Error::Answer { what: what.clone(), reason })
+                return Metadata::of(response.headers()).ok_or_else(|| {
+                    let reason = "no usable ETag in the hub's response".to_owned();
+                    Failure::Final(Error::Answer { what: what.clone(), reason })
                 });
             }
-            Err(Trouble::Final(self.too_many_redirects(&what)))
+            Err(Failure::Final(self.too_many_redirects(&what)))
         })
         .await
     }
@@ -164,9 +164,9 @@ impl Fetcher {
         commit: &str,
         file: &str,
         from: u64,
-    ) -> Result<Opened, Trouble> {
+    ) -> Result<Opened, Failure> {
         let what = format!("{}/{file}", repository.name);
-        let mut url = self.file_url(repository, commit, file).map_err(Trouble::Final)?;
+        let mut url = self.file_url(repository, commit, file).map_err(Failure::Final)?;
         for _ in 0..MOST_REDIRECTS {
             let response = self.ask(Method::GET, &url, Some(from)).await?;
             if response.status().is_redirection() {
@@ -180,12 +180,12 @@ impl Fetcher {
             let from = if response.status() == StatusCode::PARTIAL_CONTENT { from } else { 0 };
             return Ok(Opened { from, body: Body::Http(response) });
         }
-        Err(Trouble::Final(self.too_many_redirects(&what)))
+        Err(Failure::Final(self.too_many_redirects(&what)))
     }
 
     fn too_many_redirects(&self, what: &str) -> Error {
         let endpoint = &self.settings.hub_endpoint;
-        let reason = format!("{endpoint} redirects in circles");
+        let reason = format!("{endpoint} redirected more than {MOST_REDIRECTS} times");
         Error::Answer { what: what.to_owned(), reason }
     }
 
@@ -212,7 +212,7 @@ impl Fetcher {
         Ok(url)
     }
 
-    async fn ask(&self, method: Method, url: &Url, from: Option<u64>) -> Result<Response, Trouble> {
+    async fn ask(&self, method: Method, url: &Url, from: Option<u64>) -> Result<Response, Failure> {
         let mut request = self.http.request(method, url.clone());
         let is_hub = Url::parse(&self.settings.hub_endpoint)
             .is_ok_and(|endpoint| endpoint.origin() == url.origin());
@@ -230,15 +230,15 @@ impl Fetcher {
             } else {
                 format!("{endpoint} doesn't answer ({reason})")
             };
-            Trouble::passing(hint)
+            Failure::transient(hint)
         })
     }
 
-    fn redirected(&self, url: &Url, response: &Response, what: &str) -> Result<Url, Trouble> {
+    fn redirected(&self, url: &Url, response: &Response, what: &str) -> Result<Url, Failure> {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let next = location.and_then(|location| url.join(location).ok());
         next.filter(|next| ["http", "https"].contains(&next.scheme()))
-            .ok_or_else(|| Trouble::Final(self.too_many_redirects(what)))
+            .ok_or_else(|| Failure::Final(self.too_many_redirects(what)))
     }
 
     /// A good answer, or what a bad one means. `missing` says what a 404 is; it is told the hub's own code for it.
@@ -247,7 +247,7 @@ impl Fetcher {
         response: Response,
         what: &str,
         missing: impl Fn(Option<&str>, bool) -> Option<Error>,
-    ) -> Result<Response, Trouble> {
+    ) -> Result<Response, Failure> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -263,23 +263,23 @@ impl Fetcher {
         Err(match status.as_u16() {
             // The hub answers so where a repository isn't there, too, so that nobody learns of private ones.
             401 if code == Some("RepoNotFound") => {
-                Trouble::Final(missing(code, true).unwrap_or_else(unauthorized))
+                Failure::Final(missing(code, true).unwrap_or_else(unauthorized))
             }
-            401 | 403 => Trouble::Final(unauthorized()),
-            404 | 410 => Trouble::Final(missing(code, true).unwrap_or_else(|| Error::Answer {
+            401 | 403 => Failure::Final(unauthorized()),
+            404 | 410 => Failure::Final(missing(code, true).unwrap_or_else(|| Error::Answer {
                 what: what.to_owned(),
                 reason: format!("the hub answers {status}"),
             })),
-            408 | 429 | 500.. => Trouble::Passing {
+            408 | 429 | 500.. => Failure::Transient {
                 reason: format!("the hub answers {status}"),
-                after: header(RETRY_AFTER.as_str())
+                retry_after: header(RETRY_AFTER.as_str())
                     .and_then(|seconds| seconds.trim().parse().ok())
                     .map(Duration::from_secs),
             },
             _ => {
                 let said = header("x-error-message").unwrap_or_default();
                 let reason = format!("the hub answers {status} {said}").trim_end().to_owned();
-                Trouble::Final(Error::Answer { what: what.to_owned(), reason })
+                Failure::Final(Error::Answer { what: what.to_owned(), reason })
             }
         })
     }
@@ -296,19 +296,19 @@ fn push<'a>(url: &mut Url, parts: impl IntoIterator<Item = &'a str>) {
 mod tests {
     use super::*;
 
-    fn about(headers: &[(&'static str, &str)]) -> Option<About> {
+    fn metadata(headers: &[(&'static str, &str)]) -> Option<Metadata> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        About::of(&map)
+        Metadata::of(&map)
     }
 
     #[test]
     fn a_large_file_is_named_by_its_linked_headers() {
         let sha = "a".repeat(64);
         let linked = format!("\"{sha}\"");
-        let found = about(&[
+        let found = metadata(&[
             ("etag", "\"cdn\""),
             ("content-length", "0"),
             ("x-linked-etag", &linked),
@@ -320,14 +320,15 @@ mod tests {
 
     #[test]
     fn a_small_file_is_named_by_its_object_id_which_is_no_sha256() {
-        let found = about(&[("etag", "W/\"0123456789abcdef0123456789abcdef01234567\"")]).unwrap();
+        let found =
+            metadata(&[("etag", "W/\"0123456789abcdef0123456789abcdef01234567\"")]).unwrap();
         assert_eq!((found.sha256(), found.bytes), (None, None));
     }
 
     #[test]
     fn an_etag_that_would_leave_the_cache_is_none() {
-        assert_eq!(about(&[("etag", "\"../../x\"")]), None);
-        assert_eq!(about(&[]), None);
+        assert_eq!(metadata(&[("etag", "\"../../x\"")]), None);
+        assert_eq!(metadata(&[]), None);
     }
 
     #[test]

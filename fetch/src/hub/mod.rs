@@ -1,7 +1,7 @@
 //! The Hugging Face hub: repositories of models and datasets.
 //!
-//! A branch is resolved to a commit once, and only commits are fetched. Files lie in the cache of the hub's Python
-//! library, in its layout, so that both share what either fetched:
+//! A branch is resolved to a commit once, and only commits are fetched. Files are stored in the cache layout of the
+//! hub's Python library, so that both share their downloads:
 //! `models--owner--name/{blobs/ETAG, refs/BRANCH, snapshots/COMMIT/FILE -> blob}`.
 
 mod address;
@@ -10,13 +10,13 @@ mod api;
 pub use address::{Address, Kind, Repository};
 pub(crate) use api::http_client;
 
-use crate::cache::{Entry, link, write};
-use crate::transfer::{Wanted, sha256_of};
+use crate::cache::{Entry, link};
+use crate::transfer::{Download, sha256_of};
 use crate::{Error, Fetcher, Snapshot, Stored};
 use address::is_commit;
 use std::path::{Path, PathBuf};
 
-/// What moves the hub's cache.
+/// The variable that moves the hub's cache.
 const VARIABLE: &str = "HF_HOME";
 
 /// The files of a repository at a commit.
@@ -24,22 +24,22 @@ const VARIABLE: &str = "HF_HOME";
 pub struct Listing {
     /// 40 hexadecimal digits.
     pub commit: String,
-    /// All of them; offline those that are here.
+    /// All files; offline, those in the cache.
     pub files: Vec<String>,
 }
 
 impl Fetcher {
-    /// The commit that a repository's revision stands for, and its files. Offline, what the cache knows.
+    /// Resolves a repository's revision to a commit and lists its files; offline, from the cache.
     ///
     /// # Errors
     /// [`Error`], naming the repository and the way out.
     pub async fn hub_listing(&self, repository: &Repository) -> Result<Listing, Error> {
-        let repository = &self.settled(repository);
+        let repository = &self.at_known_commit(repository);
         if self.settings.is_offline {
             return self.offline_listing(repository);
         }
         if repository.is_pinned()
-            && let Some(files) = self.remembered_listing(repository, &repository.revision)
+            && let Some(files) = self.cached_listing(repository, &repository.revision)
         {
             return Ok(Listing { commit: repository.revision.clone(), files });
         }
@@ -50,18 +50,18 @@ impl Fetcher {
         if !repository.is_pinned() {
             let reference =
                 self.repository_folder(repository).join("refs").join(&repository.revision);
-            write(&reference, commit.as_bytes()).map_err(cache)?;
+            ops::atomic_file::write(&reference, commit.as_bytes()).map_err(cache)?;
             let mut commits =
                 self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             commits.insert(repository.clone(), commit.clone());
         }
         let text = serde_json::to_vec(&listing.files).map_err(|error| cache(error.into()))?;
-        write(&self.listing_path(repository, &commit), &text)
+        ops::atomic_file::write(&self.listing_path(repository, &commit), &text)
             .map_err(|source| self.cache.error(source))?;
         Ok(listing)
     }
 
-    /// Brings files of a repository at a commit to this disk, each checked by its sha256.
+    /// Fetches files of a repository at a commit; each is checked by its SHA-256.
     ///
     /// # Errors
     /// [`Error`], naming the file and the way out.
@@ -77,7 +77,7 @@ impl Fetcher {
             files.push(Box::pin(self.hub_file(repository, commit, &folder, name)).await?);
         }
         let kept: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-        self.make_room(&kept).await?;
+        self.evict(&kept).await?;
         Ok(Snapshot { folder, commit: Some(commit.to_owned()), files })
     }
 
@@ -102,9 +102,9 @@ impl Fetcher {
         let cache = |source| self.hub_cache_error(source);
         if self.settings.is_offline {
             if !path.exists() {
-                return Err(self.offline(&shown));
+                return Err(self.not_cached(&shown));
             }
-            // Put there by another program: its name says its hash where the file is large.
+            // Put there by another program: the blob of a large file is named by its SHA-256.
             let found = sha256_of(&path).map_err(cache)?;
             let blob = std::fs::canonicalize(&path).map_err(cache)?;
             let named = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -122,49 +122,49 @@ impl Fetcher {
             self.cache.keep(&entry)?;
             return Ok(stored(entry));
         }
-        let about = self.hub_about(repository, commit, name).await?;
+        let metadata = self.hub_metadata(repository, commit, name).await?;
         let root = self.repository_folder(repository);
-        let wanted = Wanted {
+        let wanted = Download {
             name: shown.clone(),
-            target: root.join("blobs").join(&about.etag),
+            target: root.join("blobs").join(&metadata.etag),
             lock: self
                 .settings
                 .hub_cache
                 .join(".locks")
                 .join(repository.folder_name())
-                .join(format!("{}.lock", about.etag)),
-            bytes: about.bytes,
-            sha256: about.sha256(),
+                .join(format!("{}.lock", metadata.etag)),
+            bytes: metadata.bytes,
+            sha256: metadata.sha256(),
             variable: VARIABLE,
         };
         let was_there = wanted.target.exists();
-        let bring = || {
-            self.bring(&wanted, async |from| self.hub_open(repository, commit, name, from).await)
+        let download = || {
+            self.download(&wanted, async |from| self.hub_open(repository, commit, name, from).await)
         };
-        let brought = match bring().await {
-            // What another program left there is broken: it is fetched anew.
+        let found = match download().await {
+            // Another program left a damaged file.
             Err(Error::Hash { .. }) if was_there => {
                 std::fs::remove_file(&wanted.target).map_err(cache)?;
-                bring().await?
+                download().await?
             }
-            brought => brought?,
+            found => found?,
         };
-        // Relative, as the Python library's: the cache may be mounted elsewhere.
+        // Relative, as the Python library's links: the cache may be mounted elsewhere.
         let up = "../".repeat(2 + name.matches('/').count());
-        link(Path::new(&format!("{up}blobs/{}", about.etag)), &path).map_err(cache)?;
+        link(Path::new(&format!("{up}blobs/{}", metadata.etag)), &path).map_err(cache)?;
         let entry = Entry {
             path: path.clone(),
             blob: wanted.target.clone(),
-            bytes: brought.bytes,
-            sha256: brought.sha256,
+            bytes: found.bytes,
+            sha256: found.sha256,
             is_own: !was_there,
         };
         self.cache.keep(&entry)?;
         Ok(stored(entry))
     }
 
-    /// The repository at the commit that its branch stood for when this process first asked.
-    fn settled(&self, repository: &Repository) -> Repository {
+    /// The repository at the commit of its branch when this process first asked.
+    fn at_known_commit(&self, repository: &Repository) -> Repository {
         let commits = self.commits.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match commits.get(repository) {
             Some(commit) => Repository { revision: commit.clone(), ..repository.clone() },
@@ -182,7 +182,7 @@ impl Fetcher {
         };
         let mut files = Vec::new();
         if let Some(commit) = &commit {
-            // A folder that isn't there has no files.
+            // A missing folder has no files.
             drop(collect(&root.join("snapshots").join(commit), "", &mut files));
         }
         match commit {
@@ -190,11 +190,11 @@ impl Fetcher {
                 files.sort();
                 Ok(Listing { commit, files })
             }
-            _ => Err(self.offline(&repository.to_string())),
+            _ => Err(self.not_cached(&repository.to_string())),
         }
     }
 
-    fn offline(&self, what: &str) -> Error {
+    fn not_cached(&self, what: &str) -> Error {
         let cache = self.settings.hub_cache.display().to_string();
         Error::Offline { what: what.to_owned(), cache }
     }
@@ -203,13 +203,13 @@ impl Fetcher {
         self.settings.hub_cache.join(repository.folder_name())
     }
 
-    /// What a commit holds never changes, so its listing is asked for once.
+    /// A commit never changes, so its listing is requested once.
     fn listing_path(&self, repository: &Repository, commit: &str) -> PathBuf {
         let name = format!("{commit}.json");
         self.cache.folder().join("listings").join(repository.folder_name()).join(name)
     }
 
-    fn remembered_listing(&self, repository: &Repository, commit: &str) -> Option<Vec<String>> {
+    fn cached_listing(&self, repository: &Repository, commit: &str) -> Option<Vec<String>> {
         let text = std::fs::read(self.listing_path(repository, commit)).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -220,7 +220,7 @@ impl Fetcher {
     }
 }
 
-/// Adds the files below a folder, by their names in it.
+/// Adds the paths of all files below a folder, relative to it.
 fn collect(folder: &Path, prefix: &str, files: &mut Vec<String>) -> std::io::Result<()> {
     for entry in folder.read_dir()? {
         let entry = entry?;

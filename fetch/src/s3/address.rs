@@ -4,22 +4,21 @@ use crate::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// An object, or a prefix of several.
+/// An object, or a prefix of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// Its bucket.
     pub bucket: String,
-    /// Its key; empty for the bucket as a whole.
+    /// Empty for the whole bucket.
     pub key: String,
 }
 
 impl Address {
-    /// The last part of its key.
+    /// The last part of the key.
     pub fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or(&self.key)
     }
 
-    /// Itself as a prefix: its key ends with a slash, or is empty.
+    /// The address as a prefix: the key ends with a slash, or is empty.
     #[must_use]
     pub fn as_folder(&self) -> Self {
         let key = self.key.trim_end_matches('/');
@@ -27,14 +26,14 @@ impl Address {
         Self { bucket: self.bucket.clone(), key }
     }
 
-    /// What is called `name` below it.
+    /// The object `name` below this prefix.
     #[must_use]
     pub fn below(&self, name: &str) -> Self {
         let folder = self.as_folder();
         Self { key: format!("{}{name}", folder.key), ..folder }
     }
 
-    /// What is called `name` beside it.
+    /// The object `name` with the same prefix as this object.
     #[must_use]
     pub fn beside(&self, name: &str) -> Self {
         let folder = self.key.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -51,7 +50,7 @@ impl FromStr for Address {
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         let is_bucket = (3..=63).contains(&bucket.len()) && bucket.chars().all(is_plain);
-        // S3's own limit, and keys that would be no paths here.
+        // S3's limit, and no keys that aren't paths on this disk.
         let is_key = key.len() <= 1024
             && !key.contains(char::is_control)
             && !key.split('/').any(|part| part == "." || part == "..");
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_apart() {
+    fn addresses_are_parsed() {
         let address: Address = "s3://models/t5/model.tar.gz".parse().unwrap();
         assert_eq!((address.bucket.as_str(), address.name()), ("models", "model.tar.gz"));
         assert_eq!(address.beside("x").to_string(), "s3://models/t5/x");
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_says_what_would_be() {
+    fn an_invalid_address_is_answered_with_the_form() {
         for text in ["models/x", "s3://", "s3://a/x", "s3://models/../x", "s3://mo dels/x"] {
             let error = text.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains("s3://bucket/key"), "{error}");

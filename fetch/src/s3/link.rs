@@ -1,22 +1,22 @@
-//! Addresses of objects that a browser opens.
+//! Links to objects for a browser.
 
 use super::Address;
-use crate::transfer::root_cause;
 use crate::{Error, Fetcher};
 use aws_sdk_s3::presigning::PresigningConfig;
+use ops::error_chain::root_cause;
 use std::time::Duration;
 
-/// Who may follow a link.
+/// The readers of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
-    /// Who may read the bucket, and says so to its server.
-    Known,
-    /// Whoever has the link, for so long: at most seven days, and no longer than the credentials last that sign it.
+    /// People with access to the bucket.
+    Authorized,
+    /// Anyone with the link, for this long: at most seven days, and no longer than the signing credentials are valid.
     Anyone(Duration),
 }
 
 impl Fetcher {
-    /// An object's address for a browser: AWS's console, an object of a server of one's own, or a signed address.
+    /// An object's link: its page in AWS's console, its URL on another server, or a presigned URL.
     ///
     /// # Errors
     /// [`Error`], naming the object and the way out.
@@ -25,7 +25,7 @@ impl Fetcher {
         let client = self.s3(&what).await?;
         let system = |reason: String| Error::Answer { what: what.clone(), reason };
         let time = match reader {
-            Reader::Known => Duration::from_mins(1),
+            Reader::Authorized => Duration::from_mins(1),
             Reader::Anyone(time) => time,
         };
         let time = PresigningConfig::expires_in(time).map_err(|error| system(error.to_string()))?;
@@ -40,7 +40,7 @@ impl Fetcher {
     }
 }
 
-/// Where somebody who is known to the server of a signed address opens its object.
+/// The page of an object for people with access, from its presigned URL.
 fn page(signed: &str, address: &Address, region: &str) -> String {
     let object = signed.split('?').next().unwrap_or(signed);
     let host = object.split('/').nth(2).unwrap_or_default();
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn aws_has_a_console_and_other_servers_have_objects() {
+    fn aws_has_a_console_and_other_servers_have_plain_urls() {
         let address: Address = "s3://bucket/runs/a b/report.html".parse().unwrap();
         let at_aws =
             "https://bucket.s3.eu-west-1.amazonaws.com/runs/a%20b/report.html?X-Amz-Signature=0";

@@ -1,10 +1,10 @@
-//! S3 and what speaks its protocol: objects to this disk, files of this disk to objects.
+//! S3 and servers with its protocol: downloads, uploads and links.
 //!
-//! Who asks, where, and with which endpoint follow the standard chain of AWS: environment, profile, container,
-//! machine. A server of one's own (`AWS_ENDPOINT_URL`) finds its buckets in the path.
+//! Credentials, region and endpoint come from AWS's standard chain: environment, profile, container, machine. Another
+//! server (`AWS_ENDPOINT_URL`) is addressed with buckets in the path.
 
 mod address;
-mod answers;
+mod failure;
 mod link;
 mod upload;
 
@@ -13,37 +13,34 @@ pub use link::Reader;
 pub use upload::{Presence, Upload};
 
 use crate::cache::{Entry, VARIABLE, link};
-use crate::error::Looked;
-use crate::patience::Trouble;
-use crate::transfer::{Body, Opened, Wanted, root_cause};
-use crate::{Error, Fetcher, Snapshot, Stored, hexadecimal};
-use answers::{Action, trouble};
+use crate::error::CredentialsError;
+use crate::retry::Failure;
+use crate::transfer::{Body, Download, Opened};
+use crate::{Error, Fetcher, Snapshot, Stored};
 use aws_config::BehaviorVersion;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{ProvideCredentials, Region};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use failure::{Action, failure};
+use ops::error_chain::root_cause;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 pub(crate) use aws_sdk_s3::Client;
 
-/// No folder that anyone fetches holds more objects.
+/// The most objects that are listed below a prefix.
 const MOST_OBJECTS: usize = 10_000;
-/// Under which our own uploads carry their hash.
+/// The metadata key of our uploads' hash.
 const SHA256: &str = "sha256";
 
-/// An object, as its bucket describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Its whole key.
     pub key: String,
-    /// Its key below the prefix that was listed, or the last part of it.
+    /// The key below the listed prefix, or its last part.
     pub name: String,
-    /// Its length.
     pub bytes: u64,
-    /// Names its content.
     pub etag: String,
 }
 
@@ -54,13 +51,15 @@ impl Fetcher {
 
     async fn connect_s3(&self, what: &str) -> Result<Client, Error> {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            // Ours are told of and have a limit; see `patience`.
+            // See `retry`.
             .retry_config(RetryConfig::disabled())
             .load()
             .await;
         let what = || what.to_owned();
-        let no_credentials =
-            |reason: &str| Error::NoCredentials { what: what(), source: Looked(reason.to_owned()) };
+        let no_credentials = |reason: &str| Error::NoCredentials {
+            what: what(),
+            source: CredentialsError(reason.to_owned()),
+        };
         let provider = config.credentials_provider();
         let provider = provider.ok_or_else(|| no_credentials("nowhere"))?;
         if let Err(error) = provider.provide_credentials().await {
@@ -69,7 +68,7 @@ impl Fetcher {
         let is_own = self.settings.has_s3_endpoint || config.endpoint_url().is_some();
         let region = match config.region() {
             Some(region) => region.clone(),
-            // A server of one's own has no regions, and a signature needs one.
+            // Other servers have no regions, and a signature needs one.
             None if is_own => Region::from_static("us-east-1"),
             None => return Err(Error::NoRegion { what: what() }),
         };
@@ -77,7 +76,7 @@ impl Fetcher {
         Ok(Client::from_conf(config.region(region).force_path_style(is_own).build()))
     }
 
-    /// The objects below a prefix, in the order of their keys.
+    /// The objects below a prefix, ordered by key.
     ///
     /// # Errors
     /// [`Error`], naming the bucket and the way out.
@@ -88,19 +87,19 @@ impl Fetcher {
         let (mut objects, mut next) = (Vec::new(), None);
         loop {
             let page = self
-                .persist(&what, async || {
+                .retry(&what, async || {
                     let request = client.list_objects_v2().bucket(&folder.bucket);
                     let request = request.prefix(&prefix).set_continuation_token(next.clone());
                     request
                         .send()
                         .await
-                        .map_err(|error| trouble(&error, folder, Action::List, || no_file(folder)))
+                        .map_err(|error| failure(&error, folder, Action::List, || no_file(folder)))
                 })
                 .await?;
             for object in page.contents() {
                 let (Some(key), Some(etag)) = (object.key(), object.e_tag()) else { continue };
                 let name = key.strip_prefix(&prefix).unwrap_or(key);
-                // Folders made by hand are objects without bytes; the rest can't be files here.
+                // Skips folder markers, and keys that aren't paths on this disk.
                 let is_file = name.split('/').all(|part| !["", ".", ".."].contains(&part));
                 if is_file && objects.len() < MOST_OBJECTS {
                     objects.push(Object {
@@ -123,29 +122,29 @@ impl Fetcher {
     /// # Errors
     /// [`Error`], naming the object and the way out.
     pub async fn s3_object(&self, address: &Address) -> Result<Object, Error> {
-        Ok(self.s3_about(address).await?.0)
+        Ok(self.s3_metadata(address).await?.0)
     }
 
-    /// One object and its sha256, where somebody put that beside it.
-    pub(crate) async fn s3_about(
+    /// One object, and its SHA-256 if S3 or our metadata has it.
+    pub(crate) async fn s3_metadata(
         &self,
         address: &Address,
     ) -> Result<(Object, Option<String>), Error> {
         let what = address.to_string();
         let client = self.s3(&what).await?;
         let head = self
-            .persist(&what, async || {
+            .retry(&what, async || {
                 let request = client.head_object().bucket(&address.bucket).key(&address.key);
                 request
                     .checksum_mode(ChecksumMode::Enabled)
                     .send()
                     .await
-                    .map_err(|error| trouble(&error, address, Action::Read, || no_file(address)))
+                    .map_err(|error| failure(&error, address, Action::Read, || no_file(address)))
             })
             .await;
         let head = match head {
             Err(error @ Error::NoFile { .. }) => {
-                return Err(self.what_is_missing(error, address).await);
+                return Err(self.missing_object_or_bucket(error, address).await);
             }
             head => head?,
         };
@@ -153,7 +152,7 @@ impl Fetcher {
         let checksum = head.checksum_sha256().filter(|_| is_whole);
         let checksum = checksum.and_then(|text| BASE64_STANDARD.decode(text).ok());
         let noted = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
-        let sha256 = checksum.filter(|bytes| bytes.len() == 32).map(|bytes| hexadecimal(&bytes));
+        let sha256 = checksum.filter(|bytes| bytes.len() == 32).map(|bytes| hex::encode(bytes));
         let object = Object {
             key: address.key.clone(),
             name: address.name().to_owned(),
@@ -163,8 +162,8 @@ impl Fetcher {
         Ok((object, sha256.or(noted)))
     }
 
-    /// An answer without a body doesn't say whether the object or its bucket is missing.
-    async fn what_is_missing(&self, error: Error, address: &Address) -> Error {
+    /// A 404 without a body doesn't tell a missing object from a missing bucket.
+    async fn missing_object_or_bucket(&self, error: Error, address: &Address) -> Error {
         let Ok(client) = self.s3(&address.to_string()).await else { return error };
         match client.head_bucket().bucket(&address.bucket).send().await {
             Err(bucket) if bucket.raw_response().is_some_and(|r| r.status().as_u16() == 404) => {
@@ -174,14 +173,14 @@ impl Fetcher {
         }
     }
 
-    /// Brings objects of a bucket to this disk, together in one folder.
+    /// Fetches objects of a bucket into one folder.
     ///
     /// # Errors
     /// [`Error`], naming the object and the way out.
     pub async fn s3_files(&self, bucket: &str, objects: &[Object]) -> Result<Snapshot, Error> {
         let identities: Vec<String> =
             objects.iter().map(|object| identity(bucket, object)).collect();
-        let name = &hexadecimal(&Sha256::digest(identities.join("\n")))[..40];
+        let name = &hex::encode(Sha256::digest(identities.join("\n")))[..40];
         let root = self.cache.folder().join("s3");
         let folder = root.join("snapshots").join(name);
         let mut files = Vec::with_capacity(objects.len());
@@ -190,7 +189,7 @@ impl Fetcher {
             files.push(Box::pin(self.s3_file(bucket, object, place)).await?);
         }
         let kept: Vec<PathBuf> = files.iter().map(|file| file.path.clone()).collect();
-        self.make_room(&kept).await?;
+        self.evict(&kept).await?;
         Ok(Snapshot { folder, commit: None, files })
     }
 
@@ -211,8 +210,8 @@ impl Fetcher {
         if let Some(entry) = self.used_again(&path, &shown)? {
             return Ok(stored(entry));
         }
-        let (_, sha256) = self.s3_about(&address).await?;
-        let wanted = Wanted {
+        let (_, sha256) = self.s3_metadata(&address).await?;
+        let wanted = Download {
             name: shown.clone(),
             lock: blob.with_extension("lock"),
             target: blob,
@@ -221,19 +220,19 @@ impl Fetcher {
             variable: VARIABLE,
         };
         let client = self.s3(&shown).await?;
-        let brought = self
-            .bring(&wanted, async |from| {
+        let found = self
+            .download(&wanted, async |from| {
                 let mut request = client.get_object().bucket(bucket).key(&object.key);
-                // Bytes of another version would be glued to those of this one.
+                // A resumed download must not mix two versions.
                 request = request.if_match(format!("\"{}\"", object.etag));
                 if from > 0 {
                     request = request.range(format!("bytes={from}-"));
                 }
                 let answer = request.send().await.map_err(|error| {
-                    trouble(&error, &address, Action::Read, || no_file(&address))
+                    failure(&error, &address, Action::Read, || no_file(&address))
                 })?;
                 let from = if answer.content_range().is_some() { from } else { 0 };
-                Ok::<_, Trouble>(Opened { from, body: Body::S3(answer.body) })
+                Ok::<_, Failure>(Opened { from, body: Body::S3(answer.body) })
             })
             .await?;
         let up = "../".repeat(2 + object.name.matches('/').count());
@@ -243,8 +242,8 @@ impl Fetcher {
         let entry = Entry {
             path: path.clone(),
             blob: wanted.target.clone(),
-            bytes: brought.bytes,
-            sha256: brought.sha256,
+            bytes: found.bytes,
+            sha256: found.sha256,
             is_own: true,
         };
         self.cache.keep(&entry)?;
@@ -252,10 +251,10 @@ impl Fetcher {
     }
 }
 
-/// Names one version of one object.
+/// A name for one version of one object.
 fn identity(bucket: &str, object: &Object) -> String {
     let text = format!("{bucket}\n{}\n{}\n{}", object.key, object.etag, object.bytes);
-    hexadecimal(&Sha256::digest(text))
+    hex::encode(Sha256::digest(text))
 }
 
 fn no_file(address: &Address) -> Error {

@@ -1,6 +1,6 @@
-//! Files of this disk to objects: whole, checked by S3, and never over another object.
+//! Uploads: S3 checks each by its SHA-256, and never replaces another object.
 
-use super::answers::{Action, trouble};
+use super::failure::{Action, failure};
 use super::{Address, SHA256};
 use crate::{Error, Fetcher};
 use aws_sdk_s3::primitives::ByteStream;
@@ -10,36 +10,32 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-/// Larger files go in parts of this size.
+/// Larger files are uploaded in parts of this size.
 const PART_BYTES: usize = 16 << 20;
 
-/// Bytes that should become an object.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// Where to.
     pub address: Address,
-    /// What they are, such as `application/json`.
+    /// Such as `application/json`.
     pub content_type: &'static str,
-    /// All of them.
     pub bytes: Bytes,
 }
 
-/// Whether an object is there, and which.
+/// Whether an object exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// None is.
     Absent,
-    /// One with this sha256.
+    /// With this SHA-256.
     Hashed(String),
-    /// One whose sha256 nobody wrote down.
+    /// With an unknown SHA-256.
     Unhashed,
 }
 
 impl Fetcher {
-    /// Makes an object; the sha256 of its bytes goes with it.
+    /// Creates an object; its SHA-256 is stored in its metadata.
     ///
     /// # Errors
-    /// [`Error::Exists`] where another object is there already; otherwise what S3 says, and the way out.
+    /// [`Error::Exists`] if another object has this key; otherwise S3's error, with the way out.
     pub async fn s3_upload(&self, upload: &Upload) -> Result<(), Error> {
         if upload.bytes.len() <= PART_BYTES {
             self.put(upload).await
@@ -48,12 +44,12 @@ impl Fetcher {
         }
     }
 
-    /// What is there already.
+    /// Whether the object exists, and its hash.
     ///
     /// # Errors
     /// [`Error`], naming the object and the way out.
     pub async fn s3_presence(&self, address: &Address) -> Result<Presence, Error> {
-        match self.s3_about(address).await {
+        match self.s3_metadata(address).await {
             Ok((_, Some(sha256))) => Ok(Presence::Hashed(sha256)),
             Ok((_, None)) => Ok(Presence::Unhashed),
             Err(Error::NoFile { .. }) => Ok(Presence::Absent),
@@ -65,19 +61,19 @@ impl Fetcher {
         let Upload { address, content_type, bytes } = upload;
         let what = address.to_string();
         let client = self.s3(&what).await?;
-        self.persist(&what, async || {
+        self.retry(&what, async || {
             client
                 .put_object()
                 .bucket(&address.bucket)
                 .key(&address.key)
                 .content_type(*content_type)
-                .metadata(SHA256, crate::hexadecimal(&Sha256::digest(bytes)))
+                .metadata(SHA256, hex::encode(Sha256::digest(bytes)))
                 .checksum_sha256(checksum(bytes))
                 .if_none_match("*")
                 .body(ByteStream::from(bytes.clone()))
                 .send()
                 .await
-                .map_err(|error| trouble(&error, address, Action::Write, || no_bucket(address)))
+                .map_err(|error| failure(&error, address, Action::Write, || no_bucket(address)))
         })
         .await?;
         Ok(())
@@ -87,28 +83,28 @@ impl Fetcher {
         let Upload { address, content_type, bytes } = upload;
         let what = address.to_string();
         let client = self.s3(&what).await?;
-        // Asked before anything is sent: the last request is the one that would be refused.
+        // Checked first, since S3 would refuse only the last request.
         if self.s3_presence(address).await? != Presence::Absent {
             return Err(Error::Exists { what });
         }
         let begun = self
-            .persist(&what, async || {
+            .retry(&what, async || {
                 client
                     .create_multipart_upload()
                     .bucket(&address.bucket)
                     .key(&address.key)
                     .content_type(*content_type)
-                    .metadata(SHA256, crate::hexadecimal(&Sha256::digest(bytes)))
+                    .metadata(SHA256, hex::encode(Sha256::digest(bytes)))
                     .checksum_algorithm(ChecksumAlgorithm::Sha256)
                     .send()
                     .await
-                    .map_err(|error| trouble(&error, address, Action::Write, || no_bucket(address)))
+                    .map_err(|error| failure(&error, address, Action::Write, || no_bucket(address)))
             })
             .await?;
         let id = begun.upload_id().unwrap_or_default();
         let sent = Box::pin(self.send_parts(upload, id)).await;
         if sent.is_err() {
-            // What was sent costs until it is taken back; the error that led here is the one to tell.
+            // Uploaded parts are billed until they are removed. The first error is the one to report.
             let request = client.abort_multipart_upload().bucket(&address.bucket);
             drop(request.key(&address.key).upload_id(id).send().await);
         }
@@ -124,7 +120,7 @@ impl Fetcher {
             let part = bytes.slice(start..bytes.len().min(start + PART_BYTES));
             let checksum = checksum(&part);
             let sent = self
-                .persist(&what, async || {
+                .retry(&what, async || {
                     client
                         .upload_part()
                         .bucket(&address.bucket)
@@ -136,7 +132,7 @@ impl Fetcher {
                         .send()
                         .await
                         .map_err(|error| {
-                            trouble(&error, address, Action::Write, || no_bucket(address))
+                            failure(&error, address, Action::Write, || no_bucket(address))
                         })
                 })
                 .await?;
@@ -144,7 +140,7 @@ impl Fetcher {
             parts.push(done.set_e_tag(sent.e_tag().map(str::to_owned)).build());
         }
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        self.persist(&what, async || {
+        self.retry(&what, async || {
             client
                 .complete_multipart_upload()
                 .bucket(&address.bucket)
@@ -154,7 +150,7 @@ impl Fetcher {
                 .multipart_upload(parts.clone())
                 .send()
                 .await
-                .map_err(|error| trouble(&error, address, Action::Write, || no_bucket(address)))
+                .map_err(|error| failure(&error, address, Action::Write, || no_bucket(address)))
         })
         .await?;
         Ok(())

@@ -11,9 +11,7 @@ use std::collections::BTreeMap;
 pub struct Bulk {
     /// AWS's version of the list.
     pub version: String,
-    /// When it was published.
     pub published: NaiveDate,
-    /// By instance type.
     pub usd_per_hour: BTreeMap<String, f64>,
 }
 
@@ -45,7 +43,7 @@ pub fn bulk(text: &[u8], service: Service, region: &str, only: &[String]) -> Res
         return Err(Error::Offer { found: file.offer_code, service, expected });
     }
     let published = DateTime::parse_from_rfc3339(&file.publication_date)
-        .map_err(|_| form(format!("publicationDate {} is no time", file.publication_date)))?;
+        .map_err(|_| form(format!("invalid publicationDate `{}`", file.publication_date)))?;
     let mut by_target: BTreeMap<&str, Vec<&Product>> = BTreeMap::new();
     for product in file.products.values() {
         let in_region = product.attributes.get("regionCode").is_some_and(|code| code == region);
@@ -76,7 +74,7 @@ pub fn bulk(text: &[u8], service: Service, region: &str, only: &[String]) -> Res
         usd_per_hour.insert(target.to_owned(), hourly(target, &product.sku, offers)?);
     }
     if usd_per_hour.is_empty() {
-        return Err(form(format!("it has no {} of {region}", service.as_str())));
+        return Err(form(format!("no {} in {region}", service.as_str())));
     }
     Ok(Bulk { version: file.version, published: published.date_naive(), usd_per_hour })
 }

@@ -4,12 +4,9 @@ use super::{Error, Service};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// What AWS sells.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Product {
-    /// Names it.
     pub sku: String,
-    /// What it is, in AWS's words.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }
@@ -17,7 +14,6 @@ pub struct Product {
 /// On-demand offers of a product.
 pub(super) type Offers = BTreeMap<String, Offer>;
 
-/// One offer.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Offer {

@@ -5,14 +5,12 @@ use super::Product;
 use std::fmt;
 use std::str::FromStr;
 
-/// What is bought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// An endpoint that waits for requests.
     SageMakerHosting,
     /// An endpoint with a queue.
     SageMakerAsync,
-    /// A job over files.
     SageMakerBatchTransform,
     /// A plain Linux machine, shared tenancy.
     Ec2,
@@ -90,7 +88,7 @@ impl fmt::Display for Service {
 
 /// A service that isn't known.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown service \"{found}\": one of {}", WORDS.map(|(_, word)| word).join(", "))]
+#[error("unknown service `{found}`: expected one of {}", WORDS.map(|(_, word)| word).join(", "))]
 pub struct Unknown {
     found: String,
 }

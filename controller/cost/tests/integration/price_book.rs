@@ -87,7 +87,7 @@ fn two_prices_of_one_day_must_agree() {
     assert_eq!(
         problems(&lists),
         [
-            "list[2].usd_per_hour.\"m\": 1.5 USD per hour, but list[0].usd_per_hour.\"m\" says 1 on the same day, 2025-01-01"
+            "list[2].usd_per_hour.\"m\": 1.5 USD per hour, but list[0].usd_per_hour.\"m\" has 1 on the same day, 2025-01-01"
         ]
     );
     let equal = [list("2025-01-01", "m = 1.0"), list("2025-01-01", "m = 1.0")];
@@ -100,18 +100,18 @@ fn all_problems_are_named_at_once_with_their_path() {
     assert_eq!(
         problems(&[bad.replace("region = 'us-east-1'\n", "")]),
         [
-            "list[0].colour: unknown key, known are provider, service, region, region_assumed, \
+            "list[0].colour: unknown key; expected one of provider, service, region, region_assumed, \
              operating_system, purchase, currency, source, date, usd_per_hour",
             "list[0].region: missing",
-            "list[0].date: not a date such as 2026-09-28",
-            "list[0].usd_per_hour.\"m\": a price is a number above zero",
-            "list[0].usd_per_hour.\"n\": a price is a number above zero",
-            "list[0].currency: \"EUR\", only USD is understood",
+            "list[0].date: expected a date such as 2026-09-28",
+            "list[0].usd_per_hour.\"m\": expected a number above zero",
+            "list[0].usd_per_hour.\"n\": expected a number above zero",
+            "list[0].currency: unsupported currency `EUR`: expected USD",
         ]
     );
     assert!(matches!(PriceBook::parse("b", "version = "), Err(Error::Syntax { .. })));
     let error = PriceBook::parse("b", "version = 2").unwrap_err().to_string();
-    assert_eq!(error, "b cannot be taken:\n  version: this build reads 1");
+    assert_eq!(error, "b is invalid:\n  version: expected 1");
 }
 
 #[test]

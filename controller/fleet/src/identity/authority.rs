@@ -1,6 +1,6 @@
-//! Our own certificate authority: makes the certificates of controller and agents, with rcgen.
+//! The campaign's certificate authority: creates certificates of the controller and of agents.
 //!
-//! The names of files in a folder of certificates are set here and nowhere else.
+//! The only place that knows the file names in a certificate folder.
 
 use super::{certificate, write_secret};
 use chrono::{DateTime, Utc};
@@ -17,85 +17,60 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The authority's certificate, which both sides trust.
+/// The authority, trusted by both sides.
 pub const CA: &str = "ca";
-/// The controller's certificate.
 pub const CONTROLLER: &str = "controller";
-/// The agents' certificate that `certs init` makes.
+/// The agent certificate created by `certs init`.
 pub const AGENT: &str = "agent";
-/// Agents on the controller's own machine reach it by these.
+/// Host names used by agents on the controller's machine.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-/// Certificates of the controller hold from a while ago: agents' clocks go a little behind.
+/// Controller certificates start this much in the past: agents' clocks may lag.
 const CLOCK_SLACK: Duration = Duration::from_hours(1);
-/// The authority outlives what it signs.
 const CA_DAYS: u32 = 3650;
 
-/// What can go wrong, by what can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is one already.
     #[error(
-        "{} is there already: agents would no longer trust the controller; make certificates with it \
-         (controller certs agent NAME, controller certs controller), or choose another --dir",
+        "{} already exists, and a new authority would invalidate its certificates; create certificates with it \
+         (`controller certs agent NAME`, `controller certs controller`), or choose another --dir",
         path.display()
     )]
-    Exists {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// There is none.
-    #[error("no certificate authority in {}: make one with controller certs init", folder.display())]
+    Exists { path: PathBuf },
+    #[error("no certificate authority in {}; create one with `controller certs init`", folder.display())]
     Missing {
-        /// Which folder.
         folder: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A file can't be written.
-    #[error("can't write {}: choose another --dir", path.display())]
+    #[error("can't write {}; choose another --dir", path.display())]
     Write {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// A name that no file or certificate can have.
     #[error(
-        "\"{name}\" is no name for an agent: letters, digits, dots, dashes and underscores, at most 64"
+        "invalid agent name `{name}`: expected at most 64 letters, digits, dots, dashes and underscores"
     )]
-    Name {
-        /// As given.
-        name: String,
-    },
-    /// Not a host name or address.
-    #[error("--host {host}: neither a name nor an address")]
-    Host {
-        /// As given.
-        host: String,
-    },
-    /// The authority's files are damaged, or the system has no randomness.
-    #[error("no certificate can be made")]
+    Name { name: String },
+    #[error("invalid --host `{host}`: expected a host name or an IP address")]
+    Host { host: String },
+    /// Damaged authority files, or no randomness.
+    #[error("can't create a certificate")]
     Make(#[from] rcgen::Error),
 }
 
-/// How long a certificate holds, from when.
 #[derive(Debug, Clone, Copy)]
 pub struct Validity {
-    /// The present.
     pub now: DateTime<Utc>,
-    /// From then on.
     pub days: u32,
 }
 
-/// A key and its certificate, as PEM.
+/// PEM.
 struct Pair {
     certificate: String,
     key: String,
 }
 
-/// An authority that can sign.
 pub struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -107,28 +82,26 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// The certificate of `name` in a folder.
 pub fn certificate_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.pem"))
 }
 
-/// The key of `name` in a folder.
 pub fn key_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.key"))
 }
 
 impl Authority {
-    /// Makes an authority and its files.
+    /// Creates an authority and its files.
     ///
     /// # Errors
-    /// [`Error::Exists`] where the folder has one.
+    /// [`Error::Exists`].
     pub fn make(folder: &Path, now: DateTime<Utc>) -> Result<Self, Error> {
         let path = certificate_file(folder, CA);
         if path.exists() {
             return Err(Error::Exists { path });
         }
         let key = KeyPair::generate()?;
-        // Two authorities have two names, so that each is told from the other.
+        // Authorities have distinct names, so that errors tell them apart.
         let name = hex::encode(&Sha256::digest(key.public_key_raw())[..4]);
         let validity = Validity { now, days: CA_DAYS };
         let mut params = params(&format!("Fleetmark CA {name}"), validity, CLOCK_SLACK);
@@ -148,7 +121,7 @@ impl Authority {
     /// Reads the authority of a folder.
     ///
     /// # Errors
-    /// [`Error::Missing`] where there is none.
+    /// [`Error::Missing`].
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let read = |path: PathBuf| {
             std::fs::read_to_string(path)
@@ -159,11 +132,11 @@ impl Authority {
         Ok(Self { folder: folder.to_owned(), issuer })
     }
 
-    /// Makes the controller's certificate for these names and addresses, and for this machine's own. Without
-    /// any, for those of the certificate that is there.
+    /// Creates the controller's certificate for `hosts` and loopback; without `hosts`, for those of the existing
+    /// certificate.
     ///
     /// # Errors
-    /// [`Error::Host`] where a name can't be one.
+    /// [`Error::Host`].
     pub fn controller(&self, hosts: &[String], validity: Validity) -> Result<Vec<String>, Error> {
         let mut all = if hosts.is_empty() { hosts_of(&self.folder) } else { hosts.to_vec() };
         let known = all.clone();
@@ -180,11 +153,10 @@ impl Authority {
         Ok(all)
     }
 
-    /// Makes a certificate for agents of this name. It holds from now on: revoking a name ends what was made
-    /// before.
+    /// Creates a certificate for agents of this name, valid from now: revoking a name ends certificates made before.
     ///
     /// # Errors
-    /// [`Error::Name`] where no agent can be called so.
+    /// [`Error::Name`].
     pub fn agent(&self, name: &str, validity: Validity) -> Result<(), Error> {
         check_name(name)?;
         let mut params = params(name, validity, Duration::ZERO);
@@ -199,10 +171,10 @@ impl Authority {
     }
 }
 
-/// Checks a name that becomes the name of a file and of a certificate.
+/// Checks a name that becomes a file name and a certificate's common name.
 ///
 /// # Errors
-/// [`Error::Name`] where it can't.
+/// [`Error::Name`].
 pub fn check_name(name: &str) -> Result<(), Error> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let is_ours = [CA, CONTROLLER].contains(&name);
@@ -214,14 +186,14 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
-/// The names and addresses that the controller's certificate in a folder is for.
+/// The hosts of the controller's certificate in a folder.
 pub fn hosts_of(folder: &Path) -> Vec<String> {
     CertificateDer::from_pem_file(certificate_file(folder, CONTROLLER))
         .map(|certificate| certificate::hosts(&certificate))
         .unwrap_or_default()
 }
 
-/// Every certificate in a folder by its file's name, and when it holds; what can't be read is left out.
+/// File name and validity of every readable certificate in a folder.
 pub fn lifetimes_of(folder: &Path) -> Vec<(String, Lifetime)> {
     files_of(folder, "pem")
         .into_iter()
@@ -233,7 +205,7 @@ pub fn lifetimes_of(folder: &Path) -> Vec<(String, Lifetime)> {
         .collect()
 }
 
-/// The files of a folder with this ending, in the order of their names.
+/// The files of a folder with this extension, sorted.
 pub fn files_of(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = entries
@@ -259,8 +231,8 @@ fn params(name: &str, validity: Validity, slack: Duration) -> CertificateParams 
     params
 }
 
-/// Writes both files whole or not at all, so that only their owner can read them. The key comes first: whoever
-/// reads between the two finds a pair that doesn't fit and reads again.
+/// Replaces both files atomically, with mode 0600. The key comes first: a reader in between finds a pair that doesn't
+/// match and retries.
 fn write(folder: &Path, name: &str, pair: &Pair) -> Result<(), Error> {
     let files =
         [(key_file(folder, name), &pair.key), (certificate_file(folder, name), &pair.certificate)];
@@ -281,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_signs_again_after_it_was_read() {
+    fn a_reloaded_authority_signs() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let made = Authority::make(folder, validity().now).unwrap();
@@ -299,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn only_their_owner_can_read_the_files() {
+    fn files_have_mode_0600() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("certs");
         let authority = Authority::make(&folder, validity().now).unwrap();
@@ -314,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_leads_out_of_the_folder_is_refused() {
+    fn a_name_that_leaves_the_folder_is_refused() {
         for name in
             ["", "..", "../x", "a/b", ".hidden", "ca", "controller", "a\nb", &"x".repeat(65)]
         {

@@ -1,4 +1,4 @@
-//! What a certificate says of its holder. The handshake has checked its signature and its time before.
+//! Contents of a certificate, whose signature and validity the handshake has verified.
 
 use chrono::{DateTime, Utc};
 use proto::finding::Lifetime;
@@ -6,17 +6,16 @@ use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A certificate that our authority signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
-    /// Its common name: which agent it is of.
+    /// The common name: the agent's name.
     pub name: String,
-    /// From when it holds, which is when it was made.
+    /// Start of validity, which is when it was created.
     pub issued_at: DateTime<Utc>,
 }
 
 impl Certificate {
-    /// Reads DER. Null where it can't be read, or holds no name that can be taken.
+    /// Parses DER; `None` if it is malformed or has no valid name.
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
@@ -26,7 +25,7 @@ impl Certificate {
     }
 }
 
-/// When a certificate in DER holds; null where it can't be read.
+/// Validity of a DER certificate.
 pub(super) fn lifetime(der: &[u8]) -> Option<Lifetime> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     let validity = parsed.validity();
@@ -34,7 +33,7 @@ pub(super) fn lifetime(der: &[u8]) -> Option<Lifetime> {
     Some(Lifetime { from_s, until_s })
 }
 
-/// The names and addresses that a certificate in DER is for, as text.
+/// Subject alternative names of a DER certificate.
 pub(super) fn hosts(der: &[u8]) -> Vec<String> {
     let Ok((_, parsed)) = X509Certificate::from_der(der) else { return Vec::new() };
     let Ok(Some(names)) = parsed.subject_alternative_name() else { return Vec::new() };

@@ -1,4 +1,4 @@
-//! Who may join: whoever has the campaign's token, a token of its own, or a certificate of our authority.
+//! Authentication: the campaign's token, an agent's own token, or a certificate of the campaign's authority.
 
 pub mod authority;
 mod certificate;
@@ -22,48 +22,41 @@ use tokio::sync::watch;
 /// The metadata key that carries a token.
 pub const METADATA_KEY: &str = "authorization";
 
-/// Why somebody isn't let in.
+/// Why authentication failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// Neither a token nor a certificate came.
-    #[error("no token and no certificate came: give the agent --token-file, or --cert and --key")]
-    Nothing,
-    /// Nobody was given this token, or it is of another campaign.
     #[error(
-        "this token isn't known here: give the agent this campaign's --token-file, or one of controller agents add"
+        "no token and no certificate; start the agent with --token-file, or with --cert and --key"
+    )]
+    Nothing,
+    /// Never issued, or of another campaign.
+    #[error(
+        "unknown token; start the agent with this campaign's --token-file, or create a token with `controller agents add`"
     )]
     UnknownToken,
-    /// The certificate is our authority's, and says no name.
-    #[error("the certificate holds no name: make one with controller certs agent NAME")]
+    #[error("the certificate has no name; create one with `controller certs agent NAME`")]
     Nameless,
-    /// The token was taken back.
-    #[error("this token was revoked: give the agent a new one with controller agents add NAME")]
+    #[error("the token was revoked; create a new one with `controller agents add NAME`")]
     RevokedToken,
-    /// The certificate was taken back.
-    #[error("this certificate was revoked: make a new one with controller certs agent NAME")]
+    #[error("the certificate was revoked; create a new one with `controller certs agent NAME`")]
     RevokedCertificate,
 }
 
 impl Denied {
-    /// Whether it was allowed once.
     pub fn is_revoked(self) -> bool {
         matches!(self, Self::RevokedToken | Self::RevokedCertificate)
     }
 }
 
-/// Who joins.
 #[derive(Debug, Clone)]
 pub enum Identity {
-    /// Whoever has the token that was made for this campaign.
+    /// The token made for this campaign.
     Campaign,
-    /// Whoever has the token that was given to this name.
+    /// A token issued to a name.
     Token {
-        /// Whose.
         name: String,
-        /// Which.
         hash: Hash,
     },
-    /// Whoever has a certificate of this name.
     Certificate(Certificate),
 }
 
@@ -77,10 +70,10 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A token that was given is known to a running controller within this time.
+/// A running controller learns of a new token within this time.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Judges who may join, and who may stay.
+/// Decides which agents may join and stay.
 #[derive(Debug)]
 pub struct Guard {
     campaign: Token,
@@ -88,21 +81,21 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Lets in whoever has this token, a token of the roster, or a certificate that the door has checked.
+    /// Admits this token, tokens of the roster, and certificates verified by the handshake.
     pub fn new(campaign: Token, roster: Roster) -> Self {
         Self { campaign, roster: watch::Sender::new(Arc::new(roster)) }
     }
 
-    /// Takes up a new roster: whoever isn't on it any more is sent away at once.
+    /// Replaces the roster; agents no longer on it are disconnected at once.
     pub fn update(&self, roster: Roster) {
         self.roster.send_replace(Arc::new(roster));
     }
 
-    /// Who it is that brings this `authorization` header and this certificate, whose signature and time the
-    /// handshake has checked. A token that is brought must hold, whatever the certificate says.
+    /// Identifies an agent by its `authorization` header and its certificate, whose signature and validity the handshake
+    /// has verified. A token, if present, must be valid regardless of the certificate.
     ///
     /// # Errors
-    /// [`Denied`] where it may not join.
+    /// [`Denied`].
     pub fn identify(
         &self,
         header: Option<&str>,
@@ -125,11 +118,11 @@ impl Guard {
         Ok(identity)
     }
 
-    /// As [`Guard::identify`], for an agent whose token may have been given a moment ago: the roster is waited for
-    /// before an unknown token is refused.
+    /// As [`Guard::identify`], but waits for a roster update before refusing an unknown token, which may have been issued
+    /// a moment ago.
     ///
     /// # Errors
-    /// [`Denied`] where it may not join.
+    /// [`Denied`].
     pub async fn admit(
         &self,
         header: Option<&str>,
@@ -138,7 +131,7 @@ impl Guard {
         let mut roster = self.roster.subscribe();
         match self.identify(header, certificate) {
             Err(Denied::UnknownToken) => {
-                // Whether it changed or not: the second answer holds.
+                // Changed or not, the second answer is final.
                 drop(tokio::time::timeout(NEWS_WITHIN, roster.changed()).await);
                 self.identify(header, certificate)
             }
@@ -146,7 +139,7 @@ impl Guard {
         }
     }
 
-    /// Ready when this identity may not stay any longer.
+    /// Resolves when this identity loses its access.
     pub(super) async fn denied(&self, identity: &Identity) -> Denied {
         let mut roster = self.roster.subscribe();
         loop {
@@ -160,7 +153,7 @@ impl Guard {
     }
 }
 
-/// Writes a file that only its owner can read.
+/// Writes a file with mode 0600.
 fn write_secret(path: &Path, text: &str) -> io::Result<()> {
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -191,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_that_was_given_a_moment_ago_is_waited_for() {
+    async fn a_token_issued_a_moment_ago_is_awaited() {
         let guard = Arc::new(Guard::new(Token::make().unwrap(), Roster::default()));
         let token = Token::make().unwrap();
         let header = header(&token).await;
@@ -207,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_token_is_not_saved_by_a_certificate() {
+    fn a_certificate_does_not_excuse_a_wrong_token() {
         let guard = Guard::new(Token::make().unwrap(), Roster::default());
         assert_eq!(guard.identify(None, None).unwrap_err(), Denied::Nothing);
         assert_eq!(guard.identify(Some("Bearer x"), Some(&[1])).unwrap_err(), Denied::UnknownToken);
@@ -215,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_holds_until_it_is_revoked() {
+    async fn a_token_is_valid_until_it_is_revoked() {
         let token = Token::make().unwrap();
         let given = GivenToken { name: "a".to_owned(), hash: token.hash(), is_revoked: false };
         let roster = |is_revoked| Roster {

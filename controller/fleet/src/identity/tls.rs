@@ -1,5 +1,5 @@
-//! A folder of certificates -> what the door shows and whom it trusts. Read again when files change, so that
-//! certificates are renewed while a campaign runs.
+//! A folder of certificates -> the TLS configuration of the listener. Reloaded when files change, so certificates can
+//! be renewed while a campaign runs.
 
 use super::authority::{AGENT, CA, CONTROLLER, certificate_file, hosts_of, key_file};
 use rustls::crypto::aws_lc_rs;
@@ -12,24 +12,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why the door can't be opened with these certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file isn't there or can't be read.
-    #[error("can't read {}: make it with controller certs init --host NAME, or give another folder with --certs", path.display())]
+    #[error("can't read {}; create it with `controller certs init --host NAME`, or choose another folder with --certs", path.display())]
     Read {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: rustls::pki_types::pem::Error,
     },
-    /// The files don't fit together.
-    #[error("the certificates in {} can't be used", folder.display())]
+    #[error("invalid certificates in {}", folder.display())]
     Use {
-        /// Which folder.
         folder: PathBuf,
-        /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -56,17 +49,16 @@ impl Tls {
     /// Reads the certificates of a folder.
     ///
     /// # Errors
-    /// [`Error`] where one is missing or they don't fit together.
+    /// [`Error`] if a file is missing or the files don't match.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let current = Current { files: fingerprint(folder), config: Arc::new(config(folder)?) };
         Ok(Self { folder: folder.to_owned(), current: Mutex::new(current) })
     }
 
-    /// Reads the folder again where its files changed: connections from now on see the new ones. Returns whether
-    /// they did.
+    /// Reloads the folder if its files changed; new connections use the new files. Returns whether they changed.
     ///
     /// # Errors
-    /// [`Error`] as [`Tls::read`]; what was there before is kept.
+    /// As [`Tls::read`]; the previous configuration stays in use.
     pub fn read_again(&self) -> Result<bool, Error> {
         let files = fingerprint(&self.folder);
         if self.lock().files == files {
@@ -77,18 +69,17 @@ impl Tls {
         Ok(true)
     }
 
-    /// What the next connection is greeted with.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.lock().config)
     }
 
-    /// The name or address by which agents of other machines reach this controller.
+    /// The first host of the certificate that isn't loopback.
     pub fn host(&self) -> Option<String> {
         let is_local = |host: &String| matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
         hosts_of(&self.folder).into_iter().find(|host| !is_local(host))
     }
 
-    /// What an agent of another machine is given on its command line.
+    /// The agent's command-line arguments on another machine.
     pub fn arguments(&self) -> String {
         let ca = certificate_file(&self.folder, CA);
         let (certificate, key) =
@@ -109,7 +100,7 @@ fn fingerprint(folder: &Path) -> [u8; 32] {
         key_file(folder, CONTROLLER),
     ];
     for path in paths {
-        // What can't be read is told where it is used.
+        // An unreadable file is reported where it is used.
         hash.update(std::fs::read(path).unwrap_or_default());
         hash.update([0]);
     }
@@ -135,7 +126,7 @@ fn config(folder: &Path) -> Result<ServerConfig, Error> {
         trusted.add(authority).map_err(|error| used(error.into()))?;
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
-    // Whoever brings no certificate is judged by its token. Whoever brings one must hold it rightly.
+    // Clients without a certificate authenticate with a token; a certificate, if present, must be valid.
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(trusted), Arc::clone(&provider))
             .allow_unauthenticated()
@@ -147,7 +138,7 @@ fn config(folder: &Path) -> Result<ServerConfig, Error> {
         .and_then(|builder| builder.with_client_cert_verifier(verifier).with_single_cert(own, key))
         .map_err(|error| used(error.into()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
-    // Every connection shows its certificate anew: one that ran out is not carried on by an old session.
+    // No session resumption: every connection presents its certificate, so an expired one is refused.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

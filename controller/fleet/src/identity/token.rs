@@ -1,4 +1,4 @@
-//! A token: a secret that lets whoever holds it join. Only its hash is kept.
+//! Bearer tokens. Only their hashes are stored.
 
 use super::write_secret;
 use rand::TryRng;
@@ -14,35 +14,35 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 pub struct Token(String);
 
 impl Token {
-    /// Makes a new one from the system's randomness.
+    /// A new token from the system's randomness.
     ///
     /// # Errors
-    /// Where the system has none to give.
+    /// If the system provides no randomness.
     pub fn make() -> Result<Self, std::io::Error> {
         let mut bytes = [0_u8; 32];
         SysRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
         Ok(Self(hex::encode(bytes)))
     }
 
-    /// Reads one that was written before; none where there is none.
+    /// Reads a token file; `None` if it is missing or malformed.
     pub fn read(path: &Path) -> Option<Self> {
         let digits = std::fs::read_to_string(path).ok()?;
         let is_one = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_one.then_some(Self(digits))
     }
 
-    /// Writes it to a file that only its owner can read.
+    /// Writes it to a file with mode 0600.
     ///
     /// # Errors
-    /// Where the file can't be written.
+    /// If the file can't be written.
     pub fn write(&self, path: &Path) -> Result<(), std::io::Error> {
         write_secret(path, &self.0)
     }
 
-    /// Hands it to an agent through a pipe, as a line.
+    /// Writes it to an agent's pipe, as one line.
     ///
     /// # Errors
-    /// Where the pipe is closed.
+    /// If the pipe is closed.
     pub async fn hand_over(
         &self,
         pipe: &mut (impl AsyncWrite + Unpin),
@@ -52,12 +52,11 @@ impl Token {
         pipe.flush().await
     }
 
-    /// What is kept of it. It has 256 random bits, so that a plain hash can't be guessed back.
+    /// The stored form. With 256 random bits, a plain hash can't be reversed by guessing.
     pub fn hash(&self) -> Hash {
         Hash(Sha256::digest(&self.0).into())
     }
 
-    /// Whether a `Bearer` header carries it.
     pub fn is_in(&self, header: &str) -> bool {
         Hash::of_header(header).is_some_and(|given| given.is(&self.hash()))
     }
@@ -74,25 +73,24 @@ impl fmt::Debug for Token {
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// Of the token in a `Bearer` header; null where there is none.
+    /// Hash of the token in a `Bearer` header, if any.
     pub fn of_header(header: &str) -> Option<Self> {
         let token = header.strip_prefix("Bearer ")?.trim();
         (!token.is_empty()).then(|| Self(Sha256::digest(token).into()))
     }
 
-    /// From its hexadecimal digits, as the store keeps it; null where they are none.
+    /// Parses 64 hexadecimal digits.
     pub fn of_digits(digits: &str) -> Option<Self> {
         let byte = |at: usize| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
         let bytes: Option<Vec<u8>> = (0..64).step_by(2).map(byte).collect();
         if digits.len() == 64 { bytes?.try_into().ok().map(Self) } else { None }
     }
 
-    /// Its hexadecimal digits.
     pub fn digits(&self) -> String {
         hex::encode(&self.0)
     }
 
-    /// Whether both are of the same token, in a time that doesn't depend on where they differ.
+    /// Constant-time comparison.
     pub fn is(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
     }
@@ -103,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_by_its_header_and_shows_nowhere() {
+    fn a_token_matches_its_header_and_is_redacted() {
         let token = Token::make().unwrap();
         assert!(token.is_in(&format!("Bearer {}", token.0)));
         assert!(!token.is_in("Bearer "));
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_owner_can_read_the_file() {
+    fn the_file_has_mode_0600() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");

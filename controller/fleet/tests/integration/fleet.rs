@@ -1,7 +1,8 @@
 //! Who is let in, and who is told why not: raw wire messages against the served fleet.
 
+use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Door, Event, Options, Said};
+use fleet::{self, Event, Listener, Options};
 use proto::generation::{Generation, Stop};
 use proto::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
@@ -33,7 +34,7 @@ async fn serve() -> Served {
     let options = Options {
         campaign: "c".try_into().expect("the fleet is served"),
         guard: Arc::new(Guard::new(token, Roster::default())),
-        tally: Arc::default(),
+        metrics: Arc::default(),
         targets: vec!["here".try_into().expect("the fleet is served")],
         engines: vec![Vec::new()],
         generation: Generation {
@@ -46,7 +47,7 @@ async fn serve() -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    tokio::spawn(fleet::serve(Door { listener, tls: None }, options, sender, async {
+    tokio::spawn(fleet::serve(Listener { socket: listener, tls: None }, options, sender, async {
         drop(stopped.await);
     }));
     Served { url, header, events, _stop: stop }
@@ -143,9 +144,9 @@ async fn samples_of_nobodys_shard_end_the_stream_and_never_arrive() {
         Message::Samples(samples),
     ];
     let status = talk(&served, Some(&served.header), messages).await.unwrap_err();
-    assert!(status.message().contains("isn't this agent's"), "{status}");
-    assert!(matches!(served.events.recv().await.unwrap().said, Said::Joined(_)));
-    assert!(matches!(served.events.recv().await.unwrap().said, Said::Gone));
+    assert!(status.message().contains("was not offered to this agent"), "{status}");
+    assert!(matches!(served.events.recv().await.unwrap().report, AgentReport::Joined(_)));
+    assert!(matches!(served.events.recv().await.unwrap().report, AgentReport::Gone));
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! An agent that may join and lies: malformed, oversized, replayed, reordered, foreign and endless messages. Nothing
 //! of it arrives, it is refused once, and an honest agent beside it is heard all along.
 
+use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Door, Event, Options, Outbox, Reason, Said, Tally};
+use fleet::{self, Event, FleetMetrics, Listener, Options, Outbox, Reason};
 use proto::generation::{Generation, Stop};
 use proto::model::{AdapterMode, Dtype, EngineSpec};
 use proto::version::PROTOCOL;
@@ -21,7 +22,7 @@ struct Served {
     url: String,
     header: String,
     events: mpsc::Receiver<Event>,
-    tally: Arc<Tally>,
+    metrics: Arc<FleetMetrics>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
@@ -34,7 +35,7 @@ async fn serve() -> Served {
     let header = format!("Bearer {}", String::from_utf8(secret).expect(FINE).trim());
     let (sender, events) = mpsc::channel(64);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let tally = Arc::<Tally>::default();
+    let metrics = Arc::<FleetMetrics>::default();
     let engine = EngineSpec {
         model: "builtin:tiny".to_owned(),
         revision: None,
@@ -47,7 +48,7 @@ async fn serve() -> Served {
     let options = Options {
         campaign: "c".try_into().expect(FINE),
         guard: Arc::new(Guard::new(token, Roster::default())),
-        tally: Arc::clone(&tally),
+        metrics: Arc::clone(&metrics),
         targets: vec!["here".try_into().expect(FINE)],
         engines: vec![vec![engine]],
         generation: Generation {
@@ -60,10 +61,10 @@ async fn serve() -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    tokio::spawn(fleet::serve(Door { listener, tls: None }, options, sender, async {
+    tokio::spawn(fleet::serve(Listener { socket: listener, tls: None }, options, sender, async {
         drop(stopped.await);
     }));
-    Served { url, header, events, tally, _stop: stop }
+    Served { url, header, events, metrics, _stop: stop }
 }
 
 /// A raw client: it says whatever it is given.
@@ -141,9 +142,9 @@ async fn joined(served: &mut Served, agent: &str) -> (Client, Outbox) {
     client.say(ready()).await;
     loop {
         let event = served.events.recv().await.expect(FINE);
-        if let Said::Joined(joined) = event.said {
-            joined.outbox.offer(offer());
-            return (client, joined.outbox);
+        if let Some(outbox) = event.outbox {
+            outbox.offer(offer());
+            return (client, outbox);
         }
     }
 }
@@ -158,15 +159,15 @@ async fn lie(lies: Vec<Message>) -> (Status, usize) {
     let status = client.refusal().await;
     let mut taken = 0;
     loop {
-        match served.events.recv().await.expect(FINE).said {
-            Said::Samples { .. } => taken += 1,
-            Said::Gone => break,
+        match served.events.recv().await.expect(FINE).report {
+            AgentReport::Batch(_) => taken += 1,
+            AgentReport::Gone => break,
             _ => {}
         }
     }
-    let counts = Reason::ALL.map(|reason| (reason.as_str(), served.tally.refusals.count(reason)));
+    let counts = Reason::ALL.map(|reason| (reason.as_str(), served.metrics.refusals.count(reason)));
     assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 1, "{counts:?}");
-    assert_eq!(served.tally.refusals.count(Reason::Message), 1, "{counts:?}");
+    assert_eq!(served.metrics.refusals.count(Reason::Message), 1, "{counts:?}");
     (status, taken)
 }
 
@@ -175,11 +176,11 @@ async fn a_foreign_shard_is_not_touched() {
     for (shard, attempt) in [(2, 7), (3, 6), (u64::MAX, u64::MAX)] {
         let foreign = wire::Samples { shard, attempt, ..samples(1, 4) };
         let (status, taken) = lie(vec![Message::Samples(foreign)]).await;
-        assert!(status.message().contains("isn't this agent's"), "{status}");
+        assert!(status.message().contains("was not offered to this agent"), "{status}");
         assert_eq!(taken, 0);
         let failed = wire::ShardFailed { shard, attempt, failure: None };
         let (status, _) = lie(vec![Message::ShardFailed(failed)]).await;
-        assert!(status.message().contains("isn't this agent's"), "{status}");
+        assert!(status.message().contains("was not offered to this agent"), "{status}");
     }
 }
 
@@ -187,14 +188,14 @@ async fn a_foreign_shard_is_not_touched() {
 async fn replayed_and_reordered_messages_are_taken_once() {
     let first = Message::Samples(samples(1, 4));
     let (status, taken) = lie(vec![first.clone(), first.clone()]).await;
-    assert!(status.message().contains("came where 2 was due"), "{status}");
+    assert!(status.message().contains(": expected 2"), "{status}");
     assert_eq!(taken, 1);
     let again = Message::Samples(samples(2, 4));
     let (status, taken) = lie(vec![first, again]).await;
-    assert!(status.message().contains("came twice"), "{status}");
+    assert!(status.message().contains("was not offered or is a duplicate"), "{status}");
     assert_eq!(taken, 1);
     let (status, taken) = lie(vec![Message::Samples(samples(2, 5))]).await;
-    assert!(status.message().contains("came where 1 was due"), "{status}");
+    assert!(status.message().contains(": expected 1"), "{status}");
     assert_eq!(taken, 0);
 }
 
@@ -233,7 +234,7 @@ async fn more_samples_than_were_asked_for_are_refused() {
     let mut flood = samples(1, 4);
     flood.samples = vec![flood.samples[0].clone(); 1000];
     let (status, taken) = lie(vec![Message::Samples(flood)]).await;
-    assert!(status.message().contains("1000 samples, 1 were asked for"), "{status}");
+    assert!(status.message().contains("1000 samples, expected 1"), "{status}");
     assert_eq!(taken, 0);
 }
 
@@ -249,9 +250,9 @@ async fn a_message_that_is_too_long_is_refused() {
 #[tokio::test]
 async fn whoever_says_hello_or_ready_twice_is_refused() {
     let (status, _) = lie(vec![ready()]).await;
-    assert!(status.message().contains("Ready came twice"), "{status}");
+    assert!(status.message().contains("duplicate Ready"), "{status}");
     let (status, _) = lie(vec![Message::Hello(hello("liar"))]).await;
-    assert!(status.message().contains("Hello came twice"), "{status}");
+    assert!(status.message().contains("duplicate Hello"), "{status}");
 }
 
 #[tokio::test]
@@ -270,7 +271,7 @@ async fn names_with_control_characters_are_refused_and_texts_lose_them() {
     let dressed = wire::Hello { host: Some(host), ..hello("a") };
     let client = Client::dial(&served, Message::Hello(dressed)).await.expect(FINE);
     client.say(ready()).await;
-    let Said::Joined(joined) = served.events.recv().await.expect(FINE).said else {
+    let AgentReport::Joined(joined) = served.events.recv().await.expect(FINE).report else {
         panic!("it joined");
     };
     assert_eq!(joined.facts.cpu_model.len(), 256);
@@ -299,7 +300,7 @@ async fn what_is_not_a_message_ends_the_stream_and_nothing_else() {
         }
     };
     assert_eq!(status.code(), Code::Internal, "{status}");
-    assert_eq!(served.tally.refusals.count(Reason::Message), 1);
+    assert_eq!(served.metrics.refusals.count(Reason::Message), 1);
     let _ = joined(&mut served, "honest").await;
 }
 
@@ -316,7 +317,7 @@ async fn an_honest_agent_is_heard_beside_a_flood() {
     honest.say(Message::Samples(samples(1, 4))).await;
     loop {
         let event = served.events.recv().await.expect(FINE);
-        if matches!(event.said, Said::Samples { .. }) {
+        if matches!(event.report, AgentReport::Batch(_)) {
             assert_eq!(event.agent.as_str(), "honest");
             break;
         }
@@ -330,11 +331,11 @@ async fn an_agent_that_does_not_read_is_cut_off() {
     let (client, outbox) = joined(&mut served, "deaf").await;
     // Flow control holds what it doesn't read; then the outbox fills.
     let offer = wire::ShardOffer { cell: "x".repeat(1 << 12), ..offer() };
-    while !matches!(served.events.try_recv(), Ok(Event { said: Said::Gone, .. })) {
+    while !matches!(served.events.try_recv(), Ok(Event { report: AgentReport::Gone, .. })) {
         outbox.offer(offer.clone());
         tokio::task::yield_now().await;
     }
-    while served.tally.refusals.count(Reason::SlowReader) == 0 {
+    while served.metrics.refusals.count(Reason::SlowReader) == 0 {
         tokio::task::yield_now().await;
     }
     drop(client);

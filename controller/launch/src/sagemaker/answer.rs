@@ -1,11 +1,18 @@
-//! What follows from an answer of SageMaker: taken, try again after a while, or give up and say why. Pure.
+//! Decides after each answer of SageMaker: accepted, retry after a pause, or give up. Pure.
 
+use backon::ExponentialBuilder;
 use std::time::Duration;
 
-/// How often one request is sent at most.
-const TRIES: u32 = 7;
-/// No wait is longer than so many first ones.
-const LONGEST: u32 = 16;
+/// The most attempts at one request.
+const ATTEMPTS: usize = 7;
+
+/// The pauses between attempts, beginning with `first`.
+pub fn pauses(first: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(first)
+        .with_max_delay(first * 16)
+        .with_max_times(ATTEMPTS - 1)
+}
 
 /// What is asked of SageMaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +103,7 @@ pub enum Error {
         message: String,
     },
     /// Trouble that should have passed didn't.
-    #[error("{} of {name}: given up after {TRIES} tries: {reason}", action.as_str())]
+    #[error("{} of {name}: given up after {ATTEMPTS} tries: {reason}", action.as_str())]
     GaveUp {
         /// What was asked.
         action: Action,
@@ -129,14 +136,16 @@ pub struct Asked<'a> {
     pub name: &'a str,
     /// Its instance type; empty where nobody says.
     pub target: &'a str,
-    /// How often, from 1.
-    pub tries: u32,
     /// Whether an answer to an earlier try was lost.
     pub is_open: bool,
 }
 
-/// What to do after an answer. Waits double from `first`; `jitter` in `0..1` lengthens them by up to half.
-pub fn next(asked: Asked<'_>, answer: &Answer, first: Duration, jitter: f64) -> Next {
+/// The step after an answer; `pauses` are those of [`pauses`].
+pub fn next(
+    asked: Asked<'_>,
+    answer: &Answer,
+    pauses: &mut impl Iterator<Item = Duration>,
+) -> Next {
     let Asked { action, name, .. } = asked;
     let name = || name.to_owned();
     let reason = match answer {
@@ -171,15 +180,13 @@ pub fn next(asked: Asked<'_>, answer: &Answer, first: Duration, jitter: f64) -> 
             }
         }
     };
-    if asked.tries >= TRIES {
-        return Next::GiveUp(Error::GaveUp {
-            action,
-            name: name(),
-            reason: reason.trim().to_owned(),
-        });
+    match pauses.next() {
+        Some(pause) => Next::Wait(pause),
+        None => {
+            let reason = reason.trim().to_owned();
+            Next::GiveUp(Error::GaveUp { action, name: name(), reason })
+        }
     }
-    let doubled = first * 2_u32.pow(asked.tries - 1).min(LONGEST);
-    Next::Wait(doubled.mul_f64(1.0 + jitter / 2.0))
 }
 
 fn is_passing(status: u16, kind: &str) -> bool {
@@ -198,11 +205,14 @@ fn is_denial(status: u16, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use backon::BackoffBuilder;
 
-    const FIRST: Duration = Duration::from_secs(1);
+    fn first(asked: Asked<'_>, answer: &Answer) -> Next {
+        next(asked, answer, &mut pauses(Duration::from_secs(1)).build())
+    }
 
     fn asked(action: Action) -> Asked<'static> {
-        Asked { action, name: "job", target: "ml.g4dn.xlarge", tries: 1, is_open: false }
+        Asked { action, name: "job", target: "ml.g4dn.xlarge", is_open: false }
     }
 
     fn refused(status: u16, kind: &str, message: &str) -> Answer {
@@ -220,20 +230,19 @@ mod tests {
             Answer::NoAnswer("timed out".to_owned()),
         ];
         for answer in &answers {
-            let wait = |tries| next(Asked { tries, ..asked(Action::Create) }, answer, FIRST, 0.0);
-            for (tries, seconds) in [(1, 1), (2, 2), (5, 16), (6, 16)] {
-                assert_eq!(wait(tries), Next::Wait(Duration::from_secs(seconds)), "{answer:?}");
+            let mut pauses = pauses(Duration::from_secs(1)).build();
+            let mut next = || next(asked(Action::Create), answer, &mut pauses);
+            for seconds in [1, 2, 4, 8, 16, 16] {
+                assert_eq!(next(), Next::Wait(Duration::from_secs(seconds)), "{answer:?}");
             }
-            assert!(matches!(wait(TRIES), Next::GiveUp(Error::GaveUp { .. })), "{answer:?}");
+            assert!(matches!(next(), Next::GiveUp(Error::GaveUp { .. })), "{answer:?}");
         }
     }
 
     #[test]
     fn a_quota_is_called_by_its_name() {
         let answer = refused(400, "ResourceLimitExceeded", "0 Instances");
-        let Next::GiveUp(error) = next(asked(Action::Create), &answer, FIRST, 0.0) else {
-            panic!("given up")
-        };
+        let Next::GiveUp(error) = first(asked(Action::Create), &answer) else { panic!("given up") };
         let text = error.to_string();
         assert!(text.contains("\"ml.g4dn.xlarge for processing job usage\""), "{text}");
     }
@@ -241,9 +250,9 @@ mod tests {
     #[test]
     fn a_job_that_an_unanswered_try_made_is_ours() {
         let answer = refused(400, "ResourceInUse", "Job name already exists");
-        let again = Asked { tries: 2, is_open: true, ..asked(Action::Create) };
-        assert_eq!(next(again, &answer, FIRST, 0.0), Next::DoneBefore);
-        let first = next(asked(Action::Create), &answer, FIRST, 0.0);
+        let again = Asked { is_open: true, ..asked(Action::Create) };
+        assert_eq!(first(again, &answer), Next::DoneBefore);
+        let first = first(asked(Action::Create), &answer);
         assert!(matches!(first, Next::GiveUp(Error::Exists { .. })));
     }
 
@@ -253,19 +262,17 @@ mod tests {
             refused(400, "ResourceNotFound", "Requested resource not found."),
             refused(400, "ValidationException", "Could not find processing job 'arn:…'."),
         ] {
-            assert_eq!(next(asked(Action::Stop), &answer, FIRST, 0.0), Next::NoJob);
+            assert_eq!(first(asked(Action::Stop), &answer), Next::NoJob);
         }
         let other = refused(400, "ValidationException", "The job is in status Completed");
-        let next = next(asked(Action::Stop), &other, FIRST, 0.0);
+        let next = first(asked(Action::Stop), &other);
         assert!(matches!(next, Next::GiveUp(Error::Refused { .. })));
     }
 
     #[test]
     fn a_denial_says_what_the_credentials_need() {
         let answer = refused(400, "AccessDeniedException", "User is not authorized");
-        let Next::GiveUp(error) = next(asked(Action::Create), &answer, FIRST, 0.0) else {
-            panic!("given up")
-        };
+        let Next::GiveUp(error) = first(asked(Action::Create), &answer) else { panic!("given up") };
         assert!(error.to_string().contains("iam:PassRole"), "{error}");
     }
 }

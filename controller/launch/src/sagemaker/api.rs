@@ -2,11 +2,10 @@
 
 use super::answer::{self, Action, Answer, Asked, Next};
 use super::request::Request;
+use backon::BackoffBuilder;
 use fetch::aws::{Access, Service, Unsigned};
 use ops::clock::Clock;
 use ops::error_chain::root_cause;
-use rand::TryRng;
-use rand::rngs::SysRng;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -164,13 +163,14 @@ impl Client {
         (name, target): (&str, &str),
         body: &Value,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let mut asked = Asked { action, name, target, tries: 1, is_open: false };
+        let mut asked = Asked { action, name, target, is_open: false };
+        let mut pauses = answer::pauses(self.first_wait).with_jitter().build();
         loop {
             let answer = match self.once(action, body).await? {
                 Ok(body) => return Ok(Some(body)),
                 Err(answer) => answer,
             };
-            match answer::next(asked, &answer, self.first_wait, jitter()) {
+            match answer::next(asked, &answer, &mut pauses) {
                 Next::Wait(wait) => {
                     tracing::info!(?answer, ?wait, job = name, "SageMaker is asked again");
                     tokio::time::sleep(wait).await;
@@ -185,7 +185,7 @@ impl Client {
                 Answer::Refused { status, .. } => status >= 500,
                 Answer::NotSent(_) => false,
             };
-            asked = Asked { tries: asked.tries + 1, is_open: asked.is_open || is_open, ..asked };
+            asked.is_open |= is_open;
         }
     }
 
@@ -236,12 +236,6 @@ impl Client {
 fn plain_kind(kind: &str) -> String {
     let kind = kind.split(':').next().unwrap_or_default();
     kind.rsplit('#').next().unwrap_or_default().to_owned()
-}
-
-/// Lengthens waits, in `0..1`. Without randomness from the system it lengthens nothing.
-fn jitter() -> f64 {
-    let drawn = SysRng.try_next_u32().unwrap_or_default();
-    f64::from(drawn) / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]

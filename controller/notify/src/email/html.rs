@@ -2,7 +2,7 @@
 //! drawn with table cells, so that nothing has to be loaded or allowed.
 
 use crate::message::{File, Line, Message, with_interval};
-use plot::number::digits;
+use plot::number::shown;
 use stats::validity::Status;
 use std::fmt::Write;
 
@@ -34,7 +34,7 @@ pub(super) fn render(message: &Message, left_out: &[String]) -> String {
         .notes
         .iter()
         .cloned()
-        .chain(left_out.iter().map(|name| format!("{name} is too large for a mail")))
+        .chain(left_out.iter().map(|name| format!("{name} is too large to attach")))
     {
         let _ = write!(
             html,
@@ -79,7 +79,7 @@ fn costs(html: &mut String, message: &Message) {
     let _ = write!(
         html,
         "<table width=\"100%\" cellpadding=\"0\" cellspacing=\"0\" style=\"border-collapse:collapse;margin:0 0 20px\">\
-         <caption style=\"text-align:left;font-weight:600;padding:0 0 8px\">USD per 1,000 requests, with 95 % intervals</caption>"
+         <caption style=\"text-align:left;font-weight:600;padding:0 0 8px\">USD per 1,000 requests, with 95% CIs</caption>"
     );
     for line in &message.lines {
         let colour = if line.status == Status::Invalid { QUIET } else { INK };
@@ -104,14 +104,14 @@ fn costs(html: &mut String, message: &Message) {
     html.push_str("</table>");
 }
 
-/// From zero to the lower end of the interval in full colour, the interval paler, up to the longest bar of all.
+/// From zero to the lower end of the interval in full color, the interval paler, up to the longest bar of all.
 fn bar(line: &Line, longest: f64) -> String {
     let cost = &line.usd_per_1000_requests;
     let Some(value) = cost.value.filter(|_| longest > 0.0) else { return String::new() };
     let (low, high) = cost.interval().unwrap_or((value, value));
     let share = |usd: f64| (usd / longest * 100.0).clamp(0.0, 100.0);
     let (sure, open) = (share(low), share(high) - share(low));
-    let label = escape(&format!("{} USD", digits(value)));
+    let label = escape(&format!("{} USD", shown(value)));
     let cell = |width: f64, colour: &str| {
         if width < 0.1 {
             return String::new();

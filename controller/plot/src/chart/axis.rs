@@ -1,4 +1,4 @@
-//! What stands at the border of a chart: ticks, their numbers, and what they count.
+//! Axes: ticks, their labels and captions.
 
 use super::scale::{Scale, Spread, Zero, spread_of};
 use super::{Anchor, Drawing, Ink, SMALL};
@@ -23,7 +23,6 @@ pub struct Axis {
 /// How a tick is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// As a number.
     Plain,
     /// As a signed change in percent, of a ratio.
     Change,
@@ -31,12 +30,24 @@ pub enum Format {
     Share,
 }
 
+/// How the ticks of a horizontal axis are drawn.
+pub(super) struct Ticks {
+    /// About the number of ticks.
+    pub(super) most: u32,
+    /// The ends of each tick.
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+    pub(super) ink: Ink,
+    /// The height below which the labels are.
+    pub(super) labels: f64,
+}
+
 /// Interval ends are drawn down to this share of the smallest value.
 const FAR_BELOW: f64 = 30.0;
 /// And up to so many times the largest: one wide interval must not press all values together.
 const FAR_ABOVE: f64 = 10.0;
 
-/// Between the words of two ticks.
+/// Between the labels of two ticks.
 const BETWEEN: f64 = 6.0;
 
 impl Axis {
@@ -77,7 +88,7 @@ impl Axis {
         let values: Vec<f64> = values.iter().chain(ends.iter().filter(is_shown)).copied().collect();
         match &self.levels {
             Some(levels) => {
-                // Room at both sides, so that nothing lies on the border.
+                // A margin on both sides, so that nothing is on the border.
                 let low = levels.iter().copied().fold(f64::INFINITY, f64::min);
                 let high = levels.iter().copied().fold(1.0, f64::max);
                 Scale::between((low / 1.35).min(1.0), high * 1.35, spread)
@@ -86,7 +97,6 @@ impl Axis {
         }
     }
 
-    /// What stands beside it.
     pub fn caption(&self, scale: &Scale) -> String {
         if scale.spread() == Spread::Logarithmic && self.levels.is_none() {
             format!("{}, logarithmic", self.title)
@@ -95,43 +105,37 @@ impl Axis {
         }
     }
 
-    /// Its ticks with their words.
+    /// The ticks with their labels.
     pub fn ticks(&self, scale: &Scale, most: u32) -> Vec<(f64, String)> {
         let ticks = self.levels.clone().unwrap_or_else(|| scale.ticks(most));
         let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
         let word = |tick: f64| match self.format {
             Format::Plain => number::tick(tick, step),
-            Format::Share => format!("{} %", number::tick(tick * 100.0, step * 100.0)),
-            // Far apart, changes are told as ratios: +9,900 % says less than x 100.
+            Format::Share => format!("{}%", number::tick(tick * 100.0, step * 100.0)),
+            // On a logarithmic axis changes are ratios: × 100 is clearer than +9,900%.
             Format::Change if scale.spread() == Spread::Logarithmic => {
                 format!("× {}", number::tick(tick, step))
             }
             Format::Change => {
                 let percent = number::tick((tick - 1.0) * 100.0, step * 100.0);
                 let sign = if tick > 1.0 + 1e-9 { "+" } else { "" };
-                format!("{sign}{percent} %")
+                format!("{sign}{percent}%")
             }
         };
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
     }
 
-    /// Draws its ticks side by side, each a line between two heights with its word below `bottom`.
-    pub(super) fn draw_along(
-        &self,
-        drawing: &mut Drawing,
-        (scale, most): (&Scale, u32),
-        (from, to, ink): (f64, f64, Ink),
-        bottom: f64,
-    ) {
-        for (place, word) in self.ticks_along(scale, most, drawing.width) {
-            drawing.line((place, from), (place, to), 1.0, ink);
-            if let Some(word) = word {
-                drawing.words((place, bottom + 18.0), word, Anchor::Middle, Ink::Muted);
+    /// Draws the ticks of a horizontal axis with their labels below.
+    pub(super) fn draw_ticks(&self, drawing: &mut Drawing, scale: &Scale, ticks: Ticks) {
+        for (place, label) in self.ticks_along(scale, ticks.most, drawing.width) {
+            drawing.line((place, ticks.top), (place, ticks.bottom), 1.0, ticks.ink);
+            if let Some(label) = label {
+                drawing.words((place, ticks.labels + 18.0), label, Anchor::Middle, Ink::Muted);
             }
         }
     }
 
-    /// The ticks along a line from 0 to `total`, as places: a word that has no room beside the one before it, or leaves
+    /// The ticks along a line from 0 to `total`, as positions: a label that would overlap the previous one, or leaves
     /// the drawing, is left out; its tick stays.
     fn ticks_along(&self, scale: &Scale, most: u32, total: f64) -> Vec<(f64, Option<String>)> {
         let mut taken = 0.0;

@@ -1,41 +1,31 @@
 //! A row for each figure: a sign at its value and a line over its interval. Rows share one axis, so that they can be
 //! compared by eye.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::scale::Scale;
 use super::{Anchor, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
 
-/// The chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intervals {
-    /// What the rows measure.
     pub axis: Axis,
-    /// From top to bottom.
     pub rows: Vec<Row>,
-    /// A value that all others are seen against, and what lies to its left and right.
+    /// A reference value with labels for both sides.
     pub reference: Option<Reference>,
 }
 
-/// A value that all others are seen against.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
-    /// Where it lies.
     pub value: f64,
-    /// What smaller values mean.
     pub less: String,
-    /// What greater values mean.
     pub more: String,
 }
 
-/// One figure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Whose it is.
     pub name: String,
-    /// What else tells it from others.
+    /// Further distinguishes the row.
     pub detail: String,
-    /// The series that it belongs to.
     pub series: usize,
     /// The figure; none where it wasn't measured.
     pub value: Option<f64>,
@@ -43,17 +33,16 @@ pub struct Row {
     pub low: Option<f64>,
     /// The upper end. Where there is none beside a lower one, or it is far away, the line runs out of the chart.
     pub high: Option<f64>,
-    /// Small strokes beside it, what it is made of, with what is said where they are pointed at.
+    /// Small strokes for the parts, with tooltips.
     pub parts: Vec<(f64, String)>,
     /// Whether it may be used without reservation.
     pub fill: Fill,
-    /// What stands at the end of the row.
+    /// The text at the end of the row.
     pub figure: String,
-    /// What is said where it is pointed at.
     pub tip: String,
 }
 
-/// From this width on, names stand beside their rows, not above them.
+/// From this width on, names are next to their rows instead of above.
 const BESIDE: f64 = 560.0;
 const AXIS_HEIGHT: f64 = 46.0;
 
@@ -86,7 +75,7 @@ impl Intervals {
         self.rows.iter().flat_map(|row| [row.low, row.high]).flatten().collect()
     }
 
-    /// Every value that must lie on the axis.
+    /// All values, which the axis must cover.
     fn values(&self) -> Vec<f64> {
         let values = self.rows.iter().filter_map(|row| row.value);
         let parts = self.rows.iter().flat_map(|row| row.parts.iter().map(|part| part.0));
@@ -122,7 +111,8 @@ impl Intervals {
 
     fn draw_axis(&self, drawing: &mut Drawing, scale: &Scale, layout: &Layout, bottom: f64) {
         let most = if layout.right - layout.left > 360.0 { 6 } else { 4 };
-        self.axis.draw_along(drawing, (scale, most), (layout.top, bottom, Ink::Grid), bottom);
+        let ticks = Ticks { most, top: layout.top, bottom, ink: Ink::Grid, labels: bottom };
+        self.axis.draw_ticks(drawing, scale, ticks);
         let middle = f64::midpoint(layout.left, layout.right);
         let caption = self.axis.caption(scale);
         drawing.words((middle, bottom + 37.0), caption, Anchor::Middle, Ink::Muted);
@@ -132,7 +122,7 @@ impl Intervals {
             let y = layout.top - 10.0;
             let mut side = |text: &str, x: f64, anchor, room: f64| {
                 let text = fitted(text, SMALL, Weight::Regular, room);
-                // A word that had to be cut says nothing.
+                // A cut label is useless.
                 if !text.ends_with('…') {
                     drawing.words((x, y), text, anchor, Ink::Muted);
                 }

@@ -1,7 +1,7 @@
 //! Charts as marks on a plane, independent of where they are shown: a page makes SVG of them, a PDF draws them.
 //!
 //! In comes what was measured with its intervals; out come [`Drawing`]s. A chart knows nothing of campaigns. Axes name
-//! their unit and say where they are logarithmic; what is linear and a quantity starts at zero.
+//! their unit and say where they are logarithmic; linear axes of quantities start at zero.
 
 pub mod axis;
 pub mod intervals;
@@ -30,7 +30,6 @@ pub const SIZE: f64 = 12.5;
 pub struct Drawing {
     /// How wide the plane is.
     pub width: f64,
-    /// How high.
     pub height: f64,
     /// What is drawn on it.
     pub marks: Vec<Mark>,
@@ -39,64 +38,45 @@ pub struct Drawing {
 /// One thing that is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// Its form.
     pub shape: Shape,
-    /// Its colour.
     pub ink: Ink,
     /// The series that it belongs to; marks of none stay when series are hidden.
     pub series: Option<usize>,
-    /// What is said where it is pointed at.
     pub tip: Option<String>,
 }
 
 /// The form of a mark.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    /// From point to point.
     Line {
-        /// At least two.
         points: Vec<At>,
-        /// Its thickness.
         width: f64,
-        /// How it is broken.
         dash: Dash,
     },
     /// The plane within a border.
     Area {
-        /// At least three.
         points: Vec<At>,
     },
-    /// An upright box.
     Box {
-        /// Its top left corner.
         at: At,
-        /// Its width and height.
         size: At,
-        /// Of its corners.
         radius: f64,
     },
-    /// A small sign.
     Sign {
-        /// Its centre.
         at: At,
-        /// Which one.
         form: Form,
         /// From its centre to its border.
         radius: f64,
-        /// Whether it is full.
         fill: Fill,
     },
-    /// Words.
     Text {
         /// The start, middle or end of the base line.
         at: At,
-        /// What they say.
         text: String,
         /// The size of their letters.
         size: f64,
         /// Which point `at` is.
         anchor: Anchor,
-        /// How heavy they are.
         weight: Weight,
     },
 }
@@ -104,20 +84,15 @@ pub enum Shape {
 /// How a line is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dash {
-    /// Not at all.
     Solid,
-    /// Into strokes.
     Dashed,
-    /// Into dots.
     Dotted,
 }
 
-/// Small signs. Series differ in form, too, not in colour alone.
+/// Marks. Series differ in form, not only in color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A circle.
     Circle,
-    /// A square.
     Square,
     /// A square on its corner.
     Diamond,
@@ -162,29 +137,21 @@ pub enum Fill {
     Hollow,
 }
 
-/// Which point of a text is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
-    /// Its start.
     Start,
-    /// Its middle.
     Middle,
-    /// Its end.
     End,
 }
 
-/// What a colour is for. Which one it is depends on where it is shown.
+/// The role of a color; each format has its own palette.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
-    /// Of words that matter.
     Text,
-    /// Of words that explain.
     Muted,
-    /// Lines behind everything.
     Grid,
     /// The line that things are measured from.
     Axis,
-    /// Of a series.
     Series(usize),
     /// An area of a series that lies behind it.
     Wash(usize),
@@ -198,8 +165,8 @@ pub enum Ink {
     Bad,
 }
 
-/// How many colours series have before they repeat.
-pub const COLOURS: usize = 8;
+/// The number of series colors before they repeat.
+pub const COLORS: usize = 8;
 
 /// A chart that can be drawn at any width.
 #[derive(Debug, Clone, PartialEq)]
@@ -214,7 +181,7 @@ pub enum Chart {
 
 impl Chart {
     /// The same with at most `most` rows; how many are left out. Charts of series have no rows. Of strips the first
-    /// half as many stay, and nothing is said of the rest.
+    /// half as many stay, and the rest is dropped.
     pub fn shortened(&self, most: usize) -> (Self, usize) {
         match self {
             Self::Intervals(chart) => {

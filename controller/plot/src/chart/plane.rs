@@ -1,27 +1,23 @@
 //! Series over an axis, in one or several panels side by side: curves, points with intervals, steps.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::scale::Scale;
 use super::{Anchor, At, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
 
-/// The chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plane {
     /// Each with its own axes.
     pub panels: Vec<Panel>,
 }
 
-/// One pair of axes and what lies between them.
+/// One pair of axes and its content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// What tells it from others; empty for a single one.
+    /// Empty for a single panel.
     pub title: String,
-    /// To the right.
     pub x: Axis,
-    /// Upwards.
     pub y: Axis,
-    /// What was measured.
     pub curves: Vec<Curve>,
     /// Values of `x` with a meaning of their own.
     pub guides: Vec<Guide>,
@@ -34,29 +30,22 @@ pub struct Panel {
 pub struct Curve {
     /// Which series; none for a line that belongs to all.
     pub series: Option<usize>,
-    /// From left to right.
     pub spots: Vec<Spot>,
-    /// How they are joined.
     pub join: Join,
     /// How the joining line is broken.
     pub dash: Dash,
 }
 
-/// How points are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Join {
-    /// By straight lines.
     Straight,
     /// By steps: a value holds until the next one.
     Steps,
-    /// Not at all.
     None,
 }
 
-/// One point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spot {
-    /// Its values.
     pub at: At,
     /// The ends of its interval along `x`.
     pub x_ends: Option<At>,
@@ -64,7 +53,6 @@ pub struct Spot {
     pub y_ends: Option<At>,
     /// Its sign; none where only the line matters.
     pub sign: Option<Fill>,
-    /// What is said where it is pointed at.
     pub tip: Option<String>,
 }
 
@@ -78,24 +66,19 @@ impl Spot {
 /// A value of `x` with a meaning of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guide {
-    /// Where it lies.
     pub value: f64,
-    /// What it means.
     pub text: String,
 }
 
 /// A stretch of `x` with a meaning of its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Band {
-    /// From here ...
     pub from: f64,
-    /// ... to here.
     pub to: f64,
-    /// What it means.
     pub text: String,
 }
 
-/// From this width on, two panels stand side by side.
+/// From this width on, two panels are side by side.
 const BESIDE: f64 = 600.0;
 const GAP: f64 = 36.0;
 /// Between series that share a level.
@@ -190,8 +173,9 @@ impl Panel {
             drawing.words((frame.left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
         }
         let most = if frame.right - frame.left > 420.0 { 7 } else { 4 };
-        let tick = (frame.bottom, frame.bottom + 4.0, Ink::Axis);
-        self.x.draw_along(drawing, (x, most), tick, frame.bottom);
+        let (top, bottom) = (frame.bottom, frame.bottom + 4.0);
+        let ticks = Ticks { most, top, bottom, ink: Ink::Axis, labels: frame.bottom };
+        self.x.draw_ticks(drawing, x, ticks);
         drawing.line((frame.left, frame.bottom), (frame.right, frame.bottom), 1.0, Ink::Axis);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, frame.right - frame.left);
         let middle = f64::midpoint(frame.left, frame.right);

@@ -1,6 +1,5 @@
 //! From values to places: linear and logarithmic scales with ends and ticks that people can read.
 
-/// How values are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spread {
     /// Equal differences are equal distances.
@@ -19,7 +18,7 @@ pub struct Scale {
     to: f64,
 }
 
-/// Beyond this ratio small values would lie on top of each other on a linear scale.
+/// Beyond this ratio small values would overlap on a linear scale.
 const WIDE: f64 = 12.0;
 
 /// A linear scale for quantities of similar size, a logarithmic one where they are far apart and none is zero.
@@ -95,17 +94,16 @@ impl Scale {
         Self { from, to, ..self }
     }
 
-    /// How it spreads values.
     pub fn spread(&self) -> Spread {
         self.spread
     }
 
-    /// Whether a value lies past its upper end.
+    /// Whether a value is beyond the upper end.
     pub fn is_beyond(&self, value: f64) -> bool {
         value > self.high
     }
 
-    /// Where a value lies. Values beyond the ends lie at the ends.
+    /// The position of a value, clamped to the ends.
     pub fn at(&self, value: f64) -> f64 {
         let share = match self.spread {
             Spread::Linear => (value - self.low) / (self.high - self.low),

@@ -1,39 +1,32 @@
 //! Small multiples over one axis: strips under each other, each with a quantity of its own, so that what happens at the
 //! same time stands one above the other.
 
-use super::axis::Axis;
+use super::axis::{Axis, Ticks};
 use super::plane::{Band, Curve, Guide};
 use super::scale::Scale;
 use super::{Anchor, Dash, Drawing, Ink, SMALL, Shape};
 use crate::font::{Weight, fitted, width};
 
-/// The chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strips {
     /// What all strips share.
     pub x: Axis,
-    /// From top to bottom.
     pub strips: Vec<Strip>,
-    /// Values of `x` with a meaning of their own; their words stand in the first strip.
+    /// Values of `x` with a meaning of their own; their labels are in the first strip.
     pub guides: Vec<Guide>,
     /// Stretches of `x` with a meaning of their own.
     pub bands: Vec<Band>,
 }
 
-/// One quantity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strip {
-    /// Upwards.
     pub y: Axis,
-    /// What was measured.
     pub curves: Vec<Curve>,
 }
 
 /// Above a strip, for its caption.
 const CAPTION: f64 = 22.0;
-/// Of a strip.
 const HEIGHT: f64 = 66.0;
-/// Below a strip.
 const GAP: f64 = 8.0;
 /// Below the last strip, for the ticks of `x` and its caption.
 const FOOT: f64 = 32.0;
@@ -100,7 +93,8 @@ impl Strips {
 
     fn draw_foot(&self, drawing: &mut Drawing, x: &Scale, (left, right): (f64, f64), at: f64) {
         let most = if right - left > 420.0 { 9 } else { 4 };
-        self.x.draw_along(drawing, (x, most), (at, at + 4.0, Ink::Axis), at);
+        let ticks = Ticks { most, top: at, bottom: at + 4.0, ink: Ink::Axis, labels: at };
+        self.x.draw_ticks(drawing, x, ticks);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, right - left);
         let middle = f64::midpoint(left, right);
         drawing.words((middle, at + 36.0), caption, Anchor::Middle, Ink::Muted);

@@ -1,11 +1,11 @@
 //! A drawing -> SVG inside a page. Colours are classes, so that the page's style decides on them.
 
-use super::{Anchor, COLOURS, Dash, Drawing, Fill, Ink, Mark, Shape};
+use super::{Anchor, COLORS, Dash, Drawing, Fill, Ink, Mark, Shape};
 use crate::font::Weight;
 use maud::{Markup, html};
 use std::fmt::Write;
 
-/// Renders a drawing. `name` and `description` are what a screen reader says.
+/// Renders a drawing. `name` and `description` are for screen readers.
 pub fn render(drawing: &Drawing, class: &str, name: &str, description: &str) -> Markup {
     let Drawing { width, height, marks } = drawing;
     let view = format!("0 0 {} {}", round(*width), round(*height));
@@ -72,8 +72,8 @@ fn class(mark: &Mark) -> String {
         Ink::Good => "good".to_owned(),
         Ink::Warn => "warn".to_owned(),
         Ink::Bad => "bad".to_owned(),
-        Ink::Series(series) => format!("s{}", series % COLOURS),
-        Ink::Wash(series) => format!("s{} wash", series % COLOURS),
+        Ink::Series(series) => format!("s{}", series % COLORS),
+        Ink::Wash(series) => format!("s{} wash", series % COLORS),
     };
     class.push_str(match &mark.shape {
         Shape::Line { .. } => " line",

@@ -1,6 +1,6 @@
-//! Inter, the one typeface of pages and charts: its files, the shapes of its letters, and how wide a text is.
+//! Inter, the font of pages and charts: its files, glyphs and metrics.
 //!
-//! Licensed under the SIL Open Font License (`LICENSE.txt`); `README.md` says how the files were made.
+//! Licensed under the SIL Open Font License (`LICENSE.txt`); `README.md` documents how the files were made.
 
 use rustybuzz::ttf_parser::Tag;
 use rustybuzz::{Direction, Face, Feature, UnicodeBuffer};
@@ -15,7 +15,6 @@ const SEMI_BOLD: &[u8] = include_bytes!("Inter-SemiBold.ttf");
 /// Stands for every character that the typeface doesn't have.
 const MISSING: char = '\u{fffd}';
 
-/// How heavy letters are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Weight {
     /// 400

@@ -5,12 +5,12 @@ use super::table::{HEADER, LIMITS, limit_rows, lines, row, word};
 use results::Comparison;
 use std::fmt::Write;
 
-/// Renders the comparison and what must stand beside it.
+/// Renders the comparison with its limits and notes.
 pub fn render(compared: &Compared) -> String {
     let mut text = String::new();
     let Compared { baseline, candidate, .. } = compared;
     // Writing to a String can't fail.
-    let _ = writeln!(text, "### {} against {}\n", candidate.campaign, baseline.campaign);
+    let _ = writeln!(text, "### {} vs. {}\n", candidate.campaign, baseline.campaign);
     if let Some(outcome) = compared.outcome {
         let _ = writeln!(text, "Limits: **{}**\n", word(outcome));
     }
@@ -43,7 +43,7 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     text
 }
 
-/// Names come from users: they may hold what Markdown takes for its own.
+/// Names come from users and may contain Markdown.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

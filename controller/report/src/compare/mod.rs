@@ -1,7 +1,7 @@
-//! Two campaigns, compared cell by cell: results and samples of both -> ratios with verdicts, limits kept or not.
+//! Two campaigns compared cell by cell: results and samples of both -> ratios with verdicts, limits kept or exceeded.
 //!
-//! Pure. What is compared is what was written: results.json and its samples, whether they were read from files or
-//! made from the store. Rounds of two campaigns don't pair, so their runs stand for themselves.
+//! Pure. The input is results.json with its samples, from files or from the store. Rounds of two campaigns don't pair,
+//! so their runs are independent.
 
 pub mod markdown;
 mod matching;
@@ -10,6 +10,7 @@ pub mod table;
 
 pub use side::Side;
 
+use crate::sentences::{causes, counted, limitation};
 use cost::decision::{cost_contrast, judge_costs};
 use matching::{Matched, Of, matched};
 use results::conditions::conditions;
@@ -19,9 +20,10 @@ use serde::{Deserialize, Serialize};
 use stats::comparison::gate::{Difference, Effect, Models, Refusal, gate};
 use stats::comparison::regression::{Judged, Limit, Metric, Outcome};
 use stats::comparison::separate::separate;
-use stats::comparison::{Batches, Contrast, Finding, Pair, Quantity, Rounds, compare, contrast};
+use stats::comparison::{Batches, Contrast, Pair, Quantity, Rounds, compare, contrast};
 use stats::estimate::Estimate;
 use stats::interval::ALPHA;
+use stats::limitation::Limitation;
 use stats::quality::{Scored, difference, rouge_l_difference};
 
 /// Resampling of dialogues follows from it, so that two calls agree.
@@ -35,37 +37,26 @@ pub enum Error {
     Refused(#[from] Refusal),
     /// Nothing on one side answers to anything on the other.
     #[error(
-        "the two campaigns share no cell: the baseline has {}; the candidate has {}",
+        "the two campaigns have no cell in common: the baseline has {}; the candidate has {}",
         baseline.join(", "), candidate.join(", ")
     )]
-    NothingShared {
-        /// The baseline's cells.
-        baseline: Vec<String>,
-        /// The candidate's cells.
-        candidate: Vec<String>,
-    },
+    NothingShared { baseline: Vec<String>, candidate: Vec<String> },
     /// A limit on a metric that one side hasn't got.
-    #[error("{metric} is null in {cell}, so no limit can be held against it: {reason}")]
+    #[error("{metric} is null in {cell}, so its limit can't be checked: {reason}")]
     NullMetric {
-        /// Which metric.
         metric: String,
-        /// Where.
         cell: String,
         /// Why it is null.
         reason: String,
     },
 }
 
-/// One campaign against another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Compared {
     /// Of the form of results.json.
     pub schema_version: u32,
-    /// What is compared with.
     pub baseline: Named,
-    /// What is compared.
     pub candidate: Named,
-    /// One for each pair of cells.
     pub comparisons: Vec<Comparison>,
     /// Limits by pair of cells; empty without `--max-regression`.
     pub limits: Vec<CellLimits>,
@@ -73,29 +64,24 @@ pub struct Compared {
     pub outcome: Option<Outcome>,
     /// Cells without a partner on the other side.
     pub unmatched: Vec<String>,
-    /// What a reader must know.
+    /// Notes for the reader.
     pub notes: Vec<String>,
 }
 
-/// A campaign of a comparison.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Named {
-    /// Its id.
     pub campaign: String,
     /// When it began, UTC.
     pub created_at: String,
 }
 
-/// The limits of one pair of cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellLimits {
-    /// The candidate's cell.
     pub cell: String,
-    /// One for each limit, as asked.
     pub judged: Vec<Judged>,
 }
 
-/// What is asked of a comparison.
+/// The options of a comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     /// Differences below this share count as equal.
@@ -210,7 +196,7 @@ fn comparisons(
     let costs = judge_costs(&costs, asked.equal_within);
     let all = pairs.iter().zip(cells).zip(statistics).zip(flags).zip(figures).zip(costs);
     all.map(|((((((b, c), (before, after)), pair), flags), figures), cost)| {
-        let is_open = figures.request_latency.verdict.finding == Finding::NotDistinguishable;
+        let is_open = figures.request_latency.is_undecided();
         let advice = || {
             let contrast = contrast(pair, Quantity::RequestLatency);
             separate(&contrast, &b.cell.estimates.variance, &c.cell.estimates.variance)
@@ -237,7 +223,6 @@ fn quality(before: &[Scored], after: &[Scored]) -> Option<stats::quality::Qualit
 
 /// A baseline's cell and a candidate's.
 type Ofs<'a> = (Of<'a>, Of<'a>);
-/// Their samples.
 type Sides<'a> = (&'a side::Measured, &'a side::Measured);
 
 fn limits(
@@ -270,22 +255,22 @@ fn regression(
     pair: &Pair<'_>,
     alpha: f64,
 ) -> Result<Estimate, Error> {
-    let null = |of: &Of<'_>, reason: Option<&str>| Error::NullMetric {
+    let null = |of: &Of<'_>, reason: Option<Limitation>| Error::NullMetric {
         metric: metric.to_string(),
         cell: of.cell.cell.clone(),
-        reason: reason.unwrap_or("nothing was measured").to_owned(),
+        reason: limitation(reason.unwrap_or(Limitation::NothingMeasured)),
     };
     for of in [b, c] {
         let estimates = &of.cell.estimates;
         let estimate = metric.estimate(&estimates.latency_ms, &estimates.ttft_ms);
         if let Some(estimate) = estimate.filter(|estimate| estimate.value.is_none()) {
-            return Err(null(of, estimate.reason.as_deref()));
+            return Err(null(of, estimate.reason));
         }
     }
     let Some(contrast) = metric.contrast(pair) else {
         for (of, scored) in [(b, &before.scored), (c, &after.scored)] {
             if scored.is_empty() {
-                return Err(null(of, Some("no summary was scored against a reference")));
+                return Err(null(of, Some(Limitation::NoScores)));
             }
         }
         return Ok(rouge_l_regression(&before.scored, &after.scored, alpha));
@@ -296,7 +281,7 @@ fn regression(
         contrast
     };
     if contrast.log_ratio.is_none() {
-        return Err(null(c, contrast.reason.as_deref()));
+        return Err(null(c, contrast.reason));
     }
     Ok(metric.regression(&contrast, alpha))
 }
@@ -322,10 +307,8 @@ fn notes(baseline: &Side, candidate: &Side) -> Vec<String> {
         let results = &side.results;
         let campaign = &results.campaign;
         if campaign.state != "complete" {
-            notes.push(format!(
-                "{} is incomplete: {} samples are missing",
-                campaign.id, campaign.missing_samples
-            ));
+            let missing = counted(campaign.missing_samples, "sample");
+            notes.push(format!("{} is incomplete: {missing} missing", campaign.id));
         }
         let cells = results.results.iter().flat_map(|entry| &entry.cells);
         for cell in cells {
@@ -333,14 +316,13 @@ fn notes(baseline: &Side, candidate: &Side) -> Vec<String> {
             if let Some(days) = price.age_days.filter(|_| price.stale) {
                 let source = &price.source;
                 notes.push(format!(
-                    "stale price in {}: {days} days old on the day of its report ({source})",
+                    "stale price in {}: {days} days old at the time of its report ({source})",
                     campaign.id
                 ));
             }
             if !cell.validity.reasons.is_empty() {
-                let reasons: Vec<&str> =
-                    cell.validity.reasons.iter().map(|reason| reason.text.as_str()).collect();
-                notes.push(format!("{} in {}: {}", cell.cell, campaign.id, reasons.join("; ")));
+                let reasons = causes(&cell.validity);
+                notes.push(format!("{} in {}: {reasons}", cell.cell, campaign.id));
             }
         }
     }

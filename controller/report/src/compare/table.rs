@@ -1,19 +1,18 @@
 //! A comparison of two campaigns as text for the terminal.
 
 use super::{CellLimits, Compared};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{ContentArrangement, Table};
+use crate::sentences::{counted, limitation, scope, separation, verdict};
+use crate::terminal::grid;
+use plot::number::percent;
 use results::Comparison;
 use stats::comparison::gate::Difference;
 use stats::comparison::regression::{Judged, Outcome};
-use stats::comparison::verdict::percent;
 use std::fmt::Write;
 
-/// The columns of a comparison.
 pub const HEADER: [&str; 6] =
     ["candidate", "request latency", "per output token", "throughput", "cost", "rougeL"];
 
-/// Renders the comparison and what must stand beside it.
+/// Renders the comparison with its limits and notes.
 pub fn render(compared: &Compared) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
@@ -35,17 +34,13 @@ pub fn render(compared: &Compared) -> String {
     text
 }
 
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.to_vec());
-    for row in rows {
-        table.add_row(row);
-    }
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> comfy_table::Table {
+    let mut table = grid(header.iter().copied());
+    table.add_rows(rows);
     table
 }
 
-/// One pair: what was found of each quantity, in words.
+/// The verdict on each quantity of a pair.
 pub fn row(comparison: &Comparison) -> [String; 6] {
     let figures = &comparison.figures;
     let same_name = comparison.baseline == comparison.candidate;
@@ -64,25 +59,23 @@ pub fn row(comparison: &Comparison) -> [String; 6] {
         },
     );
     [
-        if same_name { name.clone() } else { format!("{name} against {}", comparison.baseline) },
-        figures.request_latency.verdict.text.clone(),
-        figures.latency_per_output_token.verdict.text.clone(),
-        figures.throughput.verdict.text.clone(),
-        comparison.cost.verdict.text.clone(),
+        if same_name { name.clone() } else { format!("{name} vs. {}", comparison.baseline) },
+        verdict(&figures.request_latency),
+        verdict(&figures.latency_per_output_token),
+        verdict(&figures.throughput),
+        verdict(&comparison.cost),
         quality,
     ]
 }
 
-/// The columns of the limits.
 pub const LIMITS: [&str; 5] = ["cell", "metric", "limit", "worse by", "outcome"];
 
-/// A row for each limit of a pair of cells.
 pub fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
     let row = |judged: &Judged| {
         vec![
             cell.cell.clone(),
             judged.metric.clone(),
-            format!("{} %", percent(judged.limit)),
+            format!("{}%", percent(judged.limit)),
             worse_by(judged),
             word(judged.outcome).to_owned(),
         ]
@@ -95,17 +88,16 @@ fn worse_by(judged: &Judged) -> String {
     let shown = |share: f64| percent(share);
     match (regression.value, regression.interval()) {
         (Some(value), Some((low, high))) => {
-            format!("{} % ({} to {})", shown(value), shown(low), shown(high))
+            format!("{}% ({} to {}%)", shown(value), shown(low), shown(high))
         }
         (Some(value), None) => {
-            let reason = regression.reason.as_deref().unwrap_or("no interval");
-            format!("{} % ({reason})", shown(value))
+            let reason = regression.reason.map_or_else(|| "no interval".to_owned(), limitation);
+            format!("{}% ({reason})", shown(value))
         }
         _ => "–".to_owned(),
     }
 }
 
-/// The word for an outcome.
 pub fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "passed",
@@ -114,26 +106,29 @@ pub fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// What must stand beside the figures: scope, flags, advice, cells without a partner, notes.
+/// Scope, flags, advice, cells without a counterpart, notes.
 pub fn lines(compared: &Compared) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(first) = compared.comparisons.first() {
-        let family = compared.comparisons.len();
+        let family = counted(compared.comparisons.len() as u64, "pair");
+        let scope = scope(first.figures.request_latency.scope);
         lines.push(format!(
-            "intervals are corrected for {family} {}; what is said holds for {}",
-            if family == 1 { "pair" } else { "pairs" },
-            first.figures.request_latency.scope
+            "95% CI in parentheses, Holm-corrected over {family}; valid for {scope}"
         ));
     }
     for flag in compared.comparisons.iter().flat_map(|one| &one.flags) {
         lines.push(flagged(flag));
     }
     for comparison in &compared.comparisons {
-        lines.extend(comparison.separation.as_ref().map(|separation| {
-            format!("to tell {} apart: {}", comparison.candidate, separation.text)
-        }));
+        lines.extend(
+            comparison.separation.as_ref().map(|advice| {
+                format!("to separate {}: {}", comparison.candidate, separation(advice))
+            }),
+        );
     }
-    lines.extend(compared.unmatched.iter().map(|cell| format!("without a partner: {cell}")));
+    lines.extend(
+        compared.unmatched.iter().map(|cell| format!("not compared, no counterpart: {cell}")),
+    );
     lines.extend(compared.notes.iter().cloned());
     let mut seen = std::collections::BTreeSet::new();
     lines.retain(|line| seen.insert(line.clone()));
@@ -142,7 +137,7 @@ pub fn lines(compared: &Compared) -> Vec<String> {
 
 fn flagged(flag: &Difference) -> String {
     if flag.baseline.is_none() && flag.candidate.is_none() {
-        return format!("flag: {} is known of neither side", flag.condition);
+        return format!("{} is unknown on both sides", flag.condition);
     }
-    format!("flag: they differ in {flag}")
+    format!("differs in {flag}")
 }

@@ -1,9 +1,9 @@
-//! What larger batches bring, and what they take.
+//! Throughput and latency against batch size.
 
 use super::cost::fill;
 use super::naming::{Named, Names};
-use super::table::spoken;
-use super::{Block, Figure, Reach, Section};
+use super::table::described;
+use super::{Block, Detail, Figure, Section};
 use plot::chart::plane::{Curve, Join, Panel, Plane, Spot};
 use plot::chart::{Axis, Chart, Dash};
 use stats::Estimate;
@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// The figure of a cell along an axis.
 type Of = for<'n, 'a> fn(&'n Named<'a>) -> &'n Estimate;
 
-/// None where one batch size alone was measured.
+/// `None` with a single batch size.
 pub(super) fn section(names: &Names<'_>) -> Option<Section> {
     let cells: Vec<&Named<'_>> = names.cells.iter().filter(|named| named.is_usable()).collect();
     let sizes: BTreeSet<u32> = cells.iter().map(|named| named.cell.batch_size).collect();
@@ -31,7 +31,7 @@ pub(super) fn section(names: &Names<'_>) -> Option<Section> {
         bands: Vec::new(),
     };
     let panels = vec![
-        panel("Throughput of one host", "Samples per second", "samples/s", |named| {
+        panel("Throughput per host", "Samples per second", "samples/s", |named| {
             &named.cell.estimates.throughput.per_host
         }),
         panel("Request latency, p50", "Milliseconds", "ms", |named| {
@@ -44,14 +44,15 @@ pub(super) fn section(names: &Names<'_>) -> Option<Section> {
         chart: Chart::Plane(Plane { panels }),
         legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
         table: None,
-        table_reach: Reach::Page,
     }))];
     Some(Section {
         id: "batches",
-        title: "What larger batches bring".to_owned(),
-        lead: "A larger batch serves more requests a second, and each of them waits longer. Lines through the signs are 95 % intervals.".to_owned(),
+        title: "Effect of batch size".to_owned(),
+        lead:
+            "Larger batches serve more requests per second at a higher latency. Bars are 95% CIs."
+                .to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Report,
     })
 }
 
@@ -65,7 +66,7 @@ fn curve(cells: &[&Named<'_>], series: usize, unit: &str, of: Of) -> Option<Curv
             x_ends: None,
             y_ends: estimate.interval(),
             sign: Some(fill(named)),
-            tip: Some(format!("{}: {}", named.whole(), spoken(estimate, unit))),
+            tip: Some(format!("{}: {}", named.label(), described(estimate, unit))),
         })
     };
     let spots: Vec<Spot> = own.iter().filter_map(spot).collect();

@@ -2,29 +2,29 @@
 
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
-use super::{Block, Reach, Section};
-use results::{Cell, Entry as ViewEntry, Results};
+use super::{Block, Detail, Section};
+use crate::sentences::causes;
+use results::{Cell, Results};
 
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     Section {
         id: "cells",
         title: "All cells".to_owned(),
-        lead: "Small figures are 95 % intervals. A dash needs more samples, or was not measured; point at it for the reason.".to_owned(),
+        lead: "Ranges are 95% CIs. A dash means not measured or too few samples; hover over it for the reason.".to_owned(),
         blocks: vec![Block::Table(table(results, names))],
-        reach: Reach::Everywhere,
+        detail: Detail::Summary,
     }
 }
 
-/// How a column is filled.
 type Of = fn(&Named<'_>) -> Entry;
 
-/// A column, how it is filled, and whether it says anything here.
+/// A column, how it is filled, and whether it is shown.
 type Filled = (Column, Of, bool);
 
-/// What tells a cell from the others.
-fn which(entries: &[ViewEntry]) -> Vec<Filled> {
+/// The factors of a cell that vary in this campaign.
+fn factors(entries: &[results::Entry]) -> Vec<Filled> {
     let varies =
-        |of: fn(&ViewEntry) -> &str| entries.iter().any(|entry| of(entry) != of(&entries[0]));
+        |of: fn(&results::Entry) -> &str| entries.iter().any(|entry| of(entry) != of(&entries[0]));
     vec![
         (Column::words("Target"), |named| Entry::words(&named.entry.target), true),
         (
@@ -57,7 +57,7 @@ fn which(entries: &[ViewEntry]) -> Vec<Filled> {
 
 fn table(results: &Results, names: &Names<'_>) -> Table {
     let has = |of: fn(&Cell) -> bool| names.cells.iter().any(|named| of(named.cell));
-    let mut columns = which(&results.results);
+    let mut columns = factors(&results.results);
     let figures: Vec<Filled> = vec![
         (Column::words("Validity"), validity, true),
         (
@@ -81,7 +81,7 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             true,
         ),
         (
-            Column::figures("Within the objective", ""),
+            Column::figures("Within objective", ""),
             |named| {
                 let goodput = named.cell.goodput.as_ref();
                 Entry::share(goodput.and_then(|goodput| goodput.good_share))
@@ -97,30 +97,30 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             has(|cell| cell.cost.usd_per_1000_good_requests.is_some()),
         ),
         (
-            Column::figures("Latency p99", "ms"),
+            Column::figures("Latency p99", "ms").at(Detail::Report),
             |named| Entry::estimate(&named.cell.estimates.latency_ms.p99),
             has(|cell| cell.estimates.latency_ms.p99.value.is_some()),
         ),
         (
-            Column::figures("First token p50", "ms").on_page(),
+            Column::figures("First token p50", "ms").at(Detail::Page),
             |named| Entry::estimate(&named.cell.estimates.ttft_ms.p50),
             has(|cell| cell.estimates.ttft_ms.p50.value.is_some()),
         ),
         (
-            Column::figures("Cost per million tokens", "USD").on_page(),
+            Column::figures("Cost per million tokens", "USD").at(Detail::Page),
             |named| Entry::estimate(&named.cell.cost.usd_per_million_output_tokens),
             true,
         ),
         (
-            Column::figures("ROUGE-L", "F1"),
+            Column::figures("ROUGE-L", "F1").at(Detail::Report),
             |named| match &named.cell.quality {
                 Some(quality) => Entry::estimate(&quality.rouge_l),
-                None => Entry::missing("no references, or random weights"),
+                None => Entry::missing("no references or random weights"),
             },
             has(|cell| cell.quality.is_some()),
         ),
         (
-            Column::figures("Peak memory", "MiB").on_page(),
+            Column::figures("Peak memory", "MiB").at(Detail::Page),
             |named| Entry::figure(named.cell.memory.peak_rss_mb),
             has(|cell| cell.memory.peak_rss_mb.is_some()),
         ),
@@ -130,13 +130,14 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
     let row = |named: &Named<'_>| columns.iter().map(|(_, of, _)| of(named)).collect();
     Table {
         id: "cells-table".to_owned(),
-        title: "Every cell with its main figures".to_owned(),
+        title: "All cells with their main figures".to_owned(),
+        detail: Detail::Summary,
         rows: names.cells.iter().map(row).collect(),
         columns: columns.iter().map(|(column, ..)| column.clone()).collect(),
     }
 }
 
 fn validity(named: &Named<'_>) -> Entry {
-    let reasons = named.cell.validity.reasons.iter().map(|reason| reason.text.as_str());
-    Entry::status(named.cell.validity.status).because(reasons.collect::<Vec<_>>().join("; "))
+    let validity = &named.cell.validity;
+    Entry::status(validity.status).because(causes(validity))
 }

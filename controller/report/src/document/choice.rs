@@ -1,19 +1,19 @@
-//! What can be chosen: cost, latency and quality against each other.
+//! Cost, latency and quality against each other: the Pareto front.
 
 use super::cost::fill;
 use super::naming::{Named, Names};
-use super::table::{Column, Entry, Table, Tone, spoken};
-use super::{Block, Figure, Reach, Section};
+use super::table::{Column, Entry, Table, Tone, described};
+use super::{Block, Detail, Figure, Section};
 use cost::pareto::Standing;
 use plot::chart::plane::{Curve, Join, Panel, Plane, Spot};
 use plot::chart::{At, Axis, Chart, Dash};
 use results::Results;
 use stats::Estimate;
 
-/// The estimate of a cell along an axis; none where it has no such figure.
+/// The estimate of a cell along an axis, if any.
 type Of = fn(&Named<'_>) -> Option<Estimate>;
 
-/// None where one cell alone was measured.
+/// `None` with a single cell.
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     if names.cells.len() < 2 {
         return None;
@@ -28,7 +28,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     panels.extend(panel(names, "Cost and latency", "Request latency p50, ms", latency, less));
     let quality = panel(names, "Cost and quality", "ROUGE-L, F1", quality, more);
     panels.extend(quality.map(|mut panel| {
-        // Scores differ by little: their differences matter, not their distance from zero.
+        // Scores are close together; an axis from zero would hide their differences.
         panel.y.zero = plot::chart::scale::Zero::Free;
         panel
     }));
@@ -47,15 +47,14 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
             chart: Chart::Plane(Plane { panels }),
             legend,
             table: (!standings.is_empty()).then(|| table(names, standings)),
-            table_reach: Reach::Page,
         })));
     }
     Some(Section {
         id: "choice",
-        title: "What to choose from".to_owned(),
-        lead: "To the left is cheaper, down is faster, and up is better where quality is drawn. Cells on a dashed line are those that no cheaper one beats; crosses are 95 % intervals. The table weighs all three at once.".to_owned(),
+        title: "Trade-offs".to_owned(),
+        lead: "Left is cheaper; down is faster; up is better quality. Dashed lines connect the cells that no cheaper cell beats; crosses are 95% CIs. The table weighs cost, latency and quality together.".to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Report,
     })
 }
 
@@ -75,9 +74,9 @@ fn panel(
             sign: Some(fill(named)),
             tip: Some(format!(
                 "{}: {}; {axis} {}",
-                named.whole(),
-                spoken(cost, "USD per 1,000 requests"),
-                spoken(&other, "")
+                named.label(),
+                described(cost, "USD per 1,000 requests"),
+                described(&other, "")
             )),
         })
     };
@@ -94,7 +93,7 @@ fn panel(
     };
     let mut all: Vec<At> = usable().filter_map(spot).map(|spot| spot.at).collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // From the cheapest on, each that is better than all cheaper ones.
+    // In order of cost, each cell that is better than all cheaper ones.
     let mut front: Vec<Spot> = Vec::new();
     for at in all {
         if front.last().is_none_or(|last| is_better(at.1, last.at.1)) {
@@ -116,23 +115,24 @@ fn panel(
 
 fn table(names: &Names<'_>, standings: &[Standing]) -> Table {
     let row = |standing: &Standing| {
-        let beaten = standing.dominated_by.iter().map(|id| names.whole(id)).collect::<Vec<_>>();
+        let better = standing.dominated_by.iter().map(|id| names.label(id)).collect::<Vec<_>>();
         let (text, tone) = match (standing.on_front, standing.certain) {
             (true, true) => ("on the front", Tone::Good),
-            (true, false) => ("on the front, not for sure", Tone::Plain),
-            (false, true) => ("beaten", Tone::Muted),
-            (false, false) => ("beaten, not for sure", Tone::Muted),
+            (true, false) => ("on the front (uncertain)", Tone::Plain),
+            (false, true) => ("dominated", Tone::Muted),
+            (false, false) => ("dominated (uncertain)", Tone::Muted),
         };
         vec![
-            Entry::words(names.whole(&standing.name)),
+            Entry::words(names.label(&standing.name)),
             Entry { tone, ..Entry::words(text) },
-            if beaten.is_empty() { Entry::words("none") } else { Entry::words(beaten.join("; ")) },
+            if better.is_empty() { Entry::words("none") } else { Entry::words(better.join("; ")) },
         ]
     };
     Table {
         id: "standings".to_owned(),
-        title: "Who beats whom in cost, latency and quality".to_owned(),
-        columns: ["Cell", "Standing", "At least as good in everything"].map(Column::words).to_vec(),
+        title: "Pareto front of cost, latency and quality".to_owned(),
+        detail: Detail::Page,
+        columns: ["Cell", "Standing", "Dominated by"].map(Column::words).to_vec(),
         rows: standings.iter().map(row).collect(),
     }
 }

@@ -2,7 +2,8 @@
 
 use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
-use super::{Block, Figure, Reach, Section};
+use super::{Block, Detail, Figure, Section};
+use crate::sentences::{counted, scope, separation, signed_change, unresolved, verdict};
 use plot::chart::axis::Format;
 use plot::chart::intervals::{Reference, Row};
 use plot::chart::scale::Spread;
@@ -10,17 +11,16 @@ use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
 use results::{Comparison, ComparisonKind, Results};
 use stats::Estimate;
-use stats::comparison::verdict::signed_percent;
 use stats::comparison::{self, Finding, Quantity};
 
-/// More pairs than this are no picture any more.
+/// More pairs are unreadable in a chart.
 const MOST_PAIRS: usize = 12;
 
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     let kinds = [
-        (ComparisonKind::Model, "Fine-tuned against its baseline"),
-        (ComparisonKind::Target, "Target against target"),
-        (ComparisonKind::Dtype, "Dtype against dtype"),
+        (ComparisonKind::Model, "Fine-tuned models against their baselines"),
+        (ComparisonKind::Target, "Targets"),
+        (ComparisonKind::Dtype, "Dtypes"),
     ];
     let mut blocks = Vec::new();
     for (kind, title) in kinds {
@@ -34,12 +34,13 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     if blocks.is_empty() {
         return None;
     }
+    blocks.extend(unresolved(&results.comparisons).map(|text| Block::List(vec![text])));
     Some(Section {
         id: "comparisons",
-        title: "Is the difference real?".to_owned(),
-        lead: "Each pair measured the same dialogues. Lines are intervals of the ratio, corrected for the number of comparisons (Holm): one that crosses the middle line is not distinguishable.".to_owned(),
+        title: "Comparisons".to_owned(),
+        lead: "Each pair measured the same dialogues. Bars are 95% CIs of the ratio, Holm-corrected for the number of comparisons: one that crosses the center line is no significant difference.".to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Summary,
     })
 }
 
@@ -49,7 +50,7 @@ fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Name
             (0, "Throughput"),
             (1, "Request latency"),
             (2, "Latency per output token"),
-            (4, "Length of summaries"),
+            (4, "Summary length"),
         ],
         ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
             vec![(0, "Throughput"), (1, "Request latency")]
@@ -66,7 +67,7 @@ fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Name
     let mut ends = rows.iter().flat_map(|row| [row.value, row.low, row.high]).flatten();
     let is_wide = ends.any(|ratio| !(0.4..=2.5).contains(&ratio));
     let spread = if is_wide { Spread::Logarithmic } else { Spread::Linear };
-    let mut axis = Axis::free("Change against the baseline", Format::Change);
+    let mut axis = Axis::free("Change from the baseline", Format::Change);
     axis.spread = Some(spread);
     Figure {
         id: format!("pairs-{}", word(kind)),
@@ -82,7 +83,6 @@ fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Name
         }),
         legend: quantities.iter().map(|(series, name)| (*series, (*name).to_owned())).collect(),
         table: Some(table(kind, pairs, names)),
-        table_reach: Reach::Everywhere,
     }
 }
 
@@ -108,93 +108,108 @@ fn of_quantity(pair: &Comparison, series: usize) -> &comparison::Comparison {
 
 fn row(pair: &Comparison, series: usize, quantity: &str, names: &Names<'_>) -> Row {
     let found = of_quantity(pair, series);
-    let change = found.ratio.value.map_or_else(|| "–".to_owned(), signed);
+    let change = found.ratio.value.map_or_else(|| "–".to_owned(), signed_change);
     Row {
-        // The first row of a pair names it; the legend tells quantities.
-        name: if series == 0 { names.whole(&pair.candidate) } else { String::new() },
+        // The first row of a pair has its name; the legend names the quantities.
+        name: if series == 0 { names.label(&pair.candidate) } else { String::new() },
         detail: String::new(),
         series,
         value: found.ratio.value,
         low: found.corrected_ci_low.filter(|low| *low > 0.0),
         high: found.corrected_ci_high.filter(|high| high.is_finite()),
         parts: Vec::new(),
-        fill: if found.verdict.finding == Finding::NotDistinguishable {
-            Fill::Hollow
-        } else {
-            Fill::Full
-        },
+        fill: if found.is_undecided() { Fill::Hollow } else { Fill::Full },
         figure: change,
         tip: format!(
             "{} against {}, {quantity}: {}",
-            names.whole(&pair.candidate),
-            names.whole(&pair.baseline),
-            found.verdict.text
+            names.label(&pair.candidate),
+            names.label(&pair.baseline),
+            verdict(found)
         ),
     }
 }
 
-/// A ratio as a signed change in percent.
-fn signed(ratio: f64) -> String {
-    format!("{} %", signed_percent(ratio))
-}
-
 fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Table {
     let has_quality = pairs.iter().any(|pair| pair.quality.is_some());
-    let mut columns =
-        ["Candidate", "Baseline", "Request latency", "Throughput"].map(Column::words).to_vec();
-    if kind == ComparisonKind::Model {
-        let more = ["Latency per output token", "Length of summaries"].map(Column::words);
-        columns.extend(more.map(Column::on_page));
-    }
-    if has_quality {
-        columns.push(Column::figures("ROUGE-L, difference", ""));
-    }
-    if pairs.iter().any(|pair| pair.agreement.is_some()) {
-        columns.push(Column::figures("Equal summaries", "").on_page());
-    }
-    columns.push(Column::words("Holds for"));
-    columns.push(Column::words("What would tell them apart").on_page());
-    columns.push(Column::words("Also differs in").on_page());
+    let has_agreement = pairs.iter().any(|pair| pair.agreement.is_some());
+    let words = |title: &str, detail| Column::words(title).at(detail);
+    let figures = |title: &str, detail| Column::figures(title, "").at(detail);
+    type Of = fn(&Comparison) -> Entry;
+    let quantities: [(Column, Of, bool); 9] = [
+        (
+            words("Request latency", Detail::Summary),
+            |pair| judged(&pair.figures.request_latency),
+            true,
+        ),
+        (words("Cost", Detail::Summary), |pair| judged(&pair.cost), true),
+        (words("Throughput", Detail::Report), |pair| judged(&pair.figures.throughput), true),
+        (
+            words("Latency per output token", Detail::Page),
+            |pair| judged(&pair.figures.latency_per_output_token),
+            kind == ComparisonKind::Model,
+        ),
+        (
+            words("Summary length", Detail::Page),
+            |pair| judged(&pair.figures.output_tokens),
+            kind == ComparisonKind::Model,
+        ),
+        (
+            figures("ROUGE-L, difference", Detail::Summary),
+            |pair| {
+                let difference = pair.quality.as_ref().map(|quality| &quality.rouge_l);
+                difference.map_or_else(|| Entry::missing("not scored"), difference_of)
+            },
+            has_quality,
+        ),
+        (
+            figures("Equal summaries", Detail::Summary),
+            |pair| Entry::share(pair.agreement.as_ref().and_then(|found| found.identical_share)),
+            has_agreement,
+        ),
+        (
+            words("To separate them", Detail::Page),
+            |pair| match &pair.separation {
+                Some(advice) => Entry::words(separation(advice)),
+                None => Entry::missing("separated, or unknown"),
+            },
+            true,
+        ),
+        (
+            words("Also differs in", Detail::Page),
+            |pair| {
+                let flags: Vec<&str> =
+                    pair.flags.iter().map(|flag| flag.condition.as_str()).collect();
+                Entry::words(if flags.is_empty() { "nothing".to_owned() } else { flags.join(", ") })
+            },
+            true,
+        ),
+    ];
+    let shown: Vec<_> = quantities.into_iter().filter(|(.., is_shown)| *is_shown).collect();
+    let mut columns = vec![Column::words("Candidate"), Column::words("Baseline")];
+    columns.extend(shown.iter().map(|(column, ..)| column.clone()));
     let row = |pair: &&Comparison| {
         let mut row = vec![
-            Entry::words(names.whole(&pair.candidate)),
-            Entry::words(names.whole(&pair.baseline)),
-            verdict(&pair.figures.request_latency),
-            verdict(&pair.figures.throughput),
+            Entry::words(names.label(&pair.candidate)),
+            Entry::words(names.label(&pair.baseline)),
         ];
-        if kind == ComparisonKind::Model {
-            row.push(verdict(&pair.figures.latency_per_output_token));
-            row.push(verdict(&pair.figures.output_tokens));
-        }
-        if has_quality {
-            let difference = pair.quality.as_ref().map(|quality| &quality.rouge_l);
-            row.push(difference.map_or_else(|| Entry::missing("no quality"), difference_of));
-        }
-        if pairs.iter().any(|pair| pair.agreement.is_some()) {
-            row.push(Entry::share(pair.agreement.as_ref().and_then(|found| found.identical_share)));
-        }
-        row.push(Entry::words(&pair.figures.request_latency.scope));
-        row.push(match &pair.separation {
-            Some(separation) => Entry::words(&separation.text),
-            None => Entry::missing("they are told apart, or nothing is known"),
-        });
-        let flags = pair.flags.iter().map(|flag| flag.condition.as_str()).collect::<Vec<_>>();
-        row.push(Entry::words(if flags.is_empty() {
-            "nothing".to_owned()
-        } else {
-            flags.join(", ")
-        }));
+        row.extend(shown.iter().map(|(_, of, _)| of(pair)));
         row
+    };
+    let latency = &pairs[0].figures.request_latency;
+    let correction = match latency.family {
+        0 | 1 => String::new(),
+        family => format!(", Holm-corrected over {}", counted(family, "pair")),
     };
     Table {
         id: format!("pairs-{}-table", word(kind)),
-        title: "The verdicts".to_owned(),
+        title: format!("Verdicts (95% CI{correction}; valid for {})", scope(latency.scope)),
+        detail: Detail::Summary,
         columns,
         rows: pairs.iter().map(row).collect(),
     }
 }
 
-fn verdict(found: &comparison::Comparison) -> Entry {
+fn judged(found: &comparison::Comparison) -> Entry {
     let is_better = |finding| match found.quantity {
         Quantity::Throughput => finding == Finding::More,
         Quantity::OutputTokens => false,
@@ -205,10 +220,10 @@ fn verdict(found: &comparison::Comparison) -> Entry {
         finding if is_better(finding) => Tone::Good,
         Finding::More | Finding::Less => Tone::Plain,
     };
-    Entry { tone, value: found.ratio.value, ..Entry::words(&found.verdict.text) }
+    Entry { tone, value: found.ratio.value, ..Entry::words(verdict(found)) }
 }
 
-/// A difference with its sign.
+/// With a plus sign where it is positive.
 fn difference_of(estimate: &Estimate) -> Entry {
     let entry = Entry::estimate(estimate);
     match estimate.value {

@@ -1,15 +1,15 @@
-//! What a thousand requests cost, cell by cell.
+//! Cost per 1,000 requests, cell by cell.
 
 use super::naming::{Named, Names};
-use super::table::{interval, spoken};
-use super::{Block, Figure, Reach, Section};
+use super::table::{described, interval};
+use super::{Block, Detail, Figure, Section};
 use plot::chart::intervals::Row;
 use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
 use stats::validity::Status;
 use std::fmt::Write;
 
-/// More rows than this are no picture any more; the table has all.
+/// More rows are unreadable in a chart; the table has all cells.
 pub(super) const MOST_ROWS: usize = 30;
 
 pub(super) fn section(names: &Names<'_>) -> Section {
@@ -19,12 +19,12 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     shown.sort_by(|a, b| cost(a).unwrap_or(f64::MAX).total_cmp(&cost(b).unwrap_or(f64::MAX)));
     let left_out = shown.len().saturating_sub(MOST_ROWS);
     shown.truncate(MOST_ROWS);
-    let mut lead = "US dollars for 1,000 requests on a machine that never idles, cheapest first. Lines are 95 % intervals between runs; an arrow has no upper end, because a throughput of zero can't be ruled out.".to_owned();
+    let mut lead = "USD per 1,000 requests on a machine that never idles, cheapest first. Bars are 95% CIs between runs; an arrow means no upper bound, because the throughput may be zero.".to_owned();
     if left_out > 0 {
         // Writing to a String can't fail.
         let _ = write!(
             lead,
-            " The {MOST_ROWS} cheapest are drawn; the table below has the other {left_out}."
+            " The {MOST_ROWS} cheapest are drawn; the table below lists the other {left_out}."
         );
     }
     let blocks = if shown.is_empty() {
@@ -32,7 +32,7 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     } else {
         vec![Block::Figure(Box::new(Figure {
             id: "cost-by-cell".to_owned(),
-            title: "Cost per 1,000 requests by target".to_owned(),
+            title: "Cost per 1,000 requests by cell".to_owned(),
             chart: Chart::Intervals(Intervals {
                 axis: Axis::quantity("USD per 1,000 requests"),
                 rows: shown.into_iter().map(row).collect(),
@@ -40,15 +40,14 @@ pub(super) fn section(names: &Names<'_>) -> Section {
             }),
             legend: Vec::new(),
             table: None,
-            table_reach: Reach::Page,
         }))]
     };
     Section {
         id: "cost",
-        title: "What a thousand requests cost".to_owned(),
+        title: "Cost per 1,000 requests".to_owned(),
         lead,
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Report,
     }
 }
 
@@ -69,11 +68,10 @@ fn row(named: &Named<'_>) -> Row {
         parts: Vec::new(),
         fill: fill(named),
         figure,
-        tip: format!("{}: {}", named.whole(), spoken(cost, "USD per 1,000 requests")),
+        tip: format!("{}: {}", named.label(), described(cost, "USD per 1,000 requests")),
     }
 }
 
-/// Full for figures without reservation.
 pub(super) fn fill(named: &Named<'_>) -> Fill {
     if named.cell.validity.status == Status::Valid { Fill::Full } else { Fill::Hollow }
 }

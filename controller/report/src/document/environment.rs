@@ -1,7 +1,7 @@
-//! On what it was measured, and how to measure it again.
+//! The machines and engines, and how to reproduce the campaign.
 
 use super::table::{Column, Entry, Table};
-use super::{Block, Reach, Section, shortened};
+use super::{Block, Detail, Section, shortened};
 use plot::number;
 use results::{Engine, Host, Results};
 
@@ -14,46 +14,46 @@ pub(super) fn section(results: &Results) -> Section {
     blocks.push(Block::Facts(facts(results)));
     Section {
         id: "environment",
-        title: "On what it was measured".to_owned(),
+        title: "Environment".to_owned(),
         lead: String::new(),
         blocks,
-        reach: Reach::Page,
+        detail: Detail::Page,
     }
 }
 
-/// How to measure it again.
-pub(super) fn again(results: &Results) -> Section {
+/// How to reproduce the campaign.
+pub(super) fn reproduction(results: &Results) -> Section {
     let campaign = &results.campaign;
     let commands = format!(
-        "controller plan matrix.toml     # what will be measured, in which order, at what cost\n\
-         controller run matrix.toml      # measures it again: the same dialogues, the same batches\n\
+        "controller plan matrix.toml     # the cells, their order and the expected cost\n\
+         controller run matrix.toml      # runs the same dialogues in the same batches\n\
          controller report {}",
         campaign.id
     );
     let mut matrix = campaign.matrix.clone();
     if matrix.len() > LONGEST_MATRIX {
         matrix = shortened(&matrix, LONGEST_MATRIX);
-        matrix.push_str("\n# the rest stands in results.json");
+        matrix.push_str("\n# the rest is in results.json");
     }
     Section {
-        id: "again",
-        title: "How to measure it again".to_owned(),
-        lead: "Dialogues, their batches and the order of the runs follow from the matrix and its seed alone. Save the matrix, and run it with the same version.".to_owned(),
+        id: "reproduction",
+        title: "Reproduction".to_owned(),
+        lead: "The matrix and its seed determine the dialogues, their batches and the order of the runs. Save the matrix and run it with the same version.".to_owned(),
         blocks: vec![
             Block::Code { title: "Commands".to_owned(), text: commands },
             Block::Code { title: "matrix.toml".to_owned(), text: matrix },
         ],
-        reach: Reach::Page,
+        detail: Detail::Page,
     }
 }
 
-/// Of a page that must stay readable.
 const LONGEST_MATRIX: usize = 60_000;
 
 fn hosts(hosts: &[Host]) -> Table {
     let row = |host: &Host| {
-        let or_unknown =
-            |text: Option<&String>| text.map_or_else(|| Entry::missing("not found"), Entry::words);
+        let or_unknown = |text: Option<&String>| {
+            text.map_or_else(|| Entry::missing("not detected"), Entry::words)
+        };
         vec![
             Entry::words(&host.name),
             Entry::words(host.targets.join(", ")),
@@ -63,13 +63,13 @@ fn hosts(hosts: &[Host]) -> Table {
             Entry::figure(Some(host.memory_mb / 1024.0)),
             or_unknown(host.gpu_name.as_ref()),
             Entry::words(format!("{}, {}", host.operating_system, host.kernel)),
-            or_unknown(circumstances(host).as_ref()),
+            or_unknown(conditions(host).as_ref()),
             Entry::words(host.agent_versions.join(", ")),
         ]
     };
     let columns = vec![
         Column::words("Host"),
-        Column::words("Stood for"),
+        Column::words("Targets"),
         Column::words("Instance type"),
         Column::words("CPU"),
         Column::figures("Logical CPUs", ""),
@@ -80,6 +80,7 @@ fn hosts(hosts: &[Host]) -> Table {
         Column::words("Agent"),
     ];
     Table {
+        detail: Detail::Page,
         id: "hosts".to_owned(),
         title: "Machines".to_owned(),
         columns,
@@ -87,20 +88,20 @@ fn hosts(hosts: &[Host]) -> Table {
     }
 }
 
-/// What else decides how fast a machine is; none where nothing is known.
-fn circumstances(host: &Host) -> Option<String> {
+/// Other conditions that affect speed, if any is known.
+fn conditions(host: &Host) -> Option<String> {
     let known = |label: &str, value: Option<&String>| value.map(|value| format!("{label}{value}"));
     let driver = host.gpus.iter().find_map(|gpu| gpu.driver.as_ref());
     let cores = host.cpu_limit_cores.map(number::shown);
     let memory = host.memory_limit_mb.map(|mb| number::shown(mb / 1024.0));
     let all = [
-        known("governor ", host.governor.as_ref()),
-        known("turbo ", host.turbo.as_ref()),
-        known("on ", host.virtualization.as_ref()),
-        known("in ", host.container.as_ref()),
-        known("power from ", host.power_supply.as_ref()),
-        cores.map(|cores| format!("at most {cores} cores")),
-        memory.map(|memory| format!("at most {memory} GiB")),
+        known("governor: ", host.governor.as_ref()),
+        known("turbo: ", host.turbo.as_ref()),
+        known("virtualization: ", host.virtualization.as_ref()),
+        known("container: ", host.container.as_ref()),
+        known("power: ", host.power_supply.as_ref()),
+        cores.map(|cores| format!("limited to {cores} cores")),
+        memory.map(|memory| format!("limited to {memory} GiB")),
         known("NVIDIA driver ", driver),
     ];
     let all: Vec<String> = all.into_iter().flatten().collect();
@@ -122,14 +123,20 @@ fn engines(results: &Results) -> Table {
         Column::words("Device"),
         Column::words("Kernel"),
         Column::figures("Parameters", ""),
-        Column::words("Weights, sha256"),
+        Column::words("Weights, SHA-256"),
         Column::words("Notes"),
     ];
-    Table { id: "engines".to_owned(), title: "What was loaded".to_owned(), columns, rows }
+    Table {
+        id: "engines".to_owned(),
+        title: "Engines".to_owned(),
+        detail: Detail::Page,
+        columns,
+        rows,
+    }
 }
 
-/// Why an endpoint has no identity.
-const UNSEEN: &str = "nobody here sees what stands behind an endpoint";
+/// Why an endpoint has no hash.
+const UNSEEN: &str = "the files behind an endpoint aren't visible";
 
 fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -> Vec<Entry> {
     let mut notes: Vec<String> = engine.endpoint.iter().cloned().collect();
@@ -142,7 +149,7 @@ fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -
     vec![
         Entry::words(model),
         Entry::words(dtype),
-        device.map_or_else(|| Entry::missing("not found"), Entry::words),
+        device.map_or_else(|| Entry::missing("not detected"), Entry::words),
         Entry::words(&engine.kernel),
         engine.parameters.map_or_else(|| Entry::missing(UNSEEN), Entry::count),
         match &engine.model_sha256 {
@@ -153,7 +160,7 @@ fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -
     ]
 }
 
-/// The start of a hash tells it apart; the whole stands in results.json.
+/// The start identifies a hash; results.json has all of it.
 fn start(hash: &str) -> String {
     shortened(hash, 12)
 }
@@ -164,22 +171,22 @@ fn facts(results: &Results) -> Vec<(String, String)> {
     let fact = |name: &str, text: String| (name.to_owned(), shortened(&text, 400));
     vec![
         fact("Dataset", dataset.source.clone()),
-        fact("Dataset, sha256", dataset.sha256.clone()),
+        fact("Dataset, SHA-256", dataset.sha256.clone()),
         fact(
             "Dialogues",
             format!(
-                "{} of {} measured in each run, {} with a reference",
+                "{} of {} measured in each run, {} with references",
                 number::count(dataset.samples),
                 number::count(dataset.dialogues),
                 number::count(dataset.references)
             ),
         ),
-        fact("Measured ids, sha256", dataset.sample_ids_sha256.clone()),
+        fact("Sample ids, SHA-256", dataset.sample_ids_sha256.clone()),
         fact("Prompt", generation.prompt.clone()),
         fact(
             "Limits",
             format!(
-                "{} tokens in, {} tokens out, stop at {}",
+                "{} input tokens, {} output tokens, stop at {}",
                 number::count(u64::from(generation.max_input_tokens)),
                 number::count(u64::from(generation.max_new_tokens)),
                 generation.stop

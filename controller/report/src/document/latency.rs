@@ -1,16 +1,15 @@
-//! How latencies are spread: all of them, not a mean.
+//! The distribution of request latency.
 
 use super::cost::fill;
 use super::naming::{Named, Names};
-use super::table::{Column, Entry, Table, spoken};
-use super::{Block, Figure, Reach, Section};
+use super::table::{Column, Entry, Table, described};
+use super::{Block, Detail, Figure, Section};
 use plot::chart::axis::Format;
 use plot::chart::plane::{Curve, Join, Panel, Spot};
 use plot::chart::scale::{Spread, Zero};
 use plot::chart::{Axis, Chart, Dash, Plane};
 use std::collections::BTreeSet;
 
-/// More panels than this are no picture any more.
 const MOST_PANELS: usize = 6;
 
 pub(super) fn section(names: &Names<'_>) -> Section {
@@ -19,9 +18,9 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     let cells: Vec<&Named<'_>> = names.cells.iter().filter(drawn).collect();
     let key = |named: &Named<'_>| (named.entry.scenario.clone(), named.cell.batch_size);
     let keys: BTreeSet<_> = cells.iter().map(|named| key(named)).collect();
-    let mut lead = "The share of requests that were answered within a time. A steep curve is steady; a long way to the top right is a tail. Signs stand at p50, p90, p95 and p99 where the data carry them.".to_owned();
+    let mut lead = "The share of requests answered within a latency. A steep curve is steady; a long run to the top right is a tail. Marks are at p50, p90, p95 and p99 where there are enough samples.".to_owned();
     if keys.len() > MOST_PANELS {
-        lead.push_str(" The smallest batch sizes are drawn; the table has all.");
+        lead.push_str(" The smallest batch sizes are drawn; the table lists all.");
     }
     let panel = |wanted: &(String, u32)| Panel {
         title: if keys.iter().all(|one| one.0 == wanted.0) {
@@ -46,7 +45,9 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     };
     let panels: Vec<Panel> = keys.iter().take(MOST_PANELS).map(panel).collect();
     let blocks = if panels.is_empty() {
-        vec![Block::Missing("No request brought a summary: no latency was measured.".to_owned())]
+        vec![Block::Missing(
+            "No request returned a summary, so no latency was measured.".to_owned(),
+        )]
     } else {
         vec![Block::Figure(Box::new(Figure {
             id: "latency-distribution".to_owned(),
@@ -54,15 +55,14 @@ pub(super) fn section(names: &Names<'_>) -> Section {
             chart: Chart::Plane(Plane { panels }),
             legend: names.legend(|series| cells.iter().any(|named| named.series == series)),
             table: Some(table(&cells)),
-            table_reach: Reach::Page,
         }))]
     };
     Section {
         id: "latency",
-        title: "How latencies are spread".to_owned(),
+        title: "Latency distribution".to_owned(),
         lead,
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Report,
     }
 }
 
@@ -78,7 +78,7 @@ fn curve(named: &Named<'_>) -> Curve {
         let found =
             percentiles.iter().find(|(_, at, found)| *at == percent && found.value.is_some());
         let tip = found.map(|(name, _, estimate)| {
-            format!("{}: {name} {}", named.whole(), spoken(estimate, "ms"))
+            format!("{}: {name} {}", named.label(), described(estimate, "ms"))
         });
         let sign = found.map(|_| fill(named));
         Spot { sign, tip, ..Spot::of_line((*value, percent as f64 / 100.0)) }
@@ -96,7 +96,7 @@ fn table(cells: &[&Named<'_>]) -> Table {
         ["Mean", "p50", "p90", "p95", "p99", "p99.9"].map(|title| Column::figures(title, "ms"));
     let row = |named: &&Named<'_>| {
         let latency = &named.cell.estimates.latency_ms;
-        let mut row = vec![Entry::words(named.whole())];
+        let mut row = vec![Entry::words(named.label())];
         let estimates =
             [&latency.mean, &latency.p50, &latency.p90, &latency.p95, &latency.p99, &latency.p999];
         row.extend(estimates.map(Entry::estimate));
@@ -105,9 +105,10 @@ fn table(cells: &[&Named<'_>]) -> Table {
     };
     let mut columns = vec![Column::words("Cell")];
     columns.extend(figures);
-    columns.extend(["Smallest", "Largest"].map(|title| Column::figures(title, "ms")));
+    columns.extend(["Minimum", "Maximum"].map(|title| Column::figures(title, "ms")));
     Table {
         id: "latency-table".to_owned(),
+        detail: Detail::Page,
         title: "Request latency".to_owned(),
         columns,
         rows: cells.iter().map(row).collect(),

@@ -1,5 +1,5 @@
-//! A view -> what a report says, in order: sentences, charts and tables. Pages, PDFs and Markdown are drawn from the same
-//! document, so they say the same. What was not measured is said to be so.
+//! [`Results`] -> what a report says, in order: sentences, charts and tables. The terminal, HTML, PDF and Markdown render
+//! the same document, so they can't contradict each other. What was not measured is stated.
 
 mod batches;
 mod cells;
@@ -22,98 +22,75 @@ mod verdict;
 
 pub use table::{Column, Entry, Table, Tone};
 pub use texts::Dialogue;
-pub use verdict::{Fact, Rivals, Span, Verdict};
+pub use verdict::{Fact, Span, Ties, Verdict};
 
 use naming::Names;
 use plot::chart::Chart;
 use results::Results;
 
-/// What a report says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The campaign's name.
     pub title: String,
-    /// Its id.
     pub campaign: String,
-    /// When it began, UTC.
     pub created_at: String,
-    /// The version of the program that measured.
+    /// Of the program that measured.
     pub version: String,
-    /// What comes first.
     pub verdict: Verdict,
-    /// What it rests on.
     pub sections: Vec<Section>,
 }
 
 /// One question and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
-    /// A word for links.
     pub id: &'static str,
-    /// Its heading.
     pub title: String,
-    /// What is seen here, and how to read it.
+    /// How to read the section.
     pub lead: String,
-    /// From top to bottom.
     pub blocks: Vec<Block>,
-    /// Where it is shown.
-    pub reach: Reach,
+    pub detail: Detail,
 }
 
-/// Where a section is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// In every format.
-    Everywhere,
-    /// Only on the page, which is as long as it needs to be.
+/// The lowest level of detail at which a part is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// In every format, including the terminal.
+    Summary,
+    /// In Markdown, PDF, and HTML.
+    Report,
     Page,
 }
 
-/// A part of a section.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Block {
-    /// A chart.
     Figure(Box<Figure>),
-    /// A table.
     Table(Table),
-    /// Sentences, each on its own.
     List(Vec<String>),
-    /// Names and what they stand for.
     Facts(Vec<(String, String)>),
-    /// A file or a command, as it is.
+    /// A file or a command, verbatim.
     Code {
-        /// What it is.
         title: String,
-        /// Its lines.
         text: String,
     },
-    /// What is not there, and why.
+    /// What is missing, and why.
     Missing(String),
-    /// A dialogue with its summaries.
     Dialogue(Dialogue),
 }
 
-/// A chart with what must stand beside it.
+/// A chart with its title, legend and data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
-    /// A word for links.
     pub id: String,
-    /// What it shows, in one sentence.
     pub title: String,
-    /// What is drawn.
     pub chart: Chart,
-    /// The series that it has, with their names; empty where rows are named.
+    /// Series and their names; empty where rows are named.
     pub legend: Vec<(usize, String)>,
-    /// The same in numbers.
+    /// The data of the chart.
     pub table: Option<Table>,
-    /// Where that table is shown.
-    pub table_reach: Reach,
 }
 
-/// Says what a campaign found.
 pub fn document(results: &Results) -> Document {
     let names = Names::of(results);
-    // Under sustained load the question is another one.
+    // In a campaign of sustained loads their verdicts come first.
     let (first, then) = match stress::section(&names) {
         Some(section) if is_all_sustained(&names) => (Some(section), None),
         section => (None, section),
@@ -131,11 +108,11 @@ pub fn document(results: &Results) -> Document {
         then,
         Some(runs::section(&names)),
         Some(telemetry::section(results, &names)),
-        telemetry::further(results, &names),
+        telemetry::timelines(results, &names),
         Some(validity::section(results, &names)),
         Some(prices::section(results)),
         Some(environment::section(results)),
-        Some(environment::again(results)),
+        Some(environment::reproduction(results)),
         texts::section(results, &names),
         Some(method()),
     ];
@@ -153,31 +130,31 @@ fn is_all_sustained(names: &Names<'_>) -> bool {
     names.cells.iter().all(|named| !named.cell.stress.is_empty())
 }
 
-/// What comes first, alone: for messages, which have no room for the rest.
+/// The verdict alone, for messages.
 pub fn verdict_of(results: &Results) -> Verdict {
     verdict::verdict(results, &Names::of(results))
 }
 
 fn method() -> Section {
     let sentences = [
-        "An interval holds the true figure 95 times in 100. Intervals of rates and costs are between runs: what these dialogues would bring in another run.",
-        "Percentiles come from all runs' raw values together, and are left out below the number of independent requests that carries them: 8 for p50, 46 for p90, 93 for p95, 473 for p99.",
-        "A hollow sign marks a DEGRADED cell: its figures hold with the reservations that stand under validity. INVALID cells are not drawn.",
-        "Costs are those of a machine that never idles, at the price and on the day that stand under prices.",
-        "A dash (–) says that a figure was not measured or that the data don't carry it; it is never zero.",
-        "docs/statistics.md has every definition with its source, and how often the intervals are right.",
+        "A 95% CI contains the true figure in 95 of 100 campaigns. Intervals of rates and costs cover the variation between runs: where the figure of these dialogues would be in another run.",
+        "Percentiles are computed over the raw values of all runs together. They are omitted below the number of independent requests that supports them: 8 for p50, 46 for p90, 93 for p95, 473 for p99.",
+        "A hollow mark is a DEGRADED cell: its figures are usable with the reasons listed under validity. INVALID cells are not drawn.",
+        "Costs assume a machine that never idles, at the price and date listed under prices.",
+        "A dash (–) means not measured or not supported by the data; it is never zero.",
+        "docs/statistics.md defines every figure with its source and reports the measured coverage of the intervals.",
     ];
     Section {
         id: "method",
-        title: "How to read this".to_owned(),
+        title: "How to read this report".to_owned(),
         lead: String::new(),
         blocks: vec![Block::List(sentences.map(str::to_owned).to_vec())],
-        reach: Reach::Everywhere,
+        detail: Detail::Report,
     }
 }
 
-/// A text of at most `most` letters.
-fn shortened(text: &str, most: usize) -> String {
+/// A text of at most `most` characters.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text[..end].trim_end()),
         None => text.to_owned(),

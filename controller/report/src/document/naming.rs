@@ -1,33 +1,27 @@
-//! What cells are called in a report: by target, and by those factors only that tell them apart.
+//! The names of cells in a report: the target and the factors that vary.
 
 use results::{Cell, Entry, Results};
 use stats::validity::Status;
 
-/// The cells of a campaign with their names.
 pub(super) struct Names<'a> {
-    /// Every cell, entry by entry.
     pub(super) cells: Vec<Named<'a>>,
     /// The name of each entry: its series in charts.
     pub(super) entries: Vec<String>,
 }
 
-/// One cell with its names.
+/// A cell with its name.
 pub(super) struct Named<'a> {
-    /// The index of its entry.
     pub(super) series: usize,
-    /// Its entry.
     pub(super) entry: &'a Entry,
-    /// Itself.
     pub(super) cell: &'a Cell,
-    /// Its target.
     pub(super) target: String,
-    /// What else tells it from others.
+    /// The other factors that vary, and the batch size.
     pub(super) detail: String,
 }
 
 impl Named<'_> {
-    /// Target and detail in one line.
-    pub(super) fn whole(&self) -> String {
+    /// Target and detail: `one, base · batch 1`.
+    pub(super) fn label(&self) -> String {
         if self.detail.is_empty() {
             self.target.clone()
         } else {
@@ -35,16 +29,15 @@ impl Named<'_> {
         }
     }
 
-    /// Whether figures may be drawn.
+    /// INVALID cells are not drawn.
     pub(super) fn is_usable(&self) -> bool {
         self.cell.validity.status != Status::Invalid
     }
 }
 
-/// What may tell two entries apart.
 type Factor = fn(&Entry) -> &str;
 
-/// Names in charts and tables are no longer than this; ids stand in full in results.json.
+/// Longer names are cut in charts and tables; results.json has them in full.
 const LONGEST: usize = 80;
 
 impl<'a> Names<'a> {
@@ -59,11 +52,11 @@ impl<'a> Names<'a> {
         let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
         let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
         let detail = |entry: &Entry| {
-            let told = factors.iter().filter(|(_, varies)| *varies);
-            let mut told: Vec<String> =
-                told.map(|(of, _)| super::shortened(of(entry), LONGEST)).collect();
-            told.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
-            told.join(" · ")
+            let varying = factors.iter().filter(|(_, varies)| *varies);
+            let mut parts: Vec<String> =
+                varying.map(|(of, _)| super::shortened(of(entry), LONGEST)).collect();
+            parts.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
+            parts.join(" · ")
         };
         let target = |entry: &Entry| super::shortened(&entry.target, LONGEST);
         let name = |entry: &Entry| match detail(entry) {
@@ -87,14 +80,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The cell of an id.
     pub(super) fn find(&self, id: &str) -> Option<&Named<'a>> {
         self.cells.iter().find(|named| named.cell.cell == id)
     }
 
-    /// What a cell of an id is called.
-    pub(super) fn whole(&self, id: &str) -> String {
-        self.find(id).map_or_else(|| super::shortened(id, LONGEST), Named::whole)
+    /// The label of a cell by its id.
+    pub(super) fn label(&self, id: &str) -> String {
+        self.find(id).map_or_else(|| super::shortened(id, LONGEST), Named::label)
     }
 
     /// The series of those entries that `is_shown`, with their names.

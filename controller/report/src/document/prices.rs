@@ -1,7 +1,7 @@
-//! Every price with its source and its day.
+//! Every price with its source and date.
 
 use super::table::{Column, Entry, Table, Tone};
-use super::{Block, Reach, Section};
+use super::{Block, Detail, Section};
 use results::{Price, Results};
 
 pub(super) fn section(results: &Results) -> Section {
@@ -28,15 +28,21 @@ pub(super) fn section(results: &Results) -> Section {
     let title = "Prices with source and date".to_owned();
     Section {
         id: "prices",
-        title: "Whose prices these are".to_owned(),
-        lead: "Prices of the matrix are the user's own; all others come from a price book."
+        title: "Prices".to_owned(),
+        lead: "Prices without a service are set in the matrix; all others come from a price book."
             .to_owned(),
-        blocks: vec![Block::Table(Table { id: "prices-table".to_owned(), title, columns, rows })],
-        reach: Reach::Everywhere,
+        blocks: vec![Block::Table(Table {
+            id: "prices-table".to_owned(),
+            title,
+            columns,
+            rows,
+            detail: Detail::Report,
+        })],
+        detail: Detail::Report,
     }
 }
 
-/// How old a price is; one that is too old to trust says so.
+/// The age of a price, marked where it is stale.
 fn age(price: &Price) -> Entry {
     match price.age_days {
         Some(days) if price.stale => Entry {
@@ -48,13 +54,13 @@ fn age(price: &Price) -> Entry {
         Some(days) => {
             Entry { text: days.to_string(), value: Some(days as f64), ..Entry::default() }
         }
-        None => Entry::missing("a price of the matrix"),
+        None => Entry::missing("set in the matrix"),
     }
 }
 
 fn row(target: &str, usd_per_hour: f64, price: &Price) -> Vec<Entry> {
     let or_own = |text: Option<&String>| {
-        text.map_or_else(|| Entry::missing("a price of the matrix"), Entry::words)
+        text.map_or_else(|| Entry::missing("set in the matrix"), Entry::words)
     };
     let region = match (&price.region, price.region_assumed) {
         (Some(region), true) => Entry::words(format!("{region} (assumed)")),

@@ -1,9 +1,9 @@
-//! What targets cost as requests come more often: whole instances, idle time included, and where one becomes cheaper.
+//! The cost of targets against the offered rate: whole instances, idle time included, and their break-even rates.
 
-use super::super::capacity::capacity;
 use super::naming::Names;
 use super::table::{Column, Entry, Table};
-use super::{Block, Figure, Reach, Section, shortened};
+use super::{Block, Detail, Figure, Section, shortened};
+use crate::sentences::{break_even_range, capacity, counted, no_break_even};
 use cost::offered::{BreakEven, RateCurve};
 use cost::rate::{AtRate, Cheaper, Range};
 use plot::chart::plane::{Curve, Guide, Join, Panel, Plane, Spot};
@@ -12,28 +12,25 @@ use plot::chart::{At, Axis, Chart, Dash, Fill};
 use plot::number;
 use results::Results;
 
-/// More ranges than this are no line in a table any more.
+/// More ranges don't fit into a table.
 const MOST_RANGES: usize = 4;
-/// More steps of a saw than this are not told apart by eye: its teeth are left out.
-const MOST_TEETH: u32 = 40;
+/// More steps of a curve aren't visible.
+const MOST_STEPS: u32 = 40;
 
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     let rates = &results.offered_rates;
     let mut blocks = Vec::new();
     if rates.curves.is_empty() {
-        blocks.push(Block::Missing(
-            "No cell has a throughput that an instance could carry.".to_owned(),
-        ));
+        blocks.push(Block::Missing("No cell has a throughput.".to_owned()));
     } else {
         let series = |curve: &RateCurve| names.find(&curve.cell).map(|named| named.series);
         let drawn: Vec<usize> = rates.curves.iter().filter_map(series).collect();
         blocks.push(Block::Figure(Box::new(Figure {
             id: "offered-rate".to_owned(),
-            title: "Cost per 1,000 requests against the rate at which they come".to_owned(),
+            title: "Cost per 1,000 requests against the offered rate".to_owned(),
             chart: Chart::Plane(Plane { panels: vec![panel(results, names)] }),
             legend: names.legend(|series| drawn.contains(&series)),
             table: Some(points(&rates.curves, names)),
-            table_reach: Reach::Page,
         })));
     }
     let capacities: Vec<String> = results.capacities.iter().map(capacity).collect();
@@ -45,10 +42,10 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     }
     Section {
         id: "rates",
-        title: "What it costs at your rate".to_owned(),
-        lead: "Instances come whole and idle time is paid: the cost falls until an instance is full, and jumps when the next one starts. Each target works with its cheapest usable cell.".to_owned(),
+        title: "Cost at an offered rate".to_owned(),
+        lead: "Whole instances are paid for, including idle time: the cost falls until an instance is fully used and jumps when another one starts. Each target uses its cheapest usable cell.".to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Summary,
     }
 }
 
@@ -72,7 +69,7 @@ fn panel(results: &Results, names: &Names<'_>) -> Panel {
     }
 }
 
-/// The saw of a target, with a sign where an instance is just full.
+/// The curve of a target, with a mark at each given rate.
 fn spots(curve: &RateCurve, names: &Names<'_>) -> Vec<Spot> {
     let ends = curve.points.first().zip(curve.points.last());
     let Some((from, to)) = ends.map(|(a, b)| (a.offered_rate, b.offered_rate)) else {
@@ -80,19 +77,19 @@ fn spots(curve: &RateCurve, names: &Names<'_>) -> Vec<Spot> {
     };
     let capacity = curve.capacity.requests_per_second;
     let mut rates: Vec<f64> = curve.points.iter().map(|point| point.offered_rate).collect();
-    for count in 1..=MOST_TEETH {
+    for count in 1..=MOST_STEPS {
         let full = f64::from(count) * capacity;
         // Just above, the next instance has started.
         rates
             .extend([full, full * 1.000_001].into_iter().filter(|rate| (from..=to).contains(rate)));
     }
     rates.sort_by(f64::total_cmp);
-    let most = f64::from(MOST_TEETH) * capacity;
+    let most = f64::from(MOST_STEPS) * capacity;
     let spot = |rate: f64| {
         let at = curve.capacity.at_rate(rate)?;
         let is_given =
             curve.points.iter().any(|point| point.offered_rate.to_bits() == rate.to_bits());
-        // Beyond the last tooth that is drawn, the given points alone make the line.
+        // Beyond the last step that is drawn, the line connects the given points.
         if rate > most && !is_given {
             return None;
         }
@@ -108,8 +105,8 @@ fn spots(curve: &RateCurve, names: &Names<'_>) -> Vec<Spot> {
 fn tip(curve: &RateCurve, at: &AtRate, names: &Names<'_>) -> String {
     let instances = if at.instances == 1 { "instance" } else { "instances" };
     format!(
-        "{} at {} requests/s: {} USD per 1,000 requests on {} {instances}, {} % idle",
-        names.whole(&curve.cell),
+        "{} at {} requests/s: {} USD per 1,000 requests on {} {instances}, {}% idle",
+        names.label(&curve.cell),
         number::shown(at.offered_rate),
         number::shown(at.usd_per_1000_requests),
         number::count(at.instances),
@@ -117,7 +114,7 @@ fn tip(curve: &RateCurve, at: &AtRate, names: &Names<'_>) -> String {
     )
 }
 
-/// Where the answer changes for good or for the first time: more lines would hide the saws.
+/// The first break-even rates of a single pair; more lines would hide the curves.
 fn guides(pairs: &[BreakEven]) -> Vec<Guide> {
     let [pair] = pairs else { return Vec::new() };
     let change = |ranges: &[Range]| {
@@ -134,32 +131,23 @@ fn break_even(pairs: &[BreakEven]) -> Table {
     let row = |pair: &BreakEven| {
         let name = |text: &str| shortened(text, 80);
         let (first, second) = (name(&pair.first), name(&pair.second));
-        let range = |range: &Range| {
-            let who = match range.cheaper {
-                Cheaper::First => format!("{first} is cheaper"),
-                Cheaper::Second => format!("{second} is cheaper"),
-                Cheaper::Same => "both cost the same".to_owned(),
-                Cheaper::Undecided => "undecided".to_owned(),
-            };
-            format!("{who} from {} to {}", number::shown(range.from), number::shown(range.to))
-        };
+        let range = |range: &Range| break_even_range(range, &first, &second);
         let mut ranges: Vec<String> = pair.ranges.iter().take(MOST_RANGES).map(range).collect();
         if pair.ranges.len() > MOST_RANGES {
-            ranges.push(format!(
-                "{} more ranges stand in results.json",
-                pair.ranges.len() - MOST_RANGES
-            ));
+            let more = (pair.ranges.len() - MOST_RANGES) as u64;
+            ranges.push(format!("{} in results.json", counted(more, "more range")));
         }
         let found = match &pair.reason {
-            Some(reason) => Entry::words(format!("unknown: {reason}")),
+            Some(reason) => Entry::words(format!("unknown: {}", no_break_even(reason))),
             None => Entry { text: ranges.join("; "), ..Entry::default() },
         };
         vec![Entry::words(name(&pair.model)), Entry::words(&first), Entry::words(&second), found]
     };
     Table {
         id: "break-even".to_owned(),
-        title: "Where one target becomes cheaper".to_owned(),
-        columns: ["Model", "One", "Another", "Offered requests per second"]
+        title: "Break-even rates".to_owned(),
+        detail: Detail::Summary,
+        columns: ["Model", "First", "Second", "Offered requests per second"]
             .map(Column::words)
             .to_vec(),
         rows: pairs.iter().map(row).collect(),
@@ -168,7 +156,7 @@ fn break_even(pairs: &[BreakEven]) -> Table {
 
 fn points(curves: &[RateCurve], names: &Names<'_>) -> Table {
     let row = |curve: &RateCurve| {
-        let name = names.whole(&curve.cell);
+        let name = names.label(&curve.cell);
         let of_point = move |at: &AtRate| {
             vec![
                 Entry::words(&name),
@@ -186,12 +174,13 @@ fn points(curves: &[RateCurve], names: &Names<'_>) -> Table {
         Column::figures("Offered rate", "requests/s"),
         Column::figures("Instances", ""),
         Column::figures("Idle", ""),
-        Column::figures("All of them", "USD per hour"),
+        Column::figures("Total", "USD per hour"),
         Column::figures("Cost per 1,000", "USD"),
     ];
     Table {
         id: "offered-rate-table".to_owned(),
         title: "Cost at each rate".to_owned(),
+        detail: Detail::Page,
         columns,
         rows: curves.iter().flat_map(row).collect(),
     }

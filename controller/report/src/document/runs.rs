@@ -1,9 +1,9 @@
-//! How steady the runs of each cell were, and where their spread comes from.
+//! The variation between the runs of each cell, and its sources.
 
 use super::cost::MOST_ROWS;
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
-use super::{Block, Figure, Reach, Section};
+use super::{Block, Detail, Figure, Section};
 use plot::chart::axis::Format;
 use plot::chart::intervals::{Reference, Row};
 use plot::chart::{Axis, Chart, Fill, Intervals};
@@ -16,10 +16,11 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     let rows: Vec<Row> = names.cells.iter().filter(has_runs).take(MOST_ROWS).map(row).collect();
     let mut blocks = Vec::new();
     if rows.is_empty() {
-        blocks
-            .push(Block::Missing("One run was made: how runs differ was not measured.".to_owned()));
+        blocks.push(Block::Missing(
+            "Only one run: no variation between runs was measured.".to_owned(),
+        ));
     } else {
-        let axis = Axis::free("Throughput of a run against all runs of its cell", Format::Change);
+        let axis = Axis::free("Throughput of a run relative to its cell", Format::Change);
         let reference =
             Some(Reference { value: 1.0, less: "slower".to_owned(), more: "faster".to_owned() });
         blocks.push(Block::Figure(Box::new(Figure {
@@ -28,19 +29,18 @@ pub(super) fn section(names: &Names<'_>) -> Section {
             chart: Chart::Intervals(Intervals { axis, rows, reference }),
             legend: Vec::new(),
             table: Some(table(names)),
-            table_reach: Reach::Page,
         })));
     }
     Section {
         id: "runs",
-        title: "How steady the runs were".to_owned(),
-        lead: "Each stroke is a run. Cells whose throughput deviates by more than 10 % between runs are DEGRADED.".to_owned(),
+        title: "Stability of runs".to_owned(),
+        lead: "Each stroke is a run. Cells whose throughput varies by more than 10% between runs are DEGRADED.".to_owned(),
         blocks,
-        reach: Reach::Page,
+        detail: Detail::Page,
     }
 }
 
-/// Throughput of each run over that of all, and what to say of it.
+/// Throughput of each run over that of its cell, with a description.
 fn ratios(named: &Named<'_>) -> Vec<(f64, String)> {
     let estimates = &named.cell.estimates;
     let Some(all) = estimates.throughput.per_host.value.filter(|all| *all > 0.0) else {
@@ -49,7 +49,7 @@ fn ratios(named: &Named<'_>) -> Vec<(f64, String)> {
     let ratio = |run: &RunRow| {
         let throughput = run.throughput?;
         let tip =
-            format!("{}, run {}: {} samples/s", named.whole(), run.run, number::shown(throughput));
+            format!("{}, run {}: {} samples/s", named.label(), run.run, number::shown(throughput));
         Some((throughput / all, tip))
     };
     estimates.runs.iter().filter_map(ratio).collect()
@@ -70,10 +70,8 @@ fn row(named: &Named<'_>) -> Row {
         high: None,
         parts: ratios(named),
         fill: Fill::Full,
-        figure: deviation(named).map_or_else(
-            || "–".to_owned(),
-            |share| format!("± {} %", number::shown(share * 100.0)),
-        ),
+        figure: deviation(named)
+            .map_or_else(|| "–".to_owned(), |share| format!("±{}%", number::shown(share * 100.0))),
         tip: String::new(),
     }
 }
@@ -81,12 +79,12 @@ fn row(named: &Named<'_>) -> Row {
 fn table(names: &Names<'_>) -> Table {
     let share = |component: Option<&Component>| match component {
         Some(component) => Entry::share(Some(component.share)),
-        None => Entry::missing("one level only, or not to be told apart"),
+        None => Entry::missing("a single level, or not separable"),
     };
     let row = |named: &Named<'_>| {
         let (estimates, variance) = (&named.cell.estimates, &named.cell.estimates.variance);
         vec![
-            Entry::words(named.whole()),
+            Entry::words(named.label()),
             Entry::count(estimates.runs.len() as u64),
             Entry::share(deviation(named)),
             share(variance.host.as_ref()),
@@ -98,18 +96,19 @@ fn table(names: &Names<'_>) -> Table {
     };
     let figures = [
         "Runs",
-        "Deviation of throughput",
-        "Spread of latency from hosts",
+        "Throughput, relative std",
+        "Latency variance from hosts",
         "from runs",
         "from dialogues",
-        "from the rest",
+        "residual",
         "Autocorrelation",
     ];
     let mut columns = vec![Column::words("Cell")];
     columns.extend(figures.map(|title| Column::figures(title, "")));
     Table {
         id: "runs-table".to_owned(),
-        title: "Where the spread comes from".to_owned(),
+        title: "Sources of variance".to_owned(),
+        detail: Detail::Page,
         columns,
         rows: names.cells.iter().map(row).collect(),
     }

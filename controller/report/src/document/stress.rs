@@ -1,22 +1,22 @@
-//! What sustained loads came to: verdicts in words, and what happened over time.
+//! Sustained loads: the verdicts, and the figures over time.
 
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
-use super::verdict::{Fact, Span, enumerated};
-use super::{Block, Figure, Reach, Section};
+use super::verdict::{Fact, Span};
+use super::{Block, Detail, Figure, Section};
+use crate::sentences::{enumerated, stress};
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Join, Panel, Plane, Spot};
 use plot::chart::{Axis, Chart, Dash};
 use plot::number;
 use results::Stress;
-use stats::Estimate;
 use stats::stress::judge::Point;
 use stats::stress::{Finding, Leak, Verdicts};
 
-/// Stretches of throttling that are drawn apart; more are no stretches to the eye.
+/// Intervals of throttling that are drawn separately.
 const MOST_BANDS: usize = 20;
 
-/// None where no load was sustained.
+/// `None` without a sustained load.
 pub(super) fn section(names: &Names<'_>) -> Option<Section> {
     let loads: Vec<(&Named<'_>, &Stress)> = (names.cells.iter())
         .flat_map(|named| named.cell.stress.iter().map(move |run| (named, run)))
@@ -30,120 +30,96 @@ pub(super) fn section(names: &Names<'_>) -> Option<Section> {
             1 => String::new(),
             _ => format!(", run {}", run.verdicts.run),
         };
-        let name = format!("{}{of_run}", named.whole());
-        // One load needs no name.
-        let told = |sentence: &String| match loads.len() {
-            1 => sentence.clone(),
+        let name = format!("{}{of_run}", named.label());
+        // A single load needs no name.
+        let line = |sentence: String| match loads.len() {
+            1 => sentence,
             _ => format!("{name}: {sentence}"),
         };
-        blocks.push(Block::List(run.sentences.iter().map(told).collect()));
+        blocks.push(Block::List(stress(&run.verdicts).into_iter().map(line).collect()));
         if run.verdicts.series.len() > 1 {
             blocks.push(Block::Figure(Box::new(figure(index, &name, named.series, run))));
         }
     }
     Some(Section {
         id: "stress",
-        title: "What happened under sustained load".to_owned(),
-        lead: "Warm-up is cut off before anything is judged. A verdict says what was found, with its 95 % interval, or what is not there, or how much longer to measure. docs/stress.md has the definitions and how often they are right.".to_owned(),
+        title: "Sustained load".to_owned(),
+        lead: "Warm-up is excluded. A verdict is an effect with its 95% CI, its absence with the smallest effect that would have been detected, or how much longer to measure. docs/stress.md has the definitions and their error rates.".to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Summary,
     })
 }
 
-/// What the load that matters most came to, in one sentence with its figures: one in which something was found goes
-/// before one that is undecided, and that before one without a finding. None where no load was sustained.
+/// The verdict on the most important load, in one sentence with its figures: a load with findings precedes an
+/// inconclusive one, and that precedes a stable one. `None` without a sustained load.
 pub(super) fn answer(names: &Names<'_>) -> Option<(Vec<Span>, Vec<Fact>)> {
     let loads = names.cells.iter().flat_map(|named| {
         named.cell.stress.iter().map(move |run| (named, &run.verdicts, judged(&run.verdicts)))
     });
+    let is_open = |finding: &Finding| matches!(finding, Finding::Inconclusive { .. });
     let weight = |judged: &[Judged<'_>]| {
         let any = |of: fn(&Finding) -> bool| judged.iter().any(|one| of(one.finding));
-        (any(Finding::is_found), any(|finding| matches!(finding, Finding::Inconclusive { .. })))
+        (any(Finding::is_found), judged.iter().any(|one| is_open(one.finding)))
     };
     let (of, verdicts, judged) = loads.rev().max_by_key(|(.., judged)| weight(judged))?;
-    let told = |wanted: fn(&Finding) -> bool, words: fn(&Judged<'_>) -> &'static str| {
-        let its = judged.iter().filter(|one| wanted(one.finding));
-        its.map(|one| words(one).to_owned()).collect::<Vec<String>>()
+    let effects = |wanted: &dyn Fn(&Finding) -> bool| -> Vec<String> {
+        let effects = judged.iter().filter(|one| wanted(one.finding));
+        effects.map(|one| one.effect.to_owned()).collect()
     };
-    let found = told(Finding::is_found, |one| one.found);
-    let open = told(|finding| matches!(finding, Finding::Inconclusive { .. }), |one| one.name);
-    let absent = told(|finding| matches!(finding, Finding::NotFound), |one| one.name);
-    let name = Span::Strong(of.target.clone());
-    let plain = |text: String| Span::Plain(text);
+    let found = effects(&Finding::is_found);
+    let open = effects(&is_open);
+    let absent = effects(&|finding| *finding == Finding::NotFound);
+    let target = Span::Strong(of.target.clone());
+    let plain = |text: &str| Span::Plain(text.to_owned());
     let words = match (found.as_slice(), open.as_slice()) {
-        ([], []) => {
-            let absent = Span::Strong(format!("no {}", enumerated(&absent, "or")));
-            vec![name, plain(" keeps its pace under sustained load: ".to_owned()), absent]
-        }
-        ([], open) => {
-            let rest = match absent.as_slice() {
-                [] => String::new(),
-                absent => format!("; no {} was found", enumerated(absent, "or")),
-            };
-            vec![
-                plain("Whether there is ".to_owned()),
-                Span::Strong(enumerated(open, "or")),
-                plain(" on ".to_owned()),
-                name,
-                plain(format!(" under sustained load takes longer to tell{rest}")),
-            ]
-        }
-        (found, _) => {
-            let found = Span::Strong(enumerated(found, "and"));
-            vec![name, plain(" doesn't stay as it was under sustained load: ".to_owned()), found]
-        }
+        ([], []) => vec![
+            target,
+            plain(" is stable under sustained load: "),
+            Span::Strong(format!("no {}", enumerated(&absent, "or"))),
+            plain("."),
+        ],
+        ([], open) => vec![
+            plain("Inconclusive for "),
+            target,
+            plain(" under sustained load: "),
+            Span::Strong(enumerated(open, "and")),
+            Span::Plain(match absent.as_slice() {
+                [] => ".".to_owned(),
+                absent => format!("; no {}.", enumerated(absent, "or")),
+            }),
+        ],
+        (found, _) => vec![
+            target,
+            plain(" is not stable under sustained load: "),
+            Span::Strong(enumerated(found, "and")),
+            plain("."),
+        ],
     };
-    let words = words.into_iter().chain([Span::Plain(".".to_owned())]).collect();
     Some((words, facts(verdicts)))
 }
 
-/// A verdict with its words.
+/// A verdict and the effect that it is about.
 struct Judged<'a> {
     finding: &'a Finding,
-    /// What it is about.
-    name: &'static str,
-    /// What is said where it was found.
-    found: &'static str,
+    effect: &'static str,
 }
 
 fn judged(verdicts: &Verdicts) -> Vec<Judged<'_>> {
     let Verdicts { gpu_throttling, cpu_throttling, other_processes, steal, .. } = verdicts;
     let Verdicts { control_group, rss, gpu_memory, .. } = verdicts;
     let all = [
-        (Some(&verdicts.latency.finding), "drift of latency", "its latency drifts"),
-        (Some(&verdicts.throughput.finding), "drift of throughput", "its throughput drifts"),
-        (
-            gpu_throttling.as_ref().map(|of| &of.finding),
-            "throttling of the GPU",
-            "its GPU is throttled",
-        ),
-        (
-            cpu_throttling.as_ref().map(|of| &of.finding),
-            "throttling of the processor",
-            "its processor is throttled",
-        ),
-        (
-            other_processes.as_ref().map(|of| &of.finding),
-            "disturbance by other processes",
-            "other processes disturb it",
-        ),
-        (
-            steal.as_ref().map(|of| &of.finding),
-            "disturbance by the hypervisor",
-            "the hypervisor takes its processor time",
-        ),
-        (
-            control_group.as_ref().map(|of| &of.finding),
-            "limit of a control group",
-            "the control group's limit holds it back",
-        ),
-        (rss.as_ref().map(|of| &of.finding), "leak of memory", "its memory grows"),
-        (gpu_memory.as_ref().map(|of| &of.finding), "leak of GPU memory", "its GPU memory grows"),
+        (Some(&verdicts.latency.finding), "latency drift"),
+        (Some(&verdicts.throughput.finding), "throughput drift"),
+        (gpu_throttling.as_ref().map(|of| &of.finding), "GPU throttling"),
+        (cpu_throttling.as_ref().map(|of| &of.finding), "CPU throttling"),
+        (other_processes.as_ref().map(|of| &of.finding), "interference by other processes"),
+        (steal.as_ref().map(|of| &of.finding), "hypervisor steal"),
+        (control_group.as_ref().map(|of| &of.finding), "CPU limiting by the cgroup"),
+        (rss.as_ref().map(|of| &of.finding), "memory leak"),
+        (gpu_memory.as_ref().map(|of| &of.finding), "GPU memory leak"),
     ];
-    let judged = all
-        .into_iter()
-        .filter_map(|(finding, name, found)| Some(Judged { finding: finding?, name, found }));
-    judged.collect()
+    let judged = |(finding, effect)| Some(Judged { finding: finding?, effect });
+    all.into_iter().filter_map(judged).collect()
 }
 
 fn facts(verdicts: &Verdicts) -> Vec<Fact> {
@@ -153,18 +129,8 @@ fn facts(verdicts: &Verdicts) -> Vec<Fact> {
         unit: unit.to_owned(),
         detail,
     };
-    let estimated = |title: &str, unit: &str, scale: f64, estimate: &Estimate| {
-        let shown = |value: f64| number::shown(value * scale);
-        let ends =
-            estimate.interval().map(|(low, high)| format!("{} to {}", shown(low), shown(high)));
-        let value = estimate.value.map(shown);
-        Fact {
-            title: title.to_owned(),
-            unit: if value.is_some() { unit.to_owned() } else { String::new() },
-            value: value.unwrap_or_else(|| "–".to_owned()),
-            detail: ends.or_else(|| estimate.reason.clone()).unwrap_or_default(),
-        }
-    };
+    let Verdicts { latency, throughput, rss, .. } = verdicts;
+    let percent = |change: f64| change * 100.0;
     let mut facts = vec![
         plain("Measured time", number::shown(verdicts.measured_s), "s", String::new()),
         plain(
@@ -173,12 +139,11 @@ fn facts(verdicts: &Verdicts) -> Vec<Fact> {
             "",
             format!("{} failed", number::count(verdicts.failed)),
         ),
-        estimated("Change of latency", "% per hour", 100.0, &verdicts.latency.per_hour),
-        estimated("Change of throughput", "% per hour", 100.0, &verdicts.throughput.per_hour),
+        Fact::of("Change of latency", "% per hour", &latency.per_hour.map(percent)),
+        Fact::of("Change of throughput", "% per hour", &throughput.per_hour.map(percent)),
     ];
-    if let Some(leak) = &verdicts.rss {
-        facts.push(estimated("Growth of memory", "MB per hour", 1.0, &leak.mb_per_hour));
-    }
+    let growth = |leak: &Leak| Fact::of("Growth of memory", "MiB per hour", &leak.mb_per_hour);
+    facts.extend(rss.as_ref().map(growth));
     facts
 }
 
@@ -201,14 +166,14 @@ fn figure(index: usize, name: &str, series: usize, run: &Stress) -> Figure {
             bands: bands(points),
         })
     };
-    // Growth shows only where the axis may begin above zero.
+    // Growth is visible only on an axis that may start above zero.
     let held = |title: &str, leak: Option<&Leak>, of: &dyn Fn(&Point) -> Option<f64>| {
         let line = leak.and_then(growth);
         let title = match &line {
             Some((_, text)) => format!("{title}; dashed: {text}"),
             None => title.to_owned(),
         };
-        let mut panel = panel(&title, Axis::free("MB", Format::Plain), of)?;
+        let mut panel = panel(&title, Axis::free("MiB", Format::Plain), of)?;
         panel.curves.extend(line.map(|(curve, _)| curve));
         Some(panel)
     };
@@ -228,11 +193,10 @@ fn figure(index: usize, name: &str, series: usize, run: &Stress) -> Figure {
         chart: Chart::Plane(Plane { panels: panels.into_iter().flatten().collect() }),
         legend: Vec::new(),
         table: Some(table(index, points)),
-        table_reach: Reach::Page,
     }
 }
 
-/// The growth of memory as a line through its lower envelope, and in words; none where no figure is known.
+/// The growth of memory as a line through its lower envelope, and its label, if known.
 fn growth(leak: &Leak) -> Option<(Curve, String)> {
     let per_hour = leak.mb_per_hour.value?;
     let held = |at_s: f64| per_hour * at_s / 3600.0;
@@ -243,10 +207,10 @@ fn growth(leak: &Leak) -> Option<(Curve, String)> {
     let spots = ends.map(|(at_s, _)| Spot::of_line((at_s / 60.0, start + held(*at_s))));
     let curve =
         Curve { series: None, spots: spots.to_vec(), join: Join::Straight, dash: Dash::Dashed };
-    Some((curve, format!("{} MB per hour", number::shown(per_hour))))
+    Some((curve, format!("{} MiB per hour", number::shown(per_hour))))
 }
 
-/// Stretches in which the GPU was throttled for most of the time.
+/// Intervals in which the GPU was throttled for most of the time.
 fn bands(points: &[Point]) -> Vec<Band> {
     let mut bands: Vec<Band> = Vec::new();
     let mut was_on = false;
@@ -286,8 +250,8 @@ fn table(index: usize, points: &[Point]) -> Table {
         ("Throughput", "requests/s"),
         ("Latency, mean", "ms"),
         ("Latency, p95", "ms"),
-        ("Resident memory", "MB"),
-        ("GPU memory", "MB"),
+        ("Resident memory", "MiB"),
+        ("GPU memory", "MiB"),
         ("GPU throttled", ""),
         ("GPU clock", "MHz"),
         ("GPU temperature", "°C"),
@@ -296,6 +260,7 @@ fn table(index: usize, points: &[Point]) -> Table {
     Table {
         id: format!("stress-table-{index}"),
         title: "Over time".to_owned(),
+        detail: Detail::Page,
         columns: columns.map(|(title, unit)| Column::figures(title, unit)).to_vec(),
         rows: points.iter().map(row).collect(),
     }

@@ -1,93 +1,84 @@
-//! Tables of a report: what each place says, how it sorts, and why something is missing.
+//! Tables of a report: the text of each entry, its sort value, and why a figure is missing.
 
-use super::Reach;
+use super::Detail;
+use crate::sentences::reason;
 use plot::number;
 use stats::Estimate;
 use stats::validity::Status;
 
-/// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// A word for links.
     pub id: String,
-    /// What it holds.
     pub title: String,
-    /// From left to right.
     pub columns: Vec<Column>,
-    /// From top to bottom, each with an entry for every column.
+    /// Each row has an entry for every column.
     pub rows: Vec<Vec<Entry>>,
+    pub detail: Detail,
 }
 
-/// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// Its heading.
     pub title: String,
-    /// Of its figures; empty for words.
     pub unit: &'static str,
-    /// Whether it holds figures.
     pub is_figure: bool,
-    /// Where it is shown.
-    pub reach: Reach,
+    pub detail: Detail,
 }
 
 impl Column {
-    /// A column of words.
     pub fn words(title: impl Into<String>) -> Self {
-        Self { title: title.into(), unit: "", is_figure: false, reach: Reach::Everywhere }
+        Self { title: title.into(), unit: "", is_figure: false, detail: Detail::Summary }
     }
 
-    /// A column of figures.
     pub fn figures(title: impl Into<String>, unit: &'static str) -> Self {
-        Self { title: title.into(), unit, is_figure: true, reach: Reach::Everywhere }
+        Self { title: title.into(), unit, is_figure: true, detail: Detail::Summary }
     }
 
-    /// The same, only where there is room.
+    /// The same at another level of detail.
     #[must_use]
-    pub fn on_page(self) -> Self {
-        Self { reach: Reach::Page, ..self }
+    pub fn at(self, detail: Detail) -> Self {
+        Self { detail, ..self }
+    }
+
+    /// `Latency p50, ms`
+    pub fn heading(&self) -> String {
+        match self.unit {
+            "" => self.title.clone(),
+            unit => format!("{}, {unit}", self.title),
+        }
     }
 }
 
-/// What stands in one place.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Entry {
-    /// What it says.
     pub text: String,
-    /// What stands beside it in small letters: an interval, a unit.
+    /// Qualifies the text, such as an interval.
     pub detail: String,
-    /// What it sorts by, unrounded; words sort by themselves.
+    /// The sort value, unrounded; words sort by themselves.
     pub value: Option<f64>,
-    /// What explains it.
+    /// An explanation, shown on hover.
     pub hint: Option<String>,
-    /// How it is meant.
     pub tone: Tone,
 }
 
-/// How an entry is meant.
+/// The emphasis of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
-    /// As it is.
     #[default]
     Plain,
-    /// Nothing to see.
     Muted,
-    /// As it should be.
     Good,
-    /// With a reservation.
     Warn,
-    /// Not to be used.
     Bad,
 }
 
 impl Table {
-    /// The same without the columns that need the room of a page.
+    /// The columns up to a level of detail.
     #[must_use]
-    pub fn in_short(&self) -> Self {
-        self.of_columns(|place| self.columns[place].reach == Reach::Everywhere)
+    pub fn up_to(&self, detail: Detail) -> Self {
+        self.of_columns(|place| self.columns[place].detail <= detail)
     }
 
-    /// The same without columns of figures in which every row has none.
+    /// The same without columns of figures in which every row is empty.
     #[must_use]
     pub(super) fn without_empty(&self) -> Self {
         let has_some = |place: usize| self.rows.iter().any(|row| row[place].value.is_some());
@@ -106,20 +97,19 @@ impl Table {
 }
 
 impl Entry {
-    /// Words.
+    /// A text of at most 240 characters.
     pub fn words(text: impl AsRef<str>) -> Self {
         Self { text: super::shortened(text.as_ref(), 240), ..Self::default() }
     }
 
-    /// A count.
     pub fn count(count: u64) -> Self {
         Self { text: number::count(count), value: Some(count as f64), ..Self::default() }
     }
 
-    /// A figure of the matrix, as it stands there; a dash where there is none.
+    /// A figure of the matrix, unrounded; a dash where there is none.
     pub fn given(value: Option<f64>) -> Self {
         value.map_or_else(
-            || Self::missing("not given"),
+            || Self::missing("not set"),
             |value| Self { text: value.to_string(), value: Some(value), ..Self::default() },
         )
     }
@@ -138,7 +128,7 @@ impl Entry {
     pub fn share(value: Option<f64>) -> Self {
         match value {
             Some(value) => Self {
-                text: format!("{} %", number::shown(value * 100.0)),
+                text: format!("{}%", number::shown(value * 100.0)),
                 value: Some(value),
                 ..Self::default()
             },
@@ -149,28 +139,27 @@ impl Entry {
     /// A figure with its interval; a dash with the reason where there is none.
     pub fn estimate(estimate: &Estimate) -> Self {
         let Some(value) = estimate.value else {
-            return Self::missing(estimate.reason.as_deref().unwrap_or("not measured"));
+            return Self::missing(reason(estimate).as_deref().unwrap_or("not measured"));
         };
         Self {
             text: number::shown(value),
             detail: interval(estimate).unwrap_or_default(),
             value: Some(value),
-            hint: estimate.reason.clone(),
+            hint: reason(estimate),
             tone: Tone::Plain,
         }
     }
 
-    /// Nothing, and why.
-    pub fn missing(reason: &str) -> Self {
+    /// A dash with its reason.
+    pub fn missing(why: &str) -> Self {
         Self {
             text: "–".to_owned(),
-            hint: Some(super::shortened(reason, 240)),
+            hint: Some(super::shortened(why, 240)),
             tone: Tone::Muted,
             ..Self::default()
         }
     }
 
-    /// Whether figures may be used.
     pub fn status(status: Status) -> Self {
         let (text, tone, value) = match status {
             Status::Valid => ("VALID", Tone::Good, 0.0),
@@ -180,31 +169,39 @@ impl Entry {
         Self { text: text.to_owned(), tone, value: Some(value), ..Self::default() }
     }
 
-    /// The same, with something that explains it.
+    /// `1.31 (1.20 to 1.45)`
+    pub fn with_detail(&self) -> String {
+        match self.detail.as_str() {
+            "" => self.text.clone(),
+            detail => format!("{} ({detail})", self.text),
+        }
+    }
+
+    /// Adds an explanation, unless it is empty.
     #[must_use]
     pub fn because(self, hint: String) -> Self {
         Self { hint: Some(hint).filter(|hint| !hint.is_empty()), ..self }
     }
 }
 
-/// `1.20 to 1.45`, or `from 1.20` where there is no upper end.
+/// `1.20 to 1.45`, or `at least 1.20` without an upper bound.
 pub(super) fn interval(estimate: &Estimate) -> Option<String> {
     match (estimate.ci_low, estimate.ci_high) {
         (Some(low), Some(high)) => {
             Some(format!("{} to {}", number::shown(low), number::shown(high)))
         }
-        (Some(low), None) => Some(format!("from {}", number::shown(low))),
+        (Some(low), None) => Some(format!("at least {}", number::shown(low))),
         _ => None,
     }
 }
 
-/// The figure with its interval in words: `1.31, 95 % interval 1.20 to 1.45`.
-pub(super) fn spoken(estimate: &Estimate, unit: &str) -> String {
+/// The figure with its unit and interval: `1.31 USD, 95% CI 1.20 to 1.45`.
+pub(super) fn described(estimate: &Estimate, unit: &str) -> String {
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let Some(value) = estimate.value else {
-        return format!("not measured: {}", estimate.reason.as_deref().unwrap_or("no data"));
+        return format!("not measured: {}", reason(estimate).as_deref().unwrap_or("no data"));
     };
-    let interval = interval(estimate)
-        .map_or_else(String::new, |interval| format!(", 95 % interval {interval}"));
+    let interval =
+        interval(estimate).map_or_else(String::new, |interval| format!(", 95% CI {interval}"));
     format!("{}{unit}{interval}", number::shown(value))
 }

@@ -1,29 +1,28 @@
-//! What the machines showed while they measured: in figures for every cell, and over time under the latency.
+//! Telemetry of the machines: figures for every cell, and timelines below the latency.
 
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
-use super::{Block, Figure, Reach, Section, shortened};
+use super::{Block, Detail, Figure, Section, shortened};
+use model::telemetry::Metric;
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Guide, Join, Spot};
 use plot::chart::{Axis, Chart, Dash, Strip, Strips};
-use proto::telemetry::Metric;
 use results::Results;
 use stats::telemetry::{CellTelemetry, NotMeasurable, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More timelines than this are no reading any more; telemetry.parquet has all.
 const MOST_FIGURES: usize = 12;
-/// A piece is shaded where so much of it was held back.
+/// The share of a piece above which it is shaded.
 const HELD_BACK: f64 = 0.05;
 const MIB: f64 = 1_048_576.0;
 
-/// What every format shows: figures of all cells, and the timeline of the cell that was held back most, or of the first.
+/// Figures of all cells, and the timeline of the cell that was throttled most, or of the first.
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     let mut blocks = Vec::new();
     if names.cells.iter().any(|named| named.cell.telemetry.is_some()) {
         blocks.push(Block::Table(table(names)));
     } else {
-        blocks.push(Block::Missing("Nothing was observed beside the samples.".to_owned()));
+        blocks.push(Block::Missing("No telemetry was recorded.".to_owned()));
     }
     let drawn = drawn(results, names);
     blocks.extend(drawn.into_iter().next());
@@ -33,26 +32,26 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     }
     Section {
         id: "telemetry",
-        title: "What the machines showed".to_owned(),
-        lead: "Means over the measured time. Heat, power limits and other load slow a machine down; where they did, the cell is DEGRADED.".to_owned(),
+        title: "Telemetry".to_owned(),
+        lead: "Means over the measured time. A cell whose machine was slowed down by heat, power limits or other load is DEGRADED.".to_owned(),
         blocks,
-        reach: Reach::Everywhere,
+        detail: Detail::Summary,
     }
 }
 
-/// The other cells over time.
-pub(super) fn further(results: &Results, names: &Names<'_>) -> Option<Section> {
+/// The timelines of the other cells.
+pub(super) fn timelines(results: &Results, names: &Names<'_>) -> Option<Section> {
     let blocks: Vec<Block> = drawn(results, names).into_iter().skip(1).take(MOST_FIGURES).collect();
     (!blocks.is_empty()).then(|| Section {
         id: "timelines",
-        title: "Cell by cell over time".to_owned(),
-        lead: format!("Runs stand one after the other. At most {MOST_FIGURES} cells are drawn; results.telemetry.parquet has every reading of all."),
+        title: "Timelines".to_owned(),
+        lead: format!("Runs are drawn one after the other. At most {MOST_FIGURES} cells are drawn; results.telemetry.parquet has all readings."),
         blocks,
-        reach: Reach::Page,
+        detail: Detail::Page,
     })
 }
 
-/// Timelines, those with the most shade first, then in the order of the cells.
+/// Timelines, those with the most throttling first, then in the order of the cells.
 fn drawn(results: &Results, names: &Names<'_>) -> Vec<Block> {
     let usable = names.cells.iter().filter(|named| named.is_usable());
     let mut figures: Vec<(f64, Figure)> = usable
@@ -83,7 +82,7 @@ fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<
     let guides = timeline.runs.iter().skip(1);
     Figure {
         id: format!("timeline-{}", named.cell.cell),
-        title: format!("{} over time{shade}", named.whole()),
+        title: format!("{} over time{shade}", named.label()),
         chart: Chart::Strips(Strips {
             x: Axis::time("Measured time, seconds"),
             strips: strips(timeline, &limits),
@@ -94,17 +93,16 @@ fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<
         }),
         legend: Vec::new(),
         table: None,
-        table_reach: Reach::Page,
     }
 }
 
-/// What a GPU can do at most.
+/// The limits of a GPU.
 struct Limits {
     sm_mhz: Option<f64>,
     power_watts: Option<f64>,
 }
 
-/// Stretches in which the machine was held back.
+/// Intervals in which the machine was slowed down.
 fn bands(timeline: &Timeline) -> Vec<Band> {
     let half = timeline.piece_s / 2.0;
     let of = |metric: Metric| timeline.readings.get(metric.as_str());
@@ -116,13 +114,13 @@ fn bands(timeline: &Timeline) -> Vec<Band> {
             timeline.gpu_throttled_share[place].is_some_and(|share| share > HELD_BACK);
         let text = if is_throttled {
             let reasons = timeline.gpu_throttle_reasons[place].as_deref();
-            format!("the GPU's clocks were held down ({})", reasons.unwrap_or("unknown reason"))
+            format!("GPU throttled ({})", reasons.unwrap_or("unknown reason"))
         } else if read(Metric::HostThermalThrottles) > 0.0 {
-            "a processor slowed down for heat".to_owned()
+            "CPU throttled by heat".to_owned()
         } else if read(Metric::CgroupThrottledNs) / total > HELD_BACK {
-            "the control group's limit held the agent back".to_owned()
+            "limited by the cgroup".to_owned()
         } else if read(Metric::HostCpuStealNs) / total > HELD_BACK {
-            "the hypervisor gave processor time to others".to_owned()
+            "CPU time stolen by the hypervisor".to_owned()
         } else {
             continue;
         };
@@ -135,10 +133,10 @@ fn bands(timeline: &Timeline) -> Vec<Band> {
     bands
 }
 
-/// Latency first; below it whatever was read.
+/// Latency first, then whatever was read.
 fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
     let mut strips = vec![Strip {
-        y: Axis::quantity("Request latency, ms: mean, and the longest dotted"),
+        y: Axis::quantity("Request latency, ms: mean; dotted: maximum"),
         curves: [
             line(timeline, &timeline.latency_mean_ms, Dash::Solid),
             line(timeline, &timeline.latency_max_ms, Dash::Dotted),
@@ -165,33 +163,25 @@ fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
         None,
     );
     add(
-        Axis::quantity("GPU clock, MHz; the fastest dashed"),
+        Axis::quantity("GPU clock, MHz; dashed: maximum"),
         read(Metric::GpuSmMhz, 1.0),
         limits.sm_mhz,
     );
     add(
-        Axis::quantity("GPU power, W; the limit dashed"),
+        Axis::quantity("GPU power, W; dashed: limit"),
         read(Metric::GpuPowerWatts, 1.0),
         limits.power_watts,
     );
+    add(Axis::quantity("GPU memory used, MiB"), read(Metric::GpuMemoryUsedBytes, 1.0 / MIB), None);
+    add(Axis::quantity("CPU time of the agent, cores"), read(Metric::ProcessCpuNs, 1e-9), None);
+    add(Axis::quantity("CPU time of other processes, cores"), others(timeline), None);
+    add(Axis::quantity("CPU clock, MHz"), read(Metric::HostCpuMhz, 1.0), None);
     add(
-        Axis::quantity("GPU memory in use, MiB"),
-        read(Metric::GpuMemoryUsedBytes, 1.0 / MIB),
-        None,
-    );
-    add(
-        Axis::quantity("Processor time of the agent, cores"),
-        read(Metric::ProcessCpuNs, 1e-9),
-        None,
-    );
-    add(Axis::quantity("Processor time of others, cores"), others(timeline), None);
-    add(Axis::quantity("Processor clock, MHz"), read(Metric::HostCpuMhz, 1.0), None);
-    add(
-        Axis::free("Processor temperature, °C", Format::Plain),
+        Axis::free("CPU temperature, °C", Format::Plain),
         read(Metric::HostTemperatureCelsius, 1.0),
         None,
     );
-    add(Axis::quantity("Processor power, W"), read(Metric::CpuEnergyJoules, 1.0), None);
+    add(Axis::quantity("CPU power, W"), read(Metric::CpuEnergyJoules, 1.0), None);
     add(
         Axis::quantity("Resident memory of the agent, MiB"),
         read(Metric::ProcessRssBytes, 1.0 / MIB),
@@ -200,7 +190,7 @@ fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
     strips
 }
 
-/// What other processes took, in cores. The system counts in ticks, so that a short piece can seem to be below nothing.
+/// CPU time of other processes, in cores. The system counts in ticks, so the difference may be negative.
 fn others(timeline: &Timeline) -> Option<Vec<Option<f64>>> {
     let busy = timeline.readings.get(Metric::HostCpuBusyNs.as_str())?;
     let own = timeline.readings.get(Metric::ProcessCpuNs.as_str())?;
@@ -208,7 +198,7 @@ fn others(timeline: &Timeline) -> Option<Vec<Option<f64>>> {
     Some(both.map(|(busy, own)| Some(((*busy)? - (*own)?).max(0.0) / 1e9)).collect())
 }
 
-/// None where nothing was read.
+/// `None` without readings.
 fn line(timeline: &Timeline, values: &[Option<f64>], dash: Dash) -> Option<Curve> {
     let spots = timeline.at_s.iter().zip(values);
     let spots: Vec<Spot> =
@@ -216,14 +206,12 @@ fn line(timeline: &Timeline, values: &[Option<f64>], dash: Dash) -> Option<Curve
     (!spots.is_empty()).then_some(Curve { series: Some(0), spots, join: Join::Straight, dash })
 }
 
-/// A limit, from the start to the end.
 fn level(timeline: &Timeline, value: f64) -> Curve {
     let ends = [timeline.at_s.first(), timeline.at_s.last()];
     let spots = ends.into_iter().flatten().map(|at| Spot::of_line((*at, value))).collect();
     Curve { series: None, spots, join: Join::Straight, dash: Dash::Dashed }
 }
 
-/// How a column is filled.
 type Of = fn(&Named<'_>, &CellTelemetry) -> Entry;
 
 fn reading(telemetry: &CellTelemetry, metric: Metric, scale: f64) -> Entry {
@@ -240,16 +228,16 @@ fn here(value: Option<f64>, telemetry: &CellTelemetry) -> Entry {
     if value.is_some() {
         return Entry::figure(value);
     }
-    let absent: Vec<String> = telemetry.not_measurable.iter().map(told).collect();
+    let absent: Vec<String> = telemetry.not_measurable.iter().map(described_absence).collect();
     let reason = format!("not measurable here: {}", absent.join("; "));
     Entry::missing(if absent.is_empty() { "not measurable here" } else { &reason })
 }
 
-fn told(absent: &NotMeasurable) -> String {
+fn described_absence(absent: &NotMeasurable) -> String {
     format!("{}, {}", absent.what.replace('_', " "), absent.reason)
 }
 
-/// The columns, how each is filled, and whether it is shown; those of a GPU where one infers.
+/// The columns, how each is filled, and whether it is shown.
 fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
     vec![
         (
@@ -273,12 +261,12 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
             true,
         ),
         (
-            Column::figures("CPU, hottest", "°C"),
+            Column::figures("CPU temperature, maximum", "°C"),
             |_, telemetry| hottest(telemetry, Metric::HostTemperatureCelsius),
             true,
         ),
         (
-            Column::figures("GPU in use", "%"),
+            Column::figures("GPU utilization", "%"),
             |_, telemetry| reading(telemetry, Metric::GpuUtilizationPct, 1.0),
             has_gpu,
         ),
@@ -288,7 +276,7 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
             has_gpu,
         ),
         (
-            Column::figures("GPU, hottest", "°C"),
+            Column::figures("GPU temperature, maximum", "°C"),
             |_, telemetry| hottest(telemetry, Metric::GpuTemperatureCelsius),
             has_gpu,
         ),
@@ -314,12 +302,12 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
             true,
         ),
         (
-            Column::figures("Model", "MiB").on_page(),
+            Column::figures("Model", "MiB").at(Detail::Page),
             |named, _| Entry::figure(named.cell.memory.model_size_mb),
             true,
         ),
         (
-            Column::figures("Keys and values", "MiB").on_page(),
+            Column::figures("KV cache", "MiB").at(Detail::Page),
             |named, _| Entry::figure(named.cell.memory.kv_cache_mb),
             true,
         ),
@@ -329,7 +317,7 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
             true,
         ),
         (
-            Column::figures("Sampler", "% of a core").on_page(),
+            Column::figures("Sampler", "% of a core").at(Detail::Page),
             |_, telemetry| here(telemetry.sampler_cpu_pct, telemetry),
             true,
         ),
@@ -344,10 +332,10 @@ fn table(names: &Names<'_>) -> Table {
     let columns = columns(has_gpu);
     let columns: Vec<_> = columns.into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
     let row = |named: &Named<'_>| {
-        let mut row = vec![Entry::words(named.whole())];
+        let mut row = vec![Entry::words(named.label())];
         row.extend(columns.iter().map(|(_, of, _)| match &named.cell.telemetry {
             Some(telemetry) => of(named, telemetry),
-            None => Entry::missing("nothing was observed"),
+            None => Entry::missing("no telemetry"),
         }));
         row
     };
@@ -356,22 +344,23 @@ fn table(names: &Names<'_>) -> Table {
     headings.extend(columns.iter().map(|(column, ..)| column.clone()));
     let table = Table {
         id: "telemetry-table".to_owned(),
-        title: "What was observed of every cell".to_owned(),
+        title: "Telemetry of every cell".to_owned(),
+        detail: Detail::Report,
         columns: headings,
         rows,
     };
-    // What no machine could tell is said below it, once.
+    // What no machine can measure is listed below, once.
     table.without_empty()
 }
 
-/// Each thing that can't be measured, with the reason, what to do, and where.
+/// What can't be measured, with the reason, the remedy and the hosts.
 fn not_measurable(results: &Results) -> Vec<String> {
     let is_gpu = |device: &String| device != "cpu";
     let has_gpu = results.results.iter().any(|entry| entry.device.as_ref().is_some_and(is_gpu));
     let mut hosts: BTreeMap<&NotMeasurable, BTreeSet<&str>> = BTreeMap::new();
     for host in &results.environment.hosts {
         for absent in &host.not_measurable {
-            // A GPU is missed only where one infers.
+            // GPU telemetry matters only where a model runs on a GPU.
             if has_gpu || !(absent.what == "gpu" || absent.what.starts_with("gpu_")) {
                 hosts.entry(absent).or_default().insert(&host.name);
             }
@@ -380,7 +369,7 @@ fn not_measurable(results: &Results) -> Vec<String> {
     let sentence = |(absent, hosts): (&NotMeasurable, BTreeSet<&str>)| {
         let remedy = absent.remedy.as_ref().map_or(String::new(), |remedy| format!("; {remedy}"));
         let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
-        let sentence = format!("Not measurable on {hosts}: {}{remedy}", told(absent));
+        let sentence = format!("Not measurable on {hosts}: {}{remedy}", described_absence(absent));
         format!("{}.", shortened(&sentence, 300))
     };
     hosts.into_iter().map(sentence).collect()

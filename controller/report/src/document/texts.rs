@@ -1,27 +1,21 @@
-//! Dialogues with their summaries: as many as the matrix allows, and none unless it does.
+//! Dialogues with their summaries, as many as the matrix allows (none by default).
 
 use super::naming::Names;
-use super::{Block, Reach, Section, shortened};
+use super::{Block, Detail, Section, shortened};
 use results::Results;
 
-/// A dialogue with its summaries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialogue {
-    /// Its id.
     pub id: String,
-    /// Its text.
     pub text: String,
-    /// Its reference summary.
     pub reference: Option<String>,
-    /// Cells and the summaries that they brought.
     pub summaries: Vec<(String, String)>,
 }
 
 /// Longer texts are cut on a page.
 const LONGEST: usize = 4_000;
 
-/// A text as it may stand on a page: what steers a terminal or turns the direction of a line shows as a sign that
-/// stands for no letter.
+/// A text that is safe to show: control characters and marks that change the writing direction become U+FFFD.
 fn shown(text: &str, longest: usize) -> String {
     let acts = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
@@ -33,7 +27,7 @@ fn shown(text: &str, longest: usize) -> String {
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     let dialogue = |sample: &results::SampleText| {
         let summaries = sample.summaries.iter().map(|summary| {
-            let cells: Vec<String> = summary.cells.iter().map(|id| names.whole(id)).collect();
+            let cells: Vec<String> = summary.cells.iter().map(|id| names.label(id)).collect();
             (shown(&cells.join("; "), LONGEST), shown(&summary.text, LONGEST))
         });
         Block::Dialogue(Dialogue {
@@ -46,10 +40,10 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     let blocks: Vec<Block> = results.sample_texts.iter().map(dialogue).collect();
     (!blocks.is_empty()).then(|| Section {
         id: "texts",
-        title: "What the models wrote".to_owned(),
-        lead: "The first measured dialogues, as many as the matrix allows. Equal summaries stand together.".to_owned(),
+        title: "Sample summaries".to_owned(),
+        lead: "The first measured dialogues, as many as the matrix allows. Equal summaries are grouped.".to_owned(),
         blocks,
-        reach: Reach::Page,
+        detail: Detail::Page,
     })
 }
 
@@ -58,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_acts_is_seen_and_does_nothing() {
+    fn control_characters_are_replaced() {
         assert_eq!(shown("a\u{1b}[2J\n\tb\u{202e}c", 100), "a\u{fffd}[2J\n\tb\u{fffd}c");
         assert_eq!(shown("\u{645}\u{631}\u{62d}\u{628}\u{627}", 100), "مرحبا");
     }

@@ -2,10 +2,10 @@
 
 use crate::document::{Block, Column, Entry, Figure, Table, Tone};
 use maud::{Markup, html};
-use plot::chart::{At, COLOURS, Chart, Form, svg};
+use plot::chart::{At, COLORS, Chart, Form, svg};
 use std::fmt::Write;
 
-/// How wide charts are drawn for wide and for narrow screens, so that letters keep their size.
+/// The width of charts for wide and narrow screens: text keeps its size.
 const WIDE: f64 = 880.0;
 const NARROW: f64 = 350.0;
 
@@ -47,9 +47,9 @@ pub(super) fn block(block: &Block) -> Markup {
 
 fn figure_of(figure: &Figure) -> Markup {
     let description = match (&figure.table, &figure.chart) {
-        (Some(_), _) => "The same figures stand in the table below it.",
-        (None, Chart::Strips(_)) => "The same figures stand in results.json, under timelines.",
-        (None, _) => "The same figures stand in the table of all cells.",
+        (Some(_), _) => "The table below has the same figures.",
+        (None, Chart::Strips(_)) => "results.json has the same figures, under timelines.",
+        (None, _) => "The table of all cells has the same figures.",
     };
     html! {
         figure.chart id=(figure.id) {
@@ -73,11 +73,11 @@ fn figure_of(figure: &Figure) -> Markup {
     }
 }
 
-/// The sign of a series, as its marks have it.
+/// The mark of a series.
 fn sign(series: usize) -> Markup {
     let centre: At = (8.0, 8.0);
     let corners = Form::of(series).corners(centre, 5.0);
-    let class = format!("s{} sign", series % COLOURS);
+    let class = format!("s{} sign", series % COLORS);
     let mut path = String::new();
     for (place, (x, y)) in corners.iter().enumerate() {
         // Writing to a String can't fail.
@@ -95,7 +95,7 @@ fn table_of(table: &Table) -> Markup {
     html! { div.table id=(table.id) { p.title { (table.title) } (grid(table)) } }
 }
 
-/// A table that scrolls sideways where it is too wide, by keyboard too.
+/// A table that scrolls horizontally where it is too wide, also by keyboard.
 fn grid(table: &Table) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(table.title) {

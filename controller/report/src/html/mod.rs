@@ -1,12 +1,12 @@
-//! A document -> one page that needs nothing else: no network, no other file. It says everything without its script, which
-//! sorts tables, hides series and shows what a mark is.
+//! A document -> one self-contained HTML page: no network, no other files. It is complete without its script, which sorts
+//! tables, toggles series and shows tooltips.
 //!
-//! Every text is escaped by the template; only this room's own style and script are put in as they are, and the page's
-//! policy lets nothing else run.
+//! The template escapes every text; only the style and script of this module are inserted verbatim, and the page's
+//! content security policy blocks everything else.
 
 mod blocks;
 
-use super::document::{Document, Reach, Rivals, Section, Span, Verdict};
+use super::document::{Detail, Document, Section, Span, Ties, Tone, Verdict};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -16,10 +16,9 @@ use sha2::{Digest, Sha256};
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// Renders the page.
 pub fn render(document: &Document) -> String {
     let font = BASE64_STANDARD.encode(font::WEB);
-    let style = STYLE.replace("url(typeface)", &format!("url(data:font/woff2;base64,{font})"));
+    let style = STYLE.replace("url(font)", &format!("url(data:font/woff2;base64,{font})"));
     let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(text.as_bytes()));
     let policy = format!(
         "default-src 'none'; base-uri 'none'; form-action 'none'; font-src data:; style-src 'sha256-{}'; script-src 'sha256-{}'",
@@ -47,7 +46,7 @@ pub fn render(document: &Document) -> String {
                     @for section in &document.sections { (section_of(section)) }
                     footer {
                         "Fleetmark " (document.version) ". Campaign " span.id { (document.campaign) }
-                        ". All figures stand unrounded in results.json, all samples in its Parquet file."
+                        ". results.json has all figures unrounded; its Parquet file has all samples."
                     }
                 }
                 script { (PreEscaped(SCRIPT)) }
@@ -62,7 +61,7 @@ fn contents(document: &Document) -> Markup {
         nav.contents aria-label="Contents" {
             p.brand { "Fleetmark" }
             ol {
-                li { a href="#verdict" { "The verdict" } }
+                li { a href="#verdict" { "Verdict" } }
                 @for section in &document.sections {
                     li { a href={ "#" (section.id) } { (section.title) } }
                 }
@@ -86,7 +85,7 @@ fn masthead(document: &Document) -> Markup {
                     }
                 }
             }
-            @if let Some(rivals) = &verdict.rivals { (rivals_of(rivals)) }
+            @if let Some(ties) = &verdict.ties { (ties_of(ties)) }
             @if !verdict.notes.is_empty() {
                 ul.notes { @for note in &verdict.notes { li { (note) } } }
             }
@@ -106,38 +105,36 @@ fn masthead(document: &Document) -> Markup {
     }
 }
 
-fn rivals_of(rivals: &Rivals) -> Markup {
+fn ties_of(ties: &Ties) -> Markup {
     html! {
-        div.rivals {
-            p { (rivals.title) }
+        div.ties {
+            p { (ties.title) }
             dl {
-                @for (target, details) in &rivals.cells {
+                @for (target, details) in &ties.cells {
                     div {
                         dt { (target) }
                         @for detail in details { @if !detail.is_empty() { dd { (detail) } } }
                     }
                 }
-                @if rivals.more > 0 { div { dt { "and " (rivals.more) " more" } } }
+                @if ties.more > 0 { div { dt { "and " (ties.more) " more" } } }
             }
-            @if let Some(advice) = &rivals.advice { p.muted { (advice) } }
+            @if let Some(advice) = &ties.advice { p.muted { (advice) } }
         }
     }
 }
 
 fn chips(verdict: &Verdict) -> Markup {
-    let [valid, degraded, invalid] = verdict.cells;
-    let cells = |count: u64| if count == 1 { "cell" } else { "cells" };
-    html! {
-        @if verdict.is_complete { span.chip.good { "Complete" } } @else { span.chip.bad { "Incomplete" } }
-        @if valid > 0 { span.chip.good { (valid) " " (cells(valid)) " VALID" } }
-        @if degraded > 0 { span.chip.warn { (degraded) " " (cells(degraded)) " DEGRADED" } }
-        @if invalid > 0 { span.chip.bad { (invalid) " " (cells(invalid)) " INVALID" } }
-    }
+    let class = |tone| match tone {
+        Tone::Good => "chip good",
+        Tone::Bad => "chip bad",
+        Tone::Warn | Tone::Plain | Tone::Muted => "chip warn",
+    };
+    html! { @for (text, tone) in verdict.status() { span class=(class(tone)) { (text) } } }
 }
 
 fn section_of(section: &Section) -> Markup {
     let heading = format!("{}-heading", section.id);
-    let class = (section.reach == Reach::Page).then_some("further");
+    let class = (section.detail == Detail::Page).then_some("further");
     html! {
         section id=(section.id) aria-labelledby=(heading) class=[class] {
             h2 id=(heading) { (section.title) }

@@ -1,28 +1,21 @@
-//! Paragraphs, lists, tables and charts, one below the other, on as many pages as they need.
+//! Paragraphs, lists, tables and charts, one below the other, on as many pages as needed.
 //!
-//! Pages are drawings like charts are; lengths are points (1/72 inch).
+//! A page is a drawing; lengths are points (1/72 inch).
 
 use super::grid;
 use crate::document::Table;
 use plot::chart::{Anchor, At, Dash, Drawing, Fill, Form, Ink, Mark, Shape};
 use plot::font::{self, Weight, width};
+use plot::pdf::{Bookmark, Pages};
 
 /// A4.
 pub(super) const PAGE: At = (595.28, 841.89);
 const MARGIN: f64 = 50.0;
 const BOTTOM: f64 = 58.0;
-/// The share of their size to which charts may be made smaller.
+/// Charts may be scaled down to this share of their size.
 pub(super) const SMALLEST: f64 = 0.76;
 
-/// The pages, and where their sections begin.
-#[derive(Debug)]
-pub(super) struct Pages {
-    pub(super) pages: Vec<Drawing>,
-    /// Title, index of the page, height on it.
-    pub(super) bookmarks: Vec<(String, usize, f64)>,
-}
-
-/// Words of one weight and colour.
+/// Words of one weight and color.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     text: String,
@@ -40,13 +33,21 @@ impl Piece {
     }
 }
 
-/// The place where the next thing goes.
+/// A column of words, relative to the current position.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Column {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+}
+
+/// The pages so far and the current position.
 #[derive(Debug)]
 pub(super) struct Flow {
     done: Vec<Drawing>,
     page: Drawing,
     y: f64,
-    bookmarks: Vec<(String, usize, f64)>,
+    bookmarks: Vec<Bookmark>,
 }
 
 impl Flow {
@@ -54,19 +55,19 @@ impl Flow {
         Self { done: Vec::new(), page: blank(), y: MARGIN, bookmarks: Vec::new() }
     }
 
-    /// How wide a line may be.
+    /// The width of a line.
     pub(super) fn width() -> f64 {
         PAGE.0 - 2.0 * MARGIN
     }
 
-    /// Room below, at the top of a page none.
+    /// Vertical space, except at the top of a page.
     pub(super) fn space(&mut self, height: f64) {
         if self.y > MARGIN {
             self.y += height;
         }
     }
 
-    /// Goes to the next page where less than `height` is left.
+    /// Starts the next page where less than `height` is left.
     pub(super) fn need(&mut self, height: f64) {
         if self.y + height > PAGE.1 - BOTTOM && self.y > MARGIN {
             let page = std::mem::replace(&mut self.page, blank());
@@ -75,9 +76,10 @@ impl Flow {
         }
     }
 
-    /// A bookmark leads here.
+    /// Adds a bookmark to the current position.
     pub(super) fn bookmark(&mut self, title: &str) {
-        self.bookmarks.push((title.to_owned(), self.done.len(), self.y));
+        let title = title.to_owned();
+        self.bookmarks.push(Bookmark { title, page: self.done.len(), y: self.y });
     }
 
     /// A thin line across the page.
@@ -86,7 +88,6 @@ impl Flow {
         self.mark(Shape::Line { points, width: 0.6, dash: Dash::Solid }, Ink::Grid);
     }
 
-    /// Sentences, broken into lines.
     pub(super) fn paragraph(&mut self, pieces: &[Piece], size: f64, leading: f64) {
         for line in lines(pieces, size, Self::width()) {
             self.need(size * leading);
@@ -95,18 +96,18 @@ impl Flow {
         }
     }
 
-    /// Sentences in a column of `(x, y, width)` from here; returns their height and leaves the place.
+    /// Writes sentences into a column relative to the current position, which stays; returns their height.
     pub(super) fn words_in(
         &mut self,
         pieces: &[Piece],
         size: f64,
         leading: f64,
-        (x, y, width): (f64, f64, f64),
+        column: Column,
     ) -> f64 {
-        let lines = lines(pieces, size, width);
+        let lines = lines(pieces, size, column.width);
         for (place, line) in lines.iter().enumerate() {
-            let down = y + size + place as f64 * size * leading;
-            self.line(line, size, (MARGIN + x, self.y + down));
+            let down = column.y + size + place as f64 * size * leading;
+            self.line(line, size, (MARGIN + column.x, self.y + down));
         }
         lines.len() as f64 * size * leading
     }
@@ -123,14 +124,15 @@ impl Flow {
                 &[Piece::of("–", Weight::Regular, Ink::Muted)],
                 size,
                 1.42,
-                (0.0, 0.0, indent),
+                Column { x: 0.0, y: 0.0, width: indent },
             );
-            self.words_in(&pieces, size, 1.42, (indent, 0.0, Self::width() - indent));
+            let column = Column { x: indent, y: 0.0, width: Self::width() - indent };
+            self.words_in(&pieces, size, 1.42, column);
             self.y += height + 2.0;
         }
     }
 
-    /// The signs of series with their names.
+    /// The marks of series with their names.
     pub(super) fn legend(&mut self, legend: &[(usize, String)]) {
         let size = 8.0;
         let mut x = 0.0;
@@ -147,18 +149,17 @@ impl Flow {
             let sign = Shape::Sign { at, form, radius: 3.2, fill: Fill::Full };
             self.mark(sign, Ink::Series(*series));
             let piece = [Piece::of(&name, Weight::Regular, Ink::Text)];
-            self.words_in(&piece, size, 1.3, (x + 12.0, 0.0, wide));
+            self.words_in(&piece, size, 1.3, Column { x: x + 12.0, y: 0.0, width: wide });
             x += wide;
         }
         self.y += size * 1.9;
     }
 
-    /// A chart, made smaller.
     pub(super) fn drawing(&mut self, drawing: &Drawing, scale: f64) {
-        // What is higher than a page is made to fit on one.
+        // No chart is higher than a page.
         let room = PAGE.1 - BOTTOM - MARGIN - 60.0;
         let scale = scale.min(room / drawing.height);
-        // A chart that nearly fits is made a little smaller rather than leave half a page empty.
+        // A chart that nearly fits is scaled down to avoid half an empty page.
         let fitting = (PAGE.1 - BOTTOM - self.y) / drawing.height;
         let scale = if fitting >= scale * SMALLEST { scale.min(fitting) } else { scale };
         self.need(drawing.height * scale - 0.01);
@@ -169,7 +170,7 @@ impl Flow {
         self.y += drawing.height * scale;
     }
 
-    /// A table, its first rows where there are many; its heading comes again on every page.
+    /// The first `most` rows of a table; its heading is repeated on every page.
     pub(super) fn table(&mut self, table: &Table, most: usize) {
         let grid = grid::of(table, most, Self::width());
         self.need(grid.heading.height + grid.rows.first().map_or(0.0, |row| row.height));
@@ -182,7 +183,7 @@ impl Flow {
             self.row(row);
         }
         if let Some(more) = table.rows.len().checked_sub(most).filter(|more| *more > 0) {
-            let text = format!("{more} more rows stand in results.json.");
+            let text = format!("{more} more rows in results.json.");
             self.space(4.0);
             self.paragraph(&[Piece::of(&text, Weight::Regular, Ink::Muted)], 8.0, 1.4);
         }
@@ -215,7 +216,7 @@ impl Flow {
             words((MARGIN, y), left, Anchor::Start);
             words((PAGE.0 - MARGIN, y), format!("{} of {count}", place + 1), Anchor::End);
         }
-        Pages { pages: self.done, bookmarks: self.bookmarks }
+        Pages { size: PAGE, pages: self.done, bookmarks: self.bookmarks }
     }
 
     fn mark(&mut self, shape: Shape, ink: Ink) {
@@ -237,7 +238,7 @@ fn blank() -> Drawing {
     Drawing { width: PAGE.0, height: PAGE.1, marks: Vec::new() }
 }
 
-/// A mark at another place and in another size.
+/// A translated and scaled mark.
 fn moved(mark: &Mark, scale: f64, (left, top): At) -> Mark {
     let to = |(x, y): At| (left + x * scale, top + y * scale);
     let all = |points: &[At]| points.iter().copied().map(to).collect();
@@ -265,7 +266,7 @@ fn moved(mark: &Mark, scale: f64, (left, top): At) -> Mark {
     Mark { shape, ink: mark.ink, series: None, tip: None }
 }
 
-/// Words broken into lines of at most `most`; a word that is wider than a line is broken, too.
+/// Breaks words into lines of at most `most`; a word wider than a line is broken, too.
 pub(super) fn lines(pieces: &[Piece], size: f64, most: f64) -> Vec<Vec<Piece>> {
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut used = 0.0;
@@ -292,7 +293,7 @@ pub(super) fn lines(pieces: &[Piece], size: f64, most: f64) -> Vec<Vec<Piece>> {
     lines
 }
 
-/// A word, cut where it is wider than a line.
+/// Splits a word that is wider than a line.
 fn parts(word: &str, size: f64, weight: Weight, most: f64) -> Vec<String> {
     if width(word.trim_end(), size, weight) <= most {
         return vec![word.to_owned()];

@@ -8,7 +8,6 @@ use plot::font::{Weight, drawable, width};
 const SIZE: f64 = 7.5;
 const DETAIL: f64 = 6.4;
 const LEADING: f64 = 1.32;
-/// Between columns.
 const GUTTER: f64 = 9.0;
 const PADDING: f64 = 4.0;
 /// Words of one entry beyond this make no column wider.
@@ -45,7 +44,6 @@ pub(super) fn of(table: &Table, most: usize, total: f64) -> Grid {
     }
 }
 
-/// Words of one size.
 struct Words {
     text: String,
     size: f64,

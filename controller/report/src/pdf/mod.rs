@@ -1,74 +1,52 @@
-//! A document -> a PDF of a few pages for people who get it sent: the page's sections in short, with the same charts.
-//! Typefaces are embedded, text can be selected, sections are bookmarks. No browser is needed.
+//! A document -> a PDF for sharing: the sections of the report level, with the same charts as HTML. Fonts are embedded,
+//! text is selectable, sections are bookmarks. No browser is needed.
 
 mod flow;
 mod grid;
-mod write;
 
-use super::document::{Block, Document, Figure, Reach, Section, Span, Verdict};
-use flow::{Flow, Pages, Piece};
+use super::document::{Block, Detail, Document, Figure, Section, Span, Table, Tone, Verdict};
+use flow::{Column, Flow, Piece};
 use plot::chart::Ink;
 use plot::font::{self, Weight};
+use plot::pdf::{Metadata, Pages};
 
-pub use write::Error;
+pub use plot::pdf::Error;
 
-/// Charts are drawn as for a page of this width, and made smaller.
+/// Charts are drawn at this width and scaled down to the page.
 const CHART_WIDTH: f64 = 720.0;
-/// More pages than this are not read by those who get them sent.
-const MOST_PAGES: usize = 6;
+/// Rows of a table; HTML has all.
+const MOST_ROWS: usize = 60;
+/// Rows of a chart with a row per figure.
+const MOST_ROWS_DRAWN: usize = 30;
+const MOST_SENTENCES: usize = 30;
 
-/// How much is shown. The page has the rest.
-#[derive(Debug, Clone, Copy)]
-struct Limits {
-    /// Rows of a table.
-    rows: usize,
-    /// Rows of a table that belongs to a chart.
-    rows_of_chart: usize,
-    /// Rows of a chart that has one for each figure.
-    rows_drawn: usize,
-    /// Sentences of a list.
-    sentences: usize,
-}
-
-/// From much to little: the first that makes few enough pages is taken.
-const LIMITS: [Limits; 8] = [
-    Limits { rows: 16, rows_of_chart: 6, rows_drawn: 16, sentences: 12 },
-    Limits { rows: 12, rows_of_chart: 3, rows_drawn: 12, sentences: 8 },
-    Limits { rows: 10, rows_of_chart: 2, rows_drawn: 8, sentences: 6 },
-    Limits { rows: 8, rows_of_chart: 2, rows_drawn: 8, sentences: 6 },
-    Limits { rows: 8, rows_of_chart: 1, rows_drawn: 6, sentences: 4 },
-    Limits { rows: 5, rows_of_chart: 1, rows_drawn: 5, sentences: 4 },
-    Limits { rows: 3, rows_of_chart: 1, rows_drawn: 4, sentences: 4 },
-    Limits { rows: 2, rows_of_chart: 1, rows_drawn: 2, sentences: 2 },
-];
-
-/// Renders the file.
-///
 /// # Errors
 /// [`Error`] where the PDF can't be written.
 pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
-    let mut pages = lay_out(document, LIMITS[0]);
-    for limits in &LIMITS[1..] {
-        if pages.pages.len() > MOST_PAGES {
-            pages = lay_out(document, *limits);
-        }
-    }
-    write::write(pages, document)
+    let metadata = Metadata {
+        title: document.title.clone(),
+        description: document.verdict.text(),
+        creator: format!("Fleetmark {}", document.version),
+        keywords: vec![document.campaign.clone(), "benchmark".to_owned()],
+        id: document.campaign.clone(),
+        created: document.created_at.clone(),
+    };
+    plot::pdf::write(lay_out(document), &metadata)
 }
 
-fn lay_out(document: &Document, limits: Limits) -> Pages {
+fn lay_out(document: &Document) -> Pages {
     let mut flow = Flow::new();
     masthead(&mut flow, document);
     for section in &document.sections {
-        if section.reach == Reach::Everywhere {
-            render_section(&mut flow, section, limits);
+        if section.detail <= Detail::Report {
+            render_section(&mut flow, section);
         }
     }
     flow.finish(&format!("Fleetmark {} · {}", document.version, document.campaign))
 }
 
 fn masthead(flow: &mut Flow, document: &Document) {
-    flow.bookmark("The verdict");
+    flow.bookmark("Verdict");
     let over = format!("Fleetmark · Benchmark report · {}", document.created_at);
     flow.paragraph(&[Piece::of(&over, Weight::Regular, Ink::Muted)], 8.5, 1.4);
     flow.space(3.0);
@@ -82,40 +60,31 @@ fn masthead(flow: &mut Flow, document: &Document) {
     let sentence: Vec<Piece> = verdict.sentence.iter().map(piece).collect();
     flow.paragraph(&sentence, 17.0, 1.32);
     flow.space(8.0);
-    flow.paragraph(&[Piece::of(&status(verdict), Weight::SemiBold, status_ink(verdict))], 9.0, 1.4);
+    let (words, ink) = status(verdict);
+    flow.paragraph(&[Piece::of(&words, Weight::SemiBold, ink)], 9.0, 1.4);
     flow.space(3.0);
-    if let Some(rivals) = &verdict.rivals {
-        flow.list(&[rivals.text()], Ink::Text);
+    if let Some(ties) = &verdict.ties {
+        flow.list(&[ties.text()], Ink::Text);
     }
     flow.list(&verdict.notes, Ink::Muted);
     flow.space(16.0);
     facts(flow, verdict);
 }
 
-fn status(verdict: &Verdict) -> String {
-    let [valid, degraded, invalid] = verdict.cells;
-    let mut words = vec![if verdict.is_complete { "Complete" } else { "Incomplete" }.to_owned()];
-    for (count, word) in [(valid, "VALID"), (degraded, "DEGRADED"), (invalid, "INVALID")] {
-        if count > 0 {
-            let cells = if count == 1 { "cell" } else { "cells" };
-            words.push(format!("{count} {cells} {word}"));
-        }
-    }
-    words.join(" · ")
+/// The status with the color of its worst part.
+fn status(verdict: &Verdict) -> (String, Ink) {
+    let status = verdict.status();
+    let words: Vec<&str> = status.iter().map(|(text, _)| text.as_str()).collect();
+    let has = |wanted| status.iter().any(|(_, tone)| *tone == wanted);
+    let ink = match () {
+        () if has(Tone::Bad) => Ink::Bad,
+        () if has(Tone::Warn) => Ink::Warn,
+        () => Ink::Good,
+    };
+    (words.join(" · "), ink)
 }
 
-fn status_ink(verdict: &Verdict) -> Ink {
-    let [_, degraded, invalid] = verdict.cells;
-    if !verdict.is_complete || invalid > 0 {
-        Ink::Bad
-    } else if degraded > 0 {
-        Ink::Warn
-    } else {
-        Ink::Good
-    }
-}
-
-/// The figures of what is recommended, side by side.
+/// The figures of the verdict, side by side.
 fn facts(flow: &mut Flow, verdict: &Verdict) {
     let columns = verdict.facts.len().clamp(1, 6) as f64;
     let width = Flow::width() / columns;
@@ -127,10 +96,11 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
         let x = width * place as f64;
         let mut y = 0.0;
         let mut add = |text: &str, weight, ink, size: f64| {
-            y += flow.words_in(&[Piece::of(text, weight, ink)], size, 1.3, (x, y, width - 10.0));
+            let column = Column { x, y, width: width - 10.0 };
+            y += flow.words_in(&[Piece::of(text, weight, ink)], size, 1.3, column);
         };
         add(&fact.title, Weight::Regular, Ink::Muted, 7.5);
-        // A figure that broke within its digits would be read as two.
+        // A line break within a figure would make it look like two.
         let room = (width - 10.0) / font::width(&fact.value, 1.0, Weight::SemiBold);
         add(&fact.value, Weight::SemiBold, Ink::Text, room.min(12.5));
         add(&fact.unit, Weight::Regular, Ink::Muted, 7.5);
@@ -140,9 +110,9 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
     flow.space(lowest + 6.0);
 }
 
-fn render_section(flow: &mut Flow, section: &Section, limits: Limits) {
-    // A heading stays with what it is the heading of.
-    let first = section.blocks.first().map_or(40.0, |block| height_of(block, limits));
+fn render_section(flow: &mut Flow, section: &Section) {
+    // A heading stays with its content.
+    let first = section.blocks.first().map_or(40.0, |block| height_of(block));
     flow.need(70.0 + first.min(420.0));
     flow.space(26.0);
     flow.bookmark(&section.title);
@@ -152,16 +122,16 @@ fn render_section(flow: &mut Flow, section: &Section, limits: Limits) {
         flow.paragraph(&[Piece::of(&section.lead, Weight::Regular, Ink::Muted)], 8.5, 1.45);
     }
     for block in &section.blocks {
-        render_block(flow, block, limits);
+        render_block(flow, block);
     }
 }
 
-/// About how high a block is, so that it can be kept together with its heading.
-fn height_of(block: &Block, limits: Limits) -> f64 {
+/// The approximate height of a block, to keep it with its heading.
+fn height_of(block: &Block) -> f64 {
     match block {
         Block::Figure(figure) => {
-            let (chart, _) = figure.chart.shortened(limits.rows_drawn);
-            // A chart may be made smaller to stay where it is.
+            let (chart, _) = figure.chart.shortened(MOST_ROWS_DRAWN);
+            // A chart may be scaled down to stay on its page.
             chart.draw(CHART_WIDTH).height * Flow::width() / CHART_WIDTH * flow::SMALLEST + 50.0
         }
         Block::Table(_) => 90.0,
@@ -169,13 +139,13 @@ fn height_of(block: &Block, limits: Limits) -> f64 {
     }
 }
 
-fn render_block(flow: &mut Flow, block: &Block, limits: Limits) {
+fn render_block(flow: &mut Flow, block: &Block) {
     flow.space(10.0);
     match block {
-        Block::Figure(figure) => render_figure(flow, figure, limits),
-        Block::Table(table) => flow.table(&table.in_short(), limits.rows),
+        Block::Figure(figure) => render_figure(flow, figure),
+        Block::Table(table) => flow.table(&table.up_to(Detail::Report), MOST_ROWS),
         Block::List(sentences) => {
-            let shown = &sentences[..sentences.len().min(limits.sentences)];
+            let shown = &sentences[..sentences.len().min(MOST_SENTENCES)];
             flow.list(shown, Ink::Text);
         }
         Block::Missing(reason) => {
@@ -190,8 +160,8 @@ fn render_block(flow: &mut Flow, block: &Block, limits: Limits) {
     }
 }
 
-fn render_figure(flow: &mut Flow, figure: &Figure, limits: Limits) {
-    let (chart, left_out) = figure.chart.shortened(limits.rows_drawn);
+fn render_figure(flow: &mut Flow, figure: &Figure) {
+    let (chart, left_out) = figure.chart.shortened(MOST_ROWS_DRAWN);
     let drawing = chart.draw(CHART_WIDTH);
     let scale = Flow::width() / CHART_WIDTH;
     flow.need(drawing.height * scale * flow::SMALLEST + 40.0);
@@ -203,13 +173,14 @@ fn render_figure(flow: &mut Flow, figure: &Figure, limits: Limits) {
     flow.space(3.0);
     flow.drawing(&drawing, scale);
     if left_out > 0 {
-        let text =
-            format!("The first {} of {} rows.", limits.rows_drawn, left_out + limits.rows_drawn);
+        let text = format!("The first {} of {} rows.", MOST_ROWS_DRAWN, left_out + MOST_ROWS_DRAWN);
         flow.space(3.0);
         flow.paragraph(&[Piece::of(&text, Weight::Regular, Ink::Muted)], 8.0, 1.4);
     }
-    if let Some(table) = figure.table.as_ref().filter(|_| figure.table_reach == Reach::Everywhere) {
+    let is_shown = |table: &&Table| table.detail <= Detail::Report;
+    if let Some(table) = figure.table.as_ref().filter(is_shown) {
         flow.space(10.0);
-        flow.table(&table.in_short(), limits.rows_of_chart);
+        flow.paragraph(&[Piece::of(&table.title, Weight::Regular, Ink::Muted)], 8.0, 1.4);
+        flow.table(&table.up_to(Detail::Report), MOST_ROWS);
     }
 }

@@ -1,12 +1,12 @@
-//! Sweeps of request rates -> what targets carry under the objective.
+//! Sweeps of request rates -> the capacity of each target under the objective.
 
 use super::Read;
 use crate::schema::{CapacityOf, Cell};
 use matrix::plan;
-use stats::Estimate;
 use stats::slo::{Slo, capacity};
+use stats::{Estimate, Limitation};
 
-/// One for each model, target, dtype and largest batch that was measured in `server`.
+/// One for each model, target, dtype and maximum batch size that was measured in `server`.
 pub(super) fn capacities(read: &Read<'_>, slo: Option<Slo>, cells: &[Cell]) -> Vec<CapacityOf> {
     let Some(slo) = slo else { return Vec::new() };
     let plan = &read.campaign.plan;
@@ -47,23 +47,23 @@ pub(super) fn capacities(read: &Read<'_>, slo: Option<Slo>, cells: &[Cell]) -> V
         .collect()
 }
 
-/// The percentile that the objective is about. Where arrivals were turned away, or requests failed, it is that of the
-/// lucky ones: then there is no bound.
+/// The percentile of the objective. Rejected arrivals and failed requests aren't part of it, so with any
+/// of them there is no upper bound.
 fn percentile(cell: &Cell, slo: Slo) -> Estimate {
     let n = cell.estimates.latency_ms.p50.n;
-    let unreported = || Estimate::missing(n, "the percentile isn't reported");
+    let unreported = || Estimate::missing(n, Limitation::PercentileNotEstimated);
     let estimate = cell.estimates.latency_ms.percentile(slo.percentile);
     let estimate = estimate.cloned().unwrap_or_else(unreported);
     match (cell.not_sent.unwrap_or_default(), cell.failed_samples) {
         (0, 0) => estimate,
         (0, failed) => Estimate {
             ci_high: None,
-            reason: Some(format!("{failed} requests failed")),
+            reason: Some(Limitation::FailedRequests { count: failed }),
             ..estimate
         },
         (not_sent, _) => Estimate {
             ci_high: None,
-            reason: Some(format!("{not_sent} arrivals found a full queue")),
+            reason: Some(Limitation::RejectedArrivals { count: not_sent }),
             ..estimate
         },
     }

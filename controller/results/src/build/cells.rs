@@ -1,4 +1,4 @@
-//! Cells: what the samples of each say, whether it holds, what it costs.
+//! Cells: estimates, validity and cost.
 
 use super::observations::Observed;
 use super::telemetry::Watched;
@@ -8,26 +8,22 @@ use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
 use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens};
 use matrix::plan;
-use proto::histogram::Histogram;
-use proto::model::EngineFacts;
-use proto::telemetry::Metric;
+use model::engine::EngineFacts;
+use model::histogram::Histogram;
+use model::telemetry::Metric;
 use records::{PriceRow, SegmentRow, State};
 use stats::clock;
 use stats::distribution::by_run;
 use stats::drift::drift;
 use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
-use stats::slo::{Goodput, Kept, goodput};
-use stats::stress::{self, Conditions, Windows};
+use stats::slo::{Goodput, Kept, Slo, goodput};
+use stats::stress::{self, Conditions, Verdicts, Windows};
 use stats::telemetry::energy::CellEnergy;
-use stats::validity::{Evidence, Reason, Status, Validity, validity};
-use stats::{self, CellStatistics};
+use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validity};
+use stats::{self, CellStatistics, Limitation};
 
-/// Why nothing is known of a machine behind an endpoint.
-const ELSEWHERE: &str =
-    "the machine behind the endpoint is not observed, and the agent's own says nothing of it";
-
-/// The view of one cell.
+/// One cell of the results.
 pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let planned = &read.campaign.plan.cells[index];
     let sustained = planned.sustained();
@@ -75,7 +71,9 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
         energy: match facts {
-            Some(facts) if facts.endpoint.is_some() => CellEnergy::missing(ELSEWHERE),
+            Some(facts) if facts.endpoint.is_some() => {
+                CellEnergy::missing(Limitation::BehindEndpoint)
+            }
             _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         },
         warmup: warmup(&segments),
@@ -126,29 +124,23 @@ fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) ->
             gpu_max_mhz,
             cpu_max_mhz,
         };
-        let verdicts = stress::judge(windows, conditions);
-        Stress { sentences: stress::sentence::sentences(&verdicts), verdicts }
+        Stress { verdicts: stress::judge(windows, conditions) }
     };
     observed.sustained.iter().map(judged).collect()
 }
 
-/// A sustained load that was broken off holds for a part only.
+/// A sustained load that was interrupted is judged by the windows there are.
 fn incomplete(mut validity: Validity, runs: &[Stress]) -> Validity {
-    for Stress { verdicts, .. } in runs {
-        let (windows, planned) = (verdicts.windows, verdicts.planned_windows);
-        if windows < planned {
-            validity.status = validity.status.max(Status::Degraded);
-            validity.reasons.push(Reason {
-                status: Status::Degraded,
-                code: "incomplete".to_owned(),
-                text: format!("run {}: {windows} of {planned} windows were measured", verdicts.run),
-            });
+    for Stress { verdicts } in runs {
+        let Verdicts { run, windows, planned_windows, .. } = *verdicts;
+        if windows < planned_windows {
+            validity.add(Status::Degraded, Cause::IncompleteRun { run, windows, planned_windows });
         }
     }
     validity
 }
 
-/// Likewise of a sustained load, from its histograms.
+/// [`by_percent`] of a sustained load, from its histograms.
 fn by_percent_of(runs: &[(u32, Windows)]) -> Vec<f64> {
     let mut all = Histogram::default();
     let windows = runs.iter().flat_map(|(_, windows)| windows.as_slice());
@@ -192,25 +184,17 @@ fn judged(
         },
     );
     if facts.is_some_and(|facts| facts.played) {
-        judged.status = judged.status.max(Status::Degraded);
-        judged.reasons.push(Reason {
-            status: Status::Degraded,
-            code: "played".to_owned(),
-            text: "times come from a script, not from a clock".to_owned(),
-        });
+        judged.add(Status::Degraded, Cause::SyntheticTime);
     }
     judged
 }
 
 /// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
-fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<String> {
-    let percentile = estimates.latency_ms.percentile(goodput.slo.percentile);
-    let (low, high) = percentile.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
-    let Goodput { slo, .. } = goodput;
-    Some(format!(
-        "without any queue p{} of request latency is between {low:.0} and {high:.0} ms, the limit is {} ms",
-        slo.percentile, slo.request_latency_ms
-    ))
+fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<MissedObjective> {
+    let Slo { percentile, request_latency_ms } = goodput.slo;
+    let estimate = estimates.latency_ms.percentile(percentile);
+    let (ci_low_ms, ci_high_ms) = estimate.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
+    Some(MissedObjective { percentile, ci_low_ms, ci_high_ms, limit_ms: request_latency_ms })
 }
 
 fn memory(

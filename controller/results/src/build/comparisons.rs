@@ -90,7 +90,7 @@ pub(super) fn of_campaign(
     passed.into_iter().zip(figures).filter_map(comparison).collect()
 }
 
-/// Advice where latency doesn't tell the two apart.
+/// Advice where latency shows no significant difference.
 fn separation(
     pair: &Pair<'_>,
     figures: &PairComparison,

@@ -3,7 +3,8 @@
 use super::Read;
 use super::observations::Observed;
 use crate::schema::{Cell, Entry};
-use cost::decision::{Candidate, Recommendation, cheapest, cost_contrast, judge_costs, recommend};
+use cost::Candidate;
+use cost::decision::{Recommendation, cheapest, cost_contrast, judge_costs, recommend};
 use cost::offered::Choice;
 use stats::Estimate;
 use stats::comparison::separate::separate;

@@ -5,7 +5,7 @@ use crate::schema::{
     BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
 };
 use matrix::plan;
-use proto::model::EngineFacts;
+use model::engine::EngineFacts;
 use records::AgentRow;
 use stats::CellStatistics;
 use stats::validity::Status;
@@ -56,7 +56,7 @@ fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
             .iter()
             .map(|(planned, cell)| {
                 let performance = BatchPerformance {
-                    // Under a load only time told which requests were decoded together.
+                    // Under a load, timing decides which requests are decoded together.
                     latency_ms: (cell.estimates.batch_ms.mean.value)
                         .filter(|_| planned.load.is_none()),
                     throughput: cell.estimates.throughput.per_host.value,

@@ -2,8 +2,8 @@
 
 use super::{MIB, Read};
 use crate::schema::{self, Environment, Host};
-use proto::generation::Stop;
-use proto::telemetry::Gpu;
+use model::generation::Stop;
+use model::telemetry::Gpu;
 use std::collections::BTreeMap;
 
 pub(super) fn environment(read: &Read<'_>) -> Environment {

@@ -1,4 +1,4 @@
-//! What was read back from the store -> the view of a report.
+//! A stored campaign -> the results of a report.
 
 mod capacities;
 mod cells;
@@ -23,26 +23,22 @@ use cost::campaign::Spending;
 use cost::offered::offered_rates;
 use matrix::plan;
 use matrix::{self, Protocol};
-use proto::model::EngineFacts;
+use model::engine::EngineFacts;
 use rayon::prelude::*;
 use records::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use stats::precision::Precision;
 use stats::slo::Slo;
 
-/// A campaign as it was read back.
+/// A campaign as it is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Read<'a> {
-    /// What was asked.
     pub campaign: &'a CampaignRow,
-    /// Who measured.
     pub agents: &'a [AgentRow],
     /// Of which dialogues, measured ones first.
     pub dialogues: &'a [DialogueRow],
-    /// In which stretches.
     pub segments: &'a [SegmentRow],
     /// The samples of every cell, in the order of the plan.
     pub observed: &'a [Observed],
-    /// What happened.
     pub events: &'a [EventRow],
     /// The day of the report: prices age until then.
     pub today: NaiveDate,
@@ -50,18 +46,15 @@ pub struct Read<'a> {
     pub windows: &'a Windows,
 }
 
-/// The files beside results.json.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
-    /// Every sample.
     pub samples: Option<RowsFile>,
-    /// Every window of telemetry.
     pub telemetry: Option<RowsFile>,
 }
 
 const MIB: f64 = 1_048_576.0;
 
-/// Makes the view. It names the files that were written.
+/// Builds the results of a campaign.
 pub fn results(read: &Read<'_>, files: Files) -> Results {
     let Read { campaign, .. } = read;
     let matrix = &campaign.matrix;
@@ -128,7 +121,7 @@ fn event(row: &EventRow) -> Event {
     Event { at: row.at.to_rfc3339(), kind: row.kind.clone(), detail: row.detail.clone() }
 }
 
-/// When further runs of a cell are added, where the matrix says so.
+/// The rule that adds runs to a cell, if the matrix has one.
 pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
     let matrix::Precision { half_width, max_runs } = protocol.precision?;
     Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })

@@ -2,10 +2,10 @@
 //! report holds is about 16 bytes a sample.
 
 use matrix::plan::Plan;
-use proto::failure::Kind;
-use proto::histogram::Histogram;
-use proto::output_ids::OutputIds;
-use proto::sample::Exchange;
+use model::failure::Kind;
+use model::histogram::Histogram;
+use model::output_ids::OutputIds;
+use model::sample::Exchange;
 use records::{AgentRow, Outcome, SampleRow};
 use stats::exchange::Exchanges;
 use stats::precision::Precision;

@@ -2,7 +2,7 @@
 
 use super::observations::Observed;
 use matrix::plan::Plan;
-use proto::output_ids::OutputIds;
+use model::output_ids::OutputIds;
 use rayon::prelude::*;
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::agreement::Unit;
@@ -64,8 +64,8 @@ pub(super) fn of(scored: &[Scored], seed: u64) -> Option<Quality> {
     (!scored.is_empty()).then(|| quality::quality(scored, seed))
 }
 
-/// How far two cells write the same, token by token where both sides tell them, else word by word; null where neither
-/// was read. Decoding is greedy: one summary of a dialogue stands for all.
+/// How far two cells write the same, token by token if both sides have tokens, else word by word; null where neither
+/// was read. Decoding is greedy: one summary per dialogue is enough.
 pub(super) fn agreement(baseline: &Observed, candidate: &Observed) -> Option<Agreement> {
     let ids = |ids: &OutputIds| ids.iter().collect::<Vec<u32>>();
     let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();

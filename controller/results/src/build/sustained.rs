@@ -1,6 +1,6 @@
 //! Windows of sustained loads and of telemetry -> what the verdicts of each run rest on.
 
-use proto::telemetry::Phase;
+use model::telemetry::Phase;
 use records::{LoadWindowRow, WindowRow};
 use stats::stress::{Observed, Windows};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
-//! Windows of telemetry -> what a cell's view says of its machines.
+//! Windows of telemetry -> the telemetry of a cell.
 
 use super::Read;
-use proto::model::EngineFacts;
-use proto::telemetry::{Metric, Phase};
+use model::engine::EngineFacts;
+use model::telemetry::{Metric, Phase};
 use records::{AgentRow, SampleRow, WindowRow};
 use stats::telemetry::credits::Credits;
 use stats::telemetry::energy::{CellEnergy, Stretch, energy};
@@ -19,7 +19,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Windows {
     measured: BTreeMap<(usize, u32, usize), Collector>,
     idle: BTreeMap<usize, Collector>,
-    /// By cell and agent.
     credits: BTreeMap<(usize, usize), Credits>,
     /// By cell and agent, of the first few agents of each cell.
     tracks: BTreeMap<(usize, usize), Track>,
@@ -29,7 +28,7 @@ pub struct Windows {
 const MOST_HOSTS: usize = 4;
 
 impl Windows {
-    /// Takes a window in. Those of loading and warming up say nothing of what is counted.
+    /// Adds a window, unless it is of loading or warm-up.
     pub fn add(&mut self, window: &WindowRow) {
         let windows = match (window.phase, window.of) {
             (Phase::Measuring, Some((cell, run, segment))) => {
@@ -50,7 +49,7 @@ impl Windows {
         windows.add(window.seconds(), &window.readings);
     }
 
-    /// Takes samples in, after all windows: those that count stand in the timelines.
+    /// Adds samples to the timelines, after all windows.
     pub fn see(&mut self, samples: &[SampleRow]) {
         for sample in samples.iter().filter(|sample| sample.is_counted) {
             let key = (sample.cell as usize, sample.agent as usize);
@@ -62,7 +61,6 @@ impl Windows {
     }
 }
 
-/// A cell's windows.
 pub(super) struct Watched<'a> {
     all: Collector,
     stretches: BTreeMap<u32, Vec<Stretch>>,
@@ -147,7 +145,7 @@ impl Watched<'_> {
             withheld_share: withheld_share(&self.all),
             gpu_errors: self.all.xids(),
             foreign_telemetry: foreign
-                .map(|library| format!("{}, sha256 {}", library.path, library.sha256))
+                .map(|library| (library.path.clone(), library.sha256.clone()))
                 .next(),
             ..Evidence::default()
         }

@@ -3,7 +3,7 @@
 use super::Read;
 use crate::schema::{SampleText, SummaryText};
 
-/// The first measured dialogues with what every cell made of them in its first run. Equal summaries stand once.
+/// The first measured dialogues with the summaries of every cell's first run. Equal summaries are listed once.
 pub(super) fn allowed(read: &Read<'_>) -> Vec<SampleText> {
     let most = read.campaign.matrix.report.sample_texts;
     let measured = read.dialogues.iter().filter(|dialogue| dialogue.is_measured).take(most);

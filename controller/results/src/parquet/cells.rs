@@ -96,7 +96,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
     add("status", text(&status));
     let reasons = |row: &Row<'_>| {
         let reasons: Vec<&str> =
-            row.1.validity.reasons.iter().map(|reason| reason.code.as_str()).collect();
+            row.1.validity.reasons.iter().map(|reason| reason.cause.code()).collect();
         (!reasons.is_empty()).then(|| reasons.join(", "))
     };
     add("reasons", text(&reasons));

@@ -23,7 +23,7 @@ pub(super) fn optional<T: DataType, W: Write + Send, R>(
     write::<T, W>(group, rows.iter().map(value).collect())
 }
 
-/// A definition level of 1 says that a value is there; a required column has no levels at all.
+/// A definition level of 1 means a value; a required column has no levels.
 pub(super) fn write<T: DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     values: Vec<Option<T::T>>,

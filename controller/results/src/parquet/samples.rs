@@ -8,7 +8,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use matrix::plan::Plan;
-use proto::sample::Exchange;
+use model::sample::Exchange;
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
 use std::io::Write;

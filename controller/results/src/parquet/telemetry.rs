@@ -8,7 +8,7 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::parser::parse_message_type;
-use proto::telemetry::Metric;
+use model::telemetry::Metric;
 use records::WindowRow;
 use std::fmt;
 use std::io::Write;

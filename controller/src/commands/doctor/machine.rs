@@ -2,8 +2,8 @@
 
 use crate::cli;
 use crate::commands::database_url;
-use crate::commands::run::doors::certs_folder;
-use crate::commands::run::local::agent_program;
+use crate::commands::run::listeners::certs_folder;
+use crate::commands::run::local_agents::agent_program;
 use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
 use anyhow::Context;
 use fleet::identity::authority::{files_of, hosts_of, lifetimes_of};

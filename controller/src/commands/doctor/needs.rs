@@ -2,7 +2,7 @@
 
 use crate::commands::{dialogues, fetcher, notify, prices};
 use crate::doctor::{Needed, Outcome, Prices};
-use crate::progress::Volume;
+use crate::progress::Verbosity;
 use ::fetch::{Fetcher, hub, s3};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
@@ -23,14 +23,14 @@ pub(super) async fn look(matrix: &Matrix) -> Needed {
 }
 
 async fn sources(matrix: &Matrix) -> Vec<Outcome> {
-    let dialogues = Box::pin(dialogues::choose(matrix, Volume::Quiet)).await;
+    let dialogues = Box::pin(dialogues::choose(matrix, Verbosity::Quiet)).await;
     let found = dialogues
         .map(|chosen| {
             format!("{} dialogues, {} are measured", chosen.facts.dialogues, chosen.facts.samples)
         })
         .map_err(|error| format!("{error:#}"));
     let mut all = vec![Outcome { what: "dataset", name: matrix.dataset.source.clone(), found }];
-    let fetcher = match fetcher(Volume::Quiet) {
+    let fetcher = match fetcher(Verbosity::Quiet) {
         Ok(fetcher) => fetcher,
         Err(error) => {
             let (name, found) = ("hub and S3".to_owned(), Err(format!("{error:#}")));

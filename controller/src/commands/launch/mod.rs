@@ -4,7 +4,7 @@ mod stop;
 
 use super::read_matrix;
 use crate::cli;
-use crate::progress::Volume;
+use crate::progress::Verbosity;
 use anyhow::{Context, bail};
 use fetch::aws::Access;
 use fetch::s3::Address;
@@ -86,7 +86,7 @@ fn client(access: Access, options: &cli::LaunchSagemaker) -> Result<Client, api:
 
 /// The files that every agent needs are there before anything costs.
 async fn check_identity(folder: &Address) -> anyhow::Result<()> {
-    let fetcher = super::fetcher(Volume::Quiet)?;
+    let fetcher = super::fetcher(Verbosity::Quiet)?;
     for file in IDENTITY_FILES {
         let address = folder.below(file);
         fetcher.s3_object(&address).await.with_context(|| {

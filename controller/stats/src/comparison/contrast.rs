@@ -10,6 +10,7 @@ use super::super::layout::Run;
 use super::super::observation::Cell;
 use super::quantity::Quantity;
 use super::{Batches, Pair};
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,16 +30,15 @@ pub enum Rounds {
 pub struct Contrast {
     /// The mean log ratio; `None` where nothing is shared.
     pub log_ratio: Option<f64>,
-    /// Its standard error and degrees of freedom; `None` where runs do not tell.
+    /// Its standard error and degrees of freedom; `None` without an estimate between runs.
     pub error: Option<(f64, f64)>,
-    /// How runs were matched.
     pub rounds: Rounds,
     /// How many rounds, or the runs of the side that has fewer.
     pub runs: u64,
     /// How many samples both sides share.
     pub shared_samples: u64,
     /// Why there is no ratio, or no error.
-    pub reason: Option<String>,
+    pub reason: Option<Limitation>,
     /// The fewest hosts on a side.
     pub hosts: u64,
 }
@@ -66,7 +66,7 @@ impl Contrast {
 pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
     let sides = (pair.baseline, pair.candidate);
     if pair.batches == Batches::Different && !quantity.is_of_runs() {
-        return nothing(pair, "the batch sizes differ, so requests cannot be paired");
+        return nothing(pair, Limitation::BatchSizesDiffer);
     }
     let by_run = match (quantity.is_of_runs(), pair.rounds) {
         (true, _) => figures(sides, |run| Some(run.ok() as f64 / run.host_seconds())),
@@ -82,14 +82,14 @@ pub fn contrast_of_runs(pair: &Pair<'_>, figure: impl Fn(&Run) -> Option<f64>) -
     reduce(pair, &figures((pair.baseline, pair.candidate), figure))
 }
 
-fn nothing(pair: &Pair<'_>, reason: &str) -> Contrast {
+fn nothing(pair: &Pair<'_>, reason: Limitation) -> Contrast {
     Contrast {
         log_ratio: None,
         error: None,
         rounds: pair.rounds,
         runs: 0,
         shared_samples: 0,
-        reason: Some(reason.to_owned()),
+        reason: Some(reason),
         hosts: hosts(pair.baseline).min(hosts(pair.candidate)),
     }
 }
@@ -100,9 +100,9 @@ fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
         Rounds::Apart => over_runs(by_run),
     };
     let Some((log_ratio, error, runs)) = reduced else {
-        return nothing(pair, "the two sides share no sample");
+        return nothing(pair, Limitation::NoSharedSamples);
     };
-    let reason = error.is_none().then(|| "one run: nothing says how much runs differ".to_owned());
+    let reason = error.is_none().then_some(Limitation::OneRun);
     let shared_samples = by_run.shared_samples;
     Contrast {
         log_ratio: Some(log_ratio),
@@ -110,7 +110,7 @@ fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
         runs,
         shared_samples,
         reason,
-        ..nothing(pair, "")
+        ..nothing(pair, Limitation::NoSharedSamples)
     }
 }
 

@@ -50,17 +50,11 @@ pub struct Conditions {
     pub schema_version: Option<String>,
     /// The sha256 of model and adapter.
     pub weights: Option<String>,
-    /// Of the GPU.
     pub driver: Option<String>,
-    /// Of the CPU's clock.
     pub governor: Option<String>,
-    /// How weights are stored.
     pub dtype: Option<String>,
-    /// Which code multiplied.
     pub kernel: Option<String>,
-    /// Of the agent.
     pub agent_version: Option<String>,
-    /// The instance type found.
     pub measured_on: Option<String>,
 }
 
@@ -69,16 +63,12 @@ pub struct Conditions {
 pub enum Models {
     /// It does: their weights may differ.
     BaselinePair,
-    /// It does not.
     Undeclared,
 }
 
-/// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
-    /// In which condition.
     pub condition: String,
-    /// What it does.
     pub effect: Effect,
     /// The baseline's; null where unknown.
     pub baseline: Option<String>,
@@ -89,13 +79,13 @@ pub struct Difference {
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "unknown".to_owned());
-        write!(f, "{}: {} against {}", self.condition, side(&self.baseline), side(&self.candidate))
+        write!(f, "{}: {} vs. {}", self.condition, side(&self.baseline), side(&self.candidate))
     }
 }
 
 /// Two groups may not be compared.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("these cannot be compared, they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+#[error("the two can't be compared; they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
 pub struct Refusal(pub Vec<Difference>);
 
 /// Asks the table about two groups; the differences that only mark a comparison come back.
@@ -223,7 +213,7 @@ mod tests {
         let other = Conditions { prompt: Some("TL;DR {dialogue}".to_owned()), ..conditions() };
         let refusal = gate(&conditions(), &other, Models::Undeclared).unwrap_err();
         let expected =
-            "these cannot be compared, they differ in\n  prompt: same against TL;DR {dialogue}";
+            "the two can't be compared; they differ in\n  prompt: same vs. TL;DR {dialogue}";
         assert_eq!(refusal.to_string(), expected);
     }
 

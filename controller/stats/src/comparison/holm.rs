@@ -3,7 +3,6 @@
 /// What one member of a family is held to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// Its p value, corrected.
     pub adjusted_p: f64,
     /// The level of its corrected interval, which excludes "no difference" exactly where Holm rejects it.
     pub alpha: f64,

@@ -14,19 +14,16 @@ pub mod verdict;
 
 pub use contrast::{Contrast, Rounds, contrast, contrast_of_runs};
 pub use quantity::Quantity;
-pub use verdict::{Comparison, Finding, Verdict, judge};
+pub use verdict::{Comparison, Finding, Scope, Verdict, judge};
 
 use super::observation::Cell;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Two cells to compare.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
-    /// What is compared with.
     pub baseline: &'a Cell,
-    /// What is compared.
     pub candidate: &'a Cell,
     /// Whether their runs of one number were measured side by side.
     pub rounds: Rounds,
@@ -37,13 +34,12 @@ pub struct Pair<'a> {
 /// Whether two cells decoded equally many samples together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batches {
-    /// They did.
     Equal,
     /// They did not: only rates can be compared.
     Different,
 }
 
-/// All that is said of one pair.
+/// The comparison of one pair, by quantity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PairComparison {
     /// Requests per host-second.
@@ -52,7 +48,6 @@ pub struct PairComparison {
     pub request_latency: Comparison,
     /// The same per output token: shorter summaries are faster, and no better.
     pub latency_per_output_token: Comparison,
-    /// Time to first token.
     pub ttft: Comparison,
     /// The lengths of the summaries.
     pub output_tokens: Comparison,

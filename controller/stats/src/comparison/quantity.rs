@@ -10,13 +10,11 @@ use serde::{Deserialize, Serialize};
 pub enum Quantity {
     /// Requests per host-second.
     Throughput,
-    /// Time of a request.
     RequestLatency,
     /// Time of a request per output token.
     LatencyPerOutputToken,
     /// Time to the first token.
     Ttft,
-    /// Tokens of a summary.
     OutputTokens,
     /// US dollars per request.
     Cost,
@@ -40,25 +38,4 @@ impl Quantity {
     pub fn is_of_runs(self) -> bool {
         matches!(self, Self::Throughput | Self::Cost)
     }
-
-    /// What a greater and a smaller value are called.
-    pub fn words(self) -> Words {
-        match self {
-            Self::Throughput => Words { more: "faster", less: "slower" },
-            Self::RequestLatency | Self::LatencyPerOutputToken | Self::Ttft => {
-                Words { more: "slower", less: "faster" }
-            }
-            Self::OutputTokens => Words { more: "longer", less: "shorter" },
-            Self::Cost => Words { more: "dearer", less: "cheaper" },
-        }
-    }
-}
-
-/// What a greater and a smaller value are called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Words {
-    /// Of a greater value.
-    pub more: &'static str,
-    /// Of a smaller value.
-    pub less: &'static str,
 }

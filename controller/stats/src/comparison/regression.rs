@@ -12,8 +12,8 @@ use super::super::layout::Run;
 use super::super::observation::Observation;
 use super::super::quantile::quantile;
 use super::contrast::{Contrast, contrast, contrast_of_runs};
-use super::verdict::percent;
 use super::{Pair, Quantity};
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -22,7 +22,6 @@ use std::str::FromStr;
 /// A figure of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
-    /// The mean.
     Mean,
     /// A percentile, 0 to 100.
     Percentile(u8),
@@ -33,13 +32,11 @@ pub enum Figure {
 pub enum Metric {
     /// `request_latency`.
     Latency(Figure),
-    /// Time to first token.
     Ttft(Figure),
     /// Requests per host-second.
     Throughput,
     /// US dollars per request.
     Cost,
-    /// Mean rougeL.
     RougeL,
 }
 
@@ -63,7 +60,6 @@ const METRICS: [(&str, Metric); 13] = [
 /// A metric may become worse by so much, and no more.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limit {
-    /// Of what.
     pub metric: Metric,
     /// As a share; below zero it must become better.
     pub most: f64,
@@ -72,15 +68,10 @@ pub struct Limit {
 /// A limit that can't be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    /// Not of the form.
-    #[error("\"{0}\" is no limit: give a metric and a percentage, such as latency_p95=5%")]
+    #[error("invalid limit `{0}`: expected a metric and a percentage, such as latency_p95=5%")]
     Form(String),
-    /// No such metric.
-    #[error("unknown metric \"{found}\": one of {}", METRICS.map(|(name, _)| name).join(", "))]
-    Metric {
-        /// As given.
-        found: String,
-    },
+    #[error("unknown metric `{found}`: expected one of {}", METRICS.map(|(name, _)| name).join(", "))]
+    Metric { found: String },
 }
 
 impl FromStr for Metric {
@@ -117,11 +108,10 @@ impl FromStr for Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}%", self.metric, percent(self.most))
+        write!(f, "{}={}%", self.metric, (self.most * 1e8).round() / 1e6)
     }
 }
 
-/// How a limit fares.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -138,13 +128,11 @@ pub enum Outcome {
 /// A limit held against a pair of cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {
-    /// The metric's name.
     pub metric: String,
     /// The most that it may become worse, as a share.
     pub limit: f64,
     /// How much worse it became, as a share; the interval is corrected for the number of limits.
     pub regression: Estimate,
-    /// How the limit fares.
     pub outcome: Outcome,
 }
 
@@ -198,16 +186,21 @@ impl Metric {
         let falls = matches!(self, Self::Throughput | Self::RougeL);
         let share = |log: f64| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() };
         let Some(value) = contrast.log_ratio.map(share) else {
-            return Estimate::missing(contrast.runs, contrast.reason.clone().unwrap_or_default());
+            return Estimate::missing(
+                contrast.runs,
+                contrast.reason.unwrap_or(Limitation::NotAvailable),
+            );
         };
         match contrast.interval(alpha) {
             Some((low, high)) => {
                 let (low, high) = (share(low), share(high));
                 Estimate::within(value, (low.min(high), low.max(high)), contrast.runs)
             }
-            None => {
-                Estimate::point(value, contrast.runs, contrast.reason.clone().unwrap_or_default())
-            }
+            None => Estimate::point(
+                value,
+                contrast.runs,
+                contrast.reason.unwrap_or(Limitation::NotAvailable),
+            ),
         }
     }
 }
@@ -255,9 +248,9 @@ mod tests {
             assert_eq!(text.parse::<Limit>(), Err(Error::Form(text.to_owned())), "{text}");
         }
         let unknown = "latency_p97=1%".parse::<Limit>().unwrap_err().to_string();
-        assert!(
-            unknown.starts_with("unknown metric \"latency_p97\": one of latency_mean, latency_p50")
-        );
+        assert!(unknown.starts_with(
+            "unknown metric `latency_p97`: expected one of latency_mean, latency_p50"
+        ));
     }
 
     #[test]

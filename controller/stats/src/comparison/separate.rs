@@ -1,14 +1,13 @@
-//! What would separate two candidates that are not distinguishable: more runs, more samples, or more
-//! hosts, by the share of the spread that dominates.
+//! What would resolve two cells without a significant difference: more runs, more samples, or more hosts,
+//! by the dominating source of variance.
 
 use super::super::interval::t_critical;
 use super::super::variance::{Component, VarianceShares};
 use super::contrast::Contrast;
-use super::verdict::percent;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What there should be more of.
+/// What is needed more of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Need {
@@ -16,24 +15,35 @@ pub enum Need {
     Runs,
     /// Samples: requests differ more than runs do.
     Samples,
-    /// Hosts: one per side says nothing of the type.
+    /// Hosts: one per target says nothing about the instance type.
     Hosts,
 }
 
-/// Advice for two candidates that are not distinguishable.
+/// Advice for two cells without a significant difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Separation {
-    /// What there should be more of.
+    /// What is needed more of.
     pub need: Need,
     /// Runs that would find a difference of the size seen in four of five campaigns, as things vary now;
-    /// null where more than 1,000 would be needed, or where one run tells nothing.
+    /// null if more than 1,000 would be needed, or with a single run.
     pub runs: Option<u32>,
-    /// The advice, in a sentence.
-    pub text: String,
+    /// How much each source varies; null with one run, which doesn't show it.
+    pub spread: Option<Spread>,
+    /// The fewest hosts on a side.
+    pub hosts: u64,
+}
+
+/// Relative standard deviations of both sides together, as shares.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Spread {
+    pub hosts: f64,
+    pub runs: f64,
+    /// What requests add to the mean of a run.
+    pub samples: f64,
 }
 
 /// The most runs that are worth advising.
-const MOST_RUNS: u32 = 1000;
+pub const MOST_RUNS: u32 = 1000;
 /// The chance with which the advised runs find a difference of the size seen.
 const POWER: f64 = 0.8;
 
@@ -50,9 +60,10 @@ pub fn separate(
         variance(of(baseline)) + variance(of(candidate))
     };
     let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
+    let hosts_measured = contrast.hosts;
     if contrast.error.is_none() {
-        let text = "more runs: with one run nothing says how much they differ".to_owned();
-        return Some(Separation { need: Need::Runs, runs: None, text });
+        let need = Need::Runs;
+        return Some(Separation { need, runs: None, spread: None, hosts: hosts_measured });
     }
     let of_samples = residual / contrast.shared_samples.max(1) as f64;
     let need = if hosts > of_runs && hosts > of_samples {
@@ -66,28 +77,13 @@ pub fn separate(
     let runs = contrast
         .error
         .and_then(|(error, _)| runs_needed(log_ratio.abs(), error * (contrast.runs as f64).sqrt()));
-    let spread = |variance: f64| percent(variance.sqrt().exp_m1());
-    let mut text = match need {
-        Need::Runs => format!(
-            "more runs: they differ by {} %, while requests add {} %",
-            spread(of_runs),
-            spread(of_samples)
-        ),
-        Need::Samples => format!(
-            "more samples: requests add {} %, while runs differ by {} %",
-            spread(of_samples),
-            spread(of_runs)
-        ),
-        Need::Hosts => format!("more hosts: they differ by {} %", spread(hosts)),
+    let deviation = |variance: f64| variance.sqrt().exp_m1();
+    let spread = Spread {
+        hosts: deviation(hosts),
+        runs: deviation(of_runs),
+        samples: deviation(of_samples),
     };
-    text += &runs.map_or_else(
-        || format!("; a difference as small as the one seen would take more than {MOST_RUNS} runs"),
-        |runs| format!("; about {runs} runs would find a difference of the size seen"),
-    );
-    if contrast.hosts < 2 {
-        text += "; with one host per side it would still hold for these two machines only";
-    }
-    Some(Separation { need, runs, text })
+    Some(Separation { need, runs, spread: Some(spread), hosts: hosts_measured })
 }
 
 /// The fewest runs at which the interval excludes a difference of none in [`POWER`] of campaigns.
@@ -153,11 +149,7 @@ mod tests {
         let runs = runs_needed(0.01, 0.01).unwrap();
         assert!((9..=11).contains(&runs), "{runs}");
         assert_eq!(runs_needed(0.0, 0.01), None);
-        let text =
-            separate(&contrast(1e-6, 0.01), &shares(0.1, 0.1), &shares(0.1, 0.1)).unwrap().text;
-        assert!(
-            text.contains("more than 1000 runs") && text.contains("these two machines"),
-            "{text}"
-        );
+        let advice = separate(&contrast(1e-6, 0.01), &shares(0.1, 0.1), &shares(0.1, 0.1));
+        assert_eq!(advice.unwrap().runs, None, "more than the most that are worth advising");
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum Unit {
     /// The ids that were decoded.
     Tokens,
-    /// The words of the text: of a campaign that an older release measured.
+    /// Words of the text, where tokens weren't stored.
     #[default]
     Words,
 }
@@ -23,7 +23,7 @@ pub struct Agreement {
     pub unit: Unit,
     /// Summaries that both sides have.
     pub compared: u64,
-    /// Of these, equal from the first to the last token (or word, likewise below).
+    /// Of these, equal from the first to the last token (or word; the same applies below).
     pub identical: u64,
     /// Their share; null where nothing was compared.
     pub identical_share: Option<f64>,

@@ -3,10 +3,11 @@
 use super::super::estimate::Estimate;
 use super::super::interval::{ALPHA, half_width, mean};
 use super::super::quantile::quantile;
+use crate::limitation::Limitation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How often dialogues are drawn anew: the ends of the interval then wobble by about 1 % of its width.
+/// The number of resamples: the ends of the interval then wobble by about 1 % of its width.
 pub const RESAMPLES: usize = 10_000;
 
 /// Below this many dialogues a resampled interval is too narrow to be called 95 %.
@@ -24,13 +25,10 @@ pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
 /// The same, where a share of `alpha` of intervals may miss.
 pub fn mean_interval_at(values: &[f64], seed: u64, alpha: f64) -> Estimate {
     let n = values.len() as u64;
-    let Some(value) = mean(values) else { return Estimate::missing(0, "no dialogue has a score") };
+    let Some(value) = mean(values) else { return Estimate::missing(0, Limitation::NoScores) };
     if values.len() < FLOOR {
-        return Estimate::point(
-            value,
-            n,
-            format!("an interval needs {FLOOR} dialogues, these are {n}"),
-        );
+        let reason = Limitation::TooFewDialogues { needed: FLOOR as u64, found: n };
+        return Estimate::point(value, n, reason);
     }
     if values.len() > CEILING {
         let half = half_width(values, alpha).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! How good summaries are: ROUGE against references, lengths, agreement of two groups.
 //!
-//! Decoding is greedy, so repeats of a dialogue bring the same text: here dialogues are what varies, and
+//! Decoding is greedy, so repeats of a dialogue return the same text: here dialogues vary, and
 //! intervals come from resampling them. Random weights and missing references have no quality.
 
 pub mod agreement;
@@ -14,19 +14,17 @@ pub use rouge::{Rouge, rouge};
 
 use super::estimate::Estimate;
 use super::interval::mean;
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One scored summary.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
-    /// Which dialogue.
     pub sample: u32,
-    /// Its scores.
     pub rouge: Rouge,
-    /// Tokens of the summary; `None` where nobody counted them.
+    /// Tokens of the summary; `None` if not counted.
     pub tokens: Option<u32>,
-    /// Tokens of the reference; `None` where nobody counted them.
+    /// Tokens of the reference; `None` if not counted.
     pub reference_tokens: Option<u32>,
 }
 
@@ -55,7 +53,6 @@ pub struct QualityDifference {
     pub rouge1: Estimate,
     /// Mean difference of rouge2.
     pub rouge2: Estimate,
-    /// Mean difference of rougeL.
     #[serde(rename = "rougeL")]
     pub rouge_l: Estimate,
     /// Mean difference of lengths, in tokens.
@@ -123,9 +120,7 @@ fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
 /// A mean of lengths, where every one of them was counted.
 fn counted(lengths: Estimate) -> Estimate {
     match lengths.value {
-        Some(value) if value.is_nan() => {
-            Estimate::missing(lengths.n, "not every summary's tokens were counted")
-        }
+        Some(value) if value.is_nan() => Estimate::missing(lengths.n, Limitation::UncountedTokens),
         _ => lengths,
     }
 }

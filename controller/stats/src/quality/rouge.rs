@@ -9,9 +9,7 @@ use std::collections::HashMap;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rouge {
-    /// Of single words.
     pub rouge1: f64,
-    /// Of pairs of words.
     pub rouge2: f64,
     /// Of the longest common subsequence of words.
     #[serde(rename = "rougeL")]

@@ -60,7 +60,6 @@ fn has_vowel(stem: &str) -> bool {
     consonants(stem).contains(&false)
 }
 
-/// Porter's *d.
 fn ends_double_consonant(word: &str) -> bool {
     let letters = word.as_bytes();
     letters.len() >= 2

@@ -1,7 +1,7 @@
 //! Where the level of a series changes.
 //!
 //! Cumulative sums against a Brownian bridge, with the long-run variance of what is left on both sides of the
-//! change, so that neighbours that resemble each other are no change (Csorgo and Horvath, Limit Theorems in
+//! change, so that autocorrelation isn't mistaken for a change (Csorgo and Horvath, Limit Theorems in
 //! Change-Point Analysis, 1997); then again on both sides (binary segmentation; Vostrikova 1981).
 
 use super::slope::LongRun;
@@ -12,10 +12,9 @@ const SHORTEST: usize = 10;
 /// The value that the largest distance of a Brownian bridge from zero exceeds with a chance of 1 %
 /// (Kolmogorov's distribution): several are looked for.
 const CRITICAL: f64 = 1.6276;
-/// More changes are not told apart.
+/// More changes are not separated.
 const MOST: usize = 16;
 
-/// A change of level.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Change {
     /// Index of the first value of the new level.

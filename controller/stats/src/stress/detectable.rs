@@ -2,8 +2,8 @@
 //!
 //! An effect is found where its estimate is above `critical` standard errors. The standard error is an estimate
 //! itself: the one at hand is too small or too large by chance, and so is that of the next campaign. With `degrees`
-//! of freedom its relative variance is 1 / (2 degrees). Whoever adds the normal quantile to the critical value
-//! promises too much: effects of the size that is printed where the error came out small are missed.
+//! of freedom its relative variance is 1 / (2 degrees). Adding the normal quantile to the critical value
+//! promises too much: where the error came out small, effects of the printed size are missed.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 

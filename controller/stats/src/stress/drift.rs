@@ -1,14 +1,15 @@
-//! Whether latency or throughput changes while the load goes on.
+//! Whether latency or throughput drifts under sustained load.
 
 use super::change::changes;
 use super::finding::{Finding, more_minutes};
 use super::slope::Line;
 use super::steady::{Steady, steady};
 use crate::Estimate;
+use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Over the observed time a change of more than this share matters; whether there was one this large must be told.
+/// Over the observed time a change of more than this share matters; a verdict must be able to detect it.
 pub const MATTERS: f64 = 0.05;
 /// A change of less than this share over the observed time is no drift, however sure it is.
 pub const NEGLIGIBLE: f64 = 0.01;
@@ -18,17 +19,16 @@ pub const NEGLIGIBLE: f64 = 0.01;
 pub struct Reading {
     /// The middle of the window, in seconds of measured time.
     pub at_s: f64,
-    /// What was read.
     pub value: f64,
 }
 
-/// How a quantity goes on.
+/// The drift of a quantity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
     /// Whether it drifts: the interval leaves zero out, and the change over the observed time is at least 1 %.
     pub finding: Finding,
     /// When the steady state begins, in seconds; what comes before is in no figure: the first tenth, and up to a
-    /// fifth where it shows that it is warm-up.
+    /// fifth if it is warm-up.
     pub steady_from_s: f64,
     /// Whether a steady state was found within the first fifth; else a drift, or chance, puts it later.
     pub is_steady: bool,
@@ -40,13 +40,12 @@ pub struct Drift {
     pub over_all: Estimate,
     /// The smallest change per hour that would have been found in 90 % of campaigns, as a share of the mean.
     pub minimum_detectable_per_hour: Option<f64>,
-    /// Likewise over the observed time.
+    /// The same over the observed time.
     pub minimum_detectable_over_all: Option<f64>,
     /// Where its level changed at once.
     pub changes: Vec<LevelChange>,
 }
 
-/// A change of level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LevelChange {
     /// When, in seconds.
@@ -66,7 +65,7 @@ pub fn drift(series: &[Reading]) -> Drift {
     let points: Vec<(f64, f64)> =
         series.iter().map(|reading| (reading.at_s / 3600.0, reading.value)).collect();
     let Some(line) = Line::fit(&points).filter(|line| line.at_mean > 0.0) else {
-        let reason = "too few windows";
+        let reason = Limitation::TooFewWindows;
         return Drift {
             finding: Finding::Inconclusive { more_minutes: None },
             steady_from_s,

@@ -1,24 +1,25 @@
 //! The windows of all runs -> the figures that every cell has.
 //!
-//! Latencies come from merged histograms, whose quantiles are within half a percent. How many independent requests
-//! stand behind them follows from the windows: the long-run variance of their means against that of single requests.
+//! Latencies come from merged histograms, whose quantiles are within half a percent. The number of independent requests
+//! follows from the windows: the long-run variance of their means against that of single requests.
 
 use super::slope::LongRun;
 use super::window::{Window, Windows};
 use crate::cell::{CellStatistics, summarize};
 use crate::distribution::Distribution;
-use crate::estimate::{Estimate, ONE_RUN};
+use crate::estimate::Estimate;
 use crate::interval::{ALPHA, between_runs, half_width, standard_deviation};
+use crate::limitation::{Limitation, Unit};
 use crate::observation::{Cell, Scenario};
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
 use crate::serial::Serial;
 use crate::throughput::{Rate, RunRow};
-use proto::histogram::Histogram;
+use model::histogram::Histogram;
 
 /// Which durations of a window.
 type Of = fn(&Window) -> &Histogram;
 
-/// Estimates what windows can tell of a cell; `dialogues` is how many come round again and again.
+/// Estimates a cell from its windows; `dialogues` is the number of distinct dialogues, which repeat.
 pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
     let nothing = summarize(&Cell::new(Scenario::Stress, Vec::new()));
     let rows: Vec<RunRow> = runs.iter().map(|(run, windows)| row(*run, windows)).collect();
@@ -67,7 +68,7 @@ fn rate(rows: &[RunRow], unit: &str, count: impl Fn(&RunRow) -> f64) -> Rate {
     let per_host = if seconds > 0.0 {
         between_runs(all / seconds, &by_run, ALPHA)
     } else {
-        Estimate::missing(0, "no time was measured")
+        Estimate::missing(0, Limitation::NoTimeMeasured)
     };
     let std = standard_deviation(&by_run);
     // One agent carries the load of a run.
@@ -95,7 +96,7 @@ fn distribution(runs: &[(u32, &Windows)], of: Of, dialogues: u64) -> Distributio
     let means: Vec<Vec<f64>> = runs.iter().map(|(_, windows)| means(windows, of)).collect();
     Distribution {
         mean: merged.mean().map_or_else(
-            || Estimate::missing(0, "nothing was measured"),
+            || Estimate::missing(0, Limitation::NothingMeasured),
             |mean| between_runs(ms(mean), &run_means, ALPHA),
         ),
         std: merged.standard_deviation().map(ms),
@@ -144,10 +145,13 @@ fn estimate(
     by_run: &[Histogram],
     (units, effective): (u64, u64),
 ) -> Estimate {
-    let Percentile { name, probability, floor } = percentile;
+    let Percentile { probability, floor, .. } = percentile;
     let quantile = |of: &Histogram| super::judge::quantile_ms(of, probability);
     let Some(value) = quantile(merged).filter(|_| units >= floor) else {
-        let reason = format!("{name} needs {floor} distinct requests, these are {units}");
+        let percentile = probability * 100.0;
+        let unit = Unit::DistinctRequests;
+        let reason =
+            Limitation::TooFewForPercentile { percentile, needed: floor, found: units, unit };
         return Estimate::missing(units, reason);
     };
     let (low, high) = enclosing_ranks(effective, probability, ALPHA);
@@ -156,14 +160,13 @@ fn estimate(
         super::judge::quantile_ms(merged, rank)
     };
     let (Some(low), Some(high)) = (low.and_then(|rank| at(rank - 1)), high.and_then(at)) else {
-        let reason = format!(
-            "neighbours in time are alike: {units} distinct requests are worth {effective}, too few for an interval"
-        );
+        let unit = Unit::DistinctRequests;
+        let reason = Limitation::Correlated { found: units, effective, unit };
         return Estimate::point(value, units, reason);
     };
     let of_runs: Vec<f64> = by_run.iter().filter_map(quantile).collect();
     let Some(half) = half_width(&of_runs, ALPHA) else {
-        let reason = Some(format!("{ONE_RUN}: the interval holds within it"));
+        let reason = Some(Limitation::WithinOneRun);
         return Estimate { reason, ..Estimate::within(value, (low, high), units) };
     };
     let interval =
@@ -175,7 +178,7 @@ fn estimate(
 mod tests {
     use super::super::window::Observed;
     use super::*;
-    use proto::load::LoadWindow;
+    use model::load::LoadWindow;
 
     fn windows(latency_ns: impl Fn(u64) -> u64) -> Windows {
         let mut windows = Windows::default();

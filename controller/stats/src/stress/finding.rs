@@ -3,15 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What the data say of an effect.
+/// What the data shows about an effect.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Finding {
-    /// It is there.
     Found,
     /// One that would matter is not there.
     NotFound,
-    /// The data do not tell.
+    /// Undecided.
     Inconclusive {
         /// After how many more minutes like these they probably do; null where time alone doesn't help.
         more_minutes: Option<f64>,
@@ -19,7 +18,6 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether it is there.
     pub fn is_found(&self) -> bool {
         *self == Self::Found
     }

@@ -1,18 +1,17 @@
-//! What something that is on for a share of the time costs in throughput: heat, a power limit, a neighbour.
+//! The throughput cost of something that is active for a share of the time: heat, a power limit, a noisy neighbor.
 
 use super::slope::Line;
 use crate::Estimate;
+use crate::limitation::Limitation;
 
 /// A window: how fast it was, and for which share of it the thing was on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exposed {
-    /// Requests per second.
     pub throughput: f64,
     /// 0 to 1.
     pub share: f64,
 }
 
-/// What the thing costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Influence {
     /// The share of throughput that is lost in a window in which it is on throughout; negative where such windows
@@ -28,23 +27,23 @@ pub struct Influence {
 /// both kinds must be there. A loss below `negligible` over all counts for nothing.
 pub fn influence(windows: &[Exposed], negligible: f64) -> Influence {
     let n = windows.len() as u64;
-    let missing = |reason: &str| Influence {
+    let missing = |reason: Limitation| Influence {
         lost_while_on: Estimate::missing(n, reason),
         lost: Estimate::missing(n, reason),
         minimum_detectable: None,
     };
     let on = windows.iter().filter(|window| window.share > 0.0).count();
     if on == 0 {
-        return missing("it was never on");
+        return missing(Limitation::NeverActive);
     }
     if on == windows.len() && windows.iter().all(|window| window.share > 0.9) {
-        return missing("it was on throughout: there is nothing to hold it against");
+        return missing(Limitation::AlwaysActive);
     }
     let points: Vec<(f64, f64)> =
         windows.iter().map(|window| (window.share, window.throughput)).collect();
-    let Some(line) = Line::fit(&points) else { return missing("too few windows") };
+    let Some(line) = Line::fit(&points) else { return missing(Limitation::TooFewWindows) };
     if line.at_zero <= 0.0 {
-        return missing("it can't be told from the rest");
+        return missing(Limitation::Confounded);
     }
     let mean_share = windows.iter().map(|window| window.share).sum::<f64>() / n as f64;
     let (low, high) = line.interval();

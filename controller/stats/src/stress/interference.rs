@@ -7,7 +7,6 @@ use crate::validity::MAX_OTHER_LOAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One who disturbs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interference {
     /// Found: more than 5 % of the host's processor time, or a loss whose interval is above zero and that is at
@@ -26,7 +25,7 @@ pub struct Interference {
 /// A loss below this share is none that counts.
 const NEGLIGIBLE: f64 = 0.01;
 
-/// Judges windows, each with its length in seconds; `None` where nobody was read.
+/// Judges windows, each with its length in seconds; `None` without readings.
 pub fn interference(windows: &[(f64, Exposed)]) -> Option<Interference> {
     let seconds: f64 = windows.iter().map(|(seconds, _)| seconds).sum();
     if seconds <= 0.0 {

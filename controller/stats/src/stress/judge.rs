@@ -6,7 +6,7 @@ use super::interference::{Interference, interference};
 use super::leak::{Held, Leak, MB, leak};
 use super::throttling::{Seen, Throttling, throttling};
 use super::window::{Device, Window, Windows};
-use proto::histogram::Histogram;
+use model::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,25 +15,21 @@ const POINTS: usize = 300;
 
 /// The kernel counts pages for every thread and adds them up when 64 have come together.
 const RSS_STEP_MB: f64 = 0.25;
-/// The kernel tells KiB.
 const PSS_STEP_MB: f64 = 1.0 / 1024.0;
 /// Drivers map memory in pages of this size.
 const GPU_STEP_MB: f64 = 2.0;
 
-/// What one run of a sustained load says.
+/// The verdicts on one run of a sustained load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdicts {
-    /// Which run.
     pub run: u32,
-    /// Windows that were measured.
     pub windows: u64,
     /// Windows that were planned; with fewer the verdict is one of a part.
     pub planned_windows: u64,
     /// The measured time, in seconds.
     pub measured_s: f64,
-    /// Requests that brought a summary.
+    /// Requests with a summary.
     pub counted: u64,
-    /// Requests that brought none.
     pub failed: u64,
     /// Arrivals that found a full queue.
     pub not_sent: u64,
@@ -41,7 +37,6 @@ pub struct Verdicts {
     pub schedule_delay_ms: Option<Delay>,
     /// Of the mean `request_latency`.
     pub latency: Drift,
-    /// Of requests per second.
     pub throughput: Drift,
     /// Of the GPU; null where it isn't measurable.
     pub gpu_throttling: Option<Throttling>,
@@ -59,20 +54,16 @@ pub struct Verdicts {
     pub pss: Option<Leak>,
     /// Of GPU memory; null where it isn't measurable.
     pub gpu_memory: Option<Leak>,
-    /// Whether it was measured on a GPU; if not, everything of one is null.
     pub is_on_gpu: bool,
-    /// What a report draws.
     pub series: Vec<Point>,
 }
 
-/// How late requests stood in the queue, in milliseconds.
+/// How late requests entered the queue, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Delay {
-    /// The median.
     pub p50: f64,
     /// 99 in 100.
     pub p99: f64,
-    /// The largest.
     pub max: f64,
 }
 
@@ -81,40 +72,33 @@ pub struct Delay {
 pub struct Point {
     /// Its middle, in seconds of measured time.
     pub at_s: f64,
-    /// Requests per second.
     pub throughput: f64,
     /// The mean; null where no request ended.
     pub latency_mean_ms: Option<f64>,
     /// 19 in 20; null where no request ended.
     pub latency_p95_ms: Option<f64>,
-    /// The least resident memory.
     pub rss_mb: Option<f64>,
-    /// The least GPU memory.
     pub gpu_memory_mb: Option<f64>,
     /// The share of it in which the GPU's clocks were held down.
     pub gpu_throttled: Option<f64>,
-    /// Its mean clock.
     pub gpu_mhz: Option<f64>,
-    /// Its temperature.
     pub gpu_celsius: Option<f64>,
     /// The mean clock of the processors.
     pub cpu_mhz: Option<f64>,
 }
 
-/// What is known of a run beside its windows.
+/// What is known about a run apart from its windows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Conditions {
-    /// Its number.
     pub run: u32,
     /// How many windows it was to have.
     pub planned_windows: u64,
-    /// Whether it was measured on a GPU; if not, everything of one is null.
     pub is_on_gpu: bool,
-    /// The largest clock of the GPU, as its driver says.
+    /// The maximum clock of the GPU, from its driver.
     pub gpu_max_mhz: Option<f64>,
     /// The largest clock of the processors.
     pub cpu_max_mhz: Option<f64>,
-    /// A leak above this must be told.
+    /// A leak above this must be detected.
     pub max_leak_mb_per_hour: Option<f64>,
     /// All chance follows from it.
     pub seed: u64,
@@ -135,7 +119,6 @@ fn mean_ms(histogram: &Histogram) -> Option<f64> {
     histogram.mean().map(|ns| ns / 1e6)
 }
 
-/// Judges one run.
 pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
     let all = windows.as_slice();
     let total = |count: fn(&Window) -> u64| all.iter().map(count).sum();
@@ -194,7 +177,7 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
     }
 }
 
-/// How late requests stood in the queue; `None` where none came by a schedule.
+/// How late requests entered the queue; `None` in closed loop.
 pub fn delay(delays: &Histogram) -> Option<Delay> {
     Some(Delay {
         p50: quantile_ms(delays, 0.5)?,
@@ -216,7 +199,7 @@ fn seen(window: &Window, device: &Device) -> Seen {
     }
 }
 
-/// At most [`POINTS`] points: neighbours are joined.
+/// At most [`POINTS`] points: adjacent ones are merged.
 fn series(windows: &[Window]) -> Vec<Point> {
     let together = windows.len().div_ceil(POINTS).max(1);
     let joined = windows.chunks(together).filter_map(Window::joined);
@@ -244,7 +227,7 @@ fn point(window: &Window) -> Point {
 mod tests {
     use super::super::window::Observed;
     use super::*;
-    use proto::load::LoadWindow;
+    use model::load::LoadWindow;
 
     /// 200 windows of 1 s with 100 requests; `slower` from the middle on.
     fn run(slower: u64, rss_bytes: impl Fn(u64) -> Option<f64>) -> Verdicts {

@@ -1,6 +1,6 @@
 //! Whether memory grows without end.
 //!
-//! Only the lower envelope tells: what an allocator or a garbage collector gives back was no leak. The series is cut
+//! Only the lower envelope counts: memory that an allocator or garbage collector returns is no leak. The series is cut
 //! into slices that hold at least two teeth of a sawtooth each, and the smallest value of each slice is kept. Through
 //! these goes the line of Theil and Sen; its error comes from a circular block bootstrap of the residuals (Politis
 //! and Romano 1992), because neighbouring troughs resemble each other.
@@ -11,6 +11,7 @@ use super::finding::{Finding, more_minutes};
 use super::robust::{median, theil_sen};
 use crate::Estimate;
 use crate::interval::{ALPHA, standard_deviation, t_critical};
+use crate::limitation::Limitation;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 /// A growth of less than this share of the level over the observed time is no leak, however sure it is.
 pub const NEGLIGIBLE: f64 = 0.002;
-/// A leak per hour above this share of the level must be told where the matrix says nothing else.
+/// A leak per hour above this share of the level must be detected unless the matrix sets another limit.
 pub const MATTERS_PER_HOUR: f64 = 0.05;
 /// The fewest slices that carry a line.
 pub const FEWEST_SLICES: usize = 8;
@@ -33,11 +34,11 @@ const TEETH_PER_SLICE: usize = 2;
 /// A sawtooth whose range is below this share of the level can't hide or feign a leak that counts.
 const SMALL_TEETH: f64 = 0.002;
 const RESAMPLES: u32 = 400;
-/// A few dozen troughs tell their own noise too small: in `controller simulate --stress` intervals without this factor
+/// A few dozen troughs underestimate their own noise: in `cargo xtask simulate --stress` intervals without this factor
 /// hold the true leak in 85 to 90 % of runs, and with it in 95.
 const WIDENED: f64 = 1.35;
 
-/// One in so many leaks is taken for a cache that fills, in `controller simulate --stress`.
+/// One in so many leaks is taken for a cache that fills, in `cargo xtask simulate --stress`.
 const TAKEN_FOR_CACHE: f64 = 50.0;
 
 /// So many stairs look like a line, whatever the noise.
@@ -66,11 +67,10 @@ pub struct Leak {
     pub judged_from_s: f64,
     /// Whether growth slows down while it is watched: then it may be a cache that fills.
     pub is_settling: bool,
-    /// How much is held.
     pub level_mb: Option<f64>,
     /// The growth of the lower envelope per hour.
     pub mb_per_hour: Estimate,
-    /// Likewise per 1,000 requests.
+    /// The same per 1,000 requests.
     pub mb_per_1000_requests: Estimate,
     /// The smallest leak per hour that would have been found in 90 % of campaigns.
     pub minimum_detectable_mb_per_hour: Option<f64>,
@@ -80,8 +80,8 @@ pub struct Leak {
     pub envelope: Vec<(f64, f64)>,
 }
 
-/// Judges memory in order of time, which is told in whole steps of `step_mb`. A leak above `matters_mb_per_hour` must
-/// be told, null: above 5 % of the level per hour. All chance follows from `seed`.
+/// Judges memory in order of time, measured in steps of `step_mb`. A leak above `matters_mb_per_hour` (by default 5 %
+/// of the level per hour) must be detected. All randomness follows from `seed`.
 pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, seed: u64) -> Leak {
     // Cut by the clock, not by what is seen: a cut that follows the noise makes the noise look smaller.
     let series = &series[series.len() / FILLING..];
@@ -94,7 +94,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
     let teeth = teeth(&points, level.unwrap_or_default(), step_mb);
     let slices = slices(series.len(), teeth);
     let envelope = envelope(series, slices);
-    let undecided = |reason: &str, more_minutes| Leak {
+    let undecided = |reason: Limitation, more_minutes| Leak {
         finding: Finding::Inconclusive { more_minutes },
         judged_from_s: first_s,
         is_settling: false,
@@ -111,7 +111,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
             None => FEWEST_SLICES * WINDOWS_PER_SLICE * 2 / series.len().max(1),
         };
         let more_minutes = (observed_s * (needed.max(1) as f64) / 60.0).ceil().max(1.0);
-        return undecided("too few troughs", Some(more_minutes));
+        return undecided(Limitation::TooFewTroughs, Some(more_minutes));
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let by_time: Vec<(f64, f64)> =
@@ -119,7 +119,7 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
     let by_requests: Vec<(f64, f64)> =
         envelope.iter().map(|held| (held.requests as f64 / 1000.0, held.bytes / MB)).collect();
     let Some(growth) = Growth::of(&by_time, &mut rng) else {
-        return undecided("no time passed", None);
+        return undecided(Limitation::NoTimeMeasured, None);
     };
     let level_mb = level.unwrap_or_default();
     let hours = observed_s / 3600.0;
@@ -150,16 +150,16 @@ pub fn leak(series: &[Held], step_mb: f64, matters_mb_per_hour: Option<f64>, see
         is_settling,
         mb_per_hour: Estimate::within(growth.slope, (low, high), n),
         mb_per_1000_requests: per_requests.map_or_else(
-            || Estimate::missing(n, "no requests"),
+            || Estimate::missing(n, Limitation::NoRequests),
             |growth| Estimate::within(growth.slope, growth.interval(), n),
         ),
         minimum_detectable_mb_per_hour: Some(detectable),
-        ..undecided("", None)
+        ..undecided(Limitation::TooFewTroughs, None)
     }
 }
 
-/// How often a series falls from the upper to the lower part of its range about its own line; none where its range
-/// is too small to matter, or that of stairs that it is told in.
+/// How often a series falls from the upper to the lower part of its range about its own line; `None` where its range
+/// is negligible or a few steps of measurement.
 fn teeth(points: &[(f64, f64)], level: f64, step_mb: f64) -> Option<usize> {
     let step = (points.len() / 200).max(1);
     let slope = theil_sen(&points.iter().copied().step_by(step).collect::<Vec<_>>())?;
@@ -243,7 +243,7 @@ impl Growth {
     }
 
     /// How far above the half-width a leak must be to be found. The error has as many degrees of freedom as there are
-    /// blocks: in `controller simulate --stress` it spreads as that says.
+    /// blocks: in `cargo xtask simulate --stress` it spreads as that says.
     fn margin(&self) -> f64 {
         let degrees = self.points as f64 / block_length(self.points) as f64;
         margin(self.critical(), degrees, POWER * (1.0 + 1.0 / TAKEN_FOR_CACHE)) * self.error
@@ -271,7 +271,7 @@ fn block_length(points: usize) -> usize {
     root.unwrap_or(2)
 }
 
-/// Blocks of neighbours, drawn with replacement from a ring.
+/// Blocks of consecutive values, drawn with replacement from a ring.
 fn resample(values: &[f64], block: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
     let mut drawn = Vec::with_capacity(values.len() + block);
     while drawn.len() < values.len() {

@@ -1,7 +1,7 @@
 //! A sustained run becomes verdicts: does it drift, is it throttled, does it leak, do others disturb it?
 //!
 //! In come figures by window of time, out go findings with their interval, the smallest effect that would have
-//! been found, and how much longer to measure where the data don't tell. Formulas, sources and how often they
+//! been found, and how much longer to measure where the data is inconclusive. Formulas, sources and how often they
 //! are right: docs/stress.md.
 
 pub mod change;
@@ -17,7 +17,6 @@ pub mod observed;
 pub mod robust;
 pub mod slope;
 pub mod steady;
-pub mod sentence;
 pub mod throttling;
 pub mod window;
 

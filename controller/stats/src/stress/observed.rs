@@ -1,7 +1,7 @@
 //! One window of telemetry -> what a sustained load's window takes from it.
 
 use super::window::{Device, Observed};
-use proto::telemetry::{Metric, Readings, ThrottleReasons};
+use model::telemetry::{Metric, Readings, ThrottleReasons};
 
 impl Observed {
     /// Of a window of telemetry that lasted so long.
@@ -15,7 +15,7 @@ impl Observed {
         Self {
             rss_bytes: readings.of(Metric::ProcessRssBytes),
             pss_bytes: readings.of(Metric::ProcessPssBytes),
-            // Of the agent alone where the driver tells, else of everybody.
+            // Of the agent alone if the driver reports it, else of all processes.
             gpu_bytes: (readings.of(Metric::GpuProcessMemoryBytes))
                 .or_else(|| readings.of(Metric::GpuMemoryUsedBytes)),
             gpu: gpu(readings),

@@ -1,4 +1,4 @@
-//! A straight line through a series whose neighbours resemble each other.
+//! A straight line through an autocorrelated series.
 //!
 //! Least squares, with the heteroskedasticity and autocorrelation consistent standard error of Newey and West
 //! (Econometrica 55, 1987): Bartlett weights, the bandwidth from Andrews's plug-in rule for a first-order
@@ -17,15 +17,14 @@ pub const FEWEST: usize = 12;
 /// resemblance of neighbours by 4 / n: together as with n / 4 degrees of freedom.
 const POINTS_PER_DEGREE: f64 = 4.0;
 
-/// The end of warm-up follows the noise a little: so many more are missed in `controller simulate --stress`.
+/// The end of warm-up follows the noise a little: so many more are missed in `cargo xtask simulate --stress`.
 const CUT_COSTS: f64 = 0.01;
 
-/// A line through points, told by its slope.
+/// A line through points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
     /// How much y grows per unit of x.
     pub per_x: f64,
-    /// Its standard error.
     pub standard_error: f64,
     /// How many standard errors its 95 % interval reaches to either side.
     pub critical: f64,
@@ -33,12 +32,11 @@ pub struct Line {
     pub degrees: f64,
     /// y at x = 0.
     pub at_zero: f64,
-    /// The mean of y.
     pub at_mean: f64,
 }
 
 impl Line {
-    /// Fits a line through points (x, y) in order of time; `None` below [`FEWEST`] points or where x stands still.
+    /// Fits a line through points (x, y) in order of time; `None` below [`FEWEST`] points or with constant x.
     pub fn fit(points: &[(f64, f64)]) -> Option<Self> {
         if points.len() < FEWEST {
             return None;
@@ -80,10 +78,9 @@ impl Line {
     }
 }
 
-/// The variance of a mean times its n, with what neighbours have in common.
+/// The variance of a mean times its n, including autocovariances.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LongRun {
-    /// The long-run variance.
     pub variance: f64,
     /// How many lags it used.
     pub bandwidth: f64,

@@ -15,39 +15,32 @@ pub struct Seen {
     pub from_s: f64,
     /// How long it lasted, in seconds.
     pub seconds: f64,
-    /// Requests that brought a summary in it.
+    /// Requests with a summary in it.
     pub requests: u64,
     /// The share of it in which something held the clocks down; null where that isn't measurable.
     pub throttled: Option<f64>,
-    /// Likewise by reason.
     pub by_reason: BTreeMap<String, f64>,
-    /// The mean clock.
     pub clock_mhz: Option<f64>,
     /// The hottest that was read.
     pub celsius: Option<f64>,
-    /// The mean power.
     pub watts: Option<f64>,
 }
 
 /// A share of the time and of the requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Shares {
-    /// Of the measured time.
     pub of_time: f64,
     /// Of the requests: those of a window in which it held for a part of the time count in that part.
     pub of_requests: f64,
 }
 
-/// When it began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Onset {
     /// The beginning of the first window in which something held the clocks down, in seconds.
     pub at_s: f64,
     /// How long that window is: the onset is known no better.
     pub within_s: f64,
-    /// Temperature in that window.
     pub celsius: Option<f64>,
-    /// Power in that window.
     pub watts: Option<f64>,
 }
 
@@ -56,9 +49,7 @@ pub struct Onset {
 pub struct Throttling {
     /// Found: for more than 1 % of the time.
     pub finding: Finding,
-    /// Of all reasons together.
     pub shares: Shares,
-    /// By reason.
     pub by_reason: BTreeMap<String, Shares>,
     /// The share of throughput that it cost while it held.
     pub lost_while_throttled: Estimate,
@@ -73,7 +64,7 @@ pub struct Throttling {
 }
 
 /// Judges windows in order of time; `None` where throttling isn't measurable. `max_mhz` is what the device says that
-/// it can do; without it the highest clock that was seen stands in.
+/// it can do; without it the highest observed clock is used.
 pub fn throttling(windows: &[Seen], max_mhz: Option<f64>) -> Option<Throttling> {
     let seen: Vec<&Seen> = windows
         .iter()

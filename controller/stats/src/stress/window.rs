@@ -1,9 +1,9 @@
 //! Windows of a sustained load, with what was observed in them, in bounded memory.
 
-use proto::load::LoadWindow;
+use model::load::LoadWindow;
 use std::collections::BTreeMap;
 
-/// Beyond so many windows, an even number, neighbours are joined: a run of days takes no more memory than one of
+/// Beyond this many windows, an even number, adjacent ones are merged: a run of days takes no more memory than one of
 /// hours.
 pub const MOST: usize = 1200;
 
@@ -12,34 +12,26 @@ pub const MOST: usize = 1200;
 pub struct Observed {
     /// The least resident memory of the agent.
     pub rss_bytes: Option<f64>,
-    /// Likewise its proportional share.
+    /// The least proportional set size.
     pub pss_bytes: Option<f64>,
-    /// Likewise of GPU memory.
     pub gpu_bytes: Option<f64>,
-    /// The GPU.
     pub gpu: Device,
-    /// The processors.
     pub cpu: Device,
     /// The share of the host's processor time that other processes took.
     pub other_load: Option<f64>,
-    /// Likewise the hypervisor.
     pub steal: Option<f64>,
-    /// Likewise what the control group's limit held back.
+    /// The share that the cgroup's limit withheld.
     pub withheld: Option<f64>,
 }
 
-/// How a device fared.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Device {
     /// The share of the time in which something held its clocks down.
     pub throttled: Option<f64>,
-    /// Likewise by reason.
     pub by_reason: BTreeMap<String, f64>,
-    /// The mean clock.
     pub mhz: Option<f64>,
     /// The hottest that was read.
     pub celsius: Option<f64>,
-    /// The mean power.
     pub watts: Option<f64>,
 }
 
@@ -50,9 +42,7 @@ pub struct Window {
     pub from_s: f64,
     /// How long it lasted, in seconds.
     pub seconds: f64,
-    /// What happened in it.
     pub load: LoadWindow,
-    /// What was observed.
     pub observed: Observed,
 }
 
@@ -102,13 +92,12 @@ impl Windows {
                 None => halved.push(window),
             }
         }
-        // There was an odd number of full ones: the last has no neighbour yet.
+        // With an odd number of full windows the last one has no partner yet.
         self.in_last = self.joined;
         self.joined *= 2;
         self.in_order = halved;
     }
 
-    /// In order of time.
     pub fn as_slice(&self) -> &[Window] {
         &self.in_order
     }
@@ -125,17 +114,15 @@ impl Windows {
 }
 
 impl Window {
-    /// When it ended.
     pub fn until_s(&self) -> f64 {
         self.from_s + self.seconds
     }
 
-    /// Its middle.
     pub fn at_s(&self) -> f64 {
         self.from_s + self.seconds / 2.0
     }
 
-    /// Requests that brought a summary, per second.
+    /// Requests with a summary, per second.
     pub fn throughput(&self) -> f64 {
         self.load.ok() as f64 / self.seconds
     }

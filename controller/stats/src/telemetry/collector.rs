@@ -1,6 +1,6 @@
 //! Windows, one after the other, into sums: a campaign of days takes no more memory than one of minutes.
 
-use proto::telemetry::{Kind, Metric, Readings, ThrottleReasons};
+use model::telemetry::{Kind, Metric, Readings, ThrottleReasons};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,7 +107,7 @@ impl Collector {
         let sum = self.sums.get(&metric)?;
         Some(match metric.kind() {
             Kind::Amount => {
-                // One that is read more seldom than every window still happened over all of them.
+                // A metric that is read less often than every window still covers all of them.
                 let mean = sum.total / self.seconds;
                 Figure { mean, min: None, max: None, total: Some(sum.total) }
             }

@@ -1,10 +1,10 @@
-//! Spent CPU credits of a burstable instance, as far as steal tells: the machine had its processors for a while, and
+//! Spent CPU credits of a burstable instance, inferred from steal: the machine had its processors for a while, and
 //! then, without a break, it did not.
 //!
 //! AWS counts credits outside of the machine; inside, a machine without credits sees its time stolen while it wants
-//! to run (user guide of EC2, "Burstable performance instances"). A neighbour comes and goes; this stays.
+//! to run (user guide of EC2, "Burstable performance instances"). A noisy neighbor comes and goes; this stays.
 
-use proto::telemetry::{Metric, Readings};
+use model::telemetry::{Metric, Readings};
 
 /// Below this share nothing is stolen.
 const QUIET: f64 = 0.02;
@@ -47,7 +47,7 @@ impl Credits {
         }
     }
 
-    /// After how many seconds of windows the credits seem to be spent; null where nothing looks like it.
+    /// After how many seconds of windows the credits seem to be spent; null if nothing indicates it.
     pub fn spent_after_s(&self) -> Option<f64> {
         self.spent_after_s
     }

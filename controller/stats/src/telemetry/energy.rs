@@ -6,29 +6,24 @@
 use super::Collector;
 use crate::Estimate;
 use crate::interval::{ALPHA, between_runs};
+use crate::limitation::Limitation;
 use crate::throughput::RunRow;
-use proto::telemetry::Metric;
+use model::telemetry::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Joules of a kilowatt-hour.
 const JOULES_PER_KWH: f64 = 3.6e6;
 
-/// Below this share of the measured time, windows say too little of the whole.
+/// Windows that cover less of the measured time aren't representative.
 const MIN_COVERED: f64 = 0.9;
-
-/// What is told where nothing of the kind is readable.
-pub const NOT_MEASURABLE: &str = "not measurable here: no energy counter and no power reading";
 
 /// The energy of a cell, with intervals between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellEnergy {
-    /// Above idle, for a request that brought a summary.
+    /// Above idle, per request with a summary.
     pub joules_per_request: Estimate,
-    /// Above idle.
     pub joules_per_1000_output_tokens: Estimate,
-    /// Idle included.
     pub gross_joules_per_request: Estimate,
     /// Of `joules_per_request`; null where the matrix gives no grams per kWh.
     pub grams_co2e_per_1000_requests: Estimate,
@@ -41,8 +36,8 @@ pub struct CellEnergy {
 }
 
 impl CellEnergy {
-    /// Nothing is known of it.
-    pub fn missing(reason: &str) -> Self {
+    /// Nothing is known.
+    pub fn missing(reason: Limitation) -> Self {
         let missing = || Estimate::missing(0, reason);
         Self {
             joules_per_request: missing(),
@@ -99,9 +94,7 @@ impl Source {
 /// The measured windows of one agent in one run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stretch {
-    /// Index of the agent.
     pub agent: usize,
-    /// Its windows.
     pub windows: Collector,
 }
 
@@ -122,12 +115,12 @@ pub fn energy(
     stretches.values().flatten().for_each(|stretch| all.merge(&stretch.windows));
     let sources = Source::best(&all);
     let mut powers = Vec::new();
-    let mut reason = if sources.is_empty() { Some(NOT_MEASURABLE) } else { None };
+    let mut reason = if sources.is_empty() { Some(Limitation::NoEnergyReadings) } else { None };
     for run in runs.iter().filter(|_| !sources.is_empty()) {
         let of_run = stretches.get(&run.run).map(Vec::as_slice).unwrap_or_default();
         match power(of_run, idle, &sources, run.host_seconds) {
             Some(power) => powers.push((run, power)),
-            None => reason = Some("too much of the measured time has no energy readings"),
+            None => reason = Some(Limitation::EnergyGaps),
         }
     }
     let host_seconds: f64 = powers.iter().map(|(run, _)| run.host_seconds).sum();
@@ -138,43 +131,44 @@ pub fn energy(
             .filter(|joules| !joules.is_empty())
             .map(|joules| joules.iter().sum::<f64>() / host_seconds)
     };
-    let per = |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: &str| {
-        if let Some(reason) = reason {
-            return Estimate::missing(0, reason);
-        }
-        let rows: Option<Vec<(f64, f64)>> = powers
-            .iter()
-            .map(|(run, power)| Some((of(power)? * run.host_seconds, count(run))))
-            .collect();
-        let Some(rows) = rows else { return Estimate::missing(0, why) };
-        let counted: f64 = rows.iter().map(|(_, count)| count).sum();
-        if counted <= 0.0 {
-            return Estimate::missing(0, "nothing was counted");
-        }
-        let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
-        let by_run: Vec<f64> = rows
-            .iter()
-            .filter(|(_, count)| *count > 0.0)
-            .map(|(joules, count)| joules / count)
-            .collect();
-        between_runs(joules / counted, &by_run, ALPHA)
-    };
+    let per =
+        |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: Limitation| {
+            if let Some(reason) = reason {
+                return Estimate::missing(0, reason);
+            }
+            let rows: Option<Vec<(f64, f64)>> = powers
+                .iter()
+                .map(|(run, power)| Some((of(power)? * run.host_seconds, count(run))))
+                .collect();
+            let Some(rows) = rows else { return Estimate::missing(0, why) };
+            let counted: f64 = rows.iter().map(|(_, count)| count).sum();
+            if counted <= 0.0 {
+                return Estimate::missing(0, Limitation::NothingCounted);
+            }
+            let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
+            let by_run: Vec<f64> = rows
+                .iter()
+                .filter(|(_, count)| *count > 0.0)
+                .map(|(joules, count)| joules / count)
+                .collect();
+            between_runs(joules / counted, &by_run, ALPHA)
+        };
     let tokens = |run: &RunRow| run.output_tokens.unwrap_or_default() as f64;
     let net = |power: &Power| Some((power.gross - power.idle?).max(0.0));
-    let no_idle = "the machine's power at idle was not measured";
+    let no_idle = Limitation::NoIdlePower;
     let joules_per_request = per(&net, &|run| run.counted_samples as f64, no_idle);
     CellEnergy {
         joules_per_1000_output_tokens: per(&net, &|run| tokens(run) / 1000.0, no_idle),
         gross_joules_per_request: per(
             &|power| Some(power.gross),
             &|run| run.counted_samples as f64,
-            "",
+            Limitation::EnergyGaps,
         ),
         grams_co2e_per_1000_requests: match grams_per_kwh {
             Some(grams) => {
                 joules_per_request.map(|joules| joules * 1000.0 / JOULES_PER_KWH * grams)
             }
-            None => Estimate::missing(0, "the matrix gives no [telemetry] grams_co2e_per_kwh"),
+            None => Estimate::missing(0, Limitation::NoCarbonIntensity),
         },
         joules_per_request,
         watts: mean(&|power| Some(power.gross)),
@@ -214,7 +208,7 @@ fn power(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::Readings;
+    use model::telemetry::Readings;
 
     fn windows(seconds: f64, pairs: &[(Metric, f64)]) -> Collector {
         let mut readings = Readings::default();
@@ -280,7 +274,7 @@ mod tests {
     fn what_cannot_be_measured_is_null_with_the_reason() {
         let found = of(&[windows(10.0, &[(Metric::ProcessCpuNs, 1.0)])], None);
         assert_eq!((found.joules_per_request.value, found.watts), (None, None));
-        assert_eq!(found.joules_per_request.reason.as_deref(), Some(NOT_MEASURABLE));
+        assert_eq!(found.joules_per_request.reason, Some(Limitation::NoEnergyReadings));
         assert!(found.sources.is_empty());
     }
 
@@ -289,7 +283,7 @@ mod tests {
         let found = of(&[windows(10.0, &[(Metric::GpuPowerWatts, 50.0)])], None);
         assert_eq!(found.gross_joules_per_request.value, Some(50.0));
         assert_eq!(found.joules_per_request.value, None);
-        assert!(found.joules_per_request.reason.unwrap().contains("idle"));
+        assert_eq!(found.joules_per_request.reason, Some(Limitation::NoIdlePower));
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What was observed while a cell was measured, and what that says of it: load of others, throttling, memory.
+//! Telemetry of a cell: load of other processes, throttling, memory.
 //!
-//! In come sums of windows; out go figures of one cell. A figure that nobody could read is null.
+//! Sums of windows -> figures of one cell. A figure that couldn't be read is null.
 
 pub mod collector;
 pub mod credits;
@@ -10,7 +10,7 @@ pub mod timeline;
 pub use collector::{Collector, Figure};
 pub use timeline::{Timeline, Track};
 
-use proto::telemetry::{Absence, Kind, Metric};
+use model::telemetry::{Absence, Kind, Metric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// What was observed while a cell was measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CellTelemetry {
-    /// How many windows lie in the measured time.
+    /// The number of windows in the measured time.
     pub windows: u64,
     /// How long they lasted together, on all hosts.
     pub observed_s: f64,
@@ -31,7 +31,7 @@ pub struct CellTelemetry {
     /// What the hypervisor kept of the host's processor time.
     pub cpu_steal_pct: Option<f64>,
     /// After how many measured seconds the CPU credits of a burstable instance seem to be spent, by its steal; null
-    /// where nothing looks like it.
+    /// if nothing indicates it.
     pub cpu_credits_spent_after_s: Option<f64>,
     /// What the control group's limit held back of the host's processor time.
     pub cgroup_throttled_pct: Option<f64>,
@@ -48,7 +48,6 @@ pub struct CellTelemetry {
 /// What was observed of the GPU that infers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GpuTelemetry {
-    /// Mean while measuring.
     pub utilization_pct: Option<f64>,
     /// The share of the time in which clocks were held down by heat or power.
     pub throttled_share: Option<f64>,
@@ -63,7 +62,6 @@ pub struct GpuTelemetry {
 pub struct NotMeasurable {
     /// Such as `gpu` or `cpu_energy`.
     pub what: String,
-    /// Why.
     pub reason: String,
     /// What to do; null where nothing helps.
     pub remedy: Option<String>,
@@ -81,7 +79,7 @@ impl From<&Absence> for NotMeasurable {
 pub enum Device {
     /// Then everything of a GPU is null.
     Cpu,
-    /// Then what is missing of it is told.
+    /// GPU telemetry matters for this cell.
     Gpu,
 }
 
@@ -161,7 +159,7 @@ pub fn withheld_share(windows: &Collector) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::Readings;
+    use model::telemetry::Readings;
 
     fn windows(pairs: &[(Metric, f64)]) -> Collector {
         let mut readings = Readings::default();

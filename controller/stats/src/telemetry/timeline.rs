@@ -1,15 +1,15 @@
 //! A cell's measured time on one host in pieces of equal length: what the machine showed in each, and how long the
-//! requests took that ended in it. For drawing; verdicts stand on the windows themselves.
+//! requests took that ended in it. For charts; verdicts use the windows themselves.
 //!
 //! However long a campaign is, there are at most [`MOST`] pieces: when there are more, each two become one.
 
 use super::Collector;
-use proto::telemetry::{Kind, Metric, Readings};
+use model::telemetry::{Kind, Metric, Readings};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// As many points as a chart can carry.
+/// The most points of a chart.
 const MOST: usize = 120;
 
 /// How long a piece is until there are too many.
@@ -40,11 +40,9 @@ const SHOWN: [Metric; 17] = [
 /// not read, or nothing ended there. Figures are rounded to five digits: telemetry.parquet has them all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeline {
-    /// The host's id.
     pub host: String,
     /// How long a piece lasts.
     pub piece_s: f64,
-    /// Where each run begins.
     pub runs: Vec<Start>,
     /// The middle of each piece, in seconds from the first run's start. Pieces without anything are left out.
     pub at_s: Vec<f64>,
@@ -52,17 +50,15 @@ pub struct Timeline {
     pub requests: Vec<u64>,
     /// Of the requests that ended in it.
     pub latency_mean_ms: Vec<Option<f64>>,
-    /// The longest of them.
     pub latency_max_ms: Vec<Option<f64>>,
     /// The share of it in which the GPU's clocks were held down by heat or power.
     pub gpu_throttled_share: Vec<Option<f64>>,
-    /// Why, where they were; words of several reasons are joined by a comma.
+    /// The reasons, joined by commas.
     pub gpu_throttle_reasons: Vec<Option<String>>,
     /// By metric: the mean of a state, an amount per second. Metrics that were never read are left out.
     pub readings: BTreeMap<String, Vec<Option<f64>>>,
 }
 
-/// Where a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Start {
     /// From 1.
@@ -84,7 +80,6 @@ pub struct Track {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stretch {
     origin_ns: u64,
-    /// Measured before it.
     before_ns: u64,
 }
 
@@ -212,7 +207,6 @@ impl Piece {
     }
 }
 
-/// To five significant digits.
 fn rounded(value: f64) -> f64 {
     if value == 0.0 {
         return 0.0;

@@ -1,6 +1,7 @@
 //! What must hold of the statistics of any cell.
 
 use proptest::prelude::*;
+use stats::limitation::{Limitation, Unit};
 use stats::{Cell, CellStatistics, Estimate, Observation, Outcome, Scenario, summarize};
 
 /// Runs of requests with these latencies, in batches back to back; all rows start with their batch.
@@ -63,14 +64,16 @@ fn the_figures_of_a_small_cell_are_those_of_a_pocket_calculator() {
     assert_eq!((statistics.counted_samples, statistics.distinct_samples), (8, 4));
     // Two batches hold each of the four requests once: no percentile stands on that.
     let reason = statistics.latency_ms.p50.reason;
-    assert_eq!(reason.as_deref(), Some("p50 needs 8 batches, these are 2"));
+    let unit = Unit::Batches;
+    let too_few = Limitation::TooFewForPercentile { percentile: 50.0, needed: 8, found: 2, unit };
+    assert_eq!(reason, Some(too_few));
 }
 
 #[test]
 fn one_run_has_no_interval_between_runs() {
     let statistics = offline(rows_of(&[(1..=100).collect()], 1));
     for estimate in [&statistics.latency_ms.mean, &statistics.throughput.per_host] {
-        assert_eq!((estimate.interval(), estimate.reason.as_deref()), (None, Some("one run")));
+        assert_eq!((estimate.interval(), estimate.reason), (None, Some(Limitation::OneRun)));
     }
     assert_eq!(statistics.throughput.std, None);
 }

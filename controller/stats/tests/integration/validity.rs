@@ -1,8 +1,9 @@
 //! Validity: every reason that takes a cell's figures out of use, or marks them.
 
+use stats::clock::Trouble;
 use stats::drift::drift;
 use stats::slo::{Slo, goodput};
-use stats::validity::{Evidence, Status, Validity, validity};
+use stats::validity::{Cause, Evidence, Status, Validity, validity};
 use stats::{Cell, Observation, Outcome, Scenario, summarize};
 
 /// Which dialogue comes at a place: another order in each run.
@@ -45,7 +46,13 @@ fn judge(cell: &Cell, evidence: &Evidence) -> Validity {
 
 fn codes(cell: &Cell, evidence: &Evidence) -> (Status, Vec<String>) {
     let Validity { status, reasons } = judge(cell, evidence);
-    (status, reasons.into_iter().map(|reason| reason.code).collect())
+    (status, reasons.iter().map(|reason| code(&reason.cause)).collect())
+}
+
+fn code(cause: &Cause) -> String {
+    let json = serde_json::to_value(cause).unwrap();
+    assert_eq!(json["code"], cause.code());
+    cause.code().to_owned()
 }
 
 #[test]
@@ -67,12 +74,15 @@ fn each_observation_has_its_status() {
         (Evidence { other_load_share: Some(0.06), ..nothing() }, Degraded, "other_load"),
         (Evidence { agents_lost: 1, ..nothing() }, Degraded, "agent_lost"),
         (
-            Evidence { foreign_telemetry: Some("ab12".to_owned()), ..nothing() },
+            Evidence {
+                foreign_telemetry: Some(("libnvidia-ml.so.1".to_owned(), "ab12".to_owned())),
+                ..nothing()
+            },
             Degraded,
             "foreign_telemetry",
         ),
         (
-            Evidence { clock_trouble: Some("it went back".to_owned()), ..nothing() },
+            Evidence { clock_trouble: Some(Trouble::ZeroLatency { requests: 1 }), ..nothing() },
             Invalid,
             "clock",
         ),
@@ -89,8 +99,8 @@ fn few_failures_degrade_and_many_invalidate() {
     let none = Evidence::default();
     assert_eq!(codes(&failing(50), &none), (Status::Degraded, vec!["failed_requests".to_owned()]));
     assert_eq!(codes(&failing(10), &none), (Status::Invalid, vec!["failed_requests".to_owned()]));
-    let text = &judge(&failing(50), &none).reasons[0].text;
-    assert_eq!(text, "4 of 200 requests failed (2 %)");
+    let cause = &judge(&failing(50), &none).reasons[0].cause;
+    assert_eq!(*cause, Cause::FailedRequests { failed: 4, all: 200 });
     let all = cell(2, 10, |_, _| None);
     assert_eq!(codes(&all, &none).1, ["nothing_counted", "failed_requests"]);
 }
@@ -114,7 +124,10 @@ fn a_slow_start_inside_the_window_is_drift_and_long_dialogues_at_the_start_are_n
     let evidence = Evidence { drift: Some(found), ..Evidence::default() };
     let validity = judge(&cold, &evidence);
     assert_eq!(validity.status, Status::Degraded);
-    assert!(validity.reasons[0].text.contains("slower than the rest"), "{validity:?}");
+    assert!(
+        matches!(validity.reasons[0].cause, Cause::Drift { head_slower } if head_slower > 0.1),
+        "{validity:?}"
+    );
 
     // The same dialogue costs the same in each run, wherever it stands.
     let long_first =

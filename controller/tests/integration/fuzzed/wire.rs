@@ -1,9 +1,9 @@
 //! Any bytes as messages of an agent that was offered a shard, each after its length: nothing that isn't offered is
 //! taken, and nothing that was taken holds a control character.
 
-use fleet::Said;
+use campaign::{AgentReport, BatchReport};
 use fleet::check;
-use fleet::ledger::Ledger;
+use fleet::stream_protocol::StreamProtocol;
 use prost::Message as _;
 use proto::wire::{self, from_agent::Message};
 
@@ -19,8 +19,8 @@ pub(crate) fn check(mut bytes: &[u8]) {
         batches: batches.collect(),
         ..wire::ShardOffer::default()
     };
-    let mut ledger = Ledger::default();
-    ledger.offer(&offer);
+    let mut protocol = StreamProtocol::default();
+    protocol.offer(&offer);
     let mut taken = 0;
     while let Ok(message) = wire::FromAgent::decode_length_delimited(&mut bytes) {
         let Some(message) = message.message else { continue };
@@ -38,12 +38,12 @@ pub(crate) fn check(mut bytes: &[u8]) {
             }
             continue;
         }
-        if ledger.hear(&message).is_err() {
+        if protocol.hear(&message).is_err() {
             return;
         }
-        match check::said(message) {
+        match check::report(message) {
             Err(_) => return,
-            Ok(Said::Samples { samples, .. }) => {
+            Ok(AgentReport::Batch(BatchReport { samples, .. })) => {
                 taken += 1;
                 assert!(samples.iter().all(|sample| is_plain(sample.sample_id.as_str())));
                 for sample in samples {
@@ -51,7 +51,7 @@ pub(crate) fn check(mut bytes: &[u8]) {
                     assert_eq!(again.expect("it was taken before"), sample);
                 }
             }
-            Ok(Said::Failed { failure, .. }) => assert!(is_plain(&failure.detail)),
+            Ok(AgentReport::Failed { failure, .. }) => assert!(is_plain(&failure.detail)),
             Ok(_) => {}
         }
         assert!(taken <= BATCHES, "more was taken than was offered");

@@ -3,9 +3,7 @@
 use crate::fleet::Simulated;
 use crate::viewers::{Seen, Viewers};
 use crate::watched::Watched;
-use scenarios::{Workspace, program};
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use scenarios::{JoinCommand, Workspace, scripted};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -80,56 +78,34 @@ usd_per_hour = 1.0
         workspace.write("dialogues.jsonl", (0..samples).map(line).collect::<String>());
         workspace.write("script.json", "{}");
         workspace.write("matrix.toml", self.matrix());
-        let mut command = Command::new(program("controller"));
-        command.current_dir(workspace.path(""));
-        command.args(["run", "matrix.toml", "--data-dir", "data", "--output", "results.json"]);
-        if viewers.is_some() {
-            command.args(["--web", "127.0.0.1:0"]);
-        }
-        let mut controller = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("controller starts");
-        let mut lines = BufReader::new(controller.stderr.take().expect("it is piped")).lines();
-        let mut next = |wanted: &str| loop {
-            let line = lines.next().expect("it goes on").expect("it speaks UTF-8");
-            if line.contains(wanted) {
-                return line;
-            }
-        };
-        let join = next("agent join");
-        let word = |flag: &str| {
-            let mut words = join.split_whitespace().skip_while(|word| *word != flag);
-            words.nth(1).expect("the line has it").to_owned()
-        };
+        let page: &[&str] = if viewers.is_some() { &["--web", "127.0.0.1:0"] } else { &[] };
+        let mut running = workspace.start(&[&scripted::RUN[..], page].concat());
+        let JoinCommand { controller, token_file } = running.join_command();
         let viewers = viewers.map(|count| {
-            let line = next("live page on http://");
+            let line = running.until("live page on http://");
             let (_, address) = line.trim().rsplit_once("http://").expect("it was looked for");
             Viewers::start(address.trim_end_matches('/'), count)
         });
-        let token = std::fs::read_to_string(workspace.path(&word("--token-file")));
+        let token = std::fs::read_to_string(workspace.path(&token_file));
         let simulated = Simulated {
-            controller: word("--controller"),
+            controller,
             token: token.expect("the token is there").trim().to_owned(),
             agents,
             batch: Duration::from_secs_f64(BATCH as f64 * agents as f64 / pace),
         };
-        let watched = Watched::start(controller.id());
+        let watched = Watched::start(running.id());
         let start = Instant::now();
         let fleet = simulated.start();
         for _ in 0..agents {
-            next(" joined for ");
+            running.until(" joined for ");
         }
         let registered = start.elapsed();
         let start = Instant::now();
-        next(&format!("{0}/{0} samples", samples * rounds));
+        running.until(&format!("{0}/{0} samples", samples * rounds));
         let taken_in = start.elapsed();
         let (resident_mib, processor) = watched.now();
         let start = Instant::now();
-        for _ in lines {}
-        assert!(controller.wait().expect("it ends").success(), "the campaign isn't complete");
+        let _ = running.finish().expect(0);
         let report = start.elapsed();
         let (report_mib, _) = watched.end();
         let dispatch = fleet.end();

@@ -1,0 +1,170 @@
+//! Measured batches and telemetry: checked against the plan, then stored and acknowledged.
+
+use super::event::CampaignEvent;
+use super::{AgentMessage, BatchReport, CampaignState, Effects, Now, Refusal, scheduler};
+use model::ids::AgentId;
+use model::load::LoadWindow;
+use model::sample::Sample;
+use model::telemetry::{Absence, Window};
+use records::{LoadWindowRow, SampleWrite, WindowRow, Write};
+use std::time::Duration;
+
+impl CampaignState {
+    /// Checks a batch against the plan and stores it. A batch that doesn't match the plan is dropped, and its agent is
+    /// disconnected. A late batch is stored once and not counted.
+    pub(super) fn record_batch(
+        &mut self,
+        agent: AgentId,
+        report: BatchReport,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        let BatchReport { shard, attempt, sequence, batch, samples, window } = report;
+        let Some(number) = self.agents.number(&agent) else { return };
+        let plan = &self.campaign.plan;
+        if plan.shards.get(shard).is_none() || !self.holds(&agent, shard, attempt) {
+            return refuse(&agent, Refusal::NotLeased, out);
+        }
+        let (cell, run) = (plan.runs[plan.shards[shard].run].cell, plan.round_of(shard));
+        let is_sustained = plan.cells[cell].sustained().is_some();
+        let composition = self.compositions.get(plan, run, plan.cells[cell].composed());
+        let planned = composition.get(batch as usize).filter(|_| !is_sustained);
+        let planned = planned.map(Vec::as_slice).unwrap_or_default();
+        let is_planned = plan.shards[shard].batches.contains(&batch)
+            && window.is_some() == is_sustained
+            && planned.len() == samples.len()
+            && planned.iter().zip(&samples).all(|(&ordinal, sample)| {
+                self.dialogues[ordinal as usize].sample_id == sample.sample_id
+            });
+        if !is_planned {
+            return refuse(&agent, Refusal::Unplanned, out);
+        }
+        let Some(leased) = self.attempts.get_mut(&attempt) else { return };
+        if !leased.received.insert(batch) {
+            let what = format!("dropped a duplicate of batch {batch} of shard {shard}");
+            return out.events.push(CampaignEvent::AgentMisbehaved { agent, what });
+        }
+        let segment = leased.segment;
+        let is_counted = self.scheduler.expects(&agent, shard, attempt, batch);
+        let (start_ns, end_ns) = match &window {
+            Some(window) => (0, window.span_ns()),
+            None => extent(&samples),
+        };
+        if let Some(lease) = self.leases.get_mut(&shard).filter(|l| l.offer.attempt == attempt) {
+            lease.measured.add(start_ns, end_ns);
+        }
+        let stored = samples.len() as u64;
+        out.events.push(CampaignEvent::BatchStored {
+            agent: agent.clone(),
+            cell,
+            steps: if is_sustained { 1 } else { stored },
+            samples: stored,
+            latencies: latencies(&samples, window.as_deref()),
+            span: Duration::from_nanos(end_ns - start_ns),
+            is_counted,
+        });
+        out.rows.extend(window.map(|window| {
+            Write::LoadWindow(Box::new(LoadWindowRow {
+                cell,
+                run,
+                number: batch,
+                segment,
+                attempt,
+                agent: number,
+                is_counted,
+                window: *window,
+            }))
+        }));
+        out.rows.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
+            Write::Sample(SampleWrite {
+                cell,
+                run,
+                ordinal,
+                segment,
+                attempt,
+                agent: number,
+                batch,
+                is_counted,
+                sample,
+            })
+        }));
+        out.send(&agent, AgentMessage::Acknowledge { shard, attempt, sequence });
+        if is_counted {
+            self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, out);
+        }
+        self.decide(scheduler::Event::Alive { agent }, now, out);
+    }
+
+    /// Stores telemetry. A window of another agent's attempt is dropped.
+    pub(super) fn record_telemetry(
+        &self,
+        agent: &AgentId,
+        windows: Vec<Window>,
+        out: &mut Effects,
+    ) {
+        let Some(number) = self.agents.number(agent) else { return };
+        let plan = &self.campaign.plan;
+        if let Some(last) = windows.last() {
+            let window = Box::new(last.clone());
+            out.events.push(CampaignEvent::Telemetry { agent: agent.clone(), window });
+        }
+        for window in windows {
+            let segment = match window.of {
+                None => None,
+                Some((shard, attempt)) => {
+                    let shard = usize::try_from(shard).unwrap_or(usize::MAX);
+                    let leased = self.attempts.get(&attempt);
+                    let leased = leased.filter(|it| (it.shard, it.agent) == (shard, number));
+                    let Some(leased) = leased else { continue };
+                    let run = &plan.runs[plan.shards[shard].run];
+                    Some((run.cell, run.number, leased.segment))
+                }
+            };
+            out.rows.push(Write::Window(Box::new(WindowRow::new(number, segment, window))));
+        }
+    }
+}
+
+/// Records what an agent can no longer measure.
+pub(super) fn record_absences(
+    agent: &AgentId,
+    absences: &[Absence],
+    dropped: u64,
+    now: Now,
+    out: &mut Effects,
+) {
+    let mut details: Vec<String> = absences
+        .iter()
+        .map(|absence| format!("agent {agent} can't measure {}: {}", absence.what, absence.reason))
+        .collect();
+    if dropped > 0 {
+        details.push(format!("agent {agent} dropped {dropped} telemetry windows"));
+    }
+    for detail in details {
+        out.message(format!("note: {detail}"));
+        out.rows.push(Write::Event { at: now.at, kind: "telemetry", detail });
+    }
+}
+
+fn refuse(agent: &AgentId, refusal: Refusal, out: &mut Effects) {
+    let what = format!("disconnected: {refusal}");
+    out.events.push(CampaignEvent::AgentMisbehaved { agent: agent.clone(), what });
+    out.send(agent, AgentMessage::Refuse(refusal));
+}
+
+/// The latency of each request. A window has no single requests: its median, once per request.
+fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
+    let Some(window) = window else {
+        return samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
+    };
+    let requests = usize::try_from(window.ok()).unwrap_or(usize::MAX);
+    let median = window.latency.at_rank(window.ok().div_ceil(2)).unwrap_or_default();
+    std::iter::repeat_n(Duration::from_secs_f64(median / 1e9), requests).collect()
+}
+
+/// The first start and the last end of a batch, in ns.
+fn extent(samples: &[Sample]) -> (u64, u64) {
+    let start = samples.iter().map(|sample| sample.start_ns).min().unwrap_or(0);
+    let end = samples.iter().map(|sample| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
+    (start, end)
+}

@@ -1,0 +1,94 @@
+//! What a campaign reacts to.
+
+use chrono::{DateTime, Utc};
+use model::engine::EngineFacts;
+use model::failure::Failure;
+use model::ids::{AgentId, HostId};
+use model::load::LoadWindow;
+use model::sample::Sample;
+use model::telemetry::{Absence, Window};
+use records::{AgentFacts, SegmentFacts};
+use std::time::Duration;
+
+/// The time of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Monotonic time since the controller started. Leases and budgets depend on it.
+    pub elapsed: Duration,
+    /// Wall-clock time. It only stamps rows, and may jump.
+    pub at: DateTime<Utc>,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    /// An agent reported something.
+    Report { agent: AgentId, report: AgentReport },
+    /// Time passed.
+    Tick,
+    /// A user asked to stop.
+    Stop,
+    /// The answer to a [`super::PrecisionCheck`]: the throughput of each complete run of the cell, in order.
+    Throughputs { cell: usize, throughputs: Vec<f64> },
+}
+
+/// A message of an agent, already validated on its own: the campaign checks it against the plan.
+#[derive(Debug)]
+pub enum AgentReport {
+    /// It inspected its engines and can start.
+    Joined(Box<JoinedAgent>),
+    /// It is still downloading what it needs.
+    Preparing,
+    /// A heartbeat, or a shard was accepted.
+    Alive,
+    Batch(BatchReport),
+    Telemetry {
+        /// In chronological order.
+        windows: Vec<Window>,
+        /// Metrics that can no longer be measured.
+        absences: Vec<Absence>,
+        /// Windows that the agent had to drop.
+        dropped: u64,
+    },
+    /// An attempt is complete.
+    Finished {
+        shard: usize,
+        attempt: u64,
+        segment: SegmentFacts,
+    },
+    /// An attempt was refused or broke off.
+    Failed {
+        shard: usize,
+        attempt: u64,
+        failure: Failure,
+    },
+    /// It takes no more shards.
+    Leaving,
+    /// Its stream ended.
+    Gone,
+}
+
+/// An agent that is ready to measure.
+#[derive(Debug)]
+pub struct JoinedAgent {
+    pub host: HostId,
+    /// Index of its target.
+    pub target: usize,
+    pub facts: AgentFacts,
+    /// Per engine of its target: what it loaded, or why it can't run it.
+    pub engines: Vec<Result<EngineFacts, String>>,
+}
+
+/// One measured batch, or one window of a sustained load.
+#[derive(Debug)]
+pub struct BatchReport {
+    pub shard: usize,
+    pub attempt: u64,
+    /// Position in the attempt, to be acknowledged.
+    pub sequence: u64,
+    /// Index of the batch in its run.
+    pub batch: u32,
+    /// All samples of the batch.
+    pub samples: Vec<Sample>,
+    /// Set for a sustained load, in place of samples.
+    pub window: Option<Box<LoadWindow>>,
+}

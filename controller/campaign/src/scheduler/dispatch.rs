@@ -1,0 +1,108 @@
+//! Matches waiting shards with idle agents.
+
+use super::state::{Agent, Host, Lease, Segment, Shard, Status};
+use super::{Action, Offer, Phase, Scheduler};
+use model::ids::{AgentId, HostId};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl Scheduler {
+    /// Offers shards in plan order until no idle agent suits any waiting shard.
+    pub(super) fn dispatch(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Gathering {
+            if !self.missing().is_empty() {
+                return;
+            }
+            self.phase = Phase::Measuring;
+            self.stalled_since = None;
+        }
+        while let Some((shard, agent)) = self.next_pair() {
+            let offer = self.lease(shard, &agent);
+            if let Some(agent) = self.agents.get_mut(&agent) {
+                agent.heard = agent.heard.max(now);
+            }
+            actions.push(Action::Offer(offer));
+        }
+    }
+
+    /// The earliest waiting shard that an idle agent can measure, and the agent.
+    fn next_pair(&self) -> Option<(usize, AgentId)> {
+        let pair = |(waiting, free): (&BTreeSet<usize>, &BTreeSet<AgentId>)| {
+            if free.is_empty() {
+                return None;
+            }
+            waiting.iter().find_map(|&shard| Some((shard, self.agent_for(shard)?)))
+        };
+        self.waiting.iter().zip(&self.free).filter_map(pair).min()
+    }
+
+    /// Updates which agents of a host can be offered a shard.
+    pub(super) fn refresh(&mut self, host: &HostId) {
+        let Some(Host { is_busy, agents, .. }) = self.hosts.get(host) else { return };
+        for id in agents {
+            let Some(agent) = self.agents.get(id) else { continue };
+            if *is_busy || agent.is_leaving || agent.lease.is_some() {
+                self.free[agent.target].remove(id);
+            } else {
+                self.free[agent.target].insert(id.clone());
+            }
+        }
+    }
+
+    /// An idle agent that can measure the shard. Prefers the one that measured its run last: it needs no new warm-up.
+    fn agent_for(&self, shard: usize) -> Option<AgentId> {
+        let Shard { work, excluded, .. } = &self.shards[shard];
+        let able = |id: &&AgentId| {
+            let engines = self.agents.get(*id).map(|agent| &agent.engines);
+            engines.is_some_and(|engines| engines.get(work.engine) == Some(&true))
+                && !excluded.contains(id.process())
+        };
+        let mut able = self.free[work.target].iter().filter(able).peekable();
+        let first = able.peek().map(|id| (*id).clone());
+        able.find(|id| {
+            self.agents
+                .get(*id)
+                .is_some_and(|agent| self.open_segment(id, agent, work.run).is_some())
+        })
+        .cloned()
+        .or(first)
+    }
+
+    /// The segment of `run` that `agent` can continue.
+    fn open_segment(&self, id: &AgentId, agent: &Agent, run: usize) -> Option<u64> {
+        let last = self.hosts.get(&agent.host)?.last_segment.as_ref()?;
+        (last.agent == *id && last.run == run).then_some(last.number)
+    }
+
+    fn lease(&mut self, shard: usize, id: &AgentId) -> Offer {
+        let run = self.shards[shard].work.run;
+        let agent = self.agents.get(id).expect("next_pair returns agents that are present");
+        let (host, target) = (agent.host.clone(), agent.target);
+        let continued = self.open_segment(id, agent, run);
+        let segment = continued.unwrap_or_else(|| {
+            let last = self.segments.entry(run).or_default();
+            *last += 1;
+            *last
+        });
+        self.last_attempt += 1;
+        let attempt = self.last_attempt;
+        let busy = self.hosts.entry(host.clone()).or_default();
+        busy.is_busy = true;
+        busy.last_segment = Some(Segment { agent: id.clone(), run, number: segment });
+        if let Some(agent) = self.agents.get_mut(id) {
+            agent.lease = Some(shard);
+        }
+        self.waiting[target].remove(&shard);
+        self.refresh(&host);
+        self.leased += 1;
+        self.shards[shard].status = Status::Leased(Lease { agent: id.clone(), host, attempt });
+        Offer {
+            agent: id.clone(),
+            shard,
+            attempt,
+            segment,
+            is_new_segment: continued.is_none(),
+            batches: self.shards[shard].work.batches.iter().copied().collect(),
+        }
+    }
+}

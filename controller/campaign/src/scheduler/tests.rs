@@ -1,0 +1,448 @@
+//! The invariants hold under any order of events.
+
+use super::*;
+use proptest::prelude::*;
+
+fn id(name: &str) -> AgentId {
+    name.try_into().unwrap()
+}
+
+fn limits() -> Limits {
+    Limits::with_wait(Duration::from_mins(1))
+}
+
+fn work(run: usize, target: usize, batches: u32) -> Work {
+    Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false }
+}
+
+fn scheduler(work: Vec<Work>, required: Vec<u32>) -> Scheduler {
+    Scheduler::new(work, required, limits(), 0, BTreeMap::new())
+}
+
+fn ready(agent: &str, host: &str, target: usize) -> Event {
+    let (agent, host) = (id(agent), host.try_into().unwrap());
+    Event::Ready { agent, host, target, engines: vec![true] }
+}
+
+fn offers(actions: &[Action]) -> Vec<Offer> {
+    let offer = |action: &Action| match action {
+        Action::Offer(offer) => Some(offer.clone()),
+        _ => None,
+    };
+    actions.iter().filter_map(offer).collect()
+}
+
+fn ending(actions: &[Action]) -> Option<Ending> {
+    actions.iter().find_map(|action| match action {
+        Action::End(ending) => Some(*ending),
+        _ => None,
+    })
+}
+
+/// Measures a whole shard.
+fn complete(scheduler: &mut Scheduler, offer: &Offer) -> Vec<Action> {
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    for &batch in &offer.batches {
+        scheduler.handle(Event::Stored { shard, attempt, batch }, Duration::ZERO);
+    }
+    scheduler.handle(Event::Finished { shard, attempt }, Duration::ZERO)
+}
+
+#[test]
+fn nothing_starts_before_every_required_agent_joined() {
+    let mut scheduler = scheduler(vec![work(0, 0, 2), work(1, 1, 2)], vec![1, 1]);
+    assert!(offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).is_empty());
+    assert_eq!(scheduler.missing(), [(1, 1)]);
+    let actions = scheduler.handle(ready("b", "h2", 1), Duration::ZERO);
+    assert_eq!(offers(&actions).len(), 2);
+}
+
+#[test]
+fn two_agents_of_one_host_take_turns() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(1, 1, 1)], vec![1, 1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let first = offers(&scheduler.handle(ready("b", "h", 1), Duration::ZERO));
+    assert_eq!(first.len(), 1);
+    let second = offers(&complete(&mut scheduler, &first[0]));
+    assert_eq!((first[0].shard, second[0].shard), (0, 1));
+    assert_eq!(ending(&complete(&mut scheduler, &second[0])), Some(Ending::Complete));
+}
+
+#[test]
+fn a_continued_run_keeps_its_segment_and_another_run_starts_a_new_one() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    let second = offers(&complete(&mut scheduler, &first[0]));
+    let third = offers(&complete(&mut scheduler, &second[0]));
+    let segments = [&first[0], &second[0], &third[0]].map(|o| (o.segment, o.is_new_segment));
+    assert_eq!(segments, [(1, true), (1, false), (1, true)]);
+}
+
+#[test]
+fn a_run_that_is_held_back_waits_until_it_is_admitted_or_skipped() {
+    let held = |run| Work { is_held: true, ..work(run, 0, 1) };
+    let mut scheduler = scheduler(vec![work(0, 0, 1), held(1), held(2)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    assert!(!scheduler.is_over(0));
+    let actions = complete(&mut scheduler, &first[0]);
+    let over = |shard, run| [Action::ShardEnded(shard), Action::RunEnded(run)];
+    assert_eq!(actions, over(0, 0), "what is held back is neither offered nor the end");
+    assert!(scheduler.is_over(0) && !scheduler.is_over(1));
+    let second = offers(&scheduler.handle(Event::Admit { run: 1 }, Duration::ZERO));
+    assert_eq!(second[0].shard, 1);
+    assert_eq!(complete(&mut scheduler, &second[0]), over(1, 1));
+    let actions = scheduler.handle(Event::Skip { run: 2 }, Duration::ZERO);
+    assert_eq!(ending(&actions), Some(Ending::Complete), "what was not needed is not missing");
+}
+
+#[test]
+fn a_run_ends_with_its_last_shard() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    let actions = complete(&mut scheduler, &first[0]);
+    assert!(!actions.contains(&Action::RunEnded(0)), "{actions:?}");
+    let actions = complete(&mut scheduler, &offers(&actions)[0]);
+    assert!(actions.contains(&Action::RunEnded(0)), "{actions:?}");
+}
+
+#[test]
+fn a_spent_budget_revokes_leases() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let actions = scheduler.handle(Event::Spent, Duration::ZERO);
+    assert!(matches!(&actions[0], Action::Cancel { reason: "the budget is spent", .. }));
+    assert_eq!(ending(&actions), Some(Ending::BudgetSpent));
+}
+
+#[test]
+fn batches_stored_before_a_loss_are_kept() {
+    let mut scheduler = scheduler(vec![work(0, 0, 3)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO));
+    scheduler.handle(Event::Stored { shard: 0, attempt: 1, batch: 0 }, Duration::ZERO);
+    scheduler.handle(Event::Gone { agent: id("a") }, Duration::ZERO);
+    let second = offers(&scheduler.handle(ready("b", "h", 0), Duration::ZERO));
+    assert_eq!(first[0].batches, [0, 1, 2]);
+    assert_eq!(second[0].batches, [1, 2]);
+    assert!(second[0].attempt > first[0].attempt);
+    assert_eq!((second[0].segment, second[0].is_new_segment), (2, true));
+    assert!(
+        !scheduler.expects(&id("a"), 0, first[0].attempt, 1),
+        "a batch of a lost attempt is late"
+    );
+}
+
+#[test]
+fn a_shard_whose_last_batch_is_stored_is_done_however_its_attempt_ends() {
+    let lost = |_: &Offer| Event::Gone { agent: id("a") };
+    let failed = |offer: &Offer| Event::Failed {
+        shard: offer.shard,
+        attempt: offer.attempt,
+        failure: Failure { retry: Retry::Never, kind: Kind::Model, detail: String::new() },
+    };
+    let cancelled = |offer: &Offer| Event::Failed {
+        shard: offer.shard,
+        attempt: offer.attempt,
+        failure: Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail: String::new() },
+    };
+    let ends: [&dyn Fn(&Offer) -> Event; 3] = [&lost, &failed, &cancelled];
+    for end in ends {
+        let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+        let offer = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO)).remove(0);
+        let stored = Event::Stored { shard: 0, attempt: offer.attempt, batch: 0 };
+        scheduler.handle(stored, Duration::ZERO);
+        let actions = scheduler.handle(end(&offer), Duration::ZERO);
+        assert!(actions.contains(&Action::RunEnded(0)), "{actions:?}");
+        assert_eq!(ending(&actions), Some(Ending::Complete), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_silent_agent_loses_its_shard_when_the_lease_expires() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Alive { agent: id("a") }, Duration::from_secs(10));
+    assert!(scheduler.handle(Event::Tick, Duration::from_secs(25)).is_empty());
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(26));
+    assert!(matches!(&actions[0], Action::Note(Note::AgentLost { .. })), "{actions:?}");
+}
+
+#[test]
+fn a_shard_that_killed_three_agents_is_set_aside() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let mut last = Vec::new();
+    for name in ["a", "b", "c"] {
+        let offer = offers(&scheduler.handle(ready(name, "h", 0), Duration::ZERO)).remove(0);
+        assert_eq!(offer.shard, 0);
+        last = scheduler.handle(Event::Gone { agent: id(name) }, Duration::ZERO);
+    }
+    assert!(matches!(&last[1], Action::Note(Note::ShardSetAside { shard: 0, .. })), "{last:?}");
+    let next = offers(&scheduler.handle(ready("d", "h", 0), Duration::ZERO)).remove(0);
+    assert_eq!(next.shard, 1);
+    assert_eq!(ending(&complete(&mut scheduler, &next)), Some(Ending::SetAside));
+}
+
+#[test]
+fn a_shard_that_makes_progress_is_not_set_aside() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    for (name, batch) in ["a", "b", "c", "d", "e"].into_iter().zip(0..) {
+        let offer = offers(&scheduler.handle(ready(name, "h", 0), Duration::ZERO)).remove(0);
+        scheduler.handle(Event::Stored { shard: 0, attempt: offer.attempt, batch }, Duration::ZERO);
+        let actions = scheduler.handle(Event::Gone { agent: id(name) }, Duration::ZERO);
+        assert!(matches!(&actions[..], [Action::Note(Note::AgentLost { .. })]), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_process_that_reconnects_was_not_killed_by_its_shard() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    for connection in 1..=5 {
+        let name = format!("a.{connection}");
+        assert_eq!(offers(&scheduler.handle(ready(&name, "h", 0), Duration::ZERO)).len(), 1);
+        let actions = scheduler.handle(Event::Gone { agent: id(&name) }, Duration::ZERO);
+        assert!(matches!(&actions[..], [Action::Note(Note::AgentLost { .. })]), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_shard_that_always_breaks_connections_is_eventually_set_aside() {
+    let mut scheduler = scheduler(vec![work(0, 0, 9)], vec![1]);
+    let mut notes = Vec::new();
+    for connection in 1..=9 {
+        let name = format!("a.{connection}");
+        scheduler.handle(ready(&name, "h", 0), Duration::ZERO);
+        notes.extend(scheduler.handle(Event::Gone { agent: id(&name) }, Duration::ZERO));
+    }
+    assert_eq!(ending(&notes), Some(Ending::SetAside));
+}
+
+#[test]
+fn a_stalled_controller_revokes_no_lease() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Tick, Duration::from_secs(1));
+    assert!(scheduler.handle(Event::Tick, Duration::from_mins(2)).is_empty());
+    assert!(scheduler.handle(Event::Tick, Duration::from_secs(121)).is_empty());
+    // The agent's own silence still counts.
+    for second in 122..134 {
+        assert!(scheduler.handle(Event::Tick, Duration::from_secs(second)).is_empty());
+    }
+    let lost = (134..140).flat_map(|s| scheduler.handle(Event::Tick, Duration::from_secs(s)));
+    assert!(lost.into_iter().any(|action| matches!(action, Action::Cancel { .. })));
+}
+
+#[test]
+fn a_target_with_nothing_left_requires_no_agents() {
+    let mut scheduler = scheduler(vec![work(0, 0, 0), work(1, 1, 1)], vec![3, 1]);
+    assert_eq!(scheduler.missing(), [(1, 1)]);
+    assert_eq!(offers(&scheduler.handle(ready("b", "h", 1), Duration::ZERO)).len(), 1);
+}
+
+#[test]
+fn a_failed_shard_for_another_agent_is_not_offered_to_the_same_one() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    let offer = offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).remove(0);
+    let failure =
+        Failure { retry: Retry::OtherAgent, kind: Kind::OutOfMemory, detail: String::new() };
+    let failed = Event::Failed { shard: 0, attempt: offer.attempt, failure };
+    assert!(offers(&scheduler.handle(failed, Duration::ZERO)).is_empty());
+    let next = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO)).remove(0);
+    assert_eq!(next.agent, id("b"));
+}
+
+#[test]
+fn a_campaign_whose_agents_are_gone_ends_after_its_wait() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    scheduler.handle(Event::Gone { agent: id("a") }, Duration::from_secs(1));
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_mins(1))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(61));
+    assert_eq!(ending(&actions), Some(Ending::AgentsGone));
+}
+
+#[test]
+fn a_campaign_whose_agents_never_join_ends_as_never_started() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![2]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(59))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_mins(1));
+    assert_eq!(ending(&actions), Some(Ending::NeverStarted));
+}
+
+#[test]
+fn an_agent_that_downloads_its_model_extends_the_wait() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(Event::Tick, Duration::ZERO);
+    scheduler.handle(Event::Preparing, Duration::from_secs(59));
+    assert_eq!(ending(&scheduler.handle(Event::Tick, Duration::from_secs(118))), None);
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(119));
+    assert_eq!(ending(&actions), Some(Ending::NeverStarted), "it has been silent since");
+}
+
+#[test]
+fn a_stop_revokes_every_lease() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let actions = scheduler.handle(Event::Stop, Duration::ZERO);
+    assert!(matches!(actions[0], Action::Cancel { shard: 0, .. }));
+    assert_eq!(ending(&actions), Some(Ending::Stopped));
+}
+
+/// A step of a random campaign. Numbers choose among the agents and offers that exist at that moment.
+#[derive(Debug, Clone)]
+enum Step {
+    Join(u8),
+    Prepare,
+    Leave(u8),
+    Drain(u8),
+    Store(u8),
+    Finish(u8),
+    Fail(u8, Retry),
+    Replay(u8),
+    Wait(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let retry = prop_oneof![Just(Retry::SameAgent), Just(Retry::OtherAgent), Just(Retry::Never)];
+    prop_oneof![
+        3 => any::<u8>().prop_map(Step::Join),
+        1 => Just(Step::Prepare),
+        2 => any::<u8>().prop_map(Step::Leave),
+        1 => any::<u8>().prop_map(Step::Drain),
+        9 => any::<u8>().prop_map(Step::Store),
+        6 => any::<u8>().prop_map(Step::Finish),
+        1 => (any::<u8>(), retry).prop_map(|(n, retry)| Step::Fail(n, retry)),
+        2 => any::<u8>().prop_map(Step::Replay),
+        1 => (0_u8..4).prop_map(Step::Wait),
+    ]
+}
+
+/// An independent record of leases, counted batches and endings.
+#[derive(Default)]
+struct Observer {
+    held: Vec<Offer>,
+    past: Vec<Offer>,
+    hosts: BTreeMap<AgentId, String>,
+    counted: BTreeMap<(usize, u32), u32>,
+    ended: BTreeMap<usize, u32>,
+    over: BTreeSet<usize>,
+    ending: Option<Ending>,
+}
+
+impl Observer {
+    fn see(&mut self, scheduler: &Scheduler, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Offer(offer) => {
+                    let host = &self.hosts[&offer.agent];
+                    self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
+                    let is_busy = self.held.iter().any(|held| self.hosts[&held.agent] == *host);
+                    assert!(!is_busy, "two shards on one host");
+                    let newest = self.past.iter().map(|past| past.attempt).max().unwrap_or(0);
+                    assert!(offer.attempt > newest, "attempts only grow");
+                    assert!(!offer.batches.is_empty(), "an offer without batches");
+                    for batch in &offer.batches {
+                        assert!(
+                            !self.counted.contains_key(&(offer.shard, *batch)),
+                            "a stored batch is offered again"
+                        );
+                    }
+                    self.past.push(offer.clone());
+                    self.held.push(offer);
+                }
+                Action::ShardEnded(shard) => *self.ended.entry(shard).or_default() += 1,
+                Action::End(ending) => {
+                    assert!(self.ending.replace(ending).is_none(), "ended twice");
+                }
+                Action::RunEnded(run) => {
+                    assert!(self.over.insert(run), "a run ended twice");
+                    assert!(scheduler.is_over(run));
+                }
+                Action::Cancel { .. } | Action::Note(_) => {}
+            }
+        }
+        self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
+    }
+}
+
+/// An agent that is idle although it could measure a waiting shard.
+fn needlessly_idle(scheduler: &Scheduler) -> Option<AgentId> {
+    if scheduler.phase != Phase::Measuring {
+        return None;
+    }
+    let idles = |(id, agent): &(&AgentId, &Agent)| {
+        let could = |shard: &Shard| {
+            shard.status == Status::Waiting
+                && shard.work.target == agent.target
+                && agent.engines[shard.work.engine]
+                && !shard.excluded.contains(id.process())
+        };
+        !agent.is_leaving
+            && agent.lease.is_none()
+            && !scheduler.hosts[&agent.host].is_busy
+            && scheduler.shards.iter().any(could)
+    };
+    scheduler.agents.iter().find(idles).map(|(id, _)| id.clone())
+}
+
+fn pick<T: Clone>(from: &[T], number: u8) -> Option<T> {
+    from.get(usize::from(number) % from.len().max(1)).cloned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn every_shard_ends_exactly_once(steps in prop::collection::vec(step(), 1..300)) {
+        let plan: Vec<Work> = (0..8).map(|index| work(index / 2, index / 2 % 2, 3)).collect();
+        let mut scheduler = scheduler(plan.clone(), vec![1, 1]);
+        let mut observer = Observer::default();
+        let mut now = Duration::ZERO;
+        let mut joined = 0_u32;
+        for step in steps {
+            let agents: Vec<AgentId> = scheduler.agents.keys().cloned().collect();
+            let event = match step {
+                Step::Join(number) => {
+                    joined += 1;
+                    let (name, host) = (format!("a{joined}"), format!("h{}", number % 3));
+                    observer.hosts.insert(id(&name), host.clone());
+                    Some(ready(&name, &host, usize::from(number) % 2))
+                }
+                Step::Prepare => Some(Event::Preparing),
+                Step::Leave(number) => pick(&agents, number).map(|agent| Event::Gone { agent }),
+                Step::Drain(number) => pick(&agents, number).map(|agent| Event::Leaving { agent }),
+                Step::Store(number) | Step::Replay(number) => {
+                    let from = if matches!(step, Step::Store(_)) { &observer.held } else { &observer.past };
+                    pick(from, number).and_then(|offer| {
+                        let batch = pick(&offer.batches, number / 8)?;
+                        if scheduler.expects(&offer.agent, offer.shard, offer.attempt, batch) {
+                            *observer.counted.entry((offer.shard, batch)).or_default() += 1;
+                        }
+                        Some(Event::Stored { shard: offer.shard, attempt: offer.attempt, batch })
+                    })
+                }
+                Step::Finish(number) => pick(&observer.held, number)
+                    .map(|offer| Event::Finished { shard: offer.shard, attempt: offer.attempt }),
+                Step::Fail(number, retry) => pick(&observer.held, number).map(|offer| {
+                    let failure = Failure { retry, kind: Kind::Model, detail: String::new() };
+                    Event::Failed { shard: offer.shard, attempt: offer.attempt, failure }
+                }),
+                Step::Wait(seconds) => {
+                    now += Duration::from_secs(u64::from(seconds));
+                    Some(Event::Tick)
+                }
+            };
+            let Some(event) = event else { continue };
+            let actions = scheduler.handle(event, now);
+            observer.see(&scheduler, actions);
+            prop_assert_eq!(needlessly_idle(&scheduler), None, "an agent is idle while a shard waits");
+            let over: BTreeSet<usize> = (0..plan.len()).filter(|index| scheduler.shards[*index].is_over()).collect();
+            prop_assert_eq!(observer.ended.keys().copied().collect::<BTreeSet<_>>(), over);
+            if observer.ending.is_some() { break; }
+        }
+        prop_assert!(observer.counted.values().all(|times| *times == 1), "counted twice");
+        prop_assert!(observer.ended.values().all(|times| *times == 1), "ended twice");
+        if observer.ending == Some(Ending::Complete) {
+            let all: usize = plan.iter().map(|work| work.batches.len()).sum();
+            prop_assert_eq!(observer.counted.len(), all);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A small campaign, the disk, and the agents.
+
+use campaign::{self, ShardOffer, Stored};
+use matrix::plan::Plan;
+use matrix::{Matrix, Overrides};
+use model::sample::{Finish, Outcome, Sample};
+use records::{
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
+    Write,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+const MATRIX: &str = r#"
+name = "unreliable"
+[dataset]
+source = "builtin:dialogues"
+[[model]]
+name = "script"
+id = "scripted:script.json"
+[factors]
+batch_sizes = [1, 4]
+[protocol]
+runs = 2
+warmup = 1
+[[target]]
+name = "a"
+agents = 2
+usd_per_hour = 1.0
+[[target]]
+name = "b"
+usd_per_hour = 1.0
+"#;
+
+const SAMPLES: usize = 12;
+
+/// The campaign as it is stored.
+pub(crate) fn campaign() -> (CampaignRow, Vec<DialogueRow>) {
+    let matrix = Matrix::check(MATRIX, "m", Path::new("/"), &Overrides::default())
+        .expect("the matrix is valid");
+    let plan = Plan::make(&matrix, SAMPLES).expect("there are samples");
+    let dialogue = |number: usize| DialogueRow {
+        sample_id: format!("s{number}").try_into().expect("a valid name"),
+        dialogue: "A: hi".to_owned(),
+        summary: None,
+        is_measured: number < SAMPLES,
+    };
+    let row = CampaignRow {
+        id: "unreliable".try_into().expect("a valid name"),
+        name: "unreliable".to_owned(),
+        created_at: chrono::DateTime::UNIX_EPOCH,
+        finished_at: None,
+        state: State::Running,
+        controller_version: String::new(),
+        matrix_text: MATRIX.to_owned(),
+        matrix,
+        plan,
+        dataset: DatasetFacts {
+            source: String::new(),
+            sha256: String::new(),
+            revision: None,
+            dialogues: SAMPLES + 8,
+            samples: SAMPLES,
+            sample_ids_sha256: String::new(),
+            references: 0,
+        },
+        prices: Vec::new(),
+    };
+    (row, (0..SAMPLES + 8).map(dialogue).collect())
+}
+
+/// What survives a crash of the controller.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    /// Counted samples: (cell, round, dialogue) -> batch.
+    pub(crate) counted: BTreeMap<(usize, u32, u32), u32>,
+    /// Samples that are stored and not counted.
+    pub(crate) late: u64,
+    /// (attempt, batch) of everything that is stored.
+    pub(crate) batches: BTreeSet<(u64, u32)>,
+    segments: Vec<SegmentRow>,
+    agents: Vec<AgentRow>,
+    starts: u64,
+}
+
+impl Disk {
+    pub(crate) fn write(&mut self, writes: &[Write], seed: u64) {
+        for write in writes {
+            match write {
+                Write::Sample(sample) => {
+                    self.batches.insert((sample.attempt, sample.batch));
+                    if sample.is_counted {
+                        let key = (sample.cell, sample.run, sample.ordinal);
+                        let before = self.counted.insert(key, sample.batch);
+                        assert!(before.is_none(), "seed {seed}: {key:?} is counted twice");
+                    } else {
+                        self.late += 1;
+                    }
+                }
+                Write::Segment { key: (cell, run, segment), agent, .. } => {
+                    self.segments.push(SegmentRow {
+                        cell: *cell,
+                        run: *run,
+                        segment: *segment,
+                        agent: *agent,
+                        facts: None,
+                    });
+                }
+                Write::Agent(agent) => self.agents.push(AgentRow {
+                    agent_id: agent.agent.clone(),
+                    host_id: agent.host.clone(),
+                    target: agent.target,
+                    facts: AgentFacts::default(),
+                    engines: Vec::new(),
+                    held_ns: 0,
+                }),
+                _ => {}
+            }
+        }
+    }
+
+    /// What a starting controller finds.
+    pub(crate) fn start(&mut self) -> Stored {
+        let mut batches: BTreeMap<(usize, u32, u32), u64> = BTreeMap::new();
+        for ((cell, run, _), batch) in &self.counted {
+            *batches.entry((*cell, *run, *batch)).or_default() += 1;
+        }
+        let last_attempt = self.starts << 32;
+        self.starts += 1;
+        Stored {
+            batches: batches
+                .into_iter()
+                .map(|((cell, run, batch), samples)| CountedBatch { cell, run, batch, samples })
+                .collect(),
+            segments: self.segments.clone(),
+            agents: self.agents.clone(),
+            last_attempt,
+        }
+    }
+}
+
+/// One agent process and its one connection.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) host: usize,
+    pub(crate) target: usize,
+    /// Grows with each start: events of an earlier process or connection are void.
+    pub(crate) process: u32,
+    pub(crate) connection: u32,
+    pub(crate) is_alive: bool,
+    pub(crate) is_connected: bool,
+    pub(crate) work: Option<Measuring>,
+    /// Failed attempts to connect.
+    pub(crate) pauses: u32,
+}
+
+/// The shard that an agent measures.
+#[derive(Debug)]
+pub(crate) struct Measuring {
+    pub(crate) offer: ShardOffer,
+    /// Completed batches, warm-up included.
+    pub(crate) completed: usize,
+    /// The lease was revoked, or the connection broke.
+    pub(crate) is_cancelled: bool,
+}
+
+impl Agent {
+    pub(crate) fn new(host: usize, target: usize) -> Self {
+        let (process, connection) = (0, 0);
+        let (is_alive, is_connected) = (true, false);
+        Self { host, target, process, connection, is_alive, is_connected, work: None, pauses: 0 }
+    }
+
+    pub(crate) fn id(&self, index: usize) -> String {
+        format!("agent{index}-{}.{}", self.process, self.connection)
+    }
+}
+
+/// The samples of a measured batch.
+pub(crate) fn samples(batch: &campaign::Batch) -> Vec<Sample> {
+    let sample = |request: &campaign::Request| Sample {
+        sample_id: request.sample_id.clone(),
+        start_ns: 1,
+        schedule_delay_ns: None,
+        exchange: None,
+        ttft_ns: None,
+        latency_ns: 5,
+        input_tokens: Some(0),
+        cut_tokens: 0,
+        output_tokens: Some(0),
+        unknown_tokens: 0,
+        reference_tokens: None,
+        outcome: Outcome::Ok(Finish::Eos),
+        text: None,
+        output_ids: None,
+    };
+    batch.requests.iter().map(sample).collect()
+}

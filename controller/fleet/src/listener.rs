@@ -1,0 +1,292 @@
+//! Accepts connections, performs TLS handshakes, and closes connections that don't join in time.
+//!
+//! Connections that haven't joined are few and short-lived; only a joined stream stays open.
+
+use super::identity::tls::Tls;
+use super::metrics::FleetMetrics;
+use super::refusals::Reason;
+use proto::door::MUST_SPEAK_TLS;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::transport::server::Connected;
+
+/// Limit on connections that haven't joined. Strangers can fill it; timeouts empty it.
+const MAX_UNJOINED: usize = 512;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Deadline to join; a health check takes less.
+pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a closed connection may still read the reason.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Pause after `accept` fails, for example without free file descriptors.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
+
+#[derive(Debug)]
+pub struct Listener {
+    pub socket: TcpListener,
+    /// Required off loopback.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// The remote end of a connection; stored in the extensions of each request.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    /// DER, verified by the handshake.
+    pub(super) certificate: Option<Arc<[u8]>>,
+    state: Arc<ConnectionState>,
+}
+
+struct ConnectionState {
+    cut: CancellationToken,
+    /// Released when the agent joins.
+    unjoined: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Peer {
+    /// Marks the connection as joined: the deadline no longer applies.
+    pub(super) fn stay(&self) {
+        self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Closes the connection after [`CLOSE_GRACE`].
+    pub(super) fn cut_off(&self) {
+        let cut = self.state.cut.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(CLOSE_GRACE).await;
+            cut.cancel();
+        });
+    }
+
+    fn is_unjoined(&self) -> bool {
+        self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// One connection after its handshake.
+pub(super) struct Connection {
+    transport: Box<dyn Transport>,
+    peer: Peer,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    deadline: Pin<Box<Sleep>>,
+    metrics: Arc<FleetMetrics>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if self.peer.is_unjoined() && self.deadline.as_mut().poll(context).is_ready() {
+            self.metrics.refusals.add(
+                Reason::Silent,
+                Some(self.peer.address),
+                &"did not join in time",
+            );
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Pin::new(&mut self.transport).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+}
+
+/// Accepted connections, until the stream is dropped.
+pub(super) fn connections(
+    listener: Listener,
+    metrics: &Arc<FleetMetrics>,
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(accept(listener, Arc::clone(metrics), sender));
+    ReceiverStream::new(receiver)
+}
+
+async fn accept(
+    listener: Listener,
+    metrics: Arc<FleetMetrics>,
+    sender: mpsc::Sender<io::Result<Connection>>,
+) {
+    let unjoined = Arc::new(Semaphore::new(MAX_UNJOINED));
+    loop {
+        let next = async {
+            let unjoined = Arc::clone(&unjoined).acquire_owned().await;
+            (unjoined, listener.socket.accept().await)
+        };
+        let (unjoined, accepted) = tokio::select! {
+            next = next => next,
+            () = sender.closed() => return,
+        };
+        // The semaphore is never closed.
+        let Ok(unjoined) = unjoined else { return };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                metrics.refusals.add(Reason::NoRoom, None, &error);
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+                continue;
+            }
+        };
+        let (tls, metrics, sender) = (listener.tls.clone(), Arc::clone(&metrics), sender.clone());
+        tokio::spawn(async move {
+            let handshaken = handshake(stream, address, tls.as_deref(), unjoined, &metrics);
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshaken).await {
+                // A closed channel: the server has stopped.
+                Ok(Some(connection)) => drop(sender.send(Ok(connection)).await),
+                Ok(None) => {}
+                Err(_) => metrics.refusals.add(
+                    Reason::Silent,
+                    Some(address.ip()),
+                    &"TLS handshake timed out after 10 s",
+                ),
+            }
+        });
+    }
+}
+
+/// Performs the handshake; a failure is counted and returns `None`.
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<&Tls>,
+    unjoined: OwnedSemaphorePermit,
+    metrics: &Arc<FleetMetrics>,
+) -> Option<Connection> {
+    drop(stream.set_nodelay(true));
+    let ip = address.ip();
+    let (transport, certificate): (Box<dyn Transport>, _) = match tls {
+        None => (Box::new(stream), None),
+        Some(tls) => {
+            let stream = speaks_tls(stream, ip, metrics).await?;
+            match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
+                Ok(stream) => {
+                    let chain = stream.get_ref().1.peer_certificates();
+                    let certificate =
+                        chain.and_then(|chain| chain.first()).map(|der| der[..].into());
+                    (Box::new(stream), certificate)
+                }
+                Err((error, stream)) => {
+                    metrics.refusals.add(
+                        Reason::Handshake,
+                        Some(ip),
+                        &format!("TLS handshake failed: {error}"),
+                    );
+                    close_gracefully(stream).await;
+                    return None;
+                }
+            }
+        }
+    };
+    let state =
+        ConnectionState { cut: CancellationToken::new(), unjoined: Mutex::new(Some(unjoined)) };
+    let cut = Box::pin(state.cut.clone().cancelled_owned());
+    let peer = Peer { address: ip, certificate, state: Arc::new(state) };
+    let deadline = Box::pin(tokio::time::sleep(JOIN_TIMEOUT));
+    metrics.connections.inc();
+    Some(Connection { transport, peer, cut, deadline, metrics: Arc::clone(metrics) })
+}
+
+/// The first byte of every TLS connection: a handshake record (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+async fn speaks_tls(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    metrics: &FleetMetrics,
+) -> Option<TcpStream> {
+    let mut first = [0_u8; 1];
+    match stream.peek(&mut first).await {
+        Ok(1) if first[0] == TLS_HANDSHAKE => return Some(stream),
+        // A port probe closes at once: not a refusal.
+        Ok(0) | Err(_) => return None,
+        Ok(_) => {}
+    }
+    metrics.refusals.add(
+        Reason::NotTls,
+        Some(peer),
+        &"plaintext connection on a TLS port; use https://",
+    );
+    drop(stream.write_all(&MUST_SPEAK_TLS).await);
+    close_gracefully(stream).await;
+    None
+}
+
+/// Closes a connection whose last bytes carry the reason. Pending input is drained first: closing with unread bytes
+/// resets the connection, and the peer may lose what it hasn't read.
+async fn close_gracefully(mut stream: TcpStream) {
+    drop(stream.shutdown().await);
+    let mut rest = [0_u8; 1024];
+    drop(
+        tokio::time::timeout(CLOSE_GRACE, async {
+            while matches!(stream.read(&mut rest).await, Ok(read) if read > 0) {}
+        })
+        .await,
+    );
+}

@@ -1,0 +1,82 @@
+//! The meaning of S3's error responses.
+
+use super::Address;
+use crate::Error;
+use crate::retry::Failure;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use ops::error_chain::root_cause;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Read,
+    List,
+    Write,
+}
+
+impl Action {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Sorts an SDK error into transient and final; `missing` is the error for a 404.
+pub(super) fn failure<E>(
+    error: &SdkError<E, HttpResponse>,
+    address: &Address,
+    action: Action,
+    missing: impl FnOnce() -> Error,
+) -> Failure
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let what = address.to_string();
+    let Some(response) = error.raw_response() else {
+        let reason = root_cause(error);
+        return match error {
+            SdkError::ConstructionFailure(_) => Failure::Final(Error::Answer { what, reason }),
+            _ => Failure::transient(format!("no answer from S3 ({reason})")),
+        };
+    };
+    let header = |name: &str| response.headers().get(name).map(str::to_owned);
+    let status = response.status().as_u16();
+    let code = error.code().unwrap_or_default();
+    let denied = || Error::Denied {
+        what: what.clone(),
+        code: if code.is_empty() { status.to_string() } else { code.to_owned() },
+        action: action.as_str(),
+    };
+    match (status, code) {
+        (_, "NoSuchBucket") => Failure::Final(Error::NoBucket { bucket: address.bucket.clone() }),
+        (301 | 307, _)
+        | (400, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => {
+            let region = header("x-amz-bucket-region");
+            Failure::Final(Error::OtherRegion { what, region })
+        }
+        (401 | 403, _) | (400, "ExpiredToken" | "InvalidToken" | "TokenRefreshRequired") => {
+            Failure::Final(denied())
+        }
+        (404, _) => Failure::Final(missing()),
+        (409 | 412, _) if action == Action::Write => Failure::Final(Error::Exists { what }),
+        (412, _) => {
+            let reason = "it was replaced during the download: try again".to_owned();
+            Failure::Final(Error::Answer { what, reason })
+        }
+        (408 | 429 | 500.., _) => Failure::Transient {
+            reason: format!("S3 answered {status} {code}").trim_end().to_owned(),
+            retry_after: header("retry-after")
+                .and_then(|seconds| seconds.trim().parse().ok())
+                .map(Duration::from_secs),
+        },
+        _ => {
+            let said = error.message().unwrap_or_default();
+            let reason = format!("S3 answered {status} {code}: {said}");
+            Failure::Final(Error::Answer { what, reason })
+        }
+    }
+}

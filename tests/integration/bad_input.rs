@@ -1,0 +1,179 @@
+//! Invalid input exits with code 2 and one message with the value, its place and the way out, without a backtrace.
+
+use scenarios::{Finished, Workspace};
+use std::fs::File;
+
+const MATRIX: &str = r#"
+name = "bad"
+[dataset]
+source = "DATA"
+samples = SAMPLES
+[[model]]
+name = "m"
+id = "MODEL"
+[protocol]
+runs = 1
+warmup = 0
+[[fleet.local]]
+target = "here"
+usd_per_hour = 0.1
+"#;
+
+struct Case {
+    data: &'static str,
+    samples: &'static str,
+    model: &'static str,
+}
+
+const GOOD: Case = Case { data: "builtin:dialogues", samples: "4", model: "builtin:tiny" };
+
+/// The message for a matrix with one mistake; this machine's paths are replaced.
+fn refused(case: &Case, files: &[(&str, &[u8])]) -> String {
+    let workspace = Workspace::default();
+    for (name, content) in files {
+        workspace.write(name, content);
+    }
+    let matrix = MATRIX
+        .replace("DATA", case.data)
+        .replace("SAMPLES", case.samples)
+        .replace("MODEL", case.model);
+    workspace.write("matrix.toml", matrix);
+    let finished = workspace.run(&["run", "matrix.toml", "--quiet"]).expect(2);
+    assert!(finished.out.is_empty(), "{}", finished.out);
+    assert!(!finished.err.contains("stack backtrace"), "{}", finished.err);
+    let folder = workspace.path("");
+    finished.err.replace(folder.to_str().expect("the path is UTF-8"), "FOLDER/")
+}
+
+#[test]
+fn a_missing_matrix() {
+    let workspace = Workspace::default();
+    let finished = workspace.run(&["run", "nowhere.toml"]).expect(2);
+    insta::assert_snapshot!(finished.err);
+}
+
+#[test]
+fn a_matrix_that_is_not_utf8() {
+    let workspace = Workspace::default();
+    workspace.write("matrix.toml", b"name = \"\xff\"");
+    let finished = workspace.run(&["run", "matrix.toml"]).expect(2);
+    insta::assert_snapshot!(finished.err);
+}
+
+#[test]
+fn a_matrix_with_two_mistakes_reports_both() {
+    insta::assert_snapshot!(refused(&Case { samples: "-1\nsampels = 4", ..GOOD }, &[]));
+}
+
+#[test]
+fn more_samples_than_dialogues() {
+    insta::assert_snapshot!(refused(&Case { samples: "100000", ..GOOD }, &[]));
+}
+
+#[test]
+fn missing_data() {
+    insta::assert_snapshot!(refused(&Case { data: "nowhere.jsonl", ..GOOD }, &[]));
+}
+
+#[test]
+fn data_with_a_duplicate_id() {
+    let data =
+        b"{\"id\": \"a\", \"dialogue\": \"A: hi\"}\n{\"id\": \"a\", \"dialogue\": \"B: hi\"}\n";
+    insta::assert_snapshot!(refused(
+        &Case { data: "twice.jsonl", ..GOOD },
+        &[("twice.jsonl", data)]
+    ));
+}
+
+#[test]
+fn data_without_rows() {
+    insta::assert_snapshot!(refused(
+        &Case { data: "empty.jsonl", ..GOOD },
+        &[("empty.jsonl", b"")]
+    ));
+}
+
+#[test]
+fn data_that_is_not_utf8() {
+    let data = b"{\"id\": \"a\", \"dialogue\": \"\xff\"}\n";
+    insta::assert_snapshot!(refused(
+        &Case { data: "latin.jsonl", ..GOOD },
+        &[("latin.jsonl", data)]
+    ));
+}
+
+#[test]
+fn a_model_folder_without_files() {
+    insta::assert_snapshot!(refused(&Case { model: "./model", ..GOOD }, &[]));
+}
+
+#[test]
+fn a_dummy_without_a_tokenizer() {
+    insta::assert_snapshot!(refused(&Case { model: "dummy:flan-t5-small", ..GOOD }, &[]));
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let workspace = Workspace::default();
+    let matrix =
+        MATRIX.replace("DATA", GOOD.data).replace("SAMPLES", "4").replace("MODEL", GOOD.model);
+    workspace.write("matrix.toml", matrix);
+    let finished =
+        workspace.run(&["run", "matrix.toml", "--quiet", "--listen", &address]).expect(2);
+    let said = finished.err.replace(&address, "ADDRESS");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_port_off_loopback() {
+    let workspace = Workspace::default();
+    workspace.write("matrix.toml", MATRIX);
+    let finished = workspace.run(&["run", "matrix.toml", "--listen", "0.0.0.0:7437"]).expect(2);
+    insta::assert_snapshot!(finished.err);
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_written() {
+    let workspace = Workspace::default();
+    let matrix =
+        MATRIX.replace("DATA", GOOD.data).replace("SAMPLES", "4").replace("MODEL", GOOD.model);
+    workspace.write("matrix.toml", matrix);
+    workspace.write("file", "x");
+    let finished =
+        workspace.run(&["run", "matrix.toml", "--quiet", "--data-dir", "file"]).expect(2);
+    insta::assert_snapshot!(finished.err);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_ends_with_2() {
+    let workspace = Workspace::default();
+    workspace.write("in.jsonl", "{\"id\": \"a\", \"dialogue\": \"Ann: Lunch?\\nBob: Yes.\"}\n");
+    let bench =
+        "bench --model builtin:tiny --input in.jsonl --samples 1 --batch-size 1 --new-tokens 1";
+    let bench: Vec<&str> = bench.split(' ').collect();
+    for mut command in [
+        workspace.controller(&["--help"]),
+        workspace.controller(&["history"]),
+        workspace.controller(&["certs", "init", "--dir", "certs"]),
+        workspace.agent(&["--version"]),
+        workspace.agent(&bench),
+    ] {
+        let full = File::options().write(true).open("/dev/full").expect("Linux has this device");
+        let finished = Finished::of(command.stdout(full)).expect(2);
+        let message = "error: can't write to standard output\n  caused by: No space left on device";
+        assert!(finished.err.contains(message), "{command:?}: {}", finished.err);
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let workspace = Workspace::default();
+    for mut command in [workspace.controller(&["--help"]), workspace.agent(&["--help"])] {
+        let (reader, writer) = std::io::pipe().expect("the system has pipes");
+        drop(reader);
+        let finished = Finished::of(command.stdout(writer)).expect(0);
+        assert_eq!(finished.err, "", "{command:?}");
+    }
+}

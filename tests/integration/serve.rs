@@ -1,0 +1,128 @@
+//! `agent serve`: answers, refusals and shutdown.
+
+use scenarios::Workspace;
+use scenarios::serving::Serving;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// The prompt that `agent generate` puts around a dialogue.
+fn prompt(dialogue: &str) -> String {
+    format!("Summarize: {dialogue}")
+}
+
+fn dialogues() -> Vec<String> {
+    let file = scenarios::repository("controller/dataset/src/builtin/dialogues.jsonl");
+    let text = std::fs::read_to_string(file).expect("it is there");
+    let line = |line: &str| -> Value { serde_json::from_str(line).expect("it is JSON") };
+    let dialogue = |line: Value| line["dialogue"].as_str().expect("it has one").to_owned();
+    text.lines().take(12).map(line).map(dialogue).collect()
+}
+
+fn body(inputs: &Value) -> String {
+    json!({ "inputs": inputs, "parameters": { "max_new_tokens": 24, "details": true } }).to_string()
+}
+
+#[test]
+fn answers_equal_those_of_generate_in_any_batch() {
+    let workspace = Workspace::default();
+    let dialogues = dialogues();
+    let mut lines = String::new();
+    for dialogue in &dialogues {
+        writeln!(lines, "{}", json!({ "dialogue": dialogue })).expect("memory takes it");
+    }
+    workspace.write("in.jsonl", lines);
+    let generate = ["generate", "--model", "builtin:tiny", "--max-new-tokens", "24"];
+    let files = ["--input", "in.jsonl", "--output", "out.jsonl"];
+    let _ =
+        scenarios::Finished::of(&mut workspace.agent(&[&generate[..], &files].concat())).expect(0);
+    let text = std::fs::read_to_string(workspace.path("out.jsonl")).expect("it is there");
+    let expected: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--batch-size", "5"]);
+    assert_eq!(serving.answer(serving.ping()), Ok((200, json!({ "status": "ready" }))));
+    // All at once, so that they are decoded together; then all in one request.
+    let alone: Vec<_> =
+        dialogues.iter().map(|dialogue| serving.ask(&body(&json!(prompt(dialogue))))).collect();
+    let alone: Vec<Value> = alone
+        .into_iter()
+        .map(|asked| {
+            let (status, answer) = serving.answer(asked).expect("it answers");
+            assert_eq!(status, 200, "{answer}");
+            answer[0].clone()
+        })
+        .collect();
+    let prompts: Vec<String> = dialogues.iter().map(|dialogue| prompt(dialogue)).collect();
+    let (status, together) =
+        serving.answer(serving.ask(&body(&json!(prompts)))).expect("it answers");
+    assert_eq!(status, 200, "{together}");
+    for answers in [&alone, together.as_array().expect("a list")] {
+        assert_eq!(answers.len(), expected.len());
+        for (answer, expected) in answers.iter().zip(&expected) {
+            assert_eq!(answer["output_ids"], expected["output_ids"]);
+            assert_eq!(answer["generated_text"], expected["text"]);
+            assert_eq!(answer["input_tokens"], expected["input_tokens"]);
+            assert_eq!(answer["finish"], expected["finish"]);
+            assert!(answer["server_ms"].as_f64().expect("a time") > 0.0);
+        }
+    }
+    serving.signal("TERM");
+    let ended = serving.finish().expect(0);
+    assert!(ended.err.contains("ended"), "{}", ended.err);
+}
+
+#[test]
+fn invalid_requests_are_refused_with_a_reason() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--queue", "2"]);
+    for (body, status, reason) in [
+        ("{", 400, "EOF"),
+        (r#"{"text": "a"}"#, 422, "text"),
+        (r#"{"inputs": "a", "parameters": {"temperature": 0.5}}"#, 422, "temperature"),
+        (r#"{"inputs": "a", "parameters": {"max_new_tokens": 9000}}"#, 400, "1 to 200"),
+        (r#"{"inputs": []}"#, 400, "expected 1 to 2 texts, found 0"),
+        (r#"{"inputs": ["a", "b", "c"]}"#, 400, "expected 1 to 2 texts, found 3"),
+    ] {
+        let (found, answer) = serving.answer(serving.ask(body)).expect("it answers");
+        assert_eq!(found, status, "{body}: {answer}");
+        assert!(answer["error"].as_str().expect("a reason").contains(reason), "{body}: {answer}");
+    }
+    serving.signal("INT");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn pending_requests_are_answered_before_shutdown() {
+    let workspace = Workspace::default();
+    // Two seconds a request, so that shutdown begins during one.
+    workspace.write("script.json", r#"{"prompt_ms": 2000, "token_ms": 0, "paced": true}"#);
+    let mut serving = Serving::start(&workspace, "scripted:script.json", &["--queue", "1"]);
+    let mut asked = serving.ask_often(6, &body(&json!("a")));
+    // One is decoded and one waits: the others are rejected at once.
+    for _ in 0..4 {
+        let (status, answer) = serving.next(&mut asked).expect("it answers");
+        assert_eq!(
+            (status, &answer["error"]),
+            (503, &json!("1 texts wait already; try again later"))
+        );
+    }
+    serving.signal("TERM");
+    let _ = serving.until("what was asked is still answered");
+    let rest = [0; 2].map(|_| serving.next(&mut asked).expect("it answers").0);
+    assert!(rest.contains(&200), "{rest:?}");
+    assert!(serving.answer(serving.ask(&body(&json!("b")))).is_err(), "it accepts no new requests");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn a_port_in_use_and_a_missing_model_are_errors() {
+    let workspace = Workspace::default();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("a listener has an address").to_string();
+    let serve = |model, address: &str| {
+        let mut command = workspace.agent(&["serve", "--model", model, "--listen", address]);
+        scenarios::Finished::of(&mut command).expect(2).err
+    };
+    assert!(serve("builtin:tiny", &address).contains("choose another --listen"));
+    assert!(serve("./nothing", "127.0.0.1:0").contains("nothing"));
+}

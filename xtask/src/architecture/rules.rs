@@ -1,0 +1,376 @@
+//! The rules as data: what may depend on what, and the named places of every exception.
+
+use super::modules;
+use super::source::Source;
+use super::workspace::{Package, Workspace};
+
+/// A rule of ARCHITECTURE.md.
+pub(super) struct Rule {
+    pub(super) name: &'static str,
+    /// What to do about a violation.
+    pub(super) way_out: &'static str,
+    /// One line for each violation, which begins with its place.
+    pub(super) check: fn(&Workspace) -> Vec<String>,
+}
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        name: "dependencies",
+        way_out: "move the code to the crate that may know both, or pass the value in; a new crate needs a line in \
+                  the table of ARCHITECTURE.md",
+        check: dependencies,
+    },
+    Rule {
+        name: "two programs",
+        way_out: "move what both programs need to model, proto, ops or fetch",
+        check: programs,
+    },
+    Rule {
+        name: "pure crates",
+        way_out: "move the input or output to an edge crate and pass its values in",
+        check: pure,
+    },
+    Rule {
+        name: "wire types",
+        way_out: "convert between proto::wire and model in proto, and pass the model's types on",
+        check: wire,
+    },
+    Rule {
+        name: "unsafe code",
+        way_out: "put it into agent/kernels behind a safe function with a SAFETY comment",
+        check: unsafe_code,
+    },
+    Rule {
+        name: "clocks and environment",
+        way_out: "take the value as an argument; it is read in the places listed in READS_MACHINE",
+        check: machine,
+    },
+    Rule {
+        name: "printing",
+        way_out: "return the text, and print it in the program's terminal module",
+        check: printing,
+    },
+    Rule {
+        name: "import cycles",
+        way_out: "move what both need into a module of its own, or into the parent",
+        check: cycles,
+    },
+    Rule {
+        name: "module names",
+        way_out: "name the module after what it provides",
+        check: module_names,
+    },
+    Rule {
+        name: "words",
+        way_out: "use the field's word: STYLE.md has the glossary",
+        check: words,
+    },
+    Rule {
+        name: "file length",
+        way_out: "split the file where its second idea begins",
+        check: length,
+    },
+    Rule {
+        name: "images",
+        way_out: "add the folder to .dockerignore: images are built from the listed folders only",
+        check: images,
+    },
+];
+
+/// Libraries that read or write something, or wait for it.
+const EDGE_LIBRARIES: &[&str] = &[
+    "aws-config",
+    "aws-sdk-s3",
+    "aws-sigv4",
+    "axum",
+    "hf-hub",
+    "hyper",
+    "hyper-util",
+    "indicatif",
+    "lettre",
+    "libc",
+    "memmap2",
+    "nvml-wrapper",
+    "object_store",
+    "observability",
+    "opentelemetry",
+    "opentelemetry-otlp",
+    "opentelemetry_sdk",
+    "ops",
+    "procfs",
+    "prometheus",
+    "remote",
+    "reqwest",
+    "rustix",
+    "rustls",
+    "socket2",
+    "sqlx",
+    "tempfile",
+    "tokio",
+    "tokio-rustls",
+    "tokio-stream",
+    "tokio-util",
+    "tonic",
+    "tonic-health",
+    "tonic-reflection",
+    "tracing",
+    "tracing-subscriber",
+];
+
+/// What a pure crate must not use of the standard library.
+const EDGE_PATHS: &[&str] = &[
+    "Instant",
+    "SystemTime",
+    "std::env::args",
+    "std::env::var",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread::sleep",
+];
+
+/// The folders of the two programs.
+const SIDES: &[&str] = &["agent", "controller"];
+
+/// Where `proto::wire` may be named outside tests.
+const NAMES_WIRE: &[&str] =
+    &["proto/", "controller/fleet/", "agent/src/controller_client/", "tests/src/bin/load/"];
+
+/// Where `unsafe` may stand: kernels, a mapped checkpoint, and programs that only tests use.
+const HAS_UNSAFE: &[&str] = &["agent/kernels/", "tests/src/bin/link.rs", "tests/nvml_standin/"];
+
+/// Where a clock or the environment is read, and where a thread may sleep: clippy.toml forbids it elsewhere.
+const READS_MACHINE: &[&str] = &["agent/src/stopwatch.rs", "xtask/", "tests/"];
+
+/// Where standard output and standard error are written.
+const PRINTS: &[&str] = &["xtask/", "tests/"];
+
+/// Module names that say nothing.
+const EMPTY_NAMES: &[&str] =
+    &["common", "helper", "helpers", "manager", "misc", "shared", "util", "utils"];
+
+/// Names that are out, as whole identifiers in any case: ARCHITECTURE.md and STYLE.md have the terms.
+const OUT_WHOLE: &[&str] = &[
+    "admits",
+    "begun_before",
+    "beside",
+    "doors",
+    "exchange",
+    "goes_on",
+    "hall",
+    "letters",
+    "looks",
+    "marks",
+    "origin",
+    "patience",
+    "played",
+    "rooms",
+    "stamps",
+    "together",
+    "typeface",
+    "view_of",
+    "watchers",
+    "way_back",
+    "whole_file",
+];
+
+/// Words that are out in every identifier.
+const OUT_PART: &[&str] = &[
+    "casualties",
+    "desk",
+    "door",
+    "lament",
+    "laments",
+    "leash",
+    "ledger",
+    "letter",
+    "seat",
+    "seats",
+    "teller",
+    "trail",
+];
+
+/// Longest source file, in lines.
+const LONGEST: usize = 700;
+
+fn is_in(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| path.starts_with(place))
+}
+
+/// Sources of the product and of tools, without tests and build scripts.
+fn product(workspace: &Workspace) -> impl Iterator<Item = (&Package, &Source)> {
+    workspace.sources().filter(|(_, source)| !source.is_test && !source.path.ends_with("build.rs"))
+}
+
+fn dependencies(workspace: &Workspace) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in &workspace.packages {
+        let Some(row) = workspace.row(&package.name) else {
+            found.push(format!(
+                "{}: `{}` is not in the table of crates",
+                package.folder, package.name
+            ));
+            continue;
+        };
+        let inner = package.dependencies.iter().filter(|name| workspace.package(name).is_some());
+        let forbidden = inner.filter(|name| !row.may_use.contains(name));
+        found.extend(forbidden.map(|name| {
+            format!("{}/Cargo.toml: `{}` must not depend on `{name}`", package.folder, package.name)
+        }));
+    }
+    let gone = workspace.table.iter().filter(|row| workspace.package(&row.name).is_none());
+    found.extend(gone.map(|row| format!("ARCHITECTURE.md: no crate `{}`", row.name)));
+    found
+}
+
+fn programs(workspace: &Workspace) -> Vec<String> {
+    let side = |package: &Package| SIDES.iter().find(|side| package.folder.starts_with(**side));
+    let mut found = Vec::new();
+    for package in &workspace.packages {
+        let used = package.dependencies.iter().filter_map(|name| workspace.package(name));
+        let other = used.filter(|used| side(package).zip(side(used)).is_some_and(|(a, b)| a != b));
+        found.extend(other.map(|used| {
+            format!("{}/Cargo.toml: `{}` belongs to the other program", package.folder, used.name)
+        }));
+    }
+    found
+}
+
+fn pure(workspace: &Workspace) -> Vec<String> {
+    let is_pure =
+        |package: &&Package| workspace.row(&package.name).is_some_and(|row| row.kind == "pure");
+    let mut found = Vec::new();
+    for package in workspace.packages.iter().filter(is_pure) {
+        let edges =
+            package.dependencies.iter().filter(|name| EDGE_LIBRARIES.contains(&name.as_str()));
+        found.extend(edges.map(|name| {
+            format!("{}/Cargo.toml: a pure crate must not depend on `{name}`", package.folder)
+        }));
+        for source in package.sources.iter().filter(|source| !source.is_test) {
+            let used = EDGE_PATHS.iter().filter(|path| source.mentions(path));
+            found.extend(
+                used.map(|path| format!("{}: a pure crate must not use `{path}`", source.path)),
+            );
+        }
+    }
+    found
+}
+
+fn wire(workspace: &Workspace) -> Vec<String> {
+    let names_wire = |source: &Source| source.words().any(|word| word == "wire");
+    product(workspace)
+        .filter(|(_, source)| names_wire(source) && !is_in(&source.path, NAMES_WIRE))
+        .map(|(_, source)| format!("{}: names `proto::wire`", source.path))
+        .collect()
+}
+
+fn unsafe_code(workspace: &Workspace) -> Vec<String> {
+    workspace
+        .sources()
+        .filter(|(_, source)| source.words().any(|word| word == "unsafe"))
+        .filter(|(_, source)| !is_in(&source.path, HAS_UNSAFE))
+        .map(|(_, source)| format!("{}: has unsafe code", source.path))
+        .collect()
+}
+
+/// clippy.toml forbids the calls themselves; this holds its exceptions to their places.
+fn machine(workspace: &Workspace) -> Vec<String> {
+    product(workspace)
+        .filter(|(_, source)| source.mentions("clippy::disallowed_methods"))
+        .filter(|(_, source)| !is_in(&source.path, READS_MACHINE))
+        .map(|(_, source)| format!("{}: reads a clock or the environment, or sleeps", source.path))
+        .collect()
+}
+
+fn printing(workspace: &Workspace) -> Vec<String> {
+    let prints = ["clippy::print_stdout", "clippy::print_stderr", "stdout()", "stderr()"];
+    product(workspace)
+        .filter(|(_, source)| prints.iter().any(|path| source.mentions(path)))
+        .filter(|(_, source)| !is_in(&source.path, PRINTS))
+        .map(|(_, source)| format!("{}: writes to the terminal", source.path))
+        .collect()
+}
+
+fn cycles(workspace: &Workspace) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in &workspace.packages {
+        for cycle in modules::cycles(package) {
+            let steps: Vec<String> =
+                cycle.steps.iter().map(|step| format!("{} ({})", step.module, step.file)).collect();
+            let parent = [&[package.name.clone()][..], &cycle.parent].concat().join("::");
+            found.push(format!(
+                "{}/src: cycle in {parent}: {}",
+                package.folder,
+                steps.join(" -> ")
+            ));
+        }
+    }
+    found
+}
+
+fn module_names(workspace: &Workspace) -> Vec<String> {
+    let is_empty = |part: &str| EMPTY_NAMES.contains(&part.trim_end_matches(".rs"));
+    let sources = workspace.sources().filter(|(_, source)| source.path.split('/').any(is_empty));
+    let packages = workspace.packages.iter().filter(|package| is_empty(&package.name));
+    let names = sources.map(|(_, source)| source.path.clone());
+    names
+        .chain(packages.map(|package| package.folder.clone()))
+        .map(|place| format!("{place}: says nothing"))
+        .collect()
+}
+
+fn words(workspace: &Workspace) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, source) in workspace.sources() {
+        let file =
+            source.path.trim_end_matches("/mod.rs").trim_end_matches(".rs").rsplit('/').next();
+        let names = source.words().chain(file);
+        let mut out: Vec<&str> = names.filter(|name| is_out(name)).collect();
+        out.sort_unstable();
+        out.dedup();
+        found.extend(out.iter().map(|name| format!("{}: `{name}`", source.path)));
+    }
+    found
+}
+
+fn is_out(name: &str) -> bool {
+    let parts = parts(name);
+    OUT_WHOLE.contains(&parts.join("_").as_str())
+        || parts.iter().any(|part| OUT_PART.contains(&part.as_str()))
+}
+
+/// `LeaseTable`, `lease_table` and `LEASE_TABLE` -> `lease`, `table`.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut before = '_';
+    for c in name.chars() {
+        if c == '_' || c.is_uppercase() && before.is_lowercase() {
+            parts.push(String::new());
+        }
+        if let Some(last) = parts.last_mut().filter(|_| c != '_') {
+            last.extend(c.to_lowercase());
+        }
+        before = c;
+    }
+    parts.retain(|part| !part.is_empty());
+    parts
+}
+
+fn length(workspace: &Workspace) -> Vec<String> {
+    workspace
+        .sources()
+        .filter(|(_, source)| source.lines > LONGEST)
+        .map(|(_, source)| format!("{}: {} lines, at most {LONGEST}", source.path, source.lines))
+        .collect()
+}
+
+fn images(workspace: &Workspace) -> Vec<String> {
+    let is_listed = |folder: &str| {
+        let listed =
+            |path: &str| workspace.dockerignore.lines().any(|line| line == format!("!{path}"));
+        let mut ancestors = folder.match_indices('/').map(|(at, _)| &folder[..at]);
+        listed(folder) || listed(&format!("{folder}/Cargo.toml")) || ancestors.any(listed)
+    };
+    let missing = workspace.packages.iter().filter(|package| !is_listed(&package.folder));
+    missing.map(|package| format!("{}: not in .dockerignore", package.folder)).collect()
+}

@@ -1,0 +1,45 @@
+//! Ignored tests: those that need a server or data from outside. A script starts the server and names the tests here.
+
+use crate::process;
+use anyhow::{Context, bail, ensure};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+/// Runs the ignored tests whose names contain the filter. All packages are selected, so that nothing is built twice.
+pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let Some((filter, more)) = arguments.split_first() else {
+        bail!("which tests? For example: cargo xtask ignored s3:: --release --test integration");
+    };
+    let mut command = process::cargo();
+    command.args(["test", "--workspace"]).args(more).args(["--", "--ignored", filter]);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("`cargo` can't be started")?;
+    let out = child.stdout.take().context("standard output is piped")?;
+    let mut passed = 0;
+    for line in BufReader::new(out).lines() {
+        let line = line?;
+        passed += passed_by(&line);
+        println!("{line}");
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "`cargo test` ended with {status}");
+    ensure!(passed > 0, "no ignored test has a name that contains `{filter}`");
+    Ok(())
+}
+
+/// The number in `test result: ok. N passed; ...`, and 0 for any other line.
+fn passed_by(line: &str) -> u32 {
+    let rest = line.strip_prefix("test result: ok. ");
+    rest.and_then(|rest| rest.split(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::passed_by;
+
+    #[test]
+    fn passed_tests_are_counted_from_the_summary() {
+        let line = "test result: ok. 10 passed; 0 failed; 0 ignored; 0 measured; 5 filtered out";
+        assert_eq!(passed_by(line), 10);
+        assert_eq!(passed_by("test s3::results ... ok"), 0);
+    }
+}

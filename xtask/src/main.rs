@@ -1,0 +1,117 @@
+//! The project's own tasks, beside those of cargo: `cargo xtask COMMAND`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report to a terminal")]
+
+mod architecture;
+mod book;
+mod ignored;
+mod long;
+mod pictures;
+mod process;
+mod simulation;
+
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+struct Task {
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    run: fn(&[String]) -> anyhow::Result<()>,
+}
+
+const TASKS: [Task; 9] = [
+    Task {
+        name: "ci",
+        arguments: "",
+        help: "Everything that a change must pass (.ci/run)",
+        run: |_| process::script(".ci/run", &[]),
+    },
+    Task {
+        name: "architecture",
+        arguments: "",
+        help: "Check the rules of ARCHITECTURE.md",
+        run: |_| architecture::check(),
+    },
+    Task {
+        name: "ignored",
+        arguments: "FILTER [CARGO-TEST-ARGUMENTS...]",
+        help: "Run ignored tests; an error if the filter matches none",
+        run: ignored::run,
+    },
+    Task {
+        name: "schema",
+        arguments: "",
+        help: "Rewrite the committed JSON Schemas from the types",
+        run: |_| schema(),
+    },
+    Task {
+        name: "book",
+        arguments: "[--check]",
+        help: "Build the documentation in target/book, or only check keys and links",
+        run: book::run,
+    },
+    Task {
+        name: "pictures",
+        arguments: "",
+        help: "Rebuild the README's pictures from real campaigns",
+        run: |_| pictures::run(),
+    },
+    Task {
+        name: "long",
+        arguments: "[PART...]",
+        help: "Run the checks that take hours: seeds network kills fuzz load leak",
+        run: long::run,
+    },
+    Task {
+        name: "simulate",
+        arguments: "[--stress] [--trials N] [--seed N]",
+        help: "Check the statistics on worlds with known parameters",
+        run: simulation::run,
+    },
+    Task {
+        name: "platforms",
+        arguments: "[--short] [PART...]",
+        help: "Run deploy/ on the platforms themselves (tests/platforms.sh)",
+        run: |arguments| process::script("tests/platforms.sh", arguments),
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<()> {
+    let Some((name, arguments)) = arguments.split_first().filter(|(name, _)| *name != "--help")
+    else {
+        println!("Usage: cargo xtask COMMAND\n\nCommands:");
+        for task in &TASKS {
+            println!("  {:<48}{}", format!("{} {}", task.name, task.arguments), task.help);
+        }
+        return Ok(());
+    };
+    let task = TASKS.iter().find(|task| task.name == name);
+    let Some(task) = task else {
+        bail!("no task `{name}`: `cargo xtask` lists them");
+    };
+    (task.run)(arguments).with_context(|| format!("task `{name}` failed"))
+}
+
+fn schema() -> anyhow::Result<()> {
+    // The tests that compare a committed schema with its type rewrite it on request.
+    let tests = ["test", "--workspace", "--lib", "schema"];
+    process::run(process::cargo().args(tests).env("UPDATE_SCHEMA", "1"))
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
