@@ -275,7 +275,8 @@ impl Kernels {
                             queries,
                             &seen,
                             &mut scratch.scores,
-                            (to, stride),
+                            to,
+                            stride,
                         );
                     }
                 }

@@ -11,7 +11,9 @@ use proto::wire;
 /// # Errors
 /// A sample id is invalid.
 pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, ids::Error> {
-    let batches = |batches: Vec<wire::Batch>| batches.into_iter().map(batch).collect();
+    let batches = |batches: Vec<wire::Batch>| -> Result<Vec<Batch>, ids::Error> {
+        batches.into_iter().map(batch).collect()
+    };
     Ok(Offer {
         shard: offer.shard,
         attempt: offer.attempt,
