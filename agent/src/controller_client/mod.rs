@@ -84,7 +84,7 @@ pub enum Error {
     Certificate(#[source] io::Error),
     #[error("the token contains invalid characters")]
     Token,
-    #[error("the controller rejection this agent: {reason}")]
+    #[error("the controller rejected this agent: {reason}")]
     Refused { reason: String },
     #[error("no response from the controller at {url} for {} s: {reason}", patience.as_secs())]
     Unreachable { url: String, patience: Duration, reason: String },

@@ -153,7 +153,7 @@ fn neighbours(observations: &Observations) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some((busy, ours)) = sum(Metric::HostCpuBusyNs).zip(sum(Metric::ProcessCpuNs)) {
         let share = ((busy - ours) / all).max(0.0);
-        let detail = format!("other processes take {} of the CPU", percent(share));
+        let detail = format!("other processes use {} of the CPU", percent(share));
         found.push(if share > MAX_OTHER_LOAD {
             let remedy = "stop them, or use a dedicated machine: cells become DEGRADED";
             Finding::trouble("other_load", detail, remedy)
@@ -163,7 +163,7 @@ fn neighbours(observations: &Observations) -> Vec<Finding> {
     }
     if let Some(steal) = sum(Metric::HostCpuStealNs) {
         let share = steal / all;
-        let detail = format!("the hypervisor keeps {} of the CPU", percent(share));
+        let detail = format!("steal time is {} of the CPU", percent(share));
         found.push(if share > MAX_STEAL {
             let remedy = "use an instance that is not shared or burstable, or wait for CPU credits";
             Finding::trouble("steal", detail, remedy)

@@ -61,7 +61,7 @@ pub enum Error {
     #[error("the request template of {model} is not valid JSON")]
     Template { model: String, source: serde_json::Error },
     #[error(
-        "the header {header} comes from the variable {variable}, which this agent's environment doesn't hold, or not as one target of text"
+        "header {header}: the environment variable {variable} is unset or not a single line of text"
     )]
     Variable { header: String, variable: String },
     #[error(transparent)]

@@ -165,7 +165,7 @@ impl CandleT5 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "ids were replaced numbers before they became f32"
+        reason = "ids were whole numbers before they became f32"
     )]
     fn next_best(&mut self, tokens: &[u32]) -> Result<Vec<NextToken>, candle_core::Error> {
         let logits = self.next_logits(tokens)?;

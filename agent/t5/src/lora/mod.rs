@@ -48,8 +48,8 @@ pub enum Error {
     #[error("{file} contains no tensors")]
     Empty { file: String },
     #[error(
-        "{file}: tensor {tensor} is not supported: lora_A and lora_B of linear layers, and replaced modules that \
-         modules_to_save names, are"
+        "{file}: unsupported tensor {tensor}: expected lora_A and lora_B of linear layers, or modules listed in \
+         modules_to_save"
     )]
     Unsupported { file: String, tensor: String },
     #[error(
