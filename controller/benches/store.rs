@@ -6,11 +6,11 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
-use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Outcome, Sample};
+use model::output_ids::OutputIds;
+use model::sample::{Finish, Outcome, Sample, SampleKey};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use store::{DatasetFacts, Hold, NewCampaign, Place, SampleWrite, Store, Write};
+use store::{DatasetFacts, Hold, NewCampaign, Place, SampleRow, Store, Write};
 use tokio::runtime::Runtime;
 
 const MATRIX: &str = r#"
@@ -59,17 +59,18 @@ async fn begin(folder: &Path) -> (Store, Hold) {
 
 fn group(first: u32, samples: u32) -> Vec<Write> {
     let sample = |ordinal: u32| {
-        Write::Sample(SampleWrite {
-            cell: 0,
-            run: 1,
-            ordinal,
-            segment: 1,
-            attempt: 1,
-            agent: 0,
-            batch: ordinal / 8,
+        Write::Sample(SampleRow {
+            key: SampleKey {
+                cell: 0,
+                run: 1,
+                sample: ordinal,
+                segment: 1,
+                attempt: 1,
+                agent: 0,
+                batch: ordinal / 8,
+            },
             is_counted: true,
             sample: Sample {
-                sample_id: "s".try_into().expect("it is a name"),
                 start_ns: 1_000_000,
                 ttft_ns: Some(40_000_000),
                 latency_ns: 240_000_000,
@@ -79,8 +80,9 @@ fn group(first: u32, samples: u32) -> Vec<Write> {
                 unknown_tokens: 0,
                 reference_tokens: None,
                 schedule_delay_ns: None,
-                exchange: None,
+                http: None,
                 outcome: Outcome::Ok(Finish::Eos),
+                failure_detail: None,
                 text: Some("Amanda baked cookies and will bring Jerry some tomorrow.".repeat(2)),
                 output_ids: Some(OutputIds::pack(&[21_542; 24])),
             },

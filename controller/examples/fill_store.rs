@@ -7,13 +7,13 @@
 use anyhow::Context;
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::model::EngineFacts;
-use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Outcome, Sample};
+use model::engine::EngineFacts;
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::{Finish, Outcome, Sample, SampleKey};
 use std::path::{Path, PathBuf};
 use store::{
-    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleWrite,
+    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
     SegmentFacts, State, Store, Write,
 };
 
@@ -139,7 +139,6 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
             longest = longest.max(latency_ns);
             let output_tokens = 10 + ordinal % 7;
             let sample = Sample {
-                sample_id: format!("d{ordinal}").as_str().try_into()?,
                 start_ns,
                 ttft_ns: Some(latency_ns / 4),
                 latency_ns,
@@ -149,22 +148,25 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
                 schedule_delay_ns: None,
-                exchange: None,
+                http: None,
                 outcome: Outcome::Ok(Finish::Eos),
+                failure_detail: None,
                 text: Some(format!("Anna will bring {} cakes to the party.", ordinal % 1000)),
                 output_ids: Some(OutputIds::pack(&vec![
                     7_000 + ordinal % 1000;
                     output_tokens as usize
                 ])),
             };
-            writes.push(Write::Sample(SampleWrite {
-                cell,
-                run,
-                ordinal,
-                segment: 1,
-                attempt: 1,
-                agent,
-                batch,
+            writes.push(Write::Sample(SampleRow {
+                key: SampleKey {
+                    cell: u32::try_from(cell)?,
+                    run,
+                    sample: ordinal,
+                    segment: 1,
+                    attempt: 1,
+                    agent: u32::try_from(agent)?,
+                    batch,
+                },
                 is_counted: true,
                 sample,
             }));

@@ -1,4 +1,4 @@
-//! What a person types. Defaults and examples stand here and in `--help`, which is golden-tested.
+//! The command line. Its `--help` output is covered by snapshots.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Benchmarks T5 summarization across instance types, and says what a thousand summaries cost.
+/// Benchmark LLM summarization inference: latency, throughput and cost per 1,000 requests
 #[derive(Debug, Parser)]
 #[command(name = "controller", version, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
@@ -17,41 +17,39 @@ use std::time::Duration;
   controller report latest --output results.json
   controller compare old.json new.json --max-regression latency_p95=5%,cost=3%
 
-Exit codes: 0 ok · 1 measured, and a threshold failed · 2 wrong input · 3 incomplete campaign · 70 bug")]
+Exit codes: 0 success · 1 a threshold failed · 2 invalid input · 3 incomplete campaign · 70 bug")]
 pub struct Cli {
     #[command(flatten)]
     pub log: logs::Options,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a matrix on agents and write its results
+    /// Run a matrix on agents and write the results
     Run(Run),
     /// Show what a matrix would measure, without running it
     Plan(Plan),
-    /// Write the results of a campaign again
+    /// Write results and reports of an earlier campaign
     Report(Report),
-    /// Compare two campaigns, and fail where one got worse
+    /// Compare two campaigns, and optionally fail on a regression
     Compare(Compare),
-    /// List campaigns, and draw a metric over time
+    /// List campaigns, or plot a metric over time
     History(History),
-    /// Show what a price book holds, and bring it up to date
+    /// List, import or refresh the prices of a price book
     Prices(Prices),
-    /// Try the messages that a matrix asks for
+    /// Test the notifications of a matrix
     Notify(Notify),
-    /// Make and renew certificates, so that agents of other machines can join
+    /// Create and renew the TLS certificates for agents on other machines
     Certs(Certs),
-    /// Give agents tokens of their own, and revoke tokens and certificates, also while a campaign runs
+    /// Add and revoke agents' tokens and certificates, even during a campaign
     Agents(Agents),
-    /// Start agents on a platform that bills for them, and stop them on every way out
+    /// Start agents on a cloud platform, and stop them on exit
     Launch(Launch),
-    /// Look at this machine and what a matrix needs, and say what to do
+    /// Check this machine and the requirements of a matrix
     Doctor(Doctor),
-    /// Say whether the controller of this machine answers, for whatever restarts it
+    /// Check that the controller on this machine responds
     Health(Health),
 }
 
@@ -61,64 +59,64 @@ pub enum Command {
   controller run examples/quickstart.toml
   controller run matrix.toml --runs 5 --batch-sizes 1 8 --output results.json
   controller run --resume latest
-  controller run matrix.toml --listen 127.0.0.1:7437     wait for agents that are started by hand
+  controller run matrix.toml --listen 127.0.0.1:7437     wait for agents started by hand
   controller run matrix.toml --listen 0.0.0.0:7437       over TLS, after controller certs init")]
 pub struct Run {
-    /// The matrix; leave it out with --resume
+    /// Matrix file; omit with --resume
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     pub matrix: Option<PathBuf>,
-    /// Go on with a campaign that was interrupted: its id, or latest
+    /// Resume an interrupted campaign: its id, or `latest`
     #[arg(long, value_name = "CAMPAIGN", conflicts_with_all = ["runs", "batch_sizes", "samples"])]
     pub resume: Option<String>,
-    /// Go on with the campaign of this matrix that was begun in this data folder, where there is one
+    /// Resume the campaign of this matrix in the data folder if there is one; otherwise start it
     #[arg(long = "continue", conflicts_with = "resume")]
     pub go_on: bool,
-    /// Where results go; samples go beside it as FILE.samples.parquet [default: the campaign's folder]
+    /// Results file; samples are written next to it, as FILE.samples.parquet [default: in the
+    /// campaign's folder]
     #[arg(long, value_name = "FILE.json")]
     pub output: Option<PathBuf>,
-    /// What to measure instead of what the matrix says
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Stop before the campaign costs more, instead of where the matrix says
+    /// Stop before the campaign costs more than this; overrides the matrix
     #[arg(long, value_name = "USD")]
     pub max_usd: Option<f64>,
-    /// Where agents dial in; port 0 takes a free one
+    /// Address to listen on for agents; port 0 selects a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// Serve TLS with the certificates of this folder [default off loopback: certs in the data folder]
+    /// Folder with the TLS certificates [default: none on loopback, else `certs` in the data folder]
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
-    /// Serve Prometheus metrics: a port on loopback, or ADDRESS:PORT [default: not served]
+    /// Serve Prometheus metrics on PORT (loopback) or ADDRESS:PORT [default: off]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<metrics::Address>,
-    /// Where campaigns are kept
+    /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
-    /// Show nothing on the way
+    /// Suppress progress output
     #[arg(long)]
     pub quiet: bool,
-    /// Print events instead of a table, one JSON object a line
+    /// Print events as JSON Lines instead of the summary
     #[arg(long, conflicts_with = "quiet")]
     pub json: bool,
-    /// Serve a page that follows the campaign; off loopback only with --web-token-file
+    /// Serve a live page of the campaign; requires --web-token-file unless on loopback
     #[arg(long, value_name = "ADDR")]
     pub web: Option<SocketAddr>,
-    /// A secret that viewers of the page must know: ADDR/?token=…
+    /// File with the secret that the live page requires: ADDR/?token=…
     #[arg(long, value_name = "FILE", requires = "web")]
     pub web_token_file: Option<PathBuf>,
 }
 
-/// What the command line says instead of the matrix.
+/// Options that override the matrix.
 #[derive(Debug, Args)]
 pub struct Overrides {
-    /// Repeats of every cell
+    /// Number of runs of each cell
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub runs: Option<u32>,
-    /// Batch sizes, for every target
+    /// Batch sizes of all targets
     #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',',
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub batch_sizes: Option<Vec<u32>>,
-    /// Dialogues to measure; 0 for all
+    /// Number of dialogues to measure; 0 selects all
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
 }
@@ -137,9 +135,8 @@ impl From<&Overrides> for matrix::Overrides {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  controller plan examples/quickstart.toml --runs 5")]
 pub struct Plan {
-    /// The matrix
+    /// Matrix file
     pub matrix: PathBuf,
-    /// What to measure instead of what the matrix says
     #[command(flatten)]
     pub overrides: Overrides,
 }
@@ -153,23 +150,23 @@ pub struct Plan {
   controller report latest --prices deploy/prices/aws.toml
   controller report s3://bucket/prefix/CAMPAIGN/results.json")]
 pub struct Report {
-    /// Its id, latest, or the address of a results.json in S3
+    /// Campaign id, `latest`, or the S3 address of a results.json
     #[arg(default_value = "latest")]
     pub campaign: String,
-    /// Where results go [default: the campaign's folder]
+    /// Results file [default: in the campaign's folder]
     #[arg(long, value_name = "FILE.json", conflicts_with = "output_dir")]
     pub output: Option<PathBuf>,
-    /// What is written: json, html, pdf, markdown, junit, csv; github prints annotations [default: json and what the
-    /// matrix says]
+    /// Formats to write: json, html, pdf, markdown, junit, csv; `github` prints annotations [default:
+    /// json and the formats of the matrix]
     #[arg(long, value_name = "FORMAT", num_args = 1.., value_delimiter = ',')]
     pub formats: Option<Vec<Format>>,
-    /// Where all of it goes [default: the campaign's folder]
+    /// Output folder [default: the campaign's folder]
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
-    /// Price the campaign anew, by this price book
+    /// Price book to compute the costs with [default: the prices at the time of the campaign]
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
-    /// Where campaigns are kept
+    /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
 }
@@ -181,23 +178,21 @@ pub struct Report {
   controller prices import index.json --service sagemaker-hosting --region us-east-1
   controller prices refresh --service sagemaker-hosting --region us-east-1 --targets ml.g4dn.xlarge")]
 pub struct Prices {
-    /// What to do
     #[command(subcommand)]
     pub command: PricesCommand,
 }
 
-/// What to do with prices.
 #[derive(Debug, Subcommand)]
 pub enum PricesCommand {
-    /// List every price with its terms, its day and its source
+    /// List all prices with terms, date and source
     List {
-        /// The price book
+        /// Price book
         #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
         book: PathBuf,
     },
-    /// Add the prices of a bulk price file of AWS (needs no credentials)
+    /// Import prices from an AWS bulk price file (no credentials needed)
     Import(ImportPrices),
-    /// Add today's prices from AWS's Price List API (needs pricing:GetProducts)
+    /// Fetch current prices from the AWS Price List API (needs pricing:GetProducts)
     Refresh(RefreshPrices),
 }
 
@@ -207,9 +202,8 @@ pub enum PricesCommand {
   curl -O https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1/index.json
   controller prices import index.json --service sagemaker-hosting --region us-east-1")]
 pub struct ImportPrices {
-    /// The file, as JSON
+    /// Bulk price file (JSON)
     pub file: PathBuf,
-    /// Which of its prices
     #[command(flatten)]
     pub bought: Bought,
 }
@@ -217,27 +211,26 @@ pub struct ImportPrices {
 /// `controller prices refresh`
 #[derive(Debug, Args)]
 pub struct RefreshPrices {
-    /// Which prices
     #[command(flatten)]
     pub bought: Bought,
-    /// Where the Price List API is
+    /// Endpoint of the Price List API
     #[arg(long, value_name = "URL", default_value = "https://api.pricing.us-east-1.amazonaws.com")]
     pub endpoint: String,
 }
 
-/// What is bought, where, and which book should know its price.
+/// The prices to add, and the price book to add them to.
 #[derive(Debug, Args)]
 pub struct Bought {
-    /// sagemaker-hosting, sagemaker-async, sagemaker-batch-transform or ec2: their prices for one type differ
+    /// Service: sagemaker-hosting, sagemaker-async, sagemaker-batch-transform or ec2
     #[arg(long, value_name = "SERVICE")]
     pub service: cost::aws::Service,
-    /// Such as us-east-1
+    /// AWS region, such as us-east-1
     #[arg(long, value_name = "REGION")]
     pub region: String,
-    /// Instance types [default: all of the file; those that the book has]
+    /// Instance types [default: import: all in the file; refresh: all in the price book]
     #[arg(long, value_name = "TARGET", num_args = 1.., value_delimiter = ',')]
     pub targets: Vec<String>,
-    /// The price book that takes them
+    /// Price book to update
     #[arg(long, value_name = "FILE", default_value = "deploy/prices/aws.toml")]
     pub book: PathBuf,
 }
@@ -250,32 +243,31 @@ pub struct Bought {
   controller compare main.json branch.json --max-regression latency_p95=5%,cost=3% --strict
 
 Metrics: latency_mean, latency_p50, latency_p90, latency_p95, latency_p99, throughput, cost,
-rougeL, and ttft_mean, ttft_p50, ttft_p90, ttft_p95, ttft_p99. A limit fails (exit 1) where the
-whole interval is past it; a percentage below zero asks for an improvement. Campaigns that
-cannot be compared are refused (exit 2).")]
+rougeL, and ttft_mean, ttft_p50, ttft_p90, ttft_p95, ttft_p99. A limit fails (exit 1) if the
+whole confidence interval exceeds it; a negative percentage requires an improvement. Campaigns
+that can't be compared are rejected (exit 2).")]
 pub struct Compare {
-    /// What is compared with: a campaign's id, latest, or a results.json
+    /// Baseline: a campaign id, `latest`, or a results.json
     pub baseline: String,
-    /// What is compared: likewise
+    /// Candidate: a campaign id, `latest`, or a results.json
     pub candidate: String,
-    /// How much worse metrics may become
+    /// Largest allowed regression of a metric
     #[arg(long, value_name = "METRIC=N%", num_args = 1.., value_delimiter = ',')]
     pub max_regression: Vec<Limit>,
-    /// Fail where a limit is undecided, too
+    /// Also fail if a limit is undecided
     #[arg(long, requires = "max_regression")]
     pub strict: bool,
-    /// Differences below this count as equal
+    /// Treat differences below this as equal
     #[arg(long, value_name = "N%")]
     pub equal_within: Option<Percent>,
-    /// How it is written
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: CompareFormat,
-    /// Where campaigns are kept
+    /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
 }
 
-/// How a comparison is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum CompareFormat {
     /// For the terminal
@@ -298,7 +290,7 @@ impl std::str::FromStr for Percent {
         let number = number.filter(|number| number.is_finite() && *number > 0.0);
         number
             .map(|number| Self(number / 100.0))
-            .ok_or_else(|| format!("expected a percentage above zero such as 3%, found \"{text}\""))
+            .ok_or_else(|| format!("expected a percentage above zero such as 3%, found `{text}`"))
     }
 }
 
@@ -308,19 +300,19 @@ impl std::str::FromStr for Percent {
   controller history
   controller history --metric latency_p95 --name quickstart")]
 pub struct History {
-    /// The metric to draw for every cell; without it campaigns are only listed
+    /// Plot this metric for each cell [default: list the campaigns only]
     #[arg(long, value_name = "METRIC")]
     pub metric: Option<Metric>,
-    /// Only campaigns of this matrix
+    /// Include only campaigns of the matrix with this name
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Only cells whose name holds this
+    /// Include only cells whose name contains this text
     #[arg(long, value_name = "TEXT")]
     pub cell: Option<String>,
-    /// So many of the newest campaigns
+    /// Number of campaigns, newest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub last: usize,
-    /// Where campaigns are kept
+    /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
 }
@@ -331,17 +323,15 @@ pub struct History {
     after_help = "Example:\n  SLACK_WEBHOOK_URL=https://hooks.slack.com/... controller notify test matrix.toml"
 )]
 pub struct Notify {
-    /// What to do
     #[command(subcommand)]
     pub command: NotifyCommand,
 }
 
-/// What to do with messages.
 #[derive(Debug, Subcommand)]
 pub enum NotifyCommand {
-    /// Send a message that says it is a test to everybody whom [notify] names
+    /// Send a test message to all channels in [notify]
     Test {
-        /// The matrix
+        /// Matrix file
         matrix: PathBuf,
     },
 }
@@ -350,52 +340,47 @@ pub enum NotifyCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   controller certs init --host bench.example.com --host 192.0.2.7
-  controller certs agent gpu-1           one more agent, or a new certificate for it
-  controller certs controller            the same again; a running controller takes it up")]
+  controller certs agent gpu-1           create or renew an agent's certificate
+  controller certs controller            renew the controller's; a running controller reloads it")]
 pub struct Certs {
-    /// What to do
     #[command(subcommand)]
     pub command: CertsCommand,
 }
 
-/// What to do with certificates.
 #[derive(Debug, Subcommand)]
 pub enum CertsCommand {
-    /// Make an authority, and with it a certificate for the controller and one for agents
+    /// Create a certificate authority, a controller certificate and an agent certificate
     Init {
-        /// Where and for how long
         #[command(flatten)]
         place: CertsPlace,
-        /// A name or address by which agents reach the controller; may be given several times
+        /// Name or address under which agents reach the controller; repeatable
         #[arg(long = "host", value_name = "NAME")]
         hosts: Vec<String>,
     },
-    /// Make the controller's certificate anew
+    /// Renew the controller's certificate
     Controller {
-        /// Where and for how long
         #[command(flatten)]
         place: CertsPlace,
-        /// A name or address by which agents reach the controller [default: those that it has]
+        /// Name or address under which agents reach the controller; repeatable [default: unchanged]
         #[arg(long = "host", value_name = "NAME")]
         hosts: Vec<String>,
     },
-    /// Make a certificate for an agent, or make it anew
+    /// Create or renew an agent's certificate
     Agent {
-        /// What it is known by when it is to be revoked
+        /// Name of the agent, used to revoke it
         name: String,
-        /// Where and for how long
         #[command(flatten)]
         place: CertsPlace,
     },
 }
 
-/// Where certificates lie and how long they hold.
+/// The folder of the certificates, and their validity.
 #[derive(Debug, Args)]
 pub struct CertsPlace {
-    /// The folder of certificates
+    /// Folder of the certificates
     #[arg(long, value_name = "DIR", default_value = ".fleetmark/certs")]
     pub dir: PathBuf,
-    /// For how many days
+    /// Validity in days
     #[arg(long, value_name = "N", default_value_t = 90,
           value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub days: u32,
@@ -405,43 +390,41 @@ pub struct CertsPlace {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   controller agents add gpu-1                     writes gpu-1.token
-  controller agents revoke gpu-1                  its stream is closed at once, its shard goes to another
-  controller agents add gpu-1 --output new.token  then copy it, and:
-  controller agents revoke gpu-1 --keep-latest    a token is rotated without a break")]
+  controller agents revoke gpu-1                  disconnects it; its shard is reassigned
+  controller agents add gpu-1 --output new.token  rotate a token: copy the new file, then
+  controller agents revoke gpu-1 --keep-latest    revoke the older tokens")]
 pub struct Agents {
-    /// What to do
     #[command(subcommand)]
     pub command: AgentsCommand,
 }
 
-/// What to do with agents.
 #[derive(Debug, Subcommand)]
 pub enum AgentsCommand {
-    /// Make a token for one agent; only its hash is kept here
+    /// Create a token for an agent; only its hash is stored
     Add {
-        /// What it is known by when it is to be revoked
+        /// Name of the agent, used to revoke it
         name: String,
-        /// Where the token goes, readable by you alone [default: NAME.token]
+        /// Token file, readable only by you [default: NAME.token]
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Where campaigns are kept
+        /// Data folder with the campaigns
         #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
         data_dir: PathBuf,
     },
-    /// Take back an agent's tokens, and every certificate that was made for it until now
+    /// Revoke all tokens and certificates of an agent
     Revoke {
-        /// Its name
+        /// Name of the agent
         name: String,
-        /// Only its older tokens; the latest holds on, and so do certificates
+        /// Revoke only older tokens; keep the latest token and the certificates
         #[arg(long)]
         keep_latest: bool,
-        /// Where campaigns are kept
+        /// Data folder with the campaigns
         #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
         data_dir: PathBuf,
     },
-    /// List tokens that were given, and what was revoked
+    /// List tokens and revocations
     List {
-        /// Where campaigns are kept
+        /// Data folder with the campaigns
         #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
         data_dir: PathBuf,
     },
@@ -451,86 +434,86 @@ pub enum AgentsCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   controller launch sagemaker --help
-  controller launch sagemaker --stop       end what an earlier launch left running")]
+  controller launch sagemaker --stop       stop the jobs of an earlier launch")]
 pub struct Launch {
-    /// Where agents run
     #[command(subcommand)]
     pub command: LaunchCommand,
 }
 
-/// Where agents run.
 #[derive(Debug, Subcommand)]
 pub enum LaunchCommand {
-    /// Run the agents of every ml. target as SageMaker's processing jobs, one a job
+    /// Run the agents of all `ml.` targets as SageMaker processing jobs, one job per agent
     Sagemaker(Box<LaunchSagemaker>),
 }
 
 /// `controller launch sagemaker`
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["dry_run", "yes", "stop"])))]
-#[command(after_help = "Example, beside a controller run MATRIX --listen 0.0.0.0:7437:
+#[command(
+    after_help = "Example, with `controller run MATRIX --listen 0.0.0.0:7437` on this machine:
   controller launch sagemaker matrix.toml --controller https://bench.example.com:7437 \\
     --identity s3://bucket/fleetmark/identity --role-arn arn:aws:iam::123456789012:role/fleetmark-agent \\
     --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 \\
     --gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0 --dry-run
 
---yes instead of --dry-run sends the requests, waits, and stops what it started: when all is over,
-after an error, at Ctrl-C and SIGTERM. Were this program killed, SageMaker ends each job after
---max-runtime, and --stop does it at once.")]
+With --yes instead of --dry-run, the command sends the requests, waits, and stops its jobs at the
+end, after an error, and on Ctrl-C or SIGTERM. If the command is killed, SageMaker stops each job
+after --max-runtime; --stop stops them at once."
+)]
 pub struct LaunchSagemaker {
-    /// The matrix: an agent for each of its targets whose name begins with ml.
+    /// Matrix file; each target whose name starts with `ml.` gets its agents
     #[arg(required_unless_present = "stop", conflicts_with = "stop")]
     pub matrix: Option<PathBuf>,
-    /// The agent for CPUs, in ECR: deploy/docker/agent.Dockerfile
+    /// ECR image of the CPU agent (deploy/docker/agent.Dockerfile)
     #[arg(long, value_name = "URI")]
     pub image_uri: Option<String>,
-    /// The agent for NVIDIA GPUs, in ECR: deploy/docker/agent-cuda.Dockerfile
+    /// ECR image of the GPU agent (deploy/docker/agent-cuda.Dockerfile)
     #[arg(long, value_name = "URI")]
     pub gpu_image_uri: Option<String>,
-    /// The role of the jobs
+    /// IAM role of the jobs
     #[arg(long, value_name = "ARN", required_unless_present = "stop")]
     pub role_arn: Option<String>,
-    /// Where the controller listens for agents of other machines: https://HOST:PORT
+    /// Controller URL, as reachable from the jobs: https://HOST:PORT
     #[arg(long, value_name = "URL", required_unless_present = "stop")]
     pub controller: Option<launch::sagemaker::address::ControllerUrl>,
-    /// The folder in S3 that holds the agents' token and the ca.pem of controller certs
+    /// S3 folder with the agents' token and the ca.pem of `controller certs`
     #[arg(long, value_name = "S3", required_unless_present = "stop")]
     pub identity: Option<fetch::s3::Address>,
-    /// Subnets of a VPC that the jobs are in [default: no VPC]
+    /// VPC subnets of the jobs [default: no VPC]
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
     pub subnets: Vec<String>,
-    /// Security groups of the jobs, with --subnets
+    /// Security groups of the jobs; requires --subnets
     #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
     pub security_groups: Vec<String>,
-    /// SageMaker ends a job after this time, whatever becomes of this program: such as 90m or 4h
+    /// Time after which SageMaker stops a job, such as 90m or 4h
     #[arg(long, value_name = "TIME", default_value = "4h", value_parser = duration)]
     pub max_runtime: Duration,
-    /// Disk of a job, for images and models
+    /// Disk size of a job in GB, for image and models
     #[arg(long, value_name = "GB", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..=16384))]
     pub volume_gb: u32,
-    /// A variable of the container; whoever may describe the job reads it. May be given several times
+    /// Environment variable of the container, visible to anyone who may describe the job; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Pair>,
-    /// A tag for the bill, beside Project and fleetmark:…; may be given several times
+    /// Additional tag of the jobs, for cost allocation; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub tag: Vec<Pair>,
-    /// Where the jobs run [default: as AWS's variables and profiles say]
+    /// AWS region of the jobs [default: from the AWS environment and profiles]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Print the requests as JSON, and send nothing
+    /// Print the requests as JSON without sending them
     #[arg(long)]
     pub dry_run: bool,
-    /// Send them, wait for the end, and stop what was started
+    /// Send the requests, wait for the jobs, and stop them at the end
     #[arg(long)]
     pub yes: bool,
-    /// Stop what earlier launches may have left running
+    /// Stop the jobs of earlier launches
     #[arg(long)]
     pub stop: bool,
-    /// Where it is kept what was launched
+    /// Data folder with the record of launched jobs
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
-    /// The first wait after trouble, in milliseconds; jobs are looked at every 15 of them
+    /// First retry delay in milliseconds; jobs are polled every 15 delays
     #[arg(long, value_name = "MS", default_value_t = 1000, hide = true)]
     pub pace_ms: u64,
 }
@@ -544,7 +527,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub struct Pair(String, String);
 
 impl Pair {
-    /// The name, and the value.
     pub fn parts(&self) -> (String, String) {
         (self.0.clone(), self.1.clone())
     }
@@ -566,20 +548,20 @@ impl std::str::FromStr for Pair {
   controller doctor matrix.toml --listen 0.0.0.0:7437
   controller doctor matrix.toml --json | jq '.findings[] | select(.status == \"trouble\")'
 
-Exit codes: 0 ok · 1 something that was asked for is impossible · 2 wrong input")]
+Exit codes: 0 no problem found · 1 a campaign would fail · 2 invalid input")]
 pub struct Doctor {
-    /// What is to be run: its sources, prices, messages and agents are looked at, too
+    /// Matrix file whose data, models, prices, notifications and agents are checked as well
     pub matrix: Option<PathBuf>,
-    /// Where agents shall dial in
+    /// Address to listen on for agents
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
-    /// The folder of certificates [default off loopback: certs in the data folder]
+    /// Folder with the TLS certificates [default: none on loopback, else `certs` in the data folder]
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
-    /// Where campaigns are kept
+    /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
-    /// Print one JSON object instead of lines
+    /// Print a JSON object instead of text
     #[arg(long)]
     pub json: bool,
 }
@@ -588,7 +570,7 @@ pub struct Doctor {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  controller health --metrics 9464")]
 pub struct Health {
-    /// Where the controller serves its metrics: a port on loopback, or ADDRESS:PORT
+    /// The controller's metrics address: PORT (loopback) or ADDRESS:PORT
     #[arg(long, value_name = "ADDR")]
     pub metrics: metrics::Address,
 }

@@ -1,10 +1,10 @@
 //! A measured request.
 
-use crate::failure::Failure;
-use crate::ids::{self, SampleId};
+use crate::failure::Kind;
 use crate::output_ids::{MAX_OUTPUT_IDS, OutputIds};
 use crate::words;
-use serde::{Deserialize, Serialize};
+use crate::words::Unknown;
+use std::str::FromStr;
 
 /// The longest accepted summary: 512 tokens of 8 four-byte characters fit.
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
@@ -20,32 +20,40 @@ words!(
 );
 
 /// How a request ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
     /// With a summary.
     Ok(Finish),
-    Failed(Failure),
+    Failed(Kind),
 }
 
 impl Outcome {
     /// `eos`, `length` or the kind of the failure: the form in the database and in files.
-    pub fn as_str(&self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok(finish) => finish.as_str(),
-            Self::Failed(failure) => failure.kind.as_str(),
+            Self::Failed(kind) => kind.as_str(),
         }
     }
 
-    pub fn is_ok(&self) -> bool {
+    pub fn is_ok(self) -> bool {
         matches!(self, Self::Ok(_))
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = Unknown;
+
+    /// The inverse of [`Outcome::as_str`].
+    fn from_str(word: &str) -> Result<Self, Unknown> {
+        word.parse().map(Self::Ok).or_else(|_| word.parse().map(Self::Failed))
     }
 }
 
 /// Timing of an HTTP request in nanoseconds. `server_ns` is the server's own claim; the agent's
 /// clock measured the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Exchange {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpTiming {
     /// From the start of sending, connecting included, to the last byte of the response.
     pub total_ns: u64,
     /// DNS, TCP and TLS; null if a connection was reused.
@@ -56,7 +64,7 @@ pub struct Exchange {
     pub server_ns: Option<u64>,
 }
 
-impl Exchange {
+impl HttpTiming {
     /// `total_ns` less `server_ns`: the network and the queues in front of the server's clock.
     pub fn network_ns(&self) -> Option<u64> {
         self.server_ns.map(|server_ns| self.total_ns.saturating_sub(server_ns))
@@ -75,11 +83,29 @@ impl Exchange {
     }
 }
 
+/// Identifies a sample within its campaign, and says which part of the work brought it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SampleKey {
+    /// Index of the cell in the plan.
+    pub cell: u32,
+    /// From 1; a repeat of the cell.
+    pub run: u32,
+    /// Index of the dialogue among the measured ones.
+    pub sample: u32,
+    /// From 1 in its run; an unbroken stretch on one agent.
+    pub segment: u32,
+    /// The attempt at a shard.
+    pub attempt: u64,
+    /// Index of the agent in the campaign.
+    pub agent: u32,
+    /// Index of the batch in its run.
+    pub batch: u32,
+}
+
 /// A measured request: one dialogue, one summary. Times are nanoseconds of the agent's monotonic
 /// clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
-    pub sample_id: SampleId,
     /// When the request became available; in open loop, its scheduled arrival.
     pub start_ns: u64,
     /// Time to first token, from `start_ns`; null if no token was decoded.
@@ -99,8 +125,10 @@ pub struct Sample {
     /// From the scheduled arrival to entering the queue; null in closed loop.
     pub schedule_delay_ns: Option<u64>,
     /// Null unless the model is an HTTP endpoint.
-    pub exchange: Option<Exchange>,
+    pub http: Option<HttpTiming>,
     pub outcome: Outcome,
+    /// Of a failed request, for people.
+    pub failure_detail: Option<String>,
     /// The summary; null if the model has no tokenizer or the request failed.
     pub text: Option<String>,
     /// The decoded tokens; null if the engine doesn't report them.
@@ -108,28 +136,48 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// A request that ended without tokens; `latency_ns` is the time until the failure.
+    pub fn failed(start_ns: u64, latency_ns: u64, kind: Kind, detail: String) -> Self {
+        Self {
+            start_ns,
+            ttft_ns: None,
+            latency_ns,
+            input_tokens: None,
+            cut_tokens: 0,
+            output_tokens: None,
+            unknown_tokens: 0,
+            reference_tokens: None,
+            schedule_delay_ns: None,
+            http: None,
+            outcome: Outcome::Failed(kind),
+            failure_detail: Some(detail),
+            text: None,
+            output_ids: None,
+        }
+    }
+
     /// Checks what another program claims.
     ///
     /// # Errors
-    /// [`Error::Times`], [`Error::Text`] or [`Error::OutputIds`].
+    /// [`Error`]
     pub fn check(self) -> Result<Self, Error> {
         let Self { start_ns, ttft_ns, latency_ns, .. } = self;
         let is_within = |part: u64| part <= latency_ns;
-        let is_ordered = ttft_ns.is_none_or(is_within)
-            && self.exchange.is_none_or(|exchange| is_within(exchange.total_ns));
+        let is_ordered =
+            ttft_ns.is_none_or(is_within) && self.http.is_none_or(|http| is_within(http.total_ns));
         // The end fits an i64 column.
         let is_in_range =
             start_ns.checked_add(latency_ns).is_some_and(|end| i64::try_from(end).is_ok());
         if !is_ordered || !is_in_range {
-            return Err(Error::Times { id: self.sample_id, start_ns, ttft_ns, latency_ns });
+            return Err(Error::Times { start_ns, ttft_ns, latency_ns });
         }
         if let Some(text) = self.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
-            return Err(Error::Text { id: self.sample_id, bytes: text.len() });
+            return Err(Error::Text { bytes: text.len() });
         }
         if let Some(ids) = self.output_ids.as_ref().map(OutputIds::len) {
             let tokens = self.output_tokens.unwrap_or_default();
             if ids > MAX_OUTPUT_IDS || u32::try_from(ids) != Ok(tokens) {
-                return Err(Error::OutputIds { id: self.sample_id, ids, tokens });
+                return Err(Error::OutputIds { ids, tokens });
             }
         }
         Ok(self)
@@ -139,20 +187,10 @@ impl Sample {
 /// An implausible sample.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
-    #[error(transparent)]
-    Id(#[from] ids::Error),
-    #[error(
-        "sample `{id}`: inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency \
-         {latency_ns} ns)"
-    )]
-    Times { id: SampleId, start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
-    #[error("sample `{id}`: unknown finish `{finish}`, expected eos or length")]
-    Finish { id: SampleId, finish: String },
-    #[error("sample `{id}`: its text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}")]
-    Text { id: SampleId, bytes: usize },
-    #[error(
-        "sample `{id}`: {ids} output ids for {tokens} tokens, expected as many and at most \
-         {MAX_OUTPUT_IDS}"
-    )]
-    OutputIds { id: SampleId, ids: usize, tokens: u32 },
+    #[error("inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]
+    Times { start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
+    #[error("its text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}")]
+    Text { bytes: usize },
+    #[error("{ids} output ids for {tokens} tokens, expected as many and at most {MAX_OUTPUT_IDS}")]
+    OutputIds { ids: usize, tokens: u32 },
 }

@@ -7,6 +7,8 @@ mod convert;
 pub mod door;
 pub mod wire;
 
+pub use convert::SampleError;
+
 pub use ::model::{
     endpoint, failure, finding, generation, histogram, ids, load, output_ids, sample, telemetry,
     text, version,

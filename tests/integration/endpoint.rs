@@ -369,10 +369,10 @@ fn a_plan_refuses_what_an_endpoint_cannot_do() {
     workspace.write("matrix.toml", text);
     let ended = workspace.run(&["plan", "matrix.toml"]).expect(2);
     for reason in [
-        "an endpoint serves what it serves",
-        "expected the name of a variable",
-        "\"stress\" can't measure",
-        "which computes in one dtype",
+        "can't be set for an endpoint",
+        "expected the name of an environment variable",
+        "can't be measured in scenario `stress`",
+        "is an endpoint with a single dtype",
     ] {
         assert!(ended.err.contains(reason), "{reason}: {}", ended.err);
     }

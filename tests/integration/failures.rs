@@ -42,7 +42,7 @@ fn a_second_controller_of_a_campaign_is_refused() {
     let mut first = workspace.start(&RUN);
     first.until(" joined for ");
     let second = workspace.run(&RESUME).expect(2);
-    assert!(second.err.contains("is run by another controller"), "{}", second.err);
+    assert!(second.err.contains("is held by another controller"), "{}", second.err);
     let _ = first.finish().expect(0);
     assert_eq!(counted(&workspace.samples("results.json")).len(), 120);
 }
@@ -137,7 +137,7 @@ fn a_full_disk_is_reported_and_the_campaign_resumes_once_there_is_room() {
     ";
     let finished = in_mount_namespace(&workspace, script).expect(0);
     assert!(finished.out.contains("first 2"), "{}\n{}", finished.out, finished.err);
-    assert!(finished.err.contains("the disk is full: make room"), "{}", finished.err);
+    assert!(finished.err.contains("the disk is full: free disk space"), "{}", finished.err);
     assert_eq!(counted(&workspace.samples("results.json")).len(), 24_000);
 }
 

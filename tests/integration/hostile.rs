@@ -1,7 +1,7 @@
 //! A hostile agent with a valid token: all its texts and times are forged. The campaign ends, terminals and reports
 //! escape its texts, and its figures are marked invalid.
 
-use proto::version::PROTOCOL;
+use model::version::PROTOCOL;
 use proto::wire::{self, from_agent, from_controller};
 use scenarios::{JoinCommand, Workspace, waiting};
 use std::path::Path;
@@ -61,8 +61,8 @@ fn samples(offer: &wire::ShardOffer, batch: &wire::Batch, sequence: u64) -> wire
         sample_id: request.sample_id.clone(),
         start_ns: 1,
         latency_ns: 31_536_000_000_000_000,
-        input_tokens: u32::MAX,
-        output_tokens: u32::MAX,
+        input_tokens: Some(u32::MAX),
+        output_tokens: Some(u32::MAX),
         finish: "eos".to_owned(),
         text: Some(LIE.to_owned()),
         ..wire::Sample::default()

@@ -67,7 +67,7 @@ fn a_campaign_stops_at_its_budget_and_resumes_with_a_larger_one() {
     let workspace =
         workspace(3_600_000.0, "[cost]\nmax_usd = 1\n[protocol]\nruns = 2\nwarmup = 1\n");
     let stopped = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(3);
-    assert!(stopped.err.contains("so it will probably not be completed"), "{}", stopped.err);
+    assert!(stopped.err.contains("so it will probably be incomplete"), "{}", stopped.err);
     assert!(stopped.err.contains("it would have exceeded cost.max_usd"), "{}", stopped.err);
     let spending = workspace.results("results.json")["campaign"]["spending"].clone();
     assert_eq!(spending["max_usd"], 1.0);

@@ -11,7 +11,7 @@ use ops::error_chain::one_line;
 use proto::failure::{Failure, Kind, Retry};
 use proto::generation::Generation;
 use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::{Exchange, Finish};
+use proto::sample::{Finish, HttpTiming};
 use std::error::Error;
 use stopwatch::Stopwatch;
 
@@ -47,7 +47,7 @@ pub struct Row {
     /// `None` if the model has no tokenizer.
     pub text: Option<String>,
     /// Set for endpoints only.
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<HttpTiming>,
 }
 
 /// Converts a token count, saturating at `u32::MAX`.

@@ -18,6 +18,7 @@ use crate::workload::Load;
 use engine::{Engine, Request};
 use proto::failure::Failure;
 use proto::generation::Generation;
+use proto::ids::SampleId;
 use proto::load::LoadWindow;
 use proto::model::{EngineFacts, EngineSpec};
 use proto::sample::Sample;
@@ -58,7 +59,7 @@ pub struct Measured {
     /// From 1.
     pub sequence: u64,
     pub batch: u32,
-    pub samples: Vec<Sample>,
+    pub samples: Vec<(SampleId, Sample)>,
     pub window: Option<LoadWindow>,
 }
 

@@ -9,7 +9,7 @@ use proto::generation::{Generation, Stop};
 use proto::ids::SampleId;
 use proto::model::{EngineFacts, EngineSpec};
 use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Outcome, Sample};
+use proto::sample::{Outcome, Sample};
 use proto::telemetry::{Metric, Phase, Readings};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -189,9 +189,9 @@ impl<E: Engines> ShardRunner<E> {
                     batch: batch.index,
                     window: None,
                     samples: pairs
-                        .map(|((request, row), reference_tokens)| Sample {
-                            reference_tokens,
-                            ..sample(request, row, start_ns, end_ns)
+                        .map(|((request, row), reference_tokens)| {
+                            let sample = sample(row, start_ns, end_ns);
+                            (sample_id(request), Sample { reference_tokens, ..sample })
                         })
                         .collect(),
                 }))),
@@ -315,46 +315,34 @@ pub(super) fn requests(batch: &Batch, generation: &Generation) -> Vec<Request> {
 
 /// In closed loop a request becomes available when its batch starts. A failed one lasts until the
 /// end of the batch.
-pub(super) fn sample(
-    request: &Request,
-    row: Result<Row, Failure>,
-    start_ns: u64,
-    batch_end_ns: u64,
-) -> Sample {
-    let sample_id = SampleId::try_from(request.sample_id.as_str());
-    let mut sample = Sample {
-        sample_id: sample_id.expect("ids are checked when the shard arrives"),
+pub(super) fn sample(row: Result<Row, Failure>, start_ns: u64, batch_end_ns: u64) -> Sample {
+    let row = match row {
+        Ok(row) => row,
+        Err(Failure { kind, detail, .. }) => {
+            let latency_ns = batch_end_ns.saturating_sub(start_ns);
+            return Sample::failed(start_ns, latency_ns, kind, detail);
+        }
+    };
+    Sample {
         start_ns,
-        ttft_ns: None,
-        latency_ns: batch_end_ns.saturating_sub(start_ns),
-        input_tokens: None,
-        cut_tokens: 0,
-        output_tokens: None,
-        unknown_tokens: 0,
+        ttft_ns: row.first_token_ns.map(|first_ns| first_ns.saturating_sub(start_ns)),
+        latency_ns: row.end_ns.saturating_sub(start_ns),
+        input_tokens: row.input_tokens,
+        cut_tokens: row.cut_tokens,
+        output_tokens: row.output_tokens,
+        unknown_tokens: row.unknown_tokens,
         reference_tokens: None,
         schedule_delay_ns: None,
-        exchange: None,
-        outcome: Outcome::Ok(Finish::Eos),
-        text: None,
-        output_ids: None,
-    };
-    match row {
-        Ok(row) => Sample {
-            ttft_ns: row.first_token_ns.map(|first_ns| first_ns.saturating_sub(start_ns)),
-            latency_ns: row.end_ns.saturating_sub(start_ns),
-            input_tokens: row.input_tokens,
-            cut_tokens: row.cut_tokens,
-            output_tokens: row.output_tokens,
-            unknown_tokens: row.unknown_tokens,
-            exchange: row.exchange,
-            outcome: Outcome::Ok(row.finish),
-            text: row.text,
-            output_ids: (!row.output_ids.is_empty()).then(|| OutputIds::pack(&row.output_ids)),
-            ..sample
-        },
-        Err(failure) => {
-            sample.outcome = Outcome::Failed(failure);
-            sample
-        }
+        http: row.exchange,
+        outcome: Outcome::Ok(row.finish),
+        failure_detail: None,
+        text: row.text,
+        output_ids: (!row.output_ids.is_empty()).then(|| OutputIds::pack(&row.output_ids)),
     }
+}
+
+/// The id of a request, in the form that the controller expects.
+pub(super) fn sample_id(request: &Request) -> SampleId {
+    let id = SampleId::try_from(request.sample_id.as_str());
+    id.expect("ids are checked when the shard arrives")
 }

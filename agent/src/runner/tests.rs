@@ -108,7 +108,7 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
     assert_eq!(measured[0].samples[1].start_ns, 3_000_000);
     assert_eq!(measured[0].samples[1].ttft_ns, Some(1_000_000));
     assert_eq!(measured[0].samples[1].latency_ns, 3_000_000);
-    assert!(!measured[1].samples[0].outcome.is_ok());
+    assert!(!measured[1].samples[0].1.outcome.is_ok());
     let Some(Report::Finished { last_sequence: 2, segment, .. }) = all.last() else {
         panic!("{all:?}")
     };
@@ -136,7 +136,7 @@ fn samples_of(all: &[Report]) -> Vec<&Sample> {
         Report::Batch(batch) => Some(&batch.samples),
         _ => None,
     });
-    measured.flatten().collect()
+    measured.flatten().map(|(_, sample)| sample).collect()
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// Not results of this release.
-    #[error("{address} is no results.json that this release reads")]
+    #[error("{address} is not a results.json that this release can read")]
     NotResults {
         /// Its address.
         address: String,

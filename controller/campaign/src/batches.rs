@@ -2,11 +2,11 @@
 
 use super::event::CampaignEvent;
 use super::{AgentMessage, BatchReport, CampaignState, Effects, Now, Refusal, scheduler};
-use model::ids::AgentId;
+use model::ids::{AgentId, SampleId};
 use model::load::LoadWindow;
-use model::sample::Sample;
+use model::sample::{Sample, SampleKey};
 use model::telemetry::{Absence, Window};
-use records::{LoadWindowRow, SampleWrite, WindowRow, Write};
+use records::{LoadWindowRow, SampleRow, WindowRow, Write};
 use std::time::Duration;
 
 impl CampaignState {
@@ -33,9 +33,10 @@ impl CampaignState {
         let is_planned = plan.shards[shard].batches.contains(&batch)
             && window.is_some() == is_sustained
             && planned.len() == samples.len()
-            && planned.iter().zip(&samples).all(|(&ordinal, sample)| {
-                self.dialogues[ordinal as usize].sample_id == sample.sample_id
-            });
+            && planned
+                .iter()
+                .zip(&samples)
+                .all(|(&ordinal, (id, _))| self.dialogues[ordinal as usize].sample_id == *id);
         if !is_planned {
             return refuse(&agent, Refusal::Unplanned, out);
         }
@@ -75,18 +76,19 @@ impl CampaignState {
                 window: *window,
             }))
         }));
-        out.rows.extend(planned.iter().zip(samples).map(|(&ordinal, sample)| {
-            Write::Sample(SampleWrite {
-                cell,
-                run,
-                ordinal,
-                segment,
-                attempt,
-                agent: number,
-                batch,
-                is_counted,
-                sample,
-            })
+        let index = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let key = SampleKey {
+            cell: index(cell),
+            run,
+            sample: 0,
+            segment: u32::try_from(segment).unwrap_or(u32::MAX),
+            attempt,
+            agent: index(number),
+            batch,
+        };
+        out.rows.extend(planned.iter().zip(samples).map(|(&ordinal, (_, sample))| {
+            let key = SampleKey { sample: ordinal, ..key };
+            Write::Sample(SampleRow { key, is_counted, sample })
         }));
         out.send(&agent, AgentMessage::Acknowledge { shard, attempt, sequence });
         if is_counted {
@@ -153,9 +155,9 @@ fn refuse(agent: &AgentId, refusal: Refusal, out: &mut Effects) {
 }
 
 /// The latency of each request. A window has no single requests: its median, once per request.
-fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
+fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec<Duration> {
     let Some(window) = window else {
-        return samples.iter().map(|sample| Duration::from_nanos(sample.latency_ns)).collect();
+        return samples.iter().map(|(_, sample)| Duration::from_nanos(sample.latency_ns)).collect();
     };
     let requests = usize::try_from(window.ok()).unwrap_or(usize::MAX);
     let median = window.latency.at_rank(window.ok().div_ceil(2)).unwrap_or_default();
@@ -163,8 +165,9 @@ fn latencies(samples: &[Sample], window: Option<&LoadWindow>) -> Vec<Duration> {
 }
 
 /// The first start and the last end of a batch, in ns.
-fn extent(samples: &[Sample]) -> (u64, u64) {
-    let start = samples.iter().map(|sample| sample.start_ns).min().unwrap_or(0);
-    let end = samples.iter().map(|sample| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
+fn extent(samples: &[(SampleId, Sample)]) -> (u64, u64) {
+    let start = samples.iter().map(|(_, sample)| sample.start_ns).min().unwrap_or(0);
+    let end =
+        samples.iter().map(|(_, sample)| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
     (start, end)
 }

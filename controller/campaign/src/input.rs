@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::failure::Failure;
-use model::ids::{AgentId, HostId};
+use model::ids::{AgentId, HostId, SampleId};
 use model::load::LoadWindow;
 use model::sample::Sample;
 use model::telemetry::{Absence, Window};
@@ -88,7 +88,7 @@ pub struct BatchReport {
     /// Index of the batch in its run.
     pub batch: u32,
     /// All samples of the batch.
-    pub samples: Vec<Sample>,
+    pub samples: Vec<(SampleId, Sample)>,
     /// Set for a sustained load, in place of samples.
     pub window: Option<Box<LoadWindow>>,
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with data, each with its place and the way out.
 
 use super::rows::Place;
-use proto::ids;
+use model::ids;
 use std::io;
 
 /// Why dialogues can't be had.

@@ -28,7 +28,7 @@ pub use sample::{outside, sample};
 pub use source::{Format, Source};
 
 use fetch::Fetcher;
-use proto::ids::SampleId;
+use model::ids::SampleId;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use super::Dialogue;
 use super::columns::Columns;
 use super::error::Error;
-use proto::ids::{self, SampleId};
+use model::ids::{self, SampleId};
 use std::collections::HashMap;
 use std::fmt;
 

@@ -4,14 +4,14 @@
 
 use super::Options;
 use campaign::{AgentReport, BatchReport};
-use proto::failure::Failure;
-use proto::ids::{self, AgentId, HostId, TargetName};
-use proto::load::LoadWindow;
-use proto::model::EngineFacts;
-use proto::sample::Sample;
-use proto::telemetry::{Instruments, Window};
-use proto::text::plain;
-use proto::version::Version;
+use model::engine::EngineFacts;
+use model::failure::Failure;
+use model::ids::{self, AgentId, HostId, TargetName};
+use model::load::LoadWindow;
+use model::telemetry::{Instruments, Window};
+use model::text::plain;
+use model::version::Version;
+use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
 use records::{AgentFacts, HostDetails, SegmentFacts};
 use tonic::Status;
@@ -161,8 +161,11 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
             dropped: message.dropped,
         },
         Message::Samples(message) => {
-            let samples =
-                message.samples.into_iter().map(Sample::try_from).collect::<Result<_, _>>();
+            let samples = message
+                .samples
+                .into_iter()
+                .map(TryFrom::try_from)
+                .collect::<Result<_, SampleError>>();
             AgentReport::Batch(BatchReport {
                 shard: index(message.shard),
                 attempt: message.attempt,

@@ -1,7 +1,7 @@
 //! Limits how much uncommitted data of agents is in memory. At the limit, agents are not read.
 
 use campaign::{AgentReport, BatchReport};
-use proto::sample::{Outcome, Sample};
+use model::sample::Sample;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -44,12 +44,12 @@ fn bytes(report: &AgentReport) -> usize {
         }
         _ => return 0,
     };
-    let texts = samples.iter().map(|sample| {
-        let detail = match &sample.outcome {
-            Outcome::Ok(_) => 0,
-            Outcome::Failed(failure) => failure.detail.len(),
-        };
-        size_of_val(sample) + sample.text.as_ref().map_or(0, String::len) + ids(sample) + detail
+    let texts = samples.iter().map(|(id, sample)| {
+        let texts = [&sample.text, &sample.failure_detail].into_iter().flatten();
+        size_of_val(sample)
+            + id.as_str().len()
+            + ids(sample)
+            + texts.map(String::len).sum::<usize>()
     });
     texts.sum::<usize>().min(UNIT * UNITS)
 }
@@ -61,32 +61,18 @@ fn ids(sample: &Sample) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::sample::Finish;
+    use model::failure::Kind;
     use tokio::time::{Duration, timeout};
 
     fn report(bytes: usize) -> AgentReport {
-        let sample = Sample {
-            sample_id: "s".try_into().unwrap(),
-            start_ns: 0,
-            schedule_delay_ns: None,
-            exchange: None,
-            ttft_ns: None,
-            latency_ns: 1,
-            input_tokens: Some(1),
-            cut_tokens: 0,
-            output_tokens: Some(1),
-            unknown_tokens: 0,
-            reference_tokens: None,
-            outcome: Outcome::Ok(Finish::Eos),
-            text: Some("x".repeat(bytes)),
-            output_ids: None,
-        };
+        let mut sample = Sample::failed(0, 1, Kind::Input, String::new());
+        sample.text = Some("x".repeat(bytes));
         AgentReport::Batch(BatchReport {
             shard: 0,
             attempt: 1,
             sequence: 1,
             batch: 0,
-            samples: vec![sample],
+            samples: vec![("s".try_into().unwrap(), sample)],
             window: None,
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Event, Outbox};
 use campaign::{AgentMessage, AgentReport, Batch, OfferedLoad, Refusal, Request, ShardOffer};
-use proto::ids::AgentId;
+use model::ids::AgentId;
 use proto::wire;
 use std::collections::HashMap;
 use std::time::Duration;

@@ -104,7 +104,7 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::telemetry::{Absence, Phase, Readings, Window};
+    use model::telemetry::{Absence, Phase, Readings, Window};
 
     fn telemetry(windows: usize, absences: usize, dropped: u64) -> AgentReport {
         let readings = Readings::default();

@@ -3,9 +3,9 @@
 use super::reader::Section;
 use super::sections::duration;
 use super::{Model, Target};
-use proto::endpoint::{Endpoint, Place, placeholder};
-use proto::generation::{Generation, Stop};
-use proto::model::Scenario;
+use model::endpoint::{Endpoint, Place, placeholder};
+use model::generation::{Generation, Stop};
+use model::load::Scenario;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,9 +34,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         if !section.is_absent() {
             model.problem(
                 "endpoint",
-                format!(
-                    "\"{id}\" is loaded, not asked: only https:, http: and sagemaker: are endpoints"
-                ),
+                format!("`{id}` is not an endpoint: expected https:, http: or sagemaker:"),
             );
         }
         return None;
@@ -45,7 +43,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         check_place(model, place);
         for key in ["adapter", "revision"] {
             if model.has(key) {
-                model.problem(key, "an endpoint serves what it serves: that can't be chosen");
+                model.problem(key, "can't be set for an endpoint");
             }
         }
     }
@@ -62,14 +60,14 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         if timeout.is_none() {
             section.problem(
                 "timeout",
-                format!("expected a time such as \"60s\", at most an hour, found \"{text}\""),
+                format!("expected a time such as \"60s\", at most one hour, found `{text}`"),
             );
         }
         timeout
     });
     let region = section.text("region");
     if region.is_some() && matches!(place, Some(Place::Url(_))) {
-        section.problem("region", "only endpoints of SageMaker have one");
+        section.problem("region", "only SageMaker endpoints have a region");
     }
     section.finish();
     place.map(|_| Endpoint {
@@ -89,17 +87,20 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
 fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
     match place {
         Place::Url(url) => match url::Url::parse(url) {
-            Err(error) => model.problem("id", format!("\"{url}\" is no address: {error}")),
+            Err(error) => model.problem("id", format!("invalid URL `{url}`: {error}")),
             // What stands in an address stands in reports, too; so it isn't repeated here.
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                model.problem("id", "an address with a name and a password would stand in every report: send them with headers");
+                model.problem(
+                    "id",
+                    "a URL with credentials would appear in every report: use headers",
+                );
             }
             Ok(_) => {}
         },
         Place::SageMaker(name) => {
             let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
             if name.is_empty() || name.len() > 63 || !name.chars().all(is_name) {
-                model.problem("id", format!("\"{name}\" is no name of an endpoint: expected sagemaker:NAME, at most 63 letters, digits and hyphens"));
+                model.problem("id", format!("invalid endpoint name `{name}`: expected sagemaker:NAME, at most 63 letters, digits and hyphens"));
             }
         }
     }
@@ -109,7 +110,7 @@ fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
 fn request(section: &mut Section<'_, '_>) -> Option<String> {
     let value = json(section.value("request")?.get_ref());
     let Some(value) = value else {
-        section.problem("request", "expected texts, numbers, truths, lists and tables: JSON has no dates, and no numbers without an end");
+        section.problem("request", "expected strings, finite numbers, booleans, lists and tables: JSON has no dates, nan or inf");
         return None;
     };
     let mut texts = Vec::new();
@@ -117,7 +118,7 @@ fn request(section: &mut Section<'_, '_>) -> Option<String> {
     if !texts.iter().any(|text| text.contains(placeholder::PROMPT)) {
         section.problem(
             "request",
-            format!("no text of it holds {}, the place of the prompt", placeholder::PROMPT),
+            format!("contains no {}, the placeholder for the prompt", placeholder::PROMPT),
         );
     }
     let known = [placeholder::PROMPT, placeholder::MAX_NEW_TOKENS, placeholder::MAX_INPUT_TOKENS];
@@ -130,7 +131,7 @@ fn request(section: &mut Section<'_, '_>) -> Option<String> {
     for unknown in texts.iter().filter(is_placeholder).filter(|text| !known.contains(text)) {
         section.problem(
             "request",
-            format!("unknown placeholder {unknown}: one of {}", known.join(", ")),
+            format!("unknown placeholder `{unknown}`: expected one of {}", known.join(", ")),
         );
     }
     Some(value.to_string())
@@ -176,7 +177,7 @@ fn pointer(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     if !pointer.starts_with('/') {
         section.problem(
             key,
-            format!("expected a JSON pointer such as \"{ANSWER}\", found \"{pointer}\""),
+            format!("expected a JSON pointer such as \"{ANSWER}\", found `{pointer}`"),
         );
     }
     Some(pointer)
@@ -192,13 +193,15 @@ fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<Stri
         let is_signed = matches!(place, Some(Place::SageMaker(_)))
             && (name == "authorization" || name.starts_with("x-amz-"));
         if !name.chars().all(is_token) || NOT_OURS.contains(&name.as_str()) || is_signed {
-            section
-                .problem(&name, "can't be set: it is no header's name, or whoever sends sets it");
+            section.problem(
+                &name,
+                "can't be set: not a valid header name, or reserved for the HTTP client",
+            );
         }
         let is_variable = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let starts_right = variable.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
         if !starts_right || !variable.chars().all(is_variable) {
-            section.problem(&name, "expected the name of a variable in the agent's environment that holds the value, such as ENDPOINT_TOKEN: the value itself would stand in the database");
+            section.problem(&name, "expected the name of an environment variable of the agent, such as ENDPOINT_TOKEN: a value would be stored in the database");
         }
         headers.insert(name, variable);
     }
@@ -218,13 +221,11 @@ pub(super) fn impossible(
     let name = &first.name;
     for scenario in scenarios {
         if matches!(scenario, Scenario::Server | Scenario::Stress) {
-            problems.push(format!("{name} is an endpoint, which \"{scenario}\" can't measure: requests would wait in the agent for others to be answered; use offline or single_stream"));
+            problems.push(format!("{name} is an endpoint and can't be measured in scenario `{scenario}`, because requests would queue in the agent: use offline or single_stream"));
         }
     }
     if generation.is_some_and(|generation| generation.stop == Stop::Reference) {
-        problems.push(format!(
-            "{name} is an endpoint, which stops by itself: generation.stop must be \"eos\""
-        ));
+        problems.push(format!("{name} is an endpoint: generation.stop must be \"eos\""));
     }
     let mut asked = BTreeMap::new();
     for target in targets {
@@ -233,19 +234,21 @@ pub(super) fn impossible(
         let Some(endpoint) = asked_here.peek().map(|model| model.name.clone()) else { continue };
         let target_name = &target.name;
         if let Some(loaded) = here().find(|model| model.endpoint.is_none()) {
-            problems.push(format!("{endpoint} is an endpoint and {} is loaded by the agent: {target_name} can't be the price of both; give each model its targets, such as targets = [\"{target_name}\"]", loaded.name));
+            problems.push(format!("{endpoint} is an endpoint and {} is loaded by the agent, so {target_name} can't be the price of both: set targets of each model, such as targets = [\"{target_name}\"]", loaded.name));
         }
         if target.agents > 1 {
-            problems.push(format!("{endpoint} is an endpoint: {} agents of {target_name} would wait for each other there; it needs one, and batch_sizes say how many requests it sends at once", target.agents));
+            problems.push(format!("{endpoint} is an endpoint, where {} agents of {target_name} would queue behind each other: use one agent; batch_sizes sets the number of concurrent requests", target.agents));
         }
         if target.dtypes.len() > 1 {
-            problems.push(format!("{endpoint} is an endpoint, which computes in one dtype: give {target_name} the one that it serves"));
+            problems.push(format!(
+                "{endpoint} is an endpoint with a single dtype: set dtypes of {target_name} to it"
+            ));
         }
         for model in asked_here {
             let region = model.endpoint.as_ref().and_then(|endpoint| endpoint.region.as_deref());
             let other = *asked.entry((model.id.as_str(), region)).or_insert(target_name);
             if other != target_name {
-                problems.push(format!("{} is asked for {other} and for {target_name}, which would wait for each other there: give each model its targets, such as targets = [\"{target_name}\"]", model.name));
+                problems.push(format!("{} is measured for {other} and for {target_name}, whose requests would queue behind each other: set targets of each model, such as targets = [\"{target_name}\"]", model.name));
             }
         }
     }

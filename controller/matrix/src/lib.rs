@@ -18,10 +18,12 @@ pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 pub use sections::duration;
 
-use proto::endpoint::Endpoint;
-use proto::generation::Generation;
-use proto::ids::TargetName;
-use proto::model::{AdapterMode, Dtype, EngineSpec, Scenario, Unknown};
+use model::endpoint::Endpoint;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::generation::Generation;
+use model::ids::TargetName;
+use model::load::Scenario;
+use model::words::Unknown;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -100,7 +102,7 @@ pub struct Telemetry {
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let period = Duration::from_millis(proto::telemetry::DEFAULT_PERIOD_MS.into());
+        let period = Duration::from_millis(model::telemetry::DEFAULT_PERIOD_MS.into());
         Self { period, grams_co2e_per_kwh: None }
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     let limit = section.positive("request_latency_ms");
     let percentile = section.positive("percentile").unwrap_or(95.0);
     if !Slo::PERCENTILES.iter().any(|known| known.to_bits() == percentile.to_bits()) {
-        section.problem("percentile", "expected one that is reported: 50, 90, 95, 99 or 99.9");
+        section.problem("percentile", "expected 50, 90, 95, 99 or 99.9");
     }
     if limit.is_none() && !section.has("request_latency_ms") {
         section.problem("request_latency_ms", "is missing, for example: request_latency_ms = 500");
@@ -33,12 +33,15 @@ pub(super) fn precision(mut section: Section<'_, '_>, runs: u32) -> Option<Preci
         }
     }
     if half_width.is_some_and(|half| half >= 1.0) {
-        section.problem("half_width", "expected a share of the mean below 1, such as 0.05 for 5 %");
+        section.problem("half_width", "expected a share of the mean below 1, such as 0.05 for 5%");
     }
     if max_runs.is_some_and(|most| most < runs.max(2)) {
         section.problem(
             "max_runs",
-            format!("is below the {} runs that come before the first look", runs.max(2)),
+            format!(
+                "is less than the {} runs before the first check of the precision",
+                runs.max(2)
+            ),
         );
     }
     section.finish();

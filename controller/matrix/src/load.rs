@@ -2,7 +2,8 @@
 
 use super::reader::Section;
 use super::sections::duration;
-use proto::model::{Scenario, Unknown};
+use model::load::Scenario;
+use model::words::Unknown;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -31,7 +32,7 @@ impl FromStr for Gaps {
             "poisson" => Ok(Self::Poisson),
             "constant" => Ok(Self::Constant),
             _ => Err(Unknown {
-                what: "kind of arrivals",
+                what: "arrival process",
                 found: word.to_owned(),
                 expected: &["poisson", "constant"],
             }),
@@ -58,7 +59,7 @@ impl FromStr for Batching {
             "dynamic" => Ok(Self::Dynamic),
             "continuous" => Ok(Self::Continuous),
             _ => Err(Unknown {
-                what: "kind of batching",
+                what: "batching",
                 found: word.to_owned(),
                 expected: &["dynamic", "continuous"],
             }),
@@ -145,7 +146,7 @@ pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> L
             continue;
         }
         if !is_wanted {
-            let message = format!("means nothing without \"{key}\" among factors.scenarios");
+            let message = format!("has no effect without \"{key}\" in factors.scenarios");
             protocol.problem(key, message);
         }
         if scenario == Scenario::Server {
@@ -172,7 +173,7 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
         let text = section.text(key)?;
         let time = duration(&text).filter(|time| *time <= LONGEST);
         if time.is_none() {
-            section.problem(key, format!("expected a time such as \"10m\", found \"{text}\""));
+            section.problem(key, format!("expected a time such as \"10m\", found `{text}`"));
         }
         time
     };
@@ -186,22 +187,22 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
     if concurrency.is_some() && request_rate.is_some() {
         section.problem(
             "request_rate",
-            "closed loop has a concurrency, open loop a request_rate: give one of them",
+            "set either concurrency (closed loop) or request_rate (open loop)",
         );
     }
     for key in ["arrivals", "max_batch_delay_ms", "max_queue"] {
         if request_rate.is_none() && section.has(key) {
-            section.problem(key, "means nothing in closed loop: give a request_rate");
+            section.problem(key, "has no effect in closed loop: set request_rate");
         }
     }
     let queue = queue(&mut section);
     let max_leak_mb_per_hour = section.positive("max_leak_mb_per_hour");
     if let Some((duration, window)) = duration.zip(window) {
         if window > duration {
-            section.problem("window", "is longer than the load lasts");
+            section.problem("window", "is longer than the duration of the load");
         }
         if duration.as_nanos() / window.as_nanos() > MOST_WINDOWS {
-            section.problem("window", format!("makes more than {MOST_WINDOWS} windows"));
+            section.problem("window", format!("results in more than {MOST_WINDOWS} windows"));
         }
     }
     section.finish();
@@ -217,10 +218,7 @@ fn queue(section: &mut Section<'_, '_>) -> Queue {
     let max_queue = section.whole("max_queue", 1..=1_000_000).unwrap_or(1000);
     let batching = section.word("batching").unwrap_or_default();
     if batching == Batching::Continuous && section.has("max_batch_delay_ms") {
-        section.problem(
-            "max_batch_delay_ms",
-            "means nothing with continuous batching: nobody waits where there is room",
-        );
+        section.problem("max_batch_delay_ms", "has no effect with continuous batching");
     }
     Queue { gaps, max_batch_delay: Duration::from_millis(delay_ms), max_queue, batching }
 }

@@ -2,7 +2,7 @@
 //! environment variable that holds each.
 
 use super::reader::Section;
-use proto::model::Unknown;
+use model::words::Unknown;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -182,7 +182,7 @@ fn email(mut section: Section<'_, '_>, folder: &Path) -> Option<Channel> {
     let username = section.text("username");
     let password_env = section.text("password_env");
     if username.is_some() != password_env.is_some() {
-        section.problem("username", "username and password_env go together");
+        section.problem("username", "set both username and password_env");
     }
     let from = section.required_text("from", "\"fleetmark@example.com\"");
     if section.value("to").is_none() {
@@ -222,7 +222,8 @@ fn webhook(mut section: Section<'_, '_>) -> Option<Channel> {
 fn variable(section: &mut Section<'_, '_>, key: &'static str, example: &str) -> Option<String> {
     let name = section.required_text(key, example)?;
     if name.contains("://") {
-        let message = "expected the name of an environment variable that holds the address, not the address itself";
+        let message =
+            "expected the name of an environment variable with the address, not the address itself";
         section.problem(key, message);
         return None;
     }

@@ -118,7 +118,7 @@ impl<'t, 'i> Section<'t, 'i> {
             }
             Some(text) => Some(text.to_owned()),
             None => {
-                self.wrong_type(key, "a text in quotes", value);
+                self.wrong_type(key, "a string", value);
                 None
             }
         }
@@ -230,7 +230,7 @@ impl<'t, 'i> Section<'t, 'i> {
             match item(self, &name, value) {
                 Some(found) if items.contains(&found) => {
                     let path = self.path_of(&name);
-                    self.problems.add(value.span().start, &path, "stands there twice");
+                    self.problems.add(value.span().start, &path, "duplicate value");
                 }
                 Some(found) => items.push(found),
                 None => is_whole = false,
@@ -260,11 +260,7 @@ impl<'t, 'i> Section<'t, 'i> {
             let at = value.span().start;
             let Some(text) = value.get_ref().as_str() else {
                 let found = describe(value.get_ref());
-                section.problems.add(
-                    at,
-                    &path,
-                    format!("expected a text in quotes, found {found}"),
-                );
+                section.problems.add(at, &path, format!("expected a string, found {found}"));
                 return None;
             };
             let add = |error: T::Err| section.problems.add(at, &path, error.to_string());
@@ -294,7 +290,7 @@ impl<'t, 'i> Section<'t, 'i> {
             let name = key.get_ref().to_string();
             match value.get_ref().as_str() {
                 Some(text) => texts.push((name, text.to_owned())),
-                None => self.wrong_type(&name, "a text in quotes", value.get_ref()),
+                None => self.wrong_type(&name, "a string", value.get_ref()),
             }
         }
         texts
@@ -342,7 +338,7 @@ impl<'t, 'i> Section<'t, 'i> {
             }
             let near = nearest(name, &self.known);
             let hint = match near {
-                Some(near) => format!("did you mean \"{near}\"?"),
+                Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
             let path = self.path_of(name);
@@ -360,7 +356,7 @@ pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 
 fn describe(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) => format!("the text \"{text}\""),
+        DeValue::String(text) => format!("the string \"{text}\""),
         DeValue::Integer(number) => number.as_str().to_owned(),
         DeValue::Float(number) => number.as_str().to_owned(),
         DeValue::Boolean(truth) => truth.to_string(),

@@ -6,9 +6,11 @@ use super::{
     Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
     Target, Telemetry,
 };
-use proto::generation::{DIALOGUE, Generation, Stop};
-use proto::ids::TargetName;
-use proto::model::{Dtype, Scenario, Unknown};
+use model::engine::Dtype;
+use model::generation::{DIALOGUE, Generation, Stop};
+use model::ids::TargetName;
+use model::load::Scenario;
+use model::words::Unknown;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
@@ -56,7 +58,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     if root.value("model").is_none_or(|value| !is_some(value)) {
         root.problem(
             "model",
-            "no model; for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
+            "no model, for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
         );
     }
     let (levels, scenarios) = factors(root.section("factors"), overrides);
@@ -78,7 +80,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     if targets.is_empty() {
         root.problem(
             "target",
-            "no target; name what is compared with [[target]], or start an agent here with [[fleet.local]]",
+            "no target: add a [[target]] to compare, or start a local agent with [[fleet.local]]",
         );
     }
     let (models_of, scenarios_of) =
@@ -116,10 +118,10 @@ fn measured(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
     for model in models {
         for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
             let hint = nearest(unknown, &names)
-                .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             root.problem(
                 "model",
-                format!("{} has a target \"{unknown}\" that isn't there{hint}", model.name),
+                format!("unknown target `{unknown}` of model {}{hint}", model.name),
             );
         }
     }
@@ -133,7 +135,7 @@ fn unique<'n>(root: &Section<'_, '_>, key: &str, names: impl Iterator<Item = &'n
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
-            root.problem(key, format!("the name \"{name}\" stands there twice"));
+            root.problem(key, format!("duplicate name `{name}`"));
         }
     }
 }
@@ -160,10 +162,8 @@ fn dataset(mut section: Section<'_, '_>, folder: &Path, overrides: &Overrides) -
     let split = section.text("split");
     let has_splits = |source: &String| source.starts_with("hf://") || source.starts_with("s3://");
     if split.is_some() && source.as_ref().is_some_and(|source| !has_splits(source)) {
-        section.problem(
-            "split",
-            "only a dataset of the hub or in S3 has splits; a file is taken whole",
-        );
+        section
+            .problem("split", "only datasets from the hub or S3 have splits; a file is read whole");
     }
     let mut columns = section.section("columns");
     let mut column = |key, default: &str| columns.text(key).unwrap_or_else(|| default.to_owned());
@@ -193,8 +193,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         let (tokenizer, adapter) = (path("tokenizer"), path("adapter"));
         let adapter_mode = section.word("adapter_mode");
         if adapter_mode.is_some() && adapter.is_none() {
-            section
-                .problem("adapter_mode", "there is no adapter that it could be about".to_owned());
+            section.problem("adapter_mode", "has no effect without an adapter".to_owned());
         }
         let revision = section.text("revision");
         let targets = section.word_list("targets", "[\"ml.m5.xlarge\"]").unwrap_or_default();
@@ -203,16 +202,16 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         if let Some(name) = &name {
             check_name(&section, name);
             if models.iter().any(|model| model.name == *name) {
-                section.problem("name", format!("another model is called \"{name}\" too"));
+                section.problem("name", format!("duplicate model name `{name}`"));
             }
         }
         if let (Some(name), Some(id)) = (name, id) {
             let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
             if let Some(baseline) = baseline.as_deref().filter(|name| !known.contains(name)) {
                 let hint = nearest(baseline, &known)
-                    .map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
                 section
-                    .problem("baseline", format!("no model above is called \"{baseline}\"{hint}"));
+                    .problem("baseline", format!("no earlier model is named `{baseline}`{hint}"));
             }
             let id = resolve_model(id, folder);
             let adapter_mode = adapter_mode.unwrap_or_default();
@@ -237,7 +236,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
 fn check_name(section: &Section<'_, '_>, name: &str) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.len() > 64 || !name.chars().all(is_plain) {
-        let message = "expected at most 64 letters, digits, '.', '_' or '-'";
+        let message = "expected at most 64 letters, digits, `.`, `_` or `-`";
         section.problem("name", format!("{message}, found \"{name}\""));
     }
 }
@@ -288,7 +287,7 @@ fn target_levels(
     let batch_sizes = batch_sizes.filter(|_| !levels.are_overridden);
     let name = name?;
     if name.contains('@') {
-        section.problem(key, "can't hold an @");
+        section.problem(key, "can't contain `@`");
     }
     let name = TargetName::try_from(name).map_err(|e| section.problem(key, e.to_string())).ok()?;
     Some(Target {
@@ -366,8 +365,8 @@ fn protocol(
     let precision = limits::precision(section.section("precision"), runs);
     let loads = super::load::loads(&mut section, scenarios);
     if precision.is_some() && loads.stress.is_some() {
-        let message = "adds runs by the throughput of whole passes, and \"stress\" has a duration: \
-                       measure it in a matrix of its own";
+        let message =
+            "can't be combined with scenario \"stress\", which has a duration: use two matrices";
         section.problem("precision", message);
     }
     section.finish();
@@ -383,8 +382,7 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
     if price_book.is_some() {
         for (key, is_missing) in [("service", service.is_none()), ("region", region.is_none())] {
             if is_missing {
-                section
-                    .problem(key, "is missing: a price book holds several, say which one counts");
+                section.problem(key, "is missing: required with a price book");
             }
         }
     }
@@ -396,7 +394,7 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
     let wait = section.text("wait").and_then(|text| {
         let wait = duration(&text);
         if wait.is_none() {
-            section.problem("wait", format!("expected a time such as \"5m\", found \"{text}\""));
+            section.problem("wait", format!("expected a time such as \"5m\", found `{text}`"));
         }
         wait
     });

@@ -50,7 +50,7 @@ fn an_adapter_mode_is_about_an_adapter() {
     let unmerged = "adapter_mode = \"unmerged\"";
     assert_eq!(mode(&format!("{adapter}{unmerged}")).unwrap(), AdapterMode::Unmerged);
     let error = mode(unmerged).unwrap_err().to_string();
-    assert!(error.contains("there is no adapter that it could be about"), "{error}");
+    assert!(error.contains("has no effect without an adapter"), "{error}");
     let error = mode(&format!("{adapter}adapter_mode = \"both\"")).unwrap_err().to_string();
     assert!(
         error.contains("unknown adapter mode `both`: expected one of merged, unmerged"),
@@ -148,7 +148,7 @@ fn an_objective_names_a_percentile_that_is_reported() {
     );
     assert_eq!(check(SMALL).unwrap().slo, None);
     let problem = with("request_latency_ms = 500\npercentile = 97").unwrap_err().to_string();
-    assert!(problem.contains("slo.percentile: expected one that is reported"), "{problem}");
+    assert!(problem.contains("slo.percentile: expected 50, 90, 95, 99 or 99.9"), "{problem}");
     let problem = with("percentile = 99").unwrap_err().to_string();
     assert!(problem.contains("slo.request_latency_ms: is missing"), "{problem}");
 }
@@ -213,12 +213,16 @@ fn a_load_that_contradicts_itself_is_refused_with_every_reason() {
     let stress = "stress = { duration = \"5m\", window = \"6m\", concurrency = 2, request_rate = 1 }\n\
                   precision = { half_width = 0.05, max_runs = 9 }";
     let error = with_protocol("\"stress\"", stress).unwrap_err().to_string();
-    for told in ["give one of them", "is longer than the load lasts", "has a duration"] {
+    for told in [
+        "set either concurrency (closed loop) or request_rate (open loop)",
+        "is longer than the duration of the load",
+        "has a duration",
+    ] {
         assert!(error.contains(told), "{told} is missing in {error}");
     }
     let closed = "stress = { duration = \"5m\", max_queue = 7 }";
     let error = with_protocol("\"stress\"", closed).unwrap_err().to_string();
-    assert!(error.contains("max_queue: means nothing in closed loop"), "{error}");
+    assert!(error.contains("max_queue: has no effect in closed loop"), "{error}");
 }
 
 fn asked(lines: &str) -> Result<Matrix, Error> {
@@ -256,20 +260,23 @@ fn an_endpoint_has_a_form_by_default_and_another_by_its_section() {
 #[test]
 fn what_an_endpoint_cannot_be_is_told() {
     for (lines, reason) in [
-        ("id = \"https://me:secret@h/x\"", "would stand in every report"),
-        ("id = \"sagemaker:a/b\"", "no name of an endpoint"),
-        ("id = \"https://h/x\"\nrevision = \"main\"", "an endpoint serves what it serves"),
-        ("id = \"builtin:tiny\"\n[model.endpoint]\nanswer = \"/x\"", "is loaded, not asked"),
+        ("id = \"https://me:secret@h/x\"", "would appear in every report"),
+        ("id = \"sagemaker:a/b\"", "invalid endpoint name"),
+        ("id = \"https://h/x\"\nrevision = \"main\"", "can't be set for an endpoint"),
+        ("id = \"builtin:tiny\"\n[model.endpoint]\nanswer = \"/x\"", "is not an endpoint"),
         ("id = \"https://h/x\"\n[model.endpoint]\nanswer = \"x\"", "expected a JSON pointer"),
-        ("id = \"https://h/x\"\n[model.endpoint]\nrequest = { a = \"b\" }", "holds {prompt}"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nrequest = { a = \"b\" }", "contains no {prompt}"),
         (
             "id = \"https://h/x\"\n[model.endpoint]\nrequest = { a = \"{prompt}\", b = \"{top_k}\" }",
-            "unknown placeholder {top_k}",
+            "unknown placeholder `{top_k}`",
         ),
-        ("id = \"https://h/x\"\n[model.endpoint]\nregion = \"eu-west-1\"", "SageMaker have one"),
+        ("id = \"https://h/x\"\n[model.endpoint]\nregion = \"eu-west-1\"", "SageMaker endpoints"),
         ("id = \"https://h/x\"\n[model.endpoint]\nheaders = { host = \"X\" }", "can't be set"),
-        ("id = \"https://h/x\"\n[model.endpoint]\nheaders = { a = \"sk-12\" }", "the value itself"),
-        ("id = \"builtin:tiny\"\ntargets = [\"hare\"]", "did you mean \"here\"?"),
+        (
+            "id = \"https://h/x\"\n[model.endpoint]\nheaders = { a = \"sk-12\" }",
+            "a value would be stored",
+        ),
+        ("id = \"builtin:tiny\"\ntargets = [\"hare\"]", "did you mean `here`?"),
     ] {
         let error = asked(lines).unwrap_err().to_string();
         assert!(error.contains(reason), "{lines}: {error}");
@@ -299,5 +306,5 @@ fn a_target_is_measured_by_endpoints_or_by_loaded_models() {
     ));
     assert!(idle.unwrap_err().to_string().contains("no model is measured on there"));
     let twice = check(&format!("{}{other}", SMALL.replace("builtin:tiny", "https://h/x")));
-    assert!(twice.unwrap_err().to_string().contains("would wait for each other there"));
+    assert!(twice.unwrap_err().to_string().contains("would queue behind each other"));
 }

@@ -23,7 +23,7 @@ pub struct Client {
 pub enum Error {
     /// It can't be reached.
     #[error(
-        "the Price List API at {endpoint} can't be reached: give another --endpoint, or import a bulk file"
+        "can't reach the Price List API at {endpoint}: use another --endpoint, or import a bulk file"
     )]
     Unreachable {
         /// Where it should be.
@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// It said no.
     #[error(
-        "the Price List API refused ({status}): {message}; the credentials need pricing:GetProducts"
+        "the Price List API rejected the request ({status}): {message}; the credentials need pricing:GetProducts"
     )]
     Refused {
         /// Of HTTP.
@@ -43,16 +43,16 @@ pub enum Error {
         message: String,
     },
     /// It said what can't be read.
-    #[error("the Price List API's answer can't be read")]
+    #[error("can't parse the response of the Price List API")]
     Answer(#[source] reqwest::Error),
     /// A bug: a question that isn't JSON.
-    #[error("the question can't be written")]
+    #[error("can't serialize the request")]
     Question(#[source] serde_json::Error),
     /// The request couldn't be signed.
     #[error(transparent)]
     Signing(#[from] fetch::Error),
     /// More pages than any one instance type can have.
-    #[error("the Price List API goes on after {PAGES} pages: it is not filtering")]
+    #[error("the Price List API returned more than {PAGES} pages: it ignores the filters")]
     Endless,
 }
 

@@ -1,12 +1,10 @@
 //! Rows as the store keeps them: what statistics and reports read.
 
 use chrono::{DateTime, Utc};
-use proto::failure::Kind;
-use proto::ids::{AgentId, CampaignId, HostId, SampleId};
-use proto::model::EngineFacts;
-use proto::output_ids::OutputIds;
-use proto::sample::{self, Exchange, Finish};
-use proto::telemetry::Instruments;
+use model::engine::EngineFacts;
+use model::ids::{AgentId, CampaignId, HostId, SampleId};
+use model::sample::{Sample, SampleKey};
+use model::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
 /// Where a campaign stands.
@@ -237,89 +235,13 @@ pub struct SegmentFacts {
     pub is_time_impossible: bool,
 }
 
-/// What became of a request, without its texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// A summary.
-    Ok(Finish),
-    /// None, and what failed.
-    Failed(Kind),
-}
-
-impl Outcome {
-    /// Its word in the database and in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok(finish) => finish.as_str(),
-            Self::Failed(kind) => kind.as_str(),
-        }
-    }
-
-    /// Whether there is a summary.
-    pub fn is_ok(self) -> bool {
-        matches!(self, Self::Ok(_))
-    }
-
-    pub fn from_word(word: &str) -> Option<Self> {
-        let finish = word.parse().map(Self::Ok);
-        finish.or_else(|_| word.parse().map(Self::Failed)).ok()
-    }
-}
-
-impl From<&sample::Outcome> for Outcome {
-    fn from(outcome: &sample::Outcome) -> Self {
-        match outcome {
-            sample::Outcome::Ok(finish) => Self::Ok(*finish),
-            sample::Outcome::Failed(failure) => Self::Failed(failure.kind),
-        }
-    }
-}
-
-/// One sample. Times are nanoseconds of its agent's monotonic clock.
+/// A stored sample. What isn't read, such as the text where only figures are needed, is null.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SampleRow {
-    /// Index of its cell.
-    pub cell: u32,
-    /// Its round, from 1.
-    pub run: u32,
-    /// Index of its dialogue among the measured ones.
-    pub sample: u32,
-    /// From 1 in its run.
-    pub segment: u32,
-    /// The attempt that brought it.
-    pub attempt: u64,
-    /// Index of its agent.
-    pub agent: u32,
-    /// Index of its batch in its run.
-    pub batch: u32,
-    /// When it became available.
-    pub start_ns: u64,
-    /// From `start_ns`.
-    pub ttft_ns: Option<u64>,
-    /// From `start_ns`.
-    pub latency_ns: u64,
-    /// Of the prompt; null where nobody counted.
-    pub input_tokens: Option<u32>,
-    /// That the limit cut off.
-    pub cut_tokens: u32,
-    /// Decoded; null where nobody counted.
-    pub output_tokens: Option<u32>,
-    /// Of these, beyond the tokenizer.
-    pub unknown_tokens: u32,
-    /// Of the reference; counted in the first run.
-    pub reference_tokens: Option<u32>,
-    /// From the intended start until it stood in the queue; null in closed loop.
-    pub schedule_delay_ns: Option<u64>,
-    /// With an endpoint; null where the engine computed in the agent.
-    pub exchange: Option<Exchange>,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// Late samples of a lost agent are kept and not counted.
+    pub key: SampleKey,
+    /// False for a late sample of a lost agent, which is kept but not counted.
     pub is_counted: bool,
-    /// The summary; read only where asked for.
-    pub text: Option<String>,
-    /// Its tokens, likewise; null in campaigns of older releases.
-    pub output_ids: Option<OutputIds>,
+    pub sample: Sample,
 }
 
 /// Something that happened.

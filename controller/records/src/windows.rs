@@ -1,7 +1,7 @@
 //! Rows of telemetry and of sustained loads.
 
-use proto::load::LoadWindow;
-use proto::telemetry::{Phase, Readings, Window};
+use model::load::LoadWindow;
+use model::telemetry::{Phase, Readings, Window};
 
 /// A window of one agent.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,14 +1,14 @@
 //! Rows that are written: a new campaign, and what happens while it runs.
 
 use crate::{
-    AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SegmentFacts, WindowRow,
+    AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, SegmentFacts,
+    WindowRow,
 };
 use chrono::{DateTime, Utc};
 use matrix::Matrix;
 use matrix::plan::Plan;
-use proto::ids::{AgentId, CampaignId, HostId};
-use proto::model::EngineFacts;
-use proto::sample::Sample;
+use model::engine::EngineFacts;
+use model::ids::{AgentId, CampaignId, HostId};
 use std::time::Duration;
 
 /// A campaign that begins.
@@ -32,29 +32,6 @@ pub struct NewCampaign<'a> {
     pub prices: &'a [PriceRow],
     /// The measured ones in the order of the plan, then those that only warm up.
     pub dialogues: &'a [DialogueRow],
-}
-
-/// A sample and where it belongs.
-#[derive(Debug, Clone)]
-pub struct SampleWrite {
-    /// Index of its cell.
-    pub cell: usize,
-    /// Its round.
-    pub run: u32,
-    /// Index of its dialogue.
-    pub ordinal: u32,
-    /// From 1 in its run.
-    pub segment: u64,
-    /// The attempt that brought it.
-    pub attempt: u64,
-    /// Index of its agent.
-    pub agent: usize,
-    /// Index of its batch.
-    pub batch: u32,
-    /// Whether it counts, or came late.
-    pub is_counted: bool,
-    /// The sample.
-    pub sample: Sample,
 }
 
 /// An agent that joined.
@@ -105,7 +82,7 @@ pub enum Write {
         held: Duration,
     },
     /// A measured request.
-    Sample(SampleWrite),
+    Sample(SampleRow),
     /// What was observed beside the samples.
     Window(Box<WindowRow>),
     /// A window of a sustained load.

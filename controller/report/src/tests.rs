@@ -9,11 +9,11 @@ use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::output_ids::OutputIds;
-use model::sample::Finish;
+use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use records::{
-    AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, Outcome, PriceRow,
-    SampleRow, SegmentFacts, SegmentRow, State, WindowRow,
+    AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
+    SegmentFacts, SegmentRow, State, WindowRow,
 };
 use results::build::{self, Files, Observing, Read, Scorer, Windows};
 use results::{ComparisonKind, Results, json};
@@ -119,7 +119,7 @@ impl World {
         windows.see(&self.samples);
         let mut scorer = Scorer::new(plan, &self.agents, &self.dialogues);
         let observed = (0..plan.cells.len()).map(|cell| {
-            let its = self.samples.iter().filter(|sample| sample.cell as usize == cell);
+            let its = self.samples.iter().filter(|row| row.key.cell as usize == cell);
             let rows: Vec<SampleRow> = its.cloned().collect();
             let mut observing = Observing::new(plan, cell, &self.agents, None);
             observing.add(&rows, &scorer.score(&rows));
@@ -239,7 +239,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                 let own = (sample as u64 * 7919) % 900;
                 let latency_ns = 1_000_000 * slow + own * 2_000 + u64::from(run) * 9_000;
                 let batch = sample as u64 / u64::from(planned.batch_size);
-                rows.push(SampleRow {
+                let key = SampleKey {
                     cell: u32::try_from(cell).unwrap(),
                     run,
                     sample: u32::try_from(sample).unwrap(),
@@ -247,6 +247,8 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     attempt: 1,
                     agent: u32::try_from(planned.target).unwrap(),
                     batch: u32::try_from(batch).unwrap(),
+                };
+                let sample = Sample {
                     start_ns: clock,
                     ttft_ns: Some(latency_ns / 3),
                     latency_ns,
@@ -256,12 +258,13 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     unknown_tokens: 0,
                     reference_tokens: None,
                     schedule_delay_ns: None,
-                    exchange: None,
+                    http: None,
                     outcome: Outcome::Ok(Finish::Eos),
-                    is_counted: true,
+                    failure_detail: None,
                     text: Some(format!("A says {words} {cell}")),
                     output_ids: None,
-                });
+                };
+                rows.push(SampleRow { key, is_counted: true, sample });
                 clock += latency_ns;
             }
         }
@@ -379,10 +382,10 @@ fn a_cell_that_was_held_back_is_drawn_first_with_its_shade_and_its_reason() {
 fn targets_agree_by_the_tokens_that_they_decoded() {
     let mut world = World::of(20, "plain");
     // The second target decodes another third token for one dialogue; texts are no matter then.
-    for sample in &mut world.samples {
-        let of_second = world.campaign.plan.cells[sample.cell as usize].target == 1;
-        let differs = of_second && sample.sample == 7;
-        sample.output_ids = Some(OutputIds::pack(&[40, 300, if differs { 9 } else { 8 }, 1]));
+    for row in &mut world.samples {
+        let of_second = world.campaign.plan.cells[row.key.cell as usize].target == 1;
+        let differs = of_second && row.key.sample == 7;
+        row.sample.output_ids = Some(OutputIds::pack(&[40, 300, if differs { 9 } else { 8 }, 1]));
     }
     let results = world.results();
     let pairs = results.comparisons.iter().filter(|pair| pair.kind == ComparisonKind::Target);
@@ -395,8 +398,8 @@ fn targets_agree_by_the_tokens_that_they_decoded() {
         assert_eq!(agreement.earliest_difference, Some(2));
     }
     // One dialogue that an older release measured: words are what all have.
-    let of_first = |sample: &&mut SampleRow| (sample.cell, sample.sample) == (0, 0);
-    world.samples.iter_mut().filter(of_first).for_each(|sample| sample.output_ids = None);
+    let of_first = |row: &&mut SampleRow| (row.key.cell, row.key.sample) == (0, 0);
+    world.samples.iter_mut().filter(of_first).for_each(|row| row.sample.output_ids = None);
     let units = world.results().comparisons.into_iter().filter_map(|pair| pair.agreement);
     assert!(units.map(|agreement| agreement.unit).any(|unit| unit == Unit::Words));
 }

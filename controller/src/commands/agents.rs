@@ -18,10 +18,10 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
             check_name(name)?;
             let file = output.clone().unwrap_or_else(|| format!("{name}.token").into());
             if file.exists() {
-                bail!("{} is there already: choose another file with --output", file.display());
+                bail!("{} already exists: choose another file with --output", file.display());
             }
             let store = super::store(data_dir).await?;
-            let token = Token::make().context("the system has no randomness")?;
+            let token = Token::make().context("failed to read random bytes")?;
             token.write(&file).with_context(|| format!("can't write {}", file.display()))?;
             store.add_token(name, &token.hash().digits(), now).await?;
             terminal::result(&format!(
@@ -44,10 +44,10 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
             let count = if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") };
             terminal::result(&match which {
                 Which::All => format!(
-                    "revoked: {count} of {name}, and every certificate that was made for {name} until now"
+                    "revoked: {count} of {name}, and all certificates issued to {name} so far"
                 ),
                 Which::AllButLatest => {
-                    format!("revoked: {count} of {name}; the latest still holds")
+                    format!("revoked: {count} of {name}; the latest remains valid")
                 }
             })?;
             store.close().await;
@@ -63,14 +63,14 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
 
 async fn open_existing(data_dir: &Path) -> anyhow::Result<Store> {
     if super::database_url().is_none() && !data_dir.exists() {
-        bail!("no data folder {}: give it with --data-dir", data_dir.display());
+        bail!("no data folder {}: set --data-dir", data_dir.display());
     }
     super::store(data_dir).await
 }
 
 fn list(rows: &[CredentialRow]) -> String {
     if rows.is_empty() {
-        return "no agent has a token of its own, and nothing was revoked: controller agents add NAME"
+        return "no agent has its own token, and nothing is revoked: controller agents add NAME"
             .to_owned();
     }
     let time = |at: chrono::DateTime<chrono::Utc>| at.format("%Y-%m-%d %H:%M:%S UTC").to_string();
@@ -85,7 +85,7 @@ fn list(rows: &[CredentialRow]) -> String {
             time(at)
         ),
         (CredentialKind::Certificate, at) => format!(
-            "{:<24} certificates  of before {} revoked",
+            "{:<24} certificates  issued before {} revoked",
             row.name,
             time(at.unwrap_or(row.issued_at))
         ),

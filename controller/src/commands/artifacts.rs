@@ -32,8 +32,8 @@ pub(super) async fn upload(
             Some(placed)
         }
         Err(error) => {
-            let error =
-                error.context(format!("nothing is complete at {prefix}; the files are here"));
+            let error = error
+                .context(format!("incomplete upload at {prefix}; the local files are complete"));
             terminal::warning(&error);
             None
         }
@@ -56,7 +56,7 @@ async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::
 /// Where a browser finds what lies in S3 now, as the matrix wants it. What fails is said: then there are no links.
 pub(super) async fn links(wanted: &Artifacts, placed: &Placed) -> Vec<File> {
     Box::pin(try_links(wanted, placed)).await.unwrap_or_else(|error| {
-        terminal::warning(&error.context("messages hold no links to what lies in S3"));
+        terminal::warning(&error.context("messages contain no links to S3"));
         Vec::new()
     })
 }

@@ -45,7 +45,7 @@ fn exit(outcome: Option<Outcome>, is_strict: bool) -> Exit {
 }
 
 fn json(compared: &Compared) -> anyhow::Result<String> {
-    serde_json::to_string_pretty(compared).context("the comparison can't be written as JSON")
+    serde_json::to_string_pretty(compared).context("can't write the comparison as JSON")
 }
 
 /// One side of the comparison.
@@ -71,7 +71,7 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     }
     let looks_like_a_file = path.extension().is_some_and(|extension| extension == "json");
     if looks_like_a_file {
-        bail!("there is no file {name}: give a results.json, or the id of a campaign");
+        bail!("no file {name}: expected a results.json or a campaign id");
     }
     let store = super::store(data_dir).await?;
     let no = store.find(name).await?;
@@ -80,7 +80,7 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let written = super::report::made(&store, no, rows, None).await?;
     store.close().await;
     let samples = parquet::read::read(written.samples.into())
-        .context("the samples can't be read back from Parquet")?;
+        .context("can't read the samples from Parquet")?;
     Ok(Found::Side(Box::new(Side { results: written.results, samples })))
 }
 
@@ -89,35 +89,40 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
     let shown = path.display();
     let text = std::fs::read(path).with_context(|| format!("can't read {shown}"))?;
     let raw: serde_json::Value = serde_json::from_slice(&text)
-        .with_context(|| format!("{shown} is not JSON: give a results.json"))?;
+        .with_context(|| format!("{shown} is not JSON: expected a results.json"))?;
     match raw.get("schema_version").and_then(serde_json::Value::as_u64) {
-        None => bail!("{shown} has no schema_version: give a results.json of this program"),
+        None => bail!("{shown} has no schema_version: expected a results.json of this program"),
         Some(version) if version == u64::from(SCHEMA_VERSION) => {}
         Some(version) => return Ok(Found::OtherSchema(version.to_string())),
     }
     let results: Results = serde_json::from_value(raw).with_context(|| {
-        format!("{shown} is not of the form of results.json: write it again with controller report")
+        format!(
+            "{shown} doesn't match the schema of results.json: recreate it with controller report"
+        )
     })?;
     let Some(file) = &results.campaign.samples_file else {
-        bail!("{shown} names no samples file: write it again with controller report");
+        bail!("{shown} has no samples file: recreate it with controller report");
     };
     let samples = path.with_file_name(Path::new(&file.name).file_name().unwrap_or_default());
     let bytes = std::fs::read(&samples).with_context(|| {
-        format!("can't read {}, which {shown} names: it belongs beside it", samples.display())
+        format!(
+            "can't read {}, the samples file of {shown}: expected it in the same folder",
+            samples.display()
+        )
     })?;
     let hash = hex::encode(&Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(
-            "{} is not the file that {shown} names: its sha256 is {hash}, expected {}",
+            "{} is not the samples file of {shown}: its sha256 is {hash}, expected {}",
             samples.display(),
             file.sha256
         );
     }
     let read = parquet::read::read(bytes.into())
-        .with_context(|| format!("{} can't be read as Parquet", samples.display()))?;
+        .with_context(|| format!("can't read {} as Parquet", samples.display()))?;
     if read.rows != file.rows {
         bail!(
-            "{} holds {} rows, {shown} says {}: write them again with controller report",
+            "{} has {} rows, but {shown} states {}: recreate both with controller report",
             samples.display(),
             read.rows,
             file.rows

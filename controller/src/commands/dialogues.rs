@@ -21,7 +21,7 @@ pub(super) async fn count(matrix: &Matrix) -> anyhow::Result<usize> {
 
 pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Result<Chosen> {
     let wanted = &matrix.dataset;
-    let source: Source = wanted.source.parse().context("dataset.source can't be used")?;
+    let source: Source = wanted.source.parse().context("can't use dataset.source")?;
     let columns = Columns {
         id: wanted.id_column.clone(),
         dialogue: wanted.dialogue_column.clone(),
@@ -30,11 +30,11 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     let fetcher = super::fetcher(verbosity)?;
     let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
         .await
-        .context("dataset.source can't be used")?;
+        .context("can't use dataset.source")?;
     let all = dataset.dialogues.len();
     if wanted.samples > all {
         bail!(
-            "dataset.samples asks for {}, and {} holds {all}: take fewer, or 0 for all",
+            "dataset.samples is {}, but {} has only {all} dialogues: use fewer, or 0 for all",
             wanted.samples,
             wanted.source
         );
@@ -85,7 +85,7 @@ fn warmup(matrix: &Matrix, all: &[Dialogue], measured: &[usize]) -> anyhow::Resu
     fresh.retain(|dialogue| !is_measured(dialogue.id.clone()));
     if fresh.is_empty() {
         bail!(
-            "no dialogue is left for the warm-up: measure fewer than all {}, or set protocol.warmup = 0",
+            "no dialogue left for the warm-up: measure fewer than all {}, or set protocol.warmup = 0",
             all.len()
         );
     }

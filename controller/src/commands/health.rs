@@ -7,10 +7,10 @@ use ops::metrics::{self, Address};
 /// Asks it for its metrics.
 pub(super) fn run(options: &cli::Health) -> anyhow::Result<()> {
     let Address(address) = options.metrics;
-    let answer =
-        metrics::probe(address).with_context(|| format!("no controller answers on {address}"))?;
+    let answer = metrics::probe(address)
+        .with_context(|| format!("no response from a controller on {address}"))?;
     if !answer.contains("\nfleetmark_campaign_info{") {
-        bail!("what answers on {address} is no controller: give the port of its --metrics");
+        bail!("the server on {address} is not a controller: use the port of its --metrics");
     }
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
     }
     campaigns.reverse();
     if campaigns.is_empty() {
-        terminal::result("no campaign yet; see controller run")?;
+        terminal::result("no campaigns yet: see controller run")?;
         return Ok(());
     }
     match options.metric {

@@ -55,7 +55,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("the system gives no threads")
+        .context("failed to start the async runtime")
 }
 
 /// `DATABASE_URL`: a PostgreSQL server instead of the SQLite file; empty counts as unset.
@@ -93,13 +93,13 @@ struct Asked {
 /// Reads and checks a matrix.
 fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<Asked> {
     let bytes = std::fs::read(path).with_context(|| {
-        format!("can't read the matrix {}: give the path of a .toml file, such as examples/quickstart.toml", path.display())
+        format!("can't read the matrix {}: expected the path of a .toml file, such as examples/quickstart.toml", path.display())
     })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         anyhow::anyhow!("{} is not UTF-8 (byte {at}): save it as UTF-8", path.display())
     })?;
-    let path_of_file = std::path::absolute(path).context("the current folder is gone")?;
+    let path_of_file = std::path::absolute(path).context("the current folder no longer exists")?;
     let folder = path_of_file.parent().unwrap_or(Path::new("/"));
     let matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;
     Ok(Asked { text, matrix })

@@ -35,7 +35,7 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
     let matrix = read_matrix(path, &Overrides::default())?.matrix;
     if matrix.notify.channels.is_empty() {
         bail!(
-            "{}: nobody is to be told: add [notify.slack], [notify.email], [notify.teams] or [notify.webhook]",
+            "{}: no notification channel: add [notify.slack], [notify.email], [notify.teams] or [notify.webhook]",
             path.display()
         );
     }
@@ -100,7 +100,7 @@ pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
                 note(DELIVERED, what).await?;
             }
             Delivery::Failed(reason) => {
-                terminal::note(&format!("could not tell {name}: {reason}"));
+                terminal::note(&format!("failed to notify {name}: {reason}"));
                 note(FAILED, format!("{what}: {reason}")).await?;
             }
         }

@@ -88,8 +88,7 @@ pub(super) async fn write(
         files.extend(rows);
         let path = results_file.with_extension("cells.parquet");
         let mut cells = Vec::new();
-        parquet::write_cells(&results, &mut cells)
-            .context("the cells can't be written as Parquet")?;
+        parquet::write_cells(&results, &mut cells).context("can't write the cells as Parquet")?;
         replace(&path, &cells)?;
         files.push(("cells", path));
         results
@@ -211,7 +210,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let plan = &campaign.plan;
     let names =
         Names { campaign: campaign.id.as_str(), plan, dialogues: &dialogues, agents: &agents };
-    let unwritten = "the telemetry can't be written as Parquet";
+    let unwritten = "can't write the telemetry as Parquet";
     let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
     let mut windows = Windows::default();
     let mut written = Ok(());
@@ -226,7 +225,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let (telemetry, rows) = file.finish().context(unwritten)?;
     let (telemetry, telemetry_file) = telemetry.file(telemetry_name, rows);
 
-    let unwritten = "the samples can't be written as Parquet";
+    let unwritten = "can't write the samples as Parquet";
     let mut file = SamplesWriter::new(names, Hashing::new(samples)).context(unwritten)?;
     let rule = precision_rule(&campaign.matrix.protocol);
     let mut loads = sustained(store, no, &campaign).await?;
@@ -240,7 +239,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
         for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
             let mut rows = ahead.next().await?;
             if part.end == u32::MAX {
-                let is_its = |row: &SampleRow| (row.cell as usize, row.run) == (cell, run);
+                let is_its = |row: &SampleRow| (row.key.cell as usize, row.key.run) == (cell, run);
                 rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
             }
             let scores = rouge.score(&rows);
@@ -315,7 +314,7 @@ impl<'a> ReadAhead<'a> {
     /// The next part; nothing after the last.
     async fn next(&mut self) -> anyhow::Result<Vec<SampleRow>> {
         let Some(reading) = self.reading.take() else { return Ok(Vec::new()) };
-        let rows = reading.await.context("reading was broken off")??;
+        let rows = reading.await.context("reading was interrupted")??;
         self.reading = self.begin();
         Ok(rows)
     }

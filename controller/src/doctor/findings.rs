@@ -1,7 +1,7 @@
 //! What was seen -> findings, in the order of a report.
 
 use super::{Certificates, Database, Folder, Listen, Seen, WallClock, needs};
-use proto::finding::Finding;
+use model::finding::Finding;
 use std::time::Duration;
 
 /// Below this, a long campaign may fill the disk.
@@ -27,22 +27,20 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
 
 fn clock(clock: &WallClock) -> Finding {
     let shown = clock.now.format("%Y-%m-%d %H:%M:%S UTC");
-    let remedy = "set it right and keep it so (chrony, systemd-timesyncd): certificates and signatures hold by it";
+    let remedy = "synchronize the clock (chrony, systemd-timesyncd): certificates and signatures depend on it";
     match (clock.program_of, clock.is_synchronized) {
         (Some(of), _) if clock.now < of => {
-            Finding::trouble("clock", format!("{shown} is before this program was made"), remedy)
+            Finding::trouble("clock", format!("{shown} is before this program was built"), remedy)
         }
-        (_, Some(true)) => Finding::ok("clock", format!("{shown}, kept right by the system")),
-        (_, Some(false)) => {
-            Finding::trouble("clock", format!("{shown}, and nothing keeps it right"), remedy)
-        }
-        (_, None) => Finding::ok("clock", format!("{shown}; whether it is kept right isn't known")),
+        (_, Some(true)) => Finding::ok("clock", format!("{shown}, synchronized")),
+        (_, Some(false)) => Finding::trouble("clock", format!("{shown}, not synchronized"), remedy),
+        (_, None) => Finding::ok("clock", format!("{shown}; synchronization status unknown")),
     }
 }
 
 fn folder(folder: &Folder) -> Vec<Finding> {
     let path = folder.path.display();
-    let new = if folder.is_there { "" } else { ", which isn't there yet" };
+    let new = if folder.is_there { "" } else { " (does not exist yet)" };
     let mut all = vec![match &folder.free_bytes {
         Ok(bytes) if *bytes >= LITTLE_ROOM_BYTES => {
             Finding::ok("disk", format!("{path}{new}: {} GiB free", bytes >> 30))
@@ -50,19 +48,19 @@ fn folder(folder: &Folder) -> Vec<Finding> {
         Ok(bytes) => Finding::trouble(
             "disk",
             format!("{path}{new}: {} MiB free", bytes >> 20),
-            "make room, or choose another --data-dir: a campaign whose disk is full ends incomplete",
+            "free disk space or choose another --data-dir: a full disk leaves a campaign incomplete",
         ),
         Err(reason) => Finding::trouble(
             "disk",
             format!("{path}{new}: {reason}"),
-            "give this user the right to write there, or choose another --data-dir",
+            "grant this user write permission, or choose another --data-dir",
         ),
     }];
     if let Some(sync) = folder.sync {
-        let detail = format!("a write is on the disk after {:.2} ms", sync.as_secs_f64() * 1e3);
+        let detail = format!("a synced write takes {:.2} ms", sync.as_secs_f64() * 1e3);
         all.push(if sync > SLOW_SYNC {
             let remedy =
-                "take a local disk for --data-dir: agents wait until their samples are on it";
+                "use a local disk for --data-dir: agents wait until their samples are synced";
             Finding::trouble("disk_sync", detail, remedy)
         } else {
             Finding::ok("disk_sync", detail)
@@ -74,25 +72,25 @@ fn folder(folder: &Folder) -> Vec<Finding> {
 fn database(database: &Database) -> Finding {
     let Database { name, version, known } = database;
     match version {
-        Ok(None) => Finding::ok("database", format!("{name}: made by the first campaign")),
+        Ok(None) => Finding::ok("database", format!("{name}: created by the first campaign")),
         Ok(Some(version)) if version == known => {
             Finding::ok("database", format!("{name}: schema {version}"))
         }
         Ok(Some(version)) if version < known => Finding::ok(
             "database",
             format!(
-                "{name}: schema {version}; the next command brings it to {known}, and older releases read it no more"
+                "{name}: schema {version}; the next command migrates it to {known}, and older releases will not open it"
             ),
         ),
         Ok(Some(version)) => Finding::trouble(
             "database",
-            format!("{name}: schema {version}, and this release knows {known}"),
-            "use the newer release that wrote it, or another --data-dir",
+            format!("{name}: schema {version}, newer than {known} of this release"),
+            "use the release that wrote it, or another --data-dir",
         ),
         Err(reason) => Finding::trouble(
             "database",
             format!("{name}: {reason}"),
-            "see that it runs and that DATABASE_URL is right; for a file, that this user may read and write it",
+            "check that the server runs and that DATABASE_URL is correct; for a file, check its permissions",
         ),
     }
 }
@@ -101,14 +99,14 @@ fn listen(listen: &Listen) -> Finding {
     let Listen { address, outcome } = listen;
     match outcome {
         Ok(()) if address.port() == 0 => {
-            Finding::ok("listen", format!("{}: a free port is taken", address.ip()))
+            Finding::ok("listen", format!("{}: a free port is selected", address.ip()))
         }
         Ok(()) => Finding::ok("listen", format!("{address} is free")),
         Err(reason) => Finding::trouble(
             "listen",
             format!("{address}: {reason}"),
             format!(
-                "choose another --listen, or see who has it: ss -ltnp 'sport = :{}'",
+                "choose another --listen, or find the process that uses it: ss -ltnp 'sport = :{}'",
                 address.port()
             ),
         ),
@@ -126,7 +124,7 @@ fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
         all.push(Finding::trouble(
             "certificates",
             reason.clone(),
-            format!("off loopback agents must use TLS: controller certs init {dir} --host NAME-OF-THIS-MACHINE"),
+            format!("TLS is required unless on loopback: controller certs init {dir} --host NAME-OF-THIS-MACHINE"),
         ));
     } else {
         let is_own = |host: &&String| matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
@@ -134,11 +132,11 @@ fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
         all.push(if certificates.hosts.iter().all(|host| is_own(&host)) {
             Finding::trouble(
                 "certificates",
-                format!("{folder}: for {hosts}: no other machine reaches this one by that"),
+                format!("{folder}: valid for {hosts}, names that no other machine can use"),
                 format!("controller certs controller {dir} --host NAME-OF-THIS-MACHINE"),
             )
         } else {
-            Finding::ok("certificates", format!("{folder}: for {hosts}"))
+            Finding::ok("certificates", format!("{folder}: valid for {hosts}"))
         });
     }
     let now = seen.clock.now.timestamp();
@@ -146,10 +144,10 @@ fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
         let name = file.strip_suffix(".pem").unwrap_or(file);
         let renew = match name {
             "ca" => {
-                format!("make a new authority and everything with it: controller certs init {dir}")
+                format!("create a new authority and new certificates: controller certs init {dir}")
             }
             "controller" => {
-                format!("controller certs controller {dir}; a running controller takes it up")
+                format!("controller certs controller {dir}; a running controller reloads it")
             }
             name => format!("controller certs agent {name} {dir}, and copy it to its instance"),
         };
@@ -159,7 +157,7 @@ fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
         let key = key.display();
         Finding::trouble(
             "certificate_key",
-            format!("{key} can be read by others than its owner"),
+            format!("{key} is readable by users other than its owner"),
             format!("chmod 600 {key}"),
         )
     }));

@@ -9,7 +9,7 @@ pub use findings::findings;
 pub use needs::{Needed, Outcome, Prices};
 
 use chrono::{DateTime, Utc};
-use proto::finding::Lifetime;
+use model::finding::Lifetime;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::{Agent, Seen};
 use chrono::NaiveDate;
-use proto::finding::Finding;
+use model::finding::Finding;
 
 /// What a matrix needs, as it was seen from here.
 #[derive(Debug, Clone)]
@@ -59,11 +59,11 @@ fn source(outcome: &Outcome) -> Finding {
         Ok(detail) => Finding::ok(what, format!("{name}: {detail}")),
         Err(reason) => {
             let remedy = match *what {
-                "notify" => "export what is missing, and try it with controller notify test",
-                "dataset" => "mend dataset.source, or open the way to it: it is read here",
-                "artifacts" => "mend artifacts.s3, or give credentials that may write there",
+                "notify" => "set the variable, then test with controller notify test",
+                "dataset" => "fix dataset.source or its access: the controller reads it",
+                "artifacts" => "fix artifacts.s3, or use credentials with write permission",
                 _ => {
-                    "mend it, or open the way to it: every agent must read it, too (agent doctor --model)"
+                    "fix its name or access: every agent must be able to read it (agent doctor --model)"
                 }
             };
             Finding::trouble(what, format!("{name}: {reason}"), remedy)
@@ -74,15 +74,11 @@ fn source(outcome: &Outcome) -> Finding {
 fn threads(needed: &Needed) -> Option<Finding> {
     let threads = needed.local_threads?;
     let detail = format!(
-        "agents here compute with up to {threads} threads, and there are {} processors",
+        "local agents use up to {threads} threads; this machine has {} processors",
         needed.processors
     );
     Some(if threads as usize > needed.processors {
-        Finding::trouble(
-            "threads",
-            detail,
-            "give [[fleet.local]] fewer threads: more of them only wait",
-        )
+        Finding::trouble("threads", detail, "reduce threads in [[fleet.local]]")
     } else {
         Finding::ok("threads", detail)
     })
@@ -96,7 +92,7 @@ fn prices(prices: &Result<Prices, String>) -> Finding {
             "see controller prices list, import and refresh",
         ),
         Ok(Prices { targets, oldest: None, .. }) => {
-            Finding::ok("prices", format!("{targets} of the matrix itself"))
+            Finding::ok("prices", format!("{targets}, all set in the matrix"))
         }
         Ok(Prices {
             targets,
@@ -105,11 +101,11 @@ fn prices(prices: &Result<Prices, String>) -> Finding {
             stale_after_days,
         }) => {
             let detail = format!(
-                "{targets}; the oldest, of {target}, was read {date}, {age_days} days ago ({source})"
+                "{targets}; the oldest is of {target}, dated {date}, {age_days} days ago ({source})"
             );
             if age_days > stale_after_days {
                 let remedy = format!(
-                    "older than {stale_after_days} days: bring them up to date with controller prices refresh or import"
+                    "older than {stale_after_days} days: update with controller prices refresh or import"
                 );
                 Finding::trouble("prices", detail, remedy)
             } else {
@@ -126,8 +122,8 @@ impl Needed {
         is_alone.then(|| {
             Finding::trouble(
                 "fleet",
-                "all agents of this matrix are other machines, and only this one can dial a loopback address",
-                "listen on --listen 0.0.0.0:7437 over TLS (controller certs init), or use an SSH tunnel (ssh -R)",
+                "all agents of this matrix are remote and can't connect to a loopback address",
+                "use --listen 0.0.0.0:7437 with TLS (controller certs init), or an SSH tunnel (ssh -R)",
             )
         })
     }
@@ -138,22 +134,23 @@ pub(super) fn agent(agent: &Agent, needed: Option<&Needed>) -> Finding {
     let is_needed = needed.is_some_and(|needed| needed.local_threads.is_some());
     match &agent.version {
         Ok(version) if *version == agent.expected => {
-            Finding::ok("agent", format!("version {version}, beside this program"))
+            Finding::ok("agent", format!("version {version}, next to this program"))
         }
         Ok(version) => Finding::trouble(
             "agent",
-            format!("version {version} lies beside this program, which is {}", agent.expected),
-            "build both: cargo build --release",
+            format!(
+                "version {version} is next to this program, which is version {}",
+                agent.expected
+            ),
+            "rebuild both: cargo build --release",
         ),
         Err(reason) if is_needed => Finding::trouble(
             "agent",
             reason.clone(),
-            "this matrix starts agents here: put the program agent beside this one (cargo build --release)",
+            "this matrix starts local agents: put the agent binary next to this one (cargo build --release)",
         ),
-        Err(reason) => Finding::not_measurable(
-            "agent",
-            reason.clone(),
-            "only [[fleet.local]] needs it: agents of other machines have their own",
-        ),
+        Err(reason) => {
+            Finding::not_measurable("agent", reason.clone(), "required only for [[fleet.local]]")
+        }
     }
 }

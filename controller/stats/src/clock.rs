@@ -48,7 +48,7 @@ fn overlaps(rows: &[Observation]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Outcome, Scenario};
+    use super::super::observation::Scenario;
     use super::*;
 
     fn row(segment: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
@@ -64,7 +64,7 @@ mod tests {
             network_ns: None,
             input_tokens: Some(1),
             output_tokens: Some(1),
-            outcome: Outcome::Ok,
+            is_ok: true,
         }
     }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_summary_takes_time() {
-        let failed = Observation { outcome: Outcome::Failed, ..row(1, 0, 0, 0) };
+        let failed = Observation { is_ok: false, ..row(1, 0, 0, 0) };
         assert_eq!(found(Scenario::Server, &[failed, row(1, 1, 0, 5)]), None);
         let timeless = found(Scenario::Server, &[row(1, 0, 0, 0)]);
         assert_eq!(timeless, Some(Trouble::ZeroLatency { requests: 1 }));

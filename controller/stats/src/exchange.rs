@@ -6,7 +6,7 @@
 use super::quantile::{P50, P95, Percentile};
 use super::stress::judge::quantile_ms;
 use model::histogram::Histogram;
-use model::sample::Exchange;
+use model::sample::HttpTiming;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub struct Part {
 
 impl Exchanges {
     /// Takes in the exchange of a request with a summary.
-    pub fn add(&mut self, exchange: &Exchange) {
+    pub fn add(&mut self, exchange: &HttpTiming) {
         self.requests += 1;
         let parts = [
             (&mut self.connects, exchange.connect_ns),
@@ -94,7 +94,7 @@ mod tests {
         let mut exchanges = Exchanges::default();
         assert_eq!(exchanges.summary(), None);
         for index in 0..10 {
-            exchanges.add(&Exchange {
+            exchanges.add(&HttpTiming {
                 total_ns: 9_000_000,
                 connect_ns: (index == 0).then_some(2_000_000),
                 first_byte_ns: Some(8_000_000),

@@ -144,7 +144,7 @@ fn window(rows: &[Observation]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Cell, Outcome, Scenario};
+    use super::super::observation::{Cell, Scenario};
     use super::*;
 
     fn row(run: u32, host: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
@@ -160,7 +160,7 @@ mod tests {
             network_ns: None,
             input_tokens: Some(1),
             output_tokens: Some(1),
-            outcome: Outcome::Ok,
+            is_ok: true,
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_failed_request_takes_time_and_counts_for_nothing() {
-        let failed = Observation { outcome: Outcome::Failed, ..row(0, 0, 1, 10, 40) };
+        let failed = Observation { is_ok: false, ..row(0, 0, 1, 10, 40) };
         let cell = Cell::new(Scenario::Offline, vec![row(0, 0, 0, 0, 10), failed]);
         let run = &cell.runs()[0];
         assert_eq!((run.ok(), run.failed()), (1, 1));

@@ -34,4 +34,4 @@ pub mod within;
 pub use cell::{CellStatistics, summarize};
 pub use estimate::Estimate;
 pub use limitation::Limitation;
-pub use observation::{Cell, Observation, Outcome, Scenario};
+pub use observation::{Cell, Observation, Scenario};

@@ -3,15 +3,7 @@
 pub use model::load::Scenario;
 
 use super::layout::{Run, Spans};
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// A summary.
-    Ok,
-    /// None.
-    Failed,
-}
+use model::sample::{HttpTiming, Sample, SampleKey};
 
 /// One measured request. The fields stand in the order in which observations are sorted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,19 +31,36 @@ pub struct Observation {
     pub input_tokens: Option<u32>,
     /// Decoded; `None` where nobody counted.
     pub output_tokens: Option<u32>,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// Whether it brought a summary.
+    pub is_ok: bool,
 }
 
 impl Observation {
+    /// `host` is the index of the sample's host.
+    pub fn new(key: &SampleKey, sample: &Sample, host: u32) -> Self {
+        Self {
+            run: key.run,
+            host,
+            segment: key.segment,
+            batch: key.batch,
+            start_ns: sample.start_ns,
+            sample: key.sample,
+            latency_ns: sample.latency_ns,
+            ttft_ns: sample.ttft_ns,
+            network_ns: sample.http.as_ref().and_then(HttpTiming::network_ns),
+            input_tokens: sample.input_tokens,
+            output_tokens: sample.output_tokens,
+            is_ok: sample.outcome.is_ok(),
+        }
+    }
+
     /// When it ended, on its host's monotonic clock.
     pub fn end_ns(&self) -> u64 {
         self.start_ns.saturating_add(self.latency_ns)
     }
 
-    /// Whether it brought a summary.
     pub fn is_ok(&self) -> bool {
-        self.outcome == Outcome::Ok
+        self.is_ok
     }
 
     /// Its `request_latency` in milliseconds.

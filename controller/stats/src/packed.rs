@@ -3,7 +3,7 @@
 //! Rows stand in their order and each is written after the one before: what stays the same costs nothing, what grows
 //! costs its growth. Numbers are LEB128, seven bits a byte; differences that may be negative are zigzag.
 
-use super::observation::{Observation, Outcome};
+use super::observation::Observation;
 
 /// The rows of one run.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ fn start(run: u32) -> Observation {
         network_ns: None,
         input_tokens: None,
         output_tokens: None,
-        outcome: Outcome::Ok,
+        is_ok: true,
     }
 }
 
@@ -138,7 +138,7 @@ impl Iterator for Rows<'_> {
         row.input_tokens = (flags & HAS_INPUT != 0).then(|| self.int());
         row.output_tokens = (flags & HAS_OUTPUT != 0).then(|| self.int());
         row.network_ns = (flags & HAS_NETWORK != 0).then(|| self.long());
-        row.outcome = if flags & FAILED == 0 { Outcome::Ok } else { Outcome::Failed };
+        row.is_ok = flags & FAILED == 0;
         self.before = row;
         Some(row)
     }
@@ -189,7 +189,7 @@ mod tests {
             network_ns: times.3,
             input_tokens: tokens.0,
             output_tokens: tokens.1,
-            outcome: if tokens.2 { Outcome::Ok } else { Outcome::Failed },
+            is_ok: tokens.2,
         })
     }
 

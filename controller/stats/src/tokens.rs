@@ -63,7 +63,7 @@ pub fn lengths(cell: &Cell, length: impl Fn(&Observation) -> Option<u32>) -> Len
 #[cfg(test)]
 mod tests {
     use super::super::interval;
-    use super::super::observation::{Outcome, Scenario};
+    use super::super::observation::Scenario;
     use super::*;
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
             network_ns: None,
             input_tokens: Some(10 + sample * 7 % 5),
             output_tokens: Some(1),
-            outcome: Outcome::Ok,
+            is_ok: true,
         };
         let rows: Vec<_> = (0..41).map(row).collect();
         let mut values: Vec<f64> =

@@ -180,7 +180,7 @@ fn solve(mut system: Vec<Vec<f64>>) -> Option<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Outcome, Scenario};
+    use super::super::observation::Scenario;
     use super::*;
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "about a second")]
@@ -205,7 +205,7 @@ mod tests {
                     network_ns: None,
                     input_tokens: Some(1),
                     output_tokens: Some(1),
-                    outcome: Outcome::Ok,
+                    is_ok: true,
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use super::database::{Database, Record, Transaction, Value};
 use super::{CampaignNo, Error, Store, folder_of};
-use proto::ids::CampaignId;
+use model::ids::CampaignId;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 

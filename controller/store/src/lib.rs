@@ -20,8 +20,8 @@ pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
     AgentFacts, AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow,
-    EventRow, HostDetails, LoadWindowRow, NewCampaign, Outcome, PriceRow, SampleRow, SampleWrite,
-    SegmentFacts, SegmentRow, State, WindowRow, Write,
+    EventRow, HostDetails, LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentFacts,
+    SegmentRow, State, WindowRow, Write,
 };
 pub use schema::Schema;
 
@@ -92,12 +92,10 @@ pub enum Error {
         source: sqlx::Error,
     },
     /// Not the URL of a database.
-    #[error(
-        "DATABASE_URL is no URL of a PostgreSQL database: give it as postgres://USER:PASSWORD@HOST:PORT/DATABASE"
-    )]
+    #[error("invalid DATABASE_URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url,
     /// The server can't be used.
-    #[error("can't use {server}: see that it runs and that DATABASE_URL is right")]
+    #[error("can't use {server}: check that it runs and that DATABASE_URL is correct")]
     Server {
         /// Its name without secrets.
         server: String,
@@ -107,7 +105,7 @@ pub enum Error {
     },
     /// The connection broke.
     #[error(
-        "the connection to the database broke: see that it runs, then go on with controller run --resume"
+        "lost the connection to the database: check that it runs, then use controller run --resume"
     )]
     Gone(#[source] sqlx::Error),
     /// The schema is a newer release's, or isn't ours.
@@ -120,15 +118,15 @@ pub enum Error {
         source: sqlx::migrate::MigrateError,
     },
     /// No room.
-    #[error("the disk is full: make room, then go on with controller run --resume")]
+    #[error("the disk is full: free disk space, then use controller run --resume")]
     DiskFull(#[source] sqlx::Error),
     /// Another process holds it.
     #[error(
-        "the database is locked by another process: end it, then try again, or go on with controller run --resume"
+        "the database is locked by another process: stop it, then try again or use controller run --resume"
     )]
     Locked(#[source] sqlx::Error),
     /// Another controller runs the campaign.
-    #[error("campaign {id} is run by another controller: wait for its end, or end that one")]
+    #[error("campaign {id} is held by another controller: wait for it to end, or stop it")]
     Held {
         /// Which campaign.
         id: String,
@@ -222,7 +220,7 @@ impl Store {
 }
 
 /// Where a campaign's own files lie in a data folder.
-pub fn folder_of(data_dir: &Path, campaign: &proto::ids::CampaignId) -> PathBuf {
+pub fn folder_of(data_dir: &Path, campaign: &model::ids::CampaignId) -> PathBuf {
     data_dir.join("campaigns").join(campaign.as_str())
 }
 

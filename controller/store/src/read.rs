@@ -3,12 +3,11 @@
 use super::database::{Record, Value};
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
-use proto::ids::CampaignId;
-use proto::output_ids::OutputIds;
-use proto::sample::Exchange;
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::{HttpTiming, Sample, SampleKey};
 use records::{
-    AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, Outcome, SampleRow, SegmentRow,
-    State,
+    AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow, State,
 };
 use serde::de::DeserializeOwned;
 use std::ops::Range;
@@ -321,10 +320,10 @@ fn sample_of(
         Ok(tokens.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)))
     };
     let rare: Option<String> = row.get("rare_ns")?;
-    let (schedule_delay_ns, exchange) =
+    let (schedule_delay_ns, http) =
         rare.as_deref().map(rare_times).transpose()?.unwrap_or_default();
     let outcome: String = row.get("outcome")?;
-    Ok(SampleRow {
+    let key = SampleKey {
         cell,
         run,
         sample: number(row, "sample")?,
@@ -332,6 +331,8 @@ fn sample_of(
         attempt: number(row, "attempt")?,
         agent: number(row, "agent")?,
         batch: number(row, "batch")?,
+    };
+    let sample = Sample {
         start_ns: number(row, "start_ns")?,
         ttft_ns: ns("ttft_ns")?,
         latency_ns: number(row, "latency_ns")?,
@@ -341,18 +342,19 @@ fn sample_of(
         unknown_tokens: number(row, "unknown_tokens")?,
         reference_tokens: tokens("reference_tokens")?,
         schedule_delay_ns,
-        exchange,
-        outcome: Outcome::from_word(&outcome).ok_or(Error::Damaged { what: "outcome" })?,
-        is_counted,
+        http,
+        outcome: outcome.parse().map_err(|_| Error::Damaged { what: "outcome" })?,
+        failure_detail: None,
         text: row.get("text")?,
         output_ids: (row.get::<Option<Vec<u8>>>("output_ids")?)
             .map(|bytes| OutputIds::from_packed(bytes).ok_or(Error::Damaged { what: "output_ids" }))
             .transpose()?,
-    })
+    };
+    Ok(SampleRow { key, is_counted, sample })
 }
 
-/// Schedule delay and exchange, as `within_run` writes them.
-fn rare_times(text: &str) -> Result<(Option<u64>, Option<Exchange>), Error> {
+/// Schedule delay and HTTP timing, as `within_run` selects them.
+fn rare_times(text: &str) -> Result<(Option<u64>, Option<HttpTiming>), Error> {
     let damaged = || Error::Damaged { what: "rare_ns" };
     let times = text.split(' ').map(|word| {
         let ns = (!word.is_empty()).then(|| word.parse::<i64>()).transpose();
@@ -362,9 +364,9 @@ fn rare_times(text: &str) -> Result<(Option<u64>, Option<Exchange>), Error> {
     let [schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns] = times[..] else {
         return Err(damaged());
     };
-    let exchange =
-        exchange_ns.map(|total_ns| Exchange { total_ns, connect_ns, first_byte_ns, server_ns });
-    Ok((schedule_delay_ns, exchange))
+    let http =
+        exchange_ns.map(|total_ns| HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns });
+    Ok((schedule_delay_ns, http))
 }
 
 /// Whether summaries and their tokens leave the store.

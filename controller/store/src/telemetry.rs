@@ -3,7 +3,7 @@
 
 use super::database::{Record, Transaction, Value};
 use super::{CampaignNo, Error, Store};
-use proto::telemetry::{Metric, Readings};
+use model::telemetry::{Metric, Readings};
 use records::{WindowRow, Write};
 
 /// Columns before those of the metrics.

@@ -4,10 +4,10 @@
 use super::*;
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::output_ids::OutputIds;
-use proto::sample::{Finish, Sample};
-use proto::telemetry::{Metric, Phase, Readings};
+use model::ids::CampaignId;
+use model::output_ids::OutputIds;
+use model::sample::{Finish, Outcome, Sample, SampleKey};
+use model::telemetry::{Metric, Phase, Readings};
 
 const MATRIX: &str = r#"
 name = "stored"
@@ -21,9 +21,8 @@ target = "here"
 usd_per_hour = 0.1
 "#;
 
-fn sample(id: &str, text: Option<&str>) -> Sample {
+fn sample(text: Option<&str>) -> Sample {
     Sample {
-        sample_id: id.try_into().unwrap(),
         start_ns: 5,
         ttft_ns: None,
         latency_ns: 70,
@@ -33,29 +32,18 @@ fn sample(id: &str, text: Option<&str>) -> Sample {
         unknown_tokens: 1,
         reference_tokens: Some(9),
         schedule_delay_ns: Some(4),
-        exchange: None,
-        outcome: sample_outcome(),
+        http: None,
+        outcome: Outcome::Ok(Finish::Length),
+        failure_detail: None,
         text: text.map(str::to_owned),
         output_ids: text.map(|_| OutputIds::pack(&[300, 1])),
     }
 }
 
-fn sample_outcome() -> proto::sample::Outcome {
-    proto::sample::Outcome::Ok(Finish::Length)
-}
-
-fn write(ordinal: u32, is_counted: bool) -> Write {
-    Write::Sample(SampleWrite {
-        cell: 0,
-        run: 1,
-        ordinal,
-        segment: 1,
-        attempt: 1,
-        agent: 0,
-        batch: 0,
-        is_counted,
-        sample: sample(&format!("s{ordinal}"), Some("A & \0")),
-    })
+fn write(number: u32, is_counted: bool) -> Write {
+    let (cell, run, segment, attempt, agent, batch) = (0, 1, 1, 1, 0, 0);
+    let key = SampleKey { cell, run, sample: number, segment, attempt, agent, batch };
+    Write::Sample(SampleRow { key, is_counted, sample: sample(Some("A & \0")) })
 }
 
 async fn campaign(store: &Store, id: &str) -> CampaignNo {
@@ -203,12 +191,16 @@ mod suite {
         assert_eq!(store.dialogues(found).await.unwrap().len(), 3);
         let samples = store.samples(found, Texts::Read).await.unwrap();
         assert_eq!(samples.iter().filter(|sample| sample.is_counted).count(), 2);
-        assert_eq!(samples[0].text.as_deref(), Some("A & \u{fffd}"), "no zero bytes are kept");
-        assert_eq!(samples[0].outcome, Outcome::Ok(Finish::Length));
+        assert_eq!(
+            samples[0].sample.text.as_deref(),
+            Some("A & \u{fffd}"),
+            "no zero bytes are kept"
+        );
+        assert_eq!(samples[0].sample.outcome, Outcome::Ok(Finish::Length));
         let without = store.samples(found, Texts::Leave).await.unwrap();
-        assert!(without.iter().all(|sample| sample.text.is_none()));
-        assert_eq!(samples[0].output_ids, Some(OutputIds::pack(&[300, 1])));
-        assert!(without.iter().all(|sample| sample.output_ids.is_none()));
+        assert!(without.iter().all(|row| row.sample.text.is_none()));
+        assert_eq!(samples[0].sample.output_ids, Some(OutputIds::pack(&[300, 1])));
+        assert!(without.iter().all(|row| row.sample.output_ids.is_none()));
     }
 
     pub(super) async fn a_sample_that_counts_twice_is_refused_and_its_group_with_it(bench: Bench) {
@@ -285,7 +277,7 @@ mod suite {
         store.write(&hold, &writes).await.unwrap();
         let samples = store.samples(no, Texts::Leave).await.unwrap();
         assert_eq!(samples.len(), 3333);
-        assert!(samples.iter().zip(0..).all(|(sample, ordinal)| sample.sample == ordinal));
+        assert!(samples.iter().zip(0..).all(|(row, ordinal)| row.key.sample == ordinal));
     }
 
     pub(super) async fn windows_are_read_back_in_order_and_what_was_not_read_stays_null(

@@ -3,9 +3,9 @@
 use super::database::{Record, Transaction, Value};
 use super::{CampaignNo, Error, Hold, Store, load, telemetry};
 use chrono::{DateTime, Utc};
-use proto::output_ids::OutputIds;
-use proto::sample::{self, Exchange};
-use records::{AgentWrite, NewCampaign, Outcome, SampleWrite, SegmentFacts, State, Write};
+use model::output_ids::OutputIds;
+use model::sample::HttpTiming;
+use records::{AgentWrite, NewCampaign, SampleRow, SegmentFacts, State, Write};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -144,32 +144,27 @@ const SAMPLE_COLUMNS: usize = 26;
 async fn insert_samples(
     transaction: &mut Transaction,
     campaign: CampaignNo,
-    writes: impl Iterator<Item = &SampleWrite> + Clone,
+    rows: impl Iterator<Item = &SampleRow> + Clone,
 ) -> Result<(), Error> {
-    let texts: Vec<_> = writes
+    let texts: Vec<_> = rows
         .clone()
-        .map(|write| {
-            let detail = match &write.sample.outcome {
-                sample::Outcome::Ok(_) => None,
-                sample::Outcome::Failed(failure) => Some(keepable(&failure.detail)),
-            };
-            (detail, write.sample.text.as_deref().map(keepable))
+        .map(|SampleRow { sample, .. }| {
+            let detail = sample.failure_detail.as_deref().map(keepable);
+            (detail, sample.text.as_deref().map(keepable))
         })
         .collect();
     let mut values = Vec::with_capacity(texts.len() * SAMPLE_COLUMNS);
-    for (write, (detail, text)) in writes.zip(&texts) {
-        let sample = &write.sample;
-        let part =
-            |of: fn(&Exchange) -> Option<u64>| sample.exchange.as_ref().and_then(of).map(int);
+    for (SampleRow { key, is_counted, sample }, (detail, text)) in rows.zip(&texts) {
+        let http = |of: fn(&HttpTiming) -> Option<u64>| sample.http.as_ref().and_then(of).map(int);
         values.extend([
             Value::Int(campaign.0),
-            Value::Int(int(write.cell)),
-            Value::Int(write.run.into()),
-            Value::Int(write.ordinal.into()),
-            Value::Int(int(write.segment)),
-            Value::Int(int(write.attempt)),
-            Value::Int(int(write.agent)),
-            Value::Int(write.batch.into()),
+            Value::Int(key.cell.into()),
+            Value::Int(key.run.into()),
+            Value::Int(key.sample.into()),
+            Value::Int(key.segment.into()),
+            Value::Int(int(key.attempt)),
+            Value::Int(key.agent.into()),
+            Value::Int(key.batch.into()),
             Value::Int(int(sample.start_ns)),
             Value::MaybeInt(sample.ttft_ns.map(int)),
             Value::Int(int(sample.latency_ns)),
@@ -179,13 +174,13 @@ async fn insert_samples(
             Value::Int(sample.unknown_tokens.into()),
             Value::MaybeInt(sample.reference_tokens.map(i64::from)),
             Value::MaybeInt(sample.schedule_delay_ns.map(int)),
-            Value::MaybeInt(part(|exchange| Some(exchange.total_ns))),
-            Value::MaybeInt(part(|exchange| exchange.connect_ns)),
-            Value::MaybeInt(part(|exchange| exchange.first_byte_ns)),
-            Value::MaybeInt(part(|exchange| exchange.server_ns)),
-            Value::Text(Outcome::from(&sample.outcome).as_str()),
+            Value::MaybeInt(http(|timing| Some(timing.total_ns))),
+            Value::MaybeInt(http(|timing| timing.connect_ns)),
+            Value::MaybeInt(http(|timing| timing.first_byte_ns)),
+            Value::MaybeInt(http(|timing| timing.server_ns)),
+            Value::Text(sample.outcome.as_str()),
             Value::MaybeText(detail.as_deref()),
-            Value::Int(write.is_counted.into()),
+            Value::Int((*is_counted).into()),
             Value::MaybeText(text.as_deref()),
             Value::MaybeBytes(sample.output_ids.as_ref().map(OutputIds::as_packed)),
         ]);

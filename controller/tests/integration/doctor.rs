@@ -7,7 +7,7 @@ use controller::doctor::{
     Agent, Certificates, Database, Folder, Listen, Needed, Outcome, Prices, Seen, WallClock,
     findings,
 };
-use proto::finding::{Lifetime, Status, table};
+use model::finding::{Lifetime, Status, table};
 use std::path::PathBuf;
 use std::time::Duration;
 

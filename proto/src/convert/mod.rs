@@ -11,6 +11,8 @@ mod sample;
 mod telemetry;
 mod version;
 
+pub use sample::SampleError;
+
 /// proto3's empty text is "not given".
 fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)

@@ -14,7 +14,7 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         let is_test_folder = |part: &str| ["tests", "benches", "examples"].contains(&part);
-        let mut parts = path.split('/').skip(1).collect::<Vec<_>>();
+        let mut parts = path.split('/').collect::<Vec<_>>();
         let file = parts.pop().unwrap_or_default();
         let is_test = parts.into_iter().any(is_test_folder) || file == "tests.rs";
         let code = without_tests(&without_texts(text));

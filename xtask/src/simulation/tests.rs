@@ -10,7 +10,11 @@ fn is_credible(share: Share, promised: f64) -> bool {
 }
 
 #[test]
-fn intervals_hold_equal_targets_are_equal_and_slowdowns_are_found() {
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes: cargo test --release --workspace --bin xtask"
+)]
+fn intervals_cover_equal_targets_are_equal_and_slowdowns_are_found() {
     let found = tables(100, 1);
     for row in &found.coverage {
         for share in
@@ -30,6 +34,10 @@ fn intervals_hold_equal_targets_are_equal_and_slowdowns_are_found() {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes: cargo test --release --workspace --bin xtask"
+)]
 fn one_seed_gives_one_table() {
     let first = tables(3, 7);
     assert_eq!(first, tables(3, 7));
@@ -37,6 +45,10 @@ fn one_seed_gives_one_table() {
 }
 
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "takes minutes: cargo test --release --workspace --bin xtask"
+)]
 fn sustained_runs_rarely_alarm_and_leaks_are_found() {
     let tables = stress::run(30, 1);
     for row in &tables.memory {

@@ -4,7 +4,7 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
-use stats::observation::{Cell, Observation, Outcome, Scenario};
+use stats::observation::{Cell, Observation, Scenario};
 
 /// How latencies come about. Spreads are those of logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -100,7 +100,7 @@ impl World {
                     network_ns: None,
                     input_tokens: Some(1),
                     output_tokens: Some(1),
-                    outcome: Outcome::Ok,
+                    is_ok: true,
                 }));
                 start_ns += latency_ns;
             }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use ops::error_chain::one_line;
 use proto::endpoint::Endpoint;
 use proto::failure::{Failure, Kind};
-use proto::sample::Exchange;
+use proto::sample::HttpTiming;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -50,7 +50,7 @@ pub(super) struct Response {
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
     /// Without the server's own timing.
-    pub(super) exchange: Exchange,
+    pub(super) exchange: HttpTiming,
     /// When the last byte arrived, on the stopwatch.
     pub(super) end_ns: u64,
 }
@@ -174,7 +174,7 @@ impl Connection {
         match response {
             Ok((status, answered, body)) => {
                 let end_ns = stopwatch.now_ns();
-                let exchange = Exchange {
+                let exchange = HttpTiming {
                     total_ns: end_ns.saturating_sub(start_ns),
                     connect_ns: progress.connect_ns,
                     first_byte_ns: progress.first_byte_ns,

@@ -1,11 +1,12 @@
 //! Sinks for finished requests: one sample each, or windows of time.
 
 use super::ShardRequests;
-use crate::runner::shard::sample;
+use crate::runner::shard::{sample, sample_id};
 use crate::runner::{Measured, Offer, Report};
 use crate::workload::{Arrival, Sustained};
 use engine::Row;
 use proto::failure::{Failure, Kind, Retry};
+use proto::ids::SampleId;
 use proto::load::LoadWindow;
 use proto::sample::Sample;
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,7 +31,13 @@ pub(super) struct ReportSender<'a> {
 }
 
 impl ReportSender<'_> {
-    fn send(&self, sequence: u64, batch: u32, samples: Vec<Sample>, window: Option<LoadWindow>) {
+    fn send(
+        &self,
+        sequence: u64,
+        batch: u32,
+        samples: Vec<(SampleId, Sample)>,
+        window: Option<LoadWindow>,
+    ) {
         let Offer { shard, attempt, .. } = *self.offer;
         let measured = Measured { shard, attempt, sequence, batch, samples, window };
         // The receiver closes only when the agent ends.
@@ -78,9 +85,9 @@ impl SampleSink for PerRequest<'_> {
         let sample = Sample {
             reference_tokens: self.references[place],
             schedule_delay_ns: arrival.delay_ns,
-            ..sample(request, row, arrival.intended_ns, end_ns)
+            ..sample(row, arrival.intended_ns, end_ns)
         };
-        self.sender.send(self.sequence, *index, vec![sample], None);
+        self.sender.send(self.sequence, *index, vec![(sample_id(request), sample)], None);
     }
 
     fn sequence(&self) -> u64 {

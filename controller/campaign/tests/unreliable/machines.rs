@@ -3,10 +3,12 @@
 use campaign::{self, ShardOffer, Stored};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
+use model::failure::Kind;
+use model::ids::SampleId;
 use model::sample::{Finish, Outcome, Sample};
 use records::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SegmentRow, State,
-    Write,
+    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SampleRow,
+    SegmentRow, State, Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -87,11 +89,11 @@ impl Disk {
     pub(crate) fn write(&mut self, writes: &[Write], seed: u64) {
         for write in writes {
             match write {
-                Write::Sample(sample) => {
-                    self.batches.insert((sample.attempt, sample.batch));
-                    if sample.is_counted {
-                        let key = (sample.cell, sample.run, sample.ordinal);
-                        let before = self.counted.insert(key, sample.batch);
+                Write::Sample(SampleRow { key: of, is_counted, .. }) => {
+                    self.batches.insert((of.attempt, of.batch));
+                    if *is_counted {
+                        let key = (of.cell as usize, of.run, of.sample);
+                        let before = self.counted.insert(key, of.batch);
                         assert!(before.is_none(), "seed {seed}: {key:?} is counted twice");
                     } else {
                         self.late += 1;
@@ -177,22 +179,11 @@ impl Agent {
 }
 
 /// The samples of a measured batch.
-pub(crate) fn samples(batch: &campaign::Batch) -> Vec<Sample> {
-    let sample = |request: &campaign::Request| Sample {
-        sample_id: request.sample_id.clone(),
-        start_ns: 1,
-        schedule_delay_ns: None,
-        exchange: None,
-        ttft_ns: None,
-        latency_ns: 5,
-        input_tokens: Some(0),
-        cut_tokens: 0,
-        output_tokens: Some(0),
-        unknown_tokens: 0,
-        reference_tokens: None,
+pub(crate) fn samples(batch: &campaign::Batch) -> Vec<(SampleId, Sample)> {
+    let sample = || Sample {
         outcome: Outcome::Ok(Finish::Eos),
-        text: None,
-        output_ids: None,
+        failure_detail: None,
+        ..Sample::failed(1, 5, Kind::Internal, String::new())
     };
-    batch.requests.iter().map(sample).collect()
+    batch.requests.iter().map(|request| (request.sample_id.clone(), sample())).collect()
 }

@@ -4,8 +4,8 @@
 
 use super::{certificate, write_secret};
 use chrono::{DateTime, Utc};
+use model::finding::Lifetime;
 use ops::atomic_file;
-use proto::finding::Lifetime;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,

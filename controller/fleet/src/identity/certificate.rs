@@ -1,7 +1,7 @@
 //! Contents of a certificate, whose signature and validity the handshake has verified.
 
 use chrono::{DateTime, Utc};
-use proto::finding::Lifetime;
+use model::finding::Lifetime;
 use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -19,7 +19,7 @@ impl Certificate {
     pub fn read(der: &[u8]) -> Option<Self> {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
         let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
-        proto::ids::check(name, "agent").ok()?;
+        model::ids::check(name, "agent").ok()?;
         let issued_at = DateTime::from_timestamp(parsed.validity().not_before.timestamp(), 0)?;
         Some(Self { name: name.to_owned(), issued_at })
     }

@@ -3,8 +3,8 @@
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
 use fleet::{self, Event, Listener, Options};
-use proto::generation::{Generation, Stop};
-use proto::version::PROTOCOL;
+use model::generation::{Generation, Stop};
+use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
 use std::sync::Arc;
 use std::time::Duration;

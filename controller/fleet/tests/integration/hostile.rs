@@ -4,9 +4,9 @@
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
 use fleet::{self, Event, FleetMetrics, Listener, Options, Outbox, Reason};
-use proto::generation::{Generation, Stop};
-use proto::model::{AdapterMode, Dtype, EngineSpec};
-use proto::version::PROTOCOL;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::generation::{Generation, Stop};
+use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message};
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,7 @@
 use super::address::ControllerUrl;
 use fetch::s3::Address;
 use matrix::Matrix;
-use proto::ids::TargetName;
+use model::ids::TargetName;
 use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;

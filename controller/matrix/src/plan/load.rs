@@ -1,7 +1,7 @@
 //! How requests come in the cells that have a load.
 
 use crate::{Batching, Gaps, Matrix, Queue, Stress, Target};
-use proto::model::Scenario;
+use model::load::Scenario;
 use serde::{Deserialize, Serialize};
 
 /// How requests come, and what becomes of those that wait.

@@ -9,8 +9,9 @@ pub mod text;
 
 use crate::{Matrix, Order};
 use load::Level;
-use proto::ids::{self, CellId};
-use proto::model::{Dtype, EngineSpec, Scenario};
+use model::engine::{Dtype, EngineSpec};
+use model::ids::{self, CellId};
+use model::load::Scenario;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

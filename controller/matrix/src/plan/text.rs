@@ -47,16 +47,12 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     if let Some(precision) = protocol.precision {
         writeln!(
             out,
-            "after {} runs a cell ends once half the 95 % interval of its throughput is within {} % of the mean",
+            "after {} runs, a cell ends when the half-width of its throughput's 95% CI is within {}% of the mean",
             runs,
             precision.half_width * 100.0
         )?;
     }
-    writeln!(
-        out,
-        "before every segment {} warm-up batches, never counted",
-        matrix.protocol.warmup
-    )?;
+    writeln!(out, "{} warm-up batches before each segment, not counted", matrix.protocol.warmup)?;
     let seconds = estimate::campaign_seconds(plan, matrix);
     let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
         .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
@@ -64,14 +60,14 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     let expected = seconds / 3600.0 * usd_per_hour;
     let limit = match matrix.cost.max_usd {
         Some(most) if most < expected => {
-            format!("; it stops at {most} USD, so it will probably not be completed")
+            format!("; stops at {most} USD, so it will probably be incomplete")
         }
-        Some(most) => format!("; it stops before it costs more than {most} USD"),
+        Some(most) => format!("; stops before it costs more than {most} USD"),
         None => String::new(),
     };
     writeln!(
         out,
-        "estimated time {}, expected cost about {} USD with every machine held to the end (a rule of thumb, before anything is measured){limit}",
+        "estimated time {}, estimated cost {} USD with all machines held to the end (rough estimate before any measurement){limit}",
         time(seconds),
         usd(expected)
     )
@@ -84,7 +80,9 @@ fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> 
         matrix.targets.iter().zip(&plan.engines).zip(seconds).zip(prices)
     {
         let agents = match target.local {
-            Some(local) => format!("started here with {}", count(local.threads as usize, "thread")),
+            Some(local) => {
+                format!("started locally with {}", count(local.threads as usize, "thread"))
+            }
             None => format!("{} to join", count(target.agents as usize, "agent")),
         };
         let hours = seconds / 3600.0;
@@ -111,20 +109,16 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
         let endpoint = matrix.models[cell.model].endpoint.is_some();
         writeln!(
             out,
-            "  {}: {} in {} a run, {}{}",
+            "  {}: {} in {} per run, {}{}",
             cell.id,
             load_of(plan, index),
             count(shards, "shard"),
             match cell.batch_size {
                 _ if !endpoint => "",
-                1 => "asked one request at a time, ",
-                _ => "asked all requests of a batch at once, ",
+                1 => "one request at a time, ",
+                _ => "all requests of a batch at once, ",
             },
-            if agents == 1 {
-                "all for one agent".to_owned()
-            } else {
-                format!("shared by {agents} agents")
-            },
+            if agents == 1 { "one agent".to_owned() } else { format!("shared by {agents} agents") },
         )?;
     }
     Ok(())
@@ -135,8 +129,8 @@ fn load_of(plan: &Plan, index: usize) -> String {
     let batches = plan.batches_of(index) as usize;
     let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
     let how = match load.request_rate {
-        Some(rate) => format!("{rate} requests a second"),
-        None => count(load.concurrency as usize, "request") + " at any time",
+        Some(rate) => format!("{rate} requests/s"),
+        None => count(load.concurrency as usize, "request") + " in flight",
     };
     match load.sustained {
         Some(Sustained { window_ns, .. }) => {
@@ -149,7 +143,7 @@ fn load_of(plan: &Plan, index: usize) -> String {
 
 fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     let how = match matrix.protocol.order {
-        Order::Interleaved => "shuffled within each round by seed",
+        Order::Interleaved => "shuffled within each round, by seed",
         Order::Written => "as written",
     };
     writeln!(out, "\norder ({how})")?;

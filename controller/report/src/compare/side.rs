@@ -1,9 +1,9 @@
 //! One campaign of a comparison: its results and its samples, on numbers that both campaigns share.
 
 use results::Results;
-use results::parquet::read::{SampleOf, SamplesRead};
-use stats::quality::{Rouge, Scored};
-use stats::{Cell, Observation, Outcome, Scenario};
+use results::parquet::read::{SampleRead, SamplesRead};
+use stats::quality::Scored;
+use stats::{Cell, Observation, Scenario};
 use std::collections::{BTreeMap, HashMap};
 
 /// A campaign as it was written.
@@ -54,31 +54,20 @@ impl Side {
         let number = |names: &[String], numbers: &Numbers<'_>, index: u32| {
             numbers[names[index as usize].as_str()]
         };
-        let mut rows: Vec<Vec<&SampleOf>> = vec![Vec::new(); samples.cells.len()];
+        let mut rows: Vec<Vec<&SampleRead>> = vec![Vec::new(); samples.cells.len()];
         for sample in &samples.samples {
             rows[sample.cell as usize].push(sample);
         }
-        let measured = |name: &String, rows: Vec<&SampleOf>| {
-            let id = |row: &SampleOf| number(&samples.sample_ids, ids, row.sample);
-            let observation = |row: &&SampleOf| Observation {
-                run: row.run,
-                host: number(&samples.hosts, hosts, row.host),
-                segment: row.segment,
-                batch: row.batch,
-                start_ns: row.start_ns,
+        let measured = |name: &String, rows: Vec<&SampleRead>| {
+            let id = |row: &SampleRead| number(&samples.sample_ids, ids, row.observation.sample);
+            let observation = |row: &&SampleRead| Observation {
+                host: number(&samples.hosts, hosts, row.observation.host),
                 sample: id(row),
-                latency_ns: row.latency_ns,
-                ttft_ns: row.ttft_ns,
-                network_ns: row.network_ns,
-                input_tokens: row.input_tokens,
-                output_tokens: row.output_tokens,
-                outcome: if row.is_ok { Outcome::Ok } else { Outcome::Failed },
+                ..row.observation
             };
             let scored = rows.iter().filter_map(|row| {
-                let [rouge1, rouge2, rouge_l] = row.rouge?;
-                let rouge = Rouge { rouge1, rouge2, rouge_l };
-                let (sample, tokens) = (id(row), row.output_tokens);
-                Some(Scored { sample, rouge, tokens, reference_tokens: None })
+                let (sample, tokens) = (id(row), row.observation.output_tokens);
+                Some(Scored { sample, rouge: row.rouge?, tokens, reference_tokens: None })
             });
             let scenario = scenarios.get(name.as_str()).copied().unwrap_or(Scenario::Offline);
             let scored = scored.collect();

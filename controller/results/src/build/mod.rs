@@ -12,7 +12,7 @@ mod sustained;
 mod telemetry;
 mod texts;
 
-pub use observations::{Observed, Observing, observation};
+pub use observations::{Observed, Observing};
 pub use quality::Scorer;
 pub use sustained::SustainedLoads;
 pub use telemetry::Windows;

@@ -5,8 +5,8 @@ use matrix::plan::Plan;
 use model::failure::Kind;
 use model::histogram::Histogram;
 use model::output_ids::OutputIds;
-use model::sample::Exchange;
-use records::{AgentRow, Outcome, SampleRow};
+use model::sample::Outcome;
+use records::{AgentRow, SampleRow};
 use stats::exchange::Exchanges;
 use stats::precision::Precision;
 use stats::quality::{Rouge, Scored};
@@ -81,48 +81,49 @@ impl Observing {
     }
 
     /// Adds samples with their scores, in the same order; best run by run.
-    pub fn add(&mut self, samples: &[SampleRow], scores: &[Option<Rouge>]) {
-        for (sample, score) in samples.iter().zip(scores) {
-            if !sample.is_counted {
+    pub fn add(&mut self, rows: &[SampleRow], scores: &[Option<Rouge>]) {
+        for (SampleRow { key, is_counted, sample }, score) in rows.iter().zip(scores) {
+            if !is_counted {
                 self.observed.late_samples += 1;
                 continue;
             }
-            if self.observations.last().is_some_and(|last| last.run != sample.run) {
+            if self.observations.last().is_some_and(|last| last.run != key.run) {
                 self.pack();
             }
-            self.observations.push(observation(sample, self.hosts[sample.agent as usize]));
+            let host = self.hosts[key.agent as usize];
+            self.observations.push(Observation::new(key, sample, host));
             if let Some(delay_ns) = sample.schedule_delay_ns {
                 self.observed.delays.add(delay_ns);
             }
             let is_not_sent = sample.outcome == Outcome::Failed(Kind::NotSent);
             self.observed.not_sent += u64::from(is_not_sent);
-            match (sample.outcome, &sample.exchange) {
+            match (sample.outcome, &sample.http) {
                 (Outcome::Failed(kind), _) => {
                     *self.observed.failed_by.entry(kind.as_str()).or_default() += 1;
                 }
-                (Outcome::Ok(_), Some(exchange)) => self.observed.exchanges.add(exchange),
+                (Outcome::Ok(_), Some(timing)) => self.observed.exchanges.add(timing),
                 (Outcome::Ok(_), None) => {}
             }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
             self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
             if let Some(tokens) = sample.reference_tokens {
-                self.references.entry(sample.sample).or_insert(tokens);
+                self.references.entry(key.sample).or_insert(tokens);
             }
-            let reference_tokens = self.references.get(&sample.sample).copied();
+            let reference_tokens = self.references.get(&key.sample).copied();
             self.observed.scored.extend(score.map(|rouge| Scored {
-                sample: sample.sample,
+                sample: key.sample,
                 rouge,
                 tokens: sample.output_tokens,
                 reference_tokens,
             }));
-            if sample.sample >= TEXTS {
+            if key.sample >= TEXTS {
                 continue;
             }
             if let Some(text) = &sample.text {
-                self.observed.texts.entry(sample.sample).or_insert_with(|| text.clone());
+                self.observed.texts.entry(key.sample).or_insert_with(|| text.clone());
             }
             if let Some(ids) = &sample.output_ids {
-                self.observed.output_ids.entry(sample.sample).or_insert_with(|| ids.clone());
+                self.observed.output_ids.entry(key.sample).or_insert_with(|| ids.clone());
             }
         }
         once_each(&mut self.observed.scored);
@@ -165,22 +166,4 @@ fn host_indices(agents: &[AgentRow]) -> Vec<u32> {
         .iter()
         .map(|agent| u32::try_from(index(agent).unwrap_or(0)).unwrap_or(u32::MAX))
         .collect()
-}
-
-/// A sample as statistics take it; `host` is the number of its machine.
-pub fn observation(sample: &SampleRow, host: u32) -> Observation {
-    Observation {
-        run: sample.run,
-        host,
-        segment: sample.segment,
-        batch: sample.batch,
-        start_ns: sample.start_ns,
-        sample: sample.sample,
-        latency_ns: sample.latency_ns,
-        ttft_ns: sample.ttft_ns,
-        network_ns: sample.exchange.as_ref().and_then(Exchange::network_ns),
-        input_tokens: sample.input_tokens,
-        output_tokens: sample.output_tokens,
-        outcome: if sample.outcome.is_ok() { stats::Outcome::Ok } else { stats::Outcome::Failed },
-    }
 }

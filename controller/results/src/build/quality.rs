@@ -31,14 +31,13 @@ impl<'a> Scorer<'a> {
 
     /// Scores every summary, in the order of the samples. None where quality means nothing: random weights, texts that
     /// were not read, or no reference. All cores work on it: a million summaries are to be scored in seconds.
-    pub fn score(&mut self, samples: &[SampleRow]) -> Vec<Option<Rouge>> {
-        let scores: Vec<Option<Rouge>> =
-            samples.par_iter().map(|sample| self.score_one(sample)).collect();
-        for (sample, score) in samples.iter().zip(&scores) {
+    pub fn score(&mut self, rows: &[SampleRow]) -> Vec<Option<Rouge>> {
+        let scores: Vec<Option<Rouge>> = rows.par_iter().map(|row| self.score_one(row)).collect();
+        for (SampleRow { key, sample, .. }, score) in rows.iter().zip(&scores) {
             if let Some((text, score)) = sample.text.as_deref().zip(*score)
-                && self.known_score(sample.sample, text).is_none()
+                && self.known_score(key.sample, text).is_none()
             {
-                self.known.insert(sample.sample, (text.into(), score));
+                self.known.insert(key.sample, (text.into(), score));
             }
         }
         scores
@@ -49,11 +48,11 @@ impl<'a> Scorer<'a> {
         (**known == *text).then_some(*score)
     }
 
-    fn score_one(&self, sample: &SampleRow) -> Option<Rouge> {
-        let is_scored = sample.is_counted && self.means_something[sample.cell as usize];
+    fn score_one(&self, SampleRow { key, is_counted, sample }: &SampleRow) -> Option<Rouge> {
+        let is_scored = *is_counted && self.means_something[key.cell as usize];
         let text = sample.text.as_deref().filter(|_| is_scored)?;
-        self.known_score(sample.sample, text).or_else(|| {
-            let reference = self.dialogues.get(sample.sample as usize)?.summary.as_deref()?;
+        self.known_score(key.sample, text).or_else(|| {
+            let reference = self.dialogues.get(key.sample as usize)?.summary.as_deref()?;
             Some(rouge(reference, text))
         })
     }

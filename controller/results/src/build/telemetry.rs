@@ -51,10 +51,10 @@ impl Windows {
 
     /// Adds samples to the timelines, after all windows.
     pub fn see(&mut self, samples: &[SampleRow]) {
-        for sample in samples.iter().filter(|sample| sample.is_counted) {
-            let key = (sample.cell as usize, sample.agent as usize);
+        for SampleRow { key: of, sample, .. } in samples.iter().filter(|row| row.is_counted) {
+            let key = (of.cell as usize, of.agent as usize);
             if let Some(track) = self.tracks.get_mut(&key) {
-                let segment = (sample.run, sample.segment.into());
+                let segment = (of.run, of.segment.into());
                 track.request(segment, sample.start_ns, sample.latency_ns);
             }
         }

@@ -8,40 +8,18 @@ use ::parquet::data_type::{
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use bytes::Bytes;
+use stats::Observation;
+use stats::quality::Rouge;
 use std::collections::HashMap;
 
-/// One sample that counts.
+/// A counted sample. Its host and its dialogue are indices into the names of [`SamplesRead`].
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SampleOf {
+pub struct SampleRead {
     /// Index into [`SamplesRead::cells`].
     pub cell: u32,
-    /// Its round.
-    pub run: u32,
-    /// From 1 in its run.
-    pub segment: u32,
-    /// Index into [`SamplesRead::sample_ids`].
-    pub sample: u32,
-    /// Index into [`SamplesRead::hosts`].
-    pub host: u32,
-    /// Index of its batch in its run.
-    pub batch: u32,
-    /// When it became available, on its host's monotonic clock.
-    pub start_ns: u64,
-    /// From `start_ns`.
-    pub ttft_ns: Option<u64>,
-    /// From `start_ns`.
-    pub latency_ns: u64,
-    /// Of the prompt; null where nobody counted.
-    pub input_tokens: Option<u32>,
-    /// Decoded; null where nobody counted.
-    pub output_tokens: Option<u32>,
-    /// With an endpoint, what the network took; null where there was none, or the server didn't say how long it took
-    /// itself, and in files of older releases.
-    pub network_ns: Option<u64>,
-    /// Whether it brought a summary.
-    pub is_ok: bool,
-    /// rouge1, rouge2 and rougeL; none without a reference, and in files of older releases.
-    pub rouge: Option<[f64; 3]>,
+    pub observation: Observation,
+    /// Null without a reference.
+    pub rouge: Option<Rouge>,
 }
 
 /// The samples of a file that count, and the names that they refer to.
@@ -54,7 +32,7 @@ pub struct SamplesRead {
     /// Ids of hosts.
     pub hosts: Vec<String>,
     /// The samples that count.
-    pub samples: Vec<SampleOf>,
+    pub samples: Vec<SampleRead>,
     /// How many rows the file holds, late samples included.
     pub rows: u64,
 }
@@ -129,25 +107,25 @@ fn read_group(
     for row in (0..counted.len()).filter(|&row| counted[row]) {
         let rouge = |place: usize| scores[place].as_ref().and_then(|column| column[row]);
         let rouge = (rouge(0).zip(rouge(1)).zip(rouge(2)))
-            .map(|((rouge1, rouge2), rouge_l)| [rouge1, rouge2, rouge_l]);
-        read.samples.push(SampleOf {
-            cell: names.cells.number(utf8(&cells[row])?),
+            .map(|((rouge1, rouge2), rouge_l)| Rouge { rouge1, rouge2, rouge_l });
+        let observation = Observation {
             run: runs[row].cast_unsigned(),
-            segment: segments[row].cast_unsigned(),
-            sample: names.sample_ids.number(utf8(&ids[row])?),
             host: names.hosts.number(utf8(&hosts[row])?),
+            segment: segments[row].cast_unsigned(),
             batch: batches[row].cast_unsigned(),
             start_ns: starts[row].cast_unsigned(),
-            ttft_ns: ttfts.get(row).copied().flatten().map(i64::cast_unsigned),
+            sample: names.sample_ids.number(utf8(&ids[row])?),
             latency_ns: latencies[row].cast_unsigned(),
-            input_tokens: inputs[row].map(i32::cast_unsigned),
-            output_tokens: outputs[row].map(i32::cast_unsigned),
+            ttft_ns: ttfts.get(row).copied().flatten().map(i64::cast_unsigned),
             network_ns: (exchanges.get(row).copied().flatten())
                 .zip(servers.get(row).copied().flatten())
                 .map(|(total, server)| total.saturating_sub(server).cast_unsigned()),
+            input_tokens: inputs[row].map(i32::cast_unsigned),
+            output_tokens: outputs[row].map(i32::cast_unsigned),
             is_ok: matches!(outcomes[row].data(), b"eos" | b"length"),
-            rouge,
-        });
+        };
+        let cell = names.cells.number(utf8(&cells[row])?);
+        read.samples.push(SampleRead { cell, observation, rouge });
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 use matrix::plan::Plan;
-use model::sample::Exchange;
+use model::sample::{HttpTiming, Sample};
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
 use std::io::Write;
@@ -31,7 +31,6 @@ message sample {
     OPTIONAL INT32 output_tokens;
     REQUIRED BYTE_ARRAY outcome (STRING);
     REQUIRED BOOLEAN counted;
-    OPTIONAL BYTE_ARRAY text (STRING);
     OPTIONAL INT32 reference_tokens;
     OPTIONAL DOUBLE rouge1;
     OPTIONAL DOUBLE rouge2;
@@ -99,7 +98,10 @@ impl<'a, W: Write + Send> SamplesWriter<'a, W> {
         scores: Vec<Option<Rouge>>,
     ) -> Result<(), ParquetError> {
         // Summaries and their tokens aren't written, so they don't wait either.
-        let bare = |row| SampleRow { text: None, output_ids: None, ..row };
+        let bare = |row: SampleRow| SampleRow {
+            sample: Sample { text: None, output_ids: None, ..row.sample },
+            ..row
+        };
         self.waiting.extend(samples.into_iter().map(bare));
         self.scores.extend(scores);
         if self.waiting.len() >= ROW_GROUP { self.flush() } else { Ok(()) }
@@ -142,35 +144,33 @@ fn columns<W: Write + Send>(
         names.plan.cells.iter().map(|cell| text(cell.id.as_str())).collect();
     let hosts: Vec<ByteArray> =
         names.agents.iter().map(|agent| text(agent.host_id.as_str())).collect();
-    let id = |row: &SampleRow| text(names.dialogues[row.sample as usize].sample_id.as_str());
+    let id = |row: &SampleRow| text(names.dialogues[row.key.sample as usize].sample_id.as_str());
 
     required::<ByteArrayType, W, _>(group, rows, |_| campaign.clone())?;
-    required::<ByteArrayType, W, _>(group, rows, |row| cells[row.cell as usize].clone())?;
-    required::<Int32Type, W, _>(group, rows, |row| int(row.run))?;
-    required::<Int32Type, W, _>(group, rows, |row| int(row.segment))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| cells[row.key.cell as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.key.run))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.key.segment))?;
     required::<ByteArrayType, W, _>(group, rows, id)?;
-    required::<Int64Type, W, _>(group, rows, |row| long(row.attempt))?;
-    required::<ByteArrayType, W, _>(group, rows, |row| hosts[row.agent as usize].clone())?;
-    required::<Int32Type, W, _>(group, rows, |row| int(row.batch))?;
-    required::<Int64Type, W, _>(group, rows, |row| long(row.start_ns))?;
-    optional::<Int64Type, W, _>(group, rows, |row| row.ttft_ns.map(long))?;
-    required::<Int64Type, W, _>(group, rows, |row| long(row.latency_ns))?;
-    optional::<Int32Type, W, _>(group, rows, |row| row.input_tokens.map(int))?;
-    optional::<Int32Type, W, _>(group, rows, |row| row.output_tokens.map(int))?;
-    required::<ByteArrayType, W, _>(group, rows, |row| text(row.outcome.as_str()))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.key.attempt))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| hosts[row.key.agent as usize].clone())?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.key.batch))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.sample.start_ns))?;
+    optional::<Int64Type, W, _>(group, rows, |row| row.sample.ttft_ns.map(long))?;
+    required::<Int64Type, W, _>(group, rows, |row| long(row.sample.latency_ns))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.sample.input_tokens.map(int))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.sample.output_tokens.map(int))?;
+    required::<ByteArrayType, W, _>(group, rows, |row| text(row.sample.outcome.as_str()))?;
     required::<BoolType, W, _>(group, rows, |row| row.is_counted)?;
-    // Summaries leave the store only where they are asked for.
-    optional::<ByteArrayType, W, _>(group, rows, |_| None)?;
-    optional::<Int32Type, W, _>(group, rows, |row| row.reference_tokens.map(int))?;
+    optional::<Int32Type, W, _>(group, rows, |row| row.sample.reference_tokens.map(int))?;
     let score = |of: fn(&Rouge) -> f64| move |score: &Option<Rouge>| score.as_ref().map(of);
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge1))?;
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge2))?;
     optional::<DoubleType, W, _>(group, scores, score(|rouge| rouge.rouge_l))?;
-    let part = |of: fn(&Exchange) -> Option<u64>| {
-        move |row: &SampleRow| row.exchange.as_ref().and_then(of).map(long)
+    let part = |of: fn(&HttpTiming) -> Option<u64>| {
+        move |row: &SampleRow| row.sample.http.as_ref().and_then(of).map(long)
     };
-    optional::<Int64Type, W, _>(group, rows, part(|exchange| Some(exchange.total_ns)))?;
-    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.connect_ns))?;
-    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.first_byte_ns))?;
-    optional::<Int64Type, W, _>(group, rows, part(|exchange| exchange.server_ns))
+    optional::<Int64Type, W, _>(group, rows, part(|timing| Some(timing.total_ns)))?;
+    optional::<Int64Type, W, _>(group, rows, part(|timing| timing.connect_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|timing| timing.first_byte_ns))?;
+    optional::<Int64Type, W, _>(group, rows, part(|timing| timing.server_ns))
 }

@@ -125,7 +125,7 @@ pub(super) fn agent() -> Agent {
             .with_context(|| format!("can't start {}", program.display()))?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let version = said.trim().strip_prefix("agent ").map(str::to_owned);
-        version.with_context(|| format!("{} is no agent", program.display()))
+        version.with_context(|| format!("{} is not an agent binary", program.display()))
     };
     let version = version().map_err(|error| format!("{error:#}"));
     Agent { version, expected: env!("CARGO_PKG_VERSION").to_owned() }

@@ -7,9 +7,9 @@ use super::read_matrix;
 use crate::cli;
 use crate::doctor::{self, Seen};
 use matrix::Overrides;
+use model::finding::{Status, table};
 use ops::program::Exit;
 use ops::terminal;
-use proto::finding::{Status, table};
 use serde_json::json;
 
 pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {

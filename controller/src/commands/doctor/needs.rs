@@ -56,8 +56,7 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
     }
     if let Some(artifacts) = &matrix.artifacts {
         let found = Box::pin(listed(&fetcher, &artifacts.s3)).await;
-        let found =
-            found.map(|count| format!("{count} objects; whether it can be written is not tried"));
+        let found = found.map(|count| format!("{count} objects; write permission not checked"));
         all.push(Outcome { what: "artifacts", name: artifacts.s3.clone(), found });
     }
     all
@@ -74,8 +73,8 @@ async fn reach(
         place.strip_prefix("scripted:").or(Some(place).filter(|it| it.starts_with('/')))
     {
         let is_here = Path::new(path).exists();
-        let missing = || "agents here find no such file or folder".to_owned();
-        return has_local.then(|| is_here.then(|| "it is here".to_owned()).ok_or_else(missing));
+        let missing = || "no such file or folder for the local agents".to_owned();
+        return has_local.then(|| is_here.then(|| "found".to_owned()).ok_or_else(missing));
     }
     if place.starts_with("s3://") {
         return Some(listed(fetcher, place).await.map(|count| format!("{count} objects")));

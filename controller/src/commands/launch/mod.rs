@@ -34,7 +34,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
         return Box::pin(stop::run(options)).await;
     }
     let (Some(matrix), Some(wanted)) = (&options.matrix, wanted(options)) else {
-        bail!("give a matrix, --role-arn, --controller and --identity");
+        bail!("missing arguments: a matrix, --role-arn, --controller and --identity are required");
     };
     let matrix = read_matrix(matrix, &Overrides::default())?.matrix;
     let id = launch_id()?;
@@ -43,7 +43,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
         let bodies: Vec<&Value> = requests.iter().map(|request| &request.body).collect();
         terminal::result(&serde_json::to_string_pretty(&bodies)?)?;
         terminal::note(&format!(
-            "{}, each for at most {}; nothing was sent: --yes sends them",
+            "{}, each for at most {}; nothing was sent (use --yes to send)",
             counted(requests.len()),
             hours(wanted.max_runtime)
         ));
@@ -162,7 +162,7 @@ fn tell(news: &News<'_>) {
     terminal::note(&match news {
         News::Created { name, target } => format!("{name}: created, on {target}"),
         News::Moved { name, job } => format!("{name}: {}", words(job)),
-        News::Unknown(error) => format!("it isn't known how the jobs are: {error}"),
+        News::Unknown(error) => format!("job status unknown: {error}"),
     });
 }
 
@@ -185,7 +185,7 @@ fn told(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
         return Ok(Exit::Ok);
     }
     terminal::note(
-        "not every agent was sent home by the controller: what they said is in CloudWatch's log group \
+        "not all agents were drained by the controller: their output is in the CloudWatch log group \
          /aws/sagemaker/ProcessingJobs",
     );
     Ok(Exit::Incomplete)
@@ -237,7 +237,7 @@ struct Signals {
 
 impl Signals {
     fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals can't be heard");
+        let listen = |kind| signal(kind).context("failed to install signal handlers");
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
@@ -257,7 +257,7 @@ impl Signals {
 /// Ten hexadecimal digits by chance: names of jobs are unique in an account and region, for ever.
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
-    SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
+    SysRng.try_fill_bytes(&mut bytes).context("failed to read random bytes")?;
     Ok(hex::encode(&bytes))
 }
 

@@ -14,7 +14,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
     let launches = Launch::all(&options.data_dir)?;
     if launches.is_empty() {
         terminal::result(&format!(
-            "no launch is on record in {}: nothing to stop",
+            "no launch recorded in {}: nothing to stop",
             options.data_dir.display()
         ))?;
         return Ok(Exit::Ok);
@@ -27,7 +27,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
         let running = stopped.iter().filter(|job| matches!(job.outcome, Ok(true))).count();
         match settle(&launch, &stopped, &options.data_dir, false) {
             Ok(()) => terminal::result(&format!(
-                "launch {} of {}, for at most {}: {running} of {} stopped, the others were over",
+                "launch {} of {}, for at most {}: stopped {running} of {}; the others had ended",
                 launch.id,
                 launch.begun_at.format("%Y-%m-%d %H:%M UTC"),
                 hours(Duration::from_secs(launch.max_runtime_s)),

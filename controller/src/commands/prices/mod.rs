@@ -58,7 +58,7 @@ fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     }
     text = format!("{text}\n{list}");
     PriceBook::parse(&shown.to_string(), &text)
-        .with_context(|| format!("{shown} can't take these prices and stays as it was"))?;
+        .with_context(|| format!("can't add these prices to {shown}, which is unchanged"))?;
     atomic_file::write(path, text.as_bytes()).with_context(|| format!("can't write {shown}"))
 }
 
@@ -71,7 +71,7 @@ pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
 /// The price of every target, in their order.
 pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
     let book = match &matrix.cost.price_book {
-        Some(path) => Some(read_book(Path::new(path)).context("cost.price_book can't be used")?),
+        Some(path) => Some(read_book(Path::new(path)).context("can't use cost.price_book")?),
         None => None,
     };
     matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()
@@ -99,7 +99,7 @@ pub(super) fn again(
                 [(_, price)] => Ok(price),
                 [] if is_of_matrix => return Ok(known.clone()),
                 _ => bail!(
-                    "{} has {} prices for {name}, and the matrix names no service and region: leave one in the book",
+                    "{} has {} prices for {name}, and the matrix has no service and region: keep one in the book",
                     book.name(),
                     found.len()
                 ),
@@ -145,14 +145,10 @@ fn of_target(
     let name = &target.name;
     // What is behind an endpoint has the price of its name, wherever the agent runs that asks it.
     if target.local.is_some() && !matrix.asks_endpoints(name) {
-        bail!(
-            "no price for {name}: an agent started here needs its own, give usd_per_hour in its [[fleet.local]]"
-        );
+        bail!("no price for {name}: set usd_per_hour in its [[fleet.local]]");
     }
     let Some(book) = book else {
-        bail!(
-            "no price for {name}: give usd_per_hour in its [[target]], or a price_book in [cost]"
-        );
+        bail!("no price for {name}: set usd_per_hour in its [[target]], or price_book in [cost]");
     };
     let terms = Terms {
         service: matrix.cost.service.clone().unwrap_or_default(),

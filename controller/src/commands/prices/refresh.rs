@@ -11,7 +11,7 @@ use ops::terminal;
 use prices::Client;
 use std::collections::BTreeMap;
 
-const IMPORT: &str = "prices can't be asked for; controller prices import needs no credentials";
+const IMPORT: &str = "can't fetch prices; controller prices import needs no credentials";
 
 pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
     let cli::RefreshPrices { bought, endpoint } = options;
@@ -58,7 +58,7 @@ fn targets(bought: &cli::Bought, terms: &Terms) -> anyhow::Result<Vec<String>> {
     let known: Vec<String> = known.map(|(target, _)| target.to_owned()).collect();
     if known.is_empty() {
         bail!(
-            "{} has nothing of {terms} to refresh: name instance types with --targets",
+            "{} has no prices of {terms} to refresh: select instance types with --targets",
             bought.book.display()
         );
     }

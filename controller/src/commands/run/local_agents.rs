@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use fleet::identity::Token;
 use matrix::Matrix;
-use proto::text::plain;
+use model::text::plain;
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;

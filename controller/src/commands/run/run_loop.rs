@@ -13,7 +13,6 @@ use campaign::{
 use fleet::{Event, IngestPermit, Outboxes};
 use matrix::plan::Plan;
 use ops::clock::Clock;
-use results::build::observation;
 use stats::{self, Observation, precision};
 use std::collections::VecDeque;
 use store::{CampaignNo, Hold, SampleRow, Store, Texts};
@@ -175,7 +174,7 @@ impl RunLoop {
 /// Throughputs of the complete runs of a cell, from the first one on.
 fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Vec<f64> {
     let rows: Vec<Observation> =
-        samples.iter().map(|sample| observation(sample, sample.agent)).collect();
+        samples.iter().map(|row| Observation::new(&row.key, &row.sample, row.key.agent)).collect();
     let cell = stats::Cell::new(plan.cells[cell].scenario, rows);
     precision::whole_runs(&cell, plan.samples as u64)
 }

@@ -1,8 +1,8 @@
 //! Events -> spans of the campaign's trace: campaign, round, shard, attempt. The agent's spans are children of the attempt.
 
 use campaign::{CampaignEvent, Observer};
+use model::ids::CampaignId;
 use ops::traces::{Kind, Parent, Span, Traces};
-use proto::ids::CampaignId;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

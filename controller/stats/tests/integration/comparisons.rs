@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use stats::comparison::{
     Batches, Finding, Pair, PairComparison, Quantity, Rounds, Scope, compare, contrast,
 };
-use stats::{Cell, Limitation, Observation, Outcome, Scenario};
+use stats::{Cell, Limitation, Observation, Scenario};
 
 /// Single requests with these latencies in microseconds, by run.
 fn cell(latencies: &[Vec<u32>]) -> Cell {
@@ -25,7 +25,7 @@ fn cell(latencies: &[Vec<u32>]) -> Cell {
                 network_ns: None,
                 input_tokens: Some(9),
                 output_tokens: Some(3 + sample % 5),
-                outcome: Outcome::Ok,
+                is_ok: true,
             });
             start_ns += latency_ns;
         }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use stats::limitation::{Limitation, Unit};
-use stats::{Cell, CellStatistics, Estimate, Observation, Outcome, Scenario, summarize};
+use stats::{Cell, CellStatistics, Estimate, Observation, Scenario, summarize};
 
 /// Runs of requests with these latencies, in batches back to back; all rows start with their batch.
 fn rows_of(latencies_ms: &[Vec<u32>], batch_size: usize) -> Vec<Observation> {
@@ -25,7 +25,7 @@ fn rows_of(latencies_ms: &[Vec<u32>], batch_size: usize) -> Vec<Observation> {
                     network_ns: None,
                     input_tokens: Some(100),
                     output_tokens: Some(4),
-                    outcome: Outcome::Ok,
+                    is_ok: true,
                 });
                 longest = longest.max(latency_ns);
                 sample += 1;

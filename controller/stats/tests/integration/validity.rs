@@ -4,7 +4,7 @@ use stats::clock::Trouble;
 use stats::drift::drift;
 use stats::slo::{Slo, goodput};
 use stats::validity::{Cause, Evidence, Status, Validity, validity};
-use stats::{Cell, Observation, Outcome, Scenario, summarize};
+use stats::{Cell, Observation, Scenario, summarize};
 
 /// Which dialogue comes at a place: another order in each run.
 fn sample(run: u32, place: u32, requests: u32) -> u32 {
@@ -29,7 +29,7 @@ fn cell(runs: u32, requests: u32, latency: impl Fn(u32, u32) -> Option<u64>) -> 
                 network_ns: None,
                 input_tokens: Some(9),
                 output_tokens: Some(3),
-                outcome: found.map_or(Outcome::Failed, |_| Outcome::Ok),
+                is_ok: found.is_some(),
             });
         }
     }

@@ -2,13 +2,13 @@
 
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
-use proto::ids::CampaignId;
-use proto::model::EngineFacts;
-use proto::sample::{Finish, Outcome, Sample};
+use model::engine::EngineFacts;
+use model::ids::CampaignId;
+use model::sample::{Finish, Outcome, Sample, SampleKey};
 use std::path::Path;
 use std::process::{Command, Output};
 use store::{
-    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleWrite,
+    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
     SegmentFacts, State, Store, Write,
 };
 
@@ -170,7 +170,6 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
             let latency_ns = latency_ns(made, run, ordinal);
             longest = longest.max(latency_ns);
             let sample = Sample {
-                sample_id: format!("d{ordinal}").as_str().try_into().unwrap(),
                 start_ns,
                 ttft_ns: Some(latency_ns / 4),
                 latency_ns,
@@ -180,19 +179,22 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 unknown_tokens: 0,
                 reference_tokens: (run == 1).then_some(12),
                 schedule_delay_ns: None,
-                exchange: None,
+                http: None,
                 outcome: Outcome::Ok(Finish::Eos),
+                failure_detail: None,
                 text: made.text.map(str::to_owned),
                 output_ids: None,
             };
-            let place = SampleWrite {
-                cell: 0,
-                run,
-                ordinal,
-                segment: 1,
-                attempt: u64::from(run),
-                agent: 0,
-                batch,
+            let place = SampleRow {
+                key: SampleKey {
+                    cell: 0,
+                    run,
+                    sample: ordinal,
+                    segment: 1,
+                    attempt: u64::from(run),
+                    agent: 0,
+                    batch,
+                },
                 is_counted: true,
                 sample,
             };

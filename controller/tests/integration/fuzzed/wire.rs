@@ -5,6 +5,7 @@ use campaign::{AgentReport, BatchReport};
 use fleet::check;
 use fleet::stream_protocol::StreamProtocol;
 use prost::Message as _;
+use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
 
 /// Batches of the shard.
@@ -45,10 +46,10 @@ pub(crate) fn check(mut bytes: &[u8]) {
             Err(_) => return,
             Ok(AgentReport::Batch(BatchReport { samples, .. })) => {
                 taken += 1;
-                assert!(samples.iter().all(|sample| is_plain(sample.sample_id.as_str())));
+                assert!(samples.iter().all(|(id, _)| is_plain(id.as_str())));
                 for sample in samples {
-                    let again = proto::sample::Sample::try_from(wire::Sample::from(sample.clone()));
-                    assert_eq!(again.expect("it was taken before"), sample);
+                    let again = TryFrom::try_from(wire::Sample::from(sample.clone()));
+                    assert_eq!(again, Ok::<_, SampleError>(sample));
                 }
             }
             Ok(AgentReport::Failed { failure, .. }) => assert!(is_plain(&failure.detail)),

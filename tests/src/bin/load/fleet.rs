@@ -1,6 +1,6 @@
 //! Simulated agents: each has a connection and a made-up machine of its own, and plays a script at a given pace.
 
-use proto::version::PROTOCOL;
+use model::version::PROTOCOL;
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::{self, from_agent::Message as Said, from_controller::Message as Told};
 use std::time::Duration;
@@ -188,8 +188,8 @@ fn samples(
         start_ns,
         ttft_ns: Some(latency_ns / 2),
         latency_ns,
-        input_tokens: 12,
-        output_tokens: 20,
+        input_tokens: Some(12),
+        output_tokens: Some(20),
         finish: "eos".to_owned(),
         text: Some("played".to_owned()),
         ..wire::Sample::default()
