@@ -1,4 +1,4 @@
-//! The files of models and adapters, and the interface that finds them by name.
+//! Model and adapter files, and the interface that finds them by name.
 
 use model::engine::EngineSpec;
 use sha2::{Digest, Sha256};
@@ -66,7 +66,7 @@ impl SourceError {
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("can't open {file}")]
+#[error("cannot open {file}")]
 pub struct ReadError {
     file: String,
     source: io::Error,

@@ -96,7 +96,7 @@ fn who_enters_late_gets_the_tokens_that_he_gets_alone() {
         let mut trickle = Trickle::of(requests());
         engine.serve(&mut trickle, &generation, &stopwatch).unwrap();
         assert_eq!(trickle.ids(), alone, "{dtype}");
-        assert!(trickle.most_live > 1, "none was decoded beside another");
+        assert!(trickle.most_live > 1, "none was decoded unmerged another");
         for row in trickle.rows {
             let row = row.unwrap().unwrap();
             assert!(row.first_token_ns.unwrap() <= row.end_ns);

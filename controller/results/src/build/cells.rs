@@ -61,7 +61,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         ..evidence(observed, &segments, &watched)
     };
     let mut validity = validity(&estimates, &evidence);
-    if facts.is_some_and(|facts| facts.played) {
+    if facts.is_some_and(|facts| facts.synthetic_time) {
         validity.add(Status::Degraded, Cause::SyntheticTime);
     }
     let missing = expected.saturating_sub(observed.cell.len() as u64);

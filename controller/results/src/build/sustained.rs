@@ -2,7 +2,7 @@
 
 use model::telemetry::Phase;
 use records::{LoadWindowRow, WindowRow};
-use stats::stress::{CellSamples, Windows};
+use stats::stress::{Observed, Windows};
 use std::collections::BTreeMap;
 
 /// The windows of a campaign's sustained loads, by cell and run, with what was observed in each.
@@ -12,7 +12,7 @@ pub struct SustainedLoads(BTreeMap<(usize, u32), Vec<Seen>>);
 #[derive(Debug)]
 struct Seen {
     row: LoadWindowRow,
-    observed: CellSamples,
+    observed: Observed,
     /// How much of telemetry stands in `observed`.
     seconds: f64,
 }
@@ -20,7 +20,7 @@ struct Seen {
 impl SustainedLoads {
     /// The windows of one run, in order.
     pub fn add_run(&mut self, cell: usize, run: u32, rows: Vec<LoadWindowRow>) {
-        let seen = |row| Seen { row, observed: CellSamples::default(), seconds: 0.0 };
+        let seen = |row| Seen { row, observed: Observed::default(), seconds: 0.0 };
         self.0.insert((cell, run), rows.into_iter().map(seen).collect());
     }
 
@@ -46,7 +46,7 @@ impl SustainedLoads {
         });
         let (Some(seen), seconds) = (its, window.seconds()) else { return };
         if seconds > 0.0 {
-            let observed = CellSamples::of(&window.readings, seconds);
+            let observed = Observed::of(&window.readings, seconds);
             seen.observed.join(&observed, (seen.seconds, seconds));
             seen.seconds += seconds;
         }
