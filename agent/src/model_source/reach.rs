@@ -99,9 +99,12 @@ mod tests {
         assert!(reach("dummy:flan-t5-base", Kind::Model).is_ok());
         assert!(reach("builtin:small", Kind::Model).is_err());
         let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model_source/tiny");
-        assert_eq!(reach(tiny, Kind::Model).unwrap(), "here");
-        assert_eq!(reach(&format!("{tiny}/tokenizer.json"), Kind::Tokenizer).unwrap(), "here");
-        assert_eq!(reach(&format!("{tiny}/minutes"), Kind::Adapter).unwrap(), "here");
+        assert_eq!(reach(tiny, Kind::Model).unwrap(), "on this machine");
+        assert_eq!(
+            reach(&format!("{tiny}/tokenizer.json"), Kind::Tokenizer).unwrap(),
+            "on this machine"
+        );
+        assert_eq!(reach(&format!("{tiny}/minutes"), Kind::Adapter).unwrap(), "on this machine");
     }
 
     #[test]

@@ -242,7 +242,7 @@ secret_env = "KEY"
     #[test]
     fn missing_mail_settings_are_reported() {
         let text = check("[notify.email]\nusername = \"me\"\n").unwrap_err().to_string();
-        for missing in ["email.host", "email.from", "email.to", "go together"] {
+        for missing in ["email.host", "email.from", "email.to", "set both"] {
             assert!(text.contains(missing), "{missing} in {text}");
         }
     }

@@ -161,7 +161,7 @@ fn max_runs_of_precision_is_at_least_the_minimum_number_of_runs() {
     let protocol = with("half_width = 0.05, max_runs = 10").unwrap().protocol;
     assert_eq!((protocol.runs, protocol.most_runs()), (3, 10));
     for (precision, problem) in [
-        ("half_width = 0.05, max_runs = 2", "max_runs: is below the 3 runs"),
+        ("half_width = 0.05, max_runs = 2", "max_runs: is less than the 3 runs"),
         ("half_width = 5, max_runs = 10", "half_width: expected a share of the mean below 1"),
         ("half_width = 0.05", "max_runs: is missing"),
         ("max_runs = 5", "half_width: is missing"),

@@ -100,7 +100,7 @@ fn files_are_compared_like_campaigns_and_another_samples_file_is_refused() {
     let swapped = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
     assert!(
         swapped.starts_with("exit 2\n")
-            && swapped.contains("is not the file that base.json names: its sha256"),
+            && swapped.contains("is not the samples file of base.json: its sha256"),
         "{swapped}"
     );
     std::fs::remove_file(path("base.samples.parquet")).unwrap();
@@ -152,10 +152,10 @@ fn what_may_differ_is_flagged() {
     let flagged = Made { agent_version: "0.2.0", target: "there", ..other() };
     let told = compared(&Made::default(), &flagged, &[]);
     assert!(told.starts_with("exit 0\n"), "{told}");
-    assert!(told.contains("flag: they differ in agent version: 0.1.0 against 0.2.0"), "{told}");
+    assert!(told.contains("flag: they differ in agent version: 0.1.0 vs. 0.2.0"), "{told}");
     assert!(told.contains("flag: governor is known of neither side"), "{told}");
     assert!(!told.contains("driver"), "no GPU infers: {told}");
-    assert!(told.contains("tiny.f32.b1.offline@there against tiny.f32.b1.offline@here"), "{told}");
+    assert!(told.contains("tiny.f32.b1.offline@there vs. tiny.f32.b1.offline@here"), "{told}");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn what_is_not_there_is_told_with_what_is() {
     let campaign = said(&controller(folder.path(), &["compare", "nothing", "latest"]));
     assert!(campaign.starts_with("exit 2\n") && campaign.contains(BASE), "{campaign}");
     let file = said(&controller(folder.path(), &["compare", "nothing.json", "latest"]));
-    assert!(file.contains("there is no file nothing.json"), "{file}");
+    assert!(file.contains("no file nothing.json"), "{file}");
 }
 
 #[test]

@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_summary_says_what_is_missing() {
         let reason = |body: &[u8]| fields().read(body).unwrap_err();
-        assert!(reason(b"<html>").starts_with("no JSON"));
+        assert!(reason(b"<html>").starts_with("not JSON"));
         assert_eq!(reason(br#"{"error": "no"}"#), "nothing at /0/generated_text");
         assert_eq!(reason(br#"[{"generated_text": 7}]"#), "/0/generated_text is no text");
     }

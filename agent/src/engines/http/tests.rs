@@ -159,7 +159,7 @@ fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
     let error = one_line(&wrong.unwrap().probed().unwrap_err());
     assert!(error.contains("403 Forbidden: who is …?"), "{error}");
-    assert!(error.contains("look at the variables that authorization come from"), "{error}");
+    assert!(error.contains("check the environment variables for authorization"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
     let missing = Http::open(&spec(&served.address), &|_| None).unwrap_err().to_string();
     assert!(missing.contains("variable STUB_KEY"), "{missing}");

@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn none_and_several_are_refused() {
         assert_eq!(chosen(&[]).unwrap_err(), "a.tar.gz has no adapter_config.json");
-        let several = "a.tar.gz has several adapters (./one, ./two): give the folder of one \
-                       (unpack an archive for that)";
+        let several = "a.tar.gz contains several adapters (./one, ./two): specify the folder of \
+                       one (unpack an archive first)";
         assert_eq!(chosen(&["two", "one", "checkpoint-1"]).unwrap_err(), several);
         assert!(chosen(&["checkpoint-1", "checkpoint-2"]).is_err());
     }

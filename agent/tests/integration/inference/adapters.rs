@@ -86,7 +86,7 @@ fn an_archive_that_could_do_harm_is_refused() {
     ] {
         assert_eq!(
             refused(kind, name),
-            format!("DIR/model.tar.gz is refused: its entry {name:?} {why}")
+            format!("DIR/model.tar.gz is rejected: entry {name:?} {why}")
         );
     }
     assert_eq!(
@@ -116,7 +116,7 @@ fn an_archive_that_is_cut_off_or_none_at_all_is_noticed() {
         let error = adapted(MODEL, path.to_str().unwrap()).unwrap_err();
         error.to_string().replace(place.path().to_str().unwrap(), "DIR")
     };
-    assert_eq!(error(&whole[..whole.len() / 2]), "can't read DIR/model.tar.gz");
+    assert_eq!(error(&whole[..whole.len() / 2]), "cannot read DIR/model.tar.gz");
     assert_eq!(
         error(b"PK\x03\x04 a zip file, and long enough"),
         "DIR/model.tar.gz is not a tar.gz archive: give a folder, or a model.tar.gz"
@@ -132,8 +132,8 @@ fn several_adapters_are_listed() {
     });
     assert_eq!(
         two.unwrap_err(),
-        "DIR/model.tar.gz has several adapters (./one, ./two): give the folder of one (unpack an archive \
-         for that)"
+        "DIR/model.tar.gz contains several adapters (./one, ./two): specify the folder of one (unpack an \
+         archive first)"
     );
 }
 
@@ -160,7 +160,7 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
     assert_eq!(
         error,
         "DIR/adapter_model.safetensors: tensor base_model.model.decoder.block.0.layer.0.SelfAttention.q.\
-         lora_A.weight has shape [8, 64], model and config ask for [4, 64]"
+         lora_A.weight has shape [8, 64], model and config require [4, 64]"
     );
     let error = with_config(&|config| config["use_dora"] = true.into()).unwrap_err();
     assert_eq!(
@@ -169,14 +169,14 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
          model with peft and give that"
     );
     let error = adapted("relu-tied", "../gated-untied/adapters/qv-r8").unwrap_err().to_string();
-    assert!(error.contains("has shape [8, 64], model and config ask for [8, 48]"), "{error}");
+    assert!(error.contains("has shape [8, 64], model and config require [8, 48]"), "{error}");
 }
 
 #[test]
 fn another_base_by_name_is_said_and_shapes_decide() {
     let notes = with_config(&|_| {}).unwrap();
     assert!(
-        notes[0].starts_with("the adapter was trained on parity/base, and is used on /"),
+        notes[0].starts_with("the adapter was trained on parity/base and is used with /"),
         "{notes:?}"
     );
     let same =
@@ -193,10 +193,7 @@ fn a_folder_without_an_adapter_names_what_is_missing() {
     };
     assert_eq!(error(), "DIR has no adapter_config.json");
     fs::write(place.path().join(FILES[0]), "{}").unwrap();
-    assert_eq!(
-        error(),
-        "DIR has adapter_config.json but not adapter_model.safetensors unmerged it"
-    );
+    assert_eq!(error(), "DIR has adapter_config.json but no adapter_model.safetensors beside it");
     fs::write(place.path().join("adapter_model.bin"), "").unwrap();
     assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not read"));
 }
@@ -235,10 +232,7 @@ fn a_saved_shared_embedding_is_passed_over_and_said_so() {
         assert_eq!(ids, case.output_ids, "{}", case.id);
     }
     let notes = engine.facts().notes.join("\n");
-    assert!(
-        notes.contains("base_model.model.shared.weight is passed over, as peft does"),
-        "{notes}"
-    );
+    assert!(notes.contains("base_model.model.shared.weight is ignored, as in peft"), "{notes}");
 }
 
 #[test]
@@ -250,7 +244,7 @@ fn a_saved_norm_can_be_merged_only() {
     assert_eq!(
         error.to_string().replace(path, "DIR"),
         "DIR/adapter_model.safetensors: tensor base_model.model.decoder.final_layer_norm.weight replaces a \
-         weight of the base, which only a merged adapter can do, other than for lm_head: use adapter_mode = \
+         weight of the base, which an unmerged adapter can do for lm_head only: use adapter_mode = \
          \"merged\" (--adapter-mode merged)"
     );
 }
@@ -266,5 +260,5 @@ fn the_built_in_adapter_fits_the_built_in_model() {
     assert_eq!(facts.notes, [""; 0]);
     let unknown = model::engine::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
     let error = open(&unknown).unwrap_err().to_string();
-    assert_eq!(error, "unknown builtin adapter \"x\": one of tiny-minutes");
+    assert_eq!(error, "unknown builtin adapter `x`: expected tiny-minutes");
 }

@@ -75,11 +75,11 @@ fn a_broken_tensor_is_named_with_its_file() {
     };
     assert_eq!(
         change(&|tensors| drop(tensors.remove(NORM))),
-        format!("tensor {NORM} [64] is missing in DIR/model.safetensors")
+        format!("tensor {NORM} [64] is missing from DIR/model.safetensors")
     );
     assert_eq!(
         change(&|tensors| drop(tensors.remove("lm_head.weight"))),
-        "tensor lm_head.weight [384, 64] is missing in DIR/model.safetensors"
+        "tensor lm_head.weight [384, 64] is missing from DIR/model.safetensors"
     );
     assert_eq!(
         change(&|tensors| tensors.get_mut(NORM).unwrap().shape = vec![8, 8]),
@@ -116,7 +116,7 @@ fn a_file_that_was_cut_off_is_noticed() {
     assert_eq!(
         error(model.path()),
         format!(
-            "DIR/model.safetensors has {} bytes where its header says {}: fetch it again",
+            "DIR/model.safetensors has {} bytes, its header requires {}: download it again",
             bytes.len() - 1,
             bytes.len()
         )

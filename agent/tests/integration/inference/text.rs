@@ -88,15 +88,15 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let prompt = |spec| open(spec).unwrap().load(1).unwrap().prompt(text, 1000).unwrap();
     assert_eq!(prompt(&with_file), prompt(&spec("builtin:tiny")));
     let notes = engines::inspect(&with_file, &Device::cpu()).unwrap().notes.join("\n");
-    assert!(notes.contains("to cut texts to 3 tokens: switched off"), "{notes}");
-    assert!(notes.contains("asks for padding: switched off"), "{notes}");
+    assert!(notes.contains("truncation to 3 tokens in the tokenizer file is disabled"), "{notes}");
+    assert!(notes.contains("padding in the tokenizer file is disabled"), "{notes}");
 }
 
 #[test]
 fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
     let error =
         engines::inspect(&spec(folder("relu-tied").to_str().unwrap()), &Device::cpu()).unwrap_err();
-    assert!(error.to_string().contains("has no tokenizer: name a tokenizer.json"), "{error}");
+    assert!(error.to_string().contains("has no tokenizer: specify a tokenizer.json"), "{error}");
 }
 
 #[test]

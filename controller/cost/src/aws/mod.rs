@@ -18,7 +18,7 @@ pub enum Error {
     #[error("not an AWS price list: {detail}")]
     Form { detail: String },
     /// Another offer than the service that was asked for.
-    #[error("price list of {found}, but prices of {service} are in that of {expected}")]
+    #[error("price list is for {found}, but prices of {service} are in the list for {expected}")]
     Offer { found: String, service: &'static str, expected: &'static str },
     #[error(
         "AWS has no price for {target} as {service} in {region}; check the instance type and the region"

@@ -131,7 +131,7 @@ async fn an_unknown_target_is_told_with_the_known_ones() {
     let lost = wire::Hello { target: "there".to_owned(), ..hello() };
     let status = talk(&served, Some(&served.header), vec![Message::Hello(lost)]).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
-    assert!(status.message().ends_with("one of here"), "{status}");
+    assert!(status.message().ends_with("one of: here"), "{status}");
 }
 
 #[tokio::test]
