@@ -33,7 +33,7 @@ fn serve_for(agents: u32) -> Served {
     let further = "--output results.json --log-level info --metrics 127.0.0.1:0";
     let (mut running, port) = waiting::over_tls(&workspace, further);
     running.until("agent join");
-    let line = running.until("metrics are served");
+    let line = running.until("serving metrics");
     let metrics = line.trim().rsplit('=').next().expect("the line ends with an address").to_owned();
     Served { workspace, running, port, metrics }
 }
@@ -245,7 +245,7 @@ fn a_running_controller_reloads_a_renewed_certificate() {
     let mut served = serve();
     let renew = ["certs", "controller", "--dir", "certs", "--host", "127.0.0.2"];
     let _ = served.workspace.run(&renew).expect(0);
-    served.running.until("new connections see the new certificates");
+    served.running.until("reloaded the certificates");
     let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(0);
     assert!(agent.err.contains("drained by the controller"), "{}", agent.err);
     let finished = served.running.finish().expect(0);

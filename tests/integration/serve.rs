@@ -107,7 +107,7 @@ fn pending_requests_are_answered_before_shutdown() {
         );
     }
     serving.signal("TERM");
-    let _ = serving.until("what was asked is still answered");
+    let _ = serving.until("shutting down after the accepted requests");
     let rest = [0; 2].map(|_| serving.next(&mut asked).expect("it answers").0);
     assert!(rest.contains(&200), "{rest:?}");
     assert!(serving.answer(serving.ask(&body(&json!("b")))).is_err(), "it accepts no new requests");
