@@ -270,7 +270,7 @@ fn a_dataset_of_the_hub_is_read_by_split_and_its_commit_recorded() {
     let said = run("hf://org/none", "split = \"test\"").expect(2);
     assert!(said.err.contains("has no dataset org/none"), "{}", said.err);
     let said = run("hf://org/chats", "split = \"holdout\"").expect(2);
-    assert!(said.err.contains("no split \"holdout\""), "{}", said.err);
+    assert!(said.err.contains("no split `holdout`"), "{}", said.err);
 }
 
 #[test]

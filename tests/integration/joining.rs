@@ -216,10 +216,10 @@ fn a_revoked_token_and_a_revoked_certificate_are_refused() {
     let _ = run(&["agents", "revoke", "a2"]);
     let token = ["--ca", "certs/ca.pem", "--token-file", "a1.token"];
     let agent = served.join("https://127.0.0.1:PORT", &token).expect(2);
-    assert!(agent.err.contains("this token was revoked"), "{}", agent.err);
+    assert!(agent.err.contains("the token was revoked"), "{}", agent.err);
     let certificate = ["--ca", "certs/ca.pem", "--cert", "certs/a2.pem", "--key", "certs/a2.key"];
     let agent = served.join("https://127.0.0.1:PORT", &certificate).expect(2);
-    assert!(agent.err.contains("this certificate was revoked"), "{}", agent.err);
+    assert!(agent.err.contains("the certificate was revoked"), "{}", agent.err);
     // The same peer and reason: logged once, counted twice.
     once(&served.refused(), "revoked", 2);
 }
@@ -233,7 +233,7 @@ fn a_revoked_token_closes_an_open_stream_and_the_campaign_continues() {
     served.running.until("joined for there");
     let _ = served.workspace.run(&["agents", "revoke", "a1"]).expect(0);
     let revoked = revoked.finish().expect(2);
-    assert!(revoked.err.contains("this token was revoked"), "{}", revoked.err);
+    assert!(revoked.err.contains("the token was revoked"), "{}", revoked.err);
     let first = served.start("https://127.0.0.1:PORT", &with("certs/agent"));
     let refused = served.refused();
     let _ = first.finish().expect(0);

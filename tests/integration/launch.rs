@@ -230,7 +230,7 @@ fn jobs_of_a_killed_launch_have_a_deadline_and_are_stopped_later() {
     assert_eq!(records(&workspace), 1);
 
     let stopped = run(&workspace, &server, "launch sagemaker --stop --pace-ms 1").expect(0);
-    assert!(stopped.out.contains("3 of 3 jobs stopped"), "{}", stopped.out);
+    assert!(stopped.out.contains("stopped 3 of 3"), "{}", stopped.out);
     assert_eq!((server.count("Stopped"), server.count("InProgress")), (3, 0));
     let again = run(&workspace, &server, "launch sagemaker --stop").expect(0);
     assert!(again.out.contains("nothing to stop"), "{}", again.out);

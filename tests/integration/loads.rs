@@ -141,7 +141,7 @@ fn a_stopped_load_keeps_its_windows_and_resumes() {
     let stopped = running.finish().expect(3);
     let windows = judged(&workspace);
     assert!((1..5).contains(&windows), "{windows}");
-    let partial = format!("a part only: {windows} of 5 windows");
+    let partial = format!("incomplete: {windows} of 5 windows");
     assert!(stopped.out.contains(&partial), "{}", stopped.out);
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
     assert_eq!(judged(&workspace), 5);
@@ -159,7 +159,7 @@ fn a_controller_killed_under_load_leaves_windows_to_judge_and_resumes() {
     let report = workspace.run(&["report", "latest", "--output", "results.json"]).expect(0);
     let windows = judged(&workspace);
     assert!((1..5).contains(&windows), "{windows}");
-    assert!(report.out.contains(&format!("a part only: {windows} of 5 windows")), "{}", report.out);
+    assert!(report.out.contains(&format!("incomplete: {windows} of 5 windows")), "{}", report.out);
     let _ = workspace.run(&["run", "--resume", "latest", "--output", "results.json"]).expect(0);
     assert_eq!(judged(&workspace), 5);
 }
@@ -185,7 +185,7 @@ fn a_load_without_its_scenario_and_a_scenario_without_its_load_are_refused() {
         workspace(STEADY, "scenarios = [\"stress\"]", "server = { request_rates = [1, 0] }", "");
     let refused = workspace.run(&["plan", "matrix.toml"]).expect(2);
     for message in [
-        "protocol.server: means nothing without \"server\" among factors.scenarios",
+        "protocol.server: has no effect without \"server\" in factors.scenarios",
         "protocol.server.request_rates[1]: expected a number above zero",
         "protocol.stress: is missing, for example: stress = { duration = \"10m\", concurrency = 1 }",
     ] {

@@ -77,7 +77,7 @@ fn a_hot_t4_shows_in_every_figure() {
     assert!(about(&telemetry["readings"]["gpu_temperature_celsius"]["max"], 93.0));
     assert!(about(&telemetry["readings"]["gpu_sm_mhz"]["mean"], 585.0));
     let codes = codes(cell);
-    for code in ["throttled", "foreign_telemetry", "played"] {
+    for code in ["throttled", "foreign_telemetry", "synthetic_time"] {
         assert!(codes.contains(&code), "{code} of {codes:?}");
     }
     assert_eq!(cell["validity"]["status"], "DEGRADED");

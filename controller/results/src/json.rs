@@ -39,7 +39,7 @@ mod tests {
         let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
         assert!(
             committed == schema(),
-            "the types have another schema: run UPDATE_SCHEMA=1 cargo test --release -p controller schema"
+            "the types have another schema: run `cargo xtask schema`"
         );
     }
 }

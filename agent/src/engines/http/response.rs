@@ -142,7 +142,7 @@ mod tests {
         let reason = |body: &[u8]| fields().read(body).unwrap_err();
         assert!(reason(b"<html>").starts_with("not JSON"));
         assert_eq!(reason(br#"{"error": "no"}"#), "nothing at /0/generated_text");
-        assert_eq!(reason(br#"[{"generated_text": 7}]"#), "/0/generated_text is no text");
+        assert_eq!(reason(br#"[{"generated_text": 7}]"#), "/0/generated_text is not a string");
     }
 
     #[test]

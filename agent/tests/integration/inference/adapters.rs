@@ -91,14 +91,14 @@ fn an_archive_that_could_do_harm_is_refused() {
     }
     assert_eq!(
         refused(EntryType::Regular, "./adapter_config.json"),
-        "DIR/model.tar.gz is refused: it holds \"./adapter_config.json\" twice"
+        "DIR/model.tar.gz is rejected: duplicate entry \"./adapter_config.json\""
     );
     let many = opened("", &|archive| {
         for count in 0..10_000 {
             add(archive, EntryType::Regular, &format!("x{count}"), b"");
         }
     });
-    assert_eq!(many.unwrap_err(), "DIR/model.tar.gz is refused: it holds more than 10000 entries");
+    assert_eq!(many.unwrap_err(), "DIR/model.tar.gz is rejected: more than 10000 entries");
     let bomb = opened("", &|archive| {
         add(archive, EntryType::Regular, "zeros", &vec![0; 32 << 20]);
     });
@@ -119,7 +119,7 @@ fn an_archive_that_is_cut_off_or_none_at_all_is_noticed() {
     assert_eq!(error(&whole[..whole.len() / 2]), "cannot read DIR/model.tar.gz");
     assert_eq!(
         error(b"PK\x03\x04 a zip file, and long enough"),
-        "DIR/model.tar.gz is not a tar.gz archive: give a folder, or a model.tar.gz"
+        "DIR/model.tar.gz is not a tar.gz archive: expected a folder or a model.tar.gz"
     );
 }
 
@@ -165,8 +165,8 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
     let error = with_config(&|config| config["use_dora"] = true.into()).unwrap_err();
     assert_eq!(
         error,
-        "can't use DIR/adapter_config.json: use_dora = true is not supported: merge the adapter into its \
-         model with peft and give that"
+        "cannot use DIR/adapter_config.json: use_dora = true is not supported: merge the adapter into its \
+         model with peft and use the merged model"
     );
     let error = adapted("relu-tied", "../gated-untied/adapters/qv-r8").unwrap_err().to_string();
     assert!(error.contains("has shape [8, 64], model and config require [8, 48]"), "{error}");
@@ -195,7 +195,7 @@ fn a_folder_without_an_adapter_names_what_is_missing() {
     fs::write(place.path().join(FILES[0]), "{}").unwrap();
     assert_eq!(error(), "DIR has adapter_config.json but no adapter_model.safetensors beside it");
     fs::write(place.path().join("adapter_model.bin"), "").unwrap();
-    assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not read"));
+    assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not supported"));
 }
 
 /// The adapter `qv-r8`, which also saved `module` whole: the base's tensor `tensor`, each value

@@ -83,12 +83,12 @@ fn a_broken_tensor_is_named_with_its_file() {
     );
     assert_eq!(
         change(&|tensors| tensors.get_mut(NORM).unwrap().shape = vec![8, 8]),
-        format!("DIR/model.safetensors: tensor {NORM} has shape [8, 8], the config asks for [64]")
+        format!("DIR/model.safetensors: tensor {NORM} has shape [8, 8], the config requires [64]")
     );
     assert_eq!(
         change(&|tensors| tensors.get_mut(NORM).unwrap().dtype = Dtype::I32),
         format!(
-            "DIR/model.safetensors: tensor {NORM} is stored as I32, only F32, F16 and BF16 can be read"
+            "DIR/model.safetensors: tensor {NORM} has unsupported dtype I32: expected F32, F16 or BF16"
         )
     );
     assert_eq!(
@@ -96,14 +96,14 @@ fn a_broken_tensor_is_named_with_its_file() {
             let norm = tensors.get_mut(NORM).unwrap();
             norm.bytes[12..16].copy_from_slice(&f32::NAN.to_le_bytes());
         }),
-        format!("DIR/model.safetensors: tensor {NORM} holds NaN at place 3: the file is broken")
+        format!("DIR/model.safetensors: tensor {NORM} contains NaN at index 3: the file is corrupt")
     );
     assert_eq!(
         change(&|tensors| {
             let norm = tensors[NORM].clone();
             tensors.insert("encoder.extra.weight".to_owned(), norm);
         }),
-        "DIR/model.safetensors: a T5 of this config has no tensor encoder.extra.weight"
+        "DIR/model.safetensors: unexpected tensor encoder.extra.weight for this config"
     );
 }
 
