@@ -1,13 +1,14 @@
-//! Open loop on this machine: do arrivals keep their schedule, and do requests start when they should?
+//! Open loop on this machine: do arrivals keep their schedule, and do requests start when they
+//! should?
 //!
-//! `cargo bench -p agent --bench arrivals [-- RATE REQUESTS STALL_MS]`: Poisson arrivals, answered at once but for one
-//! stall. Prints mean and variance of the gaps as they came against those of a Poisson process, the schedule delay, and
-//! how many requests saw the stall in their latency from the intended start.
+//! `cargo bench -p agent --bench arrivals [-- RATE REQUESTS STALL_MS]`: Poisson arrivals, answered
+//! at once but for one stall. Prints mean and variance of the gaps as they came against those of a
+//! Poisson process, the schedule delay, and how many requests saw the stall in their latency from
+//! the intended start.
 
 #![expect(clippy::print_stdout, reason = "figures are what it is there for")]
 
-use agent::workload::{Arrival, Together, Workload};
-use proto::wire;
+use agent::workload::{Arrival, ArrivalBatch, Load, Workload};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 
@@ -17,13 +18,12 @@ fn main() -> std::io::Result<()> {
     let (rate, requests, stall_ms) = (number(0, 200.0), number(1, 4000.0), number(2, 0.0));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
     let requests = requests as u64;
-    let load =
-        wire::Load { request_rate: rate, seed: 7, max_queue: 1_000_000, ..wire::Load::default() };
+    let load = Load { request_rate: rate, seed: 7, max_queue: 1_000_000, ..Load::default() };
     let stopwatch = Stopwatch::start();
     let mut workload = Workload::start(&load, 1, Some(requests), &stopwatch)?;
     let mut came: Vec<(Arrival, u64)> = Vec::new();
     let mut has_stalled = stall_ms <= 0.0;
-    while let Some(Together { batch, .. }) = workload.wait(&|| false) {
+    while let Some(ArrivalBatch { batch, .. }) = workload.wait(&|| false) {
         if !has_stalled && came.len() as u64 >= requests / 2 {
             has_stalled = true;
             stall(Duration::from_secs_f64(stall_ms / 1e3));

@@ -1,12 +1,13 @@
-//! flan-t5-small's shape with random weights on two threads: prompts encoded, and single decoder steps.
+//! flan-t5-small's shape with random weights on two threads: prompts encoded, and single decoder
+//! steps.
 //!
 //! `cargo bench -p agent --bench decode`. Items are tokens.
 
 use agent::model_source;
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use kernels::Table;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use kernels::Dispatch;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use t5::checkpoint::Checkpoint;
 use t5::compute::Compute;
 use t5::config::Config;
@@ -41,7 +42,7 @@ fn load(dtype: Dtype) -> CpuT5 {
     let model = model_source::find(&spec).expect("the program brings it");
     let config = Config::parse(&model.config.read().expect("held in memory")).expect("its own");
     let checkpoint = Checkpoint::open(&config, model.weights).expect("seeded weights always fit");
-    CpuT5::load(&checkpoint, dtype, Table::best(), THREADS).expect("made from a seed")
+    CpuT5::load(&checkpoint, dtype, Dispatch::best(), THREADS).expect("made from a seed")
 }
 
 /// Prompts of one length.

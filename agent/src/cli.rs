@@ -1,13 +1,13 @@
-//! The command line: words in, one command out.
+//! The command line.
 
 use crate::commands::{bench, doctor, generate, health, join, serve};
 use clap::{Args, Parser, Subcommand};
 use host::Root;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use ops::logs;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use telemetry::{Places, Visible};
+use telemetry::{InstrumentSources, VisibleDevices};
 
 /// Runs T5 inference on one machine and measures it.
 #[derive(Debug, Parser)]
@@ -15,56 +15,56 @@ use telemetry::{Places, Visible};
 pub struct Cli {
     #[command(flatten)]
     pub log: logs::Options,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the agent can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve a controller: measure what it leases, until it sends this agent home
+    /// Join a controller and run its shards until drained
     Join(join::Options),
-    /// Summarize the dialogues of a file
+    /// Summarize the dialogues in a file
     Generate(generate::Options),
-    /// Measure how fast this machine summarizes, for one model and some batch sizes
+    /// Measure this machine's inference speed for one model at several batch sizes
     Bench(bench::Options),
-    /// Say what can and can't be measured on this machine, why, and what to do
+    /// Check what this machine can measure and reach
     Doctor(doctor::Options),
-    /// Say whether the agent of this machine answers, for whatever restarts it
+    /// Check whether the agent on this machine responds
     Health(health::Options),
-    /// Answer HTTP requests, as a SageMaker inference container does
+    /// Serve HTTP requests like a SageMaker inference container
     Serve(serve::Options),
 }
 
-/// Which model, as all commands ask for it.
+/// Options that select a model.
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
-    /// A model folder, owner/name[@revision] of the Hugging Face hub, builtin:tiny, dummy:flan-t5-small or dummy:flan-t5-base
+    /// Model folder, owner/name[@revision] on the Hugging Face hub, builtin:tiny,
+    /// dummy:flan-t5-small or dummy:flan-t5-base
     #[arg(long, value_name = "MODEL")]
     pub model: String,
-    /// A PEFT LoRA adapter for it: its folder, a model.tar.gz, owner/name[@revision] of the hub, or builtin:tiny-minutes
+    /// PEFT LoRA adapter: folder, model.tar.gz, owner/name[@revision] on the hub, or
+    /// builtin:tiny-minutes
     #[arg(long, value_name = "ADAPTER")]
     pub adapter: Option<String>,
-    /// What becomes of the adapter: merged into the base, or unmerged beside it
+    /// Merge the adapter into the base weights, or keep it separate: merged or unmerged
     #[arg(long, value_name = "MODE", default_value = "merged", requires = "adapter")]
     pub adapter_mode: AdapterMode,
-    /// A tokenizer.json, its folder or owner/name of the hub, where the model brings none or another is wanted
+    /// tokenizer.json, its folder, or owner/name on the hub, if the model has none or to override
+    /// it
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<String>,
-    /// How weights are stored and multiplied: f32, f16, bf16 or int8
+    /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
-    /// What computes: cpu, or cuda:0 in a build for NVIDIA GPUs
+    /// Device: cpu, or cuda:0 in a build for NVIDIA GPUs
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
-    /// How many threads compute; all cores by default
+    /// Inference threads [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 }
 
 impl ModelOptions {
-    /// What to load.
     pub fn spec(&self) -> EngineSpec {
         EngineSpec {
             model: self.model.clone(),
@@ -77,34 +77,35 @@ impl ModelOptions {
         }
     }
 
-    /// How many threads compute.
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         self.threads.unwrap_or_else(all).get()
     }
 }
 
-/// Where to look for instruments, as the commands that observe ask for it.
+/// Options that select instruments.
 #[derive(Debug, Clone, Args)]
 pub struct InstrumentOptions {
-    /// Another NVIDIA management library than the system's own; recorded, and what it observes is marked
+    /// NVIDIA management library to use instead of the system's; recorded in the results
     #[arg(long, value_name = "FILE", env = "FLEETMARK_NVML_LIBRARY")]
     pub nvml_library: Option<PathBuf>,
-    /// Which GPUs CUDA sees
+    /// GPUs visible to CUDA
     #[arg(long, hide = true, env = "CUDA_VISIBLE_DEVICES", hide_env = true)]
     visible_gpus: Option<String>,
-    /// How CUDA counts them
+    /// Enumeration order of CUDA devices
     #[arg(long, hide = true, env = "CUDA_DEVICE_ORDER", hide_env = true)]
     gpu_order: Option<String>,
 }
 
 impl InstrumentOptions {
-    /// Where to look.
-    pub fn places(&self) -> Places {
-        Places {
+    pub fn sources(&self) -> InstrumentSources {
+        InstrumentSources {
             root: Root::default(),
             nvml_library: self.nvml_library.clone(),
-            visible: Visible { devices: self.visible_gpus.clone(), order: self.gpu_order.clone() },
+            visible: VisibleDevices {
+                devices: self.visible_gpus.clone(),
+                order: self.gpu_order.clone(),
+            },
         }
     }
 }

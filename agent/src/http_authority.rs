@@ -1,22 +1,19 @@
-//! Where a server is, by its address.
+//! Host, port and TLS of a URL.
 
 use hyper::Uri;
 
-/// How and where to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Over TLS.
+pub struct HttpAuthority {
     pub is_tls: bool,
-    /// A name, or an address without the brackets that those of IPv6 have in URLs.
+    /// Without the brackets of IPv6 addresses.
     pub host: String,
-    /// The scheme's standard one where none is given.
+    /// Defaults to the scheme's standard port.
     pub port: u16,
-    /// Whether it is the scheme's standard one.
     pub has_standard_port: bool,
 }
 
-impl Origin {
-    /// Null for what is neither `http` nor `https`, and where no host is given.
+impl HttpAuthority {
+    /// `None` unless the scheme is `http` or `https` and there is a host.
     pub fn of(uri: &Uri) -> Option<Self> {
         let (is_tls, standard) = match uri.scheme_str()? {
             "https" => (true, 443),
@@ -37,8 +34,8 @@ mod tests {
     #[test]
     fn an_origin_is_read_from_its_address() {
         let of = |text: &str| {
-            let origin = Origin::of(&text.parse().ok()?)?;
-            Some((origin.is_tls, origin.host, origin.port, origin.has_standard_port))
+            let authority = HttpAuthority::of(&text.parse().ok()?)?;
+            Some((authority.is_tls, authority.host, authority.port, authority.has_standard_port))
         };
         assert_eq!(
             of("https://bench.example"),

@@ -1,22 +1,19 @@
-//! What this machine's cloud calls it: SageMaker's own files, or EC2's metadata service (`IMDSv2`).
+//! The cloud's name for this machine: from SageMaker's files or EC2's metadata service (`IMDSv2`).
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where EC2 serves metadata, on its machines only.
 const EC2: &str = "http://169.254.169.254";
-/// A machine without the service mustn't wait for it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Longer answers aren't instance types.
-const LONGEST: usize = 64;
+/// Machines without the service must not wait for it.
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// Longer responses are not instance types.
+const MAX_LENGTH: usize = 64;
 
-/// Where to look.
 #[derive(Debug, Clone)]
 pub struct Sources {
-    /// The root of the file system.
     pub root: PathBuf,
-    /// The metadata service; none: EC2's own, on machines that say that they are EC2's.
+    /// Default: EC2's own, on machines that identify as EC2.
     pub metadata_url: Option<String>,
 }
 
@@ -27,7 +24,8 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// The instance type, such as `ml.g4dn.xlarge` in SageMaker's jobs and `g4dn.xlarge` on EC2; none where nobody says.
+    /// The instance type, such as `ml.g4dn.xlarge` in SageMaker jobs and `g4dn.xlarge` on EC2.
+    /// `None` if unknown.
     pub async fn find(&self) -> Option<String> {
         if let Some(name) = sagemaker(&self.root) {
             return Some(name);
@@ -40,14 +38,14 @@ impl Sources {
         match imds(url).await {
             Ok(name) => checked(&name),
             Err(error) => {
-                tracing::debug!(%error, url, "the metadata service doesn't answer");
+                tracing::debug!(%error, url, "the metadata service does not respond");
                 None
             }
         }
     }
 }
 
-/// Training and processing jobs find their machines in a file.
+/// Training and processing jobs have it in a file.
 fn sagemaker(root: &Path) -> Option<String> {
     let read = |path: &str| -> Option<Value> {
         serde_json::from_slice(&std::fs::read(root.join(path)).ok()?).ok()
@@ -74,8 +72,8 @@ fn is_ec2(root: &Path) -> bool {
 }
 
 async fn imds(url: &str) -> Result<String, reqwest::Error> {
-    // A proxy would answer for its own machine.
-    let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+    // A proxy would respond for its own machine.
+    let client = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
     let token = client
         .put(format!("{url}/latest/api/token"))
         .header("X-aws-ec2-metadata-token-ttl-seconds", "60")
@@ -97,7 +95,7 @@ async fn imds(url: &str) -> Result<String, reqwest::Error> {
 fn checked(name: &str) -> Option<String> {
     let name = name.trim();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    let is_one = !name.is_empty() && name.len() <= LONGEST && name.chars().all(is_plain);
+    let is_one = !name.is_empty() && name.len() <= MAX_LENGTH && name.chars().all(is_plain);
     is_one.then(|| name.to_owned())
 }
 
@@ -108,7 +106,7 @@ mod tests {
     use axum::http::{HeaderMap, StatusCode};
     use axum::routing::{get, put};
 
-    /// A metadata service that wants a token, as `IMDSv2` does.
+    /// A metadata service that requires a token, like `IMDSv2`.
     async fn serve(instance_type: &'static str) -> String {
         let token = |headers: HeaderMap| async move {
             match headers.get("X-aws-ec2-metadata-token-ttl-seconds") {

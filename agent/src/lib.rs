@@ -1,4 +1,5 @@
-//! The agent: runs leased shards of T5 inference on one machine and streams every sample to the controller.
+//! The agent: runs leased shards of T5 inference on one machine and streams every sample to the
+//! controller.
 
 pub mod cli;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! The agent's binary: a command line in, an exit code out.
+//! The agent's binary.
 
 use agent::cli::Cli;
 use agent::commands;

@@ -1,27 +1,20 @@
-//! Metrics for a Prometheus: what this agent did. Off unless `--metrics` is given.
+//! Prometheus metrics, off unless `--metrics` is given.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use std::io;
 use tokio::net::TcpListener;
 
-/// What an agent counts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    /// 1 while a controller has welcomed it.
     pub welcome: IntGauge,
-    /// Connections that were tried.
     pub connections: IntCounter,
-    /// Shards that ended, by how.
     pub shards: IntCounterVec,
-    /// Batches that were measured and sent.
     pub batches: IntCounter,
-    /// Samples that were measured and sent, by what became of them.
     pub samples: IntCounterVec,
 }
 
 impl Default for Metrics {
-    /// Starts at zero.
     fn default() -> Self {
         let counter = |name, help| IntCounter::new(name, help).expect("the name is well-formed");
         let by = |name: &str, help: &str, label: &str| {
@@ -31,23 +24,13 @@ impl Default for Metrics {
             registry: Registry::new(),
             welcome: IntGauge::new(
                 "fleetmark_agent_welcome",
-                "1 while a controller has welcomed this agent",
+                "1 while this agent is welcomed by a controller",
             )
             .expect("the name is well-formed"),
-            connections: counter(
-                "fleetmark_agent_connections_total",
-                "Connections that were tried",
-            ),
-            shards: by("fleetmark_agent_shards_total", "Shards that ended, by how", "outcome"),
-            batches: counter(
-                "fleetmark_agent_batches_total",
-                "Batches that were measured and sent",
-            ),
-            samples: by(
-                "fleetmark_agent_samples_total",
-                "Samples that were measured and sent",
-                "outcome",
-            ),
+            connections: counter("fleetmark_agent_connections_total", "Connection attempts"),
+            shards: by("fleetmark_agent_shards_total", "Shards that ended, by outcome", "outcome"),
+            batches: counter("fleetmark_agent_batches_total", "Batches measured and sent"),
+            samples: by("fleetmark_agent_samples_total", "Samples measured and sent", "outcome"),
         };
         for outcome in ["finished", "failed"] {
             metrics.shards.with_label_values(&[outcome]);
@@ -68,15 +51,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Everything, in the text format of Prometheus.
     pub fn text(&self) -> String {
         ops::metrics::text(&self.registry)
     }
 
-    /// Answers `GET /metrics` until it is dropped.
+    /// Serves `GET /metrics` until dropped.
     ///
     /// # Errors
-    /// Where the listener fails.
+    /// The listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         ops::metrics::serve(self.registry, listener).await
     }

@@ -5,6 +5,7 @@ use matrix::Format;
 use ops::{logs, metrics};
 use stats::comparison::regression::{Limit, Metric};
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,11 +111,11 @@ pub struct Run {
 #[derive(Debug, Args)]
 pub struct Overrides {
     /// Number of runs of each cell
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(limits(matrix::RUNS)))]
     pub runs: Option<u32>,
     /// Batch sizes of all targets
     #[arg(long, value_name = "N", num_args = 1.., value_delimiter = ',',
-          value_parser = clap::value_parser!(u32).range(1..=256))]
+          value_parser = clap::value_parser!(u32).range(limits(matrix::BATCH_SIZES)))]
     pub batch_sizes: Option<Vec<u32>>,
     /// Number of dialogues to measure; 0 selects all
     #[arg(long, value_name = "N")]
@@ -516,6 +517,11 @@ pub struct LaunchSagemaker {
     /// First retry delay in milliseconds; jobs are polled every 15 delays
     #[arg(long, value_name = "MS", default_value_t = 1000, hide = true)]
     pub pace_ms: u64,
+}
+
+/// The limits of the matrix, as clap's parsers take them.
+fn limits(range: RangeInclusive<u32>) -> RangeInclusive<i64> {
+    i64::from(*range.start())..=i64::from(*range.end())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,6 +1,6 @@
 //! The controller: plans a campaign, runs it on agents, and turns the samples into costs and verdicts.
 //!
-//! Each stage is a crate in this folder; here they are joined.
+//! Connects the crates of the stages, which are in this folder.
 
 #![forbid(unsafe_code)]
 

@@ -1,11 +1,11 @@
-//! The controller's binary: a command line in, an exit code out.
+//! The controller's binary: command line -> exit code.
 
 use controller::cli::Cli;
 use controller::commands;
 use std::process::ExitCode;
 
-// For SQLite, too, by its feature `override`: values of rows are made in one thread and freed in another, where glibc's
-// own has both wait for each other (docs/scale.md).
+// Also for SQLite, by the feature `override`. Values of rows are allocated in one thread and freed
+// in another, where glibc's allocator has lock contention (docs/scale.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

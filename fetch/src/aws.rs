@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::error::CredentialsError;
-use aws_config::BehaviorVersion;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{Credentials, ProvideCredentials, Region, SharedCredentialsProvider};
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -53,6 +53,41 @@ pub struct Unsigned<'a> {
     pub body: &'a [u8],
 }
 
+/// AWS's standard chain, with credentials that could be resolved.
+pub(crate) async fn load(
+    what: &str,
+    region: Option<&str>,
+) -> Result<(SdkConfig, SharedCredentialsProvider), Error> {
+    // Retries are ours, see `retry`.
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::v2026_01_12()).retry_config(RetryConfig::disabled());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    let config = Box::pin(loader.load()).await;
+    let error = |reason: String| Error::NoCredentials {
+        what: what.to_owned(),
+        source: CredentialsError(reason),
+    };
+    let provider = config.credentials_provider();
+    let provider = provider.ok_or_else(|| error("no provider is configured".to_owned()))?;
+    provider.provide_credentials().await.map_err(|failed| error(root_cause(&failed)))?;
+    Ok((config, provider))
+}
+
+/// The region for signatures. Servers other than AWS have no regions, so any will do.
+pub(crate) fn region_of(
+    config: &SdkConfig,
+    has_own_endpoint: bool,
+    what: &str,
+) -> Result<Region, Error> {
+    match config.region() {
+        Some(region) => Ok(region.clone()),
+        None if has_own_endpoint => Ok(Region::from_static("us-east-1")),
+        None => Err(Error::NoRegion { what: what.to_owned() }),
+    }
+}
+
 impl Access {
     /// Reads the standard chain; `region` overrides it. Credentials are resolved at once, so that their absence is reported
     /// early.
@@ -60,35 +95,14 @@ impl Access {
     /// # Errors
     /// [`Error::NoCredentials`] and [`Error::NoRegion`].
     pub async fn find(service: Service, region: Option<&str>) -> Result<Self, Error> {
-        let region = region.map(|region| Region::new(region.to_owned()));
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::disabled());
-        let config = match region {
-            Some(region) => config.region(region),
-            None => config,
-        };
-        let config = Box::pin(config.load()).await;
-        let what = || service.id.to_owned();
-        let no_credentials = |reason: &str| Error::NoCredentials {
-            what: what(),
-            source: CredentialsError(reason.to_owned()),
-        };
-        let credentials = config.credentials_provider().ok_or_else(|| no_credentials("nowhere"))?;
-        if let Err(error) = credentials.provide_credentials().await {
-            return Err(no_credentials(&root_cause(&error)));
-        }
+        let (config, credentials) = load(service.id, region).await?;
         let env = "AWS_ENDPOINT_URL";
         let key =
             ServiceConfigKey::builder().service_id(service.id).env(env).profile("endpoint_url");
         let own = config.service_config().zip(key.build().ok());
         let own = own.and_then(|(chain, key)| chain.load_config(key));
         let own = own.or_else(|| config.endpoint_url().map(str::to_owned));
-        let region = match config.region() {
-            Some(region) => region.to_string(),
-            // Other servers have no regions, and a signature needs one.
-            None if own.is_some() => "us-east-1".to_owned(),
-            None => return Err(Error::NoRegion { what: what() }),
-        };
+        let region = region_of(&config, own.is_some(), service.id)?.to_string();
         let endpoint = own.map_or_else(
             || standard_endpoint(service, &region),
             |own| own.trim_end_matches('/').to_owned(),

@@ -83,9 +83,9 @@ pub struct EngineFacts {
     /// The summaries have no meaning.
     pub random_weights: bool,
     /// Times come from a script, not from a clock.
-    pub played: bool,
+    pub synthetic_time: bool,
     /// Requests can join a batch that is being decoded.
-    pub admits: bool,
+    pub continuous_batching: bool,
     /// Remarks for the report's reader.
     pub notes: Vec<String>,
 }

@@ -1,19 +1,20 @@
 //! Prompt and decoding limits, the same on every target.
 
+use crate::words;
 use serde::{Deserialize, Serialize};
 
 /// The placeholder for the dialogue in a prompt.
 pub const DIALOGUE: &str = "{dialogue}";
 
-/// When decoding of a summary ends before its length limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stop {
-    /// At `</s>`.
-    Eos,
-    /// After as many tokens as the reference summary has, ignoring `</s>`. For random weights.
-    Reference,
-}
+words!(
+    /// When decoding of a summary ends before its length limit.
+    Stop, "stop rule", {
+        /// At `</s>`.
+        Eos = "eos",
+        /// After as many tokens as the reference summary has, ignoring `</s>`. For random weights.
+        Reference = "reference",
+    }
+);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {

@@ -2,7 +2,7 @@
 
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
 /// `major`.
-pub const PROTOCOL: Version = Version { major: 1, minor: 5 };
+pub const PROTOCOL: Version = Version { major: 1, minor: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

@@ -131,9 +131,9 @@ fn the_agents_doctor_reaches_for_a_controller_and_a_model() {
         );
     };
     identity("", "--ca");
-    identity(&format!("--ca other/ca.pem {own}"), "isn't signed by the authority of --ca");
+    identity(&format!("--ca other/ca.pem {own}"), "is not signed by the CA in --ca");
     let foreign = "--ca certs/ca.pem --cert other/agent.pem --key other/agent.key";
-    identity(foreign, "doesn't accept the certificate of --cert");
+    identity(foreign, "rejected the certificate in --cert");
     running.signal("INT");
     let _ = running.finish().expect(3);
 }

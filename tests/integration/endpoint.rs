@@ -110,13 +110,13 @@ fn a_campaign_over_http_gives_the_summaries_of_generate() {
             mean(&estimates["network_ms"]["mean"]["value"]),
             mean(&estimates["latency_ms"]["mean"]["value"]),
         );
-        let server = mean(&cell["exchange"]["server_ms"]["mean"]);
+        let server = mean(&cell["http"]["server_ms"]["mean"]);
         assert!(
             network > 0.0 && server > 0.0 && network + server <= whole,
             "{network} + {server}, {whole}"
         );
         // Connections were opened during warm-up.
-        assert_eq!(cell["exchange"]["connect_ms"]["n"], 0);
+        assert_eq!(cell["http"]["connect_ms"]["n"], 0);
         assert!(cell["quality"]["rougeL"]["value"].as_f64().expect("a score") > 0.0);
         assert!(cell["cost"]["usd_per_1000_requests"]["value"].as_f64().expect("a cost") > 0.0);
     }
@@ -263,12 +263,12 @@ fn a_wrong_key_ends_the_campaign_before_anything_is_measured() {
     let ended = Finished::of(command.env("STUB_KEY", "an0ther-t0ken"));
     assert_eq!(ended.code, Some(2), "{}", ended.err);
     assert!(ended.err.contains("401 Unauthorized: who are you?"), "{}", ended.err);
-    assert!(ended.err.contains("look at the variables that x-key come from"), "{}", ended.err);
+    assert!(ended.err.contains("check the environment variables for x-key"), "{}", ended.err);
     assert_eq!(server.stub.asked.lock().expect("whole").len(), 1, "the probe only");
     let mut command = run(&workspace, &stub_matrix(&model));
     let ended = Finished::of(command.env_remove("STUB_KEY"));
     assert_eq!(ended.code, Some(2), "{}", ended.err);
-    assert!(ended.err.contains("comes from the variable STUB_KEY"), "{}", ended.err);
+    assert!(ended.err.contains("environment variable STUB_KEY"), "{}", ended.err);
 }
 
 /// HMAC-SHA256 by its definition (RFC 2104), without the library that signed.

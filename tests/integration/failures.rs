@@ -69,7 +69,11 @@ fn an_out_of_memory_failure_is_named_and_the_rest_is_measured() {
         matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
     workspace.write("matrix.toml", matrix);
     let finished = workspace.run(&RUN).expect(3);
-    assert!(finished.err.contains("out_of_memory: the script breaks here"), "{}", finished.err);
+    assert!(
+        finished.err.contains("out_of_memory: the script fails this batch"),
+        "{}",
+        finished.err
+    );
     assert!(finished.err.contains("--resume"), "{}", finished.err);
     let results = workspace.results("results.json");
     let missing = results["campaign"]["missing_samples"].as_u64().expect("a number");

@@ -192,7 +192,7 @@ fn an_adapter_of_the_hub_is_the_same_adapter() {
     for adapter in [local.to_str().expect("the path is UTF-8"), "org/lora", "hf://org/lora@main"] {
         let mut command = generate::with_adapter(&workspace, adapter);
         let said = Finished::of(hub.at(&mut command, &workspace)).expect(0);
-        let is_noted = said.err.contains(&format!("is of commit {COMMIT}"));
+        let is_noted = said.err.contains(&format!("resolved to commit {COMMIT}"));
         assert_eq!(is_noted, adapter.contains("org"), "{}", said.err);
         written.push(output(&workspace));
     }

@@ -145,7 +145,7 @@ fn a_foreign_certificate_is_refused() {
     let served = serve();
     let _ = served.workspace.run(&["certs", "init", "--dir", "other"]).expect(0);
     let agent = served.join("https://127.0.0.1:PORT", &with("other/agent")).expect(2);
-    assert!(agent.err.contains("doesn't accept the certificate of --cert"), "{}", agent.err);
+    assert!(agent.err.contains("rejected the certificate in --cert"), "{}", agent.err);
     once(&served.refused(), "handshake", 1);
 }
 
@@ -155,7 +155,7 @@ fn an_expired_certificate_is_refused() {
     let folder = served.workspace.path("certs");
     expired(&served.workspace, &folder, "expired", ExtendedKeyUsagePurpose::ClientAuth);
     let agent = served.join("https://127.0.0.1:PORT", &with("expired")).expect(2);
-    assert!(agent.err.contains("the certificate of --cert has expired"), "{}", agent.err);
+    assert!(agent.err.contains("the certificate in --cert has expired"), "{}", agent.err);
     once(&served.refused(), "handshake", 1);
 }
 
@@ -186,7 +186,7 @@ fn a_controller_of_another_authority_is_not_trusted() {
     let arguments =
         ["--ca", "other/ca.pem", "--cert", "certs/agent.pem", "--key", "certs/agent.key"];
     let agent = served.join("https://127.0.0.1:PORT", &arguments).expect(2);
-    assert!(agent.err.contains("isn't signed by the authority of --ca"), "{}", agent.err);
+    assert!(agent.err.contains("is not signed by the CA in --ca"), "{}", agent.err);
     once(&served.refused(), "handshake", 1);
 }
 
@@ -194,7 +194,7 @@ fn a_controller_of_another_authority_is_not_trusted() {
 fn a_controller_under_another_name_is_not_trusted() {
     let served = serve();
     let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(2);
-    assert!(agent.err.contains("is for other names"), "{}", agent.err);
+    assert!(agent.err.contains("does not cover the host in --controller"), "{}", agent.err);
     once(&served.refused(), "handshake", 1);
 }
 
@@ -247,7 +247,7 @@ fn a_running_controller_reloads_a_renewed_certificate() {
     let _ = served.workspace.run(&renew).expect(0);
     served.running.until("new connections see the new certificates");
     let agent = served.join("https://127.0.0.2:PORT", &with("certs/agent")).expect(0);
-    assert!(agent.err.contains("sent home"), "{}", agent.err);
+    assert!(agent.err.contains("drained by the controller"), "{}", agent.err);
     let finished = served.running.finish().expect(0);
     assert!(!finished.err.contains("refused: "), "{}", finished.err);
 }

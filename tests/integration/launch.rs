@@ -249,7 +249,7 @@ fn a_job_that_cannot_be_stopped_stays_recorded() {
     running.signal("TERM");
     let finished = running.finish().expect(2);
     assert!(
-        finished.err.contains("may go on") && finished.err.contains("--stop"),
+        finished.err.contains("may still be running") && finished.err.contains("--stop"),
         "{}",
         finished.err
     );

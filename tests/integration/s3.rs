@@ -207,7 +207,7 @@ fn results_are_uploaded_to_s3_and_read_back() {
     let parquet = samples_at.strip_prefix("s3:/").expect("an address");
     s3.put(parquet, b"PAR1 of another campaign");
     let refused = run(&Workspace::default(), &s3, &["report", results]).expect(2);
-    assert!(refused.err.contains("doesn't belong to its results"), "{}", refused.err);
+    assert!(refused.err.contains("doesn't match its results"), "{}", refused.err);
     // The stored file differs now: the report is uploaded beside it.
     let beside = run(&workspace, &s3, &["report", "latest", "--output", "results.json"]).expect(0);
     assert!(beside.err.contains("-2/results.json"), "{}", beside.err);

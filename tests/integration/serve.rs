@@ -68,7 +68,7 @@ fn answers_equal_those_of_generate_in_any_batch() {
     }
     serving.signal("TERM");
     let ended = serving.finish().expect(0);
-    assert!(ended.err.contains("ended"), "{}", ended.err);
+    assert!(ended.err.contains("stopped"), "{}", ended.err);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn pending_requests_are_answered_before_shutdown() {
         let (status, answer) = serving.next(&mut asked).expect("it answers");
         assert_eq!(
             (status, &answer["error"]),
-            (503, &json!("1 texts wait already; try again later"))
+            (503, &json!("the queue of 1 texts is full; try again later"))
         );
     }
     serving.signal("TERM");

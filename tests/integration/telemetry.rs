@@ -190,7 +190,7 @@ fn a_gpu_that_falls_off_the_bus_does_not_end_the_campaign() {
     assert!(telemetry["process_cpu_cores"].as_f64().is_some());
     let events = results["campaign"]["events"].as_array().expect("events");
     let is_reported =
-        |event: &&Value| event["detail"].as_str().is_some_and(|it| it.contains("the GPU is gone"));
+        |event: &&Value| event["detail"].as_str().is_some_and(|it| it.contains("the GPU was lost"));
     assert_eq!(events.iter().filter(is_reported).count(), 1, "{events:#?}");
 }
 

@@ -44,10 +44,18 @@ def percent(share):
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def duration(seconds):
+    """The numbers of a duration as the report words it: `45 s`, `2 min 5 s`, `3 h 20 min`."""
+    whole = int(math.floor(max(seconds, 0) + 0.5))
+    return {str(part) for part in (whole, whole // 60, whole % 60, whole // 3600, whole % 3600 // 60)}
+
+
 def walk(value, found):
     if isinstance(value, dict):
-        for one in value.values():
+        for key, one in value.items():
             walk(one, found)
+            if key.endswith("_s") and isinstance(one, (int, float)):
+                found.update(duration(one))
     elif isinstance(value, list):
         for one in value:
             walk(one, found)
@@ -57,7 +65,7 @@ def walk(value, found):
         for text in re.findall(r"\d+(?:[.,]\d+)*", value):
             found.add(text)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        forms = {shown(value), commas(significant(value, 4)), shown(value * 100), percent(value), percent(value - 1)}
+        forms = {shown(value), commas(significant(value, 4)), shown(value * 100), percent(abs(value)), percent(abs(value - 1)), percent(abs(value) / 100)}
         forms |= {shown(value / 1024), repr(value), commas(str(value)) if isinstance(value, int) else shown(value)}
         forms |= {f"{value:g}"}
         found |= forms
@@ -163,8 +171,9 @@ def main(results_file, *reports):
             rate = cell["estimates"]["throughput"]
             if rate["std"] is not None and rate["per_host"]["value"]:
                 known.add(shown(rate["std"] / rate["per_host"]["value"] * 100))
-    recommendation = results["recommendation"] or {}
-    known.add(str(len(recommendation.get("not_distinguishable_from", []))))
+    # So does it count cells and pairs: ties, cells with the same reason, pairs without a significant difference.
+    countable = sum(len(entry["cells"]) for entry in results["results"]) + len(results["comparisons"])
+    known |= {str(count) for count in range(countable + 1)}
     failed = False
     for report in reports:
         with open(report, encoding="utf-8") as file:

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-async fn exchange(request: RequestBuilder) -> Result<Answer, String> {
+async fn round_trip(request: RequestBuilder) -> Result<Answer, String> {
     let answer = request.send().await.map_err(|error| error.to_string())?;
     let status = answer.status().as_u16();
     Ok((status, answer.json().await.map_err(|error| error.to_string())?))
@@ -63,7 +63,7 @@ impl Serving {
     }
 
     fn send(&self, request: RequestBuilder) -> Asked {
-        Asked(self.runtime.spawn(exchange(request)))
+        Asked(self.runtime.spawn(round_trip(request)))
     }
 
     /// Sends the same body several times at once.
@@ -71,7 +71,7 @@ impl Serving {
         let mut asked = JoinSet::new();
         for _ in 0..times {
             let request = self.client.post(self.url()).header("content-type", "application/json");
-            asked.spawn_on(exchange(request.body(body.to_owned())), self.runtime.handle());
+            asked.spawn_on(round_trip(request.body(body.to_owned())), self.runtime.handle());
         }
         asked
     }

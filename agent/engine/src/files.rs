@@ -1,6 +1,6 @@
-//! The files of models and adapters, and the interface that finds them by name.
+//! Model and adapter files, and the interface that finds them by name.
 
-use proto::model::EngineSpec;
+use model::engine::EngineSpec;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fs::File;
@@ -66,7 +66,7 @@ impl SourceError {
 
 /// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("can't open {file}")]
+#[error("cannot open {file}")]
 pub struct ReadError {
     file: String,
     source: io::Error,

@@ -1,16 +1,17 @@
 //! The interface of inference: a batch of requests goes in, rows with their times come out.
 //!
-//! Everything that measures knows only this crate. An engine tokenizes, computes and decodes to text, and reads time from
-//! the stopwatch it is given. It does not know shards, campaigns or the controller.
+//! Everything that measures knows only this crate. An engine tokenizes, computes and decodes to
+//! text, and reads time from the stopwatch it is given. It does not know shards, campaigns or the
+//! controller.
 
 pub mod files;
 pub mod scripted;
 
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
+use model::sample::{Finish, HttpTiming};
 use ops::error_chain::one_line;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::{Finish, HttpTiming};
 use std::error::Error;
 use stopwatch::Stopwatch;
 
@@ -31,7 +32,8 @@ pub struct Row {
     pub input_tokens: Option<u32>,
     /// Prompt tokens removed by truncation.
     pub cut_tokens: u32,
-    /// Without the decoder's start token, including a final `</s>`. Empty for endpoints, which return text only.
+    /// Without the decoder's start token, including a final `</s>`. Empty for endpoints, which
+    /// return text only.
     pub output_ids: Vec<u32>,
     /// Generated tokens, including `</s>`. `None` if unknown.
     pub output_tokens: Option<u32>,
@@ -45,7 +47,7 @@ pub struct Row {
     /// `None` if the model has no tokenizer.
     pub text: Option<String>,
     /// Set for endpoints only.
-    pub exchange: Option<HttpTiming>,
+    pub http: Option<HttpTiming>,
 }
 
 /// Converts a token count, saturating at `u32::MAX`.
@@ -60,8 +62,9 @@ pub fn load_failure(error: &(dyn Error + 'static)) -> Failure {
 
 /// Feeds requests to [`Engine::serve`] and receives their rows.
 pub trait Intake {
-    /// Returns the requests that enter the batch now. Blocks for at least one if no request is being decoded. Requests are
-    /// numbered from 0 in the order in which they enter. An empty list while none is being decoded ends [`Engine::serve`].
+    /// Returns the requests that enter the batch now. Blocks for at least one if no request is
+    /// being decoded. Requests are numbered from 0 in the order in which they enter. An empty list
+    /// while none is being decoded ends [`Engine::serve`].
     fn enter(&mut self) -> Vec<Request>;
 
     /// Called exactly once for every request that entered.
@@ -71,8 +74,8 @@ pub trait Intake {
 pub trait Engine: Send {
     fn facts(&self) -> &EngineFacts;
 
-    /// Decodes `batch` and returns one row per request, in order. A request that fails yields an `Err` row and does not
-    /// affect the others.
+    /// Decodes `batch` and returns one row per request, in order. A request that fails yields an
+    /// `Err` row and does not affect the others.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch, such as out of memory.
@@ -83,9 +86,9 @@ pub trait Engine: Send {
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure>;
 
-    /// Decodes requests until `intake` has no more. Engines whose [`EngineFacts`] report continuous batching add requests to
-    /// the running batch; others collect the waiting requests into the next batch. The tokens of a request are the same
-    /// either way.
+    /// Decodes requests until `intake` has no more. Engines whose [`EngineFacts`] report continuous
+    /// batching add requests to the running batch; others collect the waiting requests into the
+    /// next batch. The tokens of a request are the same either way.
     ///
     /// # Errors
     /// A [`Failure`] of all requests being decoded.
@@ -108,7 +111,8 @@ pub trait Engine: Send {
         }
     }
 
-    /// Tokens of `text` as a summary, or `None` if the engine cannot count them. Never called while time is measured.
+    /// Tokens of `text` as a summary, or `None` if the engine cannot count them. Never called while
+    /// time is measured.
     fn count_tokens(&self, _text: &str) -> Option<u32> {
         None
     }
@@ -123,8 +127,8 @@ pub trait Engine: Send {
         0
     }
 
-    /// Switches to `spec` if that only requires exchanging an unmerged adapter. Returns `false` and does nothing if `spec`
-    /// needs other weights.
+    /// Switches to `spec` if that only requires exchanging an unmerged adapter. Returns `false` and
+    /// does nothing if `spec` needs other weights.
     ///
     /// # Errors
     /// The adapter cannot be used. The engine is left without one.

@@ -1,22 +1,27 @@
-//! An engine that plays given durations and texts, for tests of everything around inference.
+//! A scripted engine: durations and texts from a file, for tests of everything around inference.
 //!
-//! `scripted:FILE` names a JSON file:
-//! `{"seed": 1, "prompt_ms": 2.0, "token_ms": 1.0, "per_row_ms": 0.5, "spread": 0.1, "output_tokens": 20,
-//!   "paced": false, "device": "cpu", "samples": {"id": {"text": "...", "output_tokens": 7, "fails": "why", "breaks": "model"}}}`
-//! A batch takes `prompt_ms` + `per_row_ms` a row until the first token, then `token_ms` a step; each batch is
-//! stretched by up to `spread` of itself, by seed and by what is in it. Time is played on the stopwatch, not waited
-//! for; a played stopwatch moves at once, and samples are marked as played. A `paced` script waits as well, so that
-//! there is a middle in which something can happen, `clock_factor` times as fast as it plays. From `slows[].at_s` seconds of
-//! the stopwatch on, batches take `slows[].by` times as long. `clock_file` names a file to which the stopwatch's seconds are
-//! written at the start of each batch, so that a stand-in for hardware can play along. A sample that `fails` fails alone; one that `breaks` takes its
-//! batch with it, as a failure of that kind (`out_of_memory`, `model`, `input`, `internal`), or with `abort` the process.
+//! `scripted:FILE` names a JSON file with these keys, all optional:
+//!
+//! `seed`, `prompt_ms`, `token_ms`, `per_row_ms`: a batch takes `prompt_ms` plus `per_row_ms` per
+//! row until the first token, then `token_ms` per step. `spread`: each batch is stretched by up to
+//! this share, depending on the seed and the batch. `output_tokens`, `device`: as reported.
+//!
+//! Time advances on the synthetic stopwatch without waiting, and samples are marked accordingly.
+//! `paced: true` also sleeps, `clock_factor` times faster than scripted, so that tests can
+//! interfere. `slows: [{at_s, by}]`: from `at_s` seconds on, batches take `by` times as long.
+//! `clock_file`: receives the stopwatch's seconds at the start of each batch, for a hardware
+//! stand-in.
+//!
+//! `samples: {id: {text, output_tokens, fails, breaks}}`: `fails` fails the one request; `breaks`
+//! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`) or, with `abort`,
+//! kills the process.
 
 use crate::files::sha256_of;
 use crate::{Engine, Request, Row, count};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::Finish;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
+use model::sample::Finish;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -24,7 +29,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 
-/// The prefix of its specs.
 pub const PREFIX: &str = "scripted:";
 
 #[derive(Debug, Clone, Deserialize)]
@@ -83,7 +87,6 @@ enum Break {
 }
 
 impl Break {
-    /// What the batch fails with.
     fn failure(self) -> Failure {
         let (kind, retry) = match self {
             Self::OutOfMemory => (Kind::OutOfMemory, Retry::OtherAgent),
@@ -92,7 +95,7 @@ impl Break {
             Self::Internal => (Kind::Internal, Retry::SameAgent),
             Self::Abort => std::process::abort(),
         };
-        Failure { retry, kind, detail: "the script breaks here".to_owned() }
+        Failure { retry, kind, detail: "the script fails this batch".to_owned() }
     }
 }
 
@@ -112,30 +115,23 @@ fn twenty() -> u32 {
     20
 }
 
-/// A script can't be played.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such file.
-    #[error("can't read the script {path}")]
+    #[error("cannot read the script {path}")]
     Read {
-        /// Which file.
         path: String,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Not a script.
-    #[error("{path} is no script")]
+    #[error("{path} is not a script")]
     Parse {
-        /// Which file.
         path: String,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
 }
 
-/// Plays a script.
+/// An engine that replays a script.
 #[derive(Debug)]
 pub struct Scripted {
     script: Script,
@@ -143,10 +139,10 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Reads the script that `spec` names after its `scripted:`.
+    /// Reads the script named in `spec`.
     ///
     /// # Errors
-    /// [`Error`] where the file can't be read or is no script.
+    /// The file cannot be read or is not a script.
     pub fn load(spec: &EngineSpec) -> Result<Self, Error> {
         let path = spec.model.trim_start_matches(PREFIX).to_owned();
         let text = std::fs::read_to_string(Path::new(&path))
@@ -158,13 +154,13 @@ impl Scripted {
             device: script.device.clone(),
             kernel: "scripted".to_owned(),
             random_weights: true,
-            played: true,
+            synthetic_time: true,
             ..EngineFacts::default()
         };
         Ok(Self { script, facts })
     }
 
-    /// From 1 - spread to 1 + spread, by the seed and what is in the batch.
+    /// A factor from 1 - spread to 1 + spread, determined by the seed and the batch.
     fn stretch(&self, batch: &[Request]) -> f64 {
         let mut hash = Sha256::new();
         hash.update(self.script.seed.to_le_bytes());
@@ -209,7 +205,7 @@ impl Engine for Scripted {
         let start = stopwatch.now_ns();
         let now_s = start as f64 / 1e9;
         if let Some(file) = &self.script.clock_file {
-            // If it can't be written, the test that reads it fails.
+            // If this fails, the test that reads the file fails.
             drop(ops::atomic_file::write(file, now_s.to_string().as_bytes()));
         }
         let slows = self.script.slows.iter().rev().find(|slow| slow.at_s <= now_s);
@@ -238,7 +234,7 @@ impl Engine for Scripted {
                 end_ns: start + end,
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
                 text: Some(text),
-                exchange: None,
+                http: None,
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();
@@ -246,14 +242,14 @@ impl Engine for Scripted {
         if self.script.paced {
             wait(Duration::from_nanos(end - start).div_f64(self.script.clock_factor));
         }
-        stopwatch.play(end - start);
+        stopwatch.advance(end - start);
         Ok(rows)
     }
 }
 
-/// As many ids as tokens: equal texts have equal ones, and another word has another.
+/// Ids derived from the words of `text`, so that equal texts have equal ids.
 fn ids(text: &str, tokens: u32) -> Vec<u32> {
-    // FNV-1a over the word's bytes, within a vocabulary of 32,000.
+    // FNV-1a over the word's bytes, modulo a vocabulary of 32,000.
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
     let words = text.split_whitespace().map(|word| word.bytes().fold(2_166_136_261, hash) % 32_000);
     words.chain(std::iter::repeat(2)).take(tokens as usize).collect()
@@ -262,8 +258,8 @@ fn ids(text: &str, tokens: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::generation::Stop;
-    use proto::model::{AdapterMode, Dtype};
+    use model::engine::{AdapterMode, Dtype};
+    use model::generation::Stop;
 
     type Rows = Vec<Result<Row, Failure>>;
 
@@ -297,7 +293,7 @@ mod tests {
             reference: None,
         };
         let batch: Vec<Request> = ids.iter().map(request).collect();
-        let stopwatch = Stopwatch::played();
+        let stopwatch = Stopwatch::synthetic();
         let rows = Scripted::load(&spec).unwrap().generate(&batch, &generation, &stopwatch);
         (rows, stopwatch.now_ns())
     }

@@ -1,17 +1,15 @@
-//! The control group of this process: its limits, and how long they held it back. Versions 1 and 2.
+//! The control group of this process: CPU and memory limits, and throttling. Versions 1 and 2.
 
 use crate::Root;
 
 const MOUNT: &str = "sys/fs/cgroup";
-/// Version 1 writes "no limit" as the largest number of whole pages.
+/// Version 1 reports "no limit" as the largest number of whole pages.
 const NO_LIMIT: u64 = 1 << 60;
 
-/// What a control group may use at most; null: as much as there is.
+/// Limits of a control group. `None`: unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Limits {
-    /// Processors.
     pub cpu_cores: Option<f64>,
-    /// Memory.
     pub memory_bytes: Option<u64>,
 }
 
@@ -28,18 +26,17 @@ enum Version {
     Two,
 }
 
-/// Where the limits stand.
 #[derive(Debug)]
 pub struct Cgroup {
     root: Root,
     version: Version,
-    /// Folders of the processor controller, from this group up to the root of those that can be seen.
+    /// Folders of the CPU controller, from this group up to the outermost visible one.
     cpu: Vec<String>,
     memory: Vec<String>,
 }
 
 impl Cgroup {
-    /// Finds the group of this process; null where the system has none.
+    /// Finds the group of this process. `None` without control groups.
     pub fn find(root: &Root) -> Option<Self> {
         let groups = root.text("proc/self/cgroup")?;
         let of = |controller: &str| {
@@ -64,7 +61,7 @@ impl Cgroup {
         Some(Self { root: root.clone(), version, cpu, memory })
     }
 
-    /// The tightest limits, of this group or of one that it lies in.
+    /// The tightest limits among this group and its ancestors.
     pub fn limits(&self) -> Limits {
         let cpu = self.cpu.iter().filter_map(|folder| self.cores(folder));
         let memory = self.memory.iter().filter_map(|folder| {
@@ -92,8 +89,8 @@ impl Cgroup {
         (quota > 0.0 && period > 0.0).then(|| quota / period)
     }
 
-    /// CPU time this group was denied. Read from the group with the tightest CPU limit, which is the
-    /// one that throttles.
+    /// CPU time this group was denied. Read from the group with the tightest CPU limit, which is
+    /// the one that throttles.
     pub fn cpu_stat(&self) -> Option<CpuStat> {
         let limited = self.cpu.iter().filter_map(|folder| Some((folder, self.cores(folder)?)));
         let tightest = limited.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(folder, _)| folder);
@@ -110,8 +107,8 @@ impl Cgroup {
     }
 }
 
-/// The folders of a group and of those that it lies in, innermost first. In a container the path may be the host's,
-/// while only the group itself can be seen, as the root.
+/// Folders of a group and its ancestors, innermost first. In a container the path may be the host's
+/// while only the group itself is visible, as the root.
 fn folders(root: &Root, mount: &str, path: &str) -> Vec<String> {
     let mut folders = Vec::new();
     let mut path = path.trim_matches('/');

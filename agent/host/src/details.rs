@@ -1,4 +1,4 @@
-//! What else is known of this machine: what runs its clocks, what it runs in, what it may use.
+//! Facts about frequency control, virtualization and limits.
 
 use crate::{Cgroup, Limits, Root};
 use std::collections::BTreeSet;
@@ -6,29 +6,26 @@ use std::collections::BTreeSet;
 const PROCESSORS: &str = "sys/devices/system/cpu";
 const DMI: &str = "sys/class/dmi/id";
 
-/// Facts about a machine. What isn't found is null.
+/// Facts about a machine. `None`: unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Details {
-    /// Processor cores, without their second threads.
+    /// Cores, not hardware threads.
     pub physical_cores: Option<u32>,
-    /// The fastest clock that the processor can take.
     pub cpu_max_mhz: Option<f64>,
-    /// What chooses its clocks, such as `performance`.
+    /// The frequency governor, such as `performance`.
     pub governor: Option<String>,
-    /// Whether it may go beyond its base clock: `on` or `off`.
+    /// `on` or `off`.
     pub turbo: Option<String>,
-    /// The hypervisor, such as `kvm`; null on bare metal or where it hides.
+    /// The hypervisor, such as `kvm`. `None` on bare metal or if hidden.
     pub virtualization: Option<String>,
-    /// Such as `docker`; null outside of one.
+    /// The container runtime, such as `docker`. `None` outside a container.
     pub container: Option<String>,
     /// `mains` or `battery`.
     pub power_supply: Option<String>,
-    /// Of the control group.
     pub limits: Limits,
 }
 
 impl Details {
-    /// Reads them.
     pub fn read(root: &Root) -> Self {
         let khz = root.number::<f64>(&format!("{PROCESSORS}/cpu0/cpufreq/cpuinfo_max_freq"));
         Self {
@@ -44,7 +41,7 @@ impl Details {
     }
 }
 
-/// Processors whose threads are siblings are one core.
+/// CPUs whose threads are siblings count as one core.
 fn physical_cores(root: &Root) -> Option<u32> {
     let siblings = root.list(PROCESSORS, "cpu").into_iter().filter_map(|path| {
         root.text(&format!("{path}/topology/core_cpus_list"))
@@ -67,7 +64,7 @@ fn turbo(root: &Root) -> Option<String> {
     Some(if is_on { "on" } else { "off" }.to_owned())
 }
 
-/// By the names that hypervisors give their machines, else by the processor's flag.
+/// From DMI strings, otherwise from the CPU flag.
 fn virtualization(root: &Root) -> Option<String> {
     const KNOWN: [(&str, &str); 9] = [
         ("amazon ec2", "amazon-ec2"),
@@ -83,7 +80,7 @@ fn virtualization(root: &Root) -> Option<String> {
     let names = ["sys_vendor", "product_name", "bios_vendor"];
     let names = names.map(|file| root.text(&format!("{DMI}/{file}")).unwrap_or_default());
     let names = names.join(" ").to_lowercase();
-    // Amazon's bare-metal machines have its name too, and no hypervisor.
+    // EC2 bare-metal machines have the vendor string but no hypervisor.
     if !has_hypervisor(root) {
         return None;
     }

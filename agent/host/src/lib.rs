@@ -1,4 +1,4 @@
-//! What this machine is. Facts are read once, when the agent starts; what isn't found stays empty.
+//! Facts about this machine, read once when the agent starts. Unknown facts are empty.
 
 mod cgroup;
 mod details;
@@ -10,45 +10,38 @@ pub use root::Root;
 
 use procfs::prelude::*;
 
-/// CPU features that decide which kernels run.
+/// CPU features that select kernels.
 const FEATURES: [&str; 8] =
     ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8"];
 
-/// This machine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Host {
-    /// Tells machines apart, and one boot from the next.
+    /// Identifies the machine and its current boot.
     pub boot_id: String,
-    /// The machine's name.
     pub name: String,
-    /// As its cloud says.
+    /// Name of the cloud's instance type; empty if unknown.
     pub instance_type: String,
-    /// As the CPU says.
     pub cpu_model: String,
-    /// As the system counts them.
     pub logical_cpus: u32,
-    /// Of the machine.
     pub memory_bytes: u64,
-    /// Its release.
+    /// Kernel release.
     pub kernel: String,
-    /// Its name.
     pub operating_system: String,
-    /// Of those that decide which kernels run, the ones it has.
+    /// Those of [`FEATURES`] that this CPU has.
     pub cpu_features: Vec<String>,
-    /// Made up for a load test.
+    /// The machine was made up for a load test.
     pub is_simulated: bool,
-    /// What else is known.
     pub details: Details,
 }
 
 impl Host {
-    /// A machine that doesn't exist, so that many agents can share a real one in a load test.
+    /// A made-up machine, so that many agents can share a real one in a load test.
     pub fn simulated(name: &str) -> Self {
         let boot_id = format!("simulated-{name}");
         Self { boot_id, name: name.to_owned(), is_simulated: true, ..Self::default() }
     }
 
-    /// Reads the facts from /proc and /etc.
+    /// Reads /proc and /etc.
     pub fn read() -> Self {
         let cpu = procfs::CpuInfo::current().ok();
         let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0)).unwrap_or_default();
@@ -87,14 +80,13 @@ fn operating_system() -> String {
 /// Resident memory of this process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Now.
     pub resident: u64,
-    /// At most since the process started, or forgot its peak.
+    /// Peak since the process started or [`Memory::forget_peak`].
     pub peak_resident: u64,
 }
 
 impl Memory {
-    /// Reads /proc/self/status; zero where it can't be read.
+    /// Reads /proc/self/status. Zero if unreadable.
     pub fn read() -> Self {
         let status = procfs::process::Process::myself().and_then(|process| process.status()).ok();
         let bytes = |kib: Option<u64>| kib.unwrap_or_default() * 1024;
@@ -104,8 +96,8 @@ impl Memory {
         })
     }
 
-    /// Lets the peak begin anew, so that one engine's isn't counted into the next one's (proc(5), `clear_refs`).
-    /// Where the system doesn't allow it, the peak goes on over all that the process has done.
+    /// Resets the peak, so that one engine's peak is not attributed to the next (proc(5),
+    /// `clear_refs`). If the system forbids it, the peak covers the whole life of the process.
     pub fn forget_peak() {
         drop(std::fs::write("/proc/self/clear_refs", "5"));
     }

@@ -1,10 +1,11 @@
-//! The products of flan-t5-small on two threads: weights once read and multiplied, by storage and rows.
+//! The products of flan-t5-small on two threads: weights once read and multiplied, by storage and
+//! rows.
 //!
 //! `cargo bench -p kernels --bench kernels`. Items are multiplications with their additions.
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use kernels::{Finish, Kernels, Layout, Rows, Storage, Table, Weights};
+use kernels::{Dispatch, Epilogue, Kernels, Layout, Rows, Storage, Weights};
 
 const THREADS: usize = 2;
 const STORAGES: [Storage; 4] = [Storage::F32, Storage::F16, Storage::Bf16, Storage::Int8];
@@ -18,10 +19,10 @@ fn values(count: usize) -> Vec<f32> {
 }
 
 fn product(bencher: Bencher, storage: Storage, rows: usize, (outputs, inputs): (usize, usize)) {
-    let table = Table::best();
-    let mut kernels = Kernels::new(table, THREADS);
+    let dispatch = Dispatch::best();
+    let mut kernels = Kernels::new(dispatch, THREADS);
     let packed = values(outputs * inputs);
-    let weights = Weights::pack(table, storage, Layout::Plain, (outputs, inputs), &packed);
+    let weights = Weights::pack(dispatch, storage, Layout::Plain, (outputs, inputs), &packed);
     let (mut x, mut result) = (Rows::new(inputs), Rows::new(outputs));
     x.resize(rows);
     for row in 0..rows {
@@ -30,7 +31,7 @@ fn product(bencher: Bencher, storage: Storage, rows: usize, (outputs, inputs): (
     bencher
         .counter(ItemsCount::new(rows * outputs * inputs))
         .counter(BytesCount::new(weights.bytes()))
-        .bench_local(|| kernels.multiply(&weights, &x, Finish::Store, &mut result));
+        .bench_local(|| kernels.gemm(&weights, &x, Epilogue::Store, &mut result));
 }
 
 /// The encoder's widest product over one dialogue.

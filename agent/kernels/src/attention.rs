@@ -1,102 +1,101 @@
-//! Attention over keys and values that lie in panels, so that scores and sums are tile products too.
+//! Attention over keys and values stored in panels, so that scores and weighted sums are tile
+//! products.
 //!
 //! Keys: `[panels of positions][width][columns]`. Values: `[panels of width][positions][columns]`.
-//! Scores, softmax and sums are f32, whatever the storage.
+//! Scores, softmax and sums are f32 for every storage.
 
-use super::product::{Kernels, MOST_COLUMNS, tile_rows};
-use super::rows::{Rows, Shared};
-use super::table::{MOST_ROWS, Storage, Table};
+use super::dispatch::{Dispatch, MAX_ROWS, Storage};
+use super::gemm::{Kernels, MAX_COLUMNS, tile_rows};
+use super::rows::{Rows, SharedPtr};
 use super::tile::Operands;
 use std::ops::Range;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The heads of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heads {
-    /// How many there are.
     pub count: usize,
-    /// Numbers of one head's query, key or value.
+    /// Elements of one head's query, key or value.
     pub width: usize,
 }
 
-/// Biases by relative position: `[heads][offsets]`.
+/// Relative position biases, `[heads][offsets]`.
 #[derive(Debug, Clone, Default)]
 pub struct Bias {
-    /// Row by row.
-    pub table: Vec<f32>,
-    /// Offsets in a row.
+    pub values: Vec<f32>,
     pub offsets: usize,
-    /// The place of offset 0, where a query meets itself.
+    /// Index of offset 0, where a query meets its own position.
     pub zero: usize,
 }
 
 impl Bias {
-    /// The biases of a query at `position` towards the positions from 0 to `count`.
+    /// The biases of a query at `position` for the positions `0..count`.
     fn of(&self, head: usize, position: usize, count: usize) -> &[f32] {
         let start = head * self.offsets + self.zero - position;
-        &self.table[start..start + count]
+        &self.values[start..start + count]
     }
 }
 
-/// Where the keys and values of one row and head lie, in elements from the start of the storage.
+/// Location of the keys and values of one row and head, in elements from the start of the storage.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Slot {
     pub(super) keys: usize,
     pub(super) values: usize,
-    /// Positions that there is room for.
+    /// In positions.
     pub(super) capacity: usize,
 }
 
-/// Elements of the keys and values of one head.
-pub(super) fn elements(table: &Table, width: usize, capacity: usize) -> (usize, usize) {
-    let columns = table.columns();
+/// Elements of the keys and of the values of one head.
+pub(super) fn elements(dispatch: &Dispatch, width: usize, capacity: usize) -> (usize, usize) {
+    let columns = dispatch.columns();
     let keys = capacity.next_multiple_of(columns) * width;
     (keys, width.next_multiple_of(columns) * capacity)
 }
 
-/// What one query attends to.
+/// The keys and values that one query attends to.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seen<'a> {
+pub(super) struct KeyValues<'a> {
     pub(super) storage: Storage,
-    pub(super) memory: Shared<u8>,
-    pub(super) place: Place,
-    /// Positions that are filled.
+    pub(super) memory: SharedPtr<u8>,
+    pub(super) place: Slot,
+    /// Filled positions.
     pub(super) length: usize,
     pub(super) bias: Option<&'a Bias>,
     pub(super) head: usize,
 }
 
-/// Queries of one head, one below the other.
+/// Consecutive queries of one head.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queries {
     pub(super) first: *const f32,
-    /// f32 from one to the next.
+    /// In f32.
     pub(super) stride: usize,
-    /// The position of the first one.
+    /// Position of the first query.
     pub(super) position: usize,
     pub(super) count: usize,
 }
 
-/// `softmax(q kᵀ + bias) v` for at most a tile of queries; the result goes to `to`, `stride` f32 apart.
+/// `softmax(q kᵀ + bias) v` for at most one tile of queries. Writes rows that are `stride` f32
+/// apart to `to`.
 ///
 /// # Safety
-/// Queries, memory and target must hold what they say, and no one else may write to the target.
+/// The pointers must be valid for the shapes given, and no other thread may write to the target.
 pub(super) unsafe fn attend(
-    table: &Table,
+    dispatch: &Dispatch,
     width: usize,
     queries: Queries,
-    seen: &Seen<'_>,
+    seen: &KeyValues<'_>,
     scores: &mut Vec<f32>,
-    (to, stride): (*mut f32, usize),
+    to: *mut f32,
+    stride: usize,
 ) {
-    let columns = table.columns();
+    let columns = dispatch.columns();
     let element = if seen.storage == Storage::F16 { 2 } else { 4 };
     let row_length = seen.length.next_multiple_of(columns);
-    // Rows of scores a cache line apart, as rows of activations are.
+    // One cache line between rows of scores, as between rows of activations.
     let row_stride = row_length + 16;
     scores.resize((queries.count * row_stride).max(scores.len()), 0.0);
-    let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
+    let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
     for panel in 0..row_length / columns {
         // SAFETY: keys are laid out in whole panels, and a single row of sums fits into the row of scores.
         unsafe {
@@ -109,7 +108,7 @@ pub(super) unsafe fn attend(
                 steps: width,
                 sums: if single { there } else { sums.as_mut_ptr() },
             };
-            table.tile(seen.storage, queries.count, &operands);
+            dispatch.tile(seen.storage, queries.count, &operands);
             if !single {
                 for row in 0..queries.count {
                     let from = sums.as_ptr().add(row * columns);
@@ -121,7 +120,7 @@ pub(super) unsafe fn attend(
     for row in 0..queries.count {
         let scores = &mut scores[row * row_stride..row * row_stride + row_length];
         let bias = seen.bias.map(|bias| bias.of(seen.head, queries.position + row, seen.length));
-        table.softmax(scores, bias, seen.length);
+        dispatch.softmax(scores, bias, seen.length);
     }
     for panel in 0..width.div_ceil(columns) {
         // SAFETY: values are laid out in panels of `capacity` positions; only `width` results are written.
@@ -134,7 +133,7 @@ pub(super) unsafe fn attend(
                 steps: seen.length,
                 sums: sums.as_mut_ptr(),
             };
-            table.tile(seen.storage, queries.count, &operands);
+            dispatch.tile(seen.storage, queries.count, &operands);
             let taken = columns.min(width - panel * columns);
             for row in 0..queries.count {
                 let from = sums.as_ptr().add(row * columns);
@@ -144,19 +143,22 @@ pub(super) unsafe fn attend(
     }
 }
 
-/// Puts one position's key and value where [`attend`] reads them.
+/// Stores the key and value of one position in the layout that [`attend`] reads.
 ///
 /// # Safety
-/// `key` and `value` must hold `width` numbers, the memory must hold the place, and no one else may use it.
+/// `key` and `value` must have `width` elements, the memory must contain the slot, and no other
+/// thread may use it.
 #[expect(clippy::cast_ptr_alignment, reason = "memory starts on a boundary of its elements")]
-pub(super) unsafe fn remember(
-    table: &Table,
-    (storage, memory, place): (Storage, Shared<u8>, Place),
+pub(super) unsafe fn store_key_value(
+    dispatch: &Dispatch,
+    storage: Storage,
+    memory: SharedPtr<u8>,
+    place: Slot,
     position: usize,
     key: &[f32],
     value: &[f32],
 ) {
-    let columns = table.columns();
+    let columns = dispatch.columns();
     let width = key.len();
     let key_at = place.keys + position / columns * width * columns + position % columns;
     let value_at = |panel: usize| place.values + (panel * place.capacity + position) * columns;
@@ -164,14 +166,14 @@ pub(super) unsafe fn remember(
     unsafe {
         if storage == Storage::F16 {
             let memory = memory.0.cast::<u16>();
-            let mut halves = [0_u16; MOST_COLUMNS];
-            let mut padded = [0.0_f32; MOST_COLUMNS];
+            let mut halves = [0_u16; MAX_COLUMNS];
+            let mut padded = [0.0_f32; MAX_COLUMNS];
             for (panel, (keys, values)) in
                 key.chunks(columns).zip(value.chunks(columns)).enumerate()
             {
                 let mut rounded = |numbers: &[f32]| {
                     padded[..numbers.len()].copy_from_slice(numbers);
-                    table.to_f16(&padded[..columns], &mut halves[..columns]);
+                    dispatch.to_f16(&padded[..columns], &mut halves[..columns]);
                     halves
                 };
                 for (place, key) in rounded(keys)[..keys.len()].iter().enumerate() {
@@ -194,12 +196,12 @@ pub(super) unsafe fn remember(
 }
 
 impl Kernels {
-    /// Self-attention of the encoder: every sequence, a range of rows, attends to itself.
+    /// Encoder self-attention: each sequence, a range of rows, attends to itself.
     ///
-    /// `projected` holds queries, keys and values side by side, `[tokens, 3 * inner]`.
+    /// `projected`: queries, keys and values side by side, `[tokens, 3 * inner]`.
     ///
     /// # Panics
-    /// Where widths or ranges don't fit together.
+    /// Widths or ranges do not match.
     pub fn attend_within(
         &self,
         projected: &Rows,
@@ -212,35 +214,48 @@ impl Kernels {
         assert_eq!((projected.width(), to.width()), (3 * inner, inner));
         assert!(sequences.iter().all(|sequence| sequence.end <= projected.count()));
         to.resize(projected.count());
-        let table = self.table;
+        let dispatch = self.dispatch;
         let (target, stride) = (to.shared(), to.stride());
         let next = AtomicUsize::new(0);
         self.pool.run_present(&|thread| {
-            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
-            let room = &mut *room;
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let scratch = &mut *scratch;
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
                 let Some(sequence) = sequences.get(task / heads.count) else { return };
                 let head = task % heads.count;
                 let length = sequence.len();
-                let (keys, values) = elements(table, heads.width, length);
-                room.panels.resize((keys + values).max(room.panels.len()), 0.0);
-                let memory = Shared(room.panels.as_mut_ptr().cast::<u8>());
-                let place = Place { keys: 0, values: keys, capacity: length };
+                let (keys, values) = elements(dispatch, heads.width, length);
+                scratch.panels.resize((keys + values).max(scratch.panels.len()), 0.0);
+                let memory = SharedPtr(scratch.panels.as_mut_ptr().cast::<u8>());
+                let place = Slot { keys: 0, values: keys, capacity: length };
                 for (position, row) in sequence.clone().enumerate() {
                     let part = |third: usize| {
                         let start = third * inner + head * heads.width;
                         &projected.row(row)[start..start + heads.width]
                     };
-                    // SAFETY: the room is this thread's and holds `elements` for the sequence.
+                    // SAFETY: the buffer is this thread's and holds `elements` for the sequence.
                     unsafe {
-                        let place = (Storage::F32, memory, place);
-                        remember(table, place, position, part(1), part(2));
+                        store_key_value(
+                            dispatch,
+                            Storage::F32,
+                            memory,
+                            place,
+                            position,
+                            part(1),
+                            part(2),
+                        );
                     }
                 }
-                let seen =
-                    Seen { storage: Storage::F32, memory, place, length, bias: Some(bias), head };
-                let tiles = length.div_ceil(table.tile_rows);
+                let seen = KeyValues {
+                    storage: Storage::F32,
+                    memory,
+                    place,
+                    length,
+                    bias: Some(bias),
+                    head,
+                };
+                let tiles = length.div_ceil(dispatch.tile_rows);
                 for tile in 0..tiles {
                     let part = tile_rows(0..length, tiles, tile);
                     let row = sequence.start + part.start;
@@ -254,7 +269,15 @@ impl Kernels {
                             count: part.len(),
                         };
                         let to = target.at(row * stride + head * heads.width);
-                        attend(table, heads.width, queries, &seen, &mut room.scores, (to, stride));
+                        attend(
+                            dispatch,
+                            heads.width,
+                            queries,
+                            &seen,
+                            &mut scratch.scores,
+                            to,
+                            stride,
+                        );
                     }
                 }
             }

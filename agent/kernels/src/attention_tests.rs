@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cache::{Appended, Cache, Step};
-use crate::table::Instructions;
+use crate::dispatch::InstructionSet;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,8 +20,8 @@ fn random_rows(seed: u64, count: usize, width: usize) -> Rows {
 fn random_bias(seed: u64, heads: usize, before: usize, after: usize) -> Bias {
     let mut numbers = ChaCha8Rng::seed_from_u64(seed);
     let offsets = before + 1 + after;
-    let table = (0..heads * offsets).map(|_| numbers.random::<f32>() * 3.0).collect();
-    Bias { table, offsets, zero: before }
+    let values = (0..heads * offsets).map(|_| numbers.random::<f32>() * 3.0).collect();
+    Bias { values, offsets, zero: before }
 }
 
 /// One head's attention of one query, in f64.
@@ -67,8 +67,8 @@ proptest! {
             start += length;
             start - length..start
         }).collect();
-        for set in Instructions::detect() {
-            let kernels = Kernels::new(Table::with(set).unwrap(), 2);
+        for set in InstructionSet::detect() {
+            let kernels = Kernels::new(Dispatch::with(set).unwrap(), 2);
             let mut result = Rows::new(inner);
             kernels.attend_within(&projected, &sequences, heads, &bias, &mut result);
             for sequence in &sequences {
@@ -102,19 +102,19 @@ proptest! {
             (0..steps).map(|step| random_rows(seed ^ step as u64, rows, 3 * inner)).collect();
         // From the middle on, only the last row is left.
         let leaves = steps / 2;
-        for (set, storage, most) in Instructions::detect().into_iter().flat_map(|set| {
+        for (set, storage, most) in InstructionSet::detect().into_iter().flat_map(|set| {
             [(set, Storage::F32, 1e-4), (set, Storage::F16, 2e-2)]
         }) {
-            let table = Table::with(set).unwrap();
-            let kernels = Kernels::new(table, 2);
-            let mut cache = Cache::new(table, storage, 2, heads);
-            cache.admit((0..rows).map(|_| steps));
+            let dispatch = Dispatch::with(set).unwrap();
+            let kernels = Kernels::new(dispatch, 2);
+            let mut cache = Cache::new(dispatch, storage, 2, heads);
+            cache.add_rows((0..rows).map(|_| steps));
             let mut result = Rows::new(inner);
             for (position, all) in taken.iter().enumerate() {
                 let mut projected = Rows::new(3 * inner);
                 let alive = if position < leaves { 0..rows } else { rows - 1..rows };
                 if position == leaves {
-                    cache.keep(&[rows - 1]);
+                    cache.retain_rows(&[rows - 1]);
                 }
                 projected.resize(alive.len());
                 for (row, source) in alive.clone().enumerate() {
@@ -150,19 +150,19 @@ proptest! {
         let heads = Heads { count, width };
         let inner = count * width;
         let bias = random_bias(seed, count, 12, 0);
-        for (set, storage) in Instructions::detect().into_iter().flat_map(|set| {
+        for (set, storage) in InstructionSet::detect().into_iter().flat_map(|set| {
             [(set, Storage::F32), (set, Storage::F16)]
         }) {
-            let table = Table::with(set).unwrap();
-            let kernels = Kernels::new(table, 2);
+            let dispatch = Dispatch::with(set).unwrap();
+            let kernels = Kernels::new(dispatch, 2);
             let projected = |of: usize, position: usize| {
                 random_rows(seed ^ (of * 100 + position) as u64, 1, 3 * inner)
             };
             let appended = Some(Appended { keys: inner, values: 2 * inner });
             // Each stays for as many steps as it has room for.
             let alone: Vec<Vec<Rows>> = stays.iter().enumerate().map(|(of, (_, steps))| {
-                let mut cache = Cache::new(table, storage, 1, heads);
-                cache.admit([*steps].into_iter());
+                let mut cache = Cache::new(dispatch, storage, 1, heads);
+                cache.add_rows([*steps].into_iter());
                 (0..*steps).map(|position| {
                     let mut result = Rows::new(inner);
                     let (projected, positions) = (projected(of, position), [position]);
@@ -173,13 +173,13 @@ proptest! {
                     result
                 }).collect()
             }).collect();
-            let mut cache = Cache::new(table, storage, 1, heads);
+            let mut cache = Cache::new(dispatch, storage, 1, heads);
             let mut live: Vec<(usize, usize)> = Vec::new();
             let mut result = Rows::new(inner);
             for moment in 0..24 {
                 let come: Vec<usize> =
                     (0..stays.len()).filter(|of| stays[*of].0 == moment).collect();
-                cache.admit(come.iter().map(|of| stays[*of].1));
+                cache.add_rows(come.iter().map(|of| stays[*of].1));
                 live.extend(come.into_iter().map(|of| (of, 0)));
                 let mut together = Rows::new(3 * inner);
                 together.resize(live.len());
@@ -200,7 +200,7 @@ proptest! {
                 let kept: Vec<usize> = (0..live.len())
                     .filter(|row| live[*row].1 < stays[live[*row].0].1)
                     .collect();
-                cache.keep(&kept);
+                cache.retain_rows(&kept);
                 live = kept.into_iter().map(|row| live[row]).collect();
             }
         }

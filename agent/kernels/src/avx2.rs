@@ -1,4 +1,4 @@
-//! AVX2 with FMA and F16C: eight lanes. bf16 is widened to f32; int8 products go through i16.
+//! AVX2 with FMA and F16C: eight lanes. bf16 is widened to f32; int8 products use i16.
 
 #![cfg_attr(
     not(test),
@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx2;
 
-/// The low and the high halves of 32-bit lanes as numbers of their own.
+/// The low and the high halves of 32-bit lanes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Halves<T>(T, T);
 
@@ -49,7 +49,7 @@ impl Simd for Avx2 {
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
         }
-        fn highest(x: __m256) -> f32 {
+        fn max_lane(x: __m256) -> f32 {
             let four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
             let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps::<1>(two, two)))

@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Avx512<const VNNI: bool, const BF16: bool>;
 
-/// Packed numbers as they are, for the dot products, or widened halves of each 32-bit lane.
+/// Packed elements for the dot product instructions, or the widened halves of each 32-bit lane.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed(__m512i, __m512i);
 
@@ -42,7 +42,7 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         }
         fn scale(x: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(x, n) }
         fn sum(x: __m512) -> f32 { _mm512_reduce_add_ps(x) }
-        fn highest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
+        fn max_lane(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
         fn load_f16(from: *const u16) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
         fn store_f16(to: *mut u16, x: __m512) {
             let most = _mm512_set1_ps(65504.0);

@@ -1,83 +1,76 @@
-//! Keys and values of the decoder, row by row: those of the prompt, and those of the tokens so far.
+//! The decoder's key-value cache, row by row, for the prompt and for the generated tokens.
 //!
-//! Rows enter behind those that are there, and may leave; what they leave is free for others. Memory grows to
-//! the most that was used and stays.
+//! Rows are appended and can be removed; later rows reuse their space. The memory never shrinks.
 
-use super::attention::{Bias, Heads, Place, Queries, Seen, attend, elements, remember};
-use super::product::Kernels;
-use super::region::Region;
-use super::rows::{Rows, Shared};
-use super::table::{Storage, Table};
+use super::aligned_buf::AlignedBuf;
+use super::attention::{Bias, Heads, KeyValues, Queries, Slot, attend, elements, store_key_value};
+use super::dispatch::{Dispatch, Storage};
+use super::gemm::Kernels;
+use super::rows::{Rows, SharedPtr};
 use std::ops::Range;
 use std::sync::PoisonError;
 
-/// A row's part of the memory.
+/// The memory of one row.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     /// In elements.
     start: usize,
-    /// The first element behind it.
+    /// One past the last element.
     end: usize,
-    /// Positions that there is room for.
+    /// In positions.
     capacity: usize,
 }
 
 /// Keys and values of all layers for the rows of a batch.
 #[derive(Debug)]
 pub struct Cache {
-    table: &'static Table,
+    dispatch: &'static Dispatch,
     storage: Storage,
     layers: usize,
     heads: Heads,
     rows: Vec<Extent>,
-    memory: Region,
+    memory: AlignedBuf,
     used: usize,
 }
 
-/// Which numbers of a row are queries, keys and values: where each of them starts.
+/// Offsets of the keys and values within a projected row.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
-    /// Of the keys.
     pub keys: usize,
-    /// Of the values.
     pub values: usize,
 }
 
-/// One step's attention over a cache.
+/// One step of attention over a cache.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// Which layer of the cache.
     pub layer: usize,
-    /// Rows whose first numbers are the queries.
+    /// Rows that start with the queries.
     pub projected: &'a Rows,
-    /// Where keys and values of this step stand in the same rows, if they are to be remembered first.
+    /// The keys and values of this step in the same rows, if they have to be stored first.
     pub appended: Option<Appended>,
-    /// Biases towards earlier positions.
     pub bias: Option<&'a Bias>,
-    /// Steps that each row took before this one.
+    /// Previous steps of each row.
     pub positions: &'a [usize],
 }
 
 impl Cache {
-    /// An empty cache.
-    ///
     /// # Panics
-    /// Where `storage` is neither f32 nor f16.
-    pub fn new(table: &'static Table, storage: Storage, layers: usize, heads: Heads) -> Self {
+    /// `storage` is neither f32 nor f16.
+    pub fn new(dispatch: &'static Dispatch, storage: Storage, layers: usize, heads: Heads) -> Self {
         assert!(matches!(storage, Storage::F32 | Storage::F16), "{storage:?}");
-        let memory = Region::zeroed(0);
-        Self { table, storage, layers, heads, rows: Vec::new(), memory, used: 0 }
+        let memory = AlignedBuf::zeroed(0);
+        Self { dispatch, storage, layers, heads, rows: Vec::new(), memory, used: 0 }
     }
 
-    /// Lets rows in behind those that are there, with room for these many positions in each.
-    pub fn admit(&mut self, capacities: impl Iterator<Item = usize>) {
+    /// Appends rows with these capacities, in positions.
+    pub fn add_rows(&mut self, capacities: impl Iterator<Item = usize>) {
         let mut taken = self.rows.clone();
         taken.sort_unstable_by_key(|extent| extent.start);
         let kept = self.used;
         for capacity in capacities {
-            let (keys, values) = elements(self.table, self.heads.width, capacity);
+            let (keys, values) = elements(self.dispatch, self.heads.width, capacity);
             let size = self.layers * self.heads.count * (keys + values);
-            // The first gap that is wide enough; behind all others there is always one.
+            // First fit. There is always room behind the last row.
             let ends = std::iter::once(0).chain(taken.iter().map(|extent| extent.end));
             let starts = taken.iter().map(|extent| extent.start).chain([usize::MAX]);
             let gap = ends.zip(starts).position(|(end, start)| start - end >= size);
@@ -89,14 +82,14 @@ impl Cache {
         }
         self.measure();
         if self.used > self.memory.bytes() {
-            let mut memory = Region::zeroed(self.used);
+            let mut memory = AlignedBuf::zeroed(self.used);
             memory.slice_mut::<u8>()[..kept].copy_from_slice(&self.memory.slice()[..kept]);
             self.memory = memory;
         }
     }
 
-    /// Lets go of all rows but those at these places, which ascend.
-    pub fn keep(&mut self, rows: &[usize]) {
+    /// Keeps only the rows at these ascending indices.
+    pub fn retain_rows(&mut self, rows: &[usize]) {
         for (place, row) in rows.iter().enumerate() {
             self.rows[place] = self.rows[*row];
         }
@@ -104,7 +97,7 @@ impl Cache {
         self.measure();
     }
 
-    /// Bytes up to the last one that a row has.
+    /// Bytes up to the end of the last row.
     pub fn bytes(&self) -> usize {
         self.used
     }
@@ -118,21 +111,21 @@ impl Cache {
         if self.storage == Storage::F16 { 2 } else { 4 }
     }
 
-    fn place(&self, row: usize, layer: usize, head: usize) -> Place {
+    fn place(&self, row: usize, layer: usize, head: usize) -> Slot {
         let Extent { start, capacity, .. } = self.rows[row];
-        let (keys, values) = elements(self.table, self.heads.width, capacity);
+        let (keys, values) = elements(self.dispatch, self.heads.width, capacity);
         let start = start + (layer * self.heads.count + head) * (keys + values);
-        Place { keys: start, values: start + keys, capacity }
+        Slot { keys: start, values: start + keys, capacity }
     }
 }
 
 impl Kernels {
     /// Fills rows of the cache, from `first_row` on, with the keys and values of whole sequences.
     ///
-    /// `projected` holds them side by side, `[tokens, 2 * inner]`.
+    /// `projected`: keys and values side by side, `[tokens, 2 * inner]`.
     ///
     /// # Panics
-    /// Where a sequence is longer than its row has room for.
+    /// A sequence exceeds the capacity of its row.
     pub fn fill(
         &self,
         cache: &mut Cache,
@@ -147,7 +140,7 @@ impl Kernels {
             sequence.len() <= cache.rows[first_row + row].capacity
         };
         assert!(sequences.iter().enumerate().all(fits), "sequences fit into their rows");
-        let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let memory = SharedPtr(cache.memory.slice_mut::<u8>().as_mut_ptr());
         let cache = &*cache;
         self.pool.share(sequences.len() * count, 1, &|_, tasks| {
             for task in tasks {
@@ -159,18 +152,25 @@ impl Kernels {
                     let value = &token[(count + head) * width..(count + head + 1) * width];
                     // SAFETY: checked above; each row and head is one thread's.
                     unsafe {
-                        let place = (cache.storage, memory, place);
-                        remember(self.table, place, position, key, value);
+                        store_key_value(
+                            self.dispatch,
+                            cache.storage,
+                            memory,
+                            place,
+                            position,
+                            key,
+                            value,
+                        );
                     }
                 }
             }
         });
     }
 
-    /// One query per row attends to what the cache holds of its row.
+    /// One query per row attends to the row's cached keys and values.
     ///
     /// # Panics
-    /// Where the rows aren't those of the cache, or one is full.
+    /// The rows do not match the cache, or one is full.
     pub fn attend_cached(&self, cache: &mut Cache, step: &Step<'_>, to: &mut Rows) {
         let Heads { count, width } = cache.heads;
         let rows = step.projected.count();
@@ -185,10 +185,10 @@ impl Kernels {
             );
         }
         let (target, stride) = (to.shared(), to.stride());
-        let memory = Shared(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let memory = SharedPtr(cache.memory.slice_mut::<u8>().as_mut_ptr());
         let cache = &*cache;
         self.pool.share(rows * count, 1, &|thread, tasks| {
-            let mut room = self.rooms[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
             for task in tasks {
                 let (row, head) = (task / count, task % count);
                 let position = step.positions[row];
@@ -200,20 +200,27 @@ impl Kernels {
                     let (key, value) = (part(appended.keys), part(appended.values));
                     // SAFETY: there is room for the position; each row and head is one thread's.
                     unsafe {
-                        let place = (cache.storage, memory, place);
-                        remember(self.table, place, position, key, value);
+                        store_key_value(
+                            self.dispatch,
+                            cache.storage,
+                            memory,
+                            place,
+                            position,
+                            key,
+                            value,
+                        );
                     }
                     position + 1
                 } else {
                     cache.rows[row].capacity
                 };
                 let storage = cache.storage;
-                let seen = Seen { storage, memory, place, length, bias: step.bias, head };
+                let seen = KeyValues { storage, memory, place, length, bias: step.bias, head };
                 let queries = Queries { first: part(0).as_ptr(), stride: 0, position, count: 1 };
                 // SAFETY: `length` positions were filled; the target's part is this row's and head's.
                 unsafe {
                     let to = target.at(row * stride + head * width);
-                    attend(self.table, width, queries, &seen, &mut room.scores, (to, stride));
+                    attend(self.dispatch, width, queries, &seen, &mut scratch.scores, to, stride);
                 }
             }
         });

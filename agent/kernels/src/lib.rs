@@ -1,8 +1,8 @@
-//! Fast products, norms, softmax and attention on the CPU: rows of f32 in, rows of f32 out.
+//! GEMM, argmax, attention and row-wise operations on the CPU: rows of f32 in, rows of f32 out.
 //!
-//! The only room with unsafe code. Outside of it there are safe functions on whole matrices; inside, kernels
-//! are written once over the trait [`simd::Simd`] and compiled for each instruction set, which is chosen
-//! when the program runs. Knows nothing of T5's layers, tokens or files.
+//! The only crate with unsafe code. Its public functions are safe and work on whole matrices;
+//! kernels are written once on top of the trait [`simd::Simd`] and compiled for each instruction
+//! set, which is selected at run time. It does not know T5's layers, tokens or files.
 #![expect(unsafe_code, reason = "vector instructions, and results that threads write in parts")]
 
 mod attention;
@@ -10,28 +10,28 @@ mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod best;
+mod argmax;
 mod cache;
-mod lines;
+mod rowwise;
 mod pool;
 mod portable;
 mod probe;
-mod product;
-mod region;
+mod gemm;
+mod aligned_buf;
 mod rows;
-mod screen;
+mod screened_argmax;
 mod simd;
-mod table;
+mod dispatch;
 mod tile;
 mod weights;
 
+pub use argmax::Argmax;
 pub use attention::{Bias, Heads};
-pub use best::Highest;
 pub use cache::{Appended, Cache, Step};
-pub use lines::{Finish, Function};
+pub use dispatch::{Dispatch, InstructionSet, Storage};
+pub use gemm::Kernels;
 pub use probe::Peaks;
-pub use product::Kernels;
 pub use rows::Rows;
-pub use screen::Head;
-pub use table::{Instructions, Storage, Table};
+pub use rowwise::{Activation, Epilogue};
+pub use screened_argmax::Head;
 pub use weights::{Layout, Weights};

@@ -1,8 +1,9 @@
-//! A few threads for many short sections: a decoder step has about a hundred, of microseconds each.
+//! A thread pool for many short sections: a decoder step has about a hundred, of microseconds each.
 //!
-//! Workers spin for a moment after a section, since the next one is near, and sleep when none comes.
-//! The calling thread is one of the threads. Where work is claimed in chunks, nobody waits for a worker that has
-//! not come yet: on a busy host it may be another process's turn, and the others do its chunks meanwhile.
+//! Workers spin briefly after a section, because the next one usually follows at once, and then
+//! sleep. The calling thread takes part. Sections that are claimed in chunks do not wait for
+//! workers that have not entered yet: on a busy host they may not be scheduled, and the other
+//! threads process their chunks.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,58 +12,55 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// How often a worker looks for the next section before it sleeps: some 100 microseconds.
+/// Polls for the next section before a worker sleeps, about 100 microseconds.
 const SPINS: usize = 4000;
-/// A gate that nobody may enter by.
+/// Epoch value: no section accepts workers.
 const CLOSED: usize = usize::MAX;
-/// A gate that will not open again.
-const ENDED: usize = usize::MAX - 1;
-/// An open gate is the section's number times this, and how many workers have entered.
-const SECTION: usize = 1 << 16;
+/// Epoch value: the pool shuts down.
+const SHUT_DOWN: usize = usize::MAX - 1;
+/// An open epoch is the section's number times this, plus the workers that have entered.
+const EPOCH: usize = 1 << 16;
 
-/// What a section runs on its threads, with the thread's number.
-type Section<'a> = &'a (dyn Fn(usize) + Sync);
+/// The body of a section. Its argument is the thread's index.
+type Work<'a> = &'a (dyn Fn(usize) + Sync);
 
-/// Keeps counters that different threads write to from sharing a cache line.
+/// Prevents false sharing between counters that different threads write.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-struct Apart<T>(T);
+struct CachePadded<T>(T);
 
-/// What a worker needs to begin a section, on one cache line.
-struct Door {
-    /// The section that is open and how many workers have entered, or [`CLOSED`] or [`ENDED`].
-    gate: AtomicUsize,
-    work: Mutex<Option<Section<'static>>>,
+/// What a worker reads to start a section, on one cache line.
+struct Section {
+    /// The open section and its entered workers, or [`CLOSED`] or [`SHUT_DOWN`].
+    epoch: AtomicUsize,
+    work: Mutex<Option<Work<'static>>>,
 }
 
 struct Shared {
-    door: Apart<Door>,
-    /// Workers that entered the section and have ended it.
-    left: Apart<AtomicUsize>,
-    /// Workers that sleep.
-    asleep: Apart<AtomicUsize>,
+    section: CachePadded<Section>,
+    /// Workers that have finished the section they entered.
+    finished: CachePadded<AtomicUsize>,
+    asleep: CachePadded<AtomicUsize>,
     failed: AtomicBool,
-    bed: Mutex<()>,
-    bell: Condvar,
+    sleep_lock: Mutex<()>,
+    wake: Condvar,
 }
 
-/// Threads that run sections together.
 pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
-    /// One section at a time. Holds the number of the last one.
-    turn: Mutex<usize>,
-    /// How much of each thread's own part is claimed.
-    claimed: Vec<Apart<AtomicUsize>>,
+    /// Serializes sections. Holds the number of the last one.
+    last_section: Mutex<usize>,
+    /// Claimed elements of each thread's own part.
+    claimed: Vec<CachePadded<AtomicUsize>>,
 }
 
-/// Whom a section waits for.
+/// The workers that a section waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awaited {
-    /// Every worker, however late it comes.
+enum WaitFor {
     All,
-    /// Those that came before the calling thread had ended its own work.
-    Present,
+    /// Those that entered before the calling thread finished.
+    Entered,
 }
 
 impl fmt::Debug for Pool {
@@ -75,7 +73,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Spins for a moment, then lets others have the core between two looks.
+/// Spins, then yields between polls.
 fn wait_until(done: impl Fn() -> bool) {
     let mut spins = 0_usize;
     while !done() {
@@ -85,67 +83,69 @@ fn wait_until(done: impl Fn() -> bool) {
 }
 
 impl Pool {
-    /// Starts `threads - 1` workers; the caller of a section is the first thread.
+    /// Starts `threads - 1` workers. The caller of a section is thread 0.
     pub(crate) fn new(threads: usize) -> Self {
         let threads = threads.max(1);
         let shared = Arc::new(Shared {
-            door: Apart(Door { gate: AtomicUsize::new(CLOSED), work: Mutex::new(None) }),
-            left: Apart::default(),
-            asleep: Apart::default(),
+            section: CachePadded(Section {
+                epoch: AtomicUsize::new(CLOSED),
+                work: Mutex::new(None),
+            }),
+            finished: CachePadded::default(),
+            asleep: CachePadded::default(),
             failed: AtomicBool::new(false),
-            bed: Mutex::new(()),
-            bell: Condvar::new(),
+            sleep_lock: Mutex::new(()),
+            wake: Condvar::new(),
         });
         let workers = (1..threads)
             .map(|thread| {
                 let shared = Arc::clone(&shared);
                 std::thread::Builder::new()
                     .name(format!("t5-{thread}"))
-                    .spawn(move || shared.serve(thread))
-                    .expect("the system has room for a few threads")
+                    .spawn(move || shared.run_worker(thread))
+                    .expect("the system can start a few threads")
             })
             .collect();
-        let claimed = (0..threads).map(|_| Apart::default()).collect();
-        Self { shared, workers, turn: Mutex::new(0), claimed }
+        let claimed = (0..threads).map(|_| CachePadded::default()).collect();
+        Self { shared, workers, last_section: Mutex::new(0), claimed }
     }
 
-    /// How many threads there are.
     pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
-    /// Runs `work` once on every thread, with the numbers from 0, and returns when all have ended.
+    /// Runs `work` once on every thread and waits for all of them.
     ///
     /// # Panics
-    /// Where `work` does on any thread.
-    pub(crate) fn run(&self, work: &(dyn Fn(usize) + Sync)) {
-        let turn = locked(&self.turn);
-        self.section(Awaited::All, work, turn);
+    /// `work` panics on any thread.
+    pub(crate) fn run(&self, work: Work<'_>) {
+        let last_section = locked(&self.last_section);
+        self.section(WaitFor::All, work, last_section);
     }
 
-    /// Runs `work` on this thread, and once at most on each of the others that comes in time. `work` must be
-    /// done when this thread's call returns and those that came have returned as well.
+    /// Runs `work` on this thread and at most once on every worker that enters in time. The work
+    /// must be complete when this thread and all workers that entered have returned.
     ///
     /// # Panics
-    /// Where `work` does on any thread.
-    pub(crate) fn run_present(&self, work: &(dyn Fn(usize) + Sync)) {
-        let turn = locked(&self.turn);
-        self.section(Awaited::Present, work, turn);
+    /// `work` panics on any thread.
+    pub(crate) fn run_present(&self, work: Work<'_>) {
+        let last_section = locked(&self.last_section);
+        self.section(WaitFor::Entered, work, last_section);
     }
 
-    /// Runs `work` over `0..count` in chunks of `chunk`, each of them once, with the number of the thread.
-    /// Every thread starts with a part that is the same at every call, so that a core meets what it has in its
-    /// cache, and then takes from the parts of others.
+    /// Runs `work` over `0..count` in chunks of `chunk`, each exactly once, with the thread's
+    /// index. A thread starts with the same part in every call, which its core's cache may still
+    /// hold, and then takes chunks from the other parts.
     ///
     /// # Panics
-    /// Where `work` does on any thread.
+    /// `work` panics on any thread.
     pub(crate) fn share(
         &self,
         count: usize,
         chunk: usize,
         work: &(dyn Fn(usize, Range<usize>) + Sync),
     ) {
-        let turn = locked(&self.turn);
+        let last_section = locked(&self.last_section);
         let threads = self.threads();
         for claimed in &self.claimed {
             claimed.0.store(0, Ordering::Relaxed);
@@ -163,37 +163,32 @@ impl Pool {
                 }
             }
         };
-        self.section(Awaited::Present, &claim, turn);
+        self.section(WaitFor::Entered, &claim, last_section);
     }
 
-    fn section(
-        &self,
-        awaited: Awaited,
-        work: &(dyn Fn(usize) + Sync),
-        mut turn: MutexGuard<'_, usize>,
-    ) {
+    fn section(&self, wait_for: WaitFor, work: Work<'_>, mut last_section: MutexGuard<'_, usize>) {
         if self.workers.is_empty() {
             return work(0);
         }
         let shared = &self.shared;
-        let Door { gate, work: place } = &shared.door.0;
-        // SAFETY: only the lifetime changes. Workers take the reference after they entered by the gate, which
-        // is closed below; nothing returns or unwinds before all that entered have left.
-        let section = unsafe { std::mem::transmute::<Section<'_>, Section<'static>>(work) };
-        *locked(place) = Some(section);
-        shared.left.0.store(0, Ordering::Relaxed);
-        *turn += 1;
-        shared.turn_gate(*turn * SECTION);
+        let Section { epoch, work: slot } = &shared.section.0;
+        // SAFETY: only the lifetime changes. Workers take the reference after they entered, and the epoch is
+        // closed below; nothing returns or unwinds before all entered workers have finished.
+        let work_static = unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) };
+        *locked(slot) = Some(work_static);
+        shared.finished.0.store(0, Ordering::Relaxed);
+        *last_section += 1;
+        shared.publish(*last_section * EPOCH);
         let own = catch_unwind(AssertUnwindSafe(|| work(0)));
-        let left = |count: usize| move || shared.left.0.load(Ordering::Acquire) == count;
-        if awaited == Awaited::All {
-            wait_until(left(self.workers.len()));
+        let finished = |count: usize| move || shared.finished.0.load(Ordering::Acquire) == count;
+        if wait_for == WaitFor::All {
+            wait_until(finished(self.workers.len()));
         }
-        let entered = gate.swap(CLOSED, Ordering::AcqRel) % SECTION;
-        wait_until(left(entered));
-        *locked(place) = None;
+        let entered = epoch.swap(CLOSED, Ordering::AcqRel) % EPOCH;
+        wait_until(finished(entered));
+        *locked(slot) = None;
         let failed = shared.failed.swap(false, Ordering::Relaxed);
-        drop(turn);
+        drop(last_section);
         if let Err(panic) = own {
             resume_unwind(panic);
         }
@@ -203,53 +198,54 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.turn_gate(ENDED);
+        self.shared.publish(SHUT_DOWN);
         for worker in self.workers.drain(..) {
-            // A worker catches the panics of its sections, so there is none to pass on.
+            // A worker catches the panics of its sections, so there is none to propagate.
             let _ended = worker.join();
         }
     }
 }
 
 impl Shared {
-    /// Opens the gate to a section, or ends everything.
-    fn turn_gate(&self, to: usize) {
-        // Sequentially consistent with `sleep`: either the sleeper sees the gate or we see the sleeper.
-        self.door.0.gate.store(to, Ordering::SeqCst);
+    /// Opens a section, or shuts the pool down.
+    fn publish(&self, epoch: usize) {
+        // Sequentially consistent with `sleep`: either the sleeper sees the epoch or this sees the
+        // sleeper.
+        self.section.0.epoch.store(epoch, Ordering::SeqCst);
         if self.asleep.0.load(Ordering::SeqCst) > 0 {
-            let _bed = locked(&self.bed);
-            self.bell.notify_all();
+            let _lock = locked(&self.sleep_lock);
+            self.wake.notify_all();
         }
     }
 
-    fn serve(&self, thread: usize) {
+    fn run_worker(&self, thread: usize) {
         let mut seen = 0;
         while let Some(entered) = self.enter(seen) {
             seen = entered;
-            let work = *locked(&self.door.0.work);
-            let work = work.expect("the gate is open only while there is work");
+            let work = *locked(&self.section.0.work);
+            let work = work.expect("an open section has work");
             if catch_unwind(AssertUnwindSafe(|| work(thread))).is_err() {
                 self.failed.store(true, Ordering::Relaxed);
             }
-            self.left.0.fetch_add(1, Ordering::Release);
+            self.finished.0.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// Enters the next section that is open and isn't `seen`, and gives its number; null at the end.
+    /// Enters the next open section after `seen` and returns its number, or `None` at shutdown.
     fn enter(&self, seen: usize) -> Option<usize> {
-        let gate = &self.door.0.gate;
+        let epoch = &self.section.0.epoch;
         let mut spins = 0;
         loop {
-            let found = gate.load(Ordering::Acquire);
-            if found == ENDED {
+            let found = epoch.load(Ordering::Acquire);
+            if found == SHUT_DOWN {
                 return None;
             }
             if is_open(found, seen) {
-                // Fails where another worker enters at the same time, or the gate is closed.
+                // Fails if another worker enters at the same time, or the section closes.
                 let entered =
-                    gate.compare_exchange(found, found + 1, Ordering::Acquire, Ordering::Relaxed);
+                    epoch.compare_exchange(found, found + 1, Ordering::Acquire, Ordering::Relaxed);
                 if entered.is_ok() {
-                    return Some(found / SECTION);
+                    return Some(found / EPOCH);
                 }
                 continue;
             }
@@ -262,25 +258,25 @@ impl Shared {
         }
     }
 
-    /// Sleeps until the bell rings, unless there is something to do already. The section may be over by then:
-    /// the caller looks again for a while, since the next one is near.
+    /// Sleeps until woken, unless a section is already open. The section may be over on return: the
+    /// caller polls again, because the next one is likely to follow.
     fn sleep(&self, seen: usize) {
-        let bed = locked(&self.bed);
+        let lock = locked(&self.sleep_lock);
         self.asleep.0.fetch_add(1, Ordering::SeqCst);
-        let found = self.door.0.gate.load(Ordering::SeqCst);
-        if found != ENDED && !is_open(found, seen) {
-            drop(self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner));
+        let found = self.section.0.epoch.load(Ordering::SeqCst);
+        if found != SHUT_DOWN && !is_open(found, seen) {
+            drop(self.wake.wait(lock).unwrap_or_else(PoisonError::into_inner));
         }
         self.asleep.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// Whether a worker that has been in the section `seen` may enter.
-fn is_open(gate: usize, seen: usize) -> bool {
-    gate < ENDED && gate / SECTION != seen
+/// Whether a worker that last ran section `seen` may enter.
+fn is_open(epoch: usize, seen: usize) -> bool {
+    epoch < SHUT_DOWN && epoch / EPOCH != seen
 }
 
-/// The part of `0..count` that falls to one of `parts`.
+/// Part `part` of `0..count` split into `parts`.
 pub(crate) fn share(count: usize, parts: usize, part: usize) -> std::ops::Range<usize> {
     count * part / parts..count * (part + 1) / parts
 }
@@ -334,13 +330,13 @@ mod tests {
     #[test]
     fn the_gate_is_open_in_a_section_only_and_to_those_who_have_not_been_there() {
         let pool = Pool::new(2);
-        let gate = || pool.shared.door.0.gate.load(Ordering::SeqCst);
-        assert_eq!(gate(), CLOSED);
-        pool.run_present(&|_| assert!(is_open(gate(), 0) && !is_open(gate(), 1)));
-        assert_eq!(gate(), CLOSED);
-        pool.run(&|_| assert!(is_open(gate(), 1) && !is_open(gate(), 2)));
-        assert_eq!(gate(), CLOSED);
-        assert!(!is_open(CLOSED, 0) && !is_open(ENDED, 0));
+        let epoch = || pool.shared.section.0.epoch.load(Ordering::SeqCst);
+        assert_eq!(epoch(), CLOSED);
+        pool.run_present(&|_| assert!(is_open(epoch(), 0) && !is_open(epoch(), 1)));
+        assert_eq!(epoch(), CLOSED);
+        pool.run(&|_| assert!(is_open(epoch(), 1) && !is_open(epoch(), 2)));
+        assert_eq!(epoch(), CLOSED);
+        assert!(!is_open(CLOSED, 0) && !is_open(SHUT_DOWN, 0));
     }
 
     #[test]

@@ -1,10 +1,9 @@
-//! Vectors as plain arrays, for machines without one of the known instruction sets. The compiler turns
-//! them into what the target has (SSE2, NEON). No unsafe instruction is used, only the given pointers.
+//! Vectors as arrays, for machines without a known instruction set. The compiler maps them to SSE2
+//! or NEON. Uses no unsafe instructions, only the given pointers.
 
 use super::simd::{Simd, instructions};
 use half::{bf16, f16};
 
-/// Eight lanes in an array.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Portable;
 
@@ -22,7 +21,7 @@ fn both<T: Copy, R: Copy + Default>(
     std::array::from_fn(|lane| f(x[lane], y[lane]))
 }
 
-/// Functions of the trait that are not unsafe here.
+/// Trait functions that are safe here.
 macro_rules! numbers {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty $body:block)*) => {$(
         #[inline(always)]
@@ -30,7 +29,7 @@ macro_rules! numbers {
     )*};
 }
 
-/// Fused where the target does that in one instruction.
+/// Fused if the target has an instruction for it.
 fn fused(x: f32, y: f32, z: f32) -> f32 {
     if cfg!(target_arch = "aarch64") { x.mul_add(y, z) } else { x * y + z }
 }
@@ -94,7 +93,7 @@ impl Simd for Portable {
             let half: [f32; 4] = std::array::from_fn(|lane| x[lane] + x[lane + 4]);
             (half[0] + half[2]) + (half[1] + half[3])
         }
-        fn highest(x: Self::F) -> f32 { x.into_iter().fold(f32::NEG_INFINITY, f32::max) }
+        fn max_lane(x: Self::F) -> f32 { x.into_iter().fold(f32::NEG_INFINITY, f32::max) }
         fn dot_pairs(sum: Self::F, x: Self::Pair, w: Self::Pairs) -> Self::F {
             std::array::from_fn(|lane| {
                 let first = fused(x[0].to_f32(), w[lane][0].to_f32(), sum[lane]);

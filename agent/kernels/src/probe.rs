@@ -1,39 +1,39 @@
-//! What this machine's threads can read and multiply at most: the two limits of a roofline.
+//! Measures the two limits of a roofline: bandwidth and peak throughput of this machine's threads.
 //!
-//! Measured with the product's own threads and instructions, a few times each; the best time counts.
+//! Both are measured with the production threads and instructions; the best of several times
+//! counts.
 
+use super::dispatch::{MAX_ROWS, Storage};
+use super::gemm::{Kernels, MAX_COLUMNS};
 use super::pool::share;
-use super::product::{Kernels, MOST_COLUMNS};
-use super::table::{MOST_ROWS, Storage};
 use super::tile::Operands;
 use super::weights::Weights;
 use std::hint::black_box;
 
-/// How long each limit is looked for.
-const LOOK_NS: u64 = 40_000_000;
-/// Steps of a tile: its panel stays in the innermost cache.
+/// Duration of each measurement.
+const PROBE_NS: u64 = 40_000_000;
+/// Steps of a tile; its panel fits the L1 cache.
 const STEPS: usize = 128;
-/// Tiles between two looks at the clock.
+/// Tiles between two clock readings.
 const TILES: usize = 2_000;
 
-/// Operations per nanosecond that tiles reach on all threads when nothing has to be fetched, by storage.
-/// An addition and a multiplication are two operations.
+/// Operations per nanosecond of all threads with all operands in cache, by storage. An addition and
+/// a multiplication are two operations.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peaks([f64; 4]);
 
 impl Peaks {
-    /// Of these figures, in the order of [`Storage::ALL`].
+    /// `figures` in the order of [`Storage::ALL`].
     pub fn new(figures: [f64; 4]) -> Self {
         Self(figures)
     }
 
-    /// Of one storage.
     pub fn of(&self, storage: Storage) -> f64 {
         self.0[storage as usize]
     }
 }
 
-/// The shortest time of `work`, in nanoseconds, over [`LOOK_NS`] and three times at least.
+/// The shortest time of `work` in nanoseconds, over [`PROBE_NS`] and at least three runs.
 fn shortest(now_ns: &dyn Fn() -> u64, mut work: impl FnMut()) -> u64 {
     let begin = now_ns();
     let (mut best, mut rounds) = (u64::MAX, 0);
@@ -43,35 +43,34 @@ fn shortest(now_ns: &dyn Fn() -> u64, mut work: impl FnMut()) -> u64 {
         let end = now_ns();
         best = best.min(end - start);
         rounds += 1;
-        if rounds >= 3 && end - begin >= LOOK_NS {
+        if rounds >= 3 && end - begin >= PROBE_NS {
             return best.max(1);
         }
     }
 }
 
 impl Kernels {
-    /// Bytes per nanosecond at which all threads read these weights again and again, each its share, as a
-    /// decoder does at every token. What fits into the caches comes from there.
+    /// Bytes per nanosecond at which all threads read these weights repeatedly, each its part, as a
+    /// decoder does for every token. Weights that fit the caches are read from there.
     pub fn bandwidth(&self, weights: &[&Weights], now_ns: &dyn Fn() -> u64) -> f64 {
         let threads = self.pool.threads();
         let ns = shortest(now_ns, || {
             self.pool.run(&|thread| {
                 for weights in weights {
                     let numbers = weights.memory.slice::<f32>();
-                    black_box(self.table.sweep(&numbers[share(numbers.len(), threads, thread)]));
+                    black_box(self.dispatch.sweep(&numbers[share(numbers.len(), threads, thread)]));
                 }
             });
         });
         weights.iter().map(|weights| weights.memory.bytes()).sum::<usize>() as f64 / ns as f64
     }
 
-    /// The peaks of all storages.
     pub fn peaks(&self, now_ns: &dyn Fn() -> u64) -> Peaks {
         Peaks(Storage::ALL.map(|storage| self.peak(storage, now_ns)))
     }
 
     fn peak(&self, storage: Storage, now_ns: &dyn Fn() -> u64) -> f64 {
-        let (rows, columns) = (self.table.tile_rows, self.table.columns());
+        let (rows, columns) = (self.dispatch.tile_rows, self.dispatch.columns());
         let per_step = match storage {
             Storage::F32 | Storage::F16 => 1,
             Storage::Bf16 => 2,
@@ -80,9 +79,9 @@ impl Kernels {
         let threads = self.pool.threads();
         let ns = shortest(now_ns, || {
             self.pool.run(&|_| {
-                let activations = [0.0_f32; MOST_ROWS * STEPS];
-                let panel = [0.0_f32; STEPS * MOST_COLUMNS];
-                let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
+                let activations = [0.0_f32; MAX_ROWS * STEPS];
+                let panel = [0.0_f32; STEPS * MAX_COLUMNS];
+                let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
                 for _ in 0..TILES {
                     let operands = Operands {
                         rows: activations.as_ptr().cast(),
@@ -92,7 +91,7 @@ impl Kernels {
                         sums: sums.as_mut_ptr(),
                     };
                     // SAFETY: a step takes four bytes of a row and at most four of each column.
-                    unsafe { self.table.tile(storage, rows, &operands) };
+                    unsafe { self.dispatch.tile(storage, rows, &operands) };
                 }
                 black_box(&sums);
             });
@@ -104,16 +103,16 @@ impl Kernels {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Instructions, Layout, Table};
+    use crate::{Dispatch, InstructionSet, Layout};
 
     #[test]
     fn a_sweep_reads_every_number_once() {
         let numbers: Vec<f32> = (1..=1000).map(|n| n as f32).collect();
-        for set in Instructions::detect() {
-            let table = Table::with(set).unwrap();
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
             for count in [0, 1, 63, 64, 129, 1000] {
                 let sum = numbers[..count].iter().sum::<f32>();
-                assert!((table.sweep(&numbers[..count]) - sum).abs() <= sum * 1e-6, "{set:?}");
+                assert!((dispatch.sweep(&numbers[..count]) - sum).abs() <= sum * 1e-6, "{set:?}");
             }
         }
     }
@@ -121,12 +120,12 @@ mod tests {
     #[test]
     fn both_limits_are_found_on_any_number_of_threads() {
         for threads in [1, 2] {
-            let kernels = Kernels::new(Table::best(), threads);
+            let kernels = Kernels::new(Dispatch::best(), threads);
             let start = std::time::Instant::now();
             let now_ns = || u64::try_from(start.elapsed().as_nanos()).unwrap();
             let values = vec![1.0; 64 * 64];
             let weights =
-                Weights::pack(kernels.table, Storage::Bf16, Layout::Plain, (64, 64), &values);
+                Weights::pack(kernels.dispatch, Storage::Bf16, Layout::Plain, (64, 64), &values);
             assert!(kernels.bandwidth(&[&weights, &weights], &now_ns) > 0.0);
             assert!(Storage::ALL.iter().all(|x| kernels.peaks(&now_ns).of(*x) > 0.0));
         }

@@ -1,56 +1,54 @@
-//! Rows of f32 that kernels read and write: padded with zeros to whole panels, with a gap between rows.
+//! Rows of f32, zero-padded to whole panels, with a gap between rows.
 
-use super::region::Region;
+use super::aligned_buf::AlignedBuf;
 
-/// Widths are padded to whole panels of the widest instruction set.
+/// For the widest instruction set.
 const PANEL: usize = 32;
-/// f32 between rows, one cache line: rows of 1024 f32 would else fall on the same few lines of the cache.
+/// One cache line in f32. Without it, rows of 1024 f32 would map to the same few cache lines.
 const GAP: usize = 16;
 
-/// Rows of equal width. Memory grows to the largest count that was asked for and stays.
+/// Rows of equal width. The memory never shrinks.
 #[derive(Debug)]
 pub struct Rows {
-    memory: Region,
+    memory: AlignedBuf,
     width: usize,
     count: usize,
 }
 
 impl Rows {
-    /// No rows yet, of `width` numbers.
     pub fn new(width: usize) -> Self {
-        Self { memory: Region::zeroed(0), width, count: 0 }
+        Self { memory: AlignedBuf::zeroed(0), width, count: 0 }
     }
 
-    /// Numbers of a row, without padding.
+    /// Without padding.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Numbers of a row with padding.
+    /// Width with padding.
     pub fn padded(&self) -> usize {
         self.width.next_multiple_of(PANEL)
     }
 
-    /// From one row to the next.
+    /// f32 from one row to the next.
     pub(super) fn stride(&self) -> usize {
         self.padded() + GAP
     }
 
-    /// How many rows there are.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Bytes that are held.
+    /// Allocated bytes.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()
     }
 
-    /// Makes it `count` rows. Their contents are whatever they were; padding stays zero.
+    /// Sets the number of rows. Their contents are unspecified; padding stays zero.
     pub fn resize(&mut self, count: usize) {
         let bytes = count * self.stride() * size_of::<f32>();
         if bytes > self.memory.bytes() {
-            self.memory = Region::zeroed(bytes);
+            self.memory = AlignedBuf::zeroed(bytes);
         }
         self.count = count;
     }
@@ -65,48 +63,43 @@ impl Rows {
         &self.memory.slice()[self.span(row)]
     }
 
-    /// A row.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.padded_row(row)[..self.width]
     }
 
-    /// A row to be written.
     pub fn row_mut(&mut self, row: usize) -> &mut [f32] {
         let span = self.span(row);
         &mut self.memory.slice_mut()[span][..self.width]
     }
 
-    /// The first row.
     pub(super) fn as_ptr(&self) -> *const f32 {
         self.memory.slice::<f32>().as_ptr()
     }
 
-    /// The first row, to be written by several threads.
-    pub(super) fn shared(&mut self) -> Shared<f32> {
-        Shared(self.memory.slice_mut::<f32>().as_mut_ptr())
+    /// A pointer for several threads that write disjoint parts.
+    pub(super) fn shared(&mut self) -> SharedPtr<f32> {
+        SharedPtr(self.memory.slice_mut::<f32>().as_mut_ptr())
     }
 }
 
-/// A place that several threads write to, each its own part.
+/// A pointer that several threads write through, each to its own part.
 #[derive(Debug)]
-pub(super) struct Shared<T>(pub(super) *mut T);
+pub(super) struct SharedPtr<T>(pub(super) *mut T);
 
-impl<T> Clone for Shared<T> {
+impl<T> Clone for SharedPtr<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<T> Copy for Shared<T> {}
+impl<T> Copy for SharedPtr<T> {}
 // SAFETY: the pointer alone does nothing; each use of it says why its part is its own.
-unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Send for SharedPtr<T> {}
 // SAFETY: as for Send.
-unsafe impl<T: Send> Sync for Shared<T> {}
+unsafe impl<T: Send> Sync for SharedPtr<T> {}
 
-impl<T> Shared<T> {
-    /// The place `offset` further on.
-    ///
+impl<T> SharedPtr<T> {
     /// # Safety
-    /// It must lie within the same memory.
+    /// The result must lie within the same allocation.
     pub(super) unsafe fn at(self, offset: usize) -> *mut T {
         // SAFETY: passed on to the caller.
         unsafe { self.0.add(offset) }

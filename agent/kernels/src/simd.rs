@@ -1,28 +1,29 @@
-//! What a machine's vector instructions can do, as one trait: kernels are written once on top of it.
+//! Vector instructions as one trait, on top of which kernels are written once.
 //!
-//! Everything is inlined into functions that carry the instruction set's `target_feature`, see `table`.
+//! Everything is inlined into functions with the instruction set's `target_feature`, see
+//! `dispatch`.
 
 /// Vectors of one instruction set.
 ///
 /// # Safety of all functions
-/// The machine must have the instruction set, and pointers must be valid for [`Simd::LANES`] elements
-/// (16-bit and 8-bit ones as well as 32-bit ones). No alignment is asked for.
+/// The machine must have the instruction set, and pointers must be valid for [`Simd::LANES`]
+/// elements of 8, 16 or 32 bits. No alignment is required.
 pub(super) trait Simd: Copy + 'static {
-    /// How many f32 a vector holds.
+    /// f32 per vector.
     const LANES: usize;
-    /// How many rows of activations a tile can hold in registers, beside two vectors of weights.
+    /// Rows of activations that a tile holds in registers, beside two vectors of weights.
     const TILE_ROWS: usize;
     /// f32 lanes.
     type F: Copy;
     /// i32 lanes.
     type I: Copy;
-    /// Weights as pairs of bf16, one pair a lane.
+    /// Weights as pairs of bf16, one pair per lane.
     type Pairs: Copy;
-    /// One pair of bf16 activations for all lanes.
+    /// One pair of bf16 activations, broadcast.
     type Pair: Copy;
-    /// Weights as four i8 a lane.
+    /// Weights as four i8 per lane.
     type Quads: Copy;
-    /// Four u8 activations for all lanes.
+    /// Four u8 activations, broadcast.
     type Quad: Copy;
 
     unsafe fn splat(x: f32) -> Self::F;
@@ -36,21 +37,20 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn min(x: Self::F, y: Self::F) -> Self::F;
     /// `x * y + z`.
     unsafe fn fma(x: Self::F, y: Self::F, z: Self::F) -> Self::F;
-    /// To the nearest whole number, halves to even.
+    /// To the nearest integer, ties to even.
     unsafe fn round(x: Self::F) -> Self::F;
     /// `x * 2^n` for whole `n` in -126..=127.
     unsafe fn scale(x: Self::F, n: Self::F) -> Self::F;
-    /// The sum of all lanes, always in the same order.
+    /// The sum of all lanes, in a fixed order.
     unsafe fn sum(x: Self::F) -> f32;
-    /// The greatest lane.
-    unsafe fn highest(x: Self::F) -> f32;
+    unsafe fn max_lane(x: Self::F) -> f32;
 
     unsafe fn load_f16(from: *const u16) -> Self::F;
-    /// Rounds to nearest even; what is too large becomes the largest finite number.
+    /// Rounds to nearest even; saturates at the largest finite value.
     unsafe fn store_f16(to: *mut u16, x: Self::F);
     /// Rounds to nearest even.
     unsafe fn store_bf16(to: *mut u16, x: Self::F);
-    /// Stores whole numbers in -127..=127 with 128 added.
+    /// Stores integers in -127..=127 with an offset of 128.
     unsafe fn store_u8(to: *mut u8, x: Self::F);
 
     unsafe fn load_pairs(from: *const u8) -> Self::Pairs;
@@ -69,7 +69,8 @@ pub(super) trait Simd: Copy + 'static {
     unsafe fn dot_quads(sum: Self::I, x: Self::Quad, w: Self::Quads) -> Self::I;
 }
 
-/// Functions of a [`Simd`] implementation: always inlined, and the instructions in one unsafe block.
+/// Functions of a [`Simd`] implementation: always inlined, with the instructions in one unsafe
+/// block.
 macro_rules! instructions {
     ($($vis:vis fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {$(
         #[inline(always)]

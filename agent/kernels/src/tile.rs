@@ -1,17 +1,18 @@
 //! The inner loop of every product: a few rows of activations times one panel of weights.
 //!
-//! A panel holds two vectors of output columns, step by step along the inner dimension. Each sum runs over
-//! the whole inner dimension in one register and in one order, so a row's result doesn't depend on the
-//! number of its neighbours.
+//! A panel contains two vectors of output columns for each step along the inner dimension. Each sum
+//! covers the whole inner dimension in one register and in one order, so a row's result does not
+//! depend on the other rows.
 
 use super::simd::{Simd, instructions};
 
-/// How activations and weights lie in memory and are multiplied. A step takes four bytes of activations.
+/// Memory layout and multiplication of activations and weights. A step consumes four bytes of
+/// activations.
 ///
 /// # Safety of all functions
 /// As for [`Simd`].
 pub(super) trait Format<S: Simd> {
-    /// Bytes of weights for one column and one step.
+    /// Bytes of weights per column and step.
     const WEIGHT_BYTES: usize;
     type Activation: Copy;
     type Weights: Copy;
@@ -30,7 +31,7 @@ pub(super) struct F32;
 pub(super) struct F16;
 /// Pairs of bf16.
 pub(super) struct Bf16;
-/// u8 activations by i8 weights, four at a time; the sums are i32 in the place of f32.
+/// u8 activations by i8 weights, four at a time; the sums are i32 stored as f32.
 pub(super) struct Int8;
 
 impl<S: Simd> Format<S> for F32 {
@@ -93,7 +94,6 @@ impl<S: Simd> Format<S> for Int8 {
     }
 }
 
-/// What a tile works on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands {
     /// The first row of activations.
@@ -102,16 +102,16 @@ pub(super) struct Operands {
     pub(super) stride: usize,
     /// The panel: `[steps][2 * lanes]` weights.
     pub(super) panel: *const u8,
-    /// How many steps the inner dimension has.
+    /// Steps of the inner dimension.
     pub(super) steps: usize,
-    /// Takes `[ROWS][2 * lanes]` sums.
+    /// Receives `[ROWS][2 * lanes]` sums.
     pub(super) sums: *mut f32,
 }
 
 /// Multiplies `ROWS` rows by one panel.
 ///
 /// # Safety
-/// The machine must have `S`; rows and panel must hold `steps` steps, and `sums` the result.
+/// The machine must have `S`; rows and panel must contain `steps` steps, and `sums` the result.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 pub(super) unsafe fn tile<S: Simd, T: Format<S>, const ROWS: usize>(operands: &Operands) {

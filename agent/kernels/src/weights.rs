@@ -1,58 +1,59 @@
-//! Weights as the tiles read them: panels of output columns, step by step along the inner dimension,
-//! in the storage of the dtype. Packed once, when a model is loaded.
+//! Weights as tiles read them: panels of output columns for each step of the inner dimension, in
+//! the storage of the dtype. Packed once, when a model is loaded.
 
-use super::region::Region;
-use super::table::{Storage, Table};
+use super::aligned_buf::AlignedBuf;
+use super::dispatch::{Dispatch, Storage};
 use half::{bf16, f16};
 use rayon::prelude::*;
 
-/// How the rows of a matrix are laid out in panels.
+/// How the rows of a matrix are arranged in panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// One after the other.
+    /// In order.
     Plain,
-    /// Each panel holds as many rows of the upper half as of the lower half: `wi_0` beside `wi_1`.
+    /// Each panel contains as many rows of the upper half as of the lower half: `wi_0` beside
+    /// `wi_1`.
     Gated,
 }
 
-/// A matrix `[outputs, inputs]`, packed.
+/// A packed matrix, `[outputs, inputs]`.
 #[derive(Debug)]
 pub struct Weights {
-    pub(super) table: &'static Table,
+    pub(super) dispatch: &'static Dispatch,
     pub(super) storage: Storage,
     pub(super) layout: Layout,
     pub(super) outputs: usize,
     pub(super) inputs: usize,
     /// `[panels][steps][columns]`.
-    pub(super) memory: Region,
-    /// Of int8: a scale per column, and what the activations' offset of 128 adds to its sum.
+    pub(super) memory: AlignedBuf,
+    /// For int8: a scale per column, and the contribution of the activations' offset of 128.
     pub(super) scales: Vec<f32>,
     pub(super) offsets: Vec<i32>,
 }
 
 impl Weights {
-    /// Packs `values`, `[outputs, inputs]` row by row.
+    /// Packs `values`, `[outputs, inputs]`, row-major.
     ///
     /// # Panics
-    /// Where their number is not that of the shape.
+    /// The number of values does not match the shape.
     pub fn pack(
-        table: &'static Table,
+        dispatch: &'static Dispatch,
         storage: Storage,
         layout: Layout,
         (outputs, inputs): (usize, usize),
         values: &[f32],
     ) -> Self {
         assert_eq!(values.len(), outputs * inputs, "{outputs} x {inputs}");
-        let columns = table.columns();
+        let columns = dispatch.columns();
         let per_panel = if layout == Layout::Gated { columns / 2 } else { columns };
         let covered = if layout == Layout::Gated { outputs / 2 } else { outputs };
         let panels = covered.div_ceil(per_panel);
-        let bytes = panel_bytes(table, storage, inputs);
-        let mut memory = Region::zeroed(panels * bytes);
+        let bytes = panel_bytes(dispatch, storage, inputs);
+        let mut memory = AlignedBuf::zeroed(panels * bytes);
         let int8_columns = if storage == Storage::Int8 { panels * columns } else { 0 };
         let mut scales = vec![0.0; int8_columns];
         let mut offsets = vec![0; int8_columns];
-        // The row of each column, where it has one: the last panel may be wider than the matrix.
+        // `None` for columns beyond the matrix in the last panel.
         let row_of = |panel: usize, column: usize| match layout {
             Layout::Plain => Some(panel * columns + column).filter(|row| *row < outputs),
             Layout::Gated => {
@@ -85,48 +86,43 @@ impl Weights {
                 },
             );
         }
-        Self { table, storage, layout, outputs, inputs, memory, scales, offsets }
+        Self { dispatch, storage, layout, outputs, inputs, memory, scales, offsets }
     }
 
-    /// Columns of the result: the gate halves them.
+    /// Columns of the result. A gate halves them.
     pub fn results(&self) -> usize {
         if self.layout == Layout::Gated { self.outputs / 2 } else { self.outputs }
     }
 
-    /// How they are stored.
     pub fn storage(&self) -> Storage {
         self.storage
     }
 
-    /// Columns of the sums, before a gate halves them: whole panels where it does.
+    /// Columns of the raw sums. Whole panels for gated weights.
     pub fn sums(&self) -> usize {
         match self.layout {
             Layout::Plain => self.outputs,
-            Layout::Gated => self.panels() * self.table.columns(),
+            Layout::Gated => self.panels() * self.dispatch.columns(),
         }
     }
 
-    /// Columns of the matrix.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
-    /// Rows of the matrix.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// The kernels that it was packed for.
-    pub fn table(&self) -> &'static Table {
-        self.table
+    pub fn dispatch(&self) -> &'static Dispatch {
+        self.dispatch
     }
 
-    /// How its rows lie.
     pub fn layout(&self) -> Layout {
         self.layout
     }
 
-    /// Bytes that are read for one product.
+    /// Bytes read for one product.
     pub fn bytes(&self) -> usize {
         self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len())
     }
@@ -136,7 +132,7 @@ impl Weights {
     }
 
     pub(super) fn panel_bytes(&self) -> usize {
-        panel_bytes(self.table, self.storage, self.inputs)
+        panel_bytes(self.dispatch, self.storage, self.inputs)
     }
 
     pub(super) fn panels(&self) -> usize {
@@ -152,12 +148,12 @@ fn steps(storage: Storage, inputs: usize) -> usize {
     }
 }
 
-fn panel_bytes(table: &Table, storage: Storage, inputs: usize) -> usize {
+fn panel_bytes(dispatch: &Dispatch, storage: Storage, inputs: usize) -> usize {
     let width = if storage == Storage::F16 { 2 } else { 4 };
-    steps(storage, inputs) * table.columns() * width
+    steps(storage, inputs) * dispatch.columns() * width
 }
 
-/// Puts one row into its column of a panel.
+/// Writes one row into its column of a panel.
 fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory: &mut [u8]) {
     match storage {
         Storage::F32 => {
@@ -184,20 +180,21 @@ fn store(storage: Storage, values: &[f32], column: usize, columns: usize, memory
     }
 }
 
-/// The steps that a row is rounded to: how many make up one, and the size of one.
+/// Quantization of a row: steps per unit, and the step size.
 pub(super) fn int8_steps(values: &[f32]) -> (f32, f32) {
     let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     (if largest > 0.0 { 127.0 / largest } else { 0.0 }, largest / 127.0)
 }
 
-/// To the nearest whole number, halves to even, for numbers below 2^22: there the sum has no fraction.
-/// As `f32::round_ties_even`, which is a call for each number where the build allows SSE2 only.
+/// To the nearest integer, ties to even, for |x| < 2^22, where the sum has no fraction bits. Equals
+/// `f32::round_ties_even`, which is a function call per value in builds for SSE2.
 pub(super) fn rounded(x: f32) -> f32 {
     const WHOLE: f32 = 12_582_912.0;
     (x + WHOLE) - WHOLE
 }
 
-/// Puts one row into its places, four values each. Returns the size of a step and the offset of its sums.
+/// Quantizes one row into its slots, four values each. Returns the step size and the offset of its
+/// sums.
 #[expect(clippy::cast_possible_truncation, reason = "rounded to -127..=127 before")]
 fn quantize<'a>(values: &[f32], places: impl Iterator<Item = &'a mut [u8]>) -> (f32, i32) {
     let (inverse, size) = int8_steps(values);

@@ -1,4 +1,4 @@
-//! `agent bench`: a model and a file of dialogues in, one line of figures per batch size out.
+//! `agent bench`: prints one line of figures per batch size.
 
 use super::input;
 use crate::cli::ModelOptions;
@@ -10,49 +10,47 @@ use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
-use t5::generate::Until;
+use t5::generate::StopRule;
 use t5::roofline::Roofline;
 use t5::{Input, T5};
 
-/// 1 mb in bytes.
 const MB: f64 = 1_048_576.0;
 
 const EXAMPLES: &str = "\
-Batches are taken in file order. Every summary gets exactly --new-tokens tokens: </s> does
-not end it. The first batch runs once unmeasured, and tokenization is not measured.
+Batches are taken in file order. Every summary has exactly --new-tokens tokens; </s> does
+not end it. The first batch runs once unmeasured. Tokenization is not measured.
 
 Examples:
   agent bench --model dummy:flan-t5-small --tokenizer tokenizer.json --threads 2 \\
       --batch-size 1,8 --new-tokens 32 --samples 32 --input in.jsonl --json
   agent bench --model builtin:tiny --batch-size 1 4 16 --input in.jsonl";
 
-/// What `agent bench` takes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// How many dialogues are decoded together; several sizes are measured one after the other
+    /// Dialogues per batch; several sizes are measured one after the other
     #[arg(long, value_name = "N", default_value = "1", value_delimiter = ',', num_args = 1..)]
     batch_size: Vec<NonZeroUsize>,
-    /// How many tokens every summary gets
+    /// Tokens per summary
     #[arg(long, value_name = "N", default_value = "32")]
     new_tokens: NonZeroUsize,
-    /// How many dialogues are taken from the input
+    /// Dialogues taken from the input
     #[arg(long, value_name = "N", default_value = "32")]
     samples: NonZeroUsize,
-    /// The longest prompt, in tokens, </s> included
+    /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", default_value = "512")]
     max_input_tokens: NonZeroUsize,
-    /// JSON Lines to read
+    /// Input in JSON Lines format
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// Print one JSON line per batch size, and nothing else on stdout
+    /// Print one JSON object per batch size, and nothing else on stdout
     #[arg(long)]
     json: bool,
 }
 
-/// What was measured at one batch size.
+/// The figures of one batch size.
 struct Figures {
     dtype: &'static str,
     batch_size: usize,
@@ -67,10 +65,8 @@ struct Figures {
     roofline: Option<Roofline>,
 }
 
-/// Runs the command.
-///
 /// # Errors
-/// What a user can mend.
+/// Invalid input, or a model that cannot be loaded.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
     let threads = options.model.threads();
@@ -78,11 +74,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for note in &engine.facts().notes {
         terminal::note(&format!("note: {note}"));
     }
-    let until = Until::Exactly(options.new_tokens.get());
+    let stop_rule = StopRule::Exactly(options.new_tokens.get());
     let inputs = lines
         .iter()
         .take(options.samples.get())
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), until))
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
         let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
@@ -107,7 +103,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Decodes all inputs, after the first batch ran once unmeasured; gives the time of each batch.
+/// Decodes the first batch once without measuring it, then all inputs. Returns the time of each
+/// batch.
 fn measure(engine: &mut T5, inputs: &[Input], batch_size: usize) -> anyhow::Result<Vec<u64>> {
     let stopwatch = Stopwatch::start();
     let mut decode = |batch: &[Input]| -> anyhow::Result<u64> {
@@ -121,7 +118,7 @@ fn measure(engine: &mut T5, inputs: &[Input], batch_size: usize) -> anyhow::Resu
     inputs.chunks(batch_size).map(decode).collect()
 }
 
-/// Times of batches, in milliseconds.
+/// Batch times in milliseconds.
 struct Times {
     total: f64,
     mean: f64,
@@ -147,7 +144,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
-/// Hyndman and Fan's type 7 of values that ascend.
+/// Type 7 of Hyndman and Fan. `values` must be sorted.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -183,7 +180,7 @@ impl Figures {
         })
     }
 
-    /// Per output token: the encoder's share is spread over them.
+    /// Per output token: the encoder's share is distributed over them.
     fn roofline_json(&self, roofline: &Roofline) -> serde_json::Value {
         let tokens = (self.samples * self.new_tokens) as f64;
         let used =
@@ -205,20 +202,20 @@ impl Figures {
 
     fn line(&self) -> String {
         format!(
-            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms a batch{}",
+            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms/batch{}",
             self.batch_size,
             self.per_s(self.samples),
             self.per_s(self.samples * self.new_tokens),
             self.batch.mean,
             self.roofline.as_ref().map_or_else(String::new, |roofline| {
                 let share = roofline.shortest_ns / 1e6 / self.batch.total;
-                format!(", {:.0} % of what this machine allows", 100.0 * share)
+                format!(", {:.0}% of the roofline", 100.0 * share)
             }),
         )
     }
 }
 
-/// The most memory that this process ever held; null where the system doesn't say.
+/// Peak resident memory of this process. `None` if unknown.
 fn peak_rss_mb() -> Option<f64> {
     let status = procfs::process::Process::myself().ok()?.status().ok()?;
     Some(status.vmhwm? as f64 / 1024.0)

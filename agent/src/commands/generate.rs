@@ -1,4 +1,4 @@
-//! `agent generate`: a file of dialogues in, a file of summaries out.
+//! `agent generate`: summarizes a file of dialogues.
 
 use super::input::{self, Line};
 use crate::cli::ModelOptions;
@@ -13,12 +13,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
 use t5::T5;
-use t5::generate::Until;
+use t5::generate::StopRule;
 
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
 output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
-A prompt longer than the limit is cut to it, and how many were is said at the end.
+Longer prompts are truncated; a note at the end reports how many.
 
 Examples:
   agent generate --model ./flan-t5-small --input in.jsonl --output out.jsonl
@@ -26,30 +26,28 @@ Examples:
   agent generate --model dummy:flan-t5-base --tokenizer tokenizer.json \\
       --max-new-tokens 32 --input in.jsonl --output out.jsonl";
 
-/// What `agent generate` takes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
     #[command(flatten)]
     model: ModelOptions,
-    /// How many dialogues are decoded together
+    /// Dialogues per batch
     #[arg(long, value_name = "N", default_value = "1")]
     batch_size: NonZeroUsize,
-    /// The longest summary, in tokens
+    /// Maximum summary length in tokens
     #[arg(long, value_name = "N", default_value = "200")]
     max_new_tokens: NonZeroUsize,
-    /// The longest prompt, in tokens, </s> included
+    /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", default_value = "512")]
     max_input_tokens: NonZeroUsize,
-    /// JSON Lines to read
+    /// Input in JSON Lines format
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
-    /// JSON Lines to write
+    /// Output in JSON Lines format
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }
 
-/// One line of the output.
 #[derive(Serialize)]
 struct Summary<'a> {
     id: &'a serde_json::Value,
@@ -59,25 +57,23 @@ struct Summary<'a> {
     finish: &'static str,
 }
 
-/// Runs the command.
-///
 /// # Errors
-/// What a user can mend.
+/// Invalid input, or a model that cannot be loaded.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
     let mut engine = input::load(&options.model, &lines)?;
-    let until = Until::EosOr(options.max_new_tokens.get());
+    let stop_rule = StopRule::EosOr(options.max_new_tokens.get());
     let inputs = lines
         .iter()
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), until))
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let unwritable = || format!("can't write {}", options.output.display());
+    let unwritable = || format!("cannot write {}", options.output.display());
     let mut output = BufWriter::new(File::create(&options.output).with_context(unwritable)?);
     let stopwatch = Stopwatch::start();
     let mut counts = Counts::default();
     let size = options.batch_size.get();
     for (lines, inputs) in lines.chunks(size).zip(inputs.chunks(size)) {
-        let rows = engine.decode(inputs, &stopwatch).context("can't decode a batch")?;
+        let rows = engine.decode(inputs, &stopwatch).context("cannot decode a batch")?;
         for (line, row) in lines.iter().zip(rows) {
             let row = row.with_context(|| line.place.clone())?;
             counts.add(&row);
@@ -101,7 +97,7 @@ fn write(output: &mut impl Write, line: &Line, row: &Row) -> io::Result<()> {
     output.write_all(b"\n")
 }
 
-/// What happened over all rows that nobody would see otherwise.
+/// Totals that no single output line shows.
 #[derive(Default)]
 struct Counts {
     rows: usize,
@@ -124,13 +120,13 @@ impl Counts {
         }
         if self.cut_rows > 0 {
             terminal::note(&format!(
-                "note: {} of {} prompts were cut to {} tokens, {} pieces in all",
+                "note: {} of {} prompts were truncated to {} tokens, removing {} tokens in total",
                 self.cut_rows, self.rows, options.max_input_tokens, self.cut_tokens
             ));
         }
         if self.unknown_tokens > 0 {
             terminal::note(&format!(
-                "note: {} output tokens are beyond the tokenizer and decode to nothing",
+                "note: {} output tokens are not in the tokenizer's vocabulary and were dropped",
                 self.unknown_tokens
             ));
         }

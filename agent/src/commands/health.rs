@@ -1,34 +1,31 @@
-//! `agent health`: whether the agent of this machine answers, for whatever restarts it.
+//! `agent health`: checks whether the agent on this machine responds, for supervisors.
 
 use anyhow::{Context, bail};
 use clap::Args;
 use ops::metrics::{self, Address};
 use ops::terminal;
 
-/// What `agent health` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  agent health --metrics 9465")]
 pub struct Options {
-    /// Where the agent serves its metrics: a port on loopback, or ADDRESS:PORT
+    /// Address of the agent's metrics: a port on loopback, or ADDRESS:PORT
     #[arg(long, value_name = "ADDR")]
     pub metrics: Address,
 }
 
-/// Asks it for its metrics.
-///
 /// # Errors
-/// Where nothing answers, or not as an agent does.
+/// Nothing responds, or not with an agent's metrics.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let Address(address) = options.metrics;
     let answer =
-        metrics::probe(address).with_context(|| format!("no agent answers on {address}"))?;
+        metrics::probe(address).with_context(|| format!("no agent responds on {address}"))?;
     let Some((_, welcome)) = answer.split_once("\nfleetmark_agent_welcome ") else {
-        bail!("what answers on {address} is no agent: give the port of its --metrics");
+        bail!("the server on {address} is not an agent: use the port of its --metrics");
     };
     terminal::note(if welcome.starts_with('1') {
-        "welcomed by its controller"
+        "connected to its controller"
     } else {
-        "looking for its controller"
+        "connecting to its controller"
     });
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `agent join`: host, runner and service, joined.
+//! `agent join`: connects host facts, sampler, runner and controller client.
 
 use crate::cli::InstrumentOptions;
 use crate::controller_client::{self, Ending, Identity, Inbox, Token, TokenSource};
@@ -6,18 +6,17 @@ use crate::engines;
 use crate::instance_type::Sources;
 use crate::metrics::Metrics;
 use crate::model_source;
-use crate::runner::{Engines, Runner, Turn};
+use crate::runner::{Engines, MachineLock, Runner};
 use anyhow::Context;
 use clap::Args;
 use engine::Engine;
 use host::Host;
 use ops::metrics::Address;
 
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
 use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::wire;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::future::Future;
@@ -26,62 +25,62 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 use t5::device::Device;
-use telemetry::{Panel, Sampler};
+use telemetry::{InstrumentSet, Sampler};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What `agent join` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   agent join --controller http://127.0.0.1:7437 --target two-threads --threads 2 --token-file token
-  agent join --controller http://127.0.0.1:7437 --token-file token     the target is what this machine is
+  agent join --controller http://127.0.0.1:7437 --token-file token     the target is the instance type
   agent join --controller https://bench.example:7437 --ca ca.pem --cert agent.pem --key agent.key
   agent join --controller https://bench.example:7437 --ca ca.pem --token-file token")]
 pub struct Options {
-    /// Where the controller listens, as it says itself
+    /// Controller URL, as printed by the controller
     #[arg(long, value_name = "URL")]
     pub controller: String,
-    /// What this agent stands for [default: this machine's instance type]
+    /// Target this agent represents [default: this machine's instance type]
     #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
-    /// What this machine is [default: as SageMaker's files or EC2's metadata say]
+    /// Instance type of this machine [default: detected from SageMaker files or EC2 metadata]
     #[arg(long, value_name = "NAME")]
     pub instance_type: Option<String>,
-    /// What computes: cpu, or cuda:0 in a build for NVIDIA GPUs
+    /// Device: cpu, or cuda:0 in a build for NVIDIA GPUs
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
-    /// How many threads compute; all cores by default
+    /// Inference threads [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// The campaign's token; - reads a line from standard input, and leaves when that is closed
+    /// File with the campaign's token; - reads a line from standard input and stops the agent when
+    /// that closes
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// The authority that signed the controller's certificate, for https://
+    /// CA that signed the controller's certificate, for https://
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// This agent's certificate, from controller certs
+    /// This agent's certificate, from `controller certs`
     #[arg(long, value_name = "FILE", requires = "key")]
     pub cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Key of the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub key: Option<PathBuf>,
-    /// Serve Prometheus metrics: a port on loopback, or ADDRESS:PORT [default: not served]
+    /// Serve Prometheus metrics on a loopback port or ADDRESS:PORT [default: off]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<Address>,
-    /// How long to try to reach the controller, in minutes
+    /// Minutes to keep trying to reach the controller
     #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
     pub patience: u64,
-    /// The metadata service to ask, where it isn't EC2's own
+    /// Instance metadata service to query instead of EC2's
     #[arg(long, value_name = "URL", env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", hide = true)]
     pub metadata_url: Option<String>,
     #[command(flatten)]
     instruments: InstrumentOptions,
-    /// Stand for a made-up machine of this name, for load tests; its samples are marked
+    /// Pretend to be a machine of this name, for load tests; its samples are marked
     #[arg(long, value_name = "NAME", hide = true)]
     pub simulate_host: Option<String>,
 }
 
-/// Engines of this build, on a device and so many threads.
+/// The engines of this build, on one device.
 struct Local {
     device: Device,
     threads: usize,
@@ -97,17 +96,15 @@ impl Engines for Local {
     }
 }
 
-/// Serves a controller until it sends this agent home.
-///
 /// # Errors
-/// Where the token can't be read, or the controller refuses this agent or can't be reached.
+/// The token cannot be read, or the controller rejects this agent or stays unreachable.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // The cores belong to inference.
+        // Leaves the cores to inference.
         .worker_threads(1)
         .enable_all()
         .build()
-        .context("the system gives no threads")?;
+        .context("failed to start the async runtime")?;
     runtime.block_on(serve(options))
 }
 
@@ -123,7 +120,7 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = options.threads.unwrap_or_else(all).get();
     let device = Device::open(&options.device)?;
-    let (token, leash) = token(options)?;
+    let (token, parent) = token(options)?;
     let identity = Identity {
         token,
         ca: options.ca.clone(),
@@ -131,12 +128,12 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     };
     let (reports_in, reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
-    let panel = Panel::find(options.instruments.places());
+    let panel = InstrumentSet::find(options.instruments.sources());
     let instruments = panel.instruments().clone();
-    let (sampler, observations) = Sampler::start(panel).context("the system gives no thread")?;
+    let (sampler, observations) = Sampler::start(panel).context("failed to start a thread")?;
     let engines = Local { device: device.clone(), threads };
-    let runner = Runner::start(engines, reports_in, (Turn::on(&host.boot_id), sampler))
-        .context("the system gives no thread")?;
+    let runner = Runner::start(engines, reports_in, MachineLock::on(&host.boot_id), sampler)
+        .context("failed to start a thread")?;
     let mut inbox = Inbox { reports, observations };
     let service = controller_client::Options {
         controller: options.controller.clone(),
@@ -144,9 +141,9 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
         identity,
         agent_id: agent_id(&host)?,
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
-        devices: vec![wire::Device {
+        devices: vec![controller_client::Device {
             name: device.name().to_owned(),
-            dtypes: device.dtypes().iter().map(|dtype| dtype.as_str().to_owned()).collect(),
+            dtypes: device.dtypes().to_vec(),
             gpu_name: device.gpu().map(|gpu| gpu.name.clone()).unwrap_or_default(),
         }],
         instruments,
@@ -154,11 +151,11 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
         traces: traces.clone(),
     };
     let metrics = Metrics::default();
-    // Dropped, and with it its task, when this returns.
+    // Dropping it ends the task.
     let mut served = tokio::task::JoinSet::new();
     if let Some(Address(address)) = options.metrics {
         let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("can't serve metrics on {address}: choose another port with --metrics")
+            format!("cannot serve metrics on {address}: choose another port with --metrics")
         })?;
         served.spawn(metrics.clone().serve(listener));
     }
@@ -173,13 +170,13 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
         &runner,
         &mut inbox,
         &metrics,
-        stop_signal(&leash)?,
+        stop_signal(&parent)?,
     )
     .await;
-    // The runner's thread ends once it has nothing to wait for.
+    // Lets the runner's thread end.
     model_source::disconnect();
     match ending? {
-        Ending::Drained(reason) => terminal::note(&format!("sent home: {reason}")),
+        Ending::Drained(reason) => terminal::note(&format!("drained by the controller: {reason}")),
         Ending::Stopped => terminal::note("stopped"),
     }
     Ok(())
@@ -200,34 +197,36 @@ async fn host(options: &Options) -> Host {
     host
 }
 
-/// Holds an agent to the life of whoever started it.
-enum Leash {
+/// Ties the agent's life to its parent process.
+enum ParentLiveness {
     None,
     StandardInput,
 }
 
-fn token(options: &Options) -> anyhow::Result<(TokenSource, Leash)> {
+fn token(options: &Options) -> anyhow::Result<(TokenSource, ParentLiveness)> {
     match options.token_file.as_deref() {
-        None => Ok((TokenSource::None, Leash::None)),
+        None => Ok((TokenSource::None, ParentLiveness::None)),
         Some(path) if path.as_os_str() == "-" => {
             let mut line = String::new();
-            std::io::stdin().read_line(&mut line).context("no token came on standard input")?;
-            Ok((TokenSource::Given(Token::new(&line)), Leash::StandardInput))
+            std::io::stdin().read_line(&mut line).context("no token on standard input")?;
+            Ok((TokenSource::Given(Token::new(&line)), ParentLiveness::StandardInput))
         }
-        Some(path) => Ok((TokenSource::File(path.to_owned()), Leash::None)),
+        Some(path) => Ok((TokenSource::File(path.to_owned()), ParentLiveness::None)),
     }
 }
 
-/// Ready when the system or a person says stop, or when whoever holds the leash is gone.
-fn stop_signal(leash: &Leash) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be heard")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be heard")?;
+/// Resolves on SIGTERM, SIGINT, or when the parent closes standard input.
+fn stop_signal(parent: &ParentLiveness) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let mut terminate =
+        signal(SignalKind::terminate()).context("failed to install signal handlers")?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).context("failed to install signal handlers")?;
     let (holder, released) = tokio::sync::oneshot::channel::<()>();
-    let holder = match leash {
-        Leash::None => Some(holder),
-        Leash::StandardInput => {
-            // A thread, since reading standard input can't be awaited; it ends with the process.
-            std::thread::Builder::new().name("leash".to_owned()).spawn(move || {
+    let holder = match parent {
+        ParentLiveness::None => Some(holder),
+        ParentLiveness::StandardInput => {
+            // Reading standard input cannot be awaited. The thread ends with the process.
+            std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
                 let mut rest = [0_u8; 64];
                 while matches!(std::io::stdin().read(&mut rest), Ok(read) if read > 0) {}
                 drop(holder);
@@ -247,7 +246,7 @@ fn stop_signal(leash: &Leash) -> anyhow::Result<impl Future<Output = ()> + use<>
 
 fn agent_id(host: &Host) -> anyhow::Result<String> {
     let mut bytes = [0_u8; 8];
-    SysRng.try_fill_bytes(&mut bytes).context("the system has no randomness")?;
+    SysRng.try_fill_bytes(&mut bytes).context("no system randomness")?;
     let name: String = host.name.chars().filter(|c| !c.is_control()).take(64).collect();
     Ok(format!("{name}-{:016x}", u64::from_le_bytes(bytes)))
 }

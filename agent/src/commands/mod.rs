@@ -1,4 +1,4 @@
-//! The commands: the only place where the agent's stages are joined.
+//! The commands: the only modules that connect the agent's stages.
 
 pub mod bench;
 pub mod doctor;
@@ -13,12 +13,10 @@ use crate::model_source;
 use ops::program::Exit;
 use ops::terminal;
 
-/// Runs one command.
-///
 /// # Errors
-/// What a user can mend, with the file and the way out.
+/// Errors with a remedy for the user.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
-    model_source::tell_news_to(terminal::note);
+    model_source::report_downloads_to(terminal::note);
     match cli.command {
         Command::Join(options) => join::run(&options).map(|()| Exit::Ok),
         Command::Generate(options) => generate::run(&options).map(|()| Exit::Ok),

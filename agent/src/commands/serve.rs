@@ -1,11 +1,11 @@
-//! `agent serve`: an engine behind HTTP, as SageMaker's containers have it.
+//! `agent serve`: an engine behind HTTP, compatible with SageMaker's containers.
 
 use crate::engines;
 use crate::http_server::{self, Ending, Limits};
 use anyhow::Context;
 use clap::Args;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use ops::terminal;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use t5::device::Device;
@@ -13,10 +13,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "\
-GET /ping answers 200 once the model is loaded. POST /invocations takes
+GET /ping responds 200 once the model is loaded. POST /invocations takes
 {\"inputs\": \"Summarize: ...\", \"parameters\": {\"max_new_tokens\": 60}}, where inputs is a whole
-prompt or a list of them, and answers [{\"generated_text\", \"input_tokens\", \"output_tokens\",
-\"finish\", \"server_ms\"}]. At SIGTERM what was asked is still answered.
+prompt or a list of them, and responds [{\"generated_text\", \"input_tokens\", \"output_tokens\",
+\"finish\", \"server_ms\"}]. After SIGTERM, accepted requests are still answered.
 
 Examples:
   agent serve --model builtin:tiny
@@ -24,65 +24,65 @@ Examples:
   curl http://127.0.0.1:8080/invocations -H 'content-type: application/json' \\
       -d '{\"inputs\": \"Summarize: Ann: Hi Ben\"}'";
 
-/// What `agent serve` takes. Containers are given no arguments, so that all of it can stand in the environment.
+/// Containers get no arguments, so every option can be set in the environment.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Options {
-    /// As agent generate takes it
+    /// Model, as in `agent generate`
     #[arg(long, value_name = "MODEL", env = "FLEETMARK_MODEL", default_value = "/opt/ml/model")]
     model: String,
-    /// A PEFT LoRA adapter, merged into it
+    /// PEFT LoRA adapter, merged into the model
     #[arg(long, value_name = "ADAPTER", env = "FLEETMARK_ADAPTER")]
     adapter: Option<String>,
-    /// Where the model brings no tokenizer or another is wanted
+    /// Tokenizer, if the model has none or to override it
     #[arg(long, value_name = "FILE", env = "FLEETMARK_TOKENIZER")]
     tokenizer: Option<String>,
-    /// How weights are stored and multiplied: f32, f16, bf16 or int8
+    /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", env = "FLEETMARK_DTYPE", default_value = "f32")]
     dtype: Dtype,
-    /// What computes: cpu, or cuda:0 in a build for NVIDIA GPUs
+    /// Device: cpu, or cuda:0 in a build for NVIDIA GPUs
     #[arg(long, value_name = "DEVICE", env = "FLEETMARK_DEVICE", default_value = "cpu")]
     device: String,
-    /// How many threads compute; all cores by default
+    /// Inference threads [default: all cores]
     #[arg(long, value_name = "N", env = "FLEETMARK_THREADS")]
     threads: Option<NonZeroUsize>,
-    /// Where to listen. Whoever reaches it may ask: SageMaker's containers take 0.0.0.0:8080
+    /// Listen address; there is no authentication. SageMaker's containers use 0.0.0.0:8080
     #[arg(long, value_name = "ADDR", env = "FLEETMARK_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// How many texts that wait are decoded together at most
+    /// Maximum number of queued texts decoded together
     #[arg(long, value_name = "N", env = "FLEETMARK_BATCH_SIZE", default_value = "1")]
     batch_size: NonZeroUsize,
-    /// How many texts may wait; more are refused with 503
+    /// Maximum number of queued texts; more are rejected with 503
     #[arg(long, value_name = "N", env = "FLEETMARK_QUEUE", default_value = "64")]
     queue: NonZeroUsize,
-    /// The longest summary, in tokens
+    /// Maximum summary length in tokens
     #[arg(long, value_name = "N", env = "FLEETMARK_MAX_NEW_TOKENS", default_value = "200")]
     max_new_tokens: u32,
-    /// The longest prompt, in tokens, </s> included
+    /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", env = "FLEETMARK_MAX_INPUT_TOKENS", default_value = "512")]
     max_input_tokens: u32,
 }
 
-/// Serves until the system or a person says stop.
-///
 /// # Errors
-/// What a user can mend.
+/// The model cannot be loaded, or the address cannot be bound.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        // The cores belong to inference.
+        // Leaves the cores to inference.
         .worker_threads(1)
         .enable_all()
         .build()
-        .context("the system gives no threads")?;
+        .context("failed to start the async runtime")?;
     runtime.block_on(serve(options))
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be heard")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be heard")?;
+    let mut terminate =
+        signal(SignalKind::terminate()).context("failed to install signal handlers")?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).context("failed to install signal handlers")?;
     let listener = TcpListener::bind(options.listen)
         .await
-        .with_context(|| format!("can't listen on {}: choose another --listen", options.listen))?;
+        .with_context(|| format!("cannot listen on {}: choose another --listen", options.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let device = Device::open(&options.device)?;
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
@@ -115,11 +115,11 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        terminal::note("ending; what was asked is still answered");
+        terminal::note("shutting down after the accepted requests");
     };
     match http_server::serve(listener, served, load, stop).await? {
-        Ending::Drained => terminal::note("ended"),
-        Ending::Cut => terminal::note("ended; something that was asked took too long"),
+        Ending::Drained => terminal::note("stopped"),
+        Ending::TimedOut => terminal::note("stopped; some requests timed out"),
     }
     Ok(())
 }

@@ -1,30 +1,31 @@
-//! One connection, from dialling to its end.
+//! One connection, from dialing to its end.
 
-use super::dial::Dial;
-use super::trail::Trail;
-use super::{Disconnect, Ending, Inbox, Options, is_final};
+use super::dial::Dialer;
+use super::spans::Spans;
+use super::{Disconnect, Ending, Inbox, Options, convert, is_final};
 use crate::metrics::Metrics;
-use crate::runner::{Order, Report, Runner};
+use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
+use model::engine::EngineSpec;
+use model::failure::{Failure, Kind, Retry};
+use model::version::{PROTOCOL, Version};
 use ops::error_chain::root_cause;
-use proto::model::EngineSpec;
-use proto::version::{PROTOCOL, Version};
 use proto::wire::fleet_client::FleetClient;
 use proto::wire::from_agent::Message;
-use proto::wire::{self, Activity, from_controller};
+use proto::wire::{self, from_controller};
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use telemetry::sampler::{Observations, Observed};
+use telemetry::sampler::{Observation, Observations};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
 
-/// Messages that may wait for a slow controller here; the rest waits in the runner's own channel.
+/// Outgoing messages buffered for a slow controller; more wait in the runner's channel.
 const CAPACITY: usize = 64;
-/// How long an agent that leaves waits for the controller to hear it.
-const PARTING: Duration = Duration::from_secs(5);
+/// Time for the controller to receive everything from a leaving agent.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn serve(
     options: &Options,
@@ -35,11 +36,11 @@ pub(super) async fn serve(
     stop: &mut Pin<&mut impl Future<Output = ()>>,
 ) -> Disconnect {
     metrics.connections.inc();
-    let prepared = Dial::new(&options.controller, &options.identity)
+    let prepared = Dialer::new(&options.controller, &options.identity)
         .and_then(|dial| Ok((dial, options.identity.header()?)));
     let (dial, header) = match prepared {
         Ok(prepared) => prepared,
-        // A file may be written anew at this moment.
+        // A certificate file may be being replaced right now.
         Err(error) => return Disconnect::Broken(error.to_string()),
     };
     let channel = tokio::select! {
@@ -73,7 +74,7 @@ pub(super) async fn serve(
         runner,
         outgoing,
         metrics,
-        trail: Trail::new(&options.traces),
+        spans: Spans::new(&options.traces),
         activity,
         current: None,
         stopping: false,
@@ -82,13 +83,13 @@ pub(super) async fn serve(
     let disconnect = session.run(incoming, inbox, stop).await;
     metrics.welcome.set(0);
     if let Some((_, attempt)) = session.current {
-        // It is lost with its connection; the runner breaks it off after the batch that it is in.
+        // The attempt is lost with the connection; the runner stops after the current batch.
         runner.cancel(attempt);
     }
     disconnect
 }
 
-fn broken(dial: &Dial, error: &(dyn std::error::Error + 'static)) -> Disconnect {
+fn broken(dial: &Dialer, error: &(dyn std::error::Error + 'static)) -> Disconnect {
     dial.refusal(error).map_or_else(|| Disconnect::Broken(root_cause(error)), Disconnect::Refused)
 }
 
@@ -97,11 +98,11 @@ fn closed(was_welcome: bool) -> Disconnect {
     if was_welcome { Disconnect::BrokenAfterWelcome(reason) } else { Disconnect::Broken(reason) }
 }
 
-fn ended_by(dial: &Dial, status: &Status, was_welcome: bool) -> Disconnect {
+fn ended_by(dial: &Dialer, status: &Status, was_welcome: bool) -> Disconnect {
     if let Some(reason) = dial.refusal(status) {
         return Disconnect::Refused(reason);
     }
-    // What the controller says has no source; what broke on the way has.
+    // Statuses from the controller have no source; transport errors do.
     let reason = match status.source() {
         Some(source) => root_cause(source),
         None => status.message().to_owned(),
@@ -123,50 +124,26 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
         agent_id: options.agent_id.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         target: options.target.clone(),
-        host: Some(wire_host(host.clone())),
-        devices: options.devices.clone(),
+        host: Some(convert::host(host.clone())),
+        devices: options.devices.iter().map(convert::device).collect(),
         threads: options.threads,
         labels: std::collections::HashMap::new(),
         instruments: Some(options.instruments.clone().into()),
     }
 }
 
-fn wire_host(host: Host) -> wire::Host {
-    wire::Host {
-        boot_id: host.boot_id,
-        name: host.name,
-        instance_type: host.instance_type,
-        cpu_model: host.cpu_model,
-        logical_cpus: host.logical_cpus,
-        memory_bytes: host.memory_bytes,
-        kernel: host.kernel,
-        operating_system: host.operating_system,
-        cpu_features: host.cpu_features,
-        simulated: host.is_simulated,
-        physical_cores: host.details.physical_cores.unwrap_or_default(),
-        cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
-        governor: host.details.governor.unwrap_or_default(),
-        turbo: host.details.turbo.unwrap_or_default(),
-        virtualization: host.details.virtualization.unwrap_or_default(),
-        container: host.details.container.unwrap_or_default(),
-        power_supply: host.details.power_supply.unwrap_or_default(),
-        cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
-        memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
-    }
-}
-
-/// A connection that is open.
+/// An open connection.
 struct Session<'a> {
-    dial: &'a Dial,
+    dial: &'a Dialer,
     runner: &'a Runner,
     outgoing: mpsc::Sender<wire::FromAgent>,
     metrics: &'a Metrics,
-    trail: Trail,
+    spans: Spans,
     activity: (Activity, Option<(u64, u64)>),
-    /// The attempt that the runner has, whose reports are passed on.
+    /// The shard and attempt that the runner works on. Only their reports are forwarded.
     current: Option<(u64, u64)>,
     stopping: bool,
-    /// The controller knows what it found; before, it has no place for what is observed.
+    /// Set after Ready: before that the controller does not accept telemetry.
     is_ready: bool,
 }
 
@@ -206,7 +183,7 @@ impl Session<'_> {
                     Err(status) => return ended_by(self.dial, &status, was_welcome),
                 },
                 Some(report) = inbox.reports.recv() => {
-                    // What was observed of a shard must arrive before its end.
+                    // Telemetry of a shard must arrive before its end.
                     let observed = match report {
                         Report::Finished { .. } | Report::Failed { .. } => self.observe(&mut inbox.observations).await,
                         _ => Ok(()),
@@ -217,7 +194,7 @@ impl Session<'_> {
                     }
                 }
                 _ = heartbeat.tick() => match self.observe(&mut inbox.observations).await {
-                    Ok(()) => self.beat().await,
+                    Ok(()) => self.send_heartbeat().await,
                     broken => broken,
                 },
                 () = &mut *stop, if !self.stopping => self.leave().await,
@@ -226,7 +203,7 @@ impl Session<'_> {
                 return closed(was_welcome);
             }
             if self.stopping && self.current.is_none() {
-                self.part(incoming).await;
+                self.flush(incoming).await;
                 return Disconnect::Ended(Ending::Stopped);
             }
         }
@@ -236,19 +213,19 @@ impl Session<'_> {
         self.outgoing.send(message(kind)).await
     }
 
-    /// Lets the runner look at the campaign's engines.
+    /// Lets the runner inspect the campaign's engines.
     fn welcome(&mut self, welcome: wire::Welcome) -> Result<(), String> {
         Version::from(welcome.protocol.unwrap_or_default())
             .check("controller")
             .map_err(|error| error.to_string())?;
-        self.trail.welcomed(&welcome);
+        self.spans.welcomed(&welcome);
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
         let engines =
-            engines.map_err(|error| format!("{error}; this agent is too old for the campaign"))?;
+            engines.map_err(|error| format!("{error}: this agent is too old for the campaign"))?;
         let generation = welcome.generation.unwrap_or_default().into();
         let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
-        self.runner.order(Order::Inspect { engines, generation, telemetry });
+        self.runner.send(Command::Inspect { engines, generation, telemetry });
         Ok(())
     }
 
@@ -260,17 +237,27 @@ impl Session<'_> {
             from_controller::Message::ShardOffer(offer) => {
                 let (shard, attempt) = (offer.shard, offer.attempt);
                 self.current = Some((shard, attempt));
-                self.trail.leased(&offer);
-                self.runner.order(Order::Measure(offer));
-                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await
+                self.spans.leased(&offer);
+                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await?;
+                match convert::offer(offer) {
+                    Ok(offer) => {
+                        self.runner.send(Command::Measure(offer));
+                        Ok(())
+                    }
+                    Err(error) => {
+                        let (retry, kind) = (Retry::Never, Kind::Internal);
+                        let failure = Failure { retry, kind, detail: error.to_string() };
+                        self.pass_on(Report::Failed { shard, attempt, failure }).await
+                    }
+                }
             }
             from_controller::Message::Cancel(cancel) => {
-                tracing::info!(reason = cancel.reason, "the shard was taken back");
+                tracing::info!(reason = cancel.reason, "the shard was cancelled");
                 self.runner.cancel(cancel.attempt);
                 Ok(())
             }
-            // Samples are sent once, in order, on a stream that is reliable as long as it lives; when it breaks
-            // the attempt is given up. So an acknowledgement frees nothing here.
+            // Samples are sent once and in order; if the stream breaks, the attempt is lost. So
+            // acknowledgements free nothing here.
             from_controller::Message::Ack(_)
             | from_controller::Message::Welcome(_)
             | from_controller::Message::Drain(_) => Ok(()),
@@ -293,32 +280,32 @@ impl Session<'_> {
                     })
                     .collect();
                 self.is_ready = true;
-                self.trail.inspected();
+                self.spans.inspected();
                 self.send(Message::Ready(wire::Ready { engines })).await
             }
             Report::Activity(activity, of) => {
                 self.activity = (activity, of);
                 if of.is_some() && of == self.current {
-                    self.trail.does(activity);
+                    self.spans.activity(activity);
                 }
-                self.beat().await
+                self.send_heartbeat().await
             }
             Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
                 self.metrics.batches.inc();
                 let failed =
-                    samples.samples.iter().filter(|sample| sample.failure.is_some()).count();
+                    samples.samples.iter().filter(|(_, sample)| !sample.outcome.is_ok()).count();
                 let ok = samples.samples.len() - failed;
                 self.metrics.samples.with_label_values(&["ok"]).inc_by(ok as u64);
                 self.metrics.samples.with_label_values(&["failed"]).inc_by(failed as u64);
-                self.send(Message::Samples(*samples)).await
+                self.send(Message::Samples(convert::samples(*samples))).await
             }
             Report::Finished { shard, attempt, last_sequence, segment }
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
-                self.trail.over(None);
+                self.spans.end(None);
                 self.metrics.shards.with_label_values(&["finished"]).inc();
-                let segment = Some(segment);
+                let segment = Some(convert::segment(&segment));
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
                 self.send(Message::ShardFinished(finished)).await
             }
@@ -326,17 +313,17 @@ impl Session<'_> {
                 if self.current == Some((shard, attempt)) =>
             {
                 self.current = None;
-                self.trail.over(Some(&failure.to_string()));
+                self.spans.end(Some(&failure.to_string()));
                 self.metrics.shards.with_label_values(&["failed"]).inc();
                 let failure = Some(failure.into());
                 self.send(Message::ShardFailed(wire::ShardFailed { shard, attempt, failure })).await
             }
-            // Of an attempt that was lost with its connection.
+            // Reports of an attempt that was lost with its connection.
             Report::Batch(_) | Report::Finished { .. } | Report::Failed { .. } => Ok(()),
         }
     }
 
-    /// Sends what the sampler has seen since the last time.
+    /// Sends the telemetry sampled since the last call.
     async fn observe(
         &self,
         observations: &mut Observations,
@@ -348,8 +335,8 @@ impl Session<'_> {
             wire::Telemetry { dropped: observations.take_dropped(), ..wire::Telemetry::default() };
         for observed in observations.take() {
             match observed {
-                Observed::Window(window) => telemetry.windows.push((*window).into()),
-                Observed::Absent(absence) => telemetry.absences.push(absence.into()),
+                Observation::Window(window) => telemetry.windows.push((*window).into()),
+                Observation::Absent(absence) => telemetry.absences.push(absence.into()),
             }
         }
         if telemetry == wire::Telemetry::default() {
@@ -358,29 +345,30 @@ impl Session<'_> {
         self.send(Message::Telemetry(telemetry)).await
     }
 
-    async fn beat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn send_heartbeat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
         let (activity, of) = self.activity;
         let (shard, attempt) = of.unwrap_or_default();
-        let heartbeat = wire::Heartbeat { activity: activity.into(), shard, attempt };
+        let heartbeat =
+            wire::Heartbeat { activity: convert::activity(activity).into(), shard, attempt };
         self.send(Message::Heartbeat(heartbeat)).await
     }
 
-    /// Closes its side and waits until the controller has heard all and closes its own: what only waits to be sent
-    /// would be lost with the process.
-    async fn part(&mut self, mut incoming: tonic::Streaming<wire::FromController>) {
+    /// Closes the sending side and waits for the controller to close its own: unsent messages would
+    /// be lost with the process.
+    async fn flush(&mut self, mut incoming: tonic::Streaming<wire::FromController>) {
         let (nothing_more, _) = mpsc::channel(1);
         self.outgoing = nothing_more;
         let heard = async { while let Ok(Some(_)) = incoming.message().await {} };
-        drop(tokio::time::timeout(PARTING, heard).await);
+        drop(tokio::time::timeout(DRAIN_TIMEOUT, heard).await);
     }
 
-    /// Takes no more shards, and gives back the one that it has after the batch that it is in.
+    /// Accepts no more shards, and returns the current one after its current batch.
     async fn leave(&mut self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
         self.stopping = true;
         if let Some((_, attempt)) = self.current {
             self.runner.cancel(attempt);
         }
-        let reason = "the agent was told to stop".to_owned();
+        let reason = "the agent is stopping".to_owned();
         self.send(Message::Leaving(wire::Leaving { reason })).await
     }
 }

@@ -1,14 +1,14 @@
-//! How the controller is dialled: once for each connection, with what broke the connection kept.
+//! Dials the controller once per connection and keeps the error that broke it.
 //!
-//! In TLS 1.3 the controller judges this agent's certificate after the handshake. Where that is read before a request
-//! was taken, hyper says of the request only that the connection closed, and tonic dials again by itself. So the
-//! reason is kept here, and another connection is the caller's to make.
+//! In TLS 1.3 the controller verifies this agent's certificate after the handshake. If its alert
+//! arrives before a request was accepted, hyper reports only a closed connection, and tonic redials
+//! on its own. So this module keeps the reason, and leaves reconnecting to its caller.
 
-use super::refused::{self, SpeaksTls};
+use super::rejection::{self, SpeaksTls};
 use super::{Error, Identity};
-use crate::http_authority::Origin;
+use crate::http_authority::HttpAuthority;
 use hyper_util::rt::TokioIo;
-use proto::door::MUST_SPEAK_TLS;
+use proto::plaintext_rejection::PLAINTEXT_REJECTION;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
@@ -26,35 +26,34 @@ use tonic::codegen::http::Uri;
 use tonic::codegen::http::uri::Scheme;
 use tonic::transport::{Channel, Endpoint};
 
-/// A connection must be made by then.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How often an idle connection is tried.
+/// Interval of keep-alive pings on an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// The way to a controller, for one connection.
 #[derive(Debug)]
-pub(super) struct Dial {
+pub(super) struct Dialer {
     endpoint: Endpoint,
-    line: Line,
+    connector: Connector,
 }
 
-impl Dial {
-    /// With what the files of certificates hold now.
+impl Dialer {
+    /// Reads the certificate files.
     ///
     /// # Errors
-    /// [`Error`] where the URL or the files can't be used.
+    /// The URL or the files cannot be used.
     pub(super) fn new(url: &str, identity: &Identity) -> Result<Self, Error> {
         let no_url = || Error::Url { url: url.to_owned() };
         let uri: Uri = url.parse().map_err(|_| no_url())?;
-        let origin = Origin::of(&uri).ok_or_else(no_url)?;
+        let authority = HttpAuthority::of(&uri).ok_or_else(no_url)?;
         let tls = match identity.tls(url, &uri)? {
             None => None,
             Some(config) => {
-                let server = ServerName::try_from(origin.host.clone()).map_err(|_| no_url())?;
+                let server = ServerName::try_from(authority.host.clone()).map_err(|_| no_url())?;
                 Some((Arc::new(config), server))
             }
         };
-        // TLS is made here, so tonic's own must not be asked for.
+        // TLS is established here, so tonic must not add its own.
         let mut parts = uri.clone().into_parts();
         parts.scheme = Some(Scheme::HTTP);
         let plain = Uri::from_parts(parts).map_err(|_| no_url())?;
@@ -63,47 +62,48 @@ impl Dial {
             .connect_timeout(CONNECT_WITHIN)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_while_idle(true);
-        let server = (origin.host, origin.port);
-        let line = Line { server, tls, dialled: Arc::default(), fault: Arc::default() };
-        Ok(Self { endpoint, line })
+        let server = (authority.host, authority.port);
+        let connector =
+            Connector { server, tls, dialled: Arc::default(), first_error: Arc::default() };
+        Ok(Self { endpoint, connector })
     }
 
-    /// Makes the connection.
-    ///
     /// # Errors
-    /// Why there is none.
+    /// The connection cannot be established.
     pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
-        self.endpoint.connect_with_connector(self.line.clone()).await
+        self.endpoint.connect_with_connector(self.connector.clone()).await
     }
 
-    /// Why dialling again can't help, with the way out; null where it may. `error` is what the call got to know.
+    /// The reason and remedy if retrying cannot succeed. `error` is the error of the call.
     pub(super) fn refusal(&self, error: &(dyn std::error::Error + 'static)) -> Option<String> {
-        let fault = self.line.fault.get();
-        fault.and_then(|fault| refused::for_good(fault)).or_else(|| refused::for_good(error))
+        let first_error = self.connector.first_error.get();
+        first_error
+            .and_then(|first_error| rejection::permanent(first_error))
+            .or_else(|| rejection::permanent(error))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Line {
+struct Connector {
     server: (String, u16),
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     dialled: Arc<AtomicBool>,
-    fault: Arc<OnceLock<io::Error>>,
+    first_error: Arc<OnceLock<io::Error>>,
 }
 
-impl Line {
+impl Connector {
     async fn connect(self) -> io::Result<TokioIo<Connection>> {
-        let Self { server: (name, port), tls, dialled, fault } = self;
+        let Self { server: (name, port), tls, dialled, first_error } = self;
         if dialled.swap(true, Ordering::Relaxed) {
-            let why = fault
+            let why = first_error
                 .get()
                 .map_or_else(|| "the connection closed".to_owned(), io::Error::to_string);
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
         }
         let stream = TcpStream::connect((name.as_str(), port)).await?;
-        // Messages are small and awaited.
+        // Messages are small and latency matters.
         stream.set_nodelay(true)?;
-        let (reader, writer, beginning): (Reader, Writer, _) = match tls {
+        let (reader, writer, prefix): (Reader, Writer, _) = match tls {
             None => {
                 let (reader, writer) = stream.into_split();
                 (Box::new(reader), Box::new(writer), Some(Vec::new()))
@@ -114,11 +114,11 @@ impl Line {
                 (Box::new(reader), Box::new(writer), None)
             }
         };
-        Ok(TokioIo::new(tokio::io::join(Watched { reader, beginning, fault }, writer)))
+        Ok(TokioIo::new(tokio::io::join(MonitoredReader { reader, prefix, first_error }, writer)))
     }
 }
 
-impl Service<Uri> for Line {
+impl Service<Uri> for Connector {
     type Response = TokioIo<Connection>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
@@ -134,18 +134,19 @@ impl Service<Uri> for Line {
 
 type Reader = Box<dyn AsyncRead + Send + Unpin>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
-/// What is read is watched, what is written is not.
-type Connection = Join<Watched, Writer>;
+/// Only the reading side is monitored.
+type Connection = Join<MonitoredReader, Writer>;
 
-/// What comes over a connection, with the error that broke it: hyper keeps no more than its text, where it keeps that.
-struct Watched {
+/// A reader that keeps the error that broke the connection: hyper keeps at most its text.
+struct MonitoredReader {
     reader: Reader,
-    /// What came first over plain HTTP, until it is known not to be the door's answer.
-    beginning: Option<Vec<u8>>,
-    fault: Arc<OnceLock<io::Error>>,
+    /// The first bytes over plain HTTP, until they differ from the controller's TLS-required
+    /// response.
+    prefix: Option<Vec<u8>>,
+    first_error: Arc<OnceLock<io::Error>>,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for MonitoredReader {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -153,25 +154,25 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.reader).poll_read(context, buffer));
-        self.listen(&buffer.filled()[before..]);
+        self.inspect(&buffer.filled()[before..]);
         Poll::Ready(read.map_err(|error| {
             let told = io::Error::new(error.kind(), error.to_string());
-            // The first one is the reason; what follows comes of it.
-            drop(self.fault.set(error));
+            // The first error is the cause of the later ones.
+            drop(self.first_error.set(error));
             told
         }))
     }
 }
 
-impl Watched {
-    fn listen(&mut self, bytes: &[u8]) {
-        let Some(beginning) = &mut self.beginning else { return };
-        beginning.extend(bytes.iter().take(MUST_SPEAK_TLS.len() - beginning.len()));
-        if *beginning == MUST_SPEAK_TLS {
-            drop(self.fault.set(io::Error::other(SpeaksTls)));
+impl MonitoredReader {
+    fn inspect(&mut self, bytes: &[u8]) {
+        let Some(prefix) = &mut self.prefix else { return };
+        prefix.extend(bytes.iter().take(PLAINTEXT_REJECTION.len() - prefix.len()));
+        if *prefix == PLAINTEXT_REJECTION {
+            drop(self.first_error.set(io::Error::other(SpeaksTls)));
         }
-        if !MUST_SPEAK_TLS.starts_with(beginning) || beginning.len() == MUST_SPEAK_TLS.len() {
-            self.beginning = None;
+        if !PLAINTEXT_REJECTION.starts_with(prefix) || prefix.len() == PLAINTEXT_REJECTION.len() {
+            self.prefix = None;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How this agent proves who it is, and how it knows the controller: a token, a certificate, an authority.
+//! Authentication of this agent and of the controller: token, certificate, certificate authority.
 //!
 //! Files are read again for every connection, so that they can be renewed while the agent runs.
 
@@ -14,12 +14,11 @@ use std::sync::Arc;
 use tonic::codegen::http::Uri;
 use tonic::metadata::AsciiMetadataValue;
 
-/// A secret.
+/// A secret with a redacting `Debug`.
 #[derive(Clone)]
 pub struct Token(String);
 
 impl Token {
-    /// Takes it from a file's or a pipe's text.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
@@ -31,25 +30,21 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Where a token comes from.
 #[derive(Debug, Clone)]
 pub enum TokenSource {
-    /// None is brought.
     None,
-    /// It came through a pipe.
+    /// Read from a pipe.
     Given(Token),
-    /// Read for every connection.
+    /// Read again for every connection.
     File(PathBuf),
 }
 
-/// What this agent brings and whom it trusts.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its token.
     pub token: TokenSource,
-    /// The authority that signed the controller's certificate.
+    /// The CA that signed the controller's certificate.
     pub ca: Option<PathBuf>,
-    /// Its own certificate and key.
+    /// Certificate and key.
     pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
@@ -68,15 +63,15 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = read(path)?;
     let all = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
     let all = all.map_err(|error| unusable(path, error))?;
-    if all.is_empty() { Err(unusable(path, "no certificate in it")) } else { Ok(all) }
+    if all.is_empty() { Err(unusable(path, "no certificate found")) } else { Ok(all) }
 }
 
 impl Identity {
-    /// Checks that this URL can be dialled with what is brought. Null for plain HTTP, which is for loopback only.
+    /// Returns the TLS configuration for a URL, or `None` for plain HTTP on loopback.
     ///
     /// # Errors
-    /// [`Error::Plain`] where secrets would travel in the open, [`Error::Ca`] where nobody vouches for the controller,
-    /// [`Error::Secret`] and [`Error::Certificate`] where files can't be used.
+    /// [`Error::Plain`] for plain HTTP off loopback, [`Error::Ca`] without a CA, [`Error::Secret`]
+    /// and [`Error::Certificate`] for unusable files.
     pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientConfig>, Error> {
         if uri.scheme_str() != Some("https") {
             let host = uri.host().unwrap_or_default();
@@ -110,10 +105,10 @@ impl Identity {
         Ok(Some(config))
     }
 
-    /// The `authorization` header; null without a token.
+    /// The `authorization` header. `None` without a token.
     ///
     /// # Errors
-    /// [`Error::Secret`] where its file can't be read, [`Error::Token`] where it holds no token.
+    /// [`Error::Secret`] if the file cannot be read, [`Error::Token`] if it contains no token.
     pub(super) fn header(&self) -> Result<Option<AsciiMetadataValue>, Error> {
         let token = match &self.token {
             TokenSource::None => return Ok(None),

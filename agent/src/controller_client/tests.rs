@@ -1,13 +1,10 @@
-//! What an agent does while nobody answers.
-
 use super::*;
-use crate::runner::{Engines, Turn};
+use crate::runner::{Engines, MachineLock};
 use engine::Engine;
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
-use telemetry::{Panel, Places, Sampler};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
+use telemetry::{InstrumentSet, InstrumentSources, Sampler};
 
-/// It never comes to them.
 struct NoEngines;
 
 impl Engines for NoEngines {
@@ -37,16 +34,17 @@ async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
         traces: Traces::off(),
     };
     let (told, reports) = tokio::sync::mpsc::unbounded_channel();
-    let (sampler, observations) = Sampler::start(Panel::find(Places::default())).unwrap();
-    let runner = Runner::start(NoEngines, told, (Turn::on("nobody"), sampler)).unwrap();
+    let (sampler, observations) =
+        Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
+    let runner = Runner::start(NoEngines, told, MachineLock::on("nobody"), sampler).unwrap();
     let mut inbox = Inbox { reports, observations };
     let (host, metrics) = (Host::simulated("h"), Metrics::default());
     let start = tokio::time::Instant::now();
     let never = std::future::pending();
     let error = join(&options, &host, &runner, &mut inbox, &metrics, never).await.unwrap_err();
-    assert!(error.to_string().contains("since 10800 s"), "{error}");
+    assert!(error.to_string().contains("for 10800 s"), "{error}");
     assert!(start.elapsed() >= patience);
-    // Half of the longest pause to all of it lies between two.
+    // Pauses are between half of and the full longest pause.
     let dialled = metrics.connections.get();
     assert!((hours * 300..=hours * 760).contains(&dialled), "{dialled}");
 }

@@ -1,106 +1,90 @@
-//! What can be measured on this machine and what can't, why, and what to do about it.
+//! Findings about a machine: what can and cannot be measured, why, and the remedy.
 //!
-//! Pure: what was seen goes in, findings come out. `commands/doctor/` looks and prints.
+//! Pure: observations in, findings out. `commands/doctor/` collects and prints.
 
 mod findings;
 mod reach;
 
 pub use findings::{findings, is_request_impossible};
-pub use proto::finding::{Finding, Status};
+pub use model::finding::{Finding, Status};
 
 use host::Host;
-use proto::finding::Lifetime;
-use proto::telemetry::{Instruments, Window};
+use model::finding::Lifetime;
+use model::telemetry::{Instruments, Window};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What was seen.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
-    /// The machine.
+pub struct Observations {
     pub host: Host,
-    /// Threads that would compute.
+    /// Inference threads that would run.
     pub threads: usize,
-    /// What can be observed, and what can't.
     pub instruments: Instruments,
-    /// What the sampler saw while nothing of ours ran.
+    /// Windows sampled while the agent was idle.
     pub windows: Vec<Window>,
-    /// Its period.
+    /// Sampling period.
     pub period: Duration,
-    /// The clock that samples are timed with.
     pub clock: Clock,
-    /// Folders that the agent writes to.
+    /// Folders the agent writes to.
     pub folders: Vec<Folder>,
-    /// The way to the controller, where one is named.
     pub controller: Option<Controller>,
-    /// Certificates that are named.
     pub certificates: Vec<Certificate>,
-    /// The wall clock, by which certificates hold, in seconds since 1970.
+    /// Wall time in seconds since the epoch, for the validity of certificates.
     pub now_s: i64,
-    /// What is named to be loaded.
     pub sources: Vec<Source>,
-    /// Where there is a GPU, or one is named: whether this build computes on it.
+    /// A test computation on the GPU, if there is one or one was requested.
     pub computed: Option<Computed>,
 }
 
-/// The clock that samples are timed with.
+/// The clock that times samples.
 #[derive(Debug, Clone, Default)]
 pub struct Clock {
-    /// What the kernel reads, such as `tsc`; null where it doesn't say.
+    /// The kernel's clock source, such as `tsc`. `None` if unknown.
     pub source: Option<String>,
-    /// How long one reading takes.
+    /// Duration of one reading.
     pub reading_ns: f64,
 }
 
-/// A folder that the agent writes to.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// Where.
     pub path: PathBuf,
-    /// What for.
     pub purpose: &'static str,
-    /// Room for this user; or why it can't be written.
+    /// Free space for this user, or why it cannot be written.
     pub free_bytes: Result<u64, String>,
 }
 
-/// The way to the controller.
 #[derive(Debug, Clone)]
 pub struct Controller {
-    /// As given.
     pub url: String,
-    /// The median time to connect; or why nobody answers.
+    /// Median connection time, or the error.
     pub connect: Result<Duration, String>,
-    /// Whether it answers as a controller does, over TLS where it is asked for; null where nobody connected.
+    /// Whether it responds like a controller, over TLS if requested. `None` if not connected.
     pub greeting: Option<Result<(), String>>,
 }
 
-/// A certificate that the agent would use.
 #[derive(Debug, Clone)]
 pub struct Certificate {
-    /// `--ca` or `--cert`, and its file.
+    /// `--ca` or `--cert` with its file.
     pub which: String,
-    /// When it holds; or why it can't be read.
+    /// Or why it cannot be read.
     pub lifetime: Result<Lifetime, String>,
 }
 
-/// Something that the agent would load.
+/// A model, adapter or tokenizer to load.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// `model`, `adapter` or `tokenizer`.
     pub what: &'static str,
-    /// As given.
     pub name: String,
-    /// What is there; or why it can't be had.
+    /// A description, or why it is unavailable.
     pub found: Result<String, String>,
 }
 
-/// What came of computing something on a GPU.
+/// The outcome of a computation on a GPU.
 #[derive(Debug, Clone)]
 pub struct Computed {
-    /// Such as `cuda:0`.
     pub device: String,
-    /// Whether it was asked for by name.
+    /// Whether the device was requested.
     pub is_wanted: bool,
-    /// What it is; or why it computes nothing.
+    /// A description, or why it cannot compute.
     pub outcome: Result<String, String>,
 }

@@ -1,11 +1,13 @@
-//! What an agent must reach: its controller, over TLS where it is asked for, and what it is to load.
+//! Findings about the controller, certificates and model sources.
 
-use super::{Certificate, Controller, Finding, Seen, Source};
+use super::{Certificate, Controller, Finding, Observations, Source};
 
-pub(super) fn findings(seen: &Seen) -> Vec<Finding> {
-    let mut all: Vec<Finding> = seen.controller.iter().flat_map(controller).collect();
-    all.extend(seen.certificates.iter().map(|named| certificate(named, seen.now_s)));
-    all.extend(seen.sources.iter().map(source));
+pub(super) fn findings(observations: &Observations) -> Vec<Finding> {
+    let mut all: Vec<Finding> = observations.controller.iter().flat_map(controller).collect();
+    all.extend(
+        observations.certificates.iter().map(|named| certificate(named, observations.now_s)),
+    );
+    all.extend(observations.sources.iter().map(source));
     all
 }
 
@@ -14,23 +16,23 @@ fn controller(controller: &Controller) -> Vec<Finding> {
     let mut all = vec![match &controller.connect {
         Ok(time) => {
             let ms = time.as_secs_f64() * 1e3;
-            Finding::ok("controller", format!("{url} answers in {ms:.2} ms"))
+            Finding::ok("controller", format!("{url} responds in {ms:.2} ms"))
         }
         Err(reason) => Finding::trouble(
             "controller",
-            format!("{url} can't be reached: {reason}"),
+            format!("{url} is unreachable: {reason}"),
             "start the controller, and open its port in firewalls and security groups",
         ),
     }];
     all.extend(controller.greeting.as_ref().map(|greeting| match greeting {
         Ok(()) if url.starts_with("https://") => {
-            Finding::ok("controller_identity", "its certificate holds, and it is a controller")
+            Finding::ok("controller_identity", "valid certificate, responds as a controller")
         }
-        Ok(()) => Finding::ok("controller_identity", "it is a controller"),
+        Ok(()) => Finding::ok("controller_identity", "responds as a controller"),
         Err(reason) => Finding::trouble(
             "controller_identity",
             reason.clone(),
-            "give the --controller, --ca, --cert and --key that controller run prints: agent join needs the same",
+            "use the --controller, --ca, --cert and --key printed by `controller run`; agent join needs the same",
         ),
     }));
     all
@@ -42,12 +44,12 @@ fn certificate(certificate: &Certificate, now_s: i64) -> Finding {
         Ok(lifetime) => lifetime.judge(
             which,
             now_s,
-            "make it anew beside the controller (controller certs agent NAME), and copy it here",
+            "renew it on the controller (`controller certs agent NAME`) and copy it here",
         ),
         Err(reason) => Finding::trouble(
             "certificate",
             format!("{which}: {reason}"),
-            "copy the files again that controller certs made, and let the agent's user read them",
+            "copy the files from `controller certs` again, readable by the agent's user",
         ),
     }
 }
@@ -59,7 +61,7 @@ fn source(source: &Source) -> Finding {
         Err(reason) => Finding::trouble(
             what,
             format!("{name}: {reason}"),
-            "mend its name, or open the way to it and give what it asks for: docs/sources.md",
+            "check the name, network access and credentials: docs/sources.md",
         ),
     }
 }
@@ -68,10 +70,10 @@ fn source(source: &Source) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::Status;
-    use proto::finding::Lifetime;
+    use model::finding::Lifetime;
     use std::time::Duration;
 
-    fn seen(greeting: Result<(), &str>, found: Result<&str, &str>) -> Seen {
+    fn observations(greeting: Result<(), &str>, found: Result<&str, &str>) -> Observations {
         let controller = Controller {
             url: "https://bench.example:7437".to_owned(),
             connect: Ok(Duration::from_millis(2)),
@@ -79,7 +81,7 @@ mod tests {
         };
         let lifetime = Lifetime { from_s: 0, until_s: if found.is_ok() { 9_000_000 } else { 10 } };
         let found = found.map(str::to_owned).map_err(str::to_owned);
-        Seen {
+        Observations {
             controller: Some(controller),
             certificates: vec![Certificate {
                 which: "--cert a.pem".to_owned(),
@@ -87,20 +89,21 @@ mod tests {
             }],
             now_s: 100,
             sources: vec![Source { what: "model", name: "google/flan-t5-base".to_owned(), found }],
-            ..Seen::default()
+            ..Observations::default()
         }
     }
 
     #[test]
     fn what_can_be_reached_is_fine() {
-        let found = findings(&seen(Ok(()), Ok("3 files")));
+        let found = findings(&observations(Ok(()), Ok("3 files")));
         assert_eq!(found.len(), 4, "{found:#?}");
         assert!(found.iter().all(|it| it.status == Status::Ok), "{found:#?}");
     }
 
     #[test]
     fn what_cannot_says_what_to_do() {
-        let found = findings(&seen(Err("the certificate of --cert has expired"), Err("no token")));
+        let found =
+            findings(&observations(Err("the certificate of --cert has expired"), Err("no token")));
         let troubles: Vec<&str> =
             found.iter().filter(|it| it.remedy.is_some()).map(|it| it.what.as_str()).collect();
         assert_eq!(troubles, ["controller_identity", "certificate", "model"]);

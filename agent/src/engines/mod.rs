@@ -1,4 +1,4 @@
-//! The engines of this build: an engine's name in, its facts or the loaded engine out.
+//! The engines of this build, by name.
 
 pub mod http;
 
@@ -6,12 +6,11 @@ use crate::model_source::Sources;
 use engine::scripted::{self, Scripted};
 use engine::{Engine, load_failure};
 use http::Http;
-use proto::endpoint::Place;
-use proto::failure::Failure;
-use proto::model::{EngineFacts, EngineSpec};
+use model::endpoint::Place;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
 use t5::device::Device;
 
-/// An engine that cannot be inspected or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -49,7 +48,7 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Http::open(spec, &ops::environment::variable)?.tried()?.facts().clone())
+            Ok(Http::open(spec, &ops::environment::variable)?.probed()?.facts().clone())
         }
         _ => Ok(t5::open(spec, &Sources)?.on(device)?.serves_text()?.facts()),
     }

@@ -1,19 +1,17 @@
-//! What requests and answers look like: the form of Hugging Face's inference containers, and what a measurement
-//! needs beside it.
+//! Request and response bodies: the format of Hugging Face's inference containers, plus timing and
+//! token counts.
 
 use serde::{Deserialize, Serialize};
 
-/// One request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Invocation {
-    /// Whole prompts.
+    /// Complete prompts.
     pub(super) inputs: Inputs,
     #[serde(default)]
     pub(super) parameters: Parameters,
 }
 
-/// One text, or several that may be decoded together.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Inputs {
@@ -30,27 +28,26 @@ impl Inputs {
     }
 }
 
-/// How to decode. There is one way, greedy; only its limits can be asked for.
+/// Decoding is greedy; only the limits are adjustable.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Parameters {
     max_new_tokens: Option<u32>,
     max_input_tokens: Option<u32>,
-    /// Whether the answer holds token ids.
+    /// Whether to return token ids.
     pub(super) details: bool,
 }
 
-/// How long prompts and summaries get, in tokens.
+/// Limits in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Prompts are cut to this.
     pub max_input_tokens: u32,
-    /// At most so many are decoded.
     pub max_new_tokens: u32,
 }
 
 impl Invocation {
-    /// What it asks for, or why it can't get that.
+    /// # Errors
+    /// A limit is out of range.
     pub(super) fn limits(&self, most: Limits) -> Result<Limits, String> {
         let within = |name: &str, asked: Option<u32>, most: u32| match asked {
             None => Ok(most),
@@ -65,16 +62,15 @@ impl Invocation {
     }
 }
 
-/// The answer to one text.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     pub(super) generated_text: Option<String>,
     pub(super) input_tokens: Option<u32>,
-    /// `</s>` included.
+    /// Including `</s>`.
     pub(super) output_tokens: Option<u32>,
     /// `eos` or `length`.
     pub(super) finish: &'static str,
-    /// From the arrival of the whole request to its text, waiting included.
+    /// From the arrival of the request, including queueing.
     pub(super) server_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) output_ids: Option<Vec<u32>>,

@@ -1,7 +1,7 @@
-//! The HTTP edge: SageMaker's container contract (`GET /ping`, `POST /invocations`) around one engine.
+//! SageMaker's container contract (`GET /ping`, `POST /invocations`) around one engine.
 //!
-//! Requests wait in a queue with a limit; one thread decodes them, together where several wait. What comes in while
-//! the queue is full is refused at once, so that a caller can go elsewhere.
+//! Requests wait in a bounded queue; one thread decodes them in batches. Requests that find a full
+//! queue are rejected at once.
 
 mod body;
 mod worker;
@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use body::{Invocation, Summary};
 use engine::Engine;
-use proto::failure::Kind;
+use model::failure::Kind;
 use serde_json::json;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -27,59 +27,52 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use worker::{Answer, Job};
 
-/// What SageMaker sends at most.
-const MOST_BYTES: usize = 25 << 20;
-/// SageMaker kills a container two minutes after it asked it to end.
-const DRAINED_AFTER: Duration = Duration::from_secs(110);
+/// SageMaker's maximum request size.
+const MAX_BODY_BYTES: usize = 25 << 20;
+/// SageMaker kills a container two minutes after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(110);
 
-/// How requests are served.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// What a request may ask for at most, and gets where it doesn't say.
+    /// Maximum and default of a request's limits.
     pub limits: Limits,
-    /// How many texts may wait.
+    /// Capacity, in texts.
     pub queue: usize,
-    /// How many are decoded together at most.
     pub batch_size: usize,
 }
 
-/// How serving ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// All that was asked is answered.
+    /// All requests were answered.
     Drained,
-    /// Something was still under way when the time for it was over.
-    Cut,
+    /// The drain timeout expired.
+    TimedOut,
 }
 
-/// Why nothing is served any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The engine can't be loaded.
     #[error(transparent)]
     Engine(#[from] engines::Error),
-    /// The system.
-    #[error("the system can't serve")]
+    #[error("the HTTP server failed")]
     System(#[from] std::io::Error),
-    /// A bug in the engine; it was printed where it happened.
-    #[error("the engine's thread broke off")]
+    #[error("the engine's thread panicked")]
     Broken,
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 #[derive(Debug)]
-struct Desk {
+struct AppState {
     options: Options,
     stopwatch: Stopwatch,
-    /// Empty until the engine is there.
+    /// Set once the engine is loaded.
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
 
-/// Serves until `stop` is ready and what was asked before it is answered. `load` makes the engine, on the thread
-/// that will use it; until it is there, `/ping` says 503.
+/// Serves until `stop` resolves and accepted requests are answered. `load` runs on the engine's
+/// thread; until it returns, `/ping` responds 503.
 ///
 /// # Errors
-/// What `load` says, or the system.
+/// `load` fails, or the system does.
 pub async fn serve(
     listener: TcpListener,
     options: Options,
@@ -87,80 +80,80 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ending, Error> {
     let stopwatch = Stopwatch::start();
-    let desk = Arc::new(Desk { options, stopwatch: stopwatch.clone(), jobs: OnceLock::new() });
+    let state = Arc::new(AppState { options, stopwatch: stopwatch.clone(), jobs: OnceLock::new() });
     let (tell_end, end) = oneshot::channel();
-    let of_worker = Arc::downgrade(&desk);
+    let of_worker = Arc::downgrade(&state);
     std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
         let done = load().map(|engine| {
             let (sender, jobs) = mpsc::channel(options.queue);
-            // Only the handlers keep the queue open: where none is left, neither is work.
-            if let Some(desk) = of_worker.upgrade() {
-                // It is set here only.
-                drop(desk.jobs.set(sender));
+            // Only the handlers keep the queue open.
+            if let Some(state) = of_worker.upgrade() {
+                // Set only here.
+                drop(state.jobs.set(sender));
             }
             worker::work(engine, jobs, options.batch_size, &stopwatch);
         });
-        // Nobody listens where the server ended first.
+        // The server may have ended first.
         drop(tell_end.send(done));
     })?;
     let router = Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
-        .layer(DefaultBodyLimit::max(MOST_BYTES))
-        .with_state(desk);
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(state);
     let (begin_stop, stopping) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
         stop.await;
         drop(begin_stop);
     });
     let time_is_over = async {
-        // An error, and always one: the sender is dropped.
+        // Always an error: the sender is dropped.
         drop(stopping.await);
-        tokio::time::sleep(DRAINED_AFTER).await;
+        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
         ended = server.into_future() => Ok(ended.map(|()| Ending::Drained)?),
-        () = time_is_over => Ok(Ending::Cut),
+        () = time_is_over => Ok(Ending::TimedOut),
         done = end => match done {
             Ok(Err(error)) => Err(error.into()),
-            // The queue is open as long as the server is there.
+            // The queue stays open as long as the server runs.
             Ok(Ok(())) | Err(_) => Err(Error::Broken),
         },
     }
 }
 
-async fn ping(State(desk): State<Arc<Desk>>) -> Response {
-    match desk.jobs.get() {
+async fn ping(State(state): State<Arc<AppState>>) -> Response {
+    match state.jobs.get() {
         Some(_) => Json(json!({ "status": "ready" })).into_response(),
-        None => refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is being loaded"),
+        None => refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is loading"),
     }
 }
 
 async fn invocations(
-    State(desk): State<Arc<Desk>>,
+    State(state): State<Arc<AppState>>,
     body: Result<Json<Invocation>, JsonRejection>,
 ) -> Response {
-    let arrived_ns = desk.stopwatch.now_ns();
+    let arrived_ns = state.stopwatch.now_ns();
     let invocation = match body {
         Ok(Json(invocation)) => invocation,
         Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };
     let details = invocation.parameters.details;
-    let limits = match invocation.limits(desk.options.limits) {
+    let limits = match invocation.limits(state.options.limits) {
         Ok(limits) => limits,
         Err(reason) => return refusal(StatusCode::BAD_REQUEST, &reason),
     };
     let texts = invocation.inputs.into_vec();
-    if texts.is_empty() || texts.len() > desk.options.queue {
-        let most = desk.options.queue;
+    if texts.is_empty() || texts.len() > state.options.queue {
+        let most = state.options.queue;
         let reason = format!("inputs: expected 1 to {most} texts, found {}", texts.len());
         return refusal(StatusCode::BAD_REQUEST, &reason);
     }
-    let Some(jobs) = desk.jobs.get() else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is being loaded");
+    let Some(jobs) = state.jobs.get() else {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is loading");
     };
     let Ok(places) = jobs.try_reserve_many(texts.len()) else {
-        let reason = format!("{} texts wait already; try again later", desk.options.queue);
+        let reason = format!("the queue of {} texts is full; try again later", state.options.queue);
         return refusal(StatusCode::SERVICE_UNAVAILABLE, &reason);
     };
     let mut answers = Vec::with_capacity(texts.len());
@@ -180,10 +173,10 @@ async fn invocations(
                 };
                 return refusal(status, &failure.detail);
             }
-            Err(_) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, "the engine broke off"),
+            Err(_) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, "the engine stopped"),
         }
     }
-    // Of the text that took longest: what is left of the caller's time is the network's.
+    // Of the slowest text: the rest of the caller's time is the network's.
     let server_ms = summaries.iter().map(|summary| summary.server_ms).fold(0.0, f64::max);
     ([("server-timing", format!("total;dur={server_ms}"))], Json(summaries)).into_response()
 }

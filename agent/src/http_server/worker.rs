@@ -1,13 +1,12 @@
-//! The thread that decodes what waits.
+//! The thread that decodes queued texts.
 
 use super::Limits;
 use engine::{Engine, Request, Row};
-use proto::failure::Failure;
-use proto::generation::{DIALOGUE, Generation, Stop};
+use model::failure::Failure;
+use model::generation::{DIALOGUE, Generation, Stop};
 use stopwatch::Stopwatch;
 use tokio::sync::{mpsc, oneshot};
 
-/// One text to be decoded.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) text: String,
@@ -15,16 +14,15 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 
-/// What became of it.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) row: Row,
-    /// When its text was known, on the stopwatch's scale.
+    /// On the stopwatch.
     pub(super) end_ns: u64,
 }
 
-/// Decodes until nobody can ask any more. Texts that wait are decoded together where their limits are the same:
-/// what a text becomes doesn't depend on its neighbours.
+/// Decodes until the queue closes. Texts with equal limits share a batch; the batch does not affect
+/// their tokens.
 pub(super) fn work(
     mut engine: Box<dyn Engine>,
     mut jobs: mpsc::Receiver<Job>,
@@ -45,7 +43,7 @@ pub(super) fn work(
                 Err(_) => break,
             }
         }
-        // Who hung up needs no answer.
+        // Skip disconnected callers.
         batch.retain(|job| !job.answer.is_closed());
         if !batch.is_empty() {
             decode(engine.as_mut(), batch, limits, stopwatch);
@@ -61,7 +59,7 @@ fn decode(engine: &mut dyn Engine, batch: Vec<Job>, limits: Limits, stopwatch: &
         })
         .unzip();
     let generation = Generation {
-        // Callers send whole prompts.
+        // Callers send complete prompts.
         prompt: DIALOGUE.to_owned(),
         max_input_tokens: limits.max_input_tokens,
         max_new_tokens: limits.max_new_tokens,
@@ -74,9 +72,9 @@ fn decode(engine: &mut dyn Engine, batch: Vec<Job>, limits: Limits, stopwatch: &
         Err(failure) => vec![Err(failure); answers.len()],
     };
     for (answer, row) in answers.into_iter().zip(answered) {
-        // A row ends when it ends; a played one in a time of its own.
+        // Rows may end before the batch; scripted rows end on a synthetic clock.
         let ended = |row: Row| Answer { end_ns: row.end_ns.min(end_ns), row };
-        // Who hung up meanwhile needs no answer.
+        // The caller may have disconnected.
         drop(answer.send(row.map(ended)));
     }
 }

@@ -1,7 +1,7 @@
-//! Files of a `tar.gz`, such as a `model.tar.gz` of SageMaker's.
+//! Reads `tar.gz` archives, such as SageMaker's `model.tar.gz`.
 //!
-//! An archive comes from elsewhere and is not trusted: names that leave it, links, devices, too many entries
-//! and too many bytes are refused, whether anyone needs them or not.
+//! Archives are untrusted: paths that leave the archive, links, devices, too many entries and too
+//! many bytes are rejected, even for entries that nobody reads.
 
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
@@ -10,81 +10,37 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, EntryType};
 
-/// How many entries are taken: a model with all checkpoints of its training has far fewer.
-const MOST_ENTRIES: usize = 10_000;
-/// How much more than the archive's own bytes may come out of it. Fresh adapters hold many zeros.
-const MOST_RATIO: u64 = 100;
-/// Any archive may unpack to this much.
+/// A model with all of its training checkpoints has far fewer.
+const MAX_ENTRIES: usize = 10_000;
+/// Maximum compression ratio. Fresh adapters contain many zeros.
+const MAX_RATIO: u64 = 100;
+/// Any archive may unpack to this size.
 const ALWAYS_BYTES: u64 = 16 << 20;
 
-/// An archive that can't be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be read.
-    #[error("can't read {place}")]
-    Read {
-        /// The archive.
-        place: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// Not a gzip file.
-    #[error("{place} is not a tar.gz archive: give a folder, or a model.tar.gz")]
-    NotGzip {
-        /// The archive.
-        place: String,
-    },
-    /// A name that would leave the folder it is unpacked in.
-    #[error("{place} is refused: its entry {entry:?} is an absolute path or leaves the archive")]
-    Outside {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// A link or a device.
-    #[error("{place} is refused: its entry {entry:?} is neither a file nor a folder")]
-    Special {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// The same name again.
-    #[error("{place} is refused: it holds {entry:?} twice")]
-    Twice {
-        /// The archive.
-        place: String,
-        /// The entry's name.
-        entry: PathBuf,
-    },
-    /// More entries than anyone needs.
-    #[error("{place} is refused: it holds more than {most} entries")]
-    TooMany {
-        /// The archive.
-        place: String,
-        /// How many are taken.
-        most: usize,
-    },
-    /// More bytes than its size lets expect.
-    #[error("{place} is refused: its {packed} bytes unpack to more than {most}")]
-    TooLarge {
-        /// The archive.
-        place: String,
-        /// Its size.
-        packed: u64,
-        /// How many bytes are unpacked from an archive of this size.
-        most: u64,
-    },
+    #[error("cannot read {place}")]
+    Read { place: String, source: io::Error },
+    #[error("{place} is not a tar.gz archive: expected a folder or a model.tar.gz")]
+    NotGzip { place: String },
+    #[error("{place} is rejected: entry {entry:?} is an absolute path or leaves the archive")]
+    Outside { place: String, entry: PathBuf },
+    #[error("{place} is rejected: entry {entry:?} is neither a file nor a folder")]
+    Special { place: String, entry: PathBuf },
+    #[error("{place} is rejected: duplicate entry {entry:?}")]
+    Duplicate { place: String, entry: PathBuf },
+    #[error("{place} is rejected: more than {most} entries")]
+    TooMany { place: String, most: usize },
+    #[error("{place} is rejected: its {packed} bytes unpack to more than {most}")]
+    TooLarge { place: String, packed: u64, most: u64 },
 }
 
-/// Whether a name is that of an archive.
 pub(super) fn is_archive(name: &str) -> bool {
     [".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Hands each wanted file of the archive at `path` to `take`, with its name in it. No archive may unpack to more
-/// than `most_bytes`.
+/// Passes each wanted file to `take`, with its path in the archive. `most_bytes` limits the
+/// unpacked size.
 pub(super) fn each(
     path: &Path,
     most_bytes: u64,
@@ -95,10 +51,10 @@ pub(super) fn each(
     let read = |source| Error::Read { place: place(), source };
     let file = File::open(path).map_err(read)?;
     let packed = file.metadata().map_err(read)?.len();
-    let most = packed.saturating_mul(MOST_RATIO).clamp(ALWAYS_BYTES, most_bytes);
+    let most = packed.saturating_mul(MAX_RATIO).clamp(ALWAYS_BYTES, most_bytes);
     let mut unpacked = MultiGzDecoder::new(file).take(most);
     match walk(path, &mut unpacked, is_wanted, take) {
-        // Where the limit was reached, whatever went wrong went wrong because of it.
+        // If the limit was reached, it caused whatever error followed.
         _ if unpacked.limit() == 0 => Err(Error::TooLarge { place: place(), packed, most }),
         Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
             Err(Error::NotGzip { place: place() })
@@ -119,8 +75,8 @@ fn walk(
     let mut archive = Archive::new(unpacked);
     for (count, entry) in archive.entries().map_err(read)?.enumerate() {
         let mut entry = entry.map_err(read)?;
-        if count >= MOST_ENTRIES {
-            return Err(Error::TooMany { place: place(), most: MOST_ENTRIES });
+        if count >= MAX_ENTRIES {
+            return Err(Error::TooMany { place: place(), most: MAX_ENTRIES });
         }
         let name = entry.path().map_err(read)?.into_owned();
         let Some(inside) = inside(&name) else {
@@ -135,14 +91,14 @@ fn walk(
             continue;
         }
         if !seen.insert(inside.clone()) {
-            return Err(Error::Twice { place: place(), entry: name });
+            return Err(Error::Duplicate { place: place(), entry: name });
         }
         take(inside, &mut entry).map_err(read)?;
     }
     Ok(())
 }
 
-/// The path without `./`, if it stays inside.
+/// The path without `./`. `None` if it leaves the archive.
 fn inside(name: &Path) -> Option<PathBuf> {
     let mut inside = PathBuf::new();
     for part in name.components() {

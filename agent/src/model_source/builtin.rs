@@ -1,9 +1,8 @@
-//! What is part of the program: the model `builtin:tiny` and its adapter, trained by `tools/train_tiny`.
+//! The model `builtin:tiny` and its adapter, built into the program. Trained by `tools/train_tiny`.
 
 use super::{Error, given_tokenizer};
 use engine::files::{Adapter, Blob, Model, Weights};
 
-/// The built-in model called `name`.
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     if name != "tiny" {
         return Err(Error::UnknownName {
@@ -23,7 +22,6 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     })
 }
 
-/// The built-in adapter called `name`.
 pub(super) fn find_adapter(name: &str) -> Result<Adapter, Error> {
     if name != "tiny-minutes" {
         return Err(Error::UnknownName {

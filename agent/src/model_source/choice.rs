@@ -1,4 +1,4 @@
-//! Which of the files that are somewhere else make a model, a tokenizer or an adapter.
+//! Selects the remote files that make up a model, a tokenizer or an adapter.
 
 use super::Error;
 
@@ -6,10 +6,10 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// Read by nobody here; that it is there explains why there is no tokenizer.
+/// Not read; its presence explains a missing tokenizer.
 const PIECES: &str = "spiece.model";
 
-/// Configuration, weights and tokenizer of the model among `files`.
+/// Configuration, weights and tokenizer among `files`.
 pub(super) fn model(place: &str, files: &[String]) -> Result<Vec<String>, Error> {
     let has = |name: &str| files.iter().any(|file| file == name);
     if !has(WEIGHTS) && !has(INDEX) && files.iter().any(|file| file.starts_with("pytorch_model")) {
@@ -28,7 +28,6 @@ pub(super) fn model(place: &str, files: &[String]) -> Result<Vec<String>, Error>
     Ok(files.iter().filter(is_wanted).cloned().collect())
 }
 
-/// The tokenizer among `files`.
 pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<Vec<String>, Error> {
     if files.iter().any(|file| file == TOKENIZER) {
         Ok(vec![TOKENIZER.to_owned()])
@@ -37,8 +36,8 @@ pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<Vec<String>, Er
     }
 }
 
-/// The adapter among `files`: what lies at the root is what was asked for, and training's checkpoints are large;
-/// where nothing is there, every file that could be part of one.
+/// The adapter files among `files`: those at the root, because training checkpoints are large;
+/// otherwise every candidate.
 pub(super) fn adapter(files: &[String]) -> Vec<String> {
     let is_wanted = |file: &&String| {
         let name = file.rsplit('/').next().unwrap_or(file);
@@ -51,12 +50,11 @@ pub(super) fn adapter(files: &[String]) -> Vec<String> {
     if at(true).is_empty() { at(false) } else { at(true) }
 }
 
-/// Whether a file can be part of a model.
 pub(super) fn is_model_file(name: &str) -> bool {
     [CONFIG, WEIGHTS, TOKENIZER, PIECES].contains(&name) || is_shard(name)
 }
 
-/// `model-00001-of-00002.safetensors`, and the index that says which tensor is where.
+/// `model-00001-of-00002.safetensors`, and the index of tensors.
 fn is_shard(file: &str) -> bool {
     let is_part = file.starts_with("model-") && file.ends_with(".safetensors");
     file == INDEX || (is_part && !file.contains('/'))

@@ -1,4 +1,4 @@
-//! The process's one way to the hub and to S3.
+//! The process-wide connection to the hub and S3.
 
 use super::Error;
 use fetch::{Fetcher, Reporter, Settings};
@@ -7,20 +7,20 @@ use std::sync::OnceLock;
 static FETCHER: OnceLock<Fetcher> = OnceLock::new();
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
 
-/// News of what is fetched go to `tell`, a line at a time.
-pub fn tell_news_to(tell: fn(&str)) {
-    // A process has one terminal: a second call changes nothing.
+/// Reports downloads to `tell`, one line at a time.
+pub fn report_downloads_to(tell: fn(&str)) {
+    // A second call has no effect.
     let _ = TELL.set(tell);
 }
 
-/// Breaks off what is being fetched, and lets nothing else be: the process is ending.
+/// Aborts downloads and prevents new ones when the process ends.
 pub fn disconnect() {
     if let Some(fetcher) = FETCHER.get() {
         fetcher.stop();
     }
 }
 
-/// The way, made at first use by what the environment says.
+/// Created at first use from the environment.
 pub(super) fn connection() -> Result<&'static Fetcher, Error> {
     if let Some(fetcher) = FETCHER.get() {
         return Ok(fetcher);

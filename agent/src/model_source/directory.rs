@@ -11,13 +11,12 @@ const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
 
-/// Which shard holds which tensor.
+/// The shard of each tensor.
 #[derive(Deserialize)]
 struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Opens the files of the model in `folder`.
 pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     let config = open(folder, CONFIG)?;
     let weights = if folder.join(WEIGHTS).exists() {
@@ -36,7 +35,7 @@ pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Erro
         None => {
             if folder.join("spiece.model").exists() {
                 notes.push(format!(
-                    "{} has a spiece.model but no {TOKENIZER}, and only that is read",
+                    "{} has a spiece.model but no {TOKENIZER}, the only supported format",
                     folder.display()
                 ));
             }
@@ -46,7 +45,7 @@ pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Erro
     Ok(Model { config, weights: Weights::Stored(weights), tokenizer, revision: None, notes })
 }
 
-/// A `tokenizer.json`, by its own path or that of its folder.
+/// `path` is a `tokenizer.json` or its folder.
 pub(super) fn tokenizer(path: &Path) -> Result<Blob, Error> {
     if path.is_dir() {
         return open(path, TOKENIZER);

@@ -1,16 +1,15 @@
-//! Models in well-known shapes with random weights, for machines without a hub. They have speed, no quality.
+//! Models with the shapes of published checkpoints and random weights: meaningful speed, no
+//! quality.
 
 use super::{Error, given_tokenizer};
 use engine::files::{Blob, Model, Weights};
 
-/// All dummies draw from this seed.
 const SEED: u64 = 1;
 
-/// Shapes of the published checkpoints: name, `d_model`, heads, `d_ff`, blocks of each half.
+/// Name, `d_model`, heads, `d_ff`, blocks per stack.
 const SHAPES: [(&str, usize, usize, usize, usize); 2] =
     [("flan-t5-small", 512, 6, 1024, 8), ("flan-t5-base", 768, 12, 2048, 12)];
 
-/// The dummy called `name`, with the tokenizer that was given.
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     let Some((name, d_model, heads, d_ff, blocks)) = SHAPES.iter().find(|shape| shape.0 == name)
     else {
@@ -37,7 +36,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     })
 }
 
-/// A config in flan-t5's form.
+/// A configuration in flan-t5's form.
 pub(super) fn config_json(sizes: &[(&str, usize)]) -> Vec<u8> {
     let mut config = serde_json::json!({
         "model_type": "t5",

@@ -1,39 +1,36 @@
-//! Models, tokenizers and adapters of the Hugging Face hub.
+//! Models, tokenizers and adapters on the Hugging Face hub.
 
 use super::{Error, choice, connection};
 use fetch::hub::{Address, Kind, Repository};
 use std::path::PathBuf;
 
-/// Files of a repository that lie in one folder now.
+/// Downloaded files of a repository.
 pub(super) struct Found {
     pub(super) folder: PathBuf,
-    /// What its branch stood for.
     pub(super) commit: String,
 }
 
-/// Whether a name can be one of the hub's: `owner/name`, and not the path of a file.
+/// Whether a name has the form `owner/name` and is not a file path.
 pub(super) fn is_name(given: &str) -> bool {
     let is_path = given.starts_with(['.', '/', '~']) || given.contains(':');
     let is_file = [".json", ".gz", ".tgz", ".tar"].iter().any(|ending| given.ends_with(ending));
     given.starts_with("hf://") || (!is_path && !is_file && given.split('/').count() == 2)
 }
 
-/// Brings a model.
 pub(super) fn model(given: &str, revision: Option<&str>) -> Result<Found, Error> {
     fetch(given, revision, |files| choice::model(given, files))
 }
 
-/// Brings a tokenizer alone.
 pub(super) fn tokenizer(given: &str) -> Result<Found, Error> {
     fetch(given, None, |files| choice::tokenizer(given, files))
 }
 
-/// Brings an adapter.
 pub(super) fn adapter(given: &str) -> Result<Found, Error> {
     fetch(given, None, |files| Ok(choice::adapter(files)))
 }
 
-/// Brings the files that `choose` wants of those in the repository, or in a folder of it: `owner/name@rev/folder`.
+/// Downloads the files that `choose` selects from the repository or from a folder of it:
+/// `owner/name@rev/folder`.
 fn fetch(
     given: &str,
     revision: Option<&str>,
@@ -48,17 +45,17 @@ fn fetch(
     Ok(Found { folder: snapshot.folder.join(below), commit })
 }
 
-/// What the hub says that it has.
+/// A repository's file list.
 pub(super) struct Listed {
     repository: Repository,
-    /// The folder of the repository that is meant; empty for all of it.
+    /// The folder within the repository; empty for its root.
     below: String,
     pub(super) commit: String,
-    /// Below that folder.
+    /// Relative to that folder.
     pub(super) files: Vec<String>,
 }
 
-/// Asks what is in a repository, or in a folder of it.
+/// Lists a repository or a folder of it.
 pub(super) fn listed(given: &str, revision: Option<&str>) -> Result<Listed, Error> {
     let address: Address = given.parse()?;
     let repository = address.repository(Kind::Model, revision)?;

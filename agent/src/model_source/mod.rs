@@ -1,6 +1,6 @@
-//! Where models come from: a name in, opened files with their sha256 out. What lies at the hub or in S3 is fetched.
+//! Finds models by name and opens their files; downloads them from the hub or S3 if necessary.
 //!
-//! Knows which files a model has and where they lie; what stands in them is the engine's concern.
+//! It knows the files of a model and their locations, not their contents.
 
 mod adapter;
 mod archive;
@@ -15,104 +15,50 @@ mod s3;
 mod unpacked;
 
 pub use adapter::{Error as AdapterError, find as find_adapter};
-pub use connection::{disconnect, tell_news_to};
+pub use connection::{disconnect, report_downloads_to};
 pub use reach::{Kind, reach};
 
 use connection::connection;
 use engine::files::{Adapter, Blob, Model, ModelSource, ReadError, SourceError};
-use proto::model::EngineSpec;
+use model::engine::EngineSpec;
 use std::io;
 use std::path::Path;
 
-/// A model that can't be found.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A folder lacks a file.
     #[error("{folder} has no {file}")]
-    Missing {
-        /// Which folder.
-        folder: String,
-        /// Which file.
-        file: String,
-    },
-    /// Weights in the form that can run code when it is read.
+    Missing { folder: String, file: String },
     #[error(
-        "{folder} has its weights in pytorch_model.bin, which is not read: save them as model.safetensors \
+        "{folder} has its weights in pytorch_model.bin, which is not supported: save them as model.safetensors \
          (transformers: model.save_pretrained(folder, safe_serialization=True))"
     )]
-    Pickle {
-        /// Which folder.
-        folder: String,
-    },
-    /// A file is there and can't be opened.
-    #[error("can't open {path}")]
-    Open {
-        /// Which file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    Pickle { folder: String },
+    #[error("cannot open {path}")]
+    Open { path: String, source: io::Error },
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The list of shards can't be read.
     #[error("{path} is not an index of safetensors files")]
-    Index {
-        /// Which file.
-        path: String,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// The list of shards leaves its folder.
+    Index { path: String, source: serde_json::Error },
     #[error("{path} names a file outside its folder: {name}")]
-    ShardName {
-        /// Which file.
-        path: String,
-        /// The name in it.
-        name: String,
-    },
-    /// An adapter.
+    ShardName { path: String, name: String },
     #[error(transparent)]
     Adapter(#[from] adapter::Error),
-    /// No such name after `builtin:` or `dummy:`.
-    #[error("unknown {kind} \"{found}\": one of {known}")]
-    UnknownName {
-        /// `builtin model`, `builtin adapter` or `dummy model`.
-        kind: &'static str,
-        /// The name.
-        found: String,
-        /// The names there are.
-        known: String,
-    },
-    /// Not a folder of this machine, and nothing else.
+    #[error("unknown {kind} `{found}`: expected {known}")]
+    UnknownName { kind: &'static str, found: String, known: String },
     #[error(
-        "no model folder {path}: give a folder that holds config.json and model.safetensors, or a model.tar.gz of one"
+        "no model at `{path}`: expected a folder with config.json and model.safetensors, or a model.tar.gz"
     )]
-    NoFolder {
-        /// The path.
-        path: String,
-    },
-    /// It can't be fetched.
+    NoFolder { path: String },
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
-    /// A revision of something that has none.
-    #[error("{model} has no revisions: leave out revision = \"{revision}\"")]
-    Revision {
-        /// Which model.
-        model: String,
-        /// As given.
-        revision: String,
-    },
-    /// An archive of a model.
+    #[error("{model} has no revisions: remove revision = \"{revision}\"")]
+    Revision { model: String, revision: String },
     #[error(transparent)]
     Archive(#[from] archive::Error),
-    /// An address of a kind that models don't come from.
     #[error(
-        "no model comes from {given}: give a folder, owner/name of the hub, s3://bucket/prefix or builtin:tiny"
+        "unsupported model location `{given}`: expected a folder, owner/name on the hub, s3://bucket/prefix or builtin:tiny"
     )]
-    Address {
-        /// As given.
-        given: String,
-    },
+    Address { given: String },
 }
 
 /// Folders and archives on this machine, the hub, S3, and the models built into the program.
@@ -129,10 +75,8 @@ impl ModelSource for Sources {
     }
 }
 
-/// Finds the files of a model.
-///
 /// # Errors
-/// [`Error`], naming the file and the way out.
+/// [`Error`], with a remedy.
 pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     let (model, tokenizer) = (spec.model.as_str(), spec.tokenizer.as_deref());
     let place = Place::of(model);
@@ -157,7 +101,7 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     }
 }
 
-/// A model of this machine: its folder, or an archive of it.
+/// A folder or an archive on this machine.
 fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     if path.is_dir() {
         directory::find(path, tokenizer)
@@ -168,10 +112,10 @@ fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     }
 }
 
-/// The tokenizer of this name, for whoever needs nothing but it.
+/// A tokenizer alone.
 ///
 /// # Errors
-/// [`Error`], naming the file and the way out.
+/// [`Error`], with a remedy.
 pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     match given.and_then(|given| given.strip_prefix("builtin:")) {
         Some(name) => Ok(builtin::find(name, None)?.tokenizer),
@@ -179,7 +123,6 @@ pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     }
 }
 
-/// The tokenizer that was asked for by name.
 fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     let Some(given) = given else { return Ok(None) };
     let tokenizer = match Place::of(given) {
@@ -195,20 +138,18 @@ fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     Ok(Some(tokenizer))
 }
 
-/// What a name means, unless it is `builtin:` or `dummy:`.
+/// The location that a name refers to, other than `builtin:` and `dummy:`.
 enum Place<'a> {
-    /// A path of this machine, whether something is there or not.
+    /// A path on this machine, existing or not.
     Local(&'a Path),
-    /// A repository of the hub.
     Hub,
-    /// An object or a prefix in S3.
     S3,
-    /// An address of another kind.
+    /// An unsupported address.
     Unknown,
 }
 
 impl<'a> Place<'a> {
-    /// What is on this machine comes first.
+    /// Existing local paths take precedence.
     fn of(given: &'a str) -> Self {
         let path = Path::new(given);
         match given {

@@ -1,21 +1,16 @@
-//! Whether something can be had, without fetching it.
+//! Checks whether a model, adapter or tokenizer is available, without downloading it.
 
 use super::{Error, Place, archive, builtin, choice, connection, directory, dummy, hub};
 use std::path::Path;
 
-/// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A model.
     Model,
-    /// An adapter.
     Adapter,
-    /// A tokenizer.
     Tokenizer,
 }
 
 impl Kind {
-    /// As an option calls it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Model => "model",
@@ -39,12 +34,12 @@ impl Kind {
     }
 }
 
-/// What is at a place, in a few words. The hub and S3 are asked what they have; nothing of it is fetched.
+/// Describes the files at a location. Lists the hub and S3, but downloads nothing.
 ///
 /// # Errors
-/// [`Error`], naming the place and the way out.
+/// [`Error`], with a remedy.
 pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
-    let built_in = "it comes with this program".to_owned();
+    let built_in = "built into this program".to_owned();
     match (given.split_once(':'), kind) {
         (Some(("builtin", name)), Kind::Model) => {
             return builtin::find(name, None).map(|_| built_in);
@@ -60,7 +55,7 @@ pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
         Place::Hub => {
             let listed = hub::listed(given, None)?;
             let count = kind.count(given, &listed.files)?;
-            Ok(format!("{count} files at commit {}, to be had", listed.commit))
+            Ok(format!("{count} files at commit {}, available", listed.commit))
         }
         Place::S3 => {
             let address: fetch::s3::Address = given.parse()?;
@@ -68,20 +63,20 @@ pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
             let is_file = Path::new(&address.key).extension().is_some_and(|end| end == "json");
             if is_file || archive::is_archive(&address.key) {
                 let object = fetcher.block_on(fetcher.s3_object(&address))?;
-                return Ok(format!("{} bytes, to be had", object.bytes));
+                return Ok(format!("{} bytes, available", object.bytes));
             }
             let listed = fetcher.block_on(fetcher.s3_listing(&address))?;
             let names: Vec<String> = listed.into_iter().map(|object| object.name).collect();
-            Ok(format!("{} files, to be had", kind.count(given, &names)?))
+            Ok(format!("{} files, available", kind.count(given, &names)?))
         }
         Place::Unknown => Err(Error::Address { given: given.to_owned() }),
     }
 }
 
-/// What lies on this machine: a folder with its files, an archive, or a tokenizer's file.
+/// A folder, an archive or a tokenizer file on this machine.
 fn local(path: &Path, kind: Kind) -> Result<String, Error> {
     let no_folder = || Error::NoFolder { path: path.display().to_string() };
-    let here = || "here".to_owned();
+    let here = || "on this machine".to_owned();
     match kind {
         _ if archive::is_archive(&path.to_string_lossy()) => {
             path.is_file().then(here).ok_or_else(no_folder)

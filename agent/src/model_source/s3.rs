@@ -4,22 +4,18 @@ use super::{Error, archive, choice, connection};
 use fetch::s3::Address;
 use std::path::{Path, PathBuf};
 
-/// Whether a name is an address in S3.
 pub(super) fn is_name(given: &str) -> bool {
     given.starts_with("s3://")
 }
 
-/// Brings a model: its archive, or a folder that holds its files.
 pub(super) fn model(given: &str) -> Result<PathBuf, Error> {
     fetch(given, |files| choice::model(given, files))
 }
 
-/// Brings a tokenizer: its file, or a folder that holds it.
 pub(super) fn tokenizer(given: &str) -> Result<PathBuf, Error> {
     fetch(given, |files| choice::tokenizer(given, files))
 }
 
-/// Brings an adapter: its archive, or a folder that holds its files.
 pub(super) fn adapter(given: &str) -> Result<PathBuf, Error> {
     fetch(given, |files| Ok(choice::adapter(files)))
 }

@@ -1,8 +1,7 @@
-//! A leak on purpose: tests/leak.sh checks with it that a real one is found. Only where the feature `leak` is on, which
-//! no release has.
+//! A deliberate leak for tests/leak.sh, only with the feature `leak`, which no release enables.
 
-/// Keeps 64 KiB for ever.
+/// Leaks 64 KiB.
 pub(super) fn leak() {
-    // Written to, so that the system must give the pages; looked at, or the compiler leaves all of it out.
+    // Written to, so that the pages are resident, and observed, so that the compiler keeps it.
     std::mem::forget(std::hint::black_box(vec![1_u8; 64 << 10]));
 }

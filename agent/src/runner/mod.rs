@@ -1,8 +1,8 @@
-//! One leased shard at a time: loading, warming, measuring. Runs on a thread of its own, so that inference
-//! never sits on the async runtime; orders come in and reports go out through channels.
+//! Measures one leased shard at a time: load, warm up, measure. Runs on its own thread, so that
+//! inference never blocks the async runtime; commands and reports pass through channels.
 //!
-//! It knows engines and the stopwatch, and nothing of the network: a report that nobody reads yet waits in
-//! its channel, so a slow controller never slows a measurement down.
+//! It does not know the network: reports wait in their channel, so a slow controller never slows a
+//! measurement.
 
 #[cfg(feature = "leak")]
 mod leak;
@@ -10,16 +10,18 @@ mod load;
 mod shard;
 #[cfg(test)]
 mod tests;
-mod turn;
+mod machine_lock;
 
-pub use shard::{Measured, Offer};
-pub use turn::Turn;
+pub use machine_lock::MachineLock;
 
-use engine::Engine;
-use proto::failure::Failure;
-use proto::generation::Generation;
-use proto::model::{EngineFacts, EngineSpec};
-use proto::wire::Activity;
+use crate::workload::Load;
+use engine::{Engine, Request};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::Failure;
+use model::generation::Generation;
+use model::ids::SampleId;
+use model::load::LoadWindow;
+use model::sample::Sample;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,113 +30,162 @@ use std::time::Duration;
 use telemetry::Sampler;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Where engines come from.
+/// A leased shard.
+#[derive(Debug, Clone, Default)]
+pub struct Offer {
+    pub shard: u64,
+    pub attempt: u64,
+    /// Index into the engines of the last [`Command::Inspect`].
+    pub engine: u32,
+    pub batch_size: u32,
+    /// Decoded first, without being measured.
+    pub warmup: Vec<Batch>,
+    pub batches: Vec<Batch>,
+    /// `None`: batches run back to back.
+    pub load: Option<Load>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub index: u32,
+    pub requests: Vec<Request>,
+}
+
+/// The samples of one batch, or one window of a sustained load.
+#[derive(Debug)]
+pub struct Measured {
+    pub shard: u64,
+    pub attempt: u64,
+    /// From 1.
+    pub sequence: u64,
+    pub batch: u32,
+    pub samples: Vec<(SampleId, Sample)>,
+    pub window: Option<LoadWindow>,
+}
+
+/// Facts about the measured segment. Times are nanoseconds.
+#[derive(Debug)]
+pub struct Segment {
+    pub warmup_batches: u32,
+    pub warmup_ns: u64,
+    /// 0 if the engine was already loaded.
+    pub load_ns: u64,
+    pub peak_rss_bytes: u64,
+    pub rss_after_load_bytes: u64,
+    pub kv_cache_bytes: u64,
+    /// Growth by loading; 0 if not on a GPU or unknown.
+    pub gpu_memory_bytes: u64,
+    pub gpu_memory_before_bytes: Option<u64>,
+    /// Weights in memory, including an unmerged adapter.
+    pub model_size_bytes: u64,
+    pub adapter_bytes: u64,
+    /// The part of `load_ns` spent on an unmerged adapter.
+    pub adapter_load_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    Idle,
+    Loading,
+    Warming,
+    Measuring,
+}
+
+/// Inspects and loads engines.
 pub trait Engines: Send + 'static {
-    /// Looks at an engine's files without loading it.
+    /// Inspects an engine's files without loading it.
     ///
     /// # Errors
-    /// Why this agent can't do it, and what it can.
+    /// Why this agent cannot run it.
     fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure>;
 
-    /// Loads an engine.
-    ///
     /// # Errors
-    /// Why it can't be loaded.
+    /// Why it cannot be loaded.
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure>;
 }
 
-/// What the runner is told.
 #[derive(Debug)]
-pub enum Order {
-    /// Look at these engines; offers count into them.
+pub enum Command {
+    /// Later shards refer to these engines by index.
     Inspect {
-        /// In the controller's order.
         engines: Vec<EngineSpec>,
-        /// Prompt and limits of all that follows.
         generation: Generation,
-        /// How often the instruments are read while a shard is measured.
+        /// Sampling period while a shard is measured.
         telemetry: Duration,
     },
-    /// Measure a shard.
     Measure(Offer),
 }
 
-/// What the runner says.
 #[derive(Debug)]
 pub enum Report {
-    /// What it found for each engine.
+    /// In the command of the command.
     Inspected(Vec<Result<EngineFacts, Failure>>),
-    /// What it does now.
+    /// The current activity, with its shard and attempt.
     Activity(Activity, Option<(u64, u64)>),
-    /// One batch of a shard.
     Batch(Box<Measured>),
-    /// A shard is through.
     Finished {
-        /// Which shard.
         shard: u64,
-        /// Which attempt.
         attempt: u64,
-        /// The number of its last batch message.
+        /// Number of the last batch message.
         last_sequence: u64,
-        /// About the segment.
-        segment: proto::wire::Segment,
+        segment: Segment,
     },
-    /// A shard broke off.
     Failed {
-        /// Which shard.
         shard: u64,
-        /// Which attempt.
         attempt: u64,
-        /// Why.
         failure: Failure,
     },
 }
 
-/// A handle to the runner's thread. Dropping it ends the thread after the batch that it is in.
+/// A handle to the runner's thread. Dropping it stops the thread after the current batch.
 #[derive(Debug)]
 pub struct Runner {
-    orders: Option<std::sync::mpsc::Sender<Order>>,
+    commands: Option<std::sync::mpsc::Sender<Command>>,
     cancelled: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Runner {
-    /// Starts the thread. Reports go to `reports`; it measures when it is its turn on the machine, and the sampler
-    /// is told of every phase.
-    ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// The thread cannot be started.
     pub fn start(
         engines: impl Engines,
         reports: UnboundedSender<Report>,
-        (turn, sampler): (Turn, Sampler),
+        machine_lock: MachineLock,
+        sampler: Sampler,
     ) -> Result<Self, std::io::Error> {
-        let (orders, inbox) = std::sync::mpsc::channel();
+        let (commands, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
-        let mut desk = shard::Desk::new(engines, reports, Arc::clone(&cancelled), (turn, sampler));
+        let mut shard_runner = shard::ShardRunner::new(
+            engines,
+            reports,
+            Arc::clone(&cancelled),
+            machine_lock,
+            sampler,
+        );
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
             let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();
-            while let Ok(order) = inbox.recv() {
-                match order {
-                    Order::Inspect { engines, generation, telemetry } => {
-                        desk.inspect(engines, generation, telemetry, &mut known);
+            while let Ok(command) = inbox.recv() {
+                match command {
+                    Command::Inspect { engines, generation, telemetry } => {
+                        shard_runner.inspect(engines, generation, telemetry, &mut known);
                     }
-                    Order::Measure(offer) => desk.measure(&offer),
+                    Command::Measure(offer) => shard_runner.measure(&offer),
                 }
             }
         })?;
-        Ok(Self { orders: Some(orders), cancelled, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), cancelled, thread: Some(thread) })
     }
 
-    /// Gives an order; orders are done one after the other.
-    pub fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // The thread ends only when this handle is dropped, or by a bug that its panic has told.
-            drop(orders.send(order));
+    /// Queues a command.
+    pub fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread ends only when this handle is dropped, or by a panic that was printed.
+            drop(commands.send(command));
         }
     }
 
-    /// Breaks off every attempt up to `attempt`, after the batch that it is in, until the next `Inspect`.
+    /// Cancels every attempt up to `attempt` after its current batch, until the next `Inspect`.
     pub fn cancel(&self, attempt: u64) {
         self.cancelled.fetch_max(attempt, Ordering::Relaxed);
     }
@@ -143,9 +194,9 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.cancelled.store(u64::MAX, Ordering::Relaxed);
-        self.orders = None;
+        self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed where it happened.
+            // The thread's panic was printed where it happened.
             drop(thread.join());
         }
     }

@@ -1,43 +1,39 @@
-//! Loading, warming and measuring one shard.
+//! Loads, warms up and measures one shard.
 
 use super::load::Load;
-use super::{Engines, Report, Turn};
+use super::{Activity, Batch, Engines, MachineLock, Measured, Offer, Report, Segment};
 use engine::{Engine, Request, Row};
 use host::Memory;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
-use proto::telemetry::{Metric, Phase, Readings};
-use proto::wire::{self, Activity};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
+use model::ids::SampleId;
+use model::output_ids::OutputIds;
+use model::sample::{Outcome, Sample};
+use model::telemetry::{Metric, Phase, Readings};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use telemetry::Sampler;
-use telemetry::sampler::Mark;
+use telemetry::sampler::PhaseStart;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// A shard to measure.
-pub type Offer = wire::ShardOffer;
-
-/// The samples of one batch.
-pub type Measured = wire::Samples;
-
-/// The runner's desk: what it holds between orders.
-pub(super) struct Desk<E> {
+/// The state of the runner's thread.
+pub(super) struct ShardRunner<E> {
     engines: E,
     reports: UnboundedSender<Report>,
     cancelled: Arc<AtomicU64>,
     specs: Vec<EngineSpec>,
-    /// Of each spec, where it could be inspected.
+    /// Empty for engines that could not be inspected.
     devices: Vec<String>,
     generation: Option<Generation>,
-    /// One engine at a time, so that the memory of one is never counted into another's.
+    /// At most one engine, so that memory is attributed correctly.
     loaded: Option<Loaded>,
     real: Stopwatch,
-    played: Stopwatch,
-    turn: Turn,
+    synthetic: Stopwatch,
+    machine_lock: MachineLock,
     sampler: Sampler,
 }
 
@@ -49,12 +45,13 @@ struct Loaded {
     gpu_bytes: Option<u64>,
 }
 
-impl<E: Engines> Desk<E> {
+impl<E: Engines> ShardRunner<E> {
     pub(super) fn new(
         engines: E,
         reports: UnboundedSender<Report>,
         cancelled: Arc<AtomicU64>,
-        (turn, sampler): (Turn, Sampler),
+        machine_lock: MachineLock,
+        sampler: Sampler,
     ) -> Self {
         Self {
             engines,
@@ -65,14 +62,14 @@ impl<E: Engines> Desk<E> {
             generation: None,
             loaded: None,
             real: Stopwatch::start(),
-            played: Stopwatch::played(),
-            turn,
+            synthetic: Stopwatch::synthetic(),
+            machine_lock,
             sampler,
         }
     }
 
     fn report(&self, report: Report) {
-        // Nobody reads any more only when the agent is ending.
+        // The receiver closes only when the agent ends.
         drop(self.reports.send(report));
     }
 
@@ -89,7 +86,7 @@ impl<E: Engines> Desk<E> {
                 known.insert(spec.clone(), facts.clone());
             }),
         };
-        // Fetching may take long; the controller is told that nobody is missing.
+        // Downloads may take long; this shows the controller that the agent is alive.
         drop(self.reports.send(Report::Activity(Activity::Loading, None)));
         let found: Vec<_> = specs.iter().map(&mut look).collect();
         self.report(Report::Activity(Activity::Idle, None));
@@ -98,10 +95,10 @@ impl<E: Engines> Desk<E> {
         };
         self.devices = found.iter().map(device).collect();
         self.sampler.set_period(telemetry);
-        // A GPU's name is the largest: where one engine infers on it, its idle power matters.
+        // GPU names sort last: if one engine uses a GPU, its idle power is measured.
         let device = self.devices.iter().max().cloned().unwrap_or_default();
         self.sampler.measure_idle(&device, &self.real);
-        // Offers that follow count their attempts anew: they may be of another campaign.
+        // Attempts of another campaign may start from 1 again.
         self.cancelled.store(0, Ordering::Relaxed);
         self.specs = specs;
         self.generation = Some(generation);
@@ -110,9 +107,9 @@ impl<E: Engines> Desk<E> {
 
     pub(super) fn measure(&mut self, offer: &Offer) {
         let (shard, attempt) = (offer.shard, offer.attempt);
-        let played = self.play(offer);
+        let outcome = self.run(offer);
         self.sampler.pause();
-        let report = match played {
+        let report = match outcome {
             Ok((last_sequence, segment)) => {
                 Report::Finished { shard, attempt, last_sequence, segment }
             }
@@ -122,42 +119,42 @@ impl<E: Engines> Desk<E> {
         self.report(Report::Activity(Activity::Idle, None));
     }
 
-    fn play(&mut self, offer: &Offer) -> Result<(u64, wire::Segment), Failure> {
+    fn run(&mut self, offer: &Offer) -> Result<(u64, Segment), Failure> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
         let generation =
-            self.generation.clone().ok_or_else(|| bug("an offer came before Welcome"))?;
+            self.generation.clone().ok_or_else(|| bug("a shard was offered before Welcome"))?;
         let is_cancelled = {
             let cancelled = Arc::clone(&self.cancelled);
             move || cancelled.load(Ordering::Relaxed) >= offer.attempt
         };
-        let _turn = self.turn.take(&is_cancelled).ok_or_else(taken_back)?;
+        let _turn = self.machine_lock.acquire(&is_cancelled).ok_or_else(cancelled)?;
         self.report(now(Activity::Loading));
         let loading = self.load(offer)?;
-        let (real, played) = (self.real.clone(), self.played.clone());
+        let (real, synthetic) = (self.real.clone(), self.synthetic.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
-        let stopwatch = if loaded.engine.facts().played { &played } else { &real };
+        let stopwatch = if loaded.engine.facts().synthetic_time { &synthetic } else { &real };
 
         let device = loaded.engine.facts().device.clone();
-        let mark = |phase| Mark {
+        let mark = |phase| PhaseStart {
             phase,
             of: Some((offer.shard, offer.attempt)),
             device: device.clone(),
             clock: stopwatch.clone(),
         };
         drop(reports.send(now(Activity::Warming)));
-        self.sampler.mark(mark(Phase::Warming));
+        self.sampler.start_phase(mark(Phase::Warming));
         let warmup_start = stopwatch.now_ns();
         for batch in &offer.warmup {
             if is_cancelled() {
-                return Err(taken_back());
+                return Err(cancelled());
             }
             loaded.engine.generate(&requests(batch, &generation), &generation, stopwatch)?;
         }
         let warmup_ns = stopwatch.now_ns() - warmup_start;
 
         drop(reports.send(now(Activity::Measuring)));
-        self.sampler.mark(mark(Phase::Measuring));
+        self.sampler.start_phase(mark(Phase::Measuring));
         let mut sequence = 0;
         let mut one_by_one = offer.batches.as_slice();
         if let Some(load) = &offer.load {
@@ -169,22 +166,19 @@ impl<E: Engines> Desk<E> {
         }
         for batch in one_by_one {
             if is_cancelled() {
-                return Err(taken_back());
+                return Err(cancelled());
             }
             let requests = requests(batch, &generation);
             let start_ns = stopwatch.now_ns();
             let rows = loaded.engine.generate(&requests, &generation, stopwatch)?;
             let end_ns = stopwatch.now_ns();
             if rows.len() != requests.len() {
-                return Err(bug("the engine answered for another number of requests"));
+                return Err(bug("the engine returned a wrong number of rows"));
             }
             sequence += 1;
-            // After the batch: counting is no part of what is measured.
+            // After the batch, so that counting is not measured.
             let references: Vec<Option<u32>> = (batch.requests.iter())
-                .map(|request| {
-                    let reference = Some(&request.reference).filter(|text| !text.is_empty());
-                    reference.and_then(|text| loaded.engine.count_tokens(text))
-                })
+                .map(|request| loaded.engine.count_tokens(request.reference.as_ref()?))
                 .collect();
             let pairs = requests.iter().zip(rows).zip(references);
             drop(
@@ -195,15 +189,15 @@ impl<E: Engines> Desk<E> {
                     batch: batch.index,
                     window: None,
                     samples: pairs
-                        .map(|((request, row), reference_tokens)| wire::Sample {
-                            reference_tokens,
-                            ..sample(request, row, start_ns, end_ns)
+                        .map(|((request, row), reference_tokens)| {
+                            let sample = sample(row, start_ns, end_ns);
+                            (sample_id(request), Sample { reference_tokens, ..sample })
                         })
                         .collect(),
                 }))),
             );
         }
-        let segment = wire::Segment {
+        let segment = Segment {
             warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
             warmup_ns,
             load_ns: loading.all_ns,
@@ -222,16 +216,15 @@ impl<E: Engines> Desk<E> {
         Ok((sequence, segment))
     }
 
-    /// Loads the offer's engine where another one or none is there; says how long it took.
+    /// Loads the shard's engine unless it is loaded, and returns the time taken.
     fn load(&mut self, offer: &Offer) -> Result<Loading, Failure> {
         let spec = self.specs.get(offer.engine as usize);
-        let spec =
-            spec.ok_or_else(|| bug("the offer names an engine that Welcome didn't"))?.clone();
+        let spec = spec.ok_or_else(|| bug("the shard refers to an unknown engine"))?.clone();
         if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
             return Ok(Loading::default());
         }
-        // Of two adapters beside one base only the adapter is loaded. A base alone is loaded anew, so that its memory
-        // is not that of an adapter that was there before.
+        // Between two unmerged adapters on one base only the adapter is loaded. A base alone is
+        // reloaded, so that its memory does not include that of a previous adapter.
         if let Some(loaded) = self.loaded.take_if(|loaded| loaded.spec.unmerged().is_some())
             && spec.unmerged().is_some()
         {
@@ -253,7 +246,7 @@ impl<E: Engines> Desk<E> {
         let mut engine = self.engines.load(&first)?;
         let first_ns = self.real.now_ns() - start_ns;
         if first != spec && !engine.switch(&spec)? {
-            return Err(bug("the engine can't put an adapter beside its weights"));
+            return Err(bug("the engine does not support unmerged adapters"));
         }
         let all_ns = self.real.now_ns() - start_ns;
         let gpu_bytes = gpu_memory(&self.mark_loading(offer));
@@ -261,9 +254,9 @@ impl<E: Engines> Desk<E> {
         Ok(Loading { all_ns, adapter_ns: all_ns - first_ns })
     }
 
-    /// Begins a window of loading; gives what was read at its start.
+    /// Starts a loading window and returns the readings at its start.
     fn mark_loading(&self, offer: &Offer) -> Readings {
-        self.sampler.mark(Mark {
+        self.sampler.start_phase(PhaseStart {
             phase: Phase::Loading,
             of: Some((offer.shard, offer.attempt)),
             device: self.devices.get(offer.engine as usize).cloned().unwrap_or_default(),
@@ -272,11 +265,11 @@ impl<E: Engines> Desk<E> {
     }
 }
 
-/// How long loading took, in nanoseconds; 0 where the engine was there.
+/// Loading time in nanoseconds; 0 if the engine was already loaded.
 #[derive(Debug, Clone, Copy, Default)]
 struct Loading {
     all_ns: u64,
-    /// The part of it that was an unmerged adapter's.
+    /// The part spent on an unmerged adapter.
     adapter_ns: u64,
 }
 
@@ -292,7 +285,7 @@ impl Loaded {
     }
 }
 
-/// GPU memory in use by everybody: processes are hidden in containers.
+/// GPU memory in use by all processes: containers hide individual ones.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -306,53 +299,50 @@ pub(super) fn bug(detail: &str) -> Failure {
     Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail: detail.to_owned() }
 }
 
-pub(super) fn taken_back() -> Failure {
-    let detail = "the shard was taken back".to_owned();
+pub(super) fn cancelled() -> Failure {
+    let detail = "the shard was cancelled".to_owned();
     Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail }
 }
 
-pub(super) fn requests(batch: &wire::Batch, generation: &Generation) -> Vec<Request> {
-    let reference = |text: &str| (generation.stop == Stop::Reference).then(|| text.to_owned());
-    let request = |request: &wire::Request| Request {
-        sample_id: request.sample_id.clone(),
-        dialogue: request.dialogue.clone(),
-        reference: reference(&request.reference),
-    };
-    batch.requests.iter().map(request).collect()
+/// The requests of a batch. Engines get a reference only if generation stops at its length.
+pub(super) fn requests(batch: &Batch, generation: &Generation) -> Vec<Request> {
+    let mut requests = batch.requests.clone();
+    if generation.stop != Stop::Reference {
+        requests.iter_mut().for_each(|request| request.reference = None);
+    }
+    requests
 }
 
-/// A request of a closed loop is available when its batch starts; a failed one lasted until the batch was over.
-pub(super) fn sample(
-    request: &Request,
-    row: Result<Row, Failure>,
-    start_ns: u64,
-    batch_end_ns: u64,
-) -> wire::Sample {
-    let sample_id = request.sample_id.clone();
-    match row {
-        Ok(row) => wire::Sample {
-            sample_id,
-            start_ns,
-            ttft_ns: row.first_token_ns.map(|first_ns| first_ns.saturating_sub(start_ns)),
-            latency_ns: row.end_ns.saturating_sub(start_ns),
-            input_tokens: row.input_tokens,
-            cut_tokens: row.cut_tokens,
-            output_tokens: row.output_tokens,
-            unknown_tokens: row.unknown_tokens,
-            finish: row.finish.as_str().to_owned(),
-            failure: None,
-            reference_tokens: None,
-            schedule_delay_ns: None,
-            http: row.exchange.map(Into::into),
-            text: row.text,
-            output_ids: row.output_ids,
-        },
-        Err(failure) => wire::Sample {
-            sample_id,
-            start_ns,
-            latency_ns: batch_end_ns.saturating_sub(start_ns),
-            failure: Some(failure.into()),
-            ..wire::Sample::default()
-        },
+/// In closed loop a request becomes available when its batch starts. A failed one lasts until the
+/// end of the batch.
+pub(super) fn sample(row: Result<Row, Failure>, start_ns: u64, batch_end_ns: u64) -> Sample {
+    let row = match row {
+        Ok(row) => row,
+        Err(Failure { kind, detail, .. }) => {
+            let latency_ns = batch_end_ns.saturating_sub(start_ns);
+            return Sample::failed(start_ns, latency_ns, kind, detail);
+        }
+    };
+    Sample {
+        start_ns,
+        ttft_ns: row.first_token_ns.map(|first_ns| first_ns.saturating_sub(start_ns)),
+        latency_ns: row.end_ns.saturating_sub(start_ns),
+        input_tokens: row.input_tokens,
+        cut_tokens: row.cut_tokens,
+        output_tokens: row.output_tokens,
+        unknown_tokens: row.unknown_tokens,
+        reference_tokens: None,
+        schedule_delay_ns: None,
+        http: row.http,
+        outcome: Outcome::Ok(row.finish),
+        failure_detail: None,
+        text: row.text,
+        output_ids: (!row.output_ids.is_empty()).then(|| OutputIds::pack(&row.output_ids)),
     }
+}
+
+/// The id of a request, in the form that the controller expects.
+pub(super) fn sample_id(request: &Request) -> SampleId {
+    let id = SampleId::try_from(request.sample_id.as_str());
+    id.expect("ids are checked when the shard arrives")
 }

@@ -1,11 +1,10 @@
-//! A runner with scripted engines: what comes out for an offer.
+//! Runs scripted engines and checks the reports.
 
 use super::*;
 use engine::scripted::Scripted;
-use proto::failure::{Kind, Retry};
-use proto::generation::Stop;
-use proto::model::{AdapterMode, Dtype};
-use proto::wire;
+use model::engine::{AdapterMode, Dtype};
+use model::failure::{Kind, Retry};
+use model::generation::Stop;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 struct Scripts;
@@ -34,16 +33,16 @@ fn generation() -> Generation {
     }
 }
 
-fn batch(index: u32, ids: &[&str]) -> wire::Batch {
-    let request = |id: &&str| wire::Request {
+fn batch(index: u32, ids: &[&str]) -> Batch {
+    let request = |id: &&str| Request {
         sample_id: (*id).to_owned(),
         dialogue: "A: hi".to_owned(),
-        reference: String::new(),
+        reference: None,
     };
-    wire::Batch { index, requests: ids.iter().map(request).collect() }
+    Batch { index, requests: ids.iter().map(request).collect() }
 }
 
-/// Starts a runner on a script and lets it inspect.
+/// Starts a runner on a script and waits for the inspection.
 async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script.json");
@@ -58,9 +57,9 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
         endpoint: None,
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-    let turn = Turn::on(&path.display().to_string());
-    let runner = Runner::start(Scripts, sender, (turn, Sampler::none())).unwrap();
-    runner.order(Order::Inspect {
+    let machine_lock = MachineLock::on(&path.display().to_string());
+    let runner = Runner::start(Scripts, sender, machine_lock, Sampler::none()).unwrap();
+    runner.send(Command::Inspect {
         engines: vec![spec],
         generation: generation(),
         telemetry: Duration::ZERO,
@@ -89,7 +88,7 @@ async fn until_idle(reports: &mut UnboundedReceiver<Report>) -> Vec<Report> {
 async fn a_shard_is_warmed_then_measured_batch_by_batch() {
     let (runner, mut reports, _folder) =
         start(r#"{"prompt_ms": 1, "token_ms": 1, "output_tokens": 3, "samples": {"bad": {"fails": "no"}}}"#).await;
-    runner.order(Order::Measure(Offer {
+    runner.send(Command::Measure(Offer {
         shard: 4,
         attempt: 2,
         warmup: vec![batch(0, &["w"])],
@@ -105,11 +104,11 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
         measured.iter().map(|m| (m.sequence, m.batch)).collect::<Vec<_>>(),
         [(1, 7), (2, 8)]
     );
-    // The warm-up took 3 ms of played time, each later batch starts where the last one ended.
-    assert_eq!(measured[0].samples[1].start_ns, 3_000_000);
-    assert_eq!(measured[0].samples[1].ttft_ns, Some(1_000_000));
-    assert_eq!(measured[0].samples[1].latency_ns, 3_000_000);
-    assert!(measured[1].samples[0].failure.is_some());
+    // The warm-up took 3 ms of synthetic time; each batch starts where the previous one ended.
+    assert_eq!(measured[0].samples[1].1.start_ns, 3_000_000);
+    assert_eq!(measured[0].samples[1].1.ttft_ns, Some(1_000_000));
+    assert_eq!(measured[0].samples[1].1.latency_ns, 3_000_000);
+    assert!(!measured[1].samples[0].1.outcome.is_ok());
     let Some(Report::Finished { last_sequence: 2, segment, .. }) = all.last() else {
         panic!("{all:?}")
     };
@@ -122,33 +121,32 @@ async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     let (runner, mut reports, _folder) = start("{}").await;
     runner.cancel(5);
     let offer = Offer { attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
-    runner.order(Order::Measure(offer.clone()));
+    runner.send(Command::Measure(offer.clone()));
     let all = until_idle(&mut reports).await;
     assert!(
         matches!(all.last(), Some(Report::Failed { failure, .. }) if failure.kind == Kind::Cancelled)
     );
-    runner.order(Order::Measure(Offer { attempt: 6, ..offer }));
+    runner.send(Command::Measure(Offer { attempt: 6, ..offer }));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { .. })));
 }
 
-fn samples_of(all: &[Report]) -> Vec<&wire::Sample> {
+fn samples_of(all: &[Report]) -> Vec<&Sample> {
     let measured = all.iter().filter_map(|report| match report {
         Report::Batch(batch) => Some(&batch.samples),
         _ => None,
     });
-    measured.flatten().collect()
+    measured.flatten().map(|(_, sample)| sample).collect()
 }
 
 #[tokio::test]
 async fn a_stalled_engine_shows_in_latencies_from_the_intended_start() {
-    // A request takes 1 ms, the one that stalls 801 ms.
+    // A request takes 1 ms, the stalled one 801 ms.
     let script = r#"{"prompt_ms": 1, "token_ms": 100, "output_tokens": 1, "samples": {"stall": {"output_tokens": 9}}}"#;
     let (runner, mut reports, _folder) = start(script).await;
     let id = |index: u32| if index == 200 { "stall".to_owned() } else { format!("r{index}") };
-    let load =
-        wire::Load { request_rate: 200.0, seed: 7, max_queue: 1000, ..wire::Load::default() };
-    runner.order(Order::Measure(Offer {
+    let load = Load { request_rate: 200.0, seed: 7, max_queue: 1000, ..Load::default() };
+    runner.send(Command::Measure(Offer {
         attempt: 1,
         batches: (0..400).map(|index| batch(index, &[&id(index)])).collect(),
         batch_size: 1,
@@ -160,7 +158,7 @@ async fn a_stalled_engine_shows_in_latencies_from_the_intended_start() {
     let samples = samples_of(&all);
     let stall = samples[200];
     let over_ns = stall.start_ns + stall.latency_ns;
-    let came_meanwhile: Vec<&&wire::Sample> =
+    let came_meanwhile: Vec<&&Sample> =
         samples[201..].iter().filter(|sample| sample.start_ns < over_ns).collect();
     // About 160 of them: each waited at least until the stall was over.
     assert!((120..200).contains(&came_meanwhile.len()), "{}", came_meanwhile.len());
@@ -173,12 +171,12 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
     let (runner, mut reports, _folder) =
         start(r#"{"prompt_ms": 30, "output_tokens": 1, "samples": {"bad": {"fails": "no"}}}"#)
             .await;
-    let load = wire::Load {
+    let load = Load {
         concurrency: 2,
-        sustained: Some(wire::Sustained { window_ns: 100_000_000, windows: vec![3, 4] }),
-        ..wire::Load::default()
+        sustained: Some(crate::workload::Sustained { window_ns: 100_000_000, windows: vec![3, 4] }),
+        ..Load::default()
     };
-    runner.order(Order::Measure(Offer {
+    runner.send(Command::Measure(Offer {
         attempt: 1,
         batches: vec![batch(0, &["a"]), batch(1, &["b"]), batch(2, &["bad"])],
         batch_size: 2,
@@ -187,10 +185,10 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
     }));
     let all = until_idle(&mut reports).await;
     assert!(samples_of(&all).is_empty());
-    let windows: Vec<(u32, proto::load::LoadWindow)> = all
+    let windows: Vec<(u32, model::load::LoadWindow)> = all
         .iter()
         .filter_map(|report| match report {
-            Report::Batch(told) => Some((told.batch, told.window.clone()?.try_into().ok()?)),
+            Report::Batch(told) => Some((told.batch, told.window.clone()?)),
             _ => None,
         })
         .collect();

@@ -1,30 +1,30 @@
-//! The times at which requests come in open loop, by seed.
+//! Arrival times of open-loop requests, from a seed.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How long it is from one request to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The distribution of inter-arrival times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Gaps {
-    /// Always the same.
     Constant,
-    /// Exponential: a Poisson process, as of many users who know nothing of each other.
+    /// A Poisson process, as of many independent users.
+    #[default]
     Exponential,
 }
 
-/// Times from the start, in nanoseconds, without end. The same rate and seed give the same times on every machine;
-/// times of another rate are the same ones, stretched.
+/// Arrival times in nanoseconds from the start, without end. The same rate and seed give the same
+/// times on every machine; another rate scales them.
 #[derive(Debug, Clone)]
 pub struct Arrivals {
     rng: ChaCha8Rng,
     gaps: Gaps,
     mean_ns: f64,
-    /// In mean gaps: what is rounded away doesn't add up.
+    /// In units of the mean gap, so that rounding errors do not accumulate.
     passed: f64,
 }
 
 impl Arrivals {
-    /// Of `rate` requests a second, which is above zero.
+    /// `rate`: requests per second, above zero.
     pub fn new(rate: f64, gaps: Gaps, seed: u64) -> Self {
         Self { rng: ChaCha8Rng::seed_from_u64(seed), gaps, mean_ns: 1e9 / rate, passed: 0.0 }
     }
@@ -59,14 +59,15 @@ mod tests {
 
     #[test]
     fn gaps_of_a_poisson_process_have_the_mean_and_the_variance_of_its_rate() {
-        // The standard error of the mean is 1 / sqrt(n), that of the variance sqrt(8 / n): 4 of each.
+        // The standard error of the mean is 1 / sqrt(n), of the variance sqrt(8 / n): allow 4 of
+        // each.
         let n = 100_000;
         let gaps = gaps(Arrivals::new(200.0, Gaps::Exponential, 7), n);
         let mean = gaps.iter().sum::<f64>() / n as f64;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         assert!((mean * 200.0 - 1.0).abs() < 4.0 / (n as f64).sqrt(), "{mean}");
         assert!((variance * 40_000.0 - 1.0).abs() < 4.0 * (8.0 / n as f64).sqrt(), "{variance}");
-        // Kolmogorov's distance from the exponential distribution; 1.63 / sqrt(n) is exceeded once in a hundred.
+        // Kolmogorov-Smirnov distance; 1.63 / sqrt(n) is exceeded once in a hundred.
         let mut sorted = gaps;
         sorted.sort_unstable_by(f64::total_cmp);
         let distance = sorted.iter().enumerate().map(|(rank, gap)| {
@@ -83,7 +84,7 @@ mod tests {
             arrivals.by_ref().take(3).collect::<Vec<_>>(),
             [333_333_333, 666_666_666, 1_000_000_000]
         );
-        // The three millionth comes after a million seconds.
+        // Arrival 3,000,000 is at one million seconds.
         assert_eq!(arrivals.nth(2_999_996), Some(1_000_000_000_000_000));
     }
 

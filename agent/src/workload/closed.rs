@@ -1,20 +1,20 @@
-//! Closed loop: so many users, each of whom asks again as soon as there is an answer.
+//! Closed loop: a fixed number of users, each of whom sends a request after the previous response.
 
-use super::{Arrival, Together};
+use super::{Arrival, ArrivalBatch};
 use std::collections::VecDeque;
 
-/// A fixed number of requests that are under way at any time.
+/// A fixed number of outstanding requests.
 #[derive(Debug)]
-pub struct Closed {
+pub struct ClosedLoop {
     most: usize,
-    /// How many may still come; `None`: without end.
+    /// Requests still to come. `None`: unlimited.
     left: Option<u64>,
     next_index: u64,
     waiting: VecDeque<Arrival>,
 }
 
-impl Closed {
-    /// `concurrency` requests come at once; at most `most` are decoded together.
+impl ClosedLoop {
+    /// `concurrency` requests arrive at once; batches have at most `most`.
     pub fn start(concurrency: u32, most: usize, requests: Option<u64>, now_ns: u64) -> Self {
         let (next_index, waiting) = (0, VecDeque::new());
         let mut closed = Self { most, left: requests, next_index, waiting };
@@ -22,19 +22,18 @@ impl Closed {
         closed
     }
 
-    /// Those that waited longest.
-    pub fn take(&mut self) -> Option<Together> {
+    pub fn take(&mut self) -> Option<ArrivalBatch> {
         self.take_up_to(self.most)
     }
 
-    /// Those that waited longest, at most `room`.
-    pub fn take_up_to(&mut self, room: usize) -> Option<Together> {
+    /// The oldest waiting requests, at most `room`.
+    pub fn take_up_to(&mut self, room: usize) -> Option<ArrivalBatch> {
         let count = self.waiting.len().min(room);
         let batch: Vec<Arrival> = self.waiting.drain(..count).collect();
-        (!batch.is_empty()).then(|| Together { batch, not_sent: Vec::new() })
+        (!batch.is_empty()).then(|| ArrivalBatch { batch, not_sent: Vec::new() })
     }
 
-    /// Requests ended, and their users ask again.
+    /// Ends requests at these times; their users send the next ones.
     pub fn ended(&mut self, at_ns: impl IntoIterator<Item = u64>) {
         for intended_ns in at_ns {
             if self.left == Some(0) {
@@ -52,25 +51,25 @@ impl Closed {
 mod tests {
     use super::*;
 
-    fn indices(together: &Together) -> Vec<u64> {
-        together.batch.iter().map(|arrival| arrival.index).collect()
+    fn indices(arrivals: &ArrivalBatch) -> Vec<u64> {
+        arrivals.batch.iter().map(|arrival| arrival.index).collect()
     }
 
     #[test]
     fn users_beyond_the_batch_wait_for_their_turn() {
-        let mut closed = Closed::start(3, 2, None, 100);
+        let mut closed = ClosedLoop::start(3, 2, None, 100);
         assert_eq!(indices(&closed.take().unwrap()), [0, 1]);
         closed.ended([110, 120]);
         let next = closed.take().unwrap();
         assert_eq!(indices(&next), [2, 3]);
-        // The third came at the start, the fourth when the first had its answer.
+        // The third arrived at the start, the fourth when the first response came.
         let starts: Vec<u64> = next.batch.iter().map(|arrival| arrival.intended_ns).collect();
         assert_eq!(starts, [100, 110]);
     }
 
     #[test]
     fn it_ends_when_all_have_come() {
-        let mut closed = Closed::start(2, 8, Some(3), 0);
+        let mut closed = ClosedLoop::start(2, 8, Some(3), 0);
         assert_eq!(indices(&closed.take().unwrap()), [0, 1]);
         closed.ended([5, 5]);
         assert_eq!(indices(&closed.take().unwrap()), [2]);

@@ -1,89 +1,113 @@
-//! When requests come, and which of them are decoded together: closed loop, where a request follows the end of
-//! another one, and open loop, where it comes whether the engine is ready or not.
+//! Arrival of requests and batching: closed loop, where a request follows a response, and open
+//! loop, where requests arrive regardless of the engine.
 
 mod arrivals;
 mod closed;
 mod open;
 
 pub use arrivals::{Arrivals, Gaps};
-pub use closed::Closed;
-pub use open::{Open, Rules};
+pub use closed::ClosedLoop;
+pub use open::{OpenLoop, QueueRules};
 
-use proto::wire;
 use stopwatch::Stopwatch;
 
-/// A request that came.
+/// How requests arrive at one agent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Load {
+    /// Open loop: requests per second. 0: closed loop.
+    pub request_rate: f64,
+    /// Open loop only, like `seed` and the limits of the queue.
+    pub gaps: Gaps,
+    pub seed: u64,
+    /// How long the oldest request waits for a batch to fill.
+    pub max_batch_delay_ns: u64,
+    /// Arrivals at a full queue are not sent.
+    pub max_queue: u32,
+    /// Closed loop: outstanding requests.
+    pub concurrency: u32,
+    /// Repeat the requests and report windows instead of samples.
+    pub sustained: Option<Sustained>,
+    /// Let requests join the running batch.
+    pub continuous: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sustained {
+    /// A window ends with the first batch that ends after this time.
+    pub window_ns: u64,
+    /// The remaining windows, in order.
+    pub windows: Vec<u32>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arrival {
-    /// The number of the request, from 0.
+    /// From 0.
     pub index: u64,
-    /// When it was meant to start; latency counts from here.
+    /// Scheduled arrival; latency is measured from here.
     pub intended_ns: u64,
-    /// From then until it stood in the queue.
+    /// From the scheduled arrival to entering the queue.
     pub delay_ns: Option<u64>,
 }
 
-/// What there is to decode.
+/// Arrivals to decode.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Together {
-    /// To be decoded together, in the order in which they came.
+pub struct ArrivalBatch {
+    /// In order of arrival.
     pub batch: Vec<Arrival>,
-    /// Those that found a full queue since the last batch.
+    /// Arrivals that found a full queue since the last batch.
     pub not_sent: Vec<Arrival>,
 }
 
-/// Where requests come from.
 #[derive(Debug)]
 pub enum Workload {
-    /// Closed loop.
-    Closed(Closed),
-    /// Open loop.
-    Open(Box<Open>),
+    Closed(ClosedLoop),
+    Open(Box<OpenLoop>),
 }
 
 impl Workload {
-    /// Starts the load of an offer now. `requests` is how many come in all; `None`: without end.
+    /// Starts now. `requests`: their total, or `None` for unlimited.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// The thread cannot be started.
     pub fn start(
-        load: &wire::Load,
+        load: &Load,
         batch_size: u32,
         requests: Option<u64>,
         stopwatch: &Stopwatch,
     ) -> std::io::Result<Self> {
         let most = batch_size.max(1) as usize;
         if load.request_rate > 0.0 {
-            let gaps = if load.constant_gaps { Gaps::Constant } else { Gaps::Exponential };
-            let arrivals = Arrivals::new(load.request_rate, gaps, load.seed);
-            let rules = Rules {
+            let arrivals = Arrivals::new(load.request_rate, load.gaps, load.seed);
+            let rules = QueueRules {
                 most,
                 max_delay_ns: load.max_batch_delay_ns,
                 max_queue: load.max_queue.max(1) as usize,
             };
-            return Open::start(arrivals, requests, rules, stopwatch).map(Box::new).map(Self::Open);
+            return OpenLoop::start(arrivals, requests, rules, stopwatch)
+                .map(Box::new)
+                .map(Self::Open);
         }
         let concurrency = load.concurrency.max(1);
-        Ok(Self::Closed(Closed::start(concurrency, most, requests, stopwatch.now_ns())))
+        Ok(Self::Closed(ClosedLoop::start(concurrency, most, requests, stopwatch.now_ns())))
     }
 
-    /// Those that wait now, at most `room`, without waiting for others; `None` where none does.
-    pub fn take(&mut self, room: usize) -> Option<Together> {
+    /// The requests waiting now, at most `room`. `None` if there are none.
+    pub fn take(&mut self, room: usize) -> Option<ArrivalBatch> {
         match self {
             Self::Closed(closed) => closed.take_up_to(room),
             Self::Open(open) => open.take(room),
         }
     }
 
-    /// Waits for the next requests to decode; `None` once all have come, or where `is_cancelled`.
-    pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<Together> {
+    /// Waits for the next batch. `None` once all requests have come, or if cancelled.
+    pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {
         match self {
             Self::Closed(closed) => closed.take(),
             Self::Open(open) => open.wait(is_cancelled),
         }
     }
 
-    /// Requests ended, at these times.
+    /// Ends requests at these times.
     pub fn ended(&mut self, at_ns: impl IntoIterator<Item = u64>) {
         if let Self::Closed(closed) = self {
             closed.ended(at_ns);

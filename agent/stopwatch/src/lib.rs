@@ -1,53 +1,52 @@
-//! The one place that reads the monotonic clock. Figures come from here and from nowhere else.
+//! The only reader of the monotonic clock, from which all measured times come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Nanoseconds since the stopwatch was made, which is when the agent started.
+/// Nanoseconds since the stopwatch was created, when the agent started.
 #[derive(Debug, Clone)]
 pub struct Stopwatch(Scale);
 
 #[derive(Debug, Clone)]
 enum Scale {
     Real(Instant),
-    Played(Arc<AtomicU64>),
+    Synthetic(Arc<AtomicU64>),
 }
 
 impl Stopwatch {
-    /// Measures real time.
+    /// Real time.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
     pub fn start() -> Self {
         Self(Scale::Real(Instant::now()))
     }
 
-    /// Stands still until it is advanced: scripted engines play time on it.
-    pub fn played() -> Self {
-        Self(Scale::Played(Arc::new(AtomicU64::new(0))))
+    /// Advances only explicitly, for scripted engines.
+    pub fn synthetic() -> Self {
+        Self(Scale::Synthetic(Arc::new(AtomicU64::new(0))))
     }
 
-    /// Nanoseconds until now. Never goes back.
+    /// Monotonic.
     pub fn now_ns(&self) -> u64 {
         match &self.0 {
             Scale::Real(start) => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            Scale::Played(now) => now.load(Ordering::Relaxed),
+            Scale::Synthetic(now) => now.load(Ordering::Relaxed),
         }
     }
 
-    /// Whether time passes only where it is played.
-    pub fn is_played(&self) -> bool {
-        matches!(self.0, Scale::Played(_))
+    pub fn is_synthetic(&self) -> bool {
+        matches!(self.0, Scale::Synthetic(_))
     }
 
-    /// Lets `ns` pass on a played stopwatch; a real one passes by itself.
-    pub fn play(&self, ns: u64) {
-        if let Scale::Played(now) = &self.0 {
+    /// Advances a synthetic stopwatch. No effect on a real one.
+    pub fn advance(&self, ns: u64) {
+        if let Scale::Synthetic(now) = &self.0 {
             now.fetch_add(ns, Ordering::Relaxed);
         }
     }
 }
 
-/// Processor time, in nanoseconds since an unknown start.
+/// CPU time in nanoseconds, from an arbitrary origin.
 pub mod processor_ns {
     use rustix::time::{ClockId, clock_gettime};
 
@@ -56,7 +55,7 @@ pub mod processor_ns {
         read(ClockId::ProcessCPUTime)
     }
 
-    /// Of the thread that asks.
+    /// Of the calling thread.
     pub fn of_thread() -> f64 {
         read(ClockId::ThreadCPUTime)
     }
@@ -73,9 +72,9 @@ mod tests {
 
     #[test]
     fn a_played_stopwatch_stands_still_until_it_is_advanced() {
-        let stopwatch = Stopwatch::played();
+        let stopwatch = Stopwatch::synthetic();
         assert_eq!(stopwatch.now_ns(), 0);
-        stopwatch.clone().play(7);
+        stopwatch.clone().advance(7);
         assert_eq!(stopwatch.now_ns(), 7);
     }
 

@@ -1,88 +1,89 @@
-//! The seam inside the engine: generation above it, the model's arithmetic below it.
+//! The interface between generation and the model's arithmetic.
 //!
-//! Token ids go in, best next tokens come out. What computes knows nothing of texts, limits or the end of
-//! a row; what generates knows nothing of tensors, caches or devices.
+//! Token ids in, next tokens out. Implementations do not know texts, limits or stop rules;
+//! generation does not know tensors, caches or devices.
 
 use super::Error;
 use super::lora::Adapter;
 use super::roofline::Roofline;
-use proto::failure::Failure;
+use model::failure::Failure;
 use stopwatch::Stopwatch;
 
-/// The best next token of a row.
+/// The most likely next token of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Best {
-    /// The lowest id of those with the highest logit.
+pub struct NextToken {
+    /// The lowest id with the highest logit.
     pub id: u32,
-    /// Its logit. Not finite where the row's numbers have run away.
+    /// Not finite if the row's activations overflowed.
     pub logit: f32,
 }
 
-/// Computes rows of a T5, a token of each at a time. Holds the weights and the caches of the rows.
+/// Computes rows of a T5, one token at a time. Owns the weights and the rows' caches.
 ///
-/// Rows are those that are still there, in the order in which they came. A row's figures don't depend
-/// on the rows beside it.
+/// Methods refer to the active rows in the order in which they were added. A row's results do not
+/// depend on the other rows.
 pub trait Compute: Send {
-    /// Starts a batch: forgets the one before it and runs the encoder over `prompts`, none of them empty,
-    /// all ids below the vocabulary. At most `max_steps` steps will follow.
+    /// Starts a new batch by encoding `prompts`: not empty, all ids below the vocabulary. At most
+    /// `max_steps` steps follow.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch, such as out of memory.
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
 
-    /// Whether rows may come while others are there.
-    fn admits(&self) -> bool {
+    /// Whether rows can join a running batch.
+    fn continuous_batching(&self) -> bool {
         false
     }
 
-    /// As [`Compute::encode`], but the rows that are there stay, and the new ones follow them. Only where it
-    /// [`admits`](Compute::admits) them.
+    /// Like [`Compute::encode`], but appends the new rows to the active ones. Requires continuous
+    /// batching.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.
-    fn admit(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+    fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         self.encode(prompts, max_steps)
     }
 
-    /// Feeds `tokens`, one for each row, to the decoder and puts each row's best next token into `best`.
+    /// Feeds one token per row to the decoder and writes each row's next token to `best`.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.
-    fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure>;
+    fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure>;
 
-    /// As [`Compute::step`], but gives all logits, `[rows, vocabulary]`: for comparing implementations.
+    /// Like [`Compute::step`], but returns all logits, `[rows, vocabulary]`, to compare
+    /// implementations.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
 
-    /// Lets go of all rows but those at the places `rows`, which ascend.
+    /// Keeps only the rows at these ascending indices.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.
-    fn keep(&mut self, rows: &[usize]) -> Result<(), Failure>;
+    fn retain(&mut self, rows: &[usize]) -> Result<(), Failure>;
 
-    /// Puts an adapter beside the weights in the place of the one before, or takes it away. The weights stay.
-    /// Between batches only.
+    /// Replaces or removes the unmerged adapter. Between batches only.
     ///
     /// # Errors
-    /// Where the adapter's values can't be read, or there is no room for them. Then none is there.
+    /// The adapter's values cannot be read, or do not fit into memory. The model is left without an
+    /// adapter.
     fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error>;
 
-    /// Which implementation this is, for reports.
+    /// The kernel's name for reports.
     fn kernel(&self) -> String;
 
-    /// Bytes of the weights as they are held, without an adapter beside them.
+    /// Bytes of the weights in memory, without an unmerged adapter.
     fn weight_bytes(&self) -> u64;
 
-    /// Bytes of the adapter beside the weights.
+    /// Bytes of the unmerged adapter.
     fn adapter_bytes(&self) -> u64;
 
-    /// Bytes that caches of keys and values held at most since the start.
+    /// Peak bytes of the key-value caches.
     fn cache_bytes(&self) -> u64;
 
-    /// What batches of prompts of these lengths cost at least, `steps` tokens in each row, and the limits of
-    /// this machine, which are measured for it; null where nobody has worked it out.
+    /// The roofline of batches of prompts with these lengths and `steps` tokens per row, against
+    /// the measured limits of this machine. `None` if not supported.
     fn roofline(
         &self,
         _batches: &[Vec<usize>],

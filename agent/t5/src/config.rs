@@ -1,59 +1,45 @@
-//! `config.json` of a T5: text in, a checked [`Config`] out.
+//! Parses and checks `config.json`.
 //!
-//! Reads what transformers 4 and 5 write and passes over what it doesn't know. Defaults are those of
-//! `T5Config` (transformers 5.23, `configuration_t5.py`). Knows nothing of weights.
+//! Accepts the files of transformers 4 and 5 and ignores unknown keys. Defaults are those of
+//! `T5Config` (transformers 5.23, `configuration_t5.py`).
+
+pub use kernels::Activation;
 
 use serde::Deserialize;
 
-/// The shape and the rules of one T5.
+/// The shape of one T5.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Width of the residual stream.
     pub d_model: usize,
     /// Width of one head's keys and values.
     pub d_kv: usize,
-    /// Heads of every attention.
     pub heads: usize,
     /// Width inside the feed-forward layers.
     pub d_ff: usize,
-    /// Blocks of the encoder.
     pub encoder_blocks: usize,
-    /// Blocks of the decoder.
     pub decoder_blocks: usize,
-    /// Rows of the embedding and of the head; tokenizers may have fewer pieces.
+    /// Rows of the embedding and the head; tokenizers may have fewer tokens.
     pub vocabulary: usize,
-    /// Buckets of relative positions.
+    /// Relative position buckets.
     pub buckets: usize,
-    /// Distances from here on share the last bucket.
+    /// Larger distances share the last bucket.
     pub max_distance: usize,
-    /// Added to the variance in every norm.
+    /// Added to the variance in norms.
     pub epsilon: f32,
-    /// Between the feed-forward layers.
     pub activation: Activation,
-    /// Whether the feed-forward layer has a gate (`wi_0`, `wi_1`) or not (`wi`).
     pub gate: Gate,
     /// The decoder's first input.
     pub start_id: u32,
-    /// The tokens that end a row; the first one also ends every prompt.
+    /// Tokens that end a row; the first one also ends every prompt.
     pub eos_ids: Vec<u32>,
-    /// Whether the config claims that head and embedding are one.
+    /// Whether the configuration ties the head to the embedding.
     pub claims_tied_head: bool,
-    /// What the decoder's output is multiplied by before the head: `d_model^-0.5` or 1.
+    /// Factor of the decoder's output before the head: `d_model^-0.5` or 1.
     pub head_scale: f32,
 }
 
-/// Between the feed-forward layers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `max(x, 0)`.
-    Relu,
-    /// `x Φ(x)`, exact.
-    Gelu,
-    /// `x Φ(x)` by tanh, as `gelu_new` of transformers.
-    GeluTanh,
-}
-
-/// The form of a feed-forward layer.
+/// The form of the feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     /// `wo(act(wi_0 x) * wi_1 x)`.
@@ -62,47 +48,23 @@ pub enum Gate {
     Plain,
 }
 
-/// A config that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not JSON, a key of the wrong type, or a key missing.
     #[error("not a T5 config")]
     Json(#[from] serde_json::Error),
-    /// Another architecture.
-    #[error("model_type \"{0}\" is not supported: only t5 and mt5 are")]
+    #[error("unsupported model_type `{0}`: expected t5 or mt5")]
     ModelType(String),
-    /// A number that no T5 has.
-    #[error("{key} = {found}: must be between {least} and {most}")]
-    Range {
-        /// The key in the file.
-        key: &'static str,
-        /// Its value.
-        found: usize,
-        /// The least that is taken.
-        least: usize,
-        /// The most that is taken.
-        most: usize,
-    },
-    /// Not one of T5's forms.
+    #[error("{key} = {found}: expected {least} to {most}")]
+    Range { key: &'static str, found: usize, least: usize, most: usize },
     #[error(
-        "feed_forward_proj \"{0}\" is not supported: one of relu, gelu, gelu_new, each also with gated- before it"
+        "unsupported feed_forward_proj `{0}`: expected relu, gelu or gelu_new, optionally with the prefix gated-"
     )]
     FeedForward(String),
-    /// `layer_norm_epsilon` is not a small positive number.
-    #[error("layer_norm_epsilon = {0}: must be above 0 and below 1")]
+    #[error("layer_norm_epsilon = {0}: expected a number between 0 and 1, exclusive")]
     Epsilon(f64),
-    /// A token id without a row in the embedding.
-    #[error("{key} = {id}: the vocabulary has {vocabulary} rows")]
-    TokenId {
-        /// The key in the file.
-        key: &'static str,
-        /// Its value.
-        id: u32,
-        /// Rows of the embedding.
-        vocabulary: usize,
-    },
-    /// `eos_token_id` is an empty list.
-    #[error("eos_token_id is an empty list: no row could end itself")]
+    #[error("{key} = {id}: outside the vocabulary of {vocabulary}")]
+    TokenId { key: &'static str, id: u32, vocabulary: usize },
+    #[error("eos_token_id is an empty list: no row could end")]
     NoEos,
 }
 
@@ -135,10 +97,8 @@ enum OneOrMany {
 }
 
 impl Config {
-    /// Parses and checks the text of a `config.json`.
-    ///
     /// # Errors
-    /// [`Error`], by what is wrong with it.
+    /// [`Error`], with the key.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let raw: Raw = serde_json::from_slice(text)?;
         if let Some(model_type) = raw.model_type.filter(|kind| kind != "t5" && kind != "mt5") {
@@ -218,7 +178,7 @@ fn checked_epsilon(epsilon: f64) -> Result<f32, Error> {
     if epsilon > 0.0 && epsilon < 1.0 { Ok(epsilon as f32) } else { Err(Error::Epsilon(epsilon)) }
 }
 
-/// As `T5Config.__init__`: the last word is the function, and `gated-gelu` means `gelu_new`.
+/// As in `T5Config.__init__`: the last word is the function, and `gated-gelu` means `gelu_new`.
 fn feed_forward(form: &str) -> Result<(Activation, Gate), Error> {
     let (gate, function) = match form.strip_prefix("gated-") {
         Some("gelu") => (Gate::Gated, "gelu_new"),
@@ -259,7 +219,7 @@ mod tests {
         let is_scaled = |more| parse(more).unwrap().head_scale < 1.0;
         assert!(is_scaled(r#","tie_word_embeddings":true"#));
         assert!(!is_scaled(r#","tie_word_embeddings":false"#));
-        // A flan-t5 as transformers 5 saves it again.
+        // A flan-t5 re-saved by transformers 5.
         assert!(!is_scaled(r#","tie_word_embeddings":true,"scale_decoder_outputs":false"#));
         assert!(is_scaled(r#","tie_word_embeddings":false,"scale_decoder_outputs":true"#));
     }

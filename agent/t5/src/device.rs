@@ -1,84 +1,56 @@
-//! Where inference runs: a device's name in, an opened device and what it can do out.
+//! Devices for inference, and the dtypes they support.
 
-use proto::model::Dtype;
+use model::engine::Dtype;
 
-/// For which compute capability the kernels of this build were compiled, such as `75`.
+/// The compute capability that this build's kernels were compiled for, such as `75`.
 const BUILT_FOR: Option<&str> = option_env!("CUDA_COMPUTE_CAP");
 
-/// Where inference runs.
 #[derive(Debug, Clone)]
 pub struct Device {
     name: String,
     gpu: Option<Gpu>,
 }
 
-/// An NVIDIA GPU.
 #[derive(Debug, Clone)]
 pub struct Gpu {
-    /// Where its tensors live.
     pub tensors: candle_core::Device,
-    /// As its driver says.
+    /// As reported by the driver.
     pub name: String,
     capability: Capability,
 }
 
-/// A compute capability: what the kernels on a GPU may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Capability {
     major: i32,
     minor: i32,
 }
 
-/// A device that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such name.
-    #[error("unknown device \"{0}\": cpu, or cuda:0 for the first GPU, cuda:1 for the second ...")]
+    #[error("unknown device `{0}`: expected cpu, cuda:0 (the first GPU), cuda:1, ...")]
     Unknown(String),
-    /// A build without GPUs.
     #[error(
-        "{0}: this agent was built for the CPU only; take the one for NVIDIA GPUs \
+        "{0}: this agent was built for CPUs only: use the build for NVIDIA GPUs \
          (cargo build --release --features cuda)"
     )]
     NotBuilt(String),
-    /// The driver doesn't give it.
-    #[error("can't open {device}: is there such a GPU, and its driver?")]
-    Open {
-        /// Which device.
-        device: String,
-        /// Why.
-        source: candle_core::Error,
-    },
-    /// It was opened, and computes nothing.
-    #[error("{device} can't compute: {reason}")]
-    Compute {
-        /// Which device.
-        device: String,
-        /// In its driver's words.
-        reason: String,
-    },
-    /// A dtype that it can't do.
-    #[error("{device} can't do {dtype}: it can {can}")]
-    Dtype {
-        /// Which device, and what it is.
-        device: String,
-        /// The dtype.
-        dtype: Dtype,
-        /// Those that it can.
-        can: String,
-    },
+    #[error("cannot open {device}: check the GPU and its driver")]
+    Open { device: String, source: candle_core::Error },
+    #[error("{device} cannot compute: {reason}")]
+    Compute { device: String, reason: String },
+    #[error("{device} does not support {dtype}: expected {can}")]
+    Dtype { device: String, dtype: Dtype, can: String },
 }
 
 impl Device {
-    /// The CPU.
     pub fn cpu() -> Self {
         Self { name: "cpu".to_owned(), gpu: None }
     }
 
-    /// Opens `cpu`, `cuda:0`, `cuda:1` ...
+    /// Opens `cpu`, `cuda:0`, `cuda:1`, and so on.
     ///
     /// # Errors
-    /// Where there is no such device, or this build has no kernels for it.
+    /// There is no such device, or this build has no kernels for it.
     pub fn open(name: &str) -> Result<Self, Error> {
         if name == "cpu" {
             return Ok(Self::cpu());
@@ -88,17 +60,17 @@ impl Device {
         Ok(Self { name: name.to_owned(), gpu: Some(gpu(name, ordinal)?) })
     }
 
-    /// As it was asked for.
+    /// The requested name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The GPU, where it is one.
+    /// `None` for the CPU.
     pub fn gpu(&self) -> Option<&Gpu> {
         self.gpu.as_ref()
     }
 
-    /// What our T5 can do on it.
+    /// The dtypes that T5 supports on this device.
     pub fn dtypes(&self) -> &'static [Dtype] {
         match &self.gpu {
             None => &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8],
@@ -106,12 +78,13 @@ impl Device {
         }
     }
 
-    /// Computes something on a GPU, which shows whether its driver takes the kernels of this build; says what it is.
+    /// Runs a small computation, which shows whether the driver accepts this build's kernels.
+    /// Returns a description.
     ///
     /// # Errors
-    /// [`Error::Compute`], in the driver's words.
-    pub fn prove(&self) -> Result<String, Error> {
-        let Some(gpu) = &self.gpu else { return Ok("the processor".to_owned()) };
+    /// [`Error::Compute`].
+    pub fn self_test(&self) -> Result<String, Error> {
+        let Some(gpu) = &self.gpu else { return Ok("the CPU".to_owned()) };
         let three = || -> Result<Vec<f32>, candle_core::Error> {
             let one = candle_core::Tensor::ones(1, candle_core::DType::F32, &gpu.tensors)?;
             one.affine(2.0, 1.0)?.to_vec1()
@@ -122,14 +95,12 @@ impl Device {
                 let Capability { major, minor } = gpu.kernels();
                 Ok(format!("{}, kernels for compute capability {major}.{minor}", gpu.name))
             }
-            _ => Err(failed("2 x 1 + 1 isn't 3 there".to_owned())),
+            _ => Err(failed("wrong result of a test computation".to_owned())),
         }
     }
 
-    /// Checks that it can do a dtype.
-    ///
     /// # Errors
-    /// [`Error::Dtype`], with those that it can.
+    /// [`Error::Dtype`], with the supported ones.
     pub fn check(&self, dtype: Dtype) -> Result<(), Error> {
         if self.dtypes().contains(&dtype) {
             return Ok(());
@@ -150,14 +121,14 @@ impl Device {
 }
 
 impl Gpu {
-    /// What the kernels may use: they were compiled for one capability, and the GPU has another.
+    /// The lower of the build's and the GPU's capability.
     fn kernels(&self) -> Capability {
         let built = BUILT_FOR.and_then(capability);
         built.map_or(self.capability, |built| built.min(self.capability))
     }
 }
 
-/// Before Ampere there are no products of bf16. int8 has kernels on the CPU only.
+/// bf16 products need Ampere. int8 has kernels on the CPU only.
 fn dtypes(capability: Capability) -> &'static [Dtype] {
     if capability.major >= 8 {
         &[Dtype::F32, Dtype::F16, Dtype::Bf16]
@@ -221,9 +192,9 @@ mod tests {
 
     #[test]
     fn a_device_shows_that_it_computes() {
-        assert_eq!(Device::cpu().prove().unwrap(), "the processor");
+        assert_eq!(Device::cpu().self_test().unwrap(), "the CPU");
         let expected = "a card, kernels for compute capability 7.5";
-        assert_eq!(card("75").prove().unwrap(), expected);
+        assert_eq!(card("75").self_test().unwrap(), expected);
     }
 
     #[test]

@@ -1,31 +1,30 @@
-//! Greedy generation: prompts and their limits in, decoded rows out as each of them ends.
+//! Greedy generation: prompts with stop rules in, decoded rows out as they end.
 //!
-//! Rows that ended leave, and others may enter beside those that go on. Knows nothing of texts, and of the model only [`Compute`].
+//! Ended rows leave the batch, and new ones can join it. Does not know texts, and knows the model
+//! only as [`Compute`].
 
-use super::compute::{Best, Compute};
-use proto::failure::Failure;
-use proto::sample::Finish;
+use super::compute::{Compute, NextToken};
+use model::failure::Failure;
+use model::sample::Finish;
 use stopwatch::Stopwatch;
 
-/// One row of a batch that is to be decoded.
+/// A row to decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// The prompt. Not empty; all ids below the vocabulary.
+pub struct RowRequest {
+    /// The prompt: not empty, all ids below the vocabulary.
     pub ids: Vec<u32>,
-    /// What ends the row.
-    pub until: Until,
+    pub stop_rule: StopRule,
 }
 
-/// What ends a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// `</s>`, or this many tokens.
+pub enum StopRule {
+    /// At `</s>`, or after this many tokens.
     EosOr(usize),
-    /// This many tokens; `</s>` is a token like others.
+    /// After this many tokens, ignoring `</s>`.
     Exactly(usize),
 }
 
-impl Until {
+impl StopRule {
     fn limit(self) -> usize {
         match self {
             Self::EosOr(limit) | Self::Exactly(limit) => limit,
@@ -33,108 +32,103 @@ impl Until {
     }
 }
 
-/// A row that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// Without the start token; with `</s>` where it came.
+    /// Without the start token, including a final `</s>`.
     pub ids: Vec<u32>,
-    /// When the first of them was known.
+    /// Time of the first token.
     pub first_token_ns: u64,
-    /// How it ended.
     pub finish: Finish,
 }
 
-/// A row whose logits ran away to infinity or not-a-number.
+/// Logits that overflowed to infinity or NaN.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("the best logit of output token {place} is {logit}: the model's numbers ran away")]
+#[error("non-finite logit {logit} at output token {place}")]
 pub struct NotFinite {
-    /// Which output token, from 0.
+    /// The output token, from 0.
     pub place: usize,
-    /// Its logit.
     pub logit: f32,
 }
 
-/// The tokens with a meaning of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Marks {
+pub struct SpecialTokens {
     /// The decoder's first input.
     pub start: u32,
-    /// What ends a row.
+    /// Tokens that end a row.
     pub eos: Vec<u32>,
 }
 
-/// Where rows come from, and where they go.
-pub trait Orders {
-    /// Those that may enter now. Rows are numbered from 0 in the order in which they enter. Nothing more comes where
-    /// none enters while none is there.
-    fn enter(&mut self) -> Vec<Order>;
+/// The source of rows and the sink of results.
+pub trait RowQueue {
+    /// Returns the rows that join now, numbered from 0 in this order. An empty list while no row is
+    /// active ends generation.
+    fn enter(&mut self) -> Vec<RowRequest>;
 
-    /// A row has ended. Told once for every one that entered.
+    /// Called exactly once for every row.
     fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>);
 }
 
-/// The rows that are there.
 #[derive(Default)]
-struct Hall {
-    live: Vec<Live>,
-    /// What the decoder is fed next.
+struct ActiveRows {
+    live: Vec<ActiveRow>,
+    /// The decoder's next input.
     tokens: Vec<u32>,
-    /// How many rows have entered so far.
+    /// Rows added so far.
     entered: usize,
 }
 
-struct Live {
+struct ActiveRow {
     number: usize,
-    until: Until,
+    stop_rule: StopRule,
     ids: Vec<u32>,
     first_token_ns: u64,
 }
 
-/// Decodes orders until no more come. Where the model [admits](Compute::admits) rows beside others they may enter
-/// before every token, else only where none is left.
+/// Decodes rows until there are no more. With continuous batching new rows join before every token,
+/// otherwise only after the batch has ended.
 ///
 /// # Errors
-/// A [`Failure`] of all rows that are there.
+/// A [`Failure`] of all active rows.
 pub fn generate(
     model: &mut dyn Compute,
-    marks: &Marks,
-    orders: &mut dyn Orders,
+    special_tokens: &SpecialTokens,
+    orders: &mut dyn RowQueue,
     stopwatch: &Stopwatch,
 ) -> Result<(), Failure> {
-    let mut hall = Hall::default();
-    let mut best: Vec<Best> = Vec::new();
+    let mut active = ActiveRows::default();
+    let mut best: Vec<NextToken> = Vec::new();
     let mut kept: Vec<usize> = Vec::new();
     loop {
-        if hall.live.is_empty() || model.admits() {
+        if active.live.is_empty() || model.continuous_batching() {
             let new = orders.enter();
-            if new.is_empty() && hall.live.is_empty() {
+            if new.is_empty() && active.live.is_empty() {
                 return Ok(());
             }
-            hall.let_in(model, marks, new, orders, stopwatch)?;
-            if hall.live.is_empty() {
+            active.add_rows(model, special_tokens, new, orders, stopwatch)?;
+            if active.live.is_empty() {
                 continue;
             }
         }
-        model.step(&hall.tokens, &mut best)?;
-        hall.take(&best, stopwatch.now_ns(), marks, orders, &mut kept);
+        model.step(&active.tokens, &mut best)?;
+        active.take(&best, stopwatch.now_ns(), special_tokens, orders, &mut kept);
         if kept.len() < best.len() && !kept.is_empty() {
-            model.keep(&kept)?;
+            model.retain(&kept)?;
         }
     }
 }
 
-impl Hall {
-    fn let_in(
+impl ActiveRows {
+    fn add_rows(
         &mut self,
         model: &mut dyn Compute,
-        marks: &Marks,
-        new: Vec<Order>,
-        orders: &mut dyn Orders,
+        special_tokens: &SpecialTokens,
+        new: Vec<RowRequest>,
+        orders: &mut dyn RowQueue,
         stopwatch: &Stopwatch,
     ) -> Result<(), Failure> {
         let numbered = (self.entered..).zip(new);
         let (new, without_tokens): (Vec<_>, Vec<_>) =
-            numbered.partition(|(_, order)| order.until.limit() > 0);
+            numbered.partition(|(_, order)| order.stop_rule.limit() > 0);
         self.entered += new.len() + without_tokens.len();
         for (number, _) in without_tokens {
             let first_token_ns = stopwatch.now_ns();
@@ -143,31 +137,31 @@ impl Hall {
                 Ok(Decoded { ids: Vec::new(), first_token_ns, finish: Finish::Length }),
             );
         }
-        let Some(max_steps) = new.iter().map(|(_, order)| order.until.limit()).max() else {
+        let Some(max_steps) = new.iter().map(|(_, order)| order.stop_rule.limit()).max() else {
             return Ok(());
         };
         let prompts: Vec<&[u32]> = new.iter().map(|(_, order)| order.ids.as_slice()).collect();
         if self.live.is_empty() {
             model.encode(&prompts, max_steps)?;
         } else {
-            model.admit(&prompts, max_steps)?;
+            model.add(&prompts, max_steps)?;
         }
         let rows = new.iter().map(|(number, order)| {
-            let until = order.until;
-            Live { number: *number, until, ids: Vec::new(), first_token_ns: 0 }
+            let stop_rule = order.stop_rule;
+            ActiveRow { number: *number, stop_rule, ids: Vec::new(), first_token_ns: 0 }
         });
         self.live.extend(rows);
-        self.tokens.resize(self.live.len(), marks.start);
+        self.tokens.resize(self.live.len(), special_tokens.start);
         Ok(())
     }
 
-    /// Every row takes its best token; `kept` are the places of those that go on.
+    /// Appends each row's next token. `kept`: indices of the rows that continue.
     fn take(
         &mut self,
-        best: &[Best],
+        best: &[NextToken],
         now: u64,
-        marks: &Marks,
-        orders: &mut dyn Orders,
+        special_tokens: &SpecialTokens,
+        orders: &mut dyn RowQueue,
         kept: &mut Vec<usize>,
     ) {
         self.tokens.clear();
@@ -175,8 +169,8 @@ impl Hall {
         let mut places = best.iter().enumerate();
         self.live.retain_mut(|row| {
             let (place, next) = places.next().expect("a best token for every row");
-            match row.take(*next, now, marks) {
-                Step::GoesOn => {
+            match row.take(*next, now, special_tokens) {
+                Step::Continues => {
                     kept.push(place);
                     self.tokens.push(next.id);
                     true
@@ -191,13 +185,13 @@ impl Hall {
 }
 
 enum Step {
-    GoesOn,
+    Continues,
     Ends(Result<Decoded, NotFinite>),
 }
 
-impl Live {
-    fn take(&mut self, next: Best, now: u64, marks: &Marks) -> Step {
-        let until = self.until;
+impl ActiveRow {
+    fn take(&mut self, next: NextToken, now: u64, special_tokens: &SpecialTokens) -> Step {
+        let stop_rule = self.stop_rule;
         if !next.logit.is_finite() {
             return Step::Ends(Err(NotFinite { place: self.ids.len(), logit: next.logit }));
         }
@@ -205,13 +199,14 @@ impl Live {
             self.first_token_ns = now;
         }
         self.ids.push(next.id);
-        let is_eos = matches!(until, Until::EosOr(_)) && marks.eos.contains(&next.id);
+        let is_eos =
+            matches!(stop_rule, StopRule::EosOr(_)) && special_tokens.eos.contains(&next.id);
         let finish = if is_eos {
             Finish::Eos
-        } else if self.ids.len() == until.limit() {
+        } else if self.ids.len() == stop_rule.limit() {
             Finish::Length
         } else {
-            return Step::GoesOn;
+            return Step::Continues;
         };
         let ids = std::mem::take(&mut self.ids);
         Step::Ends(Ok(Decoded { ids, first_token_ns: self.first_token_ns, finish }))
@@ -225,9 +220,9 @@ mod tests {
     use crate::lora::Adapter;
     use std::collections::VecDeque;
 
-    /// Counts up from each prompt's first id; a row of id 90 or above is not finite.
+    /// Counts up from each prompt's first id; ids above 90 are not finite.
     struct Counter {
-        admits: bool,
+        continuous_batching: bool,
         rows: Vec<u32>,
         fed: Vec<Vec<u32>>,
     }
@@ -238,22 +233,22 @@ mod tests {
             Ok(())
         }
 
-        fn admits(&self) -> bool {
-            self.admits
+        fn continuous_batching(&self) -> bool {
+            self.continuous_batching
         }
 
-        fn admit(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
+        fn add(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
             self.rows.extend(prompts.iter().map(|ids| ids[0]));
             Ok(())
         }
 
-        fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure> {
+        fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
             assert_eq!(tokens.len(), self.rows.len());
             self.fed.push(tokens.to_vec());
             best.clear();
             for row in &mut self.rows {
                 *row += 1;
-                best.push(Best { id: *row, logit: if *row > 90 { f32::NAN } else { 0.0 } });
+                best.push(NextToken { id: *row, logit: if *row > 90 { f32::NAN } else { 0.0 } });
             }
             Ok(())
         }
@@ -262,7 +257,7 @@ mod tests {
             unreachable!("generation asks for the best token only")
         }
 
-        fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
+        fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
             self.rows = rows.iter().map(|row| self.rows[*row]).collect();
             Ok(())
         }
@@ -288,15 +283,15 @@ mod tests {
         }
     }
 
-    fn order(first: u32, until: Until) -> Order {
-        Order { ids: vec![first], until }
+    fn order(first: u32, stop_rule: StopRule) -> RowRequest {
+        RowRequest { ids: vec![first], stop_rule }
     }
 
     type Outcome = Result<(Vec<u32>, Finish), NotFinite>;
 
-    /// Orders that enter in groups, each once so many rows have ended, and what became of them.
+    /// Rows that join in groups, each after a number of rows have ended, and their results.
     struct Groups {
-        waiting: VecDeque<(usize, Vec<Order>)>,
+        waiting: VecDeque<(usize, Vec<RowRequest>)>,
         rows: Vec<(usize, Outcome)>,
     }
 
@@ -309,8 +304,8 @@ mod tests {
         }
     }
 
-    impl Orders for Groups {
-        fn enter(&mut self) -> Vec<Order> {
+    impl RowQueue for Groups {
+        fn enter(&mut self) -> Vec<RowRequest> {
             match self.waiting.front() {
                 Some((after, _)) if *after <= self.rows.len() => {
                     self.waiting.pop_front().expect("looked at").1
@@ -325,24 +320,24 @@ mod tests {
     }
 
     fn decode(
-        admits: bool,
-        groups: impl IntoIterator<Item = (usize, Vec<Order>)>,
+        continuous_batching: bool,
+        groups: impl IntoIterator<Item = (usize, Vec<RowRequest>)>,
     ) -> (Groups, Counter) {
         let mut groups = Groups { waiting: groups.into_iter().collect(), rows: Vec::new() };
-        let mut counter = Counter { admits, rows: Vec::new(), fed: Vec::new() };
-        let marks = Marks { start: 0, eos: vec![12, 99] };
-        generate(&mut counter, &marks, &mut groups, &Stopwatch::played()).unwrap();
+        let mut counter = Counter { continuous_batching, rows: Vec::new(), fed: Vec::new() };
+        let special_tokens = SpecialTokens { start: 0, eos: vec![12, 99] };
+        generate(&mut counter, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
         (groups, counter)
     }
 
     #[test]
     fn every_row_ends_by_its_own_rule_and_leaves_the_batch() {
         let orders = vec![
-            order(10, Until::EosOr(9)),
-            order(20, Until::EosOr(2)),
-            order(10, Until::Exactly(4)),
-            order(30, Until::EosOr(0)),
-            order(90, Until::EosOr(5)),
+            order(10, StopRule::EosOr(9)),
+            order(20, StopRule::EosOr(2)),
+            order(10, StopRule::Exactly(4)),
+            order(30, StopRule::EosOr(0)),
+            order(90, StopRule::EosOr(5)),
         ];
         let (rows, counter) = decode(false, [(0, orders)]);
         assert_eq!(rows.row(0), Ok((vec![11, 12], Finish::Eos)));
@@ -356,15 +351,15 @@ mod tests {
     #[test]
     fn who_waits_enters_beside_those_that_go_on_where_the_model_lets_it() {
         let groups = || {
-            let first = vec![order(20, Until::Exactly(1)), order(30, Until::Exactly(3))];
-            [(0, first), (1, vec![order(40, Until::Exactly(2)), order(50, Until::EosOr(0))])]
+            let first = vec![order(20, StopRule::Exactly(1)), order(30, StopRule::Exactly(3))];
+            [(0, first), (1, vec![order(40, StopRule::Exactly(2)), order(50, StopRule::EosOr(0))])]
         };
         let (rows, counter) = decode(true, groups());
         assert_eq!(counter.fed, [vec![0, 0], vec![31, 0], vec![32, 41]]);
         assert_eq!(rows.row(1), Ok((vec![31, 32, 33], Finish::Length)));
         assert_eq!(rows.row(2), Ok((vec![41, 42], Finish::Length)));
         assert_eq!(rows.row(3), Ok((vec![], Finish::Length)));
-        // Where it doesn't, they come when the others are through, and their tokens are the same.
+        // Otherwise they follow the batch, and their tokens are the same.
         let (alone, counter) = decode(false, groups());
         assert_eq!(counter.fed, [vec![0, 0], vec![31], vec![32], vec![0], vec![41]]);
         for number in 0..4 {

@@ -1,28 +1,28 @@
-//! Requests that come one by one -> orders with their prompts; rows that ended -> texts.
+//! Converts requests to decoder input, and decoded rows to texts.
 
-use super::generate::{Decoded, NotFinite, Order, Orders};
+use super::generate::{Decoded, NotFinite, RowQueue, RowRequest};
 use super::tokenizer::{Prompt, Tokenizer};
 use super::{Input, input, row};
 use engine::Intake;
-use proto::generation::Generation;
+use model::generation::Generation;
 use std::collections::HashMap;
 use stopwatch::Stopwatch;
 
-/// An engine's [`Intake`] as generation sees it.
-pub(super) struct Read<'a> {
+/// Adapts an engine's [`Intake`] to generation.
+pub(super) struct IntakeQueue<'a> {
     intake: &'a mut dyn Intake,
     tokenizer: &'a Tokenizer,
     generation: &'a Generation,
     stopwatch: &'a Stopwatch,
-    /// How many requests have entered.
+    /// Requests taken so far.
     requests: usize,
-    /// How many orders were made of them.
+    /// Rows added so far.
     orders: usize,
-    /// The orders that are being decoded: the number of the request, and its prompt.
+    /// Active rows: the request's number and its prompt.
     live: HashMap<usize, (usize, Prompt)>,
 }
 
-impl<'a> Read<'a> {
+impl<'a> IntakeQueue<'a> {
     pub(super) fn new(
         intake: &'a mut dyn Intake,
         tokenizer: &'a Tokenizer,
@@ -34,8 +34,8 @@ impl<'a> Read<'a> {
     }
 }
 
-impl Orders for Read<'_> {
-    fn enter(&mut self) -> Vec<Order> {
+impl RowQueue for IntakeQueue<'_> {
+    fn enter(&mut self) -> Vec<RowRequest> {
         let mut orders = Vec::new();
         loop {
             let requests = self.intake.enter();
@@ -44,15 +44,15 @@ impl Orders for Read<'_> {
                 let number = self.requests;
                 self.requests += 1;
                 match input(self.tokenizer, &request, self.generation) {
-                    Ok(Input { prompt, until }) => {
-                        orders.push(Order { ids: prompt.ids.clone(), until });
+                    Ok(Input { prompt, stop_rule }) => {
+                        orders.push(RowRequest { ids: prompt.ids.clone(), stop_rule });
                         self.live.insert(self.orders, (number, prompt));
                         self.orders += 1;
                     }
                     Err(failure) => self.intake.ended(number, Err(failure)),
                 }
             }
-            // Where all that came failed, others may still come.
+            // Even if all of these failed, more may come.
             if is_over || !self.live.is_empty() {
                 return orders;
             }

@@ -1,6 +1,6 @@
-//! Our own T5: a model's name in, exact rows out, whatever shares the batch.
+//! T5 inference: exact rows, independent of the batch.
 //!
-//! [`open`] finds and checks the files, [`Opened::load`] puts the weights to work, [`T5`] decodes batches.
+//! [`open`] finds and checks the files, [`Opened::load`] loads the weights, [`T5`] decodes batches.
 
 pub mod candle;
 pub mod checkpoint;
@@ -23,103 +23,71 @@ use cpu::CpuT5;
 use device::Device;
 use engine::files::{Blob, ModelSource, ReadError, SourceError, Weights};
 use engine::{Engine, Intake, Request, Row, count, load_failure};
-use generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
-use intake::Read;
+use generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
+use intake::IntakeQueue;
 use lora::Adapter;
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
 use ops::error_chain::one_line;
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
 use roofline::Roofline;
 use stopwatch::Stopwatch;
 use tokenizer::{Prompt, Tokenizer};
 
-/// A T5 that can't be opened or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its files can't be found.
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Its config can't be used.
-    #[error("can't use {file}")]
-    Config {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: config::Error,
-    },
-    /// Its weights can't be used.
+    #[error("cannot use {file}")]
+    Config { file: String, source: config::Error },
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// Its tokenizer can't be used.
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
-    /// The device can't hold it.
     #[error(transparent)]
     Candle(#[from] candle::Error),
-    /// The device can't do it.
     #[error(transparent)]
     Device(#[from] device::Error),
-    /// Its adapter can't be used.
     #[error(transparent)]
     Adapter(#[from] lora::Error),
-    /// Text can't be served.
     #[error(
-        "{model} has no tokenizer: name a tokenizer.json (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")"
+        "{model} has no tokenizer: specify a tokenizer.json (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")"
     )]
-    NoTokenizer {
-        /// Which model.
-        model: String,
-    },
-    /// The threads couldn't be started.
-    #[error("can't start {threads} threads")]
-    Threads {
-        /// How many were asked for.
-        threads: usize,
-        /// Why.
-        source: rayon::ThreadPoolBuildError,
-    },
-    /// Token ids that aren't a prompt of this model.
-    #[error("token id {id} is beyond the model's vocabulary of {vocabulary} rows")]
-    TokenId {
-        /// The id.
-        id: u32,
-        /// Rows of the embedding.
-        vocabulary: usize,
-    },
-    /// A prompt without tokens.
+    NoTokenizer { model: String },
+    #[error("cannot start {threads} threads")]
+    Threads { threads: usize, source: rayon::ThreadPoolBuildError },
+    #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
+    TokenId { id: u32, vocabulary: usize },
     #[error("the list of token ids is empty")]
     NoIds,
-    /// Nothing to stop at.
-    #[error("it has no reference summary to stop at its length")]
+    #[error("no reference summary to match the length of")]
     NoReference,
 }
 
-/// A model whose files were found and checked. No weights are in memory.
+/// A model with checked files and no weights in memory.
 #[derive(Debug)]
 pub struct Opened {
     spec: EngineSpec,
     source: &'static dyn ModelSource,
     device: Device,
     checkpoint: Checkpoint,
-    /// One that stays beside the weights.
-    adapter: Option<Beside>,
+    adapter: Option<UnmergedAdapter>,
     tokenizer: Option<Tokenizer>,
-    /// Of the model without an adapter beside it.
+    /// Without an unmerged adapter.
     facts: EngineFacts,
 }
 
-/// An adapter that fits, and is to stay beside the base's weights.
+/// An adapter that fits and stays separate from the base weights.
 #[derive(Debug)]
-struct Beside {
+struct UnmergedAdapter {
     adapter: Adapter,
     sha256: String,
     commit_note: Option<String>,
 }
 
-impl Beside {
+impl UnmergedAdapter {
     fn find(
         given: &str,
         spec: &EngineSpec,
@@ -134,7 +102,7 @@ impl Beside {
         Ok(Self { adapter, sha256, commit_note })
     }
 
-    /// The facts of a base with it.
+    /// The facts of the base with this adapter.
     fn facts(&self, base: &EngineFacts) -> EngineFacts {
         let mut facts = base.clone();
         facts.adapter_sha256 = Some(self.sha256.clone());
@@ -144,10 +112,10 @@ impl Beside {
     }
 }
 
-/// Finds and checks the files of a model, all but the values of its weights.
+/// Finds and checks the files of a model, except the values of its weights.
 ///
 /// # Errors
-/// [`Error`], naming the file and the way out.
+/// [`Error`], with a remedy.
 pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opened, Error> {
     let model = source.model(spec)?;
     let model_sha256 = model.sha256()?;
@@ -166,7 +134,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
     let (mut adapter_sha256, mut adapter_note) = (None, None);
     let mut adapter = None;
     if let Some(given) = spec.unmerged() {
-        adapter = Some(Beside::find(given, spec, &checkpoint, source)?);
+        adapter = Some(UnmergedAdapter::find(given, spec, &checkpoint, source)?);
     } else if let Some(given) = &spec.adapter {
         let files = source.adapter(given)?;
         adapter_sha256 = Some(files.sha256()?);
@@ -189,8 +157,8 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         parameters,
         model_size_bytes: 4 * parameters,
         random_weights,
-        played: false,
-        admits: cpu::ADMITS,
+        synthetic_time: false,
+        continuous_batching: cpu::CONTINUOUS_BATCHING,
         notes,
     };
     let device = Device::cpu();
@@ -198,27 +166,28 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
 }
 
 impl Opened {
-    /// What was found.
     pub fn facts(&self) -> EngineFacts {
-        self.adapter.as_ref().map_or_else(|| self.facts.clone(), |beside| beside.facts(&self.facts))
+        self.adapter
+            .as_ref()
+            .map_or_else(|| self.facts.clone(), |unmerged| unmerged.facts(&self.facts))
     }
 
-    /// Puts it on another device than the CPU.
+    /// Selects a device other than the CPU.
     ///
     /// # Errors
-    /// Where the device can't do the dtype.
+    /// The device does not support the dtype.
     pub fn on(mut self, device: &Device) -> Result<Self, Error> {
         device.check(self.spec.dtype)?;
         device.name().clone_into(&mut self.facts.device);
         if let Some(gpu) = device.gpu() {
             self.facts.kernel = candle::kernel(&gpu.tensors, self.spec.dtype);
-            self.facts.admits = candle::ADMITS;
+            self.facts.continuous_batching = candle::CONTINUOUS_BATCHING;
         }
         self.device = device.clone();
         Ok(self)
     }
 
-    /// Checks that dialogues can be served, not token ids only.
+    /// Requires a tokenizer.
     ///
     /// # Errors
     /// [`Error::NoTokenizer`].
@@ -230,10 +199,10 @@ impl Opened {
         }
     }
 
-    /// Reads the weights and starts the threads that compute.
+    /// Reads the weights and starts the threads.
     ///
     /// # Errors
-    /// Where weights are broken, or the machine hasn't room for them.
+    /// The weights are broken or do not fit into memory.
     pub fn load(self, threads: usize) -> Result<T5, Error> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -244,7 +213,9 @@ impl Opened {
         let compute = pool.install(|| -> Result<Box<dyn Compute>, Error> {
             Ok(match self.device.gpu() {
                 Some(gpu) => Box::new(CandleT5::load(checkpoint, gpu.tensors.clone(), dtype)?),
-                None => Box::new(CpuT5::load(checkpoint, dtype, kernels::Table::best(), threads)?),
+                None => {
+                    Box::new(CpuT5::load(checkpoint, dtype, kernels::Dispatch::best(), threads)?)
+                }
             })
         })?;
         let config = self.checkpoint.config();
@@ -252,7 +223,7 @@ impl Opened {
             spec: self.spec.base(),
             source: self.source,
             compute,
-            marks: Marks { start: config.start_id, eos: config.eos_ids.clone() },
+            special_tokens: SpecialTokens { start: config.start_id, eos: config.eos_ids.clone() },
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
             checkpoint: self.checkpoint,
@@ -264,18 +235,18 @@ impl Opened {
     }
 }
 
-/// A loaded T5 with threads of its own.
+/// A loaded T5 with its own threads.
 pub struct T5 {
     spec: EngineSpec,
     source: &'static dyn ModelSource,
     compute: Box<dyn Compute>,
-    marks: Marks,
+    special_tokens: SpecialTokens,
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
-    /// What another adapter is matched to.
+    /// For matching other adapters.
     checkpoint: Checkpoint,
     facts: EngineFacts,
-    /// Without an adapter beside the weights.
+    /// Without an unmerged adapter.
     base_facts: EngineFacts,
 }
 
@@ -288,28 +259,25 @@ impl std::fmt::Debug for T5 {
     }
 }
 
-/// A prompt and what ends its summary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// The prompt.
     pub prompt: Prompt,
-    /// What ends the row.
-    pub until: Until,
+    pub stop_rule: StopRule,
 }
 
 impl T5 {
-    /// The prompt of a text, cut to `limit` tokens.
+    /// The prompt of a text, truncated to `limit` tokens.
     ///
     /// # Errors
-    /// Without a tokenizer, or with one that can't do the text.
+    /// There is no tokenizer, or it fails.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         Ok(self.tokenizer()?.prompt(text, limit)?)
     }
 
-    /// The prompt of token ids that came from elsewhere, cut to `limit` tokens.
+    /// The prompt of given token ids, truncated to `limit` tokens.
     ///
     /// # Errors
-    /// Where there are none, or one is beyond the vocabulary.
+    /// There are none, or one is outside the vocabulary.
     pub fn prompt_of_ids(&self, ids: Vec<u32>, limit: usize) -> Result<Prompt, Error> {
         if ids.is_empty() {
             return Err(Error::NoIds);
@@ -317,17 +285,17 @@ impl T5 {
         let is_known = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < self.vocabulary);
         match ids.iter().copied().find(|id| !is_known(id)) {
             Some(id) => Err(Error::TokenId { id, vocabulary: self.vocabulary }),
-            None => Ok(Prompt::cut(ids, limit, self.marks.eos[0])),
+            None => Ok(Prompt::cut(ids, limit, self.special_tokens.eos[0])),
         }
     }
 
-    /// Decodes a batch; a row for each input, in its order. A row that fails leaves its neighbours alone.
+    /// Decodes a batch into one row per input, in order. A failed row does not affect the others.
     ///
     /// # Errors
     /// A [`Failure`] of the whole batch.
     ///
     /// # Panics
-    /// Where generation forgot a row, which it doesn't.
+    /// Never: generation ends every row.
     pub fn decode(
         &mut self,
         inputs: &[Input],
@@ -335,55 +303,55 @@ impl T5 {
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
         let orders = inputs
             .iter()
-            .map(|input| Order { ids: input.prompt.ids.clone(), until: input.until })
+            .map(|input| RowRequest { ids: input.prompt.ids.clone(), stop_rule: input.stop_rule })
             .collect();
-        let Self { compute, marks, tokenizer, .. } = self;
+        let Self { compute, special_tokens, tokenizer, .. } = self;
         let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
-        let mut batch = Batch {
+        let mut batch = FixedBatch {
             orders,
             ended: |place: usize, decoded| {
                 let prompt = &inputs[place].prompt;
                 rows[place] = Some(row(prompt, decoded, tokenizer.as_ref(), stopwatch));
             },
         };
-        generate(compute.as_mut(), marks, &mut batch, stopwatch)?;
+        generate(compute.as_mut(), special_tokens, &mut batch, stopwatch)?;
         Ok(rows.into_iter().map(|row| row.expect("generation ends every row")).collect())
     }
 
-    /// Puts an adapter beside the weights, or takes it away; the facts follow.
-    fn take(&mut self, spec: EngineSpec, beside: Option<&Beside>) -> Result<(), Error> {
-        let outcome = self.compute.adapt(beside.map(|beside| &beside.adapter));
-        let is_there = beside.filter(|_| outcome.is_ok());
+    /// Sets or removes the unmerged adapter and updates the facts.
+    fn take(&mut self, spec: EngineSpec, unmerged: Option<&UnmergedAdapter>) -> Result<(), Error> {
+        let outcome = self.compute.adapt(unmerged.map(|unmerged| &unmerged.adapter));
+        let is_there = unmerged.filter(|_| outcome.is_ok());
         self.facts = is_there
-            .map_or_else(|| self.base_facts.clone(), |beside| beside.facts(&self.base_facts));
+            .map_or_else(|| self.base_facts.clone(), |unmerged| unmerged.facts(&self.base_facts));
         self.facts.model_size_bytes = self.compute.weight_bytes() + self.compute.adapter_bytes();
         self.spec = if outcome.is_ok() { spec } else { spec.base() };
         outcome
     }
 
-    /// Exchanges the adapter beside the weights for that of `spec`, or for none. False, and nothing is done, where
-    /// `spec` needs other weights: another base, or an adapter that is merged on either side.
+    /// Switches the unmerged adapter to that of `spec`, or to none. Returns `false` and does
+    /// nothing if `spec` needs other weights: another base, or a merged adapter on either side.
     ///
     /// # Errors
-    /// Where the adapter can't be used. Then none is there.
+    /// The adapter cannot be used. The model is left without one.
     pub fn switch(&mut self, spec: &EngineSpec) -> Result<bool, Error> {
         let is_merged = |spec: &EngineSpec| spec.adapter.is_some() && spec.unmerged().is_none();
         if self.spec.base() != spec.base() || is_merged(&self.spec) || is_merged(spec) {
             return Ok(false);
         }
-        let find = |name| Beside::find(name, spec, &self.checkpoint, self.source);
-        let beside = spec.unmerged().map(find).transpose()?;
-        self.take(spec.clone(), beside.as_ref())?;
+        let find = |name| UnmergedAdapter::find(name, spec, &self.checkpoint, self.source);
+        let unmerged = spec.unmerged().map(find).transpose()?;
+        self.take(spec.clone(), unmerged.as_ref())?;
         Ok(true)
     }
 
-    /// Bytes that caches of keys and values held at most since the model was loaded.
+    /// Peak bytes of the key-value caches.
     pub fn cache_bytes(&self) -> u64 {
         self.compute.cache_bytes()
     }
 
-    /// What these batches cost at least on this machine, whose limits are measured for it, when every row
-    /// gets `steps` tokens. Null where nobody has worked it out.
+    /// The roofline of these batches with `steps` tokens per row, against the measured limits of
+    /// this machine. `None` if not supported.
     pub fn roofline(
         &self,
         batches: &[&[Input]],
@@ -410,7 +378,7 @@ fn refused(request: &Request, reason: &(dyn std::error::Error + 'static)) -> Fai
     Failure { retry: Retry::Never, kind: Kind::Input, detail }
 }
 
-/// The prompt of a dialogue, and what ends its summary.
+/// The prompt and stop rule of a request.
 fn input(
     tokenizer: &Tokenizer,
     request: &Request,
@@ -419,16 +387,16 @@ fn input(
     let failed = |error: tokenizer::Error| refused(request, &error);
     let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
     let limit = size(generation.max_new_tokens);
-    let until = match (generation.stop, &request.reference) {
-        (Stop::Eos, _) => Until::EosOr(limit),
+    let stop_rule = match (generation.stop, &request.reference) {
+        (Stop::Eos, _) => StopRule::EosOr(limit),
         (Stop::Reference, Some(reference)) => {
-            Until::Exactly(tokenizer.count(reference).map_err(failed)?.min(limit))
+            StopRule::Exactly(tokenizer.count(reference).map_err(failed)?.min(limit))
         }
         (Stop::Reference, None) => return Err(refused(request, &Error::NoReference)),
     };
     let text = generation.prompt_for(&request.dialogue);
     let prompt = tokenizer.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
-    Ok(Input { prompt, until })
+    Ok(Input { prompt, stop_rule })
 }
 
 impl Engine for T5 {
@@ -468,13 +436,13 @@ impl Engine for T5 {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<(), Failure> {
-        let Self { compute, marks, tokenizer, spec, .. } = self;
+        let Self { compute, special_tokens, tokenizer, spec, .. } = self;
         let tokenizer = tokenizer.as_ref().ok_or_else(|| {
             let error = Error::NoTokenizer { model: spec.model.clone() };
             Failure { retry: Retry::Never, kind: Kind::Model, detail: error.to_string() }
         })?;
-        let mut orders = Read::new(intake, tokenizer, generation, stopwatch);
-        generate(compute.as_mut(), marks, &mut orders, stopwatch)
+        let mut orders = IntakeQueue::new(intake, tokenizer, generation, stopwatch);
+        generate(compute.as_mut(), special_tokens, &mut orders, stopwatch)
     }
 
     fn kv_cache_bytes(&self) -> u64 {
@@ -490,14 +458,14 @@ impl Engine for T5 {
     }
 }
 
-/// Rows that enter all at once.
-struct Batch<E> {
-    orders: Vec<Order>,
+/// Rows that all join at once.
+struct FixedBatch<E> {
+    orders: Vec<RowRequest>,
     ended: E,
 }
 
-impl<E: FnMut(usize, Result<Decoded, NotFinite>)> Orders for Batch<E> {
-    fn enter(&mut self) -> Vec<Order> {
+impl<E: FnMut(usize, Result<Decoded, NotFinite>)> RowQueue for FixedBatch<E> {
+    fn enter(&mut self) -> Vec<RowRequest> {
         std::mem::take(&mut self.orders)
     }
 
@@ -528,6 +496,6 @@ fn row(
         end_ns: stopwatch.now_ns(),
         finish: decoded.finish,
         text,
-        exchange: None,
+        http: None,
     })
 }

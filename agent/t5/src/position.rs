@@ -1,28 +1,24 @@
-//! Relative positions of T5: a distance in, its bucket out (`_relative_position_bucket` of
-//! transformers 5.23, `modeling_t5.py`), and the bias tables made of them.
+//! T5's relative position buckets (`_relative_position_bucket` of transformers 5.23,
+//! `modeling_t5.py`) and the bias tables made of them.
 
-/// Which way a stack looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// The encoder: half of the buckets are for what comes after.
+    /// Encoder: half of the buckets are for later positions.
     Both,
-    /// The decoder: all buckets are for what came before.
+    /// Decoder: all buckets are for earlier positions.
     Back,
 }
 
-/// The buckets of a stack.
 #[derive(Debug, Clone, Copy)]
 pub struct Buckets {
-    /// How many there are.
     pub count: usize,
-    /// Distances from here on share the last one.
+    /// Larger distances share the last bucket.
     pub max_distance: usize,
-    /// Which way the stack looks.
     pub direction: Direction,
 }
 
 impl Buckets {
-    /// The bucket of a key that stands `offset` after its query (negative: before).
+    /// The bucket of a key at `offset` from its query; negative: before it.
     pub fn of(self, offset: isize) -> usize {
         let distance = offset.unsigned_abs();
         match self.direction {
@@ -36,9 +32,9 @@ impl Buckets {
         }
     }
 
-    /// The bias of every offset from `-(before)` to `after`, head by head: `[heads, before + 1 + after]`.
+    /// The bias of every offset in `-before..=after`: `[heads, before + 1 + after]`.
     ///
-    /// `weight` is `relative_attention_bias`, `[buckets, heads]`.
+    /// `weight`: `relative_attention_bias`, `[buckets, heads]`.
     pub fn table(self, weight: &[f32], heads: usize, before: usize, after: usize) -> Vec<f32> {
         let buckets: Vec<usize> = (0..=before + after)
             .map(|place| self.of(place.cast_signed() - before.cast_signed()))
@@ -49,7 +45,7 @@ impl Buckets {
     }
 }
 
-/// Near distances have a bucket each, farther ones share by their logarithm. In f32, as PyTorch does it.
+/// Small distances have one bucket each, larger ones share logarithmically. In f32, like PyTorch.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -69,7 +65,7 @@ fn within(count: usize, max_distance: usize, distance: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Distances and their buckets by PyTorch, for 32 buckets and 128 as the largest distance.
+    /// PyTorch's buckets for 32 buckets and a maximum distance of 128.
     #[test]
     fn the_decoder_uses_all_buckets_for_what_came_before() {
         let buckets = Buckets { count: 32, max_distance: 128, direction: Direction::Back };

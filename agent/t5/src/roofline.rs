@@ -1,26 +1,25 @@
-//! How near a measurement comes to what the machine allows: work and limits in, the shortest time out.
+//! The roofline model: work and machine limits in, the lower bound of time out.
 //!
-//! The model of Williams, Waterman and Patterson (CACM 52(4), 2009): work takes at least as long as its bytes
-//! take to be read, and at least as long as its operations take on all threads.
+//! Williams, Waterman and Patterson (CACM 52(4), 2009): work takes at least as long as reading its
+//! bytes, and at least as long as its operations on all threads.
 
 use kernels::{Peaks, Storage};
 
-/// What some computation needs at least. Activations are not counted: they stay in the caches.
+/// The minimum cost of a computation. Activations are not counted: they stay in cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Phase {
-    /// Of weights and caches that are read.
+    /// Weights and caches read.
     pub bytes: u64,
-    /// By storage, in the order of [`Storage::ALL`]; an addition and a multiplication are two.
+    /// In the order of [`Storage::ALL`]; a multiply-add is two.
     pub operations: [u64; 4],
 }
 
 impl Phase {
-    /// Adds products: so many additions and multiplications with weights of this storage.
+    /// Adds multiply-adds with weights of this storage.
     pub fn multiply(&mut self, storage: Storage, products: usize) {
         self.operations[storage as usize] += 2 * products as u64;
     }
 
-    /// The shortest time in nanoseconds.
     fn shortest_ns(&self, limits: &Limits) -> f64 {
         let computed: f64 = Storage::ALL
             .iter()
@@ -31,30 +30,27 @@ impl Phase {
     }
 }
 
-/// What a machine can do at most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
-    /// Bytes per nanosecond, that is GB/s, of what a decoder reads for a token.
+    /// Bytes per nanosecond (GB/s) of what a decoder reads per token.
     pub bandwidth: f64,
-    /// Operations per nanosecond, that is Gop/s, by storage.
+    /// Operations per nanosecond (Gop/s), by storage.
     pub peaks: Peaks,
 }
 
-/// The work of some batches beside the limits of a machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Roofline {
-    /// The machine's.
     pub limits: Limits,
     /// Over all phases.
     pub bytes: u64,
     /// Over all phases, by storage.
     pub operations: [u64; 4],
-    /// No implementation that reads as much can be faster.
+    /// Lower bound for any implementation that reads as much.
     pub shortest_ns: f64,
 }
 
 impl Roofline {
-    /// Of phases that follow each other.
+    /// For consecutive phases.
     pub fn new(phases: &[Phase], limits: Limits) -> Self {
         let operations = Storage::ALL
             .map(|storage| phases.iter().map(|phase| phase.operations[storage as usize]).sum());

@@ -1,12 +1,11 @@
 //! Text to token ids and back, by the model's `tokenizer.json`.
 //!
-//! Truncation and padding settings found in the file are switched off, and said so: a benchmark must not
-//! inherit them unseen. Limits come from the caller.
+//! Truncation and padding settings in the file are disabled, with a note: a benchmark must not
+//! inherit them silently. Limits come from the caller.
 
 use engine::files::{Blob, ReadError};
 use tokenizers::Tokenizer as Pieces;
 
-/// A tokenizer without hidden settings.
 #[derive(Debug)]
 pub struct Tokenizer {
     pieces: Pieces,
@@ -14,50 +13,33 @@ pub struct Tokenizer {
     notes: Vec<String>,
 }
 
-/// A prompt as the model takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
     /// Ends with `</s>`.
     pub ids: Vec<u32>,
-    /// How many pieces the limit cut off.
+    /// Tokens removed by truncation.
     pub cut: usize,
 }
 
-/// A tokenizer that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// It is no tokenizer of the tokenizers library.
     #[error("{file} is not a tokenizer.json")]
-    Format {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: tokenizers::Error,
-    },
-    /// It makes ids that the model's embedding doesn't have.
+    Format { file: String, source: tokenizers::Error },
     #[error(
-        "{file} has {pieces} pieces, the model's embedding only {rows} rows: they don't belong together"
+        "{file} has {pieces} tokens, but the model's embedding has {rows} rows: the tokenizer is of another model"
     )]
-    TooLarge {
-        /// Which file.
-        file: String,
-        /// One more than the highest id.
-        pieces: usize,
-        /// Rows of the embedding.
-        rows: usize,
-    },
-    /// A text that it can't take apart or put together.
-    #[error("the tokenizer can't do this text")]
+    TooLarge { file: String, pieces: usize, rows: usize },
+    #[error("the tokenizer failed on this text")]
     Text(#[source] tokenizers::Error),
 }
 
 impl Tokenizer {
-    /// Reads a `tokenizer.json` for a model whose prompts end with `eos` and whose embedding has `rows` rows.
+    /// `eos`: the token that ends prompts; `rows`: the size of the model's embedding.
     ///
     /// # Errors
-    /// Where the file can't be used with the model.
+    /// The file cannot be used with the model.
     pub fn load(blob: &Blob, eos: u32, rows: usize) -> Result<Self, Error> {
         let file = || blob.name().to_owned();
         let bytes = blob.read()?;
@@ -71,12 +53,12 @@ impl Tokenizer {
         let mut notes = Vec::new();
         if let Some(truncation) = pieces.get_truncation() {
             notes.push(format!(
-                "the tokenizer file asks to cut texts to {} tokens: switched off, max_input_tokens decides",
+                "truncation to {} tokens in the tokenizer file is disabled: max_input_tokens applies",
                 truncation.max_length
             ));
         }
         if pieces.get_padding().is_some() {
-            notes.push("the tokenizer file asks for padding: switched off".to_owned());
+            notes.push("padding in the tokenizer file is disabled".to_owned());
         }
         pieces.with_truncation(None).map_err(|source| Error::Format { file: file(), source })?;
         pieces.with_padding(None);
@@ -84,50 +66,51 @@ impl Tokenizer {
         let whole = pieces.encode("a", true).map_err(Error::Text)?.get_ids().to_vec();
         if whole != [bare, vec![eos]].concat() {
             notes.push(format!(
-                "the tokenizer file doesn't end texts with token {eos} alone: prompts here do, as T5 was trained"
+                "the tokenizer file does not end texts with token {eos}: prompts end with it anyway, as in T5's training"
             ));
         }
         Ok(Self { pieces, eos, notes })
     }
 
-    /// What a reader of the report should know.
+    /// Remarks for the report.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// A text cut to `limit` tokens, `</s>` included, as transformers cuts it.
+    /// A text truncated to `limit` tokens, including `</s>`, like in transformers.
     ///
     /// # Errors
-    /// Where the tokenizer can't take it apart.
+    /// The tokenizer fails.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         let ids = self.pieces.encode_fast(text, false).map_err(Error::Text)?.get_ids().to_vec();
         Ok(Prompt::cut([ids, vec![self.eos]].concat(), limit, self.eos))
     }
 
-    /// How many tokens a text has, `</s>` included.
+    /// Tokens of a text, including `</s>`.
     ///
     /// # Errors
-    /// Where the tokenizer can't take it apart.
+    /// The tokenizer fails.
     pub fn count(&self, text: &str) -> Result<usize, Error> {
         Ok(self.pieces.encode_fast(text, false).map_err(Error::Text)?.len() + 1)
     }
 
-    /// The text of decoded ids, without special tokens. Ids beyond the tokenizer decode to nothing.
+    /// Decodes ids, skipping special and unknown tokens.
     ///
     /// # Errors
-    /// Where the tokenizer can't put it together.
+    /// The tokenizer fails.
     pub fn text(&self, ids: &[u32]) -> Result<String, Error> {
         self.pieces.decode(ids, true).map_err(Error::Text)
     }
 
-    /// How many of `ids` are beyond the tokenizer: a T5's head has more rows than its tokenizer has pieces.
+    /// How many `ids` are not in the tokenizer's vocabulary: T5's head has more rows than the
+    /// tokenizer has tokens.
     pub fn unknown(&self, ids: &[u32]) -> usize {
         ids.iter().filter(|id| self.pieces.id_to_token(**id).is_none()).count()
     }
 }
 
 impl Prompt {
-    /// Cuts ids that end with `</s>` to `limit` tokens; the last one stays `</s>`.
+    /// Truncates ids that end with `</s>` to `limit` tokens, keeping the final `</s>`.
     pub fn cut(mut ids: Vec<u32>, limit: usize, eos: u32) -> Self {
         let cut = ids.len().saturating_sub(limit.max(1));
         if cut > 0 {

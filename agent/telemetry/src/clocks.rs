@@ -1,14 +1,13 @@
-//! The processors' clocks and heat.
+//! CPU clocks, temperature and thermal throttling.
 
 use crate::counter::Counter;
 use host::Root;
-use proto::telemetry::{Absence, Metric, Readings};
+use model::telemetry::{Absence, Metric, Readings};
 
 const THERMAL: &str = "sys/class/thermal";
 const PROCESSORS: &str = "sys/devices/system/cpu";
 const POLICIES: &str = "sys/devices/system/cpu/cpufreq";
 
-/// Where clocks and heat can be read.
 #[derive(Debug)]
 pub(crate) struct Clocks {
     root: Root,
@@ -20,9 +19,9 @@ pub(crate) struct Clocks {
 
 #[derive(Debug)]
 enum Frequency {
-    /// One file for each group of processors, in kHz.
+    /// One file per frequency policy, in kHz.
     Policies(Vec<String>),
-    /// The kernel measures it there.
+    /// The kernel measures it.
     CpuInfo,
     None,
 }
@@ -32,7 +31,7 @@ fn absence(what: &str, reason: &str) -> Absence {
 }
 
 impl Clocks {
-    /// Finds them, and says what is missing.
+    /// Finds the sources, and reports missing ones.
     pub(crate) fn find(root: &Root) -> (Self, Vec<Absence>) {
         let mut absences = Vec::new();
         let current = |path: String| format!("{path}/scaling_cur_freq");
@@ -47,7 +46,7 @@ impl Clocks {
         } else {
             absences.push(absence(
                 "cpu_frequency",
-                "the system shows no running clock, as in most virtual machines",
+                "no actual clock frequency, as on most virtual machines",
             ));
             Frequency::None
         };
@@ -57,8 +56,7 @@ impl Clocks {
         let zones: Vec<String> =
             zones.into_iter().filter(|path| root.number::<f64>(path).is_some()).collect();
         if zones.is_empty() {
-            absences
-                .push(absence("host_temperature", "no thermal zone: virtual machines have none"));
+            absences.push(absence("host_temperature", "no thermal zone, as on virtual machines"));
         }
         let counts = |path: String| {
             [
@@ -73,7 +71,7 @@ impl Clocks {
             .filter(|path| root.number::<f64>(path).is_some())
             .collect();
         if throttle_counts.is_empty() {
-            absences.push(absence("cpu_throttling", "the system counts no thermal throttling"));
+            absences.push(absence("cpu_throttling", "no thermal throttling counters"));
         }
         let throttles = Counter::default();
         (Self { root: root.clone(), frequency, zones, throttle_counts, throttles }, absences)
@@ -105,7 +103,7 @@ impl Clocks {
     }
 }
 
-/// With these counters the kernel shows the clock that runs; without them, the one on the label.
+/// With these counters /proc/cpuinfo shows the actual clock, otherwise the nominal one.
 fn has_aperf(root: &Root) -> bool {
     let text = root.text("proc/cpuinfo").unwrap_or_default();
     let flags = text.lines().find(|line| line.starts_with("flags")).unwrap_or_default();

@@ -1,19 +1,18 @@
-//! A number that only grows, read from time to time.
+//! A monotonic counter, sampled periodically.
 
-/// The last value of such a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Counter(Option<f64>);
 
 impl Counter {
-    /// How much it grew since it was last read. Null at the first reading, where it couldn't be read, and where it
-    /// began anew.
+    /// The increase since the last reading. `None` for the first reading, an unreadable counter, or
+    /// after a reset.
     pub(super) fn advance(&mut self, now: Option<f64>) -> Option<f64> {
         let now = now?;
         let before = self.0.replace(now)?;
         (now >= before).then_some(now - before)
     }
 
-    /// Likewise, for a number that begins anew after `range`.
+    /// The same for a counter that wraps at `range`.
     pub(super) fn advance_within(&mut self, now: Option<f64>, range: f64) -> Option<f64> {
         let now = now?;
         let before = self.0.replace(now)?;

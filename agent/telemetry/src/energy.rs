@@ -1,12 +1,11 @@
-//! Energy of the processor packages: the counters of RAPL under /sys/class/powercap.
+//! Energy of CPU packages and DRAM: RAPL counters under /sys/class/powercap.
 
 use crate::counter::Counter;
 use host::Root;
-use proto::telemetry::{Absence, Metric, Readings};
+use model::telemetry::{Absence, Metric, Readings};
 
 const FOLDER: &str = "sys/class/powercap";
 
-/// The counters of all packages, and of memory where it is counted apart.
 #[derive(Debug)]
 pub(super) struct Rapl {
     root: Root,
@@ -21,10 +20,8 @@ struct Zone {
 }
 
 impl Rapl {
-    /// Finds the counters.
-    ///
     /// # Errors
-    /// Why there is none that can be read.
+    /// Why there is no readable counter.
     pub(super) fn find(root: &Root) -> Result<Self, Absence> {
         let absent = |reason: &str, remedy: Option<&str>| Absence {
             what: "cpu_energy".to_owned(),
@@ -39,15 +36,13 @@ impl Rapl {
             root.list(FOLDER, "intel-rapl:").into_iter().filter(is_counted).collect();
         if paths.is_empty() {
             return Err(absent(
-                "no RAPL counter: virtual machines rarely have one",
-                Some(
-                    "measure energy on a bare-metal instance, or load the kernel module intel_rapl_msr",
-                ),
+                "no RAPL counter, as on most virtual machines",
+                Some("use a bare-metal instance, or load the kernel module intel_rapl_msr"),
             ));
         }
         if root.number::<f64>(&format!("{}/energy_uj", paths[0])).is_none() {
             return Err(absent(
-                "the RAPL counters can be read by root only",
+                "the RAPL counters are readable by root only",
                 Some(
                     "run the agent as root, or chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj",
                 ),
@@ -63,7 +58,7 @@ impl Rapl {
         Ok(Self { root: root.clone(), zones: paths.into_iter().map(zone).collect() })
     }
 
-    /// Adds what all zones used since the last reading; nothing where one of them can't be read.
+    /// Adds the energy of all zones since the last reading, unless one cannot be read.
     pub(super) fn read(&mut self, into: &mut Readings) {
         let root = &self.root;
         let used = self.zones.iter_mut().map(|zone| {
@@ -71,7 +66,7 @@ impl Rapl {
                 root.number::<f64>(&format!("{}/energy_uj", zone.path)).map(|joules| joules / 1e6);
             zone.energy.advance_within(joules, zone.range_joules)
         });
-        // Every counter moves on, also where another one can't be read.
+        // Advance every counter, even if another one cannot be read.
         let used: Vec<Option<f64>> = used.collect();
         into.set(Metric::CpuEnergyJoules, used.into_iter().sum::<Option<f64>>());
     }

@@ -1,17 +1,18 @@
-//! What is observed beside inference: this process, its host, the GPU that infers, and their energy.
+//! Telemetry during inference: process, host, GPU and energy.
 //!
-//! Instruments are found once and read for every window; what can't be read is absent, with the reason. The
-//! [`sampler`] reads them on a thread of its own, and is the only thing of ours that runs beside a measuring shard.
+//! Instruments are detected once and read for every window; unreadable ones are reported as absent,
+//! with the reason. The [`sampler`] reads them on its own thread, the only one of the agent's that
+//! runs during a measurement.
 
 mod clocks;
 mod counter;
 mod energy;
 mod nvml;
-mod panel;
+mod instruments;
 mod process;
 mod processors;
 pub mod sampler;
 
-pub use nvml::Visible;
-pub use panel::{Occasion, Panel, Places};
+pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
+pub use nvml::VisibleDevices;
 pub use sampler::Sampler;

@@ -1,17 +1,16 @@
-//! This process: processor time, memory, faults, switches, files.
+//! This process: CPU time, memory, page faults, context switches, files.
 
 use crate::counter::Counter;
 use host::Root;
+use model::telemetry::{Metric, Readings};
 use procfs::WithCurrentSystemInfo;
-use proto::telemetry::{Metric, Readings};
 use stopwatch::{Stopwatch, processor_ns};
 
-/// Reading PSS walks every page of the process: it may take this share of one core's time at most.
+/// Reading PSS walks all pages: maximum share of one core's time, as its reciprocal.
 const PSS_SHARE: u64 = 1000;
-/// And is never read more often than this.
+/// Minimum interval.
 const PSS_PERIOD_NS: u64 = 10_000_000_000;
 
-/// What the last reading of this process was.
 #[derive(Debug)]
 pub(crate) struct Process {
     root: Root,
@@ -40,7 +39,7 @@ impl Process {
         procfs::process::Process::new_with_root(self.root.path("proc/self")).ok()
     }
 
-    /// What changes quickly, in one file.
+    /// Cheap readings.
     pub(crate) fn read(&mut self, into: &mut Readings) {
         into.set(Metric::ProcessCpuNs, self.cpu.advance(Some(processor_ns::of_process())));
         let Some(stat) = self.open().and_then(|process| process.stat().ok()) else { return };
@@ -50,7 +49,7 @@ impl Process {
         into.set(Metric::ProcessMajorFaults, self.major_faults.advance(Some(stat.majflt as f64)));
     }
 
-    /// What takes longer to read.
+    /// Expensive readings.
     pub(crate) fn read_slow(&mut self, into: &mut Readings, clock: &Stopwatch) {
         let Some(process) = self.open() else { return };
         into.set(Metric::ProcessOpenFiles, process.fd_count().ok().map(|count| count as f64));
@@ -68,7 +67,7 @@ impl Process {
     }
 }
 
-/// Switches that waited and that were forced, of all threads that live. A thread that ends takes its own along.
+/// Voluntary and involuntary context switches of all live threads. Ended threads take theirs along.
 fn switches(process: &procfs::process::Process) -> Option<(f64, f64)> {
     let statuses = process.tasks().ok()?.flatten().filter_map(|task| task.status().ok());
     let counts = statuses.filter_map(|status| {

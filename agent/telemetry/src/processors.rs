@@ -1,12 +1,11 @@
-//! The host's processors and memory: what is busy, stolen, waiting.
+//! Host CPU time, steal, pressure and memory.
 
 use crate::counter::Counter;
 use host::Root;
+use model::telemetry::{Metric, Readings};
 use procfs::prelude::*;
 use procfs::{KernelStats, Meminfo};
-use proto::telemetry::{Metric, Readings};
 
-/// What the last reading of the processors was.
 #[derive(Debug)]
 pub(crate) struct Processors {
     root: Root,
@@ -33,7 +32,7 @@ impl Processors {
             let cpu = &stat.total;
             let ns_per_tick = 1e9 / procfs::ticks_per_second() as f64;
             let ns = |ticks: u64| ticks as f64 * ns_per_tick;
-            // Guest time is in user time already.
+            // User time includes guest time.
             let busy = cpu.user
                 + cpu.nice
                 + cpu.system

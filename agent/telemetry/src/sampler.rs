@@ -1,14 +1,14 @@
-//! The sampler: reads the instruments on a thread of its own, every period and whenever the agent goes from one
-//! phase to the next, and hands on a window each time.
+//! The sampler thread: reads the instruments every period and at every change of phase, and emits a
+//! window each time.
 //!
-//! At a change of phase the runner waits for the reading, so that no window straddles two phases and no reading
-//! that the sampler must take runs beside the first batch. It waits a short time only: an instrument that hangs
-//! holds nobody up. While nothing is measured the sampler sleeps. Windows wait in a bounded channel; one that finds
-//! no room is dropped and counted.
+//! The runner waits for the reading at a change of phase, so that no window spans two phases and no
+//! reading coincides with the first batch; the wait is bounded in case an instrument hangs. The
+//! thread sleeps while nothing is measured. Windows are buffered in a bounded channel; excess ones
+//! are dropped and counted.
 
-use super::{Occasion, Panel};
-use proto::model::EngineFacts;
-use proto::telemetry::{Absence, Phase, Readings, Window};
+use super::{InstrumentSet, Trigger};
+use model::engine::EngineFacts;
+use model::telemetry::{Absence, Phase, Readings, Window};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -17,124 +17,120 @@ use std::time::Duration;
 use stopwatch::Stopwatch;
 use tokio::sync::mpsc;
 
-/// Windows that may wait: four minutes of them at the default period.
+/// Buffered windows: four minutes at the default period.
 const CAPACITY: usize = 1024;
-/// How long a change of phase waits for its reading.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// For how long the machine's idle power is measured.
+/// Maximum wait for the reading at a change of phase.
+const PHASE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Duration of the idle power measurement.
 const IDLE_SPAN: Duration = Duration::from_secs(3);
 
-/// What the sampler hands on.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Observed {
-    /// What was read.
+pub enum Observation {
     Window(Box<Window>),
-    /// What stopped being measurable.
+    /// Became unmeasurable.
     Absent(Absence),
 }
 
-/// What the agent does from now on.
+/// The start of a phase.
 #[derive(Debug, Clone)]
-pub struct Mark {
-    /// What.
+pub struct PhaseStart {
     pub phase: Phase,
-    /// For which shard and attempt; none while idle.
+    /// Shard and attempt. `None` while idle.
     pub of: Option<(u64, u64)>,
-    /// Where the engine infers: `cpu`, `cuda:0`.
+    /// The inference device: `cpu`, `cuda:0`.
     pub device: String,
     /// The clock of the shard's samples.
     pub clock: Stopwatch,
 }
 
-enum Order {
+enum Command {
     Period(Duration),
-    Mark(Option<Mark>, SyncSender<Readings>),
+    StartPhase(Option<PhaseStart>, SyncSender<Readings>),
 }
 
-/// A handle to the sampler's thread. Dropping it ends the thread.
+/// A handle to the sampler's thread. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Sampler {
-    orders: Option<Sender<Order>>,
+    commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     energy: Energy,
 }
 
-/// Of which devices the energy can be read.
+/// Devices whose energy can be read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Energy {
     cpu: bool,
     gpu: bool,
 }
 
-/// Where its windows come out.
+/// The receiving end of the sampler.
 #[derive(Debug)]
 pub struct Observations {
-    observed: mpsc::Receiver<Observed>,
+    observed: mpsc::Receiver<Observation>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Observations {
-    /// Those that wait.
-    pub fn take(&mut self) -> Vec<Observed> {
+    /// All buffered observations.
+    pub fn take(&mut self) -> Vec<Observation> {
         std::iter::from_fn(|| self.observed.try_recv().ok()).collect()
     }
 
-    /// How many windows found no room since this was last asked.
+    /// Windows dropped since the last call.
     pub fn take_dropped(&self) -> u64 {
         self.dropped.swap(0, Ordering::Relaxed)
     }
 }
 
 impl Sampler {
-    /// Starts the thread.
-    ///
     /// # Errors
-    /// Where the system gives no thread.
-    pub fn start(panel: Panel) -> Result<(Self, Observations), std::io::Error> {
-        let energy = Energy { cpu: panel.has_energy("cpu"), gpu: panel.has_energy("cuda") };
-        let (orders, inbox) = channel();
+    /// The thread cannot be started.
+    pub fn start(instruments: InstrumentSet) -> Result<(Self, Observations), std::io::Error> {
+        let energy =
+            Energy { cpu: instruments.has_energy("cpu"), gpu: instruments.has_energy("cuda") };
+        let (commands, inbox) = channel();
         let (sender, observed) = mpsc::channel(CAPACITY);
         let dropped = Arc::new(AtomicU64::new(0));
-        let desk = Desk {
-            panel,
-            // The slow instruments' pace and the period are control time, whatever clock the samples have.
-            pace: Stopwatch::start(),
-            period: Duration::from_millis(proto::telemetry::DEFAULT_PERIOD_MS.into()),
+        let sampler_thread = SamplerThread {
+            instruments,
+            // Periods are control time, whatever the clock of the samples.
+            cadence: Stopwatch::start(),
+            period: Duration::from_millis(model::telemetry::DEFAULT_PERIOD_MS.into()),
             current: None,
             out: sender,
             dropped: Arc::clone(&dropped),
         };
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || desk.run(&inbox))?;
-        let sampler = Self { orders: Some(orders), thread: Some(thread), energy };
+            .spawn(move || sampler_thread.run(&inbox))?;
+        let sampler = Self { commands: Some(commands), thread: Some(thread), energy };
         Ok((sampler, Observations { observed, dropped }))
     }
 
-    /// One that observes nothing.
+    /// A sampler that does nothing.
     pub fn none() -> Self {
-        Self { orders: None, thread: None, energy: Energy::default() }
+        Self { commands: None, thread: None, energy: Energy::default() }
     }
 
-    /// How often the instruments are read from now on; zero leaves it as it is.
+    /// Sets the sampling period; zero leaves it unchanged.
     pub fn set_period(&self, period: Duration) {
         if !period.is_zero() {
-            self.order(Order::Period(period));
+            self.send(Command::Period(period));
         }
     }
 
-    /// Ends the window and begins the next phase. Gives what was read in between; nothing where that took too long.
-    pub fn mark(&self, mark: Mark) -> Readings {
-        self.turn(Some(mark))
+    /// Ends the window and starts the next phase. Returns the readings in between, or none if the
+    /// reading took too long.
+    pub fn start_phase(&self, mark: PhaseStart) -> Readings {
+        self.change_phase(Some(mark))
     }
 
-    /// Ends the window; nothing is read until the next phase.
+    /// Ends the window and stops reading until the next phase.
     pub fn pause(&self) {
-        self.turn(None);
+        self.change_phase(None);
     }
 
-    /// Observes the machine while nothing is loaded, where its energy can be read. `device` is the one that will
-    /// infer.
+    /// Samples the idle machine if its energy can be read. `device`: the one used for inference.
     pub fn measure_idle(&self, device: &str, clock: &Stopwatch) {
         let has_energy = match device {
             "cpu" => self.energy.cpu,
@@ -145,80 +141,79 @@ impl Sampler {
             return;
         }
         let (device, clock) = (device.to_owned(), clock.clone());
-        self.mark(Mark { phase: Phase::Idle, of: None, device, clock });
-        self.rest(IDLE_SPAN);
+        self.start_phase(PhaseStart { phase: Phase::Idle, of: None, device, clock });
+        self.wait(IDLE_SPAN);
         self.pause();
     }
 
-    /// Waits while the sampler goes on.
-    pub fn rest(&self, span: Duration) {
-        let (_never, rest) = sync_channel::<()>(0);
-        // Nobody sends: this is the wait.
-        let _waited = rest.recv_timeout(span);
+    /// Blocks while the sampler runs.
+    pub fn wait(&self, span: Duration) {
+        let (_never, wait) = sync_channel::<()>(0);
+        // Nothing is ever sent: this is the wait.
+        let _waited = wait.recv_timeout(span);
     }
 
-    fn turn(&self, mark: Option<Mark>) -> Readings {
+    fn change_phase(&self, mark: Option<PhaseStart>) -> Readings {
         let (done, read) = sync_channel(1);
-        self.order(Order::Mark(mark, done));
-        read.recv_timeout(PATIENCE).unwrap_or_default()
+        self.send(Command::StartPhase(mark, done));
+        read.recv_timeout(PHASE_TIMEOUT).unwrap_or_default()
     }
 
-    fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
-            // The thread ends only when this handle is dropped, or by a bug that its panic has told.
-            drop(orders.send(order));
+    fn send(&self, command: Command) {
+        if let Some(commands) = &self.commands {
+            // The thread ends only when this handle is dropped, or by a panic that was printed.
+            drop(commands.send(command));
         }
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        self.orders = None;
+        self.commands = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed where it happened.
+            // The thread's panic was printed where it happened.
             drop(thread.join());
         }
     }
 }
 
-/// What the thread holds.
-struct Desk {
-    panel: Panel,
-    pace: Stopwatch,
+struct SamplerThread {
+    instruments: InstrumentSet,
+    cadence: Stopwatch,
     period: Duration,
     current: Option<Current>,
-    out: mpsc::Sender<Observed>,
+    out: mpsc::Sender<Observation>,
     dropped: Arc<AtomicU64>,
 }
 
-/// The window that is open.
+/// The open window.
 struct Current {
-    mark: Mark,
+    mark: PhaseStart,
     start_ns: u64,
 }
 
-impl Desk {
-    fn run(mut self, inbox: &Receiver<Order>) {
+impl SamplerThread {
+    fn run(mut self, inbox: &Receiver<Command>) {
         let mut next_ns = 0_u64;
         loop {
-            let order = if self.current.is_some() {
-                let wait = next_ns.saturating_sub(self.pace.now_ns());
+            let command = if self.current.is_some() {
+                let wait = next_ns.saturating_sub(self.cadence.now_ns());
                 inbox.recv_timeout(Duration::from_nanos(wait))
             } else {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
-            match order {
-                Ok(Order::Period(period)) => self.period = period,
-                Ok(Order::Mark(mark, done)) => {
-                    let readings = self.turn(mark);
-                    // Whoever waited may have lost patience.
+            match command {
+                Ok(Command::Period(period)) => self.period = period,
+                Ok(Command::StartPhase(mark, done)) => {
+                    let readings = self.change_phase(mark);
+                    // The caller may have timed out.
                     drop(done.send(readings));
-                    next_ns = self.pace.now_ns() + self.period_ns();
+                    next_ns = self.cadence.now_ns() + self.period_ns();
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.close(Occasion::Tick);
-                    // Ticks that were missed on a busy machine are not made up for.
-                    next_ns = (next_ns + self.period_ns()).max(self.pace.now_ns());
+                    self.close(Trigger::Tick);
+                    // Ticks missed on a busy machine are not repeated.
+                    next_ns = (next_ns + self.period_ns()).max(self.cadence.now_ns());
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -229,21 +224,20 @@ impl Desk {
         u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Goes to the next phase.
-    fn turn(&mut self, mark: Option<Mark>) -> Readings {
+    fn change_phase(&mut self, mark: Option<PhaseStart>) -> Readings {
         if let Some(mark) = &mark {
-            self.panel.aim(&mark.device);
+            self.instruments.select_device(&mark.device);
         }
-        let readings = self.close(Occasion::Mark);
+        let readings = self.close(Trigger::PhaseChange);
         self.current = mark.map(|mark| Current { start_ns: mark.clock.now_ns(), mark });
         readings
     }
 
-    /// Reads, and hands on the window that ends, if one was open.
-    fn close(&mut self, occasion: Occasion) -> Readings {
-        let readings = self.panel.read(&self.pace, occasion);
-        for absence in self.panel.take_absences() {
-            self.hand_on(Observed::Absent(absence));
+    /// Reads the instruments, and emits the open window.
+    fn close(&mut self, trigger: Trigger) -> Readings {
+        let readings = self.instruments.read(&self.cadence, trigger);
+        for absence in self.instruments.take_absences() {
+            self.emit(Observation::Absent(absence));
         }
         if let Some(current) = &mut self.current {
             let end_ns = current.mark.clock.now_ns();
@@ -255,12 +249,12 @@ impl Desk {
                 readings: readings.clone(),
             };
             current.start_ns = end_ns;
-            self.hand_on(Observed::Window(Box::new(window)));
+            self.emit(Observation::Window(Box::new(window)));
         }
         readings
     }
 
-    fn hand_on(&self, observed: Observed) {
+    fn emit(&self, observed: Observation) {
         if self.out.try_send(observed).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -270,29 +264,32 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Places;
-    use proto::telemetry::Metric;
+    use crate::InstrumentSources;
+    use model::telemetry::Metric;
 
-    fn mark(phase: Phase, clock: &Stopwatch) -> Mark {
-        Mark { phase, of: Some((1, 2)), device: "cpu".to_owned(), clock: clock.clone() }
+    fn mark(phase: Phase, clock: &Stopwatch) -> PhaseStart {
+        PhaseStart { phase, of: Some((1, 2)), device: "cpu".to_owned(), clock: clock.clone() }
     }
 
     fn windows(observations: &mut Observations) -> Vec<Window> {
         let observed = observations.take().into_iter();
         observed
-            .filter_map(|one| if let Observed::Window(window) = one { Some(*window) } else { None })
+            .filter_map(
+                |one| if let Observation::Window(window) = one { Some(*window) } else { None },
+            )
             .collect()
     }
 
     #[test]
     fn every_change_of_phase_ends_a_window_on_the_clock_of_the_samples() {
-        let (sampler, mut observations) = Sampler::start(Panel::find(Places::default())).unwrap();
+        let (sampler, mut observations) =
+            Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
         sampler.set_period(Duration::from_hours(1));
-        let played = Stopwatch::played();
-        sampler.mark(mark(Phase::Warming, &played));
-        played.play(5);
-        sampler.mark(mark(Phase::Measuring, &played));
-        played.play(7);
+        let played = Stopwatch::synthetic();
+        sampler.start_phase(mark(Phase::Warming, &played));
+        played.advance(5);
+        sampler.start_phase(mark(Phase::Measuring, &played));
+        played.advance(7);
         sampler.pause();
         let found = windows(&mut observations);
         let spans: Vec<_> = found.iter().map(|w| (w.phase, w.of, w.start_ns, w.end_ns)).collect();
@@ -305,15 +302,16 @@ mod tests {
 
     #[test]
     fn a_period_ends_a_window_too() {
-        let (sampler, mut observations) = Sampler::start(Panel::find(Places::default())).unwrap();
+        let (sampler, mut observations) =
+            Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
         sampler.set_period(Duration::from_millis(1));
-        sampler.mark(mark(Phase::Measuring, &Stopwatch::start()));
+        sampler.start_phase(mark(Phase::Measuring, &Stopwatch::start()));
         let mut found = Vec::new();
         while found.len() < 3 {
             found.extend(observations.observed.blocking_recv());
         }
-        // A machine that is late makes one longer and the next one shorter; nothing lies between them.
-        let [Observed::Window(one), Observed::Window(next), ..] = found.as_slice() else {
+        // A late tick makes one window longer and the next shorter; there is no gap.
+        let [Observation::Window(one), Observation::Window(next), ..] = found.as_slice() else {
             panic!("{found:?}")
         };
         assert!(one.start_ns < one.end_ns && one.end_ns == next.start_ns, "{one:?} {next:?}");
@@ -321,10 +319,11 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_counted() {
-        let (sampler, observations) = Sampler::start(Panel::find(Places::default())).unwrap();
-        let played = Stopwatch::played();
+        let (sampler, observations) =
+            Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
+        let played = Stopwatch::synthetic();
         for _ in 0..=CAPACITY + 2 {
-            sampler.mark(mark(Phase::Measuring, &played));
+            sampler.start_phase(mark(Phase::Measuring, &played));
         }
         assert_eq!((observations.take_dropped(), observations.take_dropped()), (2, 0));
     }
@@ -332,7 +331,10 @@ mod tests {
     #[test]
     fn one_that_observes_nothing_holds_nobody_up() {
         let sampler = Sampler::none();
-        assert_eq!(sampler.mark(mark(Phase::Measuring, &Stopwatch::start())), Readings::default());
+        assert_eq!(
+            sampler.start_phase(mark(Phase::Measuring, &Stopwatch::start())),
+            Readings::default()
+        );
         sampler.pause();
     }
 }

@@ -119,7 +119,7 @@ fn bench_prints_one_line_of_json_per_batch_size() {
 }
 
 #[test]
-fn what_a_user_can_mend_ends_with_2_and_says_how() {
+fn user_errors_exit_with_2_and_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.jsonl");
     let run = |model: &str, more: &[&str], text: &[u8]| {

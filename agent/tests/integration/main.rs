@@ -1,4 +1,5 @@
-//! The agent's binary and its engines from outside: command line, model files, and T5 against PyTorch's tokens.
+//! The agent's binary and its engines from outside: command line, model files, and T5 against
+//! PyTorch's tokens.
 
 #![expect(clippy::unwrap_used, reason = "in a test an error is a failure, in its helpers too")]
 

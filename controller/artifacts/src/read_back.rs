@@ -1,4 +1,4 @@
-//! Results that lie in S3, with the samples that they were computed from.
+//! Reads results and their samples from S3.
 
 use super::Error;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -9,21 +9,19 @@ use results::SCHEMA_VERSION;
 use std::fs::File;
 use std::path::PathBuf;
 
-/// Results that were read back.
 #[derive(Debug)]
 pub struct ReadBack {
-    /// What they say.
     pub results: Results,
-    /// Where results.json lies on this disk now.
+    /// The local copy of results.json.
     pub results_file: PathBuf,
-    /// Where the samples lie on this disk now, checked against what the results say of them.
+    /// The local copy of the samples; hash and row count match the results.
     pub samples_file: Option<PathBuf>,
 }
 
-/// Reads a results.json and the Parquet file beside it.
+/// Reads a results.json and the Parquet file next to it.
 ///
 /// # Errors
-/// [`Error`], naming the object and the way out.
+/// [`Error`], with the object and the remedy.
 pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack, Error> {
     let (results_file, _) = fetch(fetcher, address).await?;
     let text = std::fs::read(&results_file)
@@ -40,7 +38,7 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
     let results: Results = serde_json::from_slice(&text).map_err(not_results)?;
     let mut samples_file = None;
     if let Some(named) = &results.campaign.samples_file {
-        // A name, and nothing that leads elsewhere.
+        // Only the file name: a path could lead to another folder.
         let name = named.name.rsplit('/').next().unwrap_or_default();
         let address = address.beside(name);
         let (path, sha256) = fetch(fetcher, &address).await?;
@@ -63,7 +61,7 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
     Ok(ReadBack { results, results_file, samples_file })
 }
 
-/// Only what tells whether the rest can be read.
+/// Parsed first, to report results of another version.
 #[derive(serde::Deserialize)]
 struct Version {
     schema_version: u32,

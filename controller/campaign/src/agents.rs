@@ -66,7 +66,7 @@ impl AgentRegistry {
                 Err(reason) => Some(reason.clone()),
             };
             let reason = reason.or_else(|| {
-                let facts = found.as_ref().ok().filter(|facts| !facts.admits)?;
+                let facts = found.as_ref().ok().filter(|facts| !facts.continuous_batching)?;
                 cells.retain(|cell| cell.load.is_some_and(|load| load.is_continuous()));
                 (!cells.is_empty()).then(|| {
                     format!(

@@ -1,4 +1,4 @@
-//! The dialogues that come with the program; `builtin/README.md` says how they were made.
+//! The built-in dialogues, described in `builtin/README.md`.
 
-/// JSON lines of `id`, `dialogue`, `summary` and `minutes`.
+/// JSON Lines with `id`, `dialogue`, `summary` and `minutes`.
 pub(super) const DIALOGUES: &[u8] = include_bytes!("builtin/dialogues.jsonl");

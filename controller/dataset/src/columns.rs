@@ -1,19 +1,19 @@
-//! Which column holds what.
+//! `dataset.columns` of the matrix.
 
 use super::error::Error;
-use super::rows::Place;
+use super::rows::Position;
 
 const SUMMARY: &str = "summary";
 
-/// Names of columns, as the matrix gives them.
+/// Names of the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// Tells dialogues apart; default `id`.
+    /// Default `id`.
     pub id: String,
-    /// The text to be summarized; default `dialogue`.
+    /// Default `dialogue`.
     pub dialogue: String,
-    /// The reference summary; default `summary`, which may be missing. A column of another name must be
-    /// there, or it wouldn't have been named.
+    /// The reference summary; default `summary`. The default column is optional, any other is
+    /// required.
     pub summary: String,
 }
 
@@ -23,7 +23,7 @@ impl Default for Columns {
     }
 }
 
-/// Where the columns stand in a file's header.
+/// Indices of the columns in a header.
 pub(super) struct Positions {
     pub(super) id: usize,
     pub(super) dialogue: usize,
@@ -31,14 +31,13 @@ pub(super) struct Positions {
 }
 
 impl Columns {
-    /// Finds the columns among the `found` names of `place`.
     pub(super) fn find(
         &self,
         file: &str,
-        place: Place,
+        position: Position,
         found: &[String],
     ) -> Result<Positions, Error> {
-        let position = |role: &'static str, column: &str| {
+        let index_of = |role: &'static str, column: &str| {
             let mut hits = (0..found.len()).filter(|i| found[*i] == column);
             match (hits.next(), hits.next()) {
                 (Some(at), None) => Ok(at),
@@ -47,20 +46,20 @@ impl Columns {
                 }
                 (None, _) => Err(Error::MissingColumn {
                     file: file.to_owned(),
-                    place,
+                    position,
                     role,
                     column: column.to_owned(),
                     found: found.to_vec(),
                 }),
             }
         };
-        let summary = match position("summary", &self.summary) {
+        let summary = match index_of("summary", &self.summary) {
             Err(Error::MissingColumn { .. }) if self.summary == SUMMARY => None,
             other => Some(other?),
         };
         Ok(Positions {
-            id: position("id", &self.id)?,
-            dialogue: position("dialogue", &self.dialogue)?,
+            id: index_of("id", &self.id)?,
+            dialogue: index_of("dialogue", &self.dialogue)?,
             summary,
         })
     }

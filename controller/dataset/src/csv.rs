@@ -1,22 +1,21 @@
-//! CSV with a header; quoted fields may hold commas, quotes and line breaks.
+//! CSV with a header -> rows. Quoted fields may contain commas, quotes and line breaks.
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Place, Row, Value};
-use ::csv::{ErrorKind, Position, ReaderBuilder, StringRecord};
+use super::rows::{Position, Row, Value};
+use ::csv::{ErrorKind, ReaderBuilder, StringRecord};
 
-/// Reads all records below the header.
 pub(super) fn rows(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>, Error> {
     if text.trim().is_empty() {
         return Err(Error::Empty { file: file.to_owned() });
     }
     if let Some(line) = open_quote(text) {
-        return Err(Error::OpenQuote { file: file.to_owned(), place: Place::Line(line) });
+        return Err(Error::OpenQuote { file: file.to_owned(), position: Position::Line(line) });
     }
     let mut reader = ReaderBuilder::new().from_reader(text.as_bytes());
     let header = reader.headers().map_err(|source| error(file, source))?;
     let names: Vec<String> = header.iter().map(str::to_owned).collect();
-    let at = columns.find(file, Place::Header, &names)?;
+    let at = columns.find(file, Position::Header, &names)?;
     let value = |record: &StringRecord, at: usize| match record.get(at) {
         Some(text) => Value::Text(text.to_owned()),
         None => Value::Null,
@@ -26,7 +25,7 @@ pub(super) fn rows(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>
         .map(|record| {
             let record = record.map_err(|source| error(file, source))?;
             Ok(Row {
-                place: record.position().map_or(Place::File, place),
+                position: record.position().map_or(Position::File, position_of),
                 id: value(&record, at.id),
                 dialogue: value(&record, at.dialogue),
                 summary: at.summary.map_or(Value::Null, |at| value(&record, at)),
@@ -36,22 +35,22 @@ pub(super) fn rows(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>
 }
 
 /// The parser counts the header as record 0.
-fn place(position: &Position) -> Place {
-    Place::Record { number: position.record(), line: position.line() }
+fn position_of(position: &::csv::Position) -> Position {
+    Position::Record { number: position.record(), line: position.line() }
 }
 
 fn error(file: &str, source: ::csv::Error) -> Error {
     let file = file.to_owned();
     match source.kind() {
         ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } => {
-            let place = place(position);
-            Error::Fields { file, place, expected: *expected_len, found: *len }
+            let position = position_of(position);
+            Error::Fields { file, position, expected: *expected_len, found: *len }
         }
         _ => Error::Csv { file, source },
     }
 }
 
-/// The line on which a quoted field opens that never ends; the parser would take the rest of the file for it.
+/// The line of an unclosed quote, which the parser would extend to the end of the file.
 fn open_quote(text: &str) -> Option<u64> {
     let (mut line, mut opened, mut at_start) = (1, None, true);
     let mut bytes = text.bytes().peekable();

@@ -1,263 +1,116 @@
-//! What can be wrong with data, each with its place and the way out.
+//! Problems of datasets.
 
-use super::rows::Place;
+use super::rows::Position;
 use model::ids;
 use std::io;
 
-/// Why dialogues can't be had.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The source is neither a known word nor a file with a known ending.
     #[error(
-        "can't tell what kind of data \"{text}\" is: name a .jsonl, .json, .csv or .parquet file, hf://owner/name, s3://bucket/key or builtin:dialogues"
+        "unknown dataset source `{text}`: expected a .jsonl, .json, .csv or .parquet file, hf://owner/name, s3://bucket/key or builtin:dialogues"
     )]
-    UnknownSource {
-        /// As the matrix has it.
-        text: String,
-    },
-    /// A `builtin:` word that doesn't exist.
-    #[error(
-        "there is no \"{text}\": builtin:dialogues is the only data that comes with the program"
-    )]
-    UnknownBuiltin {
-        /// As the matrix has it.
-        text: String,
-    },
-    /// It can't be fetched.
+    UnknownSource { text: String },
+    #[error("unknown dataset source `{text}`: builtin:dialogues is the only built-in dataset")]
+    UnknownBuiltin { text: String },
     #[error(transparent)]
     Fetch(#[from] fetch::Error),
-    /// Asked for as if it were on this machine.
-    #[error("{address} is not on this machine")]
-    Elsewhere {
-        /// As the matrix has it.
-        address: String,
-    },
-    /// Nothing there is data.
+    #[error("{address} is not a local dataset")]
+    NotLocal { address: String },
     #[error("{place} has no .csv, .parquet, .jsonl or .json file")]
     NoDataFiles {
         /// A repository, or a bucket with a prefix.
         place: String,
     },
-    /// It has several splits, and none was named.
     #[error("{place} has several splits: set dataset.split to one of {}", splits.join(", "))]
-    WhichSplit {
-        /// As above.
-        place: String,
-        /// Those that are there.
-        splits: Vec<String>,
-    },
-    /// The named split isn't there.
-    #[error("{place} has no split \"{split}\"{}: or name one file of it", if splits.is_empty() {
+    WhichSplit { place: String, splits: Vec<String> },
+    #[error("{place} has no split `{split}`{}, or name one of its files", if splits.is_empty() {
         String::new()
     } else {
         format!(": set dataset.split to one of {}", splits.join(", "))
     })]
     NoSplit {
-        /// As above.
         place: String,
-        /// As the matrix has it.
         split: String,
-        /// Those that are there.
+        /// The existing ones.
         splits: Vec<String>,
     },
-    /// Several files could be meant.
-    #[error("{place} has several files that could be meant: name one, as in {place}/{}; found: {}", files[0], files.join(", "))]
-    WhichFile {
-        /// As above.
-        place: String,
-        /// Those.
-        files: Vec<String>,
-    },
-    /// One id in two files of a split.
-    #[error("the id \"{id}\" stands in {first} and again in {second}: ids must be unique")]
-    IdInTwoFiles {
-        /// The id.
-        id: String,
-        /// Where it stands first.
-        first: String,
-        /// Where it stands again.
-        second: String,
-    },
-    /// Missing, forbidden, a folder.
+    #[error("{place} has several candidate files: name one, such as {place}/{}; found: {}", files[0], files.join(", "))]
+    WhichFile { place: String, files: Vec<String> },
+    #[error("duplicate id `{id}` in {first} and {second}: ids must be unique")]
+    IdInTwoFiles { id: String, first: String, second: String },
     #[error(
-        "can't read the data file {file}: check its path (a relative one starts at the matrix) and its permissions"
+        "can't read the data file {file}: check its permissions and its path, which is relative to the matrix"
     )]
-    Unreadable {
-        /// Its path.
-        file: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Not one dialogue.
-    #[error("{file} holds no dialogues: give a file with at least one")]
-    Empty {
-        /// Its path.
-        file: String,
-    },
-    /// Latin-1, UTF-16, a binary file.
+    Unreadable { file: String, source: io::Error },
+    #[error("{file} contains no dialogues: expected at least one")]
+    Empty { file: String },
     #[error(
         "{file} is not UTF-8 at byte {at} (line {line}): convert it, for example with `iconv -t utf-8`"
     )]
     NotUtf8 {
-        /// Its path.
         file: String,
-        /// Offset of the first wrong byte.
+        /// Offset of the first invalid byte.
         at: usize,
-        /// The line that holds it, from 1.
+        /// From 1.
         line: usize,
     },
-    /// A line or a file that isn't JSON.
-    #[error("{file}, {place}: broken JSON: {hint}")]
-    Json {
-        /// Its path.
-        file: String,
-        /// Where, as far as is known.
-        place: Place,
-        /// The way out.
-        hint: &'static str,
-        /// What the parser said.
-        source: serde_json::Error,
-    },
-    /// JSON of another shape than rows with columns.
-    #[error("{file}, {place}: expected {expected}, found {found}")]
-    Shape {
-        /// Its path.
-        file: String,
-        /// Where.
-        place: Place,
-        /// What should be there.
-        expected: &'static str,
-        /// What is there.
-        found: &'static str,
-    },
-    /// A record with more or fewer fields than the header.
+    #[error("{file}, {position}: invalid JSON: {hint}")]
+    Json { file: String, position: Position, hint: &'static str, source: serde_json::Error },
+    /// Valid JSON, but not rows with columns.
+    #[error("{file}, {position}: expected {expected}, found {found}")]
+    Shape { file: String, position: Position, expected: &'static str, found: &'static str },
     #[error(
-        "{file}, {place}: {found} fields, but the header has {expected}: quote fields that hold commas or line breaks"
+        "{file}, {position}: {found} fields, but the header has {expected}: quote fields that contain commas or line breaks"
     )]
-    Fields {
-        /// Its path.
-        file: String,
-        /// Which record.
-        place: Place,
-        /// Of the header.
-        expected: u64,
-        /// Of the record.
-        found: u64,
-    },
-    /// A quoted field that never ends would swallow the rest of the file.
+    Fields { file: String, position: Position, expected: u64, found: u64 },
+    /// The CSV parser would read the rest of the file as one field.
+    #[error("{file}, {position}: unclosed quote: close it, or double quotes inside a field")]
+    OpenQuote { file: String, position: Position },
+    #[error("{file} is not valid CSV")]
+    Csv { file: String, source: ::csv::Error },
     #[error(
-        "{file}, {place}: the quote that opens here is never closed: close it, or double quotes inside a field"
+        "can't read {file} as Parquet: the file must be complete and use snappy or no compression"
     )]
-    OpenQuote {
-        /// Its path.
-        file: String,
-        /// Where it opens.
-        place: Place,
-    },
-    /// The CSV parser gave up for another reason.
-    #[error("{file} can't be read as CSV: check that it is one")]
-    Csv {
-        /// Its path.
-        file: String,
-        /// What the parser said.
-        source: ::csv::Error,
-    },
-    /// Broken, cut off, or packed in a way that isn't read here.
-    #[error(
-        "{file} can't be read as Parquet: check that it is whole, and write it with snappy or no compression"
-    )]
-    Parquet {
-        /// Its path.
-        file: String,
-        /// What the reader said.
-        source: ::parquet::errors::ParquetError,
-    },
-    /// A column that the matrix or its defaults name isn't there.
-    #[error("{file}, {place}: no column \"{column}\" for the {role}{}; found: {}: set dataset.columns.{role}", suggestion(column, found), found.join(", "))]
+    Parquet { file: String, source: ::parquet::errors::ParquetError },
+    #[error("{file}, {position}: no column `{column}` for the {role}{}; found: {}: set dataset.columns.{role}", suggestion(column, found), found.join(", "))]
     MissingColumn {
-        /// Its path.
         file: String,
-        /// The header, or the row that lacks it.
-        place: Place,
-        /// What it is needed for: `id`, `dialogue`, `summary`.
+        /// The header, or the row without the column.
+        position: Position,
+        /// `id`, `dialogue` or `summary`.
         role: &'static str,
-        /// Its name.
         column: String,
-        /// The columns that are there.
+        /// The existing columns.
         found: Vec<String>,
     },
-    /// Two columns of one name.
-    #[error("{file} has two columns \"{column}\": rename one of them")]
-    DuplicateColumn {
-        /// Its path.
-        file: String,
-        /// Their name.
-        column: String,
-    },
-    /// A number where text belongs, a list, null.
-    #[error("{file}, {place}, column \"{column}\": expected {expected}, found {found}")]
+    #[error("{file} has two columns `{column}`: rename one")]
+    DuplicateColumn { file: String, column: String },
+    #[error("{file}, {position}, column `{column}`: expected {expected}, found {found}")]
     WrongType {
-        /// Its path.
         file: String,
-        /// Which row.
-        place: Place,
-        /// Which column.
+        position: Position,
         column: String,
-        /// What should be there.
         expected: &'static str,
-        /// What is there.
         found: &'static str,
     },
-    /// Nothing to summarize.
     #[error(
-        "{file}, {place}, column \"{column}\": the dialogue is empty: fill it or remove the row"
+        "{file}, {position}, column `{column}`: the dialogue is empty: fill it or remove the row"
     )]
-    EmptyDialogue {
-        /// Its path.
-        file: String,
-        /// Which row.
-        place: Place,
-        /// Which column.
-        column: String,
-    },
-    /// An id that can't be one.
-    #[error(
-        "{file}, {place}, column \"{column}\": the id can't be used: give each dialogue a short unique one"
-    )]
-    Id {
-        /// Its path.
-        file: String,
-        /// Which row.
-        place: Place,
-        /// Which column.
-        column: String,
-        /// Why.
-        source: ids::Error,
-    },
-    /// Two dialogues of one id.
-    #[error(
-        "{file}: the id \"{id}\" stands at {first} and again at {second}: ids must be unique, so rename or remove one"
-    )]
-    DuplicateId {
-        /// Its path.
-        file: String,
-        /// The id.
-        id: String,
-        /// Where it stands first.
-        first: Place,
-        /// Where it stands again.
-        second: Place,
-    },
+    EmptyDialogue { file: String, position: Position, column: String },
+    #[error("{file}, {position}, column `{column}`: invalid id: expected a short unique one")]
+    Id { file: String, position: Position, column: String, source: ids::Error },
+    #[error("{file}: duplicate id `{id}` at {first} and {second}: rename or remove one")]
+    DuplicateId { file: String, id: String, first: Position, second: Position },
 }
 
-/// The name that looks most like `column`, if one does.
+/// The most similar name, if one is similar enough for a typo.
 fn suggestion(column: &str, found: &[String]) -> String {
-    let likeness =
+    let similarity =
         |name: &str| strsim::jaro_winkler(&column.to_lowercase(), &name.trim().to_lowercase());
     found
         .iter()
-        .map(|name| (likeness(name), name))
-        .filter(|(likeness, _)| *likeness > 0.7)
+        .map(|name| (similarity(name), name))
+        .filter(|(similarity, _)| *similarity > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, name)| format!(" (did you mean \"{name}\"?)"))
+        .map_or_else(String::new, |(_, name)| format!(" (did you mean `{name}`?)"))
 }

@@ -1,12 +1,12 @@
-//! Datasets of the Hugging Face hub.
+//! Datasets of the Hugging Face Hub.
 
 use super::error::Error;
-use super::remote_files::{Fetched, unclear};
+use super::remote_files::{Fetched, split_error};
 use super::split;
 use fetch::Fetcher;
 use fetch::hub::{Address, Kind};
 
-/// Brings the files of one split, or the one that the address names.
+/// Downloads the files of one split, or the file of the address.
 pub(super) async fn fetch(
     fetcher: &Fetcher,
     address: &Address,
@@ -18,7 +18,7 @@ pub(super) async fn fetch(
         Some(path) => vec![path.clone()],
         None => split::choose(&listing.files, split).map_err(|reason| {
             let place = format!("hf://{repository}");
-            unclear(place, split, reason)
+            split_error(place, split, reason)
         })?,
     };
     let snapshot = fetcher.hub_files(&repository, &listing.commit, &names).await?;

@@ -1,57 +1,59 @@
-//! JSON: an object per line, or an array of objects.
+//! JSON Lines, or a JSON array of objects -> rows.
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Place, Row, Value};
+use super::rows::{Position, Row, Value};
 use serde_json::{Map, Value as Json};
 
-/// Reads a file of one object per line; blank lines are passed over.
+/// Reads JSON Lines; blank lines are skipped.
 pub(super) fn lines(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>, Error> {
     let mut rows = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         if line.trim().is_empty() {
             continue;
         }
-        let place = Place::Line(number);
+        let position = Position::Line(number);
         let value = serde_json::from_str(line).map_err(|source| Error::Json {
             file: file.to_owned(),
-            place,
-            hint: "each line must be one whole object; an array over several lines belongs into a .json file",
+            position,
+            hint: "expected one object per line; use .json for an array",
             source,
         })?;
-        rows.push(row(file, place, value, columns)?);
+        rows.push(row(file, position, value, columns)?);
     }
     Ok(rows)
 }
 
-/// Reads a file that is one array of objects.
 pub(super) fn array(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>, Error> {
     if text.trim().is_empty() {
         return Err(Error::Empty { file: file.to_owned() });
     }
     let value: Json = serde_json::from_str(text).map_err(|source| Error::Json {
         file: file.to_owned(),
-        place: Place::Line(source.line() as u64),
-        hint: "the file must be one array of objects; objects on lines of their own belong into a .jsonl file",
+        position: Position::Line(source.line() as u64),
+        hint: "expected one array of objects; use .jsonl for one object per line",
         source,
     })?;
     let Json::Array(items) = value else {
         let (file, expected) = (file.to_owned(), "an array of objects");
-        return Err(Error::Shape { file, place: Place::File, expected, found: kind(&value) });
+        return Err(Error::Shape { file, position: Position::File, expected, found: kind(&value) });
     };
-    (1..).zip(items).map(|(number, item)| row(file, Place::Item(number), item, columns)).collect()
+    (1..)
+        .zip(items)
+        .map(|(number, item)| row(file, Position::Item(number), item, columns))
+        .collect()
 }
 
-fn row(file: &str, place: Place, value: Json, columns: &Columns) -> Result<Row, Error> {
+fn row(file: &str, position: Position, value: Json, columns: &Columns) -> Result<Row, Error> {
     let Json::Object(mut object) = value else {
         let (file, expected) = (file.to_owned(), "an object with columns as keys");
-        return Err(Error::Shape { file, place, expected, found: kind(&value) });
+        return Err(Error::Shape { file, position, expected, found: kind(&value) });
     };
     let names: Vec<String> = object.keys().cloned().collect();
-    let at = columns.find(file, place, &names)?;
+    let at = columns.find(file, position, &names)?;
     let mut take = |at: usize| field(&mut object, &names[at]);
     Ok(Row {
-        place,
+        position,
         id: take(at.id),
         dialogue: take(at.dialogue),
         summary: at.summary.map_or(Value::Null, take),
@@ -70,9 +72,9 @@ fn field(object: &mut Map<String, Json>, name: &str) -> Value {
 fn kind(value: &Json) -> &'static str {
     match value {
         Json::Null => "null",
-        Json::Bool(_) => "true or false",
+        Json::Bool(_) => "a boolean",
         Json::Number(_) => "a number",
-        Json::String(_) => "text",
+        Json::String(_) => "a string",
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
     }

@@ -1,8 +1,8 @@
-//! Dialogues to be summarized: from a file, the hub, S3 or what the program carries, checked once, as plain values.
+//! A [`Source`] (file, hub, S3 or built in) and its [`Columns`] -> a checked [`Dataset`], or an
+//! [`Error`] with the file, the position in it and the remedy.
 //!
-//! A [`Source`] and the names of its [`Columns`] come in; a [`Dataset`] goes out, or one [`Error`] that names
-//! the file, the place in it and the way out. [`sample()`] and [`outside`] choose by seed and know nothing of
-//! files. Nothing here knows of plans, agents or models.
+//! An edge. [`sample()`] and [`outside`] choose dialogues by seed and are pure. Independent of
+//! plans, agents and models.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +23,7 @@ mod text;
 
 pub use columns::Columns;
 pub use error::Error;
-pub use rows::Place;
+pub use rows::Position;
 pub use sample::{outside, sample};
 pub use source::{Format, Source};
 
@@ -33,35 +33,33 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// One chat, with a summary that a person would write, where the data has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialogue {
-    /// Unique within its dataset.
+    /// Unique in the dataset.
     pub id: SampleId,
-    /// Lines of `Name: text`; line breaks are `\n`, whatever the file had.
+    /// Lines of `Name: text`, separated by `\n`.
     pub dialogue: String,
-    /// Null where the data has none: then quality is null.
+    /// The reference summary; without it, quality is null.
     pub summary: Option<String>,
 }
 
-/// All dialogues of a source, in its order.
+/// All dialogues of a source, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
-    /// As the matrix names it.
+    /// The source as in the matrix.
     pub name: String,
-    /// Over the file's bytes; of several files over the list of theirs, as `sha256sum` prints it.
+    /// Hash of the file; for several files, of the list of their hashes as printed by `sha256sum`.
     pub sha256: String,
-    /// The commit of the hub that its files are of.
+    /// The commit of a hub repository.
     pub revision: Option<String>,
     /// At least one.
     pub dialogues: Vec<Dialogue>,
-    /// What a reader of the report should know about the data.
+    /// Remarks for the report.
     pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// One of that name, without dialogues so far.
-    fn named(source: &Source) -> Self {
+    fn empty(source: &Source) -> Self {
         Self {
             name: source.to_string(),
             sha256: String::new(),
@@ -72,10 +70,11 @@ impl Dataset {
     }
 }
 
-/// Reads all dialogues of `source`, fetched by `fetcher` where they lie elsewhere. `split` chooses among files.
+/// Reads all dialogues of `source`, downloading remote files. `split` selects files of a repository
+/// or prefix.
 ///
 /// # Errors
-/// [`Error`], at the first thing that is wrong.
+/// [`Error`], the first problem.
 pub async fn fetch(
     source: &Source,
     split: Option<&str>,
@@ -87,7 +86,7 @@ pub async fn fetch(
         Source::Hub { address, .. } => Box::pin(hub::fetch(fetcher, address, split)).await?,
         Source::S3(address) => Box::pin(s3::fetch(fetcher, address, split)).await?,
     };
-    let mut dataset = Dataset { revision: fetched.revision, ..Dataset::named(source) };
+    let mut dataset = Dataset { revision: fetched.revision, ..Dataset::empty(source) };
     let mut seen = HashMap::new();
     let mut hashes = String::new();
     for file in &fetched.files {
@@ -112,10 +111,10 @@ pub async fn fetch(
     Ok(dataset)
 }
 
-/// Reads all dialogues of a `source` that is on this machine.
+/// Reads all dialogues of a local `source`.
 ///
 /// # Errors
-/// [`Error`], at the first thing that is wrong.
+/// [`Error`], the first problem; [`Error::NotLocal`] for a remote source.
 pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
     match source {
         Source::Builtin => {
@@ -124,7 +123,7 @@ pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
         Source::File { path, format } => {
             parse(&path.display().to_string(), load(path)?, *format, columns)
         }
-        Source::Hub { .. } | Source::S3(_) => Err(Error::Elsewhere { address: source.to_string() }),
+        Source::Hub { .. } | Source::S3(_) => Err(Error::NotLocal { address: source.to_string() }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the readers of all formats give, and the checks that are the same for all of them.
+//! Rows of any format -> checked dialogues.
 
 use super::Dialogue;
 use super::columns::Columns;
@@ -7,29 +7,24 @@ use model::ids::{self, SampleId};
 use std::collections::HashMap;
 use std::fmt;
 
-/// Where something stands in a file; everything counts from 1.
+/// A position in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// The file as a whole.
+pub enum Position {
     File,
-    /// The names of a table's columns.
     Header,
-    /// A line of text.
     Line(u64),
-    /// An item of a JSON array.
+    /// Of a JSON array.
     Item(u64),
-    /// A CSV record and the line that it starts on.
+    /// A CSV record, without counting the header, and its first line.
     Record {
-        /// Not counting the header.
         number: u64,
-        /// Records may hold line breaks.
         line: u64,
     },
-    /// A row of a Parquet file.
+    /// Of a Parquet file.
     Row(u64),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File => f.write_str("the file"),
@@ -42,14 +37,13 @@ impl fmt::Display for Place {
     }
 }
 
-/// One field, as far as dialogues care.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Null,
     Text(String),
-    /// As the file writes it.
+    /// As in the file.
     Number(String),
-    /// Anything else, by its name.
+    /// The name of another type.
     Other(&'static str),
 }
 
@@ -57,45 +51,43 @@ impl Value {
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
-            Self::Text(_) => "text",
+            Self::Text(_) => "a string",
             Self::Number(_) => "a number",
             Self::Other(kind) => kind,
         }
     }
 }
 
-/// The fields of one row that matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    pub(super) place: Place,
+    pub(super) position: Position,
     pub(super) id: Value,
     pub(super) dialogue: Value,
     pub(super) summary: Value,
 }
 
-/// Makes dialogues of rows: ids are unique, dialogues aren't empty, types are right. Notes say what was
-/// changed or is missing.
+/// The dialogues, and remarks on missing summaries. Checks types, unique ids and empty dialogues.
 pub(super) fn check(
     file: &str,
     columns: &Columns,
     rows: Vec<Row>,
 ) -> Result<(Vec<Dialogue>, Vec<String>), Error> {
-    let mut seen: HashMap<SampleId, Place> = HashMap::with_capacity(rows.len());
+    let mut seen: HashMap<SampleId, Position> = HashMap::with_capacity(rows.len());
     let mut dialogues = Vec::with_capacity(rows.len());
     let mut without_summary = 0_usize;
     for row in rows {
-        let place = row.place;
-        let id = id(file, place, &columns.id, row.id)?;
-        if let Some(first) = seen.insert(id.clone(), place) {
+        let position = row.position;
+        let id = id(file, position, &columns.id, row.id)?;
+        if let Some(first) = seen.insert(id.clone(), position) {
             let (file, id) = (file.to_owned(), id.to_string());
-            return Err(Error::DuplicateId { file, id, first, second: place });
+            return Err(Error::DuplicateId { file, id, first, second: position });
         }
-        let dialogue = text(file, place, &columns.dialogue, row.dialogue)?;
+        let dialogue = text(file, position, &columns.dialogue, row.dialogue)?;
         let Some(dialogue) = dialogue.filter(|text| !text.trim().is_empty()) else {
             let (file, column) = (file.to_owned(), columns.dialogue.clone());
-            return Err(Error::EmptyDialogue { file, place, column });
+            return Err(Error::EmptyDialogue { file, position, column });
         };
-        let summary = text(file, place, &columns.summary, row.summary)?
+        let summary = text(file, position, &columns.summary, row.summary)?
             .filter(|text| !text.trim().is_empty());
         without_summary += usize::from(summary.is_none());
         dialogues.push(Dialogue { id, dialogue, summary });
@@ -111,29 +103,34 @@ pub(super) fn check(
     Ok((dialogues, notes))
 }
 
-fn id(file: &str, place: Place, column: &str, value: Value) -> Result<SampleId, Error> {
+fn id(file: &str, position: Position, column: &str, value: Value) -> Result<SampleId, Error> {
     let (file, column) = (file.to_owned(), column.to_owned());
     match value {
         Value::Text(text) | Value::Number(text) => SampleId::try_from(text)
-            .map_err(|source: ids::Error| Error::Id { file, place, column, source }),
+            .map_err(|source: ids::Error| Error::Id { file, position, column, source }),
         other => {
-            let (expected, found) = ("text or a number", other.kind());
-            Err(Error::WrongType { file, place, column, expected, found })
+            let (expected, found) = ("a string or a number", other.kind());
+            Err(Error::WrongType { file, position, column, expected, found })
         }
     }
 }
 
-/// Text with `\n` for line breaks; null stays null.
-fn text(file: &str, place: Place, column: &str, value: Value) -> Result<Option<String>, Error> {
+/// Normalizes line breaks to `\n`.
+fn text(
+    file: &str,
+    position: Position,
+    column: &str,
+    value: Value,
+) -> Result<Option<String>, Error> {
     match value {
         Value::Null => Ok(None),
         Value::Text(text) if text.contains("\r\n") => Ok(Some(text.replace("\r\n", "\n"))),
         Value::Text(text) => Ok(Some(text)),
         other => Err(Error::WrongType {
             file: file.to_owned(),
-            place,
+            position,
             column: column.to_owned(),
-            expected: "text",
+            expected: "a string",
             found: other.kind(),
         }),
     }

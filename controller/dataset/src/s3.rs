@@ -1,13 +1,13 @@
 //! Datasets in S3.
 
 use super::error::Error;
-use super::remote_files::{Fetched, unclear};
+use super::remote_files::{Fetched, split_error};
 use super::source::format_of;
 use super::split;
 use fetch::Fetcher;
 use fetch::s3::{Address, Object};
 
-/// Brings the object that the address names, or the files of one split below it.
+/// Downloads the object of the address, or the files of one split below it.
 pub(super) async fn fetch(
     fetcher: &Fetcher,
     address: &Address,
@@ -19,7 +19,7 @@ pub(super) async fn fetch(
         let listed = fetcher.s3_listing(address).await?;
         let names: Vec<String> = listed.iter().map(|object| object.name.clone()).collect();
         let names = split::choose(&names, split)
-            .map_err(|reason| unclear(address.as_folder().to_string(), split, reason))?;
+            .map_err(|reason| split_error(address.as_folder().to_string(), split, reason))?;
         listed.into_iter().filter(|object| names.contains(&object.name)).collect()
     };
     let snapshot = fetcher.s3_files(&address.bucket, &objects).await?;

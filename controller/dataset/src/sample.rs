@@ -1,14 +1,14 @@
-//! Which dialogues are measured, and which only warm up: chosen by seed, the same on every machine.
+//! Seeded choice of the measured and the warm-up dialogues, the same on every machine. Pure.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// One stream of random numbers per purpose, so that one choice never shifts another.
+/// One random stream per purpose, so that the choices are independent.
 const MEASURED: u64 = 1;
 const OUTSIDE: u64 = 2;
 
-/// Chooses `samples` of `count` dialogues by `seed`, as indexes in rising order. 0 means all of them, and so
-/// does more than there are. A smaller sample of the same seed is part of every larger one.
+/// Chooses `samples` of `count` dialogues, as ascending indices. 0 selects all. For the same seed,
+/// a smaller sample is a subset of every larger one.
 pub fn sample(count: usize, samples: usize, seed: u64) -> Vec<usize> {
     if samples == 0 || samples >= count {
         return (0..count).collect();
@@ -18,7 +18,7 @@ pub fn sample(count: usize, samples: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
-/// Chooses up to `wanted` of `count` dialogues that aren't `measured`, by `seed`, in no order: for warming up.
+/// Chooses up to `wanted` of `count` dialogues that aren't `measured`, unsorted: for warm-up.
 pub fn outside(count: usize, measured: &[usize], wanted: usize, seed: u64) -> Vec<usize> {
     let mut is_free = vec![true; count];
     for index in measured {
@@ -28,7 +28,7 @@ pub fn outside(count: usize, measured: &[usize], wanted: usize, seed: u64) -> Ve
     shuffled(free, wanted, seed, OUTSIDE)
 }
 
-/// The first `wanted` places of a Fisher-Yates shuffle.
+/// The first `wanted` items of a Fisher-Yates shuffle.
 fn shuffled(mut items: Vec<usize>, wanted: usize, seed: u64, purpose: u64) -> Vec<usize> {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -43,7 +43,7 @@ fn shuffled(mut items: Vec<usize>, wanted: usize, seed: u64, purpose: u64) -> Ve
     items
 }
 
-/// A number below `limit`; its bias of at most `limit` / 2^64 doesn't matter here.
+/// A number below `limit`, with a negligible bias of at most `limit` / 2^64.
 fn below(random: &mut ChaCha8Rng, limit: usize) -> usize {
     let scaled = (u128::from(random.next_u64()) * limit as u128) >> 64;
     usize::try_from(scaled).expect("less than limit, which is a usize")
@@ -55,27 +55,27 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_seed_chooses_the_same_dialogues_for_ever() {
-        // Computed apart from this code, from ChaCha8's definition.
+    fn the_choice_is_stable_across_releases() {
+        // Computed independently from the definition of ChaCha8.
         assert_eq!(sample(256, 8, 7), [72, 86, 141, 163, 204, 206, 239, 246]);
         assert_eq!(sample(819, 8, 7), [231, 266, 448, 519, 652, 659, 765, 788]);
         assert_eq!(outside(256, &sample(256, 8, 7), 4, 7), [2, 49, 229, 155]);
     }
 
     #[test]
-    fn zero_and_too_many_mean_all() {
+    fn zero_and_too_many_select_all() {
         assert_eq!(sample(3, 0, 7), [0, 1, 2]);
         assert_eq!(sample(3, 9, 7), [0, 1, 2]);
     }
 
     #[test]
-    fn nothing_is_outside_where_all_are_measured() {
+    fn nothing_is_outside_if_all_are_measured() {
         assert_eq!(outside(3, &sample(3, 0, 7), 2, 7), Vec::<usize>::new());
     }
 
     proptest! {
         #[test]
-        fn a_sample_is_rising_and_part_of_every_larger_one(
+        fn a_sample_is_ascending_and_a_subset_of_larger_ones(
             count in 1_usize..400, a in 1_usize..400, b in 1_usize..400, seed: u64
         ) {
             let (small, large) = (sample(count, a.min(b), seed), sample(count, a.max(b), seed));
@@ -85,7 +85,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_outside_is_never_measured_and_never_twice(
+        fn warm_up_dialogues_are_unique_and_not_measured(
             count in 1_usize..200, samples in 1_usize..200, wanted in 0_usize..50, seed: u64
         ) {
             let measured = sample(count, samples, seed);

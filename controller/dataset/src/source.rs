@@ -1,4 +1,4 @@
-//! Where data comes from, as the matrix writes it.
+//! `dataset.source` of the matrix.
 
 use super::error::Error;
 use fetch::{hub, s3};
@@ -8,46 +8,39 @@ use std::str::FromStr;
 
 const BUILTIN: &str = "builtin:dialogues";
 
-/// A place that dialogues are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// The dialogues that come with the program.
     Builtin,
-    /// A file; the matrix has already joined its path to its own folder.
+    /// A local file; the matrix has already made the path absolute.
     File {
-        /// Where it lies.
         path: PathBuf,
-        /// By its ending.
         format: Format,
     },
     /// `hf://owner/name@revision`, or one file of it.
     Hub {
-        /// Taken apart.
         address: hub::Address,
-        /// As the matrix has it.
+        /// As in the matrix.
         text: String,
     },
     /// `s3://bucket/key`.
     S3(s3::Address),
 }
 
-/// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// One object per line.
     JsonLines,
     /// An array of objects.
     Json,
-    /// Comma-separated, with a header.
+    /// With a header.
     Csv,
-    /// Columns in row groups.
     Parquet,
 }
 
-/// The format that a name's ending says.
+/// The format by the extension.
 pub(super) fn format_of(name: &str) -> Option<Format> {
-    let ending = Path::new(name).extension().and_then(|ending| ending.to_str())?;
-    match ending.to_ascii_lowercase().as_str() {
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str())?;
+    match extension.to_ascii_lowercase().as_str() {
         "jsonl" | "ndjson" => Some(Format::JsonLines),
         "json" => Some(Format::Json),
         "csv" => Some(Format::Csv),
@@ -95,14 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ending_of_a_path_says_its_format() {
+    fn the_format_follows_from_the_extension() {
         let source: Source = "data/Test.CSV".parse().unwrap();
         let path = PathBuf::from("data/Test.CSV");
         assert_eq!(source, Source::File { path, format: Format::Csv });
     }
 
     #[test]
-    fn a_source_is_written_as_it_was_read() {
+    fn a_source_is_displayed_as_it_was_parsed() {
         for text in [
             "builtin:dialogues",
             "/d/x.jsonl",
@@ -115,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_source_says_what_would_be() {
+    fn an_unknown_source_lists_the_expected_ones() {
         for (text, words) in [
             ("builtin:dialogs", "builtin:dialogues is the only"),
             ("data.txt", ".jsonl, .json, .csv or .parquet"),

@@ -1,47 +1,46 @@
-//! Which files of a repository or folder make one split, by the names that the field gives them:
-//! `test.csv`, `data/test-00000-of-00002.parquet`, `validation/part.jsonl`.
+//! File names of a repository or folder -> the files of one split, by convention: `test.csv`,
+//! `data/test-00000-of-00002.parquet`, `validation/part.jsonl`. Pure.
 
 use super::source::{Format, format_of};
 
-/// Words that mean the same split; the first is its name.
+/// Synonyms of each split; the first is its name.
 const SPLITS: [&[&str]; 3] = [
     &["train", "training"],
     &["validation", "valid", "val", "dev"],
     &["test", "testing", "eval", "evaluation"],
 ];
 
-/// Formats in the order in which they are taken where a split is there in several.
+/// Precedence of the formats if a split exists in several.
 const FORMATS: [Format; 4] = [Format::Parquet, Format::JsonLines, Format::Json, Format::Csv];
 
-/// Why no files can be chosen.
+/// Why no files can be selected.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Unclear {
-    /// No file is data.
+pub(super) enum Ambiguity {
     NoData,
-    /// A split must be named: these are there.
+    /// A split must be named, one of these.
     Unnamed(Vec<String>),
-    /// The named one isn't there; these are.
+    /// The named split doesn't exist; these do.
     Missing(Vec<String>),
-    /// These could all be meant.
+    /// All of these match.
     Several(Vec<String>),
 }
 
-/// Chooses the files of a split, in order; without a name, of the only one.
-pub(super) fn choose(files: &[String], split: Option<&str>) -> Result<Vec<String>, Unclear> {
+/// Selects the files of a split, in order. Without a name, there must be only one split.
+pub(super) fn choose(files: &[String], split: Option<&str>) -> Result<Vec<String>, Ambiguity> {
     let data: Vec<&String> = files.iter().filter(|file| format_of(file).is_some()).collect();
     if data.is_empty() {
-        return Err(Unclear::NoData);
+        return Err(Ambiguity::NoData);
     }
     let chosen = match split {
         Some(split) => {
             let chosen: Vec<&String> =
                 data.iter().copied().filter(|file| is_of(file, split)).collect();
             if chosen.is_empty() {
-                return Err(Unclear::Missing(splits(&data)));
+                return Err(Ambiguity::Missing(splits(&data)));
             }
             chosen
         }
-        None if splits(&data).len() > 1 => return Err(Unclear::Unnamed(splits(&data))),
+        None if splits(&data).len() > 1 => return Err(Ambiguity::Unnamed(splits(&data))),
         None => data,
     };
     let of = |format| chosen.iter().copied().filter(move |file| format_of(file) == Some(format));
@@ -53,10 +52,10 @@ pub(super) fn choose(files: &[String], split: Option<&str>) -> Result<Vec<String
         let stems = (stem_of_shard(&pair[0]), stem_of_shard(&pair[1]));
         stems.0.is_some() && stems.0 == stems.1
     });
-    if is_one { Ok(chosen) } else { Err(Unclear::Several(chosen)) }
+    if is_one { Ok(chosen) } else { Err(Ambiguity::Several(chosen)) }
 }
 
-/// The splits that files are named for.
+/// The splits of the files, by their names.
 fn splits(files: &[&String]) -> Vec<String> {
     let is_there = |names: &&&[&str]| files.iter().any(|file| is_of(file, names[0]));
     SPLITS.iter().filter(is_there).map(|names| names[0].to_owned()).collect()
@@ -71,7 +70,7 @@ fn is_of(file: &str, split: &str) -> bool {
         .any(|word| names.map_or(word == split, |names| names.contains(&word)))
 }
 
-/// `data/test-00000-of-00002.parquet` -> what its other shards share with it.
+/// The common parts of the names of shards such as `data/test-00000-of-00002.parquet`.
 fn stem_of_shard(file: &str) -> Option<(&str, &str)> {
     let (start, end) = file.rsplit_once("-of-")?;
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -84,7 +83,7 @@ fn stem_of_shard(file: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::*;
 
-    fn chosen(files: &[&str], split: Option<&str>) -> Result<Vec<String>, Unclear> {
+    fn chosen(files: &[&str], split: Option<&str>) -> Result<Vec<String>, Ambiguity> {
         choose(&files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>(), split)
     }
 
@@ -95,7 +94,7 @@ mod tests {
     const SAMSUM: &[&str] = &["README.md", "train.csv", "validation.csv", "test.csv"];
 
     #[test]
-    fn a_split_is_found_by_the_names_of_its_files() {
+    fn a_split_is_found_by_file_names() {
         assert_eq!(chosen(SAMSUM, Some("test")), Ok(texts(&["test.csv"])));
         assert_eq!(chosen(SAMSUM, Some("val")), Ok(texts(&["validation.csv"])));
         let shards = ["data/test-00001-of-00002.parquet", "data/test-00000-of-00002.parquet"];
@@ -107,18 +106,18 @@ mod tests {
     }
 
     #[test]
-    fn parquet_comes_before_the_same_in_another_format() {
+    fn parquet_takes_precedence() {
         let files = ["test.csv", "data/test-00000-of-00001.parquet"];
         assert_eq!(chosen(&files, Some("test")), Ok(texts(&[files[1]])));
     }
 
     #[test]
-    fn what_is_unclear_says_what_there_is() {
+    fn an_ambiguous_split_lists_the_candidates() {
         let all = texts(&["train", "validation", "test"]);
-        assert_eq!(chosen(SAMSUM, None), Err(Unclear::Unnamed(all.clone())));
-        assert_eq!(chosen(SAMSUM, Some("holdout")), Err(Unclear::Missing(all)));
-        assert_eq!(chosen(&["README.md"], Some("test")), Err(Unclear::NoData));
+        assert_eq!(chosen(SAMSUM, None), Err(Ambiguity::Unnamed(all.clone())));
+        assert_eq!(chosen(SAMSUM, Some("holdout")), Err(Ambiguity::Missing(all)));
+        assert_eq!(chosen(&["README.md"], Some("test")), Err(Ambiguity::NoData));
         let two = ["en/test.csv", "fr/test.csv"];
-        assert_eq!(chosen(&two, Some("test")), Err(Unclear::Several(texts(&two))));
+        assert_eq!(chosen(&two, Some("test")), Err(Ambiguity::Several(texts(&two))));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading, by format: what is good comes back as it is, what is bad says where and what to do.
+//! Reading of all formats, and their errors.
 
 mod bad_input;
 mod formats;
@@ -7,12 +7,13 @@ mod shipped;
 
 use super::{Columns, Dataset, Error, Format, parse};
 
-/// Reads `bytes` as if they were the file `data.x`.
+/// Reads `bytes` as the file `data.x`.
 fn parsed(format: Format, bytes: impl AsRef<[u8]>) -> Result<Dataset, Error> {
     parse("data.x", bytes.as_ref().to_vec(), format, &Columns::default())
 }
 
-/// A Parquet file of one row group; `schema` is Parquet's own text form, `write` fills column by column.
+/// A Parquet file with one row group; `schema` is in Parquet's text format, `write` fills one
+/// column.
 fn parquet(
     schema: &str,
     write: impl Fn(usize, &mut ::parquet::file::writer::SerializedColumnWriter<'_>),
@@ -34,7 +35,7 @@ fn parquet(
     bytes
 }
 
-/// Writes text values into a column of required strings.
+/// `levels` are the definition levels of an optional column.
 fn write_text(
     writer: &mut ::parquet::file::writer::SerializedColumnWriter<'_>,
     values: &[&str],

@@ -5,7 +5,7 @@
 use super::identity::tls::Tls;
 use super::metrics::FleetMetrics;
 use super::refusals::Reason;
-use proto::door::MUST_SPEAK_TLS;
+use proto::plaintext_rejection::PLAINTEXT_REJECTION;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -273,7 +273,7 @@ async fn speaks_tls(
         Some(peer),
         &"plaintext connection on a TLS port; use https://",
     );
-    drop(stream.write_all(&MUST_SPEAK_TLS).await);
+    drop(stream.write_all(&PLAINTEXT_REJECTION).await);
     close_gracefully(stream).await;
     None
 }

@@ -1,7 +1,7 @@
-//! Agents on platforms that place them, end them and bill for them: what is asked for, sent, and stopped again.
+//! Starts agents on cloud platforms, and stops them.
 //!
-//! Agents only dial in, so nothing here knows of campaigns that run: a matrix says which agents are wanted, and
-//! that is all.
+//! An edge. Agents connect to the controller by themselves, so this crate depends on the matrix
+//! only, not on running campaigns.
 
 #![forbid(unsafe_code)]
 

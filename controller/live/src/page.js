@@ -1,9 +1,9 @@
 "use strict";
-// Follows a campaign. Everything that comes from it is put into the page as text, never as markup.
+// Follows a campaign. Data enters the page as text, never as markup.
 
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
-// Ten minutes, or as many as there are: a young campaign fills the chart too.
+// 10 minutes, or less for a young campaign, so that it fills the chart.
 const spanned = (now) => Math.min(600, Math.max(60, now));
 let isOver = false;
 
@@ -19,8 +19,8 @@ function figure(value) {
   return value.toLocaleString("en", { maximumSignificantDigits: value >= 1000 ? 4 : 3 });
 }
 
-// `94 %, 61 °C`: figures with their units, those that are known.
-function told(...pairs) {
+// `94%, 61 °C`: the known values with their units.
+function withUnits(...pairs) {
   const known = [];
   for (let place = 0; place < pairs.length; place += 2) {
     if (typeof pairs[place] === "number") known.push(`${Math.round(pairs[place]).toLocaleString("en")} ${pairs[place + 1]}`);
@@ -32,7 +32,7 @@ function usd(value) {
   return `$${value.toFixed(value < 1 ? 4 : 2)}`;
 }
 
-// Sets what changed, so that a selection or a reader's place is not lost once a second.
+// Sets only changed text, so that a selection survives the update each second.
 function put(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -142,7 +142,7 @@ function show(board) {
   document.title = `${share.toFixed(0)} % · ${board.campaign}`;
   put(byId("campaign"), board.campaign);
   const status = byId("status");
-  put(status, isOver ? "it is over; the reports have everything" : board.waiting || "measuring");
+  put(status, isOver ? "ended; see the reports" : board.waiting || "measuring");
   status.className = isOver ? "status good" : "status";
   const bar = byId("bar");
   bar.setAttribute("aria-valuenow", share.toFixed(0));
@@ -175,10 +175,10 @@ function show(board) {
     put(line.children[4], agent.samples.toLocaleString("en"));
     put(line.children[5], agent.samples > 0 ? `${time(board.now_s - agent.heard_s)} ago` : "–");
     const vitals = agent.is_here ? (agent.vitals ?? {}) : {};
-    put(line.children[6], told(vitals.cpu_pct, "%", vitals.cpu_mhz, "MHz", vitals.celsius, "°C") + (vitals.is_throttled ? ", held back" : ""));
+    put(line.children[6], withUnits(vitals.cpu_pct, "%", vitals.cpu_mhz, "MHz", vitals.celsius, "°C") + (vitals.is_throttled ? ", throttled" : ""));
     line.children[6].classList.toggle("warn", Boolean(vitals.is_throttled));
-    put(line.children[7], told(vitals.rss_mb, "MB"));
-    put(line.children[8], told(vitals.gpu_pct, "%", vitals.gpu_mhz, "MHz", vitals.gpu_celsius, "°C", vitals.gpu_memory_mb, "MB"));
+    put(line.children[7], withUnits(vitals.rss_mb, "MiB"));
+    put(line.children[8], withUnits(vitals.gpu_pct, "%", vitals.gpu_mhz, "MHz", vitals.gpu_celsius, "°C", vitals.gpu_memory_mb, "MiB"));
     line.children[8].hidden = !hasGpu;
   });
   rows(byId("lines"), [...board.lines].reverse(), () => {
@@ -200,5 +200,5 @@ source.onerror = () => {
   if (isOver) return;
   const status = byId("status");
   status.className = "status warn";
-  put(status, "the controller doesn't answer; these are its last figures");
+  put(status, "the controller is not responding; showing its last data");
 };

@@ -1,4 +1,5 @@
-//! Models that are endpoints: how they are asked, and what a matrix can't ask of them.
+//! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't
+//! be measured.
 
 use super::reader::Section;
 use super::sections::duration;
@@ -11,13 +12,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use toml::de::DeValue;
 
-/// What is sent and where the summary stands, in the form of Hugging Face's inference containers and of `agent serve`.
+/// The format of Hugging Face's inference containers and of `agent serve`.
 const REQUEST: &str = r#"{"inputs":"{prompt}","parameters":{"max_new_tokens":"{max_new_tokens}"}}"#;
 const ANSWER: &str = "/0/generated_text";
 const TIMEOUT: Duration = Duration::from_mins(1);
-const LONGEST: Duration = Duration::from_hours(1);
-/// Set by whoever sends, or signed by AWS.
-const NOT_OURS: [&str; 6] = [
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+/// Set by the HTTP client, or part of AWS's signature.
+const RESERVED_HEADERS: [&str; 6] = [
     "content-type",
     "content-length",
     "host",
@@ -26,7 +27,7 @@ const NOT_OURS: [&str; 6] = [
     "accept-encoding",
 ];
 
-/// `endpoint` of a model with this id; none where that is no endpoint.
+/// Reads `[model.endpoint]`; `None` if the id isn't an endpoint.
 pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endpoint> {
     let mut section = model.section("endpoint");
     let place = id.and_then(Place::of);
@@ -56,7 +57,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         ["input_tokens", "output_tokens", "finish", "server_ms"]
             .map(|key| pointer(&mut section, key));
     let timeout = section.text("timeout").and_then(|text| {
-        let timeout = duration(&text).filter(|timeout| *timeout <= LONGEST);
+        let timeout = duration(&text).filter(|timeout| *timeout <= MAX_TIMEOUT);
         if timeout.is_none() {
             section.problem(
                 "timeout",
@@ -88,7 +89,7 @@ fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
     match place {
         Place::Url(url) => match url::Url::parse(url) {
             Err(error) => model.problem("id", format!("invalid URL `{url}`: {error}")),
-            // What stands in an address stands in reports, too; so it isn't repeated here.
+            // Not repeated in the message: it contains a password.
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
                 model.problem(
                     "id",
@@ -106,7 +107,7 @@ fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
     }
 }
 
-/// The template, as JSON.
+/// The request template, as JSON.
 fn request(section: &mut Section<'_, '_>) -> Option<String> {
     let value = json(section.value("request")?.get_ref());
     let Some(value) = value else {
@@ -114,7 +115,7 @@ fn request(section: &mut Section<'_, '_>) -> Option<String> {
         return None;
     };
     let mut texts = Vec::new();
-    texts_of(&value, &mut texts);
+    collect_strings(&value, &mut texts);
     if !texts.iter().any(|text| text.contains(placeholder::PROMPT)) {
         section.problem(
             "request",
@@ -162,16 +163,16 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
     })
 }
 
-fn texts_of<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
+fn collect_strings<'v>(value: &'v Value, texts: &mut Vec<&'v str>) {
     match value {
         Value::String(text) => texts.push(text),
-        Value::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
-        Value::Object(table) => table.values().for_each(|item| texts_of(item, texts)),
+        Value::Array(items) => items.iter().for_each(|item| collect_strings(item, texts)),
+        Value::Object(table) => table.values().for_each(|item| collect_strings(item, texts)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// A place in the answer.
+/// A JSON pointer into the response.
 fn pointer(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     let pointer = section.text(key)?;
     if !pointer.starts_with('/') {
@@ -183,8 +184,8 @@ fn pointer(section: &mut Section<'_, '_>, key: &'static str) -> Option<String> {
     Some(pointer)
 }
 
-/// Names of headers, and of the variables that hold their values on the agent. What stands there is never repeated: it
-/// may be the secret itself.
+/// Header names, each with the environment variable of the agent that holds its value. Messages
+/// don't repeat the variable: it may be the secret itself.
 fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for (name, variable) in section.texts() {
@@ -192,7 +193,7 @@ fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<Stri
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         let is_signed = matches!(place, Some(Place::SageMaker(_)))
             && (name == "authorization" || name.starts_with("x-amz-"));
-        if !name.chars().all(is_token) || NOT_OURS.contains(&name.as_str()) || is_signed {
+        if !name.chars().all(is_token) || RESERVED_HEADERS.contains(&name.as_str()) || is_signed {
             section.problem(
                 &name,
                 "can't be set: not a valid header name, or reserved for the HTTP client",
@@ -208,8 +209,8 @@ fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<Stri
     headers
 }
 
-/// What can't be asked of an endpoint: a problem each, of the models.
-pub(super) fn impossible(
+/// Problems of the combinations of models, targets and scenarios with endpoints.
+pub(super) fn check_combinations(
     models: &[Model],
     targets: &[Target],
     scenarios: &[Scenario],
@@ -227,11 +228,13 @@ pub(super) fn impossible(
     if generation.is_some_and(|generation| generation.stop == Stop::Reference) {
         problems.push(format!("{name} is an endpoint: generation.stop must be \"eos\""));
     }
-    let mut asked = BTreeMap::new();
+    let mut target_of = BTreeMap::new();
     for target in targets {
         let here = || models.iter().filter(|model| model.is_measured_on(&target.name));
-        let mut asked_here = here().filter(|model| model.endpoint.is_some()).peekable();
-        let Some(endpoint) = asked_here.peek().map(|model| model.name.clone()) else { continue };
+        let mut endpoints_here = here().filter(|model| model.endpoint.is_some()).peekable();
+        let Some(endpoint) = endpoints_here.peek().map(|model| model.name.clone()) else {
+            continue;
+        };
         let target_name = &target.name;
         if let Some(loaded) = here().find(|model| model.endpoint.is_none()) {
             problems.push(format!("{endpoint} is an endpoint and {} is loaded by the agent, so {target_name} can't be the price of both: set targets of each model, such as targets = [\"{target_name}\"]", loaded.name));
@@ -244,9 +247,9 @@ pub(super) fn impossible(
                 "{endpoint} is an endpoint with a single dtype: set dtypes of {target_name} to it"
             ));
         }
-        for model in asked_here {
+        for model in endpoints_here {
             let region = model.endpoint.as_ref().and_then(|endpoint| endpoint.region.as_deref());
-            let other = *asked.entry((model.id.as_str(), region)).or_insert(target_name);
+            let other = *target_of.entry((model.id.as_str(), region)).or_insert(target_name);
             if other != target_name {
                 problems.push(format!("{} is measured for {other} and for {target_name}, whose requests would queue behind each other: set targets of each model, such as targets = [\"{target_name}\"]", model.name));
             }

@@ -1,9 +1,14 @@
-//! What a campaign must keep, as the matrix says it: the objective of requests, and the precision of throughput.
+//! Limits of the counts in matrix.toml and on the command line, and the sections that set limits:
+//! `[slo]` and `protocol.precision`.
 
 use super::reader::Section;
 use super::{Precision, Slo};
+use std::ops::RangeInclusive;
 
-/// `[slo]`: a request is good within the limit; the percentile must be.
+pub const BATCH_SIZES: RangeInclusive<u32> = 1..=256;
+pub const RUNS: RangeInclusive<u32> = 1..=1000;
+
+/// Reads `[slo]`.
 pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     if section.is_absent() {
         return None;
@@ -20,13 +25,13 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     Some(Slo { request_latency_ms: limit?, percentile })
 }
 
-/// `protocol.precision`: how narrow the interval of throughput must be, and how many runs it may take.
+/// Reads `protocol.precision`; `runs` is the minimum number of runs.
 pub(super) fn precision(mut section: Section<'_, '_>, runs: u32) -> Option<Precision> {
     if section.is_absent() {
         return None;
     }
     let half_width = section.positive("half_width");
-    let max_runs = section.whole("max_runs", 2..=1000);
+    let max_runs = section.whole("max_runs", 2..=*RUNS.end());
     for (key, example) in [("half_width", "0.05"), ("max_runs", "10")] {
         if !section.has(key) {
             section.problem(key, format!("is missing, for example: {key} = {example}"));

@@ -1,135 +1,98 @@
-//! How requests come in `server` and in `stress`.
+//! The load of the scenarios `server` and `stress`.
 
 use super::reader::Section;
 use super::sections::duration;
 use model::load::Scenario;
-use model::words::Unknown;
+use model::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 use std::time::Duration;
 
-/// A load lasts this long at most: ten years.
-const LONGEST: Duration = Duration::from_hours(3650 * 24);
-/// More windows of a run are not kept apart.
-const MOST_WINDOWS: u128 = 1_000_000;
+/// Ten years.
+const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
+/// Each window is a row in the database.
+const MAX_WINDOWS: u128 = 1_000_000;
 
-/// How requests follow each other in open loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gaps {
-    /// Exponential gaps: many users who know nothing of each other.
-    Poisson,
-    /// Always the same gap.
-    Constant,
-}
-
-impl FromStr for Gaps {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        match word {
-            "poisson" => Ok(Self::Poisson),
-            "constant" => Ok(Self::Constant),
-            _ => Err(Unknown {
-                what: "arrival process",
-                found: word.to_owned(),
-                expected: &["poisson", "constant"],
-            }),
-        }
+words!(
+    /// The arrival process of an open loop.
+    Arrivals, "arrival process", {
+        /// Exponential gaps, as from many independent users.
+        Poisson = "poisson",
+        Constant = "constant",
     }
-}
+);
 
-/// Which requests are decoded together under a load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Batching {
-    /// What waits when the engine is free; what comes meanwhile waits until that is through.
-    #[default]
-    Dynamic,
-    /// Who waits enters as soon as there is room, beside those that are being decoded.
-    Continuous,
-}
-
-impl FromStr for Batching {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        match word {
-            "dynamic" => Ok(Self::Dynamic),
-            "continuous" => Ok(Self::Continuous),
-            _ => Err(Unknown {
-                what: "batching",
-                found: word.to_owned(),
-                expected: &["dynamic", "continuous"],
-            }),
-        }
+words!(
+    /// Which requests are decoded together under a load.
+    #[derive(Default, JsonSchema)]
+    Batching, "batching", {
+        /// All waiting requests when the engine is free; later ones wait for the end of the batch.
+        #[default]
+        Dynamic = "dynamic",
+        /// A waiting request joins the running batch as soon as it has a free row.
+        Continuous = "continuous",
     }
-}
+);
 
-/// How requests come in the scenarios that have a load.
+/// The parameters of the scenarios with a load.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Loads {
-    /// Set where the scenario is `server`.
     pub server: Option<Server>,
-    /// Set where the scenario is `stress`.
     pub stress: Option<Stress>,
 }
 
-/// What becomes of requests that come while the engine is busy.
+/// The queue of requests that arrive while the engine is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queue {
-    /// How they follow each other.
-    pub gaps: Gaps,
-    /// How long the oldest waits for others to be decoded with.
+    #[serde(rename = "gaps")]
+    pub arrivals: Arrivals,
+    /// How long the oldest request waits for others to be decoded with.
     pub max_batch_delay: Duration,
-    /// What comes while so many wait is not sent.
+    /// Requests that arrive when the queue is full are dropped.
     pub max_queue: u32,
-    /// In closed loop, too.
+    /// Also applies in closed loop.
     #[serde(default)]
     pub batching: Batching,
 }
 
-/// Open loop: every dialogue comes once, at each of these rates.
+/// Open loop: every dialogue once, at each of these rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Requests per second of each agent, above zero.
+    /// Requests per second and agent, above zero.
     pub request_rates: Vec<f64>,
-    /// What becomes of them.
     pub queue: Queue,
 }
 
-/// Sustained load: dialogues come again and again.
+/// Sustained load: the dialogues repeat until the time is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stress {
-    /// For how long.
     pub duration: Duration,
-    /// How long a window is.
+    /// Length of a load window.
     pub window: Duration,
-    /// Closed loop: requests that are under way at any time.
+    /// Closed loop: requests in flight. Unused if `request_rate` is set.
     pub concurrency: u32,
-    /// Open loop: requests per second; then `concurrency` means nothing.
+    /// Open loop: requests per second.
     pub request_rate: Option<f64>,
-    /// What becomes of them in open loop.
     pub queue: Queue,
-    /// A leak above this must be told, in MB per hour; null: 5 % of what is held.
+    /// The smallest leak that must be detectable, in MiB per hour; null for 5% of the memory in use.
     pub max_leak_mb_per_hour: Option<f64>,
 }
 
 impl Stress {
-    /// How many windows a run has.
+    /// Number of load windows per run.
     pub fn windows(&self) -> u32 {
         let windows = self.duration.as_nanos().div_ceil(self.window.as_nanos().max(1));
         u32::try_from(windows).unwrap_or(u32::MAX)
     }
 }
 
-/// A window is short enough for the onset of heat, and long enough that days make no more than some thousands.
+/// Short enough to show thermal throttling set in, long enough that days have only thousands of
+/// windows.
 fn default_window(duration: Duration) -> Duration {
     (duration / 300).clamp(Duration::from_secs(1), Duration::from_mins(1))
 }
 
-/// `protocol.server` and `protocol.stress`, given the scenarios that are measured.
+/// Reads `protocol.server` and `protocol.stress`.
 pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> Loads {
     let mut loads = Loads::default();
     for (scenario, example) in [
@@ -137,15 +100,15 @@ pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> L
         (Scenario::Stress, "stress = { duration = \"10m\", concurrency = 1 }"),
     ] {
         let key = if scenario == Scenario::Server { "server" } else { "stress" };
-        let is_wanted = scenarios.contains(&scenario);
+        let is_used = scenarios.contains(&scenario);
         let section = protocol.section(key);
-        if section.is_absent() && is_wanted {
+        if section.is_absent() && is_used {
             protocol.problem(key, format!("is missing, for example: {example}"));
         }
         if section.is_absent() {
             continue;
         }
-        if !is_wanted {
+        if !is_used {
             let message = format!("has no effect without \"{key}\" in factors.scenarios");
             protocol.problem(key, message);
         }
@@ -171,7 +134,7 @@ fn server(mut section: Section<'_, '_>) -> Option<Server> {
 fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
     let time = |section: &mut Section<'_, '_>, key| {
         let text = section.text(key)?;
-        let time = duration(&text).filter(|time| *time <= LONGEST);
+        let time = duration(&text).filter(|time| *time <= MAX_DURATION);
         if time.is_none() {
             section.problem(key, format!("expected a time such as \"10m\", found `{text}`"));
         }
@@ -201,8 +164,8 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
         if window > duration {
             section.problem("window", "is longer than the duration of the load");
         }
-        if duration.as_nanos() / window.as_nanos() > MOST_WINDOWS {
-            section.problem("window", format!("results in more than {MOST_WINDOWS} windows"));
+        if duration.as_nanos() / window.as_nanos() > MAX_WINDOWS {
+            section.problem("window", format!("results in more than {MAX_WINDOWS} windows"));
         }
     }
     section.finish();
@@ -213,12 +176,12 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
 }
 
 fn queue(section: &mut Section<'_, '_>) -> Queue {
-    let gaps = section.word("arrivals").unwrap_or(Gaps::Poisson);
+    let arrivals = section.word("arrivals").unwrap_or(Arrivals::Poisson);
     let delay_ms = section.whole("max_batch_delay_ms", 0..=3_600_000_u64).unwrap_or(0);
     let max_queue = section.whole("max_queue", 1..=1_000_000).unwrap_or(1000);
     let batching = section.word("batching").unwrap_or_default();
     if batching == Batching::Continuous && section.has("max_batch_delay_ms") {
         section.problem("max_batch_delay_ms", "has no effect with continuous batching");
     }
-    Queue { gaps, max_batch_delay: Duration::from_millis(delay_ms), max_queue, batching }
+    Queue { arrivals, max_batch_delay: Duration::from_millis(delay_ms), max_queue, batching }
 }

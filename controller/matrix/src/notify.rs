@@ -1,82 +1,43 @@
-//! `[notify]`: whom to tell when a campaign ends, and by which channel. Secrets don't stand in a matrix: it names the
-//! environment variable that holds each.
+//! `[notify]`: the occasions and channels of notifications. A matrix holds no secrets; it names the
+//! environment variables that hold them.
 
 use super::reader::Section;
-use model::words::Unknown;
+use model::words;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::Path;
-use std::str::FromStr;
 
-/// Whom to tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notify {
-    /// How a campaign must end for a message to go out.
     pub on: Vec<Occasion>,
-    /// Where the report can be read, such as the address of a shared folder.
+    /// URL of the report, such as that of a shared folder.
     pub link: Option<String>,
     /// In the order email, slack, teams, webhook.
     pub channels: Vec<Channel>,
 }
 
-/// How a campaign ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Occasion {
-    /// Every sample is there.
-    Complete,
-    /// Every sample is there, and no target keeps the objective.
-    Threshold,
-    /// It could not go on: agents gone, or shards set aside.
-    Failed,
-    /// A person or the budget stopped it.
-    Stopped,
-}
-
-impl Occasion {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Complete, Self::Threshold, Self::Failed, Self::Stopped];
-
-    /// As the matrix names it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => "complete",
-            Self::Threshold => "threshold",
-            Self::Failed => "failed",
-            Self::Stopped => "stopped",
-        }
+words!(
+    /// How a campaign ended.
+    Occasion, "occasion", {
+        Complete = "complete",
+        /// Complete, but no target meets the objective.
+        Threshold = "threshold",
+        /// Incomplete because agents left or shards were set aside.
+        Failed = "failed",
+        /// Stopped by a user or by the budget.
+        Stopped = "stopped",
     }
-}
+);
 
-impl fmt::Display for Occasion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Occasion {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        Self::ALL.into_iter().find(|occasion| occasion.as_str() == word).ok_or_else(|| Unknown {
-            what: "occasion",
-            found: word.to_owned(),
-            expected: &["complete", "threshold", "failed", "stopped"],
-        })
-    }
-}
-
-/// One way to reach somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Channel {
-    /// A mail with the table, and files attached.
+    /// A mail with the results table and attachments.
     Email(Email),
     /// A Slack incoming webhook.
     Slack(Hook),
     /// A Workflows webhook of Microsoft Teams.
     Teams(Hook),
-    /// Any server that takes signed JSON.
+    /// Signed JSON to any server.
     Webhook(Webhook),
 }
 
@@ -92,72 +53,51 @@ impl Channel {
     }
 }
 
-/// Where mail goes and through which server.
+/// The mail server and the recipients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Email {
-    /// The server.
     pub host: String,
-    /// Its port.
     pub port: u16,
-    /// How the connection is protected.
     pub tls: Tls,
-    /// A PEM file of the authority that signed the server's certificate; without it, the system's.
+    /// PEM file of the CA of the server; null for the CAs of the system.
     pub ca: Option<String>,
-    /// Whom to log in as.
     pub username: Option<String>,
     /// The environment variable that holds the password.
     pub password_env: Option<String>,
-    /// The sender.
     pub from: String,
     /// At least one.
     pub to: Vec<String>,
-    /// Files beyond it are named in the mail, and not attached.
+    /// Larger files are listed in the mail instead of attached.
     pub max_attachment_mb: u32,
 }
 
-/// How a mail connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Tls {
-    /// Begins in the clear and must be raised before anything is said (port 587).
-    Starttls,
-    /// From the first byte (port 465).
-    Implicit,
-}
-
-impl FromStr for Tls {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        match word {
-            "starttls" => Ok(Self::Starttls),
-            "implicit" => Ok(Self::Implicit),
-            _ => Err(Unknown {
-                what: "protection",
-                found: word.to_owned(),
-                expected: &["starttls", "implicit"],
-            }),
-        }
+words!(
+    /// The encryption of a mail connection.
+    Tls, "encryption", {
+        /// Required upgrade of a plain connection (port 587).
+        Starttls = "starttls",
+        /// From the first byte (port 465).
+        Implicit = "implicit",
     }
-}
+);
 
-/// A webhook whose address is the secret.
+/// A webhook whose URL is the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
-    /// The environment variable that holds the address.
+    /// The environment variable that holds the URL.
     pub url_env: String,
 }
 
 /// A webhook that checks a signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Webhook {
-    /// The environment variable that holds the address.
+    /// The environment variable that holds the URL.
     pub url_env: String,
-    /// The environment variable that holds the key of the signature.
+    /// The environment variable that holds the signing key.
     pub secret_env: Option<String>,
 }
 
-/// Reads `[notify]`. Each channel may stand once as a table or several times as tables.
+/// Reads `[notify]`. Each channel is one table or an array of tables.
 pub(super) fn read(mut section: Section<'_, '_>, folder: &Path) -> Notify {
     let on = section.word_list("on", "[\"complete\", \"failed\"]");
     let link = section.text("link");
@@ -218,7 +158,7 @@ fn webhook(mut section: Section<'_, '_>) -> Option<Channel> {
     Some(Channel::Webhook(Webhook { url_env: url_env?, secret_env }))
 }
 
-/// The name of an environment variable. An address in its place would put a secret into the store.
+/// The name of an environment variable. A URL in its place would put a secret into the database.
 fn variable(section: &mut Section<'_, '_>, key: &'static str, example: &str) -> Option<String> {
     let name = section.required_text(key, example)?;
     if name.contains("://") {
@@ -255,12 +195,12 @@ usd_per_hour = 0.1
     }
 
     #[test]
-    fn nobody_is_told_by_default() {
+    fn no_notifications_by_default() {
         assert_eq!(check("").unwrap().channels, []);
     }
 
     #[test]
-    fn each_channel_may_stand_once_or_several_times() {
+    fn a_channel_is_one_table_or_an_array_of_tables() {
         let notify = check(
             r#"
 [notify]
@@ -289,7 +229,7 @@ secret_env = "KEY"
     }
 
     #[test]
-    fn an_address_in_place_of_a_variable_is_refused_without_repeating_it() {
+    fn a_url_in_place_of_a_variable_is_rejected_without_repeating_it() {
         let error = check("[notify.slack]\nurl_env = \"https://hooks.example/secret\"\n");
         let text = error.unwrap_err().to_string();
         assert!(
@@ -300,7 +240,7 @@ secret_env = "KEY"
     }
 
     #[test]
-    fn what_a_mail_needs_is_asked_for() {
+    fn missing_mail_settings_are_reported() {
         let text = check("[notify.email]\nusername = \"me\"\n").unwrap_err().to_string();
         for missing in ["email.host", "email.from", "email.to", "go together"] {
             assert!(text.contains(missing), "{missing} in {text}");

@@ -1,5 +1,5 @@
-//! Reads TOML tables key by key and collects every problem with its path and line, so that a person mends a
-//! file once. Serde would stop at the first one. It knows nothing of what a matrix means.
+//! TOML tables -> checked values, or all problems with their path and line. Serde would stop at the
+//! first one. Independent of the content of a matrix.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,14 +9,12 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// One thing to mend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// From 1.
     pub line: usize,
     /// Such as `factors.batch_sizes[1]`; empty for the file as a whole.
     pub path: String,
-    /// What is wrong, and the way out.
     pub message: String,
 }
 
@@ -30,7 +28,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects problems of one file.
+/// The problems of one file so far. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Problems {
     line_starts: Rc<[usize]>,
@@ -57,7 +55,7 @@ impl Problems {
     }
 }
 
-/// One table, and which of its keys were asked for.
+/// A table and the keys read from it.
 #[derive(Debug)]
 pub(super) struct Section<'t, 'i> {
     path: String,
@@ -73,12 +71,10 @@ impl<'t, 'i> Section<'t, 'i> {
         Self { path, at: 0, table: Some(table.get_ref()), known: Vec::new(), problems }
     }
 
-    /// The path of one of its keys.
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Adds a problem with one of its keys.
     pub(super) fn problem(&self, key: &str, message: impl Into<String>) {
         let at = self.find(key).map_or(self.at, |value| value.span().start);
         self.problems.add(at, &self.path_of(key), message);
@@ -94,12 +90,11 @@ impl<'t, 'i> Section<'t, 'i> {
         self.find(key)
     }
 
-    /// Whether the key is there, right or wrong.
+    /// Whether the key exists, valid or not.
     pub(super) fn has(&self, key: &str) -> bool {
         self.find(key).is_some()
     }
 
-    /// Whether the table isn't there.
     pub(super) fn is_absent(&self) -> bool {
         self.table.is_none()
     }
@@ -108,7 +103,7 @@ impl<'t, 'i> Section<'t, 'i> {
         self.problem(key, format!("expected {expected}, found {}", describe(found)));
     }
 
-    /// A text that isn't blank.
+    /// A string that isn't blank.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         let value = self.value(key)?.get_ref();
         match value.as_str() {
@@ -207,7 +202,7 @@ impl<'t, 'i> Section<'t, 'i> {
         text.parse().map_err(|error: T::Err| self.problem(key, error.to_string())).ok()
     }
 
-    /// A list that isn't empty and holds nothing twice; `None` where the key is absent or wrong.
+    /// A non-empty list without duplicates; `None` if the key is absent or invalid.
     fn list<T: PartialEq>(
         &mut self,
         key: &'static str,
@@ -283,7 +278,7 @@ impl<'t, 'i> Section<'t, 'i> {
         Section { path, at, table, known: Vec::new(), problems: self.problems.clone() }
     }
 
-    /// A table whose keys are free: each with its text.
+    /// A table of strings with arbitrary keys.
     pub(super) fn texts(&self) -> Vec<(String, String)> {
         let mut texts = Vec::new();
         for (key, value) in self.table.into_iter().flatten() {
@@ -296,7 +291,7 @@ impl<'t, 'i> Section<'t, 'i> {
         texts
     }
 
-    /// A list of tables; an absent one reads as empty.
+    /// An array of tables; empty if absent.
     pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
         let path = self.path_of(key);
         let Some(value) = self.value(key) else { return Vec::new() };
@@ -322,13 +317,13 @@ impl<'t, 'i> Section<'t, 'i> {
         sections
     }
 
-    /// A list of tables, or one table in its place; an absent one reads as empty.
+    /// An array of tables or a single table; empty if absent.
     pub(super) fn tables(&mut self, key: &'static str) -> Vec<Section<'t, 'i>> {
         let is_one = self.find(key).is_some_and(|value| value.get_ref().as_table().is_some());
         if is_one { vec![self.section(key)] } else { self.sections(key) }
     }
 
-    /// Reports every key that nobody asked for, with the nearest one that exists.
+    /// Reports all keys that weren't read, each with the nearest known one.
     pub(super) fn finish(self) {
         let Some(table) = self.table else { return };
         for (key, _) in table {
@@ -347,7 +342,7 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 }
 
-/// The known word nearest to `word`, where one is near enough to be meant.
+/// The known word nearest to `word`, if it is near enough for a typo.
 pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &str| strsim::damerau_levenshtein(word, known);
     let near = known.iter().min_by_key(|known| distance(known))?;

@@ -1,6 +1,6 @@
-//! The sections of matrix.toml, their defaults and their limits, in the order of the file.
+//! The sections of matrix.toml with their defaults, in the order of the file.
 
-use super::limits;
+use super::limits::{self, BATCH_SIZES, RUNS};
 use super::reader::{Problem, Problems, Section, nearest};
 use super::{
     Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
@@ -10,16 +10,12 @@ use model::engine::Dtype;
 use model::generation::{DIALOGUE, Generation, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
-use model::words::Unknown;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 use toml::de::DeTable;
 
-const BATCH_SIZES: std::ops::RangeInclusive<u32> = 1..=256;
-const RUNS: std::ops::RangeInclusive<u32> = 1..=1000;
-/// A shorter period would disturb what is measured; a longer one is none.
+/// A shorter period would disturb the measurement.
 const PERIODS_MS: std::ops::RangeInclusive<u64> = 20..=60_000;
 
 pub(super) fn check(
@@ -46,7 +42,7 @@ pub(super) fn check(
     }
 }
 
-/// Every section is read before the first missing one ends it, so that all problems are found.
+/// Reads all sections before it fails, so that all problems are found.
 fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> Option<Matrix> {
     let name = root.required_text("name", "\"t4-vs-m5\"");
     let seed = root.whole("seed", 0..=i64::MAX.cast_unsigned()).unwrap_or(0);
@@ -85,9 +81,9 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     }
     let (models_of, scenarios_of) =
         (models.as_deref().unwrap_or_default(), scenarios.as_deref().unwrap_or_default());
-    measured(root, models_of, &targets);
+    check_targets(root, models_of, &targets);
     for problem in
-        super::endpoint::impossible(models_of, &targets, scenarios_of, generation.as_ref())
+        super::endpoint::check_combinations(models_of, &targets, scenarios_of, generation.as_ref())
     {
         root.problem("model", problem);
     }
@@ -112,8 +108,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     })
 }
 
-/// Every model has its targets, and every target a model.
-fn measured(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
+/// Checks that the targets of each model exist, and that each target has a model.
+fn check_targets(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
     let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
     for model in models {
         for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
@@ -140,12 +136,13 @@ fn unique<'n>(root: &Section<'_, '_>, key: &str, names: impl Iterator<Item = &'n
     }
 }
 
-/// A path of the matrix is relative to its file. Hub ids and schemes stay as they are.
+/// Paths are relative to the matrix file. Hub ids and URLs are unchanged.
 fn resolve(text: String, folder: &Path, is_path: bool) -> String {
     if is_path { folder.join(text).to_string_lossy().into_owned() } else { text }
 }
 
-/// Models, adapters and tokenizers: `./x`, `../x`, `/x` and files are paths; `owner/name` is a hub id.
+/// Models, adapters and tokenizers: `./x`, `../x`, `/x` and files are paths; `owner/name` is a hub
+/// id.
 fn resolve_model(text: String, folder: &Path) -> String {
     if let Some(path) = text.strip_prefix("scripted:") {
         return format!("scripted:{}", resolve(path.to_owned(), folder, true));
@@ -232,7 +229,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
     (models.len() == count).then_some(models)
 }
 
-/// Names become part of cell ids and file names.
+/// Names are part of cell ids and file names.
 fn check_name(section: &Section<'_, '_>, name: &str) {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.len() > 64 || !name.chars().all(is_plain) {
@@ -241,7 +238,7 @@ fn check_name(section: &Section<'_, '_>, name: &str) {
     }
 }
 
-/// Levels that a target may override.
+/// Default levels of the targets.
 #[derive(Debug, Clone)]
 struct Levels {
     dtypes: Vec<Dtype>,
@@ -275,7 +272,7 @@ fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {
     Some(Target { agents, usd_per_hour, ..target? })
 }
 
-/// What `[[target]]` and `[[fleet.local]]` share.
+/// The common keys of `[[target]]` and `[[fleet.local]]`.
 fn target_levels(
     section: &mut Section<'_, '_>,
     levels: &Levels,
@@ -307,49 +304,9 @@ fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
     }
     let max_input_tokens = section.whole("max_input_tokens", 1..=16_384).unwrap_or(512);
     let max_new_tokens = section.whole("max_new_tokens", 1..=4_096).unwrap_or(200);
-    let stop = if section.value("stop").is_some() {
-        section.word("stop")
-    } else {
-        Some(StopWord(Stop::Eos))
-    };
+    let stop = if section.value("stop").is_some() { section.word("stop") } else { Some(Stop::Eos) };
     section.finish();
-    Some(Generation { prompt, max_input_tokens, max_new_tokens, stop: stop?.0 })
-}
-
-struct StopWord(Stop);
-
-impl FromStr for StopWord {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        match word {
-            "eos" => Ok(Self(Stop::Eos)),
-            "reference" => Ok(Self(Stop::Reference)),
-            _ => Err(Unknown {
-                what: "stop rule",
-                found: word.to_owned(),
-                expected: &["eos", "reference"],
-            }),
-        }
-    }
-}
-
-struct OrderWord(Order);
-
-impl FromStr for OrderWord {
-    type Err = Unknown;
-
-    fn from_str(word: &str) -> Result<Self, Unknown> {
-        match word {
-            "interleaved" => Ok(Self(Order::Interleaved)),
-            "written" => Ok(Self(Order::Written)),
-            _ => Err(Unknown {
-                what: "order",
-                found: word.to_owned(),
-                expected: &["interleaved", "written"],
-            }),
-        }
-    }
+    Some(Generation { prompt, max_input_tokens, max_new_tokens, stop: stop? })
 }
 
 fn protocol(
@@ -359,7 +316,7 @@ fn protocol(
 ) -> (Protocol, Loads) {
     let runs = section.whole("runs", RUNS).unwrap_or(3);
     let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
-    let order = section.word("order").map_or(Order::Interleaved, |word: OrderWord| word.0);
+    let order = section.word("order").unwrap_or(Order::Interleaved);
     let equal_within = section.positive("equal_within");
     let runs = overrides.runs.unwrap_or(runs);
     let precision = limits::precision(section.section("precision"), runs);
@@ -436,7 +393,7 @@ fn artifacts(mut section: Section<'_, '_>) -> Option<Artifacts> {
     if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<fetch::s3::Address>()) {
         section.problem("s3", error.to_string());
     }
-    // No signature of S3 lasts longer.
+    // The maximum of S3's presigned URLs.
     let link_days = section.whole("link_days", 1..=7_u32);
     section.finish();
     Some(Artifacts { s3: s3?, link_days })
@@ -449,7 +406,7 @@ fn report(mut section: Section<'_, '_>) -> Report {
     Report { formats, sample_texts }
 }
 
-/// `90s`, `5m`, `2h`, `1d`.
+/// Parses `90s`, `5m`, `2h` or `1d`; above zero.
 pub fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.chars().next_back()?;

@@ -1,4 +1,4 @@
-//! What a matrix may say, and how it is told what it may not.
+//! Defaults, limits and problems of matrix.toml.
 
 use super::*;
 
@@ -40,7 +40,7 @@ fn a_small_matrix_gets_the_defaults() {
 }
 
 #[test]
-fn an_adapter_mode_is_about_an_adapter() {
+fn an_adapter_mode_requires_an_adapter() {
     let with = |lines: &str| {
         SMALL.replace("id = \"builtin:tiny\"", &format!("id = \"builtin:tiny\"\n{lines}"))
     };
@@ -59,7 +59,7 @@ fn an_adapter_mode_is_about_an_adapter() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_with_line_and_path() {
+fn all_problems_are_reported_at_once_with_line_and_path() {
     let text = r#"
 name = ""
 sede = 7
@@ -98,17 +98,17 @@ formats = ["docx"]
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_its_line() {
+fn a_syntax_error_has_a_line() {
     insta::assert_snapshot!(check("name = \"x\"\n[dataset\n").unwrap_err().to_string());
 }
 
 #[test]
-fn an_empty_file_says_what_is_needed() {
+fn an_empty_file_lists_the_required_keys() {
     insta::assert_snapshot!(check("").unwrap_err().to_string());
 }
 
 #[test]
-fn paths_start_at_the_matrix_and_hub_ids_stay() {
+fn paths_are_relative_to_the_matrix_and_hub_ids_are_unchanged() {
     let text = SMALL.replace("builtin:dialogues", "../data/a.jsonl").replace(
         "id = \"builtin:tiny\"",
         "id = \"google/flan-t5-base\"\ntokenizer = \"t.json\"\nadapter = \"./lora\"",
@@ -121,7 +121,7 @@ fn paths_start_at_the_matrix_and_hub_ids_stay() {
 }
 
 #[test]
-fn the_command_line_wins_over_the_matrix() {
+fn the_command_line_overrides_the_matrix() {
     let overrides = Overrides { runs: Some(2), samples: Some(4), batch_sizes: Some(vec![1, 8]) };
     let text = SMALL.replace("threads = 1", "threads = 1\nbatch_sizes = [4]");
     let matrix = Matrix::check(&text, "m", Path::new("/"), &overrides).unwrap();
@@ -139,7 +139,7 @@ fn a_local_agent_joins_the_target_of_its_name() {
 }
 
 #[test]
-fn an_objective_names_a_percentile_that_is_reported() {
+fn an_objective_needs_a_reported_percentile() {
     let with = |slo: &str| check(&format!("{SMALL}[slo]\n{slo}\n"));
     let slo = with("request_latency_ms = 500").unwrap().slo.unwrap();
     assert_eq!(
@@ -154,7 +154,7 @@ fn an_objective_names_a_percentile_that_is_reported() {
 }
 
 #[test]
-fn precision_takes_at_least_the_runs_before_its_first_look() {
+fn max_runs_of_precision_is_at_least_the_minimum_number_of_runs() {
     let with = |precision: &str| {
         check(&format!("{SMALL}[protocol]\nruns = 3\nprecision = {{ {precision} }}\n"))
     };
@@ -166,8 +166,8 @@ fn precision_takes_at_least_the_runs_before_its_first_look() {
         ("half_width = 0.05", "max_runs: is missing"),
         ("max_runs = 5", "half_width: is missing"),
     ] {
-        let told = with(precision).unwrap_err().to_string();
-        assert!(told.contains(problem), "{told}");
+        let error = with(precision).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
     }
 }
 
@@ -185,7 +185,7 @@ fn with_protocol(scenarios: &str, lines: &str) -> Result<Matrix, Error> {
 }
 
 #[test]
-fn windows_of_a_load_follow_from_how_long_it_lasts() {
+fn the_default_window_depends_on_the_duration_of_the_load() {
     let windows = |stress: &str| {
         let matrix = with_protocol("\"stress\"", &format!("stress = {{ {stress} }}")).unwrap();
         let stress = matrix.loads.stress.unwrap();
@@ -204,41 +204,41 @@ fn a_server_has_a_queue_and_rates_above_zero() {
     let server = with_protocol("\"server\"", server).unwrap().loads.server.unwrap();
     assert_eq!(server.request_rates, [0.5, 2.0]);
     let max_batch_delay = Duration::from_millis(20);
-    let (gaps, batching) = (Gaps::Constant, Batching::Dynamic);
-    assert_eq!(server.queue, Queue { gaps, max_batch_delay, max_queue: 1000, batching });
+    let (arrivals, batching) = (Arrivals::Constant, Batching::Dynamic);
+    assert_eq!(server.queue, Queue { arrivals, max_batch_delay, max_queue: 1000, batching });
 }
 
 #[test]
-fn a_load_that_contradicts_itself_is_refused_with_every_reason() {
+fn contradictions_in_a_load_are_all_reported() {
     let stress = "stress = { duration = \"5m\", window = \"6m\", concurrency = 2, request_rate = 1 }\n\
                   precision = { half_width = 0.05, max_runs = 9 }";
     let error = with_protocol("\"stress\"", stress).unwrap_err().to_string();
-    for told in [
+    for problem in [
         "set either concurrency (closed loop) or request_rate (open loop)",
         "is longer than the duration of the load",
         "has a duration",
     ] {
-        assert!(error.contains(told), "{told} is missing in {error}");
+        assert!(error.contains(problem), "{problem} is missing in {error}");
     }
     let closed = "stress = { duration = \"5m\", max_queue = 7 }";
     let error = with_protocol("\"stress\"", closed).unwrap_err().to_string();
     assert!(error.contains("max_queue: has no effect in closed loop"), "{error}");
 }
 
-fn asked(lines: &str) -> Result<Matrix, Error> {
+fn check_model(lines: &str) -> Result<Matrix, Error> {
     check(&SMALL.replace("id = \"builtin:tiny\"", lines))
 }
 
 #[test]
-fn an_endpoint_has_a_form_by_default_and_another_by_its_section() {
-    let plain = asked("id = \"sagemaker:summaries\"").unwrap();
+fn an_endpoint_has_a_default_request_that_its_section_overrides() {
+    let plain = check_model("id = \"sagemaker:summaries\"").unwrap();
     let endpoint = plain.models[0].endpoint.as_ref().unwrap();
     assert_eq!(
         endpoint.request,
         r#"{"inputs":"{prompt}","parameters":{"max_new_tokens":"{max_new_tokens}"}}"#
     );
     assert_eq!((endpoint.answer.as_str(), endpoint.timeout_ms), ("/0/generated_text", 60_000));
-    let whole = asked(
+    let whole = check_model(
         r#"id = "https://h.example/v1"
         [model.endpoint]
         request = { messages = [{ role = "user", content = "{prompt}" }], temperature = 0.0, n = 1, stream = false }
@@ -258,7 +258,7 @@ fn an_endpoint_has_a_form_by_default_and_another_by_its_section() {
 }
 
 #[test]
-fn what_an_endpoint_cannot_be_is_told() {
+fn invalid_endpoints_are_reported_without_secrets() {
     for (lines, reason) in [
         ("id = \"https://me:secret@h/x\"", "would appear in every report"),
         ("id = \"sagemaker:a/b\"", "invalid endpoint name"),
@@ -278,16 +278,16 @@ fn what_an_endpoint_cannot_be_is_told() {
         ),
         ("id = \"builtin:tiny\"\ntargets = [\"hare\"]", "did you mean `here`?"),
     ] {
-        let error = asked(lines).unwrap_err().to_string();
+        let error = check_model(lines).unwrap_err().to_string();
         assert!(error.contains(reason), "{lines}: {error}");
         assert!(!error.contains("secret") && !error.contains("sk-12"), "{error}");
     }
 }
 
 #[test]
-fn a_target_is_measured_by_endpoints_or_by_loaded_models() {
+fn a_target_measures_either_endpoints_or_loaded_models() {
     let both = "id = \"builtin:tiny\"\n[[model]]\nname = \"hosted\"\nid = \"https://h/x\"";
-    let error = asked(both).unwrap_err().to_string();
+    let error = check_model(both).unwrap_err().to_string();
     assert!(error.contains("here can't be the price of both"), "{error}");
     let other = "\n[[target]]\nname = \"there\"\nusd_per_hour = 1";
     let apart = both

@@ -1,7 +1,7 @@
-//! AWS's Price List API over HTTPS: `GetProducts` with filters -> the products that match.
+//! Client of the AWS Price List API: `GetProducts` with filters -> the matching products as JSON.
 //!
-//! An edge. It signs, sends and pages; what a product says of a price is read in [`cost::aws`].
-//! The API's only regions are us-east-1 and ap-south-1, and requests are signed for the endpoint's own.
+//! An edge: signing, sending and paging. [`cost::aws`] parses the products. The API exists only in
+//! us-east-1 and ap-south-1; requests are signed for us-east-1.
 
 #![forbid(unsafe_code)]
 
@@ -11,47 +11,33 @@ use fetch::aws::{self, Access, Unsigned};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
-/// Where the API is, and how it is asked.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     access: Access,
 }
 
-/// The API gave no products.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It can't be reached.
     #[error(
         "can't reach the Price List API at {endpoint}: use another --endpoint, or import a bulk file"
     )]
     Unreachable {
-        /// Where it should be.
         endpoint: String,
-        /// Why.
         #[source]
         source: reqwest::Error,
     },
-    /// It said no.
     #[error(
         "the Price List API rejected the request ({status}): {message}; the credentials need pricing:GetProducts"
     )]
-    Refused {
-        /// Of HTTP.
-        status: u16,
-        /// As it said.
-        message: String,
-    },
-    /// It said what can't be read.
+    Refused { status: u16, message: String },
     #[error("can't parse the response of the Price List API")]
-    Answer(#[source] reqwest::Error),
-    /// A bug: a question that isn't JSON.
+    Response(#[source] reqwest::Error),
+    /// A bug.
     #[error("can't serialize the request")]
-    Question(#[source] serde_json::Error),
-    /// The request couldn't be signed.
+    Request(#[source] serde_json::Error),
     #[error(transparent)]
     Signing(#[from] fetch::Error),
-    /// More pages than any one instance type can have.
     #[error("the Price List API returned more than {PAGES} pages: it ignores the filters")]
     Endless,
 }
@@ -61,13 +47,13 @@ const SERVICE: aws::Service =
 const SIGNED_FOR: &str = "us-east-1";
 const TARGET: &str = "AWSPriceListService.GetProducts";
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-const PATIENCE: Duration = Duration::from_secs(30);
-/// One product is asked for; a handful of pages may be empty under way.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// A query matches one product, but the API may return some empty pages.
 const PAGES: usize = 50;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Asked<'a> {
+struct GetProducts<'a> {
     service_code: &'a str,
     filters: Vec<Filter>,
     format_version: &'a str,
@@ -86,7 +72,7 @@ struct Filter {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Answer {
+struct Page {
     #[serde(default)]
     price_list: Vec<String>,
     next_token: Option<String>,
@@ -99,22 +85,22 @@ struct Refusal {
 }
 
 impl Client {
-    /// A client of the API at `endpoint`, for whoever the standard chain says asks.
+    /// A client with the credentials of AWS's default chain.
     ///
     /// # Errors
-    /// [`Error::Signing`] without credentials, [`Error::Unreachable`] where the system has no TLS.
+    /// [`Error::Signing`] without credentials, [`Error::Unreachable`] without TLS roots.
     pub async fn new(endpoint: &str) -> Result<Self, Error> {
         let access = Access::find(SERVICE, Some(SIGNED_FOR)).await?.at(endpoint);
         let endpoint = access.endpoint().to_owned();
-        let http = reqwest::Client::builder().timeout(PATIENCE).build();
+        let http = reqwest::Client::builder().timeout(TIMEOUT).build();
         let http = http.map_err(|source| Error::Unreachable { endpoint, source })?;
         Ok(Self { http, access })
     }
 
-    /// The products of one instance type, each as JSON. `now` stamps the signature.
+    /// The products of an instance type, each as JSON. `now` is the time of the signature.
     ///
     /// # Errors
-    /// [`Error`], saying whether to try another endpoint or other credentials.
+    /// [`Error`], with the remedy.
     pub async fn products(
         &self,
         service: Service,
@@ -125,16 +111,16 @@ impl Client {
         let filter = |(field, value)| Filter { r#type: "TERM_MATCH", field, value };
         let (mut products, mut next_token) = (Vec::new(), None);
         for _ in 0..PAGES {
-            let asked = Asked {
+            let request = GetProducts {
                 service_code: service.offer(),
                 filters: service.filters(target, region).into_iter().map(filter).collect(),
                 format_version: "aws_v1",
                 max_results: 100,
                 next_token,
             };
-            let answer = self.ask(&asked, now).await?;
-            products.extend(answer.price_list);
-            next_token = answer.next_token.filter(|token| !token.is_empty());
+            let page = self.send(&request, now).await?;
+            products.extend(page.price_list);
+            next_token = page.next_token.filter(|token| !token.is_empty());
             if next_token.is_none() {
                 return Ok(products);
             }
@@ -142,8 +128,8 @@ impl Client {
         Err(Error::Endless)
     }
 
-    async fn ask(&self, asked: &Asked<'_>, now: DateTime<Utc>) -> Result<Answer, Error> {
-        let body = serde_json::to_vec(asked).map_err(Error::Question)?;
+    async fn send(&self, products: &GetProducts<'_>, now: DateTime<Utc>) -> Result<Page, Error> {
+        let body = serde_json::to_vec(products).map_err(Error::Request)?;
         let uri = format!("{}/", self.access.endpoint());
         let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
         let unsigned = Unsigned { method: "POST", uri: &uri, headers: &headers, body: &body };
@@ -162,6 +148,6 @@ impl Client {
             let refusal: Refusal = response.json().await.unwrap_or_default();
             return Err(Error::Refused { status: status.as_u16(), message: refusal.message });
         }
-        response.json().await.map_err(Error::Answer)
+        response.json().await.map_err(Error::Response)
     }
 }

@@ -33,7 +33,13 @@ fn render_section(text: &mut String, section: &Section) {
     for block in &section.blocks {
         match block {
             Block::Table(found) => parts.extend(table(found)),
-            Block::Figure(figure) => parts.extend(figure.table.as_ref().and_then(table)),
+            Block::Figure(figure) => {
+                if let Some((found, drawn)) =
+                    figure.table.as_ref().and_then(|it| Some((it, table(it)?)))
+                {
+                    let _ = write!(parts, "{}. {}:\n{drawn}", figure.title, found.title);
+                }
+            }
             Block::List(sentences) => {
                 for sentence in sentences.iter().take(MOST_SENTENCES) {
                     let _ = writeln!(parts, "- {sentence}");
@@ -67,7 +73,7 @@ fn table(table: &Table) -> Option<String> {
     }
     let more = shown.rows.len().saturating_sub(MOST_ROWS);
     let more = if more > 0 { format!("{more} more rows in results.json\n") } else { String::new() };
-    Some(format!("{}:\n{drawn}\n{more}", table.title))
+    Some(format!("{drawn}\n{more}"))
 }
 
 /// An empty table with the borders of all terminal output.

@@ -15,7 +15,7 @@ use records::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
     SegmentFacts, SegmentRow, State, WindowRow,
 };
-use results::build::{self, Files, Observing, Read, Scorer, Windows};
+use results::build::{self, CellSamplesBuilder, Files, Scorer, StoredCampaign, Windows};
 use results::{ComparisonKind, Results, json};
 use stats::quality::agreement::Unit;
 use std::path::Path;
@@ -121,12 +121,12 @@ impl World {
         let observed = (0..plan.cells.len()).map(|cell| {
             let its = self.samples.iter().filter(|row| row.key.cell as usize == cell);
             let rows: Vec<SampleRow> = its.cloned().collect();
-            let mut observing = Observing::new(plan, cell, &self.agents, None);
+            let mut observing = CellSamplesBuilder::new(plan, cell, &self.agents, None);
             observing.add(&rows, &scorer.score(&rows));
             observing.finish()
         });
         let observed: Vec<_> = observed.collect();
-        let read = Read {
+        let read = StoredCampaign {
             campaign: &self.campaign,
             agents: &self.agents,
             dialogues: &self.dialogues,
@@ -164,8 +164,8 @@ fn agent(target: usize, words: &str) -> AgentRow {
         parameters: 3_200_000,
         model_size_bytes: 12_800_000,
         random_weights: false,
-        played: false,
-        admits: true,
+        synthetic_time: false,
+        continuous_batching: true,
         notes: vec![words.to_owned()],
     };
     let absence = Absence {
@@ -459,7 +459,7 @@ fn ten_thousand_letters_make_no_format_long() {
 
 #[test]
 fn a_pdf_has_as_many_pages_as_it_needs() {
-    for words in ["plain", &"long words ".repeat(1_000)] {
+    for words in ["plain", &"long words ".repeat(100)] {
         let document = document(&World::of(100, words).results());
         let bytes = pdf::render(&document).unwrap();
         let pages = bytes.windows(13).filter(|window| *window == b"/Type/Page/Re").count();

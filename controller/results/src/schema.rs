@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use stats::comparison::gate::Difference;
 use stats::comparison::separate::Separation;
 use stats::comparison::{self, PairComparison};
-pub use stats::exchange::CellExchange;
+pub use stats::http_timing::CellExchange;
 use stats::precision::Look;
 use stats::quality::{Agreement, Quality, QualityDifference};
 use stats::slo::{Capacity, Goodput, Slo};
@@ -326,7 +326,7 @@ pub struct Engine {
     /// The model has no quality.
     pub random_weights: bool,
     /// Times come from a script, not from a clock.
-    pub played: bool,
+    pub synthetic_time: bool,
     /// What a reader should know.
     pub notes: Vec<String>,
 }
@@ -427,7 +427,7 @@ pub struct Cell {
     pub stress: Vec<Stress>,
     /// Where the time of requests to an endpoint goes; null where the model was in the agent.
     #[serde(default)]
-    pub exchange: Option<CellExchange>,
+    pub http: Option<CellExchange>,
     /// Of the processes that measured; null for endpoints, whose machine isn't observed.
     pub memory: CellMemory,
     /// What was observed while it was measured; null where nothing was.

@@ -1,4 +1,4 @@
-//! `controller agents`: who may join; and what a running campaign must know of it.
+//! `controller agents`: tokens and revocations of agents.
 
 use crate::cli::{self, AgentsCommand};
 use anyhow::{Context, bail};
@@ -38,7 +38,8 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
             let which = if *keep_latest { Which::AllButLatest } else { Which::All };
             let tokens = store.revoke(name, which, now).await?;
             if which == Which::All {
-                // Certificates are stamped with whole seconds: one that is made after this command must be newer.
+                // Certificates have a resolution of one second. A later one must be newer than this
+                // revocation.
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
             let count = if tokens == 1 { "1 token".to_owned() } else { format!("{tokens} tokens") };
@@ -93,7 +94,7 @@ fn list(rows: &[CredentialRow]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What the fleet must know of them.
+/// The credentials for the fleet's listener.
 pub(super) fn roster(rows: Vec<CredentialRow>) -> Result<Roster, store::Error> {
     let mut roster = Roster::default();
     for row in rows {

@@ -1,4 +1,4 @@
-//! Results to S3 after they were written, and `controller report s3://…`.
+//! Upload of results to S3, and `controller report s3://...`.
 
 use super::fetcher;
 use crate::cli;
@@ -13,14 +13,14 @@ use report::{document, terminal as summary};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Puts what was written where the matrix wants it, and says what went where. What fails is said and fails nothing:
-/// the files are here.
+/// Uploads files as set in the matrix, and prints their addresses. A failure is only a warning,
+/// since the local files are complete.
 pub(super) async fn upload(
-    wanted: &Artifacts,
+    artifacts: &Artifacts,
     campaign: &str,
     files: &[PathBuf],
 ) -> Option<Placed> {
-    let prefix = &wanted.s3;
+    let prefix = &artifacts.s3;
     match Box::pin(try_upload(prefix, campaign, files)).await {
         Ok(placed) => {
             for address in &placed.uploaded {
@@ -53,17 +53,17 @@ async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::
     Ok(artifacts::place(&fetcher, &prefix, campaign, &artifacts).await?)
 }
 
-/// Where a browser finds what lies in S3 now, as the matrix wants it. What fails is said: then there are no links.
-pub(super) async fn links(wanted: &Artifacts, placed: &Placed) -> Vec<File> {
-    Box::pin(try_links(wanted, placed)).await.unwrap_or_else(|error| {
+/// Links to uploaded files, as set in the matrix. A failure is only a warning.
+pub(super) async fn links(artifacts: &Artifacts, placed: &Placed) -> Vec<File> {
+    Box::pin(try_links(artifacts, placed)).await.unwrap_or_else(|error| {
         terminal::warning(&error.context("messages contain no links to S3"));
         Vec::new()
     })
 }
 
-async fn try_links(wanted: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<File>> {
+async fn try_links(artifacts: &Artifacts, placed: &Placed) -> anyhow::Result<Vec<File>> {
     let fetcher = fetcher(Verbosity::Quiet)?;
-    let reader = match wanted.link_days {
+    let reader = match artifacts.link_days {
         Some(days) => Reader::Anyone(Duration::from_hours(24 * u64::from(days))),
         None => Reader::Authorized,
     };
@@ -88,7 +88,8 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
-/// `controller report s3://bucket/…/results.json`: the table again, and the files where `--output` wants them.
+/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to
+/// `--output`.
 pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
     let address: Address = address.parse()?;
     let fetcher = fetcher(Verbosity::Normal)?;
@@ -96,12 +97,11 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
     terminal::result(&summary::render(&document::document(&read.results)))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {
-            std::fs::copy(from, to).with_context(|| {
-                format!("can't write {}: choose another place with --output", to.display())
-            })
+            std::fs::copy(from, to)
+                .with_context(|| format!("can't write {}: use another --output", to.display()))
         };
         if let Some(samples) = &read.samples_file {
-            // Under the name that the results give it.
+            // The results refer to the file by this name.
             let name = read.results.campaign.samples_file.as_ref().map(|file| file.name.as_str());
             copy(samples, &output.with_file_name(name.unwrap_or("results.samples.parquet")))?;
         }

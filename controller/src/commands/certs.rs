@@ -1,4 +1,4 @@
-//! `controller certs`: makes and renews certificates.
+//! `controller certs`: creates and renews certificates.
 
 use crate::cli::{self, CertsCommand};
 use fleet::identity::authority::{AGENT, Authority, CA, Validity, certificate_file, key_file};
@@ -32,7 +32,7 @@ pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {
 
 fn controllers(folder: &Path, hosts: &[String], days: u32) -> String {
     format!(
-        "controller: {} for {}, for {days} days\n  controller run MATRIX --listen 0.0.0.0:7437 --certs {}",
+        "controller: {} for {}, valid for {days} days\n  controller run MATRIX --listen 0.0.0.0:7437 --certs {}",
         certificate_file(folder, "controller").display(),
         hosts.join(", "),
         folder.display()
@@ -44,7 +44,7 @@ fn agents(folder: &Path, name: &str, days: u32) -> String {
     let key = key_file(folder, name);
     let (ca, certificate, key) = (ca.display(), certificate.display(), key.display());
     format!(
-        "agent {name}: for {days} days; copy these three to its instance, and keep {} here\n  \
+        "agent {name}: valid for {days} days; copy these three files to its instance, but not {}\n  \
          agent join --controller https://HOST:7437 --ca {ca} --cert {certificate} --key {key}",
         key_file(folder, CA).display()
     )

@@ -1,4 +1,5 @@
-//! `controller compare`: two campaigns, from the store or from files, and limits that a pipeline can fail on.
+//! `controller compare`: compares two campaigns, from the database or from files, and checks limits
+//! in CI.
 
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
@@ -12,7 +13,7 @@ use stats::comparison::regression::Outcome;
 use std::path::Path;
 
 pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
-    // A file that is there is meant; everything else is a campaign of the store.
+    // An existing file takes precedence over a campaign in the database.
     let baseline = side(&options.baseline, &options.data_dir).await?;
     let candidate = side(&options.candidate, &options.data_dir).await?;
     let (baseline, candidate) = match (baseline, candidate) {
@@ -35,7 +36,6 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
     Ok(exit(compared.outcome, options.strict))
 }
 
-/// Undecided limits pass unless they may not.
 fn exit(outcome: Option<Outcome>, is_strict: bool) -> Exit {
     match outcome {
         Some(Outcome::Failed) => Exit::Failed,
@@ -84,7 +84,7 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     Ok(Found::Side(Box::new(Side { results: written.results, samples })))
 }
 
-/// results.json and, beside it, the samples that it names by their hash.
+/// Reads results.json and the samples next to it, checked by their hash.
 fn of_file(path: &Path) -> anyhow::Result<Found> {
     let shown = path.display();
     let text = std::fs::read(path).with_context(|| format!("can't read {shown}"))?;

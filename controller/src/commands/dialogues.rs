@@ -1,4 +1,4 @@
-//! The dialogues of a campaign: read, chosen by seed, and those that only warm up.
+//! The dialogues of a campaign, chosen by seed, and those for the warm-up.
 
 use crate::progress::Verbosity;
 use anyhow::{Context, bail};
@@ -7,39 +7,37 @@ use matrix::Matrix;
 use sha2::{Digest, Sha256};
 use store::{DatasetFacts, DialogueRow};
 
-/// What a campaign measures and warms up with.
 pub(super) struct Chosen {
     pub(super) facts: DatasetFacts,
-    /// The measured ones in the order of the plan, then those that only warm up.
+    /// The measured ones in the order of the plan, then those for the warm-up.
     pub(super) dialogues: Vec<DialogueRow>,
 }
 
-/// How many dialogues a campaign of this matrix measures.
 pub(super) async fn count(matrix: &Matrix) -> anyhow::Result<usize> {
     Ok(choose(matrix, Verbosity::Normal).await?.facts.samples)
 }
 
 pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Result<Chosen> {
-    let wanted = &matrix.dataset;
-    let source: Source = wanted.source.parse().context("can't use dataset.source")?;
+    let options = &matrix.dataset;
+    let source: Source = options.source.parse().context("can't use dataset.source")?;
     let columns = Columns {
-        id: wanted.id_column.clone(),
-        dialogue: wanted.dialogue_column.clone(),
-        summary: wanted.summary_column.clone(),
+        id: options.id_column.clone(),
+        dialogue: options.dialogue_column.clone(),
+        summary: options.summary_column.clone(),
     };
     let fetcher = super::fetcher(verbosity)?;
-    let dataset = dataset::fetch(&source, wanted.split.as_deref(), &columns, &fetcher)
+    let dataset = dataset::fetch(&source, options.split.as_deref(), &columns, &fetcher)
         .await
         .context("can't use dataset.source")?;
     let all = dataset.dialogues.len();
-    if wanted.samples > all {
+    if options.samples > all {
         bail!(
             "dataset.samples is {}, but {} has only {all} dialogues: use fewer, or 0 for all",
-            wanted.samples,
-            wanted.source
+            options.samples,
+            options.source
         );
     }
-    let measured = dataset::sample(all, wanted.samples, matrix.seed);
+    let measured = dataset::sample(all, options.samples, matrix.seed);
     let warmup = if matrix.protocol.warmup == 0 {
         Vec::new()
     } else {
@@ -58,7 +56,7 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
         hash.update([0]);
     }
     let facts = DatasetFacts {
-        source: wanted.source.clone(),
+        source: options.source.clone(),
         sha256: dataset.sha256.clone(),
         revision: dataset.revision.clone(),
         dialogues: all,
@@ -71,7 +69,7 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     Ok(Chosen { facts, dialogues })
 }
 
-/// Dialogues that are never measured: the rest of the dataset, or built-in ones where nothing is left of it.
+/// Dialogues that aren't measured: the rest of the dataset, or built-in ones if there is no rest.
 fn warmup(matrix: &Matrix, all: &[Dialogue], measured: &[usize]) -> anyhow::Result<Vec<Dialogue>> {
     let largest = matrix.targets.iter().flat_map(|target| &target.batch_sizes).max();
     let needed = (matrix.protocol.warmup * largest.copied().unwrap_or(1)) as usize;

@@ -1,4 +1,4 @@
-//! `controller history`: which campaigns there are, and a metric over time.
+//! `controller history`: lists campaigns, or plots a metric over time.
 
 use super::report::{made, unwritten};
 use crate::cli;

@@ -1,4 +1,4 @@
-//! The commands: the only place where stages are joined, and where errors become exit codes.
+//! The commands connect the crates of the controller.
 
 mod agents;
 mod artifacts;
@@ -26,10 +26,8 @@ use ops::{environment, terminal};
 use std::path::Path;
 use store::{Place, Store};
 
-/// Runs one command.
-///
 /// # Errors
-/// What a user can mend, with the place and the way out.
+/// A problem that the user can fix, with the remedy.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Plan(options) => runtime()?.block_on(plan::run(&options)).map(|()| Exit::Ok),
@@ -63,7 +61,7 @@ fn database_url() -> Option<String> {
     environment::variable("DATABASE_URL").filter(|url| !url.is_empty())
 }
 
-/// Opens the database: SQLite in the data folder, or what `DATABASE_URL` names.
+/// Opens the database: SQLite in the data folder, or the server in `DATABASE_URL`.
 async fn store(data_dir: &Path) -> anyhow::Result<Store> {
     let place = match database_url() {
         Some(url) => Place::server(url)?,
@@ -72,26 +70,25 @@ async fn store(data_dir: &Path) -> anyhow::Result<Store> {
     Ok(Store::open(&place).await?)
 }
 
-/// The way to the hub and to S3, by what the environment says.
+/// A client of the hub and S3, configured by the environment.
 fn fetcher(verbosity: Verbosity) -> anyhow::Result<Fetcher> {
     let settings = Settings::read(&environment::variable)?;
     let reporter = match verbosity {
         Verbosity::Quiet => Reporter::silent(),
         Verbosity::Normal | Verbosity::Json => {
-            Reporter::new(|news| terminal::note(&news.to_string()))
+            Reporter::new(|event| terminal::note(&event.to_string()))
         }
     };
     Ok(Fetcher::new(settings, reporter)?)
 }
 
-/// A matrix as it was read.
-struct Asked {
+/// A matrix and its TOML.
+struct MatrixFile {
     text: String,
     matrix: Matrix,
 }
 
-/// Reads and checks a matrix.
-fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<Asked> {
+fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<MatrixFile> {
     let bytes = std::fs::read(path).with_context(|| {
         format!("can't read the matrix {}: expected the path of a .toml file, such as examples/quickstart.toml", path.display())
     })?;
@@ -102,5 +99,5 @@ fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<Asked> {
     let path_of_file = std::path::absolute(path).context("the current folder no longer exists")?;
     let folder = path_of_file.parent().unwrap_or(Path::new("/"));
     let matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;
-    Ok(Asked { text, matrix })
+    Ok(MatrixFile { text, matrix })
 }

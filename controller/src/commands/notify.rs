@@ -1,4 +1,4 @@
-//! `controller notify test`, and the messages at the end of `controller run`.
+//! `controller notify test`, and the notifications at the end of `controller run`.
 
 use super::read_matrix;
 use anyhow::bail;
@@ -12,18 +12,17 @@ use results::Results;
 use std::path::Path;
 use store::{CampaignNo, Hold, Store, Write};
 
-/// Written before a message goes out, so that a campaign that is gone on with never tells the same ending twice.
-const BEGUN: &str = "notify_begun";
-/// The other side took it.
+/// Written before a message is sent, so that a resumed campaign never sends it twice.
+const STARTED: &str = "notify_begun";
 const DELIVERED: &str = "notify_delivered";
-/// It didn't.
 const FAILED: &str = "notify_failed";
 
-/// The files that a mail carries, where they lie beside results.json.
+/// Files next to results.json that are attached to a mail.
 const ATTACHED: [(&str, &str); 2] =
     [("report.pdf", "application/pdf"), ("results.json", "application/json")];
 
-/// Gives every channel of a matrix its secrets. A missing one is found before anything is measured.
+/// The channels of a matrix with their secrets. Missing secrets are reported before the
+/// measurement.
 pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
     Recipients::prepare(&matrix.notify, &ops::environment::variable).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -55,7 +54,7 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
     Ok(if are_all_reached { Exit::Ok } else { Exit::UserError })
 }
 
-/// A campaign that has ended, and who hears of it.
+/// A campaign that has ended, and the recipients.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended<'e> {
     pub(super) store: &'e Store,
@@ -64,18 +63,18 @@ pub(super) struct Ended<'e> {
     pub(super) notify: &'e Notify,
     pub(super) recipients: &'e Recipients,
     pub(super) results: &'e Results,
-    /// Where reports lie beside it.
+    /// The reports are in the same folder.
     pub(super) results_file: &'e Path,
-    /// What lies in S3.
+    /// Uploaded to S3.
     pub(super) files: &'e [File],
     pub(super) occasion: Occasion,
-    /// Why it is not complete.
+    /// Why the campaign is incomplete.
     pub(super) why: Option<&'e str>,
 }
 
-/// Tells everybody who hasn't been told of this ending. What can't be delivered is said and recorded; it changes nothing
-/// else.
-pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
+/// Notifies all recipients that haven't been notified of this ending. A failed delivery is printed
+/// and recorded, without an error.
+pub(super) async fn send(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
     let Ended { store, no, hold, notify, recipients, results, results_file, files, occasion, why } =
         ended;
     if !notify.on.contains(&occasion) {
@@ -83,25 +82,25 @@ pub(super) async fn tell(ended: Ended<'_>, clock: Clock) -> anyhow::Result<()> {
     }
     let message = Message::of(results, occasion, why, notify.link.as_deref()).with(files);
     let attachments = attachments(results_file);
-    let told = store.events(no).await?;
-    let note = async |kind, detail| {
+    let events = store.events(no).await?;
+    let record = async |kind, detail| {
         store.write(hold, &[Write::Event { at: clock.now(), kind, detail }]).await
     };
     for recipient in recipients.iter() {
         let name = &recipient.name;
         let what = format!("{name} about the ending \"{occasion}\"");
-        if told.iter().any(|event| event.kind == BEGUN && event.detail == what) {
+        if events.iter().any(|event| event.kind == STARTED && event.detail == what) {
             continue;
         }
-        note(BEGUN, what.clone()).await?;
+        record(STARTED, what.clone()).await?;
         match recipients.deliver(recipient, &message, &attachments, clock.now()).await {
             Delivery::Delivered => {
-                terminal::note(&format!("told {name}"));
-                note(DELIVERED, what).await?;
+                terminal::note(&format!("notified {name}"));
+                record(DELIVERED, what).await?;
             }
             Delivery::Failed(reason) => {
                 terminal::note(&format!("failed to notify {name}: {reason}"));
-                note(FAILED, format!("{what}: {reason}")).await?;
+                record(FAILED, format!("{what}: {reason}")).await?;
             }
         }
     }

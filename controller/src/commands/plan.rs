@@ -1,4 +1,4 @@
-//! `controller plan`: what would be measured, as text.
+//! `controller plan`: the plan of a matrix as text.
 
 use super::{dialogues, prices, read_matrix};
 use crate::cli;
@@ -7,13 +7,13 @@ use ops::clock::Clock;
 use ops::terminal;
 
 pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
-    let asked = read_matrix(&options.matrix, &(&options.overrides).into())?;
-    let samples = dialogues::count(&asked.matrix).await?;
-    let plan = Plan::make(&asked.matrix, samples)?;
-    let prices = prices::of_targets(&asked.matrix)?;
+    let file = read_matrix(&options.matrix, &(&options.overrides).into())?;
+    let samples = dialogues::count(&file.matrix).await?;
+    let plan = Plan::make(&file.matrix, samples)?;
+    let prices = prices::of_targets(&file.matrix)?;
     terminal::result(&text::render(
         &plan,
-        &asked.matrix,
+        &file.matrix,
         &prices::shown(&prices, Clock::System.now().date_naive()),
     ))?;
     Ok(())

@@ -14,7 +14,8 @@ use ops::clock::Clock;
 use ops::terminal;
 use results::RowsFile;
 use results::build::{
-    self, Files, Observing, Read, Scorer, SustainedLoads, Windows, precision_rule,
+    self, CellSamplesBuilder, Files, Scorer, StoredCampaign, SustainedLoads, Windows,
+    precision_rule,
 };
 use results::parquet::{self, Names, SamplesWriter, TelemetryWriter};
 use results::{Results, json};
@@ -203,7 +204,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let ((samples_name, samples), (telemetry_name, telemetry)) = rows;
     let mut campaign = store.campaign(no).await?;
     if let Some(book) = book {
-        campaign.prices = prices::again(&campaign.matrix, &campaign.prices, book)?;
+        campaign.prices = prices::from_book(&campaign.matrix, &campaign.prices, book)?;
     }
     let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
     let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
@@ -235,7 +236,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let mut ahead = ReadAhead::new(store, no, plan, runs);
     let mut rouge = Scorer::new(plan, &agents, &dialogues);
     for cell in 0..plan.cells.len() {
-        let mut observing = Observing::new(plan, cell, &agents, rule.as_ref());
+        let mut observing = CellSamplesBuilder::new(plan, cell, &agents, rule.as_ref());
         for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
             let mut rows = ahead.next().await?;
             if part.end == u32::MAX {
@@ -258,7 +259,7 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
         samples: Some(samples_file),
         telemetry: Some(telemetry_file).filter(|file| file.rows > 0),
     };
-    let read = Read {
+    let read = StoredCampaign {
         campaign: &campaign,
         agents: &agents,
         dialogues: &dialogues,

@@ -1,26 +1,25 @@
-//! What was seen -> findings, in the order of a report.
+//! Facts -> findings, in the order of the output.
 
-use super::{Certificates, Database, Folder, Listen, Seen, WallClock, needs};
+use super::{Certificates, Database, Facts, Folder, Listen, WallClock, needs};
 use model::finding::Finding;
 use std::time::Duration;
 
-/// Below this, a long campaign may fill the disk.
-const LITTLE_ROOM_BYTES: u64 = 1 << 30;
-/// Samples are on the disk before they are acknowledged: a disk slower than this holds agents up.
+/// With less free space, a long campaign may fill the disk.
+const MIN_FREE_BYTES: u64 = 1 << 30;
+/// Samples are synced before they are acknowledged, so a slower disk delays agents.
 const SLOW_SYNC: Duration = Duration::from_millis(50);
 
-/// Judges what was seen.
-pub fn findings(seen: &Seen) -> Vec<Finding> {
-    let mut all = vec![clock(&seen.clock)];
-    all.extend(folder(&seen.folder));
-    all.push(database(&seen.database));
-    all.push(listen(&seen.listen));
-    if let Some(seen_there) = &seen.certificates {
-        all.extend(certificates(seen_there, seen));
+pub fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut all = vec![clock(&facts.clock)];
+    all.extend(folder(&facts.folder));
+    all.push(database(&facts.database));
+    all.push(listen(&facts.listen));
+    if let Some(found) = &facts.certificates {
+        all.extend(certificates(found, facts));
     }
-    all.push(needs::agent(&seen.agent, seen.needed.as_ref()));
-    if let Some(needed) = &seen.needed {
-        all.extend(needs::findings(needed, seen));
+    all.push(needs::agent(&facts.agent, facts.needed.as_ref()));
+    if let Some(needed) = &facts.needed {
+        all.extend(needs::findings(needed, facts));
     }
     all
 }
@@ -28,8 +27,8 @@ pub fn findings(seen: &Seen) -> Vec<Finding> {
 fn clock(clock: &WallClock) -> Finding {
     let shown = clock.now.format("%Y-%m-%d %H:%M:%S UTC");
     let remedy = "synchronize the clock (chrony, systemd-timesyncd): certificates and signatures depend on it";
-    match (clock.program_of, clock.is_synchronized) {
-        (Some(of), _) if clock.now < of => {
+    match (clock.program_modified_at, clock.is_synchronized) {
+        (Some(modified_at), _) if clock.now < modified_at => {
             Finding::trouble("clock", format!("{shown} is before this program was built"), remedy)
         }
         (_, Some(true)) => Finding::ok("clock", format!("{shown}, synchronized")),
@@ -40,9 +39,9 @@ fn clock(clock: &WallClock) -> Finding {
 
 fn folder(folder: &Folder) -> Vec<Finding> {
     let path = folder.path.display();
-    let new = if folder.is_there { "" } else { " (does not exist yet)" };
+    let new = if folder.exists { "" } else { " (does not exist yet)" };
     let mut all = vec![match &folder.free_bytes {
-        Ok(bytes) if *bytes >= LITTLE_ROOM_BYTES => {
+        Ok(bytes) if *bytes >= MIN_FREE_BYTES => {
             Finding::ok("disk", format!("{path}{new}: {} GiB free", bytes >> 30))
         }
         Ok(bytes) => Finding::trouble(
@@ -113,7 +112,7 @@ fn listen(listen: &Listen) -> Finding {
     }
 }
 
-fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
+fn certificates(certificates: &Certificates, facts: &Facts) -> Vec<Finding> {
     let folder = certificates.folder.display();
     let dir = format!("--dir {folder}");
     let mut all = Vec::new();
@@ -139,7 +138,7 @@ fn certificates(certificates: &Certificates, seen: &Seen) -> Vec<Finding> {
             Finding::ok("certificates", format!("{folder}: valid for {hosts}"))
         });
     }
-    let now = seen.clock.now.timestamp();
+    let now = facts.clock.now.timestamp();
     all.extend(certificates.lifetimes.iter().map(|(file, lifetime)| {
         let name = file.strip_suffix(".pem").unwrap_or(file);
         let renew = match name {

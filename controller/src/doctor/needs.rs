@@ -1,54 +1,57 @@
-//! What one matrix needs beside this machine: its sources, its prices, its messages, its agents here.
+//! Requirements of a matrix: sources, prices, notifications and local agents.
 
-use super::{Agent, Seen};
+use super::{Agent, Facts};
 use chrono::NaiveDate;
 use model::finding::Finding;
 
-/// What a matrix needs, as it was seen from here.
+/// The requirements of a matrix.
 #[derive(Debug, Clone)]
 pub struct Needed {
-    /// Threads that its local agents would compute with, the most of one; null where it starts none.
+    /// Threads of the largest local agent; null without local agents.
     pub local_threads: Option<u32>,
-    /// Processors of this machine.
+    /// Of this machine.
     pub processors: usize,
-    /// Datasets, models and places for results, each with where it is.
+    /// Datasets, models and upload destinations.
     pub sources: Vec<Outcome>,
-    /// Channels of `[notify]`, each ready or not.
+    /// Channels of `[notify]`.
     pub channels: Vec<Outcome>,
-    /// Where prices come from; or why a target has none.
+    /// An error if a target has no price.
     pub prices: Result<Prices, String>,
 }
 
-/// What came of looking at one thing.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// `dataset`, `model`, `adapter`, `tokenizer`, `artifacts` or `notify`.
     pub what: &'static str,
-    /// As the matrix names it.
+    /// As in the matrix.
     pub name: String,
-    /// What is there; or what is wrong, with its way out.
     pub found: Result<String, String>,
 }
 
-/// Prices of a matrix.
 #[derive(Debug, Clone)]
 pub struct Prices {
-    /// How many targets have one.
+    /// Number of targets.
     pub targets: usize,
-    /// The oldest that came from a book: its target, its source and its day.
-    pub oldest: Option<(String, String, NaiveDate)>,
-    /// Days between that and today.
+    /// The oldest price from a price book.
+    pub oldest: Option<DatedPrice>,
+    /// Age of the oldest.
     pub age_days: i64,
-    /// From which age on a price is too old.
     pub stale_after_days: i64,
 }
 
-pub(super) fn findings(needed: &Needed, seen: &Seen) -> Vec<Finding> {
+#[derive(Debug, Clone)]
+pub struct DatedPrice {
+    pub target: String,
+    pub source: String,
+    pub date: NaiveDate,
+}
+
+pub(super) fn findings(needed: &Needed, facts: &Facts) -> Vec<Finding> {
     let mut all: Vec<Finding> = needed.sources.iter().map(source).collect();
     all.extend(threads(needed));
     all.push(prices(&needed.prices));
-    let is_local = needed.listen_is_enough(seen);
-    all.extend(is_local);
+    let unreachable = needed.unreachable_fleet(facts);
+    all.extend(unreachable);
     all.extend(needed.channels.iter().map(source));
     all
 }
@@ -96,7 +99,7 @@ fn prices(prices: &Result<Prices, String>) -> Finding {
         }
         Ok(Prices {
             targets,
-            oldest: Some((target, source, date)),
+            oldest: Some(DatedPrice { target, source, date }),
             age_days,
             stale_after_days,
         }) => {
@@ -116,9 +119,9 @@ fn prices(prices: &Result<Prices, String>) -> Finding {
 }
 
 impl Needed {
-    /// Where nothing is started here and nobody else can dial in, nobody will come.
-    fn listen_is_enough(&self, seen: &Seen) -> Option<Finding> {
-        let is_alone = self.local_threads.is_none() && seen.listen.address.ip().is_loopback();
+    /// All agents are remote, but the controller listens on loopback only.
+    fn unreachable_fleet(&self, facts: &Facts) -> Option<Finding> {
+        let is_alone = self.local_threads.is_none() && facts.listen.address.ip().is_loopback();
         is_alone.then(|| {
             Finding::trouble(
                 "fleet",
@@ -129,7 +132,7 @@ impl Needed {
     }
 }
 
-/// The program beside this one: needed where the matrix starts agents here.
+/// The agent binary next to this one, required for local agents.
 pub(super) fn agent(agent: &Agent, needed: Option<&Needed>) -> Finding {
     let is_needed = needed.is_some_and(|needed| needed.local_threads.is_some());
     match &agent.version {

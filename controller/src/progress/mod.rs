@@ -100,7 +100,7 @@ impl TerminalProgress {
         });
         let rate = self.progress.cells()[cell].rate();
         let rate = rate.map(|rate| format!(" at {rate:.2} {}/s", self.unit)).unwrap_or_default();
-        let left = left.map(|left| format!(" · about {} left", time(left.as_secs_f64())));
+        let left = left.map(|left| format!(" · {} left", time(left.as_secs_f64())));
         let status = format!("{name}{rate}{}", left.unwrap_or_default());
         if let Some(bar) = &self.bar {
             bar.set_position(done);

@@ -12,7 +12,7 @@ pub mod comparison;
 pub mod distribution;
 pub mod drift;
 pub mod estimate;
-pub mod exchange;
+pub mod http_timing;
 pub mod interval;
 pub mod layout;
 pub mod limitation;

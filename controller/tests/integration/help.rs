@@ -1,4 +1,4 @@
-//! What `--help` says, word for word.
+//! The output of `--help`.
 
 use std::process::Command;
 
@@ -7,13 +7,13 @@ fn help(arguments: &[&str]) -> String {
         .args(arguments)
         .arg("--help")
         .output()
-        .expect("the binary was built");
+        .expect("the binary is built");
     assert!(output.status.success());
     String::from_utf8(output.stdout).expect("help is UTF-8")
 }
 
 #[test]
-fn the_program_says_what_it_does() {
+fn the_program_lists_its_commands() {
     insta::assert_snapshot!(help(&[]));
 }
 

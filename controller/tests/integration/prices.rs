@@ -1,6 +1,6 @@
-//! AWS's price lists: a stub of the Price List API on loopback, and a bulk file, become lists of a price book.
+//! `controller prices` with a stub of the Price List API, and with a bulk file.
 
-#![expect(clippy::unwrap_used, reason = "what sets a test up fails it where it can't")]
+#![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// A product as `GetProducts` lists it: JSON in a text of its own.
+/// A product in the response of `GetProducts`: a string with JSON.
 fn product(target: &str, usage: &str, dimensions: &[(&str, &str)]) -> String {
     let dimensions: serde_json::Map<String, Value> = dimensions
         .iter()
@@ -41,12 +41,12 @@ fn hosting(target: &str, usd: &str) -> String {
     product(target, "Host", &[("Hrs", usd), ("Hrs", "0.0000000000")])
 }
 
-/// Pages that the stub answers with, and what it was asked.
+/// The pages to respond with, and the received requests.
 #[derive(Debug, Default)]
 struct Stub {
     pages: Vec<Vec<String>>,
     refusal: Option<(u16, &'static str)>,
-    asked: Mutex<Vec<(HeaderMap, Value)>>,
+    requests: Mutex<Vec<(HeaderMap, Value)>>,
 }
 
 async fn answer(
@@ -56,7 +56,7 @@ async fn answer(
 ) -> (StatusCode, Json<Value>) {
     let body: Value = serde_json::from_slice(&body).unwrap();
     let page = body["NextToken"].as_str().map_or(0, |token| token.parse::<usize>().unwrap());
-    stub.asked.lock().unwrap().push((headers, body));
+    stub.requests.lock().unwrap().push((headers, body));
     if let Some((status, message)) = stub.refusal {
         let refusal = json!({ "__type": "AccessDeniedException", "message": message });
         return (StatusCode::from_u16(status).unwrap(), Json(refusal));
@@ -68,8 +68,8 @@ async fn answer(
     (StatusCode::OK, Json(answer))
 }
 
-/// Runs `prices refresh` of ml.g4dn.xlarge against a stub; gives what it said, the book, and what the stub was asked.
-fn refreshed(stub: Stub) -> (String, Option<String>, Vec<(HeaderMap, Value)>) {
+/// Runs `prices refresh` of ml.g4dn.xlarge with a stub; returns the output, the price book and the requests.
+fn refresh(stub: Stub) -> (String, Option<String>, Vec<(HeaderMap, Value)>) {
     let folder = TempDir::new().unwrap();
     let stub = Arc::new(stub);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -94,14 +94,14 @@ fn refreshed(stub: Stub) -> (String, Option<String>, Vec<(HeaderMap, Value)>) {
         ],
     );
     let book = std::fs::read_to_string(folder.path().join("book.toml")).ok();
-    let asked = stub.asked.lock().unwrap().drain(..).collect();
-    (said(&output), book, asked)
+    let requests = stub.requests.lock().unwrap().drain(..).collect();
+    (text_of(&output), book, requests)
 }
 
-/// Its exit code, and everything that it said.
-fn said(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it speaks UTF-8");
-    let code = output.status.code().expect("it ends itself");
+/// Exit code, standard output and standard error.
+fn text_of(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("output is UTF-8");
+    let code = output.status.code().expect("it exits by itself");
     format!("exit {code}\n{}{}", text(&output.stdout), text(&output.stderr))
 }
 
@@ -114,15 +114,15 @@ fn prices(folder: &Path, arguments: &[&str]) -> Output {
         .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
         .env_remove("AWS_PROFILE")
         .output()
-        .expect("the binary was built")
+        .expect("the binary is built")
 }
 
 #[test]
-fn one_product_with_one_hourly_price_goes_into_the_book() {
+fn one_product_with_one_hourly_price_is_added_to_the_book() {
     let stub =
         Stub { pages: vec![vec![hosting("ml.g4dn.xlarge", "0.7364000000")]], ..Stub::default() };
-    let (told, book, asked) = refreshed(stub);
-    assert!(told.starts_with("exit 0\n") && told.contains("0.7364 USD/h"), "{told}");
+    let (output, book, requests) = refresh(stub);
+    assert!(output.starts_with("exit 0\n") && output.contains("0.7364 USD/h"), "{output}");
     let book = book.unwrap();
     assert!(book.contains("\"ml.g4dn.xlarge\" = 0.7364"), "{book}");
     assert!(
@@ -130,7 +130,7 @@ fn one_product_with_one_hourly_price_goes_into_the_book() {
         "{book}"
     );
 
-    let (headers, body) = &asked[0];
+    let (headers, body) = &requests[0];
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     assert_eq!(header("x-amz-target"), "AWSPriceListService.GetProducts");
     assert_eq!(header("content-type"), "application/x-amz-json-1.1");
@@ -152,16 +152,16 @@ fn one_product_with_one_hourly_price_goes_into_the_book() {
 }
 
 #[test]
-fn pages_are_read_to_the_end_and_other_services_are_passed_over() {
+fn all_pages_are_read_and_other_services_are_skipped() {
     let batch = product("ml.g4dn.xlarge", "Tsform", &[("Hrs", "0.9")]);
     let pages = vec![vec![batch], vec![], vec![hosting("ml.g4dn.xlarge", "0.75")]];
-    let (told, _, asked) = refreshed(Stub { pages, ..Stub::default() });
-    assert!(told.contains("0.75 USD/h"), "{told}");
-    assert_eq!(asked.len(), 3);
+    let (output, _, requests) = refresh(Stub { pages, ..Stub::default() });
+    assert!(output.contains("0.75 USD/h"), "{output}");
+    assert_eq!(requests.len(), 3);
 }
 
 #[test]
-fn what_is_not_one_price_is_an_error_and_no_guess() {
+fn an_ambiguous_price_is_an_error() {
     let twice = vec![hosting("ml.g4dn.xlarge", "0.7"), hosting("ml.g4dn.xlarge", "0.8")];
     let no_hours = product("ml.g4dn.xlarge", "Host", &[("GB-Mo", "0.1")]);
     let two_hours = product("ml.g4dn.xlarge", "Host", &[("Hrs", "0.7"), ("Hrs", "0.8")]);
@@ -174,22 +174,22 @@ fn what_is_not_one_price_is_an_error_and_no_guess() {
     ];
     let mut all = String::new();
     for (what, page) in cases {
-        let (told, book, _) = refreshed(Stub { pages: vec![page], ..Stub::default() });
+        let (output, book, _) = refresh(Stub { pages: vec![page], ..Stub::default() });
         assert_eq!(book, None, "{what}: nothing is written");
-        all = format!("{all}{what}: {told}\n");
+        all = format!("{all}{what}: {output}\n");
     }
     insta::assert_snapshot!(all);
 }
 
 #[test]
-fn a_refusal_is_told_with_what_is_needed() {
+fn a_denial_lists_the_required_permission() {
     let message = "User is not authorized to perform: pricing:GetProducts";
-    let (told, _, _) = refreshed(Stub { refusal: Some((400, message)), ..Stub::default() });
-    assert!(told.starts_with("exit 2\n"), "{told}");
+    let (output, _, _) = refresh(Stub { refusal: Some((400, message)), ..Stub::default() });
+    assert!(output.starts_with("exit 2\n"), "{output}");
     assert!(
-        told.contains("refused (400): User is not authorized")
-            && told.contains("need pricing:GetProducts"),
-        "{told}"
+        output.contains("rejected the request (400): User is not authorized")
+            && output.contains("need pricing:GetProducts"),
+        "{output}"
     );
 }
 
@@ -229,55 +229,54 @@ fn bulk() -> Value {
     })
 }
 
-fn imported(bulk: &Value, more: &[&str]) -> (String, Option<String>) {
+fn import_bulk(bulk: &Value, more: &[&str]) -> (String, Option<String>) {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("index.json"), bulk.to_string()).unwrap();
     let arguments = ["import", "index.json", "--region", "us-east-1", "--book", "book.toml"];
     let output = prices(folder.path(), &[&arguments, more].concat());
-    let first = said(&output);
+    let text = text_of(&output);
     let book = std::fs::read_to_string(folder.path().join("book.toml")).ok();
-    (first, book)
+    (text, book)
 }
 
 #[test]
 fn a_bulk_file_becomes_a_list_of_one_service_and_region() {
-    let (told, book) = imported(&bulk(), &["--service", "sagemaker-hosting"]);
+    let (output, book) = import_bulk(&bulk(), &["--service", "sagemaker-hosting"]);
     assert!(
-        told.contains("2 prices of sagemaker-hosting in us-east-1, published 2026-11-20"),
-        "{told}"
+        output.contains("2 prices of sagemaker-hosting in us-east-1, published 2026-11-20"),
+        "{output}"
     );
     insta::assert_snapshot!(book.unwrap());
-    let (_, book) = imported(&bulk(), &["--service", "sagemaker-batch-transform"]);
+    let (_, book) = import_bulk(&bulk(), &["--service", "sagemaker-batch-transform"]);
     assert!(book.unwrap().contains("\"ml.g4dn.xlarge\" = 0.9"));
     let (_, book) =
-        imported(&bulk(), &["--service", "sagemaker-hosting", "--targets", "ml.m5.xlarge"]);
+        import_bulk(&bulk(), &["--service", "sagemaker-hosting", "--targets", "ml.m5.xlarge"]);
     assert!(!book.unwrap().contains("ml.g4dn.xlarge"));
 }
 
 #[test]
-fn a_bulk_file_that_does_not_fit_is_refused() {
-    let refused = |bulk: &Value, more: &[&str]| {
-        let (told, book) = imported(bulk, more);
+fn an_unsuitable_bulk_file_is_rejected() {
+    let rejected = |bulk: &Value, more: &[&str]| {
+        let (output, book) = import_bulk(bulk, more);
         assert_eq!(book, None);
-        assert!(told.starts_with("exit 2\n"), "{told}");
-        told
+        assert!(output.starts_with("exit 2\n"), "{output}");
+        output
     };
     let hosting = ["--service", "sagemaker-hosting"];
-    assert!(
-        refused(&bulk(), &["--service", "ec2"])
-            .contains("price list of AmazonSageMaker, but prices of ec2 are in that of AmazonEC2")
-    );
-    assert!(refused(&json!({}), &hosting).contains("not an AWS price list"));
+    assert!(rejected(&bulk(), &["--service", "ec2"]).contains(
+        "price list is for AmazonSageMaker, but prices of ec2 are in the list for AmazonEC2"
+    ));
+    assert!(rejected(&json!({}), &hosting).contains("not an AWS price list"));
     let missing = [&hosting[..], &["--targets", "ml.p9.xlarge"]].concat();
-    assert!(refused(&bulk(), &missing).contains("AWS has no price for ml.p9.xlarge"));
+    assert!(rejected(&bulk(), &missing).contains("AWS has no price for ml.p9.xlarge"));
     let mut twice = bulk();
     twice["products"]["D"]["attributes"]["regionCode"] = "us-east-1".into();
-    assert!(refused(&twice, &hosting).contains("2 products match ml.g4dn.xlarge"));
-    assert!(refused(&bulk(), &["--service", "lambda"]).contains("unknown service"));
+    assert!(rejected(&twice, &hosting).contains("2 products match ml.g4dn.xlarge"));
+    assert!(rejected(&bulk(), &["--service", "lambda"]).contains("unknown service"));
 }
 
 #[test]
-fn a_book_that_would_contradict_itself_stays_as_it_was() {
+fn contradicting_prices_leave_the_book_unchanged() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name);
     let import = |bulk: &Value| {
@@ -292,22 +291,22 @@ fn a_book_that_would_contradict_itself_stays_as_it_was() {
             "--book",
             "book.toml",
         ];
-        said(&prices(folder.path(), &arguments))
+        text_of(&prices(folder.path(), &arguments))
     };
     assert!(import(&bulk()).starts_with("exit 0\n"));
-    assert!(import(&bulk()).starts_with("exit 0\n"), "the same prices again are no contradiction");
+    assert!(import(&bulk()).starts_with("exit 0\n"), "identical prices are allowed");
     let before = std::fs::read_to_string(path("book.toml")).unwrap();
     let mut other = bulk();
     other["terms"]["OnDemand"]["A"]["A.T"]["priceDimensions"]["A.T.D"]["pricePerUnit"]["USD"] =
         "9".into();
-    let told = import(&other);
+    let output = import(&other);
     assert!(
-        told.starts_with("exit 2\n")
-            && told.contains("stays as it was")
-            && told.contains("on the same day"),
-        "{told}"
+        output.starts_with("exit 2\n")
+            && output.contains("which is unchanged")
+            && output.contains("on the same day"),
+        "{output}"
     );
     assert_eq!(std::fs::read_to_string(path("book.toml")).unwrap(), before);
-    let listed = said(&prices(folder.path(), &["list", "--book", "book.toml"]));
+    let listed = text_of(&prices(folder.path(), &["list", "--book", "book.toml"]));
     assert!(listed.contains("ml.g4dn.xlarge           0.736 USD/h"), "{listed}");
 }

@@ -84,7 +84,7 @@ impl Fetcher {
         let mut url = self.hub_url(&["api", repository.kind.plural()], &repository.name)?;
         push(&mut url, ["revision", &repository.revision]);
         self.retry(&what, async || {
-            let response = self.ask(Method::GET, &url, None).await?;
+            let response = self.send(Method::GET, &url, None).await?;
             let response = self.accepted(response, &what, |code, has_code| match code {
                 Some("RevisionNotFound") => Some(Error::NoRevision {
                     name: repository.name.clone(),
@@ -131,7 +131,7 @@ impl Fetcher {
         self.retry(&what, async || {
             let mut url = url.clone();
             for _ in 0..MOST_REDIRECTS {
-                let response = self.ask(Method::HEAD, &url, None).await?;
+                let response = self.send(Method::HEAD, &url, None).await?;
                 let metadata = Metadata::of(response.headers());
                 if response.status().is_redirection() {
                     // Large files redirect to their storage; the redirecting response has their metadata.
@@ -168,7 +168,7 @@ impl Fetcher {
         let what = format!("{}/{file}", repository.name);
         let mut url = self.file_url(repository, commit, file).map_err(Failure::Final)?;
         for _ in 0..MOST_REDIRECTS {
-            let response = self.ask(Method::GET, &url, Some(from)).await?;
+            let response = self.send(Method::GET, &url, Some(from)).await?;
             if response.status().is_redirection() {
                 url = self.redirected(&url, &response, &what)?;
                 continue;
@@ -212,7 +212,12 @@ impl Fetcher {
         Ok(url)
     }
 
-    async fn ask(&self, method: Method, url: &Url, from: Option<u64>) -> Result<Response, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        from: Option<u64>,
+    ) -> Result<Response, Failure> {
         let mut request = self.http.request(method, url.clone());
         let is_hub = Url::parse(&self.settings.hub_endpoint)
             .is_ok_and(|endpoint| endpoint.origin() == url.origin());
@@ -226,9 +231,11 @@ impl Fetcher {
             let reason = root_cause(&error);
             let endpoint = &self.settings.hub_endpoint;
             let hint = if error.is_connect() {
-                format!("can't reach {endpoint} ({reason}); HF_HUB_OFFLINE=1 takes what was fetched before")
+                format!(
+                    "can't reach {endpoint} ({reason}); HF_HUB_OFFLINE=1 uses cached files only"
+                )
             } else {
-                format!("{endpoint} doesn't answer ({reason})")
+                format!("no answer from {endpoint} ({reason})")
             };
             Failure::transient(hint)
         })
@@ -241,7 +248,7 @@ impl Fetcher {
             .ok_or_else(|| Failure::Final(self.too_many_redirects(what)))
     }
 
-    /// A good answer, or what a bad one means. `missing` says what a 404 is; it is told the hub's own code for it.
+    /// The response if it is a success, or its error; `missing` makes that of a 404 from the hub's own error code.
     fn accepted(
         &self,
         response: Response,
@@ -261,31 +268,31 @@ impl Fetcher {
             has_token: self.settings.hub_token.is_some(),
         };
         Err(match status.as_u16() {
-            // The hub answers so where a repository isn't there, too, so that nobody learns of private ones.
+            // The hub sends this for a missing repository, too, so that private ones stay hidden.
             401 if code == Some("RepoNotFound") => {
                 Failure::Final(missing(code, true).unwrap_or_else(unauthorized))
             }
             401 | 403 => Failure::Final(unauthorized()),
             404 | 410 => Failure::Final(missing(code, true).unwrap_or_else(|| Error::Answer {
                 what: what.to_owned(),
-                reason: format!("the hub answers {status}"),
+                reason: format!("the hub answered {status}"),
             })),
             408 | 429 | 500.. => Failure::Transient {
-                reason: format!("the hub answers {status}"),
+                reason: format!("the hub answered {status}"),
                 retry_after: header(RETRY_AFTER.as_str())
                     .and_then(|seconds| seconds.trim().parse().ok())
                     .map(Duration::from_secs),
             },
             _ => {
-                let said = header("x-error-message").unwrap_or_default();
-                let reason = format!("the hub answers {status} {said}").trim_end().to_owned();
+                let message = header("x-error-message").unwrap_or_default();
+                let reason = format!("the hub answered {status} {message}").trim_end().to_owned();
                 Failure::Final(Error::Answer { what: what.to_owned(), reason })
             }
         })
     }
 }
 
-/// Adds parts to a URL's path, each encoded as one.
+/// Appends segments to a URL's path, each percent-encoded.
 fn push<'a>(url: &mut Url, parts: impl IntoIterator<Item = &'a str>) {
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(parts);
@@ -305,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_named_by_its_linked_headers() {
+    fn a_large_file_has_its_linked_etag() {
         let sha = "a".repeat(64);
         let linked = format!("\"{sha}\"");
         let found = metadata(&[
@@ -319,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_named_by_its_object_id_which_is_no_sha256() {
+    fn a_small_file_has_no_sha256() {
         let found =
             metadata(&[("etag", "W/\"0123456789abcdef0123456789abcdef01234567\"")]).unwrap();
         assert_eq!((found.sha256(), found.bytes), (None, None));
     }
 
     #[test]
-    fn an_etag_that_would_leave_the_cache_is_none() {
+    fn an_etag_that_would_leave_the_cache_is_ignored() {
         assert_eq!(metadata(&[("etag", "\"../../x\"")]), None);
         assert_eq!(metadata(&[]), None);
     }

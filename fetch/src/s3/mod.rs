@@ -12,19 +12,15 @@ pub use address::Address;
 pub use link::Reader;
 pub use upload::{Presence, Upload};
 
+use crate::aws;
 use crate::cache::{Entry, VARIABLE, link};
-use crate::error::CredentialsError;
 use crate::retry::Failure;
 use crate::transfer::{Body, Download, Opened};
 use crate::{Error, Fetcher, Snapshot, Stored};
-use aws_config::BehaviorVersion;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{ProvideCredentials, Region};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use failure::{Action, failure};
-use ops::error_chain::root_cause;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -50,28 +46,9 @@ impl Fetcher {
     }
 
     async fn connect_s3(&self, what: &str) -> Result<Client, Error> {
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            // See `retry`.
-            .retry_config(RetryConfig::disabled())
-            .load()
-            .await;
-        let what = || what.to_owned();
-        let no_credentials = |reason: &str| Error::NoCredentials {
-            what: what(),
-            source: CredentialsError(reason.to_owned()),
-        };
-        let provider = config.credentials_provider();
-        let provider = provider.ok_or_else(|| no_credentials("nowhere"))?;
-        if let Err(error) = provider.provide_credentials().await {
-            return Err(no_credentials(&root_cause(&error)));
-        }
+        let (config, _) = aws::load(what, None).await?;
         let is_own = self.settings.has_s3_endpoint || config.endpoint_url().is_some();
-        let region = match config.region() {
-            Some(region) => region.clone(),
-            // Other servers have no regions, and a signature needs one.
-            None if is_own => Region::from_static("us-east-1"),
-            None => return Err(Error::NoRegion { what: what() }),
-        };
+        let region = aws::region_of(&config, is_own, what)?;
         let config = aws_sdk_s3::config::Builder::from(&config);
         Ok(Client::from_conf(config.region(region).force_path_style(is_own).build()))
     }

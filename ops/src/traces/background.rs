@@ -1,4 +1,4 @@
-//! Sends spans in the background: on the program's own runtime, never while it is held back.
+//! Exports spans in the background, on the program's own runtime, and not while the gate is closed.
 
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// Holds spans back. Clones are of one gate.
+/// Holds the export while it is closed. Clones share one state.
 #[derive(Debug, Clone)]
 pub(super) struct Gate(Arc<watch::Sender<bool>>);
 
 impl Default for Gate {
-    /// It is open.
+    /// Open.
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(true)))
     }
@@ -30,25 +30,25 @@ impl Gate {
     }
 
     async fn pass(&self) {
-        // The sender is held by this very gate.
+        // It can't fail: the sender lives in this gate.
         drop(self.0.subscribe().wait_for(|is_open| *is_open).await);
     }
 }
 
-/// An exporter that waits at a gate, and tells a collector's silence once.
+/// An exporter that waits at a gate, and reports an unreachable collector once.
 #[derive(Debug)]
 pub(super) struct Background {
     exporter: Arc<SpanExporter>,
     gate: Gate,
     runtime: Handle,
-    is_silent: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 impl Background {
-    /// Takes the runtime that it is called in.
+    /// On the current runtime.
     pub(super) fn new(exporter: SpanExporter, gate: Gate) -> Self {
         let runtime = Handle::current();
-        Self { exporter: Arc::new(exporter), gate, runtime, is_silent: AtomicBool::new(false) }
+        Self { exporter: Arc::new(exporter), gate, runtime, has_failed: AtomicBool::new(false) }
     }
 }
 
@@ -57,19 +57,19 @@ impl opentelemetry_sdk::trace::SpanExporter for Background {
         self.gate.pass().await;
         let exporter = Arc::clone(&self.exporter);
         let count = spans.len();
-        // The thread that waits here belongs to no runtime, and sending needs one.
+        // The batch processor's thread has no runtime, and the exporter needs one.
         let sending = self.runtime.spawn(async move {
             opentelemetry_sdk::trace::SpanExporter::export(&*exporter, spans).await
         });
         let sent = sending.await.unwrap_or(Err(OTelSdkError::AlreadyShutdown));
         match &sent {
-            Ok(()) => self.is_silent.store(false, Ordering::Relaxed),
+            Ok(()) => self.has_failed.store(false, Ordering::Relaxed),
             Err(error) => {
-                if !self.is_silent.swap(true, Ordering::Relaxed) {
+                if !self.has_failed.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         %error,
                         spans = count,
-                        "the collector of traces took no spans; they are lost, and later ones are tried without a word"
+                        "failed to export spans, which are lost; later failures aren't logged"
                     );
                 }
             }
@@ -78,7 +78,7 @@ impl opentelemetry_sdk::trace::SpanExporter for Background {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        // Nothing is sent yet, so nobody else has it.
+        // Nothing is exported yet, so this is the only handle.
         if let Some(exporter) = Arc::get_mut(&mut self.exporter) {
             opentelemetry_sdk::trace::SpanExporter::set_resource(exporter, resource);
         }

@@ -1,8 +1,9 @@
-//! Spans of a campaign, sent to a collector that OpenTelemetry's standard variables name.
+//! Spans of a campaign, exported to the collector that OpenTelemetry's standard variables name.
 //!
-//! Where no collector is named, every call does nothing. Spans are sent in the background, never while [`Traces::hold`]
-//! holds them back, and never waited for but for a moment at the end: a collector that is gone costs its spans and
-//! nothing else. Wall time stamps spans; nothing is measured by them.
+//! Without a collector, every call does nothing. Spans are exported in the background, but not between [`Traces::hold`]
+//! and [`Traces::release`], so that the export doesn't disturb a measurement. Nothing waits for the collector except the
+//! end of the program, briefly: an unreachable collector loses spans and nothing else. Spans are stamped with wall time;
+//! no measurement uses them.
 
 mod background;
 mod settings;
@@ -21,26 +22,24 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long the end of a program waits for the collector to take its last spans.
-const PARTING: Duration = Duration::from_secs(2);
+/// The longest wait for the last spans at the end of a program.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The variables can't be followed.
+/// A variable of OpenTelemetry has an invalid value.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "traces can't be sent as the OTEL_* variables say; set them right, or OTEL_SDK_DISABLED=true"
-)]
+#[error("can't export traces: correct the OTEL_* variables, or set OTEL_SDK_DISABLED=true")]
 pub struct Error(#[from] ExporterBuildError);
 
-/// Who speaks.
+/// The exporting program.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
-    /// `service.name`, where the environment gives no other.
+    /// `service.name`, unless the environment sets it.
     pub name: &'static str,
     /// `service.version`.
     pub version: &'static str,
 }
 
-/// The way to the collector, or nowhere. Clones share it.
+/// The exporter, or nothing. Clones share it.
 #[derive(Clone)]
 pub struct Traces(Option<Arc<Open>>);
 
@@ -59,19 +58,18 @@ impl fmt::Debug for Traces {
 }
 
 impl Traces {
-    /// Nothing is traced.
     pub const fn off() -> Self {
         Self(None)
     }
 
-    /// Opens the way to the collector that the environment names, where it names one. `variable` looks one up; endpoint,
-    /// protocol, headers, time limits, sampler, limits of spans and batches are read by OpenTelemetry's own code.
+    /// Starts the exporter if the environment names a collector. `variable` decides only that; OpenTelemetry's own code
+    /// reads endpoint, protocol, headers, timeouts, sampler and limits.
     ///
     /// # Errors
-    /// [`Error`] where a variable can't be followed.
+    /// [`Error`] if a variable has an invalid value.
     ///
     /// # Panics
-    /// Outside of a Tokio runtime, which carries what is sent.
+    /// Outside of a Tokio runtime, on which the export runs.
     pub fn start(
         program: Program,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -91,14 +89,14 @@ impl Traces {
         Ok(Self(Some(Arc::new(Open { provider, tracer, ids, gate }))))
     }
 
-    /// A span that begins now and ends when it is dropped.
+    /// Starts a span, which ends when it is dropped.
     pub fn span(&self, name: &'static str, kind: Kind, parent: Parent<'_>) -> Span {
         self.0
             .as_ref()
             .map_or_else(Span::none, |open| Span::start(&open.tracer, name, kind, parent))
     }
 
-    /// A span without a parent, in the trace of this id: what is gone on with later is in the same trace.
+    /// Starts a root span in the trace with this id: a resumed campaign continues its trace.
     pub fn root(&self, name: &'static str, trace: [u8; 16]) -> Span {
         let Some(open) = &self.0 else { return Span::none() };
         *open.ids.next.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -106,33 +104,33 @@ impl Traces {
         Span::start(&open.tracer, name, Kind::Internal, Parent::None)
     }
 
-    /// Sends nothing until [`Traces::release`]: something is measured on this machine.
+    /// Stops the export until [`Traces::release`], because this machine measures.
     pub fn hold(&self) {
         if let Some(open) = &self.0 {
             open.gate.close();
         }
     }
 
-    /// Sends again.
+    /// Resumes the export.
     pub fn release(&self) {
         if let Some(open) = &self.0 {
             open.gate.open();
         }
     }
 
-    /// Sends what is left, and waits a moment for it to be taken.
+    /// Exports the remaining spans, with a short time limit.
     pub async fn close(self) {
         let Some(open) = self.0 else { return };
         open.gate.open();
         let provider = open.provider.clone();
-        let closing = move || provider.shutdown_with_timeout(PARTING);
+        let closing = move || provider.shutdown_with_timeout(CLOSE_TIMEOUT);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(closing).await {
-            tracing::warn!(%error, "the last spans may not have been taken");
+            tracing::warn!(%error, "the last spans may be lost");
         }
     }
 }
 
-/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` come first.
+/// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence.
 fn resource(program: Program) -> Resource {
     let found = Resource::builder().build();
     let key = opentelemetry::Key::from_static_str("service.name");
@@ -143,7 +141,7 @@ fn resource(program: Program) -> Resource {
     if is_named { builder.build() } else { builder.with_service_name(program.name).build() }
 }
 
-/// Random ids, but for the trace of a root that says its own.
+/// Random ids, except for the trace of a root span with a given id.
 #[derive(Debug, Clone, Default)]
 struct Ids {
     next: Arc<Mutex<Option<TraceId>>>,

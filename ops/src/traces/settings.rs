@@ -1,6 +1,6 @@
-//! Whether the environment asks for traces. What it asks for beyond that is read by OpenTelemetry's own code.
+//! Whether the environment asks for traces. OpenTelemetry's own code reads everything else.
 
-/// Whether a collector is named and nothing turns traces off.
+/// Whether a collector is named and traces aren't turned off.
 pub(super) fn is_wanted(variable: &dyn Fn(&str) -> Option<String>) -> bool {
     let is = |name: &str, word: &str| {
         variable(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))
@@ -24,7 +24,7 @@ mod tests {
     }
 
     #[test]
-    fn traces_are_asked_for_by_a_collector() {
+    fn a_collector_turns_traces_on() {
         assert!(!wanted(&[]));
         assert!(!wanted(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]));
         assert!(!wanted(&[("OTEL_SERVICE_NAME", "bench")]));

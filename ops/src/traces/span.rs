@@ -1,4 +1,4 @@
-//! One span, and its context as it travels in messages: W3C's `traceparent`.
+//! A span, and its context in messages: W3C's `traceparent`.
 
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{
@@ -9,34 +9,31 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span as Recorded};
 use std::collections::HashMap;
 
-/// What stands between the two sides of a span.
+/// A span's kind in OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing: it is of one program.
     Internal,
-    /// It waits for another program.
+    /// Waits for another program.
     Client,
     /// Another program waits for it.
     Server,
 }
 
-/// What a span is part of.
 #[derive(Debug, Clone, Copy)]
 pub enum Parent<'a> {
-    /// Nothing: a trace of its own.
+    /// The span starts a trace.
     None,
     /// A span of this program.
     Span(&'a Span),
-    /// A span of another program, by its `traceparent`. One that can't be read counts as none.
+    /// A span of another program, by its `traceparent`; an invalid one counts as none.
     Remote(&'a str),
 }
 
-/// A span that ends when it is dropped; where nothing is traced, nothing at all.
+/// A span that ends when it is dropped. Without a collector, it does nothing.
 #[derive(Debug)]
 pub struct Span(Option<Recorded>);
 
 impl Span {
-    /// Nothing at all.
     pub const fn none() -> Self {
         Self(None)
     }
@@ -63,27 +60,26 @@ impl Span {
         Self(Some(tracer.build_with_context(builder, &parent)))
     }
 
-    /// Its `traceparent`; empty where nothing is traced.
+    /// Its `traceparent`; empty without a collector.
     pub fn context(&self) -> String {
         let Some(span) = &self.0 else { return String::new() };
         written(span.span_context())
     }
 
-    /// Sets an attribute.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(span) = &mut self.0 {
             span.set_attribute(KeyValue::new(key, value));
         }
     }
 
-    /// Notes that something happened within it.
+    /// Records an event.
     pub fn note(&mut self, what: &'static str, detail: &str) {
         if let Some(span) = &mut self.0 {
             span.add_event(what, vec![KeyValue::new("detail", detail.to_owned())]);
         }
     }
 
-    /// It didn't come to a good end.
+    /// Sets its status to error.
     pub fn fail(&mut self, why: &str) {
         if let Some(span) = &mut self.0 {
             span.set_status(Status::error(why.to_owned()));
@@ -100,7 +96,7 @@ fn read(text: &str) -> Context {
     let carrier = HashMap::from([("traceparent".to_owned(), text.to_owned())]);
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
     let of = context.span().span_context().clone();
-    // What else it may have brought is not ours to pass on.
+    // Without the sender's trace state, which isn't ours to forward.
     let plain =
         SpanContext::new(of.trace_id(), of.span_id(), of.trace_flags(), true, TraceState::NONE);
     Context::new().with_remote_span_context(plain)
@@ -115,14 +111,14 @@ mod tests {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     #[test]
-    fn a_context_is_written_as_it_is_read() {
+    fn a_context_survives_a_round_trip() {
         assert_eq!(written(read(PARENT).span().span_context()), PARENT);
         let unsampled = PARENT.replace("-01", "-00");
         assert_eq!(written(read(&unsampled).span().span_context()), unsampled);
     }
 
     #[test]
-    fn what_is_no_context_is_none() {
+    fn an_invalid_context_is_none() {
         let long = "0".repeat(100_000);
         for text in ["", "x", "00-0-0-01", &PARENT.to_uppercase().replace('A', "Ä"), &long] {
             assert!(!read(text).span().span_context().is_valid(), "{text:.80}");

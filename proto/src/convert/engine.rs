@@ -3,7 +3,7 @@
 use super::given;
 use crate::wire;
 use model::endpoint::Endpoint;
-use model::engine::{AdapterMode, EngineFacts, EngineSpec};
+use model::engine::{EngineFacts, EngineSpec};
 use model::words::Unknown;
 
 impl From<&EngineSpec> for wire::Engine {
@@ -26,9 +26,7 @@ impl TryFrom<wire::Engine> for EngineSpec {
     fn try_from(wire: wire::Engine) -> Result<Self, Unknown> {
         Ok(Self {
             dtype: wire.dtype.parse()?,
-            // A controller of protocol 1.0 doesn't say.
-            adapter_mode: given(wire.adapter_mode)
-                .map_or(Ok(AdapterMode::default()), |word| word.parse())?,
+            adapter_mode: wire.adapter_mode.parse()?,
             model: wire.model,
             revision: given(wire.revision),
             adapter: given(wire.adapter),
@@ -51,8 +49,8 @@ impl From<EngineFacts> for wire::EngineFacts {
             parameters: facts.parameters,
             model_size_bytes: facts.model_size_bytes,
             random_weights: facts.random_weights,
-            played: facts.played,
-            admits: facts.admits,
+            synthetic_time: facts.synthetic_time,
+            continuous_batching: facts.continuous_batching,
             notes: facts.notes,
         }
     }
@@ -71,8 +69,8 @@ impl From<wire::EngineFacts> for EngineFacts {
             parameters: wire.parameters,
             model_size_bytes: wire.model_size_bytes,
             random_weights: wire.random_weights,
-            played: wire.played,
-            admits: wire.admits,
+            synthetic_time: wire.synthetic_time,
+            continuous_batching: wire.continuous_batching,
             notes: wire.notes,
         }
     }

@@ -1,4 +1,4 @@
-//! Wire types <-> checked domain types, a file per message family. What the wire can't promise is checked here.
+//! Wire types <-> domain types, one file per message family.
 
 mod endpoint;
 mod engine;
@@ -13,7 +13,7 @@ mod version;
 
 pub use sample::SampleError;
 
-/// proto3's empty text is "not given".
+/// An empty string of proto3 is "not given".
 fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

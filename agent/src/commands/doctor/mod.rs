@@ -1,31 +1,28 @@
-//! `agent doctor`: looks at this machine, and prints what can and can't be measured on it.
+//! `agent doctor`: observes this machine and prints findings.
 
 mod reach;
 
 use crate::cli::InstrumentOptions;
-use crate::doctor::{self, Clock, Computed, Finding, Folder, Seen};
+use crate::doctor::{self, Clock, Computed, Finding, Folder, Observations};
 use anyhow::Context;
 use clap::Args;
 use host::{Host, Root};
+use model::finding::table;
+use model::telemetry::{Phase, Window};
 use ops::program::Exit;
 use ops::{error_chain, terminal};
-use proto::finding::table;
-use proto::telemetry::{Phase, Window};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use t5::device::Device;
-use telemetry::sampler::{Mark, Observed};
-use telemetry::{Panel, Sampler};
+use telemetry::sampler::{Observation, PhaseStart};
+use telemetry::{InstrumentSet, Sampler};
 
-/// How long the machine is watched.
 const WATCHED: Duration = Duration::from_secs(4);
-/// Readings of the clock whose time is averaged.
 const CLOCK_READINGS: u64 = 10_000;
 
-/// What `agent doctor` takes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   agent doctor
@@ -33,36 +30,36 @@ const CLOCK_READINGS: u64 = 10_000;
   agent doctor --model google/flan-t5-base --device cuda:0
   agent doctor --json | jq '.findings[] | select(.status == \"trouble\")'
 
-Exit codes: 0 ok · 1 something that was asked for is impossible · 2 wrong input")]
+Exit codes: 0 ok · 1 a request on the command line is impossible · 2 wrong input")]
 pub struct Options {
-    /// A controller whose way is tried, as far as whoever hasn't joined may go
+    /// Controller to try to reach, without joining
     #[arg(long, value_name = "URL")]
     controller: Option<String>,
-    /// The authority that signed its certificate, for https://
+    /// CA that signed the controller's certificate, for https://
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// This agent's certificate
     #[arg(long, value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
-    /// The certificate's key
+    /// Key of the certificate
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// A model whose place is looked at; nothing is fetched
+    /// Model to look up; nothing is downloaded
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// An adapter, likewise
+    /// Adapter to look up; nothing is downloaded
     #[arg(long, value_name = "ADAPTER")]
     adapter: Option<String>,
-    /// A tokenizer, likewise
+    /// Tokenizer to look up; nothing is downloaded
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<String>,
-    /// How many threads would compute; all cores by default
+    /// Inference threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
-    /// How often the instruments are read, in milliseconds
+    /// Sampling period of the instruments in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250)]
     period_ms: u64,
-    /// A device to look at beside the processor, such as cuda:0 [default: the first GPU that is found]
+    /// Device to check in addition to the CPU, such as cuda:0 [default: the first GPU]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     #[command(flatten)]
@@ -72,23 +69,21 @@ pub struct Options {
     json: bool,
 }
 
-/// Runs the command.
-///
 /// # Errors
-/// Where stdout can't be written or the system gives no thread.
+/// stdout cannot be written, or a thread cannot be started.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let panel = Panel::find(options.instruments.places());
+    let panel = InstrumentSet::find(options.instruments.sources());
     let instruments = panel.instruments().clone();
     let has_gpu = !instruments.gpus.is_empty();
     let first_gpu = if instruments.gpus.is_empty() { "cpu" } else { "cuda:0" };
     let device = options.device.clone().unwrap_or_else(|| first_gpu.to_owned());
     let period = Duration::from_millis(options.period_ms);
     if !options.json {
-        terminal::note(&format!("watching this machine for {} s", WATCHED.as_secs()));
+        terminal::note(&format!("observing this machine for {} s", WATCHED.as_secs()));
     }
     let windows = watch(panel, &device, period)?;
-    let seen = Seen {
+    let observations = Observations {
         host: Host::read(),
         threads: options.threads.unwrap_or_else(all).get(),
         instruments,
@@ -102,24 +97,28 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
         sources: reach::sources(options),
         computed: computed(options.device.as_deref(), has_gpu),
     };
-    let findings = doctor::findings(&seen);
-    let text = if options.json { json(&seen, &findings) } else { table(&findings) };
+    let findings = doctor::findings(&observations);
+    let text = if options.json { json(&observations, &findings) } else { table(&findings) };
     terminal::result(&text)?;
-    Ok(if doctor::is_request_impossible(&seen) { Exit::Failed } else { Exit::Ok })
+    Ok(if doctor::is_request_impossible(&observations) { Exit::Failed } else { Exit::Ok })
 }
 
-/// What the sampler sees while nothing of ours runs.
-fn watch(panel: Panel, device: &str, period: Duration) -> anyhow::Result<Vec<Window>> {
-    let (sampler, mut observations) =
-        Sampler::start(panel).context("the system gives no thread")?;
+/// Samples the machine while the agent is idle.
+fn watch(panel: InstrumentSet, device: &str, period: Duration) -> anyhow::Result<Vec<Window>> {
+    let (sampler, mut sampled) = Sampler::start(panel).context("failed to start a thread")?;
     sampler.set_period(period);
     let clock = Stopwatch::start();
-    sampler.mark(Mark { phase: Phase::Idle, of: None, device: device.to_owned(), clock });
-    sampler.rest(WATCHED);
+    sampler.start_phase(PhaseStart {
+        phase: Phase::Idle,
+        of: None,
+        device: device.to_owned(),
+        clock,
+    });
+    sampler.wait(WATCHED);
     sampler.pause();
-    let windows = observations.take().into_iter().filter_map(|observed| match observed {
-        Observed::Window(window) => Some(*window),
-        Observed::Absent(_) => None,
+    let windows = sampled.take().into_iter().filter_map(|observed| match observed {
+        Observation::Window(window) => Some(*window),
+        Observation::Absent(_) => None,
     });
     Ok(windows.collect())
 }
@@ -136,7 +135,7 @@ fn clock() -> Clock {
     }
 }
 
-/// Computes something on the GPU that is named, or on the first one.
+/// Runs a computation on the requested GPU, or on the first one.
 fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
     let device = match named {
         Some("cpu") => return None,
@@ -144,18 +143,18 @@ fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
         None if has_gpu => "cuda:0",
         None => return None,
     };
-    let outcome = Device::open(device).and_then(|device| device.prove());
+    let outcome = Device::open(device).and_then(|device| device.self_test());
     let outcome = outcome.map_err(|error| error_chain::one_line(&error));
     Some(Computed { device: device.to_owned(), is_wanted: named.is_some(), outcome })
 }
 
 fn folders() -> Vec<Folder> {
     let folder = |path: PathBuf, purpose| Folder { free_bytes: free_bytes(&path), path, purpose };
-    let here = std::env::current_dir().map(|path| folder(path, "where the agent was started"));
+    let here = std::env::current_dir().map(|path| folder(path, "working directory"));
     here.into_iter().chain([folder(std::env::temp_dir(), "temporary files")]).collect()
 }
 
-/// Room for this user, after a file could be made there.
+/// Free space for this user, after a test write.
 fn free_bytes(path: &Path) -> Result<u64, String> {
     let probe = path.join(format!(".fleetmark-doctor-{}", std::process::id()));
     std::fs::write(&probe, b"x")
@@ -165,19 +164,19 @@ fn free_bytes(path: &Path) -> Result<u64, String> {
     Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }
 
-fn json(seen: &Seen, findings: &[Finding]) -> String {
+fn json(observations: &Observations, findings: &[Finding]) -> String {
     let read =
         |window: &Window| window.readings.present().map(|(metric, _)| metric).collect::<Vec<_>>();
     let mut measurable: Vec<&str> =
-        seen.windows.iter().flat_map(read).map(proto::telemetry::Metric::as_str).collect();
+        observations.windows.iter().flat_map(read).map(model::telemetry::Metric::as_str).collect();
     measurable.sort_unstable();
     measurable.dedup();
     json!({
-        "host": seen.host.name,
-        "threads": seen.threads,
+        "host": observations.host.name,
+        "threads": observations.threads,
         "findings": findings,
         "measurable": measurable,
-        "instruments": seen.instruments,
+        "instruments": observations.instruments,
     })
     .to_string()
 }

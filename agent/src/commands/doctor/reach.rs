@@ -1,12 +1,12 @@
-//! What `agent doctor` sees of what an agent must reach.
+//! Collects observations of the controller, certificates and model sources.
 
 use super::Options;
-use crate::controller_client::{Identity, TokenSource, greet};
+use crate::controller_client::{Identity, TokenSource, check_controller};
 use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
+use model::finding::Lifetime;
 use ops::clock::Clock;
 use ops::error_chain;
-use proto::finding::Lifetime;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,14 +15,12 @@ use std::time::Duration;
 use stopwatch::Stopwatch;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// How often the controller is dialled.
+/// Connection attempts; the median is reported.
 const DIALS: usize = 5;
-/// How long a dial may take.
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
-/// How long its greeting may take.
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
 
-/// Seconds since 1970, by which certificates are valid.
+/// Seconds since the epoch, for the validity of certificates.
 pub(super) fn now_s() -> i64 {
     Clock::System.now().timestamp()
 }
@@ -33,15 +31,15 @@ pub(super) fn controller(url: &str, options: &Options) -> Controller {
     Controller { url: url.to_owned(), connect, greeting }
 }
 
-/// Connects a few times; nothing is said, so that no controller takes this for an agent.
+/// Connects several times without sending anything, so that the controller does not count an agent.
 fn dial(url: &str) -> Result<Duration, String> {
     let stopwatch = Stopwatch::start();
-    let (scheme, rest) = url.split_once("://").ok_or("give it as http://HOST:PORT")?;
+    let (scheme, rest) = url.split_once("://").ok_or("expected http://HOST:PORT")?;
     let place = rest.split('/').next().unwrap_or(rest);
     let port = if scheme == "https" { ":443" } else { ":80" };
     let place = if place.contains(':') { place.to_owned() } else { format!("{place}{port}") };
     let mut addresses = place.to_socket_addrs().map_err(|error| error.to_string())?;
-    let address = addresses.next().ok_or("its name has no address")?;
+    let address = addresses.next().ok_or("the host name has no address")?;
     let mut times = Vec::new();
     for _ in 0..DIALS {
         let start = stopwatch.now_ns();
@@ -52,7 +50,8 @@ fn dial(url: &str) -> Result<Duration, String> {
     Ok(Duration::from_nanos(times[times.len() / 2]))
 }
 
-/// Shakes hands and asks whether it serves the fleet. Nobody joins, so a token isn't tried.
+/// Completes the TLS handshake and queries the health service. The agent does not join, so a token
+/// is not checked.
 fn greeting(url: &str, options: &Options) -> Result<(), String> {
     let identity = Identity {
         token: TokenSource::None,
@@ -62,8 +61,8 @@ fn greeting(url: &str, options: &Options) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let greeted = tokio::time::timeout(GREETING_WITHIN, greet(url, &identity)).await;
-        greeted.map_err(|_| format!("no greeting within {} s", GREETING_WITHIN.as_secs()))?
+        let greeted = tokio::time::timeout(GREETING_WITHIN, check_controller(url, &identity)).await;
+        greeted.map_err(|_| format!("no response within {} s", GREETING_WITHIN.as_secs()))?
     })
 }
 
@@ -81,7 +80,7 @@ pub(super) fn certificates(options: &Options) -> Vec<Certificate> {
 
 fn lifetime(path: &Path) -> Result<Lifetime, String> {
     let der = CertificateDer::from_pem_file(path).map_err(|error| error.to_string())?;
-    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| "it is no certificate")?;
+    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| "not a certificate")?;
     let validity = parsed.validity();
     Ok(Lifetime {
         from_s: validity.not_before.timestamp(),

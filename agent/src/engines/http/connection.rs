@@ -1,19 +1,19 @@
-//! One connection to an endpoint: a request after the other, each with its times. It is made when it is needed first, and
-//! again when the server has closed it; so it is known of every request whether it waited for a connection.
+//! One connection to an endpoint. It is opened on first use and reopened after the server closes
+//! it, so each request's timing shows whether it waited for a connection.
 
-use super::keys::Keys;
+use super::credentials::Credentials;
 use super::{Error, failed};
-use crate::http_authority::Origin;
+use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use model::endpoint::Endpoint;
+use model::failure::{Failure, Kind};
+use model::sample::HttpTiming;
 use ops::error_chain::one_line;
-use proto::endpoint::Endpoint;
-use proto::failure::{Failure, Kind};
-use proto::sample::HttpTiming;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -23,52 +23,55 @@ use stopwatch::Stopwatch;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// No summary's answer is longer.
-const MOST_BYTES: usize = 16 << 20;
+/// Maximum size of a response.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// How an endpoint is reached and asked: what all connections share.
+/// The endpoint, shared by all connections.
 #[derive(Debug, Clone)]
-pub(super) struct Line(Arc<Shared>);
+pub(super) struct Target(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     address: String,
-    /// The same without what may hold secrets.
+    /// The address without parts that may be secret.
     shown: String,
     uri: Uri,
     host: HeaderValue,
     server: (String, u16),
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     content_type: HeaderValue,
-    keys: Keys,
+    credentials: Credentials,
     timeout: Duration,
 }
 
-/// An answer, whatever it says.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    /// Without what the server says of itself.
-    pub(super) exchange: HttpTiming,
-    /// When its last byte was there, on the stopwatch's scale.
+    /// Without the server's own timing.
+    pub(super) timing: HttpTiming,
+    /// When the last byte arrived, on the stopwatch.
     pub(super) end_ns: u64,
 }
 
-impl Line {
-    pub(super) fn new(address: &str, keys: Keys, endpoint: &Endpoint) -> Result<Self, Error> {
+impl Target {
+    pub(super) fn new(
+        address: &str,
+        credentials: Credentials,
+        endpoint: &Endpoint,
+    ) -> Result<Self, Error> {
         let no_address = || Error::Address { address: address.to_owned() };
         let uri: Uri = address.parse().map_err(|_| no_address())?;
-        let origin = Origin::of(&uri).ok_or_else(no_address)?;
+        let authority = HttpAuthority::of(&uri).ok_or_else(no_address)?;
         let host = uri.host().unwrap_or_default();
-        let host_header = if origin.has_standard_port {
+        let host_header = if authority.has_standard_port {
             host.to_owned()
         } else {
-            format!("{host}:{}", origin.port)
+            format!("{host}:{}", authority.port)
         };
-        let tls = if origin.is_tls {
-            let server = ServerName::try_from(origin.host.clone()).map_err(|_| no_address())?;
+        let tls = if authority.is_tls {
+            let server = ServerName::try_from(authority.host.clone()).map_err(|_| no_address())?;
             Some((tls()?, server))
         } else {
             None
@@ -78,44 +81,44 @@ impl Line {
         Ok(Self(Arc::new(Shared {
             shown: format!("{}://{host_header}{path}", uri.scheme_str().unwrap_or_default()),
             host: HeaderValue::from_str(&host_header).map_err(|_| no_address())?,
-            server: (origin.host, origin.port),
+            server: (authority.host, authority.port),
             tls,
             content_type: HeaderValue::from_str(&endpoint.content_type)
                 .map_err(|_| no_address())?,
-            keys,
+            credentials,
             timeout: Duration::from_millis(endpoint.timeout_ms.into()),
             address: address.to_owned(),
             uri: target.parse().map_err(|_| no_address())?,
         })))
     }
 
-    /// Where the endpoint is, without what may hold secrets.
+    /// The address without parts that may be secret.
     pub(super) fn shown(&self) -> &str {
         &self.0.shown
     }
 
-    /// A text without secrets, which some servers repeat.
+    /// Redacts secrets, which some servers echo.
     pub(super) fn redacted(&self, text: &str) -> String {
-        self.0.keys.redacted(text, &HeaderMap::new())
+        self.0.credentials.redacted(text, &HeaderMap::new())
     }
 
-    /// What to look at where a trial failed like this.
+    /// What to check after a failed probe.
     pub(super) fn hint(&self, kind: Kind) -> String {
-        let keys = &self.0.keys;
+        let credentials = &self.0.credentials;
         match kind {
-            Kind::Rejected if keys.are_of_aws() => {
-                "; look at the endpoint's name and region, and whether these AWS credentials may sagemaker:InvokeEndpoint".to_owned()
+            Kind::Rejected if credentials.are_of_aws() => {
+                "; check the endpoint's name and region, and that the AWS credentials allow sagemaker:InvokeEndpoint".to_owned()
             }
             Kind::Rejected => {
-                let names: Vec<&str> = keys.names().collect();
+                let names: Vec<&str> = credentials.names().collect();
                 let headers = if names.is_empty() {
-                    "which headers it wants ([model.endpoint] headers)".to_owned()
+                    "[model.endpoint] headers".to_owned()
                 } else {
-                    format!("the variables that {} come from", names.join(", "))
+                    format!("the environment variables for {}", names.join(", "))
                 };
-                format!("; look at {headers}, at its address and at [model.endpoint] request")
+                format!("; check {headers}, the address and [model.endpoint] request")
             }
-            Kind::Answer => "; look at [model.endpoint] answer".to_owned(),
+            Kind::Answer => "; check [model.endpoint] answer".to_owned(),
             _ => String::new(),
         }
     }
@@ -132,11 +135,10 @@ fn tls() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// A connection, once there is one.
 #[derive(Debug, Default)]
 pub(super) struct Connection(Option<SendRequest<Full<Bytes>>>);
 
-/// What is known of a request that has not been answered yet.
+/// Timing of a request in flight.
 #[derive(Debug, Default)]
 struct Progress {
     connect_ns: Option<u64>,
@@ -144,16 +146,16 @@ struct Progress {
 }
 
 impl Connection {
-    /// Sends a request and reads its answer to the last byte. A connection that broke is given up.
+    /// Sends a request and reads the whole response. A broken connection is discarded.
     pub(super) async fn ask(
         &mut self,
-        line: &Line,
+        target: &Target,
         body: Vec<u8>,
         stopwatch: &Stopwatch,
-    ) -> Result<Heard, Failure> {
-        let shared = &*line.0;
+    ) -> Result<Response, Failure> {
+        let shared = &*target.0;
         let content_type = shared.content_type.to_str().unwrap_or_default();
-        let signed = shared.keys.headers((&shared.address, content_type), &body).await;
+        let signed = shared.credentials.headers(&shared.address, content_type, &body).await;
         let headers = signed.map_err(|error| failed(Kind::Rejected, one_line(&error)))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
@@ -163,29 +165,29 @@ impl Connection {
         request.headers_mut().insert(CONTENT_TYPE, shared.content_type.clone());
         let start_ns = stopwatch.now_ns();
         let mut progress = Progress::default();
-        let asked = self.exchange(shared, request, &mut progress, (start_ns, stopwatch));
-        let heard = tokio::time::timeout(shared.timeout, asked).await;
-        let heard = heard.unwrap_or_else(|_| {
-            let detail = format!("no whole answer within {} s", shared.timeout.as_secs_f64());
+        let asked = self.round_trip(shared, request, &mut progress, start_ns, stopwatch);
+        let response = tokio::time::timeout(shared.timeout, asked).await;
+        let response = response.unwrap_or_else(|_| {
+            let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
             Err(failed(Kind::TimedOut, detail))
         });
-        match heard {
+        match response {
             Ok((status, answered, body)) => {
                 let end_ns = stopwatch.now_ns();
-                let exchange = HttpTiming {
+                let timing = HttpTiming {
                     total_ns: end_ns.saturating_sub(start_ns),
                     connect_ns: progress.connect_ns,
                     first_byte_ns: progress.first_byte_ns,
                     server_ns: None,
                 };
-                // What was signed for this request is known here only.
+                // Headers signed for this request are known only here.
                 let body = if status.is_success() {
                     body
                 } else {
                     let said = String::from_utf8_lossy(&body);
-                    Bytes::from(shared.keys.redacted(&said, &headers))
+                    Bytes::from(shared.credentials.redacted(&said, &headers))
                 };
-                Ok(Heard { status, headers: answered, body, exchange, end_ns })
+                Ok(Response { status, headers: answered, body, timing, end_ns })
             }
             Err(failure) => {
                 self.0 = None;
@@ -194,18 +196,19 @@ impl Connection {
         }
     }
 
-    async fn exchange(
+    async fn round_trip(
         &mut self,
         shared: &Shared,
         mut request: Request<Full<Bytes>>,
         progress: &mut Progress,
-        (start_ns, stopwatch): (u64, &Stopwatch),
+        start_ns: u64,
+        stopwatch: &Stopwatch,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
         let since = || stopwatch.now_ns().saturating_sub(start_ns);
         let broken = |error: hyper::Error| {
-            failed(Kind::Unreachable, format!("the connection broke: {}", one_line(&error)))
+            failed(Kind::Unreachable, format!("connection lost: {}", one_line(&error)))
         };
-        // An idle connection that the server has closed is no failure of the request that finds it so.
+        // An idle connection closed by the server is not a failure of the next request.
         if let Some(idle) = &mut self.0
             && idle.ready().await.is_err()
         {
@@ -223,7 +226,7 @@ impl Connection {
             match sender.try_send_request(request).await {
                 Ok(answer) => break answer,
                 Err(mut error) => match error.take_message() {
-                    // Nothing of it was sent.
+                    // Nothing was sent.
                     Some(unsent) if progress.connect_ns.is_none() => {
                         self.0 = None;
                         request = unsent;
@@ -234,8 +237,8 @@ impl Connection {
         };
         progress.first_byte_ns = Some(since());
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MOST_BYTES).collect().await.map_err(|error| {
-            failed(Kind::Unreachable, format!("the answer broke off: {}", one_line(&*error)))
+        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
+            failed(Kind::Unreachable, format!("the response was cut off: {}", one_line(&*error)))
         })?;
         Ok((head.status, head.headers, body.to_bytes()))
     }
@@ -247,24 +250,24 @@ async fn connect(shared: &Shared) -> Result<SendRequest<Full<Bytes>>, Failure> {
         failed(Kind::Unreachable, format!("{name}:{port}: {what}: {}", one_line(error)))
     };
     let stream = TcpStream::connect((name, port));
-    let stream = stream.await.map_err(|error| unreachable("no connection", &error))?;
-    stream.set_nodelay(true).map_err(|error| unreachable("no connection", &error))?;
+    let stream = stream.await.map_err(|error| unreachable("connection failed", &error))?;
+    stream.set_nodelay(true).map_err(|error| unreachable("connection failed", &error))?;
     match &shared.tls {
         None => handshake(stream).await,
         Some((config, server)) => {
             let connector = TlsConnector::from(Arc::clone(config));
             let stream = connector.connect(server.clone(), stream).await;
-            handshake(stream.map_err(|error| unreachable("no TLS", &error))?).await
+            handshake(stream.map_err(|error| unreachable("TLS handshake failed", &error))?).await
         }
     }
-    .map_err(|error| unreachable("no HTTP", &error))
+    .map_err(|error| unreachable("HTTP handshake failed", &error))
 }
 
 async fn handshake(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 ) -> Result<SendRequest<Full<Bytes>>, hyper::Error> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with its sender; why it broke is told to whoever waits for an answer.
+    // Ends with its sender. The waiting request gets the error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

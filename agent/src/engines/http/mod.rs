@@ -1,30 +1,31 @@
-//! An endpoint that exists already, asked over HTTP: an address that takes a JSON POST, or one of SageMaker's.
+//! An existing endpoint over HTTP: a URL that accepts JSON POST requests, or a SageMaker endpoint.
 //!
-//! A batch is as many requests at once, each on a connection of its own; the next batch begins when the last one is
-//! answered. A request that fails is a failed row and leaves its neighbours alone. The clock runs until the last byte of
-//! an answer is there; what an answer means is read when all have come, so that reading takes nobody's time.
+//! A batch is sent as concurrent requests, one connection each; the next batch starts after the
+//! last response. A failed request is a failed row and does not affect the others. The clock stops
+//! at the last byte of a response; responses are parsed after all have arrived, so parsing is not
+//! measured.
 //!
-//! What stands behind the endpoint is not seen: no weights, no device, no memory, no first token.
+//! The model behind the endpoint is opaque: no weights, device, memory or first token.
 
-mod answer;
+mod response;
 mod connection;
-mod keys;
+mod credentials;
 mod template;
 
 use crate::model_source;
-use answer::Meaning;
-use connection::{Connection, Heard, Line};
+use connection::{Connection, Response, Target};
+use credentials::Credentials;
 use engine::files::ReadError;
 use engine::{Engine, Request, Row, count};
 use hyper::StatusCode;
-use keys::Keys;
+use model::endpoint::{Endpoint, Place};
+use model::engine::{EngineFacts, EngineSpec};
+use model::failure::{Failure, Kind, Retry};
+use model::generation::{Generation, Stop};
+use model::sample::{Finish, MAX_TEXT_BYTES};
+use model::text::plain;
 use ops::error_chain::one_line;
-use proto::endpoint::{Endpoint, Place};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::{Generation, Stop};
-use proto::model::{EngineFacts, EngineSpec};
-use proto::sample::{Finish, MAX_TEXT_BYTES};
-use proto::text::plain;
+use response::ResponseFields;
 use std::io;
 use std::time::Duration;
 use stopwatch::Stopwatch;
@@ -33,10 +34,10 @@ use template::Template;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// What an endpoint is asked when the agent looks at it: short, and never counted.
-const TRIAL: &str = "Summarize: Ann: Is the report done? Ben: Tonight.";
-const TRIAL_LIMITS: (u32, u32) = (64, 8);
-/// Pauses before it is tried again where it is busy, or still being started.
+/// Prompt of the probe request. Its result is not recorded.
+const PROBE: &str = "Summarize: Ann: Is the report done? Ben: Tonight.";
+const PROBE_LIMITS: (u32, u32) = (64, 8);
+/// Delays between probe attempts while the endpoint is busy or starting.
 const PAUSES: [Duration; 5] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
@@ -44,91 +45,55 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
-/// How much of a refusal is repeated, in characters.
-const REFUSAL: usize = 300;
-/// What T5's texts end with.
+/// Characters of an error response that are repeated.
+const MAX_QUOTED_CHARS: usize = 300;
+/// The end-of-sequence token of T5.
 const EOS: u32 = 1;
 
-/// An endpoint that can't be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No matrix, or an older controller.
     #[error(
-        "{model} is an endpoint, and nothing says how to ask it: only a matrix does, from a controller of this release"
+        "{model} is an endpoint without a request template: use it in a matrix, with a controller of this release"
     )]
-    NoEndpoint {
-        /// Its id.
-        model: String,
-    },
-    /// Its address.
+    NoEndpoint { model: String },
+    #[error("invalid endpoint address `{address}`: expected https://host/path or http://host/path")]
+    Address { address: String },
+    #[error("the request template of {model} is not valid JSON")]
+    Template { model: String, source: serde_json::Error },
     #[error(
-        "{address} is no address of an endpoint: expected https://host/path or http://host/path"
+        "header {header}: the environment variable {variable} is unset or not a single line of text"
     )]
-    Address {
-        /// As given.
-        address: String,
-    },
-    /// Its request.
-    #[error("the request of {model} is no JSON")]
-    Template {
-        /// Its id.
-        model: String,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// A header's value isn't there.
-    #[error(
-        "the header {header} comes from the variable {variable}, which this agent's environment doesn't hold, or not as one line of text"
-    )]
-    Variable {
-        /// Which header.
-        header: String,
-        /// Which variable.
-        variable: String,
-    },
-    /// AWS's credentials or region.
+    Variable { header: String, variable: String },
     #[error(transparent)]
     Access(#[from] fetch::Error),
-    /// The tokenizer can't be had.
     #[error(transparent)]
     TokenizerFile(#[from] Box<model_source::Error>),
     #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The tokenizer can't be used.
+    Parsed(#[from] ReadError),
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
-    /// The system.
-    #[error("the system has no TLS or no runtime: {0}")]
+    #[error("failed to initialize TLS or the async runtime: {0}")]
     System(String),
-    /// It was tried, and gave no summary.
-    #[error("{place} was asked for a trial and gave no summary: {failure}{hint}")]
-    Trial {
-        /// Where it is.
-        place: String,
-        /// What it said instead.
-        failure: Failure,
-        /// What to look at.
-        hint: String,
-    },
+    #[error("probe request to {place} failed: {failure}{hint}")]
+    Probe { place: String, failure: Failure, hint: String },
 }
 
-/// An endpoint, and the connections to it.
 #[derive(Debug)]
 pub struct Http {
     facts: EngineFacts,
     template: Template,
-    meaning: Meaning,
+    fields: ResponseFields,
     tokenizer: Option<Tokenizer>,
-    line: Line,
+    target: Target,
     connections: Vec<Connection>,
     runtime: Runtime,
 }
 
 impl Http {
-    /// Finds all that is needed to ask the endpoint of `spec`; nothing is asked yet. `variable` reads the environment.
+    /// Prepares the engine without sending a request. `variable` reads the environment.
     ///
     /// # Errors
-    /// [`Error`], naming the variable, the file and the way out.
+    /// A variable, credential or tokenizer is missing or unusable.
     pub fn open(
         spec: &EngineSpec,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -140,26 +105,26 @@ impl Http {
             .enable_all()
             .build()
             .map_err(|error: io::Error| Error::System(error.to_string()))?;
-        let keys = runtime.block_on(Keys::find(place, endpoint, variable))?;
-        let line = Line::new(&keys.address(place), keys, endpoint)?;
+        let credentials = runtime.block_on(Credentials::find(place, endpoint, variable))?;
+        let target = Target::new(&credentials.address(place), credentials, endpoint)?;
         let template = Template::new(&endpoint.request)
             .map_err(|source| Error::Template { model: spec.model.clone(), source })?;
         let (tokenizer, tokenizer_sha256) = tokenizer_of(spec)?;
-        let facts = facts(spec, endpoint, &line, (tokenizer.as_ref(), tokenizer_sha256));
-        let meaning = Meaning::of(endpoint);
+        let facts = facts(spec, endpoint, &target, tokenizer.as_ref(), tokenizer_sha256);
+        let fields = ResponseFields::of(endpoint);
         let connections = Vec::new();
-        Ok(Self { facts, template, meaning, tokenizer, line, connections, runtime })
+        Ok(Self { facts, template, fields, tokenizer, target, connections, runtime })
     }
 
-    /// Asks it once, so that wrong credentials and places are told before anything is measured. Where it is busy or
-    /// still being started it is tried again, for some seconds.
+    /// Sends a probe request, so that wrong credentials and addresses fail before measuring.
+    /// Retries for some seconds while the endpoint is busy or starting.
     ///
     /// # Errors
-    /// [`Error::Trial`].
-    pub fn tried(mut self) -> Result<Self, Error> {
-        let (max_input_tokens, max_new_tokens) = TRIAL_LIMITS;
+    /// [`Error::Probe`].
+    pub fn probed(mut self) -> Result<Self, Error> {
+        let (max_input_tokens, max_new_tokens) = PROBE_LIMITS;
         let generation = Generation {
-            prompt: TRIAL.to_owned(),
+            prompt: PROBE.to_owned(),
             max_input_tokens,
             max_new_tokens,
             stop: Stop::Eos,
@@ -167,64 +132,71 @@ impl Http {
         let stopwatch = Stopwatch::start();
         let mut pauses = PAUSES.iter();
         loop {
-            let heard =
-                self.ask(vec![self.template.fill(TRIAL, &generation)], &stopwatch).remove(0);
-            let Err(failure) = self.row(TRIAL, heard, &generation) else { return Ok(self) };
+            let response =
+                self.ask(vec![self.template.fill(PROBE, &generation)], &stopwatch).remove(0);
+            let Err(failure) = self.row(PROBE, response, &generation) else { return Ok(self) };
             let may_pass = matches!(failure.kind, Kind::Throttled | Kind::ServerError);
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
-                let (place, hint) = (self.line.shown().to_owned(), self.line.hint(failure.kind));
-                return Err(Error::Trial { place, failure, hint });
+                let (place, hint) =
+                    (self.target.shown().to_owned(), self.target.hint(failure.kind));
+                return Err(Error::Probe { place, failure, hint });
             };
             self.runtime.block_on(tokio::time::sleep(*pause));
         }
     }
 
-    /// Sends requests at once, each on a connection of its own; answers in their order.
-    fn ask(&mut self, bodies: Vec<Vec<u8>>, stopwatch: &Stopwatch) -> Vec<Result<Heard, Failure>> {
-        let mut answers: Vec<Option<Result<Heard, Failure>>> =
+    /// Sends all requests concurrently, one connection each. Responses are in order.
+    fn ask(
+        &mut self,
+        bodies: Vec<Vec<u8>>,
+        stopwatch: &Stopwatch,
+    ) -> Vec<Result<Response, Failure>> {
+        let mut answers: Vec<Option<Result<Response, Failure>>> =
             bodies.iter().map(|_| None).collect();
-        let Self { line, connections, runtime, .. } = self;
+        let Self { target, connections, runtime, .. } = self;
         let mut under_way = JoinSet::new();
         for (index, body) in bodies.into_iter().enumerate() {
             let mut connection = connections.pop().unwrap_or_default();
-            let (line, stopwatch) = (line.clone(), stopwatch.clone());
+            let (target, stopwatch) = (target.clone(), stopwatch.clone());
             let ask = async move {
-                let heard = connection.ask(&line, body, &stopwatch).await;
-                (index, connection, heard)
+                let response = connection.ask(&target, body, &stopwatch).await;
+                (index, connection, response)
             };
             under_way.spawn_on(ask, runtime.handle());
         }
         runtime.block_on(async {
             while let Some(ended) = under_way.join_next().await {
-                // A panic was printed where it happened; its request stays without an answer.
-                if let Ok((index, connection, heard)) = ended {
+                // The panic was printed where it happened; its request stays unanswered.
+                if let Ok((index, connection, response)) = ended {
                     connections.push(connection);
-                    answers[index] = Some(heard);
+                    answers[index] = Some(response);
                 }
             }
         });
-        let broken = || Err(failed(Kind::Internal, "the request broke off".to_owned()));
+        let broken = || Err(failed(Kind::Internal, "the request was aborted".to_owned()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(broken)).collect()
     }
 
-    /// What an answer means.
     fn row(
         &self,
         prompt: &str,
-        heard: Result<Heard, Failure>,
+        response: Result<Response, Failure>,
         generation: &Generation,
     ) -> Result<Row, Failure> {
-        let heard = heard?;
-        if !heard.status.is_success() {
-            return Err(self.refusal(&heard));
+        let response = response?;
+        if !response.status.is_success() {
+            return Err(self.error_response(&response));
         }
-        let read = self.meaning.read(&heard.body).map_err(|reason| {
-            let answer = self.line.redacted(&String::from_utf8_lossy(&heard.body));
-            failed(Kind::Answer, format!("{reason} in the answer {}", plain(&answer, REFUSAL)))
+        let read = self.fields.read(&response.body).map_err(|reason| {
+            let answer = self.target.redacted(&String::from_utf8_lossy(&response.body));
+            failed(
+                Kind::Answer,
+                format!("{reason} in the response {}", plain(&answer, MAX_QUOTED_CHARS)),
+            )
         })?;
         if read.text.len() > MAX_TEXT_BYTES {
             let bytes = read.text.len();
-            let detail = format!("a summary of {bytes} bytes, at most {MAX_TEXT_BYTES} are taken");
+            let detail = format!("summary of {bytes} bytes exceeds the limit of {MAX_TEXT_BYTES}");
             return Err(failed(Kind::Answer, detail));
         }
         let counted = |text: &str| self.count_tokens(text);
@@ -233,12 +205,12 @@ impl Http {
             Some(tokens) if tokens >= generation.max_new_tokens => Finish::Length,
             _ => Finish::Eos,
         });
-        // A text that was cut off has no end mark.
+        // A truncated text has no end-of-sequence token.
         let has_no_end = read.output_tokens.is_none() && finish == Finish::Length;
         let output_tokens = all.map(|tokens| tokens - u32::from(has_no_end).min(tokens));
-        let server_ns = read.server_ns.or_else(|| answer::server_timing(&heard.headers));
-        let mut exchange = heard.exchange;
-        exchange.server_ns = server_ns;
+        let server_ns = read.server_ns.or_else(|| response::server_timing(&response.headers));
+        let mut timing = response.timing;
+        timing.server_ns = server_ns;
         Ok(Row {
             input_tokens: read.input_tokens.or_else(|| counted(prompt)),
             cut_tokens: 0,
@@ -246,26 +218,26 @@ impl Http {
             output_tokens,
             unknown_tokens: 0,
             first_token_ns: None,
-            end_ns: heard.end_ns,
+            end_ns: response.end_ns,
             finish,
             text: Some(read.text),
-            exchange: Some(exchange.plausible()),
+            http: Some(timing.plausible()),
         })
     }
 
-    fn refusal(&self, heard: &Heard) -> Failure {
-        let kind = match heard.status {
+    fn error_response(&self, response: &Response) -> Failure {
+        let kind = match response.status {
             StatusCode::TOO_MANY_REQUESTS => Kind::Throttled,
             StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
             status if status.is_server_error() => Kind::ServerError,
             _ => Kind::Rejected,
         };
-        let said = self.line.redacted(&String::from_utf8_lossy(&heard.body));
-        failed(kind, format!("{}: {}", heard.status, plain(said.trim(), REFUSAL)))
+        let said = self.target.redacted(&String::from_utf8_lossy(&response.body));
+        failed(kind, format!("{}: {}", response.status, plain(said.trim(), MAX_QUOTED_CHARS)))
     }
 }
 
-/// A request that failed is not sent again: that it failed is what was measured.
+/// Failed requests are not retried: the failure is the measurement.
 fn failed(kind: Kind, detail: String) -> Failure {
     Failure { retry: Retry::Never, kind, detail }
 }
@@ -280,16 +252,19 @@ fn tokenizer_of(spec: &EngineSpec) -> Result<(Option<Tokenizer>, Option<String>)
 fn facts(
     spec: &EngineSpec,
     endpoint: &Endpoint,
-    line: &Line,
-    (tokenizer, tokenizer_sha256): (Option<&Tokenizer>, Option<String>),
+    target: &Target,
+    tokenizer: Option<&Tokenizer>,
+    tokenizer_sha256: Option<String>,
 ) -> EngineFacts {
-    let mut notes =
-        vec![format!("dtype {} is what the matrix says; the endpoint doesn't tell", spec.dtype)];
+    let mut notes = vec![format!(
+        "dtype {} is taken from the matrix; the endpoint does not report it",
+        spec.dtype
+    )];
     notes.extend(
         match (&endpoint.output_tokens, tokenizer) {
-            (Some(_), _) => Some("tokens of summaries are those that the endpoint counts"),
-            (None, Some(_)) => Some("tokens are counted with the matrix's tokenizer"),
-            (None, None) => Some("nobody counts tokens"),
+            (Some(_), _) => Some("summary tokens are counted by the endpoint"),
+            (None, Some(_)) => Some("tokens are counted with the tokenizer from the matrix"),
+            (None, None) => Some("tokens are not counted"),
         }
         .map(str::to_owned),
     );
@@ -298,7 +273,7 @@ fn facts(
         tokenizer_sha256,
         device: EngineFacts::ENDPOINT.to_owned(),
         kernel: "http".to_owned(),
-        endpoint: Some(line.shown().to_owned()),
+        endpoint: Some(target.shown().to_owned()),
         notes,
         ..EngineFacts::default()
     }
@@ -325,7 +300,7 @@ impl Engine for Http {
         let bodies = prompts.iter().map(|prompt| self.template.fill(prompt, generation)).collect();
         let answers = self.ask(bodies, stopwatch);
         let rows = prompts.iter().zip(answers);
-        Ok(rows.map(|(prompt, heard)| self.row(prompt, heard, generation)).collect())
+        Ok(rows.map(|(prompt, response)| self.row(prompt, response, generation)).collect())
     }
 }
 

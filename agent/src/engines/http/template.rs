@@ -1,10 +1,10 @@
-//! A request with places for what differs -> the bytes that are sent.
+//! Request templates with placeholders.
 
-use proto::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
-use proto::generation::Generation;
+use model::endpoint::placeholder::{MAX_INPUT_TOKENS, MAX_NEW_TOKENS, PROMPT};
+use model::generation::Generation;
 use serde_json::Value;
 
-/// JSON with places for the prompt and its limits.
+/// JSON with placeholders for the prompt and its limits.
 #[derive(Debug)]
 pub(super) struct Template(Value);
 
@@ -13,7 +13,7 @@ impl Template {
         serde_json::from_str(json).map(Self)
     }
 
-    /// The request for a prompt. The prompt becomes part of a JSON text: whatever it holds, it can't leave it.
+    /// Fills in the prompt as a JSON string, so that no prompt can break out of it.
     pub(super) fn fill(&self, prompt: &str, generation: &Generation) -> Vec<u8> {
         filled(&self.0, prompt, generation).to_string().into_bytes()
     }
@@ -39,8 +39,8 @@ fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::generation::Stop;
     use proptest::prelude::*;
-    use proto::generation::Stop;
 
     fn generation() -> Generation {
         Generation {

@@ -1,17 +1,17 @@
-//! An endpoint of our own that answers as it is told.
+//! A scripted endpoint.
 
 use super::*;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode as Status};
 use axum::response::{IntoResponse, Response};
-use proto::model::{AdapterMode, Dtype};
+use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 const SECRET: &str = "Bearer s3cret-of-the-endpoint";
 
-/// What it does with a request, by what the prompt says.
+/// Selects its behavior by the prompt.
 #[derive(Default)]
 struct Stub {
     asked: Mutex<Vec<(HeaderMap, String)>>,
@@ -27,7 +27,7 @@ async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String)
     };
     match () {
         () if sent != SECRET => {
-            // Servers that repeat what they were sent exist.
+            // Some servers echo what they received.
             (Status::FORBIDDEN, format!("who is {sent}?")).into_response()
         }
         () if body.contains("busy") => (Status::TOO_MANY_REQUESTS, "later").into_response(),
@@ -114,10 +114,10 @@ fn a_batch_is_as_many_requests_and_connections_are_used_again() {
             (row.first_token_ns, row.input_tokens, row.output_tokens),
             (None, None, Some(3))
         );
-        let exchange = row.exchange.unwrap();
-        assert!(exchange.first_byte_ns.unwrap() <= exchange.total_ns);
+        let timing = row.http.unwrap();
+        assert!(timing.first_byte_ns.unwrap() <= timing.total_ns);
     }
-    let waited = |row: &&Row| row.exchange.unwrap().connect_ns.is_some();
+    let waited = |row: &&Row| row.http.unwrap().connect_ns.is_some();
     assert_eq!(rows.iter().map(waited).collect::<Vec<_>>(), [true, true, false, false]);
     let asked = served.stub.asked.lock().unwrap();
     let mut bodies: Vec<&str> = asked.iter().map(|(_, body)| body.as_str()).collect();
@@ -142,7 +142,7 @@ fn a_failure_has_its_class_and_leaves_its_neighbours_alone() {
     let details = format!("{rows:?}");
     assert!(!details.contains("s3cret"), "{details}");
     assert!(details.contains("not with …"), "{details}");
-    // A connection that broke is made anew.
+    // A broken connection is replaced.
     assert!(ask(&mut engine, &["a", "b", "c", "d", "e", "f"]).iter().all(Result::is_ok));
 }
 
@@ -157,13 +157,13 @@ fn nobody_there_is_a_failure_and_no_crash() {
 fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let served = serve();
     let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
-    let error = one_line(&wrong.unwrap().tried().unwrap_err());
+    let error = one_line(&wrong.unwrap().probed().unwrap_err());
     assert!(error.contains("403 Forbidden: who is …?"), "{error}");
     assert!(error.contains("look at the variables that authorization come from"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
     let missing = Http::open(&spec(&served.address), &|_| None).unwrap_err().to_string();
     assert!(missing.contains("variable STUB_KEY"), "{missing}");
-    let engine = open(&spec(&served.address)).tried().unwrap();
+    let engine = open(&spec(&served.address)).probed().unwrap();
     let facts = engine.facts();
     assert_eq!((facts.model_sha256.as_deref(), facts.device.as_str()), (None, "endpoint"));
     assert!(!format!("{engine:?}").contains("s3cret"));
@@ -179,7 +179,7 @@ fn tokens_are_counted_where_the_answer_does_not_say() {
     let rows = ask(&mut engine, &["a"]);
     let row = rows[0].as_ref().unwrap();
     assert_eq!(row.input_tokens, engine.count_tokens("Say: a"));
-    // It was cut off: the end mark that the tokenizer counts didn't come.
+    // The text was truncated, so the end-of-sequence token that the tokenizer counts is missing.
     assert_eq!(row.output_tokens, engine.count_tokens("so").map(|tokens| tokens - 1));
     assert!(engine.facts().tokenizer_sha256.is_some());
 }

@@ -1,4 +1,4 @@
-//! An adapter in a `model.tar.gz`, as SageMaker writes it. Nothing is unpacked to disk.
+//! Adapters in a `model.tar.gz` as written by SageMaker. Nothing is unpacked to disk.
 
 use super::{CONFIG, Error, PICKLE, WEIGHTS, choose};
 use crate::model_source::archive;
@@ -6,15 +6,15 @@ use engine::files::{Adapter, Blob};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// No archive may unpack to more.
-const MOST_BYTES: u64 = 4 << 30;
+/// Limit of the unpacked size.
+const MAX_BYTES: u64 = 4 << 30;
 
 pub(super) fn find(path: &Path) -> Result<Adapter, Error> {
     let wanted = [CONFIG, WEIGHTS, PICKLE];
     let is_wanted =
         |file: &Path| file.file_name().is_some_and(|name| wanted.iter().any(|it| name == *it));
     let mut files = BTreeMap::new();
-    archive::each(path, MOST_BYTES, is_wanted, |name, entry| {
+    archive::each(path, MAX_BYTES, is_wanted, |name, entry| {
         let mut bytes = Vec::new();
         if !name.ends_with(PICKLE) {
             entry.read_to_end(&mut bytes)?;

@@ -1,16 +1,14 @@
-//! An adapter in a folder.
-
 use super::{CONFIG, Error, PICKLE, WEIGHTS, choose};
 use engine::files::{Adapter, Blob};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// How far below the folder an adapter is looked for: a wrapping folder and a checkpoint in it.
+/// Search depth: a wrapping folder and a checkpoint in it.
 const DEPTH: usize = 2;
 
 pub(super) fn find(root: &Path) -> Result<Adapter, Error> {
     let read = |source| Error::Read { place: root.display().to_string(), source };
-    // What lies in the folder itself is what was asked for.
+    // An adapter in the folder itself takes precedence.
     let folder = if root.join(CONFIG).exists() {
         PathBuf::new()
     } else {
@@ -31,7 +29,7 @@ pub(super) fn find(root: &Path) -> Result<Adapter, Error> {
     Ok(Adapter { config: open(CONFIG)?, weights: open(WEIGHTS)?, revision: None })
 }
 
-/// Adds the folders below `folder` that hold a config.
+/// Adds the folders below `folder` that contain an adapter's configuration.
 fn collect(root: &Path, folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in root.join(folder).read_dir()? {
         let entry = entry?;

@@ -1,7 +1,8 @@
-//! Where PEFT adapters come from: a folder, a `model.tar.gz` or a built-in name in, the adapter's two files out.
+//! Finds PEFT adapters in a folder or a `model.tar.gz`, or by built-in name.
 //!
-//! Training jobs put the adapter at the root, below a wrapping folder, in `adapter/` or in `checkpoint-N/`:
-//! the one `adapter_config.json` is looked for, and checkpoints count only where nothing else is there.
+//! Training jobs write the adapter to the root, below a wrapping folder, to `adapter/` or to
+//! `checkpoint-N/`. There must be exactly one `adapter_config.json`; checkpoints count only if
+//! there is nothing else.
 
 mod archive;
 mod folder;
@@ -10,66 +11,34 @@ use super::{Adapter, Place, builtin, hub, s3};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// What the adapter is; in JSON.
 const CONFIG: &str = "adapter_config.json";
-/// Its weights.
 const WEIGHTS: &str = "adapter_model.safetensors";
-/// Its weights in the form that can run code when it is read.
+/// Not read: unpickling can run code.
 const PICKLE: &str = "adapter_model.bin";
 
-/// An adapter that can't be found.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is none.
     #[error("{place} has no {CONFIG}")]
-    NoConfig {
-        /// The folder or archive.
-        place: String,
-    },
-    /// There is more than one.
+    NoConfig { place: String },
     #[error(
-        "{place} has several adapters ({folders}): give the folder of one (unpack an archive for that)"
+        "{place} contains several adapters ({folders}): specify the folder of one (unpack an archive first)"
     )]
-    Several {
-        /// The folder or archive.
-        place: String,
-        /// Where they are in it.
-        folders: String,
-    },
-    /// A config without weights.
-    #[error("{place} has {folder} but not {WEIGHTS} beside it", folder = folder.join(CONFIG).display())]
-    NoWeights {
-        /// The folder or archive.
-        place: String,
-        /// Where the config is in it.
-        folder: PathBuf,
-    },
-    /// Weights in the form that can run code when it is read.
+    Several { place: String, folders: String },
+    #[error("{place} has {folder} but no {WEIGHTS} beside it", folder = folder.join(CONFIG).display())]
+    NoWeights { place: String, folder: PathBuf },
     #[error(
-        "{place} has its weights in {PICKLE}, which is not read: save the adapter as {WEIGHTS} \
+        "{place} has its weights in {PICKLE}, which is not supported: save the adapter as {WEIGHTS} \
          (peft: model.save_pretrained(folder, safe_serialization=True))"
     )]
-    Pickle {
-        /// The folder or archive.
-        place: String,
-    },
-    /// It can't be read.
-    #[error("can't read {place}")]
-    Read {
-        /// The folder or archive.
-        place: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its archive can't be taken.
+    Pickle { place: String },
+    #[error("cannot read {place}")]
+    Read { place: String, source: io::Error },
     #[error(transparent)]
     Archive(#[from] crate::model_source::archive::Error),
 }
 
-/// Finds the files of an adapter.
-///
 /// # Errors
-/// [`super::Error`], naming the place and the way out.
+/// [`super::Error`], with a remedy.
 pub fn find(given: &str) -> Result<Adapter, super::Error> {
     if let Some(name) = given.strip_prefix("builtin:") {
         return builtin::find_adapter(name);
@@ -88,7 +57,7 @@ pub fn find(given: &str) -> Result<Adapter, super::Error> {
     })
 }
 
-/// Which of the folders with a config is meant.
+/// Selects the folder that contains the adapter.
 fn choose(place: &Path, mut folders: Vec<PathBuf>) -> Result<PathBuf, Error> {
     let place = place.display().to_string();
     if folders.iter().any(|folder| !is_checkpoint(folder)) {
@@ -106,7 +75,7 @@ fn choose(place: &Path, mut folders: Vec<PathBuf>) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether a trainer wrote it on its way.
+/// Whether the trainer wrote it as an intermediate checkpoint.
 fn is_checkpoint(folder: &Path) -> bool {
     folder.components().any(|part| match part {
         Component::Normal(name) => name.to_string_lossy().starts_with("checkpoint-"),

@@ -1,23 +1,23 @@
-//! Continuous batching: who waits enters as soon as there is room, beside those that are being decoded.
+//! Continuous batching: waiting requests join the running batch as soon as there is room.
 
-use super::{Ledger, Load, Planned};
-use crate::workload::{Arrival, Together, Workload};
+use super::{Load, SampleSink, ShardRequests};
+use crate::workload::{Arrival, ArrivalBatch, Workload};
 use engine::{Intake, Request, Row};
-use proto::failure::Failure;
+use model::failure::Failure;
 use std::collections::HashMap;
 use stopwatch::Stopwatch;
 
 impl Load<'_> {
-    pub(super) fn play_continuous(
+    pub(super) fn run_continuous(
         &mut self,
         workload: &mut Workload,
-        planned: &Planned,
-        ledger: &mut dyn Ledger,
+        requests_of_shard: &ShardRequests,
+        sink: &mut dyn SampleSink,
     ) -> Result<(), Failure> {
-        let mut entrance = Entrance {
+        let mut entrance = Admission {
             workload,
-            planned,
-            ledger,
+            requests_of_shard,
+            sink,
             stopwatch: self.stopwatch,
             is_cancelled: self.is_cancelled,
             most: self.offer.batch_size.max(1) as usize,
@@ -28,33 +28,33 @@ impl Load<'_> {
     }
 }
 
-/// Lets requests in while there is room.
-struct Entrance<'a> {
+/// Admits requests while there is room.
+struct Admission<'a> {
     workload: &'a mut Workload,
-    planned: &'a Planned,
-    ledger: &'a mut dyn Ledger,
+    requests_of_shard: &'a ShardRequests,
+    sink: &'a mut dyn SampleSink,
     stopwatch: &'a Stopwatch,
     is_cancelled: &'a dyn Fn() -> bool,
-    /// So many are decoded at a time.
+    /// Maximum batch size.
     most: usize,
     entered: usize,
-    /// Those that are being decoded, by number.
+    /// Requests being decoded, by number.
     live: HashMap<usize, Arrival>,
 }
 
-impl Intake for Entrance<'_> {
+impl Intake for Admission<'_> {
     fn enter(&mut self) -> Vec<Request> {
-        if (self.is_cancelled)() || self.ledger.is_over(self.stopwatch.now_ns()) {
+        if (self.is_cancelled)() || self.sink.is_over(self.stopwatch.now_ns()) {
             return Vec::new();
         }
-        let together = if self.live.is_empty() {
+        let arrivals = if self.live.is_empty() {
             self.workload.wait(self.is_cancelled)
         } else {
             self.workload.take(self.most - self.live.len())
         };
-        let Some(Together { batch, not_sent }) = together else { return Vec::new() };
-        self.ledger.entered(batch.len(), &not_sent, self.stopwatch.now_ns());
-        let requests = self.planned.requests(&batch);
+        let Some(ArrivalBatch { batch, not_sent }) = arrivals else { return Vec::new() };
+        self.sink.entered(batch.len(), &not_sent, self.stopwatch.now_ns());
+        let requests = self.requests_of_shard.requests(&batch);
         self.live.extend((self.entered..).zip(batch));
         self.entered += requests.len();
         requests
@@ -64,6 +64,6 @@ impl Intake for Entrance<'_> {
         let end_ns = row.as_ref().map_or_else(|_| self.stopwatch.now_ns(), |row| row.end_ns);
         let arrival = self.live.remove(&number).expect("it entered, and ends once");
         self.workload.ended([end_ns]);
-        self.ledger.ended(arrival, row, end_ns);
+        self.sink.ended(arrival, row, end_ns);
     }
 }

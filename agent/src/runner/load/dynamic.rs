@@ -1,33 +1,33 @@
-//! Dynamic batching: what waits is decoded together, and what comes meanwhile waits until that is through.
+//! Dynamic batching: waiting requests form a batch, and later ones wait until it ends.
 
-use super::{Ledger, Load, Planned, bug};
-use crate::workload::{Together, Workload};
-use proto::failure::Failure;
+use super::{Load, SampleSink, ShardRequests, bug};
+use crate::workload::{ArrivalBatch, Workload};
+use model::failure::Failure;
 
 impl Load<'_> {
-    pub(super) fn play_dynamic(
+    pub(super) fn run_dynamic(
         &mut self,
         workload: &mut Workload,
-        planned: &Planned,
-        ledger: &mut dyn Ledger,
+        requests_of_shard: &ShardRequests,
+        sink: &mut dyn SampleSink,
     ) -> Result<(), Failure> {
-        while !ledger.is_over(self.stopwatch.now_ns()) {
-            let Some(Together { batch, not_sent }) = workload.wait(self.is_cancelled) else {
+        while !sink.is_over(self.stopwatch.now_ns()) {
+            let Some(ArrivalBatch { batch, not_sent }) = workload.wait(self.is_cancelled) else {
                 return Ok(());
             };
             if (self.is_cancelled)() {
                 return Ok(());
             }
-            let requests = planned.requests(&batch);
+            let requests = requests_of_shard.requests(&batch);
             let rows = self.engine.generate(&requests, self.generation, self.stopwatch)?;
             if rows.len() != requests.len() {
-                return Err(bug("the engine answered for another number of requests"));
+                return Err(bug("the engine returned a wrong number of rows"));
             }
             let end_ns = self.stopwatch.now_ns();
             workload.ended(rows.iter().map(|row| row.as_ref().map_or(end_ns, |row| row.end_ns)));
-            ledger.entered(batch.len(), &not_sent, end_ns);
+            sink.entered(batch.len(), &not_sent, end_ns);
             for (arrival, row) in batch.into_iter().zip(rows) {
-                ledger.ended(arrival, row, end_ns);
+                sink.ended(arrival, row, end_ns);
             }
         }
         Ok(())

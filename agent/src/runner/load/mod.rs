@@ -1,21 +1,20 @@
-//! A shard under a load: requests come in their own time, and the engine decodes what waits.
+//! Measures a shard under a load: requests arrive on their own schedule, and the engine decodes
+//! those that wait.
 
 mod continuous;
 mod dynamic;
-mod ledger;
+mod sample_sink;
 
-use super::shard::{bug, taken_back};
+use super::shard::{bug, cancelled};
 use super::{Offer, Report};
-use crate::workload::{Arrival, Workload};
+use crate::workload::{self, Arrival, Workload};
 use engine::{Engine, Request};
-use ledger::{EachOnce, Ledger, Teller, Windows};
-use proto::failure::{Failure, Kind, Retry};
-use proto::generation::Generation;
-use proto::wire;
+use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
+use sample_sink::{PerRequest, ReportSender, SampleSink, Windows};
 use stopwatch::Stopwatch;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What a shard under a load needs.
 pub(super) struct Load<'a> {
     pub(super) engine: &'a mut dyn Engine,
     pub(super) generation: &'a Generation,
@@ -25,10 +24,10 @@ pub(super) struct Load<'a> {
     pub(super) is_cancelled: &'a dyn Fn() -> bool,
 }
 
-/// The requests of a shard, each with the number of its batch. Under a sustained load they come round again.
-struct Planned(Vec<(u32, Request)>);
+/// The requests of a shard with their batch numbers. A sustained load repeats them.
+struct ShardRequests(Vec<(u32, Request)>);
 
-impl Planned {
+impl ShardRequests {
     fn of(offer: &Offer, generation: &Generation) -> Self {
         let requests = offer.batches.iter().flat_map(|batch| {
             let requests = super::shard::requests(batch, generation);
@@ -37,12 +36,10 @@ impl Planned {
         Self(requests.collect())
     }
 
-    /// Where a request stands.
     fn place(&self, arrival: Arrival) -> usize {
         usize::try_from(arrival.index % self.0.len() as u64).unwrap_or_default()
     }
 
-    /// What arrived, for the engine.
     fn requests(&self, batch: &[Arrival]) -> Vec<Request> {
         #[cfg(feature = "leak")]
         batch.iter().for_each(|_| super::leak::leak());
@@ -51,66 +48,61 @@ impl Planned {
 }
 
 impl Load<'_> {
-    /// Measures the shard; returns the number of its last message.
-    pub(super) fn run(&mut self, load: &wire::Load) -> Result<u64, Failure> {
-        let planned = Planned::of(self.offer, self.generation);
-        if planned.0.is_empty() {
+    /// Returns the number of the last message.
+    pub(super) fn run(&mut self, load: &workload::Load) -> Result<u64, Failure> {
+        let requests_of_shard = ShardRequests::of(self.offer, self.generation);
+        if requests_of_shard.0.is_empty() {
             return Ok(0);
         }
-        if load.continuous && !self.engine.facts().admits {
+        if load.continuous && !self.engine.facts().continuous_batching {
             let kernel = &self.engine.facts().kernel;
-            let detail = format!("{kernel} lets no request enter while others are decoded");
+            let detail = format!("{kernel} does not support continuous batching");
             return Err(Failure { retry: Retry::OtherAgent, kind: Kind::Model, detail });
         }
-        let teller = Teller { offer: self.offer, reports: self.reports };
+        let sender = ReportSender { offer: self.offer, reports: self.reports };
         match &load.sustained {
             None => {
-                // Before the first request comes: nobody waits for it.
+                // Before the first request arrives, so that none waits for it.
                 let references = self.references();
-                let workload = self.start(load, Some(planned.0.len() as u64))?;
-                let mut ledger = EachOnce::new(&planned, references, teller);
-                self.play(load, workload, &planned, &mut ledger)?;
-                Ok(ledger.sequence())
+                let workload = self.start(load, Some(requests_of_shard.0.len() as u64))?;
+                let mut sink = PerRequest::new(&requests_of_shard, references, sender);
+                self.run_load(load, workload, &requests_of_shard, &mut sink)?;
+                Ok(sink.sequence())
             }
             Some(sustained) => {
                 let workload = self.start(load, None)?;
-                let mut ledger = Windows::new(sustained, self.stopwatch.now_ns(), teller);
-                self.play(load, workload, &planned, &mut ledger)?;
-                Ok(ledger.sequence())
+                let mut sink = Windows::new(sustained, self.stopwatch.now_ns(), sender);
+                self.run_load(load, workload, &requests_of_shard, &mut sink)?;
+                Ok(sink.sequence())
             }
         }
     }
 
-    /// Lengths of the references, in tokens.
+    /// Tokens of the references.
     fn references(&self) -> Vec<Option<u32>> {
         let texts = self.offer.batches.iter().flat_map(|batch| &batch.requests);
-        texts
-            .map(|request| {
-                let reference = Some(&request.reference).filter(|text| !text.is_empty());
-                reference.and_then(|text| self.engine.count_tokens(text))
-            })
-            .collect()
+        texts.map(|request| self.engine.count_tokens(request.reference.as_ref()?)).collect()
     }
 
-    fn start(&self, load: &wire::Load, requests: Option<u64>) -> Result<Workload, Failure> {
+    fn start(&self, load: &workload::Load, requests: Option<u64>) -> Result<Workload, Failure> {
         Workload::start(load, self.offer.batch_size, requests, self.stopwatch).map_err(|error| {
-            let detail = format!("no thread for arrivals: {error}");
+            let detail = format!("cannot start the arrivals thread: {error}");
             Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail }
         })
     }
 
-    fn play(
+    fn run_load(
         &mut self,
-        load: &wire::Load,
+        load: &workload::Load,
         mut workload: Workload,
-        planned: &Planned,
-        ledger: &mut dyn Ledger,
+        requests_of_shard: &ShardRequests,
+        sink: &mut dyn SampleSink,
     ) -> Result<(), Failure> {
         if load.continuous {
-            self.play_continuous(&mut workload, planned, ledger)?;
+            self.run_continuous(&mut workload, requests_of_shard, sink)?;
         } else {
-            self.play_dynamic(&mut workload, planned, ledger)?;
+            self.run_dynamic(&mut workload, requests_of_shard, sink)?;
         }
-        if (self.is_cancelled)() { Err(taken_back()) } else { Ok(()) }
+        if (self.is_cancelled)() { Err(cancelled()) } else { Ok(()) }
     }
 }

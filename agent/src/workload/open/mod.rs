@@ -1,42 +1,40 @@
-//! Open loop: requests come by a schedule, whether the engine is ready or not, and wait in a queue.
+//! OpenLoop loop: requests arrive by a schedule, regardless of the engine, and wait in a queue.
 //!
-//! On a real clock a thread of its own puts them there, as a server's network side would, and the time from the
-//! intended start until then is the schedule delay. On a played clock they are there in time. Nobody knows of a
-//! request before it came: a batch that isn't full waits for others for as long as it may.
+//! On a real clock a dedicated thread queues them, like a server's network thread; the time from
+//! the scheduled arrival until then is the schedule delay. On a synthetic clock it is zero. Future
+//! requests are unknown: an incomplete batch waits for more as long as allowed.
 
-mod played;
+mod synthetic;
 mod queue;
 mod real;
 
-use super::{Arrivals, Together};
-use played::Played;
-use real::Real;
+use super::{ArrivalBatch, Arrivals};
+use real::RealClock;
 use std::iter::{Peekable, Zip};
 use std::ops::Range;
 use stopwatch::Stopwatch;
+use synthetic::SyntheticClock;
 
-/// What becomes of requests that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// So many are decoded together at most.
+pub struct QueueRules {
+    /// Maximum batch size.
     pub most: usize,
-    /// How long the oldest waits for others.
+    /// How long the oldest request waits for a batch to fill.
     pub max_delay_ns: u64,
-    /// What comes while so many wait is not sent.
+    /// Arrivals at a full queue are not sent.
     pub max_queue: usize,
 }
 
-/// Requests that come by a schedule.
 #[derive(Debug)]
-pub struct Open(Clock);
+pub struct OpenLoop(Clock);
 
 #[derive(Debug)]
 enum Clock {
-    Played(Box<Played>),
-    Real(Real),
+    Synthetic(Box<SyntheticClock>),
+    Real(RealClock),
 }
 
-/// Numbers and times of all that will come.
+/// Numbers and times of all arrivals.
 #[derive(Debug)]
 struct Schedule {
     start_ns: u64,
@@ -44,52 +42,52 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// When the next one is meant to come.
+    /// Time of the next arrival.
     fn due_ns(&mut self) -> Option<u64> {
         self.numbered.peek().map(|(_, offset)| self.start_ns.saturating_add(*offset))
     }
 
-    /// The next one: its number and when it is meant to come.
+    /// Number and time of the next arrival.
     fn next(&mut self) -> Option<(u64, u64)> {
         let (index, offset) = self.numbered.next()?;
         Some((index, self.start_ns.saturating_add(offset)))
     }
 }
 
-impl Open {
-    /// Starts the schedule now; `requests` come in all, `None`: without end.
+impl OpenLoop {
+    /// Starts now. `requests`: their total, or `None` for unlimited.
     ///
     /// # Errors
-    /// Where the system gives no thread.
+    /// The thread cannot be started.
     pub fn start(
         arrivals: Arrivals,
         requests: Option<u64>,
-        rules: Rules,
+        rules: QueueRules,
         stopwatch: &Stopwatch,
     ) -> std::io::Result<Self> {
         let numbered = (0..requests.unwrap_or(u64::MAX)).zip(arrivals).peekable();
         let schedule = Schedule { start_ns: stopwatch.now_ns(), numbered };
-        Ok(Self(if stopwatch.is_played() {
-            Clock::Played(Box::new(Played::new(schedule, rules, stopwatch.clone())))
+        Ok(Self(if stopwatch.is_synthetic() {
+            Clock::Synthetic(Box::new(SyntheticClock::new(schedule, rules, stopwatch.clone())))
         } else {
-            Clock::Real(Real::start(schedule, rules, stopwatch.clone())?)
+            Clock::Real(RealClock::start(schedule, rules, stopwatch.clone())?)
         }))
     }
 
-    /// Those that wait now, at most `room`; `None` where nobody does and nobody was turned away.
-    pub fn take(&mut self, room: usize) -> Option<Together> {
-        let together = match &mut self.0 {
-            Clock::Played(played) => played.take(room),
+    /// The requests waiting now, at most `room`. `None` if none wait and none were rejected.
+    pub fn take(&mut self, room: usize) -> Option<ArrivalBatch> {
+        let arrivals = match &mut self.0 {
+            Clock::Synthetic(synthetic) => synthetic.take(room),
             Clock::Real(real) => real.take(room),
         };
-        Some(together)
-            .filter(|together| !together.batch.is_empty() || !together.not_sent.is_empty())
+        Some(arrivals)
+            .filter(|arrivals| !arrivals.batch.is_empty() || !arrivals.not_sent.is_empty())
     }
 
-    /// The next to be decoded together; `None` once all have come, or where `is_cancelled`.
-    pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<Together> {
+    /// Waits for the next batch. `None` once all requests have come, or if cancelled.
+    pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {
         match &mut self.0 {
-            Clock::Played(played) => played.wait(),
+            Clock::Synthetic(synthetic) => synthetic.wait(),
             Clock::Real(real) => real.wait(is_cancelled),
         }
     }

@@ -1,10 +1,9 @@
-//! Requests that came and wait.
+//! The queue of waiting requests.
 
-use super::super::{Arrival, Together};
-use super::Rules;
+use super::super::{Arrival, ArrivalBatch};
+use super::QueueRules;
 use std::collections::VecDeque;
 
-/// Those that came.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: VecDeque<Arrival>,
@@ -12,8 +11,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// One comes; it isn't sent where too many wait.
-    pub(super) fn put(&mut self, arrival: Arrival, rules: Rules) {
+    /// Queues an arrival, or rejects it if the queue is full.
+    pub(super) fn put(&mut self, arrival: Arrival, rules: QueueRules) {
         if self.waiting.len() < rules.max_queue {
             self.waiting.push_back(arrival);
         } else {
@@ -21,10 +20,10 @@ impl Queue {
         }
     }
 
-    /// Those that waited longest, at most `room`.
-    pub(super) fn take(&mut self, room: usize) -> Together {
+    /// The oldest requests, at most `room`.
+    pub(super) fn take(&mut self, room: usize) -> ArrivalBatch {
         let count = self.waiting.len().min(room);
-        Together {
+        ArrivalBatch {
             batch: self.waiting.drain(..count).collect(),
             not_sent: std::mem::take(&mut self.not_sent),
         }
@@ -34,8 +33,8 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Until when the oldest waits for others; none where it needn't.
-    pub(super) fn until_ns(&self, rules: Rules) -> Option<u64> {
+    /// The time until which the oldest request waits for others. `None` if it need not wait.
+    pub(super) fn until_ns(&self, rules: QueueRules) -> Option<u64> {
         let oldest = self.waiting.front().filter(|_| self.waiting.len() < rules.most)?;
         Some(oldest.intended_ns.saturating_add(rules.max_delay_ns))
     }

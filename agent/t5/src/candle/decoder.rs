@@ -1,5 +1,5 @@
-//! The decoder: one token of every row in, the residual stream behind them out. Keeps the caches of
-//! keys and values of the rows that are still there.
+//! The decoder: one token per row in, the residual stream out. Holds the key-value caches of the
+//! active rows.
 
 use super::Error;
 use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend, bytes};
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::position::{Buckets, Direction};
 use candle_core::{Device, Tensor};
 
-/// By how many steps the cache of self-attention grows.
+/// Growth of the self-attention cache, in steps.
 const GROWTH: usize = 32;
 
 #[derive(Debug)]
@@ -38,23 +38,22 @@ struct CrossAttention {
     out: Linear,
 }
 
-/// What the decoder remembers of one batch.
+/// The state of one batch.
 #[derive(Debug)]
 pub(super) struct State {
-    /// Steps that were taken.
     steps: usize,
-    /// `[heads, max_steps]`, by how far back a key stands; the nearest comes last.
+    /// `[heads, max_steps]`, by distance; the nearest key is last.
     bias: Tensor,
-    /// `[rows, 1, 1, longest]`: nothing where the prompt is, minus infinity behind it. None for equal lengths.
+    /// `[rows, 1, 1, longest]`: 0 for the prompt, negative infinity for padding. `None` for equal
+    /// lengths.
     mask: Option<Tensor>,
-    /// Of every block.
+    /// One per block.
     caches: Vec<Caches>,
 }
 
-/// Keys and values of one block.
 #[derive(Debug)]
 struct Caches {
-    /// `[rows, heads, capacity, d_kv]`, filled up to the steps taken.
+    /// `[rows, heads, capacity, d_kv]`, filled up to `steps`.
     own: [Tensor; 2],
     /// `[rows, heads, longest, d_kv]`.
     prompt: [Tensor; 2],
@@ -102,7 +101,7 @@ impl Decoder {
         })
     }
 
-    /// Begins a batch: `encoded` is the encoder's output for all prompts, `[tokens, d_model]`.
+    /// Starts a batch. `encoded`: the encoder's output for all prompts, `[tokens, d_model]`.
     pub(super) fn begin(
         &self,
         encoded: &Tensor,
@@ -116,8 +115,8 @@ impl Decoder {
             .iter()
             .map(|block| {
                 let memory = block.cross.memory.forward(encoded)?;
-                let room = (lengths.len(), self.heads, GROWTH.min(max_steps), self.d_kv);
-                let own = || Tensor::zeros(room, memory.dtype(), device);
+                let shape = (lengths.len(), self.heads, GROWTH.min(max_steps), self.d_kv);
+                let own = || Tensor::zeros(shape, memory.dtype(), device);
                 Ok(Caches { own: [own()?, own()?], prompt: self.by_row(&memory, lengths)? })
             })
             .collect::<Result<_, candle_core::Error>>()?;
@@ -129,7 +128,7 @@ impl Decoder {
         })
     }
 
-    /// Keys and values of the prompts, `[tokens, 2 * inner]`, row by row and filled up to the longest.
+    /// Keys and values of the prompts, `[tokens, 2 * inner]`, padded to the longest.
     fn by_row(
         &self,
         memory: &Tensor,
@@ -150,7 +149,7 @@ impl Decoder {
         Ok([both.get(0)?.copy()?, both.get(1)?.copy()?])
     }
 
-    /// `x` is the embedding of each row's token, `[rows, d_model]`; gives what goes to the head.
+    /// `x`: the embedding of each row's token, `[rows, d_model]`. Returns the input of the head.
     pub(super) fn step(&self, state: &mut State, x: Tensor) -> Result<Tensor, candle_core::Error> {
         let rows = x.dim(0)?;
         let (place, inner) = (state.steps, self.heads * self.d_kv);
@@ -188,7 +187,7 @@ impl Decoder {
     }
 }
 
-/// `[rows, 1, 1, longest]`, or none where no prompt is shorter than another.
+/// `[rows, 1, 1, longest]`. `None` if all prompts have the same length.
 fn mask(lengths: &[usize], device: &Device) -> Result<Option<Tensor>, candle_core::Error> {
     let longest = lengths.iter().copied().max().unwrap_or(0);
     if lengths.iter().all(|length| *length == longest) {
@@ -204,8 +203,8 @@ fn mask(lengths: &[usize], device: &Device) -> Result<Option<Tensor>, candle_cor
 }
 
 impl State {
-    /// Lets go of all rows but those at the places `rows`, a list of u32 on the device.
-    pub(super) fn keep(&mut self, rows: &Tensor) -> Result<(), candle_core::Error> {
+    /// Keeps only the rows at these indices, a list of u32 on the device.
+    pub(super) fn retain(&mut self, rows: &Tensor) -> Result<(), candle_core::Error> {
         if let Some(mask) = &mut self.mask {
             *mask = mask.index_select(rows, 0)?;
         }
@@ -217,7 +216,6 @@ impl State {
         Ok(())
     }
 
-    /// Bytes that the caches hold.
     pub(super) fn cache_bytes(&self) -> u64 {
         let tensors = self.caches.iter().flat_map(|caches| caches.own.iter().chain(&caches.prompt));
         tensors.map(bytes).sum()

@@ -1,7 +1,7 @@
 //! The encoder: prompts in, the residual stream of all their tokens out.
 //!
-//! Prompts lie side by side, without padding; each attends to itself alone, so no mask is needed and a
-//! prompt's figures don't know of the others.
+//! Prompts are concatenated without padding. Each attends only to itself, so no mask is needed and
+//! prompts do not affect each other.
 
 use super::Error;
 use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend};
@@ -18,7 +18,7 @@ pub(super) struct Encoder {
     bias: Bias,
 }
 
-/// The bias of the longest prompt so far; shorter ones take its corner.
+/// The bias of the longest prompt so far; shorter prompts use its corner.
 #[derive(Debug)]
 struct Bias {
     buckets: Buckets,
@@ -51,7 +51,7 @@ impl Encoder {
         })
     }
 
-    /// `x` is the embedding of all prompts, `[tokens, d_model]`; `lengths` says where one ends.
+    /// `x`: the embedding of all prompts, `[tokens, d_model]`. `lengths`: tokens per prompt.
     pub(super) fn forward(
         &mut self,
         x: Tensor,
@@ -102,7 +102,7 @@ impl Encoder {
 }
 
 impl Bias {
-    /// At least `length` long in both directions.
+    /// At least `length` in both dimensions.
     fn square(
         &mut self,
         length: usize,
@@ -116,7 +116,7 @@ impl Bias {
         let mut values = Vec::with_capacity(heads * length * length);
         for offsets in table.chunks_exact(2 * length - 1) {
             for query in 0..length {
-                // Of this query the first key stands at offset -query.
+                // For this query the first key is at offset -query.
                 values.extend_from_slice(&offsets[length - 1 - query..][..length]);
             }
         }

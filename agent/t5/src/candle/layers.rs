@@ -1,6 +1,6 @@
-//! The layers that encoder and decoder share: checked weights in, candle tensors out.
+//! Layers shared by encoder and decoder: checked weights in, candle tensors out.
 //!
-//! The residual stream, norms and softmax are f32 whatever the weights are.
+//! The residual stream, norms and softmax are f32 for every dtype.
 
 use super::{Error, Precision};
 use crate::checkpoint::{Checkpoint, Stack};
@@ -8,7 +8,7 @@ use crate::config::{Activation, Gate};
 use crate::lora::Adapter;
 use candle_core::{D, DType, Device, Tensor};
 
-/// Puts a checkpoint's tensors on a device.
+/// Loads a checkpoint's tensors onto a device.
 pub(super) struct Loader<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) device: &'a Device,
@@ -16,7 +16,7 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// The layers of these names below each other, as one.
+    /// Stacks the named tensors into one layer.
     pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
         self.linear_as(self.precision.most, names, inputs)
     }
@@ -25,7 +25,7 @@ impl Loader<'_> {
         let values = self.checkpoint.stacked(&names)?;
         let shape = (values.len() / inputs, inputs);
         let weight = on_device(values, shape, dtype, self.device)?;
-        Ok(Linear { weight, tensors: names, addition: None })
+        Ok(Linear { weight, tensors: names, factors: None })
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
@@ -68,7 +68,7 @@ impl Loader<'_> {
     }
 }
 
-/// Rounded on the host, so that the device never holds it as f32.
+/// Rounds on the host, so that the device never holds the f32 values.
 pub(super) fn on_device(
     values: Vec<f32>,
     shape: (usize, usize),
@@ -82,14 +82,14 @@ pub(super) fn on_device(
 #[derive(Debug)]
 pub(super) struct Linear {
     weight: Tensor,
-    /// Those that lie below each other in it, of equally many rows each.
+    /// Names of the stacked tensors, which have equally many rows.
     tensors: Vec<String>,
-    addition: Option<Addition>,
+    factors: Option<LoraFactors>,
 }
 
-/// The factors of an adapter's change, in the dtype of the weight.
+/// An adapter's factors, in the dtype of the weight.
 #[derive(Debug)]
-struct Addition {
+struct LoraFactors {
     /// `[rank, inputs]`.
     down: Tensor,
     /// `[outputs, rank]`.
@@ -97,55 +97,54 @@ struct Addition {
 }
 
 impl Linear {
-    /// Over a weight that something else holds too.
+    /// Over a weight shared with another layer.
     pub(super) fn over(weight: Tensor) -> Self {
-        Self { weight, tensors: Vec::new(), addition: None }
+        Self { weight, tensors: Vec::new(), factors: None }
     }
 
-    /// `[rows, inputs]` of any dtype to `[rows, outputs]` in the weight's. Two dimensions only: CUDA would read
-    /// the weight once per batch entry otherwise.
+    /// `[rows, inputs]` of any dtype to `[rows, outputs]` in the weight's dtype. Two dimensions
+    /// only: CUDA would otherwise read the weight once per batch entry.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
         let x = x.to_dtype(self.weight.dtype())?;
         let base = x.matmul(&self.weight.t()?)?;
-        match &self.addition {
+        match &self.factors {
             None => Ok(base),
-            Some(Addition { down, up }) => base + x.matmul(&down.t()?)?.matmul(&up.t()?)?,
+            Some(LoraFactors { down, up }) => base + x.matmul(&down.t()?)?.matmul(&up.t()?)?,
         }
     }
 
-    /// Takes on the factors of an adapter, or lets go of them.
+    /// Sets or removes the factors of an adapter.
     pub(super) fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
-        self.addition = None;
+        self.factors = None;
         let rank = |adapter: &Adapter| self.tensors.iter().map(|name| adapter.rank(name)).sum();
         let rank: usize = adapter.map_or(0, rank);
         let Some(adapter) = adapter.filter(|_| rank > 0) else { return Ok(()) };
         let (outputs, inputs) = self.weight.dims2()?;
         let (down, up) = adapter.stacked(&self.tensors, (outputs, inputs), rank)?;
         let (dtype, device) = (self.weight.dtype(), self.weight.device());
-        self.addition = Some(Addition {
+        self.factors = Some(LoraFactors {
             down: on_device(down, (rank, inputs), dtype, device)?,
             up: on_device(up, (outputs, rank), dtype, device)?,
         });
         Ok(())
     }
 
-    /// Bytes of the base's weight.
+    /// Bytes of the base weight.
     pub(super) fn bytes(&self) -> u64 {
         bytes(&self.weight)
     }
 
-    /// Bytes of what an adapter adds.
+    /// Bytes of the adapter's factors.
     pub(super) fn adapter_bytes(&self) -> u64 {
-        self.addition.as_ref().map_or(0, |addition| bytes(&addition.down) + bytes(&addition.up))
+        self.factors.as_ref().map_or(0, |factors| bytes(&factors.down) + bytes(&factors.up))
     }
 }
 
-/// Bytes of a tensor's values.
 pub(super) fn bytes(tensor: &Tensor) -> u64 {
     (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64
 }
 
-/// Division by the root of the mean square; no mean is taken off and no bias added.
+/// RMS norm, without mean subtraction and bias.
 #[derive(Debug)]
 pub(super) struct Norm {
     weight: Tensor,
@@ -153,13 +152,12 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    /// `[rows, d_model]` of f32 to the same.
+    /// `[rows, d_model]`, f32.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
         candle_nn::ops::rms_norm(x, &self.weight, self.epsilon)
     }
 }
 
-/// A norm and the projections of self-attention.
 #[derive(Debug)]
 pub(super) struct Attention {
     pub(super) norm: Norm,
@@ -174,7 +172,8 @@ impl Attention {
     }
 }
 
-/// `softmax(q kᵀ + bias) v`, without T5's missing scale. `[.., queries, d_kv]`, bias f32 and broadcast to the scores.
+/// `softmax(q kᵀ + bias) v`; T5 does not scale the scores. `[.., queries, d_kv]`; the bias is f32
+/// and broadcast to the scores.
 pub(super) fn attend(
     q: &Tensor,
     k: &Tensor,
@@ -188,12 +187,12 @@ pub(super) fn attend(
     candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?.matmul(v)
 }
 
-/// Adds a layer's result to the residual stream, which is f32.
+/// Adds a layer's result to the f32 residual stream.
 pub(super) fn add(x: &Tensor, result: &Tensor) -> Result<Tensor, candle_core::Error> {
     x + result.to_dtype(DType::F32)?
 }
 
-/// The layer after attention, with its norm and the residual.
+/// The feed-forward layer with its norm and residual.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     norm: Norm,
@@ -204,9 +203,9 @@ pub(super) struct FeedForward {
 }
 
 impl FeedForward {
-    /// `[rows, d_model]` of f32 to the same.
+    /// `[rows, d_model]`, f32.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, candle_core::Error> {
-        // Between the products in the dtype of the second: what the gate multiplies runs over the range of f16.
+        // Between the products in the dtype of the second: gated values exceed the range of f16.
         let inner = self.into.forward(&self.norm.forward(x)?)?.to_dtype(self.out.weight.dtype())?;
         let inner = match self.gate {
             Gate::Plain => self.activate(&inner)?,

@@ -1,29 +1,29 @@
-//! T5 on candle's tensors: the implementation that runs on every device candle knows.
+//! T5 on candle tensors, for every device that candle supports.
 //!
-//! Formulas follow transformers 5.23, `modeling_t5.py`. No gradient is recorded: no tensor here is a variable.
-//! Tokens stay on the device from step to step; what comes to the host is each row's token and its logit.
+//! Formulas follow transformers 5.23, `modeling_t5.py`. No gradients are recorded. Tokens stay on
+//! the device between steps; only each row's token and its logit are copied to the host.
 
 mod decoder;
 mod encoder;
 mod layers;
 
 use super::checkpoint::{self, Checkpoint, HEAD, SHARED};
-use super::compute::{Best, Compute};
+use super::compute::{Compute, NextToken};
 use super::lora::Adapter;
 use candle_core::{D, DType, Device, Tensor};
 use decoder::{Decoder, State};
 use encoder::Encoder;
 use layers::{Linear, Loader, bytes, on_device};
-use proto::failure::{Failure, Kind, Retry};
-use proto::model::Dtype;
+use model::engine::Dtype;
+use model::failure::{Failure, Kind, Retry};
 
-/// How the parts of a model are stored and multiplied.
+/// The storage of the model's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Precision {
-    /// All products that aren't named below, and the caches.
+    /// All other products, and the caches.
     most: DType,
-    /// The feed-forward layer's output, and what comes before it: it has outliers beyond the range of f16, so
-    /// that transformers keeps it in f32 there.
+    /// The feed-forward output and its input, which has outliers beyond the range of f16;
+    /// transformers keeps it in f32 too.
     wo: DType,
 }
 
@@ -38,16 +38,15 @@ impl Precision {
     }
 }
 
-/// Whether rows may come while others are there. Rows share tensors of one length.
-pub const ADMITS: bool = false;
+/// Whether rows can join a running batch. Here rows share tensors of one length.
+pub const CONTINUOUS_BATCHING: bool = false;
 
-/// Which implementation computes with this dtype on a device, for reports.
+/// The kernel's name for reports.
 pub fn kernel(device: &Device, dtype: Dtype) -> String {
     let place = if device.is_cuda() { "cuda" } else { "cpu" };
     format!("candle {place}, {dtype}")
 }
 
-/// A T5 on one device.
 #[derive(Debug)]
 pub struct CandleT5 {
     device: Device,
@@ -58,36 +57,30 @@ pub struct CandleT5 {
     encoder: Encoder,
     decoder: Decoder,
     head: Linear,
-    /// That of an adapter which brought one.
+    /// From an adapter that replaces the head.
     adapted_head: Option<Linear>,
     head_scale: f32,
     state: Option<State>,
-    /// The tokens that the last step gave, on the host and on the device.
+    /// The tokens of the last step, on the host and on the device.
     last: Option<(Vec<u32>, Tensor)>,
     weight_bytes: u64,
     adapter_bytes: u64,
     cache_bytes: u64,
 }
 
-/// A model that can't be put on the device.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The weights can't be used.
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
-    /// The device has no room, or can't.
-    #[error("the device can't hold the model")]
+    #[error("cannot load the model on the device")]
     Device(#[from] candle_core::Error),
-    /// No products for it.
-    #[error("{0} has kernels on the CPU only")]
+    #[error("{0} is supported on the CPU only")]
     Dtype(Dtype),
 }
 
 impl CandleT5 {
-    /// Puts the model on `device`.
-    ///
     /// # Errors
-    /// Where weights are broken or the device can't hold them.
+    /// The weights are broken or do not fit the device.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self, Error> {
         let config = checkpoint.config();
         let precision = Precision::of(dtype).ok_or(Error::Dtype(dtype))?;
@@ -123,7 +116,7 @@ impl CandleT5 {
         })
     }
 
-    fn put_beside(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+    fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
         let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
         let head = head.map(|values| {
             on_device(values, self.embedding.dims2()?, self.precision.most, &self.device)
@@ -138,7 +131,7 @@ impl CandleT5 {
     }
 
     fn begin(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), candle_core::Error> {
-        // The caches of the batch before make room first.
+        // Frees the previous batch's caches first.
         self.state = None;
         self.last = None;
         let lengths: Vec<usize> = prompts.iter().map(|ids| ids.len()).collect();
@@ -174,16 +167,16 @@ impl CandleT5 {
         clippy::cast_sign_loss,
         reason = "ids were whole numbers before they became f32"
     )]
-    fn next_best(&mut self, tokens: &[u32]) -> Result<Vec<Best>, candle_core::Error> {
+    fn next_best(&mut self, tokens: &[u32]) -> Result<Vec<NextToken>, candle_core::Error> {
         let logits = self.next_logits(tokens)?;
         let ids = logits.argmax(D::Minus1)?;
         let best = logits.gather(&ids.unsqueeze(1)?, 1)?.squeeze(1)?;
-        // One copy to the host for both: f32 holds every id of a vocabulary up to 2^24 rows.
+        // One copy to the host for both: f32 is exact for ids below 2^24.
         let both = Tensor::stack(&[&ids.to_dtype(DType::F32)?, &best], 0)?.to_vec2::<f32>()?;
-        let best: Vec<Best> = both[0]
+        let best: Vec<NextToken> = both[0]
             .iter()
             .zip(&both[1])
-            .map(|(id, logit)| Best { id: *id as u32, logit: *logit })
+            .map(|(id, logit)| NextToken { id: *id as u32, logit: *logit })
             .collect();
         self.last = Some((best.iter().map(|best| best.id).collect(), ids));
         Ok(best)
@@ -197,7 +190,7 @@ impl CandleT5 {
             let kept = rows.iter().map(|row| tokens[*row]).collect();
             self.last = Some((kept, ids.index_select(&places, 0)?));
         }
-        self.state.as_mut().expect("encode comes before keep").keep(&places)
+        self.state.as_mut().expect("encode comes before keep").retain(&places)
     }
 }
 
@@ -206,7 +199,7 @@ impl Compute for CandleT5 {
         self.begin(prompts, max_steps).map_err(|error| failure(&error))
     }
 
-    fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure> {
+    fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
         *best = self.next_best(tokens).map_err(|error| failure(&error))?;
         Ok(())
     }
@@ -217,14 +210,14 @@ impl Compute for CandleT5 {
             .map_err(|error| failure(&error))
     }
 
-    fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
+    fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
         self.keep_rows(rows).map_err(|error| failure(&error))
     }
 
     fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), super::Error> {
-        let outcome = self.put_beside(adapter);
+        let outcome = self.set_unmerged(adapter);
         if outcome.is_err() {
-            self.put_beside(None)?;
+            self.set_unmerged(None)?;
         }
         Ok(outcome?)
     }
@@ -246,7 +239,7 @@ impl Compute for CandleT5 {
     }
 }
 
-/// What candle says at run time is about the device: another agent may do it.
+/// Errors at run time concern the device: another agent may succeed.
 fn failure(error: &candle_core::Error) -> Failure {
     let detail = error.to_string();
     let kind = if detail.contains("OUT_OF_MEMORY") { Kind::OutOfMemory } else { Kind::Internal };

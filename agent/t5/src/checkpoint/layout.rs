@@ -1,4 +1,4 @@
-//! Which tensors a T5 has, and their shapes: a config in, names and shapes out.
+//! Names and shapes of T5's tensors.
 
 use crate::config::{Config, Gate};
 use std::collections::BTreeMap;
@@ -6,21 +6,18 @@ use std::fmt;
 
 /// The embedding, `[vocabulary, d_model]`.
 pub const SHARED: &str = "shared.weight";
-/// The head, where it is not the embedding, `[vocabulary, d_model]`.
+/// The head if it is not tied to the embedding, `[vocabulary, d_model]`.
 pub const HEAD: &str = "lm_head.weight";
-/// Other names of the embedding, as some files have it.
+/// Alternative names of the embedding.
 pub(super) const SHARED_ALIASES: [&str; 2] =
     ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
-/// In old files, and never used: cross-attention has no position bias.
+/// In old files, and unused: cross-attention has no position bias.
 pub(super) const UNUSED: &str =
     "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
 
-/// Half of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stack {
-    /// Reads the prompt.
     Encoder,
-    /// Writes the summary.
     Decoder,
 }
 
@@ -34,17 +31,19 @@ impl fmt::Display for Stack {
 }
 
 impl Stack {
-    /// A projection of self-attention: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model, inner]`.
+    /// A self-attention projection: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model,
+    /// inner]`.
     pub fn self_attention(self, block: usize, part: &str) -> String {
         format!("{self}.block.{block}.layer.0.SelfAttention.{part}.weight")
     }
 
-    /// A projection of the feed-forward layer: `wi_0`, `wi_1`, `wi` are `[d_ff, d_model]`, `wo` is `[d_model, d_ff]`.
+    /// A feed-forward projection: `wi_0`, `wi_1`, `wi` are `[d_ff, d_model]`, `wo` is `[d_model,
+    /// d_ff]`.
     pub fn feed_forward(self, block: usize, part: &str) -> String {
         format!("{self}.block.{block}.layer.{}.DenseReluDense.{part}.weight", self.layers() - 1)
     }
 
-    /// The norm before a layer of a block, `[d_model]`.
+    /// The norm before a layer, `[d_model]`.
     pub fn norm(self, block: usize, layer: usize) -> String {
         format!("{self}.block.{block}.layer.{layer}.layer_norm.weight")
     }
@@ -54,12 +53,12 @@ impl Stack {
         format!("{self}.final_layer_norm.weight")
     }
 
-    /// The bias by relative position, which all blocks share, `[buckets, heads]`.
+    /// The relative position bias, shared by all blocks, `[buckets, heads]`.
     pub fn position_bias(self) -> String {
         format!("{self}.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
     }
 
-    /// Layers of one block: attention and feed-forward, between them the decoder's cross-attention.
+    /// Layers per block: attention, in the decoder cross-attention, and feed-forward.
     fn layers(self) -> usize {
         match self {
             Self::Encoder => 2,
@@ -68,12 +67,12 @@ impl Stack {
     }
 }
 
-/// A projection of the decoder's cross-attention; shapes as in self-attention.
+/// A cross-attention projection, shaped like those of self-attention.
 pub fn cross_attention(block: usize, part: &str) -> String {
     format!("decoder.block.{block}.layer.1.EncDecAttention.{part}.weight")
 }
 
-/// All tensors of a T5 but the head, with their shapes.
+/// All tensors except the head, with their shapes.
 pub(super) fn layout(config: &Config) -> BTreeMap<String, Vec<usize>> {
     let (d_model, d_ff, inner) = (config.d_model, config.d_ff, config.inner());
     let mut layout = BTreeMap::from([(SHARED.to_owned(), vec![config.vocabulary, d_model])]);

@@ -1,8 +1,8 @@
-//! The weights of one T5: opened files in, checked f32 tensors out, one at a time and by name.
+//! The weights of one T5 as checked f32 tensors, one at a time, by name.
 //!
-//! Opening reads headers only and checks every name and shape against the config; a tensor's values are
-//! read, checked to be finite and given away when they are asked for, so that whoever packs them never
-//! holds the model twice. Knows nothing of how weights are multiplied.
+//! Opening reads headers only and checks every name and shape against the configuration. A tensor's
+//! values are read and checked on demand and returned by value, so that packing never holds the
+//! model twice.
 
 mod layout;
 mod seeded;
@@ -18,7 +18,6 @@ use layout::{SHARED_ALIASES, UNUSED};
 use std::collections::BTreeMap;
 use std::io;
 
-/// The weights of one T5.
 #[derive(Debug)]
 pub struct Checkpoint {
     config: Config,
@@ -33,112 +32,37 @@ enum Values {
     Seeded(u64),
 }
 
-/// Weights that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file can't be read.
-    #[error("can't read {file}")]
-    Read {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its first bytes are not those of the format.
+    #[error("cannot read {file}")]
+    Read { file: String, source: io::Error },
     #[error(
         "{file} is not a safetensors file: save the model with save_pretrained(..., safe_serialization=True)"
     )]
-    NotSafetensors {
-        /// Which file.
-        file: String,
-    },
-    /// Its header is not valid.
-    #[error("{file} has a broken safetensors header")]
-    Header {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// Cut off, or with something behind its end.
-    #[error("{file} has {found} bytes where its header says {expected}: fetch it again")]
-    Short {
-        /// Which file.
-        file: String,
-        /// Bytes by the header.
-        expected: u64,
-        /// Bytes there are.
-        found: u64,
-    },
-    /// In two files.
-    #[error("tensor {tensor} is in {first} and in {second}")]
-    Twice {
-        /// Which tensor.
-        tensor: String,
-        /// Where.
-        first: String,
-        /// And where.
-        second: String,
-    },
-    /// The config asks for it, and no file has it.
-    #[error("tensor {tensor} {expected:?} is missing in {files}")]
-    Missing {
-        /// Where it was looked for.
-        files: String,
-        /// Which tensor.
-        tensor: String,
-        /// The shape it should have.
-        expected: Vec<usize>,
-    },
-    /// A file has it, and no T5 of this config does.
-    #[error("{file}: a T5 of this config has no tensor {tensor}")]
-    Unknown {
-        /// Where it is.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-    },
-    /// Config and file don't belong together.
-    #[error("{file}: tensor {tensor} has shape {found:?}, the config asks for {expected:?}")]
-    Shape {
-        /// Where it is.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-        /// By the config.
-        expected: Box<[usize]>,
-        /// In the file.
-        found: Box<[usize]>,
-    },
-    /// Stored as something that is not f32, f16 or bf16.
-    #[error("{file}: tensor {tensor} is stored as {found:?}, only F32, F16 and BF16 can be read")]
-    StoredDtype {
-        /// Where it is.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-        /// As stored.
-        found: safetensors::Dtype,
-    },
-    /// Holds infinity or not-a-number.
-    #[error("{file}: tensor {tensor} holds {value} at place {place}: the file is broken")]
-    NotFinite {
-        /// Where it is.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-        /// Counted through the tensor, row by row.
-        place: usize,
-        /// What stands there.
-        value: f32,
-    },
+    NotSafetensors { file: String },
+    #[error("{file} has an invalid safetensors header")]
+    Header { file: String, source: serde_json::Error },
+    #[error("{file} has {found} bytes, its header requires {expected}: download it again")]
+    Short { file: String, expected: u64, found: u64 },
+    #[error("tensor {tensor} is in both {first} and {second}")]
+    Duplicate { tensor: String, first: String, second: String },
+    #[error("tensor {tensor} {expected:?} is missing from {files}")]
+    Missing { files: String, tensor: String, expected: Vec<usize> },
+    #[error("{file}: unexpected tensor {tensor} for this config")]
+    Unknown { file: String, tensor: String },
+    #[error("{file}: tensor {tensor} has shape {found:?}, the config requires {expected:?}")]
+    Shape { file: String, tensor: String, expected: Box<[usize]>, found: Box<[usize]> },
+    #[error("{file}: tensor {tensor} has unsupported dtype {found:?}: expected F32, F16 or BF16")]
+    StoredDtype { file: String, tensor: String, found: safetensors::Dtype },
+    #[error("{file}: tensor {tensor} contains {value} at index {place}: the file is corrupt")]
+    NotFinite { file: String, tensor: String, place: usize, value: f32 },
 }
 
 impl Checkpoint {
-    /// Checks names and shapes of all tensors. Reads no values.
+    /// Checks names and shapes of all tensors without reading values.
     ///
     /// # Errors
-    /// [`Error`], naming the file and the tensor.
+    /// [`Error`], with the file and the tensor.
     pub fn open(config: &Config, weights: Weights) -> Result<Self, Error> {
         let mut layout = layout::layout(config);
         let head = vec![config.vocabulary, config.d_model];
@@ -151,11 +75,12 @@ impl Checkpoint {
             }
             Weights::Stored(files) => {
                 let mut stored = Stored::open(files)?;
-                // The file decides whether there is a head of its own. A config that says so is believed.
+                // The file decides whether there is a separate head; the configuration is trusted
+                // only if it says so.
                 if stored.places.contains_key(HEAD) || !config.claims_tied_head {
                     layout.insert(HEAD.to_owned(), head);
                 }
-                settle_names(&mut stored);
+                normalize_names(&mut stored);
                 check(&stored, &layout)?;
                 Values::Stored(stored)
             }
@@ -163,13 +88,13 @@ impl Checkpoint {
         Ok(Self { config: config.clone(), layout, values, adapter: None })
     }
 
-    /// Puts an adapter over the weights of the base called `model`. Its values are merged as tensors are read.
+    /// Merges an adapter into the weights of `model` as tensors are read.
     ///
     /// # Errors
-    /// Where the adapter doesn't fit.
+    /// The adapter does not fit.
     pub fn adapt(mut self, files: files::Adapter, model: &str) -> Result<Self, lora::Error> {
         let adapter = self.fit(files, model)?;
-        for name in adapter.whole() {
+        for name in adapter.replaced() {
             let head = || self.layout[SHARED].clone();
             let shape = self.layout.get(name).cloned().unwrap_or_else(head);
             self.layout.insert(name.clone(), shape);
@@ -178,41 +103,40 @@ impl Checkpoint {
         Ok(self)
     }
 
-    /// Matches an adapter to the weights of the base called `model`, and leaves them as they are.
+    /// Matches an adapter to the weights of `model` without merging it.
     ///
     /// # Errors
-    /// Where the adapter doesn't fit.
+    /// The adapter does not fit.
     pub fn fit(&self, files: files::Adapter, model: &str) -> Result<Adapter, lora::Error> {
         Adapter::open(files, model, &self.layout)
     }
 
-    /// What a reader of the report should know.
+    /// Remarks for the report.
     pub fn notes(&self) -> &[String] {
         self.adapter.as_ref().map_or(&[], Adapter::notes)
     }
 
-    /// The config that the weights were checked against.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The name of the tensor that serves as the head: its own, or the embedding.
+    /// The tensor that serves as the head: its own, or the embedding.
     pub fn head(&self) -> &'static str {
         if self.layout.contains_key(HEAD) { HEAD } else { SHARED }
     }
 
-    /// How many weights there are.
+    /// Number of weights.
     pub fn parameters(&self) -> u64 {
         self.layout.values().map(|shape| shape.iter().product::<usize>() as u64).sum()
     }
 
-    /// The values of a tensor, row by row, in the shape that [`Stack`] and [`cross_attention`] state.
+    /// A tensor's values, row-major, shaped as documented at [`Stack`] and [`cross_attention`].
     ///
     /// # Errors
-    /// Where a file can't be read, or holds what isn't finite.
+    /// The file cannot be read, or contains non-finite values.
     ///
     /// # Panics
-    /// Where no T5 of this config has such a tensor.
+    /// This T5 has no such tensor.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
         let shape =
             self.layout.get(name).expect("tensors are asked for by the config's own layout");
@@ -231,7 +155,7 @@ impl Checkpoint {
         Ok(values)
     }
 
-    /// Tensors of the same width below each other, such as `q`, `k` and `v`, to be multiplied at once.
+    /// Stacks tensors of equal width, such as `q`, `k` and `v`, for one product.
     ///
     /// # Errors
     /// As [`Checkpoint::tensor`].
@@ -244,8 +168,8 @@ impl Checkpoint {
     }
 }
 
-/// Finds the embedding under its other names and forgets what no T5 uses.
-fn settle_names(stored: &mut Stored) {
+/// Resolves aliases of the embedding and removes unused tensors.
+fn normalize_names(stored: &mut Stored) {
     stored.places.remove(UNUSED);
     for alias in SHARED_ALIASES {
         if let Some(place) = stored.places.remove(alias) {

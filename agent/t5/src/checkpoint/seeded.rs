@@ -1,17 +1,16 @@
-//! Seeded random weights, for machines without a hub: a seed, a name and a shape in, values out.
+//! Random weights from a seed, for machines without access to the hub.
 //!
-//! The statistics are those that transformers gives a fresh T5, with wider queries, position biases and
-//! head, so that attention and the choice of tokens are not flat. Any tensor can be made alone, in any
-//! order, on any number of threads, and is the same.
+//! The distributions are those of a freshly initialized T5 in transformers, with wider queries,
+//! position biases and head, so that attention and token choice are not flat. Each tensor is
+//! independent of order and thread count.
 
 use super::layout::HEAD;
 use crate::config::Config;
 use rayon::prelude::*;
 
-/// How many values a thread makes at a time.
+/// Values generated per task.
 const CHUNK: usize = 1 << 16;
 
-/// The values of the tensor `name`.
 pub(super) fn values(seed: u64, config: &Config, name: &str, shape: &[usize]) -> Vec<f32> {
     let mut values = vec![0.0; shape.iter().product()];
     if name.ends_with("layer_norm.weight") {
@@ -42,7 +41,7 @@ fn deviation(config: &Config, name: &str) -> f32 {
     }
 }
 
-/// `SplitMix64` (Steele, Lea, Flood 2014): every input gives an output of its own that looks random.
+/// `SplitMix64` (Steele, Lea, Flood 2014).
 fn mix(state: u64) -> u64 {
     let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,13 +49,13 @@ fn mix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Nearly normal, with mean 0 and deviation 1: the sum of four uniform numbers.
+/// Approximately standard normal: the sum of four uniform numbers.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the four numbers are the four parts of the bits"
 )]
 fn normal(bits: u64) -> f32 {
-    /// Of the sum of four numbers from 0 to 65535: half of its range, and its deviation.
+    /// Mean and standard deviation of the sum of four numbers in 0..=65535.
     const MEAN: f32 = 131_070.0;
     const DEVIATION: f32 = 37_837.23;
     let sum: u32 = (0..4).map(|part| u32::from((bits >> (16 * part)) as u16)).sum();

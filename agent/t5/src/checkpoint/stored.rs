@@ -1,4 +1,4 @@
-//! Tensors in safetensors files: files in, places and values out. Nothing is kept in memory but the headers.
+//! Tensors in safetensors files. Only the headers are kept in memory.
 
 use super::Error;
 use engine::files::Blob;
@@ -7,45 +7,43 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
 
-/// The longest header that is read, as in the format's own reader.
+/// As in the reference reader.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// How much of a tensor is converted at a time.
+/// Bytes converted at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Appends stored bytes as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// Where a tensor lies.
+/// Location of a tensor.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct TensorLocation {
     file: usize,
     offset: u64,
     dtype: Dtype,
     pub(crate) shape: Vec<usize>,
 }
 
-/// Open files and what lies in them.
 #[derive(Debug)]
 pub(crate) struct Stored {
     files: Vec<Blob>,
-    pub(crate) places: BTreeMap<String, Place>,
+    pub(crate) places: BTreeMap<String, TensorLocation>,
 }
 
 impl Stored {
-    /// Reads the headers.
     pub(crate) fn open(files: Vec<Blob>) -> Result<Self, Error> {
         let mut places = BTreeMap::new();
         for (file, blob) in files.iter().enumerate() {
             let (start, header) = read_header(blob)?;
             for (name, info) in header.tensors() {
-                let place = Place {
+                let place = TensorLocation {
                     file,
                     offset: start + info.data_offsets.0 as u64,
                     dtype: info.dtype,
                     shape: info.shape.clone(),
                 };
                 if let Some(first) = places.insert(name.clone(), place) {
-                    return Err(Error::Twice {
+                    return Err(Error::Duplicate {
                         tensor: name,
                         first: files[first.file].name().to_owned(),
                         second: blob.name().to_owned(),
@@ -56,17 +54,16 @@ impl Stored {
         Ok(Self { files, places })
     }
 
-    /// The file that a tensor lies in.
-    pub(super) fn file_of(&self, place: &Place) -> String {
+    pub(super) fn file_of(&self, place: &TensorLocation) -> String {
         self.files[place.file].name().to_owned()
     }
 
-    /// All files, for errors.
+    /// For errors.
     pub(crate) fn file_names(&self) -> String {
         self.files.iter().map(Blob::name).collect::<Vec<_>>().join(", ")
     }
 
-    /// Reads a tensor as f32 and checks that all of it is finite.
+    /// Reads a tensor as f32 and checks that it is finite.
     pub(crate) fn read(&self, tensor: &str) -> Result<Vec<f32>, Error> {
         let place = &self.places[tensor];
         let values = self.convert(tensor, place)?;
@@ -81,7 +78,7 @@ impl Stored {
         }
     }
 
-    fn convert(&self, tensor: &str, place: &Place) -> Result<Vec<f32>, Error> {
+    fn convert(&self, tensor: &str, place: &TensorLocation) -> Result<Vec<f32>, Error> {
         let blob = &self.files[place.file];
         let (width, convert): (usize, Convert) = match place.dtype {
             Dtype::F32 => (4, |bytes, values| values.extend(each(bytes).map(f32::from_le_bytes))),
@@ -118,7 +115,8 @@ fn each<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.as_chunks::<N>().0.iter().copied()
 }
 
-/// Where the data starts, and the header. The format: <https://github.com/huggingface/safetensors#format>.
+/// The offset of the data, and the header. Format:
+/// <https://github.com/huggingface/safetensors#format>.
 fn read_header(blob: &Blob) -> Result<(u64, Metadata), Error> {
     let file = || blob.name().to_owned();
     let read = |offset, bytes: &mut [u8]| {

@@ -1,11 +1,11 @@
-//! The decoder: one token of every row in, the residual stream behind them out. Keeps the keys and values
-//! of the rows that are still there.
+//! The decoder: one token per row in, the residual stream out. Holds the key-value caches of the
+//! active rows.
 
-use super::layers::{Attention, FeedForward, Loader, Norm, Room};
-use super::product::{Product, Spare};
+use super::layers::{Attention, FeedForward, Loader, Norm, Workspace};
+use super::linear::{Linear, LoraBuffers};
 use crate::checkpoint::{Error, Stack, cross_attention};
 use crate::position::{Buckets, Direction};
-use kernels::{Appended, Bias, Cache, Finish, Heads, Kernels, Rows, Step, Weights};
+use kernels::{Appended, Bias, Cache, Epilogue, Heads, Kernels, Rows, Step, Weights};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -16,17 +16,17 @@ pub(super) struct Decoder {
     buckets: Buckets,
     /// `[buckets, heads]`.
     bias_weight: Vec<f32>,
-    /// For the most steps so far.
+    /// For the largest number of steps so far.
     bias: Bias,
-    /// Keys and values of the tokens so far.
+    /// Self-attention cache.
     own: Cache,
-    /// Keys and values of the prompts.
+    /// Cross-attention cache.
     prompt: Cache,
-    /// Of one group of prompts, side by side, `[tokens, 2 * inner]`.
+    /// Keys and values of one group of prompts, `[tokens, 2 * inner]`.
     memory: Rows,
     /// `[rows, inner]`.
     queries: Rows,
-    /// Steps that each row took.
+    /// Steps taken by each row.
     positions: Vec<usize>,
 }
 
@@ -40,10 +40,10 @@ struct Block {
 #[derive(Debug)]
 struct CrossAttention {
     norm: Norm,
-    query: Product,
+    query: Linear,
     /// To keys and values side by side.
-    memory: Product,
-    out: Product,
+    memory: Linear,
+    out: Linear,
 }
 
 impl Decoder {
@@ -56,16 +56,16 @@ impl Decoder {
                 attention: loader.self_attention(stack, block)?,
                 cross: CrossAttention {
                     norm: loader.norm(&stack.norm(block, 1))?,
-                    query: loader.product(vec![name("q")], config.d_model)?,
-                    memory: loader.product(vec![name("k"), name("v")], config.d_model)?,
-                    out: loader.product(vec![name("o")], config.inner())?,
+                    query: loader.linear(vec![name("q")], config.d_model)?,
+                    memory: loader.linear(vec![name("k"), name("v")], config.d_model)?,
+                    out: loader.linear(vec![name("o")], config.inner())?,
                 },
                 feed_forward: loader.feed_forward(stack, block)?,
             })
         };
         let heads = Heads { count: config.heads, width: config.d_kv };
         let cache =
-            || Cache::new(loader.table, loader.precision.cache, config.decoder_blocks, heads);
+            || Cache::new(loader.dispatch, loader.precision.cache, config.decoder_blocks, heads);
         Ok(Self {
             blocks: (0..config.decoder_blocks).map(block).collect::<Result<_, Error>>()?,
             final_norm: loader.norm(&stack.final_norm())?,
@@ -85,66 +85,71 @@ impl Decoder {
         })
     }
 
-    /// Lets rows in behind those that are there: their prompts have these lengths.
-    pub(super) fn admit(&mut self, lengths: &[usize], max_steps: usize) {
+    /// Appends rows with prompts of these lengths.
+    pub(super) fn add(&mut self, lengths: &[usize], max_steps: usize) {
         if max_steps > self.bias.offsets {
             let (weight, heads) = (&self.bias_weight, self.heads.count);
             let table = self.buckets.table(weight, heads, max_steps - 1, 0);
-            self.bias = Bias { table, offsets: max_steps, zero: max_steps - 1 };
+            self.bias = Bias { values: table, offsets: max_steps, zero: max_steps - 1 };
         }
-        self.own.admit(lengths.iter().map(|_| max_steps));
-        self.prompt.admit(lengths.iter().copied());
+        self.own.add_rows(lengths.iter().map(|_| max_steps));
+        self.prompt.add_rows(lengths.iter().copied());
         self.positions.resize(self.positions.len() + lengths.len(), 0);
     }
 
-    /// How many rows there are.
     pub(super) fn rows(&self) -> usize {
         self.positions.len()
     }
 
-    /// Remembers the encodings of some prompts, which are rows of the batch from `first_row` on.
+    /// Stores the keys and values of encoded prompts, the rows from `first_row` on.
     pub(super) fn remember(
         &mut self,
         kernels: &mut Kernels,
         encoded: &Rows,
         first_row: usize,
         prompts: &[Range<usize>],
-        spare: &mut Spare,
+        lora_buffers: &mut LoraBuffers,
     ) {
         for (layer, block) in self.blocks.iter().enumerate() {
             let memory = &mut self.memory;
-            block.cross.memory.forward(kernels, encoded, Finish::Store, spare, memory);
+            block.cross.memory.forward(kernels, encoded, Epilogue::Store, lora_buffers, memory);
             kernels.fill(&mut self.prompt, layer, first_row, prompts, &self.memory);
         }
     }
 
-    /// `x` is the embedding of each row's token, `[rows, d_model]`; gives what goes to the head.
+    /// `x`: the embedding of each row's token, `[rows, d_model]`. Writes the input of the head.
     pub(super) fn step(
         &mut self,
         kernels: &mut Kernels,
         x: &mut Rows,
-        room: &mut Room,
+        workspace: &mut Workspace,
         to: &mut Rows,
     ) {
         let inner = self.heads.count * self.heads.width;
         for (layer, block) in self.blocks.iter().enumerate() {
             let Block { attention, cross, feed_forward } = block;
-            attention.norm.forward(kernels, x, &mut room.normed);
-            let Room { normed, projected, spare, .. } = room;
-            attention.into.forward(kernels, normed, Finish::Store, spare, projected);
+            attention.norm.forward(kernels, x, &mut workspace.normed);
+            let Workspace { normed, projected, lora_buffers, .. } = workspace;
+            attention.into.forward(kernels, normed, Epilogue::Store, lora_buffers, projected);
             let own = Step {
                 layer,
-                projected: &room.projected,
+                projected: &workspace.projected,
                 appended: Some(Appended { keys: inner, values: 2 * inner }),
                 bias: Some(&self.bias),
                 positions: &self.positions,
             };
-            kernels.attend_cached(&mut self.own, &own, &mut room.attended);
-            attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
+            kernels.attend_cached(&mut self.own, &own, &mut workspace.attended);
+            attention.out.forward(
+                kernels,
+                &workspace.attended,
+                Epilogue::Add,
+                &mut workspace.lora_buffers,
+                x,
+            );
 
-            cross.norm.forward(kernels, x, &mut room.normed);
-            let (queries, spare) = (&mut self.queries, &mut room.spare);
-            cross.query.forward(kernels, &room.normed, Finish::Store, spare, queries);
+            cross.norm.forward(kernels, x, &mut workspace.normed);
+            let (queries, lora_buffers) = (&mut self.queries, &mut workspace.lora_buffers);
+            cross.query.forward(kernels, &workspace.normed, Epilogue::Store, lora_buffers, queries);
             let prompt = Step {
                 layer,
                 projected: &self.queries,
@@ -152,51 +157,56 @@ impl Decoder {
                 bias: None,
                 positions: &self.positions,
             };
-            kernels.attend_cached(&mut self.prompt, &prompt, &mut room.attended);
-            cross.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
+            kernels.attend_cached(&mut self.prompt, &prompt, &mut workspace.attended);
+            cross.out.forward(
+                kernels,
+                &workspace.attended,
+                Epilogue::Add,
+                &mut workspace.lora_buffers,
+                x,
+            );
 
-            feed_forward.forward(kernels, x, room);
+            feed_forward.forward(kernels, x, workspace);
         }
         self.positions.iter_mut().for_each(|position| *position += 1);
         self.final_norm.forward(kernels, x, to);
     }
 
-    /// Lets go of all rows but those at these places.
-    pub(super) fn keep(&mut self, rows: &[usize]) {
-        self.own.keep(rows);
-        self.prompt.keep(rows);
+    /// Keeps only the rows at these indices.
+    pub(super) fn retain(&mut self, rows: &[usize]) {
+        self.own.retain_rows(rows);
+        self.prompt.retain_rows(rows);
         for (place, row) in rows.iter().enumerate() {
             self.positions[place] = self.positions[*row];
         }
         self.positions.truncate(rows.len());
     }
 
-    /// Bytes of the caches of the rows that are there.
     pub(super) fn cache_bytes(&self) -> usize {
         self.own.bytes() + self.prompt.bytes()
     }
 
-    /// Bytes of the weights that turn encodings into keys and values.
+    /// Bytes of the weights that project encodings to keys and values.
     pub(super) fn memory_bytes(&self) -> usize {
         self.blocks.iter().map(|block| block.cross.memory.read_bytes()).sum()
     }
 
     /// The weights that every step reads.
     pub(super) fn step_weights(&self) -> Vec<&Weights> {
-        let products = self.blocks.iter().flat_map(|Block { attention, cross, feed_forward }| {
+        let linears = self.blocks.iter().flat_map(|Block { attention, cross, feed_forward }| {
             let [into, out] = feed_forward.read();
             [&attention.into, &attention.out, &cross.query, &cross.out, into, out]
         });
-        products.flat_map(Product::weights).collect()
+        linears.flat_map(Linear::weights).collect()
     }
 
-    /// All products, in any order.
-    pub(super) fn products(&mut self) -> impl Iterator<Item = &mut Product> {
+    /// All linear layers, in any order.
+    pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|block| {
             let CrossAttention { query, memory, out, .. } = &mut block.cross;
             let cross = [query, memory, out];
-            let others = block.attention.products().into_iter();
-            others.chain(cross).chain(block.feed_forward.products())
+            let others = block.attention.linears().into_iter();
+            others.chain(cross).chain(block.feed_forward.linears())
         })
     }
 }

@@ -4,7 +4,6 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use kernels::{Rows, Storage};
 
-/// One row per token of the vocabulary.
 #[derive(Debug)]
 pub(super) struct Embedding {
     width: usize,
@@ -19,7 +18,7 @@ enum Values {
 }
 
 impl Embedding {
-    /// Keeps `values`, `[vocabulary, width]`, as near to the storage as rows can be: int8 as f16.
+    /// Stores `values`, `[vocabulary, width]`, in the dtype closest to the storage: f16 for int8.
     pub(super) fn new(storage: Storage, width: usize, values: Vec<f32>) -> Self {
         let most = f16::MAX.to_f32();
         let values = match storage {
@@ -33,7 +32,6 @@ impl Embedding {
         Self { width, values }
     }
 
-    /// Looks up tokens.
     pub(super) fn rows<'a>(&self, tokens: impl ExactSizeIterator<Item = &'a u32>, to: &mut Rows) {
         to.resize(tokens.len());
         for (row, token) in tokens.enumerate() {
@@ -48,7 +46,6 @@ impl Embedding {
         }
     }
 
-    /// Bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         match &self.values {
             Values::F32(values) => 4 * values.len(),

@@ -1,10 +1,10 @@
-//! The encoder: embedded prompts in, side by side and without padding, their encodings out.
+//! The encoder: embedded prompts in, concatenated without padding, their encodings out.
 
-use super::layers::{Attention, FeedForward, Loader, Norm, Room};
-use super::product::Product;
+use super::layers::{Attention, FeedForward, Loader, Norm, Workspace};
+use super::linear::Linear;
 use crate::checkpoint::{Error, Stack};
 use crate::position::{Buckets, Direction};
-use kernels::{Bias, Finish, Heads, Kernels, Rows};
+use kernels::{Bias, Epilogue, Heads, Kernels, Rows};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -39,50 +39,57 @@ impl Encoder {
         })
     }
 
-    /// Encodes `x`, `[tokens, d_model]`, in which the prompts are ranges of rows; gives `to`, of the same shape.
+    /// Encodes `x`, `[tokens, d_model]`, where each prompt is a range of rows. Writes `to` in the
+    /// same shape.
     pub(super) fn forward(
         &mut self,
         kernels: &mut Kernels,
         x: &mut Rows,
         prompts: &[Range<usize>],
-        room: &mut Room,
+        workspace: &mut Workspace,
         to: &mut Rows,
     ) {
         let longest = prompts.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
         if longest > self.bias.zero {
             let (weight, heads) = (&self.bias_weight, self.heads.count);
             let table = self.buckets.table(weight, heads, longest, longest);
-            self.bias = Bias { table, offsets: 2 * longest + 1, zero: longest };
+            self.bias = Bias { values: table, offsets: 2 * longest + 1, zero: longest };
         }
         for (attention, feed_forward) in &self.blocks {
-            attention.norm.forward(kernels, x, &mut room.normed);
-            let Room { normed, projected, spare, .. } = room;
-            attention.into.forward(kernels, normed, Finish::Store, spare, projected);
-            let (projected, attended) = (&room.projected, &mut room.attended);
+            attention.norm.forward(kernels, x, &mut workspace.normed);
+            let Workspace { normed, projected, lora_buffers, .. } = workspace;
+            attention.into.forward(kernels, normed, Epilogue::Store, lora_buffers, projected);
+            let (projected, attended) = (&workspace.projected, &mut workspace.attended);
             kernels.attend_within(projected, prompts, self.heads, &self.bias, attended);
-            attention.out.forward(kernels, &room.attended, Finish::Add, &mut room.spare, x);
-            feed_forward.forward(kernels, x, room);
+            attention.out.forward(
+                kernels,
+                &workspace.attended,
+                Epilogue::Add,
+                &mut workspace.lora_buffers,
+                x,
+            );
+            feed_forward.forward(kernels, x, workspace);
         }
         self.final_norm.forward(kernels, x, to);
     }
 
-    /// All products, in any order.
-    pub(super) fn products(&mut self) -> impl Iterator<Item = &mut Product> {
+    /// All linear layers, in any order.
+    pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
-            attention.products().into_iter().chain(feed_forward.products())
+            attention.linears().into_iter().chain(feed_forward.linears())
         })
     }
 
-    /// Bytes of the weights that encoding a group of prompts reads.
+    /// Bytes of the weights read per group of prompts.
     pub(super) fn read_bytes(&self) -> usize {
-        let products = self.blocks.iter().flat_map(|(attention, feed_forward)| {
+        let linears = self.blocks.iter().flat_map(|(attention, feed_forward)| {
             let [into, out] = feed_forward.read();
             [&attention.into, &attention.out, into, out]
         });
-        products.map(Product::read_bytes).sum()
+        linears.map(Linear::read_bytes).sum()
     }
 
-    /// Sums of a row of the feed-forward layer, before its function.
+    /// Raw sums per row of the feed-forward layer.
     pub(super) fn sums(&self) -> usize {
         self.blocks[0].1.sums()
     }

@@ -1,12 +1,12 @@
-//! Which prompts are encoded together.
+//! Groups of prompts encoded together.
 
 use std::ops::Range;
 
-/// Prompts are encoded in groups of about this many tokens: enough that weights are read once for many rows,
-/// and few enough that the rows stay in the caches and memory is bounded.
+/// Target size of a group in tokens: large enough to amortize reading the weights, small enough
+/// that the rows stay in cache and memory is bounded.
 const TOKENS: usize = 1024;
 
-/// Prompts of these lengths from the front on, as many as make a group, and where they lie in it.
+/// The first group of prompts with these lengths, as ranges of rows.
 pub(super) fn next(lengths: &[usize]) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut start = 0;
@@ -20,7 +20,6 @@ pub(super) fn next(lengths: &[usize]) -> Vec<Range<usize>> {
     ranges
 }
 
-/// The groups that prompts of these lengths make.
 pub(super) fn all(lengths: &[usize]) -> Vec<Vec<Range<usize>>> {
     let mut groups = Vec::new();
     let mut first = 0;

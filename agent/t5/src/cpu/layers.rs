@@ -1,26 +1,26 @@
-//! Weights of the layers that encoder and decoder share: checked tensors in, packed weights out.
+//! Layers shared by encoder and decoder: checked tensors in, packed weights out.
 
 use super::Precision;
-use super::product::{Product, Spare};
+use super::linear::{Linear, LoraBuffers};
 use crate::checkpoint::{Checkpoint, Error, Stack};
-use crate::config::{Activation, Gate};
-use kernels::{Finish, Function, Kernels, Layout, Rows, Table, Weights};
+use crate::config::Gate;
+use kernels::{Dispatch, Epilogue, Kernels, Layout, Rows, Weights};
 
-/// Packs a checkpoint's tensors.
 #[derive(Debug)]
 pub(super) struct Loader<'a> {
     pub(super) checkpoint: &'a Checkpoint,
-    pub(super) table: &'static Table,
+    pub(super) dispatch: &'static Dispatch,
     pub(super) precision: Precision,
 }
 
 impl Loader<'_> {
-    /// The tensors of these names below each other, as one matrix.
-    pub(super) fn product(&self, names: Vec<String>, inputs: usize) -> Result<Product, Error> {
+    /// Stacks the named tensors into one matrix.
+    pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
         let values = self.checkpoint.stacked(&names)?;
         let shape = (values.len() / inputs, inputs);
-        let weights = Weights::pack(self.table, self.precision.most, Layout::Plain, shape, &values);
-        Ok(Product::new(weights, names))
+        let weights =
+            Weights::pack(self.dispatch, self.precision.most, Layout::Plain, shape, &values);
+        Ok(Linear::new(weights, names))
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
@@ -34,8 +34,8 @@ impl Loader<'_> {
         let name = |part: &str| stack.self_attention(block, part);
         Ok(Attention {
             norm: self.norm(&stack.norm(block, 0))?,
-            into: self.product(vec![name("q"), name("k"), name("v")], config.d_model)?,
-            out: self.product(vec![name("o")], config.inner())?,
+            into: self.linear(vec![name("q"), name("k"), name("v")], config.d_model)?,
+            out: self.linear(vec![name("o")], config.inner())?,
         })
     }
 
@@ -46,36 +46,31 @@ impl Loader<'_> {
             Stack::Encoder => 1,
             Stack::Decoder => 2,
         };
-        let function = match config.activation {
-            Activation::Relu => Function::Relu,
-            Activation::Gelu => Function::Gelu,
-            Activation::GeluTanh => Function::GeluTanh,
-        };
-        let (names, layout, finish) = match config.gate {
-            Gate::Gated => (vec!["wi_0", "wi_1"], Layout::Gated, Finish::Gate(function)),
-            Gate::Plain => (vec!["wi"], Layout::Plain, Finish::Apply(function)),
+        let (names, layout, epilogue) = match config.gate {
+            Gate::Gated => (vec!["wi_0", "wi_1"], Layout::Gated, Epilogue::Gate(config.activation)),
+            Gate::Plain => (vec!["wi"], Layout::Plain, Epilogue::Apply(config.activation)),
         };
         let names: Vec<String> = names.into_iter().map(name).collect();
         let into = self.checkpoint.stacked(&names)?;
         let shape = (into.len() / config.d_model, config.d_model);
-        let into = Weights::pack(self.table, self.precision.most, layout, shape, &into);
+        let into = Weights::pack(self.dispatch, self.precision.most, layout, shape, &into);
         let out_name = name("wo");
         let out = self.checkpoint.tensor(&out_name)?;
         let out_shape = (config.d_model, config.d_ff);
-        let out = Weights::pack(self.table, self.precision.wo, Layout::Plain, out_shape, &out);
+        let out = Weights::pack(self.dispatch, self.precision.wo, Layout::Plain, out_shape, &out);
         Ok(FeedForward {
             norm: self.norm(&stack.norm(block, layer))?,
-            into: Product::new(into, names),
-            finish,
-            out: Product::new(out, vec![out_name]),
+            into: Linear::new(into, names),
+            epilogue,
+            out: Linear::new(out, vec![out_name]),
         })
     }
 }
 
-/// Division by the root of the mean square, times a gain.
+/// RMS norm.
 #[derive(Debug)]
 pub(super) struct Norm {
-    /// Padded with zeros as rows are.
+    /// Zero-padded like rows.
     gain: Vec<f32>,
     epsilon: f32,
 }
@@ -86,57 +81,55 @@ impl Norm {
     }
 }
 
-/// A norm and the projections of self-attention.
 #[derive(Debug)]
 pub(super) struct Attention {
     pub(super) norm: Norm,
     /// To queries, keys and values side by side.
-    pub(super) into: Product,
-    pub(super) out: Product,
+    pub(super) into: Linear,
+    pub(super) out: Linear,
 }
 
 impl Attention {
-    pub(super) fn products(&mut self) -> [&mut Product; 2] {
+    pub(super) fn linears(&mut self) -> [&mut Linear; 2] {
         [&mut self.into, &mut self.out]
     }
 }
 
-/// The layer after attention, with its norm and the residual.
+/// The feed-forward layer with its norm and residual.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     norm: Norm,
-    into: Product,
-    finish: Finish,
-    out: Product,
+    into: Linear,
+    epilogue: Epilogue,
+    out: Linear,
 }
 
 impl FeedForward {
     /// Adds the layer's result to the residual stream.
-    pub(super) fn forward(&self, kernels: &mut Kernels, x: &mut Rows, room: &mut Room) {
-        self.norm.forward(kernels, x, &mut room.normed);
-        let Room { normed, inner, spare, .. } = room;
-        self.into.forward(kernels, normed, self.finish, spare, inner);
-        self.out.forward(kernels, inner, Finish::Add, spare, x);
+    pub(super) fn forward(&self, kernels: &mut Kernels, x: &mut Rows, workspace: &mut Workspace) {
+        self.norm.forward(kernels, x, &mut workspace.normed);
+        let Workspace { normed, inner, lora_buffers, .. } = workspace;
+        self.into.forward(kernels, normed, self.epilogue, lora_buffers, inner);
+        self.out.forward(kernels, inner, Epilogue::Add, lora_buffers, x);
     }
 
-    pub(super) fn products(&mut self) -> [&mut Product; 2] {
+    pub(super) fn linears(&mut self) -> [&mut Linear; 2] {
         [&mut self.into, &mut self.out]
     }
 
-    /// The products, to look at.
-    pub(super) fn read(&self) -> [&Product; 2] {
+    pub(super) fn read(&self) -> [&Linear; 2] {
         [&self.into, &self.out]
     }
 
-    /// Sums of a row, before the function.
+    /// Raw sums per row, before the activation.
     pub(super) fn sums(&self) -> usize {
         self.into.sums()
     }
 }
 
-/// Rows that every layer writes anew.
+/// Buffers that every layer overwrites.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Workspace {
     /// `[rows, d_model]`.
     pub(super) normed: Rows,
     /// Queries, keys and values, `[rows, 3 * inner]`.
@@ -145,6 +138,5 @@ pub(super) struct Room {
     pub(super) attended: Rows,
     /// `[rows, d_ff]`.
     pub(super) inner: Rows,
-    /// What adapters need.
-    pub(super) spare: Spare,
+    pub(super) lora_buffers: LoraBuffers,
 }

@@ -1,48 +1,46 @@
-//! T5 on the CPU: weights packed once, prompts side by side without padding, no allocation in a step.
+//! T5 on the CPU: packed weights, prompts concatenated without padding, no allocation per step.
 //!
-//! The arithmetic is in `kernels`; here stands which product follows which. A row's figures don't depend on
-//! the rows beside it: every product sums in one order, whatever the number of rows.
+//! `kernels` does the arithmetic; this module sequences it. A row's results do not depend on the
+//! other rows: every product sums in one order for any number of rows.
 
 mod decoder;
 mod embedding;
 mod encoder;
 mod group;
 mod layers;
-mod product;
+mod linear;
 mod work;
 
 use super::checkpoint::{Checkpoint, Error, HEAD, SHARED};
-use super::compute::{Best, Compute};
+use super::compute::{Compute, NextToken};
 use super::config::Config;
 use super::lora::Adapter;
 use super::roofline::{Limits, Roofline};
 use decoder::Decoder;
 use embedding::Embedding;
 use encoder::Encoder;
-use kernels::{Finish, Head, Highest, Kernels, Rows, Storage, Table};
-use layers::{Loader, Room};
-use product::{Product, Spare};
-use proto::failure::Failure;
-use proto::model::Dtype;
+use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
+use layers::{Loader, Workspace};
+use linear::{Linear, LoraBuffers};
+use model::engine::Dtype;
+use model::failure::Failure;
 use stopwatch::Stopwatch;
 
-/// How the parts of a model are stored.
+/// The storage of the model's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
-    /// All products that aren't named below.
+    /// All other products.
     pub most: Storage,
-    /// The feed-forward layer's output: its inputs have outliers.
+    /// The feed-forward output, whose inputs have outliers.
     pub wo: Storage,
-    /// The head.
     pub head: Storage,
-    /// Rows of the embedding.
     pub embedding: Storage,
     /// Keys and values.
     pub cache: Storage,
 }
 
 impl Precision {
-    /// What a dtype means here. Residual stream, norms, softmax and sums are f32 in all of them.
+    /// The residual stream, norms, softmax and sums are f32 for every dtype.
     pub fn of(dtype: Dtype) -> Self {
         let all = |most, cache| Self { most, wo: most, head: most, embedding: most, cache };
         match dtype {
@@ -54,15 +52,14 @@ impl Precision {
     }
 }
 
-/// Whether rows may come while others are there. Rows have places of their own in the caches.
-pub const ADMITS: bool = true;
+/// Whether rows can join a running batch. Here each row has its own memory in the caches.
+pub const CONTINUOUS_BATCHING: bool = true;
 
-/// Which implementation computes with this dtype on this machine, for reports.
+/// The kernel's name for reports.
 pub fn kernel(dtype: Dtype) -> String {
-    format!("fleetmark cpu, {}, {dtype}", Table::best().name)
+    format!("fleetmark cpu, {}, {dtype}", Dispatch::best().name)
 }
 
-/// A T5 on the CPU.
 #[derive(Debug)]
 pub struct CpuT5 {
     kernels: Kernels,
@@ -72,52 +69,51 @@ pub struct CpuT5 {
     encoder: Encoder,
     decoder: Decoder,
     head: Head,
-    /// That of an adapter which brought one.
+    /// From an adapter that replaces the head.
     adapted_head: Option<Head>,
-    /// Rows and columns of a head.
     head_shape: (usize, usize),
     weight_bytes: usize,
     adapter_bytes: usize,
-    /// What goes to the head is multiplied by it.
+    /// Factor of the head's input.
     head_scale: Option<f32>,
-    rows: Space,
-    /// Most bytes that caches held.
+    rows: StepBuffers,
+    /// Peak.
     cache_bytes: usize,
 }
 
-/// Rows that every step writes anew.
+/// Buffers that every step overwrites.
 #[derive(Debug)]
-struct Space {
+struct StepBuffers {
     /// The residual stream, `[rows, d_model]`.
     x: Rows,
-    /// What comes out of a stack, `[rows, d_model]`.
+    /// The output of a stack, `[rows, d_model]`.
     out: Rows,
-    room: Room,
-    highest: Vec<Highest>,
-    /// `[rows, vocabulary]`, where they are asked for.
+    workspace: Workspace,
+    argmax: Vec<Argmax>,
+    /// `[rows, vocabulary]`, on request.
     logits: Rows,
 }
 
 impl CpuT5 {
-    /// Packs the weights for `table`, and starts the threads.
+    /// Packs the weights and starts the threads.
     ///
     /// # Errors
-    /// Where weights can't be read.
+    /// The weights cannot be read.
     pub fn load(
         checkpoint: &Checkpoint,
         dtype: Dtype,
-        table: &'static Table,
+        dispatch: &'static Dispatch,
         threads: usize,
     ) -> Result<Self, Error> {
         let config = checkpoint.config();
         let precision = Precision::of(dtype);
-        let loader = Loader { checkpoint, table, precision };
+        let loader = Loader { checkpoint, dispatch, precision };
         let mut encoder = Encoder::load(&loader)?;
         let mut decoder = Decoder::load(&loader)?;
         let embedding = |shared| Embedding::new(precision.embedding, config.d_model, shared);
         let shape = (config.vocabulary, config.d_model);
-        let pack = |values: &[f32]| Head::pack(table, precision.head, shape, values);
-        // The two largest tensors: one of them at a time.
+        let pack = |values: &[f32]| Head::pack(dispatch, precision.head, shape, values);
+        // The two largest tensors, one at a time.
         let shared = checkpoint.tensor(SHARED)?;
         let (head, embedding) = match checkpoint.head() {
             SHARED => (pack(&shared), embedding(shared)),
@@ -126,26 +122,26 @@ impl CpuT5 {
                 (pack(&checkpoint.tensor(own)?), embedding)
             }
         };
-        let rows = Space {
+        let rows = StepBuffers {
             x: Rows::new(config.d_model),
             out: Rows::new(config.d_model),
-            room: Room {
+            workspace: Workspace {
                 normed: Rows::new(config.d_model),
                 projected: Rows::new(3 * config.inner()),
                 attended: Rows::new(config.inner()),
                 inner: Rows::new(config.d_ff),
-                spare: Spare::new(0, encoder.sums()),
+                lora_buffers: LoraBuffers::new(0, encoder.sums()),
             },
-            highest: Vec::new(),
+            argmax: Vec::new(),
             logits: Rows::new(config.vocabulary),
         };
-        let products: usize =
-            encoder.products().chain(decoder.products()).map(|product| product.bytes()).sum();
+        let linears: usize =
+            encoder.linears().chain(decoder.linears()).map(|linear| linear.bytes()).sum();
         Ok(Self {
-            kernels: Kernels::new(table, threads),
+            kernels: Kernels::new(dispatch, threads),
             config: config.clone(),
             dtype,
-            weight_bytes: products + head.bytes() + embedding.bytes(),
+            weight_bytes: linears + head.bytes() + embedding.bytes(),
             embedding,
             encoder,
             decoder,
@@ -159,32 +155,32 @@ impl CpuT5 {
         })
     }
 
-    fn put_beside(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
+    fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
         let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
-        let (table, storage) = (self.kernels.table(), Precision::of(self.dtype).head);
-        let pack = |values: Vec<f32>| Head::pack(table, storage, self.head_shape, &values);
+        let (dispatch, storage) = (self.kernels.dispatch(), Precision::of(self.dtype).head);
+        let pack = |values: Vec<f32>| Head::pack(dispatch, storage, self.head_shape, &values);
         self.adapted_head = head.map(pack);
-        let mut products: Vec<&mut Product> =
-            self.encoder.products().chain(self.decoder.products()).collect();
-        // One width for all, so that all share the rows between the factors.
+        let mut linears: Vec<&mut Linear> =
+            self.encoder.linears().chain(self.decoder.linears()).collect();
+        // One rank for all, so that all share the buffer between the factors.
         let rank = adapter.map_or(0, |adapter| {
-            products.iter().map(|product| product.rank(adapter)).max().unwrap_or(0)
+            linears.iter().map(|linear| linear.rank(adapter)).max().unwrap_or(0)
         });
-        for product in &mut products {
-            product.adapt(adapter, rank)?;
+        for linear in &mut linears {
+            linear.adapt(adapter, rank)?;
         }
-        let factors: usize = products.iter().map(|product| product.adapter_bytes()).sum();
+        let factors: usize = linears.iter().map(|linear| linear.adapter_bytes()).sum();
         self.adapter_bytes = factors + self.adapted_head.as_ref().map_or(0, Head::bytes);
-        self.rows.room.spare = Spare::new(rank, self.encoder.sums());
+        self.rows.workspace.lora_buffers = LoraBuffers::new(rank, self.encoder.sums());
         Ok(())
     }
 
-    /// Runs the decoder up to the head, whose scale is applied.
+    /// Runs the decoder up to the head, including the scale.
     fn decode(&mut self, tokens: &[u32]) {
         let Self { kernels, rows, .. } = self;
-        let Space { x, out, room, .. } = rows;
+        let StepBuffers { x, out, workspace, .. } = rows;
         self.embedding.rows(tokens.iter(), x);
-        self.decoder.step(kernels, x, room, out);
+        self.decoder.step(kernels, x, workspace, out);
         if let Some(scale) = self.head_scale {
             for row in 0..out.count() {
                 out.row_mut(row).iter_mut().for_each(|x| *x *= scale);
@@ -195,69 +191,75 @@ impl CpuT5 {
 
 impl Compute for CpuT5 {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
-        self.decoder.keep(&[]);
-        self.admit(prompts, max_steps)
+        self.decoder.retain(&[]);
+        self.add(prompts, max_steps)
     }
 
-    fn admits(&self) -> bool {
-        ADMITS
+    fn continuous_batching(&self) -> bool {
+        CONTINUOUS_BATCHING
     }
 
-    fn admit(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+    fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
         let mut first = self.decoder.rows();
-        self.decoder.admit(&lengths, max_steps);
+        self.decoder.add(&lengths, max_steps);
         self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
-        let Space { x, out, room, .. } = &mut self.rows;
+        let StepBuffers { x, out, workspace, .. } = &mut self.rows;
         let mut prompts = prompts;
         for ranges in group::all(&lengths) {
             let (together, others) = prompts.split_at(ranges.len());
             prompts = others;
             let tokens: Vec<u32> = together.concat();
             self.embedding.rows(tokens.iter(), x);
-            self.encoder.forward(&mut self.kernels, x, &ranges, room, out);
-            self.decoder.remember(&mut self.kernels, out, first, &ranges, &mut room.spare);
+            self.encoder.forward(&mut self.kernels, x, &ranges, workspace, out);
+            self.decoder.remember(
+                &mut self.kernels,
+                out,
+                first,
+                &ranges,
+                &mut workspace.lora_buffers,
+            );
             first += ranges.len();
         }
         Ok(())
     }
 
-    fn step(&mut self, tokens: &[u32], best: &mut Vec<Best>) -> Result<(), Failure> {
+    fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
         self.decode(tokens);
-        let Space { out, highest, .. } = &mut self.rows;
+        let StepBuffers { out, argmax, .. } = &mut self.rows;
         let head = self.adapted_head.as_ref().unwrap_or(&self.head);
-        self.kernels.highest(head, out, highest);
+        self.kernels.argmax(head, out, argmax);
         best.clear();
-        best.extend(highest.iter().map(|highest| Best {
-            id: u32::try_from(highest.column).expect("a vocabulary fits into u32"),
-            logit: highest.sum,
+        best.extend(argmax.iter().map(|argmax| NextToken {
+            id: u32::try_from(argmax.column).expect("a vocabulary fits into u32"),
+            logit: argmax.sum,
         }));
         Ok(())
     }
 
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
-        let Space { out, logits, .. } = &mut self.rows;
+        let StepBuffers { out, logits, .. } = &mut self.rows;
         let head = self.adapted_head.as_ref().unwrap_or(&self.head);
-        self.kernels.multiply(head.weights(), out, Finish::Store, logits);
+        self.kernels.gemm(head.weights(), out, Epilogue::Store, logits);
         Ok((0..logits.count()).flat_map(|row| logits.row(row).iter().copied()).collect())
     }
 
-    fn keep(&mut self, rows: &[usize]) -> Result<(), Failure> {
-        self.decoder.keep(rows);
+    fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
+        self.decoder.retain(rows);
         Ok(())
     }
 
     fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), super::Error> {
-        let outcome = self.put_beside(adapter);
+        let outcome = self.set_unmerged(adapter);
         if outcome.is_err() {
-            self.put_beside(None)?;
+            self.set_unmerged(None)?;
         }
         Ok(outcome?)
     }
 
     fn kernel(&self) -> String {
-        format!("fleetmark cpu, {}, {}", self.kernels.table().name, self.dtype)
+        format!("fleetmark cpu, {}, {}", self.kernels.dispatch().name, self.dtype)
     }
 
     fn weight_bytes(&self) -> u64 {

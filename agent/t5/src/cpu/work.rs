@@ -1,25 +1,24 @@
-//! What a batch costs at least: lengths of prompts in, bytes to read and operations out, phase by phase.
+//! Lower bounds of a batch's cost: prompt lengths in, bytes and operations per phase out.
 
 use super::{Precision, group};
 use crate::config::{Config, Gate};
 use crate::roofline::Phase;
 use kernels::Storage;
 
-/// The shape of a model and how its parts are stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Model<'a> {
     pub(super) config: &'a Config,
     pub(super) precision: Precision,
-    /// Bytes of the weights that one decoder step reads, the head as it is searched included.
+    /// Bytes of the weights that one decoder step reads, including the searched head.
     pub(super) step_bytes: usize,
-    /// Bytes of the weights that encoding a group of prompts reads.
+    /// Bytes of the weights that encoding one group of prompts reads.
     pub(super) group_bytes: usize,
     /// The storage in which the head is searched.
     pub(super) search: Storage,
 }
 
 impl Model<'_> {
-    /// Encoding the prompts, then each step. `lengths` are those of a batch whose rows all get `steps` tokens.
+    /// Encoding, then each step of a batch whose rows all generate `steps` tokens.
     pub(super) fn phases(&self, lengths: &[usize], steps: usize) -> Vec<Phase> {
         let encode = self.encode(lengths);
         (0..=steps).map(|step| if step == 0 { encode } else { self.step(lengths, step) }).collect()
@@ -49,7 +48,7 @@ impl Model<'_> {
         phase
     }
 
-    /// The step that sees `own` tokens of its own, the one it is fed included.
+    /// The step that attends to `own` generated tokens, including its input.
     fn step(&self, lengths: &[usize], own: usize) -> Phase {
         let config = self.config;
         let (inner, width, rows) = (config.inner(), config.d_model, lengths.len());
@@ -59,7 +58,7 @@ impl Model<'_> {
         let mut phase =
             Phase { bytes: (self.step_bytes + cached * element) as u64, ..Phase::default() };
         for _ in 0..config.decoder_blocks {
-            // q, k, v and o of its own tokens; q and o of the prompt's.
+            // q, k, v and o of self-attention; q and o of cross-attention.
             phase.multiply(self.precision.most, rows * 6 * width * inner);
             self.feed_forward(&mut phase, rows);
         }
@@ -72,9 +71,9 @@ impl Model<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::model::Dtype;
+    use model::engine::Dtype;
 
-    /// Counted by hand for a model of one block each: width 4, one head of 2, `d_ff` 8, 16 tokens.
+    /// Computed by hand for one block each: width 4, one head of 2, `d_ff` 8, vocabulary 16.
     #[test]
     fn a_small_model_costs_what_counting_by_hand_gives() {
         let text = r#"{"model_type": "t5", "d_model": 4, "d_kv": 2, "num_heads": 1, "d_ff": 8,
@@ -96,7 +95,7 @@ mod tests {
         assert_eq!(bf16, 2 * 4 * 32, "wo");
         assert_eq!(int8, 2 * 4 * (4 * 8 + 2 * 32 + 2 * 8), "projections, wi, keys and values");
         assert_eq!(phases[0].bytes, 500);
-        // The second step sees two of its own tokens in each row.
+        // The second step attends to two generated tokens per row.
         let [f32, f16, bf16, int8] = phases[2].operations;
         assert_eq!((f32, bf16), (0, 2 * 2 * 32));
         assert_eq!(f16, 2 * 2 * (3 + 2 + 1 + 2) * 2);

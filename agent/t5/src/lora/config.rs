@@ -1,12 +1,12 @@
-//! `adapter_config.json` of PEFT: text in, the scaling of every module out.
+//! Parses and checks PEFT's `adapter_config.json`.
 //!
-//! What would change the result and isn't supported is refused by name. peft writes many keys that are null,
-//! false, empty or only kept for the record: those are passed over. Checked against peft 0.21.2.
+//! Unsupported settings that would change the result are errors. Keys that are null, false, empty
+//! or informational are ignored. Checked against peft 0.21.2.
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
-/// Keys that don't change what a saved adapter computes.
+/// Keys that do not change what a saved adapter computes.
 const RECORDS: [&str; 24] = [
     "auto_mapping",
     "base_model_name_or_path",
@@ -34,7 +34,7 @@ const RECORDS: [&str; 24] = [
     "transformers_version",
 ];
 
-/// Keys that are read here.
+/// Keys that are evaluated.
 const READ: [&str; 6] = [
     "alpha_pattern",
     "init_lora_weights",
@@ -44,10 +44,10 @@ const READ: [&str; 6] = [
     "use_rslora",
 ];
 
-/// Ways to begin training that leave the base as it is.
+/// Initializations that do not modify the base.
 const KEEPS_BASE: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
-/// What an adapter's tensors are scaled by.
+/// Ranks and scaling of an adapter's modules.
 #[derive(Debug)]
 pub struct LoraConfig {
     rank: usize,
@@ -59,54 +59,29 @@ pub struct LoraConfig {
     base: Option<String>,
 }
 
-/// Modules by name, as peft's `get_pattern_key` matches them.
+/// Module patterns, matched like peft's `get_pattern_key`.
 #[derive(Debug)]
 struct Pattern(Regex);
 
-/// A config that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not JSON.
     #[error("not an adapter config")]
     Json(#[from] serde_json::Error),
-    /// Not LoRA.
-    #[error("peft_type {0} is not supported: only \"LORA\" is")]
+    #[error("unsupported peft_type {0}: expected \"LORA\"")]
     Kind(String),
-    /// A key that is missing or of the wrong type.
     #[error("{key} must be {expected}")]
-    Type {
-        /// Which key.
-        key: &'static str,
-        /// What it should be.
-        expected: &'static str,
-    },
-    /// A setting that would change the result.
+    Type { key: &'static str, expected: &'static str },
     #[error(
-        "{key} = {value} is not supported: merge the adapter into its model with peft and give that"
+        "{key} = {value} is not supported: merge the adapter into its model with peft and use the merged model"
     )]
-    Unsupported {
-        /// Which key.
-        key: String,
-        /// Its value, as it stands in the file.
-        value: String,
-    },
-    /// A pattern that is no regular expression.
-    #[error("{key} has a pattern that can't be read: \"{pattern}\"")]
-    Pattern {
-        /// Which key.
-        key: &'static str,
-        /// The pattern.
-        pattern: String,
-        /// Why.
-        source: Box<regex::Error>,
-    },
+    Unsupported { key: String, value: String },
+    #[error("{key}: invalid pattern `{pattern}`")]
+    Pattern { key: &'static str, pattern: String, source: Box<regex::Error> },
 }
 
 impl LoraConfig {
-    /// Parses and checks the text of an `adapter_config.json`.
-    ///
     /// # Errors
-    /// [`Error`], naming the key.
+    /// [`Error`], with the key.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let raw: Map<String, Value> = serde_json::from_slice(text)?;
         let kind = raw.get("peft_type").unwrap_or(&Value::Null);
@@ -135,7 +110,6 @@ impl LoraConfig {
         })
     }
 
-    /// The rank that a module should have.
     pub fn rank(&self, module: &str) -> usize {
         self.ranks
             .iter()
@@ -143,7 +117,7 @@ impl LoraConfig {
             .map_or(self.rank, |found| found.1)
     }
 
-    /// What `B A` of a module is multiplied by.
+    /// The factor of `B A`.
     pub fn scaling(&self, module: &str) -> f64 {
         let found = self.alphas.iter().find(|(pattern, _)| pattern.matches(module));
         let alpha = found.map_or(self.alpha, |found| found.1);
@@ -151,13 +125,13 @@ impl LoraConfig {
         alpha / if self.by_root { rank.sqrt() } else { rank }
     }
 
-    /// Whether a module was trained whole.
+    /// Whether a module was trained in full.
     pub fn is_saved(&self, module: &str) -> bool {
         let last = |name: &String| module == name || module.ends_with(&format!(".{name}"));
         self.saved.iter().any(last)
     }
 
-    /// The model it was trained on, by its own word.
+    /// The model it was trained on, according to the file.
     pub fn base(&self) -> Option<&str> {
         self.base.as_deref().filter(|base| !base.is_empty())
     }
@@ -196,7 +170,7 @@ fn patterns<T>(
     }
 }
 
-/// Whether a value is more than null, false, zero or empty.
+/// Whether a value is other than null, false, zero or empty.
 fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -212,7 +186,7 @@ fn refuse_unsupported(raw: &Map<String, Value>) -> Result<(), Error> {
     let saves = raw.get("modules_to_save").is_some_and(is_set);
     for (key, value) in raw {
         let is_fine = match key.as_str() {
-            // Some ways to begin training take a part of the base away.
+            // Some initializations subtract a part of the base.
             "init_lora_weights" => !value.is_string() || KEEPS_BASE.iter().any(|way| value == way),
             "ensure_weight_tying" => !is_set(value) || !saves,
             key => !is_set(value) || RECORDS.contains(&key) || READ.contains(&key),

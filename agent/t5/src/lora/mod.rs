@@ -1,8 +1,8 @@
-//! LoRA adapters of PEFT: a config and tensors in, changed weights out, or the factors of the change.
+//! PEFT LoRA adapters: merged weights, or the factors for unmerged use.
 //!
-//! Merged: `W' = W + scaling * (B A)`, in f32, before weights are packed; modules that were trained whole replace
-//! the base's (peft 0.21.2, `tuners/lora/layer.py`). Unmerged: `x W'^T = x W^T + (x A^T) (scaling * B)^T`, the base
-//! untouched. Every tensor must find its weight: an adapter that fits only in part is refused.
+//! Merged: `W' = W + scaling * (B A)` in f32, before packing; modules trained in full replace the
+//! base's (peft 0.21.2, `tuners/lora/layer.py`). Unmerged: `x W'^T = x W^T + (x A^T) (scaling *
+//! B)^T`. Every tensor must match a weight: an adapter that fits only in part is rejected.
 
 pub mod config;
 
@@ -12,21 +12,21 @@ use engine::files::{self, Blob};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// What peft writes before a module's name.
+/// peft's prefix of module names.
 const PREFIX: &str = "base_model.model.";
 
 /// An adapter that fits a base.
 #[derive(Debug)]
 pub struct Adapter {
     stored: Stored,
-    /// What is added to a weight, by the weight's name.
+    /// By the name of the changed weight.
     deltas: BTreeMap<String, Delta>,
-    /// Weights that are replaced.
-    whole: Vec<String>,
+    /// Replaced weights.
+    replaced: Vec<String>,
     notes: Vec<String>,
 }
 
-/// The two factors of a change, by their names in the file.
+/// The names of the two factors in the file.
 #[derive(Debug, Default)]
 struct Delta {
     /// `[rank, inputs]`.
@@ -37,85 +37,39 @@ struct Delta {
     scaling: f32,
 }
 
-/// An adapter that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Its config can't be used.
-    #[error("can't use {file}")]
-    Config {
-        /// Which file.
-        file: String,
-        /// Why.
-        source: config::Error,
-    },
-    /// Its files can't be read.
+    #[error("cannot use {file}")]
+    Config { file: String, source: config::Error },
     #[error(transparent)]
     Stored(#[from] checkpoint::Error),
     #[error(transparent)]
     Read(#[from] files::ReadError),
-    /// It holds nothing.
-    #[error("{file} holds no tensors")]
-    Empty {
-        /// Which file.
-        file: String,
-    },
-    /// A tensor that nothing is known to do with.
+    #[error("{file} contains no tensors")]
+    Empty { file: String },
     #[error(
-        "{file}: tensor {tensor} is not supported: lora_A and lora_B of linear layers, and whole modules that \
-         modules_to_save names, are"
+        "{file}: unsupported tensor {tensor}: expected lora_A and lora_B of linear layers, or modules listed in \
+         modules_to_save"
     )]
-    Unsupported {
-        /// Which file.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-    },
-    /// A whole module that has no place beside the base's.
+    Unsupported { file: String, tensor: String },
     #[error(
-        "{file}: tensor {tensor} replaces a weight of the base, which only a merged adapter can do, other than \
-         for lm_head: use adapter_mode = \"merged\" (--adapter-mode merged)"
+        "{file}: tensor {tensor} replaces a weight of the base, which an unmerged adapter can do for lm_head \
+         only: use adapter_mode = \"merged\" (--adapter-mode merged)"
     )]
-    OnlyMerged {
-        /// Which file.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-    },
-    /// A tensor for a weight that the base doesn't have.
-    #[error("{file}: the model has no weight for tensor {tensor}")]
-    NoWeight {
-        /// Which file.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-    },
-    /// One factor without the other.
-    #[error("{file}: {module} has only one of lora_A and lora_B")]
-    Half {
-        /// Which file.
-        file: String,
-        /// The module.
-        module: String,
-    },
-    /// A shape that doesn't fit the base, or the rank in the config.
-    #[error("{file}: tensor {tensor} has shape {found:?}, model and config ask for {expected:?}")]
-    Shape {
-        /// Which file.
-        file: String,
-        /// Which tensor.
-        tensor: String,
-        /// By the base's shape and the config's rank.
-        expected: Box<[usize]>,
-        /// In the file.
-        found: Box<[usize]>,
-    },
+    OnlyMerged { file: String, tensor: String },
+    #[error("{file}: tensor {tensor} matches no weight of the model")]
+    NoWeight { file: String, tensor: String },
+    #[error("{file}: {module} lacks lora_A or lora_B")]
+    Half { file: String, module: String },
+    #[error("{file}: tensor {tensor} has shape {found:?}, model and config require {expected:?}")]
+    Shape { file: String, tensor: String, expected: Box<[usize]>, found: Box<[usize]> },
 }
 
 impl Adapter {
-    /// Matches an adapter to a base's layout: the shapes of its weights by their names. Reads no values.
+    /// Matches an adapter to the shapes of a base's weights, without reading values.
     ///
     /// # Errors
-    /// [`Error`], naming the file and the tensor.
+    /// [`Error`], with the file and the tensor.
     pub fn open(
         files: files::Adapter,
         model: &str,
@@ -125,7 +79,7 @@ impl Adapter {
         let stored = Stored::open(vec![files.weights])?;
         let file = stored.file_names();
         let mut adapter =
-            Self { deltas: BTreeMap::new(), whole: Vec::new(), notes: Vec::new(), stored };
+            Self { deltas: BTreeMap::new(), replaced: Vec::new(), notes: Vec::new(), stored };
         let tensors: Vec<(String, Vec<usize>)> = adapter
             .stored
             .places
@@ -147,12 +101,12 @@ impl Adapter {
         if let Some(base) = config.base().filter(|base| last_part(base) != last_part(model)) {
             adapter
                 .notes
-                .push(format!("the adapter was trained on {base}, and is used on {model}"));
+                .push(format!("the adapter was trained on {base} and is used with {model}"));
         }
         Ok(adapter)
     }
 
-    /// Finds what one tensor does to the base.
+    /// Assigns one tensor to the weight that it changes.
     fn place(
         &mut self,
         file: &str,
@@ -170,7 +124,7 @@ impl Adapter {
             None => (module, None),
         };
         let weight = format!("{module}.weight");
-        // A base whose head is its embedding gets a head of its own from an adapter that saved one.
+        // A base with a tied head gets a separate head from an adapter that saved one.
         let base = layout.get(&weight).or_else(|| match factor {
             None if weight == HEAD => layout.get(SHARED),
             _ => None,
@@ -190,14 +144,14 @@ impl Adapter {
             return Err(Error::Shape { file, tensor, expected, found });
         }
         let Some(factor) = factor else {
-            // peft puts its copy in the place of `shared`, but the stacks and a tied head hold the embedding by names
-            // of their own: what was saved is not used (peft 0.21.2 with transformers 5.23, tried with either head).
+            // peft replaces `shared`, but the stacks and a tied head refer to the embedding by
+            // other names, so the saved copy is unused (peft 0.21.2 with transformers 5.23, tested
+            // with both kinds of head).
             if weight == SHARED {
-                self.notes.push(format!(
-                    "{file}: {tensor} is passed over, as peft does: nothing reads it"
-                ));
+                self.notes
+                    .push(format!("{file}: {tensor} is ignored, as in peft: nothing reads it"));
             } else {
-                self.whole.push(weight);
+                self.replaced.push(weight);
             }
             return Ok(());
         };
@@ -208,49 +162,45 @@ impl Adapter {
         Ok(())
     }
 
-    /// The weights that are replaced.
-    pub fn whole(&self) -> &[String] {
-        &self.whole
+    pub fn replaced(&self) -> &[String] {
+        &self.replaced
     }
 
-    /// What a reader of the report should know.
+    /// Remarks for the report.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// The weight that replaces the base's; none where the base's stays.
+    /// The replacement of a weight. `None` if the base's weight stays.
     ///
     /// # Errors
-    /// Where the file can't be read, or holds what isn't finite.
+    /// The file cannot be read, or contains non-finite values.
     pub fn replacement(&self, weight: &str) -> Result<Option<Vec<f32>>, checkpoint::Error> {
-        if self.whole.iter().all(|whole| whole != weight) {
+        if self.replaced.iter().all(|replaced| replaced != weight) {
             return Ok(None);
         }
         self.stored.read(&format!("{PREFIX}{weight}")).map(Some)
     }
 
-    /// Checks that it can stand beside the base's weights.
-    ///
     /// # Errors
-    /// [`Error::OnlyMerged`], naming the tensor.
+    /// [`Error::OnlyMerged`] if the adapter requires merging.
     pub fn check_unmerged(&self) -> Result<(), Error> {
-        match self.whole.iter().find(|whole| *whole != HEAD) {
+        match self.replaced.iter().find(|replaced| *replaced != HEAD) {
             None => Ok(()),
-            Some(whole) => Err(Error::OnlyMerged {
+            Some(replaced) => Err(Error::OnlyMerged {
                 file: self.stored.file_names(),
-                tensor: format!("{PREFIX}{whole}"),
+                tensor: format!("{PREFIX}{replaced}"),
             }),
         }
     }
 
-    /// The rank of a weight's change; 0 where it has none.
+    /// The rank of a weight's change; 0 if it has none.
     pub fn rank(&self, weight: &str) -> usize {
         self.deltas.get(weight).map_or(0, |delta| delta.rank)
     }
 
-    /// The factors of the change of weights that lie below each other, of equally many rows each, and together
-    /// `[outputs, inputs]`: `A`, `[rank, inputs]`, and `B` times the scaling, `[outputs, rank]`. What is wider than the
-    /// weights' own ranks together is filled up with zeros.
+    /// The stacked factors of weights with equally many rows, together `[outputs, inputs]`: `A`,
+    /// `[rank, inputs]`, and `scaling * B`, `[outputs, rank]`, zero-padded to `rank`.
     ///
     /// # Errors
     /// As [`Adapter::replacement`].
@@ -281,7 +231,7 @@ impl Adapter {
         Ok((down, up))
     }
 
-    /// Adds the change of a weight, `[outputs, inputs]`, if there is one.
+    /// Adds the change to a weight, `[outputs, inputs]`, if there is one.
     ///
     /// # Errors
     /// As [`Adapter::replacement`].

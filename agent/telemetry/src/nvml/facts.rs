@@ -1,11 +1,11 @@
-//! The GPUs of this machine, as their driver describes them.
+//! Facts about this machine's GPUs.
 
 use super::Library;
+use model::telemetry::Gpu;
 use nvml_wrapper::Device;
 use nvml_wrapper::enum_wrappers::device::Clock;
-use proto::telemetry::Gpu;
 
-/// Every GPU that the driver shows, in its order. A fact that it doesn't tell is null.
+/// All GPUs in the driver's order. Unknown facts are `None`.
 pub(crate) fn gpus(library: &Library) -> Vec<Gpu> {
     let count = library.nvml.device_count().unwrap_or(0);
     let devices = (0..count).filter_map(|index| library.nvml.device_by_index(index).ok());

@@ -1,12 +1,12 @@
-//! The library that reads NVIDIA's GPUs, found when the agent starts: the system's own, or one that the user names.
+//! The NVML library: the system's own, or a given file.
 
+use model::telemetry::{Absence, NvmlLibrary};
 use nvml_wrapper::Nvml;
 use nvml_wrapper::error::NvmlError;
-use proto::telemetry::{Absence, NvmlLibrary};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
-/// Where drivers and container runtimes install it. From elsewhere it isn't the system's own.
+/// Locations used by drivers and container runtimes. A library from elsewhere is marked as foreign.
 const SYSTEM_FOLDERS: [&str; 8] = [
     "/usr/lib",
     "/usr/lib64",
@@ -18,7 +18,7 @@ const SYSTEM_FOLDERS: [&str; 8] = [
     "/nix/store",
 ];
 
-/// A library that is loaded and has found a driver. It stays loaded as long as the agent lives.
+/// A loaded library with a driver. Stays loaded for the life of the agent.
 #[derive(Debug, Clone)]
 pub(crate) struct Library {
     pub(super) nvml: &'static Nvml,
@@ -26,10 +26,8 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// Loads the library that is named, or the system's own.
-    ///
     /// # Errors
-    /// Why there is none, and what to do.
+    /// Why there is none, with a remedy.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, Absence> {
         let mut builder = Nvml::builder();
         if let Some(path) = named {
@@ -40,7 +38,7 @@ impl Library {
         let is_of_system = SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
         let hash = std::fs::read(&path).map(|bytes| hex::encode(&Sha256::digest(&bytes)));
         Ok(Self {
-            // Its shutdown on leaving would gain nothing, and a library that lacks the call would end in a panic.
+            // Never shut down: that would gain nothing, and panics if the library lacks the call.
             nvml: Box::leak(Box::new(nvml)),
             facts: NvmlLibrary {
                 path: path.to_string_lossy().into_owned(),
@@ -51,7 +49,7 @@ impl Library {
     }
 }
 
-/// The file that the loader took.
+/// The path that the loader resolved.
 fn loaded_path(named: Option<&Path>) -> PathBuf {
     let wanted = match named {
         Some(path) => std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()),
@@ -77,29 +75,26 @@ fn absence(named: Option<&Path>, error: &NvmlError) -> Absence {
         .map_or_else(|| "NVIDIA's libnvidia-ml.so.1".to_owned(), |path| path.display().to_string());
     let (reason, remedy) = match error {
         NvmlError::LibloadingError(_) | NvmlError::LibraryNotFound => (
-            format!("{library} is not there or can't be loaded"),
-            "on a machine with an NVIDIA GPU install its driver; in a container start it with its GPUs (docker run --gpus all)",
+            format!("{library} is missing or cannot be loaded"),
+            "on a machine with an NVIDIA GPU install its driver; start the container with GPUs (docker run --gpus all)",
         ),
         NvmlError::DriverNotLoaded => (
-            format!("{library} is there, and the NVIDIA driver is not loaded"),
-            "load it: modprobe nvidia; without a GPU nothing is missing",
+            format!("{library} is present, but the NVIDIA driver is not loaded"),
+            "run modprobe nvidia; ignore this on machines without a GPU",
         ),
         NvmlError::LibRmVersionMismatch => (
             "the NVIDIA driver and its library have different versions".to_owned(),
-            "restart the machine: the driver was updated while it was loaded",
+            "restart the machine: the driver was updated while loaded",
         ),
         NvmlError::NoPermission => (
-            "the NVIDIA driver doesn't let this user in".to_owned(),
-            "run the agent as a user who may open /dev/nvidiactl",
+            "the NVIDIA driver denies access to this user".to_owned(),
+            "run the agent as a user with access to /dev/nvidiactl",
         ),
         NvmlError::FailedToLoadSymbol(_) | NvmlError::FunctionNotFound => (
-            format!("{library} is no NVIDIA management library"),
-            "name another file with --nvml-library, or none",
+            format!("{library} is not an NVIDIA management library"),
+            "correct or remove --nvml-library",
         ),
-        other => (
-            format!("{library} fails: {other}"),
-            "run nvidia-smi: it shows what is wrong with the driver",
-        ),
+        other => (format!("{library} fails: {other}"), "run nvidia-smi to diagnose the driver"),
     };
     Absence { what: "gpu".to_owned(), reason, remedy: Some(remedy.to_owned()) }
 }

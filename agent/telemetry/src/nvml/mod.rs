@@ -1,41 +1,41 @@
-//! NVIDIA's GPUs through the management library, which is found at run time. A missing library, a driver that isn't
-//! loaded, a call that isn't supported and a GPU that falls off the bus are absences with a reason.
+//! NVIDIA GPUs through NVML, loaded at run time. A missing library or driver, an unsupported call
+//! and a lost GPU are reported as absent, with the reason.
 
 mod calls;
 mod facts;
 mod library;
 mod visible;
-mod watched;
+mod monitor;
 
 pub(super) use facts::gpus;
 pub(super) use library::Library;
-pub use visible::Visible;
-pub(super) use watched::Watched;
+pub(super) use monitor::GpuMonitor;
+pub use visible::VisibleDevices;
 
-use super::Occasion;
-use proto::telemetry::{Absence, Gpu, Readings};
+use super::Trigger;
+use model::telemetry::{Absence, Gpu, Readings};
 use visible::Handle;
 
-/// The GPU behind an engine's device, such as `cuda:0`.
+/// The GPU of an engine's device, such as `cuda:0`.
 ///
 /// # Errors
-/// Why it can't be read.
+/// Why it cannot be read.
 pub(super) fn watch(
     library: &Library,
     device: &str,
-    visible: &Visible,
+    visible: &VisibleDevices,
     gpus: &[Gpu],
-) -> Result<Watched, Absence> {
+) -> Result<GpuMonitor, Absence> {
     let number = device.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0);
     let handle = visible.find(number, gpus)?;
-    Watched::find(library, &handle, std::process::id())
+    GpuMonitor::find(library, &handle, std::process::id())
 }
 
-/// What the first GPU and its driver don't tell.
+/// What the first GPU does not report.
 pub(super) fn missing(library: &Library) -> Vec<Absence> {
-    match Watched::find(library, &Handle::Index(0), std::process::id()) {
+    match GpuMonitor::find(library, &Handle::Index(0), std::process::id()) {
         Ok(mut first) => {
-            first.read(&mut Readings::default(), Occasion::Tick, true);
+            first.read(&mut Readings::default(), Trigger::Tick, true);
             first.take_absences()
         }
         Err(absence) => vec![absence],

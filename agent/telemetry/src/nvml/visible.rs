@@ -1,22 +1,20 @@
-//! Which GPU is `cuda:0`: CUDA counts the GPUs that the environment lets it see, in an order of its own.
+//! Maps `cuda:0` to a GPU: CUDA numbers the GPUs visible in the environment, in its own order.
 
-use proto::telemetry::{Absence, Gpu};
+use model::telemetry::{Absence, Gpu};
 
-/// What the environment says of GPUs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Visible {
-    /// `CUDA_VISIBLE_DEVICES`: numbers or uuids.
+pub struct VisibleDevices {
+    /// `CUDA_VISIBLE_DEVICES`: indices or UUIDs.
     pub devices: Option<String>,
     /// `CUDA_DEVICE_ORDER`: by PCI bus, or by speed.
     pub order: Option<String>,
 }
 
-/// How the management library finds a GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Handle {
-    /// Its place in the library's list.
+    /// Index in NVML's list.
     Index(u32),
-    /// The start of its uuid, or the whole.
+    /// A UUID or its prefix.
     Uuid(String),
 }
 
@@ -24,11 +22,11 @@ fn absence(reason: String, remedy: &str) -> Absence {
     Absence { what: "gpu".to_owned(), reason, remedy: Some(remedy.to_owned()) }
 }
 
-impl Visible {
-    /// The GPU that CUDA calls by `number`.
+impl VisibleDevices {
+    /// The GPU with this CUDA ordinal.
     ///
     /// # Errors
-    /// Why it can't be told.
+    /// Why it cannot be determined.
     pub(super) fn find(&self, number: u32, gpus: &[Gpu]) -> Result<Handle, Absence> {
         let handle = match self.devices.as_deref().map(str::trim).filter(|list| !list.is_empty()) {
             None => Handle::Index(number),
@@ -36,8 +34,8 @@ impl Visible {
                 let entry = list.split(',').nth(number as usize).map(str::trim);
                 let entry = entry.filter(|entry| !entry.is_empty()).ok_or_else(|| {
                     absence(
-                        format!("CUDA_VISIBLE_DEVICES={list} has no GPU number {number}"),
-                        "list the GPU there, or unset the variable",
+                        format!("CUDA_VISIBLE_DEVICES={list} has no GPU {number}"),
+                        "add the GPU to the variable, or unset it",
                     )
                 })?;
                 match entry.parse() {
@@ -46,13 +44,13 @@ impl Visible {
                 }
             }
         };
-        // CUDA puts the fastest first, the library goes by the bus; among equals that is the same.
+        // CUDA puts the fastest first, NVML commands by bus; for identical GPUs both are the same.
         let are_equal = gpus.windows(2).all(|pair| pair[0].name == pair[1].name);
         if are_equal || self.order.as_deref() == Some("PCI_BUS_ID") {
             return Ok(handle);
         }
         Err(absence(
-            "several different GPUs: which of them infers can't be told".to_owned(),
+            "several different GPUs: the one used for inference is ambiguous".to_owned(),
             "set CUDA_DEVICE_ORDER=PCI_BUS_ID for the agent",
         ))
     }
@@ -66,8 +64,8 @@ mod tests {
         names.iter().map(|name| Gpu { name: (*name).to_owned(), ..Gpu::default() }).collect()
     }
 
-    fn visible(devices: Option<&str>, order: Option<&str>) -> Visible {
-        Visible { devices: devices.map(str::to_owned), order: order.map(str::to_owned) }
+    fn visible(devices: Option<&str>, order: Option<&str>) -> VisibleDevices {
+        VisibleDevices { devices: devices.map(str::to_owned), order: order.map(str::to_owned) }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Any bytes as an adapter's model.tar.gz. They are packed where the first says so: a gzip checksum is hard to guess.
+//! Any bytes as an adapter's model.tar.gz. They are packed where the first says so: a gzip checksum
+//! is hard to guess.
 
 use std::fs::File;
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! What the fuzzer looks for, over the inputs that it has found and that are kept: the short form of `fuzz/`.
+//! What the fuzzer looks for, over the inputs that it has found and that are kept: the short form
+//! of `fuzz/`.
 
 mod adapter;
 

@@ -1,10 +1,11 @@
-//! Adapters that don't fit, modules that were trained whole, and archives that aren't what they seem.
+//! Adapters that don't fit, modules that were trained whole, and archives that aren't what they
+//! seem.
 
 use super::fixture::{adapted, adapted_spec, cases, decode, folder, open};
 use engine::Engine;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use proto::model::AdapterMode;
+use model::engine::AdapterMode;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::fs;
 use std::io::Write;
@@ -38,7 +39,8 @@ fn gzip(bytes: &[u8], path: &Path) {
     fs::write(path, packed.finish().unwrap()).unwrap();
 }
 
-/// What opening an archive says that holds the adapter below `below`, and what `more` puts behind it.
+/// What opening an archive says that holds the adapter below `below`, and what `more` puts behind
+/// it.
 fn opened(below: &str, more: &dyn Fn(&mut Builder<Vec<u8>>)) -> Result<String, String> {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("model.tar.gz");
@@ -191,12 +193,16 @@ fn a_folder_without_an_adapter_names_what_is_missing() {
     };
     assert_eq!(error(), "DIR has no adapter_config.json");
     fs::write(place.path().join(FILES[0]), "{}").unwrap();
-    assert_eq!(error(), "DIR has adapter_config.json but not adapter_model.safetensors beside it");
+    assert_eq!(
+        error(),
+        "DIR has adapter_config.json but not adapter_model.safetensors unmerged it"
+    );
     fs::write(place.path().join("adapter_model.bin"), "").unwrap();
     assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not read"));
 }
 
-/// The adapter `qv-r8`, which also saved `module` whole: the base's tensor `tensor`, each value doubled.
+/// The adapter `qv-r8`, which also saved `module` whole: the base's tensor `tensor`, each value
+/// doubled.
 fn with_whole(module: &str, tensor: &str) -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let mut config: serde_json::Value =
@@ -218,7 +224,8 @@ fn with_whole(module: &str, tensor: &str) -> tempfile::TempDir {
     place
 }
 
-/// As in peft 0.21.2 with transformers 5.23, where nothing reads the copy of `shared` that was trained.
+/// As in peft 0.21.2 with transformers 5.23, where nothing reads the copy of `shared` that was
+/// trained.
 #[test]
 fn a_saved_shared_embedding_is_passed_over_and_said_so() {
     let place = with_whole("shared", "shared.weight");
@@ -250,14 +257,14 @@ fn a_saved_norm_can_be_merged_only() {
 
 #[test]
 fn the_built_in_adapter_fits_the_built_in_model() {
-    let spec = proto::model::EngineSpec {
+    let spec = model::engine::EngineSpec {
         adapter: Some("builtin:tiny-minutes".to_owned()),
         ..super::fixture::spec("builtin:tiny")
     };
     let facts = open(&spec).unwrap().facts();
     assert_eq!(facts.adapter_sha256.map(|hash| hash.len()), Some(64));
     assert_eq!(facts.notes, [""; 0]);
-    let unknown = proto::model::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
+    let unknown = model::engine::EngineSpec { adapter: Some("builtin:x".to_owned()), ..spec };
     let error = open(&unknown).unwrap_err().to_string();
     assert_eq!(error, "unknown builtin adapter \"x\": one of tiny-minutes");
 }

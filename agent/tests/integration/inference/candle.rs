@@ -3,7 +3,7 @@
 use super::fixture::{Case, MAX_NEW, MODELS, cases, folder, greedy};
 use candle_core::Device;
 use engine::files::{Blob, Weights};
-use proto::model::Dtype;
+use model::engine::Dtype;
 use std::fs;
 use t5::candle::CandleT5;
 use t5::checkpoint::Checkpoint;

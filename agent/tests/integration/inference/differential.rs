@@ -1,5 +1,5 @@
-//! Against candle-transformers' T5: one sequence at a time, and nine tokens only, because from the tenth on
-//! its decoder puts distances into the encoder's buckets.
+//! Against candle-transformers' T5: one sequence at a time, and nine tokens only, because from the
+//! tenth on its decoder puts distances into the encoder's buckets.
 
 use super::fixture::{MODELS, cases, decode, folder, load};
 use candle_core::{DType, Device, Tensor};

@@ -1,13 +1,13 @@
 //! Models and cases that the tests share.
 
 use agent::model_source::Sources;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use stopwatch::Stopwatch;
 use t5::compute::Compute;
-use t5::generate::{Decoded, Marks, NotFinite, Order, Orders, Until, generate};
+use t5::generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
 use t5::{Input, Opened, T5};
 
 /// Both forms of feed-forward layer and head.
@@ -31,13 +31,13 @@ pub(crate) fn folder(model: &str) -> PathBuf {
 }
 
 /// Rows that enter all at once.
-pub(crate) struct Together {
-    orders: Vec<Order>,
+pub(crate) struct FixedBatch {
+    orders: Vec<RowRequest>,
     ids: Vec<Vec<u32>>,
 }
 
-impl Orders for Together {
-    fn enter(&mut self) -> Vec<Order> {
+impl RowQueue for FixedBatch {
+    fn enter(&mut self) -> Vec<RowRequest> {
         std::mem::take(&mut self.orders)
     }
 
@@ -52,13 +52,13 @@ pub(crate) fn greedy<'a>(
     prompts: impl IntoIterator<Item = &'a Vec<u32>>,
     most: usize,
 ) -> Vec<Vec<u32>> {
-    let until = Until::EosOr(most);
-    let orders: Vec<Order> =
-        prompts.into_iter().map(|ids| Order { ids: ids.clone(), until }).collect();
-    let mut together = Together { ids: vec![Vec::new(); orders.len()], orders };
-    let marks = Marks { start: 0, eos: vec![1] };
-    generate(model, &marks, &mut together, &Stopwatch::played()).unwrap();
-    together.ids
+    let stop_rule = StopRule::EosOr(most);
+    let orders: Vec<RowRequest> =
+        prompts.into_iter().map(|ids| RowRequest { ids: ids.clone(), stop_rule }).collect();
+    let mut batch = FixedBatch { ids: vec![Vec::new(); orders.len()], orders };
+    let special_tokens = SpecialTokens { start: 0, eos: vec![1] };
+    generate(model, &special_tokens, &mut batch, &Stopwatch::synthetic()).unwrap();
+    batch.ids
 }
 
 /// All cases of a model with this adapter.
@@ -112,9 +112,9 @@ pub(crate) fn decode_ids(engine: &mut T5, prompts: &[Vec<u32>], most: usize) -> 
         .iter()
         .map(|ids| Input {
             prompt: engine.prompt_of_ids(ids.clone(), 512).unwrap(),
-            until: Until::EosOr(most),
+            stop_rule: StopRule::EosOr(most),
         })
         .collect();
-    let rows = engine.decode(&batch, &Stopwatch::played()).unwrap();
+    let rows = engine.decode(&batch, &Stopwatch::synthetic()).unwrap();
     rows.into_iter().map(|row| row.unwrap().output_ids).collect()
 }

@@ -3,9 +3,9 @@
 use super::fixture::spec;
 use agent::engines;
 use engine::{Intake, Request, Row};
-use proto::failure::{Failure, Kind};
-use proto::generation::{Generation, Stop};
-use proto::model::{Dtype, EngineSpec};
+use model::engine::{Dtype, EngineSpec};
+use model::failure::{Failure, Kind};
+use model::generation::{Generation, Stop};
 use stopwatch::Stopwatch;
 use t5::device::Device;
 
@@ -83,7 +83,7 @@ fn who_enters_late_gets_the_tokens_that_he_gets_alone() {
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8] {
         let spec = EngineSpec { dtype, ..spec("builtin:tiny") };
         let mut engine = engines::load(&spec, &Device::cpu(), 2).unwrap();
-        assert!(engine.facts().admits);
+        assert!(engine.facts().continuous_batching);
         let (generation, stopwatch) = (generation(Stop::Eos), Stopwatch::start());
         let alone: Vec<Vec<u32>> = requests()
             .iter()
@@ -96,7 +96,7 @@ fn who_enters_late_gets_the_tokens_that_he_gets_alone() {
         let mut trickle = Trickle::of(requests());
         engine.serve(&mut trickle, &generation, &stopwatch).unwrap();
         assert_eq!(trickle.ids(), alone, "{dtype}");
-        assert!(trickle.most_live > 1, "none was decoded beside another");
+        assert!(trickle.most_live > 1, "none was decoded unmerged another");
         for row in trickle.rows {
             let row = row.unwrap().unwrap();
             assert!(row.first_token_ns.unwrap() <= row.end_ns);

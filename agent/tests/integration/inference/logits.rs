@@ -1,10 +1,11 @@
-//! Teacher-forced logits against PyTorch's, for every dtype: `tools/make_logits.py` made them, and says how.
+//! Teacher-forced logits against PyTorch's, for every dtype: `tools/make_logits.py` made them, and
+//! says how.
 
 use super::fixture::greedy;
 use candle_core::{Device, safetensors};
 use engine::files::{Blob, Weights};
-use kernels::Table;
-use proto::model::Dtype;
+use kernels::Dispatch;
+use model::engine::Dtype;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ fn checkpoint(model: &str) -> Checkpoint {
 }
 
 fn on_cpu(model: &str, dtype: Dtype) -> CpuT5 {
-    CpuT5::load(&checkpoint(model), dtype, Table::best(), 1).unwrap()
+    CpuT5::load(&checkpoint(model), dtype, Dispatch::best(), 1).unwrap()
 }
 
 /// The largest and the mean distance from PyTorch's logits, in units of their standard deviation.
@@ -93,10 +94,10 @@ fn assert_within(compute: &mut dyn Compute, model: &str, (largest, mean): (f32, 
     assert!(found.mean <= mean, "{model}, {kernel}: mean {}", found.mean);
 }
 
-/// The tolerances, in standard deviations of the logits: the largest distance, and the mean one; about twice what
-/// was measured with AVX-512.
-/// A half has 11 bits, a brain half 8, and int8 a step of 1/127 of a row's largest value; rows as narrow as
-/// these, with random weights, have int8 at its worst.
+/// The tolerances, in standard deviations of the logits: the largest distance, and the mean one;
+/// about twice what was measured with AVX-512. A half has 11 bits, a brain half 8, and int8 a step
+/// of 1/127 of a row's largest value; rows as narrow as these, with random weights, have int8 at
+/// its worst.
 #[test]
 fn logits_of_every_dtype_lie_within_their_tolerance() {
     for model in MODELS {

@@ -3,7 +3,7 @@
 
 use super::fixture::{decode_ids, open, spec};
 use host::Memory;
-use proto::model::{Dtype, EngineSpec};
+use model::engine::{Dtype, EngineSpec};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::io::Write;

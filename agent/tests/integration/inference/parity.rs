@@ -1,7 +1,7 @@
 //! Token for token as PyTorch, whatever shares the batch.
 
 use super::fixture::{Case, MODELS, adapted, cases, decode, folder, load, open, spec};
-use proto::model::{Dtype, EngineSpec};
+use model::engine::{Dtype, EngineSpec};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -4,9 +4,9 @@ use super::fixture::{folder, open, spec};
 use agent::engines;
 use agent::model_source;
 use engine::{Engine, Request};
-use proto::failure::Kind;
-use proto::generation::{Generation, Stop};
-use proto::sample::Finish;
+use model::failure::Kind;
+use model::generation::{Generation, Stop};
+use model::sample::Finish;
 use std::fs;
 use stopwatch::Stopwatch;
 use t5::device::Device;
@@ -48,7 +48,7 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
     }
     let failure = rows[1].as_ref().unwrap_err();
     assert_eq!(failure.kind, Kind::Input);
-    assert_eq!(failure.detail, "none: it has no reference summary to stop at its length");
+    assert_eq!(failure.detail, "none: no reference summary to match the length of");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
     let whole = Generation { max_input_tokens: 4096, ..generation(Stop::Eos) };
     let input_tokens = |engine: &mut Box<dyn Engine>, generation| {
         let rows =
-            engine.generate(&[request("a", None)], generation, &Stopwatch::played()).unwrap();
+            engine.generate(&[request("a", None)], generation, &Stopwatch::synthetic()).unwrap();
         let row = rows[0].as_ref().unwrap();
         (row.input_tokens.unwrap(), row.cut_tokens)
     };
@@ -80,7 +80,7 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer.json");
     fs::write(&path, file.to_string()).unwrap();
-    let with_file = proto::model::EngineSpec {
+    let with_file = model::engine::EngineSpec {
         tokenizer: Some(path.to_str().unwrap().to_owned()),
         ..spec("builtin:tiny")
     };

@@ -1,12 +1,13 @@
-//! Adapters that stay beside the weights: the tokens of merged ones, exchanged without loading the base again.
+//! Adapters that stay separate from the weights: the tokens of merged ones, exchanged without loading the
+//! base again.
 
 use super::fixture::{Case, MODELS, adapted_spec, cases, decode, folder, open, spec};
 use agent::model_source;
 use candle_core::Device;
 use engine::Engine;
 use engine::files::{Blob, Weights};
-use kernels::Table;
-use proto::model::{AdapterMode, Dtype, EngineSpec};
+use kernels::Dispatch;
+use model::engine::{AdapterMode, Dtype, EngineSpec};
 use std::fs;
 use t5::T5;
 use t5::candle::CandleT5;
@@ -89,11 +90,11 @@ fn every_dtype_takes_an_adapter_beside_its_weights() {
         for (model, adapter) in ADAPTERS {
             let cases = &cases(model, Some(adapter))[..8];
             let spec = EngineSpec { dtype, ..unmerged(model, adapter) };
-            let mut beside = open(&spec).unwrap().load(1).unwrap();
+            let mut unmerged = open(&spec).unwrap().load(1).unwrap();
             let mut base = open(&spec.base()).unwrap().load(1).unwrap();
-            assert_ne!(decode(&mut beside, cases, 4), decode(&mut base, cases, 4));
-            let sizes = [&beside, &base].map(|engine| engine.facts().model_size_bytes);
-            assert_eq!(sizes[0] - sizes[1], beside.adapter_bytes());
+            assert_ne!(decode(&mut unmerged, cases, 4), decode(&mut base, cases, 4));
+            let sizes = [&unmerged, &base].map(|engine| engine.facts().model_size_bytes);
+            assert_eq!(sizes[0] - sizes[1], unmerged.adapter_bytes());
         }
     }
 }
@@ -108,7 +109,7 @@ fn candle_takes_an_adapter_as_the_cpu_does() {
         let path = folder(model).join("adapters").join(adapter);
         let files = model_source::find_adapter(path.to_str().unwrap()).unwrap();
         let adapter = checkpoint.fit(files, model).unwrap();
-        let mut cpu = CpuT5::load(&checkpoint, Dtype::F32, Table::best(), 1).unwrap();
+        let mut cpu = CpuT5::load(&checkpoint, Dtype::F32, Dispatch::best(), 1).unwrap();
         let mut candle = CandleT5::load(&checkpoint, Device::Cpu, Dtype::F32).unwrap();
         let prompts: [&[u32]; 2] = [&[7, 9, 200, 1], &[5, 1]];
         let logits = |compute: &mut dyn Compute, adapter| {

@@ -1,10 +1,10 @@
-//! Parquet, through its record interface: only the columns that are needed are decoded.
+//! Parquet -> rows. Decodes only the needed columns.
 
 mod thrift;
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Place, Row, Value};
+use super::rows::{Position, Row, Value};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -14,16 +14,14 @@ use bytes::Bytes;
 use std::sync::Arc;
 use thrift::Unsound;
 
-/// What is said of a file that says more than it holds.
-const UNSOUND: &str = "its metadata say more than they hold";
+const UNSOUND: &str = "its metadata claims more elements than it contains";
 
-/// Reads all rows of all row groups.
 pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<Row>, Error> {
     let broken = |source: ParquetError| Error::Parquet { file: file.to_owned(), source };
     let reader = opened(bytes).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema();
     let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
-    let at = columns.find(file, Place::Header, &names)?;
+    let at = columns.find(file, Position::Header, &names)?;
 
     let mut wanted: Vec<usize> =
         [Some(at.id), Some(at.dialogue), at.summary].into_iter().flatten().collect();
@@ -41,7 +39,7 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
             field.map_or(Value::Null, |(_, field)| value(field))
         };
         rows.push(Row {
-            place: Place::Row(number),
+            position: Position::Row(number),
             id: value(at.id),
             dialogue: value(at.dialogue),
             summary: at.summary.map_or(Value::Null, value),
@@ -50,20 +48,20 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
     Ok(rows)
 }
 
-/// Opens a file once its structures were walked.
+/// Opens a file after the check of its Thrift structures.
 fn opened(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, ParquetError> {
     let unsound = |_: Unsound| ParquetError::General(UNSOUND.to_owned());
     thrift::footer(&bytes).map_err(unsound)?;
     let bytes = Bytes::from(bytes);
     let reader = SerializedFileReader::new(bytes.clone())?;
     for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
-        let chunk = chunk(&bytes, column).ok_or(Unsound::Broken);
+        let chunk = chunk(&bytes, column).ok_or(Unsound::Malformed);
         chunk.and_then(thrift::pages).map_err(unsound)?;
     }
     Ok(reader)
 }
 
-/// Where the pages of a column lie; null where that isn't in the file.
+/// The pages of a column; `None` if they are outside of the file.
 fn chunk<'b>(bytes: &'b [u8], column: &ColumnChunkMetaData) -> Option<&'b [u8]> {
     let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
     let start = usize::try_from(start).ok()?;
@@ -75,7 +73,7 @@ fn value(field: &Field) -> Value {
     match field {
         Field::Null => Value::Null,
         Field::Str(text) => Value::Text(text.clone()),
-        // Writers of old leave out that their strings are strings.
+        // Old writers omit the logical type of strings.
         Field::Bytes(bytes) => match std::str::from_utf8(bytes.data()) {
             Ok(text) => Value::Text(text.to_owned()),
             Err(_) => Value::Other("bytes that are not UTF-8"),
@@ -92,7 +90,7 @@ fn value(field: &Field) -> Value {
         | Field::Float(_)
         | Field::Double(_)
         | Field::Decimal(_) => Value::Number(field.to_string()),
-        Field::Bool(_) => Value::Other("true or false"),
+        Field::Bool(_) => Value::Other("a boolean"),
         Field::Group(_) => Value::Other("a group"),
         Field::ListInternal(_) => Value::Other("a list"),
         Field::MapInternal(_) => Value::Other("a map"),

@@ -1,22 +1,26 @@
-//! Walks the Thrift structures of a Parquet file, so that they are parsed only where their bytes bear out what they say.
+//! Rejects Parquet files whose Thrift metadata would keep the parser busy for hours.
 //!
-//! A list names its own length, and the parser skips what it doesn't know element by element. Booleans in lists take it no
-//! bytes: some bytes could keep it busy for hours. Parquet has no such lists, so a file with one is refused; every other
-//! element takes a byte at least. The form is Thrift's compact protocol.
+//! Works around a bug of the `parquet` crate, found by fuzzing (version 60.1): it skips the
+//! elements of an unknown list one by one, and its `skip_till_depth` consumes no bytes for a
+//! boolean. A list of booleans may therefore claim any length: 386 bytes took ten seconds, nested
+//! lists take hours. The Parquet format has no lists or maps with booleans, so a file with one is
+//! rejected here before the crate parses it. All other elements take at least one byte, which
+//! bounds the time.
+//!
+//! The encoding is Thrift's compact protocol:
 //! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
-/// A structure that isn't to be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unsound {
-    /// It holds elements that take no bytes.
-    Empty,
-    /// It ends before its end, or isn't one.
-    Broken,
+    /// Contains elements that take no bytes.
+    EmptyElements,
+    /// Truncated or not Thrift.
+    Malformed,
 }
 
-/// Structures and lists may hold each other so deep; Parquet's own come to about eight.
-const DEPTH: u32 = 32;
-/// The field of a page's header that says how many bytes follow it.
+/// Maximum nesting; Parquet's own metadata has about eight levels.
+const MAX_DEPTH: u32 = 32;
+/// The field of a page header with the number of bytes after it.
 const COMPRESSED_PAGE_SIZE: i64 = 3;
 const MAGIC: &[u8; 4] = b"PAR1";
 
@@ -35,38 +39,38 @@ const MAP: u8 = 11;
 const STRUCT: u8 = 12;
 const UUID: u8 = 13;
 
-/// Whether the metadata at the end of a file is sound. What isn't there at all is left to the parser to tell.
+/// Checks the metadata at the end of a file. Missing metadata is reported by the parser.
 pub(super) fn footer(file: &[u8]) -> Result<(), Unsound> {
     let Some(rest) = file.strip_suffix(MAGIC) else { return Ok(()) };
     let Some((rest, length)) = rest.split_last_chunk::<4>() else { return Ok(()) };
-    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Unsound::Broken)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Unsound::Malformed)?;
     let Some(start) = rest.len().checked_sub(length) else { return Ok(()) };
-    Walk { bytes: &rest[start..] }.structure(DEPTH).map(drop)
+    Walk { bytes: &rest[start..] }.structure(MAX_DEPTH).map(drop)
 }
 
-/// Whether the headers of the pages that follow each other in `chunk` can be parsed. Where they are broken the parser
-/// tells it, if it comes so far: some writers leave bytes behind the last page.
+/// Checks the headers of the consecutive pages of `chunk`. A malformed header is left to the
+/// parser: some writers leave bytes after the last page.
 pub(super) fn pages(chunk: &[u8]) -> Result<(), Unsound> {
     let mut walk = Walk { bytes: chunk };
     while !walk.bytes.is_empty() {
         match walk.page() {
             Ok(()) => {}
-            Err(Unsound::Broken) => break,
-            Err(Unsound::Empty) => return Err(Unsound::Empty),
+            Err(Unsound::Malformed) => break,
+            Err(Unsound::EmptyElements) => return Err(Unsound::EmptyElements),
         }
     }
     Ok(())
 }
 
-/// What is left of the bytes.
+/// A cursor over the remaining bytes.
 struct Walk<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Walk<'a> {
     fn take(&mut self, length: u64) -> Result<&'a [u8], Unsound> {
-        let length = usize::try_from(length).map_err(|_| Unsound::Broken)?;
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Unsound::Broken)?;
+        let length = usize::try_from(length).map_err(|_| Unsound::Malformed)?;
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Unsound::Malformed)?;
         self.bytes = rest;
         Ok(taken)
     }
@@ -84,7 +88,7 @@ impl<'a> Walk<'a> {
                 return Ok(number);
             }
         }
-        Err(Unsound::Broken)
+        Err(Unsound::Malformed)
     }
 
     fn signed(&mut self) -> Result<i64, Unsound> {
@@ -92,15 +96,15 @@ impl<'a> Walk<'a> {
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    /// Goes past a page.
+    /// Skips a page.
     fn page(&mut self) -> Result<(), Unsound> {
-        let length = self.structure(DEPTH)?.ok_or(Unsound::Broken)?;
-        self.take(u64::try_from(length).map_err(|_| Unsound::Broken)?).map(drop)
+        let length = self.structure(MAX_DEPTH)?.ok_or(Unsound::Malformed)?;
+        self.take(u64::try_from(length).map_err(|_| Unsound::Malformed)?).map(drop)
     }
 
-    /// Goes past a structure; gives its field [`COMPRESSED_PAGE_SIZE`] where that is a number.
+    /// Skips a structure; returns its field [`COMPRESSED_PAGE_SIZE`] if that is an I32.
     fn structure(&mut self, depth: u32) -> Result<Option<i64>, Unsound> {
-        let depth = depth.checked_sub(1).ok_or(Unsound::Broken)?;
+        let depth = depth.checked_sub(1).ok_or(Unsound::Malformed)?;
         let (mut field, mut size) = (0_i64, None);
         loop {
             let header = self.byte()?;
@@ -120,7 +124,7 @@ impl<'a> Walk<'a> {
 
     fn value(&mut self, kind: u8, depth: u32) -> Result<(), Unsound> {
         match kind {
-            // A field's header holds it.
+            // Part of the field header.
             TRUE | FALSE => {}
             BYTE => drop(self.byte()?),
             I16 | I32 | I64 => drop(self.unsigned()?),
@@ -144,15 +148,15 @@ impl<'a> Walk<'a> {
                 }
             }
             STRUCT => drop(self.structure(depth)?),
-            _ => return Err(Unsound::Broken),
+            _ => return Err(Unsound::Malformed),
         }
         Ok(())
     }
 
     fn elements(&mut self, length: u64, kinds: &[u8], depth: u32) -> Result<(), Unsound> {
-        let depth = depth.checked_sub(1).ok_or(Unsound::Broken)?;
+        let depth = depth.checked_sub(1).ok_or(Unsound::Malformed)?;
         if length > 0 && kinds.iter().any(|kind| matches!(*kind, TRUE | FALSE)) {
-            return Err(Unsound::Empty);
+            return Err(Unsound::EmptyElements);
         }
         for _ in 0..length {
             for &kind in kinds {
@@ -172,44 +176,44 @@ mod tests {
         [MAGIC, metadata, &length, MAGIC].concat()
     }
 
-    /// A list of so many elements of a kind, in a field that Parquet doesn't know.
+    /// A list in an unknown field.
     fn list(length: u8, kind: u8, elements: &[u8]) -> Vec<u8> {
         [&[0xe0 | LIST, length << 4 | kind], elements, &[STOP]].concat()
     }
 
     #[test]
-    fn a_list_is_as_long_as_it_says() {
+    fn a_list_has_the_length_it_claims() {
         assert_eq!(footer(&file(&list(2, I32, &[2, 4]))), Ok(()));
         assert_eq!(footer(&file(&list(3, BINARY, &[1, b'a', 0, 0]))), Ok(()));
-        assert_eq!(footer(&file(&list(4, I32, &[2, 4]))), Err(Unsound::Broken));
+        assert_eq!(footer(&file(&list(4, I32, &[2, 4]))), Err(Unsound::Malformed));
     }
 
     #[test]
-    fn elements_that_take_no_bytes_are_refused() {
-        // Four billion of them.
+    fn elements_without_bytes_are_rejected() {
+        // 2^32 - 1 elements.
         let long = [0xff, 0xff, 0xff, 0xff, 0x0f];
         for kind in [TRUE, FALSE] {
-            assert_eq!(footer(&file(&list(15, kind, &long))), Err(Unsound::Empty));
+            assert_eq!(footer(&file(&list(15, kind, &long))), Err(Unsound::EmptyElements));
             let map = [&[0xe0 | MAP][..], &long, &[kind << 4 | kind, STOP]].concat();
-            assert_eq!(footer(&file(&map)), Err(Unsound::Empty));
+            assert_eq!(footer(&file(&map)), Err(Unsound::EmptyElements));
         }
-        assert_eq!(footer(&file(&list(15, STRUCT, &long))), Err(Unsound::Broken));
+        assert_eq!(footer(&file(&list(15, STRUCT, &long))), Err(Unsound::Malformed));
     }
 
     #[test]
-    fn structures_end_somewhere() {
-        assert_eq!(footer(&file(&[0x10 | STRUCT; 1000])), Err(Unsound::Broken));
-        assert_eq!(footer(b"PAR1"), Ok(()), "the parser tells it");
+    fn nesting_is_limited() {
+        assert_eq!(footer(&file(&[0x10 | STRUCT; 1000])), Err(Unsound::Malformed));
+        assert_eq!(footer(b"PAR1"), Ok(()), "left to the parser");
     }
 
     #[test]
-    fn pages_follow_each_other() {
+    fn the_headers_of_all_pages_are_checked() {
         // Field 3: four bytes follow.
         let page = [0x30 | I32, 8, STOP, 1, 2, 3, 4];
         let empty = [0xe0 | LIST, 0x10 | TRUE, STOP];
         assert_eq!(pages(&page.repeat(3)), Ok(()));
-        assert_eq!(pages(&[page.repeat(3), empty.to_vec()].concat()), Err(Unsound::Empty));
-        assert_eq!(pages(&[&page[..6], &empty].concat()), Ok(()), "its list lies in a page");
-        assert_eq!(pages(&[STOP, 1, 2]), Ok(()), "the parser tells it");
+        assert_eq!(pages(&[page.repeat(3), empty.to_vec()].concat()), Err(Unsound::EmptyElements));
+        assert_eq!(pages(&[&page[..6], &empty].concat()), Ok(()), "the list is page content");
+        assert_eq!(pages(&[STOP, 1, 2]), Ok(()), "left to the parser");
     }
 }

@@ -1,9 +1,9 @@
-//! Each format, read as people write it.
+//! Each format with its common variants.
 
 use super::*;
 
 #[test]
-fn json_lines_may_have_number_ids_blank_lines_a_byte_order_mark_and_windows_line_ends() {
+fn json_lines_may_have_number_ids_blank_lines_a_byte_order_mark_and_crlf() {
     let text = "\u{feff}{\"id\": 1, \"dialogue\": \"A: x\\r\\nB: y\", \"summary\": \"s\"}\r\n\r\n{\"id\": \"b\", \"dialogue\": \"A: z\", \"summary\": null}";
     let data = parsed(Format::JsonLines, text).unwrap();
     assert_eq!(data.dialogues[0].id.as_str(), "1");
@@ -14,7 +14,7 @@ fn json_lines_may_have_number_ids_blank_lines_a_byte_order_mark_and_windows_line
 }
 
 #[test]
-fn json_is_an_array_of_objects_over_any_number_of_lines() {
+fn json_is_an_array_of_objects_on_any_number_of_lines() {
     let text = "[\n  {\"summary\": \"s\",\n   \"dialogue\": \"A: x\", \"id\": \"1\"}\n]\n";
     let data = parsed(Format::Json, text).unwrap();
     assert_eq!(data.dialogues.len(), 1);
@@ -22,7 +22,7 @@ fn json_is_an_array_of_objects_over_any_number_of_lines() {
 }
 
 #[test]
-fn csv_fields_hold_line_breaks_commas_and_doubled_quotes() {
+fn csv_fields_may_contain_line_breaks_commas_and_doubled_quotes() {
     let text = "id,dialogue,summary\r\n7,\"A: so, \"\"yes\"\"\r\nB: no\",They talk\r\n8,A: x,\r\n";
     let data = parsed(Format::Csv, text).unwrap();
     assert_eq!(data.dialogues[0].dialogue, "A: so, \"yes\"\nB: no");
@@ -31,14 +31,14 @@ fn csv_fields_hold_line_breaks_commas_and_doubled_quotes() {
 }
 
 #[test]
-fn a_quote_inside_an_unquoted_csv_field_is_a_letter_like_others() {
+fn a_quote_inside_an_unquoted_csv_field_is_literal() {
     let data = parsed(Format::Csv, "id,dialogue\n1,A: a 5\" screen\n2,B: x\n").unwrap();
     assert_eq!(data.dialogues[0].dialogue, "A: a 5\" screen");
     assert_eq!(data.dialogues.len(), 2);
 }
 
 #[test]
-fn parquet_reads_number_ids_and_null_summaries_and_leaves_other_columns_alone() {
+fn parquet_may_have_number_ids_null_summaries_and_other_columns() {
     let schema = "message m { required binary other (STRING); required int64 id; \
                   required binary dialogue (STRING); optional binary summary (STRING); }";
     let bytes = parquet(schema, |column, writer| match column {
@@ -62,7 +62,7 @@ fn parquet_reads_number_ids_and_null_summaries_and_leaves_other_columns_alone() 
 }
 
 #[test]
-fn parquet_strings_that_are_not_marked_as_such_are_still_text() {
+fn parquet_strings_without_a_logical_type_are_text() {
     let schema = "message m { required binary id; required binary dialogue; }";
     let bytes = parquet(schema, |column, writer| {
         write_text(writer, if column == 0 { &["1"] } else { &["A: x"] }, None);
@@ -73,7 +73,7 @@ fn parquet_strings_that_are_not_marked_as_such_are_still_text() {
 }
 
 #[test]
-fn columns_of_other_names_are_read_where_they_are_named() {
+fn columns_may_have_other_names() {
     let columns =
         Columns { id: "key".to_owned(), dialogue: "chat".to_owned(), summary: "gist".to_owned() };
     let text = b"gist,key,chat\ng,1,A: x\n".to_vec();
@@ -82,7 +82,7 @@ fn columns_of_other_names_are_read_where_they_are_named() {
 }
 
 #[test]
-fn the_hash_is_of_the_file_as_it_lies_on_disk() {
+fn the_hash_is_that_of_the_file() {
     let data = parsed(Format::Csv, "id,dialogue\n1,A: x\n").unwrap();
     assert_eq!(data.sha256, "371eb1a3f4b5e50bef5447a23e2a089cb64a8af5b78f737e99f0a7d9ad822a6d");
 }

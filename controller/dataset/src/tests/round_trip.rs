@@ -1,9 +1,9 @@
-//! Whatever text is written into a file comes back from it.
+//! Any text survives a round trip through each format.
 
 use super::*;
 use proptest::prelude::*;
 
-/// Ids, dialogues and summaries, with quotes, commas, line breaks and anything else in them.
+/// Dialogues and summaries with quotes, commas, line breaks and other special characters.
 fn chats() -> impl Strategy<Value = Vec<(String, Option<String>)>> {
     let odd = "[\\PC\",\n;'\\\\\t]{0,40}";
     let dialogue = odd.prop_map(|text| format!("A: {text}"));
@@ -22,7 +22,7 @@ fn assert_same(data: &Dataset, chats: &[(String, Option<String>)]) {
 
 proptest! {
     #[test]
-    fn csv_gives_back_what_was_written(chats in chats()) {
+    fn csv_round_trips(chats in chats()) {
         let mut writer = ::csv::Writer::from_writer(vec![]);
         writer.write_record(["id", "dialogue", "summary"]).unwrap();
         for (number, (dialogue, summary)) in chats.iter().enumerate() {
@@ -33,7 +33,7 @@ proptest! {
     }
 
     #[test]
-    fn json_gives_back_what_was_written(chats in chats()) {
+    fn json_round_trips(chats in chats()) {
         let objects: Vec<serde_json::Value> = chats
             .iter()
             .enumerate()
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn parquet_gives_back_what_was_written(chats in chats()) {
+    fn parquet_round_trips(chats in chats()) {
         let ids: Vec<String> = (0..chats.len()).map(|id| id.to_string()).collect();
         let schema = "message m { required binary id (STRING); required binary dialogue (STRING); optional binary summary (STRING); }";
         let bytes = parquet(schema, |column, writer| match column {
@@ -61,7 +61,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_a_text_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn text_readers_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         for format in [Format::JsonLines, Format::Json, Format::Csv] {
             let _ = parsed(format, &bytes);
         }

@@ -1,4 +1,4 @@
-//! The dialogues that come with the program, and a real data set where one lies beside the project.
+//! The built-in dialogues, and SAMSum if it is available.
 
 use super::*;
 use crate::{Source, read};
@@ -15,7 +15,7 @@ fn speakers(dialogue: &str) -> HashSet<&str> {
 }
 
 #[test]
-fn the_builtin_dialogues_have_the_promised_form() {
+fn the_builtin_dialogues_have_the_documented_form() {
     let data = builtin();
     assert_eq!(data.name, "builtin:dialogues");
     assert_eq!(data.dialogues.len(), 256);
@@ -29,7 +29,7 @@ fn the_builtin_dialogues_have_the_promised_form() {
 }
 
 #[test]
-fn the_builtin_dialogues_spread_thirtyfold_and_speak_in_more_than_ascii() {
+fn the_builtin_dialogues_vary_thirtyfold_in_length_and_are_not_only_ascii() {
     let lengths: Vec<usize> =
         builtin().dialogues.iter().map(|d| d.dialogue.chars().count()).collect();
     let (shortest, longest) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
@@ -43,10 +43,10 @@ fn the_builtin_dialogues_spread_thirtyfold_and_speak_in_more_than_ascii() {
 }
 
 #[test]
-fn the_builtin_dialogues_are_those_that_the_generator_wrote() {
+fn the_builtin_dialogues_match_the_generator() {
     // tools/dialogues/generate.py --split builtin --style both --seed 1 --count 256 | sha256sum
-    let written = "8a39ef3a18a0ab2f653e69368557f0166169caa10bab7bb6de168204832e6608";
-    assert_eq!(builtin().sha256, written);
+    let expected = "8a39ef3a18a0ab2f653e69368557f0166169caa10bab7bb6de168204832e6608";
+    assert_eq!(builtin().sha256, expected);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn the_minutes_are_a_second_column() {
 }
 
 #[test]
-fn samsum_is_read_whole_where_it_lies_beside_the_project() {
+fn samsum_is_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/samsum-test.jsonl");
     if !path.exists() {
         println!("skipped: {} is absent", path.display());
@@ -78,8 +78,8 @@ fn samsum_is_read_whole_where_it_lies_beside_the_project() {
     assert!(data.notes.is_empty());
 }
 
-/// As `fingerprint` of tools/dialogues/generate.py: names, case, punctuation and other alphabets don't tell
-/// two dialogues apart.
+/// As `fingerprint` of tools/dialogues/generate.py: ignores case, punctuation and non-ASCII
+/// letters.
 fn fingerprint(dialogue: &str) -> [u8; 8] {
     let plain: Vec<u8> = dialogue
         .bytes()
@@ -89,7 +89,7 @@ fn fingerprint(dialogue: &str) -> [u8; 8] {
     Sha256::digest(plain)[..8].try_into().unwrap()
 }
 
-/// What `builtin:tiny` or its adapter was trained on, and how many dialogues that are at least.
+/// Fingerprints of the training data of `builtin:tiny` and its adapter, with their minimum numbers.
 const TRAINED: [(&str, usize); 2] =
     [("tiny/training.fingerprints", 10_000), ("tiny/minutes/training.fingerprints", 5_000)];
 

@@ -1,53 +1,48 @@
-//! Whether SageMaker's instances can reach a controller under the address that it was given.
+//! Controller URL -> whether SageMaker's instances can reach it. Pure.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// How agents of other machines dial a controller: `https://HOST:PORT`.
+/// `https://HOST:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControllerUrl(String);
 
-/// Why nobody on an instance can dial it.
+/// Why an instance can't reach the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Not `https://HOST:PORT`.
-    #[error("expected https://HOST:PORT, as controller run prints it")]
+    #[error("expected https://HOST:PORT, as printed by controller run")]
     Form,
-    /// Secrets and dialogues would travel in the open.
+    /// HTTP would transmit secrets and dialogues in plain text.
     #[error(
-        "agents of other machines dial https:// only: make certificates with controller certs init --host HOST, \
-         and listen with controller run --listen 0.0.0.0:7437"
+        "remote agents require https://: create certificates with controller certs init --host HOST, and \
+         use controller run --listen 0.0.0.0:7437"
     )]
     Plain,
-    /// The instance itself.
     #[error(
-        "this is loopback, on an instance the instance itself: give a name or address by which it reaches this \
-         machine, and one that the certificate has (controller certs init --host)"
+        "a loopback address is the instance itself: use a name or address of this machine that is in the \
+         certificate (controller certs init --host)"
     )]
     Loopback,
-    /// `0.0.0.0` is listened on, not dialled.
-    #[error("nobody can dial this address: give a name or address of this machine")]
+    /// Such as `0.0.0.0`.
+    #[error("not a reachable address: use a name or address of this machine")]
     Unspecified,
-    /// An address of a private network, dialled from outside of it.
     #[error(
-        "this address is of a private network, which jobs reach only from within: give --subnets and --security-groups"
+        "a private address is only reachable within its network: set --subnets and --security-groups"
     )]
     Private,
 }
 
 impl ControllerUrl {
-    /// As it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its host, without a port.
     fn host(&self) -> &str {
         let rest = self.0.strip_prefix("https://").unwrap_or(&self.0);
         host_of(rest).unwrap_or(rest)
     }
 
-    /// Whether it can be dialled by a job outside of any VPC.
+    /// Checks that a job outside of any VPC can reach it.
     ///
     /// # Errors
     /// [`Error::Private`].
@@ -65,14 +60,14 @@ fn is_local(address: Ipv6Addr) -> bool {
     address.is_unique_local() || address.is_unicast_link_local()
 }
 
-/// The host of `HOST:PORT`, `[HOST]:PORT` or either without a port; null where it is none.
-fn host_of(place: &str) -> Option<&str> {
-    let (host, port) = match place.strip_prefix('[') {
+/// The host of `HOST:PORT` or `[HOST]:PORT`; the port is optional.
+fn host_of(authority: &str) -> Option<&str> {
+    let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let end = rest.find(']')?;
-            (&place[..end + 2], &rest[end + 1..])
+            (&authority[..end + 2], &rest[end + 1..])
         }
-        None => place.find(':').map_or((place, ""), |at| place.split_at(at)),
+        None => authority.find(':').map_or((authority, ""), |at| authority.split_at(at)),
     };
     let is_port =
         port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
@@ -85,8 +80,8 @@ impl FromStr for ControllerUrl {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let (scheme, rest) = text.split_once("://").ok_or(Error::Form)?;
-        let place = rest.strip_suffix('/').unwrap_or(rest);
-        let host = host_of(place).ok_or(Error::Form)?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        let host = host_of(authority).ok_or(Error::Form)?;
         match scheme {
             "https" => {}
             "http" => return Err(Error::Plain),
@@ -102,7 +97,7 @@ impl FromStr for ControllerUrl {
             }
             Ok(_) | Err(_) => {}
         }
-        Ok(Self(format!("https://{place}")))
+        Ok(Self(format!("https://{authority}")))
     }
 }
 
@@ -111,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_an_instance_can_dial_is_taken() {
+    fn only_urls_that_an_instance_can_reach_are_accepted() {
         let read = |text: &str| text.parse::<ControllerUrl>();
         assert_eq!(read("https://bench.example.com:7437/").unwrap().host(), "bench.example.com");
         assert_eq!(read("https://[2001:db8::1]:7437").unwrap().host(), "[2001:db8::1]");
@@ -130,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_address_is_dialled_from_within_its_network() {
+    fn a_private_address_is_not_reachable_from_outside() {
         let check = |text: &str| text.parse::<ControllerUrl>().unwrap().check_public();
         for text in ["https://10.0.0.5:7437", "https://192.168.1.2:1", "https://[fd00::1]:1"] {
             assert_eq!(check(text), Err(Error::Private), "{text}");

@@ -1,32 +1,27 @@
-//! Decides after each answer of SageMaker: accepted, retry after a pause, or give up. Pure.
+//! A response of SageMaker -> success, a retry after a pause, or an error. Pure.
 
 use backon::ExponentialBuilder;
 use std::time::Duration;
 
-/// The most attempts at one request.
-const ATTEMPTS: usize = 7;
+const MAX_ATTEMPTS: usize = 7;
 
-/// The pauses between attempts, beginning with `first`.
+/// The pauses between attempts, without jitter.
 pub fn pauses(first: Duration) -> ExponentialBuilder {
     ExponentialBuilder::new()
         .with_min_delay(first)
         .with_max_delay(first * 16)
-        .with_max_times(ATTEMPTS - 1)
+        .with_max_times(MAX_ATTEMPTS - 1)
 }
 
-/// What is asked of SageMaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Start a job.
     Create,
-    /// How is it?
     Describe,
-    /// End it.
     Stop,
 }
 
 impl Action {
-    /// As the API calls it.
+    /// The name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "CreateProcessingJob",
@@ -36,117 +31,85 @@ impl Action {
     }
 }
 
-/// What came back.
+/// The outcome of an unsuccessful attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A status above 399, with what it says.
     Refused {
-        /// Of HTTP.
+        /// HTTP status, 400 or above.
         status: u16,
         /// Such as `ResourceLimitExceeded`, without a namespace.
         kind: String,
-        /// In SageMaker's words.
         message: String,
     },
-    /// Nothing was sent: no connection.
+    /// No connection.
     NotSent(String),
-    /// It was sent, and no answer came: it may have been done.
+    /// Sent without a response: it may have been executed.
     NoAnswer(String),
 }
 
-/// SageMaker doesn't do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// There are no such instances to be had, by the account's quota.
     #[error(
-        "SageMaker starts no {target} for {name}: {message}: ask for more at Service Quotas, Amazon SageMaker, \
-         \"{target} for processing job usage\" in this region"
+        "SageMaker can't start {target} for {name}: {message}: request a quota increase in Service Quotas, \
+         Amazon SageMaker, \"{target} for processing job usage\" in this region"
     )]
-    Limit {
-        /// Which job.
-        name: String,
-        /// Its instance type.
-        target: String,
-        /// In SageMaker's words.
-        message: String,
-    },
-    /// The credentials may not.
+    Limit { name: String, target: String, message: String },
     #[error(
-        "SageMaker denies {} ({kind}): {message}: the credentials need sagemaker:CreateProcessingJob, \
+        "SageMaker denied {} ({kind}): {message}: the credentials need sagemaker:CreateProcessingJob, \
          sagemaker:DescribeProcessingJob, sagemaker:StopProcessingJob and sagemaker:AddTags, and iam:PassRole for the role",
         action.as_str()
     )]
-    Denied {
-        /// What was asked.
-        action: Action,
-        /// As SageMaker calls it.
-        kind: String,
-        /// In its words.
-        message: String,
-    },
-    /// A job of this name was there before.
-    #[error("there is a job {name} already, which isn't of this launch: try again")]
-    Exists {
-        /// Its name.
-        name: String,
-    },
-    /// It is refused as it stands.
-    #[error("SageMaker refuses {} of {name} ({kind}): {message}", action.as_str())]
-    Refused {
-        /// What was asked.
-        action: Action,
-        /// Which job.
-        name: String,
-        /// As SageMaker calls it.
-        kind: String,
-        /// In its words.
-        message: String,
-    },
-    /// Trouble that should have passed didn't.
-    #[error("{} of {name}: given up after {ATTEMPTS} tries: {reason}", action.as_str())]
+    Denied { action: Action, kind: String, message: String },
+    #[error("a job {name} of another launch already exists: try again")]
+    Exists { name: String },
+    #[error("SageMaker rejected {} of {name} ({kind}): {message}", action.as_str())]
+    Refused { action: Action, name: String, kind: String, message: String },
+    #[error("{} of {name} failed after {MAX_ATTEMPTS} attempts: {reason}", action.as_str())]
     GaveUp {
-        /// What was asked.
         action: Action,
-        /// Which job.
         name: String,
-        /// What went wrong last.
+        /// Of the last attempt.
         reason: String,
     },
 }
 
-/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Send it again after this wait.
+    /// Retry after this pause.
     Wait(Duration),
-    /// It was done by an earlier try, whose answer was lost.
-    DoneBefore,
-    /// SageMaker knows no job of this name.
+    /// An earlier attempt without a response was executed.
+    AlreadyDone,
+    /// The job doesn't exist.
     NoJob,
-    /// Say why.
     GiveUp(Error),
 }
 
-/// What an answer is about.
+/// A request and its attempts so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// What was asked.
+pub struct Call<'a> {
     pub action: Action,
-    /// Which job.
+    /// The name of the job.
     pub name: &'a str,
-    /// Its instance type; empty where nobody says.
+    /// The instance type; empty if it isn't needed.
     pub target: &'a str,
-    /// Whether an answer to an earlier try was lost.
-    pub is_open: bool,
+    /// Whether an earlier attempt may have been executed.
+    pub may_be_done: bool,
 }
 
-/// The step after an answer; `pauses` are those of [`pauses`].
-pub fn next(
-    asked: Asked<'_>,
-    answer: &Answer,
-    pauses: &mut impl Iterator<Item = Duration>,
-) -> Next {
-    let Asked { action, name, .. } = asked;
+impl<'a> Call<'a> {
+    pub fn new(action: Action, name: &'a str) -> Self {
+        Self { action, name, target: "", may_be_done: false }
+    }
+
+    #[must_use]
+    pub fn on(self, target: &'a str) -> Self {
+        Self { target, ..self }
+    }
+}
+
+/// `pauses` is the iterator of [`pauses`].
+pub fn next(call: Call<'_>, answer: &Answer, pauses: &mut impl Iterator<Item = Duration>) -> Next {
+    let Call { action, name, .. } = call;
     let name = || name.to_owned();
     let reason = match answer {
         Answer::NotSent(reason) => format!("no connection: {reason}"),
@@ -154,15 +117,15 @@ pub fn next(
         Answer::Refused { status, kind, message } => {
             let (kind, message) = (kind.clone(), message.clone());
             match kind.as_str() {
-                _ if is_passing(*status, &kind) => format!("{status} {kind} {message}"),
-                "ResourceInUse" if action == Action::Create && asked.is_open => {
-                    return Next::DoneBefore;
+                _ if is_temporary(*status, &kind) => format!("{status} {kind} {message}"),
+                "ResourceInUse" if action == Action::Create && call.may_be_done => {
+                    return Next::AlreadyDone;
                 }
                 "ResourceInUse" if action == Action::Create => {
                     return Next::GiveUp(Error::Exists { name: name() });
                 }
                 "ResourceLimitExceeded" => {
-                    let target = asked.target.to_owned();
+                    let target = call.target.to_owned();
                     return Next::GiveUp(Error::Limit { name: name(), target, message });
                 }
                 "ResourceNotFound" if action != Action::Create => return Next::NoJob,
@@ -189,7 +152,7 @@ pub fn next(
     }
 }
 
-fn is_passing(status: u16, kind: &str) -> bool {
+fn is_temporary(status: u16, kind: &str) -> bool {
     let known = ["Throttling", "TooManyRequests", "RequestLimitExceeded", "RequestTimeout"];
     status == 429 || status >= 500 || known.iter().any(|known| kind.starts_with(known))
 }
@@ -207,12 +170,12 @@ mod tests {
     use super::*;
     use backon::BackoffBuilder;
 
-    fn first(asked: Asked<'_>, answer: &Answer) -> Next {
-        next(asked, answer, &mut pauses(Duration::from_secs(1)).build())
+    fn first(call: Call<'_>, answer: &Answer) -> Next {
+        next(call, answer, &mut pauses(Duration::from_secs(1)).build())
     }
 
-    fn asked(action: Action) -> Asked<'static> {
-        Asked { action, name: "job", target: "ml.g4dn.xlarge", is_open: false }
+    fn call(action: Action) -> Call<'static> {
+        Call::new(action, "job").on("ml.g4dn.xlarge")
     }
 
     fn refused(status: u16, kind: &str, message: &str) -> Answer {
@@ -220,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_that_may_pass_is_waited_out_and_waits_double_up_to_a_limit() {
+    fn temporary_failures_are_retried_with_pauses_that_double_up_to_a_limit() {
         let answers = [
             refused(400, "ThrottlingException", "Rate exceeded"),
             refused(500, "InternalFailure", ""),
@@ -231,7 +194,7 @@ mod tests {
         ];
         for answer in &answers {
             let mut pauses = pauses(Duration::from_secs(1)).build();
-            let mut next = || next(asked(Action::Create), answer, &mut pauses);
+            let mut next = || next(call(Action::Create), answer, &mut pauses);
             for seconds in [1, 2, 4, 8, 16, 16] {
                 assert_eq!(next(), Next::Wait(Duration::from_secs(seconds)), "{answer:?}");
             }
@@ -240,39 +203,39 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_is_called_by_its_name() {
+    fn an_exceeded_quota_is_reported_by_its_name() {
         let answer = refused(400, "ResourceLimitExceeded", "0 Instances");
-        let Next::GiveUp(error) = first(asked(Action::Create), &answer) else { panic!("given up") };
+        let Next::GiveUp(error) = first(call(Action::Create), &answer) else { panic!("given up") };
         let text = error.to_string();
         assert!(text.contains("\"ml.g4dn.xlarge for processing job usage\""), "{text}");
     }
 
     #[test]
-    fn a_job_that_an_unanswered_try_made_is_ours() {
+    fn a_job_created_by_an_unanswered_attempt_counts_as_created() {
         let answer = refused(400, "ResourceInUse", "Job name already exists");
-        let again = Asked { is_open: true, ..asked(Action::Create) };
-        assert_eq!(first(again, &answer), Next::DoneBefore);
-        let first = first(asked(Action::Create), &answer);
+        let again = Call { may_be_done: true, ..call(Action::Create) };
+        assert_eq!(first(again, &answer), Next::AlreadyDone);
+        let first = first(call(Action::Create), &answer);
         assert!(matches!(first, Next::GiveUp(Error::Exists { .. })));
     }
 
     #[test]
-    fn a_job_that_is_not_there_needs_no_end() {
+    fn a_missing_job_needs_no_stop() {
         for answer in [
             refused(400, "ResourceNotFound", "Requested resource not found."),
             refused(400, "ValidationException", "Could not find processing job 'arn:…'."),
         ] {
-            assert_eq!(first(asked(Action::Stop), &answer), Next::NoJob);
+            assert_eq!(first(call(Action::Stop), &answer), Next::NoJob);
         }
         let other = refused(400, "ValidationException", "The job is in status Completed");
-        let next = first(asked(Action::Stop), &other);
+        let next = first(call(Action::Stop), &other);
         assert!(matches!(next, Next::GiveUp(Error::Refused { .. })));
     }
 
     #[test]
-    fn a_denial_says_what_the_credentials_need() {
+    fn a_denial_lists_the_required_permissions() {
         let answer = refused(400, "AccessDeniedException", "User is not authorized");
-        let Next::GiveUp(error) = first(asked(Action::Create), &answer) else { panic!("given up") };
+        let Next::GiveUp(error) = first(call(Action::Create), &answer) else { panic!("given up") };
         assert!(error.to_string().contains("iam:PassRole"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
-//! SageMaker's API over HTTPS, signed: create, describe and stop a processing job. Trouble that may pass is waited out.
+//! SageMaker's API: create, describe and stop processing jobs. Retries temporary failures.
 
-use super::answer::{self, Action, Answer, Asked, Next};
+use super::answer::{self, Action, Answer, Call, Next};
 use super::request::Request;
 use backon::BackoffBuilder;
 use fetch::aws::{Access, Service, Unsigned};
@@ -10,62 +10,48 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 
-/// How SageMaker is called, signed for and found.
 pub const SERVICE: Service =
     Service { id: "SageMaker", signed_for: "sagemaker", host: "api.sagemaker" };
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-/// From the first byte sent to the last one of the answer.
+/// For a whole request.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// SageMaker can't be asked, or doesn't do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It answered so, or not at all.
     #[error(transparent)]
     Answer(#[from] answer::Error),
-    /// Nobody can sign.
+    /// No credentials.
     #[error(transparent)]
     Access(#[from] fetch::Error),
-    /// The system has no TLS.
-    #[error("the system has no TLS")]
+    #[error("can't create an HTTPS client")]
     Client(#[source] reqwest::Error),
-    /// An answer that isn't one.
-    #[error("{}'s answer can't be read: {reason}", action.as_str())]
-    Unreadable {
-        /// What was asked.
-        action: Action,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("can't parse the response to {}: {reason}", action.as_str())]
+    Unreadable { action: Action, reason: String },
 }
 
-/// How a job is, as SageMaker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Where it stands.
     pub state: State,
-    /// Why it failed, or what its container said last; empty where nothing is told.
+    /// The failure reason or the exit message of the container; may be empty.
     pub reason: String,
 }
 
-/// Where a job stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum State {
-    /// It is being started, or runs: it costs.
+    /// Starting or running, and billed.
     InProgress,
-    /// Its agent was sent home.
+    /// The controller drained the agent.
     Completed,
-    /// Its agent ended with an error, or couldn't be started.
+    /// The agent exited with an error or couldn't be started.
     Failed,
-    /// It is being ended.
     Stopping,
-    /// It was ended, by us or by its deadline.
+    /// By a request or by its deadline.
     Stopped,
 }
 
 impl State {
-    /// Whether nothing is left to stop.
+    /// Whether there is nothing left to stop.
     pub fn is_over(self) -> bool {
         self != Self::InProgress
     }
@@ -89,7 +75,6 @@ struct Refusal {
     message: String,
 }
 
-/// The way to SageMaker.
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -99,7 +84,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Asks as `access` says; the first wait after trouble is `first_wait`.
+    /// `first_wait` is the wait before the first retry.
     ///
     /// # Errors
     /// [`Error::Client`].
@@ -112,22 +97,22 @@ impl Client {
         Ok(Self { http: http.map_err(Error::Client)?, access, clock, first_wait })
     }
 
-    /// Creates a job. It may be there even where this fails without an answer.
+    /// Creates a job. It may exist even if this fails without a response.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn create(&self, request: &Request) -> Result<(), Error> {
-        let (name, target) = (&request.name, request.target.as_str());
-        self.persist(Action::Create, (name, target), &request.body).await.map(drop)
+        let call = Call::new(Action::Create, &request.name).on(request.target.as_str());
+        self.send(call, &request.body).await.map(drop)
     }
 
-    /// How a job is; null where there is none of this name.
+    /// The state of a job; `None` if it doesn't exist.
     ///
     /// # Errors
     /// [`Error`].
     pub async fn describe(&self, name: &str) -> Result<Option<Job>, Error> {
         let body = json!({ "ProcessingJobName": name });
-        let Some(answer) = self.persist(Action::Describe, (name, ""), &body).await? else {
+        let Some(answer) = self.send(Call::new(Action::Describe, name), &body).await? else {
             return Ok(None);
         };
         let unreadable = |error: serde_json::Error| Error::Unreadable {
@@ -140,56 +125,55 @@ impl Client {
         Ok(Some(Job { state: described.processing_job_status, reason }))
     }
 
-    /// Ends a job. A job that is over, or that isn't there, is as good as ended; says whether there was something to end.
+    /// Stops a job. Returns whether it was running.
     ///
     /// # Errors
-    /// [`Error`] where it may go on.
+    /// [`Error`] if it may still be running.
     pub async fn stop(&self, name: &str) -> Result<bool, Error> {
         let body = json!({ "ProcessingJobName": name });
-        match self.persist(Action::Stop, (name, ""), &body).await {
+        match self.send(Call::new(Action::Stop, name), &body).await {
             Ok(answer) => Ok(answer.is_some()),
             Err(error) => match self.describe(name).await {
-                // SageMaker refuses to end what is over.
+                // SageMaker rejects stopping a job that has ended.
                 Ok(job) if job.as_ref().is_none_or(|job| job.state.is_over()) => Ok(false),
                 _ => Err(error),
             },
         }
     }
 
-    /// Asks until it is done, or [`answer::next`] gives up. Null where SageMaker knows no such job.
-    async fn persist(
-        &self,
-        action: Action,
-        (name, target): (&str, &str),
-        body: &Value,
-    ) -> Result<Option<Vec<u8>>, Error> {
-        let mut asked = Asked { action, name, target, is_open: false };
+    /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't
+    /// exist.
+    async fn send(&self, mut call: Call<'_>, body: &Value) -> Result<Option<Vec<u8>>, Error> {
         let mut pauses = answer::pauses(self.first_wait).with_jitter().build();
         loop {
-            let answer = match self.once(action, body).await? {
+            let answer = match self.send_once(call.action, body).await? {
                 Ok(body) => return Ok(Some(body)),
                 Err(answer) => answer,
             };
-            match answer::next(asked, &answer, &mut pauses) {
+            match answer::next(call, &answer, &mut pauses) {
                 Next::Wait(wait) => {
-                    tracing::info!(?answer, ?wait, job = name, "SageMaker is asked again");
+                    tracing::info!(?answer, ?wait, job = call.name, "retrying a SageMaker request");
                     tokio::time::sleep(wait).await;
                 }
-                Next::DoneBefore => return Ok(Some(Vec::new())),
+                Next::AlreadyDone => return Ok(Some(Vec::new())),
                 Next::NoJob => return Ok(None),
                 Next::GiveUp(error) => return Err(error.into()),
             }
-            // A server that broke off may have done it, too.
-            let is_open = match answer {
+            // After a server error the request may have been executed, too.
+            let may_be_done = match answer {
                 Answer::NoAnswer(_) => true,
                 Answer::Refused { status, .. } => status >= 500,
                 Answer::NotSent(_) => false,
             };
-            asked.is_open |= is_open;
+            call.may_be_done |= may_be_done;
         }
     }
 
-    async fn once(&self, action: Action, body: &Value) -> Result<Result<Vec<u8>, Answer>, Error> {
+    async fn send_once(
+        &self,
+        action: Action,
+        body: &Value,
+    ) -> Result<Result<Vec<u8>, Answer>, Error> {
         let body = body.to_string().into_bytes();
         let uri = format!("{}/", self.access.endpoint());
         let operation = format!("SageMaker.{}", action.as_str());
@@ -232,7 +216,7 @@ impl Client {
     }
 }
 
-/// `com.amazonaws.sagemaker#ResourceInUse:http://…` without what stands around it.
+/// `com.amazonaws.sagemaker#ResourceInUse:http://...` -> `ResourceInUse`.
 fn plain_kind(kind: &str) -> String {
     let kind = kind.split(':').next().unwrap_or_default();
     kind.rsplit('#').next().unwrap_or_default().to_owned()
@@ -243,7 +227,7 @@ mod tests {
     use super::plain_kind;
 
     #[test]
-    fn the_name_of_an_error_stands_alone() {
+    fn error_kinds_have_no_namespace_or_url() {
         for kind in
             ["ResourceInUse", "com.amazonaws.sagemaker#ResourceInUse", "ResourceInUse:http://x/"]
         {

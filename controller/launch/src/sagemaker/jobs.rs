@@ -1,6 +1,4 @@
-//! Starts jobs, watches them to their end, and stops them.
-//!
-//! Nothing here gives up a job: what was begun is told to whoever calls, who stops all of it on every way out.
+//! Starts jobs, watches them until they end, and stops them. The caller stops all jobs on any exit.
 
 use super::answer;
 use super::api::{Client, Error, Job, State};
@@ -10,39 +8,31 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What happens on the way.
 #[derive(Debug)]
-pub enum News<'a> {
-    /// A job was created.
+pub enum Event<'a> {
     Created {
-        /// Its name.
         name: &'a str,
-        /// Its instance type.
         target: &'a str,
     },
-    /// A job stands elsewhere.
-    Moved {
-        /// Its name.
+    StateChanged {
         name: &'a str,
-        /// Where.
         job: &'a Job,
     },
-    /// It isn't known how a job is; it is looked at again.
+    /// The state couldn't be read; the next poll tries again.
     Unknown(&'a Error),
 }
 
-/// Takes what happens on the way.
-pub type Tell = dyn Fn(&News<'_>) + Send + Sync;
+pub type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// Creates jobs one after the other. Ends early, and well, where `stop` says so: between two requests, since a request
-/// that is broken off may have been done.
+/// Creates jobs one after another. Returns early, without an error, when `stop` is set: only
+/// between two requests, since a cancelled request may have been executed.
 ///
 /// # Errors
-/// The first that isn't created. Those before it are there; it may be, too, where no answer came.
+/// The first failure. The jobs before it exist; the failed one may exist if no response arrived.
 pub async fn start(
     client: &Client,
     requests: &[Request],
-    tell: &Tell,
+    observe: &Observer,
     stop: &watch::Receiver<bool>,
 ) -> Result<(), Error> {
     for request in requests {
@@ -50,23 +40,24 @@ pub async fn start(
             return Ok(());
         }
         client.create(request).await?;
-        tell(&News::Created { name: &request.name, target: request.target.as_str() });
+        observe(&Event::Created { name: &request.name, target: request.target.as_str() });
     }
     Ok(())
 }
 
-/// Looks at jobs `every` so often until all are over; returns how each ended, or null where `stop` came first.
+/// Polls jobs at the `interval` until all have ended. Returns their final states, or `None` if
+/// `stop` was set first.
 ///
 /// # Errors
-/// Where SageMaker refuses to say; that it can't be reached is told and waited out.
+/// If SageMaker rejects a request. An unreachable SageMaker is reported and polled again.
 pub async fn watch(
     client: &Client,
     names: &[String],
-    every: Duration,
-    tell: &Tell,
+    interval: Duration,
+    observe: &Observer,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Option<Vec<Job>>, Error> {
-    let gone = || Job { state: State::Stopped, reason: "SageMaker doesn't know it".to_owned() };
+    let gone = || Job { state: State::Stopped, reason: "job not found".to_owned() };
     let mut jobs: Vec<Option<Job>> = vec![None; names.len()];
     loop {
         for (name, known) in names.iter().zip(&mut jobs) {
@@ -79,13 +70,13 @@ pub async fn watch(
             let job = match client.describe(name).await {
                 Ok(job) => job.unwrap_or_else(gone),
                 Err(error @ Error::Answer(answer::Error::GaveUp { .. })) => {
-                    tell(&News::Unknown(&error));
+                    observe(&Event::Unknown(&error));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             if known.as_ref().is_none_or(|known| known.state != job.state) {
-                tell(&News::Moved { name, job: &job });
+                observe(&Event::StateChanged { name, job: &job });
             }
             *known = Some(job);
         }
@@ -94,23 +85,22 @@ pub async fn watch(
             return Ok(Some(jobs.into_iter().flatten().collect()));
         }
         tokio::select! {
-            // Whoever could say so being gone says so, too.
+            // A dropped sender also stops.
             _ = stop.wait_for(|stop| *stop) => return Ok(None),
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(interval) => {}
         }
     }
 }
 
-/// What became of stopping one job.
+/// The outcome of stopping a job.
 #[derive(Debug)]
 pub struct Stopped {
-    /// Its name.
     pub name: String,
-    /// Whether there was something to end; or why it may go on.
+    /// Whether the job was running; an error if it may still be running.
     pub outcome: Result<bool, Error>,
 }
 
-/// Stops all of them at once, and returns when each is or can't be.
+/// Stops jobs concurrently. Sorted by name.
 pub async fn stop(client: &Arc<Client>, names: &[String]) -> Vec<Stopped> {
     let mut stopping = JoinSet::new();
     for name in names {

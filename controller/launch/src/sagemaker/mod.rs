@@ -1,11 +1,13 @@
-//! Agents as SageMaker's processing jobs, one a job: a matrix and a place -> requests -> jobs that are always stopped.
+//! Agents as SageMaker processing jobs, one job per agent: matrix + options -> requests -> jobs,
+//! which are stopped on any exit.
 //!
-//! [`request`], [`address`] and [`answer`] are pure. [`api`] signs and sends, [`ledger`] remembers on disk what may have
-//! been started, and [`jobs`] starts, watches and stops by the two.
+//! [`request`], [`address`] and [`answer`] are pure. [`api`] signs and sends requests,
+//! [`launch_record`] stores on disk which jobs may exist, and [`jobs`] starts, watches and stops
+//! them.
 
 pub mod address;
 pub mod answer;
 pub mod api;
 pub mod jobs;
-pub mod ledger;
+pub mod launch_record;
 pub mod request;

@@ -1,7 +1,8 @@
-//! A matrix, and where its agents shall run -> one `CreateProcessingJob` request an agent, or every problem at once.
+//! Matrix + launch options -> one `CreateProcessingJob` request per agent, or all problems at once.
+//! Pure.
 //!
-//! A request holds no secret: whoever may describe a job reads its environment and its arguments. The token and the
-//! authority lie in S3, and SageMaker puts them into a folder of the container.
+//! A request contains no secrets, since `DescribeProcessingJob` shows its environment and
+//! arguments. SageMaker copies the token and the CA from S3 into a folder of the container.
 
 use super::address::ControllerUrl;
 use fetch::s3::Address;
@@ -11,103 +12,93 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::time::Duration;
 
-/// Names of instance types that SageMaker runs begin so.
+/// Of SageMaker's instance types.
 const PREFIX: &str = "ml.";
-/// Where the token and the authority lie in the container.
+/// The folder of the token and the CA in the container.
 const IDENTITY: &str = "/opt/ml/processing/input/identity";
 /// The files of `--identity`.
 pub const IDENTITY_FILES: [&str; 2] = ["token", "ca.pem"];
-/// How long an agent looks for a controller that is gone before it ends, and its bill with it, in minutes.
-const PATIENCE_MINUTES: u32 = 30;
-/// The longest that SageMaker lets a processing job run, in seconds.
-const LONGEST_RUN: u64 = 777_600;
-/// The longest name of a job.
-const LONGEST_NAME: usize = 63;
-/// The longest argument and the longest value of a variable.
-const LONGEST_TEXT: usize = 256;
-/// The longest address of an image.
-const LONGEST_IMAGE: usize = 255;
-/// The most subnets, and the most groups, of a job.
-const MOST_SUBNETS: usize = 16;
-const MOST_GROUPS: usize = 5;
-/// Tags of a job: ours and a user's.
-const MOST_TAGS: usize = 50;
+/// How long an agent tries to reconnect before it exits, which also ends its bill.
+const RECONNECT_MINUTES: u32 = 30;
+// Limits of `CreateProcessingJob`.
+const MAX_RUNTIME_S: u64 = 777_600;
+const MAX_NAME: usize = 63;
+/// Of an argument and of the value of a variable.
+const MAX_TEXT: usize = 256;
+const MAX_IMAGE: usize = 255;
+const MAX_SUBNETS: usize = 16;
+const MAX_GROUPS: usize = 5;
+/// Including the four tags set here.
+const MAX_TAGS: usize = 50;
 
-/// Where the agents of a matrix shall run, as a user asks for it.
+/// The options of a launch.
 #[derive(Debug, Clone)]
-pub struct Wanted {
-    /// The agent for CPUs, in a registry.
+pub struct Options {
+    /// URI of the image for instances without a GPU.
     pub image: Option<String>,
-    /// The agent for GPUs.
     pub gpu_image: Option<String>,
-    /// What a job may do.
+    /// ARN of the execution role.
     pub role: String,
-    /// Where agents dial in.
     pub controller: ControllerUrl,
-    /// The folder in S3 that holds [`IDENTITY_FILES`].
+    /// The S3 folder with [`IDENTITY_FILES`].
     pub identity: Address,
-    /// Where jobs are in the network; outside of any VPC where there are none.
+    /// Empty for jobs outside of any VPC.
     pub subnets: Vec<String>,
-    /// And who may talk with them.
     pub security_groups: Vec<String>,
-    /// SageMaker ends a job after this time, whatever became of us.
+    /// SageMaker stops a job after this time, even if the controller is gone.
     pub max_runtime: Duration,
-    /// Room for images and models.
+    /// Disk space for images and models.
     pub volume_gb: u32,
-    /// Variables of the container.
     pub environment: Vec<(String, String)>,
-    /// For the bill, beside ours.
+    /// Added to the tags set here.
     pub tags: Vec<(String, String)>,
 }
 
-/// One job that is to be created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Unique in its account and region.
+    /// Unique in the account and region.
     pub name: String,
-    /// What its agent stands for.
     pub target: TargetName,
-    /// As SageMaker takes it.
     pub body: Value,
 }
 
-/// What is wrong with what is wanted, all of it.
+/// Invalid launch options.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
-    /// Each with its option and the way out. At least one.
+    /// At least one, each with its option.
     pub problems: Vec<String>,
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no agent can be launched so")?;
+        f.write_str("invalid launch options")?;
         self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
 }
 
-/// The requests, in the order of the matrix. `launch` tells this launch from every other: letters and digits, at
-/// most 10.
+/// The requests, in the order of the matrix. `launch` is a unique id of at most 10 letters and
+/// digits.
 ///
 /// # Errors
 /// [`Error`].
-pub fn requests(matrix: &Matrix, wanted: &Wanted, launch: &str) -> Result<Vec<Request>, Error> {
+pub fn requests(matrix: &Matrix, options: &Options, launch: &str) -> Result<Vec<Request>, Error> {
     let targets: Vec<_> = matrix
         .targets
         .iter()
         .filter(|target| target.local.is_none() && target.name.as_str().starts_with(PREFIX))
         .collect();
-    let mut problems = check(wanted);
+    let mut problems = check(options);
     if targets.is_empty() {
         let names: Vec<&str> = matrix.targets.iter().map(|target| target.name.as_str()).collect();
         problems.push(format!(
-            "no [[target]] of {} is an instance type of SageMaker, whose names begin with {PREFIX} (it has {}): \
-             add one, such as [[target]] name = \"ml.m5.xlarge\"",
+            "no [[target]] of {} is a SageMaker instance type ({PREFIX}*), found: {}: add one, such as \
+             [[target]] name = \"ml.m5.xlarge\"",
             matrix.name,
             names.join(", ")
         ));
     }
     for target in &targets {
-        if let Err(problem) = image(&target.name, wanted) {
+        if let Err(problem) = image(&target.name, options) {
             problems.push(problem);
         }
     }
@@ -116,28 +107,34 @@ pub fn requests(matrix: &Matrix, wanted: &Wanted, launch: &str) -> Result<Vec<Re
     }
     let agents = targets.iter().flat_map(|target| (0..target.agents).map(move |_| &target.name));
     let agents = agents.zip(1..);
-    let one = |(target, number)| request(matrix, wanted, launch, (target, number));
+    let one = |(target, number)| request(&Agent { matrix, options, launch, target, number });
     Ok(agents.filter_map(one).collect())
 }
 
-fn request(
-    matrix: &Matrix,
-    wanted: &Wanted,
-    launch: &str,
-    (target, number): (&TargetName, u32),
-) -> Option<Request> {
+/// An agent of a launch.
+struct Agent<'a> {
+    matrix: &'a Matrix,
+    options: &'a Options,
+    launch: &'a str,
+    target: &'a TargetName,
+    /// From 1, unique in the launch.
+    number: u32,
+}
+
+fn request(agent: &Agent<'_>) -> Option<Request> {
+    let Agent { matrix, options, launch, target, number } = *agent;
     let name = job_name(&matrix.name, target, launch, number);
-    // It was checked that there is one.
-    let image = image(target, wanted).ok()?;
+    // `requests` has checked that there is one.
+    let image = image(target, options).ok()?;
     let mut arguments =
-        ["join", "--controller", wanted.controller.as_str()].map(str::to_owned).to_vec();
+        ["join", "--controller", options.controller.as_str()].map(str::to_owned).to_vec();
     arguments.extend(["--target".to_owned(), target.to_string()]);
     if has_gpu(target) {
         arguments.extend(["--device", "cuda:0"].map(str::to_owned));
     }
     let [token, authority] = IDENTITY_FILES.map(|file| format!("{IDENTITY}/{file}"));
     arguments.extend(["--token-file".to_owned(), token, "--ca".to_owned(), authority]);
-    arguments.extend(["--patience".to_owned(), PATIENCE_MINUTES.to_string()]);
+    arguments.extend(["--patience".to_owned(), RECONNECT_MINUTES.to_string()]);
     let ours = [
         ("Project", "fleetmark"),
         ("fleetmark:campaign", &matrix.name),
@@ -147,93 +144,93 @@ fn request(
     let tag = |key: &str, value: &str| json!({ "Key": key, "Value": tag_text(value) });
     let tags = ours.iter().map(|(key, value)| tag(key, value));
     let tags: Vec<Value> =
-        tags.chain(wanted.tags.iter().map(|(key, value)| tag(key, value))).collect();
+        tags.chain(options.tags.iter().map(|(key, value)| tag(key, value))).collect();
     let environment: serde_json::Map<String, Value> =
-        wanted.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        options.environment.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let mut body = json!({
         "ProcessingJobName": name,
-        "RoleArn": wanted.role,
+        "RoleArn": options.role,
         "AppSpecification": { "ImageUri": image, "ContainerArguments": arguments },
         "ProcessingResources": { "ClusterConfig": {
             "InstanceCount": 1,
             "InstanceType": target.as_str(),
-            "VolumeSizeInGB": wanted.volume_gb,
+            "VolumeSizeInGB": options.volume_gb,
         } },
         "ProcessingInputs": [{ "InputName": "identity", "S3Input": {
-            "S3Uri": wanted.identity.as_folder().to_string(),
+            "S3Uri": options.identity.as_folder().to_string(),
             "LocalPath": IDENTITY,
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
         } }],
-        "StoppingCondition": { "MaxRuntimeInSeconds": wanted.max_runtime.as_secs() },
+        "StoppingCondition": { "MaxRuntimeInSeconds": options.max_runtime.as_secs() },
         "Tags": tags,
     });
     if !environment.is_empty() {
         body["Environment"] = environment.into();
     }
-    if !wanted.subnets.is_empty() {
+    if !options.subnets.is_empty() {
         body["NetworkConfig"] = json!({ "VpcConfig": {
-            "SecurityGroupIds": wanted.security_groups, "Subnets": wanted.subnets,
+            "SecurityGroupIds": options.security_groups, "Subnets": options.subnets,
         } });
     }
     Some(Request { name, target: target.clone(), body })
 }
 
-/// The image for a target.
-fn image<'w>(target: &TargetName, wanted: &'w Wanted) -> Result<&'w str, String> {
+fn image<'o>(target: &TargetName, options: &'o Options) -> Result<&'o str, String> {
     let (image, option, folder) = if has_gpu(target) {
-        (&wanted.gpu_image, "--gpu-image-uri", "agent-cuda.Dockerfile")
+        (&options.gpu_image, "--gpu-image-uri", "agent-cuda.Dockerfile")
     } else {
-        (&wanted.image, "--image-uri", "agent.Dockerfile")
+        (&options.image, "--image-uri", "agent.Dockerfile")
     };
     image.as_deref().ok_or_else(|| {
-        format!("{target} needs an image: build deploy/docker/{folder}, push it to ECR, and give it with {option}")
+        format!("{target} needs an image: build deploy/docker/{folder}, push it to ECR, and set {option}")
     })
 }
 
-/// Whether an instance type has NVIDIA's GPUs: families `g` and `p`, such as `ml.g4dn.xlarge`.
+/// Whether an instance type has NVIDIA GPUs: families `g` and `p`, such as `ml.g4dn.xlarge`.
 fn has_gpu(target: &TargetName) -> bool {
     let family = target.as_str().strip_prefix(PREFIX).unwrap_or_default();
     let mut chars = family.chars();
     matches!(chars.next(), Some('g' | 'p')) && chars.next().is_some_and(|c| c.is_ascii_digit())
 }
 
-/// What is wrong whatever the targets are.
-fn check(wanted: &Wanted) -> Vec<String> {
+/// Problems that don't depend on the targets.
+fn check(options: &Options) -> Vec<String> {
     let mut problems = Vec::new();
-    if wanted.subnets.is_empty()
-        && let Err(error) = wanted.controller.check_public()
+    if options.subnets.is_empty()
+        && let Err(error) = options.controller.check_public()
     {
-        problems.push(format!("--controller {}: {error}", wanted.controller.as_str()));
+        problems.push(format!("--controller {}: {error}", options.controller.as_str()));
     }
-    if !is_role(&wanted.role) {
+    if !is_role(&options.role) {
         problems.push(format!(
-            "--role-arn {}: expected arn:aws:iam::ACCOUNT:role/NAME, of a role that SageMaker may take",
-            wanted.role
+            "--role-arn {}: expected arn:aws:iam::ACCOUNT:role/NAME of a role that SageMaker can assume",
+            options.role
         ));
     }
-    for (option, image) in [("--image-uri", &wanted.image), ("--gpu-image-uri", &wanted.gpu_image)]
+    for (option, image) in
+        [("--image-uri", &options.image), ("--gpu-image-uri", &options.gpu_image)]
     {
-        if image.as_ref().is_some_and(|uri| uri.is_empty() || uri.len() > LONGEST_IMAGE) {
-            problems.push(format!("{option}: expected 1 to {LONGEST_IMAGE} characters"));
+        if image.as_ref().is_some_and(|uri| uri.is_empty() || uri.len() > MAX_IMAGE) {
+            problems.push(format!("{option}: expected 1 to {MAX_IMAGE} characters"));
         }
     }
-    if wanted.controller.as_str().len() > LONGEST_TEXT {
-        problems.push(format!("--controller: SageMaker takes {LONGEST_TEXT} characters at most"));
+    if options.controller.as_str().len() > MAX_TEXT {
+        problems.push(format!("--controller: expected at most {MAX_TEXT} characters"));
     }
-    if wanted.identity.key.trim_matches('/').is_empty() {
+    if options.identity.key.trim_matches('/').is_empty() {
         problems.push(format!(
-            "--identity {}: give a folder of the bucket: jobs read all that lies below",
-            wanted.identity
+            "--identity {}: expected a folder in the bucket, since jobs read everything below it",
+            options.identity
         ));
     }
     let most = [
-        ("--subnets", &wanted.subnets, MOST_SUBNETS),
-        ("--security-groups", &wanted.security_groups, MOST_GROUPS),
+        ("--subnets", &options.subnets, MAX_SUBNETS),
+        ("--security-groups", &options.security_groups, MAX_GROUPS),
     ];
     for (option, ids, most) in most {
         if ids.len() > most {
-            problems.push(format!("{option}: SageMaker takes {most} at most, not {}", ids.len()));
+            problems.push(format!("{option}: expected at most {most}, found {}", ids.len()));
         }
         let is_plain = |id: &String| {
             (1..=32).contains(&id.len())
@@ -244,39 +241,39 @@ fn check(wanted: &Wanted) -> Vec<String> {
                 .push(format!("{option} {id}: expected an id such as subnet-0a1b2c or sg-0a1b2c"));
         }
     }
-    if wanted.subnets.is_empty() != wanted.security_groups.is_empty() {
-        problems.push("--subnets and --security-groups belong together: give both".to_owned());
+    if options.subnets.is_empty() != options.security_groups.is_empty() {
+        problems.push("set both --subnets and --security-groups".to_owned());
     }
-    if !(60..=LONGEST_RUN).contains(&wanted.max_runtime.as_secs()) {
-        problems
-            .push("--max-runtime: expected 1m to 9d, which is the longest of SageMaker".to_owned());
+    if !(60..=MAX_RUNTIME_S).contains(&options.max_runtime.as_secs()) {
+        problems.push("--max-runtime: expected 1m to 9d".to_owned());
     }
-    problems.extend(wanted.environment.iter().filter_map(|(name, value)| variable(name, value)));
-    if wanted.tags.len() > MOST_TAGS - 4 {
-        problems.push(format!("--tag: {} at most, beside ours", MOST_TAGS - 4));
+    problems.extend(options.environment.iter().filter_map(|(name, value)| variable(name, value)));
+    if options.tags.len() > MAX_TAGS - 4 {
+        problems.push(format!("--tag: expected at most {}", MAX_TAGS - 4));
     }
-    for (key, value) in &wanted.tags {
-        let is_ours = key.starts_with("fleetmark:") || key == "Project" || key.starts_with("aws:");
-        let is_long = key.is_empty() || key.len() > 128 || value.len() > LONGEST_TEXT;
-        if is_ours || is_long || tag_text(key) != *key || tag_text(value) != *value {
+    for (key, value) in &options.tags {
+        let is_reserved =
+            key.starts_with("fleetmark:") || key == "Project" || key.starts_with("aws:");
+        let is_long = key.is_empty() || key.len() > 128 || value.len() > MAX_TEXT;
+        if is_reserved || is_long || tag_text(key) != *key || tag_text(value) != *value {
             problems.push(format!(
-                "--tag {key}={value}: expected letters, digits, spaces and _.:/=+-@, and a key that isn't aws:…, \
-                 fleetmark:… or Project"
+                "--tag {key}={value}: expected letters, digits, spaces and _.:/=+-@; the keys aws:*, fleetmark:* and \
+                 Project are reserved"
             ));
         }
     }
     problems
 }
 
-/// What is wrong with a variable of the container.
+/// The problem of a variable of the container, if any.
 fn variable(name: &str, value: &str) -> Option<String> {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if !starts_well || !name.chars().all(is_letter) || name.len() > LONGEST_TEXT {
-        return Some(format!("--env {name}: no name of a variable"));
+    if !starts_well || !name.chars().all(is_letter) || name.len() > MAX_TEXT {
+        return Some(format!("--env {name}: invalid variable name"));
     }
-    if value.len() > LONGEST_TEXT {
-        return Some(format!("--env {name}: SageMaker takes {LONGEST_TEXT} characters at most"));
+    if value.len() > MAX_TEXT {
+        return Some(format!("--env {name}: expected at most {MAX_TEXT} characters"));
     }
     let upper = name.to_ascii_uppercase();
     let is_place = ["_PATH", "_FILE", "_ENV"].iter().any(|end| upper.ends_with(end));
@@ -285,8 +282,8 @@ fn variable(name: &str, value: &str) -> Option<String> {
         .any(|word| upper.contains(word));
     (is_secret && !is_place).then(|| {
         format!(
-            "--env {name}: whoever may describe the job would read this secret: put a file with it beside the token in \
-             --identity, and name that, such as HF_TOKEN_PATH={IDENTITY}/hub-token"
+            "--env {name}: this secret would be visible in the job description: add a file with it to --identity \
+             and set its path, such as HF_TOKEN_PATH={IDENTITY}/hub-token"
         )
     })
 }
@@ -306,10 +303,10 @@ fn is_role(text: &str) -> bool {
         && text.len() <= 2048
 }
 
-/// What a tag can hold of a text.
+/// Replaces characters that tags don't allow.
 fn tag_text(text: &str) -> String {
-    let is_taken = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
-    text.chars().map(|c| if is_taken(c) { c } else { '-' }).take(LONGEST_TEXT).collect()
+    let is_allowed = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
+    text.chars().map(|c| if is_allowed(c) { c } else { '-' }).take(MAX_TEXT).collect()
 }
 
 /// Such as `fleetmark-g4dn-vs-m5-m5-xlarge-0123456789-1`: letters, digits and dashes, at most 63.
@@ -321,8 +318,8 @@ fn job_name(matrix: &str, target: &TargetName, launch: &str, number: u32) -> Str
     };
     let target = plain(target.as_str().strip_prefix(PREFIX).unwrap_or_default(), 16);
     let tail = format!("{target}-{launch}-{number}");
-    let room = LONGEST_NAME.saturating_sub("fleetmark--".len() + tail.len());
-    format!("fleetmark-{}-{tail}", plain(matrix, room))
+    let length = MAX_NAME.saturating_sub("fleetmark--".len() + tail.len());
+    format!("fleetmark-{}-{tail}", plain(matrix, length))
 }
 
 #[cfg(test)]
@@ -331,16 +328,16 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn where_a_secret_lies_may_be_said() {
-        let taken = ["HF_TOKEN_PATH", "HF_ENDPOINT", "AWS_REGION"];
-        assert!(taken.iter().all(|name| variable(name, "x").is_none()));
+    fn paths_of_secrets_are_allowed_but_not_secrets() {
+        let allowed = ["HF_TOKEN_PATH", "HF_ENDPOINT", "AWS_REGION"];
+        assert!(allowed.iter().all(|name| variable(name, "x").is_none()));
         for name in ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "my_password"] {
             assert!(variable(name, "x").is_some(), "{name}");
         }
     }
 
     #[test]
-    fn families_with_gpus_are_known() {
+    fn gpu_families_are_detected() {
         let has = |name: &str| has_gpu(&TargetName::try_from(name).unwrap());
         assert!(["ml.g4dn.xlarge", "ml.g5.2xlarge", "ml.p3.2xlarge"].into_iter().all(has));
         assert!(!["ml.m5.xlarge", "ml.c7g.large", "ml.inf2.xlarge", "g4dn"].into_iter().any(has));
@@ -348,12 +345,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_name_is_one_that_sagemaker_takes(
+        fn job_names_are_valid_and_unique(
             matrix in "\\PC{1,80}", target in "ml\\.[a-z0-9.]{0,70}", number in 1_u32..1000
         ) {
             let target = TargetName::try_from(target).unwrap();
             let name = job_name(&matrix, &target, "0123456789", number);
-            prop_assert!(name.len() <= LONGEST_NAME, "{name}");
+            prop_assert!(name.len() <= MAX_NAME, "{name}");
             prop_assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{name}");
             let end = format!("-0123456789-{number}");
             prop_assert!(name.starts_with("fleetmark-") && name.ends_with(&end), "{name}");

@@ -1,8 +1,8 @@
-//! A matrix and a place -> the requests that `controller launch sagemaker` sends.
+//! The requests of `controller launch sagemaker`.
 
 #![expect(clippy::unwrap_used, reason = "what sets a test up fails it where it can't")]
 
-use launch::sagemaker::request::{Wanted, requests};
+use launch::sagemaker::request::{Options, requests};
 use matrix::{Matrix, Overrides};
 use std::path::Path;
 use std::time::Duration;
@@ -38,8 +38,8 @@ fn matrix() -> Matrix {
     Matrix::check(MATRIX, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap()
 }
 
-fn wanted() -> Wanted {
-    Wanted {
+fn options() -> Options {
+    Options {
         image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent:1".to_owned()),
         gpu_image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent-cuda:1".to_owned()),
         role: "arn:aws:iam::123456789012:role/fleetmark-agent".to_owned(),
@@ -55,8 +55,8 @@ fn wanted() -> Wanted {
 }
 
 #[test]
-fn an_agent_of_each_ml_target_is_a_job_with_a_deadline_of_its_own() {
-    let requests = requests(&matrix(), &wanted(), "0123456789").unwrap();
+fn each_agent_of_an_ml_target_is_a_job_with_a_deadline() {
+    let requests = requests(&matrix(), &options(), "0123456789").unwrap();
     let names: Vec<&str> = requests.iter().map(|request| request.name.as_str()).collect();
     assert_eq!(
         names,
@@ -77,8 +77,8 @@ fn an_agent_of_each_ml_target_is_a_job_with_a_deadline_of_its_own() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
-    let wanted = Wanted {
+fn all_problems_are_reported_at_once() {
+    let options = Options {
         gpu_image: None,
         role: "fleetmark".to_owned(),
         controller: "https://10.0.0.5:7437".parse().unwrap(),
@@ -87,16 +87,16 @@ fn every_problem_is_told_at_once() {
         security_groups: vec!["a group".to_owned()],
         environment: vec![("HF_TOKEN".to_owned(), "x".to_owned()), ("1".to_owned(), String::new())],
         tags: vec![("aws:x".to_owned(), String::new())],
-        ..wanted()
+        ..options()
     };
-    let error = requests(&matrix(), &wanted, "0").unwrap_err();
+    let error = requests(&matrix(), &options, "0").unwrap_err();
     insta::assert_snapshot!("problems", error);
 }
 
 #[test]
-fn a_matrix_without_such_targets_says_which_it_has() {
+fn a_matrix_without_sagemaker_targets_lists_its_targets() {
     let mut matrix = matrix();
     matrix.targets.retain(|target| !target.name.as_str().starts_with("ml."));
-    let error = requests(&matrix, &wanted(), "0").unwrap_err();
+    let error = requests(&matrix, &options(), "0").unwrap_err();
     insta::assert_snapshot!("no_such_target", error);
 }

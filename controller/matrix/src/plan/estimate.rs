@@ -1,5 +1,5 @@
-//! How long a campaign may take, before anything was measured. A rule of thumb with stated assumptions:
-//! it is there to tell minutes from days, and the progress bar replaces it by what is measured.
+//! A rough estimate of a campaign's duration before any measurement: minutes or days. The progress
+//! bar uses measured times instead.
 
 use super::{Load, Plan, Sustained};
 use crate::{Matrix, Target};
@@ -8,15 +8,16 @@ use crate::{Matrix, Target};
 const GFLOPS_PER_THREAD: f64 = 15.0;
 /// Assumed sustained rate of a GPU that decodes small batches, in GFLOP/s.
 const GFLOPS_PER_GPU: f64 = 400.0;
-/// Assumed input and output lengths of a dialogue, in tokens.
-const TOKENS: (f64, f64) = (200.0, 30.0);
-/// GPU families of AWS.
+/// Assumed tokens per dialogue.
+const INPUT_TOKENS: f64 = 200.0;
+const OUTPUT_TOKENS: f64 = 30.0;
+/// AWS instance families with GPUs.
 const GPU_FAMILIES: [&str; 8] = ["g4dn.", "g5.", "g6.", "g6e.", "p3.", "p4d.", "p5.", "g4ad."];
 
-/// Seconds that one agent of each target is busy, over the whole plan.
+/// Seconds of work for one agent of each target, over the whole plan.
 pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
     let mut seconds = vec![0.0; matrix.targets.len()];
-    // Runs that adaptive precision may add are not expected.
+    // Without the runs that adaptive precision may add.
     for run in plan.runs.iter().filter(|run| run.number <= matrix.protocol.least_runs()) {
         let cell = &plan.cells[run.cell];
         let target = &matrix.targets[cell.target];
@@ -26,7 +27,7 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let busy = plan.samples as f64 / agents * seconds_per_sample;
         let measuring = match cell.load {
             None => busy,
-            // Where requests come more slowly than they are answered, their schedule takes the time.
+            // At a low rate the arrivals take longer than the work.
             Some(Load { sustained: None, request_rate, .. }) => {
                 busy.max(plan.samples as f64 / agents / request_rate.unwrap_or(f64::INFINITY))
             }
@@ -39,7 +40,7 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
     seconds
 }
 
-/// How long the campaign takes: local agents share this machine, other targets run side by side.
+/// Local agents share this machine and run in turn; other targets run in parallel.
 pub fn campaign_seconds(plan: &Plan, matrix: &Matrix) -> f64 {
     let seconds = seconds_per_target(plan, matrix);
     let pairs = || matrix.targets.iter().zip(&seconds);
@@ -75,7 +76,7 @@ fn gflop_per_sample(model: &str) -> f64 {
         .iter()
         .find(|(name, _)| model.contains(name))
         .map_or(248.0, |(_, size)| *size);
-    mega_parameters * (TOKENS.0 + TOKENS.1) / 1000.0
+    mega_parameters * (INPUT_TOKENS + OUTPUT_TOKENS) / 1000.0
 }
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_of_instances_scale() {
+    fn cores_scale_with_the_instance_size() {
         assert!((physical_cores("ml.m5.xlarge") - 2.0).abs() < f64::EPSILON);
         assert!((physical_cores("ml.m5.4xlarge") - 8.0).abs() < f64::EPSILON);
         assert!((physical_cores("ml.t3.medium") - 1.0).abs() < f64::EPSILON);

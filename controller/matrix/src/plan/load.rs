@@ -1,28 +1,25 @@
-//! How requests come in the cells that have a load.
+//! The load of a cell.
 
-use crate::{Batching, Gaps, Matrix, Queue, Stress, Target};
+use crate::{Arrivals, Batching, Matrix, Queue, Stress, Target};
 use model::load::Scenario;
 use serde::{Deserialize, Serialize};
 
-/// How requests come, and what becomes of those that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Open loop: requests per second of one agent; null in closed loop.
+    /// Open loop: requests per second and agent; null in closed loop.
     pub request_rate: Option<f64>,
-    /// Closed loop: requests that are under way at any time.
+    /// Closed loop: requests in flight.
     pub concurrency: u32,
-    /// What becomes of them in open loop.
     pub queue: Queue,
-    /// Set where requests come again and again for a time.
+    /// Set if the dialogues repeat for a fixed time.
     pub sustained: Option<Sustained>,
 }
 
-/// Windows of a sustained load.
+/// The load windows of a sustained load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sustained {
-    /// How long a window is.
     pub window_ns: u64,
-    /// How many make a run.
+    /// Windows per run.
     pub windows: u32,
 }
 
@@ -38,18 +35,16 @@ impl Load {
         Self { request_rate, concurrency, queue, sustained }
     }
 
-    /// Whether requests enter while others are decoded.
     pub fn is_continuous(&self) -> bool {
         self.queue.batching == Batching::Continuous
     }
 
-    /// Whether gaps are constant.
     pub fn is_constant(&self) -> bool {
-        self.queue.gaps == Gaps::Constant
+        self.queue.arrivals == Arrivals::Constant
     }
 }
 
-/// A scenario with its batch size and its load; the name tells loads of one scenario apart.
+/// A scenario with its batch size and its load. The name is unique per load.
 pub(super) struct Level {
     pub(super) scenario: Scenario,
     pub(super) batch_size: u32,
@@ -57,8 +52,8 @@ pub(super) struct Level {
     pub(super) name: String,
 }
 
-/// Every combination of scenario, batch size and load. `single_stream` is one request at a time, whatever the batch
-/// sizes are; elsewhere under a load a batch size is the most that are decoded together.
+/// Every combination of scenario, batch size and load. `single_stream` always has batch size 1.
+/// Under a load the batch size is the maximum number of requests decoded together.
 pub(super) fn levels(matrix: &Matrix, target: &Target) -> Vec<Level> {
     let mut levels = Vec::new();
     for &scenario in &matrix.scenarios {

@@ -1,5 +1,7 @@
-//! Matrix + number of samples -> cells, runs, batches, shards and their order. Pure: the same matrix and
-//! seed give the same plan on every machine, and no agent's speed or number changes a batch.
+//! Matrix + number of samples -> cells, runs, batches, shards and their order.
+//!
+//! Pure: the same matrix and seed give the same plan on every machine. Batches don't depend on the
+//! number or speed of agents.
 
 pub mod batches;
 pub mod estimate;
@@ -19,13 +21,10 @@ use std::ops::Range;
 pub use load::{Load, Sustained};
 pub use stream::stream;
 
-/// No plan can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Names so long that a cell can't be named.
     #[error("model and target names are too long together")]
     Name(#[from] ids::Error),
-    /// Nothing to measure.
     #[error("the dataset has no dialogue to measure")]
     NoSamples,
 }
@@ -35,70 +34,63 @@ pub enum Error {
 pub struct Cell {
     /// Such as `tiny.f32.b8.offline@two-threads`.
     pub id: CellId,
-    /// Index into the matrix's models.
+    /// Index into [`Matrix::models`].
     pub model: usize,
-    /// Index into the matrix's targets.
+    /// Index into [`Matrix::targets`].
     pub target: usize,
-    /// Index into the target's engines.
+    /// Index into the target's [`Plan::engines`].
     pub engine: usize,
-    /// How weights are stored.
     pub dtype: Dtype,
-    /// How many samples are decoded together.
     pub batch_size: u32,
-    /// How requests arrive.
     pub scenario: Scenario,
-    /// Set where they come in their own time.
+    /// Null in the scenarios without a load.
     #[serde(default)]
     pub load: Option<Load>,
 }
 
 impl Cell {
-    /// How many requests the plan puts together. Under a load only time tells which are decoded together.
+    /// Requests per planned batch. Under a load the batches depend on the arrivals.
     pub fn composed(&self) -> u32 {
         if self.load.is_some() { 1 } else { self.batch_size }
     }
 
-    /// Whether requests wait for each other, so that their times overlap. Windows of a sustained load don't.
+    /// Whether latencies overlap because requests queue. Windows of a sustained load don't overlap.
     pub fn may_overlap(&self) -> bool {
         self.load.is_some_and(|load| load.sustained.is_none())
     }
 
-    /// The windows of a sustained load.
     pub fn sustained(&self) -> Option<Sustained> {
         self.load?.sustained
     }
 }
 
-/// One repeat of a cell.
+/// One repetition of a cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// Index into the cells.
+    /// Index into [`Plan::cells`].
     pub cell: usize,
     /// The round, from 1.
     pub number: u32,
-    /// Indices into the shards.
+    /// Indices into [`Plan::shards`].
     pub shards: Range<usize>,
 }
 
 /// The slice of a run's batches that is leased to one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Index into the runs.
+    /// Index into [`Plan::runs`].
     pub run: usize,
-    /// Indices of the run's batches.
+    /// Indices of batches of the run.
     pub batches: Range<u32>,
 }
 
-/// What will be measured, in which order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Number of dialogues in each run.
+    /// Dialogues per run.
     pub samples: usize,
-    /// Seed of the matrix.
     pub seed: u64,
     /// Distinct engines of each target, in the order of its cells.
     pub engines: Vec<Vec<EngineSpec>>,
-    /// In the order of the matrix.
     pub cells: Vec<Cell>,
     /// In the order of execution.
     pub runs: Vec<Run>,
@@ -107,10 +99,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `matrix` over `samples` dialogues.
+    /// Plans a campaign over `samples` dialogues.
     ///
     /// # Errors
-    /// [`Error`] where there is nothing to measure or a cell can't be named.
+    /// [`Error`] if `samples` is 0 or a cell id is too long.
     pub fn make(matrix: &Matrix, samples: usize) -> Result<Self, Error> {
         if samples == 0 {
             return Err(Error::NoSamples);
@@ -140,7 +132,7 @@ impl Plan {
         let run = self.runs.len();
         let shards = match self.cells[cell].load {
             None => shards_per_run(agents),
-            // Between two shards nothing comes: an arrival's time would mean little.
+            // No requests arrive between two shards, so each agent gets one.
             Some(Load { sustained: None, .. }) => agents,
             Some(_) => 1,
         };
@@ -149,43 +141,41 @@ impl Plan {
         self.runs.push(Run { cell, number, shards: first..self.shards.len() });
     }
 
-    /// The cell of a shard.
     pub fn cell_of(&self, shard: usize) -> &Cell {
         &self.cells[self.runs[self.shards[shard].run].cell]
     }
 
-    /// The round of a shard.
     pub fn round_of(&self, shard: usize) -> u32 {
         self.runs[self.shards[shard].run].number
     }
 
-    /// How many samples the whole campaign measures at most, those of sustained loads left out.
+    /// Maximum number of samples of the campaign, without those of sustained loads.
     pub fn most_samples(&self) -> usize {
         let is_counted = |run: &&Run| self.cells[run.cell].sustained().is_none();
         self.runs.iter().filter(is_counted).count() * self.samples
     }
 
-    /// How many batches a run of a cell has; under a sustained load each of its windows is one.
+    /// Batches per run of a cell; under a sustained load, its windows.
     pub fn batches_of(&self, cell: usize) -> u32 {
         let cell = &self.cells[cell];
         let by_samples = || batches::count(self.samples, cell.composed());
         cell.sustained().map_or_else(by_samples, |sustained| sustained.windows)
     }
 
-    /// How many steps of progress a run of a cell has: samples, or windows.
+    /// Progress steps per run of a cell: samples, or windows of a sustained load.
     pub fn steps_of(&self, cell: usize) -> u64 {
         let samples = self.samples as u64;
         self.cells[cell].sustained().map_or(samples, |sustained| sustained.windows.into())
     }
 }
 
-/// One agent measures a run without a break. Several share it in twice as many slices as there are
-/// agents, so that a slower one doesn't hold up the rest for half a run.
+/// One agent executes a run without a break. Several agents share it in twice as many slices, so
+/// that a slow agent delays the run by less than half.
 fn shards_per_run(agents: u32) -> u32 {
     if agents <= 1 { 1 } else { agents.saturating_mul(2) }
 }
 
-/// Cuts `0..batches` into at most `count` slices whose lengths differ by one at most.
+/// Splits `0..batches` into at most `count` slices whose lengths differ by at most one.
 fn slices(batches: u32, count: u32) -> impl Iterator<Item = Range<u32>> {
     let count = count.clamp(1, batches.max(1));
     let cut = move |index: u32| {
@@ -232,7 +222,6 @@ fn index_of(engines: &mut Vec<EngineSpec>, engine: EngineSpec) -> usize {
     engines.len() - 1
 }
 
-/// The cells of one round, in order.
 fn round(matrix: &Matrix, cells: usize, number: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..cells).collect();
     if matrix.protocol.order == Order::Interleaved {
@@ -260,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn one_agent_measures_a_run_without_a_break() {
+    fn one_agent_executes_a_run_without_a_break() {
         assert_eq!(
             slices(24, shards_per_run(1)).map(|slice| slice.len()).collect::<Vec<_>>(),
             [24]

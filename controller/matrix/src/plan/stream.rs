@@ -1,11 +1,11 @@
-//! Chance by seed: one stream per purpose, so that a new use of chance doesn't move an old one.
+//! Seeded random numbers: one stream per purpose, so that a new use doesn't change the others.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
 
-/// A stream of random numbers for one `purpose` and its `keys`, such as ("order", [round]). `ChaCha8` gives the
-/// same numbers on every machine and in every release.
+/// The stream of a `purpose` and its `keys`, such as ("order", [round]). `ChaCha8` is reproducible
+/// across machines and releases.
 pub fn stream(seed: u64, purpose: &str, keys: &[u64]) -> ChaCha8Rng {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
@@ -23,7 +23,7 @@ mod tests {
     use rand::Rng;
 
     #[test]
-    fn streams_of_two_purposes_differ_and_each_repeats() {
+    fn streams_are_reproducible_and_differ_by_purpose() {
         let first = |purpose, keys: &[u64]| stream(7, purpose, keys).next_u64();
         assert_eq!(first("order", &[1]), first("order", &[1]));
         assert_ne!(first("order", &[1]), first("order", &[2]));

@@ -1,13 +1,12 @@
-//! The plan as text: what `controller plan` prints, and what reviewers of a matrix read.
+//! Plan -> the text of `controller plan`, for reviewers of a matrix.
 
 use super::{Plan, Sustained, estimate};
 use crate::{Matrix, Order};
 use std::fmt::Write;
 
-/// What a plan says about money: USD per hour of each target and where it comes from.
+/// The price of a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
-    /// USD per hour.
     pub usd_per_hour: f64,
     /// Such as `matrix`, or the price book's source and date.
     pub source: String,
@@ -124,7 +123,7 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     Ok(())
 }
 
-/// How many batches, requests or windows a run has.
+/// The batches, requests or windows of a run.
 fn load_of(plan: &Plan, index: usize) -> String {
     let batches = plan.batches_of(index) as usize;
     let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
@@ -168,12 +167,12 @@ fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Cents, or two digits of less than one.
+/// Rounded to cents, or to two digits below one cent.
 fn usd(amount: f64) -> String {
     if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount:.1e}") }
 }
 
-/// Two figures of a time: `45 s`, `12 min`, `3.5 h`.
+/// Formats a duration: `45 s`, `12 min`, `3.5 h`.
 pub fn time(seconds: f64) -> String {
     match seconds {
         s if s < 1.0 => "under 1 s".to_owned(),

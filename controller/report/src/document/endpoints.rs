@@ -5,7 +5,7 @@ use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Section};
 use crate::sentences::{asked, network_share};
 use results::{CellExchange, Results};
-use stats::exchange::Part;
+use stats::http_timing::Part;
 use std::collections::BTreeSet;
 
 /// Why a part has no figure.
@@ -27,7 +27,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     );
     let mut blocks = vec![Block::List(sentences)];
     let rows: Vec<_> = (names.cells.iter())
-        .filter_map(|named| named.cell.exchange.as_ref().map(|exchange| row(named, exchange)))
+        .filter_map(|named| named.cell.http.as_ref().map(|timing| row(named, timing)))
         .collect();
     if rows.is_empty() {
         blocks.push(Block::Missing("No request returned a summary.".to_owned()));
@@ -43,7 +43,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     })
 }
 
-fn row(named: &Named<'_>, exchange: &CellExchange) -> Vec<Entry> {
+fn row(named: &Named<'_>, timing: &CellExchange) -> Vec<Entry> {
     let network = named.cell.estimates.network_ms.as_ref();
     let network = |of: fn(&stats::distribution::Distribution) -> &stats::Estimate| {
         network.map_or_else(|| Entry::missing(TOO_FEW), |network| Entry::estimate(of(network)))
@@ -56,12 +56,12 @@ fn row(named: &Named<'_>, exchange: &CellExchange) -> Vec<Entry> {
     vec![
         Entry::words(named.label()),
         Entry::estimate(&named.cell.estimates.latency_ms.p50),
-        middle(&exchange.server_ms),
+        middle(&timing.server_ms),
         network(|network| &network.p50),
         network(|network| &network.p95),
-        middle(&exchange.first_byte_ms),
-        Entry::count(exchange.connect_ms.n),
-        figure(exchange.connect_ms.mean),
+        middle(&timing.first_byte_ms),
+        Entry::count(timing.connect_ms.n),
+        figure(timing.connect_ms.mean),
         failures(named),
     ]
 }

@@ -8,6 +8,7 @@ mod comparisons;
 mod cost;
 mod endpoints;
 mod environment;
+mod fact;
 mod latency;
 mod naming;
 mod prices;
@@ -20,9 +21,10 @@ mod texts;
 mod validity;
 mod verdict;
 
+pub use fact::{Fact, Span};
 pub use table::{Column, Entry, Table, Tone};
 pub use texts::Dialogue;
-pub use verdict::{Fact, Span, Ties, Verdict};
+pub use verdict::{Ties, Verdict};
 
 use naming::Names;
 use plot::chart::Chart;

@@ -1,8 +1,8 @@
 //! Sustained loads: the verdicts, and the figures over time.
 
+use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
-use super::verdict::{Fact, Span};
 use super::{Block, Detail, Figure, Section};
 use crate::sentences::{enumerated, stress};
 use plot::chart::axis::Format;

@@ -1,13 +1,13 @@
 //! The verdict: the answer in one sentence, what limits it, and its figures.
 
+use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
 use super::shortened;
 use super::table::interval;
-use crate::sentences::{asked, causes, counted, enumerated, reason, separation};
+use crate::sentences::{asked, causes, counted, enumerated, separation};
 use cost::decision::{Caveat, NoneBecause};
 use plot::number;
 use results::{Entry, Results};
-use stats::Estimate;
 use stats::slo::Kept;
 use stats::validity::Status;
 use std::collections::BTreeSet;
@@ -40,23 +40,6 @@ pub struct Ties {
     pub advice: Option<String>,
 }
 
-/// A part of a sentence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Span {
-    Plain(String),
-    Strong(String),
-}
-
-/// A figure with its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    pub title: String,
-    pub value: String,
-    pub unit: String,
-    /// The interval or another qualification.
-    pub detail: String,
-}
-
 impl Ties {
     /// In one sentence, for formats without lists.
     pub fn text(&self) -> String {
@@ -78,25 +61,6 @@ impl Ties {
         }
         let advice = self.advice.as_ref().map_or(String::new(), |advice| format!(" {advice}"));
         format!("{}: {}.{advice}", self.title, enumerated(&cells, "and"))
-    }
-}
-
-impl Fact {
-    pub(super) fn of(title: &str, unit: &str, estimate: &Estimate) -> Self {
-        Self {
-            title: title.to_owned(),
-            value: estimate.value.map_or_else(|| "–".to_owned(), number::shown),
-            unit: if estimate.value.is_some() { unit.to_owned() } else { String::new() },
-            detail: interval(estimate).or_else(|| reason(estimate)).unwrap_or_default(),
-        }
-    }
-
-    /// `1.31 USD (1.20 to 1.45)`
-    pub fn figure(&self) -> String {
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
-        let detail =
-            if self.detail.is_empty() { String::new() } else { format!(" ({})", self.detail) };
-        format!("{}{unit}{detail}", self.value)
     }
 }
 
@@ -289,7 +253,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         if engine.random_weights {
             notes.push(format!("{model} has random weights: its summaries are meaningless."));
         }
-        if engine.played {
+        if engine.synthetic_time {
             notes.push(format!("{model} is scripted: its latencies were not measured."));
         }
     }

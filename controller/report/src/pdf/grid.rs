@@ -1,6 +1,6 @@
 //! A table on a page: columns as wide as their words need, rows as high as their longest entry.
 
-use super::flow::{Piece, lines};
+use super::text::{Piece, lines};
 use crate::document::{Column, Entry, Table, Tone};
 use plot::chart::{Anchor, Ink, Mark, Shape};
 use plot::font::{Weight, drawable, width};

@@ -3,12 +3,14 @@
 
 mod flow;
 mod grid;
+mod text;
 
 use super::document::{Block, Detail, Document, Figure, Section, Span, Table, Tone, Verdict};
-use flow::{Column, Flow, Piece};
+use flow::{Column, Flow};
 use plot::chart::Ink;
 use plot::font::{self, Weight};
 use plot::pdf::{Metadata, Pages};
+use text::Piece;
 
 pub use plot::pdf::Error;
 

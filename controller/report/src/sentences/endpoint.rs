@@ -15,14 +15,14 @@ pub(crate) fn asked(entry: &Entry, endpoint: &str) -> String {
 
 /// The network's share of a request; `None` where the model runs in the agent.
 pub(crate) fn network_share(cell: &Cell) -> Option<String> {
-    let exchange = cell.exchange.as_ref()?;
+    let timing = cell.http.as_ref()?;
     let network = cell.estimates.network_ms.as_ref().and_then(|network| network.p50.value);
     Some(match network {
         Some(p50) => format!(
             "the network took {} ms of a request (p50), by the server's own timing",
             shown(p50)
         ),
-        None if exchange.server_ms.n == 0 => {
+        None if timing.server_ms.n == 0 => {
             "the server reports no timing, so the network's share is unknown".to_owned()
         }
         None => "too few requests to estimate the network's share".to_owned(),

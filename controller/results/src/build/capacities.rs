@@ -1,13 +1,17 @@
 //! Sweeps of request rates -> the capacity of each target under the objective.
 
-use super::Read;
+use super::StoredCampaign;
 use crate::schema::{CapacityOf, Cell};
 use matrix::plan;
 use stats::slo::{Slo, capacity};
 use stats::{Estimate, Limitation};
 
 /// One for each model, target, dtype and maximum batch size that was measured in `server`.
-pub(super) fn capacities(read: &Read<'_>, slo: Option<Slo>, cells: &[Cell]) -> Vec<CapacityOf> {
+pub(super) fn capacities(
+    read: &StoredCampaign<'_>,
+    slo: Option<Slo>,
+    cells: &[Cell],
+) -> Vec<CapacityOf> {
     let Some(slo) = slo else { return Vec::new() };
     let plan = &read.campaign.plan;
     let rate = |cell: &plan::Cell| {

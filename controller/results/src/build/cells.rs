@@ -1,8 +1,8 @@
 //! Cells: estimates, validity and cost.
 
-use super::observations::Observed;
+use super::observations::CellSamples;
 use super::telemetry::Watched;
-use super::{MIB, Read, engine_facts, quality, telemetry};
+use super::{MIB, StoredCampaign, engine_facts, quality, telemetry};
 use crate::schema::{Cell, CellMemory, Cost, Price, Stress, Warmup};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
@@ -24,7 +24,7 @@ use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validi
 use stats::{self, CellStatistics, Limitation};
 
 /// One cell of the results.
-pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
+pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSamples) -> Cell {
     let planned = &read.campaign.plan.cells[index];
     let sustained = planned.sustained();
     let samples = read.campaign.plan.samples as u64;
@@ -45,14 +45,25 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
     let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
     // A sustained load has as many requests as it comes to.
     let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
-    let stress = sustained_view(read, planned, observed);
+    let stress = stress_runs(read, planned, observed);
     let facts = engine_facts(read, planned);
     let slo = super::slo(read).filter(|_| sustained.is_none());
     let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
     let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
     let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
-    let price = price(&read.campaign.prices[planned.target], read.today);
+    let (usd_per_hour, price) = price(&read.campaign.prices[planned.target], read.today);
+    let cost = cost(planned.batch_size, usd_per_hour, price, &estimates, goodput.as_ref());
     let watched = telemetry::of_cell(read, index, facts);
+    let missed = goodput.as_ref().filter(|_| observed.cell.is_sequential());
+    let evidence = Evidence {
+        planned_samples: Some(expected),
+        slo_never_kept: missed.and_then(|goodput| never_kept(goodput, &estimates)),
+        ..evidence(observed, &segments, &watched)
+    };
+    let mut validity = validity(&estimates, &evidence);
+    if facts.is_some_and(|facts| facts.synthetic_time) {
+        validity.add(Status::Degraded, Cause::SyntheticTime);
+    }
     let missing = expected.saturating_sub(observed.cell.len() as u64);
     Cell {
         cell: planned.id.to_string(),
@@ -67,7 +78,7 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
-        exchange: observed.exchanges.summary(),
+        http: observed.http.summary(),
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
         energy: match facts {
@@ -77,11 +88,8 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
             _ => watched.energy(&estimates.runs, read.campaign.matrix.telemetry.grams_co2e_per_kwh),
         },
         warmup: warmup(&segments),
-        validity: incomplete(
-            judged(&estimates, observed, expected, &segments, (facts, goodput.as_ref(), &watched)),
-            &stress,
-        ),
-        cost: cost(planned.batch_size, price, &estimates, goodput.as_ref()),
+        validity: incomplete(validity, &stress),
+        cost,
         goodput,
         schedule_delay_ms: match stress.as_slice() {
             [] => stress::judge::delay(&observed.delays),
@@ -102,7 +110,11 @@ pub(super) fn cell(read: &Read<'_>, index: usize, observed: &Observed) -> Cell {
 }
 
 /// The verdicts on every run of a sustained load.
-fn sustained_view(read: &Read<'_>, planned: &plan::Cell, observed: &Observed) -> Vec<Stress> {
+fn stress_runs(
+    read: &StoredCampaign<'_>,
+    planned: &plan::Cell,
+    observed: &CellSamples,
+) -> Vec<Stress> {
     let Some(sustained) = planned.sustained() else { return Vec::new() };
     let matrix = &read.campaign.matrix;
     let stress = matrix.loads.stress.as_ref();
@@ -159,34 +171,17 @@ fn by_percent(cell: &stats::Cell) -> Vec<f64> {
     (0..=100).filter_map(|percent| quantile(&all, f64::from(percent) / 100.0)).collect()
 }
 
-fn judged(
-    estimates: &CellStatistics,
-    observed: &Observed,
-    expected: u64,
-    segments: &[&SegmentRow],
-    (facts, goodput, watched): (Option<&EngineFacts>, Option<&Goodput>, &Watched<'_>),
-) -> Validity {
+fn evidence(observed: &CellSamples, segments: &[&SegmentRow], watched: &Watched<'_>) -> Evidence {
     let is_impossible =
         |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
-    let mut judged = validity(
-        estimates,
-        &Evidence {
-            planned_samples: Some(expected),
-            drift: drift(&observed.cell),
-            clock_trouble: clock::trouble(&observed.cell),
-            // A segment whose agent never closed it is one that lost its agent.
-            agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
-            impossible_times: segments.iter().filter(is_impossible).count() as u64,
-            slo_never_kept: goodput
-                .filter(|_| observed.cell.is_sequential())
-                .and_then(|goodput| never_kept(goodput, estimates)),
-            ..watched.evidence()
-        },
-    );
-    if facts.is_some_and(|facts| facts.played) {
-        judged.add(Status::Degraded, Cause::SyntheticTime);
+    Evidence {
+        drift: drift(&observed.cell),
+        clock_trouble: clock::trouble(&observed.cell),
+        // A segment that its agent never closed lost that agent.
+        agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
+        impossible_times: segments.iter().filter(is_impossible).count() as u64,
+        ..watched.evidence()
     }
-    judged
 }
 
 /// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
@@ -239,7 +234,8 @@ fn warmup(segments: &[&SegmentRow]) -> Warmup {
 
 fn cost(
     batch_size: u32,
-    (usd_per_hour, price): (f64, Price),
+    usd_per_hour: f64,
+    price: Price,
     estimates: &CellStatistics,
     goodput: Option<&Goodput>,
 ) -> Cost {

@@ -1,8 +1,7 @@
 //! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
 //! pairs of a campaign are one family.
 
-use super::observations::Observed;
-use super::{Read, quality};
+use super::{StoredCampaign, quality};
 use crate::conditions::conditions;
 use crate::schema::{Cell, Comparison, ComparisonKind, Dataset, Entry, Environment, PairMemory};
 use cost::decision::{cost_contrast, judge_costs};
@@ -20,12 +19,14 @@ type Indices = (usize, usize, ComparisonKind);
 
 /// Compares every pair of the campaign.
 pub(super) fn of_campaign(
-    read: &Read<'_>,
-    (dataset, environment, entries): (&Dataset, &Environment, &[Entry]),
-    observed: &[Observed],
+    read: &StoredCampaign<'_>,
+    dataset: &Dataset,
+    environment: &Environment,
+    entries: &[Entry],
     cells: &[Cell],
 ) -> Vec<Comparison> {
     let plan = &read.campaign.plan;
+    let observed = read.observed;
     let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
         let models = match kind {
             ComparisonKind::Model => Models::BaselinePair,
@@ -106,7 +107,7 @@ fn separation(
 }
 
 /// Every pair: other targets against the first, models against their baselines, dtypes against the first.
-fn indices(read: &Read<'_>) -> Vec<Indices> {
+fn indices(read: &StoredCampaign<'_>) -> Vec<Indices> {
     let cells = &read.campaign.plan.cells;
     let matrix = &read.campaign.matrix;
     let find = |wanted: &plan::Cell, target: usize, model: usize, dtype| {

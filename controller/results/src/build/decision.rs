@@ -1,7 +1,6 @@
 //! Which cell to choose, and what is not distinguishable from it.
 
-use super::Read;
-use super::observations::Observed;
+use super::StoredCampaign;
 use crate::schema::{Cell, Entry};
 use cost::Candidate;
 use cost::decision::{Recommendation, cheapest, cost_contrast, judge_costs, recommend};
@@ -14,11 +13,11 @@ use stats::validity::Status;
 
 /// Recommends among all cells of a campaign; null where there is nothing to choose from.
 pub(super) fn of_campaign(
-    read: &Read<'_>,
-    observed: &[Observed],
+    read: &StoredCampaign<'_>,
     cells: &[Cell],
     entries: &[Entry],
 ) -> Option<Recommendation> {
+    let observed = read.observed;
     let random = |cell: &Cell| {
         let its = |entry: &&Entry| entry.cells.iter().any(|one| one.cell == cell.cell);
         let engine = entries.iter().find(its).and_then(|entry| entry.engine.as_ref());

@@ -1,6 +1,6 @@
 //! Entries: cells that differ in batch size alone, together.
 
-use super::{Read, engine_facts};
+use super::{StoredCampaign, engine_facts};
 use crate::schema::{
     BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
 };
@@ -12,7 +12,7 @@ use stats::validity::Status;
 use std::collections::BTreeSet;
 
 /// Cells that differ in batch size alone make one entry.
-pub(super) fn entries(read: &Read<'_>, cells: &[Cell]) -> Vec<Entry> {
+pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell]) -> Vec<Entry> {
     let plan = &read.campaign.plan;
     let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario, cell.load);
     let mut keys = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn entries(read: &Read<'_>, cells: &[Cell]) -> Vec<Entry> {
         .collect()
 }
 
-fn entry(read: &Read<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
+fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
     let matrix = &read.campaign.matrix;
     let (planned, smallest) = pairs[0];
     let (model, target) = (&matrix.models[planned.model], &matrix.targets[planned.target]);
@@ -122,7 +122,7 @@ fn engine(facts: &EngineFacts) -> Engine {
         revision: facts.revision.clone(),
         parameters: facts.endpoint.is_none().then_some(facts.parameters),
         random_weights: facts.random_weights,
-        played: facts.played,
+        synthetic_time: facts.synthetic_time,
         notes: facts.notes.clone(),
     }
 }

@@ -1,12 +1,12 @@
 //! The machines, each once.
 
-use super::{MIB, Read};
+use super::{MIB, StoredCampaign};
 use crate::schema::{self, Environment, Host};
 use model::generation::Stop;
 use model::telemetry::Gpu;
 use std::collections::BTreeMap;
 
-pub(super) fn environment(read: &Read<'_>) -> Environment {
+pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
     let targets = &read.campaign.matrix.targets;
     let mut hosts: BTreeMap<&str, Host> = BTreeMap::new();
     for agent in read.agents {

@@ -12,7 +12,7 @@ mod sustained;
 mod telemetry;
 mod texts;
 
-pub use observations::{Observed, Observing};
+pub use observations::{CellSamples, CellSamplesBuilder};
 pub use quality::Scorer;
 pub use sustained::SustainedLoads;
 pub use telemetry::Windows;
@@ -31,14 +31,14 @@ use stats::slo::Slo;
 
 /// A campaign as it is stored.
 #[derive(Debug, Clone, Copy)]
-pub struct Read<'a> {
+pub struct StoredCampaign<'a> {
     pub campaign: &'a CampaignRow,
     pub agents: &'a [AgentRow],
     /// Of which dialogues, measured ones first.
     pub dialogues: &'a [DialogueRow],
     pub segments: &'a [SegmentRow],
     /// The samples of every cell, in the order of the plan.
-    pub observed: &'a [Observed],
+    pub observed: &'a [CellSamples],
     pub events: &'a [EventRow],
     /// The day of the report: prices age until then.
     pub today: NaiveDate,
@@ -55,8 +55,8 @@ pub struct Files {
 const MIB: f64 = 1_048_576.0;
 
 /// Builds the results of a campaign.
-pub fn results(read: &Read<'_>, files: Files) -> Results {
-    let Read { campaign, .. } = read;
+pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
+    let StoredCampaign { campaign, .. } = read;
     let matrix = &campaign.matrix;
     let observed = read.observed;
     let cells: Vec<Cell> = (0..observed.len())
@@ -101,17 +101,12 @@ pub fn results(read: &Read<'_>, files: Files) -> Results {
             samples_file: files.samples,
             telemetry_file: files.telemetry,
         },
-        comparisons: comparisons::of_campaign(
-            read,
-            (&dataset, &environment, &entries),
-            observed,
-            &cells,
-        ),
+        comparisons: comparisons::of_campaign(read, &dataset, &environment, &entries, &cells),
         dataset,
         environment,
         capacities: capacities::capacities(read, slo(read), &cells),
         offered_rates: offered_rates(&decision::choices(&entries)),
-        recommendation: decision::of_campaign(read, observed, &cells, &entries),
+        recommendation: decision::of_campaign(read, &cells, &entries),
         results: entries,
         sample_texts: texts::allowed(read),
     }
@@ -128,8 +123,8 @@ pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
 }
 
 /// What the campaign itself cost: every machine that was held, measuring or not, at its target's price.
-fn spending(read: &Read<'_>) -> Spending {
-    let Read { campaign, agents, .. } = read;
+fn spending(read: &StoredCampaign<'_>) -> Spending {
+    let StoredCampaign { campaign, agents, .. } = read;
     let none = Spending::new(campaign.matrix.cost.max_usd);
     agents.iter().fold(none, |spending, agent| {
         let price = campaign.prices.get(agent.target).map(|price| price.usd_per_hour);
@@ -138,12 +133,12 @@ fn spending(read: &Read<'_>) -> Spending {
 }
 
 /// The objective of the matrix.
-fn slo(read: &Read<'_>) -> Option<Slo> {
+fn slo(read: &StoredCampaign<'_>) -> Option<Slo> {
     let slo = read.campaign.matrix.slo?;
     Some(Slo { request_latency_ms: slo.request_latency_ms, percentile: slo.percentile })
 }
 
-fn engine_facts<'a>(read: &Read<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
+fn engine_facts<'a>(read: &StoredCampaign<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
     facts_of(read.agents, planned)
 }
 

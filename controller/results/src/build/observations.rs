@@ -7,7 +7,7 @@ use model::histogram::Histogram;
 use model::output_ids::OutputIds;
 use model::sample::Outcome;
 use records::{AgentRow, SampleRow};
-use stats::exchange::Exchanges;
+use stats::http_timing::HttpTimings;
 use stats::precision::Precision;
 use stats::quality::{Rouge, Scored};
 use stats::stress::Windows;
@@ -19,7 +19,7 @@ const TEXTS: u32 = 10_000;
 
 /// What a report needs of one cell's samples.
 #[derive(Debug)]
-pub struct Observed {
+pub struct CellSamples {
     /// Those that count.
     pub(super) cell: stats::Cell,
     /// Summaries that have a score; a dialogue that always brought the same stands there once.
@@ -41,28 +41,28 @@ pub struct Observed {
     /// Counted samples that failed, by what failed.
     pub(super) failed_by: BTreeMap<&'static str, u64>,
     /// With an endpoint, of the samples that brought a summary.
-    pub(super) exchanges: Exchanges,
+    pub(super) http: HttpTimings,
     /// The windows of each run of a sustained load.
     pub(super) sustained: Vec<(u32, Windows)>,
 }
 
 /// Takes in the samples of one cell, in any number of parts.
 #[derive(Debug)]
-pub struct Observing {
+pub struct CellSamplesBuilder {
     hosts: Vec<u32>,
     /// Lengths of references, which come with the first run.
     references: BTreeMap<u32, u32>,
     /// Those of the run that is coming in.
     observations: Vec<Observation>,
-    observed: Observed,
+    observed: CellSamples,
 }
 
-impl Observing {
+impl CellSamplesBuilder {
     /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
     pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
         let looks = rule.map_or(1, Precision::looks);
         let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_looks(looks);
-        let observed = Observed {
+        let observed = CellSamples {
             cell,
             scored: Vec::new(),
             late_samples: 0,
@@ -73,7 +73,7 @@ impl Observing {
             delays: Histogram::default(),
             not_sent: 0,
             failed_by: BTreeMap::new(),
-            exchanges: Exchanges::default(),
+            http: HttpTimings::default(),
             sustained: Vec::new(),
         };
         let (references, observations) = (BTreeMap::new(), Vec::new());
@@ -101,7 +101,7 @@ impl Observing {
                 (Outcome::Failed(kind), _) => {
                     *self.observed.failed_by.entry(kind.as_str()).or_default() += 1;
                 }
-                (Outcome::Ok(_), Some(timing)) => self.observed.exchanges.add(timing),
+                (Outcome::Ok(_), Some(timing)) => self.observed.http.add(timing),
                 (Outcome::Ok(_), None) => {}
             }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
@@ -135,7 +135,7 @@ impl Observing {
     }
 
     /// All of them are in.
-    pub fn finish(mut self) -> Observed {
+    pub fn finish(mut self) -> CellSamples {
         self.pack();
         self.observed.scored.shrink_to_fit();
         self.observed

@@ -1,6 +1,6 @@
 //! Summaries against their references.
 
-use super::observations::Observed;
+use super::observations::CellSamples;
 use matrix::plan::Plan;
 use model::output_ids::OutputIds;
 use rayon::prelude::*;
@@ -65,7 +65,7 @@ pub(super) fn of(scored: &[Scored], seed: u64) -> Option<Quality> {
 
 /// How far two cells write the same, token by token if both sides have tokens, else word by word; null where neither
 /// was read. Decoding is greedy: one summary per dialogue is enough.
-pub(super) fn agreement(baseline: &Observed, candidate: &Observed) -> Option<Agreement> {
+pub(super) fn agreement(baseline: &CellSamples, candidate: &CellSamples) -> Option<Agreement> {
     let ids = |ids: &OutputIds| ids.iter().collect::<Vec<u32>>();
     let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let by_ids = in_both(&baseline.output_ids, &candidate.output_ids, ids);

@@ -1,6 +1,6 @@
 //! Windows of telemetry -> the telemetry of a cell.
 
-use super::Read;
+use super::StoredCampaign;
 use model::engine::EngineFacts;
 use model::telemetry::{Metric, Phase};
 use records::{AgentRow, SampleRow, WindowRow};
@@ -73,7 +73,7 @@ pub(super) struct Watched<'a> {
 
 /// The windows of one cell, and the agents that measured it.
 pub(super) fn of_cell<'a>(
-    read: &Read<'a>,
+    read: &StoredCampaign<'a>,
     cell: usize,
     facts: Option<&EngineFacts>,
 ) -> Watched<'a> {

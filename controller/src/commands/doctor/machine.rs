@@ -1,4 +1,4 @@
-//! What `controller doctor` sees of this machine.
+//! Facts about this machine for `controller doctor`.
 
 use crate::cli;
 use crate::commands::database_url;
@@ -19,29 +19,29 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use store::{Place, Schema};
 
-/// Writes whose time until they are on the disk is looked at.
+/// Number of timed writes.
 const WRITES: usize = 20;
-/// About a batch of samples.
+/// About the size of a batch of samples.
 const WRITE: [u8; 4096] = [0; 4096];
 
 pub(super) fn clock() -> WallClock {
     let program = std::env::current_exe().and_then(|path| path.metadata()?.modified());
     WallClock {
         now: Clock::System.now(),
-        program_of: program.ok().map(Into::into),
+        program_modified_at: program.ok().map(Into::into),
         is_synchronized: is_synchronized(),
     }
 }
 
-/// As systemd says, where it is there.
+/// According to systemd; `None` without it.
 fn is_synchronized() -> Option<bool> {
-    let asked = Command::new("timedatectl")
+    let output = Command::new("timedatectl")
         .args(["show", "--property", "NTPSynchronized", "--value"])
         .stdin(Stdio::null())
         .output()
         .ok()
         .filter(|output| output.status.success())?;
-    match asked.stdout.trim_ascii() {
+    match output.stdout.trim_ascii() {
         b"yes" => Some(true),
         b"no" => Some(false),
         _ => None,
@@ -49,20 +49,20 @@ fn is_synchronized() -> Option<bool> {
 }
 
 pub(super) fn folder(path: &Path) -> Folder {
-    let is_there = path.is_dir();
-    let path_there = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = path_there.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
-    let probe = there.join(format!(".fleetmark-doctor-{}", std::process::id()));
+    let exists = path.is_dir();
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("/"));
+    let probe = existing.join(format!(".fleetmark-doctor-{}", std::process::id()));
     let sync = sync(&probe);
     drop(std::fs::remove_file(&probe));
     let free_bytes = sync.as_ref().map_err(ToString::to_string).and_then(|_| {
-        let room = rustix::fs::statvfs(there).map_err(|error| error.to_string())?;
-        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+        let disk = rustix::fs::statvfs(existing).map_err(|error| error.to_string())?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     });
-    Folder { path: path.to_owned(), is_there, free_bytes, sync: sync.ok() }
+    Folder { path: path.to_owned(), exists, free_bytes, sync: sync.ok() }
 }
 
-/// The median time until a small write is on the disk.
+/// The median duration of a small synced write.
 fn sync(probe: &Path) -> std::io::Result<Duration> {
     let mut file = File::create_new(probe)?;
     let mut times = Vec::with_capacity(WRITES);
@@ -81,13 +81,13 @@ pub(super) async fn database(data_dir: &Path) -> Database {
         Some(url) => Place::server(url),
         None => Ok(Place::Folder(data_dir.to_owned())),
     };
-    let looked = match &place {
+    let schema = match &place {
         Ok(place) => Schema::of(place).await.map_err(|error| error_chain::one_line(&error)),
         Err(error) => Err(error.to_string()),
     };
-    let known = looked.as_ref().map_or(0, |schema| schema.known);
+    let known = schema.as_ref().map_or(0, |schema| schema.known);
     let name = place.map_or_else(|_| "DATABASE_URL".to_owned(), |place| place.to_string());
-    Database { name, version: looked.map(|schema| schema.found), known }
+    Database { name, version: schema.map(|schema| schema.found), known }
 }
 
 pub(super) fn listen(address: SocketAddr) -> Listen {
@@ -95,7 +95,7 @@ pub(super) fn listen(address: SocketAddr) -> Listen {
     Listen { address, outcome: outcome.map_err(|error| error.to_string()) }
 }
 
-/// The certificates that would be used; null where none would.
+/// The certificates for the address; `None` if TLS isn't used.
 pub(super) fn certificates(options: &cli::Doctor) -> Option<Certificates> {
     let is_needed = options.certs.is_some() || !options.listen.ip().is_loopback();
     let folder = options.certs.clone().unwrap_or_else(|| certs_folder(&options.data_dir));
@@ -114,7 +114,7 @@ pub(super) fn certificates(options: &cli::Doctor) -> Option<Certificates> {
     })
 }
 
-/// The program that local agents are started from.
+/// The agent binary for local agents.
 pub(super) fn agent() -> Agent {
     let version = || -> anyhow::Result<String> {
         let program = agent_program()?;
@@ -123,8 +123,8 @@ pub(super) fn agent() -> Agent {
             .stdin(Stdio::null())
             .output()
             .with_context(|| format!("can't start {}", program.display()))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = said.trim().strip_prefix("agent ").map(str::to_owned);
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = output.trim().strip_prefix("agent ").map(str::to_owned);
         version.with_context(|| format!("{} is not an agent binary", program.display()))
     };
     let version = version().map_err(|error| format!("{error:#}"));

@@ -1,11 +1,11 @@
-//! `controller doctor`: looks at this machine and what a matrix needs, and prints what to do.
+//! `controller doctor`: checks this machine and the requirements of a matrix.
 
 mod machine;
 mod needs;
 
 use super::read_matrix;
 use crate::cli;
-use crate::doctor::{self, Seen};
+use crate::doctor::{self, Facts};
 use matrix::Overrides;
 use model::finding::{Status, table};
 use ops::program::Exit;
@@ -18,10 +18,10 @@ pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {
         None => None,
     };
     let needed = match &matrix {
-        Some(matrix) => Some(Box::pin(needs::look(matrix)).await),
+        Some(matrix) => Some(Box::pin(needs::check(matrix)).await),
         None => None,
     };
-    let seen = Seen {
+    let facts = Facts {
         clock: machine::clock(),
         folder: machine::folder(&options.data_dir),
         database: machine::database(&options.data_dir).await,
@@ -30,7 +30,7 @@ pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {
         agent: machine::agent(),
         needed,
     };
-    let findings = doctor::findings(&seen);
+    let findings = doctor::findings(&facts);
     if options.json {
         let matrix = matrix.as_ref().map(|matrix| matrix.name.as_str());
         terminal::result(&json!({ "matrix": matrix, "findings": findings }).to_string())?;

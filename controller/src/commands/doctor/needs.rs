@@ -1,7 +1,7 @@
-//! What `controller doctor` sees of what a matrix needs.
+//! Requirements of a matrix for `controller doctor`.
 
 use crate::commands::{dialogues, fetcher, notify, prices};
-use crate::doctor::{Needed, Outcome, Prices};
+use crate::doctor::{DatedPrice, Needed, Outcome, Prices};
 use crate::progress::Verbosity;
 use ::fetch::{Fetcher, hub, s3};
 use chrono::NaiveDate;
@@ -11,7 +11,7 @@ use ops::clock::Clock;
 use ops::error_chain;
 use std::path::Path;
 
-pub(super) async fn look(matrix: &Matrix) -> Needed {
+pub(super) async fn check(matrix: &Matrix) -> Needed {
     let threads = matrix.targets.iter().filter_map(|target| target.local);
     Needed {
         local_threads: threads.map(|local| local.threads).max(),
@@ -48,8 +48,8 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
         ];
         for (what, place, revision) in places {
             let Some(place) = place else { continue };
-            let looked = Box::pin(reach(&fetcher, place, revision, has_local)).await;
-            if let Some(found) = looked {
+            let found = Box::pin(check_source(&fetcher, place, revision, has_local)).await;
+            if let Some(found) = found {
                 all.push(Outcome { what, name: place.clone(), found });
             }
         }
@@ -62,8 +62,8 @@ async fn sources(matrix: &Matrix) -> Vec<Outcome> {
     all
 }
 
-/// What is at a place that agents read; null for what comes with them, and for paths of other machines.
-async fn reach(
+/// Checks a source that agents read. `None` for built-in sources and paths on other machines.
+async fn check_source(
     fetcher: &Fetcher,
     place: &str,
     revision: Option<&str>,
@@ -72,9 +72,9 @@ async fn reach(
     if let Some(path) =
         place.strip_prefix("scripted:").or(Some(place).filter(|it| it.starts_with('/')))
     {
-        let is_here = Path::new(path).exists();
+        let exists = Path::new(path).exists();
         let missing = || "no such file or folder for the local agents".to_owned();
-        return has_local.then(|| is_here.then(|| "found".to_owned()).ok_or_else(missing));
+        return has_local.then(|| exists.then(|| "found".to_owned()).ok_or_else(missing));
     }
     if place.starts_with("s3://") {
         return Some(listed(fetcher, place).await.map(|count| format!("{count} objects")));
@@ -95,7 +95,7 @@ async fn reach(
     )
 }
 
-/// How many objects are at an address in S3.
+/// The number of objects at an address in S3.
 async fn listed(fetcher: &Fetcher, place: &str) -> Result<usize, String> {
     let listing = async {
         let address: s3::Address = place.parse()?;
@@ -136,9 +136,9 @@ fn of_prices(matrix: &Matrix) -> Result<Prices, String> {
     let today = Clock::System.now().date_naive();
     let dated = matrix.targets.iter().zip(&rows).filter_map(|(target, row)| {
         let date: NaiveDate = row.date.as_ref()?.parse().ok()?;
-        Some((target.name.to_string(), row.source.clone(), date))
+        Some(DatedPrice { target: target.name.to_string(), source: row.source.clone(), date })
     });
-    let oldest = dated.min_by_key(|(.., date)| *date);
-    let age_days = oldest.as_ref().map_or(0, |(.., date)| (today - *date).num_days());
+    let oldest = dated.min_by_key(|price| price.date);
+    let age_days = oldest.as_ref().map_or(0, |price| (today - price.date).num_days());
     Ok(Prices { targets: rows.len(), oldest, age_days, stale_after_days: STALE_AFTER_DAYS })
 }

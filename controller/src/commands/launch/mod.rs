@@ -1,4 +1,5 @@
-//! `controller launch sagemaker`: matrix -> requests -> processing jobs that are stopped on every way out.
+//! `controller launch sagemaker`: matrix -> requests -> processing jobs, which are stopped on any
+//! exit.
 
 mod stop;
 
@@ -10,9 +11,9 @@ use fetch::aws::Access;
 use fetch::s3::Address;
 use launch::sagemaker::answer;
 use launch::sagemaker::api::{self, Client, Job, State};
-use launch::sagemaker::jobs::{self, News, Stopped};
-use launch::sagemaker::ledger::Launch;
-use launch::sagemaker::request::{IDENTITY_FILES, Request, Wanted, requests};
+use launch::sagemaker::jobs::{self, Event, Stopped};
+use launch::sagemaker::launch_record::LaunchRecord;
+use launch::sagemaker::request::{IDENTITY_FILES, Options, Request, requests};
 use matrix::Overrides;
 use ops::clock::Clock;
 use ops::program::Exit;
@@ -26,45 +27,45 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Jobs are looked at once in so many first waits.
-const WAITS_BETWEEN_LOOKS: u32 = 15;
+/// The polling interval, in multiples of the pace.
+const PACES_PER_POLL: u32 = 15;
 
 pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> {
     if options.stop {
         return Box::pin(stop::run(options)).await;
     }
-    let (Some(matrix), Some(wanted)) = (&options.matrix, wanted(options)) else {
+    let (Some(matrix), Some(launch)) = (&options.matrix, launch_options(options)) else {
         bail!("missing arguments: a matrix, --role-arn, --controller and --identity are required");
     };
     let matrix = read_matrix(matrix, &Overrides::default())?.matrix;
     let id = launch_id()?;
-    let requests = requests(&matrix, &wanted, &id)?;
+    let requests = requests(&matrix, &launch, &id)?;
     if options.dry_run {
         let bodies: Vec<&Value> = requests.iter().map(|request| &request.body).collect();
         terminal::result(&serde_json::to_string_pretty(&bodies)?)?;
         terminal::note(&format!(
             "{}, each for at most {}; nothing was sent (use --yes to send)",
             counted(requests.len()),
-            hours(wanted.max_runtime)
+            hours(launch.max_runtime)
         ));
         return Ok(Exit::Ok);
     }
-    check_identity(&wanted.identity).await?;
+    check_identity(&launch.identity).await?;
     let access = Access::find(api::SERVICE, options.region.as_deref()).await?;
-    let launch = Launch {
+    let record = LaunchRecord {
         id,
-        begun_at: Clock::System.now(),
+        started_at: Clock::System.now(),
         region: access.region().to_owned(),
         endpoint: access.endpoint().to_owned(),
         jobs: requests.iter().map(|request| request.name.clone()).collect(),
-        max_runtime_s: wanted.max_runtime.as_secs(),
+        max_runtime_s: launch.max_runtime.as_secs(),
     };
     let client = Arc::new(client(access, options)?);
-    Box::pin(send(&client, requests, &launch, options)).await
+    Box::pin(send(&client, requests, &record, options)).await
 }
 
-fn wanted(options: &cli::LaunchSagemaker) -> Option<Wanted> {
-    Some(Wanted {
+fn launch_options(options: &cli::LaunchSagemaker) -> Option<Options> {
+    Some(Options {
         image: options.image_uri.clone(),
         gpu_image: options.gpu_image_uri.clone(),
         role: options.role_arn.clone()?,
@@ -79,40 +80,39 @@ fn wanted(options: &cli::LaunchSagemaker) -> Option<Wanted> {
     })
 }
 
-/// A way to SageMaker that waits as the options say.
 fn client(access: Access, options: &cli::LaunchSagemaker) -> Result<Client, api::Error> {
     Client::new(access, Clock::System, Duration::from_millis(options.pace_ms))
 }
 
-/// The files that every agent needs are there before anything costs.
+/// Checks that the files of the agents exist, before anything is billed.
 async fn check_identity(folder: &Address) -> anyhow::Result<()> {
     let fetcher = super::fetcher(Verbosity::Quiet)?;
     for file in IDENTITY_FILES {
         let address = folder.below(file);
         fetcher.s3_object(&address).await.with_context(|| {
             format!(
-                "agents will find no {file} in --identity: make a token with controller agents add sagemaker \
-                 --output token, and put it and ca.pem there (aws s3 cp {file} {address})"
+                "no {file} in --identity: create a token with controller agents add sagemaker --output token, and \
+                 upload it and ca.pem (aws s3 cp {file} {address})"
             )
         })?;
     }
     Ok(())
 }
 
-/// Creates the jobs and waits for their end. Whatever happens, nothing is left running that could be stopped.
+/// Creates the jobs and waits for their end. Stops all jobs on failure or on a signal.
 async fn send(
     client: &Arc<Client>,
     requests: Vec<Request>,
-    launch: &Launch,
+    record: &LaunchRecord,
     options: &cli::LaunchSagemaker,
 ) -> anyhow::Result<Exit> {
-    // From here on no signal ends this process before its jobs are stopped.
+    // From here on, signals stop the jobs before the process exits.
     let mut signals = Signals::listen()?;
-    launch.keep(&options.data_dir)?;
+    record.write(&options.data_dir)?;
     let (stop, stopped) = watch::channel(false);
-    let every = Duration::from_millis(options.pace_ms) * WAITS_BETWEEN_LOOKS;
-    // A task of its own, so that a bug in it stops the jobs, too.
-    let work = tokio::spawn(start_and_watch(Arc::clone(client), requests, every, stopped));
+    let interval = Duration::from_millis(options.pace_ms) * PACES_PER_POLL;
+    // A separate task, so that the jobs are also stopped after a panic in it.
+    let work = tokio::spawn(start_and_watch(Arc::clone(client), requests, interval, stopped));
     let mut work = std::pin::pin!(work);
     let (ended, signal) = tokio::select! {
         ended = &mut work => (ended, None),
@@ -123,15 +123,19 @@ async fn send(
         }
     };
     if let (Ok(Ok(Some(jobs))), None) = (&ended, signal) {
-        launch.forget(&options.data_dir);
-        return Ok(told(&launch.jobs, jobs)?);
+        record.remove(&options.data_dir);
+        return Ok(report(&record.jobs, jobs)?);
     }
-    let stopped = jobs::stop(client, &launch.jobs).await;
-    let is_open = matches!(
+    let stopped = jobs::stop(client, &record.jobs).await;
+    let unconfirmed = if matches!(
         &ended,
         Ok(Err(api::Error::Answer(answer::Error::GaveUp { action: answer::Action::Create, .. })))
-    );
-    let all = settle(launch, &stopped, &options.data_dir, is_open);
+    ) {
+        Unconfirmed::LastJob
+    } else {
+        Unconfirmed::None
+    };
+    let all = report_stopped(record, &stopped, &options.data_dir, unconfirmed);
     match ended {
         Ok(Ok(_)) => {
             all?;
@@ -150,19 +154,19 @@ async fn send(
 async fn start_and_watch(
     client: Arc<Client>,
     requests: Vec<Request>,
-    every: Duration,
+    interval: Duration,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Option<Vec<Job>>, api::Error> {
-    jobs::start(&client, &requests, &tell, &stop).await?;
+    jobs::start(&client, &requests, &print, &stop).await?;
     let names: Vec<String> = requests.into_iter().map(|request| request.name).collect();
-    jobs::watch(&client, &names, every, &tell, &mut stop).await
+    jobs::watch(&client, &names, interval, &print, &mut stop).await
 }
 
-fn tell(news: &News<'_>) {
-    terminal::note(&match news {
-        News::Created { name, target } => format!("{name}: created, on {target}"),
-        News::Moved { name, job } => format!("{name}: {}", words(job)),
-        News::Unknown(error) => format!("job status unknown: {error}"),
+fn print(event: &Event<'_>) {
+    terminal::note(&match event {
+        Event::Created { name, target } => format!("{name}: created, on {target}"),
+        Event::StateChanged { name, job } => format!("{name}: {}", words(job)),
+        Event::Unknown(error) => format!("job status unknown: {error}"),
     });
 }
 
@@ -177,8 +181,8 @@ fn words(job: &Job) -> String {
     if job.reason.is_empty() { state.to_owned() } else { format!("{state}: {}", job.reason) }
 }
 
-/// Says how the jobs ended.
-fn told(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
+/// Prints how the jobs ended.
+fn report(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
     let lines = names.iter().zip(jobs).map(|(name, job)| format!("{name}: {}", words(job)));
     terminal::result(&lines.collect::<Vec<_>>().join("\n"))?;
     if jobs.iter().all(|job| job.state == State::Completed) {
@@ -191,13 +195,19 @@ fn told(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
     Ok(Exit::Incomplete)
 }
 
-/// Says what was stopped, and forgets the launch where nothing of it can run any more. A job that is `open` may appear
-/// yet: its creation was never answered.
-fn settle(
-    launch: &Launch,
+/// Whether the last creation may still be executed, since it got no response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unconfirmed {
+    None,
+    LastJob,
+}
+
+/// Prints which jobs were stopped, and removes the record if none can be running.
+fn report_stopped(
+    record: &LaunchRecord,
     stopped: &[Stopped],
     data_dir: &Path,
-    is_open: bool,
+    unconfirmed: Unconfirmed,
 ) -> anyhow::Result<()> {
     let mut left = Vec::new();
     for Stopped { name, outcome } in stopped {
@@ -207,28 +217,28 @@ fn settle(
             Err(error) => left.push(format!("{name}: {error}")),
         }
     }
-    let deadline = hours(Duration::from_secs(launch.max_runtime_s));
+    let deadline = hours(Duration::from_secs(record.max_runtime_s));
     if !left.is_empty() {
         bail!(
-            "these jobs may go on, and SageMaker itself ends each {deadline} after its start: try again with \
+            "these jobs may still be running; SageMaker ends each {deadline} after its start: try again with \
              controller launch sagemaker --stop --data-dir {}\n  {}",
             data_dir.display(),
             left.join("\n  ")
         );
     }
-    if is_open {
+    if unconfirmed == Unconfirmed::LastJob {
         terminal::note(&format!(
-            "SageMaker never answered to the last request: look again in a minute with controller launch sagemaker \
-             --stop --data-dir {}; it would end {deadline} after its start",
+            "no response to the last request: check in a minute with controller launch sagemaker --stop \
+             --data-dir {}; SageMaker ends the job {deadline} after its start",
             data_dir.display()
         ));
         return Ok(());
     }
-    launch.forget(data_dir);
+    record.remove(data_dir);
     Ok(())
 }
 
-/// What asks this process to end.
+/// The signals that stop the launch.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -254,7 +264,7 @@ impl Signals {
     }
 }
 
-/// Ten hexadecimal digits by chance: names of jobs are unique in an account and region, for ever.
+/// Ten random hexadecimal digits: job names must never repeat in an account and region.
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
     SysRng.try_fill_bytes(&mut bytes).context("failed to read random bytes")?;

@@ -1,9 +1,10 @@
-//! `controller launch sagemaker --stop`: ends what earlier launches may have left running.
+//! `controller launch sagemaker --stop`: stops the jobs that earlier launches may have left
+//! running.
 
-use super::{client, hours, settle};
+use super::{Unconfirmed, client, hours, report_stopped};
 use crate::cli;
 use fetch::aws::Access;
-use launch::sagemaker::ledger::Launch;
+use launch::sagemaker::launch_record::LaunchRecord;
 use launch::sagemaker::{api, jobs};
 use ops::program::Exit;
 use ops::terminal;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> {
-    let launches = Launch::all(&options.data_dir)?;
-    if launches.is_empty() {
+    let records = LaunchRecord::all(&options.data_dir)?;
+    if records.is_empty() {
         terminal::result(&format!(
             "no launch recorded in {}: nothing to stop",
             options.data_dir.display()
@@ -20,18 +21,18 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
         return Ok(Exit::Ok);
     }
     let mut exit = Exit::Ok;
-    for launch in launches {
-        let access = Access::find(api::SERVICE, Some(&launch.region)).await?.at(&launch.endpoint);
+    for record in records {
+        let access = Access::find(api::SERVICE, Some(&record.region)).await?.at(&record.endpoint);
         let client = Arc::new(client(access, options)?);
-        let stopped = jobs::stop(&client, &launch.jobs).await;
+        let stopped = jobs::stop(&client, &record.jobs).await;
         let running = stopped.iter().filter(|job| matches!(job.outcome, Ok(true))).count();
-        match settle(&launch, &stopped, &options.data_dir, false) {
+        match report_stopped(&record, &stopped, &options.data_dir, Unconfirmed::None) {
             Ok(()) => terminal::result(&format!(
                 "launch {} of {}, for at most {}: stopped {running} of {}; the others had ended",
-                launch.id,
-                launch.begun_at.format("%Y-%m-%d %H:%M UTC"),
-                hours(Duration::from_secs(launch.max_runtime_s)),
-                super::counted(launch.jobs.len()),
+                record.id,
+                record.started_at.format("%Y-%m-%d %H:%M UTC"),
+                hours(Duration::from_secs(record.max_runtime_s)),
+                super::counted(record.jobs.len()),
             ))?,
             Err(error) => {
                 terminal::warning(&error);

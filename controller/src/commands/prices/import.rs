@@ -1,4 +1,5 @@
-//! `controller prices import`: a bulk price file of AWS -> one more list of a book. Needs no credentials.
+//! `controller prices import`: AWS bulk price file -> a new list of a price book. Needs no
+//! credentials.
 
 use super::append;
 use crate::cli;

@@ -1,4 +1,4 @@
-//! `controller prices`, and the prices that plans and reports take.
+//! `controller prices`, and the prices of plans and reports.
 
 mod import;
 mod refresh;
@@ -25,7 +25,6 @@ pub(super) async fn run(options: &cli::Prices) -> anyhow::Result<()> {
     }
 }
 
-/// Every price with its terms, its day and its source.
 fn list(book: &Path) -> anyhow::Result<()> {
     let book = read_book(book)?;
     let today = Clock::System.now().date_naive();
@@ -45,7 +44,8 @@ fn list(book: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds a list to a book, which is made where there is none. A book that would contradict itself stays as it was.
+/// Adds a list to a price book, creating it if necessary. On a contradiction, the book is
+/// unchanged.
 fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     let shown = path.display();
     let mut text = match std::fs::read_to_string(path) {
@@ -68,7 +68,7 @@ pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
     Ok(PriceBook::parse(&path.display().to_string(), &text)?)
 }
 
-/// The price of every target, in their order.
+/// The prices in the order of the targets.
 pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
     let book = match &matrix.cost.price_book {
         Some(path) => Some(read_book(Path::new(path)).context("can't use cost.price_book")?),
@@ -77,9 +77,9 @@ pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
     matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()
 }
 
-/// The prices of a campaign's targets as another book has them. A price that the matrix gave itself stays where the book
-/// hasn't got the target.
-pub(super) fn again(
+/// The prices of a campaign's targets from another price book. A price set in the matrix remains if
+/// the book has no price of the target.
+pub(super) fn from_book(
     matrix: &Matrix,
     known: &[PriceRow],
     book: &PriceBook,
@@ -93,7 +93,7 @@ pub(super) fn again(
             let terms = Terms { service: service.clone(), region: region.clone(), purchase };
             book.lookup(name, &terms)
         } else {
-            // The matrix names no terms: the book must leave no choice.
+            // The matrix has no terms, so the price in the book must be unique.
             let found: Vec<_> = book.prices().filter(|(target, _)| *target == name).collect();
             match found[..] {
                 [(_, price)] => Ok(price),
@@ -143,7 +143,7 @@ fn of_target(
         });
     }
     let name = &target.name;
-    // What is behind an endpoint has the price of its name, wherever the agent runs that asks it.
+    // An endpoint has the price of its target, even if the agent is local.
     if target.local.is_some() && !matrix.asks_endpoints(name) {
         bail!("no price for {name}: set usd_per_hour in its [[fleet.local]]");
     }
@@ -158,7 +158,7 @@ fn of_target(
     Ok(row(book.lookup(name.as_str(), &terms)?))
 }
 
-/// Prices as the plan shows them.
+/// Prices for the text of a plan.
 pub(super) fn shown(prices: &[PriceRow], today: NaiveDate) -> Vec<text::Price> {
     let source = |price: &PriceRow| match (&price.service, &price.region, &price.date) {
         (Some(service), Some(region), Some(date)) => {

@@ -1,4 +1,4 @@
-//! `controller prices refresh`: AWS's Price List API -> one more list of a book.
+//! `controller prices refresh`: AWS Price List API -> a new list of a price book.
 
 use super::{append, read_book};
 use crate::cli;
@@ -48,7 +48,7 @@ pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Those that were named, or all that the book has on these terms.
+/// The selected targets, or all in the book with these terms.
 fn targets(bought: &cli::Bought, terms: &Terms) -> anyhow::Result<Vec<String>> {
     if !bought.targets.is_empty() {
         return Ok(bought.targets.clone());

@@ -206,7 +206,7 @@ async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Resul
         occasion: occasion(ending, matrix.slo.is_some(), &written.results),
         why,
     };
-    notify::tell(ended, clock).await?;
+    notify::send(ended, clock).await?;
     let id = store.campaign(no).await?.id;
     store.close().await;
     if !prints {

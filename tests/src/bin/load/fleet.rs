@@ -132,7 +132,7 @@ impl Agent {
                             device: "cpu".to_owned(),
                             kernel: "scripted".to_owned(),
                             random_weights: true,
-                            played: true,
+                            synthetic_time: true,
                             ..wire::EngineFacts::default()
                         };
                         let report = wire::EngineReport { facts: Some(facts), refusal: String::new() };

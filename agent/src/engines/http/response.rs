@@ -1,16 +1,16 @@
-//! The bytes of an answer -> the summary, and what else it says. Pure.
+//! Parses a response into the summary and its metadata. Pure.
 
 use hyper::HeaderMap;
-use proto::endpoint::Endpoint;
-use proto::sample::Finish;
+use model::endpoint::Endpoint;
+use model::sample::Finish;
 use serde_json::Value;
 
-/// Words for a summary that its limit ended.
+/// Finish reasons of a summary cut by its limit.
 const LENGTH: [&str; 2] = ["length", "max_tokens"];
 
-/// Where things stand in an answer, as JSON pointers.
+/// JSON pointers to the fields of a response.
 #[derive(Debug)]
-pub(super) struct Meaning {
+pub(super) struct ResponseFields {
     answer: String,
     input_tokens: Option<String>,
     output_tokens: Option<String>,
@@ -18,9 +18,9 @@ pub(super) struct Meaning {
     server_ms: Option<String>,
 }
 
-/// What an answer says. Null where it doesn't.
+/// A parsed response. `None`: not reported.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Read {
+pub(super) struct Parsed {
     pub(super) text: String,
     pub(super) input_tokens: Option<u32>,
     pub(super) output_tokens: Option<u32>,
@@ -28,7 +28,7 @@ pub(super) struct Read {
     pub(super) server_ns: Option<u64>,
 }
 
-impl Meaning {
+impl ResponseFields {
     pub(super) fn of(endpoint: &Endpoint) -> Self {
         Self {
             answer: endpoint.answer.clone(),
@@ -39,19 +39,20 @@ impl Meaning {
         }
     }
 
-    /// Reads an answer, or says why there is no summary.
-    pub(super) fn read(&self, body: &[u8]) -> Result<Read, String> {
+    /// # Errors
+    /// Why there is no summary.
+    pub(super) fn read(&self, body: &[u8]) -> Result<Parsed, String> {
         let answer: Value =
-            serde_json::from_slice(body).map_err(|error| format!("no JSON ({error})"))?;
+            serde_json::from_slice(body).map_err(|error| format!("not JSON ({error})"))?;
         let text = match answer.pointer(&self.answer) {
             Some(Value::String(text)) => text.clone(),
-            Some(_) => return Err(format!("{} is no text", self.answer)),
+            Some(_) => return Err(format!("{} is not a string", self.answer)),
             None => return Err(format!("nothing at {}", self.answer)),
         };
         let at = |pointer: &Option<String>| answer.pointer(pointer.as_deref()?);
         let tokens = |pointer| at(pointer).and_then(Value::as_u64)?.try_into().ok();
         let finish = at(&self.finish).and_then(Value::as_str);
-        Ok(Read {
+        Ok(Parsed {
             text,
             input_tokens: tokens(&self.input_tokens),
             output_tokens: tokens(&self.output_tokens),
@@ -62,7 +63,7 @@ impl Meaning {
     }
 }
 
-/// What a `Server-Timing` header says of the whole: its `total`, or the one duration that it has.
+/// The total of a `Server-Timing` header: its `total` metric, or its only duration.
 pub(super) fn server_timing(headers: &HeaderMap) -> Option<u64> {
     let mut durations = Vec::new();
     for header in headers.get_all("server-timing") {
@@ -82,7 +83,7 @@ pub(super) fn server_timing(headers: &HeaderMap) -> Option<u64> {
     total.or(only).and_then(|(_, milliseconds)| nanoseconds(*milliseconds))
 }
 
-/// Milliseconds that can be: not below zero, and at most a day.
+/// `None` for implausible durations: negative, or over a day.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -97,8 +98,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn meaning() -> Meaning {
-        Meaning {
+    fn fields() -> ResponseFields {
+        ResponseFields {
             answer: "/0/generated_text".to_owned(),
             input_tokens: Some("/0/input_tokens".to_owned()),
             output_tokens: Some("/0/output_tokens".to_owned()),
@@ -118,16 +119,16 @@ mod tests {
     #[test]
     fn what_an_answer_says_is_read_and_the_rest_is_null() {
         let whole = br#"[{"generated_text": "so", "input_tokens": 9, "output_tokens": 2, "finish": "length", "server_ms": 1.5}]"#;
-        let expected = Read {
+        let expected = Parsed {
             text: "so".to_owned(),
             input_tokens: Some(9),
             output_tokens: Some(2),
             finish: Some(Finish::Length),
             server_ns: Some(1_500_000),
         };
-        assert_eq!(meaning().read(whole), Ok(expected));
+        assert_eq!(fields().read(whole), Ok(expected));
         let little =
-            meaning().read(br#"[{"generated_text": "so", "output_tokens": -1, "server_ms": "x"}]"#);
+            fields().read(br#"[{"generated_text": "so", "output_tokens": -1, "server_ms": "x"}]"#);
         let little = little.unwrap();
         assert_eq!(
             (little.input_tokens, little.output_tokens, little.server_ns),
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_summary_says_what_is_missing() {
-        let reason = |body: &[u8]| meaning().read(body).unwrap_err();
+        let reason = |body: &[u8]| fields().read(body).unwrap_err();
         assert!(reason(b"<html>").starts_with("no JSON"));
         assert_eq!(reason(br#"{"error": "no"}"#), "nothing at /0/generated_text");
         assert_eq!(reason(br#"[{"generated_text": 7}]"#), "/0/generated_text is no text");
@@ -157,7 +158,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_breaks_the_reader(body in any::<Vec<u8>>()) {
-            let _ = meaning().read(&body);
+            let _ = fields().read(&body);
         }
     }
 }

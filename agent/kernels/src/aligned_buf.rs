@@ -1,43 +1,40 @@
-//! Large memory that starts as zeros, lies on page boundaries and asks for huge pages: weights and caches
-//! are read in long streams, where small pages cost a tenth of the bandwidth.
+//! Large zeroed buffers on page boundaries that request huge pages: weights and caches are
+//! streamed, and small pages cost a tenth of the bandwidth.
 
 #[cfg(kernels_on_heap)]
 use heap::Memory;
 #[cfg(not(kernels_on_heap))]
 use memmap2::MmapMut as Memory;
 
-/// Numbers that may be seen as bytes and made from any bytes.
+/// Types that any bytes represent.
 pub(super) trait Plain: Copy {}
 impl Plain for u8 {}
 impl Plain for i8 {}
 impl Plain for u16 {}
 impl Plain for f32 {}
 
-/// Zeroed memory that is returned when dropped.
 #[derive(Debug)]
-pub(super) struct Region(Memory);
+pub(super) struct AlignedBuf(Memory);
 
-impl Region {
-    /// Takes `bytes` of memory. Pages are the system's until they are written to.
+impl AlignedBuf {
+    /// Allocates `bytes`. The system provides pages on first write.
     ///
     /// # Panics
-    /// Where the system has no memory left.
+    /// The system is out of memory.
     pub(super) fn zeroed(bytes: usize) -> Self {
         let map = Memory::map_anon(bytes.max(1)).expect("the system has memory");
         #[cfg(all(target_os = "linux", not(kernels_on_heap)))]
         {
-            // Without huge pages it only takes longer.
+            // Slower without huge pages, but correct.
             let _refused = map.advise(memmap2::Advice::HugePage);
         }
         Self(map)
     }
 
-    /// How many bytes there are.
     pub(super) fn bytes(&self) -> usize {
         self.0.len()
     }
 
-    /// All of it as numbers.
     pub(super) fn slice<T: Plain>(&self) -> &[T] {
         let length = self.0.len() / size_of::<T>();
         // SAFETY: the map starts on a page boundary, holds `length` numbers, any bytes make a `Plain`, and
@@ -45,7 +42,6 @@ impl Region {
         unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), length) }
     }
 
-    /// All of it as numbers.
     pub(super) fn slice_mut<T: Plain>(&mut self) -> &mut [T] {
         let length = self.0.len() / size_of::<T>();
         // SAFETY: as in `slice`, and the borrow is exclusive.
@@ -53,7 +49,7 @@ impl Region {
     }
 }
 
-/// The same on the heap, where sanitizers and Miri see its bounds: tools/check_kernels.sh builds with it.
+/// The same on the heap, so that sanitizers and Miri see its bounds (tools/check_kernels.sh).
 #[cfg(kernels_on_heap)]
 mod heap {
     use std::ops::{Deref, DerefMut};
@@ -95,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_region_starts_as_zeros_and_keeps_what_is_written() {
-        let mut region = Region::zeroed(64);
+        let mut region = AlignedBuf::zeroed(64);
         assert_eq!(region.slice::<f32>(), [0.0; 16]);
         region.slice_mut::<f32>()[3] = 1.0;
         assert_eq!(region.slice::<u8>()[12..16], 1.0_f32.to_le_bytes());

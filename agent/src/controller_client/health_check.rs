@@ -1,18 +1,18 @@
-//! Whether a controller would speak with this agent, without joining it.
+//! Checks whether a controller accepts this agent, without joining.
 
 use super::Identity;
-use super::dial::Dial;
+use super::dial::Dialer;
 use ops::error_chain::root_cause;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-/// Connects as an agent would, over TLS where the URL says so, and asks the health service. In TLS 1.3 the controller
-/// judges a certificate after the handshake, so only an answer shows that it was accepted.
+/// Connects like an agent and queries the health service. In TLS 1.3 the controller verifies the
+/// certificate after the handshake, so only a response shows that it was accepted.
 ///
 /// # Errors
-/// Why not, with the way out where there is one.
-pub async fn greet(url: &str, identity: &Identity) -> Result<(), String> {
-    let dial = Dial::new(url, identity).map_err(|error| error.to_string())?;
+/// The reason, with a remedy if there is one.
+pub async fn check_controller(url: &str, identity: &Identity) -> Result<(), String> {
+    let dial = Dialer::new(url, identity).map_err(|error| error.to_string())?;
     let words = |error: &(dyn std::error::Error + 'static)| {
         dial.refusal(error).unwrap_or_else(|| root_cause(error))
     };
@@ -21,7 +21,7 @@ pub async fn greet(url: &str, identity: &Identity) -> Result<(), String> {
     match HealthClient::new(channel).check(request).await {
         Ok(_) => Ok(()),
         Err(status) if status.code() == tonic::Code::Unimplemented => {
-            Err("what answers there is no controller".to_owned())
+            Err("the server is not a controller".to_owned())
         }
         Err(status) => Err(words(&status)),
     }

@@ -1,25 +1,25 @@
-//! Requests that come on a played clock: in time, and waiting takes none.
+//! Arrivals on a synthetic clock: always on time, and waiting advances the clock.
 
-use super::super::{Arrival, Together};
+use super::super::{Arrival, ArrivalBatch};
 use super::queue::Queue;
-use super::{Rules, Schedule};
+use super::{QueueRules, Schedule};
 use stopwatch::Stopwatch;
 
 #[derive(Debug)]
-pub(super) struct Played {
+pub(super) struct SyntheticClock {
     schedule: Schedule,
-    rules: Rules,
+    rules: QueueRules,
     queue: Queue,
     stopwatch: Stopwatch,
 }
 
-impl Played {
-    pub(super) fn new(schedule: Schedule, rules: Rules, stopwatch: Stopwatch) -> Self {
+impl SyntheticClock {
+    pub(super) fn new(schedule: Schedule, rules: QueueRules, stopwatch: Stopwatch) -> Self {
         Self { schedule, rules, queue: Queue::default(), stopwatch }
     }
 
-    pub(super) fn wait(&mut self) -> Option<Together> {
-        self.come();
+    pub(super) fn wait(&mut self) -> Option<ArrivalBatch> {
+        self.queue_due();
         if self.queue.is_empty() {
             let due_ns = self.schedule.due_ns()?;
             self.wait_until(due_ns);
@@ -33,18 +33,18 @@ impl Played {
         Some(self.queue.take(self.rules.most))
     }
 
-    pub(super) fn take(&mut self, room: usize) -> Together {
-        self.come();
+    pub(super) fn take(&mut self, room: usize) -> ArrivalBatch {
+        self.queue_due();
         self.queue.take(room)
     }
 
     fn wait_until(&mut self, at_ns: u64) {
-        self.stopwatch.play(at_ns.saturating_sub(self.stopwatch.now_ns()));
-        self.come();
+        self.stopwatch.advance(at_ns.saturating_sub(self.stopwatch.now_ns()));
+        self.queue_due();
     }
 
-    /// Takes in all that came until now.
-    fn come(&mut self) {
+    /// Queues all arrivals until now.
+    fn queue_due(&mut self) {
         let now_ns = self.stopwatch.now_ns();
         while self.schedule.due_ns().is_some_and(|due_ns| due_ns <= now_ns)
             && let Some((index, intended_ns)) = self.schedule.next()
@@ -56,34 +56,33 @@ impl Played {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::{Arrivals, Gaps, Workload};
+    use super::super::super::{Arrivals, Gaps, Load, Workload};
     use super::*;
-    use proto::wire;
 
-    /// One request every 100 ms, at most `most` together after at most 250 ms, in a queue of 4.
+    /// One request every 100 ms, batches of at most `most` after at most 250 ms, a queue of 4.
     fn start(most: u32, stopwatch: &Stopwatch) -> Workload {
-        let load = wire::Load {
+        let load = Load {
             request_rate: 10.0,
-            constant_gaps: true,
+            gaps: Gaps::Constant,
             max_batch_delay_ns: 250_000_000,
             max_queue: 4,
-            ..wire::Load::default()
+            ..Load::default()
         };
         Workload::start(&load, most, Some(12), stopwatch).unwrap()
     }
 
     fn next(workload: &mut Workload) -> Option<(Vec<u64>, Vec<u64>)> {
         let indices = |arrivals: Vec<Arrival>| arrivals.iter().map(|one| one.index).collect();
-        let Together { batch, not_sent } = workload.wait(&|| false)?;
+        let ArrivalBatch { batch, not_sent } = workload.wait(&|| false)?;
         Some((indices(batch), indices(not_sent)))
     }
 
     #[test]
     fn a_batch_waits_until_it_is_full_or_its_oldest_waited_long_enough() {
-        let stopwatch = Stopwatch::played();
+        let stopwatch = Stopwatch::synthetic();
         let mut workload = start(8, &stopwatch);
         assert_eq!(next(&mut workload), Some((vec![0, 1, 2], vec![])));
-        // The first came at 100 ms.
+        // The first arrived at 100 ms.
         assert_eq!(stopwatch.now_ns(), 350_000_000);
         let mut workload = start(2, &stopwatch);
         assert_eq!(next(&mut workload), Some((vec![0, 1], vec![])));
@@ -92,11 +91,11 @@ mod tests {
 
     #[test]
     fn what_comes_while_the_queue_is_full_is_not_sent_and_told() {
-        let stopwatch = Stopwatch::played();
+        let stopwatch = Stopwatch::synthetic();
         let mut workload = start(2, &stopwatch);
         next(&mut workload);
-        // The engine stalls: 2 to 9 come, four of them wait.
-        stopwatch.play(800_000_000);
+        // The engine stalls: 2 to 9 arrive, four of them wait.
+        stopwatch.advance(800_000_000);
         assert_eq!(next(&mut workload), Some((vec![2, 3], vec![6, 7, 8, 9])));
         assert_eq!(next(&mut workload), Some((vec![4, 5], vec![])));
         assert_eq!(next(&mut workload), Some((vec![10, 11], vec![])));
@@ -105,11 +104,11 @@ mod tests {
 
     #[test]
     fn latency_counts_from_the_intended_start() {
-        let stopwatch = Stopwatch::played();
+        let stopwatch = Stopwatch::synthetic();
         let mut workload = start(1, &stopwatch);
         workload.wait(&|| false);
-        stopwatch.play(300_000_000);
-        let Together { batch, .. } = workload.wait(&|| false).unwrap();
+        stopwatch.advance(300_000_000);
+        let ArrivalBatch { batch, .. } = workload.wait(&|| false).unwrap();
         assert_eq!(batch[0].intended_ns, 200_000_000);
         assert_eq!(stopwatch.now_ns() - batch[0].intended_ns, 200_000_000);
     }
@@ -117,15 +116,14 @@ mod tests {
     #[test]
     fn the_same_schedule_comes_on_both_clocks() {
         let times: Vec<u64> = Arrivals::new(500.0, Gaps::Exponential, 3).take(20).collect();
-        let load =
-            wire::Load { request_rate: 500.0, seed: 3, max_queue: 100, ..wire::Load::default() };
-        for stopwatch in [Stopwatch::played(), Stopwatch::start()] {
+        let load = Load { request_rate: 500.0, seed: 3, max_queue: 100, ..Load::default() };
+        for stopwatch in [Stopwatch::synthetic(), Stopwatch::start()] {
             let start_ns = stopwatch.now_ns();
             let mut workload = Workload::start(&load, 1, Some(20), &stopwatch).unwrap();
             let came: Vec<Arrival> = std::iter::from_fn(|| workload.wait(&|| false))
-                .flat_map(|together| together.batch)
+                .flat_map(|arrivals| arrivals.batch)
                 .collect();
-            // The start is read anew by the workload, a little later on a real clock.
+            // The workload reads its own start, slightly later on a real clock.
             let shift = came[0].intended_ns - times[0];
             assert!(shift >= start_ns);
             assert!(came.iter().zip(&times).all(|(one, time)| one.intended_ns == time + shift));

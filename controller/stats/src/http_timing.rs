@@ -10,9 +10,9 @@ use model::sample::HttpTiming;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The parts of the exchanges with an endpoint, of the requests with a summary.
+/// The parts of the timings with an endpoint, of the requests with a summary.
 #[derive(Debug, Clone, Default)]
-pub struct Exchanges {
+pub struct HttpTimings {
     requests: u64,
     connects: Histogram,
     first_bytes: Histogram,
@@ -32,7 +32,7 @@ pub struct CellExchange {
     pub server_ms: Part,
 }
 
-/// A part of the exchanges, in milliseconds.
+/// A part of the timings, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Part {
     pub n: u64,
@@ -44,14 +44,14 @@ pub struct Part {
     pub max: Option<f64>,
 }
 
-impl Exchanges {
-    /// Takes in the exchange of a request with a summary.
-    pub fn add(&mut self, exchange: &HttpTiming) {
+impl HttpTimings {
+    /// Takes in the timing of a request with a summary.
+    pub fn add(&mut self, timing: &HttpTiming) {
         self.requests += 1;
         let parts = [
-            (&mut self.connects, exchange.connect_ns),
-            (&mut self.first_bytes, exchange.first_byte_ns),
-            (&mut self.servers, exchange.server_ns),
+            (&mut self.connects, timing.connect_ns),
+            (&mut self.first_bytes, timing.first_byte_ns),
+            (&mut self.servers, timing.server_ns),
         ];
         for (histogram, ns) in parts {
             if let Some(ns) = ns {
@@ -91,17 +91,17 @@ mod tests {
 
     #[test]
     fn a_part_that_nobody_has_is_null() {
-        let mut exchanges = Exchanges::default();
-        assert_eq!(exchanges.summary(), None);
+        let mut timings = HttpTimings::default();
+        assert_eq!(timings.summary(), None);
         for index in 0..10 {
-            exchanges.add(&HttpTiming {
+            timings.add(&HttpTiming {
                 total_ns: 9_000_000,
                 connect_ns: (index == 0).then_some(2_000_000),
                 first_byte_ns: Some(8_000_000),
                 server_ns: None,
             });
         }
-        let summary = exchanges.summary().unwrap();
+        let summary = timings.summary().unwrap();
         assert_eq!((summary.requests, summary.connect_ms.n), (10, 1));
         assert_eq!((summary.connect_ms.max, summary.connect_ms.p50), (Some(2.0), None));
         assert!((summary.first_byte_ms.p50.unwrap() - 8.0).abs() < 0.05);

@@ -1,23 +1,22 @@
-//! The GPU that infers, read for every window.
+//! Reads the GPU used for inference.
 
 use super::Library;
-use super::calls::{CALLS, Call, Pace};
+use super::calls::{CALLS, Cadence, Call};
 use super::visible::Handle;
-use crate::Occasion;
+use crate::Trigger;
 use crate::counter::Counter;
+use model::telemetry::{Absence, Kind, Metric, Readings};
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, EventSet};
-use proto::telemetry::{Absence, Kind, Metric, Readings};
 use std::mem::ManuallyDrop;
 
-/// The GPU that infers.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct GpuMonitor {
     device: Device<'static>,
-    /// The process whose memory is ours.
+    /// This process.
     pid: u32,
     calls: Vec<Watch>,
     processes: State,
@@ -36,17 +35,15 @@ struct Watch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Works,
-    /// It was told that it doesn't, and isn't tried again.
+    /// Reported once, and not retried.
     Unsupported,
-    /// It worked before, or may work again.
+    /// Worked before, or may work again.
     Failing,
 }
 
-impl Watched {
-    /// Finds the GPU by its handle; process `pid` is ours.
-    ///
+impl GpuMonitor {
     /// # Errors
-    /// Why it can't be found.
+    /// Why it cannot be found.
     pub(super) fn find(library: &Library, handle: &Handle, pid: u32) -> Result<Self, Absence> {
         let device = match handle {
             Handle::Index(index) => library.nvml.device_by_index(*index),
@@ -54,12 +51,12 @@ impl Watched {
         };
         let device = device.map_err(|error| Absence {
             what: "gpu".to_owned(),
-            reason: format!("the GPU that infers can't be opened: {error}"),
-            remedy: Some("run nvidia-smi: it shows which GPUs the driver sees".to_owned()),
+            reason: format!("the GPU used for inference cannot be opened: {error}"),
+            remedy: Some("run nvidia-smi to list the GPUs of the driver".to_owned()),
         })?;
         let watch =
             |call: &Call| Watch { call: *call, counter: Counter::default(), state: State::Works };
-        let mut watched = Self {
+        let mut monitor = Self {
             errors: errors(library, &device),
             device,
             pid,
@@ -68,27 +65,25 @@ impl Watched {
             is_lost: false,
             absences: Vec::new(),
         };
-        if watched.errors.is_none() {
-            watched.lack(
-                Metric::GpuXid.as_str(),
-                "this GPU or its driver reports no errors as events",
-            );
+        if monitor.errors.is_none() {
+            monitor
+                .record_absence(Metric::GpuXid.as_str(), "no error events from this GPU or driver");
         }
-        Ok(watched)
+        Ok(monitor)
     }
 
-    /// What stopped being measurable, or never was, since this was last asked.
+    /// What became unmeasurable since the last call.
     pub(crate) fn take_absences(&mut self) -> Vec<Absence> {
         std::mem::take(&mut self.absences)
     }
 
-    fn lack(&mut self, what: &str, reason: &str) {
+    fn record_absence(&mut self, what: &str, reason: &str) {
         let (what, reason) = (what.to_owned(), reason.to_owned());
         self.absences.push(Absence { what, reason, remedy: None });
     }
 
-    /// Reads what the occasion allows. A GPU that is lost is asked once each time whether it came back.
-    pub(crate) fn read(&mut self, into: &mut Readings, occasion: Occasion, is_slow_due: bool) {
+    /// Reads what the trigger allows. Checks a lost GPU once per reading.
+    pub(crate) fn read(&mut self, into: &mut Readings, trigger: Trigger, is_slow_due: bool) {
         if self.is_lost {
             if self.device.memory_info().is_err() {
                 return;
@@ -97,10 +92,10 @@ impl Watched {
         }
         for index in 0..self.calls.len() {
             let Watch { call, state, .. } = self.calls[index];
-            let is_due = match call.pace {
-                Pace::Always => true,
-                Pace::Slow => is_slow_due,
-                Pace::Blocking => is_slow_due && occasion == Occasion::Tick,
+            let is_due = match call.cadence {
+                Cadence::Always => true,
+                Cadence::Slow => is_slow_due,
+                Cadence::Blocking => is_slow_due && trigger == Trigger::Tick,
             };
             if !is_due || state == State::Unsupported {
                 continue;
@@ -127,23 +122,26 @@ impl Watched {
         self.read_errors(into);
     }
 
-    /// Tells a failure once, and what it makes of the call.
+    /// Reports a failure once and returns the call's new state.
     fn failed(&mut self, what: &str, before: State, error: &NvmlError) -> State {
         match error {
             NvmlError::NotSupported
             | NvmlError::FailedToLoadSymbol(_)
             | NvmlError::FunctionNotFound
             | NvmlError::NoPermission => {
-                self.lack(what, &format!("this GPU and driver don't tell it: {error}"));
+                self.record_absence(
+                    what,
+                    &format!("not supported by this GPU and driver: {error}"),
+                );
                 State::Unsupported
             }
             NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized => {
                 self.is_lost = true;
                 self.absences.push(Absence {
                     what: "gpu".to_owned(),
-                    reason: format!("the GPU is gone: {error}"),
+                    reason: format!("the GPU was lost: {error}"),
                     remedy: Some(
-                        "look into dmesg for an XID, then reset the GPU or stop and start the instance"
+                        "check dmesg for an XID, then reset the GPU or restart the instance"
                             .to_owned(),
                     ),
                 });
@@ -151,15 +149,15 @@ impl Watched {
             }
             _ => {
                 if before == State::Works {
-                    self.lack(what, &format!("the driver fails to tell it: {error}"));
+                    self.record_absence(what, &format!("the driver failed to read it: {error}"));
                 }
                 State::Failing
             }
         }
     }
 
-    /// Memory of this process, and who else computes. A container sees no processes or other numbers than its own,
-    /// so that a list without ours says nothing of us.
+    /// Memory of this process, and other compute processes. Containers hide processes or renumber
+    /// them, so a list without this process is ignored.
     fn read_processes(&mut self, into: &mut Readings) {
         if self.processes == State::Unsupported {
             return;
@@ -187,7 +185,7 @@ impl Watched {
         }
     }
 
-    /// The last error that waits; the others before it are the same fault's.
+    /// The last pending error; earlier ones belong to the same fault.
     fn read_errors(&mut self, into: &mut Readings) {
         let Some(errors) = &self.errors else { return };
         while let Ok(event) = errors.wait(0) {
@@ -198,9 +196,9 @@ impl Watched {
     }
 }
 
-/// Where the driver reports errors of this GPU; null where it doesn't.
+/// Error events of this GPU. `None` if the driver reports none.
 fn errors(library: &Library, device: &Device<'static>) -> Option<ManuallyDrop<EventSet<'static>>> {
-    // A set is freed when its registration fails, and the wrapper panics where the library can't do that.
+    // A failed registration frees its set, and the wrapper panics if the library cannot.
     if library.nvml.lib().nvmlEventSetFree.is_err() {
         return None;
     }

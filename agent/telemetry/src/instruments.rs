@@ -1,43 +1,38 @@
-//! All instruments of this machine, read together.
+//! All instruments of this machine.
 
 use super::clocks::Clocks;
 use super::energy::Rapl;
-use super::nvml::{self, Library, Visible, Watched};
+use super::nvml::{self, GpuMonitor, Library, VisibleDevices};
 use super::process::Process;
 use super::processors::Processors;
 use crate::counter::Counter;
 use host::{Cgroup, Root};
-use proto::telemetry::{Absence, Instruments, Metric, Readings};
+use model::telemetry::{Absence, Instruments, Metric, Readings};
 use std::path::PathBuf;
 use stopwatch::{Stopwatch, processor_ns};
 
-/// How often what takes longer to read is read.
+/// Interval of expensive readings.
 const SLOW_PERIOD_NS: u64 = 2_000_000_000;
 
-/// Why the instruments are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
-    /// The agent goes from one phase to the next, and waits for the reading.
-    Mark,
-    /// A period is over.
+pub enum Trigger {
+    /// A change of phase, which waits for the reading.
+    PhaseChange,
+    /// The end of a period.
     Tick,
 }
 
-/// Where to look for instruments.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Places {
-    /// Where /proc and /sys are.
+pub struct InstrumentSources {
     pub root: Root,
-    /// The library that reads GPUs; null: the system's own.
+    /// Default: the system's own.
     pub nvml_library: Option<PathBuf>,
-    /// What the environment says of GPUs.
-    pub visible: Visible,
+    pub visible: VisibleDevices,
 }
 
-/// All instruments of this machine.
 #[derive(Debug)]
-pub struct Panel {
-    places: Places,
+pub struct InstrumentSet {
+    places: InstrumentSources,
     process: Process,
     processors: Processors,
     clocks: Clocks,
@@ -45,18 +40,18 @@ pub struct Panel {
     throttled: Throttled,
     rapl: Option<Rapl>,
     library: Option<Library>,
-    /// The device that infers, and its GPU if it is one that can be read.
-    aimed: Option<(String, Option<Watched>)>,
-    /// Found while aiming, and not handed on yet.
+    /// The device used for inference, and its GPU if readable.
+    selected: Option<(String, Option<GpuMonitor>)>,
+    /// Not reported yet.
     absences: Vec<Absence>,
     sampler_cpu: Counter,
     next_slow_ns: u64,
     instruments: Instruments,
 }
 
-impl Panel {
-    /// Finds them, and what is missing.
-    pub fn find(places: Places) -> Self {
+impl InstrumentSet {
+    /// Detects instruments, and reports missing ones.
+    pub fn find(places: InstrumentSources) -> Self {
         let root = &places.root;
         let mut absences = Vec::new();
         let library = Library::open(places.nvml_library.as_deref());
@@ -65,10 +60,8 @@ impl Panel {
         if library.is_some() && gpus.is_empty() {
             absences.push(Absence {
                 what: "gpu".to_owned(),
-                reason: "the NVIDIA driver shows no GPU".to_owned(),
-                remedy: Some(
-                    "in a container start it with its GPUs (docker run --gpus all)".to_owned(),
-                ),
+                reason: "the NVIDIA driver reports no GPU".to_owned(),
+                remedy: Some("start the container with GPUs (docker run --gpus all)".to_owned()),
             });
         }
         if let Some(library) = library.as_ref().filter(|_| !gpus.is_empty()) {
@@ -81,7 +74,7 @@ impl Panel {
         if cgroup.is_none() {
             absences.push(Absence {
                 what: "cgroup".to_owned(),
-                reason: "this process is in no control group that can be seen".to_owned(),
+                reason: "no visible control group".to_owned(),
                 remedy: None,
             });
         }
@@ -94,7 +87,7 @@ impl Panel {
             throttled: Throttled::default(),
             rapl,
             library,
-            aimed: None,
+            selected: None,
             absences: Vec::new(),
             sampler_cpu: Counter::default(),
             next_slow_ns: 0,
@@ -103,52 +96,52 @@ impl Panel {
         }
     }
 
-    /// What can be observed here, and what can't.
     pub fn instruments(&self) -> &Instruments {
         &self.instruments
     }
 
-    /// Whether the energy of an agent that infers on `device` can be read, so that its idle power is worth measuring.
+    /// Whether the energy of inference on `device` can be read, so that idle power is worth
+    /// measuring.
     pub fn has_energy(&self, device: &str) -> bool {
         self.rapl.is_some() || (is_gpu(device) && !self.instruments.gpus.is_empty())
     }
 
-    /// Looks at the device that infers: `cpu`, `cuda:0`. A GPU that nobody uses is not read.
-    pub fn aim(&mut self, device: &str) {
-        if self.aimed.as_ref().is_some_and(|(aimed, _)| aimed == device) {
+    /// Selects the device used for inference, such as `cpu` or `cuda:0`. Other GPUs are not read.
+    pub fn select_device(&mut self, device: &str) {
+        if self.selected.as_ref().is_some_and(|(selected, _)| selected == device) {
             return;
         }
-        let watched = self.library.as_ref().filter(|_| is_gpu(device)).and_then(|library| {
+        let monitor = self.library.as_ref().filter(|_| is_gpu(device)).and_then(|library| {
             let gpus = &self.instruments.gpus;
-            let watched = nvml::watch(library, device, &self.places.visible, gpus);
-            watched.map_err(|absence| self.absences.push(absence)).ok()
+            let monitor = nvml::watch(library, device, &self.places.visible, gpus);
+            monitor.map_err(|absence| self.absences.push(absence)).ok()
         });
-        self.aimed = Some((device.to_owned(), watched));
+        self.selected = Some((device.to_owned(), monitor));
     }
 
-    /// What stopped being measurable since this was last asked.
+    /// What became unmeasurable since the last call.
     pub fn take_absences(&mut self) -> Vec<Absence> {
         let mut absences = std::mem::take(&mut self.absences);
-        if let Some((_, Some(watched))) = &mut self.aimed {
-            absences.extend(watched.take_absences());
+        if let Some((_, Some(monitor))) = &mut self.selected {
+            absences.extend(monitor.take_absences());
         }
-        // What was known at the start was told then.
+        // Reported at the start.
         let known = &self.instruments.absences;
         absences.retain(|absence| known.iter().all(|known| known.what != absence.what));
         absences
     }
 
-    /// Reads them. Amounts are those since the last reading.
-    pub fn read(&mut self, clock: &Stopwatch, occasion: Occasion) -> Readings {
+    /// Reads all instruments. Amounts are relative to the last reading.
+    pub fn read(&mut self, clock: &Stopwatch, trigger: Trigger) -> Readings {
         let mut readings = Readings::default();
         let now = clock.now_ns();
         let is_slow_due = now >= self.next_slow_ns;
-        // Energy first: the other readings take time in which it goes on.
+        // Energy first: it accumulates during the other readings.
         if let Some(rapl) = &mut self.rapl {
             rapl.read(&mut readings);
         }
-        if let Some((_, Some(gpu))) = &mut self.aimed {
-            gpu.read(&mut readings, occasion, is_slow_due);
+        if let Some((_, Some(gpu))) = &mut self.selected {
+            gpu.read(&mut readings, trigger, is_slow_due);
         }
         self.process.read(&mut readings);
         self.processors.read(&mut readings);

@@ -1,24 +1,24 @@
-//! Who asks: secrets of the agent's environment that become headers, or AWS's credentials that sign.
+//! Authentication of requests: headers with secrets from the environment, or AWS request signing.
 
 use super::Error;
 use fetch::aws::{Access, Service, Unsigned};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
-use proto::endpoint::{Endpoint, Place};
+use model::endpoint::{Endpoint, Place};
 use std::time::SystemTime;
 
 const SAGEMAKER: Service =
     Service { id: "SageMaker Runtime", signed_for: "sagemaker", host: "runtime.sagemaker" };
 const SECURITY_TOKEN: &str = "x-amz-security-token";
 
-/// Who asks. Values of headers are marked as sensitive, so that nothing shows them.
+/// Header values are marked as sensitive, so that nothing prints them.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(super) struct Credentials {
     headers: HeaderMap,
     access: Option<Access>,
 }
 
-impl Keys {
-    /// Reads the variables that headers come from, and finds AWS's credentials where they sign.
+impl Credentials {
+    /// Reads the variables for headers, and finds AWS credentials for signing.
     pub(super) async fn find(
         place: Place<'_>,
         endpoint: &Endpoint,
@@ -40,7 +40,6 @@ impl Keys {
         Ok(Self { headers, access })
     }
 
-    /// Where requests go.
     pub(super) fn address(&self, place: Place<'_>) -> String {
         match (place, &self.access) {
             (Place::SageMaker(name), Some(access)) => {
@@ -54,15 +53,16 @@ impl Keys {
         self.access.is_some()
     }
 
-    /// The names of headers that come from the environment.
+    /// Names of headers from the environment.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.headers.keys().map(HeaderName::as_str)
     }
 
-    /// The headers that say who asks, for one request.
+    /// The authentication headers of one request.
     pub(super) async fn headers(
         &self,
-        (uri, content_type): (&str, &str),
+        uri: &str,
+        content_type: &str,
         body: &[u8],
     ) -> Result<HeaderMap, fetch::Error> {
         let mut headers = self.headers.clone();
@@ -79,12 +79,12 @@ impl Keys {
         Ok(headers)
     }
 
-    /// A text without the secrets among `sent`: some servers repeat what they were asked with.
+    /// Redacts the secrets in `sent`: some servers echo what they received.
     pub(super) fn redacted(&self, text: &str, sent: &HeaderMap) -> String {
         let token = HeaderName::from_static(SECURITY_TOKEN);
         let secrets = self.headers.values().chain(sent.get(AUTHORIZATION)).chain(sent.get(token));
         let secrets = secrets.filter_map(|value| value.to_str().ok());
-        // `Bearer TOKEN` is repeated as TOKEN, too.
+        // `Bearer TOKEN` may be echoed as TOKEN.
         let parts =
             secrets.flat_map(|secret| [secret, secret.rsplit(' ').next().unwrap_or(secret)]);
         parts

@@ -1,95 +1,93 @@
-//! What is told of requests that are through: each of them, or what happened in windows of time.
+//! Sinks for finished requests: one sample each, or windows of time.
 
-use super::Planned;
-use crate::runner::shard::sample;
+use super::ShardRequests;
+use crate::runner::shard::{sample, sample_id};
 use crate::runner::{Measured, Offer, Report};
-use crate::workload::Arrival;
+use crate::workload::{Arrival, Sustained};
 use engine::Row;
-use proto::failure::{Failure, Kind, Retry};
-use proto::load::LoadWindow;
-use proto::wire;
+use model::failure::{Failure, Kind, Retry};
+use model::ids::SampleId;
+use model::load::LoadWindow;
+use model::sample::Sample;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Takes in what happens, and tells it.
-pub(super) trait Ledger {
-    /// Whether all is told that was to be. Windows end here.
+pub(super) trait SampleSink {
+    /// Whether everything was reported. Closes windows that have ended.
     fn is_over(&mut self, now_ns: u64) -> bool;
 
-    /// So many requests were let in together, and these not into the queue.
+    /// Records admitted requests, and arrivals that found a full queue.
     fn entered(&mut self, count: usize, not_sent: &[Arrival], now_ns: u64);
 
-    /// A request is through.
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64);
 
-    /// The number of the last message.
+    /// Number of the last message.
     fn sequence(&self) -> u64;
 }
 
-/// The way to the controller.
 #[derive(Clone, Copy)]
-pub(super) struct Teller<'a> {
+pub(super) struct ReportSender<'a> {
     pub(super) offer: &'a Offer,
     pub(super) reports: &'a UnboundedSender<Report>,
 }
 
-impl Teller<'_> {
-    fn tell(
+impl ReportSender<'_> {
+    fn send(
         &self,
         sequence: u64,
         batch: u32,
-        samples: Vec<wire::Sample>,
-        window: Option<wire::LoadWindow>,
+        samples: Vec<(SampleId, Sample)>,
+        window: Option<LoadWindow>,
     ) {
         let Offer { shard, attempt, .. } = *self.offer;
         let measured = Measured { shard, attempt, sequence, batch, samples, window };
-        // Nobody reads any more only when the agent is ending.
+        // The receiver closes only when the agent ends.
         drop(self.reports.send(Report::Batch(Box::new(measured))));
     }
 }
 
-/// Every request comes once; each has a message of its own.
-pub(super) struct EachOnce<'a> {
-    planned: &'a Planned,
-    /// Lengths of the references, in tokens.
+/// Reports each request once, in its own message.
+pub(super) struct PerRequest<'a> {
+    requests_of_shard: &'a ShardRequests,
+    /// Tokens of the references.
     references: Vec<Option<u32>>,
-    teller: Teller<'a>,
+    sender: ReportSender<'a>,
     sequence: u64,
 }
 
-impl<'a> EachOnce<'a> {
+impl<'a> PerRequest<'a> {
     pub(super) fn new(
-        planned: &'a Planned,
+        requests_of_shard: &'a ShardRequests,
         references: Vec<Option<u32>>,
-        teller: Teller<'a>,
+        sender: ReportSender<'a>,
     ) -> Self {
-        Self { planned, references, teller, sequence: 0 }
+        Self { requests_of_shard, references, sender, sequence: 0 }
     }
 }
 
-impl Ledger for EachOnce<'_> {
-    /// Over when no more come.
+impl SampleSink for PerRequest<'_> {
+    /// Ends when no more requests arrive.
     fn is_over(&mut self, _now_ns: u64) -> bool {
         false
     }
 
     fn entered(&mut self, _count: usize, not_sent: &[Arrival], now_ns: u64) {
         for arrival in not_sent {
-            let detail = "it came while the queue was full".to_owned();
+            let detail = "the queue was full".to_owned();
             let failure = Failure { retry: Retry::Never, kind: Kind::NotSent, detail };
             self.ended(*arrival, Err(failure), now_ns);
         }
     }
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64) {
-        let place = self.planned.place(arrival);
-        let (index, request) = &self.planned.0[place];
+        let place = self.requests_of_shard.place(arrival);
+        let (index, request) = &self.requests_of_shard.0[place];
         self.sequence += 1;
-        let sample = wire::Sample {
+        let sample = Sample {
             reference_tokens: self.references[place],
             schedule_delay_ns: arrival.delay_ns,
-            ..sample(request, row, arrival.intended_ns, end_ns)
+            ..sample(row, arrival.intended_ns, end_ns)
         };
-        self.teller.tell(self.sequence, *index, vec![sample], None);
+        self.sender.send(self.sequence, *index, vec![(sample_id(request), sample)], None);
     }
 
     fn sequence(&self) -> u64 {
@@ -97,35 +95,35 @@ impl Ledger for EachOnce<'_> {
     }
 }
 
-/// Requests come again and again until the last window is over; each window has a message. A request belongs to the
-/// window in which it ends, and to none where the last one is over before.
+/// Requests repeat until the last window ends; each window is one message. A request belongs to the
+/// window in which it ends, if any.
 pub(super) struct Windows<'a> {
-    /// Those that are left.
+    /// Remaining windows.
     left: std::slice::Iter<'a, u32>,
     length_ns: u64,
-    /// When the current one may end.
+    /// Earliest end of the current window.
     until_ns: u64,
     window: LoadWindow,
-    teller: Teller<'a>,
+    sender: ReportSender<'a>,
     sequence: u64,
 }
 
 impl<'a> Windows<'a> {
-    pub(super) fn new(sustained: &'a wire::Sustained, start_ns: u64, teller: Teller<'a>) -> Self {
+    pub(super) fn new(sustained: &'a Sustained, start_ns: u64, sender: ReportSender<'a>) -> Self {
         let length_ns = sustained.window_ns.max(1);
         Self {
             left: sustained.windows.iter(),
             length_ns,
             until_ns: start_ns + length_ns,
             window: LoadWindow { start_ns, ..LoadWindow::default() },
-            teller,
+            sender,
             sequence: 0,
         }
     }
 }
 
-impl Ledger for Windows<'_> {
-    /// What took longer than a window leaves the next ones empty.
+impl SampleSink for Windows<'_> {
+    /// A batch longer than a window leaves the following windows empty.
     fn is_over(&mut self, now_ns: u64) -> bool {
         while now_ns >= self.until_ns
             && let Some(index) = self.left.next()
@@ -134,7 +132,7 @@ impl Ledger for Windows<'_> {
             let next = LoadWindow { start_ns: now_ns, ..LoadWindow::default() };
             let over = std::mem::replace(&mut self.window, next);
             self.sequence += 1;
-            self.teller.tell(self.sequence, *index, Vec::new(), Some(over.into()));
+            self.sender.send(self.sequence, *index, Vec::new(), Some(over));
             self.until_ns += self.length_ns;
         }
         self.left.as_slice().is_empty()

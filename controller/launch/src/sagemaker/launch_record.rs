@@ -1,4 +1,5 @@
-//! What may have been started, on disk before it is: whoever comes later can stop it, whatever became of us.
+//! A record of the jobs of a launch, written before they are created. After a crash, they can be
+//! stopped from it.
 
 use chrono::{DateTime, Utc};
 use ops::atomic_file;
@@ -7,63 +8,53 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The folder of launches in the data folder.
+/// In the data folder.
 const FOLDER: &str = "launches";
-const START: &str = "sagemaker-";
+const PREFIX: &str = "sagemaker-";
 
-/// One launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Launch {
-    /// Tells it from every other.
+pub struct LaunchRecord {
     pub id: String,
-    /// When it began.
-    pub begun_at: DateTime<Utc>,
-    /// Where its jobs are.
+    #[serde(rename = "begun_at")]
+    pub started_at: DateTime<Utc>,
     pub region: String,
-    /// And how that is asked.
+    /// URL of the SageMaker API.
     pub endpoint: String,
-    /// The names of its jobs, each created or not.
+    /// Names of the jobs, created or not.
     pub jobs: Vec<String>,
-    /// SageMaker itself ends each after so many seconds.
+    /// SageMaker stops each job after this time.
     pub max_runtime_s: u64,
 }
 
-/// The record can't be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing is started without it.
-    #[error("can't write {}: give another --data-dir; without this record nobody could stop the jobs later", path.display())]
+    #[error("can't write the launch record {}, which is required to stop the jobs later: use another --data-dir", path.display())]
     Write {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
-    /// It is there and can't be read.
-    #[error("can't read {}", path.display())]
+    #[error("can't read the launch record {}", path.display())]
     Read {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: io::Error,
     },
 }
 
-impl Launch {
+impl LaunchRecord {
     fn path(&self, data_dir: &Path) -> PathBuf {
-        data_dir.join(FOLDER).join(format!("{START}{}.json", self.id))
+        data_dir.join(FOLDER).join(format!("{PREFIX}{}.json", self.id))
     }
 
-    /// Writes it, whole and to the disk, before this returns.
+    /// Writes the record atomically and syncs it to disk.
     ///
     /// # Errors
     /// [`Error::Write`].
-    pub fn keep(&self, data_dir: &Path) -> Result<(), Error> {
+    pub fn write(&self, data_dir: &Path) -> Result<(), Error> {
         let path = self.path(data_dir);
-        let write = || -> io::Result<()> {
+        let replace = || -> io::Result<()> {
             let folder = data_dir.join(FOLDER);
             atomic_file::replace(&path, |path| {
                 let mut file = File::create(path)?;
@@ -72,16 +63,16 @@ impl Launch {
             })?;
             File::open(&folder)?.sync_all()
         };
-        write().map_err(|source| Error::Write { path: path.clone(), source })
+        replace().map_err(|source| Error::Write { path: path.clone(), source })
     }
 
-    /// Nothing of it runs any more.
-    pub fn forget(&self, data_dir: &Path) {
-        // Where it stays, its jobs are only found to be over once more.
+    /// Deletes the record once all jobs have ended.
+    pub fn remove(&self, data_dir: &Path) {
+        // A leftover record is harmless: a later stop finds its jobs ended.
         drop(std::fs::remove_file(self.path(data_dir)));
     }
 
-    /// All that are on record, the oldest first.
+    /// All records, oldest first.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -93,20 +84,20 @@ impl Launch {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(source) => return Err(error(&folder, source)),
         };
-        let mut launches = Vec::new();
+        let mut records = Vec::new();
         for entry in entries {
             let path = entry.map_err(|source| error(&folder, source))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if !name.starts_with(START) || path.extension().is_none_or(|end| end != "json") {
+            if !name.starts_with(PREFIX) || path.extension().is_none_or(|end| end != "json") {
                 continue;
             }
             let bytes = std::fs::read(&path).map_err(|source| error(&path, source))?;
-            let launch: Self =
+            let record: Self =
                 serde_json::from_slice(&bytes).map_err(|source| error(&path, source.into()))?;
-            launches.push(launch);
+            records.push(record);
         }
-        launches.sort_by(|a, b| (a.begun_at, &a.id).cmp(&(b.begun_at, &b.id)));
-        Ok(launches)
+        records.sort_by(|a, b| (a.started_at, &a.id).cmp(&(b.started_at, &b.id)));
+        Ok(records)
     }
 }
 
@@ -114,10 +105,10 @@ impl Launch {
 mod tests {
     use super::*;
 
-    fn launch(id: &str, seconds: i64) -> Launch {
-        Launch {
+    fn record(id: &str, seconds: i64) -> LaunchRecord {
+        LaunchRecord {
             id: id.to_owned(),
-            begun_at: DateTime::from_timestamp(seconds, 0).unwrap(),
+            started_at: DateTime::from_timestamp(seconds, 0).unwrap(),
             region: "us-east-1".to_owned(),
             endpoint: "https://api.sagemaker.us-east-1.amazonaws.com".to_owned(),
             jobs: vec![format!("fleetmark-{id}-1")],
@@ -126,25 +117,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_found_until_it_is_forgotten() {
+    fn records_are_listed_until_they_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        assert_eq!(Launch::all(folder).unwrap(), []);
-        let (newer, older) = (launch("a", 2), launch("b", 1));
-        newer.keep(folder).unwrap();
-        older.keep(folder).unwrap();
-        assert_eq!(Launch::all(folder).unwrap(), [older.clone(), newer.clone()]);
-        older.forget(folder);
-        assert_eq!(Launch::all(folder).unwrap(), [newer]);
+        assert_eq!(LaunchRecord::all(folder).unwrap(), []);
+        let (newer, older) = (record("a", 2), record("b", 1));
+        newer.write(folder).unwrap();
+        older.write(folder).unwrap();
+        assert_eq!(LaunchRecord::all(folder).unwrap(), [older.clone(), newer.clone()]);
+        older.remove(folder);
+        assert_eq!(LaunchRecord::all(folder).unwrap(), [newer]);
     }
 
     #[test]
-    fn a_record_that_was_cut_off_is_told() {
+    fn a_truncated_record_is_an_error_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
-        launch("a", 1).keep(folder.path()).unwrap();
-        let path = launch("a", 1).path(folder.path());
+        record("a", 1).write(folder.path()).unwrap();
+        let path = record("a", 1).path(folder.path());
         std::fs::write(&path, "{").unwrap();
-        let error = Launch::all(folder.path()).unwrap_err();
+        let error = LaunchRecord::all(folder.path()).unwrap_err();
         assert!(error.to_string().contains("sagemaker-a.json"), "{error}");
     }
 }

@@ -1,99 +1,95 @@
-//! Products of rows with packed weights, shared among the threads, and the norm before them.
+//! GEMM of rows with packed weights, distributed over the threads, and the norm before it.
 
-use super::best::Highest;
-use super::lines::{Finish, Scales, Sums};
+use super::aligned_buf::AlignedBuf;
+use super::argmax::Argmax;
+use super::dispatch::{Dispatch, MAX_ROWS, Storage};
 use super::pool::{Pool, share};
-use super::region::Region;
-use super::rows::{Rows, Shared};
-use super::screen::Bounds;
-use super::table::{MOST_ROWS, Storage, Table};
+use super::rows::{Rows, SharedPtr};
+use super::rowwise::{Epilogue, EpilogueArgs, Scales};
+use super::screened_argmax::Bounds;
 use super::tile::Operands;
 use super::weights::{Layout, Weights};
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Columns of a panel on the widest instruction set.
-pub(super) const MOST_COLUMNS: usize = 32;
-/// Up to here threads share the panels and take all rows: weights are read once, and each core sees the same
-/// ones again at the next token.
-const FEW_ROWS: usize = 48;
-/// Of activations that stay in a core's own cache while panels go by.
+/// For the widest instruction set.
+pub(super) const MAX_COLUMNS: usize = 32;
+/// Up to this batch size threads split the panels and take all rows: weights are read once, and
+/// each core sees the same ones at the next token.
+const SMALL_BATCH_ROWS: usize = 48;
+/// Activations that stay in a core's own cache while panels stream by.
 const BLOCK_BYTES: usize = 256 << 10;
-/// Fewer numbers than this aren't worth waking a thread for.
-const ALONE: usize = 4096;
+/// Smaller row-wise operations run on the calling thread.
+const MIN_PARALLEL_ELEMENTS: usize = 4096;
 
-/// Threads, kernels, and room for activations in the form that a product wants.
+/// Threads, kernels and buffers for encoded activations.
 #[derive(Debug)]
 pub struct Kernels {
-    pub(super) table: &'static Table,
+    pub(super) dispatch: &'static Dispatch,
     pub(super) pool: Pool,
     encoded: Encoded,
-    /// One for each thread.
-    pub(super) rooms: Vec<Mutex<Room>>,
+    /// One per thread.
+    pub(super) scratch: Vec<Mutex<Scratch>>,
     pub(super) bounds: Bounds,
 }
 
-/// What one thread needs to itself.
+/// Buffers of one thread.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Scratch {
     /// Keys and values of one head.
     pub(super) panels: Vec<f32>,
-    /// Rows of scores.
     pub(super) scores: Vec<f32>,
-    /// The best columns of this thread's share.
-    pub(super) highest: Vec<Highest>,
-    /// The best lower bounds of this thread's share.
+    /// The argmax over this thread's panels.
+    pub(super) argmax: Vec<Argmax>,
+    /// The largest lower bounds over this thread's panels.
     pub(super) lower: Vec<f32>,
 }
 
 /// Activations as bf16 or u8.
 #[derive(Debug)]
 struct Encoded {
-    memory: Region,
+    memory: AlignedBuf,
     scales: Vec<f32>,
 }
 
 /// Rows in the form that tiles read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activations {
-    pub(super) rows: Shared<u8>,
-    /// Bytes from row to row.
+    pub(super) rows: SharedPtr<u8>,
+    /// In bytes.
     pub(super) stride: usize,
-    /// Of int8, one per row.
-    pub(super) scales: Shared<f32>,
+    /// For int8, one per row.
+    pub(super) scales: SharedPtr<f32>,
     pub(super) count: usize,
 }
 
-/// The rows of one of `tiles` tiles that share `rows` evenly.
+/// The rows of tile `tile` if `rows` are split evenly into `tiles`.
 pub(super) fn tile_rows(rows: Range<usize>, tiles: usize, tile: usize) -> Range<usize> {
     let part = share(rows.len(), tiles, tile);
     rows.start + part.start..rows.start + part.end
 }
 
 impl Kernels {
-    /// Kernels of `table` on `threads` threads.
-    pub fn new(table: &'static Table, threads: usize) -> Self {
-        let encoded = Encoded { memory: Region::zeroed(0), scales: Vec::new() };
+    pub fn new(dispatch: &'static Dispatch, threads: usize) -> Self {
+        let encoded = Encoded { memory: AlignedBuf::zeroed(0), scales: Vec::new() };
         let pool = Pool::new(threads);
-        let rooms = (0..pool.threads()).map(|_| Mutex::default()).collect();
-        Self { table, pool, encoded, rooms, bounds: Bounds::default() }
+        let scratch = (0..pool.threads()).map(|_| Mutex::default()).collect();
+        Self { dispatch, pool, encoded, scratch, bounds: Bounds::default() }
     }
 
-    /// How many threads compute.
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
 
-    /// Which kernels compute.
-    pub fn table(&self) -> &'static Table {
-        self.table
+    pub fn dispatch(&self) -> &'static Dispatch {
+        self.dispatch
     }
 
-    /// `x / sqrt(mean(x^2) + epsilon) * gain`, row by row. `gain` is padded with zeros as rows are.
+    /// `x / sqrt(mean(x^2) + epsilon) * gain` for each row. `gain` is zero-padded like rows.
     ///
     /// # Panics
-    /// Where the widths differ.
+    /// The widths differ.
     pub fn rms_norm(&self, x: &Rows, gain: &[f32], epsilon: f32, to: &mut Rows) {
         to.resize(x.count());
         assert_eq!((to.width(), gain.len()), (x.width(), x.padded()));
@@ -101,13 +97,13 @@ impl Kernels {
         self.by_row(x.count(), padded, &|row| {
             // SAFETY: `to` has as many rows as `x`, and each row is written by one thread.
             let to = unsafe { std::slice::from_raw_parts_mut(out.at(row * stride), padded) };
-            self.table.rms_norm(x.padded_row(row), gain, (x.width(), epsilon), to);
+            self.dispatch.rms_norm(x.padded_row(row), gain, x.width(), epsilon, to);
         });
     }
 
-    /// Runs `work` for each row, on one thread where the rows are few or short.
+    /// Runs `work` for each row. Few or short rows stay on the calling thread.
     pub(super) fn by_row(&self, rows: usize, width: usize, work: &(dyn Fn(usize) + Sync)) {
-        if rows * width <= ALONE {
+        if rows * width <= MIN_PARALLEL_ELEMENTS {
             (0..rows).for_each(work);
         } else {
             let chunk = rows.div_ceil(8 * self.pool.threads());
@@ -115,37 +111,37 @@ impl Kernels {
         }
     }
 
-    /// Multiplies each row of `x` by the weights: `to = finish(x W^T)`. What is stored of gated weights, or added
-    /// to what was stored, waits for [`Kernels::finish`].
+    /// `to = epilogue(x W^T)`. With [`Epilogue::Store`] or [`Epilogue::Add`] gated weights yield
+    /// raw sums for [`Kernels::apply_epilogue`].
     ///
     /// # Panics
-    /// Where widths, counts or layouts don't fit together.
-    pub fn multiply(&mut self, weights: &Weights, x: &Rows, finish: Finish, to: &mut Rows) {
+    /// Widths, counts or layouts do not match.
+    pub fn gemm(&mut self, weights: &Weights, x: &Rows, epilogue: Epilogue, to: &mut Rows) {
         assert_eq!(x.width(), weights.inputs, "inputs");
-        let gates = matches!(finish, Finish::Gate(_));
+        let gates = matches!(epilogue, Epilogue::Gate(_));
         assert!(!gates || weights.layout == Layout::Gated, "a gate needs gated weights");
         let results = if gates { weights.results() } else { weights.sums() };
         assert_eq!(to.width(), results, "results");
-        if finish == Finish::Add {
+        if epilogue == Epilogue::Add {
             assert_eq!(to.count(), x.count(), "rows to be added to");
         } else {
             to.resize(x.count());
         }
         let x = self.encode(x, weights.storage);
-        let result = Target { to: to.shared(), stride: to.stride(), finish };
+        let result = Target { to: to.shared(), stride: to.stride(), epilogue };
         let threads = self.pool.threads();
         let panels = weights.panels();
-        if x.count <= FEW_ROWS {
+        if x.count <= SMALL_BATCH_ROWS {
             self.pool.share(panels, 1, &|_, panels| {
                 // SAFETY: every panel is one thread's, and with it columns of the result.
-                unsafe { multiply_part(weights, &x, 0..x.count, panels, &result) };
+                unsafe { gemm_part(weights, &x, 0..x.count, panels, &result) };
             });
             return;
         }
-        let tiles = x.count.div_ceil(self.table.tile_rows);
-        let tiles_per_block = (BLOCK_BYTES / (x.stride * self.table.tile_rows)).max(1);
+        let tiles = x.count.div_ceil(self.dispatch.tile_rows);
+        let tiles_per_block = (BLOCK_BYTES / (x.stride * self.dispatch.tile_rows)).max(1);
         let blocks = tiles.div_ceil(tiles_per_block);
-        // Enough parts that the last ones end together, and each large enough to hide its start.
+        // Enough parts to end together, each large enough to amortize its start.
         let parts = (threads * 4).div_ceil(blocks).clamp(1, panels);
         let next = AtomicUsize::new(0);
         self.pool.run_present(&|_| {
@@ -157,21 +153,22 @@ impl Kernels {
                 let rows = tile_rows(0..x.count, blocks, part / parts);
                 let panels = share(panels, parts, part % parts);
                 // SAFETY: each part is taken once, and parts differ in rows or in columns.
-                unsafe { multiply_part(weights, &x, rows, panels, &result) };
+                unsafe { gemm_part(weights, &x, rows, panels, &result) };
             }
         });
     }
 
-    /// Finishes sums that products stored: `to = finish(sums)`, row by row.
+    /// Applies an epilogue to stored sums: `to = epilogue(sums)`.
     ///
     /// # Panics
-    /// Where the widths don't fit together.
-    pub fn finish(&self, finish: Finish, sums: &Rows, to: &mut Rows) {
-        let columns = self.table.columns();
+    /// The widths do not match.
+    pub fn apply_epilogue(&self, epilogue: Epilogue, sums: &Rows, to: &mut Rows) {
+        let columns = self.dispatch.columns();
         let panels = sums.width().div_ceil(columns);
-        let width = if matches!(finish, Finish::Gate(_)) { self.table.lanes } else { columns };
+        let width =
+            if matches!(epilogue, Epilogue::Gate(_)) { self.dispatch.lanes } else { columns };
         assert_eq!(to.width().div_ceil(width), panels, "panels");
-        assert_ne!(finish, Finish::Add, "nothing is there to be added to");
+        assert_ne!(epilogue, Epilogue::Add, "nothing is there to be added to");
         to.resize(sums.count());
         let (stride, shared) = (to.stride(), to.shared());
         self.by_row(sums.count(), sums.padded(), &|row| {
@@ -180,11 +177,11 @@ impl Kernels {
                 // SAFETY: rows are padded to whole panels, the source was sliced for one of them, `to` has as many
                 // panels, and each row is written by one thread.
                 unsafe {
-                    (self.table.finish)(&Sums {
+                    (self.dispatch.epilogue)(&EpilogueArgs {
                         from: from[panel * columns..(panel + 1) * columns].as_ptr(),
                         rows: 1,
                         scales: None,
-                        finish,
+                        epilogue,
                         to: shared.at(row * stride + panel * width),
                         stride,
                     });
@@ -193,14 +190,14 @@ impl Kernels {
         });
     }
 
-    /// Brings rows into the form that products with `storage` read.
+    /// Converts rows to the form that products with `storage` read.
     pub(super) fn encode(&mut self, x: &Rows, storage: Storage) -> Activations {
         let bytes = match storage {
             Storage::F32 | Storage::F16 => {
                 return Activations {
-                    rows: Shared(x.as_ptr().cast::<u8>().cast_mut()),
+                    rows: SharedPtr(x.as_ptr().cast::<u8>().cast_mut()),
                     stride: x.stride() * size_of::<f32>(),
-                    scales: Shared(std::ptr::null_mut()),
+                    scales: SharedPtr(std::ptr::null_mut()),
                     count: x.count(),
                 };
             }
@@ -209,13 +206,13 @@ impl Kernels {
         };
         let stride = x.padded() * bytes + 64;
         if self.encoded.memory.bytes() < stride * x.count() {
-            self.encoded.memory = Region::zeroed(stride * x.count());
+            self.encoded.memory = AlignedBuf::zeroed(stride * x.count());
         }
         if self.encoded.scales.len() < x.count() {
             self.encoded.scales.resize(x.count(), 0.0);
         }
-        let rows = Shared(self.encoded.memory.slice_mut::<u8>().as_mut_ptr());
-        let scales = Shared(self.encoded.scales.as_mut_ptr());
+        let rows = SharedPtr(self.encoded.memory.slice_mut::<u8>().as_mut_ptr());
+        let scales = SharedPtr(self.encoded.scales.as_mut_ptr());
         self.by_row(x.count(), x.padded(), &|row| {
             let from = x.padded_row(row);
             // SAFETY: there is room for `count` rows of `stride` bytes and for `count` scales, rows start on
@@ -224,10 +221,10 @@ impl Kernels {
                 let to = rows.at(row * stride);
                 if storage == Storage::Bf16 {
                     let to = std::slice::from_raw_parts_mut(to.cast(), from.len());
-                    self.table.to_bf16(from, to);
+                    self.dispatch.to_bf16(from, to);
                 } else {
                     let to = std::slice::from_raw_parts_mut(to, from.len());
-                    *scales.at(row) = self.table.to_u8(from, to);
+                    *scales.at(row) = self.dispatch.to_u8(from, to);
                 }
             }
         });
@@ -235,34 +232,34 @@ impl Kernels {
     }
 }
 
-/// Where results go.
 #[derive(Debug, Clone, Copy)]
 struct Target {
-    to: Shared<f32>,
+    to: SharedPtr<f32>,
     stride: usize,
-    finish: Finish,
+    epilogue: Epilogue,
 }
 
 /// Multiplies `rows` by `panels`.
 ///
 /// # Safety
-/// Activations and target must hold `rows`, and no other thread may write the same part of the target.
-unsafe fn multiply_part(
+/// Activations and target must contain `rows`, and no other thread may write the same part of the
+/// target.
+unsafe fn gemm_part(
     weights: &Weights,
     x: &Activations,
     rows: Range<usize>,
     panels: Range<usize>,
     target: &Target,
 ) {
-    let table = weights.table;
-    let columns = table.columns();
-    let width = if matches!(target.finish, Finish::Gate(_)) { table.lanes } else { columns };
-    let tiles = rows.len().div_ceil(table.tile_rows);
-    let mut sums = [0.0_f32; MOST_ROWS * MOST_COLUMNS];
+    let dispatch = weights.dispatch;
+    let columns = dispatch.columns();
+    let width = if matches!(target.epilogue, Epilogue::Gate(_)) { dispatch.lanes } else { columns };
+    let tiles = rows.len().div_ceil(dispatch.tile_rows);
+    let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
     for panel in panels {
         for tile in 0..tiles {
             let rows = tile_rows(rows.clone(), tiles, tile);
-            // SAFETY: rows and panel lie within activations and weights, which were packed for this table;
+            // SAFETY: rows and panel lie within activations and weights, which were packed for this dispatch;
             // `sums` holds the largest tile; the target's rows are padded to whole panels.
             unsafe {
                 panel_sums(weights, x, rows.clone(), panel, &mut sums);
@@ -271,11 +268,11 @@ unsafe fn multiply_part(
                     columns: weights.scales.as_ptr().add(panel * columns),
                     offsets: weights.offsets.as_ptr().add(panel * columns),
                 });
-                (table.finish)(&Sums {
+                (dispatch.epilogue)(&EpilogueArgs {
                     from: sums.as_ptr(),
                     rows: rows.len(),
                     scales,
-                    finish: target.finish,
+                    epilogue: target.epilogue,
                     to: target.to.at(rows.start * target.stride + panel * width),
                     stride: target.stride,
                 });
@@ -284,19 +281,19 @@ unsafe fn multiply_part(
     }
 }
 
-/// The sums of at most a tile of rows with one panel, `[rows][columns]`; of int8 as i32.
+/// The sums of at most one tile of rows with one panel, `[rows][columns]`; i32 for int8.
 ///
 /// # Safety
-/// `x` must be encoded for the storage of the weights and hold `rows`.
+/// `x` must be encoded for the storage of the weights and contain `rows`.
 pub(super) unsafe fn panel_sums(
     weights: &Weights,
     x: &Activations,
     rows: Range<usize>,
     panel: usize,
-    sums: &mut [f32; MOST_ROWS * MOST_COLUMNS],
+    sums: &mut [f32; MAX_ROWS * MAX_COLUMNS],
 ) {
     assert!(!rows.is_empty() && rows.end <= x.count && panel < weights.panels());
-    // SAFETY: checked above, and the tile's result fits for any table.
+    // SAFETY: checked above, and the tile's result fits for any dispatch.
     unsafe {
         let operands = Operands {
             rows: x.rows.at(rows.start * x.stride),
@@ -305,10 +302,10 @@ pub(super) unsafe fn panel_sums(
             steps: weights.steps(),
             sums: sums.as_mut_ptr(),
         };
-        weights.table.tile(weights.storage, rows.len(), &operands);
+        weights.dispatch.tile(weights.storage, rows.len(), &operands);
     }
 }
 
 #[cfg(test)]
-#[path = "product_tests.rs"]
+#[path = "gemm_tests.rs"]
 mod tests;

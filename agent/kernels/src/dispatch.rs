@@ -1,18 +1,17 @@
-//! The kernels of each instruction set behind plain functions, chosen once when the program runs.
+//! The kernels of each instruction set behind function pointers, selected at run time.
 //!
-//! A [`Table`] is only handed out for instructions that this machine has; that is what makes calling its
+//! A [`Dispatch`] exists only for instructions that this machine has, which makes calling its
 //! functions sound.
 
-use super::lines::{self, Sums};
 use super::portable::Portable;
+use super::rowwise::{self, EpilogueArgs};
 use super::simd::Simd;
 use super::tile::{self, Bf16, F16, F32, Int8, Operands};
 
-/// The most rows that any instruction set takes in one tile.
-pub(super) const MOST_ROWS: usize = 12;
+pub(super) const MAX_ROWS: usize = 12;
 
 type Tile = unsafe fn(&Operands);
-type Norm = unsafe fn(&[f32], &[f32], (usize, f32), &mut [f32]);
+type Norm = unsafe fn(&[f32], &[f32], usize, f32, &mut [f32]);
 
 /// How weights are stored and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,10 +27,10 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// All of them, in the order of the type.
+    /// In declaration order.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
 
-    /// As the dtype is called.
+    /// The name of the dtype.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -42,9 +41,9 @@ impl Storage {
     }
 }
 
-/// The instruction sets with kernels of their own, best first.
+/// Instruction sets with dedicated kernels, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Instructions {
+pub enum InstructionSet {
     /// AVX-512 with the dot products of VNNI and BF16.
     Avx512Bf16,
     /// AVX-512 with VNNI.
@@ -53,40 +52,38 @@ pub enum Instructions {
     Avx512,
     /// AVX2, FMA, F16C.
     Avx2,
-    /// Whatever the compiler makes of plain arrays.
+    /// Plain arrays, vectorized by the compiler.
     Portable,
 }
 
-/// The kernels of one instruction set.
-pub struct Table {
-    /// Which it is.
-    pub instructions: Instructions,
-    /// As it stands in reports.
+pub struct Dispatch {
+    pub instructions: InstructionSet,
+    /// As shown in reports.
     pub name: &'static str,
-    /// f32 in a vector.
+    /// f32 per vector.
     pub lanes: usize,
-    /// Rows in a tile, at most.
+    /// Maximum rows of a tile.
     pub(super) tile_rows: usize,
-    /// By storage, then by rows less one.
-    tiles: [[Tile; MOST_ROWS]; 4],
-    pub(super) finish: unsafe fn(&Sums),
+    /// Indexed by storage and rows - 1.
+    tiles: [[Tile; MAX_ROWS]; 4],
+    pub(super) epilogue: unsafe fn(&EpilogueArgs),
     rms_norm: Norm,
     softmax: unsafe fn(&mut [f32], Option<&[f32]>, usize),
-    highest: unsafe fn(&[f32]) -> f32,
+    max: unsafe fn(&[f32]) -> f32,
     sweep: unsafe fn(&[f32]) -> f32,
     to_bf16: unsafe fn(&[f32], &mut [u16]),
     to_f16: unsafe fn(&[f32], &mut [u16]),
     to_u8: unsafe fn(&[f32], &mut [u8]) -> f32,
 }
 
-impl std::fmt::Debug for Table {
+impl std::fmt::Debug for Dispatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
 }
 
-/// Functions for one instruction set: the generic ones, compiled with its features.
-macro_rules! table {
+/// The generic functions, compiled with the features of one instruction set.
+macro_rules! dispatch {
     ($module:ident, $instructions:ident, $name:literal, $simd:ty, $($features:literal)?) => {
         mod $module {
             use super::*;
@@ -98,67 +95,67 @@ macro_rules! table {
                 unsafe { tile::tile::<S, T, ROWS>(operands) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn finish(sums: &Sums) {
+            unsafe fn epilogue(sums: &EpilogueArgs) {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::finish::<S>(sums) }
+                unsafe { rowwise::epilogue::<S>(sums) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn rms_norm(x: &[f32], gain: &[f32], mean: (usize, f32), to: &mut [f32]) {
+            unsafe fn rms_norm(x: &[f32], gain: &[f32], width: usize, epsilon: f32, to: &mut [f32]) {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::rms_norm::<S>(x, gain, mean, to) }
+                unsafe { rowwise::rms_norm::<S>(x, gain, width, epsilon, to) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn softmax(scores: &mut [f32], bias: Option<&[f32]>, count: usize) {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::softmax::<S>(scores, bias, count) }
+                unsafe { rowwise::softmax::<S>(scores, bias, count) }
             }
             $(#[target_feature(enable = $features)])?
-            unsafe fn highest(x: &[f32]) -> f32 {
+            unsafe fn max(x: &[f32]) -> f32 {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::highest::<S>(x) }
+                unsafe { rowwise::max::<S>(x) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn sweep(x: &[f32]) -> f32 {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::sweep::<S>(x) }
+                unsafe { rowwise::sweep::<S>(x) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn to_bf16(x: &[f32], to: &mut [u16]) {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::to_bf16::<S>(x, to) }
+                unsafe { rowwise::to_bf16::<S>(x, to) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn to_f16(x: &[f32], to: &mut [u16]) {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::to_f16::<S>(x, to) }
+                unsafe { rowwise::to_f16::<S>(x, to) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn to_u8(x: &[f32], to: &mut [u8]) -> f32 {
                 // SAFETY: passed on to the caller.
-                unsafe { lines::to_u8::<S>(x, to) }
+                unsafe { rowwise::to_u8::<S>(x, to) }
             }
 
-            const fn tiles<T: tile::Format<S>>() -> [Tile; MOST_ROWS] {
+            const fn tiles<T: tile::Format<S>>() -> [Tile; MAX_ROWS] {
                 [
                     tile::<T, 1>, tile::<T, 2>, tile::<T, 3>, tile::<T, 4>, tile::<T, 5>, tile::<T, 6>,
                     tile::<T, 7>, tile::<T, 8>, tile::<T, 9>, tile::<T, 10>, tile::<T, 11>, tile::<T, 12>,
                 ]
             }
 
-            pub(super) static TABLE: Table = Table {
-                instructions: Instructions::$instructions,
+            pub(super) static DISPATCH: Dispatch = Dispatch {
+                instructions: InstructionSet::$instructions,
                 name: $name,
                 lanes: S::LANES,
                 tile_rows: S::TILE_ROWS,
                 tiles: [tiles::<F32>(), tiles::<F16>(), tiles::<Bf16>(), tiles::<Int8>()],
-                finish, rms_norm, softmax, highest, sweep, to_bf16, to_f16, to_u8,
+                epilogue, rms_norm, softmax, max, sweep, to_bf16, to_f16, to_u8,
             };
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-table!(
+dispatch!(
     avx512_bf16,
     Avx512Bf16,
     "avx512 vnni bf16",
@@ -166,7 +163,7 @@ table!(
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"
 );
 #[cfg(target_arch = "x86_64")]
-table!(
+dispatch!(
     avx512_vnni,
     Avx512Vnni,
     "avx512 vnni",
@@ -174,7 +171,7 @@ table!(
     "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 );
 #[cfg(target_arch = "x86_64")]
-table!(
+dispatch!(
     avx512,
     Avx512,
     "avx512",
@@ -182,11 +179,11 @@ table!(
     "avx512f,avx512bw,avx512dq,avx512vl"
 );
 #[cfg(target_arch = "x86_64")]
-table!(avx2, Avx2, "avx2", crate::avx2::Avx2, "avx2,fma,f16c");
-table!(portable, Portable, "portable", Portable,);
+dispatch!(avx2, Avx2, "avx2", crate::avx2::Avx2, "avx2,fma,f16c");
+dispatch!(portable, Portable, "portable", Portable,);
 
-impl Instructions {
-    /// Those that this machine has, best first. The last one is [`Instructions::Portable`].
+impl InstructionSet {
+    /// The instruction sets of this machine, best first. The last is [`InstructionSet::Portable`].
     pub fn detect() -> Vec<Self> {
         let mut found = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -213,27 +210,25 @@ impl Instructions {
     }
 }
 
-impl Table {
-    /// The best kernels for this machine.
-    ///
+impl Dispatch {
     /// # Panics
-    /// Where detection contradicts itself.
+    /// Never: the portable kernels always exist.
     pub fn best() -> &'static Self {
-        Self::with(Instructions::detect()[0]).expect("what was detected is there")
+        Self::with(InstructionSet::detect()[0]).expect("what was detected is there")
     }
 
-    /// The kernels of `instructions`, where this machine has them.
-    pub fn with(instructions: Instructions) -> Option<&'static Self> {
-        Instructions::detect().contains(&instructions).then_some(match instructions {
+    /// `None` if this machine does not have the instructions.
+    pub fn with(instructions: InstructionSet) -> Option<&'static Self> {
+        InstructionSet::detect().contains(&instructions).then_some(match instructions {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512Bf16 => &avx512_bf16::TABLE,
+            InstructionSet::Avx512Bf16 => &avx512_bf16::DISPATCH,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512Vnni => &avx512_vnni::TABLE,
+            InstructionSet::Avx512Vnni => &avx512_vnni::DISPATCH,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => &avx512::TABLE,
+            InstructionSet::Avx512 => &avx512::DISPATCH,
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => &avx2::TABLE,
-            _ => &portable::TABLE,
+            InstructionSet::Avx2 => &avx2::DISPATCH,
+            _ => &portable::DISPATCH,
         })
     }
 
@@ -245,49 +240,49 @@ impl Table {
     /// Multiplies `rows` rows, at most `tile_rows`, by one panel.
     ///
     /// # Safety
-    /// As [`tile::tile`]; the instructions are there since the table is.
+    /// As [`tile::tile`]. The instructions exist because the dispatch does.
     pub(super) unsafe fn tile(&self, storage: Storage, rows: usize, operands: &Operands) {
         // SAFETY: passed on to the caller.
         unsafe { self.tiles[storage as usize][rows - 1](operands) }
     }
 
-    /// `x / sqrt(mean(x^2) + epsilon) * gain`, see [`lines::rms_norm`].
-    pub(super) fn rms_norm(&self, x: &[f32], gain: &[f32], mean: (usize, f32), to: &mut [f32]) {
+    pub(super) fn rms_norm(
+        &self,
+        x: &[f32],
+        gain: &[f32],
+        width: usize,
+        epsilon: f32,
+        to: &mut [f32],
+    ) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
-        unsafe { (self.rms_norm)(x, gain, mean, to) }
+        unsafe { (self.rms_norm)(x, gain, width, epsilon, to) }
     }
 
-    /// Softmax over the first `count` scores, see [`lines::softmax`].
     pub(super) fn softmax(&self, scores: &mut [f32], bias: Option<&[f32]>, count: usize) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
         unsafe { (self.softmax)(scores, bias, count) }
     }
 
-    /// The greatest of some numbers, see [`lines::highest`].
-    pub(super) fn highest(&self, x: &[f32]) -> f32 {
+    pub(super) fn max(&self, x: &[f32]) -> f32 {
         // SAFETY: the machine has the instructions.
-        unsafe { (self.highest)(x) }
+        unsafe { (self.max)(x) }
     }
 
-    /// The sum of some numbers, see [`lines::sweep`].
     pub(super) fn sweep(&self, x: &[f32]) -> f32 {
         // SAFETY: the machine has the instructions.
         unsafe { (self.sweep)(x) }
     }
 
-    /// Rounds a row to bf16.
     pub(super) fn to_bf16(&self, x: &[f32], to: &mut [u16]) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
         unsafe { (self.to_bf16)(x, to) }
     }
 
-    /// Rounds a row to f16.
     pub(super) fn to_f16(&self, x: &[f32], to: &mut [u16]) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
         unsafe { (self.to_f16)(x, to) }
     }
 
-    /// Rounds a row to steps of its largest value, see [`lines::to_u8`].
     pub(super) fn to_u8(&self, x: &[f32], to: &mut [u8]) -> f32 {
         // SAFETY: the machine has the instructions; the lengths are checked there.
         unsafe { (self.to_u8)(x, to) }

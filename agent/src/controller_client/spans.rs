@@ -1,24 +1,24 @@
-//! The agent's part of the campaign's trace: what it does with an attempt that it was leased. Nothing is sent while it has
-//! one, so that sending takes no time from what is measured.
+//! The agent's spans in the campaign's trace. Export is suspended while a shard is leased, so that
+//! it does not disturb the measurement.
 
+use crate::runner::Activity;
 use ops::traces::{Kind, Parent, Span, Traces};
-use proto::wire::{self, Activity};
+use proto::wire;
 
-/// The spans that are open.
 #[derive(Debug)]
-pub(super) struct Trail {
+pub(super) struct Spans {
     traces: Traces,
     inspection: Option<Span>,
     attempt: Option<Span>,
     phase: Option<Span>,
 }
 
-impl Trail {
+impl Spans {
     pub(super) fn new(traces: &Traces) -> Self {
         Self { traces: traces.clone(), inspection: None, attempt: None, phase: None }
     }
 
-    /// It looks at the campaign's engines, and fetches their files.
+    /// Inspection of the campaign's engines, including downloads.
     pub(super) fn welcomed(&mut self, welcome: &wire::Welcome) {
         let parent = Parent::Remote(&welcome.trace_parent);
         let mut span = self.traces.span("inspecting", Kind::Internal, parent);
@@ -31,7 +31,7 @@ impl Trail {
         self.inspection = None;
     }
 
-    /// It was leased a shard, and waits for its turn on this machine.
+    /// A shard was leased and waits for the machine lock.
     pub(super) fn leased(&mut self, offer: &wire::ShardOffer) {
         self.traces.hold();
         let parent = Parent::Remote(&offer.trace_parent);
@@ -45,22 +45,20 @@ impl Trail {
         self.attempt = Some(span);
     }
 
-    /// What it does now.
-    pub(super) fn does(&mut self, activity: Activity) {
+    pub(super) fn activity(&mut self, activity: Activity) {
         let Some(attempt) = &self.attempt else { return };
         let name = match activity {
             Activity::Loading => "loading",
             Activity::Warming => "warming",
             Activity::Measuring => "measuring",
-            Activity::Idle | Activity::Draining | Activity::Unspecified => return,
+            Activity::Idle => return,
         };
-        // One ends before the next begins.
+        // End the previous span first.
         self.phase = None;
         self.phase = Some(self.traces.span(name, Kind::Internal, Parent::Span(attempt)));
     }
 
-    /// The attempt is over.
-    pub(super) fn over(&mut self, failure: Option<&str>) {
+    pub(super) fn end(&mut self, failure: Option<&str>) {
         self.phase = None;
         if let (Some(attempt), Some(why)) = (&mut self.attempt, failure) {
             attempt.fail(why);
@@ -70,8 +68,8 @@ impl Trail {
     }
 }
 
-impl Drop for Trail {
+impl Drop for Spans {
     fn drop(&mut self) {
-        self.over(Some("the connection ended"));
+        self.end(Some("the connection ended"));
     }
 }

@@ -1,16 +1,16 @@
-//! Why a connection failed: what dialling again can't mend is told at once, with the way out.
+//! Connection errors that retrying cannot fix, with a remedy.
 
 use rustls::{AlertDescription, CertificateError, Error as Tls};
 use std::error::Error;
 use std::io;
 
-/// The controller's door answered that this is no place for plain HTTP.
+/// The controller's response to plain HTTP on its TLS port.
 #[derive(Debug, thiserror::Error)]
-#[error("the controller speaks TLS on this port: give https:// and --ca")]
+#[error("the controller requires TLS on this port: use https:// and --ca")]
 pub(super) struct SpeaksTls;
 
-/// Words for a failure that dialling again can't mend. Null for everything else.
-pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
+/// The message for an error that retrying cannot fix. `None` for other errors.
+pub(super) fn permanent(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(told) = find::<SpeaksTls>(error) {
         return Some(told.to_string());
     }
@@ -18,7 +18,7 @@ pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
         Some(Tls::InvalidCertificate(problem)) => of_controller(problem),
         Some(Tls::AlertReceived(alert)) => of_agent(*alert),
         Some(Tls::InvalidMessage(_)) => {
-            "the controller doesn't speak TLS on this port: give http:// on loopback, or start it with --certs"
+            "the controller does not use TLS on this port: use http:// on loopback, or start it with --certs"
         }
         _ => return None,
     };
@@ -28,40 +28,41 @@ pub(super) fn for_good(error: &(dyn Error + 'static)) -> Option<String> {
 fn of_controller(problem: &CertificateError) -> &'static str {
     match problem {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "the controller's certificate isn't signed by the authority of --ca: give this controller's ca.pem"
+            "the controller's certificate is not signed by the CA in --ca: use this controller's ca.pem"
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "the controller's certificate has expired: make it anew with controller certs controller"
+            "the controller's certificate has expired: renew it with `controller certs controller`"
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the controller's certificate doesn't hold yet: set this machine's clock"
+            "the controller's certificate is not valid yet: check this machine's clock"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "the controller's certificate is for other names than the one in --controller: use one of its own, \
-             or make it anew with controller certs controller --host NAME"
+            "the controller's certificate does not cover the host in --controller: use one of its names, \
+             or renew it with `controller certs controller --host NAME`"
         }
-        _ => "the controller's certificate can't be accepted",
+        _ => "the controller's certificate is invalid",
     }
 }
 
 fn of_agent(alert: AlertDescription) -> &'static str {
     match alert {
         AlertDescription::CertificateExpired => {
-            "the certificate of --cert has expired: make it anew with controller certs agent NAME"
+            "the certificate in --cert has expired: renew it with `controller certs agent NAME`"
         }
         AlertDescription::UnknownCA
         | AlertDescription::DecryptError
         | AlertDescription::BadCertificate
         | AlertDescription::CertificateUnknown
         | AlertDescription::UnsupportedCertificate => {
-            "the controller doesn't accept the certificate of --cert: give one that its own authority signed \
-             (controller certs agent NAME)"
+            "the controller rejected the certificate in --cert: use one signed by its CA \
+             (`controller certs agent NAME`)"
         }
         _ => "the controller ended the TLS handshake",
     }
 }
 
-/// An error of this kind, wherever in the chain it stands. An `io::Error` hides it: its source is its content's source.
+/// Finds an error of this type in the chain. `io::Error` hides its content: its source is the
+/// content's source.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -86,7 +87,7 @@ mod tests {
     fn tls_is_found_within_errors_of_io() {
         let tls = Tls::AlertReceived(AlertDescription::CertificateExpired);
         let error = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
-        assert!(for_good(&error).unwrap().contains("has expired"));
-        assert_eq!(for_good(&io::Error::other("reset")), None);
+        assert!(permanent(&error).unwrap().contains("has expired"));
+        assert_eq!(permanent(&io::Error::other("reset")), None);
     }
 }

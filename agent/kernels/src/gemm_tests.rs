@@ -1,8 +1,8 @@
 //! Products against a plain version, on every instruction set of this machine.
 
 use super::*;
-use crate::lines::Function;
-use crate::table::Instructions;
+use crate::dispatch::InstructionSet;
+use crate::rowwise::Activation;
 use half::{bf16, f16};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -48,14 +48,14 @@ fn naive(storage: Storage, weights: &[f32], x: &[f32]) -> Vec<f64> {
         .collect()
 }
 
-fn function(kind: Function, x: f64) -> f64 {
+fn function(kind: Activation, x: f64) -> f64 {
     match kind {
-        Function::Relu => x.max(0.0),
-        Function::GeluTanh => {
+        Activation::Relu => x.max(0.0),
+        Activation::GeluTanh => {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             0.5 * x * (1.0 + inner.tanh())
         }
-        Function::Gelu => {
+        Activation::Gelu => {
             // erf by its series, good for the small values of these tests.
             let z = x / std::f64::consts::SQRT_2;
             let mut term = z;
@@ -80,14 +80,14 @@ proptest! {
         threads in 1_usize..3, seed in any::<u64>(),
     ) {
         let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));
-        for set in Instructions::detect() {
-            let table = Table::with(set).unwrap();
-            let mut kernels = Kernels::new(table, threads);
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
+            let mut kernels = Kernels::new(dispatch, threads);
             for storage in STORAGES {
-                let weights = Weights::pack(table, storage, Layout::Plain, (outputs, inputs), &w);
+                let weights = Weights::pack(dispatch, storage, Layout::Plain, (outputs, inputs), &w);
                 let mut result = Rows::new(outputs);
-                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Store, &mut result);
-                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Add, &mut result);
+                kernels.gemm(&weights, &rows_of(&x, inputs), Epilogue::Store, &mut result);
+                kernels.gemm(&weights, &rows_of(&x, inputs), Epilogue::Add, &mut result);
                 for (row, x) in x.chunks(inputs).enumerate() {
                     for (found, expected) in result.row(row).iter().zip(naive(storage, &w, x)) {
                         let off = (f64::from(*found) - 2.0 * expected).abs();
@@ -104,17 +104,17 @@ proptest! {
     ) {
         let x: Vec<f32> = random(seed, rows * inputs).iter().map(|x| x * 0.4).collect();
         let w = random(!seed, 2 * half * inputs);
-        for set in Instructions::detect() {
-            let table = Table::with(set).unwrap();
-            let mut kernels = Kernels::new(table, 2);
-            for kind in [Function::Relu, Function::Gelu, Function::GeluTanh] {
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
+            let mut kernels = Kernels::new(dispatch, 2);
+            for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
                 for storage in STORAGES {
-                    let gated = Weights::pack(table, storage, Layout::Gated, (2 * half, inputs), &w);
-                    let plain = Weights::pack(table, storage, Layout::Plain, (2 * half, inputs), &w);
+                    let gated = Weights::pack(dispatch, storage, Layout::Gated, (2 * half, inputs), &w);
+                    let plain = Weights::pack(dispatch, storage, Layout::Plain, (2 * half, inputs), &w);
                     let (mut gate, mut applied) = (Rows::new(half), Rows::new(2 * half));
                     let x_rows = rows_of(&x, inputs);
-                    kernels.multiply(&gated, &x_rows, Finish::Gate(kind), &mut gate);
-                    kernels.multiply(&plain, &x_rows, Finish::Apply(kind), &mut applied);
+                    kernels.gemm(&gated, &x_rows, Epilogue::Gate(kind), &mut gate);
+                    kernels.gemm(&plain, &x_rows, Epilogue::Apply(kind), &mut applied);
                     for (row, x) in x.chunks(inputs).enumerate() {
                         let sums = naive(storage, &w, x);
                         for place in 0..half {
@@ -136,15 +136,15 @@ proptest! {
         rows in 2_usize..80, outputs in 1_usize..100, inputs in 1_usize..150, seed in any::<u64>(),
     ) {
         let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));
-        for set in Instructions::detect() {
-            let table = Table::with(set).unwrap();
-            let mut kernels = Kernels::new(table, 2);
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
+            let mut kernels = Kernels::new(dispatch, 2);
             for storage in STORAGES {
-                let weights = Weights::pack(table, storage, Layout::Plain, (outputs, inputs), &w);
+                let weights = Weights::pack(dispatch, storage, Layout::Plain, (outputs, inputs), &w);
                 let (mut all, mut one) = (Rows::new(outputs), Rows::new(outputs));
-                kernels.multiply(&weights, &rows_of(&x, inputs), Finish::Store, &mut all);
+                kernels.gemm(&weights, &rows_of(&x, inputs), Epilogue::Store, &mut all);
                 for (row, x) in x.chunks(inputs).enumerate() {
-                    kernels.multiply(&weights, &rows_of(x, inputs), Finish::Store, &mut one);
+                    kernels.gemm(&weights, &rows_of(x, inputs), Epilogue::Store, &mut one);
                     prop_assert_eq!(one.row(0), all.row(row), "{:?} {:?}", set, storage);
                 }
             }
@@ -154,8 +154,8 @@ proptest! {
     #[test]
     fn the_norm_equals_the_plain_one(rows in 1_usize..60, width in 1_usize..200, seed in any::<u64>()) {
         let (x, gain) = (random(seed, rows * width), random(!seed, width));
-        for set in Instructions::detect() {
-            let kernels = Kernels::new(Table::with(set).unwrap(), 2);
+        for set in InstructionSet::detect() {
+            let kernels = Kernels::new(Dispatch::with(set).unwrap(), 2);
             let mut result = Rows::new(width);
             let mut padded = gain.clone();
             padded.resize(result.padded(), 0.0);
@@ -173,13 +173,13 @@ proptest! {
 
 #[test]
 fn softmax_equals_the_plain_one_and_clears_what_lies_behind() {
-    for set in Instructions::detect() {
-        let table = Table::with(set).unwrap();
+    for set in InstructionSet::detect() {
+        let dispatch = Dispatch::with(set).unwrap();
         for count in [1, 7, 16, 33, 64] {
             let scores: Vec<f32> = random(3, 64).iter().map(|x| x * 30.0).collect();
             let bias = random(4, 64);
             let mut found = scores.clone();
-            table.softmax(&mut found, Some(&bias), count);
+            dispatch.softmax(&mut found, Some(&bias), count);
             let biased: Vec<f64> =
                 scores.iter().zip(&bias).map(|(x, b)| f64::from(x + b)).take(count).collect();
             let highest = biased.iter().copied().fold(f64::NEG_INFINITY, f64::max);

@@ -1,20 +1,20 @@
 //! The best columns against those of all sums.
 
 use super::*;
-use crate::lines::Finish;
-use crate::table::Instructions;
+use crate::dispatch::InstructionSet;
+use crate::rowwise::Epilogue;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Of the sums that `multiply` writes: the highest, the lowest column of those.
-fn highest_written(kernels: &mut Kernels, head: &Head, x: &Rows) -> Vec<Highest> {
+/// Of the sums that `gemm` writes: the highest, the lowest column of those.
+fn argmax_of_product(kernels: &mut Kernels, head: &Head, x: &Rows) -> Vec<Argmax> {
     let mut sums = Rows::new(head.exact.outputs);
-    kernels.multiply(head.weights(), x, Finish::Store, &mut sums);
+    kernels.gemm(head.weights(), x, Epilogue::Store, &mut sums);
     (0..x.count())
         .map(|row| {
-            sums.row(row).iter().enumerate().fold(Highest::NONE, |best, (column, sum)| {
-                if *sum > best.sum { Highest { column, sum: *sum } } else { best }
+            sums.row(row).iter().enumerate().fold(Argmax::NONE, |best, (column, sum)| {
+                if *sum > best.sum { Argmax { column, sum: *sum } } else { best }
             })
         })
         .collect()
@@ -39,14 +39,14 @@ proptest! {
             x.row_mut(row).iter_mut().for_each(|x| *x = random(0));
             x.row_mut(row)[0] *= outlier;
         }
-        for set in Instructions::detect() {
-            let table = Table::with(set).unwrap();
-            let mut kernels = Kernels::new(table, 2);
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
+            let mut kernels = Kernels::new(dispatch, 2);
             for storage in [Storage::F32, Storage::F16, Storage::Bf16, Storage::Int8] {
-                let head = Head::pack(table, storage, (outputs, inputs), &values);
+                let head = Head::pack(dispatch, storage, (outputs, inputs), &values);
                 let mut found = Vec::new();
-                kernels.highest(&head, &x, &mut found);
-                prop_assert_eq!(found, highest_written(&mut kernels, &head, &x), "{:?} {:?}", set, storage);
+                kernels.argmax(&head, &x, &mut found);
+                prop_assert_eq!(found, argmax_of_product(&mut kernels, &head, &x), "{:?} {:?}", set, storage);
             }
         }
     }
@@ -54,15 +54,15 @@ proptest! {
 
 #[test]
 fn numbers_that_ran_away_give_no_best_column() {
-    let table = Table::best();
-    let mut kernels = Kernels::new(table, 2);
-    let head = Head::pack(table, Storage::F32, (40, 8), &[1.0; 320]);
+    let dispatch = Dispatch::best();
+    let mut kernels = Kernels::new(dispatch, 2);
+    let head = Head::pack(dispatch, Storage::F32, (40, 8), &[1.0; 320]);
     let mut x = Rows::new(8);
     x.resize(2);
     x.row_mut(0).fill(f32::NAN);
     x.row_mut(1).fill(1.0);
     let mut found = Vec::new();
-    kernels.highest(&head, &x, &mut found);
+    kernels.argmax(&head, &x, &mut found);
     assert!(!found[0].sum.is_finite());
-    assert_eq!(found[1], Highest { column: 0, sum: 8.0 });
+    assert_eq!(found[1], Argmax { column: 0, sum: 8.0 });
 }

@@ -1,14 +1,14 @@
-//! What happens to rows between the products: norm, softmax, activation functions and conversions.
+//! Row-wise operations between products: norm, softmax, activations and conversions.
 //!
-//! Lengths are multiples of the vector's lanes: rows are padded, and padding is zero.
+//! Lengths are multiples of the vector's lanes: rows are zero-padded.
 
 #![expect(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 
 use super::simd::Simd;
 
-/// Between the feed-forward layers.
+/// Activation function of the feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
+pub enum Activation {
     /// `max(x, 0)`.
     Relu,
     /// `x Φ(x)`, exact.
@@ -17,47 +17,46 @@ pub enum Function {
     GeluTanh,
 }
 
-/// What becomes of sums.
+/// What happens to the sums of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finish {
-    /// They are the result.
+pub enum Epilogue {
+    /// Written to the result.
     Store,
-    /// They are added to what is there.
+    /// Added to the result.
     Add,
-    /// The function is applied to them.
-    Apply(Function),
-    /// The function of the left half of each panel times its right half: `act(wi_0 x) * wi_1 x`.
-    Gate(Function),
+    /// Written after the activation.
+    Apply(Activation),
+    /// The activation of the left half of each panel times its right half: `act(wi_0 x) * wi_1 x`.
+    Gate(Activation),
 }
 
-/// Sums of int8 products and what turns them into f32.
+/// Factors that convert the sums of int8 products to f32.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scales {
     /// One per row of activations.
     pub(super) rows: *const f32,
     /// One per column of the panel.
     pub(super) columns: *const f32,
-    /// What the offset of the activations adds to each column's sum.
+    /// The contribution of the activations' offset to each column's sum.
     pub(super) offsets: *const i32,
 }
 
-/// Sums of one tile and where they go.
+/// The sums of one tile and their destination.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sums {
-    /// `[rows][2 * lanes]`, f32, or i32 with scales.
+pub(super) struct EpilogueArgs {
+    /// `[rows][2 * lanes]`: f32, or i32 if there are scales.
     pub(super) from: *const f32,
     pub(super) rows: usize,
-    /// Where the products are of int8.
+    /// For int8 products.
     pub(super) scales: Option<Scales>,
-    pub(super) finish: Finish,
-    /// The first row's place in the result.
+    pub(super) epilogue: Epilogue,
+    /// The first row's destination.
     pub(super) to: *mut f32,
     /// f32 from one row of the result to the next.
     pub(super) stride: usize,
 }
 
-/// `e^x`, to 2 units in the last place; below -87.3 it stays at `e^-87.3`.
-/// The polynomial is that of Cephes `expf`.
+/// `e^x` to 2 ulp, clamped below at `e^-87.3`. Polynomial of Cephes `expf`.
 #[inline(always)]
 unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // SAFETY: passed on to the caller.
@@ -90,22 +89,22 @@ unsafe fn erf<S: Simd>(x: S::F) -> S::F {
         }
         let tail = S::mul(S::mul(p, t), exp::<S>(S::mul(S::sub(zero, size), size)));
         let value = S::sub(one, tail);
-        // The sign of x: x / |x|, and 0 for 0 where the value is 0 as well.
+        // The sign of x as x / |x|; 0 for 0, where the value is 0 too.
         S::mul(value, S::div(x, S::max(size, S::splat(f32::MIN_POSITIVE))))
     }
 }
 
 #[inline(always)]
-unsafe fn apply<S: Simd>(function: Function, x: S::F) -> S::F {
+unsafe fn apply<S: Simd>(function: Activation, x: S::F) -> S::F {
     // SAFETY: passed on to the caller.
     unsafe {
         match function {
-            Function::Relu => S::max(x, S::splat(0.0)),
-            Function::Gelu => {
+            Activation::Relu => S::max(x, S::splat(0.0)),
+            Activation::Gelu => {
                 let value = erf::<S>(S::mul(x, S::splat(std::f32::consts::FRAC_1_SQRT_2)));
                 S::mul(S::mul(x, S::splat(0.5)), S::add(value, S::splat(1.0)))
             }
-            Function::GeluTanh => {
+            Activation::GeluTanh => {
                 // (1 + tanh u) / 2 = 1 / (1 + e^(-2u)), u = sqrt(2 / pi) (x + 0.044715 x^3).
                 let cube = S::mul(S::mul(x, x), x);
                 let inner = S::fma(cube, S::splat(0.044_715), x);
@@ -116,9 +115,9 @@ unsafe fn apply<S: Simd>(function: Function, x: S::F) -> S::F {
     }
 }
 
-/// A vector of one row's sums, scaled where they are of int8.
+/// One vector of a row's sums, scaled for int8.
 #[inline(always)]
-unsafe fn half<S: Simd>(sums: &Sums, row: usize, right: usize) -> S::F {
+unsafe fn half<S: Simd>(sums: &EpilogueArgs, row: usize, right: usize) -> S::F {
     // SAFETY: passed on to the caller.
     unsafe {
         let from = sums.from.add((2 * row + right) * S::LANES);
@@ -131,32 +130,32 @@ unsafe fn half<S: Simd>(sums: &Sums, row: usize, right: usize) -> S::F {
     }
 }
 
-/// Turns the sums of a tile into results.
+/// Converts the sums of a tile to results.
 ///
 /// # Safety
-/// The machine must have `S`; the pointers must hold what their names say.
+/// The machine must have `S`; the pointers must be valid for their shapes.
 #[inline(always)]
-pub(super) unsafe fn finish<S: Simd>(sums: &Sums) {
+pub(super) unsafe fn epilogue<S: Simd>(sums: &EpilogueArgs) {
     // SAFETY: passed on to the caller.
     unsafe {
         for row in 0..sums.rows {
             let (left, right) = (half::<S>(sums, row, 0), half::<S>(sums, row, 1));
             let to = sums.to.add(row * sums.stride);
             let next = to.add(S::LANES);
-            match sums.finish {
-                Finish::Store => {
+            match sums.epilogue {
+                Epilogue::Store => {
                     S::store(to, left);
                     S::store(next, right);
                 }
-                Finish::Add => {
+                Epilogue::Add => {
                     S::store(to, S::add(S::load(to), left));
                     S::store(next, S::add(S::load(next), right));
                 }
-                Finish::Apply(function) => {
+                Epilogue::Apply(function) => {
                     S::store(to, apply::<S>(function, left));
                     S::store(next, apply::<S>(function, right));
                 }
-                Finish::Gate(function) => {
+                Epilogue::Gate(function) => {
                     S::store(to, S::mul(apply::<S>(function, left), right));
                 }
             }
@@ -164,7 +163,8 @@ pub(super) unsafe fn finish<S: Simd>(sums: &Sums) {
     }
 }
 
-/// `x / sqrt(mean(x^2) + epsilon) * gain`; the mean is over `width` values, the rest of the row is zero.
+/// `x / sqrt(mean(x^2) + epsilon) * gain`. The mean is over `width` values; the rest of the row is
+/// zero.
 ///
 /// # Safety
 /// The machine must have `S`.
@@ -172,7 +172,8 @@ pub(super) unsafe fn finish<S: Simd>(sums: &Sums) {
 pub(super) unsafe fn rms_norm<S: Simd>(
     x: &[f32],
     gain: &[f32],
-    (width, epsilon): (usize, f32),
+    width: usize,
+    epsilon: f32,
     to: &mut [f32],
 ) {
     assert!(x.len() == gain.len() && x.len() == to.len() && x.len().is_multiple_of(S::LANES));
@@ -192,7 +193,7 @@ pub(super) unsafe fn rms_norm<S: Simd>(
     }
 }
 
-/// Softmax over the first `count` scores, `bias` added first where there is one. What lies behind becomes zero.
+/// Softmax over the first `count` scores, after adding `bias`. The rest becomes zero.
 ///
 /// # Safety
 /// The machine must have `S`.
@@ -213,7 +214,7 @@ pub(super) unsafe fn softmax<S: Simd>(scores: &mut [f32], bias: Option<&[f32]>, 
         for place in (0..scores.len()).step_by(S::LANES) {
             highest = S::max(highest, S::load(to.add(place)));
         }
-        let highest = S::splat(S::highest(highest));
+        let highest = S::splat(S::max_lane(highest));
         let mut sum = S::splat(0.0);
         for place in (0..scores.len()).step_by(S::LANES) {
             let value = exp::<S>(S::sub(S::load(to.add(place)), highest));
@@ -228,12 +229,12 @@ pub(super) unsafe fn softmax<S: Simd>(scores: &mut [f32], bias: Option<&[f32]>, 
     scores[count..].fill(0.0);
 }
 
-/// The greatest of some numbers; minus infinity for none. Not-a-number may be passed over.
+/// The maximum; negative infinity for an empty slice. NaN may be ignored.
 ///
 /// # Safety
 /// The machine must have `S`.
 #[inline(always)]
-pub(super) unsafe fn highest<S: Simd>(x: &[f32]) -> f32 {
+pub(super) unsafe fn max<S: Simd>(x: &[f32]) -> f32 {
     let mut vectors = x.chunks_exact(S::LANES);
     // SAFETY: each chunk has as many numbers as a vector.
     let highest = unsafe {
@@ -241,12 +242,12 @@ pub(super) unsafe fn highest<S: Simd>(x: &[f32]) -> f32 {
         for vector in &mut vectors {
             highest = S::max(S::load(vector.as_ptr()), highest);
         }
-        S::highest(highest)
+        S::max_lane(highest)
     };
     vectors.remainder().iter().fold(highest, |highest, x| highest.max(*x))
 }
 
-/// Adds up numbers with eight sums at a time, as fast as they can be read. Their order is the machine's.
+/// Sums with eight accumulators, at the speed of memory. The order is unspecified.
 ///
 /// # Safety
 /// The machine must have `S`.
@@ -296,7 +297,8 @@ pub(super) unsafe fn to_f16<S: Simd>(x: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Rounds a row to 255 steps around zero, stored with 128 added, and returns the size of a step.
+/// Quantizes a row to 255 steps around zero, stored with an offset of 128, and returns the step
+/// size.
 ///
 /// # Safety
 /// The machine must have `S`.
@@ -310,7 +312,7 @@ pub(super) unsafe fn to_u8<S: Simd>(x: &[f32], to: &mut [u8]) -> f32 {
             let x = S::load(x.as_ptr().add(place));
             largest = S::max(largest, S::max(x, S::sub(S::splat(0.0), x)));
         }
-        let largest = S::highest(largest);
+        let largest = S::max_lane(largest);
         let inverse = S::splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
         for place in (0..x.len()).step_by(S::LANES) {
             let steps = S::round(S::mul(S::load(x.as_ptr().add(place)), inverse));

@@ -1,0 +1,127 @@
+//! Row-wise argmax of a product, without materializing the logits.
+
+use super::dispatch::{MAX_ROWS, Storage};
+use super::gemm::{Activations, Kernels, MAX_COLUMNS, panel_sums, tile_rows};
+use super::rows::Rows;
+use super::rowwise::{Epilogue, EpilogueArgs, Scales};
+use super::weights::Weights;
+use std::ops::Range;
+use std::sync::PoisonError;
+
+/// The largest sum of a row and its column; of equal sums, the lowest column. Negative infinity if
+/// every sum is NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Argmax {
+    pub column: usize,
+    pub sum: f32,
+}
+
+pub(super) const PANELS_PER_CHUNK: usize = 8;
+
+impl Argmax {
+    pub(super) const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
+}
+
+impl Kernels {
+    /// The argmax of each row of `x` W^T.
+    pub(super) fn argmax_exact(&mut self, weights: &Weights, x: &Rows, argmax: &mut Vec<Argmax>) {
+        let x = self.encode(x, weights.storage);
+        self.reset_argmax(x.count);
+        self.pool.share(weights.panels(), PANELS_PER_CHUNK, &|thread, panels| {
+            let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            for panel in panels {
+                self.scan_panel(weights, &x, 0..x.count, panel, &mut scratch.argmax);
+            }
+        });
+        self.merge_argmax(x.count, argmax);
+    }
+
+    pub(super) fn reset_argmax(&self, rows: usize) {
+        for scratch in &self.scratch {
+            let mut scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+            scratch.argmax.clear();
+            scratch.argmax.resize(rows, Argmax::NONE);
+        }
+    }
+
+    /// Reduces the results of all threads.
+    pub(super) fn merge_argmax(&self, rows: usize, argmax: &mut Vec<Argmax>) {
+        argmax.clear();
+        argmax.resize(rows, Argmax::NONE);
+        for scratch in &self.scratch {
+            let scratch = scratch.lock().unwrap_or_else(PoisonError::into_inner);
+            for (best, found) in argmax.iter_mut().zip(&scratch.argmax) {
+                let order = found.sum.total_cmp(&best.sum);
+                if order.then(best.column.cmp(&found.column)).is_gt() {
+                    *best = *found;
+                }
+            }
+        }
+    }
+
+    /// Updates `argmax` with the columns of one panel.
+    pub(super) fn scan_panel(
+        &self,
+        weights: &Weights,
+        x: &Activations,
+        rows: Range<usize>,
+        panel: usize,
+        argmax: &mut [Argmax],
+    ) {
+        let columns = self.dispatch.columns();
+        let first = panel * columns;
+        let filled = columns.min(weights.outputs - first);
+        let tiles = rows.len().div_ceil(self.dispatch.tile_rows);
+        for tile in 0..tiles {
+            let rows = tile_rows(rows.clone(), tiles, tile);
+            let mut sums = [0.0_f32; MAX_ROWS * MAX_COLUMNS];
+            // SAFETY: `x` was encoded for these weights.
+            unsafe { final_sums(weights, x, rows.clone(), panel, &mut sums) };
+            for (best, sums) in argmax[rows].iter_mut().zip(sums.chunks(columns)) {
+                let sums = &sums[..filled];
+                // Panels are visited in any order: among equal sums the lowest column wins.
+                if self.dispatch.max(sums) >= best.sum {
+                    for (place, sum) in sums.iter().enumerate() {
+                        let column = first + place;
+                        if *sum > best.sum || (*sum >= best.sum && column < best.column) {
+                            *best = Argmax { column, sum: *sum };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The sums of a tile with one panel, as f32 for every storage.
+///
+/// # Safety
+/// As [`panel_sums`].
+pub(super) unsafe fn final_sums(
+    weights: &Weights,
+    x: &Activations,
+    rows: Range<usize>,
+    panel: usize,
+    sums: &mut [f32; MAX_ROWS * MAX_COLUMNS],
+) {
+    let columns = weights.dispatch.columns();
+    // SAFETY: passed on to the caller; results take the place of the sums that they are made of.
+    unsafe {
+        panel_sums(weights, x, rows.clone(), panel, sums);
+        if weights.storage == Storage::Int8 {
+            let scales = Scales {
+                rows: x.scales.at(rows.start),
+                columns: weights.scales.as_ptr().add(panel * columns),
+                offsets: weights.offsets.as_ptr().add(panel * columns),
+            };
+            (weights.dispatch.epilogue)(&EpilogueArgs {
+                from: sums.as_ptr(),
+                rows: rows.len(),
+                scales: Some(scales),
+                epilogue: Epilogue::Store,
+                to: sums.as_mut_ptr(),
+                stride: columns,
+            });
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Wire messages to the runner's types, and back.
+
+use super::Device;
+use crate::runner::{Activity, Batch, Measured, Offer, Segment};
+use crate::workload::{Gaps, Load, Sustained};
+use engine::Request;
+use host::Host;
+use model::ids::{self, SampleId};
+use proto::wire;
+
+/// # Errors
+/// A sample id is invalid.
+pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, ids::Error> {
+    let batches = |batches: Vec<wire::Batch>| -> Result<Vec<Batch>, ids::Error> {
+        batches.into_iter().map(batch).collect()
+    };
+    Ok(Offer {
+        shard: offer.shard,
+        attempt: offer.attempt,
+        engine: offer.engine,
+        batch_size: offer.batch_size,
+        warmup: batches(offer.warmup)?,
+        batches: batches(offer.batches)?,
+        load: offer.load.map(load),
+    })
+}
+
+fn batch(batch: wire::Batch) -> Result<Batch, ids::Error> {
+    let request = |request: wire::Request| {
+        Ok(Request {
+            sample_id: SampleId::try_from(request.sample_id)?.into(),
+            dialogue: request.dialogue,
+            reference: Some(request.reference).filter(|text| !text.is_empty()),
+        })
+    };
+    let requests = batch.requests.into_iter().map(request).collect::<Result<_, ids::Error>>()?;
+    Ok(Batch { index: batch.index, requests })
+}
+
+fn load(load: wire::Load) -> Load {
+    let sustained = |sustained: wire::Sustained| Sustained {
+        window_ns: sustained.window_ns,
+        windows: sustained.windows,
+    };
+    Load {
+        request_rate: load.request_rate,
+        gaps: if load.constant_gaps { Gaps::Constant } else { Gaps::Exponential },
+        seed: load.seed,
+        max_batch_delay_ns: load.max_batch_delay_ns,
+        max_queue: load.max_queue,
+        concurrency: load.concurrency,
+        sustained: load.sustained.map(sustained),
+        continuous: load.continuous,
+    }
+}
+
+pub(super) fn samples(measured: Measured) -> wire::Samples {
+    wire::Samples {
+        shard: measured.shard,
+        attempt: measured.attempt,
+        sequence: measured.sequence,
+        batch: measured.batch,
+        samples: measured.samples.into_iter().map(Into::into).collect(),
+        window: measured.window.map(Into::into),
+    }
+}
+
+pub(super) fn segment(segment: &Segment) -> wire::Segment {
+    wire::Segment {
+        warmup_batches: segment.warmup_batches,
+        warmup_ns: segment.warmup_ns,
+        load_ns: segment.load_ns,
+        peak_rss_bytes: segment.peak_rss_bytes,
+        rss_after_load_bytes: segment.rss_after_load_bytes,
+        kv_cache_bytes: segment.kv_cache_bytes,
+        gpu_memory_bytes: segment.gpu_memory_bytes,
+        model_size_bytes: segment.model_size_bytes,
+        adapter_bytes: segment.adapter_bytes,
+        adapter_load_ns: segment.adapter_load_ns,
+        gpu_memory_before_bytes: segment.gpu_memory_before_bytes,
+    }
+}
+
+pub(super) fn activity(activity: Activity) -> wire::Activity {
+    match activity {
+        Activity::Idle => wire::Activity::Idle,
+        Activity::Loading => wire::Activity::Loading,
+        Activity::Warming => wire::Activity::Warming,
+        Activity::Measuring => wire::Activity::Measuring,
+    }
+}
+
+pub(super) fn device(device: &Device) -> wire::Device {
+    wire::Device {
+        name: device.name.clone(),
+        dtypes: device.dtypes.iter().map(|dtype| dtype.as_str().to_owned()).collect(),
+        gpu_name: device.gpu_name.clone(),
+    }
+}
+
+pub(super) fn host(host: Host) -> wire::Host {
+    wire::Host {
+        boot_id: host.boot_id,
+        name: host.name,
+        instance_type: host.instance_type,
+        cpu_model: host.cpu_model,
+        logical_cpus: host.logical_cpus,
+        memory_bytes: host.memory_bytes,
+        kernel: host.kernel,
+        operating_system: host.operating_system,
+        cpu_features: host.cpu_features,
+        simulated: host.is_simulated,
+        physical_cores: host.details.physical_cores.unwrap_or_default(),
+        cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
+        governor: host.details.governor.unwrap_or_default(),
+        turbo: host.details.turbo.unwrap_or_default(),
+        virtualization: host.details.virtualization.unwrap_or_default(),
+        container: host.details.container.unwrap_or_default(),
+        power_supply: host.details.power_supply.unwrap_or_default(),
+        cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
+        memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
+    }
+}
