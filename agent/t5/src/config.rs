@@ -246,21 +246,21 @@ mod tests {
     #[test]
     fn what_no_t5_has_is_refused_by_name() {
         for (more, message) in [
+            (r#","model_type":"bart""#, "unsupported model_type `bart`: expected t5 or mt5"),
+            (r#","eos_token_id":9"#, "eos_token_id = 9: outside the vocabulary of 9"),
+            (r#","num_decoder_layers":0"#, "num_decoder_layers = 0: expected 1 to 1000"),
             (
-                r#","model_type":"bart""#,
-                "model_type \"bart\" is not supported: only t5 and mt5 are",
+                r#","layer_norm_epsilon":0"#,
+                "layer_norm_epsilon = 0: expected a number between 0 and 1, exclusive",
             ),
-            (r#","eos_token_id":9"#, "eos_token_id = 9: the vocabulary has 9 rows"),
-            (r#","num_decoder_layers":0"#, "num_decoder_layers = 0: must be between 1 and 1000"),
-            (r#","layer_norm_epsilon":0"#, "layer_norm_epsilon = 0: must be above 0 and below 1"),
             (
                 r#","relative_attention_max_distance":16"#,
-                "relative_attention_max_distance = 16: must be between 17 and 1048576",
+                "relative_attention_max_distance = 16: expected 17 to 1048576",
             ),
             (
                 r#","feed_forward_proj":"gated-silu""#,
-                "feed_forward_proj \"gated-silu\" is not supported: one of relu, gelu, gelu_new, \
-                 each also with gated- before it",
+                "unsupported feed_forward_proj `gated-silu`: expected relu, gelu or gelu_new, optionally \
+                 with the prefix gated-",
             ),
         ] {
             assert_eq!(parse(more).unwrap_err().to_string(), message);

@@ -183,8 +183,7 @@ mod tests {
         assert_eq!(words(&card("75")), ["f32", "f16"]);
         assert!(card("75").check(Dtype::F16).is_ok());
         let error = card("75").check(Dtype::Bf16).unwrap_err().to_string();
-        let expected =
-            "cuda:0 (a card, kernels for compute capability 7.5) can't do bf16: it can f32, f16";
+        let expected = "cuda:0 (a card, kernels for compute capability 7.5) does not support bf16: expected f32, f16";
         assert_eq!(error, expected);
         assert_eq!(capability("100"), Some(Capability { major: 10, minor: 0 }));
         assert!(dtypes(capability("80").unwrap()).contains(&Dtype::Bf16));
@@ -209,6 +208,6 @@ mod tests {
     #[test]
     fn a_build_for_the_cpu_says_which_build_has_gpus() {
         let error = Device::open("cuda:0").unwrap_err().to_string();
-        assert!(error.contains("take the one for NVIDIA GPUs"), "{error}");
+        assert!(error.contains("use the build for NVIDIA GPUs"), "{error}");
     }
 }

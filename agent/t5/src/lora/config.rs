@@ -251,7 +251,7 @@ mod tests {
             assert!(error.starts_with(&format!("{key} = {value} is not supported")), "{error}");
         }
         let other = LoraConfig::parse(br#"{"peft_type": "IA3"}"#).unwrap_err().to_string();
-        assert_eq!(other, "peft_type \"IA3\" is not supported: only \"LORA\" is");
+        assert_eq!(other, "unsupported peft_type \"IA3\": expected \"LORA\"");
         assert_eq!(
             parse(r#", "rank_pattern": {"q": 0.5}"#).unwrap_err().to_string(),
             "rank_pattern must be a number for every pattern"

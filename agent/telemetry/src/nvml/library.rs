@@ -107,7 +107,7 @@ mod tests {
     fn a_library_that_is_not_there_is_an_absence_with_a_way_out() {
         let absence = Library::open(Some(Path::new("/none/libnvidia-ml.so"))).unwrap_err();
         assert_eq!(absence.what, "gpu");
-        assert!(absence.reason.starts_with("/none/libnvidia-ml.so is not there"));
+        assert!(absence.reason.starts_with("/none/libnvidia-ml.so is missing"));
         assert!(absence.remedy.is_some());
     }
 

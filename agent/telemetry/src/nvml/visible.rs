@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(find(Some("1, 0"), 0), Ok(Handle::Index(1)));
         assert_eq!(find(Some("GPU-8f,0"), 0), Ok(Handle::Uuid("GPU-8f".to_owned())));
         assert_eq!(find(Some("MIG-1"), 0), Ok(Handle::Uuid("MIG-1".to_owned())));
-        assert!(find(Some("1"), 1).unwrap_err().reason.contains("no GPU number 1"));
+        assert!(find(Some("1"), 1).unwrap_err().reason.contains("has no GPU 1"));
     }
 
     #[test]

@@ -195,7 +195,9 @@ fn a_folder_without_an_adapter_names_what_is_missing() {
     fs::write(place.path().join(FILES[0]), "{}").unwrap();
     assert_eq!(error(), "DIR has adapter_config.json but no adapter_model.safetensors beside it");
     fs::write(place.path().join("adapter_model.bin"), "").unwrap();
-    assert!(error().starts_with("DIR has its weights in adapter_model.bin, which is not supported"));
+    assert!(
+        error().starts_with("DIR has its weights in adapter_model.bin, which is not supported")
+    );
 }
 
 /// The adapter `qv-r8`, which also saved `module` whole: the base's tensor `tensor`, each value

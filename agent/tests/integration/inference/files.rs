@@ -96,7 +96,9 @@ fn a_broken_tensor_is_named_with_its_file() {
             let norm = tensors.get_mut(NORM).unwrap();
             norm.bytes[12..16].copy_from_slice(&f32::NAN.to_le_bytes());
         }),
-        format!("DIR/model.safetensors: tensor {NORM} contains NaN at index 3: the file is corrupt")
+        format!(
+            "DIR/model.safetensors: tensor {NORM} contains NaN at index 3: the file is corrupt"
+        )
     );
     assert_eq!(
         change(&|tensors| {
