@@ -1,7 +1,6 @@
 //! The agent: runs leased shards of T5 inference on one machine and streams every sample to the
 //! controller.
 
-pub mod cli;
 pub mod commands;
 pub mod controller_client;
 pub mod doctor;
@@ -11,5 +10,6 @@ pub mod http_server;
 pub mod instance_type;
 pub mod metrics;
 pub mod model_source;
+pub mod options;
 pub mod runner;
 pub mod workload;

@@ -1,7 +1,6 @@
 //! The agent's binary.
 
-use agent::cli::Cli;
-use agent::commands;
+use agent::commands::{self, Cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -6,6 +6,8 @@ use std::io;
 pub enum Error {
     #[error("invalid address `{given}`: expected {expected}")]
     Address { given: String, expected: &'static str },
+    #[error(transparent)]
+    S3Address(#[from] model::s3_address::Error),
     /// A variable of the environment.
     #[error("invalid {name}={value}: expected {expected}")]
     Setting { name: &'static str, value: String, expected: &'static str },

@@ -70,7 +70,7 @@ struct Partial {
 impl Partial {
     /// Continues what an earlier attempt left.
     fn open(target: &Path) -> io::Result<Self> {
-        let path = beside(target, "incomplete");
+        let path = with_ending(target, "incomplete");
         let mut file = File::options().create(true).read(true).append(true).open(&path)?;
         let (hash, length) = hash_of(&mut file)?;
         Ok(Self { path, file, length, hash })
@@ -97,7 +97,7 @@ impl Partial {
 }
 
 /// `name` -> `name.ending`; names may hold dots.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(ending);

@@ -14,6 +14,7 @@ pub mod histogram;
 pub mod ids;
 pub mod load;
 pub mod output_ids;
+pub mod s3_address;
 pub mod sample;
 pub mod telemetry;
 pub mod text;

@@ -1,6 +1,6 @@
 //! Files that are replaced in one step.
 //!
-//! A new version is written beside the file and renamed over it, so that readers, and a program that starts after
+//! A new version is written unfinished_path the file and renamed over it, so that readers, and a program that starts after
 //! this one was killed, see the old version or the new one and never a part. Nothing is synced to the disk: after a
 //! power failure either version may be damaged.
 
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Those of `write`, and those of creating the folder and renaming the file.
 pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let unfinished = beside(path)?;
+    let unfinished = unfinished_path(path)?;
     let replaced = write(&unfinished).and_then(|()| std::fs::rename(&unfinished, path));
     if replaced.is_err() {
         drop(std::fs::remove_file(&unfinished));
@@ -31,7 +31,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Where the next version of a file is written: in the same folder, since a file can't be renamed to another disk,
 /// and under this process's id, so that two processes don't write to one file.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+fn unfinished_path(path: &Path) -> io::Result<PathBuf> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -52,7 +52,7 @@ impl Unfinished {
     /// # Errors
     /// If the folder or the file can't be created.
     pub fn create(path: PathBuf) -> io::Result<Self> {
-        let unfinished = beside(&path)?;
+        let unfinished = unfinished_path(&path)?;
         let out = BufWriter::new(File::create(&unfinished)?);
         Ok(Self { path, unfinished, out })
     }

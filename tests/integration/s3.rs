@@ -209,8 +209,8 @@ fn results_are_uploaded_to_s3_and_read_back() {
     let refused = run(&Workspace::default(), &s3, &["report", results]).expect(2);
     assert!(refused.err.contains("doesn't match its results"), "{}", refused.err);
     // The stored file differs now: the report is uploaded beside it.
-    let beside = run(&workspace, &s3, &["report", "latest", "--output", "results.json"]).expect(0);
-    assert!(beside.err.contains("-2/results.json"), "{}", beside.err);
+    let written = run(&workspace, &s3, &["report", "latest", "--output", "results.json"]).expect(0);
+    assert!(written.err.contains("-2/results.json"), "{}", written.err);
 }
 
 #[test]

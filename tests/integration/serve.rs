@@ -53,10 +53,10 @@ fn answers_equal_those_of_generate_in_any_batch() {
         })
         .collect();
     let prompts: Vec<String> = dialogues.iter().map(|dialogue| prompt(dialogue)).collect();
-    let (status, together) =
+    let (status, batched) =
         serving.answer(serving.ask(&body(&json!(prompts)))).expect("it answers");
-    assert_eq!(status, 200, "{together}");
-    for answers in [&alone, together.as_array().expect("a list")] {
+    assert_eq!(status, 200, "{batched}");
+    for answers in [&alone, batched.as_array().expect("a list")] {
         assert_eq!(answers.len(), expected.len());
         for (answer, expected) in answers.iter().zip(&expected) {
             assert_eq!(answer["output_ids"], expected["output_ids"]);

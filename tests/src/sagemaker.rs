@@ -23,8 +23,8 @@ pub struct Job {
     pub status: String,
     /// What it was created with.
     pub request: Value,
-    /// After so many looks it is completed; null: never.
-    looks: Option<u32>,
+    /// After so many polls it is completed; null: never.
+    polls: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ struct State {
     faults: Vec<(String, Fault)>,
     log: Vec<String>,
     signatures: Vec<String>,
-    looks: Option<u32>,
+    polls: Option<u32>,
     has_no_objects: bool,
 }
 
@@ -81,8 +81,8 @@ impl SageMaker {
 
     /// Jobs are completed when they were looked at so often.
     #[must_use]
-    pub fn completing_after(self, looks: u32) -> Self {
-        self.state().looks = Some(looks);
+    pub fn completing_after(self, polls: u32) -> Self {
+        self.state().polls = Some(polls);
         self
     }
 
@@ -201,7 +201,7 @@ impl State {
                 return refusal("ResourceInUse", "Job name must be unique");
             }
             let status = "InProgress".to_owned();
-            self.jobs.insert(name.clone(), Job { status, request: body, looks: self.looks });
+            self.jobs.insert(name.clone(), Job { status, request: body, polls: self.polls });
             return (200, json!({ "ProcessingJobArn": format!("arn:aws:sagemaker:::{name}") }));
         }
         let Some(job) = self.jobs.get_mut(&name) else {
@@ -209,11 +209,11 @@ impl State {
         };
         match operation {
             "DescribeProcessingJob" => {
-                match &mut job.looks {
+                match &mut job.polls {
                     Some(0) if job.status == "InProgress" => {
                         "Completed".clone_into(&mut job.status);
                     }
-                    Some(looks) => *looks = looks.saturating_sub(1),
+                    Some(polls) => *polls = polls.saturating_sub(1),
                     None => {}
                 }
                 (200, json!({ "ProcessingJobName": name, "ProcessingJobStatus": job.status }))

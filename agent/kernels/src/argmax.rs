@@ -1,5 +1,6 @@
 //! Row-wise argmax of a product, without materializing the logits.
 
+use super::argmax_state::Argmax;
 use super::dispatch::{MAX_ROWS, Storage};
 use super::gemm::{Activations, Kernels, MAX_COLUMNS, panel_sums, tile_rows};
 use super::rows::Rows;
@@ -8,19 +9,7 @@ use super::weights::Weights;
 use std::ops::Range;
 use std::sync::PoisonError;
 
-/// The largest sum of a row and its column; of equal sums, the lowest column. Negative infinity if
-/// every sum is NaN.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Argmax {
-    pub column: usize,
-    pub sum: f32,
-}
-
 pub(super) const PANELS_PER_CHUNK: usize = 8;
-
-impl Argmax {
-    pub(super) const NONE: Self = Self { column: 0, sum: f32::NEG_INFINITY };
-}
 
 impl Kernels {
     /// The argmax of each row of `x` W^T.

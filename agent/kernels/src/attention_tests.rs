@@ -181,15 +181,15 @@ proptest! {
                     (0..stays.len()).filter(|of| stays[*of].0 == moment).collect();
                 cache.add_rows(come.iter().map(|of| stays[*of].1));
                 live.extend(come.into_iter().map(|of| (of, 0)));
-                let mut together = Rows::new(3 * inner);
-                together.resize(live.len());
+                let mut batched = Rows::new(3 * inner);
+                batched.resize(live.len());
                 for (row, (of, position)) in live.iter().enumerate() {
-                    together.row_mut(row).copy_from_slice(projected(*of, *position).row(0));
+                    batched.row_mut(row).copy_from_slice(projected(*of, *position).row(0));
                 }
                 let positions: Vec<usize> = live.iter().map(|(_, position)| *position).collect();
                 let bias = Some(&bias);
                 let step =
-                    Step { layer: 0, projected: &together, appended, bias, positions: &positions };
+                    Step { layer: 0, projected: &batched, appended, bias, positions: &positions };
                 kernels.attend_cached(&mut cache, &step, &mut result);
                 for (row, (of, position)) in live.iter().enumerate() {
                     prop_assert_eq!(result.row(row), alone[*of][*position].row(0));

@@ -1,12 +1,11 @@
 //! GEMM of rows with packed weights, distributed over the threads, and the norm before it.
 
 use super::aligned_buf::AlignedBuf;
-use super::argmax::Argmax;
+use super::argmax_state::{Argmax, Bounds};
 use super::dispatch::{Dispatch, MAX_ROWS, Storage};
 use super::pool::{Pool, share};
 use super::rows::{Rows, SharedPtr};
 use super::rowwise::{Epilogue, EpilogueArgs, Scales};
-use super::screened_argmax::Bounds;
 use super::tile::Operands;
 use super::weights::{Layout, Weights};
 use std::ops::Range;

@@ -11,6 +11,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod argmax;
+mod argmax_state;
 mod cache;
 mod rowwise;
 mod pool;
@@ -25,7 +26,7 @@ mod dispatch;
 mod tile;
 mod weights;
 
-pub use argmax::Argmax;
+pub use argmax_state::Argmax;
 pub use attention::{Bias, Heads};
 pub use cache::{Appended, Cache, Step};
 pub use dispatch::{Dispatch, InstructionSet, Storage};

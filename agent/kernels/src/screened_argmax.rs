@@ -9,7 +9,8 @@
 //! (Cauchy-Schwarz). f32 sums of `n` products add an error of at most `n 2^-23 |x| |w|` (Higham
 //! 2002, 3.1, doubled).
 
-use super::argmax::{Argmax, PANELS_PER_CHUNK, final_sums};
+use super::argmax::{PANELS_PER_CHUNK, final_sums};
+use super::argmax_state::{Argmax, Bounds, RowError};
 use super::dispatch::{Dispatch, MAX_ROWS, Storage};
 use super::gemm::{Activations, Kernels, MAX_COLUMNS, tile_rows};
 use super::rows::{Rows, SharedPtr};
@@ -35,25 +36,6 @@ struct QuantizedCopy {
     lengths: Vec<f32>,
     /// The distance of each column from its copy, plus the rounding error of f32 sums.
     errors: Vec<f32>,
-}
-
-/// Quantization error of a row of activations.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RowError {
-    /// `|d|`.
-    error: f32,
-    /// `|x|`.
-    length: f32,
-}
-
-/// Bounds of a batch. The buffers grow to the largest batch.
-#[derive(Debug, Default)]
-pub(super) struct Bounds {
-    rows: Vec<RowError>,
-    /// The upper bound of each panel, `[panels][rows]`.
-    upper: Vec<f32>,
-    /// The largest lower bound of each row.
-    lower: Vec<f32>,
 }
 
 fn length(numbers: impl Iterator<Item = f32>) -> f32 {

@@ -1,7 +1,7 @@
 //! `agent bench`: prints one line of figures per batch size.
 
 use super::input;
-use crate::cli::ModelOptions;
+use crate::options::ModelOptions;
 use clap::Args;
 use engine::Engine;
 use kernels::Storage;

@@ -1,7 +1,7 @@
 //! `agent generate`: summarizes a file of dialogues.
 
 use super::input::{self, Line};
-use crate::cli::ModelOptions;
+use crate::options::ModelOptions;
 use anyhow::Context;
 use clap::Args;
 use engine::{Engine, Row};

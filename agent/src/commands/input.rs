@@ -1,7 +1,7 @@
 //! Reads files of dialogues in JSON Lines format.
 
-use crate::cli::ModelOptions;
 use crate::model_source;
+use crate::options::ModelOptions;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::fs;

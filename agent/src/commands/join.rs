@@ -1,11 +1,11 @@
 //! `agent join`: connects host facts, sampler, runner and controller client.
 
-use crate::cli::InstrumentOptions;
 use crate::controller_client::{self, Ending, Identity, Inbox, Token, TokenSource};
 use crate::engines;
 use crate::instance_type::Sources;
 use crate::metrics::Metrics;
 use crate::model_source;
+use crate::options::InstrumentOptions;
 use crate::runner::{Engines, MachineLock, Runner};
 use anyhow::Context;
 use clap::Args;
@@ -68,8 +68,8 @@ pub struct Options {
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<Address>,
     /// Minutes to keep trying to reach the controller
-    #[arg(long, value_name = "MINUTES", default_value_t = 24 * 60)]
-    pub patience: u64,
+    #[arg(long = "patience", value_name = "MINUTES", default_value_t = 24 * 60)]
+    pub reconnect_minutes: u64,
     /// Instance metadata service to query instead of EC2's
     #[arg(long, value_name = "URL", env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", hide = true)]
     pub metadata_url: Option<String>,
@@ -147,7 +147,7 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
             gpu_name: device.gpu().map(|gpu| gpu.name.clone()).unwrap_or_default(),
         }],
         instruments,
-        patience: Duration::from_mins(options.patience),
+        reconnect_time: Duration::from_mins(options.reconnect_minutes),
         traces: traces.clone(),
     };
     let metrics = Metrics::default();

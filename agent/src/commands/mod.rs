@@ -1,6 +1,7 @@
 //! The commands: the only modules that connect the agent's stages.
 
 pub mod bench;
+mod cli;
 pub mod doctor;
 pub mod generate;
 pub mod health;
@@ -8,8 +9,10 @@ mod input;
 pub mod join;
 pub mod serve;
 
-use crate::cli::{Cli, Command};
+pub use cli::Cli;
+
 use crate::model_source;
+use cli::Command;
 use ops::program::Exit;
 use ops::terminal;
 

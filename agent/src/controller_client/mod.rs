@@ -54,7 +54,7 @@ pub struct Options {
     pub devices: Vec<Device>,
     pub instruments: Instruments,
     /// How long to try to reach the controller.
-    pub patience: Duration,
+    pub reconnect_time: Duration,
     pub traces: Traces,
 }
 
@@ -86,8 +86,8 @@ pub enum Error {
     Token,
     #[error("the controller rejected this agent: {reason}")]
     Refused { reason: String },
-    #[error("no response from the controller at {url} for {} s: {reason}", patience.as_secs())]
-    Unreachable { url: String, patience: Duration, reason: String },
+    #[error("no response from the controller at {url} for {} s: {reason}", reconnect_time.as_secs())]
+    Unreachable { url: String, reconnect_time: Duration, reason: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,9 +150,9 @@ pub async fn join(
             }
             Disconnect::Broken(reason) => reason,
         };
-        if unreachable_since.elapsed() > options.patience {
-            let (url, patience) = (options.controller.clone(), options.patience);
-            return Err(Error::Unreachable { url, patience, reason });
+        if unreachable_since.elapsed() > options.reconnect_time {
+            let (url, reconnect_time) = (options.controller.clone(), options.reconnect_time);
+            return Err(Error::Unreachable { url, reconnect_time, reason });
         }
         let pause = next_pauses.next().unwrap_or_default();
         tracing::info!(reason, ?pause, "no connection to the controller; retrying");

@@ -21,7 +21,7 @@ impl Engines for NoEngines {
 async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (hours, patience) = (3_u64, Duration::from_hours(3));
+    let (hours, reconnect_time) = (3_u64, Duration::from_hours(3));
     let options = Options {
         controller: format!("http://{port}"),
         target: String::new(),
@@ -30,7 +30,7 @@ async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
         threads: 1,
         devices: Vec::new(),
         instruments: Instruments::default(),
-        patience,
+        reconnect_time,
         traces: Traces::off(),
     };
     let (told, reports) = tokio::sync::mpsc::unbounded_channel();
@@ -43,7 +43,7 @@ async fn an_agent_dials_for_hours_at_times_of_its_own_and_then_says_so() {
     let never = std::future::pending();
     let error = join(&options, &host, &runner, &mut inbox, &metrics, never).await.unwrap_err();
     assert!(error.to_string().contains("for 10800 s"), "{error}");
-    assert!(start.elapsed() >= patience);
+    assert!(start.elapsed() >= reconnect_time);
     // Pauses are between half of and the full longest pause.
     let dialled = metrics.connections.get();
     assert!((hours * 300..=hours * 760).contains(&dialled), "{dialled}");

@@ -58,7 +58,7 @@ pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
             Ok(format!("{count} files at commit {}, available", listed.commit))
         }
         Place::S3 => {
-            let address: fetch::s3::Address = given.parse()?;
+            let address: fetch::s3::Address = given.parse().map_err(fetch::Error::from)?;
             let fetcher = connection()?;
             let is_file = Path::new(&address.key).extension().is_some_and(|end| end == "json");
             if is_file || archive::is_archive(&address.key) {

@@ -24,7 +24,7 @@ fn fetch(
     given: &str,
     choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
 ) -> Result<PathBuf, Error> {
-    let address: Address = given.parse()?;
+    let address: Address = given.parse().map_err(fetch::Error::from)?;
     let fetcher = connection()?;
     let is_file = Path::new(&address.key).extension().is_some_and(|ending| ending == "json");
     if is_file || archive::is_archive(&address.key) {

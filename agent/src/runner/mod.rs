@@ -4,6 +4,7 @@
 //! It does not know the network: reports wait in their channel, so a slow controller never slows a
 //! measurement.
 
+mod batch_samples;
 #[cfg(feature = "leak")]
 mod leak;
 mod load;

@@ -40,7 +40,7 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
     if let Some(named) = &results.campaign.samples_file {
         // Only the file name: a path could lead to another folder.
         let name = named.name.rsplit('/').next().unwrap_or_default();
-        let address = address.beside(name);
+        let address = address.sibling(name);
         let (path, sha256) = fetch(fetcher, &address).await?;
         if sha256 != named.sha256 {
             return Err(Error::OtherSamples {

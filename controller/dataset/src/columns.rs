@@ -1,7 +1,7 @@
 //! `dataset.columns` of the matrix.
 
 use super::error::Error;
-use super::rows::Position;
+use super::position::Position;
 
 const SUMMARY: &str = "summary";
 

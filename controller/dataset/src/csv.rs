@@ -2,7 +2,8 @@
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Position, Row, Value};
+use super::position::Position;
+use super::rows::{Row, Value};
 use ::csv::{ErrorKind, ReaderBuilder, StringRecord};
 
 pub(super) fn rows(file: &str, text: &str, columns: &Columns) -> Result<Vec<Row>, Error> {

@@ -1,6 +1,6 @@
 //! Problems of datasets.
 
-use super::rows::Position;
+use super::position::Position;
 use model::ids;
 use std::io;
 

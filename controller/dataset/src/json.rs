@@ -2,7 +2,8 @@
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Position, Row, Value};
+use super::position::Position;
+use super::rows::{Row, Value};
 use serde_json::{Map, Value as Json};
 
 /// Reads JSON Lines; blank lines are skipped.

@@ -13,6 +13,7 @@ mod error;
 mod hub;
 mod json;
 mod parquet;
+mod position;
 mod remote_files;
 mod rows;
 mod s3;
@@ -23,7 +24,7 @@ mod text;
 
 pub use columns::Columns;
 pub use error::Error;
-pub use rows::Position;
+pub use position::Position;
 pub use sample::{outside, sample};
 pub use source::{Format, Source};
 

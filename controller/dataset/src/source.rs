@@ -63,7 +63,7 @@ impl FromStr for Source {
             return Ok(Self::Hub { address: text.parse()?, text: text.to_owned() });
         }
         if text.starts_with("s3://") {
-            return Ok(Self::S3(text.parse()?));
+            return Ok(Self::S3(text.parse().map_err(fetch::Error::from)?));
         }
         let path = PathBuf::from(text);
         let format =

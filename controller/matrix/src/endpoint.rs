@@ -1,8 +1,8 @@
 //! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't
 //! be measured.
 
+use super::duration::duration;
 use super::reader::Section;
-use super::sections::duration;
 use super::{Model, Target};
 use model::endpoint::{Endpoint, Place, placeholder};
 use model::generation::{Generation, Stop};

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod duration;
 mod endpoint;
 mod limits;
 mod load;
@@ -13,11 +14,11 @@ pub mod plan;
 mod reader;
 mod sections;
 
+pub use duration::duration;
 pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
-pub use sections::duration;
 
 use model::endpoint::Endpoint;
 use model::engine::{AdapterMode, Dtype, EngineSpec};

@@ -1,7 +1,7 @@
 //! The load of the scenarios `server` and `stress`.
 
+use super::duration::duration;
 use super::reader::Section;
-use super::sections::duration;
 use model::load::Scenario;
 use model::words;
 use schemars::JsonSchema;

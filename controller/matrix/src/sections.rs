@@ -1,5 +1,6 @@
 //! The sections of matrix.toml with their defaults, in the order of the file.
 
+use super::duration::duration;
 use super::limits::{self, BATCH_SIZES, RUNS};
 use super::reader::{Problem, Problems, Section, nearest};
 use super::{
@@ -390,7 +391,7 @@ fn artifacts(mut section: Section<'_, '_>) -> Option<Artifacts> {
         return None;
     }
     let s3 = section.required_text("s3", "\"s3://bucket/prefix\"");
-    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<fetch::s3::Address>()) {
+    if let Some(Err(error)) = s3.as_ref().map(|text| text.parse::<model::s3_address::Address>()) {
         section.problem("s3", error.to_string());
     }
     // The maximum of S3's presigned URLs.
@@ -404,19 +405,4 @@ fn report(mut section: Section<'_, '_>) -> Report {
     let sample_texts = section.whole("sample_texts", 0..=1000_usize).unwrap_or(0);
     section.finish();
     Report { formats, sample_texts }
-}
-
-/// Parses `90s`, `5m`, `2h` or `1d`; above zero.
-pub fn duration(text: &str) -> Option<Duration> {
-    let text = text.trim();
-    let unit = text.chars().next_back()?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
 }

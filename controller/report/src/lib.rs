@@ -13,6 +13,7 @@ pub mod junit;
 pub mod markdown;
 pub mod pdf;
 pub mod sentences;
+mod shortened;
 pub mod terminal;
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Everything that is estimated of one cell.
 
 use super::distribution::{Distribution, of_batches, of_requests};
-use super::observation::{Cell, Observation, Scenario};
 use super::throughput::{self, Rate, RunRow};
 use super::tokens::{Lengths, lengths};
 use super::variance::{self, VarianceShares};
 use super::within::{OtherDialogues, other_dialogues};
+use crate::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

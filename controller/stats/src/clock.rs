@@ -3,7 +3,7 @@
 //! Where nothing overlaps, one batch ends before the next one starts, and no summary takes no time. Clocks of two hosts
 //! are never compared: each segment is looked at alone.
 
-use super::observation::{Cell, Observation};
+use crate::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

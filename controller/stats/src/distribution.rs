@@ -6,11 +6,11 @@ use super::estimate::Estimate;
 use super::interval::{between_runs, half_width};
 use super::layout::batches;
 use super::limitation::{Limitation, Unit};
-use super::observation::{Cell, Observation, Scenario};
 use super::quantile::{
     Merged, P50, P90, P95, P99, P999, Percentile, Ranked, order_interval, quantile,
 };
 use super::serial::Serial;
+use crate::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use super::interval::{mean, standard_deviation};
 use super::layout::batches;
-use super::observation::{Cell, Observation};
+use crate::{Cell, Observation};
 use std::collections::HashMap;
 
 /// What part of the measured window is held against the rest: warm-up that was too short shows at the

@@ -144,8 +144,8 @@ fn window(rows: &[Observation]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::observation::{Cell, Scenario};
     use super::*;
+    use crate::{Cell, Scenario};
 
     fn row(run: u32, host: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
         Observation {

@@ -1,11 +1,11 @@
 //! Adaptive precision: repeats until the interval of throughput is narrow enough, or the budget is spent.
 //!
 //! Stopping at the first narrow interval, after a look at every run, stops too often by chance. Each look
-//! therefore gets its share of the 5 % (Bonferroni over the looks that were planned), which holds
-//! whatever the looks have in common, and the interval that is reported is the one that was looked at.
+//! therefore gets its share of the 5 % (Bonferroni over the analyses that were planned), which holds
+//! whatever the analyses have in common, and the interval that is reported is the one that was looked at.
 
 use super::interval::{ALPHA, half_width, mean};
-use super::observation::Cell;
+use crate::Cell;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,14 +48,14 @@ pub enum Look {
 }
 
 impl Precision {
-    /// How often the interval may be looked at; what [`super::Cell::with_looks`] takes.
-    pub fn looks(&self) -> u32 {
+    /// How often the interval may be looked at; what [`super::Cell::with_analyses`] takes.
+    pub fn analyses(&self) -> u32 {
         self.max_runs.saturating_sub(self.first_look.max(2)) + 1
     }
 
     /// Looks at the throughputs of the runs so far.
     pub fn look(&self, throughputs: &[f64], budget: Budget) -> Look {
-        let alpha = ALPHA / f64::from(self.looks());
+        let alpha = ALPHA / f64::from(self.analyses());
         let relative = half_width(throughputs, alpha).zip(mean(throughputs));
         let half_width = relative.map(|(half, mean)| half / mean);
         let runs = throughputs.len();
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn every_planned_look_has_its_share_of_the_error() {
-        assert_eq!(RULE.looks(), 8);
+        assert_eq!(RULE.analyses(), 8);
         // Narrow enough for one look, not for one of eight.
         let runs = [10.0, 10.15, 9.85];
         let once = Precision { max_runs: 3, ..RULE };

@@ -3,8 +3,8 @@
 use super::distribution::Distribution;
 use super::estimate::Estimate;
 use super::limitation::Limitation;
-use super::observation::{Cell, Observation};
 use super::throughput::{self, Rate};
+use crate::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

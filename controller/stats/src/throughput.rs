@@ -4,7 +4,7 @@ use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
 use super::layout::Run;
 use super::limitation::Limitation;
-use super::observation::{Cell, Observation};
+use crate::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

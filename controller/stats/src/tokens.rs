@@ -1,7 +1,7 @@
 //! Lengths in tokens, of prompts and of summaries.
 
-use super::observation::{Cell, Observation};
 use super::quantile::{Ranked, quantile};
+use crate::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 //! Casella and others, Variance Components, 5.2), which stays unbiased when cells are unbalanced. Logarithms make
 //! a component a relative spread.
 
-use super::observation::{Cell, Observation};
+use crate::{Cell, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -138,8 +138,8 @@ fn components(logs: &Logs<'_>, used: &[usize]) -> Option<Vec<f64>> {
     for &factor in used {
         let mut row: Vec<f64> = (used.iter().zip(&of_mean))
             .map(|(&other, of_mean)| {
-                let together = if other == factor { n } else { logs.overlap(factor, other) };
-                together - of_mean
+                let shared = if other == factor { n } else { logs.overlap(factor, other) };
+                shared - of_mean
             })
             .collect();
         row.extend([logs.levels[factor].len() as f64 - 1.0, logs.reduction(factor)]);

@@ -9,7 +9,7 @@ use super::estimate::Estimate;
 use super::interval::{mean, standard_deviation, t_critical};
 use super::layout::batches;
 use super::limitation::Limitation;
-use super::observation::{Cell, Observation, Scenario};
+use crate::{Cell, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -3,13 +3,12 @@
 //! Credentials, region and endpoint come from AWS's standard chain: environment, profile, container, machine. Another
 //! server (`AWS_ENDPOINT_URL`) is addressed with buckets in the path.
 
-mod address;
 mod failure;
 mod link;
 mod upload;
 
-pub use address::Address;
 pub use link::Reader;
+pub use model::s3_address::Address;
 pub use upload::{Presence, Upload};
 
 use crate::aws;

@@ -83,6 +83,7 @@ const EDGE_LIBRARIES: &[&str] = &[
     "aws-sdk-s3",
     "aws-sigv4",
     "axum",
+    "fetch",
     "hf-hub",
     "hyper",
     "hyper-util",
@@ -92,14 +93,12 @@ const EDGE_LIBRARIES: &[&str] = &[
     "memmap2",
     "nvml-wrapper",
     "object_store",
-    "observability",
     "opentelemetry",
     "opentelemetry-otlp",
     "opentelemetry_sdk",
     "ops",
     "procfs",
     "prometheus",
-    "remote",
     "reqwest",
     "rustix",
     "rustls",
@@ -157,6 +156,8 @@ const EMPTY_NAMES: &[&str] =
     &["common", "helper", "helpers", "manager", "misc", "shared", "util", "utils"];
 
 /// Names that are out, as whole identifiers in any case: ARCHITECTURE.md and STYLE.md have the terms.
+/// Not listed, though once metaphors here, because they are terms elsewhere: "letter" (fonts, the
+/// stemmer of ROUGE), "marks" (of a chart) and "origin" (of a URL, in url's and tonic's methods).
 const OUT_WHOLE: &[&str] = &[
     "admits",
     "begun_before",
@@ -165,10 +166,7 @@ const OUT_WHOLE: &[&str] = &[
     "exchange",
     "goes_on",
     "hall",
-    "letters",
     "looks",
-    "marks",
-    "origin",
     "patience",
     "played",
     "rooms",
@@ -190,12 +188,15 @@ const OUT_PART: &[&str] = &[
     "laments",
     "leash",
     "ledger",
-    "letter",
     "seat",
     "seats",
     "teller",
     "trail",
 ];
+
+/// The import cycles that remain: the parent module and its modules in the cycle, sorted. An entry
+/// without a cycle is a violation, so the list can only shrink.
+const KNOWN_CYCLES: &[(&str, &[&str])] = &[("t5", &["checkpoint", "lora"])];
 
 /// Longest source file, in lines.
 const LONGEST: usize = 700;
@@ -299,12 +300,20 @@ fn printing(workspace: &Workspace) -> Vec<String> {
 }
 
 fn cycles(workspace: &Workspace) -> Vec<String> {
-    let mut found = Vec::new();
+    let (mut found, mut known) = (Vec::new(), Vec::new());
     for package in &workspace.packages {
         for cycle in modules::cycles(package) {
+            let parent = [&[package.name.clone()][..], &cycle.parent].concat().join("::");
+            let mut members: Vec<&str> =
+                cycle.steps.iter().map(|step| step.module.as_str()).collect();
+            members.sort_unstable();
+            let is_same = |entry: &&(&str, &[&str])| entry.0 == parent && entry.1 == members;
+            if let Some(entry) = KNOWN_CYCLES.iter().find(is_same) {
+                known.push(entry);
+                continue;
+            }
             let steps: Vec<String> =
                 cycle.steps.iter().map(|step| format!("{} ({})", step.module, step.file)).collect();
-            let parent = [&[package.name.clone()][..], &cycle.parent].concat().join("::");
             found.push(format!(
                 "{}/src: cycle in {parent}: {}",
                 package.folder,
@@ -312,6 +321,10 @@ fn cycles(workspace: &Workspace) -> Vec<String> {
             ));
         }
     }
+    let gone = KNOWN_CYCLES.iter().filter(|entry| !known.contains(entry));
+    found.extend(gone.map(|(parent, members)| {
+        format!("KNOWN_CYCLES: no cycle in {parent} of {}: delete the entry", members.join(", "))
+    }));
     found
 }
 

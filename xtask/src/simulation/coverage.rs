@@ -3,11 +3,11 @@
 use super::world::{World, normal};
 use super::{Share, chance, side_by_side};
 use rand::{Rng, RngExt};
+use stats::Cell;
 use stats::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::distribution::of_requests;
 use stats::estimate::Estimate;
 use stats::interval::{ALPHA, between_runs, half_width, mean};
-use stats::observation::Cell;
 use stats::precision::{Budget, Look, Precision};
 use stats::quantile::quantile;
 use stats::throughput;
@@ -191,7 +191,11 @@ fn holds(estimate: &Estimate, truth: f64) -> Option<bool> {
 
 /// What the product does not do, beside what it does.
 pub(crate) fn naive_rows(trials: u32, seed: u64) -> Vec<NaiveRow> {
-    vec![resampled_runs(trials, seed), rows_as_units(trials, seed), unplanned_looks(trials, seed)]
+    vec![
+        resampled_runs(trials, seed),
+        rows_as_units(trials, seed),
+        unplanned_analyses(trials, seed),
+    ]
 }
 
 /// A bootstrap that resamples three runs, against the t interval over them.
@@ -247,8 +251,8 @@ fn rows_as_units(trials: u32, seed: u64) -> NaiveRow {
     }
 }
 
-/// Stopping at the first narrow interval, against looks that share the error.
-fn unplanned_looks(trials: u32, seed: u64) -> NaiveRow {
+/// Stopping at the first narrow interval, against analyses that share the error.
+fn unplanned_analyses(trials: u32, seed: u64) -> NaiveRow {
     let planned = Precision { half_width: 0.02, first_look: 2, max_runs: 10 };
     let is_narrow =
         |runs: &[f64]| half_width(runs, ALPHA).is_some_and(|half| half <= planned.half_width);
@@ -259,7 +263,7 @@ fn unplanned_looks(trials: u32, seed: u64) -> NaiveRow {
         let mut rng = chance(seed, 4, 0, trial);
         let runs: Vec<f64> = (0..planned.max_runs).map(|_| 1.0 + 0.02 * normal(&mut rng)).collect();
         naive.count(at_stop(&runs, ALPHA, is_narrow));
-        instead.count(at_stop(&runs, ALPHA / f64::from(planned.looks()), is_enough));
+        instead.count(at_stop(&runs, ALPHA / f64::from(planned.analyses()), is_enough));
     }
     NaiveRow {
         method: "stopping at the first narrow interval of 2 to 10 runs".to_owned(),

@@ -3,9 +3,9 @@
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
 use super::{Share, chance, side_by_side};
+use stats::Cell;
 use stats::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::interval::{ALPHA, mean, standard_deviation, t_two_sided};
-use stats::observation::Cell;
 
 /// The slowdown.
 pub(crate) const SLOWDOWN: f64 = 1.03;
@@ -41,9 +41,12 @@ pub(crate) fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
             let campaign = WORLD.campaign(RUNS, ROUND_SPREAD, &mut rng);
             let baseline = WORLD.measure(&campaign, run_spread, 1.0, &mut rng);
             let slower = WORLD.measure(&campaign, run_spread, SLOWDOWN, &mut rng);
-            let together = pair(&baseline, &slower);
-            Share::count(&mut paired, Some(is_found(&together)));
-            Share::count(&mut apart, Some(is_found(&Pair { rounds: Rounds::Apart, ..together })));
+            let interleaved = pair(&baseline, &slower);
+            Share::count(&mut paired, Some(is_found(&interleaved)));
+            Share::count(
+                &mut apart,
+                Some(is_found(&Pair { rounds: Rounds::Apart, ..interleaved })),
+            );
             Share::count(&mut unpaired, Some(welch(&baseline, &slower)));
         }
         PowerRow { run_spread, paired, apart, unpaired }

@@ -4,7 +4,7 @@
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
-use stats::observation::{Cell, Observation, Scenario};
+use stats::{Cell, Observation, Scenario};
 
 /// How latencies come about. Spreads are those of logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]

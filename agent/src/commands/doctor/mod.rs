@@ -2,8 +2,8 @@
 
 mod reach;
 
-use crate::cli::InstrumentOptions;
 use crate::doctor::{self, Clock, Computed, Finding, Folder, Observations};
+use crate::options::InstrumentOptions;
 use anyhow::Context;
 use clap::Args;
 use host::{Host, Root};

@@ -5,7 +5,7 @@ mod continuous;
 mod dynamic;
 mod sample_sink;
 
-use super::shard::{bug, cancelled};
+use super::batch_samples::{bug, cancelled};
 use super::{Offer, Report};
 use crate::workload::{self, Arrival, Workload};
 use engine::{Engine, Request};
@@ -30,7 +30,7 @@ struct ShardRequests(Vec<(u32, Request)>);
 impl ShardRequests {
     fn of(offer: &Offer, generation: &Generation) -> Self {
         let requests = offer.batches.iter().flat_map(|batch| {
-            let requests = super::shard::requests(batch, generation);
+            let requests = super::batch_samples::requests(batch, generation);
             requests.into_iter().map(|request| (batch.index, request))
         });
         Self(requests.collect())

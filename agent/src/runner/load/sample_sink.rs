@@ -1,7 +1,7 @@
 //! Sinks for finished requests: one sample each, or windows of time.
 
 use super::ShardRequests;
-use crate::runner::shard::{sample, sample_id};
+use crate::runner::batch_samples::{sample, sample_id};
 use crate::runner::{Measured, Offer, Report};
 use crate::workload::{Arrival, Sustained};
 use engine::Row;

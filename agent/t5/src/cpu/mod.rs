@@ -207,9 +207,9 @@ impl Compute for CpuT5 {
         let StepBuffers { x, out, workspace, .. } = &mut self.rows;
         let mut prompts = prompts;
         for ranges in group::all(&lengths) {
-            let (together, others) = prompts.split_at(ranges.len());
+            let (grouped, others) = prompts.split_at(ranges.len());
             prompts = others;
-            let tokens: Vec<u32> = together.concat();
+            let tokens: Vec<u32> = grouped.concat();
             self.embedding.rows(tokens.iter(), x);
             self.encoder.forward(&mut self.kernels, x, &ranges, workspace, out);
             self.decoder.remember(

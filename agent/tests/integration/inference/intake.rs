@@ -23,7 +23,7 @@ const GREETINGS: [&str; 8] = [
 /// Room for three; a request comes at every fourth look, whether there is room for it or not.
 struct Trickle {
     waiting: Vec<Request>,
-    looks: usize,
+    polls: usize,
     most: usize,
     live: usize,
     most_live: usize,
@@ -33,7 +33,7 @@ struct Trickle {
 impl Trickle {
     fn of(waiting: Vec<Request>) -> Self {
         let rows = vec![None; waiting.len()];
-        Self { waiting, looks: 0, most: 3, live: 0, most_live: 0, rows }
+        Self { waiting, polls: 0, most: 3, live: 0, most_live: 0, rows }
     }
 
     fn ids(&self) -> Vec<Vec<u32>> {
@@ -47,8 +47,8 @@ impl Trickle {
 
 impl Intake for Trickle {
     fn enter(&mut self) -> Vec<Request> {
-        self.looks += 1;
-        let is_due = self.looks.is_multiple_of(4) || self.live == 0;
+        self.polls += 1;
+        let is_due = self.polls.is_multiple_of(4) || self.live == 0;
         if !is_due || self.live == self.most || self.waiting.is_empty() {
             return Vec::new();
         }

@@ -4,7 +4,8 @@ mod thrift;
 
 use super::columns::Columns;
 use super::error::Error;
-use super::rows::{Position, Row, Value};
+use super::position::Position;
+use super::rows::{Row, Value};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};

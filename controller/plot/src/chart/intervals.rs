@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 /// From this width on, names are next to their rows instead of above.
-const BESIDE: f64 = 560.0;
+const NAMES_LEFT_WIDTH: f64 = 560.0;
 const AXIS_HEIGHT: f64 = 46.0;
 
 /// Where the parts of a row lie.
@@ -52,7 +52,7 @@ struct Layout {
     right: f64,
     top: f64,
     row: f64,
-    is_beside: bool,
+    has_names_left: bool,
 }
 
 impl Intervals {
@@ -88,7 +88,7 @@ impl Intervals {
     }
 
     fn layout(&self, total: f64) -> Layout {
-        let is_beside = total >= BESIDE;
+        let has_names_left = total >= NAMES_LEFT_WIDTH;
         let widest = |of: &dyn Fn(&Row) -> f64| self.rows.iter().map(of).fold(0.0, f64::max);
         let name = |row: &Row| {
             width(&row.name, SIZE, Weight::SemiBold)
@@ -97,15 +97,15 @@ impl Intervals {
         };
         let figure = |row: &Row| width(&row.figure, SMALL, Weight::Regular);
         let top = if self.reference.is_some() { 26.0 } else { 8.0 };
-        if is_beside {
+        if has_names_left {
             let left = (widest(&name) + 14.0).min(total * 0.36);
             let right = total - widest(&figure) - 16.0;
             // Rows without a name of their own lie closer to the one that has it.
             let row = if self.is_grouped() { 21.0 } else { 29.0 };
-            Layout { left, right: right.max(left + 80.0), top, row, is_beside }
+            Layout { left, right: right.max(left + 80.0), top, row, has_names_left }
         } else {
             let row = if self.is_grouped() { 40.0 } else { 48.0 };
-            Layout { left: 10.0, right: total - 10.0, top, row, is_beside }
+            Layout { left: 10.0, right: total - 10.0, top, row, has_names_left }
         }
     }
 
@@ -137,13 +137,13 @@ impl Intervals {
 
 fn draw_row(drawing: &mut Drawing, row: &Row, scale: &Scale, layout: &Layout, top: f64) {
     let total = drawing.width;
-    let (y, name_y) = if layout.is_beside {
+    let (y, name_y) = if layout.has_names_left {
         (top + layout.row / 2.0, top + layout.row / 2.0 + 4.0)
     } else {
         (top + 33.0, top + 15.0)
     };
     let figure = width(&row.figure, SMALL, Weight::Regular);
-    let room = if layout.is_beside { layout.left - 14.0 } else { total - figure - 12.0 };
+    let room = if layout.has_names_left { layout.left - 14.0 } else { total - figure - 12.0 };
     draw_name(drawing, row, name_y, room);
     drawing.words((total, name_y), row.figure.clone(), Anchor::End, Ink::Text).of(row.series);
 

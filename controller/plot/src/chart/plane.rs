@@ -79,7 +79,7 @@ pub struct Band {
 }
 
 /// From this width on, two panels are side by side.
-const BESIDE: f64 = 600.0;
+const TWO_COLUMNS_WIDTH: f64 = 600.0;
 const GAP: f64 = 36.0;
 /// Between series that share a level.
 const BETWEEN: f64 = 5.0;
@@ -94,7 +94,7 @@ struct Frame {
 
 impl Plane {
     pub(super) fn draw(&self, total: f64) -> Drawing {
-        let columns = if total >= BESIDE && self.panels.len() > 1 { 2 } else { 1 };
+        let columns = if total >= TWO_COLUMNS_WIDTH && self.panels.len() > 1 { 2 } else { 1 };
         let panel_width = (total - GAP * (columns as f64 - 1.0)) / columns as f64;
         let panel_height = (panel_width * 0.68).clamp(230.0, 330.0);
         let rows = self.panels.len().div_ceil(columns);

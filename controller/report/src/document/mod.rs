@@ -26,6 +26,7 @@ pub use table::{Column, Entry, Table, Tone};
 pub use texts::Dialogue;
 pub use verdict::{Ties, Verdict};
 
+use crate::shortened::shortened;
 use naming::Names;
 use plot::chart::Chart;
 use results::Results;
@@ -152,14 +153,6 @@ fn method() -> Section {
         lead: String::new(),
         blocks: vec![Block::List(sentences.map(str::to_owned).to_vec())],
         detail: Detail::Report,
-    }
-}
-
-/// A text of at most `most` characters.
-pub(crate) fn shortened(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text[..end].trim_end()),
-        None => text.to_owned(),
     }
 }
 

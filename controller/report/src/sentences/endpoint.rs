@@ -1,6 +1,6 @@
 //! Models behind an endpoint: what the figures describe, and the share of the network.
 
-use crate::document::shortened;
+use crate::shortened::shortened;
 use plot::number::shown;
 use results::{Cell, Entry};
 

@@ -60,8 +60,8 @@ pub struct CellSamplesBuilder {
 impl CellSamplesBuilder {
     /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
     pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
-        let looks = rule.map_or(1, Precision::looks);
-        let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_looks(looks);
+        let analyses = rule.map_or(1, Precision::analyses);
+        let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_analyses(analyses);
         let observed = CellSamples {
             cell,
             scored: Vec::new(),

@@ -103,14 +103,14 @@ impl Listeners {
     ) -> Served {
         let (stop, stopped) = watch::channel(());
         let mut tasks = JoinSet::new();
-        for door in self.open {
+        for listener in self.open {
             let (mut stopped, options, events) = (stopped.clone(), options.clone(), events.clone());
             tasks.spawn(async move {
                 let stopped = async move {
                     // Dropping the sender stops the server.
                     while stopped.changed().await.is_ok() {}
                 };
-                if let Err(error) = fleet::serve(door, options, events, stopped).await {
+                if let Err(error) = fleet::serve(listener, options, events, stopped).await {
                     tracing::error!(%error, "a listener for agents failed");
                 }
             });

@@ -7,9 +7,9 @@
 
 use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
 use super::super::layout::Run;
-use super::super::observation::Cell;
 use super::quantity::Quantity;
 use super::{Batches, Pair};
+use crate::Cell;
 use crate::limitation::Limitation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

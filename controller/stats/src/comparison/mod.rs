@@ -16,7 +16,7 @@ pub use contrast::{Contrast, Rounds, contrast, contrast_of_runs};
 pub use quantity::Quantity;
 pub use verdict::{Comparison, Finding, Scope, Verdict, judge};
 
-use super::observation::Cell;
+use crate::Cell;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

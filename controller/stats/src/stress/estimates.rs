@@ -10,10 +10,10 @@ use crate::distribution::Distribution;
 use crate::estimate::Estimate;
 use crate::interval::{ALPHA, between_runs, half_width, standard_deviation};
 use crate::limitation::{Limitation, Unit};
-use crate::observation::{Cell, Scenario};
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
 use crate::serial::Serial;
 use crate::throughput::{Rate, RunRow};
+use crate::{Cell, Scenario};
 use model::histogram::Histogram;
 
 /// Which durations of a window.

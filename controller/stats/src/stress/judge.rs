@@ -201,8 +201,8 @@ fn seen(window: &Window, device: &Device) -> Seen {
 
 /// At most [`POINTS`] points: adjacent ones are merged.
 fn series(windows: &[Window]) -> Vec<Point> {
-    let together = windows.len().div_ceil(POINTS).max(1);
-    let joined = windows.chunks(together).filter_map(Window::joined);
+    let per_point = windows.len().div_ceil(POINTS).max(1);
+    let joined = windows.chunks(per_point).filter_map(Window::joined);
     joined.map(|window| point(&window)).collect()
 }
 

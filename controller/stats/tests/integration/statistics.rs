@@ -104,10 +104,10 @@ fn a_steady_climb_leaves_few_independent_requests() {
 }
 
 #[test]
-fn more_looks_make_wider_intervals() {
+fn more_analyses_make_wider_intervals() {
     let rows = rows_of(&[vec![10; 9], vec![11; 9], vec![12; 9]], 1);
     let once = summarize(&Cell::new(Scenario::Offline, rows.clone()));
-    let often = summarize(&Cell::new(Scenario::Offline, rows).with_looks(8));
+    let often = summarize(&Cell::new(Scenario::Offline, rows).with_analyses(8));
     assert!(often.throughput.per_host.ci_low < once.throughput.per_host.ci_low);
     assert_eq!(often.throughput.per_host.value, once.throughput.per_host.value);
 }

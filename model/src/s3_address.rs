@@ -1,8 +1,13 @@
 //! `s3://bucket/key`.
 
-use crate::Error;
 use std::fmt;
 use std::str::FromStr;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid address `{given}`: expected s3://bucket/key")]
+pub struct Error {
+    pub given: String,
+}
 
 /// An object, or a prefix of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +40,7 @@ impl Address {
 
     /// The object `name` with the same prefix as this object.
     #[must_use]
-    pub fn beside(&self, name: &str) -> Self {
+    pub fn sibling(&self, name: &str) -> Self {
         let folder = self.key.rsplit_once('/').map_or("", |(folder, _)| folder);
         Self { bucket: self.bucket.clone(), key: folder.to_owned() }.below(name)
     }
@@ -45,7 +50,7 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let error = || Error::Address { given: text.to_owned(), expected: "s3://bucket/key" };
+        let error = || Error { given: text.to_owned() };
         let rest = text.strip_prefix("s3://").ok_or_else(error)?;
         let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
         let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
@@ -76,12 +81,12 @@ mod tests {
     fn addresses_are_parsed() {
         let address: Address = "s3://models/t5/model.tar.gz".parse().unwrap();
         assert_eq!((address.bucket.as_str(), address.name()), ("models", "model.tar.gz"));
-        assert_eq!(address.beside("x").to_string(), "s3://models/t5/x");
+        assert_eq!(address.sibling("x").to_string(), "s3://models/t5/x");
         assert_eq!(address.below("x").to_string(), "s3://models/t5/model.tar.gz/x");
         let bucket: Address = "s3://models".parse().unwrap();
         assert_eq!((bucket.as_folder().key.as_str(), bucket.below("x").key.as_str()), ("", "x"));
         let top: Address = "s3://models/x".parse().unwrap();
-        assert_eq!(top.beside("y").to_string(), "s3://models/y");
+        assert_eq!(top.sibling("y").to_string(), "s3://models/y");
     }
 
     #[test]

@@ -1,0 +1,31 @@
+//! The command line.
+
+use super::{bench, doctor, generate, health, join, serve};
+use clap::{Parser, Subcommand};
+use ops::logs;
+
+/// Runs T5 inference on one machine and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub log: logs::Options,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Join a controller and run its shards until drained
+    Join(join::Options),
+    /// Summarize the dialogues in a file
+    Generate(generate::Options),
+    /// Measure this machine's inference speed for one model at several batch sizes
+    Bench(bench::Options),
+    /// Check what this machine can measure and reach
+    Doctor(doctor::Options),
+    /// Check whether the agent on this machine responds
+    Health(health::Options),
+    /// Serve HTTP requests like a SageMaker inference container
+    Serve(serve::Options),
+}

@@ -1,0 +1,18 @@
+//! Durations as text.
+
+use std::time::Duration;
+
+/// Parses `90s`, `5m`, `2h` or `1d`; above zero.
+pub fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let unit = text.chars().next_back()?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
