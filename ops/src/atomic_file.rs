@@ -1,8 +1,8 @@
 //! Files that are replaced in one step.
 //!
-//! A new version is written unfinished_path the file and renamed over it, so that readers, and a program that starts after
-//! this one was killed, see the old version or the new one and never a part. Nothing is synced to the disk: after a
-//! power failure either version may be damaged.
+//! A new version is written to a temporary file in the same folder and renamed over the old one, so that
+//! readers, and a program that starts after this one was killed, see the old version or the new one and
+//! never a part. Nothing is synced to the disk: after a power failure either version may be damaged.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -42,7 +42,7 @@ fn unfinished_path(path: &Path) -> io::Result<PathBuf> {
 #[derive(Debug)]
 pub struct Unfinished {
     path: PathBuf,
-    unfinished: PathBuf,
+    temporary: PathBuf,
     out: BufWriter<File>,
 }
 
@@ -52,9 +52,9 @@ impl Unfinished {
     /// # Errors
     /// If the folder or the file can't be created.
     pub fn create(path: PathBuf) -> io::Result<Self> {
-        let unfinished = unfinished_path(&path)?;
-        let out = BufWriter::new(File::create(&unfinished)?);
-        Ok(Self { path, unfinished, out })
+        let temporary = unfinished_path(&path)?;
+        let out = BufWriter::new(File::create(&temporary)?);
+        Ok(Self { path, temporary, out })
     }
 
     /// The path of the finished file.
@@ -68,14 +68,14 @@ impl Unfinished {
     /// If the rest can't be written or the file can't be renamed.
     pub fn finish(mut self) -> io::Result<()> {
         self.out.flush()?;
-        std::fs::rename(&self.unfinished, &self.path)
+        std::fs::rename(&self.temporary, &self.path)
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
         // After `finish` the file has its new name and this finds nothing.
-        drop(std::fs::remove_file(&self.unfinished));
+        drop(std::fs::remove_file(&self.temporary));
     }
 }
 

@@ -126,7 +126,7 @@ impl Axis {
     }
 
     /// Draws the ticks of a horizontal axis with their labels below.
-    pub(super) fn draw_ticks(&self, drawing: &mut Drawing, scale: &Scale, ticks: Ticks) {
+    pub(super) fn draw_ticks(&self, drawing: &mut Drawing, scale: &Scale, ticks: &Ticks) {
         for (place, label) in self.ticks_along(scale, ticks.most, drawing.width) {
             drawing.line((place, ticks.top), (place, ticks.bottom), 1.0, ticks.ink);
             if let Some(label) = label {

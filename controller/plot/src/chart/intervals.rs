@@ -112,7 +112,7 @@ impl Intervals {
     fn draw_axis(&self, drawing: &mut Drawing, scale: &Scale, layout: &Layout, bottom: f64) {
         let most = if layout.right - layout.left > 360.0 { 6 } else { 4 };
         let ticks = Ticks { most, top: layout.top, bottom, ink: Ink::Grid, labels: bottom };
-        self.axis.draw_ticks(drawing, scale, ticks);
+        self.axis.draw_ticks(drawing, scale, &ticks);
         let middle = f64::midpoint(layout.left, layout.right);
         let caption = self.axis.caption(scale);
         drawing.words((middle, bottom + 37.0), caption, Anchor::Middle, Ink::Muted);

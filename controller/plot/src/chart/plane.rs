@@ -175,7 +175,7 @@ impl Panel {
         let most = if frame.right - frame.left > 420.0 { 7 } else { 4 };
         let (top, bottom) = (frame.bottom, frame.bottom + 4.0);
         let ticks = Ticks { most, top, bottom, ink: Ink::Axis, labels: frame.bottom };
-        self.x.draw_ticks(drawing, x, ticks);
+        self.x.draw_ticks(drawing, x, &ticks);
         drawing.line((frame.left, frame.bottom), (frame.right, frame.bottom), 1.0, Ink::Axis);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, frame.right - frame.left);
         let middle = f64::midpoint(frame.left, frame.right);

@@ -94,7 +94,7 @@ impl Strips {
     fn draw_foot(&self, drawing: &mut Drawing, x: &Scale, (left, right): (f64, f64), at: f64) {
         let most = if right - left > 420.0 { 9 } else { 4 };
         let ticks = Ticks { most, top: at, bottom: at + 4.0, ink: Ink::Axis, labels: at };
-        self.x.draw_ticks(drawing, x, ticks);
+        self.x.draw_ticks(drawing, x, &ticks);
         let caption = fitted(&self.x.caption(x), SMALL, Weight::Regular, right - left);
         let middle = f64::midpoint(left, right);
         drawing.words((middle, at + 36.0), caption, Anchor::Middle, Ink::Muted);
