@@ -94,7 +94,7 @@ async fn compare(
     address: &Address,
     artifact: &Artifact,
 ) -> Result<Existing, Error> {
-    let own = hex::encode(&Sha256::digest(&artifact.bytes));
+    let own = hex::encode(Sha256::digest(&artifact.bytes));
     Ok(match fetcher.s3_presence(address).await? {
         Presence::Absent => Existing::Absent,
         Presence::Hashed(sha256) if sha256 == own => Existing::Same,

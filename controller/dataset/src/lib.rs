@@ -107,7 +107,7 @@ pub async fn fetch(
         dataset.notes.extend(part.notes);
     }
     if fetched.files.len() > 1 {
-        dataset.sha256 = hex::encode(&Sha256::digest(hashes));
+        dataset.sha256 = hex::encode(Sha256::digest(hashes));
     }
     Ok(dataset)
 }
@@ -134,7 +134,7 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn parse(file: &str, bytes: Vec<u8>, format: Format, columns: &Columns) -> Result<Dataset, Error> {
-    let sha256 = hex::encode(&Sha256::digest(&bytes));
+    let sha256 = hex::encode(Sha256::digest(&bytes));
     let rows = match format {
         Format::JsonLines => json::lines(file, text::decode(file, &bytes)?, columns)?,
         Format::Json => json::array(file, text::decode(file, &bytes)?, columns)?,

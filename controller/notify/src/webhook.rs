@@ -42,7 +42,7 @@ fn signature(key: &Secret, body: &str, seconds: i64) -> String {
     };
     mac.update(format!("{seconds}.{body}").as_bytes());
     let digest = mac.finalize().into_bytes();
-    format!("t={seconds},v1={}", hex::encode(&digest))
+    format!("t={seconds},v1={}", hex::encode(digest))
 }
 
 /// The message with the version of the body's format.

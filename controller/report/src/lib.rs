@@ -1,4 +1,4 @@
-//! [`results::Results`] -> a document -> terminal, HTML, PDF, Markdown, CSV, JUnit. Pure: returns bytes and text, which
+//! [`results::Results`] -> a document -> terminal, HTML, PDF, Markdown, CSV, `JUnit`. Pure: returns bytes and text, which
 //! the controller's commands write.
 
 #![forbid(unsafe_code)]

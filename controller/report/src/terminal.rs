@@ -13,7 +13,9 @@ pub fn render(document: &Document) -> String {
     let verdict = &document.verdict;
     let mut text = format!("{}\n", verdict.text());
     // Writing to a String can't fail.
-    for note in verdict.ties.iter().map(|ties| ties.text()).chain(verdict.notes.iter().cloned()) {
+    for note in
+        verdict.ties.iter().map(super::document::Ties::text).chain(verdict.notes.iter().cloned())
+    {
         let _ = writeln!(text, "- {note}");
     }
     for section in &document.sections {

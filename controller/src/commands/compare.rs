@@ -110,7 +110,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
             samples.display()
         )
     })?;
-    let hash = hex::encode(&Sha256::digest(&bytes));
+    let hash = hex::encode(Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(
             "{} is not the samples file of {shown}: its sha256 is {hash}, expected {}",

@@ -61,7 +61,7 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
         revision: dataset.revision.clone(),
         dialogues: all,
         samples: measured.len(),
-        sample_ids_sha256: hex::encode(&hash.finalize()),
+        sample_ids_sha256: hex::encode(hash.finalize()),
         references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
     };
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));

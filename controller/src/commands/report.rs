@@ -352,7 +352,7 @@ impl<W> Hashing<W> {
     }
 
     fn file(self, name: String, rows: u64) -> (W, RowsFile) {
-        let sha256 = hex::encode(&self.hash.finalize());
+        let sha256 = hex::encode(self.hash.finalize());
         (self.out, RowsFile { name, sha256, rows })
     }
 }

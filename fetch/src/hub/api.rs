@@ -43,7 +43,7 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// The ETag of a large file is its SHA-256, that of a small one its Git object id.
+    /// The `ETag` of a large file is its SHA-256, that of a small one its Git object id.
     pub(super) fn sha256(&self) -> Option<String> {
         let is_sha256 = self.etag.len() == 64 && self.etag.bytes().all(|b| b.is_ascii_hexdigit());
         is_sha256.then(|| self.etag.to_ascii_lowercase())
@@ -119,7 +119,7 @@ impl Fetcher {
         }
     }
 
-    /// A file's ETag and length.
+    /// A file's `ETag` and length.
     pub(super) async fn hub_metadata(
         &self,
         repository: &Repository,

@@ -128,7 +128,7 @@ impl Fetcher {
         let checksum = head.checksum_sha256().filter(|_| is_whole);
         let checksum = checksum.and_then(|text| BASE64_STANDARD.decode(text).ok());
         let noted = head.metadata().and_then(|metadata| metadata.get(SHA256)).cloned();
-        let sha256 = checksum.filter(|bytes| bytes.len() == 32).map(|bytes| hex::encode(bytes));
+        let sha256 = checksum.filter(|bytes| bytes.len() == 32).map(hex::encode);
         let object = Object {
             key: address.key.clone(),
             name: address.name().to_owned(),

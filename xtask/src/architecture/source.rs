@@ -58,7 +58,7 @@ impl Source {
 
 /// The next `use `, `crate::` or `super::` at the start of a word.
 fn start_of_path(text: &str) -> Option<usize> {
-    let starts = ["use ", "crate::", "super::"].into_iter().flat_map(|start| {
+    let starts = ["use ", "crate::", "super::"].into_iter().filter_map(|start| {
         let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
         text.match_indices(start).map(|(at, _)| at).find(|at| !text[..*at].ends_with(is_part))
     });
@@ -161,7 +161,7 @@ fn literal(text: &[u8], before: Option<u8>) -> usize {
         return until(2, b"*/");
     }
     let is_word = before.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if text[0] == b'r' && !is_word || text.starts_with(b"br") && !is_word {
+    if (text[0] == b'r' || text.starts_with(b"br")) && !is_word {
         let start = 1 + usize::from(text[0] == b'b');
         let hashes = text[start..].iter().take_while(|byte| **byte == b'#').count();
         if text.get(start + hashes) == Some(&b'"') {

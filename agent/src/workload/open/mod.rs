@@ -1,4 +1,4 @@
-//! OpenLoop loop: requests arrive by a schedule, regardless of the engine, and wait in a queue.
+//! `OpenLoop` loop: requests arrive by a schedule, regardless of the engine, and wait in a queue.
 //!
 //! On a real clock a dedicated thread queues them, like a server's network thread; the time from
 //! the scheduled arrival until then is the schedule delay. On a synthetic clock it is zero. Future

@@ -36,7 +36,7 @@ impl Library {
         let nvml = builder.init().map_err(|error| absence(named, &error))?;
         let path = loaded_path(named);
         let is_of_system = SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
-        let hash = std::fs::read(&path).map(|bytes| hex::encode(&Sha256::digest(&bytes)));
+        let hash = std::fs::read(&path).map(|bytes| hex::encode(Sha256::digest(&bytes)));
         Ok(Self {
             // Never shut down: that would gain nothing, and panics if the library lacks the call.
             nvml: Box::leak(Box::new(nvml)),

@@ -236,7 +236,7 @@ impl World {
             Next::Dial { agent, process } => self.dial(agent, process),
             Next::ReportArrives { connection, report } => self.receive_report(connection, *report),
             Next::MessageArrives { connection, message } => {
-                self.receive_message(connection, *message)
+                self.receive_message(connection, *message);
             }
             Next::ControllerDisconnect { connection } => self.controller_disconnect(connection),
             Next::AgentDisconnect { connection } => self.agent_disconnect(connection),

@@ -87,7 +87,7 @@ impl Hash {
     }
 
     pub fn digits(&self) -> String {
-        hex::encode(&self.0)
+        hex::encode(self.0)
     }
 
     /// Constant-time comparison.

@@ -143,12 +143,11 @@ pub fn next(call: Call<'_>, answer: &Answer, pauses: &mut impl Iterator<Item = D
             }
         }
     };
-    match pauses.next() {
-        Some(pause) => Next::Wait(pause),
-        None => {
-            let reason = reason.trim().to_owned();
-            Next::GiveUp(Error::GaveUp { action, name: name(), reason })
-        }
+    if let Some(pause) = pauses.next() {
+        Next::Wait(pause)
+    } else {
+        let reason = reason.trim().to_owned();
+        Next::GiveUp(Error::GaveUp { action, name: name(), reason })
     }
 }
 

@@ -114,7 +114,7 @@ fn facts(flow: &mut Flow, verdict: &Verdict) {
 
 fn render_section(flow: &mut Flow, section: &Section) {
     // A heading stays with its content.
-    let first = section.blocks.first().map_or(40.0, |block| height_of(block));
+    let first = section.blocks.first().map_or(40.0, height_of);
     flow.need(70.0 + first.min(420.0));
     flow.space(26.0);
     flow.bookmark(&section.title);

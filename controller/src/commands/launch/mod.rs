@@ -268,7 +268,7 @@ impl Signals {
 fn launch_id() -> anyhow::Result<String> {
     let mut bytes = [0_u8; 5];
     SysRng.try_fill_bytes(&mut bytes).context("failed to read random bytes")?;
-    Ok(hex::encode(&bytes))
+    Ok(hex::encode(bytes))
 }
 
 fn counted(jobs: usize) -> String {

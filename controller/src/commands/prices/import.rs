@@ -15,7 +15,7 @@ pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
     let text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
     let found = bulk(&text, bought.service, &bought.region, &bought.targets)
         .with_context(|| format!("can't import {}", file.display()))?;
-    let hash = hex::encode(&Sha256::digest(&text));
+    let hash = hex::encode(Sha256::digest(&text));
     let list = PriceList {
         provider: "aws".to_owned(),
         terms: Terms {

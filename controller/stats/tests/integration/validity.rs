@@ -1,5 +1,7 @@
 //! Validity: every reason that takes a cell's figures out of use, or marks them.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
 use stats::clock::Trouble;
 use stats::drift::drift;
 use stats::slo::{Slo, goodput};
