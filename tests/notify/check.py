@@ -107,9 +107,9 @@ def every_answer(sinks, folder):
         "slack 1: delivered",
         "slack 2: delivered",
         "slack 3: not delivered: the server answered 400: invalid_payload",
-        "slack 4: not delivered: the server answered 500: invalid_payload, 5 times",
+        "slack 4: not delivered: the server answered 500: invalid_payload (5 attempts)",
         "slack 5: not delivered: the server answered 302: invalid_payload",
-        "slack 6: not delivered: it was sent and no answer came: timed out; it may have arrived",
+        "slack 6: not delivered: sent without an answer: timed out; not sent again, because it may have arrived",
         "teams: delivered",
         "webhook: delivered",
     ]:
@@ -140,7 +140,7 @@ def mail(sinks, folder):
         said = controller(folder, "notify", "test", path, environment={"MAIL_PASSWORD": "wrong"}, code=2)
         assert "email: not delivered" in said and "535" in said, said
         said = controller(folder, "run", path, environment={"MAIL_PASSWORD": ""}, code=2)
-        assert "MAIL_PASSWORD is not set" in said, said
+        assert "`MAIL_PASSWORD` is not set" in said, said
         assert not sinks.take("mail")
 
 
