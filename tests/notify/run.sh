@@ -5,12 +5,13 @@
 #   tests/notify/run.sh [FOLDER_FOR_MESSAGES_AND_PICTURES]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-for program in openssl npm chromium; do
-    command -v "$program" >/dev/null && continue
-    [ "$(id -u)" = 0 ] || { echo "$program is missing: apt-get install openssl nodejs npm chromium" >&2; exit 2; }
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends openssl nodejs npm chromium >/dev/null
-    break
-done
+# Only what is missing: another Node.js than Debian's conflicts with Debian's npm.
+missing=()
+for program in openssl npm chromium; do command -v "$program" >/dev/null || missing+=("$program"); done
+if [ ${#missing[@]} -gt 0 ]; then
+    [ "$(id -u)" = 0 ] || { echo "missing: apt-get install ${missing[*]}" >&2; exit 2; }
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
 
 tools=target/notify
 venv=$tools/venv

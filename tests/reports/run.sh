@@ -7,7 +7,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 pictures=${1:-}
-packages=(chromium poppler-utils nodejs npm python3 libxml2-utils)
+packages=(chromium poppler-utils python3 libxml2-utils)
+# Another Node.js than Debian's conflicts with Debian's npm.
+command -v npm >/dev/null || packages+=(nodejs npm)
 for program in chromium pdftotext pdffonts pdfinfo pdftoppm npm python3 xmllint; do
     command -v "$program" >/dev/null && continue
     [ "$(id -u)" = 0 ] || { echo "$program is missing: apt-get install ${packages[*]}" >&2; exit 2; }
