@@ -46,7 +46,7 @@ look() {
     [ "$kind" = partial ] || grep -q "USD per 1,000" "$folder/report.txt" || { echo "$name: the PDF lacks the verdict"; exit 1; }
     local pages
     pages=$(pdfinfo "$report" | sed -n 's/^Pages: *//p')
-    [ "$pages" -ge 3 ] && [ "$pages" -le 6 ] || { echo "$name: the PDF has $pages pages"; exit 1; }
+    [ "$pages" -ge 3 ] && [ "$pages" -le 40 ] || { echo "$name: the PDF has $pages pages"; exit 1; }
     # Two header lines, then one line per font; "emb" is the fifth column from the right.
     pdffonts "$report" | awk 'NR > 2 && $(NF-4) != "yes" { print "not embedded: " $0; bad = 1 } END { exit bad || NR < 3 }'
     xmllint --noout "$folder/junit.xml"
