@@ -222,7 +222,7 @@ fn a_failed_upload_is_reported_and_does_not_fail_the_campaign() {
     workspace.write("matrix.toml", text.replace("split = \"test\"\n", ""));
     let said = run(&workspace, &s3, &["run", "matrix.toml", "--output", "results.json"]).expect(0);
     assert!(
-        said.err.contains("warning: nothing is complete at s3://results-none/runs"),
+        said.err.contains("warning: incomplete upload at s3://results-none/runs"),
         "{}",
         said.err
     );
