@@ -11,10 +11,11 @@ use model::engine::EngineFacts;
 use model::ids::CampaignId;
 use model::output_ids::OutputIds;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
+use model::segment::SegmentFacts;
 use std::path::{Path, PathBuf};
 use store::{
     AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
-    SegmentFacts, State, Store, Write,
+    State, Store, Write,
 };
 
 const CELLS: usize = 4;
@@ -114,7 +115,8 @@ async fn fill(folder: &Path, dialogues: usize) -> anyhow::Result<()> {
         let agent = plan.cells[run.cell].target;
         let key = (run.cell, run.number, 1);
         let begins = Write::Segment { key, agent, started_at: at };
-        let facts = Write::SegmentFacts { key, facts: SegmentFacts::default() };
+        let facts =
+            Write::SegmentFacts { key, facts: SegmentFacts::default(), is_time_impossible: false };
         store.write(&hold, &[begins, facts]).await?;
         let samples = samples(&plan, run.cell, run.number, agent)?;
         for group in samples.chunks(GROUP) {

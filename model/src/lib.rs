@@ -16,6 +16,7 @@ pub mod load;
 pub mod output_ids;
 pub mod s3_address;
 pub mod sample;
+pub mod segment;
 pub mod telemetry;
 pub mod text;
 pub mod version;

@@ -305,7 +305,7 @@ impl Session<'_> {
                 self.current = None;
                 self.spans.end(None);
                 self.metrics.shards.with_label_values(&["finished"]).inc();
-                let segment = Some(convert::segment(&segment));
+                let segment = Some(segment.into());
                 let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
                 self.send(Message::ShardFinished(finished)).await
             }

@@ -1,7 +1,7 @@
 //! Wire messages to the runner's types, and back.
 
 use super::Device;
-use crate::runner::{Activity, Batch, Measured, Offer, Segment};
+use crate::runner::{Activity, Batch, Measured, Offer};
 use crate::workload::{Gaps, Load, Sustained};
 use engine::Request;
 use host::Host;
@@ -62,22 +62,6 @@ pub(super) fn samples(measured: Measured) -> wire::Samples {
         batch: measured.batch,
         samples: measured.samples.into_iter().map(Into::into).collect(),
         window: measured.window.map(Into::into),
-    }
-}
-
-pub(super) fn segment(segment: &Segment) -> wire::Segment {
-    wire::Segment {
-        warmup_batches: segment.warmup_batches,
-        warmup_ns: segment.warmup_ns,
-        load_ns: segment.load_ns,
-        peak_rss_bytes: segment.peak_rss_bytes,
-        rss_after_load_bytes: segment.rss_after_load_bytes,
-        kv_cache_bytes: segment.kv_cache_bytes,
-        gpu_memory_bytes: segment.gpu_memory_bytes,
-        model_size_bytes: segment.model_size_bytes,
-        adapter_bytes: segment.adapter_bytes,
-        adapter_load_ns: segment.adapter_load_ns,
-        gpu_memory_before_bytes: segment.gpu_memory_before_bytes,
     }
 }
 

@@ -23,6 +23,7 @@ use model::generation::Generation;
 use model::ids::SampleId;
 use model::load::LoadWindow;
 use model::sample::Sample;
+use model::segment::SegmentFacts;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,26 +63,6 @@ pub struct Measured {
     pub batch: u32,
     pub samples: Vec<(SampleId, Sample)>,
     pub window: Option<LoadWindow>,
-}
-
-/// Facts about the measured segment. Times are nanoseconds.
-#[derive(Debug)]
-pub struct Segment {
-    pub warmup_batches: u32,
-    pub warmup_ns: u64,
-    /// 0 if the engine was already loaded.
-    pub load_ns: u64,
-    pub peak_rss_bytes: u64,
-    pub rss_after_load_bytes: u64,
-    pub kv_cache_bytes: u64,
-    /// Growth by loading; 0 if not on a GPU or unknown.
-    pub gpu_memory_bytes: u64,
-    pub gpu_memory_before_bytes: Option<u64>,
-    /// Weights in memory, including an unmerged adapter.
-    pub model_size_bytes: u64,
-    pub adapter_bytes: u64,
-    /// The part of `load_ns` spent on an unmerged adapter.
-    pub adapter_load_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +110,7 @@ pub enum Report {
         attempt: u64,
         /// Number of the last batch message.
         last_sequence: u64,
-        segment: Segment,
+        segment: SegmentFacts,
     },
     Failed {
         shard: u64,

@@ -2,13 +2,14 @@
 
 use super::batch_samples::{bug, cancelled, requests, sample, sample_id};
 use super::load::Load;
-use super::{Activity, Engines, MachineLock, Measured, Offer, Report, Segment};
+use super::{Activity, Engines, MachineLock, Measured, Offer, Report};
 use engine::Engine;
 use host::Memory;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
 use model::generation::Generation;
 use model::sample::Sample;
+use model::segment::SegmentFacts;
 use model::telemetry::{Metric, Phase, Readings};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ impl<E: Engines> ShardRunner<E> {
         self.report(Report::Activity(Activity::Idle, None));
     }
 
-    fn run(&mut self, offer: &Offer) -> Result<(u64, Segment), Failure> {
+    fn run(&mut self, offer: &Offer) -> Result<(u64, SegmentFacts), Failure> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
         let generation =
             self.generation.clone().ok_or_else(|| bug("a shard was offered before Welcome"))?;
@@ -196,7 +197,7 @@ impl<E: Engines> ShardRunner<E> {
                 }))),
             );
         }
-        let segment = Segment {
+        let segment = SegmentFacts {
             warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
             warmup_ns,
             load_ns: loading.all_ns,

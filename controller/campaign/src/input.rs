@@ -6,8 +6,9 @@ use model::failure::Failure;
 use model::ids::{AgentId, HostId, SampleId};
 use model::load::LoadWindow;
 use model::sample::Sample;
+use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Window};
-use records::{AgentFacts, SegmentFacts};
+use records::AgentFacts;
 use std::time::Duration;
 
 /// The time of a step.

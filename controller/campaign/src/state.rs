@@ -13,9 +13,8 @@ use super::{
 };
 use matrix::plan::Plan;
 use model::ids::AgentId;
-use records::{
-    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentFacts, SegmentRow, Write,
-};
+use model::segment::SegmentFacts;
+use records::{AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentRow, Write};
 use stats::precision::Precision;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -334,7 +333,7 @@ impl CampaignState {
         &mut self,
         shard: usize,
         attempt: u64,
-        mut facts: SegmentFacts,
+        facts: SegmentFacts,
         now: Now,
         out: &mut Effects,
     ) {
@@ -346,9 +345,9 @@ impl CampaignState {
         if lease.is_time_impossible(now.elapsed) {
             self.impossible.insert(key);
         }
-        facts.is_time_impossible = self.impossible.contains(&key);
+        let is_time_impossible = self.impossible.contains(&key);
         let held = self.budget.held_by(&lease.offer.agent, now.elapsed);
-        out.rows.push(Write::SegmentFacts { key, facts });
+        out.rows.push(Write::SegmentFacts { key, facts, is_time_impossible });
         out.rows.extend(held.map(|(agent, held)| Write::Held { agent, held }));
     }
 

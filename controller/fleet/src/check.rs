@@ -8,12 +8,13 @@ use model::engine::EngineFacts;
 use model::failure::Failure;
 use model::ids::{self, AgentId, HostId, TargetName};
 use model::load::LoadWindow;
+use model::segment::SegmentFacts;
 use model::telemetry::{Instruments, Window};
 use model::text::plain;
 use model::version::Version;
 use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
-use records::{AgentFacts, HostDetails, SegmentFacts};
+use records::{AgentFacts, HostDetails};
 use tonic::Status;
 
 /// Limit on bytes and nanoseconds: 2^53, which JSON and doubles hold exactly.
@@ -183,7 +184,7 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
         Message::ShardFinished(message) => AgentReport::Finished {
             shard: index(message.shard),
             attempt: message.attempt,
-            segment: segment(&message.segment.unwrap_or_default())?,
+            segment: segment(message.segment.unwrap_or_default())?,
         },
         Message::ShardRefused(wire::ShardRefused { shard, attempt, failure: reason })
         | Message::ShardFailed(wire::ShardFailed { shard, attempt, failure: reason }) => {
@@ -195,7 +196,7 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
     })
 }
 
-fn segment(segment: &wire::Segment) -> Result<SegmentFacts, Status> {
+fn segment(segment: wire::Segment) -> Result<SegmentFacts, Status> {
     small("warmup_batches", segment.warmup_batches)?;
     count("warmup_ns", segment.warmup_ns)?;
     count("load_ns", segment.load_ns)?;
@@ -207,20 +208,7 @@ fn segment(segment: &wire::Segment) -> Result<SegmentFacts, Status> {
     count("adapter_bytes", segment.adapter_bytes)?;
     count("adapter_load_ns", segment.adapter_load_ns)?;
     count("gpu_memory_before_bytes", segment.gpu_memory_before_bytes.unwrap_or(0))?;
-    Ok(SegmentFacts {
-        warmup_batches: segment.warmup_batches,
-        warmup_ns: segment.warmup_ns,
-        load_ns: segment.load_ns,
-        peak_rss_bytes: segment.peak_rss_bytes,
-        rss_after_load_bytes: segment.rss_after_load_bytes,
-        kv_cache_bytes: segment.kv_cache_bytes,
-        gpu_memory_bytes: segment.gpu_memory_bytes,
-        model_size_bytes: segment.model_size_bytes,
-        adapter_bytes: segment.adapter_bytes,
-        adapter_load_ns: segment.adapter_load_ns,
-        gpu_memory_before_bytes: segment.gpu_memory_before_bytes,
-        is_time_impossible: false,
-    })
+    Ok(segment.into())
 }
 
 fn count(what: &str, value: u64) -> Result<(), Status> {
@@ -272,7 +260,7 @@ mod tests {
     fn impossible_counts_are_refused() {
         let wrong = wire::Segment { load_ns: u64::MAX, ..wire::Segment::default() };
         assert!(
-            segment(&wrong)
+            segment(wrong)
                 .unwrap_err()
                 .message()
                 .starts_with("load_ns 18446744073709551615 exceeds")

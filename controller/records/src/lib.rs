@@ -9,7 +9,7 @@ mod write;
 
 pub use rows::{
     AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
-    HostDetails, PriceRow, SampleRow, SegmentFacts, SegmentRow, State,
+    HostDetails, PriceRow, SampleRow, SegmentRow, State,
 };
 pub use windows::{LoadWindowRow, WindowRow};
 pub use write::{AgentWrite, NewCampaign, Write};

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::sample::{Sample, SampleKey};
+use model::segment::SegmentFacts;
 use model::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
@@ -198,40 +199,9 @@ pub struct SegmentRow {
     pub segment: u64,
     /// Index of its agent.
     pub agent: usize,
-    /// Null where it broke off before it said.
+    /// Null if the segment broke off before its agent reported.
     pub facts: Option<SegmentFacts>,
-}
-
-/// What an agent says of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct SegmentFacts {
-    /// How many warmed up.
-    pub warmup_batches: u32,
-    /// How long that took.
-    pub warmup_ns: u64,
-    /// How long loading took; 0 where the engine was there.
-    pub load_ns: u64,
-    /// The process's highest resident memory since it began to load the engine.
-    pub peak_rss_bytes: u64,
-    /// Resident memory after loading.
-    pub rss_after_load_bytes: u64,
-    /// Of keys and values, at most.
-    pub kv_cache_bytes: u64,
-    /// Of the GPU, after loading minus before; 0 on CPU, or where it can't be measured.
-    pub gpu_memory_bytes: u64,
-    /// The weights as they were held, an unmerged adapter included; 0 where the agent didn't say.
-    #[serde(default)]
-    pub model_size_bytes: u64,
-    /// Of an unmerged adapter.
-    #[serde(default)]
-    pub adapter_bytes: u64,
-    /// The part of `load_ns` that an unmerged adapter took.
-    #[serde(default)]
-    pub adapter_load_ns: u64,
-    /// GPU memory in use before loading; null on CPU, or where it can't be measured.
-    #[serde(default)]
-    pub gpu_memory_before_bytes: Option<u64>,
-    /// Longer measured than passed between offer and end.
+    /// The agent claimed more time than passed between offer and end.
     pub is_time_impossible: bool,
 }
 

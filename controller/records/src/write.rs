@@ -1,14 +1,12 @@
 //! Rows that are written: a new campaign, and what happens while it runs.
 
-use crate::{
-    AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, SegmentFacts,
-    WindowRow,
-};
+use crate::{AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, WindowRow};
 use chrono::{DateTime, Utc};
 use matrix::Matrix;
 use matrix::plan::Plan;
 use model::engine::EngineFacts;
 use model::ids::{AgentId, CampaignId, HostId};
+use model::segment::SegmentFacts;
 use std::time::Duration;
 
 /// A campaign that begins.
@@ -67,12 +65,12 @@ pub enum Write {
         /// When.
         started_at: DateTime<Utc>,
     },
-    /// What an agent says of a segment.
+    /// An agent's report on a segment.
     SegmentFacts {
         /// Cell, run and number in the run.
         key: (usize, u32, u64),
-        /// What it says.
         facts: SegmentFacts,
+        is_time_impossible: bool,
     },
     /// An agent was held so long so far, measuring or not.
     Held {

@@ -10,10 +10,11 @@ use model::engine::EngineFacts;
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::output_ids::OutputIds;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
+use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use records::{
     AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
-    SegmentFacts, SegmentRow, State, WindowRow,
+    SegmentRow, State, WindowRow,
 };
 use results::build::{self, CellSamplesBuilder, Files, Scorer, StoredCampaign, Windows};
 use results::{ComparisonKind, Results, json};
@@ -75,6 +76,7 @@ impl World {
                 segment: 1,
                 agent: 0,
                 facts: Some(SegmentFacts { peak_rss_bytes: 1 << 28, ..SegmentFacts::default() }),
+                is_time_impossible: false,
             })
         });
         Self {

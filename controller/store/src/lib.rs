@@ -20,8 +20,8 @@ pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
     AgentFacts, AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow,
-    EventRow, HostDetails, LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentFacts,
-    SegmentRow, State, WindowRow, Write,
+    EventRow, HostDetails, LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentRow, State,
+    WindowRow, Write,
 };
 pub use schema::Schema;
 

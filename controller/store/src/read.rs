@@ -209,6 +209,7 @@ impl Store {
                 segment: number(row, "segment")?,
                 agent: number(row, "agent")?,
                 facts: if facts.is_some() { Some(json(row, "facts")?) } else { None },
+                is_time_impossible: row.get::<i64>("time_impossible")? == 1,
             })
         };
         let sql = "SELECT * FROM segment WHERE campaign = $1 ORDER BY cell, run, segment";

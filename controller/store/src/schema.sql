@@ -51,6 +51,8 @@ CREATE TABLE segment (
     agent BIGINT NOT NULL,
     started_at TEXT NOT NULL,
     facts TEXT,
+    -- The agent claimed more time than passed between offer and end.
+    time_impossible BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (campaign, cell, run, segment)
 );
 

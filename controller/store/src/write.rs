@@ -5,7 +5,8 @@ use super::{CampaignNo, Error, Hold, Store, load, telemetry};
 use chrono::{DateTime, Utc};
 use model::output_ids::OutputIds;
 use model::sample::HttpTiming;
-use records::{AgentWrite, NewCampaign, SampleRow, SegmentFacts, State, Write};
+use model::segment::SegmentFacts;
+use records::{AgentWrite, NewCampaign, SampleRow, State, Write};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -105,8 +106,10 @@ impl Store {
         for write in writes {
             match write {
                 Write::Agent(agent) => insert_agent(&mut transaction, hold.no, agent).await?,
-                Write::SegmentFacts { key, facts } => {
-                    set_segment_facts(&mut transaction, hold.no, *key, facts).await?;
+                Write::SegmentFacts { key, facts, is_time_impossible } => {
+                    let is_impossible = *is_time_impossible;
+                    set_segment_facts(&mut transaction, hold.no, *key, facts, is_impossible)
+                        .await?;
                 }
                 Write::Held { agent, held } => {
                     set_held(&mut transaction, hold.no, *agent, *held).await?;
@@ -247,14 +250,17 @@ async fn set_segment_facts(
     campaign: CampaignNo,
     (cell, run, segment): (usize, u32, u64),
     facts: &SegmentFacts,
+    is_time_impossible: bool,
 ) -> Result<(), Error> {
-    let sql = "UPDATE segment SET facts = $5 WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4";
+    let sql = "UPDATE segment SET facts = $5, time_impossible = $6 \
+               WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4";
     let values = [
         Value::Int(campaign.0),
         Value::Int(int(cell)),
         Value::Int(run.into()),
         Value::Int(int(segment)),
         Value::Text(&json(facts)),
+        Value::Int(is_time_impossible.into()),
     ];
     transaction.execute(sql, &values).await?;
     Ok(())

@@ -8,6 +8,7 @@ mod histogram;
 mod instruments;
 mod load;
 mod sample;
+mod segment;
 mod telemetry;
 mod version;
 

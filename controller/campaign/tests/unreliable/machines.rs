@@ -106,6 +106,7 @@ impl Disk {
                         segment: *segment,
                         agent: *agent,
                         facts: None,
+                        is_time_impossible: false,
                     });
                 }
                 Write::Agent(agent) => self.agents.push(AgentRow {

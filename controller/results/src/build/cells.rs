@@ -10,6 +10,7 @@ use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_ou
 use matrix::plan;
 use model::engine::EngineFacts;
 use model::histogram::Histogram;
+use model::segment::SegmentFacts;
 use model::telemetry::Metric;
 use records::{PriceRow, SegmentRow, State};
 use stats::clock;
@@ -172,8 +173,7 @@ fn by_percent(cell: &stats::Cell) -> Vec<f64> {
 }
 
 fn evidence(observed: &CellSamples, segments: &[&SegmentRow], watched: &Watched<'_>) -> Evidence {
-    let is_impossible =
-        |segment: &&&SegmentRow| segment.facts.is_some_and(|facts| facts.is_time_impossible);
+    let is_impossible = |segment: &&&SegmentRow| segment.is_time_impossible;
     Evidence {
         drift: drift(&observed.cell),
         clock_trouble: clock::trouble(&observed.cell),
@@ -201,8 +201,7 @@ fn memory(
         return CellMemory::default();
     }
     let known = || segments.iter().filter_map(|segment| segment.facts.as_ref());
-    let largest =
-        |of: fn(&records::SegmentFacts) -> u64| known().map(of).max().filter(|most| *most > 0);
+    let largest = |of: fn(&SegmentFacts) -> u64| known().map(of).max().filter(|most| *most > 0);
     let before = known().filter_map(|facts| facts.gpu_memory_before_bytes).min();
     let peak = |metric| watched.largest(metric);
     let peak_gpu = peak(Metric::GpuMemoryUsedBytes).zip(before);

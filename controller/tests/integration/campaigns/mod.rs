@@ -7,11 +7,12 @@ use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
 use model::ids::CampaignId;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
+use model::segment::SegmentFacts;
 use std::path::Path;
 use std::process::{Command, Output};
 use store::{
     AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
-    SegmentFacts, State, Store, Write,
+    State, Store, Write,
 };
 
 /// What one campaign is; two that differ in one field differ in one thing.
@@ -154,7 +155,8 @@ async fn written(folder: &Path, made: &Made) {
     for run in 1..=made.runs {
         let key = (0, run, 1);
         let begins = Write::Segment { key, agent: 0, started_at: at };
-        let facts = Write::SegmentFacts { key, facts: SegmentFacts::default() };
+        let facts =
+            Write::SegmentFacts { key, facts: SegmentFacts::default(), is_time_impossible: false };
         store.write(&hold, &[begins, facts]).await.unwrap();
         store.write(&hold, &samples(made, &plan, run)).await.unwrap();
     }
