@@ -8,14 +8,15 @@ use anyhow::Context;
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
+use model::host::AgentFacts;
 use model::ids::CampaignId;
 use model::output_ids::OutputIds;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::segment::SegmentFacts;
 use std::path::{Path, PathBuf};
 use store::{
-    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
-    State, Store, Write,
+    AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow, State, Store,
+    Write,
 };
 
 const CELLS: usize = 4;

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod finding;
 pub mod generation;
 pub mod histogram;
+pub mod host;
 pub mod ids;
 pub mod load;
 pub mod output_ids;

@@ -1,43 +1,27 @@
 //! Facts about frequency control, virtualization and limits.
 
-use crate::{Cgroup, Limits, Root};
+use crate::{Cgroup, Root};
+use model::host::HostFacts;
 use std::collections::BTreeSet;
 
 const PROCESSORS: &str = "sys/devices/system/cpu";
 const DMI: &str = "sys/class/dmi/id";
 
-/// Facts about a machine. `None`: unknown.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Details {
-    /// Cores, not hardware threads.
-    pub physical_cores: Option<u32>,
-    pub cpu_max_mhz: Option<f64>,
-    /// The frequency governor, such as `performance`.
-    pub governor: Option<String>,
-    /// `on` or `off`.
-    pub turbo: Option<String>,
-    /// The hypervisor, such as `kvm`. `None` on bare metal or if hidden.
-    pub virtualization: Option<String>,
-    /// The container runtime, such as `docker`. `None` outside a container.
-    pub container: Option<String>,
-    /// `mains` or `battery`.
-    pub power_supply: Option<String>,
-    pub limits: Limits,
-}
-
-impl Details {
-    pub fn read(root: &Root) -> Self {
-        let khz = root.number::<f64>(&format!("{PROCESSORS}/cpu0/cpufreq/cpuinfo_max_freq"));
-        Self {
-            physical_cores: physical_cores(root),
-            cpu_max_mhz: khz.map(|khz| khz / 1e3),
-            governor: root.text(&format!("{PROCESSORS}/cpu0/cpufreq/scaling_governor")),
-            turbo: turbo(root),
-            virtualization: virtualization(root),
-            container: container(root),
-            power_supply: power_supply(root),
-            limits: Cgroup::find(root).map(|cgroup| cgroup.limits()).unwrap_or_default(),
-        }
+/// The facts that this module knows; all others are unknown.
+pub(crate) fn read(root: &Root) -> HostFacts {
+    let khz = root.number::<f64>(&format!("{PROCESSORS}/cpu0/cpufreq/cpuinfo_max_freq"));
+    let limits = Cgroup::find(root).map(|cgroup| cgroup.limits()).unwrap_or_default();
+    HostFacts {
+        physical_cores: physical_cores(root),
+        cpu_max_mhz: khz.map(|khz| khz / 1e3),
+        governor: root.text(&format!("{PROCESSORS}/cpu0/cpufreq/scaling_governor")),
+        turbo: turbo(root),
+        virtualization: virtualization(root),
+        container: container(root),
+        power_supply: power_supply(root),
+        cpu_limit_cores: limits.cpu_cores,
+        memory_limit_bytes: limits.memory_bytes,
+        ..HostFacts::default()
     }
 }
 
@@ -136,14 +120,14 @@ mod tests {
     use super::*;
     use std::fs;
 
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Details) {
+    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, HostFacts) {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = folder.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let details = Details::read(&Root::of(folder.path()));
+        let details = read(&Root::of(folder.path()));
         (folder, details)
     }
 
@@ -182,6 +166,6 @@ mod tests {
 
     #[test]
     fn an_empty_machine_has_no_details() {
-        assert_eq!(machine(&[]).1, Details::default());
+        assert_eq!(machine(&[]).1, HostFacts::default());
     }
 }

@@ -1,13 +1,13 @@
-//! Facts about this machine, read once when the agent starts. Unknown facts are empty.
+//! Facts about this machine, read once when the agent starts.
 
 mod cgroup;
 mod details;
 mod root;
 
 pub use cgroup::{Cgroup, CpuStat, Limits};
-pub use details::Details;
 pub use root::Root;
 
+use model::host::HostFacts;
 use procfs::prelude::*;
 
 /// CPU features that select kernels.
@@ -18,39 +18,24 @@ const FEATURES: [&str; 8] =
 pub struct Host {
     /// Identifies the machine and its current boot.
     pub boot_id: String,
-    pub name: String,
-    /// Name of the cloud's instance type; empty if unknown.
-    pub instance_type: String,
-    pub cpu_model: String,
-    pub logical_cpus: u32,
-    pub memory_bytes: u64,
-    /// Kernel release.
-    pub kernel: String,
-    pub operating_system: String,
-    /// Those of [`FEATURES`] that this CPU has.
-    pub cpu_features: Vec<String>,
-    /// The machine was made up for a load test.
-    pub is_simulated: bool,
-    pub details: Details,
+    pub facts: HostFacts,
 }
 
 impl Host {
     /// A made-up machine, so that many agents can share a real one in a load test.
     pub fn simulated(name: &str) -> Self {
-        let boot_id = format!("simulated-{name}");
-        Self { boot_id, name: name.to_owned(), is_simulated: true, ..Self::default() }
+        let facts = HostFacts { name: name.to_owned(), is_simulated: true, ..HostFacts::default() };
+        Self { boot_id: format!("simulated-{name}"), facts }
     }
 
-    /// Reads /proc and /etc.
+    /// Reads /proc, /sys and /etc. The instance type is not among them.
     pub fn read() -> Self {
         let cpu = procfs::CpuInfo::current().ok();
         let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0)).unwrap_or_default();
         let flags = cpu.as_ref().and_then(|cpu| cpu.flags(0)).unwrap_or_default();
         let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        Self {
-            boot_id: procfs::sys::kernel::random::boot_id().unwrap_or_default().trim().to_owned(),
+        let facts = HostFacts {
             name: read_line("/proc/sys/kernel/hostname"),
-            instance_type: String::new(),
             cpu_model: model.trim().to_owned(),
             logical_cpus: u32::try_from(threads).unwrap_or(u32::MAX),
             memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
@@ -61,9 +46,10 @@ impl Host {
                 .filter(|feature| flags.contains(feature))
                 .map(|feature| (*feature).to_owned())
                 .collect(),
-            is_simulated: false,
-            details: Details::read(&Root::default()),
-        }
+            ..details::read(&Root::default())
+        };
+        let boot_id = procfs::sys::kernel::random::boot_id().unwrap_or_default();
+        Self { boot_id: boot_id.trim().to_owned(), facts }
     }
 }
 
@@ -111,7 +97,7 @@ mod tests {
     fn this_machine_has_a_boot_id_and_memory() {
         let host = Host::read();
         assert_eq!(host.boot_id.len(), 36, "{host:?}");
-        assert!(host.memory_bytes > 1 << 20);
+        assert!(host.facts.memory_bytes > 1 << 20);
         assert!(Memory::read().peak_resident >= Memory::read().resident / 2);
     }
 }

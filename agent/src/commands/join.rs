@@ -190,10 +190,10 @@ async fn host(options: &Options) -> Host {
     let sources = Sources { metadata_url: options.metadata_url.clone(), ..Sources::default() };
     let found = match &options.instance_type {
         Some(name) => Some(name.clone()),
-        None if host.is_simulated => None,
+        None if host.facts.is_simulated => None,
         None => sources.find().await,
     };
-    host.instance_type = found.unwrap_or_default();
+    host.facts.instance_type = found;
     host
 }
 
@@ -247,6 +247,6 @@ fn stop_signal(parent: &ParentLiveness) -> anyhow::Result<impl Future<Output = (
 fn agent_id(host: &Host) -> anyhow::Result<String> {
     let mut bytes = [0_u8; 8];
     SysRng.try_fill_bytes(&mut bytes).context("no system randomness")?;
-    let name: String = host.name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let name: String = host.facts.name.chars().filter(|c| !c.is_control()).take(64).collect();
     Ok(format!("{name}-{:016x}", u64::from_le_bytes(bytes)))
 }

@@ -124,7 +124,7 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
         agent_id: options.agent_id.clone(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         target: options.target.clone(),
-        host: Some(convert::host(host.clone())),
+        host: Some(wire::Host::new(host.boot_id.clone(), host.facts.clone())),
         devices: options.devices.iter().map(convert::device).collect(),
         threads: options.threads,
         labels: std::collections::HashMap::new(),

@@ -4,7 +4,6 @@ use super::Device;
 use crate::runner::{Activity, Batch, Measured, Offer};
 use crate::workload::{Gaps, Load, Sustained};
 use engine::Request;
-use host::Host;
 use model::ids::{self, SampleId};
 use proto::wire;
 
@@ -79,29 +78,5 @@ pub(super) fn device(device: &Device) -> wire::Device {
         name: device.name.clone(),
         dtypes: device.dtypes.iter().map(|dtype| dtype.as_str().to_owned()).collect(),
         gpu_name: device.gpu_name.clone(),
-    }
-}
-
-pub(super) fn host(host: Host) -> wire::Host {
-    wire::Host {
-        boot_id: host.boot_id,
-        name: host.name,
-        instance_type: host.instance_type,
-        cpu_model: host.cpu_model,
-        logical_cpus: host.logical_cpus,
-        memory_bytes: host.memory_bytes,
-        kernel: host.kernel,
-        operating_system: host.operating_system,
-        cpu_features: host.cpu_features,
-        simulated: host.is_simulated,
-        physical_cores: host.details.physical_cores.unwrap_or_default(),
-        cpu_max_mhz: host.details.cpu_max_mhz.unwrap_or_default(),
-        governor: host.details.governor.unwrap_or_default(),
-        turbo: host.details.turbo.unwrap_or_default(),
-        virtualization: host.details.virtualization.unwrap_or_default(),
-        container: host.details.container.unwrap_or_default(),
-        power_supply: host.details.power_supply.unwrap_or_default(),
-        cpu_limit_cores: host.details.limits.cpu_cores.unwrap_or_default(),
-        memory_limit_bytes: host.details.limits.memory_bytes.unwrap_or_default(),
     }
 }

@@ -44,11 +44,11 @@ pub fn is_request_impossible(observations: &Observations) -> bool {
 
 fn processor(observations: &Observations) -> Finding {
     let host = &observations.host;
-    let cores =
-        host.details.physical_cores.map_or(String::new(), |cores| format!(", {cores} cores"));
-    let features = host.cpu_features.join(" ");
-    let detail = format!("{}, {} logical{cores}; {features}", host.cpu_model, host.logical_cpus);
-    if host.cpu_features.iter().any(|feature| feature == "avx2") {
+    let cores = host.facts.physical_cores.map_or(String::new(), |cores| format!(", {cores} cores"));
+    let features = host.facts.cpu_features.join(" ");
+    let detail =
+        format!("{}, {} logical{cores}; {features}", host.facts.cpu_model, host.facts.logical_cpus);
+    if host.facts.cpu_features.iter().any(|feature| feature == "avx2") {
         Finding::ok("processor", detail)
     } else {
         Finding::trouble(
@@ -60,8 +60,7 @@ fn processor(observations: &Observations) -> Finding {
 }
 
 fn limits(observations: &Observations) -> Option<Finding> {
-    let limits = &observations.host.details.limits;
-    let cores = limits.cpu_cores?;
+    let cores = observations.host.facts.cpu_limit_cores?;
     let detail = format!("the control group is limited to {cores} CPUs");
     Some(if cores + 1e-9 < observations.threads as f64 {
         Finding::trouble(
@@ -78,10 +77,10 @@ fn memory(observations: &Observations) -> Option<Finding> {
     let last =
         |metric| observations.windows.iter().rev().find_map(|window| window.readings.of(metric));
     let available = last(Metric::HostMemoryAvailableBytes)?;
-    let limit = observations.host.details.limits.memory_bytes;
+    let limit = observations.host.facts.memory_limit_bytes;
     let gib = |bytes: f64| format!("{:.1} GiB", bytes / f64::from(1 << 30));
     let limit = limit.map_or(String::new(), |bytes| format!(", limit {}", gib(bytes as f64)));
-    let total = gib(observations.host.memory_bytes as f64);
+    let total = gib(observations.host.facts.memory_bytes as f64);
     let detail = format!("{} of {total} available{limit}", gib(available));
     let swap = last(Metric::HostSwapUsedBytes).unwrap_or(0.0);
     Some(if swap > 0.0 {
@@ -111,11 +110,10 @@ fn clock(observations: &Observations) -> Finding {
 
 /// Factors of the CPU's frequency.
 fn speed(observations: &Observations) -> Vec<Finding> {
-    let details = &observations.host.details;
+    let facts = &observations.host.facts;
     let mut found = Vec::new();
-    if let Some(governor) = &details.governor {
-        let turbo =
-            details.turbo.as_ref().map_or(String::new(), |turbo| format!(", turbo {turbo}"));
+    if let Some(governor) = &facts.governor {
+        let turbo = facts.turbo.as_ref().map_or(String::new(), |turbo| format!(", turbo {turbo}"));
         let detail = format!("{governor}{turbo}");
         found.push(if governor == "performance" || governor == "schedutil" {
             Finding::ok("governor", detail)
@@ -127,7 +125,7 @@ fn speed(observations: &Observations) -> Vec<Finding> {
             )
         });
     }
-    if details.power_supply.as_deref() == Some("battery") {
+    if facts.power_supply.as_deref() == Some("battery") {
         found.push(Finding::trouble(
             "power_supply",
             "on battery".to_owned(),
@@ -272,8 +270,7 @@ fn folder(folder: &super::Folder) -> Finding {
 mod tests {
     use super::*;
     use crate::doctor::{Clock, Computed, Controller, Folder};
-    use host::Details;
-    use host::Limits;
+    use model::host::HostFacts;
     use model::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
     use std::time::Duration;
 
@@ -294,11 +291,11 @@ mod tests {
     #[test]
     fn whatever_is_wrong_says_what_to_do() {
         let mut observations = Observations { threads: 4, ..Observations::default() };
-        observations.host.details = Details {
+        observations.host.facts = HostFacts {
             governor: Some("powersave".to_owned()),
             power_supply: Some("battery".to_owned()),
-            limits: Limits { cpu_cores: Some(1.5), memory_bytes: None },
-            ..Details::default()
+            cpu_limit_cores: Some(1.5),
+            ..HostFacts::default()
         };
         observations.clock = Clock { source: Some("hpet".to_owned()), reading_ns: 1200.0 };
         observations.windows = vec![window(&[
@@ -334,7 +331,7 @@ mod tests {
     #[test]
     fn a_quiet_machine_is_fine_and_what_it_lacks_is_told() {
         let mut observations = Observations { threads: 2, ..Observations::default() };
-        observations.host.cpu_features = vec!["avx2".to_owned()];
+        observations.host.facts.cpu_features = vec!["avx2".to_owned()];
         observations.windows = vec![window(&[
             (Metric::HostCpuTotalNs, 2e9),
             (Metric::HostCpuBusyNs, 0.05e9),

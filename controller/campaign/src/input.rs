@@ -3,12 +3,12 @@
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::failure::Failure;
+use model::host::AgentFacts;
 use model::ids::{AgentId, HostId, SampleId};
 use model::load::LoadWindow;
 use model::sample::Sample;
 use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Window};
-use records::AgentFacts;
 use std::time::Duration;
 
 /// The time of a step.

@@ -277,11 +277,11 @@ impl CampaignState {
         }
         out.message(format!(
             "{} joined for {} ({} {}, {})",
-            facts.host_name,
+            facts.host.name,
             campaign.matrix.targets[target].name,
             facts.threads,
             if facts.threads == 1 { "thread" } else { "threads" },
-            facts.cpu_model
+            facts.host.cpu_model
         ));
         let number = self.agents.register(agent.clone());
         for earlier in self.budget.earlier_connections(&agent) {
@@ -291,7 +291,7 @@ impl CampaignState {
         self.budget.joined(agent.clone(), number, target, now.elapsed);
         out.events.push(CampaignEvent::AgentJoined {
             agent: agent.clone(),
-            host: facts.host_name.clone(),
+            host: facts.host.name.clone(),
             target,
         });
         let engines: Vec<_> = engines.into_iter().map(Result::ok).collect();

@@ -6,6 +6,7 @@ use super::Options;
 use campaign::{AgentReport, BatchReport};
 use model::engine::EngineFacts;
 use model::failure::Failure;
+use model::host::AgentFacts;
 use model::ids::{self, AgentId, HostId, TargetName};
 use model::load::LoadWindow;
 use model::segment::SegmentFacts;
@@ -14,7 +15,6 @@ use model::text::plain;
 use model::version::Version;
 use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
-use records::{AgentFacts, HostDetails};
 use tonic::Status;
 
 /// Limit on bytes and nanoseconds: 2^53, which JSON and doubles hold exactly.
@@ -72,38 +72,18 @@ fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
 
 fn facts(hello: &wire::Hello) -> Result<AgentFacts, Status> {
     let text = |text: &str| plain(text, ids::MAX_BYTES);
-    let given = |given: &str| (!given.is_empty()).then(|| text(given));
     let host = hello.host.clone().unwrap_or_default();
     small("threads", hello.threads)?;
     small("logical_cpus", host.logical_cpus)?;
     small("physical_cores", host.physical_cores)?;
     count("memory_bytes", host.memory_bytes)?;
     count("memory_limit_bytes", host.memory_limit_bytes)?;
-    let positive = |number: f64| Some(number).filter(|number| number.is_finite() && *number > 0.0);
+    let gpu_names = hello.devices.iter().map(|device| text(&device.gpu_name));
     Ok(AgentFacts {
         agent_version: text(&hello.agent_version),
         threads: hello.threads,
-        host_name: text(&host.name),
-        instance_type: given(&host.instance_type),
-        cpu_model: text(&host.cpu_model),
-        logical_cpus: host.logical_cpus,
-        memory_bytes: host.memory_bytes,
-        kernel: text(&host.kernel),
-        operating_system: text(&host.operating_system),
-        cpu_features: host.cpu_features.iter().take(64).map(|feature| text(feature)).collect(),
-        gpu_name: hello.devices.iter().find_map(|device| given(&device.gpu_name)),
-        is_simulated: host.simulated,
-        host: HostDetails {
-            physical_cores: Some(host.physical_cores).filter(|cores| *cores > 0),
-            cpu_max_mhz: positive(host.cpu_max_mhz),
-            governor: given(&host.governor),
-            turbo: given(&host.turbo),
-            virtualization: given(&host.virtualization),
-            container: given(&host.container),
-            power_supply: given(&host.power_supply),
-            cpu_limit_cores: positive(host.cpu_limit_cores),
-            memory_limit_bytes: Some(host.memory_limit_bytes).filter(|bytes| *bytes > 0),
-        },
+        gpu_name: gpu_names.into_iter().find(|name| !name.is_empty()),
+        host: host.into(),
         instruments: instruments(hello.instruments.clone().unwrap_or_default()),
     })
 }

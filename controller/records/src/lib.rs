@@ -8,8 +8,8 @@ mod windows;
 mod write;
 
 pub use rows::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
-    HostDetails, PriceRow, SampleRow, SegmentRow, State,
+    AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
+    SegmentRow, State,
 };
 pub use windows::{LoadWindowRow, WindowRow};
 pub use write::{AgentWrite, NewCampaign, Write};

@@ -2,10 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
+use model::host::AgentFacts;
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::sample::{Sample, SampleKey};
 use model::segment::SegmentFacts;
-use model::telemetry::Instruments;
 use serde::{Deserialize, Serialize};
 
 /// Where a campaign stands.
@@ -127,65 +127,6 @@ pub struct AgentRow {
     pub engines: Vec<Option<EngineFacts>>,
     /// How long it was held, measuring or not.
     pub held_ns: u64,
-}
-
-/// An agent and its machine. An empty text or a null is "not found".
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct AgentFacts {
-    /// Of the program.
-    pub agent_version: String,
-    /// Inference threads.
-    pub threads: u32,
-    /// The machine's name.
-    pub host_name: String,
-    /// As its cloud says.
-    pub instance_type: Option<String>,
-    /// As the CPU says.
-    pub cpu_model: String,
-    /// As the system counts them.
-    pub logical_cpus: u32,
-    /// Of the machine.
-    pub memory_bytes: u64,
-    /// Its release.
-    pub kernel: String,
-    /// Its name.
-    pub operating_system: String,
-    /// Those that matter for the kernels.
-    pub cpu_features: Vec<String>,
-    /// Its GPU.
-    pub gpu_name: Option<String>,
-    /// A made-up machine of a load test.
-    pub is_simulated: bool,
-    /// More about the machine.
-    #[serde(default)]
-    pub host: HostDetails,
-    /// What the agent can observe beside its samples.
-    #[serde(default)]
-    pub instruments: Instruments,
-}
-
-/// What else is known of a machine. Null is "not found"; for a limit it is "none".
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HostDetails {
-    /// Processor cores, without their second threads.
-    pub physical_cores: Option<u32>,
-    /// The fastest clock that the processor can take.
-    pub cpu_max_mhz: Option<f64>,
-    /// What chooses its clocks, such as `performance`.
-    pub governor: Option<String>,
-    /// Whether it may go beyond its base clock: `on` or `off`.
-    pub turbo: Option<String>,
-    /// Such as `kvm`.
-    pub virtualization: Option<String>,
-    /// Such as `docker`.
-    pub container: Option<String>,
-    /// `mains` or `battery`.
-    pub power_supply: Option<String>,
-    /// Of the control group.
-    pub cpu_limit_cores: Option<f64>,
-    /// Of the control group.
-    pub memory_limit_bytes: Option<u64>,
 }
 
 /// An unbroken stretch of a run on one host.

@@ -1,10 +1,11 @@
 //! Rows that are written: a new campaign, and what happens while it runs.
 
-use crate::{AgentFacts, DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, WindowRow};
+use crate::{DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, WindowRow};
 use chrono::{DateTime, Utc};
 use matrix::Matrix;
 use matrix::plan::Plan;
 use model::engine::EngineFacts;
+use model::host::AgentFacts;
 use model::ids::{AgentId, CampaignId, HostId};
 use model::segment::SegmentFacts;
 use std::time::Duration;

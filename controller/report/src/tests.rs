@@ -7,14 +7,15 @@ use chrono::{DateTime, Utc};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
+use model::host::{AgentFacts, HostFacts};
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::output_ids::OutputIds;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use records::{
-    AgentFacts, AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
-    SegmentRow, State, WindowRow,
+    AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow, SegmentRow,
+    State, WindowRow,
 };
 use results::build::{self, CellSamplesBuilder, Files, Scorer, StoredCampaign, Windows};
 use results::{ComparisonKind, Results, json};
@@ -180,12 +181,15 @@ fn agent(target: usize, words: &str) -> AgentRow {
         host_id: HostId::try_from(format!("host-{target}")).unwrap(),
         target,
         facts: AgentFacts {
-            host_name: words.to_owned(),
-            cpu_model: words.to_owned(),
             agent_version: "0.1.0".to_owned(),
             threads: 1,
-            logical_cpus: 2,
-            memory_bytes: 1 << 33,
+            host: HostFacts {
+                name: words.to_owned(),
+                cpu_model: words.to_owned(),
+                logical_cpus: 2,
+                memory_bytes: 1 << 33,
+                ..HostFacts::default()
+            },
             instruments: Instruments { absences: vec![absence], ..Instruments::default() },
             ..AgentFacts::default()
         },

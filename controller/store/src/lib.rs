@@ -19,9 +19,8 @@ pub use credentials::{CredentialKind, CredentialRow, Which};
 pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
-    AgentFacts, AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow,
-    EventRow, HostDetails, LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentRow, State,
-    WindowRow, Write,
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
+    LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentRow, State, WindowRow, Write,
 };
 pub use schema::Schema;
 

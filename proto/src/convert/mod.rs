@@ -5,6 +5,7 @@ mod engine;
 mod failure;
 mod generation;
 mod histogram;
+mod host;
 mod instruments;
 mod load;
 mod sample;

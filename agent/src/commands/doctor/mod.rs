@@ -172,7 +172,7 @@ fn json(observations: &Observations, findings: &[Finding]) -> String {
     measurable.sort_unstable();
     measurable.dedup();
     json!({
-        "host": observations.host.name,
+        "host": observations.host.facts.name,
         "threads": observations.threads,
         "findings": findings,
         "measurable": measurable,

@@ -4,11 +4,12 @@ use campaign::{self, ShardOffer, Stored};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::failure::Kind;
+use model::host::AgentFacts;
 use model::ids::SampleId;
 use model::sample::{Finish, Outcome, Sample};
 use records::{
-    AgentFacts, AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SampleRow,
-    SegmentRow, State, Write,
+    AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, SampleRow, SegmentRow, State,
+    Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -9,10 +9,10 @@ use campaign::{
 };
 use model::engine::EngineFacts;
 use model::failure::{Failure, Kind, Retry};
+use model::host::AgentFacts;
 use model::segment::SegmentFacts;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use records::AgentFacts;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;

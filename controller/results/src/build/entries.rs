@@ -107,7 +107,7 @@ fn runs(fixed: u32, pairs: &[(&plan::Cell, &Cell)]) -> u32 {
 fn measured_on(agents: &[&AgentRow]) -> String {
     let found: BTreeSet<&str> = agents
         .iter()
-        .map(|agent| agent.facts.instance_type.as_deref().unwrap_or("unknown"))
+        .map(|agent| agent.facts.host.instance_type.as_deref().unwrap_or("unknown"))
         .collect();
     if found.is_empty() { "unknown".to_owned() } else { Vec::from_iter(found).join(", ") }
 }

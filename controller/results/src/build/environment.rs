@@ -11,28 +11,29 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
     let mut hosts: BTreeMap<&str, Host> = BTreeMap::new();
     for agent in read.agents {
         let facts = &agent.facts;
-        let host = hosts.entry(agent.host_id.as_str()).or_insert_with(|| Host {
+        let host = &facts.host;
+        let entry = hosts.entry(agent.host_id.as_str()).or_insert_with(|| Host {
             id: agent.host_id.to_string(),
-            name: facts.host_name.clone(),
+            name: host.name.clone(),
             targets: Vec::new(),
-            instance_type: facts.instance_type.clone(),
-            cpu_model: facts.cpu_model.clone(),
-            logical_cpus: facts.logical_cpus,
-            cpu_features: facts.cpu_features.clone(),
-            memory_mb: facts.memory_bytes as f64 / MIB,
+            instance_type: host.instance_type.clone(),
+            cpu_model: host.cpu_model.clone(),
+            logical_cpus: host.logical_cpus,
+            cpu_features: host.cpu_features.clone(),
+            memory_mb: host.memory_bytes as f64 / MIB,
             gpu_name: facts.gpu_name.clone(),
-            kernel: facts.kernel.clone(),
-            operating_system: facts.operating_system.clone(),
+            kernel: host.kernel.clone(),
+            operating_system: host.operating_system.clone(),
             agent_versions: Vec::new(),
-            physical_cores: facts.host.physical_cores,
-            cpu_max_mhz: facts.host.cpu_max_mhz,
-            governor: facts.host.governor.clone(),
-            turbo: facts.host.turbo.clone(),
-            virtualization: facts.host.virtualization.clone(),
-            container: facts.host.container.clone(),
-            power_supply: facts.host.power_supply.clone(),
-            cpu_limit_cores: facts.host.cpu_limit_cores,
-            memory_limit_mb: facts.host.memory_limit_bytes.map(|bytes| bytes as f64 / MIB),
+            physical_cores: host.physical_cores,
+            cpu_max_mhz: host.cpu_max_mhz,
+            governor: host.governor.clone(),
+            turbo: host.turbo.clone(),
+            virtualization: host.virtualization.clone(),
+            container: host.container.clone(),
+            power_supply: host.power_supply.clone(),
+            cpu_limit_cores: host.cpu_limit_cores,
+            memory_limit_mb: host.memory_limit_bytes.map(|bytes| bytes as f64 / MIB),
             gpus: facts.instruments.gpus.iter().map(gpu).collect(),
             nvml_library: facts.instruments.nvml.as_ref().map(|library| schema::NvmlLibrary {
                 path: library.path.clone(),
@@ -46,8 +47,8 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
                 list.push(item.to_owned());
             }
         };
-        add(&mut host.targets, targets[agent.target].name.as_str());
-        add(&mut host.agent_versions, &facts.agent_version);
+        add(&mut entry.targets, targets[agent.target].name.as_str());
+        add(&mut entry.agent_versions, &facts.agent_version);
     }
     let generation = &read.campaign.matrix.generation;
     Environment {

@@ -5,14 +5,15 @@
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
+use model::host::AgentFacts;
 use model::ids::CampaignId;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::segment::SegmentFacts;
 use std::path::Path;
 use std::process::{Command, Output};
 use store::{
-    AgentFacts, AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow,
-    State, Store, Write,
+    AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow, State, Store,
+    Write,
 };
 
 /// What one campaign is; two that differ in one field differ in one thing.
