@@ -168,9 +168,10 @@ def main(results_file, *reports):
         known.add(str(sum(cell["validity"]["status"] == status for cell in cells)))
     for entry in results["results"]:
         for cell in entry["cells"]:
-            rate = cell["estimates"]["throughput"]
-            if rate["std"] is not None and rate["per_host"]["value"]:
-                known.add(shown(rate["std"] / rate["per_host"]["value"] * 100))
+            estimates = cell["estimates"]
+            by_run = [run["throughput"] for run in estimates["runs"] if run["throughput"] is not None]
+            if estimates["throughput"]["std"] is not None:
+                known.add(shown(estimates["throughput"]["std"] / (sum(by_run) / len(by_run)) * 100))
     # So does it count cells and pairs: ties, cells with the same reason, pairs without a significant difference.
     countable = sum(len(entry["cells"]) for entry in results["results"]) + len(results["comparisons"])
     known |= {str(count) for count in range(countable + 1)}

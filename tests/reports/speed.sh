@@ -25,7 +25,7 @@ name = "large"
 [dataset]
 source = "dialogues.jsonl"
 [[model]]
-name = "played"
+name = "scripted"
 id = "scripted:{folder}/script.json"
 [factors]
 batch_sizes = [8, 32]

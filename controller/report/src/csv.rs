@@ -4,7 +4,6 @@
 use crate::sentences::causes;
 use results::{Cell, Entry, Results};
 use stats::Estimate;
-use stats::validity::Status;
 
 /// Renders a header and one line per cell.
 ///
@@ -40,15 +39,7 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     add("dtype", plain(&entry.dtype));
     add("scenario", plain(&entry.scenario));
     add("batch_size", cell.batch_size.to_string());
-    add(
-        "validity",
-        match cell.validity.status {
-            Status::Valid => "VALID",
-            Status::Degraded => "DEGRADED",
-            Status::Invalid => "INVALID",
-        }
-        .to_owned(),
-    );
+    add("validity", cell.validity.status.as_str().to_owned());
     add("reasons", plain(&causes(&cell.validity)));
     for (name, count) in [
         ("counted_samples", cell.counted_samples),

@@ -12,7 +12,7 @@ pub mod html;
 pub mod junit;
 pub mod markdown;
 pub mod pdf;
-pub mod sentences;
+mod sentences;
 mod shortened;
 pub mod terminal;
 

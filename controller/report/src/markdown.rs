@@ -1,6 +1,7 @@
 //! A document -> Markdown for pull requests: the verdict, sentences and tables, without charts.
 
 use super::document::{Block, Column, Detail, Document, Entry, Section, Span, Table};
+use crate::sentences::left_out;
 use std::fmt::Write;
 
 const MOST_ROWS: usize = 60;
@@ -81,8 +82,8 @@ fn render_table(text: &mut String, table: &Table) {
             row.iter().map(|entry: &Entry| escaped(&entry.with_detail())).collect();
         let _ = writeln!(text, "| {} |", places.join(" | "));
     }
-    if let Some(more) = table.rows.len().checked_sub(MOST_ROWS).filter(|more| *more > 0) {
-        let _ = writeln!(text, "\n{more} more rows in results.json.");
+    if let Some(more) = left_out(table.rows.len(), MOST_ROWS, "row") {
+        let _ = writeln!(text, "\n{more}.");
     }
 }
 

@@ -1,6 +1,7 @@
 //! A document -> text for the terminal: the verdict, then the sections of the summary level.
 
 use crate::document::{Block, Column, Detail, Document, Entry, Section, Table};
+use crate::sentences::left_out;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement};
 use std::fmt::Write;
@@ -46,8 +47,8 @@ fn render_section(text: &mut String, section: &Section) {
                 for sentence in sentences.iter().take(MOST_SENTENCES) {
                     let _ = writeln!(parts, "- {sentence}");
                 }
-                if let Some(more) = sentences.len().checked_sub(MOST_SENTENCES + 1) {
-                    let _ = writeln!(parts, "- {} more in results.json", more + 1);
+                if let Some(more) = left_out(sentences.len(), MOST_SENTENCES, "line") {
+                    let _ = writeln!(parts, "- {more}");
                 }
             }
             Block::Missing(_) | Block::Facts(_) | Block::Code { .. } | Block::Dialogue(_) => {}
@@ -73,9 +74,9 @@ fn table(table: &Table) -> Option<String> {
             drawn.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let more = shown.rows.len().saturating_sub(MOST_ROWS);
-    let more = if more > 0 { format!("{more} more rows in results.json\n") } else { String::new() };
-    Some(format!("{drawn}\n{more}"))
+    let mut text = format!("{drawn}\n");
+    text.extend(left_out(shown.rows.len(), MOST_ROWS, "row").map(|more| format!("{more}\n")));
+    Some(text)
 }
 
 /// An empty table with the borders of all terminal output.

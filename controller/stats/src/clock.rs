@@ -54,17 +54,15 @@ mod tests {
     fn row(segment: u32, batch: u32, start_ns: u64, latency_ns: u64) -> Observation {
         Observation {
             run: 1,
-            host: 0,
             segment,
             batch,
             start_ns,
             sample: batch,
             latency_ns,
-            ttft_ns: None,
-            network_ns: None,
             input_tokens: Some(1),
             output_tokens: Some(1),
             is_ok: true,
+            ..Observation::default()
         }
     }
 

@@ -151,16 +151,14 @@ mod tests {
         Observation {
             run,
             host,
-            segment: 0,
             batch,
             start_ns,
             sample: batch,
             latency_ns,
-            ttft_ns: None,
-            network_ns: None,
             input_tokens: Some(1),
             output_tokens: Some(1),
             is_ok: true,
+            ..Observation::default()
         }
     }
 

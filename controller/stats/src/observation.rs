@@ -1,36 +1,35 @@
-//! What the statistics take in: the measured requests of one cell, as plain numbers.
+//! The input of the statistics: the measured requests of one cell, as plain numbers.
 
 pub use model::load::Scenario;
 
 use model::sample::{HttpTiming, Sample, SampleKey};
 
-/// One measured request. The fields stand in the order in which observations are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// One measured request. Observations are sorted by the fields in this order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Observation {
-    /// Which repeat of the cell; equal numbers of two cells are one round.
+    /// From 1; equal numbers of two cells are one round.
     pub run: u32,
-    /// Which host, as an index into a table that all cells share.
+    /// Index into a table of hosts that all cells share.
     pub host: u32,
-    /// Which unbroken stretch of the run on that host.
+    /// An uninterrupted part of the run on that host.
     pub segment: u32,
-    /// Which batch of that segment.
+    /// Number within the segment.
     pub batch: u32,
-    /// When it became available, on its host's monotonic clock; in open loop, when it was meant to start.
+    /// When it became available, on its host's monotonic clock; in open loop, its intended start.
     pub start_ns: u64,
-    /// Which dialogue, as an index into a table that all cells share.
+    /// Index into a table of dialogues that all cells share.
     pub sample: u32,
     /// From its start to its end; of a failed request, until it failed.
     pub latency_ns: u64,
-    /// From its start to its first token; `None` where none came.
+    /// From its start to its first token; `None` without one.
     pub ttft_ns: Option<u64>,
-    /// With an endpoint, what the network took; `None` where there was none, or the server didn't say how long it took
-    /// itself.
+    /// The network's share of the latency; `None` without an endpoint, or if the server reports no timing.
     pub network_ns: Option<u64>,
-    /// Of the prompt; `None` where nobody counted.
+    /// Of the prompt; `None` if not counted.
     pub input_tokens: Option<u32>,
-    /// Decoded; `None` where nobody counted.
+    /// Of the summary; `None` if not counted.
     pub output_tokens: Option<u32>,
-    /// Whether it brought a summary.
+    /// Whether it returned a summary.
     pub is_ok: bool,
 }
 

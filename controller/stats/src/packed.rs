@@ -72,17 +72,8 @@ impl Packed {
 fn start(run: u32) -> Observation {
     Observation {
         run,
-        host: 0,
-        segment: 0,
-        batch: 0,
-        start_ns: 0,
-        sample: 0,
-        latency_ns: 0,
-        ttft_ns: None,
-        network_ns: None,
-        input_tokens: None,
-        output_tokens: None,
         is_ok: true,
+        ..Observation::default()
     }
 }
 

@@ -70,17 +70,14 @@ mod tests {
     fn counting_gives_what_the_values_one_by_one_give() {
         let row = |sample: u32| Observation {
             run: 1,
-            host: 0,
             segment: 1,
             batch: sample,
-            start_ns: 0,
             sample,
             latency_ns: 1,
-            ttft_ns: None,
-            network_ns: None,
             input_tokens: Some(10 + sample * 7 % 5),
             output_tokens: Some(1),
             is_ok: true,
+            ..Observation::default()
         };
         let rows: Vec<_> = (0..41).map(row).collect();
         let mut values: Vec<f64> =

@@ -35,6 +35,17 @@ pub enum Status {
     Invalid,
 }
 
+impl Status {
+    /// The word as it is serialized.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Valid => "VALID",
+            Self::Degraded => "DEGRADED",
+            Self::Invalid => "INVALID",
+        }
+    }
+}
+
 /// The status of a cell and every reason for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validity {
@@ -272,8 +283,8 @@ fn is_drift(drift: &Drift) -> bool {
     drift.head_slower.abs() > MAX_DRIFT && drift.standard_errors.abs() > DRIFT_ERRORS
 }
 
-/// The deviation of throughput over runs, as a share of their mean.
-fn run_deviation(statistics: &CellStatistics) -> Option<f64> {
+/// The standard deviation of throughput over runs, as a share of their mean; `None` for one run.
+pub fn run_deviation(statistics: &CellStatistics) -> Option<f64> {
     let by_run: Vec<f64> = statistics.runs.iter().filter_map(|run| run.throughput).collect();
     Some(statistics.throughput.std? / mean(&by_run)?)
 }

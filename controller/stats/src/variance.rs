@@ -196,16 +196,13 @@ mod tests {
                 rows.push(Observation {
                     run,
                     host,
-                    segment: 0,
                     batch: sample,
-                    start_ns: 0,
                     sample,
                     latency_ns: nanoseconds(latency(host, run, sample)),
-                    ttft_ns: None,
-                    network_ns: None,
                     input_tokens: Some(1),
                     output_tokens: Some(1),
                     is_ok: true,
+                    ..Observation::default()
                 });
             }
         }

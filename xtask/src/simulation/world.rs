@@ -90,17 +90,14 @@ impl World {
                 let latency_ns = nanoseconds(seconds);
                 rows.extend(members.iter().map(|&sample| Observation {
                     run,
-                    host: 0,
-                    segment: 0,
                     batch,
                     start_ns,
                     sample,
                     latency_ns,
-                    ttft_ns: None,
-                    network_ns: None,
                     input_tokens: Some(1),
                     output_tokens: Some(1),
                     is_ok: true,
+                    ..Observation::default()
                 }));
                 start_ns += latency_ns;
             }

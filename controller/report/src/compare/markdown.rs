@@ -2,7 +2,6 @@
 
 use super::Compared;
 use super::table::{HEADER, LIMITS, limit_rows, lines, row, word};
-use results::Comparison;
 use std::fmt::Write;
 
 /// Renders the comparison with its limits and notes.
@@ -14,7 +13,7 @@ pub fn render(compared: &Compared) -> String {
     if let Some(outcome) = compared.outcome {
         let _ = writeln!(text, "Limits: **{}**\n", word(outcome));
     }
-    text.push_str(&comparisons(&compared.comparisons));
+    text.push_str(&table(&HEADER, compared.comparisons.iter().map(|one| row(one).to_vec())));
     if !compared.limits.is_empty() {
         text.push('\n');
         text.push_str(&table(&LIMITS, compared.limits.iter().flat_map(limit_rows)));
@@ -24,11 +23,6 @@ pub fn render(compared: &Compared) -> String {
         let _ = writeln!(text, "- {}", escaped(&line));
     }
     text
-}
-
-/// The table of comparisons, of one campaign or of two.
-pub fn comparisons(comparisons: &[Comparison]) -> String {
-    table(&HEADER, comparisons.iter().map(|one| row(one).to_vec()))
 }
 
 fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {

@@ -1,7 +1,7 @@
 //! A comparison of two campaigns as text for the terminal.
 
 use super::{CellLimits, Compared};
-use crate::sentences::{counted, limitation, scope, separation, verdict};
+use crate::sentences::{basis, limitation, separation, verdict};
 use crate::terminal::grid;
 use plot::number::percent;
 use results::Comparison;
@@ -9,7 +9,7 @@ use stats::comparison::gate::Difference;
 use stats::comparison::regression::{Judged, Outcome};
 use std::fmt::Write;
 
-pub const HEADER: [&str; 6] =
+pub(super) const HEADER: [&str; 6] =
     ["candidate", "request latency", "per output token", "throughput", "cost", "rougeL"];
 
 /// Renders the comparison with its limits and notes.
@@ -41,7 +41,7 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> comfy_tabl
 }
 
 /// The verdict on each quantity of a pair.
-pub fn row(comparison: &Comparison) -> [String; 6] {
+pub(super) fn row(comparison: &Comparison) -> [String; 6] {
     let figures = &comparison.figures;
     let same_name = comparison.baseline == comparison.candidate;
     let name = &comparison.candidate;
@@ -68,9 +68,9 @@ pub fn row(comparison: &Comparison) -> [String; 6] {
     ]
 }
 
-pub const LIMITS: [&str; 5] = ["cell", "metric", "limit", "worse by", "outcome"];
+pub(super) const LIMITS: [&str; 5] = ["cell", "metric", "limit", "worse by", "outcome"];
 
-pub fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
+pub(super) fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
     let row = |judged: &Judged| {
         vec![
             cell.cell.clone(),
@@ -85,20 +85,19 @@ pub fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
 
 fn worse_by(judged: &Judged) -> String {
     let regression = &judged.regression;
-    let shown = |share: f64| percent(share);
     match (regression.value, regression.interval()) {
         (Some(value), Some((low, high))) => {
-            format!("{}% ({} to {}%)", shown(value), shown(low), shown(high))
+            format!("{}% ({} to {}%)", percent(value), percent(low), percent(high))
         }
         (Some(value), None) => {
             let reason = regression.reason.map_or_else(|| "no interval".to_owned(), limitation);
-            format!("{}% ({reason})", shown(value))
+            format!("{}% ({reason})", percent(value))
         }
         _ => "–".to_owned(),
     }
 }
 
-pub fn word(outcome: Outcome) -> &'static str {
+pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "passed",
         Outcome::Undecided => "undecided",
@@ -107,14 +106,11 @@ pub fn word(outcome: Outcome) -> &'static str {
 }
 
 /// Scope, flags, advice, cells without a counterpart, notes.
-pub fn lines(compared: &Compared) -> Vec<String> {
+pub(super) fn lines(compared: &Compared) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(first) = compared.comparisons.first() {
-        let family = counted(compared.comparisons.len() as u64, "pair");
-        let scope = scope(first.figures.request_latency.scope);
-        lines.push(format!(
-            "95% CI in parentheses, Holm-corrected over {family}; valid for {scope}"
-        ));
+    if !compared.comparisons.is_empty() {
+        let latencies = compared.comparisons.iter().map(|one| &one.figures.request_latency);
+        lines.push(format!("verdicts: {}", basis(latencies)));
     }
     for flag in compared.comparisons.iter().flat_map(|one| &one.flags) {
         lines.push(flagged(flag));

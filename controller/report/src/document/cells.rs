@@ -10,7 +10,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     Section {
         id: "cells",
         title: "All cells".to_owned(),
-        lead: "Ranges are 95% CIs. A dash means not measured or too few samples; hover over it for the reason.".to_owned(),
+        lead: "Ranges are 95% CIs. A dash means not measured or too few samples.".to_owned(),
         blocks: vec![Block::Table(table(results, names))],
         detail: Detail::Summary,
     }

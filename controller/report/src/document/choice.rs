@@ -52,7 +52,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     Some(Section {
         id: "choice",
         title: "Trade-offs".to_owned(),
-        lead: "Left is cheaper; down is faster; up is better quality. Dashed lines connect the cells that no cheaper cell beats; crosses are 95% CIs. The table weighs cost, latency and quality together.".to_owned(),
+        lead: "Left is cheaper; down is faster; up is better quality. Dashed lines connect the cells that no cheaper cell beats; crosses are 95% CIs.".to_owned(),
         blocks,
         detail: Detail::Report,
     })
@@ -130,7 +130,7 @@ fn table(names: &Names<'_>, standings: &[Standing]) -> Table {
     };
     Table {
         id: "standings".to_owned(),
-        title: "Pareto front of cost, latency and quality".to_owned(),
+        title: "Pareto front of cost, latency and quality together".to_owned(),
         detail: Detail::Page,
         columns: ["Cell", "Standing", "Dominated by"].map(Column::words).to_vec(),
         rows: standings.iter().map(row).collect(),

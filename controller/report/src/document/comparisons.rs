@@ -3,7 +3,7 @@
 use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
 use super::{Block, Detail, Figure, Section};
-use crate::sentences::{counted, scope, separation, signed_change, unresolved, verdict};
+use crate::sentences::{basis, separation, signed_change, unresolved, verdict};
 use plot::chart::axis::Format;
 use plot::chart::intervals::{Reference, Row};
 use plot::chart::scale::Spread;
@@ -195,14 +195,10 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
         row.extend(shown.iter().map(|(_, of, _)| of(pair)));
         row
     };
-    let latency = &pairs[0].figures.request_latency;
-    let correction = match latency.family {
-        0 | 1 => String::new(),
-        family => format!(", Holm-corrected over {}", counted(family, "pair")),
-    };
+    let basis = basis(pairs.iter().map(|pair| &pair.figures.request_latency));
     Table {
         id: format!("pairs-{}-table", word(kind)),
-        title: format!("Verdicts (95% CI{correction}; valid for {})", scope(latency.scope)),
+        title: format!("Verdicts ({basis})"),
         detail: Detail::Summary,
         columns,
         rows: pairs.iter().map(row).collect(),

@@ -9,6 +9,7 @@ use plot::chart::plane::{Curve, Join, Panel, Spot};
 use plot::chart::scale::{Spread, Zero};
 use plot::chart::{Axis, Chart, Dash, Plane};
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 const MOST_PANELS: usize = 6;
 
@@ -20,7 +21,12 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     let keys: BTreeSet<_> = cells.iter().map(|named| key(named)).collect();
     let mut lead = "The share of requests answered within a latency. A steep curve is steady; a long run to the top right is a tail. Marks are at p50, p90, p95 and p99 where there are enough samples.".to_owned();
     if keys.len() > MOST_PANELS {
-        lead.push_str(" The smallest batch sizes are drawn; the table lists all.");
+        // Writing to a String can't fail.
+        let _ = write!(
+            lead,
+            " {MOST_PANELS} of {} combinations of scenario and batch size are drawn.",
+            keys.len()
+        );
     }
     let panel = |wanted: &(String, u32)| Panel {
         title: if keys.iter().all(|one| one.0 == wanted.0) {

@@ -98,6 +98,7 @@ pub fn document(results: &Results) -> Document {
         Some(section) if is_all_sustained(&names) => (Some(section), None),
         section => (None, section),
     };
+    let (telemetry, timelines) = telemetry::sections(results, &names);
     let sections = [
         first,
         Some(cost::section(&names)),
@@ -110,8 +111,8 @@ pub fn document(results: &Results) -> Document {
         comparisons::section(results, &names),
         then,
         Some(runs::section(&names)),
-        Some(telemetry::section(results, &names)),
-        telemetry::timelines(results, &names),
+        Some(telemetry),
+        timelines,
         Some(validity::section(results, &names)),
         Some(prices::section(results)),
         Some(environment::section(results)),
@@ -142,7 +143,7 @@ fn method() -> Section {
     let sentences = [
         "A 95% CI contains the true figure in 95 of 100 campaigns. Intervals of rates and costs cover the variation between runs: where the figure of these dialogues would be in another run.",
         "Percentiles are computed over the raw values of all runs together. They are omitted below the number of independent requests that supports them: 8 for p50, 46 for p90, 93 for p95, 473 for p99.",
-        "A hollow mark is a DEGRADED cell: its figures are usable with the reasons listed under validity. INVALID cells are not drawn.",
+        "A hollow mark is a DEGRADED cell: its figures are usable with the reasons listed under validity. Among comparisons it is a pair without a significant difference. INVALID cells are not drawn.",
         "Costs assume a machine that never idles, at the price and date listed under prices.",
         "A dash (–) means not measured or not supported by the data; it is never zero.",
         "docs/statistics.md defines every figure with its source and reports the measured coverage of the intervals.",

@@ -3,7 +3,7 @@
 use super::naming::Names;
 use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Figure, Section, shortened};
-use crate::sentences::{break_even_range, capacity, counted, no_break_even};
+use crate::sentences::{break_even_range, capacity, left_out, no_break_even};
 use cost::offered::{BreakEven, RateCurve};
 use cost::rate::{AtRate, Cheaper, Range};
 use plot::chart::plane::{Curve, Guide, Join, Panel, Plane, Spot};
@@ -133,10 +133,7 @@ fn break_even(pairs: &[BreakEven]) -> Table {
         let (first, second) = (name(&pair.first), name(&pair.second));
         let range = |range: &Range| break_even_range(range, &first, &second);
         let mut ranges: Vec<String> = pair.ranges.iter().take(MOST_RANGES).map(range).collect();
-        if pair.ranges.len() > MOST_RANGES {
-            let more = (pair.ranges.len() - MOST_RANGES) as u64;
-            ranges.push(format!("{} in results.json", counted(more, "more range")));
-        }
+        ranges.extend(left_out(pair.ranges.len(), MOST_RANGES, "range"));
         let found = match &pair.reason {
             Some(reason) => Entry::words(format!("unknown: {}", no_break_even(reason))),
             None => Entry { text: ranges.join("; "), ..Entry::default() },

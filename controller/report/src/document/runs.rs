@@ -9,6 +9,7 @@ use plot::chart::intervals::{Reference, Row};
 use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
 use stats::throughput::RunRow;
+use stats::validity::run_deviation;
 use stats::variance::Component;
 
 pub(super) fn section(names: &Names<'_>) -> Section {
@@ -55,11 +56,6 @@ fn ratios(named: &Named<'_>) -> Vec<(f64, String)> {
     estimates.runs.iter().filter_map(ratio).collect()
 }
 
-fn deviation(named: &Named<'_>) -> Option<f64> {
-    let throughput = &named.cell.estimates.throughput;
-    Some(throughput.std? / throughput.per_host.value?)
-}
-
 fn row(named: &Named<'_>) -> Row {
     Row {
         name: named.target.clone(),
@@ -70,7 +66,7 @@ fn row(named: &Named<'_>) -> Row {
         high: None,
         parts: ratios(named),
         fill: Fill::Full,
-        figure: deviation(named)
+        figure: run_deviation(&named.cell.estimates)
             .map_or_else(|| "–".to_owned(), |share| format!("±{}%", number::shown(share * 100.0))),
         tip: String::new(),
     }
@@ -86,7 +82,7 @@ fn table(names: &Names<'_>) -> Table {
         vec![
             Entry::words(named.label()),
             Entry::count(estimates.runs.len() as u64),
-            Entry::share(deviation(named)),
+            Entry::share(run_deviation(estimates)),
             share(variance.host.as_ref()),
             share(variance.run.as_ref()),
             share(variance.sample.as_ref()),

@@ -161,12 +161,12 @@ impl Entry {
     }
 
     pub fn status(status: Status) -> Self {
-        let (text, tone, value) = match status {
-            Status::Valid => ("VALID", Tone::Good, 0.0),
-            Status::Degraded => ("DEGRADED", Tone::Warn, 1.0),
-            Status::Invalid => ("INVALID", Tone::Bad, 2.0),
+        let (tone, value) = match status {
+            Status::Valid => (Tone::Good, 0.0),
+            Status::Degraded => (Tone::Warn, 1.0),
+            Status::Invalid => (Tone::Bad, 2.0),
         };
-        Self { text: text.to_owned(), tone, value: Some(value), ..Self::default() }
+        Self { text: status.as_str().to_owned(), tone, value: Some(value), ..Self::default() }
     }
 
     /// `1.31 (1.20 to 1.45)`

@@ -8,7 +8,7 @@ use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Guide, Join, Spot};
 use plot::chart::{Axis, Chart, Dash, Strip, Strips};
 use results::Results;
-use stats::telemetry::{CellTelemetry, NotMeasurable, Timeline};
+use stats::telemetry::{self, CellTelemetry, NotMeasurable, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 
 const MOST_FIGURES: usize = 12;
@@ -16,16 +16,21 @@ const MOST_FIGURES: usize = 12;
 const HELD_BACK: f64 = 0.05;
 const MIB: f64 = 1_048_576.0;
 
-/// Figures of all cells, and the timeline of the cell that was throttled most, or of the first.
-pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
+/// Figures of all cells with the timeline of the cell that was throttled most, or of the first; and the timelines of
+/// the other cells, if any.
+pub(super) fn sections(results: &Results, names: &Names<'_>) -> (Section, Option<Section>) {
+    let mut drawn = drawn(results, names).into_iter();
+    (section(results, names, drawn.next()), timelines(drawn.take(MOST_FIGURES).collect()))
+}
+
+fn section(results: &Results, names: &Names<'_>, drawn: Option<Block>) -> Section {
     let mut blocks = Vec::new();
     if names.cells.iter().any(|named| named.cell.telemetry.is_some()) {
-        blocks.push(Block::Table(table(names)));
+        blocks.push(Block::Table(table(results, names)));
     } else {
         blocks.push(Block::Missing("No telemetry was recorded.".to_owned()));
     }
-    let drawn = drawn(results, names);
-    blocks.extend(drawn.into_iter().next());
+    blocks.extend(drawn);
     let absent = not_measurable(results);
     if !absent.is_empty() {
         blocks.push(Block::List(absent));
@@ -39,9 +44,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     }
 }
 
-/// The timelines of the other cells.
-pub(super) fn timelines(results: &Results, names: &Names<'_>) -> Option<Section> {
-    let blocks: Vec<Block> = drawn(results, names).into_iter().skip(1).take(MOST_FIGURES).collect();
+fn timelines(blocks: Vec<Block>) -> Option<Section> {
     (!blocks.is_empty()).then(|| Section {
         id: "timelines",
         title: "Timelines".to_owned(),
@@ -214,14 +217,16 @@ fn level(timeline: &Timeline, value: f64) -> Curve {
 
 type Of = fn(&Named<'_>, &CellTelemetry) -> Entry;
 
-fn reading(telemetry: &CellTelemetry, metric: Metric, scale: f64) -> Entry {
-    let figure = telemetry.readings.get(metric.as_str()).copied().flatten();
-    here(figure.map(|figure| figure.mean * scale), telemetry)
+fn figure_of(telemetry: &CellTelemetry, metric: Metric) -> Option<telemetry::Figure> {
+    telemetry.readings.get(metric.as_str()).copied().flatten()
 }
 
-fn hottest(telemetry: &CellTelemetry, metric: Metric) -> Entry {
-    let figure = telemetry.readings.get(metric.as_str()).copied().flatten();
-    here(figure.and_then(|figure| figure.max), telemetry)
+fn mean(telemetry: &CellTelemetry, metric: Metric) -> Entry {
+    here(figure_of(telemetry, metric).map(|figure| figure.mean), telemetry)
+}
+
+fn maximum(telemetry: &CellTelemetry, metric: Metric) -> Entry {
+    here(figure_of(telemetry, metric).and_then(|figure| figure.max), telemetry)
 }
 
 fn here(value: Option<f64>, telemetry: &CellTelemetry) -> Entry {
@@ -257,27 +262,27 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
         ),
         (
             Column::figures("CPU clock", "MHz"),
-            |_, telemetry| reading(telemetry, Metric::HostCpuMhz, 1.0),
+            |_, telemetry| mean(telemetry, Metric::HostCpuMhz),
             true,
         ),
         (
             Column::figures("CPU temperature, maximum", "°C"),
-            |_, telemetry| hottest(telemetry, Metric::HostTemperatureCelsius),
+            |_, telemetry| maximum(telemetry, Metric::HostTemperatureCelsius),
             true,
         ),
         (
             Column::figures("GPU utilization", "%"),
-            |_, telemetry| reading(telemetry, Metric::GpuUtilizationPct, 1.0),
+            |_, telemetry| mean(telemetry, Metric::GpuUtilizationPct),
             has_gpu,
         ),
         (
             Column::figures("GPU clock", "MHz"),
-            |_, telemetry| reading(telemetry, Metric::GpuSmMhz, 1.0),
+            |_, telemetry| mean(telemetry, Metric::GpuSmMhz),
             has_gpu,
         ),
         (
             Column::figures("GPU temperature, maximum", "°C"),
-            |_, telemetry| hottest(telemetry, Metric::GpuTemperatureCelsius),
+            |_, telemetry| maximum(telemetry, Metric::GpuTemperatureCelsius),
             has_gpu,
         ),
         (
@@ -324,13 +329,13 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
     ]
 }
 
-fn table(names: &Names<'_>) -> Table {
-    let has_gpu = names
-        .cells
-        .iter()
-        .any(|named| named.entry.device.as_deref().is_some_and(|device| device != "cpu"));
-    let columns = columns(has_gpu);
-    let columns: Vec<_> = columns.into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
+/// Whether a model runs on a GPU.
+fn has_gpu(results: &Results) -> bool {
+    results.results.iter().any(|entry| entry.device.as_deref().is_some_and(|device| device != "cpu"))
+}
+
+fn table(results: &Results, names: &Names<'_>) -> Table {
+    let columns: Vec<_> = columns(has_gpu(results)).into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
     let row = |named: &Named<'_>| {
         let mut row = vec![Entry::words(named.label())];
         row.extend(columns.iter().map(|(_, of, _)| match &named.cell.telemetry {
@@ -355,8 +360,7 @@ fn table(names: &Names<'_>) -> Table {
 
 /// What can't be measured, with the reason, the remedy and the hosts.
 fn not_measurable(results: &Results) -> Vec<String> {
-    let is_gpu = |device: &String| device != "cpu";
-    let has_gpu = results.results.iter().any(|entry| entry.device.as_ref().is_some_and(is_gpu));
+    let has_gpu = has_gpu(results);
     let mut hosts: BTreeMap<&NotMeasurable, BTreeSet<&str>> = BTreeMap::new();
     for host in &results.environment.hosts {
         for absent in &host.not_measurable {

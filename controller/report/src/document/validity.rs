@@ -3,10 +3,10 @@
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Section, date, shortened};
-use crate::sentences::{cause, causes, counted, queue_delay, repeats};
+use crate::sentences::{cause, causes, counted, left_out, queue_delay, repeats};
 use results::{Cell, Event, Results};
 use stats::precision::Look;
-use stats::validity::{Reason, Status};
+use stats::validity::Reason;
 
 const MOST_EVENTS: usize = 50;
 
@@ -67,11 +67,7 @@ fn reasons(names: &Names<'_>) -> Vec<String> {
     }
     reasons.sort_by_key(|(reason, ..)| std::cmp::Reverse(reason.status));
     let line = |(reason, named, others): &(&Reason, &Named<'_>, u64)| {
-        let status = match reason.status {
-            Status::Valid => "VALID",
-            Status::Degraded => "DEGRADED",
-            Status::Invalid => "INVALID",
-        };
+        let status = reason.status.as_str();
         let others = match others {
             0 => String::new(),
             others => format!(" (and {})", counted(*others, "more cell")),
@@ -111,8 +107,6 @@ fn events(results: &Results) -> Vec<String> {
     let events: Vec<&Event> = results.campaign.events.iter().filter(is_news).collect();
     let line = |event: &&Event| format!("{} · {}", date(&event.at), shortened(&event.detail, 300));
     let mut lines: Vec<String> = events.iter().take(MOST_EVENTS).map(line).collect();
-    if let Some(more) = events.len().checked_sub(MOST_EVENTS).filter(|more| *more > 0) {
-        lines.push(format!("{} in results.json.", counted(more as u64, "more event")));
-    }
+    lines.extend(left_out(events.len(), MOST_EVENTS, "event").map(|more| format!("{more}.")));
     lines
 }

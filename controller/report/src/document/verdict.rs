@@ -134,25 +134,58 @@ fn sentence(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Vec<Span>
     if !best.detail.is_empty() {
         words.push(Span::Plain(format!(" with {}", best.detail.replace(" · ", ", "))));
     }
-    let others = names.cells.len() - 1;
-    words.push(Span::Plain(match others {
-        0 => " costs ".to_owned(),
-        _ => format!(" is the cheapest of {}, at ", names.cells.len()),
+    let (all, equals) = (names.cells.len(), equals(names, best));
+    words.push(Span::Plain(match all {
+        1 => " costs ".to_owned(),
+        all => format!(" is {}, at ", cheapest_of(best, equals, all)),
     }));
     words.push(usd(best));
     let interval = interval(&best.cell.cost.usd_per_1000_requests);
     words.extend(interval.map(|interval| Span::Plain(format!(" (95% CI {interval})"))));
-    words.push(Span::Plain(match (tied(results).len(), others) {
+    words.push(Span::Plain(match (tied(results).len(), all - 1) {
         (_, 0) => ".".to_owned(),
-        (0, _) => ", significantly cheaper than all others.".to_owned(),
+        (0, _) if equals == all => ", significantly cheaper than all others.".to_owned(),
+        (0, _) => match equals {
+            0 | 1 => ".".to_owned(),
+            2 => ", significantly cheaper than the other one.".to_owned(),
+            _ => format!(", significantly cheaper than the other {}.", equals - 1),
+        },
         (1, 1) => "; the other is statistically tied on cost.".to_owned(),
-        (all, others) if all == others => "; the others are statistically tied on cost.".to_owned(),
+        (some, others) if some == others => "; the others are statistically tied on cost.".to_owned(),
         (1, _) => "; 1 other is statistically tied on cost.".to_owned(),
         (some, _) => {
             format!("; {} others are statistically tied on cost.", number::count(some as u64))
         }
     }));
     words
+}
+
+/// How many cells the recommended one was chosen from by cost alone. A cell with a worse status, or that doesn't meet
+/// the objective as well, may be cheaper; a sustained load isn't compared.
+fn equals(names: &Names<'_>, best: &Named<'_>) -> usize {
+    let rank = |named: &Named<'_>| (named.cell.validity.status, kept(named));
+    let is_equal = |named: &&Named<'_>| named.cell.stress.is_empty() && rank(named) == rank(best);
+    names.cells.iter().filter(is_equal).count()
+}
+
+fn kept(named: &Named<'_>) -> Option<Kept> {
+    named.cell.goodput.as_ref().map(|goodput| goodput.kept)
+}
+
+fn cheapest_of(best: &Named<'_>, equals: usize, all: usize) -> String {
+    if equals == all {
+        return format!("the cheapest of {all}");
+    }
+    let status = best.cell.validity.status.as_str();
+    let of = match equals {
+        1 => format!("the only {status} cell"),
+        _ => format!("the cheapest of {equals} {status} cells"),
+    };
+    match kept(best) {
+        Some(Kept::Kept) => format!("{of} within the objective"),
+        Some(Kept::Undecided) => format!("{of} that may meet the objective"),
+        Some(Kept::Missed) | None => of,
+    }
 }
 
 /// The rate that a target sustains under the objective, in a campaign that offers several rates to one target.
@@ -234,16 +267,17 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
     let caveats = results.recommendation.as_ref().map_or(&[][..], |found| &found.caveats);
     if let Some(best) = best.filter(|_| caveats.contains(&Caveat::Degraded)) {
         let reasons = shortened(&causes(&best.cell.validity), 300);
-        notes.push(format!("The figures of this cell are DEGRADED: {reasons}."));
+        notes.push(format!("The figures of the recommended cell are DEGRADED: {reasons}."));
     }
-    if names.cells.iter().any(|named| named.cell.estimates.hosts < 2) {
-        notes.push(
-            "One host per target: this describes these machines, not the instance types in general."
-                .to_owned(),
-        );
+    let on_one_host = names.cells.iter().filter(|named| named.cell.estimates.hosts < 2).count();
+    if on_one_host > 0 {
+        let which = if on_one_host == names.cells.len() { "per target" } else { "for some targets" };
+        notes.push(format!(
+            "One host {which}: this describes these machines, not the instance types in general."
+        ));
     }
     if caveats.contains(&Caveat::ObjectiveUndecided) {
-        notes.push("Whether it meets the objective is undecided.".to_owned());
+        notes.push("Whether the recommended cell meets the objective is undecided.".to_owned());
     }
     notes.extend(stand_ins(results));
     for entry in &results.results {

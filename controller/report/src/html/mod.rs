@@ -46,7 +46,7 @@ pub fn render(document: &Document) -> String {
                     @for section in &document.sections { (section_of(section)) }
                     footer {
                         "Fleetmark " (document.version) ". Campaign " span.id { (document.campaign) }
-                        ". results.json has all figures unrounded; its Parquet file has all samples."
+                        ". Hover over a dash for its reason. results.json has all figures unrounded; its Parquet file has all samples."
                     }
                 }
                 script { (PreEscaped(SCRIPT)) }

@@ -5,6 +5,7 @@
 use super::grid;
 use super::text::{Piece, lines};
 use crate::document::Table;
+use crate::sentences::left_out;
 use plot::chart::{Anchor, At, Dash, Drawing, Fill, Form, Ink, Mark, Shape};
 use plot::font::{self, Weight, width};
 use plot::pdf::{Bookmark, Pages};
@@ -165,9 +166,14 @@ impl Flow {
             }
             self.row(row);
         }
-        if let Some(more) = table.rows.len().checked_sub(most).filter(|more| *more > 0) {
-            let text = format!("{more} more rows in results.json.");
+        self.left_out(table.rows.len(), most, "row");
+    }
+
+    /// How much of a list or table is left out, if any.
+    pub(super) fn left_out(&mut self, all: usize, shown: usize, noun: &str) {
+        if let Some(more) = left_out(all, shown, noun) {
             self.space(4.0);
+            let text = format!("{more}.");
             self.paragraph(&[Piece::of(&text, Weight::Regular, Ink::Muted)], 8.0, 1.4);
         }
     }

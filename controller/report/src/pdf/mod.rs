@@ -149,6 +149,7 @@ fn render_block(flow: &mut Flow, block: &Block) {
         Block::List(sentences) => {
             let shown = &sentences[..sentences.len().min(MOST_SENTENCES)];
             flow.list(shown, Ink::Text);
+            flow.left_out(sentences.len(), MOST_SENTENCES, "line");
         }
         Block::Missing(reason) => {
             flow.paragraph(&[Piece::of(reason, Weight::Regular, Ink::Muted)], 9.0, 1.4);

@@ -8,7 +8,7 @@ use stats::comparison::{Comparison, Finding, Quantity, Scope};
 
 /// What was found of one quantity: `53.7% slower (52.5 to 54.9%)`. The interval is the one that is corrected for the
 /// family of comparisons.
-pub fn verdict(found: &Comparison) -> String {
+pub(crate) fn verdict(found: &Comparison) -> String {
     let interval = found.corrected_ci_low.zip(found.corrected_ci_high);
     let (Some(ratio), Some((low, high))) = (found.ratio.value, interval) else {
         return match reason(&found.ratio) {
@@ -44,11 +44,20 @@ fn words(quantity: Quantity) -> (&'static str, &'static str) {
     }
 }
 
-pub(crate) fn scope(scope: Scope) -> &'static str {
-    match scope {
-        Scope::TheseMachines => "these two machines",
-        Scope::TheseTargets => "these targets",
+/// The correction of the intervals, and what they hold for.
+pub(crate) fn basis<'a>(latencies: impl Iterator<Item = &'a Comparison>) -> String {
+    let (mut family, mut hold_for) = (0, "these targets");
+    for latency in latencies {
+        family = latency.family.max(family);
+        if latency.scope == Scope::TheseMachines {
+            hold_for = "these machines";
+        }
     }
+    let correction = match family {
+        0 | 1 => String::new(),
+        family => format!(", Holm-corrected over {}", counted(family, "pair")),
+    };
+    format!("95% CI{correction}; valid for {hold_for}")
 }
 
 /// A ratio as a signed change in percent: `+53.7%`.
@@ -56,43 +65,46 @@ pub(crate) fn signed_change(ratio: f64) -> String {
     format!("{}%", signed_percent(ratio))
 }
 
-/// What would separate two cells: `more runs (about 12): runs vary by 2%, requests add 0.5%`.
-pub fn separation(separation: &Separation) -> String {
+/// What would separate two cells: `more runs (runs vary by 2%, requests add 0.5%): about 12 runs for a
+/// difference of this size`.
+pub(crate) fn separation(separation: &Separation) -> String {
     let Separation { need, runs, spread, hosts } = separation;
-    let need = match need {
-        Need::Runs => "more runs",
-        Need::Samples => "more samples",
-        Need::Hosts => "more hosts",
-    };
+    let more = more_of(*need);
     let Some(Spread { hosts: of_hosts, runs: of_runs, samples }) = spread else {
-        return format!("{need}: one run shows no variation between runs");
+        return format!("{more}: one run shows no variation between runs");
     };
     let (of_hosts, of_runs, samples) = (percent(*of_hosts), percent(*of_runs), percent(*samples));
     let enough = runs.map_or_else(
         || format!("more than {} runs for a difference this small", count(MOST_RUNS.into())),
         |runs| format!("about {} runs for a difference of this size", count(runs.into())),
     );
-    let why = match separation.need {
+    let why = match need {
         Need::Hosts => format!("hosts vary by {of_hosts}%"),
         Need::Runs | Need::Samples => {
             format!("runs vary by {of_runs}%, requests add {samples}%")
         }
     };
     let scope = if *hosts < 2 { "; with one host per target, for these machines only" } else { "" };
-    format!("{need} ({why}): {enough}{scope}")
+    format!("{more} ({why}): {enough}{scope}")
+}
+
+fn more_of(need: Need) -> &'static str {
+    match need {
+        Need::Runs => "more runs",
+        Need::Samples => "more samples",
+        Need::Hosts => "more hosts",
+    }
 }
 
 /// How many pairs have no significant difference in latency, and what would resolve them.
 pub(crate) fn unresolved(comparisons: &[results::Comparison]) -> Option<String> {
     let open: Vec<Need> =
         comparisons.iter().filter_map(|pair| Some(pair.separation.as_ref()?.need)).collect();
-    let resolved_by =
-        [(Need::Runs, "more runs"), (Need::Samples, "more samples"), (Need::Hosts, "more hosts")];
-    let needs: Vec<String> = resolved_by
+    let needs: Vec<String> = [Need::Runs, Need::Samples, Need::Hosts]
         .into_iter()
-        .map(|(need, name)| (open.iter().filter(|one| **one == need).count(), name))
+        .map(|need| (open.iter().filter(|one| **one == need).count(), more_of(need)))
         .filter(|(pairs, _)| *pairs > 0)
-        .map(|(pairs, name)| format!("{name} would resolve {pairs}"))
+        .map(|(pairs, more)| format!("{more} would resolve {pairs}"))
         .collect();
     let pairs = counted(open.len() as u64, "pair");
     (!open.is_empty())

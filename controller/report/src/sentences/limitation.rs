@@ -7,7 +7,7 @@ use stats::Estimate;
 use stats::limitation::{Limitation, Unit};
 
 /// Why a value or its interval is missing, or what the interval leaves out.
-pub fn limitation(limitation: Limitation) -> String {
+pub(crate) fn limitation(limitation: Limitation) -> String {
     use Limitation as L;
     let text = match limitation {
         L::OneRun => "only one run: no interval between runs",

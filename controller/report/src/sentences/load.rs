@@ -1,8 +1,9 @@
 //! Rates and repeats: the capacity of a target, the break-even of two, queue delays, when repeats ended.
 
+use super::counted;
 use super::limitation::limitation;
 use cost::rate::{Cheaper, Range};
-use plot::number::{count, percent, shown};
+use plot::number::{percent, shown};
 use results::CapacityOf;
 use stats::precision::Look;
 use stats::slo::Capacity;
@@ -45,21 +46,21 @@ pub(crate) fn queue_delay(delay: Delay) -> String {
 }
 
 /// Why the repeats of a cell ended.
-pub fn repeats(runs: usize, look: Look) -> String {
+pub(crate) fn repeats(runs: usize, look: Look) -> String {
     let half = |half: Option<f64>| {
         half.map_or_else(|| "unknown".to_owned(), |half| format!("±{}%", percent(half)))
     };
-    let runs = count(runs as u64);
+    let runs = counted(runs as u64, "run");
     match look {
-        Look::Continue => format!("{runs} runs; the precision target isn't reached yet"),
+        Look::Continue => format!("{runs}; the precision target isn't reached yet"),
         Look::NarrowEnough { half_width } => {
-            format!("{runs} runs; precision target reached: ±{}% of the mean", percent(half_width))
+            format!("{runs}; precision target reached: ±{}% of the mean", percent(half_width))
         }
         Look::RunsSpent { half_width } => {
-            format!("{runs} runs, the maximum; precision: {}", half(half_width))
+            format!("{runs}, the maximum; precision: {}", half(half_width))
         }
         Look::MoneySpent { half_width } => {
-            format!("{runs} runs until the budget was spent; precision: {}", half(half_width))
+            format!("{runs} until the budget was spent; precision: {}", half(half_width))
         }
     }
 }

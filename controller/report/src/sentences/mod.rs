@@ -8,15 +8,12 @@ mod load;
 mod stress;
 mod validity;
 
-pub(crate) use comparison::{scope, signed_change, unresolved};
-pub use comparison::{separation, verdict};
+pub(crate) use comparison::{basis, separation, signed_change, unresolved, verdict};
 pub(crate) use endpoint::{asked, network_share};
-pub use limitation::limitation;
-pub(crate) use limitation::{no_break_even, reason};
-pub use load::repeats;
-pub(crate) use load::{break_even_range, capacity, queue_delay};
+pub(crate) use limitation::{limitation, no_break_even, reason};
+pub(crate) use load::{break_even_range, capacity, queue_delay, repeats};
 pub(crate) use stress::sentences as stress;
-pub use validity::{cause, causes};
+pub(crate) use validity::{cause, causes};
 
 /// `a, b and c`
 pub(crate) fn enumerated(names: &[String], conjunction: &str) -> String {
@@ -31,4 +28,10 @@ pub(crate) fn enumerated(names: &[String], conjunction: &str) -> String {
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", plot::number::count(count))
+}
+
+/// How much of a list or table is left out: `3 more rows in results.json`; `None` if all is shown.
+pub(crate) fn left_out(all: usize, shown: usize, noun: &str) -> Option<String> {
+    let more = all.checked_sub(shown).filter(|more| *more > 0)?;
+    Some(format!("{} in results.json", counted(more as u64, &format!("more {noun}"))))
 }

@@ -1,5 +1,6 @@
 //! The verdicts on a sustained load, one sentence each.
 
+use super::counted;
 use super::load::queue_delay;
 use plot::number::{percent, signed_percent};
 use stats::stress::drift::LevelChange;
@@ -22,7 +23,6 @@ pub(crate) fn sentences(verdicts: &Verdicts) -> Vec<String> {
     lines.push(drift("throughput", &verdicts.throughput));
     let mut add = |subject: &str, verdict: Option<String>| {
         let verdict = verdict.unwrap_or_else(|| "not measurable here".to_owned());
-        // Without a GPU there is nothing to say about one.
         if *is_on_gpu || !subject.starts_with("GPU") {
             lines.push(format!("{subject}: {verdict}"));
         }
@@ -36,7 +36,7 @@ pub(crate) fn sentences(verdicts: &Verdicts) -> Vec<String> {
     add("proportional memory", verdicts.pss.as_ref().map(leak));
     add("GPU memory", verdicts.gpu_memory.as_ref().map(leak));
     if let Some(delay) = verdicts.schedule_delay_ms {
-        let rejected = verdicts.not_sent;
+        let rejected = counted(verdicts.not_sent, "arrival");
         lines.push(format!("{}; a full queue rejected {rejected}", queue_delay(delay)));
     }
     lines
@@ -103,7 +103,10 @@ fn leak(leak: &Leak) -> String {
 
 fn throttling(found: &Throttling) -> String {
     if !found.finding.is_found() {
-        return "none".to_owned();
+        return match found.shares.of_time {
+            share if share > 0.0 => format!("{}% of the time (negligible)", percent(share)),
+            _ => "none".to_owned(),
+        };
     }
     let reasons: Vec<String> = (found.by_reason.iter())
         .map(|(reason, shares)| format!("{reason} {}%", percent(shares.of_time)))
@@ -191,12 +194,12 @@ mod tests {
             };
             (1..200).map(held).collect()
         };
-        let told =
+        let text =
             |per_window: f64| leak(&stats::stress::leak::leak(&series(per_window), 0.0, None, 1));
-        assert_eq!(told(1.0), "leak of 360 to 360 MiB/h, 10 to 10 MiB per 1,000 requests");
-        // 0.2 % of 100 MB in the 1,490 s that are judged.
+        assert_eq!(text(1.0), "leak of 360 to 360 MiB/h, 10 to 10 MiB per 1,000 requests");
+        // 0.2% of 100 MiB in the 1,490 s that are judged.
         assert_eq!(
-            told(0.0),
+            text(0.0),
             "no leak above 0 MiB/h; a leak of 0.483 MiB/h would have been detected"
         );
         let few = stats::stress::leak::leak(&series(0.0)[..4], 0.0, None, 1);

@@ -6,12 +6,12 @@ use stats::clock::Trouble;
 use stats::validity::{Cause, Validity};
 
 /// All reasons of a cell in one line; empty without any.
-pub fn causes(validity: &Validity) -> String {
+pub(crate) fn causes(validity: &Validity) -> String {
     let texts: Vec<String> = validity.reasons.iter().map(|reason| cause(&reason.cause)).collect();
     texts.join("; ")
 }
 
-pub fn cause(cause: &Cause) -> String {
+pub(crate) fn cause(cause: &Cause) -> String {
     match cause {
         Cause::NothingCounted => "no request returned a summary".to_owned(),
         Cause::TooFewSamples { found, needed } => {

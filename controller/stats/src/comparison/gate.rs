@@ -1,4 +1,4 @@
-//! The comparability gate: which differences between two groups end a comparison, and which only mark it.
+//! The comparability gate: which differences between two groups prevent a comparison, and which only flag it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,27 +7,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// It isn't one: there is no comparison.
+    /// There is no comparison.
     Refused,
     /// It is shown beside every figure.
     Flagged,
 }
 
-/// What two groups are asked about. The table of the gate.
-pub const TABLE: [(&str, Effect); 13] = [
-    ("sample ids", Effect::Refused),
-    ("data hash", Effect::Refused),
-    ("prompt", Effect::Refused),
-    ("tokenizer", Effect::Refused),
-    ("generation limits", Effect::Refused),
-    ("schema version", Effect::Refused),
-    (WEIGHTS, Effect::Refused),
-    ("driver", Effect::Flagged),
-    ("governor", Effect::Flagged),
-    ("dtype", Effect::Flagged),
-    ("kernel", Effect::Flagged),
-    ("agent version", Effect::Flagged),
-    ("measured_on", Effect::Flagged),
+/// The name of a condition, the effect of a difference in it, and its value.
+type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
+
+/// The conditions that two groups are compared by.
+const TABLE: [Row; 13] = [
+    ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
+    ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
+    ("prompt", Effect::Refused, |it| it.prompt.as_deref()),
+    ("tokenizer", Effect::Refused, |it| it.tokenizer.as_deref()),
+    ("generation limits", Effect::Refused, |it| it.generation_limits.as_deref()),
+    ("schema version", Effect::Refused, |it| it.schema_version.as_deref()),
+    (WEIGHTS, Effect::Refused, |it| it.weights.as_deref()),
+    ("driver", Effect::Flagged, |it| it.driver.as_deref()),
+    ("governor", Effect::Flagged, |it| it.governor.as_deref()),
+    ("dtype", Effect::Flagged, |it| it.dtype.as_deref()),
+    ("kernel", Effect::Flagged, |it| it.kernel.as_deref()),
+    ("agent version", Effect::Flagged, |it| it.agent_version.as_deref()),
+    ("measured_on", Effect::Flagged, |it| it.measured_on.as_deref()),
 ];
 
 const WEIGHTS: &str = "weights";
@@ -40,7 +43,7 @@ pub struct Conditions {
     pub sample_ids: Option<String>,
     /// A hash over the dataset's content.
     pub data_hash: Option<String>,
-    /// With its place for the dialogue.
+    /// With its placeholder for the dialogue.
     pub prompt: Option<String>,
     /// Its sha256.
     pub tokenizer: Option<String>,
@@ -88,21 +91,20 @@ impl std::fmt::Display for Difference {
 #[error("the two can't be compared; they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
 pub struct Refusal(pub Vec<Difference>);
 
-/// Asks the table about two groups; the differences that only mark a comparison come back.
+/// Checks two groups against the table and returns the differences that only flag the comparison.
 ///
-/// Two unknowns are not equal, and are flagged; where a condition that refuses is known on one side only,
-/// that is a difference.
+/// Two unknown values are not equal; they are flagged. A value that is known on one side only is a difference.
 ///
 /// # Errors
-/// [`Refusal`] with every difference that ends the comparison.
+/// [`Refusal`] with every difference that prevents the comparison.
 pub fn gate(
     baseline: &Conditions,
     candidate: &Conditions,
     models: Models,
 ) -> Result<Vec<Difference>, Refusal> {
     let (mut refused, mut flagged) = (Vec::new(), Vec::new());
-    let sides = values(baseline).into_iter().zip(values(candidate));
-    for ((condition, effect), (baseline, candidate)) in TABLE.into_iter().zip(sides) {
+    for (condition, effect, value) in TABLE {
+        let (baseline, candidate) = (value(baseline), value(candidate));
         if baseline.is_some() && baseline == candidate {
             continue;
         }
@@ -112,8 +114,8 @@ pub fn gate(
         let difference = Difference {
             condition: condition.to_owned(),
             effect,
-            baseline: baseline.clone(),
-            candidate: candidate.clone(),
+            baseline: baseline.map(str::to_owned),
+            candidate: candidate.map(str::to_owned),
         };
         match effect {
             Effect::Refused => refused.push(difference),
@@ -121,40 +123,6 @@ pub fn gate(
         }
     }
     if refused.is_empty() { Ok(flagged) } else { Err(Refusal(refused)) }
-}
-
-/// In the order of the table.
-fn values(conditions: &Conditions) -> [&Option<String>; 13] {
-    let Conditions {
-        sample_ids,
-        data_hash,
-        prompt,
-        tokenizer,
-        generation_limits,
-        schema_version,
-        weights,
-        driver,
-        governor,
-        dtype,
-        kernel,
-        agent_version,
-        measured_on,
-    } = conditions;
-    [
-        sample_ids,
-        data_hash,
-        prompt,
-        tokenizer,
-        generation_limits,
-        schema_version,
-        weights,
-        driver,
-        governor,
-        dtype,
-        kernel,
-        agent_version,
-        measured_on,
-    ]
 }
 
 #[cfg(test)]

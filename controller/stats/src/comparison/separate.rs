@@ -47,7 +47,7 @@ pub const MOST_RUNS: u32 = 1000;
 /// The chance with which the advised runs find a difference of the size seen.
 const POWER: f64 = 0.8;
 
-/// Advises on a contrast; `None` where there is nothing to go by.
+/// Advises on a contrast; `None` without a ratio.
 pub fn separate(
     contrast: &Contrast,
     baseline: &VarianceShares,
@@ -60,11 +60,11 @@ pub fn separate(
         variance(of(baseline)) + variance(of(candidate))
     };
     let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
-    let hosts_measured = contrast.hosts;
-    if contrast.error.is_none() {
+    let (log_ratio, hosts_measured) = (contrast.log_ratio?, contrast.hosts);
+    let Some((error, _)) = contrast.error else {
         let need = Need::Runs;
         return Some(Separation { need, runs: None, spread: None, hosts: hosts_measured });
-    }
+    };
     let of_samples = residual / contrast.shared_samples.max(1) as f64;
     let need = if hosts > of_runs && hosts > of_samples {
         Need::Hosts
@@ -73,10 +73,7 @@ pub fn separate(
     } else {
         Need::Runs
     };
-    let log_ratio = contrast.log_ratio?;
-    let runs = contrast
-        .error
-        .and_then(|(error, _)| runs_needed(log_ratio.abs(), error * (contrast.runs as f64).sqrt()));
+    let runs = runs_needed(log_ratio.abs(), error * (contrast.runs as f64).sqrt());
     let deviation = |variance: f64| variance.sqrt().exp_m1();
     let spread = Spread {
         hosts: deviation(hosts),
@@ -140,6 +137,12 @@ mod tests {
         let one_run = Contrast { error: None, runs: 1, ..contrast(0.01, 0.01) };
         let advice = separate(&one_run, &shares(0.0, 0.2), &shares(0.0, 0.2)).unwrap();
         assert_eq!((advice.need, advice.runs), (Need::Runs, None));
+    }
+
+    #[test]
+    fn cells_that_share_nothing_need_no_more_runs() {
+        let nothing = Contrast { log_ratio: None, error: None, runs: 0, ..contrast(0.0, 0.0) };
+        assert_eq!(separate(&nothing, &shares(0.0, 0.2), &shares(0.0, 0.2)), None);
     }
 
     #[test]

@@ -15,17 +15,15 @@ fn cell(latencies: &[Vec<u32>]) -> Cell {
             let latency_ns = u64::from(latency) * 1000;
             rows.push(Observation {
                 run,
-                host: 0,
-                segment: 0,
                 batch: sample,
                 start_ns,
                 sample,
                 latency_ns,
                 ttft_ns: Some(latency_ns / 4),
-                network_ns: None,
                 input_tokens: Some(9),
                 output_tokens: Some(3 + sample % 5),
                 is_ok: true,
+                ..Observation::default()
             });
             start_ns += latency_ns;
         }

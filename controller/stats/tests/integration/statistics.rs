@@ -15,17 +15,15 @@ fn rows_of(latencies_ms: &[Vec<u32>], batch_size: usize) -> Vec<Observation> {
                 let latency_ns = u64::from(latency) * 1_000_000;
                 rows.push(Observation {
                     run,
-                    host: 0,
-                    segment: 0,
                     batch,
                     start_ns,
                     sample,
                     latency_ns,
                     ttft_ns: Some(latency_ns / 4),
-                    network_ns: None,
                     input_tokens: Some(100),
                     output_tokens: Some(4),
                     is_ok: true,
+                    ..Observation::default()
                 });
                 longest = longest.max(latency_ns);
                 sample += 1;

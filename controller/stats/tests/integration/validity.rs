@@ -21,17 +21,14 @@ fn cell(runs: u32, requests: u32, latency: impl Fn(u32, u32) -> Option<u64>) -> 
             let found = latency(run, place);
             rows.push(Observation {
                 run,
-                host: 0,
-                segment: 0,
                 batch: place,
                 start_ns: u64::from(place) * 1_000_000_000,
                 sample: sample(run, place, requests),
                 latency_ns: found.unwrap_or(500) * 1000,
-                ttft_ns: None,
-                network_ns: None,
                 input_tokens: Some(9),
                 output_tokens: Some(3),
                 is_ok: found.is_some(),
+                ..Observation::default()
             });
         }
     }
