@@ -1,4 +1,5 @@
-//! A collector of traces of our own on loopback, which keeps what it is sent; or one that takes connections and never answers.
+//! A trace collector on loopback that keeps the spans it receives, or one that accepts connections and
+//! never responds.
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
@@ -15,32 +16,29 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use tonic::{Request, Response, Status};
 
-/// A span as it came.
+/// A received span.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// `service.name` of the program that sent it.
     pub service: String,
-    /// Its name.
     pub name: String,
-    /// What stands between its two sides.
     pub kind: SpanKind,
-    /// Its trace, in hexadecimal digits.
+    /// Id of its trace, in hexadecimal digits.
     pub trace: String,
-    /// Its own id.
     pub id: String,
-    /// Its parent's; empty for a root.
+    /// Id of its parent; empty for a root.
     pub parent: String,
-    /// Its attributes, as text, with those of its program.
+    /// Its attributes and those of its program, as text.
     pub attributes: BTreeMap<String, String>,
-    /// Why it failed; none where it didn't.
+    /// The reason if it failed.
     pub error: Option<String>,
     /// In nanoseconds since 1970.
     pub start: u64,
-    /// Likewise.
+    /// In nanoseconds since 1970.
     pub end: u64,
 }
 
-/// The collector. It lives until the test ends.
+/// Runs until the test ends.
 #[derive(Debug, Clone)]
 pub struct Collector {
     address: String,
@@ -48,35 +46,35 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes spans as `http/protobuf`.
+    /// Receives spans as `http/protobuf`.
     ///
     /// # Panics
-    /// Where no port is free.
+    /// If no port is free.
     pub fn http() -> Self {
         Self::listen(|collector, stream| collector.serve(&stream))
     }
 
-    /// Takes connections, reads, and never answers.
+    /// Accepts connections, reads, and never responds.
     ///
     /// # Panics
-    /// Where no port is free.
+    /// If no port is free.
     pub fn silent() -> Self {
         Self::listen(|_, mut stream| {
-            // It reads to the end of the connection.
+            // Reads to the end of the connection.
             drop(std::io::copy(&mut stream, &mut std::io::sink()));
         })
     }
 
-    /// Takes spans as `grpc`.
+    /// Receives spans as `grpc`.
     ///
     /// # Panics
-    /// Where no port or thread is free.
+    /// If no port is free or no thread can be started.
     pub fn grpc() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.expect("threads can be started");
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
         let listener = listener.expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         let collector = Self { address, seen: Arc::default() };
         let service = TraceServiceServer::new(collector.clone());
         std::thread::spawn(move || {
@@ -89,7 +87,7 @@ impl Collector {
 
     fn listen(serve: impl Fn(&Self, TcpStream) + Send + Clone + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         let collector = Self { address, seen: Arc::default() };
         let serving = collector.clone();
         std::thread::spawn(move || {
@@ -106,12 +104,12 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
-    /// All spans that came.
+    /// All received spans.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Answers the requests of one connection.
+    /// Responds to the requests of one connection.
     fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream);
         while let Some(request) = read(&mut reader) {
@@ -152,7 +150,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<ExportTraceServiceRequest>
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(ExportTraceServiceRequest::decode(body.as_slice()).expect("it is protobuf"))
+    Some(ExportTraceServiceRequest::decode(body.as_slice()).expect("the body is protobuf"))
 }
 
 #[tonic::async_trait]

@@ -1,6 +1,7 @@
-//! A server on loopback that answers as the Hugging Face hub does, and fails on demand.
+//! A server on loopback that responds like the Hugging Face hub, and fails on demand.
 //!
-//! Files of 1,000 bytes and more are large: their answer redirects to their bytes and names their sha256.
+//! Files of 1,000 bytes and more are large: their response redirects to the content and contains its
+//! sha256.
 
 use crate::Workspace;
 use sha2::{Digest, Sha256};
@@ -13,19 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// The commit of every branch.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// From this length on a file is large.
+/// Files of this length and longer are large.
 const LARGE: usize = 1000;
 
-/// How one answer fails.
+/// How one response fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection breaks after so many bytes of the body.
+    /// The connection breaks after this many bytes of the body.
     Cut(usize),
-    /// Another status, with `Retry-After` where it is given.
+    /// Another status, optionally with `Retry-After`.
     Status(u16, Option<u32>),
-    /// The first byte is another one.
+    /// The first byte differs.
     Wrong,
-    /// The body comes byte by byte.
+    /// The body is sent byte by byte.
     Slow,
 }
 
@@ -33,13 +34,13 @@ pub enum Fault {
 struct State {
     /// By kind and name, such as `models/org/tiny`.
     repositories: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
-    /// What is left to fail, by the end of a path.
+    /// Pending faults, each with the end of its path.
     faults: Vec<(String, Fault)>,
     token: Option<String>,
     log: Vec<String>,
 }
 
-/// The server. It lives until the test ends.
+/// Runs until the test ends.
 #[derive(Debug, Clone)]
 pub struct Hub {
     address: String,
@@ -56,10 +57,10 @@ impl Hub {
     /// Starts it on a free port.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If no port is free.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         let hub = Self { address, state: Arc::default() };
         let serving = hub.clone();
         std::thread::spawn(move || {
@@ -103,21 +104,21 @@ impl Hub {
         self
     }
 
-    /// The next answer with a body to a path of this end fails; several are taken in order.
+    /// The next response with a body to a path with this end fails; several faults occur in order.
     #[must_use]
     pub fn failing(self, path: &str, fault: Fault) -> Self {
         self.state().faults.push((path.to_owned(), fault));
         self
     }
 
-    /// Lets in only who shows this token.
+    /// Rejects requests without this token.
     #[must_use]
     pub fn gated(self, token: &str) -> Self {
         self.state().token = Some(token.to_owned());
         self
     }
 
-    /// What was asked so far: method, path, and `Range` where there was one.
+    /// The requests so far: method, path, and `Range` if there was one.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
@@ -126,7 +127,7 @@ impl Hub {
         let Ok(clone) = stream.try_clone() else { return };
         let mut reader = BufReader::new(clone);
         let mut stream = stream;
-        // A connection that breaks is what tests ask for.
+        // Tests request broken connections.
         while let Some(request) = Request::read(&mut reader) {
             if self.answer(&request, &mut stream).is_none() {
                 return;
@@ -142,7 +143,7 @@ impl Hub {
             let is_meant = |(path, fault): &(String, Fault)| {
                 request.path.ends_with(path)
                     && (request.method == "GET" || matches!(fault, Fault::Status(..)))
-                    // A body that is only redirected to can't break.
+                    // A redirect has no body that could break.
                     && (!request.is_resolve() || matches!(fault, Fault::Status(..)))
             };
             let next = state.faults.iter().position(is_meant);
@@ -205,7 +206,7 @@ impl State {
         let header = |name: &str, value: String| (name.to_owned(), value);
         let commit = header("X-Repo-Commit", COMMIT.to_owned());
         if bytes.len() < LARGE {
-            // Stands for git's object id.
+            // In place of git's object id.
             let headers = vec![commit, header("ETag", format!("\"{}\"", &sha256[..40]))];
             return Answer { headers, body: bytes.clone(), ..Answer::default() };
         }
@@ -247,7 +248,7 @@ impl Request {
         Some(Self { method, path, range, token })
     }
 
-    /// Whether the answer may redirect to where the bytes lie.
+    /// Whether the response may be a redirect to the content.
     fn is_resolve(&self) -> bool {
         self.path.contains("/resolve/") && self.path.ends_with(".safetensors")
     }
@@ -313,7 +314,7 @@ impl Answer {
 fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // A String takes everything.
+        // Writing to a String can't fail.
         let _ = write!(text, "{byte:02x}");
         text
     })

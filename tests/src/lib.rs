@@ -1,4 +1,5 @@
-//! The harness of the scenarios: builds the programs, runs them in temporary folders, and reads their results.
+//! The harness of the scenarios: builds the programs, runs them in temporary folders, and reads their
+//! results.
 
 pub mod aws;
 pub mod collector;
@@ -22,8 +23,8 @@ pub use workspace::Workspace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Exclusive use of the processor. Scenarios that saturate it hold this guard, and so do scenarios whose result
-/// depends on real time, so that the former never disturb the latter. All others run beside them.
+/// Exclusive use of the processor. Scenarios that saturate it hold this guard, and so do scenarios whose
+/// result depends on real time, so that the former never disturb the latter. All others run in parallel.
 pub fn processor() -> MutexGuard<'static, ()> {
     static PROCESSOR: Mutex<()> = Mutex::new(());
     PROCESSOR.lock().unwrap_or_else(PoisonError::into_inner)

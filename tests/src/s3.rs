@@ -1,19 +1,19 @@
-//! S3 for scenarios: buckets of a real server, and a proxy before it that fails as it is told.
+//! S3 for scenarios: a real server, and a proxy in front of it that fails on demand.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// How one answer fails.
+/// How one response fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection breaks after so many bytes of the answer, its head included.
+    /// The connection breaks after this many bytes of the response, including its head.
     Cut(usize),
-    /// Another answer: a status, and a code of S3's.
+    /// Another response: a status, and an error code of S3.
     Answer(u16, &'static str),
 }
 
-/// A way to the server.
+/// The proxy.
 #[derive(Debug, Clone)]
 pub struct S3 {
     address: String,
@@ -22,19 +22,19 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// A proxy before the server at `upstream`.
+    /// Starts a proxy in front of the server at `upstream`.
     ///
     /// # Panics
-    /// Where no port is free.
+    /// If no port is free.
     pub fn before(upstream: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         let s3 = Self { address, faults: Arc::default(), log: Arc::default() };
         let (serving, upstream) = (s3.clone(), upstream.to_owned());
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (s3, upstream) = (serving.clone(), upstream.clone());
-                // A connection that breaks is what tests ask for.
+                // Tests request broken connections.
                 std::thread::spawn(move || drop(s3.pass_on(stream, &upstream)));
             }
         });
@@ -46,56 +46,54 @@ impl S3 {
         format!("http://{}", self.address)
     }
 
-    /// The next answer to a request whose first line holds `words` fails; several are taken in order.
+    /// The next response to a request whose first line contains `words` fails; several faults occur in
+    /// order.
     ///
     /// # Panics
-    /// Where another thread did.
+    /// If another thread panicked.
     pub fn fail(&self, words: &str, fault: Fault) {
         self.faults.lock().expect("nobody panicked").push((words.to_owned(), fault));
     }
 
-    /// What was asked so far: method, path, and `range` where there was one.
+    /// The requests so far: method, path, and `range` if there was one.
     ///
     /// # Panics
-    /// Where another thread did.
+    /// If another thread panicked.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().expect("nobody panicked").clone()
     }
 
-    /// Makes a bucket.
     pub fn bucket(&self, name: &str) {
         self.ask("PUT", &format!("/{name}"), b"");
     }
 
-    /// Makes an object.
     pub fn put(&self, path: &str, bytes: &[u8]) {
         self.ask("PUT", path, bytes);
     }
 
-    /// An object's bytes.
     pub fn get(&self, path: &str) -> Vec<u8> {
         self.ask("GET", path, b"")
     }
 
-    /// Asks the server as itself, past all faults.
+    /// Sends a request of the test itself, to which no fault applies.
     ///
     /// # Panics
-    /// Where it doesn't answer well.
+    /// If the response isn't 200.
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(&self.address).expect("the proxy answers");
-        // Signatures aren't checked there, but who asks without one sees only what is public.
-        let who = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+        let mut stream = TcpStream::connect(&self.address).expect("the proxy listens");
+        // The server doesn't check signatures, but requests without one see only public objects.
+        let authorization = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
                    SignedHeaders=host, Signature=0";
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {who}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {authorization}\r\n\
              Content-Length: {}\r\nX-Test: 1\r\n\r\n",
             self.address,
             body.len()
         );
-        stream.write_all(head.as_bytes()).expect("it listens");
-        stream.write_all(body).expect("it listens");
+        stream.write_all(head.as_bytes()).expect("the proxy reads");
+        stream.write_all(body).expect("the proxy reads");
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).expect("it answers");
+        stream.read_to_end(&mut answer).expect("the proxy responds");
         let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         assert!(head.starts_with("HTTP/1.1 200"), "{method} {path}: {head}");
@@ -107,7 +105,7 @@ impl S3 {
         let mut client = client;
         let mut first = String::new();
         reader.read_line(&mut first)?;
-        // One request a connection: answers end where their connections do.
+        // One request per connection: the end of a response is the end of its connection.
         let mut head = format!("{first}Connection: close\r\n");
         let (mut length, mut is_test, mut range, mut is_waiting) = (0, false, String::new(), false);
         loop {

@@ -1,5 +1,5 @@
-//! A server on loopback with SageMaker's processing jobs and the objects in S3 that they read. It fails on demand; moto,
-//! by contrast, ends no job.
+//! A server on loopback with SageMaker's processing jobs and the S3 objects that they read. It fails on
+//! demand, and its jobs can end, unlike moto's.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -7,23 +7,22 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How one answer fails.
+/// How one response fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Another answer: a status, the kind of the error, and what it says.
+    /// Another response: a status, the kind of the error, and its message.
     Answer(u16, &'static str, &'static str),
-    /// It is done, and the connection breaks before the answer.
+    /// The operation is executed, but the connection breaks before the response.
     Lost,
 }
 
-/// A job as it stands.
 #[derive(Debug, Clone)]
 pub struct Job {
     /// `InProgress`, `Completed`, `Failed` or `Stopped`.
     pub status: String,
-    /// What it was created with.
+    /// The request that created it.
     pub request: Value,
-    /// After so many polls it is completed; null: never.
+    /// It completes after this many polls; null: never.
     polls: Option<u32>,
 }
 
@@ -37,7 +36,7 @@ struct State {
     has_no_objects: bool,
 }
 
-/// The server. It lives until the test ends.
+/// Runs until the test ends.
 #[derive(Debug, Clone)]
 pub struct SageMaker {
     address: String,
@@ -54,16 +53,16 @@ impl SageMaker {
     /// Starts it on a free port. Its jobs run until they are stopped.
     ///
     /// # Panics
-    /// Where there is none.
+    /// If no port is free.
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it has one").to_string();
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         let server = Self { address, state: Arc::default() };
         let serving = server.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = serving.clone();
-                // A connection that breaks is what tests ask for.
+                // Tests request broken connections.
                 std::thread::spawn(move || drop(server.serve(&stream)));
             }
         });
@@ -79,21 +78,21 @@ impl SageMaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Jobs are completed when they were looked at so often.
+    /// Jobs complete after this many polls.
     #[must_use]
     pub fn completing_after(self, polls: u32) -> Self {
         self.state().polls = Some(polls);
         self
     }
 
-    /// S3 holds nothing.
+    /// S3 contains no objects.
     #[must_use]
     pub fn without_objects(self) -> Self {
         self.state().has_no_objects = true;
         self
     }
 
-    /// The next request of this operation and, with `CreateProcessingJob 2`, of this number of it, fails.
+    /// The next request of this operation fails; `CreateProcessingJob 2` selects the second one.
     pub fn fail(&self, operation: &str, fault: Fault) {
         self.state().faults.push((operation.to_owned(), fault));
     }
@@ -103,20 +102,20 @@ impl SageMaker {
         self.state().jobs.clone()
     }
 
-    /// How many jobs stand so.
+    /// The number of jobs with this status.
     pub fn count(&self, status: &str) -> usize {
         self.state().jobs.values().filter(|job| job.status == status).count()
     }
 
-    /// Lets a job end so.
+    /// Ends a job with this status.
     ///
     /// # Panics
-    /// Where there is none of this name.
+    /// If there is no job of this name.
     pub fn end(&self, name: &str, status: &str) {
-        status.clone_into(&mut self.state().jobs.get_mut(name).expect("the job is there").status);
+        status.clone_into(&mut self.state().jobs.get_mut(name).expect("the job exists").status);
     }
 
-    /// The operations that were asked for.
+    /// The requested operations.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
@@ -155,7 +154,7 @@ impl SageMaker {
         }
     }
 
-    /// A status, headers and a body; null where the connection breaks.
+    /// A status, headers and a body; null if the connection breaks.
     fn answer(
         &self,
         first: &str,
@@ -163,9 +162,9 @@ impl SageMaker {
         body: &[u8],
     ) -> Option<(u16, &'static str, String)> {
         let Some(operation) = headers.get("x-amz-target") else {
-            // S3 is only asked whether objects are there.
-            let is_there = first.starts_with("HEAD ") && !self.state().has_no_objects;
-            let status = if is_there { 200 } else { 404 };
+            // S3 is only asked whether objects exist.
+            let exists = first.starts_with("HEAD ") && !self.state().has_no_objects;
+            let status = if exists { 200 } else { 404 };
             return Some((
                 status,
                 "etag: \"0\"\r\nlast-modified: Wed, 01 Jan 2025 00:00:00 GMT\r\n",

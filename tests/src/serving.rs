@@ -1,4 +1,4 @@
-//! `agent serve` for scenarios, and a caller of it.
+//! `agent serve` for scenarios, with a client.
 
 use crate::{Finished, Running, Workspace};
 use reqwest::{Client, RequestBuilder};
@@ -12,7 +12,7 @@ async fn round_trip(request: RequestBuilder) -> Result<Answer, String> {
     Ok((status, answer.json().await.map_err(|error| error.to_string())?))
 }
 
-/// An agent that serves on a free port of loopback.
+/// An agent that serves on a free loopback port.
 #[derive(Debug)]
 pub struct Serving {
     agent: Running,
@@ -21,10 +21,10 @@ pub struct Serving {
     runtime: Runtime,
 }
 
-/// An answer: its status, and its body as JSON.
+/// A response: its status, and its body as JSON.
 pub type Answer = (u16, Value);
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Debug)]
 pub struct Asked(tokio::task::JoinHandle<Result<Answer, String>>);
 
@@ -32,21 +32,20 @@ impl Serving {
     /// Starts it and waits until its model is loaded.
     ///
     /// # Panics
-    /// Where it ends before.
+    /// If it exits first.
     pub fn start(workspace: &Workspace, model: &str, options: &[&str]) -> Self {
         let own = ["serve", "--model", model, "--listen", "127.0.0.1:0", "--threads", "1"];
         let mut agent = Running::of(&mut workspace.agent(&[&own[..], options].concat()));
         let line = agent.until("listening on");
         let address = line.split([' ', ';']).find(|word| word.starts_with("http://"));
-        let address = address.expect("it says where").to_owned();
+        let address = address.expect("the line contains a URL").to_owned();
         let _ = agent.until("serving ");
         let runtime = Runtime::new().expect("threads can be started");
-        // Loopback is reached directly, whatever the environment says.
-        let client = Client::builder().no_proxy().build().expect("a client can be made");
+        // Ignores proxies in the environment.
+        let client = Client::builder().no_proxy().build().expect("a client can be created");
         Self { agent, address, client, runtime }
     }
 
-    /// Where requests go.
     pub fn url(&self) -> String {
         format!("{}/invocations", self.address)
     }
@@ -57,7 +56,7 @@ impl Serving {
         self.send(request.body(body.to_owned()))
     }
 
-    /// Asks `/ping`.
+    /// Requests `/ping`.
     pub fn ping(&self) -> Asked {
         self.send(self.client.get(format!("{}/ping", self.address)))
     }
@@ -76,40 +75,40 @@ impl Serving {
         asked
     }
 
-    /// The next of several answers.
+    /// The next of several responses.
     ///
     /// # Errors
-    /// Where none comes.
+    /// If the request fails.
     ///
     /// # Panics
-    /// Where all came.
+    /// If there are no more.
     pub fn next(&self, asked: &mut JoinSet<Result<Answer, String>>) -> Result<Answer, String> {
         let next = self.runtime.block_on(asked.join_next()).expect("one is left");
-        next.expect("the caller doesn't panic")
+        next.expect("the task doesn't panic")
     }
 
-    /// Waits for an answer.
+    /// Waits for a response.
     ///
     /// # Errors
-    /// Where none comes.
+    /// If the request fails.
     ///
     /// # Panics
-    /// Where the caller itself breaks.
+    /// If its task panics.
     pub fn answer(&self, asked: Asked) -> Result<Answer, String> {
-        self.runtime.block_on(asked.0).expect("the caller doesn't panic")
+        self.runtime.block_on(asked.0).expect("the task doesn't panic")
     }
 
-    /// Sends it a signal, by name.
+    /// Sends a signal, by name.
     pub fn signal(&self, name: &str) {
         self.agent.signal(name);
     }
 
-    /// Reads what it says up to a line that holds `text`.
+    /// Reads its standard error up to a line that contains `text`.
     pub fn until(&mut self, text: &str) -> String {
         self.agent.until(text)
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     pub fn finish(self) -> Finished {
         self.agent.finish()
     }

@@ -1,27 +1,22 @@
-//! Ignored tests: those that need a server or data from outside. A script starts the server and names the tests here.
+//! Ignored tests: those that need a server or data from outside. A script starts the server and runs
+//! this task.
 
 use crate::process;
-use anyhow::{Context, bail, ensure};
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use anyhow::{bail, ensure};
 
-/// Runs the ignored tests whose names contain the filter. All packages are selected, so that nothing is built twice.
+/// Runs the ignored tests whose names contain the filter. All packages are selected, so that nothing
+/// is built twice.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((filter, more)) = arguments.split_first() else {
-        bail!("which tests? For example: cargo xtask ignored s3:: --release --test integration");
+        bail!("no filter given: for example, cargo xtask ignored s3:: --release --test integration");
     };
     let mut command = process::cargo();
     command.args(["test", "--workspace"]).args(more).args(["--", "--ignored", filter]);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("`cargo` can't be started")?;
-    let out = child.stdout.take().context("standard output is piped")?;
     let mut passed = 0;
-    for line in BufReader::new(out).lines() {
-        let line = line?;
-        passed += passed_by(&line);
+    process::lines(&mut command, |line| {
+        passed += passed_by(line);
         println!("{line}");
-    }
-    let status = child.wait()?;
-    ensure!(status.success(), "`cargo test` ended with {status}");
+    })?;
     ensure!(passed > 0, "no ignored test has a name that contains `{filter}`");
     Ok(())
 }

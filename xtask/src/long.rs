@@ -11,13 +11,13 @@ struct Part {
 const PARTS: [Part; 6] = [
     // Simulated campaigns on a network that delays, drops and partitions.
     Part { name: "seeds", run: || seeds("unreliable", "0..1000") },
-    Part { name: "network", run: || script("tests/network.sh", &[]) },
+    Part { name: "network", run: || script("tests/network.sh") },
     // Campaigns whose controller and agents are killed at random times.
     Part { name: "kills", run: || seeds("kills", "0..100") },
     Part { name: "fuzz", run: fuzz },
     // 10, 100 and 1,000 simulated agents, a million samples each. Needs an idle machine.
     Part { name: "load", run: load },
-    Part { name: "leak", run: || script("tests/leak.sh", &[]) },
+    Part { name: "leak", run: || script("tests/leak.sh") },
 ];
 
 /// Runs the named parts; all of them if none is named.
@@ -25,7 +25,7 @@ pub(crate) fn run(names: &[String]) -> anyhow::Result<()> {
     let known = |name: &&String| PARTS.iter().any(|part| part.name == **name);
     if let Some(unknown) = names.iter().find(|name| !known(name)) {
         let names: Vec<&str> = PARTS.iter().map(|part| part.name).collect();
-        bail!("no part `{unknown}`: expected {}", names.join(", "));
+        bail!("unknown part `{unknown}`: expected one of {}", names.join(", "));
     }
     for part in
         PARTS.iter().filter(|part| names.is_empty() || names.iter().any(|name| name == part.name))
@@ -48,7 +48,8 @@ fn load() -> anyhow::Result<()> {
     process::run(&mut process::command("target/release/load"))
 }
 
-/// Every fuzz target for `FUZZ_SECONDS` (600). Needs cargo-fuzz; findings are written to fuzz/artifacts.
+/// Runs every fuzz target for `FUZZ_SECONDS` (default: 600). Needs cargo-fuzz; findings are written to
+/// fuzz/artifacts.
 fn fuzz() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "tasks read the environment where they need it")]
     let seconds = std::env::var("FUZZ_SECONDS").unwrap_or_else(|_| "600".to_owned());

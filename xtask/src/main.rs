@@ -1,4 +1,4 @@
-//! The project's own tasks, beside those of cargo: `cargo xtask COMMAND`.
+//! Maintenance tasks: `cargo xtask COMMAND`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks report to a terminal")]
 
@@ -21,13 +21,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 9] = [
-    Task {
-        name: "ci",
-        arguments: "",
-        help: "Everything that a change must pass (.ci/run)",
-        run: |_| process::script(".ci/run", &[]),
-    },
+const TASKS: [Task; 7] = [
     Task {
         name: "architecture",
         arguments: "",
@@ -37,13 +31,13 @@ const TASKS: [Task; 9] = [
     Task {
         name: "ignored",
         arguments: "FILTER [CARGO-TEST-ARGUMENTS...]",
-        help: "Run ignored tests; an error if the filter matches none",
+        help: "Run the ignored tests that match a filter; fails if none does",
         run: ignored::run,
     },
     Task {
         name: "schema",
         arguments: "",
-        help: "Rewrite the committed JSON Schemas from the types",
+        help: "Regenerate docs/results.schema.json from the types",
         run: |_| schema(),
     },
     Task {
@@ -55,26 +49,20 @@ const TASKS: [Task; 9] = [
     Task {
         name: "pictures",
         arguments: "",
-        help: "Rebuild the README's pictures from real campaigns",
+        help: "Regenerate the README's images from a run of the quick start",
         run: |_| pictures::run(),
     },
     Task {
         name: "long",
         arguments: "[PART...]",
-        help: "Run the checks that take hours: seeds network kills fuzz load leak",
+        help: "Run the checks that take hours: seeds, network, kills, fuzz, load, leak",
         run: long::run,
     },
     Task {
         name: "simulate",
         arguments: "[--stress] [--trials N] [--seed N]",
-        help: "Check the statistics on worlds with known parameters",
+        help: "Measure how often intervals and verdicts are right, on simulated data",
         run: simulation::run,
-    },
-    Task {
-        name: "platforms",
-        arguments: "[--short] [PART...]",
-        help: "Run deploy/ on the platforms themselves (tests/platforms.sh)",
-        run: |arguments| process::script("tests/platforms.sh", arguments),
     },
 ];
 
@@ -100,13 +88,13 @@ fn run(arguments: &[String]) -> anyhow::Result<()> {
     };
     let task = TASKS.iter().find(|task| task.name == name);
     let Some(task) = task else {
-        bail!("no task `{name}`: `cargo xtask` lists them");
+        bail!("unknown task `{name}`: `cargo xtask` lists the tasks");
     };
     (task.run)(arguments).with_context(|| format!("task `{name}` failed"))
 }
 
 fn schema() -> anyhow::Result<()> {
-    // The tests that compare a committed schema with its type rewrite it on request.
+    // The test that compares the committed schema with the types rewrites it on request.
     let tests = ["test", "--workspace", "--lib", "schema"];
     process::run(process::cargo().args(tests).env("UPDATE_SCHEMA", "1"))
 }

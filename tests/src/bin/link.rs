@@ -1,6 +1,6 @@
-//! A user-space cable between two network interfaces that delays every frame: `link A MAC-OF-A B MAC-OF-B DELAY-MS`.
-//! A frame goes on when it came from the host whose address stands beside its interface; so what this program itself
-//! sends is not taken for something that came. For kernels without netem; it needs the right to open raw sockets.
+//! A user-space cable between two network interfaces that delays every frame:
+//! `link A MAC-OF-A B MAC-OF-B DELAY-MS`. Each interface forwards only frames from its host, so that this
+//! program doesn't receive what it sent. For kernels without netem; needs permission to open raw sockets.
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, Read, Write};
@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Frames of both ends together that may be under way.
-const UNDER_WAY: usize = 4096;
-/// An Ethernet frame with its header, and some more for what is put together by the card.
+/// Maximum number of frames in flight in each direction.
+const IN_FLIGHT: usize = 4096;
+/// An Ethernet frame with its header, and room for frames that the network card merged.
 const LONGEST: usize = 65_600;
 
 fn main() -> io::Result<()> {
@@ -31,18 +31,18 @@ fn mac(text: &str) -> io::Result<Vec<u8>> {
     text.split(':').map(|byte| u8::from_str_radix(byte, 16).map_err(io::Error::other)).collect()
 }
 
-/// Takes frames from one end, keeps each for `delay`, and puts them out at the other in their order.
+/// Forwards frames from one end to the other in order, each after `delay`.
 fn carry(
     mut from: Socket,
     sender: Vec<u8>,
     mut to: Socket,
     delay: Duration,
 ) -> std::thread::JoinHandle<()> {
-    let (put, take) = mpsc::sync_channel::<(Instant, Vec<u8>)>(UNDER_WAY);
+    let (put, take) = mpsc::sync_channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
     std::thread::spawn(move || {
         while let Ok((due, frame)) = take.recv() {
             pause(due.saturating_duration_since(Instant::now()));
-            // A frame that is too long for the other end, or an end that is down, loses it, as a cable does.
+            // Like a cable, loses frames that are too long for the other end, or if that end is down.
             drop(to.write(&frame));
         }
     });
@@ -51,23 +51,23 @@ fn carry(
         loop {
             match from.read(&mut frame) {
                 Ok(length) if length >= 14 && frame[6..12] == sender[..] => {
-                    // A full cable drops.
+                    // Drops frames at the limit.
                     drop(put.try_send((Instant::now() + delay, frame[..length].to_vec())));
                 }
                 Ok(_) => {}
-                // The interface went down; it may come back.
+                // The interface is down, and may come back up.
                 Err(_) => pause(Duration::from_millis(10)),
             }
         }
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "keeping frames for a while is what it does")]
+#[expect(clippy::disallowed_methods, reason = "it delays frames")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// A socket for whole frames of one interface.
+/// A socket for raw frames of one interface.
 fn open(interface: &str) -> io::Result<Socket> {
     let index = std::fs::read_to_string(format!("/sys/class/net/{interface}/ifindex"))?;
     let index = index.trim().parse().map_err(io::Error::other)?;
@@ -82,15 +82,15 @@ fn open(interface: &str) -> io::Result<Socket> {
     Ok(socket)
 }
 
-#[expect(unsafe_code, reason = "no safe interface makes the address of a packet socket")]
+#[expect(unsafe_code, reason = "no safe interface creates the address of a packet socket")]
 fn address(index: i32) -> io::Result<SockAddr> {
     let write = |storage: *mut socket2::SockAddrStorage, length: *mut libc::socklen_t| {
         let family = u16::try_from(libc::AF_PACKET).map_err(io::Error::other)?;
         let protocol = u16::try_from(libc::ETH_P_ALL).map_err(io::Error::other)?.to_be();
         let size =
             libc::socklen_t::try_from(size_of::<libc::sockaddr_ll>()).map_err(io::Error::other)?;
-        // SAFETY: the storage is zeroed, aligned for every kind of address, and larger than this one; both pointers are
-        // valid for writes as long as this runs.
+        // SAFETY: the storage is zeroed, aligned for every kind of address, and larger than this one;
+        // both pointers are valid for writes during this call.
         unsafe {
             let address = storage.cast::<libc::sockaddr_ll>();
             (*address).sll_family = family;
@@ -100,7 +100,7 @@ fn address(index: i32) -> io::Result<SockAddr> {
         }
         Ok(())
     };
-    // SAFETY: a whole `sockaddr_ll` is written, and its length.
+    // SAFETY: `write` initializes a complete `sockaddr_ll` and its length.
     let ((), address) = unsafe { SockAddr::try_init(write) }?;
     Ok(address)
 }

@@ -11,7 +11,7 @@ use anyhow::ensure;
 use rules::RULES;
 use workspace::Workspace;
 
-/// Prints every violation with the way out; an error if there is one.
+/// Prints every violation with its remedy; fails if there is one.
 pub(crate) fn check() -> anyhow::Result<()> {
     let workspace = Workspace::load(&crate::root())?;
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Each rule is broken in a copy of this workspace, and must see it.
+//! Breaks each rule in a copy of this workspace, and expects the violation.
 
 use super::rules::RULES;
 use super::source::Source;
@@ -19,7 +19,7 @@ fn package<'w>(workspace: &'w mut Workspace, name: &str) -> &'w mut Package {
         .expect("a package of this name")
 }
 
-/// Breaks a copy, and expects one more violation of the named rule, which names `place`.
+/// Breaks a copy, and expects a new violation of the named rule that begins with `place`.
 fn broken(rule: &str, place: &str, break_it: impl FnOnce(&mut Workspace)) {
     let rule = RULES.iter().find(|it| it.name == rule).expect("a rule of this name");
     let mut workspace = workspace();
@@ -99,6 +99,19 @@ fn an_exception_for_clocks_outside_its_places_is_found() {
 }
 
 #[test]
+fn a_clock_of_another_library_is_found() {
+    let text = "fn f() { chrono::Utc::now(); }";
+    broken("clocks and environment", "agent/src/x.rs", add("agent", "agent/src/x.rs", text));
+}
+
+#[test]
+fn an_exception_that_no_code_needs_is_found() {
+    broken("unsafe code", "tests/src/bin/link.rs", |workspace| {
+        package(workspace, "scenarios").sources.retain(|source| !source.path.ends_with("link.rs"));
+    });
+}
+
+#[test]
 fn printing_outside_the_terminal_modules_is_found() {
     let text = "fn f() { std::io::stdout().write_all(b\"\"); }";
     broken("printing", "agent/src/x.rs", add("agent", "agent/src/x.rs", text));
@@ -121,7 +134,7 @@ fn a_known_cycle_that_is_gone_is_found() {
 }
 
 #[test]
-fn an_empty_module_name_is_found() {
+fn a_module_name_without_meaning_is_found() {
     broken("module names", "agent/src/util/x.rs", add("agent", "agent/src/util/x.rs", ""));
 }
 

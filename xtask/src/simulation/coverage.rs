@@ -1,7 +1,7 @@
-//! How often intervals hold the truth, and how often equal targets are called different.
+//! How often intervals contain the truth, and how often equal targets are reported as different.
 
 use super::world::{World, normal};
-use super::{Share, chance, side_by_side};
+use super::{Share, random, in_parallel};
 use rand::{Rng, RngExt};
 use stats::Cell;
 use stats::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};
@@ -16,7 +16,7 @@ use stats::within::other_dialogues;
 /// Runs of each cell.
 pub(crate) const RUNS: u32 = 3;
 
-/// How far runs and rounds spread, each.
+/// Spreads of runs, and of rounds.
 pub(crate) const RUN_SPREADS: [f64; 4] = [0.0, 0.005, 0.01, 0.02];
 
 /// The worlds of the table.
@@ -55,65 +55,58 @@ pub(crate) const WORLDS: [World; 4] = [
     },
 ];
 
-/// A slower candidate, whose ratio is to be estimated.
+/// A slower candidate, whose ratio is estimated.
 const SLOWER: f64 = 1.05;
 
-/// Batches drawn for true percentiles: their error is then a small part of the intervals' width.
+/// Batches drawn for true percentiles: enough for an error far below the intervals' width.
 const DRAWS: u32 = 200_000;
 
-/// How often each interval of one world held the truth.
+/// How often each interval of one world contained the truth.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CoverageRow {
-    /// Which world.
     pub(crate) world: String,
-    /// How far runs, and rounds, spread.
+    /// Spread of runs, and of rounds.
     pub(crate) run_spread: f64,
     /// Mean latency of these dialogues.
     pub(crate) mean: Share,
     /// Mean latency of other dialogues of the kind.
     pub(crate) mean_of_others: Share,
-    /// The median of latency.
     pub(crate) p50: Share,
-    /// Its 95th percentile.
     pub(crate) p95: Share,
     /// Samples per host-second.
     pub(crate) throughput: Share,
-    /// US dollars per 1,000 requests: the throughput's interval, turned over.
+    /// USD per 1,000 requests: the reciprocal of the throughput's interval.
     pub(crate) cost: Share,
-    /// Paired ratio of request latency, of a candidate 5 % slower.
+    /// Paired ratio of request latency, for a candidate that is 5% slower.
     pub(crate) ratio: Share,
     /// Paired ratio of throughput.
     pub(crate) throughput_ratio: Share,
-    /// Equal targets called different.
+    /// Equal targets reported as different.
     pub(crate) false_different: Share,
 }
 
-/// How often an interval that the product does not use held the truth.
+/// How often an interval that the product doesn't use contained the truth.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct NaiveRow {
-    /// What was done.
     pub(crate) method: String,
-    /// How often it held the truth.
     pub(crate) coverage: Share,
     /// What the product does instead.
     pub(crate) instead: String,
-    /// How often that did.
     pub(crate) coverage_instead: Share,
 }
 
-/// Fills the table.
 pub(crate) fn rows(trials: u32, seed: u64) -> Vec<CoverageRow> {
     let worlds = WORLDS.iter().flat_map(|world| RUN_SPREADS.map(|spread| (world, spread)));
     let fill = |((world, spread), row)| coverage(world, spread, trials, (seed, row));
-    side_by_side(worlds.zip(0..), fill)
+    in_parallel(worlds.zip(0..), fill)
 }
 
 fn coverage(world: &World, spread: f64, trials: u32, (seed, row): (u64, u64)) -> CoverageRow {
-    let mut truth_rng = chance(seed, 1, row, u32::MAX);
+    let mut truth_rng = random(seed, 1, row, u32::MAX);
     let [p50, p95] = world.true_quantiles_ms([0.5, 0.95], (spread, spread), DRAWS, &mut truth_rng);
     let mut counts: [Share; 9] = Default::default();
     for trial in 0..trials {
-        let hits = one_trial(world, spread, [p50, p95], &mut chance(seed, 0, row, trial));
+        let hits = one_trial(world, spread, [p50, p95], &mut random(seed, 0, row, trial));
         counts.iter_mut().zip(hits).for_each(|(count, hit)| count.count(hit));
     }
     let [
@@ -142,8 +135,8 @@ fn coverage(world: &World, spread: f64, trials: u32, (seed, row): (u64, u64)) ->
     }
 }
 
-/// Measures a baseline, an equal candidate and a slower one; which intervals hold their truth, in the
-/// order of the row's fields.
+/// Measures a baseline, an equal candidate and a slower one. Returns which intervals contain the
+/// truth, in the order of the row's fields.
 fn one_trial(
     world: &World,
     spread: f64,
@@ -184,12 +177,12 @@ pub(super) fn pair<'a>(baseline: &'a Cell, candidate: &'a Cell) -> Pair<'a> {
     Pair { baseline, candidate, rounds: Rounds::Paired, batches: Batches::Equal }
 }
 
-/// Whether an interval holds the truth; `None` without an interval.
+/// Whether an interval contains the truth; `None` without an interval.
 fn holds(estimate: &Estimate, truth: f64) -> Option<bool> {
     estimate.interval().map(|(low, high)| low <= truth && truth <= high)
 }
 
-/// What the product does not do, beside what it does.
+/// Methods that the product doesn't use, next to those that it uses.
 pub(crate) fn naive_rows(trials: u32, seed: u64) -> Vec<NaiveRow> {
     vec![
         resampled_runs(trials, seed),
@@ -198,11 +191,11 @@ pub(crate) fn naive_rows(trials: u32, seed: u64) -> Vec<NaiveRow> {
     ]
 }
 
-/// A bootstrap that resamples three runs, against the t interval over them.
+/// A bootstrap that resamples three runs, compared with the t interval over them.
 fn resampled_runs(trials: u32, seed: u64) -> NaiveRow {
     let (mut naive, mut instead) = (Share::default(), Share::default());
     for trial in 0..trials {
-        let mut rng = chance(seed, 2, 0, trial);
+        let mut rng = random(seed, 2, 0, trial);
         let runs: Vec<f64> = (0..RUNS).map(|_| 1.0 + 0.01 * normal(&mut rng)).collect();
         let mut means: Vec<f64> = (0..1000)
             .map(|_| {
@@ -224,14 +217,15 @@ fn resampled_runs(trials: u32, seed: u64) -> NaiveRow {
     }
 }
 
-/// Rows of a batch of 16 as if they were independent, against batches as units: one run, other dialogues.
+/// Rows of a batch of 16 as if they were independent, compared with batches as units: one run, other
+/// dialogues.
 fn rows_as_units(trials: u32, seed: u64) -> NaiveRow {
     let world =
         World { dialogues: 800, batch_size: 16, noise: 0.3, autocorrelation: 0.0, ..WORLDS[0] };
     let truth = world.true_mean_of_all_ms();
     let (mut naive, mut instead) = (Share::default(), Share::default());
     for trial in 0..trials {
-        let mut rng = chance(seed, 3, 0, trial);
+        let mut rng = random(seed, 3, 0, trial);
         let campaign = world.campaign(1, 0.0, &mut rng);
         let cell = world.measure(&campaign, 0.0, 1.0, &mut rng);
         let latency = of_requests(&cell, |row| Some(row.latency_ms()));
@@ -251,7 +245,7 @@ fn rows_as_units(trials: u32, seed: u64) -> NaiveRow {
     }
 }
 
-/// Stopping at the first narrow interval, against analyses that share the error.
+/// Stopping at the first narrow interval, compared with planned analyses that share the error.
 fn unplanned_analyses(trials: u32, seed: u64) -> NaiveRow {
     let planned = Precision { half_width: 0.02, first_look: 2, max_runs: 10 };
     let is_narrow =
@@ -260,7 +254,7 @@ fn unplanned_analyses(trials: u32, seed: u64) -> NaiveRow {
         |runs: &[f64]| matches!(planned.look(runs, Budget::Left), Look::NarrowEnough { .. });
     let (mut naive, mut instead) = (Share::default(), Share::default());
     for trial in 0..trials {
-        let mut rng = chance(seed, 4, 0, trial);
+        let mut rng = random(seed, 4, 0, trial);
         let runs: Vec<f64> = (0..planned.max_runs).map(|_| 1.0 + 0.02 * normal(&mut rng)).collect();
         naive.count(at_stop(&runs, ALPHA, is_narrow));
         instead.count(at_stop(&runs, ALPHA / f64::from(planned.analyses()), is_enough));
@@ -273,7 +267,7 @@ fn unplanned_analyses(trials: u32, seed: u64) -> NaiveRow {
     }
 }
 
-/// Whether the interval at which the repeats stop holds 1.
+/// Whether the interval at which the repeats stop contains 1.
 fn at_stop(runs: &[f64], alpha: f64, stops: impl Fn(&[f64]) -> bool) -> Option<bool> {
     let stop = (2..runs.len()).find(|&count| stops(&runs[..count])).unwrap_or(runs.len());
     let measured = &runs[..stop];

@@ -60,22 +60,18 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
 pub(crate) struct Tables {
     /// Trials per row.
     pub(crate) trials: u32,
-    /// All chance follows from it.
     pub(crate) seed: u64,
-    /// How often intervals hold the truth.
     pub(crate) coverage: Vec<CoverageRow>,
-    /// How often intervals that the product does not use would.
+    /// Of methods that the product doesn't use.
     pub(crate) naive: Vec<NaiveRow>,
-    /// How often a slowdown of 3 % is found.
     pub(crate) power: Vec<PowerRow>,
 }
 
 /// How often something happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Share {
-    /// So often.
     pub(crate) hits: u32,
-    /// Of so many trials in which it could.
+    /// Trials in which it could happen.
     pub(crate) of: u32,
 }
 
@@ -91,7 +87,7 @@ fn tables(trials: u32, seed: u64) -> Tables {
 }
 
 impl Share {
-    /// Counts one trial; `None` is one in which it could not happen.
+    /// Counts one trial; `None` if it could not happen in it.
     pub(crate) fn count(&mut self, hit: Option<bool>) {
         self.hits += u32::from(hit == Some(true));
         self.of += u32::from(hit.is_some());
@@ -102,15 +98,15 @@ impl Share {
         (self.of > 0).then(|| f64::from(self.hits) / f64::from(self.of))
     }
 
-    /// The one-sided 95 % upper bound of the share (Clopper and Pearson, Biometrika 26, 1934).
+    /// The one-sided 95% upper bound of the share (Clopper and Pearson, Biometrika 26, 1934).
     pub(crate) fn upper_bound(self) -> f64 {
         let beta = Beta::new(f64::from(self.hits) + 1.0, f64::from(self.of - self.hits));
         beta.map_or(1.0, |beta| beta.inverse_cdf(0.95))
     }
 }
 
-/// Fills rows side by side. What a row holds follows from its own chance alone.
-fn side_by_side<T: Send, R: Send>(
+/// Fills rows in parallel. Each row has its own random numbers.
+fn in_parallel<T: Send, R: Send>(
     rows: impl IntoIterator<Item = T>,
     fill: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
@@ -122,8 +118,8 @@ fn side_by_side<T: Send, R: Send>(
     })
 }
 
-/// The chance of one trial of one row of one table.
-fn chance(seed: u64, table: u64, row: u64, trial: u32) -> ChaCha8Rng {
+/// The random numbers of one trial of one row of one table.
+fn random(seed: u64, table: u64, row: u64, trial: u32) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (table << 56) ^ (row << 40));
     rng.set_stream(u64::from(trial));
     rng

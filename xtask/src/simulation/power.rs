@@ -1,22 +1,21 @@
-//! How often a slowdown of 3 % is found with 3 runs of 150 shared samples.
+//! How often a slowdown of 3% is found with 3 runs of 150 shared samples.
 
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
-use super::{Share, chance, side_by_side};
+use super::{Share, random, in_parallel};
 use stats::Cell;
 use stats::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::interval::{ALPHA, mean, standard_deviation, t_two_sided};
 
-/// The slowdown.
 pub(crate) const SLOWDOWN: f64 = 1.03;
 
-/// How far runs spread; rounds spread by 1 % throughout.
+/// Spreads of runs.
 pub(crate) const RUN_SPREADS: [f64; 7] = [0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02];
 
-/// How far rounds spread: what pairing takes out.
+/// Spread of rounds, which pairing removes.
 pub(crate) const ROUND_SPREAD: f64 = 0.01;
 
-/// The world: skewed dialogues, and 3 % of noise that remembers.
+/// Skewed dialogues with 3% of autocorrelated noise.
 pub(crate) const WORLD: World = World { noise: 0.03, autocorrelation: 0.3, ..WORLDS[0] };
 
 /// How often the slowdown is found at one run-to-run spread.
@@ -37,7 +36,7 @@ pub(crate) fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
     let row = |(run_spread, row): (f64, u64)| {
         let (mut paired, mut apart, mut unpaired) = Default::default();
         for trial in 0..trials {
-            let mut rng = chance(seed, 5, row, trial);
+            let mut rng = random(seed, 5, row, trial);
             let campaign = WORLD.campaign(RUNS, ROUND_SPREAD, &mut rng);
             let baseline = WORLD.measure(&campaign, run_spread, 1.0, &mut rng);
             let slower = WORLD.measure(&campaign, run_spread, SLOWDOWN, &mut rng);
@@ -51,7 +50,7 @@ pub(crate) fn rows(trials: u32, seed: u64) -> Vec<PowerRow> {
         }
         PowerRow { run_spread, paired, apart, unpaired }
     };
-    side_by_side(RUN_SPREADS.into_iter().zip(0..), row)
+    in_parallel(RUN_SPREADS.into_iter().zip(0..), row)
 }
 
 fn is_found(pair: &Pair<'_>) -> bool {

@@ -41,7 +41,7 @@ fn intervals_cover_equal_targets_are_equal_and_slowdowns_are_found() {
 fn one_seed_gives_one_table() {
     let first = tables(3, 7);
     assert_eq!(first, tables(3, 7));
-    assert!(first.to_string().contains("| skewed | 0.5 % |"));
+    assert!(first.to_string().contains("| skewed | 0.5% |"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The tables as Markdown, as the command prints them and docs/statistics.md holds them.
+//! The tables as Markdown, as in docs/statistics.md.
 
 use super::{CoverageRow, NaiveRow, PowerRow, Share, Tables};
 use std::fmt;
@@ -6,15 +6,15 @@ use std::fmt;
 impl fmt::Display for Tables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} trials per row, seed {}.\n", self.trials, self.seed)?;
-        writeln!(f, "How often a 95 % interval holds the truth, in %:\n")?;
+        writeln!(f, "Coverage of the 95% intervals, in %:\n")?;
         writeln!(
             f,
             "| world | run spread | mean | mean of other dialogues | p50 | p95 | throughput | cost | latency ratio | throughput ratio |"
         )?;
         writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         self.coverage.iter().try_for_each(|row| coverage(f, row))?;
-        writeln!(f, "\nHow often equal targets are called different, in %:\n")?;
-        writeln!(f, "| world | run spread | called different | 95 % upper bound |")?;
+        writeln!(f, "\nHow often equal targets are reported as different, in %:\n")?;
+        writeln!(f, "| world | run spread | reported as different | 95% upper bound |")?;
         writeln!(f, "| --- | ---: | ---: | ---: |")?;
         for CoverageRow { world, run_spread, false_different, .. } in &self.coverage {
             let (share, bound) = (percent(*false_different), 100.0 * false_different.upper_bound());
@@ -22,9 +22,9 @@ impl fmt::Display for Tables {
         }
         writeln!(
             f,
-            "\nWhat the product does not do, and does instead; how often the interval holds the truth, in %:\n"
+            "\nMethods that Fleetmark doesn't use, and those that it uses instead; coverage in %:\n"
         )?;
-        writeln!(f, "| not done | holds | done | holds |")?;
+        writeln!(f, "| not used | coverage | used | coverage |")?;
         writeln!(f, "| --- | ---: | --- | ---: |")?;
         for NaiveRow { method, coverage, instead, coverage_instead } in &self.naive {
             writeln!(
@@ -36,7 +36,7 @@ impl fmt::Display for Tables {
         }
         writeln!(
             f,
-            "\nHow often a slowdown of 3 % is found with 3 runs of 150 shared samples, in %:\n"
+            "\nHow often a slowdown of 3% is found with 3 runs of 150 shared samples, in %:\n"
         )?;
         writeln!(
             f,
@@ -67,7 +67,7 @@ fn coverage(f: &mut fmt::Formatter<'_>, row: &CoverageRow) -> fmt::Result {
 }
 
 fn spread(spread: f64) -> String {
-    format!("{} %", plot::number::percent(spread))
+    format!("{}%", plot::number::percent(spread))
 }
 
 pub(super) fn percent(share: Share) -> String {

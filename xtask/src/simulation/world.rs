@@ -1,4 +1,4 @@
-//! Worlds whose truth is known: skewed dialogues, noise that remembers, runs and rounds that differ, and
+//! Worlds whose truth is known: skewed dialogues, autocorrelated noise, runs and rounds that differ, and
 //! rows that share the time of their batch.
 
 use rand::seq::SliceRandom;
@@ -6,35 +6,34 @@ use rand::{Rng, RngExt};
 use statrs::distribution::{ContinuousCDF, Normal};
 use stats::{Cell, Observation, Scenario};
 
-/// How latencies come about. Spreads are those of logarithms.
+/// The parameters of latencies. Spreads are standard deviations of logarithms.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct World {
-    /// What it is called.
     pub(crate) name: &'static str,
-    /// How many dialogues are measured in each run.
+    /// Dialogues of each run.
     pub(crate) dialogues: u32,
-    /// How many are decoded together; it divides `dialogues`.
+    /// A divisor of `dialogues`.
     pub(crate) batch_size: u32,
-    /// How far the work of dialogues spreads: log-normal, so skewed.
+    /// Of the work of dialogues: log-normal, so skewed.
     pub(crate) dialogue_spread: f64,
-    /// How far batches of equal work spread.
+    /// Spread of batches of equal work.
     pub(crate) noise: f64,
-    /// The correlation of neighbouring batches' noise.
+    /// Correlation of the noise of neighboring batches.
     pub(crate) autocorrelation: f64,
 }
 
-/// What two cells of one campaign have in common.
+/// What the cells of one campaign share.
 #[derive(Debug, Clone)]
 pub(crate) struct Campaign {
     /// The work of each dialogue, in seconds.
     pub(crate) work: Vec<f64>,
     /// The order of the dialogues in each run.
     pub(crate) orders: Vec<Vec<u32>>,
-    /// What each round does to everything in it, a factor.
+    /// A factor on all times of a round.
     pub(crate) rounds: Vec<f64>,
 }
 
-/// The work of a middling dialogue, in seconds.
+/// The work of the median dialogue, in seconds.
 const SECONDS: f64 = 0.1;
 
 /// A number from the standard normal distribution.
@@ -67,8 +66,8 @@ impl World {
         SECONDS * (self.dialogue_spread * normal(rng)).exp()
     }
 
-    /// Measures one cell whose every batch takes `slowdown` times as long. A batch takes the mean work of
-    /// its dialogues, and all its rows end with it: they are as alike as rows can be.
+    /// Measures one cell in which every batch takes `slowdown` times as long. A batch takes the mean work
+    /// of its dialogues, and all its rows end with it: the strongest possible dependence of rows.
     pub(crate) fn measure(
         &self,
         campaign: &Campaign,
@@ -120,12 +119,12 @@ impl World {
         f64::from(self.batch_size) / (self.true_mean_ms(campaign) / 1e3)
     }
 
-    /// The true mean latency of all dialogues that there could be, in milliseconds.
+    /// The true mean latency over all possible dialogues, in milliseconds.
     pub(crate) fn true_mean_of_all_ms(&self) -> f64 {
         SECONDS * 1e3 * (self.dialogue_spread * self.dialogue_spread / 2.0).exp()
     }
 
-    /// True quantiles of latency over dialogues, runs and rounds, in milliseconds: of `draws` batches.
+    /// True quantiles of latency over dialogues, runs and rounds, in milliseconds, from `draws` batches.
     pub(crate) fn true_quantiles_ms(
         &self,
         probabilities: [f64; 2],
@@ -147,7 +146,7 @@ impl World {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds, above zero")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds are positive")]
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }

@@ -1,4 +1,4 @@
-//! One campaign of the real controller with simulated agents, and what it took.
+//! One campaign of the real controller with simulated agents, and its measurements.
 
 use crate::fleet::Simulated;
 use crate::viewers::{Seen, Viewers};
@@ -9,35 +9,33 @@ use tokio::time::Instant;
 
 /// Samples of a batch.
 const BATCH: u64 = 8;
-/// Samples a second that all agents offer together.
+/// Samples per second of all agents together.
 pub(crate) const PACE: f64 = 21_000.0;
 
-/// What is run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked {
     pub(crate) agents: u64,
-    /// Dialogues of a round.
+    /// Per round.
     pub(crate) samples: u64,
     pub(crate) rounds: u64,
-    /// Samples a second that all agents offer together.
+    /// Samples per second of all agents together.
     pub(crate) pace: f64,
-    /// Viewers of the live page; none is served where this is null.
+    /// Viewers of the live page; null if it is not served.
     pub(crate) viewers: Option<usize>,
 }
 
-/// What it took.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) registered: Duration,
     /// Median, 99th percentile and maximum of the waits for a shard.
     pub(crate) dispatch: [Duration; 3],
-    pub(crate) taken_in: Duration,
+    pub(crate) stored: Duration,
     pub(crate) resident_mib: u64,
-    /// Of the controller until all samples had come in.
+    /// CPU time of the controller until all samples were stored.
     pub(crate) processor: Duration,
     pub(crate) report: Duration,
     pub(crate) report_mib: u64,
-    /// What viewers saw, where the page was served.
+    /// Null if the page was not served.
     pub(crate) seen: Option<Seen>,
 }
 
@@ -66,7 +64,6 @@ usd_per_hour = 1.0
         )
     }
 
-    /// Runs it to its end.
     pub(crate) fn measure(&self) -> Measured {
         let &Self { agents, samples, rounds, pace, viewers } = self;
         let workspace = Workspace::default();
@@ -83,13 +80,13 @@ usd_per_hour = 1.0
         let JoinCommand { controller, token_file } = running.join_command();
         let viewers = viewers.map(|count| {
             let line = running.until("live page on http://");
-            let (_, address) = line.trim().rsplit_once("http://").expect("it was looked for");
+            let (_, address) = line.trim().rsplit_once("http://").expect("the line contains it");
             Viewers::start(address.trim_end_matches('/'), count)
         });
         let token = std::fs::read_to_string(workspace.path(&token_file));
         let simulated = Simulated {
             controller,
-            token: token.expect("the token is there").trim().to_owned(),
+            token: token.expect("the token was written").trim().to_owned(),
             agents,
             batch: Duration::from_secs_f64(BATCH as f64 * agents as f64 / pace),
         };
@@ -102,7 +99,7 @@ usd_per_hour = 1.0
         let registered = start.elapsed();
         let start = Instant::now();
         running.until(&format!("{0}/{0} samples", samples * rounds));
-        let taken_in = start.elapsed();
+        let stored = start.elapsed();
         let (resident_mib, processor) = watched.now();
         let start = Instant::now();
         let _ = running.finish().expect(0);
@@ -115,7 +112,7 @@ usd_per_hour = 1.0
         Measured {
             registered,
             dispatch,
-            taken_in,
+            stored,
             resident_mib,
             processor,
             report,

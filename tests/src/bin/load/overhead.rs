@@ -1,11 +1,11 @@
-//! What the controller adds to a campaign: wall time beyond the time that was measured.
+//! The controller's overhead: wall time beyond the measured time of a campaign.
 
 use scenarios::Workspace;
 use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// One campaign with the scripted engine, which waits as long as it says.
+/// Of one campaign with the scripted engine, which waits in real time.
 #[derive(Debug)]
 pub(crate) struct Overhead {
     wall: Duration,
@@ -13,7 +13,7 @@ pub(crate) struct Overhead {
 }
 
 impl Overhead {
-    /// Of the wall time.
+    /// As a share of the wall time.
     pub(crate) fn share(&self) -> f64 {
         1.0 - self.measured.as_secs_f64() / self.wall.as_secs_f64()
     }
@@ -23,7 +23,7 @@ impl fmt::Display for Overhead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a campaign of {:.2} s measured {:.2} s: {:.2} % for start, dispatch, store and report",
+            "a campaign of {:.2} s measured {:.2} s: {:.2}% for start, dispatch, store and report",
             self.wall.as_secs_f64(),
             self.measured.as_secs_f64(),
             self.share() * 100.0
@@ -50,10 +50,9 @@ threads = 1
 usd_per_hour = 1.0
 "#;
 
-/// Runs it with real programs.
 pub(crate) fn measure() -> Overhead {
     let workspace = Workspace::default();
-    // 100 ms a batch: 4 rounds of 160 batches of one, and 20 of eight.
+    // 100 ms per batch: 4 rounds of 160 batches of one, and 20 of eight.
     let script = r#"{"prompt_ms": 40, "token_ms": 10, "output_tokens": 7, "paced": true}"#;
     workspace.write("script.json", script);
     workspace.write("matrix.toml", MATRIX);
@@ -61,7 +60,7 @@ pub(crate) fn measure() -> Overhead {
     let _ = workspace.run(&["run", "matrix.toml", "--quiet", "--output", "results.json"]).expect(0);
     let wall = start.elapsed();
     let samples = workspace.samples("results.json");
-    // The span of a batch is its samples' own: they start together here.
+    // All samples of a batch start together, so its span is the longest latency.
     let mut batches = std::collections::BTreeMap::new();
     for row in &samples {
         let longest: &mut i64 = batches.entry((&row.cell, row.run, row.batch)).or_default();

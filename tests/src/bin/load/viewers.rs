@@ -1,4 +1,4 @@
-//! Viewers of the live page: each follows its events to the end, and one more opens the page again and again.
+//! Viewers of the live page: each follows the events to the end, and one more opens the page repeatedly.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Viewers that look.
 #[derive(Debug)]
 pub(crate) struct Viewers {
     followers: Vec<JoinHandle<Followed>>,
@@ -16,28 +15,28 @@ pub(crate) struct Viewers {
     is_over: Arc<AtomicBool>,
 }
 
-/// What one of them got.
+/// What one viewer received.
 #[derive(Debug, Default)]
 struct Followed {
-    boards: u64,
+    updates: u64,
     bytes: u64,
 }
 
-/// What all of them got.
+/// What all viewers received.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// Boards that the viewer with the fewest got.
-    pub(crate) fewest_boards: u64,
-    /// Of one board, on average.
-    pub(crate) bytes_per_board: u64,
+    /// Of the viewer that received the fewest.
+    pub(crate) fewest_updates: u64,
+    /// On average.
+    pub(crate) bytes_per_update: u64,
     /// Median, 99th percentile and maximum of the time to the first byte of the page.
     pub(crate) first_byte: [Duration; 3],
-    /// How often it was opened.
+    /// How often the page was opened.
     pub(crate) opened: usize,
 }
 
 impl Viewers {
-    /// Lets `count` follow the page at `HOST:PORT`.
+    /// Starts `count` viewers of the page at `HOST:PORT`.
     pub(crate) fn start(address: &str, count: usize) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let follower = |_| {
@@ -55,7 +54,7 @@ impl Viewers {
                         return times;
                     }
                     times.push(start.elapsed());
-                    // The rest, so that nothing is cut off.
+                    // Reads the rest, so that the server's writes succeed.
                     drop(stream.read_to_end(&mut Vec::new()));
                 }
                 pause();
@@ -65,7 +64,7 @@ impl Viewers {
         Self { followers: (0..count).map(follower).collect(), opener, is_over }
     }
 
-    /// What they saw; the campaign is over.
+    /// Waits for the viewers after the end of the campaign.
     pub(crate) fn end(self) -> Seen {
         self.is_over.store(true, Ordering::Relaxed);
         let followers = self.followers.into_iter();
@@ -76,11 +75,11 @@ impl Viewers {
         let at = |share: usize| {
             times.get((times.len() * share / 100).min(times.len().saturating_sub(1)))
         };
-        let boards: u64 = followed.iter().map(|one| one.boards).sum();
+        let updates: u64 = followed.iter().map(|one| one.updates).sum();
         let bytes: u64 = followed.iter().map(|one| one.bytes).sum();
         Seen {
-            fewest_boards: followed.iter().map(|one| one.boards).min().unwrap_or(0),
-            bytes_per_board: bytes / boards.max(1),
+            fewest_updates: followed.iter().map(|one| one.updates).min().unwrap_or(0),
+            bytes_per_update: bytes / updates.max(1),
             first_byte: [at(50), at(99), at(100)].map(|time| time.copied().unwrap_or_default()),
             opened: times.len(),
         }
@@ -93,20 +92,20 @@ fn ask(address: &str, path: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads boards until the last.
+/// Reads all updates.
 fn follow(address: &str) -> Followed {
     let mut followed = Followed::default();
     let Ok(stream) = ask(address, "/events") else { return followed };
     for line in BufReader::new(stream).lines().map_while(Result::ok) {
         if line.starts_with("data: ") {
-            followed.boards += 1;
+            followed.updates += 1;
             followed.bytes += line.len() as u64;
         }
     }
     followed
 }
 
-#[expect(clippy::disallowed_methods, reason = "it looks from outside, ten times a second")]
+#[expect(clippy::disallowed_methods, reason = "it polls from outside, ten times per second")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(100));
 }

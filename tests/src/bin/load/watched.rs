@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A process that is watched by a thread until its end.
+/// A process whose memory a thread polls until its exit.
 #[derive(Debug)]
 pub(crate) struct Watched {
     pid: u32,
@@ -40,7 +40,7 @@ impl Watched {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "it watches from outside")]
+#[expect(clippy::disallowed_methods, reason = "it polls from outside")]
 fn pause() {
     std::thread::sleep(Duration::from_millis(10));
 }
@@ -51,7 +51,7 @@ fn field(pid: u32, name: &str) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// User and system time, in hundredths of a second as Linux counts them.
+/// User and system time, which Linux counts in hundredths of a second.
 fn processor(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);

@@ -1,40 +1,40 @@
-//! What viewers of the live page cost a campaign: the same campaign with them and without, in turn, and the difference of
-//! each pair.
+//! The cost of viewers of the live page: the same campaign with and without them, alternately, and the
+//! difference of each pair.
 
 use super::campaign::Asked;
 use std::time::Duration;
 
 const AGENTS: u64 = 100;
 const VIEWERS: usize = 50;
-/// Dialogues and rounds of one campaign, and samples a second that its agents offer: it takes ten seconds, and longer
-/// where the controller is kept from its work.
+/// Dialogues and rounds of one campaign, and samples per second of its agents: it takes ten seconds, and
+/// longer if the controller is slowed down.
 const SAMPLES: u64 = 20_000;
 const ROUNDS: u64 = 5;
 const PACE: f64 = 10_000.0;
-/// Within this the first byte of the page must be there, in 99 of 100 cases.
+/// Limit of the time to the first byte of the page, at p99.
 const RESPONSIVE: Duration = Duration::from_millis(100);
-/// Two-sided 95 % quantiles of Student's t for 1 to 9 degrees of freedom.
+/// Two-sided 95% quantiles of Student's t for 1 to 9 degrees of freedom.
 const STUDENT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 /// Runs `pairs` pairs and prints them.
 pub(crate) fn measure(pairs: u64) {
     let pairs = pairs.clamp(2, 10);
     println!(
-        "| {AGENTS} agents, {} samples | taken in | dispatch p50 / p99 / max | CPU of the controller | boards each | bytes a board | first byte of the page p50 / p99 / max |",
+        "| {AGENTS} agents, {} samples | stored | dispatch p50 / p99 / max | CPU of the controller | updates per viewer | bytes per update | first byte of the page p50 / p99 / max |",
         SAMPLES * ROUNDS
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     let mut differences = [Vec::new(), Vec::new()];
     let mut slowest = Duration::ZERO;
     for pair in 0..pairs {
-        // The order changes, so that what drifts falls on both.
+        // The order alternates, so that drift affects both.
         let order = if pair % 2 == 0 { [None, Some(VIEWERS)] } else { [Some(VIEWERS), None] };
         let mut took = [[0.0; 2]; 2];
         for viewers in order {
             let asked =
                 Asked { agents: AGENTS, samples: SAMPLES, rounds: ROUNDS, pace: PACE, viewers };
             let measured = asked.measure();
-            let wall = measured.taken_in.as_secs_f64();
+            let wall = measured.stored.as_secs_f64();
             let processor = measured.processor.as_secs_f64();
             took[usize::from(viewers.is_some())] = [wall, processor];
             let name = viewers.map_or("none".to_owned(), |count| format!("{count} viewers"));
@@ -44,7 +44,7 @@ pub(crate) fn measure(pairs: u64) {
                 slowest = slowest.max(seen.first_byte[1]);
                 format!(
                     "{} | {} | {first:.1} / {late:.1} / {last:.1} ms of {}",
-                    seen.fewest_boards, seen.bytes_per_board, seen.opened
+                    seen.fewest_updates, seen.bytes_per_update, seen.opened
                 )
             });
             println!(
@@ -58,7 +58,7 @@ pub(crate) fn measure(pairs: u64) {
     for (name, differences) in ["wall time", "CPU of the controller"].iter().zip(&differences) {
         let (mean, half) = interval(differences);
         println!(
-            "{name} with viewers against without: {:+.2} %, 95 % interval {:+.2} to {:+.2} % over {pairs} pairs",
+            "{name} with viewers, relative to without: {:+.2}% (95% CI {:+.2}% to {:+.2}%) over {pairs} pairs",
             mean * 100.0,
             (mean - half) * 100.0,
             (mean + half) * 100.0
@@ -66,14 +66,14 @@ pub(crate) fn measure(pairs: u64) {
     }
     assert!(slowest <= RESPONSIVE, "missed: the page's first byte took {slowest:?} at p99");
     let (mean, half) = interval(&differences[0]);
-    assert!(mean - half <= 0.0, "missed: viewers make the campaign longer");
+    assert!(mean - half <= 0.0, "missed: viewers prolong the campaign");
 }
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Mean and half the width of its interval, of at least two and at most ten values.
+/// Mean and half-width of its interval, of two to ten values.
 fn interval(values: &[f64]) -> (f64, f64) {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

@@ -1,43 +1,42 @@
-//! Processes that leak and processes that don't: sawtooth allocators, caches that fill, noise that remembers.
+//! Processes that leak and processes that don't, with sawtooth allocators, filling caches and
+//! autocorrelated noise. Megabytes are 2^20 bytes.
 
-use super::super::{Share, chance, side_by_side};
+use super::super::{Share, random, in_parallel};
 use super::Noise;
 use rand::{Rng, RngExt};
 use stats::stress::Finding;
 use stats::stress::leak::{Held, Leak, MATTERS_PER_HOUR, MB, leak};
 use stats::stress::robust::median;
 
-/// A process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Process {
-    /// What it is called.
     pub(crate) name: &'static str,
-    /// For how long it is watched, in seconds.
+    /// Length of the run.
     pub(crate) seconds: f64,
-    /// How long a window is, in seconds; the least of four readings is kept.
+    /// Length of a window, of whose four readings the minimum is kept.
     pub(crate) window_s: f64,
-    /// What it holds when nothing is wrong.
+    /// Memory without teeth, caches and leak.
     pub(crate) level_mb: f64,
-    /// The standard deviation of the noise.
+    /// Standard deviation.
     pub(crate) noise_mb: f64,
-    /// The correlation of the noise from window to window.
+    /// Correlation of the noise of neighboring windows.
     pub(crate) autocorrelation: f64,
-    /// How high teeth are at most; each is from half of it to all of it.
+    /// Maximum height of teeth; each has between half of it and all of it.
     pub(crate) tooth_mb: f64,
-    /// The shortest and the longest tooth, in seconds.
+    /// The shortest and the longest tooth.
     pub(crate) tooth_s: (f64, f64),
-    /// What its caches hold when they are full.
+    /// Size of the full caches.
     pub(crate) cache_mb: f64,
-    /// The time in which they fill but for a third, in seconds.
+    /// Time constant of filling them.
     pub(crate) cache_s: f64,
-    /// What is held is told in whole steps of so much; zero: exactly.
+    /// Readings are rounded down to multiples of this; zero: not rounded.
     pub(crate) step_mb: f64,
-    /// The leak that is put in, in MB per hour.
+    /// The inserted leak.
     pub(crate) leak_mb_per_hour: f64,
 }
 
-const STILL: Process = Process {
-    name: "still",
+const CONSTANT: Process = Process {
+    name: "constant",
     seconds: 300.0,
     window_s: 1.0,
     level_mb: 150.0,
@@ -51,7 +50,7 @@ const STILL: Process = Process {
     leak_mb_per_hour: MATTERS_PER_HOUR * 150.0,
 };
 
-/// 24 hours with teeth of 5 to 15 minutes, and a leak of 12 MB in all.
+/// 24 hours with teeth of 5 to 15 minutes, and a total leak of 12 MiB.
 const DAY: Process = Process {
     name: "sawtooth",
     seconds: 86_400.0,
@@ -62,19 +61,19 @@ const DAY: Process = Process {
     tooth_mb: 120.0,
     tooth_s: (300.0, 900.0),
     leak_mb_per_hour: 0.5,
-    ..STILL
+    ..CONSTANT
 };
 
 /// The processes of the table.
 pub(crate) const PROCESSES: [Process; 8] = [
-    STILL,
+    CONSTANT,
     Process {
         name: "sawtooth",
         noise_mb: 0.2,
         tooth_mb: 20.0,
         tooth_s: (3.0, 8.0),
         leak_mb_per_hour: 15.0,
-        ..STILL
+        ..CONSTANT
     },
     Process {
         name: "sawtooth",
@@ -84,71 +83,66 @@ pub(crate) const PROCESSES: [Process; 8] = [
         tooth_mb: 60.0,
         tooth_s: (20.0, 60.0),
         leak_mb_per_hour: 5.0,
-        ..STILL
+        ..CONSTANT
     },
     DAY,
-    Process { name: "sawtooth, noise that lasts", autocorrelation: 0.95, ..DAY },
+    Process { name: "sawtooth, persistent noise", autocorrelation: 0.95, ..DAY },
     Process { name: "sawtooth, caches that fill", cache_mb: 60.0, cache_s: 2400.0, ..DAY },
-    Process { name: "noise alone", tooth_mb: 0.0, noise_mb: 2.0, autocorrelation: 0.8, ..DAY },
+    Process { name: "noise only", tooth_mb: 0.0, noise_mb: 2.0, autocorrelation: 0.8, ..DAY },
     Process {
-        name: "in steps of 2 MB, as on a GPU",
+        name: "steps of 2 MiB, as on a GPU",
         seconds: 3600.0,
         window_s: 12.0,
         level_mb: 2000.0,
         step_mb: 2.0,
         leak_mb_per_hour: 12.0,
-        ..STILL
+        ..CONSTANT
     },
 ];
 
 /// How often the verdict on one process is right.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MemoryRow {
-    /// The process.
     pub(crate) name: String,
-    /// For how long it was watched, in hours.
     pub(crate) hours: f64,
-    /// Teeth at most, and noise, in MB.
     pub(crate) tooth_mb: f64,
-    /// The standard deviation of the noise, in MB.
     pub(crate) noise_mb: f64,
-    /// How often the healthy process is said to leak.
+    /// How often the healthy process is reported as leaking.
     pub(crate) false_alarms: Share,
-    /// How often the healthy process is left open.
-    pub(crate) left_open: Share,
-    /// The leak that was put in, in MB per hour.
+    /// How often the verdict on the healthy process is inconclusive.
+    pub(crate) inconclusive: Share,
+    /// The inserted leak.
     pub(crate) leak_mb_per_hour: f64,
     /// How often it is found.
     pub(crate) found: Share,
-    /// How often its interval holds it.
-    pub(crate) held: Share,
-    /// The median of the minimum detectable leaks that were printed, in MB per hour.
+    /// How often its interval contains it.
+    pub(crate) covered: Share,
+    /// Median of the reported minimum detectable leaks.
     pub(crate) minimum_detectable_mb_per_hour: f64,
-    /// How often a leak of the size that was printed for a run is found in it.
+    /// How often a leak of the minimum reported for a run is found in it.
     pub(crate) found_at_minimum: Share,
     /// How often it is found in another run of the same process.
     pub(crate) found_in_another: Share,
 }
 
-/// Fills the table.
 pub(crate) fn rows(trials: u32, seed: u64) -> Vec<MemoryRow> {
-    side_by_side(PROCESSES.into_iter().zip(0..), |(process, row)| fill(&process, row, trials, seed))
+    in_parallel(PROCESSES.into_iter().zip(0..), |(process, row)| fill(&process, row, trials, seed))
 }
 
 fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
-    let (mut false_alarms, mut left_open, mut found, mut held) =
+    let (mut false_alarms, mut inconclusive, mut found, mut covered) =
         <(Share, Share, Share, Share)>::default();
     let (mut found_at_minimum, mut found_in_another) = <(Share, Share)>::default();
     let judge = |per_hour: f64, trial: u32| -> Leak {
-        let mut rng = chance(seed, 6, row, trial);
-        leak(&process.watch(per_hour, &mut rng), process.step_mb, None, u64::from(trial))
+        let mut rng = random(seed, 6, row, trial);
+        leak(&process.readings(per_hour, &mut rng), process.step_mb, None, u64::from(trial))
     };
     let mut minima = Vec::new();
     for trial in 0..trials {
         let healthy = judge(0.0, trial);
         false_alarms.count(Some(healthy.finding.is_found()));
-        left_open.count(Some(matches!(healthy.finding, Finding::Inconclusive { .. })));
-        // The same run again, and one with other noise, with a leak of the size that was printed for it.
+        inconclusive.count(Some(matches!(healthy.finding, Finding::Inconclusive { .. })));
+        // The same run, and one with other noise, each with a leak of the minimum reported for it.
         if let Some(minimum) = healthy.minimum_detectable_mb_per_hour {
             minima.push(minimum);
             found_at_minimum.count(Some(judge(minimum, trial).finding.is_found()));
@@ -157,7 +151,7 @@ fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
         let truth = process.leak_mb_per_hour;
         let leaking = judge(truth, trial);
         found.count(Some(leaking.finding.is_found()));
-        held.count(leaking.mb_per_hour.interval().map(|(low, high)| low <= truth && truth <= high));
+        covered.count(leaking.mb_per_hour.interval().map(|(low, high)| low <= truth && truth <= high));
     }
     let minimum = median(&mut minima).unwrap_or_default();
     MemoryRow {
@@ -166,10 +160,10 @@ fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
         tooth_mb: process.tooth_mb,
         noise_mb: process.noise_mb,
         false_alarms,
-        left_open,
+        inconclusive,
         leak_mb_per_hour: process.leak_mb_per_hour,
         found,
-        held,
+        covered,
         minimum_detectable_mb_per_hour: minimum,
         found_at_minimum,
         found_in_another,
@@ -177,8 +171,8 @@ fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
 }
 
 impl Process {
-    /// Watches it while it leaks `per_hour` MB.
-    fn watch(&self, per_hour: f64, rng: &mut impl Rng) -> Vec<Held> {
+    /// Readings of the process while it leaks `per_hour`.
+    fn readings(&self, per_hour: f64, rng: &mut impl Rng) -> Vec<Held> {
         let mut noise = Noise::start(self.autocorrelation, rng);
         let mut tooth = self.tooth(0.0, rng);
         let mut held = Vec::new();
@@ -211,7 +205,7 @@ impl Process {
     }
 }
 
-/// What is allocated until it is given back at once.
+/// Memory that grows linearly and is freed at once.
 struct Tooth {
     from_s: f64,
     until_s: f64,
@@ -224,8 +218,8 @@ impl Tooth {
     }
 }
 
-/// Twenty a second.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds, above zero")]
+/// 20 requests per second.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds are positive")]
 fn requests(at_s: f64) -> u64 {
     (at_s * 20.0) as u64
 }

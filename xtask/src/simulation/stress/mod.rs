@@ -1,4 +1,5 @@
-//! How often the verdicts of a sustained run are right: processes whose memory is known, and loads whose drift is.
+//! How often the verdicts on sustained loads are right: processes with known leaks, and loads with known
+//! drift.
 
 pub(crate) mod load;
 pub(crate) mod memory;
@@ -10,16 +11,13 @@ pub(crate) use memory::MemoryRow;
 use super::world::normal;
 use rand::Rng;
 
-/// All tables of one simulation of sustained runs.
+/// All tables of one simulation of sustained loads.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct StressTables {
     /// Trials per row.
     pub(crate) trials: u32,
-    /// All chance follows from it.
     pub(crate) seed: u64,
-    /// Leaks, and what is none.
     pub(crate) memory: Vec<MemoryRow>,
-    /// Drifts, and what is none.
     pub(crate) load: Vec<LoadRow>,
 }
 
@@ -33,7 +31,7 @@ pub(crate) fn run(trials: u32, seed: u64) -> StressTables {
     }
 }
 
-/// Noise that remembers: a first-order autoregression with standard deviation 1.
+/// First-order autoregressive noise with standard deviation 1.
 struct Noise {
     autocorrelation: f64,
     last: f64,

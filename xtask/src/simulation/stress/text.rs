@@ -1,4 +1,4 @@
-//! The tables as Markdown, as the command prints them and docs/stress.md holds them.
+//! The tables as Markdown, as in docs/stress.md.
 
 use super::super::text::percent;
 use super::{LoadRow, MemoryRow, StressTables};
@@ -7,17 +7,17 @@ use std::fmt;
 impl fmt::Display for StressTables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} trials per row, seed {}.\n", self.trials, self.seed)?;
-        writeln!(f, "Leaks; shares in %, bounds at 95 %:\n")?;
+        writeln!(f, "Leaks; shares in %, bounds at 95%:\n")?;
         writeln!(
             f,
-            "| process | hours | teeth, MB | noise, MB | healthy: alarms | at most | left open | leak, MB/h | found | interval holds it | printed minimum, MB/h | found at the minimum | in another run |"
+            "| process | hours | teeth, MiB | noise, MiB | healthy: alarms | at most | inconclusive | leak, MiB/h | found | interval contains it | reported minimum, MiB/h | found at the minimum | in another run |"
         )?;
         writeln!(f, "| --- |{}", " ---: |".repeat(12))?;
         self.memory.iter().try_for_each(|row| memory(f, row))?;
         writeln!(f, "\nDrift of a load, in windows of 1 s; shares in %:\n")?;
         writeln!(
             f,
-            "| load | windows | noise, % | autocorrelation | steady: alarms | at most | interval holds zero | left open | printed minimum, % over the run | found at the minimum | in another run |"
+            "| load | windows | noise, % | autocorrelation | steady: alarms | at most | interval contains zero | inconclusive | reported minimum, % over the run | found at the minimum | in another run |"
         )?;
         writeln!(f, "| --- |{}", " ---: |".repeat(10))?;
         self.load.iter().try_for_each(|row| load(f, row))
@@ -34,10 +34,10 @@ fn memory(f: &mut fmt::Formatter<'_>, row: &MemoryRow) -> fmt::Result {
         row.noise_mb,
         percent(row.false_alarms),
         100.0 * row.false_alarms.upper_bound(),
-        percent(row.left_open),
+        percent(row.inconclusive),
         row.leak_mb_per_hour,
         percent(row.found),
-        percent(row.held),
+        percent(row.covered),
         row.minimum_detectable_mb_per_hour,
         percent(row.found_at_minimum),
         percent(row.found_in_another)
@@ -54,8 +54,8 @@ fn load(f: &mut fmt::Formatter<'_>, row: &LoadRow) -> fmt::Result {
         row.autocorrelation,
         percent(row.false_alarms),
         100.0 * row.false_alarms.upper_bound(),
-        percent(row.held),
-        percent(row.left_open),
+        percent(row.covered),
+        percent(row.inconclusive),
         100.0 * row.minimum_detectable,
         percent(row.found_at_minimum),
         percent(row.found_in_another)
