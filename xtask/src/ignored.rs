@@ -8,7 +8,9 @@ use anyhow::{bail, ensure};
 /// is built twice.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     let Some((filter, more)) = arguments.split_first() else {
-        bail!("no filter given: for example, cargo xtask ignored s3:: --release --test integration");
+        bail!(
+            "no filter given: for example, cargo xtask ignored s3:: --release --test integration"
+        );
     };
     let mut command = process::cargo();
     command.args(["test", "--workspace"]).args(more).args(["--", "--ignored", filter]);

@@ -70,11 +70,7 @@ impl Packed {
 
 /// What the first row is written after.
 fn start(run: u32) -> Observation {
-    Observation {
-        run,
-        is_ok: true,
-        ..Observation::default()
-    }
+    Observation { run, is_ok: true, ..Observation::default() }
 }
 
 /// Rows that are unpacked one after the other.

@@ -65,11 +65,7 @@ pub(super) const RULES: &[Rule] = &[
         way_out: "use the standard term: STYLE.md has the glossary",
         check: words,
     },
-    Rule {
-        name: "file length",
-        way_out: "split the file by subject",
-        check: length,
-    },
+    Rule { name: "file length", way_out: "split the file by subject", check: length },
     Rule {
         name: "images",
         way_out: "add the folder to .dockerignore: images are built from the listed folders only",
@@ -218,7 +214,9 @@ fn confined<'w>(
     let outside = paths.iter().filter(|path| !places.iter().any(|place| path.starts_with(place)));
     let unused = places.iter().filter(|place| !paths.iter().any(|path| path.starts_with(*place)));
     let outside = outside.map(|path| format!("{path}: {what}"));
-    outside.chain(unused.map(|place| format!("{place}: no source {what}: delete the exception"))).collect()
+    outside
+        .chain(unused.map(|place| format!("{place}: no source {what}: delete the exception")))
+        .collect()
 }
 
 /// Sources of the product and of tools, without tests and build scripts.

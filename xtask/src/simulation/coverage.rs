@@ -1,7 +1,7 @@
 //! How often intervals contain the truth, and how often equal targets are reported as different.
 
 use super::world::{World, normal};
-use super::{Share, random, in_parallel};
+use super::{Share, in_parallel, random};
 use rand::{Rng, RngExt};
 use stats::Cell;
 use stats::comparison::{Batches, Finding, Pair, Quantity, Rounds, contrast, judge};

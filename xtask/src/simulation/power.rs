@@ -2,7 +2,7 @@
 
 use super::coverage::{RUNS, WORLDS, pair};
 use super::world::World;
-use super::{Share, random, in_parallel};
+use super::{Share, in_parallel, random};
 use stats::Cell;
 use stats::comparison::{Finding, Pair, Quantity, Rounds, contrast, judge};
 use stats::interval::{ALPHA, mean, standard_deviation, t_two_sided};

@@ -331,11 +331,15 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
 
 /// Whether a model runs on a GPU.
 fn has_gpu(results: &Results) -> bool {
-    results.results.iter().any(|entry| entry.device.as_deref().is_some_and(|device| device != "cpu"))
+    results
+        .results
+        .iter()
+        .any(|entry| entry.device.as_deref().is_some_and(|device| device != "cpu"))
 }
 
 fn table(results: &Results, names: &Names<'_>) -> Table {
-    let columns: Vec<_> = columns(has_gpu(results)).into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
+    let columns: Vec<_> =
+        columns(has_gpu(results)).into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
     let row = |named: &Named<'_>| {
         let mut row = vec![Entry::words(named.label())];
         row.extend(columns.iter().map(|(_, of, _)| match &named.cell.telemetry {

@@ -151,7 +151,9 @@ fn sentence(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Vec<Span>
             _ => format!(", significantly cheaper than the other {}.", equals - 1),
         },
         (1, 1) => "; the other is statistically tied on cost.".to_owned(),
-        (some, others) if some == others => "; the others are statistically tied on cost.".to_owned(),
+        (some, others) if some == others => {
+            "; the others are statistically tied on cost.".to_owned()
+        }
         (1, _) => "; 1 other is statistically tied on cost.".to_owned(),
         (some, _) => {
             format!("; {} others are statistically tied on cost.", number::count(some as u64))
@@ -271,7 +273,8 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
     }
     let on_one_host = names.cells.iter().filter(|named| named.cell.estimates.hosts < 2).count();
     if on_one_host > 0 {
-        let which = if on_one_host == names.cells.len() { "per target" } else { "for some targets" };
+        let which =
+            if on_one_host == names.cells.len() { "per target" } else { "for some targets" };
         notes.push(format!(
             "One host {which}: this describes these machines, not the instance types in general."
         ));

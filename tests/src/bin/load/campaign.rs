@@ -109,15 +109,6 @@ usd_per_hour = 1.0
         let seen = viewers.map(Viewers::end);
         let results = workspace.results("results.json");
         assert_eq!(results["campaign"]["missing_samples"], 0, "a sample is missing");
-        Measured {
-            registered,
-            dispatch,
-            stored,
-            resident_mib,
-            processor,
-            report,
-            report_mib,
-            seen,
-        }
+        Measured { registered, dispatch, stored, resident_mib, processor, report, report_mib, seen }
     }
 }

@@ -1,6 +1,6 @@
 //! Loads that drift and loads that don't, with autocorrelated noise and cold starts.
 
-use super::super::{Share, random, in_parallel};
+use super::super::{Share, in_parallel, random};
 use super::Noise;
 use rand::Rng;
 use stats::stress::Finding;
@@ -30,7 +30,8 @@ const INDEPENDENT: Load = Load {
     cold: 0.0,
     cold_windows: 1.0,
 };
-const AUTOCORRELATED: Load = Load { name: "autocorrelated noise", autocorrelation: 0.5, ..INDEPENDENT };
+const AUTOCORRELATED: Load =
+    Load { name: "autocorrelated noise", autocorrelation: 0.5, ..INDEPENDENT };
 
 /// The loads of the table.
 pub(crate) const LOADS: [Load; 9] = [

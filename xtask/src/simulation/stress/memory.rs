@@ -1,7 +1,7 @@
 //! Processes that leak and processes that don't, with sawtooth allocators, filling caches and
 //! autocorrelated noise. Megabytes are 2^20 bytes.
 
-use super::super::{Share, random, in_parallel};
+use super::super::{Share, in_parallel, random};
 use super::Noise;
 use rand::{Rng, RngExt};
 use stats::stress::Finding;
@@ -151,7 +151,8 @@ fn fill(process: &Process, row: u64, trials: u32, seed: u64) -> MemoryRow {
         let truth = process.leak_mb_per_hour;
         let leaking = judge(truth, trial);
         found.count(Some(leaking.finding.is_found()));
-        covered.count(leaking.mb_per_hour.interval().map(|(low, high)| low <= truth && truth <= high));
+        covered
+            .count(leaking.mb_per_hour.interval().map(|(low, high)| low <= truth && truth <= high));
     }
     let minimum = median(&mut minima).unwrap_or_default();
     MemoryRow {
