@@ -132,6 +132,29 @@ fn hello(options: &Options, host: &Host) -> wire::Hello {
     }
 }
 
+/// Reads what the controller sent before it stopped reading: its reason, if it gave one.
+async fn last_message(
+    dial: &Dialer,
+    mut incoming: tonic::Streaming<wire::FromController>,
+    was_welcome: bool,
+) -> Disconnect {
+    let last = async {
+        loop {
+            match incoming.message().await {
+                Ok(Some(wire::FromController {
+                    message: Some(from_controller::Message::Drain(drain)),
+                })) => {
+                    return Disconnect::Ended(Ending::Drained(drain.reason));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return closed(was_welcome),
+                Err(status) => return ended_by(dial, &status, was_welcome),
+            }
+        }
+    };
+    tokio::time::timeout(DRAIN_TIMEOUT, last).await.unwrap_or_else(|_| closed(was_welcome))
+}
+
 /// An open connection.
 struct Session<'a> {
     dial: &'a Dialer,
@@ -200,7 +223,7 @@ impl Session<'_> {
                 () = &mut *stop, if !self.stopping => self.leave().await,
             };
             if sent.is_err() {
-                return closed(was_welcome);
+                return last_message(self.dial, incoming, was_welcome).await;
             }
             if self.stopping && self.current.is_none() {
                 self.flush(incoming).await;
