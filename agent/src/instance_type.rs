@@ -24,8 +24,7 @@ impl Default for Sources {
 }
 
 impl Sources {
-    /// The instance type, such as `ml.g4dn.xlarge` in SageMaker jobs and `g4dn.xlarge` on EC2.
-    /// `None` if unknown.
+    /// Such as `ml.g4dn.xlarge` in SageMaker jobs and `g4dn.xlarge` on EC2. `None` if unknown.
     pub async fn find(&self) -> Option<String> {
         if let Some(name) = sagemaker(&self.root) {
             return Some(name);

@@ -56,9 +56,6 @@ impl Metrics {
     }
 
     /// Serves `GET /metrics` until dropped.
-    ///
-    /// # Errors
-    /// The listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         ops::metrics::serve(self.registry, listener).await
     }

@@ -3,8 +3,7 @@
 use clap::Args;
 use host::Root;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 use telemetry::{InstrumentSources, VisibleDevices};
 
 /// Options that select a model.
@@ -47,11 +46,6 @@ impl ModelOptions {
             dtype: self.dtype,
             endpoint: None,
         }
-    }
-
-    pub fn threads(&self) -> usize {
-        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        self.threads.unwrap_or_else(all).get()
     }
 }
 

@@ -4,10 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
 use ops::{logs, metrics};
 use stats::comparison::regression::{Limit, Metric};
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// Benchmark LLM summarization inference: latency, throughput and cost per 1,000 requests
 #[derive(Debug, Parser)]

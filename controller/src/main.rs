@@ -1,7 +1,6 @@
 //! The controller's binary: command line -> exit code.
 
-use controller::cli::Cli;
-use controller::commands;
+use controller::{cli::Cli, commands};
 use std::process::ExitCode;
 
 // Also for SQLite, by the feature `override`. Values of rows are allocated in one thread and freed

@@ -5,8 +5,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 use tokio::net::TcpListener;
 
 /// Metrics of a campaign, beside those of the fleet.
@@ -21,10 +20,6 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// For the campaign with this id.
-    ///
-    /// # Panics
-    /// Never: every name is well-formed.
     pub fn new(campaign: &str) -> Self {
         let samples =
             Opts::new("fleetmark_samples_stored_total", "Samples on disk, by whether they count");
@@ -57,25 +52,14 @@ impl Metrics {
         metrics
     }
 
-    /// Adds further metrics.
-    ///
-    /// # Panics
-    /// If two have the same name.
+    /// Adds further metrics. Panics if two have the same name.
     pub fn register(&self, collectors: Vec<Box<dyn Collector>>) {
         for collector in collectors {
             self.registry.register(collector).expect("each name is registered once");
         }
     }
 
-    /// All metrics in the Prometheus text format.
-    pub fn text(&self) -> String {
-        ops::metrics::text(&self.registry)
-    }
-
     /// Answers `GET /metrics` until it is dropped.
-    ///
-    /// # Errors
-    /// If the listener fails.
     pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
         ops::metrics::serve(self.registry, listener).await
     }
@@ -101,7 +85,7 @@ mod tests {
         metrics.register(fleet::FleetMetrics::default().collectors());
         metrics.samples.with_label_values(&["true"]).inc_by(3);
         metrics.writes.observe(0.001);
-        let text = metrics.text();
+        let text = ops::metrics::text(&metrics.registry);
         assert!(text.contains("fleetmark_samples_stored_total{counted=\"true\"} 3\n"), "{text}");
         assert!(text.contains("fleetmark_refusals_total{reason=\"identity\"} 0\n"), "{text}");
         assert!(text.contains("fleetmark_store_write_seconds_count 1\n"), "{text}");

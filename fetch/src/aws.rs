@@ -25,7 +25,6 @@ pub struct Service {
     pub host: &'static str,
 }
 
-/// Credentials, region and endpoint for one service.
 #[derive(Clone)]
 pub struct Access {
     service: Service,
@@ -91,9 +90,6 @@ pub(crate) fn region_of(
 impl Access {
     /// Reads the standard chain; `region` overrides it. Credentials are resolved at once, so that their absence is reported
     /// early.
-    ///
-    /// # Errors
-    /// [`Error::NoCredentials`] and [`Error::NoRegion`].
     pub async fn find(service: Service, region: Option<&str>) -> Result<Self, Error> {
         let (config, credentials) = load(service.id, region).await?;
         let env = "AWS_ENDPOINT_URL";
@@ -110,7 +106,6 @@ impl Access {
         Ok(Self { service, credentials, region, endpoint })
     }
 
-    /// The same at another endpoint.
     #[must_use]
     pub fn at(self, endpoint: &str) -> Self {
         Self { endpoint: endpoint.trim_end_matches('/').to_owned(), ..self }
@@ -126,9 +121,6 @@ impl Access {
     }
 
     /// The additional headers that sign a request at the time `now`. Expired credentials are renewed.
-    ///
-    /// # Errors
-    /// [`Error::NoCredentials`] if they can't be renewed, [`Error::Signing`].
     pub async fn sign(
         &self,
         request: &Unsigned<'_>,

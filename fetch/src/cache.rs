@@ -16,7 +16,6 @@ use std::time::SystemTime;
 /// The variable that moves the cache.
 pub(crate) const VARIABLE: &str = "FLEETMARK_CACHE";
 
-/// One fetched file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// The path under the file's own name, a link to `blob`.

@@ -8,7 +8,6 @@ pub enum Error {
     Address { given: String, expected: &'static str },
     #[error(transparent)]
     S3Address(#[from] model::s3_address::Error),
-    /// A variable of the environment.
     #[error("invalid {name}={value}: expected {expected}")]
     Setting { name: &'static str, value: String, expected: &'static str },
     /// Requested while offline, and not in the cache.
@@ -52,7 +51,6 @@ pub enum Error {
     /// `Retry-After` is longer than anyone would wait.
     #[error("{what}: the server asks to wait {seconds} s: try again then{hint}")]
     TooBusy { what: String, seconds: u64, hint: &'static str },
-    /// An unusable response.
     #[error("{what}: {reason}")]
     Answer { what: String, reason: String },
     #[error("can't use the cache at {path}: set {variable} to a writable folder")]
@@ -80,12 +78,10 @@ pub enum Error {
     /// Another object has this key.
     #[error("{what} exists already, and nothing is overwritten")]
     Exists { what: String },
-    /// A local file.
     #[error("can't read {path}")]
     Unreadable { path: String, source: io::Error },
     #[error("can't start a thread or set up TLS: {reason}")]
     System { reason: String },
-    /// The process is ending.
     #[error("stopped")]
     Stopped,
 }

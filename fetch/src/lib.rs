@@ -50,7 +50,6 @@ pub struct Snapshot {
     pub files: Vec<Stored>,
 }
 
-/// One file on this disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The path below the repository or prefix.
@@ -63,9 +62,6 @@ pub struct Stored {
 
 impl Fetcher {
     /// Sends no request yet.
-    ///
-    /// # Errors
-    /// [`Error::System`] if TLS can't be set up.
     pub fn new(settings: Settings, reporter: Reporter) -> Result<Self, Error> {
         Ok(Self {
             http: hub::http_client()?,

@@ -52,7 +52,6 @@ impl fmt::Display for Progress<'_> {
     }
 }
 
-/// A number of bytes, for people.
 struct Size(u64);
 
 impl fmt::Display for Size {

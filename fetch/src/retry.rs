@@ -16,7 +16,6 @@ const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
 /// The longest `Retry-After` that is obeyed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// Why a request failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// A later attempt may succeed.
@@ -33,7 +32,6 @@ impl Failure {
     }
 }
 
-/// Consecutive failures of one transfer.
 #[derive(Debug)]
 pub(crate) struct Retries(ExponentialBackoff);
 

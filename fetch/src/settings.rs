@@ -38,9 +38,6 @@ impl fmt::Debug for Secret {
 
 impl Settings {
     /// Reads the environment through `variable`. An empty variable counts as unset.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if a variable has an invalid value.
     pub fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Error> {
         let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let home = variable("HOME").unwrap_or_else(|| "/tmp".to_owned());

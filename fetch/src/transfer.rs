@@ -17,7 +17,6 @@ use tokio::time::Instant;
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// A file to download.
 #[derive(Debug)]
 pub(crate) struct Download {
     /// Shown to people, with the repository or bucket.
@@ -32,7 +31,6 @@ pub(crate) struct Download {
     pub(crate) variable: &'static str,
 }
 
-/// The length and hash of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hashed {
     pub(crate) bytes: u64,
@@ -59,7 +57,6 @@ impl Body {
     }
 }
 
-/// The part of a file that has arrived.
 struct Partial {
     path: PathBuf,
     file: File,
@@ -123,7 +120,6 @@ pub(crate) fn sha256_of(path: &Path) -> io::Result<Hashed> {
     Ok(Hashed { bytes, sha256: hex::encode(hash.finalize()) })
 }
 
-/// Pause between attempts to take a lock.
 const LOCK_EVERY: Duration = Duration::from_millis(100);
 
 /// Takes the lock file `path`; `waits` is called once if another process holds it.
@@ -197,7 +193,6 @@ impl Fetcher {
         }
     }
 
-    /// Downloads until all bytes have arrived.
     async fn fill(
         &self,
         wanted: &Download,
@@ -223,7 +218,6 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Appends the body of one response.
     async fn pour(
         &self,
         wanted: &Download,
@@ -278,7 +272,6 @@ impl Fetcher {
     }
 }
 
-/// The course of one download.
 struct Flow {
     retries: Retries,
     /// The most bytes that ever arrived: only progress beyond them resets the retries.

@@ -12,9 +12,6 @@ const LIST: &str = "unpacked.json";
 impl Fetcher {
     /// The folder that `unpack` fills, or filled earlier, from the archive with this SHA-256. `unpack` creates no
     /// subfolders.
-    ///
-    /// # Errors
-    /// Those of `unpack`; [`Error::Cache`].
     pub fn unpacked<E: From<Error>>(
         &self,
         sha256: &str,
@@ -68,10 +65,6 @@ impl Fetcher {
         Ok(!names.is_empty())
     }
 
-    /// The SHA-256 of a local file.
-    ///
-    /// # Errors
-    /// [`Error::Unreadable`].
     pub fn sha256_of(&self, path: &Path) -> Result<String, Error> {
         let unreadable = |source| Error::Unreadable { path: path.display().to_string(), source };
         Ok(sha256_of(path).map_err(unreadable)?.sha256)

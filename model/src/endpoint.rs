@@ -41,11 +41,8 @@ pub struct Endpoint {
     pub content_type: String,
     /// Name -> the environment variable of the agent that holds the value, which is a secret.
     pub headers: BTreeMap<String, String>,
-    /// The summary.
     pub answer: String,
-    /// Token count of the prompt.
     pub input_tokens: Option<String>,
-    /// Token count of the summary.
     pub output_tokens: Option<String>,
     /// `length`, or any other value for a summary that ended with `</s>`.
     pub finish: Option<String>,

@@ -48,7 +48,6 @@ pub struct EngineSpec {
 }
 
 impl EngineSpec {
-    /// The adapter, if it is kept apart from the base weights.
     pub fn unmerged(&self) -> Option<&str> {
         self.adapter.as_deref().filter(|_| self.adapter_mode == AdapterMode::Unmerged)
     }
@@ -76,7 +75,6 @@ pub struct EngineFacts {
     pub device: String,
     /// The implementation of the computation, such as `t5 avx512`.
     pub kernel: String,
-    /// Number of weights.
     pub parameters: u64,
     /// Size of the weights in this dtype.
     pub model_size_bytes: u64,
@@ -86,7 +84,6 @@ pub struct EngineFacts {
     pub synthetic_time: bool,
     /// Requests can join a batch that is being decoded.
     pub continuous_batching: bool,
-    /// Remarks for the report's reader.
     pub notes: Vec<String>,
 }
 

@@ -22,7 +22,6 @@ words!(
         Model = "model",
         /// The request itself is unusable.
         Input = "input",
-        /// The agent is shutting down.
         Draining = "draining",
         /// The controller revoked the shard.
         Cancelled = "cancelled",
@@ -30,7 +29,6 @@ words!(
         NotSent = "not_sent",
         /// The endpoint can't be reached, or the connection broke.
         Unreachable = "unreachable",
-        /// The endpoint exceeded its timeout.
         TimedOut = "timed_out",
         /// The endpoint answered 429.
         Throttled = "throttled",

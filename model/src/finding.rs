@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-/// A finding's effect on measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {

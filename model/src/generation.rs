@@ -3,7 +3,6 @@
 use crate::words;
 use serde::{Deserialize, Serialize};
 
-/// The placeholder for the dialogue in a prompt.
 pub const DIALOGUE: &str = "{dialogue}";
 
 words!(

@@ -44,8 +44,6 @@ impl Histogram {
 
     /// Checks what another program claims.
     ///
-    /// # Errors
-    /// Buckets out of range, counts whose sum could overflow, or impossible sums.
     pub fn check(self) -> Result<Self, Error> {
         if self.counts.keys().any(|bucket| *bucket > LAST) {
             return Err(Error("buckets"));

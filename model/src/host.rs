@@ -14,7 +14,6 @@ pub struct HostFacts {
     /// As the system counts them.
     pub logical_cpus: u32,
     pub memory_bytes: u64,
-    /// Kernel release.
     pub kernel: String,
     pub operating_system: String,
     /// Those that select kernels.
@@ -40,7 +39,6 @@ pub struct HostFacts {
     pub memory_limit_bytes: Option<u64>,
 }
 
-/// Facts about an agent and its machine.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentFacts {
     pub agent_version: String,

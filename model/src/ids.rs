@@ -18,9 +18,6 @@ pub enum Error {
 }
 
 /// Checks that `name` is neither empty nor too long and has no control characters.
-///
-/// # Errors
-/// [`Error`] with `what`
 pub fn check(name: &str, what: &'static str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::Empty { what });

@@ -5,7 +5,6 @@ use crate::words;
 use serde::{Deserialize, Serialize};
 
 words!(
-    /// How requests arrive.
     Scenario, "scenario", {
         /// All requests are available; batches run back to back.
         Offline = "offline",
@@ -41,9 +40,6 @@ pub struct LoadWindow {
 
 impl LoadWindow {
     /// Checks what another program claims.
-    ///
-    /// # Errors
-    /// [`Error`]
     pub fn check(self) -> Result<Self, Error> {
         let Self {
             start_ns, end_ns, failed, not_sent, input_tokens, output_tokens, batches, ..
@@ -57,7 +53,6 @@ impl LoadWindow {
         Ok(self)
     }
 
-    /// Successful requests.
     pub fn ok(&self) -> u64 {
         self.latency.count()
     }
@@ -67,7 +62,6 @@ impl LoadWindow {
     }
 }
 
-/// An implausible window.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     #[error("implausible load window from {start_ns} to {end_ns} ns")]

@@ -9,7 +9,6 @@ pub struct Error {
     pub given: String,
 }
 
-/// An object, or a prefix of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     pub bucket: String,
@@ -18,7 +17,6 @@ pub struct Address {
 }
 
 impl Address {
-    /// The last part of the key.
     pub fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or(&self.key)
     }

@@ -10,7 +10,6 @@ use std::str::FromStr;
 pub const MAX_TEXT_BYTES: usize = 16 << 10;
 
 words!(
-    /// Why decoding of a summary ended.
     Finish, "finish", {
         /// At `</s>`.
         Eos = "eos",
@@ -19,10 +18,8 @@ words!(
     }
 );
 
-/// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// With a summary.
     Ok(Finish),
     Failed(Kind),
 }
@@ -157,9 +154,6 @@ impl Sample {
     }
 
     /// Checks what another program claims.
-    ///
-    /// # Errors
-    /// [`Error`]
     pub fn check(self) -> Result<Self, Error> {
         let Self { start_ns, ttft_ns, latency_ns, .. } = self;
         let is_within = |part: u64| part <= latency_ns;
@@ -184,7 +178,6 @@ impl Sample {
     }
 }
 
-/// An implausible sample.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     #[error("inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]

@@ -25,9 +25,6 @@ pub struct Incompatible {
 
 impl Version {
     /// Checks that `side`, which speaks this version, is compatible with this build.
-    ///
-    /// # Errors
-    /// [`Incompatible`] where the majors differ.
     pub fn check(self, side: &'static str) -> Result<(), Incompatible> {
         if self.major == PROTOCOL.major {
             Ok(())

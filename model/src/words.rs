@@ -1,6 +1,5 @@
 //! Enums whose variants are written as fixed words.
 
-/// A word that is not in the list of its enum.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown {what} `{found}`: expected one of {}", expected.join(", "))]
 pub struct Unknown {

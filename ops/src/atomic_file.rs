@@ -9,9 +9,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Replaces the file at `path` by what `write` leaves at the path it is given. Missing folders are created.
-///
-/// # Errors
-/// Those of `write`, and those of creating the folder and renaming the file.
 pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let unfinished = unfinished_path(path)?;
     let replaced = write(&unfinished).and_then(|()| std::fs::rename(&unfinished, path));
@@ -21,10 +18,6 @@ pub fn replace(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::
     replaced
 }
 
-/// Replaces the file at `path` by `bytes`.
-///
-/// # Errors
-/// As [`replace`].
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, |file| std::fs::write(file, bytes))
 }
@@ -48,24 +41,16 @@ pub struct Unfinished {
 
 impl Unfinished {
     /// Begins the file at `path`. Missing folders are created.
-    ///
-    /// # Errors
-    /// If the folder or the file can't be created.
     pub fn create(path: PathBuf) -> io::Result<Self> {
         let temporary = unfinished_path(&path)?;
         let out = BufWriter::new(File::create(&temporary)?);
         Ok(Self { path, temporary, out })
     }
 
-    /// The path of the finished file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Replaces the file at the path.
-    ///
-    /// # Errors
-    /// If the rest can't be written or the file can't be renamed.
     pub fn finish(mut self) -> io::Result<()> {
         self.out.flush()?;
         std::fs::rename(&self.temporary, &self.path)

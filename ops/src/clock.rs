@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-/// A source of wall time.
 #[derive(Debug, Clone, Copy)]
 pub enum Clock {
     System,

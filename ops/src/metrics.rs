@@ -10,7 +10,6 @@ use std::str::FromStr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// The address at which metrics are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Address(pub SocketAddr);
 
@@ -26,7 +25,6 @@ impl FromStr for Address {
     }
 }
 
-/// All registered metrics in Prometheus's text format.
 pub fn text(registry: &Registry) -> String {
     let mut text = String::new();
     // A bug of ours, and no reason to stop measuring.
@@ -37,9 +35,6 @@ pub fn text(registry: &Registry) -> String {
 }
 
 /// Serves `GET /metrics` until it is dropped.
-///
-/// # Errors
-/// If the listener fails.
 pub async fn serve(registry: Registry, listener: TcpListener) -> io::Result<()> {
     let page = move || {
         let text = text(&registry);
@@ -52,9 +47,6 @@ pub async fn serve(registry: Registry, listener: TcpListener) -> io::Result<()> 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the program that serves metrics at `address` for them. Blocks.
-///
-/// # Errors
-/// If nothing answers in time.
 pub fn probe(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PROBE_TIMEOUT)?;
     stream.set_read_timeout(Some(PROBE_TIMEOUT))?;

@@ -2,16 +2,10 @@
 
 use model::engine::EngineSpec;
 use sha2::{Digest, Sha256};
-use std::fmt;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::{fmt, fs::File, io, os::unix::fs::FileExt, path::Path};
 
-/// The files of one model.
 #[derive(Debug)]
 pub struct Model {
-    /// `config.json`.
     pub config: Blob,
     pub weights: Weights,
     /// `tokenizer.json`. A model without one accepts token ids only.
@@ -22,7 +16,6 @@ pub struct Model {
     pub notes: Vec<String>,
 }
 
-/// Where weights come from.
 #[derive(Debug)]
 pub enum Weights {
     /// One or more safetensors files.
@@ -31,29 +24,20 @@ pub enum Weights {
     Seeded(u64),
 }
 
-/// The files of one PEFT adapter.
 #[derive(Debug)]
 pub struct Adapter {
-    /// `adapter_config.json`.
     pub config: Blob,
-    /// `adapter_model.safetensors`.
     pub weights: Blob,
     /// Commit on the hub.
     pub revision: Option<String>,
 }
 
-/// Finds the files of a model or an adapter by name.
 pub trait ModelSource: fmt::Debug + Send + Sync {
-    /// # Errors
-    /// The model, or the tokenizer that `spec` names, cannot be found or read.
     fn model(&self, spec: &EngineSpec) -> Result<Model, SourceError>;
 
-    /// # Errors
-    /// The adapter cannot be found or read.
     fn adapter(&self, name: &str) -> Result<Adapter, SourceError>;
 }
 
-/// An error of a [`ModelSource`].
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SourceError(Box<dyn std::error::Error + Send + Sync>);
@@ -64,7 +48,6 @@ impl SourceError {
     }
 }
 
-/// A file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {file}")]
 pub struct ReadError {
@@ -74,9 +57,6 @@ pub struct ReadError {
 
 impl Model {
     /// SHA-256 of the list of file hashes, in the format of `sha256sum`, over config and weights.
-    ///
-    /// # Errors
-    /// A file cannot be read.
     pub fn sha256(&self) -> Result<String, ReadError> {
         let line = |blob: &Blob| -> Result<String, ReadError> {
             let name = Path::new(blob.name()).file_name().unwrap_or_default().display();
@@ -99,9 +79,6 @@ impl Adapter {
     }
 
     /// SHA-256 over both files. Independent of whether they come from a folder or an archive.
-    ///
-    /// # Errors
-    /// A file cannot be read.
     pub fn sha256(&self) -> Result<String, ReadError> {
         let (config, weights) = (self.config.sha256()?, self.weights.sha256()?);
         let list = format!("{config}  adapter_config.json\n{weights}  adapter_model.safetensors\n");
@@ -109,7 +86,6 @@ impl Adapter {
     }
 }
 
-/// Bytes hashed at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// A file, or bytes built into the program, with a name for error messages.
@@ -126,8 +102,7 @@ enum Bytes {
 }
 
 impl Blob {
-    /// # Errors
-    /// There is no such file, it is not a regular file, or it cannot be opened.
+    /// Opens a regular file; anything else is an error.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let facts = file.metadata()?;
@@ -144,7 +119,6 @@ impl Blob {
         Self { name: name.to_owned(), bytes: Bytes::Held(bytes) }
     }
 
-    /// The path or built-in name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -158,9 +132,6 @@ impl Blob {
     }
 
     /// Fills `into` with the bytes from `offset` on.
-    ///
-    /// # Errors
-    /// There are not enough bytes, or the file cannot be read.
     pub fn read_at(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
         match &self.bytes {
             Bytes::File { file, .. } => file.read_exact_at(into, offset),
@@ -173,10 +144,6 @@ impl Blob {
         }
     }
 
-    /// Reads all bytes.
-    ///
-    /// # Errors
-    /// The file cannot be read.
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
         let length = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge.into());
         let read = |length| {
@@ -187,9 +154,6 @@ impl Blob {
     }
 
     /// SHA-256 of all bytes, in hexadecimal.
-    ///
-    /// # Errors
-    /// The file cannot be read.
     pub fn sha256(&self) -> Result<String, ReadError> {
         self.hash().map_err(|source| ReadError { file: self.name.clone(), source })
     }

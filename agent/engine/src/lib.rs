@@ -15,7 +15,6 @@ use ops::error_chain::one_line;
 use std::error::Error;
 use stopwatch::Stopwatch;
 
-/// One dialogue to summarize.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     /// Identifies the request in errors. Scripted engines look up its behavior by it.
@@ -74,11 +73,8 @@ pub trait Intake {
 pub trait Engine: Send {
     fn facts(&self) -> &EngineFacts;
 
-    /// Decodes `batch` and returns one row per request, in order. A request that fails yields an
-    /// `Err` row and does not affect the others.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch, such as out of memory.
+    /// Decodes `batch` into one row per request, in order. An `Err` row does not affect the others;
+    /// an error fails the whole batch.
     fn generate(
         &mut self,
         batch: &[Request],
@@ -88,10 +84,8 @@ pub trait Engine: Send {
 
     /// Decodes requests until `intake` has no more. Engines whose [`EngineFacts`] report continuous
     /// batching add requests to the running batch; others collect the waiting requests into the
-    /// next batch. The tokens of a request are the same either way.
-    ///
-    /// # Errors
-    /// A [`Failure`] of all requests being decoded.
+    /// next batch. The tokens of a request are the same either way. An error fails all active
+    /// requests.
     fn serve(
         &mut self,
         intake: &mut dyn Intake,
@@ -122,16 +116,12 @@ pub trait Engine: Send {
         0
     }
 
-    /// Bytes of an unmerged adapter.
     fn adapter_bytes(&self) -> u64 {
         0
     }
 
     /// Switches to `spec` if that only requires exchanging an unmerged adapter. Returns `false` and
-    /// does nothing if `spec` needs other weights.
-    ///
-    /// # Errors
-    /// The adapter cannot be used. The engine is left without one.
+    /// does nothing if `spec` needs other weights. An error leaves the engine without an adapter.
     fn switch(&mut self, _spec: &EngineSpec) -> Result<bool, Failure> {
         Ok(false)
     }

@@ -16,8 +16,7 @@
 //! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`) or, with `abort`,
 //! kills the process.
 
-use crate::files::sha256_of;
-use crate::{Engine, Request, Row, count};
+use crate::{Engine, Request, Row, count, files::sha256_of};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
@@ -32,32 +31,39 @@ use stopwatch::Stopwatch;
 pub const PREFIX: &str = "scripted:";
 
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 struct Script {
-    #[serde(default)]
     seed: u64,
-    #[serde(default = "two")]
     prompt_ms: f64,
-    #[serde(default = "one")]
     token_ms: f64,
-    #[serde(default)]
     per_row_ms: f64,
-    #[serde(default)]
     spread: f64,
-    #[serde(default = "twenty")]
     output_tokens: u32,
-    #[serde(default = "cpu")]
     device: String,
-    #[serde(default)]
     paced: bool,
-    #[serde(default = "one")]
     clock_factor: f64,
-    #[serde(default)]
     clock_file: Option<PathBuf>,
-    #[serde(default)]
     slows: Vec<Slow>,
-    #[serde(default)]
     samples: HashMap<String, Line>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            prompt_ms: 2.0,
+            token_ms: 1.0,
+            per_row_ms: 0.0,
+            spread: 0.0,
+            output_tokens: 20,
+            device: "cpu".to_owned(),
+            paced: false,
+            clock_factor: 1.0,
+            clock_file: None,
+            slows: Vec::new(),
+            samples: HashMap::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -99,39 +105,14 @@ impl Break {
     }
 }
 
-fn one() -> f64 {
-    1.0
-}
-
-fn two() -> f64 {
-    2.0
-}
-
-fn cpu() -> String {
-    "cpu".to_owned()
-}
-
-fn twenty() -> u32 {
-    20
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read the script {path}")]
-    Read {
-        path: String,
-        #[source]
-        source: std::io::Error,
-    },
+    Read { path: String, source: std::io::Error },
     #[error("{path} is not a script")]
-    Parse {
-        path: String,
-        #[source]
-        source: serde_json::Error,
-    },
+    Parse { path: String, source: serde_json::Error },
 }
 
-/// An engine that replays a script.
 #[derive(Debug)]
 pub struct Scripted {
     script: Script,
@@ -139,10 +120,6 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Reads the script named in `spec`.
-    ///
-    /// # Errors
-    /// The file cannot be read or is not a script.
     pub fn load(spec: &EngineSpec) -> Result<Self, Error> {
         let path = spec.model.trim_start_matches(PREFIX).to_owned();
         let text = std::fs::read_to_string(Path::new(&path))

@@ -1,7 +1,6 @@
 //! The location of /proc and /sys, so that tests can use a folder instead of the machine.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+use std::{path::PathBuf, str::FromStr};
 
 /// The folder that contains `proc` and `sys`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +27,11 @@ impl Root {
         std::fs::read_to_string(self.path(path)).ok().map(|text| text.trim().to_owned())
     }
 
-    /// A file that contains one number.
     pub fn number<T: FromStr>(&self, path: &str) -> Option<T> {
         self.text(path)?.parse().ok()
     }
 
-    /// Sorted paths in `folder` whose names start with `prefix`, in the form that [`Root::text`]
-    /// takes.
+    /// Sorted paths in `folder`, relative to the root, whose names start with `prefix`.
     pub fn list(&self, folder: &str, prefix: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.path(folder)) else { return Vec::new() };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

@@ -17,10 +17,7 @@ impl Plain for f32 {}
 pub(super) struct AlignedBuf(Memory);
 
 impl AlignedBuf {
-    /// Allocates `bytes`. The system provides pages on first write.
-    ///
-    /// # Panics
-    /// The system is out of memory.
+    /// The system provides pages on first write. Panics if it is out of memory.
     pub(super) fn zeroed(bytes: usize) -> Self {
         let map = Memory::map_anon(bytes.max(1)).expect("the system has memory");
         #[cfg(all(target_os = "linux", not(kernels_on_heap)))]

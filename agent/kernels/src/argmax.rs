@@ -6,8 +6,7 @@ use super::gemm::{Activations, Kernels, MAX_COLUMNS, panel_sums, tile_rows};
 use super::rows::Rows;
 use super::rowwise::{Epilogue, EpilogueArgs, Scales};
 use super::weights::Weights;
-use std::ops::Range;
-use std::sync::PoisonError;
+use std::{ops::Range, sync::PoisonError};
 
 pub(super) const PANELS_PER_CHUNK: usize = 8;
 
@@ -33,7 +32,6 @@ impl Kernels {
         }
     }
 
-    /// Reduces the results of all threads.
     pub(super) fn merge_argmax(&self, rows: usize, argmax: &mut Vec<Argmax>) {
         argmax.clear();
         argmax.resize(rows, Argmax::NONE);
@@ -48,7 +46,6 @@ impl Kernels {
         }
     }
 
-    /// Updates `argmax` with the columns of one panel.
     pub(super) fn scan_panel(
         &self,
         weights: &Weights,

@@ -52,7 +52,6 @@ pub(super) fn elements(dispatch: &Dispatch, width: usize, capacity: usize) -> (u
     (keys, width.next_multiple_of(columns) * capacity)
 }
 
-/// The keys and values that one query attends to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeyValues<'a> {
     pub(super) storage: Storage,
@@ -64,7 +63,6 @@ pub(super) struct KeyValues<'a> {
     pub(super) head: usize,
 }
 
-/// Consecutive queries of one head.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queries {
     pub(super) first: *const f32,
@@ -196,12 +194,8 @@ pub(super) unsafe fn store_key_value(
 }
 
 impl Kernels {
-    /// Encoder self-attention: each sequence, a range of rows, attends to itself.
-    ///
-    /// `projected`: queries, keys and values side by side, `[tokens, 3 * inner]`.
-    ///
-    /// # Panics
-    /// Widths or ranges do not match.
+    /// Encoder self-attention: each sequence, a range of rows, attends to itself. `projected`:
+    /// queries, keys and values side by side, `[tokens, 3 * inner]`.
     pub fn attend_within(
         &self,
         projected: &Rows,

@@ -7,10 +7,8 @@ use super::attention::{Bias, Heads, KeyValues, Queries, Slot, attend, elements, 
 use super::dispatch::{Dispatch, Storage};
 use super::gemm::Kernels;
 use super::rows::{Rows, SharedPtr};
-use std::ops::Range;
-use std::sync::PoisonError;
+use std::{ops::Range, sync::PoisonError};
 
-/// The memory of one row.
 #[derive(Debug, Clone, Copy)]
 struct Extent {
     /// In elements.
@@ -54,8 +52,7 @@ pub struct Step<'a> {
 }
 
 impl Cache {
-    /// # Panics
-    /// `storage` is neither f32 nor f16.
+    /// Panics unless `storage` is f32 or f16.
     pub fn new(dispatch: &'static Dispatch, storage: Storage, layers: usize, heads: Heads) -> Self {
         assert!(matches!(storage, Storage::F32 | Storage::F16), "{storage:?}");
         let memory = AlignedBuf::zeroed(0);
@@ -121,11 +118,7 @@ impl Cache {
 
 impl Kernels {
     /// Fills rows of the cache, from `first_row` on, with the keys and values of whole sequences.
-    ///
-    /// `projected`: keys and values side by side, `[tokens, 2 * inner]`.
-    ///
-    /// # Panics
-    /// A sequence exceeds the capacity of its row.
+    /// `projected`: both side by side, `[tokens, 2 * inner]`. Panics if one exceeds its row.
     pub fn fill(
         &self,
         cache: &mut Cache,
@@ -168,9 +161,7 @@ impl Kernels {
     }
 
     /// One query per row attends to the row's cached keys and values.
-    ///
-    /// # Panics
-    /// The rows do not match the cache, or one is full.
+    /// Panics if one is full.
     pub fn attend_cached(&self, cache: &mut Cache, step: &Step<'_>, to: &mut Rows) {
         let Heads { count, width } = cache.heads;
         let rows = step.projected.count();

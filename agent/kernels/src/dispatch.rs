@@ -30,7 +30,6 @@ impl Storage {
     /// In declaration order.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::Int8];
 
-    /// The name of the dtype.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -58,7 +57,6 @@ pub enum InstructionSet {
 
 pub struct Dispatch {
     pub instructions: InstructionSet,
-    /// As shown in reports.
     pub name: &'static str,
     /// f32 per vector.
     pub lanes: usize,
@@ -211,8 +209,6 @@ impl InstructionSet {
 }
 
 impl Dispatch {
-    /// # Panics
-    /// Never: the portable kernels always exist.
     pub fn best() -> &'static Self {
         Self::with(InstructionSet::detect()[0]).expect("what was detected is there")
     }

@@ -33,7 +33,6 @@ pub struct Kernels {
     pub(super) bounds: Bounds,
 }
 
-/// Buffers of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     /// Keys and values of one head.
@@ -86,9 +85,7 @@ impl Kernels {
     }
 
     /// `x / sqrt(mean(x^2) + epsilon) * gain` for each row. `gain` is zero-padded like rows.
-    ///
-    /// # Panics
-    /// The widths differ.
+    /// Panics if the widths differ.
     pub fn rms_norm(&self, x: &Rows, gain: &[f32], epsilon: f32, to: &mut Rows) {
         to.resize(x.count());
         assert_eq!((to.width(), gain.len()), (x.width(), x.padded()));
@@ -112,8 +109,6 @@ impl Kernels {
 
     /// `to = epilogue(x W^T)`. With [`Epilogue::Store`] or [`Epilogue::Add`] gated weights yield
     /// raw sums for [`Kernels::apply_epilogue`].
-    ///
-    /// # Panics
     /// Widths, counts or layouts do not match.
     pub fn gemm(&mut self, weights: &Weights, x: &Rows, epilogue: Epilogue, to: &mut Rows) {
         assert_eq!(x.width(), weights.inputs, "inputs");
@@ -158,9 +153,6 @@ impl Kernels {
     }
 
     /// Applies an epilogue to stored sums: `to = epilogue(sums)`.
-    ///
-    /// # Panics
-    /// The widths do not match.
     pub fn apply_epilogue(&self, epilogue: Epilogue, sums: &Rows, to: &mut Rows) {
         let columns = self.dispatch.columns();
         let panels = sums.width().div_ceil(columns);

@@ -114,10 +114,7 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Runs `work` once on every thread and waits for all of them.
-    ///
-    /// # Panics
-    /// `work` panics on any thread.
+    /// Runs `work` once on every thread and waits for all of them. Its panics are resumed here.
     pub(crate) fn run(&self, work: Work<'_>) {
         let last_section = locked(&self.last_section);
         self.section(WaitFor::All, work, last_section);
@@ -125,9 +122,6 @@ impl Pool {
 
     /// Runs `work` on this thread and at most once on every worker that enters in time. The work
     /// must be complete when this thread and all workers that entered have returned.
-    ///
-    /// # Panics
-    /// `work` panics on any thread.
     pub(crate) fn run_present(&self, work: Work<'_>) {
         let last_section = locked(&self.last_section);
         self.section(WaitFor::Entered, work, last_section);
@@ -136,9 +130,6 @@ impl Pool {
     /// Runs `work` over `0..count` in chunks of `chunk`, each exactly once, with the thread's
     /// index. A thread starts with the same part in every call, which its core's cache may still
     /// hold, and then takes chunks from the other parts.
-    ///
-    /// # Panics
-    /// `work` panics on any thread.
     pub(crate) fn share(
         &self,
         count: usize,

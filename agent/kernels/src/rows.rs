@@ -39,7 +39,6 @@ impl Rows {
         self.count
     }
 
-    /// Allocated bytes.
     pub fn bytes(&self) -> usize {
         self.memory.bytes()
     }

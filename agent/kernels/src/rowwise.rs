@@ -6,7 +6,6 @@
 
 use super::simd::Simd;
 
-/// Activation function of the feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// `max(x, 0)`.

@@ -22,7 +22,6 @@ use std::sync::PoisonError;
 /// Safety margin for the rounding of the bounds themselves.
 const MARGIN: f32 = 1.0 + 1e-4;
 
-/// Weights for the argmax.
 #[derive(Debug)]
 pub struct Head {
     pub(super) exact: Weights,
@@ -101,9 +100,6 @@ impl QuantizedCopy {
 
 impl Kernels {
     /// The argmax of each row of `x` W^T.
-    ///
-    /// # Panics
-    /// The input widths differ.
     pub fn argmax(&mut self, head: &Head, x: &Rows, argmax: &mut Vec<Argmax>) {
         assert_eq!(x.width(), head.exact.inputs, "inputs");
         match &head.quantized {

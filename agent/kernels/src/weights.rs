@@ -33,9 +33,6 @@ pub struct Weights {
 
 impl Weights {
     /// Packs `values`, `[outputs, inputs]`, row-major.
-    ///
-    /// # Panics
-    /// The number of values does not match the shape.
     pub fn pack(
         dispatch: &'static Dispatch,
         storage: Storage,

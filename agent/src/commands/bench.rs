@@ -7,12 +7,9 @@ use engine::Engine;
 use kernels::Storage;
 use ops::terminal;
 use serde_json::json;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 use stopwatch::Stopwatch;
-use t5::generate::StopRule;
-use t5::roofline::Roofline;
-use t5::{Input, T5};
+use t5::{Input, T5, generate::StopRule, roofline::Roofline};
 
 const MB: f64 = 1_048_576.0;
 
@@ -50,7 +47,6 @@ pub struct Options {
     json: bool,
 }
 
-/// The figures of one batch size.
 struct Figures {
     dtype: &'static str,
     batch_size: usize,
@@ -65,11 +61,9 @@ struct Figures {
     roofline: Option<Roofline>,
 }
 
-/// # Errors
-/// Invalid input, or a model that cannot be loaded.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
-    let threads = options.model.threads();
+    let threads = super::threads(options.model.threads);
     let mut engine = input::load(&options.model, &lines)?;
     for note in &engine.facts().notes {
         terminal::note(&format!("note: {note}"));
@@ -93,7 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
             batch: Times::of(&batch_ns),
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
-            cache_mb: engine.cache_bytes() as f64 / MB,
+            cache_mb: engine.kv_cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
             roofline,
         };
@@ -103,8 +97,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Decodes the first batch once without measuring it, then all inputs. Returns the time of each
-/// batch.
+/// The time of each batch, after decoding the first one once unmeasured.
 fn measure(engine: &mut T5, inputs: &[Input], batch_size: usize) -> anyhow::Result<Vec<u64>> {
     let stopwatch = Stopwatch::start();
     let mut decode = |batch: &[Input]| -> anyhow::Result<u64> {
@@ -215,7 +208,6 @@ impl Figures {
     }
 }
 
-/// Peak resident memory of this process. `None` if unknown.
 fn peak_rss_mb() -> Option<f64> {
     let status = procfs::process::Process::myself().ok()?.status().ok()?;
     Some(status.vmhwm? as f64 / 1024.0)

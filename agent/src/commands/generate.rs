@@ -12,8 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
-use t5::T5;
-use t5::generate::StopRule;
+use t5::{T5, generate::StopRule};
 
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
@@ -57,8 +56,6 @@ struct Summary<'a> {
     finish: &'static str,
 }
 
-/// # Errors
-/// Invalid input, or a model that cannot be loaded.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let lines = input::read(&options.input)?;
     let mut engine = input::load(&options.model, &lines)?;
@@ -97,7 +94,6 @@ fn write(output: &mut impl Write, line: &Line, row: &Row) -> io::Result<()> {
     output.write_all(b"\n")
 }
 
-/// Totals that no single output line shows.
 #[derive(Default)]
 struct Counts {
     rows: usize,

@@ -13,8 +13,6 @@ pub struct Options {
     pub metrics: Address,
 }
 
-/// # Errors
-/// Nothing responds, or not with an agent's metrics.
 pub fn run(options: &Options) -> anyhow::Result<()> {
     let Address(address) = options.metrics;
     let answer =

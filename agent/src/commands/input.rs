@@ -1,16 +1,11 @@
 //! Reads files of dialogues in JSON Lines format.
 
-use crate::model_source;
-use crate::options::ModelOptions;
+use crate::{model_source, options::ModelOptions};
 use anyhow::{Context, bail};
 use serde::Deserialize;
-use std::fs;
-use std::path::Path;
-use t5::device::Device;
-use t5::generate::StopRule;
-use t5::{self, Input, T5};
+use std::{fs, path::Path};
+use t5::{self, Input, T5, device::Device, generate::StopRule};
 
-/// Prefix of every dialogue.
 const PROMPT: &str = "Summarize: ";
 
 #[derive(Debug)]
@@ -24,7 +19,6 @@ pub(super) struct Line {
 
 #[derive(Debug)]
 enum Content {
-    /// Placed into the prompt.
     Dialogue(String),
     /// The complete prompt.
     Ids(Vec<u32>),
@@ -38,7 +32,6 @@ struct Raw {
     input_ids: Option<Vec<u32>>,
 }
 
-/// Reads all lines, skipping empty ones.
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let text =
@@ -69,7 +62,7 @@ pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<T5> {
     if lines.iter().any(|line| matches!(line.content, Content::Dialogue(_))) {
         opened = opened.serves_text()?;
     }
-    Ok(opened.load(model.threads())?)
+    Ok(opened.load(super::threads(model.threads))?)
 }
 
 impl Line {

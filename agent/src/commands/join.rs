@@ -11,19 +11,13 @@ use anyhow::Context;
 use clap::Args;
 use engine::Engine;
 use host::Host;
-use ops::metrics::Address;
-
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
+use ops::metrics::Address;
 use ops::traces::{Program, Traces};
 use ops::{environment, terminal};
-use rand::TryRng;
-use rand::rngs::SysRng;
-use std::future::Future;
-use std::io::Read;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::time::Duration;
+use rand::{TryRng, rngs::SysRng};
+use std::{future::Future, io::Read, num::NonZeroUsize, path::PathBuf, time::Duration};
 use t5::device::Device;
 use telemetry::{InstrumentSet, Sampler};
 use tokio::net::TcpListener;
@@ -80,7 +74,6 @@ pub struct Options {
     pub simulate_host: Option<String>,
 }
 
-/// The engines of this build, on one device.
 struct Local {
     device: Device,
     threads: usize,
@@ -96,16 +89,8 @@ impl Engines for Local {
     }
 }
 
-/// # Errors
-/// The token cannot be read, or the controller rejects this agent or stays unreachable.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Leaves the cores to inference.
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("failed to start the async runtime")?;
-    runtime.block_on(serve(options))
+    super::block_on(serve(options))
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
@@ -117,8 +102,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
 }
 
 async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> {
-    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = options.threads.unwrap_or_else(all).get();
+    let threads = super::threads(options.threads);
     let device = Device::open(&options.device)?;
     let (token, parent) = token(options)?;
     let identity = Identity {
@@ -129,7 +113,7 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     let (reports_in, reports) = tokio::sync::mpsc::unbounded_channel();
     let host = host(options).await;
     let panel = InstrumentSet::find(options.instruments.sources());
-    let instruments = panel.instruments().clone();
+    let instruments = panel.instruments.clone();
     let (sampler, observations) = Sampler::start(panel).context("failed to start a thread")?;
     let engines = Local { device: device.clone(), threads };
     let runner = Runner::start(engines, reports_in, MachineLock::on(&host.boot_id), sampler)
@@ -188,17 +172,15 @@ async fn host(options: &Options) -> Host {
         None => Host::read(),
     };
     let sources = Sources { metadata_url: options.metadata_url.clone(), ..Sources::default() };
-    let found = match &options.instance_type {
+    host.facts.instance_type = match &options.instance_type {
         Some(name) => Some(name.clone()),
         None if host.facts.is_simulated => None,
         None => sources.find().await,
     };
-    host.facts.instance_type = found;
     host
 }
 
-/// Ties the agent's life to its parent process.
-enum ParentLiveness {
+pub(super) enum ParentLiveness {
     None,
     StandardInput,
 }
@@ -216,11 +198,12 @@ fn token(options: &Options) -> anyhow::Result<(TokenSource, ParentLiveness)> {
 }
 
 /// Resolves on SIGTERM, SIGINT, or when the parent closes standard input.
-fn stop_signal(parent: &ParentLiveness) -> anyhow::Result<impl Future<Output = ()> + use<>> {
-    let mut terminate =
-        signal(SignalKind::terminate()).context("failed to install signal handlers")?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).context("failed to install signal handlers")?;
+pub(super) fn stop_signal(
+    parent: &ParentLiveness,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let on = |kind| signal(kind).context("failed to install signal handlers");
+    let (mut terminate, mut interrupt) =
+        (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
     let (holder, released) = tokio::sync::oneshot::channel::<()>();
     let holder = match parent {
         ParentLiveness::None => Some(holder),

@@ -12,12 +12,11 @@ pub mod serve;
 pub use cli::Cli;
 
 use crate::model_source;
+use anyhow::Context;
 use cli::Command;
-use ops::program::Exit;
-use ops::terminal;
+use ops::{program::Exit, terminal};
+use std::{future::Future, num::NonZeroUsize};
 
-/// # Errors
-/// Errors with a remedy for the user.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     model_source::report_downloads_to(terminal::note);
     match cli.command {
@@ -28,4 +27,17 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor(options) => doctor::run(&options),
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Ok),
     }
+}
+
+/// All cores by default.
+fn threads(given: Option<NonZeroUsize>) -> usize {
+    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    given.unwrap_or_else(all).get()
+}
+
+/// One worker thread leaves the cores to inference.
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("failed to start the async runtime")?.block_on(future)
 }

@@ -1,16 +1,15 @@
 //! `agent serve`: an engine behind HTTP, compatible with SageMaker's containers.
 
+use super::join::{ParentLiveness, stop_signal};
 use crate::engines;
 use crate::http_server::{self, Ending, Limits};
 use anyhow::Context;
 use clap::Args;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use ops::terminal;
-use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::{net::SocketAddr, num::NonZeroUsize};
 use t5::device::Device;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 const EXAMPLES: &str = "\
 GET /ping responds 200 once the model is loaded. POST /invocations takes
@@ -63,30 +62,18 @@ pub struct Options {
     max_input_tokens: u32,
 }
 
-/// # Errors
-/// The model cannot be loaded, or the address cannot be bound.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        // Leaves the cores to inference.
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .context("failed to start the async runtime")?;
-    runtime.block_on(serve(options))
+    super::block_on(serve(options))
 }
 
 async fn serve(options: &Options) -> anyhow::Result<()> {
-    let mut terminate =
-        signal(SignalKind::terminate()).context("failed to install signal handlers")?;
-    let mut interrupt =
-        signal(SignalKind::interrupt()).context("failed to install signal handlers")?;
+    let stopped = stop_signal(&ParentLiveness::None)?;
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}: choose another --listen", options.listen))?;
     let address = listener.local_addr().context("the listener has no address")?;
     let device = Device::open(&options.device)?;
-    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = options.threads.unwrap_or_else(all).get();
+    let threads = super::threads(options.threads);
     let spec = EngineSpec {
         model: options.model.clone(),
         revision: None,
@@ -111,10 +98,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         batch_size: options.batch_size.get(),
     };
     let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        stopped.await;
         terminal::note("shutting down after the accepted requests");
     };
     match http_server::serve(listener, served, load, stop).await? {

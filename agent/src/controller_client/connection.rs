@@ -1,8 +1,6 @@
 //! One connection, from dialing to its end.
 
-use super::dial::Dialer;
-use super::spans::Spans;
-use super::{Disconnect, Ending, Inbox, Options, convert, is_final};
+use super::{Disconnect, Ending, Inbox, Options, convert, dial::Dialer, is_final, spans::Spans};
 use crate::metrics::Metrics;
 use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
@@ -10,13 +8,8 @@ use model::engine::EngineSpec;
 use model::failure::{Failure, Kind, Retry};
 use model::version::{PROTOCOL, Version};
 use ops::error_chain::root_cause;
-use proto::wire::fleet_client::FleetClient;
-use proto::wire::from_agent::Message;
-use proto::wire::{self, from_controller};
-use std::error::Error as _;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Duration;
+use proto::wire::{self, fleet_client::FleetClient, from_agent::Message, from_controller};
+use std::{error::Error as _, future::Future, pin::Pin, time::Duration};
 use telemetry::sampler::{Observation, Observations};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -155,7 +148,8 @@ async fn last_message(
     tokio::time::timeout(DRAIN_TIMEOUT, last).await.unwrap_or_else(|_| closed(was_welcome))
 }
 
-/// An open connection.
+type Sent = Result<(), mpsc::error::SendError<wire::FromAgent>>;
+
 struct Session<'a> {
     dial: &'a Dialer,
     runner: &'a Runner,
@@ -232,11 +226,10 @@ impl Session<'_> {
         }
     }
 
-    async fn send(&self, kind: Message) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn send(&self, kind: Message) -> Sent {
         self.outgoing.send(message(kind)).await
     }
 
-    /// Lets the runner inspect the campaign's engines.
     fn welcome(&mut self, welcome: wire::Welcome) -> Result<(), String> {
         Version::from(welcome.protocol.unwrap_or_default())
             .check("controller")
@@ -252,10 +245,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        received: from_controller::Message,
-    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn take(&mut self, received: from_controller::Message) -> Sent {
         match received {
             from_controller::Message::ShardOffer(offer) => {
                 let (shard, attempt) = (offer.shard, offer.attempt);
@@ -287,10 +277,7 @@ impl Session<'_> {
         }
     }
 
-    async fn pass_on(
-        &mut self,
-        report: Report,
-    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn pass_on(&mut self, report: Report) -> Sent {
         match report {
             Report::Inspected(found) => {
                 let engines = found
@@ -346,11 +333,7 @@ impl Session<'_> {
         }
     }
 
-    /// Sends the telemetry sampled since the last call.
-    async fn observe(
-        &self,
-        observations: &mut Observations,
-    ) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn observe(&self, observations: &mut Observations) -> Sent {
         if !self.is_ready {
             return Ok(());
         }
@@ -368,7 +351,7 @@ impl Session<'_> {
         self.send(Message::Telemetry(telemetry)).await
     }
 
-    async fn send_heartbeat(&self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn send_heartbeat(&self) -> Sent {
         let (activity, of) = self.activity;
         let (shard, attempt) = of.unwrap_or_default();
         let heartbeat =
@@ -376,8 +359,7 @@ impl Session<'_> {
         self.send(Message::Heartbeat(heartbeat)).await
     }
 
-    /// Closes the sending side and waits for the controller to close its own: unsent messages would
-    /// be lost with the process.
+    /// Closes the sending side and waits for the controller's: unsent messages would be lost.
     async fn flush(&mut self, mut incoming: tonic::Streaming<wire::FromController>) {
         let (nothing_more, _) = mpsc::channel(1);
         self.outgoing = nothing_more;
@@ -386,7 +368,7 @@ impl Session<'_> {
     }
 
     /// Accepts no more shards, and returns the current one after its current batch.
-    async fn leave(&mut self) -> Result<(), mpsc::error::SendError<wire::FromAgent>> {
+    async fn leave(&mut self) -> Sent {
         self.stopping = true;
         if let Some((_, attempt)) = self.current {
             self.runner.cancel(attempt);

@@ -7,8 +7,6 @@ use engine::Request;
 use model::ids::{self, SampleId};
 use proto::wire;
 
-/// # Errors
-/// A sample id is invalid.
 pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, ids::Error> {
     let batches = |batches: Vec<wire::Batch>| -> Result<Vec<Batch>, ids::Error> {
         batches.into_iter().map(batch).collect()

@@ -9,8 +9,7 @@ use super::{Error, Identity};
 use crate::http_authority::HttpAuthority;
 use hyper_util::rt::TokioIo;
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -21,16 +20,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::codegen::Service;
-use tonic::codegen::http::Uri;
-use tonic::codegen::http::uri::Scheme;
+use tonic::codegen::{Service, http::Uri, http::uri::Scheme};
 use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Interval of keep-alive pings on an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// The way to a controller, for one connection.
 #[derive(Debug)]
 pub(super) struct Dialer {
     endpoint: Endpoint,
@@ -39,9 +34,6 @@ pub(super) struct Dialer {
 
 impl Dialer {
     /// Reads the certificate files.
-    ///
-    /// # Errors
-    /// The URL or the files cannot be used.
     pub(super) fn new(url: &str, identity: &Identity) -> Result<Self, Error> {
         let no_url = || Error::Url { url: url.to_owned() };
         let uri: Uri = url.parse().map_err(|_| no_url())?;
@@ -68,8 +60,6 @@ impl Dialer {
         Ok(Self { endpoint, connector })
     }
 
-    /// # Errors
-    /// The connection cannot be established.
     pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
         self.endpoint.connect_with_connector(self.connector.clone()).await
     }
@@ -140,8 +130,7 @@ type Connection = Join<MonitoredReader, Writer>;
 /// A reader that keeps the error that broke the connection: hyper keeps at most its text.
 struct MonitoredReader {
     reader: Reader,
-    /// The first bytes over plain HTTP, until they differ from the controller's TLS-required
-    /// response.
+    /// The first bytes over plain HTTP, until they differ from `PLAINTEXT_REJECTION`.
     prefix: Option<Vec<u8>>,
     first_error: Arc<OnceLock<io::Error>>,
 }

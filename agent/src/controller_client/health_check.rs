@@ -1,16 +1,11 @@
 //! Checks whether a controller accepts this agent, without joining.
 
-use super::Identity;
-use super::dial::Dialer;
+use super::{Identity, dial::Dialer};
 use ops::error_chain::root_cause;
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// Connects like an agent and queries the health service. In TLS 1.3 the controller verifies the
 /// certificate after the handshake, so only a response shows that it was accepted.
-///
-/// # Errors
-/// The reason, with a remedy if there is one.
 pub async fn check_controller(url: &str, identity: &Identity) -> Result<(), String> {
     let dial = Dialer::new(url, identity).map_err(|error| error.to_string())?;
     let words = |error: &(dyn std::error::Error + 'static)| {

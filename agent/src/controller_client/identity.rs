@@ -3,16 +3,14 @@
 //! Files are read again for every connection, so that they can be renewed while the agent runs.
 
 use super::Error;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tonic::codegen::http::Uri;
-use tonic::metadata::AsciiMetadataValue;
+use tonic::{codegen::http::Uri, metadata::AsciiMetadataValue};
 
 /// A secret with a redacting `Debug`.
 #[derive(Clone)]
@@ -42,7 +40,6 @@ pub enum TokenSource {
 #[derive(Debug, Clone)]
 pub struct Identity {
     pub token: TokenSource,
-    /// The CA that signed the controller's certificate.
     pub ca: Option<PathBuf>,
     /// Certificate and key.
     pub certificate: Option<(PathBuf, PathBuf)>,
@@ -67,11 +64,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 }
 
 impl Identity {
-    /// Returns the TLS configuration for a URL, or `None` for plain HTTP on loopback.
-    ///
-    /// # Errors
-    /// [`Error::Plain`] for plain HTTP off loopback, [`Error::Ca`] without a CA, [`Error::Secret`]
-    /// and [`Error::Certificate`] for unusable files.
+    /// The TLS configuration for a URL. `None` for plain HTTP, which is an error off loopback.
     pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientConfig>, Error> {
         if uri.scheme_str() != Some("https") {
             let host = uri.host().unwrap_or_default();
@@ -106,9 +99,6 @@ impl Identity {
     }
 
     /// The `authorization` header. `None` without a token.
-    ///
-    /// # Errors
-    /// [`Error::Secret`] if the file cannot be read, [`Error::Token`] if it contains no token.
     pub(super) fn header(&self) -> Result<Option<AsciiMetadataValue>, Error> {
         let token = match &self.token {
             TokenSource::None => return Ok(None),

@@ -20,8 +20,7 @@ use crate::metrics::Metrics;
 use crate::runner::{Report, Runner};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use host::Host;
-use model::engine::Dtype;
-use model::telemetry::Instruments;
+use model::{engine::Dtype, telemetry::Instruments};
 use ops::traces::Traces;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,7 +30,6 @@ use telemetry::sampler::Observations;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tonic::Code;
 
-/// A device for inference.
 #[derive(Debug, Clone)]
 pub struct Device {
     /// `cpu`, `cuda:0`.
@@ -43,7 +41,6 @@ pub struct Device {
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Such as `https://bench.example:7437`.
     pub controller: String,
     /// Empty: the instance type of the machine.
     pub target: String,
@@ -53,19 +50,16 @@ pub struct Options {
     pub threads: u32,
     pub devices: Vec<Device>,
     pub instruments: Instruments,
-    /// How long to try to reach the controller.
     pub reconnect_time: Duration,
     pub traces: Traces,
 }
 
-/// Reports of the agent's own threads.
 #[derive(Debug)]
 pub struct Inbox {
     pub reports: UnboundedReceiver<Report>,
     pub observations: Observations,
 }
 
-/// Why an agent ends without being drained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("invalid --controller URL `{url}`: expected https://HOST:PORT")]
@@ -75,11 +69,7 @@ pub enum Error {
     #[error("--controller {url}: --ca is required: pass the ca.pem from `controller certs init`")]
     Ca { url: String },
     #[error("cannot read {}", path.display())]
-    Secret {
-        path: std::path::PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    Secret { path: std::path::PathBuf, source: io::Error },
     #[error("invalid files for --ca, --cert or --key")]
     Certificate(#[source] io::Error),
     #[error("the token contains invalid characters")]
@@ -114,9 +104,6 @@ const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .with_jitter();
 
 /// Serves one controller until drained, or until `stop` resolves.
-///
-/// # Errors
-/// The controller rejects the agent or stays unreachable.
 pub async fn join(
     options: &Options,
     host: &Host,

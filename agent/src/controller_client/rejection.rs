@@ -1,10 +1,8 @@
 //! Connection errors that retrying cannot fix, with a remedy.
 
 use rustls::{AlertDescription, CertificateError, Error as Tls};
-use std::error::Error;
-use std::io;
+use std::{error::Error, io};
 
-/// The controller's response to plain HTTP on its TLS port.
 #[derive(Debug, thiserror::Error)]
 #[error("the controller requires TLS on this port: use https:// and --ca")]
 pub(super) struct SpeaksTls;
@@ -61,8 +59,7 @@ fn of_agent(alert: AlertDescription) -> &'static str {
     }
 }
 
-/// Finds an error of this type in the chain. `io::Error` hides its content: its source is the
-/// content's source.
+/// Finds an error of this type in the chain, including the content that `io::Error` hides.
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -18,7 +18,6 @@ impl Spans {
         Self { traces: traces.clone(), inspection: None, attempt: None, phase: None }
     }
 
-    /// Inspection of the campaign's engines, including downloads.
     pub(super) fn welcomed(&mut self, welcome: &wire::Welcome) {
         let parent = Parent::Remote(&welcome.trace_parent);
         let mut span = self.traces.span("inspecting", Kind::Internal, parent);
@@ -31,7 +30,6 @@ impl Spans {
         self.inspection = None;
     }
 
-    /// A shard was leased and waits for the machine lock.
     pub(super) fn leased(&mut self, offer: &wire::ShardOffer) {
         self.traces.hold();
         let parent = Parent::Remote(&offer.trace_parent);

@@ -42,6 +42,10 @@ pub fn is_request_impossible(observations: &Observations) -> bool {
     requested.into_iter().any(|finding| finding.status == Status::Trouble)
 }
 
+fn check(what: &str, detail: String, is_trouble: bool, remedy: &str) -> Finding {
+    if is_trouble { Finding::trouble(what, detail, remedy) } else { Finding::ok(what, detail) }
+}
+
 fn processor(observations: &Observations) -> Finding {
     let host = &observations.host;
     let cores = host.facts.physical_cores.map_or(String::new(), |cores| format!(", {cores} cores"));
@@ -49,14 +53,10 @@ fn processor(observations: &Observations) -> Finding {
     let detail =
         format!("{}, {} logical{cores}; {features}", host.facts.cpu_model, host.facts.logical_cpus);
     if host.facts.cpu_features.iter().any(|feature| feature == "avx2") {
-        Finding::ok("processor", detail)
-    } else {
-        Finding::trouble(
-            "processor",
-            format!("{detail}; no AVX2"),
-            "use a CPU with AVX2: it is about ten times faster",
-        )
+        return Finding::ok("processor", detail);
     }
+    let remedy = "use a CPU with AVX2: it is about ten times faster";
+    Finding::trouble("processor", format!("{detail}; no AVX2"), remedy)
 }
 
 fn limits(observations: &Observations) -> Option<Finding> {
@@ -97,33 +97,19 @@ fn memory(observations: &Observations) -> Option<Finding> {
 fn clock(observations: &Observations) -> Finding {
     let source = observations.clock.source.as_deref().unwrap_or("unknown");
     let detail = format!("{source}, {:.0} ns per reading", observations.clock.reading_ns);
-    if observations.clock.reading_ns > SLOW_CLOCK_NS {
-        Finding::trouble(
-            "clock",
-            detail,
-            "switch the kernel's clock source to tsc or kvm-clock: this one is slow",
-        )
-    } else {
-        Finding::ok("clock", detail)
-    }
+    let remedy = "switch the kernel's clock source to tsc or kvm-clock: this one is slow";
+    check("clock", detail, observations.clock.reading_ns > SLOW_CLOCK_NS, remedy)
 }
 
-/// Factors of the CPU's frequency.
 fn speed(observations: &Observations) -> Vec<Finding> {
     let facts = &observations.host.facts;
     let mut found = Vec::new();
     if let Some(governor) = &facts.governor {
         let turbo = facts.turbo.as_ref().map_or(String::new(), |turbo| format!(", turbo {turbo}"));
-        let detail = format!("{governor}{turbo}");
-        found.push(if governor == "performance" || governor == "schedutil" {
-            Finding::ok("governor", detail)
-        } else {
-            Finding::trouble(
-                "governor",
-                detail,
-                "cpupower frequency-set -g performance: this governor lowers clocks between batches",
-            )
-        });
+        let is_slow = governor != "performance" && governor != "schedutil";
+        let remedy =
+            "cpupower frequency-set -g performance: this governor lowers clocks between batches";
+        found.push(check("governor", format!("{governor}{turbo}"), is_slow, remedy));
     }
     if facts.power_supply.as_deref() == Some("battery") {
         found.push(Finding::trouble(
@@ -152,22 +138,14 @@ fn neighbours(observations: &Observations) -> Vec<Finding> {
     if let Some((busy, ours)) = sum(Metric::HostCpuBusyNs).zip(sum(Metric::ProcessCpuNs)) {
         let share = ((busy - ours) / all).max(0.0);
         let detail = format!("other processes use {} of the CPU", percent(share));
-        found.push(if share > MAX_OTHER_LOAD {
-            let remedy = "stop them, or use a dedicated machine: cells become DEGRADED";
-            Finding::trouble("other_load", detail, remedy)
-        } else {
-            Finding::ok("other_load", detail)
-        });
+        let remedy = "stop them, or use a dedicated machine: cells become DEGRADED";
+        found.push(check("other_load", detail, share > MAX_OTHER_LOAD, remedy));
     }
     if let Some(steal) = sum(Metric::HostCpuStealNs) {
         let share = steal / all;
         let detail = format!("steal time is {} of the CPU", percent(share));
-        found.push(if share > MAX_STEAL {
-            let remedy = "use an instance that is not shared or burstable, or wait for CPU credits";
-            Finding::trouble("steal", detail, remedy)
-        } else {
-            Finding::ok("steal", detail)
-        });
+        let remedy = "use an instance that is not shared or burstable, or wait for CPU credits";
+        found.push(check("steal", detail, share > MAX_STEAL, remedy));
     }
     found
 }
@@ -240,30 +218,20 @@ fn sampler(observations: &Observations) -> Option<Finding> {
         observations.period.as_millis(),
         share * 100.0
     );
-    Some(if share > MAX_SAMPLER {
-        Finding::trouble("sampler", detail, "raise [telemetry] period_ms in the matrix")
-    } else {
-        Finding::ok("sampler", detail)
-    })
+    let remedy = "raise [telemetry] period_ms in the matrix";
+    Some(check("sampler", detail, share > MAX_SAMPLER, remedy))
 }
 
 fn folder(folder: &super::Folder) -> Finding {
     let place = format!("{} ({})", folder.path.display(), folder.purpose);
-    match &folder.free_bytes {
+    let (detail, remedy) = match &folder.free_bytes {
         Ok(bytes) if *bytes >= MIN_FREE_BYTES => {
-            Finding::ok("disk", format!("{place}: {} GiB free", bytes >> 30))
+            return Finding::ok("disk", format!("{place}: {} GiB free", bytes >> 30));
         }
-        Ok(bytes) => Finding::trouble(
-            "disk",
-            format!("{place}: {} MiB free", bytes >> 20),
-            "free space: flan-t5-base needs 1 GB",
-        ),
-        Err(reason) => Finding::trouble(
-            "disk",
-            format!("{place}: {reason}"),
-            "grant the agent's user write access",
-        ),
-    }
+        Ok(bytes) => (format!("{} MiB free", bytes >> 20), "free space: flan-t5-base needs 1 GB"),
+        Err(reason) => (reason.clone(), "grant the agent's user write access"),
+    };
+    Finding::trouble("disk", format!("{place}: {detail}"), remedy)
 }
 
 #[cfg(test)]

@@ -11,13 +11,11 @@ pub use model::finding::{Finding, Status};
 use host::Host;
 use model::finding::Lifetime;
 use model::telemetry::{Instruments, Window};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone, Default)]
 pub struct Observations {
     pub host: Host,
-    /// Inference threads that would run.
     pub threads: usize,
     pub instruments: Instruments,
     /// Windows sampled while the agent was idle.
@@ -25,7 +23,6 @@ pub struct Observations {
     /// Sampling period.
     pub period: Duration,
     pub clock: Clock,
-    /// Folders the agent writes to.
     pub folders: Vec<Folder>,
     pub controller: Option<Controller>,
     pub certificates: Vec<Certificate>,
@@ -41,7 +38,6 @@ pub struct Observations {
 pub struct Clock {
     /// The kernel's clock source, such as `tsc`. `None` if unknown.
     pub source: Option<String>,
-    /// Duration of one reading.
     pub reading_ns: f64,
 }
 
@@ -70,7 +66,6 @@ pub struct Certificate {
     pub lifetime: Result<Lifetime, String>,
 }
 
-/// A model, adapter or tokenizer to load.
 #[derive(Debug, Clone)]
 pub struct Source {
     pub what: &'static str,
@@ -79,7 +74,6 @@ pub struct Source {
     pub found: Result<String, String>,
 }
 
-/// The outcome of a computation on a GPU.
 #[derive(Debug, Clone)]
 pub struct Computed {
     pub device: String,

@@ -41,9 +41,6 @@ impl From<Error> for Failure {
 
 /// Finds, checks and hashes the files of an engine without loading it. Sends an endpoint one probe
 /// request.
-///
-/// # Errors
-/// The engine cannot be loaded on `device`.
 pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
@@ -55,9 +52,6 @@ pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error>
 }
 
 /// Loads an engine that computes on `device` with `threads` threads of its own.
-///
-/// # Errors
-/// The engine cannot be loaded on `device`.
 pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),

@@ -46,8 +46,6 @@ pub struct Limits {
 }
 
 impl Invocation {
-    /// # Errors
-    /// A limit is out of range.
     pub(super) fn limits(&self, most: Limits) -> Result<Limits, String> {
         let within = |name: &str, asked: Option<u32>, most: u32| match asked {
             None => Ok(most),

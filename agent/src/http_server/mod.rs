@@ -9,8 +9,7 @@ mod worker;
 pub use body::Limits;
 
 use crate::engines;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, State, rejection::JsonRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -43,9 +42,7 @@ pub struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// All requests were answered.
     Drained,
-    /// The drain timeout expired.
     TimedOut,
 }
 
@@ -59,7 +56,6 @@ pub enum Error {
     Broken,
 }
 
-/// State shared by the handlers.
 #[derive(Debug)]
 struct AppState {
     options: Options,
@@ -70,9 +66,6 @@ struct AppState {
 
 /// Serves until `stop` resolves and accepted requests are answered. `load` runs on the engine's
 /// thread; until it returns, `/ping` responds 503.
-///
-/// # Errors
-/// `load` fails, or the system does.
 pub async fn serve(
     listener: TcpListener,
     options: Options,

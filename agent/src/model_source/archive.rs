@@ -39,8 +39,7 @@ pub(super) fn is_archive(name: &str) -> bool {
     [".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Passes each wanted file to `take`, with its path in the archive. `most_bytes` limits the
-/// unpacked size.
+/// Passes each wanted file to `take`, with its path inside. Unpacks at most `most_bytes`.
 pub(super) fn each(
     path: &Path,
     most_bytes: u64,

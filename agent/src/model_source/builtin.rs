@@ -5,11 +5,7 @@ use engine::files::{Adapter, Blob, Model, Weights};
 
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     if name != "tiny" {
-        return Err(Error::UnknownName {
-            kind: "builtin model",
-            found: name.to_owned(),
-            known: "tiny".to_owned(),
-        });
+        return Err(Error::unknown("builtin model", name, "tiny"));
     }
     let own = held("builtin:tiny/tokenizer.json", include_bytes!("tiny/tokenizer.json"));
     let weights = held("builtin:tiny/model.safetensors", include_bytes!("tiny/model.safetensors"));
@@ -24,11 +20,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
 
 pub(super) fn find_adapter(name: &str) -> Result<Adapter, Error> {
     if name != "tiny-minutes" {
-        return Err(Error::UnknownName {
-            kind: "builtin adapter",
-            found: name.to_owned(),
-            known: "tiny-minutes".to_owned(),
-        });
+        return Err(Error::unknown("builtin adapter", name, "tiny-minutes"));
     }
     Ok(Adapter {
         config: held(

@@ -2,14 +2,13 @@
 
 use super::Error;
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Not read; its presence explains a missing tokenizer.
-const PIECES: &str = "spiece.model";
+pub(super) const PIECES: &str = "spiece.model";
 
-/// Configuration, weights and tokenizer among `files`.
 pub(super) fn model(place: &str, files: &[String]) -> Result<Vec<String>, Error> {
     let has = |name: &str| files.iter().any(|file| file == name);
     if !has(WEIGHTS) && !has(INDEX) && files.iter().any(|file| file.starts_with("pytorch_model")) {

@@ -7,7 +7,6 @@ use std::sync::OnceLock;
 static FETCHER: OnceLock<Fetcher> = OnceLock::new();
 static TELL: OnceLock<fn(&str)> = OnceLock::new();
 
-/// Reports downloads to `tell`, one line at a time.
 pub fn report_downloads_to(tell: fn(&str)) {
     // A second call has no effect.
     let _ = TELL.set(tell);
@@ -30,10 +29,6 @@ pub(super) fn connection() -> Result<&'static Fetcher, Error> {
             tell(&news.to_string());
         }
     });
-    let fetcher = Fetcher::new(settings()?, reporter)?;
+    let fetcher = Fetcher::new(Settings::read(&ops::environment::variable)?, reporter)?;
     Ok(FETCHER.get_or_init(|| fetcher))
-}
-
-fn settings() -> Result<Settings, Error> {
-    Ok(Settings::read(&ops::environment::variable)?)
 }

@@ -1,15 +1,11 @@
 //! A model folder in the Hugging Face layout.
 
+use super::choice::{CONFIG, INDEX, PIECES, TOKENIZER, WEIGHTS};
 use super::{Error, given_tokenizer};
 use engine::files::{Blob, Model, Weights};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
-
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: &str = "tokenizer.json";
 
 /// The shard of each tensor.
 #[derive(Deserialize)]
@@ -33,9 +29,9 @@ pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Erro
         Some(given) => Some(given),
         None if folder.join(TOKENIZER).exists() => Some(open(folder, TOKENIZER)?),
         None => {
-            if folder.join("spiece.model").exists() {
+            if folder.join(PIECES).exists() {
                 notes.push(format!(
-                    "{} has a spiece.model but no {TOKENIZER}, the only supported format",
+                    "{} has a {PIECES} but no {TOKENIZER}, the only supported format",
                     folder.display()
                 ));
             }

@@ -13,11 +13,7 @@ const SHAPES: [(&str, usize, usize, usize, usize); 2] =
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     let Some((name, d_model, heads, d_ff, blocks)) = SHAPES.iter().find(|shape| shape.0 == name)
     else {
-        return Err(Error::UnknownName {
-            kind: "dummy model",
-            found: name.to_owned(),
-            known: SHAPES.iter().map(|shape| shape.0).collect::<Vec<_>>().join(", "),
-        });
+        return Err(Error::unknown("dummy model", name, &SHAPES.map(|shape| shape.0).join(", ")));
     };
     let config = config_json(&[
         ("d_model", *d_model),
@@ -36,7 +32,6 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     })
 }
 
-/// A configuration in flan-t5's form.
 pub(super) fn config_json(sizes: &[(&str, usize)]) -> Vec<u8> {
     let mut config = serde_json::json!({
         "model_type": "t5",

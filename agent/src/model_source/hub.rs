@@ -4,7 +4,6 @@ use super::{Error, choice, connection};
 use fetch::hub::{Address, Kind, Repository};
 use std::path::PathBuf;
 
-/// Downloaded files of a repository.
 pub(super) struct Found {
     pub(super) folder: PathBuf,
     pub(super) commit: String,
@@ -29,8 +28,7 @@ pub(super) fn adapter(given: &str) -> Result<Found, Error> {
     fetch(given, None, |files| Ok(choice::adapter(files)))
 }
 
-/// Downloads the files that `choose` selects from the repository or from a folder of it:
-/// `owner/name@rev/folder`.
+/// Downloads what `choose` selects from a repository or its folder, `owner/name@rev/folder`.
 fn fetch(
     given: &str,
     revision: Option<&str>,
@@ -45,7 +43,6 @@ fn fetch(
     Ok(Found { folder: snapshot.folder.join(below), commit })
 }
 
-/// A repository's file list.
 pub(super) struct Listed {
     repository: Repository,
     /// The folder within the repository; empty for its root.
@@ -55,7 +52,6 @@ pub(super) struct Listed {
     pub(super) files: Vec<String>,
 }
 
-/// Lists a repository or a folder of it.
 pub(super) fn listed(given: &str, revision: Option<&str>) -> Result<Listed, Error> {
     let address: Address = given.parse()?;
     let repository = address.repository(Kind::Model, revision)?;

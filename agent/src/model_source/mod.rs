@@ -21,8 +21,7 @@ pub use reach::{Kind, reach};
 use connection::connection;
 use engine::files::{Adapter, Blob, Model, ModelSource, ReadError, SourceError};
 use model::engine::EngineSpec;
-use std::io;
-use std::path::Path;
+use std::{io, path::Path};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,6 +60,12 @@ pub enum Error {
     Address { given: String },
 }
 
+impl Error {
+    fn unknown(kind: &'static str, found: &str, known: &str) -> Self {
+        Self::UnknownName { kind, found: found.to_owned(), known: known.to_owned() }
+    }
+}
+
 /// Folders and archives on this machine, the hub, S3, and the models built into the program.
 #[derive(Debug)]
 pub struct Sources;
@@ -75,8 +80,6 @@ impl ModelSource for Sources {
     }
 }
 
-/// # Errors
-/// [`Error`], with a remedy.
 pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     let (model, tokenizer) = (spec.model.as_str(), spec.tokenizer.as_deref());
     let place = Place::of(model);
@@ -101,7 +104,6 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
     }
 }
 
-/// A folder or an archive on this machine.
 fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     if path.is_dir() {
         directory::find(path, tokenizer)
@@ -112,10 +114,6 @@ fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     }
 }
 
-/// A tokenizer alone.
-///
-/// # Errors
-/// [`Error`], with a remedy.
 pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     match given.and_then(|given| given.strip_prefix("builtin:")) {
         Some(name) => Ok(builtin::find(name, None)?.tokenizer),
@@ -144,7 +142,6 @@ enum Place<'a> {
     Local(&'a Path),
     Hub,
     S3,
-    /// An unsupported address.
     Unknown,
 }
 

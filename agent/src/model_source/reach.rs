@@ -19,7 +19,6 @@ impl Kind {
         }
     }
 
-    /// How many of these files would be read.
     fn count(self, place: &str, files: &[String]) -> Result<usize, Error> {
         let chosen = match self {
             Self::Model => choice::model(place, files)?,
@@ -35,9 +34,6 @@ impl Kind {
 }
 
 /// Describes the files at a location. Lists the hub and S3, but downloads nothing.
-///
-/// # Errors
-/// [`Error`], with a remedy.
 pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
     let built_in = "built into this program".to_owned();
     match (given.split_once(':'), kind) {
@@ -73,7 +69,6 @@ pub fn reach(given: &str, kind: Kind) -> Result<String, Error> {
     }
 }
 
-/// A folder, an archive or a tokenizer file on this machine.
 fn local(path: &Path, kind: Kind) -> Result<String, Error> {
     let no_folder = || Error::NoFolder { path: path.display().to_string() };
     let here = || "on this machine".to_owned();

@@ -54,7 +54,6 @@ pub(super) fn sample(row: Result<Row, Failure>, start_ns: u64, batch_end_ns: u64
     }
 }
 
-/// The id of a request, in the form that the controller expects.
 pub(super) fn sample_id(request: &Request) -> SampleId {
     let id = SampleId::try_from(request.sample_id.as_str());
     id.expect("ids are checked when the shard arrives")

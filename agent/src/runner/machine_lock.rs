@@ -7,7 +7,6 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
-/// Polling interval.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// A name in the abstract socket namespace, which needs no file and no permissions.

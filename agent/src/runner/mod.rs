@@ -32,7 +32,6 @@ use std::time::Duration;
 use telemetry::Sampler;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// A leased shard.
 #[derive(Debug, Clone, Default)]
 pub struct Offer {
     pub shard: u64,
@@ -73,16 +72,10 @@ pub enum Activity {
     Measuring,
 }
 
-/// Inspects and loads engines.
 pub trait Engines: Send + 'static {
     /// Inspects an engine's files without loading it.
-    ///
-    /// # Errors
-    /// Why this agent cannot run it.
     fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure>;
 
-    /// # Errors
-    /// Why it cannot be loaded.
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure>;
 }
 
@@ -100,9 +93,8 @@ pub enum Command {
 
 #[derive(Debug)]
 pub enum Report {
-    /// In the command of the command.
+    /// In the order of the command.
     Inspected(Vec<Result<EngineFacts, Failure>>),
-    /// The current activity, with its shard and attempt.
     Activity(Activity, Option<(u64, u64)>),
     Batch(Box<Measured>),
     Finished {
@@ -128,8 +120,6 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(
         engines: impl Engines,
         reports: UnboundedSender<Report>,
@@ -159,7 +149,6 @@ impl Runner {
         Ok(Self { commands: Some(commands), cancelled, thread: Some(thread) })
     }
 
-    /// Queues a command.
     pub fn send(&self, command: Command) {
         if let Some(commands) = &self.commands {
             // The thread ends only when this handle is dropped, or by a panic that was printed.

@@ -16,11 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
-use telemetry::Sampler;
-use telemetry::sampler::PhaseStart;
+use telemetry::{Sampler, sampler::PhaseStart};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The state of the runner's thread.
 pub(super) struct ShardRunner<E> {
     engines: E,
     reports: UnboundedSender<Report>,

@@ -3,7 +3,6 @@
 use super::{Arrival, ArrivalBatch};
 use std::collections::VecDeque;
 
-/// A fixed number of outstanding requests.
 #[derive(Debug)]
 pub struct ClosedLoop {
     most: usize,

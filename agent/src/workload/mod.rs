@@ -11,7 +11,6 @@ pub use open::{OpenLoop, QueueRules};
 
 use stopwatch::Stopwatch;
 
-/// How requests arrive at one agent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Load {
     /// Open loop: requests per second. 0: closed loop.
@@ -49,7 +48,6 @@ pub struct Arrival {
     pub delay_ns: Option<u64>,
 }
 
-/// Arrivals to decode.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ArrivalBatch {
     /// In order of arrival.
@@ -66,9 +64,6 @@ pub enum Workload {
 
 impl Workload {
     /// Starts now. `requests`: their total, or `None` for unlimited.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(
         load: &Load,
         batch_size: u32,
@@ -107,7 +102,6 @@ impl Workload {
         }
     }
 
-    /// Ends requests at these times.
     pub fn ended(&mut self, at_ns: impl IntoIterator<Item = u64>) {
         if let Self::Closed(closed) = self {
             closed.ended(at_ns);

@@ -3,13 +3,10 @@
 //! Token ids in, next tokens out. Implementations do not know texts, limits or stop rules;
 //! generation does not know tensors, caches or devices.
 
-use super::Error;
-use super::lora::Adapter;
-use super::roofline::Roofline;
+use super::{Error, lora::Adapter, roofline::Roofline};
 use model::failure::Failure;
 use stopwatch::Stopwatch;
 
-/// The most likely next token of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NextToken {
     /// The lowest id with the highest logit.
@@ -21,13 +18,10 @@ pub struct NextToken {
 /// Computes rows of a T5, one token at a time. Owns the weights and the rows' caches.
 ///
 /// Methods refer to the active rows in the order in which they were added. A row's results do not
-/// depend on the other rows.
+/// depend on the other rows. A [`Failure`] concerns the whole batch.
 pub trait Compute: Send {
     /// Starts a new batch by encoding `prompts`: not empty, all ids below the vocabulary. At most
     /// `max_steps` steps follow.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch, such as out of memory.
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
 
     /// Whether rows can join a running batch.
@@ -35,48 +29,28 @@ pub trait Compute: Send {
         false
     }
 
-    /// Like [`Compute::encode`], but appends the new rows to the active ones. Requires continuous
-    /// batching.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch.
+    /// Like [`Compute::encode`], but appends to the active rows. Requires continuous batching.
     fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         self.encode(prompts, max_steps)
     }
 
     /// Feeds one token per row to the decoder and writes each row's next token to `best`.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch.
     fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure>;
 
-    /// Like [`Compute::step`], but returns all logits, `[rows, vocabulary]`, to compare
-    /// implementations.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch.
+    /// All logits of a step, `[rows, vocabulary]`, to compare implementations.
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
 
     /// Keeps only the rows at these ascending indices.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch.
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure>;
 
-    /// Replaces or removes the unmerged adapter. Between batches only.
-    ///
-    /// # Errors
-    /// The adapter's values cannot be read, or do not fit into memory. The model is left without an
-    /// adapter.
+    /// Replaces or removes the unmerged adapter, between batches only. An error leaves none.
     fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error>;
 
-    /// The kernel's name for reports.
     fn kernel(&self) -> String;
 
     /// Bytes of the weights in memory, without an unmerged adapter.
     fn weight_bytes(&self) -> u64;
 
-    /// Bytes of the unmerged adapter.
     fn adapter_bytes(&self) -> u64;
 
     /// Peak bytes of the key-value caches.

@@ -7,7 +7,6 @@ pub use kernels::Activation;
 
 use serde::Deserialize;
 
-/// The shape of one T5.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// Width of the residual stream.
@@ -39,7 +38,6 @@ pub struct Config {
     pub head_scale: f32,
 }
 
-/// The form of the feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
     /// `wo(act(wi_0 x) * wi_1 x)`.
@@ -97,8 +95,6 @@ enum OneOrMany {
 }
 
 impl Config {
-    /// # Errors
-    /// [`Error`], with the key.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let raw: Raw = serde_json::from_slice(text)?;
         if let Some(model_type) = raw.model_type.filter(|kind| kind != "t5" && kind != "mt5") {

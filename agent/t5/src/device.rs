@@ -48,9 +48,6 @@ impl Device {
     }
 
     /// Opens `cpu`, `cuda:0`, `cuda:1`, and so on.
-    ///
-    /// # Errors
-    /// There is no such device, or this build has no kernels for it.
     pub fn open(name: &str) -> Result<Self, Error> {
         if name == "cpu" {
             return Ok(Self::cpu());
@@ -60,7 +57,6 @@ impl Device {
         Ok(Self { name: name.to_owned(), gpu: Some(gpu(name, ordinal)?) })
     }
 
-    /// The requested name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -70,7 +66,6 @@ impl Device {
         self.gpu.as_ref()
     }
 
-    /// The dtypes that T5 supports on this device.
     pub fn dtypes(&self) -> &'static [Dtype] {
         match &self.gpu {
             None => &[Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8],
@@ -80,9 +75,6 @@ impl Device {
 
     /// Runs a small computation, which shows whether the driver accepts this build's kernels.
     /// Returns a description.
-    ///
-    /// # Errors
-    /// [`Error::Compute`].
     pub fn self_test(&self) -> Result<String, Error> {
         let Some(gpu) = &self.gpu else { return Ok("the CPU".to_owned()) };
         let three = || -> Result<Vec<f32>, candle_core::Error> {
@@ -99,8 +91,6 @@ impl Device {
         }
     }
 
-    /// # Errors
-    /// [`Error::Dtype`], with the supported ones.
     pub fn check(&self, dtype: Dtype) -> Result<(), Error> {
         if self.dtypes().contains(&dtype) {
             return Ok(());

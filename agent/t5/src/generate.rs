@@ -4,11 +4,9 @@
 //! only as [`Compute`].
 
 use super::compute::{Compute, NextToken};
-use model::failure::Failure;
-use model::sample::Finish;
+use model::{failure::Failure, sample::Finish};
 use stopwatch::Stopwatch;
 
-/// A row to decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowRequest {
     /// The prompt: not empty, all ids below the vocabulary.
@@ -36,7 +34,6 @@ impl StopRule {
 pub struct Decoded {
     /// Without the start token, including a final `</s>`.
     pub ids: Vec<u32>,
-    /// Time of the first token.
     pub first_token_ns: u64,
     pub finish: Finish,
 }
@@ -85,10 +82,7 @@ struct ActiveRow {
 }
 
 /// Decodes rows until there are no more. With continuous batching new rows join before every token,
-/// otherwise only after the batch has ended.
-///
-/// # Errors
-/// A [`Failure`] of all active rows.
+/// otherwise only after the batch has ended. An error fails all active rows.
 pub fn generate(
     model: &mut dyn Compute,
     special_tokens: &SpecialTokens,

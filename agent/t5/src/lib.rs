@@ -102,20 +102,16 @@ impl UnmergedAdapter {
         Ok(Self { adapter, sha256, commit_note })
     }
 
-    /// The facts of the base with this adapter.
     fn facts(&self, base: &EngineFacts) -> EngineFacts {
         let mut facts = base.clone();
         facts.adapter_sha256 = Some(self.sha256.clone());
         facts.notes.extend(self.commit_note.clone());
-        facts.notes.extend_from_slice(self.adapter.notes());
+        facts.notes.extend_from_slice(&self.adapter.notes);
         facts
     }
 }
 
 /// Finds and checks the files of a model, except the values of its weights.
-///
-/// # Errors
-/// [`Error`], with a remedy.
 pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opened, Error> {
     let model = source.model(spec)?;
     let model_sha256 = model.sha256()?;
@@ -144,7 +140,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
     let mut notes = model.notes;
     notes.extend(adapter_note);
     notes.extend_from_slice(checkpoint.notes());
-    notes.extend(tokenizer.iter().flat_map(Tokenizer::notes).cloned());
+    notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
     let parameters = checkpoint.parameters();
     let facts = EngineFacts {
         model_sha256: Some(model_sha256),
@@ -173,9 +169,6 @@ impl Opened {
     }
 
     /// Selects a device other than the CPU.
-    ///
-    /// # Errors
-    /// The device does not support the dtype.
     pub fn on(mut self, device: &Device) -> Result<Self, Error> {
         device.check(self.spec.dtype)?;
         device.name().clone_into(&mut self.facts.device);
@@ -188,9 +181,6 @@ impl Opened {
     }
 
     /// Requires a tokenizer.
-    ///
-    /// # Errors
-    /// [`Error::NoTokenizer`].
     pub fn serves_text(self) -> Result<Self, Error> {
         if self.tokenizer.is_some() {
             Ok(self)
@@ -200,9 +190,6 @@ impl Opened {
     }
 
     /// Reads the weights and starts the threads.
-    ///
-    /// # Errors
-    /// The weights are broken or do not fit into memory.
     pub fn load(self, threads: usize) -> Result<T5, Error> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -218,7 +205,7 @@ impl Opened {
                 }
             })
         })?;
-        let config = self.checkpoint.config();
+        let config = &self.checkpoint.config;
         let mut t5 = T5 {
             spec: self.spec.base(),
             source: self.source,
@@ -235,7 +222,6 @@ impl Opened {
     }
 }
 
-/// A loaded T5 with its own threads.
 pub struct T5 {
     spec: EngineSpec,
     source: &'static dyn ModelSource,
@@ -267,17 +253,11 @@ pub struct Input {
 
 impl T5 {
     /// The prompt of a text, truncated to `limit` tokens.
-    ///
-    /// # Errors
-    /// There is no tokenizer, or it fails.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         Ok(self.tokenizer()?.prompt(text, limit)?)
     }
 
     /// The prompt of given token ids, truncated to `limit` tokens.
-    ///
-    /// # Errors
-    /// There are none, or one is outside the vocabulary.
     pub fn prompt_of_ids(&self, ids: Vec<u32>, limit: usize) -> Result<Prompt, Error> {
         if ids.is_empty() {
             return Err(Error::NoIds);
@@ -290,12 +270,6 @@ impl T5 {
     }
 
     /// Decodes a batch into one row per input, in order. A failed row does not affect the others.
-    ///
-    /// # Errors
-    /// A [`Failure`] of the whole batch.
-    ///
-    /// # Panics
-    /// Never: generation ends every row.
     pub fn decode(
         &mut self,
         inputs: &[Input],
@@ -329,11 +303,8 @@ impl T5 {
         outcome
     }
 
-    /// Switches the unmerged adapter to that of `spec`, or to none. Returns `false` and does
-    /// nothing if `spec` needs other weights: another base, or a merged adapter on either side.
-    ///
-    /// # Errors
-    /// The adapter cannot be used. The model is left without one.
+    /// Switches the unmerged adapter to that of `spec`, or to none; an error leaves none. Returns
+    /// `false` if `spec` needs other weights: another base, or a merged adapter on either side.
     pub fn switch(&mut self, spec: &EngineSpec) -> Result<bool, Error> {
         let is_merged = |spec: &EngineSpec| spec.adapter.is_some() && spec.unmerged().is_none();
         if self.spec.base() != spec.base() || is_merged(&self.spec) || is_merged(spec) {
@@ -343,11 +314,6 @@ impl T5 {
         let unmerged = spec.unmerged().map(find).transpose()?;
         self.take(spec.clone(), unmerged.as_ref())?;
         Ok(true)
-    }
-
-    /// Peak bytes of the key-value caches.
-    pub fn cache_bytes(&self) -> u64 {
-        self.compute.cache_bytes()
     }
 
     /// The roofline of these batches with `steps` tokens per row, against the measured limits of
@@ -378,7 +344,6 @@ fn refused(request: &Request, reason: &(dyn std::error::Error + 'static)) -> Fai
     Failure { retry: Retry::Never, kind: Kind::Input, detail }
 }
 
-/// The prompt and stop rule of a request.
 fn input(
     tokenizer: &Tokenizer,
     request: &Request,
@@ -446,7 +411,7 @@ impl Engine for T5 {
     }
 
     fn kv_cache_bytes(&self) -> u64 {
-        self.cache_bytes()
+        self.compute.cache_bytes()
     }
 
     fn adapter_bytes(&self) -> u64 {

@@ -32,9 +32,8 @@ impl Buckets {
         }
     }
 
-    /// The bias of every offset in `-before..=after`: `[heads, before + 1 + after]`.
-    ///
-    /// `weight`: `relative_attention_bias`, `[buckets, heads]`.
+    /// The bias of every offset in `-before..=after`, `[heads, before + 1 + after]`. `weight`:
+    /// `relative_attention_bias`, `[buckets, heads]`.
     pub fn table(self, weight: &[f32], heads: usize, before: usize, after: usize) -> Vec<f32> {
         let buckets: Vec<usize> = (0..=before + after)
             .map(|place| self.of(place.cast_signed() - before.cast_signed()))

@@ -41,7 +41,6 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Roofline {
     pub limits: Limits,
-    /// Over all phases.
     pub bytes: u64,
     /// Over all phases, by storage.
     pub operations: [u64; 4],

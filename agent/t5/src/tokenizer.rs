@@ -10,7 +10,7 @@ use tokenizers::Tokenizer as Pieces;
 pub struct Tokenizer {
     pieces: Pieces,
     eos: u32,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,6 @@ pub enum Error {
 
 impl Tokenizer {
     /// `eos`: the token that ends prompts; `rows`: the size of the model's embedding.
-    ///
-    /// # Errors
-    /// The file cannot be used with the model.
     pub fn load(blob: &Blob, eos: u32, rows: usize) -> Result<Self, Error> {
         let file = || blob.name().to_owned();
         let bytes = blob.read()?;
@@ -72,32 +69,18 @@ impl Tokenizer {
         Ok(Self { pieces, eos, notes })
     }
 
-    /// Remarks for the report.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
     /// A text truncated to `limit` tokens, including `</s>`, like in transformers.
-    ///
-    /// # Errors
-    /// The tokenizer fails.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         let ids = self.pieces.encode_fast(text, false).map_err(Error::Text)?.get_ids().to_vec();
         Ok(Prompt::cut([ids, vec![self.eos]].concat(), limit, self.eos))
     }
 
     /// Tokens of a text, including `</s>`.
-    ///
-    /// # Errors
-    /// The tokenizer fails.
     pub fn count(&self, text: &str) -> Result<usize, Error> {
         Ok(self.pieces.encode_fast(text, false).map_err(Error::Text)?.len() + 1)
     }
 
     /// Decodes ids, skipping special and unknown tokens.
-    ///
-    /// # Errors
-    /// The tokenizer fails.
     pub fn text(&self, ids: &[u32]) -> Result<String, Error> {
         self.pieces.decode(ids, true).map_err(Error::Text)
     }

@@ -1,6 +1,6 @@
 //! CPU clocks, temperature and thermal throttling.
 
-use crate::counter::Counter;
+use crate::{absence, counter::Counter};
 use host::Root;
 use model::telemetry::{Absence, Metric, Readings};
 
@@ -26,10 +26,6 @@ enum Frequency {
     None,
 }
 
-fn absence(what: &str, reason: &str) -> Absence {
-    Absence { what: what.to_owned(), reason: reason.to_owned(), remedy: None }
-}
-
 impl Clocks {
     /// Finds the sources, and reports missing ones.
     pub(crate) fn find(root: &Root) -> (Self, Vec<Absence>) {
@@ -47,6 +43,7 @@ impl Clocks {
             absences.push(absence(
                 "cpu_frequency",
                 "no actual clock frequency, as on most virtual machines",
+                None,
             ));
             Frequency::None
         };
@@ -56,7 +53,11 @@ impl Clocks {
         let zones: Vec<String> =
             zones.into_iter().filter(|path| root.number::<f64>(path).is_some()).collect();
         if zones.is_empty() {
-            absences.push(absence("host_temperature", "no thermal zone, as on virtual machines"));
+            absences.push(absence(
+                "host_temperature",
+                "no thermal zone, as on virtual machines",
+                None,
+            ));
         }
         let counts = |path: String| {
             [
@@ -71,7 +72,7 @@ impl Clocks {
             .filter(|path| root.number::<f64>(path).is_some())
             .collect();
         if throttle_counts.is_empty() {
-            absences.push(absence("cpu_throttling", "no thermal throttling counters"));
+            absences.push(absence("cpu_throttling", "no thermal throttling counters", None));
         }
         let throttles = Counter::default();
         (Self { root: root.clone(), frequency, zones, throttle_counts, throttles }, absences)

@@ -1,6 +1,6 @@
 //! Energy of CPU packages and DRAM: RAPL counters under /sys/class/powercap.
 
-use crate::counter::Counter;
+use crate::{absence, counter::Counter};
 use host::Root;
 use model::telemetry::{Absence, Metric, Readings};
 
@@ -20,14 +20,8 @@ struct Zone {
 }
 
 impl Rapl {
-    /// # Errors
-    /// Why there is no readable counter.
     pub(super) fn find(root: &Root) -> Result<Self, Absence> {
-        let absent = |reason: &str, remedy: Option<&str>| Absence {
-            what: "cpu_energy".to_owned(),
-            reason: reason.to_owned(),
-            remedy: remedy.map(str::to_owned),
-        };
+        let absent = |reason: &str, remedy: &str| absence("cpu_energy", reason, Some(remedy));
         let is_counted = |path: &String| {
             let name = root.text(&format!("{path}/name")).unwrap_or_default();
             name.starts_with("package") || name == "dram"
@@ -37,15 +31,13 @@ impl Rapl {
         if paths.is_empty() {
             return Err(absent(
                 "no RAPL counter, as on most virtual machines",
-                Some("use a bare-metal instance, or load the kernel module intel_rapl_msr"),
+                "use a bare-metal instance, or load the kernel module intel_rapl_msr",
             ));
         }
         if root.number::<f64>(&format!("{}/energy_uj", paths[0])).is_none() {
             return Err(absent(
                 "the RAPL counters are readable by root only",
-                Some(
-                    "run the agent as root, or chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj",
-                ),
+                "run the agent as root, or chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj",
             ));
         }
         let zone = |path: String| Zone {

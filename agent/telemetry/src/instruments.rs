@@ -5,7 +5,7 @@ use super::energy::Rapl;
 use super::nvml::{self, GpuMonitor, Library, VisibleDevices};
 use super::process::Process;
 use super::processors::Processors;
-use crate::counter::Counter;
+use crate::{absence, counter::Counter};
 use host::{Cgroup, Root};
 use model::telemetry::{Absence, Instruments, Metric, Readings};
 use std::path::PathBuf;
@@ -46,11 +46,10 @@ pub struct InstrumentSet {
     absences: Vec<Absence>,
     sampler_cpu: Counter,
     next_slow_ns: u64,
-    instruments: Instruments,
+    pub instruments: Instruments,
 }
 
 impl InstrumentSet {
-    /// Detects instruments, and reports missing ones.
     pub fn find(places: InstrumentSources) -> Self {
         let root = &places.root;
         let mut absences = Vec::new();
@@ -58,11 +57,8 @@ impl InstrumentSet {
         let library = library.map_err(|absence| absences.push(absence)).ok();
         let gpus = library.as_ref().map(nvml::gpus).unwrap_or_default();
         if library.is_some() && gpus.is_empty() {
-            absences.push(Absence {
-                what: "gpu".to_owned(),
-                reason: "the NVIDIA driver reports no GPU".to_owned(),
-                remedy: Some("start the container with GPUs (docker run --gpus all)".to_owned()),
-            });
+            let remedy = "start the container with GPUs (docker run --gpus all)";
+            absences.push(absence("gpu", "the NVIDIA driver reports no GPU", Some(remedy)));
         }
         if let Some(library) = library.as_ref().filter(|_| !gpus.is_empty()) {
             absences.extend(nvml::missing(library));
@@ -72,11 +68,7 @@ impl InstrumentSet {
         let rapl = Rapl::find(root).map_err(|absence| absences.push(absence)).ok();
         let cgroup = Cgroup::find(root);
         if cgroup.is_none() {
-            absences.push(Absence {
-                what: "cgroup".to_owned(),
-                reason: "no visible control group".to_owned(),
-                remedy: None,
-            });
+            absences.push(absence("cgroup", "no visible control group", None));
         }
         let nvml = library.as_ref().map(|library| library.facts.clone());
         Self {
@@ -94,10 +86,6 @@ impl InstrumentSet {
             instruments: Instruments { gpus, nvml, absences },
             places,
         }
-    }
-
-    pub fn instruments(&self) -> &Instruments {
-        &self.instruments
     }
 
     /// Whether the energy of inference on `device` can be read, so that idle power is worth
@@ -160,7 +148,6 @@ impl InstrumentSet {
     }
 }
 
-/// CPU time denied by the control group.
 #[derive(Debug, Default)]
 struct Throttled {
     time: Counter,

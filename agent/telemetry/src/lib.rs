@@ -16,3 +16,9 @@ pub mod sampler;
 pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
 pub use nvml::VisibleDevices;
 pub use sampler::Sampler;
+
+use model::telemetry::Absence;
+
+fn absence(what: &str, reason: impl Into<String>, remedy: Option<&str>) -> Absence {
+    Absence { what: what.to_owned(), reason: reason.into(), remedy: remedy.map(str::to_owned) }
+}

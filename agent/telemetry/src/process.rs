@@ -11,7 +11,7 @@ const PSS_SHARE: u64 = 1000;
 /// Minimum interval.
 const PSS_PERIOD_NS: u64 = 10_000_000_000;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Process {
     root: Root,
     cpu: Counter,
@@ -24,15 +24,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(root: &Root) -> Self {
-        Self {
-            root: root.clone(),
-            cpu: Counter::default(),
-            minor_faults: Counter::default(),
-            major_faults: Counter::default(),
-            voluntary: Counter::default(),
-            involuntary: Counter::default(),
-            next_pss_ns: 0,
-        }
+        Self { root: root.clone(), ..Self::default() }
     }
 
     fn open(&self) -> Option<procfs::process::Process> {

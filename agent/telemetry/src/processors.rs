@@ -6,7 +6,7 @@ use model::telemetry::{Metric, Readings};
 use procfs::prelude::*;
 use procfs::{KernelStats, Meminfo};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Processors {
     root: Root,
     busy: Counter,
@@ -17,13 +17,7 @@ pub(crate) struct Processors {
 
 impl Processors {
     pub(crate) fn new(root: &Root) -> Self {
-        Self {
-            root: root.clone(),
-            busy: Counter::default(),
-            steal: Counter::default(),
-            total: Counter::default(),
-            pressure: Counter::default(),
-        }
+        Self { root: root.clone(), ..Self::default() }
     }
 
     pub(crate) fn read(&mut self, into: &mut Readings) {

@@ -31,7 +31,6 @@ pub enum Observation {
     Absent(Absence),
 }
 
-/// The start of a phase.
 #[derive(Debug, Clone)]
 pub struct PhaseStart {
     pub phase: Phase,
@@ -63,7 +62,6 @@ struct Energy {
     gpu: bool,
 }
 
-/// The receiving end of the sampler.
 #[derive(Debug)]
 pub struct Observations {
     observed: mpsc::Receiver<Observation>,
@@ -83,8 +81,6 @@ impl Observations {
 }
 
 impl Sampler {
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(instruments: InstrumentSet) -> Result<(Self, Observations), std::io::Error> {
         let energy =
             Energy { cpu: instruments.has_energy("cpu"), gpu: instruments.has_energy("cuda") };
@@ -107,7 +103,6 @@ impl Sampler {
         Ok((sampler, Observations { observed, dropped }))
     }
 
-    /// A sampler that does nothing.
     pub fn none() -> Self {
         Self { commands: None, thread: None, energy: Energy::default() }
     }
@@ -186,7 +181,6 @@ struct SamplerThread {
     dropped: Arc<AtomicU64>,
 }
 
-/// The open window.
 struct Current {
     mark: PhaseStart,
     start_ns: u64,

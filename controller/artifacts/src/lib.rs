@@ -21,11 +21,7 @@ pub enum Error {
     )]
     TooManyFolders { prefix: String, tried: u32 },
     #[error("can't read {}", path.display())]
-    Read {
-        /// In the cache.
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     #[error("{address} is not a results.json that this release can read")]
     NotResults { address: String, source: serde_json::Error },
     #[error(
@@ -34,19 +30,8 @@ pub enum Error {
     Version { address: String, found: u32, known: u32 },
     /// The results were computed from other samples.
     #[error("{address} doesn't match its results: expected sha256 {expected}, found {found}")]
-    OtherSamples {
-        /// Of the Parquet file.
-        address: String,
-        /// From results.json.
-        expected: String,
-        found: String,
-    },
+    OtherSamples { address: String, expected: String, found: String },
     /// The hash matches, but the number of rows doesn't, or the file isn't Parquet.
     #[error("{address} doesn't contain the {expected} samples of its results")]
-    Rows {
-        /// Of the Parquet file.
-        address: String,
-        /// From results.json.
-        expected: u64,
-    },
+    Rows { address: String, expected: u64 },
 }

@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 /// Folders per campaign: each differing report gets a new one.
 const MAX_FOLDERS: u32 = 100;
 
-/// A file to upload.
 #[derive(Debug, Clone)]
 pub struct Artifact {
     pub name: String,
@@ -18,7 +17,6 @@ pub struct Artifact {
     pub bytes: Bytes,
 }
 
-/// The result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     pub folder: Address,
@@ -27,11 +25,8 @@ pub struct Placed {
     pub kept: Vec<Address>,
 }
 
-/// Uploads artifacts, in order, to the folder `ID` of the campaign below `prefix`, or to `ID-2`,
-/// `ID-3` and so on if it contains other files.
-///
-/// # Errors
-/// [`Error`], with the object and the remedy.
+/// Uploads artifacts, in order, to the folder `ID` of the campaign below `prefix`, or to `ID-2`, `ID-3` and so on
+/// if it contains other files.
 pub async fn place(
     fetcher: &Fetcher,
     prefix: &Address,

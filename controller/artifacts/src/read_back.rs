@@ -2,12 +2,9 @@
 
 use super::Error;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
-use fetch::Fetcher;
-use fetch::s3::Address;
-use results::Results;
-use results::SCHEMA_VERSION;
-use std::fs::File;
-use std::path::PathBuf;
+use fetch::{Fetcher, s3::Address};
+use results::{Results, SCHEMA_VERSION};
+use std::{fs::File, path::PathBuf};
 
 #[derive(Debug)]
 pub struct ReadBack {
@@ -19,9 +16,6 @@ pub struct ReadBack {
 }
 
 /// Reads a results.json and the Parquet file next to it.
-///
-/// # Errors
-/// [`Error`], with the object and the remedy.
 pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack, Error> {
     let (results_file, _) = fetch(fetcher, address).await?;
     let text = std::fs::read(&results_file)

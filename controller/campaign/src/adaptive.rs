@@ -2,14 +2,12 @@
 //!
 //! The decision follows from stored samples alone, so a resumed campaign decides as it would have.
 
-use super::event::CampaignEvent;
-use super::{CampaignState, Effects, Now, PrecisionCheck, scheduler};
+use super::{CampaignState, Effects, Now, PrecisionCheck, event::CampaignEvent, scheduler};
 use matrix::plan::Plan;
 use records::Write;
 use stats::precision::{Budget, Look};
 use std::time::Duration;
 
-/// A run of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Run {
     round: u32,

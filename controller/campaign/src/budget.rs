@@ -2,8 +2,7 @@
 
 use cost::campaign::Spending;
 use model::ids::AgentId;
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// Machines are billed until they are drained: the cost of that time is kept in reserve.
 const RESERVE: Duration = Duration::from_millis(2500);

@@ -1,8 +1,6 @@
 //! What follows from a step.
 
-use super::event::CampaignEvent;
-use super::offer::ShardOffer;
-use super::scheduler::Ending;
+use super::{event::CampaignEvent, offer::ShardOffer, scheduler::Ending};
 use model::ids::AgentId;
 use records::Write;
 
@@ -29,7 +27,6 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Appends what follows from the next step.
     pub fn append(&mut self, mut next: Self) {
         self.rows.append(&mut next.rows);
         self.messages.append(&mut next.messages);
@@ -47,31 +44,20 @@ impl Effects {
     }
 }
 
-/// A message to one agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AgentMessage {
+    /// Leases a shard.
     Offer(Box<ShardOffer>),
     /// Everything of the attempt up to `sequence` is stored.
-    Acknowledge {
-        shard: usize,
-        attempt: u64,
-        sequence: u64,
-    },
+    Acknowledge { shard: usize, attempt: u64, sequence: u64 },
     /// Revokes a lease.
-    Cancel {
-        shard: usize,
-        attempt: u64,
-        reason: &'static str,
-    },
+    Cancel { shard: usize, attempt: u64, reason: &'static str },
     /// Ends the agent's stream with an error.
     Refuse(Refusal),
     /// The campaign is over: the agent may exit.
-    Drain {
-        reason: &'static str,
-    },
+    Drain { reason: &'static str },
 }
 
-/// Why an agent's stream is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The agent may join again, under a new connection id.

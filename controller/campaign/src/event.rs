@@ -2,43 +2,27 @@
 
 use super::scheduler::Ending;
 use cost::campaign::Spending;
-use model::ids::AgentId;
-use model::telemetry::Window;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use model::{ids::AgentId, telemetry::Window};
+use std::{collections::BTreeMap, time::Duration};
 
 /// Something that happened in a campaign, and is on disk. Cells, targets and shards are indices into the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CampaignEvent {
-    /// The campaign starts, or resumes.
-    Started {
-        /// Per cell: steps stored by an earlier controller.
-        stored_steps: Vec<u64>,
-        /// Per round: runs that are not over.
-        runs_left: BTreeMap<u32, usize>,
-    },
+    /// The campaign starts, or resumes: steps stored earlier by cell, and runs that are not over by round.
+    Started { stored_steps: Vec<u64>, runs_left: BTreeMap<u32, usize> },
     /// A line for the user that stays on the screen.
     Message(String),
     /// What the campaign is doing or waiting for. Replaces the previous status.
     Status(String),
-    AgentJoined {
-        agent: AgentId,
-        host: String,
-        target: usize,
-    },
-    AgentLeft {
-        agent: AgentId,
-    },
+    /// The agent is ready to measure.
+    AgentJoined { agent: AgentId, host: String, target: usize },
+    /// The agent's stream ended, or its process opened a new one.
+    AgentLeft { agent: AgentId },
     /// The agent violated the protocol and is disconnected, or one of its batches was dropped.
-    AgentMisbehaved {
-        agent: AgentId,
-        what: String,
-    },
-    Telemetry {
-        agent: AgentId,
-        /// The latest window of the report.
-        window: Box<Window>,
-    },
+    AgentMisbehaved { agent: AgentId, what: String },
+    /// The latest window of a report.
+    Telemetry { agent: AgentId, window: Box<Window> },
+    /// A shard is leased with its remaining `batches`.
     ShardOffered {
         agent: AgentId,
         shard: usize,
@@ -46,45 +30,23 @@ pub enum CampaignEvent {
         cell: usize,
         round: u32,
         segment: u64,
-        /// Number of batches left in the shard.
         batches: usize,
     },
-    AttemptFinished {
-        agent: AgentId,
-        shard: usize,
-        attempt: u64,
-    },
-    AttemptFailed {
-        agent: AgentId,
-        shard: usize,
-        attempt: u64,
-        reason: String,
-    },
+    /// The agent reported the attempt as complete.
+    AttemptFinished { agent: AgentId, shard: usize, attempt: u64 },
+    /// The attempt was refused or broke off.
+    AttemptFailed { agent: AgentId, shard: usize, attempt: u64, reason: String },
     /// The agent that held the shard was lost.
-    ShardLost {
-        shard: usize,
-        reason: &'static str,
-    },
+    ShardLost { shard: usize, reason: &'static str },
     /// The shard will not be measured.
-    ShardSetAside {
-        shard: usize,
-        reason: String,
-    },
+    ShardSetAside { shard: usize, reason: String },
     /// The shard is done or set aside.
-    ShardEnded {
-        shard: usize,
-    },
+    ShardEnded { shard: usize },
     /// Every shard of the run is done or set aside.
-    RunEnded {
-        round: u32,
-    },
-    /// Adaptive precision doesn't need the remaining runs of a cell.
-    RunsSkipped {
-        cell: usize,
-        rounds: Vec<u32>,
-        /// Steps that will not be measured.
-        steps: u64,
-    },
+    RunEnded { round: u32 },
+    /// Adaptive precision doesn't need the remaining runs of a cell, which have this many `steps`.
+    RunsSkipped { cell: usize, rounds: Vec<u32>, steps: u64 },
+    /// A batch, or a window of a sustained load.
     BatchStored {
         agent: AgentId,
         cell: usize,
@@ -102,10 +64,7 @@ pub enum CampaignEvent {
     /// Published at every tick.
     Spending(Spending),
     /// Nothing more is measured.
-    Ended {
-        ending: Ending,
-        spending: Spending,
-    },
+    Ended { ending: Ending, spending: Spending },
 }
 
 /// Shows events somewhere. Observers decide nothing.

@@ -2,13 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
-use model::failure::Failure;
-use model::host::AgentFacts;
 use model::ids::{AgentId, HostId, SampleId};
-use model::load::LoadWindow;
-use model::sample::Sample;
 use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Window};
+use model::{failure::Failure, host::AgentFacts, load::LoadWindow, sample::Sample};
 use std::time::Duration;
 
 /// The time of a step.
@@ -41,27 +38,14 @@ pub enum AgentReport {
     Preparing,
     /// A heartbeat, or a shard was accepted.
     Alive,
+    /// It measured something.
     Batch(BatchReport),
-    Telemetry {
-        /// In chronological order.
-        windows: Vec<Window>,
-        /// Metrics that can no longer be measured.
-        absences: Vec<Absence>,
-        /// Windows that the agent had to drop.
-        dropped: u64,
-    },
+    /// Windows in chronological order, metrics that can no longer be measured, and the number of windows dropped.
+    Telemetry { windows: Vec<Window>, absences: Vec<Absence>, dropped: u64 },
     /// An attempt is complete.
-    Finished {
-        shard: usize,
-        attempt: u64,
-        segment: SegmentFacts,
-    },
+    Finished { shard: usize, attempt: u64, segment: SegmentFacts },
     /// An attempt was refused or broke off.
-    Failed {
-        shard: usize,
-        attempt: u64,
-        failure: Failure,
-    },
+    Failed { shard: usize, attempt: u64, failure: Failure },
     /// It takes no more shards.
     Leaving,
     /// Its stream ended.
@@ -88,7 +72,6 @@ pub struct BatchReport {
     pub sequence: u64,
     /// Index of the batch in its run.
     pub batch: u32,
-    /// All samples of the batch.
     pub samples: Vec<(SampleId, Sample)>,
     /// Set for a sustained load, in place of samples.
     pub window: Option<Box<LoadWindow>>,

@@ -2,13 +2,11 @@
 
 use super::scheduler::Offer;
 use matrix::plan::{Load, Plan, batches, stream};
-use model::generation::Stop;
 use model::ids::{CellId, SampleId};
-use model::load::Scenario;
+use model::{generation::Stop, load::Scenario};
 use rand::Rng;
 use records::DialogueRow;
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// A shard, as one agent is asked to measure it.
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,6 @@ pub struct Progress(Vec<CellProgress>);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CellProgress {
-    /// Index of its target.
     pub target: usize,
     /// Steps over all runs.
     pub total: u64,
@@ -46,7 +45,6 @@ impl Progress {
         Self(plan.cells.iter().enumerate().map(cell).collect())
     }
 
-    /// Updates the cells that the event is about.
     pub fn observe(&mut self, event: &CampaignEvent) {
         match event {
             CampaignEvent::Started { stored_steps, .. } => {

@@ -1,19 +1,15 @@
 //! The state of a running campaign, and the decisions that belong to no other module.
 
-use super::agents::AgentRegistry;
 use super::batches::record_absences;
-use super::budget::Budget;
-use super::clock_skew::ClockSkew;
-use super::event::CampaignEvent;
 use super::lease::{Lease, MeasuredTime};
 use super::offer::{Compositions, OfferSettings, ShardOffer};
 use super::scheduler::{self, Action, Limits, Note, Offer, Scheduler, Work};
 use super::{
     AgentMessage, AgentReport, Effects, IncompatibleAgent, Input, JoinedAgent, Now, Refusal,
 };
+use super::{agents::AgentRegistry, budget::Budget, clock_skew::ClockSkew, event::CampaignEvent};
 use matrix::plan::Plan;
-use model::ids::AgentId;
-use model::segment::SegmentFacts;
+use model::{ids::AgentId, segment::SegmentFacts};
 use records::{AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentRow, Write};
 use stats::precision::Precision;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -33,7 +29,6 @@ pub(super) struct Attempt {
 /// thousand agents.
 const HELD_TIME_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A running campaign.
 pub struct CampaignState {
     pub(super) campaign: CampaignRow,
     /// The measured dialogues in the order of the plan, then those that only warm up.
@@ -53,7 +48,6 @@ pub struct CampaignState {
     clock_skew: ClockSkew,
 }
 
-/// When to give up, and when to add runs.
 #[derive(Debug, Clone, Copy)]
 pub struct CampaignOptions {
     pub limits: Limits,
@@ -64,7 +58,6 @@ pub struct CampaignOptions {
 /// What the store already has of a campaign.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// Batches that count.
     pub batches: Vec<CountedBatch>,
     pub segments: Vec<SegmentRow>,
     pub agents: Vec<AgentRow>,
@@ -141,10 +134,7 @@ impl CampaignState {
         }
     }
 
-    /// Applies one input.
-    ///
-    /// # Errors
-    /// [`IncompatibleAgent`] if an agent that can't run its cells joins before anything is measured.
+    /// Applies one input. Fails if an agent that can't run its cells joins before anything is measured.
     pub fn step(&mut self, input: Input, now: Now) -> Result<Effects, IncompatibleAgent> {
         let mut out = Effects::default();
         match input {

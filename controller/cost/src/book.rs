@@ -23,42 +23,28 @@ use chrono::NaiveDate;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
-/// The format this build reads.
 pub const VERSION: i64 = 1;
 
-/// A book without a contradiction in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceBook {
     name: String,
     prices: BTreeMap<(String, Terms), Price>,
 }
 
-/// An invalid book, or a price that it doesn't have.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {
     #[error("{name} is not TOML: {detail}")]
-    Syntax {
-        name: String,
-        /// The parser's message, with line and column.
-        detail: String,
-    },
-    /// It has invalid content; each problem with its TOML path.
+    Syntax { name: String, detail: String },
+    /// Each problem with its TOML path.
     #[error("{name} is invalid:\n  {}", problems.join("\n  "))]
     Content { name: String, problems: Vec<String> },
-    /// It has no such price.
+    /// `instead`: other terms for this target, or targets with a similar name.
     #[error(
         "no price for {target} ({terms}) in {name}{}\n  set `usd_per_hour` for the target in the matrix, or add it to a price book:\n  \
          [[list]] with service = \"{}\", region = \"{}\", purchase = \"{}\", source, date and\n  usd_per_hour = {{ \"{target}\" = ... }}",
         nearest(instead), terms.service, terms.region, terms.purchase
     )]
-    Unknown {
-        name: String,
-        /// What was to be priced.
-        target: String,
-        terms: Box<Terms>,
-        /// What it has instead: other terms for this target, or targets with a like name.
-        instead: Vec<String>,
-    },
+    Unknown { name: String, target: String, terms: Box<Terms>, instead: Vec<String> },
 }
 
 fn nearest(instead: &[String]) -> String {
@@ -67,11 +53,8 @@ fn nearest(instead: &[String]) -> String {
 
 impl PriceBook {
     /// Reads the text of a book; `name` is what errors call it.
-    ///
-    /// # Errors
-    /// [`Error::Syntax`] where it isn't TOML, [`Error::Content`] with every other problem.
     pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
-        let raw: RawPriceBook = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
+        let raw: Table = text.parse().map_err(|error: toml::de::Error| Error::Syntax {
             name: name.to_owned(),
             detail: error.to_string().trim_end().to_owned(),
         })?;
@@ -88,9 +71,6 @@ impl PriceBook {
     }
 
     /// What an hour of `target` costs on these terms.
-    ///
-    /// # Errors
-    /// [`Error::Unknown`], with what the book has instead and how to set the price.
     pub fn lookup(&self, target: &str, terms: &Terms) -> Result<&Price, Error> {
         let unknown = || Error::Unknown {
             name: self.name.clone(),
@@ -102,39 +82,32 @@ impl PriceBook {
     }
 
     fn instead(&self, target: &str) -> Vec<String> {
-        let of_target = self.prices.keys().filter(|(name, _)| name == target);
-        let other_terms: Vec<String> =
-            of_target.map(|(name, terms)| format!("{name} ({terms})")).collect();
+        let words = |is_it: &dyn Fn(&str) -> bool, most| -> Vec<String> {
+            let found = self.prices.keys().filter(|(name, _)| is_it(name)).take(most);
+            found.map(|(name, terms)| format!("{name} ({terms})")).collect()
+        };
+        let other_terms = words(&|name| name == target, usize::MAX);
         if !other_terms.is_empty() {
             return other_terms;
         }
-        let similar =
-            self.prices.keys().filter(|(name, _)| strsim::jaro_winkler(name, target) > 0.93);
-        similar.map(|(name, terms)| format!("{name} ({terms})")).take(3).collect()
+        words(&|name| strsim::jaro_winkler(name, target) > 0.93, 3)
     }
 }
 
-/// A book as it is written: tables, of which nothing is believed yet.
-type RawPriceBook = Table;
-
-fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
+fn check(name: &str, raw: &Table) -> Result<PriceBook, Vec<String>> {
     let mut problems = Vec::new();
     let mut top = Fields { path: String::new(), table: raw, problems: &mut problems };
     top.only(&["version", "list"]);
     if raw.get("version").and_then(Value::as_integer) != Some(VERSION) {
         problems.push(format!("version: expected {VERSION}"));
     }
-    let lists = match raw.get("list") {
-        Some(Value::Array(lists)) => lists.as_slice(),
-        Some(_) => {
-            problems.push("list: expected an array of tables ([[list]])".to_owned());
-            &[]
-        }
-        None => &[],
-    };
+    let lists = raw.get("list").map_or(Some(&[][..]), |list| list.as_array().map(Vec::as_slice));
+    if lists.is_none() {
+        problems.push("list: expected an array of tables ([[list]])".to_owned());
+    }
     // By day, so that two prices of one day are found whatever came after them.
     let mut by_day: ByDay = BTreeMap::new();
-    for (index, list) in lists.iter().enumerate() {
+    for (index, list) in lists.unwrap_or_default().iter().enumerate() {
         let path = format!("list[{index}]");
         let Value::Table(table) = list else {
             problems.push(format!("{path}: expected a table"));
@@ -150,11 +123,9 @@ fn check(name: &str, raw: &RawPriceBook) -> Result<PriceBook, Vec<String>> {
     if !problems.is_empty() {
         return Err(problems);
     }
-    let newest = |days: BTreeMap<NaiveDate, (Price, String)>| days.into_values().next_back();
-    let prices = by_day
-        .into_iter()
-        .filter_map(|(key, days)| newest(days).map(|(price, _)| (key, price)))
-        .collect();
+    let newest =
+        |(key, days): (_, BTreeMap<_, (Price, _)>)| Some((key, days.into_values().next_back()?.0));
+    let prices = by_day.into_iter().filter_map(newest).collect();
     Ok(PriceBook { name: name.to_owned(), prices })
 }
 
@@ -239,7 +210,6 @@ fn read_list(mut fields: Fields<'_>) -> Vec<(String, Price)> {
     hours.into_iter().map(|(target, usd_per_hour)| (target, price(usd_per_hour))).collect()
 }
 
-/// A table that is read field by field, its problems gathered by path.
 struct Fields<'a> {
     path: String,
     table: &'a Table,
@@ -295,8 +265,7 @@ impl Fields<'_> {
 
     fn prices(&mut self, key: &str) -> Vec<(String, f64)> {
         let Some(Value::Table(table)) = self.table.get(key) else {
-            let missing = "expected a table such as { \"ml.m5.xlarge\" = 0.23 }";
-            self.problem(key, missing);
+            self.problem(key, "expected a table such as { \"ml.m5.xlarge\" = 0.23 }");
             return Vec::new();
         };
         let mut prices = Vec::new();

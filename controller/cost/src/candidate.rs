@@ -4,7 +4,6 @@ use stats::Estimate;
 use stats::slo::Kept;
 use stats::validity::Status;
 
-/// One cell of a campaign as a choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     pub name: String,

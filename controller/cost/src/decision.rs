@@ -64,14 +64,12 @@ pub struct ToSeparate {
     pub separation: Separation,
 }
 
-/// The cost of one candidate over another's, from their throughputs: prices are constants, so the
-/// interval of the ratio is that of the throughputs.
+/// The cost of one candidate over another's: prices are constants, so the interval is that of the throughputs.
 pub fn cost_contrast(throughput: &Contrast, baseline_usd: f64, candidate_usd: f64) -> Contrast {
     let of_prices = (candidate_usd / baseline_usd).ln();
     Contrast { log_ratio: throughput.log_ratio.map(|log| of_prices - log), ..throughput.clone() }
 }
 
-/// Judges the costs of candidates against the cheapest one's, as one family.
 pub fn judge_costs(contrasts: &[Contrast], margin: Option<f64>) -> Vec<Comparison> {
     judge(Quantity::Cost, contrasts, margin)
 }
@@ -79,14 +77,12 @@ pub fn judge_costs(contrasts: &[Contrast], margin: Option<f64>) -> Vec<Compariso
 /// The index of the cheapest candidate whose figures may be used and that doesn't miss the objective.
 /// One that meets the objective precedes one that may, and VALID ones precede DEGRADED ones.
 pub fn cheapest(candidates: &[Candidate]) -> Option<usize> {
-    let usable = |candidate: &Candidate| {
-        candidate.status != Status::Invalid && candidate.slo != Some(Kept::Missed)
-    };
-    let cost = |candidate: &Candidate| candidate.usd_per_1000_requests.value;
-    let usable = candidates.iter().enumerate().filter(|(_, candidate)| usable(candidate));
-    let rank = |one: &Candidate| (one.slo == Some(Kept::Undecided), one.status);
-    let priced = usable.filter_map(|(place, one)| cost(one).map(|cost| (rank(one), cost, place)));
-    priced.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, _, place)| place)
+    let ranked = candidates.iter().enumerate().filter_map(|(place, one)| {
+        let is_usable = one.status != Status::Invalid && one.slo != Some(Kept::Missed);
+        let cost = one.usd_per_1000_requests.value.filter(|_| is_usable)?;
+        Some(((one.slo == Some(Kept::Undecided), one.status), cost, place))
+    });
+    ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, _, place)| place)
 }
 
 /// Recommends the cheapest candidate. `against` holds, by index, the comparison of each other

@@ -2,10 +2,8 @@
 
 use super::price::Terms;
 use chrono::NaiveDate;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
-/// Prices of one source, for one set of terms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PriceList {
     pub provider: String,

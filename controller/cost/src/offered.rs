@@ -49,12 +49,10 @@ pub enum NoBreakEven {
     TooManyInstances,
 }
 
-/// A target as a choice for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     pub model: String,
     pub target: String,
-    /// The cell that was measured.
     pub cell: String,
     /// Requests per second of one instance.
     pub throughput: Estimate,
@@ -66,7 +64,6 @@ const UP_TO: f64 = 10.0;
 /// And start at this share of the smallest capacity.
 const DOWN_TO: f64 = 0.1;
 
-/// Draws the curves of all choices and finds where they cross.
 pub fn offered_rates(choices: &[Choice]) -> OfferedRates {
     let measured: Vec<(&Choice, Capacity)> =
         choices.iter().filter_map(|choice| Some((choice, capacity(choice)?))).collect();
@@ -79,35 +76,28 @@ pub fn offered_rates(choices: &[Choice]) -> OfferedRates {
         points: rates.iter().filter_map(|&rate| capacity.at_rate(rate)).collect(),
     };
     let most = rates.last().copied().unwrap_or(0.0);
-    let mut pairs = Vec::new();
-    for (place, first) in measured.iter().enumerate() {
+    let pairs = measured.iter().enumerate().flat_map(|(place, first)| {
         let others = measured[place + 1..].iter();
-        pairs.extend(
-            others
-                .filter(|second| second.0.model == first.0.model)
-                .map(|second| pair(first, second, most)),
-        );
-    }
-    OfferedRates { curves: measured.iter().map(curve).collect(), break_even: pairs }
+        let others = others.filter(move |second| second.0.model == first.0.model);
+        others.map(move |second| pair(first, second, most))
+    });
+    OfferedRates { curves: measured.iter().map(curve).collect(), break_even: pairs.collect() }
 }
 
 /// Without an interval its ends are the value; [`pair`] claims nothing from them.
 fn capacity(choice: &Choice) -> Option<Capacity> {
     let value = choice.throughput.value.filter(|value| *value > 0.0)?;
     let (low, high) = choice.throughput.interval().unwrap_or((value, value));
-    let Choice { usd_per_hour, .. } = *choice;
-    Some(Capacity { requests_per_second: value, low, high, usd_per_hour })
+    Some(Capacity { requests_per_second: value, low, high, usd_per_hour: choice.usd_per_hour })
 }
 
 fn pair(first: &(&Choice, Capacity), second: &(&Choice, Capacity), most: f64) -> BreakEven {
     let reason = [first, second].into_iter().find_map(|(choice, capacity)| {
-        let target = &choice.target;
+        let target = choice.target.clone();
         if choice.throughput.interval().is_none() {
-            let why = choice.throughput.reason;
-            return Some(NoBreakEven::NoInterval { target: target.clone(), why });
+            return Some(NoBreakEven::NoInterval { target, why: choice.throughput.reason });
         }
-        let target = || target.clone();
-        (capacity.low <= 0.0).then(|| NoBreakEven::CapacityMayBeZero { target: target() })
+        (capacity.low <= 0.0).then_some(NoBreakEven::CapacityMayBeZero { target })
     });
     let ranges = if reason.is_some() { Vec::new() } else { break_even(&first.1, &second.1, most) };
     BreakEven {

@@ -21,17 +21,13 @@ pub struct Standing {
 pub fn standings(candidates: &[Candidate]) -> Vec<Standing> {
     let usable = |candidate: &Candidate| candidate.status != Status::Invalid;
     let one = |(place, candidate): (usize, &Candidate)| {
-        let others = || {
-            let others = candidates.iter().enumerate();
-            others
-                .filter(move |(other, one)| *other != place && usable(one))
-                .map(|(_, other)| other)
-        };
-        let better: Vec<&Candidate> =
-            others().filter(|other| dominates(other, candidate)).collect();
+        let others =
+            candidates.iter().enumerate().filter(|(other, one)| *other != place && usable(one));
+        let others: Vec<&Candidate> = others.map(|(_, other)| other).collect();
+        let better: Vec<_> = others.iter().filter(|other| dominates(other, candidate)).collect();
         let on_front = usable(candidate) && better.is_empty();
         let certain = if on_front {
-            others().all(|other| surely_better_somewhere(candidate, other))
+            others.iter().all(|other| objectives(candidate, other).iter().any(apart))
         } else {
             !usable(candidate) || better.iter().any(|other| surely_dominates(other, candidate))
         };
@@ -42,7 +38,7 @@ pub fn standings(candidates: &[Candidate]) -> Vec<Standing> {
 }
 
 /// An objective of two candidates, turned so that less is better.
-type Objective = (Option<Estimate>, Option<Estimate>);
+type Objective = (Estimate, Estimate);
 
 /// Cost, latency, and quality where both have it.
 fn objectives(a: &Candidate, b: &Candidate) -> Vec<Objective> {
@@ -53,21 +49,19 @@ fn objectives(a: &Candidate, b: &Candidate) -> Vec<Objective> {
         ..quality.clone()
     };
     let mut objectives = vec![
-        (Some(a.usd_per_1000_requests.clone()), Some(b.usd_per_1000_requests.clone())),
-        (Some(a.latency_ms.clone()), Some(b.latency_ms.clone())),
+        (a.usd_per_1000_requests.clone(), b.usd_per_1000_requests.clone()),
+        (a.latency_ms.clone(), b.latency_ms.clone()),
     ];
     if let (Some(a), Some(b)) = (&a.quality, &b.quality) {
-        objectives.push((Some(less_is_better(a)), Some(less_is_better(b))));
+        objectives.push((less_is_better(a), less_is_better(b)));
     }
     objectives
 }
 
 /// At least as good in everything and better in something, by the figures.
 fn dominates(a: &Candidate, b: &Candidate) -> bool {
-    let values = objectives(a, b)
-        .into_iter()
-        .map(|(a, b)| a.and_then(|a| a.value).zip(b.and_then(|b| b.value)));
-    let values: Option<Vec<(f64, f64)>> = values.collect();
+    let values: Option<Vec<(f64, f64)>> =
+        objectives(a, b).iter().map(|(a, b)| a.value.zip(b.value)).collect();
     values.is_some_and(|values| {
         values.iter().all(|(a, b)| a <= b) && values.iter().any(|(a, b)| a < b)
     })
@@ -75,20 +69,14 @@ fn dominates(a: &Candidate, b: &Candidate) -> bool {
 
 /// Better in everything with intervals apart; quality may be equal.
 fn surely_dominates(a: &Candidate, b: &Candidate) -> bool {
-    objectives(a, b).iter().all(|objective| apart(objective) || equal(objective))
-        && objectives(a, b).iter().any(apart)
-}
-
-fn surely_better_somewhere(a: &Candidate, b: &Candidate) -> bool {
-    objectives(a, b).iter().any(apart)
+    let all = objectives(a, b);
+    all.iter().all(|objective| apart(objective) || equal(objective)) && all.iter().any(apart)
 }
 
 fn apart((a, b): &Objective) -> bool {
-    let ends = a.as_ref().and_then(|a| a.ci_high).zip(b.as_ref().and_then(|b| b.ci_low));
-    ends.is_some_and(|(a, b)| a < b)
+    a.ci_high.zip(b.ci_low).is_some_and(|(a, b)| a < b)
 }
 
 fn equal((a, b): &Objective) -> bool {
-    let values = a.as_ref().and_then(|a| a.value).zip(b.as_ref().and_then(|b| b.value));
-    values.is_some_and(|(a, b)| a.to_bits() == b.to_bits())
+    a.value.zip(b.value).is_some_and(|(a, b)| a.to_bits() == b.to_bits())
 }

@@ -4,7 +4,6 @@ use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A price is stale when it is older than this.
 pub const STALE_AFTER_DAYS: i64 = 180;
 
 /// On which terms a target is paid for.
@@ -46,7 +45,6 @@ pub struct Price {
 }
 
 impl Price {
-    /// On which terms it holds.
     pub fn terms(&self) -> Terms {
         Terms {
             service: self.service.clone(),
@@ -55,12 +53,10 @@ impl Price {
         }
     }
 
-    /// How many days ago it was read.
     pub fn age_days(&self, today: NaiveDate) -> i64 {
         (today - self.date).num_days()
     }
 
-    /// Whether it is too old to go unmarked.
     pub fn is_stale(&self, today: NaiveDate) -> bool {
         self.age_days(today) > STALE_AFTER_DAYS
     }

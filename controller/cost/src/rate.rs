@@ -57,15 +57,15 @@ pub struct Range {
 const MOST_STEPS: f64 = 10_000.0;
 
 impl Capacity {
-    /// What `offered_rate` requests per second cost; `None` where the rate or the capacity is not above
-    /// zero.
+    /// `None` where the rate, in requests per second, or the capacity is not above zero.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole count")]
     pub fn at_rate(&self, offered_rate: f64) -> Option<AtRate> {
         let possible = offered_rate > 0.0 && self.requests_per_second > 0.0;
         let instances = possible.then(|| instances(offered_rate, self.requests_per_second))?;
         let usd_per_hour = instances * self.usd_per_hour;
         Some(AtRate {
             offered_rate,
-            instances: whole(instances),
+            instances: instances as u64,
             idle_share: 1.0 - offered_rate / (instances * self.requests_per_second),
             usd_per_hour,
             usd_per_1000_requests: usd_per_hour / 3600.0 / offered_rate * 1000.0,
@@ -131,20 +131,8 @@ fn cheaper(first: &Capacity, second: &Capacity, rate: f64) -> Cheaper {
 fn instances(rate: f64, capacity: f64) -> f64 {
     let needed = rate / capacity;
     let nearest = needed.round();
-    if nearest >= 1.0 && (needed - nearest).abs() <= nearest * 1e-12 {
-        nearest
-    } else {
-        needed.ceil()
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a whole count above zero"
-)]
-fn whole(instances: f64) -> u64 {
-    instances as u64
+    let is_full = nearest >= 1.0 && (needed - nearest).abs() <= nearest * 1e-12;
+    if is_full { nearest } else { needed.ceil() }
 }
 
 #[cfg(test)]

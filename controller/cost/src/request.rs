@@ -23,7 +23,6 @@ pub fn usd_per_million_output_tokens(
     cost_of(output_token_throughput, usd_per_hour, 1e6)
 }
 
-/// The cost of `count` units at a rate per second.
 fn cost_of(rate: &Estimate, usd_per_hour: f64, count: f64) -> Estimate {
     let cost = |rate: f64| (rate > 0.0).then(|| usd_per_hour / 3600.0 / rate * count);
     let reason = match rate.ci_low.or(rate.value) {

@@ -5,7 +5,6 @@ use super::position::Position;
 
 const SUMMARY: &str = "summary";
 
-/// Names of the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     /// Default `id`.

@@ -74,8 +74,6 @@ impl Dataset {
 /// Reads all dialogues of `source`, downloading remote files. `split` selects files of a repository
 /// or prefix.
 ///
-/// # Errors
-/// [`Error`], the first problem.
 pub async fn fetch(
     source: &Source,
     split: Option<&str>,
@@ -114,8 +112,6 @@ pub async fn fetch(
 
 /// Reads all dialogues of a local `source`.
 ///
-/// # Errors
-/// [`Error`], the first problem; [`Error::NotLocal`] for a remote source.
 pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
     match source {
         Source::Builtin => {

@@ -37,7 +37,6 @@ pub enum Format {
     Parquet,
 }
 
-/// The format by the extension.
 pub(super) fn format_of(name: &str) -> Option<Format> {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str())?;
     match extension.to_ascii_lowercase().as_str() {

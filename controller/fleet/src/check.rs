@@ -5,16 +5,13 @@
 use super::Options;
 use campaign::{AgentReport, BatchReport};
 use model::engine::EngineFacts;
-use model::failure::Failure;
-use model::host::AgentFacts;
 use model::ids::{self, AgentId, HostId, TargetName};
-use model::load::LoadWindow;
 use model::segment::SegmentFacts;
 use model::telemetry::{Instruments, Window};
-use model::text::plain;
-use model::version::Version;
+use model::{failure::Failure, host::AgentFacts, load::LoadWindow, text::plain, version::Version};
 use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
+use std::fmt::Display;
 use tonic::Status;
 
 /// Limit on bytes and nanoseconds: 2^53, which JSON and doubles hold exactly.
@@ -73,32 +70,25 @@ fn target_of(hello: &wire::Hello, options: &Options) -> Result<usize, Status> {
 fn facts(hello: &wire::Hello) -> Result<AgentFacts, Status> {
     let text = |text: &str| plain(text, ids::MAX_BYTES);
     let host = hello.host.clone().unwrap_or_default();
-    small("threads", hello.threads)?;
-    small("logical_cpus", host.logical_cpus)?;
-    small("physical_cores", host.physical_cores)?;
-    count("memory_bytes", host.memory_bytes)?;
-    count("memory_limit_bytes", host.memory_limit_bytes)?;
+    at_most("threads", hello.threads, MAX_SMALL)?;
+    at_most("logical_cpus", host.logical_cpus, MAX_SMALL)?;
+    at_most("physical_cores", host.physical_cores, MAX_SMALL)?;
+    at_most("memory_bytes", host.memory_bytes, MAX_COUNT)?;
+    at_most("memory_limit_bytes", host.memory_limit_bytes, MAX_COUNT)?;
+    let mut instruments = Instruments::from(hello.instruments.clone().unwrap_or_default());
+    instruments.gpus.truncate(INSTRUMENTS);
+    instruments.absences.truncate(INSTRUMENTS);
     let gpu_names = hello.devices.iter().map(|device| text(&device.gpu_name));
     Ok(AgentFacts {
         agent_version: text(&hello.agent_version),
         threads: hello.threads,
         gpu_name: gpu_names.into_iter().find(|name| !name.is_empty()),
         host: host.into(),
-        instruments: instruments(hello.instruments.clone().unwrap_or_default()),
+        instruments,
     })
 }
 
-fn instruments(wire: wire::Instruments) -> Instruments {
-    let mut instruments = Instruments::from(wire);
-    instruments.gpus.truncate(INSTRUMENTS);
-    instruments.absences.truncate(INSTRUMENTS);
-    instruments
-}
-
 /// An agent's report on one engine: its facts, or why it can't run it.
-///
-/// # Errors
-/// An impossible report.
 pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>, Status> {
     let Some(found) = report.facts else {
         return Ok(Err(plain(&report.refusal, REFUSAL)));
@@ -109,8 +99,8 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     if is_nowhere || hashes.iter().any(|hash| !hash.is_empty() && !is_hash(hash)) {
         return Err(Status::invalid_argument("engine sha256: expected 64 hexadecimal digits"));
     }
-    count("parameters", found.parameters)?;
-    count("model_size_bytes", found.model_size_bytes)?;
+    at_most("parameters", found.parameters, MAX_COUNT)?;
+    at_most("model_size_bytes", found.model_size_bytes, MAX_COUNT)?;
     let mut facts = EngineFacts::from(found);
     let (most, longest) = NOTES;
     facts.notes.truncate(most);
@@ -123,9 +113,6 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
 }
 
 /// A report of a joined agent. [`super::stream_protocol`] has checked the order of its messages.
-///
-/// # Errors
-/// An impossible report.
 pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
@@ -177,32 +164,25 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
 }
 
 fn segment(segment: wire::Segment) -> Result<SegmentFacts, Status> {
-    small("warmup_batches", segment.warmup_batches)?;
-    count("warmup_ns", segment.warmup_ns)?;
-    count("load_ns", segment.load_ns)?;
-    count("peak_rss_bytes", segment.peak_rss_bytes)?;
-    count("rss_after_load_bytes", segment.rss_after_load_bytes)?;
-    count("kv_cache_bytes", segment.kv_cache_bytes)?;
-    count("gpu_memory_bytes", segment.gpu_memory_bytes)?;
-    count("model_size_bytes", segment.model_size_bytes)?;
-    count("adapter_bytes", segment.adapter_bytes)?;
-    count("adapter_load_ns", segment.adapter_load_ns)?;
-    count("gpu_memory_before_bytes", segment.gpu_memory_before_bytes.unwrap_or(0))?;
+    at_most("warmup_batches", segment.warmup_batches, MAX_SMALL)?;
+    at_most("warmup_ns", segment.warmup_ns, MAX_COUNT)?;
+    at_most("load_ns", segment.load_ns, MAX_COUNT)?;
+    at_most("peak_rss_bytes", segment.peak_rss_bytes, MAX_COUNT)?;
+    at_most("rss_after_load_bytes", segment.rss_after_load_bytes, MAX_COUNT)?;
+    at_most("kv_cache_bytes", segment.kv_cache_bytes, MAX_COUNT)?;
+    at_most("gpu_memory_bytes", segment.gpu_memory_bytes, MAX_COUNT)?;
+    at_most("model_size_bytes", segment.model_size_bytes, MAX_COUNT)?;
+    at_most("adapter_bytes", segment.adapter_bytes, MAX_COUNT)?;
+    at_most("adapter_load_ns", segment.adapter_load_ns, MAX_COUNT)?;
+    at_most("gpu_memory_before_bytes", segment.gpu_memory_before_bytes.unwrap_or(0), MAX_COUNT)?;
     Ok(segment.into())
 }
 
-fn count(what: &str, value: u64) -> Result<(), Status> {
-    if value <= MAX_COUNT {
+fn at_most<T: PartialOrd + Display + Copy>(what: &str, value: T, limit: T) -> Result<(), Status> {
+    if value <= limit {
         return Ok(());
     }
-    Err(Status::invalid_argument(format!("{what} {value} exceeds the limit of {MAX_COUNT}")))
-}
-
-fn small(what: &str, value: u32) -> Result<(), Status> {
-    if value <= MAX_SMALL {
-        return Ok(());
-    }
-    Err(Status::invalid_argument(format!("{what} {value} exceeds the limit of {MAX_SMALL}")))
+    Err(Status::invalid_argument(format!("{what} {value} exceeds the limit of {limit}")))
 }
 
 #[cfg(test)]

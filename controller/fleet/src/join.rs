@@ -2,18 +2,13 @@
 
 use super::check::{self, NewAgent};
 use super::identity::{Denied, Identity, METADATA_KEY};
-use super::ingest::IngestLimit;
-use super::listener::Peer;
 use super::outbox::{Orders, Outbox};
 use super::rate_limit::{RateLimit, TelemetryQuota};
-use super::refusals::Reason;
-use super::{Event, Options};
+use super::{Event, Options, ingest::IngestLimit, listener::Peer, refusals::Reason};
 use campaign::{AgentReport, JoinedAgent};
-use model::ids::AgentId;
-use model::version::PROTOCOL;
+use model::{ids::AgentId, version::PROTOCOL};
 use proto::wire::{self, from_agent::Message};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 

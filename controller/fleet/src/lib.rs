@@ -27,13 +27,10 @@ pub use refusals::{Reason, Refusals};
 use campaign::AgentReport;
 use identity::Guard;
 use ingest::IngestLimit;
-use model::engine::EngineSpec;
-use model::generation::Generation;
 use model::ids::{AgentId, CampaignId, TargetName};
+use model::{engine::EngineSpec, generation::Generation};
 use proto::wire::fleet_server::FleetServer;
-use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
 /// The campaign's settings that agents receive when they join.
@@ -80,9 +77,6 @@ const HEADERS: u32 = 8 << 10;
 /// Serves agents on `listener` until `stop` resolves. A full `events` channel applies backpressure to agents.
 ///
 /// The gRPC health and reflection services answer without authentication.
-///
-/// # Errors
-/// [`Error::Server`].
 pub async fn serve(
     listener: Listener,
     options: Options,

@@ -2,25 +2,18 @@
 //!
 //! Connections that haven't joined are few and short-lived; only a joined stream stays open.
 
-use super::identity::tls::Tls;
-use super::metrics::FleetMetrics;
-use super::refusals::Reason;
+use super::{identity::tls::Tls, metrics::FleetMetrics, refusals::Reason};
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
-use std::fmt;
-use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::{fmt, future::Future, io, pin::Pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
@@ -118,11 +111,8 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if self.peer.is_unjoined() && self.deadline.as_mut().poll(context).is_ready() {
-            self.metrics.refusals.add(
-                Reason::Silent,
-                Some(self.peer.address),
-                &"did not join in time",
-            );
+            let detail = "did not join in time";
+            self.metrics.refusals.add(Reason::Silent, Some(self.peer.address), &detail);
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Pin::new(&mut self.transport).poll_read(context, buffer)
@@ -201,11 +191,10 @@ async fn accept(
                 // A closed channel: the server has stopped.
                 Ok(Some(connection)) => drop(sender.send(Ok(connection)).await),
                 Ok(None) => {}
-                Err(_) => metrics.refusals.add(
-                    Reason::Silent,
-                    Some(address.ip()),
-                    &"TLS handshake timed out after 10 s",
-                ),
+                Err(_) => {
+                    let detail = "TLS handshake timed out after 10 s";
+                    metrics.refusals.add(Reason::Silent, Some(address.ip()), &detail);
+                }
             }
         });
     }
@@ -233,11 +222,8 @@ async fn handshake(
                     (Box::new(stream), certificate)
                 }
                 Err((error, stream)) => {
-                    metrics.refusals.add(
-                        Reason::Handshake,
-                        Some(ip),
-                        &format!("TLS handshake failed: {error}"),
-                    );
+                    let detail = format!("TLS handshake failed: {error}");
+                    metrics.refusals.add(Reason::Handshake, Some(ip), &detail);
                     close_gracefully(stream).await;
                     return None;
                 }
@@ -268,11 +254,8 @@ async fn speaks_tls(
         Ok(0) | Err(_) => return None,
         Ok(_) => {}
     }
-    metrics.refusals.add(
-        Reason::NotTls,
-        Some(peer),
-        &"plaintext connection on a TLS port; use https://",
-    );
+    let detail = "plaintext connection on a TLS port; use https://";
+    metrics.refusals.add(Reason::NotTls, Some(peer), &detail);
     drop(stream.write_all(&PLAINTEXT_REJECTION).await);
     close_gracefully(stream).await;
     None

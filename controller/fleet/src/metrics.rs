@@ -1,8 +1,7 @@
 //! Prometheus metrics of the fleet's listeners.
 
 use super::refusals::Refusals;
-use prometheus::core::Collector;
-use prometheus::{IntCounterVec, IntGauge, Opts};
+use prometheus::{IntCounterVec, IntGauge, Opts, core::Collector};
 use proto::wire::from_agent::Message;
 
 #[derive(Debug)]

@@ -2,10 +2,9 @@
 
 use super::stream_protocol::StreamProtocol;
 use proto::wire::{self, from_agent};
-use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::{fmt, pin::Pin};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;

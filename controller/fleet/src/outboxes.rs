@@ -4,8 +4,7 @@ use super::{Event, Outbox};
 use campaign::{AgentMessage, AgentReport, Batch, OfferedLoad, Refusal, Request, ShardOffer};
 use model::ids::AgentId;
 use proto::wire;
-use std::collections::HashMap;
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tonic::Status;
 
 /// The outboxes of all connected agents.

@@ -2,11 +2,8 @@
 //! log.
 
 use prometheus::{IntCounterVec, Opts};
-use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
 use tokio::time::Instant;
 
 const LOG_INTERVAL: Duration = Duration::from_mins(1);

@@ -50,12 +50,9 @@ impl StreamProtocol {
     }
 
     /// Records a message. Messages outside the shard protocol are allowed at any time.
-    ///
-    /// # Errors
-    /// [`Violation`].
     pub fn hear(&mut self, message: &Message) -> Result<(), Violation> {
         match message {
-            Message::ShardAccepted(said) => self.open(said.shard, said.attempt),
+            Message::ShardAccepted(said) => self.open(said.shard, said.attempt).map(|_| ()),
             Message::Samples(said) => self.samples(said),
             Message::ShardFinished(said) => self.finish(said.shard, said.attempt),
             Message::ShardFailed(said) => self.fail(said.shard, said.attempt),
@@ -64,17 +61,14 @@ impl StreamProtocol {
         }
     }
 
-    fn open(&self, shard: u64, attempt: u64) -> Result<(), Violation> {
-        let offer = self.offers.get(&attempt).filter(|offer| offer.shard == shard);
-        offer.map(|_| ()).ok_or(Violation::Foreign { shard, attempt })
+    fn open(&mut self, shard: u64, attempt: u64) -> Result<&mut Offer, Violation> {
+        let offer = self.offers.get_mut(&attempt).filter(|offer| offer.shard == shard);
+        offer.ok_or(Violation::Foreign { shard, attempt })
     }
 
     fn samples(&mut self, message: &wire::Samples) -> Result<(), Violation> {
         let &wire::Samples { shard, attempt, sequence, batch, ref samples, .. } = message;
-        self.open(shard, attempt)?;
-        let Some(offer) = self.offers.get_mut(&attempt) else {
-            return Err(Violation::Foreign { shard, attempt });
-        };
+        let offer = self.open(shard, attempt)?;
         let expected = offer.next_sequence;
         if sequence != expected {
             return Err(Violation::Sequence { attempt, sequence, expected });

@@ -1,8 +1,7 @@
 //! Throughput and latency of a target over the last minutes.
 
 use serde::Serialize;
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 /// Time between two points.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -1,8 +1,6 @@
 //! The page over HTTP: embedded files, and snapshots as server-sent events.
 
 use super::state::Snapshot;
-use axum::Router;
-use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HOST, LOCATION,
@@ -12,15 +10,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::{Router, body::Body, routing::get};
 use plot::font;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::convert::Infallible;
-use std::fmt;
-use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -44,10 +38,7 @@ pub struct Error(SocketAddr);
 pub struct Access(Option<[u8; 32]>);
 
 impl Access {
-    /// Holders of the token; without a token, viewers on this machine.
-    ///
-    /// # Errors
-    /// [`Error`] for a non-loopback address without a token.
+    /// Holders of the token; without a token, viewers on this machine, and an error unless `address` is loopback.
     pub fn new(address: SocketAddr, token: Option<&str>) -> Result<Self, Error> {
         if token.is_none() && !address.ip().is_loopback() {
             return Err(Error(address));
@@ -91,10 +82,6 @@ fn is_loopback_name(host: &str) -> bool {
 pub struct Page(watch::Sender<Arc<str>>);
 
 impl Page {
-    pub fn new() -> Self {
-        Self(watch::Sender::new(Arc::from("{}")))
-    }
-
     pub(super) fn publish(&self, snapshot: &Snapshot<'_>) {
         // Numbers, strings and lists always serialize.
         if let Ok(text) = serde_json::to_string(snapshot) {
@@ -105,7 +92,7 @@ impl Page {
 
 impl Default for Page {
     fn default() -> Self {
-        Self::new()
+        Self(watch::Sender::new(Arc::from("{}")))
     }
 }
 
@@ -117,9 +104,6 @@ struct Shared {
 }
 
 /// Serves the page until `over`. Streams of viewers end when `page` is dropped.
-///
-/// # Errors
-/// If the listener fails.
 pub fn serve(
     listener: TcpListener,
     page: &Page,

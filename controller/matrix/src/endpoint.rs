@@ -1,7 +1,6 @@
 //! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't
 //! be measured.
 
-use super::duration::duration;
 use super::reader::Section;
 use super::{Model, Target};
 use model::endpoint::{Endpoint, Place, placeholder};
@@ -56,16 +55,8 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
     let [input_tokens, output_tokens, finish, server_ms] =
         ["input_tokens", "output_tokens", "finish", "server_ms"]
             .map(|key| pointer(&mut section, key));
-    let timeout = section.text("timeout").and_then(|text| {
-        let timeout = duration(&text).filter(|timeout| *timeout <= MAX_TIMEOUT);
-        if timeout.is_none() {
-            section.problem(
-                "timeout",
-                format!("expected a time such as \"60s\", at most one hour, found `{text}`"),
-            );
-        }
-        timeout
-    });
+    let expected = "a time such as \"60s\", at most one hour";
+    let timeout = section.time("timeout", expected, MAX_TIMEOUT);
     let region = section.text("region");
     if region.is_some() && matches!(place, Some(Place::Url(_))) {
         section.problem("region", "only SageMaker endpoints have a region");

@@ -31,7 +31,6 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-/// An invalid matrix.
 #[derive(Debug, thiserror::Error)]
 pub struct Error {
     pub file: String,
@@ -106,7 +105,6 @@ pub struct Artifacts {
     pub link_days: Option<u32>,
 }
 
-/// The reports written at the end of a campaign.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Report {
     /// In addition to results.json, which is always written.
@@ -142,11 +140,9 @@ pub struct Dataset {
     pub samples: usize,
     pub id_column: String,
     pub dialogue_column: String,
-    /// The column of the reference summary.
     pub summary_column: String,
 }
 
-/// A model, with or without an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
     /// Unique in the matrix; part of the cell ids.
@@ -155,7 +151,6 @@ pub struct Model {
     pub id: String,
     /// Commit or branch of a hub id.
     pub revision: Option<String>,
-    /// Replaces the tokenizer of the model.
     pub tokenizer: Option<String>,
     /// A PEFT LoRA adapter.
     pub adapter: Option<String>,
@@ -193,7 +188,6 @@ impl Model {
     }
 }
 
-/// A machine type that is compared and priced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
     /// Such as `ml.g4dn.xlarge`.
@@ -202,7 +196,6 @@ pub struct Target {
     pub agents: u32,
     pub dtypes: Vec<Dtype>,
     pub batch_sizes: Vec<u32>,
-    /// Overrides the price book.
     pub usd_per_hour: Option<f64>,
     /// Set if the controller starts the agent itself.
     pub local: Option<Local>,
@@ -211,7 +204,6 @@ pub struct Target {
 /// An agent that the controller starts on its own machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
-    /// Inference threads.
     pub threads: u32,
 }
 
@@ -250,7 +242,6 @@ pub struct Precision {
 }
 
 words!(
-    /// The order of the cells.
     Order, "order", {
         /// Shuffled within each round, by seed.
         Interleaved = "interleaved",
@@ -273,7 +264,6 @@ impl Slo {
     pub const PERCENTILES: [f64; 5] = [50.0, 90.0, 95.0, 99.0, 99.9];
 }
 
-/// The source of the prices, and the budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Path of a price book; required if a target has no price of its own.
@@ -282,7 +272,6 @@ pub struct Cost {
     pub service: Option<String>,
     /// Such as `us-east-1`.
     pub region: Option<String>,
-    /// Such as `on-demand`.
     pub purchase: String,
     /// The campaign stops before it costs more.
     #[serde(default)]
@@ -307,8 +296,6 @@ impl Matrix {
 
     /// Parses and checks the text of a matrix. `file` is its name in errors; relative paths start
     /// at `folder`.
-    ///
-    /// # Errors
     /// [`Error`], with every problem at once.
     pub fn check(
         text: &str,

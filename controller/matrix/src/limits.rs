@@ -8,7 +8,6 @@ use std::ops::RangeInclusive;
 pub const BATCH_SIZES: RangeInclusive<u32> = 1..=256;
 pub const RUNS: RangeInclusive<u32> = 1..=1000;
 
-/// Reads `[slo]`.
 pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     if section.is_absent() {
         return None;
@@ -18,9 +17,7 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     if !Slo::PERCENTILES.iter().any(|known| known.to_bits() == percentile.to_bits()) {
         section.problem("percentile", "expected 50, 90, 95, 99 or 99.9");
     }
-    if limit.is_none() && !section.has("request_latency_ms") {
-        section.problem("request_latency_ms", "is missing, for example: request_latency_ms = 500");
-    }
+    section.require("request_latency_ms", "500");
     section.finish();
     Some(Slo { request_latency_ms: limit?, percentile })
 }
@@ -32,22 +29,16 @@ pub(super) fn precision(mut section: Section<'_, '_>, runs: u32) -> Option<Preci
     }
     let half_width = section.positive("half_width");
     let max_runs = section.whole("max_runs", 2..=*RUNS.end());
-    for (key, example) in [("half_width", "0.05"), ("max_runs", "10")] {
-        if !section.has(key) {
-            section.problem(key, format!("is missing, for example: {key} = {example}"));
-        }
-    }
+    section.require("half_width", "0.05");
+    section.require("max_runs", "10");
     if half_width.is_some_and(|half| half >= 1.0) {
         section.problem("half_width", "expected a share of the mean below 1, such as 0.05 for 5%");
     }
-    if max_runs.is_some_and(|most| most < runs.max(2)) {
-        section.problem(
-            "max_runs",
-            format!(
-                "is less than the {} runs before the first check of the precision",
-                runs.max(2)
-            ),
-        );
+    let least = runs.max(2);
+    if max_runs.is_some_and(|most| most < least) {
+        let message =
+            format!("is less than the {least} runs before the first check of the precision");
+        section.problem("max_runs", message);
     }
     section.finish();
     Some(Precision { half_width: half_width?, max_runs: max_runs? })

@@ -1,6 +1,5 @@
 //! The load of the scenarios `server` and `stress`.
 
-use super::duration::duration;
 use super::reader::Section;
 use model::load::Scenario;
 use model::words;
@@ -95,17 +94,16 @@ fn default_window(duration: Duration) -> Duration {
 /// Reads `protocol.server` and `protocol.stress`.
 pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> Loads {
     let mut loads = Loads::default();
-    for (scenario, example) in [
-        (Scenario::Server, "server = { request_rates = [1, 2, 4], max_batch_delay_ms = 20 }"),
-        (Scenario::Stress, "stress = { duration = \"10m\", concurrency = 1 }"),
+    for (scenario, key, example) in [
+        (Scenario::Server, "server", "{ request_rates = [1, 2, 4], max_batch_delay_ms = 20 }"),
+        (Scenario::Stress, "stress", "{ duration = \"10m\", concurrency = 1 }"),
     ] {
-        let key = if scenario == Scenario::Server { "server" } else { "stress" };
         let is_used = scenarios.contains(&scenario);
         let section = protocol.section(key);
-        if section.is_absent() && is_used {
-            protocol.problem(key, format!("is missing, for example: {example}"));
-        }
         if section.is_absent() {
+            if is_used {
+                protocol.problem(key, format!("is missing, for example: {key} = {example}"));
+            }
             continue;
         }
         if !is_used {
@@ -123,28 +121,17 @@ pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> L
 
 fn server(mut section: Section<'_, '_>) -> Option<Server> {
     let request_rates = section.positive_list("request_rates");
-    if !section.has("request_rates") {
-        section.problem("request_rates", "is missing, for example: request_rates = [1, 2, 4]");
-    }
+    section.require("request_rates", "[1, 2, 4]");
     let queue = queue(&mut section);
     section.finish();
     Some(Server { request_rates: request_rates?, queue })
 }
 
 fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
-    let time = |section: &mut Section<'_, '_>, key| {
-        let text = section.text(key)?;
-        let time = duration(&text).filter(|time| *time <= MAX_DURATION);
-        if time.is_none() {
-            section.problem(key, format!("expected a time such as \"10m\", found `{text}`"));
-        }
-        time
-    };
-    let duration = time(&mut section, "duration");
-    let window = time(&mut section, "window");
-    if !section.has("duration") {
-        section.problem("duration", "is missing, for example: duration = \"10m\"");
-    }
+    let expected = "a time such as \"10m\"";
+    let duration = section.time("duration", expected, MAX_DURATION);
+    let window = section.time("window", expected, MAX_DURATION);
+    section.require("duration", "\"10m\"");
     let concurrency = section.whole("concurrency", 1..=100_000);
     let request_rate = section.positive("request_rate");
     if concurrency.is_some() && request_rate.is_some() {

@@ -33,7 +33,6 @@ words!(
 pub enum Channel {
     /// A mail with the results table and attachments.
     Email(Email),
-    /// A Slack incoming webhook.
     Slack(Hook),
     /// A Workflows webhook of Microsoft Teams.
     Teams(Hook),
@@ -62,7 +61,6 @@ pub struct Email {
     /// PEM file of the CA of the server; null for the CAs of the system.
     pub ca: Option<String>,
     pub username: Option<String>,
-    /// The environment variable that holds the password.
     pub password_env: Option<String>,
     pub from: String,
     /// At least one.
@@ -125,9 +123,7 @@ fn email(mut section: Section<'_, '_>, folder: &Path) -> Option<Channel> {
         section.problem("username", "set both username and password_env");
     }
     let from = section.required_text("from", "\"fleetmark@example.com\"");
-    if section.value("to").is_none() {
-        section.problem("to", "is missing, for example: to = [\"team@example.com\"]");
-    }
+    section.require("to", "[\"team@example.com\"]");
     let to = section.word_list::<String>("to", "[\"team@example.com\"]");
     let max_attachment_mb = section.whole("max_attachment_mb", 0..=100).unwrap_or(10);
     section.finish();

@@ -1,11 +1,13 @@
 //! TOML tables -> checked values, or all problems with their path and line. Serde would stop at the
 //! first one. Independent of the content of a matrix.
 
+use super::duration::duration;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -47,7 +49,6 @@ impl Problems {
         self.found.borrow_mut().push(problem);
     }
 
-    /// All problems, in the order of the file.
     pub(super) fn take(&self) -> Vec<Problem> {
         let mut found = std::mem::take(&mut *self.found.borrow_mut());
         found.sort_by_key(|problem| problem.line);
@@ -120,15 +121,32 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     pub(super) fn required_text(&mut self, key: &'static str, example: &str) -> Option<String> {
-        if self.find(key).is_none() {
-            self.known.push(key);
-            self.problem(key, format!("is missing, for example: {key} = {example}"));
-            return None;
-        }
+        self.require(key, example);
         self.text(key)
     }
 
-    /// A whole number within `range`.
+    /// Reports a missing key.
+    pub(super) fn require(&self, key: &str, example: &str) {
+        if !self.has(key) {
+            self.problem(key, format!("is missing, for example: {key} = {example}"));
+        }
+    }
+
+    /// A duration of at most `most`; `expected` describes it in the message.
+    pub(super) fn time(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        most: Duration,
+    ) -> Option<Duration> {
+        let text = self.text(key)?;
+        let time = duration(&text).filter(|time| *time <= most);
+        if time.is_none() {
+            self.problem(key, format!("expected {expected}, found `{text}`"));
+        }
+        time
+    }
+
     pub(super) fn whole<T>(&mut self, key: &'static str, range: RangeInclusive<T>) -> Option<T>
     where
         T: TryFrom<i64> + PartialOrd + fmt::Display,
@@ -147,24 +165,22 @@ impl<'t, 'i> Section<'t, 'i> {
         T: TryFrom<i64> + PartialOrd + fmt::Display,
     {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let add = |found: &str| {
+            let message = format!("expected {expected}, found {found}");
+            self.problems.add(value.span().start, &self.path_of(key), message);
+        };
         let Some(integer) = value.get_ref().as_integer() else {
-            self.problems.add(
-                value.span().start,
-                &self.path_of(key),
-                format!("expected {expected}, found {}", describe(value.get_ref())),
-            );
+            add(&describe(value.get_ref()));
             return None;
         };
         let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
         let number = number.and_then(|n| T::try_from(n).ok()).filter(|n| range.contains(n));
         if number.is_none() {
-            let message = format!("expected {expected}, found {}", integer.as_str());
-            self.problems.add(value.span().start, &self.path_of(key), message);
+            add(integer.as_str());
         }
         number
     }
 
-    /// A number above zero.
     pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
         let value = self.value(key)?;
         self.positive_of(key, value)
@@ -187,7 +203,6 @@ impl<'t, 'i> Section<'t, 'i> {
         number
     }
 
-    /// A list of numbers above zero.
     pub(super) fn positive_list(&mut self, key: &'static str) -> Option<Vec<f64>> {
         self.list(key, "[1, 2.5]", Self::positive_of)
     }
@@ -253,13 +268,12 @@ impl<'t, 'i> Section<'t, 'i> {
         self.list(key, example, |section, name, value| {
             let path = section.path_of(name);
             let at = value.span().start;
+            let add = |message: String| section.problems.add(at, &path, message);
             let Some(text) = value.get_ref().as_str() else {
-                let found = describe(value.get_ref());
-                section.problems.add(at, &path, format!("expected a string, found {found}"));
+                add(format!("expected a string, found {}", describe(value.get_ref())));
                 return None;
             };
-            let add = |error: T::Err| section.problems.add(at, &path, error.to_string());
-            text.parse().map_err(add).ok()
+            text.parse().map_err(|error: T::Err| add(error.to_string())).ok()
         })
     }
 
@@ -303,16 +317,13 @@ impl<'t, 'i> Section<'t, 'i> {
         for (index, item) in array.iter().enumerate() {
             let path = format!("{path}[{index}]");
             let at = item.span().start;
-            match item.get_ref().as_table() {
-                Some(table) => sections.push(Section {
-                    path,
-                    at,
-                    table: Some(table),
-                    known: Vec::new(),
-                    problems: self.problems.clone(),
-                }),
-                None => self.problems.add(at, &path, "expected a table"),
+            let table = item.get_ref().as_table();
+            if table.is_none() {
+                self.problems.add(at, &path, "expected a table");
+                continue;
             }
+            let (known, problems) = (Vec::new(), self.problems.clone());
+            sections.push(Section { path, at, table, known, problems });
         }
         sections
     }
@@ -331,8 +342,7 @@ impl<'t, 'i> Section<'t, 'i> {
             if self.known.contains(&name) {
                 continue;
             }
-            let near = nearest(name, &self.known);
-            let hint = match near {
+            let hint = match nearest(name, &self.known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", self.known.join(", ")),
             };
@@ -342,8 +352,13 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 }
 
+/// `; did you mean ...?`, or nothing.
+pub(super) fn hint(word: &str, known: &[&str]) -> String {
+    nearest(word, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
+}
+
 /// The known word nearest to `word`, if it is near enough for a typo.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &str| strsim::damerau_levenshtein(word, known);
     let near = known.iter().min_by_key(|known| distance(known))?;
     (distance(near) <= 1 + near.len() / 4).then_some(*near)

@@ -1,8 +1,7 @@
 //! The sections of matrix.toml with their defaults, in the order of the file.
 
-use super::duration::duration;
 use super::limits::{self, BATCH_SIZES, RUNS};
-use super::reader::{Problem, Problems, Section, nearest};
+use super::reader::{Problem, Problems, Section, hint};
 use super::{
     Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
     Target, Telemetry,
@@ -114,8 +113,7 @@ fn check_targets(root: &Section<'_, '_>, models: &[Model], targets: &[Target]) {
     let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
     for model in models {
         for unknown in model.targets.iter().filter(|name| !names.contains(&name.as_str())) {
-            let hint = nearest(unknown, &names)
-                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let hint = hint(unknown, &names);
             root.problem(
                 "model",
                 format!("unknown target `{unknown}` of model {}{hint}", model.name),
@@ -206,8 +204,7 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         if let (Some(name), Some(id)) = (name, id) {
             let known: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
             if let Some(baseline) = baseline.as_deref().filter(|name| !known.contains(name)) {
-                let hint = nearest(baseline, &known)
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let hint = hint(baseline, &known);
                 section
                     .problem("baseline", format!("no earlier model is named `{baseline}`{hint}"));
             }
@@ -255,11 +252,9 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Opti
     if let Some(given) = &overrides.batch_sizes {
         batch_sizes.clone_from(given);
     }
-    let scenarios = if section.value("scenarios").is_some() {
-        section.word_list("scenarios", "[\"offline\"]")
-    } else {
-        Some(vec![Scenario::Offline])
-    };
+    let is_given = section.has("scenarios");
+    let scenarios = section.word_list("scenarios", "[\"offline\"]");
+    let scenarios = if is_given { scenarios } else { Some(vec![Scenario::Offline]) };
     section.finish();
     (Levels { dtypes, batch_sizes, are_overridden }, scenarios)
 }
@@ -337,11 +332,9 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
     let region = section.text("region");
     let purchase = section.text("purchase").unwrap_or_else(|| "on-demand".to_owned());
     let max_usd = section.positive("max_usd");
-    if price_book.is_some() {
-        for (key, is_missing) in [("service", service.is_none()), ("region", region.is_none())] {
-            if is_missing {
-                section.problem(key, "is missing: required with a price book");
-            }
+    for (key, value) in [("service", &service), ("region", &region)] {
+        if price_book.is_some() && value.is_none() {
+            section.problem(key, "is missing: required with a price book");
         }
     }
     section.finish();
@@ -349,13 +342,7 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
 }
 
 fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target>) -> Duration {
-    let wait = section.text("wait").and_then(|text| {
-        let wait = duration(&text);
-        if wait.is_none() {
-            section.problem("wait", format!("expected a time such as \"5m\", found `{text}`"));
-        }
-        wait
-    });
+    let wait = section.time("wait", "a time such as \"5m\"", Duration::MAX);
     for mut local in section.sections("local") {
         let name = local.required_text("target", "\"two-threads\"");
         let target = target_levels(&mut local, levels, name, "target");

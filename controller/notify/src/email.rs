@@ -21,7 +21,6 @@ use std::time::Duration;
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 const MB: u64 = 1 << 20;
 
-/// Sends mail through one server.
 #[derive(Debug)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -32,9 +31,6 @@ pub struct Mailer {
 
 impl Mailer {
     /// Checks addresses and certificates; nothing is sent.
-    ///
-    /// # Errors
-    /// What can't be used.
     pub fn new(email: &matrix::Email, password: Option<Secret>) -> Result<Self, String> {
         let mailbox = |text: &String| {
             text.parse::<Mailbox>()
@@ -70,9 +66,6 @@ impl Mailer {
     }
 
     /// Sends a message, with all tries that are worth it.
-    ///
-    /// # Errors
-    /// Why it could not be delivered.
     pub async fn send(
         &self,
         message: &Message,

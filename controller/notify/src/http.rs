@@ -18,10 +18,6 @@ const SHOWN: usize = 200;
 pub struct Client(reqwest::Client);
 
 impl Client {
-    /// Makes one.
-    ///
-    /// # Errors
-    /// [`Error::Client`] where the system's certificates can't be read.
     pub fn new() -> Result<Self, Error> {
         let client = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
@@ -31,10 +27,7 @@ impl Client {
         client.map(Self).map_err(|error| Error::Client(error.without_url().to_string()))
     }
 
-    /// Posts until it is delivered or [`retry::next`] gives up.
-    ///
-    /// # Errors
-    /// Why it could not be delivered; the address isn't in it.
+    /// Posts until it is delivered or [`retry::next`] gives up. Errors don't contain the address.
     pub async fn post(
         &self,
         url: &Secret,

@@ -22,7 +22,6 @@ use std::path::PathBuf;
 /// A channel that can't be used as the matrix has it. All are found before a campaign begins.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The environment lacks a secret.
     #[error(
         "notify.{channel}: environment variable `{variable}` is not set; export it or remove the channel"
     )]
@@ -37,10 +36,8 @@ pub enum Error {
     Client(String),
 }
 
-/// An attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// Its name in the mail.
     pub name: String,
     /// Such as `application/pdf`.
     pub media_type: &'static str,
@@ -51,7 +48,6 @@ pub struct Attachment {
 pub enum Delivery {
     /// The other side took it.
     Delivered,
-    /// Rejected or unknown.
     Failed(String),
 }
 
@@ -79,9 +75,6 @@ pub struct Recipients {
 
 impl Recipients {
     /// Gives every channel its secrets.
-    ///
-    /// # Errors
-    /// Every unusable channel.
     pub fn prepare(notify: &Notify, environment: Environment<'_>) -> Result<Self, Vec<Error>> {
         let client = http::Client::new().map_err(|error| vec![error])?;
         let (mut all, mut errors) = (Vec::new(), Vec::new());

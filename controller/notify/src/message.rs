@@ -25,7 +25,6 @@ pub struct Message {
     pub lines: Vec<Line>,
     /// How many entries are left out of `lines`.
     pub more_lines: usize,
-    /// Notes for the reader.
     pub notes: Vec<String>,
     /// Where the whole report is.
     pub link: Option<String>,
@@ -35,7 +34,6 @@ pub struct Message {
     pub is_test: bool,
 }
 
-/// A file in S3.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct File {
     /// Such as `results.json`.

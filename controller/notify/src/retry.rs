@@ -3,7 +3,6 @@
 use backon::ExponentialBuilder;
 use std::time::Duration;
 
-/// The most attempts to deliver a message.
 pub const ATTEMPTS: usize = 5;
 /// Pauses between attempts; the jitter keeps many controllers from coming back at once.
 pub const PAUSES: ExponentialBuilder =
@@ -11,7 +10,6 @@ pub const PAUSES: ExponentialBuilder =
 /// The longest `Retry-After` that is obeyed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
-/// The outcome of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Status {
@@ -46,7 +44,6 @@ pub enum Repeats {
 pub enum Next {
     Delivered,
     Retry(Duration),
-    /// With the reason.
     GiveUp(String),
 }
 

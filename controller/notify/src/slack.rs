@@ -33,13 +33,12 @@ pub fn body(message: &Message) -> String {
         let elements: Vec<Value> = message.files.iter().take(10).map(link).collect();
         blocks.push(json!({ "type": "context", "elements": elements }));
     }
+    let campaign = escape(&message.campaign);
     blocks.push(match &message.link {
-        Some(link) => context(&format!(
-            "<{}|Read the report> · campaign {}",
-            escape_link(link),
-            escape(&message.campaign)
-        )),
-        None => context(&format!("campaign {}", escape(&message.campaign))),
+        Some(link) => {
+            context(&format!("<{}|Read the report> · campaign {campaign}", escape_link(link)))
+        }
+        None => context(&format!("campaign {campaign}")),
     });
     let text = format!("{} – {}", escape(&message.title), escape(&message.verdict));
     json!({ "text": cut(&text, SECTION), "blocks": blocks }).to_string()
@@ -65,15 +64,9 @@ fn escape_link(url: &str) -> String {
 /// As Slack's documentation of message formatting asks. Marks of its own that would change how a name looks get a
 /// zero-width space, since it knows no escape for them.
 fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '*' | '_' | '~' | '`' => escaped.extend(['\u{200b}', c, '\u{200b}']),
-            c => escaped.push(c),
-        }
+    let mut escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    for mark in ["*", "_", "~", "`"] {
+        escaped = escaped.replace(mark, &format!("\u{200b}{mark}\u{200b}"));
     }
     escaped
 }

@@ -9,7 +9,6 @@ pub fn shown(value: f64) -> String {
     with_commas(&significant(value, 3.0))
 }
 
-/// A count, with commas between thousands.
 pub fn count(count: u64) -> String {
     with_commas(&count.to_string())
 }
@@ -29,12 +28,11 @@ pub fn percent(share: f64) -> String {
         ones if ones >= 0.995 => 2,
         _ => 3,
     };
-    let text = format!("{percent:.digits$}");
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
+    without_zeros(&format!("{percent:.digits$}")).to_owned()
+}
+
+fn without_zeros(text: &str) -> &str {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
 /// A ratio as a signed change in percent: 1.5 is `+50`.
@@ -54,34 +52,25 @@ pub fn tick(value: f64, step: f64) -> String {
     }
     // On a logarithmic axis steps grow; a tick there is one digit after zeros.
     let size = if step.is_finite() { step.min(value.abs()) } else { value.abs() };
-    let text = decimals(value, (2.0 - size.log10().floor()).clamp(0.0, 12.0));
-    let text =
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-    with_commas(text)
+    with_commas(without_zeros(&decimals(value, 2.0 - size.log10().floor())))
 }
 
 fn significant(value: f64, digits: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
-    let magnitude = value.abs().log10().floor();
-    decimals(value, (digits - 1.0 - magnitude).clamp(0.0, 12.0))
+    decimals(value, digits - 1.0 - value.abs().log10().floor())
 }
 
-/// `count` is at most 12.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped")]
 fn decimals(value: f64, count: f64) -> String {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "callers clamp it to 0..=12"
-    )]
-    let count = count as usize;
+    let count = count.clamp(0.0, 12.0) as usize;
     format!("{value:.count$}")
 }
 
 fn with_commas(text: &str) -> String {
     let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
-    let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(w, f)| (w, Some(f)));
+    let (whole, fraction) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
     let mut grouped = String::from(sign);
     for (place, digit) in whole.chars().enumerate() {
         if place > 0 && (whole.len() - place).is_multiple_of(3) {
@@ -89,11 +78,7 @@ fn with_commas(text: &str) -> String {
         }
         grouped.push(digit);
     }
-    if let Some(fraction) = fraction {
-        grouped.push('.');
-        grouped.push_str(fraction);
-    }
-    grouped
+    grouped + fraction
 }
 
 #[cfg(test)]

@@ -22,27 +22,9 @@ pub enum Error {
     Library { reason: String },
 }
 
-/// The fonts that are embedded.
-struct Fonts {
-    regular: Font,
-    semi_bold: Font,
-}
+/// By weight.
+type Fonts = [Font; 2];
 
-impl Fonts {
-    fn load() -> Result<Self, Error> {
-        let load = |weight: Weight| Font::new(weight.file().into(), 0).ok_or(Error::Font);
-        Ok(Self { regular: load(Weight::Regular)?, semi_bold: load(Weight::SemiBold)? })
-    }
-
-    fn of(&self, weight: Weight) -> Font {
-        match weight {
-            Weight::Regular => self.regular.clone(),
-            Weight::SemiBold => self.semi_bold.clone(),
-        }
-    }
-}
-
-/// Drawings of one size, with bookmarks.
 #[derive(Debug, Default)]
 pub struct Pages {
     /// Width and height in points.
@@ -54,7 +36,6 @@ pub struct Pages {
 #[derive(Debug)]
 pub struct Bookmark {
     pub title: String,
-    /// The index of the page.
     pub page: usize,
     /// The height on the page, from the top.
     pub y: f64,
@@ -71,10 +52,9 @@ pub struct Metadata {
     pub created: String,
 }
 
-/// # Errors
-/// [`Error`] where the PDF can't be written.
 pub fn write(pages: Pages, metadata: &Metadata) -> Result<Vec<u8>, Error> {
-    let fonts = Fonts::load()?;
+    let load = |weight: Weight| Font::new(weight.file().into(), 0).ok_or(Error::Font);
+    let fonts = [load(Weight::Regular)?, load(Weight::SemiBold)?];
     let mut file = krilla::Document::new_with(SerializeSettings::default());
     for drawing in &pages.pages {
         let settings = PageSettings::from_wh(short(pages.size.0), short(pages.size.1));
@@ -151,7 +131,7 @@ fn draw(surface: &mut Surface<'_>, mark: &Mark, fonts: &Fonts) {
             }
         }
         Shape::Text { at, text, size, anchor, weight } => {
-            let font = fonts.of(*weight);
+            let font = fonts[*weight as usize].clone();
             let left = match anchor {
                 Anchor::Start => at.0,
                 Anchor::Middle => at.0 - width(text, *size, *weight) / 2.0,
@@ -176,7 +156,6 @@ enum Closed {
     Hollow,
 }
 
-/// The stroke of a path.
 struct Pen {
     ink: Ink,
     width: f64,
@@ -217,7 +196,6 @@ fn draw_path(
     surface.draw_path(&path);
 }
 
-/// A circle as a polygon.
 fn circle((x, y): At, radius: f64) -> Vec<At> {
     let corner = |step: u32| {
         let angle = f64::from(step) * std::f64::consts::TAU / 32.0;
@@ -266,7 +244,6 @@ fn color(ink: Ink) -> rgb::Color {
     rgb::Color::new(red, green, blue)
 }
 
-/// Points have far fewer digits than either holds.
 #[expect(clippy::cast_possible_truncation, reason = "a PDF's numbers are short")]
 fn short(value: f64) -> f32 {
     value as f32

@@ -86,9 +86,6 @@ struct Refusal {
 
 impl Client {
     /// A client with the credentials of AWS's default chain.
-    ///
-    /// # Errors
-    /// [`Error::Signing`] without credentials, [`Error::Unreachable`] without TLS roots.
     pub async fn new(endpoint: &str) -> Result<Self, Error> {
         let access = Access::find(SERVICE, Some(SIGNED_FOR)).await?.at(endpoint);
         let endpoint = access.endpoint().to_owned();
@@ -98,9 +95,6 @@ impl Client {
     }
 
     /// The products of an instance type, each as JSON. `now` is the time of the signature.
-    ///
-    /// # Errors
-    /// [`Error`], with the remedy.
     pub async fn products(
         &self,
         service: Service,

@@ -6,9 +6,6 @@ use results::{Cell, Entry, Results};
 use stats::Estimate;
 
 /// Renders a header and one line per cell.
-///
-/// # Panics
-/// Never: memory can be written to.
 pub fn render(results: &Results) -> Vec<u8> {
     let mut lines = ::csv::Writer::from_writer(Vec::new());
     let mut names: Option<Vec<String>> = None;

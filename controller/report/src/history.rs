@@ -10,7 +10,6 @@ use std::fmt::Write;
 
 const WIDTH: usize = 40;
 
-/// A metric in one campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
     /// UTC.

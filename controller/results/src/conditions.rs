@@ -4,7 +4,6 @@ use crate::schema::{Dataset, Entry, Environment, Host, SCHEMA_VERSION};
 use stats::comparison::gate::Conditions;
 use std::collections::BTreeSet;
 
-/// The conditions of an entry's cells.
 pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -> Conditions {
     let generation = &environment.generation;
     let engine = entry.engine.as_ref();

@@ -2,25 +2,14 @@
 
 use crate::Results;
 
-/// The text of results.json.
-///
-/// # Panics
-/// Never: results are valid JSON.
 pub fn render(results: &Results) -> String {
-    let mut text = serde_json::to_string_pretty(results).expect("results are valid JSON");
-    text.push('\n');
-    text
+    serde_json::to_string_pretty(results).expect("results are valid JSON") + "\n"
 }
 
 /// The JSON Schema of results.json, made from the types.
-///
-/// # Panics
-/// Never: a schema is JSON.
 pub fn schema() -> String {
     let schema = schemars::schema_for!(Results);
-    let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
-    text.push('\n');
-    text
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
 }
 
 #[cfg(test)]

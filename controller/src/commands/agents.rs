@@ -5,10 +5,8 @@ use anyhow::{Context, bail};
 use fleet::identity::{
     GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
 };
-use ops::clock::Clock;
-use ops::terminal;
-use std::path::Path;
-use std::time::Duration;
+use ops::{clock::Clock, terminal};
+use std::{path::Path, time::Duration};
 use store::{CredentialKind, CredentialRow, Store, Which};
 
 pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {

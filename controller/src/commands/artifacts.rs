@@ -1,8 +1,7 @@
 //! Upload of results to S3, and `controller report s3://...`.
 
 use super::fetcher;
-use crate::cli;
-use crate::progress::Verbosity;
+use crate::{cli, progress::Verbosity};
 use anyhow::Context;
 use artifacts::{self, Artifact, Placed};
 use fetch::s3::{Address, Reader};
@@ -88,8 +87,7 @@ fn content_type(path: &Path) -> &'static str {
     }
 }
 
-/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to
-/// `--output`.
+/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to `--output`.
 pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
     let address: Address = address.parse()?;
     let fetcher = fetcher(Verbosity::Normal)?;

@@ -2,8 +2,7 @@
 
 use crate::cli::{self, CertsCommand};
 use fleet::identity::authority::{AGENT, Authority, CA, Validity, certificate_file, key_file};
-use ops::clock::Clock;
-use ops::terminal;
+use ops::{clock::Clock, terminal};
 use std::path::Path;
 
 pub(super) fn run(options: &cli::Certs) -> anyhow::Result<()> {

@@ -3,11 +3,9 @@
 
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
-use ops::program::Exit;
-use ops::terminal;
-use report::compare::{self, Asked, Compared, Side, markdown, other_schema, table};
-use results::parquet;
-use results::{Results, SCHEMA_VERSION};
+use ops::{program::Exit, terminal};
+use report::compare::{self, Asked, Side, markdown, other_schema, table};
+use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
 use stats::comparison::regression::Outcome;
 use std::path::Path;
@@ -30,7 +28,9 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
     let text = match options.format {
         CompareFormat::Table => table::render(&compared),
         CompareFormat::Markdown => markdown::render(&compared),
-        CompareFormat::Json => json(&compared)?,
+        CompareFormat::Json => {
+            serde_json::to_string_pretty(&compared).context("can't write the comparison as JSON")?
+        }
     };
     terminal::result(&text)?;
     Ok(exit(compared.outcome, options.strict))
@@ -44,11 +44,6 @@ fn exit(outcome: Option<Outcome>, is_strict: bool) -> Exit {
     }
 }
 
-fn json(compared: &Compared) -> anyhow::Result<String> {
-    serde_json::to_string_pretty(compared).context("can't write the comparison as JSON")
-}
-
-/// One side of the comparison.
 enum Found {
     Side(Box<Side>),
     /// A file of another schema version.

@@ -3,8 +3,7 @@
 use super::report::{made, unwritten};
 use crate::cli;
 use ::report::history;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use ops::terminal;
 use results::Results;
 use store::{CampaignNo, CampaignRow};

@@ -21,13 +21,10 @@ use crate::progress::Verbosity;
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
-use ops::program::Exit;
-use ops::{environment, terminal};
+use ops::{environment, program::Exit, terminal};
 use std::path::Path;
 use store::{Place, Store};
 
-/// # Errors
-/// A problem that the user can fix, with the remedy.
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Plan(options) => runtime()?.block_on(plan::run(&options)).map(|()| Exit::Ok),

@@ -5,9 +5,7 @@ use anyhow::bail;
 use matrix::{Matrix, Notify, Occasion, Overrides};
 use notify::message::{File, Message};
 use notify::{Attachment, Delivery, Recipients};
-use ops::clock::Clock;
-use ops::program::Exit;
-use ops::terminal;
+use ops::{clock::Clock, program::Exit, terminal};
 use results::Results;
 use std::path::Path;
 use store::{CampaignNo, Hold, Store, Write};
@@ -21,8 +19,7 @@ const FAILED: &str = "notify_failed";
 const ATTACHED: [(&str, &str); 2] =
     [("report.pdf", "application/pdf"), ("results.json", "application/json")];
 
-/// The channels of a matrix with their secrets. Missing secrets are reported before the
-/// measurement.
+/// The channels of a matrix with their secrets. Missing secrets are reported before the measurement.
 pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
     Recipients::prepare(&matrix.notify, &ops::environment::variable).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -54,7 +51,6 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
     Ok(if are_all_reached { Exit::Ok } else { Exit::UserError })
 }
 
-/// A campaign that has ended, and the recipients.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ended<'e> {
     pub(super) store: &'e Store,
@@ -68,7 +64,6 @@ pub(super) struct Ended<'e> {
     /// Uploaded to S3.
     pub(super) files: &'e [File],
     pub(super) occasion: Occasion,
-    /// Why the campaign is incomplete.
     pub(super) why: Option<&'e str>,
 }
 

@@ -3,8 +3,7 @@
 use super::{dialogues, prices, read_matrix};
 use crate::cli;
 use matrix::plan::{Plan, text};
-use ops::clock::Clock;
-use ops::terminal;
+use ops::{clock::Clock, terminal};
 
 pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
     let file = read_matrix(&options.matrix, &(&options.overrides).into())?;

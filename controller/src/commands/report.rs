@@ -7,28 +7,22 @@ use ::report::document::{Document, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
 use anyhow::Context;
 use cost::PriceBook;
-use matrix::Format;
-use matrix::plan::Plan;
+use matrix::{Format, plan::Plan};
 use ops::atomic_file::{self, Unfinished};
-use ops::clock::Clock;
-use ops::terminal;
-use results::RowsFile;
+use ops::{clock::Clock, terminal};
 use results::build::{
     self, CellSamplesBuilder, Files, Scorer, StoredCampaign, SustainedLoads, Windows,
     precision_rule,
 };
 use results::parquet::{self, Names, SamplesWriter, TelemetryWriter};
-use results::{Results, json};
+use results::{Results, RowsFile, json};
 use sha2::{Digest, Sha256};
-use std::io::Write;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::{io::Write, ops::Range};
 use store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 
-/// Where reports go.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
-    /// Where campaigns are kept.
     pub(super) data_dir: &'a Path,
     /// results.json, where it is not in the folder; the others lie beside it.
     pub(super) output: Option<&'a Path>,
@@ -54,7 +48,6 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     write(&store, no, place, (options.formats.clone(), book.as_ref())).await.map(drop)
 }
 
-/// What was written, and where.
 pub(super) struct Written {
     pub(super) results: Results,
     pub(super) results_file: PathBuf,
@@ -369,7 +362,6 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// Replaces a report.
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     atomic_file::write(path, bytes).with_context(|| unwritable(path))
 }

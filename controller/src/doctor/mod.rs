@@ -1,5 +1,4 @@
-//! Facts about this machine and a matrix -> findings with remedies, in the format of `agent
-//! doctor`.
+//! Facts about this machine and a matrix -> findings with remedies, in the format of `agent doctor`.
 //!
 //! Pure: `commands/doctor/` collects the facts and prints the findings.
 
@@ -11,14 +10,11 @@ pub use needs::{DatedPrice, Needed, Outcome, Prices};
 
 use chrono::{DateTime, Utc};
 use model::finding::Lifetime;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub clock: WallClock,
-    /// The data folder.
     pub folder: Folder,
     pub database: Database,
     pub listen: Listen,
@@ -29,7 +25,6 @@ pub struct Facts {
     pub needed: Option<Needed>,
 }
 
-/// The wall clock, on which certificates and signatures depend.
 #[derive(Debug, Clone, Copy)]
 pub struct WallClock {
     pub now: DateTime<Utc>,
@@ -88,6 +83,5 @@ pub struct Certificates {
 pub struct Agent {
     /// Its reported version, or why it can't be started.
     pub version: Result<String, String>,
-    /// The version of the controller.
     pub expected: String,
 }

@@ -4,7 +4,6 @@ use super::{Agent, Facts};
 use chrono::NaiveDate;
 use model::finding::Finding;
 
-/// The requirements of a matrix.
 #[derive(Debug, Clone)]
 pub struct Needed {
     /// Threads of the largest local agent; null without local agents.
@@ -30,11 +29,9 @@ pub struct Outcome {
 
 #[derive(Debug, Clone)]
 pub struct Prices {
-    /// Number of targets.
     pub targets: usize,
     /// The oldest price from a price book.
     pub oldest: Option<DatedPrice>,
-    /// Age of the oldest.
     pub age_days: i64,
     pub stale_after_days: i64,
 }

@@ -6,28 +6,16 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Line<'a> {
-    /// The campaign starts or resumes.
-    Began {
-        campaign: &'a str,
-        /// The URL for agents.
-        address: &'a str,
-    },
+    /// The campaign starts or resumes; `address` is the URL for agents.
+    Began { campaign: &'a str, address: &'a str },
     /// A line for the user.
-    Said {
-        text: &'a str,
-    },
+    Said { text: &'a str },
     /// What the campaign is doing or waiting for.
-    Waiting {
-        text: &'a str,
-    },
-    Joined {
-        agent: &'a str,
-        host: &'a str,
-        target: &'a str,
-    },
-    Left {
-        agent: &'a str,
-    },
+    Waiting { text: &'a str },
+    /// An agent is ready to measure.
+    Joined { agent: &'a str, host: &'a str, target: &'a str },
+    /// The stream of an agent ended.
+    Left { agent: &'a str },
     /// A batch is stored.
     Batch {
         cell: &'a str,
@@ -42,26 +30,13 @@ pub enum Line<'a> {
         left_s: Option<f64>,
     },
     /// Adaptive precision doesn't need these samples.
-    Skipped {
-        cell: &'a str,
-        samples: u64,
-    },
-    /// The campaign is over, and its reports are written.
-    Ended {
-        /// `complete` or `incomplete`.
-        state: &'a str,
-        /// Why it is incomplete.
-        reason: Option<&'a str>,
-        /// Path of results.json.
-        results: &'a str,
-    },
+    Skipped { cell: &'a str, samples: u64 },
+    /// The campaign is `complete` or `incomplete`; `results` is the path of results.json.
+    Ended { state: &'a str, reason: Option<&'a str>, results: &'a str },
 }
 
 impl Line<'_> {
     /// Prints it to standard output.
-    ///
-    /// # Errors
-    /// [`terminal::Error`] if standard output can't be written.
     pub fn print(&self) -> Result<(), terminal::Error> {
         terminal::result(&self.text())
     }

@@ -20,7 +20,6 @@ pub enum Verbosity {
     Json,
 }
 
-/// Shows a campaign's progress on the terminal.
 #[derive(Debug)]
 pub struct TerminalProgress {
     verbosity: Verbosity,
@@ -35,8 +34,6 @@ pub struct TerminalProgress {
 }
 
 impl TerminalProgress {
-    /// # Panics
-    /// Never: the bar's template is well-formed.
     pub fn new(campaign: &CampaignRow, verbosity: Verbosity) -> Self {
         let (cells, targets) = (&campaign.plan.cells, &campaign.matrix.targets);
         let is_sustained = cells.iter().any(|cell| cell.sustained().is_some());

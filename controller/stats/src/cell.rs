@@ -1,6 +1,7 @@
 //! Everything that is estimated of one cell.
 
 use super::distribution::{Distribution, of_batches, of_requests};
+use super::layout::distinct;
 use super::throughput::{self, Rate, RunRow};
 use super::tokens::{Lengths, lengths};
 use super::variance::{self, VarianceShares};
@@ -44,9 +45,9 @@ pub struct CellStatistics {
     pub variance: VarianceShares,
 }
 
-/// Estimates everything of a cell.
 pub fn summarize(cell: &Cell) -> CellStatistics {
     let runs = throughput::rows(cell);
+    let counted = cell.observations().filter(Observation::is_ok);
     let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
     let latency_ms = of_requests(cell, |row| Some(row.latency_ms()));
     let throughput = throughput::of_samples(cell);
@@ -54,10 +55,8 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         scenario: cell.scenario(),
         counted_samples: runs.iter().map(|run| run.counted_samples).sum(),
         failed_samples: runs.iter().map(|run| run.failed_samples).sum(),
-        distinct_samples: distinct(
-            cell.observations().filter(Observation::is_ok).map(|row| row.sample),
-        ),
-        hosts: distinct(hosts.map(|host| host.host)),
+        distinct_samples: distinct(counted.map(|row| row.sample)).len() as u64,
+        hosts: distinct(hosts.map(|host| host.host)).len() as u64,
         runs,
         other_dialogues: other_dialogues(cell, &latency_ms.mean, &throughput.per_host),
         variance: variance::shares(cell),
@@ -74,11 +73,4 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         input_tokens: lengths(cell, |row| row.input_tokens),
         output_tokens: lengths(cell, |row| row.output_tokens),
     }
-}
-
-fn distinct(ids: impl Iterator<Item = u32>) -> u64 {
-    let mut ids: Vec<u32> = ids.collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids.len() as u64
 }

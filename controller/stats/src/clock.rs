@@ -30,7 +30,6 @@ pub fn trouble(cell: &Cell) -> Option<Trouble> {
     (batches > 0).then_some(Trouble::OverlappingBatches { batches: batches as u64 })
 }
 
-/// How many batches of a run started too early.
 fn overlaps(rows: &[Observation]) -> usize {
     let of_segment = |segment: &[Observation]| {
         let span = |batch: &[Observation]| {

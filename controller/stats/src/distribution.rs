@@ -2,15 +2,14 @@
 //!
 //! Percentiles come from the merged raw values of all runs, never from percentiles of runs.
 
-use super::estimate::Estimate;
-use super::interval::{between_runs, half_width};
-use super::layout::batches;
+use super::interval::{between_runs, half_width, mean};
+use super::layout::{Run, batches, distinct};
 use super::limitation::{Limitation, Unit};
 use super::quantile::{
     Merged, P50, P90, P95, P99, P999, Percentile, Ranked, order_interval, quantile,
 };
 use super::serial::Serial;
-use crate::{Cell, Observation, Scenario};
+use crate::{Cell, Estimate, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -52,20 +51,17 @@ impl Distribution {
     }
 }
 
-/// The data behind a percentile.
 #[derive(Debug, Clone, Copy)]
 pub struct Support {
     /// Distinct requests; in `offline`, the batches that hold each of them once.
     pub units: u64,
     /// What autocorrelation leaves of them.
     pub effective: u64,
-    /// What a unit is called.
     pub unit: Unit,
     /// The share of intervals that may miss.
     pub alpha: f64,
 }
 
-/// Describes a quantity of the requests with a summary.
 pub fn of_requests(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Distribution {
     let (support, serial) = support(cell, &quantity);
     describe(by_run(cell, quantity), support, serial)
@@ -73,7 +69,7 @@ pub fn of_requests(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) 
 
 /// The values of the requests with a summary, by run.
 pub fn by_run(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Vec<Vec<f64>> {
-    let of_run = |run: &super::layout::Run| {
+    let of_run = |run: &Run| {
         run.unpacked().filter(Observation::is_ok).filter_map(|row| quantity(&row)).collect()
     };
     cell.runs().iter().map(of_run).collect()
@@ -82,10 +78,9 @@ pub fn by_run(cell: &Cell, quantity: impl Fn(&Observation) -> Option<f64>) -> Ve
 /// Describes the spans of batches, in milliseconds.
 pub fn of_batches(cell: &Cell) -> Distribution {
     let (support, serial) = support(cell, &|row| Some(row.latency_ms()));
-    describe(cell.runs().iter().map(super::layout::Run::spans_ms).collect(), support, serial)
+    describe(cell.runs().iter().map(Run::spans_ms).collect(), support, serial)
 }
 
-/// Finds out how many independent units a quantity has, and how they follow each other.
 pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> (Support, Serial) {
     let is_offline = cell.scenario() == Scenario::Offline;
     let value = |row: &Observation| Some(row).filter(|row| row.is_ok()).and_then(quantity);
@@ -114,9 +109,7 @@ pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> 
         let of_host = |units: &[(u32, u64, f64)]| units.iter().map(|unit| unit.2).collect();
         series.extend(units.chunk_by(|a, b| a.0 == b.0).map(of_host));
     }
-    samples.sort_unstable();
-    samples.dedup();
-    let distinct = samples.len() as u64;
+    let distinct = distinct(samples).len() as u64;
     let serial = Serial::of(&series);
     // Batches are resampled in each run, but of the same requests: as many as one pass over them makes.
     let units = if is_offline && values > 0 {
@@ -129,10 +122,9 @@ pub fn support(cell: &Cell, quantity: &impl Fn(&Observation) -> Option<f64>) -> 
     (Support { units, effective: serial.effective(units), unit, alpha }, serial)
 }
 
-/// Describes the values of runs.
 fn describe(mut by_run: Vec<Vec<f64>>, support: Support, serial: Serial) -> Distribution {
     by_run.retain(|values| !values.is_empty());
-    let run_means: Vec<f64> = by_run.iter().filter_map(|run| super::interval::mean(run)).collect();
+    let run_means: Vec<f64> = by_run.iter().filter_map(|run| mean(run)).collect();
     let (mean, std) = moments(&by_run);
     for values in &mut by_run {
         values.sort_unstable_by(f64::total_cmp);
@@ -167,28 +159,35 @@ fn moments(by_run: &[Vec<f64>]) -> (Option<f64>, Option<f64>) {
     (mean, std)
 }
 
-/// A percentile with the interval of its order statistics, widened by what runs add.
-///
-/// The order statistics hold the spread of requests; where runs differ, too, the half width of the t
-/// interval over the runs' own percentiles is added in quadrature to either side (Zou and Donner 2008).
 fn estimate(percentile: Percentile, by_run: &[Vec<f64>], support: Support) -> Estimate {
-    let merged = Merged(by_run);
-    let Percentile { probability, floor, .. } = percentile;
-    let Support { units, effective, unit, alpha } = support;
-    let value = quantile(&merged, probability).filter(|_| units >= floor);
-    let Some(value) = value else {
+    let (merged, probability) = (Merged(by_run), percentile.probability);
+    let Support { effective, alpha, .. } = support;
+    let of_runs: Vec<f64> = by_run.iter().filter_map(|run| quantile(run, probability)).collect();
+    let ends = order_interval(&merged, effective, probability, alpha);
+    widened(percentile, support, quantile(&merged, probability), ends, &of_runs)
+}
+
+/// A percentile with the interval of its order statistics, which hold the spread of requests. Where runs differ,
+/// too, the half width of the t interval over the runs' own percentiles is added in quadrature to either side (Zou
+/// and Donner 2008).
+pub(crate) fn widened(
+    Percentile { probability, floor, .. }: Percentile,
+    Support { units, effective, unit, alpha }: Support,
+    value: Option<f64>,
+    ends: (Option<f64>, Option<f64>),
+    of_runs: &[f64],
+) -> Estimate {
+    let Some(value) = value.filter(|_| units >= floor) else {
         let percentile = probability * 100.0;
         let reason =
             Limitation::TooFewForPercentile { percentile, needed: floor, found: units, unit };
         return Estimate::missing(units, reason);
     };
-    let (low, high) = order_interval(&merged, effective, probability, alpha);
-    let (Some(low), Some(high)) = (low, high) else {
+    let (Some(low), Some(high)) = ends else {
         let reason = Limitation::Correlated { found: units, effective, unit };
         return Estimate::point(value, units, reason);
     };
-    let of_runs: Vec<f64> = by_run.iter().filter_map(|run| quantile(run, probability)).collect();
-    let Some(half) = half_width(&of_runs, alpha) else {
+    let Some(half) = half_width(of_runs, alpha) else {
         let reason = Some(Limitation::WithinOneRun);
         return Estimate { reason, ..Estimate::within(value, (low, high), units) };
     };

@@ -5,11 +5,9 @@ use super::layout::batches;
 use crate::{Cell, Observation};
 use std::collections::HashMap;
 
-/// What part of the measured window is held against the rest: warm-up that was too short shows at the
-/// start.
+/// The part of the measured window that is held against the rest: too short a warm-up shows at the start.
 const HEAD: f64 = 0.2;
 
-/// The drift of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Drift {
     /// How much slower the first fifth is, as a share; negative where it is faster.
@@ -19,9 +17,9 @@ pub struct Drift {
 }
 
 /// Measures the drift over all runs; `None` with too little data.
-///
 /// Log latencies are taken about their dialogue's mean where dialogues repeat, so that long dialogues
 /// at the start are no drift; the units are batches.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 pub fn drift(cell: &Cell) -> Option<Drift> {
     let is_usable = |row: &Observation| row.is_ok() && row.latency_ns > 0;
     let mut sums: HashMap<u32, (f64, f64)> = HashMap::new();
@@ -47,7 +45,7 @@ pub fn drift(cell: &Cell) -> Option<Drift> {
         units.sort_by_key(|&(host, start_ns, _)| (host, start_ns));
         for host in units.chunk_by(|a, b| a.0 == b.0) {
             let logs: Vec<f64> = host.iter().map(|unit| unit.2).collect();
-            let (head, rest) = logs.split_at(head(logs.len()));
+            let (head, rest) = logs.split_at((logs.len() as f64 * HEAD) as usize);
             let squared =
                 |side: &[f64]| standard_deviation(side).map(|std| std * std / side.len() as f64);
             if let (Some(h), Some(r), Some(head), Some(rest)) =
@@ -62,9 +60,4 @@ pub fn drift(cell: &Cell) -> Option<Drift> {
     let error = squared_errors.sqrt() / differences.len() as f64;
     let standard_errors = if error > 0.0 { difference / error } else { 0.0 };
     Some(Drift { head_slower: difference.exp_m1(), standard_errors })
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-fn head(units: usize) -> usize {
-    (units as f64 * HEAD) as usize
 }

@@ -5,12 +5,10 @@
 
 use super::quantile::{P50, P95, Percentile};
 use super::stress::judge::quantile_ms;
-use model::histogram::Histogram;
-use model::sample::HttpTiming;
+use model::{histogram::Histogram, sample::HttpTiming};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The parts of the timings with an endpoint, of the requests with a summary.
 #[derive(Debug, Clone, Default)]
 pub struct HttpTimings {
     requests: u64,
@@ -45,7 +43,6 @@ pub struct Part {
 }
 
 impl HttpTimings {
-    /// Takes in the timing of a request with a summary.
     pub fn add(&mut self, timing: &HttpTiming) {
         self.requests += 1;
         let parts = [
@@ -60,7 +57,6 @@ impl HttpTimings {
         }
     }
 
-    /// All of them together; null where there were none.
     pub fn summary(&self) -> Option<CellExchange> {
         (self.requests > 0).then(|| CellExchange {
             requests: self.requests,

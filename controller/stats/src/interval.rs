@@ -1,7 +1,6 @@
 //! Student's t intervals over the means of runs.
 
-use super::estimate::Estimate;
-use super::limitation::Limitation;
+use crate::{Estimate, Limitation};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// The share of intervals that may miss what they estimate.

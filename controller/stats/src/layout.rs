@@ -4,10 +4,8 @@ use super::observation::{Observation, milliseconds};
 use super::packed::{Packed, Rows};
 use std::ops::Range;
 
-/// The requests that were decoded together.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// The range of its requests in the run.
     pub rows: Range<usize>,
     pub host: u32,
     /// When its first request started.
@@ -18,12 +16,10 @@ pub struct Batch {
     pub ok: u64,
 }
 
-/// The time a host was measured in one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostTime {
     pub host: u32,
     pub measured_ns: u64,
-    /// How many of its requests returned a summary in that time.
     pub ok: u64,
 }
 
@@ -57,7 +53,6 @@ impl Run {
         self.unpacked().collect()
     }
 
-    /// How many requests it has.
     pub fn len(&self) -> usize {
         self.packed.len()
     }
@@ -67,7 +62,6 @@ impl Run {
         self.len() == 0
     }
 
-    /// How many requests returned a summary.
     pub fn ok(&self) -> u64 {
         self.hosts.iter().map(|host| host.ok).sum()
     }
@@ -76,7 +70,6 @@ impl Run {
         self.len() as u64 - self.ok()
     }
 
-    /// The measured time of its hosts together.
     pub fn host_seconds(&self) -> f64 {
         self.hosts.iter().map(|host| host.measured_ns as f64).sum::<f64>() / 1e9
     }
@@ -92,13 +85,11 @@ impl Run {
         counts
     }
 
-    /// The spans of its batches in milliseconds.
     pub fn spans_ms(&self) -> Vec<f64> {
         batches(&self.rows()).iter().map(|batch| milliseconds(batch.span_ns)).collect()
     }
 }
 
-/// Cuts the requests of a run into batches.
 pub fn batches(rows: &[Observation]) -> Vec<Batch> {
     let mut start = 0;
     let key = |row: &Observation| (row.host, row.segment, row.batch);
@@ -129,6 +120,14 @@ fn hosts(rows: &[Observation], spans: Spans) -> Vec<HostTime> {
         }
     }
     hosts
+}
+
+/// Sorted, each once.
+pub(crate) fn distinct(ids: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut ids: Vec<u32> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 fn ok(rows: &[Observation]) -> u64 {

@@ -35,14 +35,12 @@ impl Cell {
         }
     }
 
-    /// Says how often the campaign may look at the interval before it stops (adaptive precision):
-    /// intervals widen so that all analyses together hold 95 %.
+    /// How often the campaign may look at intervals before it stops: they widen so that all looks together hold 95 %.
     #[must_use]
     pub fn with_analyses(self, analyses: u32) -> Self {
         Self { analyses: analyses.max(1), ..self }
     }
 
-    /// How requests were offered.
     pub fn scenario(&self) -> Scenario {
         self.scenario
     }
@@ -57,12 +55,10 @@ impl Cell {
         self.runs.iter().flat_map(Run::unpacked)
     }
 
-    /// How many requests there are.
     pub fn len(&self) -> usize {
         self.runs.iter().map(Run::len).sum()
     }
 
-    /// Whether nothing was measured.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

@@ -29,7 +29,6 @@ pub struct Observation {
     pub input_tokens: Option<u32>,
     /// Of the summary; `None` if not counted.
     pub output_tokens: Option<u32>,
-    /// Whether it returned a summary.
     pub is_ok: bool,
 }
 
@@ -52,7 +51,6 @@ impl Observation {
         }
     }
 
-    /// When it ended, on its host's monotonic clock.
     pub fn end_ns(&self) -> u64 {
         self.start_ns.saturating_add(self.latency_ns)
     }
@@ -61,17 +59,14 @@ impl Observation {
         self.is_ok
     }
 
-    /// Its `request_latency` in milliseconds.
     pub fn latency_ms(&self) -> f64 {
         milliseconds(self.latency_ns)
     }
 
-    /// Its ttft in milliseconds.
     pub fn ttft_ms(&self) -> Option<f64> {
         self.ttft_ns.map(milliseconds)
     }
 
-    /// What the network took, in milliseconds.
     pub fn network_ms(&self) -> Option<f64> {
         self.network_ns.map(milliseconds)
     }
@@ -89,7 +84,6 @@ impl Observation {
     }
 }
 
-/// Nanoseconds as milliseconds.
 pub fn milliseconds(ns: u64) -> f64 {
     ns as f64 / 1e6
 }

@@ -3,30 +3,23 @@
 //! Rows stand in their order and each is written after the one before: what stays the same costs nothing, what grows
 //! costs its growth. Numbers are LEB128, seven bits a byte; differences that may be negative are zigzag.
 
-use super::observation::Observation;
+use crate::Observation;
 
-/// The rows of one run.
 #[derive(Debug, Clone)]
 pub(super) struct Packed {
     bytes: Box<[u8]>,
     rows: usize,
 }
 
-/// The request failed.
 const FAILED: u8 = 1;
-/// A first token came.
 const HAS_TTFT: u8 = 2;
 /// Host and segment follow: they aren't those of the row before.
 const IS_ELSEWHERE: u8 = 4;
-/// The tokens of its prompt were counted.
 const HAS_INPUT: u8 = 8;
-/// The tokens of its summary were counted.
 const HAS_OUTPUT: u8 = 16;
-/// What the network took is known.
 const HAS_NETWORK: u8 = 32;
 
 impl Packed {
-    /// Packs the rows of one run.
     pub(super) fn of(rows: &[Observation]) -> Self {
         let mut bytes = Vec::with_capacity(rows.len() * 20);
         let mut before = start(0);
@@ -57,7 +50,6 @@ impl Packed {
         Self { bytes: bytes.into(), rows: rows.len() }
     }
 
-    /// How many rows there are.
     pub(super) fn len(&self) -> usize {
         self.rows
     }
@@ -73,7 +65,6 @@ fn start(run: u32) -> Observation {
     Observation { run, is_ok: true, ..Observation::default() }
 }
 
-/// Rows that are unpacked one after the other.
 #[derive(Debug, Clone)]
 pub struct Rows<'a> {
     bytes: &'a [u8],

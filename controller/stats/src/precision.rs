@@ -19,7 +19,6 @@ pub struct Precision {
     pub max_runs: u32,
 }
 
-/// Whether the campaign may pay for another run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Budget {
     Left,
@@ -53,7 +52,6 @@ impl Precision {
         self.max_runs.saturating_sub(self.first_look.max(2)) + 1
     }
 
-    /// Looks at the throughputs of the runs so far.
     pub fn look(&self, throughputs: &[f64], budget: Budget) -> Look {
         let alpha = ALPHA / f64::from(self.analyses());
         let relative = half_width(throughputs, alpha).zip(mean(throughputs));
@@ -69,7 +67,6 @@ impl Precision {
     }
 }
 
-/// The state of the repeats of a cell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
     /// How many runs the cell is to have.
@@ -81,7 +78,6 @@ pub struct Standing {
 /// Whether the campaign has ended by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Nothing was left to measure.
     Itself,
     /// It was stopped, or is still running.
     No,
@@ -120,7 +116,6 @@ pub fn whole_runs(cell: &Cell, samples: u64) -> Vec<f64> {
     throughputs
 }
 
-/// The name of the outcome; reports add its figures.
 impl std::fmt::Display for Look {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

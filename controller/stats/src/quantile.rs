@@ -3,7 +3,6 @@
 
 use statrs::distribution::{Binomial, DiscreteCDF};
 
-/// A reported percentile.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percentile {
     pub name: &'static str,
@@ -14,13 +13,9 @@ pub struct Percentile {
 }
 
 pub const P50: Percentile = Percentile { name: "p50", probability: 0.5, floor: 8 };
-/// Nine in ten are at most this.
 pub const P90: Percentile = Percentile { name: "p90", probability: 0.9, floor: 46 };
-/// 19 in 20 are at most this.
 pub const P95: Percentile = Percentile { name: "p95", probability: 0.95, floor: 93 };
-/// 99 in 100 are at most this.
 pub const P99: Percentile = Percentile { name: "p99", probability: 0.99, floor: 473 };
-/// 999 in 1,000 are at most this.
 pub const P999: Percentile = Percentile { name: "p99.9", probability: 0.999, floor: 4742 };
 
 /// Values in order, each found by its rank, from 0.
@@ -31,23 +26,13 @@ pub trait Ranked {
     fn at(&self, rank: usize) -> f64;
 }
 
-impl Ranked for [f64] {
+impl<T: AsRef<[f64]> + ?Sized> Ranked for T {
     fn count(&self) -> usize {
-        self.len()
+        self.as_ref().len()
     }
 
     fn at(&self, rank: usize) -> f64 {
-        self[rank]
-    }
-}
-
-impl Ranked for Vec<f64> {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn at(&self, rank: usize) -> f64 {
-        self[rank]
+        self.as_ref()[rank]
     }
 }
 
@@ -146,11 +131,7 @@ fn first(units: u64, holds: impl Fn(u64) -> bool) -> u64 {
     low
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a whole number from 0 to `last`"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to `last`")]
 fn index(position: f64, last: usize) -> usize {
     (position.max(0.0) as usize).min(last)
 }

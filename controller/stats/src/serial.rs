@@ -1,11 +1,9 @@
 //! Autocorrelation in time, and the effective number of independent units.
 
-/// The autocorrelation of a series in time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Serial {
     /// The autocorrelation at lag 1, pooled over the series; `None` where nothing varies.
     pub lag1: Option<f64>,
-    /// The number of values.
     pub values: usize,
 }
 
@@ -25,25 +23,21 @@ impl Serial {
     /// How many of `units` are left, n (1 - r) / (1 + r) for a first-order autoregression (Bayley and
     /// Hammersley 1946), where the autocorrelation is above what chance yields in 95% of series. Never
     /// more than `units`: an alternating series is not rewarded.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count"
+    )]
     pub fn effective(&self, units: u64) -> u64 {
         let chance = 1.645 / (self.values.max(1) as f64).sqrt();
         match self.lag1 {
             Some(lag1) if lag1 > chance => {
                 let lag1 = lag1.min(0.999);
-                floor(units as f64 * (1.0 - lag1) / (1.0 + lag1)).max(1)
+                ((units as f64 * (1.0 - lag1) / (1.0 + lag1)) as u64).max(1)
             }
             _ => units,
         }
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a count, never negative"
-)]
-fn floor(value: f64) -> u64 {
-    value as u64
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Good requests: those within the limit of the service level objective, and the capacity of a target.
 
 use super::distribution::Distribution;
-use super::estimate::Estimate;
-use super::limitation::Limitation;
 use super::throughput::{self, Rate};
-use crate::{Cell, Observation};
+use crate::{Cell, Estimate, Limitation, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +43,6 @@ impl Slo {
         row.is_ok() && row.latency_ms() <= self.request_latency_ms
     }
 
-    /// Whether a distribution of request latencies keeps the objective.
     pub fn kept(&self, latency_ms: &Distribution) -> Kept {
         let limit = self.request_latency_ms;
         match latency_ms.percentile(self.percentile).and_then(Estimate::interval) {
@@ -56,7 +53,6 @@ impl Slo {
     }
 }
 
-/// Counts the good requests of a cell; `latency_ms` is the distribution of its request latencies.
 pub fn goodput(cell: &Cell, slo: Slo, latency_ms: &Distribution) -> Goodput {
     let good_samples = cell.observations().filter(|row| slo.is_good(row)).count() as u64;
     let one_if_good = |row: &Observation| if slo.is_good(row) { 1.0 } else { 0.0 };

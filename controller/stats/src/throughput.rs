@@ -1,10 +1,8 @@
 //! Throughput: counted requests per measured host-second, by run and together.
 
-use super::estimate::Estimate;
 use super::interval::{between_runs, mean, standard_deviation};
 use super::layout::Run;
-use super::limitation::Limitation;
-use crate::{Cell, Observation};
+use crate::{Cell, Estimate, Limitation, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +70,6 @@ pub fn of_output_tokens(cell: &Cell) -> Rate {
     rate(cell, UNIT, |run| run.by_host(tokens))
 }
 
-/// A rate of anything that is counted by host.
 pub fn rate(cell: &Cell, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
     let alpha = cell.alpha();
     let (mut counted, mut seconds) = (0.0, 0.0);
@@ -100,6 +97,6 @@ pub fn rate(cell: &Cell, unit: &str, count: impl Fn(&Run) -> Vec<f64>) -> Rate {
     }
 }
 
-fn per_second(count: f64, seconds: f64) -> Option<f64> {
+pub(crate) fn per_second(count: f64, seconds: f64) -> Option<f64> {
     (seconds > 0.0).then(|| count / seconds)
 }

@@ -33,7 +33,6 @@ impl Ranked for Counted {
     }
 }
 
-/// Describes the lengths of the requests with a summary and were counted.
 pub fn lengths(cell: &Cell, length: impl Fn(&Observation) -> Option<u32>) -> Lengths {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for length in cell.observations().filter(Observation::is_ok).filter_map(|row| length(&row)) {

@@ -1,10 +1,6 @@
 //! Whether a cell's figures may be used: VALID, DEGRADED or INVALID, and why.
 
-use super::cell::CellStatistics;
-use super::clock::Trouble;
-use super::drift::Drift;
-use super::interval::mean;
-use super::quantile::P50;
+use super::{cell::CellStatistics, clock::Trouble, drift::Drift, interval::mean, quantile::P50};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,28 +19,16 @@ pub const MAX_OTHER_LOAD: f64 = 0.05;
 /// Above this share of the host's processor time the hypervisor takes away what is measured.
 pub const MAX_STEAL: f64 = 0.01;
 
-/// Whether figures may be used.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    Valid,
-    /// They may, with the reasons beside them.
-    Degraded,
-    Invalid,
-}
-
-impl Status {
-    /// The word as it is serialized.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Valid => "VALID",
-            Self::Degraded => "DEGRADED",
-            Self::Invalid => "INVALID",
-        }
+model::words!(
+    /// Whether figures may be used.
+    #[derive(JsonSchema)]
+    Status, "status", {
+        Valid = "VALID",
+        /// They may, with the reasons beside them.
+        Degraded = "DEGRADED",
+        Invalid = "INVALID",
     }
-}
+);
 
 /// The status of a cell and every reason for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -146,7 +130,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The code as it is serialized.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NothingCounted => "nothing_counted",
@@ -182,30 +165,20 @@ pub struct MissedObjective {
     pub limit_ms: f64,
 }
 
-/// Evidence on a cell apart from its samples. `None` is "not observed" and never a reason.
+/// Evidence on a cell apart from its samples. `None` is "not observed" and never a reason. Shares are of the measured
+/// time, or of the host's processor time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
-    /// How many samples the plan has for all runs.
     pub planned_samples: Option<u64>,
-    /// The drift inside the measured window.
     pub drift: Option<Drift>,
-    /// The share of the measured time in which the device was throttled.
     pub throttled_share: Option<f64>,
-    /// How often a processor slowed down for heat while it measured.
     pub heat_throttles: Option<f64>,
-    /// The share of the host's processor time that other processes took.
     pub other_load_share: Option<f64>,
-    /// The share of the host's processor time that its hypervisor kept.
     pub steal_share: Option<f64>,
-    /// The share of the host's processor time that the control group's limit held back.
     pub withheld_share: Option<f64>,
-    /// Error numbers that the GPU's driver reported.
     pub gpu_errors: Vec<u64>,
-    /// Why the times can't be right.
     pub clock_trouble: Option<Trouble>,
-    /// How often an agent was lost while it measured this cell.
     pub agents_lost: u64,
-    /// Shards that claim more time than passed between their offer and their end.
     pub impossible_times: u64,
     /// Path and SHA-256 of a telemetry library that isn't the system's own.
     pub foreign_telemetry: Option<(String, String)>,
@@ -260,7 +233,6 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     validity
 }
 
-/// What slowed the machines down or took processor time away.
 fn disturbances(evidence: &Evidence) -> impl Iterator<Item = Cause> {
     let above = |share: Option<f64>, limit: f64| share.filter(|&share| share > limit);
     let xids = evidence.gpu_errors.clone();

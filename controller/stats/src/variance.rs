@@ -29,7 +29,6 @@ pub struct VarianceShares {
     pub residual: Option<Component>,
 }
 
-/// A way to group requests.
 type Factor = fn(&Observation) -> u32;
 
 const FACTORS: [Factor; 3] = [|row| row.host, |row| row.run, |row| row.sample];
@@ -95,7 +94,6 @@ impl<'a> Logs<'a> {
     }
 }
 
-/// Splits the variance of the log latencies of a cell.
 pub fn shares(cell: &Cell) -> VarianceShares {
     let nothing = VarianceShares { host: None, run: None, sample: None, residual: None };
     let Some(logs) = Logs::of(cell) else { return nothing };
@@ -127,8 +125,7 @@ fn named(used: &[usize], components: &[f64]) -> VarianceShares {
     VarianceShares { host: of(0), run: of(1), sample: of(2), residual: Some(component(used.len())) }
 }
 
-/// The variance components of the factors in use and, last, the residual; `None` where they cannot be
-/// separated.
+/// Those of the factors in use and, last, the residual; `None` where they can't be separated.
 fn components(logs: &Logs<'_>, used: &[usize]) -> Option<Vec<f64>> {
     let n = logs.n as f64;
     let size = used.len() + 1;

@@ -5,11 +5,9 @@
 //! autocorrelation; its question is: what would other dialogues have yielded at that time?
 
 use super::distribution::{Support, support};
-use super::estimate::Estimate;
 use super::interval::{mean, standard_deviation, t_critical};
 use super::layout::batches;
-use super::limitation::Limitation;
-use crate::{Cell, Observation, Scenario};
+use crate::{Cell, Estimate, Limitation, Observation, Scenario};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

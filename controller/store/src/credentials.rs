@@ -3,38 +3,25 @@
 use super::database::{Record, Value};
 use super::{Error, Store};
 use chrono::{DateTime, SecondsFormat, Utc};
+use model::words;
 
-/// What a credential is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CredentialKind {
-    /// A token, kept as its hash.
-    Token,
-    /// All certificates of a name, up to when they were revoked.
-    Certificate,
-}
-
-impl CredentialKind {
-    /// Its word in the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Token => "token",
-            Self::Certificate => "certificate",
-        }
+words!(
+    CredentialKind, "credential", {
+        /// Kept as its hash.
+        Token = "token",
+        /// All certificates of a name, up to when they were revoked.
+        Certificate = "certificate",
     }
-}
+);
 
 /// A token that was given, or certificates that were revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialRow {
-    /// Whose.
     pub name: String,
-    /// What.
     pub kind: CredentialKind,
     /// Of a token, as hexadecimal digits; empty for certificates.
     pub sha256: String,
-    /// When it was given.
     pub issued_at: DateTime<Utc>,
-    /// When it was taken back.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -49,9 +36,6 @@ pub enum Which {
 
 impl Store {
     /// All credentials, by name and time.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn credentials(&self) -> Result<Vec<CredentialRow>, Error> {
         let sql = "SELECT name, kind, sha256, issued_at, revoked_at FROM credential \
                    ORDER BY name, issued_at, kind, sha256";
@@ -59,9 +43,6 @@ impl Store {
     }
 
     /// Records a token that is given to an agent, by its hash.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn add_token(
         &self,
         name: &str,
@@ -79,9 +60,6 @@ impl Store {
 
     /// Takes tokens of a name back, and with [`Which::All`] every certificate that was made for it until now.
     /// Returns how many tokens were taken back.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn revoke(&self, name: &str, which: Which, at: DateTime<Utc>) -> Result<u64, Error> {
         let at = stamp(at);
         let mut transaction = self.database.begin().await?;
@@ -121,16 +99,11 @@ fn credential(row: &Record<'_>) -> Result<CredentialRow, Error> {
             .map_err(|_| Error::Damaged { what: "credential.issued_at" })
     };
     let kind: String = row.get("kind")?;
-    let kind = match kind.as_str() {
-        "token" => CredentialKind::Token,
-        "certificate" => CredentialKind::Certificate,
-        _ => return Err(Error::Damaged { what: "credential.kind" }),
-    };
     let issued_at: String = row.get("issued_at")?;
     let revoked_at: Option<String> = row.get("revoked_at")?;
     Ok(CredentialRow {
         name: row.get("name")?,
-        kind,
+        kind: kind.parse().map_err(|_| Error::Damaged { what: "credential.kind" })?,
         sha256: row.get("sha256")?,
         issued_at: time(&issued_at)?,
         revoked_at: revoked_at.as_deref().map(time).transpose()?,

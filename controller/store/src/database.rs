@@ -11,10 +11,7 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Decode, PgPool, Postgres, Row, SqlSafeStr, Sqlite, SqlitePool,
     Type,
 };
-use std::path::Path;
-use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 use tokio_stream::StreamExt;
 
 /// A connection. There is one: the store has one writer, and a lock of PostgreSQL lives as long as its connection.
@@ -24,7 +21,6 @@ pub(super) enum Database {
     Postgres(PgPool),
 }
 
-/// A value of a statement.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
     Int(i64),
@@ -33,6 +29,11 @@ pub(super) enum Value<'a> {
     Text(&'a str),
     MaybeText(Option<&'a str>),
     MaybeBytes(Option<&'a [u8]>),
+}
+
+/// Numbers of agents and times stay far below 2^63; what doesn't is cut off there.
+pub(super) fn int<T: TryInto<i64>>(number: T) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }
 
 /// A row of either database.
@@ -107,7 +108,6 @@ impl Database {
         Ok(Self::Sqlite(pool))
     }
 
-    /// How a server is reached.
     pub(super) fn server_options(url: &Url) -> Result<PgConnectOptions, Error> {
         let options = PgConnectOptions::from_str(&url.0).map_err(|_| Error::Url)?;
         Ok(options.disable_statement_logging())
@@ -149,7 +149,6 @@ impl Database {
         Ok(all)
     }
 
-    /// Gives rows one by one to `take`.
     pub(super) async fn each(
         &self,
         sql: &'static str,

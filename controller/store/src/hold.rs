@@ -44,9 +44,6 @@ async fn lock(transaction: &mut Transaction, no: CampaignNo, id: &CampaignId) ->
 
 impl Store {
     /// Takes the right to write a campaign; `data_dir` holds the campaign's own files.
-    ///
-    /// # Errors
-    /// [`Error::Held`] where another controller runs it, [`Error`] where folder or database fail.
     pub async fn hold(&self, no: CampaignNo, data_dir: &Path) -> Result<Hold, Error> {
         let id = self.campaign_id(no).await?;
         let lock_file = match &self.database {

@@ -36,20 +36,12 @@ pub const FILE: &str = "fleetmark.db";
 pub enum Place {
     /// A SQLite file in this folder.
     Folder(PathBuf),
-    /// A PostgreSQL server.
-    Server {
-        /// `postgres://...`
-        url: Url,
-        /// Its name without secrets.
-        name: String,
-    },
+    /// A PostgreSQL server, and its name without secrets.
+    Server { url: Url, name: String },
 }
 
 impl Place {
     /// A server, by `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
-    ///
-    /// # Errors
-    /// [`Error::Url`] where it is none.
     pub fn server(url: String) -> Result<Self, Error> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(Error::Url);
@@ -81,81 +73,50 @@ impl fmt::Debug for Url {
 /// What can go wrong, by what can be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The data folder can't be used.
     #[error("can't open {}: choose another folder with --data-dir", path.display())]
     Open {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: sqlx::Error,
     },
-    /// Not the URL of a database.
     #[error("invalid DATABASE_URL: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url,
-    /// The server can't be used.
     #[error("can't use {server}: check that it runs and that DATABASE_URL is correct")]
     Server {
-        /// Its name without secrets.
         server: String,
-        /// Why.
         #[source]
         source: sqlx::Error,
     },
-    /// The connection broke.
     #[error(
         "lost the connection to the database: check that it runs, then use controller run --resume"
     )]
     Gone(#[source] sqlx::Error),
-    /// The schema is a newer release's, or isn't ours.
     #[error("{place} was written by another release: use that one, or another --data-dir")]
     Schema {
-        /// Which file or server.
         place: String,
-        /// Why.
         #[source]
         source: sqlx::migrate::MigrateError,
     },
-    /// No room.
     #[error("the disk is full: free disk space, then use controller run --resume")]
     DiskFull(#[source] sqlx::Error),
-    /// Another process holds it.
     #[error(
         "the database is locked by another process: stop it, then try again or use controller run --resume"
     )]
     Locked(#[source] sqlx::Error),
-    /// Another controller runs the campaign.
     #[error("campaign {id} is held by another controller: wait for it to end, or stop it")]
-    Held {
-        /// Which campaign.
-        id: String,
-    },
-    /// The campaign's folder can't be written.
+    Held { id: String },
     #[error("can't write {}: choose another folder with --data-dir", path.display())]
     Folder {
-        /// Which file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// No such campaign.
     #[error("no campaign \"{id}\" in this data folder{}", known(known_ids))]
-    UnknownCampaign {
-        /// As asked.
-        id: String,
-        /// The newest ones.
-        known_ids: Vec<String>,
-    },
-    /// A row that this release can't read.
+    UnknownCampaign { id: String, known_ids: Vec<String> },
     #[error(
         "the database holds a row that can't be read ({what}): it was changed by hand or is damaged"
     )]
-    Damaged {
-        /// Which column.
-        what: &'static str,
-    },
-    /// Anything else.
+    Damaged { what: &'static str },
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
 }
@@ -205,9 +166,6 @@ pub struct CampaignNo(pub(crate) i64);
 
 impl Store {
     /// Opens the database and brings its schema up to date; makes folder and file where they are missing.
-    ///
-    /// # Errors
-    /// [`Error::Open`] and [`Error::Server`] where it can't be used, [`Error::Schema`] where a newer release wrote it.
     pub async fn open(place: &Place) -> Result<Self, Error> {
         Ok(Self { database: Database::open(place).await? })
     }

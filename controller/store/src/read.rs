@@ -3,12 +3,9 @@
 use super::database::{Record, Value};
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
-use model::ids::CampaignId;
-use model::output_ids::OutputIds;
 use model::sample::{HttpTiming, Sample, SampleKey};
-use records::{
-    AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow, State,
-};
+use model::{ids::CampaignId, output_ids::OutputIds};
+use records::{AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow};
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
@@ -55,12 +52,12 @@ macro_rules! samples_with {
 /// How many campaigns an error names.
 const NAMED: i64 = 5;
 
-fn json<T: DeserializeOwned>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
+pub(super) fn json<T: DeserializeOwned>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
     let text: String = row.get(what)?;
     serde_json::from_str(&text).map_err(|_| Error::Damaged { what })
 }
 
-fn number<T: TryFrom<i64>>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
+pub(super) fn number<T: TryFrom<i64>>(row: &Record<'_>, what: &'static str) -> Result<T, Error> {
     T::try_from(row.get::<i64>(what)?).map_err(|_| Error::Damaged { what })
 }
 
@@ -76,9 +73,6 @@ fn time(row: &Record<'_>, what: &'static str) -> Result<Option<DateTime<Utc>>, E
 
 impl Store {
     /// Finds a campaign by its id, or the newest one by `latest`.
-    ///
-    /// # Errors
-    /// [`Error::UnknownCampaign`], which names the newest ones.
     pub async fn find(&self, id: &str) -> Result<CampaignNo, Error> {
         let no = |row: &Record<'_>| row.get::<i64>("no");
         let found = if id == "latest" {
@@ -98,9 +92,6 @@ impl Store {
     }
 
     /// All campaigns, the newest first.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn newest(&self) -> Result<Vec<CampaignNo>, Error> {
         let sql = "SELECT no FROM campaign ORDER BY no DESC";
         self.database.rows(sql, &[], |row| Ok(CampaignNo(row.get("no")?))).await
@@ -113,9 +104,6 @@ impl Store {
     }
 
     /// Which batches are counted, and how many samples each has; a window of a sustained load counts as one.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn counted_batches(&self, campaign: CampaignNo) -> Result<Vec<CountedBatch>, Error> {
         let sql = "SELECT cell, run, batch, count(*) AS samples FROM sample \
                    WHERE campaign = $1 AND counted = 1 GROUP BY cell, run, batch \
@@ -133,20 +121,16 @@ impl Store {
     }
 
     /// What was asked and where it stands.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn campaign(&self, campaign: CampaignNo) -> Result<CampaignRow, Error> {
         let read = |row: &Record<'_>| {
             let state: String = row.get("state")?;
-            let state = State::ALL.iter().find(|(_, word)| *word == state);
             Ok(CampaignRow {
                 id: name(row, "id")?,
                 name: row.get("name")?,
                 created_at: time(row, "created_at")?
                     .ok_or(Error::Damaged { what: "created_at" })?,
                 finished_at: time(row, "finished_at")?,
-                state: state.ok_or(Error::Damaged { what: "state" })?.0,
+                state: state.parse().map_err(|_| Error::Damaged { what: "state" })?,
                 controller_version: row.get("controller_version")?,
                 matrix_text: row.get("matrix_text")?,
                 matrix: json(row, "matrix")?,
@@ -161,9 +145,6 @@ impl Store {
     }
 
     /// The dialogues, measured ones first.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn dialogues(&self, campaign: CampaignNo) -> Result<Vec<DialogueRow>, Error> {
         let dialogue = |row: &Record<'_>| {
             Ok(DialogueRow {
@@ -178,9 +159,6 @@ impl Store {
     }
 
     /// The agents that measured, in the order in which they joined.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn agents(&self, campaign: CampaignNo) -> Result<Vec<AgentRow>, Error> {
         let agent = |row: &Record<'_>| {
             Ok(AgentRow {
@@ -197,9 +175,6 @@ impl Store {
     }
 
     /// The segments, in the order of cells, runs and time.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn segments(&self, campaign: CampaignNo) -> Result<Vec<SegmentRow>, Error> {
         let segment = |row: &Record<'_>| {
             let facts: Option<String> = row.get("facts")?;
@@ -217,9 +192,6 @@ impl Store {
     }
 
     /// Every sample, late ones included, by cell, run and batch. Texts and their tokens are read only where asked for.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn samples(
         &self,
         campaign: CampaignNo,
@@ -230,9 +202,6 @@ impl Store {
     }
 
     /// The samples of one run of a cell that count, by dialogue. Texts and their tokens are read only where asked for.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn counted(
         &self,
         campaign: CampaignNo,
@@ -243,9 +212,6 @@ impl Store {
     }
 
     /// The same of some dialogues only, so that a run of any length is read in parts.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn counted_part(
         &self,
         campaign: CampaignNo,
@@ -273,9 +239,6 @@ impl Store {
     }
 
     /// The samples that came late, of all cells, without their texts.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn late(&self, campaign: CampaignNo) -> Result<Vec<SampleRow>, Error> {
         let sql = samples_with!(
             Texts::Leave,
@@ -286,9 +249,6 @@ impl Store {
     }
 
     /// What happened, in order.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn events(&self, campaign: CampaignNo) -> Result<Vec<EventRow>, Error> {
         let event = |row: &Record<'_>| {
             Ok(EventRow {
@@ -373,8 +333,6 @@ fn rare_times(text: &str) -> Result<(Option<u64>, Option<HttpTiming>), Error> {
 /// Whether summaries and their tokens leave the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Texts {
-    /// They do.
     Read,
-    /// They stay.
     Leave,
 }

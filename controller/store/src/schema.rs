@@ -1,9 +1,7 @@
 //! How far a database's schema is, without changing it: opening a store brings it up to date.
 
-use super::database::Database;
-use super::{Error, FILE, Place, migrations};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use super::{Error, FILE, Place, database::Database, migrations};
+use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 /// Versions of a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,9 +14,6 @@ pub struct Schema {
 
 impl Schema {
     /// Looks at the database of a place.
-    ///
-    /// # Errors
-    /// Where it can't be read.
     pub async fn of(place: &Place) -> Result<Self, Error> {
         let found = match place {
             Place::Folder(folder) if !folder.join(FILE).exists() => None,

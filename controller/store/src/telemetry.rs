@@ -1,18 +1,14 @@
 //! Windows of telemetry, in and out. A campaign of days has more of them than memory holds, so they are read one
 //! by one.
 
-use super::database::{Record, Transaction, Value};
-use super::{CampaignNo, Error, Store};
+use super::database::{Record, Transaction, Value, int};
+use super::{CampaignNo, Error, Store, read::number};
 use model::telemetry::{Metric, Readings};
 use records::{WindowRow, Write};
 
 /// Columns before those of the metrics.
 const KEYS: [&str; 8] =
     ["campaign", "agent", "cell", "run", "segment", "phase", "start_ns", "end_ns"];
-
-fn int<T: TryInto<i64>>(number: T) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
-}
 
 pub(super) async fn insert(
     transaction: &mut Transaction,
@@ -42,9 +38,6 @@ pub(super) async fn insert(
 
 impl Store {
     /// Gives every window to `each`, by cell, run, segment, agent and time; those of idle agents come first.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails or holds what this release can't read.
     pub async fn windows(
         &self,
         campaign: CampaignNo,
@@ -58,18 +51,14 @@ impl Store {
     }
 }
 
+fn maybe<T: TryFrom<i64>>(row: &Record<'_>, what: &'static str) -> Result<Option<T>, Error> {
+    let value: Option<i64> = row.get(what)?;
+    value.map(T::try_from).transpose().map_err(|_| Error::Damaged { what })
+}
+
 fn window(row: &Record<'_>) -> Result<WindowRow, Error> {
-    let whole = |what: &'static str| -> Result<Option<u64>, Error> {
-        let value: Option<i64> = row.get(what)?;
-        value.map(u64::try_from).transpose().map_err(|_| Error::Damaged { what })
-    };
-    let needed = |what: &'static str| whole(what)?.ok_or(Error::Damaged { what });
-    let index = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let of = match (whole("cell")?, whole("run")?, whole("segment")?) {
-        (Some(cell), Some(run), Some(segment)) => {
-            let run = u32::try_from(run).map_err(|_| Error::Damaged { what: "run" })?;
-            Some((index(cell), run, segment))
-        }
+    let of = match (maybe(row, "cell")?, maybe(row, "run")?, maybe(row, "segment")?) {
+        (Some(cell), Some(run), Some(segment)) => Some((cell, run, segment)),
         _ => None,
     };
     let phase: String = row.get("phase")?;
@@ -78,11 +67,11 @@ fn window(row: &Record<'_>) -> Result<WindowRow, Error> {
         readings.set(metric, row.get::<Option<f64>>(metric.as_str())?);
     }
     Ok(WindowRow {
-        agent: index(needed("agent")?),
+        agent: number(row, "agent")?,
         of,
         phase: phase.parse().map_err(|_| Error::Damaged { what: "phase" })?,
-        start_ns: needed("start_ns")?,
-        end_ns: needed("end_ns")?,
+        start_ns: number(row, "start_ns")?,
+        end_ns: number(row, "end_ns")?,
         readings,
     })
 }

@@ -1,23 +1,15 @@
 //! Writing: one transaction for each group of rows.
 
-use super::database::{Record, Transaction, Value};
+use super::database::{Record, Transaction, Value, int};
 use super::{CampaignNo, Error, Hold, Store, load, telemetry};
 use chrono::{DateTime, Utc};
-use model::output_ids::OutputIds;
-use model::sample::HttpTiming;
-use model::segment::SegmentFacts;
+use model::{output_ids::OutputIds, sample::HttpTiming, segment::SegmentFacts};
 use records::{AgentWrite, NewCampaign, SampleRow, State, Write};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::time::Duration;
 
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("rows hold nothing that JSON can't")
-}
-
-/// Numbers of agents and times stay far below 2^63; what doesn't is cut off there.
-fn int<T: TryInto<i64>>(number: T) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
 }
 
 /// PostgreSQL keeps no zero bytes in texts. Both databases keep the same, so they are replaced for both.
@@ -31,9 +23,6 @@ fn keepable(text: &str) -> Cow<'_, str> {
 
 impl Store {
     /// Begins a campaign.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn create(&self, new: &NewCampaign<'_>) -> Result<CampaignNo, Error> {
         let mut transaction = self.database.begin().await?;
         if let Transaction::Postgres(_) = transaction {
@@ -84,10 +73,6 @@ impl Store {
     }
 
     /// Writes rows; all of them are on disk when this returns, or none.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails, [`Error::DiskFull`] where there is no room, [`Error::Held`] where
-    /// another controller took the campaign.
     pub async fn write(&self, hold: &Hold, writes: &[Write]) -> Result<(), Error> {
         let mut transaction = self.database.begin().await?;
         hold.confirm(&mut transaction).await?;
@@ -103,6 +88,7 @@ impl Store {
         load::insert(&mut transaction, hold.no, &windows.collect::<Vec<_>>()).await?;
         insert_segments(&mut transaction, hold.no, writes).await?;
         telemetry::insert(&mut transaction, hold.no, writes).await?;
+        let no = Value::Int(hold.no.0);
         for write in writes {
             match write {
                 Write::Agent(agent) => insert_agent(&mut transaction, hold.no, agent).await?,
@@ -112,10 +98,17 @@ impl Store {
                         .await?;
                 }
                 Write::Held { agent, held } => {
-                    set_held(&mut transaction, hold.no, *agent, *held).await?;
+                    let sql = "UPDATE agent SET held_ns = $3 WHERE campaign = $1 AND ordinal = $2";
+                    let values = [no, Value::Int(int(*agent)), Value::Int(int(held.as_nanos()))];
+                    transaction.execute(sql, &values).await?;
                 }
                 Write::Event { at, kind, detail } => {
-                    insert_event(&mut transaction, hold.no, *at, kind, detail).await?;
+                    let sql = "INSERT INTO event (campaign, no, at, kind, detail) \
+                               SELECT $1, coalesce(max(no), 0) + 1, $2, $3, $4 \
+                               FROM event WHERE campaign = $1";
+                    let (at, detail) = (at.to_rfc3339(), keepable(detail));
+                    let values = [no, Value::Text(&at), Value::Text(kind), Value::Text(&detail)];
+                    transaction.execute(sql, &values).await?;
                 }
                 Write::Sample(_)
                 | Write::LoadWindow(_)
@@ -127,9 +120,6 @@ impl Store {
     }
 
     /// Ends a campaign.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
     pub async fn finish(&self, hold: &Hold, state: State, at: DateTime<Utc>) -> Result<(), Error> {
         let mut transaction = self.database.begin().await?;
         hold.confirm(&mut transaction).await?;
@@ -241,8 +231,7 @@ async fn insert_agent(
         Value::Text(&json(&write.facts)),
         Value::Text(&json(&write.engines)),
     ];
-    transaction.execute(sql, &values).await?;
-    Ok(())
+    transaction.execute(sql, &values).await.map(drop)
 }
 
 async fn set_segment_facts(
@@ -262,38 +251,5 @@ async fn set_segment_facts(
         Value::Text(&json(facts)),
         Value::Int(is_time_impossible.into()),
     ];
-    transaction.execute(sql, &values).await?;
-    Ok(())
-}
-
-async fn set_held(
-    transaction: &mut Transaction,
-    campaign: CampaignNo,
-    agent: usize,
-    held: Duration,
-) -> Result<(), Error> {
-    let sql = "UPDATE agent SET held_ns = $3 WHERE campaign = $1 AND ordinal = $2";
-    let values = [Value::Int(campaign.0), Value::Int(int(agent)), Value::Int(int(held.as_nanos()))];
-    transaction.execute(sql, &values).await?;
-    Ok(())
-}
-
-async fn insert_event(
-    transaction: &mut Transaction,
-    campaign: CampaignNo,
-    at: DateTime<Utc>,
-    kind: &str,
-    detail: &str,
-) -> Result<(), Error> {
-    let sql = "INSERT INTO event (campaign, no, at, kind, detail) \
-               SELECT $1, coalesce(max(no), 0) + 1, $2, $3, $4 FROM event WHERE campaign = $1";
-    let at = at.to_rfc3339();
-    let values = [
-        Value::Int(campaign.0),
-        Value::Text(&at),
-        Value::Text(kind),
-        Value::Text(&keepable(detail)),
-    ];
-    transaction.execute(sql, &values).await?;
-    Ok(())
+    transaction.execute(sql, &values).await.map(drop)
 }

@@ -46,7 +46,6 @@ pub struct Address {
     /// `owner/name`.
     pub name: String,
     pub revision: Option<String>,
-    /// A file.
     pub path: Option<String>,
 }
 
@@ -105,7 +104,6 @@ impl Address {
 }
 
 impl Repository {
-    /// Whether the revision is a commit.
     pub fn is_pinned(&self) -> bool {
         is_commit(&self.revision)
     }

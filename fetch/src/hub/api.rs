@@ -13,7 +13,6 @@ use std::time::Duration;
 /// Redirects within the hub, as for a repository that was renamed.
 const MOST_REDIRECTS: usize = 5;
 
-/// A repository at a revision.
 #[derive(Debug, Deserialize)]
 pub(super) struct Info {
     pub(super) sha: String,
@@ -35,7 +34,6 @@ impl Info {
     }
 }
 
-/// A file's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Metadata {
     pub(super) etag: String,
@@ -119,7 +117,6 @@ impl Fetcher {
         }
     }
 
-    /// A file's `ETag` and length.
     pub(super) async fn hub_metadata(
         &self,
         repository: &Repository,
@@ -157,7 +154,6 @@ impl Fetcher {
         .await
     }
 
-    /// A file's bytes from an offset on.
     pub(super) async fn hub_open(
         &self,
         repository: &Repository,

@@ -30,9 +30,6 @@ pub struct Listing {
 
 impl Fetcher {
     /// Resolves a repository's revision to a commit and lists its files; offline, from the cache.
-    ///
-    /// # Errors
-    /// [`Error`], naming the repository and the way out.
     pub async fn hub_listing(&self, repository: &Repository) -> Result<Listing, Error> {
         let repository = &self.at_known_commit(repository);
         if self.settings.is_offline {
@@ -62,9 +59,6 @@ impl Fetcher {
     }
 
     /// Fetches files of a repository at a commit; each is checked by its SHA-256.
-    ///
-    /// # Errors
-    /// [`Error`], naming the file and the way out.
     pub async fn hub_files(
         &self,
         repository: &Repository,

@@ -6,7 +6,6 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use ops::error_chain::root_cause;
 use std::time::Duration;
 
-/// The readers of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reader {
     /// People with access to the bucket.
@@ -17,9 +16,6 @@ pub enum Reader {
 
 impl Fetcher {
     /// An object's link: its page in AWS's console, its URL on another server, or a presigned URL.
-    ///
-    /// # Errors
-    /// [`Error`], naming the object and the way out.
     pub async fn s3_link(&self, address: &Address, reader: Reader) -> Result<String, Error> {
         let what = address.to_string();
         let client = self.s3(&what).await?;

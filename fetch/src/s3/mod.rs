@@ -25,7 +25,6 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use aws_sdk_s3::Client;
 
-/// The most objects that are listed below a prefix.
 const MOST_OBJECTS: usize = 10_000;
 /// The metadata key of our uploads' hash.
 const SHA256: &str = "sha256";
@@ -53,9 +52,6 @@ impl Fetcher {
     }
 
     /// The objects below a prefix, ordered by key.
-    ///
-    /// # Errors
-    /// [`Error`], naming the bucket and the way out.
     pub async fn s3_listing(&self, folder: &Address) -> Result<Vec<Object>, Error> {
         let what = folder.to_string();
         let client = self.s3(&what).await?;
@@ -93,10 +89,6 @@ impl Fetcher {
         }
     }
 
-    /// One object.
-    ///
-    /// # Errors
-    /// [`Error`], naming the object and the way out.
     pub async fn s3_object(&self, address: &Address) -> Result<Object, Error> {
         Ok(self.s3_metadata(address).await?.0)
     }
@@ -150,9 +142,6 @@ impl Fetcher {
     }
 
     /// Fetches objects of a bucket into one folder.
-    ///
-    /// # Errors
-    /// [`Error`], naming the object and the way out.
     pub async fn s3_files(&self, bucket: &str, objects: &[Object]) -> Result<Snapshot, Error> {
         let identities: Vec<String> =
             objects.iter().map(|object| identity(bucket, object)).collect();

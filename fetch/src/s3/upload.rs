@@ -21,13 +21,11 @@ pub struct Upload {
     pub bytes: Bytes,
 }
 
-/// Whether an object exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
     Absent,
     /// With this SHA-256.
     Hashed(String),
-    /// With an unknown SHA-256.
     Unhashed,
 }
 
@@ -45,9 +43,6 @@ impl Fetcher {
     }
 
     /// Whether the object exists, and its hash.
-    ///
-    /// # Errors
-    /// [`Error`], naming the object and the way out.
     pub async fn s3_presence(&self, address: &Address) -> Result<Presence, Error> {
         match self.s3_metadata(address).await {
             Ok((_, Some(sha256))) => Ok(Presence::Hashed(sha256)),

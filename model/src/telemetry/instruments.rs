@@ -20,7 +20,6 @@ pub struct Gpu {
     pub name: String,
     /// The engines' name for it, such as `cuda:0`.
     pub device: Option<String>,
-    /// The driver's version.
     pub driver: Option<String>,
     /// The newest CUDA version that the driver supports.
     pub cuda_driver: Option<String>,

@@ -14,7 +14,6 @@ words!(
         ProcessMinorFaults = "process_minor_faults",
         ProcessMajorFaults = "process_major_faults",
         ProcessVoluntarySwitches = "process_voluntary_switches",
-        /// Preemptions.
         ProcessInvoluntarySwitches = "process_involuntary_switches",
         /// Sockets included.
         ProcessOpenFiles = "process_open_files",

@@ -64,9 +64,6 @@ pub struct Window {
 
 impl Window {
     /// Checks what another program claims.
-    ///
-    /// # Errors
-    /// [`Error::Times`]
     pub fn check(self) -> Result<Self, Error> {
         let Self { start_ns, end_ns, .. } = self;
         if start_ns > end_ns || end_ns > i64::MAX.cast_unsigned() {

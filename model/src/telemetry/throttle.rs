@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A set of reasons.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ThrottleReasons(pub u32);

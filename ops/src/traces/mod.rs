@@ -30,7 +30,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[error("can't export traces: correct the OTEL_* variables, or set OTEL_SDK_DISABLED=true")]
 pub struct Error(#[from] ExporterBuildError);
 
-/// The exporting program.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     /// `service.name`, unless the environment sets it.
@@ -65,8 +64,6 @@ impl Traces {
     /// Starts the exporter if the environment names a collector. `variable` decides only that; OpenTelemetry's own code
     /// reads endpoint, protocol, headers, timeouts, sampler and limits.
     ///
-    /// # Errors
-    /// [`Error`] if a variable has an invalid value.
     ///
     /// # Panics
     /// Outside of a Tokio runtime, on which the export runs.
@@ -111,7 +108,6 @@ impl Traces {
         }
     }
 
-    /// Resumes the export.
     pub fn release(&self) {
         if let Some(open) = &self.0 {
             open.gate.open();

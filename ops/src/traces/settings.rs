@@ -1,6 +1,5 @@
 //! Whether the environment asks for traces. OpenTelemetry's own code reads everything else.
 
-/// Whether a collector is named and traces aren't turned off.
 pub(super) fn is_wanted(variable: &dyn Fn(&str) -> Option<String>) -> bool {
     let is = |name: &str, word: &str| {
         variable(name).is_some_and(|value| value.trim().eq_ignore_ascii_case(word))

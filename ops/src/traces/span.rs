@@ -9,7 +9,6 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, Span as Recorded};
 use std::collections::HashMap;
 
-/// A span's kind in OpenTelemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Internal,
@@ -21,9 +20,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone, Copy)]
 pub enum Parent<'a> {
-    /// The span starts a trace.
     None,
-    /// A span of this program.
     Span(&'a Span),
     /// A span of another program, by its `traceparent`; an invalid one counts as none.
     Remote(&'a str),
@@ -72,7 +69,6 @@ impl Span {
         }
     }
 
-    /// Records an event.
     pub fn note(&mut self, what: &'static str, detail: &str) {
         if let Some(span) = &mut self.0 {
             span.add_event(what, vec![KeyValue::new("detail", detail.to_owned())]);

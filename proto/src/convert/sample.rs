@@ -7,7 +7,6 @@ use model::output_ids::OutputIds;
 use model::sample::{self, HttpTiming, Outcome, Sample};
 use model::words::Unknown;
 
-/// A rejected wire sample.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SampleError {
     #[error(transparent)]

@@ -9,8 +9,7 @@ use clap::Args;
 use host::{Host, Root};
 use model::finding::table;
 use model::telemetry::{Phase, Window};
-use ops::program::Exit;
-use ops::{error_chain, terminal};
+use ops::{error_chain, program::Exit, terminal};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -69,12 +68,9 @@ pub struct Options {
     json: bool,
 }
 
-/// # Errors
-/// stdout cannot be written, or a thread cannot be started.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
-    let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let panel = InstrumentSet::find(options.instruments.sources());
-    let instruments = panel.instruments().clone();
+    let instruments = panel.instruments.clone();
     let has_gpu = !instruments.gpus.is_empty();
     let first_gpu = if instruments.gpus.is_empty() { "cpu" } else { "cuda:0" };
     let device = options.device.clone().unwrap_or_else(|| first_gpu.to_owned());
@@ -85,7 +81,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let windows = watch(panel, &device, period)?;
     let observations = Observations {
         host: Host::read(),
-        threads: options.threads.unwrap_or_else(all).get(),
+        threads: super::threads(options.threads),
         instruments,
         windows,
         period,
@@ -93,7 +89,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
         folders: folders(),
         controller: options.controller.as_deref().map(|url| reach::controller(url, options)),
         certificates: reach::certificates(options),
-        now_s: reach::now_s(),
+        now_s: ops::clock::Clock::System.now().timestamp(),
         sources: reach::sources(options),
         computed: computed(options.device.as_deref(), has_gpu),
     };
@@ -103,7 +99,6 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     Ok(if doctor::is_request_impossible(&observations) { Exit::Failed } else { Exit::Ok })
 }
 
-/// Samples the machine while the agent is idle.
 fn watch(panel: InstrumentSet, device: &str, period: Duration) -> anyhow::Result<Vec<Window>> {
     let (sampler, mut sampled) = Sampler::start(panel).context("failed to start a thread")?;
     sampler.set_period(period);
@@ -135,7 +130,6 @@ fn clock() -> Clock {
     }
 }
 
-/// Runs a computation on the requested GPU, or on the first one.
 fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
     let device = match named {
         Some("cpu") => return None,

@@ -5,10 +5,8 @@ use crate::controller_client::{Identity, TokenSource, check_controller};
 use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
 use model::finding::Lifetime;
-use ops::clock::Clock;
 use ops::error_chain;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::time::Duration;
@@ -19,11 +17,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const DIALS: usize = 5;
 const DIAL_WITHIN: Duration = Duration::from_secs(3);
 const GREETING_WITHIN: Duration = Duration::from_secs(10);
-
-/// Seconds since the epoch, for the validity of certificates.
-pub(super) fn now_s() -> i64 {
-    Clock::System.now().timestamp()
-}
 
 pub(super) fn controller(url: &str, options: &Options) -> Controller {
     let connect = dial(url);

@@ -1,8 +1,7 @@
 //! One connection to an endpoint. It is opened on first use and reopened after the server closes
 //! it, so each request's timing shows whether it waited for a connection.
 
-use super::credentials::Credentials;
-use super::{Error, failed};
+use super::{Error, credentials::Credentials, failed};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
@@ -14,19 +13,15 @@ use model::endpoint::Endpoint;
 use model::failure::{Failure, Kind};
 use model::sample::HttpTiming;
 use ops::error_chain::one_line;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use stopwatch::Stopwatch;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Maximum size of a response.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// The endpoint, shared by all connections.
 #[derive(Debug, Clone)]
 pub(super) struct Target(Arc<Shared>);
 
@@ -92,7 +87,6 @@ impl Target {
         })))
     }
 
-    /// The address without parts that may be secret.
     pub(super) fn shown(&self) -> &str {
         &self.0.shown
     }
@@ -102,7 +96,6 @@ impl Target {
         self.0.credentials.redacted(text, &HeaderMap::new())
     }
 
-    /// What to check after a failed probe.
     pub(super) fn hint(&self, kind: Kind) -> String {
         let credentials = &self.0.credentials;
         match kind {
@@ -138,7 +131,6 @@ fn tls() -> Result<Arc<ClientConfig>, Error> {
 #[derive(Debug, Default)]
 pub(super) struct Connection(Option<SendRequest<Full<Bytes>>>);
 
-/// Timing of a request in flight.
 #[derive(Debug, Default)]
 struct Progress {
     connect_ns: Option<u64>,

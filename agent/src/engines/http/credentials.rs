@@ -18,7 +18,6 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the variables for headers, and finds AWS credentials for signing.
     pub(super) async fn find(
         place: Place<'_>,
         endpoint: &Endpoint,
@@ -53,12 +52,10 @@ impl Credentials {
         self.access.is_some()
     }
 
-    /// Names of headers from the environment.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.headers.keys().map(HeaderName::as_str)
     }
 
-    /// The authentication headers of one request.
     pub(super) async fn headers(
         &self,
         uri: &str,

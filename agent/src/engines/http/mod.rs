@@ -15,8 +15,7 @@ mod template;
 use crate::model_source;
 use connection::{Connection, Response, Target};
 use credentials::Credentials;
-use engine::files::ReadError;
-use engine::{Engine, Request, Row, count};
+use engine::{Engine, Request, Row, count, files::ReadError};
 use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
@@ -26,18 +25,14 @@ use model::sample::{Finish, MAX_TEXT_BYTES};
 use model::text::plain;
 use ops::error_chain::one_line;
 use response::ResponseFields;
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 use stopwatch::Stopwatch;
 use t5::tokenizer::{self, Tokenizer};
 use template::Template;
-use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tokio::{runtime::Runtime, task::JoinSet};
 
-/// Prompt of the probe request. Its result is not recorded.
 const PROBE: &str = "Summarize: Ann: Is the report done? Ben: Tonight.";
 const PROBE_LIMITS: (u32, u32) = (64, 8);
-/// Delays between probe attempts while the endpoint is busy or starting.
 const PAUSES: [Duration; 5] = [
     Duration::from_millis(250),
     Duration::from_millis(500),
@@ -45,7 +40,6 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
-/// Characters of an error response that are repeated.
 const MAX_QUOTED_CHARS: usize = 300;
 /// The end-of-sequence token of T5.
 const EOS: u32 = 1;
@@ -91,9 +85,6 @@ pub struct Http {
 
 impl Http {
     /// Prepares the engine without sending a request. `variable` reads the environment.
-    ///
-    /// # Errors
-    /// A variable, credential or tokenizer is missing or unusable.
     pub fn open(
         spec: &EngineSpec,
         variable: &dyn Fn(&str) -> Option<String>,
@@ -118,9 +109,6 @@ impl Http {
 
     /// Sends a probe request, so that wrong credentials and addresses fail before measuring.
     /// Retries for some seconds while the endpoint is busy or starting.
-    ///
-    /// # Errors
-    /// [`Error::Probe`].
     pub fn probed(mut self) -> Result<Self, Error> {
         let (max_input_tokens, max_new_tokens) = PROBE_LIMITS;
         let generation = Generation {
@@ -268,7 +256,7 @@ fn facts(
         }
         .map(str::to_owned),
     );
-    notes.extend(tokenizer.iter().flat_map(|tokenizer| tokenizer.notes()).cloned());
+    notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
     EngineFacts {
         tokenizer_sha256,
         device: EngineFacts::ENDPOINT.to_owned(),

@@ -1,8 +1,7 @@
 //! Parses a response into the summary and its metadata. Pure.
 
 use hyper::HeaderMap;
-use model::endpoint::Endpoint;
-use model::sample::Finish;
+use model::{endpoint::Endpoint, sample::Finish};
 use serde_json::Value;
 
 /// Finish reasons of a summary cut by its limit.
@@ -39,8 +38,6 @@ impl ResponseFields {
         }
     }
 
-    /// # Errors
-    /// Why there is no summary.
     pub(super) fn read(&self, body: &[u8]) -> Result<Parsed, String> {
         let answer: Value =
             serde_json::from_slice(body).map_err(|error| format!("not JSON ({error})"))?;

@@ -37,8 +37,6 @@ pub enum Error {
     Archive(#[from] crate::model_source::archive::Error),
 }
 
-/// # Errors
-/// [`super::Error`], with a remedy.
 pub fn find(given: &str) -> Result<Adapter, super::Error> {
     if let Some(name) = given.strip_prefix("builtin:") {
         return builtin::find_adapter(name);
@@ -57,7 +55,6 @@ pub fn find(given: &str) -> Result<Adapter, super::Error> {
     })
 }
 
-/// Selects the folder that contains the adapter.
 fn choose(place: &Path, mut folders: Vec<PathBuf>) -> Result<PathBuf, Error> {
     let place = place.display().to_string();
     if folders.iter().any(|folder| !is_checkpoint(folder)) {

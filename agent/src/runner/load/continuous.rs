@@ -28,7 +28,6 @@ impl Load<'_> {
     }
 }
 
-/// Admits requests while there is room.
 struct Admission<'a> {
     workload: &'a mut Workload,
     requests_of_shard: &'a ShardRequests,

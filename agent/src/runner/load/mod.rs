@@ -67,18 +67,17 @@ impl Load<'_> {
                 let workload = self.start(load, Some(requests_of_shard.0.len() as u64))?;
                 let mut sink = PerRequest::new(&requests_of_shard, references, sender);
                 self.run_load(load, workload, &requests_of_shard, &mut sink)?;
-                Ok(sink.sequence())
+                Ok(sink.sequence)
             }
             Some(sustained) => {
                 let workload = self.start(load, None)?;
                 let mut sink = Windows::new(sustained, self.stopwatch.now_ns(), sender);
                 self.run_load(load, workload, &requests_of_shard, &mut sink)?;
-                Ok(sink.sequence())
+                Ok(sink.sequence)
             }
         }
     }
 
-    /// Tokens of the references.
     fn references(&self) -> Vec<Option<u32>> {
         let texts = self.offer.batches.iter().flat_map(|batch| &batch.requests);
         texts.map(|request| self.engine.count_tokens(request.reference.as_ref()?)).collect()

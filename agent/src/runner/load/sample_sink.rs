@@ -19,9 +19,6 @@ pub(super) trait SampleSink {
     fn entered(&mut self, count: usize, not_sent: &[Arrival], now_ns: u64);
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64);
-
-    /// Number of the last message.
-    fn sequence(&self) -> u64;
 }
 
 #[derive(Clone, Copy)]
@@ -48,10 +45,9 @@ impl ReportSender<'_> {
 /// Reports each request once, in its own message.
 pub(super) struct PerRequest<'a> {
     requests_of_shard: &'a ShardRequests,
-    /// Tokens of the references.
     references: Vec<Option<u32>>,
     sender: ReportSender<'a>,
-    sequence: u64,
+    pub(super) sequence: u64,
 }
 
 impl<'a> PerRequest<'a> {
@@ -65,7 +61,6 @@ impl<'a> PerRequest<'a> {
 }
 
 impl SampleSink for PerRequest<'_> {
-    /// Ends when no more requests arrive.
     fn is_over(&mut self, _now_ns: u64) -> bool {
         false
     }
@@ -89,23 +84,18 @@ impl SampleSink for PerRequest<'_> {
         };
         self.sender.send(self.sequence, *index, vec![(sample_id(request), sample)], None);
     }
-
-    fn sequence(&self) -> u64 {
-        self.sequence
-    }
 }
 
 /// Requests repeat until the last window ends; each window is one message. A request belongs to the
 /// window in which it ends, if any.
 pub(super) struct Windows<'a> {
-    /// Remaining windows.
     left: std::slice::Iter<'a, u32>,
     length_ns: u64,
     /// Earliest end of the current window.
     until_ns: u64,
     window: LoadWindow,
     sender: ReportSender<'a>,
-    sequence: u64,
+    pub(super) sequence: u64,
 }
 
 impl<'a> Windows<'a> {
@@ -158,9 +148,5 @@ impl SampleSink for Windows<'_> {
         if let Some(first_token_ns) = row.first_token_ns {
             window.ttft.add(first_token_ns.saturating_sub(arrival.intended_ns));
         }
-    }
-
-    fn sequence(&self) -> u64 {
-        self.sequence
     }
 }

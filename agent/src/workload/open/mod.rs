@@ -19,9 +19,7 @@ use synthetic::SyntheticClock;
 pub struct QueueRules {
     /// Maximum batch size.
     pub most: usize,
-    /// How long the oldest request waits for a batch to fill.
     pub max_delay_ns: u64,
-    /// Arrivals at a full queue are not sent.
     pub max_queue: usize,
 }
 
@@ -42,12 +40,10 @@ struct Schedule {
 }
 
 impl Schedule {
-    /// Time of the next arrival.
     fn due_ns(&mut self) -> Option<u64> {
         self.numbered.peek().map(|(_, offset)| self.start_ns.saturating_add(*offset))
     }
 
-    /// Number and time of the next arrival.
     fn next(&mut self) -> Option<(u64, u64)> {
         let (index, offset) = self.numbered.next()?;
         Some((index, self.start_ns.saturating_add(offset)))
@@ -55,10 +51,6 @@ impl Schedule {
 }
 
 impl OpenLoop {
-    /// Starts now. `requests`: their total, or `None` for unlimited.
-    ///
-    /// # Errors
-    /// The thread cannot be started.
     pub fn start(
         arrivals: Arrivals,
         requests: Option<u64>,
@@ -84,7 +76,6 @@ impl OpenLoop {
             .filter(|arrivals| !arrivals.batch.is_empty() || !arrivals.not_sent.is_empty())
     }
 
-    /// Waits for the next batch. `None` once all requests have come, or if cancelled.
     pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {
         match &mut self.0 {
             Clock::Synthetic(synthetic) => synthetic.wait(),

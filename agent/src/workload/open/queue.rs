@@ -20,7 +20,6 @@ impl Queue {
         }
     }
 
-    /// The oldest requests, at most `room`.
     pub(super) fn take(&mut self, room: usize) -> ArrivalBatch {
         let count = self.waiting.len().min(room);
         ArrivalBatch {

@@ -19,7 +19,6 @@ pub(super) struct RealClock {
     sender: Option<JoinHandle<()>>,
 }
 
-/// State shared with the arrivals thread.
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -84,7 +83,6 @@ impl RealClock {
     }
 }
 
-/// Queues each request at its scheduled time.
 fn send(mut schedule: Schedule, rules: QueueRules, stopwatch: &Stopwatch, shared: &Shared) {
     let mut state = shared.enter();
     while let Some(due_ns) = schedule.due_ns() {

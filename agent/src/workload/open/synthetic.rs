@@ -43,7 +43,6 @@ impl SyntheticClock {
         self.queue_due();
     }
 
-    /// Queues all arrivals until now.
     fn queue_due(&mut self) {
         let now_ns = self.stopwatch.now_ns();
         while self.schedule.due_ns().is_some_and(|due_ns| due_ns <= now_ns)

@@ -38,7 +38,6 @@ struct CrossAttention {
     out: Linear,
 }
 
-/// The state of one batch.
 #[derive(Debug)]
 pub(super) struct State {
     steps: usize,
@@ -61,7 +60,7 @@ struct Caches {
 
 impl Decoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config: &Config = loader.checkpoint.config();
+        let config: &Config = &loader.checkpoint.config;
         let stack = Stack::Decoder;
         let blocks = (0..config.decoder_blocks)
             .map(|block| {
@@ -92,7 +91,6 @@ impl Decoder {
         })
     }
 
-    /// All linear layers, in any order.
     pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|block| {
             let CrossAttention { query, memory, out, .. } = &mut block.cross;

@@ -30,7 +30,7 @@ struct Bias {
 
 impl Encoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config: &Config = loader.checkpoint.config();
+        let config: &Config = &loader.checkpoint.config;
         let stack = Stack::Encoder;
         let blocks = (0..config.encoder_blocks)
             .map(|block| {
@@ -67,7 +67,6 @@ impl Encoder {
         self.final_norm.forward(&x)
     }
 
-    /// All linear layers, in any order.
     pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
             attention.linears().into_iter().chain(feed_forward.linears())

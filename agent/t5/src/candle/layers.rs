@@ -8,7 +8,6 @@ use crate::config::{Activation, Gate};
 use crate::lora::Adapter;
 use candle_core::{D, DType, Device, Tensor};
 
-/// Loads a checkpoint's tensors onto a device.
 pub(super) struct Loader<'a> {
     pub(super) checkpoint: &'a Checkpoint,
     pub(super) device: &'a Device,
@@ -33,12 +32,12 @@ impl Loader<'_> {
         let width = values.len();
         Ok(Norm {
             weight: Tensor::from_vec(values, width, self.device)?,
-            epsilon: self.checkpoint.config().epsilon,
+            epsilon: self.checkpoint.config.epsilon,
         })
     }
 
     pub(super) fn self_attention(&self, stack: Stack, block: usize) -> Result<Attention, Error> {
-        let config = self.checkpoint.config();
+        let config = &self.checkpoint.config;
         let name = |part: &str| stack.self_attention(block, part);
         Ok(Attention {
             norm: self.norm(&stack.norm(block, 0))?,
@@ -48,7 +47,7 @@ impl Loader<'_> {
     }
 
     pub(super) fn feed_forward(&self, stack: Stack, block: usize) -> Result<FeedForward, Error> {
-        let config = self.checkpoint.config();
+        let config = &self.checkpoint.config;
         let name = |part: &str| stack.feed_forward(block, part);
         let into = match config.gate {
             Gate::Gated => vec![name("wi_0"), name("wi_1")],
@@ -113,7 +112,6 @@ impl Linear {
         }
     }
 
-    /// Sets or removes the factors of an adapter.
     pub(super) fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
         self.factors = None;
         let rank = |adapter: &Adapter| self.tensors.iter().map(|name| adapter.rank(name)).sum();
@@ -129,12 +127,10 @@ impl Linear {
         Ok(())
     }
 
-    /// Bytes of the base weight.
     pub(super) fn bytes(&self) -> u64 {
         bytes(&self.weight)
     }
 
-    /// Bytes of the adapter's factors.
     pub(super) fn adapter_bytes(&self) -> u64 {
         self.factors.as_ref().map_or(0, |factors| bytes(&factors.down) + bytes(&factors.up))
     }
@@ -192,7 +188,6 @@ pub(super) fn add(x: &Tensor, result: &Tensor) -> Result<Tensor, candle_core::Er
     x + result.to_dtype(DType::F32)?
 }
 
-/// The feed-forward layer with its norm and residual.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     norm: Norm,

@@ -17,7 +17,6 @@ use layers::{Linear, Loader, bytes, on_device};
 use model::engine::Dtype;
 use model::failure::{Failure, Kind, Retry};
 
-/// The storage of the model's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Precision {
     /// All other products, and the caches.
@@ -41,7 +40,6 @@ impl Precision {
 /// Whether rows can join a running batch. Here rows share tensors of one length.
 pub const CONTINUOUS_BATCHING: bool = false;
 
-/// The kernel's name for reports.
 pub fn kernel(device: &Device, dtype: Dtype) -> String {
     let place = if device.is_cuda() { "cuda" } else { "cpu" };
     format!("candle {place}, {dtype}")
@@ -79,10 +77,8 @@ pub enum Error {
 }
 
 impl CandleT5 {
-    /// # Errors
-    /// The weights are broken or do not fit the device.
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self, Error> {
-        let config = checkpoint.config();
+        let config = &checkpoint.config;
         let precision = Precision::of(dtype).ok_or(Error::Dtype(dtype))?;
         let loader = Loader { checkpoint, device: &device, precision };
         let shape = (config.vocabulary, config.d_model);

@@ -1,8 +1,7 @@
 //! Names and shapes of T5's tensors.
 
 use crate::config::{Config, Gate};
-use std::collections::BTreeMap;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// The embedding, `[vocabulary, d_model]`.
 pub const SHARED: &str = "shared.weight";
@@ -31,14 +30,12 @@ impl fmt::Display for Stack {
 }
 
 impl Stack {
-    /// A self-attention projection: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model,
-    /// inner]`.
+    /// Self-attention: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model, inner]`.
     pub fn self_attention(self, block: usize, part: &str) -> String {
         format!("{self}.block.{block}.layer.0.SelfAttention.{part}.weight")
     }
 
-    /// A feed-forward projection: `wi_0`, `wi_1`, `wi` are `[d_ff, d_model]`, `wo` is `[d_model,
-    /// d_ff]`.
+    /// Feed-forward: `wi_0`, `wi_1`, `wi` are `[d_ff, d_model]`, `wo` is `[d_model, d_ff]`.
     pub fn feed_forward(self, block: usize, part: &str) -> String {
         format!("{self}.block.{block}.layer.{}.DenseReluDense.{part}.weight", self.layers() - 1)
     }

@@ -15,12 +15,11 @@ use super::config::Config;
 use super::lora::{self, Adapter};
 use engine::files::{self, Weights};
 use layout::{SHARED_ALIASES, UNUSED};
-use std::collections::BTreeMap;
-use std::io;
+use std::{collections::BTreeMap, io};
 
 #[derive(Debug)]
 pub struct Checkpoint {
-    config: Config,
+    pub config: Config,
     layout: BTreeMap<String, Vec<usize>>,
     values: Values,
     adapter: Option<Adapter>,
@@ -60,9 +59,6 @@ pub enum Error {
 
 impl Checkpoint {
     /// Checks names and shapes of all tensors without reading values.
-    ///
-    /// # Errors
-    /// [`Error`], with the file and the tensor.
     pub fn open(config: &Config, weights: Weights) -> Result<Self, Error> {
         let mut layout = layout::layout(config);
         let head = vec![config.vocabulary, config.d_model];
@@ -89,12 +85,9 @@ impl Checkpoint {
     }
 
     /// Merges an adapter into the weights of `model` as tensors are read.
-    ///
-    /// # Errors
-    /// The adapter does not fit.
     pub fn adapt(mut self, files: files::Adapter, model: &str) -> Result<Self, lora::Error> {
         let adapter = self.fit(files, model)?;
-        for name in adapter.replaced() {
+        for name in &adapter.replaced {
             let head = || self.layout[SHARED].clone();
             let shape = self.layout.get(name).cloned().unwrap_or_else(head);
             self.layout.insert(name.clone(), shape);
@@ -104,20 +97,12 @@ impl Checkpoint {
     }
 
     /// Matches an adapter to the weights of `model` without merging it.
-    ///
-    /// # Errors
-    /// The adapter does not fit.
     pub fn fit(&self, files: files::Adapter, model: &str) -> Result<Adapter, lora::Error> {
         Adapter::open(files, model, &self.layout)
     }
 
-    /// Remarks for the report.
     pub fn notes(&self) -> &[String] {
-        self.adapter.as_ref().map_or(&[], Adapter::notes)
-    }
-
-    pub fn config(&self) -> &Config {
-        &self.config
+        self.adapter.as_ref().map_or(&[], |adapter| adapter.notes.as_slice())
     }
 
     /// The tensor that serves as the head: its own, or the embedding.
@@ -125,18 +110,12 @@ impl Checkpoint {
         if self.layout.contains_key(HEAD) { HEAD } else { SHARED }
     }
 
-    /// Number of weights.
     pub fn parameters(&self) -> u64 {
         self.layout.values().map(|shape| shape.iter().product::<usize>() as u64).sum()
     }
 
     /// A tensor's values, row-major, shaped as documented at [`Stack`] and [`cross_attention`].
-    ///
-    /// # Errors
-    /// The file cannot be read, or contains non-finite values.
-    ///
-    /// # Panics
-    /// This T5 has no such tensor.
+    /// Panics if this T5 has no such tensor.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
         let shape =
             self.layout.get(name).expect("tensors are asked for by the config's own layout");
@@ -156,9 +135,6 @@ impl Checkpoint {
     }
 
     /// Stacks tensors of equal width, such as `q`, `k` and `v`, for one product.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::tensor`].
     pub fn stacked(&self, names: &[String]) -> Result<Vec<f32>, Error> {
         let mut all = Vec::new();
         for name in names {
@@ -168,7 +144,6 @@ impl Checkpoint {
     }
 }
 
-/// Resolves aliases of the embedding and removes unused tensors.
 fn normalize_names(stored: &mut Stored) {
     stored.places.remove(UNUSED);
     for alias in SHARED_ALIASES {

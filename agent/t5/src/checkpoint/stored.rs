@@ -3,19 +3,16 @@
 use super::Error;
 use engine::files::Blob;
 use half::{bf16, f16};
-use safetensors::Dtype;
-use safetensors::tensor::Metadata;
+use safetensors::{Dtype, tensor::Metadata};
 use std::collections::BTreeMap;
 
 /// As in the reference reader.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
-/// Bytes converted at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// Appends stored bytes as f32.
 type Convert = fn(&[u8], &mut Vec<f32>);
 
-/// Location of a tensor.
 #[derive(Debug, Clone)]
 pub(crate) struct TensorLocation {
     file: usize,

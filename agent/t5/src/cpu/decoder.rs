@@ -48,7 +48,7 @@ struct CrossAttention {
 
 impl Decoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config = loader.checkpoint.config();
+        let config = &loader.checkpoint.config;
         let stack = Stack::Decoder;
         let block = |block| {
             let name = |part: &str| cross_attention(block, part);
@@ -85,7 +85,6 @@ impl Decoder {
         })
     }
 
-    /// Appends rows with prompts of these lengths.
     pub(super) fn add(&mut self, lengths: &[usize], max_steps: usize) {
         if max_steps > self.bias.offsets {
             let (weight, heads) = (&self.bias_weight, self.heads.count);
@@ -172,7 +171,6 @@ impl Decoder {
         self.final_norm.forward(kernels, x, to);
     }
 
-    /// Keeps only the rows at these indices.
     pub(super) fn retain(&mut self, rows: &[usize]) {
         self.own.retain_rows(rows);
         self.prompt.retain_rows(rows);
@@ -200,7 +198,6 @@ impl Decoder {
         linears.flat_map(Linear::weights).collect()
     }
 
-    /// All linear layers, in any order.
     pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|block| {
             let CrossAttention { query, memory, out, .. } = &mut block.cross;

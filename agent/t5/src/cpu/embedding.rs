@@ -1,7 +1,6 @@
 //! The embedding: token ids in, rows of f32 out.
 
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 use kernels::{Rows, Storage};
 
 #[derive(Debug)]

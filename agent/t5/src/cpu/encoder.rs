@@ -21,7 +21,7 @@ pub(super) struct Encoder {
 
 impl Encoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config = loader.checkpoint.config();
+        let config = &loader.checkpoint.config;
         let stack = Stack::Encoder;
         let block =
             |block| Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?));
@@ -39,8 +39,7 @@ impl Encoder {
         })
     }
 
-    /// Encodes `x`, `[tokens, d_model]`, where each prompt is a range of rows. Writes `to` in the
-    /// same shape.
+    /// Encodes `x`, `[tokens, d_model]`, to `to` of that shape. Each prompt is a range of rows.
     pub(super) fn forward(
         &mut self,
         kernels: &mut Kernels,
@@ -73,7 +72,6 @@ impl Encoder {
         self.final_norm.forward(kernels, x, to);
     }
 
-    /// All linear layers, in any order.
     pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|(attention, feed_forward)| {
             attention.linears().into_iter().chain(feed_forward.linears())
@@ -89,7 +87,6 @@ impl Encoder {
         linears.map(Linear::read_bytes).sum()
     }
 
-    /// Raw sums per row of the feed-forward layer.
     pub(super) fn sums(&self) -> usize {
         self.blocks[0].1.sums()
     }

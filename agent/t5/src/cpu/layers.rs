@@ -14,7 +14,6 @@ pub(super) struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    /// Stacks the named tensors into one matrix.
     pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
         let values = self.checkpoint.stacked(&names)?;
         let shape = (values.len() / inputs, inputs);
@@ -26,11 +25,11 @@ impl Loader<'_> {
     pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
         let mut gain = self.checkpoint.tensor(name)?;
         gain.resize(Rows::new(gain.len()).padded(), 0.0);
-        Ok(Norm { gain, epsilon: self.checkpoint.config().epsilon })
+        Ok(Norm { gain, epsilon: self.checkpoint.config.epsilon })
     }
 
     pub(super) fn self_attention(&self, stack: Stack, block: usize) -> Result<Attention, Error> {
-        let config = self.checkpoint.config();
+        let config = &self.checkpoint.config;
         let name = |part: &str| stack.self_attention(block, part);
         Ok(Attention {
             norm: self.norm(&stack.norm(block, 0))?,
@@ -40,7 +39,7 @@ impl Loader<'_> {
     }
 
     pub(super) fn feed_forward(&self, stack: Stack, block: usize) -> Result<FeedForward, Error> {
-        let config = self.checkpoint.config();
+        let config = &self.checkpoint.config;
         let name = |part: &str| stack.feed_forward(block, part);
         let layer = match stack {
             Stack::Encoder => 1,
@@ -67,7 +66,6 @@ impl Loader<'_> {
     }
 }
 
-/// RMS norm.
 #[derive(Debug)]
 pub(super) struct Norm {
     /// Zero-padded like rows.
@@ -95,7 +93,6 @@ impl Attention {
     }
 }
 
-/// The feed-forward layer with its norm and residual.
 #[derive(Debug)]
 pub(super) struct FeedForward {
     norm: Norm,
@@ -121,7 +118,6 @@ impl FeedForward {
         [&self.into, &self.out]
     }
 
-    /// Raw sums per row, before the activation.
     pub(super) fn sums(&self) -> usize {
         self.into.sums()
     }

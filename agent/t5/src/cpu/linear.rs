@@ -1,10 +1,8 @@
 //! A linear layer of the base, with an optional LoRA adapter.
 
-use crate::checkpoint::Error;
-use crate::lora::Adapter;
+use crate::{checkpoint::Error, lora::Adapter};
 use kernels::{Epilogue, Kernels, Layout, Rows, Storage, Weights};
 
-/// Packed weights with the names of the stacked tensors.
 #[derive(Debug)]
 pub(super) struct Linear {
     weights: Weights,
@@ -112,7 +110,6 @@ impl Linear {
         self.weights.bytes()
     }
 
-    /// Bytes of the adapter's factors.
     pub(super) fn adapter_bytes(&self) -> usize {
         self.adapter.as_ref().map_or(0, |adapter| adapter.down.bytes() + adapter.up.bytes())
     }

@@ -22,11 +22,9 @@ use encoder::Encoder;
 use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
 use layers::{Loader, Workspace};
 use linear::{Linear, LoraBuffers};
-use model::engine::Dtype;
-use model::failure::Failure;
+use model::{engine::Dtype, failure::Failure};
 use stopwatch::Stopwatch;
 
-/// The storage of the model's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
     /// All other products.
@@ -35,7 +33,6 @@ pub struct Precision {
     pub wo: Storage,
     pub head: Storage,
     pub embedding: Storage,
-    /// Keys and values.
     pub cache: Storage,
 }
 
@@ -55,7 +52,6 @@ impl Precision {
 /// Whether rows can join a running batch. Here each row has its own memory in the caches.
 pub const CONTINUOUS_BATCHING: bool = true;
 
-/// The kernel's name for reports.
 pub fn kernel(dtype: Dtype) -> String {
     format!("fleetmark cpu, {}, {dtype}", Dispatch::best().name)
 }
@@ -74,14 +70,12 @@ pub struct CpuT5 {
     head_shape: (usize, usize),
     weight_bytes: usize,
     adapter_bytes: usize,
-    /// Factor of the head's input.
     head_scale: Option<f32>,
     rows: StepBuffers,
     /// Peak.
     cache_bytes: usize,
 }
 
-/// Buffers that every step overwrites.
 #[derive(Debug)]
 struct StepBuffers {
     /// The residual stream, `[rows, d_model]`.
@@ -96,16 +90,13 @@ struct StepBuffers {
 
 impl CpuT5 {
     /// Packs the weights and starts the threads.
-    ///
-    /// # Errors
-    /// The weights cannot be read.
     pub fn load(
         checkpoint: &Checkpoint,
         dtype: Dtype,
         dispatch: &'static Dispatch,
         threads: usize,
     ) -> Result<Self, Error> {
-        let config = checkpoint.config();
+        let config = &checkpoint.config;
         let precision = Precision::of(dtype);
         let loader = Loader { checkpoint, dispatch, precision };
         let mut encoder = Encoder::load(&loader)?;

@@ -80,8 +80,6 @@ pub enum Error {
 }
 
 impl LoraConfig {
-    /// # Errors
-    /// [`Error`], with the key.
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let raw: Map<String, Value> = serde_json::from_slice(text)?;
         let kind = raw.get("peft_type").unwrap_or(&Value::Null);

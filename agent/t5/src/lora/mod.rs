@@ -15,15 +15,13 @@ use std::collections::BTreeMap;
 /// peft's prefix of module names.
 const PREFIX: &str = "base_model.model.";
 
-/// An adapter that fits a base.
 #[derive(Debug)]
 pub struct Adapter {
     stored: Stored,
     /// By the name of the changed weight.
     deltas: BTreeMap<String, Delta>,
-    /// Replaced weights.
-    replaced: Vec<String>,
-    notes: Vec<String>,
+    pub replaced: Vec<String>,
+    pub notes: Vec<String>,
 }
 
 /// The names of the two factors in the file.
@@ -67,9 +65,6 @@ pub enum Error {
 
 impl Adapter {
     /// Matches an adapter to the shapes of a base's weights, without reading values.
-    ///
-    /// # Errors
-    /// [`Error`], with the file and the tensor.
     pub fn open(
         files: files::Adapter,
         model: &str,
@@ -162,19 +157,7 @@ impl Adapter {
         Ok(())
     }
 
-    pub fn replaced(&self) -> &[String] {
-        &self.replaced
-    }
-
-    /// Remarks for the report.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
     /// The replacement of a weight. `None` if the base's weight stays.
-    ///
-    /// # Errors
-    /// The file cannot be read, or contains non-finite values.
     pub fn replacement(&self, weight: &str) -> Result<Option<Vec<f32>>, checkpoint::Error> {
         if self.replaced.iter().all(|replaced| replaced != weight) {
             return Ok(None);
@@ -182,8 +165,6 @@ impl Adapter {
         self.stored.read(&format!("{PREFIX}{weight}")).map(Some)
     }
 
-    /// # Errors
-    /// [`Error::OnlyMerged`] if the adapter requires merging.
     pub fn check_unmerged(&self) -> Result<(), Error> {
         match self.replaced.iter().find(|replaced| *replaced != HEAD) {
             None => Ok(()),
@@ -201,9 +182,6 @@ impl Adapter {
 
     /// The stacked factors of weights with equally many rows, together `[outputs, inputs]`: `A`,
     /// `[rank, inputs]`, and `scaling * B`, `[outputs, rank]`, zero-padded to `rank`.
-    ///
-    /// # Errors
-    /// As [`Adapter::replacement`].
     pub fn stacked(
         &self,
         weights: &[String],
@@ -232,9 +210,6 @@ impl Adapter {
     }
 
     /// Adds the change to a weight, `[outputs, inputs]`, if there is one.
-    ///
-    /// # Errors
-    /// As [`Adapter::replacement`].
     pub fn merge(&self, weight: &str, values: &mut [f32]) -> Result<(), checkpoint::Error> {
         let Some(Delta { a: Some(a), b: Some(b), rank, scaling }) = self.deltas.get(weight) else {
             return Ok(());

@@ -2,8 +2,7 @@
 
 use super::Library;
 use model::telemetry::Gpu;
-use nvml_wrapper::Device;
-use nvml_wrapper::enum_wrappers::device::Clock;
+use nvml_wrapper::{Device, enum_wrappers::device::Clock};
 
 /// All GPUs in the driver's order. Unknown facts are `None`.
 pub(crate) fn gpus(library: &Library) -> Vec<Gpu> {

@@ -1,8 +1,7 @@
 //! The NVML library: the system's own, or a given file.
 
 use model::telemetry::{Absence, NvmlLibrary};
-use nvml_wrapper::Nvml;
-use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::{Nvml, error::NvmlError};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
@@ -26,8 +25,6 @@ pub(crate) struct Library {
 }
 
 impl Library {
-    /// # Errors
-    /// Why there is none, with a remedy.
     pub(crate) fn open(named: Option<&Path>) -> Result<Self, Absence> {
         let mut builder = Nvml::builder();
         if let Some(path) = named {

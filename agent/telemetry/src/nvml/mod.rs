@@ -17,9 +17,6 @@ use model::telemetry::{Absence, Gpu, Readings};
 use visible::Handle;
 
 /// The GPU of an engine's device, such as `cuda:0`.
-///
-/// # Errors
-/// Why it cannot be read.
 pub(super) fn watch(
     library: &Library,
     device: &str,

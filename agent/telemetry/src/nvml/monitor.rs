@@ -3,12 +3,10 @@
 use super::Library;
 use super::calls::{CALLS, Cadence, Call};
 use super::visible::Handle;
-use crate::Trigger;
-use crate::counter::Counter;
+use crate::{Trigger, absence, counter::Counter};
 use model::telemetry::{Absence, Kind, Metric, Readings};
 use nvml_wrapper::bitmasks::event::EventTypes;
-use nvml_wrapper::enums::device::UsedGpuMemory;
-use nvml_wrapper::enums::event::XidError;
+use nvml_wrapper::enums::{device::UsedGpuMemory, event::XidError};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, EventSet};
 use std::mem::ManuallyDrop;
@@ -16,7 +14,6 @@ use std::mem::ManuallyDrop;
 #[derive(Debug)]
 pub(crate) struct GpuMonitor {
     device: Device<'static>,
-    /// This process.
     pid: u32,
     calls: Vec<Watch>,
     processes: State,
@@ -42,17 +39,14 @@ enum State {
 }
 
 impl GpuMonitor {
-    /// # Errors
-    /// Why it cannot be found.
     pub(super) fn find(library: &Library, handle: &Handle, pid: u32) -> Result<Self, Absence> {
         let device = match handle {
             Handle::Index(index) => library.nvml.device_by_index(*index),
             Handle::Uuid(uuid) => library.nvml.device_by_uuid(uuid.as_str()),
         };
-        let device = device.map_err(|error| Absence {
-            what: "gpu".to_owned(),
-            reason: format!("the GPU used for inference cannot be opened: {error}"),
-            remedy: Some("run nvidia-smi to list the GPUs of the driver".to_owned()),
+        let device = device.map_err(|error| {
+            let reason = format!("the GPU used for inference cannot be opened: {error}");
+            absence("gpu", reason, Some("run nvidia-smi to list the GPUs of the driver"))
         })?;
         let watch =
             |call: &Call| Watch { call: *call, counter: Counter::default(), state: State::Works };
@@ -72,14 +66,12 @@ impl GpuMonitor {
         Ok(monitor)
     }
 
-    /// What became unmeasurable since the last call.
     pub(crate) fn take_absences(&mut self) -> Vec<Absence> {
         std::mem::take(&mut self.absences)
     }
 
     fn record_absence(&mut self, what: &str, reason: &str) {
-        let (what, reason) = (what.to_owned(), reason.to_owned());
-        self.absences.push(Absence { what, reason, remedy: None });
+        self.absences.push(absence(what, reason, None));
     }
 
     /// Reads what the trigger allows. Checks a lost GPU once per reading.
@@ -137,14 +129,9 @@ impl GpuMonitor {
             }
             NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Uninitialized => {
                 self.is_lost = true;
-                self.absences.push(Absence {
-                    what: "gpu".to_owned(),
-                    reason: format!("the GPU was lost: {error}"),
-                    remedy: Some(
-                        "check dmesg for an XID, then reset the GPU or restart the instance"
-                            .to_owned(),
-                    ),
-                });
+                let remedy = "check dmesg for an XID, then reset the GPU or restart the instance";
+                let reason = format!("the GPU was lost: {error}");
+                self.absences.push(absence("gpu", reason, Some(remedy)));
                 before
             }
             _ => {

@@ -1,5 +1,6 @@
 //! Maps `cuda:0` to a GPU: CUDA numbers the GPUs visible in the environment, in its own order.
 
+use crate::absence;
 use model::telemetry::{Absence, Gpu};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,25 +19,16 @@ pub(super) enum Handle {
     Uuid(String),
 }
 
-fn absence(reason: String, remedy: &str) -> Absence {
-    Absence { what: "gpu".to_owned(), reason, remedy: Some(remedy.to_owned()) }
-}
-
 impl VisibleDevices {
     /// The GPU with this CUDA ordinal.
-    ///
-    /// # Errors
-    /// Why it cannot be determined.
     pub(super) fn find(&self, number: u32, gpus: &[Gpu]) -> Result<Handle, Absence> {
         let handle = match self.devices.as_deref().map(str::trim).filter(|list| !list.is_empty()) {
             None => Handle::Index(number),
             Some(list) => {
                 let entry = list.split(',').nth(number as usize).map(str::trim);
                 let entry = entry.filter(|entry| !entry.is_empty()).ok_or_else(|| {
-                    absence(
-                        format!("CUDA_VISIBLE_DEVICES={list} has no GPU {number}"),
-                        "add the GPU to the variable, or unset it",
-                    )
+                    let reason = format!("CUDA_VISIBLE_DEVICES={list} has no GPU {number}");
+                    absence("gpu", reason, Some("add the GPU to the variable, or unset it"))
                 })?;
                 match entry.parse() {
                     Ok(index) => Handle::Index(index),
@@ -50,8 +42,9 @@ impl VisibleDevices {
             return Ok(handle);
         }
         Err(absence(
-            "several different GPUs: the one used for inference is ambiguous".to_owned(),
-            "set CUDA_DEVICE_ORDER=PCI_BUS_ID for the agent",
+            "gpu",
+            "several different GPUs: the one used for inference is ambiguous",
+            Some("set CUDA_DEVICE_ORDER=PCI_BUS_ID for the agent"),
         ))
     }
 }

@@ -3,8 +3,7 @@
 use super::state::{Agent, Host, Lease, Segment, Shard, Status};
 use super::{Action, Offer, Phase, Scheduler};
 use model::ids::{AgentId, HostId};
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 impl Scheduler {
     /// Offers shards in plan order until no idle agent suits any waiting shard.

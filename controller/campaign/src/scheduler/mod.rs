@@ -86,12 +86,10 @@ pub struct Offer {
     pub batches: Vec<u32>,
 }
 
-/// A shard to schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
     /// Index of its run. The shards of a run are consecutive.
     pub run: usize,
-    /// Index of its target.
     pub target: usize,
     /// Index into the target's engines.
     pub engine: usize,
@@ -101,7 +99,6 @@ pub struct Work {
     pub is_held: bool,
 }
 
-/// Assigns shards to agents.
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     limits: Limits,
@@ -208,7 +205,9 @@ impl Scheduler {
                 return actions;
             }
             Event::Alive { agent } => {
-                self.hear(&agent, now);
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.heard = now;
+                }
                 return actions;
             }
             Event::Stored { shard, attempt, batch } => {
@@ -325,11 +324,6 @@ impl Scheduler {
         };
         self.agents.insert(agent, ready);
         self.refresh(host);
-    }
-
-    fn hear(&mut self, agent: &AgentId, now: Duration) {
-        let Some(agent) = self.agents.get_mut(agent) else { return };
-        agent.heard = now;
     }
 
     fn store(&mut self, shard: usize, attempt: u64, batch: u32) {

@@ -3,8 +3,7 @@
 use super::Work;
 use model::failure::Failure;
 use model::ids::{AgentId, HostId};
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// When to give up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,24 +33,18 @@ pub struct Agent {
     pub target: usize,
     /// Per engine of the target: whether the agent supports it.
     pub engines: Vec<bool>,
-    /// The shard that it holds, if any.
     pub lease: Option<usize>,
     /// It takes no more shards.
     pub is_leaving: bool,
-    /// When its last message arrived.
     pub heard: Duration,
 }
 
 /// Why nothing is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Every shard is done.
     Complete,
-    /// Some shards were set aside.
     SetAside,
-    /// Stopped by a signal.
     Stopped,
-    /// The budget is spent.
     BudgetSpent,
     /// No agent that could measure the rest came back in time.
     AgentsGone,
@@ -73,14 +66,11 @@ impl Ending {
     }
 }
 
-/// Something for the report and the log.
+/// Something for the report and the log. A failed attempt is tried again, a shard that is set aside isn't.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// An agent was lost in the middle of a shard.
     AgentLost { agent: AgentId, shard: usize, reason: &'static str },
-    /// An attempt failed and is tried again.
     AttemptFailed { shard: usize, failure: Failure },
-    /// A shard will not be measured.
     ShardSetAside { shard: usize, failure: Failure },
 }
 
@@ -145,7 +135,6 @@ pub(super) struct Lease {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     pub(super) is_busy: bool,
-    /// Agents that are connected.
     pub(super) agents: BTreeSet<AgentId>,
     pub(super) last_segment: Option<Segment>,
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 /// Prices of one service and region, of the day on which AWS published them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bulk {
-    /// AWS's version of the list.
     pub version: String,
     pub published: NaiveDate,
     pub usd_per_hour: BTreeMap<String, f64>,
@@ -32,9 +31,6 @@ struct Terms {
 }
 
 /// Takes the on-demand prices of a service in a region out of a bulk file; of all instance types, or of `only` these.
-///
-/// # Errors
-/// [`Error`] where the text isn't such a file, is of another offer, or hasn't exactly one price for a type.
 pub fn bulk(text: &[u8], service: Service, region: &str, only: &[String]) -> Result<Bulk, Error> {
     let form = |detail: String| Error::Form { detail };
     let file: File = serde_json::from_slice(text).map_err(|error| form(error.to_string()))?;

@@ -12,32 +12,23 @@ pub use bulk::{Bulk, bulk};
 pub use product::{Product, price_of, product};
 pub use service::Service;
 
-/// AWS's answer has no usable price.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("not an AWS price list: {detail}")]
     Form { detail: String },
-    /// Another offer than the service that was asked for.
     #[error("price list is for {found}, but prices of {service} are in the list for {expected}")]
     Offer { found: String, service: &'static str, expected: &'static str },
     #[error(
         "AWS has no price for {target} as {service} in {region}; check the instance type and the region"
     )]
-    NoProduct {
-        target: String,
-        /// What it is bought as.
-        service: &'static str,
-        region: String,
-    },
+    NoProduct { target: String, service: &'static str, region: String },
     #[error("{} products match {target} as {service} in {region}, expected one: {}", usage_types.len(), usage_types.join(", "))]
     SeveralProducts {
         target: String,
-        /// What it is bought as.
         service: &'static str,
         region: String,
         usage_types: Vec<String>,
     },
-    /// No hourly dimension, or several.
     #[error(
         "{target} has {found} hourly on-demand prices above zero in USD, expected one: SKU {sku}"
     )]

@@ -11,7 +11,6 @@ pub struct Product {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// On-demand offers of a product.
 pub(super) type Offers = BTreeMap<String, Offer>;
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -43,23 +42,16 @@ struct Terms {
 }
 
 /// Reads one product as `GetProducts` lists it: JSON in a text of its own.
-///
-/// # Errors
-/// [`Error::Form`] where it isn't one.
 pub fn product(text: &str) -> Result<(Product, OnDemand), Error> {
     let listed: Listed =
         serde_json::from_str(text).map_err(|error| Error::Form { detail: error.to_string() })?;
     Ok((listed.product, OnDemand(listed.terms.on_demand)))
 }
 
-/// What a product costs on demand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OnDemand(pub(super) Offers);
 
 /// US dollars per hour of `target`, of which `found` are all products that the filters left.
-///
-/// # Errors
-/// [`Error`] where not exactly one product is of the service, or it hasn't exactly one hourly price above zero.
 pub fn price_of(
     target: &str,
     service: Service,

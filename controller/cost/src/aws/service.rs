@@ -2,14 +2,11 @@
 //! different services with different prices for one type.
 
 use super::Product;
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// An endpoint that waits for requests.
     SageMakerHosting,
-    /// An endpoint with a queue.
     SageMakerAsync,
     SageMakerBatchTransform,
     /// A plain Linux machine, shared tenancy.
@@ -86,7 +83,6 @@ impl fmt::Display for Service {
     }
 }
 
-/// A service that isn't known.
 #[derive(Debug, thiserror::Error)]
 #[error("unknown service `{found}`: expected one of {}", WORDS.map(|(_, word)| word).join(", "))]
 pub struct Unknown {

@@ -96,7 +96,6 @@ impl<'a> Walk<'a> {
         Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    /// Skips a page.
     fn page(&mut self) -> Result<(), Unsound> {
         let length = self.structure(MAX_DEPTH)?.ok_or(Unsound::Malformed)?;
         self.take(u64::try_from(length).map_err(|_| Unsound::Malformed)?).map(drop)

@@ -10,12 +10,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sha2::{Digest, Sha256};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{os::unix::fs::DirBuilderExt, time::Duration};
 
 /// The authority, trusted by both sides.
 pub const CA: &str = "ca";
@@ -92,9 +90,6 @@ pub fn key_file(folder: &Path, name: &str) -> PathBuf {
 
 impl Authority {
     /// Creates an authority and its files.
-    ///
-    /// # Errors
-    /// [`Error::Exists`].
     pub fn make(folder: &Path, now: DateTime<Utc>) -> Result<Self, Error> {
         let path = certificate_file(folder, CA);
         if path.exists() {
@@ -119,9 +114,6 @@ impl Authority {
     }
 
     /// Reads the authority of a folder.
-    ///
-    /// # Errors
-    /// [`Error::Missing`].
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let read = |path: PathBuf| {
             std::fs::read_to_string(path)
@@ -134,9 +126,6 @@ impl Authority {
 
     /// Creates the controller's certificate for `hosts` and loopback; without `hosts`, for those of the existing
     /// certificate.
-    ///
-    /// # Errors
-    /// [`Error::Host`].
     pub fn controller(&self, hosts: &[String], validity: Validity) -> Result<Vec<String>, Error> {
         let mut all = if hosts.is_empty() { hosts_of(&self.folder) } else { hosts.to_vec() };
         let known = all.clone();
@@ -154,9 +143,6 @@ impl Authority {
     }
 
     /// Creates a certificate for agents of this name, valid from now: revoking a name ends certificates made before.
-    ///
-    /// # Errors
-    /// [`Error::Name`].
     pub fn agent(&self, name: &str, validity: Validity) -> Result<(), Error> {
         check_name(name)?;
         let mut params = params(name, validity, Duration::ZERO);
@@ -172,9 +158,6 @@ impl Authority {
 }
 
 /// Checks a name that becomes a file name and a certificate's common name.
-///
-/// # Errors
-/// [`Error::Name`].
 pub fn check_name(name: &str) -> Result<(), Error> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let is_ours = [CA, CONTROLLER].contains(&name);

@@ -10,19 +10,14 @@ pub use certificate::Certificate;
 pub use roster::{GivenToken, RevokedCertificates, Roster};
 pub use token::{Hash, Token};
 
-use std::fmt;
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, fs::OpenOptions, path::Path, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The metadata key that carries a token.
 pub const METADATA_KEY: &str = "authorization";
 
-/// Why authentication failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     #[error(
@@ -53,10 +48,8 @@ pub enum Identity {
     /// The token made for this campaign.
     Campaign,
     /// A token issued to a name.
-    Token {
-        name: String,
-        hash: Hash,
-    },
+    Token { name: String, hash: Hash },
+    /// Of the campaign's authority.
     Certificate(Certificate),
 }
 
@@ -93,9 +86,6 @@ impl Guard {
 
     /// Identifies an agent by its `authorization` header and its certificate, whose signature and validity the handshake
     /// has verified. A token, if present, must be valid regardless of the certificate.
-    ///
-    /// # Errors
-    /// [`Denied`].
     pub fn identify(
         &self,
         header: Option<&str>,
@@ -120,9 +110,6 @@ impl Guard {
 
     /// As [`Guard::identify`], but waits for a roster update before refusing an unknown token, which may have been issued
     /// a moment ago.
-    ///
-    /// # Errors
-    /// [`Denied`].
     pub async fn admit(
         &self,
         header: Option<&str>,

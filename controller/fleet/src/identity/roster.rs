@@ -1,8 +1,7 @@
 //! Issued tokens and revocations. Reloaded from the store while a campaign runs, so agents can be added and revoked
 //! without stopping it.
 
-use super::Hash;
-use super::certificate::Certificate;
+use super::{Hash, certificate::Certificate};
 use chrono::{DateTime, Utc};
 
 #[derive(Debug, Clone)]

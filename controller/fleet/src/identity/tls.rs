@@ -2,11 +2,9 @@
 //! be renewed while a campaign runs.
 
 use super::authority::{AGENT, CA, CONTROLLER, certificate_file, hosts_of, key_file};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -47,18 +45,13 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     /// Reads the certificates of a folder.
-    ///
-    /// # Errors
-    /// [`Error`] if a file is missing or the files don't match.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let current = Current { files: fingerprint(folder), config: Arc::new(config(folder)?) };
         Ok(Self { folder: folder.to_owned(), current: Mutex::new(current) })
     }
 
     /// Reloads the folder if its files changed; new connections use the new files. Returns whether they changed.
-    ///
-    /// # Errors
-    /// As [`Tls::read`]; the previous configuration stays in use.
+    /// After an error the previous configuration stays in use.
     pub fn read_again(&self) -> Result<bool, Error> {
         let files = fingerprint(&self.folder);
         if self.lock().files == files {

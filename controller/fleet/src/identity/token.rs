@@ -1,11 +1,9 @@
 //! Bearer tokens. Only their hashes are stored.
 
 use super::write_secret;
-use rand::TryRng;
-use rand::rngs::SysRng;
+use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
-use std::fmt;
-use std::path::Path;
+use std::{fmt, path::Path};
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -15,9 +13,6 @@ pub struct Token(String);
 
 impl Token {
     /// A new token from the system's randomness.
-    ///
-    /// # Errors
-    /// If the system provides no randomness.
     pub fn make() -> Result<Self, std::io::Error> {
         let mut bytes = [0_u8; 32];
         SysRng.try_fill_bytes(&mut bytes).map_err(std::io::Error::other)?;
@@ -32,17 +27,11 @@ impl Token {
     }
 
     /// Writes it to a file with mode 0600.
-    ///
-    /// # Errors
-    /// If the file can't be written.
     pub fn write(&self, path: &Path) -> Result<(), std::io::Error> {
         write_secret(path, &self.0)
     }
 
     /// Writes it to an agent's pipe, as one line.
-    ///
-    /// # Errors
-    /// If the pipe is closed.
     pub async fn hand_over(
         &self,
         pipe: &mut (impl AsyncWrite + Unpin),

@@ -43,9 +43,6 @@ impl ControllerUrl {
     }
 
     /// Checks that a job outside of any VPC can reach it.
-    ///
-    /// # Errors
-    /// [`Error::Private`].
     pub fn check_public(&self) -> Result<(), Error> {
         let is_private = match self.host().trim_matches(['[', ']']).parse() {
             Ok(IpAddr::V4(address)) => address.is_private() || address.is_link_local(),

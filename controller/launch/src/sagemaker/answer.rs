@@ -1,6 +1,7 @@
 //! A response of SageMaker -> success, a retry after a pause, or an error. Pure.
 
 use backon::ExponentialBuilder;
+use model::words;
 use std::time::Duration;
 
 const MAX_ATTEMPTS: usize = 7;
@@ -13,34 +14,20 @@ pub fn pauses(first: Duration) -> ExponentialBuilder {
         .with_max_times(MAX_ATTEMPTS - 1)
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    Create,
-    Describe,
-    Stop,
-}
-
-impl Action {
-    /// The name in the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CreateProcessingJob",
-            Self::Describe => "DescribeProcessingJob",
-            Self::Stop => "StopProcessingJob",
-        }
+words!(
+    /// An action of the API.
+    Action, "action", {
+        Create = "CreateProcessingJob",
+        Describe = "DescribeProcessingJob",
+        Stop = "StopProcessingJob",
     }
-}
+);
 
 /// The outcome of an unsuccessful attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Refused {
-        /// HTTP status, 400 or above.
-        status: u16,
-        /// Such as `ResourceLimitExceeded`, without a namespace.
-        kind: String,
-        message: String,
-    },
+    /// HTTP status 400 or above. The kind is such as `ResourceLimitExceeded`, without a namespace.
+    Refused { status: u16, kind: String, message: String },
     /// No connection.
     NotSent(String),
     /// Sent without a response: it may have been executed.
@@ -65,12 +52,7 @@ pub enum Error {
     #[error("SageMaker rejected {} of {name} ({kind}): {message}", action.as_str())]
     Refused { action: Action, name: String, kind: String, message: String },
     #[error("{} of {name} failed after {MAX_ATTEMPTS} attempts: {reason}", action.as_str())]
-    GaveUp {
-        action: Action,
-        name: String,
-        /// Of the last attempt.
-        reason: String,
-    },
+    GaveUp { action: Action, name: String, reason: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +70,6 @@ pub enum Next {
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
     pub action: Action,
-    /// The name of the job.
     pub name: &'a str,
     /// The instance type; empty if it isn't needed.
     pub target: &'a str,

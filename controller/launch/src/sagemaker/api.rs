@@ -4,8 +4,7 @@ use super::answer::{self, Action, Answer, Call, Next};
 use super::request::Request;
 use backon::BackoffBuilder;
 use fetch::aws::{Access, Service, Unsigned};
-use ops::clock::Clock;
-use ops::error_chain::root_cause;
+use ops::{clock::Clock, error_chain::root_cause};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
@@ -85,9 +84,6 @@ pub struct Client {
 
 impl Client {
     /// `first_wait` is the wait before the first retry.
-    ///
-    /// # Errors
-    /// [`Error::Client`].
     pub fn new(access: Access, clock: Clock, first_wait: Duration) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .timeout(TIME_LIMIT)
@@ -98,18 +94,12 @@ impl Client {
     }
 
     /// Creates a job. It may exist even if this fails without a response.
-    ///
-    /// # Errors
-    /// [`Error`].
     pub async fn create(&self, request: &Request) -> Result<(), Error> {
         let call = Call::new(Action::Create, &request.name).on(request.target.as_str());
         self.send(call, &request.body).await.map(drop)
     }
 
     /// The state of a job; `None` if it doesn't exist.
-    ///
-    /// # Errors
-    /// [`Error`].
     pub async fn describe(&self, name: &str) -> Result<Option<Job>, Error> {
         let body = json!({ "ProcessingJobName": name });
         let Some(answer) = self.send(Call::new(Action::Describe, name), &body).await? else {
@@ -125,10 +115,7 @@ impl Client {
         Ok(Some(Job { state: described.processing_job_status, reason }))
     }
 
-    /// Stops a job. Returns whether it was running.
-    ///
-    /// # Errors
-    /// [`Error`] if it may still be running.
+    /// Stops a job. Returns whether it was running; an error if it may still be running.
     pub async fn stop(&self, name: &str) -> Result<bool, Error> {
         let body = json!({ "ProcessingJobName": name });
         match self.send(Call::new(Action::Stop, name), &body).await {
@@ -141,8 +128,7 @@ impl Client {
         }
     }
 
-    /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't
-    /// exist.
+    /// Sends a request until it succeeds or [`answer::next`] gives up. `None` if the job doesn't exist.
     async fn send(&self, mut call: Call<'_>, body: &Value) -> Result<Option<Vec<u8>>, Error> {
         let mut pauses = answer::pauses(self.first_wait).with_jitter().build();
         loop {
@@ -160,12 +146,11 @@ impl Client {
                 Next::GiveUp(error) => return Err(error.into()),
             }
             // After a server error the request may have been executed, too.
-            let may_be_done = match answer {
+            call.may_be_done |= match answer {
                 Answer::NoAnswer(_) => true,
                 Answer::Refused { status, .. } => status >= 500,
                 Answer::NotSent(_) => false,
             };
-            call.may_be_done |= may_be_done;
         }
     }
 
@@ -191,12 +176,8 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 let is_unsent = error.is_connect() || error.is_builder();
-                let reason = root_cause(&error);
-                return Ok(Err(if is_unsent {
-                    Answer::NotSent(reason)
-                } else {
-                    Answer::NoAnswer(reason)
-                }));
+                let answer = if is_unsent { Answer::NotSent } else { Answer::NoAnswer };
+                return Ok(Err(answer(root_cause(&error))));
             }
         };
         let status = response.status();

@@ -1,34 +1,23 @@
 //! Starts jobs, watches them until they end, and stops them. The caller stops all jobs on any exit.
 
-use super::answer;
 use super::api::{Client, Error, Job, State};
-use super::request::Request;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use super::{answer, request::Request};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
 
+/// After [`Event::Unknown`], when a state couldn't be read, the next poll tries again.
 #[derive(Debug)]
 pub enum Event<'a> {
-    Created {
-        name: &'a str,
-        target: &'a str,
-    },
-    StateChanged {
-        name: &'a str,
-        job: &'a Job,
-    },
-    /// The state couldn't be read; the next poll tries again.
+    Created { name: &'a str, target: &'a str },
+    StateChanged { name: &'a str, job: &'a Job },
     Unknown(&'a Error),
 }
 
 pub type Observer = dyn Fn(&Event<'_>) + Send + Sync;
 
-/// Creates jobs one after another. Returns early, without an error, when `stop` is set: only
-/// between two requests, since a cancelled request may have been executed.
-///
-/// # Errors
-/// The first failure. The jobs before it exist; the failed one may exist if no response arrived.
+/// Creates jobs one after another, until the first failure: that job may exist if no response arrived. Returns
+/// early, without an error, when `stop` is set: only between two requests, since a cancelled request may have
+/// been executed.
 pub async fn start(
     client: &Client,
     requests: &[Request],
@@ -45,11 +34,8 @@ pub async fn start(
     Ok(())
 }
 
-/// Polls jobs at the `interval` until all have ended. Returns their final states, or `None` if
-/// `stop` was set first.
-///
-/// # Errors
-/// If SageMaker rejects a request. An unreachable SageMaker is reported and polled again.
+/// Polls jobs at the `interval` until all have ended; an unreachable SageMaker is reported and polled again.
+/// Returns their final states, or `None` if `stop` was set first.
 pub async fn watch(
     client: &Client,
     names: &[String],
@@ -92,7 +78,6 @@ pub async fn watch(
     }
 }
 
-/// The outcome of stopping a job.
 #[derive(Debug)]
 pub struct Stopped {
     pub name: String,

@@ -1,5 +1,4 @@
-//! A record of the jobs of a launch, written before they are created. After a crash, they can be
-//! stopped from it.
+//! A record of the jobs of a launch, written before they are created. After a crash, they can be stopped from it.
 
 use chrono::{DateTime, Utc};
 use ops::atomic_file;
@@ -49,9 +48,6 @@ impl LaunchRecord {
     }
 
     /// Writes the record atomically and syncs it to disk.
-    ///
-    /// # Errors
-    /// [`Error::Write`].
     pub fn write(&self, data_dir: &Path) -> Result<(), Error> {
         let path = self.path(data_dir);
         let replace = || -> io::Result<()> {
@@ -73,9 +69,6 @@ impl LaunchRecord {
     }
 
     /// All records, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Read`].
     pub fn all(data_dir: &Path) -> Result<Vec<Self>, Error> {
         let folder = data_dir.join(FOLDER);
         let error = |path: &Path, source| Error::Read { path: path.to_owned(), source };

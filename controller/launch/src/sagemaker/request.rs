@@ -9,8 +9,7 @@ use fetch::s3::Address;
 use matrix::Matrix;
 use model::ids::TargetName;
 use serde_json::{Value, json};
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// Of SageMaker's instance types.
 const PREFIX: &str = "ml.";
@@ -31,7 +30,6 @@ const MAX_GROUPS: usize = 5;
 /// Including the four tags set here.
 const MAX_TAGS: usize = 50;
 
-/// The options of a launch.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// URI of the image for instances without a GPU.
@@ -62,7 +60,6 @@ pub struct Request {
     pub body: Value,
 }
 
-/// Invalid launch options.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     /// At least one, each with its option.
@@ -76,11 +73,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The requests, in the order of the matrix. `launch` is a unique id of at most 10 letters and
-/// digits.
-///
-/// # Errors
-/// [`Error`].
+/// The requests, in the order of the matrix. `launch` is a unique id of at most 10 letters and digits.
 pub fn requests(matrix: &Matrix, options: &Options, launch: &str) -> Result<Vec<Request>, Error> {
     let targets: Vec<_> = matrix
         .targets
@@ -111,7 +104,6 @@ pub fn requests(matrix: &Matrix, options: &Options, launch: &str) -> Result<Vec<
     Ok(agents.filter_map(one).collect())
 }
 
-/// An agent of a launch.
 struct Agent<'a> {
     matrix: &'a Matrix,
     options: &'a Options,

@@ -100,9 +100,6 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a campaign over `samples` dialogues.
-    ///
-    /// # Errors
-    /// [`Error`] if `samples` is 0 or a cell id is too long.
     pub fn make(matrix: &Matrix, samples: usize) -> Result<Self, Error> {
         if samples == 0 {
             return Err(Error::NoSamples);

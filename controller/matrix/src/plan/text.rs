@@ -4,7 +4,6 @@ use super::{Plan, Sustained, estimate};
 use crate::{Matrix, Order};
 use std::fmt::Write;
 
-/// The price of a target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
     pub usd_per_hour: f64,

@@ -5,22 +5,18 @@ use super::{Anchor, Drawing, Ink, SMALL};
 use crate::font::{Weight, width};
 use crate::number;
 
-/// A quantity along one side of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     /// What it is, with its unit.
     pub title: String,
     /// How values are spread; from the values where it isn't given.
     pub spread: Option<Spread>,
-    /// Whether a linear axis starts at zero.
     pub zero: Zero,
     /// The only values that have ticks, where not all numbers make sense.
     pub levels: Option<Vec<f64>>,
-    /// How a tick is written.
     pub format: Format,
 }
 
-/// How a tick is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Plain,
@@ -30,11 +26,8 @@ pub enum Format {
     Share,
 }
 
-/// How the ticks of a horizontal axis are drawn.
 pub(super) struct Ticks {
-    /// About the number of ticks.
     pub(super) most: u32,
-    /// The ends of each tick.
     pub(super) top: f64,
     pub(super) bottom: f64,
     pub(super) ink: Ink,
@@ -47,11 +40,9 @@ const FAR_BELOW: f64 = 30.0;
 /// And up to so many times the largest: one wide interval must not press all values together.
 const FAR_ABOVE: f64 = 10.0;
 
-/// Between the labels of two ticks.
 const BETWEEN: f64 = 6.0;
 
 impl Axis {
-    /// An axis of a quantity whose lengths mean something.
     pub fn quantity(title: impl Into<String>) -> Self {
         let title = title.into();
         Self { title, spread: None, zero: Zero::Shown, levels: None, format: Format::Plain }
@@ -68,7 +59,6 @@ impl Axis {
         Self { spread, levels: Some(levels), ..Self::quantity(title) }
     }
 
-    /// An axis of which only differences mean something.
     pub fn free(title: impl Into<String>, format: Format) -> Self {
         Self { zero: Zero::Free, format, spread: Some(Spread::Linear), ..Self::quantity(title) }
     }
@@ -105,7 +95,6 @@ impl Axis {
         }
     }
 
-    /// The ticks with their labels.
     pub fn ticks(&self, scale: &Scale, most: u32) -> Vec<(f64, String)> {
         let ticks = self.levels.clone().unwrap_or_else(|| scale.ticks(most));
         let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
@@ -125,7 +114,6 @@ impl Axis {
         ticks.into_iter().map(|tick| (tick, word(tick))).collect()
     }
 
-    /// Draws the ticks of a horizontal axis with their labels below.
     pub(super) fn draw_ticks(&self, drawing: &mut Drawing, scale: &Scale, ticks: &Ticks) {
         for (place, label) in self.ticks_along(scale, ticks.most, drawing.width) {
             drawing.line((place, ticks.top), (place, ticks.bottom), 1.0, ticks.ink);

@@ -2,15 +2,13 @@
 //! compared by eye.
 
 use super::axis::{Axis, Ticks};
-use super::scale::Scale;
-use super::{Anchor, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
+use super::{Anchor, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape, scale::Scale};
 use crate::font::{Weight, fitted, width};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intervals {
     pub axis: Axis,
     pub rows: Vec<Row>,
-    /// A reference value with labels for both sides.
     pub reference: Option<Reference>,
 }
 
@@ -24,18 +22,15 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub name: String,
-    /// Further distinguishes the row.
     pub detail: String,
     pub series: usize,
     /// The figure; none where it wasn't measured.
     pub value: Option<f64>,
-    /// The lower end of its interval.
     pub low: Option<f64>,
     /// The upper end. Where there is none beside a lower one, or it is far away, the line runs out of the chart.
     pub high: Option<f64>,
     /// Small strokes for the parts, with tooltips.
     pub parts: Vec<(f64, String)>,
-    /// Whether it may be used without reservation.
     pub fill: Fill,
     /// The text at the end of the row.
     pub figure: String,
@@ -46,7 +41,6 @@ pub struct Row {
 const NAMES_LEFT_WIDTH: f64 = 560.0;
 const AXIS_HEIGHT: f64 = 46.0;
 
-/// Where the parts of a row lie.
 struct Layout {
     left: f64,
     right: f64,
@@ -70,12 +64,10 @@ impl Intervals {
         drawing
     }
 
-    /// The ends of all intervals.
     fn ends(&self) -> Vec<f64> {
         self.rows.iter().flat_map(|row| [row.low, row.high]).flatten().collect()
     }
 
-    /// All values, which the axis must cover.
     fn values(&self) -> Vec<f64> {
         let values = self.rows.iter().filter_map(|row| row.value);
         let parts = self.rows.iter().flat_map(|row| row.parts.iter().map(|part| part.0));
@@ -178,9 +170,7 @@ fn draw_row(drawing: &mut Drawing, row: &Row, scale: &Scale, layout: &Layout, to
 fn draw_name(drawing: &mut Drawing, row: &Row, y: f64, room: f64) {
     let name = fitted(&row.name, SIZE, Weight::SemiBold, room);
     let used = width(&name, SIZE, Weight::SemiBold) + 8.0;
-    let weight = Weight::SemiBold;
-    let text = Shape::Text { at: (0.0, y), text: name, size: SIZE, anchor: Anchor::Start, weight };
-    drawing.add(text, Ink::Text);
+    drawing.title((0.0, y), name);
     if !row.detail.is_empty() && room - used > 24.0 {
         let detail = fitted(&row.detail, SMALL, Weight::Regular, room - used);
         drawing.words((used, y), detail, Anchor::Start, Ink::Muted);

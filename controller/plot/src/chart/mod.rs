@@ -20,22 +20,17 @@ use crate::font::Weight;
 /// Right and down from the top left corner.
 pub type At = (f64, f64);
 
-/// The size of small letters in charts.
 pub const SMALL: f64 = 11.5;
-/// The size of letters in charts.
 pub const SIZE: f64 = 12.5;
 
 /// Marks on a plane, the first lowest.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Drawing {
-    /// How wide the plane is.
     pub width: f64,
     pub height: f64,
-    /// What is drawn on it.
     pub marks: Vec<Mark>,
 }
 
-/// One thing that is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
     pub shape: Shape,
@@ -45,43 +40,15 @@ pub struct Mark {
     pub tip: Option<String>,
 }
 
-/// The form of a mark.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    Line {
-        points: Vec<At>,
-        width: f64,
-        dash: Dash,
-    },
-    /// The plane within a border.
-    Area {
-        points: Vec<At>,
-    },
-    Box {
-        at: At,
-        size: At,
-        radius: f64,
-    },
-    Sign {
-        at: At,
-        form: Form,
-        /// From its centre to its border.
-        radius: f64,
-        fill: Fill,
-    },
-    Text {
-        /// The start, middle or end of the base line.
-        at: At,
-        text: String,
-        /// The size of their letters.
-        size: f64,
-        /// Which point `at` is.
-        anchor: Anchor,
-        weight: Weight,
-    },
+    Line { points: Vec<At>, width: f64, dash: Dash },
+    Area { points: Vec<At> },
+    Box { at: At, size: At, radius: f64 },
+    Sign { at: At, form: Form, radius: f64, fill: Fill },
+    Text { at: At, text: String, size: f64, anchor: Anchor, weight: Weight },
 }
 
-/// How a line is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dash {
     Solid,
@@ -94,16 +61,12 @@ pub enum Dash {
 pub enum Form {
     Circle,
     Square,
-    /// A square on its corner.
     Diamond,
-    /// A triangle on its side.
     Up,
-    /// A triangle on its corner.
     Down,
 }
 
 impl Form {
-    /// The form of a series.
     pub fn of(series: usize) -> Self {
         [Self::Circle, Self::Square, Self::Diamond, Self::Up, Self::Down][series % 5]
     }
@@ -128,7 +91,6 @@ impl Form {
     }
 }
 
-/// Whether a sign is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
     /// It is: the figure may be used.
@@ -137,6 +99,7 @@ pub enum Fill {
     Hollow,
 }
 
+/// Which point of its base line is the place of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
     Start,
@@ -150,32 +113,24 @@ pub enum Ink {
     Text,
     Muted,
     Grid,
-    /// The line that things are measured from.
     Axis,
     Series(usize),
     /// An area of a series that lies behind it.
     Wash(usize),
     /// A stretch of a row or of time behind everything.
     Band,
-    /// Of words that say that all is well.
     Good,
-    /// Of words that have a reservation.
     Warn,
-    /// Of words that say that something can't be used.
     Bad,
 }
 
 /// The number of series colors before they repeat.
 pub const COLORS: usize = 8;
 
-/// A chart that can be drawn at any width.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Chart {
-    /// A row for each figure, with its interval.
     Intervals(Intervals),
-    /// Series over an axis, in one or several panels.
     Plane(Plane),
-    /// Quantities under each other, over one axis.
     Strips(Strips),
 }
 
@@ -216,6 +171,11 @@ impl Drawing {
 
     fn line(&mut self, from: At, to: At, width: f64, ink: Ink) -> &mut Mark {
         self.add(Shape::Line { points: vec![from, to], width, dash: Dash::Solid }, ink)
+    }
+
+    fn title(&mut self, at: At, text: String) {
+        let (size, anchor, weight) = (SIZE, Anchor::Start, Weight::SemiBold);
+        self.add(Shape::Text { at, text, size, anchor, weight }, Ink::Text);
     }
 
     fn words(&mut self, at: At, text: impl Into<String>, anchor: Anchor, ink: Ink) -> &mut Mark {

@@ -1,17 +1,14 @@
 //! Series over an axis, in one or several panels side by side: curves, points with intervals, steps.
 
 use super::axis::{Axis, Ticks};
-use super::scale::Scale;
-use super::{Anchor, At, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape};
+use super::{Anchor, At, Dash, Drawing, Fill, Form, Ink, SIZE, SMALL, Shape, scale::Scale};
 use crate::font::{Weight, fitted, width};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plane {
-    /// Each with its own axes.
     pub panels: Vec<Panel>,
 }
 
-/// One pair of axes and its content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// Empty for a single panel.
@@ -19,20 +16,16 @@ pub struct Panel {
     pub x: Axis,
     pub y: Axis,
     pub curves: Vec<Curve>,
-    /// Values of `x` with a meaning of their own.
     pub guides: Vec<Guide>,
-    /// Stretches of `x` with a meaning of their own.
     pub bands: Vec<Band>,
 }
 
-/// The points of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// Which series; none for a line that belongs to all.
     pub series: Option<usize>,
     pub spots: Vec<Spot>,
     pub join: Join,
-    /// How the joining line is broken.
     pub dash: Dash,
 }
 
@@ -47,9 +40,8 @@ pub enum Join {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spot {
     pub at: At,
-    /// The ends of its interval along `x`.
+    /// The ends of its intervals.
     pub x_ends: Option<At>,
-    /// The ends of its interval along `y`.
     pub y_ends: Option<At>,
     /// Its sign; none where only the line matters.
     pub sign: Option<Fill>,
@@ -57,7 +49,6 @@ pub struct Spot {
 }
 
 impl Spot {
-    /// A point of a line.
     pub fn of_line(at: At) -> Self {
         Self { at, x_ends: None, y_ends: None, sign: None, tip: None }
     }
@@ -78,18 +69,37 @@ pub struct Band {
     pub text: String,
 }
 
+/// Draws bands, and the ticks of `y` with their lines.
+pub(super) fn draw_back(
+    drawing: &mut Drawing,
+    frame: &Frame,
+    (bands, x): (&[Band], &Scale),
+    (y_ticks, y): (&[(f64, String)], &Scale),
+) {
+    for band in bands {
+        let (from, to) = (x.at(band.from), x.at(band.to));
+        let size = ((to - from).max(1.0), frame.bottom - frame.top);
+        let area = Shape::Box { at: (from, frame.top), size, radius: 0.0 };
+        drawing.add(area, Ink::Band).tip(band.text.clone());
+    }
+    for (value, word) in y_ticks {
+        let at = y.at(*value);
+        drawing.line((frame.left, at), (frame.right, at), 1.0, Ink::Grid);
+        drawing.words((frame.left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
+    }
+}
+
 /// From this width on, two panels are side by side.
 const TWO_COLUMNS_WIDTH: f64 = 600.0;
 const GAP: f64 = 36.0;
 /// Between series that share a level.
 const BETWEEN: f64 = 5.0;
 
-/// The borders of a panel's plane.
-struct Frame {
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
+pub(super) struct Frame {
+    pub(super) left: f64,
+    pub(super) right: f64,
+    pub(super) top: f64,
+    pub(super) bottom: f64,
 }
 
 impl Plane {
@@ -132,7 +142,8 @@ impl Panel {
         };
         let (x, y) = (x.onto(frame.left, frame.right), y.onto(frame.bottom, frame.top));
         self.draw_words(drawing, &frame, (left, top + title_height), &y);
-        self.draw_grid(drawing, &frame, &x, &y, &y_ticks);
+        draw_back(drawing, &frame, (&self.bands, &x), (&y_ticks, &y));
+        self.draw_grid(drawing, &frame, &x);
         // Series share the levels of an axis: side by side, none hides another's interval.
         let step = if self.x.levels.is_some() { BETWEEN } else { 0.0 };
         let middle = (self.curves.len() as f64 - 1.0) / 2.0;
@@ -145,33 +156,13 @@ impl Panel {
         let room = frame.right - left;
         if !self.title.is_empty() {
             let text = fitted(&self.title, SIZE, Weight::SemiBold, room);
-            let at = (left, top - 6.0);
-            let (size, anchor, weight) = (SIZE, Anchor::Start, Weight::SemiBold);
-            drawing.add(Shape::Text { at, text, size, anchor, weight }, Ink::Text);
+            drawing.title((left, top - 6.0), text);
         }
         let caption = fitted(&self.y.caption(y), SMALL, Weight::Regular, room);
         drawing.words((left, top + 13.0), format!("↑ {caption}"), Anchor::Start, Ink::Muted);
     }
 
-    fn draw_grid(
-        &self,
-        drawing: &mut Drawing,
-        frame: &Frame,
-        x: &Scale,
-        y: &Scale,
-        y_ticks: &[(f64, String)],
-    ) {
-        for band in &self.bands {
-            let (from, to) = (x.at(band.from), x.at(band.to));
-            let size = ((to - from).max(1.0), frame.bottom - frame.top);
-            let area = Shape::Box { at: (from, frame.top), size, radius: 0.0 };
-            drawing.add(area, Ink::Band).tip(band.text.clone());
-        }
-        for (value, word) in y_ticks {
-            let at = y.at(*value);
-            drawing.line((frame.left, at), (frame.right, at), 1.0, Ink::Grid);
-            drawing.words((frame.left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
-        }
+    fn draw_grid(&self, drawing: &mut Drawing, frame: &Frame, x: &Scale) {
         let most = if frame.right - frame.left > 420.0 { 7 } else { 4 };
         let (top, bottom) = (frame.bottom, frame.bottom + 4.0);
         let ticks = Ticks { most, top, bottom, ink: Ink::Axis, labels: frame.bottom };

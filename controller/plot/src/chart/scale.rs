@@ -8,7 +8,6 @@ pub enum Spread {
     Logarithmic,
 }
 
-/// From values to places on a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     spread: Spread,
@@ -35,7 +34,6 @@ fn ends(values: &[f64]) -> (f64, f64) {
     if low <= high { (low, high) } else { (0.0, 0.0) }
 }
 
-/// Whether a linear scale must show zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Zero {
     /// It must: lengths on it mean something.
@@ -83,12 +81,10 @@ impl Scale {
         Self::between(low, high, spread)
     }
 
-    /// A scale between two values.
     pub fn between(low: f64, high: f64, spread: Spread) -> Self {
         Self { spread, low, high, from: 0.0, to: 1.0 }
     }
 
-    /// The same scale between other places.
     #[must_use]
     pub fn onto(self, from: f64, to: f64) -> Self {
         Self { from, to, ..self }
@@ -98,7 +94,6 @@ impl Scale {
         self.spread
     }
 
-    /// Whether a value is beyond the upper end.
     pub fn is_beyond(&self, value: f64) -> bool {
         value > self.high
     }

@@ -2,19 +2,16 @@
 //! same time stands one above the other.
 
 use super::axis::{Axis, Ticks};
-use super::plane::{Band, Curve, Guide};
-use super::scale::Scale;
-use super::{Anchor, Dash, Drawing, Ink, SMALL, Shape};
+use super::plane::{Band, Curve, Frame, Guide, draw_back};
+use super::{Anchor, Dash, Drawing, Ink, SMALL, Shape, scale::Scale};
 use crate::font::{Weight, fitted, width};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Strips {
-    /// What all strips share.
     pub x: Axis,
     pub strips: Vec<Strip>,
     /// Values of `x` with a meaning of their own; their labels are in the first strip.
     pub guides: Vec<Guide>,
-    /// Stretches of `x` with a meaning of their own.
     pub bands: Vec<Band>,
 }
 
@@ -24,11 +21,9 @@ pub struct Strip {
     pub curves: Vec<Curve>,
 }
 
-/// Above a strip, for its caption.
 const CAPTION: f64 = 22.0;
 const HEIGHT: f64 = 66.0;
 const GAP: f64 = 8.0;
-/// Below the last strip, for the ticks of `x` and its caption.
 const FOOT: f64 = 32.0;
 
 impl Strips {
@@ -50,17 +45,8 @@ impl Strips {
             let y = scales[place].onto(bottom, top);
             let caption = fitted(&strip.y.caption(&y), SMALL, Weight::Regular, right);
             drawing.words((0.0, top - 10.0), format!("↑ {caption}"), Anchor::Start, Ink::Muted);
-            for band in &self.bands {
-                let (from, to) = (x.at(band.from), x.at(band.to));
-                let size = ((to - from).max(1.0), HEIGHT);
-                let area = Shape::Box { at: (from, top), size, radius: 0.0 };
-                drawing.add(area, Ink::Band).tip(band.text.clone());
-            }
-            for (value, word) in &ticks[place] {
-                let at = y.at(*value);
-                drawing.line((left, at), (right, at), 1.0, Ink::Grid);
-                drawing.words((left - 8.0, at + 4.0), word.clone(), Anchor::End, Ink::Muted);
-            }
+            let frame = Frame { left, right, top, bottom };
+            draw_back(&mut drawing, &frame, (&self.bands, &x), (&ticks[place], &y));
             drawing.line((left, bottom), (right, bottom), 1.0, Ink::Axis);
             self.draw_guides(&mut drawing, &x, (top, bottom), place == 0);
             for curve in &strip.curves {

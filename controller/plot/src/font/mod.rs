@@ -9,9 +9,6 @@ use std::sync::OnceLock;
 /// For browsers: Latin letters, weights 400 to 700.
 pub const WEB: &[u8] = include_bytes!("Inter-Latin.woff2");
 
-const REGULAR: &[u8] = include_bytes!("Inter-Regular.ttf");
-const SEMI_BOLD: &[u8] = include_bytes!("Inter-SemiBold.ttf");
-
 /// Stands for every character that the typeface doesn't have.
 const MISSING: char = '\u{fffd}';
 
@@ -24,11 +21,10 @@ pub enum Weight {
 }
 
 impl Weight {
-    /// The file, for documents that embed it.
     pub fn file(self) -> &'static [u8] {
         match self {
-            Self::Regular => REGULAR,
-            Self::SemiBold => SEMI_BOLD,
+            Self::Regular => include_bytes!("Inter-Regular.ttf"),
+            Self::SemiBold => include_bytes!("Inter-SemiBold.ttf"),
         }
     }
 
@@ -43,7 +39,6 @@ impl Weight {
 /// A letter in its place. Lengths are shares of the type size.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Letter {
-    /// Its number in the file.
     pub glyph: u32,
     /// From its start to that of the next one.
     pub advance: f64,

@@ -4,7 +4,6 @@ use super::Compared;
 use super::table::{HEADER, LIMITS, limit_rows, lines, row, word};
 use std::fmt::Write;
 
-/// Renders the comparison with its limits and notes.
 pub fn render(compared: &Compared) -> String {
     let mut text = String::new();
     let Compared { baseline, candidate, .. } = compared;

@@ -29,7 +29,6 @@ use stats::quality::{Scored, difference, rouge_l_difference};
 /// Resampling of dialogues follows from it, so that two calls agree.
 const SEED: u64 = 1;
 
-/// Two campaigns can't be compared as asked.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {
     /// They differ in what must be equal.
@@ -43,12 +42,7 @@ pub enum Error {
     NothingShared { baseline: Vec<String>, candidate: Vec<String> },
     /// A limit on a metric that one side hasn't got.
     #[error("{metric} is null in {cell}, so its limit can't be checked: {reason}")]
-    NullMetric {
-        metric: String,
-        cell: String,
-        /// Why it is null.
-        reason: String,
-    },
+    NullMetric { metric: String, cell: String, reason: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -81,7 +75,6 @@ pub struct CellLimits {
     pub judged: Vec<Judged>,
 }
 
-/// The options of a comparison.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Asked {
     /// Differences below this share count as equal.
@@ -91,9 +84,6 @@ pub struct Asked {
 }
 
 /// Compares `candidate` with `baseline`.
-///
-/// # Errors
-/// [`Error`], naming every difference that forbids it, or the metric that is null.
 pub fn compared(baseline: &Side, candidate: &Side, asked: &Asked) -> Result<Compared, Error> {
     let Matched { pairs, unmatched } = matched(&baseline.results, &candidate.results);
     if pairs.is_empty() {

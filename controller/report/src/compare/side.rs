@@ -6,12 +6,9 @@ use stats::quality::Scored;
 use stats::{Cell, Observation, Scenario};
 use std::collections::{BTreeMap, HashMap};
 
-/// A campaign as it was written.
 #[derive(Debug, Clone)]
 pub struct Side {
-    /// results.json
     pub results: Results,
-    /// Its samples.
     pub samples: SamplesRead,
 }
 

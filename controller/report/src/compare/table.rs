@@ -12,7 +12,6 @@ use std::fmt::Write;
 pub(super) const HEADER: [&str; 6] =
     ["candidate", "request latency", "per output token", "throughput", "cost", "rougeL"];
 
-/// Renders the comparison with its limits and notes.
 pub fn render(compared: &Compared) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.

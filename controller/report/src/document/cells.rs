@@ -21,65 +21,43 @@ type Of = fn(&Named<'_>) -> Entry;
 /// A column, how it is filled, and whether it is shown.
 type Filled = (Column, Of, bool);
 
+fn words(title: &str, of: Of, is_shown: bool) -> Filled {
+    (Column::words(title), of, is_shown)
+}
+
+fn figures(title: &str, unit: &'static str, of: Of) -> Filled {
+    (Column::figures(title, unit), of, true)
+}
+
 /// The factors of a cell that vary in this campaign.
 fn factors(entries: &[results::Entry]) -> Vec<Filled> {
     let varies =
         |of: fn(&results::Entry) -> &str| entries.iter().any(|entry| of(entry) != of(&entries[0]));
     vec![
-        (Column::words("Target"), |named| Entry::words(&named.entry.target), true),
-        (
-            Column::words("Model"),
-            |named| Entry::words(&named.entry.model),
-            varies(|entry| &entry.model),
-        ),
-        (
-            Column::words("Dtype"),
-            |named| Entry::words(&named.entry.dtype),
-            varies(|entry| &entry.dtype),
-        ),
-        (
-            Column::words("Scenario"),
-            |named| Entry::words(&named.entry.scenario),
-            varies(|entry| &entry.scenario),
-        ),
+        words("Target", |named| Entry::words(&named.entry.target), true),
+        words("Model", |named| Entry::words(&named.entry.model), varies(|entry| &entry.model)),
+        words("Dtype", |named| Entry::words(&named.entry.dtype), varies(|entry| &entry.dtype)),
+        words("Scenario", |named| Entry::words(&named.entry.scenario), varies(|of| &of.scenario)),
         (
             Column::figures("Offered", "requests/s"),
             |named| Entry::given(named.entry.load.and_then(|load| load.request_rate)),
             entries.iter().any(|entry| entry.load.is_some_and(|load| load.request_rate.is_some())),
         ),
-        (
-            Column::figures("Batch", ""),
-            |named| Entry::count(u64::from(named.cell.batch_size)),
-            true,
-        ),
+        figures("Batch", "", |named| Entry::count(u64::from(named.cell.batch_size))),
     ]
 }
 
 fn table(results: &Results, names: &Names<'_>) -> Table {
     let has = |of: fn(&Cell) -> bool| names.cells.iter().any(|named| of(named.cell));
     let mut columns = factors(&results.results);
-    let figures: Vec<Filled> = vec![
-        (Column::words("Validity"), validity, true),
-        (
-            Column::figures("Cost per 1,000", "USD"),
-            |named| Entry::estimate(&named.cell.cost.usd_per_1000_requests),
-            true,
-        ),
-        (
-            Column::figures("Throughput", "samples/s"),
-            |named| Entry::estimate(&named.cell.estimates.throughput.per_host),
-            true,
-        ),
-        (
-            Column::figures("Latency p50", "ms"),
-            |named| Entry::estimate(&named.cell.estimates.latency_ms.p50),
-            true,
-        ),
-        (
-            Column::figures("Latency p95", "ms"),
-            |named| Entry::estimate(&named.cell.estimates.latency_ms.p95),
-            true,
-        ),
+    let others: Vec<Filled> = vec![
+        words("Validity", validity, true),
+        figures("Cost per 1,000", "USD", |of| Entry::estimate(&of.cell.cost.usd_per_1000_requests)),
+        figures("Throughput", "samples/s", |of| {
+            Entry::estimate(&of.cell.estimates.throughput.per_host)
+        }),
+        figures("Latency p50", "ms", |of| Entry::estimate(&of.cell.estimates.latency_ms.p50)),
+        figures("Latency p95", "ms", |of| Entry::estimate(&of.cell.estimates.latency_ms.p95)),
         (
             Column::figures("Within objective", ""),
             |named| {
@@ -125,16 +103,12 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             has(|cell| cell.memory.peak_rss_mb.is_some()),
         ),
     ];
-    columns.extend(figures);
+    columns.extend(others);
     columns.retain(|(_, _, is_shown)| *is_shown);
     let row = |named: &Named<'_>| columns.iter().map(|(_, of, _)| of(named)).collect();
-    Table {
-        id: "cells-table".to_owned(),
-        title: "All cells with their main figures".to_owned(),
-        detail: Detail::Summary,
-        rows: names.cells.iter().map(row).collect(),
-        columns: columns.iter().map(|(column, ..)| column.clone()).collect(),
-    }
+    let headings = columns.iter().map(|(column, ..)| column.clone()).collect();
+    let rows = names.cells.iter().map(row);
+    Table::new("cells-table", "All cells with their main figures", Detail::Summary, headings, rows)
 }
 
 fn validity(named: &Named<'_>) -> Entry {

@@ -128,11 +128,7 @@ fn table(names: &Names<'_>, standings: &[Standing]) -> Table {
             if better.is_empty() { Entry::words("none") } else { Entry::words(better.join("; ")) },
         ]
     };
-    Table {
-        id: "standings".to_owned(),
-        title: "Pareto front of cost, latency and quality together".to_owned(),
-        detail: Detail::Page,
-        columns: ["Cell", "Standing", "Dominated by"].map(Column::words).to_vec(),
-        rows: standings.iter().map(row).collect(),
-    }
+    let title = "Pareto front of cost, latency and quality together";
+    let columns = ["Cell", "Standing", "Dominated by"].map(Column::words).to_vec();
+    Table::new("standings", title, Detail::Page, columns, standings.iter().map(row))
 }

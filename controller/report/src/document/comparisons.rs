@@ -132,29 +132,23 @@ fn row(pair: &Comparison, series: usize, quantity: &str, names: &Names<'_>) -> R
 fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Table {
     let has_quality = pairs.iter().any(|pair| pair.quality.is_some());
     let has_agreement = pairs.iter().any(|pair| pair.agreement.is_some());
+    use Detail::{Page, Report, Summary};
     let words = |title: &str, detail| Column::words(title).at(detail);
-    let figures = |title: &str, detail| Column::figures(title, "").at(detail);
+    let figures = |title: &str| Column::figures(title, "");
+    let is_model = kind == ComparisonKind::Model;
     type Of = fn(&Comparison) -> Entry;
     let quantities: [(Column, Of, bool); 9] = [
+        (words("Request latency", Summary), |pair| judged(&pair.figures.request_latency), true),
+        (words("Cost", Summary), |pair| judged(&pair.cost), true),
+        (words("Throughput", Report), |pair| judged(&pair.figures.throughput), true),
         (
-            words("Request latency", Detail::Summary),
-            |pair| judged(&pair.figures.request_latency),
-            true,
-        ),
-        (words("Cost", Detail::Summary), |pair| judged(&pair.cost), true),
-        (words("Throughput", Detail::Report), |pair| judged(&pair.figures.throughput), true),
-        (
-            words("Latency per output token", Detail::Page),
+            words("Latency per output token", Page),
             |pair| judged(&pair.figures.latency_per_output_token),
-            kind == ComparisonKind::Model,
+            is_model,
         ),
+        (words("Summary length", Page), |pair| judged(&pair.figures.output_tokens), is_model),
         (
-            words("Summary length", Detail::Page),
-            |pair| judged(&pair.figures.output_tokens),
-            kind == ComparisonKind::Model,
-        ),
-        (
-            figures("ROUGE-L, difference", Detail::Summary),
+            figures("ROUGE-L, difference"),
             |pair| {
                 let difference = pair.quality.as_ref().map(|quality| &quality.rouge_l);
                 difference.map_or_else(|| Entry::missing("not scored"), difference_of)
@@ -162,12 +156,12 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
             has_quality,
         ),
         (
-            figures("Equal summaries", Detail::Summary),
+            figures("Equal summaries"),
             |pair| Entry::share(pair.agreement.as_ref().and_then(|found| found.identical_share)),
             has_agreement,
         ),
         (
-            words("To separate them", Detail::Page),
+            words("To separate them", Page),
             |pair| match &pair.separation {
                 Some(advice) => Entry::words(separation(advice)),
                 None => Entry::missing("separated, or unknown"),
@@ -175,7 +169,7 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
             true,
         ),
         (
-            words("Also differs in", Detail::Page),
+            words("Also differs in", Page),
             |pair| {
                 let flags: Vec<&str> =
                     pair.flags.iter().map(|flag| flag.condition.as_str()).collect();
@@ -196,13 +190,8 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
         row
     };
     let basis = basis(pairs.iter().map(|pair| &pair.figures.request_latency));
-    Table {
-        id: format!("pairs-{}-table", word(kind)),
-        title: format!("Verdicts ({basis})"),
-        detail: Detail::Summary,
-        columns,
-        rows: pairs.iter().map(row).collect(),
-    }
+    let id = format!("pairs-{}-table", word(kind));
+    Table::new(&id, &format!("Verdicts ({basis})"), Summary, columns, pairs.iter().map(row))
 }
 
 fn judged(found: &comparison::Comparison) -> Entry {

@@ -2,6 +2,7 @@
 
 use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
+use super::validity::failures;
 use super::{Block, Detail, Section};
 use crate::sentences::{asked, network_share};
 use results::{CellExchange, Results};
@@ -62,31 +63,23 @@ fn row(named: &Named<'_>, timing: &CellExchange) -> Vec<Entry> {
         middle(&timing.first_byte_ms),
         Entry::count(timing.connect_ms.n),
         figure(timing.connect_ms.mean),
-        failures(named),
+        Entry::words(failures(named.cell).as_deref().unwrap_or("none")),
     ]
-}
-
-fn failures(named: &Named<'_>) -> Entry {
-    Entry::words(super::validity::failures(named.cell).unwrap_or_else(|| "none".to_owned()))
 }
 
 fn table(rows: Vec<Vec<Entry>>) -> Table {
     let ms = |title| Column::figures(title, "ms");
-    Table {
-        id: "endpoints-table".to_owned(),
-        title: "Where the time of a request goes".to_owned(),
-        detail: Detail::Report,
-        columns: vec![
-            Column::words("Cell"),
-            ms("Latency p50"),
-            ms("Server p50"),
-            ms("Network p50"),
-            ms("Network p95"),
-            ms("First byte p50").at(Detail::Page),
-            Column::figures("New connections", ""),
-            ms("Connect, mean"),
-            Column::words("Failed"),
-        ],
-        rows,
-    }
+    let columns = vec![
+        Column::words("Cell"),
+        ms("Latency p50"),
+        ms("Server p50"),
+        ms("Network p50"),
+        ms("Network p95"),
+        ms("First byte p50").at(Detail::Page),
+        Column::figures("New connections", ""),
+        ms("Connect, mean"),
+        Column::words("Failed"),
+    ];
+    let title = "Where the time of a request goes";
+    Table::new("endpoints-table", title, Detail::Report, columns, rows.into_iter())
 }

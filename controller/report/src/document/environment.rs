@@ -21,7 +21,6 @@ pub(super) fn section(results: &Results) -> Section {
     }
 }
 
-/// How to reproduce the campaign.
 pub(super) fn reproduction(results: &Results) -> Section {
     let campaign = &results.campaign;
     let commands = format!(
@@ -79,13 +78,7 @@ fn hosts(hosts: &[Host]) -> Table {
         Column::words("Conditions"),
         Column::words("Agent"),
     ];
-    Table {
-        detail: Detail::Page,
-        id: "hosts".to_owned(),
-        title: "Machines".to_owned(),
-        columns,
-        rows: hosts.iter().map(row).collect(),
-    }
+    Table::new("hosts", "Machines", Detail::Page, columns, hosts.iter().map(row))
 }
 
 /// Other conditions that affect speed, if any is known.
@@ -126,16 +119,9 @@ fn engines(results: &Results) -> Table {
         Column::words("Weights, SHA-256"),
         Column::words("Notes"),
     ];
-    Table {
-        id: "engines".to_owned(),
-        title: "Engines".to_owned(),
-        detail: Detail::Page,
-        columns,
-        rows,
-    }
+    Table::new("engines", "Engines", Detail::Page, columns, rows.into_iter())
 }
 
-/// Why an endpoint has no hash.
 const UNSEEN: &str = "the files behind an endpoint aren't visible";
 
 fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -> Vec<Entry> {

@@ -98,8 +98,7 @@ fn curve(named: &Named<'_>) -> Curve {
 }
 
 fn table(cells: &[&Named<'_>]) -> Table {
-    let figures =
-        ["Mean", "p50", "p90", "p95", "p99", "p99.9"].map(|title| Column::figures(title, "ms"));
+    let figures = ["Mean", "p50", "p90", "p95", "p99", "p99.9", "Minimum", "Maximum"];
     let row = |named: &&Named<'_>| {
         let latency = &named.cell.estimates.latency_ms;
         let mut row = vec![Entry::words(named.label())];
@@ -110,13 +109,6 @@ fn table(cells: &[&Named<'_>]) -> Table {
         row
     };
     let mut columns = vec![Column::words("Cell")];
-    columns.extend(figures);
-    columns.extend(["Minimum", "Maximum"].map(|title| Column::figures(title, "ms")));
-    Table {
-        id: "latency-table".to_owned(),
-        detail: Detail::Page,
-        title: "Request latency".to_owned(),
-        columns,
-        rows: cells.iter().map(row).collect(),
-    }
+    columns.extend(figures.map(|title| Column::figures(title, "ms")));
+    Table::new("latency-table", "Request latency", Detail::Page, columns, cells.iter().map(row))
 }

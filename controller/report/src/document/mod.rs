@@ -42,7 +42,6 @@ pub struct Document {
     pub sections: Vec<Section>,
 }
 
-/// One question and its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
     pub id: &'static str,
@@ -79,7 +78,6 @@ pub enum Block {
     Dialogue(Dialogue),
 }
 
-/// A chart with its title, legend and data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
     pub id: String,
@@ -87,7 +85,6 @@ pub struct Figure {
     pub chart: Chart,
     /// Series and their names; empty where rows are named.
     pub legend: Vec<(usize, String)>,
-    /// The data of the chart.
     pub table: Option<Table>,
 }
 

@@ -25,37 +25,27 @@ pub(super) fn section(results: &Results) -> Section {
         Column::words("Date"),
         Column::figures("Age", "days"),
     ];
-    let title = "Prices with source and date".to_owned();
+    let title = "Prices with source and date";
+    let table = Table::new("prices-table", title, Detail::Report, columns, rows.into_iter());
     Section {
         id: "prices",
         title: "Prices".to_owned(),
         lead: "Prices without a service are set in the matrix; all others come from a price book."
             .to_owned(),
-        blocks: vec![Block::Table(Table {
-            id: "prices-table".to_owned(),
-            title,
-            columns,
-            rows,
-            detail: Detail::Report,
-        })],
+        blocks: vec![Block::Table(table)],
         detail: Detail::Report,
     }
 }
 
 /// The age of a price, marked where it is stale.
 fn age(price: &Price) -> Entry {
-    match price.age_days {
-        Some(days) if price.stale => Entry {
-            text: format!("{days}, stale"),
-            value: Some(days as f64),
-            tone: Tone::Warn,
-            ..Entry::default()
-        },
-        Some(days) => {
-            Entry { text: days.to_string(), value: Some(days as f64), ..Entry::default() }
-        }
-        None => Entry::missing("set in the matrix"),
-    }
+    let Some(days) = price.age_days else { return Entry::missing("set in the matrix") };
+    let (text, tone) = if price.stale {
+        (format!("{days}, stale"), Tone::Warn)
+    } else {
+        (days.to_string(), Tone::Plain)
+    };
+    Entry { text, tone, value: Some(days as f64), ..Entry::default() }
 }
 
 fn row(target: &str, usd_per_hour: f64, price: &Price) -> Vec<Entry> {

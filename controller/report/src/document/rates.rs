@@ -140,15 +140,9 @@ fn break_even(pairs: &[BreakEven]) -> Table {
         };
         vec![Entry::words(name(&pair.model)), Entry::words(&first), Entry::words(&second), found]
     };
-    Table {
-        id: "break-even".to_owned(),
-        title: "Break-even rates".to_owned(),
-        detail: Detail::Summary,
-        columns: ["Model", "First", "Second", "Offered requests per second"]
-            .map(Column::words)
-            .to_vec(),
-        rows: pairs.iter().map(row).collect(),
-    }
+    let columns = ["Model", "First", "Second", "Offered requests per second"].map(Column::words);
+    let rows = pairs.iter().map(row);
+    Table::new("break-even", "Break-even rates", Detail::Summary, columns.to_vec(), rows)
 }
 
 fn points(curves: &[RateCurve], names: &Names<'_>) -> Table {
@@ -174,11 +168,6 @@ fn points(curves: &[RateCurve], names: &Names<'_>) -> Table {
         Column::figures("Total", "USD per hour"),
         Column::figures("Cost per 1,000", "USD"),
     ];
-    Table {
-        id: "offered-rate-table".to_owned(),
-        title: "Cost at each rate".to_owned(),
-        detail: Detail::Page,
-        columns,
-        rows: curves.iter().flat_map(row).collect(),
-    }
+    let rows = curves.iter().flat_map(row);
+    Table::new("offered-rate-table", "Cost at each rate", Detail::Page, columns, rows)
 }

@@ -101,11 +101,6 @@ fn table(names: &Names<'_>) -> Table {
     ];
     let mut columns = vec![Column::words("Cell")];
     columns.extend(figures.map(|title| Column::figures(title, "")));
-    Table {
-        id: "runs-table".to_owned(),
-        title: "Sources of variance".to_owned(),
-        detail: Detail::Page,
-        columns,
-        rows: names.cells.iter().map(row).collect(),
-    }
+    let rows = names.cells.iter().map(row);
+    Table::new("runs-table", "Sources of variance", Detail::Page, columns, rows)
 }

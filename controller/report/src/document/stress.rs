@@ -152,29 +152,23 @@ fn figure(index: usize, name: &str, series: usize, run: &Stress) -> Figure {
     let panel = |title: &str, y: Axis, of: &dyn Fn(&Point) -> Option<f64>| {
         let spot = |point: &Point| Some(Spot::of_line((point.at_s / 60.0, of(point)?)));
         let spots: Vec<Spot> = points.iter().filter_map(spot).collect();
+        let join = Join::Straight;
         (spots.len() > 1).then(|| Panel {
             title: title.to_owned(),
             x: Axis::time("Minutes of measured time"),
             y,
-            curves: vec![Curve {
-                series: Some(series),
-                spots,
-                join: Join::Straight,
-                dash: Dash::Solid,
-            }],
+            curves: vec![Curve { series: Some(series), spots, join, dash: Dash::Solid }],
             guides: Vec::new(),
             bands: bands(points),
         })
     };
     // Growth is visible only on an axis that may start above zero.
     let held = |title: &str, leak: Option<&Leak>, of: &dyn Fn(&Point) -> Option<f64>| {
-        let line = leak.and_then(growth);
-        let title = match &line {
-            Some((_, text)) => format!("{title}; dashed: {text}"),
-            None => title.to_owned(),
-        };
-        let mut panel = panel(&title, Axis::free("MiB", Format::Plain), of)?;
-        panel.curves.extend(line.map(|(curve, _)| curve));
+        let mut panel = panel(title, Axis::free("MiB", Format::Plain), of)?;
+        if let Some((curve, text)) = leak.and_then(growth) {
+            panel.title = format!("{title}; dashed: {text}");
+            panel.curves.push(curve);
+        }
         Some(panel)
     };
     let verdicts = &run.verdicts;
@@ -230,20 +224,18 @@ fn bands(points: &[Point]) -> Vec<Band> {
 
 fn table(index: usize, points: &[Point]) -> Table {
     let row = |point: &Point| {
-        let mut row = vec![Entry::figure(Some(point.at_s))];
-        row.extend(
-            [
-                Some(point.throughput),
-                point.latency_mean_ms,
-                point.latency_p95_ms,
-                point.rss_mb,
-                point.gpu_memory_mb,
-            ]
-            .map(Entry::figure),
-        );
-        row.push(Entry::share(point.gpu_throttled));
-        row.extend([point.gpu_mhz, point.gpu_celsius, point.cpu_mhz].map(Entry::figure));
-        row
+        vec![
+            Entry::figure(Some(point.at_s)),
+            Entry::figure(Some(point.throughput)),
+            Entry::figure(point.latency_mean_ms),
+            Entry::figure(point.latency_p95_ms),
+            Entry::figure(point.rss_mb),
+            Entry::figure(point.gpu_memory_mb),
+            Entry::share(point.gpu_throttled),
+            Entry::figure(point.gpu_mhz),
+            Entry::figure(point.gpu_celsius),
+            Entry::figure(point.cpu_mhz),
+        ]
     };
     let columns = [
         ("Measured time", "s"),
@@ -257,11 +249,7 @@ fn table(index: usize, points: &[Point]) -> Table {
         ("GPU temperature", "°C"),
         ("CPU clock", "MHz"),
     ];
-    Table {
-        id: format!("stress-table-{index}"),
-        title: "Over time".to_owned(),
-        detail: Detail::Page,
-        columns: columns.map(|(title, unit)| Column::figures(title, unit)).to_vec(),
-        rows: points.iter().map(row).collect(),
-    }
+    let columns = columns.map(|(title, unit)| Column::figures(title, unit)).to_vec();
+    let id = format!("stress-table-{index}");
+    Table::new(&id, "Over time", Detail::Page, columns, points.iter().map(row))
 }

@@ -33,7 +33,6 @@ impl Column {
         Self { title: title.into(), unit, is_figure: true, detail: Detail::Summary }
     }
 
-    /// The same at another level of detail.
     #[must_use]
     pub fn at(self, detail: Detail) -> Self {
         Self { detail, ..self }
@@ -60,7 +59,6 @@ pub struct Entry {
     pub tone: Tone,
 }
 
-/// The emphasis of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Tone {
     #[default]
@@ -72,6 +70,17 @@ pub enum Tone {
 }
 
 impl Table {
+    pub(super) fn new(
+        id: &str,
+        title: &str,
+        detail: Detail,
+        columns: Vec<Column>,
+        rows: impl Iterator<Item = Vec<Entry>>,
+    ) -> Self {
+        let (id, title) = (id.to_owned(), title.to_owned());
+        Self { id, title, columns, rows: rows.collect(), detail }
+    }
+
     /// The columns up to a level of detail.
     #[must_use]
     pub fn up_to(&self, detail: Detail) -> Self {
@@ -106,34 +115,24 @@ impl Entry {
         Self { text: number::count(count), value: Some(count as f64), ..Self::default() }
     }
 
+    fn of(value: Option<f64>, otherwise: &str, text: impl Fn(f64) -> String) -> Self {
+        let Some(value) = value else { return Self::missing(otherwise) };
+        Self { text: text(value), value: Some(value), ..Self::default() }
+    }
+
     /// A figure of the matrix, unrounded; a dash where there is none.
     pub fn given(value: Option<f64>) -> Self {
-        value.map_or_else(
-            || Self::missing("not set"),
-            |value| Self { text: value.to_string(), value: Some(value), ..Self::default() },
-        )
+        Self::of(value, "not set", |value| value.to_string())
     }
 
     /// A figure without an interval; a dash where there is none.
     pub fn figure(value: Option<f64>) -> Self {
-        match value {
-            Some(value) => {
-                Self { text: number::shown(value), value: Some(value), ..Self::default() }
-            }
-            None => Self::missing("not measured"),
-        }
+        Self::of(value, "not measured", number::shown)
     }
 
     /// A share as a percentage.
     pub fn share(value: Option<f64>) -> Self {
-        match value {
-            Some(value) => Self {
-                text: format!("{}%", number::shown(value * 100.0)),
-                value: Some(value),
-                ..Self::default()
-            },
-            None => Self::missing("not measured"),
-        }
+        Self::of(value, "not measured", |share| format!("{}%", number::shown(share * 100.0)))
     }
 
     /// A figure with its interval; a dash with the reason where there is none.

@@ -7,7 +7,7 @@ use model::telemetry::Metric;
 use plot::chart::axis::Format;
 use plot::chart::plane::{Band, Curve, Guide, Join, Spot};
 use plot::chart::{Axis, Chart, Dash, Strip, Strips};
-use results::Results;
+use results::{Gpu, Results};
 use stats::telemetry::{self, CellTelemetry, NotMeasurable, Timeline};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -78,17 +78,13 @@ fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<
     };
     let gpu = results.environment.hosts.iter().find(|host| host.id == timeline.host);
     let gpu = gpu.and_then(|host| host.gpus.iter().find(|gpu| gpu.device == named.entry.device));
-    let limits = Limits {
-        sm_mhz: gpu.and_then(|gpu| gpu.sm_max_mhz),
-        power_watts: gpu.and_then(|gpu| gpu.power_limit_watts),
-    };
     let guides = timeline.runs.iter().skip(1);
     Figure {
         id: format!("timeline-{}", named.cell.cell),
         title: format!("{} over time{shade}", named.label()),
         chart: Chart::Strips(Strips {
             x: Axis::time("Measured time, seconds"),
-            strips: strips(timeline, &limits),
+            strips: strips(timeline, gpu),
             guides: guides
                 .map(|start| Guide { value: start.at_s, text: format!("run {}", start.run) })
                 .collect(),
@@ -97,12 +93,6 @@ fn figure(results: &Results, named: &Named<'_>, timeline: &Timeline, bands: Vec<
         legend: Vec::new(),
         table: None,
     }
-}
-
-/// The limits of a GPU.
-struct Limits {
-    sm_mhz: Option<f64>,
-    power_watts: Option<f64>,
 }
 
 /// Intervals in which the machine was slowed down.
@@ -137,7 +127,7 @@ fn bands(timeline: &Timeline) -> Vec<Band> {
 }
 
 /// Latency first, then whatever was read.
-fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
+fn strips(timeline: &Timeline, gpu: Option<&Gpu>) -> Vec<Strip> {
     let mut strips = vec![Strip {
         y: Axis::quantity("Request latency, ms: mean; dotted: maximum"),
         curves: [
@@ -160,33 +150,21 @@ fn strips(timeline: &Timeline, limits: &Limits) -> Vec<Strip> {
         curves.extend(limit.map(|limit| level(timeline, limit)));
         strips.push(Strip { y, curves });
     };
+    let celsius = |title: &str| Axis::free(title, Format::Plain);
+    let of_zero = Axis::quantity;
+    let clock_limit = gpu.and_then(|gpu| gpu.sm_max_mhz);
+    let power_limit = gpu.and_then(|gpu| gpu.power_limit_watts);
+    add(celsius("GPU temperature, °C"), read(Metric::GpuTemperatureCelsius, 1.0), None);
+    add(of_zero("GPU clock, MHz; dashed: maximum"), read(Metric::GpuSmMhz, 1.0), clock_limit);
+    add(of_zero("GPU power, W; dashed: limit"), read(Metric::GpuPowerWatts, 1.0), power_limit);
+    add(of_zero("GPU memory used, MiB"), read(Metric::GpuMemoryUsedBytes, 1.0 / MIB), None);
+    add(of_zero("CPU time of the agent, cores"), read(Metric::ProcessCpuNs, 1e-9), None);
+    add(of_zero("CPU time of other processes, cores"), others(timeline), None);
+    add(of_zero("CPU clock, MHz"), read(Metric::HostCpuMhz, 1.0), None);
+    add(celsius("CPU temperature, °C"), read(Metric::HostTemperatureCelsius, 1.0), None);
+    add(of_zero("CPU power, W"), read(Metric::CpuEnergyJoules, 1.0), None);
     add(
-        Axis::free("GPU temperature, °C", Format::Plain),
-        read(Metric::GpuTemperatureCelsius, 1.0),
-        None,
-    );
-    add(
-        Axis::quantity("GPU clock, MHz; dashed: maximum"),
-        read(Metric::GpuSmMhz, 1.0),
-        limits.sm_mhz,
-    );
-    add(
-        Axis::quantity("GPU power, W; dashed: limit"),
-        read(Metric::GpuPowerWatts, 1.0),
-        limits.power_watts,
-    );
-    add(Axis::quantity("GPU memory used, MiB"), read(Metric::GpuMemoryUsedBytes, 1.0 / MIB), None);
-    add(Axis::quantity("CPU time of the agent, cores"), read(Metric::ProcessCpuNs, 1e-9), None);
-    add(Axis::quantity("CPU time of other processes, cores"), others(timeline), None);
-    add(Axis::quantity("CPU clock, MHz"), read(Metric::HostCpuMhz, 1.0), None);
-    add(
-        Axis::free("CPU temperature, °C", Format::Plain),
-        read(Metric::HostTemperatureCelsius, 1.0),
-        None,
-    );
-    add(Axis::quantity("CPU power, W"), read(Metric::CpuEnergyJoules, 1.0), None);
-    add(
-        Axis::quantity("Resident memory of the agent, MiB"),
+        of_zero("Resident memory of the agent, MiB"),
         read(Metric::ProcessRssBytes, 1.0 / MIB),
         None,
     );
@@ -242,124 +220,73 @@ fn described_absence(absent: &NotMeasurable) -> String {
     format!("{}, {}", absent.what.replace('_', " "), absent.reason)
 }
 
-/// The columns, how each is filled, and whether it is shown.
-fn columns(has_gpu: bool) -> Vec<(Column, Of, bool)> {
-    vec![
-        (
-            Column::figures("Agent", "cores"),
-            |_, telemetry| Entry::figure(telemetry.process_cpu_cores),
-            true,
-        ),
-        (
-            Column::figures("Other load", "% of the host"),
-            |_, telemetry| here(telemetry.other_cpu_pct, telemetry),
-            true,
-        ),
-        (
-            Column::figures("Steal", "% of the host"),
-            |_, telemetry| here(telemetry.cpu_steal_pct, telemetry),
-            true,
-        ),
-        (
-            Column::figures("CPU clock", "MHz"),
-            |_, telemetry| mean(telemetry, Metric::HostCpuMhz),
-            true,
-        ),
-        (
-            Column::figures("CPU temperature, maximum", "°C"),
-            |_, telemetry| maximum(telemetry, Metric::HostTemperatureCelsius),
-            true,
-        ),
-        (
-            Column::figures("GPU utilization", "%"),
-            |_, telemetry| mean(telemetry, Metric::GpuUtilizationPct),
-            has_gpu,
-        ),
-        (
-            Column::figures("GPU clock", "MHz"),
-            |_, telemetry| mean(telemetry, Metric::GpuSmMhz),
-            has_gpu,
-        ),
-        (
-            Column::figures("GPU temperature, maximum", "°C"),
-            |_, telemetry| maximum(telemetry, Metric::GpuTemperatureCelsius),
-            has_gpu,
-        ),
-        (
-            Column::figures("GPU throttled", ""),
-            |_, telemetry| {
-                let gpu = telemetry.gpu.as_ref();
-                match gpu.and_then(|gpu| gpu.throttled_share) {
-                    Some(share) => Entry::share(Some(share)),
-                    None => here(None, telemetry),
-                }
-            },
-            has_gpu,
-        ),
-        (
-            Column::figures("GPU memory", "MiB"),
-            |named, telemetry| here(named.cell.memory.gpu_memory_mb, telemetry),
-            has_gpu,
-        ),
-        (
-            Column::figures("Peak memory", "MiB"),
-            |named, _| Entry::figure(named.cell.memory.peak_rss_mb),
-            true,
-        ),
-        (
-            Column::figures("Model", "MiB").at(Detail::Page),
-            |named, _| Entry::figure(named.cell.memory.model_size_mb),
-            true,
-        ),
-        (
-            Column::figures("KV cache", "MiB").at(Detail::Page),
-            |named, _| Entry::figure(named.cell.memory.kv_cache_mb),
-            true,
-        ),
-        (
-            Column::figures("Energy per request", "J above idle"),
-            |named, _| Entry::estimate(&named.cell.energy.joules_per_request),
-            true,
-        ),
-        (
-            Column::figures("Sampler", "% of a core").at(Detail::Page),
-            |_, telemetry| here(telemetry.sampler_cpu_pct, telemetry),
-            true,
-        ),
-    ]
+fn figures(title: &str, unit: &'static str, of: Of) -> (Column, Of) {
+    (Column::figures(title, unit), of)
 }
 
-/// Whether a model runs on a GPU.
+fn figures_of_page(title: &str, unit: &'static str, of: Of) -> (Column, Of) {
+    (Column::figures(title, unit).at(Detail::Page), of)
+}
+
+fn columns(has_gpu: bool) -> Vec<(Column, Of)> {
+    let mut columns = vec![
+        figures("Agent", "cores", |_, of| Entry::figure(of.process_cpu_cores)),
+        figures("Other load", "% of the host", |_, of| here(of.other_cpu_pct, of)),
+        figures("Steal", "% of the host", |_, of| here(of.cpu_steal_pct, of)),
+        figures("CPU clock", "MHz", |_, of| mean(of, Metric::HostCpuMhz)),
+        figures("CPU temperature, maximum", "°C", |_, of| {
+            maximum(of, Metric::HostTemperatureCelsius)
+        }),
+    ];
+    if has_gpu {
+        columns.extend([
+            figures("GPU utilization", "%", |_, of| mean(of, Metric::GpuUtilizationPct)),
+            figures("GPU clock", "MHz", |_, of| mean(of, Metric::GpuSmMhz)),
+            figures("GPU temperature, maximum", "°C", |_, of| {
+                maximum(of, Metric::GpuTemperatureCelsius)
+            }),
+            figures("GPU throttled", "", |_, of| {
+                match of.gpu.as_ref().and_then(|gpu| gpu.throttled_share) {
+                    Some(share) => Entry::share(Some(share)),
+                    None => here(None, of),
+                }
+            }),
+            figures("GPU memory", "MiB", |named, of| here(named.cell.memory.gpu_memory_mb, of)),
+        ]);
+    }
+    columns.extend([
+        figures("Peak memory", "MiB", |named, _| Entry::figure(named.cell.memory.peak_rss_mb)),
+        figures_of_page("Model", "MiB", |named, _| Entry::figure(named.cell.memory.model_size_mb)),
+        figures_of_page("KV cache", "MiB", |named, _| Entry::figure(named.cell.memory.kv_cache_mb)),
+        figures("Energy per request", "J above idle", |named, _| {
+            Entry::estimate(&named.cell.energy.joules_per_request)
+        }),
+        figures_of_page("Sampler", "% of a core", |_, of| here(of.sampler_cpu_pct, of)),
+    ]);
+    columns
+}
+
 fn has_gpu(results: &Results) -> bool {
-    results
-        .results
-        .iter()
-        .any(|entry| entry.device.as_deref().is_some_and(|device| device != "cpu"))
+    let is_gpu = |device: &String| device != "cpu";
+    results.results.iter().any(|entry| entry.device.as_ref().is_some_and(is_gpu))
 }
 
 fn table(results: &Results, names: &Names<'_>) -> Table {
-    let columns: Vec<_> =
-        columns(has_gpu(results)).into_iter().filter(|(_, _, is_shown)| *is_shown).collect();
+    let columns = columns(has_gpu(results));
     let row = |named: &Named<'_>| {
         let mut row = vec![Entry::words(named.label())];
-        row.extend(columns.iter().map(|(_, of, _)| match &named.cell.telemetry {
+        row.extend(columns.iter().map(|(_, of)| match &named.cell.telemetry {
             Some(telemetry) => of(named, telemetry),
             None => Entry::missing("no telemetry"),
         }));
         row
     };
-    let rows = names.cells.iter().map(row).collect();
+    let rows = names.cells.iter().map(row);
     let mut headings = vec![Column::words("Cell")];
     headings.extend(columns.iter().map(|(column, ..)| column.clone()));
-    let table = Table {
-        id: "telemetry-table".to_owned(),
-        title: "Telemetry of every cell".to_owned(),
-        detail: Detail::Report,
-        columns: headings,
-        rows,
-    };
     // What no machine can measure is listed below, once.
-    table.without_empty()
+    Table::new("telemetry-table", "Telemetry of every cell", Detail::Report, headings, rows)
+        .without_empty()
 }
 
 /// What can't be measured, with the reason, the remedy and the hosts.

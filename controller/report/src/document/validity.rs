@@ -44,13 +44,8 @@ fn table(names: &Names<'_>) -> Table {
     let mut columns = ["Cell", "Validity", "Reasons"].map(Column::words).to_vec();
     let counts = ["Counted", "Failed", "Missing", "Late", "Truncated inputs"];
     columns.extend(counts.map(|title| Column::figures(title, "")));
-    Table {
-        id: "validity-table".to_owned(),
-        title: "Validity of every cell".to_owned(),
-        detail: Detail::Report,
-        columns,
-        rows: names.cells.iter().map(row).collect(),
-    }
+    let rows = names.cells.iter().map(row);
+    Table::new("validity-table", "Validity of every cell", Detail::Report, columns, rows)
 }
 
 /// One line per reason, with its first cell and the number of others; the worst status first.

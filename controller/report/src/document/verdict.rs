@@ -22,7 +22,6 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// The figures of the recommended cell, and how much was measured.
     pub facts: Vec<Fact>,
-    /// Whether every planned sample was measured.
     pub is_complete: bool,
     /// How many cells are VALID, DEGRADED and INVALID.
     pub cells: [u64; 3],
@@ -216,7 +215,6 @@ fn sustained_rate(names: &Names<'_>, best: &Named<'_>) -> Option<Vec<Span>> {
     ])
 }
 
-/// Cells that are statistically tied with the recommended one.
 fn tied(results: &Results) -> &[String] {
     results.recommendation.as_ref().map_or(&[], |found| &found.not_distinguishable_from)
 }
@@ -336,7 +334,6 @@ fn stand_ins(results: &Results) -> Vec<String> {
     found.into_iter().map(sentence).collect()
 }
 
-/// The figures of the recommended cell.
 fn of_best(best: &Named<'_>) -> Vec<Fact> {
     let estimates = &best.cell.estimates;
     let mut facts = vec![
@@ -351,7 +348,6 @@ fn of_best(best: &Named<'_>) -> Vec<Fact> {
     facts
 }
 
-/// How much was measured, and what the campaign cost.
 fn campaign_facts(results: &Results) -> [Fact; 2] {
     let campaign = &results.campaign;
     let counted = Fact {

@@ -73,7 +73,6 @@ fn figure_of(figure: &Figure) -> Markup {
     }
 }
 
-/// The mark of a series.
 fn sign(series: usize) -> Markup {
     let centre: At = (8.0, 8.0);
     let corners = Form::of(series).corners(centre, 5.0);

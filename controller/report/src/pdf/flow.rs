@@ -39,7 +39,6 @@ impl Flow {
         Self { done: Vec::new(), page: blank(), y: MARGIN, bookmarks: Vec::new() }
     }
 
-    /// The width of a line.
     pub(super) fn width() -> f64 {
         PAGE.0 - 2.0 * MARGIN
     }
@@ -66,7 +65,6 @@ impl Flow {
         self.bookmarks.push(Bookmark { title, page: self.done.len(), y: self.y });
     }
 
-    /// A thin line across the page.
     pub(super) fn rule(&mut self) {
         let points = vec![(MARGIN, self.y), (PAGE.0 - MARGIN, self.y)];
         self.mark(Shape::Line { points, width: 0.6, dash: Dash::Solid }, Ink::Grid);
@@ -116,7 +114,6 @@ impl Flow {
         }
     }
 
-    /// The marks of series with their names.
     pub(super) fn legend(&mut self, legend: &[(usize, String)]) {
         let size = 8.0;
         let mut x = 0.0;

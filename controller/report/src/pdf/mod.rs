@@ -22,8 +22,6 @@ const MOST_ROWS: usize = 60;
 const MOST_ROWS_DRAWN: usize = 30;
 const MOST_SENTENCES: usize = 30;
 
-/// # Errors
-/// [`Error`] where the PDF can't be written.
 pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
     let metadata = Metadata {
         title: document.title.clone(),
@@ -86,7 +84,6 @@ fn status(verdict: &Verdict) -> (String, Ink) {
     (words.join(" · "), ink)
 }
 
-/// The figures of the verdict, side by side.
 fn facts(flow: &mut Flow, verdict: &Verdict) {
     let columns = verdict.facts.len().clamp(1, 6) as f64;
     let width = Flow::width() / columns;

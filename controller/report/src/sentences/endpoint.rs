@@ -4,7 +4,6 @@ use crate::shortened::shortened;
 use plot::number::shown;
 use results::{Cell, Entry};
 
-/// What the figures of an endpoint describe.
 pub(crate) fn asked(entry: &Entry, endpoint: &str) -> String {
     let (model, target) = (shortened(&entry.model, 80), shortened(&entry.target, 80));
     format!(

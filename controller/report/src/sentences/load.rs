@@ -9,7 +9,6 @@ use stats::precision::Look;
 use stats::slo::Capacity;
 use stats::stress::judge::Delay;
 
-/// The capacity of a target under the objective.
 pub(crate) fn capacity(of: &CapacityOf) -> String {
     let CapacityOf { model, target, dtype, max_batch_size, slo, .. } = of;
     let cell = format!("{target} ({model}, {dtype}, batches of up to {max_batch_size})");
@@ -45,7 +44,6 @@ pub(crate) fn queue_delay(delay: Delay) -> String {
     format!("requests started up to {} ms late (p99: {} ms)", shown(delay.max), shown(delay.p99))
 }
 
-/// Why the repeats of a cell ended.
 pub(crate) fn repeats(runs: usize, look: Look) -> String {
     let half = |half: Option<f64>| {
         half.map_or_else(|| "unknown".to_owned(), |half| format!("±{}%", percent(half)))

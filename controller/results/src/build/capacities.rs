@@ -14,10 +14,7 @@ pub(super) fn capacities(
 ) -> Vec<CapacityOf> {
     let Some(slo) = slo else { return Vec::new() };
     let plan = &read.campaign.plan;
-    let rate = |cell: &plan::Cell| {
-        let load = cell.load.filter(|load| load.sustained.is_none())?;
-        load.request_rate
-    };
+    let rate = |cell: &plan::Cell| cell.load.filter(|load| load.sustained.is_none())?.request_rate;
     let key = |cell: &plan::Cell| (cell.model, cell.target, cell.dtype, cell.batch_size);
     let swept =
         || plan.cells.iter().zip(cells).filter_map(|(cell, view)| Some((cell, view, rate(cell)?)));
@@ -58,17 +55,10 @@ fn percentile(cell: &Cell, slo: Slo) -> Estimate {
     let unreported = || Estimate::missing(n, Limitation::PercentileNotEstimated);
     let estimate = cell.estimates.latency_ms.percentile(slo.percentile);
     let estimate = estimate.cloned().unwrap_or_else(unreported);
-    match (cell.not_sent.unwrap_or_default(), cell.failed_samples) {
-        (0, 0) => estimate,
-        (0, failed) => Estimate {
-            ci_high: None,
-            reason: Some(Limitation::FailedRequests { count: failed }),
-            ..estimate
-        },
-        (not_sent, _) => Estimate {
-            ci_high: None,
-            reason: Some(Limitation::RejectedArrivals { count: not_sent }),
-            ..estimate
-        },
-    }
+    let reason = match (cell.not_sent.unwrap_or_default(), cell.failed_samples) {
+        (0, 0) => return estimate,
+        (0, count) => Limitation::FailedRequests { count },
+        (count, _) => Limitation::RejectedArrivals { count },
+    };
+    Estimate { ci_high: None, reason: Some(reason), ..estimate }
 }

@@ -2,7 +2,7 @@
 
 use super::observations::CellSamples;
 use super::telemetry::Watched;
-use super::{MIB, StoredCampaign, engine_facts, quality, telemetry};
+use super::{MIB, StoredCampaign, facts_of, quality, telemetry};
 use crate::schema::{Cell, CellMemory, Cost, Price, Stress, Warmup};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
@@ -24,7 +24,6 @@ use stats::telemetry::energy::CellEnergy;
 use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validity};
 use stats::{self, CellStatistics, Limitation};
 
-/// One cell of the results.
 pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSamples) -> Cell {
     let planned = &read.campaign.plan.cells[index];
     let sustained = planned.sustained();
@@ -47,7 +46,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
     // A sustained load has as many requests as it comes to.
     let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
     let stress = stress_runs(read, planned, observed);
-    let facts = engine_facts(read, planned);
+    let facts = facts_of(read.agents, planned);
     let slo = super::slo(read).filter(|_| sustained.is_none());
     let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
     let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
@@ -110,7 +109,6 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
     }
 }
 
-/// The verdicts on every run of a sustained load.
 fn stress_runs(
     read: &StoredCampaign<'_>,
     planned: &plan::Cell,
@@ -119,7 +117,7 @@ fn stress_runs(
     let Some(sustained) = planned.sustained() else { return Vec::new() };
     let matrix = &read.campaign.matrix;
     let stress = matrix.loads.stress.as_ref();
-    let facts = super::engine_facts(read, planned);
+    let facts = facts_of(read.agents, planned);
     let device = facts.map(|facts| facts.device.as_str());
     let is_on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);
     let agents = || read.agents.iter().filter(|agent| agent.target == planned.target);

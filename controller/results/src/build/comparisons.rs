@@ -17,7 +17,6 @@ use stats::quality::difference;
 /// Indices of a baseline's cell and a candidate's, and what they differ in.
 type Indices = (usize, usize, ComparisonKind);
 
-/// Compares every pair of the campaign.
 pub(super) fn of_campaign(
     read: &StoredCampaign<'_>,
     dataset: &Dataset,

@@ -63,7 +63,6 @@ pub(super) fn of_campaign(
     Some(recommend(&candidates, &against))
 }
 
-/// The percentile that the objective is about.
 fn slo_percentile(cell: &Cell) -> Option<&Estimate> {
     let slo = cell.goodput.as_ref()?.slo;
     cell.estimates.latency_ms.percentile(slo.percentile)

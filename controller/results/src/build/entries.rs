@@ -1,6 +1,6 @@
 //! Entries: cells that differ in batch size alone, together.
 
-use super::{StoredCampaign, engine_facts};
+use super::{StoredCampaign, facts_of};
 use crate::schema::{
     BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
 };
@@ -35,7 +35,7 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
     let matrix = &read.campaign.matrix;
     let (planned, smallest) = pairs[0];
     let (model, target) = (&matrix.models[planned.model], &matrix.targets[planned.target]);
-    let facts = engine_facts(read, planned);
+    let facts = facts_of(read.agents, planned);
     let agents: Vec<&AgentRow> =
         read.agents.iter().filter(|agent| agent.target == planned.target).collect();
     let on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);

@@ -2,7 +2,6 @@
 
 use super::{MIB, StoredCampaign};
 use crate::schema::{self, Environment, Host};
-use model::generation::Stop;
 use model::telemetry::Gpu;
 use std::collections::BTreeMap;
 
@@ -57,11 +56,7 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
             prompt: generation.prompt.clone(),
             max_input_tokens: generation.max_input_tokens,
             max_new_tokens: generation.max_new_tokens,
-            stop: match generation.stop {
-                Stop::Eos => "eos",
-                Stop::Reference => "reference",
-            }
-            .to_owned(),
+            stop: generation.stop.to_string(),
         },
     }
 }

@@ -42,7 +42,6 @@ pub struct StoredCampaign<'a> {
     pub events: &'a [EventRow],
     /// The day of the report: prices age until then.
     pub today: NaiveDate,
-    /// What was observed beside the samples.
     pub windows: &'a Windows,
 }
 
@@ -54,7 +53,6 @@ pub struct Files {
 
 const MIB: f64 = 1_048_576.0;
 
-/// Builds the results of a campaign.
 pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
     let StoredCampaign { campaign, .. } = read;
     let matrix = &campaign.matrix;
@@ -132,14 +130,9 @@ fn spending(read: &StoredCampaign<'_>) -> Spending {
     })
 }
 
-/// The objective of the matrix.
 fn slo(read: &StoredCampaign<'_>) -> Option<Slo> {
     let slo = read.campaign.matrix.slo?;
     Some(Slo { request_latency_ms: slo.request_latency_ms, percentile: slo.percentile })
-}
-
-fn engine_facts<'a>(read: &StoredCampaign<'a>, planned: &plan::Cell) -> Option<&'a EngineFacts> {
-    facts_of(read.agents, planned)
 }
 
 fn facts_of<'a>(agents: &'a [AgentRow], planned: &plan::Cell) -> Option<&'a EngineFacts> {

@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Summaries of so many dialogues are kept, to hold those of two cells together.
 const TEXTS: u32 = 10_000;
 
-/// What a report needs of one cell's samples.
 #[derive(Debug)]
 pub struct CellSamples {
     /// Those that count.
@@ -129,12 +128,10 @@ impl CellSamplesBuilder {
         once_each(&mut self.observed.scored);
     }
 
-    /// Adds a run of a sustained load.
     pub fn add_run(&mut self, run: u32, windows: Windows) {
         self.observed.sustained.push((run, windows));
     }
 
-    /// All of them are in.
     pub fn finish(mut self) -> CellSamples {
         self.pack();
         self.observed.scored.shrink_to_fit();

@@ -21,7 +21,6 @@ pub struct Scorer<'a> {
 }
 
 impl<'a> Scorer<'a> {
-    /// For the samples of one campaign.
     pub fn new(plan: &Plan, agents: &[AgentRow], dialogues: &'a [DialogueRow]) -> Self {
         let means_something = (plan.cells.iter())
             .map(|cell| super::facts_of(agents, cell).is_some_and(|facts| !facts.random_weights))

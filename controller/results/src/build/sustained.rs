@@ -24,7 +24,6 @@ impl SustainedLoads {
         self.0.insert((cell, run), rows.into_iter().map(seen).collect());
     }
 
-    /// Whether there is a load at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

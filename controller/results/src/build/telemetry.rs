@@ -71,7 +71,6 @@ pub(super) struct Watched<'a> {
     device: Device,
 }
 
-/// The windows of one cell, and the agents that measured it.
 pub(super) fn of_cell<'a>(
     read: &StoredCampaign<'a>,
     cell: usize,
@@ -132,7 +131,6 @@ impl Watched<'_> {
         self.all.figure(metric)?.max
     }
 
-    /// What speaks against the cell.
     pub(super) fn evidence(&self) -> Evidence {
         let libraries =
             self.agents.iter().filter_map(|agent| agent.facts.instruments.nvml.as_ref());

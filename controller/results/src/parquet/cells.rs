@@ -2,15 +2,10 @@
 
 use super::columns;
 use crate::{Cell, Entry, Results};
-use ::parquet::basic::Compression;
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int64Type};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::properties::WriterProperties;
-use ::parquet::file::writer::SerializedFileWriter;
-use ::parquet::schema::parser::parse_message_type;
 use stats::Estimate;
 use std::io::Write;
-use std::sync::Arc;
 
 /// The values of a column; what is not known is null.
 enum Values {
@@ -20,21 +15,14 @@ enum Values {
     Truth(Vec<Option<bool>>),
 }
 
-/// A column and its name, unit included.
 struct Column {
     name: String,
     values: Values,
 }
 
-/// Writes the file.
-///
-/// # Errors
-/// Where `out` can't be written.
 pub fn write_cells(results: &Results, out: impl Write + Send) -> Result<(), ParquetError> {
     let columns = columns_of(results);
-    let schema = Arc::new(parse_message_type(&schema(&columns))?);
-    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-    let mut file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
+    let mut file = columns::file(&schema(&columns), out)?;
     let mut group = file.next_row_group()?;
     for column in columns {
         match column.values {
@@ -63,7 +51,6 @@ fn schema(columns: &[Column]) -> String {
     format!("message cell {{\n{fields}}}")
 }
 
-/// One cell and where it stands.
 type Row<'a> = (&'a Entry, &'a Cell);
 
 fn columns_of(results: &Results) -> Vec<Column> {

@@ -1,11 +1,23 @@
-//! Columns of a row group, written one after the other.
+//! Files, and the columns of a row group, written one after the other.
 
+use ::parquet::basic::Compression;
 use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
-use ::parquet::file::writer::SerializedRowGroupWriter;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use ::parquet::schema::parser::parse_message_type;
 use std::io::Write;
+use std::sync::Arc;
 
-/// A column where every row has a value.
+pub(super) fn file<W: Write + Send>(
+    schema: &str,
+    out: W,
+) -> Result<SerializedFileWriter<W>, ParquetError> {
+    let schema = Arc::new(parse_message_type(schema)?);
+    let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+    SerializedFileWriter::new(out, schema, Arc::new(properties))
+}
+
 pub(super) fn required<T: DataType, W: Write + Send, R>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     rows: &[R],
@@ -14,7 +26,6 @@ pub(super) fn required<T: DataType, W: Write + Send, R>(
     optional::<T, W, R>(group, rows, |row| Some(value(row)))
 }
 
-/// A column where a row may have no value.
 pub(super) fn optional<T: DataType, W: Write + Send, R>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     rows: &[R],

@@ -2,9 +2,7 @@
 //! columns are read, too.
 
 use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
-use ::parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type,
-};
+use ::parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use bytes::Bytes;
@@ -25,22 +23,15 @@ pub struct SampleRead {
 /// The samples of a file that count, and the names that they refer to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SamplesRead {
-    /// Names of cells.
     pub cells: Vec<String>,
-    /// Ids of dialogues.
     pub sample_ids: Vec<String>,
-    /// Ids of hosts.
     pub hosts: Vec<String>,
-    /// The samples that count.
     pub samples: Vec<SampleRead>,
     /// How many rows the file holds, late samples included.
     pub rows: u64,
 }
 
 /// Reads a samples file.
-///
-/// # Errors
-/// Where it isn't one: not Parquet, or a column is missing or of another type.
 pub fn read(bytes: Bytes) -> Result<SamplesRead, ParquetError> {
     let file = SerializedFileReader::new(bytes)?;
     let (mut read, mut names) = (SamplesRead::default(), Names::default());
@@ -93,10 +84,7 @@ fn read_group(
     let (runs, segments, batches) = (int("run")?, int("segment")?, int("batch")?);
     let (starts, latencies) = (long("start_ns")?, long("latency_ns")?);
     let ttfts = optional::<Int64Type>(group, "ttft_ns")?.unwrap_or_default();
-    let tokens = |name| {
-        let missing = || ParquetError::General(format!("the column {name} is missing"));
-        optional::<Int32Type>(group, name)?.ok_or_else(missing)
-    };
+    let tokens = |name| optional::<Int32Type>(group, name)?.ok_or_else(|| missing(name));
     let (inputs, outputs) = (tokens("input_tokens")?, tokens("output_tokens")?);
     let part =
         |name| Ok::<_, ParquetError>(optional::<Int64Type>(group, name)?.unwrap_or_default());
@@ -110,11 +98,11 @@ fn read_group(
             .map(|((rouge1, rouge2), rouge_l)| Rouge { rouge1, rouge2, rouge_l });
         let observation = Observation {
             run: runs[row].cast_unsigned(),
-            host: names.hosts.number(utf8(&hosts[row])?),
+            host: names.hosts.number(hosts[row].as_utf8()?),
             segment: segments[row].cast_unsigned(),
             batch: batches[row].cast_unsigned(),
             start_ns: starts[row].cast_unsigned(),
-            sample: names.sample_ids.number(utf8(&ids[row])?),
+            sample: names.sample_ids.number(ids[row].as_utf8()?),
             latency_ns: latencies[row].cast_unsigned(),
             ttft_ns: ttfts.get(row).copied().flatten().map(i64::cast_unsigned),
             network_ns: (exchanges.get(row).copied().flatten())
@@ -124,23 +112,22 @@ fn read_group(
             output_tokens: outputs[row].map(i32::cast_unsigned),
             is_ok: matches!(outcomes[row].data(), b"eos" | b"length"),
         };
-        let cell = names.cells.number(utf8(&cells[row])?);
+        let cell = names.cells.number(cells[row].as_utf8()?);
         read.samples.push(SampleRead { cell, observation, rouge });
     }
     Ok(())
 }
 
-fn utf8(bytes: &ByteArray) -> Result<&str, ParquetError> {
-    bytes.as_utf8()
+fn missing(name: &str) -> ParquetError {
+    ParquetError::General(format!("the column {name} is missing"))
 }
 
 fn required<T: DataType>(
     group: &dyn RowGroupReader,
     name: &str,
 ) -> Result<Vec<T::T>, ParquetError> {
-    let missing = || ParquetError::General(format!("the column {name} is missing"));
-    let values: Option<Vec<T::T>> =
-        optional::<T>(group, name)?.ok_or_else(missing)?.into_iter().collect();
+    let values = optional::<T>(group, name)?.ok_or_else(|| missing(name))?;
+    let values: Option<Vec<T::T>> = values.into_iter().collect();
     values.ok_or_else(|| ParquetError::General(format!("the column {name} holds nulls")))
 }
 

@@ -1,18 +1,14 @@
 //! samples.parquet: every sample that reached the store, late ones included, as `DuckDB` and pandas read it.
 
-use super::columns::{optional, required};
-use ::parquet::basic::Compression;
+use super::columns::{self, optional, required};
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use ::parquet::schema::parser::parse_message_type;
 use matrix::plan::Plan;
 use model::sample::{HttpTiming, Sample};
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
 use std::io::Write;
-use std::sync::Arc;
 
 const SCHEMA: &str = "
 message sample {
@@ -49,11 +45,8 @@ const ROW_GROUP: usize = 1 << 18;
 pub struct Names<'a> {
     /// Names the campaign in every row.
     pub campaign: &'a str,
-    /// Names the cells.
     pub plan: &'a Plan,
-    /// Names the dialogues.
     pub dialogues: &'a [DialogueRow],
-    /// Names the hosts.
     pub agents: &'a [AgentRow],
 }
 
@@ -77,21 +70,12 @@ impl<W: Write + Send> std::fmt::Debug for SamplesWriter<'_, W> {
 }
 
 impl<'a, W: Write + Send> SamplesWriter<'a, W> {
-    /// Begins the file.
-    ///
-    /// # Errors
-    /// Where `out` can't be written.
     pub fn new(names: Names<'a>, out: W) -> Result<Self, ParquetError> {
-        let schema = Arc::new(parse_message_type(SCHEMA)?);
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
+        let file = columns::file(SCHEMA, out)?;
         Ok(Self { names, file, waiting: Vec::new(), scores: Vec::new(), rows: 0 })
     }
 
     /// Adds samples with their scores, in the same order.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
     pub fn write(
         &mut self,
         samples: Vec<SampleRow>,
@@ -108,9 +92,6 @@ impl<'a, W: Write + Send> SamplesWriter<'a, W> {
     }
 
     /// Ends the file; gives what was written to, and how many rows it holds.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
     pub fn finish(mut self) -> Result<(W, u64), ParquetError> {
         self.flush()?;
         Ok((self.file.into_inner()?, self.rows))

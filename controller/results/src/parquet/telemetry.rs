@@ -1,18 +1,14 @@
 //! telemetry.parquet: every window that reached the store. Each metric has a column of its name.
 
 use super::Names;
-use super::columns::{optional, required};
-use ::parquet::basic::Compression;
+use super::columns::{self, optional, required};
 use ::parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::SerializedFileWriter;
-use ::parquet::schema::parser::parse_message_type;
 use model::telemetry::Metric;
 use records::WindowRow;
 use std::fmt;
 use std::io::Write;
-use std::sync::Arc;
 
 /// Cell, run and segment are null while an agent is idle.
 const KEYS: &str = "
@@ -43,24 +39,14 @@ impl<W: Write + Send> fmt::Debug for TelemetryWriter<'_, W> {
 }
 
 impl<'a, W: Write + Send> TelemetryWriter<'a, W> {
-    /// Begins the file.
-    ///
-    /// # Errors
-    /// Where `out` can't be written.
     pub fn new(names: Names<'a>, out: W) -> Result<Self, ParquetError> {
         let metrics = Metric::WORDS.iter().map(|name| format!("OPTIONAL DOUBLE {name};"));
         let metrics: Vec<String> = metrics.collect();
         let schema = format!("message window {{ {KEYS} {} }}", metrics.join(" "));
-        let schema = Arc::new(parse_message_type(&schema)?);
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let file = SerializedFileWriter::new(out, schema, Arc::new(properties))?;
+        let file = columns::file(&schema, out)?;
         Ok(Self { names, file, group: Vec::new(), rows: 0 })
     }
 
-    /// Takes a window in.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
     pub fn add(&mut self, window: WindowRow) -> Result<(), ParquetError> {
         self.rows += 1;
         self.group.push(window);
@@ -68,9 +54,6 @@ impl<'a, W: Write + Send> TelemetryWriter<'a, W> {
     }
 
     /// Ends the file; gives what was written to, and how many rows it holds.
-    ///
-    /// # Errors
-    /// Where the file can't be written.
     pub fn finish(mut self) -> Result<(W, u64), ParquetError> {
         if !self.group.is_empty() {
             self.write_group()?;
@@ -96,11 +79,10 @@ impl<'a, W: Write + Send> TelemetryWriter<'a, W> {
         let segment = |row: &WindowRow| {
             row.of.map(|(_, _, segment)| i32::try_from(segment).unwrap_or(i32::MAX))
         };
+        let run = |row: &WindowRow| row.of.map(|(_, run, _)| run.cast_signed());
         required::<ByteArrayType, W, _>(group_ref, &rows, |_| campaign.clone())?;
         optional::<ByteArrayType, W, _>(group_ref, &rows, cell)?;
-        optional::<Int32Type, W, _>(group_ref, &rows, |row| {
-            row.of.map(|(_, run, _)| run.cast_signed())
-        })?;
+        optional::<Int32Type, W, _>(group_ref, &rows, run)?;
         optional::<Int32Type, W, _>(group_ref, &rows, segment)?;
         required::<ByteArrayType, W, _>(group_ref, &rows, host)?;
         required::<ByteArrayType, W, _>(group_ref, &rows, |row| text(row.phase.as_str()))?;

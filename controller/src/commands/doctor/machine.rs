@@ -1,25 +1,18 @@
 //! Facts about this machine for `controller doctor`.
 
 use crate::cli;
-use crate::commands::database_url;
-use crate::commands::run::listeners::certs_folder;
 use crate::commands::run::local_agents::agent_program;
+use crate::commands::{database_url, run::listeners::certs_folder};
 use crate::doctor::{Agent, Certificates, Database, Folder, Listen, WallClock};
 use anyhow::Context;
 use fleet::identity::authority::{files_of, hosts_of, lifetimes_of};
 use fleet::identity::tls::Tls;
-use ops::clock::Clock;
-use ops::error_chain;
-use std::fs::File;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use ops::{clock::Clock, error_chain};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::{fs::File, io::Write, net::SocketAddr, os::unix::fs::PermissionsExt, time::Duration};
 use store::{Place, Schema};
 
-/// Number of timed writes.
 const WRITES: usize = 20;
 /// About the size of a batch of samples.
 const WRITE: [u8; 4096] = [0; 4096];
@@ -114,7 +107,6 @@ pub(super) fn certificates(options: &cli::Doctor) -> Option<Certificates> {
     })
 }
 
-/// The agent binary for local agents.
 pub(super) fn agent() -> Agent {
     let version = || -> anyhow::Result<String> {
         let program = agent_program()?;

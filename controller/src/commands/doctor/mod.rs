@@ -8,8 +8,7 @@ use crate::cli;
 use crate::doctor::{self, Facts};
 use matrix::Overrides;
 use model::finding::{Status, table};
-use ops::program::Exit;
-use ops::terminal;
+use ops::{program::Exit, terminal};
 use serde_json::json;
 
 pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {

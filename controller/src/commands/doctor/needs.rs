@@ -7,8 +7,7 @@ use ::fetch::{Fetcher, hub, s3};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
 use matrix::Matrix;
-use ops::clock::Clock;
-use ops::error_chain;
+use ops::{clock::Clock, error_chain};
 use std::path::Path;
 
 pub(super) async fn check(matrix: &Matrix) -> Needed {

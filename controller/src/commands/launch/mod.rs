@@ -1,29 +1,20 @@
-//! `controller launch sagemaker`: matrix -> requests -> processing jobs, which are stopped on any
-//! exit.
+//! `controller launch sagemaker`: matrix -> requests -> processing jobs, which are stopped on any exit.
 
 mod stop;
 
 use super::read_matrix;
-use crate::cli;
-use crate::progress::Verbosity;
+use crate::{cli, progress::Verbosity};
 use anyhow::{Context, bail};
-use fetch::aws::Access;
-use fetch::s3::Address;
-use launch::sagemaker::answer;
+use fetch::{aws::Access, s3::Address};
 use launch::sagemaker::api::{self, Client, Job, State};
 use launch::sagemaker::jobs::{self, Event, Stopped};
-use launch::sagemaker::launch_record::LaunchRecord;
 use launch::sagemaker::request::{IDENTITY_FILES, Options, Request, requests};
+use launch::sagemaker::{answer, launch_record::LaunchRecord};
 use matrix::Overrides;
-use ops::clock::Clock;
-use ops::program::Exit;
-use ops::terminal;
-use rand::TryRng;
-use rand::rngs::SysRng;
+use ops::{clock::Clock, program::Exit, terminal};
+use rand::{TryRng, rngs::SysRng};
 use serde_json::Value;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -137,10 +128,7 @@ async fn send(
     };
     let all = report_stopped(record, &stopped, &options.data_dir, unconfirmed);
     match ended {
-        Ok(Ok(_)) => {
-            all?;
-            Ok(Exit::Incomplete)
-        }
+        Ok(Ok(_)) => all.map(|()| Exit::Incomplete),
         Ok(Err(error)) => {
             if let Err(left) = all {
                 terminal::warning(&left);
@@ -181,7 +169,6 @@ fn words(job: &Job) -> String {
     if job.reason.is_empty() { state.to_owned() } else { format!("{state}: {}", job.reason) }
 }
 
-/// Prints how the jobs ended.
 fn report(names: &[String], jobs: &[Job]) -> Result<Exit, terminal::Error> {
     let lines = names.iter().zip(jobs).map(|(name, job)| format!("{name}: {}", words(job)));
     terminal::result(&lines.collect::<Vec<_>>().join("\n"))?;
@@ -238,7 +225,6 @@ fn report_stopped(
     Ok(())
 }
 
-/// The signals that stop the launch.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,

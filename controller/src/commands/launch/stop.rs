@@ -1,15 +1,12 @@
-//! `controller launch sagemaker --stop`: stops the jobs that earlier launches may have left
-//! running.
+//! `controller launch sagemaker --stop`: stops the jobs that earlier launches may have left running.
 
 use super::{Unconfirmed, client, hours, report_stopped};
 use crate::cli;
 use fetch::aws::Access;
 use launch::sagemaker::launch_record::LaunchRecord;
 use launch::sagemaker::{api, jobs};
-use ops::program::Exit;
-use ops::terminal;
-use std::sync::Arc;
-use std::time::Duration;
+use ops::{program::Exit, terminal};
+use std::{sync::Arc, time::Duration};
 
 pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> {
     let records = LaunchRecord::all(&options.data_dir)?;

@@ -1,12 +1,9 @@
-//! `controller prices import`: AWS bulk price file -> a new list of a price book. Needs no
-//! credentials.
+//! `controller prices import`: AWS bulk price file -> a new list of a price book. Needs no credentials.
 
 use super::append;
 use crate::cli;
 use anyhow::Context;
-use cost::aws::bulk;
-use cost::list::PriceList;
-use cost::price::Terms;
+use cost::{aws::bulk, list::PriceList, price::Terms};
 use ops::terminal;
 use sha2::{Digest, Sha256};
 

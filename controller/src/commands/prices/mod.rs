@@ -6,14 +6,9 @@ mod refresh;
 use crate::cli::{self, PricesCommand};
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
-use cost::list::PriceList;
-use cost::price::STALE_AFTER_DAYS;
-use cost::{Price, PriceBook, Terms};
-use matrix::plan::text;
-use matrix::{Matrix, Target};
-use ops::atomic_file;
-use ops::clock::Clock;
-use ops::terminal;
+use cost::{Price, PriceBook, Terms, list::PriceList, price::STALE_AFTER_DAYS};
+use matrix::{Matrix, Target, plan::text};
+use ops::{atomic_file, clock::Clock, terminal};
 use std::path::Path;
 use store::PriceRow;
 
@@ -44,8 +39,7 @@ fn list(book: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Adds a list to a price book, creating it if necessary. On a contradiction, the book is
-/// unchanged.
+/// Adds a list to a price book, creating it if necessary. On a contradiction, the book is unchanged.
 fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     let shown = path.display();
     let mut text = match std::fs::read_to_string(path) {
@@ -70,10 +64,8 @@ pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
 
 /// The prices in the order of the targets.
 pub(super) fn of_targets(matrix: &Matrix) -> anyhow::Result<Vec<PriceRow>> {
-    let book = match &matrix.cost.price_book {
-        Some(path) => Some(read_book(Path::new(path)).context("can't use cost.price_book")?),
-        None => None,
-    };
+    let book = matrix.cost.price_book.as_ref().map(|path| read_book(Path::new(path)));
+    let book = book.transpose().context("can't use cost.price_book")?;
     matrix.targets.iter().map(|target| of_target(target, matrix, book.as_ref())).collect()
 }
 

@@ -4,10 +4,8 @@ use super::{append, read_book};
 use crate::cli;
 use anyhow::{Context, bail};
 use cost::aws::{price_of, product};
-use cost::list::PriceList;
-use cost::price::Terms;
-use ops::clock::Clock;
-use ops::terminal;
+use cost::{list::PriceList, price::Terms};
+use ops::{clock::Clock, terminal};
 use prices::Client;
 use std::collections::BTreeMap;
 

@@ -1,22 +1,17 @@
 //! The listeners for agents: the one of `--listen`, and if it uses TLS, another one on loopback for local agents.
 
 use super::reconnect::Reconnect;
-use crate::cli;
-use crate::commands::agents;
-use crate::metrics::Metrics;
+use crate::{cli, commands::agents, metrics::Metrics};
 use anyhow::{Context, bail};
 use fleet::identity::{Guard, tls::Tls};
 use fleet::{self, Event, Listener};
 use ops::metrics::Address;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use store::Store;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 
 /// How often certificates and credentials are reloaded.
 const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
@@ -77,7 +72,6 @@ fn certificates(options: &cli::Run) -> anyhow::Result<Option<Arc<Tls>>> {
     Ok(Some(Arc::new(Tls::read(&folder)?)))
 }
 
-/// The default folder of certificates.
 pub(crate) fn certs_folder(data_dir: &Path) -> PathBuf {
     data_dir.join("certs")
 }
@@ -94,7 +88,6 @@ impl Listeners {
         }
     }
 
-    /// Serves all listeners.
     pub(super) fn serve(
         self,
         options: &fleet::Options,
@@ -151,28 +144,18 @@ async fn reload(tls: Option<Arc<Tls>>, guard: Arc<Guard>, store: Store) {
     let (mut logged, mut known) = (String::new(), Vec::new());
     loop {
         tick.tick().await;
-        match store.credentials().await {
-            Ok(rows) if rows == known => {}
-            Ok(rows) => match agents::roster(rows.clone()) {
-                Ok(roster) => {
-                    guard.update(roster);
-                    known = rows;
-                }
-                Err(error) => {
-                    log_once(
-                        &mut logged,
-                        &error.into(),
-                        "can't read credentials; keeping the known ones",
-                    );
-                }
-            },
-            Err(error) => {
-                log_once(
-                    &mut logged,
-                    &error.into(),
-                    "can't read credentials; keeping the known ones",
-                );
+        let rows = store.credentials().await;
+        match rows.and_then(|rows| Ok((agents::roster(rows.clone())?, rows))) {
+            Ok((_, rows)) if rows == known => {}
+            Ok((roster, rows)) => {
+                guard.update(roster);
+                known = rows;
             }
+            Err(error) => log_once(
+                &mut logged,
+                &error.into(),
+                "can't read credentials; keeping the known ones",
+            ),
         }
         match tls.as_deref().map(Tls::read_again) {
             None | Some(Ok(false)) => {}

@@ -3,12 +3,8 @@
 use crate::cli;
 use anyhow::Context;
 use live::{self, Access, Page};
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use std::{net::SocketAddr, path::Path, time::Duration};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Time for viewers to receive the last snapshot.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(1);
@@ -50,7 +46,7 @@ impl LivePage {
             .with_context(|| format!("--web: can't listen on `{address}`"))?;
         let url =
             format!("http://{}/", listener.local_addr().context("the listener has no address")?);
-        let page = Page::new();
+        let page = Page::default();
         let (over, ended) = oneshot::channel();
         let server = tokio::spawn(live::serve(listener, &page, access, async {
             // Dropping the sender ends the server, too.

@@ -4,19 +4,13 @@ use anyhow::{Context, bail};
 use fleet::identity::Token;
 use matrix::Matrix;
 use model::text::plain;
-use std::collections::HashMap;
-use std::fmt;
-use std::fs::File;
-use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::{collections::HashMap, fmt, fs::File, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 /// An agent that exits this often before it joins is not restarted. A later crash is blamed on the shard, which is
 /// eventually set aside.
@@ -99,7 +93,6 @@ impl LocalAgents {
     }
 }
 
-/// How to start one agent.
 #[derive(Debug, Clone)]
 struct AgentCommand {
     program: PathBuf,

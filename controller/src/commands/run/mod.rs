@@ -11,9 +11,8 @@ mod spans;
 
 use super::notify::{self, Ended};
 use super::{agents, dialogues, prices, read_matrix, report};
-use crate::cli;
-use crate::metrics::Metrics;
 use crate::progress::{TerminalProgress, Verbosity, json::Line};
+use crate::{cli, metrics::Metrics};
 use ::notify::Recipients;
 use anyhow::{Context, bail};
 use campaign::{CampaignOptions, CampaignState, Ending, Limits, Stored};
@@ -28,21 +27,15 @@ use matrix::plan::{Plan, text};
 use matrix::{Matrix, Occasion};
 use model::ids::CampaignId;
 use observers::{Log, Observers};
-use ops::clock::Clock;
-use ops::program::Exit;
 use ops::traces::{Program, Traces};
-use ops::{environment, terminal};
+use ops::{clock::Clock, environment, program::Exit, terminal};
 use reconnect::Reconnect;
-use results::Results;
-use results::build::precision_rule;
+use results::{Results, build::precision_rule};
 use run_loop::{EndedRun, RunLoop};
 use spans::Spans;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 use store::{CampaignNo, CampaignRow, DialogueRow, Hold, NewCampaign, State, Store, folder_of};
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 
 /// How often an agent must send something.
 const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -163,7 +156,6 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     Box::pin(conclude(options, concluded)).await
 }
 
-/// A campaign that ended.
 struct Concluded<'a> {
     store: Store,
     no: CampaignNo,
@@ -229,7 +221,6 @@ fn explain_ending(ending: Ending, id: &CampaignId) -> Exit {
     Exit::Incomplete
 }
 
-/// What the notification is about.
 fn occasion(ending: Ending, has_objective: bool, results: &Results) -> Occasion {
     let is_open = |choice: &Recommendation| choice.name.is_none();
     match ending {

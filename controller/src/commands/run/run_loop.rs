@@ -1,9 +1,7 @@
 //! The run loop: receive -> [`CampaignState::step`] -> commit rows -> send messages -> show events. Inputs that arrive
 //! together share one transaction.
 
-use super::HEARTBEAT;
-use super::local_agents::LocalAgents;
-use super::observers::Observers;
+use super::{HEARTBEAT, local_agents::LocalAgents, observers::Observers};
 use crate::metrics::Metrics;
 use anyhow::bail;
 use campaign::{

@@ -6,11 +6,9 @@
 //! degrees of freedom are Satterthwaite's (Biometrics Bulletin 2, 1946).
 
 use super::super::interval::{mean, standard_deviation, t_critical, t_two_sided};
-use super::super::layout::Run;
-use super::quantity::Quantity;
-use super::{Batches, Pair};
-use crate::Cell;
-use crate::limitation::Limitation;
+use super::super::layout::{Run, distinct};
+use super::{Batches, Pair, quantity::Quantity};
+use crate::{Cell, Estimate, Limitation, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,7 +33,6 @@ pub struct Contrast {
     pub rounds: Rounds,
     /// How many rounds, or the runs of the side that has fewer.
     pub runs: u64,
-    /// How many samples both sides share.
     pub shared_samples: u64,
     /// Why there is no ratio, or no error.
     pub reason: Option<Limitation>,
@@ -44,11 +41,22 @@ pub struct Contrast {
 }
 
 impl Contrast {
-    /// The interval of the log ratio.
     pub fn interval(&self, alpha: f64) -> Option<(f64, f64)> {
         let (error, degrees) = self.error?;
         let half = t_critical(degrees, alpha) * error;
         self.log_ratio.map(|log_ratio| (log_ratio - half, log_ratio + half))
+    }
+
+    /// A figure that follows from the log ratio by a monotonic function, with its interval.
+    pub fn estimate(&self, alpha: f64, of: impl Fn(f64) -> f64) -> Estimate {
+        let reason = self.reason.unwrap_or(Limitation::NotAvailable);
+        let Some(value) = self.log_ratio.map(&of) else {
+            return Estimate::missing(self.runs, reason);
+        };
+        match self.interval(alpha).map(|(low, high)| (of(low), of(high))) {
+            Some((a, b)) => Estimate::within(value, (a.min(b), a.max(b)), self.runs),
+            None => Estimate::point(value, self.runs, reason),
+        }
     }
 
     /// The chance of a log ratio at least this far from none, if there were none.
@@ -62,7 +70,6 @@ impl Contrast {
     }
 }
 
-/// Compares one quantity of a pair.
 pub fn contrast(pair: &Pair<'_>, quantity: Quantity) -> Contrast {
     let sides = (pair.baseline, pair.candidate);
     if pair.batches == Batches::Different && !quantity.is_of_runs() {
@@ -102,14 +109,12 @@ fn reduce(pair: &Pair<'_>, by_run: &ByRun) -> Contrast {
     let Some((log_ratio, error, runs)) = reduced else {
         return nothing(pair, Limitation::NoSharedSamples);
     };
-    let reason = error.is_none().then_some(Limitation::OneRun);
-    let shared_samples = by_run.shared_samples;
     Contrast {
         log_ratio: Some(log_ratio),
-        error,
         runs,
-        shared_samples,
-        reason,
+        shared_samples: by_run.shared_samples,
+        reason: error.is_none().then_some(Limitation::OneRun),
+        error,
         ..nothing(pair, Limitation::NoSharedSamples)
     }
 }
@@ -151,7 +156,6 @@ fn over_runs(by_run: &ByRun) -> Reduced {
     Some((log_ratio, error, baseline.len().min(candidate.len()) as u64))
 }
 
-/// The log of a figure of each run.
 fn figures((baseline, candidate): Sides<'_>, figure: impl Fn(&Run) -> Option<f64>) -> ByRun {
     let of = |side: &Cell| {
         let log = |run: &Run| {
@@ -160,6 +164,7 @@ fn figures((baseline, candidate): Sides<'_>, figure: impl Fn(&Run) -> Option<f64
         };
         side.runs().iter().filter_map(log).collect()
     };
+    let samples = |cell: &Cell| distinct(cell.observations().map(|row| row.sample));
     let shared = intersection(&samples(baseline), &samples(candidate));
     ByRun { baseline: of(baseline), candidate: of(candidate), shared_samples: shared.len() as u64 }
 }
@@ -179,9 +184,7 @@ fn paired((baseline, candidate): Sides<'_>, quantity: Quantity) -> ByRun {
         by_run.candidate.extend(over(&c, &both).map(|mean| (run.run, mean)));
         shared.extend(both);
     }
-    shared.sort_unstable();
-    shared.dedup();
-    by_run.shared_samples = shared.len() as u64;
+    by_run.shared_samples = distinct(shared).len() as u64;
     by_run
 }
 
@@ -204,7 +207,6 @@ fn apart((baseline, candidate): Sides<'_>, quantity: Quantity) -> ByRun {
     }
 }
 
-/// The log of each sample of a run, by number.
 type Logs = Vec<(u32, f64)>;
 
 /// The mean of some samples' logs; both are sorted.
@@ -221,7 +223,7 @@ fn over(logs: &Logs, samples: &[u32]) -> Option<f64> {
 
 /// The log of each sample of a run; the mean log where one came more than once.
 fn logs(run: &Run, quantity: Quantity) -> Logs {
-    let log = |row: super::super::Observation| Some((row.sample, quantity.of(&row)?.ln()));
+    let log = |row: Observation| Some((row.sample, quantity.of(&row)?.ln()));
     let mut logs: Logs = run.unpacked().filter_map(log).collect();
     logs.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let mean_of = |same: &[(u32, f64)]| {
@@ -234,21 +236,11 @@ fn keys(logs: &Logs) -> Vec<u32> {
     logs.iter().map(|(sample, _)| *sample).collect()
 }
 
-fn samples(cell: &Cell) -> Vec<u32> {
-    let mut samples: Vec<u32> = cell.observations().map(|row| row.sample).collect();
-    samples.sort_unstable();
-    samples.dedup();
-    samples
-}
-
 fn intersection(a: &[u32], b: &[u32]) -> Vec<u32> {
     a.iter().filter(|sample| b.binary_search(sample).is_ok()).copied().collect()
 }
 
 fn hosts(cell: &Cell) -> u64 {
     let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
-    let mut hosts: Vec<u32> = hosts.map(|host| host.host).collect();
-    hosts.sort_unstable();
-    hosts.dedup();
-    hosts.len() as u64
+    distinct(hosts.map(|host| host.host)).len() as u64
 }

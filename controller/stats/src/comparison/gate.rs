@@ -16,7 +16,6 @@ pub enum Effect {
 /// The name of a condition, the effect of a difference in it, and its value.
 type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
 
-/// The conditions that two groups are compared by.
 const TABLE: [Row; 13] = [
     ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
     ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
@@ -35,13 +34,11 @@ const TABLE: [Row; 13] = [
 
 const WEIGHTS: &str = "weights";
 
-/// The conditions of one group, each as a text that is equal where the condition is: a hash, a version, a
-/// name. `None` where it is not known.
+/// The conditions of one group, each as a text that is equal where the condition is; `None` where unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
     /// A hash over the ids of the measured samples, sorted.
     pub sample_ids: Option<String>,
-    /// A hash over the dataset's content.
     pub data_hash: Option<String>,
     /// With its placeholder for the dialogue.
     pub prompt: Option<String>,
@@ -64,7 +61,6 @@ pub struct Conditions {
 /// Whether the matrix declares one model the baseline of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Models {
-    /// It does: their weights may differ.
     BaselinePair,
     Undeclared,
 }
@@ -86,17 +82,11 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Two groups may not be compared.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the two can't be compared; they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
 pub struct Refusal(pub Vec<Difference>);
 
-/// Checks two groups against the table and returns the differences that only flag the comparison.
-///
-/// Two unknown values are not equal; they are flagged. A value that is known on one side only is a difference.
-///
-/// # Errors
-/// [`Refusal`] with every difference that prevents the comparison.
+/// Returns the differences that only flag the comparison. Two unknown values are not equal: they are flagged.
 pub fn gate(
     baseline: &Conditions,
     candidate: &Conditions,

@@ -1,6 +1,5 @@
 //! Holm's correction for a family of comparisons (Scandinavian Journal of Statistics 6, 1979).
 
-/// What one member of a family is held to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
     pub adjusted_p: f64,

@@ -25,9 +25,7 @@ use serde::{Deserialize, Serialize};
 pub struct Pair<'a> {
     pub baseline: &'a Cell,
     pub candidate: &'a Cell,
-    /// Whether their runs of one number were measured side by side.
     pub rounds: Rounds,
-    /// Whether they decoded equally many samples together: else a request's latency is another thing.
     pub batches: Batches,
 }
 

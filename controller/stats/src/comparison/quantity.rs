@@ -1,6 +1,6 @@
 //! What is compared, and which way is better.
 
-use super::super::observation::Observation;
+use crate::Observation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

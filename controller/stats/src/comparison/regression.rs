@@ -5,21 +5,15 @@
 //! interval is within it and failed where the whole interval is past it; the intervals of all limits of one
 //! comparison hold together (Bonferroni).
 
-use super::super::distribution::Distribution;
-use super::super::estimate::Estimate;
-use super::super::interval::mean;
-use super::super::layout::Run;
-use super::super::observation::Observation;
 use super::super::quantile::quantile;
+use super::super::{distribution::Distribution, interval::mean, layout::Run};
 use super::contrast::{Contrast, contrast, contrast_of_runs};
 use super::{Pair, Quantity};
-use crate::limitation::Limitation;
+use crate::{Estimate, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
-/// A figure of a distribution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Figure {
     Mean,
@@ -27,10 +21,8 @@ pub enum Figure {
     Percentile(u8),
 }
 
-/// What a limit is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// `request_latency`.
     Latency(Figure),
     Ttft(Figure),
     /// Requests per host-second.
@@ -40,7 +32,6 @@ pub enum Metric {
     RougeL,
 }
 
-/// Every metric by its name.
 const METRICS: [(&str, Metric); 13] = [
     ("latency_mean", Metric::Latency(Figure::Mean)),
     ("latency_p50", Metric::Latency(Figure::Percentile(50))),
@@ -57,7 +48,6 @@ const METRICS: [(&str, Metric); 13] = [
     ("rougeL", Metric::RougeL),
 ];
 
-/// A metric may become worse by so much, and no more.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limit {
     pub metric: Metric,
@@ -65,7 +55,6 @@ pub struct Limit {
     pub most: f64,
 }
 
-/// A limit that can't be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     #[error("invalid limit `{0}`: expected a metric and a percentage, such as latency_p95=5%")]
@@ -137,7 +126,6 @@ pub struct Judged {
 }
 
 impl Limit {
-    /// Holds a regression against the limit.
     pub fn judge(&self, regression: Estimate) -> Judged {
         let outcome = match regression.interval() {
             Some((low, _)) if low > self.most => Outcome::Failed,
@@ -149,8 +137,7 @@ impl Limit {
 }
 
 impl Metric {
-    /// The metric's estimate in a cell's distributions, to see whether it is null there; `None` for what is not
-    /// a figure of a distribution.
+    /// The metric's estimate in a cell's distributions; `None` for what is not a figure of a distribution.
     pub fn estimate<'a>(
         self,
         latency_ms: &'a Distribution,
@@ -167,8 +154,7 @@ impl Metric {
         }
     }
 
-    /// The contrast of candidate over baseline; of `Cost` that of throughput, because a price is a constant. `None`
-    /// for rougeL, which is no figure of runs.
+    /// Of `Cost` that of throughput, because a price is a constant. `None` for rougeL, which is no figure of runs.
     pub fn contrast(self, pair: &Pair<'_>) -> Option<Contrast> {
         let of = |figure, value: fn(&Observation) -> Option<f64>| {
             contrast_of_runs(pair, |run| figure_of(run, figure, value))
@@ -184,24 +170,7 @@ impl Metric {
     /// The regression of a contrast at a level: a share that grows as the metric gets worse.
     pub fn regression(self, contrast: &Contrast, alpha: f64) -> Estimate {
         let falls = matches!(self, Self::Throughput | Self::RougeL);
-        let share = |log: f64| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() };
-        let Some(value) = contrast.log_ratio.map(share) else {
-            return Estimate::missing(
-                contrast.runs,
-                contrast.reason.unwrap_or(Limitation::NotAvailable),
-            );
-        };
-        match contrast.interval(alpha) {
-            Some((low, high)) => {
-                let (low, high) = (share(low), share(high));
-                Estimate::within(value, (low.min(high), low.max(high)), contrast.runs)
-            }
-            None => Estimate::point(
-                value,
-                contrast.runs,
-                contrast.reason.unwrap_or(Limitation::NotAvailable),
-            ),
-        }
+        contrast.estimate(alpha, |log| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() })
     }
 }
 

@@ -42,7 +42,6 @@ pub struct Spread {
     pub samples: f64,
 }
 
-/// The most runs that are worth advising.
 pub const MOST_RUNS: u32 = 1000;
 /// The chance with which the advised runs find a difference of the size seen.
 const POWER: f64 = 0.8;

@@ -4,9 +4,7 @@
 use super::contrast::{Contrast, Rounds};
 use super::holm::{self, Step};
 use super::quantity::Quantity;
-use crate::estimate::Estimate;
-use crate::interval::ALPHA;
-use crate::limitation::Limitation;
+use crate::{Estimate, interval::ALPHA};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +60,6 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether the data shows no significant difference.
     pub fn is_undecided(&self) -> bool {
         self.verdict.finding == Finding::NotDistinguishable
     }
@@ -86,19 +83,11 @@ fn comparison(
     margin: Option<f64>,
     family: u64,
 ) -> Comparison {
-    let ratios = |alpha| contrast.interval(alpha).map(|(low, high)| (low.exp(), high.exp()));
-    let corrected = step.and_then(|step| ratios(step.alpha));
-    let ratio = match (contrast.log_ratio.map(f64::exp), ratios(ALPHA)) {
-        (Some(ratio), Some(interval)) => Estimate::within(ratio, interval, contrast.runs),
-        (value, _) => Estimate {
-            value,
-            ..Estimate::missing(contrast.runs, contrast.reason.unwrap_or(Limitation::NotAvailable))
-        },
-    };
+    let corrected = step.and_then(|step| contrast.estimate(step.alpha, f64::exp).interval());
     Comparison {
         quantity,
-        verdict: verdict(&ratio, corrected, margin),
-        ratio,
+        verdict: verdict(corrected, margin),
+        ratio: contrast.estimate(ALPHA, f64::exp),
         corrected_ci_low: corrected.map(|interval| interval.0),
         corrected_ci_high: corrected.map(|interval| interval.1),
         adjusted_p_value: step.map(|step| step.adjusted_p),
@@ -109,19 +98,16 @@ fn comparison(
     }
 }
 
-fn verdict(ratio: &Estimate, corrected: Option<(f64, f64)>, margin: Option<f64>) -> Verdict {
-    let (finding, equal_within) = match corrected.filter(|_| ratio.value.is_some()) {
-        None => (Finding::NotDistinguishable, None),
-        Some((low, high)) => {
-            let margin = margin.filter(|margin| 1.0 - margin <= low && high <= 1.0 + margin);
-            let finding = match margin {
-                Some(_) => Finding::Equal,
-                None if low > 1.0 => Finding::More,
-                None if high < 1.0 => Finding::Less,
-                None => Finding::NotDistinguishable,
-            };
-            (finding, margin)
-        }
+fn verdict(corrected: Option<(f64, f64)>, margin: Option<f64>) -> Verdict {
+    let Some((low, high)) = corrected else {
+        return Verdict { finding: Finding::NotDistinguishable, equal_within: None };
+    };
+    let equal_within = margin.filter(|margin| 1.0 - margin <= low && high <= 1.0 + margin);
+    let finding = match equal_within {
+        Some(_) => Finding::Equal,
+        None if low > 1.0 => Finding::More,
+        None if high < 1.0 => Finding::Less,
+        None => Finding::NotDistinguishable,
     };
     Verdict { finding, equal_within }
 }

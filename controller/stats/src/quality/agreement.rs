@@ -33,7 +33,6 @@ pub struct Agreement {
     pub earliest_difference: Option<u64>,
 }
 
-/// Compares pairs of outputs, unit by unit.
 pub fn agreement<'a, T: PartialEq + 'a>(
     unit: Unit,
     pairs: impl IntoIterator<Item = (&'a [T], &'a [T])>,

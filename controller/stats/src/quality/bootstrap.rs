@@ -1,9 +1,8 @@
 //! The interval of a mean over dialogues, by resampling them.
 
-use super::super::estimate::Estimate;
 use super::super::interval::{ALPHA, half_width, mean};
 use super::super::quantile::quantile;
-use crate::limitation::Limitation;
+use crate::{Estimate, Limitation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,8 +15,7 @@ pub const FLOOR: usize = 20;
 /// Above this many dialogues the resampled interval is the t interval, to three digits, and takes its time.
 pub const CEILING: usize = 5_000;
 
-/// The mean, with the percentile interval of Efron and Tibshirani (An Introduction to the Bootstrap, 13.3)
-/// over resampled dialogues.
+/// The mean, with the percentile interval over resampled dialogues (Efron and Tibshirani 1993, 13.3).
 pub fn mean_interval(values: &[f64], seed: u64) -> Estimate {
     mean_interval_at(values, seed, ALPHA)
 }

@@ -12,9 +12,8 @@ pub use agreement::{Agreement, agreement};
 pub use bootstrap::{mean_interval, mean_interval_at};
 pub use rouge::{Rouge, rouge};
 
-use super::estimate::Estimate;
 use super::interval::mean;
-use crate::limitation::Limitation;
+use crate::{Estimate, Limitation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,23 +61,20 @@ pub struct QualityDifference {
 /// Summarises scored summaries; a dialogue that comes more than once counts once, with its mean.
 pub fn quality(scored: &[Scored], seed: u64) -> Quality {
     let per_dialogue = by_dialogue(scored);
-    let of = |value: fn(&Scores) -> f64| {
-        mean_interval(
-            &per_dialogue.iter().map(|(_, scores)| value(scores)).collect::<Vec<_>>(),
-            seed,
-        )
+    let of = |place: usize| {
+        let values: Vec<f64> = per_dialogue.iter().map(|(_, scores)| scores[place]).collect();
+        mean_interval(&values, seed)
     };
     // Of a group either every reference was counted or its mean would be of others.
     let references: Vec<f64> =
         per_dialogue.iter().map(|(_, scores)| scores[4]).filter(|len| !len.is_nan()).collect();
     let are_counted = references.len() == per_dialogue.len();
-    let (gen_len, reference_len) =
-        (counted(of(|scores| scores[3])), mean(&references).filter(|_| are_counted));
+    let (gen_len, reference_len) = (counted(of(3)), mean(&references).filter(|_| are_counted));
     let ratio = gen_len.value.zip(reference_len.filter(|&len| len > 0.0));
     Quality {
-        rouge1: of(|scores| scores[0]),
-        rouge2: of(|scores| scores[1]),
-        rouge_l: of(|scores| scores[2]),
+        rouge1: of(0),
+        rouge2: of(1),
+        rouge_l: of(2),
         gen_len,
         reference_len,
         length_ratio: ratio.map(|(summary, reference)| summary / reference),
@@ -108,7 +104,6 @@ pub fn rouge_l_difference(
     (mean_interval_at(&differences, seed, alpha), mean(&before).unwrap_or_default())
 }
 
-/// The scores of the dialogues that both sides scored.
 fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {
     let (baseline, candidate) = (by_dialogue(baseline), by_dialogue(candidate));
     let find = |sample: u32| candidate.binary_search_by_key(&sample, |(sample, _)| *sample);

@@ -16,7 +16,6 @@ pub struct Rouge {
     pub rouge_l: f64,
 }
 
-/// Scores a summary against its reference.
 pub fn rouge(reference: &str, summary: &str) -> Rouge {
     let (reference, summary) = (words(reference), words(summary));
     Rouge {
@@ -53,7 +52,6 @@ fn of_runs(reference: &[String], summary: &[String], length: usize) -> f64 {
     f1(shared, runs(summary), runs(reference))
 }
 
-/// F1 over the longest common subsequence.
 fn of_subsequence(reference: &[String], summary: &[String]) -> f64 {
     if reference.is_empty() || summary.is_empty() {
         return 0.0;

@@ -38,7 +38,6 @@ pub fn degrees_of(critical: f64) -> f64 {
     (z.powi(3) + z) / 4.0 / above
 }
 
-/// The quantile of the standard normal distribution.
 pub fn normal_quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }

@@ -1,11 +1,9 @@
 //! Whether latency or throughput drifts under sustained load.
 
-use super::change::changes;
 use super::finding::{Finding, more_minutes};
-use super::slope::Line;
 use super::steady::{Steady, steady};
-use crate::Estimate;
-use crate::limitation::Limitation;
+use super::{change::changes, slope::Line};
+use crate::{Estimate, Limitation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +12,6 @@ pub const MATTERS: f64 = 0.05;
 /// A change of less than this share over the observed time is no drift, however sure it is.
 pub const NEGLIGIBLE: f64 = 0.01;
 
-/// A value over a window of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     /// The middle of the window, in seconds of measured time.

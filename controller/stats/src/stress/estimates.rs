@@ -3,20 +3,17 @@
 //! Latencies come from merged histograms, whose quantiles are within half a percent. The number of independent requests
 //! follows from the windows: the long-run variance of their means against that of single requests.
 
+use super::judge::{merged, quantile_ms};
 use super::slope::LongRun;
 use super::window::{Window, Windows};
-use crate::cell::{CellStatistics, summarize};
-use crate::distribution::Distribution;
-use crate::estimate::Estimate;
-use crate::interval::{ALPHA, between_runs, half_width, standard_deviation};
-use crate::limitation::{Limitation, Unit};
+use crate::distribution::{Distribution, Support, widened};
+use crate::interval::{ALPHA, between_runs, standard_deviation};
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
-use crate::serial::Serial;
-use crate::throughput::{Rate, RunRow};
-use crate::{Cell, Scenario};
+use crate::throughput::{Rate, RunRow, per_second};
+use crate::{Cell, CellStatistics, Estimate, Limitation, Scenario, summarize};
+use crate::{limitation::Unit, serial::Serial};
 use model::histogram::Histogram;
 
-/// Which durations of a window.
 type Of = fn(&Window) -> &Histogram;
 
 /// Estimates a cell from its windows; `dialogues` is the number of distinct dialogues, which repeat.
@@ -41,10 +38,7 @@ pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
 
 fn row(run: u32, windows: &Windows) -> RunRow {
     let all = windows.as_slice();
-    let mut latency = Histogram::default();
-    for window in all {
-        latency.merge(&window.load.latency);
-    }
+    let latency = merged(all.iter().map(|window| &window.load.latency));
     let seconds = windows.seconds();
     let count = |count: fn(&Window) -> u64| all.iter().map(count).sum::<u64>();
     RunRow {
@@ -53,23 +47,21 @@ fn row(run: u32, windows: &Windows) -> RunRow {
         counted_samples: latency.count(),
         failed_samples: count(|window| window.load.failed + window.load.not_sent),
         host_seconds: seconds,
-        throughput: (seconds > 0.0).then(|| latency.count() as f64 / seconds),
+        throughput: per_second(latency.count() as f64, seconds),
         latency_mean_ms: latency.mean().map(|ns| ns / 1e6),
         output_tokens: Some(count(|window| window.load.output_tokens)),
     }
 }
 
 fn rate(rows: &[RunRow], unit: &str, count: impl Fn(&RunRow) -> f64) -> Rate {
-    let by_run: Vec<f64> = (rows.iter().filter(|row| row.host_seconds > 0.0))
-        .map(|row| count(row) / row.host_seconds)
-        .collect();
+    let by_run: Vec<f64> =
+        rows.iter().filter_map(|row| per_second(count(row), row.host_seconds)).collect();
     let seconds: f64 = rows.iter().map(|row| row.host_seconds).sum();
     let all: f64 = rows.iter().map(&count).sum();
-    let per_host = if seconds > 0.0 {
-        between_runs(all / seconds, &by_run, ALPHA)
-    } else {
-        Estimate::missing(0, Limitation::NoTimeMeasured)
-    };
+    let per_host = per_second(all, seconds).map_or_else(
+        || Estimate::missing(0, Limitation::NoTimeMeasured),
+        |value| between_runs(value, &by_run, ALPHA),
+    );
     let std = standard_deviation(&by_run);
     // One agent carries the load of a run.
     Rate { unit: unit.to_owned(), fleet: per_host.clone(), per_host, std }
@@ -77,17 +69,10 @@ fn rate(rows: &[RunRow], unit: &str, count: impl Fn(&RunRow) -> f64) -> Rate {
 
 fn distribution(runs: &[(u32, &Windows)], of: Of, dialogues: u64) -> Distribution {
     let by_run: Vec<Histogram> = (runs.iter())
-        .map(|(_, windows)| {
-            let mut merged = Histogram::default();
-            windows.as_slice().iter().for_each(|window| merged.merge(of(window)));
-            merged
-        })
-        .filter(|merged| merged.count() > 0)
+        .map(|(_, windows)| merged(windows.as_slice().iter().map(of)))
+        .filter(|of_run| of_run.count() > 0)
         .collect();
-    let mut merged = Histogram::default();
-    for run in &by_run {
-        merged.merge(run);
-    }
+    let merged = merged(&by_run);
     let ms = |ns: f64| ns / 1e6;
     let run_means: Vec<f64> = by_run.iter().filter_map(Histogram::mean).map(ms).collect();
     let units = dialogues.min(merged.count());
@@ -145,33 +130,14 @@ fn estimate(
     by_run: &[Histogram],
     (units, effective): (u64, u64),
 ) -> Estimate {
-    let Percentile { probability, floor, .. } = percentile;
-    let quantile = |of: &Histogram| super::judge::quantile_ms(of, probability);
-    let Some(value) = quantile(merged).filter(|_| units >= floor) else {
-        let percentile = probability * 100.0;
-        let unit = Unit::DistinctRequests;
-        let reason =
-            Limitation::TooFewForPercentile { percentile, needed: floor, found: units, unit };
-        return Estimate::missing(units, reason);
-    };
+    let probability = percentile.probability;
+    let quantile = |of: &Histogram| quantile_ms(of, probability);
     let (low, high) = enclosing_ranks(effective, probability, ALPHA);
-    let at = |rank: u64| {
-        let rank = rank as f64 / effective as f64;
-        super::judge::quantile_ms(merged, rank)
-    };
-    let (Some(low), Some(high)) = (low.and_then(|rank| at(rank - 1)), high.and_then(at)) else {
-        let unit = Unit::DistinctRequests;
-        let reason = Limitation::Correlated { found: units, effective, unit };
-        return Estimate::point(value, units, reason);
-    };
+    let at = |rank: u64| quantile_ms(merged, rank as f64 / effective as f64);
+    let ends = (low.and_then(|rank| at(rank - 1)), high.and_then(at));
     let of_runs: Vec<f64> = by_run.iter().filter_map(quantile).collect();
-    let Some(half) = half_width(&of_runs, ALPHA) else {
-        let reason = Some(Limitation::WithinOneRun);
-        return Estimate { reason, ..Estimate::within(value, (low, high), units) };
-    };
-    let interval =
-        ((value - (value - low).hypot(half)).max(0.0), value + (high - value).hypot(half));
-    Estimate::within(value, interval, units)
+    let support = Support { units, effective, unit: Unit::DistinctRequests, alpha: ALPHA };
+    widened(percentile, support, quantile(merged), ends, &of_runs)
 }
 
 #[cfg(test)]

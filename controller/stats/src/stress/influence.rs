@@ -1,10 +1,8 @@
 //! The throughput cost of something that is active for a share of the time: heat, a power limit, a noisy neighbor.
 
 use super::slope::Line;
-use crate::Estimate;
-use crate::limitation::Limitation;
+use crate::{Estimate, Limitation};
 
-/// A window: how fast it was, and for which share of it the thing was on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exposed {
     pub throughput: f64,
@@ -53,12 +51,7 @@ pub fn influence(windows: &[Exposed], negligible: f64) -> Influence {
         n,
     );
     Influence {
-        lost: Estimate {
-            value: lost_while_on.value.map(|lost| lost * mean_share),
-            ci_low: lost_while_on.ci_low.map(|lost| lost * mean_share),
-            ci_high: lost_while_on.ci_high.map(|lost| lost * mean_share),
-            ..lost_while_on.clone()
-        },
+        lost: lost_while_on.map(|lost| lost * mean_share),
         lost_while_on,
         minimum_detectable: Some(
             line.minimum_detectable(negligible * line.at_zero / mean_share) / line.at_zero

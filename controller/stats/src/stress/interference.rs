@@ -2,8 +2,7 @@
 
 use super::finding::Finding;
 use super::influence::{Exposed, influence};
-use crate::Estimate;
-use crate::validity::MAX_OTHER_LOAD;
+use crate::{Estimate, validity::MAX_OTHER_LOAD};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,8 +4,8 @@ use super::drift::{Drift, Reading, drift};
 use super::influence::Exposed;
 use super::interference::{Interference, interference};
 use super::leak::{Held, Leak, MB, leak};
-use super::throttling::{Seen, Throttling, throttling};
-use super::window::{Device, Window, Windows};
+use super::throttling::{Throttling, throttling};
+use super::window::{Window, Windows};
 use model::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,16 +87,13 @@ pub struct Point {
     pub cpu_mhz: Option<f64>,
 }
 
-/// What is known about a run apart from its windows.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Conditions {
     pub run: u32,
-    /// How many windows it was to have.
     pub planned_windows: u64,
     pub is_on_gpu: bool,
     /// The maximum clock of the GPU, from its driver.
     pub gpu_max_mhz: Option<f64>,
-    /// The largest clock of the processors.
     pub cpu_max_mhz: Option<f64>,
     /// A leak above this must be detected.
     pub max_leak_mb_per_hour: Option<f64>,
@@ -104,15 +101,16 @@ pub struct Conditions {
     pub seed: u64,
 }
 
-/// A distribution's quantile in milliseconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
 pub fn quantile_ms(histogram: &Histogram, probability: f64) -> Option<f64> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a count"
-    )]
     let rank = (probability * histogram.count() as f64).ceil() as u64;
     histogram.at_rank(rank).map(|ns| ns / 1e6)
+}
+
+pub(super) fn merged<'a>(parts: impl IntoIterator<Item = &'a Histogram>) -> Histogram {
+    let mut all = Histogram::default();
+    parts.into_iter().for_each(|part| all.merge(part));
+    all
 }
 
 fn mean_ms(histogram: &Histogram) -> Option<f64> {
@@ -122,13 +120,7 @@ fn mean_ms(histogram: &Histogram) -> Option<f64> {
 pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
     let all = windows.as_slice();
     let total = |count: fn(&Window) -> u64| all.iter().map(count).sum();
-    let mut delays = Histogram::default();
-    for window in all {
-        delays.merge(&window.load.schedule_delay);
-    }
-    let seen = |device: fn(&Window) -> &Device| -> Vec<Seen> {
-        all.iter().map(|window| seen(window, device(window))).collect()
-    };
+    let delays = merged(all.iter().map(|window| &window.load.schedule_delay));
     let exposed = |share: fn(&Window) -> Option<f64>| {
         let exposed = |window: &Window| {
             let share = share(window)?;
@@ -147,9 +139,7 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
         (!held.is_empty()).then(|| leak(&held, step_mb, max_leak_mb_per_hour, seed))
     };
     let readings = |value: fn(&Window) -> Option<f64>| -> Vec<Reading> {
-        let reading =
-            |window: &Window| Some(Reading { at_s: window.at_s(), value: value(window)? });
-        all.iter().filter_map(reading).collect()
+        all.iter().filter_map(|it| Some(Reading { at_s: it.at_s(), value: value(it)? })).collect()
     };
     Verdicts {
         run: conditions.run,
@@ -162,9 +152,9 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
         schedule_delay_ms: delay(&delays),
         latency: drift(&readings(|window| mean_ms(&window.load.latency))),
         throughput: drift(&readings(|window| Some(window.throughput()))),
-        gpu_throttling: throttling(&seen(|window| &window.observed.gpu), conditions.gpu_max_mhz)
+        gpu_throttling: throttling(all, |it| &it.observed.gpu, conditions.gpu_max_mhz)
             .filter(|_| conditions.is_on_gpu),
-        cpu_throttling: throttling(&seen(|window| &window.observed.cpu), conditions.cpu_max_mhz),
+        cpu_throttling: throttling(all, |it| &it.observed.cpu, conditions.cpu_max_mhz),
         other_processes: exposed(|window| window.observed.other_load),
         steal: exposed(|window| window.observed.steal),
         control_group: exposed(|window| window.observed.withheld),
@@ -186,24 +176,10 @@ pub fn delay(delays: &Histogram) -> Option<Delay> {
     })
 }
 
-fn seen(window: &Window, device: &Device) -> Seen {
-    Seen {
-        from_s: window.from_s,
-        seconds: window.seconds,
-        requests: window.load.ok(),
-        throttled: device.throttled,
-        by_reason: device.by_reason.clone(),
-        clock_mhz: device.mhz,
-        celsius: device.celsius,
-        watts: device.watts,
-    }
-}
-
 /// At most [`POINTS`] points: adjacent ones are merged.
 fn series(windows: &[Window]) -> Vec<Point> {
     let per_point = windows.len().div_ceil(POINTS).max(1);
-    let joined = windows.chunks(per_point).filter_map(Window::joined);
-    joined.map(|window| point(&window)).collect()
+    windows.chunks(per_point).filter_map(Window::joined).map(|window| point(&window)).collect()
 }
 
 fn point(window: &Window) -> Point {

@@ -9,9 +9,8 @@ use super::POWER;
 use super::detectable::{margin, normal_quantile};
 use super::finding::{Finding, more_minutes};
 use super::robust::{median, theil_sen};
-use crate::Estimate;
 use crate::interval::{ALPHA, standard_deviation, t_critical};
-use crate::limitation::Limitation;
+use crate::{Estimate, Limitation};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -47,7 +46,6 @@ const FEWEST_STAIRS: f64 = 2.0;
 /// 2^20 bytes.
 pub const MB: f64 = 1_048_576.0;
 
-/// Memory over a window of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Held {
     /// The end of the window, in seconds of measured time.
@@ -184,7 +182,6 @@ fn teeth(points: &[(f64, f64)], level: f64, step_mb: f64) -> Option<usize> {
     Some(count)
 }
 
-/// Into how many slices so many windows are cut.
 fn slices(windows: usize, teeth: Option<usize>) -> usize {
     let (fewest_windows, by_teeth) = match teeth {
         // There is nothing to wait for.
@@ -196,7 +193,6 @@ fn slices(windows: usize, teeth: Option<usize>) -> usize {
     (windows / fewest_windows).min(by_teeth).min(MOST_SLICES)
 }
 
-/// The smallest of each slice.
 fn envelope(series: &[Held], slices: usize) -> Vec<Held> {
     let cut = |index: usize| series.len() * index / slices.max(1);
     (0..slices)
@@ -207,7 +203,6 @@ fn envelope(series: &[Held], slices: usize) -> Vec<Held> {
         .collect()
 }
 
-/// The line through an envelope.
 struct Growth {
     slope: f64,
     error: f64,
@@ -267,8 +262,7 @@ impl Growth {
 
 /// The cube root of the number of points, which balances bias and variance of a block bootstrap.
 fn block_length(points: usize) -> usize {
-    let root = (2..=points).find(|root| root.pow(3) >= points);
-    root.unwrap_or(2)
+    (2..=points).find(|root| root.pow(3) >= points).unwrap_or(2)
 }
 
 /// Blocks of consecutive values, drawn with replacement from a ring.

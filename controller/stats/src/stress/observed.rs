@@ -4,7 +4,6 @@ use super::window::{Device, Observed};
 use model::telemetry::{Metric, Readings, ThrottleReasons};
 
 impl Observed {
-    /// Of a window of telemetry that lasted so long.
     pub fn of(readings: &Readings, seconds: f64) -> Self {
         let share_of_host = |ns: Option<f64>| {
             let total = readings.of(Metric::HostCpuTotalNs).filter(|total| *total > 0.0)?;

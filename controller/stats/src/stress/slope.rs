@@ -20,17 +20,13 @@ const POINTS_PER_DEGREE: f64 = 4.0;
 /// The end of warm-up follows the noise a little: so many more are missed in `cargo xtask simulate --stress`.
 const CUT_COSTS: f64 = 0.01;
 
-/// A line through points.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Line {
-    /// How much y grows per unit of x.
     pub per_x: f64,
     pub standard_error: f64,
     /// How many standard errors its 95 % interval reaches to either side.
     pub critical: f64,
-    /// The degrees of freedom of its standard error.
     pub degrees: f64,
-    /// y at x = 0.
     pub at_zero: f64,
     pub at_mean: f64,
 }
@@ -64,7 +60,6 @@ impl Line {
         Some(Self { per_x, standard_error, critical, degrees, at_zero, at_mean: y_mean })
     }
 
-    /// The 95 % interval of the slope.
     pub fn interval(&self) -> (f64, f64) {
         let half = self.critical * self.standard_error;
         (self.per_x - half, self.per_x + half)

@@ -16,7 +16,6 @@ const LONGEST: usize = 5;
 /// What is cut beyond that must lie so many standard errors off the line.
 const STANDS_OUT: f64 = 2.0;
 
-/// Where a series becomes steady.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Steady {
     /// The index of the first value that counts.

@@ -2,29 +2,11 @@
 
 use super::finding::Finding;
 use super::influence::{Exposed, Influence, influence};
-use crate::Estimate;
-use crate::validity::MAX_THROTTLED;
+use super::window::{Device, Window};
+use crate::{Estimate, validity::MAX_THROTTLED};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What was seen in a window of time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Seen {
-    /// When it began, in seconds of measured time.
-    pub from_s: f64,
-    /// How long it lasted, in seconds.
-    pub seconds: f64,
-    /// Requests with a summary in it.
-    pub requests: u64,
-    /// The share of it in which something held the clocks down; null where that isn't measurable.
-    pub throttled: Option<f64>,
-    pub by_reason: BTreeMap<String, f64>,
-    pub clock_mhz: Option<f64>,
-    /// The hottest that was read.
-    pub celsius: Option<f64>,
-    pub watts: Option<f64>,
-}
 
 /// A share of the time and of the requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,46 +47,46 @@ pub struct Throttling {
 
 /// Judges windows in order of time; `None` where throttling isn't measurable. `max_mhz` is what the device says that
 /// it can do; without it the highest observed clock is used.
-pub fn throttling(windows: &[Seen], max_mhz: Option<f64>) -> Option<Throttling> {
-    let seen: Vec<&Seen> = windows
-        .iter()
-        .filter(|window| window.throttled.is_some() && window.seconds > 0.0)
+pub fn throttling(
+    windows: &[Window],
+    device: fn(&Window) -> &Device,
+    max_mhz: Option<f64>,
+) -> Option<Throttling> {
+    let seen: Vec<(&Window, &Device)> = (windows.iter().map(|window| (window, device(window))))
+        .filter(|(window, device)| device.throttled.is_some() && window.seconds > 0.0)
         .collect();
     if seen.is_empty() {
         return None;
     }
-    let seconds: f64 = seen.iter().map(|window| window.seconds).sum();
-    let requests: f64 = seen.iter().map(|window| window.requests as f64).sum();
-    let shares = |share: &dyn Fn(&Seen) -> f64| Shares {
-        of_time: seen.iter().map(|window| window.seconds * share(window)).sum::<f64>() / seconds,
-        of_requests: if requests > 0.0 {
-            seen.iter().map(|window| window.requests as f64 * share(window)).sum::<f64>() / requests
-        } else {
-            0.0
-        },
+    let over = |weight: &dyn Fn(&Window) -> f64, share: &dyn Fn(&Device) -> f64| {
+        let all: f64 = seen.iter().map(|(window, _)| weight(window)).sum();
+        let held: f64 = seen.iter().map(|(window, device)| weight(window) * share(device)).sum();
+        if all > 0.0 { held / all } else { 0.0 }
     };
-    let all = shares(&|window| window.throttled.unwrap_or_default());
+    let shares = |share: &dyn Fn(&Device) -> f64| Shares {
+        of_time: over(&|window| window.seconds, share),
+        of_requests: over(&|window| window.load.ok() as f64, share),
+    };
+    let share = |device: &Device| device.throttled.unwrap_or_default();
+    let all = shares(&share);
     let mut by_reason = BTreeMap::new();
-    for reason in seen.iter().flat_map(|window| window.by_reason.keys()) {
+    for reason in seen.iter().flat_map(|(_, device)| device.by_reason.keys()) {
         by_reason.entry(reason.clone()).or_insert_with(|| {
-            shares(&|window| window.by_reason.get(reason).copied().unwrap_or_default())
+            shares(&|device| device.by_reason.get(reason).copied().unwrap_or_default())
         });
     }
-    let exposed: Vec<Exposed> = seen
-        .iter()
-        .map(|window| Exposed {
-            throughput: window.requests as f64 / window.seconds,
-            share: window.throttled.unwrap_or_default(),
-        })
+    let exposed: Vec<Exposed> = (seen.iter())
+        .map(|(window, device)| Exposed { throughput: window.throughput(), share: share(device) })
         .collect();
     let Influence { lost_while_on, lost, minimum_detectable } = influence(&exposed, 0.0);
-    let onset = seen.iter().find(|window| window.throttled > Some(0.0)).map(|window| Onset {
+    let first = seen.iter().find(|(_, device)| device.throttled > Some(0.0));
+    let onset = first.map(|(window, device)| Onset {
         at_s: window.from_s,
         within_s: window.seconds,
-        celsius: window.celsius,
-        watts: window.watts,
+        celsius: device.celsius,
+        watts: device.watts,
     });
-    let clocks = || seen.iter().filter_map(|window| Some((window.clock_mhz?, window.seconds)));
+    let clocks = || seen.iter().filter_map(|(window, device)| Some((device.mhz?, window.seconds)));
     let clock_seconds: f64 = clocks().map(|(_, seconds)| seconds).sum();
     let mean_clock = clocks().map(|(mhz, seconds)| mhz * seconds).sum::<f64>() / clock_seconds;
     let highest = clocks().map(|(mhz, _)| mhz).fold(0.0, f64::max);
@@ -123,33 +105,41 @@ pub fn throttling(windows: &[Seen], max_mhz: Option<f64>) -> Option<Throttling> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::window::Observed;
     use super::*;
+    use model::load::LoadWindow;
 
     /// 100 windows of 2 s: hot from the 40th on, and a quarter slower.
-    fn windows(hot_from: u32) -> Vec<Seen> {
+    fn windows(hot_from: u32) -> Vec<Window> {
         let window = |i: u32| {
             let hot = f64::from(u32::from(i >= hot_from));
-            Seen {
-                from_s: f64::from(i) * 2.0,
-                seconds: 2.0,
-                requests: 200 - 50 * u64::from(i >= hot_from) + u64::from(i % 3),
+            let gpu = Device {
                 throttled: Some(hot),
                 by_reason: if hot > 0.0 {
                     [("sw_thermal_slowdown".to_owned(), hot)].into()
                 } else {
                     BTreeMap::new()
                 },
-                clock_mhz: Some(1590.0 - 690.0 * hot),
+                mhz: Some(1590.0 - 690.0 * hot),
                 celsius: Some(60.0 + 30.0 * hot),
                 watts: Some(69.0),
-            }
+            };
+            let observed = Observed { gpu, ..Observed::default() };
+            let mut load = LoadWindow::default();
+            let requests = 200 - 50 * u32::from(i >= hot_from) + i % 3;
+            (0..requests).for_each(|_| load.latency.add(5_000_000));
+            Window { from_s: f64::from(i) * 2.0, seconds: 2.0, load, observed }
         };
         (0..100).map(window).collect()
     }
 
+    fn gpu_throttling(windows: &[Window], max_mhz: Option<f64>) -> Option<Throttling> {
+        throttling(windows, |window| &window.observed.gpu, max_mhz)
+    }
+
     #[test]
     fn heat_is_told_with_its_onset_its_reason_and_its_price() {
-        let found = throttling(&windows(40), Some(1590.0)).unwrap();
+        let found = gpu_throttling(&windows(40), Some(1590.0)).unwrap();
         assert!(found.finding.is_found());
         let onset = found.onset.unwrap();
         assert_eq!((onset.at_s, onset.within_s, onset.celsius), (80.0, 2.0, Some(90.0)));
@@ -163,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_cool_device_is_not_throttled() {
-        let found = throttling(&windows(1000), None).unwrap();
+        let found = gpu_throttling(&windows(1000), None).unwrap();
         assert_eq!((found.finding, &found.onset), (Finding::NotFound, &None));
         assert_eq!(found.throughput_lost.value, None);
         assert!(found.by_reason.is_empty());
@@ -171,6 +161,7 @@ mod tests {
 
     #[test]
     fn what_nobody_reads_is_not_measurable() {
-        assert_eq!(throttling(&[Seen { seconds: 1.0, ..Seen::default() }], None), None);
+        let window = Window { seconds: 1.0, ..Window::default() };
+        assert_eq!(gpu_throttling(&[window], None), None);
     }
 }

@@ -3,8 +3,7 @@
 use model::load::LoadWindow;
 use std::collections::BTreeMap;
 
-/// Beyond this many windows, an even number, adjacent ones are merged: a run of days takes no more memory than one of
-/// hours.
+/// Beyond this many windows, an even number, adjacent ones are merged: a long run takes no more memory.
 pub const MOST: usize = 1200;
 
 /// What was observed beside the requests. What is null was not measurable.
@@ -30,17 +29,14 @@ pub struct Device {
     pub throttled: Option<f64>,
     pub by_reason: BTreeMap<String, f64>,
     pub mhz: Option<f64>,
-    /// The hottest that was read.
     pub celsius: Option<f64>,
     pub watts: Option<f64>,
 }
 
-/// One window of measured time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Window {
     /// When it began, in seconds of measured time since the run began.
     pub from_s: f64,
-    /// How long it lasted, in seconds.
     pub seconds: f64,
     pub load: LoadWindow,
     pub observed: Observed,
@@ -107,7 +103,6 @@ impl Windows {
         self.came
     }
 
-    /// The measured time of all of them.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -131,9 +126,7 @@ impl Window {
     pub fn joined(windows: &[Self]) -> Option<Self> {
         let (first, rest) = windows.split_first()?;
         let mut all = first.clone();
-        for window in rest {
-            all.join(window);
-        }
+        rest.iter().for_each(|window| all.join(window));
         Some(all)
     }
 
@@ -155,11 +148,10 @@ impl Window {
 }
 
 impl Observed {
-    /// Takes what follows in; the weights are the lengths of both.
     pub fn join(&mut self, next: &Self, weights: (f64, f64)) {
-        self.rss_bytes = least(self.rss_bytes, next.rss_bytes);
-        self.pss_bytes = least(self.pss_bytes, next.pss_bytes);
-        self.gpu_bytes = least(self.gpu_bytes, next.gpu_bytes);
+        self.rss_bytes = either(self.rss_bytes, next.rss_bytes, f64::min);
+        self.pss_bytes = either(self.pss_bytes, next.pss_bytes, f64::min);
+        self.gpu_bytes = either(self.gpu_bytes, next.gpu_bytes, f64::min);
         self.gpu.join(&next.gpu, weights);
         self.cpu.join(&next.cpu, weights);
         self.other_load = average(self.other_load, next.other_load, weights);
@@ -180,25 +172,17 @@ impl Device {
         }
         self.mhz = average(self.mhz, next.mhz, weights);
         self.watts = average(self.watts, next.watts, weights);
-        self.celsius = match (self.celsius, next.celsius) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (a, b) => a.or(b),
-        };
+        self.celsius = either(self.celsius, next.celsius, f64::max);
     }
 }
 
-fn least(a: Option<f64>, b: Option<f64>) -> Option<f64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+/// The one that is there, or what both make.
+fn either(a: Option<f64>, b: Option<f64>, both: impl Fn(f64, f64) -> f64) -> Option<f64> {
+    a.zip(b).map(|(a, b)| both(a, b)).or(a).or(b)
 }
 
 fn average(a: Option<f64>, b: Option<f64>, (of_a, of_b): (f64, f64)) -> Option<f64> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some((a * of_a + b * of_b) / (of_a + of_b)),
-        (a, b) => a.or(b),
-    }
+    either(a, b, |a, b| (a * of_a + b * of_b) / (of_a + of_b))
 }
 
 #[cfg(test)]

@@ -27,7 +27,16 @@ struct Sum {
     max: f64,
 }
 
-/// The sums of some windows.
+impl Sum {
+    fn merge(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        self.weighted += other.weighted;
+        self.total += other.total;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Collector {
     sums: BTreeMap<Metric, Sum>,
@@ -59,13 +68,8 @@ impl Collector {
     }
 
     fn sum(&mut self, metric: Metric, seconds: f64, value: f64) {
-        let none = Sum { seconds: 0.0, weighted: 0.0, total: 0.0, min: value, max: value };
-        let sum = self.sums.entry(metric).or_insert(none);
-        sum.seconds += seconds;
-        sum.weighted += value * seconds;
-        sum.total += value;
-        sum.min = sum.min.min(value);
-        sum.max = sum.max.max(value);
+        let one = Sum { seconds, weighted: value * seconds, total: value, min: value, max: value };
+        self.sums.entry(metric).and_modify(|sum| sum.merge(&one)).or_insert(one);
     }
 
     #[expect(
@@ -87,12 +91,10 @@ impl Collector {
         }
     }
 
-    /// How many windows it holds.
     pub fn windows(&self) -> u64 {
         self.windows
     }
 
-    /// How long they lasted together.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -120,7 +122,6 @@ impl Collector {
         })
     }
 
-    /// The total of an amount, or null.
     pub fn total(&self, metric: Metric) -> Option<f64> {
         self.figure(metric)?.total
     }
@@ -129,13 +130,9 @@ impl Collector {
     /// null where reasons were never read.
     pub fn throttled(&self) -> Option<(f64, BTreeMap<String, f64>)> {
         let share = |seconds: f64| seconds / self.reasons_seen;
-        let by_reason = || {
-            self.by_reason
-                .iter()
-                .map(|(name, seconds)| ((*name).to_owned(), share(*seconds)))
-                .collect()
-        };
-        (self.reasons_seen > 0.0).then(|| (share(self.throttled), by_reason()))
+        let reasons = self.by_reason.iter();
+        let by_reason = reasons.map(|(name, seconds)| ((*name).to_owned(), share(*seconds)));
+        (self.reasons_seen > 0.0).then(|| (share(self.throttled), by_reason.collect()))
     }
 
     /// The reasons that held the GPU's clocks down, harmless ones left out.
@@ -144,25 +141,13 @@ impl Collector {
         slows.map(|reason| reason.name).filter(|name| self.by_reason.contains_key(name)).collect()
     }
 
-    /// The driver's error numbers that were seen.
     pub fn xids(&self) -> Vec<u64> {
         self.xids.iter().copied().collect()
     }
 
-    /// Adds another's windows.
     pub fn merge(&mut self, other: &Self) {
         for (metric, theirs) in &other.sums {
-            let ours = self.sums.entry(*metric).or_insert(Sum {
-                seconds: 0.0,
-                weighted: 0.0,
-                total: 0.0,
-                ..*theirs
-            });
-            ours.seconds += theirs.seconds;
-            ours.weighted += theirs.weighted;
-            ours.total += theirs.total;
-            ours.min = ours.min.min(theirs.min);
-            ours.max = ours.max.max(theirs.max);
+            self.sums.entry(*metric).and_modify(|ours| ours.merge(theirs)).or_insert(*theirs);
         }
         for (reason, seconds) in &other.by_reason {
             *self.by_reason.entry(reason).or_default() += seconds;

@@ -25,7 +25,6 @@ pub struct Credits {
 }
 
 impl Credits {
-    /// Takes the next window in.
     pub fn add(&mut self, seconds: f64, readings: &Readings) {
         self.seconds += seconds;
         let (Some(total), Some(steal)) =

@@ -4,10 +4,8 @@
 //! mean power of those that are there is taken for the whole measured time.
 
 use super::Collector;
-use crate::Estimate;
 use crate::interval::{ALPHA, between_runs};
-use crate::limitation::Limitation;
-use crate::throughput::RunRow;
+use crate::{Estimate, Limitation, throughput::RunRow};
 use model::telemetry::Metric;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +34,6 @@ pub struct CellEnergy {
 }
 
 impl CellEnergy {
-    /// Nothing is known.
     pub fn missing(reason: Limitation) -> Self {
         let missing = || Estimate::missing(0, reason);
         Self {
@@ -51,47 +48,26 @@ impl CellEnergy {
     }
 }
 
-/// A source of energy readings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    GpuCounter,
-    GpuPower,
-    CpuCounter,
+/// The name of a source of energy readings, and its metric.
+type Source = (&'static str, Metric);
+
+/// The best first.
+const OF_GPU: [Source; 2] =
+    [("gpu_counter", Metric::GpuEnergyJoules), ("gpu_power", Metric::GpuPowerWatts)];
+const OF_CPU: Source = ("cpu_counter", Metric::CpuEnergyJoules);
+
+/// Mean power, over the windows that read it.
+fn watts(windows: &Collector, metric: Metric) -> Option<f64> {
+    let figure = windows.figure(metric)?;
+    Some(figure.total.map_or(figure.mean, |joules| joules / windows.seconds_of(metric)))
 }
 
-impl Source {
-    fn name(self) -> &'static str {
-        match self {
-            Self::GpuCounter => "gpu_counter",
-            Self::GpuPower => "gpu_power",
-            Self::CpuCounter => "cpu_counter",
-        }
-    }
-
-    fn metric(self) -> Metric {
-        match self {
-            Self::GpuCounter => Metric::GpuEnergyJoules,
-            Self::GpuPower => Metric::GpuPowerWatts,
-            Self::CpuCounter => Metric::CpuEnergyJoules,
-        }
-    }
-
-    /// Mean power, over the windows that read it.
-    fn watts(self, windows: &Collector) -> Option<f64> {
-        let seconds = windows.seconds_of(self.metric());
-        let figure = windows.figure(self.metric())?;
-        Some(figure.total.map_or(figure.mean, |joules| joules / seconds))
-    }
-
-    /// Of each part of the machine the best source that some windows have.
-    fn best(windows: &Collector) -> Vec<Self> {
-        let has = |source: &Self| windows.seconds_of(source.metric()) > 0.0;
-        let gpu = [Self::GpuCounter, Self::GpuPower].into_iter().find(has);
-        gpu.into_iter().chain(Some(Self::CpuCounter).filter(has)).collect()
-    }
+/// Of each part of the machine the best source that some windows have.
+fn sources(windows: &Collector) -> Vec<Source> {
+    let has = |source: &Source| windows.seconds_of(source.1) > 0.0;
+    OF_GPU.into_iter().find(has).into_iter().chain(Some(OF_CPU).filter(has)).collect()
 }
 
-/// The measured windows of one agent in one run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stretch {
     pub agent: usize,
@@ -113,9 +89,9 @@ pub fn energy(
 ) -> CellEnergy {
     let mut all = Collector::default();
     stretches.values().flatten().for_each(|stretch| all.merge(&stretch.windows));
-    let sources = Source::best(&all);
+    let sources = sources(&all);
     let mut powers = Vec::new();
-    let mut reason = if sources.is_empty() { Some(Limitation::NoEnergyReadings) } else { None };
+    let mut reason = sources.is_empty().then_some(Limitation::NoEnergyReadings);
     for run in runs.iter().filter(|_| !sources.is_empty()) {
         let of_run = stretches.get(&run.run).map(Vec::as_slice).unwrap_or_default();
         match power(of_run, idle, &sources, run.host_seconds) {
@@ -125,11 +101,8 @@ pub fn energy(
     }
     let host_seconds: f64 = powers.iter().map(|(run, _)| run.host_seconds).sum();
     let mean = |of: &dyn Fn(&Power) -> Option<f64>| {
-        let joules: Option<Vec<f64>> =
-            powers.iter().map(|(run, power)| Some(of(power)? * run.host_seconds)).collect();
-        joules
-            .filter(|joules| !joules.is_empty())
-            .map(|joules| joules.iter().sum::<f64>() / host_seconds)
+        let joules = powers.iter().map(|(run, power)| Some(of(power)? * run.host_seconds));
+        joules.sum::<Option<f64>>().filter(|_| !powers.is_empty()).map(|sum| sum / host_seconds)
     };
     let per =
         |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: Limitation| {
@@ -173,7 +146,7 @@ pub fn energy(
         joules_per_request,
         watts: mean(&|power| Some(power.gross)),
         idle_watts: mean(&|power| power.idle),
-        sources: sources.into_iter().map(|source| source.name().to_owned()).collect(),
+        sources: sources.into_iter().map(|(name, _)| name.to_owned()).collect(),
     }
 }
 
@@ -185,16 +158,16 @@ fn power(
     host_seconds: f64,
 ) -> Option<Power> {
     let (mut gross, mut at_rest) = (0.0, Some(0.0));
-    for source in sources {
+    for &(_, metric) in sources {
         let (mut seconds, mut joules) = (0.0, 0.0);
         let mut idle_joules = Some(0.0);
         for Stretch { agent, windows } in stretches {
-            let Some(watts) = source.watts(windows) else { continue };
-            let covered = windows.seconds_of(source.metric());
+            let Some(drawn) = watts(windows, metric) else { continue };
+            let covered = windows.seconds_of(metric);
             seconds += covered;
-            joules += watts * covered;
-            let watts = idle.get(agent).and_then(|windows| source.watts(windows));
-            idle_joules = idle_joules.zip(watts).map(|(sum, watts)| sum + watts * covered);
+            joules += drawn * covered;
+            let at_idle = idle.get(agent).and_then(|windows| watts(windows, metric));
+            idle_joules = idle_joules.zip(at_idle).map(|(sum, watts)| sum + watts * covered);
         }
         if seconds <= 0.0 || seconds < MIN_COVERED * host_seconds {
             return None;

@@ -74,16 +74,12 @@ impl From<&Absence> for NotMeasurable {
     }
 }
 
-/// The device that a cell was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// Then everything of a GPU is null.
     Cpu,
-    /// GPU telemetry matters for this cell.
     Gpu,
 }
 
-/// Describes a cell by the windows of its measured time; null where there is none.
 pub fn summarize(
     windows: &Collector,
     device: Device,
@@ -133,7 +129,6 @@ fn gpu(windows: &Collector) -> Option<GpuTelemetry> {
     })
 }
 
-/// A share of the host's processor time.
 fn share_of_host(windows: &Collector, ns: f64) -> Option<f64> {
     let total = windows.total(Metric::HostCpuTotalNs).filter(|total| *total > 0.0)?;
     Some((ns / total).max(0.0))
@@ -146,12 +141,10 @@ pub fn other_load_share(windows: &Collector) -> Option<f64> {
     share_of_host(windows, busy - windows.total(Metric::ProcessCpuNs)?)
 }
 
-/// The share of the host's processor time that its hypervisor kept.
 pub fn steal_share(windows: &Collector) -> Option<f64> {
     share_of_host(windows, windows.total(Metric::HostCpuStealNs)?)
 }
 
-/// The share of the host's processor time that the control group's limit held back.
 pub fn withheld_share(windows: &Collector) -> Option<f64> {
     share_of_host(windows, windows.total(Metric::CgroupThrottledNs)?)
 }

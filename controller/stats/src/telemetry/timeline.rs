@@ -15,7 +15,6 @@ const MOST: usize = 120;
 /// How long a piece is until there are too many.
 const SHORTEST_NS: u64 = 250_000_000;
 
-/// What is drawn over time.
 const SHOWN: [Metric; 17] = [
     Metric::ProcessCpuNs,
     Metric::ProcessRssBytes,
@@ -76,7 +75,6 @@ pub struct Track {
     end_ns: u64,
 }
 
-/// A segment of a run on the host's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stretch {
     origin_ns: u64,
@@ -142,7 +140,6 @@ impl Track {
         &mut self.pieces[place]
     }
 
-    /// What was seen on a host; null where nothing was.
     pub fn timeline(&self, host: &str) -> Option<Timeline> {
         let pieces = self.pieces.iter().enumerate();
         let (places, pieces): (Vec<usize>, Vec<&Piece>) =
