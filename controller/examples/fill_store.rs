@@ -116,8 +116,7 @@ async fn fill(folder: &Path, dialogues: usize) -> anyhow::Result<()> {
         let agent = plan.cells[run.cell].target;
         let key = (run.cell, run.number, 1);
         let begins = Write::Segment { key, agent, started_at: at };
-        let facts =
-            Write::SegmentFacts { key, facts: SegmentFacts::default(), is_time_impossible: false };
+        let facts = Write::SegmentFacts { key, facts: SegmentFacts::default() };
         store.write(&hold, &[begins, facts]).await?;
         let samples = samples(&plan, run.cell, run.number, agent)?;
         for group in samples.chunks(GROUP) {

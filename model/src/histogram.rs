@@ -42,8 +42,13 @@ impl Histogram {
         self.sum_of_squares += other.sum_of_squares;
     }
 
+    /// The least sum of durations that these counts can have, in nanoseconds.
+    pub fn least_sum(&self) -> f64 {
+        let least = |bucket: u32| GROWTH.powf(f64::from(bucket) - 1.0);
+        self.counts.iter().map(|(bucket, count)| least(*bucket) * *count as f64).sum()
+    }
+
     /// Checks what another program claims.
-    ///
     pub fn check(self) -> Result<Self, Error> {
         if self.counts.keys().any(|bucket| *bucket > LAST) {
             return Err(Error("buckets"));

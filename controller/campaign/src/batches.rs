@@ -1,7 +1,8 @@
 //! Measured batches and telemetry: checked against the plan, then stored and acknowledged.
 
-use super::event::CampaignEvent;
+use super::event::{CampaignEvent, Latency};
 use super::{AgentMessage, BatchReport, CampaignState, Effects, Now, Refusal, scheduler};
+use matrix::plan::Load;
 use model::ids::{AgentId, SampleId};
 use model::load::LoadWindow;
 use model::sample::{Sample, SampleKey};
@@ -23,7 +24,7 @@ impl CampaignState {
         let Some(number) = self.agents.number(&agent) else { return };
         let plan = &self.campaign.plan;
         if plan.shards.get(shard).is_none() || !self.holds(&agent, shard, attempt) {
-            return refuse(&agent, Refusal::NotLeased, out);
+            return self.refuse(agent, Refusal::NotLeased, now, out);
         }
         let (cell, run) = (plan.runs[plan.shards[shard].run].cell, plan.round_of(shard));
         let is_sustained = plan.cells[cell].sustained().is_some();
@@ -38,7 +39,11 @@ impl CampaignState {
                 .zip(&samples)
                 .all(|(&ordinal, (id, _))| self.dialogues[ordinal as usize].sample_id == *id);
         if !is_planned {
-            return refuse(&agent, Refusal::Unplanned, out);
+            return self.refuse(agent, Refusal::Unplanned, now, out);
+        }
+        let load = plan.cells[cell].load.as_ref();
+        if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, window)) {
+            return self.refuse(agent, Refusal::Implausible, now, out);
         }
         let Some(leased) = self.attempts.get_mut(&attempt) else { return };
         if !leased.received.insert(batch) {
@@ -53,6 +58,11 @@ impl CampaignState {
         };
         if let Some(lease) = self.leases.get_mut(&shard).filter(|l| l.offer.attempt == attempt) {
             lease.measured.add(start_ns, end_ns);
+            let key = (cell, run, segment);
+            // Judged now: the attempt may end in any way, or never.
+            if lease.is_time_impossible(now.elapsed) && self.impossible.insert(key) {
+                out.rows.push(Write::ImpossibleTime { key });
+            }
         }
         let stored = samples.len() as u64;
         out.events.push(CampaignEvent::BatchStored {
@@ -95,6 +105,14 @@ impl CampaignState {
             self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, out);
         }
         self.decide(scheduler::Event::Alive { agent }, now, out);
+    }
+
+    /// Disconnects an agent. What it sends before its stream ends no longer counts.
+    fn refuse(&mut self, agent: AgentId, refusal: Refusal, now: Now, out: &mut Effects) {
+        let what = format!("disconnected: {refusal}");
+        out.events.push(CampaignEvent::AgentMisbehaved { agent: agent.clone(), what });
+        out.send(&agent, AgentMessage::Refuse(refusal));
+        self.decide(scheduler::Event::Gone { agent }, now, out);
     }
 
     /// Stores telemetry. A window of another agent's attempt is dropped.
@@ -148,20 +166,30 @@ pub(super) fn record_absences(
     }
 }
 
-fn refuse(agent: &AgentId, refusal: Refusal, out: &mut Effects) {
-    let what = format!("disconnected: {refusal}");
-    out.events.push(CampaignEvent::AgentMisbehaved { agent: agent.clone(), what });
-    out.send(agent, AgentMessage::Refuse(refusal));
+fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec<Latency> {
+    let latency = |ns, requests| Latency { duration: Duration::from_nanos(ns), requests };
+    let Some(window) = window else {
+        return samples.iter().map(|(_, sample)| latency(sample.latency_ns, 1)).collect();
+    };
+    let requests = window.ok();
+    let median = window.latency.at_rank(requests.div_ceil(2));
+    let median = median.map(|ns| Duration::from_secs_f64(ns / 1e9));
+    median.map(|duration| Latency { duration, requests }).into_iter().collect()
 }
 
-/// The latency of each request. A window has no single requests: its median, once per request.
-fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec<Duration> {
-    let Some(window) = window else {
-        return samples.iter().map(|(_, sample)| Duration::from_nanos(sample.latency_ns)).collect();
+/// Whether so many requests fit into a window: what an agent claims becomes counts and loops here.
+fn fits(load: &Load, window: &LoadWindow) -> bool {
+    let span_ns = window.span_ns() as f64;
+    let Some(rate) = load.request_rate else {
+        // Each of the requests in flight ends within the window, and began at most one latency before it.
+        let longest = window.latency.max().unwrap_or_default() as f64;
+        let carried = f64::from(load.concurrency) * (span_ns + longest);
+        return window.latency.least_sum() <= carried && window.failed as f64 <= span_ns;
     };
-    let requests = usize::try_from(window.ok()).unwrap_or(usize::MAX);
-    let median = window.latency.at_rank(window.ok().div_ceil(2)).unwrap_or_default();
-    std::iter::repeat_n(Duration::from_secs_f64(median / 1e9), requests).collect()
+    let arrivals = (window.ok() + window.failed + window.not_sent) as f64;
+    // Poisson arrivals of the window, and those that waited in the queue.
+    let expected = rate * span_ns / 1e9;
+    arrivals <= 2.0 * expected + f64::from(load.queue.max_queue) + 1000.0
 }
 
 /// The first start and the last end of a batch, in ns.
@@ -170,4 +198,38 @@ fn extent(samples: &[(SampleId, Sample)]) -> (u64, u64) {
     let end =
         samples.iter().map(|(_, sample)| sample.start_ns + sample.latency_ns).max().unwrap_or(0);
     (start, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use matrix::{Arrivals, Batching, Queue};
+    use model::histogram::Histogram;
+    use std::collections::BTreeMap;
+
+    fn window(counts: BTreeMap<u32, u64>) -> LoadWindow {
+        let latency = Histogram { counts, max: 1 << 30, ..Histogram::default() };
+        LoadWindow { end_ns: 10_000_000_000, latency, ..LoadWindow::default() }
+    }
+
+    fn load(request_rate: Option<f64>) -> Load {
+        let queue = Queue {
+            arrivals: Arrivals::Poisson,
+            max_batch_delay: Duration::ZERO,
+            max_queue: 1000,
+            batching: Batching::Dynamic,
+        };
+        Load { request_rate, concurrency: 2, queue, sustained: None }
+    }
+
+    #[test]
+    fn a_trillion_requests_are_one_latency_and_fit_into_no_window() {
+        // Bucket 1600 is about 8 ms.
+        let trillion = window(BTreeMap::from([(1600, 1 << 40)]));
+        assert_eq!(latencies(&[], Some(&trillion)).len(), 1);
+        assert!(!fits(&load(None), &trillion) && !fits(&load(Some(40.0)), &trillion));
+        let honest = window(BTreeMap::from([(1600, 2000)]));
+        assert!(fits(&load(None), &honest) && fits(&load(Some(200.0)), &honest));
+        assert!(!fits(&load(None), &window(BTreeMap::from([(1600, 3000)]))));
+    }
 }

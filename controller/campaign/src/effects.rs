@@ -67,6 +67,8 @@ pub enum Refusal {
     NotLeased,
     #[error("received a batch that does not match the plan")]
     Unplanned,
+    #[error("received a load window with more requests than its time and load can carry")]
+    Implausible,
 }
 
 /// Adaptive precision needs the throughputs of these runs to decide whether the cell gets another run.

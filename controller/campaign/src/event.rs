@@ -54,8 +54,7 @@ pub enum CampaignEvent {
         steps: u64,
         /// Samples stored; 0 for a window.
         samples: u64,
-        /// Of each request.
-        latencies: Vec<Duration>,
+        latencies: Vec<Latency>,
         /// From the first start to the last end.
         span: Duration,
         /// False if the batch arrived after its lease was lost: stored, but not counted.
@@ -65,6 +64,13 @@ pub enum CampaignEvent {
     Spending(Spending),
     /// Nothing more is measured.
     Ended { ending: Ending, spending: Spending },
+}
+
+/// Requests with the same latency. A window of a sustained load has no single requests: all have its median.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latency {
+    pub duration: Duration,
+    pub requests: u64,
 }
 
 /// Shows events somewhere. Observers decide nothing.

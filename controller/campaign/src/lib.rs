@@ -25,7 +25,7 @@ pub mod scheduler;
 mod state;
 
 pub use effects::{AgentMessage, Effects, IncompatibleAgent, PrecisionCheck, Refusal};
-pub use event::{CampaignEvent, Observer};
+pub use event::{CampaignEvent, Latency, Observer};
 pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now};
 pub use offer::{Batch, OfferedLoad, Request, ShardOffer};
 pub use progress::Progress;

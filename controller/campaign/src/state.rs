@@ -41,7 +41,7 @@ pub struct CampaignState {
     pub(super) leases: HashMap<usize, Lease>,
     pub(super) attempts: HashMap<u64, Attempt>,
     /// Segments (cell, round, number) that claimed more measured time than passed.
-    impossible: BTreeSet<(usize, u32, u64)>,
+    pub(super) impossible: BTreeSet<(usize, u32, u64)>,
     pub(super) budget: Budget,
     /// Control time of the last held-time flush.
     held_time_flushed: Duration,
@@ -332,12 +332,8 @@ impl CampaignState {
         let plan = &self.campaign.plan;
         let cell = plan.runs[plan.shards[shard].run].cell;
         let key = (cell, plan.round_of(shard), lease.offer.segment);
-        if lease.is_time_impossible(now.elapsed) {
-            self.impossible.insert(key);
-        }
-        let is_time_impossible = self.impossible.contains(&key);
         let held = self.budget.held_by(&lease.offer.agent, now.elapsed);
-        out.rows.push(Write::SegmentFacts { key, facts, is_time_impossible });
+        out.rows.push(Write::SegmentFacts { key, facts });
         out.rows.extend(held.map(|(agent, held)| Write::Held { agent, held }));
     }
 

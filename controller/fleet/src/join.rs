@@ -8,7 +8,9 @@ use super::{Event, Options, ingest::IngestLimit, listener::Peer, refusals::Reaso
 use campaign::{AgentReport, JoinedAgent};
 use model::{ids::AgentId, version::PROTOCOL};
 use proto::wire::{self, from_agent::Message};
-use std::{sync::Arc, time::Duration};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -19,6 +21,34 @@ pub(super) struct Service {
     pub(super) options: Arc<Options>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) ingest: IngestLimit,
+    pub(super) names: NamesInUse,
+}
+
+/// The agent ids of open streams. Reports belong to an id, so two streams never share one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct NamesInUse(Arc<Mutex<HashSet<AgentId>>>);
+
+impl NamesInUse {
+    /// Takes an id until the returned value is dropped; `None` if it is in use.
+    fn take(&self, agent: &AgentId) -> Option<NameInUse> {
+        let is_new = self.lock().insert(agent.clone());
+        is_new.then(|| NameInUse { names: self.clone(), agent: agent.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashSet<AgentId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct NameInUse {
+    names: NamesInUse,
+    agent: AgentId,
+}
+
+impl Drop for NameInUse {
+    fn drop(&mut self) {
+        self.names.lock().remove(&self.agent);
+    }
 }
 
 /// The campaign's input; a full channel applies backpressure.
@@ -26,6 +56,7 @@ pub(super) struct Service {
 struct Inbox {
     events: mpsc::Sender<Event>,
     ingest: IngestLimit,
+    names: NamesInUse,
 }
 
 impl Inbox {
@@ -69,13 +100,21 @@ impl wire::fleet_server::Fleet for Service {
         let incoming = request.into_inner();
         let (outbox, orders) = Outbox::pair();
         let options = Arc::clone(&self.options);
-        let inbox = Inbox { events: self.events.clone(), ingest: self.ingest.clone() };
+        let inbox = Inbox {
+            events: self.events.clone(),
+            ingest: self.ingest.clone(),
+            names: self.names.clone(),
+        };
         tokio::spawn(async move {
             if let Err(Refused(reason, status)) =
                 run_stream(incoming, &options, &outbox, &inbox, &peer, &identity).await
             {
+                // A lease that expired in a silence is no misbehavior: the agent joins again.
+                let is_counted = status.code() != tonic::Code::Aborted;
                 let told = format!("{identity}: {}", status.message());
-                options.metrics.refusals.add(reason, Some(peer.address), &told);
+                if is_counted {
+                    options.metrics.refusals.add(reason, Some(peer.address), &told);
+                }
                 outbox.refuse(status);
             }
             // An agent opens a new connection for its next stream.
@@ -111,8 +150,13 @@ async fn run_stream(
     };
     let new_agent =
         check::hello(hello, options).map_err(|status| Refused(Reason::Mismatch, status))?;
-    peer.stay();
     let agent = new_agent.agent.clone();
+    // Held until the campaign knows that this stream has ended.
+    let Some(_name) = inbox.names.take(&agent) else {
+        let status = Status::already_exists("another open stream has this agent id");
+        return Err(Refused(Reason::Mismatch, status));
+    };
+    peer.stay();
     tracing::info!(%agent, peer = %peer.address, "admitted by {identity}");
     let engines = &options.engines[new_agent.target];
     outbox.welcome(wire::Welcome {
@@ -127,13 +171,17 @@ async fn run_stream(
     });
     let mut has_joined = false;
     let ended = tokio::select! {
-        ended = listen(incoming, new_agent, engines.len(), outbox, inbox, (options, &mut has_joined)) => ended,
+        // What ends the stream comes before its next message.
+        biased;
         denied = options.guard.denied(identity) => {
             Err(Refused(reason(denied), Status::unauthenticated(denied.to_string())))
         }
+        // A client that ignores the status is not listened to any longer.
+        status = outbox.refused() => Err(Refused(Reason::Message, status)),
         () = outbox.overflowed() => {
             Err(Refused(Reason::SlowReader, Status::resource_exhausted("the agent does not read its messages")))
         }
+        ended = listen(incoming, new_agent, engines.len(), outbox, inbox, (options, &mut has_joined)) => ended,
     };
     if has_joined {
         options.metrics.agents.dec();

@@ -69,8 +69,14 @@ pub enum Error {
     Server(#[from] tonic::transport::Error),
 }
 
-/// Concurrent streams per connection: an agent needs one, plus occasional health checks.
-const STREAMS: u32 = 16;
+/// Concurrent streams per connection: an agent needs one, plus a health check.
+const STREAMS: u32 = 2;
+/// Received bytes of a connection that nobody has read yet: a stranger can make the controller hold no more.
+const CONNECTION_WINDOW: u32 = 128 << 10;
+/// The same per stream.
+const STREAM_WINDOW: u32 = 64 << 10;
+/// Limit on messages to the services that need no authentication.
+const OPEN_MESSAGE_BYTES: usize = 4 << 10;
 /// Limit on request headers, in bytes; a token takes 64.
 const HEADERS: u32 = 8 << 10;
 
@@ -84,8 +90,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let connections = listener::connections(listener, &options.metrics);
-    let service =
-        join::Service { options: Arc::new(options), events, ingest: IngestLimit::default() };
+    let service = join::Service {
+        options: Arc::new(options),
+        events,
+        ingest: IngestLimit::default(),
+        names: join::NamesInUse::default(),
+    };
     let (health, healthy) = tonic_health::server::health_reporter();
     health.set_serving::<FleetServer<join::Service>>().await;
     // Our own build generates the descriptors.
@@ -93,7 +103,9 @@ pub async fn serve(
         .register_encoded_file_descriptor_set(proto::wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
-        .expect("the descriptors can be read");
+        .expect("the descriptors can be read")
+        .max_decoding_message_size(OPEN_MESSAGE_BYTES);
+    let healthy = healthy.max_decoding_message_size(OPEN_MESSAGE_BYTES);
     let server = FleetServer::new(service)
         .max_decoding_message_size(proto::MAX_BATCH_BYTES)
         .max_encoding_message_size(proto::MAX_MESSAGE_BYTES);
@@ -101,6 +113,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
         .max_concurrent_streams(STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
         .http2_max_header_list_size(HEADERS)
         .add_service(server)
         .add_service(healthy)

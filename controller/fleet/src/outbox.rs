@@ -2,7 +2,7 @@
 
 use super::stream_protocol::StreamProtocol;
 use proto::wire::{self, from_agent};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::{fmt, pin::Pin};
 use tokio::sync::mpsc;
@@ -23,6 +23,9 @@ pub struct Outbox {
     refusal: mpsc::Sender<Status>,
     protocol: Arc<Mutex<StreamProtocol>>,
     overflow: CancellationToken,
+    /// Set by a refusal: the stream ends whether or not the agent reads it.
+    refused: Arc<OnceLock<Status>>,
+    ended: CancellationToken,
 }
 
 impl fmt::Debug for Outbox {
@@ -61,8 +64,10 @@ impl Outbox {
     pub fn pair() -> (Self, Orders) {
         let (orders, waiting) = mpsc::channel(CAPACITY);
         let (refusal, last) = mpsc::channel(1);
-        let (protocol, overflow) = (Arc::default(), CancellationToken::new());
-        (Self { orders, refusal, protocol, overflow }, Orders { orders: waiting, refusal: last })
+        let (overflow, ended) = (CancellationToken::new(), CancellationToken::new());
+        let (protocol, refused) = (Arc::default(), Arc::default());
+        let outbox = Self { orders, refusal, protocol, overflow, refused, ended };
+        (outbox, Orders { orders: waiting, refusal: last })
     }
 
     pub fn offer(&self, offer: wire::ShardOffer) {
@@ -94,7 +99,16 @@ impl Outbox {
     /// Ends the stream with an error that the agent prints.
     pub fn refuse(&self, status: Status) {
         // A second refusal adds nothing.
-        drop(self.refusal.try_send(status));
+        if self.refused.set(status.clone()).is_ok() {
+            drop(self.refusal.try_send(status));
+        }
+        self.ended.cancel();
+    }
+
+    /// Resolves when the campaign refuses the agent.
+    pub(super) async fn refused(&self) -> Status {
+        self.ended.cancelled().await;
+        self.refused.get().cloned().unwrap_or_else(|| Status::aborted("refused"))
     }
 
     /// Resolves when the queue overflows.

@@ -43,7 +43,9 @@ impl Outboxes {
 fn refusal_to_wire(refusal: Refusal) -> Status {
     match refusal {
         Refusal::LeaseExpired => Status::aborted(refusal.to_string()),
-        Refusal::NotLeased | Refusal::Unplanned => Status::invalid_argument(refusal.to_string()),
+        Refusal::NotLeased | Refusal::Unplanned | Refusal::Implausible => {
+            Status::invalid_argument(refusal.to_string())
+        }
     }
 }
 

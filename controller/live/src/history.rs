@@ -1,5 +1,6 @@
 //! Throughput and latency of a target over the last minutes.
 
+use campaign::Latency;
 use serde::Serialize;
 use std::{collections::VecDeque, time::Duration};
 
@@ -23,13 +24,13 @@ pub(super) struct Point {
 pub(super) struct History {
     points: VecDeque<Point>,
     /// Since the last point.
-    latencies_ms: Vec<f64>,
+    latencies: Vec<Latency>,
     last: Duration,
 }
 
 impl History {
-    pub(super) fn add(&mut self, latencies: &[Duration]) {
-        self.latencies_ms.extend(latencies.iter().map(|latency| latency.as_secs_f64() * 1e3));
+    pub(super) fn add(&mut self, latencies: &[Latency]) {
+        self.latencies.extend_from_slice(latencies);
     }
 
     /// Adds a point if the previous one is old enough.
@@ -39,11 +40,14 @@ impl History {
             return;
         }
         let seconds = interval.as_secs_f64();
-        let count = self.latencies_ms.len();
-        let latency_p50_ms = (count > 0).then(|| {
-            let middle = count / 2;
-            *self.latencies_ms.select_nth_unstable_by(middle, f64::total_cmp).1
+        let count: u64 = self.latencies.iter().map(|latency| latency.requests).sum();
+        self.latencies.sort_unstable_by_key(|latency| latency.duration);
+        let mut below = 0;
+        let median = self.latencies.iter().find(|latency| {
+            below += latency.requests;
+            below > count / 2
         });
+        let latency_p50_ms = median.map(|latency| latency.duration.as_secs_f64() * 1e3);
         self.points.push_back(Point {
             at_s: now.as_secs_f64(),
             samples_per_s: count as f64 / seconds,
@@ -52,7 +56,7 @@ impl History {
         if self.points.len() > MAX_POINTS {
             self.points.pop_front();
         }
-        self.latencies_ms.clear();
+        self.latencies.clear();
         self.last = now;
     }
 
@@ -69,7 +73,8 @@ mod tests {
     #[test]
     fn a_point_has_the_rate_and_the_median_of_its_interval() {
         let mut history = History::default();
-        history.add(&[9, 1, 5].map(Duration::from_millis));
+        let latency = |ms| Latency { duration: Duration::from_millis(ms), requests: 1 };
+        history.add(&[9, 1, 5].map(latency));
         history.close(Duration::from_secs(4));
         history.close(Duration::from_secs(6));
         history.close(Duration::from_secs(11));

@@ -14,7 +14,8 @@ use axum::{Router, body::Body, routing::get};
 use plot::font;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc};
+use std::net::{IpAddr, SocketAddr};
+use std::{convert::Infallible, fmt, io, sync::Arc};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -74,7 +75,8 @@ impl fmt::Debug for Access {
 fn is_loopback_name(host: &str) -> bool {
     let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
     let name = name.map_or(host, |(name, _)| name);
-    name == "localhost" || name == "[::1]" || name.starts_with("127.")
+    let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    name == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The page's current snapshot, as JSON.
@@ -226,7 +228,15 @@ mod tests {
         for host in ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]"] {
             assert!(access.allows(&headers(&[(HOST, host)])), "{host}");
         }
-        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "[::2]"] {
+        for host in [
+            "evil.example",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "127.evil.example:80",
+            "127.1",
+            "[::2]",
+        ] {
             assert!(!access.allows(&headers(&[(HOST, host)])), "{host}");
         }
         assert!(!access.allows(&HeaderMap::new()));

@@ -320,7 +320,9 @@ usd_per_hour = 1.0
             cell: 1,
             steps: 2,
             samples: 2,
-            latencies: vec![second(2), second(4)],
+            latencies: [2, 4]
+                .map(|s| campaign::Latency { duration: second(s), requests: 1 })
+                .to_vec(),
             span: second(4),
             is_counted: true,
         };

@@ -42,7 +42,9 @@ pub enum Write {
     /// A segment begins. Its key: cell, run and number in the run.
     Segment { key: (usize, u32, u64), agent: usize, started_at: DateTime<Utc> },
     /// An agent's report on a segment.
-    SegmentFacts { key: (usize, u32, u64), facts: SegmentFacts, is_time_impossible: bool },
+    SegmentFacts { key: (usize, u32, u64), facts: SegmentFacts },
+    /// The agent of a segment claims more measured time than passed since its offer.
+    ImpossibleTime { key: (usize, u32, u64) },
     /// An agent was held so long so far, measuring or not.
     Held { agent: usize, held: Duration },
     /// A measured request.

@@ -92,10 +92,15 @@ impl Store {
         for write in writes {
             match write {
                 Write::Agent(agent) => insert_agent(&mut transaction, hold.no, agent).await?,
-                Write::SegmentFacts { key, facts, is_time_impossible } => {
-                    let is_impossible = *is_time_impossible;
-                    set_segment_facts(&mut transaction, hold.no, *key, facts, is_impossible)
-                        .await?;
+                Write::SegmentFacts { key, facts } => {
+                    set_segment_facts(&mut transaction, hold.no, *key, facts).await?;
+                }
+                Write::ImpossibleTime { key: (cell, run, segment) } => {
+                    let sql = "UPDATE segment SET time_impossible = 1 \
+                               WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4";
+                    let (cell, run) = (Value::Int(int(*cell)), Value::Int((*run).into()));
+                    let values = [no, cell, run, Value::Int(int(*segment))];
+                    transaction.execute(sql, &values).await?;
                 }
                 Write::Held { agent, held } => {
                     let sql = "UPDATE agent SET held_ns = $3 WHERE campaign = $1 AND ordinal = $2";
@@ -239,9 +244,8 @@ async fn set_segment_facts(
     campaign: CampaignNo,
     (cell, run, segment): (usize, u32, u64),
     facts: &SegmentFacts,
-    is_time_impossible: bool,
 ) -> Result<(), Error> {
-    let sql = "UPDATE segment SET facts = $5, time_impossible = $6 \
+    let sql = "UPDATE segment SET facts = $5 \
                WHERE campaign = $1 AND cell = $2 AND run = $3 AND segment = $4";
     let values = [
         Value::Int(campaign.0),
@@ -249,7 +253,6 @@ async fn set_segment_facts(
         Value::Int(run.into()),
         Value::Int(int(segment)),
         Value::Text(&json(facts)),
-        Value::Int(is_time_impossible.into()),
     ];
     transaction.execute(sql, &values).await.map(drop)
 }

@@ -342,6 +342,53 @@ async fn an_agent_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_ignores_its_refusal_is_not_heard() {
+    let mut served = serve().await;
+    let (client, outbox) = joined(&mut served, "liar").await;
+    outbox.refuse(Status::invalid_argument("a batch that does not match the plan"));
+    client.say(Message::Samples(samples(1, 4))).await;
+    loop {
+        match served.events.recv().await.expect(FINE).report {
+            AgentReport::Batch(_) => panic!("a batch after the refusal arrived"),
+            AgentReport::Gone => break,
+            _ => {}
+        }
+    }
+    assert_eq!(client.refusal().await.code(), Code::InvalidArgument);
+    while served.metrics.refusals.count(Reason::Message) == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_an_open_stream_is_taken() {
+    let mut served = serve().await;
+    let (victim, _outbox) = joined(&mut served, "a.1").await;
+    let thief = Client::dial(&served, Message::Hello(hello("a.1"))).await.expect(FINE);
+    assert_eq!(thief.refusal().await.code(), Code::AlreadyExists);
+    victim.say(Message::Samples(samples(1, 4))).await;
+    loop {
+        let event = served.events.recv().await.expect(FINE);
+        match event.report {
+            AgentReport::Gone => panic!("the victim is gone"),
+            AgentReport::Batch(_) => break,
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_to_the_open_services_are_short() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let served = serve().await;
+    let channel =
+        Endpoint::from_shared(served.url.clone()).expect(FINE).connect().await.expect(FINE);
+    let request = HealthCheckRequest { service: "x".repeat(1 << 20) };
+    let refused = HealthClient::new(channel).check(request).await.expect_err("it is too long");
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused}");
+}
+
+#[tokio::test]
 async fn health_and_reflection_answer_anybody() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
     use tonic_reflection::pb::v1::{

@@ -156,8 +156,7 @@ async fn written(folder: &Path, made: &Made) {
     for run in 1..=made.runs {
         let key = (0, run, 1);
         let begins = Write::Segment { key, agent: 0, started_at: at };
-        let facts =
-            Write::SegmentFacts { key, facts: SegmentFacts::default(), is_time_impossible: false };
+        let facts = Write::SegmentFacts { key, facts: SegmentFacts::default() };
         store.write(&hold, &[begins, facts]).await.unwrap();
         store.write(&hold, &samples(made, &plan, run)).await.unwrap();
     }
