@@ -56,8 +56,64 @@ fn a_port_in_use_is_reported_and_the_campaign_runs_on_another() {
     let refused = workspace.run(&[&RUN[..], &listen].concat()).expect(2);
     let told = format!("can't listen on `{address}`: choose another port with --listen");
     assert!(refused.err.contains(&told), "{}", refused.err);
-    let _ = workspace.run(&RESUME).expect(0);
+    // A campaign that was refused before it measured is neither listed nor `latest`.
+    let listed = workspace.run(&["history", "--data-dir", "data"]).expect(0);
+    assert!(listed.out.contains("no campaigns yet"), "{}", listed.out);
+    let _ = workspace.run(&RESUME).expect(2);
+    let _ = workspace.run(&RUN).expect(0);
     assert_eq!(counted(&workspace.samples("results.json")).len(), 20);
+}
+
+#[test]
+fn a_killed_campaign_is_interrupted_and_can_be_deleted() {
+    let workspace = paced(60);
+    let mut killed = workspace.start(&RUN);
+    killed.until(" joined for ");
+    let listed = || {
+        let listed = workspace.run(&["history", "--json", "--data-dir", "data"]).expect(0);
+        serde_json::from_str::<serde_json::Value>(&listed.out).expect("a list as JSON")
+    };
+    assert_eq!(listed()[0]["state"], "running");
+    let id = listed()[0]["campaign"].as_str().expect("an id").to_owned();
+    let refused = workspace.run(&["delete", &id, "--data-dir", "data"]).expect(2);
+    assert!(refused.err.contains("is held by another controller"), "{}", refused.err);
+    let _ = workspace.run(&["prune", "--keep", "0", "--data-dir", "data"]).expect(0);
+    assert_eq!(listed()[0]["state"], "running", "a running campaign is never pruned");
+    killed.signal("KILL");
+    let _ = killed.finish();
+    assert_eq!(listed()[0]["state"], "interrupted");
+    let dry = ["prune", "--keep", "0", "--dry-run", "--data-dir", "data"];
+    let would = workspace.run(&dry).expect(0);
+    assert!(would.out.contains(&format!("would delete {id}")), "{}", would.out);
+    let deleted = workspace.run(&["delete", &id, "--data-dir", "data"]).expect(0);
+    assert!(deleted.out.contains(&format!("deleted {id}")), "{}", deleted.out);
+    assert_eq!(listed(), serde_json::json!([]));
+}
+
+#[test]
+fn a_campaign_without_a_summary_fails() {
+    let fails = (0..14).map(|n| format!("\"s{n}\": {{\"fails\": \"nothing came\"}}"));
+    let script = format!("{{\"samples\": {{{}}}}}", fails.collect::<Vec<_>>().join(", "));
+    let workspace = workspace(10, &script);
+    let finished = workspace.run(&RUN).expect(1);
+    assert!(finished.err.contains("no request returned a summary"), "{}", finished.err);
+    assert_eq!(workspace.results("results.json")["campaign"]["state"], "complete");
+}
+
+#[test]
+fn a_panic_of_the_runner_is_named_and_the_rest_is_measured() {
+    let script = r#"{"samples": {"s3": {"breaks": "panic"}}}"#;
+    let workspace = workspace(20, script);
+    let matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
+    let matrix =
+        matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
+    workspace.write("matrix.toml", matrix);
+    let finished = workspace.run(&RUN).expect(3);
+    let told = "the agent panicked: the script panics";
+    assert!(finished.err.contains(told), "{}", finished.err);
+    let there = counted(&workspace.samples("results.json")).len() as u64;
+    let results = workspace.results("results.json");
+    assert_eq!(results["campaign"]["missing_samples"].as_u64(), Some(40 - there));
 }
 
 #[test]

@@ -13,8 +13,8 @@
 //! stand-in.
 //!
 //! `samples: {id: {text, output_tokens, fails, breaks}}`: `fails` fails the one request; `breaks`
-//! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`) or, with `abort`,
-//! kills the process.
+//! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`), panics (`panic`),
+//! or kills the process (`abort`).
 
 use crate::{Engine, Request, Row, count, files::sha256_of};
 use model::engine::{EngineFacts, EngineSpec};
@@ -89,6 +89,7 @@ enum Break {
     Model,
     Input,
     Internal,
+    Panic,
     Abort,
 }
 
@@ -99,6 +100,7 @@ impl Break {
             Self::Model => (Kind::Model, Retry::OtherAgent),
             Self::Input => (Kind::Input, Retry::Never),
             Self::Internal => (Kind::Internal, Retry::SameAgent),
+            Self::Panic => panic!("the script panics"),
             Self::Abort => std::process::abort(),
         };
         Failure { retry, kind, detail: "the script fails this batch".to_owned() }

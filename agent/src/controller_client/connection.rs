@@ -7,7 +7,7 @@ use host::Host;
 use model::engine::EngineSpec;
 use model::failure::{Failure, Kind, Retry};
 use model::version::{PROTOCOL, Version};
-use ops::error_chain::root_cause;
+use ops::{error_chain::root_cause, terminal};
 use proto::wire::{self, fleet_client::FleetClient, from_agent::Message, from_controller};
 use std::{error::Error as _, future::Future, pin::Pin, time::Duration};
 use telemetry::sampler::{Observation, Observations};
@@ -199,7 +199,12 @@ impl Session<'_> {
                     Ok(None) => return closed(was_welcome),
                     Err(status) => return ended_by(self.dial, &status, was_welcome),
                 },
-                Some(report) = inbox.reports.recv() => {
+                report = inbox.reports.recv() => {
+                    let Some(report) = report else {
+                        // What it reported last is still to be sent.
+                        self.flush(incoming).await;
+                        return Disconnect::RunnerPanicked;
+                    };
                     // Telemetry of a shard must arrive before its end.
                     let observed = match report {
                         Report::Finished { .. } | Report::Failed { .. } => self.observe(&mut inbox.observations).await,
@@ -235,6 +240,7 @@ impl Session<'_> {
             .check("controller")
             .map_err(|error| error.to_string())?;
         self.spans.welcomed(&welcome);
+        terminal::note(&format!("joined campaign {} for {}", welcome.campaign, welcome.target));
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
         let engines =

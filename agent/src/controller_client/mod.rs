@@ -21,7 +21,7 @@ use crate::runner::{Report, Runner};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use host::Host;
 use model::{engine::Dtype, telemetry::Instruments};
-use ops::traces::Traces;
+use ops::{terminal, traces::Traces};
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -74,6 +74,9 @@ pub enum Error {
     Certificate(#[source] io::Error),
     #[error("the token contains invalid characters")]
     Token,
+    /// A panic of the runner, which the controller was told.
+    #[error("the runner panicked; this is a bug")]
+    RunnerPanicked,
     #[error("the controller rejected this agent: {reason}")]
     Refused { reason: String },
     #[error("no response from the controller at {url} for {} s: {reason}", reconnect_time.as_secs())]
@@ -91,6 +94,7 @@ pub enum Ending {
 enum Disconnect {
     Ended(Ending),
     Broken(String),
+    RunnerPanicked,
     /// Like `Broken`, after a welcome: the backoff restarts.
     BrokenAfterWelcome(String),
     Refused(String),
@@ -102,6 +106,9 @@ const PAUSES: ExponentialBuilder = ExponentialBuilder::new()
     .with_max_delay(Duration::from_secs(5))
     .without_max_times()
     .with_jitter();
+
+/// How often a lost connection is told.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 
 /// Serves one controller until drained, or until `stop` resolves.
 pub async fn join(
@@ -121,6 +128,7 @@ pub async fn join(
     let pauses = PAUSES.with_jitter_seed(seed.finish());
     let mut next_pauses = pauses.build();
     let mut unreachable_since = tokio::time::Instant::now();
+    let mut told = None;
     for connection in 1_u64.. {
         // A separate identity per connection: the controller can't confuse late messages of an
         // older one.
@@ -130,7 +138,9 @@ pub async fn join(
         {
             Disconnect::Ended(ending) => return Ok(ending),
             Disconnect::Refused(reason) => return Err(Error::Refused { reason }),
+            Disconnect::RunnerPanicked => return Err(Error::RunnerPanicked),
             Disconnect::BrokenAfterWelcome(reason) => {
+                told = None;
                 next_pauses = pauses.build();
                 unreachable_since = tokio::time::Instant::now();
                 reason
@@ -140,6 +150,13 @@ pub async fn join(
         if unreachable_since.elapsed() > options.reconnect_time {
             let (url, reconnect_time) = (options.controller.clone(), options.reconnect_time);
             return Err(Error::Unreachable { url, reconnect_time, reason });
+        }
+        if told.is_none_or(|told: tokio::time::Instant| told.elapsed() >= TELL_EVERY) {
+            told = Some(tokio::time::Instant::now());
+            let url = &options.controller;
+            terminal::note(&format!(
+                "no connection to the controller at {url}: {reason}; retrying"
+            ));
         }
         let pause = next_pauses.next().unwrap_or_default();
         tracing::info!(reason, ?pause, "no connection to the controller; retrying");

@@ -18,13 +18,15 @@ pub use machine_lock::MachineLock;
 use crate::workload::Load;
 use engine::{Engine, Request};
 use model::engine::{EngineFacts, EngineSpec};
-use model::failure::Failure;
+use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
 use model::ids::SampleId;
 use model::load::LoadWindow;
 use model::sample::Sample;
 use model::segment::SegmentFacts;
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -128,6 +130,7 @@ impl Runner {
     ) -> Result<Self, std::io::Error> {
         let (commands, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
+        let last_report = reports.clone();
         let mut shard_runner = shard::ShardRunner::new(
             engines,
             reports,
@@ -138,11 +141,17 @@ impl Runner {
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
             let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();
             while let Ok(command) = inbox.recv() {
-                match command {
+                let if_panicked = Panicked::of(&command);
+                let work = AssertUnwindSafe(|| match command {
                     Command::Inspect { engines, generation, telemetry } => {
                         shard_runner.inspect(engines, generation, telemetry, &mut known);
                     }
                     Command::Measure(offer) => shard_runner.measure(&offer),
+                });
+                if let Err(panic) = catch_unwind(work) {
+                    // The reports end here, which ends the agent.
+                    drop(last_report.send(if_panicked.report(panic.as_ref())));
+                    return;
                 }
             }
         })?;
@@ -151,7 +160,7 @@ impl Runner {
 
     pub fn send(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            // The thread ends only when this handle is dropped, or by a panic that was printed.
+            // The thread ends only when this handle is dropped, or by a panic that was reported.
             drop(commands.send(command));
         }
     }
@@ -159,6 +168,34 @@ impl Runner {
     /// Cancels every attempt up to `attempt` after its current batch, until the next `Inspect`.
     pub fn cancel(&self, attempt: u64) {
         self.cancelled.fetch_max(attempt, Ordering::Relaxed);
+    }
+}
+
+/// What a command owes the controller if it panics.
+enum Panicked {
+    Inspecting { engines: usize },
+    Measuring { shard: u64, attempt: u64 },
+}
+
+impl Panicked {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::Inspect { engines, .. } => Self::Inspecting { engines: engines.len() },
+            Command::Measure(Offer { shard, attempt, .. }) => {
+                Self::Measuring { shard: *shard, attempt: *attempt }
+            }
+        }
+    }
+
+    fn report(self, panic: &(dyn Any + Send)) -> Report {
+        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        let detail = format!("the agent panicked: {}", words.unwrap_or_default());
+        let failure = Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail };
+        match self {
+            Self::Inspecting { engines } => Report::Inspected(vec![Err(failure); engines]),
+            Self::Measuring { shard, attempt } => Report::Failed { shard, attempt, failure },
+        }
     }
 }
 

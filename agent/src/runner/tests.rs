@@ -117,6 +117,21 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
 }
 
 #[tokio::test]
+async fn a_panic_is_reported_with_its_words_and_ends_the_reports() {
+    let (runner, mut reports, _folder) = start(r#"{"samples": {"a": {"breaks": "panic"}}}"#).await;
+    let offer = Offer { shard: 4, attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
+    runner.send(Command::Measure(offer));
+    let mut all = Vec::new();
+    while let Some(report) = reports.recv().await {
+        all.push(report);
+    }
+    let Some(Report::Failed { shard: 4, attempt: 5, failure }) = all.last() else {
+        panic!("{all:?}")
+    };
+    assert_eq!(failure.detail, "the agent panicked: the script panics");
+}
+
+#[tokio::test]
 async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     let (runner, mut reports, _folder) = start("{}").await;
     runner.cancel(5);

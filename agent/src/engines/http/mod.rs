@@ -129,7 +129,8 @@ impl Http {
                     (self.target.shown().to_owned(), self.target.hint(failure.kind));
                 return Err(Error::Probe { place, failure, hint });
             };
-            self.runtime.block_on(tokio::time::sleep(*pause));
+            // The timer is made inside the runtime.
+            self.runtime.block_on(async { tokio::time::sleep(*pause).await });
         }
     }
 
