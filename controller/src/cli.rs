@@ -15,7 +15,8 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
   controller report latest --output results.json
   controller compare old.json new.json --max-regression latency_p95=5%,cost=3%
 
-Exit codes: 0 success · 1 a threshold failed · 2 invalid input · 3 incomplete campaign · 70 bug")]
+Exit codes: 0 success · 1 a threshold failed · 2 invalid input · 3 incomplete campaign ·
+4 a limit is undecided · 70 bug")]
 pub struct Cli {
     #[command(flatten)]
     pub log: logs::Options,
@@ -35,6 +36,10 @@ pub enum Command {
     Compare(Compare),
     /// List campaigns, or plot a metric over time
     History(History),
+    /// Delete campaigns
+    Delete(Delete),
+    /// Delete all but the newest campaigns of each matrix
+    Prune(Prune),
     /// List, import or refresh the prices of a price book
     Prices(Prices),
     /// Test the notifications of a matrix
@@ -252,8 +257,11 @@ pub struct Compare {
     /// Largest allowed regression of a metric
     #[arg(long, value_name = "METRIC=N%", num_args = 1.., value_delimiter = ',')]
     pub max_regression: Vec<Limit>,
-    /// Also fail if a limit is undecided
+    /// Exit with 0 instead of 4 if limits are undecided and none is exceeded
     #[arg(long, requires = "max_regression")]
+    pub allow_undecided: bool,
+    /// Exit with 1 instead of 4 if a limit is undecided
+    #[arg(long, requires = "max_regression", conflicts_with = "allow_undecided")]
     pub strict: bool,
     /// Treat differences below this as equal
     #[arg(long, value_name = "N%")]
@@ -292,6 +300,37 @@ impl std::str::FromStr for Percent {
     }
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller delete quickstart-20261123-084507-123")]
+pub struct Delete {
+    /// Campaign ids, as `controller history` lists them
+    #[arg(required = true, value_name = "CAMPAIGN")]
+    pub campaigns: Vec<String>,
+    /// Data folder with the campaigns
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller prune --keep 10 --dry-run
+  controller prune --keep 3 --name nightly")]
+pub struct Prune {
+    /// Number of campaigns to keep per matrix, the newest ones
+    #[arg(long, value_name = "N")]
+    pub keep: usize,
+    /// Only campaigns of the matrix with this name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// List what would be deleted
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Data folder with the campaigns
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
+}
+
 /// `controller history`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -310,6 +349,9 @@ pub struct History {
     /// Number of campaigns, newest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub last: usize,
+    /// Print the list as JSON
+    #[arg(long, conflicts_with = "metric")]
+    pub json: bool,
     /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,

@@ -16,6 +16,8 @@ pub enum Exit {
     UserError = 2,
     /// A campaign ended without all of its samples.
     Incomplete = 3,
+    /// The command ran, and the data doesn't decide what was asked.
+    Undecided = 4,
     /// A panic.
     Bug = 70,
 }

@@ -33,15 +33,12 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
         }
     };
     terminal::result(&text)?;
-    Ok(exit(compared.outcome, options.strict))
-}
-
-fn exit(outcome: Option<Outcome>, is_strict: bool) -> Exit {
-    match outcome {
+    Ok(match compared.outcome {
         Some(Outcome::Failed) => Exit::Failed,
-        Some(Outcome::Undecided) if is_strict => Exit::Failed,
-        _ => Exit::Ok,
-    }
+        Some(Outcome::Undecided) if options.strict => Exit::Failed,
+        Some(Outcome::Undecided) if !options.allow_undecided => Exit::Undecided,
+        Some(Outcome::Undecided | Outcome::Passed) | None => Exit::Ok,
+    })
 }
 
 enum Found {

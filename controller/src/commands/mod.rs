@@ -4,6 +4,7 @@ mod agents;
 mod artifacts;
 mod certs;
 mod compare;
+mod delete;
 mod dialogues;
 mod doctor;
 mod health;
@@ -32,6 +33,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::Delete(options) => runtime()?.block_on(delete::run(&options)),
+        Command::Prune(options) => runtime()?.block_on(delete::prune(&options)),
         Command::Doctor(options) => runtime()?.block_on(doctor::run(&options)),
         Command::Launch(cli::Launch { command: cli::LaunchCommand::Sagemaker(options) }) => {
             runtime()?.block_on(launch::run(&options))

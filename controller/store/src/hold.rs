@@ -4,10 +4,10 @@ use super::database::{Database, Record, Transaction, Value};
 use super::{CampaignNo, Error, Store, folder_of};
 use model::ids::CampaignId;
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Keys of our locks in PostgreSQL: "FM" above the number of the campaign.
-const LOCK_SPACE: i64 = 0x464d << 32;
+pub(super) const LOCK_SPACE: i64 = 0x464d << 32;
 
 /// The right to write a campaign. It ends with this value, with its process, and on PostgreSQL with its connection.
 #[derive(Debug)]
@@ -63,9 +63,28 @@ impl Store {
     }
 }
 
+/// Whether another process has locked the campaign's file; without a file, none has.
+pub(super) fn is_locked(data_dir: &Path, id: &CampaignId) -> Result<bool, Error> {
+    let path = lock_path(data_dir, id);
+    let failed = |source| Error::Folder { path: path.clone(), source };
+    match File::options().write(true).open(&path) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(failed(source)),
+    }
+}
+
+fn lock_path(data_dir: &Path, id: &CampaignId) -> PathBuf {
+    folder_of(data_dir, id).join("lock")
+}
+
 fn lock_file(data_dir: &Path, id: &CampaignId) -> Result<File, Error> {
     let folder = folder_of(data_dir, id);
-    let path = folder.join("lock");
+    let path = lock_path(data_dir, id);
     let failed = |source| Error::Folder { path: path.clone(), source };
     std::fs::create_dir_all(&folder).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path);

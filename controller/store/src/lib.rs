@@ -7,6 +7,7 @@
 
 mod credentials;
 mod database;
+mod delete;
 mod hold;
 mod load;
 mod migrations;

@@ -61,21 +61,52 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
 }
 
 async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit> {
-    let clock = Clock::System;
-    let verbosity = verbosity(options);
     // Report everything that a user can get wrong before the first agent starts.
     listeners::check(options)?;
     if options.max_usd.is_some_and(|max| !max.is_finite() || max <= 0.0) {
         bail!("--max-usd: expected an amount above zero");
     }
     let (live_page, page) = LivePage::open_if_requested(options).await?.unzip();
-    let mut opened = Box::pin(open(options, clock, verbosity)).await?;
+    let mut opened = Box::pin(open(options, Clock::System, verbosity(options))).await?;
     if opened.row.state == State::Complete {
         return report_complete(options, &opened).await;
     }
     if options.max_usd.is_some() {
         opened.row.matrix.cost.max_usd = options.max_usd;
     }
+    let (store, no) = (opened.store.clone(), opened.no);
+    let is_new = !opened.is_resumed;
+    let ended = Box::pin(measure(options, traces, opened, (live_page, page))).await;
+    if ended.is_err() && is_new {
+        forget_unmeasured(&store, no, &options.data_dir).await;
+    }
+    ended
+}
+
+/// Deletes a campaign that was refused before anything was measured, so that it is neither listed nor `latest`. Its
+/// folder stays: the error names the logs in it.
+async fn forget_unmeasured(store: &Store, no: CampaignNo, data_dir: &Path) {
+    let forget = async {
+        if !store.segments(no).await?.is_empty() {
+            return anyhow::Ok(());
+        }
+        let hold = store.hold(no, data_dir).await?;
+        store.delete(hold).await?;
+        Ok(())
+    };
+    if let Err(error) = forget.await {
+        tracing::warn!("the refused campaign can't be deleted: {error:#}");
+    }
+}
+
+/// Runs a campaign to its end, and writes its reports.
+async fn measure(
+    options: &cli::Run,
+    traces: &Traces,
+    opened: OpenCampaign,
+    (live_page, page): (Option<LivePage>, Option<live::Page>),
+) -> anyhow::Result<Exit> {
+    let (clock, verbosity) = (Clock::System, verbosity(options));
     let OpenCampaign { store, no, row, dialogues, recipients, is_resumed } = opened;
     let hold = store.hold(no, &options.data_dir).await?;
     let folder = folder_of(&options.data_dir, &row.id);
@@ -205,7 +236,18 @@ async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Resul
         let results = written.results_file.display().to_string();
         Line::Ended { state: state.as_str(), reason: why, results: &results }.print()?;
     }
-    Ok(explain_ending(ending, &id))
+    let exit = explain_ending(ending, &id);
+    if exit == Exit::Ok && no_summary(&written.results) {
+        terminal::note("failed: no request returned a summary");
+        return Ok(Exit::Failed);
+    }
+    Ok(exit)
+}
+
+/// Whether requests were made and none succeeded.
+fn no_summary(results: &Results) -> bool {
+    let mut cells = results.results.iter().flat_map(|entry| &entry.cells);
+    results.campaign.counted_samples > 0 && cells.all(|cell| cell.counted_samples == 0)
 }
 
 /// Prints why the campaign is incomplete, and how to resume it.
