@@ -2,6 +2,7 @@
 
 use super::candidate::Candidate;
 use super::pareto::{Standing, standings};
+use super::ranking::{Because, QualityRule, Ranking, SetAside};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::comparison::contrast::Contrast;
@@ -18,10 +19,19 @@ pub struct Recommendation {
     pub name: Option<String>,
     /// Why none is recommended; null where one is.
     pub none_because: Option<NoneBecause>,
-    /// The next cheapest candidate; null where nothing else was measured.
+    /// The candidates that were ranked by cost, the recommended one first.
+    #[serde(default)]
+    pub ranked: Vec<String>,
+    /// The candidates that weren't, and why.
+    #[serde(default)]
+    pub set_aside: Vec<SetAside>,
+    /// The part that quality played.
+    #[serde(default)]
+    pub quality: QualityRule,
+    /// The next cheapest ranked candidate; null where there is none.
     pub nearest: Option<Nearest>,
     pub caveats: Vec<Caveat>,
-    /// Candidates that are statistically tied with the recommended one on cost.
+    /// Ranked candidates that are statistically tied with the recommended one on cost.
     pub not_distinguishable_from: Vec<String>,
     /// What would separate them from it.
     pub to_separate: Vec<ToSeparate>,
@@ -74,30 +84,33 @@ pub fn judge_costs(contrasts: &[Contrast], margin: Option<f64>) -> Vec<Compariso
     judge(Quantity::Cost, contrasts, margin)
 }
 
-/// The index of the cheapest candidate whose figures may be used and that doesn't miss the objective.
-/// One that meets the objective precedes one that may, and VALID ones precede DEGRADED ones.
-pub fn cheapest(candidates: &[Candidate]) -> Option<usize> {
-    let ranked = candidates.iter().enumerate().filter_map(|(place, one)| {
-        let is_usable = one.status != Status::Invalid && one.slo != Some(Kept::Missed);
-        let cost = one.usd_per_1000_requests.value.filter(|_| is_usable)?;
-        Some(((one.slo == Some(Kept::Undecided), one.status), cost, place))
-    });
-    ranked.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))).map(|(_, _, place)| place)
-}
-
-/// Recommends the cheapest candidate. `against` holds, by index, the comparison of each other
-/// candidate's cost with the cheapest one's, if any, and what would separate the two.
+/// Recommends the cheapest ranked candidate. `against` holds, by index, the comparison of each other ranked candidate's
+/// cost with the cheapest one's, if any, and what would separate the two.
 pub fn recommend(
     candidates: &[Candidate],
+    ranking: &Ranking,
     against: &[Option<(Comparison, Option<Separation>)>],
 ) -> Recommendation {
     let standings = standings(candidates);
-    let Some(best) = cheapest(candidates) else {
-        let is_missed = candidates.iter().any(|candidate| candidate.slo == Some(Kept::Missed));
+    let name = |index: usize| candidates[index].name.clone();
+    let cost =
+        |index: usize| candidates[index].usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
+    let best = ranking.ranked.first().copied();
+    let set_aside = ranking.set_aside.iter().map(|(index, because)| SetAside {
+        name: name(*index),
+        because: because.clone(),
+        would_be_cheaper: best.is_some_and(|best| cost(*index) < cost(best)),
+    });
+    let set_aside: Vec<SetAside> = set_aside.collect();
+    let Some(best) = best else {
+        let is_missed = set_aside.iter().any(|one| one.because == Because::ObjectiveMissed);
         let why = if is_missed { NoneBecause::ObjectiveMissed } else { NoneBecause::NothingUsable };
         return Recommendation {
             name: None,
             none_because: Some(why),
+            ranked: Vec::new(),
+            set_aside,
+            quality: ranking.quality,
             nearest: None,
             caveats: Vec::new(),
             not_distinguishable_from: Vec::new(),
@@ -105,32 +118,27 @@ pub fn recommend(
             standings,
         };
     };
-    let others: Vec<_> = (candidates.iter().zip(against).enumerate())
-        .filter_map(|(place, pair)| (place != best).then_some(pair))
-        .collect();
-    let is_tied = |(other, comparison): &&(&Candidate, &Option<(Comparison, _)>)| {
-        let is_open = comparison.as_ref().is_none_or(|(comparison, _)| {
-            !matches!(comparison.verdict.finding, Finding::More | Finding::Less)
-        });
-        other.status != Status::Invalid && is_open
+    let others = &ranking.ranked[1..];
+    let compared = |index: usize| against.get(index).and_then(Option::as_ref);
+    // Only a significantly higher cost separates: where totals and paired runs disagree, nothing is claimed.
+    let is_dearer = |index: usize| {
+        compared(index).is_some_and(|(comparison, _)| comparison.verdict.finding == Finding::More)
     };
-    let tied: Vec<_> = others.iter().filter(is_tied).collect();
-    let to_separate = tied.iter().filter_map(|(other, comparison)| {
-        let separation = comparison.as_ref()?.1.clone()?;
-        Some(ToSeparate { name: other.name.clone(), separation })
+    let tied: Vec<usize> = others.iter().copied().filter(|index| !is_dearer(*index)).collect();
+    let to_separate = tied.iter().filter_map(|&index| {
+        let separation = compared(index)?.1.clone()?;
+        Some(ToSeparate { name: name(index), separation })
     });
-    let cost =
-        |candidate: &Candidate| candidate.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
-    let nearest = (others.iter())
-        .filter_map(|(other, comparison)| Some((other, &comparison.as_ref()?.0)))
-        .min_by(|a, b| cost(a.0).total_cmp(&cost(b.0)));
+    let nearest = others.iter().find_map(|&index| Some((index, &compared(index)?.0)));
     Recommendation {
-        name: Some(candidates[best].name.clone()),
+        name: Some(name(best)),
         none_because: None,
-        nearest: nearest
-            .map(|(other, cost)| Nearest { name: other.name.clone(), cost: cost.clone() }),
+        ranked: ranking.ranked.iter().copied().map(name).collect(),
+        set_aside,
+        quality: ranking.quality,
+        nearest: nearest.map(|(index, cost)| Nearest { name: name(index), cost: cost.clone() }),
         caveats: caveats(&candidates[best], candidates),
-        not_distinguishable_from: tied.iter().map(|(other, _)| other.name.clone()).collect(),
+        not_distinguishable_from: tied.iter().copied().map(name).collect(),
         to_separate: to_separate.collect(),
         standings,
     }

@@ -15,6 +15,7 @@ pub mod list;
 pub mod offered;
 pub mod pareto;
 pub mod price;
+pub mod ranking;
 pub mod rate;
 pub mod request;
 

@@ -67,6 +67,8 @@ pub struct Matrix {
     pub loads: Box<Loads>,
     #[serde(default)]
     pub slo: Option<Slo>,
+    #[serde(default)]
+    pub decision: Decision,
     pub cost: Cost,
     /// How long to wait for missing agents.
     pub wait: Duration,
@@ -79,6 +81,19 @@ pub struct Matrix {
     pub report: Report,
     #[serde(default)]
     pub telemetry: Telemetry,
+}
+
+/// How the cells of a campaign are ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Cells whose mean ROUGE-L is below the best one's by significantly more than this aren't ranked by cost; above 0, below 1.
+    pub quality_margin: f64,
+}
+
+impl Default for Decision {
+    fn default() -> Self {
+        Self { quality_margin: 0.02 }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Limits of the counts in matrix.toml and on the command line, and the sections that set limits:
-//! `[slo]` and `protocol.precision`.
+//! `[slo]`, `[decision]` and `protocol.precision`.
 
 use super::reader::Section;
-use super::{Precision, Slo};
+use super::{Decision, Precision, Slo};
 use std::ops::RangeInclusive;
 
 pub const BATCH_SIZES: RangeInclusive<u32> = 1..=256;
@@ -20,6 +20,17 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     section.require("request_latency_ms", "500");
     section.finish();
     Some(Slo { request_latency_ms: limit?, percentile })
+}
+
+/// Reads `[decision]`.
+pub(super) fn decision(mut section: Section<'_, '_>) -> Decision {
+    let default = Decision::default();
+    let quality_margin = section.positive("quality_margin").unwrap_or(default.quality_margin);
+    if quality_margin >= 1.0 {
+        section.problem("quality_margin", "expected a difference of ROUGE-L below 1, such as 0.02");
+    }
+    section.finish();
+    Decision { quality_margin }
 }
 
 /// Reads `protocol.precision`; `runs` is the minimum number of runs.

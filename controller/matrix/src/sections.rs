@@ -71,6 +71,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let artifacts = artifacts(root.section("artifacts"));
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
+    let decision = limits::decision(root.section("decision"));
     let notify = super::notify::read(root.section("notify"), folder);
     let telemetry = telemetry(root.section("telemetry"));
     if targets.is_empty() {
@@ -99,6 +100,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         protocol,
         loads: Box::new(loads),
         slo,
+        decision,
         cost,
         wait,
         artifacts,
@@ -348,6 +350,13 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
         let target = target_levels(&mut local, levels, name, "target");
         let threads = local.whole("threads", 1..=1024).unwrap_or(1);
         let usd_per_hour = local.positive("usd_per_hour");
+        let is_known = |known: &&Target| target.as_ref().is_some_and(|one| one.name == known.name);
+        if targets.iter().find(is_known).is_some_and(|known| known.local.is_some()) {
+            local.problem(
+                "target",
+                "has a local agent already; to compare two settings on this machine, name two targets",
+            );
+        }
         local.finish();
         if let Some(target) = target {
             match targets.iter_mut().find(|known| known.name == target.name) {

@@ -139,6 +139,22 @@ fn a_local_agent_joins_the_target_of_its_name() {
 }
 
 #[test]
+fn a_second_local_agent_of_a_target_is_reported_with_its_line() {
+    let local = "[[fleet.local]]\ntarget = \"here\"\nthreads = 2\n";
+    let error = check(&format!("{SMALL}{local}{local}")).unwrap_err().to_string();
+    assert!(error.contains("fleet.local[2].target: has a local agent already"), "{error}");
+}
+
+#[test]
+fn the_quality_margin_is_a_difference_of_rouge_l() {
+    let margin = |text: &str| check(&format!("{SMALL}[decision]\nquality_margin = {text}\n"));
+    assert_eq!(margin("0.05").unwrap().decision.quality_margin.to_string(), "0.05");
+    assert_eq!(check(SMALL).unwrap().decision.quality_margin.to_string(), "0.02");
+    assert!(margin("2").unwrap_err().to_string().contains("below 1"));
+    assert!(margin("-0.1").is_err());
+}
+
+#[test]
 fn an_objective_needs_a_reported_percentile() {
     let with = |slo: &str| check(&format!("{SMALL}[slo]\n{slo}\n"));
     let slo = with("request_latency_ms = 500").unwrap().slo.unwrap();

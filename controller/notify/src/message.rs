@@ -3,7 +3,7 @@
 
 use matrix::Occasion;
 use report::document::{Ties, verdict_of};
-use results::{Entry, Results};
+use results::{Cell, Entry, Results};
 use serde::Serialize;
 use stats::Estimate;
 use stats::validity::Status;
@@ -21,7 +21,7 @@ pub struct Message {
     pub title: String,
     /// What to choose and why, or why there is no answer.
     pub verdict: String,
-    /// The cheapest usable cell of each entry, the cheapest first.
+    /// The best-ranked cell of each entry, the recommended one first.
     pub lines: Vec<Line>,
     /// How many entries are left out of `lines`.
     pub more_lines: usize,
@@ -71,9 +71,18 @@ impl Message {
         link: Option<&str>,
     ) -> Self {
         let campaign = &results.campaign;
-        let mut lines: Vec<Line> = results.results.iter().filter_map(line).collect();
-        let cost = |line: &Line| line.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
-        lines.sort_by(|a, b| a.status.cmp(&b.status).then(cost(a).total_cmp(&cost(b))));
+        let ranked = results.recommendation.as_ref().map_or(&[][..], |found| &found.ranked);
+        let rank =
+            |cell: &Cell| ranked.iter().position(|name| *name == cell.cell).unwrap_or(ranked.len());
+        let cost = |cell: &Cell| cell.cost.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
+        let mut cells: Vec<(&Entry, &Cell)> = results.results.iter().filter_map(chosen).collect();
+        cells.sort_by(|(_, a), (_, b)| {
+            (rank(a), a.validity.status)
+                .cmp(&(rank(b), b.validity.status))
+                .then(cost(a).total_cmp(&cost(b)))
+        });
+        let mut lines: Vec<Line> =
+            cells.into_iter().map(|(entry, cell)| line(entry, cell)).collect();
         let more_lines = lines.len().saturating_sub(MOST_LINES);
         lines.truncate(MOST_LINES);
         let found = verdict_of(results);
@@ -181,11 +190,14 @@ fn ended(occasion: Occasion) -> &'static str {
 }
 
 /// The cell that the entry's cost repeats, or its first one.
-fn line(entry: &Entry) -> Option<Line> {
+fn chosen(entry: &Entry) -> Option<(&Entry, &Cell)> {
     let chosen = entry.cost.as_ref().map(|cost| cost.batch_size);
     let cell = entry.cells.iter().find(|cell| chosen == Some(cell.batch_size));
-    let cell = cell.or_else(|| entry.cells.first())?;
-    Some(Line {
+    Some((entry, cell.or_else(|| entry.cells.first())?))
+}
+
+fn line(entry: &Entry, cell: &Cell) -> Line {
+    Line {
         target: plain(&entry.target),
         model: plain(&entry.model),
         dtype: plain(&entry.dtype),
@@ -195,7 +207,7 @@ fn line(entry: &Entry) -> Option<Line> {
         usd_per_1000_requests: cell.cost.usd_per_1000_requests.clone(),
         throughput: cell.estimates.throughput.per_host.clone(),
         p95_ms: cell.estimates.latency_ms.p95.clone(),
-    })
+    }
 }
 
 /// One line without control characters and without the marks that turn the direction of writing, cut to [`LONGEST`].

@@ -5,13 +5,15 @@
 
 use crate::sentences::causes;
 use maud::{Markup, PreEscaped, html};
+use plot::number::{percent, shown};
 use results::{Cell, Entry, Results};
+use stats::slo::Kept;
 use stats::validity::Status;
 
-/// INVALID cells fail; DEGRADED ones pass with their reasons.
+/// INVALID cells and cells that miss the objective fail; DEGRADED ones pass with their reasons.
 pub fn render(results: &Results) -> String {
     let cells = || results.results.iter().flat_map(|entry| &entry.cells);
-    let failed = |cell: &&Cell| cell.validity.status == Status::Invalid;
+    let failed = |cell: &&Cell| failure(cell).is_some();
     let document = html! {
         testsuites name=(text(&results.campaign.name)) tests=(cells().count()) failures=(cells().filter(failed).count()) {
             @for entry in &results.results { (suite(entry)) }
@@ -22,7 +24,7 @@ pub fn render(results: &Results) -> String {
 
 fn suite(entry: &Entry) -> Markup {
     let name = format!("{}.{}.{}.{}", entry.target, entry.model, entry.dtype, entry.scenario);
-    let failed = entry.cells.iter().filter(|cell| cell.validity.status == Status::Invalid);
+    let failed = entry.cells.iter().filter(|cell| failure(cell).is_some());
     html! {
         testsuite name=(text(&name)) tests=(entry.cells.len()) failures=(failed.count()) timestamp=(text(&entry.timestamp)) {
             @for cell in &entry.cells { (PreEscaped("\n  ")) (case(&name, cell)) }
@@ -48,13 +50,28 @@ fn case(suite: &str, cell: &Cell) -> Markup {
                     @if let Some(value) = value { property name=(name) value=(value) {} }
                 }
             }
-            @match cell.validity.status {
-                Status::Valid => {}
-                Status::Degraded => { system-out { "DEGRADED: " (text(&reasons)) } }
-                Status::Invalid => { failure type="INVALID" message=(text(&reasons)) { (text(&reasons)) } }
+            @if let Some((kind, message)) = failure(cell) {
+                failure type=(kind) message=(text(&message)) { (text(&message)) }
+            }
+            @if cell.validity.status == Status::Degraded {
+                system-out { "DEGRADED: " (text(&reasons)) }
             }
         }
     }
+}
+
+/// Why a cell fails: its kind and a sentence.
+fn failure(cell: &Cell) -> Option<(&'static str, String)> {
+    if cell.validity.status == Status::Invalid {
+        return Some(("INVALID", causes(&cell.validity)));
+    }
+    let missed = cell.goodput.as_ref().filter(|goodput| goodput.kept == Kept::Missed)?;
+    let share = missed.good_share.map_or_else(|| "–".to_owned(), percent);
+    let (percentile, limit) = (missed.slo.percentile, shown(missed.slo.request_latency_ms));
+    let message = format!(
+        "the objective is missed: {share}% of the requests are within {limit} ms, {percentile}% are needed"
+    );
+    Some(("OBJECTIVE", message))
 }
 
 /// A text without the characters that XML 1.0 forbids even as references.

@@ -1,5 +1,7 @@
 //! Every format of one made-up campaign: that they say the same, and that no name or text breaks one.
 
+mod one_truth;
+
 use super::document::{Block, document};
 use super::sentences::cause;
 use super::{annotations, csv, html, junit, markdown, pdf, terminal};

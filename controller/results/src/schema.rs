@@ -271,7 +271,7 @@ pub struct Entry {
     pub load: Option<Load>,
     pub engine: Option<Engine>,
     pub cells: Vec<Cell>,
-    /// Of the cheapest VALID cell; null where there is none.
+    /// Of the cell that the recommendation ranks first, else of the cheapest VALID one; null where there is none.
     pub cost: Option<Cost>,
 }
 
@@ -305,7 +305,7 @@ pub struct CapacityOf {
     pub slo: Slo,
     /// The rates that were offered, per second of one agent.
     pub request_rates: Vec<f64>,
-    /// The highest rate whose percentile's upper bound is within the limit, with no arrival turned away.
+    /// The highest rate that keeps the objective, as all lower ones do.
     pub capacity: Capacity,
 }
 

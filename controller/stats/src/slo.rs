@@ -1,10 +1,12 @@
 //! Good requests: those within the limit of the service level objective, and the capacity of a target.
 
-use super::distribution::Distribution;
+use super::serial::Serial;
 use super::throughput::{self, Rate};
-use crate::{Cell, Estimate, Limitation, Observation};
+use crate::{Cell, Limitation, Observation};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{Beta, ContinuousCDF};
+use std::collections::BTreeMap;
 
 /// A limit that a percentile of request latency must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,27 +16,33 @@ pub struct Slo {
     pub percentile: f64,
 }
 
-/// Whether a percentile keeps the limit.
+/// Whether a cell keeps the objective: whether at least its percentile's share of the requests are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kept {
-    /// The whole interval is within it.
+    /// The whole interval of the share of good requests is at or above the percentile.
     Kept,
-    /// The whole interval is past it.
+    /// The whole interval is below it.
     Missed,
-    /// The interval holds the limit, or there is none.
+    /// The interval contains the percentile, or nothing was measured.
     Undecided,
 }
 
-/// How a cell fares under an objective.
+/// Attainment of an objective by one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodput {
     pub slo: Slo,
-    /// Whether its percentile keeps the limit.
+    /// The attainment that every sentence, table, curve and cost of a report uses.
     pub kept: Kept,
     pub good_samples: u64,
-    /// Their share of all requests, the failed ones included; null where there were none.
+    /// Their share of all requests, including failed ones and rejected arrivals; null without requests.
     pub good_share: Option<f64>,
+    /// Lower end of the 95% interval of `good_share`.
+    #[serde(default)]
+    pub good_share_ci_low: Option<f64>,
+    /// Upper end of the 95% interval of `good_share`.
+    #[serde(default)]
+    pub good_share_ci_high: Option<f64>,
     pub goodput: Rate,
 }
 
@@ -43,90 +51,220 @@ impl Slo {
         row.is_ok() && row.latency_ms() <= self.request_latency_ms
     }
 
-    pub fn kept(&self, latency_ms: &Distribution) -> Kept {
-        let limit = self.request_latency_ms;
-        match latency_ms.percentile(self.percentile).and_then(Estimate::interval) {
-            Some((_, high)) if high <= limit => Kept::Kept,
-            Some((low, _)) if low > limit => Kept::Missed,
+    fn kept(&self, interval: Option<(f64, f64)>) -> Kept {
+        let needed = self.percentile / 100.0;
+        match interval {
+            Some((low, _)) if low >= needed => Kept::Kept,
+            Some((_, high)) if high < needed => Kept::Missed,
             _ => Kept::Undecided,
         }
     }
 }
 
-pub fn goodput(cell: &Cell, slo: Slo, latency_ms: &Distribution) -> Goodput {
+/// Judges the requests of a cell; failed ones and rejected arrivals are not good.
+pub fn goodput(cell: &Cell, slo: Slo) -> Goodput {
     let good_samples = cell.observations().filter(|row| slo.is_good(row)).count() as u64;
     let one_if_good = |row: &Observation| if slo.is_good(row) { 1.0 } else { 0.0 };
+    let all = cell.len() as u64;
+    let interval = share_interval(good_samples, all, effective_requests(cell, slo), cell.alpha());
     Goodput {
         slo,
-        kept: slo.kept(latency_ms),
+        kept: slo.kept(interval),
         good_samples,
-        good_share: (!cell.is_empty()).then(|| good_samples as f64 / cell.len() as f64),
+        good_share: (all > 0).then(|| good_samples as f64 / all as f64),
+        good_share_ci_low: interval.map(|(low, _)| low),
+        good_share_ci_high: interval.map(|(_, high)| high),
         goodput: throughput::rate(cell, "good samples/sec", |run| run.by_host(one_if_good)),
     }
+}
+
+/// The interval of a share from clustered requests: that of Clopper and Pearson over the effective sample size (Korn
+/// and Graubard, Survey Methodology 24, 1998). `None` without requests.
+fn share_interval(good: u64, all: u64, effective: f64, alpha: f64) -> Option<(f64, f64)> {
+    let n = Some(effective).filter(|n| *n > 0.0)?;
+    let share = good as f64 / all as f64;
+    let (hits, misses) = (share * n, (1.0 - share) * n);
+    let at =
+        |a: f64, b: f64, probability: f64| Some(Beta::new(a, b).ok()?.inverse_cdf(probability));
+    let low = if good == 0 { 0.0 } else { at(hits, misses + 1.0, alpha / 2.0)? };
+    let high = if good == all { 1.0 } else { at(hits + 1.0, misses, 1.0 - alpha / 2.0)? };
+    Some((low, high))
+}
+
+/// The number of requests that count as independent, as far as being good goes: requests of one run, or of one
+/// dialogue, and those that follow each other, tend to be good or bad together. If all are good or none is, the data
+/// shows no dependence.
+fn effective_requests(cell: &Cell, slo: Slo) -> f64 {
+    let (mut by_run, mut by_dialogue) = (Vec::new(), BTreeMap::<u32, Cluster>::new());
+    let mut series = Vec::new();
+    for run in cell.runs() {
+        let mut of_run = Cluster::default();
+        let mut in_time = Vec::new();
+        for row in run.unpacked() {
+            let is_good = slo.is_good(&row);
+            of_run.add(is_good);
+            by_dialogue.entry(row.sample).or_default().add(is_good);
+            in_time.push((row.host, row.start_ns, f64::from(u8::from(is_good))));
+        }
+        by_run.push(of_run);
+        in_time.sort_by_key(|&(host, start_ns, _)| (host, start_ns));
+        let of_host = |requests: &[(u32, u64, f64)]| requests.iter().map(|one| one.2).collect();
+        series.extend(in_time.chunk_by(|a, b| a.0 == b.0).map(of_host));
+    }
+    let clusters: Vec<Cluster> = by_dialogue.into_values().collect();
+    let effect = design_effect(&by_run).max(design_effect(&clusters));
+    Serial::of(&series).effective(cell.len() as u64) as f64 / effect
+}
+
+/// Requests that tend to be good or bad together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cluster {
+    requests: f64,
+    good: f64,
+}
+
+impl Cluster {
+    fn add(&mut self, is_good: bool) {
+        self.requests += 1.0;
+        self.good += f64::from(u8::from(is_good));
+    }
+}
+
+/// By how much clusters inflate the variance of a share, at least 1: Kish's design effect with the intraclass
+/// correlation of the analysis of variance (Donald and Donner, Biometrika 74, 1987).
+fn design_effect(clusters: &[Cluster]) -> f64 {
+    let sum = |of: fn(&Cluster) -> f64| clusters.iter().map(of).sum::<f64>();
+    let (k, n, good) = (clusters.len() as f64, sum(|one| one.requests), sum(|one| one.good));
+    if k < 2.0 || n <= k {
+        return 1.0;
+    }
+    let share = good / n;
+    let of_cluster = |one: &Cluster| one.good / one.requests;
+    let between: f64 =
+        clusters.iter().map(|one| one.requests * (of_cluster(one) - share).powi(2)).sum();
+    let within: f64 = clusters.iter().map(|one| one.good * (1.0 - of_cluster(one))).sum();
+    let (between, within) = (between / (k - 1.0), within / (n - k));
+    let squares = sum(|one| one.requests * one.requests);
+    let size = (n - squares / n) / (k - 1.0);
+    let total = between + (size - 1.0) * within;
+    if total <= 0.0 {
+        return 1.0;
+    }
+    let correlation = ((between - within) / total).max(0.0);
+    1.0 + (squares / n - 1.0) * correlation
 }
 
 /// The capacity of a target under an objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "capacity")]
 pub enum Capacity {
-    /// The highest measured rate at which the percentile's upper bound is within the limit.
-    Met { request_rate: f64 },
-    /// Even at the lowest measured load the percentile's lower bound is past the limit.
+    /// The highest measured rate that keeps the objective, as all lower ones do.
+    Met {
+        request_rate: f64,
+    },
+    /// Even the lowest measured rate misses it.
     NeverMet,
-    /// Undecided.
-    Undecided { reason: Limitation },
+    Undecided {
+        reason: Limitation,
+    },
 }
 
-/// Finds the capacity from the percentile at each measured rate, in any order. A rate counts only if all
-/// lower ones keep the limit, too.
-pub fn capacity(slo: Slo, at_rates: &[(f64, &Estimate)]) -> Capacity {
+impl Capacity {
+    /// Whether a measured rate is within the capacity.
+    pub fn carries(&self, rate: f64) -> bool {
+        matches!(self, Self::Met { request_rate } if rate <= *request_rate)
+    }
+}
+
+/// The capacity from the attainment at each measured rate, in any order.
+pub fn capacity(at_rates: &[(f64, Kept)]) -> Capacity {
     let mut at_rates = at_rates.to_vec();
     at_rates.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let limit = slo.request_latency_ms;
-    let keeps = |estimate: &Estimate| estimate.ci_high.is_some_and(|high| high <= limit);
-    let kept = at_rates.iter().take_while(|(_, estimate)| keeps(estimate)).last();
-    if let Some(&(request_rate, _)) = kept {
-        return Capacity::Met { request_rate };
-    }
-    match at_rates.first().map(|(_, estimate)| estimate) {
-        Some(lowest) if lowest.ci_low.is_some_and(|low| low > limit) => Capacity::NeverMet,
-        Some(lowest) => {
-            let reason = lowest.reason.unwrap_or(Limitation::IntervalContainsLimit);
-            Capacity::Undecided { reason }
-        }
-        None => Capacity::Undecided { reason: Limitation::NothingMeasured },
+    match at_rates.iter().take_while(|(_, kept)| *kept == Kept::Kept).last() {
+        Some(&(request_rate, _)) => Capacity::Met { request_rate },
+        None => match at_rates.first() {
+            Some((_, Kept::Missed)) => Capacity::NeverMet,
+            Some(_) => Capacity::Undecided { reason: Limitation::IntervalContainsLimit },
+            None => Capacity::Undecided { reason: Limitation::NothingMeasured },
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scenario;
 
     const SLO: Slo = Slo { request_latency_ms: 500.0, percentile: 95.0 };
 
-    fn p95(low: f64, high: f64) -> Estimate {
-        Estimate::within(f64::midpoint(low, high), (low, high), 100)
+    /// `runs` of `requests` each; `latency_ms` by run and place.
+    fn cell(runs: u32, requests: u32, latency_ms: impl Fn(u32, u32) -> u64) -> Cell {
+        let row = |run: u32, place: u32| Observation {
+            run,
+            segment: run,
+            batch: place,
+            start_ns: u64::from(place) * 1_000_000,
+            sample: place,
+            latency_ns: latency_ms(run, place) * 1_000_000,
+            is_ok: true,
+            ..Observation::default()
+        };
+        let rows = (1..=runs).flat_map(|run| (0..requests).map(move |place| (run, place)));
+        Cell::new(Scenario::Server, rows.map(|(run, place)| row(run, place)).collect())
     }
 
     #[test]
-    fn capacity_is_the_highest_rate_whose_upper_bound_keeps_the_limit() {
-        let (easy, near, past) = (p95(100.0, 120.0), p95(450.0, 501.0), p95(400.0, 499.0));
-        let rates = [(4.0, &past), (1.0, &easy), (2.0, &near)];
-        assert_eq!(capacity(SLO, &rates), Capacity::Met { request_rate: 1.0 });
-        assert_eq!(
-            capacity(SLO, &[(4.0, &past), (1.0, &easy)]),
-            Capacity::Met { request_rate: 4.0 }
-        );
+    fn every_request_within_the_limit_is_evidence() {
+        let all_good = goodput(&cell(3, 240, |_, _| 100), SLO);
+        assert_eq!((all_good.kept, all_good.good_samples), (Kept::Kept, 720));
+        // Clopper and Pearson, 720 of 720: 0.025^(1/720).
+        assert!((all_good.good_share_ci_low.unwrap() - 0.025_f64.powf(1.0 / 720.0)).abs() < 1e-9);
+        let few = goodput(&cell(1, 20, |_, _| 100), SLO);
+        assert_eq!(few.kept, Kept::Undecided, "20 of 20 leave up to 16% open");
     }
 
     #[test]
-    fn a_target_that_is_too_slow_alone_meets_it_at_no_load() {
-        let slow = p95(510.0, 530.0);
-        assert_eq!(capacity(SLO, &[(1.0, &slow)]), Capacity::NeverMet);
-        let unclear = p95(490.0, 530.0);
-        assert!(matches!(capacity(SLO, &[(1.0, &unclear)]), Capacity::Undecided { .. }));
-        let unknown = Estimate::missing(9, Limitation::NothingMeasured);
-        let undecided = Capacity::Undecided { reason: Limitation::NothingMeasured };
-        assert_eq!(capacity(SLO, &[(1.0, &unknown)]), undecided);
+    fn a_queue_that_grows_misses_it() {
+        // 146 of 720: the first ones of each run, before the queue was long.
+        let overload =
+            goodput(&cell(3, 240, |run, place| if place < 48 + run % 3 { 100 } else { 900 }), SLO);
+        assert_eq!((overload.kept, overload.good_samples), (Kept::Missed, 147));
+    }
+
+    #[test]
+    fn one_slow_run_of_three_decides_nothing() {
+        let unstable =
+            cell(3, 240, |run, place| if run == 3 && place % 10 == 0 { 900 } else { 100 });
+        let found = goodput(&unstable, SLO);
+        assert!(found.good_share.unwrap() > 0.96);
+        assert_eq!(found.kept, Kept::Undecided);
+    }
+
+    #[test]
+    fn repeats_of_slow_dialogues_count_once() {
+        let clusters = |repeats: u32| -> Vec<Cluster> {
+            (0..100_u32)
+                .map(|one| {
+                    let requests = f64::from(repeats);
+                    Cluster { requests, good: if one < 3 { 0.0 } else { requests } }
+                })
+                .collect()
+        };
+        assert!((design_effect(&clusters(3)) - 3.0).abs() < 1e-9);
+        assert!((design_effect(&clusters(1)) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_capacity_is_the_highest_rate_up_to_which_all_keep_the_limit() {
+        use super::Kept::{Kept, Missed, Undecided};
+        let met = |request_rate| Capacity::Met { request_rate };
+        assert_eq!(capacity(&[(4.0, Kept), (1.0, Kept), (2.0, Undecided)]), met(1.0));
+        assert_eq!(capacity(&[(4.0, Kept), (1.0, Kept)]), met(4.0));
+        assert_eq!(capacity(&[(4.0, Kept), (1.0, Missed)]), Capacity::NeverMet);
+        let reason = Limitation::IntervalContainsLimit;
+        assert_eq!(capacity(&[(1.0, Undecided)]), Capacity::Undecided { reason });
+        let reason = Limitation::NothingMeasured;
+        assert_eq!(capacity(&[]), Capacity::Undecided { reason });
+        assert!(met(4.0).carries(4.0) && !met(4.0).carries(5.0));
     }
 }

@@ -45,6 +45,16 @@ impl Validity {
         self.status = self.status.max(status);
         self.reasons.push(Reason { status, cause });
     }
+
+    /// Whether claims may rest on the figures as on those of a VALID cell: nothing that degrades the cell may have
+    /// changed them.
+    pub fn is_sound(&self) -> bool {
+        self.status != Status::Invalid
+            && !self
+                .reasons
+                .iter()
+                .any(|reason| reason.status != Status::Valid && reason.cause.may_change_figures())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +70,8 @@ pub struct Reason {
 #[serde(rename_all = "snake_case", tag = "code")]
 pub enum Cause {
     NothingCounted,
+    /// No request was made: the campaign ended before.
+    NotReached,
     /// Too few independent requests for a median.
     TooFewSamples {
         found: u64,
@@ -133,6 +145,7 @@ impl Cause {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NothingCounted => "nothing_counted",
+            Self::NotReached => "not_reached",
             Self::TooFewSamples { .. } => "too_few_samples",
             Self::FailedRequests { .. } => "failed_requests",
             Self::Incomplete { .. } => "incomplete",
@@ -151,6 +164,33 @@ impl Cause {
             Self::ForeignTelemetry { .. } => "foreign_telemetry",
             Self::SloNeverKept(_) => "slo_never_kept",
             Self::SyntheticTime => "synthetic_time",
+        }
+    }
+}
+
+impl Cause {
+    /// Whether latency, throughput or cost may differ from those of an undisturbed cell. A lost agent's shard was
+    /// measured again, another telemetry library reads the same latencies, and a missed objective is a result.
+    pub fn may_change_figures(&self) -> bool {
+        match self {
+            Self::AgentLost { .. } | Self::ForeignTelemetry { .. } | Self::SloNeverKept(_) => false,
+            Self::NothingCounted
+            | Self::NotReached
+            | Self::TooFewSamples { .. }
+            | Self::FailedRequests { .. }
+            | Self::Incomplete { .. }
+            | Self::IncompleteRun { .. }
+            | Self::UnstableRuns { .. }
+            | Self::Drift { .. }
+            | Self::Throttled { .. }
+            | Self::CpuThrottled { .. }
+            | Self::OtherLoad { .. }
+            | Self::Steal { .. }
+            | Self::CpuLimit { .. }
+            | Self::GpuError { .. }
+            | Self::Clock(_)
+            | Self::ImpossibleTime { .. }
+            | Self::SyntheticTime => true,
         }
     }
 }
@@ -192,6 +232,10 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     let (counted, failed) = (statistics.counted_samples, statistics.failed_samples);
     let all = counted + failed;
     let independent = statistics.latency_ms.p50.n;
+    if all == 0 {
+        validity.add(Invalid, Cause::NotReached);
+        return validity;
+    }
     if counted == 0 {
         validity.add(Invalid, Cause::NothingCounted);
     } else if independent < P50.floor {

@@ -174,7 +174,9 @@ fn limits_pass_fail_or_stay_open() {
     assert!(improved.starts_with("exit 0\n") && improved.contains("limits: passed"), "{improved}");
     let unsteady = Made { factor: 1.02, run_spread: 0.1, ..other() };
     let open = limits(&unsteady, &["latency_p90=3%"]);
-    assert!(open.starts_with("exit 0\n") && open.contains("undecided"), "{open}");
+    assert!(open.starts_with("exit 4\n") && open.contains("undecided: about"), "{open}");
+    let allowed = limits(&unsteady, &["latency_p90=3%", "--allow-undecided"]);
+    assert!(allowed.starts_with("exit 0\n") && allowed.contains("limits: undecided"), "{allowed}");
     let strict = limits(&unsteady, &["latency_p90=3%", "--strict"]);
     assert!(strict.starts_with("exit 1\n"), "{strict}");
 }

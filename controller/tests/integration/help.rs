@@ -20,8 +20,8 @@ fn the_program_lists_its_commands() {
 #[test]
 fn every_command_has_an_example() {
     let commands = [
-        "run", "plan", "report", "compare", "history", "prices", "notify", "health", "certs",
-        "agents", "launch", "doctor",
+        "run", "plan", "report", "compare", "history", "delete", "prune", "prices", "notify",
+        "health", "certs", "agents", "launch", "doctor",
     ];
     for command in commands {
         let text = help(&[command]);

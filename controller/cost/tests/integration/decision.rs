@@ -1,8 +1,9 @@
 //! The Pareto set and the recommendation.
 
 use cost::Candidate;
-use cost::decision::{Caveat, NoneBecause, cheapest, cost_contrast, judge_costs, recommend};
+use cost::decision::{Caveat, NoneBecause, cost_contrast, judge_costs, recommend};
 use cost::pareto::standings;
+use cost::ranking::{Because, Ranking, rank};
 use stats::Estimate;
 use stats::comparison::{Contrast, Finding, Rounds};
 use stats::slo::Kept;
@@ -16,6 +17,7 @@ fn candidate(name: &str, usd: f64, latency_ms: f64) -> Candidate {
     Candidate {
         name: name.to_owned(),
         status: Status::Valid,
+        is_sound: true,
         usd_per_1000_requests: estimate(usd, usd * 0.02),
         latency_ms: estimate(latency_ms, latency_ms * 0.02),
         quality: None,
@@ -23,6 +25,10 @@ fn candidate(name: &str, usd: f64, latency_ms: f64) -> Candidate {
         hosts: 2,
         random_weights: false,
     }
+}
+
+fn ranking(candidates: &[Candidate]) -> Ranking {
+    rank(candidates, 0.02, |_, _| None)
 }
 
 fn throughput(ratio: f64, error: f64) -> Contrast {
@@ -76,8 +82,11 @@ fn an_invalid_cell_is_never_recommended() {
     let broken = Candidate { status: Status::Invalid, ..candidate("broken", 0.1, 10.0) };
     let slow = Candidate { slo: Some(Kept::Missed), ..candidate("slow", 0.5, 900.0) };
     let good = candidate("good", 1.0, 100.0);
-    assert_eq!(cheapest(&[broken.clone(), slow.clone(), good]), Some(2));
-    let none = recommend(&[broken, slow], &[None, None]);
+    assert_eq!(ranking(&[broken.clone(), slow.clone(), good]).ranked, [2]);
+    let none = [broken, slow];
+    let none = recommend(&none, &ranking(&none), &[None, None]);
+    let because: Vec<&Because> = none.set_aside.iter().map(|one| &one.because).collect();
+    assert_eq!(because, [&Because::Invalid, &Because::ObjectiveMissed]);
     assert_eq!(none.name, None);
     assert_eq!(none.none_because, Some(NoneBecause::ObjectiveMissed));
 }
@@ -91,7 +100,8 @@ fn the_cheapest_is_recommended_and_the_next_one_compared() {
     let contrasts = [cost_contrast(&throughput(1.0 / 8.27, 0.01), 0.7364, 0.23)];
     let judged = judge_costs(&contrasts, None);
     assert_eq!(judged[0].verdict.finding, Finding::More);
-    let recommendation = recommend(&candidates, &[None, Some((judged[0].clone(), None))]);
+    let recommendation =
+        recommend(&candidates, &ranking(&candidates), &[None, Some((judged[0].clone(), None))]);
     assert_eq!(recommendation.name.as_deref(), Some("ml.g4dn.xlarge f16 b8"));
     let nearest = recommendation.nearest.unwrap();
     assert_eq!(nearest.name, "ml.m5.xlarge f32 b1");
@@ -104,8 +114,10 @@ fn what_is_not_distinguishable_is_named_and_labelled() {
     let local =
         |name, usd| Candidate { hosts: 1, random_weights: true, ..candidate(name, usd, 10.0) };
     let judged = judge_costs(&[cost_contrast(&throughput(0.99, 0.05), 1.0, 1.0)], None);
+    let candidates = [local("a", 1.0), local("b", 1.01)];
     let recommendation = recommend(
-        &[local("a", 1.0), local("b", 1.01)],
+        &candidates,
+        &ranking(&candidates),
         &[None, judged.first().cloned().map(|one| (one, None))],
     );
     assert_eq!(recommendation.not_distinguishable_from, ["b"]);

@@ -28,10 +28,10 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     let (runs, most) = (protocol.least_runs(), protocol.most_runs());
     writeln!(
         out,
-        "{} cells x {} over the same {} dialogues = {} samples",
-        plan.cells.len(),
-        if most > runs { format!("{runs} to {most} runs") } else { format!("{runs} runs") },
-        plan.samples,
+        "{} x {} over the same {} = {} samples",
+        count(plan.cells.len(), "cell"),
+        if most > runs { format!("{runs} to {most} runs") } else { count(runs as usize, "run") },
+        count(plan.samples, "dialogue"),
         if most > runs {
             format!(
                 "{} to {}",
@@ -45,12 +45,13 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     if let Some(precision) = protocol.precision {
         writeln!(
             out,
-            "after {} runs, a cell ends when the half-width of its throughput's 95% CI is within {}% of the mean",
-            runs,
+            "after {}, a cell ends when the half-width of its throughput's 95% CI is within {}% of the mean",
+            count(runs as usize, "run"),
             precision.half_width * 100.0
         )?;
     }
-    writeln!(out, "{} warm-up batches before each segment, not counted", matrix.protocol.warmup)?;
+    let warmup = count(matrix.protocol.warmup as usize, "warm-up batch");
+    writeln!(out, "{warmup} before each segment, not counted")?;
     let seconds = estimate::campaign_seconds(plan, matrix);
     let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
         .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
@@ -86,10 +87,10 @@ fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> 
         let hours = seconds / 3600.0;
         writeln!(
             out,
-            "  {}: {agents}, {}, about {} each, about {} USD at {} USD per hour ({})",
+            "  {}: {agents}, {}, {} each, about {} USD at {} USD per hour ({})",
             target.name,
             count(engines.len(), "engine"),
-            time(seconds),
+            if seconds < 1.0 { time(seconds) } else { format!("about {}", time(seconds)) },
             usd(hours * price.usd_per_hour * f64::from(target.agents)),
             price.usd_per_hour,
             price.source,
@@ -161,14 +162,17 @@ fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
 fn count(number: usize, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
-        (_, "batch") => format!("{number} batches"),
+        _ if noun.ends_with("batch") => format!("{number} {noun}es"),
         _ => format!("{number} {noun}s"),
     }
 }
 
-/// Rounded to cents, or to two digits below one cent.
+/// Rounded to cents, or to two significant digits below one cent: `0.0040`.
 fn usd(amount: f64) -> String {
-    if amount >= 0.01 { format!("{amount:.2}") } else { format!("{amount:.1e}") }
+    let digits = if amount > 0.0 { (1.0 - amount.log10().floor()).clamp(2.0, 12.0) } else { 2.0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "2 to 12")]
+    let digits = digits as usize;
+    format!("{amount:.digits$}")
 }
 
 /// Formats a duration: `45 s`, `12 min`, `3.5 h`.

@@ -187,9 +187,10 @@ fn comparisons(
     let all = pairs.iter().zip(cells).zip(statistics).zip(flags).zip(figures).zip(costs);
     all.map(|((((((b, c), (before, after)), pair), flags), figures), cost)| {
         let is_open = figures.request_latency.is_undecided();
+        let alpha = figures.request_latency.alpha();
         let advice = || {
             let contrast = contrast(pair, Quantity::RequestLatency);
-            separate(&contrast, &b.cell.estimates.variance, &c.cell.estimates.variance)
+            separate(&contrast, alpha, &b.cell.estimates.variance, &c.cell.estimates.variance)
         };
         Comparison {
             kind: ComparisonKind::Campaign,
@@ -229,8 +230,8 @@ fn limits(
         let (b, c) = of;
         let judged: Result<Vec<Judged>, Error> = (asked.limits.iter())
             .map(|limit| {
-                let regression = regression(limit.metric, (b, c), *cells, pair, alpha)?;
-                Ok(limit.judge(regression))
+                let (regression, contrast) = regression(limit.metric, (b, c), *cells, pair, alpha)?;
+                Ok(limit.judge(regression, contrast.as_ref(), alpha))
             })
             .collect();
         Ok(CellLimits { cell: c.cell.cell.clone(), judged: judged? })
@@ -238,13 +239,14 @@ fn limits(
     pairs.iter().zip(cells).zip(statistics).map(one).collect()
 }
 
+/// The regression of a metric, and its contrast where runs show it.
 fn regression(
     metric: Metric,
     (b, c): (&Of<'_>, &Of<'_>),
     (before, after): (&side::Measured, &side::Measured),
     pair: &Pair<'_>,
     alpha: f64,
-) -> Result<Estimate, Error> {
+) -> Result<(Estimate, Option<Contrast>), Error> {
     let null = |of: &Of<'_>, reason: Option<Limitation>| Error::NullMetric {
         metric: metric.to_string(),
         cell: of.cell.cell.clone(),
@@ -263,7 +265,7 @@ fn regression(
                 return Err(null(of, Some(Limitation::NoScores)));
             }
         }
-        return Ok(rouge_l_regression(&before.scored, &after.scored, alpha));
+        return Ok((rouge_l_regression(&before.scored, &after.scored, alpha), None));
     };
     let contrast = if metric == Metric::Cost {
         cost_contrast(&contrast, b.cell.cost.usd_per_hour, c.cell.cost.usd_per_hour)
@@ -273,7 +275,7 @@ fn regression(
     if contrast.log_ratio.is_none() {
         return Err(null(c, contrast.reason));
     }
-    Ok(metric.regression(&contrast, alpha))
+    Ok((metric.regression(&contrast, alpha), Some(contrast)))
 }
 
 /// How much rougeL fell, as a share of the baseline's mean on the same dialogues.

@@ -76,7 +76,10 @@ pub(super) fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
             judged.metric.clone(),
             format!("{}%", percent(judged.limit)),
             worse_by(judged),
-            word(judged.outcome).to_owned(),
+            match judged.runs_to_decide {
+                Some(runs) => format!("{}: about {runs} runs would decide", word(judged.outcome)),
+                None => word(judged.outcome).to_owned(),
+            },
         ]
     };
     cell.judged.iter().map(row).collect()

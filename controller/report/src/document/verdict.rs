@@ -6,9 +6,10 @@ use super::shortened;
 use super::table::interval;
 use crate::sentences::{asked, causes, counted, enumerated, separation};
 use cost::decision::{Caveat, NoneBecause};
+use cost::ranking::{Because, QualityRule, SetAside};
 use plot::number;
-use results::{Entry, Results};
-use stats::slo::Kept;
+use results::{CapacityOf, Entry, Results};
+use stats::slo::{Capacity, Kept};
 use stats::validity::Status;
 use std::collections::BTreeSet;
 
@@ -126,95 +127,181 @@ fn usd(best: &Named<'_>) -> Span {
 }
 
 fn sentence(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Vec<Span> {
-    if let Some(words) = sustained_rate(names, best) {
+    if let Some(words) = sustained_rate(results, names, best) {
         return words;
     }
+    let Some(found) = results.recommendation.as_ref() else { return Vec::new() };
     let mut words = vec![Span::Strong(best.target.clone())];
     if !best.detail.is_empty() {
         words.push(Span::Plain(format!(" with {}", best.detail.replace(" · ", ", "))));
     }
-    let (all, equals) = (names.cells.len(), equals(names, best));
-    words.push(Span::Plain(match all {
-        1 => " costs ".to_owned(),
-        all => format!(" is {}, at ", cheapest_of(best, equals, all)),
+    words.push(Span::Plain(match found.ranked.len() + found.set_aside.len() {
+        0 | 1 => " costs ".to_owned(),
+        all => format!(" is {}, at ", cheapest_of(best, found.ranked.len(), all)),
     }));
     words.push(usd(best));
     let interval = interval(&best.cell.cost.usd_per_1000_requests);
     words.extend(interval.map(|interval| Span::Plain(format!(" (95% CI {interval})"))));
-    words.push(Span::Plain(match (tied(results).len(), all - 1) {
-        (_, 0) => ".".to_owned(),
-        (0, _) if equals == all => ", significantly cheaper than all others.".to_owned(),
-        (0, _) => match equals {
-            0 | 1 => ".".to_owned(),
-            2 => ", significantly cheaper than the other one.".to_owned(),
-            _ => format!(", significantly cheaper than the other {}.", equals - 1),
-        },
-        (1, 1) => "; the other is statistically tied on cost.".to_owned(),
+    words.push(Span::Plain(match (tied(results).len(), found.ranked.len().saturating_sub(1)) {
+        (_, 0) => String::new(),
+        (0, 1) => ", significantly cheaper than the other one".to_owned(),
+        (0, others) => {
+            format!(", significantly cheaper than the other {}", number::count(others as u64))
+        }
+        (1, 1) => "; the other one is statistically tied on cost".to_owned(),
         (some, others) if some == others => {
-            "; the others are statistically tied on cost.".to_owned()
+            "; the others are statistically tied on cost".to_owned()
         }
-        (1, _) => "; 1 other is statistically tied on cost.".to_owned(),
+        (1, _) => "; 1 other is statistically tied on cost".to_owned(),
         (some, _) => {
-            format!("; {} others are statistically tied on cost.", number::count(some as u64))
+            format!("; {} others are statistically tied on cost", number::count(some as u64))
         }
+    }));
+    words.push(Span::Plain(match set_aside_counts(&found.set_aside) {
+        counts if counts.is_empty() => ".".to_owned(),
+        counts => format!(". Set aside: {counts}."),
     }));
     words
 }
 
-/// How many cells the recommended one was chosen from by cost alone. A cell with a worse status, or that doesn't meet
-/// the objective as well, may be cheaper; a sustained load isn't compared.
-fn equals(names: &Names<'_>, best: &Named<'_>) -> usize {
-    let rank = |named: &Named<'_>| (named.cell.validity.status, kept(named));
-    let is_equal = |named: &&Named<'_>| named.cell.stress.is_empty() && rank(named) == rank(best);
-    names.cells.iter().filter(is_equal).count()
-}
-
-fn kept(named: &Named<'_>) -> Option<Kept> {
-    named.cell.goodput.as_ref().map(|goodput| goodput.kept)
-}
-
-fn cheapest_of(best: &Named<'_>, equals: usize, all: usize) -> String {
-    if equals == all {
-        return format!("the cheapest of {all}");
-    }
-    let status = best.cell.validity.status.as_str();
-    let of = match equals {
-        1 => format!("the only {status} cell"),
-        _ => format!("the cheapest of {equals} {status} cells"),
+/// `the cheapest of 2 cells that meet the objective`.
+fn cheapest_of(best: &Named<'_>, ranked: usize, all: usize) -> String {
+    let kept = best.cell.goodput.as_ref().map(|goodput| goodput.kept);
+    let (one, several) = match kept {
+        Some(Kept::Kept) => ("meets the objective", "meet the objective"),
+        Some(Kept::Undecided | Kept::Missed) => {
+            ("may meet the objective", "may meet the objective")
+        }
+        None => ("qualifies", "qualify"),
     };
-    match kept(best) {
-        Some(Kept::Kept) => format!("{of} within the objective"),
-        Some(Kept::Undecided) => format!("{of} that may meet the objective"),
-        Some(Kept::Missed) | None => of,
+    match ranked {
+        1 => format!("the only one of {all} cells that {one}"),
+        _ if ranked == all && kept.is_none() => format!("the cheapest of {all} cells"),
+        _ => format!("the cheapest of {ranked} cells that {several}"),
     }
 }
 
-/// The rate that a target sustains under the objective, in a campaign that offers several rates to one target.
-fn sustained_rate(names: &Names<'_>, best: &Named<'_>) -> Option<Vec<Span>> {
+/// `1 INVALID, 2 with lower ROUGE-L`.
+fn set_aside_counts(set_aside: &[SetAside]) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for one in set_aside {
+        let reason = match one.because {
+            Because::Invalid => "INVALID",
+            Because::NoCost => "without a cost",
+            Because::ObjectiveMissed => "missing the objective",
+            Because::ObjectiveUndecided => "with an undecided objective",
+            Because::Degraded => "DEGRADED",
+            Because::LowerQuality { .. } => "with lower ROUGE-L",
+        };
+        match counts.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((reason, 1)),
+        }
+    }
+    let words: Vec<String> =
+        counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    words.join(", ")
+}
+
+/// The rate that a target sustains under the objective, in a campaign that offers several rates to one target. It is
+/// the capacity of the campaign's results; where the recommended cell was offered another rate, there is none.
+fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Option<Vec<Span>> {
     let rate = best.entry.load?.request_rate?;
-    let goodput = best.cell.goodput.as_ref()?;
-    let is_same = |named: &Named<'_>| {
-        let (one, other) = (named.entry, best.entry);
-        (&one.target, &one.model, &one.dtype) == (&other.target, &other.model, &other.dtype)
-    };
-    if !names.cells.iter().all(is_same) {
+    let key = |entry: &Entry| (entry.target.clone(), entry.model.clone(), entry.dtype.clone());
+    if !names.cells.iter().all(|named| key(named.entry) == key(best.entry)) {
         return None;
     }
-    let sustains = match goodput.kept {
-        Kept::Kept => " sustains ",
-        Kept::Undecided | Kept::Missed => " may sustain ",
+    let of_best = |of: &&CapacityOf| {
+        (&of.target, &of.model, &of.dtype)
+            == (&best.entry.target, &best.entry.model, &best.entry.dtype)
+            && of.max_batch_size == best.cell.batch_size
     };
-    let slo = goodput.slo;
+    let of = results.capacities.iter().find(of_best)?;
+    let sustains = match of.capacity {
+        Capacity::Met { request_rate } if request_rate.to_bits() == rate.to_bits() => " sustains ",
+        Capacity::Undecided { .. } => " may sustain ",
+        Capacity::Met { .. } | Capacity::NeverMet => return None,
+    };
+    let is_highest = of.request_rates.last().is_some_and(|highest| *highest <= rate);
     Some(vec![
         Span::Strong(best.target.clone()),
         Span::Plain(sustains.to_owned()),
         Span::Strong(format!("{rate} requests per second")),
-        Span::Plain(format!(" with p{} ≤ {} ms, at ", slo.percentile, slo.request_latency_ms)),
+        Span::Plain(if is_highest { ", the highest offered rate," } else { "" }.to_owned()),
+        Span::Plain(format!(
+            " with p{} ≤ {} ms, at ",
+            of.slo.percentile,
+            number::shown(of.slo.request_latency_ms)
+        )),
         usd(best),
         Span::Plain(".".to_owned()),
     ])
 }
 
+/// Names of cells beyond these are counted only.
+const MOST_NAMED: usize = 6;
+
+/// Each reason for which cells were set aside, with the cells and what would change if they counted.
+fn set_aside(results: &Results, names: &Names<'_>) -> Vec<String> {
+    let found = results.recommendation.as_ref().map_or(&[][..], |found| &found.set_aside);
+    let of = |title: &str, is_it: fn(&Because) -> bool| {
+        let cells: Vec<&SetAside> = found.iter().filter(|one| is_it(&one.because)).collect();
+        let mut named: Vec<String> =
+            cells.iter().take(MOST_NAMED).map(|one| cell_set_aside(one, names)).collect();
+        if let Some(more) = cells.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+            named.push(format!("{more} more"));
+        }
+        (!named.is_empty()).then(|| format!("{title}: {}.", named.join("; ")))
+    };
+    let reasons = [
+        of("Set aside as DEGRADED", |because| matches!(because, Because::Degraded)),
+        of("Set aside for lower quality", |because| {
+            matches!(because, Because::LowerQuality { .. })
+        }),
+        of("Set aside because the objective is undecided", |because| {
+            matches!(because, Because::ObjectiveUndecided)
+        }),
+        of("Set aside because the objective is missed", |because| {
+            matches!(because, Because::ObjectiveMissed)
+        }),
+        of("Set aside as INVALID", |because| matches!(because, Because::Invalid)),
+        of("Set aside without a cost", |because| matches!(because, Because::NoCost)),
+    ];
+    reasons.into_iter().flatten().collect()
+}
+
+fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> String {
+    let mut text = names.label(&one.name);
+    let cell = names.find(&one.name);
+    match (&one.because, cell) {
+        (Because::Degraded, Some(named)) => {
+            text.push_str(&format!(" ({})", shortened(&causes(&named.cell.validity), 120)));
+        }
+        (Because::LowerQuality { best, difference, margin }, _) => {
+            let lower = |value: Option<f64>| {
+                value.map_or_else(|| "–".to_owned(), |value| number::shown(-value))
+            };
+            text.push_str(&format!(
+                " (ROUGE-L lower by {}, 95% CI {} to {}, than {}; margin {margin})",
+                lower(difference.value),
+                lower(difference.ci_high),
+                lower(difference.ci_low),
+                names.label(best)
+            ));
+        }
+        _ => {}
+    }
+    let cost = cell.and_then(|named| named.cell.cost.usd_per_1000_requests.value);
+    if let Some(cost) = cost.filter(|_| one.would_be_cheaper) {
+        text.push_str(&format!(
+            ", which would be cheaper at {} USD per 1,000 requests",
+            number::shown(cost)
+        ));
+    }
+    text
+}
+
+/// Cells that are statistically tied with the recommended one.
 fn tied(results: &Results) -> &[String] {
     results.recommendation.as_ref().map_or(&[], |found| &found.not_distinguishable_from)
 }
@@ -224,7 +311,7 @@ const MOST_TIES: usize = 12;
 
 fn ties(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Option<Ties> {
     let tied = tied(results);
-    if tied.is_empty() || sustained_rate(names, best).is_some() {
+    if tied.is_empty() || sustained_rate(results, names, best).is_some() {
         return None;
     }
     let mut cells: Vec<(String, Vec<String>)> = Vec::new();
@@ -263,6 +350,11 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
             number::count(campaign.missing_samples),
             number::count(campaign.planned_samples)
         ));
+    }
+    notes.extend(set_aside(results, names));
+    let ranking = results.recommendation.as_ref().filter(|found| found.ranked.len() > 1);
+    if ranking.is_some_and(|found| found.quality == QualityRule::NotMeasured) {
+        notes.push("No quality was measured: cost alone decided.".to_owned());
     }
     let caveats = results.recommendation.as_ref().map_or(&[][..], |found| &found.caveats);
     if let Some(best) = best.filter(|_| caveats.contains(&Caveat::Degraded)) {

@@ -13,6 +13,7 @@ pub(crate) fn causes(validity: &Validity) -> String {
 
 pub(crate) fn cause(cause: &Cause) -> String {
     match cause {
+        Cause::NotReached => "not reached".to_owned(),
         Cause::NothingCounted => "no request returned a summary".to_owned(),
         Cause::TooFewSamples { found, needed } => {
             format!("{}; a median needs {needed}", counted(*found, "independent request"))

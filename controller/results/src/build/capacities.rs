@@ -3,62 +3,76 @@
 use super::StoredCampaign;
 use crate::schema::{CapacityOf, Cell};
 use matrix::plan;
-use stats::slo::{Slo, capacity};
-use stats::{Estimate, Limitation};
+use model::engine::Dtype;
+use stats::slo::{Kept, Slo, capacity};
+use stats::validity::Status;
 
 /// One for each model, target, dtype and maximum batch size that was measured in `server`.
-pub(super) fn capacities(
+///
+/// Settles the attainment of the swept cells as well: a rate above the capacity isn't known to keep the objective, even
+/// if its own requests did.
+pub(super) fn settle(
     read: &StoredCampaign<'_>,
     slo: Option<Slo>,
-    cells: &[Cell],
+    cells: &mut [Cell],
 ) -> Vec<CapacityOf> {
     let Some(slo) = slo else { return Vec::new() };
+    for cell in cells.iter_mut().filter(|cell| cell.validity.status == Status::Invalid) {
+        demote(cell);
+    }
     let plan = &read.campaign.plan;
-    let rate = |cell: &plan::Cell| cell.load.filter(|load| load.sustained.is_none())?.request_rate;
-    let key = |cell: &plan::Cell| (cell.model, cell.target, cell.dtype, cell.batch_size);
-    let swept =
-        || plan.cells.iter().zip(cells).filter_map(|(cell, view)| Some((cell, view, rate(cell)?)));
-    let mut keys = Vec::new();
-    for (cell, ..) in swept() {
-        if !keys.contains(&key(cell)) {
-            keys.push(key(cell));
+    let mut sweeps: Vec<(Key, Vec<(f64, usize)>)> = Vec::new();
+    for (index, cell) in plan.cells.iter().enumerate() {
+        let load = cell.load.filter(|load| load.sustained.is_none());
+        let Some(rate) = load.and_then(|load| load.request_rate) else { continue };
+        let key = Key::of(cell);
+        match sweeps.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, rates)) => rates.push((rate, index)),
+            None => sweeps.push((key, vec![(rate, index)])),
         }
     }
-    keys.into_iter()
-        .map(|wanted| {
-            let its: Vec<(f64, Estimate)> = swept()
-                .filter(|(cell, ..)| key(cell) == wanted)
-                .map(|(_, view, rate)| (rate, percentile(view, slo)))
-                .collect();
-            let at_rates: Vec<(f64, &Estimate)> =
-                its.iter().map(|(rate, estimate)| (*rate, estimate)).collect();
-            let (model, target, dtype, batch_size) = wanted;
-            let mut request_rates: Vec<f64> = its.iter().map(|(rate, _)| *rate).collect();
-            request_rates.sort_by(f64::total_cmp);
-            CapacityOf {
-                model: read.campaign.matrix.models[model].name.clone(),
-                target: read.campaign.matrix.targets[target].name.to_string(),
-                dtype: dtype.to_string(),
-                max_batch_size: batch_size,
-                slo,
-                request_rates,
-                capacity: capacity(slo, &at_rates),
+    let capacity_of = |(key, mut rates): (Key, Vec<(f64, usize)>)| {
+        rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let kept = |index: usize| cells[index].goodput.as_ref().map(|goodput| goodput.kept);
+        let at_rates: Vec<(f64, Kept)> =
+            rates.iter().filter_map(|&(rate, index)| Some((rate, kept(index)?))).collect();
+        let capacity = capacity(&at_rates);
+        for &(rate, index) in &rates {
+            if !capacity.carries(rate) {
+                demote(&mut cells[index]);
             }
-        })
-        .collect()
+        }
+        CapacityOf {
+            model: read.campaign.matrix.models[key.model].name.clone(),
+            target: read.campaign.matrix.targets[key.target].name.to_string(),
+            dtype: key.dtype.to_string(),
+            max_batch_size: key.batch_size,
+            slo,
+            request_rates: rates.iter().map(|(rate, _)| *rate).collect(),
+            capacity,
+        }
+    };
+    sweeps.into_iter().map(capacity_of).collect()
 }
 
-/// The percentile of the objective. Rejected arrivals and failed requests aren't part of it, so with any
-/// of them there is no upper bound.
-fn percentile(cell: &Cell, slo: Slo) -> Estimate {
-    let n = cell.estimates.latency_ms.p50.n;
-    let unreported = || Estimate::missing(n, Limitation::PercentileNotEstimated);
-    let estimate = cell.estimates.latency_ms.percentile(slo.percentile);
-    let estimate = estimate.cloned().unwrap_or_else(unreported);
-    let reason = match (cell.not_sent.unwrap_or_default(), cell.failed_samples) {
-        (0, 0) => return estimate,
-        (0, count) => Limitation::FailedRequests { count },
-        (count, _) => Limitation::RejectedArrivals { count },
-    };
-    Estimate { ci_high: None, reason: Some(reason), ..estimate }
+/// What is swept together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Key {
+    model: usize,
+    target: usize,
+    dtype: Dtype,
+    batch_size: u32,
+}
+
+impl Key {
+    fn of(cell: &plan::Cell) -> Self {
+        let plan::Cell { model, target, dtype, batch_size, .. } = *cell;
+        Self { model, target, dtype, batch_size }
+    }
+}
+
+fn demote(cell: &mut Cell) {
+    if let Some(goodput) = cell.goodput.as_mut().filter(|goodput| goodput.kept == Kept::Kept) {
+        goodput.kept = Kept::Undecided;
+    }
 }

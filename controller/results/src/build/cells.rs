@@ -48,7 +48,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
     let stress = stress_runs(read, planned, observed);
     let facts = facts_of(read.agents, planned);
     let slo = super::slo(read).filter(|_| sustained.is_none());
-    let goodput = slo.map(|slo| goodput(&observed.cell, slo, &estimates.latency_ms));
+    let goodput = slo.map(|slo| goodput(&observed.cell, slo));
     let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
     let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
     let (usd_per_hour, price) = price(&read.campaign.prices[planned.target], read.today);

@@ -102,7 +102,8 @@ fn separation(
         return None;
     }
     let contrast = contrast(pair, Quantity::RequestLatency);
-    separate(&contrast, &baseline.estimates.variance, &candidate.estimates.variance)
+    let (before, after) = (&baseline.estimates.variance, &candidate.estimates.variance);
+    separate(&contrast, latency.alpha(), before, after)
 }
 
 /// Every pair: other targets against the first, models against their baselines, dtypes against the first.

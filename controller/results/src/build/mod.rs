@@ -57,11 +57,21 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
     let StoredCampaign { campaign, .. } = read;
     let matrix = &campaign.matrix;
     let observed = read.observed;
-    let cells: Vec<Cell> = (0..observed.len())
+    let mut cells: Vec<Cell> = (0..observed.len())
         .into_par_iter()
         .map(|index| cells::cell(read, index, &observed[index]))
         .collect();
-    let entries = entries::entries(read, &cells);
+    let slo = slo(read);
+    let capacities = capacities::settle(read, slo, &mut cells);
+    let mut entries = entries::entries(read, &cells);
+    let recommendation = decision::of_campaign(read, &cells, &entries);
+    for entry in &mut entries {
+        // The headline and the entry's own cost name the same cell.
+        let ranked = recommendation.iter().flat_map(|found| &found.ranked);
+        let best =
+            ranked.filter_map(|name| entry.cells.iter().find(|cell| cell.cell == *name)).next();
+        entry.cost = best.map(|cell| cell.cost.clone()).or_else(|| entry.cost.take());
+    }
     let environment = environment::environment(read);
     let dataset = schema::Dataset {
         source: campaign.dataset.source.clone(),
@@ -102,9 +112,9 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
         comparisons: comparisons::of_campaign(read, &dataset, &environment, &entries, &cells),
         dataset,
         environment,
-        capacities: capacities::capacities(read, slo(read), &cells),
-        offered_rates: offered_rates(&decision::choices(&entries)),
-        recommendation: decision::of_campaign(read, &cells, &entries),
+        capacities,
+        offered_rates: offered_rates(&decision::choices(&entries, slo.is_some())),
+        recommendation,
         results: entries,
         sample_texts: texts::allowed(read),
     }

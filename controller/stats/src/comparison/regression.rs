@@ -8,6 +8,7 @@
 use super::super::quantile::quantile;
 use super::super::{distribution::Distribution, interval::mean, layout::Run};
 use super::contrast::{Contrast, contrast, contrast_of_runs};
+use super::separate::runs_to_exclude;
 use super::{Pair, Quantity};
 use crate::{Estimate, Observation};
 use schemars::JsonSchema;
@@ -123,20 +124,45 @@ pub struct Judged {
     /// How much worse it became, as a share; the interval is corrected for the number of limits.
     pub regression: Estimate,
     pub outcome: Outcome,
+    /// Runs that would decide it in four of five campaigns, as things vary now; null if it is decided, if more than
+    /// 1,000 would be needed, or if more runs don't help.
+    #[serde(default)]
+    pub runs_to_decide: Option<u32>,
 }
 
 impl Limit {
-    pub fn judge(&self, regression: Estimate) -> Judged {
+    /// Holds a regression, of a contrast at the level `alpha`, against the limit.
+    pub fn judge(&self, regression: Estimate, contrast: Option<&Contrast>, alpha: f64) -> Judged {
         let outcome = match regression.interval() {
             Some((low, _)) if low > self.most => Outcome::Failed,
             Some((_, high)) if high <= self.most => Outcome::Passed,
             _ => Outcome::Undecided,
         };
-        Judged { metric: self.metric.to_string(), limit: self.most, regression, outcome }
+        let runs_to_decide = contrast
+            .filter(|_| outcome == Outcome::Undecided)
+            .and_then(|contrast| runs_to_exclude(contrast, self.log_bound()?, alpha));
+        Judged {
+            metric: self.metric.to_string(),
+            limit: self.most,
+            regression,
+            outcome,
+            runs_to_decide,
+        }
+    }
+
+    /// The limit as a log ratio of candidate over baseline; `None` if no ratio is that bad.
+    fn log_bound(&self) -> Option<f64> {
+        let log = if self.metric.falls() { (-self.most).ln_1p() } else { self.most.ln_1p() };
+        Some(log).filter(|log| log.is_finite())
     }
 }
 
 impl Metric {
+    /// Whether it gets worse by falling.
+    fn falls(self) -> bool {
+        matches!(self, Self::Throughput | Self::RougeL)
+    }
+
     /// The metric's estimate in a cell's distributions; `None` for what is not a figure of a distribution.
     pub fn estimate<'a>(
         self,
@@ -169,8 +195,7 @@ impl Metric {
 
     /// The regression of a contrast at a level: a share that grows as the metric gets worse.
     pub fn regression(self, contrast: &Contrast, alpha: f64) -> Estimate {
-        let falls = matches!(self, Self::Throughput | Self::RougeL);
-        contrast.estimate(alpha, |log| if falls { 0.0 - log.exp_m1() } else { log.exp_m1() })
+        contrast.estimate(alpha, |log| if self.falls() { 0.0 - log.exp_m1() } else { log.exp_m1() })
     }
 }
 
@@ -205,7 +230,7 @@ mod tests {
 
     fn outcome(limit: &str, contrast: &Contrast) -> Outcome {
         let limit: Limit = limit.parse().unwrap();
-        limit.judge(limit.metric.regression(contrast, 0.05)).outcome
+        limit.judge(limit.metric.regression(contrast, 0.05), Some(contrast), 0.05).outcome
     }
 
     #[test]

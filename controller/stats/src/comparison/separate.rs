@@ -46,9 +46,10 @@ pub const MOST_RUNS: u32 = 1000;
 /// The chance with which the advised runs find a difference of the size seen.
 const POWER: f64 = 0.8;
 
-/// Advises on a contrast; `None` without a ratio.
+/// Advises on a contrast that is judged at the level `alpha`; `None` without a ratio.
 pub fn separate(
     contrast: &Contrast,
+    alpha: f64,
     baseline: &VarianceShares,
     candidate: &VarianceShares,
 ) -> Option<Separation> {
@@ -59,11 +60,12 @@ pub fn separate(
         variance(of(baseline)) + variance(of(candidate))
     };
     let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
-    let (log_ratio, hosts_measured) = (contrast.log_ratio?, contrast.hosts);
-    let Some((error, _)) = contrast.error else {
+    contrast.log_ratio?;
+    let hosts_measured = contrast.hosts;
+    if contrast.error.is_none() {
         let need = Need::Runs;
         return Some(Separation { need, runs: None, spread: None, hosts: hosts_measured });
-    };
+    }
     let of_samples = residual / contrast.shared_samples.max(1) as f64;
     let need = if hosts > of_runs && hosts > of_samples {
         Need::Hosts
@@ -72,7 +74,7 @@ pub fn separate(
     } else {
         Need::Runs
     };
-    let runs = runs_needed(log_ratio.abs(), error * (contrast.runs as f64).sqrt());
+    let runs = runs_to_exclude(contrast, 0.0, alpha);
     let deviation = |variance: f64| variance.sqrt().exp_m1();
     let spread = Spread {
         hosts: deviation(hosts),
@@ -82,14 +84,21 @@ pub fn separate(
     Some(Separation { need, runs, spread: Some(spread), hosts: hosts_measured })
 }
 
-/// The fewest runs at which the interval excludes a difference of none in [`POWER`] of campaigns.
-fn runs_needed(log_ratio: f64, deviation: f64) -> Option<u32> {
-    (2..=MOST_RUNS).find(|&runs| {
-        let degrees = f64::from(runs) - 1.0;
+/// The fewest runs, more than there were, whose interval at the level `alpha` excludes a log ratio of `bound` in
+/// [`POWER`] of campaigns, as things vary now; `None` above [`MOST_RUNS`].
+pub fn runs_to_exclude(contrast: &Contrast, bound: f64, alpha: f64) -> Option<u32> {
+    let distance = (contrast.log_ratio? - bound).abs();
+    let (error, degrees) = contrast.error?;
+    let runs_now = contrast.runs as f64;
+    let deviation = error * runs_now.sqrt();
+    // Runs that aren't paired have the degrees of freedom of both sides.
+    let per_run = degrees / (runs_now - 1.0).max(1.0);
+    let fewest = u32::try_from(contrast.runs).ok()?.saturating_add(1).max(2);
+    (fewest..=MOST_RUNS).find(|&runs| {
+        let degrees = per_run * (f64::from(runs) - 1.0);
         // The second term is the one-sided quantile of the power.
-        let reach = t_critical(degrees, super::super::interval::ALPHA)
-            + t_critical(degrees, 2.0 * (1.0 - POWER));
-        reach * deviation / f64::from(runs).sqrt() <= log_ratio
+        let reach = t_critical(degrees, alpha) + t_critical(degrees, 2.0 * (1.0 - POWER));
+        reach * deviation / f64::from(runs).sqrt() <= distance
     })
 }
 
@@ -97,6 +106,7 @@ fn runs_needed(log_ratio: f64, deviation: f64) -> Option<u32> {
 mod tests {
     use super::super::contrast::Rounds;
     use super::*;
+    use crate::interval::ALPHA;
 
     fn contrast(log_ratio: f64, deviation: f64) -> Contrast {
         Contrast {
@@ -123,7 +133,7 @@ mod tests {
     #[test]
     fn the_larger_share_says_what_there_should_be_more_of() {
         let advise = |run, residual| {
-            separate(&contrast(0.01, 0.01), &shares(run, residual), &shares(run, residual))
+            separate(&contrast(0.01, 0.01), ALPHA, &shares(run, residual), &shares(run, residual))
                 .unwrap()
                 .need
         };
@@ -134,24 +144,28 @@ mod tests {
     #[test]
     fn one_run_asks_for_runs_whatever_requests_do() {
         let one_run = Contrast { error: None, runs: 1, ..contrast(0.01, 0.01) };
-        let advice = separate(&one_run, &shares(0.0, 0.2), &shares(0.0, 0.2)).unwrap();
+        let advice = separate(&one_run, ALPHA, &shares(0.0, 0.2), &shares(0.0, 0.2)).unwrap();
         assert_eq!((advice.need, advice.runs), (Need::Runs, None));
     }
 
     #[test]
     fn cells_that_share_nothing_need_no_more_runs() {
         let nothing = Contrast { log_ratio: None, error: None, runs: 0, ..contrast(0.0, 0.0) };
-        assert_eq!(separate(&nothing, &shares(0.0, 0.2), &shares(0.0, 0.2)), None);
+        assert_eq!(separate(&nothing, ALPHA, &shares(0.0, 0.2), &shares(0.0, 0.2)), None);
     }
 
     #[test]
     fn the_advised_runs_are_those_of_the_power_formula() {
         // Lehr's rule for one sample: about (1.96 + 0.84)^2 = 7.9 variances per squared difference; t adds
         // two runs.
-        let runs = runs_needed(0.01, 0.01).unwrap();
+        let runs = runs_to_exclude(&contrast(0.01, 0.01), 0.0, ALPHA).unwrap();
         assert!((9..=11).contains(&runs), "{runs}");
-        assert_eq!(runs_needed(0.0, 0.01), None);
-        let advice = separate(&contrast(1e-6, 0.01), &shares(0.1, 0.1), &shares(0.1, 0.1));
+        assert_eq!(runs_to_exclude(&contrast(0.0, 0.01), 0.0, ALPHA), None);
+        let corrected = runs_to_exclude(&contrast(0.01, 0.01), 0.0, ALPHA / 18.0).unwrap();
+        assert!(corrected > runs + 5, "a larger family needs more: {corrected}");
+        let clear = runs_to_exclude(&contrast(1.0, 0.01), 0.0, ALPHA);
+        assert_eq!(clear, Some(4), "never a number that was measured already");
+        let advice = separate(&contrast(1e-6, 0.01), ALPHA, &shares(0.1, 0.1), &shares(0.1, 0.1));
         assert_eq!(advice.unwrap().runs, None, "more than the most that are worth advising");
     }
 }

@@ -60,6 +60,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// The level of the strictest test of its family; advice uses it, so that it asks for enough.
+    pub fn alpha(&self) -> f64 {
+        ALPHA / self.family.max(1) as f64
+    }
+
+    /// Whether the data shows no significant difference.
     pub fn is_undecided(&self) -> bool {
         self.verdict.finding == Finding::NotDistinguishable
     }

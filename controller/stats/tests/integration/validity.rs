@@ -139,7 +139,7 @@ fn a_slow_start_inside_the_window_is_drift_and_long_dialogues_at_the_start_are_n
 fn good_requests_are_those_within_the_limit() {
     let cell = cell(2, 100, |_, place| (place > 0).then_some(if place < 80 { 1000 } else { 9000 }));
     let slo = Slo { request_latency_ms: 5.0, percentile: 95.0 };
-    let found = goodput(&cell, slo, &summarize(&cell).latency_ms);
+    let found = goodput(&cell, slo);
     assert_eq!((found.good_samples, found.good_share), (158, Some(0.79)));
     let seconds = 2.0 * (0.0005 + 79.0 * 0.001 + 20.0 * 0.009);
     assert!((found.goodput.per_host.value.unwrap() / (158.0 / seconds) - 1.0).abs() < 1e-12);
