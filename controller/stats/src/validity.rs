@@ -170,17 +170,20 @@ impl Cause {
 
 impl Cause {
     /// Whether latency, throughput or cost may differ from those of an undisturbed cell. A lost agent's shard was
-    /// measured again, another telemetry library reads the same latencies, and a missed objective is a result.
+    /// measured again, another telemetry library reads the same latencies, a missed objective is a result, and what
+    /// varies between runs or rests on few samples has the wider interval for it.
     pub fn may_change_figures(&self) -> bool {
         match self {
-            Self::AgentLost { .. } | Self::ForeignTelemetry { .. } | Self::SloNeverKept(_) => false,
+            Self::AgentLost { .. }
+            | Self::ForeignTelemetry { .. }
+            | Self::SloNeverKept(_)
+            | Self::TooFewSamples { .. }
+            | Self::UnstableRuns { .. } => false,
             Self::NothingCounted
             | Self::NotReached
-            | Self::TooFewSamples { .. }
             | Self::FailedRequests { .. }
             | Self::Incomplete { .. }
             | Self::IncompleteRun { .. }
-            | Self::UnstableRuns { .. }
             | Self::Drift { .. }
             | Self::Throttled { .. }
             | Self::CpuThrottled { .. }
