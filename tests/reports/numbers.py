@@ -18,7 +18,7 @@ AXIS = re.compile(r"[\s\d.,%+−×–-]+|\s*\d+ of \d+\s*")
 # A tick of an axis below one, such as 0.00040: figures are shown with three significant digits.
 TICK = re.compile(r"0\.0*[1-9]\d?")
 # Numbers of fixed sentences and of chart axes.
-PROSE = {"0", "1", "2", "3", "5", "8", "10", "46", "50", "90", "93", "95", "99", "99.9", "100", "473", "1,000"}
+PROSE = {"0", "1", "2", "3", "5", "8", "10", "46", "50", "90", "93", "95", "99", "99.9", "100", "256", "473", "1,000"}
 
 
 def commas(text):
