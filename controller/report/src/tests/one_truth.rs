@@ -150,7 +150,7 @@ fn shaped(row: &mut SampleRow, behavior: &Behavior, count: usize) -> bool {
     row.sample.ttft_ns = None;
     let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
     row.sample.text = Some(words[..behavior.words.min(8)].join(" "));
-    if behavior.fails_every > 0 && place % behavior.fails_every == 0 {
+    if behavior.fails_every > 0 && place.is_multiple_of(behavior.fails_every) {
         row.sample.outcome = Outcome::Failed(Kind::Internal);
         row.sample.text = None;
     }
@@ -254,10 +254,8 @@ fn ranking(results: &Results, document: &Document, found: &mut Vec<String>) {
         pair.map(|pair| (pair.cost.verdict.finding, pair.baseline == *best))
     };
     for name in &recommendation.ranked[1..] {
-        let is_cheaper = match is_significant(name) {
-            Some((Finding::Less, true)) | Some((Finding::More, false)) => true,
-            _ => false,
-        };
+        let is_cheaper =
+            matches!(is_significant(name), Some((Finding::Less, true) | (Finding::More, false)));
         if is_cheaper {
             found.push(format!("a table calls {name} cheaper than {best}"));
         }

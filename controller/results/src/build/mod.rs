@@ -67,9 +67,8 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
     let recommendation = decision::of_campaign(read, &cells, &entries);
     for entry in &mut entries {
         // The headline and the entry's own cost name the same cell.
-        let ranked = recommendation.iter().flat_map(|found| &found.ranked);
-        let best =
-            ranked.filter_map(|name| entry.cells.iter().find(|cell| cell.cell == *name)).next();
+        let mut ranked = recommendation.iter().flat_map(|found| &found.ranked);
+        let best = ranked.find_map(|name| entry.cells.iter().find(|cell| cell.cell == *name));
         entry.cost = best.map(|cell| cell.cost.clone()).or_else(|| entry.cost.take());
     }
     let environment = environment::environment(read);
