@@ -15,7 +15,7 @@ use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
 use ops::metrics::Address;
 use ops::traces::{Program, Traces};
-use ops::{environment, terminal};
+use ops::{environment, program::Exit, terminal};
 use rand::{TryRng, rngs::SysRng};
 use std::{future::Future, io::Read, num::NonZeroUsize, path::PathBuf, time::Duration};
 use t5::device::Device;
@@ -89,11 +89,11 @@ impl Engines for Local {
     }
 }
 
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<Exit> {
     super::block_on(serve(options))
 }
 
-async fn serve(options: &Options) -> anyhow::Result<()> {
+async fn serve(options: &Options) -> anyhow::Result<Exit> {
     let program = Program { name: "fleetmark-agent", version: env!("CARGO_PKG_VERSION") };
     let traces = Traces::start(program, &environment::variable)?;
     let ended = serve_traced(options, &traces).await;
@@ -101,7 +101,7 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     ended
 }
 
-async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> {
+async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<Exit> {
     let threads = super::threads(options.threads);
     let device = Device::open(&options.device)?;
     let (token, parent) = token(options)?;
@@ -159,11 +159,19 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<()> 
     .await;
     // Lets the runner's thread end.
     model_source::disconnect();
-    match ending? {
-        Ending::Drained(reason) => terminal::note(&format!("drained by the controller: {reason}")),
-        Ending::Stopped => terminal::note("stopped"),
+    match ending {
+        Ok(Ending::Drained(reason)) => {
+            terminal::note(&format!("drained by the controller: {reason}"));
+        }
+        Ok(Ending::Stopped) => terminal::note("stopped"),
+        // Not the user's error: a controller restarts its local agent.
+        Err(error @ controller_client::Error::RunnerPanicked) => {
+            terminal::note(&format!("error: {error}"));
+            return Ok(Exit::Bug);
+        }
+        Err(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(Exit::Ok)
 }
 
 async fn host(options: &Options) -> Host {

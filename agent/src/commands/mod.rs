@@ -20,7 +20,7 @@ use std::{future::Future, num::NonZeroUsize};
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     model_source::report_downloads_to(terminal::note);
     match cli.command {
-        Command::Join(options) => join::run(&options).map(|()| Exit::Ok),
+        Command::Join(options) => join::run(&options),
         Command::Generate(options) => generate::run(&options).map(|()| Exit::Ok),
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::Bench(options) => bench::run(&options).map(|()| Exit::Ok),
@@ -36,7 +36,7 @@ fn threads(given: Option<NonZeroUsize>) -> usize {
 }
 
 /// One worker thread leaves the cores to inference.
-fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("failed to start the async runtime")?.block_on(future)

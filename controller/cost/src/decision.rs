@@ -121,10 +121,10 @@ pub fn recommend(
     let others = &ranking.ranked[1..];
     let compared = |index: usize| against.get(index).and_then(Option::as_ref);
     // Only a significantly higher cost separates: where totals and paired runs disagree, nothing is claimed.
-    let is_dearer = |index: usize| {
+    let costs_more = |index: usize| {
         compared(index).is_some_and(|(comparison, _)| comparison.verdict.finding == Finding::More)
     };
-    let tied: Vec<usize> = others.iter().copied().filter(|index| !is_dearer(*index)).collect();
+    let tied: Vec<usize> = others.iter().copied().filter(|index| !costs_more(*index)).collect();
     let to_separate = tied.iter().filter_map(|&index| {
         let separation = compared(index)?.1.clone()?;
         Some(ToSeparate { name: name(index), separation })
