@@ -31,6 +31,16 @@ fn workspace(samples: usize, script: &str) -> Workspace {
     workspace
 }
 
+/// Two runs of one cell over 20 dialogues; it waits 10 s for an agent that could measure the rest.
+fn two_runs(script: &str) -> Workspace {
+    let workspace = workspace(20, script);
+    let matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
+    let matrix =
+        matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
+    workspace.write("matrix.toml", matrix);
+    workspace
+}
+
 /// A campaign that takes real time.
 fn paced(samples: usize) -> Workspace {
     workspace(samples, &scripted::script(true))
@@ -102,12 +112,7 @@ fn a_campaign_without_a_summary_fails() {
 
 #[test]
 fn a_panic_of_the_runner_is_named_and_the_rest_is_measured() {
-    let script = r#"{"samples": {"s3": {"breaks": "panic"}}}"#;
-    let workspace = workspace(20, script);
-    let matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
-    let matrix =
-        matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
-    workspace.write("matrix.toml", matrix);
+    let workspace = two_runs(r#"{"samples": {"s3": {"breaks": "panic"}}}"#);
     let finished = workspace.run(&RUN).expect(3);
     let told = "the agent panicked: the script panics";
     assert!(finished.err.contains(told), "{}", finished.err);
@@ -118,12 +123,7 @@ fn a_panic_of_the_runner_is_named_and_the_rest_is_measured() {
 
 #[test]
 fn an_out_of_memory_failure_is_named_and_the_rest_is_measured() {
-    let script = r#"{"samples": {"s3": {"breaks": "out_of_memory"}}}"#;
-    let workspace = workspace(20, script);
-    let matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
-    let matrix =
-        matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
-    workspace.write("matrix.toml", matrix);
+    let workspace = two_runs(r#"{"samples": {"s3": {"breaks": "out_of_memory"}}}"#);
     let finished = workspace.run(&RUN).expect(3);
     assert!(
         finished.err.contains("out_of_memory: the script fails this batch"),

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_grows_misses_it() {
-        // 146 of 720: the first ones of each run, before the queue was long.
+        // 147 of 720: the first ones of each run, before the queue was long.
         let overload =
             goodput(&cell(3, 240, |run, place| if place < 48 + run % 3 { 100 } else { 900 }), SLO);
         assert_eq!((overload.kept, overload.good_samples), (Kept::Missed, 147));

@@ -4,6 +4,7 @@ use super::database::{Database, Record, Transaction, Value};
 use super::{CampaignNo, Error, Store, folder_of};
 use model::ids::CampaignId;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Keys of our locks in PostgreSQL: "FM" above the number of the campaign.
@@ -68,13 +69,18 @@ pub(super) fn is_locked(data_dir: &Path, id: &CampaignId) -> Result<bool, Error>
     let path = lock_path(data_dir, id);
     let failed = |source| Error::Folder { path: path.clone(), source };
     match File::options().write(true).open(&path) {
-        Ok(file) => match file.try_lock() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Ok(file) => try_lock(&file).map(|is_free| !is_free).map_err(failed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(failed(source)),
+    }
+}
+
+/// Locks a file until it is closed; false if another process has locked it.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -89,9 +95,6 @@ fn lock_file(data_dir: &Path, id: &CampaignId) -> Result<File, Error> {
     std::fs::create_dir_all(&folder).map_err(failed)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Held { id: id.to_string() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
+    let is_free = try_lock(&file).map_err(failed)?;
+    if is_free { Ok(file) } else { Err(Error::Held { id: id.to_string() }) }
 }

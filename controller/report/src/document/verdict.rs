@@ -181,26 +181,62 @@ fn cheapest_of(best: &Named<'_>, ranked: usize, all: usize) -> String {
     }
 }
 
+/// A reason for which cells are set aside: how the headline counts its cells, and how their list begins.
+struct Reason {
+    counted: &'static str,
+    title: &'static str,
+    is_of: fn(&Because) -> bool,
+}
+
+/// In the order of the lists: first what a reader may want to reconsider.
+const REASONS: [Reason; 6] = [
+    Reason {
+        counted: "DEGRADED",
+        title: "Set aside as DEGRADED",
+        is_of: |because| matches!(because, Because::Degraded),
+    },
+    Reason {
+        counted: "with lower ROUGE-L",
+        title: "Set aside for lower quality",
+        is_of: |because| matches!(because, Because::LowerQuality { .. }),
+    },
+    Reason {
+        counted: "with an undecided objective",
+        title: "Set aside because the objective is undecided",
+        is_of: |because| matches!(because, Because::ObjectiveUndecided),
+    },
+    Reason {
+        counted: "missing the objective",
+        title: "Set aside because the objective is missed",
+        is_of: |because| matches!(because, Because::ObjectiveMissed),
+    },
+    Reason {
+        counted: "INVALID",
+        title: "Set aside as INVALID",
+        is_of: |because| matches!(because, Because::Invalid),
+    },
+    Reason {
+        counted: "without a cost",
+        title: "Set aside without a cost",
+        is_of: |because| matches!(because, Because::NoCost),
+    },
+];
+
+/// The reasons that apply, each with its cells.
+fn by_reason(set_aside: &[SetAside]) -> impl Iterator<Item = (&'static Reason, Vec<&SetAside>)> {
+    let cells_of = |reason: &'static Reason| {
+        let cells: Vec<&SetAside> =
+            set_aside.iter().filter(|one| (reason.is_of)(&one.because)).collect();
+        (reason, cells)
+    };
+    REASONS.iter().map(cells_of).filter(|(_, cells)| !cells.is_empty())
+}
+
 /// `1 INVALID, 2 with lower ROUGE-L`.
 fn set_aside_counts(set_aside: &[SetAside]) -> String {
-    let mut counts: Vec<(&str, usize)> = Vec::new();
-    for one in set_aside {
-        let reason = match one.because {
-            Because::Invalid => "INVALID",
-            Because::NoCost => "without a cost",
-            Because::ObjectiveMissed => "missing the objective",
-            Because::ObjectiveUndecided => "with an undecided objective",
-            Because::Degraded => "DEGRADED",
-            Because::LowerQuality { .. } => "with lower ROUGE-L",
-        };
-        match counts.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((reason, 1)),
-        }
-    }
-    let words: Vec<String> =
-        counts.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-    words.join(", ")
+    let counted =
+        |(reason, cells): (&Reason, Vec<_>)| format!("{} {}", cells.len(), reason.counted);
+    by_reason(set_aside).map(counted).collect::<Vec<_>>().join(", ")
 }
 
 /// The rate that a target sustains under the objective, in a campaign that offers several rates to one target. It is
@@ -244,30 +280,15 @@ const MOST_NAMED: usize = 6;
 /// Each reason for which cells were set aside, with the cells and what would change if they counted.
 fn set_aside(results: &Results, names: &Names<'_>) -> Vec<String> {
     let found = results.recommendation.as_ref().map_or(&[][..], |found| &found.set_aside);
-    let of = |title: &str, is_it: fn(&Because) -> bool| {
-        let cells: Vec<&SetAside> = found.iter().filter(|one| is_it(&one.because)).collect();
+    let listed = |(reason, cells): (&Reason, Vec<&SetAside>)| {
         let mut named: Vec<String> =
             cells.iter().take(MOST_NAMED).map(|one| cell_set_aside(one, names)).collect();
         if let Some(more) = cells.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
             named.push(format!("{more} more"));
         }
-        (!named.is_empty()).then(|| format!("{title}: {}.", named.join("; ")))
+        format!("{}: {}.", reason.title, named.join("; "))
     };
-    let reasons = [
-        of("Set aside as DEGRADED", |because| matches!(because, Because::Degraded)),
-        of("Set aside for lower quality", |because| {
-            matches!(because, Because::LowerQuality { .. })
-        }),
-        of("Set aside because the objective is undecided", |because| {
-            matches!(because, Because::ObjectiveUndecided)
-        }),
-        of("Set aside because the objective is missed", |because| {
-            matches!(because, Because::ObjectiveMissed)
-        }),
-        of("Set aside as INVALID", |because| matches!(because, Because::Invalid)),
-        of("Set aside without a cost", |because| matches!(because, Because::NoCost)),
-    ];
-    reasons.into_iter().flatten().collect()
+    by_reason(found).map(listed).collect()
 }
 
 fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> String {

@@ -11,8 +11,8 @@ use stats::CellStatistics;
 use stats::validity::Status;
 use std::collections::BTreeSet;
 
-/// Cells that differ in batch size alone make one entry.
-pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell]) -> Vec<Entry> {
+/// Cells that differ in batch size alone make one entry. `ranked` names the cells of the recommendation, best first.
+pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell], ranked: &[String]) -> Vec<Entry> {
     let plan = &read.campaign.plan;
     let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario, cell.load);
     let mut keys = Vec::new();
@@ -26,12 +26,12 @@ pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell]) -> Vec<Entry> {
             let pairs = plan.cells.iter().zip(cells).filter(|(planned, _)| key(planned) == wanted);
             let mut pairs: Vec<_> = pairs.collect();
             pairs.sort_by_key(|(planned, _)| planned.batch_size);
-            entry(read, &pairs)
+            entry(read, &pairs, ranked)
         })
         .collect()
 }
 
-fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
+fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[String]) -> Entry {
     let matrix = &read.campaign.matrix;
     let (planned, smallest) = pairs[0];
     let (model, target) = (&matrix.models[planned.model], &matrix.targets[planned.target]);
@@ -41,7 +41,8 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
     let on_gpu = facts.is_some_and(EngineFacts::is_on_gpu);
     let valid = pairs.iter().filter(|(_, cell)| cell.validity.status == Status::Valid);
     let price = |cell: &Cell| cell.cost.usd_per_1000_requests.value.unwrap_or(f64::INFINITY);
-    let cheapest = valid.min_by(|(_, a), (_, b)| price(a).total_cmp(&price(b)));
+    let cheapest = || valid.min_by(|(_, a), (_, b)| price(a).total_cmp(&price(b)));
+    let best = ranked.iter().find_map(|name| pairs.iter().find(|(_, cell)| cell.cell == *name));
     Entry {
         timestamp: read.campaign.created_at.to_rfc3339(),
         model_id: model.id.clone(),
@@ -77,7 +78,7 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)]) -> Entry {
         load: planned.load.map(load),
         engine: facts.map(engine),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
-        cost: cheapest.map(|(_, cell)| cell.cost.clone()),
+        cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
 }
 

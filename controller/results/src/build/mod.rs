@@ -63,14 +63,9 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
         .collect();
     let slo = slo(read);
     let capacities = capacities::settle(read, slo, &mut cells);
-    let mut entries = entries::entries(read, &cells);
-    let recommendation = decision::of_campaign(read, &cells, &entries);
-    for entry in &mut entries {
-        // The headline and the entry's own cost name the same cell.
-        let mut ranked = recommendation.iter().flat_map(|found| &found.ranked);
-        let best = ranked.find_map(|name| entry.cells.iter().find(|cell| cell.cell == *name));
-        entry.cost = best.map(|cell| cell.cost.clone()).or_else(|| entry.cost.take());
-    }
+    let recommendation = decision::of_campaign(read, &cells);
+    let ranked = recommendation.as_ref().map_or(&[][..], |found| &found.ranked);
+    let entries = entries::entries(read, &cells, ranked);
     let environment = environment::environment(read);
     let dataset = schema::Dataset {
         source: campaign.dataset.source.clone(),

@@ -144,10 +144,13 @@ async fn reload(tls: Option<Arc<Tls>>, guard: Arc<Guard>, store: Store) {
     let (mut logged, mut known) = (String::new(), Vec::new());
     loop {
         tick.tick().await;
-        let rows = store.credentials().await;
-        match rows.and_then(|rows| Ok((agents::roster(rows.clone())?, rows))) {
-            Ok((_, rows)) if rows == known => {}
-            Ok((roster, rows)) => {
+        let changed = store.credentials().await.and_then(|rows| {
+            let is_new = rows != known;
+            is_new.then(|| Ok((agents::roster(rows.clone())?, rows))).transpose()
+        });
+        match changed {
+            Ok(None) => {}
+            Ok(Some((roster, rows))) => {
                 guard.update(roster);
                 known = rows;
             }

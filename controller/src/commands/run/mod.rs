@@ -66,7 +66,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     if options.max_usd.is_some_and(|max| !max.is_finite() || max <= 0.0) {
         bail!("--max-usd: expected an amount above zero");
     }
-    let (live_page, page) = LivePage::open_if_requested(options).await?.unzip();
+    let live = LivePage::open_if_requested(options).await?;
     let mut opened = Box::pin(open(options, Clock::System, verbosity(options))).await?;
     if opened.row.state == State::Complete {
         return report_complete(options, &opened).await;
@@ -76,7 +76,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     }
     let (store, no) = (opened.store.clone(), opened.no);
     let is_new = !opened.is_resumed;
-    let ended = Box::pin(measure(options, traces, opened, (live_page, page))).await;
+    let ended = Box::pin(measure(options, traces, opened, live)).await;
     if ended.is_err() && is_new {
         forget_unmeasured(&store, no, &options.data_dir).await;
     }
@@ -104,8 +104,9 @@ async fn measure(
     options: &cli::Run,
     traces: &Traces,
     opened: OpenCampaign,
-    (live_page, page): (Option<LivePage>, Option<live::Page>),
+    live: Option<(LivePage, live::Page)>,
 ) -> anyhow::Result<Exit> {
+    let (live_page, page) = live.unzip();
     let (clock, verbosity) = (Clock::System, verbosity(options));
     let OpenCampaign { store, no, row, dialogues, recipients, is_resumed } = opened;
     let hold = store.hold(no, &options.data_dir).await?;
