@@ -15,7 +15,7 @@ from html.parser import HTMLParser
 NUMBER = re.compile(r"(?<![\w.,])[-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\w])")
 # A line of ticks, or a page number.
 AXIS = re.compile(r"[\s\d.,%+−×–-]+|\s*\d+ of \d+\s*")
-# A tick of an axis below one, such as 0.00040: figures are shown with three significant digits.
+# What a tick of an axis below one may look like, such as 0.00040: figures are shown with three significant digits.
 TICK = re.compile(r"0\.0*[1-9]\d?")
 # Numbers of fixed sentences and of chart axes.
 PROSE = {"0", "1", "2", "3", "5", "8", "10", "46", "50", "90", "93", "95", "99", "99.9", "100", "256", "473", "1,000"}
@@ -121,6 +121,17 @@ def unknown(text, known):
     return sorted({number for number in numbers if number not in known and number.lstrip("-") not in known})
 
 
+def ticks(text):
+    """Numbers below one that stand for ticks: two others like them are at equal steps, counting zero as one."""
+    found = {number for number in NUMBER.findall(text) if TICK.fullmatch(number)}
+    values = {round(float(number), 12) for number in found} | {0.0}
+    at = lambda value: round(value, 12) in values
+    is_tick = lambda a: any(
+        b != a and (at(2 * a - b) or at(2 * b - a) or at((a + b) / 2)) for b in values
+    )
+    return {number for number in found if is_tick(float(number))}
+
+
 def with_interval(estimate):
     if estimate is None or estimate["value"] is None:
         return "–"
@@ -183,7 +194,7 @@ def main(results_file, *reports):
     for report in reports:
         with open(report, encoding="utf-8") as file:
             text = file.read()
-        checked = 0
+        checked, whole = 0, text
         if report.endswith(".html"):
             page = Text()
             page.feed(text)
@@ -197,7 +208,8 @@ def main(results_file, *reports):
             text = "\n".join(line for line in text.splitlines() if not AXIS.fullmatch(line))
         wrong = unknown(text, known)
         if report.endswith(".txt"):
-            wrong = [number for number in wrong if not TICK.fullmatch(number)]
+            on_axes = ticks(whole)
+            wrong = [number for number in wrong if number not in on_axes]
         total = len(NUMBER.findall(text))
         for number in wrong[:8]:
             at = re.search(r"(?<![\w.,])" + re.escape(number) + r"(?![\w])", text)
