@@ -1,15 +1,25 @@
 //! Model and adapter files, and the interface that finds them by name.
 
 use model::engine::EngineSpec;
+use ops::placeholder::{PREFIX_BYTES, Placeholder};
 use sha2::{Digest, Sha256};
 use std::{fmt, fs::File, io, os::unix::fs::FileExt, path::Path};
+
+/// What to do about a tokenizer that is a `spiece.model`.
+pub const CONVERT_PIECES: &str = "convert it with `python3 -c \"from transformers import AutoTokenizer as T; \
+     T.from_pretrained('FOLDER').save_pretrained('FOLDER')\"`, or specify the tokenizer.json of its base \
+     model (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")";
 
 #[derive(Debug)]
 pub struct Model {
     pub config: Blob,
+    /// `generation_config.json`.
+    pub generation: Option<Blob>,
     pub weights: Weights,
     /// `tokenizer.json`. A model without one accepts token ids only.
     pub tokenizer: Option<Blob>,
+    /// The name of a `spiece.model`, which is not read but explains why there is no tokenizer.
+    pub pieces: Option<String>,
     /// Commit on the hub.
     pub revision: Option<String>,
     /// Remarks for the report.
@@ -56,18 +66,21 @@ pub struct ReadError {
 }
 
 impl Model {
-    /// SHA-256 of the list of file hashes, in the format of `sha256sum`, over config and weights.
+    /// SHA-256 of the list of file hashes, in the format of `sha256sum`, over both configs and
+    /// weights.
     pub fn sha256(&self) -> Result<String, ReadError> {
         let line = |blob: &Blob| -> Result<String, ReadError> {
-            let name = Path::new(blob.name()).file_name().unwrap_or_default().display();
-            Ok(format!("{}  {name}\n", blob.sha256()?))
+            Ok(format!("{}  {}\n", blob.sha256()?, blob.file_name))
         };
-        let config = line(&self.config)?;
+        let mut list = line(&self.config)?;
+        if let Some(generation) = &self.generation {
+            list += &line(generation)?;
+        }
         let weights = match &self.weights {
             Weights::Seeded(seed) => format!("seeded weights, seed {seed}\n"),
             Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
         };
-        Ok(sha256_of(&(config + &weights)))
+        Ok(sha256_of(&(list + &weights)))
     }
 }
 
@@ -92,6 +105,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Blob {
     name: String,
+    /// Without its folder, wherever it lies.
+    file_name: String,
     bytes: Bytes,
 }
 
@@ -104,19 +119,36 @@ enum Bytes {
 impl Blob {
     /// Opens a regular file; anything else is an error.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::open_as(path, &path.display().to_string())
+    }
+
+    /// Opens a regular file that errors call `name`: where the user sees it, if `path` is a cached
+    /// copy.
+    pub fn open_as(path: &Path, name: &str) -> io::Result<Self> {
         let file = File::open(path)?;
         let facts = file.metadata()?;
         if !facts.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Ok(Self {
-            name: path.display().to_string(),
+            name: name.to_owned(),
+            file_name: file_name(path),
             bytes: Bytes::File { file, length: facts.len() },
         })
     }
 
     pub fn held(name: &str, bytes: Vec<u8>) -> Self {
-        Self { name: name.to_owned(), bytes: Bytes::Held(bytes) }
+        let file_name = file_name(Path::new(name));
+        Self { name: name.to_owned(), file_name, bytes: Bytes::Held(bytes) }
+    }
+
+    /// What the file holds in place of its content, if it is not the content.
+    pub fn placeholder(&self) -> Result<Option<Placeholder>, ReadError> {
+        let length = usize::try_from(self.len()).unwrap_or(PREFIX_BYTES).min(PREFIX_BYTES);
+        let mut prefix = vec![0; length];
+        self.read_at(0, &mut prefix)
+            .map_err(|source| ReadError { file: self.name.clone(), source })?;
+        Ok(Placeholder::of(&prefix))
     }
 
     pub fn name(&self) -> &str {
@@ -171,6 +203,10 @@ impl Blob {
         }
         Ok(hex::encode(hash.finalize()))
     }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// SHA-256 of a text, in hexadecimal.

@@ -86,6 +86,9 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
     let load = move || {
         let engine = engines::load(&spec, &device, threads)?;
+        for note in &engine.facts().notes {
+            terminal::note(&format!("note: {note}"));
+        }
         terminal::note(&format!("serving {} with {threads} threads", spec.model));
         Ok(engine)
     };

@@ -2,6 +2,7 @@
 //! token counts.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,14 +29,132 @@ impl Inputs {
     }
 }
 
-/// Decoding is greedy; only the limits are adjustable.
+/// Decoding is greedy; only the limits are adjustable. Other settings of transformers and of
+/// Hugging Face's containers are accepted with values that change nothing.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(try_from = "Map<String, Value>")]
 pub(super) struct Parameters {
     max_new_tokens: Option<u32>,
     max_input_tokens: Option<u32>,
     /// Whether to return token ids.
     pub(super) details: bool,
+    pub(super) truncation: Truncation,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Truncation {
+    #[default]
+    Allowed,
+    /// Longer prompts are refused.
+    Forbidden,
+}
+
+/// The values of a setting that change nothing.
+enum Neutral {
+    Is(bool),
+    Equals(f64),
+    Empty,
+    /// Any value: it acts only beside a setting that is refused.
+    Any,
+}
+
+const NEUTRAL: [(&str, Neutral); 21] = [
+    ("bad_words_ids", Neutral::Empty),
+    ("best_of", Neutral::Equals(1.0)),
+    ("decoder_input_details", Neutral::Is(false)),
+    ("diversity_penalty", Neutral::Any),
+    ("do_sample", Neutral::Is(false)),
+    ("early_stopping", Neutral::Any),
+    ("encoder_no_repeat_ngram_size", Neutral::Equals(0.0)),
+    ("length_penalty", Neutral::Any),
+    ("min_length", Neutral::Equals(0.0)),
+    ("min_new_tokens", Neutral::Equals(0.0)),
+    ("no_repeat_ngram_size", Neutral::Equals(0.0)),
+    ("num_beam_groups", Neutral::Equals(1.0)),
+    ("num_beams", Neutral::Equals(1.0)),
+    ("num_return_sequences", Neutral::Equals(1.0)),
+    ("repetition_penalty", Neutral::Equals(1.0)),
+    ("return_full_text", Neutral::Is(false)),
+    ("seed", Neutral::Any),
+    ("stop", Neutral::Empty),
+    ("stop_sequences", Neutral::Empty),
+    ("use_cache", Neutral::Any),
+    ("watermark", Neutral::Is(false)),
+];
+
+/// Some servers sample if one of these is set, so it needs `do_sample: false` or these values.
+const SAMPLING: [(&str, f64); 4] =
+    [("temperature", 1.0), ("top_k", 50.0), ("top_p", 1.0), ("typical_p", 1.0)];
+
+impl TryFrom<Map<String, Value>> for Parameters {
+    type Error = String;
+
+    fn try_from(mut given: Map<String, Value>) -> Result<Self, String> {
+        given.retain(|_, value| !value.is_null());
+        let mut tokens = |key: &str| match given.remove(key) {
+            None => Ok(None),
+            Some(value) => match value.as_u64().map(u32::try_from) {
+                Some(Ok(tokens)) => Ok(Some(tokens)),
+                _ => Err(format!("parameters.{key}: expected a number of tokens, found {value}")),
+            },
+        };
+        let (max_new_tokens, max_input_tokens) =
+            (tokens("max_new_tokens")?, tokens("max_input_tokens")?);
+        let details = match given.remove("details") {
+            None => false,
+            Some(Value::Bool(details)) => details,
+            Some(value) => {
+                return Err(format!("parameters.details: expected true or false, found {value}"));
+            }
+        };
+        let truncation = match given.remove("truncation") {
+            None | Some(Value::Bool(true)) => Truncation::Allowed,
+            Some(Value::Bool(false)) => Truncation::Forbidden,
+            Some(Value::String(how)) if how == "only_first" || how == "longest_first" => {
+                Truncation::Allowed
+            }
+            Some(Value::String(how)) if how == "do_not_truncate" => Truncation::Forbidden,
+            Some(value) => {
+                return Err(format!(
+                    "parameters.truncation: expected true or false, found {value}"
+                ));
+            }
+        };
+        let samples = given.get("do_sample") != Some(&Value::Bool(false));
+        for (key, value) in &given {
+            check_neutral(key, value, samples)?;
+        }
+        Ok(Self { max_new_tokens, max_input_tokens, details, truncation })
+    }
+}
+
+/// `samples`: unless the request says that it doesn't.
+fn check_neutral(key: &str, value: &Value, samples: bool) -> Result<(), String> {
+    let refused = |expected: &str| {
+        Err(format!(
+            "parameters.{key} = {value} is not supported: generation is greedy; expected {expected}"
+        ))
+    };
+    if let Some((_, neutral)) = SAMPLING.iter().find(|(known, _)| *known == key) {
+        if !samples || value.as_f64() == Some(*neutral) {
+            return Ok(());
+        }
+        return refused(&format!("{neutral}, or do_sample = false"));
+    }
+    let Some((_, neutral)) = NEUTRAL.iter().find(|(known, _)| *known == key) else {
+        return Err(format!(
+            "unknown parameter `{key}`: expected max_new_tokens, max_input_tokens, details or truncation"
+        ));
+    };
+    match neutral {
+        Neutral::Any => Ok(()),
+        Neutral::Is(neutral) if value == neutral => Ok(()),
+        Neutral::Is(neutral) => refused(&neutral.to_string()),
+        Neutral::Equals(neutral) if value.as_f64() == Some(*neutral) => Ok(()),
+        Neutral::Equals(neutral) => refused(&neutral.to_string()),
+        Neutral::Empty if value.as_array().is_some_and(Vec::is_empty) => Ok(()),
+        Neutral::Empty => refused("an empty list"),
+    }
 }
 
 /// Limits in tokens.
@@ -60,7 +179,7 @@ impl Invocation {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Summary {
     pub(super) generated_text: Option<String>,
     pub(super) input_tokens: Option<u32>,
@@ -91,6 +210,49 @@ mod tests {
         assert_eq!(limits(r#"{"inputs": "a"}"#), Ok(MOST));
         let asked = limits(r#"{"inputs": ["a", "b"], "parameters": {"max_new_tokens": 3}}"#);
         assert_eq!(asked, Ok(Limits { max_new_tokens: 3, ..MOST }));
+    }
+
+    #[test]
+    fn settings_that_change_nothing_are_accepted() {
+        let neutral = r#"{"inputs": "a", "parameters": {"do_sample": false, "num_beams": 1,
+            "truncation": true, "temperature": 0.7, "top_p": 0.9, "num_return_sequences": 1,
+            "repetition_penalty": 1.0, "length_penalty": 2.0, "early_stopping": true,
+            "no_repeat_ngram_size": 0, "return_full_text": false, "stop": [], "min_length": null}}"#;
+        assert_eq!(limits(neutral), Ok(MOST));
+        assert_eq!(limits(r#"{"inputs": "a", "parameters": {"temperature": 1.0}}"#), Ok(MOST));
+        let truncation = |value: &str| {
+            let body = format!(r#"{{"inputs": "a", "parameters": {{"truncation": {value}}}}}"#);
+            serde_json::from_str::<Invocation>(&body).map(|it| it.parameters.truncation).ok()
+        };
+        assert_eq!(truncation("\"longest_first\""), Some(Truncation::Allowed));
+        assert_eq!(truncation("false"), Some(Truncation::Forbidden));
+        assert_eq!(truncation("\"do_not_truncate\""), Some(Truncation::Forbidden));
+        assert_eq!(truncation("3"), None);
+    }
+
+    #[test]
+    fn settings_that_would_change_the_tokens_are_refused_with_their_value() {
+        for (parameters, reason) in [
+            (
+                r#""do_sample": true"#,
+                "do_sample = true is not supported: generation is greedy; expected false",
+            ),
+            (
+                r#""num_beams": 4"#,
+                "num_beams = 4 is not supported: generation is greedy; expected 1",
+            ),
+            (r#""temperature": 0.5"#, "expected 1, or do_sample = false"),
+            (r#""stop": ["."]"#, "expected an empty list"),
+            (r#""max_length": 20"#, "unknown parameter `max_length`: expected max_new_tokens"),
+            (
+                r#""max_new_tokens": "3""#,
+                "max_new_tokens: expected a number of tokens, found \"3\"",
+            ),
+        ] {
+            let body = format!(r#"{{"inputs": "a", "parameters": {{{parameters}}}}}"#);
+            let error = limits(&body).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

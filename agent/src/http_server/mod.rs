@@ -9,14 +9,16 @@ mod worker;
 pub use body::Limits;
 
 use crate::engines;
-use axum::extract::{DefaultBodyLimit, State, rejection::JsonRejection};
-use axum::http::{StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use body::{Invocation, Summary};
+use body::{Invocation, Parameters, Summary, Truncation};
 use engine::Engine;
-use model::failure::Kind;
+use model::failure::{Failure, Kind};
 use serde_json::json;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -122,56 +124,185 @@ async fn ping(State(state): State<Arc<AppState>>) -> Response {
     }
 }
 
+/// Media types of JSON Lines: one invocation per line, one response per line.
+const LINES: [&str; 5] = [
+    "application/jsonlines",
+    "application/x-jsonlines",
+    "application/jsonl",
+    "application/x-ndjson",
+    "application/ndjson",
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Lines,
+}
+
+impl Form {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if LINES.contains(&kind.as_str()) {
+            return Some(Self::Lines);
+        }
+        let is_json = kind == "application/json"
+            || (kind.starts_with("application/") && kind.ends_with("+json"));
+        is_json.then_some(Self::Json)
+    }
+
+    /// What stands before the reason of an invocation's refusal.
+    fn place(self, index: usize) -> String {
+        match self {
+            Self::Json => String::new(),
+            Self::Lines => format!("record {}: ", index + 1),
+        }
+    }
+
+    fn parse(self, body: &[u8]) -> Result<Vec<Invocation>, (StatusCode, String)> {
+        let records: Vec<&[u8]> = match self {
+            Self::Json => vec![body],
+            Self::Lines => {
+                let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+                lines.filter(|line| !line.is_empty()).collect()
+            }
+        };
+        let parse = |(index, record): (usize, &&[u8])| match Json::from_bytes(record) {
+            Ok(Json(invocation)) => Ok(invocation),
+            Err(rejection) => {
+                let reason = format!("{}{}", self.place(index), rejection.body_text());
+                Err((rejection.status(), reason))
+            }
+        };
+        records.iter().enumerate().map(parse).collect()
+    }
+
+    fn respond(self, answers: Vec<Vec<Summary>>) -> Response {
+        // Of the slowest text: the rest of the caller's time is the network's.
+        let times = answers.iter().flatten().map(|summary| summary.server_ms);
+        let timing = format!("total;dur={}", times.fold(0.0, f64::max));
+        let timing = [("server-timing", timing)];
+        match self {
+            Self::Json => (timing, Json(answers.concat())).into_response(),
+            Self::Lines => {
+                let line = |answer: &Vec<Summary>| json!(answer).to_string() + "\n";
+                let body: String = answers.iter().map(line).collect();
+                (timing, [(header::CONTENT_TYPE, LINES[0])], body).into_response()
+            }
+        }
+    }
+}
+
+/// The answers to the texts of one invocation.
+struct Pending {
+    details: bool,
+    truncation: Truncation,
+    limits: Limits,
+    answers: Vec<oneshot::Receiver<Result<Answer, Failure>>>,
+}
+
 async fn invocations(
     State(state): State<Arc<AppState>>,
-    body: Result<Json<Invocation>, JsonRejection>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let arrived_ns = state.stopwatch.now_ns();
-    let invocation = match body {
-        Ok(Json(invocation)) => invocation,
+    let Some(form) = Form::of(&headers) else {
+        let reason = "expected the content type application/json or application/jsonlines";
+        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
+    };
+    let body = match body {
+        Ok(body) => body,
         Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
     };
-    let details = invocation.parameters.details;
-    let limits = match invocation.limits(state.options.limits) {
-        Ok(limits) => limits,
-        Err(reason) => return refusal(StatusCode::BAD_REQUEST, &reason),
+    let pending = match form.parse(&body).and_then(|parsed| enqueue(&state, form, parsed)) {
+        Ok(pending) => pending,
+        Err((status, reason)) => return refusal(status, &reason),
     };
-    let texts = invocation.inputs.into_vec();
-    if texts.is_empty() || texts.len() > state.options.queue {
+    let mut answers = Vec::with_capacity(pending.len());
+    for (index, invocation) in pending.into_iter().enumerate() {
+        match finish(invocation, arrived_ns).await {
+            Ok(summaries) => answers.push(summaries),
+            Err((status, reason)) => {
+                return refusal(status, &format!("{}{reason}", form.place(index)));
+            }
+        }
+    }
+    form.respond(answers)
+}
+
+/// Queues the texts of all invocations, or none.
+fn enqueue(
+    state: &AppState,
+    form: Form,
+    invocations: Vec<Invocation>,
+) -> Result<Vec<Pending>, (StatusCode, String)> {
+    let mut checked = Vec::with_capacity(invocations.len());
+    for (index, invocation) in invocations.into_iter().enumerate() {
+        let limits = invocation.limits(state.options.limits).map_err(|reason| {
+            (StatusCode::BAD_REQUEST, format!("{}{reason}", form.place(index)))
+        })?;
+        let Parameters { details, truncation, .. } = invocation.parameters;
+        checked.push((limits, details, truncation, invocation.inputs.into_vec()));
+    }
+    let count: usize = checked.iter().map(|(.., texts)| texts.len()).sum();
+    if count == 0 || count > state.options.queue {
         let most = state.options.queue;
-        let reason = format!("inputs: expected 1 to {most} texts, found {}", texts.len());
-        return refusal(StatusCode::BAD_REQUEST, &reason);
+        let reason = format!("inputs: expected 1 to {most} texts, found {count}");
+        return Err((StatusCode::BAD_REQUEST, reason));
     }
     let Some(jobs) = state.jobs.get() else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is loading");
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "the model is loading".to_owned()));
     };
-    let Ok(places) = jobs.try_reserve_many(texts.len()) else {
+    let Ok(mut places) = jobs.try_reserve_many(count) else {
         let reason = format!("the queue of {} texts is full; try again later", state.options.queue);
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, &reason);
+        return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
     };
-    let mut answers = Vec::with_capacity(texts.len());
-    for (place, text) in places.zip(texts) {
-        let (answer, answered) = oneshot::channel();
-        place.send(Job { text, limits, answer });
-        answers.push(answered);
+    let mut pending = Vec::with_capacity(checked.len());
+    for (limits, details, truncation, texts) in checked {
+        let mut answers = Vec::with_capacity(texts.len());
+        for (text, place) in texts.into_iter().zip(places.by_ref()) {
+            let (answer, answered) = oneshot::channel();
+            place.send(Job { text, limits, answer });
+            answers.push(answered);
+        }
+        pending.push(Pending { details, truncation, limits, answers });
     }
+    Ok(pending)
+}
+
+async fn finish(
+    invocation: Pending,
+    arrived_ns: u64,
+) -> Result<Vec<Summary>, (StatusCode, String)> {
+    let Pending { details, truncation, limits, answers } = invocation;
     let mut summaries = Vec::with_capacity(answers.len());
     for answer in answers {
-        match answer.await {
-            Ok(Ok(answer)) => summaries.push(summary(answer, arrived_ns, details)),
+        let answer = match answer.await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(failure)) => {
                 let status = match failure.kind {
                     Kind::Input => StatusCode::BAD_REQUEST,
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
-                return refusal(status, &failure.detail);
+                return Err((status, failure.detail));
             }
-            Err(_) => return refusal(StatusCode::INTERNAL_SERVER_ERROR, "the engine stopped"),
+            Err(_) => {
+                let reason = "the engine stopped".to_owned();
+                return Err((StatusCode::INTERNAL_SERVER_ERROR, reason));
+            }
+        };
+        if truncation == Truncation::Forbidden && answer.row.cut_tokens > 0 {
+            let most = limits.max_input_tokens;
+            let reason = format!(
+                "inputs: a prompt has {} tokens more than the limit of {most}, and truncation is off",
+                answer.row.cut_tokens
+            );
+            return Err((StatusCode::BAD_REQUEST, reason));
         }
+        summaries.push(summary(answer, arrived_ns, details));
     }
-    // Of the slowest text: the rest of the caller's time is the network's.
-    let server_ms = summaries.iter().map(|summary| summary.server_ms).fold(0.0, f64::max);
-    ([("server-timing", format!("total;dur={server_ms}"))], Json(summaries)).into_response()
+    Ok(summaries)
 }
 
 fn summary(Answer { row, end_ns }: Answer, arrived_ns: u64, details: bool) -> Summary {

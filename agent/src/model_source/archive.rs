@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use tar::{Archive, EntryType};
 
 /// A model with all of its training checkpoints has far fewer.
-const MAX_ENTRIES: usize = 10_000;
+pub(super) const MAX_ENTRIES: usize = 10_000;
 /// Maximum compression ratio. Fresh adapters contain many zeros.
 const MAX_RATIO: u64 = 100;
 /// Any archive may unpack to this size.
@@ -39,20 +39,22 @@ pub(super) fn is_archive(name: &str) -> bool {
     [".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Passes each wanted file to `take`, with its path inside. Unpacks at most `most_bytes`.
+/// Passes each wanted file to `take`, with its path inside. Unpacks at most `most_bytes`. `name` is
+/// the archive, in errors.
 pub(super) fn each(
     path: &Path,
+    name: &str,
     most_bytes: u64,
     is_wanted: impl Fn(&Path) -> bool,
     take: impl FnMut(PathBuf, &mut dyn Read) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let place = || path.display().to_string();
+    let place = || name.to_owned();
     let read = |source| Error::Read { place: place(), source };
     let file = File::open(path).map_err(read)?;
     let packed = file.metadata().map_err(read)?.len();
     let most = packed.saturating_mul(MAX_RATIO).clamp(ALWAYS_BYTES, most_bytes);
     let mut unpacked = MultiGzDecoder::new(file).take(most);
-    match walk(path, &mut unpacked, is_wanted, take) {
+    match walk(name, &mut unpacked, is_wanted, take) {
         // If the limit was reached, it caused whatever error followed.
         _ if unpacked.limit() == 0 => Err(Error::TooLarge { place: place(), packed, most }),
         Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
@@ -63,12 +65,12 @@ pub(super) fn each(
 }
 
 fn walk(
-    path: &Path,
+    name: &str,
     unpacked: &mut impl Read,
     is_wanted: impl Fn(&Path) -> bool,
     mut take: impl FnMut(PathBuf, &mut dyn Read) -> io::Result<()>,
 ) -> Result<(), Error> {
-    let place = || path.display().to_string();
+    let place = || name.to_owned();
     let read = |source| Error::Read { place: place(), source };
     let mut seen = BTreeSet::new();
     let mut archive = Archive::new(unpacked);

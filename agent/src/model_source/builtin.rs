@@ -11,8 +11,10 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     let weights = held("builtin:tiny/model.safetensors", include_bytes!("tiny/model.safetensors"));
     Ok(Model {
         config: held("builtin:tiny/config.json", include_bytes!("tiny/config.json")),
+        generation: None,
         weights: Weights::Stored(vec![weights]),
         tokenizer: Some(given_tokenizer(tokenizer)?.unwrap_or(own)),
+        pieces: None,
         revision: None,
         notes: Vec::new(),
     })

@@ -1,81 +1,67 @@
 //! A model folder in the Hugging Face layout.
 
-use super::choice::{CONFIG, INDEX, PIECES, TOKENIZER, WEIGHTS};
+use super::choice::{self, CONFIG, Chosen, GENERATION, INDEX, PIECES, TOKENIZER, WEIGHTS};
+use super::folder::{self, Folder};
 use super::{Error, given_tokenizer};
 use engine::files::{Blob, Model, Weights};
-use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
+use std::path::Path;
 
-/// The shard of each tensor.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
+pub(super) fn find(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
+    let root = Folder::new(path);
+    let chosen = choice::model(&root.name(), &root.files(choice::is_model_file)?)?;
+    open(&root.below(&chosen.folder), &chosen, tokenizer)
 }
 
-pub(super) fn find(folder: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
-    let config = open(folder, CONFIG)?;
-    let weights = if folder.join(WEIGHTS).exists() {
-        vec![open(folder, WEIGHTS)?]
-    } else if folder.join(INDEX).exists() {
-        shards(folder)?
-    } else if folder.join("pytorch_model.bin").exists() {
-        return Err(Error::Pickle { folder: folder.display().to_string() });
-    } else {
-        return Err(missing(folder, WEIGHTS));
+/// Opens the chosen files, which are in this folder.
+pub(super) fn open(
+    folder: &Folder,
+    chosen: &Chosen,
+    tokenizer: Option<&str>,
+) -> Result<Model, Error> {
+    let if_chosen = |name: &str| chosen.has(name).then(|| folder.open(name)).transpose();
+    let weights = match if_chosen(WEIGHTS)? {
+        Some(weights) => vec![weights],
+        None => shards(folder)?,
     };
-    let mut notes = Vec::new();
     let tokenizer = match given_tokenizer(tokenizer)? {
         Some(given) => Some(given),
-        None if folder.join(TOKENIZER).exists() => Some(open(folder, TOKENIZER)?),
-        None => {
-            if folder.join(PIECES).exists() {
-                notes.push(format!(
-                    "{} has a {PIECES} but no {TOKENIZER}, the only supported format",
-                    folder.display()
-                ));
-            }
-            None
-        }
+        None => if_chosen(TOKENIZER)?,
     };
-    Ok(Model { config, weights: Weights::Stored(weights), tokenizer, revision: None, notes })
+    let pieces = (tokenizer.is_none() && chosen.has(PIECES)).then(|| folder.name_of(PIECES));
+    Ok(Model {
+        config: folder.open(CONFIG)?,
+        generation: if_chosen(GENERATION)?,
+        weights: Weights::Stored(weights),
+        tokenizer,
+        pieces,
+        revision: None,
+        notes: Vec::new(),
+    })
 }
 
 /// `path` is a `tokenizer.json` or its folder.
-pub(super) fn tokenizer(path: &Path) -> Result<Blob, Error> {
+pub(super) fn tokenizer(path: &Path, name: &str) -> Result<Blob, Error> {
+    if path.extension().is_some_and(|ending| ending == "model") {
+        return Err(Error::Pieces { file: name.to_owned() });
+    }
     if path.is_dir() {
-        return open(path, TOKENIZER);
+        let files = [TOKENIZER, PIECES].map(str::to_owned);
+        let there: Vec<String> =
+            files.into_iter().filter(|file| path.join(file).exists()).collect();
+        choice::tokenizer(name.trim_end_matches('/'), &there)?;
+        return Ok(Folder::copy(path.to_owned(), name).open(TOKENIZER)?);
     }
-    Blob::open(path).map_err(|source| Error::Open { path: path.display().to_string(), source })
+    Ok(folder::open(path, name)?)
 }
 
-fn shards(folder: &Path) -> Result<Vec<Blob>, Error> {
-    let blob = open(folder, INDEX)?;
-    let path = || blob.name().to_owned();
-    let text = blob.read()?;
-    let index: Index =
-        serde_json::from_slice(&text).map_err(|source| Error::Index { path: path(), source })?;
-    let names: BTreeSet<&String> = index.weight_map.values().collect();
-    names
-        .into_iter()
-        .map(|name| {
-            let mut parts = Path::new(name).components();
-            match (parts.next(), parts.next()) {
-                (Some(Component::Normal(_)), None) => open(folder, name),
-                _ => Err(Error::ShardName { path: path(), name: name.clone() }),
-            }
-        })
-        .collect()
-}
-
-fn open(folder: &Path, name: &str) -> Result<Blob, Error> {
-    let path = folder.join(name);
-    if !path.exists() {
-        return Err(missing(folder, name));
-    }
-    Blob::open(&path).map_err(|source| Error::Open { path: path.display().to_string(), source })
-}
-
-fn missing(folder: &Path, name: &str) -> Error {
-    Error::Missing { folder: folder.display().to_string(), file: name.to_owned() }
+fn shards(folder: &Folder) -> Result<Vec<Blob>, Error> {
+    let index = folder.open(INDEX)?;
+    let open = |name: &String| {
+        if folder.path.join(name).exists() {
+            Ok(folder.open(name)?)
+        } else {
+            Err(Error::Missing { folder: folder.name(), file: name.clone() })
+        }
+    };
+    choice::shards(index.name(), &index.read()?)?.iter().map(open).collect()
 }

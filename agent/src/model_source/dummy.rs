@@ -25,8 +25,10 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
     ]);
     Ok(Model {
         config: Blob::held(&format!("dummy:{name}/config.json"), config),
+        generation: None,
         weights: Weights::Seeded(SEED),
         tokenizer: given_tokenizer(tokenizer)?,
+        pieces: None,
         revision: None,
         notes: vec![format!("dummy:{name} has random weights")],
     })

@@ -1,12 +1,15 @@
 //! Models, tokenizers and adapters on the Hugging Face hub.
 
-use super::{Error, choice, connection};
+use super::choice::{self, Chosen, INDEX, TOKENIZER};
+use super::folder::Folder;
+use super::{Error, adapter, connection};
 use fetch::hub::{Address, Kind, Repository};
-use std::path::PathBuf;
 
-pub(super) struct Found {
-    pub(super) folder: PathBuf,
+pub(super) struct Found<T> {
+    pub(super) folder: Folder,
     pub(super) commit: String,
+    /// What was selected from the list of files.
+    pub(super) chosen: T,
 }
 
 /// Whether a name has the form `owner/name` and is not a file path.
@@ -16,31 +19,32 @@ pub(super) fn is_name(given: &str) -> bool {
     given.starts_with("hf://") || (!is_path && !is_file && given.split('/').count() == 2)
 }
 
-pub(super) fn model(given: &str, revision: Option<&str>) -> Result<Found, Error> {
-    fetch(given, revision, |files| choice::model(given, files))
+pub(super) fn model(given: &str, revision: Option<&str>) -> Result<Found<Chosen>, Error> {
+    let listed = listed(given, revision)?;
+    let chosen = choice::model(given, &listed.files)?;
+    let mut files: Vec<String> = chosen.paths().collect();
+    if chosen.has(INDEX) {
+        let index = chosen.path(INDEX);
+        let folder = listed.fetch(given, std::slice::from_ref(&index))?;
+        let shards = choice::shards_of(&folder, &chosen, &listed.files)?;
+        files.extend(shards);
+    }
+    let folder = listed.fetch(given, &files)?.below(&chosen.folder);
+    Ok(Found { folder, commit: listed.commit, chosen })
 }
 
-pub(super) fn tokenizer(given: &str) -> Result<Found, Error> {
-    fetch(given, None, |files| choice::tokenizer(given, files))
+pub(super) fn tokenizer(given: &str) -> Result<Folder, Error> {
+    let listed = listed(given, None)?;
+    choice::tokenizer(given, &listed.files)?;
+    listed.fetch(given, &[TOKENIZER.to_owned()])
 }
 
-pub(super) fn adapter(given: &str) -> Result<Found, Error> {
-    fetch(given, None, |files| Ok(choice::adapter(files)))
-}
-
-/// Downloads what `choose` selects from a repository or its folder, `owner/name@rev/folder`.
-fn fetch(
-    given: &str,
-    revision: Option<&str>,
-    choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
-) -> Result<Found, Error> {
-    let Listed { repository, below, commit, files } = listed(given, revision)?;
-    let prefix = if below.is_empty() { String::new() } else { format!("{below}/") };
-    let names: Vec<String> =
-        choose(&files)?.into_iter().map(|name| format!("{prefix}{name}")).collect();
-    let fetcher = connection()?;
-    let snapshot = fetcher.block_on(fetcher.hub_files(&repository, &commit, &names))?;
-    Ok(Found { folder: snapshot.folder.join(below), commit })
+/// Selects the folder of the adapter.
+pub(super) fn adapter(given: &str) -> Result<Found<String>, Error> {
+    let listed = listed(given, None)?;
+    let chosen = adapter::choose(given, &listed.files)?;
+    let folder = listed.fetch(given, &adapter::paths(&chosen))?;
+    Ok(Found { folder, commit: listed.commit, chosen })
 }
 
 pub(super) struct Listed {
@@ -50,6 +54,17 @@ pub(super) struct Listed {
     pub(super) commit: String,
     /// Relative to that folder.
     pub(super) files: Vec<String>,
+}
+
+impl Listed {
+    /// Downloads files of a repository or its folder, `owner/name@rev/folder`.
+    fn fetch(&self, given: &str, files: &[String]) -> Result<Folder, Error> {
+        let names: Vec<String> = files.iter().map(|name| choice::join(&self.below, name)).collect();
+        let fetcher = connection()?;
+        let snapshot =
+            fetcher.block_on(fetcher.hub_files(&self.repository, &self.commit, &names))?;
+        Ok(Folder::copy(snapshot.folder.join(&self.below), given))
+    }
 }
 
 pub(super) fn listed(given: &str, revision: Option<&str>) -> Result<Listed, Error> {

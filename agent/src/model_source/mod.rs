@@ -9,6 +9,7 @@ mod choice;
 mod connection;
 mod directory;
 mod dummy;
+mod folder;
 mod hub;
 mod reach;
 mod s3;
@@ -19,7 +20,7 @@ pub use connection::{disconnect, report_downloads_to};
 pub use reach::{Kind, reach};
 
 use connection::connection;
-use engine::files::{Adapter, Blob, Model, ModelSource, ReadError, SourceError};
+use engine::files::{Adapter, Blob, CONVERT_PIECES, Model, ModelSource, ReadError, SourceError};
 use model::engine::EngineSpec;
 use std::{io, path::Path};
 
@@ -36,6 +37,16 @@ pub enum Error {
     Open { path: String, source: io::Error },
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Folder(#[from] folder::Error),
+    #[error(
+        "{place} contains several models ({folders}): specify the folder of one (unpack an archive first)"
+    )]
+    Several { place: String, folders: String },
+    #[error("{file} is not a tokenizer.json: {CONVERT_PIECES}")]
+    Pieces { file: String },
+    #[error("cannot use the cached file {path}: delete it")]
+    Cache { path: String, source: io::Error },
     #[error("{path} is not an index of safetensors files")]
     Index { path: String, source: serde_json::Error },
     #[error("{path} names a file outside its folder: {name}")]
@@ -93,24 +104,24 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
         return dummy::find(name, tokenizer);
     }
     match place {
-        Place::Local(path) => local(path, tokenizer),
+        Place::Local(path) if path.is_dir() => directory::find(path, tokenizer),
+        Place::Local(path) if path.is_file() && archive::is_archive(model) => {
+            unpacked::find(path, model, tokenizer)
+        }
+        Place::Local(_) => Err(Error::NoFolder { path: model.to_owned() }),
         Place::Hub => {
             let found = hub::model(model, spec.revision.as_deref())?;
-            let model = directory::find(&found.folder, tokenizer)?;
+            let model = directory::open(&found.folder, &found.chosen, tokenizer)?;
             Ok(Model { revision: Some(found.commit), ..model })
         }
-        Place::S3 => local(&s3::model(model)?, tokenizer),
+        Place::S3 => match s3::model(model)? {
+            s3::Found::File(file) if archive::is_archive(model) => {
+                unpacked::find(&file, model, tokenizer)
+            }
+            s3::Found::File(_) => Err(Error::NoFolder { path: model.to_owned() }),
+            s3::Found::Folder((folder, chosen)) => directory::open(&folder, &chosen, tokenizer),
+        },
         Place::Unknown => Err(Error::Address { given: model.to_owned() }),
-    }
-}
-
-fn local(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
-    if path.is_dir() {
-        directory::find(path, tokenizer)
-    } else if path.is_file() && archive::is_archive(&path.to_string_lossy()) {
-        directory::find(&unpacked::folder(path)?, tokenizer)
-    } else {
-        Err(Error::NoFolder { path: path.display().to_string() })
     }
 }
 
@@ -124,13 +135,16 @@ pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
 fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     let Some(given) = given else { return Ok(None) };
     let tokenizer = match Place::of(given) {
-        Place::Local(path) if path.exists() => directory::tokenizer(path)?,
+        Place::Local(path) if path.exists() => directory::tokenizer(path, given)?,
         Place::Local(_) => {
             let source = io::ErrorKind::NotFound.into();
             return Err(Error::Open { path: given.to_owned(), source });
         }
-        Place::Hub => directory::tokenizer(&hub::tokenizer(given)?.folder)?,
-        Place::S3 => directory::tokenizer(&s3::tokenizer(given)?)?,
+        Place::Hub => hub::tokenizer(given)?.open(choice::TOKENIZER)?,
+        Place::S3 => match s3::tokenizer(given)? {
+            s3::Found::File(file) => directory::tokenizer(&file, given)?,
+            s3::Found::Folder(folder) => folder.open(choice::TOKENIZER)?,
+        },
         Place::Unknown => return Err(Error::Address { given: given.to_owned() }),
     };
     Ok(Some(tokenizer))

@@ -1,6 +1,6 @@
 //! Checks whether a model, adapter or tokenizer is available, without downloading it.
 
-use super::{Error, Place, archive, builtin, choice, connection, directory, dummy, hub};
+use super::{Error, Place, adapter, archive, builtin, choice, connection, directory, dummy, hub};
 use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,16 +20,22 @@ impl Kind {
     }
 
     fn count(self, place: &str, files: &[String]) -> Result<usize, Error> {
-        let chosen = match self {
-            Self::Model => choice::model(place, files)?,
-            Self::Tokenizer => choice::tokenizer(place, files)?,
-            Self::Adapter => choice::adapter(files),
-        };
-        if chosen.is_empty() {
-            let (folder, file) = (place.to_owned(), "adapter_config.json".to_owned());
-            return Err(Error::Missing { folder, file });
-        }
-        Ok(chosen.len())
+        Ok(match self {
+            Self::Model => {
+                let chosen = choice::model(place, files)?;
+                // Which shards count is known from the index alone.
+                let is_shard = |file: &&String| {
+                    choice::folder_of(file) == chosen.folder && file.ends_with(".safetensors")
+                };
+                let shards = files.iter().filter(is_shard).count();
+                chosen.paths().count() + if chosen.has(choice::INDEX) { shards } else { 0 }
+            }
+            Self::Tokenizer => choice::tokenizer(place, files).map(|()| 1)?,
+            Self::Adapter => {
+                let chosen = adapter::choose(place, files)?;
+                adapter::paths(&chosen).len()
+            }
+        })
     }
 }
 
@@ -78,7 +84,7 @@ fn local(path: &Path, kind: Kind) -> Result<String, Error> {
         }
         Kind::Model if path.is_dir() => directory::find(path, None).map(|_| here()),
         Kind::Model => Err(no_folder()),
-        Kind::Tokenizer => directory::tokenizer(path).map(|_| here()),
+        Kind::Tokenizer => directory::tokenizer(path, &path.to_string_lossy()).map(|_| here()),
         Kind::Adapter => super::find_adapter(&path.to_string_lossy()).map(|_| here()),
     }
 }

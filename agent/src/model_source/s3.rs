@@ -1,29 +1,82 @@
 //! Models, tokenizers and adapters in S3: an archive, or the files below a prefix.
 
-use super::{Error, archive, choice, connection};
-use fetch::s3::Address;
+use super::choice::{self, Chosen, INDEX, TOKENIZER};
+use super::folder::Folder;
+use super::{Error, adapter, archive, connection};
+use fetch::s3::{Address, Object};
 use std::path::{Path, PathBuf};
 
 pub(super) fn is_name(given: &str) -> bool {
     given.starts_with("s3://")
 }
 
-pub(super) fn model(given: &str) -> Result<PathBuf, Error> {
-    fetch(given, |files| choice::model(given, files))
+/// What an address holds.
+pub(super) enum Found<T> {
+    /// A downloaded file: an archive or a `tokenizer.json`.
+    File(PathBuf),
+    /// Files below a prefix.
+    Folder(T),
 }
 
-pub(super) fn tokenizer(given: &str) -> Result<PathBuf, Error> {
-    fetch(given, |files| choice::tokenizer(given, files))
+/// The folder, and the model's files in it.
+pub(super) fn model(given: &str) -> Result<Found<(Folder, Chosen)>, Error> {
+    let listed = match listed(given)? {
+        Found::File(file) => return Ok(Found::File(file)),
+        Found::Folder(listed) => listed,
+    };
+    let names = listed.names();
+    let chosen = choice::model(given, &names)?;
+    let mut files: Vec<String> = chosen.paths().collect();
+    if chosen.has(INDEX) {
+        let folder = listed.fetch(given, &[chosen.path(INDEX)])?;
+        files.extend(choice::shards_of(&folder, &chosen, &names)?);
+    }
+    let folder = listed.fetch(given, &files)?.below(&chosen.folder);
+    Ok(Found::Folder((folder, chosen)))
 }
 
-pub(super) fn adapter(given: &str) -> Result<PathBuf, Error> {
-    fetch(given, |files| Ok(choice::adapter(files)))
+pub(super) fn tokenizer(given: &str) -> Result<Found<Folder>, Error> {
+    Ok(match listed(given)? {
+        Found::File(file) => Found::File(file),
+        Found::Folder(listed) => {
+            choice::tokenizer(given, &listed.names())?;
+            Found::Folder(listed.fetch(given, &[TOKENIZER.to_owned()])?)
+        }
+    })
 }
 
-fn fetch(
-    given: &str,
-    choose: impl Fn(&[String]) -> Result<Vec<String>, Error>,
-) -> Result<PathBuf, Error> {
+/// The files, and the adapter's folder among them.
+pub(super) fn adapter(given: &str) -> Result<Found<(Folder, String)>, Error> {
+    Ok(match listed(given)? {
+        Found::File(file) => Found::File(file),
+        Found::Folder(listed) => {
+            let chosen = adapter::choose(given, &listed.names())?;
+            Found::Folder((listed.fetch(given, &adapter::paths(&chosen))?, chosen))
+        }
+    })
+}
+
+struct Listed {
+    bucket: String,
+    objects: Vec<Object>,
+}
+
+impl Listed {
+    fn names(&self) -> Vec<String> {
+        self.objects.iter().map(|object| object.name.clone()).collect()
+    }
+
+    fn fetch(&self, given: &str, files: &[String]) -> Result<Folder, Error> {
+        let wanted = self.objects.iter().filter(|object| files.contains(&object.name));
+        let wanted: Vec<Object> = wanted.cloned().collect();
+        let fetcher = connection()?;
+        let snapshot = fetcher.block_on(fetcher.s3_files(&self.bucket, &wanted))?;
+        Ok(Folder::copy(snapshot.folder, given))
+    }
+}
+
+/// Lists a prefix; downloads a file.
+fn listed(given: &str) -> Result<Found<Listed>, Error> {
     let address: Address = given.parse().map_err(fetch::Error::from)?;
     let fetcher = connection()?;
     let is_file = Path::new(&address.key).extension().is_some_and(|ending| ending == "json");
@@ -32,12 +85,8 @@ fn fetch(
             let object = fetcher.s3_object(&address).await?;
             fetcher.s3_files(&address.bucket, &[object]).await
         })?;
-        return Ok(snapshot.folder.join(address.name()));
+        return Ok(Found::File(snapshot.folder.join(address.name())));
     }
-    let listed = fetcher.block_on(fetcher.s3_listing(&address))?;
-    let names: Vec<String> = listed.iter().map(|object| object.name.clone()).collect();
-    let wanted = choose(&names)?;
-    let objects: Vec<_> =
-        listed.into_iter().filter(|object| wanted.contains(&object.name)).collect();
-    Ok(fetcher.block_on(fetcher.s3_files(&address.bucket, &objects))?.folder)
+    let objects = fetcher.block_on(fetcher.s3_listing(&address))?;
+    Ok(Found::Folder(Listed { bucket: address.bucket, objects }))
 }

@@ -1,31 +1,77 @@
 //! A model in a `model.tar.gz`, as written by SageMaker: unpacked once, into the cache.
 
-use super::{Error, archive, choice, connection};
-use std::fs::File;
+use super::choice::{self, Chosen, INDEX};
+use super::folder::Folder;
+use super::{Error, archive, connection, directory};
+use engine::files::Model;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Limit of the unpacked size: the largest T5 has 11 billion weights.
 const MAX_BYTES: u64 = 64 << 30;
+/// Beside the unpacked files: which they are.
+const CHOSEN: &str = "chosen.json";
+/// Part of the cache's key: how many times the selection of files has changed.
+const FORMAT: u32 = 2;
 
-/// The folder of the model's files, which are at the archive's root or below one folder of it.
-pub(super) fn folder(path: &Path) -> Result<PathBuf, Error> {
+/// `name` is the archive, in errors.
+pub(super) fn find(path: &Path, name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     let fetcher = connection()?;
-    let sha256 = fetcher.sha256_of(path)?;
-    fetcher.unpacked(&sha256, |folder| {
-        let is_wanted = |file: &Path| {
-            let name = file.file_name().and_then(|name| name.to_str());
-            name.is_some_and(choice::is_model_file)
-        };
-        archive::each(path, MAX_BYTES, is_wanted, |name, entry| {
-            let place = folder.join(name.file_name().unwrap_or_default());
-            if place.exists() {
-                return Err(io::Error::other(
-                    "the archive contains several models: specify the folder of one",
-                ));
-            }
-            io::copy(entry, &mut File::create(&place)?).map(drop)
-        })?;
+    let key = format!("{}-{FORMAT}", fetcher.sha256_of(path)?);
+    let folder = fetcher.unpacked(&key, |folder| unpack(path, name, folder))?;
+    let record = folder.join(CHOSEN);
+    let chosen: Chosen = fs::read(&record)
+        .and_then(|text| Ok(serde_json::from_slice(&text)?))
+        .map_err(|source| Error::Cache { path: record.display().to_string(), source })?;
+    let folder = Folder::unpacked(folder, name, &chosen.folder);
+    directory::open(&folder, &chosen, tokenizer)
+}
+
+/// Reads the archive twice: a model's shards are known only once its index is.
+fn unpack(path: &Path, name: &str, folder: &Path) -> Result<(), Error> {
+    let (chosen, wanted) = choose(path, name)?;
+    let is_wanted = |file: &Path| file.to_str().is_some_and(|file| wanted.contains(file));
+    archive::each(path, name, MAX_BYTES, is_wanted, |file, entry| {
+        let place = folder.join(file.file_name().unwrap_or_default());
+        io::copy(entry, &mut File::create(place)?).map(drop)
+    })?;
+    let record = folder.join(CHOSEN);
+    let text = serde_json::to_vec(&chosen).map_err(io::Error::from);
+    text.and_then(|text| fs::write(&record, text))
+        .map_err(|source| Error::Cache { path: record.display().to_string(), source })
+}
+
+/// The model's folder, and the paths of its files.
+fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> {
+    let is_listed = |file: &Path| {
+        let file = file.to_str().filter(|file| choice::is_visible(file)).map(choice::file_name);
+        file.is_some_and(|file| choice::is_model_file(file) || file.ends_with(".safetensors"))
+    };
+    let mut indexes = BTreeMap::new();
+    let mut files = Vec::new();
+    archive::each(path, name, MAX_BYTES, is_listed, |file, entry| {
+        let file = file.to_string_lossy().into_owned();
+        if choice::file_name(&file) == INDEX {
+            let mut index = Vec::new();
+            entry.read_to_end(&mut index)?;
+            indexes.insert(file.clone(), index);
+        }
+        files.push(file);
         Ok(())
-    })
+    })?;
+    let chosen = choice::model(name, &files)?;
+    let mut wanted: BTreeSet<String> = chosen.paths().collect();
+    if let Some(index) = indexes.get(&chosen.path(INDEX)).filter(|_| chosen.has(INDEX)) {
+        let folder = Folder::unpacked(path.to_owned(), name, &chosen.folder);
+        for shard in choice::shards(&folder.name_of(INDEX), index)? {
+            let path = chosen.path(&shard);
+            if !files.contains(&path) {
+                return Err(Error::Missing { folder: folder.name(), file: shard });
+            }
+            wanted.insert(path);
+        }
+    }
+    Ok((chosen, wanted))
 }

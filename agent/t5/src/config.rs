@@ -1,11 +1,12 @@
 //! Parses and checks `config.json`.
 //!
-//! Accepts the files of transformers 4 and 5 and ignores unknown keys. Defaults are those of
-//! `T5Config` (transformers 5.23, `configuration_t5.py`).
+//! Accepts the files of transformers 4 and 5 and ignores unknown keys. Defaults and precedence are
+//! those of `T5Config` and `MT5Config` (transformers 5.24, `configuration_t5.py`). The keys of
+//! generation are read by [`crate::generation_config`].
 
 pub use kernels::Activation;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -28,10 +29,8 @@ pub struct Config {
     pub epsilon: f32,
     pub activation: Activation,
     pub gate: Gate,
-    /// The decoder's first input.
-    pub start_id: u32,
-    /// Tokens that end a row; the first one also ends every prompt.
-    pub eos_ids: Vec<u32>,
+    /// The token that ends every prompt.
+    pub prompt_end_id: u32,
     /// Whether the configuration ties the head to the embedding.
     pub claims_tied_head: bool,
     /// Factor of the decoder's output before the head: `d_model^-0.5` or 1.
@@ -58,12 +57,16 @@ pub enum Error {
         "unsupported feed_forward_proj `{0}`: expected relu, gelu or gelu_new, optionally with the prefix gated-"
     )]
     FeedForward(String),
+    #[error("unsupported dense_act_fn `{0}`: expected relu, gelu or gelu_new")]
+    Activation(String),
+    #[error(
+        "{key} is null: expected {expected}, or remove the key so that feed_forward_proj decides"
+    )]
+    Null { key: &'static str, expected: &'static str },
     #[error("layer_norm_epsilon = {0}: expected a number between 0 and 1, exclusive")]
     Epsilon(f64),
-    #[error("{key} = {id}: outside the vocabulary of {vocabulary}")]
-    TokenId { key: &'static str, id: u32, vocabulary: usize },
-    #[error("eos_token_id is an empty list: no row could end")]
-    NoEos,
+    #[error("eos_token_id = {id}: outside the vocabulary of {vocabulary}")]
+    EosId { id: u32, vocabulary: usize },
 }
 
 #[derive(Deserialize)]
@@ -80,44 +83,54 @@ struct Raw {
     relative_attention_max_distance: Option<usize>,
     layer_norm_epsilon: Option<f64>,
     feed_forward_proj: Option<String>,
-    decoder_start_token_id: Option<u32>,
-    pad_token_id: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    is_gated_act: Option<Option<bool>>,
+    #[serde(default, deserialize_with = "present")]
+    dense_act_fn: Option<Option<String>>,
     eos_token_id: Option<OneOrMany>,
     tie_word_embeddings: Option<bool>,
     scale_decoder_outputs: Option<bool>,
 }
 
-#[derive(Deserialize)]
+/// Tells null from absent.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    value: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
+/// Token ids: a number or a list of numbers.
+#[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(crate) enum OneOrMany {
     One(u32),
     Many(Vec<u32>),
+}
+
+impl OneOrMany {
+    pub(crate) fn into_vec(self) -> Vec<u32> {
+        match self {
+            Self::One(id) => vec![id],
+            Self::Many(ids) => ids,
+        }
+    }
 }
 
 impl Config {
     pub fn parse(text: &[u8]) -> Result<Self, Error> {
         let raw: Raw = serde_json::from_slice(text)?;
-        if let Some(model_type) = raw.model_type.filter(|kind| kind != "t5" && kind != "mt5") {
-            return Err(Error::ModelType(model_type));
-        }
-        let (activation, gate) = feed_forward(raw.feed_forward_proj.as_deref().unwrap_or("relu"))?;
+        let is_mt5 = match raw.model_type.as_deref() {
+            None | Some("t5") => false,
+            Some("mt5") => true,
+            Some(other) => return Err(Error::ModelType(other.to_owned())),
+        };
+        let (activation, gate) = feed_forward(&raw, is_mt5)?;
         let vocabulary = in_range("vocab_size", raw.vocab_size, 2, 1 << 22)?;
-        let token_id = |key, id: u32| {
-            let known = usize::try_from(id).is_ok_and(|id| id < vocabulary);
-            known.then_some(id).ok_or(Error::TokenId { key, id, vocabulary })
-        };
-        let eos_ids = match raw.eos_token_id {
-            None => vec![1],
-            Some(OneOrMany::One(id)) => vec![id],
-            Some(OneOrMany::Many(ids)) => ids,
-        };
-        if eos_ids.is_empty() {
-            return Err(Error::NoEos);
+        let eos_ids = raw.eos_token_id.map_or_else(Vec::new, OneOrMany::into_vec);
+        let prompt_end_id = eos_ids.first().copied().unwrap_or(1);
+        if usize::try_from(prompt_end_id).is_ok_and(|id| id >= vocabulary) {
+            return Err(Error::EosId { id: prompt_end_id, vocabulary });
         }
-        for id in &eos_ids {
-            token_id("eos_token_id", *id)?;
-        }
-        let start_id = raw.decoder_start_token_id.or(raw.pad_token_id).unwrap_or(0);
         let d_model = in_range("d_model", raw.d_model, 1, 1 << 16)?;
         let buckets = raw.relative_attention_num_buckets.unwrap_or(32);
         let buckets = in_range("relative_attention_num_buckets", buckets, 4, 1 << 16)?;
@@ -147,10 +160,9 @@ impl Config {
             epsilon: checked_epsilon(epsilon)?,
             activation,
             gate,
-            start_id: token_id("decoder_start_token_id", start_id)?,
-            eos_ids,
+            prompt_end_id,
             claims_tied_head: tied,
-            head_scale: if raw.scale_decoder_outputs.unwrap_or(tied) {
+            head_scale: if !is_mt5 && raw.scale_decoder_outputs.unwrap_or(tied) {
                 (d_model as f32).powf(-0.5)
             } else {
                 1.0
@@ -174,20 +186,44 @@ fn checked_epsilon(epsilon: f64) -> Result<f32, Error> {
     if epsilon > 0.0 && epsilon < 1.0 { Ok(epsilon as f32) } else { Err(Error::Epsilon(epsilon)) }
 }
 
-/// As in `T5Config.__init__`: the last word is the function, and `gated-gelu` means `gelu_new`.
-fn feed_forward(form: &str) -> Result<(Activation, Gate), Error> {
-    let (gate, function) = match form.strip_prefix("gated-") {
-        Some("gelu") => (Gate::Gated, "gelu_new"),
-        Some(function) => (Gate::Gated, function),
+/// As in transformers: the last word of `feed_forward_proj` is the function, and `gated-gelu` means
+/// `gelu_new`; `dense_act_fn` and `is_gated_act` override either half.
+fn feed_forward(raw: &Raw, is_mt5: bool) -> Result<(Activation, Gate), Error> {
+    let default = if is_mt5 { "gated-gelu" } else { "relu" };
+    let form = raw.feed_forward_proj.as_deref().unwrap_or(default);
+    let unsupported = || Error::FeedForward(form.to_owned());
+    let (gate, function) = match form.split_once('-') {
+        Some(("gated", "gelu")) => (Gate::Gated, "gelu_new"),
+        Some(("gated", function)) if !function.contains('-') => (Gate::Gated, function),
+        Some(_) => return Err(unsupported()),
+        // Transformers takes the only word as both halves.
+        None if form == "gated" => (Gate::Gated, form),
         None => (Gate::Plain, form),
     };
-    let activation = match function {
-        "relu" => Activation::Relu,
-        "gelu" => Activation::Gelu,
-        "gelu_new" => Activation::GeluTanh,
-        _ => return Err(Error::FeedForward(form.to_owned())),
+    let gate = match raw.is_gated_act {
+        None => gate,
+        Some(Some(true)) => Gate::Gated,
+        Some(Some(false)) => Gate::Plain,
+        Some(None) => return Err(Error::Null { key: "is_gated_act", expected: "true or false" }),
+    };
+    let activation = match &raw.dense_act_fn {
+        None => activation(function).ok_or_else(unsupported)?,
+        Some(Some(name)) => activation(name).ok_or_else(|| Error::Activation(name.clone()))?,
+        Some(None) => return Err(Error::Null { key: "dense_act_fn", expected: "a function" }),
     };
     Ok((activation, gate))
+}
+
+/// By its name in transformers, some of which are names of the same formula.
+fn activation(name: &str) -> Option<Activation> {
+    Some(match name {
+        "relu" => Activation::Relu,
+        "gelu" | "gelu_python" => Activation::Gelu,
+        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+            Activation::GeluTanh
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -205,7 +241,7 @@ mod tests {
     fn absent_keys_take_the_defaults_of_transformers() {
         let config = parse("").unwrap();
         assert_eq!((config.buckets, config.max_distance, config.decoder_blocks), (32, 128, 1));
-        assert_eq!((config.start_id, config.eos_ids), (0, vec![1]));
+        assert_eq!(config.prompt_end_id, 1);
         assert_eq!((config.activation, config.gate), (Activation::Relu, Gate::Plain));
         assert!(config.claims_tied_head);
     }
@@ -221,22 +257,46 @@ mod tests {
     }
 
     #[test]
-    fn eos_is_a_number_or_a_list() {
-        assert_eq!(parse(r#","eos_token_id":2"#).unwrap().eos_ids, [2]);
-        assert_eq!(parse(r#","eos_token_id":[1,7]"#).unwrap().eos_ids, [1, 7]);
-        assert!(matches!(parse(r#","eos_token_id":[]"#), Err(Error::NoEos)));
+    fn prompts_end_with_the_first_eos() {
+        assert_eq!(parse(r#","eos_token_id":2"#).unwrap().prompt_end_id, 2);
+        assert_eq!(parse(r#","eos_token_id":[7,1]"#).unwrap().prompt_end_id, 7);
+    }
+
+    fn form(more: &str) -> (Activation, Gate) {
+        let config = parse(more).unwrap();
+        (config.activation, config.gate)
     }
 
     #[test]
     fn the_forms_of_the_feed_forward_layer() {
-        for (form, expected) in [
+        for (name, expected) in [
             ("relu", (Activation::Relu, Gate::Plain)),
             ("gelu", (Activation::Gelu, Gate::Plain)),
             ("gated-gelu", (Activation::GeluTanh, Gate::Gated)),
             ("gated-relu", (Activation::Relu, Gate::Gated)),
         ] {
-            assert_eq!(feed_forward(form).unwrap(), expected, "{form}");
+            assert_eq!(form(&format!(r#","feed_forward_proj":"{name}""#)), expected, "{name}");
         }
+        assert_eq!(form(r#","model_type":"mt5""#), (Activation::GeluTanh, Gate::Gated));
+    }
+
+    #[test]
+    fn the_two_halves_override_the_form_as_in_transformers() {
+        // The first configs of flan-t5, and one that was edited.
+        let first = r#","feed_forward_proj":"gelu","is_gated_act":true,"dense_act_fn":"gelu""#;
+        assert_eq!(form(first), (Activation::Gelu, Gate::Gated));
+        let edited = r#","feed_forward_proj":"gated-gelu","dense_act_fn":"relu""#;
+        assert_eq!(form(edited), (Activation::Relu, Gate::Gated));
+        let silu = r#","feed_forward_proj":"gated-silu","dense_act_fn":"gelu_pytorch_tanh""#;
+        assert_eq!(form(silu), (Activation::GeluTanh, Gate::Gated));
+        let plain = r#","feed_forward_proj":"gated-gelu","is_gated_act":false"#;
+        assert_eq!(form(plain), (Activation::GeluTanh, Gate::Plain));
+    }
+
+    #[test]
+    fn only_t5_scales_before_the_head() {
+        let scale = |kind| parse(&format!(r#","model_type":"{kind}""#)).unwrap().head_scale;
+        assert!(scale("t5") < scale("mt5"));
     }
 
     #[test]
@@ -252,6 +312,25 @@ mod tests {
             (
                 r#","relative_attention_max_distance":16"#,
                 "relative_attention_max_distance = 16: expected 17 to 1048576",
+            ),
+            (
+                r#","dense_act_fn":"silu""#,
+                "unsupported dense_act_fn `silu`: expected relu, gelu or gelu_new",
+            ),
+            (
+                r#","is_gated_act":null"#,
+                "is_gated_act is null: expected true or false, or remove the key so that \
+                 feed_forward_proj decides",
+            ),
+            (
+                r#","dense_act_fn":null"#,
+                "dense_act_fn is null: expected a function, or remove the key so that \
+                 feed_forward_proj decides",
+            ),
+            (
+                r#","feed_forward_proj":"silu-gelu""#,
+                "unsupported feed_forward_proj `silu-gelu`: expected relu, gelu or gelu_new, optionally \
+                 with the prefix gated-",
             ),
             (
                 r#","feed_forward_proj":"gated-silu""#,

@@ -9,6 +9,7 @@ pub mod config;
 pub mod cpu;
 pub mod device;
 pub mod generate;
+pub mod generation_config;
 mod intake;
 pub mod lora;
 pub mod position;
@@ -21,9 +22,10 @@ use compute::Compute;
 use config::Config;
 use cpu::CpuT5;
 use device::Device;
-use engine::files::{Blob, ModelSource, ReadError, SourceError, Weights};
+use engine::files::{self, Blob, CONVERT_PIECES, ModelSource, ReadError, SourceError, Weights};
 use engine::{Engine, Intake, Request, Row, count, load_failure};
 use generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
+use generation_config::GenerationConfig;
 use intake::IntakeQueue;
 use lora::Adapter;
 use model::engine::{EngineFacts, EngineSpec};
@@ -42,6 +44,8 @@ pub enum Error {
     Read(#[from] ReadError),
     #[error("cannot use {file}")]
     Config { file: String, source: config::Error },
+    #[error("cannot use {file}")]
+    GenerationConfig { file: String, source: generation_config::Error },
     #[error(transparent)]
     Checkpoint(#[from] checkpoint::Error),
     #[error(transparent)]
@@ -56,6 +60,8 @@ pub enum Error {
         "{model} has no tokenizer: specify a tokenizer.json (--tokenizer FILE; in a matrix: tokenizer = \"FILE\")"
     )]
     NoTokenizer { model: String },
+    #[error("{file} is not read, and there is no tokenizer.json: {CONVERT_PIECES}")]
+    PiecesOnly { file: String },
     #[error("cannot start {threads} threads")]
     Threads { threads: usize, source: rayon::ThreadPoolBuildError },
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
@@ -73,8 +79,11 @@ pub struct Opened {
     source: &'static dyn ModelSource,
     device: Device,
     checkpoint: Checkpoint,
+    special_tokens: SpecialTokens,
     adapter: Option<UnmergedAdapter>,
     tokenizer: Option<Tokenizer>,
+    /// The name of a `spiece.model` that there is instead of a tokenizer.
+    pieces: Option<String>,
     /// Without an unmerged adapter.
     facts: EngineFacts,
 }
@@ -121,10 +130,11 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
     let unusable = |source| Error::Config { file: model.config.name().to_owned(), source };
     let text = model.config.read()?;
     let config = Config::parse(&text).map_err(unusable)?;
+    let generation = generation(&model, &config)?;
     let tokenizer = model
         .tokenizer
         .as_ref()
-        .map(|blob| Tokenizer::load(blob, config.eos_ids[0], config.vocabulary))
+        .map(|blob| Tokenizer::load(blob, config.prompt_end_id, config.vocabulary))
         .transpose()?;
     let mut checkpoint = Checkpoint::open(&config, model.weights)?;
     let (mut adapter_sha256, mut adapter_note) = (None, None);
@@ -138,6 +148,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         checkpoint = checkpoint.adapt(files, &spec.model)?;
     }
     let mut notes = model.notes;
+    notes.extend(generation.notes);
     notes.extend(adapter_note);
     notes.extend_from_slice(checkpoint.notes());
     notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
@@ -157,8 +168,27 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         continuous_batching: cpu::CONTINUOUS_BATCHING,
         notes,
     };
-    let device = Device::cpu();
-    Ok(Opened { spec: spec.clone(), source, device, checkpoint, adapter, tokenizer, facts })
+    Ok(Opened {
+        spec: spec.clone(),
+        source,
+        device: Device::cpu(),
+        checkpoint,
+        special_tokens: SpecialTokens { start: generation.start_id, eos: generation.eos_ids },
+        adapter,
+        tokenizer,
+        pieces: model.pieces,
+        facts,
+    })
+}
+
+/// From `generation_config.json`, or from `config.json` if there is none, as in transformers.
+fn generation(model: &files::Model, config: &Config) -> Result<GenerationConfig, Error> {
+    let (blob, name) = match &model.generation {
+        Some(blob) => (blob, "generation_config.json"),
+        None => (&model.config, "config.json"),
+    };
+    GenerationConfig::parse(&blob.read()?, name, config.vocabulary)
+        .map_err(|source| Error::GenerationConfig { file: blob.name().to_owned(), source })
 }
 
 impl Opened {
@@ -182,10 +212,10 @@ impl Opened {
 
     /// Requires a tokenizer.
     pub fn serves_text(self) -> Result<Self, Error> {
-        if self.tokenizer.is_some() {
-            Ok(self)
-        } else {
-            Err(Error::NoTokenizer { model: self.spec.model })
+        match (&self.tokenizer, &self.pieces) {
+            (Some(_), _) => Ok(self),
+            (None, Some(file)) => Err(Error::PiecesOnly { file: file.clone() }),
+            (None, None) => Err(Error::NoTokenizer { model: self.spec.model }),
         }
     }
 
@@ -210,7 +240,8 @@ impl Opened {
             spec: self.spec.base(),
             source: self.source,
             compute,
-            special_tokens: SpecialTokens { start: config.start_id, eos: config.eos_ids.clone() },
+            special_tokens: self.special_tokens,
+            prompt_end_id: config.prompt_end_id,
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
             checkpoint: self.checkpoint,
@@ -227,6 +258,7 @@ pub struct T5 {
     source: &'static dyn ModelSource,
     compute: Box<dyn Compute>,
     special_tokens: SpecialTokens,
+    prompt_end_id: u32,
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
     /// For matching other adapters.
@@ -265,7 +297,7 @@ impl T5 {
         let is_known = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < self.vocabulary);
         match ids.iter().copied().find(|id| !is_known(id)) {
             Some(id) => Err(Error::TokenId { id, vocabulary: self.vocabulary }),
-            None => Ok(Prompt::cut(ids, limit, self.special_tokens.eos[0])),
+            None => Ok(Prompt::cut(ids, limit, self.prompt_end_id)),
         }
     }
 

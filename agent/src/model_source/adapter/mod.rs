@@ -1,16 +1,14 @@
-//! Finds PEFT adapters in a folder or a `model.tar.gz`, or by built-in name.
+//! Finds PEFT adapters in a folder, a `model.tar.gz`, on the hub or in S3, or by built-in name.
 //!
-//! Training jobs write the adapter to the root, below a wrapping folder, to `adapter/` or to
-//! `checkpoint-N/`. There must be exactly one `adapter_config.json`; checkpoints count only if
-//! there is nothing else.
+//! Training jobs write the adapter to the root, below wrapping folders, to `adapter/` or to
+//! `checkpoint-N/`. One at the root wins; otherwise there must be exactly one
+//! `adapter_config.json`, and checkpoints count only if there is nothing else.
 
 mod archive;
-mod folder;
 
-use super::{Adapter, Place, builtin, hub, s3};
-use std::io;
-use std::path::{Component, Path, PathBuf};
-
+use super::choice::{self, folder_of, join};
+use super::folder::{self, Folder};
+use super::{Adapter, Place, archive as archives, builtin, hub, s3};
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// Not read: unpickling can run code.
@@ -24,60 +22,80 @@ pub enum Error {
         "{place} contains several adapters ({folders}): specify the folder of one (unpack an archive first)"
     )]
     Several { place: String, folders: String },
-    #[error("{place} has {folder} but no {WEIGHTS} beside it", folder = folder.join(CONFIG).display())]
-    NoWeights { place: String, folder: PathBuf },
+    #[error("{place} has {} but no {WEIGHTS} beside it", join(.folder, CONFIG))]
+    NoWeights { place: String, folder: String },
     #[error(
         "{place} has its weights in {PICKLE}, which is not supported: save the adapter as {WEIGHTS} \
          (peft: model.save_pretrained(folder, safe_serialization=True))"
     )]
     Pickle { place: String },
-    #[error("cannot read {place}")]
-    Read { place: String, source: io::Error },
     #[error(transparent)]
-    Archive(#[from] crate::model_source::archive::Error),
+    Folder(#[from] folder::Error),
+    #[error(transparent)]
+    Archive(#[from] archives::Error),
 }
 
 pub fn find(given: &str) -> Result<Adapter, super::Error> {
     if let Some(name) = given.strip_prefix("builtin:") {
         return builtin::find_adapter(name);
     }
-    let local = |path: &Path| {
-        if path.is_dir() { folder::find(path) } else { archive::find(path) }
-    };
     Ok(match Place::of(given) {
-        Place::Local(path) => local(path)?,
+        Place::Local(path) if path.is_dir() => {
+            let root = Folder::new(path);
+            let chosen = choose(&root.name(), &root.files(is_adapter_file).map_err(Error::from)?)?;
+            open(&root, &chosen)?
+        }
+        Place::Local(path) => archive::find(path, given)?,
         Place::Hub => {
             let found = hub::adapter(given)?;
-            Adapter { revision: Some(found.commit), ..local(&found.folder)? }
+            let adapter = open(&found.folder, &found.chosen)?;
+            Adapter { revision: Some(found.commit), ..adapter }
         }
-        Place::S3 => local(&s3::adapter(given)?)?,
+        Place::S3 => match s3::adapter(given)? {
+            s3::Found::File(file) => archive::find(&file, given)?,
+            s3::Found::Folder((folder, chosen)) => open(&folder, &chosen)?,
+        },
         Place::Unknown => return Err(super::Error::Address { given: given.to_owned() }),
     })
 }
 
-fn choose(place: &Path, mut folders: Vec<PathBuf>) -> Result<PathBuf, Error> {
-    let place = place.display().to_string();
-    if folders.iter().any(|folder| !is_checkpoint(folder)) {
-        folders.retain(|folder| !is_checkpoint(folder));
-    }
-    match folders.len() {
-        0 => Err(Error::NoConfig { place }),
-        1 => Ok(folders.remove(0)),
-        _ => {
-            folders.sort();
-            let names: Vec<String> =
-                folders.iter().map(|folder| format!("./{}", folder.display())).collect();
-            Err(Error::Several { place, folders: names.join(", ") })
-        }
-    }
+fn is_adapter_file(name: &str) -> bool {
+    [CONFIG, WEIGHTS, PICKLE].contains(&name)
 }
 
-/// Whether the trainer wrote it as an intermediate checkpoint.
-fn is_checkpoint(folder: &Path) -> bool {
-    folder.components().any(|part| match part {
-        Component::Normal(name) => name.to_string_lossy().starts_with("checkpoint-"),
-        _ => false,
-    })
+/// The files of the adapter in this folder.
+pub(super) fn paths(folder: &str) -> [String; 2] {
+    [join(folder, CONFIG), join(folder, WEIGHTS)]
+}
+
+fn open(root: &Folder, chosen: &str) -> Result<Adapter, Error> {
+    let [config, weights] = paths(chosen);
+    Ok(Adapter { config: root.open(&config)?, weights: root.open(&weights)?, revision: None })
+}
+
+/// The folder of the adapter among `files`; empty for the root. `place` is named in errors.
+pub(super) fn choose(place: &str, files: &[String]) -> Result<String, Error> {
+    let visible: Vec<&str> =
+        files.iter().map(String::as_str).filter(|file| choice::is_visible(file)).collect();
+    let configs = visible.iter().filter(|file| choice::file_name(file) == CONFIG);
+    let mut folders: Vec<&str> = configs.map(|file| folder_of(file)).collect();
+    if folders.contains(&"") {
+        folders = vec![""];
+    }
+    let mut folders = choice::without_checkpoints(folders);
+    folders.sort_unstable();
+    let place = place.to_owned();
+    let folder = match folders.as_slice() {
+        [] => return Err(Error::NoConfig { place }),
+        [folder] => (*folder).to_owned(),
+        several => return Err(Error::Several { place, folders: choice::listed(several) }),
+    };
+    let has = |name| visible.contains(&join(&folder, name).as_str());
+    match (has(WEIGHTS), has(PICKLE)) {
+        (true, _) => Ok(folder),
+        (false, true) => Err(Error::Pickle { place }),
+        (false, false) => Err(Error::NoWeights { place, folder }),
+    }
 }
 
 #[cfg(test)]
@@ -85,17 +103,20 @@ mod tests {
     use super::*;
 
     fn chosen(folders: &[&str]) -> Result<String, String> {
-        choose(Path::new("a.tar.gz"), folders.iter().map(PathBuf::from).collect())
-            .map(|folder| folder.display().to_string())
-            .map_err(|error| error.to_string())
+        let files: Vec<String> = folders.iter().flat_map(|folder| paths(folder)).collect();
+        choose("a.tar.gz", &files).map_err(|error| error.to_string())
     }
 
     #[test]
     fn the_adapter_is_found_wherever_a_job_puts_it() {
-        for folder in ["", "adapter", "wrapper/adapter", "checkpoint-100"] {
+        for folder in
+            ["", "adapter", "wrapper/adapter", "checkpoint-100", "output/model/run1/adapter"]
+        {
             assert_eq!(chosen(&[folder]).unwrap(), folder);
         }
         assert_eq!(chosen(&["checkpoint-100", "", "checkpoint-200"]).unwrap(), "");
+        assert_eq!(chosen(&["other", ""]).unwrap(), "");
+        assert_eq!(chosen(&[".cache/x", "adapter"]).unwrap(), "adapter");
     }
 
     #[test]

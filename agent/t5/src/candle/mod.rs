@@ -7,7 +7,7 @@ mod decoder;
 mod encoder;
 mod layers;
 
-use super::checkpoint::{self, Checkpoint, HEAD, SHARED};
+use super::checkpoint::{self, Checkpoint, Stack};
 use super::compute::{Compute, NextToken};
 use super::lora::Adapter;
 use candle_core::{D, DType, Device, Tensor};
@@ -50,12 +50,12 @@ pub struct CandleT5 {
     device: Device,
     dtype: Dtype,
     precision: Precision,
-    /// `[vocabulary, d_model]`.
-    embedding: Tensor,
+    /// Of the encoder and of the decoder, which usually share one: `[vocabulary, d_model]`.
+    embeddings: [Tensor; 2],
     encoder: Encoder,
     decoder: Decoder,
     head: Linear,
-    /// From an adapter that replaces the head.
+    /// From an adapter that changes the head.
     adapted_head: Option<Linear>,
     head_scale: f32,
     state: Option<State>,
@@ -82,9 +82,23 @@ impl CandleT5 {
         let precision = Precision::of(dtype).ok_or(Error::Dtype(dtype))?;
         let loader = Loader { checkpoint, device: &device, precision };
         let shape = (config.vocabulary, config.d_model);
-        let embedding = on_device(checkpoint.tensor(SHARED)?, shape, precision.most, &device)?;
-        let (head, head_bytes) = if checkpoint.head() == SHARED {
-            (Linear::over(embedding.clone()), 0)
+        let names = [Stack::Encoder, Stack::Decoder].map(|stack| checkpoint.embedding(stack));
+        let load = |name: &str| -> Result<Tensor, Error> {
+            Ok(on_device(checkpoint.tensor(name)?, shape, precision.most, &device)?)
+        };
+        let of_encoder = load(names[0])?;
+        let mut embedding_bytes = bytes(&of_encoder);
+        let of_decoder = if names[0] == names[1] {
+            of_encoder.clone()
+        } else {
+            let own = load(names[1])?;
+            embedding_bytes += bytes(&own);
+            own
+        };
+        let embeddings = [of_encoder, of_decoder];
+        let tied = names.iter().position(|name| *name == checkpoint.head());
+        let (head, head_bytes) = if let Some(stack) = tied {
+            (Linear::over(embeddings[stack].clone()), 0)
         } else {
             let head = loader.linear(vec![checkpoint.head().to_owned()], config.d_model)?;
             let bytes = head.bytes();
@@ -95,10 +109,10 @@ impl CandleT5 {
         let linears = encoder.linears().chain(decoder.linears());
         let linears: u64 = linears.map(|linear| linear.bytes()).sum();
         Ok(Self {
-            weight_bytes: linears + bytes(&embedding) + head_bytes,
+            weight_bytes: linears + embedding_bytes + head_bytes,
             encoder,
             decoder,
-            embedding,
+            embeddings,
             head,
             adapted_head: None,
             head_scale: config.head_scale,
@@ -113,9 +127,9 @@ impl CandleT5 {
     }
 
     fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
-        let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
+        let head = adapter.map(Adapter::head).transpose()?.flatten();
         let head = head.map(|values| {
-            on_device(values, self.embedding.dims2()?, self.precision.most, &self.device)
+            on_device(values, self.embeddings[0].dims2()?, self.precision.most, &self.device)
         });
         self.adapted_head = head.transpose()?.map(Linear::over);
         self.adapter_bytes = self.adapted_head.as_ref().map_or(0, Linear::bytes);
@@ -131,15 +145,11 @@ impl CandleT5 {
         self.state = None;
         self.last = None;
         let lengths: Vec<usize> = prompts.iter().map(|ids| ids.len()).collect();
-        let embedded = self.embed(&Tensor::new(prompts.concat(), &self.device)?)?;
+        let ids = Tensor::new(prompts.concat(), &self.device)?;
+        let embedded = embed(&self.embeddings[0], &ids)?;
         let encoded = self.encoder.forward(embedded, &lengths)?;
         self.state = Some(self.decoder.begin(&encoded, &lengths, max_steps)?);
         Ok(())
-    }
-
-    /// `[ids, d_model]`, f32.
-    fn embed(&self, ids: &Tensor) -> Result<Tensor, candle_core::Error> {
-        self.embedding.index_select(ids, 0)?.to_dtype(DType::F32)
     }
 
     /// `[rows, vocabulary]`, f32.
@@ -148,7 +158,7 @@ impl CandleT5 {
             Some((last, ids)) if last == tokens => ids,
             _ => Tensor::new(tokens, &self.device)?,
         };
-        let embedded = self.embed(&ids)?;
+        let embedded = embed(&self.embeddings[1], &ids)?;
         let state = self.state.as_mut().expect("encode comes before step");
         let mut x = self.decoder.step(state, embedded)?;
         self.cache_bytes = self.cache_bytes.max(state.cache_bytes());
@@ -233,6 +243,11 @@ impl Compute for CandleT5 {
     fn cache_bytes(&self) -> u64 {
         self.cache_bytes
     }
+}
+
+/// `[ids, d_model]`, f32.
+fn embed(embedding: &Tensor, ids: &Tensor) -> Result<Tensor, candle_core::Error> {
+    embedding.index_select(ids, 0)?.to_dtype(DType::F32)
 }
 
 /// Errors at run time concern the device: another agent may succeed.

@@ -7,9 +7,6 @@ use std::{collections::BTreeMap, fmt};
 pub const SHARED: &str = "shared.weight";
 /// The head if it is not tied to the embedding, `[vocabulary, d_model]`.
 pub const HEAD: &str = "lm_head.weight";
-/// Alternative names of the embedding.
-pub(super) const SHARED_ALIASES: [&str; 2] =
-    ["encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 /// In old files, and unused: cross-attention has no position bias.
 pub(super) const UNUSED: &str =
     "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
@@ -30,6 +27,14 @@ impl fmt::Display for Stack {
 }
 
 impl Stack {
+    /// The embedding of this stack if it is not tied to [`SHARED`], `[vocabulary, d_model]`.
+    pub(super) fn embedding(self) -> &'static str {
+        match self {
+            Self::Encoder => "encoder.embed_tokens.weight",
+            Self::Decoder => "decoder.embed_tokens.weight",
+        }
+    }
+
     /// Self-attention: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model, inner]`.
     pub fn self_attention(self, block: usize, part: &str) -> String {
         format!("{self}.block.{block}.layer.0.SelfAttention.{part}.weight")
@@ -69,7 +74,7 @@ pub fn cross_attention(block: usize, part: &str) -> String {
     format!("decoder.block.{block}.layer.1.EncDecAttention.{part}.weight")
 }
 
-/// All tensors except the head, with their shapes.
+/// All tensors except an own head and own embeddings of the stacks, with their shapes.
 pub(super) fn layout(config: &Config) -> BTreeMap<String, Vec<usize>> {
     let (d_model, d_ff, inner) = (config.d_model, config.d_ff, config.inner());
     let mut layout = BTreeMap::from([(SHARED.to_owned(), vec![config.vocabulary, d_model])]);

@@ -14,15 +14,23 @@ pub(super) use stored::Stored;
 use super::config::Config;
 use super::lora::{self, Adapter};
 use engine::files::{self, Weights};
-use layout::{SHARED_ALIASES, UNUSED};
-use std::{collections::BTreeMap, io};
+use layout::UNUSED;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 #[derive(Debug)]
 pub struct Checkpoint {
     pub config: Config,
     layout: BTreeMap<String, Vec<usize>>,
-    values: Values,
+    base: Arc<Base>,
     adapter: Option<Adapter>,
+}
+
+/// The tensors without an adapter.
+#[derive(Debug)]
+pub(super) struct Base {
+    config: Config,
+    layout: BTreeMap<String, Vec<usize>>,
+    values: Values,
 }
 
 #[derive(Debug)]
@@ -47,6 +55,8 @@ pub enum Error {
     Duplicate { tensor: String, first: String, second: String },
     #[error("tensor {tensor} {expected:?} is missing from {files}")]
     Missing { files: String, tensor: String, expected: Vec<usize> },
+    #[error("{file}: tensor names begin with `{prefix}`, {}", wrapper(.prefix))]
+    Wrapped { file: String, prefix: String },
     #[error("{file}: unexpected tensor {tensor} for this config")]
     Unknown { file: String, tensor: String },
     #[error("{file}: tensor {tensor} has shape {found:?}, the config requires {expected:?}")]
@@ -61,36 +71,30 @@ impl Checkpoint {
     /// Checks names and shapes of all tensors without reading values.
     pub fn open(config: &Config, weights: Weights) -> Result<Self, Error> {
         let mut layout = layout::layout(config);
-        let head = vec![config.vocabulary, config.d_model];
+        let matrix = vec![config.vocabulary, config.d_model];
+        if !config.claims_tied_head {
+            layout.insert(HEAD.to_owned(), matrix.clone());
+        }
         let values = match weights {
-            Weights::Seeded(seed) => {
-                if !config.claims_tied_head {
-                    layout.insert(HEAD.to_owned(), head);
-                }
-                Values::Seeded(seed)
-            }
+            Weights::Seeded(seed) => Values::Seeded(seed),
             Weights::Stored(files) => {
                 let mut stored = Stored::open(files)?;
-                // The file decides whether there is a separate head; the configuration is trusted
-                // only if it says so.
-                if stored.places.contains_key(HEAD) || !config.claims_tied_head {
-                    layout.insert(HEAD.to_owned(), head);
+                for own in tie(&mut stored, config)? {
+                    layout.insert(own.to_owned(), matrix.clone());
                 }
-                normalize_names(&mut stored);
                 check(&stored, &layout)?;
                 Values::Stored(stored)
             }
         };
-        Ok(Self { config: config.clone(), layout, values, adapter: None })
+        let base = Base { config: config.clone(), layout: layout.clone(), values };
+        Ok(Self { config: config.clone(), layout, base: Arc::new(base), adapter: None })
     }
 
     /// Merges an adapter into the weights of `model` as tensors are read.
     pub fn adapt(mut self, files: files::Adapter, model: &str) -> Result<Self, lora::Error> {
         let adapter = self.fit(files, model)?;
-        for name in &adapter.replaced {
-            let head = || self.layout[SHARED].clone();
-            let shape = self.layout.get(name).cloned().unwrap_or_else(head);
-            self.layout.insert(name.clone(), shape);
+        if adapter.changes(HEAD) {
+            self.layout.insert(HEAD.to_owned(), self.layout[SHARED].clone());
         }
         self.adapter = Some(adapter);
         Ok(self)
@@ -98,7 +102,7 @@ impl Checkpoint {
 
     /// Matches an adapter to the weights of `model` without merging it.
     pub fn fit(&self, files: files::Adapter, model: &str) -> Result<Adapter, lora::Error> {
-        Adapter::open(files, model, &self.layout)
+        Adapter::open(files, model, &self.base)
     }
 
     pub fn notes(&self) -> &[String] {
@@ -110,6 +114,12 @@ impl Checkpoint {
         if self.layout.contains_key(HEAD) { HEAD } else { SHARED }
     }
 
+    /// The tensor that serves as a stack's embedding: its own, or the shared one.
+    pub fn embedding(&self, stack: Stack) -> &'static str {
+        let own = stack.embedding();
+        if self.layout.contains_key(own) { own } else { SHARED }
+    }
+
     pub fn parameters(&self) -> u64 {
         self.layout.values().map(|shape| shape.iter().product::<usize>() as u64).sum()
     }
@@ -117,21 +127,10 @@ impl Checkpoint {
     /// A tensor's values, row-major, shaped as documented at [`Stack`] and [`cross_attention`].
     /// Panics if this T5 has no such tensor.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let shape =
-            self.layout.get(name).expect("tensors are asked for by the config's own layout");
-        let replacement =
-            self.adapter.as_ref().map(|adapter| adapter.replacement(name)).transpose()?;
-        if let Some(values) = replacement.flatten() {
-            return Ok(values);
+        match &self.adapter {
+            Some(adapter) => adapter.adapted(name),
+            None => self.base.tensor(name),
         }
-        let mut values = match &self.values {
-            Values::Seeded(seed) => seeded::values(*seed, &self.config, name, shape),
-            Values::Stored(stored) => stored.read(name)?,
-        };
-        if let Some(adapter) = &self.adapter {
-            adapter.merge(name, &mut values)?;
-        }
-        Ok(values)
     }
 
     /// Stacks tensors of equal width, such as `q`, `k` and `v`, for one product.
@@ -144,18 +143,85 @@ impl Checkpoint {
     }
 }
 
-fn normalize_names(stored: &mut Stored) {
-    stored.places.remove(UNUSED);
-    for alias in SHARED_ALIASES {
-        if let Some(place) = stored.places.remove(alias) {
-            stored.places.entry(SHARED.to_owned()).or_insert(place);
+impl Base {
+    /// The tensor of this name; for a head that is tied, the embedding.
+    pub(super) fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let name = if name == HEAD && !self.layout.contains_key(HEAD) { SHARED } else { name };
+        let shape =
+            self.layout.get(name).expect("tensors are asked for by the config's own layout");
+        match &self.values {
+            Values::Seeded(seed) => Ok(seeded::values(*seed, &self.config, name, shape)),
+            Values::Stored(stored) => stored.read(name),
         }
     }
+
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.layout.get(name).map(Vec::as_slice)
+    }
+
+    /// Whether the head is the embedding.
+    pub(super) fn has_tied_head(&self) -> bool {
+        !self.layout.contains_key(HEAD)
+    }
+}
+
+/// Ties the embeddings and the head as transformers 5.24 does (`PreTrainedModel.tie_weights`): the
+/// first one that the file has stands in for missing ones, and one that differs from it stays
+/// separate. Returns the names of those. The file decides, not `tie_word_embeddings`, except that
+/// without a tie both `shared` and `lm_head` must be there.
+fn tie(stored: &mut Stored, config: &Config) -> Result<Vec<&'static str>, Error> {
+    stored.places.remove(UNUSED);
+    let names = [SHARED, Stack::Encoder.embedding(), Stack::Decoder.embedding(), HEAD];
+    let sources = if config.claims_tied_head { &names[..] } else { &names[..3] };
+    let Some(source) = sources.iter().copied().find(|name| stored.places.contains_key(*name))
+    else {
+        return Ok(Vec::new());
+    };
+    if let Some(place) = stored.places.remove(source) {
+        stored.places.insert(SHARED.to_owned(), place);
+    }
+    let mut own = Vec::new();
+    for name in names.into_iter().skip(1).filter(|name| *name != source) {
+        let is_required = name == HEAD && !config.claims_tied_head;
+        if !stored.places.contains_key(name) {
+            continue;
+        }
+        if is_required || !stored.are_equal(SHARED, name)? {
+            own.push(name);
+        } else {
+            stored.places.remove(name);
+        }
+    }
+    Ok(own)
+}
+
+/// What put a prefix before every name, and the way out.
+fn wrapper(prefix: &str) -> String {
+    let save = |module| format!("save its `{module}`, or remove the prefix from the names");
+    match prefix {
+        "_orig_mod." => {
+            format!("which torch.compile adds to a compiled model: {}", save("_orig_mod"))
+        }
+        "module." => format!("which DistributedDataParallel adds to a model: {}", save("module")),
+        _ => "which a wrapper around the model adds: save the model inside, or remove the prefix \
+              from the names"
+            .to_owned(),
+    }
+}
+
+/// What a name has before the name of `tensor`, if it ends with that.
+fn wrapped<'a>(names: impl Iterator<Item = &'a String>, tensor: &str) -> Option<&'a str> {
+    let mut prefixes = names.filter_map(|name| name.strip_suffix(tensor));
+    prefixes.find(|prefix| prefix.ends_with('.'))
 }
 
 fn check(stored: &Stored, layout: &BTreeMap<String, Vec<usize>>) -> Result<(), Error> {
     for (tensor, expected) in layout {
         let Some(place) = stored.places.get(tensor) else {
+            if let Some(prefix) = wrapped(stored.places.keys(), tensor) {
+                let prefix = prefix.to_owned();
+                return Err(Error::Wrapped { file: stored.file_names(), prefix });
+            }
             return Err(Error::Missing {
                 files: stored.file_names(),
                 tensor: tensor.clone(),

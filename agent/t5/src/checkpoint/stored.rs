@@ -17,6 +17,7 @@ type Convert = fn(&[u8], &mut Vec<f32>);
 pub(crate) struct TensorLocation {
     file: usize,
     offset: u64,
+    bytes: usize,
     dtype: Dtype,
     pub(crate) shape: Vec<usize>,
 }
@@ -36,6 +37,7 @@ impl Stored {
                 let place = TensorLocation {
                     file,
                     offset: start + info.data_offsets.0 as u64,
+                    bytes: info.data_offsets.1 - info.data_offsets.0,
                     dtype: info.dtype,
                     shape: info.shape.clone(),
                 };
@@ -75,6 +77,34 @@ impl Stored {
         }
     }
 
+    /// Whether two tensors hold the same numbers in the same shape.
+    pub(super) fn are_equal(&self, one: &str, other: &str) -> Result<bool, Error> {
+        let (a, b) = (&self.places[one], &self.places[other]);
+        if a.shape != b.shape {
+            return Ok(false);
+        }
+        if a.dtype != b.dtype {
+            return Ok(self.convert(one, a)? == self.convert(other, b)?);
+        }
+        let length = a.bytes;
+        let (mut left, mut right) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+        for start in (0..length).step_by(CHUNK_BYTES) {
+            let taken = CHUNK_BYTES.min(length - start);
+            self.read_at(a, start, &mut left[..taken])?;
+            self.read_at(b, start, &mut right[..taken])?;
+            if left[..taken] != right[..taken] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn read_at(&self, place: &TensorLocation, start: usize, to: &mut [u8]) -> Result<(), Error> {
+        let blob = &self.files[place.file];
+        blob.read_at(place.offset + start as u64, to)
+            .map_err(|source| Error::Read { file: blob.name().to_owned(), source })
+    }
+
     fn convert(&self, tensor: &str, place: &TensorLocation) -> Result<Vec<f32>, Error> {
         let blob = &self.files[place.file];
         let (width, convert): (usize, Convert) = match place.dtype {
@@ -96,13 +126,10 @@ impl Stored {
         let length: usize = place.shape.iter().product();
         let mut values = Vec::with_capacity(length);
         let mut chunk = vec![0; CHUNK_BYTES.min(length * width)];
-        let mut offset = place.offset;
         while values.len() < length {
             let taken = chunk.len().min((length - values.len()) * width);
-            blob.read_at(offset, &mut chunk[..taken])
-                .map_err(|source| Error::Read { file: blob.name().to_owned(), source })?;
+            self.read_at(place, values.len() * width, &mut chunk[..taken])?;
             convert(&chunk[..taken], &mut values);
-            offset += taken as u64;
         }
         Ok(values)
     }

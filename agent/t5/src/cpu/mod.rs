@@ -11,7 +11,7 @@ mod layers;
 mod linear;
 mod work;
 
-use super::checkpoint::{Checkpoint, Error, HEAD, SHARED};
+use super::checkpoint::{Checkpoint, Error, Stack};
 use super::compute::{Compute, NextToken};
 use super::config::Config;
 use super::lora::Adapter;
@@ -23,6 +23,7 @@ use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
 use layers::{Loader, Workspace};
 use linear::{Linear, LoraBuffers};
 use model::{engine::Dtype, failure::Failure};
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +62,12 @@ pub struct CpuT5 {
     kernels: Kernels,
     config: Config,
     dtype: Dtype,
-    embedding: Embedding,
+    /// Of the encoder and of the decoder, which usually share one.
+    embeddings: [Arc<Embedding>; 2],
     encoder: Encoder,
     decoder: Decoder,
     head: Head,
-    /// From an adapter that replaces the head.
+    /// From an adapter that changes the head.
     adapted_head: Option<Head>,
     head_shape: (usize, usize),
     weight_bytes: usize,
@@ -104,14 +106,26 @@ impl CpuT5 {
         let embedding = |shared| Embedding::new(precision.embedding, config.d_model, shared);
         let shape = (config.vocabulary, config.d_model);
         let pack = |values: &[f32]| Head::pack(dispatch, precision.head, shape, values);
-        // The two largest tensors, one at a time.
-        let shared = checkpoint.tensor(SHARED)?;
-        let (head, embedding) = match checkpoint.head() {
-            SHARED => (pack(&shared), embedding(shared)),
-            own => {
-                let embedding = embedding(shared);
-                (pack(&checkpoint.tensor(own)?), embedding)
+        // The largest tensors, one at a time.
+        let names = [Stack::Encoder, Stack::Decoder].map(|stack| checkpoint.embedding(stack));
+        let mut head = None;
+        let mut load = |name: &str| -> Result<Arc<Embedding>, Error> {
+            let values = checkpoint.tensor(name)?;
+            if name == checkpoint.head() {
+                head = Some(pack(&values));
             }
+            Ok(Arc::new(embedding(values)))
+        };
+        let of_encoder = load(names[0])?;
+        let of_decoder =
+            if names[0] == names[1] { Arc::clone(&of_encoder) } else { load(names[1])? };
+        let mut embedding_bytes = of_encoder.bytes();
+        if names[0] != names[1] {
+            embedding_bytes += of_decoder.bytes();
+        }
+        let head = match head {
+            Some(head) => head,
+            None => pack(&checkpoint.tensor(checkpoint.head())?),
         };
         let rows = StepBuffers {
             x: Rows::new(config.d_model),
@@ -132,8 +146,8 @@ impl CpuT5 {
             kernels: Kernels::new(dispatch, threads),
             config: config.clone(),
             dtype,
-            weight_bytes: linears + head.bytes() + embedding.bytes(),
-            embedding,
+            weight_bytes: linears + head.bytes() + embedding_bytes,
+            embeddings: [of_encoder, of_decoder],
             encoder,
             decoder,
             head,
@@ -147,7 +161,7 @@ impl CpuT5 {
     }
 
     fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
-        let head = adapter.map(|adapter| adapter.replacement(HEAD)).transpose()?.flatten();
+        let head = adapter.map(Adapter::head).transpose()?.flatten();
         let (dispatch, storage) = (self.kernels.dispatch(), Precision::of(self.dtype).head);
         let pack = |values: Vec<f32>| Head::pack(dispatch, storage, self.head_shape, &values);
         self.adapted_head = head.map(pack);
@@ -170,7 +184,7 @@ impl CpuT5 {
     fn decode(&mut self, tokens: &[u32]) {
         let Self { kernels, rows, .. } = self;
         let StepBuffers { x, out, workspace, .. } = rows;
-        self.embedding.rows(tokens.iter(), x);
+        self.embeddings[1].rows(tokens.iter(), x);
         self.decoder.step(kernels, x, workspace, out);
         if let Some(scale) = self.head_scale {
             for row in 0..out.count() {
@@ -201,7 +215,7 @@ impl Compute for CpuT5 {
             let (grouped, others) = prompts.split_at(ranges.len());
             prompts = others;
             let tokens: Vec<u32> = grouped.concat();
-            self.embedding.rows(tokens.iter(), x);
+            self.embeddings[0].rows(tokens.iter(), x);
             self.encoder.forward(&mut self.kernels, x, &ranges, workspace, out);
             self.decoder.remember(
                 &mut self.kernels,

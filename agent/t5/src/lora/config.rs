@@ -3,7 +3,7 @@
 //! Unsupported settings that would change the result are errors. Keys that are null, false, empty
 //! or informational are ignored. Checked against peft 0.21.2.
 
-use regex::Regex;
+use fancy_regex::Regex;
 use serde_json::{Map, Value};
 
 /// Keys that do not change what a saved adapter computes.
@@ -55,13 +55,20 @@ pub struct LoraConfig {
     ranks: Vec<(Pattern, usize)>,
     alphas: Vec<(Pattern, f64)>,
     by_root: bool,
+    /// `ensure_weight_tying`.
+    keeps_tie: bool,
     saved: Vec<String>,
     base: Option<String>,
 }
 
-/// Module patterns, matched like peft's `get_pattern_key`.
+/// Module patterns, matched like peft's `get_pattern_key`: Python's expressions, which can look ahead
+/// and behind.
 #[derive(Debug)]
-struct Pattern(Regex);
+struct Pattern {
+    key: &'static str,
+    pattern: String,
+    regex: Regex,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -76,7 +83,7 @@ pub enum Error {
     )]
     Unsupported { key: String, value: String },
     #[error("{key}: invalid pattern `{pattern}`")]
-    Pattern { key: &'static str, pattern: String, source: Box<regex::Error> },
+    Pattern { key: &'static str, pattern: String, source: Box<fancy_regex::Error> },
 }
 
 impl LoraConfig {
@@ -103,24 +110,32 @@ impl LoraConfig {
             ranks: patterns(&raw, "rank_pattern", whole)?,
             alphas: patterns(&raw, "alpha_pattern", Value::as_f64)?,
             by_root: raw.get("use_rslora").is_some_and(is_set),
+            keeps_tie: raw.get("ensure_weight_tying").is_some_and(is_set),
             saved,
             base: raw.get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
         })
     }
 
-    pub fn rank(&self, module: &str) -> usize {
-        self.ranks
-            .iter()
-            .find(|(pattern, _)| pattern.matches(module))
-            .map_or(self.rank, |found| found.1)
+    pub fn rank(&self, module: &str) -> Result<usize, Error> {
+        Ok(first(&self.ranks, module)?.unwrap_or(self.rank))
     }
 
     /// The factor of `B A`.
-    pub fn scaling(&self, module: &str) -> f64 {
-        let found = self.alphas.iter().find(|(pattern, _)| pattern.matches(module));
-        let alpha = found.map_or(self.alpha, |found| found.1);
-        let rank = self.rank(module) as f64;
-        alpha / if self.by_root { rank.sqrt() } else { rank }
+    pub fn scaling(&self, module: &str) -> Result<f32, Error> {
+        let alpha = first(&self.alphas, module)?.unwrap_or(self.alpha);
+        let rank = self.rank(module)? as f64;
+        let scaling = alpha / if self.by_root { rank.sqrt() } else { rank };
+        #[expect(clippy::cast_possible_truncation, reason = "weights are merged in f32")]
+        Ok(scaling as f32)
+    }
+
+    /// For a base whose head is tied to the embedding: an error if the adapter changes both.
+    pub fn check_untied(&self) -> Result<(), Error> {
+        if self.keeps_tie {
+            let (key, value) = ("ensure_weight_tying".to_owned(), "true".to_owned());
+            return Err(Error::Unsupported { key, value });
+        }
+        Ok(())
     }
 
     /// Whether a module was trained in full.
@@ -137,16 +152,32 @@ impl LoraConfig {
 
 impl Pattern {
     fn new(key: &'static str, pattern: &str) -> Result<Self, Error> {
-        Regex::new(&format!("^(.*\\.)?({pattern})$")).map(Self).map_err(|source| Error::Pattern {
-            key,
-            pattern: pattern.to_owned(),
+        match Regex::new(&format!("^(.*\\.)?({pattern})$")) {
+            Ok(regex) => Ok(Self { key, pattern: pattern.to_owned(), regex }),
+            Err(source) => {
+                Err(Error::Pattern { key, pattern: pattern.to_owned(), source: Box::new(source) })
+            }
+        }
+    }
+
+    /// An error if the search takes too many steps.
+    fn matches(&self, module: &str) -> Result<bool, Error> {
+        self.regex.is_match(module).map_err(|source| Error::Pattern {
+            key: self.key,
+            pattern: self.pattern.clone(),
             source: Box::new(source),
         })
     }
+}
 
-    fn matches(&self, module: &str) -> bool {
-        self.0.is_match(module)
+/// The value of the first pattern that matches.
+fn first<T: Copy>(patterns: &[(Pattern, T)], module: &str) -> Result<Option<T>, Error> {
+    for (pattern, value) in patterns {
+        if pattern.matches(module)? {
+            return Ok(Some(*value));
+        }
     }
+    Ok(None)
 }
 
 fn patterns<T>(
@@ -213,16 +244,33 @@ mod tests {
                 "alpha_pattern": {".*decoder.*q": 20}, "use_rslora": false"#,
         )
         .unwrap();
-        assert_eq!(config.rank("decoder.block.1.layer.1.EncDecAttention.v"), 6);
-        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.v"), 2);
-        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.kv"), 4);
-        assert!((config.scaling("decoder.block.0.layer.0.SelfAttention.q") - 5.0).abs() < 1e-12);
-        assert!((config.scaling("encoder.block.0.layer.0.SelfAttention.q") - 2.0).abs() < 1e-12);
+        assert_eq!(config.rank("decoder.block.1.layer.1.EncDecAttention.v").unwrap(), 6);
+        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.v").unwrap(), 2);
+        assert_eq!(config.rank("decoder.block.0.layer.1.EncDecAttention.kv").unwrap(), 4);
+        let scaling = |module| config.scaling(module).unwrap();
+        assert!((scaling("decoder.block.0.layer.0.SelfAttention.q") - 5.0).abs() < 1e-6);
+        assert!((scaling("encoder.block.0.layer.0.SelfAttention.q") - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn patterns_can_look_ahead_and_behind() {
+        let config =
+            parse(r#", "rank_pattern": {"^(?!encoder).*\\.q$": 6, "(?<=EncDecAttention\\.)v": 2}"#)
+                .unwrap();
+        let rank = |module| config.rank(module).unwrap();
+        assert_eq!(rank("decoder.block.0.layer.0.SelfAttention.q"), 6);
+        assert_eq!(rank("encoder.block.0.layer.0.SelfAttention.q"), 4);
+        assert_eq!(rank("decoder.block.0.layer.1.EncDecAttention.v"), 2);
+        assert_eq!(rank("decoder.block.0.layer.0.SelfAttention.v"), 4);
+        let invalid = parse(r#", "rank_pattern": {"(?!": 6}"#).unwrap_err().to_string();
+        assert_eq!(invalid, "rank_pattern: invalid pattern `(?!`");
     }
 
     #[test]
     fn rank_stabilized_adapters_are_scaled_by_the_root() {
-        assert!((parse(r#", "use_rslora": true"#).unwrap().scaling("q") - 4.0).abs() < 1e-12);
+        assert!(
+            (parse(r#", "use_rslora": true"#).unwrap().scaling("q").unwrap() - 4.0).abs() < 1e-6
+        );
     }
 
     #[test]

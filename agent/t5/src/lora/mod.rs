@@ -3,14 +3,18 @@
 //! Merged: `W' = W + scaling * (B A)` in f32, before packing; modules trained in full replace the
 //! base's (peft 0.21.2, `tuners/lora/layer.py`). Unmerged: `x W'^T = x W^T + (x A^T) (scaling *
 //! B)^T`. Every tensor must match a weight: an adapter that fits only in part is rejected.
+//!
+//! The head of a tied base gets a matrix of its own, as in peft while the adapter is separate:
+//! `merge_and_unload` would change the embedding as well.
 
 pub mod config;
 
-use super::checkpoint::{self, HEAD, SHARED, Stored};
+use super::checkpoint::{self, Base, HEAD, SHARED, Stored};
 use config::LoraConfig;
-use engine::files::{self, Blob};
+use engine::files;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// peft's prefix of module names.
 const PREFIX: &str = "base_model.model.";
@@ -18,10 +22,18 @@ const PREFIX: &str = "base_model.model.";
 #[derive(Debug)]
 pub struct Adapter {
     stored: Stored,
+    base: Arc<Base>,
     /// By the name of the changed weight.
     deltas: BTreeMap<String, Delta>,
-    pub replaced: Vec<String>,
+    replaced: Vec<String>,
     pub notes: Vec<String>,
+}
+
+/// An adapter's files.
+struct Given<'a> {
+    file: &'a str,
+    config_file: &'a str,
+    config: &'a LoraConfig,
 }
 
 /// The names of the two factors in the file.
@@ -65,16 +77,24 @@ pub enum Error {
 
 impl Adapter {
     /// Matches an adapter to the shapes of a base's weights, without reading values.
-    pub fn open(
+    pub(super) fn open(
         files: files::Adapter,
         model: &str,
-        layout: &BTreeMap<String, Vec<usize>>,
+        base: &Arc<Base>,
     ) -> Result<Self, Error> {
-        let config = read_config(&files.config)?;
+        let config_file = files.config.name().to_owned();
+        let unusable = |source| Error::Config { file: config_file.clone(), source };
+        let config = LoraConfig::parse(&files.config.read()?).map_err(unusable)?;
         let stored = Stored::open(vec![files.weights])?;
         let file = stored.file_names();
-        let mut adapter =
-            Self { deltas: BTreeMap::new(), replaced: Vec::new(), notes: Vec::new(), stored };
+        let given = Given { file: &file, config_file: &config_file, config: &config };
+        let mut adapter = Self {
+            deltas: BTreeMap::new(),
+            replaced: Vec::new(),
+            notes: Vec::new(),
+            base: Arc::clone(base),
+            stored,
+        };
         let tensors: Vec<(String, Vec<usize>)> = adapter
             .stored
             .places
@@ -85,13 +105,19 @@ impl Adapter {
             return Err(Error::Empty { file });
         }
         for (tensor, shape) in tensors {
-            adapter.place(&file, &config, layout, tensor, &shape)?;
+            adapter.place(&given, tensor, &shape)?;
         }
         for (weight, delta) in &adapter.deltas {
             if delta.a.is_none() || delta.b.is_none() {
                 let module = weight.trim_end_matches(".weight").to_owned();
                 return Err(Error::Half { file, module });
             }
+        }
+        if adapter.deltas.contains_key(HEAD) && base.has_tied_head() {
+            config.check_untied().map_err(unusable)?;
+            adapter.notes.push(format!(
+                "{file} changes the head, which is tied to the embedding: the head becomes a matrix of its own"
+            ));
         }
         if let Some(base) = config.base().filter(|base| last_part(base) != last_part(model)) {
             adapter
@@ -102,16 +128,20 @@ impl Adapter {
     }
 
     /// Assigns one tensor to the weight that it changes.
-    fn place(
-        &mut self,
-        file: &str,
-        config: &LoraConfig,
-        layout: &BTreeMap<String, Vec<usize>>,
-        tensor: String,
-        found: &[usize],
-    ) -> Result<(), Error> {
+    fn place(&mut self, given: &Given<'_>, tensor: String, found: &[usize]) -> Result<(), Error> {
+        let Given { file, config_file, config } = *given;
+        let unusable = |source| Error::Config { file: config_file.to_owned(), source };
         let unsupported = || Error::Unsupported { file: file.to_owned(), tensor: tensor.clone() };
-        let name = tensor.strip_prefix(PREFIX).ok_or_else(unsupported)?;
+        let wrapped = |prefix: &str| {
+            let (file, prefix) = (file.to_owned(), prefix.to_owned());
+            Error::Stored(checkpoint::Error::Wrapped { file, prefix })
+        };
+        let Some(name) = tensor.strip_prefix(PREFIX) else {
+            return Err(match tensor.split_once(PREFIX) {
+                Some((prefix, _)) => wrapped(prefix),
+                None => unsupported(),
+            });
+        };
         let module = name.strip_suffix(".weight").ok_or_else(unsupported)?;
         let (module, factor) = match module.rsplit_once(".lora_") {
             Some((module, factor @ ("A" | "B"))) => (module, Some(factor)),
@@ -119,15 +149,16 @@ impl Adapter {
             None => (module, None),
         };
         let weight = format!("{module}.weight");
-        // A base with a tied head gets a separate head from an adapter that saved one.
-        let base = layout.get(&weight).or_else(|| match factor {
-            None if weight == HEAD => layout.get(SHARED),
-            _ => None,
-        });
-        let base =
-            base.ok_or_else(|| Error::NoWeight { file: file.to_owned(), tensor: tensor.clone() })?;
-        let rank = config.rank(module);
-        let expected = match (factor, base.as_slice()) {
+        // A base with a tied head gets a separate one from an adapter that changes it.
+        let of_base = if weight == HEAD && self.base.has_tied_head() { SHARED } else { &weight };
+        let Some(base) = self.base.shape(of_base) else {
+            return Err(match wrapper_of(&weight, &self.base) {
+                Some(prefix) => wrapped(&format!("{PREFIX}{prefix}")),
+                None => Error::NoWeight { file: file.to_owned(), tensor },
+            });
+        };
+        let rank = config.rank(module).map_err(unusable)?;
+        let expected = match (factor, base) {
             (None, _) if !config.is_saved(module) => return Err(unsupported()),
             (None, base) => base.to_vec(),
             (Some("A"), [_, inputs]) => vec![rank, *inputs],
@@ -150,19 +181,34 @@ impl Adapter {
             }
             return Ok(());
         };
+        let scaling = config.scaling(module).map_err(unusable)?;
         let delta = self.deltas.entry(weight).or_default();
         delta.rank = rank;
-        delta.scaling = scaling(config, module);
+        delta.scaling = scaling;
         *(if factor == "A" { &mut delta.a } else { &mut delta.b }) = Some(tensor.clone());
         Ok(())
     }
 
-    /// The replacement of a weight. `None` if the base's weight stays.
-    pub fn replacement(&self, weight: &str) -> Result<Option<Vec<f32>>, checkpoint::Error> {
-        if self.replaced.iter().all(|replaced| replaced != weight) {
-            return Ok(None);
-        }
-        self.stored.read(&format!("{PREFIX}{weight}")).map(Some)
+    /// Whether the adapter replaces a weight or adds to it.
+    pub fn changes(&self, weight: &str) -> bool {
+        self.deltas.contains_key(weight) || self.replaced.iter().any(|replaced| replaced == weight)
+    }
+
+    /// A weight with the adapter merged. Panics if this T5 has no such weight.
+    pub fn adapted(&self, weight: &str) -> Result<Vec<f32>, checkpoint::Error> {
+        let mut values = if self.replaced.iter().any(|replaced| replaced == weight) {
+            self.stored.read(&format!("{PREFIX}{weight}"))?
+        } else {
+            self.base.tensor(weight)?
+        };
+        self.merge(weight, &mut values)?;
+        Ok(values)
+    }
+
+    /// The head with the adapter merged; `None` if it stays. The search for the best token reads
+    /// one matrix, so an adapter's head is merged in either mode.
+    pub fn head(&self) -> Result<Option<Vec<f32>>, checkpoint::Error> {
+        self.changes(HEAD).then(|| self.adapted(HEAD)).transpose()
     }
 
     pub fn check_unmerged(&self) -> Result<(), Error> {
@@ -210,7 +256,7 @@ impl Adapter {
     }
 
     /// Adds the change to a weight, `[outputs, inputs]`, if there is one.
-    pub fn merge(&self, weight: &str, values: &mut [f32]) -> Result<(), checkpoint::Error> {
+    fn merge(&self, weight: &str, values: &mut [f32]) -> Result<(), checkpoint::Error> {
         let Some(Delta { a: Some(a), b: Some(b), rank, scaling }) = self.deltas.get(weight) else {
             return Ok(());
         };
@@ -227,15 +273,10 @@ impl Adapter {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "weights are merged in f32")]
-fn scaling(config: &LoraConfig, module: &str) -> f32 {
-    config.scaling(module) as f32
-}
-
-fn read_config(blob: &Blob) -> Result<LoraConfig, Error> {
-    let file = || blob.name().to_owned();
-    let text = blob.read()?;
-    LoraConfig::parse(&text).map_err(|source| Error::Config { file: file(), source })
+/// What the name of a weight has before one of the base's.
+fn wrapper_of<'a>(weight: &'a str, base: &Base) -> Option<&'a str> {
+    let ends = weight.match_indices('.').map(|(dot, _)| dot + 1);
+    ends.map(|end| weight.split_at(end)).find(|(_, name)| base.shape(name).is_some()).map(|it| it.0)
 }
 
 /// A model's name without its owner or folder.
