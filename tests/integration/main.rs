@@ -30,4 +30,5 @@ mod sharing;
 mod style;
 mod telemetry;
 mod tracing;
+mod trees;
 mod watching;

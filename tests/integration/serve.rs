@@ -92,6 +92,60 @@ fn invalid_requests_are_refused_with_a_reason() {
 }
 
 #[test]
+fn json_lines_are_answered_line_by_line() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--queue", "3"]);
+    let alone = |inputs: Value| serving.answer(serving.ask(&body(&inputs))).expect("it answers").1;
+    let texts = |answer: &Value| -> Vec<Value> {
+        let answers = answer.as_array().expect("a list").iter();
+        answers.map(|answer| answer["output_ids"].clone()).collect()
+    };
+    let (one, two) = (json!(prompt("Ann: Hi")), json!([prompt("Ben: Bye"), prompt("Cem: Ok")]));
+    let lines = format!("{}\n\n{}\r\n", body(&one), body(&two));
+    let (status, kind, answers) = serving.ask_lines(&lines);
+    assert_eq!((status, kind.as_str()), (200, "application/jsonlines"), "{answers}");
+    let answers: Vec<Value> =
+        answers.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    assert_eq!(answers.len(), 2);
+    assert_eq!(texts(&answers[0]), texts(&alone(one)));
+    assert_eq!(texts(&answers[1]), texts(&alone(two)));
+
+    let good = body(&json!("a"));
+    for (lines, status, reason) in [
+        (format!("{good}\n{{\n"), 400, "record 2: "),
+        (format!("{good}\n{{\"text\": 1}}\n"), 422, "record 2: "),
+        (String::new(), 400, "expected 1 to 3 texts, found 0"),
+        (format!("{good}\n").repeat(4), 400, "expected 1 to 3 texts, found 4"),
+    ] {
+        let (found, _, answer) = serving.ask_lines(&lines);
+        assert_eq!(found, status, "{lines}: {answer}");
+        assert!(answer.contains(reason), "{lines}: {answer}");
+    }
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn settings_that_change_nothing_are_accepted() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--max-input-tokens", "8"]);
+    let asked = |parameters: &str, text: &str| {
+        let body = format!(r#"{{"inputs": "{text}", "parameters": {{{parameters}}}}}"#);
+        serving.answer(serving.ask(&body)).expect("it answers")
+    };
+    let neutral = r#""do_sample": false, "num_beams": 1, "truncation": true, "temperature": 0.7"#;
+    let long = "one two three four five six seven eight nine ten";
+    assert_eq!(asked(neutral, long).0, 200);
+    let (status, answer) = asked(r#""truncation": false"#, long);
+    assert_eq!(status, 400);
+    let reason = answer["error"].as_str().expect("a reason");
+    assert!(reason.contains("more than the limit of 8, and truncation is off"), "{reason}");
+    assert_eq!(asked(r#""truncation": false"#, "one").0, 200);
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
 fn pending_requests_are_answered_before_shutdown() {
     let workspace = Workspace::default();
     // Two seconds a request, so that shutdown begins during one.

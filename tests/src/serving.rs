@@ -56,6 +56,21 @@ impl Serving {
         self.send(request.body(body.to_owned()))
     }
 
+    /// Sends JSON Lines to `/invocations`; returns the status, the content type and the body.
+    ///
+    /// # Panics
+    /// If there is no response.
+    pub fn ask_lines(&self, body: &str) -> (u16, String, String) {
+        let request = self.client.post(self.url()).header("content-type", "application/jsonlines");
+        self.runtime.block_on(async {
+            let answer = request.body(body.to_owned()).send().await.expect("it responds");
+            let status = answer.status().as_u16();
+            let kind = answer.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+            let kind = kind.unwrap_or_default().to_owned();
+            (status, kind, answer.text().await.expect("the body arrives"))
+        })
+    }
+
     /// Requests `/ping`.
     pub fn ping(&self) -> Asked {
         self.send(self.client.get(format!("{}/ping", self.address)))

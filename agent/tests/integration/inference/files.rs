@@ -123,7 +123,7 @@ fn a_file_that_was_cut_off_is_noticed() {
             bytes.len()
         )
     );
-    fs::write(&path, "version https://git-lfs.github.com/spec/v1\n").unwrap();
+    fs::write(&path, "neither weights nor a pointer to them").unwrap();
     assert!(error(model.path()).starts_with("DIR/model.safetensors is not a safetensors file"));
 }
 

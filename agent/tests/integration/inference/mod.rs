@@ -3,6 +3,7 @@
 mod adapters;
 mod candle;
 mod differential;
+mod field;
 mod files;
 mod fixture;
 mod intake;
@@ -11,3 +12,4 @@ mod memory;
 mod parity;
 mod text;
 mod unmerged;
+mod variants;
