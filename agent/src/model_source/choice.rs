@@ -58,7 +58,7 @@ pub(super) fn model(place: &str, files: &[String]) -> Result<Chosen, Error> {
     }
     let has_weights = |files: &BTreeSet<&str>| files.iter().any(|name| is_weights(name));
     let is_model = |files: &BTreeSet<&str>| files.contains(CONFIG) && has_weights(files);
-    let is_begun = |files: &BTreeSet<&str>| files.contains(CONFIG) || has_weights(files);
+    let is_begun = |files: &BTreeSet<&str>| files.iter().any(|name| begins_model(name));
     let folder = if folders.get("").is_some_and(is_begun) {
         ""
     } else {
@@ -153,6 +153,11 @@ pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<(), Error> {
 /// Whether a model's folder is recognized by a file of this name.
 pub(super) fn is_model_file(name: &str) -> bool {
     [CONFIG, GENERATION, TOKENIZER, PIECES].contains(&name) || is_weights(name)
+}
+
+/// Whether a folder with a file of this name is meant to be a model, even if another is missing.
+pub(super) fn begins_model(name: &str) -> bool {
+    name == CONFIG || is_weights(name)
 }
 
 fn is_weights(name: &str) -> bool {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 pub(super) fn find(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
     let root = Folder::new(path);
-    let chosen = choice::model(&root.name(), &root.files(choice::is_model_file)?)?;
+    let files = root.files(choice::is_model_file, choice::begins_model)?;
+    let chosen = choice::model(&root.name(), &files)?;
     open(&root.below(&chosen.folder), &chosen, tokenizer)
 }
 

@@ -72,12 +72,16 @@ impl Folder {
         open(&self.path.join(file), &self.name_of(file))
     }
 
-    /// The files below that `is_wanted` by their names, as paths with slashes. If one is in the
-    /// folder itself, no other folder is read.
-    pub(super) fn files(&self, is_wanted: fn(&str) -> bool) -> Result<Vec<String>, Error> {
+    /// The files below that `is_wanted` by their names, as paths with slashes. No other folder is
+    /// read if one in the folder itself `decides`.
+    pub(super) fn files(
+        &self,
+        is_wanted: fn(&str) -> bool,
+        decides: fn(&str) -> bool,
+    ) -> Result<Vec<String>, Error> {
         let mut walk = Walk { folder: self, is_wanted, entries: 0, seen: BTreeSet::new() };
         let (mut files, mut folders) = walk.list("")?;
-        if files.is_empty() {
+        if !files.iter().any(|file| decides(file)) {
             while let Some(folder) = folders.pop() {
                 let (more_files, more_folders) = walk.list(&folder)?;
                 files.extend(more_files);
@@ -166,9 +170,11 @@ mod tests {
         }
         let folder = Folder::new(place.path());
         std::os::unix::fs::symlink(place.path(), place.path().join("x/cycle")).unwrap();
-        assert_eq!(folder.files(json).unwrap(), ["x/2.json", "x/y/z/1.json"]);
+        let files = || folder.files(json, |name| name == "0.json").unwrap();
+        write("6.json");
+        assert_eq!(files(), ["6.json", "x/2.json", "x/y/z/1.json"]);
         write("0.json");
-        assert_eq!(folder.files(json).unwrap(), ["0.json"]);
+        assert_eq!(files(), ["0.json", "6.json"]);
     }
 
     #[test]
@@ -177,7 +183,7 @@ mod tests {
         for count in 0..=MAX_ENTRIES {
             fs::write(place.path().join(count.to_string()), "").unwrap();
         }
-        let error = Folder::new(place.path()).files(json).unwrap_err();
+        let error = Folder::new(place.path()).files(json, json).unwrap_err();
         assert!(matches!(error, Error::TooMany { .. }), "{error}");
     }
 

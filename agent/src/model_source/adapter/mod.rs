@@ -42,7 +42,8 @@ pub fn find(given: &str) -> Result<Adapter, super::Error> {
     Ok(match Place::of(given) {
         Place::Local(path) if path.is_dir() => {
             let root = Folder::new(path);
-            let chosen = choose(&root.name(), &root.files(is_adapter_file).map_err(Error::from)?)?;
+            let files = root.files(is_adapter_file, |name| name == CONFIG).map_err(Error::from)?;
+            let chosen = choose(&root.name(), &files)?;
             open(&root, &chosen)?
         }
         Place::Local(path) => archive::find(path, given)?,
