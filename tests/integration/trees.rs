@@ -102,16 +102,16 @@ fn assert_all(said: &[String; 3], words: &str) {
 #[test]
 fn the_model_at_the_root_wins_in_every_form() {
     let expected = builtin();
-    let mut beside = model("");
+    let mut at_root = model("");
     // Another vocabulary: mixing any of its files with the root's would fail.
-    beside.extend(tree([
+    at_root.extend(tree([
         ("checkpoint-500/config.json", b"{}".to_vec()),
         ("checkpoint-500/model.safetensors", b"not read".to_vec()),
         ("checkpoint-500/generation_config.json", b"{}".to_vec()),
         ("code/config.json", br#"{"accept": "application/json"}"#.to_vec()),
         ("code/inference.py", b"pass".to_vec()),
     ]));
-    assert_eq!(generated(&beside), [&expected; 3].map(Clone::clone));
+    assert_eq!(generated(&at_root), [&expected; 3].map(Clone::clone));
 
     let mut below = model("output/model/");
     below.extend(tree([
@@ -236,8 +236,8 @@ fn an_adapter_is_found_at_the_same_depth_in_every_form() {
     let _ = expected.adapted("./tree").expect(0);
     let expected = output(&expected.workspace);
     let below = parity("qv-r8", "output/model/run1/adapter/");
-    let beside = [parity("qv-r8", ""), parity("rslora-all", "other/")].concat();
-    for files in [below, beside] {
+    let at_root = [parity("qv-r8", ""), parity("rslora-all", "other/")].concat();
+    for files in [below, at_root] {
         let forms = forms(&files);
         for name in &forms.names {
             let _ = forms.adapted(name).expect(0);
@@ -254,6 +254,43 @@ fn an_adapter_is_found_at_the_same_depth_in_every_form() {
         for name in &forms.names {
             let said = said(&forms.adapted(name).expect(2), name, &forms);
             assert!(said.contains(words), "{said}");
+        }
+    }
+}
+
+/// Archives as they were reported from the field.
+mod field {
+    use super::{Finished, Workspace, generate, output};
+    use scenarios::repository;
+    use std::path::PathBuf;
+
+    #[expect(clippy::disallowed_methods, reason = "the inputs are not part of the repository")]
+    fn archives() -> PathBuf {
+        let field =
+            std::env::var_os("FLEETMARK_TEST_CASES").expect("FLEETMARK_TEST_CASES names a folder");
+        PathBuf::from(field).join("archives")
+    }
+
+    #[test]
+    #[ignore = "needs ../shared/cases: FLEETMARK_TEST_CASES=FOLDER cargo xtask ignored field:: --test integration"]
+    fn models_are_read_from_archives() {
+        for (archive, model) in [
+            ("root-and-checkpoint.tar.gz", "relu-tied"),
+            ("root-and-code.tar.gz", "relu-tied"),
+            ("sharded-odd.tar.gz", "gated-untied"),
+        ] {
+            let archive = archives().join(archive);
+            let folder = repository("agent/tests/parity").join(model);
+            let [found, expected] = [archive, folder].map(|model| {
+                let workspace = Workspace::default();
+                let model = model.to_str().expect("the path is UTF-8");
+                let mut command = generate::command(&workspace, &[model]);
+                workspace.write("in.jsonl", "{\"id\": 1, \"input_ids\": [233, 17, 90, 1]}\n");
+                let cache = workspace.path("cache");
+                let _ = Finished::of(command.env("FLEETMARK_CACHE", cache)).expect(0);
+                output(&workspace)
+            });
+            assert_eq!(found, expected, "{model}");
         }
     }
 }

@@ -120,23 +120,23 @@ impl TryFrom<Map<String, Value>> for Parameters {
                 ));
             }
         };
-        let samples = given.get("do_sample") != Some(&Value::Bool(false));
         for (key, value) in &given {
-            check_neutral(key, value, samples)?;
+            check_neutral(key, value, &given)?;
         }
         Ok(Self { max_new_tokens, max_input_tokens, details, truncation })
     }
 }
 
-/// `samples`: unless the request says that it doesn't.
-fn check_neutral(key: &str, value: &Value, samples: bool) -> Result<(), String> {
+/// Whether one of the settings changes nothing.
+fn check_neutral(key: &str, value: &Value, settings: &Map<String, Value>) -> Result<(), String> {
     let refused = |expected: &str| {
         Err(format!(
             "parameters.{key} = {value} is not supported: generation is greedy; expected {expected}"
         ))
     };
     if let Some((_, neutral)) = SAMPLING.iter().find(|(known, _)| *known == key) {
-        if !samples || value.as_f64() == Some(*neutral) {
+        let is_greedy = settings.get("do_sample") == Some(&Value::Bool(false));
+        if is_greedy || value.as_f64() == Some(*neutral) {
             return Ok(());
         }
         return refused(&format!("{neutral}, or do_sample = false"));

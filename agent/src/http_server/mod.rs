@@ -177,7 +177,7 @@ impl Form {
         records.iter().enumerate().map(parse).collect()
     }
 
-    fn respond(self, answers: Vec<Vec<Summary>>) -> Response {
+    fn respond(self, answers: &[Vec<Summary>]) -> Response {
         // Of the slowest text: the rest of the caller's time is the network's.
         let times = answers.iter().flatten().map(|summary| summary.server_ms);
         let timing = format!("total;dur={}", times.fold(0.0, f64::max));
@@ -228,7 +228,7 @@ async fn invocations(
             }
         }
     }
-    form.respond(answers)
+    form.respond(&answers)
 }
 
 /// Queues the texts of all invocations, or none.

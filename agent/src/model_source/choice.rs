@@ -7,6 +7,7 @@
 
 use super::Error;
 use super::folder::Folder;
+use super::tree_path::{file_name, folder_of, is_visible, join, listed, without_checkpoints};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -20,9 +21,6 @@ pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const PIECES: &str = "spiece.model";
 /// Not read: unpickling can run code. Its presence explains missing weights.
 const PICKLE: &str = "pytorch_model";
-
-/// Folders that a file may be in.
-pub(super) const MAX_DEPTH: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Chosen {
@@ -79,18 +77,14 @@ pub(super) fn model(place: &str, files: &[String]) -> Result<Chosen, Error> {
         }
     };
     let found = folders.remove(folder).unwrap_or_default();
-    let missing = |file: &str| {
-        let place = if folder.is_empty() { place.to_owned() } else { format!("{place}/{folder}") };
-        Error::Missing { folder: place, file: file.to_owned() }
-    };
+    let place = || if folder.is_empty() { place.to_owned() } else { format!("{place}/{folder}") };
+    let missing = |file: &str| Error::Missing { folder: place(), file: file.to_owned() };
     if !found.contains(CONFIG) {
         return Err(missing(CONFIG));
     }
     if !found.contains(WEIGHTS) && !found.contains(INDEX) {
-        return Err(match has_weights(&found) {
-            true => Error::Pickle { folder: place.to_owned() },
-            false => missing(WEIGHTS),
-        });
+        let is_pickle = has_weights(&found);
+        return Err(if is_pickle { Error::Pickle { folder: place() } } else { missing(WEIGHTS) });
     }
     let is_read = |name: &&str| match *name {
         INDEX => !found.contains(WEIGHTS),
@@ -162,38 +156,6 @@ pub(super) fn begins_model(name: &str) -> bool {
 
 fn is_weights(name: &str) -> bool {
     [WEIGHTS, INDEX].contains(&name) || name.starts_with(PICKLE)
-}
-
-/// Not hidden, as version control and caches are, and not too deep.
-pub(super) fn is_visible(path: &str) -> bool {
-    path.split('/').count() <= MAX_DEPTH + 1 && !path.split('/').any(|part| part.starts_with('.'))
-}
-
-/// Without those that the trainer wrote as intermediate checkpoints, unless there are no others.
-pub(super) fn without_checkpoints(mut folders: Vec<&str>) -> Vec<&str> {
-    let is_checkpoint =
-        |folder: &str| folder.split('/').any(|part| part.starts_with("checkpoint-"));
-    if folders.iter().any(|folder| !is_checkpoint(folder)) {
-        folders.retain(|folder| !is_checkpoint(folder));
-    }
-    folders
-}
-
-/// For errors.
-pub(super) fn listed(folders: &[&str]) -> String {
-    folders.iter().map(|folder| format!("./{folder}")).collect::<Vec<_>>().join(", ")
-}
-
-pub(super) fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}
-
-pub(super) fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
-}
-
-pub(super) fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 #[cfg(test)]

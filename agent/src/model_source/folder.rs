@@ -1,6 +1,6 @@
 //! A folder on this disk whose files are named as the user sees them, and the files below it.
 
-use super::choice;
+use super::tree_path;
 use engine::files::{Blob, ReadError};
 use ops::placeholder::Placeholder;
 use std::collections::BTreeSet;
@@ -47,11 +47,11 @@ impl Folder {
 
     /// The files, unpacked to `path`, of a folder in an archive; it is empty for the root.
     pub(super) fn unpacked(path: PathBuf, archive: &str, folder: &str) -> Self {
-        Self { path, prefix: format!("{archive}:{}", choice::join(folder, "")) }
+        Self { path, prefix: format!("{archive}:{}", tree_path::join(folder, "")) }
     }
 
     pub(super) fn below(&self, folder: &str) -> Self {
-        let prefix = format!("{}{}", self.prefix, choice::join(folder, ""));
+        let prefix = format!("{}{}", self.prefix, tree_path::join(folder, ""));
         Self { path: self.path.join(folder), prefix }
     }
 
@@ -129,16 +129,16 @@ impl Walk<'_> {
             if self.entries > MAX_ENTRIES {
                 return Err(Error::TooMany { folder: self.folder.name(), most: MAX_ENTRIES });
             }
-            let Some(name) = entry.file_name().to_str().map(|name| choice::join(below, name))
+            let Some(name) = entry.file_name().to_str().map(|name| tree_path::join(below, name))
             else {
                 continue;
             };
-            if !choice::is_visible(&name) {
+            if !tree_path::is_visible(&name) {
                 continue;
             }
             if entry.path().is_dir() {
                 folders.push(name);
-            } else if (self.is_wanted)(choice::file_name(&name)) {
+            } else if (self.is_wanted)(tree_path::file_name(&name)) {
                 files.push(name);
             }
         }
@@ -163,7 +163,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         };
-        let deep = "a/".repeat(choice::MAX_DEPTH + 1);
+        let deep = "a/".repeat(tree_path::MAX_DEPTH + 1);
         for name in ["x/y/z/1.json", "x/2.json", ".git/3.json", "x/4.txt", &format!("{deep}5.json")]
         {
             write(name);

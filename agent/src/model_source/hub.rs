@@ -2,7 +2,7 @@
 
 use super::choice::{self, Chosen, INDEX, TOKENIZER};
 use super::folder::Folder;
-use super::{Error, adapter, connection};
+use super::{Error, adapter_choice, connection, tree_path};
 use fetch::hub::{Address, Kind, Repository};
 
 pub(super) struct Found<T> {
@@ -42,8 +42,8 @@ pub(super) fn tokenizer(given: &str) -> Result<Folder, Error> {
 /// Selects the folder of the adapter.
 pub(super) fn adapter(given: &str) -> Result<Found<String>, Error> {
     let listed = listed(given, None)?;
-    let chosen = adapter::choose(given, &listed.files)?;
-    let folder = listed.fetch(given, &adapter::paths(&chosen))?;
+    let chosen = adapter_choice::choose(given, &listed.files)?;
+    let folder = listed.fetch(given, &adapter_choice::paths(&chosen))?;
     Ok(Found { folder, commit: listed.commit, chosen })
 }
 
@@ -59,7 +59,8 @@ pub(super) struct Listed {
 impl Listed {
     /// Downloads files of a repository or its folder, `owner/name@rev/folder`.
     fn fetch(&self, given: &str, files: &[String]) -> Result<Folder, Error> {
-        let names: Vec<String> = files.iter().map(|name| choice::join(&self.below, name)).collect();
+        let names: Vec<String> =
+            files.iter().map(|name| tree_path::join(&self.below, name)).collect();
         let fetcher = connection()?;
         let snapshot =
             fetcher.block_on(fetcher.hub_files(&self.repository, &self.commit, &names))?;

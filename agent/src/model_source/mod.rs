@@ -3,6 +3,7 @@
 //! It knows the files of a model and their locations, not their contents.
 
 mod adapter;
+mod adapter_choice;
 mod archive;
 mod builtin;
 mod choice;
@@ -13,9 +14,11 @@ mod folder;
 mod hub;
 mod reach;
 mod s3;
+mod tree_path;
 mod unpacked;
 
-pub use adapter::{Error as AdapterError, find as find_adapter};
+pub use adapter::find as find_adapter;
+pub use adapter_choice::Error as AdapterError;
 pub use connection::{disconnect, report_downloads_to};
 pub use reach::{Kind, reach};
 
@@ -52,7 +55,7 @@ pub enum Error {
     #[error("{path} names a file outside its folder: {name}")]
     ShardName { path: String, name: String },
     #[error(transparent)]
-    Adapter(#[from] adapter::Error),
+    Adapter(#[from] adapter_choice::Error),
     #[error("unknown {kind} `{found}`: expected {known}")]
     UnknownName { kind: &'static str, found: String, known: String },
     #[error(

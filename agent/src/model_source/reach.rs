@@ -1,6 +1,9 @@
 //! Checks whether a model, adapter or tokenizer is available, without downloading it.
 
-use super::{Error, Place, adapter, archive, builtin, choice, connection, directory, dummy, hub};
+use super::{
+    Error, Place, adapter_choice, archive, builtin, choice, connection, directory, dummy, hub,
+    tree_path,
+};
 use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +28,15 @@ impl Kind {
                 let chosen = choice::model(place, files)?;
                 // Which shards count is known from the index alone.
                 let is_shard = |file: &&String| {
-                    choice::folder_of(file) == chosen.folder && file.ends_with(".safetensors")
+                    tree_path::folder_of(file) == chosen.folder && file.ends_with(".safetensors")
                 };
                 let shards = files.iter().filter(is_shard).count();
                 chosen.paths().count() + if chosen.has(choice::INDEX) { shards } else { 0 }
             }
             Self::Tokenizer => choice::tokenizer(place, files).map(|()| 1)?,
             Self::Adapter => {
-                let chosen = adapter::choose(place, files)?;
-                adapter::paths(&chosen).len()
+                let chosen = adapter_choice::choose(place, files)?;
+                adapter_choice::paths(&chosen).len()
             }
         })
     }

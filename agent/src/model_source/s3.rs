@@ -2,7 +2,7 @@
 
 use super::choice::{self, Chosen, INDEX, TOKENIZER};
 use super::folder::Folder;
-use super::{Error, adapter, archive, connection};
+use super::{Error, adapter_choice, archive, connection};
 use fetch::s3::{Address, Object};
 use std::path::{Path, PathBuf};
 
@@ -50,8 +50,8 @@ pub(super) fn adapter(given: &str) -> Result<Found<(Folder, String)>, Error> {
     Ok(match listed(given)? {
         Found::File(file) => Found::File(file),
         Found::Folder(listed) => {
-            let chosen = adapter::choose(given, &listed.names())?;
-            Found::Folder((listed.fetch(given, &adapter::paths(&chosen))?, chosen))
+            let chosen = adapter_choice::choose(given, &listed.names())?;
+            Found::Folder((listed.fetch(given, &adapter_choice::paths(&chosen))?, chosen))
         }
     })
 }

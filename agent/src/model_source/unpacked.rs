@@ -2,7 +2,7 @@
 
 use super::choice::{self, Chosen, INDEX};
 use super::folder::Folder;
-use super::{Error, archive, connection, directory};
+use super::{Error, archive, connection, directory, tree_path};
 use engine::files::Model;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -46,14 +46,15 @@ fn unpack(path: &Path, name: &str, folder: &Path) -> Result<(), Error> {
 /// The model's folder, and the paths of its files.
 fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> {
     let is_listed = |file: &Path| {
-        let file = file.to_str().filter(|file| choice::is_visible(file)).map(choice::file_name);
+        let file =
+            file.to_str().filter(|file| tree_path::is_visible(file)).map(tree_path::file_name);
         file.is_some_and(|file| choice::is_model_file(file) || file.ends_with(".safetensors"))
     };
     let mut indexes = BTreeMap::new();
     let mut files = Vec::new();
     archive::each(path, name, MAX_BYTES, is_listed, |file, entry| {
         let file = file.to_string_lossy().into_owned();
-        if choice::file_name(&file) == INDEX {
+        if tree_path::file_name(&file) == INDEX {
             let mut index = Vec::new();
             entry.read_to_end(&mut index)?;
             indexes.insert(file.clone(), index);

@@ -83,20 +83,28 @@ struct Raw {
     relative_attention_max_distance: Option<usize>,
     layer_norm_epsilon: Option<f64>,
     feed_forward_proj: Option<String>,
-    #[serde(default, deserialize_with = "present")]
-    is_gated_act: Option<Option<bool>>,
-    #[serde(default, deserialize_with = "present")]
-    dense_act_fn: Option<Option<String>>,
+    #[serde(default)]
+    is_gated_act: Key<bool>,
+    #[serde(default)]
+    dense_act_fn: Key<String>,
     eos_token_id: Option<OneOrMany>,
     tie_word_embeddings: Option<bool>,
     scale_decoder_outputs: Option<bool>,
 }
 
-/// Tells null from absent.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    value: D,
-) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(value).map(Some)
+/// A key that transformers treats differently if it is null than if it is absent.
+#[derive(Default)]
+enum Key<T> {
+    #[default]
+    Absent,
+    Null,
+    Is(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Key<T> {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(value)?.map_or(Self::Null, Self::Is))
+    }
 }
 
 /// Token ids: a number or a list of numbers.
@@ -124,7 +132,8 @@ impl Config {
             Some("mt5") => true,
             Some(other) => return Err(Error::ModelType(other.to_owned())),
         };
-        let (activation, gate) = feed_forward(&raw, is_mt5)?;
+        let default_form = if is_mt5 { "gated-gelu" } else { "relu" };
+        let (activation, gate) = feed_forward(&raw, default_form)?;
         let vocabulary = in_range("vocab_size", raw.vocab_size, 2, 1 << 22)?;
         let eos_ids = raw.eos_token_id.map_or_else(Vec::new, OneOrMany::into_vec);
         let prompt_end_id = eos_ids.first().copied().unwrap_or(1);
@@ -188,9 +197,8 @@ fn checked_epsilon(epsilon: f64) -> Result<f32, Error> {
 
 /// As in transformers: the last word of `feed_forward_proj` is the function, and `gated-gelu` means
 /// `gelu_new`; `dense_act_fn` and `is_gated_act` override either half.
-fn feed_forward(raw: &Raw, is_mt5: bool) -> Result<(Activation, Gate), Error> {
-    let default = if is_mt5 { "gated-gelu" } else { "relu" };
-    let form = raw.feed_forward_proj.as_deref().unwrap_or(default);
+fn feed_forward(raw: &Raw, default_form: &str) -> Result<(Activation, Gate), Error> {
+    let form = raw.feed_forward_proj.as_deref().unwrap_or(default_form);
     let unsupported = || Error::FeedForward(form.to_owned());
     let (gate, function) = match form.split_once('-') {
         Some(("gated", "gelu")) => (Gate::Gated, "gelu_new"),
@@ -201,15 +209,15 @@ fn feed_forward(raw: &Raw, is_mt5: bool) -> Result<(Activation, Gate), Error> {
         None => (Gate::Plain, form),
     };
     let gate = match raw.is_gated_act {
-        None => gate,
-        Some(Some(true)) => Gate::Gated,
-        Some(Some(false)) => Gate::Plain,
-        Some(None) => return Err(Error::Null { key: "is_gated_act", expected: "true or false" }),
+        Key::Absent => gate,
+        Key::Is(true) => Gate::Gated,
+        Key::Is(false) => Gate::Plain,
+        Key::Null => return Err(Error::Null { key: "is_gated_act", expected: "true or false" }),
     };
     let activation = match &raw.dense_act_fn {
-        None => activation(function).ok_or_else(unsupported)?,
-        Some(Some(name)) => activation(name).ok_or_else(|| Error::Activation(name.clone()))?,
-        Some(None) => return Err(Error::Null { key: "dense_act_fn", expected: "a function" }),
+        Key::Absent => activation(function).ok_or_else(unsupported)?,
+        Key::Is(name) => activation(name).ok_or_else(|| Error::Activation(name.clone()))?,
+        Key::Null => return Err(Error::Null { key: "dense_act_fn", expected: "a function" }),
     };
     Ok((activation, gate))
 }

@@ -1,7 +1,7 @@
 //! Adapters in a `model.tar.gz` as written by SageMaker. Nothing is unpacked to disk.
 
-use super::{CONFIG, Error, PICKLE, WEIGHTS, choose, paths};
-use crate::model_source::{archive, choice, folder};
+use crate::model_source::adapter_choice::{Error, PICKLE, choose, is_adapter_file, paths};
+use crate::model_source::{archive, folder, tree_path};
 use engine::files::{Adapter, Blob};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +12,9 @@ const MAX_BYTES: u64 = 4 << 30;
 /// `name` is the archive, in errors.
 pub(super) fn find(path: &Path, name: &str) -> Result<Adapter, Error> {
     let is_wanted = |file: &Path| {
-        let file = file.to_str().filter(|file| choice::is_visible(file)).map(choice::file_name);
-        file.is_some_and(|file| [CONFIG, WEIGHTS, PICKLE].contains(&file))
+        let file =
+            file.to_str().filter(|file| tree_path::is_visible(file)).map(tree_path::file_name);
+        file.is_some_and(is_adapter_file)
     };
     let mut files = BTreeMap::new();
     archive::each(path, name, MAX_BYTES, is_wanted, |file, entry| {

@@ -66,7 +66,7 @@ pub struct LoraConfig {
 #[derive(Debug)]
 struct Pattern {
     key: &'static str,
-    pattern: String,
+    text: String,
     regex: Regex,
 }
 
@@ -153,7 +153,7 @@ impl LoraConfig {
 impl Pattern {
     fn new(key: &'static str, pattern: &str) -> Result<Self, Error> {
         match Regex::new(&format!("^(.*\\.)?({pattern})$")) {
-            Ok(regex) => Ok(Self { key, pattern: pattern.to_owned(), regex }),
+            Ok(regex) => Ok(Self { key, text: pattern.to_owned(), regex }),
             Err(source) => {
                 Err(Error::Pattern { key, pattern: pattern.to_owned(), source: Box::new(source) })
             }
@@ -164,7 +164,7 @@ impl Pattern {
     fn matches(&self, module: &str) -> Result<bool, Error> {
         self.regex.is_match(module).map_err(|source| Error::Pattern {
             key: self.key,
-            pattern: self.pattern.clone(),
+            pattern: self.text.clone(),
             source: Box::new(source),
         })
     }

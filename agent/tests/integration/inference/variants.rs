@@ -26,7 +26,7 @@ const WEIGHTS: &str = "model.safetensors";
 const MOST: usize = 24;
 
 #[derive(Debug, Deserialize)]
-struct Variant {
+struct Generated {
     variant: String,
     model: String,
     input_ids: Vec<u32>,
@@ -98,11 +98,11 @@ fn head_adapter(tensors: &Tensors, more: &str) -> TempDir {
     place
 }
 
-fn variants() -> BTreeMap<String, Vec<Variant>> {
+fn variants() -> BTreeMap<String, Vec<Generated>> {
     let file = folder("variants.jsonl");
-    let mut variants: BTreeMap<String, Vec<Variant>> = BTreeMap::new();
+    let mut variants: BTreeMap<String, Vec<Generated>> = BTreeMap::new();
     for line in fs::read_to_string(file).unwrap().lines() {
-        let row: Variant = serde_json::from_str(line).unwrap();
+        let row: Generated = serde_json::from_str(line).unwrap();
         variants.entry(row.variant.clone()).or_default().push(row);
     }
     variants
