@@ -208,6 +208,20 @@ fn placeholders_are_named_with_their_remedy_in_every_form() {
         }
     }
     assert_all(&refused(&shards), "TREE/b.safetensors is a Git LFS pointer");
+    for (name, bytes) in &mut shards {
+        if name.ends_with("index.json") {
+            *bytes = pointer.to_vec();
+        }
+    }
+    assert_all(&refused(&shards), "TREE/model.safetensors.index.json is a Git LFS pointer");
+    // An archive as a whole.
+    let forms = forms(&model(""));
+    forms.workspace.write("tree.tar.gz", pointer);
+    let words = "./tree.tar.gz is a Git LFS pointer";
+    for finished in [forms.generate("./tree.tar.gz"), forms.adapted("./tree.tar.gz")] {
+        let finished = finished.expect(2);
+        assert!(finished.err.contains(words), "{}", finished.err);
+    }
 }
 
 #[test]

@@ -228,6 +228,29 @@ mod tests {
     }
 
     #[test]
+    fn a_model_has_the_same_hash_wherever_its_files_are() {
+        let config = |name: &str| Blob::held(name, b"{}".to_vec());
+        let model = |config, generation| Model {
+            config,
+            generation,
+            weights: Weights::Seeded(1),
+            tokenizer: None,
+            pieces: None,
+            revision: None,
+            notes: Vec::new(),
+        };
+        let file = tempfile::Builder::new().suffix(".x").tempdir().unwrap();
+        let path = file.path().join("config.json");
+        std::fs::write(&path, "{}").unwrap();
+        let opened = Blob::open_as(&path, "model.tar.gz:config.json").unwrap();
+        assert_eq!(opened.name(), "model.tar.gz:config.json");
+        let expected = model(config("a/config.json"), None).sha256().unwrap();
+        assert_eq!(model(opened, None).sha256().unwrap(), expected);
+        let generation = Some(config("generation_config.json"));
+        assert_ne!(model(config("config.json"), generation).sha256().unwrap(), expected);
+    }
+
+    #[test]
     fn reading_past_the_end_is_an_error() {
         let blob = Blob::held("abc", b"abc".to_vec());
         assert!(blob.read_at(2, &mut [0; 2]).is_err());

@@ -8,20 +8,20 @@ use serde_json::{Map, Value};
 #[serde(deny_unknown_fields)]
 pub(super) struct Invocation {
     /// Complete prompts.
-    pub(super) inputs: Inputs,
-    #[serde(default)]
-    pub(super) parameters: Parameters,
+    inputs: Inputs,
+    parameters: Option<Parameters>,
+    stream: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(super) enum Inputs {
+enum Inputs {
     One(String),
     Several(Vec<String>),
 }
 
 impl Inputs {
-    pub(super) fn into_vec(self) -> Vec<String> {
+    fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(text) => vec![text],
             Self::Several(texts) => texts,
@@ -165,13 +165,24 @@ pub struct Limits {
 }
 
 impl Invocation {
+    /// The complete prompts, and how to decode them.
+    pub(super) fn into_parts(self) -> (Vec<String>, Parameters) {
+        (self.inputs.into_vec(), self.parameters.unwrap_or_default())
+    }
+
     pub(super) fn limits(&self, most: Limits) -> Result<Limits, String> {
+        if self.stream == Some(true) {
+            return Err("stream = true is not supported: expected false".to_owned());
+        }
         let within = |name: &str, asked: Option<u32>, most: u32| match asked {
             None => Ok(most),
             Some(asked) if (1..=most).contains(&asked) => Ok(asked),
             Some(asked) => Err(format!("parameters.{name}: expected 1 to {most}, found {asked}")),
         };
-        let Parameters { max_new_tokens, max_input_tokens, .. } = self.parameters;
+        let (max_new_tokens, max_input_tokens) = self
+            .parameters
+            .as_ref()
+            .map_or((None, None), |given| (given.max_new_tokens, given.max_input_tokens));
         Ok(Limits {
             max_input_tokens: within("max_input_tokens", max_input_tokens, most.max_input_tokens)?,
             max_new_tokens: within("max_new_tokens", max_new_tokens, most.max_new_tokens)?,
@@ -220,9 +231,11 @@ mod tests {
             "no_repeat_ngram_size": 0, "return_full_text": false, "stop": [], "min_length": null}}"#;
         assert_eq!(limits(neutral), Ok(MOST));
         assert_eq!(limits(r#"{"inputs": "a", "parameters": {"temperature": 1.0}}"#), Ok(MOST));
+        assert_eq!(limits(r#"{"inputs": "a", "parameters": null, "stream": false}"#), Ok(MOST));
+        assert!(limits(r#"{"inputs": "a", "stream": true}"#).is_err());
         let truncation = |value: &str| {
             let body = format!(r#"{{"inputs": "a", "parameters": {{"truncation": {value}}}}}"#);
-            serde_json::from_str::<Invocation>(&body).map(|it| it.parameters.truncation).ok()
+            serde_json::from_str::<Invocation>(&body).map(|it| it.into_parts().1.truncation).ok()
         };
         assert_eq!(truncation("\"longest_first\""), Some(Truncation::Allowed));
         assert_eq!(truncation("false"), Some(Truncation::Forbidden));

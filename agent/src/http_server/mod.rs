@@ -242,8 +242,8 @@ fn enqueue(
         let limits = invocation.limits(state.options.limits).map_err(|reason| {
             (StatusCode::BAD_REQUEST, format!("{}{reason}", form.place(index)))
         })?;
-        let Parameters { details, truncation, .. } = invocation.parameters;
-        checked.push((limits, details, truncation, invocation.inputs.into_vec()));
+        let (texts, Parameters { details, truncation, .. }) = invocation.into_parts();
+        checked.push((limits, details, truncation, texts));
     }
     let count: usize = checked.iter().map(|(.., texts)| texts.len()).sum();
     if count == 0 || count > state.options.queue {

@@ -4,6 +4,7 @@
 //! many bytes are rejected, even for entries that nobody reads.
 
 use flate2::read::MultiGzDecoder;
+use ops::placeholder::Placeholder;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,6 +24,8 @@ pub enum Error {
     Read { place: String, source: io::Error },
     #[error("{place} is not a tar.gz archive: expected a folder or a model.tar.gz")]
     NotGzip { place: String },
+    #[error("{place} {placeholder}")]
+    Placeholder { place: String, placeholder: Placeholder },
     #[error("{place} is rejected: entry {entry:?} is an absolute path or leaves the archive")]
     Outside { place: String, entry: PathBuf },
     #[error("{place} is rejected: entry {entry:?} is neither a file nor a folder")]
@@ -58,7 +61,10 @@ pub(super) fn each(
         // If the limit was reached, it caused whatever error followed.
         _ if unpacked.limit() == 0 => Err(Error::TooLarge { place: place(), packed, most }),
         Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::InvalidInput => {
-            Err(Error::NotGzip { place: place() })
+            Err(match Placeholder::of_file(path).map_err(read)? {
+                Some(placeholder) => Error::Placeholder { place: place(), placeholder },
+                None => Error::NotGzip { place: place() },
+            })
         }
         walked => walked,
     }

@@ -1,9 +1,9 @@
 //! A model in a `model.tar.gz`, as written by SageMaker: unpacked once, into the cache.
 
 use super::choice::{self, Chosen, INDEX};
-use super::folder::Folder;
+use super::folder::{Folder, genuine};
 use super::{Error, archive, connection, directory, tree_path};
-use engine::files::Model;
+use engine::files::{Blob, Model};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
@@ -64,9 +64,10 @@ fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> 
     })?;
     let chosen = choice::model(name, &files)?;
     let mut wanted: BTreeSet<String> = chosen.paths().collect();
-    if let Some(index) = indexes.get(&chosen.path(INDEX)).filter(|_| chosen.has(INDEX)) {
+    if let Some(index) = indexes.remove(&chosen.path(INDEX)).filter(|_| chosen.has(INDEX)) {
         let folder = Folder::unpacked(path.to_owned(), name, &chosen.folder);
-        for shard in choice::shards(&folder.name_of(INDEX), index)? {
+        let index = genuine(Blob::held(&folder.name_of(INDEX), index))?;
+        for shard in choice::shards(index.name(), &index.read()?)? {
             let path = chosen.path(&shard);
             if !files.contains(&path) {
                 return Err(Error::Missing { folder: folder.name(), file: shard });

@@ -3,21 +3,19 @@
 //! Unsupported settings that would change the result are errors. Keys that are null, false, empty
 //! or informational are ignored. Checked against peft 0.21.2.
 
-use fancy_regex::Regex;
+use super::pattern::{self, Pattern};
+use super::targets::{self, Targets};
 use serde_json::{Map, Value};
 
 /// Keys that do not change what a saved adapter computes.
-const RECORDS: [&str; 24] = [
+const RECORDS: [&str; 20] = [
     "auto_mapping",
     "base_model_name_or_path",
     "bias",
     "corda_config",
     "eva_config",
-    "exclude_modules",
     "fan_in_fan_out",
     "inference_mode",
-    "layers_pattern",
-    "layers_to_transform",
     "loftq_config",
     "lora_dropout",
     "lora_ga_config",
@@ -29,18 +27,21 @@ const RECORDS: [&str; 24] = [
     "r",
     "revision",
     "runtime_config",
-    "target_modules",
     "task_type",
     "transformers_version",
 ];
 
 /// Keys that are evaluated.
-const READ: [&str; 6] = [
+const READ: [&str; 10] = [
     "alpha_pattern",
+    "exclude_modules",
     "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
     "lora_alpha",
     "modules_to_save",
     "rank_pattern",
+    "target_modules",
     "use_rslora",
 ];
 
@@ -58,16 +59,8 @@ pub struct LoraConfig {
     /// `ensure_weight_tying`.
     keeps_tie: bool,
     saved: Vec<String>,
+    targets: Targets,
     base: Option<String>,
-}
-
-/// Module patterns, matched like peft's `get_pattern_key`: Python's expressions, which can look ahead
-/// and behind.
-#[derive(Debug)]
-struct Pattern {
-    key: &'static str,
-    text: String,
-    regex: Regex,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +75,10 @@ pub enum Error {
         "{key} = {value} is not supported: merge the adapter into its model with peft and use the merged model"
     )]
     Unsupported { key: String, value: String },
-    #[error("{key}: invalid pattern `{pattern}`")]
-    Pattern { key: &'static str, pattern: String, source: Box<fancy_regex::Error> },
+    #[error(transparent)]
+    Pattern(#[from] pattern::Error),
+    #[error(transparent)]
+    Targets(#[from] targets::Error),
 }
 
 impl LoraConfig {
@@ -112,6 +107,7 @@ impl LoraConfig {
             by_root: raw.get("use_rslora").is_some_and(is_set),
             keeps_tie: raw.get("ensure_weight_tying").is_some_and(is_set),
             saved,
+            targets: Targets::parse(&raw)?,
             base: raw.get("base_model_name_or_path").and_then(Value::as_str).map(str::to_owned),
         })
     }
@@ -138,6 +134,11 @@ impl LoraConfig {
         Ok(())
     }
 
+    /// Whether peft gives this module an adapter. It ignores the tensors of others.
+    pub fn targets(&self, module: &str) -> Result<bool, Error> {
+        Ok(!self.is_saved(module) && self.targets.contain(module)?)
+    }
+
     /// Whether a module was trained in full.
     pub fn is_saved(&self, module: &str) -> bool {
         let last = |name: &String| module == name || module.ends_with(&format!(".{name}"));
@@ -147,26 +148,6 @@ impl LoraConfig {
     /// The model it was trained on, according to the file.
     pub fn base(&self) -> Option<&str> {
         self.base.as_deref().filter(|base| !base.is_empty())
-    }
-}
-
-impl Pattern {
-    fn new(key: &'static str, pattern: &str) -> Result<Self, Error> {
-        match Regex::new(&format!("^(.*\\.)?({pattern})$")) {
-            Ok(regex) => Ok(Self { key, text: pattern.to_owned(), regex }),
-            Err(source) => {
-                Err(Error::Pattern { key, pattern: pattern.to_owned(), source: Box::new(source) })
-            }
-        }
-    }
-
-    /// An error if the search takes too many steps.
-    fn matches(&self, module: &str) -> Result<bool, Error> {
-        self.regex.is_match(module).map_err(|source| Error::Pattern {
-            key: self.key,
-            pattern: self.text.clone(),
-            source: Box::new(source),
-        })
     }
 }
 
@@ -192,7 +173,7 @@ fn patterns<T>(
             .map(|(pattern, found)| {
                 let found = value(found)
                     .ok_or(Error::Type { key, expected: "a number for every pattern" })?;
-                Ok((Pattern::new(key, pattern)?, found))
+                Ok((Pattern::of_ends(key, pattern)?, found))
             })
             .collect(),
         Some(_) => Err(Error::Type { key, expected: "an object" }),

@@ -8,6 +8,8 @@
 //! `merge_and_unload` would change the embedding as well.
 
 pub mod config;
+mod pattern;
+mod targets;
 
 use super::checkpoint::{self, Base, HEAD, SHARED, Stored};
 use config::LoraConfig;
@@ -69,6 +71,11 @@ pub enum Error {
     OnlyMerged { file: String, tensor: String },
     #[error("{file}: tensor {tensor} matches no weight of the model")]
     NoWeight { file: String, tensor: String },
+    #[error(
+        "{file}: tensor {tensor} is of a module that {config} does not target, so peft would ignore it: add the \
+         module to target_modules, or remove the tensor"
+    )]
+    Untargeted { file: String, tensor: String, config: String },
     #[error("{file}: {module} lacks lora_A or lora_B")]
     Half { file: String, module: String },
     #[error("{file}: tensor {tensor} has shape {found:?}, model and config require {expected:?}")]
@@ -157,6 +164,10 @@ impl Adapter {
                 None => Error::NoWeight { file: file.to_owned(), tensor },
             });
         };
+        if factor.is_some() && !config.targets(module).map_err(unusable)? {
+            let (file, config) = (file.to_owned(), config_file.to_owned());
+            return Err(Error::Untargeted { file, tensor, config });
+        }
         let rank = config.rank(module).map_err(unusable)?;
         let expected = match (factor, base) {
             (None, _) if !config.is_saved(module) => return Err(unsupported()),

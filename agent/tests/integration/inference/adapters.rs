@@ -168,6 +168,14 @@ fn an_adapter_that_does_not_fit_is_refused_by_name() {
         "cannot use DIR/adapter_config.json: use_dora = true is not supported: merge the adapter into its \
          model with peft and use the merged model"
     );
+    let error =
+        with_config(&|config| config["target_modules"] = serde_json::json!(["q"])).unwrap_err();
+    assert_eq!(
+        error,
+        "DIR/adapter_model.safetensors: tensor base_model.model.decoder.block.0.layer.0.SelfAttention.v.\
+         lora_A.weight is of a module that DIR/adapter_config.json does not target, so peft would ignore it: \
+         add the module to target_modules, or remove the tensor"
+    );
     let error = adapted("relu-tied", "../gated-untied/adapters/qv-r8").unwrap_err().to_string();
     assert!(error.contains("has shape [8, 64], model and config require [8, 48]"), "{error}");
 }

@@ -89,7 +89,8 @@ fn factor(rows: usize, columns: usize) -> (Vec<usize>, Vec<u8>) {
 /// An adapter of the head.
 fn head_adapter(tensors: &Tensors, more: &str) -> TempDir {
     let place = tempfile::tempdir().unwrap();
-    let config = format!(r#"{{"peft_type": "LORA", "r": 2, "lora_alpha": 4{more}}}"#);
+    let targets = r#""target_modules": ["lm_head"]"#;
+    let config = format!(r#"{{"peft_type": "LORA", "r": 2, "lora_alpha": 4, {targets}{more}}}"#);
     fs::write(place.path().join("adapter_config.json"), config).unwrap();
     let shape = &tensors[SHARED].0;
     let name = |factor: &str| format!("base_model.model.lm_head.lora_{factor}.weight");
