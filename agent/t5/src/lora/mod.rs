@@ -27,7 +27,8 @@ pub struct Adapter {
     base: Arc<Base>,
     /// By the name of the changed weight.
     deltas: BTreeMap<String, Delta>,
-    replaced: Vec<String>,
+    /// The tensor that stands in for a weight.
+    replaced: BTreeMap<String, String>,
     pub notes: Vec<String>,
 }
 
@@ -69,6 +70,11 @@ pub enum Error {
          only: use adapter_mode = \"merged\" (--adapter-mode merged)"
     )]
     OnlyMerged { file: String, tensor: String },
+    #[error(
+        "{file}: tensor {tensor} differs from the base's and replaces the embedding as well as the head, which an \
+         unmerged adapter can't do: use adapter_mode = \"merged\" (--adapter-mode merged)"
+    )]
+    TiedCopy { file: String, tensor: String },
     #[error("{file}: tensor {tensor} matches no weight of the model")]
     NoWeight { file: String, tensor: String },
     #[error(
@@ -97,7 +103,7 @@ impl Adapter {
         let given = Given { file: &file, config_file: &config_file, config: &config };
         let mut adapter = Self {
             deltas: BTreeMap::new(),
-            replaced: Vec::new(),
+            replaced: BTreeMap::new(),
             notes: Vec::new(),
             base: Arc::clone(base),
             stored,
@@ -155,6 +161,8 @@ impl Adapter {
             Some(_) => return Err(unsupported()),
             None => (module, None),
         };
+        // When the head is adapted, peft saves its base as well.
+        let module = module.strip_suffix(".base_layer").unwrap_or(module);
         let weight = format!("{module}.weight");
         // A base with a tied head gets a separate one from an adapter that changes it.
         let of_base = if weight == HEAD && self.base.has_tied_head() { SHARED } else { &weight };
@@ -170,7 +178,6 @@ impl Adapter {
         }
         let rank = config.rank(module).map_err(unusable)?;
         let expected = match (factor, base) {
-            (None, _) if !config.is_saved(module) => return Err(unsupported()),
             (None, base) => base.to_vec(),
             (Some("A"), [_, inputs]) => vec![rank, *inputs],
             (Some(_), [outputs, _]) => vec![*outputs, rank],
@@ -181,6 +188,9 @@ impl Adapter {
             return Err(Error::Shape { file, tensor, expected, found });
         }
         let Some(factor) = factor else {
+            if !config.is_saved(module) {
+                return self.take_copy(file, &tensor, &weight);
+            }
             // peft replaces `shared`, but the stacks and a tied head refer to the embedding by
             // other names, so the saved copy is unused (peft 0.21.2 with transformers 5.23, tested
             // with both kinds of head).
@@ -188,7 +198,7 @@ impl Adapter {
                 self.notes
                     .push(format!("{file}: {tensor} is ignored, as in peft: nothing reads it"));
             } else {
-                self.replaced.push(weight);
+                self.replaced.insert(weight, tensor);
             }
             return Ok(());
         };
@@ -200,17 +210,33 @@ impl Adapter {
         Ok(())
     }
 
+    /// A copy of a weight that was not trained. Where it differs from the base's, as after training
+    /// in another dtype, peft loads it into the base, and so into the embedding of a tied head.
+    fn take_copy(&mut self, file: &str, tensor: &str, weight: &str) -> Result<(), Error> {
+        if self.stored.read(tensor)? == self.base.tensor(weight)? {
+            return Ok(());
+        }
+        self.notes.push(format!(
+            "{file}: {tensor} differs from the base's {weight} and replaces it, as in peft"
+        ));
+        let is_tied = self.base.has_tied_head() && [HEAD, SHARED].contains(&weight);
+        let replaced = if is_tied { vec![HEAD, SHARED] } else { vec![weight] };
+        for weight in replaced {
+            self.replaced.insert(weight.to_owned(), tensor.to_owned());
+        }
+        Ok(())
+    }
+
     /// Whether the adapter replaces a weight or adds to it.
     pub fn changes(&self, weight: &str) -> bool {
-        self.deltas.contains_key(weight) || self.replaced.iter().any(|replaced| replaced == weight)
+        self.deltas.contains_key(weight) || self.replaced.contains_key(weight)
     }
 
     /// A weight with the adapter merged. Panics if this T5 has no such weight.
     pub fn adapted(&self, weight: &str) -> Result<Vec<f32>, checkpoint::Error> {
-        let mut values = if self.replaced.iter().any(|replaced| replaced == weight) {
-            self.stored.read(&format!("{PREFIX}{weight}"))?
-        } else {
-            self.base.tensor(weight)?
+        let mut values = match self.replaced.get(weight) {
+            Some(tensor) => self.stored.read(tensor)?,
+            None => self.base.tensor(weight)?,
         };
         self.merge(weight, &mut values)?;
         Ok(values)
@@ -223,13 +249,15 @@ impl Adapter {
     }
 
     pub fn check_unmerged(&self) -> Result<(), Error> {
-        match self.replaced.iter().find(|replaced| *replaced != HEAD) {
-            None => Ok(()),
-            Some(replaced) => Err(Error::OnlyMerged {
-                file: self.stored.file_names(),
-                tensor: format!("{PREFIX}{replaced}"),
-            }),
-        }
+        let Some((weight, tensor)) = self.replaced.iter().find(|(weight, _)| *weight != HEAD)
+        else {
+            return Ok(());
+        };
+        let (file, tensor) = (self.stored.file_names(), tensor.clone());
+        Err(match weight.as_str() {
+            SHARED => Error::TiedCopy { file, tensor },
+            _ => Error::OnlyMerged { file, tensor },
+        })
     }
 
     /// The rank of a weight's change; 0 if it has none.

@@ -322,6 +322,52 @@ fn an_adapter_of_a_tied_head_keeps_the_embedding_and_says_so() {
     assert!(cause.starts_with("ensure_weight_tying = true is not supported"), "{cause}");
 }
 
+/// peft saves the base of an adapted head as well. One that differs is loaded into the base.
+#[test]
+fn a_copy_of_the_adapted_head_replaces_it_only_if_it_differs() {
+    for model in ["gated-untied", "relu-tied"] {
+        let tensors = tensors(model);
+        let head = tensors.get(HEAD).unwrap_or(&tensors[SHARED]).clone();
+        let adapter = |head: (Vec<usize>, Vec<u8>)| {
+            let adapter = head_adapter(&tensors, "");
+            let name = |factor: &str| format!("base_model.model.lm_head.lora_{factor}.weight");
+            let (rows, width) = (head.0[0], head.0[1]);
+            let copy = ("base_model.model.lm_head.base_layer.weight".to_owned(), head);
+            let file = [(name("A"), factor(2, width)), (name("B"), factor(rows, 2)), copy];
+            write(&adapter.path().join("adapter_model.safetensors"), &file.into());
+            adapter
+        };
+        let cases = &cases(model, None)[..6];
+        let decoded = |adapter: &TempDir, mode| {
+            let opened = open(&adapted_spec(model, adapter.path().to_str().unwrap(), mode));
+            let mut engine = opened.map_err(|error| error.to_string())?.load(1).unwrap();
+            let notes = engine.facts().notes.concat();
+            Ok::<_, String>((decode(&mut engine, cases, 6), notes))
+        };
+        let (bare, _) = decoded(&head_adapter(&tensors, ""), AdapterMode::Merged).unwrap();
+        let (same, notes) = decoded(&adapter(head.clone()), AdapterMode::Unmerged).unwrap();
+        assert_eq!(same, bare);
+        assert!(!notes.contains("replaces it"), "{notes}");
+
+        let mut other = head;
+        let rows: Vec<u8> = other.1.chunks_exact(4 * other.0[1]).rev().flatten().copied().collect();
+        other.1 = rows;
+        let (replaced, notes) = decoded(&adapter(other.clone()), AdapterMode::Merged).unwrap();
+        assert_ne!(replaced, bare);
+        assert!(notes.contains(
+            "lm_head.base_layer.weight differs from the base's lm_head.weight and replaces it"
+        ));
+        let unmerged = decoded(&adapter(other), AdapterMode::Unmerged);
+        match unmerged {
+            Ok((unmerged, _)) => assert_eq!((unmerged, model), (replaced, "gated-untied")),
+            // The embedding changes as well.
+            Err(error) => {
+                assert!(error.contains("lm_head.base_layer.weight differs from the base's and replaces the embedding"), "{error}")
+            }
+        }
+    }
+}
+
 /// The head of an untied base, in both modes and by exchange.
 #[test]
 fn an_unmerged_adapter_of_the_head_gives_the_tokens_of_a_merged_one() {
