@@ -33,10 +33,17 @@ fn workspace(samples: usize, script: &str) -> Workspace {
 
 /// Two runs of one cell over 20 dialogues; it waits 10 s for an agent that could measure the rest.
 fn two_runs(script: &str) -> Workspace {
+    two_runs_with(script, "")
+}
+
+/// The same with more keys in `[fleet]`.
+fn two_runs_with(script: &str, fleet: &str) -> Workspace {
     let workspace = workspace(20, script);
     let matrix = MATRIX.replace("SAMPLES", "20").replace("[1, 4]", "[1]");
-    let matrix =
-        matrix.replace("runs = 1", "runs = 2") + scripted::HERE + "[fleet]\nwait = \"10s\"\n";
+    let matrix = matrix.replace("runs = 1", "runs = 2")
+        + scripted::HERE
+        + "[fleet]\nwait = \"10s\"\n"
+        + fleet;
     workspace.write("matrix.toml", matrix);
     workspace
 }
@@ -116,6 +123,18 @@ fn a_panic_of_the_runner_is_named_and_the_rest_is_measured() {
     let finished = workspace.run(&RUN).expect(3);
     let told = "the agent panicked: the script panics";
     assert!(finished.err.contains(told), "{}", finished.err);
+    let there = counted(&workspace.samples("results.json")).len() as u64;
+    let results = workspace.results("results.json");
+    assert_eq!(results["campaign"]["missing_samples"].as_u64(), Some(40 - there));
+}
+
+#[test]
+fn an_engine_that_hangs_is_named_and_what_it_measured_is_kept() {
+    let script = r#"{"samples": {"s3": {"breaks": "hang"}}}"#;
+    let workspace = two_runs_with(script, "progress_timeout = \"2s\"\n");
+    let finished = workspace.run(&RUN).expect(3);
+    assert!(finished.err.contains("delivered no batch for 2 s"), "{}", finished.err);
+    assert!(finished.err.contains("its agents are gone"), "{}", finished.err);
     let there = counted(&workspace.samples("results.json")).len() as u64;
     let results = workspace.results("results.json");
     assert_eq!(results["campaign"]["missing_samples"].as_u64(), Some(40 - there));

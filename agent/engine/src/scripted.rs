@@ -14,7 +14,7 @@
 //!
 //! `samples: {id: {text, output_tokens, fails, breaks}}`: `fails` fails the one request; `breaks`
 //! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`), panics (`panic`),
-//! or kills the process (`abort`).
+//! kills the process (`abort`), or never returns (`hang`).
 
 use crate::{Engine, Request, Row, count, files::sha256_of};
 use model::engine::{EngineFacts, EngineSpec};
@@ -91,6 +91,8 @@ enum Break {
     Internal,
     Panic,
     Abort,
+    /// Never returns.
+    Hang,
 }
 
 impl Break {
@@ -102,6 +104,9 @@ impl Break {
             Self::Internal => (Kind::Internal, Retry::SameAgent),
             Self::Panic => panic!("the script panics"),
             Self::Abort => std::process::abort(),
+            Self::Hang => loop {
+                std::thread::park();
+            },
         };
         Failure { retry, kind, detail: "the script fails this batch".to_owned() }
     }

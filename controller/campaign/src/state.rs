@@ -8,7 +8,7 @@ use super::{
     AgentMessage, AgentReport, Effects, IncompatibleAgent, Input, JoinedAgent, Now, Refusal,
 };
 use super::{agents::AgentRegistry, budget::Budget, clock_skew::ClockSkew, event::CampaignEvent};
-use matrix::plan::Plan;
+use matrix::plan::{Plan, estimate::ProgressDeadline};
 use model::{ids::AgentId, segment::SegmentFacts};
 use records::{AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentRow, Write};
 use stats::precision::Precision;
@@ -86,6 +86,7 @@ impl CampaignState {
                 engine: cell.engine,
                 batches: shard.batches.clone().filter(is_left).collect(),
                 is_held: options.precision.is_some_and(|rule| run.number > rule.first_look),
+                deadline: ProgressDeadline::of(&campaign.matrix, cell),
             }
         };
         let work = plan.shards.iter().map(work).collect();

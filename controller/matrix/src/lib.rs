@@ -72,6 +72,9 @@ pub struct Matrix {
     pub cost: Cost,
     /// How long to wait for missing agents.
     pub wait: Duration,
+    /// How long an agent may hold a shard without a stored batch. None: derived from the plan.
+    #[serde(default)]
+    pub progress_timeout: Option<Duration>,
     /// Upload of the results, in addition to the data folder.
     #[serde(default)]
     pub artifacts: Option<Artifacts>,

@@ -67,7 +67,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let (protocol, loads) =
         protocol(root.section("protocol"), overrides, scenarios.as_deref().unwrap_or_default());
     let cost = cost(root.section("cost"), folder);
-    let wait = fleet(root.section("fleet"), &levels, &mut targets);
+    let fleet = fleet(root.section("fleet"), &levels, &mut targets);
     let artifacts = artifacts(root.section("artifacts"));
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
@@ -102,7 +102,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         slo,
         decision,
         cost,
-        wait,
+        wait: fleet.wait,
+        progress_timeout: fleet.progress_timeout,
         artifacts,
         notify,
         report,
@@ -343,8 +344,18 @@ fn cost(mut section: Section<'_, '_>, folder: &Path) -> Cost {
     Cost { price_book, service, region, purchase, max_usd }
 }
 
-fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target>) -> Duration {
+struct Fleet {
+    wait: Duration,
+    progress_timeout: Option<Duration>,
+}
+
+fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target>) -> Fleet {
     let wait = section.time("wait", "a time such as \"5m\"", Duration::MAX);
+    let progress_timeout =
+        section.time("progress_timeout", "a time such as \"10m\"", Duration::MAX);
+    if progress_timeout.is_some_and(|timeout| timeout < Duration::from_secs(1)) {
+        section.problem("progress_timeout", "expected at least `1s`");
+    }
     for mut local in section.sections("local") {
         let name = local.required_text("target", "\"two-threads\"");
         let target = target_levels(&mut local, levels, name, "target");
@@ -371,7 +382,7 @@ fn fleet(mut section: Section<'_, '_>, levels: &Levels, targets: &mut Vec<Target
         }
     }
     section.finish();
-    wait.unwrap_or(Duration::from_mins(5))
+    Fleet { wait: wait.unwrap_or(Duration::from_mins(5)), progress_timeout }
 }
 
 fn telemetry(mut section: Section<'_, '_>) -> Telemetry {

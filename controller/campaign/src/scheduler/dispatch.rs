@@ -16,7 +16,7 @@ impl Scheduler {
             self.stalled_since = None;
         }
         while let Some((shard, agent)) = self.next_pair() {
-            let offer = self.lease(shard, &agent);
+            let offer = self.lease(shard, &agent, now);
             if let Some(agent) = self.agents.get_mut(&agent) {
                 agent.heard = agent.heard.max(now);
             }
@@ -40,7 +40,7 @@ impl Scheduler {
         let Some(Host { is_busy, agents, .. }) = self.hosts.get(host) else { return };
         for id in agents {
             let Some(agent) = self.agents.get(id) else { continue };
-            if *is_busy || agent.is_leaving || agent.lease.is_some() {
+            if *is_busy || agent.is_leaving || agent.lease.is_some() || agent.stalled_in.is_some() {
                 self.free[agent.target].remove(id);
             } else {
                 self.free[agent.target].insert(id.clone());
@@ -73,7 +73,7 @@ impl Scheduler {
         (last.agent == *id && last.run == run).then_some(last.number)
     }
 
-    fn lease(&mut self, shard: usize, id: &AgentId) -> Offer {
+    fn lease(&mut self, shard: usize, id: &AgentId, now: Duration) -> Offer {
         let run = self.shards[shard].work.run;
         let agent = self.agents.get(id).expect("next_pair returns agents that are present");
         let (host, target) = (agent.host.clone(), agent.target);
@@ -94,7 +94,13 @@ impl Scheduler {
         self.waiting[target].remove(&shard);
         self.refresh(&host);
         self.leased += 1;
-        self.shards[shard].status = Status::Leased(Lease { agent: id.clone(), host, attempt });
+        self.shards[shard].status = Status::Leased(Lease {
+            agent: id.clone(),
+            host,
+            attempt,
+            progress_at: now,
+            has_progress: false,
+        });
         Offer {
             agent: id.clone(),
             shard,

@@ -5,15 +5,18 @@
 //! - every shard ends exactly once: done, or set aside with a reason;
 //! - a host measures at most one shard at a time, warm-up included;
 //! - attempt numbers only grow, and results of an older attempt are late;
-//! - whole batches stored before a loss are kept, and only the remainder is measured again.
+//! - whole batches stored before a loss are kept, and only the remainder is measured again;
+//! - no agent holds a shard past its progress deadline.
 
 mod dispatch;
+mod stalls;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use state::{Agent, Ending, Limits, Note};
 
+use matrix::plan::estimate::ProgressDeadline;
 use model::failure::{Failure, Kind, Retry};
 use model::ids::{AgentId, HostId};
 use state::{Host, Lease, Shard, Status};
@@ -97,6 +100,7 @@ pub struct Work {
     pub batches: BTreeSet<u32>,
     /// Whether its run waits for [`Event::Admit`].
     pub is_held: bool,
+    pub deadline: ProgressDeadline,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +119,8 @@ pub struct Scheduler {
     lost_processes: BTreeMap<String, usize>,
     segments: BTreeMap<usize, u64>,
     last_attempt: u64,
+    /// The longest time from batch to batch so far, by target.
+    longest_steps: Vec<Duration>,
     /// Shards that wait, are leased or are held back.
     open: usize,
     leased: usize,
@@ -169,6 +175,7 @@ impl Scheduler {
         Self {
             limits,
             free: vec![BTreeSet::new(); required.len()],
+            longest_steps: vec![Duration::ZERO; required.len()],
             required,
             open: left.iter().sum(),
             shards,
@@ -211,7 +218,7 @@ impl Scheduler {
                 return actions;
             }
             Event::Stored { shard, attempt, batch } => {
-                self.store(shard, attempt, batch);
+                self.store(shard, attempt, batch, now);
                 return actions;
             }
             Event::Leaving { agent } => {
@@ -221,8 +228,12 @@ impl Scheduler {
                     self.refresh(&host);
                 }
             }
-            Event::Finished { shard, attempt } => self.finish(shard, attempt, &mut actions),
+            Event::Finished { shard, attempt } => {
+                self.free_stalled(attempt);
+                self.finish(shard, attempt, &mut actions);
+            }
             Event::Failed { shard, attempt, failure } => {
+                self.free_stalled(attempt);
                 self.fail(shard, attempt, failure, &mut actions);
             }
             Event::Admit { run } => self.release_run(run, &Status::Waiting),
@@ -238,6 +249,7 @@ impl Scheduler {
             Event::Tick => {
                 self.forgive_own_stall(now);
                 self.expire(now, &mut actions);
+                self.revoke_stalled(now, &mut actions);
             }
         }
         self.dispatch(now, &mut actions);
@@ -319,6 +331,7 @@ impl Scheduler {
             target,
             engines,
             lease: None,
+            stalled_in: None,
             is_leaving: false,
             heard: now,
         };
@@ -326,10 +339,11 @@ impl Scheduler {
         self.refresh(host);
     }
 
-    fn store(&mut self, shard: usize, attempt: u64, batch: u32) {
+    fn store(&mut self, shard: usize, attempt: u64, batch: u32, now: Duration) {
         if self.is_current(shard, attempt) {
             self.shards[shard].work.batches.remove(&batch);
             self.shards[shard].record_progress();
+            self.extend_deadline(shard, now);
         }
     }
 
@@ -339,6 +353,11 @@ impl Scheduler {
         self.last_tick = Some(now);
         if gap > self.limits.lease / 3 {
             self.agents.values_mut().for_each(|agent| agent.heard = (agent.heard + gap).min(now));
+            for shard in &mut self.shards {
+                if let Status::Leased(lease) = &mut shard.status {
+                    lease.progress_at = (lease.progress_at + gap).min(now);
+                }
+            }
         }
     }
 
@@ -372,6 +391,9 @@ impl Scheduler {
             host.agents.remove(id);
         }
         self.free[agent.target].remove(id);
+        if agent.stalled_in.is_some() {
+            self.free_host(&agent.host);
+        }
         let shard = agent.lease?;
         let attempt = self.release(shard)?.attempt;
         actions.push(Action::Note(Note::AgentLost { agent: id.clone(), shard, reason }));

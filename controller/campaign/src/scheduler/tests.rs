@@ -12,7 +12,9 @@ fn limits() -> Limits {
 }
 
 fn work(run: usize, target: usize, batches: u32) -> Work {
-    Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false }
+    let deadline =
+        ProgressDeadline { first: Duration::from_secs(300), next: Duration::from_secs(60) };
+    Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false, deadline }
 }
 
 fn scheduler(work: Vec<Work>, required: Vec<u32>) -> Scheduler {
@@ -299,6 +301,8 @@ enum Step {
     Fail(u8, Retry),
     Replay(u8),
     Wait(u8),
+    /// Agents send heartbeats for so many seconds, and nothing else.
+    Compute(u16),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -313,6 +317,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<u8>(), retry).prop_map(|(n, retry)| Step::Fail(n, retry)),
         2 => any::<u8>().prop_map(Step::Replay),
         1 => (0_u8..4).prop_map(Step::Wait),
+        1 => (1_u16..400).prop_map(Step::Compute),
     ]
 }
 
@@ -429,6 +434,17 @@ proptest! {
                     now += Duration::from_secs(u64::from(seconds));
                     Some(Event::Tick)
                 }
+                Step::Compute(seconds) => {
+                    for _ in 1..seconds {
+                        now += Duration::from_secs(1);
+                        for agent in &agents {
+                            scheduler.handle(Event::Alive { agent: agent.clone() }, now);
+                        }
+                        let actions = scheduler.handle(Event::Tick, now);
+                        observer.see(&scheduler, actions);
+                    }
+                    Some(Event::Tick)
+                }
             };
             let Some(event) = event else { continue };
             let actions = scheduler.handle(event, now);
@@ -445,4 +461,77 @@ proptest! {
             prop_assert_eq!(observer.counted.len(), all);
         }
     }
+}
+
+/// Time passes while all agents send heartbeats. Returns what happened.
+fn wait_until(scheduler: &mut Scheduler, agents: &[&str], from: u64, to: u64) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for now in from..=to {
+        for agent in agents {
+            scheduler.handle(Event::Alive { agent: id(agent) }, Duration::from_secs(now));
+        }
+        actions.extend(scheduler.handle(Event::Tick, Duration::from_secs(now)));
+    }
+    actions
+}
+
+#[test]
+fn an_agent_without_progress_loses_its_shard_to_another_and_is_named() {
+    let mut scheduler = scheduler(vec![work(0, 0, 3)], vec![2]);
+    scheduler.handle(ready("a", "h1", 0), Duration::ZERO);
+    let offer = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO)).remove(0);
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    assert!(offers(&wait_until(&mut scheduler, &["a", "b"], 1, 299)).is_empty());
+    scheduler.handle(Event::Stored { shard, attempt, batch: 0 }, Duration::from_secs(299));
+    // The first batch took 299 s, so the next may take ten times that.
+    assert!(offers(&wait_until(&mut scheduler, &["a", "b"], 300, 299 + 2990)).is_empty());
+    let actions = scheduler.handle(Event::Tick, Duration::from_secs(299 + 2991));
+    assert!(actions.contains(&Action::Cancel {
+        agent: offer.agent.clone(),
+        shard,
+        attempt,
+        reason: "it made no progress"
+    }));
+    let other = offers(&actions);
+    assert_eq!((&other[0].batches, other.len()), (&vec![1, 2], 1));
+    assert_ne!(other[0].agent, offer.agent);
+    let failure = actions.iter().find_map(|action| match action {
+        Action::Note(Note::AttemptFailed { failure, .. }) => Some(failure.to_string()),
+        _ => None,
+    });
+    let failure = failure.unwrap();
+    assert!(failure.starts_with("timed_out: agent a delivered no batch for 2991 s"), "{failure}");
+}
+
+#[test]
+fn a_stalled_agent_gets_work_again_once_its_attempt_ended() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1), work(1, 0, 1)], vec![1]);
+    let first = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO)).remove(0);
+    // A second agent of the machine gets nothing either: the first may still be computing.
+    assert!(offers(&wait_until(&mut scheduler, &["a"], 1, 301)).is_empty());
+    scheduler.handle(ready("b", "h", 0), Duration::from_secs(301));
+    assert!(offers(&wait_until(&mut scheduler, &["a", "b"], 302, 310)).is_empty());
+    let failure = Failure { retry: Retry::SameAgent, kind: Kind::Cancelled, detail: String::new() };
+    let ended = Event::Failed { shard: first.shard, attempt: first.attempt, failure };
+    let next = offers(&scheduler.handle(ended, Duration::from_secs(311)));
+    // Its own shard is left to the other agent.
+    let is_retried = |offer: &Offer| offer.shard == first.shard && offer.agent != first.agent;
+    assert!(next.len() == 1 && (is_retried(&next[0]) || next[0].shard == 1), "{next:?}");
+}
+
+#[test]
+fn a_campaign_whose_only_agent_hangs_ends() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    let actions = wait_until(&mut scheduler, &["a"], 1, 400);
+    assert_eq!(ending(&actions), Some(Ending::AgentsGone));
+}
+
+#[test]
+fn a_stored_shard_is_done_even_if_its_agent_never_says_so() {
+    let mut scheduler = scheduler(vec![work(0, 0, 1)], vec![1]);
+    let offer = offers(&scheduler.handle(ready("a", "h", 0), Duration::ZERO)).remove(0);
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    scheduler.handle(Event::Stored { shard, attempt, batch: 0 }, Duration::ZERO);
+    assert_eq!(ending(&wait_until(&mut scheduler, &["a"], 1, 61)), Some(Ending::Complete));
 }

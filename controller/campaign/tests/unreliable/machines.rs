@@ -26,6 +26,8 @@ batch_sizes = [1, 4]
 [protocol]
 runs = 2
 warmup = 1
+[fleet]
+progress_timeout = "1m"
 [[target]]
 name = "a"
 agents = 2
@@ -153,6 +155,8 @@ pub(crate) struct Agent {
     pub(crate) connection: u32,
     pub(crate) is_alive: bool,
     pub(crate) is_connected: bool,
+    /// It sends heartbeats and measures nothing.
+    pub(crate) is_hanging: bool,
     pub(crate) work: Option<Measuring>,
     /// Failed attempts to connect.
     pub(crate) pauses: u32,
@@ -170,9 +174,17 @@ pub(crate) struct Measuring {
 
 impl Agent {
     pub(crate) fn new(host: usize, target: usize) -> Self {
-        let (process, connection) = (0, 0);
-        let (is_alive, is_connected) = (true, false);
-        Self { host, target, process, connection, is_alive, is_connected, work: None, pauses: 0 }
+        Self {
+            host,
+            target,
+            process: 0,
+            connection: 0,
+            is_alive: true,
+            is_connected: false,
+            is_hanging: false,
+            work: None,
+            pauses: 0,
+        }
     }
 
     pub(crate) fn id(&self, index: usize) -> String {

@@ -42,6 +42,7 @@ fn every_sample_is_counted_once_whatever_the_network_does() {
     );
     assert!(all.set_back > 0, "no clock was set back: {all:?}");
     assert!(all.expired_leases > 0, "no lease expired: {all:?}");
+    assert!(all.stalled > 0, "no agent hung: {all:?}");
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(crate) struct Tally {
     pub(crate) dead_agents: u64,
     pub(crate) dead_controllers: u64,
     pub(crate) expired_leases: u64,
+    /// Attempts that were revoked because they made no progress.
+    pub(crate) stalled: u64,
     /// Reported set-backs of the wall clock.
     pub(crate) set_back: u64,
     /// Incomplete campaigns that a user had to resume.
@@ -45,6 +47,7 @@ impl Tally {
         self.dead_agents += other.dead_agents;
         self.dead_controllers += other.dead_controllers;
         self.expired_leases += other.expired_leases;
+        self.stalled += other.stalled;
         self.set_back += other.set_back;
         self.resumed += other.resumed;
         self.steps += other.steps;
@@ -84,6 +87,10 @@ enum Next {
         attempt: u64,
     },
     KillAgent {
+        agent: usize,
+    },
+    /// The engine of an agent hangs, and its process lives.
+    HangAgent {
         agent: usize,
     },
     Reset {
@@ -173,9 +180,10 @@ impl World {
         for _ in 0..world.random.random_range(0..6) {
             let at = world.within(FAULTS_END);
             let agent = world.random.random_range(0..world.agents.len());
-            let next = match world.random.random_range(0..5) {
+            let next = match world.random.random_range(0..6) {
                 0 => Next::KillController,
                 1 | 2 => Next::KillAgent { agent },
+                3 => Next::HangAgent { agent },
                 _ => Next::Reset { agent },
             };
             world.at(at, next);
@@ -249,6 +257,7 @@ impl World {
             }
             Next::Batch { agent, process, attempt } => self.batch(agent, process, attempt),
             Next::KillAgent { agent } => self.kill_agent(agent),
+            Next::HangAgent { agent } => self.hang_agent(agent),
             Next::Reset { agent } => {
                 let id = self.agents[agent].id(agent);
                 if let Some(connection) = self.links.iter().position(|link| link.id == id) {
@@ -392,7 +401,7 @@ impl World {
     fn batch(&mut self, index: usize, process: u32, attempt: u64) {
         let agent = &mut self.agents[index];
         let (host, id, is_connected) = (agent.host, agent.id(index), agent.is_connected);
-        if agent.process != process || !agent.is_alive {
+        if agent.process != process || !agent.is_alive || agent.is_hanging {
             return;
         }
         let Some(work) = agent.work.as_mut().filter(|work| work.offer.attempt == attempt) else {
@@ -439,12 +448,20 @@ impl World {
         }
     }
 
+    /// Someone restarts it a few minutes later.
+    fn hang_agent(&mut self, index: usize) {
+        self.agents[index].is_hanging = true;
+        let pause = self.within(Duration::from_mins(5));
+        self.after(pause, Next::KillAgent { agent: index });
+    }
+
     fn kill_agent(&mut self, index: usize) {
         let id = self.agents[index].id(index);
         let agent = &mut self.agents[index];
         self.tally.dead_agents += 1;
         agent.work = None;
         agent.is_connected = false;
+        agent.is_hanging = false;
         agent.process += 1;
         agent.connection = 0;
         agent.pauses = 0;
@@ -568,6 +585,7 @@ impl World {
             effects.events.iter().filter(is_it).count() as u64
         };
         self.tally.expired_leases += messages("longer than its lease");
+        self.tally.stalled += messages("delivered no batch");
         self.tally.set_back += messages("was set back from");
         for (agent, message) in effects.messages {
             self.send(agent.as_str(), message);

@@ -1,8 +1,9 @@
 //! A rough estimate of a campaign's duration before any measurement: minutes or days. The progress
 //! bar uses measured times instead.
 
-use super::{Load, Plan, Sustained};
+use super::{Cell, Load, Plan, Sustained};
 use crate::{Matrix, Target};
+use std::time::Duration;
 
 /// Assumed sustained rate of one CPU thread on T5, in GFLOP/s.
 const GFLOPS_PER_THREAD: f64 = 15.0;
@@ -23,7 +24,7 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let target = &matrix.targets[cell.target];
         let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
         let agents = f64::from(target.agents);
-        let seconds_per_sample = gflop_per_sample(&matrix.models[cell.model].id) / gflops(target);
+        let seconds_per_sample = seconds_per_sample(matrix, cell);
         let busy = plan.samples as f64 / agents * seconds_per_sample;
         let measuring = match cell.load {
             None => busy,
@@ -40,6 +41,43 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
     seconds
 }
 
+/// An attempt is only given up when it takes this many times longer than estimated: the estimate may be off by ten.
+const PATIENCE: f64 = 20.0;
+/// No attempt without progress is given up earlier, unless the matrix sets a timeout.
+const LEAST_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// How long an attempt may take without a stored batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProgressDeadline {
+    /// From the offer to the first batch, loading and warm-up included.
+    pub first: Duration,
+    /// From one batch to the next.
+    pub next: Duration,
+}
+
+impl ProgressDeadline {
+    pub fn of(matrix: &Matrix, cell: &Cell) -> Self {
+        // Time that passes even on an infinitely fast machine: a window, or twenty mean gaps between arrivals.
+        let pause = match cell.load {
+            None => 0.0,
+            Some(Load { sustained: Some(Sustained { window_ns, .. }), .. }) => {
+                window_ns as f64 / 1e9
+            }
+            Some(Load { request_rate, .. }) => 20.0 / request_rate.unwrap_or(f64::INFINITY),
+        };
+        let batch = f64::from(cell.batch_size) * seconds_per_sample(matrix, cell);
+        let after = |batches: u32| {
+            let estimated = seconds(PATIENCE * batch * f64::from(batches)).max(LEAST_TIMEOUT);
+            matrix.progress_timeout.unwrap_or(estimated).saturating_add(seconds(pause))
+        };
+        Self { first: after(matrix.protocol.warmup + 1), next: after(1) }
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
 /// Local agents share this machine and run in turn; other targets run in parallel.
 pub fn campaign_seconds(plan: &Plan, matrix: &Matrix) -> f64 {
     let seconds = seconds_per_target(plan, matrix);
@@ -47,6 +85,10 @@ pub fn campaign_seconds(plan: &Plan, matrix: &Matrix) -> f64 {
     let here: f64 = pairs().filter(|(target, _)| target.local.is_some()).map(|(_, s)| s).sum();
     let elsewhere = pairs().filter(|(target, _)| target.local.is_none()).map(|(_, s)| *s);
     elsewhere.fold(here, f64::max)
+}
+
+fn seconds_per_sample(matrix: &Matrix, cell: &Cell) -> f64 {
+    gflop_per_sample(&matrix.models[cell.model].id) / gflops(&matrix.targets[cell.target])
 }
 
 fn gflops(target: &Target) -> f64 {

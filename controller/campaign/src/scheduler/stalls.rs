@@ -1,0 +1,89 @@
+//! Attempts without progress. A heartbeat only proves that the agent's process lives: its engine may hang.
+
+use super::state::{Lease, Status};
+use super::{Action, Scheduler};
+use model::failure::{Failure, Kind, Retry};
+use model::ids::{AgentId, HostId};
+use std::time::Duration;
+
+/// An attempt that is this many times slower than the slowest batch so far on its target isn't given up, whatever the
+/// deadline of its cell: the target is slow.
+const SLOWNESS: u32 = 10;
+
+impl Scheduler {
+    /// A batch of the shard's attempt was stored.
+    pub(super) fn extend_deadline(&mut self, shard: usize, now: Duration) {
+        let target = self.shards[shard].work.target;
+        if let Status::Leased(lease) = &mut self.shards[shard].status {
+            let longest = &mut self.longest_steps[target];
+            *longest = (*longest).max(now.saturating_sub(lease.progress_at));
+            lease.progress_at = now;
+            lease.has_progress = true;
+        }
+    }
+
+    /// Revokes the attempts that made no progress before their deadline. Their agents are offered nothing more until
+    /// they report the end of the attempt.
+    pub(super) fn revoke_stalled(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let stalled = |(shard, waited): (usize, Option<Duration>)| Some((shard, waited?));
+        let waited = (0..self.shards.len()).map(|shard| (shard, self.overdue(shard, now)));
+        let stalled: Vec<(usize, Duration)> = waited.filter_map(stalled).collect();
+        for (shard, waited) in stalled {
+            let Some(Lease { agent, host, attempt, .. }) = self.release(shard) else { continue };
+            self.mark_stalled(&agent, &host, attempt);
+            let reason = "it made no progress";
+            actions.push(Action::Cancel { agent: agent.clone(), shard, attempt, reason });
+            if self.close_if_done(shard, actions) {
+                continue;
+            }
+            self.shards[shard].excluded.insert(agent.process().to_owned());
+            let detail = format!(
+                "agent {agent} delivered no batch for {} s, although it is connected: its engine hangs, or \
+                 fleet.progress_timeout is too short",
+                waited.as_secs()
+            );
+            let failure = Failure { retry: Retry::OtherAgent, kind: Kind::TimedOut, detail };
+            self.count_failure(shard, failure, actions);
+        }
+    }
+
+    /// How long a leased shard made no progress, if that is longer than its deadline.
+    fn overdue(&self, shard: usize, now: Duration) -> Option<Duration> {
+        let shard = &self.shards[shard];
+        let Status::Leased(lease) = &shard.status else { return None };
+        let deadline = shard.work.deadline;
+        let deadline = if lease.has_progress { deadline.next } else { deadline.first };
+        let slowest = self.longest_steps[shard.work.target].saturating_mul(SLOWNESS);
+        let waited = now.saturating_sub(lease.progress_at);
+        (waited > deadline.max(slowest)).then_some(waited)
+    }
+
+    fn mark_stalled(&mut self, agent: &AgentId, host: &HostId, attempt: u64) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.stalled_in = Some(attempt);
+        }
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.is_busy = true;
+            // Its next attempt starts with a warm-up.
+            host.last_segment = None;
+        }
+        self.refresh(host);
+    }
+
+    /// A revoked attempt ended: its agent can measure again.
+    pub(super) fn free_stalled(&mut self, attempt: u64) {
+        let stalled = self.agents.values_mut().find(|agent| agent.stalled_in == Some(attempt));
+        if let Some(agent) = stalled {
+            agent.stalled_in = None;
+            let host = agent.host.clone();
+            self.free_host(&host);
+        }
+    }
+
+    pub(super) fn free_host(&mut self, host: &HostId) {
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.is_busy = false;
+        }
+        self.refresh(host);
+    }
+}
