@@ -15,7 +15,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
   controller report latest --output results.json
   controller compare old.json new.json --max-regression latency_p95=5%,cost=3%
 
-Exit codes: 0 success · 1 a threshold failed · 2 invalid input · 3 incomplete campaign ·
+Exit codes: 0 success · 1 a gate or limit failed · 2 invalid input · 3 incomplete campaign ·
 4 a limit is undecided · 70 bug")]
 pub struct Cli {
     #[command(flatten)]
@@ -244,6 +244,7 @@ pub struct Bought {
   controller compare quickstart-20261123-084507-123 latest
   controller compare main.json branch.json --format markdown
   controller compare main.json branch.json --max-regression latency_p95=5%,cost=3% --strict
+  controller compare main.json branch.json --max-regression cost=3% --format junit > compare.xml
 
 Metrics: latency_mean, latency_p50, latency_p90, latency_p95, latency_p99, throughput, cost,
 rougeL, and ttft_mean, ttft_p50, ttft_p90, ttft_p95, ttft_p99. A limit fails (exit 1) if the
@@ -282,6 +283,10 @@ pub enum CompareFormat {
     Markdown,
     /// For programs
     Json,
+    /// JUnit XML: a test per pair of cells
+    Junit,
+    /// Annotations of GitHub workflows
+    Github,
 }
 
 /// A share, written as a percentage.

@@ -1,4 +1,4 @@
-//! Limits that end a campaign: precision reached, runs or budget spent.
+//! Limits that end a campaign: precision reached, runs or budget spent; and gates that fail it.
 
 use scenarios::{Workspace, scripted};
 use serde_json::Value;
@@ -76,4 +76,35 @@ fn a_campaign_stops_at_its_budget_and_resumes_with_a_larger_one() {
     let results = workspace.results("results.json");
     assert_eq!(results["campaign"]["state"], "complete");
     assert!(results["campaign"]["spending"]["usd"].as_f64().is_some_and(|usd| usd > 0.0));
+}
+
+#[test]
+fn a_campaign_fails_by_a_gate_and_keeps_its_results() {
+    let gates = |limit: f64| {
+        format!(
+            "[gates]\nmin_samples_per_s = {limit}\nmax_usd_per_1000_requests = 100\n\
+             [report]\nformats = [\"junit\"]\n[protocol]\nwarmup = 1\n"
+        )
+    };
+    let kept = workspace(0.1, &gates(0.001));
+    let passed = kept.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    assert!(passed.out.contains("4 gates passed."), "{}", passed.out);
+    let missed = workspace(0.1, &gates(1e6));
+    let failed = missed.run(&["run", "matrix.toml", "--output", "results.json"]).expect(1);
+    assert!(failed.err.contains("failed: a gate of the matrix failed"), "{}", failed.err);
+    assert!(failed.out.contains("2 of 4 gates failed."), "{}", failed.out);
+    let results = missed.results("results.json");
+    assert_eq!(results["campaign"]["state"], "complete");
+    assert_eq!(results["gates"]["passed"], false);
+    let outcomes: Vec<&Value> = (results["gates"]["judged"].as_array())
+        .expect("there are gates")
+        .iter()
+        .map(|gate| &gate["outcome"])
+        .collect();
+    assert_eq!(outcomes, ["passed", "failed", "passed", "failed"]);
+    let junit = std::fs::read_to_string(missed.path("junit.xml")).expect("it was written");
+    assert!(junit.contains("failures=\"2\"") && junit.contains("type=\"GATE\""), "{junit}");
+    // A report renders what was found and doesn't fail by it; a restart of the campaign does.
+    let _ = missed.run(&["report", "latest"]).expect(0);
+    let _ = missed.run(&["run", "matrix.toml", "--continue"]).expect(1);
 }

@@ -7,6 +7,7 @@
 
 mod duration;
 mod endpoint;
+mod gates;
 mod limits;
 mod load;
 mod notify;
@@ -15,6 +16,7 @@ mod reader;
 mod sections;
 
 pub use duration::duration;
+pub use gates::{GatedMetric, Gates, Limit, Override, Required, Thresholds};
 pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
@@ -69,6 +71,8 @@ pub struct Matrix {
     pub slo: Option<Slo>,
     #[serde(default)]
     pub decision: Decision,
+    #[serde(default)]
+    pub gates: Option<Gates>,
     pub cost: Cost,
     /// How long to wait for missing agents.
     pub wait: Duration,

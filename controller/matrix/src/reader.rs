@@ -181,6 +181,15 @@ impl<'t, 'i> Section<'t, 'i> {
         number
     }
 
+    pub(super) fn truth(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?.get_ref();
+        let truth = value.as_bool();
+        if truth.is_none() {
+            self.wrong_type(key, "true or false", value);
+        }
+        truth
+    }
+
     pub(super) fn positive(&mut self, key: &'static str) -> Option<f64> {
         let value = self.value(key)?;
         self.positive_of(key, value)

@@ -1,5 +1,6 @@
 //! The sections of matrix.toml with their defaults, in the order of the file.
 
+use super::gates;
 use super::limits::{self, BATCH_SIZES, RUNS};
 use super::reader::{Problem, Problems, Section, hint};
 use super::{
@@ -89,6 +90,11 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         root.problem("model", problem);
     }
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
+    let known = gates::Known {
+        targets: targets.iter().map(|target| target.name.as_str()).collect(),
+        models: models_of.iter().map(|model| model.name.as_str()).collect(),
+    };
+    let gates = gates::gates(root.section("gates"), &known);
     Some(Matrix {
         name: name?,
         seed,
@@ -101,6 +107,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         loads: Box::new(loads),
         slo,
         decision,
+        gates,
         cost,
         wait: fleet.wait,
         progress_timeout: fleet.progress_timeout,

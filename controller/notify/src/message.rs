@@ -103,7 +103,7 @@ impl Message {
         Self {
             occasion,
             campaign: plain(campaign.id.as_str()),
-            title: format!("{}: {}", plain(&campaign.name), ended(occasion)),
+            title: format!("{}: {}", plain(&campaign.name), ended(occasion, results)),
             verdict,
             lines,
             more_lines,
@@ -180,8 +180,11 @@ pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
     }
 }
 
-fn ended(occasion: Occasion) -> &'static str {
+fn ended(occasion: Occasion, results: &Results) -> &'static str {
     match occasion {
+        Occasion::Threshold if results.gates.as_ref().is_some_and(|gates| !gates.passed) => {
+            "complete, a gate failed"
+        }
         Occasion::Complete => "complete",
         Occasion::Threshold => "complete, no target meets the objective",
         Occasion::Failed => "failed",

@@ -1,10 +1,10 @@
 //! Results -> annotations of GitHub workflows: lines on standard output that a workflow shows next to its summary.
 //!
 //! Format: "Workflow commands for GitHub Actions", `::warning title=T::message`. GitHub shows ten of each kind per
-//! step, so the recommendation comes first and the worst cells next.
+//! step, so the recommendation comes first, failed gates next, and the worst cells after them.
 
 use super::document::Document;
-use super::sentences::{causes, counted};
+use super::sentences::{causes, counted, gate};
 use results::Results;
 use stats::validity::Status;
 
@@ -13,6 +13,8 @@ const MOST: usize = 10;
 
 pub fn render(results: &Results, document: &Document) -> String {
     let mut lines = vec![line("notice", &document.title, &document.verdict.text())];
+    let failing = results.gates.iter().flat_map(results::Gates::failing).take(MOST);
+    lines.extend(failing.map(|one| line("error", &one.cell, &gate(one))));
     for (status, kind) in [(Status::Invalid, "error"), (Status::Degraded, "warning")] {
         let cells = results.results.iter().flat_map(|entry| &entry.cells);
         let found = cells
@@ -27,7 +29,7 @@ pub fn render(results: &Results, document: &Document) -> String {
     lines.join("\n")
 }
 
-fn line(kind: &str, title: &str, message: &str) -> String {
+pub(crate) fn line(kind: &str, title: &str, message: &str) -> String {
     let title = escaped(title).replace(':', "%3A").replace(',', "%2C");
     format!("::{kind} title={title}::{}", escaped(message))
 }

@@ -3,37 +3,38 @@
 //! The format is that of the Jenkins `JUnit` plugin, which GitLab, GitHub actions and others read: `testsuites`,
 //! `testsuite`, `testcase` with `failure` and `system-out`. Figures are properties.
 
-use crate::sentences::causes;
+use crate::sentences::{causes, gate};
 use maud::{Markup, PreEscaped, html};
 use plot::number::{percent, shown};
-use results::{Cell, Entry, Results};
+use results::{Cell, Entry, Gates, Results};
 use stats::slo::Kept;
 use stats::validity::Status;
 
-/// INVALID cells and cells that miss the objective fail; DEGRADED ones pass with their reasons.
+/// INVALID cells, cells that miss the objective and cells with a failed gate fail; other DEGRADED ones pass with their
+/// reasons.
 pub fn render(results: &Results) -> String {
     let cells = || results.results.iter().flat_map(|entry| &entry.cells);
-    let failed = |cell: &&Cell| failure(cell).is_some();
+    let failed = |cell: &&Cell| failure(results, cell).is_some();
     let document = html! {
         testsuites name=(text(&results.campaign.name)) tests=(cells().count()) failures=(cells().filter(failed).count()) {
-            @for entry in &results.results { (suite(entry)) }
+            @for entry in &results.results { (suite(results, entry)) }
         }
     };
     format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}\n", document.into_string())
 }
 
-fn suite(entry: &Entry) -> Markup {
+fn suite(results: &Results, entry: &Entry) -> Markup {
     let name = format!("{}.{}.{}.{}", entry.target, entry.model, entry.dtype, entry.scenario);
-    let failed = entry.cells.iter().filter(|cell| failure(cell).is_some());
+    let failed = entry.cells.iter().filter(|cell| failure(results, cell).is_some());
     html! {
         testsuite name=(text(&name)) tests=(entry.cells.len()) failures=(failed.count()) timestamp=(text(&entry.timestamp)) {
-            @for cell in &entry.cells { (PreEscaped("\n  ")) (case(&name, cell)) }
+            @for cell in &entry.cells { (PreEscaped("\n  ")) (case(results, &name, cell)) }
             (PreEscaped("\n"))
         }
     }
 }
 
-fn case(suite: &str, cell: &Cell) -> Markup {
+fn case(results: &Results, suite: &str, cell: &Cell) -> Markup {
     let reasons = causes(&cell.validity);
     let seconds: f64 = cell.estimates.runs.iter().map(|run| run.host_seconds).sum();
     let figures = [
@@ -50,7 +51,7 @@ fn case(suite: &str, cell: &Cell) -> Markup {
                     @if let Some(value) = value { property name=(name) value=(value) {} }
                 }
             }
-            @if let Some((kind, message)) = failure(cell) {
+            @if let Some((kind, message)) = failure(results, cell) {
                 failure type=(kind) message=(text(&message)) { (text(&message)) }
             }
             @if cell.validity.status == Status::Degraded {
@@ -60,22 +61,31 @@ fn case(suite: &str, cell: &Cell) -> Markup {
     }
 }
 
-/// Why a cell fails: its kind and a sentence.
-fn failure(cell: &Cell) -> Option<(&'static str, String)> {
+/// Why a cell fails: the first kind, and a sentence for each.
+fn failure(results: &Results, cell: &Cell) -> Option<(&'static str, String)> {
+    let mut failures = Vec::new();
     if cell.validity.status == Status::Invalid {
-        return Some(("INVALID", causes(&cell.validity)));
+        failures.push(("INVALID", causes(&cell.validity)));
     }
-    let missed = cell.goodput.as_ref().filter(|goodput| goodput.kept == Kept::Missed)?;
-    let share = missed.good_share.map_or_else(|| "–".to_owned(), percent);
-    let (percentile, limit) = (missed.slo.percentile, shown(missed.slo.request_latency_ms));
-    let message = format!(
-        "the objective is missed: {share}% of the requests are within {limit} ms, {percentile}% are needed"
-    );
-    Some(("OBJECTIVE", message))
+    let missed = cell.goodput.as_ref().filter(|goodput| goodput.kept == Kept::Missed);
+    if let Some(missed) = missed {
+        let share = missed.good_share.map_or_else(|| "–".to_owned(), percent);
+        let (percentile, limit) = (missed.slo.percentile, shown(missed.slo.request_latency_ms));
+        let message = format!(
+            "the objective is missed: {share}% of the requests are within {limit} ms, {percentile}% are needed"
+        );
+        failures.push(("OBJECTIVE", message));
+    }
+    let gates = results.gates.iter().flat_map(Gates::failing);
+    let own = gates.filter(|one| one.cell == cell.cell);
+    failures.extend(own.map(|one| ("GATE", gate(one))));
+    let (kind, _) = *failures.first()?;
+    let messages: Vec<String> = failures.into_iter().map(|(_, message)| message).collect();
+    Some((kind, messages.join("; ")))
 }
 
 /// A text without the characters that XML 1.0 forbids even as references.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let allowed = |c: char| match c {
         '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
         _ => '\u{fffd}',

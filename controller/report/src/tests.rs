@@ -1,5 +1,6 @@
 //! Every format of one made-up campaign: that they say the same, and that no name or text breaks one.
 
+mod gates;
 mod one_truth;
 
 use super::document::{Block, document};

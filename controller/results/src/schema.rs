@@ -9,6 +9,7 @@ use matrix::Batching;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::comparison::gate::Difference;
+use stats::comparison::regression::Outcome;
 use stats::comparison::separate::Separation;
 use stats::comparison::{self, PairComparison};
 pub use stats::http_timing::CellExchange;
@@ -19,7 +20,7 @@ use stats::stress::Verdicts;
 use stats::stress::judge::Delay;
 use stats::telemetry::energy::CellEnergy;
 use stats::telemetry::{CellTelemetry, NotMeasurable};
-use stats::validity::Validity;
+use stats::validity::{Status, Validity};
 use stats::{CellStatistics, Estimate};
 use std::collections::BTreeMap;
 
@@ -43,6 +44,9 @@ pub struct Results {
     pub offered_rates: OfferedRates,
     /// What to choose, and why; null where nothing can be recommended.
     pub recommendation: Option<Recommendation>,
+    /// The thresholds of `[gates]`; null without them.
+    #[serde(default)]
+    pub gates: Option<Gates>,
     /// As many dialogues with their summaries as the matrix allows; none unless it does.
     #[serde(default)]
     pub sample_texts: Vec<SampleText>,
@@ -292,6 +296,49 @@ pub struct Load {
     pub batching: Batching,
     /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
     pub planned_s: Option<f64>,
+}
+
+/// The thresholds of the matrix, held against every cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gates {
+    /// Whether every gate passed; an undecided one fails unless `allow_undecided`.
+    pub passed: bool,
+    /// Whether the matrix lets undecided gates pass.
+    pub allow_undecided: bool,
+    /// Each gate of each cell, in the order of the plan.
+    pub judged: Vec<Gate>,
+}
+
+impl Gates {
+    /// The gates because of which the campaign fails, failed ones before undecided ones.
+    pub fn failing(&self) -> Vec<&Gate> {
+        let fails = |gate: &&Gate| match gate.outcome {
+            Outcome::Failed => true,
+            Outcome::Undecided => !self.allow_undecided,
+            Outcome::Passed => false,
+        };
+        let mut failing: Vec<&Gate> = self.judged.iter().filter(fails).collect();
+        failing.sort_by_key(|gate| gate.outcome != Outcome::Failed);
+        failing
+    }
+}
+
+/// A threshold held against a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gate {
+    pub cell: String,
+    /// The key in `[gates]`, such as `max_latency_ms.p95`.
+    pub gate: String,
+    /// `valid` or `usable`, of the gate `require`; null for limits.
+    pub required: Option<String>,
+    /// In the unit of the key; null for `require`.
+    pub limit: Option<f64>,
+    /// The figure that is held against the limit; null for `require`.
+    pub estimate: Option<Estimate>,
+    /// The validity of the cell: every limit fails for an INVALID one.
+    pub status: Status,
+    /// By the whole 95% interval of the estimate.
+    pub outcome: Outcome,
 }
 
 /// The capacity of a target under the objective, from a sweep of request rates.

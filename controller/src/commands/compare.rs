@@ -4,7 +4,9 @@
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
 use ops::{program::Exit, terminal};
-use report::compare::{self, Asked, Side, markdown, other_schema, table};
+use report::compare::{
+    self, Asked, Side, Undecided, annotations, junit, markdown, other_schema, table,
+};
 use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
 use stats::comparison::regression::Outcome;
@@ -25,9 +27,12 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
         limits: options.max_regression.clone(),
     };
     let compared = compare::compared(&baseline, &candidate, &asked)?;
+    let undecided = if options.allow_undecided { Undecided::Passes } else { Undecided::Fails };
     let text = match options.format {
         CompareFormat::Table => table::render(&compared),
         CompareFormat::Markdown => markdown::render(&compared),
+        CompareFormat::Junit => junit::render(&compared, undecided),
+        CompareFormat::Github => annotations::render(&compared, undecided),
         CompareFormat::Json => {
             serde_json::to_string_pretty(&compared).context("can't write the comparison as JSON")?
         }

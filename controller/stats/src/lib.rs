@@ -26,6 +26,7 @@ pub mod serial;
 pub mod slo;
 pub mod stress;
 pub mod telemetry;
+pub mod threshold;
 pub mod throughput;
 pub mod tokens;
 pub mod validity;

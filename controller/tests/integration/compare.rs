@@ -49,6 +49,25 @@ fn the_same_as_json() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&json).unwrap());
 }
 
+#[test]
+fn a_failed_limit_fails_its_test_in_junit_and_is_annotated() {
+    let slower = Made { factor: 1.1, ..other() };
+    let form = |format, candidate: &Made, more: &[&str]| {
+        let arguments =
+            [&["--max-regression", "latency_p50=5%", "--format", format], more].concat();
+        compared(&Made::default(), candidate, &arguments)
+    };
+    insta::assert_snapshot!("junit", form("junit", &slower, &[]));
+    insta::assert_snapshot!("github", form("github", &slower, &[]));
+    let unsteady = Made { factor: 1.04, run_spread: 0.1, ..other() };
+    let open = form("junit", &unsteady, &[]);
+    assert!(open.starts_with("exit 4") && open.contains("failure type=\"UNDECIDED\""), "{open}");
+    let warned = form("github", &unsteady, &[]);
+    assert!(warned.contains("::warning title=tiny.f32.b1.offline@here::latency_p50 undecided"));
+    let allowed = form("junit", &unsteady, &["--allow-undecided"]);
+    assert!(allowed.starts_with("exit 0") && allowed.contains("failures=\"0\""), "{allowed}");
+}
+
 /// Ten digits: logarithms differ in their last one between machines.
 fn rounded(json: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;

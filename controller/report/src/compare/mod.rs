@@ -3,6 +3,8 @@
 //! Pure. The input is results.json with its samples, from files or from the store. Rounds of two campaigns don't pair,
 //! so their runs are independent.
 
+pub mod annotations;
+pub mod junit;
 pub mod markdown;
 mod matching;
 mod side;
@@ -28,6 +30,27 @@ use stats::quality::{Scored, difference, rouge_l_difference};
 
 /// Resampling of dialogues follows from it, so that two calls agree.
 const SEED: u64 = 1;
+
+/// Whether an undecided limit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    Passes,
+    Fails,
+}
+
+impl CellLimits {
+    /// The limits that fail, worst first.
+    fn failing(&self, undecided: Undecided) -> Vec<&Judged> {
+        let fails = |judged: &&Judged| match judged.outcome {
+            Outcome::Failed => true,
+            Outcome::Undecided => undecided == Undecided::Fails,
+            Outcome::Passed => false,
+        };
+        let mut failing: Vec<&Judged> = self.judged.iter().filter(fails).collect();
+        failing.sort_by_key(|judged| judged.outcome != Outcome::Failed);
+        failing
+    }
+}
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Error {

@@ -85,6 +85,19 @@ pub(super) fn limit_rows(cell: &CellLimits) -> Vec<Vec<String>> {
     cell.judged.iter().map(row).collect()
 }
 
+/// `latency_p95 FAILED: worse by 9.92% (9.5 to 10.3%), limit 5%`.
+pub(super) fn limit(judged: &Judged) -> String {
+    let runs = judged.runs_to_decide;
+    let runs = runs.map_or_else(String::new, |runs| format!("; about {runs} runs would decide"));
+    format!(
+        "{} {}: worse by {}, limit {}%{runs}",
+        judged.metric,
+        word(judged.outcome),
+        worse_by(judged),
+        percent(judged.limit)
+    )
+}
+
 fn worse_by(judged: &Judged) -> String {
     let regression = &judged.regression;
     match (regression.value, regression.interval()) {

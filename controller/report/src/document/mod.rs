@@ -9,6 +9,7 @@ mod cost;
 mod endpoints;
 mod environment;
 mod fact;
+mod gates;
 mod latency;
 mod naming;
 mod prices;
@@ -97,6 +98,7 @@ pub fn document(results: &Results) -> Document {
     };
     let (telemetry, timelines) = telemetry::sections(results, &names);
     let sections = [
+        gates::section(results, &names),
         first,
         Some(cost::section(&names)),
         Some(cells::section(results, &names)),

@@ -4,7 +4,7 @@ use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
 use super::shortened;
 use super::table::interval;
-use crate::sentences::{asked, causes, counted, enumerated, separation};
+use crate::sentences::{asked, causes, counted, enumerated, gates, separation};
 use cost::decision::{Caveat, NoneBecause};
 use cost::ranking::{Because, QualityRule, SetAside};
 use plot::number;
@@ -24,6 +24,8 @@ pub struct Verdict {
     /// The figures of the recommended cell, and how much was measured.
     pub facts: Vec<Fact>,
     pub is_complete: bool,
+    /// Whether the gates of the matrix passed; `None` without gates.
+    pub gates_passed: Option<bool>,
     /// How many cells are VALID, DEGRADED and INVALID.
     pub cells: [u64; 3],
 }
@@ -72,11 +74,15 @@ impl Verdict {
         self.sentence.iter().map(words).collect()
     }
 
-    /// Complete or not, and how many cells have which status: `Complete`, `8 cells VALID`.
+    /// Complete or not, whether the gates passed, and how many cells have which status: `Complete`, `8 cells VALID`.
     pub fn status(&self) -> Vec<(String, super::Tone)> {
         use super::Tone::{Bad, Good, Warn};
         let complete = if self.is_complete { ("Complete", Good) } else { ("Incomplete", Bad) };
         let mut status = vec![(complete.0.to_owned(), complete.1)];
+        status.extend(self.gates_passed.map(|passed| match passed {
+            true => ("Gates passed".to_owned(), Good),
+            false => ("Gates failed".to_owned(), Bad),
+        }));
         let words = [("VALID", Good), ("DEGRADED", Warn), ("INVALID", Bad)];
         for (count, (word, tone)) in self.cells.into_iter().zip(words) {
             if count > 0 {
@@ -116,6 +122,7 @@ pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
         notes: notes(results, names, best),
         facts: figures.into_iter().chain(campaign_facts(results)).collect(),
         is_complete: results.campaign.state == "complete",
+        gates_passed: results.gates.as_ref().map(|gates| gates.passed),
         cells: [Status::Valid, Status::Degraded, Status::Invalid].map(of_status),
     }
 }
@@ -363,7 +370,7 @@ fn ties(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Option<Ties> 
 const MOST_NOTES: usize = 8;
 
 fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = results.gates.iter().map(gates).collect();
     let campaign = &results.campaign;
     if campaign.missing_samples > 0 {
         notes.push(format!(

@@ -6,6 +6,7 @@ mod comparisons;
 mod decision;
 mod entries;
 mod environment;
+mod gates;
 mod observations;
 mod quality;
 mod sustained;
@@ -67,6 +68,7 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
     let ranked = recommendation.as_ref().map_or(&[][..], |found| &found.ranked);
     let entries = entries::entries(read, &cells, ranked);
     let environment = environment::environment(read);
+    let gates = gates::of_campaign(read, &cells);
     let dataset = schema::Dataset {
         source: campaign.dataset.source.clone(),
         sha256: campaign.dataset.sha256.clone(),
@@ -109,6 +111,7 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
         capacities,
         offered_rates: offered_rates(&decision::choices(&entries, slo.is_some())),
         recommendation,
+        gates,
         results: entries,
         sample_texts: texts::allowed(read),
     }

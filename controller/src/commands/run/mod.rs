@@ -238,11 +238,22 @@ async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Resul
         Line::Ended { state: state.as_str(), reason: why, results: &results }.print()?;
     }
     let exit = explain_ending(ending, &id);
-    if exit == Exit::Ok && no_summary(&written.results) {
+    Ok(if exit == Exit::Ok { judge(&written.results) } else { exit })
+}
+
+/// Prints why a complete campaign fails: no request succeeded, or a gate of the matrix failed.
+fn judge(results: &Results) -> Exit {
+    if no_summary(results) {
         terminal::note("failed: no request returned a summary");
-        return Ok(Exit::Failed);
+        return Exit::Failed;
     }
-    Ok(exit)
+    match &results.gates {
+        Some(gates) if !gates.passed => {
+            terminal::note("failed: a gate of the matrix failed; see the gates in the report");
+            Exit::Failed
+        }
+        _ => Exit::Ok,
+    }
 }
 
 /// Whether requests were made and none succeeded.
@@ -270,6 +281,9 @@ fn occasion(ending: Ending, has_objective: bool, results: &Results) -> Occasion 
         Ending::Complete
             if has_objective && results.recommendation.as_ref().is_none_or(is_open) =>
         {
+            Occasion::Threshold
+        }
+        Ending::Complete if results.gates.as_ref().is_some_and(|gates| !gates.passed) => {
             Occasion::Threshold
         }
         Ending::Complete => Occasion::Complete,
@@ -356,7 +370,7 @@ async fn report_complete(options: &cli::Run, opened: &OpenCampaign) -> anyhow::R
         let results = written.results_file.display().to_string();
         Line::Ended { state: State::Complete.as_str(), reason: None, results: &results }.print()?;
     }
-    Ok(Exit::Ok)
+    Ok(judge(&written.results))
 }
 
 /// Such as `quickstart-20261123-084507-123`: sorts by time, to the millisecond.
