@@ -12,6 +12,7 @@ mod history;
 mod launch;
 mod notify;
 mod plan;
+mod power;
 mod prices;
 mod report;
 pub mod run;

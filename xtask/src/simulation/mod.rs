@@ -5,12 +5,14 @@
 //! real difference is found. The tables are those of docs/statistics.md and docs/stress.md.
 
 pub(crate) mod coverage;
+pub(crate) mod family;
 pub(crate) mod power;
 pub(crate) mod stress;
 pub(crate) mod text;
 pub(crate) mod world;
 
 pub(crate) use coverage::{CoverageRow, NaiveRow};
+pub(crate) use family::FamilyRow;
 pub(crate) use power::PowerRow;
 
 #[cfg(test)]
@@ -65,6 +67,7 @@ pub(crate) struct Tables {
     /// Of methods that the product doesn't use.
     pub(crate) naive: Vec<NaiveRow>,
     pub(crate) power: Vec<PowerRow>,
+    pub(crate) family: Vec<FamilyRow>,
 }
 
 /// How often something happened.
@@ -83,6 +86,7 @@ fn tables(trials: u32, seed: u64) -> Tables {
         coverage: coverage::rows(trials, seed),
         naive: coverage::naive_rows(trials, seed),
         power: power::rows(trials, seed),
+        family: family::rows(trials, seed),
     }
 }
 

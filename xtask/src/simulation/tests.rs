@@ -28,6 +28,10 @@ fn intervals_cover_equal_targets_are_equal_and_slowdowns_are_found() {
         assert!(is_credible(row.paired, 0.9), "{row:#?}");
         assert!(row.unpaired.share() < Some(0.5));
     }
+    for row in &found.family {
+        assert!(row.found.of > 200 && is_credible(row.found, 0.9), "{row:#?}");
+        assert!(row.false_different.hits <= 4, "{row:#?}");
+    }
     for row in &found.naive {
         assert!(row.coverage.share() < row.coverage_instead.share(), "{row:#?}");
     }

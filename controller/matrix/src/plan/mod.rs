@@ -6,6 +6,7 @@
 pub mod batches;
 pub mod estimate;
 mod load;
+mod pairs;
 mod stream;
 pub mod text;
 
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 pub use load::{Load, Sustained};
+pub use pairs::{CellPair, PairKind, pairs};
 pub use stream::stream;
 
 #[derive(Debug, thiserror::Error)]

@@ -11,12 +11,26 @@ pub struct Price {
     pub source: String,
 }
 
+/// Comparisons that are corrected together, and the smallest relative differences that they show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Power {
+    /// Such as `21 pairs`.
+    pub comparisons: String,
+    pub runs: u32,
+    /// For each of the spreads of [`RUN_SPREADS`]; `None` for a single run.
+    pub differences: [Option<f64>; 3],
+}
+
+/// Relative standard deviations between the runs of a cell: of an idle machine, and of busier ones.
+pub const RUN_SPREADS: [f64; 3] = [0.005, 0.01, 0.02];
+
 /// Renders the plan. `prices` are in the order of the targets.
-pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> String {
+pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price], power: &[Power]) -> String {
     let mut out = String::new();
     // Writing to a String can't fail.
     let _ = head(&mut out, plan, matrix, prices);
     let _ = targets(&mut out, plan, matrix, prices);
+    let _ = differences(&mut out, power);
     let _ = cells(&mut out, plan, matrix);
     let _ = order(&mut out, plan, matrix);
     out
@@ -97,6 +111,45 @@ fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> 
         )?;
     }
     Ok(())
+}
+
+fn differences(out: &mut String, power: &[Power]) -> std::fmt::Result {
+    if power.is_empty() {
+        return Ok(());
+    }
+    if power.iter().all(|row| row.runs == 1) {
+        return writeln!(
+            out,
+            "\ndifferences\n  a single run shows none: set protocol.runs to 3 or more"
+        );
+    }
+    writeln!(
+        out,
+        "\nsmallest differences that 4 of 5 campaigns show, corrected for the number of comparisons"
+    )?;
+    let label = |row: &Power| format!("{}, {}", row.comparisons, count(row.runs as usize, "run"));
+    let title = "if the runs of a cell vary by";
+    let width = power.iter().map(|row| label(row).len()).max().unwrap_or_default().max(title.len());
+    let line = |label: &str, figures: [String; 3]| {
+        let [one, two, three] = figures;
+        format!("  {label:<width$}  {one:>6}  {two:>6}  {three:>6}")
+    };
+    writeln!(out, "{}", line(title, RUN_SPREADS.map(percent)))?;
+    for row in power {
+        let figures = row.differences.map(|found| found.map_or_else(|| "none".to_owned(), percent));
+        writeln!(out, "{}", line(&label(row), figures))?;
+    }
+    Ok(())
+}
+
+/// Two significant digits: `0.5%`, `12%`, `350%`.
+fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent {
+        _ if percent < 9.95 && percent.fract().abs() > 0.05 => format!("{percent:.1}%"),
+        _ if percent < 99.5 => format!("{percent:.0}%"),
+        _ => format!("{:.0}%", (percent / 10.0).round() * 10.0),
+    }
 }
 
 fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {

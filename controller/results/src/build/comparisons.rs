@@ -5,7 +5,7 @@ use super::{StoredCampaign, quality};
 use crate::conditions::conditions;
 use crate::schema::{Cell, Comparison, ComparisonKind, Dataset, Entry, Environment, PairMemory};
 use cost::decision::{cost_contrast, judge_costs};
-use matrix::plan;
+use matrix::plan::{self, CellPair, PairKind};
 use rayon::prelude::*;
 use stats::comparison::gate::{Models, gate};
 use stats::comparison::separate::{Separation, separate};
@@ -13,9 +13,6 @@ use stats::comparison::{
     Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
 };
 use stats::quality::difference;
-
-/// Indices of a baseline's cell and a candidate's, and what they differ in.
-type Indices = (usize, usize, ComparisonKind);
 
 pub(super) fn of_campaign(
     read: &StoredCampaign<'_>,
@@ -26,7 +23,13 @@ pub(super) fn of_campaign(
 ) -> Vec<Comparison> {
     let plan = &read.campaign.plan;
     let observed = read.observed;
-    let passed = indices(read).into_iter().filter_map(|(baseline, candidate, kind)| {
+    let passed = plan::pairs(plan, &read.campaign.matrix).into_iter().filter_map(|pair| {
+        let CellPair { baseline, candidate, kind } = pair;
+        let kind = match kind {
+            PairKind::Target => ComparisonKind::Target,
+            PairKind::Model => ComparisonKind::Model,
+            PairKind::Dtype => ComparisonKind::Dtype,
+        };
         let models = match kind {
             ComparisonKind::Model => Models::BaselinePair,
             ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
@@ -104,40 +107,4 @@ fn separation(
     let contrast = contrast(pair, Quantity::RequestLatency);
     let (before, after) = (&baseline.estimates.variance, &candidate.estimates.variance);
     separate(&contrast, latency.alpha(), before, after)
-}
-
-/// Every pair: other targets against the first, models against their baselines, dtypes against the first.
-fn indices(read: &StoredCampaign<'_>) -> Vec<Indices> {
-    let cells = &read.campaign.plan.cells;
-    let matrix = &read.campaign.matrix;
-    let find = |wanted: &plan::Cell, target: usize, model: usize, dtype| {
-        cells.iter().position(|cell| {
-            (cell.target, cell.model, cell.dtype) == (target, model, dtype)
-                && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
-                && cell.load == wanted.load
-        })
-    };
-    let mut found: Vec<Indices> = Vec::new();
-    // A sustained load keeps no samples that could be paired.
-    let paired = cells.iter().enumerate().filter(|(_, cell)| cell.sustained().is_none());
-    for (index, cell) in paired {
-        if cell.target > 0
-            && let Some(first) = find(cell, 0, cell.model, cell.dtype)
-        {
-            found.push((first, index, ComparisonKind::Target));
-        }
-        let baseline = matrix.models[cell.model].baseline.as_ref();
-        let baseline =
-            baseline.and_then(|name| matrix.models.iter().position(|model| model.name == *name));
-        if let Some(base) = baseline.and_then(|model| find(cell, cell.target, model, cell.dtype)) {
-            found.push((base, index, ComparisonKind::Model));
-        }
-        let first_dtype = matrix.targets[cell.target].dtypes[0];
-        if cell.dtype != first_dtype
-            && let Some(first) = find(cell, cell.target, cell.model, first_dtype)
-        {
-            found.push((first, index, ComparisonKind::Dtype));
-        }
-    }
-    found
 }

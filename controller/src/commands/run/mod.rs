@@ -10,7 +10,7 @@ mod run_loop;
 mod spans;
 
 use super::notify::{self, Ended};
-use super::{agents, dialogues, prices, read_matrix, report};
+use super::{agents, dialogues, power, prices, read_matrix, report};
 use crate::progress::{TerminalProgress, Verbosity, json::Line};
 use crate::{cli, metrics::Metrics};
 use ::notify::Recipients;
@@ -325,7 +325,8 @@ async fn open(
     let recipients = notify::recipients(&asked.matrix)?;
     if verbosity == Verbosity::Normal {
         let shown = prices::shown(&prices, clock.now().date_naive());
-        terminal::note(&text::render(&plan, &asked.matrix, &shown));
+        let power = power::of_plan(&plan, &asked.matrix);
+        terminal::note(&text::render(&plan, &asked.matrix, &shown, &power));
     }
     let store = super::store(&options.data_dir).await?;
     let created_at = clock.now();

@@ -1,7 +1,7 @@
 //! What would resolve two cells without a significant difference: more runs, more samples, or more hosts,
 //! by the dominating source of variance.
 
-use super::super::interval::t_critical;
+use super::super::interval::{ALPHA, t_critical};
 use super::super::variance::{Component, VarianceShares};
 use super::contrast::Contrast;
 use schemars::JsonSchema;
@@ -102,11 +102,22 @@ pub fn runs_to_exclude(contrast: &Contrast, bound: f64, alpha: f64) -> Option<u3
     })
 }
 
+/// The smallest relative difference between two cells that `runs` paired runs show in [`POWER`] of campaigns, if it is
+/// one of `family` comparisons: 0.1 is a ratio of 1.1. `run_spread` is the relative standard deviation of a cell's runs.
+/// `None` for a single run.
+pub fn smallest_difference(runs: u32, run_spread: f64, family: usize) -> Option<f64> {
+    let degrees = f64::from(runs.checked_sub(1).filter(|degrees| *degrees > 0)?);
+    // Both sides vary.
+    let error = run_spread.ln_1p() * (2.0 / f64::from(runs)).sqrt();
+    let alpha = ALPHA / family.max(1) as f64;
+    let reach = t_critical(degrees, alpha) + t_critical(degrees, 2.0 * (1.0 - POWER));
+    Some((reach * error).exp_m1())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::contrast::Rounds;
     use super::*;
-    use crate::interval::ALPHA;
 
     fn contrast(log_ratio: f64, deviation: f64) -> Contrast {
         Contrast {
@@ -167,5 +178,15 @@ mod tests {
         assert_eq!(clear, Some(4), "never a number that was measured already");
         let advice = separate(&contrast(1e-6, 0.01), ALPHA, &shares(0.1, 0.1), &shares(0.1, 0.1));
         assert_eq!(advice.unwrap().runs, None, "more than the most that are worth advising");
+    }
+
+    #[test]
+    fn more_runs_show_smaller_differences_and_one_run_shows_none() {
+        // (t(0.975, 2) + t(0.8, 2)) x 2% x sqrt(2 / 3), with t from scipy: 4.3027 and 1.0607.
+        let three = smallest_difference(3, 0.02, 1).unwrap();
+        assert!((three - (5.3634 * 0.019_802_6 * 0.816_497_f64).exp_m1()).abs() < 1e-5, "{three}");
+        assert!(smallest_difference(6, 0.02, 1).unwrap() < 0.6 * three);
+        assert!(smallest_difference(3, 0.02, 21).unwrap() > 3.0 * three);
+        assert_eq!(smallest_difference(1, 0.02, 1), None);
     }
 }
