@@ -55,6 +55,29 @@ fn a_model_below_a_prefix_and_its_archive_are_the_same_model() {
 
 #[test]
 #[ignore = "needs an S3 server: tests/services.sh s3"]
+fn the_model_at_the_root_of_a_prefix_wins_and_pointers_are_named() {
+    let (s3, workspace) = (s3(), Workspace::default());
+    s3.bucket("models-g");
+    for file in TINY {
+        s3.put(&format!("/models-g/job/{file}"), &tiny(file));
+        s3.put(&format!("/models-g/deep/output/model/{file}"), &tiny(file));
+        s3.put(&format!("/models-g/lfs/{file}"), &tiny(file));
+        s3.put(&format!("/models-g/job/checkpoint-9/{file}"), b"not read");
+    }
+    s3.put("/models-g/lfs/model.safetensors", b"version https://git-lfs.github.com/spec/v1\n");
+    let _ = Finished::of(&mut generate::command(&workspace, &["builtin:tiny"])).expect(0);
+    let builtin = output(&workspace);
+    for model in ["s3://models-g/job", "s3://models-g/deep/"] {
+        let _ = generated(&workspace, &s3, &[model]).expect(0);
+        assert_eq!(output(&workspace), builtin, "{model}");
+    }
+    let said = generated(&workspace, &s3, &["s3://models-g/lfs"]).expect(2);
+    let words = "s3://models-g/lfs/model.safetensors is a Git LFS pointer";
+    assert!(said.err.contains(words), "{}", said.err);
+}
+
+#[test]
+#[ignore = "needs an S3 server: tests/services.sh s3"]
 fn an_adapter_in_s3_is_the_same_adapter() {
     let s3 = s3();
     let workspace = Workspace::default();

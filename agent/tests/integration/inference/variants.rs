@@ -362,7 +362,7 @@ fn a_copy_of_the_adapted_head_replaces_it_only_if_it_differs() {
             Ok((unmerged, _)) => assert_eq!((unmerged, model), (replaced, "gated-untied")),
             // The embedding changes as well.
             Err(error) => {
-                assert!(error.contains("lm_head.base_layer.weight differs from the base's and replaces the embedding"), "{error}")
+                assert!(error.contains("lm_head.base_layer.weight differs from the base's and replaces the embedding"), "{error}");
             }
         }
     }
