@@ -26,6 +26,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a commented matrix to start from
+    Init(Init),
     /// Run a matrix on agents and write the results
     Run(Run),
     /// Show what a matrix would measure, without running it
@@ -54,6 +56,27 @@ pub enum Command {
     Doctor(Doctor),
     /// Check that the controller on this machine responds
     Health(Health),
+    /// Print the completion script of a shell
+    Completions(Completions),
+}
+
+/// `controller init`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  controller init mine.toml && controller plan mine.toml")]
+pub struct Init {
+    /// Matrix file to write; an existing file is kept
+    #[arg(default_value = "matrix.toml")]
+    pub matrix: PathBuf,
+}
+
+/// `controller completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  controller completions bash > /etc/bash_completion.d/controller
+  controller completions zsh > \"${fpath[1]}/_controller\"")]
+pub struct Completions {
+    /// Shell
+    pub shell: clap_complete::Shell,
 }
 
 /// `controller run`
@@ -95,7 +118,7 @@ pub struct Run {
     /// Data folder with the campaigns
     #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
     pub data_dir: PathBuf,
-    /// Suppress progress output
+    /// Print only the verdict, in one line
     #[arg(long)]
     pub quiet: bool,
     /// Print events as JSON Lines instead of the summary
@@ -150,13 +173,15 @@ pub struct Plan {
   controller report latest --output results.json
   controller report latest --formats html,pdf --output-dir reports
   controller report latest --formats markdown,junit,github --output-dir ci
+  controller report latest --output - | jq .recommendation
   controller report latest --prices deploy/prices/aws.toml
   controller report s3://bucket/prefix/CAMPAIGN/results.json")]
 pub struct Report {
     /// Campaign id, `latest`, or the S3 address of a results.json
     #[arg(default_value = "latest")]
     pub campaign: String,
-    /// Results file [default: in the campaign's folder]
+    /// Results file; `-` prints one format, by default json, and writes no files [default: in the
+    /// campaign's folder]
     #[arg(long, value_name = "FILE.json", conflicts_with = "output_dir")]
     pub output: Option<PathBuf>,
     /// Formats to write: json, html, pdf, markdown, junit, csv; `github` prints annotations [default:

@@ -1,6 +1,6 @@
 //! Following a running campaign: events as JSON, and viewers of the live page.
 
-use scenarios::{Workspace, repository};
+use scenarios::{Row, Workspace, columns, repository};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -138,6 +138,19 @@ fn programs_read_events() {
     let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((of("began"), of("ended")), (1, 1), "{}", finished.out);
     assert!(of("joined") >= 2 && of("batch") > 4, "{}", finished.out);
+    let planned = workspace.results("r.json")["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["cells"].as_array().unwrap().len())
+        .sum::<usize>();
+    assert_eq!((of("cell_ended"), of("verdict")), (planned, 1), "{}", finished.out);
+    let is_timed = |event: &Value| event["time"].as_str().is_some_and(|time| time.ends_with('Z'));
+    assert!(events.iter().all(is_timed), "{}", finished.out);
+    let verdict = &events[events.len() - 2];
+    assert_eq!(verdict["event"], "verdict");
+    assert!(verdict["text"].as_str().is_some_and(|text| !text.is_empty()));
+    assert!(verdict["gates_passed"].is_null());
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["state"]), (&"ended".into(), &"complete".into()));
     let batches: u64 = events
@@ -146,4 +159,56 @@ fn programs_read_events() {
         .filter_map(|event| event["samples"].as_u64())
         .sum();
     assert_eq!(batches, workspace.samples("r.json").len() as u64);
+}
+
+#[test]
+fn every_column_is_documented_and_a_sample_names_its_factors() {
+    let workspace = Workspace::default();
+    let matrix = quickstart();
+    let run = ["run", &matrix, "--quiet", "--data-dir", "data", "--samples", "8", "--runs", "1"];
+    let _ = workspace.run(&[&run[..], &["--output", "r.json"]].concat()).expect(0);
+    for row in workspace.samples("r.json") {
+        let Row { model, dtype, batch_size, target, .. } = &row;
+        assert_eq!(row.cell, format!("{model}.{dtype}.b{batch_size}.offline@{target}"));
+    }
+    let page = std::fs::read_to_string(repository("docs/results.md")).unwrap();
+    let report = ["report", "--data-dir", "data", "--formats", "csv", "--output", "-"];
+    let csv = workspace.run(&report).expect(0).out;
+    let header = csv.lines().next().unwrap().split(',').map(str::to_owned);
+    let columns =
+        ["r.samples.parquet", "r.cells.parquet"].map(|name| columns(&workspace.path(name)));
+    let (of_cells, of_csv) = (columns[1].clone(), header.collect::<Vec<_>>());
+    for column in columns.iter().flatten().chain(&of_csv) {
+        let name = ["_ci_low", "_ci_high", "_n"]
+            .iter()
+            .find_map(|part| column.strip_suffix(part))
+            .unwrap_or(column);
+        assert!(page.contains(&format!("`{name}`")), "docs/results.md lacks `{column}`");
+    }
+    for column in of_csv.iter().filter(|name| *name != "late_samples") {
+        assert!(of_cells.contains(column), "`{column}` has another name in Parquet");
+    }
+}
+
+#[test]
+fn quiet_prints_the_verdict_and_a_report_is_printed_instead_of_written() {
+    let workspace = Workspace::default();
+    let matrix = quickstart();
+    let run = ["run", &matrix, "--quiet", "--data-dir", "data", "--samples", "16", "--runs", "2"];
+    let quiet = workspace.run(&run).expect(0);
+    assert_eq!(quiet.out.trim_end().lines().count(), 1, "{}", quiet.out);
+    assert_eq!(quiet.err, "");
+    let report = |more: &[&str], code| {
+        let arguments = ["report", "--data-dir", "data", "--output", "-"];
+        workspace.run(&[&arguments, more].concat()).expect(code)
+    };
+    let json: Value = serde_json::from_str(&report(&[], 0).out).unwrap();
+    assert_eq!(json["campaign"]["state"], "complete");
+    assert!(json["campaign"]["samples_file"].is_null());
+    assert!(report(&["--formats", "markdown"], 0).out.contains("tiny"));
+    let many = report(&["--formats", "json", "csv"], 2);
+    assert!(many.err.contains("--output - writes one format"), "{}", many.err);
+    let binary = report(&["--formats", "pdf"], 2);
+    assert!(binary.err.contains("`pdf` is not text"), "{}", binary.err);
+    assert!(!workspace.path("-").exists());
 }

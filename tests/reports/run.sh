@@ -27,7 +27,7 @@ trap 'rm -rf "$work"' EXIT
 reported() {
     local name=$1 kind=$2
     shift 2
-    ./target/release/controller run "$@" --data-dir "$work/data" --quiet >"$work/$name.table"
+    ./target/release/controller run "$@" --data-dir "$work/data" 2>/dev/null >"$work/$name.table"
     ./target/release/controller report latest --data-dir "$work/data" --formats json,html,pdf,markdown,junit,csv --output-dir "$work/$name" >/dev/null
     look "$work/$name" "$name" "$kind"
 }

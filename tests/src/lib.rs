@@ -18,7 +18,7 @@ mod workspace;
 
 pub use process::{Finished, JoinCommand, Running, children_of, option, signal};
 pub use programs::{library, program, repository};
-pub use samples::{Row, counted};
+pub use samples::{Row, columns, counted};
 pub use workspace::Workspace;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -10,6 +10,10 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     pub cell: String,
+    pub target: String,
+    pub model: String,
+    pub dtype: String,
+    pub batch_size: i32,
     pub run: i32,
     pub segment: i32,
     pub sample_id: String,
@@ -22,6 +26,17 @@ pub struct Row {
     /// `eos`, `length`, or what failed.
     pub outcome: String,
     pub counted: bool,
+}
+
+/// The names of the columns of a Parquet file.
+///
+/// # Panics
+/// If the file is missing or isn't Parquet.
+pub fn columns(path: &Path) -> Vec<String> {
+    let reader = SerializedFileReader::new(File::open(path).expect("the file exists"));
+    let metadata = reader.expect("it is Parquet").metadata().clone();
+    let columns = metadata.file_metadata().schema_descr().columns().iter();
+    columns.map(|column| column.name().to_owned()).collect()
 }
 
 /// Reads all rows.
@@ -44,6 +59,10 @@ pub(crate) fn read(path: &Path) -> Vec<Row> {
         let (_, ttft) = row.get_column_iter().nth(at("ttft_ns")).expect("a value");
         Row {
             cell: text("cell"),
+            target: text("target"),
+            model: text("model"),
+            dtype: text("dtype"),
+            batch_size: int("batch_size"),
             run: int("run"),
             segment: int("segment"),
             sample_id: text("sample_id"),

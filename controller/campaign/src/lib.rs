@@ -28,6 +28,6 @@ pub use effects::{AgentMessage, Effects, IncompatibleAgent, PrecisionCheck, Refu
 pub use event::{CampaignEvent, Latency, Observer};
 pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now};
 pub use offer::{Batch, OfferedLoad, Request, ShardOffer};
-pub use progress::Progress;
+pub use progress::{CellProgress, Progress};
 pub use scheduler::{Ending, Limits};
 pub use state::{CampaignOptions, CampaignState, Stored};

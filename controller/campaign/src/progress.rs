@@ -29,6 +29,11 @@ impl CellProgress {
         (self.timed > 0).then(|| self.span.as_secs_f64() / self.timed as f64)
     }
 
+    /// Whether all steps are done, or not needed.
+    pub fn is_complete(&self) -> bool {
+        self.done >= self.total
+    }
+
     /// Steps per second; none before the first timed batch.
     pub fn rate(&self) -> Option<f64> {
         self.seconds_per_step().map(|seconds| 1.0 / seconds)

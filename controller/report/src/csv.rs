@@ -29,14 +29,17 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     let mut add = |name: &str, value: String| columns.push((name.to_owned(), value));
     let or_empty = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     add("campaign", plain(&results.campaign.id));
+    add("matrix", plain(&results.campaign.name));
+    add("created_at", plain(&results.campaign.created_at));
     add("cell", plain(&cell.cell));
     add("target", plain(&entry.target));
     add("measured_on", plain(&entry.measured_on));
     add("model", plain(&entry.model));
+    add("adapter", plain(entry.peft_weights.as_deref().unwrap_or_default()));
     add("dtype", plain(&entry.dtype));
     add("scenario", plain(&entry.scenario));
     add("batch_size", cell.batch_size.to_string());
-    add("validity", cell.validity.status.as_str().to_owned());
+    add("status", cell.validity.status.as_str().to_owned());
     add("reasons", plain(&causes(&cell.validity)));
     for (name, count) in [
         ("counted_samples", cell.counted_samples),
@@ -56,8 +59,8 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     let estimates = &cell.estimates;
     estimate("usd_per_1000_requests", Some(&cell.cost.usd_per_1000_requests));
     estimate("usd_per_million_output_tokens", Some(&cell.cost.usd_per_million_output_tokens));
-    estimate("samples_per_second", Some(&estimates.throughput.per_host));
-    estimate("output_tokens_per_second", Some(&estimates.output_token_throughput.per_host));
+    estimate("samples_per_s", Some(&estimates.throughput.per_host));
+    estimate("output_tokens_per_s", Some(&estimates.output_token_throughput.per_host));
     estimate("latency_mean_ms", Some(&estimates.latency_ms.mean));
     estimate("latency_p50_ms", Some(&estimates.latency_ms.p50));
     estimate("latency_p90_ms", Some(&estimates.latency_ms.p90));

@@ -92,6 +92,12 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
     let address: Address = address.parse()?;
     let fetcher = fetcher(Verbosity::Normal)?;
     let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
+    if options.output.as_deref() == Some(Path::new("-")) {
+        let path = &read.results_file;
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("can't read {}", path.display()))?;
+        return Ok(terminal::result(&text)?);
+    }
     terminal::result(&summary::render(&document::document(&read.results)))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {

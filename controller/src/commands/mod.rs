@@ -4,11 +4,13 @@ mod agents;
 mod artifacts;
 mod certs;
 mod compare;
+mod completions;
 mod delete;
 mod dialogues;
 mod doctor;
 mod health;
 mod history;
+mod init;
 mod launch;
 mod notify;
 mod plan;
@@ -34,6 +36,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::Completions(options) => completions::run(&options).map(|()| Exit::Ok),
+        Command::Init(options) => init::run(&options).map(|()| Exit::Ok),
         Command::Delete(options) => runtime()?.block_on(delete::run(&options)),
         Command::Prune(options) => runtime()?.block_on(delete::prune(&options)),
         Command::Doctor(options) => runtime()?.block_on(doctor::run(&options)),

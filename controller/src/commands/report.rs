@@ -2,10 +2,11 @@
 
 use super::{artifacts, prices};
 use crate::cli;
+use crate::progress::Verbosity;
 use ::artifacts::Placed;
 use ::report::document::{Document, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use cost::PriceBook;
 use matrix::{Format, plan::Plan};
 use ops::atomic_file::{self, Unfinished};
@@ -28,8 +29,8 @@ pub(super) struct Place<'a> {
     pub(super) output: Option<&'a Path>,
     /// Where all files go; the campaign's own folder where none is given.
     pub(super) folder: Option<&'a Path>,
-    /// Whether the table and the names of the files are printed.
-    pub(super) prints: bool,
+    /// Whether the summary and the names of the files, only the verdict, or nothing is printed.
+    pub(super) verbosity: Verbosity,
 }
 
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
@@ -38,14 +39,53 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     }
     let store = super::store(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
+    let book = options.prices.as_deref().map(prices::read_book).transpose()?;
+    if options.output.as_deref() == Some(Path::new("-")) {
+        return to_standard_output(&store, no, options.formats.as_deref(), book.as_ref()).await;
+    }
     let place = Place {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: options.output_dir.as_deref(),
-        prints: true,
+        verbosity: Verbosity::Normal,
     };
-    let book = options.prices.as_deref().map(prices::read_book).transpose()?;
     write(&store, no, place, (options.formats.clone(), book.as_ref())).await.map(drop)
+}
+
+/// Prints one format, by default JSON, and writes no files.
+async fn to_standard_output(
+    store: &Store,
+    no: CampaignNo,
+    formats: Option<&[Format]>,
+    book: Option<&PriceBook>,
+) -> anyhow::Result<()> {
+    let &[format] = formats.unwrap_or(&[Format::Json]) else {
+        bail!("--output - writes one format: give one to --formats, such as --formats markdown");
+    };
+    let results = without_rows(store, no, book).await?;
+    let document = document(&results);
+    match render(&results, &document, format)? {
+        None => terminal::result(&annotations::render(&results, &document))?,
+        Some((_, bytes)) => {
+            let Ok(text) = String::from_utf8(bytes) else {
+                bail!("--output -: `{format}` is not text: give a folder with --output-dir");
+            };
+            terminal::result(&text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The results alone: no samples or telemetry are written, and none are named.
+async fn without_rows(
+    store: &Store,
+    no: CampaignNo,
+    book: Option<&PriceBook>,
+) -> anyhow::Result<Results> {
+    let mut results = made(store, no, (unwritten(), unwritten()), book).await?.results;
+    results.campaign.samples_file = None;
+    results.campaign.telemetry_file = None;
+    Ok(results)
 }
 
 pub(super) struct Written {
@@ -87,10 +127,7 @@ pub(super) async fn write(
         files.push(("cells", path));
         results
     } else {
-        let mut results = made(store, no, (unwritten(), unwritten()), book).await?.results;
-        results.campaign.samples_file = None;
-        results.campaign.telemetry_file = None;
-        results
+        without_rows(store, no, book).await?
     };
     let document = document(&results);
     for &format in &formats {
@@ -102,7 +139,10 @@ pub(super) async fn write(
         replace(&path, &bytes)?;
         files.push((name, path));
     }
-    if place.prints {
+    if place.verbosity == Verbosity::Quiet {
+        terminal::result(&document.verdict.text())?;
+    }
+    if place.verbosity == Verbosity::Normal {
         terminal::result(&summary::render(&document))?;
         if formats.contains(&Format::Github) {
             terminal::result(&annotations::render(&results, &document))?;
@@ -202,8 +242,13 @@ pub(super) async fn made<S: Write + Send, T: Write + Send>(
     let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
     let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
     let plan = &campaign.plan;
-    let names =
-        Names { campaign: campaign.id.as_str(), plan, dialogues: &dialogues, agents: &agents };
+    let names = Names {
+        campaign: campaign.id.as_str(),
+        matrix: &campaign.matrix,
+        plan,
+        dialogues: &dialogues,
+        agents: &agents,
+    };
     let unwritten = "can't write the telemetry as Parquet";
     let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
     let mut windows = Windows::default();

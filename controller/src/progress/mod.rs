@@ -26,6 +26,8 @@ pub struct TerminalProgress {
     bar: Option<ProgressBar>,
     progress: Progress,
     cells: Vec<String>,
+    /// The cells whose end was printed, or that had ended before.
+    ended: Vec<bool>,
     targets: Vec<String>,
     /// `samples`, or `steps` if some cells have windows of a sustained load instead.
     unit: &'static str,
@@ -52,6 +54,7 @@ impl TerminalProgress {
             bar,
             progress,
             cells: cells.iter().map(|cell| cell.id.to_string()).collect(),
+            ended: vec![false; cells.len()],
             targets: targets.iter().map(|target| target.name.to_string()).collect(),
             unit,
             tenths: 0,
@@ -80,6 +83,13 @@ impl TerminalProgress {
         self.json(&Line::Waiting { text });
         if let Some(bar) = &self.bar {
             bar.set_message(text.to_owned());
+        }
+    }
+
+    fn cell_ended(&mut self, cell: usize) {
+        let is_complete = self.progress.cells()[cell].is_complete();
+        if is_complete && !std::mem::replace(&mut self.ended[cell], true) {
+            self.json(&Line::CellEnded { cell: &self.cells[cell] });
         }
     }
 
@@ -116,6 +126,10 @@ impl Observer for TerminalProgress {
     fn observe(&mut self, event: &CampaignEvent, _: Duration) {
         self.progress.observe(event);
         match event {
+            CampaignEvent::Started { .. } => {
+                self.ended =
+                    self.progress.cells().iter().map(campaign::CellProgress::is_complete).collect();
+            }
             CampaignEvent::Message(text) => self.message(text),
             CampaignEvent::Status(text) => self.status(text),
             CampaignEvent::AgentJoined { agent, host, target } => {
@@ -128,9 +142,11 @@ impl Observer for TerminalProgress {
                 if let Some(bar) = &self.bar {
                     bar.set_length(self.progress.total());
                 }
+                self.cell_ended(*cell);
             }
             CampaignEvent::BatchStored { cell, steps, span, is_counted: true, .. } => {
                 self.batch(*cell, *steps, *span);
+                self.cell_ended(*cell);
             }
             CampaignEvent::Ended { .. } => {
                 if let Some(bar) = &self.bar {

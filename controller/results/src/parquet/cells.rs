@@ -69,8 +69,11 @@ fn columns_of(results: &Results) -> Vec<Column> {
     };
     let real = |of: &dyn Fn(&Row<'_>) -> Option<f64>| Values::Real(rows.iter().map(of).collect());
     add("campaign", text(&|_| Some(results.campaign.id.clone())));
+    add("matrix", text(&|_| Some(results.campaign.name.clone())));
+    add("created_at", text(&|_| Some(results.campaign.created_at.clone())));
     add("cell", text(&|row| Some(row.1.cell.clone())));
     add("model", text(&|row| Some(row.0.model.clone())));
+    add("adapter", text(&|row| row.0.peft_weights.clone()));
     add("target", text(&|row| Some(row.0.target.clone())));
     add("measured_on", text(&|row| Some(row.0.measured_on.clone())));
     add("dtype", text(&|row| Some(row.0.dtype.clone())));

@@ -4,7 +4,8 @@ use super::columns::{self, optional, required};
 use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use matrix::plan::Plan;
+use matrix::Matrix;
+use matrix::plan::{Cell, Plan};
 use model::sample::{HttpTiming, Sample};
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
@@ -35,6 +36,10 @@ message sample {
     OPTIONAL INT64 connect_ns;
     OPTIONAL INT64 first_byte_ns;
     OPTIONAL INT64 server_ns;
+    REQUIRED BYTE_ARRAY target (STRING);
+    REQUIRED BYTE_ARRAY model (STRING);
+    REQUIRED BYTE_ARRAY dtype (STRING);
+    REQUIRED INT32 batch_size;
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
@@ -45,6 +50,7 @@ const ROW_GROUP: usize = 1 << 18;
 pub struct Names<'a> {
     /// Names the campaign in every row.
     pub campaign: &'a str,
+    pub matrix: &'a Matrix,
     pub plan: &'a Plan,
     pub dialogues: &'a [DialogueRow],
     pub agents: &'a [AgentRow],
@@ -153,5 +159,18 @@ fn columns<W: Write + Send>(
     optional::<Int64Type, W, _>(group, rows, part(|timing| Some(timing.total_ns)))?;
     optional::<Int64Type, W, _>(group, rows, part(|timing| timing.connect_ns))?;
     optional::<Int64Type, W, _>(group, rows, part(|timing| timing.first_byte_ns))?;
-    optional::<Int64Type, W, _>(group, rows, part(|timing| timing.server_ns))
+    optional::<Int64Type, W, _>(group, rows, part(|timing| timing.server_ns))?;
+    let (targets, models) = (&names.matrix.targets, &names.matrix.models);
+    let of_cells = |name: &dyn Fn(&Cell) -> String| -> Vec<ByteArray> {
+        names.plan.cells.iter().map(|cell| text(&name(cell))).collect()
+    };
+    for values in [
+        of_cells(&|cell| targets[cell.target].name.to_string()),
+        of_cells(&|cell| models[cell.model].name.clone()),
+        of_cells(&|cell| cell.dtype.to_string()),
+    ] {
+        required::<ByteArrayType, W, _>(group, rows, |row| values[row.key.cell as usize].clone())?;
+    }
+    let batch_size = |row: &SampleRow| int(names.plan.cells[row.key.cell as usize].batch_size);
+    required::<Int32Type, W, _>(group, rows, batch_size)
 }

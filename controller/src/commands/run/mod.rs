@@ -201,14 +201,14 @@ struct Concluded<'a> {
 async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Result<Exit> {
     let Concluded { store, no, hold, ending, matrix, recipients } = concluded;
     let clock = Clock::System;
-    let prints = verbosity(options) != Verbosity::Json;
+    let verbosity = verbosity(options);
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(&hold, state, clock.now()).await?;
     let place = report::Place {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: None,
-        prints,
+        verbosity,
     };
     let written = report::write(&store, no, place, (None, None)).await?;
     let why = ending.why_incomplete();
@@ -233,12 +233,23 @@ async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Resul
     notify::send(ended, clock).await?;
     let id = store.campaign(no).await?.id;
     store.close().await;
-    if !prints {
-        let results = written.results_file.display().to_string();
-        Line::Ended { state: state.as_str(), reason: why, results: &results }.print()?;
+    if verbosity == Verbosity::Json {
+        print_end(&written, state, why)?;
     }
     let exit = explain_ending(ending, &id);
     Ok(if exit == Exit::Ok { judge(&written.results) } else { exit })
+}
+
+/// The last two events for programs.
+fn print_end(
+    written: &report::Written,
+    state: State,
+    reason: Option<&str>,
+) -> Result<(), terminal::Error> {
+    let verdict = ::report::document::document(&written.results).verdict;
+    Line::Verdict { text: &verdict.text(), gates_passed: verdict.gates_passed }.print()?;
+    let results = written.results_file.display().to_string();
+    Line::Ended { state: state.as_str(), reason, results: &results }.print()
 }
 
 /// Prints why a complete campaign fails: no request succeeded, or a gate of the matrix failed.
@@ -364,12 +375,11 @@ async fn report_complete(options: &cli::Run, opened: &OpenCampaign) -> anyhow::R
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
         folder: None,
-        prints: !options.json,
+        verbosity: verbosity(options),
     };
     let written = report::write(&opened.store, opened.no, place, (None, None)).await?;
     if options.json {
-        let results = written.results_file.display().to_string();
-        Line::Ended { state: State::Complete.as_str(), reason: None, results: &results }.print()?;
+        print_end(&written, State::Complete, None)?;
     }
     Ok(judge(&written.results))
 }
