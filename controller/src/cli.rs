@@ -308,7 +308,7 @@ pub enum CompareFormat {
     Markdown,
     /// For programs
     Json,
-    /// JUnit XML: a test per pair of cells
+    /// Test results in XML: a test per pair of cells
     Junit,
     /// Annotations of GitHub workflows
     Github,

@@ -53,7 +53,7 @@ fn is_of_dtypes(&(baseline, candidate): &(usize, usize)) -> bool {
 fn findings(run_spread: f64, time: f64, rng: &mut ChaCha8Rng) -> Vec<Finding> {
     let campaign = WORLD.campaign(RUNS, ROUND_SPREAD, rng);
     let cell = |index: usize| {
-        let is_first = index / BATCH_SIZES % DTYPES == 0;
+        let is_first = (index / BATCH_SIZES).is_multiple_of(DTYPES);
         if is_first { 1.0 } else { time }
     };
     let cells: Vec<Cell> = (0..TARGETS * DTYPES * BATCH_SIZES)

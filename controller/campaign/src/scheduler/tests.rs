@@ -12,8 +12,7 @@ fn limits() -> Limits {
 }
 
 fn work(run: usize, target: usize, batches: u32) -> Work {
-    let deadline =
-        ProgressDeadline { first: Duration::from_secs(300), next: Duration::from_secs(60) };
+    let deadline = ProgressDeadline { first: Duration::from_mins(5), next: Duration::from_mins(1) };
     Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false, deadline }
 }
 

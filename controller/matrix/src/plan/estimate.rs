@@ -42,7 +42,7 @@ pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
 }
 
 /// An attempt is only given up when it takes this many times longer than estimated: the estimate may be off by ten.
-const PATIENCE: f64 = 20.0;
+const TIMEOUT_FACTOR: f64 = 20.0;
 /// No attempt without progress is given up earlier, unless the matrix sets a timeout.
 const LEAST_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -67,7 +67,7 @@ impl ProgressDeadline {
         };
         let batch = f64::from(cell.batch_size) * seconds_per_sample(matrix, cell);
         let after = |batches: u32| {
-            let estimated = seconds(PATIENCE * batch * f64::from(batches)).max(LEAST_TIMEOUT);
+            let estimated = seconds(TIMEOUT_FACTOR * batch * f64::from(batches)).max(LEAST_TIMEOUT);
             matrix.progress_timeout.unwrap_or(estimated).saturating_add(seconds(pause))
         };
         Self { first: after(matrix.protocol.warmup + 1), next: after(1) }

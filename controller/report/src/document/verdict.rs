@@ -79,9 +79,12 @@ impl Verdict {
         use super::Tone::{Bad, Good, Warn};
         let complete = if self.is_complete { ("Complete", Good) } else { ("Incomplete", Bad) };
         let mut status = vec![(complete.0.to_owned(), complete.1)];
-        status.extend(self.gates_passed.map(|passed| match passed {
-            true => ("Gates passed".to_owned(), Good),
-            false => ("Gates failed".to_owned(), Bad),
+        status.extend(self.gates_passed.map(|passed| {
+            if passed {
+                ("Gates passed".to_owned(), Good)
+            } else {
+                ("Gates failed".to_owned(), Bad)
+            }
         }));
         let words = [("VALID", Good), ("DEGRADED", Warn), ("INVALID", Bad)];
         for (count, (word, tone)) in self.cells.into_iter().zip(words) {
