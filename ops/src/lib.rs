@@ -1,8 +1,8 @@
 //! What both programs need around their work.
 //!
 //! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
-//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`] and [`placeholder`]; the feature `program` adds what a
-//! binary needs: exit codes, the terminal, logs, metrics and traces.
+//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`] and [`text`]; the feature `program`
+//! adds what a binary needs: exit codes, the terminal, logs, metrics and traces.
 
 #![forbid(unsafe_code)]
 
@@ -10,14 +10,15 @@ pub mod atomic_file;
 pub mod clock;
 pub mod environment;
 pub mod error_chain;
-pub mod placeholder;
 #[cfg(feature = "program")]
 pub mod logs;
 #[cfg(feature = "program")]
 pub mod metrics;
+pub mod placeholder;
 #[cfg(feature = "program")]
 pub mod program;
 #[cfg(feature = "program")]
 pub mod terminal;
+pub mod text;
 #[cfg(feature = "program")]
 pub mod traces;

@@ -102,6 +102,34 @@ fn data_that_is_not_utf8() {
     ));
 }
 
+/// `plan` over three rows, one of which has neither a dialogue nor a summary.
+fn plan_of_three_rows(rows: &str, generation: &str) -> std::process::Output {
+    let workspace = Workspace::default();
+    workspace.write("data.csv", format!("id;dialogue;summary\n1;A: x;s\n2;A: y;s\n{rows}"));
+    let matrix = MATRIX.replace("DATA", "data.csv").replace("SAMPLES", "0");
+    workspace.write("matrix.toml", matrix.replace("MODEL", "builtin:tiny") + generation);
+    workspace.controller(&["plan", "matrix.toml"]).output().expect("the controller starts")
+}
+
+#[test]
+fn a_row_without_dialogue_is_listed_and_the_others_are_planned() {
+    let planned = plan_of_three_rows("3;;s\n", "");
+    let (out, err) =
+        (String::from_utf8_lossy(&planned.stdout), String::from_utf8_lossy(&planned.stderr));
+    assert!(out.contains("over the same 2 dialogues"), "{out}{err}");
+    for words in ["1 of 3 rows", "(id 3)", "the dialogue is empty", "separated by semicolons"] {
+        assert!(err.contains(words), "{err}");
+    }
+}
+
+#[test]
+fn lengths_of_references_require_a_reference_of_each_dialogue() {
+    let planned = plan_of_three_rows("3;A: z;\n", "[generation]\nstop = \"reference\"\n");
+    let err = String::from_utf8_lossy(&planned.stderr);
+    assert_eq!(planned.status.code(), Some(2), "{err}");
+    assert!(err.contains("dialogue `3` has no reference summary"), "{err}");
+}
+
 #[test]
 fn a_model_folder_without_files() {
     insta::assert_snapshot!(refused(&Case { model: "./model", ..GOOD }, &[]));

@@ -3,11 +3,12 @@
 use super::error::Error;
 use super::position::Position;
 
+const ID: &str = "id";
 const SUMMARY: &str = "summary";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
-    /// Default `id`.
+    /// Default `id`. Rows are numbered if the default column doesn't exist; any other is required.
     pub id: String,
     /// Default `dialogue`.
     pub dialogue: String,
@@ -18,13 +19,15 @@ pub struct Columns {
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { id: "id".to_owned(), dialogue: "dialogue".to_owned(), summary: SUMMARY.to_owned() }
+        Self { id: ID.to_owned(), dialogue: "dialogue".to_owned(), summary: SUMMARY.to_owned() }
     }
 }
 
 /// Indices of the columns in a header.
+#[derive(Debug)]
 pub(super) struct Positions {
-    pub(super) id: usize,
+    /// `None`: rows are numbered.
+    pub(super) id: Option<usize>,
     pub(super) dialogue: usize,
     pub(super) summary: Option<usize>,
 }
@@ -52,14 +55,14 @@ impl Columns {
                 }),
             }
         };
-        let summary = match index_of("summary", &self.summary) {
-            Err(Error::MissingColumn { .. }) if self.summary == SUMMARY => None,
-            other => Some(other?),
+        let optional = |role, column: &str, default| match index_of(role, column) {
+            Err(Error::MissingColumn { .. }) if column == default => Ok(None),
+            other => other.map(Some),
         };
         Ok(Positions {
-            id: index_of("id", &self.id)?,
             dialogue: index_of("dialogue", &self.dialogue)?,
-            summary,
+            id: optional("id", &self.id, ID)?,
+            summary: optional("summary", &self.summary, SUMMARY)?,
         })
     }
 }

@@ -1,13 +1,16 @@
 //! Problems of datasets.
 
 use super::position::Position;
-use model::ids;
+use ops::{placeholder::Placeholder, text};
 use std::io;
+
+/// A file with more unusable rows than this is refused: a column is probably the wrong one.
+pub(super) const MAX_SET_ASIDE_PERCENT: usize = 50;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "unknown dataset source `{text}`: expected a .jsonl, .json, .csv or .parquet file, hf://owner/name, s3://bucket/key or builtin:dialogues"
+        "unknown dataset source `{text}`: expected a .jsonl, .json, .csv, .tsv or .parquet file, hf://owner/name, s3://bucket/key or builtin:dialogues"
     )]
     UnknownSource { text: String },
     #[error("unknown dataset source `{text}`: builtin:dialogues is the only built-in dataset")]
@@ -44,23 +47,17 @@ pub enum Error {
     Unreadable { file: String, source: io::Error },
     #[error("{file} contains no dialogues: expected at least one")]
     Empty { file: String },
-    #[error(
-        "{file} is not UTF-8 at byte {at} (line {line}): convert it, for example with `iconv -t utf-8`"
-    )]
-    NotUtf8 {
-        file: String,
-        /// Offset of the first invalid byte.
-        at: usize,
-        /// From 1.
-        line: usize,
-    },
+    #[error("{file} {source}")]
+    Text { file: String, source: text::Error },
+    #[error("{file} {placeholder}")]
+    Placeholder { file: String, placeholder: Placeholder },
     #[error("{file}, {position}: invalid JSON: {hint}")]
     Json { file: String, position: Position, hint: &'static str, source: serde_json::Error },
     /// Valid JSON, but not rows with columns.
     #[error("{file}, {position}: expected {expected}, found {found}")]
     Shape { file: String, position: Position, expected: &'static str, found: &'static str },
     #[error(
-        "{file}, {position}: {found} fields, but the header has {expected}: quote fields that contain commas or line breaks"
+        "{file}, {position}: {found} fields, but the header has {expected}: quote fields that contain separators or line breaks"
     )]
     Fields { file: String, position: Position, expected: u64, found: u64 },
     /// The CSV parser would read the rest of the file as one field.
@@ -68,9 +65,7 @@ pub enum Error {
     OpenQuote { file: String, position: Position },
     #[error("{file} is not valid CSV")]
     Csv { file: String, source: ::csv::Error },
-    #[error(
-        "can't read {file} as Parquet: the file must be complete and use snappy or no compression"
-    )]
+    #[error("can't read {file} as Parquet: the file must be complete and not compressed with LZO")]
     Parquet { file: String, source: ::parquet::errors::ParquetError },
     #[error("{file}, {position}: no column `{column}` for the {role}{}; found: {}: set dataset.columns.{role}", suggestion(column, found), found.join(", "))]
     MissingColumn {
@@ -85,26 +80,27 @@ pub enum Error {
     },
     #[error("{file} has two columns `{column}`: rename one")]
     DuplicateColumn { file: String, column: String },
-    #[error("{file}, {position}, column `{column}`: expected {expected}, found {found}")]
-    WrongType {
-        file: String,
-        position: Position,
-        column: String,
-        expected: &'static str,
-        found: &'static str,
-    },
     #[error(
-        "{file}, {position}, column `{column}`: the dialogue is empty: fill it or remove the row"
+        "{file}: {set_aside} of {rows} rows are unusable, more than {MAX_SET_ASIDE_PERCENT}%; the first is {first}: correct them, or set dataset.columns to other columns"
     )]
-    EmptyDialogue { file: String, position: Position, column: String },
-    #[error("{file}, {position}, column `{column}`: invalid id: expected a short unique one")]
-    Id { file: String, position: Position, column: String, source: ids::Error },
+    TooManySetAside {
+        file: String,
+        set_aside: usize,
+        /// Of the file.
+        rows: usize,
+        /// Its position and the reason.
+        first: String,
+    },
     #[error("{file}: duplicate id `{id}` at {first} and {second}: rename or remove one")]
     DuplicateId { file: String, id: String, first: Position, second: Position },
 }
 
-/// The most similar name, if one is similar enough for a typo.
 fn suggestion(column: &str, found: &[String]) -> String {
+    similar(column, found).map_or_else(String::new, |name| format!(" (did you mean `{name}`?)"))
+}
+
+/// The most similar name, if one is similar enough for a typo.
+pub(super) fn similar<'n>(column: &str, found: &'n [String]) -> Option<&'n str> {
     let similarity =
         |name: &str| strsim::jaro_winkler(&column.to_lowercase(), &name.trim().to_lowercase());
     found
@@ -112,5 +108,5 @@ fn suggestion(column: &str, found: &[String]) -> String {
         .map(|name| (similarity(name), name))
         .filter(|(similarity, _)| *similarity > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or_else(String::new, |(_, name)| format!(" (did you mean `{name}`?)"))
+        .map(|(_, name)| name.as_str())
 }

@@ -20,7 +20,6 @@ mod s3;
 mod sample;
 mod source;
 mod split;
-mod text;
 
 pub use columns::Columns;
 pub use error::Error;
@@ -30,8 +29,11 @@ pub use source::{Format, Source};
 
 use fetch::Fetcher;
 use model::ids::SampleId;
+use ops::text;
+use rows::Checked;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +44,23 @@ pub struct Dialogue {
     pub dialogue: String,
     /// The reference summary; without it, quality is null.
     pub summary: Option<String>,
+}
+
+/// A row that can't be measured: it has no dialogue, or a value of another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    pub file: String,
+    pub position: Position,
+    /// `None` if it has none.
+    pub id: Option<String>,
+    pub reason: String,
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.as_ref().map_or_else(String::new, |id| format!(" (id {id})"));
+        write!(f, "{}{id}, {}", self.position, self.reason)
+    }
 }
 
 /// All dialogues of a source, in order.
@@ -55,7 +74,9 @@ pub struct Dataset {
     pub revision: Option<String>,
     /// At least one.
     pub dialogues: Vec<Dialogue>,
-    /// Remarks for the report.
+    /// At most half of the rows.
+    pub set_aside: Vec<SetAside>,
+    /// Remarks on the format, the ids and the references.
     pub notes: Vec<String>,
 }
 
@@ -66,6 +87,7 @@ impl Dataset {
             sha256: String::new(),
             revision: None,
             dialogues: Vec::new(),
+            set_aside: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -91,7 +113,8 @@ pub async fn fetch(
     for file in &fetched.files {
         let format = source::format_of(&file.name)
             .ok_or_else(|| Error::UnknownSource { text: file.name.clone() })?;
-        let part = parse(&file.name, load(&file.path)?, format, columns)?;
+        let rows_before = dataset.dialogues.len() + dataset.set_aside.len();
+        let part = parse(&file.name, load(&file.path)?, format, columns, rows_before)?;
         for dialogue in &part.dialogues {
             if let Some(first) = seen.insert(dialogue.id.clone(), &file.name) {
                 let (id, first, second) =
@@ -102,7 +125,10 @@ pub async fn fetch(
         hashes.extend([part.sha256.as_str(), "  ", file.name.as_str(), "\n"]);
         dataset.sha256 = part.sha256;
         dataset.dialogues.extend(part.dialogues);
-        dataset.notes.extend(part.notes);
+        dataset.set_aside.extend(part.set_aside);
+        let is_new = |note: &String| !dataset.notes.contains(note);
+        let notes: Vec<String> = part.notes.into_iter().filter(is_new).collect();
+        dataset.notes.extend(notes);
     }
     if fetched.files.len() > 1 {
         dataset.sha256 = hex::encode(Sha256::digest(hashes));
@@ -115,10 +141,10 @@ pub async fn fetch(
 pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
     match source {
         Source::Builtin => {
-            parse(&source.to_string(), builtin::DIALOGUES.to_vec(), Format::JsonLines, columns)
+            parse(&source.to_string(), builtin::DIALOGUES.to_vec(), Format::JsonLines, columns, 0)
         }
         Source::File { path, format } => {
-            parse(&path.display().to_string(), load(path)?, *format, columns)
+            parse(&path.display().to_string(), load(path)?, *format, columns, 0)
         }
         Source::Hub { .. } | Source::S3(_) => Err(Error::NotLocal { address: source.to_string() }),
     }
@@ -129,16 +155,24 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
         .map_err(|source| Error::Unreadable { file: path.display().to_string(), source })
 }
 
-fn parse(file: &str, bytes: Vec<u8>, format: Format, columns: &Columns) -> Result<Dataset, Error> {
+/// `rows_before` is the number of rows in earlier files of the dataset.
+fn parse(
+    file: &str,
+    bytes: Vec<u8>,
+    format: Format,
+    columns: &Columns,
+    rows_before: usize,
+) -> Result<Dataset, Error> {
     let sha256 = hex::encode(Sha256::digest(&bytes));
-    let rows = match format {
-        Format::JsonLines => json::lines(file, text::decode(file, &bytes)?, columns)?,
-        Format::Json => json::array(file, text::decode(file, &bytes)?, columns)?,
-        Format::Csv => csv::rows(file, text::decode(file, &bytes)?, columns)?,
+    let text =
+        || text::decode(&bytes).map_err(|source| Error::Text { file: file.to_owned(), source });
+    let table = match format {
+        Format::JsonLines | Format::Json => json::rows(file, &text()?, columns)?,
+        Format::Csv => csv::rows(file, &text()?, columns)?,
         Format::Parquet => parquet::rows(file, bytes, columns)?,
     };
-    let (dialogues, notes) = rows::check(file, columns, rows)?;
-    Ok(Dataset { name: file.to_owned(), sha256, revision: None, dialogues, notes })
+    let Checked { dialogues, set_aside, notes } = rows::check(file, columns, table, rows_before)?;
+    Ok(Dataset { name: file.to_owned(), sha256, revision: None, dialogues, set_aside, notes })
 }
 
 #[cfg(test)]

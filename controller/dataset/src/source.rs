@@ -28,22 +28,27 @@ pub enum Source {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One object per line.
+    /// One object per line, or as [`Format::Json`].
     JsonLines,
-    /// An array of objects.
+    /// An array of objects, or as [`Format::JsonLines`].
     Json,
-    /// With a header.
+    /// With a header; separated by commas, semicolons, tabs or vertical bars.
     Csv,
     Parquet,
 }
 
 pub(super) fn format_of(name: &str) -> Option<Format> {
-    let extension = Path::new(name).extension().and_then(|extension| extension.to_str())?;
-    match extension.to_ascii_lowercase().as_str() {
+    let name = name.to_ascii_lowercase();
+    // Parquet compresses its own pages.
+    let (name, is_gzip) = match name.strip_suffix(".gz") {
+        Some(name) => (name, true),
+        None => (name.as_str(), false),
+    };
+    match Path::new(name).extension()?.to_str()? {
         "jsonl" | "ndjson" => Some(Format::JsonLines),
         "json" => Some(Format::Json),
-        "csv" => Some(Format::Csv),
-        "parquet" => Some(Format::Parquet),
+        "csv" | "tsv" => Some(Format::Csv),
+        "parquet" if !is_gzip => Some(Format::Parquet),
         _ => None,
     }
 }
@@ -91,6 +96,12 @@ mod tests {
         let source: Source = "data/Test.CSV".parse().unwrap();
         let path = PathBuf::from("data/Test.CSV");
         assert_eq!(source, Source::File { path, format: Format::Csv });
+        assert_eq!(format_of("a.TSV"), Some(Format::Csv));
+        assert_eq!(format_of("a.jsonl.GZ"), Some(Format::JsonLines));
+        assert_eq!(format_of("a.json.gz"), Some(Format::Json));
+        for unknown in ["a.parquet.gz", "a.gz", "gz", "a.txt"] {
+            assert_eq!(format_of(unknown), None, "{unknown}");
+        }
     }
 
     #[test]
@@ -110,7 +121,7 @@ mod tests {
     fn an_unknown_source_lists_the_expected_ones() {
         for (text, words) in [
             ("builtin:dialogs", "builtin:dialogues is the only"),
-            ("data.txt", ".jsonl, .json, .csv or .parquet"),
+            ("data.txt", ".jsonl, .json, .csv, .tsv or .parquet"),
             ("samsum", "builtin:dialogues"),
         ] {
             let error = text.parse::<Source>().unwrap_err().to_string();

@@ -9,7 +9,7 @@ use super::{Columns, Dataset, Error, Format, parse};
 
 /// Reads `bytes` as the file `data.x`.
 fn parsed(format: Format, bytes: impl AsRef<[u8]>) -> Result<Dataset, Error> {
-    parse("data.x", bytes.as_ref().to_vec(), format, &Columns::default())
+    parse("data.x", bytes.as_ref().to_vec(), format, &Columns::default(), 0)
 }
 
 /// A Parquet file with one row group; `schema` is in Parquet's text format, `write` fills one

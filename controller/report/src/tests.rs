@@ -451,9 +451,10 @@ fn hostile_words_break_no_format() {
         assert!(kinds.iter().any(|kind| line.starts_with(kind)), "{line}");
     }
     let mut reader = ::csv::Reader::from_reader(std::io::Cursor::new(csv::render(&results)));
+    let target = reader.headers().unwrap().iter().position(|name| name == "target").unwrap();
     let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 8);
-    assert!(rows.iter().any(|row| &row[2] == HOSTILE), "a text comes back as it was");
+    assert!(rows.iter().any(|row| &row[target] == HOSTILE), "a text comes back as it was");
     assert!(pdf::render(&document).unwrap().starts_with(b"%PDF"));
 }
 

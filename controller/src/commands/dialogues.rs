@@ -2,8 +2,10 @@
 
 use crate::progress::Verbosity;
 use anyhow::{Context, bail};
-use dataset::{self, Columns, Dialogue, Source};
+use dataset::{self, Columns, Dataset, Dialogue, Source};
 use matrix::Matrix;
+use model::generation::Stop;
+use ops::terminal;
 use sha2::{Digest, Sha256};
 use store::{DatasetFacts, DialogueRow};
 
@@ -29,6 +31,9 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     let dataset = dataset::fetch(&source, options.split.as_deref(), &columns, &fetcher)
         .await
         .context("can't use dataset.source")?;
+    if verbosity == Verbosity::Normal {
+        remark(&dataset);
+    }
     let all = dataset.dialogues.len();
     if options.samples > all {
         bail!(
@@ -50,6 +55,13 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
         is_measured,
     };
     let chosen: Vec<&Dialogue> = measured.iter().map(|&index| &dataset.dialogues[index]).collect();
+    let unbounded = chosen.iter().find(|dialogue| dialogue.summary.is_none());
+    if let Some(dialogue) = unbounded.filter(|_| matrix.generation.stop == Stop::Reference) {
+        bail!(
+            "generation.stop is \"reference\", but dialogue `{}` has no reference summary: set stop = \"eos\", or dataset.columns.summary",
+            dialogue.id
+        );
+    }
     let mut hash = Sha256::new();
     for dialogue in &chosen {
         hash.update(dialogue.id.as_str());
@@ -67,6 +79,27 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));
     let dialogues = measured.chain(warmup.iter().map(|dialogue| row(dialogue, false))).collect();
     Ok(Chosen { facts, dialogues })
+}
+
+/// Rows that are listed one by one.
+const MOST_LISTED: usize = 5;
+
+fn remark(dataset: &Dataset) {
+    for note in &dataset.notes {
+        terminal::note(&format!("note: {}: {note}", dataset.name));
+    }
+    let unusable = dataset.set_aside.len();
+    if unusable == 0 {
+        return;
+    }
+    let rows = dataset.dialogues.len() + unusable;
+    terminal::note(&format!("note: set aside and not measured: {unusable} of {rows} rows"));
+    for row in dataset.set_aside.iter().take(MOST_LISTED) {
+        terminal::note(&format!("  {}: {row}", row.file));
+    }
+    if unusable > MOST_LISTED {
+        terminal::note(&format!("  and {} more", unusable - MOST_LISTED));
+    }
 }
 
 /// Dialogues that aren't measured: the rest of the dataset, or built-in ones if there is no rest.

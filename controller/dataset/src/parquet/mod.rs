@@ -5,19 +5,23 @@ mod thrift;
 use super::columns::Columns;
 use super::error::Error;
 use super::position::Position;
-use super::rows::{Row, Value};
+use super::rows::{Row, Table, Value};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field;
 use ::parquet::schema::types::Type;
 use bytes::Bytes;
+use ops::placeholder::Placeholder;
 use std::sync::Arc;
 use thrift::Unsound;
 
 const UNSOUND: &str = "its metadata claims more elements than it contains";
 
-pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<Row>, Error> {
+pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Table, Error> {
+    if let Some(placeholder) = Placeholder::of(&bytes) {
+        return Err(Error::Placeholder { file: file.to_owned(), placeholder });
+    }
     let broken = |source: ParquetError| Error::Parquet { file: file.to_owned(), source };
     let reader = opened(bytes).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema();
@@ -25,7 +29,7 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
     let at = columns.find(file, Position::Header, &names)?;
 
     let mut wanted: Vec<usize> =
-        [Some(at.id), Some(at.dialogue), at.summary].into_iter().flatten().collect();
+        [at.id, Some(at.dialogue), at.summary].into_iter().flatten().collect();
     wanted.sort_unstable();
     wanted.dedup();
     let fields = wanted.iter().map(|i| Arc::clone(&schema.get_fields()[*i])).collect();
@@ -41,12 +45,12 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Vec<
         };
         rows.push(Row {
             position: Position::Row(number),
-            id: value(at.id),
+            id: at.id.map_or(Value::Null, value),
             dialogue: value(at.dialogue),
             summary: at.summary.map_or(Value::Null, value),
         });
     }
-    Ok(rows)
+    Ok(Table { rows, notes: Vec::new(), columns: names, has_ids: at.id.is_some() })
 }
 
 /// Opens a file after the check of its Thrift structures.

@@ -77,7 +77,7 @@ fn columns_may_have_other_names() {
     let columns =
         Columns { id: "key".to_owned(), dialogue: "chat".to_owned(), summary: "gist".to_owned() };
     let text = b"gist,key,chat\ng,1,A: x\n".to_vec();
-    let data = parse("data.x", text, Format::Csv, &columns).unwrap();
+    let data = parse("data.x", text, Format::Csv, &columns, 0).unwrap();
     assert_eq!(data.dialogues[0].summary.as_deref(), Some("g"));
 }
 
@@ -85,4 +85,33 @@ fn columns_may_have_other_names() {
 fn the_hash_is_that_of_the_file() {
     let data = parsed(Format::Csv, "id,dialogue\n1,A: x\n").unwrap();
     assert_eq!(data.sha256, "371eb1a3f4b5e50bef5447a23e2a089cb64a8af5b78f737e99f0a7d9ad822a6d");
+}
+
+#[test]
+fn the_first_character_decides_between_json_and_json_lines() {
+    let lines = "{\"id\":1,\"dialogue\":\"x\"}\n{\"id\":2,\"dialogue\":\"y\"}\n";
+    let array = "[{\"id\":1,\"dialogue\":\"x\"},{\"id\":2,\"dialogue\":\"y\"}]";
+    let dialogues = |format, text: &str| parsed(format, text).unwrap().dialogues;
+    let expected = dialogues(Format::JsonLines, lines);
+    assert_eq!(expected.len(), 2);
+    assert_eq!(dialogues(Format::Json, lines), expected);
+    assert_eq!(dialogues(Format::JsonLines, array), expected);
+}
+
+#[test]
+fn separators_are_found_and_noted() {
+    for (separator, name) in [(";", "semicolon"), ("\t", "tab")] {
+        let text = "id,dialogue,summary\n1,x,s\n".replace(',', separator);
+        let data = parsed(Format::Csv, &text).unwrap();
+        assert_eq!(data.dialogues[0].dialogue, "x");
+        assert!(data.notes.iter().any(|note| note.contains(name)), "{:?}", data.notes);
+    }
+}
+
+#[test]
+fn rows_without_ids_are_numbered() {
+    let data = parsed(Format::Csv, "dialogue,summary\nx,s\ny,s\n").unwrap();
+    let ids: Vec<&str> = data.dialogues.iter().map(|dialogue| dialogue.id.as_str()).collect();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!(data.notes, ["no column `id`: ids are row numbers, from 1"]);
 }
