@@ -59,8 +59,7 @@ pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
     plain(bytes)
 }
 
-/// For a parser that checks the encoding itself.
-pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes)
 }
 

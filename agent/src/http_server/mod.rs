@@ -243,9 +243,9 @@ fn enqueue(
             (StatusCode::BAD_REQUEST, format!("{}{reason}", form.place(index)))
         })?;
         let (texts, Parameters { details, truncation, .. }) = invocation.into_parts();
-        checked.push((limits, details, truncation, texts));
+        checked.push((texts, Pending { details, truncation, limits, answers: Vec::new() }));
     }
-    let count: usize = checked.iter().map(|(.., texts)| texts.len()).sum();
+    let count: usize = checked.iter().map(|(texts, _)| texts.len()).sum();
     if count == 0 || count > state.options.queue {
         let most = state.options.queue;
         let reason = format!("inputs: expected 1 to {most} texts, found {count}");
@@ -258,17 +258,15 @@ fn enqueue(
         let reason = format!("the queue of {} texts is full; try again later", state.options.queue);
         return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
     };
-    let mut pending = Vec::with_capacity(checked.len());
-    for (limits, details, truncation, texts) in checked {
-        let mut answers = Vec::with_capacity(texts.len());
+    let mut queue = |(texts, mut pending): (Vec<String>, Pending)| {
         for (text, place) in texts.into_iter().zip(places.by_ref()) {
             let (answer, answered) = oneshot::channel();
-            place.send(Job { text, limits, answer });
-            answers.push(answered);
+            place.send(Job { text, limits: pending.limits, answer });
+            pending.answers.push(answered);
         }
-        pending.push(Pending { details, truncation, limits, answers });
-    }
-    Ok(pending)
+        pending
+    };
+    Ok(checked.into_iter().map(&mut queue).collect())
 }
 
 async fn finish(

@@ -8,6 +8,7 @@
 use super::Error;
 use super::folder::Folder;
 use super::tree_path::{file_name, folder_of, is_visible, join, listed, without_checkpoints};
+use engine::files::Blob;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
@@ -123,12 +124,22 @@ pub(super) fn shards_of(
     files: &[String],
 ) -> Result<Vec<String>, Error> {
     let index = folder.open(&chosen.path(INDEX))?;
+    shards_among(files, &index, chosen, &folder.below(&chosen.folder))
+}
+
+/// The paths of the shards that `index` names, all of which are among `files`. `folder` is that of the model, in errors.
+pub(super) fn shards_among(
+    files: &[String],
+    index: &Blob,
+    chosen: &Chosen,
+    folder: &Folder,
+) -> Result<Vec<String>, Error> {
     let path = |shard: String| {
         let path = chosen.path(&shard);
         if files.contains(&path) {
             return Ok(path);
         }
-        Err(Error::Missing { folder: folder.below(&chosen.folder).name(), file: shard })
+        Err(Error::Missing { folder: folder.name(), file: shard })
     };
     shards(index.name(), &index.read()?)?.into_iter().map(path).collect()
 }

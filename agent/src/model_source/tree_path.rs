@@ -1,5 +1,7 @@
 //! Paths in a list of files: relative, with slashes.
 
+use std::path::Path;
+
 /// Folders that a file may be in.
 pub(super) const MAX_DEPTH: usize = 8;
 
@@ -29,6 +31,11 @@ pub(super) fn join(folder: &str, name: &str) -> String {
 
 pub(super) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The name of a file in an archive, if it is visible.
+pub(super) fn visible_name(path: &Path) -> Option<&str> {
+    path.to_str().filter(|path| is_visible(path)).map(file_name)
 }
 
 pub(super) fn folder_of(path: &str) -> &str {

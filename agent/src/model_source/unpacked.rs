@@ -46,9 +46,8 @@ fn unpack(path: &Path, name: &str, folder: &Path) -> Result<(), Error> {
 /// The model's folder, and the paths of its files.
 fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> {
     let is_listed = |file: &Path| {
-        let file =
-            file.to_str().filter(|file| tree_path::is_visible(file)).map(tree_path::file_name);
-        file.is_some_and(|file| choice::is_model_file(file) || file.ends_with(".safetensors"))
+        tree_path::visible_name(file)
+            .is_some_and(|file| choice::is_model_file(file) || file.ends_with(".safetensors"))
     };
     let mut indexes = BTreeMap::new();
     let mut files = Vec::new();
@@ -67,13 +66,7 @@ fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> 
     if let Some(index) = indexes.remove(&chosen.path(INDEX)).filter(|_| chosen.has(INDEX)) {
         let folder = Folder::unpacked(path.to_owned(), name, &chosen.folder);
         let index = genuine(Blob::held(&folder.name_of(INDEX), index))?;
-        for shard in choice::shards(index.name(), &index.read()?)? {
-            let path = chosen.path(&shard);
-            if !files.contains(&path) {
-                return Err(Error::Missing { folder: folder.name(), file: shard });
-            }
-            wanted.insert(path);
-        }
+        wanted.extend(choice::shards_among(&files, &index, &chosen, &folder)?);
     }
     Ok((chosen, wanted))
 }

@@ -182,9 +182,7 @@ pub fn with_interval(estimate: &Estimate, unit: &str) -> String {
 
 fn ended(occasion: Occasion, results: &Results) -> &'static str {
     match occasion {
-        Occasion::Threshold if results.gates.as_ref().is_some_and(|gates| !gates.passed) => {
-            "complete, a gate failed"
-        }
+        Occasion::Threshold if results.has_failed_gate() => "complete, a gate failed",
         Occasion::Complete => "complete",
         Occasion::Threshold => "complete, no target meets the objective",
         Occasion::Failed => "failed",

@@ -9,7 +9,7 @@ use matrix::Batching;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::comparison::gate::Difference;
-use stats::comparison::regression::Outcome;
+use stats::comparison::regression::{Outcome, Undecided};
 use stats::comparison::separate::Separation;
 use stats::comparison::{self, PairComparison};
 pub use stats::http_timing::CellExchange;
@@ -309,14 +309,18 @@ pub struct Gates {
     pub judged: Vec<Gate>,
 }
 
+impl Results {
+    /// False without gates.
+    pub fn has_failed_gate(&self) -> bool {
+        self.gates.as_ref().is_some_and(|gates| !gates.passed)
+    }
+}
+
 impl Gates {
     /// The gates because of which the campaign fails, failed ones before undecided ones.
     pub fn failing(&self) -> Vec<&Gate> {
-        let fails = |gate: &&Gate| match gate.outcome {
-            Outcome::Failed => true,
-            Outcome::Undecided => !self.allow_undecided,
-            Outcome::Passed => false,
-        };
+        let undecided = if self.allow_undecided { Undecided::Passes } else { Undecided::Fails };
+        let fails = |gate: &&Gate| gate.outcome.fails(undecided);
         let mut failing: Vec<&Gate> = self.judged.iter().filter(fails).collect();
         failing.sort_by_key(|gate| gate.outcome != Outcome::Failed);
         failing

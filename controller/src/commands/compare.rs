@@ -4,12 +4,10 @@
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
 use ops::{program::Exit, terminal};
-use report::compare::{
-    self, Asked, Side, Undecided, annotations, junit, markdown, other_schema, table,
-};
+use report::compare::{self, Asked, Side, annotations, junit, markdown, other_schema, table};
 use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
-use stats::comparison::regression::Outcome;
+use stats::comparison::regression::{Outcome, Undecided};
 use std::path::Path;
 
 pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {

@@ -4,7 +4,7 @@ use super::{artifacts, prices};
 use crate::cli;
 use crate::progress::Verbosity;
 use ::artifacts::Placed;
-use ::report::document::{Document, document};
+use ::report::document::{Document, Verdict, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
 use anyhow::{Context, bail};
 use cost::PriceBook;
@@ -90,6 +90,7 @@ async fn without_rows(
 
 pub(super) struct Written {
     pub(super) results: Results,
+    pub(super) verdict: Verdict,
     pub(super) results_file: PathBuf,
     /// Where all of it lies in S3, where the matrix wants it there.
     pub(super) placed: Option<Placed>,
@@ -159,7 +160,7 @@ pub(super) async fn write(
         paths.sort_by_key(|path| *path == results_file);
         placed = artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
     }
-    Ok(Written { results, results_file, placed })
+    Ok(Written { results, verdict: document.verdict, results_file, placed })
 }
 
 /// A format as a file with its name; none for what is only printed.

@@ -11,11 +11,7 @@ const MAX_BYTES: u64 = 4 << 30;
 
 /// `name` is the archive, in errors.
 pub(super) fn find(path: &Path, name: &str) -> Result<Adapter, Error> {
-    let is_wanted = |file: &Path| {
-        let file =
-            file.to_str().filter(|file| tree_path::is_visible(file)).map(tree_path::file_name);
-        file.is_some_and(is_adapter_file)
-    };
+    let is_wanted = |file: &Path| tree_path::visible_name(file).is_some_and(is_adapter_file);
     let mut files = BTreeMap::new();
     archive::each(path, name, MAX_BYTES, is_wanted, |file, entry| {
         let mut bytes = Vec::new();

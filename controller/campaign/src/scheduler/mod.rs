@@ -514,13 +514,10 @@ impl Scheduler {
         self.shards[shard].status = Status::Waiting;
         self.leased -= 1;
         self.waiting[self.shards[shard].work.target].insert(shard);
-        if let Some(host) = self.hosts.get_mut(&lease.host) {
-            host.is_busy = false;
-        }
         if let Some(agent) = self.agents.get_mut(&lease.agent) {
             agent.lease = None;
         }
-        self.refresh(&lease.host);
+        self.free_host(&lease.host);
         Some(lease)
     }
 

@@ -25,9 +25,8 @@ impl Scheduler {
     /// Revokes the attempts that made no progress before their deadline. Their agents are offered nothing more until
     /// they report the end of the attempt.
     pub(super) fn revoke_stalled(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let stalled = |(shard, waited): (usize, Option<Duration>)| Some((shard, waited?));
-        let waited = (0..self.shards.len()).map(|shard| (shard, self.overdue(shard, now)));
-        let stalled: Vec<(usize, Duration)> = waited.filter_map(stalled).collect();
+        let stalled = |shard| Some((shard, self.overdue(shard, now)?));
+        let stalled: Vec<(usize, Duration)> = (0..self.shards.len()).filter_map(stalled).collect();
         for (shard, waited) in stalled {
             let Some(Lease { agent, host, attempt, .. }) = self.release(shard) else { continue };
             self.mark_stalled(&agent, &host, attempt);

@@ -11,11 +11,19 @@ pub struct Price {
     pub source: String,
 }
 
-/// Comparisons that are corrected together, and the smallest relative differences that they show.
+/// Comparisons that are corrected together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// The cheapest cell against so many others.
+    Costs(usize),
+    /// So many pairs of targets, models and dtypes.
+    Pairs(usize),
+}
+
+/// The smallest relative differences that comparisons show.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Power {
-    /// Such as `21 pairs`.
-    pub comparisons: String,
+    pub family: Family,
     pub runs: u32,
     /// For each of the spreads of [`RUN_SPREADS`]; `None` for a single run.
     pub differences: [Option<f64>; 3],
@@ -127,7 +135,13 @@ fn differences(out: &mut String, power: &[Power]) -> std::fmt::Result {
         out,
         "\nsmallest differences that 4 of 5 campaigns show, corrected for the number of comparisons"
     )?;
-    let label = |row: &Power| format!("{}, {}", row.comparisons, count(row.runs as usize, "run"));
+    let label = |row: &Power| {
+        let comparisons = match row.family {
+            Family::Costs(others) => format!("cost against {}", count(others, "other cell")),
+            Family::Pairs(pairs) => format!("{} of targets, models, dtypes", count(pairs, "pair")),
+        };
+        format!("{comparisons}, {}", count(row.runs as usize, "run"))
+    };
     let title = "if the runs of a cell vary by";
     let width = power.iter().map(|row| label(row).len()).max().unwrap_or_default().max(title.len());
     let line = |label: &str, figures: [String; 3]| {

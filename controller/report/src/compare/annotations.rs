@@ -1,10 +1,10 @@
 //! A comparison of two campaigns as annotations of GitHub workflows: the summary, then each limit that fails.
 
+use super::Compared;
 use super::table::{limit, lines, word};
-use super::{Compared, Undecided};
 use crate::annotations::line;
 use crate::sentences::verdict;
-use stats::comparison::regression::Outcome;
+use stats::comparison::regression::{Outcome, Undecided};
 
 pub fn render(compared: &Compared, undecided: Undecided) -> String {
     let Compared { baseline, candidate, .. } = compared;

@@ -1,11 +1,11 @@
 //! A comparison of two campaigns as `JUnit` XML: a test per pair of cells, which fails with its limits.
 
+use super::Compared;
 use super::table::limit;
-use super::{Compared, Undecided};
 use crate::junit::text;
 use crate::sentences::verdict;
 use maud::{PreEscaped, html};
-use stats::comparison::regression::Outcome;
+use stats::comparison::regression::{Outcome, Undecided};
 
 pub fn render(compared: &Compared, undecided: Undecided) -> String {
     let Compared { baseline, candidate, .. } = compared;

@@ -20,7 +20,7 @@ use results::{Comparison, ComparisonKind, PairMemory};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::comparison::gate::{Difference, Effect, Models, Refusal, gate};
-use stats::comparison::regression::{Judged, Limit, Metric, Outcome};
+use stats::comparison::regression::{Judged, Limit, Metric, Outcome, Undecided};
 use stats::comparison::separate::separate;
 use stats::comparison::{Batches, Contrast, Pair, Quantity, Rounds, compare, contrast};
 use stats::estimate::Estimate;
@@ -31,21 +31,10 @@ use stats::quality::{Scored, difference, rouge_l_difference};
 /// Resampling of dialogues follows from it, so that two calls agree.
 const SEED: u64 = 1;
 
-/// Whether an undecided limit fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Undecided {
-    Passes,
-    Fails,
-}
-
 impl CellLimits {
     /// The limits that fail, worst first.
     fn failing(&self, undecided: Undecided) -> Vec<&Judged> {
-        let fails = |judged: &&Judged| match judged.outcome {
-            Outcome::Failed => true,
-            Outcome::Undecided => undecided == Undecided::Fails,
-            Outcome::Passed => false,
-        };
+        let fails = |judged: &&Judged| judged.outcome.fails(undecided);
         let mut failing: Vec<&Judged> = self.judged.iter().filter(fails).collect();
         failing.sort_by_key(|judged| judged.outcome != Outcome::Failed);
         failing

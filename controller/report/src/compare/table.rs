@@ -1,7 +1,7 @@
 //! A comparison of two campaigns as text for the terminal.
 
 use super::{CellLimits, Compared};
-use crate::sentences::{basis, limitation, separation, verdict};
+use crate::sentences::{self, basis, limitation, separation, verdict};
 use crate::terminal::grid;
 use plot::number::percent;
 use results::Comparison;
@@ -114,9 +114,8 @@ fn worse_by(judged: &Judged) -> String {
 
 pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Passed => "passed",
-        Outcome::Undecided => "undecided",
         Outcome::Failed => "FAILED",
+        other => sentences::outcome(other),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
 use super::{Block, Detail, Section};
-use crate::sentences::{gate, gate_unit};
+use crate::sentences::{gate, gate_unit, outcome};
 use results::{Gate, Gates, Results};
 use stats::comparison::regression::Outcome;
 
@@ -42,17 +42,17 @@ fn table(gates: &Gates, names: &Names<'_>) -> Table {
             Some(estimate) => Entry::estimate(estimate),
             None => Entry::status(gate.status),
         };
-        let (text, tone) = match gate.outcome {
-            Outcome::Passed => ("passed", Tone::Good),
-            Outcome::Undecided => ("undecided", Tone::Warn),
-            Outcome::Failed => ("failed", Tone::Bad),
+        let tone = match gate.outcome {
+            Outcome::Passed => Tone::Good,
+            Outcome::Undecided => Tone::Warn,
+            Outcome::Failed => Tone::Bad,
         };
         vec![
             Entry::words(names.label(&gate.cell)),
             Entry::words(&gate.gate),
             limit,
             figure,
-            Entry { tone, ..Entry::words(text) },
+            Entry { tone, ..Entry::words(outcome(gate.outcome)) },
         ]
     };
     let columns = vec![

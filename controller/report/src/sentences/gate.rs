@@ -31,12 +31,15 @@ pub(crate) fn gates(gates: &Gates) -> String {
 
 /// How a cell keeps a gate: `max_latency_ms.p95 failed: 131 ms (95% CI 122 to 141), limit 120 ms`.
 pub(crate) fn gate(gate: &Gate) -> String {
-    let outcome = match gate.outcome {
+    format!("{} {}: {}", gate.gate, outcome(gate.outcome), held(gate))
+}
+
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
         Outcome::Passed => "passed",
         Outcome::Undecided => "undecided",
         Outcome::Failed => "failed",
-    };
-    format!("{} {outcome}: {}", gate.gate, held(gate))
+    }
 }
 
 fn held(gate: &Gate) -> String {

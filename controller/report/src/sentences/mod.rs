@@ -11,7 +11,7 @@ mod validity;
 
 pub(crate) use comparison::{basis, separation, signed_change, unresolved, verdict};
 pub(crate) use endpoint::{asked, network_share};
-pub(crate) use gate::{gate, gates, unit as gate_unit};
+pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};
 pub(crate) use load::{break_even_range, capacity, queue_delay, repeats};
 pub(crate) use stress::sentences as stress;

@@ -246,7 +246,7 @@ fn print_end(
     state: State,
     reason: Option<&str>,
 ) -> Result<(), terminal::Error> {
-    let verdict = ::report::document::document(&written.results).verdict;
+    let verdict = &written.verdict;
     Line::Verdict { text: &verdict.text(), gates_passed: verdict.gates_passed }.print()?;
     let results = written.results_file.display().to_string();
     Line::Ended { state: state.as_str(), reason, results: &results }.print()
@@ -258,13 +258,11 @@ fn judge(results: &Results) -> Exit {
         terminal::note("failed: no request returned a summary");
         return Exit::Failed;
     }
-    match &results.gates {
-        Some(gates) if !gates.passed => {
-            terminal::note("failed: a gate of the matrix failed; see the gates in the report");
-            Exit::Failed
-        }
-        _ => Exit::Ok,
+    if results.has_failed_gate() {
+        terminal::note("failed: a gate of the matrix failed; see the gates in the report");
+        return Exit::Failed;
     }
+    Exit::Ok
 }
 
 /// Whether requests were made and none succeeded.
@@ -294,9 +292,7 @@ fn occasion(ending: Ending, has_objective: bool, results: &Results) -> Occasion 
         {
             Occasion::Threshold
         }
-        Ending::Complete if results.gates.as_ref().is_some_and(|gates| !gates.passed) => {
-            Occasion::Threshold
-        }
+        Ending::Complete if results.has_failed_gate() => Occasion::Threshold,
         Ending::Complete => Occasion::Complete,
         Ending::Stopped | Ending::BudgetSpent => Occasion::Stopped,
         Ending::SetAside | Ending::AgentsGone | Ending::NeverStarted => Occasion::Failed,

@@ -115,6 +115,23 @@ pub enum Outcome {
     Failed,
 }
 
+/// Whether an undecided limit fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undecided {
+    Passes,
+    Fails,
+}
+
+impl Outcome {
+    pub fn fails(self, undecided: Undecided) -> bool {
+        match self {
+            Self::Failed => true,
+            Self::Undecided => undecided == Undecided::Fails,
+            Self::Passed => false,
+        }
+    }
+}
+
 /// A limit held against a pair of cells.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Judged {

@@ -96,10 +96,14 @@ pub fn runs_to_exclude(contrast: &Contrast, bound: f64, alpha: f64) -> Option<u3
     let fewest = u32::try_from(contrast.runs).ok()?.saturating_add(1).max(2);
     (fewest..=MOST_RUNS).find(|&runs| {
         let degrees = per_run * (f64::from(runs) - 1.0);
-        // The second term is the one-sided quantile of the power.
-        let reach = t_critical(degrees, alpha) + t_critical(degrees, 2.0 * (1.0 - POWER));
-        reach * deviation / f64::from(runs).sqrt() <= distance
+        reach(degrees, alpha) * deviation / f64::from(runs).sqrt() <= distance
     })
+}
+
+/// How many standard errors a difference must have to be found in [`POWER`] of campaigns.
+fn reach(degrees: f64, alpha: f64) -> f64 {
+    // The second term is the one-sided quantile of the power.
+    t_critical(degrees, alpha) + t_critical(degrees, 2.0 * (1.0 - POWER))
 }
 
 /// The smallest relative difference between two cells that `runs` paired runs show in [`POWER`] of campaigns, if it is
@@ -110,8 +114,7 @@ pub fn smallest_difference(runs: u32, run_spread: f64, family: usize) -> Option<
     // Both sides vary.
     let error = run_spread.ln_1p() * (2.0 / f64::from(runs)).sqrt();
     let alpha = ALPHA / family.max(1) as f64;
-    let reach = t_critical(degrees, alpha) + t_critical(degrees, 2.0 * (1.0 - POWER));
-    Some((reach * error).exp_m1())
+    Some((reach(degrees, alpha) * error).exp_m1())
 }
 
 #[cfg(test)]
