@@ -21,31 +21,62 @@ impl Piece {
     }
 }
 
-/// Breaks words into lines of at most `most`; a word wider than a line is broken, too.
+/// Breaks words into lines of at most `most`; a word wider than a line is broken, too. A word may have several weights:
+/// only spaces separate words.
 pub(super) fn lines(pieces: &[Piece], size: f64, most: f64) -> Vec<Vec<Piece>> {
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut used = 0.0;
-    for piece in pieces {
-        for word in piece.text.split_inclusive(' ') {
-            for part in parts(word, size, piece.weight, most) {
-                let wide = width(part.trim_end(), size, piece.weight);
-                let is_first = lines.last().is_none_or(Vec::is_empty);
-                if used + wide > most && !is_first {
-                    lines.push(Vec::new());
-                    used = 0.0;
-                }
-                used += width(&part, size, piece.weight);
-                let line = lines.len() - 1;
+    for word in words(pieces) {
+        let parts = if wide(&word, size) <= most {
+            vec![word]
+        } else {
+            let parts_of = |piece: &Piece| parts(piece.text(), size, piece.weight, most);
+            let broken = word.iter().flat_map(|piece| {
+                parts_of(piece).into_iter().map(|text| vec![Piece { text, ..piece.clone() }])
+            });
+            broken.collect()
+        };
+        for part in parts {
+            let is_first = lines.last().is_none_or(Vec::is_empty);
+            if used + wide(&part, size) > most && !is_first {
+                lines.push(Vec::new());
+                used = 0.0;
+            }
+            let line = lines.len() - 1;
+            for piece in part {
+                used += width(&piece.text, size, piece.weight);
                 match lines[line].last_mut() {
                     Some(last) if last.weight == piece.weight && last.ink == piece.ink => {
-                        last.text.push_str(&part);
+                        last.text.push_str(&piece.text);
                     }
-                    _ => lines[line].push(Piece { text: part, ..piece.clone() }),
+                    _ => lines[line].push(piece),
                 }
             }
         }
     }
     lines
+}
+
+/// Each word with the space after it.
+fn words(pieces: &[Piece]) -> Vec<Vec<Piece>> {
+    let mut words: Vec<Vec<Piece>> = Vec::new();
+    for piece in pieces {
+        for text in piece.text.split_inclusive(' ') {
+            let part = Piece { text: text.to_owned(), ..piece.clone() };
+            match words.last_mut() {
+                Some(word) if word.last().is_some_and(|last| !last.text.ends_with(' ')) => {
+                    word.push(part);
+                }
+                _ => words.push(vec![part]),
+            }
+        }
+    }
+    words
+}
+
+/// The width of a word without the space after it.
+fn wide(word: &[Piece], size: f64) -> f64 {
+    word.iter().map(|piece| width(piece.text.trim_end(), size, piece.weight)).sum()
 }
 
 /// Splits a word that is wider than a line.
@@ -83,6 +114,20 @@ mod tests {
         assert_eq!(lines.concat(), text);
         for line in lines {
             assert!(width(line.trim_end(), 10.0, Weight::Regular) <= 60.0, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_full_stop_stays_with_its_word_whatever_their_weights() {
+        for second in [Weight::Regular, Weight::SemiBold] {
+            let pieces = [
+                Piece::of("tied on cost", Weight::Regular, Ink::Text),
+                Piece::of(". Set aside: 2", second, Ink::Text),
+            ];
+            let narrow = width("tied on cost", 10.0, Weight::Regular) + 0.1;
+            let text = |line: &Vec<Piece>| line.iter().map(Piece::text).collect::<String>();
+            let lines: Vec<String> = lines(&pieces, 10.0, narrow).iter().map(text).collect();
+            assert_eq!(lines[..2], ["tied on ", "cost. Set "], "{second:?}");
         }
     }
 
