@@ -86,6 +86,10 @@ impl Flow {
         leading: f64,
         column: Column,
     ) -> f64 {
+        debug_assert!(
+            column.x + column.width <= Self::width() + 0.5,
+            "drawn beside the page: {column:?}"
+        );
         let lines = lines(pieces, size, column.width);
         for (place, line) in lines.iter().enumerate() {
             let down = column.y + size + place as f64 * size * leading;

@@ -5,7 +5,7 @@ mod flow;
 mod grid;
 mod text;
 
-use super::document::{Block, Detail, Document, Figure, Section, Span, Table, Tone, Verdict};
+use super::document::{Block, Detail, Document, Fact, Figure, Section, Span, Table, Tone, Verdict};
 use flow::{Column, Flow};
 use plot::chart::Ink;
 use plot::font::{self, Weight};
@@ -84,14 +84,24 @@ fn status(verdict: &Verdict) -> (String, Ink) {
     (words.join(" · "), ink)
 }
 
+/// More columns would be too narrow for a figure.
+const MOST_COLUMNS: usize = 6;
+
+/// Rows of about equal length.
 fn facts(flow: &mut Flow, verdict: &Verdict) {
-    let columns = verdict.facts.len().clamp(1, 6) as f64;
-    let width = Flow::width() / columns;
-    flow.need(70.0);
+    let rows = verdict.facts.len().div_ceil(MOST_COLUMNS).max(1);
+    let columns = verdict.facts.len().div_ceil(rows).max(1);
+    flow.need(70.0 * rows as f64);
     flow.rule();
-    flow.space(10.0);
+    for row in verdict.facts.chunks(columns) {
+        flow.space(10.0);
+        facts_row(flow, row, Flow::width() / columns as f64);
+    }
+}
+
+fn facts_row(flow: &mut Flow, facts: &[Fact], width: f64) {
     let mut lowest: f64 = 0.0;
-    for (place, fact) in verdict.facts.iter().enumerate() {
+    for (place, fact) in facts.iter().enumerate() {
         let x = width * place as f64;
         let mut y = 0.0;
         let mut add = |text: &str, weight, ink, size: f64| {
