@@ -1,8 +1,8 @@
 //! What both programs need around their work.
 //!
 //! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
-//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`] and [`text`]; the feature `program`
-//! adds what a binary needs: exit codes, the terminal, logs, metrics and traces.
+//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`], [`text`] and [`text_file`]; the
+//! feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics and traces.
 
 #![forbid(unsafe_code)]
 
@@ -20,5 +20,6 @@ pub mod program;
 #[cfg(feature = "program")]
 pub mod terminal;
 pub mod text;
+pub mod text_file;
 #[cfg(feature = "program")]
 pub mod traces;

@@ -268,11 +268,89 @@ fn an_unsuitable_bulk_file_is_rejected() {
     ));
     assert!(rejected(&json!({}), &hosting).contains("not an AWS price list"));
     let missing = [&hosting[..], &["--targets", "ml.p9.xlarge"]].concat();
-    assert!(rejected(&bulk(), &missing).contains("AWS has no price for ml.p9.xlarge"));
-    let mut twice = bulk();
-    twice["products"]["D"]["attributes"]["regionCode"] = "us-east-1".into();
-    assert!(rejected(&twice, &hosting).contains("2 products match ml.g4dn.xlarge"));
+    assert!(rejected(&bulk(), &missing).contains("ml.p9.xlarge: AWS has no price for it"));
+    let mut yuan = bulk();
+    for sku in ["A", "B"] {
+        yuan["terms"]["OnDemand"][sku] = in_yuan(sku);
+    }
+    let rejected_yuan = rejected(&yuan, &hosting);
+    assert!(rejected_yuan.contains("no on-demand price of sagemaker-hosting in us-east-1"));
+    assert!(rejected_yuan.contains("ml.m5.xlarge (SKU B): currency CNY, expected USD"));
     assert!(rejected(&bulk(), &["--service", "lambda"]).contains("unknown service"));
+}
+
+fn in_yuan(sku: &str) -> Value {
+    let dimension = json!({ "unit": "Hrs", "pricePerUnit": { "CNY": "2.012" } });
+    json!({ format!("{sku}.T"): { "priceDimensions": { "D": dimension } } })
+}
+
+#[test]
+fn a_row_without_a_price_does_not_end_the_import_of_the_others() {
+    let mut list = bulk();
+    list["terms"]["OnDemand"]["A"] = in_yuan("A");
+    let (output, book) = import_bulk(&list, &["--service", "sagemaker-hosting"]);
+    assert!(output.starts_with("exit 0\n1 price of sagemaker-hosting"), "{output}");
+    assert!(
+        output.ends_with(
+            "note: 1 row passed over:\n  ml.g4dn.xlarge (SKU A): currency CNY, expected USD\n"
+        ),
+        "{output}"
+    );
+    let book = book.unwrap();
+    assert!(book.contains("\"ml.m5.xlarge\" = 0.23") && !book.contains("g4dn"), "{book}");
+
+    let both = ["--service", "sagemaker-hosting", "--targets", "ml.m5.xlarge,ml.g4dn.xlarge"];
+    let (output, book) = import_bulk(&list, &both);
+    assert!(output.starts_with("exit 2\n1 price "), "a named target has no price: {output}");
+    assert!(
+        output.ends_with("error: no price of sagemaker-hosting in us-east-1 for ml.g4dn.xlarge\n"),
+        "{output}"
+    );
+    assert!(book.unwrap().contains("\"ml.m5.xlarge\" = 0.23"), "the other is added");
+}
+
+#[test]
+fn many_rows_without_a_price_are_counted() {
+    let mut list = bulk();
+    for row in 0..500 {
+        let (sku, target) = (format!("X{row:03}"), format!("ml.x{row:03}.xlarge"));
+        let attributes = json!({
+            "instanceName": target, "regionCode": "us-east-1", "usagetype": format!("Host:{target}")
+        });
+        list["products"][&sku] = json!({ "sku": sku, "attributes": attributes });
+        if row % 2 == 0 {
+            list["terms"]["OnDemand"][&sku] = in_yuan(&sku);
+        }
+    }
+    let (output, _) = import_bulk(&list, &["--service", "sagemaker-hosting"]);
+    assert!(output.contains("500 rows passed over:\n  ml.x000.xlarge (SKU X000)"), "{output}");
+    assert!(output.ends_with("  and 490 more: 245 currency, 245 no terms\n"), "{output}");
+    assert!(output.lines().count() < 16, "{output}");
+}
+
+#[test]
+fn a_price_list_in_any_encoding_is_read_and_a_pointer_is_named() {
+    let import = |bytes: &[u8]| {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("index.json"), bytes).unwrap();
+        let book = [&b"\xEF\xBB\xBF"[..], b"version = 1\n"].concat();
+        std::fs::write(folder.path().join("book.toml"), book).unwrap();
+        let arguments =
+            "import index.json --region us-east-1 --service sagemaker-hosting --book book.toml";
+        let arguments: Vec<&str> = arguments.split(' ').collect();
+        text_of(&prices(folder.path(), &arguments))
+    };
+    let text = bulk().to_string();
+    let wide: Vec<u8> =
+        format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bytes in [[&b"\xEF\xBB\xBF"[..], text.as_bytes()].concat(), wide] {
+        let output = import(&bytes);
+        assert!(output.starts_with("exit 0\n2 prices"), "{output}");
+    }
+    let output = import(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n");
+    assert!(output.starts_with("exit 2\n") && output.contains("git lfs pull"), "{output}");
+    let output = import(b"<!DOCTYPE html><title>Sign in</title>");
+    assert!(output.contains("index.json is an HTML page"), "{output}");
 }
 
 #[test]

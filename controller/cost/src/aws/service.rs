@@ -56,12 +56,10 @@ impl Service {
     /// The instance type that a product is, where it is of this service. Usage types are such as
     /// `USE1-Host:ml.g4dn.xlarge`, in us-east-1 sometimes without their first part.
     pub fn target(self, product: &Product) -> Option<&str> {
-        let attribute = |key: &str| product.attributes.get(key).map(String::as_str);
-        let is = |key: &str, value: &str| attribute(key) == Some(value);
-        let (kind, _) = attribute("usagetype")?.rsplit_once(':')?;
-        let kind = kind.rsplit_once('-').map_or(kind, |(_, kind)| kind);
+        let is = |key: &str, value: &str| product.attribute(key) == Some(value);
+        let kind = usage_kind(product)?;
         let of_sagemaker =
-            |wanted: &str| (kind == wanted).then(|| attribute("instanceName")).flatten();
+            |wanted: &str| (kind == wanted).then(|| product.attribute("instanceName")).flatten();
         match self {
             Self::SageMakerHosting => of_sagemaker("Host"),
             Self::SageMakerAsync => of_sagemaker("AsyncInf"),
@@ -71,10 +69,27 @@ impl Service {
                     && is("tenancy", "Shared")
                     && is("preInstalledSw", "NA")
                     && is("capacitystatus", "Used");
-                is_plain.then(|| attribute("instanceType")).flatten()
+                is_plain.then(|| product.attribute("instanceType")).flatten()
             }
         }
     }
+
+    /// The market option of a product that isn't bought on demand, such as `CapacityBlock`. Older lists name it only in
+    /// the usage type.
+    pub(super) fn other_market(self, product: &Product) -> Option<&str> {
+        let market = match (product.attribute("marketoption"), self) {
+            (Some(market), _) => market,
+            (None, Self::Ec2) => usage_kind(product).filter(|kind| *kind != "BoxUsage")?,
+            (None, _) => return None,
+        };
+        (!market.eq_ignore_ascii_case("OnDemand")).then_some(market)
+    }
+}
+
+/// `Host` in `USE1-Host:ml.g4dn.xlarge`.
+fn usage_kind(product: &Product) -> Option<&str> {
+    let (kind, _) = product.attribute("usagetype")?.rsplit_once(':')?;
+    Some(kind.rsplit_once('-').map_or(kind, |(_, kind)| kind))
 }
 
 impl fmt::Display for Service {

@@ -1,4 +1,5 @@
 //! Price books and decisions.
 
+mod aws;
 mod decision;
 mod price_book;

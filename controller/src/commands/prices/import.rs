@@ -1,18 +1,20 @@
 //! `controller prices import`: AWS bulk price file -> a new list of a price book. Needs no credentials.
 
-use super::append;
+use super::Taken;
 use crate::cli;
 use anyhow::Context;
 use cost::{aws::bulk, list::PriceList, price::Terms};
-use ops::terminal;
+use ops::text_file;
 use sha2::{Digest, Sha256};
 
 pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
     let cli::ImportPrices { file, bought, .. } = options;
-    let text = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
-    let found = bulk(&text, bought.service, &bought.region, &bought.targets)
-        .with_context(|| format!("can't import {}", file.display()))?;
-    let hash = hex::encode(Sha256::digest(&text));
+    let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+    let failed = || format!("can't import {}", file.display());
+    let text = text_file::decode(&bytes, file).with_context(failed)?;
+    let found =
+        bulk(&text, bought.service, &bought.region, &bought.targets).with_context(failed)?;
+    let hash = hex::encode(Sha256::digest(&bytes));
     let list = PriceList {
         provider: "aws".to_owned(),
         terms: Terms {
@@ -28,16 +30,17 @@ pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
             &hash[..16]
         ),
         date: found.published,
-        usd_per_hour: found.usd_per_hour,
+        usd_per_hour: found.prices.usd_per_hour,
     };
-    append(&bought.book, &list)?;
-    terminal::result(&format!(
-        "{} prices of {} in {}, published {}, added to {}",
-        list.usd_per_hour.len(),
+    let taken = Taken { list, passed_over: found.prices.passed_over };
+    let count = taken.list.usd_per_hour.len();
+    let summary = format!(
+        "{count} {} of {} in {}, published {}, added to {}",
+        if count == 1 { "price" } else { "prices" },
         bought.service,
         bought.region,
-        list.date,
+        found.published,
         bought.book.display()
-    ))?;
-    Ok(())
+    );
+    taken.add(bought, &summary)
 }

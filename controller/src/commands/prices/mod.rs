@@ -6,9 +6,10 @@ mod refresh;
 use crate::cli::{self, PricesCommand};
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
+use cost::aws::{PassedOver, lines};
 use cost::{Price, PriceBook, Terms, list::PriceList, price::STALE_AFTER_DAYS};
 use matrix::{Matrix, Target, plan::text};
-use ops::{atomic_file, clock::Clock, terminal};
+use ops::{atomic_file, clock::Clock, terminal, text_file};
 use std::path::Path;
 use store::PriceRow;
 
@@ -39,13 +40,48 @@ fn list(book: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The prices of a source, and its rows without one.
+struct Taken {
+    list: PriceList,
+    passed_over: Vec<PassedOver>,
+}
+
+/// Rows of a price list that are listed one by one.
+const MOST_LISTED: usize = 10;
+
+impl Taken {
+    /// Adds the prices to the book and prints `summary`. A row without a price fails the command only if its target
+    /// was named, and after the other prices are added.
+    fn add(self, bought: &cli::Bought, summary: &str) -> anyhow::Result<()> {
+        let rows = lines(&self.passed_over, MOST_LISTED).join("\n  ");
+        let of = format!("{} in {}", bought.service, bought.region);
+        if self.list.usd_per_hour.is_empty() {
+            let book = bought.book.display();
+            bail!("no on-demand price of {of}; {book} is unchanged\n  {rows}");
+        }
+        append(&bought.book, &self.list)?;
+        terminal::result(summary)?;
+        if !self.passed_over.is_empty() {
+            let count = self.passed_over.len();
+            let noun = if count == 1 { "row" } else { "rows" };
+            terminal::note(&format!("note: {count} {noun} passed over:\n  {rows}"));
+        }
+        let has_none = |target: &&String| !self.list.usd_per_hour.contains_key(target.as_str());
+        let without: Vec<&str> =
+            bought.targets.iter().filter(has_none).map(String::as_str).collect();
+        if !without.is_empty() {
+            bail!("no price of {} for {}", of, without.join(", "));
+        }
+        Ok(())
+    }
+}
+
 /// Adds a list to a price book, creating it if necessary. On a contradiction, the book is unchanged.
 fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
     let shown = path.display();
-    let mut text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "version = 1\n".to_owned(),
-        Err(error) => return Err(error).with_context(|| format!("can't read {shown}")),
+    let mut text = match text_file::read(path) {
+        Err(error) if error.is_missing() => "version = 1\n".to_owned(),
+        read => read?,
     };
     if !text.ends_with('\n') {
         text.push('\n');
@@ -57,8 +93,7 @@ fn append(path: &Path, list: &PriceList) -> anyhow::Result<()> {
 }
 
 pub(super) fn read_book(path: &Path) -> anyhow::Result<PriceBook> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("can't read the price book {}", path.display()))?;
+    let text = text_file::read(path).context("can't use the price book")?;
     Ok(PriceBook::parse(&path.display().to_string(), &text)?)
 }
 

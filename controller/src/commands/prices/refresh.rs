@@ -1,13 +1,12 @@
 //! `controller prices refresh`: AWS Price List API -> a new list of a price book.
 
-use super::{append, read_book};
+use super::{Taken, read_book};
 use crate::cli;
 use anyhow::{Context, bail};
-use cost::aws::{price_of, product};
+use cost::aws::{PassedOver, Prices, Reason, price_of, product};
 use cost::{list::PriceList, price::Terms};
-use ops::{clock::Clock, terminal};
+use ops::clock::Clock;
 use prices::Client;
-use std::collections::BTreeMap;
 
 const IMPORT: &str = "can't fetch prices; controller prices import needs no credentials";
 
@@ -21,12 +20,27 @@ pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
     let targets = targets(bought, &terms)?;
     let now = Clock::System.now();
     let client = Client::new(endpoint).await.context(IMPORT)?;
-    let mut usd_per_hour = BTreeMap::new();
+    let mut all = Prices::default();
     for target in targets {
         let listed = client.products(bought.service, &target, &bought.region, now).await?;
-        let products = listed.iter().map(|text| product(text)).collect::<Result<Vec<_>, _>>()?;
-        let price = price_of(&target, bought.service, &bought.region, &products)?;
-        usd_per_hour.insert(target, price);
+        let mut products = Vec::new();
+        for text in &listed {
+            match product(text) {
+                Ok(product) => products.push(product),
+                Err(_) => all.passed_over.push(PassedOver {
+                    target: Some(target.clone()),
+                    sku: None,
+                    reason: Reason::Malformed,
+                }),
+            }
+        }
+        if products.is_empty() && !listed.is_empty() {
+            continue;
+        }
+        let day = now.date_naive();
+        let prices = price_of(&target, bought.service, &bought.region, day, &products);
+        all.usd_per_hour.extend(prices.usd_per_hour);
+        all.passed_over.extend(prices.passed_over);
     }
     let list = PriceList {
         provider: "aws".to_owned(),
@@ -34,16 +48,15 @@ pub(super) async fn run(options: &cli::RefreshPrices) -> anyhow::Result<()> {
         operating_system: "linux".to_owned(),
         source: format!("AWS Price List API GetProducts ({endpoint})"),
         date: now.date_naive(),
-        usd_per_hour,
+        usd_per_hour: all.usd_per_hour,
     };
-    append(&bought.book, &list)?;
     let lines: Vec<String> = list
         .usd_per_hour
         .iter()
         .map(|(target, usd)| format!("{target:<20} {usd:>9} USD/h"))
         .collect();
-    terminal::result(&format!("{}\nadded to {}", lines.join("\n"), bought.book.display()))?;
-    Ok(())
+    let summary = format!("{}\nadded to {}", lines.join("\n"), bought.book.display());
+    Taken { list, passed_over: all.passed_over }.add(bought, &summary)
 }
 
 /// The selected targets, or all in the book with these terms.
