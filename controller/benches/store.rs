@@ -48,6 +48,8 @@ async fn begin(folder: &Path) -> (Store, Hold) {
             samples: 1,
             sample_ids_sha256: String::new(),
             references: 0,
+            set_aside: None,
+            notes: Vec::new(),
         },
         prices: &[],
         dialogues: &[],

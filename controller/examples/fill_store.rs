@@ -72,6 +72,8 @@ async fn fill(folder: &Path, dialogues: usize) -> anyhow::Result<()> {
         samples: dialogues,
         sample_ids_sha256: "1".repeat(64),
         references: dialogues,
+        set_aside: None,
+        notes: Vec::new(),
     };
     let price = |usd_per_hour| PriceRow {
         usd_per_hour,

@@ -9,6 +9,7 @@
 //! that runs it.
 
 mod bad_input;
+mod datasets;
 mod doctor;
 mod dtypes;
 mod endpoint;

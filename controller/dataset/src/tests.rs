@@ -18,11 +18,20 @@ fn parquet(
     schema: &str,
     write: impl Fn(usize, &mut ::parquet::file::writer::SerializedColumnWriter<'_>),
 ) -> Vec<u8> {
-    use ::parquet::{file::writer::SerializedFileWriter, schema::parser::parse_message_type};
+    compressed_parquet(::parquet::basic::Compression::UNCOMPRESSED, schema, write)
+}
+
+fn compressed_parquet(
+    codec: ::parquet::basic::Compression,
+    schema: &str,
+    write: impl Fn(usize, &mut ::parquet::file::writer::SerializedColumnWriter<'_>),
+) -> Vec<u8> {
+    use ::parquet::file::{properties::WriterProperties, writer::SerializedFileWriter};
+    use ::parquet::schema::parser::parse_message_type;
     let schema = std::sync::Arc::new(parse_message_type(schema).unwrap());
+    let properties = WriterProperties::builder().set_compression(codec).build();
     let mut bytes = Vec::new();
-    let mut file =
-        SerializedFileWriter::new(&mut bytes, schema, std::sync::Arc::default()).unwrap();
+    let mut file = SerializedFileWriter::new(&mut bytes, schema, properties.into()).unwrap();
     let mut group = file.next_row_group().unwrap();
     let mut column = 0;
     while let Some(mut writer) = group.next_column().unwrap() {

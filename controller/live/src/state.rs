@@ -286,6 +286,8 @@ usd_per_hour = 1.0
                 samples: 10,
                 sample_ids_sha256: String::new(),
                 references: 0,
+                set_aside: None,
+                notes: Vec::new(),
             },
             prices: Vec::new(),
         })

@@ -8,8 +8,8 @@ mod windows;
 mod write;
 
 pub use rows::{
-    AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow,
-    SegmentRow, State,
+    AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow,
+    RowSetAside, RowsSetAside, SampleRow, SegmentRow, State,
 };
 pub use windows::{LoadWindowRow, WindowRow};
 pub use write::{AgentWrite, NewCampaign, Write};

@@ -53,6 +53,32 @@ pub struct DatasetFacts {
     pub sample_ids_sha256: String,
     /// How many measured dialogues have a reference summary.
     pub references: usize,
+    /// `None`: stored by a version that didn't record it.
+    #[serde(default)]
+    pub set_aside: Option<RowsSetAside>,
+    /// Remarks on the format, the ids and the references.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Rows of a dataset that can't be measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsSetAside {
+    pub count: usize,
+    /// All rows of the dataset, with these.
+    pub rows: usize,
+    /// The first few.
+    pub first: Vec<RowSetAside>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowSetAside {
+    pub file: String,
+    /// Such as `line 7`.
+    pub position: String,
+    /// `None` if it has none.
+    pub id: Option<String>,
+    pub reason: String,
 }
 
 /// What a target costs, as it was known when the campaign began. Null fields: the price is of the matrix.

@@ -17,8 +17,8 @@ use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::segment::SegmentFacts;
 use model::telemetry::{Absence, Instruments, Metric, Phase, Readings};
 use records::{
-    AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, SampleRow, SegmentRow,
-    State, WindowRow,
+    AgentRow, CampaignRow, DatasetFacts, DialogueRow, EventRow, PriceRow, RowSetAside,
+    RowsSetAside, SampleRow, SegmentRow, State, WindowRow,
 };
 use results::build::{self, CellSamplesBuilder, Files, Scorer, StoredCampaign, Windows};
 use results::{ComparisonKind, Results, json};
@@ -110,6 +110,8 @@ impl World {
                     samples: count,
                     sample_ids_sha256: "cd".repeat(32),
                     references: count,
+                    set_aside: None,
+                    notes: Vec::new(),
                 },
                 matrix,
                 plan,
@@ -487,4 +489,30 @@ fn markdown_and_csv_are_as_they_were_read() {
     insta::assert_snapshot!("csv", String::from_utf8(csv::render(&results)).unwrap());
     insta::assert_snapshot!("junit", junit::render(&results));
     insta::assert_snapshot!("github", annotations::render(&results, &document(&results)));
+}
+
+#[test]
+fn rows_that_were_set_aside_are_noted_in_every_format() {
+    let mut world = World::of(100, "plain");
+    let without = document(&world.results());
+    let first = RowSetAside {
+        file: "data.csv".to_owned(),
+        position: "record 2 (line 4)".to_owned(),
+        id: Some("13828807".to_owned()),
+        reason: "the dialogue is empty".to_owned(),
+    };
+    let rows = RowsSetAside { count: 1, rows: 125, first: vec![first] };
+    world.campaign.dataset.set_aside = Some(rows);
+    world.campaign.dataset.notes = vec!["separated by semicolons".to_owned()];
+    let results = world.results();
+    let with = document(&results);
+    let note = "The dataset has 1 row that can't be measured (0.8% of all): record 2 (line 4) (id 13828807), the \
+                dialogue is empty.";
+    assert!(terminal::render(&with).contains(note));
+    assert!(markdown::render(&with).replace('\\', "").contains(note));
+    let page = words_of(&html::render(&with));
+    assert!(page.contains(note) && page.contains("separated by semicolons"));
+    let drawn = |document| pdf::render(document).unwrap();
+    assert_ne!(drawn(&with), drawn(&without), "the note is the difference");
+    assert!(json::render(&results).contains("\"share\": 0.008"));
 }

@@ -124,7 +124,7 @@ pub struct RowsFile {
     pub rows: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Dataset {
     /// As named in the matrix.
     pub source: String,
@@ -140,6 +140,32 @@ pub struct Dataset {
     pub sample_ids_sha256: String,
     /// How many measured dialogues have a reference summary.
     pub references: u64,
+    /// Rows that were not measured; null in results of versions that didn't record it.
+    #[serde(default)]
+    pub set_aside: Option<RowsSetAside>,
+    /// Remarks on the format, the ids and the references.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// Rows of a dataset that were not measured, because their dialogue is missing or has another type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RowsSetAside {
+    pub count: u64,
+    /// Of all rows, 0 to 1.
+    pub share: f64,
+    /// The first few.
+    pub first: Vec<RowSetAside>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RowSetAside {
+    pub file: String,
+    /// Where it is in the file, such as `line 7`.
+    pub position: String,
+    /// Null if it has none.
+    pub id: Option<String>,
+    pub reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,9 +5,10 @@ use anyhow::{Context, bail};
 use dataset::{self, Columns, Dataset, Dialogue, Source};
 use matrix::Matrix;
 use model::generation::Stop;
+use model::text::plain;
 use ops::terminal;
 use sha2::{Digest, Sha256};
-use store::{DatasetFacts, DialogueRow};
+use store::{DatasetFacts, DialogueRow, RowSetAside, RowsSetAside};
 
 pub(super) struct Chosen {
     pub(super) facts: DatasetFacts,
@@ -31,8 +32,9 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     let dataset = dataset::fetch(&source, options.split.as_deref(), &columns, &fetcher)
         .await
         .context("can't use dataset.source")?;
+    let set_aside = set_aside(&dataset);
     if verbosity == Verbosity::Normal {
-        remark(&dataset);
+        remark(&dataset, &set_aside);
     }
     let all = dataset.dialogues.len();
     if options.samples > all {
@@ -75,6 +77,8 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
         samples: measured.len(),
         sample_ids_sha256: hex::encode(hash.finalize()),
         references: chosen.iter().filter(|dialogue| dialogue.summary.is_some()).count(),
+        set_aside: Some(set_aside),
+        notes: dataset.notes.clone(),
     };
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));
     let dialogues = measured.chain(warmup.iter().map(|dialogue| row(dialogue, false))).collect();
@@ -83,22 +87,38 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
 
 /// Rows that are listed one by one.
 const MOST_LISTED: usize = 5;
+/// Of an id or a reason, which may quote the file.
+const MOST_CHARS: usize = 120;
 
-fn remark(dataset: &Dataset) {
+fn set_aside(dataset: &Dataset) -> RowsSetAside {
+    let first = dataset.set_aside.iter().take(MOST_LISTED).map(|row| RowSetAside {
+        file: plain(&row.file, MOST_CHARS),
+        position: row.position.to_string(),
+        id: row.id.as_ref().map(|id| plain(id, MOST_CHARS)),
+        reason: plain(&row.reason, MOST_CHARS),
+    });
+    RowsSetAside {
+        count: dataset.set_aside.len(),
+        rows: dataset.dialogues.len() + dataset.set_aside.len(),
+        first: first.collect(),
+    }
+}
+
+fn remark(dataset: &Dataset, set_aside: &RowsSetAside) {
     for note in &dataset.notes {
         terminal::note(&format!("note: {}: {note}", dataset.name));
     }
-    let unusable = dataset.set_aside.len();
-    if unusable == 0 {
+    let RowsSetAside { count, rows, first } = set_aside;
+    if *count == 0 {
         return;
     }
-    let rows = dataset.dialogues.len() + unusable;
-    terminal::note(&format!("note: set aside and not measured: {unusable} of {rows} rows"));
-    for row in dataset.set_aside.iter().take(MOST_LISTED) {
-        terminal::note(&format!("  {}: {row}", row.file));
+    terminal::note(&format!("note: set aside and not measured: {count} of {rows} rows"));
+    for RowSetAside { file, position, id, reason } in first {
+        let id = id.as_ref().map_or_else(String::new, |id| format!(" (id {id})"));
+        terminal::note(&format!("  {file}: {position}{id}, {reason}"));
     }
-    if unusable > MOST_LISTED {
-        terminal::note(&format!("  and {} more", unusable - MOST_LISTED));
+    if *count > first.len() {
+        terminal::note(&format!("  and {} more", count - first.len()));
     }
 }
 

@@ -21,7 +21,8 @@ pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
     AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
-    LoadWindowRow, NewCampaign, PriceRow, SampleRow, SegmentRow, State, WindowRow, Write,
+    LoadWindowRow, NewCampaign, PriceRow, RowSetAside, RowsSetAside, SampleRow, SegmentRow, State,
+    WindowRow, Write,
 };
 pub use schema::Schema;
 

@@ -64,6 +64,8 @@ async fn campaign(store: &Store, id: &str) -> CampaignNo {
         samples: 2,
         sample_ids_sha256: "1".repeat(64),
         references: 0,
+        set_aside: None,
+        notes: Vec::new(),
     };
     let id = CampaignId::try_from(id).unwrap();
     let new = NewCampaign {

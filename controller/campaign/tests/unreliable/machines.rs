@@ -68,6 +68,8 @@ pub(crate) fn campaign() -> (CampaignRow, Vec<DialogueRow>) {
             samples: SAMPLES,
             sample_ids_sha256: String::new(),
             references: 0,
+            set_aside: None,
+            notes: Vec::new(),
         },
         prices: Vec::new(),
     };

@@ -73,6 +73,35 @@ fn parquet_strings_without_a_logical_type_are_text() {
 }
 
 #[test]
+fn parquet_may_be_compressed_with_every_codec_that_writers_use() {
+    use ::parquet::basic::Compression as Codec;
+    use ::parquet::file::reader::{FileReader, SerializedFileReader};
+    let schema = "message m { required binary id (STRING); required binary dialogue (STRING); }";
+    let long = "A: is it fine? B: it is. ".repeat(200);
+    for codec in [
+        Codec::UNCOMPRESSED,
+        Codec::SNAPPY,
+        Codec::ZSTD(Default::default()),
+        Codec::GZIP(Default::default()),
+        Codec::BROTLI(Default::default()),
+        Codec::LZ4,
+        Codec::LZ4_RAW,
+    ] {
+        let columns = [["1", "2"], [&long, "B: x"]];
+        let bytes = compressed_parquet(codec, schema, |column, writer| {
+            write_text(writer, &columns[column], None);
+        });
+        let reader = SerializedFileReader::new(bytes::Bytes::from(bytes.clone())).unwrap();
+        let stored = reader.metadata().row_group(0).column(1).compression();
+        assert_eq!(std::mem::discriminant(&stored), std::mem::discriminant(&codec));
+        assert_eq!(bytes.len() < 2000, codec != Codec::UNCOMPRESSED, "{codec}: {}", bytes.len());
+        let data = parsed(Format::Parquet, bytes).unwrap();
+        assert_eq!(data.dialogues[0].dialogue, long, "{codec}");
+        assert_eq!(data.dialogues[1].dialogue, "B: x", "{codec}");
+    }
+}
+
+#[test]
 fn columns_may_have_other_names() {
     let columns =
         Columns { id: "key".to_owned(), dialogue: "chat".to_owned(), summary: "gist".to_owned() };

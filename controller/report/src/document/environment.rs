@@ -155,7 +155,9 @@ fn facts(results: &Results) -> Vec<(String, String)> {
     let (dataset, generation) = (&results.dataset, &results.environment.generation);
     let campaign = &results.campaign;
     let fact = |name: &str, text: String| (name.to_owned(), shortened(&text, 400));
-    vec![
+    let notes = dataset.notes.join("; ");
+    let notes = (!notes.is_empty()).then(|| fact("Dataset, notes", notes));
+    let mut facts = vec![
         fact("Dataset", dataset.source.clone()),
         fact("Dataset, SHA-256", dataset.sha256.clone()),
         fact(
@@ -180,5 +182,7 @@ fn facts(results: &Results) -> Vec<(String, String)> {
         ),
         fact("Seed", campaign.seed.to_string()),
         fact("Controller", campaign.controller_version.clone()),
-    ]
+    ];
+    facts.extend(notes);
+    facts
 }

@@ -4,7 +4,7 @@ use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
 use super::shortened;
 use super::table::interval;
-use crate::sentences::{asked, causes, counted, enumerated, gates, separation};
+use crate::sentences::{asked, causes, counted, enumerated, gates, rows_set_aside, separation};
 use cost::decision::{Caveat, NoneBecause};
 use cost::ranking::{Because, QualityRule, SetAside};
 use plot::number;
@@ -382,6 +382,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
             number::count(campaign.planned_samples)
         ));
     }
+    notes.extend(results.dataset.set_aside.as_ref().and_then(rows_set_aside));
     notes.extend(set_aside(results, names));
     let ranking = results.recommendation.as_ref().filter(|found| found.ranked.len() > 1);
     if ranking.is_some_and(|found| found.quality == QualityRule::NotMeasured) {

@@ -2,6 +2,7 @@
 //! formats show the same text.
 
 mod comparison;
+mod dataset;
 mod endpoint;
 mod gate;
 mod limitation;
@@ -10,6 +11,7 @@ mod stress;
 mod validity;
 
 pub(crate) use comparison::{basis, separation, signed_change, unresolved, verdict};
+pub(crate) use dataset::rows_set_aside;
 pub(crate) use endpoint::{asked, network_share};
 pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};

@@ -77,6 +77,8 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
         samples: campaign.dataset.samples as u64,
         sample_ids_sha256: campaign.dataset.sample_ids_sha256.clone(),
         references: campaign.dataset.references as u64,
+        set_aside: campaign.dataset.set_aside.as_ref().map(rows_set_aside),
+        notes: campaign.dataset.notes.clone(),
     };
     let sum = |count: fn(&Cell) -> u64| cells.iter().map(count).sum();
     Results {
@@ -125,6 +127,20 @@ fn event(row: &EventRow) -> Event {
 pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
     let matrix::Precision { half_width, max_runs } = protocol.precision?;
     Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })
+}
+
+fn rows_set_aside(rows: &records::RowsSetAside) -> schema::RowsSetAside {
+    let first = rows.first.iter().map(|row| schema::RowSetAside {
+        file: row.file.clone(),
+        position: row.position.clone(),
+        id: row.id.clone(),
+        reason: row.reason.clone(),
+    });
+    schema::RowsSetAside {
+        count: rows.count as u64,
+        share: rows.count as f64 / rows.rows.max(1) as f64,
+        first: first.collect(),
+    }
 }
 
 /// What the campaign itself cost: every machine that was held, measuring or not, at its target's price.

@@ -118,6 +118,8 @@ async fn written(folder: &Path, made: &Made) {
         samples: made.samples as usize,
         sample_ids_sha256: made.ids_sha256.to_string().repeat(64),
         references: made.samples as usize,
+        set_aside: None,
+        notes: Vec::new(),
     };
     let id = CampaignId::try_from(made.id).unwrap();
     let at = "2026-11-01T08:00:00Z".parse().unwrap();
