@@ -34,8 +34,11 @@ pub enum Error {
     Binary { format: &'static str, remedy: &'static str },
     #[error("is not complete gzip data: download or compress it again")]
     Gzip { source: io::Error },
-    #[error("has more than {} GiB of text: split it", MAX_BYTES >> 30)]
-    TooLarge,
+    #[error("has more than {} MiB of text: split it", most >> 20)]
+    TooLarge {
+        /// Bytes.
+        most: u64,
+    },
     #[error(
         "is not UTF-8 at byte {at} (line {line}): convert it, for example with `iconv -t utf-8`"
     )]
@@ -53,8 +56,13 @@ pub enum Error {
 
 /// The text of a file: decompressed, in UTF-8 and without a byte order mark.
 pub fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
+    decode_at_most(bytes, MAX_BYTES)
+}
+
+/// As [`decode`], for bytes of a stranger: decompresses no more than `most` bytes.
+pub fn decode_at_most(bytes: &[u8], most: u64) -> Result<Cow<'_, str>, Error> {
     if bytes.starts_with(GZIP) {
-        return Ok(Cow::Owned(plain(&gunzip(bytes)?)?.into_owned()));
+        return Ok(Cow::Owned(plain(&gunzip(bytes, most)?)?.into_owned()));
     }
     plain(bytes)
 }
@@ -63,11 +71,11 @@ fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes)
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+fn gunzip(bytes: &[u8], most: u64) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
-    let mut limited = MultiGzDecoder::new(bytes).take(MAX_BYTES + 1);
+    let mut limited = MultiGzDecoder::new(bytes).take(most + 1);
     let length = limited.read_to_end(&mut text).map_err(|source| Error::Gzip { source })?;
-    if length as u64 > MAX_BYTES { Err(Error::TooLarge) } else { Ok(text) }
+    if length as u64 > most { Err(Error::TooLarge { most }) } else { Ok(text) }
 }
 
 fn plain(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {
@@ -127,6 +135,14 @@ mod tests {
         }
         assert_eq!(without_byte_order_mark(&marked), text.as_bytes());
         assert_eq!(without_byte_order_mark(text.as_bytes()), text.as_bytes());
+    }
+
+    #[test]
+    fn no_more_is_decompressed_than_is_allowed() {
+        let bomb = gzip(&vec![b'a'; 3 << 20]);
+        assert_eq!(decode_at_most(&bomb, 3 << 20).unwrap().len(), 3 << 20);
+        let error = decode_at_most(&bomb, 2 << 20).unwrap_err().to_string();
+        assert_eq!(error, "has more than 2 MiB of text: split it");
     }
 
     #[test]

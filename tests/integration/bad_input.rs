@@ -61,6 +61,30 @@ fn a_matrix_that_is_not_utf8() {
 }
 
 #[test]
+fn a_matrix_in_another_encoding_is_read_and_a_pointer_is_named() {
+    let workspace = Workspace::default();
+    let text =
+        MATRIX.replace("DATA", GOOD.data).replace("SAMPLES", "4").replace("MODEL", GOOD.model);
+    let text = format!("\u{feff}{text}");
+    for bytes in
+        [text.clone().into_bytes(), text.encode_utf16().flat_map(u16::to_le_bytes).collect()]
+    {
+        workspace.write("matrix.toml", bytes);
+        let planned = workspace.run(&["plan", "matrix.toml"]).expect(0);
+        assert!(planned.out.contains("over the same 4 dialogues"), "{}", planned.out);
+    }
+    for (bytes, named) in [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run `git lfs pull`"),
+        ("<!DOCTYPE html><title>404</title>", "is an HTML page"),
+    ] {
+        workspace.write("matrix.toml", bytes);
+        let finished = workspace.run(&["run", "matrix.toml"]).expect(2);
+        assert!(finished.err.starts_with("error: matrix.toml is "), "{}", finished.err);
+        assert!(finished.err.contains(named), "{}", finished.err);
+    }
+}
+
+#[test]
 fn a_matrix_with_two_mistakes_reports_both() {
     insta::assert_snapshot!(refused(&Case { samples: "-1\nsampels = 4", ..GOOD }, &[]));
 }

@@ -111,6 +111,11 @@ fn json_lines_are_answered_line_by_line() {
     assert_eq!(texts(&answers[1]), texts(&alone(two)));
 
     let good = body(&json!("a"));
+    let (status, _, answers) = serving.ask_lines(&format!("\u{feff}{good}\n"));
+    assert_eq!(status, 200, "a byte order mark: {answers}");
+    let (status, answer) =
+        serving.answer(serving.ask(&format!("\u{feff}{good}"))).expect("it answers");
+    assert_eq!(status, 200, "{answer}");
     for (lines, status, reason) in [
         (format!("{good}\n{{\n"), 400, "record 2: "),
         (format!("{good}\n{{\"text\": 1}}\n"), 422, "record 2: "),

@@ -2,6 +2,7 @@
 
 use model::engine::EngineSpec;
 use ops::placeholder::{PREFIX_BYTES, Placeholder};
+use ops::text;
 use sha2::{Digest, Sha256};
 use std::{fmt, fs::File, io, os::unix::fs::FileExt, path::Path};
 
@@ -59,10 +60,11 @@ impl SourceError {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot open {file}")]
-pub struct ReadError {
-    file: String,
-    source: io::Error,
+pub enum ReadError {
+    #[error("cannot open {file}")]
+    Open { file: String, source: io::Error },
+    #[error("{file} {source}")]
+    Text { file: String, source: text::Error },
 }
 
 impl Model {
@@ -147,7 +149,7 @@ impl Blob {
         let length = usize::try_from(self.len()).unwrap_or(PREFIX_BYTES).min(PREFIX_BYTES);
         let mut prefix = vec![0; length];
         self.read_at(0, &mut prefix)
-            .map_err(|source| ReadError { file: self.name.clone(), source })?;
+            .map_err(|source| ReadError::Open { file: self.name.clone(), source })?;
         Ok(Placeholder::of(&prefix))
     }
 
@@ -182,12 +184,19 @@ impl Blob {
             let mut bytes = vec![0; length];
             self.read_at(0, &mut bytes).map(|()| bytes)
         };
-        length.and_then(read).map_err(|source| ReadError { file: self.name.clone(), source })
+        length.and_then(read).map_err(|source| ReadError::Open { file: self.name.clone(), source })
+    }
+
+    /// All bytes as text, in whatever encoding they are.
+    pub fn text(&self) -> Result<String, ReadError> {
+        let bytes = self.read()?;
+        let text = text::decode(&bytes).map(Into::into);
+        text.map_err(|source| ReadError::Text { file: self.name.clone(), source })
     }
 
     /// SHA-256 of all bytes, in hexadecimal.
     pub fn sha256(&self) -> Result<String, ReadError> {
-        self.hash().map_err(|source| ReadError { file: self.name.clone(), source })
+        self.hash().map_err(|source| ReadError::Open { file: self.name.clone(), source })
     }
 
     fn hash(&self) -> io::Result<String> {
@@ -248,6 +257,15 @@ mod tests {
         assert_eq!(model(opened, None).sha256().unwrap(), expected);
         let generation = Some(config("generation_config.json"));
         assert_ne!(model(config("config.json"), generation).sha256().unwrap(), expected);
+    }
+
+    #[test]
+    fn text_has_no_mark_and_what_is_not_text_is_named() {
+        let text = |bytes: &[u8]| Blob::held("m/config.json", bytes.to_vec()).text();
+        assert_eq!(text(b"\xEF\xBB\xBF{}").unwrap(), "{}");
+        assert_eq!(text(b"\xFF\xFE{\0}\0").unwrap(), "{}");
+        let error = text(b"version https://git-lfs.github.com/spec/v1\n").unwrap_err();
+        assert!(error.to_string().starts_with("m/config.json is a Git LFS pointer"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
 use model::sample::Finish;
+use ops::text_file;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -115,7 +116,7 @@ impl Break {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot read the script {path}")]
-    Read { path: String, source: std::io::Error },
+    Read { path: String, source: text_file::Error },
     #[error("{path} is not a script")]
     Parse { path: String, source: serde_json::Error },
 }
@@ -129,7 +130,7 @@ pub struct Scripted {
 impl Scripted {
     pub fn load(spec: &EngineSpec) -> Result<Self, Error> {
         let path = spec.model.trim_start_matches(PREFIX).to_owned();
-        let text = std::fs::read_to_string(Path::new(&path))
+        let text = text_file::read(Path::new(&path))
             .map_err(|source| Error::Read { path: path.clone(), source })?;
         let script: Script = serde_json::from_str(&text)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;

@@ -2,8 +2,9 @@
 
 use crate::{model_source, options::ModelOptions};
 use anyhow::{Context, bail};
+use ops::text_file;
 use serde::Deserialize;
-use std::{fs, path::Path};
+use std::path::Path;
 use t5::{self, Input, T5, device::Device, generate::StopRule};
 
 const PROMPT: &str = "Summarize: ";
@@ -33,9 +34,7 @@ struct Raw {
 }
 
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text =
-        String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
+    let text = text_file::read(path)?;
     let mut lines = Vec::new();
     for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let place = format!("{} line {number}", path.display());

@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use body::{Invocation, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
+use ops::text;
 use serde_json::json;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -159,7 +160,16 @@ impl Form {
         }
     }
 
+    /// Tools that write files by line may begin them with a byte order mark, or send them compressed.
     fn parse(self, body: &[u8]) -> Result<Vec<Invocation>, (StatusCode, String)> {
+        let text = text::decode_at_most(body, MAX_BODY_BYTES as u64).map_err(|error| {
+            let status = match error {
+                text::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            (status, format!("the body {error}"))
+        })?;
+        let body = text.as_bytes();
         let records: Vec<&[u8]> = match self {
             Self::Json => vec![body],
             Self::Lines => {

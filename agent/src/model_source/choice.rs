@@ -141,7 +141,7 @@ pub(super) fn shards_among(
         }
         Err(Error::Missing { folder: folder.name(), file: shard })
     };
-    shards(index.name(), &index.read()?)?.into_iter().map(path).collect()
+    shards(index.name(), index.text()?.as_bytes())?.into_iter().map(path).collect()
 }
 
 pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<(), Error> {

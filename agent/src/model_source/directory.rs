@@ -64,5 +64,5 @@ fn shards(folder: &Folder) -> Result<Vec<Blob>, Error> {
             Err(Error::Missing { folder: folder.name(), file: name.clone() })
         }
     };
-    choice::shards(index.name(), &index.read()?)?.iter().map(open).collect()
+    choice::shards(index.name(), index.text()?.as_bytes())?.iter().map(open).collect()
 }

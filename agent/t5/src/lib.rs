@@ -128,8 +128,8 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
     let random_weights = matches!(model.weights, Weights::Seeded(_));
 
     let unusable = |source| Error::Config { file: model.config.name().to_owned(), source };
-    let text = model.config.read()?;
-    let config = Config::parse(&text).map_err(unusable)?;
+    let text = model.config.text()?;
+    let config = Config::parse(text.as_bytes()).map_err(unusable)?;
     let generation = generation(&model, &config)?;
     let tokenizer = model
         .tokenizer
@@ -187,7 +187,7 @@ fn generation(model: &files::Model, config: &Config) -> Result<GenerationConfig,
         Some(blob) => (blob, "generation_config.json"),
         None => (&model.config, "config.json"),
     };
-    GenerationConfig::parse(&blob.read()?, name, config.vocabulary)
+    GenerationConfig::parse(blob.text()?.as_bytes(), name, config.vocabulary)
         .map_err(|source| Error::GenerationConfig { file: blob.name().to_owned(), source })
 }
 

@@ -39,9 +39,9 @@ impl Tokenizer {
     /// `eos`: the token that ends prompts; `rows`: the size of the model's embedding.
     pub fn load(blob: &Blob, eos: u32, rows: usize) -> Result<Self, Error> {
         let file = || blob.name().to_owned();
-        let bytes = blob.read()?;
-        let mut pieces =
-            Pieces::from_bytes(&bytes).map_err(|source| Error::Format { file: file(), source })?;
+        let text = blob.text()?;
+        let mut pieces = Pieces::from_bytes(text.as_bytes())
+            .map_err(|source| Error::Format { file: file(), source })?;
         let highest = pieces.get_vocab(true).into_values().max().unwrap_or(0);
         let count = usize::try_from(highest).unwrap_or(usize::MAX).saturating_add(1);
         if count > rows {

@@ -119,6 +119,30 @@ fn bench_prints_one_line_of_json_per_batch_size() {
 }
 
 #[test]
+fn input_in_any_encoding_is_read() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let text = "\u{feff}{\"id\": \"a\", \"dialogue\": \"Ann: Café?\"}\r\n";
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let utf_16 = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut written = Vec::new();
+    for bytes in [text.as_bytes()[3..].to_vec(), text.into(), utf_16, gzip.finish().unwrap()] {
+        fs::write(path("in.jsonl"), bytes).unwrap();
+        let model = ["--model", "builtin:tiny", "--input", &path("in.jsonl")];
+        let more = ["--max-new-tokens", "3", "--output", &path("out.jsonl")];
+        let output = agent(&[&["generate"], &model[..], &more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        written.push(fs::read_to_string(path("out.jsonl")).unwrap());
+        let more = ["--new-tokens", "2", "--samples", "1", "--threads", "1"];
+        let output = agent(&[&["bench"], &model[..], &more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    assert!(written.iter().all(|summary| *summary == written[0]), "{written:?}");
+}
+
+#[test]
 fn user_errors_exit_with_2_and_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let input = folder.path().join("in.jsonl");
@@ -142,7 +166,8 @@ fn user_errors_exit_with_2_and_a_remedy() {
         run("builtin:tiny", &["--dtype", "fp8"], dialogue),
         run("builtin:tiny", &["--tokenizer", "./none.json"], dialogue),
         run("builtin:tiny", &[], b""),
-        run("builtin:tiny", &[], b"\xff\xfe"),
+        run("builtin:tiny", &[], b"\xff\xff"),
+        run("builtin:tiny", &[], b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
         run("builtin:tiny", &[], b"{}\n{\"id\": 1}"),
         run("builtin:tiny", &[], b"[1, 2"),
         run(relu, &[], br#"{"id": "a", "input_ids": []}"#),

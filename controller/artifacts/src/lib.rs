@@ -22,6 +22,8 @@ pub enum Error {
     TooManyFolders { prefix: String, tried: u32 },
     #[error("can't read {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{address} {source}")]
+    Text { address: String, source: ops::text::Error },
     #[error("{address} is not a results.json that this release can read")]
     NotResults { address: String, source: serde_json::Error },
     #[error(

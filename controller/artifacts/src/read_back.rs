@@ -3,6 +3,7 @@
 use super::Error;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use fetch::{Fetcher, s3::Address};
+use ops::text;
 use results::{Results, SCHEMA_VERSION};
 use std::{fs::File, path::PathBuf};
 
@@ -18,10 +19,12 @@ pub struct ReadBack {
 /// Reads a results.json and the Parquet file next to it.
 pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack, Error> {
     let (results_file, _) = fetch(fetcher, address).await?;
-    let text = std::fs::read(&results_file)
+    let bytes = std::fs::read(&results_file)
         .map_err(|source| Error::Read { path: results_file.clone(), source })?;
+    let text = text::decode(&bytes)
+        .map_err(|source| Error::Text { address: address.to_string(), source })?;
     let not_results = |source| Error::NotResults { address: address.to_string(), source };
-    let version: Version = serde_json::from_slice(&text).map_err(not_results)?;
+    let version: Version = serde_json::from_str(&text).map_err(not_results)?;
     if version.schema_version != SCHEMA_VERSION {
         return Err(Error::Version {
             address: address.to_string(),
@@ -29,7 +32,7 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
             known: SCHEMA_VERSION,
         });
     }
-    let results: Results = serde_json::from_slice(&text).map_err(not_results)?;
+    let results: Results = serde_json::from_str(&text).map_err(not_results)?;
     let mut samples_file = None;
     if let Some(named) = &results.campaign.samples_file {
         // Only the file name: a path could lead to another folder.

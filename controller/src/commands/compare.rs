@@ -3,7 +3,7 @@
 
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
-use ops::{program::Exit, terminal};
+use ops::{placeholder::Placeholder, program::Exit, terminal, text_file};
 use report::compare::{self, Asked, Side, annotations, junit, markdown, other_schema, table};
 use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
@@ -82,8 +82,8 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
 /// Reads results.json and the samples next to it, checked by their hash.
 fn of_file(path: &Path) -> anyhow::Result<Found> {
     let shown = path.display();
-    let text = std::fs::read(path).with_context(|| format!("can't read {shown}"))?;
-    let raw: serde_json::Value = serde_json::from_slice(&text)
+    let text = text_file::read(path)?;
+    let raw: serde_json::Value = serde_json::from_str(&text)
         .with_context(|| format!("{shown} is not JSON: expected a results.json"))?;
     match raw.get("schema_version").and_then(serde_json::Value::as_u64) {
         None => bail!("{shown} has no schema_version: expected a results.json of this program"),
@@ -105,6 +105,9 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
             samples.display()
         )
     })?;
+    if let Some(placeholder) = Placeholder::of(&bytes) {
+        bail!("{} {placeholder}", samples.display());
+    }
     let hash = hex::encode(Sha256::digest(&bytes));
     if hash != file.sha256 {
         bail!(

@@ -25,7 +25,7 @@ use crate::progress::Verbosity;
 use anyhow::Context;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
-use ops::{environment, program::Exit, terminal};
+use ops::{environment, program::Exit, terminal, text_file};
 use std::path::Path;
 use store::{Place, Store};
 
@@ -97,10 +97,7 @@ fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<MatrixFile>
     let bytes = std::fs::read(path).with_context(|| {
         format!("can't read the matrix {}: expected the path of a .toml file, such as examples/quickstart.toml", path.display())
     })?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        anyhow::anyhow!("{} is not UTF-8 (byte {at}): save it as UTF-8", path.display())
-    })?;
+    let text = text_file::decode(&bytes, path)?;
     let path_of_file = std::path::absolute(path).context("the current folder no longer exists")?;
     let folder = path_of_file.parent().unwrap_or(Path::new("/"));
     let matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;

@@ -115,6 +115,19 @@ fn files_are_compared_like_campaigns_and_another_samples_file_is_refused() {
     assert_eq!(said(&of_files), said(&of_store));
 
     let path = |name: &str| folder.path().join(name);
+    let text = std::fs::read_to_string(path("base.json")).unwrap();
+    std::fs::write(path("base.json"), format!("\u{feff}{text}")).unwrap();
+    let marked = controller(folder.path(), &["compare", "base.json", "other.json"]);
+    assert_eq!(said(&marked), said(&of_store), "a byte order mark");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    for file in ["base.json", "base.samples.parquet"] {
+        let before = std::fs::read(path(file)).unwrap();
+        std::fs::write(path(file), pointer).unwrap();
+        let pointed = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
+        let named = format!("exit 2\nerror: {file} is a Git LFS pointer");
+        assert!(pointed.starts_with(&named) && pointed.contains("git lfs pull"), "{pointed}");
+        std::fs::write(path(file), before).unwrap();
+    }
     std::fs::copy(path("other.samples.parquet"), path("base.samples.parquet")).unwrap();
     let swapped = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
     assert!(

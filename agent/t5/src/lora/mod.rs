@@ -97,7 +97,7 @@ impl Adapter {
     ) -> Result<Self, Error> {
         let config_file = files.config.name().to_owned();
         let unusable = |source| Error::Config { file: config_file.clone(), source };
-        let config = LoraConfig::parse(&files.config.read()?).map_err(unusable)?;
+        let config = LoraConfig::parse(files.config.text()?.as_bytes()).map_err(unusable)?;
         let stored = Stored::open(vec![files.weights])?;
         let file = stored.file_names();
         let given = Given { file: &file, config_file: &config_file, config: &config };

@@ -110,6 +110,96 @@ fn a_broken_tensor_is_named_with_its_file() {
 }
 
 #[test]
+fn an_untied_model_without_its_embedding_or_head_is_refused_by_name() {
+    let without = |names: &[&str]| {
+        let mut tensors = tensors();
+        tensors.retain(|name, _| !names.contains(&name.as_str()));
+        error(model_of(&tensors).path())
+    };
+    let head = "tensor lm_head.weight [384, 64] is missing from DIR/model.safetensors";
+    let embedding = "tensor shared.weight [384, 64] is missing from DIR/model.safetensors";
+    assert_eq!(without(&["lm_head.weight"]), head);
+    assert_eq!(without(&["shared.weight"]), embedding);
+    let neither = without(&["shared.weight", "lm_head.weight"]);
+    assert!([head, embedding].contains(&neither.as_str()), "{neither}");
+}
+
+/// The model with another text of its config.
+fn model_with_config(change: impl Fn(&mut serde_json::Value)) -> TempDir {
+    let model = model_of(&tensors());
+    let path = model.path().join("config.json");
+    let mut config = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut config);
+    fs::write(&path, config.to_string()).unwrap();
+    model
+}
+
+#[test]
+fn another_architecture_is_refused_by_name() {
+    for (key, value, named) in [
+        ("feed_forward_proj", "gated-silu", "unsupported feed_forward_proj `gated-silu`"),
+        ("feed_forward_proj", "silu", "unsupported feed_forward_proj `silu`"),
+        ("dense_act_fn", "silu", "unsupported dense_act_fn `silu`"),
+        ("model_type", "llama", "unsupported model_type `llama`"),
+    ] {
+        let model = model_with_config(|config| {
+            // These would decide instead of feed_forward_proj.
+            config
+                .as_object_mut()
+                .unwrap()
+                .retain(|key, _| !key.ends_with("_act") && key != "dense_act_fn");
+            config[key] = value.into();
+        });
+        let Err(error) = open(&spec(model.path().to_str().unwrap())) else { panic!("{value}") };
+        let text = ops::error_chain::one_line(&error);
+        assert!(text.contains("config.json") && text.contains(named), "{text}");
+    }
+}
+
+#[test]
+fn text_files_may_have_a_byte_order_mark_and_other_encodings() {
+    let utf_16 = |text: &str| -> Vec<u8> {
+        format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+    };
+    let tokenizer = "src/model_source/tiny/tokenizer.json";
+    let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join(tokenizer).with_file_name("");
+    let plain = decode_text(&tiny);
+    for encode in [utf_16, |text: &str| format!("\u{feff}{text}").into_bytes()] {
+        let copy = tempfile::tempdir().unwrap();
+        for file in ["config.json", "tokenizer.json"] {
+            let text = fs::read_to_string(tiny.join(file)).unwrap();
+            fs::write(copy.path().join(file), encode(&text)).unwrap();
+        }
+        fs::copy(tiny.join("model.safetensors"), copy.path().join("model.safetensors")).unwrap();
+        fs::write(copy.path().join("generation_config.json"), encode(GENERATION)).unwrap();
+        assert_eq!(decode_text(copy.path()), plain);
+    }
+}
+
+const GENERATION: &str = r#"{"decoder_start_token_id": 0, "eos_token_id": 1}"#;
+
+fn decode_text(model: &Path) -> Vec<u32> {
+    let mut engine = load(model, 1);
+    let prompt = engine.prompt("Summarize: Ann: Lunch?\nBob: Yes.", 64).unwrap();
+    super::fixture::decode_ids(&mut engine, &[prompt.ids], 8).remove(0)
+}
+
+#[test]
+fn what_was_saved_in_place_of_a_file_is_named() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n";
+    let page = "<!DOCTYPE html>\n<title>Sign in</title>\n";
+    for file in ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"] {
+        for (content, named) in [(pointer, "is a Git LFS pointer"), (page, "is an HTML page")] {
+            let model = model_of(&tensors());
+            fs::write(model.path().join("generation_config.json"), GENERATION).unwrap();
+            fs::write(model.path().join(file), content).unwrap();
+            let text = error(model.path());
+            assert!(text.starts_with(&format!("DIR/{file} {named}")), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_was_cut_off_is_noticed() {
     let model = model_of(&tensors());
     let path = model.path().join("model.safetensors");
