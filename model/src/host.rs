@@ -10,13 +10,14 @@ pub struct HostFacts {
     pub name: String,
     /// The cloud's name, such as `g4dn.xlarge`.
     pub instance_type: Option<String>,
-    pub cpu_model: String,
+    /// Such as `Neoverse V1`.
+    pub cpu_model: Option<String>,
     /// As the system counts them.
     pub logical_cpus: u32,
     pub memory_bytes: u64,
     pub kernel: String,
     pub operating_system: String,
-    /// Those that select kernels.
+    /// Those that kernels use or could use.
     pub cpu_features: Vec<String>,
     /// Made up for a load test.
     pub is_simulated: bool,

@@ -48,7 +48,8 @@ fn turbo(root: &Root) -> Option<String> {
     Some(if is_on { "on" } else { "off" }.to_owned())
 }
 
-/// From DMI strings, otherwise from the CPU flag.
+/// From DMI strings, otherwise from the CPU flag. Arm has no such flag: there, only names that are not those of a
+/// physical machine's vendor count.
 fn virtualization(root: &Root) -> Option<String> {
     const KNOWN: [(&str, &str); 9] = [
         ("amazon ec2", "amazon-ec2"),
@@ -64,20 +65,34 @@ fn virtualization(root: &Root) -> Option<String> {
     let names = ["sys_vendor", "product_name", "bios_vendor"];
     let names = names.map(|file| root.text(&format!("{DMI}/{file}")).unwrap_or_default());
     let names = names.join(" ").to_lowercase();
-    // EC2 bare-metal machines have the vendor string but no hypervisor.
-    if !has_hypervisor(root) {
-        return None;
-    }
     let known = KNOWN.iter().find(|(word, _)| names.contains(word));
+    match has_hypervisor(root) {
+        // EC2 bare-metal machines have the vendor string but no hypervisor.
+        Some(false) => return None,
+        None => {
+            let is_physical = match known {
+                None => !root.path("sys/hypervisor/type").exists(),
+                Some((_, "amazon-ec2")) => names.contains(".metal"),
+                Some((_, "google")) => !names.contains("compute engine"),
+                Some((_, "hyperv")) => !names.contains("virtual machine"),
+                Some(_) => false,
+            };
+            if is_physical {
+                return None;
+            }
+        }
+        Some(true) => {}
+    }
     let hypervisor = || root.text("sys/hypervisor/type").unwrap_or_else(|| "unknown".to_owned());
     Some(known.map_or_else(hypervisor, |(_, name)| (*name).to_owned()))
 }
 
-fn has_hypervisor(root: &Root) -> bool {
+/// `None` if the processor has no flags to tell.
+fn has_hypervisor(root: &Root) -> Option<bool> {
     let text = root.text("proc/cpuinfo").unwrap_or_default();
-    let flags = text.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
-    flags.split_whitespace().any(|flag| flag == "hypervisor")
-        || root.path("sys/hypervisor/type").exists()
+    let flags = text.lines().find(|line| line.starts_with("flags"))?;
+    let is_flagged = flags.split_whitespace().any(|flag| flag == "hypervisor");
+    Some(is_flagged || root.path("sys/hypervisor/type").exists())
 }
 
 fn container(root: &Root) -> Option<String> {
@@ -145,6 +160,7 @@ mod tests {
             ("sys/class/power_supply/AC/online", "0\n"),
             ("sys/class/power_supply/BAT0/type", "Battery\n"),
             ("sys/class/dmi/id/sys_vendor", "LENOVO\n"),
+            ("proc/cpuinfo", "flags\t\t: fpu avx2\n"),
         ]);
         assert_eq!((details.physical_cores, details.cpu_max_mhz), (Some(2), Some(4500.0)));
         assert_eq!(details.governor.as_deref(), Some("powersave"));
@@ -162,6 +178,27 @@ mod tests {
         ]);
         assert_eq!(details.virtualization.as_deref(), Some("amazon-ec2"));
         assert_eq!(details.container.as_deref(), Some("kubernetes"));
+    }
+
+    #[test]
+    fn an_arm_machine_is_virtual_by_the_name_of_its_vendor() {
+        for (vendor, product, expected) in [
+            ("Amazon EC2", "c7g.large", Some("amazon-ec2")),
+            ("Amazon EC2", "c7g.metal", None),
+            ("QEMU", "QEMU Virtual Machine", Some("qemu")),
+            ("Google", "Google Compute Engine", Some("google")),
+            ("Google", "Kukui", None),
+            ("Microsoft Corporation", "Virtual Machine", Some("hyperv")),
+            ("Microsoft Corporation", "Surface Pro X", None),
+            ("Ampere(TM)", "Mt. Jade", None),
+        ] {
+            let (_folder, details) = machine(&[
+                ("proc/cpuinfo", "Features\t: fp asimd\n"),
+                ("sys/class/dmi/id/sys_vendor", vendor),
+                ("sys/class/dmi/id/product_name", product),
+            ]);
+            assert_eq!(details.virtualization.as_deref(), expected, "{vendor} {product}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod details;
+mod processor;
 mod root;
 
 pub use cgroup::{Cgroup, CpuStat, Limits};
@@ -9,15 +10,14 @@ pub use root::Root;
 
 use model::host::HostFacts;
 use procfs::prelude::*;
-
-/// CPU features that select kernels.
-const FEATURES: [&str; 8] =
-    ["avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8"];
+use std::env::consts::ARCH;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Host {
     /// Identifies the machine and its current boot.
     pub boot_id: String,
+    /// That the agent was built for, such as `aarch64`. Empty if made up.
+    pub architecture: &'static str,
     pub facts: HostFacts,
 }
 
@@ -25,40 +25,35 @@ impl Host {
     /// A made-up machine, so that many agents can share a real one in a load test.
     pub fn simulated(name: &str) -> Self {
         let facts = HostFacts { name: name.to_owned(), is_simulated: true, ..HostFacts::default() };
-        Self { boot_id: format!("simulated-{name}"), facts }
+        Self { boot_id: format!("simulated-{name}"), architecture: "", facts }
     }
 
     /// Reads /proc, /sys and /etc. The instance type is not among them.
     pub fn read() -> Self {
-        let cpu = procfs::CpuInfo::current().ok();
-        let model = cpu.as_ref().and_then(|cpu| cpu.model_name(0)).unwrap_or_default();
-        let flags = cpu.as_ref().and_then(|cpu| cpu.flags(0)).unwrap_or_default();
         let threads = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+        Self::of(&Root::default(), u32::try_from(threads).unwrap_or(u32::MAX))
+    }
+
+    fn of(root: &Root, logical_cpus: u32) -> Self {
+        let processor::Processor { model, features } = processor::read(root);
+        let line = |path: &str| root.text(path).unwrap_or_default();
+        let memory = procfs::Meminfo::from_file(root.path("proc/meminfo"));
         let facts = HostFacts {
-            name: read_line("/proc/sys/kernel/hostname"),
-            cpu_model: model.trim().to_owned(),
-            logical_cpus: u32::try_from(threads).unwrap_or(u32::MAX),
-            memory_bytes: procfs::Meminfo::current().map_or(0, |memory| memory.mem_total),
-            kernel: read_line("/proc/sys/kernel/osrelease"),
-            operating_system: operating_system(),
-            cpu_features: FEATURES
-                .iter()
-                .filter(|feature| flags.contains(feature))
-                .map(|feature| (*feature).to_owned())
-                .collect(),
-            ..details::read(&Root::default())
+            name: line("proc/sys/kernel/hostname"),
+            cpu_model: model,
+            logical_cpus,
+            memory_bytes: memory.map_or(0, |memory| memory.mem_total),
+            kernel: line("proc/sys/kernel/osrelease"),
+            operating_system: operating_system(root),
+            cpu_features: features,
+            ..details::read(root)
         };
-        let boot_id = procfs::sys::kernel::random::boot_id().unwrap_or_default();
-        Self { boot_id: boot_id.trim().to_owned(), facts }
+        Self { boot_id: line("proc/sys/kernel/random/boot_id"), architecture: ARCH, facts }
     }
 }
 
-fn read_line(path: &str) -> String {
-    std::fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
-}
-
-fn operating_system() -> String {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+fn operating_system(root: &Root) -> String {
+    let text = root.text("etc/os-release").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     name.unwrap_or_default().trim_matches('"').to_owned()
 }
@@ -99,5 +94,51 @@ mod tests {
         assert_eq!(host.boot_id.len(), 36, "{host:?}");
         assert!(host.facts.memory_bytes > 1 << 20);
         assert!(Memory::read().peak_resident >= Memory::read().resident / 2);
+        assert_ne!(host.facts.cpu_model.as_deref(), Some(""));
+        assert_eq!(host.architecture, ARCH);
+    }
+
+    #[test]
+    fn a_graviton_instance_is_read_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let cpu = "BogoMIPS\t: 2100.00\nFeatures\t: fp asimd asimddp sve bf16 i8mm\n\
+                   CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: 0xd40\n";
+        let zeros: String = [
+            "MemFree",
+            "Buffers",
+            "Cached",
+            "SwapCached",
+            "Active",
+            "Inactive",
+            "SwapTotal",
+            "SwapFree",
+            "Dirty",
+            "Writeback",
+            "Mapped",
+            "Slab",
+            "Committed_AS",
+            "VmallocTotal",
+            "VmallocUsed",
+            "VmallocChunk",
+        ]
+        .map(|key| format!("{key}: 0 kB\n"))
+        .concat();
+        for (path, text) in [
+            ("proc/cpuinfo", format!("processor\t: 0\n{cpu}\nprocessor\t: 1\n{cpu}\n")),
+            ("proc/meminfo", format!("MemTotal: 3923716 kB\n{zeros}")),
+            ("proc/sys/kernel/hostname", "ip-10-0-0-7\n".to_owned()),
+            ("sys/class/dmi/id/sys_vendor", "Amazon EC2\n".to_owned()),
+            ("sys/class/dmi/id/product_name", "c7g.large\n".to_owned()),
+        ] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let facts = Host::of(&Root::of(folder.path()), 2).facts;
+        assert_eq!(facts.cpu_model.as_deref(), Some("Neoverse V1"));
+        assert_eq!(facts.cpu_features, ["asimd", "asimddp", "i8mm", "bf16", "sve"]);
+        assert_eq!((facts.logical_cpus, facts.memory_bytes), (2, 3_923_716 << 10));
+        assert_eq!((facts.name.as_str(), facts.kernel.as_str()), ("ip-10-0-0-7", ""));
+        assert_eq!(facts.virtualization.as_deref(), Some("amazon-ec2"));
     }
 }

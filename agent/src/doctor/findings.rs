@@ -49,14 +49,26 @@ fn check(what: &str, detail: String, is_trouble: bool, remedy: &str) -> Finding 
 fn processor(observations: &Observations) -> Finding {
     let host = &observations.host;
     let cores = host.facts.physical_cores.map_or(String::new(), |cores| format!(", {cores} cores"));
+    let model = host.facts.cpu_model.as_deref().unwrap_or("unknown processor");
     let features = host.facts.cpu_features.join(" ");
-    let detail =
-        format!("{}, {} logical{cores}; {features}", host.facts.cpu_model, host.facts.logical_cpus);
+    let features = if features.is_empty() { String::new() } else { format!("; {features}") };
+    let detail = format!("{model}, {} logical{cores}{features}", host.facts.logical_cpus);
     if host.facts.cpu_features.iter().any(|feature| feature == "avx2") {
+        return Finding::ok("processor", detail);
+    }
+    if !is_x86(observations) {
+        let detail = format!(
+            "{detail}; computes with portable kernels: none are specific to {}",
+            host.architecture
+        );
         return Finding::ok("processor", detail);
     }
     let remedy = "use a CPU with AVX2: it is about ten times faster";
     Finding::trouble("processor", format!("{detail}; no AVX2"), remedy)
+}
+
+fn is_x86(observations: &Observations) -> bool {
+    matches!(observations.host.architecture, "x86_64" | "x86")
 }
 
 fn limits(observations: &Observations) -> Option<Finding> {
@@ -97,7 +109,10 @@ fn memory(observations: &Observations) -> Option<Finding> {
 fn clock(observations: &Observations) -> Finding {
     let source = observations.clock.source.as_deref().unwrap_or("unknown");
     let detail = format!("{source}, {:.0} ns per reading", observations.clock.reading_ns);
-    let remedy = "switch the kernel's clock source to tsc or kvm-clock: this one is slow";
+    let remedy = match observations.host.architecture {
+        "aarch64" => "switch the kernel's clock source to arch_sys_counter: this one is slow",
+        _ => "switch the kernel's clock source to tsc or kvm-clock: this one is slow",
+    };
     check("clock", detail, observations.clock.reading_ns > SLOW_CLOCK_NS, remedy)
 }
 
@@ -259,6 +274,7 @@ mod tests {
     #[test]
     fn whatever_is_wrong_says_what_to_do() {
         let mut observations = Observations { threads: 4, ..Observations::default() };
+        observations.host.architecture = "x86_64";
         observations.host.facts = HostFacts {
             governor: Some("powersave".to_owned()),
             power_supply: Some("battery".to_owned()),
@@ -314,6 +330,24 @@ mod tests {
         assert_eq!(status(&observations, "sampler"), [Status::Ok]);
         assert_eq!(status(&observations, "cpu_energy"), [Status::NotMeasurable]);
         assert!(findings(&observations).iter().all(|finding| finding.status != Status::Trouble));
+    }
+
+    #[test]
+    fn an_arm_processor_is_not_advised_to_have_the_features_of_another() {
+        let mut observations = Observations::default();
+        observations.host.architecture = "aarch64";
+        observations.host.facts.cpu_model = Some("Neoverse V1".to_owned());
+        observations.host.facts.cpu_features = vec!["asimd".to_owned(), "sve".to_owned()];
+        observations.clock = Clock { source: Some("jiffies".to_owned()), reading_ns: 1200.0 };
+        let found = findings(&observations);
+        let of = |what: &str| found.iter().find(|finding| finding.what == what).unwrap();
+        let processor = of("processor");
+        assert_eq!((processor.status, &processor.remedy), (Status::Ok, &None));
+        assert!(processor.detail.starts_with("Neoverse V1, 0 logical; asimd sve; "));
+        for finding in &found {
+            let text = format!("{} {:?}", finding.detail, finding.remedy).to_lowercase();
+            assert!(!text.contains("avx") && !text.contains("tsc"), "{text}");
+        }
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! CPU clocks, temperature and thermal throttling.
 
+use crate::temperature::Temperature;
 use crate::{absence, counter::Counter};
 use host::Root;
 use model::telemetry::{Absence, Metric, Readings};
 
-const THERMAL: &str = "sys/class/thermal";
 const PROCESSORS: &str = "sys/devices/system/cpu";
 const POLICIES: &str = "sys/devices/system/cpu/cpufreq";
 
@@ -12,7 +12,7 @@ const POLICIES: &str = "sys/devices/system/cpu/cpufreq";
 pub(crate) struct Clocks {
     root: Root,
     frequency: Frequency,
-    zones: Vec<String>,
+    temperature: Temperature,
     throttle_counts: Vec<String>,
     throttles: Counter,
 }
@@ -47,15 +47,11 @@ impl Clocks {
             ));
             Frequency::None
         };
-        let temperature = |path: String| format!("{path}/temp");
-        let zones: Vec<String> =
-            root.list(THERMAL, "thermal_zone").into_iter().map(temperature).collect();
-        let zones: Vec<String> =
-            zones.into_iter().filter(|path| root.number::<f64>(path).is_some()).collect();
-        if zones.is_empty() {
+        let temperature = Temperature::find(root);
+        if temperature.is_absent() {
             absences.push(absence(
                 "host_temperature",
-                "no thermal zone, as on virtual machines",
+                "no temperature sensor of the processor, as on virtual machines",
                 None,
             ));
         }
@@ -75,7 +71,7 @@ impl Clocks {
             absences.push(absence("cpu_throttling", "no thermal throttling counters", None));
         }
         let throttles = Counter::default();
-        (Self { root: root.clone(), frequency, zones, throttle_counts, throttles }, absences)
+        (Self { root: root.clone(), frequency, temperature, throttle_counts, throttles }, absences)
     }
 
     pub(crate) fn read_slow(&mut self, into: &mut Readings) {
@@ -93,9 +89,7 @@ impl Clocks {
                 Frequency::None => None,
             },
         );
-        let hottest = self.zones.iter().filter_map(|path| root.number::<f64>(path));
-        let hottest = hottest.reduce(f64::max).map(|millidegrees| millidegrees / 1e3);
-        into.set(Metric::HostTemperatureCelsius, hottest);
+        into.set(Metric::HostTemperatureCelsius, self.temperature.read(root));
         if !self.throttle_counts.is_empty() {
             let counts = self.throttle_counts.iter().filter_map(|path| root.number::<f64>(path));
             let count = self.throttles.advance(Some(counts.sum()));
@@ -133,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn clocks_are_averaged_the_hottest_zone_counts_and_throttles_add_up() {
+    fn clocks_are_averaged_and_throttles_add_up() {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         for (policy, khz) in [("policy0", "1000000\n"), ("policy4", "3000000\n")] {
             write(at, &format!("{POLICIES}/{policy}/scaling_cur_freq"), khz);
         }
-        write(at, &format!("{THERMAL}/thermal_zone0/temp"), "40000\n");
-        write(at, &format!("{THERMAL}/thermal_zone1/temp"), "71500\n");
+        write(at, "sys/class/thermal/thermal_zone0/type", "x86_pkg_temp\n");
+        write(at, "sys/class/thermal/thermal_zone0/temp", "71500\n");
         let count = format!("{PROCESSORS}/cpu1/thermal_throttle/core_throttle_count");
         write(at, &count, "2\n");
         let (mut clocks, absences) = Clocks::find(&Root::of(at));

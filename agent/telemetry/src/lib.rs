@@ -12,6 +12,7 @@ mod instruments;
 mod process;
 mod processors;
 pub mod sampler;
+mod temperature;
 
 pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
 pub use nvml::VisibleDevices;

@@ -272,7 +272,7 @@ impl CampaignState {
             campaign.matrix.targets[target].name,
             facts.threads,
             if facts.threads == 1 { "thread" } else { "threads" },
-            facts.host.cpu_model
+            facts.host.cpu_model.as_deref().unwrap_or("unknown processor")
         ));
         let number = self.agents.register(agent.clone());
         for earlier in self.budget.earlier_connections(&agent) {

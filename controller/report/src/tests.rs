@@ -190,7 +190,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
             threads: 1,
             host: HostFacts {
                 name: words.to_owned(),
-                cpu_model: words.to_owned(),
+                cpu_model: Some(words.to_owned()),
                 logical_cpus: 2,
                 memory_bytes: 1 << 33,
                 ..HostFacts::default()

@@ -183,10 +183,11 @@ pub struct Host {
     /// The targets it was measured for.
     pub targets: Vec<String>,
     pub instance_type: Option<String>,
-    pub cpu_model: String,
+    /// Null if the system doesn't name it.
+    pub cpu_model: Option<String>,
     /// As the system counts them.
     pub logical_cpus: u32,
-    /// Of those that decide which kernels run, the ones it has.
+    /// Of those that kernels use or could use, the ones it has.
     pub cpu_features: Vec<String>,
     pub memory_mb: f64,
     pub gpu_name: Option<String>,

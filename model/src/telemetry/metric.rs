@@ -31,7 +31,7 @@ words!(
         /// Available without swapping.
         HostMemoryAvailableBytes = "host_memory_available_bytes",
         HostSwapUsedBytes = "host_swap_used_bytes",
-        /// The hottest thermal zone.
+        /// Of the processor's hottest sensor.
         HostTemperatureCelsius = "host_temperature_celsius",
         /// Thermal throttling events of the processors, over the window.
         HostThermalThrottles = "host_thermal_throttles",

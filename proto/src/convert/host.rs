@@ -13,7 +13,7 @@ fn clean(text: &str) -> String {
 }
 
 fn given(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| clean(text))
+    Some(clean(text)).filter(|text| !text.is_empty())
 }
 
 fn positive(number: f64) -> Option<f64> {
@@ -26,7 +26,7 @@ impl wire::Host {
             boot_id,
             name: facts.name,
             instance_type: facts.instance_type.unwrap_or_default(),
-            cpu_model: facts.cpu_model,
+            cpu_model: facts.cpu_model.unwrap_or_default(),
             logical_cpus: facts.logical_cpus,
             memory_bytes: facts.memory_bytes,
             kernel: facts.kernel,
@@ -51,7 +51,7 @@ impl From<wire::Host> for HostFacts {
         Self {
             name: clean(&host.name),
             instance_type: given(&host.instance_type),
-            cpu_model: clean(&host.cpu_model),
+            cpu_model: given(&host.cpu_model),
             logical_cpus: host.logical_cpus,
             memory_bytes: host.memory_bytes,
             kernel: clean(&host.kernel),
@@ -80,6 +80,7 @@ mod tests {
         let facts = HostFacts {
             name: "box".to_owned(),
             instance_type: Some("ml.m5.xlarge".to_owned()),
+            cpu_model: Some("Neoverse V1".to_owned()),
             cpu_features: vec!["avx2".to_owned()],
             physical_cores: Some(2),
             cpu_max_mhz: Some(4500.0),

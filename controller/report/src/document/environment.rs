@@ -57,7 +57,7 @@ fn hosts(hosts: &[Host]) -> Table {
             Entry::words(&host.name),
             Entry::words(host.targets.join(", ")),
             or_unknown(host.instance_type.as_ref()),
-            Entry::words(&host.cpu_model),
+            or_unknown(host.cpu_model.as_ref()),
             Entry::count(u64::from(host.logical_cpus)),
             Entry::figure(Some(host.memory_mb / 1024.0)),
             or_unknown(host.gpu_name.as_ref()),
