@@ -67,7 +67,8 @@ fn a_campaign_stops_at_its_budget_and_resumes_with_a_larger_one() {
     let workspace =
         workspace(3_600_000.0, "[cost]\nmax_usd = 1\n[protocol]\nruns = 2\nwarmup = 1\n");
     let stopped = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(3);
-    assert!(stopped.err.contains("so it will probably be incomplete"), "{}", stopped.err);
+    let warning = "warning: cost.max_usd is 1 USD, below the estimated cost of ";
+    assert!(stopped.err.contains(warning), "{}", stopped.err);
     assert!(stopped.err.contains("it would have exceeded cost.max_usd"), "{}", stopped.err);
     let spending = workspace.results("results.json")["campaign"]["spending"].clone();
     assert_eq!(spending["max_usd"], 1.0);
@@ -76,6 +77,20 @@ fn a_campaign_stops_at_its_budget_and_resumes_with_a_larger_one() {
     let results = workspace.results("results.json");
     assert_eq!(results["campaign"]["state"], "complete");
     assert!(results["campaign"]["spending"]["usd"].as_f64().is_some_and(|usd| usd > 0.0));
+}
+
+#[test]
+fn a_plan_that_cannot_do_what_it_says_is_warned_of_even_quietly() {
+    let workspace = workspace(0.1, "[protocol]\nruns = 1\nwarmup = 0\n");
+    let small = std::fs::read_to_string(workspace.path("matrix.toml")).expect("it is there");
+    workspace.write("matrix.toml", small.replace("samples = 24", "samples = 3"));
+    let warning = "warning: a run has 3 dialogues, so batches of 4 are never full";
+    let planned = workspace.run(&["plan", "matrix.toml"]).expect(0);
+    assert!(planned.out.contains(warning), "{}", planned.out);
+    for how in ["--quiet", "--json"] {
+        let run = workspace.run(&["run", "matrix.toml", how]).expect(0);
+        assert!(run.err.contains(warning), "{how}: {}", run.err);
+    }
 }
 
 #[test]

@@ -324,3 +324,32 @@ fn a_target_measures_either_endpoints_or_loaded_models() {
     let twice = check(&format!("{}{other}", SMALL.replace("builtin:tiny", "https://h/x")));
     assert!(twice.unwrap_err().to_string().contains("would queue behind each other"));
 }
+
+#[test]
+fn a_budget_below_the_estimate_and_batches_that_are_never_full_are_warned_of() {
+    use crate::plan::{Plan, text::Price, warnings};
+    let warned = |lines: &str, samples: usize| {
+        let matrix = check(&format!("{SMALL}{lines}")).unwrap();
+        let plan = Plan::make(&matrix, samples).unwrap();
+        // 1 USD a second.
+        warnings(&plan, &matrix, &[Price { usd_per_hour: 3600.0, source: "matrix".to_owned() }])
+    };
+    let sizes = |sizes: &str| format!("[factors]\nbatch_sizes = [{sizes}]\n");
+    assert_eq!(warned(&sizes("1, 8"), 8), [""; 0]);
+    let never_full = warned(&sizes("1, 8, 64, 32"), 8);
+    assert_eq!(
+        never_full,
+        [
+            "a run has 8 dialogues, so batches of 32, 64 are never full, and their figures are those of a smaller \
+             batch: set dataset.samples to 64 or more, or remove these batch sizes"
+        ]
+    );
+    assert_eq!(warned("[cost]\nmax_usd = 1e6\n", 8), [""; 0]);
+    let budget = warned("[cost]\nmax_usd = 0.001\n", 8).remove(0);
+    assert!(budget.starts_with("cost.max_usd is 0.001 USD, below the estimated cost of "));
+    assert!(budget.contains("raise it (--max-usd), or measure fewer"), "{budget}");
+    // The windows of a sustained load are no dialogues.
+    let stress = "[factors]\nscenarios = [\"stress\"]\nbatch_sizes = [64]\n\
+                  [protocol]\nstress = { duration = \"1m\" }\n";
+    assert_eq!(warned(stress, 8), [""; 0]);
+}

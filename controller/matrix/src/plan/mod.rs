@@ -9,6 +9,7 @@ mod load;
 mod pairs;
 mod stream;
 pub mod text;
+mod warnings;
 
 use crate::{Matrix, Order};
 use load::Level;
@@ -22,6 +23,7 @@ use std::ops::Range;
 pub use load::{Load, Sustained};
 pub use pairs::{CellPair, PairKind, pairs};
 pub use stream::stream;
+pub use warnings::warnings;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,5 +1,6 @@
 //! Plan -> the text of `controller plan`, for reviewers of a matrix.
 
+use super::warnings::{expected_usd, warnings};
 use super::{Plan, Sustained, estimate};
 use crate::{Matrix, Order};
 use std::fmt::Write;
@@ -75,23 +76,21 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     let warmup = count(matrix.protocol.warmup as usize, "warm-up batch");
     writeln!(out, "{warmup} before each segment, not counted")?;
     let seconds = estimate::campaign_seconds(plan, matrix);
-    let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
-        .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
-        .sum();
-    let expected = seconds / 3600.0 * usd_per_hour;
-    let limit = match matrix.cost.max_usd {
-        Some(most) if most < expected => {
-            format!("; stops at {most} USD, so it will probably be incomplete")
-        }
-        Some(most) => format!("; stops before it costs more than {most} USD"),
-        None => String::new(),
-    };
+    let expected = expected_usd(plan, matrix, prices);
+    let limit = matrix
+        .cost
+        .max_usd
+        .map_or_else(String::new, |most| format!("; stops before it costs more than {most} USD"));
     writeln!(
         out,
         "estimated time {}, estimated cost {} USD with all machines held to the end (rough estimate before any measurement){limit}",
         time(seconds),
         usd(expected)
-    )
+    )?;
+    for warning in warnings(plan, matrix, prices) {
+        writeln!(out, "warning: {warning}")?;
+    }
+    Ok(())
 }
 
 fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
@@ -226,7 +225,7 @@ fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     Ok(())
 }
 
-fn count(number: usize, noun: &str) -> String {
+pub(super) fn count(number: usize, noun: &str) -> String {
     match (number, noun) {
         (1, _) => format!("1 {noun}"),
         _ if noun.ends_with("batch") => format!("{number} {noun}es"),
@@ -235,7 +234,7 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 /// Rounded to cents, or to two significant digits below one cent: `0.0040`.
-fn usd(amount: f64) -> String {
+pub(super) fn usd(amount: f64) -> String {
     let digits = if amount > 0.0 { (1.0 - amount.log10().floor()).clamp(2.0, 12.0) } else { 2.0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "2 to 12")]
     let digits = digits as usize;

@@ -23,7 +23,7 @@ use fleet::identity::Guard;
 use listeners::Listeners;
 use live::PagePublisher;
 use live_page::LivePage;
-use matrix::plan::{Plan, text};
+use matrix::plan::{self, Plan, text};
 use matrix::{Matrix, Occasion};
 use model::ids::CampaignId;
 use observers::{Log, Observers};
@@ -330,10 +330,14 @@ async fn open(
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
     let recipients = notify::recipients(&asked.matrix)?;
+    let shown = prices::shown(&prices, clock.now().date_naive());
     if verbosity == Verbosity::Normal {
-        let shown = prices::shown(&prices, clock.now().date_naive());
         let power = power::of_plan(&plan, &asked.matrix);
         terminal::note(&text::render(&plan, &asked.matrix, &shown, &power));
+    } else {
+        for warning in plan::warnings(&plan, &asked.matrix, &shown) {
+            terminal::note(&format!("warning: {warning}"));
+        }
     }
     let store = super::store(&options.data_dir).await?;
     let created_at = clock.now();

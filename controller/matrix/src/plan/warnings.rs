@@ -1,0 +1,46 @@
+//! What a plan can't do as it is, with the way out. Nothing here is an error: the campaign can run.
+
+use super::text::{Price, count, usd};
+use super::{Plan, estimate};
+use crate::Matrix;
+use std::collections::BTreeSet;
+
+/// One sentence for each. `prices` are in the order of the targets.
+pub fn warnings(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> Vec<String> {
+    budget(plan, matrix, prices).into_iter().chain(batch_sizes(plan)).collect()
+}
+
+/// USD that the machines cost if all are held to the end of the estimated time.
+pub(super) fn expected_usd(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> f64 {
+    let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
+        .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
+        .sum();
+    estimate::campaign_seconds(plan, matrix) / 3600.0 * usd_per_hour
+}
+
+fn budget(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> Option<String> {
+    let expected = expected_usd(plan, matrix, prices);
+    let most = matrix.cost.max_usd.filter(|most| *most < expected)?;
+    Some(format!(
+        "cost.max_usd is {most} USD, below the estimated cost of {} USD, so the campaign will probably be incomplete: \
+         raise it (--max-usd), or measure fewer dialogues, runs or cells",
+        usd(expected)
+    ))
+}
+
+/// Batches are composed of the dialogues of one run, so a larger batch is never full.
+fn batch_sizes(plan: &Plan) -> Option<String> {
+    let never_full = plan.cells.iter().filter(|cell| cell.sustained().is_none());
+    let sizes: BTreeSet<u32> = never_full
+        .map(|cell| cell.batch_size)
+        .filter(|size| *size as usize > plan.samples)
+        .collect();
+    let largest = sizes.last()?;
+    let listed: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "a run has {}, so batches of {} are never full, and their figures are those of a smaller batch: \
+         set dataset.samples to {largest} or more, or remove these batch sizes",
+        count(plan.samples, "dialogue"),
+        listed.join(", "),
+    ))
+}
