@@ -25,7 +25,7 @@ as "$bin/pg_ctl" -D "$folder/data" -l "$folder/log" -w -o "-p $port -k $folder -
 trap 'as "$bin/pg_ctl" -D "$folder/data" -m fast stop >/dev/null; rm -rf "$folder"' EXIT
 export FLEETMARK_TEST_POSTGRES="postgres://fleetmark@127.0.0.1:$port"
 
-cargo xtask ignored postgres:: --release --lib
+${XTASK:-cargo xtask} ignored postgres:: --release --lib
 
 # An end-to-end campaign, read back from the server.
 cargo build --release -q

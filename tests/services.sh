@@ -48,14 +48,14 @@ moto() {
 
 s3() {
     moto
-    FLEETMARK_TEST_S3="127.0.0.1:$moto_port" cargo xtask ignored s3:: --release --test integration
+    FLEETMARK_TEST_S3="127.0.0.1:$moto_port" ${XTASK:-cargo xtask} ignored s3:: --release --test integration
 }
 
 # Creates and describes processing jobs in moto, and validates the requests against AWS's API model.
 sagemaker() {
     moto
     FLEETMARK_TEST_SAGEMAKER="127.0.0.1:$moto_port" FLEETMARK_TEST_REQUESTS="$work/requests.json" \
-        cargo xtask ignored launch:: --release --test integration
+        ${XTASK:-cargo xtask} ignored launch:: --release --test integration
     "$venv/bin/python" tests/sagemaker_model.py < "$work/requests.json"
 }
 

@@ -1,4 +1,4 @@
-"""Generates the book's reference from the programs, and checks docs/matrix.md, docs/watching.md and links.
+"""Generates the book's reference from the programs, and checks docs/matrix.md, controller/matrix/src/matrix.schema.json, docs/watching.md and links.
 
 usage: reference.py PROGRAMS BOOK-SOURCES
 """
@@ -120,6 +120,20 @@ taken = {f"{path}.{name}" if path else name for path, names in known.items() for
 taken = {key for key in taken if key not in known and f"{key}[]" not in known}
 documented = set(re.findall(r"`([a-z0-9_.\[\]]+)`", "\n".join(
     line.split("|")[1] for line in (repository / "docs/matrix.md").read_text().splitlines() if line.startswith("| `"))))
+# The JSON Schema of the matrix has the same keys.
+def keys_of(schema, path=""):
+    schema = next((one for one in schema.get("anyOf", []) if one.get("type") == "object"), schema)
+    if schema.get("type") == "array" and "properties" in schema["items"]:
+        return keys_of(schema["items"], f"{path}[]")
+    if "properties" not in schema:
+        return {path}
+    return {key for name, of in schema["properties"].items() for key in keys_of(of, f"{path}.{name}" if path else name)}
+
+
+schema_keys = keys_of(json.loads((repository / "controller/matrix/src/matrix.schema.json").read_text()))
+unlisted, unknown = sorted(taken - schema_keys), sorted(schema_keys - taken)
+if unlisted or unknown:
+    sys.exit(f"controller/matrix/src/matrix.schema.json: missing keys {unlisted}, unknown keys {unknown}")
 # Each message channel is documented as a single key.
 channels = {f"notify.{name}" for name in ("email", "slack", "teams", "webhook")}
 taken = {next((channel for channel in channels if key.startswith(channel)), key) for key in taken}

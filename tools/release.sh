@@ -13,6 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+commit=$(git rev-parse HEAD 2>/dev/null || true)
 platform=x86_64-linux-gnu
 target=${CARGO_TARGET_DIR:-$PWD/target}
 
@@ -23,6 +24,8 @@ build() { # $1: source folder, $2: target folder; further arguments go to cargo
     (
         cd "$sources"
         export CARGO_TARGET_DIR=$built CARGO_INCREMENTAL=0 SOURCE_DATE_EPOCH=0 ZERO_AR_DATE=1 LC_ALL=C TZ=UTC
+        # An archive of the commit has no history.
+        [ -e .git ] || export FLEETMARK_COMMIT=${FLEETMARK_COMMIT:-$commit}
         local cargo_home=${CARGO_HOME:-$HOME/.cargo}
         export RUSTFLAGS="--remap-path-prefix=$PWD=/fleetmark --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$built=/target -C strip=symbols"
         export CFLAGS="-ffile-prefix-map=$PWD=/fleetmark -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$built=/target" CXXFLAGS

@@ -2,13 +2,14 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
-use ops::{logs, metrics};
+use model::engine::Dtype;
+use ops::{command_line, logs, metrics};
 use stats::comparison::regression::{Limit, Metric};
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 /// Benchmark LLM summarization inference: latency, throughput and cost per 1,000 requests
 #[derive(Debug, Parser)]
-#[command(name = "controller", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "controller", version = env!("FLEETMARK_VERSION"), propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
   controller run examples/quickstart.toml
   controller plan examples/g4dn-vs-m5.toml
@@ -56,8 +57,18 @@ pub enum Command {
     Doctor(Doctor),
     /// Check that the controller on this machine responds
     Health(Health),
+    /// Print the JSON Schema of matrix.toml or results.json, for editors and programs
+    #[command(after_help = "Example:
+  controller schema matrix > matrix.schema.json     and `#:schema matrix.schema.json` in line 1")]
+    Schema(Schema),
     /// Print the completion script of a shell
-    Completions(Completions),
+    #[command(after_help = "Examples:
+  controller completions bash > /etc/bash_completion.d/controller
+  controller completions zsh > \"${fpath[1]}/_controller\"")]
+    Completions(command_line::Completions),
+    /// Write man pages
+    #[command(after_help = "Example:\n  controller man ~/.local/share/man/man1")]
+    Man(command_line::Man),
 }
 
 /// `controller init`
@@ -69,14 +80,19 @@ pub struct Init {
     pub matrix: PathBuf,
 }
 
-/// `controller completions`
+/// `controller schema`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  controller completions bash > /etc/bash_completion.d/controller
-  controller completions zsh > \"${fpath[1]}/_controller\"")]
-pub struct Completions {
-    /// Shell
-    pub shell: clap_complete::Shell,
+pub struct Schema {
+    /// File format
+    pub of: SchemaOf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// matrix.toml
+    Matrix,
+    /// results.json
+    Results,
 }
 
 /// `controller run`
@@ -145,6 +161,15 @@ pub struct Overrides {
     /// Number of dialogues to measure; 0 selects all
     #[arg(long, value_name = "N")]
     pub samples: Option<usize>,
+    /// Dtypes of all targets
+    #[arg(long, value_name = "DTYPE", num_args = 1.., value_delimiter = ',')]
+    pub dtypes: Option<Vec<Dtype>>,
+    /// Set a key of the matrix, such as protocol.warmup=2 or target.cpu.agents=3; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Measure only the cells whose id contains TEXT; repeatable
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
 }
 
 impl From<&Overrides> for matrix::Overrides {
@@ -153,6 +178,9 @@ impl From<&Overrides> for matrix::Overrides {
             runs: overrides.runs,
             samples: overrides.samples,
             batch_sizes: overrides.batch_sizes.clone(),
+            dtypes: overrides.dtypes.clone(),
+            set: overrides.set.clone(),
+            only: overrides.only.clone(),
         }
     }
 }
@@ -165,6 +193,9 @@ pub struct Plan {
     pub matrix: PathBuf,
     #[command(flatten)]
     pub overrides: Overrides,
+    /// Data folder with the campaigns whose measured times the estimate uses
+    #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
+    pub data_dir: PathBuf,
 }
 
 /// `controller report`

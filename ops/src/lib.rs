@@ -2,12 +2,15 @@
 //!
 //! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
 //! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`], [`text`] and [`text_file`]; the
-//! feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics and traces.
+//! feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics, traces, completions and man
+//! pages.
 
 #![forbid(unsafe_code)]
 
 pub mod atomic_file;
 pub mod clock;
+#[cfg(feature = "program")]
+pub mod command_line;
 pub mod environment;
 pub mod error_chain;
 #[cfg(feature = "program")]

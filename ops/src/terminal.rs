@@ -3,7 +3,7 @@
 //! Results go to standard output, everything else to standard error. A result that can't be written is an error:
 //! its reader would take a cut output for a whole one. A note that can't be written is dropped.
 
-use crate::error_chain;
+use crate::{environment, error_chain};
 use std::error::Error as StdError;
 use std::io::{self, IsTerminal, Write};
 
@@ -20,6 +20,45 @@ pub fn result(text: &str) -> Result<(), Error> {
     print(&mut io::stdout().lock(), text)
 }
 
+/// Prints a result that begins with `lead`. On a terminal with colors, `lead` is bold and the words have their color.
+///
+/// # Errors
+/// As [`result`].
+pub fn highlighted(lead: &str, text: &str, words: &[(&str, Color)]) -> Result<(), Error> {
+    let is_terminal = io::stdout().is_terminal();
+    if !has_colors(is_terminal, &|name| environment::variable(name)) {
+        return result(text);
+    }
+    result(&colored(lead, text, words))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    Yellow,
+    Red,
+}
+
+/// See <https://no-color.org>.
+fn has_colors(is_terminal: bool, variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let is_set = |name| variable(name).is_some_and(|value| !value.is_empty());
+    is_terminal && !is_set("NO_COLOR") && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn colored(lead: &str, text: &str, words: &[(&str, Color)]) -> String {
+    let (lead, rest) = match text.strip_prefix(lead) {
+        Some(rest) if !lead.is_empty() => (format!("\x1b[1m{lead}\x1b[0m"), rest),
+        _ => (String::new(), text),
+    };
+    let color = |text: String, (word, color): &(&str, Color)| {
+        let code = match color {
+            Color::Yellow => 33,
+            Color::Red => 31,
+        };
+        text.replace(word, &format!("\x1b[{code}m{word}\x1b[0m"))
+    };
+    lead + &words.iter().fold(rest.to_owned(), color)
+}
+
 fn print(out: &mut impl Write, text: &str) -> Result<(), Error> {
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -30,6 +69,17 @@ fn print(out: &mut impl Write, text: &str) -> Result<(), Error> {
 /// Prints a line that is no result: progress, or a hint.
 pub fn note(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// The width for standard output, in columns: `COLUMNS`, or that of the terminal; none where it goes elsewhere.
+pub fn width() -> Option<usize> {
+    let given = environment::variable("COLUMNS").and_then(|columns| columns.parse().ok());
+    if let Some(columns) = given.filter(|columns| *columns > 0) {
+        return Some(columns);
+    }
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // A pseudo-terminal without a size reports 0.
+    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
 pub fn is_watched() -> bool {
@@ -80,6 +130,27 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, "a\nb\n\n").unwrap();
         assert_eq!(out, b"a\nb\n");
+    }
+
+    #[test]
+    fn colors_need_a_terminal_that_has_them_and_a_user_who_wants_them() {
+        let has = |is_terminal, variables: &[(&str, &str)]| {
+            let variable = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            has_colors(is_terminal, &variable)
+        };
+        assert!(has(true, &[("TERM", "xterm"), ("NO_COLOR", "")]));
+        assert!(!has(false, &[("TERM", "xterm")]));
+        assert!(!has(true, &[("TERM", "dumb")]));
+        assert!(!has(true, &[("NO_COLOR", "1")]));
+    }
+
+    #[test]
+    fn the_lead_is_bold_and_words_have_their_color() {
+        let text = colored("answer", "answer\nBAD", &[("BAD", Color::Red)]);
+        assert_eq!(text, "\x1b[1manswer\x1b[0m\n\x1b[31mBAD\x1b[0m");
     }
 
     #[test]

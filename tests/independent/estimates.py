@@ -456,6 +456,18 @@ def check_agreement(check, comparison, outputs):
     check.same(f"{name}: earliest difference", found["earliest_difference"], earliest)
 
 
+def by_wall_clock(samples, cell):
+    """Summaries per second from the first start to the last end of each segment."""
+    import duckdb
+
+    summaries, nanoseconds = duckdb.sql(f"""
+        select sum(summaries), sum(span) from (
+            select count(*) filter (where outcome in ('eos', 'length')) as summaries,
+                   max(start_ns + latency_ns) - min(start_ns) as span
+            from '{samples}' where counted and cell = '{cell}' group by run, segment, host)""").fetchone()
+    return int(summaries) / int(nanoseconds) * 1e9
+
+
 def check_cells_file(check, results_path, results):
     """cells.parquet contains the same figures, read with pandas and DuckDB."""
     import duckdb
@@ -470,6 +482,7 @@ def check_cells_file(check, results_path, results):
     for name, cell in cells.items():
         row, throughput = frame.loc[name], cell["estimates"]["throughput"]["per_host"]
         check.same(f"{name} in cells.parquet", row["samples_per_s"], throughput["value"])
+        check.same(f"{name} by wall clock", cell["estimates"]["wall_samples_per_s"], by_wall_clock(samples, name))
         check.same(f"{name}: status", float(row["status"] == cell["validity"]["status"]), 1.0)
         check.same(f"{name}: rows", counted[name], cell["counted_samples"] + cell["failed_samples"])
     least = min(cells.values(), key=lambda cell: cell["cost"]["usd_per_1000_requests"]["value"])

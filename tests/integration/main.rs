@@ -26,6 +26,7 @@ mod losses;
 mod quickstart;
 mod s3;
 mod samsum;
+mod schema;
 mod serve;
 mod sharing;
 mod style;

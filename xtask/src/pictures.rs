@@ -25,6 +25,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let controller = || process::command(process::programs().join("controller"));
     let data = work.join("data");
     let mut campaign = controller();
+    campaign.env("COLUMNS", "120");
     let text = process::output(campaign.args(["run", QUICKSTART, "--data-dir"]).arg(&data))?;
     let terminal = work.join("terminal.txt");
     fs::write(&terminal, text)?;

@@ -2,11 +2,11 @@
 
 use super::{bench, doctor, generate, health, join, serve};
 use clap::{Parser, Subcommand};
-use ops::logs;
+use ops::{command_line, logs};
 
 /// Runs T5 inference on one machine and measures it.
 #[derive(Debug, Parser)]
-#[command(name = "agent", version, about, max_term_width = 100)]
+#[command(name = "agent", version = env!("FLEETMARK_VERSION"), about, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub log: logs::Options,
@@ -28,4 +28,10 @@ pub enum Command {
     Health(health::Options),
     /// Serve HTTP requests like a SageMaker inference container
     Serve(serve::Options),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  agent completions bash > /etc/bash_completion.d/agent")]
+    Completions(command_line::Completions),
+    /// Write man pages
+    #[command(after_help = "Example:\n  agent man ~/.local/share/man/man1")]
+    Man(command_line::Man),
 }

@@ -13,8 +13,9 @@ pub use cli::Cli;
 
 use crate::model_source;
 use anyhow::Context;
+use clap::CommandFactory;
 use cli::Command;
-use ops::{program::Exit, terminal};
+use ops::{command_line, program::Exit, terminal};
 use std::{future::Future, num::NonZeroUsize};
 
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -26,6 +27,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bench(options) => bench::run(&options).map(|()| Exit::Ok),
         Command::Doctor(options) => doctor::run(&options),
         Command::Serve(options) => serve::run(&options).map(|()| Exit::Ok),
+        Command::Completions(options) => {
+            command_line::completions(&options, Cli::command()).map(|()| Exit::Ok)
+        }
+        Command::Man(options) => command_line::man(&options, Cli::command()).map(|()| Exit::Ok),
     }
 }
 

@@ -118,7 +118,7 @@ impl PageState {
     }
 
     pub(super) fn observe(&mut self, event: &CampaignEvent, now: Duration) {
-        self.progress.observe(event);
+        self.progress.observe(event, now);
         match event {
             CampaignEvent::Message(text) => {
                 if self.messages.len() == MAX_MESSAGES {

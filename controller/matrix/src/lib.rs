@@ -5,6 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+/// The JSON Schema of matrix.toml, for editors. It has the keys and the limits of each value; [`Matrix::check`] also
+/// checks how they combine.
+pub const SCHEMA: &str = include_str!("matrix.schema.json");
+
+mod assignments;
 mod duration;
 mod endpoint;
 mod gates;
@@ -88,6 +93,9 @@ pub struct Matrix {
     pub report: Report,
     #[serde(default)]
     pub telemetry: Telemetry,
+    /// Texts of which the id of a cell contains one; empty for all cells.
+    #[serde(default)]
+    pub only: Vec<String>,
 }
 
 /// How the cells of a campaign are ranked.
@@ -307,6 +315,12 @@ pub struct Overrides {
     pub samples: Option<usize>,
     /// For all targets.
     pub batch_sizes: Option<Vec<u32>>,
+    /// For all targets.
+    pub dtypes: Option<Vec<Dtype>>,
+    /// Assignments such as `protocol.warmup=2`, made before the matrix is checked.
+    pub set: Vec<String>,
+    /// Keep only the cells whose id contains one of these texts; empty keeps all.
+    pub only: Vec<String>,
 }
 
 impl Matrix {

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// From 1.
+    /// From 1; 0 for options of the command line.
     pub line: usize,
     /// Such as `factors.batch_sizes[1]`; empty for the file as a whole.
     pub path: String,
@@ -22,7 +22,10 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
+        match self.line {
+            0 => write!(f, "on the command line: ")?,
+            line => write!(f, "line {line}: ")?,
+        }
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
@@ -34,17 +37,20 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone)]
 pub(super) struct Problems {
     line_starts: Rc<[usize]>,
+    length: usize,
     found: Rc<RefCell<Vec<Problem>>>,
 }
 
 impl Problems {
     pub(super) fn new(text: &str) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
-        Self { line_starts: starts.collect(), found: Rc::default() }
+        Self { line_starts: starts.collect(), length: text.len(), found: Rc::default() }
     }
 
     pub(super) fn add(&self, at: usize, path: &str, message: impl Into<String>) {
+        let is_in_file = at <= self.length;
         let line = self.line_starts.partition_point(|start| *start <= at);
+        let line = if is_in_file { line } else { 0 };
         let problem = Problem { line, path: path.to_owned(), message: message.into() };
         self.found.borrow_mut().push(problem);
     }

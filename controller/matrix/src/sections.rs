@@ -1,12 +1,12 @@
 //! The sections of matrix.toml with their defaults, in the order of the file.
 
-use super::gates;
 use super::limits::{self, BATCH_SIZES, RUNS};
 use super::reader::{Problem, Problems, Section, hint};
 use super::{
     Artifacts, Cost, Dataset, Loads, Local, Matrix, Model, Order, Overrides, Protocol, Report,
     Target, Telemetry,
 };
+use super::{assignments, gates, plan};
 use model::engine::Dtype;
 use model::generation::{DIALOGUE, Generation, Stop};
 use model::ids::TargetName;
@@ -25,7 +25,9 @@ pub(super) fn check(
     overrides: &Overrides,
 ) -> Result<Matrix, Vec<Problem>> {
     let problems = Problems::new(text);
-    let table = match DeTable::parse(text) {
+    let assigned: Vec<String> =
+        overrides.set.iter().map(|set| assignments::padded(set, text.len() + 1)).collect();
+    let mut table = match DeTable::parse(text) {
         Ok(table) => table,
         Err(error) => {
             let at = error.span().map_or(0, |span| span.start);
@@ -33,14 +35,40 @@ pub(super) fn check(
             return Err(problems.take());
         }
     };
+    if let Err(found) = assignments::assign(table.get_mut(), &assigned) {
+        found.into_iter().for_each(|problem| problems.add(text.len() + 1, "", problem));
+        return Err(problems.take());
+    }
     let mut root = Section::root(&table, &problems);
     let matrix = matrix(&mut root, folder, overrides);
     root.finish();
     let found = problems.take();
     match matrix {
-        Some(matrix) if found.is_empty() => Ok(matrix),
+        Some(mut matrix) if found.is_empty() => {
+            keep_only(&mut matrix).map_err(|problem| vec![problem])?;
+            Ok(matrix)
+        }
         _ => Err(found),
     }
+}
+
+/// Drops the targets of which `only` keeps no cell: their agents are not needed.
+fn keep_only(matrix: &mut Matrix) -> Result<(), Problem> {
+    if matrix.only.is_empty() {
+        return Ok(());
+    }
+    let ids = plan::cell_ids(matrix);
+    let kept = |target: &Target| ids.iter().any(|(name, _)| *name == target.name);
+    let message = format!(
+        "--only {}: no cell has this in its id; the cells are listed by controller plan",
+        matrix.only.join(" ")
+    );
+    let before = matrix.targets.len();
+    matrix.targets.retain(kept);
+    if matrix.targets.is_empty() && before > 0 {
+        return Err(Problem { line: 0, path: String::new(), message });
+    }
+    Ok(())
 }
 
 /// Reads all sections before it fails, so that all problems are found.
@@ -115,6 +143,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         notify,
         report,
         telemetry,
+        only: overrides.only.clone(),
     })
 }
 
@@ -252,10 +281,15 @@ struct Levels {
     dtypes: Vec<Dtype>,
     batch_sizes: Vec<u32>,
     are_overridden: bool,
+    are_dtypes_overridden: bool,
 }
 
 fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Option<Vec<Scenario>>) {
-    let dtypes = section.word_list("dtypes", "[\"f32\"]").unwrap_or_else(|| vec![Dtype::F32]);
+    let mut dtypes = section.word_list("dtypes", "[\"f32\"]").unwrap_or_else(|| vec![Dtype::F32]);
+    let are_dtypes_overridden = overrides.dtypes.is_some();
+    if let Some(given) = &overrides.dtypes {
+        dtypes.clone_from(given);
+    }
     let mut batch_sizes =
         section.whole_list("batch_sizes", &BATCH_SIZES).unwrap_or_else(|| vec![1]);
     let are_overridden = overrides.batch_sizes.is_some();
@@ -266,7 +300,7 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Opti
     let scenarios = section.word_list("scenarios", "[\"offline\"]");
     let scenarios = if is_given { scenarios } else { Some(vec![Scenario::Offline]) };
     section.finish();
-    (Levels { dtypes, batch_sizes, are_overridden }, scenarios)
+    (Levels { dtypes, batch_sizes, are_dtypes_overridden, are_overridden }, scenarios)
 }
 
 fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {
@@ -286,6 +320,7 @@ fn target_levels(
     key: &str,
 ) -> Option<Target> {
     let dtypes = section.word_list("dtypes", "[\"f16\"]");
+    let dtypes = dtypes.filter(|_| !levels.are_dtypes_overridden);
     let batch_sizes = section.whole_list("batch_sizes", &BATCH_SIZES);
     let batch_sizes = batch_sizes.filter(|_| !levels.are_overridden);
     let name = name?;

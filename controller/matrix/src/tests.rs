@@ -122,7 +122,12 @@ fn paths_are_relative_to_the_matrix_and_hub_ids_are_unchanged() {
 
 #[test]
 fn the_command_line_overrides_the_matrix() {
-    let overrides = Overrides { runs: Some(2), samples: Some(4), batch_sizes: Some(vec![1, 8]) };
+    let overrides = Overrides {
+        runs: Some(2),
+        samples: Some(4),
+        batch_sizes: Some(vec![1, 8]),
+        ..Overrides::default()
+    };
     let text = SMALL.replace("threads = 1", "threads = 1\nbatch_sizes = [4]");
     let matrix = Matrix::check(&text, "m", Path::new("/"), &overrides).unwrap();
     assert_eq!((matrix.protocol.runs, matrix.dataset.samples), (2, 4));
@@ -327,12 +332,13 @@ fn a_target_measures_either_endpoints_or_loaded_models() {
 
 #[test]
 fn a_budget_below_the_estimate_and_batches_that_are_never_full_are_warned_of() {
-    use crate::plan::{Plan, text::Price, warnings};
+    use crate::plan::{Plan, estimate::Estimate, text::Price, warnings};
     let warned = |lines: &str, samples: usize| {
         let matrix = check(&format!("{SMALL}{lines}")).unwrap();
         let plan = Plan::make(&matrix, samples).unwrap();
         // 1 USD a second.
-        warnings(&plan, &matrix, &[Price { usd_per_hour: 3600.0, source: "matrix".to_owned() }])
+        let price = Price { usd_per_hour: 3600.0, source: "matrix".to_owned() };
+        warnings(&plan, &matrix, &[price], &Estimate::assumed(&plan, &matrix))
     };
     let sizes = |sizes: &str| format!("[factors]\nbatch_sizes = [{sizes}]\n");
     assert_eq!(warned(&sizes("1, 8"), 8), [""; 0]);

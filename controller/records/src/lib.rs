@@ -8,7 +8,7 @@ mod windows;
 mod write;
 
 pub use rows::{
-    AgentRow, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow,
+    AgentRow, CampaignRow, CellSpan, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow,
     RowSetAside, RowsSetAside, SampleRow, SegmentRow, State,
 };
 pub use windows::{LoadWindowRow, WindowRow};

@@ -150,6 +150,15 @@ pub struct EventRow {
     pub detail: String,
 }
 
+/// How many samples of a cell are counted, and how long they took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CellSpan {
+    pub cell: usize,
+    pub samples: u64,
+    /// Summed over the attempts: from the first start to the last end on the agent's clock.
+    pub span_ns: u64,
+}
+
 /// A batch that is measured and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountedBatch {

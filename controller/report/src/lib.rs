@@ -15,6 +15,7 @@ pub mod pdf;
 mod sentences;
 mod shortened;
 pub mod terminal;
+mod text_table;
 
 #[cfg(test)]
 mod tests;

@@ -485,7 +485,7 @@ fn markdown_and_csv_are_as_they_were_read() {
     world.campaign.matrix.report.sample_texts = 0;
     let results = world.results();
     insta::assert_snapshot!("markdown", markdown::render(&document(&results)));
-    insta::assert_snapshot!("terminal", terminal::render(&document(&results)));
+    insta::assert_snapshot!("terminal", terminal::render(&document(&results), None));
     insta::assert_snapshot!("csv", String::from_utf8(csv::render(&results)).unwrap());
     insta::assert_snapshot!("junit", junit::render(&results));
     insta::assert_snapshot!("github", annotations::render(&results, &document(&results)));

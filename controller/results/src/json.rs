@@ -26,6 +26,9 @@ mod tests {
             std::fs::write(COMMITTED, schema()).unwrap();
         }
         let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
-        assert!(committed == schema(), "the types have another schema: run `cargo xtask schema`");
+        assert!(
+            committed == schema(),
+            "the types have another schema: run `UPDATE_SCHEMA=1 cargo test -p results`"
+        );
     }
 }

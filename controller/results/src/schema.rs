@@ -598,7 +598,7 @@ pub enum ComparisonKind {
     Campaign,
 }
 
-/// What requests cost on a machine that never idles.
+/// What requests cost at the throughput of the cell: on a machine that never idles, or that receives the offered rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// The batch size that it holds for.

@@ -8,7 +8,7 @@ use fetch::s3::{Address, Reader};
 use matrix::Artifacts;
 use notify::message::File;
 use ops::terminal;
-use report::{document, terminal as summary};
+use report::document;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
             .with_context(|| format!("can't read {}", path.display()))?;
         return Ok(terminal::result(&text)?);
     }
-    terminal::result(&summary::render(&document::document(&read.results)))?;
+    super::report::show(&document::document(&read.results))?;
     if let Some(output) = &options.output {
         let copy = |from: &Path, to: &Path| {
             std::fs::copy(from, to)

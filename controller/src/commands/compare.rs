@@ -27,7 +27,7 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
     let compared = compare::compared(&baseline, &candidate, &asked)?;
     let undecided = if options.allow_undecided { Undecided::Passes } else { Undecided::Fails };
     let text = match options.format {
-        CompareFormat::Table => table::render(&compared),
+        CompareFormat::Table => table::render(&compared, terminal::width()),
         CompareFormat::Markdown => markdown::render(&compared),
         CompareFormat::Junit => junit::render(&compared, undecided),
         CompareFormat::Github => annotations::render(&compared, undecided),

@@ -4,7 +4,6 @@ mod agents;
 mod artifacts;
 mod certs;
 mod compare;
-mod completions;
 mod delete;
 mod dialogues;
 mod doctor;
@@ -18,14 +17,14 @@ mod power;
 mod prices;
 mod report;
 pub mod run;
-
+mod timing;
 use crate::cli::{self, Cli, Command};
 use crate::progress::Verbosity;
-
 use anyhow::Context;
+use clap::CommandFactory;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
-use ops::{environment, program::Exit, terminal, text_file};
+use ops::{command_line, environment, program::Exit, terminal, text_file};
 use std::path::Path;
 use store::{Place, Store};
 
@@ -36,7 +35,18 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
-        Command::Completions(options) => completions::run(&options).map(|()| Exit::Ok),
+        Command::Completions(options) => {
+            command_line::completions(&options, Cli::command()).map(|()| Exit::Ok)
+        }
+        Command::Schema(cli::Schema { of }) => {
+            let schema = match of {
+                cli::SchemaOf::Matrix => matrix::SCHEMA.to_owned(),
+                cli::SchemaOf::Results => results::json::schema(),
+            };
+            terminal::result(schema.trim_end())?;
+            Ok(Exit::Ok)
+        }
+        Command::Man(options) => command_line::man(&options, Cli::command()).map(|()| Exit::Ok),
         Command::Init(options) => init::run(&options).map(|()| Exit::Ok),
         Command::Delete(options) => runtime()?.block_on(delete::run(&options)),
         Command::Prune(options) => runtime()?.block_on(delete::prune(&options)),

@@ -1,6 +1,6 @@
 //! `controller plan`: the plan of a matrix as text.
 
-use super::{dialogues, power, prices, read_matrix};
+use super::{dialogues, power, prices, read_matrix, timing};
 use crate::cli;
 use matrix::plan::{Plan, text};
 use ops::{clock::Clock, terminal};
@@ -15,6 +15,7 @@ pub(super) async fn run(options: &cli::Plan) -> anyhow::Result<()> {
         &file.matrix,
         &prices::shown(&prices, Clock::System.now().date_naive()),
         &power::of_plan(&plan, &file.matrix),
+        &timing::of_data_dir(&plan, &file.matrix, &options.data_dir).await,
     ))?;
     Ok(())
 }

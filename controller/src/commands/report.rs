@@ -4,7 +4,7 @@ use super::{artifacts, prices};
 use crate::cli;
 use crate::progress::Verbosity;
 use ::artifacts::Placed;
-use ::report::document::{Document, Verdict, document};
+use ::report::document::{Document, Tone, Verdict, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
 use anyhow::{Context, bail};
 use cost::PriceBook;
@@ -33,6 +33,16 @@ pub(super) struct Place<'a> {
     pub(super) verbosity: Verbosity,
 }
 
+impl Place<'_> {
+    /// `record` is the campaign's own folder.
+    fn results_file(&self, record: &Path) -> PathBuf {
+        match (self.output, self.folder) {
+            (Some(path), _) => path.to_owned(),
+            (None, folder) => folder.unwrap_or(record).join("results.json"),
+        }
+    }
+}
+
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     if options.campaign.starts_with("s3://") {
         return artifacts::report(&options.campaign, options).await;
@@ -43,12 +53,24 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     if options.output.as_deref() == Some(Path::new("-")) {
         return to_standard_output(&store, no, options.formats.as_deref(), book.as_ref()).await;
     }
+    // Other prices make other results. Those of the campaign stay as they are.
+    let record = folder_of(&options.data_dir, &store.campaign(no).await?.id);
+    let repriced = record.join("repriced");
+    let folder = options.output_dir.as_deref();
+    let folder = if book.is_some() { folder.or(Some(&repriced)) } else { folder };
     let place = Place {
         data_dir: &options.data_dir,
         output: options.output.as_deref(),
-        folder: options.output_dir.as_deref(),
+        folder,
         verbosity: Verbosity::Normal,
     };
+    if book.is_some() && place.results_file(&record) == record.join("results.json") {
+        bail!(
+            "--prices would replace the results of the campaign in {}: choose another place with --output or --output-dir, or omit both for {}",
+            record.display(),
+            repriced.display()
+        );
+    }
     write(&store, no, place, (options.formats.clone(), book.as_ref())).await.map(drop)
 }
 
@@ -112,11 +134,7 @@ pub(super) async fn write(
     formats.sort_unstable();
     formats.dedup();
 
-    let results_file = match (place.output, place.folder) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(folder)) => folder.join("results.json"),
-        (None, None) => folder_of(place.data_dir, &campaign.id).join("results.json"),
-    };
+    let results_file = place.results_file(&folder_of(place.data_dir, &campaign.id));
     let mut files: Vec<(&str, PathBuf)> = Vec::new();
     let results = if formats.contains(&Format::Json) {
         let (results, rows) = with_rows(store, no, &results_file, book).await?;
@@ -144,7 +162,7 @@ pub(super) async fn write(
         terminal::result(&document.verdict.text())?;
     }
     if place.verbosity == Verbosity::Normal {
-        terminal::result(&summary::render(&document))?;
+        show(&document)?;
         if formats.contains(&Format::Github) {
             terminal::result(&annotations::render(&results, &document))?;
         }
@@ -161,6 +179,18 @@ pub(super) async fn write(
         placed = artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
     }
     Ok(Written { results, verdict: document.verdict, results_file, placed })
+}
+
+/// Prints the summary.
+pub(super) fn show(document: &Document) -> Result<(), terminal::Error> {
+    let width = terminal::width();
+    let color = |(word, tone): (&'static str, Tone)| match tone {
+        Tone::Bad => (word, terminal::Color::Red),
+        _ => (word, terminal::Color::Yellow),
+    };
+    let words = summary::TONES.map(color);
+    let lead = summary::lead(document, width);
+    terminal::highlighted(&lead, &summary::render(document, width), &words)
 }
 
 /// A format as a file with its name; none for what is only printed.

@@ -123,8 +123,8 @@ impl TerminalProgress {
 }
 
 impl Observer for TerminalProgress {
-    fn observe(&mut self, event: &CampaignEvent, _: Duration) {
-        self.progress.observe(event);
+    fn observe(&mut self, event: &CampaignEvent, now: Duration) {
+        self.progress.observe(event, now);
         match event {
             CampaignEvent::Started { .. } => {
                 self.ended =

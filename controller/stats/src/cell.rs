@@ -35,7 +35,11 @@ pub struct CellStatistics {
     /// Null without an endpoint, or if the server doesn't report it.
     #[serde(default)]
     pub network_ms: Option<Distribution>,
+    /// Requests with a summary per second inside batches; costs use this.
     pub throughput: Rate,
+    /// Requests with a summary per second of a host from the first start to the last end of its segments: with the
+    /// pauses between batches, in which the agent reports results. Null where no time was measured.
+    pub wall_samples_per_s: Option<f64>,
     pub output_token_throughput: Rate,
     pub input_tokens: Lengths,
     pub output_tokens: Lengths,
@@ -68,6 +72,7 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         network_ms: (cell.observations())
             .any(|row| row.is_ok() && row.network_ns.is_some())
             .then(|| of_requests(cell, Observation::network_ms)),
+        wall_samples_per_s: throughput::by_wall_clock(cell),
         throughput,
         output_token_throughput: throughput::of_output_tokens(cell),
         input_tokens: lengths(cell, |row| row.input_tokens),

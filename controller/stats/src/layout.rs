@@ -20,6 +20,8 @@ pub struct Batch {
 pub struct HostTime {
     pub host: u32,
     pub measured_ns: u64,
+    /// From the first start to the last end of each segment, with the pauses between batches.
+    pub wall_ns: u64,
     pub ok: u64,
 }
 
@@ -111,12 +113,17 @@ fn hosts(rows: &[Observation], spans: Spans) -> Vec<HostTime> {
             }
             Spans::Overlapping => window(segment).1,
         };
+        let wall_ns = window(segment).1;
         match hosts.last_mut().filter(|time| time.host == segment[0].host) {
             Some(time) => {
                 time.measured_ns += measured_ns;
+                time.wall_ns += wall_ns;
                 time.ok += ok(segment);
             }
-            None => hosts.push(HostTime { host: segment[0].host, measured_ns, ok: ok(segment) }),
+            None => {
+                let (host, ok) = (segment[0].host, ok(segment));
+                hosts.push(HostTime { host, measured_ns, wall_ns, ok });
+            }
         }
     }
     hosts
@@ -171,12 +178,12 @@ mod tests {
         ];
         let cell = Cell::new(Scenario::Offline, rows.clone());
         let run = &cell.runs()[0];
-        let time = |host, measured_ns, ok| HostTime { host, measured_ns, ok };
-        assert_eq!(run.hosts, [time(0, 50, 3), time(1, 7, 1)]);
+        let time = |host, measured_ns, wall_ns, ok| HostTime { host, measured_ns, wall_ns, ok };
+        assert_eq!(run.hosts, [time(0, 50, 120, 3), time(1, 7, 7, 1)]);
         assert_eq!(batches(&run.rows()).len(), 3);
 
         let cell = Cell::new(Scenario::Server, rows);
-        assert_eq!(cell.runs()[0].hosts[0], time(0, 120, 3));
+        assert_eq!(cell.runs()[0].hosts[0], time(0, 120, 120, 3));
     }
 
     #[test]

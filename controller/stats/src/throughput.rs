@@ -58,6 +58,13 @@ pub fn of_samples(cell: &Cell) -> Rate {
     rate(cell, "samples/sec", |run| run.hosts.iter().map(|host| host.ok as f64).collect())
 }
 
+/// Counted requests per second of a host, pauses between batches included.
+pub fn by_wall_clock(cell: &Cell) -> Option<f64> {
+    let hosts = || cell.runs().iter().flat_map(|run| &run.hosts);
+    let seconds = hosts().map(|host| host.wall_ns as f64).sum::<f64>() / 1e9;
+    per_second(hosts().map(|host| host.ok as f64).sum(), seconds)
+}
+
 /// The rate of output tokens; missing where those of a summary were not counted: a sum without them would be too small.
 pub fn of_output_tokens(cell: &Cell) -> Rate {
     const UNIT: &str = "tokens/sec";

@@ -5,7 +5,9 @@ use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
 use model::sample::{HttpTiming, Sample, SampleKey};
 use model::{ids::CampaignId, output_ids::OutputIds};
-use records::{AgentRow, CampaignRow, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow};
+use records::{
+    AgentRow, CampaignRow, CellSpan, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow,
+};
 use serde::de::DeserializeOwned;
 use std::ops::Range;
 
@@ -118,6 +120,24 @@ impl Store {
             })
         };
         self.database.rows(sql, &[Value::Int(campaign.0)], batch).await
+    }
+
+    /// Samples of each cell and the time that they took: from the first start to the last end of each attempt.
+    pub async fn spans(&self, campaign: CampaignNo) -> Result<Vec<CellSpan>, Error> {
+        let sql = "SELECT cell, CAST(sum(samples) AS BIGINT) AS samples, \
+                   CAST(sum(span_ns) AS BIGINT) AS span_ns FROM (\
+                   SELECT cell, count(*) AS samples, \
+                   max(start_ns + latency_ns) - min(start_ns) AS span_ns FROM sample \
+                   WHERE campaign = $1 AND counted = 1 GROUP BY cell, agent, attempt\
+                   ) AS attempts GROUP BY cell ORDER BY cell";
+        let span = |row: &Record<'_>| {
+            Ok(CellSpan {
+                cell: number(row, "cell")?,
+                samples: number(row, "samples")?,
+                span_ns: number(row, "span_ns")?,
+            })
+        };
+        self.database.rows(sql, &[Value::Int(campaign.0)], span).await
     }
 
     /// What was asked and where it stands.

@@ -1,8 +1,9 @@
-//! A rough estimate of a campaign's duration before any measurement: minutes or days. The progress
-//! bar uses measured times instead.
+//! How long a campaign will take, before it starts: roughly from assumptions (minutes or days), or from what earlier
+//! campaigns took. The progress bar uses the campaign's own times instead.
 
 use super::{Cell, Load, Plan, Sustained};
 use crate::{Matrix, Target};
+use model::engine::Dtype;
 use std::time::Duration;
 
 /// Assumed sustained rate of one CPU thread on T5, in GFLOP/s.
@@ -15,30 +16,134 @@ const OUTPUT_TOKENS: f64 = 30.0;
 /// AWS instance families with GPUs.
 const GPU_FAMILIES: [&str; 8] = ["g4dn.", "g5.", "g6.", "g6e.", "p3.", "p4d.", "p5.", "g4ad."];
 
-/// Seconds of work for one agent of each target, over the whole plan.
-pub fn seconds_per_target(plan: &Plan, matrix: &Matrix) -> Vec<f64> {
-    let mut seconds = vec![0.0; matrix.targets.len()];
-    // Without the runs that adaptive precision may add.
-    for run in plan.runs.iter().filter(|run| run.number <= matrix.protocol.least_runs()) {
-        let cell = &plan.cells[run.cell];
-        let target = &matrix.targets[cell.target];
-        let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
-        let agents = f64::from(target.agents);
-        let seconds_per_sample = seconds_per_sample(matrix, cell);
-        let busy = plan.samples as f64 / agents * seconds_per_sample;
-        let measuring = match cell.load {
-            None => busy,
-            // At a low rate the arrivals take longer than the work.
-            Some(Load { sustained: None, request_rate, .. }) => {
-                busy.max(plan.samples as f64 / agents / request_rate.unwrap_or(f64::INFINITY))
-            }
-            Some(Load { sustained: Some(Sustained { window_ns, windows }), .. }) => {
-                window_ns as f64 / 1e9 * f64::from(windows)
-            }
+/// How long the plan's cells take on one agent of their target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// In the order of the plan's cells.
+    cells: Vec<CellTime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct CellTime {
+    step: StepTime,
+    /// Loading and warm-up of a run.
+    start: f64,
+    is_measured: bool,
+}
+
+/// What a cell of an earlier campaign took, on one agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    pub target: String,
+    /// [`Model::id`](crate::Model::id).
+    pub model: String,
+    pub dtype: Dtype,
+    pub batch_size: u32,
+    /// Seconds per sample in closed loop; none under a load, which sets the pace itself.
+    pub sample: Option<f64>,
+    /// Seconds of loading and warm-up before a run.
+    pub start: f64,
+}
+
+impl Estimate {
+    /// Without any measurement.
+    pub fn assumed(plan: &Plan, matrix: &Matrix) -> Self {
+        let cell = |cell: &Cell| {
+            let step = StepTime::of(matrix, cell);
+            let warmup = f64::from(matrix.protocol.warmup * cell.batch_size);
+            let start = warmup * seconds_per_sample(matrix, cell);
+            CellTime { step, start, is_measured: false }
         };
-        seconds[cell.target] += measuring + warmup * seconds_per_sample;
+        Self { cells: plan.cells.iter().map(cell).collect() }
     }
-    seconds
+
+    /// From earlier campaigns, the most relevant first. A cell that they measured takes as long as it did there. Another
+    /// cell takes the assumed time, corrected by the mean ratio of measured to assumed times: of its model on its
+    /// target, otherwise of its target.
+    pub fn measured(plan: &Plan, matrix: &Matrix, paces: &[Pace]) -> Self {
+        let mut estimate = Self::assumed(plan, matrix);
+        for (time, cell) in estimate.cells.iter_mut().zip(&plan.cells) {
+            let (target, model) = (&matrix.targets[cell.target], &matrix.models[cell.model].id);
+            let same_target = |pace: &&Pace| pace.target == target.name.as_str();
+            let same_model = |pace: &&Pace| pace.model == *model;
+            let here: Vec<&Pace> = paces.iter().filter(same_target).collect();
+            let alike: Vec<&Pace> = here.iter().copied().filter(same_model).collect();
+            let alike = if alike.is_empty() { &here } else { &alike };
+            if let Some(start) = mean(alike.iter().map(|pace| pace.start)) {
+                time.start = start;
+            }
+            let exact = here.iter().find(|pace| {
+                same_model(pace)
+                    && (pace.dtype, pace.batch_size) == (cell.dtype, cell.batch_size)
+                    && pace.sample.is_some()
+            });
+            if let Some(sample) = exact.and_then(|pace| pace.sample) {
+                time.step.busy = if cell.sustained().is_some() { 0.0 } else { sample };
+                time.is_measured = true;
+            } else {
+                let ratio = |pace: &&Pace| Some(pace.sample? / assumed_sample(&pace.model, target));
+                time.step.busy *= mean(alike.iter().filter_map(ratio)).unwrap_or(1.0);
+                // The load sets the pace, so only the start matters.
+                time.is_measured = cell.load.is_some() && !alike.is_empty();
+            }
+        }
+        estimate
+    }
+
+    /// How many cells an earlier campaign measured.
+    pub fn measured_cells(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.is_measured).count()
+    }
+
+    /// Seconds of work for one agent of each target, over the whole plan.
+    pub fn seconds_per_target(&self, plan: &Plan, matrix: &Matrix) -> Vec<f64> {
+        let mut seconds = vec![0.0; matrix.targets.len()];
+        // Without the runs that adaptive precision may add.
+        for run in plan.runs.iter().filter(|run| run.number <= matrix.protocol.least_runs()) {
+            let cell = &plan.cells[run.cell];
+            let CellTime { step, start, .. } = self.cells[run.cell];
+            // The agents share the samples; one agent executes a sustained load.
+            let agents = f64::from(matrix.targets[cell.target].agents);
+            let sharing = if cell.sustained().is_some() { 1.0 } else { agents };
+            let steps = plan.steps_of(run.cell) as f64 / sharing;
+            // At a low rate the arrivals take longer than the work.
+            seconds[cell.target] += steps * step.busy.max(step.least) + start;
+        }
+        seconds
+    }
+
+    /// Local agents share this machine and run in turn; other targets run in parallel.
+    pub fn campaign_seconds(&self, plan: &Plan, matrix: &Matrix) -> f64 {
+        let seconds = self.seconds_per_target(plan, matrix);
+        let pairs = || matrix.targets.iter().zip(&seconds);
+        let here: f64 = pairs().filter(|(target, _)| target.local.is_some()).map(|(_, s)| s).sum();
+        let elsewhere = pairs().filter(|(target, _)| target.local.is_none()).map(|(_, s)| *s);
+        elsewhere.fold(here, f64::max)
+    }
+}
+
+fn mean(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = figures.fold((0_u32, 0.0), |(count, sum), figure| (count + 1, sum + figure));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+/// How long a step of a cell takes on one agent: a sample, or a window of a sustained load.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StepTime {
+    /// Assumed seconds of work.
+    pub busy: f64,
+    /// Seconds that pass even on an infinitely fast machine: the mean gap between arrivals, or the window.
+    pub least: f64,
+}
+
+impl StepTime {
+    pub fn of(matrix: &Matrix, cell: &Cell) -> Self {
+        if let Some(Sustained { window_ns, .. }) = cell.sustained() {
+            return Self { busy: 0.0, least: window_ns as f64 / 1e9 };
+        }
+        let rate = cell.load.and_then(|load| load.request_rate).unwrap_or(f64::INFINITY);
+        Self { busy: seconds_per_sample(matrix, cell), least: 1.0 / rate }
+    }
 }
 
 /// An attempt is only given up when it takes this many times longer than estimated: the estimate may be off by ten.
@@ -78,17 +183,13 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
-/// Local agents share this machine and run in turn; other targets run in parallel.
-pub fn campaign_seconds(plan: &Plan, matrix: &Matrix) -> f64 {
-    let seconds = seconds_per_target(plan, matrix);
-    let pairs = || matrix.targets.iter().zip(&seconds);
-    let here: f64 = pairs().filter(|(target, _)| target.local.is_some()).map(|(_, s)| s).sum();
-    let elsewhere = pairs().filter(|(target, _)| target.local.is_none()).map(|(_, s)| *s);
-    elsewhere.fold(here, f64::max)
+fn seconds_per_sample(matrix: &Matrix, cell: &Cell) -> f64 {
+    assumed_sample(&matrix.models[cell.model].id, &matrix.targets[cell.target])
 }
 
-fn seconds_per_sample(matrix: &Matrix, cell: &Cell) -> f64 {
-    gflop_per_sample(&matrix.models[cell.model].id) / gflops(&matrix.targets[cell.target])
+/// Seconds per sample.
+fn assumed_sample(model: &str, target: &Target) -> f64 {
+    gflop_per_sample(model) / gflops(target)
 }
 
 fn gflops(target: &Target) -> f64 {
@@ -124,6 +225,58 @@ fn gflop_per_sample(model: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Overrides;
+    use std::path::Path;
+
+    const MATRIX: &str = r#"
+        name = "n"
+        [protocol]
+        runs = 2
+        warmup = 0
+        [dataset]
+        source = "builtin:dialogues"
+        [[model]]
+        name = "tiny"
+        id = "builtin:tiny"
+        [factors]
+        dtypes = ["f32"]
+        batch_sizes = [1, 8]
+        [[target]]
+        name = "here"
+        usd_per_hour = 1.0
+    "#;
+
+    fn pace(target: &str, batch_size: u32, sample: f64) -> Pace {
+        let (target, model) = (target.to_owned(), "builtin:tiny".to_owned());
+        Pace { target, model, dtype: Dtype::F32, batch_size, sample: Some(sample), start: 5.0 }
+    }
+
+    /// Seconds for 100 samples per run.
+    fn estimated(paces: &[Pace]) -> (f64, usize) {
+        let checked = Matrix::check(MATRIX, "m.toml", Path::new("/"), &Overrides::default());
+        let matrix = checked.unwrap();
+        let plan = Plan::make(&matrix, 100).unwrap();
+        let estimate = Estimate::measured(&plan, &matrix, paces);
+        (estimate.campaign_seconds(&plan, &matrix), estimate.measured_cells())
+    }
+
+    #[test]
+    fn a_measured_cell_takes_as_long_as_it_did() {
+        let paces = [pace("here", 1, 2.0), pace("here", 8, 1.0), pace("here", 1, 50.0)];
+        let (seconds, measured) = estimated(&paces);
+        // Two runs of (200 + 5) and (100 + 5) s.
+        assert!((seconds - 620.0).abs() < 1e-6, "{seconds}");
+        assert_eq!(measured, 2);
+    }
+
+    #[test]
+    fn other_cells_are_corrected_by_the_measured_ones() {
+        let (seconds, measured) = estimated(&[pace("here", 1, 2.0)]);
+        // The assumption doesn't depend on the batch size, so both batch sizes take 2 s per sample.
+        assert!((seconds - 820.0).abs() < 1e-6, "{seconds}");
+        assert_eq!(measured, 1);
+        assert_eq!(estimated(&[pace("elsewhere", 1, 2.0)]), estimated(&[]));
+    }
 
     #[test]
     fn cores_scale_with_the_instance_size() {

@@ -14,7 +14,7 @@ mod warnings;
 use crate::{Matrix, Order};
 use load::Level;
 use model::engine::{Dtype, EngineSpec};
-use model::ids::{self, CellId};
+use model::ids::{self, CellId, TargetName};
 use model::load::Scenario;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,17 @@ fn slices(batches: u32, count: u32) -> impl Iterator<Item = Range<u32>> {
     (0..count).map(move |index| cut(index)..cut(index + 1))
 }
 
+/// The ids of the cells that `only` keeps, with their targets.
+pub(crate) fn cell_ids(matrix: &Matrix) -> Vec<(TargetName, CellId)> {
+    let mut engines = vec![Vec::new(); matrix.targets.len()];
+    // Names that are too long together are reported by the plan.
+    let cells = cells(matrix, &mut engines).unwrap_or_default();
+    cells.into_iter().map(|cell| (matrix.targets[cell.target].name.clone(), cell.id)).collect()
+}
+
 fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, Error> {
+    let is_kept =
+        |id: &str| matrix.only.is_empty() || matrix.only.iter().any(|text| id.contains(text));
     let mut cells = Vec::new();
     for (target_index, target) in matrix.targets.iter().enumerate() {
         for (model_index, model) in matrix.models.iter().enumerate() {
@@ -194,10 +204,13 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
                 continue;
             }
             for &dtype in &target.dtypes {
-                let engine = index_of(&mut engines[target_index], model.engine(dtype));
                 for Level { scenario, batch_size, load, name } in load::levels(matrix, target) {
                     let name =
                         format!("{}.{dtype}.b{batch_size}.{name}@{}", model.name, target.name);
+                    if !is_kept(&name) {
+                        continue;
+                    }
+                    let engine = index_of(&mut engines[target_index], model.engine(dtype));
                     cells.push(Cell {
                         id: CellId::try_from(name)?,
                         model: model_index,

@@ -1,7 +1,8 @@
 //! Plan -> the text of `controller plan`, for reviewers of a matrix.
 
+use super::estimate::Estimate;
 use super::warnings::{expected_usd, warnings};
-use super::{Plan, Sustained, estimate};
+use super::{Plan, Sustained};
 use crate::{Matrix, Order};
 use std::fmt::Write;
 
@@ -33,19 +34,39 @@ pub struct Power {
 /// Relative standard deviations between the runs of a cell: of an idle machine, and of busier ones.
 pub const RUN_SPREADS: [f64; 3] = [0.005, 0.01, 0.02];
 
+/// How long the plan takes, and how that is known.
+#[derive(Debug)]
+pub struct Timing {
+    pub estimate: Estimate,
+    /// Ids of the campaigns whose measurements the estimate uses, the newest first.
+    pub campaigns: Vec<String>,
+}
+
 /// Renders the plan. `prices` are in the order of the targets.
-pub fn render(plan: &Plan, matrix: &Matrix, prices: &[Price], power: &[Power]) -> String {
+pub fn render(
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+    power: &[Power],
+    timing: &Timing,
+) -> String {
     let mut out = String::new();
     // Writing to a String can't fail.
-    let _ = head(&mut out, plan, matrix, prices);
-    let _ = targets(&mut out, plan, matrix, prices);
+    let _ = head(&mut out, plan, matrix, prices, timing);
+    let _ = targets(&mut out, plan, matrix, prices, &timing.estimate);
     let _ = differences(&mut out, power);
     let _ = cells(&mut out, plan, matrix);
     let _ = order(&mut out, plan, matrix);
     out
 }
 
-fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
+fn head(
+    out: &mut String,
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+    timing: &Timing,
+) -> std::fmt::Result {
     writeln!(out, "campaign {}, seed {}", matrix.name, matrix.seed)?;
     let protocol = &matrix.protocol;
     let (runs, most) = (protocol.least_runs(), protocol.most_runs());
@@ -75,27 +96,46 @@ fn head(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std
     }
     let warmup = count(matrix.protocol.warmup as usize, "warm-up batch");
     writeln!(out, "{warmup} before each segment, not counted")?;
-    let seconds = estimate::campaign_seconds(plan, matrix);
-    let expected = expected_usd(plan, matrix, prices);
+    let seconds = timing.estimate.campaign_seconds(plan, matrix);
+    let expected = expected_usd(plan, matrix, prices, &timing.estimate);
     let limit = matrix
         .cost
         .max_usd
         .map_or_else(String::new, |most| format!("; stops before it costs more than {most} USD"));
     writeln!(
         out,
-        "estimated time {}, estimated cost {} USD with all machines held to the end (rough estimate before any measurement){limit}",
+        "estimated time {}, estimated cost {} USD with all machines held to the end ({}){limit}",
         time(seconds),
-        usd(expected)
+        usd(expected),
+        source(timing, plan.cells.len()),
     )?;
-    for warning in warnings(plan, matrix, prices) {
+    for warning in warnings(plan, matrix, prices, &timing.estimate) {
         writeln!(out, "warning: {warning}")?;
     }
     Ok(())
 }
 
-fn targets(out: &mut String, plan: &Plan, matrix: &Matrix, prices: &[Price]) -> std::fmt::Result {
+fn source(Timing { estimate, campaigns }: &Timing, cells: usize) -> String {
+    let measured = estimate.measured_cells();
+    let Some(newest) = campaigns.first() else {
+        return "rough estimate before any measurement".to_owned();
+    };
+    let others = match campaigns.len() - 1 {
+        0 => String::new(),
+        others => format!(" and {}", count(others, "earlier campaign")),
+    };
+    format!("{measured} of {} measured in {newest}{others}", count(cells, "cell"))
+}
+
+fn targets(
+    out: &mut String,
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+    estimate: &Estimate,
+) -> std::fmt::Result {
     writeln!(out, "\ntargets")?;
-    let seconds = estimate::seconds_per_target(plan, matrix);
+    let seconds = estimate.seconds_per_target(plan, matrix);
     for (((target, engines), seconds), price) in
         matrix.targets.iter().zip(&plan.engines).zip(seconds).zip(prices)
     {

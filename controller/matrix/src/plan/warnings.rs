@@ -1,25 +1,26 @@
 //! What a plan can't do as it is, with the way out. Nothing here is an error: the campaign can run.
 
 use super::text::{Price, count, usd};
-use super::{Plan, estimate};
+use super::Plan;
+use super::estimate::Estimate;
 use crate::Matrix;
 use std::collections::BTreeSet;
 
 /// One sentence for each. `prices` are in the order of the targets.
-pub fn warnings(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> Vec<String> {
-    budget(plan, matrix, prices).into_iter().chain(batch_sizes(plan)).collect()
+pub fn warnings(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -> Vec<String> {
+    budget(plan, matrix, prices, estimate).into_iter().chain(batch_sizes(plan)).collect()
 }
 
 /// USD that the machines cost if all are held to the end of the estimated time.
-pub(super) fn expected_usd(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> f64 {
+pub(super) fn expected_usd(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -> f64 {
     let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
         .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
         .sum();
-    estimate::campaign_seconds(plan, matrix) / 3600.0 * usd_per_hour
+    estimate.campaign_seconds(plan, matrix) / 3600.0 * usd_per_hour
 }
 
-fn budget(plan: &Plan, matrix: &Matrix, prices: &[Price]) -> Option<String> {
-    let expected = expected_usd(plan, matrix, prices);
+fn budget(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -> Option<String> {
+    let expected = expected_usd(plan, matrix, prices, estimate);
     let most = matrix.cost.max_usd.filter(|most| *most < expected)?;
     Some(format!(
         "cost.max_usd is {most} USD, below the estimated cost of {} USD, so the campaign will probably be incomplete: \

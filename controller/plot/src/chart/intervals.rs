@@ -134,10 +134,15 @@ fn draw_row(drawing: &mut Drawing, row: &Row, scale: &Scale, layout: &Layout, to
     } else {
         (top + 33.0, top + 15.0)
     };
-    let figure = width(&row.figure, SMALL, Weight::Regular);
-    let room = if layout.has_names_left { layout.left - 14.0 } else { total - figure - 12.0 };
+    let mut figure = row.figure.as_str();
+    let room = |figure: &str| total - width(figure, SMALL, Weight::Regular) - 12.0;
+    // On a phone, the name comes before the interval, which is drawn below it anyway.
+    if !layout.has_names_left && name_width(row) > room(figure) {
+        figure = figure.split_once(" (").map_or(figure, |(value, _)| value.trim_end());
+    }
+    let room = if layout.has_names_left { layout.left - 14.0 } else { room(figure) };
     draw_name(drawing, row, name_y, room);
-    drawing.words((total, name_y), row.figure.clone(), Anchor::End, Ink::Text).of(row.series);
+    drawing.words((total, name_y), figure.to_owned(), Anchor::End, Ink::Text).of(row.series);
 
     drawing.line((layout.left, y), (layout.right, y), 1.0, Ink::Grid);
     let ink = Ink::Series(row.series);
@@ -165,6 +170,15 @@ fn draw_row(drawing: &mut Drawing, row: &Row, scale: &Scale, layout: &Layout, to
     let at = (scale.at(value), y);
     let sign = Shape::Sign { at, form: Form::of(row.series), radius: 5.0, fill: row.fill };
     drawing.add(sign, ink).of(row.series).tip(row.tip.clone());
+}
+
+fn name_width(row: &Row) -> f64 {
+    let name = width(&row.name, SIZE, Weight::SemiBold);
+    if row.detail.is_empty() {
+        name
+    } else {
+        name + 8.0 + width(&row.detail, SMALL, Weight::Regular)
+    }
 }
 
 fn draw_name(drawing: &mut Drawing, row: &Row, y: f64, room: f64) {

@@ -1,8 +1,9 @@
 //! A comparison of two campaigns as text for the terminal.
 
 use super::{CellLimits, Compared};
+use crate::document::{Column, Entry};
 use crate::sentences::{self, basis, limitation, separation, verdict};
-use crate::terminal::grid;
+use crate::text_table::{draw, wrapped};
 use plot::number::percent;
 use results::Comparison;
 use stats::comparison::gate::Difference;
@@ -12,20 +13,21 @@ use std::fmt::Write;
 pub(super) const HEADER: [&str; 6] =
     ["candidate", "request latency", "per output token", "throughput", "cost", "rougeL"];
 
-pub fn render(compared: &Compared) -> String {
+/// `width` is that of the terminal, in columns.
+pub fn render(compared: &Compared, width: Option<usize>) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let Compared { baseline, candidate, .. } = compared;
     let _ = writeln!(text, "baseline  {} ({})", baseline.campaign, baseline.created_at);
     let _ = writeln!(text, "candidate {} ({})", candidate.campaign, candidate.created_at);
     let rows = compared.comparisons.iter().map(|one| row(one).to_vec());
-    let _ = writeln!(text, "{}", table(&HEADER, rows));
+    text.push_str(&table(&HEADER, rows, width));
     if !compared.limits.is_empty() {
         let rows = compared.limits.iter().flat_map(limit_rows);
-        let _ = writeln!(text, "{}", table(&LIMITS, rows));
+        text.push_str(&table(&LIMITS, rows, width));
     }
     for line in lines(compared) {
-        let _ = writeln!(text, "{line}");
+        let _ = writeln!(text, "{}", wrapped(&line, width, 2));
     }
     if let Some(outcome) = compared.outcome {
         let _ = writeln!(text, "limits: {}", word(outcome));
@@ -33,10 +35,17 @@ pub fn render(compared: &Compared) -> String {
     text
 }
 
-fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> comfy_table::Table {
-    let mut table = grid(header.iter().copied());
-    table.add_rows(rows);
-    table
+fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, width: Option<usize>) -> String {
+    let columns: Vec<Column> = header.iter().copied().map(Column::words).collect();
+    let rows: Vec<Vec<Entry>> = rows.map(|row| row.iter().map(Entry::words).collect()).collect();
+    let drawn = draw(&columns, &rows, width);
+    match &drawn.left_out[..] {
+        [] => drawn.text,
+        left_out => {
+            let note = format!("Wider than this terminal: {}.", left_out.join("; "));
+            format!("{}{}\n", drawn.text, wrapped(&note, width, 0))
+        }
+    }
 }
 
 /// The verdict on each quantity of a pair.

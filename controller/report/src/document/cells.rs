@@ -1,19 +1,48 @@
 //! Every cell with its main figures, in one table.
 
-use super::naming::{Named, Names};
+use super::cost::per_million;
+use super::naming::{Named, Names, dtype};
 use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Section};
 use crate::sentences::causes;
+use plot::number;
 use results::{Cell, Results};
+use std::fmt::Write;
+
+/// A smaller share of the time between batches isn't worth a sentence.
+const NEGLIGIBLE_PAUSES: f64 = 0.01;
 
 pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
     Section {
         id: "cells",
         title: "All cells".to_owned(),
-        lead: "Ranges are 95% CIs. A dash means not measured or too few samples.".to_owned(),
+        lead: lead(names),
         blocks: vec![Block::Table(table(results, names))],
         detail: Detail::Summary,
     }
+}
+
+fn lead(names: &Names<'_>) -> String {
+    let mut lead = "Ranges are 95% CIs. A dash means not measured or too few samples.".to_owned();
+    if let Some(share) = pauses(names) {
+        // Writing to a String can't fail.
+        let _ = write!(
+            lead,
+            " Throughput and cost count the time inside batches. Between batches, in which the agent reports results, passed up to {}% of the time; the throughput by wall clock includes it.",
+            number::shown(100.0 * share)
+        );
+    }
+    lead
+}
+
+/// The largest share of the time that passed between batches; `None` where it is negligible in all cells.
+fn pauses(names: &Names<'_>) -> Option<f64> {
+    let share = |named: &Named<'_>| {
+        let estimates = &named.cell.estimates;
+        Some(1.0 - estimates.wall_samples_per_s? / estimates.throughput.per_host.value?)
+    };
+    let largest = names.cells.iter().filter_map(share).fold(0.0, f64::max);
+    (largest > NEGLIGIBLE_PAUSES).then_some(largest)
 }
 
 type Of = fn(&Named<'_>) -> Entry;
@@ -36,7 +65,14 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
     vec![
         words("Target", |named| Entry::words(&named.entry.target), true),
         words("Model", |named| Entry::words(&named.entry.model), varies(|entry| &entry.model)),
-        words("Dtype", |named| Entry::words(&named.entry.dtype), varies(|entry| &entry.dtype)),
+        words(
+            "Dtype",
+            |named| match dtype(named.entry) {
+                "" => Entry::missing("an endpoint doesn't tell"),
+                dtype => Entry::words(dtype),
+            },
+            varies(dtype),
+        ),
         words("Scenario", |named| Entry::words(&named.entry.scenario), varies(|of| &of.scenario)),
         (
             Column::figures("Offered", "requests/s"),
@@ -53,9 +89,25 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
     let others: Vec<Filled> = vec![
         words("Validity", validity, true),
         figures("Cost per 1,000", "USD", |of| Entry::estimate(&of.cell.cost.usd_per_1000_requests)),
+        (
+            Column::figures("Cost per million", "USD").at(Detail::Report),
+            |named| {
+                let cost = per_million(&named.cell.cost.usd_per_1000_requests);
+                cost.map_or_else(
+                    || Entry::missing("see the cost per 1,000"),
+                    |c| Entry::estimate(&c),
+                )
+            },
+            has(|cell| per_million(&cell.cost.usd_per_1000_requests).is_some()),
+        ),
         figures("Throughput", "samples/s", |of| {
             Entry::estimate(&of.cell.estimates.throughput.per_host)
         }),
+        (
+            Column::figures("Throughput by wall clock", "samples/s").at(Detail::Report),
+            |named| Entry::figure(named.cell.estimates.wall_samples_per_s),
+            pauses(names).is_some(),
+        ),
         figures("Latency p50", "ms", |of| Entry::estimate(&of.cell.estimates.latency_ms.p50)),
         figures("Latency p95", "ms", |of| Entry::estimate(&of.cell.estimates.latency_ms.p95)),
         (

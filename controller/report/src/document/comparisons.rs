@@ -11,6 +11,7 @@ use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
 use results::{Comparison, ComparisonKind, Results};
 use stats::Estimate;
+use stats::comparison::gate::Difference;
 use stats::comparison::{self, Finding, Quantity};
 
 /// More pairs are unreadable in a chart.
@@ -171,8 +172,11 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
         (
             words("Also differs in", Page),
             |pair| {
-                let flags: Vec<&str> =
-                    pair.flags.iter().map(|flag| flag.condition.as_str()).collect();
+                let flag = |flag: &Difference| match (&flag.baseline, &flag.candidate) {
+                    (None, None) => format!("{} (unknown)", flag.condition),
+                    _ => flag.condition.clone(),
+                };
+                let flags: Vec<String> = pair.flags.iter().map(flag).collect();
                 Entry::words(if flags.is_empty() { "nothing".to_owned() } else { flags.join(", ") })
             },
             true,

@@ -6,6 +6,7 @@ use super::{Block, Detail, Figure, Section};
 use plot::chart::intervals::Row;
 use plot::chart::{Axis, Chart, Fill, Intervals};
 use plot::number;
+use stats::Estimate;
 use stats::validity::Status;
 use std::fmt::Write;
 
@@ -19,7 +20,10 @@ pub(super) fn section(names: &Names<'_>) -> Section {
     shown.sort_by(|a, b| cost(a).unwrap_or(f64::MAX).total_cmp(&cost(b).unwrap_or(f64::MAX)));
     let left_out = shown.len().saturating_sub(MOST_ROWS);
     shown.truncate(MOST_ROWS);
-    let mut lead = "USD per 1,000 requests on a machine that never idles, cheapest first. Bars are 95% CIs between runs; an arrow means no upper bound, because the throughput may be zero.".to_owned();
+    let mut lead = format!(
+        "USD per 1,000 requests {}, cheapest first. Bars are 95% CIs between runs; an arrow means no upper bound, because the throughput may be zero.",
+        basis(names)
+    );
     if left_out > 0 {
         // Writing to a String can't fail.
         let _ = write!(
@@ -48,6 +52,29 @@ pub(super) fn section(names: &Names<'_>) -> Section {
         lead,
         blocks,
         detail: Detail::Report,
+    }
+}
+
+/// Below this many USD per 1,000 requests, costs are given per million as well.
+const SMALL: f64 = 0.01;
+
+/// A small cost per 1,000 requests, as USD per million.
+pub(super) fn per_million(cost: &Estimate) -> Option<Estimate> {
+    cost.value.is_some_and(|usd| usd < SMALL).then(|| cost.map(|usd| 1000.0 * usd))
+}
+
+/// The load that the costs assume.
+pub(super) fn basis(names: &Names<'_>) -> &'static str {
+    let is_paced =
+        |named: &Named<'_>| named.entry.load.is_some_and(|load| load.request_rate.is_some());
+    match names.cells.iter().filter(|named| is_paced(named)).count() {
+        0 => "on a machine that never idles",
+        paced if paced == names.cells.len() => {
+            "on a machine that receives the offered rate and idles in between"
+        }
+        _ => {
+            "on a machine that never idles; with an offered rate, on one that receives that rate and idles in between"
+        }
     }
 }
 

@@ -117,7 +117,7 @@ pub fn document(results: &Results) -> Document {
         Some(environment::section(results)),
         Some(environment::reproduction(results)),
         texts::section(results, &names),
-        Some(method()),
+        Some(method(&names)),
     ];
     Document {
         title: shortened(&results.campaign.name, 120),
@@ -138,12 +138,14 @@ pub fn verdict_of(results: &Results) -> Verdict {
     verdict::verdict(results, &Names::of(results))
 }
 
-fn method() -> Section {
+fn method(names: &Names<'_>) -> Section {
+    let costs =
+        format!("Costs are {}, at the price and date listed under prices.", cost::basis(names));
     let sentences = [
         "A 95% CI contains the true figure in 95 of 100 campaigns. Intervals of rates and costs cover the variation between runs: where the figure of these dialogues would be in another run.",
         "Percentiles are computed over the raw values of all runs together. They are omitted below the number of independent requests that supports them: 8 for p50, 46 for p90, 93 for p95, 473 for p99.",
         "A hollow mark is a DEGRADED cell: its figures are usable with the reasons listed under validity. Among comparisons it is a pair without a significant difference. INVALID cells are not drawn.",
-        "Costs assume a machine that never idles, at the price and date listed under prices.",
+        &costs,
         "A dash (–) means not measured or not supported by the data; it is never zero.",
         "docs/statistics.md defines every figure with its source and reports the measured coverage of the intervals.",
     ];

@@ -35,6 +35,12 @@ impl Named<'_> {
     }
 }
 
+/// Empty for an endpoint, which doesn't tell.
+pub(super) fn dtype(entry: &Entry) -> &str {
+    let is_endpoint = entry.engine.as_ref().is_some_and(|engine| engine.endpoint.is_some());
+    if is_endpoint { "" } else { &entry.dtype }
+}
+
 type Factor = fn(&Entry) -> &str;
 
 /// Longer names are cut in charts and tables; results.json has them in full.
@@ -46,15 +52,17 @@ impl<'a> Names<'a> {
         let varies = |of: fn(&Entry) -> &str| entries.iter().any(|one| of(one) != of(&entries[0]));
         let factors: [(Factor, bool); 3] = [
             (|entry| &entry.model, varies(|entry| &entry.model)),
-            (|entry| &entry.dtype, varies(|entry| &entry.dtype)),
+            (dtype, varies(dtype)),
             (|entry| &entry.scenario, varies(|entry| &entry.scenario)),
         ];
         let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
         let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
         let detail = |entry: &Entry| {
             let varying = factors.iter().filter(|(_, varies)| *varies);
-            let mut parts: Vec<String> =
-                varying.map(|(of, _)| super::shortened(of(entry), LONGEST)).collect();
+            let mut parts: Vec<String> = varying
+                .map(|(of, _)| super::shortened(of(entry), LONGEST))
+                .filter(|part| !part.is_empty())
+                .collect();
             parts.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
             parts.join(" · ")
         };

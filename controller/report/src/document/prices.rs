@@ -1,7 +1,8 @@
 //! Every price with its source and date.
 
 use super::table::{Column, Entry, Table, Tone};
-use super::{Block, Detail, Section};
+use super::{Block, Detail, Section, shortened};
+use crate::sentences::enumerated;
 use results::{Price, Results};
 
 pub(super) fn section(results: &Results) -> Section {
@@ -35,6 +36,38 @@ pub(super) fn section(results: &Results) -> Section {
         blocks: vec![Block::Table(table)],
         detail: Detail::Report,
     }
+}
+
+/// A sentence where the targets' prices have different origins: another book, date, region or purchase option.
+pub(super) fn mixed(results: &Results) -> Option<String> {
+    let mut origins: Vec<(String, Vec<String>)> = Vec::new();
+    for entry in &results.results {
+        for cell in &entry.cells {
+            let (origin, target) = (origin(&cell.cost.price), shortened(&entry.target, 80));
+            match origins.iter_mut().find(|(known, _)| *known == origin) {
+                Some((_, targets)) if targets.contains(&target) => {}
+                Some((_, targets)) => targets.push(target),
+                None => origins.push((origin, vec![target])),
+            }
+        }
+    }
+    if origins.len() < 2 {
+        return None;
+    }
+    let origins = origins.iter().map(|(origin, targets)| {
+        let targets = enumerated(targets, "and");
+        format!("{targets}: {}", shortened(origin, 200))
+    });
+    Some(format!("Prices of different origin: {}.", origins.collect::<Vec<_>>().join("; ")))
+}
+
+fn origin(price: &Price) -> String {
+    if price.service.is_none() {
+        return "set in the matrix".to_owned();
+    }
+    let parts = [&price.service, &price.region, &price.purchase, &price.date];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    format!("{} ({})", price.source, parts.join(", "))
 }
 
 /// The age of a price, marked where it is stale.

@@ -1,9 +1,10 @@
 //! The verdict: the answer in one sentence, what limits it, and its figures.
 
+use super::cost::per_million;
 use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
-use super::shortened;
 use super::table::interval;
+use super::{prices, shortened};
 use crate::sentences::{asked, causes, counted, enumerated, gates, rows_set_aside, separation};
 use cost::decision::{Caveat, NoneBecause};
 use cost::ranking::{Because, QualityRule, SetAside};
@@ -152,6 +153,12 @@ fn sentence(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Vec<Span>
     words.push(usd(best));
     let interval = interval(&best.cell.cost.usd_per_1000_requests);
     words.extend(interval.map(|interval| Span::Plain(format!(" (95% CI {interval})"))));
+    let per_million = per_million(&best.cell.cost.usd_per_1000_requests);
+    words.extend(
+        per_million
+            .and_then(|cost| cost.value)
+            .map(|cost| Span::Plain(format!(", or {} per million", number::shown(cost)))),
+    );
     words.push(Span::Plain(match (tied(results).len(), found.ranked.len().saturating_sub(1)) {
         (_, 0) => String::new(),
         (0, 1) => ", significantly cheaper than the other one".to_owned(),
@@ -291,18 +298,28 @@ const MOST_NAMED: usize = 6;
 fn set_aside(results: &Results, names: &Names<'_>) -> Vec<String> {
     let found = results.recommendation.as_ref().map_or(&[][..], |found| &found.set_aside);
     let listed = |(reason, cells): (&Reason, Vec<&SetAside>)| {
-        let mut named: Vec<String> =
-            cells.iter().take(MOST_NAMED).map(|one| cell_set_aside(one, names)).collect();
-        if let Some(more) = cells.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
-            named.push(format!("{more} more"));
+        // Cells with the same explanation share it.
+        let mut named: Vec<(Vec<String>, String)> = Vec::new();
+        for one in cells.iter().take(MOST_NAMED) {
+            let (name, why) = cell_set_aside(one, names);
+            match named.iter_mut().find(|(_, known)| *known == why && !why.is_empty()) {
+                Some((cells, _)) => cells.push(name),
+                None => named.push((vec![name], why)),
+            }
         }
-        format!("{}: {}.", reason.title, named.join("; "))
+        let mut listed: Vec<String> =
+            named.iter().map(|(cells, why)| format!("{}{why}", enumerated(cells, "and"))).collect();
+        if let Some(more) = cells.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+            listed.push(format!("{more} more"));
+        }
+        format!("{}: {}.", reason.title, listed.join("; "))
     };
     by_reason(found).map(listed).collect()
 }
 
-fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> String {
-    let mut text = names.label(&one.name);
+/// The cell with what it would cost, and the explanation.
+fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> (String, String) {
+    let (mut name, mut text) = (names.label(&one.name), String::new());
     let cell = names.find(&one.name);
     match (&one.because, cell) {
         (Because::Degraded, Some(named)) => {
@@ -324,12 +341,12 @@ fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> String {
     }
     let cost = cell.and_then(|named| named.cell.cost.usd_per_1000_requests.value);
     if let Some(cost) = cost.filter(|_| one.would_be_cheaper) {
-        text.push_str(&format!(
+        name.push_str(&format!(
             ", which would be cheaper at {} USD per 1,000 requests",
             number::shown(cost)
         ));
     }
-    text
+    (name, text)
 }
 
 /// Cells that are statistically tied with the recommended one.
@@ -416,6 +433,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
             notes.push(format!("{model} is scripted: its latencies were not measured."));
         }
     }
+    notes.extend(prices::mixed(results));
     let stale = results.results.iter().flat_map(|entry| &entry.cells);
     let stale = stale.filter(|cell| cell.cost.price.stale);
     if let Some(days) = stale.filter_map(|cell| cell.cost.price.age_days).max() {
@@ -460,12 +478,15 @@ fn stand_ins(results: &Results) -> Vec<String> {
 
 fn of_best(best: &Named<'_>) -> Vec<Fact> {
     let estimates = &best.cell.estimates;
-    let mut facts = vec![
-        Fact::of("Cost per 1,000 requests", "USD", &best.cell.cost.usd_per_1000_requests),
+    let cost = &best.cell.cost.usd_per_1000_requests;
+    let mut facts = vec![Fact::of("Cost per 1,000 requests", "USD", cost)];
+    let per_million = per_million(cost);
+    facts.extend(per_million.map(|cost| Fact::of("Cost per million requests", "USD", &cost)));
+    facts.extend([
         Fact::of("Throughput per host", "samples/s", &estimates.throughput.per_host),
         Fact::of("Request latency, p50", "ms", &estimates.latency_ms.p50),
         Fact::of("Request latency, p95", "ms", &estimates.latency_ms.p95),
-    ];
+    ]);
     facts.extend(
         best.cell.quality.as_ref().map(|of| Fact::of("Quality, ROUGE-L", "F1", &of.rouge_l)),
     );

@@ -50,6 +50,11 @@ impl Flow {
         }
     }
 
+    /// The height that is left on the page.
+    pub(super) fn left(&self) -> f64 {
+        PAGE.1 - BOTTOM - self.y
+    }
+
     /// Starts the next page where less than `height` is left.
     pub(super) fn need(&mut self, height: f64) {
         if self.y + height > PAGE.1 - BOTTOM && self.y > MARGIN {

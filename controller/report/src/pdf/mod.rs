@@ -10,6 +10,7 @@ use flow::{Column, Flow};
 use plot::chart::Ink;
 use plot::font::{self, Weight};
 use plot::pdf::{Metadata, Pages};
+use std::collections::VecDeque;
 use text::Piece;
 
 pub use plot::pdf::Error;
@@ -17,10 +18,14 @@ pub use plot::pdf::Error;
 /// Charts are drawn at this width and scaled down to the page.
 const CHART_WIDTH: f64 = 720.0;
 /// Rows of a table; HTML has all.
-const MOST_ROWS: usize = 60;
+const MOST_ROWS: usize = 2000;
 /// Rows of a chart with a row per figure.
 const MOST_ROWS_DRAWN: usize = 30;
 const MOST_SENTENCES: usize = 30;
+/// A page that is left with more space than this looks unfinished.
+const MUCH_ROOM: f64 = 160.0;
+/// A section is moved forward by at most this many places, less one.
+const LOOK_AHEAD: usize = 4;
 
 pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
     let metadata = Metadata {
@@ -37,12 +42,20 @@ pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
 fn lay_out(document: &Document) -> Pages {
     let mut flow = Flow::new();
     masthead(&mut flow, document);
-    for section in &document.sections {
-        if section.detail <= Detail::Report {
-            render_section(&mut flow, section);
-        }
+    let is_shown = |section: &&Section| section.detail <= Detail::Report;
+    let mut waiting: VecDeque<&Section> = document.sections.iter().filter(is_shown).collect();
+    while let Some(section) = next(&flow, &mut waiting) {
+        render_section(&mut flow, section);
     }
     flow.finish(&format!("Fleetmark {} · {}", document.version, document.campaign))
+}
+
+/// The next section. Where it doesn't fit on a page with much room, one of the following that does comes first.
+fn next<'a>(flow: &Flow, waiting: &mut VecDeque<&'a Section>) -> Option<&'a Section> {
+    let fits = |section: &&Section| beginning(section) <= flow.left();
+    let is_wasteful = flow.left() > MUCH_ROOM && !waiting.front().is_some_and(fits);
+    let earlier = waiting.iter().take(LOOK_AHEAD).position(fits).filter(|_| is_wasteful);
+    waiting.remove(earlier.unwrap_or(0))
 }
 
 fn masthead(flow: &mut Flow, document: &Document) {
@@ -120,9 +133,7 @@ fn facts_row(flow: &mut Flow, facts: &[Fact], width: f64) {
 }
 
 fn render_section(flow: &mut Flow, section: &Section) {
-    // A heading stays with its content.
-    let first = section.blocks.first().map_or(40.0, height_of);
-    flow.need(70.0 + first.min(420.0));
+    flow.need(beginning(section));
     flow.space(26.0);
     flow.bookmark(&section.title);
     flow.paragraph(&[Piece::of(&section.title, Weight::SemiBold, Ink::Text)], 13.5, 1.3);
@@ -133,6 +144,11 @@ fn render_section(flow: &mut Flow, section: &Section) {
     for block in &section.blocks {
         render_block(flow, block);
     }
+}
+
+/// The approximate height of a heading and of the content that stays with it.
+fn beginning(section: &Section) -> f64 {
+    70.0 + section.blocks.first().map_or(40.0, height_of).min(420.0)
 }
 
 /// The approximate height of a block, to keep it with its heading.

@@ -103,12 +103,16 @@ fn leak(leak: &Leak) -> String {
 
 fn throttling(found: &Throttling) -> String {
     if !found.finding.is_found() {
+        let watched = watched(found);
         return match found.shares.of_time {
-            share if share > 0.0 => format!("{}% of the time (negligible)", percent(share)),
-            _ => "none".to_owned(),
+            share if share > 0.0 => {
+                format!("{}% of the time (negligible){watched}", percent(share))
+            }
+            _ => format!("none{watched}"),
         };
     }
     let reasons: Vec<String> = (found.by_reason.iter())
+        .filter(|(_, shares)| shares.of_time > 0.0)
         .map(|(reason, shares)| format!("{reason} {}%", percent(shares.of_time)))
         .collect();
     let lost = found.throughput_lost.interval().map_or_else(String::new, |(low, high)| {
@@ -125,6 +129,16 @@ fn throttling(found: &Throttling) -> String {
         percent(found.shares.of_requests),
         reasons.join(", "),
     )
+}
+
+/// Names the causes that could not be read. A GPU reports all of its reasons together.
+fn watched(found: &Throttling) -> &'static str {
+    let is_read = |cause: &str| found.by_reason.contains_key(cause);
+    match (is_read("heat"), is_read("control_group_limit")) {
+        (false, true) => " by the cgroup's limit; heat could not be read",
+        (true, false) => " by heat; there is no cgroup limit to read",
+        _ => "",
+    }
 }
 
 fn interference(found: &Interference) -> String {

@@ -25,7 +25,7 @@ fn a_failed_gate_is_in_every_format() {
     let headline = "8 of 24 gates failed.";
     assert_eq!(document.verdict.notes[0], headline);
     let failed = "max_latency_ms.p50 failed: ";
-    let terminal = terminal::render(&document);
+    let terminal = terminal::render(&document, None);
     assert!(terminal.contains(headline) && terminal.contains(failed), "{terminal}");
     let page = words_of(&html::render(&document));
     assert!(page.contains("Gates failed") && page.contains(failed) && page.contains(headline));

@@ -177,7 +177,7 @@ fn contradictions(results: &Results) -> Vec<String> {
 
 fn headlines(results: &Results, document: &Document, found: &mut Vec<String>) {
     let sentence = document.verdict.text();
-    if terminal::render(document).lines().next() != Some(&sentence) {
+    if terminal::render(document, None).lines().next() != Some(&sentence) {
         found.push("the terminal has another headline".to_owned());
     }
     let notice = annotations::render(results, document);

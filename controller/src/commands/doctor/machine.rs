@@ -116,7 +116,9 @@ pub(super) fn agent() -> Agent {
             .output()
             .with_context(|| format!("can't start {}", program.display()))?;
         let output = String::from_utf8_lossy(&output.stdout).into_owned();
-        let version = output.trim().strip_prefix("agent ").map(str::to_owned);
+        // `agent 0.1.0 (COMMIT)`
+        let version = output.trim().strip_prefix("agent ").and_then(|rest| rest.split(' ').next());
+        let version = version.map(str::to_owned);
         version.with_context(|| format!("{} is not an agent binary", program.display()))
     };
     let version = version().map_err(|error| format!("{error:#}"));

@@ -10,7 +10,7 @@ mod run_loop;
 mod spans;
 
 use super::notify::{self, Ended};
-use super::{agents, dialogues, power, prices, read_matrix, report};
+use super::{agents, dialogues, power, prices, read_matrix, report, timing};
 use crate::progress::{TerminalProgress, Verbosity, json::Line};
 use crate::{cli, metrics::Metrics};
 use ::notify::Recipients;
@@ -331,15 +331,16 @@ async fn open(
     let prices = prices::of_targets(&asked.matrix)?;
     let recipients = notify::recipients(&asked.matrix)?;
     let shown = prices::shown(&prices, clock.now().date_naive());
+    let store = super::store(&options.data_dir).await?;
+    let timing = timing::of_store(&plan, &asked.matrix, &store).await?;
     if verbosity == Verbosity::Normal {
         let power = power::of_plan(&plan, &asked.matrix);
-        terminal::note(&text::render(&plan, &asked.matrix, &shown, &power));
+        terminal::note(&text::render(&plan, &asked.matrix, &shown, &power, &timing));
     } else {
-        for warning in plan::warnings(&plan, &asked.matrix, &shown) {
+        for warning in plan::warnings(&plan, &asked.matrix, &shown, &timing.estimate) {
             terminal::note(&format!("warning: {warning}"));
         }
     }
-    let store = super::store(&options.data_dir).await?;
     let created_at = clock.now();
     let id = campaign_id(&asked.matrix.name, created_at)?;
     let new = NewCampaign {

@@ -22,6 +22,7 @@ pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
     let rows: Vec<RunRow> = runs.iter().map(|(run, windows)| row(*run, windows)).collect();
     let counted_samples = rows.iter().map(|row| row.counted_samples).sum();
     let tokens = |row: &RunRow| row.output_tokens.unwrap_or_default() as f64;
+    let throughput = rate(&rows, "samples/sec", |row| row.counted_samples as f64);
     CellStatistics {
         counted_samples,
         failed_samples: rows.iter().map(|row| row.failed_samples).sum(),
@@ -29,7 +30,9 @@ pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
         hosts: u64::from(counted_samples > 0),
         latency_ms: distribution(runs, |window| &window.load.latency, dialogues),
         ttft_ms: distribution(runs, |window| &window.load.ttft, dialogues),
-        throughput: rate(&rows, "samples/sec", |row| row.counted_samples as f64),
+        // Windows follow each other without a pause.
+        wall_samples_per_s: throughput.per_host.value,
+        throughput,
         output_token_throughput: rate(&rows, "tokens/sec", tokens),
         runs: rows,
         ..nothing

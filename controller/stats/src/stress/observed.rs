@@ -51,7 +51,8 @@ fn cpu(readings: &Readings, seconds: f64) -> Device {
     let held = named.iter().filter_map(|(name, share)| Some(((*name).to_owned(), (*share)?)));
     Device {
         throttled: heat.into_iter().chain(limit).reduce(f64::max),
-        by_reason: held.filter(|(_, share)| *share > 0.0).collect(),
+        // With zeros: they say which causes could be read.
+        by_reason: held.collect(),
         mhz: readings.of(Metric::HostCpuMhz),
         celsius: readings.of(Metric::HostTemperatureCelsius),
         watts: readings.of(Metric::CpuEnergyJoules).map(|joules| joules / seconds),

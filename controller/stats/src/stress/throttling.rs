@@ -32,6 +32,7 @@ pub struct Throttling {
     /// Found: for more than 1 % of the time.
     pub finding: Finding,
     pub shares: Shares,
+    /// By cause. Of a processor, every cause that could be read; of a GPU, those that occurred.
     pub by_reason: BTreeMap<String, Shares>,
     /// The share of throughput that it cost while it held.
     pub lost_while_throttled: Estimate,
