@@ -185,7 +185,8 @@ fn what_may_differ_is_flagged() {
     let told = compared(&Made::default(), &flagged, &[]);
     assert!(told.starts_with("exit 0\n"), "{told}");
     assert!(told.contains("differs in agent version: 0.1.0 vs. 0.2.0"), "{told}");
-    assert!(told.contains("governor is unknown on both sides"), "{told}");
+    assert!(told.contains("measured_on is unknown on both sides"), "{told}");
+    assert!(!told.contains("governor"), "neither machine tells: {told}");
     assert!(!told.contains("driver"), "no GPU infers: {told}");
     assert!(told.contains("tiny.f32.b1.offline@there vs. tiny.f32.b1.offline@here"), "{told}");
 }

@@ -34,6 +34,9 @@ const TABLE: [Row; 13] = [
 
 const WEIGHTS: &str = "weights";
 
+/// Settings of a machine, which many machines don't have or don't tell.
+const MACHINE_SETTINGS: [&str; 2] = ["driver", "governor"];
+
 /// The conditions of one group, each as a text that is equal where the condition is; `None` where unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -86,8 +89,8 @@ impl std::fmt::Display for Difference {
 #[error("the two can't be compared; they differ in\n  {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
 pub struct Refusal(pub Vec<Difference>);
 
-/// Returns the differences that only flag the comparison. Of two unknown values, those that identify the work (data,
-/// tokenizer, weights) are flagged, because they may differ; an unknown setting of both machines is no difference.
+/// Returns the differences that only flag the comparison. Two unknown values are not equal and are flagged, except for
+/// settings that neither machine has.
 pub fn gate(
     baseline: &Conditions,
     candidate: &Conditions,
@@ -100,7 +103,7 @@ pub fn gate(
             continue;
         }
         let both_unknown = baseline.is_none() && candidate.is_none();
-        if both_unknown && effect == Effect::Flagged {
+        if both_unknown && MACHINE_SETTINGS.contains(&condition) {
             continue;
         }
         let declared = condition == WEIGHTS && models == Models::BaselinePair;
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_work_is_flagged_and_unknown_settings_are_not() {
+    fn what_neither_side_knows_is_flagged_unless_it_is_a_setting() {
         let unknown = Conditions { governor: None, tokenizer: None, ..conditions() };
         let flags = gate(&unknown, &unknown, Models::Undeclared).unwrap();
         let named: Vec<_> = flags.iter().map(|flag| flag.condition.as_str()).collect();
