@@ -1,6 +1,7 @@
 //! Campaigns that are killed, stopped and resumed never report a wrong total.
 
 use scenarios::{Row, Workspace, counted, repository, signal};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Models, batch sizes, targets, runs and dialogues.
@@ -33,6 +34,25 @@ fn a_killed_agent_is_restarted_and_nothing_is_lost() {
     let results = workspace.results("results.json");
     assert_eq!(results["campaign"]["missing_samples"], 0);
     assert!(finished.err.contains("was lost"), "the kill hit a shard: {}", finished.err);
+    lost_agents_exclude_no_cell(&results);
+}
+
+/// The lost shards were measured again, so their cells are DEGRADED and still ranked.
+fn lost_agents_exclude_no_cell(results: &Value) {
+    let entries = results["results"].as_array().expect("there are results");
+    let cells: Vec<&Value> =
+        entries.iter().flat_map(|entry| entry["cells"].as_array().expect("cells")).collect();
+    let codes = |cell: &Value| -> Vec<String> {
+        let reasons = cell["validity"]["reasons"].as_array().expect("reasons");
+        reasons.iter().map(|reason| reason["code"].as_str().expect("a code").to_owned()).collect()
+    };
+    let is_lost = |cell: &&&Value| codes(cell).iter().any(|code| code == "agent_lost");
+    assert!(cells.iter().any(|cell| is_lost(&cell)), "the report tells of the lost agents");
+    for one in results["recommendation"]["set_aside"].as_array().expect("a list") {
+        let cell = cells.iter().find(|cell| cell["cell"] == one["name"]).expect("it is there");
+        let others = codes(cell).into_iter().filter(|code| code != "agent_lost").count();
+        assert!(one["because"] != "degraded" || others > 0, "only an agent was lost: {one}");
+    }
 }
 
 #[test]
