@@ -508,7 +508,7 @@ fn rows_that_were_set_aside_are_noted_in_every_format() {
     let with = document(&results);
     let note = "The dataset has 1 row that can't be measured (0.8% of all): record 2 (line 4) (id 13828807), the \
                 dialogue is empty.";
-    assert!(terminal::render(&with).contains(note));
+    assert!(terminal::render(&with, None).contains(note));
     assert!(markdown::render(&with).replace('\\', "").contains(note));
     let page = words_of(&html::render(&with));
     assert!(page.contains(note) && page.contains("separated by semicolons"));

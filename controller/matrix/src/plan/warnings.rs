@@ -1,18 +1,28 @@
 //! What a plan can't do as it is, with the way out. Nothing here is an error: the campaign can run.
 
-use super::text::{Price, count, usd};
 use super::Plan;
 use super::estimate::Estimate;
+use super::text::{Price, count, usd};
 use crate::Matrix;
 use std::collections::BTreeSet;
 
 /// One sentence for each. `prices` are in the order of the targets.
-pub fn warnings(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -> Vec<String> {
+pub fn warnings(
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+    estimate: &Estimate,
+) -> Vec<String> {
     budget(plan, matrix, prices, estimate).into_iter().chain(batch_sizes(plan)).collect()
 }
 
 /// USD that the machines cost if all are held to the end of the estimated time.
-pub(super) fn expected_usd(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -> f64 {
+pub(super) fn expected_usd(
+    plan: &Plan,
+    matrix: &Matrix,
+    prices: &[Price],
+    estimate: &Estimate,
+) -> f64 {
     let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
         .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
         .sum();
