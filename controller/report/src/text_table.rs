@@ -123,7 +123,8 @@ fn widths(
     };
     let borders = match frame {
         Frame::Box => kept + 1,
-        Frame::Open => 0,
+        // A space between columns.
+        Frame::Open => kept - 1,
     };
     let borders = borders + kept * usize::from(PADDING);
     loop {
@@ -176,4 +177,55 @@ pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String
         used += wide;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let figure = (0.0..1e6_f64, 0.0..1e3_f64).prop_map(|(value, spread)| Entry {
+            detail: format!("{:.3} to {:.3}", value - spread, value + spread),
+            ..Entry::figure(Some(value))
+        });
+        prop_oneof!["[a-z]{1,9}( [a-z]{1,9}){0,8}".prop_map(Entry::words), figure]
+    }
+
+    fn table() -> impl Strategy<Value = (Vec<Column>, Vec<Vec<Entry>>)> {
+        (1..12_usize, 0..6_usize).prop_flat_map(|(columns, rows)| {
+            let column = ("[A-Z][a-z]{0,9}( [a-z0-9]{1,9}){0,3}", any::<bool>())
+                .prop_map(|(title, is_figure)| Column { is_figure, ..Column::words(title) });
+            (
+                prop::collection::vec(column, columns),
+                prop::collection::vec(prop::collection::vec(entry(), columns), rows),
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_fits_and_every_column_is_drawn_or_named(
+            (columns, rows) in table(),
+            width in 80..160_usize,
+        ) {
+            // Of a column of figures, no entry is longer than a third of the width.
+            prop_assume!(rows.iter().flatten().zip(columns.iter().cycle()).all(|(entry, column)| {
+                !column.is_figure || entry.text.width() < 26
+            }));
+            let drawn = draw(&columns, &rows, Some(width));
+            for line in drawn.text.lines() {
+                prop_assert!(line.width() <= width, "{} > {width}:\n{}", line.width(), drawn.text);
+            }
+            prop_assert!(drawn.left_out.len() < columns.len());
+        }
+
+        #[test]
+        fn a_wrapped_line_keeps_its_words(text in "[a-z]{1,12}( [a-z]{1,12}){0,40}", width in 20..80_usize) {
+            let wrapped = wrapped(&text, Some(width), 2);
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            prop_assert_eq!(words(&wrapped), words(&text));
+            prop_assert!(wrapped.lines().all(|line| line.width() <= width));
+        }
+    }
 }

@@ -301,7 +301,7 @@ fn set_aside(results: &Results, names: &Names<'_>) -> Vec<String> {
         // Cells with the same explanation share it.
         let mut named: Vec<(Vec<String>, String)> = Vec::new();
         for one in cells.iter().take(MOST_NAMED) {
-            let (name, why) = cell_set_aside(one, names);
+            let (name, why) = (names.label(&one.name), why_set_aside(one, names));
             match named.iter_mut().find(|(_, known)| *known == why && !why.is_empty()) {
                 Some((cells, _)) => cells.push(name),
                 None => named.push((vec![name], why)),
@@ -312,41 +312,50 @@ fn set_aside(results: &Results, names: &Names<'_>) -> Vec<String> {
         if let Some(more) = cells.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
             listed.push(format!("{more} more"));
         }
-        format!("{}: {}.", reason.title, listed.join("; "))
+        let cheaper = cheaper_if_counted(&cells[..cells.len().min(MOST_NAMED)], names);
+        format!("{}: {}.{cheaper}", reason.title, listed.join("; "))
     };
     by_reason(found).map(listed).collect()
 }
 
-/// The cell with what it would cost, and the explanation.
-fn cell_set_aside(one: &SetAside, names: &Names<'_>) -> (String, String) {
-    let (mut name, mut text) = (names.label(&one.name), String::new());
-    let cell = names.find(&one.name);
-    match (&one.because, cell) {
+/// What would change if the cells counted: those that cost less than the recommended one.
+fn cheaper_if_counted(cells: &[&SetAside], names: &Names<'_>) -> String {
+    let cost = |one: &&&SetAside| {
+        let cell = names.find(&one.name)?;
+        let cost = cell.cell.cost.usd_per_1000_requests.value?;
+        Some(format!("{} at {}", cell.label(), number::shown(cost)))
+    };
+    let cheaper: Vec<String> =
+        cells.iter().filter(|one| one.would_be_cheaper).filter_map(|one| cost(&one)).collect();
+    if cheaper.is_empty() {
+        return String::new();
+    }
+    let costs = if cheaper.len() == 1 { "costs" } else { "cost" };
+    format!(
+        " Of these, {} USD per 1,000 requests {costs} less than the recommended cell.",
+        enumerated(&cheaper, "and")
+    )
+}
+
+fn why_set_aside(one: &SetAside, names: &Names<'_>) -> String {
+    match (&one.because, names.find(&one.name)) {
         (Because::Degraded, Some(named)) => {
-            text.push_str(&format!(" ({})", shortened(&causes(&named.cell.validity), 120)));
+            format!(" ({})", shortened(&causes(&named.cell.validity), 120))
         }
         (Because::LowerQuality { best, difference, margin }, _) => {
             let lower = |value: Option<f64>| {
                 value.map_or_else(|| "–".to_owned(), |value| number::shown(-value))
             };
-            text.push_str(&format!(
+            format!(
                 " (ROUGE-L lower by {}, 95% CI {} to {}, than {}; margin {margin})",
                 lower(difference.value),
                 lower(difference.ci_high),
                 lower(difference.ci_low),
                 names.label(best)
-            ));
+            )
         }
-        _ => {}
+        _ => String::new(),
     }
-    let cost = cell.and_then(|named| named.cell.cost.usd_per_1000_requests.value);
-    if let Some(cost) = cost.filter(|_| one.would_be_cheaper) {
-        name.push_str(&format!(
-            ", which would be cheaper at {} USD per 1,000 requests",
-            number::shown(cost)
-        ));
-    }
-    (name, text)
 }
 
 /// Cells that are statistically tied with the recommended one.
