@@ -15,6 +15,7 @@ pub mod host;
 pub mod ids;
 pub mod load;
 pub mod output_ids;
+pub mod panic;
 pub mod s3_address;
 pub mod sample;
 pub mod segment;

@@ -129,6 +129,15 @@ fn a_panic_of_the_runner_is_named_and_the_rest_is_measured() {
 }
 
 #[test]
+fn a_panic_while_the_model_is_inspected_is_named_and_nothing_is_measured() {
+    let workspace = two_runs(r#"{"loading": "panic"}"#);
+    let finished = workspace.run(&RUN);
+    assert!(matches!(finished.code, Some(2 | 3)), "{}", finished.err);
+    let told = "the agent panicked: the script panics";
+    assert!(finished.err.contains(told), "{}", finished.err);
+}
+
+#[test]
 fn an_engine_that_hangs_is_named_and_what_it_measured_is_kept() {
     let script = r#"{"samples": {"s3": {"breaks": "hang"}}}"#;
     let workspace = two_runs_with(script, "progress_timeout = \"2s\"\n");

@@ -185,3 +185,28 @@ fn a_port_in_use_and_a_missing_model_are_errors() {
     assert!(serve("builtin:tiny", &address).contains("choose another --listen"));
     assert!(serve("./nothing", "127.0.0.1:0").contains("nothing"));
 }
+
+#[test]
+fn a_panic_of_the_engine_is_the_answer_and_the_end() {
+    let workspace = Workspace::default();
+    workspace.write("script.json", r#"{"samples": {"request-1": {"breaks": "panic"}}}"#);
+    let serving = Serving::start(&workspace, "scripted:script.json", &["--batch-size", "4"]);
+    assert_eq!(serving.answer(serving.ask(&body(&json!("one")))).map(|answer| answer.0), Ok(200));
+    // The second text of a batch.
+    let (status, said) =
+        serving.answer(serving.ask(&body(&json!(["one", "two"])))).expect("it answers");
+    let told = json!({ "error": "the engine panicked: the script panics" });
+    assert_eq!((status, said), (500, told));
+    let ended = serving.finish().expect(70);
+    let told = "the engine's thread panicked: the script panics; this is a bug";
+    assert!(ended.err.contains(told), "{}", ended.err);
+}
+
+#[test]
+fn a_panic_while_the_model_loads_ends_the_service_with_its_words() {
+    let workspace = Workspace::default();
+    workspace.write("script.json", r#"{"loading": "panic"}"#);
+    let options = ["serve", "--model", "scripted:script.json", "--listen", "127.0.0.1:0"];
+    let ended = scenarios::Finished::of(&mut workspace.agent(&options)).expect(70);
+    assert!(ended.err.contains("panicked: the script panics; this is a bug"), "{}", ended.err);
+}

@@ -14,7 +14,8 @@
 //!
 //! `samples: {id: {text, output_tokens, fails, breaks}}`: `fails` fails the one request; `breaks`
 //! fails its batch with that kind (`out_of_memory`, `model`, `input`, `internal`), panics (`panic`),
-//! kills the process (`abort`), or never returns (`hang`).
+//! kills the process (`abort`), or never returns (`hang`). `loading: KIND` does the same whenever the
+//! engine is loaded or inspected.
 
 use crate::{Engine, Request, Row, count, files::sha256_of};
 use model::engine::{EngineFacts, EngineSpec};
@@ -45,6 +46,7 @@ struct Script {
     clock_factor: f64,
     clock_file: Option<PathBuf>,
     slows: Vec<Slow>,
+    loading: Option<Break>,
     samples: HashMap<String, Line>,
 }
 
@@ -62,6 +64,7 @@ impl Default for Script {
             clock_factor: 1.0,
             clock_file: None,
             slows: Vec::new(),
+            loading: None,
             samples: HashMap::new(),
         }
     }
@@ -119,6 +122,8 @@ pub enum Error {
     Read { path: String, source: text_file::Error },
     #[error("{path} is not a script")]
     Parse { path: String, source: serde_json::Error },
+    #[error("{0}")]
+    Loading(Failure),
 }
 
 #[derive(Debug)]
@@ -134,6 +139,9 @@ impl Scripted {
             .map_err(|source| Error::Read { path: path.clone(), source })?;
         let script: Script = serde_json::from_str(&text)
             .map_err(|source| Error::Parse { path: path.clone(), source })?;
+        if let Some(breaks) = script.loading {
+            return Err(Error::Loading(breaks.failure()));
+        }
         let facts = EngineFacts {
             model_sha256: Some(sha256_of(&text)),
             device: script.device.clone(),

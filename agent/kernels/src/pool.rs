@@ -5,10 +5,11 @@
 //! workers that have not entered yet: on a busy host they may not be scheduled, and the other
 //! threads process their chunks.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -41,7 +42,8 @@ struct Shared {
     /// Workers that have finished the section they entered.
     finished: CachePadded<AtomicUsize>,
     asleep: CachePadded<AtomicUsize>,
-    failed: AtomicBool,
+    /// The first panic of a worker in the section.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
     sleep_lock: Mutex<()>,
     wake: Condvar,
 }
@@ -93,7 +95,7 @@ impl Pool {
             }),
             finished: CachePadded::default(),
             asleep: CachePadded::default(),
-            failed: AtomicBool::new(false),
+            panic: Mutex::new(None),
             sleep_lock: Mutex::new(()),
             wake: Condvar::new(),
         });
@@ -178,12 +180,11 @@ impl Pool {
         let entered = epoch.swap(CLOSED, Ordering::AcqRel) % EPOCH;
         wait_until(finished(entered));
         *locked(slot) = None;
-        let failed = shared.failed.swap(false, Ordering::Relaxed);
+        let of_worker = locked(&shared.panic).take();
         drop(last_section);
-        if let Err(panic) = own {
+        if let Some(panic) = own.err().or(of_worker) {
             resume_unwind(panic);
         }
-        assert!(!failed, "a worker panicked in this section");
     }
 }
 
@@ -215,8 +216,8 @@ impl Shared {
             seen = entered;
             let work = *locked(&self.section.0.work);
             let work = work.expect("an open section has work");
-            if catch_unwind(AssertUnwindSafe(|| work(thread))).is_err() {
-                self.failed.store(true, Ordering::Relaxed);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(thread))) {
+                locked(&self.panic).get_or_insert(panic);
             }
             self.finished.0.fetch_add(1, Ordering::Release);
         }
@@ -334,8 +335,10 @@ mod tests {
     fn a_panic_reaches_the_caller_and_leaves_the_pool_usable() {
         let pool = Pool::new(2);
         for guilty in 0..2 {
-            let run = || pool.run(&|thread| assert_ne!(thread, guilty));
-            assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+            let run = || pool.run(&|thread| assert_ne!(thread, guilty, "of thread {guilty}"));
+            let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
+            let words = panic.downcast_ref::<String>().unwrap();
+            assert!(words.contains(&format!("of thread {guilty}")), "{words}");
         }
         let ran = AtomicUsize::new(0);
         pool.run(&|_| {

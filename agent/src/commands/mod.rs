@@ -26,7 +26,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::Bench(options) => bench::run(&options).map(|()| Exit::Ok),
         Command::Doctor(options) => doctor::run(&options),
-        Command::Serve(options) => serve::run(&options).map(|()| Exit::Ok),
+        Command::Serve(options) => serve::run(&options),
         Command::Completions(options) => {
             command_line::completions(&options, Cli::command()).map(|()| Exit::Ok)
         }

@@ -6,7 +6,7 @@ use crate::http_server::{self, Ending, Limits};
 use anyhow::Context;
 use clap::Args;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
-use ops::terminal;
+use ops::{program::Exit, terminal};
 use std::{net::SocketAddr, num::NonZeroUsize};
 use t5::device::Device;
 use tokio::net::TcpListener;
@@ -62,11 +62,11 @@ pub struct Options {
     max_input_tokens: u32,
 }
 
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &Options) -> anyhow::Result<Exit> {
     super::block_on(serve(options))
 }
 
-async fn serve(options: &Options) -> anyhow::Result<()> {
+async fn serve(options: &Options) -> anyhow::Result<Exit> {
     let stopped = stop_signal(&ParentLiveness::None)?;
     let listener = TcpListener::bind(options.listen)
         .await
@@ -104,9 +104,15 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
         stopped.await;
         terminal::note("shutting down after the accepted requests");
     };
-    match http_server::serve(listener, served, load, stop).await? {
-        Ending::Drained => terminal::note("stopped"),
-        Ending::TimedOut => terminal::note("stopped; some requests timed out"),
+    match http_server::serve(listener, served, load, stop).await {
+        Ok(Ending::Drained) => terminal::note("stopped"),
+        Ok(Ending::TimedOut) => terminal::note("stopped; some requests timed out"),
+        // Not the user's error: whatever restarts the service may succeed.
+        Err(error @ http_server::Error::Panicked { .. }) => {
+            terminal::note(&format!("error: {error}"));
+            return Ok(Exit::Bug);
+        }
+        Err(error) => return Err(error.into()),
     }
-    Ok(())
+    Ok(Exit::Ok)
 }

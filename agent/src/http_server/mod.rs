@@ -2,6 +2,9 @@
 //!
 //! Requests wait in a bounded queue; one thread decodes them in batches. Requests that find a full
 //! queue are rejected at once.
+//!
+//! A panic is an answer: of a handler to its request, of the engine's thread to all requests that
+//! wait for it. The latter ends the service, with the panic's words as its error.
 
 mod body;
 mod worker;
@@ -11,28 +14,35 @@ pub use body::Limits;
 use crate::engines;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use body::{Invocation, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
+use model::panic::words;
 use ops::text;
 use serde_json::json;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stopwatch::Stopwatch;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use worker::{Answer, Job};
 
 /// SageMaker's maximum request size.
 const MAX_BODY_BYTES: usize = 25 << 20;
 /// SageMaker kills a container two minutes after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(110);
+/// Time for the answers to leave that tell of the engine's panic.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -55,8 +65,8 @@ pub enum Error {
     Engine(#[from] engines::Error),
     #[error("the HTTP server failed")]
     System(#[from] std::io::Error),
-    #[error("the engine's thread panicked")]
-    Broken,
+    #[error("the engine's thread panicked: {words}; this is a bug")]
+    Panicked { words: String },
 }
 
 #[derive(Debug)]
@@ -80,15 +90,21 @@ pub async fn serve(
     let (tell_end, end) = oneshot::channel();
     let of_worker = Arc::downgrade(&state);
     std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
-        let done = load().map(|engine| {
-            let (sender, jobs) = mpsc::channel(options.queue);
-            // Only the handlers keep the queue open.
-            if let Some(state) = of_worker.upgrade() {
-                // Set only here.
-                drop(state.jobs.set(sender));
-            }
-            worker::work(engine, jobs, options.batch_size, &stopwatch);
+        let work = AssertUnwindSafe(|| {
+            load().map(|engine| {
+                let (sender, jobs) = mpsc::channel(options.queue);
+                // Only the handlers keep the queue open.
+                if let Some(state) = of_worker.upgrade() {
+                    // Set only here.
+                    drop(state.jobs.set(sender));
+                }
+                worker::work(engine, jobs, options.batch_size, &stopwatch);
+            })
         });
+        let done = match catch_unwind(work) {
+            Ok(done) => done.map_err(Error::Engine),
+            Err(panic) => Err(Error::Panicked { words: words(&*panic).to_owned() }),
+        };
         // The server may have ended first.
         drop(tell_end.send(done));
     })?;
@@ -96,25 +112,46 @@ pub async fn serve(
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(caught))
         .with_state(state);
     let (begin_stop, stopping) = oneshot::channel::<()>();
+    let (tell_broken, broken) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        stop.await;
-        drop(begin_stop);
+        tokio::select! {
+            () = stop => drop(begin_stop),
+            _ = broken => {}
+        }
     });
+    let mut server = std::pin::pin!(server.into_future());
     let time_is_over = async {
         // Always an error: the sender is dropped.
         drop(stopping.await);
         tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
     tokio::select! {
-        ended = server.into_future() => Ok(ended.map(|()| Ending::Drained)?),
+        ended = &mut server => Ok(ended.map(|()| Ending::Drained)?),
         () = time_is_over => Ok(Ending::TimedOut),
-        done = end => match done {
-            Ok(Err(error)) => Err(error.into()),
+        done = end => {
+            drop(tell_broken);
+            drop(tokio::time::timeout(LAST_ANSWERS_TIMEOUT, server).await);
             // The queue stays open as long as the server runs.
-            Ok(Ok(())) | Err(_) => Err(Error::Broken),
+            let closed = || Error::Panicked { words: "the queue is closed".to_owned() };
+            Err(done.map_or_else(|_| closed(), |done| done.err().unwrap_or_else(closed)))
         },
+    }
+}
+
+/// Answers a request whose handler panics. A request whose caller has gone ends with this future.
+async fn caught(request: Request, next: Next) -> Response {
+    let mut handler = JoinSet::new();
+    handler.spawn(next.run(request));
+    match handler.join_next().await {
+        Some(Ok(response)) => response,
+        Some(Err(error)) if error.is_panic() => {
+            let reason = format!("the handler panicked: {}", words(&*error.into_panic()));
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, &reason)
+        }
+        _ => refusal(StatusCode::INTERNAL_SERVER_ERROR, "the handler was aborted"),
     }
 }
 
@@ -264,10 +301,15 @@ fn enqueue(
     let Some(jobs) = state.jobs.get() else {
         return Err((StatusCode::SERVICE_UNAVAILABLE, "the model is loading".to_owned()));
     };
-    let Ok(mut places) = jobs.try_reserve_many(count) else {
-        let reason = format!("the queue of {} texts is full; try again later", state.options.queue);
-        return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
-    };
+    let mut places = jobs.try_reserve_many(count).map_err(|error| {
+        let reason = match error {
+            TrySendError::Full(()) => {
+                format!("the queue of {} texts is full; try again later", state.options.queue)
+            }
+            TrySendError::Closed(()) => "the engine stopped".to_owned(),
+        };
+        (StatusCode::SERVICE_UNAVAILABLE, reason)
+    })?;
     let mut queue = |(texts, mut pending): (Vec<String>, Pending)| {
         for (text, place) in texts.into_iter().zip(places.by_ref()) {
             let (answer, answered) = oneshot::channel();
@@ -330,4 +372,36 @@ fn refusal(status: StatusCode, reason: &str) -> Response {
         return (status, [(header::RETRY_AFTER, "1")], body).into_response();
     }
     (status, body).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn panics() -> Response {
+        panic!("no such luck")
+    }
+
+    async fn answers() -> &'static str {
+        "fine"
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_is_its_answer_and_the_service_goes_on() {
+        let router = Router::new()
+            .route("/panics", get(panics))
+            .route("/answers", get(answers))
+            .layer(from_fn(caught));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let ask = async |path: &str| {
+            let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        let told = r#"{"error":"the handler panicked: no such luck"}"#;
+        assert_eq!(ask("/panics").await, (500, told.to_owned()));
+        assert_eq!(ask("/answers").await, (200, "fine".to_owned()));
+    }
 }

@@ -2,8 +2,10 @@
 
 use super::Limits;
 use engine::{Engine, Request, Row};
-use model::failure::Failure;
+use model::failure::{Failure, Kind, Retry};
 use model::generation::{DIALOGUE, Generation, Stop};
+use model::panic::words;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use stopwatch::Stopwatch;
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +24,7 @@ pub(super) struct Answer {
 }
 
 /// Decodes until the queue closes. Texts with equal limits share a batch; the batch does not affect
-/// their tokens.
+/// their tokens. A panic of the engine is resumed after all who wait for it were told.
 pub(super) fn work(
     mut engine: Box<dyn Engine>,
     mut jobs: mpsc::Receiver<Job>,
@@ -45,19 +47,38 @@ pub(super) fn work(
         }
         // Skip disconnected callers.
         batch.retain(|job| !job.answer.is_closed());
-        if !batch.is_empty() {
-            decode(engine.as_mut(), batch, limits, stopwatch);
+        if batch.is_empty() {
+            continue;
+        }
+        let decoding = AssertUnwindSafe(|| decode(engine.as_mut(), &mut batch, stopwatch));
+        match catch_unwind(decoding) {
+            Ok(answers) => {
+                for (job, answer) in batch.into_iter().zip(answers) {
+                    // The caller may have disconnected.
+                    drop(job.answer.send(answer));
+                }
+            }
+            Err(panic) => {
+                let detail = format!("the engine panicked: {}", words(&*panic));
+                let failure = Failure { retry: Retry::Never, kind: Kind::Internal, detail };
+                jobs.close();
+                let queued = std::iter::from_fn(|| jobs.try_recv().ok());
+                for job in batch.into_iter().chain(next.take()).chain(queued) {
+                    drop(job.answer.send(Err(failure.clone())));
+                }
+                resume_unwind(panic);
+            }
         }
     }
 }
 
-fn decode(engine: &mut dyn Engine, batch: Vec<Job>, limits: Limits, stopwatch: &Stopwatch) {
-    let (answers, requests): (Vec<_>, Vec<_>) = (batch.into_iter().enumerate())
-        .map(|(index, Job { text, answer, .. })| {
-            let sample_id = format!("request-{index}");
-            (answer, Request { sample_id, dialogue: text, reference: None })
-        })
-        .unzip();
+/// Takes the texts of a batch, all with the limits of the first, and decodes them.
+fn decode(
+    engine: &mut dyn Engine,
+    batch: &mut [Job],
+    stopwatch: &Stopwatch,
+) -> Vec<Result<Answer, Failure>> {
+    let Some(Job { limits, .. }) = batch.first() else { return Vec::new() };
     let generation = Generation {
         // Callers send complete prompts.
         prompt: DIALOGUE.to_owned(),
@@ -65,16 +86,18 @@ fn decode(engine: &mut dyn Engine, batch: Vec<Job>, limits: Limits, stopwatch: &
         max_new_tokens: limits.max_new_tokens,
         stop: Stop::Eos,
     };
+    let request = |(index, job): (usize, &mut Job)| Request {
+        sample_id: format!("request-{index}"),
+        dialogue: std::mem::take(&mut job.text),
+        reference: None,
+    };
+    let requests: Vec<Request> = batch.iter_mut().enumerate().map(request).collect();
     let rows = engine.generate(&requests, &generation, stopwatch);
     let end_ns = stopwatch.now_ns();
-    let answered = match rows {
-        Ok(rows) => rows,
-        Err(failure) => vec![Err(failure); answers.len()],
-    };
-    for (answer, row) in answers.into_iter().zip(answered) {
-        // Rows may end before the batch; scripted rows end on a synthetic clock.
-        let ended = |row: Row| Answer { end_ns: row.end_ns.min(end_ns), row };
-        // The caller may have disconnected.
-        drop(answer.send(row.map(ended)));
+    // Rows may end before the batch; scripted rows end on a synthetic clock.
+    let ended = |row: Row| Answer { end_ns: row.end_ns.min(end_ns), row };
+    match rows {
+        Ok(rows) => rows.into_iter().map(|row| row.map(ended)).collect(),
+        Err(failure) => requests.iter().map(|_| Err(failure.clone())).collect(),
     }
 }

@@ -5,6 +5,8 @@
 //! measurement.
 
 mod batch_samples;
+#[cfg(test)]
+mod injections;
 #[cfg(feature = "leak")]
 mod leak;
 mod load;
@@ -22,6 +24,7 @@ use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
 use model::ids::SampleId;
 use model::load::LoadWindow;
+use model::panic::words;
 use model::sample::Sample;
 use model::segment::SegmentFacts;
 use std::any::Any;
@@ -188,9 +191,7 @@ impl Panicked {
     }
 
     fn report(self, panic: &(dyn Any + Send)) -> Report {
-        let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-        let detail = format!("the agent panicked: {}", words.unwrap_or_default());
+        let detail = format!("the agent panicked: {}", words(panic));
         let failure = Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail };
         match self {
             Self::Inspecting { engines } => Report::Inspected(vec![Err(failure); engines]),

@@ -131,6 +131,12 @@ impl<E: Engines> ShardRunner<E> {
         let (real, synthetic) = (self.real.clone(), self.synthetic.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
+        let sampler = &self.sampler;
+        // Between batches, so that a sampler that panicked ends the shard and isn't missed until its end.
+        let is_cancelled = || {
+            sampler.check();
+            is_cancelled()
+        };
         let stopwatch = if loaded.engine.facts().synthetic_time { &synthetic } else { &real };
 
         let device = loaded.engine.facts().device.clone();

@@ -16,7 +16,7 @@ mod temperature;
 
 pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
 pub use nvml::VisibleDevices;
-pub use sampler::Sampler;
+pub use sampler::{InstrumentReader, Sampler};
 
 use model::telemetry::Absence;
 

@@ -5,13 +5,18 @@
 //! reading coincides with the first batch; the wait is bounded in case an instrument hangs. The
 //! thread sleeps while nothing is measured. Windows are buffered in a bounded channel; excess ones
 //! are dropped and counted.
+//!
+//! A panic of the thread is resumed on the runner's, at the next change of phase or
+//! [`Sampler::check`]: a shard without its telemetry isn't a whole one.
 
 use super::{InstrumentSet, Trigger};
 use model::engine::EngineFacts;
+use model::panic::words;
 use model::telemetry::{Absence, Phase, Readings, Window};
-use std::sync::Arc;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stopwatch::Stopwatch;
@@ -47,11 +52,44 @@ enum Command {
     StartPhase(Option<PhaseStart>, SyncSender<Readings>),
 }
 
+/// What the sampler reads: an [`InstrumentSet`], or a script in tests.
+pub trait InstrumentReader: Send + 'static {
+    /// Whether the energy of inference on a device can be read.
+    fn has_energy(&self, device: &str) -> bool;
+
+    fn select_device(&mut self, device: &str);
+
+    /// What became unmeasurable since the last call.
+    fn take_absences(&mut self) -> Vec<Absence>;
+
+    /// Amounts are relative to the last reading.
+    fn read(&mut self, clock: &Stopwatch, trigger: Trigger) -> Readings;
+}
+
+impl InstrumentReader for InstrumentSet {
+    fn has_energy(&self, device: &str) -> bool {
+        self.has_energy(device)
+    }
+
+    fn select_device(&mut self, device: &str) {
+        self.select_device(device);
+    }
+
+    fn take_absences(&mut self) -> Vec<Absence> {
+        self.take_absences()
+    }
+
+    fn read(&mut self, clock: &Stopwatch, trigger: Trigger) -> Readings {
+        self.read(clock, trigger)
+    }
+}
+
 /// A handle to the sampler's thread. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Sampler {
     commands: Option<Sender<Command>>,
-    thread: Option<JoinHandle<()>>,
+    /// None once its panic was resumed.
+    thread: Mutex<Option<JoinHandle<()>>>,
     energy: Energy,
 }
 
@@ -81,7 +119,9 @@ impl Observations {
 }
 
 impl Sampler {
-    pub fn start(instruments: InstrumentSet) -> Result<(Self, Observations), std::io::Error> {
+    pub fn start(
+        instruments: impl InstrumentReader,
+    ) -> Result<(Self, Observations), std::io::Error> {
         let energy =
             Energy { cpu: instruments.has_energy("cpu"), gpu: instruments.has_energy("cuda") };
         let (commands, inbox) = channel();
@@ -99,12 +139,13 @@ impl Sampler {
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
             .spawn(move || sampler_thread.run(&inbox))?;
-        let sampler = Self { commands: Some(commands), thread: Some(thread), energy };
+        let thread = Mutex::new(Some(thread));
+        let sampler = Self { commands: Some(commands), thread, energy };
         Ok((sampler, Observations { observed, dropped }))
     }
 
     pub fn none() -> Self {
-        Self { commands: None, thread: None, energy: Energy::default() }
+        Self { commands: None, thread: Mutex::new(None), energy: Energy::default() }
     }
 
     /// Sets the sampling period; zero leaves it unchanged.
@@ -115,12 +156,12 @@ impl Sampler {
     }
 
     /// Ends the window and starts the next phase. Returns the readings in between, or none if the
-    /// reading took too long.
+    /// reading took too long. Panics as [`Sampler::check`] does.
     pub fn start_phase(&self, mark: PhaseStart) -> Readings {
         self.change_phase(Some(mark))
     }
 
-    /// Ends the window and stops reading until the next phase.
+    /// Ends the window and stops reading until the next phase. Panics as [`Sampler::check`] does.
     pub fn pause(&self) {
         self.change_phase(None);
     }
@@ -151,12 +192,38 @@ impl Sampler {
     fn change_phase(&self, mark: Option<PhaseStart>) -> Readings {
         let (done, read) = sync_channel(1);
         self.send(Command::StartPhase(mark, done));
-        read.recv_timeout(PHASE_TIMEOUT).unwrap_or_default()
+        match read.recv_timeout(PHASE_TIMEOUT) {
+            Ok(readings) => readings,
+            Err(RecvTimeoutError::Timeout) => Readings::default(),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.resume_panic();
+                Readings::default()
+            }
+        }
+    }
+
+    /// Panics with the words of the thread's panic, if it had one.
+    pub fn check(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_ended = thread.as_ref().is_some_and(JoinHandle::is_finished);
+        drop(thread);
+        if has_ended {
+            self.resume_panic();
+        }
+    }
+
+    /// Waits for the end of the thread, which doesn't answer any more.
+    fn resume_panic(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(panic)) = thread.map(JoinHandle::join) {
+            // It was printed where it happened.
+            resume_unwind(Box::new(format!("the telemetry sampler panicked: {}", words(&*panic))));
+        }
     }
 
     fn send(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            // The thread ends only when this handle is dropped, or by a panic that was printed.
+            // The thread ends only when this handle is dropped, or by a panic, which is found.
             drop(commands.send(command));
         }
     }
@@ -165,15 +232,16 @@ impl Sampler {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.commands = None;
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
             // The thread's panic was printed where it happened.
             drop(thread.join());
         }
     }
 }
 
-struct SamplerThread {
-    instruments: InstrumentSet,
+struct SamplerThread<I> {
+    instruments: I,
     cadence: Stopwatch,
     period: Duration,
     current: Option<Current>,
@@ -186,7 +254,7 @@ struct Current {
     start_ns: u64,
 }
 
-impl SamplerThread {
+impl<I: InstrumentReader> SamplerThread<I> {
     fn run(mut self, inbox: &Receiver<Command>) {
         let mut next_ns = 0_u64;
         loop {
@@ -320,6 +388,49 @@ mod tests {
             sampler.start_phase(mark(Phase::Measuring, &played));
         }
         assert_eq!((observations.take_dropped(), observations.take_dropped()), (2, 0));
+    }
+
+    /// Panics at its first reading after a change of phase, or at the change.
+    struct Breaks(Trigger);
+
+    impl InstrumentReader for Breaks {
+        fn has_energy(&self, _device: &str) -> bool {
+            false
+        }
+
+        fn select_device(&mut self, _device: &str) {}
+
+        fn take_absences(&mut self) -> Vec<Absence> {
+            Vec::new()
+        }
+
+        fn read(&mut self, _clock: &Stopwatch, trigger: Trigger) -> Readings {
+            assert_ne!(trigger, self.0, "the instrument broke");
+            Readings::default()
+        }
+    }
+
+    fn words_of(panics: impl FnOnce()) -> String {
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics));
+        words(&*caught.unwrap_err()).to_owned()
+    }
+
+    #[test]
+    fn a_panic_is_resumed_at_the_change_of_phase_and_at_the_next_check() {
+        let (sampler, _observations) = Sampler::start(Breaks(Trigger::PhaseChange)).unwrap();
+        let mark = mark(Phase::Measuring, &Stopwatch::start());
+        let words = words_of(|| drop(sampler.start_phase(mark.clone())));
+        assert!(words.starts_with("the telemetry sampler panicked: "), "{words}");
+        assert!(words.contains("the instrument broke"), "{words}");
+
+        let (sampler, mut observations) = Sampler::start(Breaks(Trigger::Tick)).unwrap();
+        sampler.check();
+        sampler.set_period(Duration::from_millis(1));
+        sampler.start_phase(mark);
+        // Ends with the thread.
+        assert_eq!(observations.observed.blocking_recv(), None);
+        let words = words_of(|| sampler.pause());
+        assert!(words.contains("the instrument broke"), "{words}");
     }
 
     #[test]

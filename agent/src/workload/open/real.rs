@@ -3,6 +3,8 @@
 use super::super::{Arrival, ArrivalBatch};
 use super::queue::Queue;
 use super::{QueueRules, Schedule};
+use model::panic::words;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,6 +34,8 @@ struct State {
     is_over: bool,
     /// The consumer is gone.
     is_closed: bool,
+    /// What the panic said that ended the arrivals.
+    panicked: Option<String>,
 }
 
 impl Shared {
@@ -52,17 +56,38 @@ impl RealClock {
         rules: QueueRules,
         stopwatch: Stopwatch,
     ) -> std::io::Result<Self> {
+        let thread_stopwatch = stopwatch.clone();
+        Self::start_with(rules, stopwatch, move |shared| {
+            send(schedule, rules, &thread_stopwatch, shared);
+        })
+    }
+
+    fn start_with(
+        rules: QueueRules,
+        stopwatch: Stopwatch,
+        send: impl FnOnce(&Shared) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let (thread_shared, thread_stopwatch) = (Arc::clone(&shared), stopwatch.clone());
-        let sender = std::thread::Builder::new()
-            .name("arrivals".to_owned())
-            .spawn(move || send(schedule, rules, &thread_stopwatch, &thread_shared))?;
+        let thread_shared = Arc::clone(&shared);
+        let sender = std::thread::Builder::new().name("arrivals".to_owned()).spawn(move || {
+            let send = AssertUnwindSafe(|| send(&thread_shared));
+            if let Err(panic) = catch_unwind(send) {
+                thread_shared.enter().panicked = Some(words(&*panic).to_owned());
+                thread_shared.changed.notify_all();
+            }
+        })?;
         Ok(Self { rules, stopwatch, shared, sender: Some(sender) })
     }
 
+    /// Panics if the thread of the arrivals did, with its words.
     pub(super) fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {
         let mut state = self.shared.enter();
         while state.queue.is_empty() {
+            if let Some(words) = state.panicked.take() {
+                drop(state);
+                // It was printed where it happened.
+                resume_unwind(Box::new(format!("the arrivals thread panicked: {words}")));
+            }
             if state.is_over || is_cancelled() {
                 return None;
             }
@@ -133,6 +158,16 @@ mod tests {
             .collect();
         assert!(came.iter().map(|one| one.index).eq(0..100));
         assert!(came.iter().all(|one| one.delay_ns.is_some()));
+    }
+
+    #[test]
+    fn a_panic_of_the_arrivals_reaches_the_one_who_waits_for_them() {
+        let rules = QueueRules { most: 4, max_delay_ns: 0, max_queue: 9 };
+        let panics = |_: &Shared| panic!("no more arrivals");
+        let mut clock = RealClock::start_with(rules, Stopwatch::start(), panics).unwrap();
+        let waits = AssertUnwindSafe(|| clock.wait(&|| false));
+        let panic = catch_unwind(waits).unwrap_err();
+        assert_eq!(words(&*panic), "the arrivals thread panicked: no more arrivals");
     }
 
     #[test]

@@ -46,6 +46,19 @@ fn every_sample_is_counted_once_whatever_the_network_does() {
 }
 
 #[test]
+fn a_panic_of_an_agent_is_named_and_its_shard_is_measured_by_another() {
+    let mut all = Tally::default();
+    for seed in seeds() {
+        let tally = World::new(seed).with_panics().run();
+        assert!(tally.named_panics <= tally.panics, "seed {seed}: {tally:?}");
+        all.add(&tally);
+    }
+    println!("{all:?}");
+    // The report of a panic is lost where the connection breaks at the same time.
+    assert!(all.panics > 0 && all.named_panics * 2 > all.panics, "{all:?}");
+}
+
+#[test]
 fn the_same_seed_simulates_the_same_campaign() {
     assert_eq!(World::new(7).run(), World::new(7).run());
 }

@@ -23,6 +23,9 @@ const END: Duration = Duration::from_hours(3);
 /// Faults stop by then, so that a campaign can end.
 const FAULTS_END: Duration = Duration::from_mins(10);
 
+/// What an agent reports whose thread panicked.
+const PANICKED: &str = "the agent panicked: injection";
+
 /// What happened in one campaign, or in many.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -33,6 +36,10 @@ pub(crate) struct Tally {
     pub(crate) expired_leases: u64,
     /// Attempts that were revoked because they made no progress.
     pub(crate) stalled: u64,
+    /// Panics of agents that held a shard.
+    pub(crate) panics: u64,
+    /// Panics whose words the controller reported.
+    pub(crate) named_panics: u64,
     /// Reported set-backs of the wall clock.
     pub(crate) set_back: u64,
     /// Incomplete campaigns that a user had to resume.
@@ -48,6 +55,8 @@ impl Tally {
         self.dead_controllers += other.dead_controllers;
         self.expired_leases += other.expired_leases;
         self.stalled += other.stalled;
+        self.panics += other.panics;
+        self.named_panics += other.named_panics;
         self.set_back += other.set_back;
         self.resumed += other.resumed;
         self.steps += other.steps;
@@ -91,6 +100,10 @@ enum Next {
     },
     /// The engine of an agent hangs, and its process lives.
     HangAgent {
+        agent: usize,
+    },
+    /// A thread of an agent panics: it reports this, and its process ends.
+    PanicAgent {
         agent: usize,
     },
     Reset {
@@ -191,6 +204,16 @@ impl World {
         world
     }
 
+    /// One to four panics besides the other faults.
+    pub(crate) fn with_panics(mut self) -> Self {
+        for _ in 0..self.random.random_range(1..5) {
+            let at = self.within(Duration::from_mins(2));
+            let agent = self.random.random_range(0..self.agents.len());
+            self.at(at, Next::PanicAgent { agent });
+        }
+        self
+    }
+
     fn within(&mut self, limit: Duration) -> Duration {
         let limit = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         Duration::from_micros(self.random.random_range(0..limit))
@@ -258,6 +281,7 @@ impl World {
             Next::Batch { agent, process, attempt } => self.batch(agent, process, attempt),
             Next::KillAgent { agent } => self.kill_agent(agent),
             Next::HangAgent { agent } => self.hang_agent(agent),
+            Next::PanicAgent { agent } => self.panic_agent(agent),
             Next::Reset { agent } => {
                 let id = self.agents[agent].id(agent);
                 if let Some(connection) = self.links.iter().position(|link| link.id == id) {
@@ -455,6 +479,29 @@ impl World {
         self.after(pause, Next::KillAgent { agent: index });
     }
 
+    /// Waits for a shard, since only work panics.
+    fn panic_agent(&mut self, index: usize) {
+        let id = self.agents[index].id(index);
+        let connection = self.links.iter().rposition(|link| link.id == id);
+        let connection = connection.filter(|connection| self.is_open(*connection));
+        let work = self.agents[index].work.as_ref().filter(|work| !work.is_cancelled);
+        let (Some(connection), Some(work)) = (connection, work) else {
+            if self.now < FAULTS_END {
+                self.after(Duration::from_secs(1), Next::PanicAgent { agent: index });
+            }
+            return;
+        };
+        let (shard, attempt) = (work.offer.shard, work.offer.attempt);
+        let failure = Failure {
+            retry: Retry::OtherAgent,
+            kind: Kind::Internal,
+            detail: format!("{PANICKED} of seed {}", self.seed),
+        };
+        self.tally.panics += 1;
+        self.report(connection, AgentReport::Failed { shard, attempt, failure });
+        self.kill_agent(index);
+    }
+
     fn kill_agent(&mut self, index: usize) {
         let id = self.agents[index].id(index);
         let agent = &mut self.agents[index];
@@ -587,6 +634,7 @@ impl World {
         self.tally.expired_leases += messages("longer than its lease");
         self.tally.stalled += messages("delivered no batch");
         self.tally.set_back += messages("was set back from");
+        self.tally.named_panics += messages(&format!("{PANICKED} of seed {}", self.seed));
         for (agent, message) in effects.messages {
             self.send(agent.as_str(), message);
         }
