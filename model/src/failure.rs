@@ -38,6 +38,12 @@ words!(
         ServerError = "server_error",
         /// The endpoint's response has no summary in the configured place.
         Answer = "answer",
+        /// The endpoint's summary is empty.
+        Empty = "empty",
+        /// The endpoint gave up the request, by its finish reason.
+        Aborted = "aborted",
+        /// A filter of the endpoint withheld the summary, by its finish reason.
+        Filtered = "filtered",
         /// A bug.
         Internal = "internal",
     }

@@ -59,6 +59,9 @@ pub struct HttpTiming {
     pub first_byte_ns: Option<u64>,
     /// Null if the server reports none, or more than `total_ns`.
     pub server_ns: Option<u64>,
+    /// Whether the server closed a kept connection before any byte of an answer, so that the
+    /// request went to a new one.
+    pub is_reconnected: bool,
 }
 
 impl HttpTiming {
@@ -76,6 +79,7 @@ impl HttpTiming {
             connect_ns: within(self.connect_ns),
             first_byte_ns: within(self.first_byte_ns),
             server_ns: within(self.server_ns),
+            is_reconnected: self.is_reconnected,
         }
     }
 }

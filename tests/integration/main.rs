@@ -8,6 +8,7 @@
 //! [`scenarios::processor`]. One that needs a server or data from outside is ignored; its reason names the command
 //! that runs it.
 
+mod bad_days;
 mod bad_input;
 mod datasets;
 mod doctor;

@@ -96,11 +96,13 @@ def hook(kind, name):
 
 
 def every_answer(sinks, folder):
-    """200, 202, 429 with Retry-After, 500, 400, 302, slow and reset, to channels with and without detection of repeats."""
-    paths = ["/ok/T0/secret", "/later/x", "/bad/x", "/broken/x", "/moved/x", "/slow/x"]
+    """200, 202, 429 with Retry-After, 500, 400, 302, slow and reset, to channels with and without detection of repeats, and
+    failures told in a 200."""
+    paths = ["/ok/T0/secret", "/later/x", "/bad/x", "/broken/x", "/moved/x", "/slow/x", "/refused/x", "/page/x"]
     environment = {f"SLACK{at}": sinks.url(path) for at, path in enumerate(paths)}
-    environment |= {"TEAMS": sinks.url("/accepted/x"), "HOOK": sinks.url("/reset/x"), "KEY": "signing-key"}
-    notify = "".join(hook("slack", f"SLACK{at}") for at in range(len(paths))) + hook("teams", "TEAMS")
+    environment |= {"TEAMS": sinks.url("/accepted/x"), "TEAMS2": sinks.url("/relayed/x"), "HOOK": sinks.url("/reset/x"), "KEY": "signing-key"}
+    notify = "".join(hook("slack", f"SLACK{at}") for at in range(len(paths)))
+    notify += hook("teams", "TEAMS") + hook("teams", "TEAMS2")
     notify += hook("webhook", "HOOK") + 'secret_env = "KEY"\n'
     said = controller(folder, "notify", "test", matrix(folder, notify), environment=environment, code=2)
     for line in [
@@ -110,7 +112,10 @@ def every_answer(sinks, folder):
         "slack 4: not delivered: the server answered 500: invalid_payload (5 attempts)",
         "slack 5: not delivered: the server answered 302: invalid_payload",
         "slack 6: not delivered: sent without an answer: timed out; not sent again, because it may have arrived",
-        "teams: delivered",
+        "slack 7: not delivered: the server answered 200, but did not confirm the message: no_service",
+        "slack 8: not delivered: the server answered 200, but with a web page, such as a sign-in form",
+        "teams 1: delivered",
+        "teams 2: not delivered: the server answered 200, but reported a failure: Webhook message delivery failed",
         "webhook: delivered",
     ]:
         assert line in said, f"{line} in\n{said}"
@@ -119,7 +124,7 @@ def every_answer(sinks, folder):
     for one in arrived:
         times[one["path"]] = times.get(one["path"], 0) + 1
     assert times == {"/ok/T0/secret": 1, "/later/x": 2, "/bad/x": 1, "/broken/x": 5, "/moved/x": 1, "/slow/x": 1,
-                     "/accepted/x": 1, "/reset/x": 2}, times
+                     "/refused/x": 1, "/page/x": 1, "/accepted/x": 1, "/relayed/x": 1, "/reset/x": 2}, times
     signed = [one for one in arrived if one["path"] == "/reset/x"]
     assert len({one["headers"]["fleetmark-delivery"] for one in signed}) == 1, "a repeat is known as one"
     for one in signed:

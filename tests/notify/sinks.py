@@ -51,7 +51,13 @@ class Hooks(BaseHTTPRequestHandler):
         status = {"ok": 200, "accepted": 202, "broken": 500, "bad": 400, "moved": 302}.get(kind, 200)
         if kind == "later" and times == 1:
             status = 429
-        answer = b"ok" if status < 300 else b"invalid_payload"
+        # Failures told in a 200, as Slack, Teams and a proxy with a sign-in page tell them.
+        told = {
+            "refused": b"no_service",
+            "relayed": b"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 403",
+            "page": b"<!DOCTYPE html><html><title>Sign in</title></html>",
+        }
+        answer = told.get(kind, b"ok" if status < 300 else b"invalid_payload")
         self.send_response(status)
         if status == 429:
             self.send_header("Retry-After", "2")

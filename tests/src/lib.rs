@@ -2,6 +2,7 @@
 //! results.
 
 pub mod aws;
+pub mod bad_endpoint;
 pub mod collector;
 pub mod generate;
 pub mod hub;

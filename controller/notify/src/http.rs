@@ -1,6 +1,7 @@
 //! Posts JSON to a webhook: time limits, tries, no redirects.
 
 use super::Error;
+use super::receipt::{self, Receiver};
 use super::retry::{self, Answer, Next, Repeats};
 use super::secret::Secret;
 use backon::BackoffBuilder;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 /// From the first byte sent to the last one of the answer.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
-/// So much of an answer is shown.
-const SHOWN: usize = 200;
+/// So much of an answer is read: far more than any receiver sends.
+const MOST_BYTES: usize = 16 << 10;
 
 #[derive(Debug)]
 pub struct Client(reqwest::Client);
@@ -33,11 +34,12 @@ impl Client {
         url: &Secret,
         body: &str,
         headers: &[(&'static str, String)],
-        repeats: Repeats,
+        to: Receiver,
     ) -> Result<(), String> {
+        let repeats = if to == Receiver::Any { Repeats::Deduplicated } else { Repeats::Visible };
         let mut pauses = retry::PAUSES.build();
         loop {
-            let answer = self.once(url, body, headers).await;
+            let answer = self.once(url, body, headers, to).await;
             match retry::next(&mut pauses, &answer, repeats) {
                 Next::Delivered => return Ok(()),
                 Next::Retry(pause) => tokio::time::sleep(pause).await,
@@ -46,7 +48,13 @@ impl Client {
         }
     }
 
-    async fn once(&self, url: &Secret, body: &str, headers: &[(&'static str, String)]) -> Answer {
+    async fn once(
+        &self,
+        url: &Secret,
+        body: &str,
+        headers: &[(&'static str, String)],
+        to: Receiver,
+    ) -> Answer {
         let mut request = self.0.post(url.expose()).header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -63,24 +71,30 @@ impl Client {
         // Only seconds: no server of ours sends the date form, and it would need the wall clock.
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        let body =
-            if (200..300).contains(&code) { String::new() } else { beginning(response).await };
-        Answer::Status { code, wait, body }
+        match (beginning(response).await, (200..300).contains(&code)) {
+            (Ok(body), true) => {
+                let taken = Answer::Status { code, wait: None, body: String::new() };
+                to.refusal(code, &body).unwrap_or(taken)
+            }
+            // Without its body nobody knows whether the message was taken.
+            (Err(error), true) => Answer::NoAnswer(reason(&error.without_url())),
+            (body, false) => {
+                Answer::Status { code, wait, body: receipt::one_line(&body.unwrap_or_default()) }
+            }
+        }
     }
 }
 
-/// The beginning of an answer, on one line. A server that never stops is not read to its end.
-async fn beginning(mut response: reqwest::Response) -> String {
+/// The beginning of an answer. A server that never stops is not read to its end.
+async fn beginning(mut response: reqwest::Response) -> Result<String, reqwest::Error> {
     let mut bytes = Vec::new();
-    while bytes.len() < SHOWN * 4 {
-        match response.chunk().await {
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) | Err(_) => break,
+    while bytes.len() < MOST_BYTES {
+        match response.chunk().await? {
+            Some(chunk) => bytes.extend_from_slice(&chunk),
+            None => break,
         }
     }
-    let text = String::from_utf8_lossy(&bytes);
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(SHOWN).collect::<String>().trim().to_owned()
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn reason(error: &reqwest::Error) -> String {
@@ -97,5 +111,58 @@ pub fn may_be_called(url: &Secret) -> bool {
         "https" => !host.is_empty(),
         "http" => is_here,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpListener;
+
+    /// Answers one request with a status line and a body. Returns its address.
+    fn answering(status: &'static str, body: &'static str) -> Secret {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/hook", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(&stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                let line = line.to_ascii_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        });
+        Secret::read("HOOK", &|_| Some(address.clone())).unwrap()
+    }
+
+    async fn post(status: &'static str, body: &'static str, to: Receiver) -> Result<(), String> {
+        Client::new().unwrap().post(&answering(status, body), "{}", &[], to).await
+    }
+
+    #[tokio::test]
+    async fn the_body_of_a_success_decides() {
+        assert_eq!(post("200 OK", "ok", Receiver::Slack).await, Ok(()));
+        assert_eq!(post("202 Accepted", "", Receiver::Teams).await, Ok(()));
+        assert_eq!(post("200 OK", "thanks", Receiver::Any).await, Ok(()));
+        for to in [Receiver::Slack, Receiver::Teams, Receiver::Any] {
+            let failed = post("200 OK", "<html>Sign in</html>", to).await.unwrap_err();
+            assert!(failed.contains("web page"), "{failed}");
+        }
+        let failed = post("200 OK", "no_team", Receiver::Slack).await.unwrap_err();
+        assert!(failed.ends_with("did not confirm the message: no_team"), "{failed}");
+        let failed = post("400 Bad Request", "bad", Receiver::Any).await.unwrap_err();
+        assert_eq!(failed, "the server answered 400: bad");
     }
 }

@@ -8,6 +8,7 @@
 pub mod email;
 pub mod http;
 pub mod message;
+pub mod receipt;
 pub mod retry;
 pub mod secret;
 pub mod slack;
@@ -16,6 +17,7 @@ pub mod webhook;
 
 use matrix::{Channel, Notify};
 use message::Message;
+use receipt::Receiver;
 use secret::{Environment, Secret};
 use std::path::PathBuf;
 
@@ -103,15 +105,15 @@ impl Recipients {
         let delivered = match &to.sender {
             Sender::Email(mailer) => mailer.send(message, attachments, now).await,
             Sender::Slack(url) => {
-                self.client.post(url, &slack::body(message), &[], retry::Repeats::Visible).await
+                self.client.post(url, &slack::body(message), &[], Receiver::Slack).await
             }
             Sender::Teams(url) => {
-                self.client.post(url, &teams::body(message), &[], retry::Repeats::Visible).await
+                self.client.post(url, &teams::body(message), &[], Receiver::Teams).await
             }
             Sender::Webhook(target) => {
                 let body = webhook::body(message);
                 let headers = target.headers(message, &body, now);
-                self.client.post(&target.url, &body, &headers, retry::Repeats::Deduplicated).await
+                self.client.post(&target.url, &body, &headers, Receiver::Any).await
             }
         };
         delivered.map_or_else(Delivery::Failed, |()| Delivery::Delivered)

@@ -19,7 +19,7 @@ pub enum Answer {
         /// The beginning of the body.
         body: String,
     },
-    /// An SMTP server's refusal.
+    /// A refusal in words: an SMTP server's, or one in the body of a success.
     Refused {
         reason: String,
         /// Whether a later attempt may succeed.

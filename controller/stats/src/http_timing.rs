@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default)]
 pub struct HttpTimings {
     requests: u64,
+    reconnects: u64,
     connects: Histogram,
     first_bytes: Histogram,
     servers: Histogram,
@@ -28,6 +29,8 @@ pub struct CellExchange {
     pub first_byte_ms: Part,
     /// The server's own timing.
     pub server_ms: Part,
+    /// Requests that went to a new connection because the server had closed a kept one before any byte of an answer.
+    pub reconnects: u64,
 }
 
 /// A part of the timings, in milliseconds.
@@ -45,6 +48,7 @@ pub struct Part {
 impl HttpTimings {
     pub fn add(&mut self, timing: &HttpTiming) {
         self.requests += 1;
+        self.reconnects += u64::from(timing.is_reconnected);
         let parts = [
             (&mut self.connects, timing.connect_ns),
             (&mut self.first_bytes, timing.first_byte_ns),
@@ -63,6 +67,7 @@ impl HttpTimings {
             connect_ms: part(&self.connects),
             first_byte_ms: part(&self.first_bytes),
             server_ms: part(&self.servers),
+            reconnects: self.reconnects,
         })
     }
 }
@@ -95,10 +100,12 @@ mod tests {
                 connect_ns: (index == 0).then_some(2_000_000),
                 first_byte_ns: Some(8_000_000),
                 server_ns: None,
+                is_reconnected: index < 2,
             });
         }
         let summary = timings.summary().unwrap();
-        assert_eq!((summary.requests, summary.connect_ms.n), (10, 1));
+        let counts = (summary.requests, summary.connect_ms.n, summary.reconnects);
+        assert_eq!(counts, (10, 1, 2));
         assert_eq!((summary.connect_ms.max, summary.connect_ms.p50), (Some(2.0), None));
         assert!((summary.first_byte_ms.p50.unwrap() - 8.0).abs() < 0.05);
         assert_eq!(summary.server_ms, part(&Histogram::default()));

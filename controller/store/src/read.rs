@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use std::ops::Range;
 
 /// The columns of a sample within its run, without what was written. The driver copies every value of every row, so
-/// what few samples have is one column: times in nanoseconds, apart by a blank, empty where there is none.
+/// what few samples have is one column: times in nanoseconds and whether the request was reconnected, apart by a blank,
+/// empty where there is none.
 macro_rules! within_run {
     () => {
         "sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
@@ -20,7 +21,8 @@ macro_rules! within_run {
          CASE WHEN coalesce(schedule_delay_ns, exchange_ns) IS NULL THEN NULL \
          ELSE coalesce(CAST(schedule_delay_ns AS TEXT), '') || ' ' || coalesce(CAST(exchange_ns AS TEXT), '') \
          || ' ' || coalesce(CAST(connect_ns AS TEXT), '') || ' ' || coalesce(CAST(first_byte_ns AS TEXT), '') \
-         || ' ' || coalesce(CAST(server_ns AS TEXT), '') END AS rare_ns"
+         || ' ' || coalesce(CAST(server_ns AS TEXT), '') || ' ' || coalesce(CAST(reconnected AS TEXT), '') \
+         END AS rare_ns"
     };
 }
 
@@ -342,11 +344,19 @@ fn rare_times(text: &str) -> Result<(Option<u64>, Option<HttpTiming>), Error> {
         ns.map(|ns| ns.map(|ns| u64::try_from(ns).unwrap_or_default())).map_err(|_| damaged())
     });
     let times = times.collect::<Result<Vec<_>, _>>()?;
-    let [schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns] = times[..] else {
+    let [schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, reconnected] =
+        times[..]
+    else {
         return Err(damaged());
     };
-    let http =
-        exchange_ns.map(|total_ns| HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns });
+    let is_reconnected = reconnected == Some(1);
+    let http = exchange_ns.map(|total_ns| HttpTiming {
+        total_ns,
+        connect_ns,
+        first_byte_ns,
+        server_ns,
+        is_reconnected,
+    });
     Ok((schedule_delay_ns, http))
 }
 

@@ -78,6 +78,7 @@ CREATE TABLE sample (
     connect_ns BIGINT,
     first_byte_ns BIGINT,
     server_ns BIGINT,
+    reconnected BIGINT,
     outcome TEXT NOT NULL,
     detail TEXT,
     counted BIGINT NOT NULL,

@@ -6,7 +6,7 @@ use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::ids::CampaignId;
 use model::output_ids::OutputIds;
-use model::sample::{Finish, Outcome, Sample, SampleKey};
+use model::sample::{Finish, HttpTiming, Outcome, Sample, SampleKey};
 use model::telemetry::{Metric, Phase, Readings};
 
 const MATRIX: &str = r#"
@@ -32,7 +32,13 @@ fn sample(text: Option<&str>) -> Sample {
         unknown_tokens: 1,
         reference_tokens: Some(9),
         schedule_delay_ns: Some(4),
-        http: None,
+        http: Some(HttpTiming {
+            total_ns: 60,
+            connect_ns: None,
+            first_byte_ns: Some(50),
+            server_ns: Some(40),
+            is_reconnected: true,
+        }),
         outcome: Outcome::Ok(Finish::Length),
         failure_detail: None,
         text: text.map(str::to_owned),

@@ -137,7 +137,7 @@ impl Store {
 }
 
 /// Of the table of samples.
-const SAMPLE_COLUMNS: usize = 26;
+const SAMPLE_COLUMNS: usize = 27;
 
 async fn insert_samples(
     transaction: &mut Transaction,
@@ -176,6 +176,7 @@ async fn insert_samples(
             Value::MaybeInt(http(|timing| timing.connect_ns)),
             Value::MaybeInt(http(|timing| timing.first_byte_ns)),
             Value::MaybeInt(http(|timing| timing.server_ns)),
+            Value::MaybeInt(http(|timing| Some(timing.is_reconnected.into()))),
             Value::Text(sample.outcome.as_str()),
             Value::MaybeText(detail.as_deref()),
             Value::Int((*is_counted).into()),
@@ -185,8 +186,8 @@ async fn insert_samples(
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
-                reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, outcome, \
-                detail, counted, text, output_ids)";
+                reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, \
+                reconnected, outcome, detail, counted, text, output_ids)";
     transaction.insert(into, SAMPLE_COLUMNS, &values).await
 }
 

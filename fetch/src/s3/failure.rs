@@ -25,6 +25,17 @@ impl Action {
     }
 }
 
+/// Whether a later attempt may succeed. S3 completes an upload in parts with a 200 before it knows the outcome, so that
+/// a failure may follow in the body.
+fn may_pass(status: u16, code: &str) -> bool {
+    matches!(status, 408 | 429 | 500..)
+        || (status == 200
+            && matches!(
+                code,
+                "InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout"
+            ))
+}
+
 /// Sorts an SDK error into transient and final; `missing` is the error for a 404.
 pub(super) fn failure<E>(
     error: &SdkError<E, HttpResponse>,
@@ -67,7 +78,7 @@ where
             let reason = "it was replaced during the download: try again".to_owned();
             Failure::Final(Error::Answer { what, reason })
         }
-        (408 | 429 | 500.., _) => Failure::Transient {
+        _ if may_pass(status, code) => Failure::Transient {
             reason: format!("S3 answered {status} {code}").trim_end().to_owned(),
             retry_after: header("retry-after")
                 .and_then(|seconds| seconds.trim().parse().ok())
@@ -77,6 +88,23 @@ where
             let said = error.message().unwrap_or_default();
             let reason = format!("S3 answered {status} {code}: {said}");
             Failure::Final(Error::Answer { what, reason })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_told_in_a_200_may_pass_like_one_with_its_own_status() {
+        for (status, code) in
+            [(200, "InternalError"), (200, "SlowDown"), (503, "SlowDown"), (429, "")]
+        {
+            assert!(may_pass(status, code), "{status} {code}");
+        }
+        for (status, code) in [(200, "PreconditionFailed"), (400, "InternalError"), (403, "")] {
+            assert!(!may_pass(status, code), "{status} {code}");
         }
     }
 }

@@ -19,15 +19,16 @@ pub enum SampleError {
 
 impl From<wire::HttpTiming> for HttpTiming {
     fn from(wire: wire::HttpTiming) -> Self {
-        let wire::HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns } = wire;
-        Self { total_ns, connect_ns, first_byte_ns, server_ns }.plausible()
+        let wire::HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns, is_reconnected } =
+            wire;
+        Self { total_ns, connect_ns, first_byte_ns, server_ns, is_reconnected }.plausible()
     }
 }
 
 impl From<HttpTiming> for wire::HttpTiming {
     fn from(timing: HttpTiming) -> Self {
-        let HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns } = timing;
-        Self { total_ns, connect_ns, first_byte_ns, server_ns }
+        let HttpTiming { total_ns, connect_ns, first_byte_ns, server_ns, is_reconnected } = timing;
+        Self { total_ns, connect_ns, first_byte_ns, server_ns, is_reconnected }
     }
 }
 
@@ -148,6 +149,7 @@ mod tests {
             connect_ns: None,
             first_byte_ns: Some(7),
             server_ns: Some(5),
+            is_reconnected: true,
         };
         let uncounted = Sample {
             input_tokens: None,

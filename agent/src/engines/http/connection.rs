@@ -1,14 +1,20 @@
 //! One connection to an endpoint. It is opened on first use and reopened after the server closes
 //! it, so each request's timing shows whether it waited for a connection.
+//!
+//! A server may close a kept connection just when the next request is on its way. Where no byte of
+//! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
+
+mod metered;
 
 use super::{Error, credentials::Credentials, failed};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
+use metered::Metered;
 use model::endpoint::Endpoint;
 use model::failure::{Failure, Kind};
 use model::sample::HttpTiming;
@@ -111,7 +117,9 @@ impl Target {
                 };
                 format!("; check {headers}, the address and [model.endpoint] request")
             }
-            Kind::Answer => "; check [model.endpoint] answer".to_owned(),
+            Kind::Answer => {
+                "; check the request and the JSON pointers of [model.endpoint]".to_owned()
+            }
             _ => String::new(),
         }
     }
@@ -128,13 +136,21 @@ fn tls() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
+/// A kept connection, if any.
 #[derive(Debug, Default)]
-pub(super) struct Connection(Option<SendRequest<Full<Bytes>>>);
+pub(super) struct Connection(Option<Open>);
+
+#[derive(Debug)]
+struct Open {
+    sender: SendRequest<Full<Bytes>>,
+    received: metered::Received,
+}
 
 #[derive(Debug, Default)]
 struct Progress {
     connect_ns: Option<u64>,
     first_byte_ns: Option<u64>,
+    is_reconnected: bool,
 }
 
 impl Connection {
@@ -163,35 +179,29 @@ impl Connection {
             let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
             Err(failed(Kind::TimedOut, detail))
         });
-        match response {
-            Ok((status, answered, body)) => {
-                let end_ns = stopwatch.now_ns();
-                let timing = HttpTiming {
-                    total_ns: end_ns.saturating_sub(start_ns),
-                    connect_ns: progress.connect_ns,
-                    first_byte_ns: progress.first_byte_ns,
-                    server_ns: None,
-                };
-                // Headers signed for this request are known only here.
-                let body = if status.is_success() {
-                    body
-                } else {
-                    let said = String::from_utf8_lossy(&body);
-                    Bytes::from(shared.credentials.redacted(&said, &headers))
-                };
-                Ok(Response { status, headers: answered, body, timing, end_ns })
-            }
-            Err(failure) => {
-                self.0 = None;
-                Err(failure)
-            }
-        }
+        let (status, answered, body) = response?;
+        let end_ns = stopwatch.now_ns();
+        let timing = HttpTiming {
+            total_ns: end_ns.saturating_sub(start_ns),
+            connect_ns: progress.connect_ns,
+            first_byte_ns: progress.first_byte_ns,
+            server_ns: None,
+            is_reconnected: progress.is_reconnected,
+        };
+        // Headers signed for this request are known only here.
+        let body = if status.is_success() {
+            body
+        } else {
+            let said = String::from_utf8_lossy(&body);
+            Bytes::from(shared.credentials.redacted(&said, &headers))
+        };
+        Ok(Response { status, headers: answered, body, timing, end_ns })
     }
 
     async fn round_trip(
         &mut self,
         shared: &Shared,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         progress: &mut Progress,
         start_ns: u64,
         stopwatch: &Stopwatch,
@@ -200,43 +210,65 @@ impl Connection {
         let broken = |error: hyper::Error| {
             failed(Kind::Unreachable, format!("connection lost: {}", one_line(&error)))
         };
-        // An idle connection closed by the server is not a failure of the next request.
-        if let Some(idle) = &mut self.0
-            && idle.ready().await.is_err()
+        let mut kept = self.0.take();
+        if let Some(idle) = &mut kept
+            && idle.sender.ready().await.is_err()
         {
-            self.0 = None;
+            // Closed while idle.
+            kept = None;
+            progress.is_reconnected = true;
         }
-        let answer = loop {
-            let sender = if let Some(sender) = self.0.take() {
-                self.0.insert(sender)
+        let (answer, open) = loop {
+            let is_kept = kept.is_some();
+            let mut open = if let Some(open) = kept.take() {
+                open
             } else {
                 let before_ns = since();
-                let sender = connect(shared).await?;
+                let open = connect(shared).await?;
                 progress.connect_ns = Some(since().saturating_sub(before_ns));
-                self.0.insert(sender)
+                open
             };
-            match sender.try_send_request(request).await {
-                Ok(answer) => break answer,
-                Err(mut error) => match error.take_message() {
-                    // Nothing was sent.
-                    Some(unsent) if progress.connect_ns.is_none() => {
-                        self.0 = None;
-                        request = unsent;
-                    }
-                    _ => return Err(broken(error.into_error())),
-                },
+            let received = open.received.bytes();
+            match open.sender.try_send_request(request.clone()).await {
+                Ok(answer) => break (answer, open),
+                Err(_) if is_kept && open.received.bytes() == received => {
+                    progress.is_reconnected = true
+                }
+                Err(error) => return Err(broken(error.into_error())),
             }
         };
         progress.first_byte_ns = Some(since());
         let (head, body) = answer.into_parts();
+        if head.status.is_success() && is_stream(&head.headers) {
+            let detail = "the response is a stream of events (text/event-stream), expected one JSON document: turn streaming off in the request";
+            return Err(failed(Kind::Answer, detail.to_owned()));
+        }
         let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
             failed(Kind::Unreachable, format!("the response was cut off: {}", one_line(&*error)))
         })?;
+        // One whose end was announced isn't kept, so that its end is no reconnect.
+        if head.version == Version::HTTP_11 && !is_last(&head.headers) {
+            self.0 = Some(open);
+        }
         Ok((head.status, head.headers, body.to_bytes()))
     }
 }
 
-async fn connect(shared: &Shared) -> Result<SendRequest<Full<Bytes>>, Failure> {
+/// Whether the body is a stream of server-sent events, which may never end.
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+}
+
+/// Whether the server announces that it closes the connection after this response.
+fn is_last(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(CONNECTION).iter().filter_map(|options| options.to_str().ok());
+    options
+        .flat_map(|options| options.split(','))
+        .any(|option| option.trim().eq_ignore_ascii_case("close"))
+}
+
+async fn connect(shared: &Shared) -> Result<Open, Failure> {
     let (name, port) = (shared.server.0.as_str(), shared.server.1);
     let unreachable = |what: &str, error: &(dyn std::error::Error + 'static)| {
         failed(Kind::Unreachable, format!("{name}:{port}: {what}: {}", one_line(error)))
@@ -257,9 +289,11 @@ async fn connect(shared: &Shared) -> Result<SendRequest<Full<Bytes>>, Failure> {
 
 async fn handshake(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-) -> Result<SendRequest<Full<Bytes>>, hyper::Error> {
+) -> Result<Open, hyper::Error> {
+    let stream = Metered::new(stream);
+    let received = stream.received();
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with its sender. The waiting request gets the error.
     tokio::spawn(async move { drop(connection.await) });
-    Ok(sender)
+    Ok(Open { sender, received })
 }

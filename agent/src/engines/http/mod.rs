@@ -16,15 +16,15 @@ use crate::model_source;
 use connection::{Connection, Response, Target};
 use credentials::Credentials;
 use engine::{Engine, Request, Row, count, files::ReadError};
-use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::{Generation, Stop};
+use model::panic::words;
 use model::sample::{Finish, MAX_TEXT_BYTES};
 use model::text::plain;
 use ops::error_chain::one_line;
-use response::ResponseFields;
+use response::{ResponseFields, Unusable};
 use std::{io, time::Duration};
 use stopwatch::Stopwatch;
 use t5::tokenizer::{self, Tokenizer};
@@ -41,6 +41,8 @@ const PAUSES: [Duration; 5] = [
     Duration::from_secs(4),
 ];
 const MAX_QUOTED_CHARS: usize = 300;
+/// Room for four wrong pointers.
+const MAX_REASON_CHARS: usize = 1200;
 /// The end-of-sequence token of T5.
 const EOS: u32 = 1;
 
@@ -107,8 +109,8 @@ impl Http {
         Ok(Self { facts, template, fields, tokenizer, target, connections, runtime })
     }
 
-    /// Sends a probe request, so that wrong credentials and addresses fail before measuring.
-    /// Retries for some seconds while the endpoint is busy or starting.
+    /// Sends a probe request, so that wrong credentials, addresses and JSON pointers fail before
+    /// measuring. Retries for some seconds while the endpoint is busy or starting.
     pub fn probed(mut self) -> Result<Self, Error> {
         let (max_input_tokens, max_new_tokens) = PROBE_LIMITS;
         let generation = Generation {
@@ -122,8 +124,14 @@ impl Http {
         loop {
             let response =
                 self.ask(vec![self.template.fill(PROBE, &generation)], &stopwatch).remove(0);
-            let Err(failure) = self.row(PROBE, response, &generation) else { return Ok(self) };
-            let may_pass = matches!(failure.kind, Kind::Throttled | Kind::ServerError);
+            let failure = match self.tried(response, &generation) {
+                Ok(note) => {
+                    self.facts.notes.extend(note);
+                    return Ok(self);
+                }
+                Err(failure) => failure,
+            };
+            let may_pass = failure.retry == Retry::SameAgent;
             let Some(pause) = pauses.next().filter(|_| may_pass) else {
                 let (place, hint) =
                     (self.target.shown().to_owned(), self.target.hint(failure.kind));
@@ -132,6 +140,31 @@ impl Http {
             // The timer is made inside the runtime.
             self.runtime.block_on(async { tokio::time::sleep(*pause).await });
         }
+    }
+
+    /// Checks the response to the probe request. An empty, aborted or filtered summary is a finding
+    /// about the endpoint, which is there and answers: it is noted, and measuring begins.
+    fn tried(
+        &self,
+        response: Result<Response, Failure>,
+        generation: &Generation,
+    ) -> Result<Option<String>, Failure> {
+        let response = response?;
+        let (body, total_ns) = (response.body.clone(), response.timing.total_ns);
+        let note = match self.row(PROBE, Ok(response), generation) {
+            Ok(_) => None,
+            Err(failure)
+                if matches!(failure.kind, Kind::Empty | Kind::Aborted | Kind::Filtered) =>
+            {
+                Some(format!("the probe request returned no summary: {failure}"))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let wrong = self.fields.wrong_pointers(&body, total_ns);
+        if wrong.is_empty() {
+            return Ok(note);
+        }
+        Err(failed(Kind::Answer, self.quoted(&wrong.join("; "), &body)))
     }
 
     /// Sends all requests concurrently, one connection each. Responses are in order.
@@ -153,16 +186,24 @@ impl Http {
             };
             under_way.spawn_on(ask, runtime.handle());
         }
+        let mut reason = "the request was aborted".to_owned();
         runtime.block_on(async {
             while let Some(ended) = under_way.join_next().await {
-                // The panic was printed where it happened; its request stays unanswered.
-                if let Ok((index, connection, response)) = ended {
-                    connections.push(connection);
-                    answers[index] = Some(response);
+                match ended {
+                    Ok((index, connection, response)) => {
+                        connections.push(connection);
+                        answers[index] = Some(response);
+                    }
+                    // The panic was printed where it happened; its request stays unanswered.
+                    Err(error) => {
+                        if let Ok(panic) = error.try_into_panic() {
+                            reason = format!("the request panicked: {}", words(&*panic));
+                        }
+                    }
                 }
             }
         });
-        let broken = || Err(failed(Kind::Internal, "the request was aborted".to_owned()));
+        let broken = || Err(failed(Kind::Internal, reason.clone()));
         answers.into_iter().map(|answer| answer.unwrap_or_else(broken)).collect()
     }
 
@@ -176,20 +217,23 @@ impl Http {
         if !response.status.is_success() {
             return Err(self.error_response(&response));
         }
-        let read = self.fields.read(&response.body).map_err(|reason| {
-            let answer = self.target.redacted(&String::from_utf8_lossy(&response.body));
-            failed(
-                Kind::Answer,
-                format!("{reason} in the response {}", plain(&answer, MAX_QUOTED_CHARS)),
-            )
-        })?;
+        let read =
+            self.fields.read(&response.body).map_err(|Unusable { status, kind, reason }| {
+                let retry =
+                    if response::may_pass(status) { Retry::SameAgent } else { Retry::Never };
+                Failure { retry, kind, detail: self.quoted(&reason, &response.body) }
+            })?;
         if read.text.len() > MAX_TEXT_BYTES {
             let bytes = read.text.len();
             let detail = format!("summary of {bytes} bytes exceeds the limit of {MAX_TEXT_BYTES}");
             return Err(failed(Kind::Answer, detail));
         }
-        let counted = |text: &str| self.count_tokens(text);
-        let all = read.output_tokens.or_else(|| counted(&read.text));
+        // Counts of the endpoint and of the tokenizer are never mixed.
+        let counted = |text: &str, is_by_endpoint: bool| {
+            if is_by_endpoint { None } else { self.count_tokens(text) }
+        };
+        let all =
+            read.output_tokens.or_else(|| counted(&read.text, self.fields.has_output_tokens()));
         let finish = read.finish.unwrap_or(match all {
             Some(tokens) if tokens >= generation.max_new_tokens => Finish::Length,
             _ => Finish::Eos,
@@ -201,7 +245,9 @@ impl Http {
         let mut timing = response.timing;
         timing.server_ns = server_ns;
         Ok(Row {
-            input_tokens: read.input_tokens.or_else(|| counted(prompt)),
+            input_tokens: read
+                .input_tokens
+                .or_else(|| counted(prompt, self.fields.has_input_tokens())),
             cut_tokens: 0,
             output_ids: Vec::new(),
             output_tokens,
@@ -214,19 +260,28 @@ impl Http {
         })
     }
 
+    /// What is wrong with a response, and its beginning, without secrets.
+    fn quoted(&self, reason: &str, body: &[u8]) -> String {
+        let reason = plain(&self.target.redacted(reason), MAX_REASON_CHARS);
+        let said = self.target.redacted(&String::from_utf8_lossy(body));
+        format!("{reason} in the response {}", plain(said.trim(), MAX_QUOTED_CHARS))
+    }
+
     fn error_response(&self, response: &Response) -> Failure {
-        let kind = match response.status {
-            StatusCode::TOO_MANY_REQUESTS => Kind::Throttled,
-            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
-            status if status.is_server_error() => Kind::ServerError,
-            _ => Kind::Rejected,
-        };
+        let status = response::original_status(response.status, &response.body);
+        let retry = if response::may_pass(status) { Retry::SameAgent } else { Retry::Never };
         let said = self.target.redacted(&String::from_utf8_lossy(&response.body));
-        failed(kind, format!("{}: {}", response.status, plain(said.trim(), MAX_QUOTED_CHARS)))
+        let said = plain(said.trim(), MAX_QUOTED_CHARS);
+        Failure {
+            retry,
+            kind: response::class(status),
+            detail: format!("{}: {said}", response.status),
+        }
     }
 }
 
-/// Failed requests are not retried: the failure is the measurement.
+/// A failure that no retry mends. Measured requests are never retried: the failure is the
+/// measurement. The probe request is, after [`Retry::SameAgent`].
 fn failed(kind: Kind, detail: String) -> Failure {
     Failure { retry: Retry::Never, kind, detail }
 }

@@ -1,11 +1,37 @@
 //! Parses a response into the summary and its metadata. Pure.
+//!
+//! The HTTP status alone doesn't make a request a good one: a finish reason, an empty text, an error
+//! object or the status of the container behind SageMaker decide as well.
 
-use hyper::HeaderMap;
+use hyper::{HeaderMap, StatusCode};
+use model::failure::Kind;
 use model::{endpoint::Endpoint, sample::Finish};
 use serde_json::Value;
 
-/// Finish reasons of a summary cut by its limit.
-const LENGTH: [&str; 2] = ["length", "max_tokens"];
+/// Finish reasons of a summary cut by its limit, in lower case, as the ones below.
+const LENGTH: [&str; 4] = ["length", "max_tokens", "model_length", "model_context_window_exceeded"];
+/// Finish reasons of a server that gave up a request.
+const ABORTED: [&str; 6] = ["abort", "aborted", "cancelled", "canceled", "error", "timeout"];
+/// Finish reasons of a filter that withheld the summary or a part of it.
+const FILTERED: [&str; 9] = [
+    "content_filter",
+    "content_filtered",
+    "guardrail_intervened",
+    "refusal",
+    "safety",
+    "recitation",
+    "blocklist",
+    "prohibited_content",
+    "spii",
+];
+/// Longest finish reason of a known server: a longer text is something else.
+const MAX_FINISH_CHARS: usize = 40;
+/// Longest part of a response that an error repeats.
+const MAX_SHOWN_CHARS: usize = 120;
+/// A server may round its time. Twice the time of the request and this are another unit.
+const MAX_ROUNDING_NS: u64 = 5_000_000;
+/// Some servers put it before their JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// JSON pointers to the fields of a response.
 #[derive(Debug)]
@@ -27,6 +53,15 @@ pub(super) struct Parsed {
     pub(super) server_ns: Option<u64>,
 }
 
+/// Why a response with a success status holds no summary.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    /// The status that the response names in place of a summary; else its own.
+    pub(super) status: StatusCode,
+    pub(super) kind: Kind,
+    pub(super) reason: String,
+}
+
 impl ResponseFields {
     pub(super) fn of(endpoint: &Endpoint) -> Self {
         Self {
@@ -38,26 +73,236 @@ impl ResponseFields {
         }
     }
 
-    pub(super) fn read(&self, body: &[u8]) -> Result<Parsed, String> {
-        let answer: Value =
-            serde_json::from_slice(body).map_err(|error| format!("not JSON ({error})"))?;
+    /// Whether the endpoint counts the tokens of the prompt, so that nothing else may.
+    pub(super) fn has_input_tokens(&self) -> bool {
+        self.input_tokens.is_some()
+    }
+
+    /// The same of the summary.
+    pub(super) fn has_output_tokens(&self) -> bool {
+        self.output_tokens.is_some()
+    }
+
+    pub(super) fn read(&self, body: &[u8]) -> Result<Parsed, Unusable> {
+        let unusable = |kind, reason| Unusable { status: StatusCode::OK, kind, reason };
+        let answer =
+            json(body).map_err(|error| unusable(Kind::Answer, format!("not JSON ({error})")))?;
+        let at = |pointer: &Option<String>| answer.pointer(pointer.as_deref()?);
+        let word = at(&self.finish).and_then(Value::as_str);
+        let finish = word.map(Ended::of);
+        if let (Some(word), Some(pointer)) = (word, &self.finish) {
+            let reason = |what: &str| format!("{what}: {pointer} is {}", shown(&word.into()));
+            match finish {
+                Some(Ended::Aborted) => {
+                    return Err(unusable(Kind::Aborted, reason("the server aborted the request")));
+                }
+                Some(Ended::Filtered) => {
+                    return Err(unusable(Kind::Filtered, reason("a filter withheld the summary")));
+                }
+                Some(Ended::Finished(_)) | None => {}
+            }
+        }
         let text = match answer.pointer(&self.answer) {
             Some(Value::String(text)) => text.clone(),
-            Some(_) => return Err(format!("{} is not a string", self.answer)),
-            None => return Err(format!("nothing at {}", self.answer)),
+            other => {
+                if let Some(status) = error_status(&answer) {
+                    let reason = "an error in place of a summary".to_owned();
+                    return Err(Unusable { status, kind: class(status), reason });
+                }
+                let reason = match other {
+                    Some(other) => {
+                        format!("{} holds {}, expected a text", self.answer, shown(other))
+                    }
+                    None => missing(&answer, &self.answer),
+                };
+                return Err(unusable(Kind::Answer, reason));
+            }
         };
-        let at = |pointer: &Option<String>| answer.pointer(pointer.as_deref()?);
-        let tokens = |pointer| at(pointer).and_then(Value::as_u64)?.try_into().ok();
-        let finish = at(&self.finish).and_then(Value::as_str);
+        if text.trim().is_empty() {
+            let reason = format!("the text at {} is empty", self.answer);
+            return Err(unusable(Kind::Empty, reason));
+        }
         Ok(Parsed {
             text,
-            input_tokens: tokens(&self.input_tokens),
-            output_tokens: tokens(&self.output_tokens),
-            finish: finish
-                .map(|word| if LENGTH.contains(&word) { Finish::Length } else { Finish::Eos }),
-            server_ns: at(&self.server_ms).and_then(Value::as_f64).and_then(nanoseconds),
+            input_tokens: at(&self.input_tokens).and_then(tokens),
+            output_tokens: at(&self.output_tokens).and_then(tokens),
+            finish: finish.and_then(|ended| match ended {
+                Ended::Finished(finish) => Some(finish),
+                Ended::Aborted | Ended::Filtered => None,
+            }),
+            server_ns: at(&self.server_ms).and_then(number).and_then(nanoseconds),
         })
     }
+
+    /// Every pointer that doesn't lead to what it should, in the response to the trial request.
+    /// `total_ns`: how long the request took.
+    pub(super) fn wrong_pointers(&self, body: &[u8], total_ns: u64) -> Vec<String> {
+        let Ok(answer) = json(body) else { return Vec::new() };
+        let is_server_time = |value: &Value| {
+            let most_ns = 2 * total_ns + MAX_ROUNDING_NS;
+            number(value).and_then(nanoseconds).is_some_and(|server_ns| server_ns <= most_ns)
+        };
+        let within = format!(
+            "milliseconds of the server: the request took {:.1} ms",
+            total_ns as f64 / 1e6
+        );
+        let is_tokens = |value: &Value| tokens(value).is_some();
+        let checks: [(&str, &Option<String>, &dyn Fn(&Value) -> bool, &str); 4] = [
+            ("input_tokens", &self.input_tokens, &is_tokens, "a number of tokens"),
+            ("output_tokens", &self.output_tokens, &is_tokens, "a number of tokens"),
+            ("finish", &self.finish, &is_finish, "a finish reason"),
+            ("server_ms", &self.server_ms, &is_server_time, &within),
+        ];
+        let mut wrong = Vec::new();
+        for (key, pointer, is_right, expected) in checks {
+            let Some(pointer) = pointer else { continue };
+            match answer.pointer(pointer) {
+                None => wrong.push(format!("{key}: {}", missing(&answer, pointer))),
+                Some(value) if !is_right(value) => {
+                    let held = shown(value);
+                    wrong.push(format!("{key}: {pointer} holds {held}, expected {expected}"));
+                }
+                Some(_) => {}
+            }
+        }
+        wrong
+    }
+}
+
+/// How a server says that it ended a summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Finished(Finish),
+    Aborted,
+    Filtered,
+}
+
+impl Ended {
+    /// A word that no server is known to use counts as the model's own end.
+    fn of(word: &str) -> Self {
+        let word = word.trim().to_ascii_lowercase();
+        let is_in = |words: &[&str]| words.contains(&word.as_str());
+        if is_in(&ABORTED) {
+            Self::Aborted
+        } else if is_in(&FILTERED) {
+            Self::Filtered
+        } else if is_in(&LENGTH) {
+            Self::Finished(Finish::Length)
+        } else {
+            Self::Finished(Finish::Eos)
+        }
+    }
+}
+
+/// One word, as every known server reports it.
+fn is_finish(value: &Value) -> bool {
+    value.as_str().is_some_and(|word| {
+        !word.is_empty()
+            && word.chars().count() <= MAX_FINISH_CHARS
+            && !word.contains(char::is_whitespace)
+    })
+}
+
+fn json(body: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
+}
+
+/// A number, or the text of one.
+fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.filter(|number| number.is_finite())
+}
+
+/// A count that some servers write as `2.0` or `"2"`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "whole and within the range of u32"
+)]
+fn tokens(value: &Value) -> Option<u32> {
+    let number = number(value)?;
+    let is_count = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    is_count.then_some(number as u32)
+}
+
+/// The class of a failure by its status.
+pub(super) fn class(status: StatusCode) -> Kind {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Kind::Throttled,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Kind::TimedOut,
+        status if status.is_server_error() => Kind::ServerError,
+        _ => Kind::Rejected,
+    }
+}
+
+/// Whether the same request may succeed a little later.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+        || status.is_server_error()
+}
+
+/// The status of the container behind SageMaker, whose own is 424 for whatever its container did;
+/// else `status`.
+pub(super) fn original_status(status: StatusCode, body: &[u8]) -> StatusCode {
+    if status != StatusCode::FAILED_DEPENDENCY {
+        return status;
+    }
+    let original = json(body).ok().and_then(|body| body.get("OriginalStatusCode")?.as_u64());
+    // 0: the container gave no answer.
+    let unanswered = StatusCode::INTERNAL_SERVER_ERROR;
+    original.map_or(status, |code| failed_status(code).unwrap_or(unanswered))
+}
+
+/// The status that an error object names, as `{"error": {"code": 503}}`.
+fn error_status(answer: &Value) -> Option<StatusCode> {
+    let error = answer.get("error")?;
+    let code = |of: &Value| {
+        ["code", "status", "status_code"]
+            .iter()
+            .find_map(|key| failed_status(of.get(key)?.as_u64()?))
+    };
+    code(error).or_else(|| code(answer))
+}
+
+fn failed_status(code: u64) -> Option<StatusCode> {
+    let status = StatusCode::from_u16(u16::try_from(code).ok()?).ok()?;
+    (status.is_client_error() || status.is_server_error()).then_some(status)
+}
+
+/// Says what the response holds in place of a pointer's value: the keys next to it.
+fn missing(answer: &Value, pointer: &str) -> String {
+    let mut parent = pointer;
+    while let Some((shorter, _)) = parent.rsplit_once('/') {
+        parent = shorter;
+        if let Some(found) = answer.pointer(parent) {
+            let place = if parent.is_empty() { "the response" } else { parent };
+            return format!("nothing at {pointer}: {place} holds {}", shown(found));
+        }
+    }
+    format!("nothing at {pointer}")
+}
+
+/// A part of a response for people: the keys of an object, the length of a list, or the value.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Object(fields) if fields.is_empty() => "no keys".to_owned(),
+        Value::Object(fields) => {
+            let keys: Vec<String> = fields.keys().map(|key| format!("`{key}`")).collect();
+            keys.join(", ")
+        }
+        Value::Array(items) if items.len() == 1 => "a list of 1 item".to_owned(),
+        Value::Array(items) => format!("a list of {} items", items.len()),
+        other => format!("`{other}`"),
+    };
+    if text.chars().count() <= MAX_SHOWN_CHARS {
+        return text;
+    }
+    text.chars().take(MAX_SHOWN_CHARS - 1).chain(std::iter::once('…')).collect()
 }
 
 /// The total of a `Server-Timing` header: its `total` metric, or its only duration.
@@ -136,10 +381,87 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_summary_says_what_is_missing() {
-        let reason = |body: &[u8]| fields().read(body).unwrap_err();
+        let reason = |body: &[u8]| fields().read(body).unwrap_err().reason;
         assert!(reason(b"<html>").starts_with("not JSON"));
-        assert_eq!(reason(br#"{"error": "no"}"#), "nothing at /0/generated_text");
-        assert_eq!(reason(br#"[{"generated_text": 7}]"#), "/0/generated_text is not a string");
+        assert_eq!(
+            reason(br#"{"summary": "so"}"#),
+            "nothing at /0/generated_text: the response holds `summary`"
+        );
+        assert_eq!(
+            reason(br#"[{"generated_text": 7}]"#),
+            "/0/generated_text holds `7`, expected a text"
+        );
+    }
+
+    fn class_of(body: &str) -> Option<Kind> {
+        fields().read(body.as_bytes()).err().map(|unusable| unusable.kind)
+    }
+
+    #[test]
+    fn a_success_status_alone_makes_no_good_answer() {
+        let with = |text: &str, finish: &str| {
+            format!(r#"[{{"generated_text": "{text}", "finish": "{finish}"}}]"#)
+        };
+        assert_eq!(class_of(&with("so", "stop")), None);
+        assert_eq!(class_of(&with("so", "COMPLETE")), None);
+        assert_eq!(class_of(&with("", "stop")), Some(Kind::Empty));
+        assert_eq!(class_of(&with(" \\n", "length")), Some(Kind::Empty));
+        assert_eq!(class_of(&with("so", "abort")), Some(Kind::Aborted));
+        assert_eq!(class_of(&with("", "abort")), Some(Kind::Aborted));
+        assert_eq!(class_of(&with("", "content_filter")), Some(Kind::Filtered));
+        assert_eq!(class_of(&with("so", "SAFETY")), Some(Kind::Filtered));
+        let withheld = r#"[{"generated_text": null, "finish": "content_filter"}]"#;
+        assert_eq!(class_of(withheld), Some(Kind::Filtered));
+    }
+
+    #[test]
+    fn an_error_object_has_the_class_of_its_code() {
+        let error = |code: u16| format!(r#"{{"error": {{"message": "no", "code": {code}}}}}"#);
+        assert_eq!(class_of(&error(503)), Some(Kind::ServerError));
+        assert_eq!(class_of(&error(429)), Some(Kind::Throttled));
+        assert_eq!(class_of(&error(401)), Some(Kind::Rejected));
+        assert_eq!(class_of(&error(200)), Some(Kind::Answer));
+        assert_eq!(class_of(r#"{"error": "no", "status": 504}"#), Some(Kind::TimedOut));
+        assert_eq!(class_of(r#"{"error": "no"}"#), Some(Kind::Answer));
+    }
+
+    #[test]
+    fn a_containers_own_status_decides() {
+        let of = |body: &str| original_status(StatusCode::FAILED_DEPENDENCY, body.as_bytes());
+        assert_eq!(of(r#"{"OriginalStatusCode": 503}"#), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(of(r#"{"OriginalStatusCode": 400}"#), StatusCode::BAD_REQUEST);
+        assert_eq!(of(r#"{"OriginalStatusCode": 0}"#), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(of("no"), StatusCode::FAILED_DEPENDENCY);
+        let own = original_status(StatusCode::BAD_GATEWAY, br#"{"OriginalStatusCode": 400}"#);
+        assert_eq!(own, StatusCode::BAD_GATEWAY);
+    }
+
+    #[test]
+    fn counts_are_read_as_servers_write_them() {
+        let body = b"\xef\xbb\xbf[{\"generated_text\": \"so\", \"output_tokens\": 2.0, \"input_tokens\": \"9\", \"server_ms\": \"1.5\"}]";
+        let read = fields().read(body).unwrap();
+        assert_eq!((read.input_tokens, read.output_tokens), (Some(9), Some(2)));
+        assert_eq!(read.server_ns, Some(1_500_000));
+        for not_a_count in ["2.5", "-1", "1e10", "true", "null", "\"two\"", "[2]"] {
+            let value: Value = serde_json::from_str(not_a_count).unwrap();
+            assert_eq!(tokens(&value), None, "{not_a_count}");
+        }
+    }
+
+    #[test]
+    fn every_wrong_pointer_is_named_with_what_is_there() {
+        let right = br#"[{"generated_text": "so", "input_tokens": 9, "output_tokens": 2.0, "finish": "stop", "server_ms": 1}]"#;
+        assert_eq!(fields().wrong_pointers(right, 2_000_000), Vec::<String>::new());
+        let wrong = br#"[{"generated_text": "so", "usage": {"in": 9}, "output_tokens": "few", "finish": "so it is", "server_ms": 3000}]"#;
+        assert_eq!(
+            fields().wrong_pointers(wrong, 2_000_000),
+            [
+                "input_tokens: nothing at /0/input_tokens: /0 holds `generated_text`, `usage`, `output_tokens`, `finish`, `server_ms`",
+                "output_tokens: /0/output_tokens holds `\"few\"`, expected a number of tokens",
+                "finish: /0/finish holds `\"so it is\"`, expected a finish reason",
+                "server_ms: /0/server_ms holds `3000`, expected milliseconds of the server: the request took 2.0 ms",
+            ]
+        );
     }
 
     #[test]
@@ -156,6 +478,7 @@ mod tests {
         #[test]
         fn no_answer_breaks_the_reader(body in any::<Vec<u8>>()) {
             let _ = fields().read(&body);
+            let _ = fields().wrong_pointers(&body, 1);
         }
     }
 }

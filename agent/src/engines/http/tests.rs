@@ -35,10 +35,30 @@ async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String)
             (Status::INTERNAL_SERVER_ERROR, format!("not with {sent}")).into_response()
         }
         () if body.contains("garbage") => "<html>".into_response(),
+        () if body.contains("nothing") => ok(""),
+        () if body.contains("given up") => ended("abort").into_response(),
+        () if body.contains("withheld") => ended("content_filter").into_response(),
+        () if body.contains("uncounted") => r#"[{"generated_text": "so"}]"#.into_response(),
+        () if body.contains("overloaded") => {
+            r#"{"error": {"message": "overloaded", "code": 503}}"#.into_response()
+        }
+        () if body.contains("container") => {
+            let said = r#"{"ErrorCode": "CLIENT_ERROR_FROM_MODEL", "OriginalStatusCode": 503}"#;
+            (Status::FAILED_DEPENDENCY, said).into_response()
+        }
+        () if body.contains("events") => {
+            let events = tokio_stream::pending::<Result<String, std::io::Error>>();
+            let body = axum::body::Body::from_stream(events);
+            ([("content-type", "text/event-stream")], body).into_response()
+        }
         () if body.contains("moved") => (Status::FOUND, [("location", "/x")]).into_response(),
         () if body.contains("slow") => std::future::pending().await,
         () => ok("so"),
     }
+}
+
+fn ended(finish: &str) -> String {
+    format!(r#"[{{"generated_text": "so", "output_tokens": 3, "finish": "{finish}"}}]"#)
 }
 
 struct Served {
@@ -144,6 +164,151 @@ fn a_failure_has_its_class_and_leaves_its_neighbours_alone() {
     assert!(details.contains("not with …"), "{details}");
     // A broken connection is replaced.
     assert!(ask(&mut engine, &["a", "b", "c", "d", "e", "f"]).iter().all(Result::is_ok));
+}
+
+#[test]
+fn a_success_status_alone_makes_no_good_request() {
+    let served = serve();
+    let mut engine = open(&spec(&served.address));
+    let asked =
+        ["nothing", "given up", "withheld", "overloaded", "container", "events", "uncounted"];
+    let rows = ask(&mut engine, &asked);
+    let kinds: Vec<_> = rows.iter().map(|row| row.as_ref().err().map(|error| error.kind)).collect();
+    let expected = [
+        Kind::Empty,
+        Kind::Aborted,
+        Kind::Filtered,
+        Kind::ServerError,
+        Kind::ServerError,
+        Kind::Answer,
+    ];
+    assert_eq!(kinds[..6], expected.map(Some), "{rows:?}");
+    assert!(rows[5].as_ref().unwrap_err().detail.contains("turn streaming off"), "{rows:?}");
+    assert_eq!(rows[6].as_ref().unwrap().output_tokens, None);
+}
+
+#[test]
+fn counts_of_the_endpoint_and_of_the_tokenizer_are_not_mixed() {
+    let served = serve();
+    let mut counted = spec(&served.address);
+    counted.tokenizer = Some("builtin:tiny".to_owned());
+    let rows = ask(&mut open(&counted), &["a", "uncounted"]);
+    let tokens: Vec<_> = rows.iter().map(|row| row.as_ref().unwrap().output_tokens).collect();
+    assert_eq!(tokens, [Some(3), None]);
+}
+
+#[test]
+fn a_trial_names_every_wrong_pointer_with_what_is_there() {
+    let served = serve();
+    let mut wrong = spec(&served.address);
+    let endpoint = wrong.endpoint.as_mut().unwrap();
+    endpoint.input_tokens = Some("/0/usage/prompt".to_owned());
+    endpoint.output_tokens = Some("/0/finish".to_owned());
+    endpoint.finish = Some("/0/output_tokens".to_owned());
+    endpoint.server_ms = Some("/0/generated_text".to_owned());
+    let error = one_line(&open(&wrong).probed().unwrap_err());
+    for expected in [
+        "input_tokens: nothing at /0/usage/prompt: /0 holds `generated_text`, `output_tokens`, `finish`",
+        "output_tokens: /0/finish holds `\"length\"`, expected a number of tokens",
+        "finish: /0/output_tokens holds `3`, expected a finish reason",
+        "server_ms: /0/generated_text holds `\"so\"`, expected milliseconds",
+        "check the request and the JSON pointers",
+    ] {
+        assert!(error.contains(expected), "{expected} in {error}");
+    }
+}
+
+/// What a scripted server does with a request.
+enum Step {
+    Answer(String),
+    /// Sends this and closes the connection.
+    Break(String),
+}
+
+/// Serves scripted bytes: `script` gets the number of a request on its connection, from 1.
+fn scripted(script: impl Fn(usize) -> Step + Send + 'static) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            let (mut received, mut number) = (Vec::new(), 0);
+            let mut part = [0; 4096];
+            while let Ok(length @ 1..) = stream.read(&mut part) {
+                received.extend_from_slice(&part[..length]);
+                // The tests' bodies end with their only closing brace.
+                if !received.ends_with(b"}") {
+                    continue;
+                }
+                received.clear();
+                number += 1;
+                let step = script(number);
+                let (Step::Answer(bytes) | Step::Break(bytes)) = &step;
+                stream.write_all(bytes.as_bytes()).unwrap();
+                if matches!(step, Step::Break(_)) {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+fn http(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn a_kept_connection_that_closes_before_an_answer_is_replaced_once_and_counted() {
+    let ok = http("200 OK", &ended("stop"));
+    // The second request of every connection is read, and then the connection closes.
+    let script = move |number| match number {
+        1 => Step::Answer(ok.clone()),
+        _ => Step::Break(String::new()),
+    };
+    let mut engine = open(&spec(&scripted(script)));
+    for is_reconnected in [false, true, true] {
+        let rows = ask(&mut engine, &["a"]);
+        let timing = rows[0].as_ref().unwrap().http.unwrap();
+        assert_eq!((timing.is_reconnected, timing.connect_ns.is_some()), (is_reconnected, true));
+    }
+}
+
+#[test]
+fn a_new_connection_that_closes_and_an_answer_that_breaks_off_are_not_asked_again() {
+    let rows = ask(&mut open(&spec(&scripted(|_| Step::Break(String::new())))), &["a"]);
+    assert_eq!(rows[0].as_ref().unwrap_err().kind, Kind::Unreachable);
+    // The second answer on a kept connection breaks off within its head, then within its body.
+    for half in ["HTTP/1.1 200 O".to_owned(), http("200 OK", "[").replace(": 1", ": 9")] {
+        let ok = http("200 OK", &ended("stop"));
+        let script = move |number| match number {
+            1 => Step::Answer(ok.clone()),
+            _ => Step::Break(half.clone()),
+        };
+        let mut engine = open(&spec(&scripted(script)));
+        assert!(ask(&mut engine, &["a"])[0].is_ok());
+        assert_eq!(ask(&mut engine, &["b"])[0].as_ref().unwrap_err().kind, Kind::Unreachable);
+    }
+}
+
+#[test]
+fn a_trial_waits_for_a_busy_container_behind_sagemaker() {
+    let busy = http("424 Failed Dependency", r#"{"OriginalStatusCode": 503}"#);
+    let ok = http("200 OK", &ended("stop"));
+    let script = move |number| Step::Answer(if number == 1 { busy.clone() } else { ok.clone() });
+    assert!(open(&spec(&scripted(script))).probed().is_ok());
+    let refused = http("424 Failed Dependency", r#"{"OriginalStatusCode": 400}"#);
+    let error =
+        open(&spec(&scripted(move |_| Step::Answer(refused.clone())))).probed().unwrap_err();
+    assert!(one_line(&error).contains("rejected: 424 Failed Dependency"), "{error}");
+}
+
+#[test]
+fn a_trial_without_a_summary_is_noted() {
+    let empty = http("200 OK", &ended("stop").replace("so", ""));
+    let engine = open(&spec(&scripted(move |_| Step::Answer(empty.clone())))).probed().unwrap();
+    let notes = engine.facts().notes.join("\n");
+    assert!(notes.contains("returned no summary: empty: the text at /0/generated_text"), "{notes}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
 use super::validity::failures;
 use super::{Block, Detail, Section};
-use crate::sentences::{asked, network_share};
+use crate::sentences::{asked, network_share, reconnects};
 use results::{CellExchange, Results};
 use stats::http_timing::Part;
 use std::collections::BTreeSet;
@@ -21,11 +21,10 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         return None;
     }
     let mut sentences: Vec<String> = asked.into_iter().collect();
-    sentences.extend(
-        names.cells.iter().filter_map(|named| {
-            Some(format!("{}: {}.", named.label(), network_share(named.cell)?))
-        }),
-    );
+    sentences.extend(names.cells.iter().flat_map(|named| {
+        let found = [network_share(named.cell), reconnects(named.cell)];
+        found.into_iter().flatten().map(|found| format!("{}: {found}.", named.label()))
+    }));
     let mut blocks = vec![Block::List(sentences)];
     let rows: Vec<_> = (names.cells.iter())
         .filter_map(|named| named.cell.http.as_ref().map(|timing| row(named, timing)))
@@ -63,6 +62,7 @@ fn row(named: &Named<'_>, timing: &CellExchange) -> Vec<Entry> {
         middle(&timing.first_byte_ms),
         Entry::count(timing.connect_ms.n),
         figure(timing.connect_ms.mean),
+        Entry::count(timing.reconnects),
         Entry::words(failures(named.cell).as_deref().unwrap_or("none")),
     ]
 }
@@ -78,6 +78,7 @@ fn table(rows: Vec<Vec<Entry>>) -> Table {
         ms("First byte p50").at(Detail::Page),
         Column::figures("New connections", ""),
         ms("Connect, mean"),
+        Column::figures("Reconnects", ""),
         Column::words("Failed"),
     ];
     let title = "Where the time of a request goes";

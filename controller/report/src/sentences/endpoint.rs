@@ -1,5 +1,6 @@
 //! Models behind an endpoint: what the figures describe, and the share of the network.
 
+use super::counted;
 use crate::shortened::shortened;
 use plot::number::shown;
 use results::{Cell, Entry};
@@ -25,5 +26,14 @@ pub(crate) fn network_share(cell: &Cell) -> Option<String> {
             "the server reports no timing, so the network's share is unknown".to_owned()
         }
         None => "too few requests to estimate the network's share".to_owned(),
+    })
+}
+
+/// Requests whose kept connection the server had closed; `None` if there were none.
+pub(crate) fn reconnects(cell: &Cell) -> Option<String> {
+    let reconnects = cell.http.as_ref()?.reconnects;
+    let requests = counted(reconnects, "request");
+    (reconnects > 0).then(|| {
+        format!("{requests} went to a new connection, because the server had closed the kept one")
     })
 }

@@ -36,6 +36,7 @@ message sample {
     OPTIONAL INT64 connect_ns;
     OPTIONAL INT64 first_byte_ns;
     OPTIONAL INT64 server_ns;
+    OPTIONAL BOOLEAN reconnected;
     REQUIRED BYTE_ARRAY target (STRING);
     REQUIRED BYTE_ARRAY model (STRING);
     REQUIRED BYTE_ARRAY dtype (STRING);
@@ -160,6 +161,8 @@ fn columns<W: Write + Send>(
     optional::<Int64Type, W, _>(group, rows, part(|timing| timing.connect_ns))?;
     optional::<Int64Type, W, _>(group, rows, part(|timing| timing.first_byte_ns))?;
     optional::<Int64Type, W, _>(group, rows, part(|timing| timing.server_ns))?;
+    let reconnected = |row: &SampleRow| row.sample.http.map(|timing| timing.is_reconnected);
+    optional::<BoolType, W, _>(group, rows, reconnected)?;
     let (targets, models) = (&names.matrix.targets, &names.matrix.models);
     let of_cells = |name: &dyn Fn(&Cell) -> String| -> Vec<ByteArray> {
         names.plan.cells.iter().map(|cell| text(&name(cell))).collect()
