@@ -245,7 +245,8 @@ impl Session<'_> {
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
         let engines =
             engines.map_err(|error| format!("{error}: this agent is too old for the campaign"))?;
-        let generation = welcome.generation.unwrap_or_default().into();
+        let generation = welcome.generation.ok_or("the controller sent no generation settings")?;
+        let generation = generation.into();
         let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
         self.runner.send(Command::Inspect { engines, generation, telemetry });
         Ok(())

@@ -94,8 +94,8 @@ fn memory(observations: &Observations) -> Option<Finding> {
     let limit = limit.map_or(String::new(), |bytes| format!(", limit {}", gib(bytes as f64)));
     let total = gib(observations.host.facts.memory_bytes as f64);
     let detail = format!("{} of {total} available{limit}", gib(available));
-    let swap = last(Metric::HostSwapUsedBytes).unwrap_or(0.0);
-    Some(if swap > 0.0 {
+    let swap = last(Metric::HostSwapUsedBytes).filter(|swap| *swap > 0.0);
+    Some(if let Some(swap) = swap {
         Finding::trouble(
             "memory",
             format!("{detail}; {} swapped out", gib(swap)),
@@ -133,8 +133,8 @@ fn speed(observations: &Observations) -> Vec<Finding> {
             "connect the power supply: clocks are limited",
         ));
     }
-    let throttles: f64 = total(&observations.windows, Metric::HostThermalThrottles).unwrap_or(0.0);
-    if throttles > 0.0 {
+    let throttles = total(&observations.windows, Metric::HostThermalThrottles);
+    if let Some(throttles) = throttles.filter(|throttles| *throttles > 0.0) {
         let detail = format!("{throttles} thermal throttling events while idle");
         found.push(Finding::trouble("heat", detail, "cool the machine before measuring"));
     }

@@ -42,8 +42,47 @@ fn batch(index: u32, ids: &[&str]) -> Batch {
     Batch { index, requests: ids.iter().map(request).collect() }
 }
 
+/// Counts no tokens, as an endpoint that doesn't report them.
+struct Uncounted(Box<dyn Engine>);
+
+impl Engine for Uncounted {
+    fn facts(&self) -> &EngineFacts {
+        self.0.facts()
+    }
+
+    fn generate(
+        &mut self,
+        batch: &[Request],
+        generation: &Generation,
+        stopwatch: &stopwatch::Stopwatch,
+    ) -> Result<Vec<Result<engine::Row, Failure>>, Failure> {
+        let rows = self.0.generate(batch, generation, stopwatch)?;
+        let uncounted = |row| engine::Row { input_tokens: None, output_tokens: None, ..row };
+        Ok(rows.into_iter().map(|row| row.map(uncounted)).collect())
+    }
+}
+
+struct UncountedScripts;
+
+impl Engines for UncountedScripts {
+    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
+        Scripts.inspect(spec)
+    }
+
+    fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
+        Ok(Box::new(Uncounted(Scripts.load(spec)?)))
+    }
+}
+
 /// Starts a runner on a script and waits for the inspection.
 async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::TempDir) {
+    start_with(Scripts, script).await
+}
+
+async fn start_with(
+    engines: impl Engines,
+    script: &str,
+) -> (Runner, UnboundedReceiver<Report>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("script.json");
     std::fs::write(&path, script).unwrap();
@@ -58,7 +97,7 @@ async fn start(script: &str) -> (Runner, UnboundedReceiver<Report>, tempfile::Te
     };
     let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let machine_lock = MachineLock::on(&path.display().to_string());
-    let runner = Runner::start(Scripts, sender, machine_lock, Sampler::none()).unwrap();
+    let runner = Runner::start(engines, sender, machine_lock, Sampler::none()).unwrap();
     runner.send(Command::Inspect {
         engines: vec![spec],
         generation: generation(),
@@ -214,4 +253,24 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
     assert_eq!(told, [(3, 4, 6, 2), (4, 3, 4, 2)]);
     assert_eq!(windows[0].1.end_ns, windows[1].1.start_ns);
     assert_eq!(windows[1].1.end_ns, 210_000_000);
+}
+
+#[tokio::test]
+async fn a_sustained_load_without_token_counts_fails_and_sums_no_zeros() {
+    let (runner, mut reports, _folder) = start_with(UncountedScripts, "{}").await;
+    let load = Load {
+        concurrency: 1,
+        sustained: Some(crate::workload::Sustained { window_ns: 1_000_000, windows: vec![1, 2] }),
+        ..Load::default()
+    };
+    runner.send(Command::Measure(Offer {
+        attempt: 1,
+        batches: vec![batch(0, &["a"])],
+        batch_size: 1,
+        load: Some(load),
+        ..Offer::default()
+    }));
+    let all = until_idle(&mut reports).await;
+    let Some(Report::Failed { failure, .. }) = all.last() else { panic!("{all:?}") };
+    assert!(failure.detail.contains("counts no tokens"), "{failure}");
 }

@@ -91,8 +91,9 @@ impl Clocks {
         );
         into.set(Metric::HostTemperatureCelsius, self.temperature.read(root));
         if !self.throttle_counts.is_empty() {
-            let counts = self.throttle_counts.iter().filter_map(|path| root.number::<f64>(path));
-            let count = self.throttles.advance(Some(counts.sum()));
+            // One that can't be read now would look like a reset, and then like its whole count at once.
+            let counts = self.throttle_counts.iter().map(|path| root.number::<f64>(path));
+            let count = self.throttles.advance(counts.sum());
             into.set(Metric::HostThermalThrottles, count);
         }
     }
@@ -146,6 +147,26 @@ mod tests {
         assert_eq!(readings.of(Metric::HostCpuMhz), Some(2000.0));
         assert_eq!(readings.of(Metric::HostTemperatureCelsius), Some(71.5));
         assert_eq!(readings.of(Metric::HostThermalThrottles), Some(3.0));
+    }
+
+    #[test]
+    fn a_throttling_counter_that_is_gone_for_a_moment_is_a_gap_and_no_jump() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let count = |cpu| format!("{PROCESSORS}/cpu{cpu}/thermal_throttle/core_throttle_count");
+        write(at, &count(0), "7\n");
+        write(at, &count(1), "100\n");
+        let (mut clocks, _) = Clocks::find(&Root::of(at));
+        let mut throttles = || {
+            let mut readings = Readings::default();
+            clocks.read_slow(&mut readings);
+            readings.of(Metric::HostThermalThrottles)
+        };
+        assert_eq!(throttles(), None, "nothing to compare with yet");
+        fs::remove_file(at.join(count(1))).unwrap();
+        assert_eq!(throttles(), None);
+        write(at, &count(1), "101\n");
+        assert_eq!(throttles(), Some(1.0));
     }
 
     #[test]

@@ -15,19 +15,27 @@ pub(super) struct Rapl {
 #[derive(Debug)]
 struct Zone {
     path: String,
-    range_joules: f64,
+    /// Where the counter wraps; `None` if unreadable: then a wrap is a gap.
+    range_joules: Option<f64>,
     energy: Counter,
 }
 
 impl Rapl {
     pub(super) fn find(root: &Root) -> Result<Self, Absence> {
         let absent = |reason: &str, remedy: &str| absence("cpu_energy", reason, Some(remedy));
-        let is_counted = |path: &String| {
-            let name = root.text(&format!("{path}/name")).unwrap_or_default();
-            name.starts_with("package") || name == "dram"
-        };
-        let paths: Vec<String> =
-            root.list(FOLDER, "intel-rapl:").into_iter().filter(is_counted).collect();
+        let mut paths = Vec::new();
+        for path in root.list(FOLDER, "intel-rapl:") {
+            // It may be a package, whose energy would be missing from the sum.
+            let name = root.text(&format!("{path}/name")).ok_or_else(|| {
+                absent(
+                    &format!("the name of /{path} is unreadable"),
+                    "make the files under /sys/class/powercap readable",
+                )
+            })?;
+            if name.starts_with("package") || name == "dram" {
+                paths.push(path);
+            }
+        }
         if paths.is_empty() {
             return Err(absent(
                 "no RAPL counter, as on most virtual machines",
@@ -43,7 +51,7 @@ impl Rapl {
         let zone = |path: String| Zone {
             range_joules: root
                 .number::<f64>(&format!("{path}/max_energy_range_uj"))
-                .map_or(f64::INFINITY, |range| range / 1e6),
+                .map(|range| range / 1e6),
             path,
             energy: Counter::default(),
         };
@@ -56,7 +64,10 @@ impl Rapl {
         let used = self.zones.iter_mut().map(|zone| {
             let joules =
                 root.number::<f64>(&format!("{}/energy_uj", zone.path)).map(|joules| joules / 1e6);
-            zone.energy.advance_within(joules, zone.range_joules)
+            match zone.range_joules {
+                Some(range) => zone.energy.advance_within(joules, range),
+                None => zone.energy.advance(joules),
+            }
         });
         // Advance every counter, even if another one cannot be read.
         let used: Vec<Option<f64>> = used.collect();
@@ -93,6 +104,35 @@ mod tests {
         write(1_000_000, 7_000_000, 1_500_000);
         rapl.read(&mut readings);
         assert_eq!(readings.of(Metric::CpuEnergyJoules), Some(2.5));
+    }
+
+    #[test]
+    fn a_wrap_at_an_unknown_place_is_a_gap_and_not_an_infinity() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |package| {
+            zone(folder.path(), "intel-rapl:0", "package-0", package);
+            let range = folder.path().join(FOLDER).join("intel-rapl:0/max_energy_range_uj");
+            fs::remove_file(range).unwrap();
+        };
+        write(9_000_000);
+        let mut rapl = Rapl::find(&Root::of(folder.path())).unwrap();
+        let mut used = |package| {
+            write(package);
+            let mut readings = Readings::default();
+            rapl.read(&mut readings);
+            readings.of(Metric::CpuEnergyJoules)
+        };
+        assert_eq!([9_000_000, 1_000_000, 2_000_000].map(&mut used), [None, None, Some(1.0)]);
+    }
+
+    #[test]
+    fn a_zone_without_a_readable_name_is_not_left_out_silently() {
+        let folder = tempfile::tempdir().unwrap();
+        zone(folder.path(), "intel-rapl:0", "package-0", 1);
+        zone(folder.path(), "intel-rapl:1", "package-1", 1);
+        fs::remove_file(folder.path().join(FOLDER).join("intel-rapl:1/name")).unwrap();
+        let absence = Rapl::find(&Root::of(folder.path())).unwrap_err();
+        assert!(absence.reason.contains("intel-rapl:1 is unreadable"), "{}", absence.reason);
     }
 
     #[test]

@@ -55,8 +55,17 @@ impl InstrumentSet {
         let mut absences = Vec::new();
         let library = Library::open(places.nvml_library.as_deref());
         let library = library.map_err(|absence| absences.push(absence)).ok();
-        let gpus = library.as_ref().map(nvml::gpus).unwrap_or_default();
-        if library.is_some() && gpus.is_empty() {
+        let (gpus, is_counted) = match library.as_ref().map(nvml::gpus).transpose() {
+            Ok(gpus) => {
+                let is_counted = gpus.is_some();
+                (gpus.unwrap_or_default(), is_counted)
+            }
+            Err(absence) => {
+                absences.push(absence);
+                (Vec::new(), false)
+            }
+        };
+        if is_counted && gpus.is_empty() {
             let remedy = "start the container with GPUs (docker run --gpus all)";
             absences.push(absence("gpu", "the NVIDIA driver reports no GPU", Some(remedy)));
         }

@@ -62,7 +62,8 @@ impl CampaignState {
     /// Whether the budget covers another run, at the speed of the slowest one.
     fn budget_for_another_run(&self, plan: &Plan, throughputs: &[f64], now: Now) -> Budget {
         let slowest = throughputs.iter().copied().fold(f64::INFINITY, f64::min);
-        let time = Duration::try_from_secs_f64(plan.samples as f64 / slowest).unwrap_or_default();
+        // Unknown after a run without a single summary.
+        let time = Duration::try_from_secs_f64(plan.samples as f64 / slowest).ok();
         if self.budget.would_be_spent(now.elapsed, time) { Budget::Spent } else { Budget::Left }
     }
 

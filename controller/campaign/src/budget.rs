@@ -81,14 +81,17 @@ impl Budget {
         self.spending(now).is_spent(self.cost_of(RESERVE))
     }
 
-    /// Whether holding all machines for another `time` would exceed the budget.
-    pub(super) fn would_be_spent(&self, now: Duration, time: Duration) -> bool {
-        self.spending(now).is_spent(self.cost_of(time + RESERVE))
+    /// Whether holding all machines for another `time` would exceed the budget. `None`: for a time that nobody knows.
+    pub(super) fn would_be_spent(&self, now: Duration, time: Option<Duration>) -> bool {
+        let cost = time.and_then(|time| self.cost_of(time.saturating_add(RESERVE)));
+        self.spending(now).is_spent(cost)
     }
 
-    fn cost_of(&self, time: Duration) -> f64 {
-        let price = |held: &Held| self.prices.get(held.target).copied().unwrap_or_default();
-        self.connected.values().map(price).sum::<f64>() * time.as_secs_f64() / 3600.0
+    /// `None` if a machine has no known price.
+    fn cost_of(&self, time: Duration) -> Option<f64> {
+        let price = |held: &Held| self.prices.get(held.target).copied();
+        let usd_per_hour: f64 = self.connected.values().map(price).sum::<Option<f64>>()?;
+        Some(usd_per_hour * time.as_secs_f64() / 3600.0)
     }
 }
 
@@ -109,8 +112,22 @@ mod tests {
         assert!(!budget.is_spent(seconds(102)));
         assert!(budget.is_spent(seconds(103)), "2.5 s are kept in reserve");
         assert!(budget.spending(seconds(103)).usd < 0.1);
-        assert!(!budget.would_be_spent(seconds(50), seconds(40)));
-        assert!(budget.would_be_spent(seconds(50), seconds(60)));
+        assert!(!budget.would_be_spent(seconds(50), Some(seconds(40))));
+        assert!(budget.would_be_spent(seconds(50), Some(seconds(60))));
+        assert!(budget.would_be_spent(seconds(50), None), "nobody knows how long");
+    }
+
+    #[test]
+    fn a_machine_without_a_price_is_not_free() {
+        let agent: AgentId = "a".try_into().unwrap();
+        let mut limited = Budget::new(vec![3.6], Some(0.1), std::iter::empty());
+        limited.joined(agent.clone(), 0, 1, seconds(0));
+        assert!(limited.is_spent(seconds(1)), "nobody knows what it costs");
+        assert!(limited.would_be_spent(seconds(1), Some(seconds(1))));
+        let mut unlimited = Budget::new(vec![3.6], None, std::iter::empty());
+        unlimited.joined(agent, 0, 1, seconds(0));
+        assert!(!unlimited.is_spent(seconds(1)));
+        assert!(!unlimited.would_be_spent(seconds(1), None));
     }
 
     #[test]

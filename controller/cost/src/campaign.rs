@@ -28,9 +28,13 @@ impl Spending {
         }
     }
 
-    /// Whether the campaign must stop: what it cost, and what the next step adds, is past the limit.
-    pub fn is_spent(&self, next_usd: f64) -> bool {
-        self.max_usd.is_some_and(|most| self.usd + next_usd > most)
+    /// Whether the campaign must stop: what it cost, and what the next step adds, is past the limit. A cost that nobody
+    /// knows (`None`, or of hosts without a price) doesn't keep to a limit.
+    pub fn is_spent(&self, next_usd: Option<f64>) -> bool {
+        let is_kept = |most| {
+            self.unpriced_hosts == 0 && next_usd.is_some_and(|next_usd| self.usd + next_usd <= most)
+        };
+        self.max_usd.is_some_and(|most| !is_kept(most))
     }
 }
 
@@ -40,11 +44,19 @@ mod tests {
 
     #[test]
     fn a_campaign_stops_before_the_step_that_is_too_dear() {
-        let spending = Spending::new(Some(1.0)).with_host(1800.0, Some(1.5)).with_host(60.0, None);
+        let spending = Spending::new(Some(1.0)).with_host(1800.0, Some(1.5));
         assert!((spending.usd - 0.75).abs() < 1e-12);
-        assert_eq!(spending.unpriced_hosts, 1);
-        assert!(!spending.is_spent(0.25));
-        assert!(spending.is_spent(0.26));
-        assert!(!Spending::new(None).with_host(1e9, Some(1.0)).is_spent(1.0));
+        assert!(!spending.is_spent(Some(0.25)));
+        assert!(spending.is_spent(Some(0.26)));
+        assert!(!Spending::new(None).with_host(1e9, Some(1.0)).is_spent(Some(1.0)));
+    }
+
+    #[test]
+    fn a_cost_that_nobody_knows_is_not_within_a_limit() {
+        let unpriced = |max_usd| Spending::new(max_usd).with_host(60.0, None);
+        assert_eq!(unpriced(None).unpriced_hosts, 1);
+        assert!(unpriced(Some(1.0)).is_spent(Some(0.0)));
+        assert!(Spending::new(Some(1.0)).is_spent(None));
+        assert!(!unpriced(None).is_spent(None));
     }
 }

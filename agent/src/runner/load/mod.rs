@@ -102,6 +102,9 @@ impl Load<'_> {
         } else {
             self.run_dynamic(&mut workload, requests_of_shard, sink)?;
         }
+        if let Some(problem) = sink.problem() {
+            return Err(bug(problem));
+        }
         if (self.is_cancelled)() { Err(cancelled()) } else { Ok(()) }
     }
 }

@@ -19,6 +19,11 @@ pub(super) trait SampleSink {
     fn entered(&mut self, count: usize, not_sent: &[Arrival], now_ns: u64);
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64);
+
+    /// Why what was reported can't be used.
+    fn problem(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -94,6 +99,8 @@ pub(super) struct Windows<'a> {
     /// Earliest end of the current window.
     until_ns: u64,
     window: LoadWindow,
+    /// A request had no token counts: the sums of its window are too small.
+    is_uncounted: bool,
     sender: ReportSender<'a>,
     pub(super) sequence: u64,
 }
@@ -106,6 +113,7 @@ impl<'a> Windows<'a> {
             length_ns,
             until_ns: start_ns + length_ns,
             window: LoadWindow { start_ns, ..LoadWindow::default() },
+            is_uncounted: false,
             sender,
             sequence: 0,
         }
@@ -115,6 +123,9 @@ impl<'a> Windows<'a> {
 impl SampleSink for Windows<'_> {
     /// A batch longer than a window leaves the following windows empty.
     fn is_over(&mut self, now_ns: u64) -> bool {
+        if self.is_uncounted {
+            return true;
+        }
         while now_ns >= self.until_ns
             && let Some(index) = self.left.next()
         {
@@ -142,11 +153,21 @@ impl SampleSink for Windows<'_> {
             window.failed += 1;
             return;
         };
-        window.input_tokens += u64::from(row.input_tokens.unwrap_or_default());
-        window.output_tokens += u64::from(row.output_tokens.unwrap_or_default());
+        let (Some(input_tokens), Some(output_tokens)) = (row.input_tokens, row.output_tokens)
+        else {
+            self.is_uncounted = true;
+            return;
+        };
+        window.input_tokens += u64::from(input_tokens);
+        window.output_tokens += u64::from(output_tokens);
         window.latency.add(row.end_ns.saturating_sub(arrival.intended_ns));
         if let Some(first_token_ns) = row.first_token_ns {
             window.ttft.add(first_token_ns.saturating_sub(arrival.intended_ns));
         }
+    }
+
+    fn problem(&self) -> Option<&'static str> {
+        self.is_uncounted
+            .then_some("the engine counts no tokens, which a sustained load sums up in windows")
     }
 }

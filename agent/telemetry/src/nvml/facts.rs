@@ -1,19 +1,22 @@
 //! Facts about this machine's GPUs.
 
 use super::Library;
-use model::telemetry::Gpu;
+use crate::absence;
+use model::telemetry::{Absence, Gpu};
 use nvml_wrapper::{Device, enum_wrappers::device::Clock};
 
 /// All GPUs in the driver's order. Unknown facts are `None`.
-pub(crate) fn gpus(library: &Library) -> Vec<Gpu> {
-    let count = library.nvml.device_count().unwrap_or(0);
+pub(crate) fn gpus(library: &Library) -> Result<Vec<Gpu>, Absence> {
+    let count = library.nvml.device_count().map_err(|error| {
+        absence("gpu", format!("the NVIDIA driver does not count its GPUs: {error}"), None)
+    })?;
     let devices = (0..count).filter_map(|index| library.nvml.device_by_index(index).ok());
     let driver = library.nvml.sys_driver_version().ok();
     let cuda = library.nvml.sys_cuda_driver_version().ok();
     let cuda = cuda.map(|version| format!("{}.{}", version / 1000, version % 1000 / 10));
-    devices
+    Ok(devices
         .map(|device| Gpu { driver: driver.clone(), cuda_driver: cuda.clone(), ..gpu(&device) })
-        .collect()
+        .collect())
 }
 
 fn gpu(device: &Device<'_>) -> Gpu {

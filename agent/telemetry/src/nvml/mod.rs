@@ -13,6 +13,7 @@ pub(super) use monitor::GpuMonitor;
 pub use visible::VisibleDevices;
 
 use super::Trigger;
+use crate::absence;
 use model::telemetry::{Absence, Gpu, Readings};
 use visible::Handle;
 
@@ -23,7 +24,10 @@ pub(super) fn watch(
     visible: &VisibleDevices,
     gpus: &[Gpu],
 ) -> Result<GpuMonitor, Absence> {
-    let number = device.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    let number = device.rsplit(':').next().and_then(|number| number.parse().ok());
+    let number = number.ok_or_else(|| {
+        absence("gpu", format!("the device `{device}` has no number, as cuda:0 has"), None)
+    })?;
     let handle = visible.find(number, gpus)?;
     GpuMonitor::find(library, &handle, std::process::id())
 }

@@ -37,7 +37,9 @@ impl VisibleDevices {
             }
         };
         // CUDA puts the fastest first, NVML commands by bus; for identical GPUs both are the same.
-        let are_equal = gpus.windows(2).all(|pair| pair[0].name == pair[1].name);
+        // Two names that can't be read are not equal.
+        let are_equal =
+            gpus.windows(2).all(|pair| pair[0].name == pair[1].name && !pair[0].name.is_empty());
         if are_equal || self.order.as_deref() == Some("PCI_BUS_ID") {
             return Ok(handle);
         }
@@ -79,5 +81,7 @@ mod tests {
         assert_eq!(visible(None, Some("PCI_BUS_ID")).find(0, &mixed), Ok(Handle::Index(0)));
         let by_uuid = visible(Some("GPU-1"), None).find(0, &mixed);
         assert_eq!(by_uuid, Ok(Handle::Uuid("GPU-1".to_owned())));
+        let nameless = gpus(&["", ""]);
+        assert!(visible(None, None).find(0, &nameless).is_err(), "they may be different");
     }
 }

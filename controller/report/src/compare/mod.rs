@@ -290,9 +290,12 @@ fn regression(
     Ok((metric.regression(&contrast, alpha), Some(contrast)))
 }
 
-/// How much rougeL fell, as a share of the baseline's mean on the same dialogues.
+/// How much rougeL fell, as a share of the baseline's mean on the same dialogues. Missing where that is zero.
 fn rouge_l_regression(before: &[Scored], after: &[Scored], alpha: f64) -> Estimate {
     let (difference, baseline) = rouge_l_difference(before, after, SEED, alpha);
+    let Some(baseline) = baseline.filter(|mean| *mean > 0.0) else {
+        return Estimate::missing(difference.n, Limitation::NoScores);
+    };
     let share = |difference: f64| 0.0 - difference / baseline;
     Estimate {
         value: difference.value.map(share),
@@ -333,4 +336,25 @@ fn notes(baseline: &Side, candidate: &Side) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     notes.retain(|note| seen.insert(note.clone()));
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stats::quality::Rouge;
+
+    fn scored(rouge_l: f64) -> Vec<Scored> {
+        let rouge = Rouge { rouge1: 0.0, rouge2: 0.0, rouge_l };
+        let one = |sample| Scored { sample, rouge, tokens: None, reference_tokens: None };
+        (0..20).map(one).collect()
+    }
+
+    #[test]
+    fn a_fall_from_nothing_has_no_share() {
+        let fell = rouge_l_regression(&scored(0.5), &scored(0.25), ALPHA);
+        assert_eq!(fell.value, Some(0.5));
+        let from_zero = rouge_l_regression(&scored(0.0), &scored(0.25), ALPHA);
+        assert_eq!((from_zero.value, from_zero.reason), (None, Some(Limitation::NoScores)));
+        assert_eq!(rouge_l_regression(&[], &scored(0.25), ALPHA).value, None);
+    }
 }

@@ -73,15 +73,19 @@ pub(crate) fn separation(separation: &Separation) -> String {
     let Some(Spread { hosts: of_hosts, runs: of_runs, samples }) = spread else {
         return format!("{more}: one run shows no variation between runs");
     };
-    let (of_hosts, of_runs, samples) = (percent(*of_hosts), percent(*of_runs), percent(*samples));
+    let share = |share: &Option<f64>| match share {
+        Some(share) => format!("{}%", percent(*share)),
+        None => "an unknown share".to_owned(),
+    };
+    let (of_hosts, of_runs, samples) = (share(of_hosts), share(of_runs), share(samples));
     let enough = runs.map_or_else(
         || format!("more than {} runs for a difference this small", count(MOST_RUNS.into())),
         |runs| format!("about {} runs for a difference of this size", count(runs.into())),
     );
     let why = match need {
-        Need::Hosts => format!("hosts vary by {of_hosts}%"),
+        Need::Hosts => format!("hosts vary by {of_hosts}"),
         Need::Runs | Need::Samples => {
-            format!("runs vary by {of_runs}%, requests add {samples}%")
+            format!("runs vary by {of_runs}, requests add {samples}")
         }
     };
     let scope = if *hosts < 2 { "; with one host per target, for these machines only" } else { "" };
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn advice_has_its_reason_and_its_scope() {
-        let spread = Some(Spread { hosts: 0.0, runs: 0.02, samples: 0.005 });
+        let spread = Some(Spread { hosts: None, runs: Some(0.02), samples: Some(0.005) });
         let advice = Separation { need: Need::Runs, runs: None, spread, hosts: 1 };
         assert_eq!(
             separation(&advice),

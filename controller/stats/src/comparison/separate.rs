@@ -33,13 +33,14 @@ pub struct Separation {
     pub hosts: u64,
 }
 
-/// Relative standard deviations of both sides together, as shares.
+/// Relative standard deviations of both sides together, as shares. Null where a source can't be separated from others
+/// on one of the sides, as hosts can't if there is one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spread {
-    pub hosts: f64,
-    pub runs: f64,
+    pub hosts: Option<f64>,
+    pub runs: Option<f64>,
     /// What requests add to the mean of a run.
-    pub samples: f64,
+    pub samples: Option<f64>,
 }
 
 pub const MOST_RUNS: u32 = 1000;
@@ -54,10 +55,10 @@ pub fn separate(
     candidate: &VarianceShares,
 ) -> Option<Separation> {
     let variance = |component: &Option<Component>| {
-        component.as_ref().map_or(0.0, |component| component.relative_std.ln_1p().powi(2))
+        component.as_ref().map(|component| component.relative_std.ln_1p().powi(2))
     };
     let both = |of: fn(&VarianceShares) -> &Option<Component>| {
-        variance(of(baseline)) + variance(of(candidate))
+        Some(variance(of(baseline))? + variance(of(candidate))?)
     };
     let (hosts, of_runs, residual) = (both(|v| &v.host), both(|v| &v.run), both(|v| &v.residual));
     contrast.log_ratio?;
@@ -66,7 +67,8 @@ pub fn separate(
         let need = Need::Runs;
         return Some(Separation { need, runs: None, spread: None, hosts: hosts_measured });
     }
-    let of_samples = residual / contrast.shared_samples.max(1) as f64;
+    let of_samples = residual.map(|residual| residual / contrast.shared_samples.max(1) as f64);
+    // None is below every number: what isn't known asks for nothing.
     let need = if hosts > of_runs && hosts > of_samples {
         Need::Hosts
     } else if of_samples > of_runs {
@@ -75,7 +77,7 @@ pub fn separate(
         Need::Runs
     };
     let runs = runs_to_exclude(contrast, 0.0, alpha);
-    let deviation = |variance: f64| variance.sqrt().exp_m1();
+    let deviation = |variance: Option<f64>| variance.map(|variance| variance.sqrt().exp_m1());
     let spread = Spread {
         hosts: deviation(hosts),
         runs: deviation(of_runs),
@@ -153,6 +155,16 @@ mod tests {
         };
         assert_eq!(advise(0.02, 0.05), Need::Runs);
         assert_eq!(advise(0.001, 0.05), Need::Samples);
+    }
+
+    #[test]
+    fn a_source_that_one_side_does_not_show_has_no_spread() {
+        let host = Some(Component { relative_std: 0.5, share: 0.5 });
+        let (one, two) = (shares(0.02, 0.05), VarianceShares { host, ..shares(0.02, 0.05) });
+        let advice = separate(&contrast(0.01, 0.01), ALPHA, &one, &two).unwrap();
+        let spread = advice.spread.unwrap();
+        assert_eq!((advice.need, spread.hosts), (Need::Runs, None));
+        assert!(spread.runs.is_some() && spread.samples.is_some());
     }
 
     #[test]

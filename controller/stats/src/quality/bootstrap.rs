@@ -29,8 +29,10 @@ pub fn mean_interval_at(values: &[f64], seed: u64, alpha: f64) -> Estimate {
         return Estimate::point(value, n, reason);
     }
     if values.len() > CEILING {
-        let half = half_width(values, alpha).unwrap_or_default();
-        return Estimate::within(value, (value - half, value + half), n);
+        return match half_width(values, alpha) {
+            Some(half) => Estimate::within(value, (value - half, value + half), n),
+            None => Estimate::point(value, n, Limitation::NoScores),
+        };
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut means: Vec<f64> = (0..RESAMPLES)

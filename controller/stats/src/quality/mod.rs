@@ -91,17 +91,18 @@ pub fn difference(baseline: &[Scored], candidate: &[Scored], seed: u64) -> Quali
     QualityDifference { rouge1: of(0), rouge2: of(1), rouge_l: of(2), gen_len: counted(of(3)) }
 }
 
-/// The mean difference of rougeL with its interval at a level, and the baseline's mean on the same dialogues.
+/// The mean difference of rougeL with its interval at a level, and the baseline's mean on the same dialogues; both are
+/// missing if no dialogue has two scores.
 pub fn rouge_l_difference(
     baseline: &[Scored],
     candidate: &[Scored],
     seed: u64,
     alpha: f64,
-) -> (Estimate, f64) {
+) -> (Estimate, Option<f64>) {
     let both = shared(baseline, candidate);
     let differences: Vec<f64> = both.iter().map(|(before, after)| after[2] - before[2]).collect();
     let before: Vec<f64> = both.iter().map(|(before, _)| before[2]).collect();
-    (mean_interval_at(&differences, seed, alpha), mean(&before).unwrap_or_default())
+    (mean_interval_at(&differences, seed, alpha), mean(&before))
 }
 
 fn shared(baseline: &[Scored], candidate: &[Scored]) -> Vec<(Scores, Scores)> {

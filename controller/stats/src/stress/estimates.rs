@@ -21,8 +21,9 @@ pub fn estimates(runs: &[(u32, &Windows)], dialogues: u64) -> CellStatistics {
     let nothing = summarize(&Cell::new(Scenario::Stress, Vec::new()));
     let rows: Vec<RunRow> = runs.iter().map(|(run, windows)| row(*run, windows)).collect();
     let counted_samples = rows.iter().map(|row| row.counted_samples).sum();
-    let tokens = |row: &RunRow| row.output_tokens.unwrap_or_default() as f64;
-    let throughput = rate(&rows, "samples/sec", |row| row.counted_samples as f64);
+    let requests = |row: &RunRow| Some(row.counted_samples as f64);
+    let tokens = |row: &RunRow| row.output_tokens.map(|tokens| tokens as f64);
+    let throughput = rate(&rows, "samples/sec", requests);
     CellStatistics {
         counted_samples,
         failed_samples: rows.iter().map(|row| row.failed_samples).sum(),
@@ -56,11 +57,17 @@ fn row(run: u32, windows: &Windows) -> RunRow {
     }
 }
 
-fn rate(rows: &[RunRow], unit: &str, count: impl Fn(&RunRow) -> f64) -> Rate {
-    let by_run: Vec<f64> =
-        rows.iter().filter_map(|row| per_second(count(row), row.host_seconds)).collect();
+/// Missing where a run has no count: a sum without it would be too small.
+fn rate(rows: &[RunRow], unit: &str, count: impl Fn(&RunRow) -> Option<f64>) -> Rate {
+    let Some(counts) = rows.iter().map(count).collect::<Option<Vec<f64>>>() else {
+        let missing = || Estimate::missing(0, Limitation::UncountedTokens);
+        return Rate { unit: unit.to_owned(), per_host: missing(), std: None, fleet: missing() };
+    };
+    let by_run: Vec<f64> = (counts.iter().zip(rows))
+        .filter_map(|(count, row)| per_second(*count, row.host_seconds))
+        .collect();
     let seconds: f64 = rows.iter().map(|row| row.host_seconds).sum();
-    let all: f64 = rows.iter().map(&count).sum();
+    let all: f64 = counts.iter().sum();
     let per_host = per_second(all, seconds).map_or_else(
         || Estimate::missing(0, Limitation::NoTimeMeasured),
         |value| between_runs(value, &by_run, ALPHA),

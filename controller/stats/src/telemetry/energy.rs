@@ -104,37 +104,42 @@ pub fn energy(
         let joules = powers.iter().map(|(run, power)| Some(of(power)? * run.host_seconds));
         joules.sum::<Option<f64>>().filter(|_| !powers.is_empty()).map(|sum| sum / host_seconds)
     };
-    let per =
-        |of: &dyn Fn(&Power) -> Option<f64>, count: &dyn Fn(&RunRow) -> f64, why: Limitation| {
-            if let Some(reason) = reason {
-                return Estimate::missing(0, reason);
-            }
-            let rows: Option<Vec<(f64, f64)>> = powers
-                .iter()
-                .map(|(run, power)| Some((of(power)? * run.host_seconds, count(run))))
-                .collect();
-            let Some(rows) = rows else { return Estimate::missing(0, why) };
-            let counted: f64 = rows.iter().map(|(_, count)| count).sum();
-            if counted <= 0.0 {
-                return Estimate::missing(0, Limitation::NothingCounted);
-            }
-            let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
-            let by_run: Vec<f64> = rows
-                .iter()
-                .filter(|(_, count)| *count > 0.0)
-                .map(|(joules, count)| joules / count)
-                .collect();
-            between_runs(joules / counted, &by_run, ALPHA)
+    let per = |of: &dyn Fn(&Power) -> Option<f64>,
+               count: &dyn Fn(&RunRow) -> Option<f64>,
+               why: Limitation| {
+        if let Some(reason) = reason {
+            return Estimate::missing(0, reason);
+        }
+        let joules: Option<Vec<f64>> =
+            powers.iter().map(|(run, power)| Some(of(power)? * run.host_seconds)).collect();
+        let Some(joules) = joules else { return Estimate::missing(0, why) };
+        let counts: Option<Vec<f64>> = powers.iter().map(|(run, _)| count(run)).collect();
+        let Some(counts) = counts else {
+            return Estimate::missing(0, Limitation::UncountedTokens);
         };
-    let tokens = |run: &RunRow| run.output_tokens.unwrap_or_default() as f64;
+        let rows: Vec<(f64, f64)> = joules.into_iter().zip(counts).collect();
+        let counted: f64 = rows.iter().map(|(_, count)| count).sum();
+        if counted <= 0.0 {
+            return Estimate::missing(0, Limitation::NothingCounted);
+        }
+        let joules: f64 = rows.iter().map(|(joules, _)| joules).sum();
+        let by_run: Vec<f64> = rows
+            .iter()
+            .filter(|(_, count)| *count > 0.0)
+            .map(|(joules, count)| joules / count)
+            .collect();
+        between_runs(joules / counted, &by_run, ALPHA)
+    };
+    let requests = |run: &RunRow| Some(run.counted_samples as f64);
+    let kilotokens = |run: &RunRow| run.output_tokens.map(|tokens| tokens as f64 / 1000.0);
     let net = |power: &Power| Some((power.gross - power.idle?).max(0.0));
     let no_idle = Limitation::NoIdlePower;
-    let joules_per_request = per(&net, &|run| run.counted_samples as f64, no_idle);
+    let joules_per_request = per(&net, &requests, no_idle);
     CellEnergy {
-        joules_per_1000_output_tokens: per(&net, &|run| tokens(run) / 1000.0, no_idle),
+        joules_per_1000_output_tokens: per(&net, &kilotokens, no_idle),
         gross_joules_per_request: per(
             &|power| Some(power.gross),
-            &|run| run.counted_samples as f64,
+            &requests,
             Limitation::EnergyGaps,
         ),
         grams_co2e_per_1000_requests: match grams_per_kwh {
@@ -208,12 +213,27 @@ mod tests {
 
     fn of(runs: &[Collector], idle: Option<Collector>) -> CellEnergy {
         let rows: Vec<RunRow> = (1..).zip(runs).map(|(number, _)| run(number, 10.0)).collect();
+        of_rows(&rows, runs, idle)
+    }
+
+    fn of_rows(rows: &[RunRow], runs: &[Collector], idle: Option<Collector>) -> CellEnergy {
         let stretches = (1..)
             .zip(runs)
             .map(|(number, windows)| (number, vec![Stretch { agent: 0, windows: windows.clone() }]))
             .collect();
         let idle = idle.map(|windows| (0, windows)).into_iter().collect();
-        energy(&rows, &stretches, &idle, Some(360.0))
+        energy(rows, &stretches, &idle, Some(360.0))
+    }
+
+    #[test]
+    fn tokens_that_were_not_counted_are_not_zero() {
+        let counted = windows(10.0, &[(Metric::GpuPowerWatts, 50.0)]);
+        let rows = [run(1, 10.0), RunRow { output_tokens: None, ..run(2, 10.0) }];
+        let idle = Some(windows(3.0, &[(Metric::GpuPowerWatts, 20.0)]));
+        let found = of_rows(&rows, &[counted.clone(), counted], idle);
+        let per_token = found.joules_per_1000_output_tokens;
+        assert_eq!((per_token.value, per_token.reason), (None, Some(Limitation::UncountedTokens)));
+        assert_eq!(found.joules_per_request.value, Some(30.0));
     }
 
     #[test]
