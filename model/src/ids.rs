@@ -1,5 +1,6 @@
 //! Names that travel between programs. Each is checked once, where it enters.
 
+use crate::text::{LineBreaks, is_unprintable, printable};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,10 +16,27 @@ pub enum Error {
     TooLong { what: &'static str, bytes: usize },
     #[error("{what} has a control character at byte {at}")]
     Control { what: &'static str, at: usize },
+    #[error("{what} has U+{:04X} at byte {at}, which isn't shown or changes what is shown around it", u32::from(*.c))]
+    Unprintable { what: &'static str, c: char, at: usize },
 }
 
-/// Checks that `name` is neither empty nor too long and has no control characters.
+/// Checks that `name` is neither empty nor too long and consists of characters that are shown as they are.
 pub fn check(name: &str, what: &'static str) -> Result<(), Error> {
+    check_text(name, what)?;
+    // An emoji may hold a joiner, so the characters alone don't decide.
+    if printable(name, LineBreaks::Escaped).chars().eq(name.chars()) {
+        return Ok(());
+    }
+    match name.char_indices().find(|(_, c)| is_unprintable(*c)) {
+        Some((at, c)) => Err(Error::Unprintable { what, c, at }),
+        // It starts like a command of a CI system, which is escaped where it is shown.
+        None => Ok(()),
+    }
+}
+
+/// Checks that `name` is neither empty nor too long and has no control characters: enough for the ids of a dataset, which
+/// nobody can change, and which are escaped where they are shown.
+fn check_text(name: &str, what: &'static str) -> Result<(), Error> {
     if name.is_empty() {
         return Err(Error::Empty { what });
     }
@@ -32,7 +50,7 @@ pub fn check(name: &str, what: &'static str) -> Result<(), Error> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $check:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -48,7 +66,7 @@ macro_rules! name {
             type Error = Error;
 
             fn try_from(name: String) -> Result<Self, Error> {
-                check(&name, $what)?;
+                $check(&name, $what)?;
                 Ok(Self(name))
             }
         }
@@ -77,19 +95,19 @@ macro_rules! name {
 
 name!(
     /// One run of a matrix.
-    CampaignId, "campaign id"
+    CampaignId, "campaign id", check
 );
 name!(
     /// One combination of the matrix, such as `tiny.f32.b8.offline@one-thread`.
-    CellId, "cell id"
+    CellId, "cell id", check
 );
 name!(
     /// A dialogue of the dataset.
-    SampleId, "sample id"
+    SampleId, "sample id", check_text
 );
 name!(
     /// An agent process and its connection, as `PROCESS.CONNECTION`; never reused.
-    AgentId, "agent id"
+    AgentId, "agent id", check
 );
 
 impl AgentId {
@@ -101,11 +119,11 @@ impl AgentId {
 
 name!(
     /// A machine, identified by its boot id.
-    HostId, "host id"
+    HostId, "host id", check
 );
 name!(
     /// The hardware under comparison, such as the instance type `ml.g4dn.xlarge`.
-    TargetName, "target"
+    TargetName, "target", check
 );
 
 #[cfg(test)]
@@ -120,6 +138,23 @@ mod tests {
                 prop_assert!(!id.as_str().chars().any(char::is_control));
             }
         }
+    }
+
+    #[test]
+    fn marks_that_change_what_is_shown_are_refused_in_names_and_not_in_ids_of_a_dataset() {
+        for c in ['\u{202e}', '\u{2028}', '\u{200b}', '\u{e0041}'] {
+            let name = format!("a{c}b");
+            let error = AgentId::try_from(name.as_str()).unwrap_err();
+            assert_eq!(error, Error::Unprintable { what: "agent id", c, at: 1 });
+            assert!(TargetName::try_from(name.as_str()).is_err());
+            assert!(SampleId::try_from(name.as_str()).is_ok());
+        }
+        assert!(AgentId::try_from("\u{1f9d1}\u{200d}\u{1f680}").is_ok());
+        let error = AgentId::try_from("a\u{202e}").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "agent id has U+202E at byte 1, which isn't shown or changes what is shown around it"
+        );
     }
 
     #[test]

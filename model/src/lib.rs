@@ -1,7 +1,7 @@
 //! Domain types of the agent and the controller. Pure: no I/O, no network.
 //!
-//! A value from another program is checked once, where it enters: ids have no control characters,
-//! the times of a sample are consistent, dtypes are known. From there on it is trusted.
+//! A value from another program is checked once, where it enters: ids have no characters that change
+//! what is shown around them, the times of a sample are consistent, dtypes are known. From there on it is trusted.
 
 #![forbid(unsafe_code)]
 

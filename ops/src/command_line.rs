@@ -24,7 +24,7 @@ pub struct Man {
 pub fn completions(options: &Completions, mut command: Command) -> anyhow::Result<()> {
     let (mut script, name) = (Vec::new(), command.get_name().to_owned());
     clap_complete::generate(options.shell, &mut command, name, &mut script);
-    terminal::result(&String::from_utf8(script).context("the script is not UTF-8")?)?;
+    terminal::document(&String::from_utf8(script).context("the script is not UTF-8")?)?;
     Ok(())
 }
 

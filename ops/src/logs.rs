@@ -4,6 +4,7 @@ use crate::terminal;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -37,13 +38,21 @@ pub struct Options {
 /// Every crate of the workspace that logs.
 const OUR_CRATES: [&str; 5] = ["controller", "agent", "proto", "fetch", "ops"];
 
-/// Writes each line in one piece.
+/// Passes each line to the terminal in one piece. The terminal escapes and colors it.
 #[derive(Debug, Clone, Copy)]
-struct Lines;
+struct Lines(Format);
 
-impl Write for Lines {
+/// A line of a level, which only a text's own form doesn't contain.
+#[derive(Debug, Clone, Copy)]
+struct Line(Format, Level);
+
+impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        terminal::log(line);
+        let text = String::from_utf8_lossy(line);
+        match self.0 {
+            Format::Text => terminal::log(self.1, &text),
+            Format::Json => terminal::json_log(&text),
+        }
         Ok(line.len())
     }
 
@@ -53,10 +62,14 @@ impl Write for Lines {
 }
 
 impl MakeWriter<'_> for Lines {
-    type Writer = Self;
+    type Writer = Line;
 
-    fn make_writer(&self) -> Self {
-        *self
+    fn make_writer(&self) -> Line {
+        Line(self.0, Level::ERROR)
+    }
+
+    fn make_writer_for(&self, event: &Metadata<'_>) -> Line {
+        Line(self.0, *event.level())
     }
 }
 
@@ -66,9 +79,13 @@ pub fn start(options: Options) {
     let ours = filter::Targets::new()
         .with_default(log_level.min(LevelFilter::WARN))
         .with_targets(OUR_CRATES.map(|name| (name, log_level)));
-    let lines = tracing_subscriber::fmt::layer().with_writer(Lines).with_target(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(Lines(log_format)).with_target(false);
     let lines = match log_format {
-        Format::Text => lines.with_ansi(terminal::is_watched()).without_time().boxed(),
+        Format::Text => {
+            // The terminal colors and escapes.
+            let lines = lines.with_ansi(false).with_ansi_sanitization(false);
+            lines.with_level(false).without_time().boxed()
+        }
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
     // A second start, as in tests, changes nothing.

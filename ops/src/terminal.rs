@@ -2,21 +2,49 @@
 //!
 //! Results go to standard output, everything else to standard error. A result that can't be written is an error:
 //! its reader would take a cut output for a whole one. A note that can't be written is dropped.
+//!
+//! Texts contain names and messages of other programs, so all of them pass [`printable`]: no control sequence, mark of
+//! direction or command of a CI system reaches the terminal. Only what is made here or for programs is printed as it
+//! is: the colors of the log and of [`highlighted`], and what [`document`] takes.
 
 use crate::{environment, error_chain};
+use model::text::{LineBreaks, printable, printable_json};
+use std::borrow::Cow;
 use std::error::Error as StdError;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use tracing::Level;
+
+/// Clears the line of a progress bar.
+const CLEAR_LINE: &str = "\r\x1b[2K";
 
 /// Standard output can't be written, such as on a full disk.
 #[derive(Debug, thiserror::Error)]
 #[error("can't write to standard output")]
 pub struct Error(#[from] io::Error);
 
-/// Prints a result, which ends with exactly one newline.
+/// Prints a result for people, of one or more lines. It ends with exactly one newline.
 ///
 /// # Errors
 /// [`Error`], except that a closed pipe (`| head`) counts as success.
 pub fn result(text: &str) -> Result<(), Error> {
+    document(&shown(text))
+}
+
+/// Prints a result as JSON. Its value is kept exactly; characters that would act on a terminal are escaped within its
+/// strings.
+///
+/// # Errors
+/// As of [`result`].
+pub fn json(text: &str) -> Result<(), Error> {
+    document(&printable_json(text))
+}
+
+/// Prints a text as it is: a file, a script, or commands for a CI system, whose format has escaped what it contains.
+///
+/// # Errors
+/// As of [`result`].
+pub fn document(text: &str) -> Result<(), Error> {
     print(&mut io::stdout().lock(), text)
 }
 
@@ -26,10 +54,11 @@ pub fn result(text: &str) -> Result<(), Error> {
 /// As [`result`].
 pub fn highlighted(lead: &str, text: &str, words: &[(&str, Color)]) -> Result<(), Error> {
     let is_terminal = io::stdout().is_terminal();
+    let (lead, text) = (shown(lead), shown(text));
     if !has_colors(is_terminal, &|name| environment::variable(name)) {
-        return result(text);
+        return document(&text);
     }
-    result(&colored(lead, text, words))
+    document(&colored(&lead, &text, words))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +88,10 @@ fn colored(lead: &str, text: &str, words: &[(&str, Color)]) -> String {
     lead + &words.iter().fold(rest.to_owned(), color)
 }
 
+fn shown(text: &str) -> Cow<'_, str> {
+    printable(text, LineBreaks::Kept)
+}
+
 fn print(out: &mut impl Write, text: &str) -> Result<(), Error> {
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -66,9 +99,14 @@ fn print(out: &mut impl Write, text: &str) -> Result<(), Error> {
     }
 }
 
-/// Prints a line that is no result: progress, or a hint.
+/// Prints lines that are no result: progress, or a hint.
 pub fn note(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{}", shown(text)));
+}
+
+/// A value of another program or a path within a line: it doesn't break the line.
+pub fn value(value: impl Display) -> String {
+    printable(&value.to_string(), LineBreaks::Escaped).into_owned()
 }
 
 /// The width for standard output, in columns: `COLUMNS`, or that of the terminal; none where it goes elsewhere.
@@ -86,13 +124,32 @@ pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints a line of the log. On a terminal it replaces a progress bar, which is drawn again below it.
-pub(crate) fn log(line: &[u8]) {
-    let mut out = io::stderr().lock();
-    if is_watched() {
-        drop(out.write_all(b"\r\x1b[2K"));
+/// Prints a line of the log as text. On a terminal its level is colored, and it replaces a progress bar, which is drawn
+/// again below it.
+pub(crate) fn log(level: Level, line: &str) {
+    let line = log_line(level, line, is_watched());
+    drop(io::stderr().lock().write_all(line.as_bytes()));
+}
+
+/// The same for a line of JSON, whose level is one of its fields.
+pub(crate) fn json_log(line: &str) {
+    let start = if is_watched() { CLEAR_LINE } else { "" };
+    drop(write!(io::stderr().lock(), "{start}{}", printable_json(line)));
+}
+
+fn log_line(level: Level, line: &str, is_watched: bool) -> String {
+    let line = printable(line.trim_end_matches('\n'), LineBreaks::Escaped);
+    if !is_watched {
+        return format!("{level:>5} {line}\n");
     }
-    drop(out.write_all(line));
+    let color = match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    };
+    format!("{CLEAR_LINE}\x1b[{color}m{level:>5}\x1b[0m {line}\n")
 }
 
 /// Prints an error and its causes, one a line.
@@ -130,6 +187,31 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, "a\nb\n\n").unwrap();
         assert_eq!(out, b"a\nb\n");
+    }
+
+    const HOSTILE: &str = "::error::x\u{1b}[2J\n::error::y\u{202e} ##[error]z";
+
+    #[test]
+    fn a_text_of_another_program_is_shown_escaped() {
+        assert_eq!(
+            shown(HOSTILE),
+            "\\u{3a}:error::x\\u{1b}[2J\n\\u{3a}:error::y\\u{202e} \\u{23}#[error]z"
+        );
+        assert_eq!(value("a\nb\u{2028}"), "a\\nb\\u{2028}");
+        let error = anyhow::anyhow!("{HOSTILE}").context("can't read it");
+        assert!(!shown(&with_causes(error.as_ref())).contains(['\u{1b}', '\u{202e}']));
+    }
+
+    #[test]
+    fn only_the_level_of_a_log_line_is_colored() {
+        assert_eq!(
+            log_line(Level::WARN, "a\nb\u{1b}[31m\u{2028}\n", false),
+            " WARN a\\nb\\u{1b}[31m\\u{2028}\n"
+        );
+        assert_eq!(
+            log_line(Level::ERROR, "\u{1b}[8mx", true),
+            "\r\x1b[2K\x1b[31mERROR\x1b[0m \\u{1b}[8mx\n"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A hostile agent with a valid token: all its texts and times are forged. The campaign ends, terminals and reports
 //! escape its texts, and its figures are marked invalid.
 
+use model::text::is_unprintable;
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent, from_controller};
 use scenarios::{JoinCommand, Workspace, waiting};
@@ -16,8 +17,8 @@ formats = ["json", "html", "markdown", "junit", "csv"]
 sample_texts = 4
 "#;
 
-/// Markup, a path, terminal control and a right-to-left override.
-const LIE: &str = "<script>alert(1)</script>../../x\u{1b}[2J\u{7}\u{202e}";
+/// Markup, a path, terminal control, a right-to-left override, separators of lines and commands of CI systems.
+const LIE: &str = "::error::<script>alert(1)</script>../../x\u{1b}[2J\u{7}\u{202e}\n::error::\u{2028}\u{200b}\u{e0041}##[error]";
 
 fn say(message: from_agent::Message) -> wire::FromAgent {
     wire::FromAgent { message: Some(message) }
@@ -127,18 +128,20 @@ fn forged_figures_are_marked_and_forged_texts_escaped() {
         .block_on(lie(controller, &workspace.path(&token_file)));
     let finished = running.finish().expect(0);
 
-    let steers = |c: char| c.is_control() && c != '\n';
-    let acts = |c: char| steers(c) || c == '\u{202e}';
+    let acts = |c: char| is_unprintable(c) && c != '\n';
+    let commands = |text: &str| {
+        text.contains("##[") || text.lines().any(|line| line.trim_start().starts_with("::"))
+    };
     for text in [&finished.out, &finished.err] {
-        assert!(!text.contains(acts), "{text:?}");
+        assert!(!text.contains(acts) && !commands(text), "{text:?}");
     }
     let read = |name: &str| std::fs::read_to_string(workspace.path(name)).expect("it is written");
     let results = read("results.json");
-    assert!(!results.contains(steers), "{results:?}");
+    assert!(!results.contains(acts), "{results:?}");
     assert!(results.contains("INVALID"), "a year has not passed: {results}");
     for name in ["report.html", "report.md", "junit.xml", "cells.csv"] {
         let text = read(name);
-        assert!(!text.contains(acts), "{name}: {text:?}");
+        assert!(!text.contains(acts) && !commands(&text), "{name}: {text:?}");
         assert!(!text.contains("<script>alert"), "{name}: {text}");
     }
     assert!(read("report.html").contains("&lt;script&gt;alert"), "the page shows the escaped text");

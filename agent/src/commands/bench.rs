@@ -91,8 +91,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             peak_rss_mb: peak_rss_mb(),
             roofline,
         };
-        let line = if options.json { figures.json().to_string() } else { figures.line() };
-        terminal::result(&line)?;
+        if options.json {
+            terminal::json(&figures.json().to_string())?;
+        } else {
+            terminal::result(&figures.line())?;
+        }
     }
     Ok(())
 }

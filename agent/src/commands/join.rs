@@ -13,6 +13,7 @@ use engine::Engine;
 use host::Host;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
+use model::text::is_unprintable;
 use ops::metrics::Address;
 use ops::traces::{Program, Traces};
 use ops::{environment, program::Exit, terminal};
@@ -238,6 +239,6 @@ pub(super) fn stop_signal(
 fn agent_id(host: &Host) -> anyhow::Result<String> {
     let mut bytes = [0_u8; 8];
     SysRng.try_fill_bytes(&mut bytes).context("no system randomness")?;
-    let name: String = host.facts.name.chars().filter(|c| !c.is_control()).take(64).collect();
+    let name: String = host.facts.name.chars().filter(|c| !is_unprintable(*c)).take(64).collect();
     Ok(format!("{name}-{:016x}", u64::from_le_bytes(bytes)))
 }

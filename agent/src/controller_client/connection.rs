@@ -6,6 +6,8 @@ use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
 use model::engine::EngineSpec;
 use model::failure::{Failure, Kind, Retry};
+use model::ids;
+use model::text::plain;
 use model::version::{PROTOCOL, Version};
 use ops::{error_chain::root_cause, terminal};
 use proto::wire::{self, fleet_client::FleetClient, from_agent::Message, from_controller};
@@ -19,6 +21,8 @@ use tonic::{Request, Status};
 const CAPACITY: usize = 64;
 /// Time for the controller to receive everything from a leaving agent.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer reasons of the controller are truncated to this many characters.
+const MAX_REASON: usize = 2000;
 
 pub(super) async fn serve(
     options: &Options,
@@ -98,13 +102,17 @@ fn ended_by(dial: &Dialer, status: &Status, was_welcome: bool) -> Disconnect {
     // Statuses from the controller have no source; transport errors do.
     let reason = match status.source() {
         Some(source) => root_cause(source),
-        None => status.message().to_owned(),
+        None => plain(status.message(), MAX_REASON),
     };
     match (is_final(status.code()), was_welcome) {
         (true, _) => Disconnect::Refused(reason),
         (false, true) => Disconnect::BrokenAfterWelcome(reason),
         (false, false) => Disconnect::Broken(reason),
     }
+}
+
+fn drained(drain: &wire::Drain) -> Disconnect {
+    Disconnect::Ended(Ending::Drained(plain(&drain.reason, MAX_REASON)))
 }
 
 fn message(message: Message) -> wire::FromAgent {
@@ -137,7 +145,7 @@ async fn last_message(
                 Ok(Some(wire::FromController {
                     message: Some(from_controller::Message::Drain(drain)),
                 })) => {
-                    return Disconnect::Ended(Ending::Drained(drain.reason));
+                    return drained(&drain);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return closed(was_welcome),
@@ -179,7 +187,7 @@ impl Session<'_> {
                 received = incoming.message() => match received {
                     Ok(Some(received)) => match received.message {
                         Some(from_controller::Message::Drain(drain)) => {
-                            return Disconnect::Ended(Ending::Drained(drain.reason));
+                            return drained(&drain);
                         }
                         Some(from_controller::Message::Welcome(welcome)) => {
                             was_welcome = true;
@@ -240,7 +248,11 @@ impl Session<'_> {
             .check("controller")
             .map_err(|error| error.to_string())?;
         self.spans.welcomed(&welcome);
-        terminal::note(&format!("joined campaign {} for {}", welcome.campaign, welcome.target));
+        terminal::note(&format!(
+            "joined campaign {} for {}",
+            plain(&welcome.campaign, ids::MAX_BYTES),
+            plain(&welcome.target, ids::MAX_BYTES)
+        ));
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
         let engines =
@@ -382,5 +394,19 @@ impl Session<'_> {
         }
         let reason = "the agent is stopping".to_owned();
         self.send(Message::Leaving(wire::Leaving { reason })).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_the_controller_is_escaped() {
+        let reason = "over\n::error::x\u{1b}[2J\u{202e}\u{2028}".to_owned();
+        let Disconnect::Ended(Ending::Drained(reason)) = drained(&wire::Drain { reason }) else {
+            panic!("it is drained");
+        };
+        assert_eq!(reason, "over\\n::error::x\\u{1b}[2J\\u{202e}\\u{2028}");
     }
 }

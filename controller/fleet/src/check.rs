@@ -1,6 +1,6 @@
 //! Agents' messages -> checked domain types. Wire types end here.
 //!
-//! Impossible names and counts are refused; descriptive text is truncated and loses its control characters.
+//! Impossible names and counts are refused; descriptive text is truncated, and escaped where it would act.
 
 use super::Options;
 use campaign::{AgentReport, BatchReport};
@@ -203,9 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_truncated_and_cleaned() {
+    fn notes_are_truncated_and_escaped() {
         let facts = checked(engine_facts()).unwrap();
-        assert_eq!((facts.notes.len(), facts.notes[0].as_str()), (NOTES.0, "a[2Jb"));
+        assert_eq!(
+            (facts.notes.len(), facts.notes[0].as_str()),
+            (NOTES.0, "a\\u{1b}[2J\\u{202e}b")
+        );
     }
 
     #[test]

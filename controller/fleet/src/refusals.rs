@@ -1,6 +1,7 @@
 //! Refused connections: counted by reason, and logged once per peer, reason and minute, so that a flood can't fill the
 //! log.
 
+use model::text::plain;
 use prometheus::{IntCounterVec, Opts};
 use std::sync::{Mutex, PoisonError};
 use std::{collections::HashMap, fmt, net::IpAddr, time::Duration};
@@ -96,9 +97,7 @@ impl Refusals {
     pub fn add(&self, reason: Reason, peer: Option<IpAddr>, detail: &dyn fmt::Display) {
         let Some(suppressed) = self.count_one(reason, peer, Instant::now()) else { return };
         let peer = peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string());
-        // Text from strangers loses its control characters.
-        let detail: String =
-            detail.to_string().chars().filter(|c| !c.is_control()).take(300).collect();
+        let detail = plain(&detail.to_string(), 300);
         tracing::warn!(reason = reason.as_str(), peer, suppressed, "refused: {detail}");
     }
 

@@ -5,6 +5,7 @@ use super::vitals::Vitals;
 use campaign::{CampaignEvent, Progress};
 use cost::campaign::Spending;
 use model::ids::AgentId;
+use model::text::{LineBreaks, printable};
 use records::CampaignRow;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -98,6 +99,10 @@ struct AgentView<'a> {
     vitals: Option<Vitals>,
 }
 
+fn one_line(text: &str) -> String {
+    printable(text, LineBreaks::Escaped).into_owned()
+}
+
 impl PageState {
     pub(super) fn new(campaign: &CampaignRow) -> Self {
         let target = |target: &matrix::Target| Target {
@@ -124,14 +129,14 @@ impl PageState {
                 if self.messages.len() == MAX_MESSAGES {
                     self.messages.pop_front();
                 }
-                let (at_s, text) = (now.as_secs_f64(), text.clone());
+                let (at_s, text) = (now.as_secs_f64(), one_line(text));
                 self.messages.push_back(Message { at_s, text });
             }
-            CampaignEvent::Status(text) => self.status.clone_from(text),
+            CampaignEvent::Status(text) => self.status = one_line(text),
             CampaignEvent::AgentJoined { agent, host, target } => {
                 let joined = Agent {
                     target: *target,
-                    host: host.clone(),
+                    host: one_line(host),
                     cell: None,
                     samples: 0,
                     is_here: true,
@@ -348,6 +353,21 @@ usd_per_hour = 1.0
         assert_eq!(page["agents"][0]["is_here"], json!(false));
         assert_eq!(page["cells"][1]["is_under_way"], json!(false));
         assert_eq!(page["is_over"], json!(true));
+    }
+
+    #[test]
+    fn texts_of_agents_are_escaped() {
+        let mut state = state();
+        let hostile = "a\u{202e}b\u{2028}\u{1b}[2J";
+        let (agent, host) = ("a.1".try_into().unwrap(), hostile.to_owned());
+        state.observe(&CampaignEvent::AgentJoined { agent, host, target: 0 }, second(0));
+        state.observe(&CampaignEvent::Message(hostile.to_owned()), second(0));
+        state.observe(&CampaignEvent::Status(hostile.to_owned()), second(0));
+        let page = shown(&mut state, second(1));
+        let escaped = json!("a\\u{202e}b\\u{2028}\\u{1b}[2J");
+        assert_eq!(page["lines"][0]["text"], escaped);
+        assert_eq!(page["waiting"], escaped);
+        assert_eq!(page["agents"][0]["host"], escaped);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Pure.
 
 use matrix::Occasion;
+use model::text::{LineBreaks, printable};
 use report::document::{Ties, verdict_of};
 use results::{Cell, Entry, Results};
 use serde::Serialize;
@@ -211,11 +212,9 @@ fn line(entry: &Entry, cell: &Cell) -> Line {
     }
 }
 
-/// One line without control characters and without the marks that turn the direction of writing, cut to [`LONGEST`].
+/// One line with the characters escaped that would act where it is shown, cut to [`LONGEST`].
 pub fn plain(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let kept = text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c });
-    cut(&kept.collect::<String>(), LONGEST)
+    cut(&printable(text, LineBreaks::Escaped), LONGEST)
 }
 
 /// At most `longest` characters, the last one "…" where something is left out.

@@ -4,6 +4,7 @@
 //! step, so the recommendation comes first, failed gates next, and the worst cells after them.
 
 use super::document::Document;
+use super::one_line::one_line;
 use super::sentences::{causes, counted, gate};
 use results::Results;
 use stats::validity::Status;
@@ -34,9 +35,10 @@ pub(crate) fn line(kind: &str, title: &str, message: &str) -> String {
     format!("::{kind} title={title}::{}", escaped(message))
 }
 
-/// GitHub's escapes; a line break would start another command.
+/// The escapes of GitHub's toolkit, without which a line break starts another command, and those of all that is shown.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let escaped = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    one_line(&escaped).into_owned()
 }
 
 #[cfg(test)]
@@ -48,6 +50,10 @@ mod tests {
         assert_eq!(
             line("warning", "a,b:c", "50 %\n::error::x"),
             "::warning title=a%2Cb%3Ac::50 %25%0A::error::x"
+        );
+        assert_eq!(
+            line("notice", "::x", "a\u{2028}b\r\u{1b}##[error]\u{202e}"),
+            "::notice title=\\u{3a}%3Ax::a\\u{2028}b%0D\\u{1b}\\u{23}#[error]\\u{202e}"
         );
     }
 }

@@ -1,6 +1,7 @@
 //! Results -> CSV, one line per cell (RFC 4180), for spreadsheets and pandas. Figures are unrounded; missing ones are
 //! empty.
 
+use crate::one_line::one_line;
 use crate::sentences::causes;
 use results::{Cell, Entry, Results};
 use stats::Estimate;
@@ -76,11 +77,8 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     columns
 }
 
-/// A text that a spreadsheet doesn't evaluate as a formula.
+/// A text on one line that a spreadsheet doesn't evaluate as a formula.
 fn plain(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
+    let text = one_line(text);
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.into_owned() }
 }

@@ -1,6 +1,8 @@
 //! A metric over campaigns, in the terminal: one line per campaign, with its interval on a shared scale.
 
+use crate::one_line::one_line;
 use crate::sentences::reason;
+use model::text::plain;
 use plot::number::digits;
 use results::{Cell, Results};
 use stats::comparison::regression::Metric;
@@ -25,8 +27,8 @@ pub fn draw(campaigns: &[Results], metric: Metric, holds: &str) -> String {
         for cell in results.results.iter().flat_map(|entry| &entry.cells) {
             if cell.cell.contains(holds) {
                 by_cell.entry(&cell.cell).or_default().push(Point {
-                    at: results.campaign.created_at.chars().take(16).collect(),
-                    campaign: results.campaign.id.clone(),
+                    at: plain(&results.campaign.created_at, 16),
+                    campaign: one_line(&results.campaign.id).into_owned(),
                     estimate: estimate(cell, metric),
                 });
             }
@@ -35,7 +37,7 @@ pub fn draw(campaigns: &[Results], metric: Metric, holds: &str) -> String {
     let mut text = String::new();
     for (cell, points) in by_cell {
         // Writing to a String can't fail.
-        let _ = writeln!(text, "{cell}: {metric}, {}", unit(metric));
+        let _ = writeln!(text, "{}: {metric}, {}", one_line(cell), unit(metric));
         text.push_str(&lines(&points));
         text.push('\n');
     }
@@ -79,7 +81,7 @@ fn lines(points: &[Point]) -> String {
     for end in ends.flatten() {
         (low, high) = (low.min(end), high.max(end));
     }
-    let name = points.iter().map(|point| point.campaign.len()).max().unwrap_or_default();
+    let name = points.iter().map(|point| point.campaign.chars().count()).max().unwrap_or_default();
     let mut text = String::new();
     for Point { at, campaign, estimate } in points {
         let figure = match estimate.value {

@@ -3,6 +3,7 @@
 //! The format is that of the Jenkins `JUnit` plugin, which GitLab, GitHub actions and others read: `testsuites`,
 //! `testsuite`, `testcase` with `failure` and `system-out`. Figures are properties.
 
+use crate::one_line::one_line;
 use crate::sentences::{causes, gate};
 use maud::{Markup, PreEscaped, html};
 use plot::number::{percent, shown};
@@ -84,11 +85,11 @@ fn failure(results: &Results, cell: &Cell) -> Option<(&'static str, String)> {
     Some((kind, messages.join("; ")))
 }
 
-/// A text without the characters that XML 1.0 forbids even as references.
+/// A text on one line without the characters that XML 1.0 forbids even as references.
 pub(crate) fn text(text: &str) -> String {
     let allowed = |c: char| match c {
         '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => c,
         _ => '\u{fffd}',
     };
-    text.chars().map(allowed).collect()
+    one_line(text).chars().map(allowed).collect()
 }

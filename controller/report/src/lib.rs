@@ -11,6 +11,7 @@ pub mod history;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+mod one_line;
 pub mod pdf;
 mod sentences;
 mod shortened;

@@ -1,6 +1,7 @@
 //! A document -> Markdown for pull requests: the verdict, sentences and tables, without charts.
 
 use super::document::{Block, Column, Detail, Document, Entry, Section, Span, Table};
+use crate::one_line::one_line;
 use crate::sentences::left_out;
 use std::fmt::Write;
 
@@ -88,9 +89,9 @@ fn render_table(text: &mut String, table: &Table) {
 }
 
 /// A text on one line, escaped for Markdown, HTML within it, tables and GitHub's mentions.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in one_line(text).chars() {
         match c {
             '&' => safe.push_str("&amp;"),
             '<' => safe.push_str("&lt;"),
@@ -102,9 +103,6 @@ fn escaped(text: &str) -> String {
                 safe.push('\\');
                 safe.push(c);
             }
-            c if c.is_control() => safe.push(' '),
-            // Marks that change the writing direction.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c => safe.push(c),
         }
     }
@@ -119,7 +117,7 @@ mod tests {
     fn markup_mentions_and_line_ends_stay_words() {
         assert_eq!(
             escaped("a|b\n# <img src=x> @team *x* [l](u)\u{202e}"),
-            "a\\|b &#35; &lt;img src=x&gt; &#64;team \\*x\\* \\[l\\](u)"
+            "a\\|b\\\\n&#35; &lt;img src=x&gt; &#64;team \\*x\\* \\[l\\](u)\\\\u{202e}"
         );
     }
 }

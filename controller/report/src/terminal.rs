@@ -67,7 +67,7 @@ fn render_section(text: &mut String, section: &Section, width: Option<usize>) {
         }
     }
     if !parts.is_empty() {
-        let _ = write!(text, "\n{}\n{parts}", section.title);
+        let _ = write!(text, "\n{}\n{parts}", wrapped(&section.title, width, 0));
     }
 }
 

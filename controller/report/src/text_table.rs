@@ -2,6 +2,7 @@
 //! last columns are left out before lines break.
 
 use crate::document::{Column, Entry};
+use crate::one_line::one_line;
 use comfy_table::presets::{UTF8_FULL_CONDENSED, UTF8_HORIZONTAL_ONLY};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 use unicode_width::UnicodeWidthStr;
@@ -66,7 +67,7 @@ pub(crate) fn draw(columns: &[Column], rows: &[Vec<Entry>], width: Option<usize>
         Frame::Open => UTF8_HORIZONTAL_ONLY,
     });
     let kept = &columns[..layout.columns];
-    table.set_header(kept.iter().map(Column::heading).collect::<Vec<String>>());
+    table.set_header(kept.iter().map(heading).collect::<Vec<String>>());
     for row in rows {
         table.add_row(row[..layout.columns].iter().map(|entry| text(entry, layout.details)));
     }
@@ -78,7 +79,7 @@ pub(crate) fn draw(columns: &[Column], rows: &[Vec<Entry>], width: Option<usize>
             drawn.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width + PADDING)));
         }
     }
-    let left_out = columns[layout.columns..].iter().map(Column::heading).collect();
+    let left_out = columns[layout.columns..].iter().map(heading).collect();
     Drawn { text: format!("{table}\n"), left_out }
 }
 
@@ -110,7 +111,7 @@ fn widths(
 ) -> Option<Vec<usize>> {
     let Layout { columns: kept, details, frame, wraps } = layout;
     let natural = |place: usize| {
-        let heading = columns[place].heading();
+        let heading = heading(&columns[place]);
         let heading = if wraps { longest_word(&heading) } else { heading.width() };
         rows.iter().map(|row| widest_line(&text(&row[place], details))).fold(heading, usize::max)
     };
@@ -118,7 +119,7 @@ fn widths(
     let least = |place: usize| {
         let longest = |row: &Vec<Entry>| longest_word(&text(&row[place], details));
         let entries = rows.iter().map(longest).max().unwrap_or_default();
-        let least = entries.max(longest_word(&columns[place].heading())).max(NARROWEST_WORDS);
+        let least = entries.max(longest_word(&heading(&columns[place]))).max(NARROWEST_WORDS);
         if columns[place].is_figure { usize::MAX } else { least }
     };
     let borders = match frame {
@@ -139,15 +140,19 @@ fn widths(
     }
 }
 
+fn heading(column: &Column) -> String {
+    one_line(&column.heading()).into_owned()
+}
+
 fn text(entry: &Entry, details: Details) -> String {
     match details {
-        Details::Beside => entry.with_detail(),
+        Details::Beside => one_line(&entry.with_detail()).into_owned(),
         Details::Below if !entry.detail.is_empty() => {
             let whole = entry.with_detail();
             let detail = whole.strip_prefix(&entry.text).unwrap_or(&entry.detail);
-            format!("{}\n{}", entry.text, detail.trim_start())
+            format!("{}\n{}", one_line(&entry.text), one_line(detail.trim_start()))
         }
-        Details::Below | Details::None => entry.text.clone(),
+        Details::Below | Details::None => one_line(&entry.text).into_owned(),
     }
 }
 
@@ -161,7 +166,8 @@ fn longest_word(text: &str) -> usize {
 
 /// Breaks a line between words; further lines are indented. A word that is too long stays whole.
 pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
-    let Some(width) = width else { return text.to_owned() };
+    let text = one_line(text);
+    let Some(width) = width else { return text.into_owned() };
     let (mut out, mut used) = (String::new(), 0);
     for word in text.split(' ') {
         let wide = word.width();

@@ -1,9 +1,12 @@
 //! results.json and its JSON Schema.
 
 use crate::Results;
+use model::text::printable_json;
 
+/// Characters that would act where the file is shown are escaped in its strings.
 pub fn render(results: &Results) -> String {
-    serde_json::to_string_pretty(results).expect("results are valid JSON") + "\n"
+    let json = serde_json::to_string_pretty(results).expect("results are valid JSON");
+    printable_json(&json).into_owned() + "\n"
 }
 
 /// The JSON Schema of results.json, made from the types.

@@ -96,7 +96,7 @@ pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Resu
         let path = &read.results_file;
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("can't read {}", path.display()))?;
-        return Ok(terminal::result(&text)?);
+        return Ok(terminal::json(&text)?);
     }
     super::report::show(&document::document(&read.results))?;
     if let Some(output) = &options.output {

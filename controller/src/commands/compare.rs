@@ -26,16 +26,16 @@ pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
     };
     let compared = compare::compared(&baseline, &candidate, &asked)?;
     let undecided = if options.allow_undecided { Undecided::Passes } else { Undecided::Fails };
-    let text = match options.format {
-        CompareFormat::Table => table::render(&compared, terminal::width()),
-        CompareFormat::Markdown => markdown::render(&compared),
-        CompareFormat::Junit => junit::render(&compared, undecided),
-        CompareFormat::Github => annotations::render(&compared, undecided),
+    match options.format {
+        CompareFormat::Table => terminal::result(&table::render(&compared, terminal::width())),
+        CompareFormat::Markdown => terminal::document(&markdown::render(&compared)),
+        CompareFormat::Junit => terminal::document(&junit::render(&compared, undecided)),
+        CompareFormat::Github => terminal::document(&annotations::render(&compared, undecided)),
         CompareFormat::Json => {
-            serde_json::to_string_pretty(&compared).context("can't write the comparison as JSON")?
+            let json = serde_json::to_string_pretty(&compared);
+            terminal::json(&json.context("can't write the comparison as JSON")?)
         }
-    };
-    terminal::result(&text)?;
+    }?;
     Ok(match compared.outcome {
         Some(Outcome::Failed) => Exit::Failed,
         Some(Outcome::Undecided) if options.strict => Exit::Failed,

@@ -25,7 +25,7 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
     campaigns.reverse();
     if options.json {
         let all: Vec<serde_json::Value> = campaigns.iter().map(Listed::json).collect();
-        terminal::result(&serde_json::to_string_pretty(&all)?)?;
+        terminal::json(&serde_json::to_string_pretty(&all)?)?;
         store.close().await;
         return Ok(());
     }

@@ -43,7 +43,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
                 cli::SchemaOf::Matrix => matrix::SCHEMA.to_owned(),
                 cli::SchemaOf::Results => results::json::schema(),
             };
-            terminal::result(schema.trim_end())?;
+            terminal::json(&schema)?;
             Ok(Exit::Ok)
         }
         Command::Man(options) => command_line::man(&options, Cli::command()).map(|()| Exit::Ok),

@@ -87,12 +87,15 @@ async fn to_standard_output(
     let results = without_rows(store, no, book).await?;
     let document = document(&results);
     match render(&results, &document, format)? {
-        None => terminal::result(&annotations::render(&results, &document))?,
+        None => terminal::document(&annotations::render(&results, &document))?,
         Some((_, bytes)) => {
             let Ok(text) = String::from_utf8(bytes) else {
                 bail!("--output -: `{format}` is not text: give a folder with --output-dir");
             };
-            terminal::result(&text)?;
+            match format {
+                Format::Json => terminal::json(&text)?,
+                _ => terminal::document(&text)?,
+            }
         }
     }
     Ok(())
@@ -164,9 +167,10 @@ pub(super) async fn write(
     if place.verbosity == Verbosity::Normal {
         show(&document)?;
         if formats.contains(&Format::Github) {
-            terminal::result(&annotations::render(&results, &document))?;
+            terminal::document(&annotations::render(&results, &document))?;
         }
-        let line = |(name, path): &(&str, PathBuf)| format!("{name} {}", path.display());
+        let line =
+            |(name, path): &(&str, PathBuf)| format!("{name} {}", terminal::value(path.display()));
         terminal::note(&files.iter().map(line).collect::<Vec<_>>().join("\n"));
     }
     let mut placed = None;

@@ -52,7 +52,7 @@ struct Timed<'a> {
 impl Line<'_> {
     /// Prints it to standard output.
     pub fn print(&self) -> Result<(), terminal::Error> {
-        terminal::result(&self.text(Clock::System.now()))
+        terminal::json(&self.text(Clock::System.now()))
     }
 
     fn text(&self, now: DateTime<Utc>) -> String {

@@ -82,7 +82,7 @@ impl TerminalProgress {
     fn status(&self, text: &str) {
         self.json(&Line::Waiting { text });
         if let Some(bar) = &self.bar {
-            bar.set_message(text.to_owned());
+            bar.set_message(terminal::value(text));
         }
     }
 
@@ -111,7 +111,7 @@ impl TerminalProgress {
         let status = format!("{name}{rate}{}", left.unwrap_or_default());
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(status);
+            bar.set_message(terminal::value(status));
         } else if self.verbosity == Verbosity::Normal {
             let tenths = 10 * done / total.max(1);
             if tenths > self.tenths {

@@ -275,3 +275,70 @@ fn an_old_campaign_is_priced_anew() {
     let (again, price) = cost(&[]);
     assert_eq!((again.to_bits(), &price["source"]), (before.to_bits(), &"matrix".into()));
 }
+
+/// Starts commands of CI systems, acts on a terminal and turns the direction of writing.
+const HOSTILE: &str = "::error::owned\n ::error::owned\r\u{2028}::error::owned ##[error]owned\u{1b}[2J\u{9b}31m\u{7}\u{202e}\u{2066}\u{200b}\u{e0041}\n";
+
+/// Puts a hostile text before every string of the value.
+fn make_hostile(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = format!("{HOSTILE}{text}"),
+        Value::Array(items) => items.iter_mut().for_each(make_hostile),
+        Value::Object(fields) => fields.values_mut().for_each(make_hostile),
+        _ => {}
+    }
+}
+
+fn assert_inert(output: &std::process::Output, own: &str) {
+    let told = said(output);
+    assert!(told.contains("owned"), "{told}");
+    for line in told.split('\n') {
+        assert!(!line.contains(model::text::is_unprintable), "{line:?}");
+        let is_own = !own.is_empty() && line.starts_with("::") && line.contains(own);
+        assert!(is_own || !line.trim_start().starts_with("::"), "{line:?}");
+        assert!(!line.contains("##["), "{line:?}");
+    }
+}
+
+#[test]
+fn a_foreign_results_json_acts_in_no_format_and_in_no_error() {
+    let folder = stored(&Made::default(), &Made { factor: 1.1, ..other() });
+    for (id, file) in [(BASE, "base.json"), (OTHER, "other.json")] {
+        controller(folder.path(), &["report", id, "--output", file]);
+    }
+    let path = folder.path().join("other.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let whole: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let compare = |value: &serde_json::Value, more: &[&str]| {
+        std::fs::write(&path, value.to_string()).unwrap();
+        controller(folder.path(), &[&["compare", "base.json", "other.json"], more].concat())
+    };
+
+    // What is only shown: the comparison succeeds.
+    let mut shown = whole.clone();
+    for place in ["/campaign/id", "/campaign/created_at", "/environment/hosts/0/governor"] {
+        if let Some(text) = shown.pointer_mut(place) {
+            *text = format!("{HOSTILE}{text}").into();
+        }
+    }
+    let price = &mut shown["results"][0]["cells"][0]["cost"]["price"];
+    (price["source"], price["stale"], price["age_days"]) =
+        (HOSTILE.into(), true.into(), 500.into());
+    for format in ["table", "markdown", "junit", "github", "json"] {
+        let output = compare(&shown, &["--format", format, "--max-regression", "latency_p50=5%"]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_inert(&output, if format == "github" { " title=" } else { "" });
+    }
+
+    // What must be equal or is a word of the schema: the refusal names it.
+    let mut refused = whole.clone();
+    refused["environment"]["generation"]["prompt"] = HOSTILE.into();
+    assert_inert(&compare(&refused, &[]), "");
+    let mut words = whole.clone();
+    make_hostile(&mut words);
+    assert_inert(&compare(&words, &[]), "");
+    let mut file = whole;
+    file["campaign"]["samples_file"]["name"] = HOSTILE.into();
+    assert_inert(&compare(&file, &[]), "");
+}

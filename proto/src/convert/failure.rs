@@ -49,8 +49,8 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_loses_its_control_characters() {
+    fn a_detail_is_escaped() {
         let wire = wire::Failure { detail: "a\u{1b}[31mb".to_owned(), ..Default::default() };
-        assert_eq!(Failure::from(wire).detail, "a[31mb");
+        assert_eq!(Failure::from(wire).detail, "a\\u{1b}[31mb");
     }
 }

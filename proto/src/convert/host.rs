@@ -1,4 +1,4 @@
-//! A machine. Text is truncated and loses its control characters where it enters.
+//! A machine. Text is truncated and escaped where it enters.
 
 use crate::wire;
 use model::host::HostFacts;

@@ -94,8 +94,11 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
         computed: computed(options.device.as_deref(), has_gpu),
     };
     let findings = doctor::findings(&observations);
-    let text = if options.json { json(&observations, &findings) } else { table(&findings) };
-    terminal::result(&text)?;
+    if options.json {
+        terminal::json(&json(&observations, &findings))?;
+    } else {
+        terminal::result(&table(&findings))?;
+    }
     Ok(if doctor::is_request_impossible(&observations) { Exit::Failed } else { Exit::Ok })
 }
 

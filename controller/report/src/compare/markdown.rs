@@ -2,13 +2,19 @@
 
 use super::Compared;
 use super::table::{HEADER, LIMITS, limit_rows, lines, row, word};
+use crate::markdown::escaped;
 use std::fmt::Write;
 
 pub fn render(compared: &Compared) -> String {
     let mut text = String::new();
     let Compared { baseline, candidate, .. } = compared;
     // Writing to a String can't fail.
-    let _ = writeln!(text, "### {} vs. {}\n", candidate.campaign, baseline.campaign);
+    let _ = writeln!(
+        text,
+        "### {} vs. {}\n",
+        escaped(&candidate.campaign),
+        escaped(&baseline.campaign)
+    );
     if let Some(outcome) = compared.outcome {
         let _ = writeln!(text, "Limits: **{}**\n", word(outcome));
     }
@@ -34,16 +40,4 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
         text.push_str(&line(&cells));
     }
     text
-}
-
-/// Names come from users and may contain Markdown.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if "\\`*_{}[]<>#|".contains(c) {
-            escaped.push('\\');
-        }
-        escaped.push(if c == '\n' { ' ' } else { c });
-    }
-    escaped
 }

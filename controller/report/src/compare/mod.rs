@@ -12,6 +12,7 @@ pub mod table;
 
 pub use side::Side;
 
+use crate::one_line::one_line;
 use crate::sentences::{causes, counted, limitation};
 use cost::decision::{cost_contrast, judge_costs};
 use matching::{Matched, Of, matched};
@@ -141,7 +142,7 @@ fn named(side: &Side) -> Named {
 
 fn cell_names(side: &Side) -> Vec<String> {
     let cells = side.results.results.iter().flat_map(|entry| &entry.cells);
-    cells.map(|cell| cell.cell.clone()).collect()
+    cells.map(|cell| one_line(&cell.cell).into_owned()).collect()
 }
 
 /// Asks the gate about every pair. What one pair is refused for, all are: each refusal is named once.
@@ -261,7 +262,7 @@ fn regression(
 ) -> Result<(Estimate, Option<Contrast>), Error> {
     let null = |of: &Of<'_>, reason: Option<Limitation>| Error::NullMetric {
         metric: metric.to_string(),
-        cell: of.cell.cell.clone(),
+        cell: one_line(&of.cell.cell).into_owned(),
         reason: limitation(reason.unwrap_or(Limitation::NothingMeasured)),
     };
     for of in [b, c] {

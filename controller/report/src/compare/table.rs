@@ -1,7 +1,8 @@
 //! A comparison of two campaigns as text for the terminal.
 
-use super::{CellLimits, Compared};
+use super::{CellLimits, Compared, Named};
 use crate::document::{Column, Entry};
+use crate::one_line::one_line;
 use crate::sentences::{self, basis, limitation, separation, verdict};
 use crate::text_table::{draw, wrapped};
 use plot::number::percent;
@@ -18,8 +19,8 @@ pub fn render(compared: &Compared, width: Option<usize>) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let Compared { baseline, candidate, .. } = compared;
-    let _ = writeln!(text, "baseline  {} ({})", baseline.campaign, baseline.created_at);
-    let _ = writeln!(text, "candidate {} ({})", candidate.campaign, candidate.created_at);
+    let _ = writeln!(text, "baseline  {}", side(baseline));
+    let _ = writeln!(text, "candidate {}", side(candidate));
     let rows = compared.comparisons.iter().map(|one| row(one).to_vec());
     text.push_str(&table(&HEADER, rows, width));
     if !compared.limits.is_empty() {
@@ -46,6 +47,10 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, width: Option
             format!("{}{}\n", drawn.text, wrapped(&note, width, 0))
         }
     }
+}
+
+fn side(side: &Named) -> String {
+    format!("{} ({})", one_line(&side.campaign), one_line(&side.created_at))
 }
 
 /// The verdict on each quantity of a pair.

@@ -24,25 +24,30 @@ pub(super) fn block(block: &Block) -> Markup {
         Block::Code { title, text } => html! {
             figure.code {
                 figcaption { (title) }
-                pre tabindex="0" role="region" aria-label=(title) { code { (text) } }
+                pre tabindex="0" role="region" aria-label=(title) { code { (with_spaces(text)) } }
             }
         },
         Block::Missing(reason) => html! { p.missing { (reason) } },
         Block::Dialogue(dialogue) => html! {
             article.dialogue {
                 h3 dir="auto" { (dialogue.id) }
-                pre.text dir="auto" tabindex="0" role="region" aria-label="Dialogue" { (dialogue.text) }
+                pre.text dir="auto" tabindex="0" role="region" aria-label="Dialogue" { (with_spaces(&dialogue.text)) }
                 dl {
                     dt { "Reference" }
-                    dd dir="auto" { @match &dialogue.reference { Some(text) => { (text) } None => { span.muted { "none" } } } }
+                    dd dir="auto" { @match &dialogue.reference { Some(text) => { (with_spaces(text)) } None => { span.muted { "none" } } } }
                     @for (cells, text) in &dialogue.summaries {
                         dt { (cells) }
-                        dd dir="auto" { (text) }
+                        dd dir="auto" { (with_spaces(text)) }
                     }
                 }
             }
         },
     }
+}
+
+/// The usual white space of a file, without the characters that are escaped elsewhere.
+fn with_spaces(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\t', "    ")
 }
 
 fn figure_of(figure: &Figure) -> Markup {

@@ -1,15 +1,17 @@
 //! A document -> one self-contained HTML page: no network, no other files. It is complete without its script, which sorts
 //! tables, toggles series and shows tooltips.
 //!
-//! The template escapes every text; only the style and script of this module are inserted verbatim, and the page's
+//! The template escapes every text, and what would act on the page without being markup; only the style and script of this module are inserted verbatim, and the page's
 //! content security policy blocks everything else.
 
 mod blocks;
 
 use super::document::{Detail, Document, Section, Span, Ties, Tone, Verdict};
+use super::one_line::one_line;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use model::text::{LineBreaks, printable};
 use plot::font;
 use sha2::{Digest, Sha256};
 
@@ -33,27 +35,34 @@ pub fn render(document: &Document) -> String {
                 meta http-equiv="Content-Security-Policy" content=(policy);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="generator" content={ "Fleetmark " (document.version) };
-                meta name="description" content=(document.verdict.text());
-                title { (document.title) " · Fleetmark" }
+                meta name="generator" content={ "Fleetmark " (one_line(&document.version)) };
+                meta name="description" content=(one_line(&document.verdict.text()));
+                title { (one_line(&document.title)) " · Fleetmark" }
                 style { (PreEscaped(style)) }
             }
             body {
-                a.skip href="#report" { "Skip to the report" }
-                (contents(document))
-                main #report {
-                    (masthead(document))
-                    @for section in &document.sections { (section_of(section)) }
-                    footer {
-                        "Fleetmark " (document.version) ". Campaign " span.id { (document.campaign) }
-                        ". Hover over a dash for its reason. results.json has all figures unrounded; its Parquet file has all samples."
-                    }
-                }
+                (PreEscaped(printable(&body(document).into_string(), LineBreaks::Kept)))
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     };
     page.into_string()
+}
+
+/// All that shows a text of the campaign. Markup needs no character that acts, so it is escaped as a whole.
+fn body(document: &Document) -> Markup {
+    html! {
+        a.skip href="#report" { "Skip to the report" }
+        (contents(document))
+        main #report {
+            (masthead(document))
+            @for section in &document.sections { (section_of(section)) }
+            footer {
+                "Fleetmark " (document.version) ". Campaign " span.id { (document.campaign) }
+                ". Hover over a dash for its reason. results.json has all figures unrounded; its Parquet file has all samples."
+            }
+        }
+    }
 }
 
 fn contents(document: &Document) -> Markup {

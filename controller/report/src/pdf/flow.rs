@@ -5,6 +5,7 @@
 use super::grid;
 use super::text::{Piece, lines};
 use crate::document::Table;
+use crate::one_line::one_line;
 use crate::sentences::left_out;
 use plot::chart::{Anchor, At, Dash, Drawing, Fill, Form, Ink, Mark, Shape};
 use plot::font::{self, Weight, width};
@@ -66,7 +67,7 @@ impl Flow {
 
     /// Adds a bookmark to the current position.
     pub(super) fn bookmark(&mut self, title: &str) {
-        let title = title.to_owned();
+        let title = one_line(title).into_owned();
         self.bookmarks.push(Bookmark { title, page: self.done.len(), y: self.y });
     }
 

@@ -6,6 +6,7 @@ mod grid;
 mod text;
 
 use super::document::{Block, Detail, Document, Fact, Figure, Section, Span, Table, Tone, Verdict};
+use super::one_line::one_line;
 use flow::{Column, Flow};
 use plot::chart::Ink;
 use plot::font::{self, Weight};
@@ -29,7 +30,7 @@ const LOOK_AHEAD: usize = 4;
 
 pub fn render(document: &Document) -> Result<Vec<u8>, Error> {
     let metadata = Metadata {
-        title: document.title.clone(),
+        title: one_line(&document.title).into_owned(),
         description: document.verdict.text(),
         creator: format!("Fleetmark {}", document.version),
         keywords: vec![document.campaign.clone(), "benchmark".to_owned()],

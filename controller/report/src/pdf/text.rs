@@ -1,5 +1,6 @@
 //! Words broken into lines.
 
+use crate::one_line::one_line;
 use plot::chart::Ink;
 use plot::font::{self, Weight, width};
 
@@ -13,7 +14,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn of(text: &str, weight: Weight, ink: Ink) -> Self {
-        Self { text: font::drawable(text), weight, ink }
+        Self { text: font::drawable(&one_line(text)), weight, ink }
     }
 
     pub(super) fn text(&self) -> &str {

@@ -32,7 +32,7 @@ pub(super) async fn run(options: &cli::Doctor) -> anyhow::Result<Exit> {
     let findings = doctor::findings(&facts);
     if options.json {
         let matrix = matrix.as_ref().map(|matrix| matrix.name.as_str());
-        terminal::result(&json!({ "matrix": matrix, "findings": findings }).to_string())?;
+        terminal::json(&json!({ "matrix": matrix, "findings": findings }).to_string())?;
     } else {
         terminal::result(&table(&findings))?;
     }

@@ -33,7 +33,7 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
     let requests = requests(&matrix, &launch, &id)?;
     if options.dry_run {
         let bodies: Vec<&Value> = requests.iter().map(|request| &request.body).collect();
-        terminal::result(&serde_json::to_string_pretty(&bodies)?)?;
+        terminal::json(&serde_json::to_string_pretty(&bodies)?)?;
         terminal::note(&format!(
             "{}, each for at most {}; nothing was sent (use --yes to send)",
             counted(requests.len()),

@@ -1,5 +1,6 @@
 //! The comparability gate: which differences between two groups prevent a comparison, and which only flag it.
 
+use model::text::{LineBreaks, printable};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +81,11 @@ pub struct Difference {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "unknown".to_owned());
-        write!(f, "{}: {} vs. {}", self.condition, side(&self.baseline), side(&self.candidate))
+        // A refusal lists differences, one a line.
+        let value = |value| printable(value, LineBreaks::Escaped);
+        let [baseline, candidate] = [&self.baseline, &self.candidate]
+            .map(|side| side.as_deref().map_or("unknown".into(), value));
+        write!(f, "{}: {baseline} vs. {candidate}", value(&self.condition))
     }
 }
 

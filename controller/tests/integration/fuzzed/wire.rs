@@ -1,9 +1,10 @@
 //! Any bytes as messages of an agent that was offered a shard, each after its length: nothing that isn't offered is
-//! taken, and nothing that was taken holds a control character.
+//! taken, and no text that was taken acts where it is shown.
 
 use campaign::{AgentReport, BatchReport};
 use fleet::check;
 use fleet::stream_protocol::StreamProtocol;
+use model::text::{LineBreaks, printable};
 use prost::Message as _;
 use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
@@ -46,7 +47,7 @@ pub(crate) fn check(mut bytes: &[u8]) {
             Err(_) => return,
             Ok(AgentReport::Batch(BatchReport { samples, .. })) => {
                 taken += 1;
-                assert!(samples.iter().all(|(id, _)| is_plain(id.as_str())));
+                assert!(samples.iter().all(|(id, _)| !id.as_str().contains(char::is_control)));
                 for sample in samples {
                     let again = TryFrom::try_from(wire::Sample::from(sample.clone()));
                     assert_eq!(again, Ok::<_, SampleError>(sample));
@@ -60,5 +61,5 @@ pub(crate) fn check(mut bytes: &[u8]) {
 }
 
 fn is_plain(text: &str) -> bool {
-    !text.chars().any(char::is_control)
+    printable(text, LineBreaks::Escaped) == text
 }
