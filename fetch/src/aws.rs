@@ -12,6 +12,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4::SigningParams;
 use aws_types::service_config::ServiceConfigKey;
 use ops::error_chain::root_cause;
+use ops::secret::Redaction;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -134,6 +135,13 @@ impl Access {
     }
 }
 
+/// Finds the secrets of a signed request, which AWS echoes in the reasons of its refusals.
+pub fn redaction(signature: &[(String, String)]) -> Redaction {
+    let is_secret = |name: &str| ["authorization", "x-amz-security-token"].contains(&name);
+    let secrets = signature.iter().filter(|(name, _)| is_secret(&name.to_ascii_lowercase()));
+    secrets.fold(Redaction::default(), |redaction, (_, value)| redaction.with(value))
+}
+
 fn standard_endpoint(service: Service, region: &str) -> String {
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://{}.{region}.{domain}", service.host)
@@ -201,6 +209,27 @@ mod tests {
             "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
              SignedHeaders=host;x-amz-date, \
              Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_the_request_shows_no_credentials() {
+        let key = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        let token = Some("IQoJb3JpZ2luX2VjEXAMPLETOKEN".to_owned());
+        let credentials = Credentials::new("AKIDEXAMPLE", key, token, None, "test");
+        let request = Unsigned { method: "POST", uri: "https://x/", headers: &[], body: b"" };
+        let now = SystemTime::UNIX_EPOCH;
+        let signed = signature(&credentials, SERVICE, "us-east-1", &request, now).unwrap();
+        let value = |name: &str| signed.iter().find(|(known, _)| known == name).unwrap().1.as_str();
+        let echo = format!(
+            "The Canonical String should have been\n'POST\nx-amz-security-token:{}\n' not {}",
+            value("x-amz-security-token"),
+            value("authorization")
+        );
+        let redacted = redaction(&signed).redacted(&echo);
+        assert_eq!(
+            redacted,
+            "The Canonical String should have been\n'POST\nx-amz-security-token:…\n' not …"
         );
     }
 

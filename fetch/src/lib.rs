@@ -20,7 +20,7 @@ mod unpacked;
 
 pub use error::{CredentialsError, Error};
 pub use progress::{Progress, Reporter};
-pub use settings::{Secret, Settings};
+pub use settings::Settings;
 
 use cache::Cache;
 use std::path::PathBuf;

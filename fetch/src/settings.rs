@@ -1,7 +1,7 @@
 //! Settings from the environment: the standard variables of the hub and of AWS, and two of our own.
 
 use crate::Error;
-use std::fmt;
+use ops::secret::{Secret, shown_url};
 use std::path::{Path, PathBuf};
 
 const HUB: &str = "https://huggingface.co";
@@ -14,8 +14,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// `FLEETMARK_CACHE_GB`, in bytes.
     pub cache_limit_bytes: u64,
-    /// `HF_ENDPOINT`.
-    pub hub_endpoint: String,
+    /// `HF_ENDPOINT`, which may hold a password.
+    pub hub_endpoint: Secret,
     /// `HF_TOKEN`, `HF_TOKEN_PATH`, `$HF_HOME/token`.
     pub hub_token: Option<Secret>,
     /// Files from the hub, in the layout of its Python library: `HF_HUB_CACHE`, `$HF_HOME/hub`.
@@ -24,16 +24,6 @@ pub struct Settings {
     pub is_offline: bool,
     /// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`: another server than AWS, with buckets in the path of URLs.
     pub has_s3_endpoint: bool,
-}
-
-/// A secret, which is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 impl Settings {
@@ -73,15 +63,16 @@ fn gigabytes(name: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> R
 fn endpoint(
     name: &'static str,
     variable: &dyn Fn(&str) -> Option<String>,
-) -> Result<String, Error> {
+) -> Result<Secret, Error> {
     let value = variable(name).unwrap_or_else(|| HUB.to_owned());
-    let value = value.trim().trim_end_matches('/').to_owned();
+    let value = value.trim().trim_end_matches('/');
     let is_http = value.starts_with("http://") || value.starts_with("https://");
-    if is_http && reqwest::Url::parse(&value).is_ok() {
-        Ok(value)
-    } else {
-        Err(Error::Setting { name, value, expected: "a URL such as https://huggingface.co" })
-    }
+    let is_url = is_http && reqwest::Url::parse(value).is_ok();
+    Secret::new(value).filter(|_| is_url).ok_or_else(|| Error::Setting {
+        name,
+        value: shown_url(value),
+        expected: "a URL such as https://huggingface.co",
+    })
 }
 
 fn token(hub_home: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Option<Secret> {
@@ -92,9 +83,7 @@ fn token(hub_home: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Option<S
     variable("HF_TOKEN")
         .or_else(|| variable("HF_TOKEN_PATH").and_then(|path| file(Path::new(&path))))
         .or_else(|| file(&hub_home.join("token")))
-        .map(|token| token.trim().to_owned())
-        .filter(|token| !token.is_empty())
-        .map(Secret)
+        .and_then(|token| Secret::new(&token))
 }
 
 #[cfg(test)]
@@ -109,7 +98,7 @@ mod tests {
     #[test]
     fn an_empty_environment_means_the_hub_and_the_home_folder() {
         let settings = settings(&[("HOME", "/home/x")]).unwrap();
-        assert_eq!(settings.hub_endpoint, "https://huggingface.co");
+        assert_eq!(settings.hub_endpoint.expose(), "https://huggingface.co");
         assert_eq!(settings.hub_cache, Path::new("/home/x/.cache/huggingface/hub"));
         assert_eq!(settings.cache, Path::new("/home/x/.cache/fleetmark"));
         assert_eq!((settings.is_offline, settings.has_s3_endpoint), (false, false));
@@ -127,12 +116,23 @@ mod tests {
             ("FLEETMARK_CACHE_GB", "2"),
         ])
         .unwrap();
-        assert_eq!(settings.hub_endpoint, "http://127.0.0.1:8080");
+        assert_eq!(settings.hub_endpoint.expose(), "http://127.0.0.1:8080");
         assert_eq!(settings.hub_cache, Path::new("/models/hub"));
-        assert_eq!(settings.hub_token, Some(Secret("secret".to_owned())));
+        assert_eq!(settings.hub_token, Secret::new("secret"));
         assert!(settings.is_offline && settings.has_s3_endpoint);
         assert_eq!(settings.cache_limit_bytes, 2 << 30);
         assert!(!format!("{settings:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_password_in_the_address_of_the_hub_shows_nowhere() {
+        let address = "https://me:hunter2@mirror.example/hub";
+        let settings = settings(&[("HF_ENDPOINT", address)]).unwrap();
+        assert_eq!(settings.hub_endpoint.expose(), address);
+        assert!(!format!("{settings:?}").contains("hunter2"), "{settings:?}");
+        let error = super::endpoint("HF_ENDPOINT", &|_| Some("ftp://me:hunter2@x".to_owned()));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("ftp://x") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What both programs need around their work.
 //!
 //! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
-//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`], [`text`] and [`text_file`]; the
-//! feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics, traces, completions and man
+//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`], [`secret`], [`text`] and [`text_file`];
+//! the feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics, traces, completions and man
 //! pages.
 
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@ pub mod logs;
 #[cfg(feature = "program")]
 pub mod metrics;
 pub mod placeholder;
+pub mod secret;
 #[cfg(feature = "program")]
 pub mod program;
 #[cfg(feature = "program")]

@@ -5,7 +5,6 @@ mod html;
 use super::Attachment;
 use super::message::Message;
 use super::retry::{self, Answer, Next, Repeats};
-use super::secret::Secret;
 use backon::BackoffBuilder;
 use chrono::{DateTime, Utc};
 use lettre::message::header::{ContentType, MessageId};
@@ -14,6 +13,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls as Protection, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use matrix::{self, Tls};
+use ops::secret::{Redaction, Secret};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub struct Mailer {
     from: Mailbox,
     to: Vec<Mailbox>,
     max_attachment_bytes: u64,
+    redaction: Redaction,
 }
 
 impl Mailer {
@@ -53,8 +54,11 @@ impl Mailer {
             .port(email.port)
             .tls(protection)
             .timeout(Some(TIME_LIMIT));
+        let mut redaction = Redaction::default();
         if let (Some(username), Some(password)) = (&email.username, password) {
             let password = password.expose().to_owned();
+            // As they are sent: AUTH LOGIN, AUTH PLAIN.
+            redaction = redaction.with(&password).with(&format!("\0{username}\0{password}"));
             transport = transport.credentials(Credentials::new(username.clone(), password));
         }
         Ok(Self {
@@ -62,6 +66,7 @@ impl Mailer {
             from: mailbox(&email.from)?,
             to: email.to.iter().map(mailbox).collect::<Result<_, _>>()?,
             max_attachment_bytes: u64::from(email.max_attachment_mb) * MB,
+            redaction,
         })
     }
 
@@ -77,7 +82,7 @@ impl Mailer {
         loop {
             let answer = match self.transport.send(mail.clone()).await {
                 Ok(_) => return Ok(()),
-                Err(error) => answer(&error),
+                Err(error) => self.redacted(answer(&error)),
             };
             match retry::next(&mut pauses, &answer, Repeats::Visible) {
                 Next::Delivered => return Ok(()),
@@ -85,6 +90,11 @@ impl Mailer {
                 Next::GiveUp(reason) => return Err(reason),
             }
         }
+    }
+
+    /// The same without the password, which some servers echo.
+    pub(crate) fn redacted(&self, answer: Answer) -> Answer {
+        answer.redacted(&self.redaction)
     }
 
     fn mail(

@@ -3,9 +3,9 @@
 use super::Error;
 use super::receipt::{self, Receiver};
 use super::retry::{self, Answer, Next, Repeats};
-use super::secret::Secret;
 use backon::BackoffBuilder;
 use ops::error_chain;
+use ops::secret::{Redaction, Secret};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -28,7 +28,8 @@ impl Client {
         client.map(Self).map_err(|error| Error::Client(error.without_url().to_string()))
     }
 
-    /// Posts until it is delivered or [`retry::next`] gives up. Errors don't contain the address.
+    /// Posts until it is delivered or [`retry::next`] gives up. Errors contain no part of the address, which the server
+    /// may echo.
     pub async fn post(
         &self,
         url: &Secret,
@@ -37,9 +38,10 @@ impl Client {
         to: Receiver,
     ) -> Result<(), String> {
         let repeats = if to == Receiver::Any { Repeats::Deduplicated } else { Repeats::Visible };
+        let redaction = Redaction::default().with_url(url.expose());
         let mut pauses = retry::PAUSES.build();
         loop {
-            let answer = self.once(url, body, headers, to).await;
+            let answer = self.once(url, body, headers, to).await.redacted(&redaction);
             match retry::next(&mut pauses, &answer, repeats) {
                 Next::Delivered => return Ok(()),
                 Next::Retry(pause) => tokio::time::sleep(pause).await,

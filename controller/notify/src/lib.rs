@@ -10,16 +10,18 @@ pub mod http;
 pub mod message;
 pub mod receipt;
 pub mod retry;
-pub mod secret;
 pub mod slack;
 pub mod teams;
 pub mod webhook;
 
 use matrix::{Channel, Notify};
 use message::Message;
+use ops::secret::Secret;
 use receipt::Receiver;
-use secret::{Environment, Secret};
 use std::path::PathBuf;
+
+/// Looks an environment variable up; in tests, a map.
+pub type Environment<'e> = &'e dyn Fn(&str) -> Option<String>;
 
 /// A channel that can't be used as the matrix has it. All are found before a campaign begins.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,7 @@ fn names(channels: &[Channel]) -> impl Iterator<Item = (String, &Channel)> {
 
 fn sender(name: &str, channel: &Channel, environment: Environment<'_>) -> Result<Sender, Error> {
     let secret = |variable: &str| {
-        Secret::read(variable, environment).ok_or_else(|| Error::NoSecret {
+        environment(variable).and_then(|value| Secret::new(&value)).ok_or_else(|| Error::NoSecret {
             channel: name.to_owned(),
             variable: variable.to_owned(),
         })

@@ -1,6 +1,8 @@
 //! Decides after each attempt to deliver a message: delivered, retry after a pause, or give up. Pure.
 
 use backon::ExponentialBuilder;
+use model::text::plain;
+use ops::secret::Redaction;
 use std::time::Duration;
 
 pub const ATTEMPTS: usize = 5;
@@ -10,13 +12,16 @@ pub const PAUSES: ExponentialBuilder =
 /// The longest `Retry-After` that is obeyed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
+/// So much of an answer is shown, in characters.
+const SHOWN: usize = 400;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Status {
         code: u16,
         /// `Retry-After`.
         wait: Option<Duration>,
-        /// The beginning of the body.
+        /// The beginning of the body, as it came.
         body: String,
     },
     /// A refusal in words: an SMTP server's, or one in the body of a success.
@@ -29,6 +34,21 @@ pub enum Answer {
     NotSent(String),
     /// The message was sent, and the connection broke or timed out.
     NoAnswer(String),
+}
+
+impl Answer {
+    /// The same without secrets, on a line that is short enough to show.
+    pub(crate) fn redacted(self, redaction: &Redaction) -> Self {
+        let shown = |text: String| plain(redaction.redacted(&text).trim(), SHOWN);
+        match self {
+            Self::Status { code, wait, body } => Self::Status { code, wait, body: shown(body) },
+            Self::Refused { reason, is_passing } => {
+                Self::Refused { reason: shown(reason), is_passing }
+            }
+            Self::NotSent(reason) => Self::NotSent(shown(reason)),
+            Self::NoAnswer(reason) => Self::NoAnswer(shown(reason)),
+        }
+    }
 }
 
 /// What a second delivery of the same message does.

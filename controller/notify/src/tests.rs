@@ -162,7 +162,90 @@ fn a_secret_shows_nowhere() {
     };
     let recipients =
         Recipients::prepare(&notify, &|_| Some("https://hooks.example/T0/secret".to_owned()));
-    assert!(!format!("{recipients:?}").contains("secret\""), "{recipients:?}");
+    assert!(!format!("{recipients:?}").contains("T0"), "{recipients:?}");
+}
+
+/// Serves one request with an answer that echoes its path and query.
+fn echo() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it has an address");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it is called");
+        let mut reader = BufReader::new(stream.try_clone().expect("it is open"));
+        let (mut first, mut length) = (String::new(), 0);
+        reader.read_line(&mut first).expect("a request begins with its path");
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a header");
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().expect("a number");
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        reader.read_exact(&mut vec![0; length]).expect("the body");
+        let path = first.split(' ').nth(1).expect("a path").to_owned();
+        let body =
+            format!("no hook\r\n::error::{path} {{\"path\": \"{}\"}}", path.replace('/', "\\/"));
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 404 Not Found\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        )
+        .expect("the client reads");
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_echoes_the_address_shows_no_part_of_it() {
+    let address = format!("http://{}/services/T0secret/B0secret?sig=s1gnature", echo());
+    let hook = matrix::Hook { url_env: "HOOK".to_owned() };
+    let notify =
+        matrix::Notify { channels: vec![Channel::Slack(hook)], ..matrix::Notify::default() };
+    let recipients = Recipients::prepare(&notify, &|_| Some(address.clone())).unwrap();
+    let recipient = recipients.iter().next().unwrap();
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let Delivery::Failed(reason) = recipients.deliver(recipient, &message(), &[], now).await else {
+        panic!("404 is a failure");
+    };
+    assert!(reason.starts_with("the server answered 404: no hook\\r\\n::error::"), "{reason}");
+    for secret in ["services", "T0secret", "B0secret", "s1gnature"] {
+        assert!(!reason.contains(secret), "{reason}");
+    }
+}
+
+#[test]
+fn the_password_of_a_mail_server_is_redacted_in_its_answer() {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    let email = matrix::Email {
+        host: "mail.example.com".to_owned(),
+        port: 587,
+        tls: matrix::Tls::Starttls,
+        ca: None,
+        username: Some("me".to_owned()),
+        password_env: Some("PASSWORD".to_owned()),
+        from: "me@example.com".to_owned(),
+        to: vec!["you@example.com".to_owned()],
+        max_attachment_mb: 10,
+    };
+    let mailer = email::Mailer::new(&email, Secret::new("hunter22")).unwrap();
+    assert!(!format!("{mailer:?}").contains("hunter22"), "{mailer:?}");
+    let sent = [
+        "hunter22".to_owned(),
+        BASE64_STANDARD.encode("hunter22"),
+        BASE64_STANDARD.encode("\0me\0hunter22"),
+    ];
+    let refused =
+        retry::Answer::Refused { reason: format!("535 bad {}", sent.join(" ")), is_passing: false };
+    let expected =
+        retry::Answer::Refused { reason: "535 bad … … …".to_owned(), is_passing: false };
+    assert_eq!(mailer.redacted(refused), expected);
 }
 
 #[test]

@@ -131,7 +131,9 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        for (name, value) in self.access.sign(&unsigned, SystemTime::from(now)).await? {
+        let signature = self.access.sign(&unsigned, SystemTime::from(now)).await?;
+        let redaction = aws::redaction(&signature);
+        for (name, value) in signature {
             request = request.header(name, value);
         }
         let unreachable =
@@ -140,7 +142,8 @@ impl Client {
         let status = response.status();
         if !status.is_success() {
             let refusal: Refusal = response.json().await.unwrap_or_default();
-            return Err(Error::Refused { status: status.as_u16(), message: refusal.message });
+            let message = redaction.redacted(&refusal.message);
+            return Err(Error::Refused { status: status.as_u16(), message });
         }
         response.json().await.map_err(Error::Response)
     }

@@ -5,6 +5,7 @@ use crate::retry::Failure;
 use crate::transfer::{Body, Opened};
 use crate::{Error, Fetcher};
 use ops::error_chain::root_cause;
+use ops::secret::shown_url;
 use reqwest::header::{HeaderMap, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
@@ -111,7 +112,7 @@ impl Fetcher {
 
     fn no_repository(&self, repository: &Repository) -> Error {
         Error::NoRepository {
-            endpoint: self.settings.hub_endpoint.clone(),
+            endpoint: self.shown_hub(),
             kind: repository.kind.as_str(),
             name: repository.name.clone(),
         }
@@ -179,8 +180,13 @@ impl Fetcher {
         Err(Failure::Final(self.too_many_redirects(&what)))
     }
 
+    /// The hub's address without a password.
+    fn shown_hub(&self) -> String {
+        shown_url(self.settings.hub_endpoint.expose())
+    }
+
     fn too_many_redirects(&self, what: &str) -> Error {
-        let endpoint = &self.settings.hub_endpoint;
+        let endpoint = self.shown_hub();
         let reason = format!("{endpoint} redirected more than {MOST_REDIRECTS} times");
         Error::Answer { what: what.to_owned(), reason }
     }
@@ -197,10 +203,10 @@ impl Fetcher {
     }
 
     fn hub_url(&self, prefix: &[&str], name: &str) -> Result<Url, Error> {
-        let endpoint = &self.settings.hub_endpoint;
+        let endpoint = self.settings.hub_endpoint.expose();
         let mut url = Url::parse(endpoint).map_err(|_| Error::Setting {
             name: "HF_ENDPOINT",
-            value: endpoint.clone(),
+            value: self.shown_hub(),
             expected: "a URL",
         })?;
         push(&mut url, prefix.iter().copied());
@@ -215,17 +221,17 @@ impl Fetcher {
         from: Option<u64>,
     ) -> Result<Response, Failure> {
         let mut request = self.http.request(method, url.clone());
-        let is_hub = Url::parse(&self.settings.hub_endpoint)
+        let is_hub = Url::parse(self.settings.hub_endpoint.expose())
             .is_ok_and(|endpoint| endpoint.origin() == url.origin());
         if let Some(token) = self.settings.hub_token.as_ref().filter(|_| is_hub) {
-            request = request.bearer_auth(&token.0);
+            request = request.bearer_auth(token.expose());
         }
         if let Some(from) = from.filter(|from| *from > 0) {
             request = request.header(RANGE, format!("bytes={from}-"));
         }
         request.send().await.map_err(|error| {
             let reason = root_cause(&error);
-            let endpoint = &self.settings.hub_endpoint;
+            let endpoint = self.shown_hub();
             let hint = if error.is_connect() {
                 format!(
                     "can't reach {endpoint} ({reason}); HF_HUB_OFFLINE=1 uses cached files only"

@@ -19,6 +19,7 @@ use model::endpoint::Endpoint;
 use model::failure::{Failure, Kind};
 use model::sample::HttpTiming;
 use ops::error_chain::one_line;
+use ops::secret::shown_url;
 use rustls::{ClientConfig, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::{sync::Arc, time::Duration};
@@ -62,7 +63,7 @@ impl Target {
         credentials: Credentials,
         endpoint: &Endpoint,
     ) -> Result<Self, Error> {
-        let no_address = || Error::Address { address: address.to_owned() };
+        let no_address = || Error::Address { address: shown_url(address) };
         let uri: Uri = address.parse().map_err(|_| no_address())?;
         let authority = HttpAuthority::of(&uri).ok_or_else(no_address)?;
         let host = uri.host().unwrap_or_default();

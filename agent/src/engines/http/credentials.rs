@@ -4,6 +4,7 @@ use super::Error;
 use fetch::aws::{Access, Service, Unsigned};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use model::endpoint::{Endpoint, Place};
+use ops::secret::Redaction;
 use std::time::SystemTime;
 
 const SAGEMAKER: Service =
@@ -15,6 +16,7 @@ const SECURITY_TOKEN: &str = "x-amz-security-token";
 pub(super) struct Credentials {
     headers: HeaderMap,
     access: Option<Access>,
+    redaction: Redaction,
 }
 
 impl Credentials {
@@ -36,7 +38,13 @@ impl Credentials {
             Place::Url(_) => None,
             Place::SageMaker(_) => Some(Access::find(SAGEMAKER, endpoint.region.as_deref()).await?),
         };
-        Ok(Self { headers, access })
+        let values = headers.values().filter_map(|value: &HeaderValue| value.to_str().ok());
+        let redaction = match place {
+            Place::Url(address) => Redaction::default().with_query(address),
+            Place::SageMaker(_) => Redaction::default(),
+        };
+        let redaction = values.fold(redaction, Redaction::with);
+        Ok(Self { headers, access, redaction })
     }
 
     pub(super) fn address(&self, place: Place<'_>) -> String {
@@ -76,17 +84,11 @@ impl Credentials {
         Ok(headers)
     }
 
-    /// Redacts the secrets in `sent`: some servers echo what they received.
+    /// Redacts the secrets of a request that was sent with the headers `sent`: some servers echo what they received.
     pub(super) fn redacted(&self, text: &str, sent: &HeaderMap) -> String {
-        let token = HeaderName::from_static(SECURITY_TOKEN);
-        let secrets = self.headers.values().chain(sent.get(AUTHORIZATION)).chain(sent.get(token));
-        let secrets = secrets.filter_map(|value| value.to_str().ok());
-        // `Bearer TOKEN` may be echoed as TOKEN.
-        let parts =
-            secrets.flat_map(|secret| [secret, secret.rsplit(' ').next().unwrap_or(secret)]);
-        parts
-            .filter(|part| part.len() >= 4)
-            .fold(text.to_owned(), |text, part| text.replace(part, "…"))
+        let signed = [AUTHORIZATION, HeaderName::from_static(SECURITY_TOKEN)];
+        let signed = signed.iter().filter_map(|name| sent.get(name)?.to_str().ok());
+        signed.fold(self.redaction.clone(), Redaction::with).redacted(text)
     }
 }
 

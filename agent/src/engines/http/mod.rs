@@ -24,6 +24,7 @@ use model::panic::words;
 use model::sample::{Finish, MAX_TEXT_BYTES};
 use model::text::plain;
 use ops::error_chain::one_line;
+use ops::secret::shown_url;
 use response::{ResponseFields, Unusable};
 use std::{io, time::Duration};
 use stopwatch::Stopwatch;
@@ -91,7 +92,7 @@ impl Http {
         spec: &EngineSpec,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
-        let no_endpoint = || Error::NoEndpoint { model: spec.model.clone() };
+        let no_endpoint = || Error::NoEndpoint { model: shown_url(&spec.model) };
         let endpoint = spec.endpoint.as_ref().ok_or_else(no_endpoint)?;
         let place = Place::of(&spec.model).ok_or_else(no_endpoint)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -101,7 +102,7 @@ impl Http {
         let credentials = runtime.block_on(Credentials::find(place, endpoint, variable))?;
         let target = Target::new(&credentials.address(place), credentials, endpoint)?;
         let template = Template::new(&endpoint.request)
-            .map_err(|source| Error::Template { model: spec.model.clone(), source })?;
+            .map_err(|source| Error::Template { model: shown_url(&spec.model), source })?;
         let (tokenizer, tokenizer_sha256) = tokenizer_of(spec)?;
         let facts = facts(spec, endpoint, &target, tokenizer.as_ref(), tokenizer_sha256);
         let fields = ResponseFields::of(endpoint);

@@ -3,7 +3,7 @@
 use super::*;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode as Status};
+use axum::http::{HeaderMap, StatusCode as Status, Uri};
 use axum::response::{IntoResponse, Response};
 use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
@@ -17,7 +17,12 @@ struct Stub {
     asked: Mutex<Vec<(HeaderMap, String)>>,
 }
 
-async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String) -> Response {
+async fn answer(
+    State(stub): State<Arc<Stub>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: String,
+) -> Response {
     stub.asked.lock().unwrap().push((headers.clone(), body.clone()));
     let sent = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
     let ok = |text: &str| {
@@ -28,7 +33,7 @@ async fn answer(State(stub): State<Arc<Stub>>, headers: HeaderMap, body: String)
     match () {
         () if sent != SECRET => {
             // Some servers echo what they received.
-            (Status::FORBIDDEN, format!("who is {sent}?")).into_response()
+            (Status::FORBIDDEN, format!("who is {sent}? {uri}")).into_response()
         }
         () if body.contains("busy") => (Status::TOO_MANY_REQUESTS, "later").into_response(),
         () if body.contains("broken") => {
@@ -323,9 +328,12 @@ fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let served = serve();
     let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
     let error = one_line(&wrong.unwrap().probed().unwrap_err());
-    assert!(error.contains("403 Forbidden: who is …?"), "{error}");
+    assert!(error.contains("403 Forbidden: who is …? /ask?key=…"), "{error}");
     assert!(error.contains("check the environment variables for authorization"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
+    let address = "http://no host/ask?key=of-the-address";
+    let invalid = Http::open(&spec(address), &|_| Some("x".to_owned())).unwrap_err().to_string();
+    assert!(invalid.contains("http://no host/ask") && !invalid.contains("key=of"), "{invalid}");
     let missing = Http::open(&spec(&served.address), &|_| None).unwrap_err().to_string();
     assert!(missing.contains("variable STUB_KEY"), "{missing}");
     let engine = open(&spec(&served.address)).probed().unwrap();

@@ -276,7 +276,7 @@ async fn names_with_characters_that_act_are_refused_and_texts_are_escaped() {
     let AgentReport::Joined(joined) = served.events.recv().await.expect(FINE).report else {
         panic!("it joined");
     };
-assert_eq!(joined.facts.host.cpu_model.map(|name| name.len()), Some(256));
+    assert_eq!(joined.facts.host.cpu_model.map(|name| name.len()), Some(256));
     assert_eq!(joined.facts.host.name, "<script>\\u{1b}]0;x\\u{7}\\u{202e}");
 }
 

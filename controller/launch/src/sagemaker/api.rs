@@ -3,7 +3,7 @@
 use super::answer::{self, Action, Answer, Call, Next};
 use super::request::Request;
 use backon::BackoffBuilder;
-use fetch::aws::{Access, Service, Unsigned};
+use fetch::aws::{self, Access, Service, Unsigned};
 use ops::{clock::Clock, error_chain::root_cause};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -169,6 +169,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
+        let redaction = aws::redaction(&signature);
         for (name, value) in signature {
             request = request.header(name, value);
         }
@@ -192,7 +193,7 @@ impl Client {
         }
         let refusal: Refusal = serde_json::from_slice(&bytes).unwrap_or_default();
         let kind = plain_kind(&kind.unwrap_or(refusal.kind));
-        let (status, message) = (status.as_u16(), refusal.message);
+        let (status, message) = (status.as_u16(), redaction.redacted(&refusal.message));
         Ok(Err(Answer::Refused { status, kind, message }))
     }
 }
