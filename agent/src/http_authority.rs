@@ -1,6 +1,7 @@
 //! Host, port and TLS of a URL.
 
 use hyper::Uri;
+use std::net::IpAddr;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAuthority {
@@ -25,6 +26,12 @@ impl HttpAuthority {
         let port = uri.port_u16().unwrap_or(standard);
         Some(Self { is_tls, host, port, has_standard_port: port == standard })
     }
+
+    /// Whether it is this machine, by its address or as `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +50,18 @@ mod tests {
         );
         assert_eq!(of("http://[::1]:7437/x"), Some((false, "::1".to_owned(), 7437, false)));
         assert_eq!(of("ftp://bench.example"), None);
+        let is_loopback =
+            |text: &str| HttpAuthority::of(&text.parse().unwrap()).unwrap().is_loopback();
+        assert!(
+            ["http://localhost", "http://127.1.2.3:1", "http://[::1]:1"]
+                .into_iter()
+                .all(is_loopback)
+        );
+        assert!(
+            !["http://127.0.0.1.example", "http://10.0.0.1", "http://[fe80::1]"]
+                .into_iter()
+                .any(is_loopback)
+        );
         assert_eq!(of("bench.example"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Options that several commands have.
 
+use crate::engines::http::Permissions;
 use clap::Args;
 use host::Root;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
@@ -45,6 +46,26 @@ impl ModelOptions {
             tokenizer: self.tokenizer.clone(),
             dtype: self.dtype,
             endpoint: None,
+        }
+    }
+}
+
+/// Options that allow what a matrix asks to send to endpoints.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EndpointOptions {
+    /// Environment variable that a matrix may send to an endpoint as a header; repeatable
+    #[arg(long = "endpoint-env", value_name = "NAME")]
+    variables: Vec<String>,
+    /// Allow endpoints over plain HTTP on other machines
+    #[arg(long)]
+    allow_plain_http: bool,
+}
+
+impl EndpointOptions {
+    pub fn permissions(&self) -> Permissions {
+        Permissions {
+            variables: self.variables.iter().cloned().collect(),
+            allows_plain_http: self.allow_plain_http,
         }
     }
 }

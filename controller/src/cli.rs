@@ -128,6 +128,13 @@ pub struct Run {
     /// Folder with the TLS certificates [default: none on loopback, else `certs` in the data folder]
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
+    /// Environment variable that local agents may send to endpoints as a header; repeatable [default:
+    /// those that the matrix names]
+    #[arg(long, value_name = "NAME")]
+    pub endpoint_env: Vec<String>,
+    /// Allow local agents to call endpoints over plain HTTP on other machines
+    #[arg(long)]
+    pub allow_plain_http: bool,
     /// Serve Prometheus metrics on PORT (loopback) or ADDRESS:PORT [default: off]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<metrics::Address>,
@@ -596,6 +603,9 @@ pub struct LaunchSagemaker {
     /// Environment variable of the container, visible to anyone who may describe the job; repeatable
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Pair>,
+    /// Allow the jobs to call endpoints over plain HTTP on other machines
+    #[arg(long)]
+    pub allow_plain_http: bool,
     /// Additional tag of the jobs, for cost allocation; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub tag: Vec<Pair>,

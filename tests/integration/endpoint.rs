@@ -248,7 +248,54 @@ fn failures_are_counted_by_class_and_secrets_are_not_written() {
     assert!(ended.out.contains("the server reports no timing"), "{}", ended.out);
     let told = ended.out + &ended.err + &all_files(&workspace);
     assert!(!told.contains("t0ken-of-the-test"));
-    assert!(told.contains("STUB_KEY"));
+    let sent =
+        format!("STUB_KEY of the environment is sent to the endpoint {}/ask", server.address);
+    assert!(told.contains(&sent), "{told}");
+}
+
+#[test]
+fn a_local_agent_sends_no_variable_beyond_those_that_the_user_allows() {
+    let (workspace, server) = (Workspace::default(), serve_stub());
+    dialogues(&workspace);
+    let model = format!(
+        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}",
+        server.address
+    );
+    let mut command = run(&workspace, &stub_matrix(&model));
+    let ended = Finished::of(
+        command.args(["--endpoint-env", "OTHER"]).env("STUB_KEY", "t0ken-of-the-test"),
+    );
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("allow it with --endpoint-env STUB_KEY"), "{}", ended.err);
+    assert!(!ended.err.contains("is sent to the endpoint"), "{}", ended.err);
+    assert!(server.stub.asked.lock().expect("whole").is_empty(), "nothing is sent");
+}
+
+#[test]
+fn an_agent_of_another_machine_sends_only_what_its_operator_allows() {
+    let (workspace, server) = (Workspace::default(), serve_stub());
+    dialogues(&workspace);
+    let model = format!(
+        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}",
+        server.address
+    );
+    let matrix = stub_matrix(&model)
+        .replace("[[fleet.local]]", "[[target]]")
+        .replace("target = \"behind\"\nthreads = 1\n", "name = \"behind\"\n");
+    workspace.write("matrix.toml", matrix);
+    let mut running = workspace.start(&["run", "matrix.toml"]);
+    let line = running.until("agent join");
+    assert!(line.trim_end().ends_with("--endpoint-env STUB_KEY"), "{line}");
+    let [url, token_file] =
+        ["--controller", "--token-file"].map(|name| scenarios::option(&line, name));
+    let join = ["join", "--controller", &url, "--target", "behind", "--token-file", &token_file];
+    let mut agent = workspace.agent(&[&join[..], &["--patience", "0"]].concat());
+    let agent = scenarios::Running::of(agent.env("STUB_KEY", "t0ken-of-the-test"));
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("allow it with --endpoint-env STUB_KEY"), "{}", ended.err);
+    assert!(server.stub.asked.lock().expect("whole").is_empty(), "nothing is sent");
+    drop(agent.finish());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `agent join`: connects host facts, sampler, runner and controller client.
 
 use crate::controller_client::{self, Ending, Identity, Inbox, Token, TokenSource};
-use crate::engines;
+use crate::engines::{self, http::Permissions};
 use crate::instance_type::Sources;
 use crate::metrics::Metrics;
 use crate::model_source;
-use crate::options::InstrumentOptions;
+use crate::options::{EndpointOptions, InstrumentOptions};
 use crate::runner::{Engines, MachineLock, Runner};
 use anyhow::Context;
 use clap::Args;
@@ -29,7 +29,8 @@ use tokio::signal::unix::{SignalKind, signal};
   agent join --controller http://127.0.0.1:7437 --target two-threads --threads 2 --token-file token
   agent join --controller http://127.0.0.1:7437 --token-file token     the target is the instance type
   agent join --controller https://bench.example:7437 --ca ca.pem --cert agent.pem --key agent.key
-  agent join --controller https://bench.example:7437 --ca ca.pem --token-file token")]
+  agent join --controller https://bench.example:7437 --ca ca.pem --token-file token
+  agent join --controller ... --endpoint-env ENDPOINT_TOKEN            a matrix may send it")]
 pub struct Options {
     /// Controller URL, as printed by the controller
     #[arg(long, value_name = "URL")]
@@ -69,6 +70,8 @@ pub struct Options {
     #[arg(long, value_name = "URL", env = "AWS_EC2_METADATA_SERVICE_ENDPOINT", hide = true)]
     pub metadata_url: Option<String>,
     #[command(flatten)]
+    endpoints: EndpointOptions,
+    #[command(flatten)]
     instruments: InstrumentOptions,
     /// Pretend to be a machine of this name, for load tests; its samples are marked
     #[arg(long, value_name = "NAME", hide = true)]
@@ -78,15 +81,16 @@ pub struct Options {
 struct Local {
     device: Device,
     threads: usize,
+    permissions: Permissions,
 }
 
 impl Engines for Local {
     fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
-        engines::inspect(spec, &self.device).map_err(Into::into)
+        engines::inspect(spec, &self.device, &self.permissions).map_err(Into::into)
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
-        engines::load(spec, &self.device, self.threads).map_err(Into::into)
+        engines::load(spec, &self.device, self.threads, &self.permissions).map_err(Into::into)
     }
 }
 
@@ -116,7 +120,8 @@ async fn serve_traced(options: &Options, traces: &Traces) -> anyhow::Result<Exit
     let panel = InstrumentSet::find(options.instruments.sources());
     let instruments = panel.instruments.clone();
     let (sampler, observations) = Sampler::start(panel).context("failed to start a thread")?;
-    let engines = Local { device: device.clone(), threads };
+    let permissions = options.endpoints.permissions();
+    let engines = Local { device: device.clone(), threads, permissions };
     let runner = Runner::start(engines, reports_in, MachineLock::on(&host.boot_id), sampler)
         .context("failed to start a thread")?;
     let mut inbox = Inbox { reports, observations };

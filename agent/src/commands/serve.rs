@@ -1,7 +1,7 @@
 //! `agent serve`: an engine behind HTTP, compatible with SageMaker's containers.
 
 use super::join::{ParentLiveness, stop_signal};
-use crate::engines;
+use crate::engines::{self, http::Permissions};
 use crate::http_server::{self, Ending, Limits};
 use anyhow::Context;
 use clap::Args;
@@ -85,7 +85,7 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
     };
     terminal::note(&format!("listening on http://{address}; loading {}", spec.model));
     let load = move || {
-        let engine = engines::load(&spec, &device, threads)?;
+        let engine = engines::load(&spec, &device, threads, &Permissions::default())?;
         for note in &engine.facts().notes {
             terminal::note(&format!("note: {note}"));
         }

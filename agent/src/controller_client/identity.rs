@@ -3,11 +3,11 @@
 //! Files are read again for every connection, so that they can be renewed while the agent runs.
 
 use super::Error;
+use crate::http_authority::HttpAuthority;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tonic::{codegen::http::Uri, metadata::AsciiMetadataValue};
@@ -67,8 +67,7 @@ impl Identity {
     /// The TLS configuration for a URL. `None` for plain HTTP, which is an error off loopback.
     pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientConfig>, Error> {
         if uri.scheme_str() != Some("https") {
-            let host = uri.host().unwrap_or_default();
-            return if is_loopback(host) {
+            return if HttpAuthority::of(uri).is_some_and(|authority| authority.is_loopback()) {
                 Ok(None)
             } else {
                 Err(Error::Plain { url: url.to_owned() })
@@ -110,11 +109,6 @@ impl Identity {
         header.set_sensitive(true);
         Ok(Some(header))
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ pub mod http;
 use crate::model_source::Sources;
 use engine::scripted::{self, Scripted};
 use engine::{Engine, load_failure};
-use http::Http;
+use http::{Http, Permissions};
 use model::endpoint::Place;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
+use ops::environment::variable;
 use t5::device::Device;
 
 #[derive(Debug, thiserror::Error)]
@@ -40,23 +41,32 @@ impl From<Error> for Failure {
 }
 
 /// Finds, checks and hashes the files of an engine without loading it. Sends an endpoint one probe
-/// request.
-pub fn inspect(spec: &EngineSpec, device: &Device) -> Result<EngineFacts, Error> {
+/// request, with what `permissions` allow.
+pub fn inspect(
+    spec: &EngineSpec,
+    device: &Device,
+    permissions: &Permissions,
+) -> Result<EngineFacts, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Http::open(spec, &ops::environment::variable)?.probed()?.facts().clone())
+            Ok(Http::open(spec, permissions, &variable)?.probed()?.facts().clone())
         }
         _ => Ok(t5::open(spec, &Sources)?.on(device)?.serves_text()?.facts()),
     }
 }
 
 /// Loads an engine that computes on `device` with `threads` threads of its own.
-pub fn load(spec: &EngineSpec, device: &Device, threads: usize) -> Result<Box<dyn Engine>, Error> {
+pub fn load(
+    spec: &EngineSpec,
+    device: &Device,
+    threads: usize,
+    permissions: &Permissions,
+) -> Result<Box<dyn Engine>, Error> {
     match spec.model.split_once(':') {
         Some(("scripted", _)) => Ok(Box::new(Scripted::load(spec)?)),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Box::new(Http::open(spec, &ops::environment::variable)?))
+            Ok(Box::new(Http::open(spec, permissions, &variable)?))
         }
         _ => Ok(Box::new(t5::open(spec, &Sources)?.on(device)?.serves_text()?.load(threads)?)),
     }

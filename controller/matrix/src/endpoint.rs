@@ -2,12 +2,13 @@
 //! be measured.
 
 use super::reader::Section;
-use super::{Model, Target};
+use super::{Matrix, Model, Target};
 use model::endpoint::{Endpoint, Place, placeholder};
 use model::generation::{Generation, Stop};
+use model::ids::TargetName;
 use model::load::Scenario;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -198,6 +199,47 @@ fn headers(section: &Section<'_, '_>, place: Option<Place<'_>>) -> BTreeMap<Stri
         headers.insert(name, variable);
     }
     headers
+}
+
+/// An environment variable of an agent that an endpoint receives as a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndpointVariable<'m> {
+    pub name: &'m str,
+    /// The id of the model.
+    pub endpoint: &'m str,
+}
+
+impl Matrix {
+    /// What agents of a target send to endpoints from their environment.
+    pub fn endpoint_variables(&self, target: &TargetName) -> BTreeSet<EndpointVariable<'_>> {
+        let sent = self.endpoints(target).flat_map(|(id, endpoint)| {
+            let names = endpoint.headers.values();
+            names.map(move |name| EndpointVariable { name, endpoint: id })
+        });
+        sent.collect()
+    }
+
+    /// Whether agents of a target call an endpoint on another machine over plain HTTP.
+    pub fn has_plain_endpoint(&self, target: &TargetName) -> bool {
+        let is_plain = |id: &str| {
+            url::Url::parse(id).is_ok_and(|url| url.scheme() == "http" && !is_loopback(&url))
+        };
+        self.endpoints(target).any(|(id, _)| is_plain(id))
+    }
+
+    fn endpoints(&self, target: &TargetName) -> impl Iterator<Item = (&str, &Endpoint)> {
+        let models = self.models.iter().filter(move |model| model.is_measured_on(target));
+        models.filter_map(|model| Some((model.id.as_str(), model.endpoint.as_ref()?)))
+    }
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Problems of the combinations of models, targets and scenarios with endpoints.

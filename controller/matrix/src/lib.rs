@@ -21,6 +21,7 @@ mod reader;
 mod sections;
 
 pub use duration::duration;
+pub use endpoint::EndpointVariable;
 pub use gates::{GatedMetric, Gates, Limit, Override, Required, Thresholds};
 pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Server, Stress};

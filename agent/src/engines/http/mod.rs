@@ -10,7 +10,10 @@
 mod response;
 mod connection;
 mod credentials;
+mod permissions;
 mod template;
+
+pub use permissions::Permissions;
 
 use crate::model_source;
 use connection::{Connection, Response, Target};
@@ -61,6 +64,16 @@ pub enum Error {
         "header {header}: the environment variable {variable} is unset or not a single line of text"
     )]
     Variable { header: String, variable: String },
+    #[error(
+        "the matrix sends {} of the agent's environment to an endpoint, which this agent doesn't allow: allow it with {} (of agent join, or of controller run for its local agents)",
+        variables.join(", "),
+        variables.iter().map(|name| format!("--endpoint-env {name}")).collect::<Vec<_>>().join(" ")
+    )]
+    Forbidden { variables: Vec<String> },
+    #[error(
+        "{address} is plain HTTP, which shows dialogues and headers to the network: use https://, or allow it with --allow-plain-http (of agent join, or of controller run for its local agents)"
+    )]
+    PlainHttp { address: String },
     #[error(transparent)]
     Access(#[from] fetch::Error),
     #[error(transparent)]
@@ -87,14 +100,16 @@ pub struct Http {
 }
 
 impl Http {
-    /// Prepares the engine without sending a request. `variable` reads the environment.
+    /// Prepares the engine without sending a request. `variable` reads the environment, after the permissions are checked.
     pub fn open(
         spec: &EngineSpec,
+        permissions: &Permissions,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let no_endpoint = || Error::NoEndpoint { model: shown_url(&spec.model) };
         let endpoint = spec.endpoint.as_ref().ok_or_else(no_endpoint)?;
         let place = Place::of(&spec.model).ok_or_else(no_endpoint)?;
+        permissions.check(place, endpoint)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -106,8 +106,14 @@ fn spec(address: &str) -> EngineSpec {
     }
 }
 
+/// Allows the variable of the stub.
+fn permissions() -> Permissions {
+    Permissions { variables: ["STUB_KEY".to_owned()].into(), ..Permissions::default() }
+}
+
 fn open(spec: &EngineSpec) -> Http {
-    Http::open(spec, &|name| (name == "STUB_KEY").then(|| SECRET.to_owned())).unwrap()
+    Http::open(spec, &permissions(), &|name| (name == "STUB_KEY").then(|| SECRET.to_owned()))
+        .unwrap()
 }
 
 fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
@@ -326,15 +332,18 @@ fn nobody_there_is_a_failure_and_no_crash() {
 #[test]
 fn a_trial_tells_wrong_keys_before_anything_is_measured() {
     let served = serve();
-    let wrong = Http::open(&spec(&served.address), &|_| Some("Bearer an0ther".to_owned()));
+    let wrong =
+        Http::open(&spec(&served.address), &permissions(), &|_| Some("Bearer an0ther".to_owned()));
     let error = one_line(&wrong.unwrap().probed().unwrap_err());
     assert!(error.contains("403 Forbidden: who is …? /ask?key=…"), "{error}");
     assert!(error.contains("check the environment variables for authorization"), "{error}");
     assert!(!error.contains("an0ther") && !error.contains("key=of"), "{error}");
     let address = "http://no host/ask?key=of-the-address";
-    let invalid = Http::open(&spec(address), &|_| Some("x".to_owned())).unwrap_err().to_string();
+    let invalid = Http::open(&spec(address), &permissions(), &|_| Some("x".to_owned()));
+    let invalid = invalid.unwrap_err().to_string();
     assert!(invalid.contains("http://no host/ask") && !invalid.contains("key=of"), "{invalid}");
-    let missing = Http::open(&spec(&served.address), &|_| None).unwrap_err().to_string();
+    let missing = Http::open(&spec(&served.address), &permissions(), &|_| None);
+    let missing = missing.unwrap_err().to_string();
     assert!(missing.contains("variable STUB_KEY"), "{missing}");
     let engine = open(&spec(&served.address)).probed().unwrap();
     let facts = engine.facts();
@@ -355,4 +364,34 @@ fn tokens_are_counted_where_the_answer_does_not_say() {
     // The text was truncated, so the end-of-sequence token that the tokenizer counts is missing.
     assert_eq!(row.output_tokens, engine.count_tokens("so").map(|tokens| tokens - 1));
     assert!(engine.facts().tokenizer_sha256.is_some());
+}
+
+#[test]
+fn a_variable_that_the_agent_does_not_allow_is_refused_by_name_before_it_is_read() {
+    let served = serve();
+    let mut spying = spec(&served.address);
+    let headers = &mut spying.endpoint.as_mut().unwrap().headers;
+    headers.insert("x-a".to_owned(), "AWS_SECRET_ACCESS_KEY".to_owned());
+    headers.insert("x-b".to_owned(), "HF_TOKEN".to_owned());
+    let read = |name: &str| -> Option<String> { panic!("{name} was read") };
+    let error = Http::open(&spying, &permissions(), &read).unwrap_err().to_string();
+    assert!(error.contains("AWS_SECRET_ACCESS_KEY, HF_TOKEN"), "{error}");
+    assert!(
+        error.contains("--endpoint-env AWS_SECRET_ACCESS_KEY --endpoint-env HF_TOKEN"),
+        "{error}"
+    );
+    assert!(!error.contains("STUB_KEY"), "{error}");
+    assert!(served.stub.asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn plain_http_to_another_machine_needs_a_permission() {
+    let address = "http://192.0.2.1/ask?key=of-the-address";
+    let variable = |_: &str| Some(SECRET.to_owned());
+    let error = Http::open(&spec(address), &permissions(), &variable).unwrap_err().to_string();
+    assert!(error.starts_with("http://192.0.2.1/ask is plain HTTP"), "{error}");
+    assert!(error.contains("--allow-plain-http"), "{error}");
+    let allowed = Permissions { allows_plain_http: true, ..permissions() };
+    assert!(Http::open(&spec(address), &allowed, &variable).is_ok());
+    assert!(Http::open(&spec("https://192.0.2.1/ask"), &permissions(), &variable).is_ok());
 }

@@ -1,7 +1,7 @@
 //! Requests that enter while others are decoded get the tokens that they get alone.
 
 use super::fixture::spec;
-use agent::engines;
+use agent::engines::{self, http::Permissions};
 use engine::{Intake, Request, Row};
 use model::engine::{Dtype, EngineSpec};
 use model::failure::{Failure, Kind};
@@ -82,7 +82,7 @@ fn generation(stop: Stop) -> Generation {
 fn who_enters_late_gets_the_tokens_that_he_gets_alone() {
     for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Int8] {
         let spec = EngineSpec { dtype, ..spec("builtin:tiny") };
-        let mut engine = engines::load(&spec, &Device::cpu(), 2).unwrap();
+        let mut engine = engines::load(&spec, &Device::cpu(), 2, &Permissions::default()).unwrap();
         assert!(engine.facts().continuous_batching);
         let (generation, stopwatch) = (generation(Stop::Eos), Stopwatch::start());
         let alone: Vec<Vec<u32>> = requests()
@@ -106,7 +106,8 @@ fn who_enters_late_gets_the_tokens_that_he_gets_alone() {
 
 #[test]
 fn who_cannot_be_served_leaves_the_others_alone() {
-    let mut engine = engines::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
+    let mut engine =
+        engines::load(&spec("builtin:tiny"), &Device::cpu(), 1, &Permissions::default()).unwrap();
     let (generation, stopwatch) = (generation(Stop::Reference), Stopwatch::start());
     let rows = engine.generate(&requests(), &generation, &stopwatch).unwrap();
     let expected: Vec<Vec<u32>> =

@@ -1,7 +1,7 @@
 //! Dialogues in, texts out: the engine as the runner sees it.
 
 use super::fixture::{folder, open, spec};
-use agent::engines;
+use agent::engines::{self, http::Permissions};
 use agent::model_source;
 use engine::{Engine, Request};
 use model::failure::Kind;
@@ -33,7 +33,8 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
     let tiny = open(&spec("builtin:tiny")).unwrap().load(1).unwrap();
     let length = |text: &str| tiny.prompt(text, 1000).unwrap().ids.len().min(12);
     let expected = [length("soup"), length("The soup is nearly ready, says Bob.")];
-    let mut engine = engines::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
+    let mut engine =
+        engines::load(&spec("builtin:tiny"), &Device::cpu(), 1, &Permissions::default()).unwrap();
     let batch = [
         request("short", Some("soup")),
         request("none", None),
@@ -53,7 +54,8 @@ fn a_row_is_as_long_as_its_reference_where_that_is_asked_for() {
 
 #[test]
 fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
-    let mut engine = engines::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
+    let mut engine =
+        engines::load(&spec("builtin:tiny"), &Device::cpu(), 1, &Permissions::default()).unwrap();
     let whole = Generation { max_input_tokens: 4096, ..generation(Stop::Eos) };
     let input_tokens = |engine: &mut Box<dyn Engine>, generation| {
         let rows =
@@ -87,21 +89,29 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let text = "as long as it is";
     let prompt = |spec| open(spec).unwrap().load(1).unwrap().prompt(text, 1000).unwrap();
     assert_eq!(prompt(&with_file), prompt(&spec("builtin:tiny")));
-    let notes = engines::inspect(&with_file, &Device::cpu()).unwrap().notes.join("\n");
+    let notes = engines::inspect(&with_file, &Device::cpu(), &Permissions::default())
+        .unwrap()
+        .notes
+        .join("\n");
     assert!(notes.contains("truncation to 3 tokens in the tokenizer file is disabled"), "{notes}");
     assert!(notes.contains("padding in the tokenizer file is disabled"), "{notes}");
 }
 
 #[test]
 fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
-    let error =
-        engines::inspect(&spec(folder("relu-tied").to_str().unwrap()), &Device::cpu()).unwrap_err();
+    let error = engines::inspect(
+        &spec(folder("relu-tied").to_str().unwrap()),
+        &Device::cpu(),
+        &Permissions::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("has no tokenizer: specify a tokenizer.json"), "{error}");
 }
 
 #[test]
 fn what_is_found_is_told() {
-    let facts = engines::inspect(&spec("builtin:tiny"), &Device::cpu()).unwrap();
+    let facts =
+        engines::inspect(&spec("builtin:tiny"), &Device::cpu(), &Permissions::default()).unwrap();
     assert_eq!(facts.device, "cpu");
     assert_eq!(facts.model_sha256.as_ref().unwrap().len(), 64);
     assert_eq!(facts.tokenizer_sha256.map(|hash| hash.len()), Some(64));

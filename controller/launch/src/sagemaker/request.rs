@@ -9,7 +9,7 @@ use fetch::s3::Address;
 use matrix::Matrix;
 use model::ids::TargetName;
 use serde_json::{Value, json};
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// Of SageMaker's instance types.
 const PREFIX: &str = "ml.";
@@ -48,6 +48,8 @@ pub struct Options {
     /// Disk space for images and models.
     pub volume_gb: u32,
     pub environment: Vec<(String, String)>,
+    /// Whether the jobs may call endpoints over plain HTTP on other machines.
+    pub allows_plain_http: bool,
     /// Added to the tags set here.
     pub tags: Vec<(String, String)>,
 }
@@ -127,6 +129,14 @@ fn request(agent: &Agent<'_>) -> Option<Request> {
     let [token, authority] = IDENTITY_FILES.map(|file| format!("{IDENTITY}/{file}"));
     arguments.extend(["--token-file".to_owned(), token, "--ca".to_owned(), authority]);
     arguments.extend(["--patience".to_owned(), RECONNECT_MINUTES.to_string()]);
+    // Of its environment, a job sends to endpoints only what it was given.
+    let given = |name: &str| options.environment.iter().any(|(given, _)| given == name);
+    let sent: BTreeSet<&str> =
+        matrix.endpoint_variables(target).into_iter().map(|sent| sent.name).collect();
+    for name in sent.into_iter().filter(|name| given(name)) {
+        arguments.extend(["--endpoint-env", name].map(str::to_owned));
+    }
+    arguments.extend(options.allows_plain_http.then(|| "--allow-plain-http".to_owned()));
     let ours = [
         ("Project", "fleetmark"),
         ("fleetmark:campaign", &matrix.name),

@@ -50,6 +50,7 @@ fn options() -> Options {
         max_runtime: Duration::from_hours(4),
         volume_gb: 30,
         environment: Vec::new(),
+        allows_plain_http: false,
         tags: Vec::new(),
     }
 }
@@ -99,4 +100,21 @@ fn a_matrix_without_sagemaker_targets_lists_its_targets() {
     matrix.targets.retain(|target| !target.name.as_str().starts_with("ml."));
     let error = requests(&matrix, &options(), "0").unwrap_err();
     insta::assert_snapshot!("no_such_target", error);
+}
+
+#[test]
+fn a_job_sends_to_endpoints_what_the_matrix_names_and_it_was_given() {
+    let text = MATRIX
+        .replace("id = \"builtin:tiny\"\n", "id = \"https://h.example/x\"\ntargets = [\"ml.g4dn.xlarge\"]\n[model.endpoint]\nheaders = { x-team = \"TEAM\", x-key = \"AWS_SECRET_ACCESS_KEY\" }\n[[model]]\nname = \"loaded\"\nid = \"builtin:tiny\"\ntargets = [\"ml.m5.xlarge\", \"on-premises\", \"here\"]\n");
+    let matrix =
+        Matrix::check(&text, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap();
+    let environment =
+        vec![("TEAM".to_owned(), "a".to_owned()), ("OTHER".to_owned(), "b".to_owned())];
+    let options = Options { environment, ..options() };
+    let requests = requests(&matrix, &options, "0123456789").unwrap();
+    let arguments =
+        |place: usize| requests[place].body["AppSpecification"]["ContainerArguments"].to_string();
+    assert!(arguments(0).contains(r#""--endpoint-env","TEAM""#), "{}", arguments(0));
+    assert!(!arguments(0).contains("AWS_SECRET") && !arguments(0).contains("OTHER"));
+    assert!(!arguments(1).contains("--endpoint-env"), "{}", arguments(1));
 }

@@ -67,6 +67,7 @@ fn launch_options(options: &cli::LaunchSagemaker) -> Option<Options> {
         max_runtime: options.max_runtime,
         volume_gb: options.volume_gb,
         environment: options.env.iter().map(cli::Pair::parts).collect(),
+        allows_plain_http: options.allow_plain_http,
         tags: options.tag.iter().map(cli::Pair::parts).collect(),
     })
 }

@@ -1,5 +1,6 @@
 //! Agents on this machine: started by the controller, and restarted when they exit.
 
+use super::sent_variables::EndpointAccess;
 use anyhow::{Context, bail};
 use fleet::identity::Token;
 use matrix::Matrix;
@@ -99,6 +100,8 @@ struct AgentCommand {
     controller: String,
     target: String,
     threads: u32,
+    /// What it may send to endpoints.
+    access: Vec<String>,
     token: Token,
     log: PathBuf,
 }
@@ -106,6 +109,7 @@ struct AgentCommand {
 /// Starts the agents of `[[fleet.local]]`.
 pub(super) async fn start_all(
     matrix: &Matrix,
+    access: EndpointAccess<'_>,
     address: SocketAddr,
     token: &Token,
     folder: &Path,
@@ -121,6 +125,7 @@ pub(super) async fn start_all(
             controller: format!("http://{address}"),
             target: target.name.to_string(),
             threads: local.threads,
+            access: access.arguments(matrix, &target.name),
             token: token.clone(),
             log: folder.join(format!("agent-{}.log", supervisors.len() + 1)),
         };
@@ -159,6 +164,7 @@ impl AgentCommand {
         let mut child = Command::new(&self.program)
             .args(["join", "--controller", &self.controller, "--target", &self.target])
             .args(["--threads", &self.threads.to_string(), "--token-file", "-"])
+            .args(&self.access)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(log)

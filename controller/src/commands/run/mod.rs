@@ -7,6 +7,7 @@ pub(super) mod local_agents;
 mod observers;
 mod reconnect;
 mod run_loop;
+mod sent_variables;
 mod spans;
 
 use super::notify::{self, Ended};
@@ -32,6 +33,7 @@ use ops::{clock::Clock, environment, program::Exit, terminal};
 use reconnect::Reconnect;
 use results::{Results, build::precision_rule};
 use run_loop::{EndedRun, RunLoop};
+use sent_variables::EndpointAccess;
 use spans::Spans;
 use std::{path::Path, sync::Arc, time::Duration};
 use store::{CampaignNo, CampaignRow, DialogueRow, Hold, NewCampaign, State, Store, folder_of};
@@ -134,8 +136,11 @@ async fn measure(
         telemetry: row.matrix.telemetry.period,
         trace_parent: spans.campaign_context(),
     };
-    let locals = local_agents::start_all(&row.matrix, listeners.local, &token, &folder).await?;
     let progress = TerminalProgress::new(&row, verbosity);
+    let access = EndpointAccess::of(options);
+    access.told(&row.matrix).iter().for_each(|line| progress.message(line));
+    let locals =
+        local_agents::start_all(&row.matrix, access, listeners.local, &token, &folder).await?;
     announce(&row, &listeners, &reconnect.token_file, &progress);
     if let Some(live_page) = &live_page {
         progress.message(&format!("live page on {}", live_page.url));
@@ -428,9 +433,13 @@ fn announce(
         let agents =
             if target.agents == 1 { "1 agent" } else { &format!("{} agents", target.agents) };
         let target = &target.name;
+        let needed: String = sent_variables::needed(&row.matrix, target)
+            .iter()
+            .map(|argument| format!(" {argument}"))
+            .collect();
         progress.message(&format!(
             "waiting for {agents} of {target}; run on the instance:\n  \
-             agent join --controller {url} --target {target} {proof}",
+             agent join --controller {url} --target {target} {proof}{needed}",
         ));
     }
 }
