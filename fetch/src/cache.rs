@@ -86,7 +86,7 @@ pub(crate) fn link(blob: &Path, path: &Path) -> io::Result<()> {
     if std::fs::read_link(path).is_ok_and(|there| there == *blob) {
         return Ok(());
     }
-    atomic_file::replace(path, |link| std::os::unix::fs::symlink(blob, link))
+    atomic_file::link(path, blob)
 }
 
 impl Fetcher {

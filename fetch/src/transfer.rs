@@ -5,7 +5,7 @@ use crate::retry::{Failure, Retries};
 use crate::{Error, Fetcher, Progress};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use ops::error_chain::root_cause;
+use ops::{atomic_file, error_chain::root_cause, input_file};
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -68,7 +68,7 @@ impl Partial {
     /// Continues what an earlier attempt left.
     fn open(target: &Path) -> io::Result<Self> {
         let path = with_ending(target, "incomplete");
-        let mut file = File::options().create(true).read(true).append(true).open(&path)?;
+        let mut file = atomic_file::append(&path)?;
         let (hash, length) = hash_of(&mut file)?;
         Ok(Self { path, file, length, hash })
     }
@@ -116,7 +116,7 @@ fn hash_of(file: &mut File) -> io::Result<(Sha256, u64)> {
 }
 
 pub(crate) fn sha256_of(path: &Path) -> io::Result<Hashed> {
-    let (hash, bytes) = hash_of(&mut File::open(path)?)?;
+    let (hash, bytes) = hash_of(&mut input_file::open(path)?)?;
     Ok(Hashed { bytes, sha256: hex::encode(hash.finalize()) })
 }
 

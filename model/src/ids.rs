@@ -18,6 +18,10 @@ pub enum Error {
     Control { what: &'static str, at: usize },
     #[error("{what} has U+{:04X} at byte {at}, which isn't shown or changes what is shown around it", u32::from(*.c))]
     Unprintable { what: &'static str, c: char, at: usize },
+    #[error(
+        "{what} can't name a folder: byte {at} is not a letter, a digit, `-`, `_` or a later `.`"
+    )]
+    Plain { what: &'static str, at: usize },
 }
 
 /// Checks that `name` is neither empty nor too long and consists of characters that are shown as they are.
@@ -45,6 +49,16 @@ fn check_text(name: &str, what: &'static str) -> Result<(), Error> {
     }
     match name.char_indices().find(|(_, c)| c.is_control()) {
         Some((at, _)) => Err(Error::Control { what, at }),
+        None => Ok(()),
+    }
+}
+
+/// As [`check`], for a name of a folder: letters, digits, dots, dashes and underscores, and no dot at the start.
+fn check_plain(name: &str, what: &'static str) -> Result<(), Error> {
+    check(name, what)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    match name.char_indices().find(|&(at, c)| !is_plain(c) || (at, c) == (0, '.')) {
+        Some((at, _)) => Err(Error::Plain { what, at }),
         None => Ok(()),
     }
 }
@@ -94,8 +108,8 @@ macro_rules! name {
 }
 
 name!(
-    /// One run of a matrix.
-    CampaignId, "campaign id", check
+    /// One execution of a matrix. It names a folder, so it is plain.
+    CampaignId, "campaign id", check_plain
 );
 name!(
     /// One combination of the matrix, such as `tiny.f32.b8.offline@one-thread`.
@@ -155,6 +169,16 @@ mod tests {
             error,
             "agent id has U+202E at byte 1, which isn't shown or changes what is shown around it"
         );
+    }
+
+    #[test]
+    fn a_campaign_id_stays_in_its_folder() {
+        for id in ["..", ".", ".hidden", "a/b", "/etc", "../x", "a\\b", "a b", "é"] {
+            let error = CampaignId::try_from(id).unwrap_err();
+            assert!(matches!(error, Error::Plain { .. }), "{id}: {error}");
+        }
+        CampaignId::try_from("quickstart-20261123-084507-123").unwrap();
+        CampaignId::try_from("a.b_c-1").unwrap();
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What both programs need around their work.
 //!
 //! Knows nothing of either program beyond its name. Pure crates don't depend on it. Libraries at the edges use
-//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`placeholder`], [`secret`], [`text`] and [`text_file`];
-//! the feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics, traces, completions and man
-//! pages.
+//! [`atomic_file`], [`clock`], [`environment`], [`error_chain`], [`input_file`], [`placeholder`], [`secret`], [`text`]
+//! and [`text_file`]; the feature `program` adds what a binary needs: exit codes, the terminal, logs, metrics, traces,
+//! completions and man pages.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,8 @@ pub mod clock;
 pub mod command_line;
 pub mod environment;
 pub mod error_chain;
+mod file_kind;
+pub mod input_file;
 #[cfg(feature = "program")]
 pub mod logs;
 #[cfg(feature = "program")]

@@ -3,7 +3,7 @@
 //!
 //! A parser's own message about such a file names a symptom, so callers ask here first.
 
-use std::fs::File;
+use crate::input_file;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -64,7 +64,7 @@ impl Placeholder {
     /// As [`Placeholder::of`], of the file at `path`.
     pub fn of_file(path: &Path) -> io::Result<Option<Self>> {
         let mut prefix = Vec::with_capacity(PREFIX_BYTES);
-        File::open(path)?.take(PREFIX_BYTES as u64).read_to_end(&mut prefix)?;
+        input_file::open(path)?.take(PREFIX_BYTES as u64).read_to_end(&mut prefix)?;
         Ok(Self::of(&prefix))
     }
 }

@@ -1,8 +1,8 @@
 //! A path -> the text of its file, as [`crate::text`] decodes it. Errors name the file.
 
-use crate::text;
+use crate::{input_file, text};
+use std::io;
 use std::path::Path;
-use std::{fs, io};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,7 +19,7 @@ impl Error {
 }
 
 pub fn read(path: &Path) -> Result<String, Error> {
-    let bytes = fs::read(path)
+    let bytes = input_file::read(path)
         .map_err(|source| Error::Unreadable { path: path.display().to_string(), source })?;
     decode(&bytes, path)
 }
@@ -33,6 +33,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn errors_name_the_file_and_a_missing_one_is_told_apart() {

@@ -1,6 +1,7 @@
 //! Model and adapter files, and the interface that finds them by name.
 
 use model::engine::EngineSpec;
+use ops::input_file;
 use ops::placeholder::{PREFIX_BYTES, Placeholder};
 use ops::text;
 use sha2::{Digest, Sha256};
@@ -127,9 +128,10 @@ impl Blob {
     /// Opens a regular file that errors call `name`: where the user sees it, if `path` is a cached
     /// copy.
     pub fn open_as(path: &Path, name: &str) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = input_file::open(path)?;
         let facts = file.metadata()?;
         if !facts.is_file() {
+            // A pipe has no length.
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Ok(Self {

@@ -5,10 +5,10 @@ use crate::options::ModelOptions;
 use anyhow::Context;
 use clap::Args;
 use engine::{Engine, Row};
+use ops::atomic_file::{Output, Unfinished};
 use ops::terminal;
 use serde::Serialize;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
@@ -57,6 +57,8 @@ struct Summary<'a> {
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    let unwritable = || format!("cannot write {}", options.output.display());
+    Output::check(&options.output).with_context(unwritable)?;
     let lines = input::read(&options.input)?;
     let mut engine = input::load(&options.model, &lines)?;
     let stop_rule = StopRule::EosOr(options.max_new_tokens.get());
@@ -64,8 +66,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .iter()
         .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let unwritable = || format!("cannot write {}", options.output.display());
-    let mut output = BufWriter::new(File::create(&options.output).with_context(unwritable)?);
+    let mut output = Unfinished::create(options.output.clone()).with_context(unwritable)?;
     let stopwatch = Stopwatch::start();
     let mut counts = Counts::default();
     let size = options.batch_size.get();
@@ -77,7 +78,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             write(&mut output, line, &row).with_context(unwritable)?;
         }
     }
-    output.flush().with_context(unwritable)?;
+    output.finish().with_context(unwritable)?;
     counts.tell(&engine, options);
     Ok(())
 }

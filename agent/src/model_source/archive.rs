@@ -4,9 +4,8 @@
 //! many bytes are rejected, even for entries that nobody reads.
 
 use flate2::read::MultiGzDecoder;
-use ops::placeholder::Placeholder;
+use ops::{input_file, placeholder::Placeholder};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use tar::{Archive, EntryType};
@@ -53,7 +52,7 @@ pub(super) fn each(
 ) -> Result<(), Error> {
     let place = || name.to_owned();
     let read = |source| Error::Read { place: place(), source };
-    let file = File::open(path).map_err(read)?;
+    let file = input_file::open(path).map_err(read)?;
     let packed = file.metadata().map_err(read)?.len();
     let most = packed.saturating_mul(MAX_RATIO).clamp(ALWAYS_BYTES, most_bytes);
     let mut unpacked = MultiGzDecoder::new(file).take(most);

@@ -4,8 +4,9 @@ use super::choice::{self, Chosen, INDEX};
 use super::folder::{Folder, genuine};
 use super::{Error, archive, connection, directory, tree_path};
 use engine::files::{Blob, Model};
+use ops::atomic_file::{self, Unfinished};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -35,11 +36,13 @@ fn unpack(path: &Path, name: &str, folder: &Path) -> Result<(), Error> {
     let is_wanted = |file: &Path| file.to_str().is_some_and(|file| wanted.contains(file));
     archive::each(path, name, MAX_BYTES, is_wanted, |file, entry| {
         let place = folder.join(file.file_name().unwrap_or_default());
-        io::copy(entry, &mut File::create(place)?).map(drop)
+        let mut file = Unfinished::create(place)?;
+        io::copy(entry, &mut file)?;
+        file.finish()
     })?;
     let record = folder.join(CHOSEN);
     let text = serde_json::to_vec(&chosen).map_err(io::Error::from);
-    text.and_then(|text| fs::write(&record, text))
+    text.and_then(|text| atomic_file::write(&record, &text))
         .map_err(|source| Error::Cache { path: record.display().to_string(), source })
 }
 

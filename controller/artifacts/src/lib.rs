@@ -8,7 +8,7 @@ mod place;
 mod read_back;
 
 pub use place::{Artifact, Placed, place};
-pub use read_back::{ReadBack, read_back};
+pub use read_back::{ReadBack, SamplesFile, read_back};
 
 use std::path::PathBuf;
 
@@ -30,6 +30,11 @@ pub enum Error {
         "{address} has schema version {found}, and this release reads {known}: use the release that wrote it"
     )]
     Version { address: String, found: u32, known: u32 },
+    /// The name would lead to another place.
+    #[error(
+        "{address} names its samples `{name}`: expected the name of a file that ends with .samples.parquet"
+    )]
+    Name { address: String, name: String },
     /// The results were computed from other samples.
     #[error("{address} doesn't match its results: expected sha256 {expected}, found {found}")]
     OtherSamples { address: String, expected: String, found: String },

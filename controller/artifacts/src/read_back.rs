@@ -12,8 +12,16 @@ pub struct ReadBack {
     pub results: Results,
     /// The local copy of results.json.
     pub results_file: PathBuf,
-    /// The local copy of the samples; hash and row count match the results.
-    pub samples_file: Option<PathBuf>,
+    pub samples: Option<SamplesFile>,
+}
+
+/// Samples whose hash and row count match the results.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SamplesFile {
+    /// The name in the results: the file must have it, next to them. No path, and not the name of anything but samples.
+    pub name: String,
+    /// The local copy.
+    pub path: PathBuf,
 }
 
 /// Reads a results.json and the Parquet file next to it.
@@ -33,10 +41,12 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
         });
     }
     let results: Results = serde_json::from_str(&text).map_err(not_results)?;
-    let mut samples_file = None;
+    let mut samples = None;
     if let Some(named) = &results.campaign.samples_file {
-        // Only the file name: a path could lead to another folder.
-        let name = named.name.rsplit('/').next().unwrap_or_default();
+        let name = &named.name;
+        if !is_samples_name(name) {
+            return Err(Error::Name { address: address.to_string(), name: name.clone() });
+        }
         let address = address.sibling(name);
         let (path, sha256) = fetch(fetcher, &address).await?;
         if sha256 != named.sha256 {
@@ -53,9 +63,18 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
         if rows.ok() != Some(named.rows) {
             return Err(Error::Rows { address: address.to_string(), expected: named.rows });
         }
-        samples_file = Some(path);
+        samples = Some(SamplesFile { name: name.clone(), path });
     }
-    Ok(ReadBack { results, results_file, samples_file })
+    Ok(ReadBack { results, results_file, samples })
+}
+
+/// The ending of the names of all samples files.
+const SAMPLES: &str = ".samples.parquet";
+
+/// Whether a file of this name may be written next to a copy of the results: whoever wrote them chose it.
+fn is_samples_name(name: &str) -> bool {
+    let is_plain = |c: char| c != '/' && !c.is_control();
+    name.len() > SAMPLES.len() && name.ends_with(SAMPLES) && name.chars().all(is_plain)
 }
 
 /// Parsed first, to report results of another version.
@@ -72,4 +91,29 @@ async fn fetch(fetcher: &Fetcher, address: &Address) -> Result<(PathBuf, String)
         file: address.key.clone(),
     })?;
     Ok((file.path, file.sha256))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_samples_name;
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_refused() {
+        for name in [
+            "",
+            ".samples.parquet",
+            "..",
+            "../x.samples.parquet",
+            "/etc/x.samples.parquet",
+            "a/b.samples.parquet",
+            ".bashrc",
+            "results.json",
+            "x\n.samples.parquet",
+        ] {
+            assert!(!is_samples_name(name), "{name:?}");
+        }
+        for name in ["results.samples.parquet", "..samples.parquet.samples.parquet"] {
+            assert!(is_samples_name(name), "{name:?}");
+        }
+    }
 }

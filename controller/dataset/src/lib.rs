@@ -29,7 +29,7 @@ pub use source::{Format, Source};
 
 use fetch::Fetcher;
 use model::ids::SampleId;
-use ops::text;
+use ops::{input_file, text};
 use rows::Checked;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -151,7 +151,7 @@ pub fn read(source: &Source, columns: &Columns) -> Result<Dataset, Error> {
 }
 
 fn load(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path)
+    input_file::read(path)
         .map_err(|source| Error::Unreadable { file: path.display().to_string(), source })
 }
 

@@ -13,8 +13,10 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls as Protection, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use matrix::{self, Tls};
+use ops::input_file;
 use ops::secret::{Redaction, Secret};
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// The timeout of one connection, including its dialog.
@@ -39,7 +41,7 @@ impl Mailer {
         };
         let mut tls = TlsParameters::builder(email.host.clone());
         if let Some(path) = &email.ca {
-            let pem = std::fs::read(path)
+            let pem = input_file::read(Path::new(path))
                 .map_err(|error| format!("failed to read ca `{path}`: {error}"))?;
             let certificate = Certificate::from_pem(&pem)
                 .map_err(|error| format!("ca `{path}` is not a PEM certificate: {error}"))?;
@@ -139,7 +141,7 @@ impl Mailer {
                 left_out.push(attachment.name.clone());
                 continue;
             }
-            let bytes = std::fs::read(&attachment.path).map_err(|error| {
+            let bytes = input_file::read(&attachment.path).map_err(|error| {
                 format!("failed to read {}: {error}", attachment.path.display())
             })?;
             room -= facts.len();

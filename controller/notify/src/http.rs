@@ -41,7 +41,7 @@ impl Client {
         let redaction = Redaction::default().with_url(url.expose());
         let mut pauses = retry::PAUSES.build();
         loop {
-            let answer = self.once(url, body, headers, to).await.redacted(&redaction);
+            let answer = self.once(url, body, headers, to, &redaction).await.redacted(&redaction);
             match retry::next(&mut pauses, &answer, repeats) {
                 Next::Delivered => return Ok(()),
                 Next::Retry(pause) => tokio::time::sleep(pause).await,
@@ -56,6 +56,7 @@ impl Client {
         body: &str,
         headers: &[(&'static str, String)],
         to: Receiver,
+        redaction: &Redaction,
     ) -> Answer {
         let mut request = self.0.post(url.expose()).header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
@@ -73,7 +74,9 @@ impl Client {
         // Only seconds: no server of ours sends the date form, and it would need the wall clock.
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        match (beginning(response).await, (200..300).contains(&code)) {
+        // Before anything is cut, so that no part of a secret is left.
+        let body = beginning(response).await.map(|body| redaction.redacted(&body));
+        match (body, (200..300).contains(&code)) {
             (Ok(body), true) => {
                 let taken = Answer::Status { code, wait: None, body: String::new() };
                 to.refusal(code, &body).unwrap_or(taken)

@@ -6,7 +6,7 @@ use fleet::identity::{
     GivenToken, Hash, RevokedCertificates, Roster, Token, authority::check_name,
 };
 use ops::{clock::Clock, terminal};
-use std::{path::Path, time::Duration};
+use std::{io::ErrorKind, path::Path, time::Duration};
 use store::{CredentialKind, CredentialRow, Store, Which};
 
 pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
@@ -15,12 +15,14 @@ pub(super) async fn run(options: &cli::Agents) -> anyhow::Result<()> {
         AgentsCommand::Add { name, output, data_dir } => {
             check_name(name)?;
             let file = output.clone().unwrap_or_else(|| format!("{name}.token").into());
-            if file.exists() {
-                bail!("{} already exists: choose another file with --output", file.display());
-            }
             let store = super::store(data_dir).await?;
             let token = Token::make().context("failed to read random bytes")?;
-            token.write(&file).with_context(|| format!("can't write {}", file.display()))?;
+            match token.create(&file) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    bail!("{} already exists: choose another file with --output", file.display())
+                }
+                created => created.with_context(|| format!("can't write {}", file.display()))?,
+            }
             store.add_token(name, &token.hash().digits(), now).await?;
             terminal::result(&format!(
                 "{}: copy it to the instance of {name}\n  \

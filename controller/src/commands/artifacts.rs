@@ -1,14 +1,13 @@
-//! Upload of results to S3, and `controller report s3://...`.
+//! Upload of results to S3.
 
 use super::fetcher;
-use crate::{cli, progress::Verbosity};
+use crate::progress::Verbosity;
 use anyhow::Context;
 use artifacts::{self, Artifact, Placed};
 use fetch::s3::{Address, Reader};
 use matrix::Artifacts;
 use notify::message::File;
 use ops::terminal;
-use report::document;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -85,32 +84,4 @@ fn content_type(path: &Path) -> &'static str {
         Some("xml") => "application/xml",
         _ => "application/octet-stream",
     }
-}
-
-/// `controller report s3://bucket/.../results.json`: prints the table, and copies the files to `--output`.
-pub(super) async fn report(address: &str, options: &cli::Report) -> anyhow::Result<()> {
-    let address: Address = address.parse()?;
-    let fetcher = fetcher(Verbosity::Normal)?;
-    let read = Box::pin(artifacts::read_back(&fetcher, &address)).await?;
-    if options.output.as_deref() == Some(Path::new("-")) {
-        let path = &read.results_file;
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("can't read {}", path.display()))?;
-        return Ok(terminal::json(&text)?);
-    }
-    super::report::show(&document::document(&read.results))?;
-    if let Some(output) = &options.output {
-        let copy = |from: &Path, to: &Path| {
-            std::fs::copy(from, to)
-                .with_context(|| format!("can't write {}: use another --output", to.display()))
-        };
-        if let Some(samples) = &read.samples_file {
-            // The results refer to the file by this name.
-            let name = read.results.campaign.samples_file.as_ref().map(|file| file.name.as_str());
-            copy(samples, &output.with_file_name(name.unwrap_or("results.samples.parquet")))?;
-        }
-        copy(&read.results_file, output)?;
-        terminal::note(&format!("results {}", output.display()));
-    }
-    Ok(())
 }

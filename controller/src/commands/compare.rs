@@ -3,7 +3,7 @@
 
 use crate::cli::{self, CompareFormat};
 use anyhow::{Context, bail};
-use ops::{placeholder::Placeholder, program::Exit, terminal, text_file};
+use ops::{input_file, placeholder::Placeholder, program::Exit, terminal, text_file};
 use report::compare::{self, Asked, Side, annotations, junit, markdown, other_schema, table};
 use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
@@ -61,10 +61,11 @@ impl Found {
 
 async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let path = Path::new(name);
-    if path.is_file() {
+    let looks_like_a_file = path.extension().is_some_and(|extension| extension == "json");
+    // What exists and is no file is refused where it is read.
+    if path.is_file() || looks_like_a_file && path.exists() {
         return of_file(path);
     }
-    let looks_like_a_file = path.extension().is_some_and(|extension| extension == "json");
     if looks_like_a_file {
         bail!("no file {name}: expected a results.json or a campaign id");
     }
@@ -99,7 +100,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
         bail!("{shown} has no samples file: recreate it with controller report");
     };
     let samples = path.with_file_name(Path::new(&file.name).file_name().unwrap_or_default());
-    let bytes = std::fs::read(&samples).with_context(|| {
+    let bytes = input_file::read(&samples).with_context(|| {
         format!(
             "can't read {}, the samples file of {shown}: expected it in the same folder",
             samples.display()

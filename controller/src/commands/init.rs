@@ -2,22 +2,20 @@
 
 use crate::cli;
 use anyhow::{Context, bail};
-use ops::terminal;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use ops::{atomic_file, terminal};
+use std::io::ErrorKind;
 
 const MATRIX: &str = include_str!("init.toml");
 
 /// Never overwrites a file.
 pub(super) fn run(options: &cli::Init) -> anyhow::Result<()> {
     let path = options.matrix.display();
-    let mut file = match File::create_new(&options.matrix) {
+    match atomic_file::create(&options.matrix, MATRIX.as_bytes()) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("`{path}` exists: choose another name, or delete it first")
         }
         created => created.with_context(|| format!("can't write `{path}`"))?,
-    };
-    file.write_all(MATRIX.as_bytes()).with_context(|| format!("can't write `{path}`"))?;
+    }
     terminal::note(&format!("wrote {path}; next: controller plan {path}"));
     Ok(())
 }

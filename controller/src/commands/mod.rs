@@ -24,7 +24,7 @@ use anyhow::Context;
 use clap::CommandFactory;
 use fetch::{Fetcher, Reporter, Settings};
 use matrix::{Matrix, Overrides};
-use ops::{command_line, environment, program::Exit, terminal, text_file};
+use ops::{command_line, environment, input_file, program::Exit, terminal, text_file};
 use std::path::Path;
 use store::{Place, Store};
 
@@ -104,7 +104,7 @@ struct MatrixFile {
 }
 
 fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<MatrixFile> {
-    let bytes = std::fs::read(path).with_context(|| {
+    let bytes = input_file::read(path).with_context(|| {
         format!("can't read the matrix {}: expected the path of a .toml file, such as examples/quickstart.toml", path.display())
     })?;
     let text = text_file::decode(&bytes, path)?;

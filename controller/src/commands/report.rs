@@ -1,5 +1,10 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
+mod from_s3;
+mod place;
+
+pub(super) use place::Place;
+
 use super::{artifacts, prices};
 use crate::cli;
 use crate::progress::Verbosity;
@@ -8,9 +13,10 @@ use ::report::document::{Document, Tone, Verdict, document};
 use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
 use anyhow::{Context, bail};
 use cost::PriceBook;
-use matrix::{Format, plan::Plan};
+use matrix::{Format, Matrix, plan::Plan};
 use ops::atomic_file::{self, Unfinished};
 use ops::{clock::Clock, terminal};
+use place::{CELLS, ROWS, ReportFiles, unwritable};
 use results::build::{
     self, CellSamplesBuilder, Files, Scorer, StoredCampaign, SustainedLoads, Windows,
     precision_rule,
@@ -22,30 +28,9 @@ use std::path::{Path, PathBuf};
 use std::{io::Write, ops::Range};
 use store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
 
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
-    pub(super) data_dir: &'a Path,
-    /// results.json, where it is not in the folder; the others lie beside it.
-    pub(super) output: Option<&'a Path>,
-    /// Where all files go; the campaign's own folder where none is given.
-    pub(super) folder: Option<&'a Path>,
-    /// Whether the summary and the names of the files, only the verdict, or nothing is printed.
-    pub(super) verbosity: Verbosity,
-}
-
-impl Place<'_> {
-    /// `record` is the campaign's own folder.
-    fn results_file(&self, record: &Path) -> PathBuf {
-        match (self.output, self.folder) {
-            (Some(path), _) => path.to_owned(),
-            (None, folder) => folder.unwrap_or(record).join("results.json"),
-        }
-    }
-}
-
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
     if options.campaign.starts_with("s3://") {
-        return artifacts::report(&options.campaign, options).await;
+        return Box::pin(from_s3::run(options)).await;
     }
     let store = super::store(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
@@ -81,22 +66,31 @@ async fn to_standard_output(
     formats: Option<&[Format]>,
     book: Option<&PriceBook>,
 ) -> anyhow::Result<()> {
-    let &[format] = formats.unwrap_or(&[Format::Json]) else {
-        bail!("--output - writes one format: give one to --formats, such as --formats markdown");
-    };
+    let format = printed_format(formats)?;
     let results = without_rows(store, no, book).await?;
-    let document = document(&results);
-    match render(&results, &document, format)? {
-        None => terminal::document(&annotations::render(&results, &document))?,
-        Some((_, bytes)) => {
-            let Ok(text) = String::from_utf8(bytes) else {
-                bail!("--output -: `{format}` is not text: give a folder with --output-dir");
-            };
-            match format {
-                Format::Json => terminal::json(&text)?,
-                _ => terminal::document(&text)?,
-            }
+    print(&results, &document(&results), format)
+}
+
+/// The one format of `--output -`, by default JSON.
+pub(super) fn printed_format(formats: Option<&[Format]>) -> anyhow::Result<Format> {
+    match formats.unwrap_or(&[Format::Json]) {
+        [Format::Pdf] => {
+            bail!("--output -: `{}` is not text: give a folder with --output-dir", Format::Pdf)
         }
+        [format] => Ok(*format),
+        _ => {
+            bail!("--output - writes one format: give one to --formats, such as --formats markdown")
+        }
+    }
+}
+
+/// Prints a format that is text.
+pub(super) fn print(results: &Results, document: &Document, format: Format) -> anyhow::Result<()> {
+    let bytes = render(results, document, format)?;
+    let text = String::from_utf8(bytes).context("the format is not text")?;
+    match format {
+        Format::Json => terminal::json(&text)?,
+        _ => terminal::document(&text)?,
     }
     Ok(())
 }
@@ -130,19 +124,14 @@ pub(super) async fn write(
     (formats, book): (Option<Vec<Format>>, Option<&PriceBook>),
 ) -> anyhow::Result<Written> {
     let campaign = store.campaign(no).await?;
-    let mut formats = formats.unwrap_or_else(|| {
-        let of_matrix = campaign.matrix.report.formats.iter().copied();
-        std::iter::once(Format::Json).chain(of_matrix).collect()
-    });
-    formats.sort_unstable();
-    formats.dedup();
-
-    let results_file = place.results_file(&folder_of(place.data_dir, &campaign.id));
+    let formats = chosen_formats(formats, &campaign.matrix);
+    let own = folder_of(place.data_dir, &campaign.id);
+    let ReportFiles { results_file, stream } = place.check(&own, &formats)?;
     let mut files: Vec<(&str, PathBuf)> = Vec::new();
     let results = if formats.contains(&Format::Json) {
         let (results, rows) = with_rows(store, no, &results_file, book).await?;
         files.extend(rows);
-        let path = results_file.with_extension("cells.parquet");
+        let path = results_file.with_extension(CELLS);
         let mut cells = Vec::new();
         parquet::write_cells(&results, &mut cells).context("can't write the cells as Parquet")?;
         replace(&path, &cells)?;
@@ -153,12 +142,12 @@ pub(super) async fn write(
     };
     let document = document(&results);
     for &format in &formats {
-        let Some((name, bytes)) = render(&results, &document, format)? else { continue };
-        let path = match format {
-            Format::Json => results_file.clone(),
-            _ => results_file.with_file_name(name),
-        };
+        let Some((name, path)) = place::file_of(format, &results_file) else { continue };
+        let bytes = render(&results, &document, format)?;
         replace(&path, &bytes)?;
+        if let Some(stream) = stream.filter(|_| format == Format::Json) {
+            replace(stream, &bytes)?;
+        }
         files.push((name, path));
     }
     if place.verbosity == Verbosity::Quiet {
@@ -167,7 +156,7 @@ pub(super) async fn write(
     if place.verbosity == Verbosity::Normal {
         show(&document)?;
         if formats.contains(&Format::Github) {
-            terminal::document(&annotations::render(&results, &document))?;
+            print(&results, &document, Format::Github)?;
         }
         let line =
             |(name, path): &(&str, PathBuf)| format!("{name} {}", terminal::value(path.display()));
@@ -197,21 +186,32 @@ pub(super) fn show(document: &Document) -> Result<(), terminal::Error> {
     terminal::highlighted(&lead, &summary::render(document, width), &words)
 }
 
-/// A format as a file with its name; none for what is only printed.
-fn render(
-    results: &Results,
-    document: &Document,
-    format: Format,
-) -> anyhow::Result<Option<(&'static str, Vec<u8>)>> {
-    Ok(Some(match format {
-        Format::Json => ("results.json", json::render(results).into_bytes()),
-        Format::Html => ("report.html", html::render(document).into_bytes()),
-        Format::Pdf => ("report.pdf", pdf::render(document)?),
-        Format::Markdown => ("report.md", markdown::render(document).into_bytes()),
-        Format::Junit => ("junit.xml", junit::render(results).into_bytes()),
-        Format::Csv => ("cells.csv", csv::render(results)),
-        Format::Github => return Ok(None),
-    }))
+/// These formats, or JSON and those of the matrix; each once.
+fn chosen_formats(formats: Option<Vec<Format>>, matrix: &Matrix) -> Vec<Format> {
+    let of_matrix = || [&[Format::Json], &matrix.report.formats[..]].concat();
+    let mut formats = formats.unwrap_or_else(of_matrix);
+    formats.sort_unstable();
+    formats.dedup();
+    formats
+}
+
+/// Checks, before a campaign is measured, that its reports can be written.
+pub(super) fn check(place: Place<'_>, campaign: &CampaignRow) -> anyhow::Result<()> {
+    let own = folder_of(place.data_dir, &campaign.id);
+    place.check(&own, &chosen_formats(None, &campaign.matrix)).map(drop)
+}
+
+/// The content of a format.
+fn render(results: &Results, document: &Document, format: Format) -> anyhow::Result<Vec<u8>> {
+    Ok(match format {
+        Format::Json => json::render(results).into_bytes(),
+        Format::Html => html::render(document).into_bytes(),
+        Format::Pdf => pdf::render(document)?,
+        Format::Markdown => markdown::render(document).into_bytes(),
+        Format::Junit => junit::render(results).into_bytes(),
+        Format::Csv => csv::render(results),
+        Format::Github => annotations::render(results, document).into_bytes(),
+    })
 }
 
 /// Makes the view and writes samples and telemetry beside it: results.json names them by their hashes, so they come
@@ -233,17 +233,13 @@ async fn with_rows(
         file.finish().with_context(|| unwritable(&path))?;
         anyhow::Ok(path)
     };
-    let rows = (create("samples.parquet")?, create("telemetry.parquet")?);
+    let rows = (create(ROWS[0])?, create(ROWS[1])?);
     let Made { results, samples, telemetry } = made(store, no, rows, book).await?;
     let mut files = vec![("samples", finish(samples)?)];
     if results.campaign.telemetry_file.is_some() {
         files.push(("telemetry", finish(telemetry)?));
     }
     Ok((results, files))
-}
-
-fn unwritable(path: &Path) -> String {
-    format!("can't write {}: choose another place with --output or --output-dir", path.display())
 }
 
 /// A campaign as it is written: the view, and where its samples and its telemetry went.

@@ -3,6 +3,8 @@
 mod campaigns;
 mod compare;
 mod doctor;
+mod files;
+mod from_s3;
 mod fuzzed;
 mod help;
 mod plans;

@@ -51,6 +51,11 @@ pub(super) const RULES: &[Rule] = &[
         check: printing,
     },
     Rule {
+        name: "files",
+        way_out: "write it with ops::atomic_file, which follows no links and replaces no devices",
+        check: files,
+    },
+    Rule {
         name: "import cycles",
         way_out: "move what both need into a module of its own, or into the parent",
         check: cycles,
@@ -152,7 +157,30 @@ const READS_MACHINE: &[&str] = &[
 const PRINTING: &[&str] = &["clippy::print_stderr", "clippy::print_stdout", "stderr()", "stdout()"];
 
 /// Where that code is.
-const PRINTS: &[&str] = &["ops/src/terminal.rs", "xtask/"];
+/// `/dev/stdout` as a path shares its offset with the terminal.
+const PRINTS: &[&str] = &["ops/src/atomic_file.rs", "ops/src/terminal.rs", "xtask/"];
+
+/// Code that creates, replaces or moves files.
+const WRITING: &[&str] = &[
+    "File::create",
+    "File::create_new",
+    "File::options",
+    "OpenOptions",
+    "fs::copy",
+    "fs::rename",
+    "fs::write",
+];
+
+/// Where that code is, beside tools: the cache's downloads and locks, the store's own files, the test of a disk, and a
+/// switch of the kernel.
+const WRITES: &[&str] = &[
+    "agent/host/src/lib.rs",
+    "controller/src/commands/doctor/machine.rs",
+    "controller/store/src/",
+    "fetch/src/transfer.rs",
+    "ops/src/atomic_file.rs",
+    "xtask/",
+];
 
 /// Module names without meaning.
 const EMPTY_NAMES: &[&str] =
@@ -300,6 +328,14 @@ fn printing(workspace: &Workspace) -> Vec<String> {
     let sources =
         product(workspace).filter(|(_, source)| PRINTING.iter().any(|path| source.mentions(path)));
     confined(sources, PRINTS, "writes to the terminal")
+}
+
+fn files(workspace: &Workspace) -> Vec<String> {
+    let is_ours = |path: &str| !path.starts_with("tests/") && !path.starts_with("fuzz/");
+    let sources = product(workspace)
+        .filter(|(_, source)| is_ours(&source.path))
+        .filter(|(_, source)| WRITING.iter().any(|path| source.mentions(path)));
+    confined(sources, WRITES, "writes files")
 }
 
 fn cycles(workspace: &Workspace) -> Vec<String> {

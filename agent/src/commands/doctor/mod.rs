@@ -9,7 +9,7 @@ use clap::Args;
 use host::{Host, Root};
 use model::finding::table;
 use model::telemetry::{Phase, Window};
-use ops::{error_chain, program::Exit, terminal};
+use ops::{atomic_file, error_chain, program::Exit, terminal};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -153,10 +153,7 @@ fn folders() -> Vec<Folder> {
 
 /// Free space for this user, after a test write.
 fn free_bytes(path: &Path) -> Result<u64, String> {
-    let probe = path.join(format!(".fleetmark-doctor-{}", std::process::id()));
-    std::fs::write(&probe, b"x")
-        .and_then(|()| std::fs::remove_file(&probe))
-        .map_err(|e| e.to_string())?;
+    atomic_file::check_folder(path).map_err(|error| error.to_string())?;
     let room = rustix::fs::statvfs(path).map_err(|error| error.to_string())?;
     Ok(room.f_bavail.saturating_mul(room.f_frsize))
 }

@@ -5,7 +5,7 @@ use crate::controller_client::{Identity, TokenSource, check_controller};
 use crate::doctor::{Certificate, Controller, Source};
 use crate::model_source::{self, Kind};
 use model::finding::Lifetime;
-use ops::error_chain;
+use ops::{error_chain, input_file};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -72,7 +72,8 @@ pub(super) fn certificates(options: &Options) -> Vec<Certificate> {
 }
 
 fn lifetime(path: &Path) -> Result<Lifetime, String> {
-    let der = CertificateDer::from_pem_file(path).map_err(|error| error.to_string())?;
+    let text = input_file::read(path).map_err(|error| error.to_string())?;
+    let der = CertificateDer::from_pem_slice(&text).map_err(|error| error.to_string())?;
     let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| "not a certificate")?;
     let validity = parsed.validity();
     Ok(Lifetime {

@@ -2,10 +2,10 @@
 //!
 //! The only place that knows the file names in a certificate folder.
 
-use super::{certificate, write_secret};
+use super::certificate;
 use chrono::{DateTime, Utc};
 use model::finding::Lifetime;
-use ops::atomic_file;
+use ops::{atomic_file, input_file};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -116,7 +116,7 @@ impl Authority {
     /// Reads the authority of a folder.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let read = |path: PathBuf| {
-            std::fs::read_to_string(path)
+            input_file::read_to_string(&path)
                 .map_err(|source| Error::Missing { folder: folder.to_owned(), source })
         };
         let key = KeyPair::from_pem(&read(key_file(folder, CA))?)?;
@@ -169,9 +169,14 @@ pub fn check_name(name: &str) -> Result<(), Error> {
     }
 }
 
+/// The first certificate of a PEM file, if it can be read.
+fn certificate_of(path: &Path) -> Option<CertificateDer<'static>> {
+    CertificateDer::from_pem_slice(&input_file::read(path).ok()?).ok()
+}
+
 /// The hosts of the controller's certificate in a folder.
 pub fn hosts_of(folder: &Path) -> Vec<String> {
-    CertificateDer::from_pem_file(certificate_file(folder, CONTROLLER))
+    certificate_of(&certificate_file(folder, CONTROLLER))
         .map(|certificate| certificate::hosts(&certificate))
         .unwrap_or_default()
 }
@@ -181,7 +186,7 @@ pub fn lifetimes_of(folder: &Path) -> Vec<(String, Lifetime)> {
     files_of(folder, "pem")
         .into_iter()
         .filter_map(|path| {
-            let der = CertificateDer::from_pem_file(&path).ok()?;
+            let der = certificate_of(&path)?;
             let name = path.file_name()?.to_string_lossy().into_owned();
             Some((name, certificate::lifetime(&der)?))
         })
@@ -220,7 +225,7 @@ fn write(folder: &Path, name: &str, pair: &Pair) -> Result<(), Error> {
     let files =
         [(key_file(folder, name), &pair.key), (certificate_file(folder, name), &pair.certificate)];
     for (path, text) in files {
-        atomic_file::replace(&path, |file| write_secret(file, text))
+        atomic_file::write_secret(&path, text.as_bytes())
             .map_err(|source| Error::Write { path, source })?;
     }
     Ok(())

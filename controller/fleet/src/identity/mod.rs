@@ -10,9 +10,7 @@ pub use certificate::Certificate;
 pub use roster::{GivenToken, RevokedCertificates, Roster};
 pub use token::{Hash, Token};
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
-use std::{fmt, fs::OpenOptions, path::Path, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// The metadata key that carries a token.
@@ -138,13 +136,6 @@ impl Guard {
             }
         }
     }
-}
-
-/// Writes a file with mode 0600.
-fn write_secret(path: &Path, text: &str) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 fn may_stay(roster: &Roster, identity: &Identity) -> Result<(), Denied> {

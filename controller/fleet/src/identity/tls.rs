@@ -2,7 +2,9 @@
 //! be renewed while a campaign runs.
 
 use super::authority::{AGENT, CA, CONTROLLER, certificate_file, hosts_of, key_file};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use ops::input_file;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
 use sha2::{Digest, Sha256};
@@ -16,7 +18,7 @@ pub enum Error {
     Read {
         path: PathBuf,
         #[source]
-        source: rustls::pki_types::pem::Error,
+        source: pem::Error,
     },
     #[error("invalid certificates in {}", folder.display())]
     Use {
@@ -94,10 +96,15 @@ fn fingerprint(folder: &Path) -> [u8; 32] {
     ];
     for path in paths {
         // An unreadable file is reported where it is used.
-        hash.update(std::fs::read(path).unwrap_or_default());
+        hash.update(input_file::read(&path).unwrap_or_default());
         hash.update([0]);
     }
     hash.finalize().into()
+}
+
+/// Not with the parser's own functions for files, which would wait for a named pipe.
+fn read(path: &Path) -> Result<Vec<u8>, pem::Error> {
+    input_file::read(path).map_err(pem::Error::Io)
 }
 
 fn config(folder: &Path) -> Result<ServerConfig, Error> {
@@ -107,12 +114,13 @@ fn config(folder: &Path) -> Result<ServerConfig, Error> {
     };
     let certificates = |name: &str| -> Result<Vec<CertificateDer<'static>>, Error> {
         let path = certificate_file(folder, name);
-        CertificateDer::pem_file_iter(&path)
-            .and_then(Iterator::collect)
+        read(&path)
+            .and_then(|text| CertificateDer::pem_slice_iter(&text).collect())
             .map_err(|source| Error::Read { path, source })
     };
     let key_path = key_file(folder, CONTROLLER);
-    let key = PrivateKeyDer::from_pem_file(&key_path)
+    let key = read(&key_path)
+        .and_then(|text| PrivateKeyDer::from_pem_slice(&text))
         .map_err(|source| Error::Read { path: key_path, source })?;
     let mut trusted = RootCertStore::empty();
     for authority in certificates(CA)? {

@@ -1,6 +1,6 @@
 //! Bearer tokens. Only their hashes are stored.
 
-use super::write_secret;
+use ops::{atomic_file, input_file};
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
 use std::{fmt, path::Path};
@@ -21,14 +21,19 @@ impl Token {
 
     /// Reads a token file; `None` if it is missing or malformed.
     pub fn read(path: &Path) -> Option<Self> {
-        let digits = std::fs::read_to_string(path).ok()?;
+        let digits = input_file::read_to_string(path).ok()?;
         let is_one = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_one.then_some(Self(digits))
     }
 
-    /// Writes it to a file with mode 0600.
+    /// Replaces a file by it, with mode 0600.
     pub fn write(&self, path: &Path) -> Result<(), std::io::Error> {
-        write_secret(path, &self.0)
+        atomic_file::write_secret(path, self.0.as_bytes())
+    }
+
+    /// Writes it to a new file with mode 0600; an existing one is an error.
+    pub fn create(&self, path: &Path) -> Result<(), std::io::Error> {
+        atomic_file::create_secret(path, self.0.as_bytes())
     }
 
     /// Writes it to an agent's pipe, as one line.

@@ -1,10 +1,9 @@
 //! A record of the jobs of a launch, written before they are created. After a crash, they can be stopped from it.
 
 use chrono::{DateTime, Utc};
-use ops::atomic_file;
+use ops::{atomic_file, input_file};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// In the data folder.
@@ -50,16 +49,9 @@ impl LaunchRecord {
     /// Writes the record atomically and syncs it to disk.
     pub fn write(&self, data_dir: &Path) -> Result<(), Error> {
         let path = self.path(data_dir);
-        let replace = || -> io::Result<()> {
-            let folder = data_dir.join(FOLDER);
-            atomic_file::replace(&path, |path| {
-                let mut file = File::create(path)?;
-                file.write_all(&serde_json::to_vec_pretty(self)?)?;
-                file.sync_all()
-            })?;
-            File::open(&folder)?.sync_all()
-        };
-        replace().map_err(|source| Error::Write { path: path.clone(), source })
+        let text = serde_json::to_vec_pretty(self).map_err(io::Error::from);
+        text.and_then(|text| atomic_file::write_synced(&path, &text))
+            .map_err(|source| Error::Write { path, source })
     }
 
     /// Deletes the record once all jobs have ended.
@@ -84,7 +76,7 @@ impl LaunchRecord {
             if !name.starts_with(PREFIX) || path.extension().is_none_or(|end| end != "json") {
                 continue;
             }
-            let bytes = std::fs::read(&path).map_err(|source| error(&path, source))?;
+            let bytes = input_file::read(&path).map_err(|source| error(&path, source))?;
             let record: Self =
                 serde_json::from_slice(&bytes).map_err(|source| error(&path, source.into()))?;
             records.push(record);

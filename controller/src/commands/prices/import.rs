@@ -4,12 +4,12 @@ use super::Taken;
 use crate::cli;
 use anyhow::Context;
 use cost::{aws::bulk, list::PriceList, price::Terms};
-use ops::text_file;
+use ops::{input_file, text_file};
 use sha2::{Digest, Sha256};
 
 pub(super) fn run(options: &cli::ImportPrices) -> anyhow::Result<()> {
     let cli::ImportPrices { file, bought, .. } = options;
-    let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+    let bytes = input_file::read(file).with_context(|| format!("can't read {}", file.display()))?;
     let failed = || format!("can't import {}", file.display());
     let text = text_file::decode(&bytes, file).with_context(failed)?;
     let found =

@@ -5,11 +5,12 @@ use anyhow::{Context, bail};
 use fleet::identity::Token;
 use matrix::Matrix;
 use model::text::plain;
+use ops::atomic_file;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::{collections::HashMap, fmt, fs::File, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -159,7 +160,7 @@ struct Started {
 
 impl AgentCommand {
     async fn start(&self) -> anyhow::Result<Started> {
-        let log = File::options().create(true).append(true).open(&self.log);
+        let log = atomic_file::append(&self.log);
         let log = log.with_context(|| format!("can't write to `{}`", self.log.display()))?;
         let mut child = Command::new(&self.program)
             .args(["join", "--controller", &self.controller, "--target", &self.target])

@@ -28,6 +28,7 @@ use matrix::plan::{self, Plan, text};
 use matrix::{Matrix, Occasion};
 use model::ids::CampaignId;
 use observers::{Log, Observers};
+use ops::atomic_file::Output;
 use ops::traces::{Program, Traces};
 use ops::{clock::Clock, environment, program::Exit, terminal};
 use reconnect::Reconnect;
@@ -68,6 +69,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     if options.max_usd.is_some_and(|max| !max.is_finite() || max <= 0.0) {
         bail!("--max-usd: expected an amount above zero");
     }
+    check_output(options)?;
     let live = LivePage::open_if_requested(options).await?;
     let mut opened = Box::pin(open(options, Clock::System, verbosity(options))).await?;
     if opened.row.state == State::Complete {
@@ -83,6 +85,25 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
         forget_unmeasured(&store, no, &options.data_dir).await;
     }
     ended
+}
+
+/// Where the reports go.
+fn place(options: &cli::Run) -> report::Place<'_> {
+    report::Place {
+        data_dir: &options.data_dir,
+        output: options.output.as_deref(),
+        folder: None,
+        verbosity: verbosity(options),
+    }
+}
+
+fn check_output(options: &cli::Run) -> anyhow::Result<()> {
+    let Some(output) = options.output.as_deref() else { return Ok(()) };
+    if output == Path::new("-") {
+        bail!("--output -: expected a file; print results with controller report --output -");
+    }
+    let unwritable = || format!("can't write {}: choose another --output", output.display());
+    Output::check(output).map(drop).with_context(unwritable)
 }
 
 /// Deletes a campaign that was refused before anything was measured, so that it is neither listed nor `latest`. Its
@@ -111,6 +132,7 @@ async fn measure(
     let (live_page, page) = live.unzip();
     let (clock, verbosity) = (Clock::System, verbosity(options));
     let OpenCampaign { store, no, row, dialogues, recipients, is_resumed } = opened;
+    report::check(place(options), &row)?;
     let hold = store.hold(no, &options.data_dir).await?;
     let folder = folder_of(&options.data_dir, &row.id);
     std::fs::create_dir_all(&folder)
@@ -209,13 +231,7 @@ async fn conclude(options: &cli::Run, concluded: Concluded<'_>) -> anyhow::Resul
     let verbosity = verbosity(options);
     let state = if ending == Ending::Complete { State::Complete } else { State::Incomplete };
     store.finish(&hold, state, clock.now()).await?;
-    let place = report::Place {
-        data_dir: &options.data_dir,
-        output: options.output.as_deref(),
-        folder: None,
-        verbosity,
-    };
-    let written = report::write(&store, no, place, (None, None)).await?;
+    let written = report::write(&store, no, place(options), (None, None)).await?;
     let why = ending.why_incomplete();
     let files = match (&matrix.artifacts, &written.placed) {
         (Some(wanted), Some(placed)) if !matrix.notify.channels.is_empty() => {
@@ -377,13 +393,7 @@ async fn report_complete(options: &cli::Run, opened: &OpenCampaign) -> anyhow::R
         "campaign {} is complete: nothing is left to measure; omit --continue to start another one",
         opened.row.id
     ));
-    let place = report::Place {
-        data_dir: &options.data_dir,
-        output: options.output.as_deref(),
-        folder: None,
-        verbosity: verbosity(options),
-    };
-    let written = report::write(&opened.store, opened.no, place, (None, None)).await?;
+    let written = report::write(&opened.store, opened.no, place(options), (None, None)).await?;
     if options.json {
         print_end(&written, State::Complete, None)?;
     }

@@ -45,7 +45,7 @@ impl Reconnect {
     pub(super) fn save(&self, address: SocketAddr, token: &Token) -> std::io::Result<()> {
         // Agents read these at any time, so they must never be partial: a truncated token would be refused, and a
         // truncated address would move the listener.
-        atomic_file::replace(&self.token_file, |file| token.write(file))?;
+        token.write(&self.token_file)?;
         atomic_file::write(&self.address_file, address.to_string().as_bytes())
     }
 
