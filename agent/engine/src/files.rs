@@ -103,6 +103,8 @@ impl Adapter {
 }
 
 const CHUNK_BYTES: usize = 1 << 20;
+/// Files that are parsed as a whole have a few MB.
+const MAX_READ_BYTES: u64 = 1 << 30;
 
 /// A file, or bytes built into the program, with a name for error messages.
 #[derive(Debug)]
@@ -180,8 +182,11 @@ impl Blob {
         }
     }
 
+    /// All bytes of a config, an index or a tokenizer; weights are read in parts. A larger file is an error.
     pub fn read(&self) -> Result<Vec<u8>, ReadError> {
-        let length = usize::try_from(self.len()).map_err(|_| io::ErrorKind::FileTooLarge.into());
+        let length = usize::try_from(self.len().min(MAX_READ_BYTES + 1)).ok();
+        let length = length.filter(|length| *length as u64 <= MAX_READ_BYTES);
+        let length = length.ok_or_else(|| io::ErrorKind::FileTooLarge.into());
         let read = |length| {
             let mut bytes = vec![0; length];
             self.read_at(0, &mut bytes).map(|()| bytes)

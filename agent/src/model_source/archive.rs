@@ -5,15 +5,21 @@
 
 use flate2::read::MultiGzDecoder;
 use ops::{input_file, placeholder::Placeholder};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use tar::{Archive, EntryType};
 
 /// A model with all of its training checkpoints has far fewer.
 pub(super) const MAX_ENTRIES: usize = 10_000;
 /// Maximum compression ratio. Fresh adapters contain many zeros.
 const MAX_RATIO: u64 = 100;
+/// Headers of one entry: paths are far shorter.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+/// Content is padded to a multiple of it.
+const BLOCK_BYTES: u64 = 512;
 /// Any archive may unpack to this size.
 const ALWAYS_BYTES: u64 = 16 << 20;
 
@@ -78,9 +84,15 @@ fn walk(
     let place = || name.to_owned();
     let read = |source| Error::Read { place: place(), source };
     let mut seen = BTreeSet::new();
-    let mut archive = Archive::new(unpacked);
-    for (count, entry) in archive.entries().map_err(read)?.enumerate() {
+    let left = Rc::new(Cell::new(0));
+    let mut archive = Archive::new(Budget { unpacked, left: Rc::clone(&left) });
+    let mut entries = archive.entries().map_err(read)?;
+    for count in 0.. {
+        // The rest of the content of the entry before is skipped, and headers follow.
+        left.set(left.get().saturating_add(MAX_HEADER_BYTES));
+        let Some(entry) = entries.next() else { break };
         let mut entry = entry.map_err(read)?;
+        left.set(entry.size().saturating_add(BLOCK_BYTES));
         if count >= MAX_ENTRIES {
             return Err(Error::TooMany { place: place(), most: MAX_ENTRIES });
         }
@@ -102,6 +114,24 @@ fn walk(
         take(inside, &mut entry).map_err(read)?;
     }
     Ok(())
+}
+
+/// Bytes that may be read before the next entry: the parser holds its headers, such as a long name, in memory.
+struct Budget<R> {
+    unpacked: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Budget<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(into.len());
+        if most == 0 && !into.is_empty() {
+            return Err(io::Error::other("a header is too long"));
+        }
+        let read = self.unpacked.read(&mut into[..most])?;
+        self.left.set(self.left.get() - read as u64);
+        Ok(read)
+    }
 }
 
 /// The path without `./`. `None` if it leaves the archive.

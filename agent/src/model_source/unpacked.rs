@@ -7,11 +7,13 @@ use engine::files::{Blob, Model};
 use ops::atomic_file::{self, Unfinished};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Limit of the unpacked size: the largest T5 has 11 billion weights.
 const MAX_BYTES: u64 = 64 << 30;
+/// Limit of an index of shards, which is held in memory: a large one has 100 kB.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Beside the unpacked files: which they are.
 const CHOSEN: &str = "chosen.json";
 /// Part of the cache's key: how many times the selection of files has changed.
@@ -58,7 +60,10 @@ fn choose(path: &Path, name: &str) -> Result<(Chosen, BTreeSet<String>), Error> 
         let file = file.to_string_lossy().into_owned();
         if tree_path::file_name(&file) == INDEX {
             let mut index = Vec::new();
-            entry.read_to_end(&mut index)?;
+            let length = entry.take(MAX_INDEX_BYTES + 1).read_to_end(&mut index)?;
+            if length as u64 > MAX_INDEX_BYTES {
+                return Err(io::Error::other(format!("{file} is too long")));
+            }
             indexes.insert(file.clone(), index);
         }
         files.push(file);

@@ -1,7 +1,6 @@
 //! Reads results and their samples from S3.
 
 use super::Error;
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use fetch::{Fetcher, s3::Address};
 use ops::text;
 use results::{Results, SCHEMA_VERSION};
@@ -58,9 +57,7 @@ pub async fn read_back(fetcher: &Fetcher, address: &Address) -> Result<ReadBack,
         }
         let file =
             File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        let rows = SerializedFileReader::new(file)
-            .map(|reader| reader.metadata().file_metadata().num_rows().cast_unsigned());
-        if rows.ok() != Some(named.rows) {
+        if parquet_check::rows(&file).ok() != Some(named.rows) {
             return Err(Error::Rows { address: address.to_string(), expected: named.rows });
         }
         samples = Some(SamplesFile { name: name.clone(), path });

@@ -75,7 +75,8 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let rows = (samples, super::report::unwritten());
     let written = super::report::made(&store, no, rows, None).await?;
     store.close().await;
-    let samples = parquet::read::read(written.samples.into())
+    let rows = written.results.campaign.samples_file.as_ref().map_or(0, |file| file.rows);
+    let samples = parquet::read::read(written.samples.into(), rows)
         .context("can't read the samples from Parquet")?;
     Ok(Found::Side(Box::new(Side { results: written.results, samples })))
 }
@@ -117,14 +118,23 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
             file.sha256
         );
     }
-    let read = parquet::read::read(bytes.into())
-        .with_context(|| format!("can't read {} as Parquet", samples.display()))?;
-    if read.rows != file.rows {
+    let campaign = &results.campaign;
+    let stated = campaign.counted_samples.saturating_add(campaign.late_samples);
+    if stated != file.rows {
         bail!(
-            "{} has {} rows, but {shown} states {}: recreate both with controller report",
-            samples.display(),
-            read.rows,
+            "{shown} states {stated} samples and {} rows of them: recreate it with controller report",
             file.rows
+        );
+    }
+    let read = parquet::read::read(bytes.into(), file.rows).with_context(|| {
+        format!("can't use {}: recreate it with controller report", samples.display())
+    })?;
+    if read.samples.len() as u64 != campaign.counted_samples {
+        bail!(
+            "{} has {} counted samples, but {shown} states {}: recreate both with controller report",
+            samples.display(),
+            read.samples.len(),
+            campaign.counted_samples
         );
     }
     Ok(Found::Side(Box::new(Side { results, samples: read })))

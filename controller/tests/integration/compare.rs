@@ -128,6 +128,24 @@ fn files_are_compared_like_campaigns_and_another_samples_file_is_refused() {
         assert!(pointed.starts_with(&named) && pointed.contains("git lfs pull"), "{pointed}");
         std::fs::write(path(file), before).unwrap();
     }
+    for (stated, other) in [("rows", 301), ("counted_samples", 299), ("late_samples", 1)] {
+        let mut results: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let campaign = &mut results["campaign"];
+        match stated {
+            "rows" => campaign["samples_file"]["rows"] = other.into(),
+            count => campaign[count] = other.into(),
+        }
+        std::fs::write(path("counts.json"), results.to_string()).unwrap();
+        let refused = said(&controller(folder.path(), &["compare", "counts.json", "other.json"]));
+        assert!(refused.starts_with("exit 2\n") && refused.contains("rows of them"), "{refused}");
+    }
+    let mut results: serde_json::Value = serde_json::from_str(&text).unwrap();
+    results["campaign"]["samples_file"]["rows"] = 301.into();
+    results["campaign"]["late_samples"] = 1.into();
+    std::fs::write(path("counts.json"), results.to_string()).unwrap();
+    let refused = said(&controller(folder.path(), &["compare", "counts.json", "other.json"]));
+    assert!(refused.contains("it has 300 rows, but its results state 301"), "{refused}");
+
     std::fs::copy(path("other.samples.parquet"), path("base.samples.parquet")).unwrap();
     let swapped = said(&controller(folder.path(), &["compare", "base.json", "other.json"]));
     assert!(

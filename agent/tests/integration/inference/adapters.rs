@@ -99,6 +99,15 @@ fn an_archive_that_could_do_harm_is_refused() {
         }
     });
     assert_eq!(many.unwrap_err(), "DIR/model.tar.gz is rejected: more than 10000 entries");
+    let named = |length: usize| {
+        opened("", &|archive| {
+            add(archive, EntryType::GNULongName, "././@LongLink", &vec![b'a'; length]);
+            add(archive, EntryType::Regular, "x", b"content");
+        })
+    };
+    named(300).unwrap();
+    // The parser holds a name in memory.
+    assert_eq!(named(2 << 20).unwrap_err(), "cannot read DIR/model.tar.gz");
     let bomb = opened("", &|archive| {
         add(archive, EntryType::Regular, "zeros", &vec![0; 32 << 20]);
     });

@@ -49,7 +49,7 @@ impl Scale {
         match spread {
             Spread::Logarithmic => {
                 let round = |value: f64, up: bool| {
-                    let decade = 10_f64.powf(value.log10().floor());
+                    let decade = decade_of(value);
                     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
                     let fits = |step: &f64| {
                         if up { *step >= value * 0.999_999 } else { *step <= value * 1.000_001 }
@@ -128,8 +128,8 @@ impl Scale {
             Spread::Logarithmic => {
                 let all = |steps: &[f64]| {
                     let mut ticks = Vec::new();
-                    let mut decade = 10_f64.powf(self.low.log10().floor());
-                    while decade <= self.high * 1.000_001 {
+                    let mut decade = decade_of(self.low);
+                    while decade.is_finite() && decade <= self.high * 1.000_001 {
                         ticks.extend(steps.iter().map(|step| step * decade));
                         decade *= 10.0;
                     }
@@ -150,6 +150,11 @@ impl Scale {
             }
         }
     }
+}
+
+/// The power of ten at or below a positive value; not 0, which stays 0 however often it is multiplied.
+fn decade_of(value: f64) -> f64 {
+    10_f64.powf(value.log10().floor()).max(f64::MIN_POSITIVE)
 }
 
 /// 1, 2, 2.5 or 5 times a power of ten, so that about `most` of it make the span.
@@ -182,6 +187,13 @@ mod tests {
         assert_eq!(scale.ticks(4).len(), 3);
         assert!((scale.at(0.0001)).abs() < 1e-9);
         assert_eq!(over(&[3.0], Spread::Logarithmic, Zero::Free).ticks(6), [2.0, 5.0]);
+    }
+
+    #[test]
+    fn a_scale_from_the_smallest_to_the_largest_number_has_few_ticks() {
+        let scale = over(&[5e-324, f64::MAX], Spread::Logarithmic, Zero::Free);
+        assert!(scale.ticks(5).len() <= 10, "{:?}", scale.ticks(5));
+        assert!(scale.at(5e-324).abs() < 1e-9 && scale.at(1.0).is_finite());
     }
 
     #[test]

@@ -1,29 +1,29 @@
 //! Parquet -> rows. Decodes only the needed columns.
 
-mod thrift;
-
 use super::columns::Columns;
 use super::error::Error;
 use super::position::Position;
 use super::rows::{Row, Table, Value};
 use ::parquet::errors::ParquetError;
-use ::parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
+use ::parquet::file::reader::FileReader;
 use ::parquet::record::Field;
 use ::parquet::schema::types::Type;
 use bytes::Bytes;
 use ops::placeholder::Placeholder;
 use std::sync::Arc;
-use thrift::Unsound;
 
-const UNSOUND: &str = "its metadata claims more elements than it contains";
+/// Rows may take this much memory whatever the size of their file.
+const ALWAYS_BYTES: usize = 1 << 30;
+/// Above it, this is the most that they may take of it: a dictionary repeats its values for nothing.
+const MAX_RATIO: usize = 100;
 
 pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Table, Error> {
     if let Some(placeholder) = Placeholder::of(&bytes) {
         return Err(Error::Placeholder { file: file.to_owned(), placeholder });
     }
     let broken = |source: ParquetError| Error::Parquet { file: file.to_owned(), source };
-    let reader = opened(bytes).map_err(broken)?;
+    let most = bytes.len().saturating_mul(MAX_RATIO).max(ALWAYS_BYTES);
+    let reader = parquet_check::open(Bytes::from(bytes)).map_err(broken)?;
     let schema = reader.metadata().file_metadata().schema();
     let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
     let at = columns.find(file, Position::Header, &names)?;
@@ -37,41 +37,35 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Tabl
         Type::group_type_builder(schema.name()).with_fields(fields).build().map_err(broken)?;
 
     let mut rows = Vec::new();
+    let mut taken = 0_usize;
     for (number, row) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(broken)?) {
         let row = row.map_err(broken)?;
         let value = |at: usize| {
             let field = row.get_column_iter().find(|(name, _)| **name == names[at]);
             field.map_or(Value::Null, |(_, field)| value(field))
         };
-        rows.push(Row {
+        let row = Row {
             position: Position::Row(number),
             id: at.id.map_or(Value::Null, value),
             dialogue: value(at.dialogue),
             summary: at.summary.map_or(Value::Null, value),
-        });
+        };
+        let texts = [&row.id, &row.dialogue, &row.summary].map(length);
+        taken = taken.saturating_add(size_of::<Row>() + texts.iter().sum::<usize>());
+        if taken > most {
+            let what = format!("its rows take more than {MAX_RATIO} times its size");
+            return Err(broken(ParquetError::General(what)));
+        }
+        rows.push(row);
     }
     Ok(Table { rows, notes: Vec::new(), columns: names, has_ids: at.id.is_some() })
 }
 
-/// Opens a file after the check of its Thrift structures.
-fn opened(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, ParquetError> {
-    let unsound = |_: Unsound| ParquetError::General(UNSOUND.to_owned());
-    thrift::footer(&bytes).map_err(unsound)?;
-    let bytes = Bytes::from(bytes);
-    let reader = SerializedFileReader::new(bytes.clone())?;
-    for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
-        let chunk = chunk(&bytes, column).ok_or(Unsound::Malformed);
-        chunk.and_then(thrift::pages).map_err(unsound)?;
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Text(text) | Value::Number(text) => text.len(),
+        Value::Null | Value::Other(_) => 0,
     }
-    Ok(reader)
-}
-
-/// The pages of a column; `None` if they are outside of the file.
-fn chunk<'b>(bytes: &'b [u8], column: &ColumnChunkMetaData) -> Option<&'b [u8]> {
-    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
-    let start = usize::try_from(start).ok()?;
-    let length = usize::try_from(column.compressed_size()).ok()?;
-    bytes.get(start..start.checked_add(length)?)
 }
 
 fn value(field: &Field) -> Value {

@@ -1,0 +1,152 @@
+//! The bytes of a Parquet file -> a reader, if no header claims more than the bytes can hold.
+//!
+//! Pure. The `parquet` crate believes what a file says about itself: how many elements a list has, how large a page is
+//! and how many values a dictionary has. A file of a few kilobytes can therefore take hours, or more memory than there
+//! is. Files from elsewhere are opened here, and only here.
+
+#![forbid(unsafe_code)]
+
+mod thrift;
+
+use parquet::basic::Type;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
+};
+use parquet::file::reader::{ChunkReader, SerializedFileReader};
+use thrift::{Chunk, Unsound};
+
+const MAGIC: &[u8; 4] = b"PAR1";
+/// The length of the metadata, and the magic.
+const END_BYTES: usize = 8;
+
+/// Opens a file after the check of its metadata and of the headers of its pages.
+pub fn open<R: ChunkReader + 'static>(file: R) -> Result<SerializedFileReader<R>, ParquetError> {
+    let metadata = metadata(&file)?;
+    for group in metadata.row_groups() {
+        for column in group.columns() {
+            check(&file, group, column)?;
+        }
+    }
+    SerializedFileReader::new(file)
+}
+
+/// The number of rows that the metadata of a file states; its pages are not read.
+pub fn rows<R: ChunkReader>(file: &R) -> Result<u64, ParquetError> {
+    metadata(file).map(|metadata| metadata.file_metadata().num_rows().cast_unsigned())
+}
+
+fn unsound(what: Unsound) -> ParquetError {
+    let what = match what {
+        Unsound::EmptyElements | Unsound::Malformed => {
+            "its metadata claims more elements than it contains"
+        }
+        Unsound::Oversized => "a page claims more than it contains",
+        Unsound::Unusual => "its metadata has a form that no writer produces",
+    };
+    ParquetError::General(what.to_owned())
+}
+
+fn metadata<R: ChunkReader>(file: &R) -> Result<ParquetMetaData, ParquetError> {
+    if let Some(bytes) = footer(file)? {
+        thrift::metadata(&bytes).map_err(unsound)?;
+    }
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(file)?;
+    let mut rows = 0_i64;
+    for group in metadata.row_groups() {
+        let in_group = Some(group.num_rows()).filter(|rows| *rows >= 0);
+        rows = in_group.and_then(|more| rows.checked_add(more)).ok_or_else(miscounted)?;
+    }
+    if rows == metadata.file_metadata().num_rows() { Ok(metadata) } else { Err(miscounted()) }
+}
+
+fn miscounted() -> ParquetError {
+    ParquetError::General("its row groups don't have the rows of the file".to_owned())
+}
+
+/// The metadata at the end of a file. Missing metadata is reported by the parser.
+fn footer<R: ChunkReader>(file: &R) -> Result<Option<bytes::Bytes>, ParquetError> {
+    let length = file.len();
+    let Some(end) = length.checked_sub(END_BYTES as u64) else { return Ok(None) };
+    let bytes = file.get_bytes(end, END_BYTES)?;
+    let Some((size, MAGIC)) = bytes.split_first_chunk::<4>().and_then(|(size, magic)| {
+        Some((u32::from_le_bytes(*size), <&[u8; 4]>::try_from(magic).ok()?))
+    }) else {
+        return Ok(None);
+    };
+    let Some(start) = end.checked_sub(size.into()) else { return Ok(None) };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    file.get_bytes(start, size).map(Some)
+}
+
+/// Checks the pages of a column.
+fn check<R: ChunkReader>(
+    file: &R,
+    group: &RowGroupMetaData,
+    column: &ColumnChunkMetaData,
+) -> Result<(), ParquetError> {
+    let start = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let (start, size) = (u64::try_from(start), usize::try_from(column.compressed_size()));
+    let (Ok(start), Ok(size)) = (start, size) else { return Err(unsound(Unsound::Malformed)) };
+    let is_inside = start.checked_add(size as u64).is_some_and(|end| end <= file.len());
+    if !is_inside {
+        return Err(unsound(Unsound::Malformed));
+    }
+    let value_bytes = match column.column_type() {
+        Type::BOOLEAN | Type::FIXED_LEN_BYTE_ARRAY => 1,
+        Type::INT32 | Type::FLOAT | Type::BYTE_ARRAY => 4,
+        Type::INT64 | Type::DOUBLE => 8,
+        Type::INT96 => 12,
+    };
+    let values = column.num_values().max(group.num_rows());
+    let chunk = Chunk { values: u64::try_from(values).unwrap_or(0), value_bytes };
+    let bytes = file.get_bytes(start, size)?;
+    thrift::pages(&bytes, chunk).map_err(unsound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::data_type::Int32Type;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+    use std::sync::Arc;
+
+    /// 100 different values, in a dictionary.
+    fn file() -> Vec<u8> {
+        let schema = Arc::new(parse_message_type("message m { REQUIRED INT32 a; }").unwrap());
+        let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+        let mut group = file.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let values: Vec<i32> = (0..1000).map(|row| row % 100).collect();
+        column.typed::<Int32Type>().write_batch(&values, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        file.into_inner().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_opened_and_its_rows_are_known() {
+        let bytes = bytes::Bytes::from(file());
+        assert_eq!(rows(&bytes).unwrap(), 1000);
+        open(bytes).unwrap();
+    }
+
+    #[test]
+    fn a_dictionary_that_claims_more_values_than_it_holds_is_refused() {
+        let mut bytes = file();
+        // The first page is the dictionary; 100 is c8 01 in its header, and fe 7f is 8,191.
+        let at = bytes.windows(2).position(|pair| pair == [0xc8, 0x01]).unwrap();
+        assert!(at < 40, "{at}");
+        bytes[at..at + 2].copy_from_slice(&[0xfe, 0x7f]);
+        let error = open(bytes::Bytes::from(bytes)).err().unwrap().to_string();
+        assert!(error.contains("a page claims more than it contains"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_parquet_is_left_to_the_parser() {
+        for bytes in [&b""[..], b"PAR1", b"PAR1\0\0\0\0PAR1", b"PAR1\xff\xff\xff\xffPAR1"] {
+            assert!(open(bytes::Bytes::from_static(bytes)).is_err());
+        }
+    }
+}
