@@ -30,6 +30,7 @@ mod samsum;
 mod schema;
 mod serve;
 mod sharing;
+mod storage;
 mod style;
 mod telemetry;
 mod tracing;

@@ -130,6 +130,23 @@ impl Database {
         Ok(Self::Postgres(pool))
     }
 
+    /// Moves the rows of SQLite's log into the database, without waiting for readers.
+    pub(super) async fn checkpoint(&self) -> Result<(), Error> {
+        if let Self::Sqlite(pool) = self {
+            sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a copy of a SQLite database.
+    pub(super) async fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        if let Self::Sqlite(pool) = self {
+            let path = path.to_string_lossy().into_owned();
+            sqlx::query("VACUUM INTO ?").bind(path).execute(pool).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,

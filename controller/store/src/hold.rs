@@ -1,8 +1,11 @@
 //! Two controllers never run one campaign: whoever holds it writes, and the lock survives nothing.
 
+use super::acknowledged::{Acknowledged, Loss};
 use super::database::{Database, Record, Transaction, Value};
 use super::{CampaignNo, Error, Store, folder_of};
+use chrono::{DateTime, Utc};
 use model::ids::CampaignId;
+use records::Write;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,12 +20,18 @@ pub struct Hold {
     id: CampaignId,
     starts: u64,
     _lock: Option<File>,
+    /// Of SQLite: a server keeps what it has confirmed.
+    pub(super) acknowledged: Option<Acknowledged>,
 }
 
 impl Hold {
     /// The number below the first attempt of this holder: above every attempt that was ever leased before.
     pub fn attempts_from(&self) -> u64 {
         (self.starts - 1) << 32
+    }
+
+    fn loss(&self) -> Option<Loss> {
+        self.acknowledged.as_ref()?.loss
     }
 
     /// Makes sure that the campaign is still held: a connection that broke has lost its lock, and another
@@ -60,7 +69,26 @@ impl Store {
             transaction.row(sql, &[Value::Int(no.0)], |row| row.get("starts")).await?;
         transaction.commit().await?;
         let starts = u64::try_from(starts).map_err(|_| Error::Damaged { what: "starts" })?;
-        Ok(Hold { no, id, starts: starts.max(1), _lock: lock_file })
+        let acknowledged = match &self.database {
+            Database::Sqlite(_) => {
+                Some(Acknowledged::open(data_dir, &id, self.stored_count(no).await?)?)
+            }
+            Database::Postgres(_) => None,
+        };
+        Ok(Hold { no, id, starts: starts.max(1), _lock: lock_file, acknowledged })
+    }
+
+    /// The error that says which acknowledged samples are gone, if any are. It is recorded as an event of the campaign
+    /// and said once: the campaign can be resumed afterwards.
+    pub async fn take_loss(&self, hold: &Hold, at: DateTime<Utc>) -> Result<(), Error> {
+        let Some(loss) = hold.loss() else { return Ok(()) };
+        let lost = self.lost(hold.id.as_str(), loss);
+        let detail = lost.to_string();
+        self.write(hold, &[Write::Event { at, kind: "samples_lost", detail }]).await?;
+        if let Some(acknowledged) = &hold.acknowledged {
+            acknowledged.write()?;
+        }
+        Err(lost)
     }
 }
 

@@ -389,3 +389,190 @@ fn what_is_no_url_of_a_server_is_told() {
         assert!(matches!(Place::server(url.to_owned()), Err(Error::Url)), "{url}");
     }
 }
+
+mod faults {
+    //! Files of the database that are damaged, deleted or replaced.
+
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    /// A campaign with three commits of 20 samples in a log that was never moved to the database, as a killed
+    /// controller leaves it.
+    async fn killed() -> Bench {
+        let (bench, left) = (Bench::sqlite(), Bench::sqlite());
+        let store = bench.open().await;
+        let no = campaign(&store, "a-20261123-080000-000").await;
+        let hold = bench.hold(&store, no).await;
+        for part in 0..3 {
+            let writes: Vec<Write> =
+                (0..20).map(|sample| write(part * 20 + sample, true)).collect();
+            store.write(&hold, &writes).await.unwrap();
+        }
+        let (from, to) = (bench.data_dir.path(), left.data_dir.path());
+        let folder = "campaigns/a-20261123-080000-000";
+        std::fs::create_dir_all(to.join(folder)).unwrap();
+        for file in [FILE, "fleetmark.db-wal", &format!("{folder}/acknowledged")] {
+            std::fs::copy(from.join(file), to.join(file)).unwrap();
+        }
+        left
+    }
+
+    /// Bytes of the header of a log; and of a frame, which has a header and a page.
+    const HEADER: usize = 32;
+    const FRAME: usize = 24 + 4096;
+
+    /// Damages the header of a log, its first frame, or the last frame of its last commit.
+    fn damage(bench: &Bench, what: &str) {
+        let log = bench.data_dir.path().join("fleetmark.db-wal");
+        let bytes = std::fs::read(&log).unwrap();
+        // Frames with other salts are left from before the log was last written from its start.
+        let salts = &bytes[16..24];
+        let frames = bytes[HEADER..].chunks_exact(FRAME);
+        let valid = frames.take_while(|frame| frame[8..16] == *salts).count();
+        let at = match what {
+            "header" => 0,
+            "first" => HEADER + 100,
+            _ => HEADER + (valid - 1) * FRAME + 100,
+        };
+        let file = std::fs::File::options().write(true).open(&log).unwrap();
+        file.write_all_at(&[0xaa; 24], at as u64).unwrap();
+    }
+
+    fn kept(bench: &Bench) -> bool {
+        bench.data_dir.path().join("fleetmark.db-wal.kept").exists()
+    }
+
+    async fn loss(bench: &Bench) -> Result<(), Error> {
+        let store = bench.open().await;
+        let no = store.find("latest").await.unwrap();
+        let hold = bench.hold(&store, no).await;
+        store.take_loss(&hold, at("09:00:00")).await
+    }
+
+    #[tokio::test]
+    async fn damage_to_the_log_is_said_once_and_what_is_left_is_kept() {
+        for (what, is_first) in [("header", true), ("first", true), ("last", false)] {
+            let bench = killed().await;
+            damage(&bench, what);
+            let error = loss(&bench).await.unwrap_err();
+            let Error::Lost { acknowledged, missing, .. } = &error else { panic!("{error}") };
+            assert_eq!((*acknowledged, *missing), (60, if is_first { 60 } else { 20 }), "{error}");
+            assert!(error.is_loss() && error.to_string().contains("wal.kept"), "{error}");
+            assert!(kept(&bench));
+
+            loss(&bench).await.unwrap();
+            let store = bench.open().await;
+            let no = store.find("latest").await.unwrap();
+            let events = store.events(no).await.unwrap();
+            assert_eq!(events.len(), 1);
+            assert!(events[0].kind == "samples_lost" && events[0].detail.contains("of 60"));
+            // They are measured again.
+            let hold = bench.hold(&store, no).await;
+            let again = if is_first { 0..60 } else { 40..60 };
+            let writes: Vec<Write> = again.map(|sample| write(sample, true)).collect();
+            store.write(&hold, &writes).await.unwrap();
+            assert_eq!(store.stored_count(no).await.unwrap(), 60);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_without_damage_loses_nothing_and_is_not_kept() {
+        let bench = killed().await;
+        loss(&bench).await.unwrap();
+        assert!(!kept(&bench));
+        let store = bench.open().await;
+        let no = store.find("latest").await.unwrap();
+        assert_eq!(store.stored_count(no).await.unwrap(), 60);
+        assert!(store.events(no).await.unwrap().is_empty());
+        assert_eq!(store.lost_campaigns(bench.data_dir.path()).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_proves_nothing() {
+        let bench = killed().await;
+        let record = "campaigns/a-20261123-080000-000/acknowledged";
+        std::fs::write(bench.data_dir.path().join(record), "9999\u{fffd}").unwrap();
+        loss(&bench).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_campaign_that_only_its_record_knows_is_named() {
+        let bench = killed().await;
+        for file in [FILE, "fleetmark.db-wal"] {
+            std::fs::remove_file(bench.data_dir.path().join(file)).unwrap();
+        }
+        let store = bench.open().await;
+        let lost = store.lost_campaigns(bench.data_dir.path()).await.unwrap();
+        assert_eq!(lost.len(), 1);
+        assert_eq!((lost[0].0.as_str(), lost[0].1), ("a-20261123-080000-000", 60));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_deleted_while_it_is_open_is_saved() {
+        let delete = |bench: &Bench, files: &[&str]| {
+            for file in files {
+                std::fs::remove_file(bench.data_dir.path().join(file)).unwrap();
+            }
+        };
+        let log = "fleetmark.db-wal";
+        for what in ["database", "log", "all", "folder", "replaced"] {
+            let bench = Bench::sqlite();
+            let store = bench.open().await;
+            let no = campaign(&store, "deleted").await;
+            let hold = bench.hold(&store, no).await;
+            store.write(&hold, &[write(0, true)]).await.unwrap();
+            let path = bench.data_dir.path().join(FILE);
+            match what {
+                "database" => delete(&bench, &[FILE]),
+                "log" => delete(&bench, &[log]),
+                "all" => delete(&bench, &[FILE, log, "fleetmark.db-shm"]),
+                "folder" => std::fs::remove_dir_all(bench.data_dir.path()).unwrap(),
+                _ => {
+                    delete(&bench, &[FILE]);
+                    std::fs::write(&path, "another file").unwrap();
+                }
+            }
+            let error = store.write(&hold, &[write(1, true)]).await.unwrap_err();
+            assert!(error.is_loss(), "{what}: {error}");
+            let Error::Moved { saved, .. } = error else { panic!("{what}: {error:?}") };
+            store.close().await;
+            drop(hold);
+            assert_eq!(saved == path, what != "replaced", "{what}: {}", saved.display());
+            if what == "replaced" {
+                std::fs::rename(&saved, &path).unwrap();
+            }
+            let store = bench.open().await;
+            let no = store.find("deleted").await.unwrap();
+            assert_eq!(store.stored_count(no).await.unwrap(), 2, "{what}");
+            let hold = bench.hold(&store, no).await;
+            store.take_loss(&hold, at("09:00:00")).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_deleted_at_the_end_is_not_complete() {
+        let bench = Bench::sqlite();
+        let store = bench.open().await;
+        let no = campaign(&store, "end").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true)]).await.unwrap();
+        std::fs::remove_file(bench.data_dir.path().join(FILE)).unwrap();
+        let error = store.finish(&hold, State::Complete, at("09:00:00")).await.unwrap_err();
+        assert!(matches!(error, Error::Moved { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_database_is_a_loss() {
+        let bench = killed().await;
+        std::fs::remove_file(bench.data_dir.path().join("fleetmark.db-wal")).unwrap();
+        let path = bench.data_dir.path().join(FILE);
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&[0xaa; 4096], 4096).unwrap();
+        let opened = Store::open(&bench.place).await;
+        let error = match opened {
+            Err(error) => error,
+            Ok(store) => store.find("latest").await.unwrap_err(),
+        };
+        assert!(error.is_loss(), "{error:?}");
+    }
+}

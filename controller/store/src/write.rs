@@ -69,6 +69,8 @@ impl Store {
             "INSERT INTO dialogue (campaign, ordinal, sample_id, dialogue, summary, is_measured)";
         transaction.insert(into, 6, &values).await?;
         transaction.commit().await?;
+        // Damage to the log then costs samples at most, and not the campaign.
+        self.database.checkpoint().await?;
         Ok(CampaignNo(no))
     }
 
@@ -121,7 +123,17 @@ impl Store {
                 | Write::Window(_) => {}
             }
         }
-        transaction.commit().await
+        transaction.commit().await?;
+        self.check_in_place().await?;
+        let counts = |write: &&Write| match write {
+            Write::Sample(row) => row.is_counted,
+            Write::LoadWindow(row) => row.is_counted,
+            _ => false,
+        };
+        match &hold.acknowledged {
+            Some(acknowledged) => acknowledged.add(writes.iter().filter(counts).count() as u64),
+            None => Ok(()),
+        }
     }
 
     /// Ends a campaign.
@@ -132,7 +144,8 @@ impl Store {
         let at = at.to_rfc3339();
         let values = [Value::Int(hold.no.0), Value::Text(state.as_str()), Value::Text(&at)];
         transaction.execute(sql, &values).await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        self.check_in_place().await
     }
 }
 

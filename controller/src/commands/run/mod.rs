@@ -18,7 +18,7 @@ use ::notify::Recipients;
 use anyhow::{Context, bail};
 use campaign::{CampaignOptions, CampaignState, Ending, Limits, Stored};
 use cost::decision::Recommendation;
-use find_resumable::find_resumable;
+use find_resumable::{find_resumable, find_resumed, warn_of_lost};
 use fleet;
 use fleet::identity::Guard;
 use listeners::Listeners;
@@ -60,7 +60,18 @@ pub(super) async fn run(options: &cli::Run) -> anyhow::Result<Exit> {
     let traces = Traces::start(program, &environment::variable)?;
     let exit = Box::pin(run_traced(options, &traces)).await;
     traces.close().await;
-    exit
+    match exit {
+        // Nothing that was asked for is wrong, and what is left can be resumed or restored.
+        Err(error) if is_loss(&error) => {
+            terminal::error(&error);
+            Ok(Exit::Incomplete)
+        }
+        exit => exit,
+    }
+}
+
+fn is_loss(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<store::Error>().is_some_and(store::Error::is_loss)
 }
 
 async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit> {
@@ -81,7 +92,7 @@ async fn run_traced(options: &cli::Run, traces: &Traces) -> anyhow::Result<Exit>
     let (store, no) = (opened.store.clone(), opened.no);
     let is_new = !opened.is_resumed;
     let ended = Box::pin(measure(options, traces, opened, live)).await;
-    if ended.is_err() && is_new {
+    if is_new && ended.as_ref().is_err_and(|error| !is_loss(error)) {
         forget_unmeasured(&store, no, &options.data_dir).await;
     }
     ended
@@ -134,6 +145,7 @@ async fn measure(
     let OpenCampaign { store, no, row, dialogues, recipients, is_resumed } = opened;
     report::check(place(options), &row)?;
     let hold = store.hold(no, &options.data_dir).await?;
+    store.take_loss(&hold, clock.now()).await?;
     let folder = folder_of(&options.data_dir, &row.id);
     std::fs::create_dir_all(&folder)
         .with_context(|| format!("can't write to `{}`", folder.display()))?;
@@ -328,7 +340,7 @@ async fn open(
 ) -> anyhow::Result<OpenCampaign> {
     if let Some(id) = &options.resume {
         let store = super::store(&options.data_dir).await?;
-        let no = store.find(id).await?;
+        let no = find_resumed(&store, id, &options.data_dir).await?;
         let resumed = resume(store, no).await?;
         if resumed.row.state == State::Complete {
             bail!(
@@ -346,6 +358,7 @@ async fn open(
         if let Some(no) = find_resumable(&store, &asked.matrix, &options.data_dir).await? {
             return resume(store, no).await;
         }
+        warn_of_lost(&store, &asked.matrix, &options.data_dir).await?;
     }
     let chosen = Box::pin(dialogues::choose(&asked.matrix, verbosity)).await?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
@@ -402,10 +415,14 @@ async fn report_complete(options: &cli::Run, opened: &OpenCampaign) -> anyhow::R
 
 /// Such as `quickstart-20261123-084507-123`: sorts by time, to the millisecond.
 fn campaign_id(name: &str, at: chrono::DateTime<chrono::Utc>) -> anyhow::Result<CampaignId> {
-    let plain: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
-    let plain: String = plain.chars().take(64).collect();
+    let plain = plain_name(name);
     Ok(CampaignId::try_from(format!("{plain}-{}", at.format("%Y%m%d-%H%M%S-%3f")))?)
+}
+
+/// The first part of an id.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' };
+    name.chars().map(plain).take(64).collect()
 }
 
 async fn stored(store: &Store, no: CampaignNo, hold: &Hold) -> anyhow::Result<Stored> {
