@@ -132,7 +132,12 @@ impl Fleet {
     fn kill_controller(&mut self) {
         self.controller.kill().expect("a running child can be killed");
         self.controller.wait().expect("a child can be waited for");
-        self.controller = run(&self.workspace, &["run", "--resume", "latest"]);
+        // By turns as a user and as a supervisor restart it.
+        let arguments: &[&str] = match self.killed.controllers % 2 {
+            0 => &["run", "--resume", "latest"],
+            _ => &["run", "matrix.toml", "--continue"],
+        };
+        self.controller = run(&self.workspace, arguments);
         self.killed.controllers += 1;
     }
 

@@ -562,6 +562,19 @@ mod faults {
     }
 
     #[tokio::test]
+    async fn an_id_that_leads_out_of_the_data_folder_is_damage() {
+        let bench = Bench::sqlite();
+        let store = bench.open().await;
+        let no = campaign(&store, "plain").await;
+        let Database::Sqlite(pool) = &store.database else { panic!("it is SQLite") };
+        for id in ["..", "../../elsewhere", "/etc"] {
+            sqlx::query("UPDATE campaign SET id = ?").bind(id).execute(pool).await.unwrap();
+            let error = store.hold(no, bench.data_dir.path()).await.unwrap_err();
+            assert!(matches!(error, Error::Damaged { what: "id" }), "{id}: {error}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_damaged_database_is_a_loss() {
         let bench = killed().await;
         std::fs::remove_file(bench.data_dir.path().join("fleetmark.db-wal")).unwrap();

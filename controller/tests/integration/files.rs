@@ -179,6 +179,28 @@ fn a_run_names_an_unusable_output_before_it_creates_a_campaign() {
 }
 
 #[test]
+fn deleting_a_campaign_removes_links_and_not_their_targets() {
+    let folder = stored();
+    let precious = folder.path().join("precious");
+    std::fs::create_dir(&precious).unwrap();
+    std::fs::write(precious.join("file"), "kept").unwrap();
+    let id = Made::default().id;
+    let own = folder.path().join(".fleetmark/campaigns").join(id);
+    symlink(&precious, own.join("link")).unwrap();
+    let deleted = said(&controller(folder.path(), &["delete", id]));
+    assert!(deleted.starts_with("exit 0\n") && !own.exists(), "{deleted}");
+    assert_eq!(names(&precious), ["file"]);
+
+    // A folder that was moved to another disk, and linked.
+    write(&folder.path().join(".fleetmark"), &Made::default());
+    std::fs::remove_dir_all(&own).unwrap();
+    symlink(&precious, &own).unwrap();
+    let pruned = said(&controller(folder.path(), &["prune", "--keep", "0"]));
+    assert!(pruned.starts_with("exit 0\n") && own.symlink_metadata().is_err(), "{pruned}");
+    assert_eq!(read_to_string(precious.join("file")).unwrap(), "kept");
+}
+
+#[test]
 fn files_with_secrets_never_replace_or_follow_what_exists() {
     let folder = stored();
     let (token, other) = (folder.path().join("gpu-1.token"), folder.path().join("other"));
