@@ -1,7 +1,6 @@
 //! Prometheus metrics, off unless `--metrics` is given.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use std::io;
 use tokio::net::TcpListener;
 
 #[derive(Debug, Clone)]
@@ -56,8 +55,8 @@ impl Metrics {
     }
 
     /// Serves `GET /metrics` until dropped.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        ops::metrics::serve(self.registry, listener).await
+    pub async fn serve(self, listener: TcpListener) {
+        ops::metrics::serve(self.registry, listener).await;
     }
 }
 

@@ -5,7 +5,7 @@ use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
-use std::{io, time::Duration};
+use std::time::Duration;
 use tokio::net::TcpListener;
 
 /// Metrics of a campaign, beside those of the fleet.
@@ -60,8 +60,8 @@ impl Metrics {
     }
 
     /// Answers `GET /metrics` until it is dropped.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
-        ops::metrics::serve(self.registry, listener).await
+    pub async fn serve(self, listener: TcpListener) {
+        ops::metrics::serve(self.registry, listener).await;
     }
 }
 

@@ -1,5 +1,7 @@
 //! Metrics for Prometheus over plain HTTP, and the probe that `health` commands send to them.
 
+use crate::descriptors;
+use crate::http::{self, Limits};
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
@@ -34,13 +36,18 @@ pub fn text(registry: &Registry) -> String {
     text
 }
 
+/// Connections of scrapers; each takes a few.
+const CONNECTIONS: usize = 64;
+
 /// Serves `GET /metrics` until it is dropped.
-pub async fn serve(registry: Registry, listener: TcpListener) -> io::Result<()> {
+pub async fn serve(registry: Registry, listener: TcpListener) {
     let page = move || {
         let text = text(&registry);
         async move { ([(CONTENT_TYPE, prometheus::TEXT_FORMAT)], text) }
     };
-    axum::serve(listener, Router::new().route("/metrics", get(page))).await
+    let router = Router::new().route("/metrics", get(page));
+    let limits = Limits { connections: descriptors::share(CONNECTIONS, 32), drain: Duration::ZERO };
+    http::serve(listener, router, limits, std::future::pending()).await;
 }
 
 /// Limits connecting, and each read, of [`probe`].

@@ -1,6 +1,6 @@
 //! The frame of both programs: a command line in, an exit code out.
 
-use crate::{logs, terminal};
+use crate::{descriptors, logs, terminal};
 use clap::Parser;
 use std::panic::catch_unwind;
 use std::process::ExitCode;
@@ -46,6 +46,7 @@ pub fn main<C: Parser>(
             }
         };
         logs::start(log(&command_line));
+        descriptors::raise_limit();
         run(command_line)
     };
     let exit = catch_unwind(command).unwrap_or(Ok(Exit::Bug)).unwrap_or_else(|error| {

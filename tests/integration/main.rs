@@ -31,6 +31,7 @@ mod schema;
 mod serve;
 mod sharing;
 mod storage;
+mod strangers;
 mod style;
 mod telemetry;
 mod tracing;

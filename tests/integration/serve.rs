@@ -3,7 +3,9 @@
 use scenarios::Workspace;
 use scenarios::serving::Serving;
 use serde_json::{Value, json};
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::TcpStream;
 
 /// The prompt that `agent generate` puts around a dialogue.
 fn prompt(dialogue: &str) -> String {
@@ -171,6 +173,26 @@ fn pending_requests_are_answered_before_shutdown() {
     assert!(rest.contains(&200), "{rest:?}");
     assert!(serving.answer(serving.ask(&body(&json!("b")))).is_err(), "it accepts no new requests");
     let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn half_a_request_does_not_delay_the_shutdown() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &[]);
+    let head =
+        "POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let half_a_body = format!("{head}content-length: 100\r\n\r\n{{\"inputs\": ");
+    let strangers = ["", head, &half_a_body].map(|text| {
+        let mut stranger = TcpStream::connect(serving.address()).expect("it listens");
+        stranger.write_all(text.as_bytes()).expect("it listens");
+        stranger
+    });
+    // It has accepted them all when it answers a later one.
+    assert_eq!(serving.answer(serving.ping()).expect("it answers").0, 200);
+    serving.signal("TERM");
+    let ended = serving.finish().expect(0);
+    assert!(!ended.err.contains("timed out"), "{}", ended.err);
+    drop(strangers);
 }
 
 #[test]

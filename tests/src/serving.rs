@@ -46,6 +46,11 @@ impl Serving {
         Self { agent, address, client, runtime }
     }
 
+    /// `HOST:PORT`.
+    pub fn address(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
     pub fn url(&self) -> String {
         format!("{}/invocations", self.address)
     }

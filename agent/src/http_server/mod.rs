@@ -10,6 +10,7 @@ mod body;
 mod worker;
 
 pub use body::Limits;
+pub use ops::http::Ending;
 
 use crate::engines;
 use axum::body::Bytes;
@@ -24,7 +25,7 @@ use body::{Invocation, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
 use model::panic::words;
-use ops::text;
+use ops::{descriptors, http, text};
 use serde_json::json;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,6 +40,8 @@ use worker::{Answer, Job};
 
 /// SageMaker's maximum request size.
 const MAX_BODY_BYTES: usize = 25 << 20;
+/// Load generators keep a connection for each concurrent request.
+const CONNECTIONS: usize = 1024;
 /// SageMaker kills a container two minutes after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(110);
 /// Time for the answers to leave that tell of the engine's panic.
@@ -51,12 +54,6 @@ pub struct Options {
     /// Capacity, in texts.
     pub queue: usize,
     pub batch_size: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Drained,
-    TimedOut,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -114,23 +111,18 @@ pub async fn serve(
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(caught))
         .with_state(state);
-    let (begin_stop, stopping) = oneshot::channel::<()>();
     let (tell_broken, broken) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
+    let stop = async {
         tokio::select! {
-            () = stop => drop(begin_stop),
+            () = stop => {}
             _ = broken => {}
         }
-    });
-    let mut server = std::pin::pin!(server.into_future());
-    let time_is_over = async {
-        // Always an error: the sender is dropped.
-        drop(stopping.await);
-        tokio::time::sleep(DRAIN_TIMEOUT).await;
     };
+    let limits =
+        http::Limits { connections: descriptors::share(CONNECTIONS, 2), drain: DRAIN_TIMEOUT };
+    let mut server = std::pin::pin!(http::serve(listener, router, limits, stop));
     tokio::select! {
-        ended = &mut server => Ok(ended.map(|()| Ending::Drained)?),
-        () = time_is_over => Ok(Ending::TimedOut),
+        ended = &mut server => Ok(ended),
         done = end => {
             drop(tell_broken);
             drop(tokio::time::timeout(LAST_ANSWERS_TIMEOUT, server).await);

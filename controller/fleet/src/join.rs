@@ -156,7 +156,7 @@ async fn run_stream(
         let status = Status::already_exists("another open stream has this agent id");
         return Err(Refused(Reason::Mismatch, status));
     };
-    peer.stay();
+    peer.settle();
     tracing::info!(%agent, peer = %peer.address, "admitted by {identity}");
     let engines = &options.engines[new_agent.target];
     outbox.welcome(wire::Welcome {

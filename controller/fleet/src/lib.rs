@@ -18,7 +18,7 @@ mod ingest;
 mod metrics;
 
 pub use ingest::IngestPermit;
-pub use listener::Listener;
+pub use listener::{ConnectionLimits, Listener};
 pub use metrics::FleetMetrics;
 pub use outbox::{Orders, Outbox};
 pub use outboxes::Outboxes;

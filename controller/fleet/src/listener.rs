@@ -1,6 +1,7 @@
 //! Accepts connections, performs TLS handshakes, and closes connections that don't join in time.
 //!
-//! Connections that haven't joined are few and short-lived; only a joined stream stays open.
+//! Connections that haven't joined are few and short-lived; only a joined stream stays open. The task that accepted a
+//! connection keeps its deadline, so it doesn't depend on what the peer sends or reads.
 
 use super::{identity::tls::Tls, metrics::FleetMetrics, refusals::Reason};
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
@@ -11,17 +12,16 @@ use std::{fmt, future::Future, io, pin::Pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
-/// Limit on connections that haven't joined. Strangers can fill it; timeouts empty it.
+/// Limit on connections that haven't joined, per listener. Strangers can fill it; timeouts empty it.
 const MAX_UNJOINED: usize = 512;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Deadline to join; a health check takes less.
-pub(super) const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a closed connection may still read the reason.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Pause after `accept` fails, for example without free file descriptors.
@@ -32,6 +32,33 @@ pub struct Listener {
     pub socket: TcpListener,
     /// Required off loopback.
     pub tls: Option<Arc<Tls>>,
+    pub limits: ConnectionLimits,
+}
+
+/// How many connections are open at once, and how long they have to join. Further ones wait in the system's queue,
+/// without a descriptor.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    unjoined: usize,
+    join_timeout: Duration,
+    /// Joined or not; shared by all clones.
+    open: Arc<Semaphore>,
+}
+
+impl ConnectionLimits {
+    /// For a process that may have `descriptors` files open: agents get half of them, so that results can always be
+    /// written, and strangers a 16th per listener. Clones share the half.
+    pub fn new(descriptors: usize) -> Self {
+        let open = (descriptors / 2).clamp(1, Semaphore::MAX_PERMITS);
+        let unjoined = MAX_UNJOINED.min(descriptors / 16).max(1);
+        Self { unjoined, join_timeout: JOIN_TIMEOUT, open: Arc::new(Semaphore::new(open)) }
+    }
+
+    /// With another deadline to join than 30 s.
+    #[must_use]
+    pub fn join_within(self, join_timeout: Duration) -> Self {
+        Self { join_timeout, ..self }
+    }
 }
 
 /// The remote end of a connection; stored in the extensions of each request.
@@ -45,14 +72,16 @@ pub(super) struct Peer {
 
 struct ConnectionState {
     cut: CancellationToken,
-    /// Released when the agent joins.
+    settled: CancellationToken,
+    /// Released when the connection settles.
     unjoined: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Peer {
-    /// Marks the connection as joined: the deadline no longer applies.
-    pub(super) fn stay(&self) {
+    /// The connection has joined or is closed: the deadline to join no longer applies.
+    pub(super) fn settle(&self) {
         self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.state.settled.cancel();
     }
 
     /// Closes the connection after [`CLOSE_GRACE`].
@@ -64,8 +93,12 @@ impl Peer {
         });
     }
 
-    fn is_unjoined(&self) -> bool {
-        self.state.unjoined.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// Closes the connection unless it joins in time.
+    async fn expect_join(&self, within: Duration, metrics: &FleetMetrics) {
+        if tokio::time::timeout(within, self.state.settled.cancelled()).await.is_err() {
+            metrics.refusals.add(Reason::Silent, Some(self.address), &"did not join in time");
+            self.state.cut.cancel();
+        }
     }
 }
 
@@ -83,12 +116,24 @@ pub(super) struct Connection {
     transport: Box<dyn Transport>,
     peer: Peer,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
-    deadline: Pin<Box<Sleep>>,
     metrics: Arc<FleetMetrics>,
+    _open: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// An error once the connection is cut, in whichever direction it is used: one that waits for a peer to read is
+    /// not read itself.
+    fn poll_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.peer.settle();
         self.metrics.connections.dec();
     }
 }
@@ -107,14 +152,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        if self.peer.is_unjoined() && self.deadline.as_mut().poll(context).is_ready() {
-            let detail = "did not join in time";
-            self.metrics.refusals.add(Reason::Silent, Some(self.peer.address), &detail);
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        self.poll_cut(context)?;
         Pin::new(&mut self.transport).poll_read(context, buffer)
     }
 }
@@ -125,14 +163,17 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.transport).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.transport).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.transport).poll_shutdown(context)
     }
 
@@ -141,6 +182,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.poll_cut(context)?;
         Pin::new(&mut self.transport).poll_write_vectored(context, slices)
     }
 
@@ -164,18 +206,19 @@ async fn accept(
     metrics: Arc<FleetMetrics>,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let unjoined = Arc::new(Semaphore::new(MAX_UNJOINED));
+    let unjoined = Arc::new(Semaphore::new(listener.limits.unjoined));
     loop {
         let next = async {
             let unjoined = Arc::clone(&unjoined).acquire_owned().await;
-            (unjoined, listener.socket.accept().await)
+            let open = Arc::clone(&listener.limits.open).acquire_owned().await;
+            (unjoined, open, listener.socket.accept().await)
         };
-        let (unjoined, accepted) = tokio::select! {
+        let (unjoined, open, accepted) = tokio::select! {
             next = next => next,
             () = sender.closed() => return,
         };
-        // The semaphore is never closed.
-        let Ok(unjoined) = unjoined else { return };
+        // The semaphores are never closed.
+        let (Ok(unjoined), Ok(open)) = (unjoined, open) else { return };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -184,12 +227,18 @@ async fn accept(
                 continue;
             }
         };
+        let join_timeout = listener.limits.join_timeout;
         let (tls, metrics, sender) = (listener.tls.clone(), Arc::clone(&metrics), sender.clone());
         tokio::spawn(async move {
-            let handshaken = handshake(stream, address, tls.as_deref(), unjoined, &metrics);
+            let permits = Permits { unjoined, open };
+            let handshaken = handshake(stream, address, tls.as_deref(), permits, &metrics);
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshaken).await {
-                // A closed channel: the server has stopped.
-                Ok(Some(connection)) => drop(sender.send(Ok(connection)).await),
+                Ok(Some(connection)) => {
+                    let peer = connection.peer.clone();
+                    // A closed channel: the server has stopped.
+                    drop(sender.send(Ok(connection)).await);
+                    peer.expect_join(join_timeout, &metrics).await;
+                }
                 Ok(None) => {}
                 Err(_) => {
                     let detail = "TLS handshake timed out after 10 s";
@@ -200,12 +249,17 @@ async fn accept(
     }
 }
 
+struct Permits {
+    unjoined: OwnedSemaphorePermit,
+    open: OwnedSemaphorePermit,
+}
+
 /// Performs the handshake; a failure is counted and returns `None`.
 async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     tls: Option<&Tls>,
-    unjoined: OwnedSemaphorePermit,
+    permits: Permits,
     metrics: &Arc<FleetMetrics>,
 ) -> Option<Connection> {
     drop(stream.set_nodelay(true));
@@ -230,13 +284,16 @@ async fn handshake(
             }
         }
     };
-    let state =
-        ConnectionState { cut: CancellationToken::new(), unjoined: Mutex::new(Some(unjoined)) };
+    let Permits { unjoined, open } = permits;
+    let state = ConnectionState {
+        cut: CancellationToken::new(),
+        settled: CancellationToken::new(),
+        unjoined: Mutex::new(Some(unjoined)),
+    };
     let cut = Box::pin(state.cut.clone().cancelled_owned());
     let peer = Peer { address: ip, certificate, state: Arc::new(state) };
-    let deadline = Box::pin(tokio::time::sleep(JOIN_TIMEOUT));
     metrics.connections.inc();
-    Some(Connection { transport, peer, cut, deadline, metrics: Arc::clone(metrics) })
+    Some(Connection { transport, peer, cut, metrics: Arc::clone(metrics), _open: open })
 }
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, 5.1).

@@ -9,7 +9,7 @@ mod serve;
 mod state;
 mod vitals;
 
-pub use serve::{Access, Error, Page, serve};
+pub use serve::{Access, Error, Page, router};
 
 use campaign::{CampaignEvent, Observer};
 use records::CampaignRow;

@@ -15,9 +15,8 @@ use plot::font;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, SocketAddr};
-use std::{convert::Infallible, fmt, io, sync::Arc};
+use std::{convert::Infallible, fmt, sync::Arc};
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Concurrent viewers. Further ones get 503.
@@ -105,19 +104,10 @@ struct Shared {
     viewers: Arc<Semaphore>,
 }
 
-/// Serves the page until `over`. Streams of viewers end when `page` is dropped.
-pub fn serve(
-    listener: TcpListener,
-    page: &Page,
-    access: Access,
-    over: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = io::Result<()>> + Send + 'static {
-    let router = router(page.0.subscribe(), access);
-    async move { axum::serve(listener, router).with_graceful_shutdown(over).await }
-}
-
-fn router(snapshots: watch::Receiver<Arc<str>>, access: Access) -> Router {
-    let shared = Shared { snapshots, access, viewers: Arc::new(Semaphore::new(MAX_VIEWERS)) };
+/// Serves the page. Streams of viewers end when `page` is dropped.
+pub fn router(page: &Page, access: Access) -> Router {
+    let (snapshots, viewers) = (page.0.subscribe(), Arc::new(Semaphore::new(MAX_VIEWERS)));
+    let shared = Shared { snapshots, access, viewers };
     let file = |kind: &'static str, bytes: &'static [u8]| {
         get(move || async move { ([(CONTENT_TYPE, kind)], bytes) })
     };

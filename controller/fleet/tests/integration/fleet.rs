@@ -2,7 +2,7 @@
 
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Event, Listener, Options};
+use fleet::{self, ConnectionLimits, Event, Listener, Options};
 use model::generation::{Generation, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
@@ -47,7 +47,9 @@ async fn serve() -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    tokio::spawn(fleet::serve(Listener { socket: listener, tls: None }, options, sender, async {
+    let limits = ConnectionLimits::new(1024);
+    let listener = Listener { socket: listener, tls: None, limits };
+    tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);
     }));
     Served { url, header, events, _stop: stop }

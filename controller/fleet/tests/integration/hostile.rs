@@ -3,7 +3,7 @@
 
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, Event, FleetMetrics, Listener, Options, Outbox, Reason};
+use fleet::{self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason};
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::{Generation, Stop};
 use model::version::PROTOCOL;
@@ -16,17 +16,21 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Status, Streaming};
 
-const FINE: &str = "the test's own side works";
+pub(super) const FINE: &str = "the test's own side works";
 
-struct Served {
-    url: String,
-    header: String,
-    events: mpsc::Receiver<Event>,
-    metrics: Arc<FleetMetrics>,
+pub(super) struct Served {
+    pub(super) url: String,
+    pub(super) header: String,
+    pub(super) events: mpsc::Receiver<Event>,
+    pub(super) metrics: Arc<FleetMetrics>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
-async fn serve() -> Served {
+pub(super) async fn serve() -> Served {
+    serve_with(ConnectionLimits::new(1024)).await
+}
+
+pub(super) async fn serve_with(limits: ConnectionLimits) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect(FINE);
     let url = format!("http://{}", listener.local_addr().expect(FINE));
     let token = Token::make().expect(FINE);
@@ -61,14 +65,15 @@ async fn serve() -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    tokio::spawn(fleet::serve(Listener { socket: listener, tls: None }, options, sender, async {
+    let listener = Listener { socket: listener, tls: None, limits };
+    tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);
     }));
     Served { url, header, events, metrics, _stop: stop }
 }
 
 /// A raw client: it says whatever it is given.
-struct Client {
+pub(super) struct Client {
     out: mpsc::Sender<wire::FromAgent>,
     heard: Streaming<wire::FromController>,
 }
@@ -103,7 +108,7 @@ impl Client {
     }
 }
 
-fn hello(agent: &str) -> wire::Hello {
+pub(super) fn hello(agent: &str) -> wire::Hello {
     wire::Hello {
         protocol: Some(PROTOCOL.into()),
         agent_id: agent.to_owned(),
@@ -137,7 +142,7 @@ fn samples(sequence: u64, batch: u32) -> wire::Samples {
 }
 
 /// An agent that joined and was offered a shard.
-async fn joined(served: &mut Served, agent: &str) -> (Client, Outbox) {
+pub(super) async fn joined(served: &mut Served, agent: &str) -> (Client, Outbox) {
     let client = Client::dial(served, Message::Hello(hello(agent))).await.expect(FINE);
     client.say(ready()).await;
     loop {

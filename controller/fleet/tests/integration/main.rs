@@ -1,4 +1,5 @@
-//! Agents that join over a real connection, honest and hostile.
+//! Agents that join over a real connection, honest and hostile, and strangers.
 
 mod fleet;
 mod hostile;
+mod strangers;

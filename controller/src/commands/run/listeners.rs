@@ -4,8 +4,8 @@ use super::reconnect::Reconnect;
 use crate::{cli, commands::agents, metrics::Metrics};
 use anyhow::{Context, bail};
 use fleet::identity::{Guard, tls::Tls};
-use fleet::{self, Event, Listener};
-use ops::metrics::Address;
+use fleet::{self, ConnectionLimits, Event, Listener};
+use ops::{descriptors, metrics::Address};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::{sync::Arc, time::Duration};
@@ -42,14 +42,16 @@ pub(super) async fn open(options: &cli::Run, reconnect: &Reconnect) -> anyhow::R
     let tls = certificates(options)?;
     let listener = reconnect.listen(options.listen).await?;
     let address = listener.local_addr().context("the listener has no address")?;
+    let limits = ConnectionLimits::new(descriptors::share(usize::MAX, 1));
     let mut listeners = Listeners { open: Vec::new(), address, local: address, tls: tls.clone() };
     if tls.is_some() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.context("no free loopback port")?;
         listeners.local = listener.local_addr().context("the listener has no address")?;
-        listeners.open.push(Listener { socket: listener, tls: None });
+        let limits = limits.clone();
+        listeners.open.push(Listener { socket: listener, tls: None, limits });
     }
-    listeners.open.push(Listener { socket: listener, tls });
+    listeners.open.push(Listener { socket: listener, tls, limits });
     Ok(listeners)
 }
 
@@ -123,11 +125,7 @@ impl Served {
             format!("can't serve metrics on `{address}`: choose another port with --metrics")
         })?;
         tracing::info!(address = %listener.local_addr().unwrap_or(address), "serving metrics");
-        self.tasks.spawn(async move {
-            if let Err(error) = metrics.serve(listener).await {
-                tracing::error!(%error, "the metrics server failed");
-            }
-        });
+        self.tasks.spawn(metrics.serve(listener));
         Ok(())
     }
 

@@ -3,10 +3,13 @@
 use crate::cli;
 use anyhow::Context;
 use live::{self, Access, Page};
-use ops::input_file;
+use ops::http::{self, Ending, Limits};
+use ops::{descriptors, input_file};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
+/// Connections of viewers: each browser takes a few besides its stream.
+const CONNECTIONS: usize = 256;
 /// Time for viewers to receive the last snapshot.
 const LAST_SNAPSHOT: Duration = Duration::from_secs(1);
 
@@ -15,7 +18,7 @@ const LAST_SNAPSHOT: Duration = Duration::from_secs(1);
 pub(super) struct LivePage {
     pub(super) url: String,
     over: oneshot::Sender<()>,
-    server: JoinHandle<std::io::Result<()>>,
+    server: JoinHandle<Ending>,
 }
 
 impl LivePage {
@@ -49,19 +52,19 @@ impl LivePage {
             format!("http://{}/", listener.local_addr().context("the listener has no address")?);
         let page = Page::default();
         let (over, ended) = oneshot::channel();
-        let server = tokio::spawn(live::serve(listener, &page, access, async {
-            // Dropping the sender ends the server, too.
-            drop(ended.await);
-        }));
+        let limits =
+            Limits { connections: descriptors::share(CONNECTIONS, 8), drain: LAST_SNAPSHOT };
+        let server =
+            tokio::spawn(http::serve(listener, live::router(&page, access), limits, async {
+                // Dropping the sender ends the server, too.
+                drop(ended.await);
+            }));
         Ok((Self { url, over, server }, page))
     }
 
     /// Stops the server after a moment for the last snapshot. Drop the [`Page`] before.
     pub(super) async fn close(self) {
         drop(self.over);
-        let mut server = self.server;
-        if tokio::time::timeout(LAST_SNAPSHOT, &mut server).await.is_err() {
-            server.abort();
-        }
+        drop(self.server.await);
     }
 }
