@@ -13,6 +13,7 @@ pub mod stream_protocol;
 mod outbox;
 mod outboxes;
 mod rate_limit;
+mod receive_limit;
 mod refusals;
 mod ingest;
 mod metrics;
@@ -30,6 +31,7 @@ use ingest::IngestLimit;
 use model::ids::{AgentId, CampaignId, TargetName};
 use model::{engine::EngineSpec, generation::Generation};
 use proto::wire::fleet_server::FleetServer;
+use receive_limit::{Limited, ReceiveLimit};
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -116,7 +118,7 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(STREAM_WINDOW)
         .http2_max_header_list_size(HEADERS)
-        .add_service(server)
+        .add_service(Limited { service: server, limit: ReceiveLimit::default() })
         .add_service(healthy)
         .add_service(reflection)
         .serve_with_incoming_shutdown(connections, stop)

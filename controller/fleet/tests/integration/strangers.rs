@@ -1,11 +1,22 @@
-//! Strangers on raw sockets: their connections end, whatever they send or don't read, and agents get in.
+//! Strangers on raw sockets: their connections end, whatever they send or don't read, and agents get in. What is sent in
+//! part is limited, with a token, too.
 
-use crate::hostile::{FINE, joined, serve_with};
+use crate::hostile::{FINE, Served, hello, joined, serve, serve_with};
 use fleet::{ConnectionLimits, Reason};
+use http_body::Frame;
+use prost::Message as _;
+use proto::wire::{self, from_agent::Message};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tonic::codegen::{Body, Bytes, Service, http};
+use tonic::transport::{Channel, Endpoint};
 
 const SHORT: Duration = Duration::from_secs(1);
 /// The connection preface and empty settings (RFC 9113, 3.4).
@@ -55,4 +66,89 @@ async fn agents_take_no_more_than_half_of_the_descriptors() {
     assert!(timeout(SHORT, joined(&mut second, "four")).await.is_err(), "a fourth is open");
     drop(one);
     let _four = joined(&mut second, "four").await;
+}
+
+/// A request body that announces the longest message, and lacks its last byte.
+struct HalfSent {
+    head: Option<Bytes>,
+    left: usize,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Body for HalfSent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(head) = self.head.take() {
+            return Poll::Ready(Some(Ok(Frame::data(head))));
+        }
+        let piece = self.left.min(1 << 14);
+        if piece == 0 {
+            return Poll::Pending;
+        }
+        self.left -= piece;
+        self.sent.fetch_add(piece, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(vec![0; piece].into()))))
+    }
+}
+
+/// The bytes of a [`HalfSent`] message after its announcement.
+const HALF: usize = proto::MAX_BATCH_BYTES - 1;
+
+/// A connection with a half-sent message.
+struct HalfJoined {
+    _connection: (Channel, http::Response<tonic::body::Body>),
+    sent: Arc<AtomicUsize>,
+}
+
+impl HalfJoined {
+    async fn dial(served: &Served, name: &str) -> Self {
+        let endpoint = Endpoint::from_shared(served.url.clone()).expect(FINE);
+        let mut channel = endpoint.connect().await.expect(FINE);
+        let hello = wire::FromAgent { message: Some(Message::Hello(hello(name))) }.encode_to_vec();
+        let prefix = |length: usize| {
+            let length = u32::try_from(length).expect(FINE).to_be_bytes();
+            [&[0], &length[..]].concat()
+        };
+        let head = [prefix(hello.len()), hello, prefix(proto::MAX_BATCH_BYTES)].concat();
+        let sent = Arc::new(AtomicUsize::new(0));
+        let body = HalfSent { head: Some(head.into()), left: HALF, sent: Arc::clone(&sent) };
+        let request = http::Request::post(format!("{}/fleetmark.v1.Fleet/Join", served.url))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", &served.header)
+            .body(tonic::body::Body::new(body))
+            .expect(FINE);
+        std::future::poll_fn(|context| channel.poll_ready(context)).await.expect(FINE);
+        let response = channel.call(request).await.expect(FINE);
+        Self { _connection: (channel, response), sent }
+    }
+
+    fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn half_sent_messages_of_agents_share_64_mib() {
+    let served = serve().await;
+    let mut agents = Vec::new();
+    for index in 0..16 {
+        agents.push(HalfJoined::dial(&served, &format!("agent-{index}")).await);
+    }
+    // The first eight, and then one more in place of one that leaves.
+    for _ in 0..2 {
+        while agents.iter().filter(|agent| agent.sent() == HALF).count() < 8 {
+            tokio::task::yield_now().await;
+        }
+        let sent: Vec<usize> = agents.iter().map(HalfJoined::sent).collect();
+        let others = sent.iter().filter(|sent| **sent < HALF);
+        assert!(others.clone().all(|sent| *sent < 1 << 20), "{sent:?}");
+        let left = agents.iter().position(|agent| agent.sent() == HALF).expect("there are eight");
+        drop(agents.remove(left));
+    }
 }
