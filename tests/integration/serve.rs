@@ -196,6 +196,50 @@ fn half_a_request_does_not_delay_the_shutdown() {
 }
 
 #[test]
+fn half_sent_bodies_share_a_budget_of_memory() {
+    const LENGTH: usize = 25 << 20;
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &[]);
+    let head = format!(
+        "POST /invocations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {LENGTH}\r\n\r\n"
+    );
+    let half = vec![b' '; LENGTH - 1];
+    let strangers: Vec<_> = (0..40)
+        .map(|_| {
+            let mut stranger = TcpStream::connect(serving.address()).expect("it listens");
+            stranger.write_all(head.as_bytes()).expect("it listens");
+            // Fails once the body is refused.
+            drop(stranger.write_all(&half));
+            stranger
+        })
+        .collect();
+    assert_eq!(serving.answer(serving.ping()).expect("it answers").0, 200);
+    let peak = serving.peak_memory_bytes() >> 20;
+    assert!(peak < 400, "{peak} MiB for 40 bodies of 25 MiB");
+    drop(strangers);
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn a_text_above_the_limit_is_refused() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &[]);
+    let ask = |bytes: usize| {
+        let asked = serving.ask(&body(&json!(["a", "x".repeat(bytes)])));
+        serving.answer(asked).expect("it answers")
+    };
+    let (status, answer) = ask((1 << 20) + 1);
+    assert_eq!(status, 413, "{answer}");
+    let reason = answer["error"].as_str().expect("a reason");
+    assert!(reason.contains("a text of 1048577 bytes is too long to tokenize"), "{reason}");
+    assert_eq!(ask(1 << 20).0, 200);
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
 fn a_port_in_use_and_a_missing_model_are_errors() {
     let workspace = Workspace::default();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");

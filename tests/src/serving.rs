@@ -118,6 +118,18 @@ impl Serving {
         self.runtime.block_on(asked.0).expect("the task doesn't panic")
     }
 
+    /// The most memory it has used.
+    ///
+    /// # Panics
+    /// If it has ended.
+    pub fn peak_memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.agent.id()));
+        let status = status.expect("it is running");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.expect("the system counts it").trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("it is a number") << 10
+    }
+
     /// Sends a signal, by name.
     pub fn signal(&self, name: &str) {
         self.agent.signal(name);

@@ -1,8 +1,10 @@
 //! Request and response bodies: the format of Hugging Face's inference containers, plus timing and
 //! token counts.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use std::fmt;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -13,26 +15,54 @@ pub(super) struct Invocation {
     stream: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Inputs {
-    One(String),
-    Several(Vec<String>),
+/// Limit on the texts of a request, whatever the queue: a short body can list millions of empty texts.
+pub(super) const MAX_TEXTS: usize = 1 << 16;
+
+/// A text or a list of texts. Those beyond [`MAX_TEXTS`] are counted only.
+#[derive(Debug, Default)]
+struct Inputs {
+    texts: Vec<String>,
+    count: usize,
 }
 
-impl Inputs {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(text) => vec![text],
-            Self::Several(texts) => texts,
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InputsVisitor;
+
+        impl<'de> Visitor<'de> for InputsVisitor {
+            type Value = Inputs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Inputs, E> {
+                Ok(Inputs { texts: vec![text.to_owned()], count: 1 })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inputs, A::Error> {
+                let mut inputs = Inputs::default();
+                while inputs.count < MAX_TEXTS
+                    && let Some(text) = list.next_element()?
+                {
+                    inputs.texts.push(text);
+                    inputs.count += 1;
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    inputs.count += 1;
+                }
+                Ok(inputs)
+            }
         }
+
+        deserializer.deserialize_any(InputsVisitor)
     }
 }
 
 /// Decoding is greedy; only the limits are adjustable. Other settings of transformers and of
 /// Hugging Face's containers are accepted with values that change nothing.
 #[derive(Debug, Default, Deserialize)]
-#[serde(try_from = "Map<String, Value>")]
+#[serde(try_from = "Settings")]
 pub(super) struct Parameters {
     max_new_tokens: Option<u32>,
     max_input_tokens: Option<u32>,
@@ -86,10 +116,116 @@ const NEUTRAL: [(&str, Neutral); 21] = [
 const SAMPLING: [(&str, f64); 4] =
     [("temperature", 1.0), ("top_k", 50.0), ("top_p", 1.0), ("typical_p", 1.0)];
 
-impl TryFrom<Map<String, Value>> for Parameters {
+/// The settings that [`Parameters`] know. Unknown ones are refused, and long values shortened, while they are read, so
+/// that they take little memory.
+struct Settings(Map<String, Value>);
+
+/// Longer texts are shortened to this many characters, in settings.
+const SETTING_CHARS: usize = 64;
+
+fn shortened(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(SETTING_CHARS).collect();
+    if chars.next().is_some() { start + "..." } else { start }
+}
+
+fn is_known(key: &str) -> bool {
+    ["max_new_tokens", "max_input_tokens", "details", "truncation"].contains(&key)
+        || NEUTRAL.iter().any(|(known, _)| *known == key)
+        || SAMPLING.iter().any(|(known, _)| *known == key)
+}
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SettingsVisitor;
+
+        impl<'de> Visitor<'de> for SettingsVisitor {
+            type Value = Settings;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
+                let mut settings = Map::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if !is_known(&key) {
+                        return Err(A::Error::custom(format!(
+                            "unknown parameter `{}`: expected max_new_tokens, max_input_tokens, details or truncation",
+                            shortened(&key)
+                        )));
+                    }
+                    let Setting(value) = map.next_value()?;
+                    settings.insert(key, value);
+                }
+                Ok(Settings(settings))
+            }
+        }
+
+        deserializer.deserialize_map(SettingsVisitor)
+    }
+}
+
+/// A value whose text is shortened, and whose elements are left out.
+struct Setting(Value);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SettingVisitor;
+
+        impl<'de> Visitor<'de> for SettingVisitor {
+            type Value = Setting;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_unit<E>(self) -> Result<Setting, E> {
+                Ok(Setting(Value::Null))
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Setting, E> {
+                Ok(Setting(value.into()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Setting, E> {
+                Ok(Setting(value.into()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Setting, E> {
+                Ok(Setting(value.into()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Setting, E> {
+                Ok(Setting(value.into()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Setting, E> {
+                Ok(Setting(shortened(text).into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Setting, A::Error> {
+                let mut shown = Vec::new();
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    shown = vec![Value::from("...")];
+                }
+                Ok(Setting(Value::Array(shown)))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Setting, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Setting(Value::Object(Map::new())))
+            }
+        }
+
+        deserializer.deserialize_any(SettingVisitor)
+    }
+}
+
+impl TryFrom<Settings> for Parameters {
     type Error = String;
 
-    fn try_from(mut given: Map<String, Value>) -> Result<Self, String> {
+    fn try_from(Settings(mut given): Settings) -> Result<Self, String> {
         given.retain(|_, value| !value.is_null());
         let mut tokens = |key: &str| match given.remove(key) {
             None => Ok(None),
@@ -142,9 +278,7 @@ fn check_neutral(key: &str, value: &Value, settings: &Map<String, Value>) -> Res
         return refused(&format!("{neutral}, or do_sample = false"));
     }
     let Some((_, neutral)) = NEUTRAL.iter().find(|(known, _)| *known == key) else {
-        return Err(format!(
-            "unknown parameter `{key}`: expected max_new_tokens, max_input_tokens, details or truncation"
-        ));
+        return Ok(());
     };
     match neutral {
         Neutral::Any => Ok(()),
@@ -167,7 +301,12 @@ pub struct Limits {
 impl Invocation {
     /// The complete prompts, and how to decode them.
     pub(super) fn into_parts(self) -> (Vec<String>, Parameters) {
-        (self.inputs.into_vec(), self.parameters.unwrap_or_default())
+        (self.inputs.texts, self.parameters.unwrap_or_default())
+    }
+
+    /// The number of prompts. Beyond [`MAX_TEXTS`], they are not kept.
+    pub(super) fn texts(&self) -> usize {
+        self.inputs.count
     }
 
     pub(super) fn limits(&self, most: Limits) -> Result<Limits, String> {
@@ -266,6 +405,30 @@ mod tests {
             let error = limits(&body).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn long_lists_and_values_are_not_kept() {
+        let parse = |body: &str| serde_json::from_str::<Invocation>(body);
+        let list = format!(r#"{{"inputs": [{}""]}}"#, r#""","#.repeat(2 * MAX_TEXTS));
+        let invocation = parse(&list).unwrap();
+        assert_eq!(
+            (invocation.texts(), invocation.into_parts().0.len()),
+            (2 * MAX_TEXTS + 1, MAX_TEXTS)
+        );
+        let long = "x".repeat(1 << 20);
+        for parameters in [
+            format!(r#"{{"{long}": 1}}"#),
+            format!(r#"{{"truncation": "{long}"}}"#),
+            format!(r#"{{"stop": ["{long}"]}}"#),
+            format!(r#"{{"do_sample": {{"{long}": 1}}}}"#),
+        ] {
+            let body = format!(r#"{{"inputs": "a", "parameters": {parameters}}}"#);
+            let error = parse(&body).unwrap_err().to_string();
+            assert!(error.len() < 300, "{} characters", error.len());
+        }
+        let wrong = parse(r#"{"inputs": 3}"#).unwrap_err().to_string();
+        assert!(wrong.contains("expected a text or a list of texts"), "{wrong}");
     }
 
     #[test]

@@ -7,39 +7,39 @@
 //! wait for it. The latter ends the service, with the panic's words as its error.
 
 mod body;
+mod received;
 mod worker;
 
 pub use body::Limits;
 pub use ops::http::Ending;
 
 use crate::engines;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use body::{Invocation, Parameters, Summary, Truncation};
+use body::{Invocation, MAX_TEXTS, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
 use model::panic::words;
 use ops::{descriptors, http, text};
+use received::{BodyBudget, MAX_BODY_BYTES};
 use serde_json::json;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use stopwatch::Stopwatch;
+use t5::tokenizer::{self, MAX_TEXT_BYTES};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use worker::{Answer, Job};
 
-/// SageMaker's maximum request size.
-const MAX_BODY_BYTES: usize = 25 << 20;
 /// Load generators keep a connection for each concurrent request.
 const CONNECTIONS: usize = 1024;
 /// SageMaker kills a container two minutes after SIGTERM.
@@ -70,6 +70,7 @@ pub enum Error {
 struct AppState {
     options: Options,
     stopwatch: Stopwatch,
+    bodies: BodyBudget,
     /// Set once the engine is loaded.
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
@@ -83,7 +84,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ending, Error> {
     let stopwatch = Stopwatch::start();
-    let state = Arc::new(AppState { options, stopwatch: stopwatch.clone(), jobs: OnceLock::new() });
+    let state = Arc::new(AppState {
+        options,
+        stopwatch: stopwatch.clone(),
+        bodies: BodyBudget::default(),
+        jobs: OnceLock::new(),
+    });
     let (tell_end, end) = oneshot::channel();
     let of_worker = Arc::downgrade(&state);
     std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
@@ -108,7 +114,6 @@ pub async fn serve(
     let router = Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invocations))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(caught))
         .with_state(state);
     let (tell_broken, broken) = oneshot::channel::<()>();
@@ -141,16 +146,46 @@ async fn caught(request: Request, next: Next) -> Response {
         Some(Ok(response)) => response,
         Some(Err(error)) if error.is_panic() => {
             let reason = format!("the handler panicked: {}", words(&*error.into_panic()));
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, &reason)
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
         }
-        _ => refusal(StatusCode::INTERNAL_SERVER_ERROR, "the handler was aborted"),
+        _ => {
+            let reason = "the handler was aborted".to_owned();
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason).into_response()
+        }
     }
+}
+
+/// Why a request is not answered.
+#[derive(Debug)]
+struct Refusal {
+    status: StatusCode,
+    reason: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: String) -> Self {
+        Self { status, reason }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.reason }));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            return (self.status, [(header::RETRY_AFTER, "1")], body).into_response();
+        }
+        (self.status, body).into_response()
+    }
+}
+
+fn loading() -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the model is loading".to_owned())
 }
 
 async fn ping(State(state): State<Arc<AppState>>) -> Response {
     match state.jobs.get() {
         Some(_) => Json(json!({ "status": "ready" })).into_response(),
-        None => refusal(StatusCode::SERVICE_UNAVAILABLE, "the model is loading"),
+        None => loading().into_response(),
     }
 }
 
@@ -189,31 +224,39 @@ impl Form {
         }
     }
 
+    /// A refusal of one invocation.
+    fn at(self, index: usize, refusal: Refusal) -> Refusal {
+        Refusal { reason: format!("{}{}", self.place(index), refusal.reason), ..refusal }
+    }
+
     /// Tools that write files by line may begin them with a byte order mark, or send them compressed.
-    fn parse(self, body: &[u8]) -> Result<Vec<Invocation>, (StatusCode, String)> {
+    fn parse(self, body: &[u8]) -> Result<Vec<Invocation>, Refusal> {
         let text = text::decode_at_most(body, MAX_BODY_BYTES as u64).map_err(|error| {
             let status = match error {
                 text::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             };
-            (status, format!("the body {error}"))
+            Refusal::new(status, format!("the body {error}"))
         })?;
-        let body = text.as_bytes();
-        let records: Vec<&[u8]> = match self {
-            Self::Json => vec![body],
-            Self::Lines => {
-                let lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-                lines.filter(|line| !line.is_empty()).collect()
-            }
+        let lines = text.as_bytes().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let records: &mut dyn Iterator<Item = &[u8]> = match self {
+            Self::Json => &mut std::iter::once(text.as_bytes()),
+            Self::Lines => &mut lines.filter(|line| !line.is_empty()),
         };
-        let parse = |(index, record): (usize, &&[u8])| match Json::from_bytes(record) {
-            Ok(Json(invocation)) => Ok(invocation),
-            Err(rejection) => {
+        let (mut parsed, mut texts) = (Vec::new(), 0);
+        for (index, record) in records.enumerate() {
+            let Json(invocation) = Json::<Invocation>::from_bytes(record).map_err(|rejection| {
                 let reason = format!("{}{}", self.place(index), rejection.body_text());
-                Err((rejection.status(), reason))
+                Refusal::new(rejection.status(), reason)
+            })?;
+            texts += invocation.texts();
+            // More lines would not change the refusal.
+            if texts > MAX_TEXTS {
+                return Err(wrong_count(MAX_TEXTS, &format!("at least {texts}")));
             }
-        };
-        records.iter().enumerate().map(parse).collect()
+            parsed.push(invocation);
+        }
+        Ok(parsed)
     }
 
     fn respond(self, answers: &[Vec<Summary>]) -> Response {
@@ -243,31 +286,29 @@ struct Pending {
 async fn invocations(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let arrived_ns = state.stopwatch.now_ns();
+    body: Body,
+) -> Result<Response, Refusal> {
     let Some(form) = Form::of(&headers) else {
         let reason = "expected the content type application/json or application/jsonlines";
-        return refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason);
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason.to_owned()));
     };
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return refusal(rejection.status(), &rejection.body_text()),
-    };
-    let pending = match form.parse(&body).and_then(|parsed| enqueue(&state, form, parsed)) {
-        Ok(pending) => pending,
-        Err((status, reason)) => return refusal(status, &reason),
-    };
+    let (body, _permit) = state.bodies.read(body).await?;
+    let arrived_ns = state.stopwatch.now_ns();
+    let parsed = form.parse(&body)?;
+    drop(body);
+    let pending = enqueue(&state, form, parsed)?;
     let mut answers = Vec::with_capacity(pending.len());
     for (index, invocation) in pending.into_iter().enumerate() {
-        match finish(invocation, arrived_ns).await {
-            Ok(summaries) => answers.push(summaries),
-            Err((status, reason)) => {
-                return refusal(status, &format!("{}{reason}", form.place(index)));
-            }
-        }
+        let answered = finish(invocation, arrived_ns).await;
+        answers.push(answered.map_err(|refusal| form.at(index, refusal))?);
     }
-    form.respond(&answers)
+    Ok(form.respond(&answers))
+}
+
+/// `expected` is how many texts a request may have.
+fn wrong_count(expected: usize, found: &str) -> Refusal {
+    let reason = format!("inputs: expected 1 to {expected} texts, found {found}");
+    Refusal::new(StatusCode::BAD_REQUEST, reason)
 }
 
 /// Queues the texts of all invocations, or none.
@@ -275,24 +316,26 @@ fn enqueue(
     state: &AppState,
     form: Form,
     invocations: Vec<Invocation>,
-) -> Result<Vec<Pending>, (StatusCode, String)> {
+) -> Result<Vec<Pending>, Refusal> {
+    let most = state.options.queue.min(MAX_TEXTS);
     let mut checked = Vec::with_capacity(invocations.len());
     for (index, invocation) in invocations.into_iter().enumerate() {
-        let limits = invocation.limits(state.options.limits).map_err(|reason| {
-            (StatusCode::BAD_REQUEST, format!("{}{reason}", form.place(index)))
-        })?;
+        let limits = invocation
+            .limits(state.options.limits)
+            .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
         let (texts, Parameters { details, truncation, .. }) = invocation.into_parts();
+        if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
+            let reason = tokenizer::Error::TooLong { bytes: long.len() };
+            let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("inputs: {reason}"));
+            return Err(form.at(index, refusal));
+        }
         checked.push((texts, Pending { details, truncation, limits, answers: Vec::new() }));
     }
     let count: usize = checked.iter().map(|(texts, _)| texts.len()).sum();
-    if count == 0 || count > state.options.queue {
-        let most = state.options.queue;
-        let reason = format!("inputs: expected 1 to {most} texts, found {count}");
-        return Err((StatusCode::BAD_REQUEST, reason));
+    if count == 0 || count > most {
+        return Err(wrong_count(most, &count.to_string()));
     }
-    let Some(jobs) = state.jobs.get() else {
-        return Err((StatusCode::SERVICE_UNAVAILABLE, "the model is loading".to_owned()));
-    };
+    let jobs = state.jobs.get().ok_or_else(loading)?;
     let mut places = jobs.try_reserve_many(count).map_err(|error| {
         let reason = match error {
             TrySendError::Full(()) => {
@@ -300,7 +343,7 @@ fn enqueue(
             }
             TrySendError::Closed(()) => "the engine stopped".to_owned(),
         };
-        (StatusCode::SERVICE_UNAVAILABLE, reason)
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
     })?;
     let mut queue = |(texts, mut pending): (Vec<String>, Pending)| {
         for (text, place) in texts.into_iter().zip(places.by_ref()) {
@@ -313,10 +356,7 @@ fn enqueue(
     Ok(checked.into_iter().map(&mut queue).collect())
 }
 
-async fn finish(
-    invocation: Pending,
-    arrived_ns: u64,
-) -> Result<Vec<Summary>, (StatusCode, String)> {
+async fn finish(invocation: Pending, arrived_ns: u64) -> Result<Vec<Summary>, Refusal> {
     let Pending { details, truncation, limits, answers } = invocation;
     let mut summaries = Vec::with_capacity(answers.len());
     for answer in answers {
@@ -327,11 +367,11 @@ async fn finish(
                     Kind::Input => StatusCode::BAD_REQUEST,
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
-                return Err((status, failure.detail));
+                return Err(Refusal::new(status, failure.detail));
             }
             Err(_) => {
                 let reason = "the engine stopped".to_owned();
-                return Err((StatusCode::INTERNAL_SERVER_ERROR, reason));
+                return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, reason));
             }
         };
         if truncation == Truncation::Forbidden && answer.row.cut_tokens > 0 {
@@ -340,7 +380,7 @@ async fn finish(
                 "inputs: a prompt has {} tokens more than the limit of {most}, and truncation is off",
                 answer.row.cut_tokens
             );
-            return Err((StatusCode::BAD_REQUEST, reason));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
         }
         summaries.push(summary(answer, arrived_ns, details));
     }
@@ -356,14 +396,6 @@ fn summary(Answer { row, end_ns }: Answer, arrived_ns: u64, details: bool) -> Su
         server_ms: end_ns.saturating_sub(arrived_ns) as f64 / 1e6,
         output_ids: details.then_some(row.output_ids),
     }
-}
-
-fn refusal(status: StatusCode, reason: &str) -> Response {
-    let body = Json(json!({ "error": reason }));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        return (status, [(header::RETRY_AFTER, "1")], body).into_response();
-    }
-    (status, body).into_response()
 }
 
 #[cfg(test)]

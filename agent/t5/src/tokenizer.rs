@@ -4,7 +4,10 @@
 //! inherit them silently. Limits come from the caller.
 
 use engine::files::{Blob, ReadError};
-use tokenizers::Tokenizer as Pieces;
+use tokenizers::{Encoding, Tokenizer as Pieces};
+
+/// Limit on texts: the tokenizer takes up to 200 times their size in memory. T5 reads less than 1% of such a text.
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -31,6 +34,8 @@ pub enum Error {
         "{file} has {pieces} tokens, but the model's embedding has {rows} rows: the tokenizer is of another model"
     )]
     TooLarge { file: String, pieces: usize, rows: usize },
+    #[error("a text of {bytes} bytes is too long to tokenize: the limit is {MAX_TEXT_BYTES} bytes")]
+    TooLong { bytes: usize },
     #[error("the tokenizer failed on this text")]
     Text(#[source] tokenizers::Error),
 }
@@ -71,13 +76,20 @@ impl Tokenizer {
 
     /// A text truncated to `limit` tokens, including `</s>`, like in transformers.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
-        let ids = self.pieces.encode_fast(text, false).map_err(Error::Text)?.get_ids().to_vec();
+        let ids = self.encode(text)?.get_ids().to_vec();
         Ok(Prompt::cut([ids, vec![self.eos]].concat(), limit, self.eos))
     }
 
     /// Tokens of a text, including `</s>`.
     pub fn count(&self, text: &str) -> Result<usize, Error> {
-        Ok(self.pieces.encode_fast(text, false).map_err(Error::Text)?.len() + 1)
+        Ok(self.encode(text)?.len() + 1)
+    }
+
+    fn encode(&self, text: &str) -> Result<Encoding, Error> {
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Error::TooLong { bytes: text.len() });
+        }
+        self.pieces.encode_fast(text, false).map_err(Error::Text)
     }
 
     /// Decodes ids, skipping special and unknown tokens.

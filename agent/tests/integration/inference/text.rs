@@ -69,6 +69,27 @@ fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
 }
 
 #[test]
+fn a_text_too_long_to_tokenize_is_refused_by_name() {
+    let mut engine = engines::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
+    let text = "x".repeat(t5::tokenizer::MAX_TEXT_BYTES + 1);
+    let batch = [
+        request("short", Some("soup")),
+        Request { dialogue: text.clone(), ..request("long", Some("soup")) },
+        request("matched", Some(&text)),
+    ];
+    let rows = engine.generate(&batch, &generation(Stop::Reference), &Stopwatch::start()).unwrap();
+    assert!(rows[0].is_ok());
+    for (row, reason) in
+        [(1, "long: a text of 1048588 bytes"), (2, "matched: a text of 1048577 bytes")]
+    {
+        let failure = rows[row].as_ref().unwrap_err();
+        assert_eq!(failure.kind, Kind::Input);
+        let expected = format!("{reason} is too long to tokenize: the limit is 1048576 bytes");
+        assert_eq!(failure.detail, expected);
+    }
+}
+
+#[test]
 fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let tiny = model_source::find(&spec("builtin:tiny")).unwrap().tokenizer.unwrap();
     let mut file: serde_json::Value = serde_json::from_slice(&tiny.read().unwrap()).unwrap();
