@@ -149,7 +149,7 @@ mod tests {
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
             (&stream).write_all(answer.as_bytes()).unwrap();
         });
-        Secret::read("HOOK", &|_| Some(address.clone())).unwrap()
+        Secret::new(&address).unwrap()
     }
 
     async fn post(status: &'static str, body: &'static str, to: Receiver) -> Result<(), String> {

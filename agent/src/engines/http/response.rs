@@ -142,10 +142,8 @@ impl ResponseFields {
             let most_ns = 2 * total_ns + MAX_ROUNDING_NS;
             number(value).and_then(nanoseconds).is_some_and(|server_ns| server_ns <= most_ns)
         };
-        let within = format!(
-            "milliseconds of the server: the request took {:.1} ms",
-            total_ns as f64 / 1e6
-        );
+        let within =
+            format!("milliseconds of the server: the request took {:.1} ms", total_ns as f64 / 1e6);
         let is_tokens = |value: &Value| tokens(value).is_some();
         let checks: [(&str, &Option<String>, &dyn Fn(&Value) -> bool, &str); 4] = [
             ("input_tokens", &self.input_tokens, &is_tokens, "a number of tokens"),

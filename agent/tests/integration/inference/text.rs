@@ -70,7 +70,8 @@ fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
 
 #[test]
 fn a_text_too_long_to_tokenize_is_refused_by_name() {
-    let mut engine = engines::load(&spec("builtin:tiny"), &Device::cpu(), 1).unwrap();
+    let mut engine =
+        engines::load(&spec("builtin:tiny"), &Device::cpu(), 1, &Permissions::default()).unwrap();
     let text = "x".repeat(t5::tokenizer::MAX_TEXT_BYTES + 1);
     let batch = [
         request("short", Some("soup")),
