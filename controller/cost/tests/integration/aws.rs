@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use cost::aws::{Bulk, Error, Prices, Service, bulk, price_of, product};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A list of SageMaker hosting in us-east-1: one product for each of `terms`, named ml.a, ml.b and so on.
 fn hosting(terms: &[Value]) -> Value {
@@ -27,8 +27,8 @@ fn list(
     json!({
         "formatVersion": "v1.0", "offerCode": offer, "version": "20261101000000",
         "publicationDate": "2026-11-01T10:00:00Z",
-        "products": serde_json::Map::from_iter(products),
-        "terms": { "OnDemand": serde_json::Map::from_iter(terms) },
+        "products": products.collect::<Map<_, _>>(),
+        "terms": { "OnDemand": terms.collect::<Map<_, _>>() },
     })
 }
 
@@ -238,7 +238,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
             prop::collection::btree_map("[a-z]{1,4}", inner, 0..3)
-                .prop_map(|map| serde_json::Map::from_iter(map).into()),
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

@@ -74,16 +74,16 @@ fn parquet_strings_without_a_logical_type_are_text() {
 
 #[test]
 fn parquet_may_be_compressed_with_every_codec_that_writers_use() {
-    use ::parquet::basic::Compression as Codec;
+    use ::parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
     use ::parquet::file::reader::{FileReader, SerializedFileReader};
     let schema = "message m { required binary id (STRING); required binary dialogue (STRING); }";
     let long = "A: is it fine? B: it is. ".repeat(200);
     for codec in [
         Codec::UNCOMPRESSED,
         Codec::SNAPPY,
-        Codec::ZSTD(Default::default()),
-        Codec::GZIP(Default::default()),
-        Codec::BROTLI(Default::default()),
+        Codec::ZSTD(ZstdLevel::default()),
+        Codec::GZIP(GzipLevel::default()),
+        Codec::BROTLI(BrotliLevel::default()),
         Codec::LZ4,
         Codec::LZ4_RAW,
     ] {

@@ -3,6 +3,7 @@
 //! Pure: the same matrix and seed give the same plan on every machine. Batches don't depend on the
 //! number or speed of agents.
 
+mod amounts;
 pub mod batches;
 pub mod estimate;
 mod load;

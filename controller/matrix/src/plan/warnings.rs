@@ -1,8 +1,8 @@
 //! What a plan can't do as it is, with the way out. Nothing here is an error: the campaign can run.
 
 use super::Plan;
+use super::amounts::{Price, count, usd};
 use super::estimate::Estimate;
-use super::text::{Price, count, usd};
 use crate::Matrix;
 use std::collections::BTreeSet;
 
