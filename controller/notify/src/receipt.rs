@@ -2,6 +2,7 @@
 //! delivery in a 200, and a proxy in front of either answers with its sign-in page. Pure.
 
 use super::retry::Answer;
+use model::text::plain;
 use serde_json::Value;
 
 /// So much of an answer is shown.
@@ -57,8 +58,7 @@ impl Receiver {
 
 /// The beginning of a text, on one line.
 pub fn one_line(text: &str) -> String {
-    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    plain.take(SHOWN).collect::<String>().trim().to_owned()
+    plain(text.trim(), SHOWN)
 }
 
 fn is_page(body: &str) -> bool {
