@@ -22,7 +22,7 @@ pub(crate) struct Drawn {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Details {
-    Beside,
+    Inline,
     Below,
     None,
 }
@@ -48,7 +48,7 @@ struct Layout {
 pub(crate) fn draw(columns: &[Column], rows: &[Vec<Entry>], width: Option<usize>) -> Drawn {
     let whole = Layout {
         columns: columns.len(),
-        details: Details::Beside,
+        details: Details::Inline,
         frame: Frame::Box,
         wraps: false,
     };
@@ -83,7 +83,7 @@ pub(crate) fn draw(columns: &[Column], rows: &[Vec<Entry>], width: Option<usize>
     Drawn { text: format!("{table}\n"), left_out }
 }
 
-/// Spaces in a column beside its text.
+/// Spaces in a column inline its text.
 const PADDING: u16 = 2;
 
 /// From the fullest to the sparsest.
@@ -96,7 +96,7 @@ fn layouts(columns: usize) -> impl Iterator<Item = Layout> {
     let with_details =
         (1..=columns).rev().filter(move |kept| (columns - kept) as f64 <= most_left_out);
     let with_details = with_details.flat_map(move |kept| {
-        [Details::Beside, Details::Below].into_iter().flat_map(move |beside| details(kept, beside))
+        [Details::Inline, Details::Below].into_iter().flat_map(move |inline| details(kept, inline))
     });
     let without = (1..=columns).rev().flat_map(move |kept| details(kept, Details::None));
     with_details.chain(without)
@@ -146,7 +146,7 @@ fn heading(column: &Column) -> String {
 
 fn text(entry: &Entry, details: Details) -> String {
     match details {
-        Details::Beside => one_line(&entry.with_detail()).into_owned(),
+        Details::Inline => one_line(&entry.with_detail()).into_owned(),
         Details::Below if !entry.detail.is_empty() => {
             let whole = entry.with_detail();
             let detail = whole.strip_prefix(&entry.text).unwrap_or(&entry.detail);
