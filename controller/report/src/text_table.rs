@@ -83,7 +83,7 @@ pub(crate) fn draw(columns: &[Column], rows: &[Vec<Entry>], width: Option<usize>
     Drawn { text: format!("{table}\n"), left_out }
 }
 
-/// Spaces in a column inline its text.
+/// Spaces around the text of a column.
 const PADDING: u16 = 2;
 
 /// From the fullest to the sparsest.
@@ -96,7 +96,7 @@ fn layouts(columns: usize) -> impl Iterator<Item = Layout> {
     let with_details =
         (1..=columns).rev().filter(move |kept| (columns - kept) as f64 <= most_left_out);
     let with_details = with_details.flat_map(move |kept| {
-        [Details::Inline, Details::Below].into_iter().flat_map(move |inline| details(kept, inline))
+        [Details::Inline, Details::Below].into_iter().flat_map(move |place| details(kept, place))
     });
     let without = (1..=columns).rev().flat_map(move |kept| details(kept, Details::None));
     with_details.chain(without)
