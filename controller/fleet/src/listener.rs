@@ -41,7 +41,7 @@ pub struct Listener {
 pub struct ConnectionLimits {
     unjoined: usize,
     join_timeout: Duration,
-    /// Joined or not; shared by all clones.
+    /// Joined or not; shared by all clones. A listener that waits for its next connection holds one.
     open: Arc<Semaphore>,
 }
 

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tonic::codegen::{Body, Bytes, Service, http};
 use tonic::transport::{Channel, Endpoint};
@@ -57,15 +58,16 @@ async fn an_agent_gets_in_when_the_strangers_before_it_are_closed() {
 
 #[tokio::test]
 async fn agents_take_no_more_than_half_of_the_descriptors() {
-    // Three connections of both listeners together.
-    let limits = ConnectionLimits::new(6);
+    // Five connections of both listeners together. A listener that waits for its next connection holds one of them.
+    let limits = ConnectionLimits::new(10);
     let (mut first, mut second) = (serve_with(limits.clone()).await, serve_with(limits).await);
     let one = joined(&mut first, "one").await;
     let _two = joined(&mut first, "two").await;
     let _three = joined(&mut second, "three").await;
-    assert!(timeout(SHORT, joined(&mut second, "four")).await.is_err(), "a fourth is open");
-    drop(one);
     let _four = joined(&mut second, "four").await;
+    assert!(timeout(SHORT, joined(&mut second, "five")).await.is_err(), "one too many is open");
+    drop(one);
+    let _five = joined(&mut second, "five").await;
 }
 
 /// A request body that announces the longest message, and lacks its last byte.
@@ -73,6 +75,8 @@ struct HalfSent {
     head: Option<Bytes>,
     left: usize,
     sent: Arc<AtomicUsize>,
+    /// Ends the body: a client that is dropped would go on to offer it.
+    end: oneshot::Receiver<()>,
 }
 
 impl Body for HalfSent {
@@ -81,8 +85,11 @@ impl Body for HalfSent {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if Pin::new(&mut self.end).poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
         if let Some(head) = self.head.take() {
             return Poll::Ready(Some(Ok(Frame::data(head))));
         }
@@ -102,6 +109,7 @@ const HALF: usize = proto::MAX_BATCH_BYTES - 1;
 /// A connection with a half-sent message.
 struct HalfJoined {
     _connection: (Channel, http::Response<tonic::body::Body>),
+    _end: oneshot::Sender<()>,
     sent: Arc<AtomicUsize>,
 }
 
@@ -116,7 +124,9 @@ impl HalfJoined {
         };
         let head = [prefix(hello.len()), hello, prefix(proto::MAX_BATCH_BYTES)].concat();
         let sent = Arc::new(AtomicUsize::new(0));
-        let body = HalfSent { head: Some(head.into()), left: HALF, sent: Arc::clone(&sent) };
+        let (end, ended) = oneshot::channel();
+        let body =
+            HalfSent { head: Some(head.into()), left: HALF, sent: Arc::clone(&sent), end: ended };
         let request = http::Request::post(format!("{}/fleetmark.v1.Fleet/Join", served.url))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
@@ -125,7 +135,7 @@ impl HalfJoined {
             .expect(FINE);
         std::future::poll_fn(|context| channel.poll_ready(context)).await.expect(FINE);
         let response = channel.call(request).await.expect(FINE);
-        Self { _connection: (channel, response), sent }
+        Self { _connection: (channel, response), _end: end, sent }
     }
 
     fn sent(&self) -> usize {
