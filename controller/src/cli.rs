@@ -26,6 +26,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum Command {
     /// Write a commented matrix to start from
     Init(Init),
@@ -103,6 +104,7 @@ pub enum SchemaOf {
   controller run --resume latest
   controller run matrix.toml --listen 127.0.0.1:7437     wait for agents started by hand
   controller run matrix.toml --listen 0.0.0.0:7437       over TLS, after controller certs init")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub struct Run {
     /// Matrix file; omit with --resume
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
@@ -568,6 +570,7 @@ With --yes instead of --dry-run, the command sends the requests, waits, and stop
 end, after an error, and on Ctrl-C or SIGTERM. If the command is killed, SageMaker stops each job
 after --max-runtime; --stop stops them at once."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub struct LaunchSagemaker {
     /// Matrix file; each target whose name starts with `ml.` gets its agents
     #[arg(required_unless_present = "stop", conflicts_with = "stop")]

@@ -1,7 +1,7 @@
 //! Text from other programs and people, made safe to show.
 //!
 //! [`printable`] decides what a terminal, a log, a report or a CI system gets to see as it is. Everything that the
-//! programs show passes it: at the edge that prints ([ops::terminal]), and in the formats of reports.
+//! programs show passes it: at the edge that prints (`ops::terminal`), and in the formats of reports.
 //!
 //! [ops::terminal]: ../../ops/terminal/index.html
 
@@ -35,7 +35,7 @@ pub fn is_unprintable(c: char) -> bool {
 /// The text with every [unprintable](is_unprintable) character escaped, as in `\u{202e}`.
 ///
 /// A CI system reads commands from the output of its steps: `::error::` at the start of a line (GitHub), `##[error]` and
-/// `##vso[...]` anywhere in it (GitHub, Azure, TeamCity). One character of them is escaped, too. A joiner within an emoji
+/// `##vso[...]` anywhere in it (GitHub, Azure, `TeamCity`). One character of them is escaped, too. A joiner within an emoji
 /// stays. The result is the same when it passes again.
 pub fn printable(text: &str, breaks: LineBreaks) -> Cow<'_, str> {
     // ASCII without line breaks and colons is most of what is shown.
@@ -204,7 +204,7 @@ mod tests {
         fn what_is_shown_neither_acts_nor_commands(text in any::<String>(), hidden in "[a:#\\[\u{202e}\u{200d}\u{1f600} \n\r\t]{0,20}") {
             for text in [text.as_str(), hidden.as_str(), &format!("{hidden}::{text}")] {
                 let (one, many) = (line(text), lines(text));
-                prop_assert!(!one.chars().any(|c| c.is_control()));
+                prop_assert!(!one.chars().any(char::is_control));
                 prop_assert!(!many.chars().any(|c| c.is_control() && c != '\n'));
                 for line in one.lines().chain(many.lines()) {
                     prop_assert!(!line.trim_start().starts_with("::") && !line.contains("##["), "{line:?}");

@@ -1,5 +1,11 @@
 //! Build script of both programs: the commit for `--version`, from `FLEETMARK_COMMIT` or from Git.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "cargo reads standard output and sets the environment"
+)]
+
 use std::path::Path;
 use std::process::Command;
 

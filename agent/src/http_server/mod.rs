@@ -225,8 +225,8 @@ impl Form {
     }
 
     /// A refusal of one invocation.
-    fn at(self, index: usize, refusal: Refusal) -> Refusal {
-        Refusal { reason: format!("{}{}", self.place(index), refusal.reason), ..refusal }
+    fn at(self, index: usize, Refusal { status, reason }: Refusal) -> Refusal {
+        Refusal::new(status, format!("{}{reason}", self.place(index)))
     }
 
     /// Tools that write files by line may begin them with a byte order mark, or send them compressed.

@@ -267,11 +267,10 @@ async fn a_panic_at_any_stage_is_a_named_failure_that_ends_the_reports() {
         let most = match stage {
             Stage::Generating(call) | Stage::OtherThread(call) => call.saturating_sub(WARMUP),
             Stage::Counting(call) => call,
-            Stage::Tick => BATCHES,
-            // The last change comes after the measurement.
-            Stage::PhaseChange(4) => BATCHES,
+            // The last change of the phase comes after the measurement.
+            Stage::Tick | Stage::PhaseChange(4) => BATCHES,
             _ => 0,
         };
-        assert!(sequences.len() as u32 <= most, "seed {seed}: {stage:?}");
+        assert!(sequences.len() <= most as usize, "seed {seed}: {stage:?}");
     }
 }

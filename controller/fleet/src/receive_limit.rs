@@ -145,10 +145,11 @@ where
             this.permit = None;
         }
         loop {
-            if this.left == 0 && this.chunk.len() >= PREFIX {
-                if let Err(status) = ready!(this.poll_begin(context)) {
-                    return Poll::Ready(Some(Err(status.into())));
-                }
+            if this.left == 0
+                && this.chunk.len() >= PREFIX
+                && let Err(status) = ready!(this.poll_begin(context))
+            {
+                return Poll::Ready(Some(Err(status.into())));
             }
             if this.left > 0 && !this.chunk.is_empty() {
                 let piece = this.chunk.split_to(this.chunk.len().min(this.left));

@@ -300,7 +300,7 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Opti
     let scenarios = section.word_list("scenarios", "[\"offline\"]");
     let scenarios = if is_given { scenarios } else { Some(vec![Scenario::Offline]) };
     section.finish();
-    (Levels { dtypes, batch_sizes, are_dtypes_overridden, are_overridden }, scenarios)
+    (Levels { dtypes, batch_sizes, are_overridden, are_dtypes_overridden }, scenarios)
 }
 
 fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {

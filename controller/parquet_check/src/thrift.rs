@@ -288,7 +288,7 @@ mod tests {
             bytes.push((rest & 0x7f) as u8 | 0x80);
             rest >>= 7;
         }
-        bytes.push(rest as u8);
+        bytes.push((rest & 0x7f).to_le_bytes()[0]);
         bytes
     }
 

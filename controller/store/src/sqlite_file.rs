@@ -94,7 +94,7 @@ impl SqliteFile {
             std::fs::create_dir_all(folder)?;
         }
         let numbered = |number: u32| with_ending(&self.path, &format!(".saved-{number}"));
-        let free = (1..).map(numbered).find(|path| !path.exists());
+        let free = (1..=u32::MAX).map(numbered).find(|path| !path.exists());
         free.ok_or_else(|| io::ErrorKind::AlreadyExists.into())
     }
 

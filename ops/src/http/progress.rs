@@ -24,7 +24,7 @@ impl Default for Timeouts {
         Self {
             headers: Duration::from_secs(10),
             // 25 MiB at 3.5 Mbit/s.
-            body: Duration::from_secs(60),
+            body: Duration::from_mins(1),
             // Longer than the usual load balancers keep an idle connection (60 s): a server that is first to close it
             // loses requests.
             idle: Duration::from_secs(75),

@@ -233,7 +233,7 @@ impl Connection {
             match open.sender.try_send_request(request.clone()).await {
                 Ok(answer) => break (answer, open),
                 Err(_) if is_kept && open.received.bytes() == received => {
-                    progress.is_reconnected = true
+                    progress.is_reconnected = true;
                 }
                 Err(error) => return Err(broken(error.into_error())),
             }

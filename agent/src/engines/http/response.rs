@@ -145,7 +145,7 @@ impl ResponseFields {
         let within =
             format!("milliseconds of the server: the request took {:.1} ms", total_ns as f64 / 1e6);
         let is_tokens = |value: &Value| tokens(value).is_some();
-        let checks: [(&str, &Option<String>, &dyn Fn(&Value) -> bool, &str); 4] = [
+        let checks: [(&str, &Option<String>, Check<'_>, &str); 4] = [
             ("input_tokens", &self.input_tokens, &is_tokens, "a number of tokens"),
             ("output_tokens", &self.output_tokens, &is_tokens, "a number of tokens"),
             ("finish", &self.finish, &is_finish, "a finish reason"),
@@ -166,6 +166,9 @@ impl ResponseFields {
         wrong
     }
 }
+
+/// Whether a field of an answer holds what is expected.
+type Check<'a> = &'a dyn Fn(&Value) -> bool;
 
 /// How a server says that it ended a summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

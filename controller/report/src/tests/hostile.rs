@@ -65,7 +65,7 @@ fn collect(value: &Value, place: String, places: &mut Vec<String>) {
             let escaped = |name: &str| name.replace('~', "~0").replace('/', "~1");
             let fields = fields.iter();
             fields.for_each(|(name, field)| {
-                collect(field, format!("{place}/{}", escaped(name)), places)
+                collect(field, format!("{place}/{}", escaped(name)), places);
             });
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

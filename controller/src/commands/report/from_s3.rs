@@ -14,7 +14,7 @@ use matrix::Format;
 use ops::atomic_file::{self, Unfinished};
 use ops::{input_file, terminal, text_file};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is asked for, checked before anything is fetched.
 enum Wanted<'a> {
@@ -52,9 +52,9 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
         let Some((name, path)) = file_of(format, &results_file) else { continue };
         if format == Format::Json {
             if let Some(samples) = &read.samples {
-                copy(&samples.path, results_file.with_file_name(&samples.name))?;
+                copy(&samples.path, &results_file.with_file_name(&samples.name))?;
             }
-            copy(&read.results_file, results_file.clone())?;
+            copy(&read.results_file, &results_file)?;
         } else {
             replace(&path, &render(&read.results, &document, format)?)?;
         }
@@ -100,11 +100,11 @@ fn stored_text(read: &ReadBack) -> anyhow::Result<String> {
     Ok(text_file::read(&read.results_file)?)
 }
 
-fn copy(from: &Path, to: PathBuf) -> anyhow::Result<()> {
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let copy = || {
-        let mut file = Unfinished::create(to.clone())?;
+        let mut file = Unfinished::create(to.to_owned())?;
         io::copy(&mut input_file::open(from)?, &mut file)?;
         file.finish()
     };
-    copy().with_context(|| unwritable(&to))
+    copy().with_context(|| unwritable(to))
 }

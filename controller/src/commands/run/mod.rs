@@ -460,13 +460,11 @@ fn announce(
         let agents =
             if target.agents == 1 { "1 agent" } else { &format!("{} agents", target.agents) };
         let target = &target.name;
-        let needed: String = sent_variables::needed(&row.matrix, target)
-            .iter()
-            .map(|argument| format!(" {argument}"))
-            .collect();
+        let arguments = [vec![proof.clone()], sent_variables::needed(&row.matrix, target)].concat();
+        let arguments = arguments.join(" ");
         progress.message(&format!(
             "waiting for {agents} of {target}; run on the instance:\n  \
-             agent join --controller {url} --target {target} {proof}{needed}",
+             agent join --controller {url} --target {target} {arguments}",
         ));
     }
 }
