@@ -464,7 +464,7 @@ def by_wall_clock(samples, cell):
         select sum(summaries), sum(span) from (
             select count(*) filter (where outcome in ('eos', 'length')) as summaries,
                    max(start_ns + latency_ns) - min(start_ns) as span
-            from '{samples}' where counted and cell = '{cell}' group by run, segment, host)""").fetchone()
+            from '{samples}' where counted and cell = '{cell}' group by run, segment, host)""").fetchall()[0]
     return int(summaries) / int(nanoseconds) * 1e9
 
 

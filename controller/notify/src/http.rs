@@ -41,7 +41,7 @@ impl Client {
         let redaction = Redaction::default().with_url(url.expose());
         let mut pauses = retry::PAUSES.build();
         loop {
-            let answer = self.once(url, body, headers, to, &redaction).await.redacted(&redaction);
+            let answer = self.once(url, body, headers, to, &redaction).await;
             match retry::next(&mut pauses, &answer, repeats) {
                 Next::Delivered => return Ok(()),
                 Next::Retry(pause) => tokio::time::sleep(pause).await,
@@ -58,6 +58,8 @@ impl Client {
         to: Receiver,
         redaction: &Redaction,
     ) -> Answer {
+        // Only what others wrote: our own words may be parts of the address.
+        let reason = |error: reqwest::Error| redaction.redacted(&reason(&error.without_url()));
         let mut request = self.0.post(url.expose()).header(CONTENT_TYPE, "application/json");
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -66,7 +68,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 let is_unsent = error.is_connect() || error.is_builder();
-                let reason = reason(&error.without_url());
+                let reason = reason(error);
                 return if is_unsent { Answer::NotSent(reason) } else { Answer::NoAnswer(reason) };
             }
         };
@@ -82,7 +84,7 @@ impl Client {
                 to.refusal(code, &body).unwrap_or(taken)
             }
             // Without its body nobody knows whether the message was taken.
-            (Err(error), true) => Answer::NoAnswer(reason(&error.without_url())),
+            (Err(error), true) => Answer::NoAnswer(reason(error)),
             (body, false) => {
                 Answer::Status { code, wait, body: receipt::one_line(&body.unwrap_or_default()) }
             }
