@@ -345,10 +345,12 @@ fn enqueue(
         };
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
     })?;
+    let mut following = count;
     let mut queue = |(texts, mut pending): (Vec<String>, Pending)| {
         for (text, place) in texts.into_iter().zip(places.by_ref()) {
             let (answer, answered) = oneshot::channel();
-            place.send(Job { text, limits: pending.limits, answer });
+            following -= 1;
+            place.send(Job { text, limits: pending.limits, following, answer });
             pending.answers.push(answered);
         }
         pending

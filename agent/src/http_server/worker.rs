@@ -13,6 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) struct Job {
     pub(super) text: String,
     pub(super) limits: Limits,
+    /// How many texts of the same request are queued after this one.
+    pub(super) following: usize,
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
 }
 
@@ -24,7 +26,8 @@ pub(super) struct Answer {
 }
 
 /// Decodes until the queue closes. Texts with equal limits share a batch; the batch does not affect
-/// their tokens. A panic of the engine is resumed after all who wait for it were told.
+/// their tokens. The texts of a request are queued one by one; a batch waits for the rest of them. A
+/// panic of the engine is resumed after all who wait for it were told.
 pub(super) fn work(
     mut engine: Box<dyn Engine>,
     mut jobs: mpsc::Receiver<Job>,
@@ -36,13 +39,16 @@ pub(super) fn work(
         let limits = first.limits;
         let mut batch = vec![first];
         while batch.len() < batch_size {
-            match jobs.try_recv() {
-                Ok(job) if job.limits == limits => batch.push(job),
-                Ok(job) => {
-                    next = Some(job);
+            let queued = match batch.last() {
+                Some(Job { following: 1.., .. }) => jobs.blocking_recv(),
+                _ => jobs.try_recv().ok(),
+            };
+            match queued {
+                Some(job) if job.limits == limits => batch.push(job),
+                other => {
+                    next = other;
                     break;
                 }
-                Err(_) => break,
             }
         }
         // Skip disconnected callers.
