@@ -216,14 +216,18 @@ fn stub_matrix(model: &str) -> String {
         .replace("warmup = 1", "warmup = 0")
 }
 
+/// A model at the stub whose requests hold a secret of the environment.
+fn asks_for_key(address: &str) -> String {
+    format!(
+        "id = \"{address}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}"
+    )
+}
+
 #[test]
 fn failures_are_counted_by_class_and_secrets_are_not_written() {
     let (workspace, server) = (Workspace::default(), serve_stub());
     dialogues(&workspace);
-    let model = format!(
-        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\ntimeout = \"1s\"\nheaders = {{ x-key = \"STUB_KEY\" }}",
-        server.address
-    );
+    let model = format!("{}\ntimeout = \"1s\"", asks_for_key(&server.address));
     let mut command = run(&workspace, &stub_matrix(&model));
     let ended = Finished::of(command.env("STUB_KEY", "t0ken-of-the-test")).expect(0);
     let results = workspace.results("results.json");
@@ -257,10 +261,7 @@ fn failures_are_counted_by_class_and_secrets_are_not_written() {
 fn a_local_agent_sends_no_variable_beyond_those_that_the_user_allows() {
     let (workspace, server) = (Workspace::default(), serve_stub());
     dialogues(&workspace);
-    let model = format!(
-        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}",
-        server.address
-    );
+    let model = asks_for_key(&server.address);
     let mut command = run(&workspace, &stub_matrix(&model));
     let ended = Finished::of(
         command.args(["--endpoint-env", "OTHER"]).env("STUB_KEY", "t0ken-of-the-test"),
@@ -275,10 +276,7 @@ fn a_local_agent_sends_no_variable_beyond_those_that_the_user_allows() {
 fn an_agent_of_another_machine_sends_only_what_its_operator_allows() {
     let (workspace, server) = (Workspace::default(), serve_stub());
     dialogues(&workspace);
-    let model = format!(
-        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}",
-        server.address
-    );
+    let model = asks_for_key(&server.address);
     let matrix = stub_matrix(&model)
         .replace("[[fleet.local]]", "[[target]]")
         .replace("target = \"behind\"\nthreads = 1\n", "name = \"behind\"\n");
@@ -302,10 +300,7 @@ fn an_agent_of_another_machine_sends_only_what_its_operator_allows() {
 fn a_wrong_key_ends_the_campaign_before_anything_is_measured() {
     let (workspace, server) = (Workspace::default(), serve_stub());
     dialogues(&workspace);
-    let model = format!(
-        "id = \"{}/ask\"\n[model.endpoint]\nrequest = {{ text = \"{{prompt}}\", forbidden = true }}\nheaders = {{ x-key = \"STUB_KEY\" }}",
-        server.address
-    );
+    let model = asks_for_key(&server.address);
     let mut command = run(&workspace, &stub_matrix(&model));
     let ended = Finished::of(command.env("STUB_KEY", "an0ther-t0ken"));
     assert_eq!(ended.code, Some(2), "{}", ended.err);

@@ -1,10 +1,10 @@
 //! Panics at every stage of a shard, by seed: each becomes a named failure of the shard, and the
 //! reports end, which ends the agent.
 
+use super::tests::generation;
 use super::*;
 use engine::Row;
 use model::engine::{AdapterMode, Dtype};
-use model::generation::Stop;
 use model::sample::Finish;
 use model::telemetry::{Absence, Readings};
 use rand::{RngExt, SeedableRng};
@@ -169,15 +169,6 @@ impl InstrumentReader for FragileReader {
             self.injected.at(Stage::Tick);
         }
         Readings::default()
-    }
-}
-
-fn generation() -> Generation {
-    Generation {
-        prompt: "{dialogue}".to_owned(),
-        max_input_tokens: 9,
-        max_new_tokens: 9,
-        stop: Stop::Eos,
     }
 }
 

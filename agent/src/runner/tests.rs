@@ -24,7 +24,7 @@ impl Engines for Scripts {
     }
 }
 
-fn generation() -> Generation {
+pub(super) fn generation() -> Generation {
     Generation {
         prompt: "{dialogue}".to_owned(),
         max_input_tokens: 9,

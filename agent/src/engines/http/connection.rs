@@ -4,8 +4,6 @@
 //! A server may close a kept connection just when the next request is on its way. Where no byte of
 //! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
 
-mod metered;
-
 use super::{Error, credentials::Credentials, failed};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
@@ -14,7 +12,6 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
-use metered::Metered;
 use model::endpoint::Endpoint;
 use model::failure::{Failure, Kind};
 use model::sample::HttpTiming;
@@ -22,10 +19,13 @@ use ops::error_chain::one_line;
 use ops::secret::shown_url;
 use rustls::{ClientConfig, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use stopwatch::Stopwatch;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::io::InspectReader;
 
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
@@ -144,7 +144,9 @@ pub(super) struct Connection(Option<Open>);
 #[derive(Debug)]
 struct Open {
     sender: SendRequest<Full<Bytes>>,
-    received: metered::Received,
+    /// Bytes that have arrived, under TLS without its own: whether an answer has begun decides whether its request may
+    /// be sent again.
+    received: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
@@ -229,10 +231,10 @@ impl Connection {
                 progress.connect_ns = Some(since().saturating_sub(before_ns));
                 open
             };
-            let received = open.received.bytes();
+            let received = open.received.load(Ordering::Relaxed);
             match open.sender.try_send_request(request.clone()).await {
                 Ok(answer) => break (answer, open),
-                Err(_) if is_kept && open.received.bytes() == received => {
+                Err(_) if is_kept && open.received.load(Ordering::Relaxed) == received => {
                     progress.is_reconnected = true;
                 }
                 Err(error) => return Err(broken(error.into_error())),
@@ -291,8 +293,11 @@ async fn connect(shared: &Shared) -> Result<Open, Failure> {
 async fn handshake(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 ) -> Result<Open, hyper::Error> {
-    let stream = Metered::new(stream);
-    let received = stream.received();
+    let received = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&received);
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        count.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    });
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // Ends with its sender. The waiting request gets the error.
     tokio::spawn(async move { drop(connection.await) });
