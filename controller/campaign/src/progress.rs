@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Progress {
     cells: Vec<CellProgress>,
     targets: Vec<TargetHosts>,
+    /// Of the targets, from the first batch on. Kept, because a large fleet stores many batches between two changes.
+    groups: Option<Vec<Group>>,
     /// The attempt that each agent executes.
     attempts: BTreeMap<AgentId, Attempt>,
 }
@@ -119,6 +121,7 @@ impl Progress {
         Self {
             cells: plan.cells.iter().enumerate().map(cell).collect(),
             targets: targets.collect(),
+            groups: None,
             attempts: BTreeMap::new(),
         }
     }
@@ -133,12 +136,14 @@ impl Progress {
             }
             CampaignEvent::AgentJoined { agent, host, target } => {
                 self.targets[*target].joined.insert(agent.clone(), host.clone());
+                self.groups = self.groups.is_some().then(|| groups(&self.targets));
             }
             CampaignEvent::AgentLeft { agent } => {
                 self.attempts.remove(agent);
                 for target in &mut self.targets {
                     target.joined.remove(agent);
                 }
+                self.groups = self.groups.is_some().then(|| groups(&self.targets));
             }
             CampaignEvent::ShardOffered { agent, cell, .. } => {
                 let attempt = Attempt { cell: *cell, offered: now, last: None };
@@ -150,6 +155,7 @@ impl Progress {
             }
             CampaignEvent::BatchStored { agent, cell, steps, span, is_counted: true, .. } => {
                 self.cells[*cell].done += steps;
+                self.groups.get_or_insert_with(|| groups(&self.targets));
                 // Times that come from a script may be zero: that is no speed.
                 if !span.is_zero() {
                     self.time(agent, *cell, *steps, *span, now);
@@ -199,12 +205,19 @@ impl Progress {
     /// plan, corrected by what the measured cells of its target (or of all targets) took.
     pub fn time_left(&self) -> Option<Duration> {
         self.cells.iter().any(|cell| cell.wall.count > 0).then_some(())?;
-        let mut by_target = vec![0.0; self.targets.len()];
-        for (index, cell) in self.cells.iter().enumerate() {
-            let steps = cell.left() * self.seconds_per_step(cell);
-            by_target[cell.target] += steps + self.starts_left(index) * self.start(cell);
+        let groups = self.groups.as_ref()?;
+        let mut started = vec![0_u32; self.cells.len()];
+        for attempt in self.attempts.values().filter(|attempt| attempt.last.is_some()) {
+            started[attempt.cell] += 1;
         }
-        let groups = self.groups();
+        let mut by_target = vec![0.0; self.targets.len()];
+        for (cell, started) in self.cells.iter().zip(started) {
+            let steps = cell.left() * self.seconds_per_step(cell);
+            // Attempts that have yet to load and warm up.
+            let attempts = (cell.left() / cell.steps_per_attempt.max(1.0)).ceil();
+            let starts = (attempts - f64::from(started)).max(0.0);
+            by_target[cell.target] += steps + starts * self.start(cell);
+        }
         let seconds = groups.iter().map(|group| {
             let seconds: f64 = group.targets.iter().map(|&target| by_target[target]).sum();
             seconds / group.machines
@@ -239,44 +252,36 @@ impl Progress {
         let all = || self.cells.iter().map(|other| other.starts).collect::<Total>().mean();
         cell.starts.mean().or_else(same_target).or_else(all).unwrap_or(0.0)
     }
-
-    /// Attempts of a cell that have yet to load and warm up.
-    fn starts_left(&self, index: usize) -> f64 {
-        let cell = &self.cells[index];
-        let started = |attempt: &&Attempt| attempt.cell == index && attempt.last.is_some();
-        let started = self.attempts.values().filter(started).count();
-        let attempts = (cell.left() / cell.steps_per_attempt.max(1.0)).ceil();
-        (attempts - started as f64).max(0.0)
-    }
-
-    /// Targets that share machines wait for each other; the others are measured in parallel.
-    fn groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        for (index, target) in self.targets.iter().enumerate() {
-            let mut group = Group {
-                targets: vec![index],
-                is_local: target.is_local,
-                hosts: target.joined.values().cloned().collect(),
-                machines: f64::from(if target.is_local { 1 } else { target.wanted.max(1) }),
-            };
-            let (same, others) = groups.into_iter().partition(|other: &Group| {
-                (other.is_local && group.is_local) || !other.hosts.is_disjoint(&group.hosts)
-            });
-            groups = others;
-            for other in same {
-                group.targets.extend(other.targets);
-                group.hosts.extend(other.hosts);
-                group.is_local |= other.is_local;
-            }
-            if !group.hosts.is_empty() {
-                group.machines = group.hosts.len() as f64;
-            }
-            groups.push(group);
-        }
-        groups
-    }
 }
 
+/// Targets that share machines wait for each other; the others are measured in parallel.
+fn groups(targets: &[TargetHosts]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (index, target) in targets.iter().enumerate() {
+        let mut group = Group {
+            targets: vec![index],
+            is_local: target.is_local,
+            hosts: target.joined.values().cloned().collect(),
+            machines: f64::from(if target.is_local { 1 } else { target.wanted.max(1) }),
+        };
+        let (same, others) = groups.into_iter().partition(|other: &Group| {
+            (other.is_local && group.is_local) || !other.hosts.is_disjoint(&group.hosts)
+        });
+        groups = others;
+        for other in same {
+            group.targets.extend(other.targets);
+            group.hosts.extend(other.hosts);
+            group.is_local |= other.is_local;
+        }
+        if !group.hosts.is_empty() {
+            group.machines = group.hosts.len() as f64;
+        }
+        groups.push(group);
+    }
+    groups
+}
+
+#[derive(Debug, Clone)]
 struct Group {
     targets: Vec<usize>,
     is_local: bool,
@@ -319,7 +324,7 @@ mod tests {
             CellProgress { target, total, steps_per_attempt, assumed, ..CellProgress::default() }
         });
         let targets = vec![TargetHosts { wanted: 1, ..TargetHosts::default() }; targets];
-        Progress { cells: cells.collect(), targets, attempts: BTreeMap::new() }
+        Progress { cells: cells.collect(), targets, groups: None, attempts: BTreeMap::new() }
     }
 
     const FREE: StepTime = StepTime { busy: 0.1, least: 0.0 };

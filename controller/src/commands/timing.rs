@@ -8,8 +8,10 @@ use ops::terminal;
 use std::path::Path;
 use store::{CampaignNo, CampaignRow, Store};
 
-/// Earlier campaigns that an estimate looks at.
+/// Earlier campaigns that an estimate uses.
 const CAMPAIGNS: usize = 5;
+/// It searches them among so many: the rows of every campaign are read.
+const LOOKED_AT: usize = 50;
 
 /// From the campaigns in `data_dir`, if there are any. A database that can't be read is no reason not to plan.
 pub(super) async fn of_data_dir(plan: &Plan, matrix: &Matrix, data_dir: &Path) -> Timing {
@@ -40,7 +42,7 @@ pub(super) async fn of_store(
     store: &Store,
 ) -> Result<Timing, store::Error> {
     let mut found: Vec<(CampaignNo, CampaignRow)> = Vec::new();
-    for no in store.newest().await? {
+    for no in store.newest().await?.into_iter().take(LOOKED_AT) {
         let row = store.campaign(no).await?;
         let is_planned = |target: &Target| matrix.targets.iter().any(|t| t.name == target.name);
         if row.matrix.targets.iter().any(is_planned) {
@@ -52,15 +54,20 @@ pub(super) async fn of_store(
     }
     // Stable: the newest stay first.
     found.sort_by_key(|(_, row)| row.name != matrix.name.as_str());
-    let (mut paces, mut campaigns) = (Vec::new(), Vec::new());
+    let (mut paces, mut timing) = (Vec::new(), without_history(plan, matrix));
     for (no, row) in &found {
+        // Reading a campaign's times takes longer the more samples it has.
+        if timing.estimate.measured_cells() == plan.cells.len() {
+            break;
+        }
         let measured = paces_of(store, *no, row).await?;
         if !measured.is_empty() {
-            campaigns.push(row.id.to_string());
+            timing.campaigns.push(row.id.to_string());
             paces.extend(measured);
+            timing.estimate = Estimate::measured(plan, matrix, &paces);
         }
     }
-    Ok(Timing { estimate: Estimate::measured(plan, matrix, &paces), campaigns })
+    Ok(timing)
 }
 
 /// Of each cell with a sample or a finished segment.

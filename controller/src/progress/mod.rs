@@ -94,6 +94,9 @@ impl TerminalProgress {
     }
 
     fn batch(&mut self, cell: usize, samples: u64, span: Duration) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
         let (done, total) = (self.progress.done(), self.progress.total());
         let left = self.progress.time_left();
         let name = &self.cells[cell];
