@@ -81,8 +81,10 @@ fn table(table: &Table, width: Option<usize>) -> Option<String> {
     let mut text = drawn.text;
     text.extend(left_out(shown.rows.len(), MOST_ROWS, "row").map(|more| format!("{more}\n")));
     if !drawn.left_out.is_empty() {
-        let note =
-            format!("Wider than this terminal, see report.html: {}.", drawn.left_out.join("; "));
+        let note = format!(
+            "Too wide for this terminal: {}; the HTML report and results.json have all figures.",
+            drawn.left_out.join("; ")
+        );
         let _ = writeln!(text, "{}", wrapped(&note, width, 0));
     }
     Some(text)

@@ -43,7 +43,10 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>, width: Option
     match &drawn.left_out[..] {
         [] => drawn.text,
         left_out => {
-            let note = format!("Wider than this terminal: {}.", left_out.join("; "));
+            let note = format!(
+                "Too wide for this terminal: {}; --format json has all columns.",
+                left_out.join("; ")
+            );
             format!("{}{}\n", drawn.text, wrapped(&note, width, 0))
         }
     }

@@ -28,7 +28,7 @@ fn lead(names: &Names<'_>) -> String {
         // Writing to a String can't fail.
         let _ = write!(
             lead,
-            " Throughput and cost count the time inside batches. Between batches, in which the agent reports results, passed up to {}% of the time; the throughput by wall clock includes it.",
+            " Throughput and cost count the time inside batches. Up to {}% of the time passed between batches, while the agent reported results; the throughput by wall clock includes it.",
             number::shown(100.0 * share)
         );
     }

@@ -38,7 +38,7 @@ pub(super) fn section(results: &Results) -> Section {
     }
 }
 
-/// A sentence where the targets' prices have different origins: another book, date, region or purchase option.
+/// A sentence where the targets' prices have different sources: another book, date, region or purchase option.
 pub(super) fn mixed(results: &Results) -> Option<String> {
     let mut origins: Vec<(String, Vec<String>)> = Vec::new();
     for entry in &results.results {
@@ -58,7 +58,7 @@ pub(super) fn mixed(results: &Results) -> Option<String> {
         let targets = enumerated(targets, "and");
         format!("{targets}: {}", shortened(origin, 200))
     });
-    Some(format!("Prices of different origin: {}.", origins.collect::<Vec<_>>().join("; ")))
+    Some(format!("Prices from different sources: {}.", origins.collect::<Vec<_>>().join("; ")))
 }
 
 fn origin(price: &Price) -> String {
