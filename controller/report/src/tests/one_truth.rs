@@ -5,7 +5,10 @@ use super::super::document::{Document, document};
 use super::super::{annotations, markdown, terminal};
 use super::*;
 use cost::ranking::Because;
+use matrix::Occasion;
 use model::failure::Kind;
+use notify::email;
+use notify::message::{Message, plain};
 use proptest::prelude::*;
 use results::{Cell, Entry};
 use stats::comparison::Finding;
@@ -170,6 +173,7 @@ fn contradictions(results: &Results) -> Vec<String> {
     let document = document(results);
     let mut found = Vec::new();
     headlines(results, &document, &mut found);
+    mail(results, &document, &mut found);
     ranking(results, &document, &mut found);
     capacities(results, &document, &mut found);
     found
@@ -187,6 +191,32 @@ fn headlines(results: &Results, document: &Document, found: &mut Vec<String>) {
     let shown: String = markdown::render(document).replace('\\', "");
     if !shown.replace("**", "").contains(&sentence) {
         found.push("the Markdown has another headline".to_owned());
+    }
+}
+
+fn mail(results: &Results, document: &Document, found: &mut Vec<String>) {
+    let message = Message::of(results, Occasion::Complete, None, None);
+    let text = email::text(&message);
+    if !text.contains(&format!("\n\n{}\n\n", plain(&document.verdict.text()))) {
+        found.push("the mail has another headline".to_owned());
+    }
+    for note in &document.verdict.notes {
+        if !text.contains(&format!("- {}\n", plain(note))) {
+            found.push(format!("the mail lacks {note:?}"));
+        }
+    }
+    let Some(best) = results.recommendation.as_ref().and_then(|found| found.name.as_ref()) else {
+        return;
+    };
+    let (entry, cell) = cells(results).find(|(_, cell)| cell.cell == *best).unwrap();
+    let is_best = message.lines.first().is_some_and(|line| {
+        (&line.target, &line.model, &line.dtype, &line.scenario)
+            == (&entry.target, &entry.model, &entry.dtype, &entry.scenario)
+            && line.batch_size == cell.batch_size
+            && line.usd_per_1000_requests == cell.cost.usd_per_1000_requests
+    });
+    if !is_best {
+        found.push(format!("the mail begins with {:?}, not with {best}", message.lines.first()));
     }
 }
 
