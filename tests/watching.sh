@@ -51,7 +51,7 @@ for port in "$controller_port" "$agent_port"; do
 done
 grep -q '^fleetmark_refusals_total{reason="identity"} 1$' "metrics.$controller_port"
 grep -q '^fleetmark_agents 1$' "metrics.$controller_port"
-grep -q '^fleetmark_agent_welcome 1$' "metrics.$agent_port"
+grep -q '^fleetmark_agent_joined 1$' "metrics.$agent_port"
 
 cat >prometheus.yml <<CONFIG
 global: {scrape_interval: 1s}
@@ -63,7 +63,7 @@ promtool check config prometheus.yml
 prometheus --config.file=prometheus.yml --storage.tsdb.path=tsdb --web.listen-address="127.0.0.1:$prometheus_port" 2>prometheus.log &
 started+=($!)
 ask() { curl -sS --get "http://127.0.0.1:$prometheus_port/api/v1/query" --data-urlencode "query=$1" 2>/dev/null || true; }
-for query in 'sum(up) == 2' 'fleetmark_refusals_total{reason="identity"} == 1' 'fleetmark_agents == 1' 'fleetmark_agent_welcome == 1'; do
+for query in 'sum(up) == 2' 'fleetmark_refusals_total{reason="identity"} == 1' 'fleetmark_agents == 1' 'fleetmark_agent_joined == 1'; do
   for _ in $(seq 100); do
     answer=$(ask "$query")
     [[ $answer == *'"value"'* ]] && break

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
-    pub welcome: IntGauge,
+    pub joined: IntGauge,
     pub connections: IntCounter,
     pub shards: IntCounterVec,
     pub batches: IntCounter,
@@ -21,9 +21,9 @@ impl Default for Metrics {
         };
         let metrics = Self {
             registry: Registry::new(),
-            welcome: IntGauge::new(
-                "fleetmark_agent_welcome",
-                "1 while this agent is welcomed by a controller",
+            joined: IntGauge::new(
+                "fleetmark_agent_joined",
+                "1 while this agent is joined to a controller",
             )
             .expect("the name is well-formed"),
             connections: counter("fleetmark_agent_connections_total", "Connection attempts"),
@@ -38,7 +38,7 @@ impl Default for Metrics {
             metrics.samples.with_label_values(&[outcome]);
         }
         let registered = [
-            metrics.registry.register(Box::new(metrics.welcome.clone())),
+            metrics.registry.register(Box::new(metrics.joined.clone())),
             metrics.registry.register(Box::new(metrics.connections.clone())),
             metrics.registry.register(Box::new(metrics.shards.clone())),
             metrics.registry.register(Box::new(metrics.batches.clone())),
@@ -68,7 +68,7 @@ mod tests {
     fn all_that_is_counted_is_there_from_the_start() {
         let text = Metrics::default().text();
         for name in [
-            "welcome 0",
+            "joined 0",
             "connections_total 0",
             "shards_total{outcome=\"failed\"} 0",
             "batches_total 0",

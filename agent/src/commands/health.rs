@@ -17,10 +17,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let Address(address) = options.metrics;
     let answer =
         metrics::probe(address).with_context(|| format!("no agent responds on {address}"))?;
-    let Some((_, welcome)) = answer.split_once("\nfleetmark_agent_welcome ") else {
+    let Some((_, joined)) = answer.split_once("\nfleetmark_agent_joined ") else {
         bail!("the server on {address} is not an agent: use the port of its --metrics");
     };
-    terminal::note(if welcome.starts_with('1') {
+    terminal::note(if joined.starts_with('1') {
         "connected to its controller"
     } else {
         "connecting to its controller"

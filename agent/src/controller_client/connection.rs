@@ -78,7 +78,7 @@ pub(super) async fn serve(
         is_ready: false,
     };
     let disconnect = session.run(incoming, inbox, stop).await;
-    metrics.welcome.set(0);
+    metrics.joined.set(0);
     if let Some((_, attempt)) = session.current {
         // The attempt is lost with the connection; the runner stops after the current batch.
         runner.cancel(attempt);
@@ -191,7 +191,7 @@ impl Session<'_> {
                         }
                         Some(from_controller::Message::Welcome(welcome)) => {
                             was_welcome = true;
-                            self.metrics.welcome.set(1);
+                            self.metrics.joined.set(1);
                             if welcome.heartbeat_ms > 0 {
                                 let period = Duration::from_millis(welcome.heartbeat_ms.into());
                                 heartbeat = tokio::time::interval(period);

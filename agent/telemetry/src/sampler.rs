@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_counted() {
+    fn observations_beyond_the_capacity_are_counted() {
         let (sampler, observations) =
             Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
         let played = Stopwatch::synthetic();

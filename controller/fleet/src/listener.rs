@@ -222,7 +222,7 @@ async fn accept(
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                metrics.refusals.add(Reason::NoRoom, None, &error);
+                metrics.refusals.add(Reason::AcceptFailed, None, &error);
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }

@@ -29,8 +29,8 @@ pub enum Reason {
     Message,
     /// Does not read its messages.
     SlowReader,
-    /// `accept` failed.
-    NoRoom,
+    /// `accept` failed, for example for lack of file descriptors.
+    AcceptFailed,
 }
 
 impl Reason {
@@ -43,7 +43,7 @@ impl Reason {
         Self::Mismatch,
         Self::Message,
         Self::SlowReader,
-        Self::NoRoom,
+        Self::AcceptFailed,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -56,7 +56,7 @@ impl Reason {
             Self::Mismatch => "mismatch",
             Self::Message => "message",
             Self::SlowReader => "slow_reader",
-            Self::NoRoom => "no_room",
+            Self::AcceptFailed => "accept_failed",
         }
     }
 }
