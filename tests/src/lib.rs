@@ -14,6 +14,7 @@ pub mod sagemaker;
 mod samples;
 pub mod scripted;
 pub mod serving;
+pub mod strangers;
 pub mod waiting;
 mod workspace;
 

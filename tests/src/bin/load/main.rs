@@ -1,6 +1,7 @@
 //! How the controller stands many agents: `load [AGENTS...]` runs it with so many simulated agents each (10, 100 and
 //! 1,000), over real connections, and prints what it took. Their engine is a script: they answer at a given pace.
 //! `load viewers [PAIRS]` runs it with 100 agents, with 50 viewers of the live page and without them, in turn.
+//! `load strangers [PAIRS]` runs it with two agents in 1 GiB of addresses, amid 512 strangers and without them.
 //!
 //! It fails where a limit is missed. Run it on an idle machine: `cargo run --release -p scenarios --bin load`.
 
@@ -9,6 +10,8 @@
 mod campaign;
 mod fleet;
 mod overhead;
+mod pairs;
+mod strangers;
 mod viewers;
 mod watched;
 mod watching;
@@ -31,6 +34,9 @@ fn main() {
     let given: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
     if words.first().is_some_and(|word| word == "viewers") {
         return watching::measure(given.first().copied().unwrap_or(5));
+    }
+    if words.first().is_some_and(|word| word == "strangers") {
+        return strangers::measure(given.first().copied().unwrap_or(5));
     }
     let agents = if given.is_empty() { vec![10, 100, 1000] } else { given };
     println!(

@@ -2,6 +2,7 @@
 //! difference of each pair.
 
 use super::campaign::Asked;
+use super::pairs::interval;
 use std::time::Duration;
 
 const AGENTS: u64 = 100;
@@ -13,8 +14,6 @@ const ROUNDS: u64 = 5;
 const PACE: f64 = 10_000.0;
 /// Limit of the time to the first byte of the page, at p99.
 const RESPONSIVE: Duration = Duration::from_millis(100);
-/// Two-sided 95% quantiles of Student's t for 1 to 9 degrees of freedom.
-const STUDENT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
 
 /// Runs `pairs` pairs and prints them.
 pub(crate) fn measure(pairs: u64) {
@@ -71,13 +70,4 @@ pub(crate) fn measure(pairs: u64) {
 
 fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// Mean and half-width of its interval, of two to ten values.
-fn interval(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    let error = (squares / (count - 1.0) / count).sqrt();
-    (mean, STUDENT[values.len() - 2] * error)
 }
