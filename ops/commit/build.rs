@@ -1,10 +1,6 @@
 //! Build script of both programs: the commit for `--version`, from `FLEETMARK_COMMIT` or from Git.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "cargo reads standard output and sets the environment"
-)]
+#![expect(clippy::disallowed_methods, reason = "cargo sets the environment")]
 
 use std::path::Path;
 use std::process::Command;
