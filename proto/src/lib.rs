@@ -4,7 +4,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod codec;
 mod convert;
+mod decoded_size;
 pub mod plaintext_rejection;
 pub mod wire;
 

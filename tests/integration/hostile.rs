@@ -3,13 +3,16 @@
 
 use model::text::is_unprintable;
 use model::version::PROTOCOL;
+use prost::Message as _;
+use proto::codec::Codec;
 use proto::wire::{self, from_agent, from_controller};
 use scenarios::{JoinCommand, Workspace, waiting};
 use std::path::Path;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Request;
-use tonic::transport::Endpoint;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
 
 const REPORT: &str = r#"
 [report]
@@ -78,14 +81,20 @@ fn samples(offer: &wire::ShardOffer, batch: &wire::Batch, sequence: u64) -> wire
     }
 }
 
-/// Serves the controller to the end of the campaign with forged messages.
-async fn lie(url: String, token: &Path) {
+/// A connection, and a request with the token.
+async fn dial<T>(url: String, token: &Path, messages: T) -> (Channel, Request<T>) {
     let token = std::fs::read_to_string(token).expect("the controller wrote it");
     let channel = Endpoint::from_shared(url).expect("a URL").connect().await.expect("it listens");
-    let (out, receiver) = mpsc::channel(64);
-    let mut request = Request::new(ReceiverStream::new(receiver));
+    let mut request = Request::new(messages);
     let header = format!("Bearer {token}").parse().expect("a token is plain");
     request.metadata_mut().insert("authorization", header);
+    (channel, request)
+}
+
+/// Serves the controller to the end of the campaign with forged messages.
+async fn lie(url: String, token: &Path) {
+    let (out, receiver) = mpsc::channel(64);
+    let (channel, request) = dial(url, token, ReceiverStream::new(receiver)).await;
     out.send(say(from_agent::Message::Hello(hello()))).await.expect("it listens");
     let mut client = wire::fleet_client::FleetClient::new(channel);
     let mut heard = client.join(request).await.expect("it is let in").into_inner();
@@ -115,17 +124,18 @@ async fn lie(url: String, token: &Path) {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system gives a runtime")
+}
+
 #[test]
 fn forged_figures_are_marked_and_forged_texts_escaped() {
     let workspace = Workspace::default();
     workspace.write("matrix.toml", waiting::matrix("hostile", waiting::THERE) + REPORT);
     let mut running = workspace.start(&["run", "matrix.toml", "--output", "results.json"]);
     let JoinCommand { controller, token_file } = running.join_command();
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the system gives a runtime")
-        .block_on(lie(controller, &workspace.path(&token_file)));
+    runtime().block_on(lie(controller, &workspace.path(&token_file)));
     let finished = running.finish().expect(0);
 
     let acts = |c: char| is_unprintable(c) && c != '\n';
@@ -152,4 +162,60 @@ fn forged_figures_are_marked_and_forged_texts_escaped() {
         .map(|entry| entry.expect("it can be listed").file_name())
         .collect();
     assert_eq!(folder.len(), 1, "{folder:?}");
+}
+
+/// [`wire::FromAgent`], of which a part is given as bytes.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Raw {
+    #[prost(bytes = "vec", tag = "1")]
+    hello: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    samples: Vec<u8>,
+}
+
+/// Peak resident memory of a process, in MiB.
+fn peak_mib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it is running");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is listed");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024
+}
+
+/// Says Hello, and then a message of these samples. Returns the refusal.
+async fn refusal(url: String, token: &Path, samples: Vec<u8>) -> Status {
+    let messages = [
+        Raw { hello: hello().encode_to_vec(), samples: Vec::new() },
+        Raw { hello: Vec::new(), samples },
+    ];
+    let (channel, request) = dial(url, token, tokio_stream::iter(messages)).await;
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.expect("it listens");
+    let path = PathAndQuery::from_static("/fleetmark.v1.Fleet/Join");
+    let codec = Codec::<Raw, wire::FromController>::default();
+    let mut heard =
+        client.streaming(request, path, codec).await.expect("it is let in").into_inner();
+    loop {
+        match heard.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it was not refused"),
+            Err(status) => return status,
+        }
+    }
+}
+
+#[test]
+fn a_message_of_empty_samples_is_refused_before_it_is_decoded() {
+    let workspace = Workspace::default();
+    workspace.write("matrix.toml", waiting::matrix("hostile", waiting::THERE));
+    let mut running = workspace.start(&["run", "matrix.toml"]);
+    let JoinCommand { controller, token_file } = running.join_command();
+    // Two bytes each on the wire.
+    let samples = [0x2a, 0].repeat(proto::MAX_BATCH_BYTES / 2 - 8);
+    let token = workspace.path(&token_file);
+    let told = runtime().block_on(refusal(controller, &token, samples));
+    assert_eq!(told.code(), Code::OutOfRange, "{told}");
+    let peak = peak_mib(running.id());
+    assert!(peak < 256, "{peak} MiB");
+    running.signal("KILL");
+    let _ = running.finish();
 }

@@ -19,7 +19,7 @@ mod ingest;
 mod metrics;
 
 pub use ingest::IngestPermit;
-pub use listener::{ConnectionLimits, Listener};
+pub use listener::{ConnectionLimits, Listener, Socket};
 pub use metrics::FleetMetrics;
 pub use outbox::{Orders, Outbox};
 pub use outboxes::Outboxes;

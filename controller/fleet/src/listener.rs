@@ -5,11 +5,11 @@
 
 use super::{identity::tls::Tls, metrics::FleetMetrics, refusals::Reason};
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::{fmt, future::Future, io, pin::Pin, time::Duration};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -29,10 +29,38 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(200);
 
 #[derive(Debug)]
 pub struct Listener {
-    pub socket: TcpListener,
+    pub socket: Socket,
     /// Required off loopback.
     pub tls: Option<Arc<Tls>>,
     pub limits: ConnectionLimits,
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Socket {
+    Tcp(TcpListener),
+    /// Connections within the process, on loopback and without TLS: for tests in simulated time.
+    Memory(mpsc::Receiver<DuplexStream>),
+}
+
+impl Socket {
+    async fn accept(&mut self) -> io::Result<(Accepted, IpAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Accepted::Tcp(stream), address.ip()))
+            }
+            Self::Memory(pipes) => match pipes.recv().await {
+                Some(pipe) => Ok((Accepted::Memory(pipe), Ipv4Addr::LOCALHOST.into())),
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Memory(DuplexStream),
 }
 
 /// How many connections are open at once, and how long they have to join. Further ones wait in the system's queue,
@@ -202,7 +230,7 @@ pub(super) fn connections(
 }
 
 async fn accept(
-    listener: Listener,
+    mut listener: Listener,
     metrics: Arc<FleetMetrics>,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
@@ -242,7 +270,7 @@ async fn accept(
                 Ok(None) => {}
                 Err(_) => {
                     let detail = "TLS handshake timed out after 10 s";
-                    metrics.refusals.add(Reason::Silent, Some(address.ip()), &detail);
+                    metrics.refusals.add(Reason::Silent, Some(address), &detail);
                 }
             }
         });
@@ -256,18 +284,21 @@ struct Permits {
 
 /// Performs the handshake; a failure is counted and returns `None`.
 async fn handshake(
-    stream: TcpStream,
-    address: SocketAddr,
+    accepted: Accepted,
+    address: IpAddr,
     tls: Option<&Tls>,
     permits: Permits,
     metrics: &Arc<FleetMetrics>,
 ) -> Option<Connection> {
-    drop(stream.set_nodelay(true));
-    let ip = address.ip();
-    let (transport, certificate): (Box<dyn Transport>, _) = match tls {
-        None => (Box::new(stream), None),
-        Some(tls) => {
-            let stream = speaks_tls(stream, ip, metrics).await?;
+    let (transport, certificate): (Box<dyn Transport>, _) = match (accepted, tls) {
+        (Accepted::Memory(pipe), _) => (Box::new(pipe), None),
+        (Accepted::Tcp(stream), None) => {
+            drop(stream.set_nodelay(true));
+            (Box::new(stream), None)
+        }
+        (Accepted::Tcp(stream), Some(tls)) => {
+            drop(stream.set_nodelay(true));
+            let stream = speaks_tls(stream, address, metrics).await?;
             match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
                 Ok(stream) => {
                     let chain = stream.get_ref().1.peer_certificates();
@@ -277,7 +308,7 @@ async fn handshake(
                 }
                 Err((error, stream)) => {
                     let detail = format!("TLS handshake failed: {error}");
-                    metrics.refusals.add(Reason::Handshake, Some(ip), &detail);
+                    metrics.refusals.add(Reason::Handshake, Some(address), &detail);
                     close_gracefully(stream).await;
                     return None;
                 }
@@ -291,7 +322,7 @@ async fn handshake(
         unjoined: Mutex::new(Some(unjoined)),
     };
     let cut = Box::pin(state.cut.clone().cancelled_owned());
-    let peer = Peer { address: ip, certificate, state: Arc::new(state) };
+    let peer = Peer { address, certificate, state: Arc::new(state) };
     metrics.connections.inc();
     Some(Connection { transport, peer, cut, metrics: Arc::clone(metrics), _open: open })
 }

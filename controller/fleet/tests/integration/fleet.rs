@@ -2,7 +2,7 @@
 
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, ConnectionLimits, Event, Listener, Options};
+use fleet::{self, ConnectionLimits, Event, Listener, Options, Socket};
 use model::generation::{Generation, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
@@ -48,7 +48,7 @@ async fn serve() -> Served {
         trace_parent: String::new(),
     };
     let limits = ConnectionLimits::new(1024);
-    let listener = Listener { socket: listener, tls: None, limits };
+    let listener = Listener { socket: Socket::Tcp(listener), tls: None, limits };
     tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);
     }));

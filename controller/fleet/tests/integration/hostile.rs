@@ -3,7 +3,9 @@
 
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
-use fleet::{self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason};
+use fleet::{
+    self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason, Socket,
+};
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::{Generation, Stop};
 use model::version::PROTOCOL;
@@ -65,7 +67,7 @@ pub(super) async fn serve_with(limits: ConnectionLimits) -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    let listener = Listener { socket: listener, tls: None, limits };
+    let listener = Listener { socket: Socket::Tcp(listener), tls: None, limits };
     tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);
     }));
@@ -237,9 +239,9 @@ async fn samples_that_cannot_be_true_are_refused() {
 #[tokio::test]
 async fn more_samples_than_were_asked_for_are_refused() {
     let mut flood = samples(1, 4);
-    flood.samples = vec![flood.samples[0].clone(); 1000];
+    flood.samples = vec![flood.samples[0].clone(); 500];
     let (status, taken) = lie(vec![Message::Samples(flood)]).await;
-    assert!(status.message().contains("1000 samples, expected 1"), "{status}");
+    assert!(status.message().contains("500 samples, expected 1"), "{status}");
     assert_eq!(taken, 0);
 }
 

@@ -4,7 +4,7 @@ use super::reconnect::Reconnect;
 use crate::{cli, commands::agents, metrics::Metrics};
 use anyhow::{Context, bail};
 use fleet::identity::{Guard, tls::Tls};
-use fleet::{self, ConnectionLimits, Event, Listener};
+use fleet::{self, ConnectionLimits, Event, Listener, Socket};
 use ops::{descriptors, metrics::Address};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -49,9 +49,9 @@ pub(super) async fn open(options: &cli::Run, reconnect: &Reconnect) -> anyhow::R
         let listener = listener.context("no free loopback port")?;
         listeners.local = listener.local_addr().context("the listener has no address")?;
         let limits = limits.clone();
-        listeners.open.push(Listener { socket: listener, tls: None, limits });
+        listeners.open.push(Listener { socket: Socket::Tcp(listener), tls: None, limits });
     }
-    listeners.open.push(Listener { socket: listener, tls, limits });
+    listeners.open.push(Listener { socket: Socket::Tcp(listener), tls, limits });
     Ok(listeners)
 }
 
