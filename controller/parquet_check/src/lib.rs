@@ -1,19 +1,24 @@
 //! The bytes of a Parquet file -> a reader, if no header claims more than the bytes can hold.
 //!
 //! Pure. The `parquet` crate believes what a file says about itself: how many elements a list has, how large a page is
-//! and how many values a dictionary has. A file of a few kilobytes can therefore take hours, or more memory than there
-//! is. Files from elsewhere are opened here, and only here.
+//! and how many values a dictionary has; and it decompresses some pages to their end, whatever size they claim. A file
+//! of a few kilobytes can therefore take hours, or more memory than there is. Files from elsewhere are opened here, and
+//! only here.
 
 #![forbid(unsafe_code)]
 
+mod inflate;
 mod thrift;
 
-use parquet::basic::Type;
+use inflate::Codec;
+use parquet::basic::{Compression, Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{
     ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
+use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{ChunkReader, SerializedFileReader};
+use parquet::file::serialized_reader::ReadOptionsBuilder;
 use thrift::{Chunk, Unsound};
 
 const MAGIC: &[u8; 4] = b"PAR1";
@@ -28,7 +33,10 @@ pub fn open<R: ChunkReader + 'static>(file: R) -> Result<SerializedFileReader<R>
             check(&file, group, column)?;
         }
     }
-    SerializedFileReader::new(file)
+    // The older forms of LZ4 pages, which the format doesn't define, may have any length.
+    let properties = ReaderProperties::builder().set_backward_compatible_lz4(false).build();
+    let options = ReadOptionsBuilder::new().with_reader_properties(properties).build();
+    SerializedFileReader::new_with_options(file, options)
 }
 
 /// The number of rows that the metadata of a file states; its pages are not read.
@@ -99,7 +107,12 @@ fn check<R: ChunkReader>(
         Type::INT96 => 12,
     };
     let values = column.num_values().max(group.num_rows());
-    let chunk = Chunk { values: u64::try_from(values).unwrap_or(0), value_bytes };
+    let codec = match column.compression() {
+        Compression::GZIP(_) => Some(Codec::Gzip),
+        Compression::BROTLI(_) => Some(Codec::Brotli),
+        _ => None,
+    };
+    let chunk = Chunk { values: u64::try_from(values).unwrap_or(0), value_bytes, codec };
     let bytes = file.get_bytes(start, size)?;
     thrift::pages(&bytes, chunk).map_err(unsound)
 }
@@ -107,15 +120,23 @@ fn check<R: ChunkReader>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parquet::basic::{BrotliLevel, GzipLevel, ZstdLevel};
     use parquet::data_type::Int32Type;
+    use parquet::file::properties::{WriterProperties, WriterVersion};
+    use parquet::file::reader::FileReader;
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::parser::parse_message_type;
+    use std::io::Write;
     use std::sync::Arc;
 
     /// 100 different values, in a dictionary.
     fn file() -> Vec<u8> {
+        file_with(WriterProperties::default())
+    }
+
+    fn file_with(properties: WriterProperties) -> Vec<u8> {
         let schema = Arc::new(parse_message_type("message m { REQUIRED INT32 a; }").unwrap());
-        let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
+        let mut file = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties)).unwrap();
         let mut group = file.next_row_group().unwrap();
         let mut column = group.next_column().unwrap().unwrap();
         let values: Vec<i32> = (0..1000).map(|row| row % 100).collect();
@@ -141,6 +162,77 @@ mod tests {
         bytes[at..at + 2].copy_from_slice(&[0xfe, 0x7f]);
         let error = open(bytes::Bytes::from(bytes)).err().unwrap().to_string();
         assert!(error.contains("a page claims more than it contains"), "{error}");
+    }
+
+    fn rows_of(bytes: Vec<u8>) -> usize {
+        let file = open(bytes::Bytes::from(bytes)).unwrap();
+        file.get_row_iter(None).unwrap().map(Result::unwrap).count()
+    }
+
+    #[test]
+    fn pages_of_every_codec_and_version_are_read() {
+        for compression in [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(GzipLevel::default()),
+            Compression::BROTLI(BrotliLevel::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(ZstdLevel::default()),
+        ] {
+            for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+                let properties = WriterProperties::builder()
+                    .set_compression(compression)
+                    .set_writer_version(version)
+                    .build();
+                assert_eq!(rows_of(file_with(properties)), 1000, "{compression:?}, {version:?}");
+            }
+        }
+    }
+
+    /// The header of a page of version 1 whose content is longer than it claims, and the content.
+    fn long_page(content: &[u8], claimed: i64) -> Vec<u8> {
+        let mut page = Vec::new();
+        let number = |page: &mut Vec<u8>, value: i64| {
+            let mut zigzag = (value << 1).cast_unsigned();
+            while zigzag >= 0x80 {
+                page.push(u8::try_from(zigzag & 0x7f).unwrap() | 0x80);
+                zigzag >>= 7;
+            }
+            page.push(u8::try_from(zigzag).unwrap());
+        };
+        // Kind, size, compressed size: fields 1, 2 and 3, numbers of 32 bits.
+        for value in [0, claimed, i64::try_from(content.len()).unwrap()] {
+            page.push(0x15);
+            number(&mut page, value);
+        }
+        // Field 5, a structure: values, encoding, and the encodings of levels.
+        page.push(0x2c);
+        for value in [1000, 0, 3, 3] {
+            page.push(0x15);
+            number(&mut page, value);
+        }
+        page.extend([0, 0]);
+        page.extend(content);
+        page
+    }
+
+    #[test]
+    fn a_page_that_decompresses_to_more_than_it_claims_is_refused() {
+        let long = vec![7; 1 << 20];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&long).unwrap();
+        let mut brotli = Vec::new();
+        brotli::CompressorWriter::new(&mut brotli, 4096, 5, 22).write_all(&long).unwrap();
+        for (codec, content) in [(Codec::Gzip, gzip.finish().unwrap()), (Codec::Brotli, brotli)] {
+            let chunk = Chunk { values: 1000, value_bytes: 4, codec: Some(codec) };
+            let checked = |claimed| thrift::pages(&long_page(&content, claimed), chunk);
+            assert_eq!(checked(1 << 20), Ok(()), "{codec:?}");
+            assert_eq!(checked((1 << 20) - 1), Err(Unsound::Oversized), "{codec:?}");
+            // What is cut off is left to the parser, which stops there as well.
+            let cut = &content[..content.len() - 1];
+            assert_eq!(thrift::pages(&long_page(cut, 1 << 20), chunk), Ok(()), "{codec:?}");
+        }
     }
 
     #[test]

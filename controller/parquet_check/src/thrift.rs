@@ -10,6 +10,8 @@
 //! The encoding is Thrift's compact protocol:
 //! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
+use super::inflate::{Codec, is_longer};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unsound {
     /// Contains elements that take no bytes.
@@ -62,6 +64,8 @@ pub(super) struct Chunk {
     pub(super) values: u64,
     /// Bytes of the shortest value in a dictionary.
     pub(super) value_bytes: u64,
+    /// Set if the parser decompresses a page to its end, whatever its header claims.
+    pub(super) codec: Option<Codec>,
 }
 
 /// Checks the headers of the consecutive pages of a column chunk. What is malformed after its last value is left to the
@@ -78,6 +82,11 @@ pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
         if page.unpacked > most {
             return Err(Unsound::Oversized);
         }
+        if let Some(codec) = chunk.codec.filter(|_| page.is_compressed)
+            && is_longer(codec, page.content, page.unpacked)
+        {
+            return Err(Unsound::Oversized);
+        }
         match page.kind {
             DICTIONARY if page.values.saturating_mul(chunk.value_bytes) > page.unpacked => {
                 return Err(Unsound::Oversized);
@@ -89,14 +98,25 @@ pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
     Ok(())
 }
 
-/// The header of a page.
-#[derive(Debug, Default, Clone, Copy)]
-struct Page {
+/// A page and what its header claims.
+#[derive(Debug, Clone, Copy)]
+struct Page<'a> {
     kind: u64,
     unpacked: u64,
     packed: u64,
     /// Of the header that belongs to the kind.
     values: u64,
+    /// Without levels, which are never compressed.
+    content: &'a [u8],
+    is_compressed: bool,
+}
+
+/// The header that belongs to a kind of pages.
+#[derive(Debug, Clone, Copy)]
+struct OfKind {
+    values: u64,
+    level_bytes: u64,
+    is_compressed: bool,
 }
 
 /// A cursor over the remaining bytes.
@@ -141,44 +161,55 @@ impl<'a> Walk<'a> {
         u64::try_from(self.signed()?).map_err(|_| Unsound::Unusual)
     }
 
-    /// Reads a page's header and skips its content.
-    fn page(&mut self) -> Result<Page, Unsound> {
-        let (mut page, mut field) = (Page::default(), 0);
-        let mut values = [None; 3];
-        while let Some(kind) = self.field(&mut field)? {
-            match (field, kind) {
-                (1, _) => page.kind = self.count(kind)?,
-                (2, _) => page.unpacked = self.count(kind)?,
-                (3, _) => page.packed = self.count(kind)?,
-                (5, STRUCT) => values[0] = Some(self.first_count()?),
-                (7, STRUCT) => values[1] = Some(self.first_count()?),
-                (8, STRUCT) => values[2] = Some(self.first_count()?),
-                _ => self.value(kind, MAX_DEPTH)?,
+    /// Reads a page.
+    fn page(&mut self) -> Result<Page<'a>, Unsound> {
+        let (mut kind, mut unpacked, mut packed, mut field) = (0, 0, 0, 0);
+        let mut headers = [None; 3];
+        while let Some(value) = self.field(&mut field)? {
+            match (field, value) {
+                (1, _) => kind = self.count(value)?,
+                (2, _) => unpacked = self.count(value)?,
+                (3, _) => packed = self.count(value)?,
+                (5, STRUCT) => headers[0] = Some(self.of_kind(DATA)?),
+                (7, STRUCT) => headers[1] = Some(self.of_kind(DICTIONARY)?),
+                (8, STRUCT) => headers[2] = Some(self.of_kind(DATA_V2)?),
+                _ => self.value(value, MAX_DEPTH)?,
             }
         }
-        let of_kind = match page.kind {
-            DATA => values[0],
-            DICTIONARY => values[1],
-            DATA_V2 => values[2],
-            INDEX => Some(0),
+        let of_kind = match kind {
+            DATA => headers[0],
+            DICTIONARY => headers[1],
+            DATA_V2 => headers[2],
+            INDEX => Some(OfKind { values: 0, level_bytes: 0, is_compressed: true }),
             _ => None,
         };
-        page.values = of_kind.ok_or(Unsound::Malformed)?;
-        self.take(page.packed)?;
-        Ok(page)
+        let mut of_kind = of_kind.ok_or(Unsound::Malformed)?;
+        // The parser looks at this header whatever the kind is.
+        if let Some(second) = headers[2] {
+            of_kind = OfKind { values: of_kind.values, ..second };
+        }
+        let content = self.take(packed)?;
+        let levels = usize::try_from(of_kind.level_bytes).unwrap_or(usize::MAX);
+        let content = content.get(levels..).ok_or(Unsound::Oversized)?;
+        let OfKind { values, is_compressed, .. } = of_kind;
+        Ok(Page { kind, unpacked, packed, values, content, is_compressed })
     }
 
-    /// The number of values in the header of a kind of pages.
-    fn first_count(&mut self) -> Result<u64, Unsound> {
-        let (mut count, mut field) = (0, 0);
-        while let Some(kind) = self.field(&mut field)? {
-            if field == 1 {
-                count = self.count(kind)?;
-            } else {
-                self.value(kind, MAX_DEPTH)?;
+    /// Reads the header of a kind of pages.
+    fn of_kind(&mut self, kind: u64) -> Result<OfKind, Unsound> {
+        let mut header = OfKind { values: 0, level_bytes: 0, is_compressed: true };
+        let mut field = 0;
+        while let Some(value) = self.field(&mut field)? {
+            match (kind, field, value) {
+                (_, 1, _) => header.values = self.count(value)?,
+                (DATA_V2, 5 | 6, _) => {
+                    header.level_bytes = header.level_bytes.saturating_add(self.count(value)?);
+                }
+                (DATA_V2, 7, TRUE | FALSE) => header.is_compressed = value == TRUE,
+                _ => self.value(value, MAX_DEPTH)?,
             }
         }
-        Ok(count)
+        Ok(header)
     }
 
     /// The kind of the next field of a structure, whose number follows from the one before; none after the last.
@@ -280,7 +311,7 @@ mod tests {
         assert_eq!(metadata(&[0x10 | STRUCT; 1000]), Err(Unsound::Unusual));
     }
 
-    const CHUNK: Chunk = Chunk { values: 6, value_bytes: 4 };
+    const CHUNK: Chunk = Chunk { values: 6, value_bytes: 4, codec: None };
 
     fn zigzag(number: u32) -> Vec<u8> {
         let (mut rest, mut bytes) = (u64::from(number) << 1, Vec::new());
