@@ -38,6 +38,9 @@ pub struct LoadWindow {
     pub schedule_delay: Histogram,
 }
 
+/// Limit on each count of a window: 2^40 is more than any window can hold, and 2^24 windows of them can be added.
+const MAX_COUNT: u64 = 1 << 40;
+
 impl LoadWindow {
     /// Checks what another program claims.
     pub fn check(self) -> Result<Self, Error> {
@@ -47,7 +50,7 @@ impl LoadWindow {
         if start_ns > end_ns || end_ns > i64::MAX.cast_unsigned() {
             return Err(Error::Times { start_ns, end_ns });
         }
-        if [failed, not_sent, batches, input_tokens, output_tokens].iter().any(|n| *n > 1 << 50) {
+        if [failed, not_sent, batches, input_tokens, output_tokens].iter().any(|n| *n > MAX_COUNT) {
             return Err(Error::Counts);
         }
         Ok(self)

@@ -103,7 +103,8 @@ impl Track {
         }
         let begins = Stretch { origin_ns: start_ns, before_ns: self.end_ns };
         let stretch = *self.stretches.entry(segment).or_insert(begins);
-        let place = |at: u64| stretch.before_ns + at.saturating_sub(stretch.origin_ns);
+        let place =
+            |at: u64| stretch.before_ns.saturating_add(at.saturating_sub(stretch.origin_ns));
         let (start, end) = (place(start_ns), place(end_ns));
         self.end_ns = self.end_ns.max(end);
         let mut readings = Readings::default();
@@ -117,9 +118,9 @@ impl Track {
     /// Takes a request in. One of a segment without windows has no place.
     pub fn request(&mut self, segment: (u32, u64), start_ns: u64, latency_ns: u64) {
         let Some(stretch) = self.stretches.get(&segment) else { return };
-        let ends = (start_ns + latency_ns).saturating_sub(stretch.origin_ns);
+        let ends = start_ns.saturating_add(latency_ns).saturating_sub(stretch.origin_ns);
         // What ends with the last window must not begin a piece of its own.
-        let at = (stretch.before_ns + ends).min(self.end_ns.saturating_sub(1));
+        let at = stretch.before_ns.saturating_add(ends).min(self.end_ns.saturating_sub(1));
         let piece = self.piece(at);
         piece.requests += 1;
         piece.latency_sum_ns += latency_ns as f64;
@@ -248,6 +249,19 @@ mod tests {
         assert_eq!(found.readings["process_cpu_ns"][0], Some(0.5e9));
         assert!(!found.readings.contains_key("process_threads"), "it isn't drawn");
         assert!(!found.readings.contains_key("gpu_power_watts"), "it was never read");
+    }
+
+    #[test]
+    fn impossible_times_of_an_agent_end_the_timeline_and_nothing_else() {
+        let mut track = Track::default();
+        let most = i64::MAX.cast_unsigned();
+        for run in 1..=4 {
+            track.window((run, 1), (0, most), &readings(50.0));
+            track.request((run, 1), 0, most);
+        }
+        let found = track.timeline("h").unwrap();
+        assert!(found.at_s.len() <= MOST, "{}", found.at_s.len());
+        assert_eq!(found.requests.iter().sum::<u64>(), 4);
     }
 
     #[test]
