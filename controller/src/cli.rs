@@ -137,6 +137,9 @@ pub struct Run {
     /// Allow local agents to call endpoints over plain HTTP on other machines
     #[arg(long)]
     pub allow_plain_http: bool,
+    /// Environment variable that [notify] may use; repeatable [default: those that the matrix names]
+    #[arg(long, value_name = "NAME")]
+    pub notify_env: Vec<String>,
     /// Serve Prometheus metrics on PORT (loopback) or ADDRESS:PORT [default: off]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<metrics::Address>,
@@ -443,6 +446,10 @@ pub enum NotifyCommand {
     Test {
         /// Matrix file
         matrix: PathBuf,
+        /// Environment variable that [notify] may use; repeatable [default: those that the matrix
+        /// names]
+        #[arg(long, value_name = "NAME")]
+        notify_env: Vec<String>,
     },
 }
 

@@ -57,9 +57,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(options) => health::run(&options).map(|()| Exit::Ok),
         Command::History(options) => runtime()?.block_on(history::run(&options)).map(|()| Exit::Ok),
         Command::Prices(options) => runtime()?.block_on(prices::run(&options)).map(|()| Exit::Ok),
-        Command::Notify(cli::Notify { command: cli::NotifyCommand::Test { matrix } }) => {
-            runtime()?.block_on(notify::test(&matrix))
-        }
+        Command::Notify(cli::Notify {
+            command: cli::NotifyCommand::Test { matrix, notify_env },
+        }) => runtime()?.block_on(notify::test(&matrix, &notify_env)),
         Command::Report(options) => runtime()?.block_on(report::run(&options)).map(|()| Exit::Ok),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::read_matrix;
 use anyhow::bail;
-use matrix::{Matrix, Notify, Occasion, Overrides};
+use matrix::{Channel, Matrix, Notify, Occasion, Overrides};
 use notify::message::{File, Message};
 use notify::{Attachment, Delivery, Recipients};
 use ops::{clock::Clock, program::Exit, terminal};
@@ -19,15 +19,78 @@ const FAILED: &str = "notify_failed";
 const ATTACHED: [(&str, &str); 2] =
     [("report.pdf", "application/pdf"), ("results.json", "application/json")];
 
-/// The channels of a matrix with their secrets. Missing secrets are reported before the measurement.
-pub(super) fn recipients(matrix: &Matrix) -> anyhow::Result<Recipients> {
+/// A variable of the environment that a matrix names for a channel.
+#[derive(Debug)]
+struct Named<'m> {
+    channel: &'static str,
+    key: &'static str,
+    variable: &'m str,
+    /// What happens to its value, as the end of a sentence.
+    purpose: String,
+}
+
+fn named<'m>(matrix: &'m Matrix) -> Vec<Named<'m>> {
+    let mut all = Vec::new();
+    for channel in &matrix.notify.channels {
+        let mut add = |key, variable: Option<&'m String>, purpose: String| {
+            let channel = channel.kind();
+            all.extend(variable.map(|variable| Named { channel, key, variable, purpose }));
+        };
+        match channel {
+            Channel::Email(email) => {
+                let server = format!("is sent to the mail server {}:{}", email.host, email.port);
+                add("password_env", email.password_env.as_ref(), server);
+            }
+            Channel::Slack(hook) | Channel::Teams(hook) => {
+                add("url_env", Some(&hook.url_env), receives(channel));
+            }
+            Channel::Webhook(hook) => {
+                add("url_env", Some(&hook.url_env), receives(channel));
+                let signs = "signs the messages to the webhook".to_owned();
+                add("secret_env", hook.secret_env.as_ref(), signs);
+            }
+        }
+    }
+    all
+}
+
+fn receives(channel: &Channel) -> String {
+    format!("is the address that receives the messages to {}", channel.kind())
+}
+
+/// A line for each variable that notifications use.
+pub(super) fn told(matrix: &Matrix) -> Vec<String> {
+    let line =
+        |named: Named<'_>| format!("{} of the environment {}", named.variable, named.purpose);
+    named(matrix).into_iter().map(line).collect()
+}
+
+/// Checks that the user allows the variables of a matrix. An empty list allows those that the matrix names.
+fn check_allowed(matrix: &Matrix, allowed: &[String]) -> anyhow::Result<()> {
+    let is_allowed = |name: &str| allowed.is_empty() || allowed.iter().any(|other| other == name);
+    let refused: Vec<String> = named(matrix)
+        .into_iter()
+        .filter(|named| !is_allowed(named.variable))
+        .map(|Named { channel, key, variable, .. }| {
+            format!(
+                "notify.{channel}.{key}: `{variable}` is not allowed: add --notify-env {variable}"
+            )
+        })
+        .collect();
+    if refused.is_empty() { Ok(()) } else { bail!(refused.join("\n  ")) }
+}
+
+/// The channels of a matrix with their secrets. Missing secrets, and variables that the user doesn't allow, are
+/// reported before the measurement.
+pub(super) fn recipients(matrix: &Matrix, allowed: &[String]) -> anyhow::Result<Recipients> {
+    check_allowed(matrix, allowed)?;
     Recipients::prepare(&matrix.notify, &ops::environment::variable).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n  "))
     })
 }
 
-pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
+pub(super) async fn test(path: &Path, allowed: &[String]) -> anyhow::Result<Exit> {
     let matrix = read_matrix(path, &Overrides::default())?.matrix;
     if matrix.notify.channels.is_empty() {
         bail!(
@@ -35,7 +98,8 @@ pub(super) async fn test(path: &Path) -> anyhow::Result<Exit> {
             path.display()
         );
     }
-    let recipients = recipients(&matrix)?;
+    let recipients = recipients(&matrix, allowed)?;
+    told(&matrix).iter().for_each(|line| terminal::note(line));
     let message = Message::test(&matrix.name, matrix.notify.link.as_deref());
     let mut are_all_reached = true;
     for recipient in recipients.iter() {
@@ -111,4 +175,61 @@ fn attachments(results_file: &Path) -> Vec<Attachment> {
         Attachment { name: name.to_owned(), media_type, path }
     });
     files.filter(|file| file.path.is_file()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MATRIX: &str = r#"
+name = "notified"
+[dataset]
+source = "builtin:dialogues"
+[[model]]
+name = "tiny"
+id = "builtin:tiny"
+[[target]]
+name = "here"
+usd_per_hour = 0.1
+[notify.email]
+host = "mail.example.com"
+username = "me"
+password_env = "MAIL_PASSWORD"
+from = "me@example.com"
+to = ["you@example.com"]
+[notify.slack]
+url_env = "SLACK_URL"
+[notify.webhook]
+url_env = "HOOK_URL"
+secret_env = "HOOK_KEY"
+"#;
+
+    fn matrix() -> Matrix {
+        Matrix::check(MATRIX, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn every_variable_is_told_with_its_purpose() {
+        assert_eq!(
+            told(&matrix()),
+            [
+                "MAIL_PASSWORD of the environment is sent to the mail server mail.example.com:587",
+                "SLACK_URL of the environment is the address that receives the messages to slack",
+                "HOOK_URL of the environment is the address that receives the messages to webhook",
+                "HOOK_KEY of the environment signs the messages to the webhook",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_matrix_uses_no_variable_that_the_user_does_not_allow() {
+        let all = ["MAIL_PASSWORD", "SLACK_URL", "HOOK_URL", "HOOK_KEY"].map(str::to_owned);
+        check_allowed(&matrix(), &all).unwrap();
+        check_allowed(&matrix(), &[]).unwrap();
+        assert_eq!(
+            check_allowed(&matrix(), &all[1..3]).unwrap_err().to_string(),
+            "notify.email.password_env: `MAIL_PASSWORD` is not allowed: add --notify-env MAIL_PASSWORD\n  \
+             notify.webhook.secret_env: `HOOK_KEY` is not allowed: add --notify-env HOOK_KEY"
+        );
+    }
 }

@@ -113,7 +113,7 @@ fn channels(matrix: &Matrix) -> Vec<Outcome> {
     if matrix.notify.channels.is_empty() {
         return Vec::new();
     }
-    match notify::recipients(matrix) {
+    match notify::recipients(matrix, &[]) {
         Ok(recipients) => recipients
             .iter()
             .map(|recipient| outcome(recipient.name.clone(), Ok("its secrets are set".to_owned())))

@@ -172,7 +172,8 @@ async fn measure(
     };
     let progress = TerminalProgress::new(&row, verbosity);
     let access = EndpointAccess::of(options);
-    access.told(&row.matrix).iter().for_each(|line| progress.message(line));
+    let told = access.told(&row.matrix).into_iter().chain(super::notify::told(&row.matrix));
+    told.for_each(|line| progress.message(&line));
     let locals =
         local_agents::start_all(&row.matrix, access, listeners.local, &token, &folder).await?;
     announce(&row, &listeners, &reconnect.token_file, &progress);
@@ -341,7 +342,7 @@ async fn open(
     if let Some(id) = &options.resume {
         let store = super::store(&options.data_dir).await?;
         let no = find_resumed(&store, id, &options.data_dir).await?;
-        let resumed = resume(store, no).await?;
+        let resumed = resume(store, no, &options.notify_env).await?;
         if resumed.row.state == State::Complete {
             bail!(
                 "campaign {id} is complete: nothing is left to measure; see controller report {id}",
@@ -356,14 +357,14 @@ async fn open(
     if options.go_on {
         let store = super::store(&options.data_dir).await?;
         if let Some(no) = find_resumable(&store, &asked.matrix, &options.data_dir).await? {
-            return resume(store, no).await;
+            return resume(store, no, &options.notify_env).await;
         }
         warn_of_lost(&store, &asked.matrix, &options.data_dir).await?;
     }
     let chosen = Box::pin(dialogues::choose(&asked.matrix, verbosity)).await?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;
-    let recipients = notify::recipients(&asked.matrix)?;
+    let recipients = notify::recipients(&asked.matrix, &options.notify_env)?;
     let shown = prices::shown(&prices, clock.now().date_naive());
     let store = super::store(&options.data_dir).await?;
     let timing = timing::of_store(&plan, &asked.matrix, &store).await?;
@@ -394,9 +395,9 @@ async fn open(
     Ok(OpenCampaign { store, no, row, dialogues, recipients, is_resumed: false })
 }
 
-async fn resume(store: Store, no: CampaignNo) -> anyhow::Result<OpenCampaign> {
+async fn resume(store: Store, no: CampaignNo, allowed: &[String]) -> anyhow::Result<OpenCampaign> {
     let (row, dialogues) = (store.campaign(no).await?, store.dialogues(no).await?);
-    let recipients = notify::recipients(&row.matrix)?;
+    let recipients = notify::recipients(&row.matrix, allowed)?;
     Ok(OpenCampaign { store, no, row, dialogues, recipients, is_resumed: true })
 }
 

@@ -1,8 +1,7 @@
-//! What a matrix sends from the environment to endpoints and mail servers: told before it is sent, and allowed for the
-//! local agents.
+//! What a matrix sends from the environment to endpoints: told before it is sent, and allowed for the local agents.
 
 use crate::cli;
-use matrix::{Channel, Matrix};
+use matrix::Matrix;
 use model::ids::TargetName;
 use ops::secret::shown_url;
 use std::collections::BTreeSet;
@@ -43,17 +42,7 @@ impl<'o> EndpointAccess<'o> {
                 shown_url(sent.endpoint)
             )
         });
-        let mut lines: BTreeSet<String> = sent.collect();
-        for channel in &matrix.notify.channels {
-            if let Channel::Email(email) = channel
-                && let Some(variable) = &email.password_env
-            {
-                let server = format!("{}:{}", email.host, email.port);
-                lines.insert(format!(
-                    "{variable} of the environment is sent to the mail server {server}"
-                ));
-            }
-        }
+        let lines: BTreeSet<String> = sent.collect();
         lines.into_iter().collect()
     }
 }
@@ -104,12 +93,6 @@ usd_per_hour = 0.1
 [[target]]
 name = "there"
 usd_per_hour = 0.1
-[notify.email]
-host = "mail.example.com"
-username = "me"
-password_env = "MAIL_PASSWORD"
-from = "me@example.com"
-to = ["you@example.com"]
 "#;
 
     fn matrix() -> Matrix {
@@ -136,12 +119,11 @@ to = ["you@example.com"]
     }
 
     #[test]
-    fn everything_that_this_machine_sends_is_told() {
+    fn everything_that_local_agents_send_is_told() {
         let access = EndpointAccess { variables: &[], allows_plain_http: false };
         assert_eq!(
             access.told(&matrix()),
             [
-                "MAIL_PASSWORD of the environment is sent to the mail server mail.example.com:587",
                 "ONE_TOKEN of the environment is sent to the endpoint https://one.example/ask",
                 "TEAM of the environment is sent to the endpoint https://one.example/ask",
             ]
