@@ -6,7 +6,7 @@
 use crate::placeholder::Placeholder;
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 const UTF_8_MARK: &[u8] = b"\xEF\xBB\xBF";
 const UTF_16_BIG_ENDIAN_MARK: &[u8] = b"\xFE\xFF";
@@ -67,15 +67,34 @@ pub fn decode_at_most(bytes: &[u8], most: u64) -> Result<Cow<'_, str>, Error> {
     plain(bytes)
 }
 
+/// How many bytes [`decode_at_most`] allocates, at most: none for plain UTF-8. Decompresses without keeping the text.
+pub fn allocated(bytes: &[u8], most: u64) -> Result<u64, Error> {
+    // A vector that grows has up to twice its length.
+    if bytes.starts_with(GZIP) {
+        // The text is copied once.
+        return Ok(3 * decompress(bytes, most, &mut io::sink())?);
+    }
+    // Two bytes of UTF-16 are up to three of UTF-8.
+    let marks = [UTF_16_LITTLE_ENDIAN_MARK, UTF_16_BIG_ENDIAN_MARK];
+    let is_utf_16 = marks.iter().any(|mark| bytes.starts_with(mark));
+    Ok(if is_utf_16 { 3 * bytes.len() as u64 } else { 0 })
+}
+
 fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF_8_MARK).unwrap_or(bytes)
 }
 
 fn gunzip(bytes: &[u8], most: u64) -> Result<Vec<u8>, Error> {
     let mut text = Vec::new();
+    decompress(bytes, most, &mut text)?;
+    Ok(text)
+}
+
+/// Returns the length of the text.
+fn decompress(bytes: &[u8], most: u64, text: &mut impl Write) -> Result<u64, Error> {
     let mut limited = MultiGzDecoder::new(bytes).take(most + 1);
-    let length = limited.read_to_end(&mut text).map_err(|source| Error::Gzip { source })?;
-    if length as u64 > most { Err(Error::TooLarge { most }) } else { Ok(text) }
+    let length = io::copy(&mut limited, text).map_err(|source| Error::Gzip { source })?;
+    if length > most { Err(Error::TooLarge { most }) } else { Ok(length) }
 }
 
 fn plain(bytes: &[u8]) -> Result<Cow<'_, str>, Error> {

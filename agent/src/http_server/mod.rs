@@ -25,8 +25,8 @@ use body::{Invocation, MAX_TEXTS, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
 use model::panic::words;
-use ops::{descriptors, http, text};
-use received::{BodyBudget, MAX_BODY_BYTES};
+use ops::{descriptors, http};
+use received::BodyBudget;
 use serde_json::json;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,47 +75,64 @@ struct AppState {
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
 
-/// Serves until `stop` resolves and accepted requests are answered. `load` runs on the engine's
-/// thread; until it returns, `/ping` responds 503.
+/// An engine on a thread of its own, and the router of the requests that it answers.
+#[derive(Debug)]
+pub struct Service {
+    pub router: Router,
+    end: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl Service {
+    /// `load` runs on the engine's thread; until it returns, `/ping` responds 503.
+    pub fn start(
+        options: Options,
+        load: impl FnOnce() -> Result<Box<dyn Engine>, engines::Error> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let stopwatch = Stopwatch::start();
+        let state = Arc::new(AppState {
+            options,
+            stopwatch: stopwatch.clone(),
+            bodies: BodyBudget::default(),
+            jobs: OnceLock::new(),
+        });
+        let (tell_end, end) = oneshot::channel();
+        let of_worker = Arc::downgrade(&state);
+        std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
+            let work = AssertUnwindSafe(|| {
+                load().map(|engine| {
+                    let (sender, jobs) = mpsc::channel(options.queue);
+                    // Only the handlers keep the queue open.
+                    if let Some(state) = of_worker.upgrade() {
+                        // Set only here.
+                        drop(state.jobs.set(sender));
+                    }
+                    worker::work(engine, jobs, options.batch_size, &stopwatch);
+                })
+            });
+            let done = match catch_unwind(work) {
+                Ok(done) => done.map_err(Error::Engine),
+                Err(panic) => Err(Error::Panicked { words: words(&*panic).to_owned() }),
+            };
+            // The server may have ended first.
+            drop(tell_end.send(done));
+        })?;
+        let router = Router::new()
+            .route("/ping", get(ping))
+            .route("/invocations", post(invocations))
+            .layer(from_fn(caught))
+            .with_state(state);
+        Ok(Self { router, end })
+    }
+}
+
+/// Serves until `stop` resolves and accepted requests are answered.
 pub async fn serve(
     listener: TcpListener,
     options: Options,
     load: impl FnOnce() -> Result<Box<dyn Engine>, engines::Error> + Send + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ending, Error> {
-    let stopwatch = Stopwatch::start();
-    let state = Arc::new(AppState {
-        options,
-        stopwatch: stopwatch.clone(),
-        bodies: BodyBudget::default(),
-        jobs: OnceLock::new(),
-    });
-    let (tell_end, end) = oneshot::channel();
-    let of_worker = Arc::downgrade(&state);
-    std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
-        let work = AssertUnwindSafe(|| {
-            load().map(|engine| {
-                let (sender, jobs) = mpsc::channel(options.queue);
-                // Only the handlers keep the queue open.
-                if let Some(state) = of_worker.upgrade() {
-                    // Set only here.
-                    drop(state.jobs.set(sender));
-                }
-                worker::work(engine, jobs, options.batch_size, &stopwatch);
-            })
-        });
-        let done = match catch_unwind(work) {
-            Ok(done) => done.map_err(Error::Engine),
-            Err(panic) => Err(Error::Panicked { words: words(&*panic).to_owned() }),
-        };
-        // The server may have ended first.
-        drop(tell_end.send(done));
-    })?;
-    let router = Router::new()
-        .route("/ping", get(ping))
-        .route("/invocations", post(invocations))
-        .layer(from_fn(caught))
-        .with_state(state);
+    let Service { router, end } = Service::start(options, load)?;
     let (tell_broken, broken) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {
@@ -229,15 +246,7 @@ impl Form {
         Refusal::new(status, format!("{}{reason}", self.place(index)))
     }
 
-    /// Tools that write files by line may begin them with a byte order mark, or send them compressed.
-    fn parse(self, body: &[u8]) -> Result<Vec<Invocation>, Refusal> {
-        let text = text::decode_at_most(body, MAX_BODY_BYTES as u64).map_err(|error| {
-            let status = match error {
-                text::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            Refusal::new(status, format!("the body {error}"))
-        })?;
+    fn parse(self, text: &str) -> Result<Vec<Invocation>, Refusal> {
         let lines = text.as_bytes().split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let records: &mut dyn Iterator<Item = &[u8]> = match self {
             Self::Json => &mut std::iter::once(text.as_bytes()),
@@ -292,9 +301,11 @@ async fn invocations(
         let reason = "expected the content type application/json or application/jsonlines";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason.to_owned()));
     };
-    let (body, _permit) = state.bodies.read(body).await?;
+    let (body, mut permit) = state.bodies.read(body).await?;
     let arrived_ns = state.stopwatch.now_ns();
-    let parsed = form.parse(&body)?;
+    let text = state.bodies.decode(&body, &mut permit)?;
+    let parsed = form.parse(&text)?;
+    drop(text);
     drop(body);
     let pending = enqueue(&state, form, parsed)?;
     let mut answers = Vec::with_capacity(pending.len());

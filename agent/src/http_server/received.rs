@@ -4,6 +4,8 @@ use super::Refusal;
 use axum::body::Body;
 use axum::http::StatusCode;
 use http_body_util::BodyExt;
+use ops::text;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -64,9 +66,33 @@ impl BodyBudget {
             return Ok(());
         }
         let capacity = needed.max(2 * bytes.capacity()).clamp(FIRST_BYTES, MAX_BODY_BYTES);
-        let units = (capacity - bytes.capacity()).div_ceil(UNIT);
-        // At most the longest body, which is less than 2^32 units.
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.charge(capacity - bytes.capacity(), permit)?;
+        bytes.reserve_exact(capacity - bytes.len());
+        Ok(())
+    }
+
+    /// The text of a body. Tools that write files by line may begin them with a byte order mark, or send them
+    /// compressed: what that takes beyond the body is charged before it is allocated.
+    pub(super) fn decode<'a>(
+        &self,
+        body: &'a [u8],
+        permit: &mut BodyPermit,
+    ) -> Result<Cow<'a, str>, Refusal> {
+        let allocated =
+            text::allocated(body, MAX_BODY_BYTES as u64).map_err(|error| unreadable(&error))?;
+        let allocated = usize::try_from(allocated).unwrap_or(usize::MAX);
+        self.charge(allocated, permit)?;
+        let text = text::decode_at_most(body, MAX_BODY_BYTES as u64)
+            .map_err(|error| unreadable(&error))?;
+        if let Cow::Owned(text) = &text {
+            permit.release(allocated.saturating_sub(text.capacity()));
+        }
+        Ok(text)
+    }
+
+    fn charge(&self, bytes: usize, permit: &mut BodyPermit) -> Result<(), Refusal> {
+        // At most a few of the longest bodies, which is less than 2^32 units.
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let Ok(charged) = Arc::clone(&self.0).try_acquire_many_owned(units) else {
             let reason = "the memory for request bodies is in use; try again later";
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason.to_owned()));
@@ -75,9 +101,23 @@ impl BodyBudget {
             Some(held) => held.merge(charged),
             None => permit.0 = Some(charged),
         }
-        bytes.reserve_exact(capacity - bytes.len());
         Ok(())
     }
+}
+
+impl BodyPermit {
+    /// Gives back what these bytes were charged for, rounded down.
+    fn release(&mut self, bytes: usize) {
+        drop(self.0.as_mut().and_then(|held| held.split(bytes / UNIT)));
+    }
+}
+
+fn unreadable(error: &text::Error) -> Refusal {
+    let status = match error {
+        text::Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Refusal::new(status, format!("the body {error}"))
 }
 
 fn too_long() -> Refusal {
@@ -92,6 +132,7 @@ mod tests {
     use axum::body::Bytes;
     use proptest::prelude::*;
     use std::convert::Infallible;
+    use std::io::Write;
     use tokio::task::JoinSet;
     use tokio_stream::StreamExt;
 
@@ -133,6 +174,42 @@ mod tests {
             assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
             assert_eq!(refused.reason, "the body is longer than the limit of 25 MiB");
         }
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_charged_for_its_text() {
+        let budget = BodyBudget::default();
+        let length = 10 << 20;
+        let bomb = gzip(&vec![b' '; length]);
+        let mut held = Vec::new();
+        for _ in 0..10 {
+            let (body, mut permit) = budget.read(Body::from(bomb.clone())).await.unwrap();
+            assert_eq!(budget.decode(&body, &mut permit).unwrap().len(), length);
+            held.push(permit);
+        }
+        let charged = (UNITS - budget.0.available_permits()) * UNIT;
+        assert!((10 * length..=11 * length).contains(&charged), "{charged}");
+        // There is room for the compressed bytes, and not for their text.
+        let (body, mut permit) = budget.read(Body::from(bomb)).await.unwrap();
+        let refused = budget.decode(&body, &mut permit).expect_err("it doesn't fit");
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.reason);
+        drop((permit, held));
+        assert_eq!(budget.0.available_permits(), UNITS);
+    }
+
+    #[tokio::test]
+    async fn a_plain_body_is_not_charged_again() {
+        let budget = BodyBudget::default();
+        let (body, mut permit) = budget.read(Body::from("{}")).await.unwrap();
+        let before = budget.0.available_permits();
+        assert!(matches!(budget.decode(&body, &mut permit), Ok(Cow::Borrowed("{}"))));
+        assert_eq!(budget.0.available_permits(), before);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! One connection: the task that owns its socket, and what tells it about progress.
+//! One connection: the task that owns its stream, and what tells it about progress.
 
 use super::progress::{Progress, Timeouts};
 use axum::http::{Request, Response};
@@ -11,7 +11,6 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,12 +19,11 @@ const BUFFER: usize = 32 << 10;
 
 /// Serves a connection until it ends, misses a deadline, or is idle after the sender of `stopping` is dropped.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     router: Router,
     timeouts: Timeouts,
     mut stopping: watch::Receiver<()>,
 ) {
-    drop(stream.set_nodelay(true));
     let progress = Arc::new(Progress::new(timeouts));
     let service =
         Tracked { router: TowerToHyperService::new(router), progress: Arc::clone(&progress) };
@@ -58,13 +56,13 @@ pub(super) async fn serve(
     .await;
 }
 
-/// The socket, which reports that bytes arrive, and that the client doesn't read.
-struct Socket {
-    stream: TcpStream,
+/// A stream that reports that bytes arrive, and that the client doesn't read.
+struct Socket<S> {
+    stream: S,
     progress: Arc<Progress>,
 }
 
-impl AsyncRead for Socket {
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -79,14 +77,14 @@ impl AsyncRead for Socket {
     }
 }
 
-impl Socket {
+impl<S> Socket<S> {
     fn wrote<T>(&self, written: Poll<T>) -> Poll<T> {
         self.progress.write(written.is_pending());
         written
     }
 }
 
-impl AsyncWrite for Socket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,6 +9,7 @@ mod progress;
 use axum::Router;
 use progress::Timeouts;
 use std::{future::Future, sync::Arc, time::Duration};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -45,6 +46,12 @@ pub async fn serve(
     serve_within(listener, router, limits, Timeouts::default(), stop).await
 }
 
+/// Serves one connection with the same deadlines, on any stream.
+pub async fn serve_connection(stream: impl AsyncRead + AsyncWrite + Unpin, router: Router) {
+    let (_running, stopping) = watch::channel(());
+    connection::serve(stream, router, Timeouts::default(), stopping).await;
+}
+
 async fn serve_within(
     listener: TcpListener,
     router: Router,
@@ -66,6 +73,7 @@ async fn serve_within(
             Some(_) = connections.join_next() => {}
             (permit, accepted) = next => match accepted {
                 Ok((stream, _)) => {
+                    drop(stream.set_nodelay(true));
                     let (router, stopping) = (router.clone(), stopping.clone());
                     let served = connection::serve(stream, router, timeouts, stopping);
                     connections.spawn(async move {
