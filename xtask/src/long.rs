@@ -48,13 +48,16 @@ fn load() -> anyhow::Result<()> {
     process::run(&mut process::command("target/release/load"))
 }
 
+const TARGETS: [&str; 8] =
+    ["matrix", "wire", "grpc", "adapter", "dataset", "results", "prices", "serve_http"];
+
 /// Runs every fuzz target for `FUZZ_SECONDS` (default: 600). Needs cargo-fuzz; findings are written to
 /// fuzz/artifacts.
 fn fuzz() -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "tasks read the environment where they need it")]
     let seconds = std::env::var("FUZZ_SECONDS").unwrap_or_else(|_| "600".to_owned());
     let folder = crate::root().join("fuzz");
-    for target in ["matrix", "wire", "adapter", "dataset", "prices"] {
+    for target in TARGETS {
         // New inputs are written here, so that the committed corpus stays small.
         let found = format!("corpus-work/{target}");
         std::fs::create_dir_all(folder.join(&found))?;
