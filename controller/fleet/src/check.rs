@@ -44,8 +44,14 @@ pub(super) fn hello(hello: wire::Hello, options: &Options) -> Result<NewAgent, S
     let target = target_of(&hello, options)?;
     let facts = facts(&hello)?;
     let host = hello.host.unwrap_or_default();
-    let host = HostId::try_from(host.boot_id).map_err(invalid)?;
+    let host = host_of(host.boot_id, &agent).map_err(invalid)?;
     Ok(NewAgent { agent, host, target, facts })
+}
+
+/// The machine of an agent. Without a boot id, nothing shows that it is another agent's too.
+fn host_of(boot_id: String, agent: &AgentId) -> Result<HostId, ids::Error> {
+    let unknown = || format!("unknown-{}", agent.process());
+    HostId::try_from(if boot_id.is_empty() { unknown() } else { boot_id })
 }
 
 /// The target named by the agent, or else its instance type.
@@ -217,6 +223,15 @@ mod tests {
             let facts = wire::EngineFacts { model_sha256: wrong.to_owned(), ..engine_facts() };
             assert!(checked(facts).unwrap_err().message().contains("sha256"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn machines_without_a_boot_id_are_not_one_machine() {
+        let agent = |name: &str| AgentId::try_from(name).unwrap();
+        let unknown = |name| host_of(String::new(), &agent(name)).unwrap();
+        assert_ne!(unknown("a-1.1"), unknown("b-1.1"));
+        assert_eq!(unknown("a-1.1"), unknown("a-1.2"), "it reconnected");
+        assert_eq!(host_of("boot".to_owned(), &agent("a-1.1")).unwrap().as_str(), "boot");
     }
 
     #[test]

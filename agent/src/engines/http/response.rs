@@ -6,6 +6,7 @@
 use hyper::{HeaderMap, StatusCode};
 use model::failure::Kind;
 use model::{endpoint::Endpoint, sample::Finish};
+use ops::text;
 use serde_json::Value;
 
 /// Finish reasons of a summary cut by its limit, in lower case, as the ones below.
@@ -26,12 +27,12 @@ const FILTERED: [&str; 9] = [
 ];
 /// Longest finish reason of a known server: a longer text is something else.
 const MAX_FINISH_CHARS: usize = 40;
+/// Longest text of a compressed response.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
 /// Longest part of a response that an error repeats.
 const MAX_SHOWN_CHARS: usize = 120;
 /// A server may round its time. Twice the time of the request and this are another unit.
 const MAX_ROUNDING_NS: u64 = 5_000_000;
-/// Some servers put it before their JSON.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// JSON pointers to the fields of a response.
 #[derive(Debug)]
@@ -204,8 +205,10 @@ fn is_finish(value: &Value) -> bool {
     })
 }
 
+/// Some servers begin with a byte order mark, or compress what nobody asked them to.
 fn json(body: &[u8]) -> Result<Value, serde_json::Error> {
-    serde_json::from_slice(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
+    let text = text::decode_at_most(body, MAX_TEXT_BYTES);
+    serde_json::from_slice(text.as_deref().map_or(body, str::as_bytes))
 }
 
 /// A number, or the text of one.
@@ -473,6 +476,20 @@ mod tests {
         assert_eq!(timing("db;dur=3, app;dur=4"), None);
         assert_eq!(timing("cache;desc=hit"), None);
         assert_eq!(timing("total;dur=-1"), None);
+    }
+
+    #[test]
+    fn an_answer_may_begin_with_a_byte_order_mark() {
+        let answer = r#"{"summary": "so"}"#;
+        let utf_16 = answer.encode_utf16().flat_map(u16::to_le_bytes);
+        let bodies = [
+            [b"\xEF\xBB\xBF", answer.as_bytes()].concat(),
+            [0xFF, 0xFE].into_iter().chain(utf_16).collect(),
+        ];
+        for body in bodies {
+            assert_eq!(json(&body).unwrap()["summary"], "so");
+        }
+        assert!(json(b"\xFF\xFEa").is_err());
     }
 
     proptest! {

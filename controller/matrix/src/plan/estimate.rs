@@ -203,14 +203,28 @@ fn gflops(target: &Target) -> f64 {
     GFLOPS_PER_THREAD * physical_cores(name)
 }
 
-/// AWS sizes: `xlarge` has 4 vCPUs, which are 2 cores; `4xlarge` four times as many.
+/// AWS sizes: `xlarge` has 4 vCPUs, `4xlarge` four times as many, and smaller sizes have 2, if not 1.
 fn physical_cores(instance_type: &str) -> f64 {
-    let size = instance_type.rsplit('.').next().unwrap_or_default();
-    match size.strip_suffix("xlarge") {
-        Some("") => 2.0,
-        Some(times) => times.parse::<f64>().map_or(2.0, |times| 2.0 * times),
-        None => 1.0,
-    }
+    let (family, size) = instance_type.rsplit_once('.').unwrap_or_default();
+    let virtual_cpus = match size.strip_suffix("xlarge") {
+        Some("") => 4.0,
+        Some(times) => times.parse::<f64>().map_or(4.0, |times| 4.0 * times),
+        None => 2.0,
+    };
+    virtual_cpus / threads_per_core(family)
+}
+
+/// A vCPU of Graviton, and of AMD from the seventh generation on, is a core; of others it is one of a core's two
+/// threads.
+fn threads_per_core(family: &str) -> f64 {
+    let family = family.trim_start_matches("ml.");
+    let digits = |c: char| c.is_ascii_digit();
+    let name = family.trim_start_matches(|c: char| !digits(c));
+    let attributes = name.trim_start_matches(digits);
+    let generation: u32 = name.strip_suffix(attributes).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let is_graviton = attributes.starts_with('g') || family == "a1";
+    let is_late_amd = attributes.starts_with('a') && generation >= 7;
+    if is_graviton || is_late_amd { 1.0 } else { 2.0 }
 }
 
 /// Two operations per weight and token, encoder and decoder about half of the weights each.
@@ -283,5 +297,25 @@ mod tests {
         assert!((physical_cores("ml.m5.xlarge") - 2.0).abs() < f64::EPSILON);
         assert!((physical_cores("ml.m5.4xlarge") - 8.0).abs() < f64::EPSILON);
         assert!((physical_cores("ml.t3.medium") - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_virtual_cpu_of_graviton_is_a_core() {
+        for (instance_type, cores) in [
+            ("ml.m5.xlarge", 2.0),
+            ("ml.m6g.xlarge", 4.0),
+            ("ml.c7gn.2xlarge", 8.0),
+            ("im4gn.xlarge", 4.0),
+            ("a1.xlarge", 4.0),
+            ("t4g.medium", 2.0),
+            ("ml.c6i.xlarge", 2.0),
+            ("ml.m6a.xlarge", 2.0),
+            ("ml.m7a.xlarge", 4.0),
+            ("u-6tb1.56xlarge", 112.0),
+            ("here", 1.0),
+        ] {
+            let found = physical_cores(instance_type);
+            assert!((found - cores).abs() < f64::EPSILON, "{instance_type}: {found}");
+        }
     }
 }
