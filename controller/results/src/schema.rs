@@ -13,6 +13,7 @@ use stats::comparison::regression::{Outcome, Undecided};
 use stats::comparison::separate::Separation;
 use stats::comparison::{self, PairComparison};
 pub use stats::http_timing::CellExchange;
+use stats::loadgen::LoadGen;
 use stats::precision::Look;
 use stats::quality::{Agreement, Quality, QualityDifference};
 use stats::slo::{Capacity, Goodput, Slo};
@@ -488,6 +489,9 @@ pub struct Cell {
     /// where nothing was counted. It describes these samples; `estimates` generalize.
     #[serde(default)]
     pub latency_ms_by_percent: Vec<f64>,
+    /// What MLPerf's LoadGen would report of its requests; null for a sustained load and where nothing was counted.
+    #[serde(default)]
+    pub loadgen: Option<LoadGen>,
     /// Of the summaries; null for random weights and without references.
     pub quality: Option<Quality>,
     /// What ended its repeats; null where the matrix fixes their number.

@@ -16,6 +16,7 @@ pub mod http_timing;
 pub mod interval;
 pub mod layout;
 pub mod limitation;
+pub mod loadgen;
 mod measured_cell;
 pub mod observation;
 mod packed;

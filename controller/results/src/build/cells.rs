@@ -16,6 +16,7 @@ use records::{PriceRow, SegmentRow, State};
 use stats::clock;
 use stats::distribution::by_run;
 use stats::drift::drift;
+use stats::loadgen;
 use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
 use stats::slo::{Goodput, Kept, Slo, goodput};
@@ -102,6 +103,10 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         latency_ms_by_percent: match sustained {
             Some(_) => by_percent_of(&observed.sustained),
             None => by_percent(&observed.cell),
+        },
+        loadgen: match sustained {
+            Some(_) => None,
+            None => loadgen::figures(&observed.cell, slo),
         },
         precision: standing.map(|standing| standing.look),
         stress,
