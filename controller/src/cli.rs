@@ -227,8 +227,8 @@ pub struct Report {
     /// campaign's folder]
     #[arg(long, value_name = "FILE.json", conflicts_with = "output_dir")]
     pub output: Option<PathBuf>,
-    /// Formats to write: json, html, pdf, markdown, junit, csv; `github` prints annotations [default:
-    /// json and the formats of the matrix]
+    /// Formats to write: json, html, pdf, markdown, junit, csv, mlperf; `github` prints annotations
+    /// [default: json and the formats of the matrix]
     #[arg(long, value_name = "FORMAT", num_args = 1.., value_delimiter = ',')]
     pub formats: Option<Vec<Format>>,
     /// Output folder [default: the campaign's folder]

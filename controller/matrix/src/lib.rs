@@ -157,6 +157,8 @@ words!(
         Github = "github",
         /// One line per cell.
         Csv = "csv",
+        /// Logs in the form of MLPerf's LoadGen, in a folder for each cell.
+        Mlperf = "mlperf",
     }
 );
 

@@ -1,5 +1,5 @@
-//! [`results::Results`] -> a document -> terminal, HTML, PDF, Markdown, CSV, `JUnit`. Pure: returns bytes and text, which
-//! the controller's commands write.
+//! [`results::Results`] -> a document -> terminal, HTML, PDF, Markdown, CSV, `JUnit`, logs of LoadGen. Pure: returns
+//! bytes and text, which the controller's commands write.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ pub mod history;
 pub mod html;
 pub mod junit;
 pub mod markdown;
+pub mod mlperf;
 mod one_line;
 pub mod pdf;
 mod sentences;

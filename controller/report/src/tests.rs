@@ -2,6 +2,7 @@
 
 mod gates;
 mod hostile;
+mod mlperf;
 mod one_truth;
 
 use super::document::{Block, document};
@@ -67,7 +68,11 @@ struct World {
 impl World {
     /// A campaign over `count` dialogues; `words` stands wherever a text may.
     fn of(count: usize, words: &str) -> Self {
-        let text = MATRIX.replace("NAME", "small").replace("TARGET", "two");
+        Self::of_matrix(MATRIX, count, words)
+    }
+
+    fn of_matrix(matrix: &str, count: usize, words: &str) -> Self {
+        let text = matrix.replace("NAME", "small").replace("TARGET", "two");
         let mut matrix =
             Matrix::check(&text, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap();
         matrix.name = words.to_owned();

@@ -11,15 +11,16 @@ use ops::terminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Uploads files as set in the matrix, and prints their addresses. A failure is only a warning,
-/// since the local files are complete.
+/// Uploads files as set in the matrix, and prints their addresses. They have the same places
+/// relative to each other. A failure is only a warning, since the local files are complete.
 pub(super) async fn upload(
     artifacts: &Artifacts,
     campaign: &str,
     files: &[PathBuf],
+    results_file: &Path,
 ) -> Option<Placed> {
     let prefix = &artifacts.s3;
-    match Box::pin(try_upload(prefix, campaign, files)).await {
+    match Box::pin(try_upload(prefix, campaign, files, results_file)).await {
         Ok(placed) => {
             for address in &placed.uploaded {
                 terminal::note(&format!("uploaded {address}"));
@@ -38,12 +39,18 @@ pub(super) async fn upload(
     }
 }
 
-async fn try_upload(prefix: &str, campaign: &str, files: &[PathBuf]) -> anyhow::Result<Placed> {
+async fn try_upload(
+    prefix: &str,
+    campaign: &str,
+    files: &[PathBuf],
+    results_file: &Path,
+) -> anyhow::Result<Placed> {
     let prefix: Address = prefix.parse()?;
+    let folder = results_file.parent().unwrap_or(Path::new(""));
     let artifact = |path: &PathBuf| -> anyhow::Result<Artifact> {
         let bytes =
             std::fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
         Ok(Artifact { content_type: content_type(path), name, bytes: bytes.into() })
     };
     let artifacts = files.iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
@@ -66,7 +73,9 @@ async fn try_links(artifacts: &Artifacts, placed: &Placed) -> anyhow::Result<Vec
         None => Reader::Authorized,
     };
     let mut files = Vec::new();
-    for address in placed.kept.iter().chain(&placed.uploaded) {
+    // The logs of cells are in folders of their own: a message doesn't list them.
+    let is_listed = |address: &&Address| placed.folder.below(address.name()) == **address;
+    for address in placed.kept.iter().chain(&placed.uploaded).filter(is_listed) {
         let url = fetcher.s3_link(address, reader).await?;
         files.push(File { name: address.name().to_owned(), address: address.to_string(), url });
     }
@@ -81,6 +90,7 @@ fn content_type(path: &Path) -> &'static str {
         Some("pdf") => "application/pdf",
         Some("md") => "text/markdown; charset=utf-8",
         Some("csv") => "text/csv; charset=utf-8",
+        Some("txt") => "text/plain; charset=utf-8",
         Some("xml") => "application/xml",
         _ => "application/octet-stream",
     }

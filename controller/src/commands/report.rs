@@ -10,7 +10,7 @@ use crate::cli;
 use crate::progress::Verbosity;
 use ::artifacts::Placed;
 use ::report::document::{Document, Tone, Verdict, document};
-use ::report::{annotations, csv, html, junit, markdown, pdf, terminal as summary};
+use ::report::{annotations, csv, html, junit, markdown, mlperf, pdf, terminal as summary};
 use anyhow::{Context, bail};
 use cost::PriceBook;
 use matrix::{Format, Matrix, plan::Plan};
@@ -141,8 +141,14 @@ pub(super) async fn write(
         without_rows(store, no, book).await?
     };
     let document = document(&results);
+    let mut logs: Vec<PathBuf> = Vec::new();
     for &format in &formats {
         let Some((name, path)) = place::file_of(format, &results_file) else { continue };
+        if format == Format::Mlperf {
+            logs = write_logs(&results, &path)?;
+            files.push((name, path));
+            continue;
+        }
         let bytes = render(&results, &document, format)?;
         replace(&path, &bytes)?;
         if let Some(stream) = stream.filter(|_| format == Format::Json) {
@@ -166,10 +172,12 @@ pub(super) async fn write(
     if let Some(prefix) =
         campaign.matrix.artifacts.as_ref().filter(|_| formats.contains(&Format::Json))
     {
-        let mut paths: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+        let is_file = |(_, path): &(&str, PathBuf)| !path.is_dir();
+        let mut paths: Vec<PathBuf> =
+            files.into_iter().filter(is_file).map(|(_, path)| path).chain(logs).collect();
         // It names the others, so it comes last.
         paths.sort_by_key(|path| *path == results_file);
-        placed = artifacts::upload(prefix, campaign.id.as_str(), &paths).await;
+        placed = artifacts::upload(prefix, campaign.id.as_str(), &paths, &results_file).await;
     }
     Ok(Written { results, verdict: document.verdict, results_file, placed })
 }
@@ -210,8 +218,29 @@ fn render(results: &Results, document: &Document, format: Format) -> anyhow::Res
         Format::Markdown => markdown::render(document).into_bytes(),
         Format::Junit => junit::render(results).into_bytes(),
         Format::Csv => csv::render(results),
+        Format::Mlperf => {
+            let summaries: Vec<String> =
+                mlperf::render(results).into_iter().map(|logs| logs.summary).collect();
+            summaries.join("\n").into_bytes()
+        }
         Format::Github => annotations::render(results, document).into_bytes(),
     })
+}
+
+/// Writes the logs of every cell to a folder of its own, and names their files.
+fn write_logs(results: &Results, folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    for logs in mlperf::render(results) {
+        let folder = folder.join(&logs.folder);
+        for (name, text) in
+            [("mlperf_log_summary.txt", logs.summary), ("mlperf_log_detail.txt", logs.detail)]
+        {
+            let path = folder.join(name);
+            replace(&path, text.as_bytes())?;
+            written.push(path);
+        }
+    }
+    Ok(written)
 }
 
 /// Makes the view and writes samples and telemetry beside it: results.json names them by their hashes, so they come

@@ -152,6 +152,35 @@ fn outputs_that_cannot_be_written_are_refused_by_name_and_leave_nothing() {
 }
 
 #[test]
+fn logs_in_the_form_of_loadgen_have_a_folder_for_each_cell() {
+    let folder = stored();
+    let path = |name: &str| folder.path().join(name);
+    let report = ["report", "--formats", "mlperf", "--output-dir"];
+    let written = said(&controller(folder.path(), &[&report[..], &["out"]].concat()));
+    assert!(written.starts_with("exit 0\n") && written.contains("mlperf out/mlperf"), "{written}");
+    assert_eq!(names(&path("out")), ["mlperf"]);
+    let cells = names(&path("out/mlperf"));
+    assert!(!cells.is_empty());
+    for cell in &cells {
+        let logs = path("out/mlperf").join(cell);
+        assert_eq!(names(&logs), ["mlperf_log_detail.txt", "mlperf_log_summary.txt"]);
+        let detail = read_to_string(logs.join("mlperf_log_detail.txt")).unwrap();
+        assert!(detail.starts_with(":::MLLOG {"), "{detail}");
+    }
+    let printed = ["report", "--formats", "mlperf", "--output", "-"];
+    let printed = said(&controller(folder.path(), &printed));
+    assert_eq!(printed.matches("MLPerf Results Summary").count(), cells.len(), "{printed}");
+
+    std::fs::create_dir(path("taken")).unwrap();
+    std::fs::write(path("taken/mlperf"), "a file").unwrap();
+    let refused = said(&controller(folder.path(), &[&report[..], &["taken"]].concat()));
+    assert!(
+        refused.starts_with("exit 2\n") && refused.contains("can't write taken/mlperf"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_run_names_an_unusable_output_before_it_creates_a_campaign() {
     let folder = TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join("folder")).unwrap();

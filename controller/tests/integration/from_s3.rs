@@ -132,6 +132,11 @@ fn results_are_copied_byte_by_byte_and_other_formats_are_rendered() {
     let out = bucket.here().join("out");
     assert!(std::fs::read_to_string(out.join("report.md")).unwrap().starts_with("# "));
     assert!(out.join("cells.csv").is_file() && !out.join("results.json").exists());
+
+    let logs = bucket.report(&["--output-dir", "logs", "--formats", "mlperf"]);
+    assert!(logs.status.success(), "{}", said(&logs));
+    let mut cells = bucket.here().join("logs/mlperf").read_dir().unwrap();
+    assert!(cells.all(|cell| cell.unwrap().path().join("mlperf_log_summary.txt").is_file()));
 }
 
 #[test]

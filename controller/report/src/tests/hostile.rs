@@ -2,7 +2,7 @@
 
 use super::super::compare::{self, Asked, Compared, Side};
 use super::super::document::document;
-use super::super::{annotations, csv, history, html, junit, markdown, pdf, terminal};
+use super::super::{annotations, csv, history, html, junit, markdown, mlperf, pdf, terminal};
 use super::World;
 use model::text::is_unprintable;
 use results::parquet::read::SamplesRead;
@@ -97,6 +97,11 @@ fn no_text_of_results_acts_in_a_report() {
     assert_inert("JUnit", &junit::render(&results), &[]);
     assert_inert("CSV", &String::from_utf8(csv::render(&results)).unwrap(), &[]);
     assert_inert("annotations", &annotations::render(&results, &document), &ANNOTATIONS);
+    for logs in mlperf::render(&results) {
+        assert_inert("LoadGen's summary", &logs.summary, &[]);
+        assert_inert("LoadGen's detail", &logs.detail, &[":::MLLOG {"]);
+        assert!(!logs.folder.contains(['/', '\\']) && logs.folder.is_ascii(), "{}", logs.folder);
+    }
     let history = history::draw(&[results.clone(), results], Metric::Throughput, "");
     assert_inert("history", &history, &[]);
     assert!(pdf::render(&document).unwrap().starts_with(b"%PDF"));

@@ -3,7 +3,7 @@
 //! JSON and the samples are copies of the stored files, byte by byte; other formats are rendered from the results.
 
 use super::place::{file_of, unwritable};
-use super::{Place, ReportFiles, print, printed_format, render, replace, show};
+use super::{Place, ReportFiles, print, printed_format, render, replace, show, write_logs};
 use crate::commands::fetcher;
 use crate::{cli, progress::Verbosity};
 use ::report::document::document;
@@ -55,6 +55,8 @@ pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
                 copy(&samples.path, &results_file.with_file_name(&samples.name))?;
             }
             copy(&read.results_file, &results_file)?;
+        } else if format == Format::Mlperf {
+            write_logs(&read.results, &path)?;
         } else {
             replace(&path, &render(&read.results, &document, format)?)?;
         }

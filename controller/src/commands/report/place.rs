@@ -39,8 +39,11 @@ impl<'a> Place<'a> {
             paths.extend(ROWS.map(|extension| results_file.with_extension(extension)));
             paths.push(results_file.with_extension(CELLS));
         }
-        let files = formats.iter().filter_map(|format| file_of(*format, &results_file));
-        paths.extend(files.map(|(_, path)| path));
+        paths.extend(formats.iter().filter_map(|format| {
+            let (_, path) = file_of(*format, &results_file)?;
+            // The cells are unknown before the campaign: a file in their place shows that the folder can be written.
+            Some(if *format == Format::Mlperf { path.join("cell") } else { path })
+        }));
         for (at, path) in paths.iter().enumerate() {
             if paths[..at].contains(path) {
                 bail!("two files are named {}: choose another --output", path.display());
@@ -74,7 +77,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// The name and the path of the file of a format; none for what is only printed.
+/// The name and the path of the file of a format, or of its folder; none for what is only printed.
 pub(super) fn file_of(format: Format, results_file: &Path) -> Option<(&'static str, PathBuf)> {
     let name = match format {
         Format::Json => return Some(("results.json", results_file.to_owned())),
@@ -83,6 +86,7 @@ pub(super) fn file_of(format: Format, results_file: &Path) -> Option<(&'static s
         Format::Markdown => "report.md",
         Format::Junit => "junit.xml",
         Format::Csv => "cells.csv",
+        Format::Mlperf => "mlperf",
         Format::Github => return None,
     };
     Some((name, results_file.with_file_name(name)))
