@@ -79,7 +79,7 @@ fn token(hub_home: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Option<S
     if variable("HF_HUB_DISABLE_IMPLICIT_TOKEN").is_some() {
         return None;
     }
-    let file = |path: &Path| ops::input_file::read_to_string(path).ok();
+    let file = |path: &Path| ops::text_file::read_to_string(path).ok();
     variable("HF_TOKEN")
         .or_else(|| variable("HF_TOKEN_PATH").and_then(|path| file(Path::new(&path))))
         .or_else(|| file(&hub_home.join("token")))

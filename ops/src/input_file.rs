@@ -4,7 +4,6 @@
 //! caller has opened, such as `/dev/stdin` and the `/dev/fd/63` of a shell's process substitution, is read.
 
 use crate::file_kind::{self, Kind};
-use crate::text;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -36,12 +35,6 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// As [`std::fs::read_to_string`], of what [`open`] accepts; [`text`] decodes it.
-pub fn read_to_string(path: &Path) -> io::Result<String> {
-    let decoded = text::decode(&read(path)?).map(Into::into);
-    decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]
@@ -77,24 +70,12 @@ mod tests {
         std::fs::write(&path, "text").unwrap();
         std::os::unix::fs::symlink("a.toml", &link).unwrap();
         assert_eq!(read(&path).unwrap(), b"text");
-        assert_eq!(read_to_string(&link).unwrap(), "text");
+        assert_eq!(read(&link).unwrap(), b"text");
 
         let (reader, mut writer) = io::pipe().unwrap();
         io::Write::write_all(&mut writer, b"piped").unwrap();
         drop(writer);
         let inherited = format!("/dev/fd/{}", reader.as_raw_fd());
-        assert_eq!(read_to_string(Path::new(&inherited)).unwrap(), "piped");
-    }
-
-    #[test]
-    fn a_byte_order_mark_is_no_part_of_a_secret() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        for bytes in [&b"\xEF\xBB\xBFtoken\n"[..], b"\xFF\xFEt\0o\0k\0e\0n\0\n\0", b"token\n"] {
-            std::fs::write(file.path(), bytes).unwrap();
-            assert_eq!(read_to_string(file.path()).unwrap(), "token\n");
-        }
-        std::fs::write(file.path(), b"\xFFtoken").unwrap();
-        let error = read_to_string(file.path()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(read(Path::new(&inherited)).unwrap(), b"piped");
     }
 }

@@ -24,6 +24,12 @@ pub fn read(path: &Path) -> Result<String, Error> {
     decode(&bytes, path)
 }
 
+/// As [`std::fs::read_to_string`]: for callers whose error names the file.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    let decoded = text::decode(&input_file::read(path)?).map(Into::into);
+    decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 /// The text of a file whose bytes the caller has read.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<String, Error> {
     let text = text::decode(bytes);
@@ -46,5 +52,17 @@ mod tests {
         assert!(error.to_string().starts_with(&format!("{path} is a Git LFS pointer")), "{error}");
         assert!(!error.is_missing());
         assert!(read(Path::new("/none")).unwrap_err().is_missing());
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for bytes in [&b"\xEF\xBB\xBFtoken\n"[..], b"\xFF\xFEt\0o\0k\0e\0n\0\n\0", b"token\n"] {
+            fs::write(file.path(), bytes).unwrap();
+            assert_eq!(read_to_string(file.path()).unwrap(), "token\n");
+        }
+        fs::write(file.path(), b"\xFFtoken").unwrap();
+        let error = read_to_string(file.path()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

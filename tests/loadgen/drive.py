@@ -12,6 +12,7 @@ import concurrent.futures
 import json
 import pathlib
 import queue
+import selectors
 import socket
 import urllib.parse
 
@@ -22,8 +23,8 @@ SCENARIOS = {
     "offline": loadgen.TestScenario.Offline,
     "server": loadgen.TestScenario.Server,
 }
-# Requests that are not counted: they open the connections.
-WARMUP = 16
+# In open loop. The server takes as many requests as its queue holds, 64.
+MOST_IN_FLIGHT = 64
 
 
 class Connection:
@@ -32,79 +33,110 @@ class Connection:
     def __init__(self, address):
         self.socket = socket.create_connection(address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.received = b""
+
+    def send(self, request):
+        """Sends a request whose response is to be received before the next one."""
+        self.received = b""
+        self.socket.sendall(request)
+
+    def receive(self):
+        """Waits for a part of the response, and returns the body once it is complete."""
+        part = self.socket.recv(65536)
+        assert part, "the server closed the connection"
+        self.received += part
+        head, end, body = self.received.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        status, *fields = head.lower().split(b"\r\n")
+        assert status.split()[1] == b"200", self.received
+        length = next(int(field.split(b":")[1]) for field in fields if field.startswith(b"content-length:"))
+        return body if len(body) == length else None
 
     def ask(self, request):
         """Sends a request and returns the body of its response."""
-        self.socket.sendall(request)
-        received = b""
-        while b"\r\n\r\n" not in received:
-            received += self.read()
-        head, _, body = received.partition(b"\r\n\r\n")
-        status, *fields = head.lower().split(b"\r\n")
-        assert status.split()[1] == b"200", received
-        length = next(int(field.split(b":")[1]) for field in fields if field.startswith(b"content-length:"))
-        while len(body) < length:
-            body += self.read()
+        self.send(request)
+        while (body := self.receive()) is None:
+            pass
         return body
-
-    def read(self):
-        """At least one byte."""
-        received = self.socket.recv(65536)
-        assert received, "the server closed the connection"
-        return received
 
 
 class Endpoint:
-    """Answers LoadGen's queries over kept connections."""
+    """Answers LoadGen's queries over kept connections. Responses are checked after the test."""
 
     def __init__(self, url, bodies, connections):
         parts = urllib.parse.urlsplit(url)
         head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
         self.requests = [f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
-        self.connections = queue.SimpleQueue()
-        for _ in range(connections):
-            self.connections.put(Connection((parts.hostname, parts.port)))
+        self.connections = [Connection((parts.hostname, parts.port)) for _ in range(connections)]
+        self.idle = queue.SimpleQueue()
+        for connection in self.connections:
+            connection.ask(self.requests[0])
+            self.idle.put(connection)
         self.threads = concurrent.futures.ThreadPoolExecutor(connections)
-        self.issuer = concurrent.futures.ThreadPoolExecutor(1)
-        self.failures = []
+        self.answers, self.completed = [], set()
+        self.failure = None
 
-    def ask(self, index, answered=lambda: None):
-        """Sends one request, calls `answered` after the last byte of its response, and reads the response."""
-        connection = self.connections.get()
-        try:
-            body = connection.ask(self.requests[index])
-        finally:
-            self.connections.put(connection)
-            answered()
-        (answer,) = json.loads(body)
-        assert answer["generated_text"].strip(), "the summary is empty"
+    def complete(self, sample, body):
+        """Tells LoadGen that the last byte of a response has arrived."""
+        loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(sample.id, 0, 0)])
+        self.completed.add(sample.id)
+        self.answers.append(body)
 
-    def complete(self, sample):
-        """Sends the request of a sample and reports it to LoadGen, failed or not: LoadGen waits for all of them."""
-        response = [loadgen.QuerySampleResponse(sample.id, 0, 0)]
+    def guarded(self, work, samples):
+        """Does the work for samples. LoadGen would wait forever for those that are missing, so they end as well."""
         try:
-            self.ask(sample.index, lambda: loadgen.QuerySamplesComplete(response))
-        except Exception as error:  # noqa: BLE001: the requests after it are still asked for
-            self.failures.append(error)
+            work(samples)
+        except Exception as error:  # noqa: BLE001: it is raised after the test
+            self.failure = self.failure or error
+            missing = [sample.id for sample in samples if sample.id not in self.completed]
+            loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(id_, 0, 0) for id_ in missing])
 
     def one_by_one(self, samples):
-        """SingleStream."""
-        for sample in samples:
-            self.complete(sample)
+        """On any idle connection."""
+        connection = self.idle.get()
+        try:
+            for sample in samples:
+                self.complete(sample, connection.ask(self.requests[sample.index]))
+        finally:
+            self.idle.put(connection)
 
-    def at_once(self, samples):
-        """Server."""
-        for sample in samples:
-            self.threads.submit(self.complete, sample)
-
-    def in_groups(self, samples, size):
-        """Offline. LoadGen goes on as soon as the query is issued, so this doesn't run on its thread."""
-
-        def groups():
+    def in_groups(self, samples):
+        """As many at a time as there are connections."""
+        with selectors.DefaultSelector() as selector:
+            for connection in self.connections:
+                selector.register(connection.socket, selectors.EVENT_READ, connection)
+            size = len(self.connections)
             for start in range(0, len(samples), size):
-                list(self.threads.map(self.complete, samples[start : start + size]))
+                group = list(zip(self.connections, samples[start : start + size]))
+                for connection, sample in group:
+                    connection.send(self.requests[sample.index])
+                waiting = dict(group)
+                while waiting:
+                    for key, _ in selector.select():
+                        if (body := key.data.receive()) is not None:
+                            self.complete(waiting.pop(key.data), body)
 
-        self.issuer.submit(groups)
+    def single_stream(self, samples):
+        """LoadGen issues the next query when this returns."""
+        self.guarded(self.one_by_one, samples)
+
+    def offline(self, samples):
+        """LoadGen takes the query as issued when this returns."""
+        self.threads.submit(self.guarded, self.in_groups, samples)
+
+    def server(self, samples):
+        """LoadGen issues the next query when it is due, so this doesn't wait."""
+        for sample in samples:
+            self.threads.submit(self.guarded, self.one_by_one, [sample])
+
+    def check(self, count):
+        """Whether every request has returned a summary."""
+        self.threads.shutdown()
+        if self.failure:
+            raise self.failure
+        texts = [answer["generated_text"] for body in self.answers for answer in json.loads(body)]
+        assert len(texts) == count and all(text.strip() for text in texts), "summaries are missing or empty"
 
 
 def main():
@@ -125,15 +157,7 @@ def main():
     dialogues = [json.loads(line)["dialogue"] for line in asked.dialogues.read_text().splitlines()]
     parameters = {"max_new_tokens": asked.max_new_tokens, "max_input_tokens": asked.max_input_tokens}
     bodies = [json.dumps({"inputs": f"Summarize: {text}", "parameters": parameters}).encode() for text in dialogues]
-    endpoint = Endpoint(asked.url, bodies, 64 if asked.scenario == "server" else asked.concurrency)
-    for index in range(WARMUP):
-        endpoint.ask(index)
-    issue = {
-        "single_stream": endpoint.one_by_one,
-        "offline": lambda samples: endpoint.in_groups(samples, asked.concurrency),
-        "server": endpoint.at_once,
-    }[asked.scenario]
-
+    endpoint = Endpoint(asked.url, bodies, MOST_IN_FLIGHT if asked.scenario == "server" else asked.concurrency)
     count = len(bodies)
     settings = loadgen.TestSettings()
     settings.scenario, settings.mode = SCENARIOS[asked.scenario], loadgen.TestMode.PerformanceOnly
@@ -150,13 +174,12 @@ def main():
     asked.folder.mkdir(parents=True)
     logs.log_output.outdir = str(asked.folder)
     logs.enable_trace = False
-    sut = loadgen.ConstructSUT(issue, lambda: None)
+    sut = loadgen.ConstructSUT(getattr(endpoint, asked.scenario), lambda: None)
     qsl = loadgen.ConstructQSL(count, count, lambda samples: None, lambda samples: None)
     loadgen.StartTestWithLogSettings(sut, qsl, settings, logs)
     loadgen.DestroyQSL(qsl)
     loadgen.DestroySUT(sut)
-    if endpoint.failures:
-        raise SystemExit(f"{len(endpoint.failures)} requests failed, the first: {endpoint.failures[0]!r}")
+    endpoint.check(count)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::http_authority::HttpAuthority;
-use ops::input_file;
+use ops::text_file;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
@@ -50,7 +50,7 @@ pub struct Identity {
 const HTTP2: &[u8] = b"h2";
 
 fn read(path: &Path) -> Result<String, Error> {
-    input_file::read_to_string(path)
+    text_file::read_to_string(path)
         .map_err(|source| Error::Secret { path: path.to_owned(), source })
 }
 

@@ -5,7 +5,7 @@
 use super::certificate;
 use chrono::{DateTime, Utc};
 use model::finding::Lifetime;
-use ops::{atomic_file, input_file};
+use ops::{atomic_file, text_file};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -116,7 +116,7 @@ impl Authority {
     /// Reads the authority of a folder.
     pub fn read(folder: &Path) -> Result<Self, Error> {
         let read = |path: PathBuf| {
-            input_file::read_to_string(&path)
+            text_file::read_to_string(&path)
                 .map_err(|source| Error::Missing { folder: folder.to_owned(), source })
         };
         let key = KeyPair::from_pem(&read(key_file(folder, CA))?)?;
@@ -171,7 +171,7 @@ pub fn check_name(name: &str) -> Result<(), Error> {
 
 /// The first certificate of a PEM file, if it can be read.
 fn certificate_of(path: &Path) -> Option<CertificateDer<'static>> {
-    CertificateDer::from_pem_slice(&input_file::read(path).ok()?).ok()
+    CertificateDer::from_pem_slice(text_file::read_to_string(path).ok()?.as_bytes()).ok()
 }
 
 /// The hosts of the controller's certificate in a folder.

@@ -2,7 +2,7 @@
 //! be renewed while a campaign runs.
 
 use super::authority::{AGENT, CA, CONTROLLER, certificate_file, hosts_of, key_file};
-use ops::input_file;
+use ops::{input_file, text_file};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -103,8 +103,8 @@ fn fingerprint(folder: &Path) -> [u8; 32] {
 }
 
 /// Not with the parser's own functions for files, which would wait for a named pipe.
-fn read(path: &Path) -> Result<Vec<u8>, pem::Error> {
-    input_file::read(path).map_err(pem::Error::Io)
+fn read(path: &Path) -> Result<String, pem::Error> {
+    text_file::read_to_string(path).map_err(pem::Error::Io)
 }
 
 fn config(folder: &Path) -> Result<ServerConfig, Error> {
@@ -115,12 +115,12 @@ fn config(folder: &Path) -> Result<ServerConfig, Error> {
     let certificates = |name: &str| -> Result<Vec<CertificateDer<'static>>, Error> {
         let path = certificate_file(folder, name);
         read(&path)
-            .and_then(|text| CertificateDer::pem_slice_iter(&text).collect())
+            .and_then(|text| CertificateDer::pem_slice_iter(text.as_bytes()).collect())
             .map_err(|source| Error::Read { path, source })
     };
     let key_path = key_file(folder, CONTROLLER);
     let key = read(&key_path)
-        .and_then(|text| PrivateKeyDer::from_pem_slice(&text))
+        .and_then(|text| PrivateKeyDer::from_pem_slice(text.as_bytes()))
         .map_err(|source| Error::Read { path: key_path, source })?;
     let mut trusted = RootCertStore::empty();
     for authority in certificates(CA)? {

@@ -1,6 +1,6 @@
 //! Bearer tokens. Only their hashes are stored.
 
-use ops::{atomic_file, input_file};
+use ops::{atomic_file, text_file};
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
 use std::{fmt, path::Path};
@@ -21,7 +21,7 @@ impl Token {
 
     /// Reads a token file; `None` if it is missing or malformed.
     pub fn read(path: &Path) -> Option<Self> {
-        let digits = input_file::read_to_string(path).ok()?;
+        let digits = text_file::read_to_string(path).ok()?;
         let is_one = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_one.then_some(Self(digits))
     }

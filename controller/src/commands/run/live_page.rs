@@ -4,7 +4,7 @@ use crate::cli;
 use anyhow::Context;
 use live::{self, Access, Page};
 use ops::http::{self, Ending, Limits};
-use ops::{descriptors, input_file};
+use ops::{descriptors, text_file};
 use std::{net::SocketAddr, path::Path, time::Duration};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -34,7 +34,7 @@ impl LivePage {
 
     async fn open(address: SocketAddr, token_file: Option<&Path>) -> anyhow::Result<(Self, Page)> {
         let read = |path: &Path| {
-            input_file::read_to_string(path)
+            text_file::read_to_string(path)
                 .with_context(|| format!("--web-token-file: can't read `{}`", path.display()))
         };
         let token = token_file.map(read).transpose()?;
