@@ -1,5 +1,11 @@
 //! The command line. Its `--help` output is covered by snapshots.
 
+mod bundle;
+mod credentials;
+
+pub use bundle::{Bundle, Verify};
+pub use credentials::{Agents, AgentsCommand, Certs, CertsCommand, CertsPlace};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
 use model::engine::Dtype;
@@ -16,8 +22,8 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
   controller report latest --output results.json
   controller compare old.json new.json --max-regression latency_p95=5%,cost=3%
 
-Exit codes: 0 success · 1 a gate or limit failed · 2 invalid input · 3 incomplete campaign ·
-4 a limit is undecided · 70 bug")]
+Exit codes: 0 success · 1 a gate, limit or verification failed · 2 invalid input · 3 incomplete
+campaign · 4 a limit or the origin of a bundle is undecided · 70 bug")]
 pub struct Cli {
     #[command(flatten)]
     pub log: logs::Options,
@@ -38,6 +44,10 @@ pub enum Command {
     Report(Report),
     /// Compare two campaigns, and optionally fail on a regression
     Compare(Compare),
+    /// Write a campaign's results with all that they are computed from as one signed archive
+    Bundle(Bundle),
+    /// Check a bundle's signature and hashes, and recompute its figures from its samples
+    Verify(Verify),
     /// List campaigns, or plot a metric over time
     History(History),
     /// Delete campaigns
@@ -218,9 +228,10 @@ pub struct Plan {
   controller report latest --formats markdown,junit,github --output-dir ci
   controller report latest --output - | jq .recommendation
   controller report latest --prices deploy/prices/aws.toml
+  controller report CAMPAIGN.bundle.tar --formats html --output-dir reports
   controller report s3://bucket/prefix/CAMPAIGN/results.json")]
 pub struct Report {
-    /// Campaign id, `latest`, or the S3 address of a results.json
+    /// Campaign id, `latest`, a bundle (.tar), or the S3 address of a results.json
     #[arg(default_value = "latest")]
     pub campaign: String,
     /// Results file; `-` prints one format, by default json, and writes no files [default: in the
@@ -319,9 +330,9 @@ rougeL, and ttft_mean, ttft_p50, ttft_p90, ttft_p95, ttft_p99. A limit fails (ex
 whole confidence interval exceeds it; a negative percentage requires an improvement. Campaigns
 that can't be compared are rejected (exit 2).")]
 pub struct Compare {
-    /// Baseline: a campaign id, `latest`, or a results.json
+    /// Baseline: a campaign id, `latest`, a results.json, or a bundle (.tar)
     pub baseline: String,
-    /// Candidate: a campaign id, `latest`, or a results.json
+    /// Candidate: a campaign id, `latest`, a results.json, or a bundle (.tar)
     pub candidate: String,
     /// Largest allowed regression of a metric
     #[arg(long, value_name = "METRIC=N%", num_args = 1.., value_delimiter = ',')]
@@ -450,100 +461,6 @@ pub enum NotifyCommand {
         /// names]
         #[arg(long, value_name = "NAME")]
         notify_env: Vec<String>,
-    },
-}
-
-/// `controller certs`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  controller certs init --host bench.example.com --host 192.0.2.7
-  controller certs agent gpu-1           create or renew an agent's certificate
-  controller certs controller            renew the controller's; a running controller reloads it")]
-pub struct Certs {
-    #[command(subcommand)]
-    pub command: CertsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum CertsCommand {
-    /// Create a certificate authority, a controller certificate and an agent certificate
-    Init {
-        #[command(flatten)]
-        place: CertsPlace,
-        /// Name or address under which agents reach the controller; repeatable
-        #[arg(long = "host", value_name = "NAME")]
-        hosts: Vec<String>,
-    },
-    /// Renew the controller's certificate
-    Controller {
-        #[command(flatten)]
-        place: CertsPlace,
-        /// Name or address under which agents reach the controller; repeatable [default: unchanged]
-        #[arg(long = "host", value_name = "NAME")]
-        hosts: Vec<String>,
-    },
-    /// Create or renew an agent's certificate
-    Agent {
-        /// Name of the agent, used to revoke it
-        name: String,
-        #[command(flatten)]
-        place: CertsPlace,
-    },
-}
-
-/// The folder of the certificates, and their validity.
-#[derive(Debug, Args)]
-pub struct CertsPlace {
-    /// Folder of the certificates
-    #[arg(long, value_name = "DIR", default_value = ".fleetmark/certs")]
-    pub dir: PathBuf,
-    /// Validity in days
-    #[arg(long, value_name = "N", default_value_t = 90,
-          value_parser = clap::value_parser!(u32).range(1..=3650))]
-    pub days: u32,
-}
-
-/// `controller agents`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  controller agents add gpu-1                     writes gpu-1.token
-  controller agents revoke gpu-1                  disconnects it; its shard is reassigned
-  controller agents add gpu-1 --output new.token  rotate a token: copy the new file, then
-  controller agents revoke gpu-1 --keep-latest    revoke the older tokens")]
-pub struct Agents {
-    #[command(subcommand)]
-    pub command: AgentsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum AgentsCommand {
-    /// Create a token for an agent; only its hash is stored
-    Add {
-        /// Name of the agent, used to revoke it
-        name: String,
-        /// Token file, readable only by you [default: NAME.token]
-        #[arg(long, value_name = "FILE")]
-        output: Option<PathBuf>,
-        /// Data folder with the campaigns
-        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
-        data_dir: PathBuf,
-    },
-    /// Revoke all tokens and certificates of an agent
-    Revoke {
-        /// Name of the agent
-        name: String,
-        /// Revoke only older tokens; keep the latest token and the certificates
-        #[arg(long)]
-        keep_latest: bool,
-        /// Data folder with the campaigns
-        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
-        data_dir: PathBuf,
-    },
-    /// List tokens and revocations
-    List {
-        /// Data folder with the campaigns
-        #[arg(long, value_name = "DIR", default_value = ".fleetmark")]
-        data_dir: PathBuf,
     },
 }
 

@@ -2,10 +2,11 @@
 """Recomputes the figures of a results.json from its samples.parquet, with numpy, scipy and rouge_score.
 
     tests/independent/estimates.py results.json fleetmark.db
+    tests/independent/estimates.py BUNDLE/results.json BUNDLE
 
-Shares only the definitions in docs/statistics.md with the product. Every figure must agree to a relative 1e-9 (1e-8 if a
-t quantile or a beta function is involved). Summaries, their tokens and the references come from the database, the only
-place that stores them. Exits with 1 and lists the figures that differ.
+BUNDLE is an unpacked bundle with texts. Shares only the definitions in docs/statistics.md with the product. Every figure must agree to a relative 1e-9 (1e-8 if a
+t quantile or a beta function is involved). Summaries, their tokens and the references come from the database or the
+bundle, the only places that store them. Exits with 1 and lists the figures that differ.
 """
 
 import json
@@ -363,6 +364,19 @@ def kept_outputs(database, campaign):
     return outputs, {sample_id: summary for _, sample_id, summary in dialogues}
 
 
+def bundled_outputs(folder, rows):
+    """The same from an unpacked bundle, whose texts are in the order of its samples."""
+    texts = parquet.read_table(folder / "texts.parquet").to_pylist()
+    assert len(texts) == len(rows)
+    outputs = {
+        (row["cell"], row["run"], row["sample_id"]): (text["summary"], text["output_ids"])
+        for row, text in zip(rows, texts)
+        if row["counted"]
+    }
+    dialogues = json.loads((folder / "dialogues.json").read_text())
+    return outputs, {one["sample_id"]: one.get("summary") for one in dialogues if one["is_measured"]}
+
+
 def unpacked(packed):
     """LEB128: seven bits a byte, the least significant first."""
     ids, number, shift = [], 0, 0
@@ -489,7 +503,7 @@ def check_cells_file(check, results_path, results):
     check.same("the cheapest by DuckDB", float(cheapest == least["cell"]), 1.0)
 
 
-def main(results_path, database):
+def main(results_path, source):
     results = json.loads(Path(results_path).read_text())
     samples = Path(results_path).parent / results["campaign"]["samples_file"]["name"]
     rows = parquet.read_table(samples).to_pylist()
@@ -499,7 +513,11 @@ def main(results_path, database):
     scenario_of = {cell["cell"]: entry["scenario"] for entry in results["results"] for cell in entry["cells"]}
     for row in rows:
         row["scenario"] = scenario_of[row["cell"]]
-    outputs, references = kept_outputs(database, results["campaign"]["id"])
+    is_bundle = Path(source).is_dir()
+    if is_bundle:
+        outputs, references = bundled_outputs(Path(source), rows)
+    else:
+        outputs, references = kept_outputs(source, results["campaign"]["id"])
 
     check = Check()
     for entry in results["results"]:
@@ -519,7 +537,8 @@ def main(results_path, database):
         if comparison["agreement"]:
             check_agreement(check, comparison, outputs)
     check_offered_rates(check, results["offered_rates"])
-    check_cells_file(check, results_path, results)
+    if not is_bundle:
+        check_cells_file(check, results_path, results)
     for line in check.wrong:
         print(line)
     print(f"{check.compared} figures of {len(by_cell)} cells, {len(check.wrong)} differ")

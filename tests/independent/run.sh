@@ -19,5 +19,14 @@ campaign() {
     "$venv/bin/python" tests/independent/estimates.py "$work/results.json" "$work/data/fleetmark.db"
 }
 campaign --runs 3 --samples 120 --batch-sizes 1 4
+
+# The same campaign from a bundle alone: `verify` recomputes its figures, and so does Python.
+./target/release/controller certs init --dir "$work/data/certs"
+./target/release/controller bundle latest --texts --data-dir "$work/data" --output "$work/bundle.tar"
+./target/release/controller verify "$work/bundle.tar" --certificate "$work/data/certs/controller.pem"
+mkdir "$work/bundle"
+tar -xf "$work/bundle.tar" -C "$work/bundle"
+"$venv/bin/python" tests/independent/estimates.py "$work/bundle/results.json" "$work/bundle"
+
 "$venv/bin/python" tests/independent/example.py
 campaign --runs 1 --samples 48 --batch-sizes 8

@@ -10,6 +10,7 @@
 
 mod bad_days;
 mod bad_input;
+mod bundles;
 mod datasets;
 mod doctor;
 mod dtypes;

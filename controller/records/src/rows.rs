@@ -97,7 +97,7 @@ pub struct PriceRow {
     pub is_region_assumed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DialogueRow {
     pub sample_id: SampleId,
     pub dialogue: String,
@@ -106,7 +106,7 @@ pub struct DialogueRow {
     pub is_measured: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentRow {
     pub agent_id: AgentId,
     pub host_id: HostId,
@@ -120,7 +120,7 @@ pub struct AgentRow {
 }
 
 /// An unbroken stretch of a run on one host. `cell` and `agent` are indices.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRow {
     pub cell: usize,
     pub run: u32,
@@ -142,7 +142,7 @@ pub struct SampleRow {
     pub sample: Sample,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRow {
     pub at: DateTime<Utc>,
     /// Such as `agent_lost`.

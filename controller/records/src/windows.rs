@@ -2,6 +2,7 @@
 
 use model::load::LoadWindow;
 use model::telemetry::{Phase, Readings, Window};
+use serde::{Deserialize, Serialize};
 
 /// A window of one agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +29,7 @@ impl WindowRow {
 }
 
 /// A window and where it belongs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadWindowRow {
     pub cell: usize,
     pub run: u32,

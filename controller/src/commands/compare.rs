@@ -1,13 +1,17 @@
 //! `controller compare`: compares two campaigns, from the database or from files, and checks limits
 //! in CI.
 
+use super::report::{Pricing, Source, made, unwritten};
 use crate::cli::{self, CompareFormat};
-use anyhow::{Context, bail};
+use ::bundle::Content;
+use anyhow::{Context, anyhow, bail};
+use bytes::Bytes;
 use ops::{input_file, placeholder::Placeholder, program::Exit, terminal, text_file};
 use report::compare::{self, Asked, Side, annotations, junit, markdown, other_schema, table};
 use results::{Results, SCHEMA_VERSION, parquet};
 use sha2::{Digest, Sha256};
 use stats::comparison::regression::{Outcome, Undecided};
+use std::fmt::Display;
 use std::path::Path;
 
 pub(super) async fn run(options: &cli::Compare) -> anyhow::Result<Exit> {
@@ -61,7 +65,11 @@ impl Found {
 
 async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let path = Path::new(name);
-    let looks_like_a_file = path.extension().is_some_and(|extension| extension == "json");
+    let has_extension = |wanted: &str| path.extension().is_some_and(|found| found == wanted);
+    if has_extension("tar") {
+        return of_bundle(path);
+    }
+    let looks_like_a_file = has_extension("json");
     // What exists and is no file is refused where it is read.
     if path.is_file() || looks_like_a_file && path.exists() {
         return of_file(path);
@@ -72,8 +80,8 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let store = super::store(data_dir).await?;
     let no = store.find(name).await?;
     let samples = ("samples.parquet".to_owned(), Vec::new());
-    let rows = (samples, super::report::unwritten());
-    let written = super::report::made(&store, no, rows, None).await?;
+    let rows = (samples, unwritten());
+    let written = made(Source::Store(&store, no), rows, Pricing::default()).await?;
     store.close().await;
     let rows = written.results.campaign.samples_file.as_ref().map_or(0, |file| file.rows);
     let samples = parquet::read::read(written.samples.into(), rows)
@@ -84,22 +92,11 @@ async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
 /// Reads results.json and the samples next to it, checked by their hash.
 fn of_file(path: &Path) -> anyhow::Result<Found> {
     let shown = path.display();
-    let text = text_file::read(path)?;
-    let raw: serde_json::Value = serde_json::from_str(&text)
-        .with_context(|| format!("{shown} is not JSON: expected a results.json"))?;
-    match raw.get("schema_version").and_then(serde_json::Value::as_u64) {
-        None => bail!("{shown} has no schema_version: expected a results.json of this program"),
-        Some(version) if version == u64::from(SCHEMA_VERSION) => {}
-        Some(version) => return Ok(Found::OtherSchema(version.to_string())),
-    }
-    let results: Results = serde_json::from_value(raw).with_context(|| {
-        format!(
-            "{shown} doesn't match the schema of results.json: recreate it with controller report"
-        )
-    })?;
-    let Some(file) = &results.campaign.samples_file else {
-        bail!("{shown} has no samples file: recreate it with controller report");
+    let results = match parse(&text_file::read(path)?, &shown.to_string())? {
+        Parsed::Results(results) => results,
+        Parsed::OtherSchema(version) => return Ok(Found::OtherSchema(version)),
     };
+    let Some(file) = &results.campaign.samples_file else { return Err(no_samples(&shown)) };
     let samples = path.with_file_name(Path::new(&file.name).file_name().unwrap_or_default());
     let bytes = input_file::read(&samples).with_context(|| {
         format!(
@@ -110,32 +107,78 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
     if let Some(placeholder) = Placeholder::of(&bytes) {
         bail!("{} {placeholder}", samples.display());
     }
-    let hash = hex::encode(Sha256::digest(&bytes));
-    if hash != file.sha256 {
-        bail!(
-            "{} is not the samples file of {shown}: its sha256 is {hash}, expected {}",
-            samples.display(),
-            file.sha256
-        );
+    with_samples(*results, bytes.into(), &samples.display(), &shown)
+}
+
+/// Reads the results and the samples of a bundle, whose form, hashes and signature hold.
+fn of_bundle(path: &Path) -> anyhow::Result<Found> {
+    let shown = path.display();
+    let Content { results, samples, .. } = super::bundle::read(path)?.content;
+    let text = std::str::from_utf8(&results).with_context(|| format!("the results of {shown}"))?;
+    match parse(text, &shown.to_string())? {
+        Parsed::Results(results) => {
+            with_samples(*results, samples, &format!("the samples of {shown}"), &shown)
+        }
+        Parsed::OtherSchema(version) => Ok(Found::OtherSchema(version)),
     }
-    let campaign = &results.campaign;
-    let stated = campaign.counted_samples.saturating_add(campaign.late_samples);
-    if stated != file.rows {
-        bail!(
-            "{shown} states {stated} samples and {} rows of them: recreate it with controller report",
-            file.rows
-        );
+}
+
+enum Parsed {
+    Results(Box<Results>),
+    OtherSchema(String),
+}
+
+fn parse(text: &str, shown: &str) -> anyhow::Result<Parsed> {
+    let raw: serde_json::Value = serde_json::from_str(text)
+        .with_context(|| format!("{shown} is not JSON: expected a results.json"))?;
+    match raw.get("schema_version").and_then(serde_json::Value::as_u64) {
+        None => bail!("{shown} has no schema_version: expected a results.json of this program"),
+        Some(version) if version == u64::from(SCHEMA_VERSION) => {}
+        Some(version) => return Ok(Parsed::OtherSchema(version.to_string())),
     }
-    let read = parquet::read::read(bytes.into(), file.rows).with_context(|| {
-        format!("can't use {}: recreate it with controller report", samples.display())
+    let results = serde_json::from_value(raw).with_context(|| {
+        format!(
+            "{shown} doesn't match the schema of results.json: recreate it with controller report"
+        )
     })?;
-    if read.samples.len() as u64 != campaign.counted_samples {
+    Ok(Parsed::Results(Box::new(results)))
+}
+
+fn no_samples(shown: &dyn Display) -> anyhow::Error {
+    anyhow!("{shown} has no samples file: recreate it with controller report")
+}
+
+/// Checks the samples of results by their hash and number. `file` names them.
+fn with_samples(
+    results: Results,
+    bytes: Bytes,
+    file: &dyn Display,
+    shown: &dyn Display,
+) -> anyhow::Result<Found> {
+    let campaign = &results.campaign;
+    let Some(stated) = &campaign.samples_file else { return Err(no_samples(shown)) };
+    let hash = hex::encode(Sha256::digest(&bytes));
+    if hash != stated.sha256 {
         bail!(
-            "{} has {} counted samples, but {shown} states {}: recreate both with controller report",
-            samples.display(),
-            read.samples.len(),
+            "{file} is not the samples file of {shown}: its sha256 is {hash}, expected {}",
+            stated.sha256
+        );
+    }
+    let rows = campaign.counted_samples.saturating_add(campaign.late_samples);
+    if rows != stated.rows {
+        bail!(
+            "{shown} states {rows} samples and {} rows of them: recreate it with controller report",
+            stated.rows
+        );
+    }
+    let samples = parquet::read::read(bytes, stated.rows)
+        .with_context(|| format!("can't use {file}: recreate it with controller report"))?;
+    if samples.samples.len() as u64 != campaign.counted_samples {
+        bail!(
+            "{file} has {} counted samples, but {shown} states {}: recreate both with controller report",
+            samples.samples.len(),
             campaign.counted_samples
         );
     }
-    Ok(Found::Side(Box::new(Side { results, samples: read })))
+    Ok(Found::Side(Box::new(Side { results, samples })))
 }

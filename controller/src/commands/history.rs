@@ -1,6 +1,6 @@
 //! `controller history`: lists campaigns, or plots a metric over time.
 
-use super::report::{made, unwritten};
+use super::report::{Pricing, Source, made, unwritten};
 use crate::cli;
 use ::report::history;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -39,7 +39,8 @@ pub(super) async fn run(options: &cli::History) -> anyhow::Result<()> {
             let mut results: Vec<Results> = Vec::new();
             for Listed { no, .. } in &campaigns {
                 let rows = (unwritten(), unwritten());
-                results.push(made(&store, *no, rows, None).await?.results);
+                let source = Source::Store(&store, *no);
+                results.push(made(source, rows, Pricing::default()).await?.results);
             }
             let holds = options.cell.as_deref().unwrap_or_default();
             terminal::result(&history::draw(&results, metric, holds))?;

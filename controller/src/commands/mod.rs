@@ -2,6 +2,7 @@
 
 mod agents;
 mod artifacts;
+mod bundle;
 mod certs;
 mod compare;
 mod delete;
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(options) => runtime()?.block_on(plan::run(&options)).map(|()| Exit::Ok),
         Command::Run(options) => runtime()?.block_on(run::run(&options)),
         Command::Agents(options) => runtime()?.block_on(agents::run(&options)).map(|()| Exit::Ok),
+        Command::Bundle(options) => runtime()?.block_on(bundle::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
         Command::Completions(options) => {
@@ -61,6 +63,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
             command: cli::NotifyCommand::Test { matrix, notify_env },
         }) => runtime()?.block_on(notify::test(&matrix, &notify_env)),
         Command::Report(options) => runtime()?.block_on(report::run(&options)).map(|()| Exit::Ok),
+        Command::Verify(options) => runtime()?.block_on(bundle::verify(&options)),
     }
 }
 

@@ -1,9 +1,13 @@
 //! `controller report`, and the end of `controller run`: store -> statistics -> cost -> results.
 
-mod from_s3;
+mod made;
 mod place;
+mod source;
+mod stored;
 
+pub(super) use made::{Made, Pricing, made, unwritten};
 pub(super) use place::Place;
+pub(super) use source::Source;
 
 use super::{artifacts, prices};
 use crate::cli;
@@ -13,24 +17,19 @@ use ::report::document::{Document, Tone, Verdict, document};
 use ::report::{annotations, csv, html, junit, markdown, mlperf, pdf, terminal as summary};
 use anyhow::{Context, bail};
 use cost::PriceBook;
-use matrix::{Format, Matrix, plan::Plan};
+use matrix::{Format, Matrix};
 use ops::atomic_file::{self, Unfinished};
-use ops::{clock::Clock, terminal};
+use ops::terminal;
 use place::{CELLS, ROWS, ReportFiles, unwritable};
-use results::build::{
-    self, CellSamplesBuilder, Files, Scorer, StoredCampaign, SustainedLoads, Windows,
-    precision_rule,
-};
-use results::parquet::{self, Names, SamplesWriter, TelemetryWriter};
-use results::{Results, RowsFile, json};
-use sha2::{Digest, Sha256};
+use results::parquet;
+use results::{Results, json};
 use std::path::{Path, PathBuf};
-use std::{io::Write, ops::Range};
-use store::{self, CampaignNo, CampaignRow, SampleRow, Store, Texts, WindowRow, folder_of};
+use store::{self, CampaignNo, CampaignRow, Store, folder_of};
+use stored::Origin;
 
 pub(super) async fn run(options: &cli::Report) -> anyhow::Result<()> {
-    if options.campaign.starts_with("s3://") {
-        return Box::pin(from_s3::run(options)).await;
+    if let Some(origin) = Origin::of(&options.campaign)? {
+        return Box::pin(stored::run(options, origin)).await;
     }
     let store = super::store(&options.data_dir).await?;
     let no = store.find(&options.campaign).await?;
@@ -101,7 +100,8 @@ async fn without_rows(
     no: CampaignNo,
     book: Option<&PriceBook>,
 ) -> anyhow::Result<Results> {
-    let mut results = made(store, no, (unwritten(), unwritten()), book).await?.results;
+    let rows = (unwritten(), unwritten());
+    let mut results = made(Source::Store(store, no), rows, Pricing::of(book)).await?.results;
     results.campaign.samples_file = None;
     results.campaign.telemetry_file = None;
     Ok(results)
@@ -263,208 +263,13 @@ async fn with_rows(
         anyhow::Ok(path)
     };
     let rows = (create(ROWS[0])?, create(ROWS[1])?);
-    let Made { results, samples, telemetry } = made(store, no, rows, book).await?;
+    let Made { results, samples, telemetry, .. } =
+        made(Source::Store(store, no), rows, Pricing::of(book)).await?;
     let mut files = vec![("samples", finish(samples)?)];
     if results.campaign.telemetry_file.is_some() {
         files.push(("telemetry", finish(telemetry)?));
     }
     Ok((results, files))
-}
-
-/// A campaign as it is written: the view, and where its samples and its telemetry went.
-pub(super) struct Made<S, T> {
-    pub(super) results: Results,
-    pub(super) samples: S,
-    pub(super) telemetry: T,
-}
-
-/// A file's name in the view, and what it is written to.
-pub(super) type Named<W> = (String, W);
-
-/// A file that nobody reads.
-pub(super) fn unwritten() -> Named<std::io::Sink> {
-    (String::new(), std::io::sink())
-}
-
-/// Reads a campaign back, run by run, and makes its view; its samples and its telemetry go where `rows` says.
-/// The prices are those of `book` where one is given, else those of the campaign's day.
-pub(super) async fn made<S: Write + Send, T: Write + Send>(
-    store: &Store,
-    no: CampaignNo,
-    rows: (Named<S>, Named<T>),
-    book: Option<&PriceBook>,
-) -> anyhow::Result<Made<S, T>> {
-    let ((samples_name, samples), (telemetry_name, telemetry)) = rows;
-    let mut campaign = store.campaign(no).await?;
-    if let Some(book) = book {
-        campaign.prices = prices::from_book(&campaign.matrix, &campaign.prices, book)?;
-    }
-    let (agents, segments) = (store.agents(no).await?, store.segments(no).await?);
-    let (events, dialogues) = (store.events(no).await?, store.dialogues(no).await?);
-    let plan = &campaign.plan;
-    let names = Names {
-        campaign: campaign.id.as_str(),
-        matrix: &campaign.matrix,
-        plan,
-        dialogues: &dialogues,
-        agents: &agents,
-    };
-    let unwritten = "can't write the telemetry as Parquet";
-    let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
-    let mut windows = Windows::default();
-    let mut written = Ok(());
-    let each = |window: WindowRow| {
-        windows.add(&window);
-        if written.is_ok() {
-            written = file.add(window);
-        }
-    };
-    store.windows(no, each).await?;
-    written.context(unwritten)?;
-    let (telemetry, rows) = file.finish().context(unwritten)?;
-    let (telemetry, telemetry_file) = telemetry.file(telemetry_name, rows);
-
-    let unwritten = "can't write the samples as Parquet";
-    let mut file = SamplesWriter::new(names, Hashing::new(samples)).context(unwritten)?;
-    let rule = precision_rule(&campaign.matrix.protocol);
-    let mut loads = sustained(store, no, &campaign).await?;
-    let mut late = store.late(no).await?.into_iter().peekable();
-    let mut observed = Vec::with_capacity(plan.cells.len());
-    let runs = campaign.matrix.protocol.most_runs();
-    let mut ahead = ReadAhead::new(store, no, plan, runs);
-    let mut rouge = Scorer::new(plan, &agents, &dialogues);
-    for cell in 0..plan.cells.len() {
-        let mut observing = CellSamplesBuilder::new(plan, cell, &agents, rule.as_ref());
-        for (run, part) in (1..=runs).flat_map(|run| parts(plan).map(move |part| (run, part))) {
-            let mut rows = ahead.next().await?;
-            if part.end == u32::MAX {
-                let is_its = |row: &SampleRow| (row.key.cell as usize, row.key.run) == (cell, run);
-                rows.extend(std::iter::from_fn(|| late.next_if(is_its)));
-            }
-            let scores = rouge.score(&rows);
-            observing.add(&rows, &scores);
-            windows.see(&rows);
-            file.write(rows, scores).context(unwritten)?;
-        }
-        for (run, windows) in loads.runs(cell) {
-            observing.add_run(run, windows);
-        }
-        observed.push(observing.finish());
-    }
-    let (samples, rows) = file.finish().context(unwritten)?;
-    let (samples, samples_file) = samples.file(samples_name, rows);
-    let files = Files {
-        samples: Some(samples_file),
-        telemetry: Some(telemetry_file).filter(|file| file.rows > 0),
-    };
-    let read = StoredCampaign {
-        campaign: &campaign,
-        agents: &agents,
-        dialogues: &dialogues,
-        segments: &segments,
-        observed: &observed,
-        events: &events,
-        today: Clock::System.now().date_naive(),
-        windows: &windows,
-    };
-    Ok(Made { results: build::results(&read, files), samples, telemetry })
-}
-
-/// Samples are read so many at a time: with their texts they take about 20 MB.
-const PART: u32 = 1 << 16;
-
-/// The dialogues of a run in parts; the last one is open, and there is one at least.
-fn parts(plan: &Plan) -> impl Iterator<Item = Range<u32>> + use<> {
-    let samples = u32::try_from(plan.samples).unwrap_or(u32::MAX);
-    let last = samples.saturating_sub(1) / PART;
-    (0..=last).map(move |part| {
-        let end = if part == last { u32::MAX } else { (part + 1) * PART };
-        part * PART..end
-    })
-}
-
-/// The counted samples of every run of every cell, part by part in this order: the next one is read while one is
-/// worked on.
-struct ReadAhead<'a> {
-    store: &'a Store,
-    no: CampaignNo,
-    keys: Box<dyn Iterator<Item = (usize, u32, Range<u32>)> + Send + 'a>,
-    reading: Option<Reading>,
-}
-
-type Reading = tokio::task::JoinHandle<Result<Vec<SampleRow>, store::Error>>;
-
-impl<'a> ReadAhead<'a> {
-    fn new(store: &'a Store, no: CampaignNo, plan: &'a Plan, runs: u32) -> Self {
-        let runs =
-            (0..plan.cells.len()).flat_map(move |cell| (1..=runs).map(move |run| (cell, run)));
-        let keys = runs.flat_map(move |(cell, run)| parts(plan).map(move |part| (cell, run, part)));
-        let mut ahead = Self { store, no, keys: Box::new(keys), reading: None };
-        ahead.reading = ahead.begin();
-        ahead
-    }
-
-    fn begin(&mut self) -> Option<Reading> {
-        let (store, no, (cell, run, part)) = (self.store.clone(), self.no, self.keys.next()?);
-        let read = async move { store.counted_part(no, (cell, run), part, Texts::Read).await };
-        Some(tokio::spawn(read))
-    }
-
-    /// The next part; nothing after the last.
-    async fn next(&mut self) -> anyhow::Result<Vec<SampleRow>> {
-        let Some(reading) = self.reading.take() else { return Ok(Vec::new()) };
-        let rows = reading.await.context("reading was interrupted")??;
-        self.reading = self.begin();
-        Ok(rows)
-    }
-}
-
-/// The windows of sustained loads, with what was observed in them.
-async fn sustained(
-    store: &Store,
-    no: CampaignNo,
-    campaign: &CampaignRow,
-) -> anyhow::Result<SustainedLoads> {
-    let mut loads = SustainedLoads::default();
-    let cells = campaign.plan.cells.iter().enumerate();
-    for (cell, _) in cells.filter(|(_, cell)| cell.sustained().is_some()) {
-        for run in 1..=campaign.matrix.protocol.most_runs() {
-            loads.add_run(cell, run, store.load_windows(no, (cell, run)).await?);
-        }
-    }
-    if !loads.is_empty() {
-        store.windows(no, |window| loads.observe(&window)).await?;
-    }
-    Ok(loads)
-}
-
-/// Hashes what passes through.
-struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-}
-
-impl<W> Hashing<W> {
-    fn new(out: W) -> Self {
-        Self { out, hash: Sha256::new() }
-    }
-
-    fn file(self, name: String, rows: u64) -> (W, RowsFile) {
-        let sha256 = hex::encode(self.hash.finalize());
-        (self.out, RowsFile { name, sha256, rows })
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
-    }
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

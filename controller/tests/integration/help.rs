@@ -24,6 +24,8 @@ fn every_command_has_an_example() {
         "plan",
         "report",
         "compare",
+        "bundle",
+        "verify",
         "history",
         "delete",
         "prune",

@@ -1,5 +1,6 @@
 //! The program as a user calls it, and its parts that no crate holds.
 
+mod bundle;
 mod campaigns;
 mod compare;
 mod doctor;

@@ -1,9 +1,8 @@
 //! A samples file -> rows, as a comparison needs them. Columns are found by name, so that files with further
 //! columns are read, too.
 
-use ::parquet::basic::Compression;
-use ::parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
-use ::parquet::data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
+use super::column_reader::{Column, next};
+use ::parquet::data_type::{BoolType, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, RowGroupReader};
 use bytes::Bytes;
@@ -60,8 +59,7 @@ pub fn read(bytes: Bytes, rows: u64) -> Result<SamplesRead, Error> {
     if found != rows {
         return Err(Error::Rows { found, expected: rows });
     }
-    let taken = rows.saturating_mul(size_of::<SampleRead>() as u64);
-    if rows > ALWAYS_ROWS && taken / MAX_RATIO > size as u64 {
+    if is_dense(rows, size) {
         return Err(Error::Dense { rows, bytes: size });
     }
     let file = parquet_check::open(bytes)?;
@@ -72,6 +70,12 @@ pub fn read(bytes: Bytes, rows: u64) -> Result<SamplesRead, Error> {
     [read.cells, read.sample_ids, read.hosts] =
         [names.cells, names.sample_ids, names.hosts].map(Table::into_names);
     Ok(read)
+}
+
+/// Whether rows would take more memory than the size of their file warrants.
+pub(super) fn is_dense(rows: u64, bytes: usize) -> bool {
+    let taken = rows.saturating_mul(size_of::<SampleRead>() as u64);
+    rows > ALWAYS_ROWS && taken / MAX_RATIO > bytes as u64
 }
 
 #[derive(Default)]
@@ -161,81 +165,6 @@ fn read_group(
         }
     }
     Ok(())
-}
-
-/// A column of a row group, read in parts.
-struct Column<T: DataType> {
-    name: &'static str,
-    reader: ColumnReaderImpl<T>,
-    is_optional: bool,
-    levels: Vec<i16>,
-    values: Vec<T::T>,
-}
-
-impl<T: DataType> Column<T> {
-    /// `None` where the file hasn't got it.
-    fn find(group: &dyn RowGroupReader, name: &'static str) -> Result<Option<Self>, ParquetError> {
-        let metadata = group.metadata();
-        let columns = metadata.schema_descr().columns();
-        let Some(index) = columns.iter().position(|column| column.name() == name) else {
-            return Ok(None);
-        };
-        let column = &columns[index];
-        if column.physical_type() != T::get_physical_type() || column.max_rep_level() > 0 {
-            return Err(ParquetError::General(format!("the column {name} has another type")));
-        }
-        // Only these are written, and both stay within what a page claims.
-        let compression = metadata.column(index).compression();
-        if !matches!(compression, Compression::SNAPPY | Compression::UNCOMPRESSED) {
-            let what = format!("the column {name} is compressed with {compression}");
-            return Err(ParquetError::General(what));
-        }
-        Ok(Some(Self {
-            name,
-            reader: get_typed_column_reader::<T>(group.get_column_reader(index)?),
-            is_optional: column.max_def_level() > 0,
-            levels: Vec::new(),
-            values: Vec::new(),
-        }))
-    }
-
-    fn required(group: &dyn RowGroupReader, name: &'static str) -> Result<Self, ParquetError> {
-        Self::find(group, name)?
-            .ok_or_else(|| ParquetError::General(format!("the column {name} is missing")))
-    }
-
-    /// The next rows, with nulls. A column that has fewer is an error.
-    fn next(&mut self, rows: usize) -> Result<Vec<Option<T::T>>, ParquetError> {
-        self.levels.clear();
-        self.values.clear();
-        let levels = self.is_optional.then_some(&mut self.levels);
-        let (found, ..) = self.reader.read_records(rows, levels, None, &mut self.values)?;
-        if found != rows {
-            return Err(ParquetError::General(format!("the column {} ends early", self.name)));
-        }
-        let mut values = self.values.drain(..);
-        if !self.is_optional {
-            return Ok(values.map(Some).collect());
-        }
-        Ok(self.levels.iter().map(|level| if *level > 0 { values.next() } else { None }).collect())
-    }
-
-    /// The next rows of a column without nulls.
-    fn values(&mut self, rows: usize) -> Result<Vec<T::T>, ParquetError> {
-        let values: Option<Vec<T::T>> = self.next(rows)?.into_iter().collect();
-        values.ok_or_else(|| ParquetError::General(format!("the column {} holds nulls", self.name)))
-    }
-}
-
-/// The next rows of a column, all null where the file hasn't got it.
-fn next<T: DataType>(
-    column: &mut Option<Column<T>>,
-    rows: usize,
-) -> Result<Vec<Option<T::T>>, ParquetError> {
-    match column {
-        Some(column) => column.next(rows),
-        None => Ok(vec![None; rows]),
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,10 @@ message sample {
     REQUIRED BYTE_ARRAY model (STRING);
     REQUIRED BYTE_ARRAY dtype (STRING);
     REQUIRED INT32 batch_size;
+    REQUIRED INT32 agent;
+    REQUIRED INT32 cut_tokens;
+    REQUIRED INT32 unknown_tokens;
+    OPTIONAL INT64 schedule_delay_ns;
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
@@ -175,5 +179,9 @@ fn columns<W: Write + Send>(
         required::<ByteArrayType, W, _>(group, rows, |row| values[row.key.cell as usize].clone())?;
     }
     let batch_size = |row: &SampleRow| int(names.plan.cells[row.key.cell as usize].batch_size);
-    required::<Int32Type, W, _>(group, rows, batch_size)
+    required::<Int32Type, W, _>(group, rows, batch_size)?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.key.agent))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.sample.cut_tokens))?;
+    required::<Int32Type, W, _>(group, rows, |row| int(row.sample.unknown_tokens))?;
+    optional::<Int64Type, W, _>(group, rows, |row| row.sample.schedule_delay_ns.map(long))
 }

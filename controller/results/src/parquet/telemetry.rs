@@ -17,6 +17,7 @@ const KEYS: &str = "
     OPTIONAL INT32 run;
     OPTIONAL INT32 segment;
     REQUIRED BYTE_ARRAY host (STRING);
+    REQUIRED INT32 agent;
     REQUIRED BYTE_ARRAY phase (STRING);
     REQUIRED INT64 start_ns;
     REQUIRED INT64 end_ns;";
@@ -76,6 +77,7 @@ impl<'a, W: Write + Send> TelemetryWriter<'a, W> {
         let host = |row: &WindowRow| {
             text(self.names.agents.get(row.agent).map_or("", |agent| agent.host_id.as_str()))
         };
+        let agent = |row: &WindowRow| i32::try_from(row.agent).unwrap_or(i32::MAX);
         let segment = |row: &WindowRow| {
             row.of.map(|(_, _, segment)| i32::try_from(segment).unwrap_or(i32::MAX))
         };
@@ -85,6 +87,7 @@ impl<'a, W: Write + Send> TelemetryWriter<'a, W> {
         optional::<Int32Type, W, _>(group_ref, &rows, run)?;
         optional::<Int32Type, W, _>(group_ref, &rows, segment)?;
         required::<ByteArrayType, W, _>(group_ref, &rows, host)?;
+        required::<Int32Type, W, _>(group_ref, &rows, agent)?;
         required::<ByteArrayType, W, _>(group_ref, &rows, |row| text(row.phase.as_str()))?;
         required::<Int64Type, W, _>(group_ref, &rows, |row| row.start_ns.cast_signed())?;
         required::<Int64Type, W, _>(group_ref, &rows, |row| row.end_ns.cast_signed())?;

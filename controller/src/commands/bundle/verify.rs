@@ -1,0 +1,267 @@
+//! `controller verify`: a bundle -> whether its signature and hashes hold, and which figures its samples don't bring.
+
+use crate::cli;
+use crate::commands::bundle::day;
+use crate::commands::report::{Made, Pricing, Source, made};
+use anyhow::{Context, bail};
+use bundle::{Bundle, Compared, Content, Difference, PublicKey, archive, compare};
+use bytes::Bytes;
+use ops::program::Exit;
+use ops::{input_file, terminal};
+use results::{Results, SCHEMA_VERSION, json};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+
+/// Bundles are read into memory. Samples without texts take about 40 bytes each.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// So many differences are listed one by one.
+const MOST_LISTED: usize = 50;
+
+pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Exit> {
+    let trusted = Trusted::read(options)?;
+    let bytes = read_bytes(&options.bundle)?;
+    let bundle = match Bundle::read(&bytes) {
+        Ok(bundle) => bundle,
+        Err(error) if error.is_other_format() => return Err(no_bundle(error, &options.bundle)),
+        Err(error) => return failed(&anyhow::Error::new(error)),
+    };
+    let compared = match recompute(&bundle.content).await {
+        Ok(compared) => compared,
+        Err(error) => return failed(&error),
+    };
+    let signature = trusted.judge(bundle.signed_by.as_ref());
+    terminal::result(&summary(&bundle, &signature, &compared))?;
+    let is_refused = matches!(signature, Signature::Refused(_));
+    Ok(if is_refused || !compared.figures.differences.is_empty() {
+        Exit::Failed
+    } else if matches!(signature, Signature::Trusted(_)) {
+        Exit::Ok
+    } else {
+        Exit::Undecided
+    })
+}
+
+/// Reads a bundle whose figures are used as they are stated.
+pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<Bundle> {
+    let bytes = read_bytes(path)?;
+    Bundle::read(&bytes).map_err(|error| {
+        if error.is_other_format() {
+            return no_bundle(error, path);
+        }
+        anyhow::Error::new(error).context(format!("{} was changed or is damaged", path.display()))
+    })
+}
+
+fn no_bundle(error: bundle::Error, path: &Path) -> anyhow::Error {
+    let what = format!("{} is no bundle: expected a file of controller bundle", path.display());
+    anyhow::Error::new(error).context(what)
+}
+
+fn read_bytes(path: &Path) -> anyhow::Result<Bytes> {
+    let unreadable = || format!("can't read the bundle {}", path.display());
+    let file = input_file::open(path).with_context(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        bail!("{} has more than {} GiB", path.display(), MAX_BYTES >> 30);
+    }
+    Ok(bytes.into())
+}
+
+/// Reports what ends the verification.
+fn failed(error: &anyhow::Error) -> anyhow::Result<Exit> {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    terminal::result(&format!("not verified: {}", terminal::value(causes.join(": "))))?;
+    Ok(Exit::Failed)
+}
+
+/// The keys of the command line, with the files that they are from.
+struct Trusted(Vec<(String, PublicKey)>);
+
+/// A signature against the trusted keys.
+enum Signature {
+    /// By the key of this file.
+    Trusted(String),
+    /// By this key, and none is trusted.
+    Unchecked(String),
+    /// There is none, and none was asked for.
+    None,
+    /// There is none by a trusted key.
+    Refused(String),
+}
+
+impl Trusted {
+    fn read(options: &cli::Verify) -> anyhow::Result<Self> {
+        let mut keys = Vec::new();
+        for path in &options.public_key {
+            keys.push(key_of(path, PublicKey::from_pem)?);
+        }
+        for path in &options.certificate {
+            keys.push(key_of(path, PublicKey::from_certificate_pem)?);
+        }
+        Ok(Self(keys))
+    }
+
+    fn judge(&self, signed_by: Option<&PublicKey>) -> Signature {
+        let trusts_none = self.0.is_empty();
+        let Some(key) = signed_by else {
+            let refused = Signature::Refused("none, and a trusted one was required".to_owned());
+            return if trusts_none { Signature::None } else { refused };
+        };
+        match self.0.iter().find(|(_, trusted)| trusted == key) {
+            Some((file, _)) => Signature::Trusted(file.clone()),
+            None if trusts_none => Signature::Unchecked(key.fingerprint()),
+            None => Signature::Refused(format!("of {}, which is not trusted", key.fingerprint())),
+        }
+    }
+}
+
+type Parse = fn(&[u8]) -> Result<PublicKey, bundle::key::Error>;
+
+fn key_of(path: &Path, parse: Parse) -> anyhow::Result<(String, PublicKey)> {
+    let shown = path.display();
+    let text = input_file::read(path).with_context(|| format!("can't read the key {shown}"))?;
+    let key = parse(&text).with_context(|| format!("can't use the key {shown}"))?;
+    Ok((shown.to_string(), key))
+}
+
+/// What the samples bring.
+struct Recomputed {
+    figures: Compared,
+    /// Paths of figures that rest on texts, which the bundle doesn't hold.
+    not_recomputed: Vec<String>,
+}
+
+/// Recomputes the results of a bundle and compares them value by value.
+async fn recompute(content: &Content) -> anyhow::Result<Recomputed> {
+    let stated: Value =
+        serde_json::from_slice(&content.results).context("results.json is not JSON")?;
+    let version = stated.get("schema_version").and_then(Value::as_u64);
+    if version != Some(SCHEMA_VERSION.into()) {
+        let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
+        bail!("results.json has schema version {found}, and this release writes {SCHEMA_VERSION}");
+    }
+    let rows = (
+        (archive::SAMPLES.to_owned(), std::io::sink()),
+        (archive::TELEMETRY.to_owned(), std::io::sink()),
+    );
+    let pricing = Pricing { book: None, day: Some(day(&content.campaign)) };
+    let Made { mut results, other_scores, .. } =
+        made(Source::Bundle(content), rows, pricing).await?;
+    // Another release may write the same rows in other bytes. What is stated must be the hash of the file.
+    let files = [
+        (&mut results.campaign.samples_file, Some(&content.samples)),
+        (&mut results.campaign.telemetry_file, content.telemetry.as_ref()),
+    ];
+    for (file, bytes) in files {
+        if let Some((file, bytes)) = file.as_mut().zip(bytes) {
+            file.sha256 = hex::encode(Sha256::digest(bytes));
+        }
+    }
+    // Through text, as it is written.
+    let mut recomputed: Value =
+        serde_json::from_str(&json::render(&results)).context("results are not JSON")?;
+    let not_recomputed = match content.texts {
+        Some(_) => Vec::new(),
+        None => adopt_texts(&stated, &mut recomputed),
+    };
+    let mut figures = compare(&stated, &recomputed);
+    figures.differences.extend(other_scores);
+    Ok(Recomputed { figures, not_recomputed })
+}
+
+/// Takes over what only texts bring; gives the paths of what there is.
+fn adopt_texts(stated: &Value, recomputed: &mut Value) -> Vec<String> {
+    let mut adopted = Vec::new();
+    let mut adopt = |pointer: &str, path: String| {
+        let (stated, recomputed) = (stated.pointer(pointer), recomputed.pointer_mut(pointer));
+        if let Some((stated, recomputed)) = stated.zip(recomputed)
+            && stated != recomputed
+        {
+            recomputed.clone_from(stated);
+            adopted.push(path);
+        }
+    };
+    adopt("/sample_texts", "sample_texts".to_owned());
+    let comparisons = stated.get("comparisons").and_then(Value::as_array).map_or(0, Vec::len);
+    for index in 0..comparisons {
+        adopt(
+            &format!("/comparisons/{index}/agreement"),
+            format!("comparisons[{index}].agreement"),
+        );
+    }
+    adopted
+}
+
+fn summary(bundle: &Bundle, signature: &Signature, recomputed: &Recomputed) -> String {
+    let Bundle { statement, content, .. } = bundle;
+    let predicate = &statement.predicate;
+    let versions = &predicate.versions;
+    let Recomputed { figures: Compared { values, differences }, not_recomputed } = recomputed;
+    let mut lines = vec![
+        format!(
+            "campaign   {}, {}: {} counted samples, {} cells",
+            predicate.campaign,
+            content.campaign.state,
+            predicate.counts.counted_samples,
+            predicate.counts.cells
+        ),
+        format!(
+            "versions   controller {}, agents {}; bundled by {}",
+            terminal::value(&versions.controller),
+            terminal::value(versions.agents.join(", ")),
+            terminal::value(&versions.bundled_by)
+        ),
+        match signature {
+            Signature::Trusted(file) => {
+                format!("signature  valid, by the key of {}", terminal::value(file))
+            }
+            Signature::Unchecked(key) => {
+                format!("signature  valid for key {key}, not checked against a trusted key")
+            }
+            Signature::None => "signature  none: anybody may have written this bundle".to_owned(),
+            Signature::Refused(why) => format!("signature  {why}"),
+        },
+        format!("files      {}, each with its stated hash", statement.subject.len()),
+        format!(
+            "figures    {values} values recomputed by controller {}, {} differ",
+            env!("FLEETMARK_VERSION"),
+            differences.len()
+        ),
+    ];
+    if !not_recomputed.is_empty() {
+        let paths = not_recomputed.join(", ");
+        lines.push(format!("           not recomputed without texts: {paths}"));
+    }
+    lines.extend(differences.iter().take(MOST_LISTED).map(line));
+    if differences.len() > MOST_LISTED {
+        lines.push(format!("  and {} more", differences.len() - MOST_LISTED));
+    }
+    let verdict = match signature {
+        _ if !differences.is_empty() => "not verified: figures don't follow from the samples",
+        Signature::Refused(_) => "not verified: no signature by a trusted key",
+        Signature::Trusted(_) => "verified",
+        Signature::Unchecked(_) => {
+            "undecided: name the trusted key with --public-key or --certificate"
+        }
+        Signature::None => "undecided: the bundle is not signed",
+    };
+    lines.push(verdict.to_owned());
+    lines.join("\n")
+}
+
+fn line(Difference { path, stated, recomputed }: &Difference) -> String {
+    let shown = |value: &Option<Value>| {
+        value.as_ref().map_or_else(|| "absent".to_owned(), Value::to_string)
+    };
+    let (stated, recomputed) = (shown(stated), shown(recomputed));
+    terminal::value(format!("  {path}: stated {stated}, recomputed {recomputed}"))
+}
+
+/// The results that a bundle states.
+pub(in crate::commands) fn stated_results(content: &Content) -> anyhow::Result<Results> {
+    serde_json::from_slice(&content.results).context("results.json doesn't match its schema")
+}

@@ -1,0 +1,55 @@
+//! Bundles of measured campaigns: every kind of row is written, read back, and brings the same figures.
+
+use scenarios::{Workspace, processor, repository, scripted};
+
+const CERTIFICATE: &str = ".fleetmark/certs/controller.pem";
+
+/// Writes a bundle of the latest campaign and verifies it; gives what `verify` said.
+fn verified(workspace: &Workspace, more: &[&str]) -> String {
+    let _ =
+        workspace.run(&[&["bundle", "latest", "--output", "made.tar"], more].concat()).expect(0);
+    let verified = workspace.run(&["verify", "made.tar", "--certificate", CERTIFICATE]).expect(0);
+    assert!(verified.out.contains(", 0 differ\n"), "{}", verified.out);
+    verified.out
+}
+
+#[test]
+fn a_measured_campaign_verifies_with_and_without_its_texts() {
+    let _processor = processor();
+    let workspace = Workspace::default();
+    let matrix = repository("examples/quickstart.toml");
+    let matrix = matrix.to_str().expect("the path is UTF-8");
+    let arguments = ["run", matrix, "--samples", "12", "--runs", "2", "--batch-sizes", "1", "2"];
+    let _ = workspace.run(&arguments).expect(0);
+    let _ = workspace.run(&["certs", "init"]).expect(0);
+
+    let said = verified(&workspace, &["--texts"]);
+    assert!(!said.contains("not recomputed"), "{said}");
+    let said = verified(&workspace, &[]);
+    let expected = "not recomputed without texts: comparisons[";
+    assert!(said.contains(expected), "token agreement rests on texts: {said}");
+
+    let mut bytes = std::fs::read(workspace.path("made.tar")).expect("it was written");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(workspace.path("made.tar"), bytes).expect("the folder is writable");
+    let refused = workspace.run(&["verify", "made.tar", "--certificate", CERTIFICATE]).expect(1);
+    assert!(refused.out.starts_with("not verified: "), "{}", refused.out);
+}
+
+/// Requests that arrive, fail at a full queue or repeat for a time have columns and files of their own.
+#[test]
+fn loads_verify() {
+    let rest = "[factors]\nbatch_sizes = [2]\nscenarios = [\"offline\", \"server\", \"stress\"]\n\
+        [protocol]\nwarmup = 1\nruns = 2\nserver = { request_rates = [400], max_queue = 5 }\n\
+        stress = { duration = \"10m\", concurrency = 4 }\n[slo]\nrequest_latency_ms = 100\npercentile = 90\n";
+    let matrix = scripted::matrix("loads", 60, rest) + scripted::HERE;
+    let script = r#"{"prompt_ms": 4, "token_ms": 1, "output_tokens": 7}"#;
+    let workspace = scripted::workspace(script, &matrix);
+    let _ = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let _ = workspace.run(&["certs", "init"]).expect(0);
+    let not_sent = &workspace.results("results.json")["results"][1]["cells"][0]["not_sent"];
+    assert!(not_sent.as_u64() > Some(0), "some requests find the queue full: {not_sent}");
+    let said = verified(&workspace, &["--texts"]);
+    assert!(!said.contains("not recomputed"), "{said}");
+}
