@@ -140,14 +140,13 @@ pub struct Run {
     /// Folder with the TLS certificates [default: none on loopback, else `certs` in the data folder]
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
-    /// Environment variable that local agents may send to endpoints as a header; repeatable [default:
-    /// those that the matrix names]
+    /// Environment variable that local agents may send to endpoints; repeatable [default: the matrix's]
     #[arg(long, value_name = "NAME")]
     pub endpoint_env: Vec<String>,
     /// Allow local agents to call endpoints over plain HTTP on other machines
     #[arg(long)]
     pub allow_plain_http: bool,
-    /// Environment variable that [notify] may use; repeatable [default: those that the matrix names]
+    /// Environment variable that [notify] may use; repeatable [default: the matrix's]
     #[arg(long, value_name = "NAME")]
     pub notify_env: Vec<String>,
     /// Serve Prometheus metrics on PORT (loopback) or ADDRESS:PORT [default: off]
@@ -457,8 +456,7 @@ pub enum NotifyCommand {
     Test {
         /// Matrix file
         matrix: PathBuf,
-        /// Environment variable that [notify] may use; repeatable [default: those that the matrix
-        /// names]
+        /// Environment variable that [notify] may use; repeatable [default: the matrix's]
         #[arg(long, value_name = "NAME")]
         notify_env: Vec<String>,
     },

@@ -19,7 +19,7 @@ const FRAME_BYTES: usize = 1 << 14;
 /// A flag and a length.
 const MESSAGE_HEAD: usize = 5;
 /// How long a peer waits to be read, in simulated time.
-const PATIENCE: Duration = Duration::from_millis(10);
+const READ_TIMEOUT: Duration = Duration::from_millis(10);
 
 pub(super) struct Peer {
     pipe: DuplexStream,
@@ -39,7 +39,7 @@ impl Peer {
 
     /// Sends bytes as they are. A controller that doesn't read them loses them.
     pub(super) async fn send(&mut self, bytes: &[u8]) {
-        drop(timeout(PATIENCE, self.pipe.write_all(bytes)).await);
+        drop(timeout(READ_TIMEOUT, self.pipe.write_all(bytes)).await);
     }
 
     pub(super) async fn preface(&mut self) {
@@ -85,7 +85,7 @@ impl Peer {
     /// Reads what has arrived.
     pub(super) async fn read(&mut self) {
         let mut part = [0; 4096];
-        while let Ok(Ok(read @ 1..)) = timeout(PATIENCE, self.pipe.read(&mut part)).await {
+        while let Ok(Ok(read @ 1..)) = timeout(READ_TIMEOUT, self.pipe.read(&mut part)).await {
             self.frames.extend_from_slice(&part[..read]);
         }
         while let Some(frame) = whole(&mut self.frames, FRAME_HEAD, &[0, 1, 2]) {
