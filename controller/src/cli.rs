@@ -140,7 +140,7 @@ pub struct Run {
     /// Folder with the TLS certificates [default: none on loopback, else `certs` in the data folder]
     #[arg(long, value_name = "DIR")]
     pub certs: Option<PathBuf>,
-    /// Environment variable that local agents may send to endpoints; repeatable [default: the matrix's]
+    /// Environment variable local agents may send to endpoints; repeatable [default: the matrix's]
     #[arg(long, value_name = "NAME")]
     pub endpoint_env: Vec<String>,
     /// Allow local agents to call endpoints over plain HTTP on other machines
