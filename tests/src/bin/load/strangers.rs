@@ -5,10 +5,10 @@ use super::pairs::interval;
 use scenarios::scripted;
 use scenarios::strangers::{STRANGERS, TARGET, run_amid};
 
-/// 60 ms a batch, in real time: 400 batches on two agents take 12 seconds.
+/// 60 ms a batch, in real time: 420 batches on two agents take 13 seconds.
 const SCRIPT: &str = r#"{"prompt_ms": 40, "token_ms": 2, "output_tokens": 10, "paced": true}"#;
-const FACTORS: &str = "[factors]\nbatch_sizes = [4]\n[protocol]\nruns = 4\nwarmup = 0\n";
-const SAMPLES: usize = 400;
+const FACTORS: &str = "[factors]\nbatch_sizes = [4]\n[protocol]\nruns = 7\nwarmup = 0\n";
+const SAMPLES: usize = 240;
 /// Limit of the growth of the wall time.
 const GROWTH: f64 = 0.1;
 
