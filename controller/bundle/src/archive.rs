@@ -5,6 +5,11 @@ use bytes::Bytes;
 use std::io::{self, Write};
 use tar::{Archive, Builder, EntryType, Header};
 
+/// Bundles are read into memory.
+pub const MAX_BYTES: u64 = 4 << 30;
+/// A JSON file takes up to 16 times its size in memory.
+pub(crate) const MAX_JSON_BYTES: usize = 256 << 20;
+
 /// The signed statement, which comes first.
 pub const ATTESTATION: &str = "attestation.dsse.json";
 /// The key that verifies the signature.

@@ -3,6 +3,7 @@
 //! RFC 8785 would write integers as doubles, and seeds have 64 bits.
 
 use super::Error;
+use super::archive::MAX_JSON_BYTES;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,9 @@ pub(crate) fn write(value: &impl Serialize) -> Bytes {
 /// Reads what [`write`] writes, and nothing else: a key that is there twice, or a number with needless digits, is
 /// refused.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &Bytes, name: &'static str) -> Result<T, Error> {
+    if bytes.len() > MAX_JSON_BYTES {
+        return Err(Error::LargeJson { name });
+    }
     let value: Value =
         serde_json::from_slice(bytes).map_err(|source| Error::Json { name, source })?;
     if write(&value) != bytes {

@@ -23,7 +23,7 @@ pub use statement::{
     Counts, Hashes, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Statement, Subject, Versions,
 };
 
-use archive::{ATTESTATION, Entry, PUBLIC_KEY};
+use archive::{ATTESTATION, Entry, MAX_BYTES, MAX_JSON_BYTES, PUBLIC_KEY};
 use bytes::Bytes;
 use std::io::Write;
 
@@ -54,6 +54,10 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    #[error("{name} has more than {} MiB", MAX_JSON_BYTES >> 20)]
+    LargeJson { name: &'static str },
+    #[error("the bundle would have {bytes} bytes, and the limit is {MAX_BYTES}")]
+    Large { bytes: u64 },
     #[error("{name} is JSON, but not in its canonical form")]
     NotCanonical { name: &'static str },
     #[error("{ATTESTATION} holds invalid base64")]
@@ -102,10 +106,26 @@ pub fn write<W: Write>(
     let mut entries = Vec::new();
     entries.extend(key.map(|key| Entry { name: PUBLIC_KEY, bytes: Bytes::from(key.public_pem()) }));
     entries.extend(content.entries());
+    check_sizes(&entries)?;
     let statement = Statement::new(&entries, predicate);
     let envelope = Envelope::new(&canonical::write(&statement), key)?;
     entries.insert(0, Entry { name: ATTESTATION, bytes: canonical::write(&envelope) });
     Ok(archive::write(&entries, out))
+}
+
+/// What is written can be read.
+fn check_sizes(entries: &[Entry]) -> Result<(), Error> {
+    let is_large =
+        |entry: &&Entry| entry.name.ends_with(".json") && entry.bytes.len() > MAX_JSON_BYTES;
+    if let Some(Entry { name, .. }) = entries.iter().find(is_large) {
+        return Err(Error::LargeJson { name });
+    }
+    // With headers and padding.
+    let bytes = entries.iter().map(|entry| entry.bytes.len() as u64 + 1024).sum();
+    if bytes > MAX_BYTES - (1 << 20) {
+        return Err(Error::Large { bytes });
+    }
+    Ok(())
 }
 
 /// A bundle whose form, hashes and signature hold.
@@ -125,6 +145,7 @@ impl Bundle {
     /// Any other byte than those that were signed.
     pub fn read(bytes: &Bytes) -> Result<Self, Error> {
         let entries = archive::read(bytes)?;
+        check_sizes(&entries)?;
         let [attestation, files @ ..] = &entries[..] else { return Err(Error::NoBundle) };
         let envelope: Envelope = canonical::read(&attestation.bytes, ATTESTATION)?;
         let public_key = files.iter().find(|file| file.name == PUBLIC_KEY);

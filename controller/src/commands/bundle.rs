@@ -2,7 +2,7 @@
 
 mod verify;
 
-pub(super) use verify::{read, run as verify, stated_results};
+pub(super) use verify::run as verify;
 
 use super::report::{Made, Pricing, Source, made};
 use crate::cli;

@@ -113,7 +113,7 @@ fn of_file(path: &Path) -> anyhow::Result<Found> {
 /// Reads the results and the samples of a bundle, whose form, hashes and signature hold.
 fn of_bundle(path: &Path) -> anyhow::Result<Found> {
     let shown = path.display();
-    let Content { results, samples, .. } = super::bundle::read(path)?.content;
+    let Content { results, samples, .. } = super::bundle_file::read(path)?.content;
     let text = std::str::from_utf8(&results).with_context(|| format!("the results of {shown}"))?;
     match parse(text, &shown.to_string())? {
         Parsed::Results(results) => {

@@ -3,6 +3,7 @@
 mod agents;
 mod artifacts;
 mod bundle;
+mod bundle_file;
 mod certs;
 mod compare;
 mod delete;

@@ -50,7 +50,7 @@ pub struct StoredSamples<'a> {
     texts: Option<Texts>,
     /// Of the next row group.
     group: usize,
-    columns: Option<Columns>,
+    columns: Option<Box<Columns>>,
     decoded: VecDeque<StoredSample>,
     rows: u64,
     last: Option<Place>,
@@ -121,7 +121,7 @@ impl<'a> StoredSamples<'a> {
             Some(columns) => columns,
             None if self.group == self.file.num_row_groups() => return Ok(false),
             None => {
-                let columns = Columns::open(&self.file, self.group)?;
+                let columns = Box::new(Columns::open(&self.file, self.group)?);
                 self.group += 1;
                 columns
             }

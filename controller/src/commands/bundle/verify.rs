@@ -2,30 +2,24 @@
 
 use crate::cli;
 use crate::commands::bundle::day;
+use crate::commands::bundle_file;
 use crate::commands::report::{Made, Pricing, Source, made};
 use anyhow::{Context, bail};
 use bundle::{Bundle, Compared, Content, Difference, PublicKey, archive, compare};
-use bytes::Bytes;
 use ops::program::Exit;
 use ops::{input_file, terminal};
-use results::{Results, SCHEMA_VERSION, json};
+use results::{SCHEMA_VERSION, json};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::path::Path;
-
-/// Bundles are read into memory. Samples without texts take about 40 bytes each.
-const MAX_BYTES: u64 = 4 << 30;
 
 /// So many differences are listed one by one.
 const MOST_LISTED: usize = 50;
 
 pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Exit> {
     let trusted = Trusted::read(options)?;
-    let bytes = read_bytes(&options.bundle)?;
-    let bundle = match Bundle::read(&bytes) {
+    let bundle = match bundle_file::open(&options.bundle)? {
         Ok(bundle) => bundle,
-        Err(error) if error.is_other_format() => return Err(no_bundle(error, &options.bundle)),
         Err(error) => return failed(&anyhow::Error::new(error)),
     };
     let compared = match recompute(&bundle.content).await {
@@ -42,33 +36,6 @@ pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Ex
     } else {
         Exit::Undecided
     })
-}
-
-/// Reads a bundle whose figures are used as they are stated.
-pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<Bundle> {
-    let bytes = read_bytes(path)?;
-    Bundle::read(&bytes).map_err(|error| {
-        if error.is_other_format() {
-            return no_bundle(error, path);
-        }
-        anyhow::Error::new(error).context(format!("{} was changed or is damaged", path.display()))
-    })
-}
-
-fn no_bundle(error: bundle::Error, path: &Path) -> anyhow::Error {
-    let what = format!("{} is no bundle: expected a file of controller bundle", path.display());
-    anyhow::Error::new(error).context(what)
-}
-
-fn read_bytes(path: &Path) -> anyhow::Result<Bytes> {
-    let unreadable = || format!("can't read the bundle {}", path.display());
-    let file = input_file::open(path).with_context(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).with_context(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        bail!("{} has more than {} GiB", path.display(), MAX_BYTES >> 30);
-    }
-    Ok(bytes.into())
 }
 
 /// Reports what ends the verification.
@@ -259,9 +226,4 @@ fn line(Difference { path, stated, recomputed }: &Difference) -> String {
     };
     let (stated, recomputed) = (shown(stated), shown(recomputed));
     terminal::value(format!("  {path}: stated {stated}, recomputed {recomputed}"))
-}
-
-/// The results that a bundle states.
-pub(in crate::commands) fn stated_results(content: &Content) -> anyhow::Result<Results> {
-    serde_json::from_slice(&content.results).context("results.json doesn't match its schema")
 }

@@ -121,7 +121,7 @@ impl<'a> Source<'a> {
                 let (samples, texts) = (content.samples.clone(), content.texts.clone());
                 let has_texts = texts.is_some();
                 let samples = StoredSamples::open(names, runs, samples, texts);
-                Rows::Bundle { samples: samples.context(archive::SAMPLES)?, has_texts }
+                Rows::Bundle { samples: Box::new(samples.context(archive::SAMPLES)?), has_texts }
             }
         };
         Ok(Samples { keys: keys(plan, runs).peekable(), rows })
@@ -156,7 +156,7 @@ pub(in crate::commands) struct Samples<'a> {
 
 enum Rows<'a> {
     Store { ahead: Box<ReadAhead<'a>>, late: Peekable<std::vec::IntoIter<SampleRow>> },
-    Bundle { samples: StoredSamples<'a>, has_texts: bool },
+    Bundle { samples: Box<StoredSamples<'a>>, has_texts: bool },
 }
 
 /// A part of a run.

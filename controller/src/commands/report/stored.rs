@@ -5,12 +5,12 @@
 
 use super::place::{file_of, unwritable};
 use super::{Place, ReportFiles, print, printed_format, render, replace, show, write_logs};
-use crate::commands::{bundle, fetcher};
+use crate::commands::{bundle_file, fetcher};
 use crate::{cli, progress::Verbosity};
 use ::artifacts::read_back;
-use ::bundle::archive;
 use ::report::document::document;
 use anyhow::{Context, bail};
+use bundle::archive;
 use bytes::Bytes;
 use fetch::s3::Address;
 use matrix::Format;
@@ -52,13 +52,13 @@ impl Origin {
                 })
             }
             Self::Bundle(path) => {
-                let content = bundle::read(path)?.content;
+                let content = bundle_file::read(path)?.content;
                 let of = |name: &str, bytes| (name.to_owned(), Original::Bytes(bytes));
                 let telemetry = content.telemetry.clone();
                 let mut rows = vec![of(archive::SAMPLES, content.samples.clone())];
                 rows.extend(telemetry.map(|bytes| of(archive::TELEMETRY, bytes)));
                 Ok(Stored {
-                    results: bundle::stated_results(&content)?,
+                    results: bundle_file::stated_results(&content)?,
                     json: Original::Bytes(content.results),
                     rows,
                 })
