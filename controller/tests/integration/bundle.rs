@@ -5,6 +5,7 @@
 use super::campaigns::{Made, controller, said, write};
 use bundle::{Bundle, Content, Predicate, SigningKey};
 use bytes::Bytes;
+use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -127,7 +128,7 @@ fn a_figure_that_the_samples_do_not_bring_is_named() {
     let folder = folder.path();
     done(folder, &["bundle", "--output", "made.tar"]);
     let Bundle { mut content, statement, .. } = read(folder, "made.tar");
-    let mut results: serde_json::Value = serde_json::from_slice(&content.results).unwrap();
+    let mut results: Value = serde_json::from_slice(&content.results).unwrap();
     let cell = &mut results["results"][0]["cells"][0];
     let cost = &mut cell["cost"]["usd_per_1000_requests"]["value"];
     *cost = (cost.as_f64().unwrap() * 0.9).into();
@@ -243,4 +244,88 @@ fn reports_and_comparisons_read_bundles() {
     done(folder, &["compare", "out/results.json", "base.tar"]);
     let refused = run(folder, &["report", "base.tar", "--prices", "book.toml"], 2);
     assert!(refused.contains("results in a bundle aren't computed again"), "{refused}");
+}
+
+/// Replaces each number of a JSON value in turn.
+fn with_other_numbers(value: &Value) -> Vec<Value> {
+    let mut pointers = Vec::new();
+    numbers(value, String::new(), &mut pointers);
+    let extremes = [json!(0), json!(-1), json!(u32::MAX), json!(u64::MAX), json!(1e308)];
+    let changed = |(pointer, extreme): (&String, &Value)| {
+        let mut changed = value.clone();
+        changed.pointer_mut(pointer)?.clone_from(extreme);
+        Some(changed)
+    };
+    let pairs = pointers.iter().flat_map(|at| extremes.iter().map(move |extreme| (at, extreme)));
+    pairs.filter_map(changed).collect()
+}
+
+fn numbers(value: &Value, at: String, found: &mut Vec<String>) {
+    match value {
+        Value::Number(_) => found.push(at),
+        Value::Array(values) => {
+            for (index, value) in values.iter().enumerate() {
+                numbers(value, format!("{at}/{index}"), found);
+            }
+        }
+        Value::Object(values) => {
+            for (key, value) in values {
+                numbers(value, format!("{at}/{key}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Anybody can write a bundle: its records may hold any number.
+#[test]
+fn no_number_of_a_record_ends_in_a_panic() {
+    let folder = folder(&Made { samples: 3, runs: 1, ..Made::default() });
+    let folder = folder.path();
+    done(folder, &["bundle", "--unsigned", "--output", "made.tar"]);
+    let Bundle { content, statement, .. } = read(folder, "made.tar");
+    type Put = fn(&mut Content, Value) -> serde_json::Result<()>;
+    let campaign = &content.campaign;
+    let records: [(Value, Put); 6] = [
+        (json!(campaign.matrix), |to, value| {
+            to.campaign.matrix = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        (json!(campaign.plan), |to, value| {
+            to.campaign.plan = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        (json!(campaign.prices), |to, value| {
+            to.campaign.prices = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        (json!(campaign.dataset), |to, value| {
+            to.campaign.dataset = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        (json!(content.agents), |to, value| {
+            to.agents = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        (json!(content.segments), |to, value| {
+            to.segments = serde_json::from_value(value)?;
+            Ok(())
+        }),
+    ];
+    let mut tried = 0;
+    for (record, put) in records {
+        for value in with_other_numbers(&record) {
+            let mut changed = content.clone();
+            if put(&mut changed, value.clone()).is_err() {
+                continue;
+            }
+            let bytes = bundle::write(&changed, statement.predicate.clone(), None, Vec::new());
+            std::fs::write(folder.join("changed.tar"), bytes.unwrap().unwrap()).unwrap();
+            let verified = controller(folder, &["verify", "changed.tar"]);
+            let code = verified.status.code();
+            assert!(matches!(code, Some(1 | 4)), "{value}: {}", said(&verified));
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }
