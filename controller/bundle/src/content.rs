@@ -42,7 +42,7 @@ struct Campaign {
 
 /// An element of dialogues.json.
 #[derive(Serialize, Deserialize)]
-struct Dialogue {
+struct DialogueEntry {
     sample_id: SampleId,
     is_measured: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,13 +64,13 @@ impl Content {
             controller_version: row.controller_version.clone(),
         };
         let has_texts = self.texts.is_some();
-        let dialogue = |row: &DialogueRow| Dialogue {
+        let dialogue = |row: &DialogueRow| DialogueEntry {
             sample_id: row.sample_id.clone(),
             is_measured: row.is_measured,
             dialogue: has_texts.then(|| row.dialogue.clone()),
             summary: row.summary.clone().filter(|_| has_texts),
         };
-        let dialogues: Vec<Dialogue> = self.dialogues.iter().map(dialogue).collect();
+        let dialogues: Vec<DialogueEntry> = self.dialogues.iter().map(dialogue).collect();
         let entry = |name, bytes: &Bytes| Entry { name, bytes: bytes.clone() };
         let mut entries =
             vec![entry(archive::RESULTS, &self.results), entry(archive::SAMPLES, &self.samples)];
@@ -101,9 +101,9 @@ impl Content {
         let Campaign { id, name, created_at, finished_at, state, controller_version } =
             canonical::read(&file(archive::CAMPAIGN)?, archive::CAMPAIGN)?;
         let matrix_text = String::from_utf8(file(archive::MATRIX_TEXT)?.to_vec());
-        let dialogues: Vec<Dialogue> =
+        let dialogues: Vec<DialogueEntry> =
             canonical::read(&file(archive::DIALOGUES)?, archive::DIALOGUES)?;
-        let dialogue = |row: Dialogue| DialogueRow {
+        let dialogue = |row: DialogueEntry| DialogueRow {
             sample_id: row.sample_id,
             dialogue: row.dialogue.unwrap_or_default(),
             summary: row.summary,

@@ -65,7 +65,7 @@ pub struct PublicKey {
     algorithm: Algorithm,
     /// As the algorithm takes it.
     raw: Vec<u8>,
-    /// Of the DER of its SubjectPublicKeyInfo.
+    /// Of the DER of its `SubjectPublicKeyInfo`.
     sha256: [u8; 32],
 }
 

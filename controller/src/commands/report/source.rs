@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
         let rows = match self {
             Self::Store(store, no) => Rows::Store {
                 ahead: Box::new(ReadAhead::new(store, no, plan, runs)),
-                late: store.late(no).await?.into_iter().peekable(),
+                late: Box::new(store.late(no).await?.into_iter().peekable()),
             },
             Self::Bundle(content) => {
                 let (samples, texts) = (content.samples.clone(), content.texts.clone());
@@ -155,7 +155,7 @@ pub(in crate::commands) struct Samples<'a> {
 }
 
 enum Rows<'a> {
-    Store { ahead: Box<ReadAhead<'a>>, late: Peekable<std::vec::IntoIter<SampleRow>> },
+    Store { ahead: Box<ReadAhead<'a>>, late: Box<Peekable<std::vec::IntoIter<SampleRow>>> },
     Bundle { samples: Box<StoredSamples<'a>>, has_texts: bool },
 }
 
