@@ -50,6 +50,7 @@ fn unsound(what: Unsound) -> ParquetError {
             "its metadata claims more elements than it contains"
         }
         Unsound::Oversized => "a page claims more than it contains",
+        Unsound::NoDictionary => "a page refers to a dictionary that is missing",
         Unsound::Unusual => "its metadata has a form that no writer produces",
     };
     ParquetError::General(what.to_owned())
@@ -191,7 +192,7 @@ mod tests {
     }
 
     /// The header of a page of version 1 whose content is longer than it claims, and the content.
-    fn long_page(content: &[u8], claimed: i64) -> Vec<u8> {
+    fn long_page(content: &[u8], claimed: i64, encoding: i64) -> Vec<u8> {
         let mut page = Vec::new();
         let number = |page: &mut Vec<u8>, value: i64| {
             let mut zigzag = (value << 1).cast_unsigned();
@@ -208,7 +209,7 @@ mod tests {
         }
         // Field 5, a structure: values, encoding, and the encodings of levels.
         page.push(0x2c);
-        for value in [1000, 0, 3, 3] {
+        for value in [1000, encoding, 3, 3] {
             page.push(0x15);
             number(&mut page, value);
         }
@@ -226,12 +227,22 @@ mod tests {
         brotli::CompressorWriter::new(&mut brotli, 4096, 5, 22).write_all(&long).unwrap();
         for (codec, content) in [(Codec::Gzip, gzip.finish().unwrap()), (Codec::Brotli, brotli)] {
             let chunk = Chunk { values: 1000, value_bytes: 4, codec: Some(codec) };
-            let checked = |claimed| thrift::pages(&long_page(&content, claimed), chunk);
+            let checked = |claimed| thrift::pages(&long_page(&content, claimed, 0), chunk);
             assert_eq!(checked(1 << 20), Ok(()), "{codec:?}");
             assert_eq!(checked((1 << 20) - 1), Err(Unsound::Oversized), "{codec:?}");
             // What is cut off is left to the parser, which stops there as well.
             let cut = &content[..content.len() - 1];
-            assert_eq!(thrift::pages(&long_page(cut, 1 << 20), chunk), Ok(()), "{codec:?}");
+            let cut = long_page(cut, 1 << 20, 0);
+            assert_eq!(thrift::pages(&cut, chunk), Ok(()), "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_without_its_dictionary_is_refused() {
+        let chunk = Chunk { values: 1000, value_bytes: 4, codec: None };
+        for encoding in [2, 8] {
+            let page = long_page(&[1, 2, 3, 4], 4, encoding);
+            assert_eq!(thrift::pages(&page, chunk), Err(Unsound::NoDictionary), "{encoding}");
         }
     }
 

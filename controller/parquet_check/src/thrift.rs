@@ -18,6 +18,8 @@ pub(super) enum Unsound {
     EmptyElements,
     /// A page claims more than it can hold.
     Oversized,
+    /// A page is encoded with a dictionary, and none comes before it. The parser panics there.
+    NoDictionary,
     /// Thrift that no writer produces, and that the parser may read in another way.
     Unusual,
     /// Truncated or not Thrift: the parser rejects it, too.
@@ -36,6 +38,9 @@ const DATA: u64 = 0;
 const INDEX: u64 = 1;
 const DICTIONARY: u64 = 2;
 const DATA_V2: u64 = 3;
+
+/// `PLAIN_DICTIONARY` and `RLE_DICTIONARY`.
+const DICTIONARY_ENCODINGS: [u64; 2] = [2, 8];
 
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
@@ -72,7 +77,7 @@ pub(super) struct Chunk {
 /// parser: some writers leave bytes there.
 pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
     let mut walk = Walk { bytes };
-    let mut values = 0_u64;
+    let (mut values, mut has_dictionary) = (0_u64, false);
     while !walk.bytes.is_empty() {
         let page = match walk.page() {
             Err(Unsound::Malformed) if values >= chunk.values => break,
@@ -91,7 +96,11 @@ pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
             DICTIONARY if page.values.saturating_mul(chunk.value_bytes) > page.unpacked => {
                 return Err(Unsound::Oversized);
             }
-            DICTIONARY | INDEX => {}
+            DICTIONARY => has_dictionary = true,
+            INDEX => {}
+            _ if DICTIONARY_ENCODINGS.contains(&page.encoding) && !has_dictionary => {
+                return Err(Unsound::NoDictionary);
+            }
             _ => values = values.saturating_add(page.values),
         }
     }
@@ -106,6 +115,7 @@ struct Page<'a> {
     packed: u64,
     /// Of the header that belongs to the kind.
     values: u64,
+    encoding: u64,
     /// Without levels, which are never compressed.
     content: &'a [u8],
     is_compressed: bool,
@@ -115,8 +125,13 @@ struct Page<'a> {
 #[derive(Debug, Clone, Copy)]
 struct OfKind {
     values: u64,
+    encoding: u64,
     level_bytes: u64,
     is_compressed: bool,
+}
+
+impl OfKind {
+    const EMPTY: Self = Self { values: 0, encoding: 0, level_bytes: 0, is_compressed: true };
 }
 
 /// A cursor over the remaining bytes.
@@ -180,28 +195,29 @@ impl<'a> Walk<'a> {
             DATA => headers[0],
             DICTIONARY => headers[1],
             DATA_V2 => headers[2],
-            INDEX => Some(OfKind { values: 0, level_bytes: 0, is_compressed: true }),
+            INDEX => Some(OfKind::EMPTY),
             _ => None,
         };
         let mut of_kind = of_kind.ok_or(Unsound::Malformed)?;
         // The parser looks at this header whatever the kind is.
         if let Some(second) = headers[2] {
-            of_kind = OfKind { values: of_kind.values, ..second };
+            let OfKind { values, encoding, .. } = of_kind;
+            of_kind = OfKind { values, encoding, ..second };
         }
         let content = self.take(packed)?;
         let levels = usize::try_from(of_kind.level_bytes).unwrap_or(usize::MAX);
         let content = content.get(levels..).ok_or(Unsound::Oversized)?;
-        let OfKind { values, is_compressed, .. } = of_kind;
-        Ok(Page { kind, unpacked, packed, values, content, is_compressed })
+        let OfKind { values, encoding, is_compressed, .. } = of_kind;
+        Ok(Page { kind, unpacked, packed, values, encoding, content, is_compressed })
     }
 
     /// Reads the header of a kind of pages.
     fn of_kind(&mut self, kind: u64) -> Result<OfKind, Unsound> {
-        let mut header = OfKind { values: 0, level_bytes: 0, is_compressed: true };
-        let mut field = 0;
+        let (mut header, mut field) = (OfKind::EMPTY, 0);
         while let Some(value) = self.field(&mut field)? {
             match (kind, field, value) {
                 (_, 1, _) => header.values = self.count(value)?,
+                (DATA, 2, _) | (DATA_V2, 4, _) => header.encoding = self.count(value)?,
                 (DATA_V2, 5 | 6, _) => {
                     header.level_bytes = header.level_bytes.saturating_add(self.count(value)?);
                 }
