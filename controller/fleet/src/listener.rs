@@ -7,7 +7,7 @@ use super::{identity::tls::Tls, metrics::FleetMetrics, refusals::Reason};
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{fmt, future::Future, io, pin::Pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,9 @@ const MAX_UNJOINED: usize = 512;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Deadline to join; a health check takes less.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a connection may send before it joins: the longest Hello, twice. Beyond that it is not read, so that a flood
+/// takes no more time than that.
+const UNJOINED_BYTES: usize = 512 << 10;
 /// How long a closed connection may still read the reason.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Pause after `accept` fails, for example without free file descriptors.
@@ -144,6 +147,9 @@ pub(super) struct Connection {
     transport: Box<dyn Transport>,
     peer: Peer,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    settled: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Of [`UNJOINED_BYTES`].
+    unjoined_left: usize,
     metrics: Arc<FleetMetrics>,
     _open: OwnedSemaphorePermit,
 }
@@ -181,7 +187,13 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.poll_cut(context)?;
-        Pin::new(&mut self.transport).poll_read(context, buffer)
+        if self.unjoined_left == 0 {
+            ready!(self.settled.as_mut().poll(context));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.transport).poll_read(context, buffer);
+        self.unjoined_left = self.unjoined_left.saturating_sub(buffer.filled().len() - before);
+        read
     }
 }
 
@@ -322,9 +334,11 @@ async fn handshake(
         unjoined: Mutex::new(Some(unjoined)),
     };
     let cut = Box::pin(state.cut.clone().cancelled_owned());
+    let settled = Box::pin(state.settled.clone().cancelled_owned());
     let peer = Peer { address, certificate, state: Arc::new(state) };
     metrics.connections.inc();
-    Some(Connection { transport, peer, cut, metrics: Arc::clone(metrics), _open: open })
+    let (unjoined_left, metrics) = (UNJOINED_BYTES, Arc::clone(metrics));
+    Some(Connection { transport, peer, cut, settled, unjoined_left, metrics, _open: open })
 }
 
 /// The first byte of every TLS connection: a handshake record (RFC 8446, 5.1).

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -38,6 +38,28 @@ async fn a_stranger_that_does_not_read_is_closed_at_the_deadline() {
     let served = serve_with(ConnectionLimits::new(1024).join_within(SHORT)).await;
     ping_and_never_read(served.url.clone()).await;
     assert_eq!(served.metrics.refusals.count(Reason::Silent), 1);
+}
+
+#[tokio::test]
+async fn a_flood_before_the_join_is_read_up_to_a_limit() {
+    let served = serve().await;
+    let mut stream =
+        TcpStream::connect(served.url.trim_start_matches("http://")).await.expect(FINE);
+    stream.write_all(PREFACE).await.expect(FINE);
+    let (mut reader, mut writer) = stream.into_split();
+    let flood = tokio::spawn(async move {
+        let pings = PING.repeat(1000);
+        while writer.write_all(&pings).await.is_ok() {}
+    });
+    // The answers are read: only the limit stops the flood.
+    let mut answers = 0;
+    let mut part = vec![0; 1 << 16];
+    while let Ok(Ok(read @ 1..)) = timeout(SHORT, reader.read(&mut part)).await {
+        answers += read;
+        assert!(answers < 1 << 20, "the flood is read without end");
+    }
+    assert!(answers > 100 << 10, "{answers}");
+    flood.abort();
 }
 
 #[tokio::test]
