@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use chrono::NaiveDate;
 use fleet::identity::authority::{CONTROLLER, key_file};
 use ops::atomic_file::Unfinished;
-use ops::{input_file, terminal};
+use ops::{terminal, text_file};
 use results::parquet::{Names, TextsWriter};
 use results::{Results, SCHEMA_VERSION, json};
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(super) async fn run(options: &cli::Bundle) -> anyhow::Result<()> {
 fn signing_key(options: &cli::Bundle) -> anyhow::Result<SigningKey> {
     let own = || key_file(&options.data_dir.join("certs"), CONTROLLER);
     let path = options.key.clone().unwrap_or_else(own);
-    let text = input_file::read_to_string(&path).with_context(|| {
+    let text = text_file::read_to_string(&path).with_context(|| {
         let remedy = "create the controller's key with controller certs init, name another with --key, \
                       or use --unsigned";
         format!("can't read the signing key {}: {remedy}", path.display())
