@@ -2,7 +2,7 @@
 # Measures one `agent serve` with MLPerf's LoadGen and with Fleetmark, and compares their figures and logs. LoadGen's
 # Server scenario has no counterpart for endpoints; there, Fleetmark measures the same model in its agent.
 # Needs python3 with venv; packages are installed into target/loadgen. About two minutes on an idle machine.
-#   tests/loadgen/run.sh [FOLDER_OF_PROGRAMS] [--write docs/loadgen.md]
+#   tests/loadgen/run.sh [FOLDER_OF_PROGRAMS] [--write docs/loadgen.md] [--figures-may-differ]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bin=target/release
