@@ -143,8 +143,10 @@ def with_interval(estimate):
 
 
 def per_million(cell):
-    """The cost of a million requests, which results.json has per 1,000."""
+    """The cost of a million requests, which reports add to costs below 0.01 USD per 1,000."""
     cost = cell["cost"]["usd_per_1000_requests"]
+    if cost["value"] is None or cost["value"] >= 0.01:
+        return dict.fromkeys(("value", "ci_low", "ci_high"))
     return {key: cost[key] and cost[key] * 1000 for key in ("value", "ci_low", "ci_high")}
 
 
@@ -209,6 +211,8 @@ def main(results_file, *reports):
             page.feed(text)
             text = "".join(page.words)
             checked = check_cells(page.tables["cells-table"], results)
+        # Characters that would act where they are shown are escaped.
+        text = re.sub(r"\\u\{[0-9a-f]+\}", " ", text)
         if report.endswith(".md"):
             text = re.sub(r"&#\d+;", " ", text)
         if report.endswith(".txt"):
