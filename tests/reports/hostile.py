@@ -55,7 +55,7 @@ target = "{'t' * 64}"
 usd_per_hour = 123456.789
 [[fleet.local]]
 target = "free"
-usd_per_hour = 0.0001
+usd_per_hour = 0.000001
 """,
     encoding="utf-8",
 )

@@ -12,6 +12,8 @@ const GUTTER: f64 = 9.0;
 const PADDING: f64 = 4.0;
 /// Words of one entry beyond this make no column wider.
 const WIDEST: f64 = 170.0;
+/// Columns of words are narrowed to this share of their longest word before figures are narrowed.
+const LEAST_SHARE: f64 = 0.15;
 
 /// The rows of a table, ready to be placed.
 #[derive(Debug)]
@@ -104,7 +106,17 @@ fn widths(columns: &[Column], rows: &[Vec<Entry>], total: f64) -> Vec<f64> {
         return natural.iter().map(|width| width + spare).collect();
     }
     if needed >= total {
-        return least.iter().map(|width| width * total / needed).collect();
+        // Words may break anywhere, but a broken number reads as another one.
+        let figures: f64 =
+            columns.iter().zip(&least).filter(|(column, _)| column.is_figure).map(|(_, w)| w).sum();
+        let share = (total - figures) / (needed - figures);
+        if share < LEAST_SHARE || !share.is_finite() {
+            return least.iter().map(|width| width * total / needed).collect();
+        }
+        let narrowed = |(column, width): (&Column, &f64)| {
+            if column.is_figure { *width } else { width * share }
+        };
+        return columns.iter().zip(&least).map(narrowed).collect();
     }
     let share = (total - needed) / (wanted - needed);
     least.iter().zip(&natural).map(|(least, wide)| least + (wide - least) * share).collect()
@@ -140,4 +152,26 @@ fn row(columns: &[Column], entries: &[Vec<Words>], widths: &[f64], is_heading: b
         left += wide + GUTTER;
     }
     Row { marks, height, is_heading }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_broken_before_a_number_is() {
+        let figure = "0.000000000912";
+        let names = ["Target", "Model"].map(Column::words);
+        let figures = (0..6).map(|_| Column::figures("Cost", "USD"));
+        let columns: Vec<Column> = names.into_iter().chain(figures).collect();
+        let name = Entry::words("t".repeat(64));
+        let cells = (0..6).map(|_| Entry::words(figure));
+        let entries: Vec<Entry> = [name.clone(), name].into_iter().chain(cells).collect();
+        let widths = widths(&columns, std::slice::from_ref(&entries), 500.0);
+        let words: Vec<_> = entries.iter().map(entry_of).collect();
+        let row = row(&columns, &words, &widths, false);
+        let is_figure =
+            |mark: &&Mark| matches!(&mark.shape, Shape::Text { text, .. } if text == figure);
+        assert_eq!(row.marks.iter().filter(is_figure).count(), 6);
+    }
 }
