@@ -51,6 +51,7 @@ impl Socket {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
+                drop(stream.set_nodelay(true));
                 Ok((Accepted::Tcp(stream), address.ip()))
             }
             Self::Memory(pipes) => match pipes.recv().await {
@@ -304,12 +305,8 @@ async fn handshake(
 ) -> Option<Connection> {
     let (transport, certificate): (Box<dyn Transport>, _) = match (accepted, tls) {
         (Accepted::Memory(pipe), _) => (Box::new(pipe), None),
-        (Accepted::Tcp(stream), None) => {
-            drop(stream.set_nodelay(true));
-            (Box::new(stream), None)
-        }
+        (Accepted::Tcp(stream), None) => (Box::new(stream), None),
         (Accepted::Tcp(stream), Some(tls)) => {
-            drop(stream.set_nodelay(true));
             let stream = speaks_tls(stream, address, metrics).await?;
             match TlsAcceptor::from(tls.config()).accept(stream).into_fallible().await {
                 Ok(stream) => {
