@@ -4,6 +4,7 @@
 //! A server may close a kept connection just when the next request is on its way. Where no byte of
 //! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
 
+use super::response::MAX_RESPONSE_BYTES;
 use super::{Error, credentials::Credentials, failed};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
@@ -26,8 +27,6 @@ use stopwatch::Stopwatch;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
-
-const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Clone)]
 pub(super) struct Target(Arc<Shared>);

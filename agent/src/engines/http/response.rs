@@ -27,8 +27,8 @@ const FILTERED: [&str; 9] = [
 ];
 /// Longest finish reason of a known server: a longer text is something else.
 const MAX_FINISH_CHARS: usize = 40;
-/// Longest text of a compressed response.
-const MAX_TEXT_BYTES: u64 = 16 << 20;
+/// Longest response, and longest text of a compressed one.
+pub(super) const MAX_RESPONSE_BYTES: usize = 16 << 20;
 /// Longest part of a response that an error repeats.
 const MAX_SHOWN_CHARS: usize = 120;
 /// A server may round its time. Twice the time of the request and this are another unit.
@@ -207,7 +207,7 @@ fn is_finish(value: &Value) -> bool {
 
 /// Some servers begin with a byte order mark, or compress what nobody asked them to.
 fn json(body: &[u8]) -> Result<Value, serde_json::Error> {
-    let text = text::decode_at_most(body, MAX_TEXT_BYTES);
+    let text = text::decode_at_most(body, MAX_RESPONSE_BYTES as u64);
     serde_json::from_slice(text.as_deref().map_or(body, str::as_bytes))
 }
 

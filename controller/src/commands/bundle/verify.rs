@@ -1,4 +1,4 @@
-//! `controller verify`: a bundle -> whether its signature and hashes hold, and which figures its samples don't bring.
+//! `controller verify`: a bundle -> whether its signature and hashes hold, and figures that don't follow from it.
 
 use crate::cli;
 use crate::commands::bundle::day;
@@ -7,7 +7,7 @@ use crate::commands::report::{Made, Pricing, Source, made};
 use anyhow::{Context, bail};
 use bundle::{Bundle, Compared, Content, Difference, PublicKey, archive, compare};
 use ops::program::Exit;
-use ops::{input_file, terminal};
+use ops::{terminal, text_file};
 use results::{SCHEMA_VERSION, json};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -90,12 +90,13 @@ type Parse = fn(&[u8]) -> Result<PublicKey, bundle::key::Error>;
 
 fn key_of(path: &Path, parse: Parse) -> anyhow::Result<(String, PublicKey)> {
     let shown = path.display();
-    let text = input_file::read(path).with_context(|| format!("can't read the key {shown}"))?;
-    let key = parse(&text).with_context(|| format!("can't use the key {shown}"))?;
+    let text =
+        text_file::read_to_string(path).with_context(|| format!("can't read the key {shown}"))?;
+    let key = parse(text.as_bytes()).with_context(|| format!("can't use the key {shown}"))?;
     Ok((shown.to_string(), key))
 }
 
-/// What the samples bring.
+/// What follows from the samples.
 struct Recomputed {
     figures: Compared,
     /// Paths of figures that rest on texts, which the bundle doesn't hold.
@@ -140,7 +141,7 @@ async fn recompute(content: &Content) -> anyhow::Result<Recomputed> {
     Ok(Recomputed { figures, not_recomputed })
 }
 
-/// Takes over what only texts bring; gives the paths of what there is.
+/// Takes over what only texts can show; returns its paths.
 fn adopt_texts(stated: &Value, recomputed: &mut Value) -> Vec<String> {
     let mut adopted = Vec::new();
     let mut adopt = |pointer: &str, path: String| {
