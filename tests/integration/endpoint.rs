@@ -253,7 +253,7 @@ fn failures_are_counted_by_class_and_secrets_are_not_written() {
     let told = ended.out + &ended.err + &all_files(&workspace);
     assert!(!told.contains("t0ken-of-the-test"));
     let sent =
-        format!("STUB_KEY of the environment is sent to the endpoint {}/ask", server.address);
+        format!("environment variable STUB_KEY is sent to the endpoint {}/ask", server.address);
     assert!(told.contains(&sent), "{told}");
 }
 

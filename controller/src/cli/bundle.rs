@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   controller bundle latest
   controller bundle latest --key signing.key --output results.bundle.tar
-  controller bundle latest --texts                 quality and agreement can be recomputed, too
+  controller bundle latest --texts                 lets verify recompute quality and agreement
 
 The bundle holds results, samples, telemetry, plan, matrix, prices and versions. Dialogues and
 summaries are left out unless --texts is given. docs/bundles.md says what a signature proves.")]
@@ -41,7 +41,7 @@ pub struct Bundle {
   controller verify results.bundle.tar --public-key signing.pub
 
 Exit codes: 0 verified · 1 changed, signed by another key, or a figure differs · 2 invalid input ·
-4 all holds, but no trusted key was named or the bundle is not signed")]
+4 intact, but no trusted key was given or the bundle is not signed")]
 pub struct Verify {
     /// Bundle to check
     pub bundle: PathBuf,

@@ -32,6 +32,7 @@ struct Named<'m> {
 fn named<'m>(matrix: &'m Matrix) -> Vec<Named<'m>> {
     let mut all = Vec::new();
     for channel in &matrix.notify.channels {
+        let address = || format!("is used as the address of notify.{}", channel.kind());
         let mut add = |key, variable: Option<&'m String>, purpose: String| {
             let channel = channel.kind();
             all.extend(variable.map(|variable| Named { channel, key, variable, purpose }));
@@ -42,11 +43,11 @@ fn named<'m>(matrix: &'m Matrix) -> Vec<Named<'m>> {
                 add("password_env", email.password_env.as_ref(), server);
             }
             Channel::Slack(hook) | Channel::Teams(hook) => {
-                add("url_env", Some(&hook.url_env), receives(channel));
+                add("url_env", Some(&hook.url_env), address());
             }
             Channel::Webhook(hook) => {
-                add("url_env", Some(&hook.url_env), receives(channel));
-                let signs = "signs the messages to the webhook".to_owned();
+                add("url_env", Some(&hook.url_env), address());
+                let signs = "is used to sign the messages to notify.webhook".to_owned();
                 add("secret_env", hook.secret_env.as_ref(), signs);
             }
         }
@@ -54,14 +55,10 @@ fn named<'m>(matrix: &'m Matrix) -> Vec<Named<'m>> {
     all
 }
 
-fn receives(channel: &Channel) -> String {
-    format!("is the address that receives the messages to {}", channel.kind())
-}
-
 /// A line for each variable that notifications use.
 pub(super) fn told(matrix: &Matrix) -> Vec<String> {
     let line =
-        |named: Named<'_>| format!("{} of the environment {}", named.variable, named.purpose);
+        |named: Named<'_>| format!("environment variable {} {}", named.variable, named.purpose);
     named(matrix).into_iter().map(line).collect()
 }
 
@@ -213,10 +210,10 @@ secret_env = "HOOK_KEY"
         assert_eq!(
             told(&matrix()),
             [
-                "MAIL_PASSWORD of the environment is sent to the mail server mail.example.com:587",
-                "SLACK_URL of the environment is the address that receives the messages to slack",
-                "HOOK_URL of the environment is the address that receives the messages to webhook",
-                "HOOK_KEY of the environment signs the messages to the webhook",
+                "environment variable MAIL_PASSWORD is sent to the mail server mail.example.com:587",
+                "environment variable SLACK_URL is used as the address of notify.slack",
+                "environment variable HOOK_URL is used as the address of notify.webhook",
+                "environment variable HOOK_KEY is used to sign the messages to notify.webhook",
             ]
         );
     }

@@ -134,7 +134,7 @@ pub(in crate::commands) async fn made<S: Write + Send, T: Write + Send>(
     Ok(Made { results: build::results(&read, files), samples, telemetry, other_scores })
 }
 
-/// Scores of a samples file that its texts don't bring; the first is of the row `first`.
+/// Scores of a samples file that don't follow from its texts; the first is of the row `first`.
 fn differences(
     first: u64,
     stated: &[Option<Rouge>],

@@ -169,7 +169,7 @@ pub(in crate::commands) struct Part {
 pub(super) enum Stated {
     /// None: they follow from the texts.
     None,
-    /// Those of the file, which the texts must bring again. The first is of this row.
+    /// Those of the file, which must follow from the texts. The first is of this row.
     ToCheck(u64, Vec<Option<Rouge>>),
     /// Those of the file; the texts are not there.
     Given(Vec<Option<Rouge>>),

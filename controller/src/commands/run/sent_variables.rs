@@ -37,7 +37,7 @@ impl<'o> EndpointAccess<'o> {
         let sent = local.flat_map(|target| matrix.endpoint_variables(&target.name));
         let sent = sent.filter(|sent| self.allows(sent.name)).map(|sent| {
             format!(
-                "{} of the environment is sent to the endpoint {}",
+                "environment variable {} is sent to the endpoint {}",
                 sent.name,
                 shown_url(sent.endpoint)
             )
@@ -124,8 +124,8 @@ usd_per_hour = 0.1
         assert_eq!(
             access.told(&matrix()),
             [
-                "ONE_TOKEN of the environment is sent to the endpoint https://one.example/ask",
-                "TEAM of the environment is sent to the endpoint https://one.example/ask",
+                "environment variable ONE_TOKEN is sent to the endpoint https://one.example/ask",
+                "environment variable TEAM is sent to the endpoint https://one.example/ask",
             ]
         );
     }
