@@ -41,6 +41,12 @@ const DATA_V2: u64 = 3;
 
 /// `PLAIN_DICTIONARY` and `RLE_DICTIONARY`.
 const DICTIONARY_ENCODINGS: [u64; 2] = [2, 8];
+const DELTA_LENGTH_BYTE_ARRAY: u64 = 6;
+const DELTA_BYTE_ARRAY: u64 = 7;
+
+fn is_delta(encoding: u64) -> bool {
+    matches!(encoding, DELTA_LENGTH_BYTE_ARRAY | DELTA_BYTE_ARRAY)
+}
 
 const STOP: u8 = 0;
 const TRUE: u8 = 1;
@@ -73,18 +79,30 @@ pub(super) struct Chunk {
     pub(super) codec: Option<Codec>,
 }
 
+/// The most bytes that a page of this length may expand to.
+pub(super) fn most_bytes(packed: u64) -> u64 {
+    packed.saturating_mul(MAX_RATIO).max(ALWAYS_BYTES)
+}
+
+/// What the headers of a column's pages leave to be checked in the pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Checked {
+    /// A page has one of the delta encodings of texts.
+    pub(super) has_delta: bool,
+}
+
 /// Checks the headers of the consecutive pages of a column chunk. What is malformed after its last value is left to the
 /// parser: some writers leave bytes there.
-pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
+pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<Checked, Unsound> {
     let mut walk = Walk { bytes };
     let (mut values, mut has_dictionary) = (0_u64, false);
+    let mut has_delta = false;
     while !walk.bytes.is_empty() {
         let page = match walk.page() {
             Err(Unsound::Malformed) if values >= chunk.values => break,
             page => page?,
         };
-        let most = page.packed.saturating_mul(MAX_RATIO).max(ALWAYS_BYTES);
-        if page.unpacked > most {
+        if page.unpacked > most_bytes(page.packed) {
             return Err(Unsound::Oversized);
         }
         if let Some(codec) = chunk.codec.filter(|_| page.is_compressed)
@@ -101,10 +119,13 @@ pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<(), Unsound> {
             _ if DICTIONARY_ENCODINGS.contains(&page.encoding) && !has_dictionary => {
                 return Err(Unsound::NoDictionary);
             }
-            _ => values = values.saturating_add(page.values),
+            _ => {
+                values = values.saturating_add(page.values);
+                has_delta |= is_delta(page.encoding);
+            }
         }
     }
-    Ok(())
+    Ok(Checked { has_delta })
 }
 
 /// A page and what its header claims.
@@ -327,6 +348,7 @@ mod tests {
         assert_eq!(metadata(&[0x10 | STRUCT; 1000]), Err(Unsound::Unusual));
     }
 
+    const SOUND: Result<Checked, Unsound> = Ok(Checked { has_delta: false });
     const CHUNK: Chunk = Chunk { values: 6, value_bytes: 4, codec: None };
 
     fn zigzag(number: u32) -> Vec<u8> {
@@ -350,25 +372,25 @@ mod tests {
     fn the_headers_of_all_pages_are_checked() {
         let data = page(0, 9, 5, 2);
         let empty = vec![0xe0 | LIST, 0x10 | TRUE, STOP];
-        assert_eq!(pages(&data.repeat(3), CHUNK), Ok(()));
+        assert_eq!(pages(&data.repeat(3), CHUNK), SOUND);
         let with = |pages: usize, end: &[u8]| [&data.repeat(pages)[..], end].concat();
         for pages_before in [1, 3] {
             assert_eq!(pages(&with(pages_before, &empty), CHUNK), Err(Unsound::EmptyElements));
             let deep = [0x90 | STRUCT; 99];
             assert_eq!(pages(&with(pages_before, &deep), CHUNK), Err(Unsound::Unusual));
         }
-        assert_eq!(pages(&with(3, &[STOP, 1, 2]), CHUNK), Ok(()), "left to the parser");
+        assert_eq!(pages(&with(3, &[STOP, 1, 2]), CHUNK), SOUND, "left to the parser");
         assert_eq!(pages(&with(2, &[STOP, 1, 2]), CHUNK), Err(Unsound::Malformed));
         let content = [&data[..data.len() - 4], &empty, &[0]].concat();
-        assert_eq!(pages(&content, CHUNK), Ok(()), "the list is the page's content");
+        assert_eq!(pages(&content, CHUNK), SOUND, "the list is the page's content");
     }
 
     #[test]
     fn a_page_claims_what_it_can_hold() {
         let most = u32::try_from(ALWAYS_BYTES).unwrap();
-        assert_eq!(pages(&page(3, most, 8, u32::MAX / 2), CHUNK), Ok(()));
+        assert_eq!(pages(&page(3, most, 8, u32::MAX / 2), CHUNK), SOUND);
         assert_eq!(pages(&page(3, most + 1, 8, 1), CHUNK), Err(Unsound::Oversized));
-        assert_eq!(pages(&page(2, 400, 7, 100), CHUNK), Ok(()));
+        assert_eq!(pages(&page(2, 400, 7, 100), CHUNK), SOUND);
         assert_eq!(pages(&page(2, 400, 7, 101), CHUNK), Err(Unsound::Oversized));
         assert_eq!(pages(&page(2, 400, 5, 100), CHUNK), Err(Unsound::Malformed), "another header");
     }

@@ -56,20 +56,82 @@ fn of_subsequence(reference: &[String], summary: &[String]) -> f64 {
     if reference.is_empty() || summary.is_empty() {
         return 0.0;
     }
-    let mut row = vec![0_usize; summary.len() + 1];
-    for word in reference {
-        let mut diagonal = 0;
-        for (place, other) in summary.iter().enumerate() {
-            let above = row[place + 1];
-            row[place + 1] = if word == other { diagonal + 1 } else { above.max(row[place]) };
-            diagonal = above;
+    f1(common_subsequence(reference, summary), summary.len(), reference.len())
+}
+
+/// Length of the longest common subsequence, with one bit per word of the summary, so that a long
+/// reference costs `reference * summary / 64` operations (Hyyrö, "Bit-Parallel LCS-length
+/// Computation Revisited", 2004).
+fn common_subsequence(reference: &[String], summary: &[String]) -> usize {
+    let mut numbers: HashMap<&str, usize> = HashMap::new();
+    for word in summary {
+        let next = numbers.len();
+        numbers.entry(word).or_insert(next);
+    }
+    // Words that the summary lacks change nothing.
+    let reference: Vec<usize> =
+        reference.iter().filter_map(|word| numbers.get(word.as_str()).copied()).collect();
+    let mut places = vec![0_u64; numbers.len()];
+    let mut carries = vec![false; reference.len()];
+    let mut length = 0;
+    for block in summary.chunks(64) {
+        for (place, word) in block.iter().enumerate() {
+            places[numbers[word.as_str()]] |= 1 << place;
+        }
+        // A bit that is 0 is a step in the row of the usual table.
+        let mut row = u64::MAX;
+        for (&word, carry) in reference.iter().zip(&mut carries) {
+            let matched = row & places[word];
+            let (sum, overflows) = row.overflowing_add(matched);
+            let (sum, carries) = sum.overflowing_add(u64::from(*carry));
+            *carry = overflows || carries;
+            row = sum | (row & !places[word]);
+        }
+        length += (0..block.len()).filter(|place| row >> place & 1 == 0).count();
+        for word in block {
+            places[numbers[word.as_str()]] = 0;
         }
     }
-    f1(row[summary.len()], summary.len(), reference.len())
+    length
 }
 
 fn f1(shared: usize, of_summary: usize, of_reference: usize) -> f64 {
     let precision = shared as f64 / of_summary as f64;
     let recall = shared as f64 / of_reference as f64;
     if precision + recall > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The table of Lin 2004, row by row.
+    fn by_rows(reference: &[String], summary: &[String]) -> usize {
+        let mut row = vec![0_usize; summary.len() + 1];
+        for word in reference {
+            let mut diagonal = 0;
+            for (place, other) in summary.iter().enumerate() {
+                let above = row[place + 1];
+                row[place + 1] = if word == other { diagonal + 1 } else { above.max(row[place]) };
+                diagonal = above;
+            }
+        }
+        row[summary.len()]
+    }
+
+    fn words_up_to(count: usize) -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec("[a-e]", 0..count)
+    }
+
+    proptest! {
+        #[test]
+        fn the_bits_give_the_length_that_the_rows_give(
+            reference in words_up_to(200),
+            summary in words_up_to(200),
+        ) {
+            let length = common_subsequence(&reference, &summary);
+            prop_assert_eq!(length, by_rows(&reference, &summary));
+        }
+    }
 }
