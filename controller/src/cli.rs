@@ -44,7 +44,7 @@ pub enum Command {
     Report(Report),
     /// Compare two campaigns, and optionally fail on a regression
     Compare(Compare),
-    /// Write a campaign's results and everything they are computed from as one signed archive
+    /// Write results and everything they are computed from as one signed archive
     Bundle(Bundle),
     /// Check a bundle's signature and hashes, and recompute its figures from its samples
     Verify(Verify),
