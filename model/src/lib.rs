@@ -19,6 +19,7 @@ pub mod panic;
 pub mod s3_address;
 pub mod sample;
 pub mod segment;
+pub mod shard_digest;
 pub mod telemetry;
 pub mod text;
 pub mod version;

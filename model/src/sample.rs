@@ -163,9 +163,10 @@ impl Sample {
         let is_within = |part: u64| part <= latency_ns;
         let is_ordered =
             ttft_ns.is_none_or(is_within) && self.http.is_none_or(|http| is_within(http.total_ns));
-        // The end fits an i64 column.
-        let is_in_range =
-            start_ns.checked_add(latency_ns).is_some_and(|end| i64::try_from(end).is_ok());
+        // The end fits an i64 column, and so does what isn't bounded by it.
+        let fits = |ns: u64| i64::try_from(ns).is_ok();
+        let is_in_range = start_ns.checked_add(latency_ns).is_some_and(fits)
+            && self.schedule_delay_ns.is_none_or(fits);
         if !is_ordered || !is_in_range {
             return Err(Error::Times { start_ns, ttft_ns, latency_ns });
         }

@@ -17,6 +17,15 @@ pub enum LineBreaks {
     Kept,
 }
 
+/// The text with every zero byte replaced: PostgreSQL keeps none, and what is stored is the same in every database.
+pub fn without_zero_bytes(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Whether a character acts on its surroundings, or is invisible, instead of being shown: control characters, marks
 /// that change the direction of writing, separators of lines, characters without width, and tags.
 pub fn is_unprintable(c: char) -> bool {

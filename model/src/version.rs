@@ -1,8 +1,9 @@
 //! The protocol's version, and compatibility of two builds.
 
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
-/// `major`. 1.1: whether a request to an endpoint was sent again on a new connection.
-pub const PROTOCOL: Version = Version { major: 1, minor: 1 };
+/// `major`. 1.1: whether a request to an endpoint was sent again on a new connection. 1.2: agents sign
+/// the samples of a shard.
+pub const PROTOCOL: Version = Version { major: 1, minor: 2 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

@@ -1,6 +1,6 @@
 //! Bundles of measured campaigns: every kind of row is written, read back, and brings the same figures.
 
-use scenarios::{Workspace, processor, repository, scripted};
+use scenarios::{Workspace, processor, repository, scripted, waiting};
 
 const CERTIFICATE: &str = ".fleetmark/certs/controller.pem";
 
@@ -52,4 +52,31 @@ fn loads_verify() {
     assert!(not_sent.as_u64() > Some(0), "some requests find the queue full: {not_sent}");
     let said = verified(&workspace, &["--texts"]);
     assert!(!said.contains("not recomputed"), "{said}");
+}
+
+/// Every kind of row is signed: samples of batches, requests that arrive or find a full queue, and windows.
+#[test]
+fn loads_are_signed_by_an_agent_with_a_certificate() {
+    let rest = "[factors]\nbatch_sizes = [2]\nscenarios = [\"offline\", \"server\", \"stress\"]\n\
+        [protocol]\nwarmup = 1\nruns = 2\nserver = { request_rates = [400], max_queue = 5 }\n\
+        stress = { duration = \"10m\", concurrency = 4 }\n[slo]\nrequest_latency_ms = 100\npercentile = 90\n";
+    let matrix = scripted::matrix("signed", 60, rest) + waiting::THERE;
+    let script = r#"{"prompt_ms": 4, "token_ms": 1, "output_tokens": 7}"#;
+    let workspace = scripted::workspace(script, &matrix);
+    let (running, port) = waiting::over_tls(&workspace, "");
+    let url = format!("https://127.0.0.1:{port}");
+    let join = ["join", "--controller", &url, "--target", "there", "--threads", "1"];
+    let own = ["--ca", "certs/ca.pem", "--cert", "certs/agent.pem", "--key", "certs/agent.key"];
+    let _ = workspace.start_agent(&[&join[..], &own].concat()).finish().expect(0);
+    let _ = running.finish().expect(0);
+    let bundle = ["bundle", "latest", "--key", "certs/controller.key", "--output", "made.tar"];
+    let _ = workspace.run(&bundle).expect(0);
+    let verify = ["verify", "made.tar", "--certificate", "certs/controller.pem"];
+    let verified =
+        workspace.run(&[&verify[..], &["--agent-ca", "certs/ca.pem"]].concat()).expect(0);
+    let line = verified.out.lines().find(|line| line.starts_with("agents ")).expect("it is there");
+    let counts: Vec<&str> =
+        line.split_whitespace().filter(|word| word.parse::<u32>().is_ok()).collect();
+    assert!(counts.len() == 2 && counts[0] == counts[1] && counts[0] != "0", "{line}");
+    assert!(line.ends_with("; all verify, issued by certs/ca.pem"), "{line}");
 }

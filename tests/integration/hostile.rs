@@ -114,6 +114,7 @@ async fn lie(url: String, token: &Path) {
                     attempt: offer.attempt,
                     last_sequence: offer.batches.len() as u64,
                     segment: Some(wire::Segment::default()),
+                    signature: None,
                 };
                 let finished = from_agent::Message::ShardFinished(finished);
                 out.send(say(finished)).await.expect("it listens");

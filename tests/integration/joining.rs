@@ -141,6 +141,24 @@ fn an_agent_with_a_valid_certificate_joins() {
 }
 
 #[test]
+fn an_agent_with_a_certificate_signs_its_samples() {
+    let served = serve();
+    let _ = served.join_valid().expect(0);
+    let Served { workspace, running, .. } = served;
+    let _ = running.finish().expect(0);
+    let bundle = ["bundle", "latest", "--key", "certs/controller.key", "--output", "made.tar"];
+    for texts in [&[][..], &["--texts"]] {
+        let _ = workspace.run(&[&bundle, texts].concat()).expect(0);
+        let verify = ["verify", "made.tar", "--certificate", "certs/controller.pem"];
+        let ca = ["--agent-ca", "certs/ca.pem"];
+        let verified = workspace.run(&[&verify[..], &ca].concat()).expect(0);
+        let expected = "1 of 1 attempts signed by their agents' certificates; \
+            all verify, issued by certs/ca.pem\n";
+        assert!(verified.out.contains(expected), "{}", verified.out);
+    }
+}
+
+#[test]
 fn a_foreign_certificate_is_refused() {
     let served = serve();
     let _ = served.workspace.run(&["certs", "init", "--dir", "other"]).expect(0);

@@ -1,5 +1,6 @@
 //! One connection, from dialing to its end.
 
+use super::signing::ShardSigner;
 use super::{Disconnect, Ending, Inbox, Options, convert, dial::Dialer, is_final, spans::Spans};
 use crate::metrics::Metrics;
 use crate::runner::{Activity, Command, Report, Runner};
@@ -72,6 +73,7 @@ pub(super) async fn serve(
         outgoing,
         metrics,
         spans: Spans::new(&options.traces),
+        signer: dial.signer(),
         activity,
         current: None,
         stopping: false,
@@ -164,6 +166,8 @@ struct Session<'a> {
     outgoing: mpsc::Sender<wire::FromAgent>,
     metrics: &'a Metrics,
     spans: Spans,
+    /// None without a certificate.
+    signer: Option<ShardSigner>,
     activity: (Activity, Option<(u64, u64)>),
     /// The shard and attempt that the runner works on. Only their reports are forwarded.
     current: Option<(u64, u64)>,
@@ -248,6 +252,9 @@ impl Session<'_> {
             .check("controller")
             .map_err(|error| error.to_string())?;
         self.spans.welcomed(&welcome);
+        if let Some(signer) = &mut self.signer {
+            signer.welcome(&welcome);
+        }
         terminal::note(&format!(
             "joined campaign {} for {}",
             plain(&welcome.campaign, ids::MAX_BYTES),
@@ -270,7 +277,10 @@ impl Session<'_> {
                 let (shard, attempt) = (offer.shard, offer.attempt);
                 self.current = Some((shard, attempt));
                 self.spans.leased(&offer);
-                self.send(Message::ShardAccepted(wire::ShardAccepted { shard, attempt })).await?;
+                let salt = self.signer.as_mut().map(|signer| signer.begin(&offer));
+                let salt = salt.unwrap_or_default();
+                let accepted = wire::ShardAccepted { shard, attempt, salt };
+                self.send(Message::ShardAccepted(accepted)).await?;
                 match convert::offer(offer) {
                     Ok(offer) => {
                         self.runner.send(Command::Measure(offer));
@@ -321,6 +331,9 @@ impl Session<'_> {
             }
             Report::Batch(samples) if self.current == Some((samples.shard, samples.attempt)) => {
                 self.metrics.batches.inc();
+                if let Some(signer) = &mut self.signer {
+                    signer.add(&samples);
+                }
                 let failed =
                     samples.samples.iter().filter(|(_, sample)| !sample.outcome.is_ok()).count();
                 let ok = samples.samples.len() - failed;
@@ -335,7 +348,9 @@ impl Session<'_> {
                 self.spans.end(None);
                 self.metrics.shards.with_label_values(&["finished"]).inc();
                 let segment = Some(segment.into());
-                let finished = wire::ShardFinished { shard, attempt, last_sequence, segment };
+                let signature = self.signer.as_mut().and_then(|signer| signer.sign(attempt));
+                let finished =
+                    wire::ShardFinished { shard, attempt, last_sequence, segment, signature };
                 self.send(Message::ShardFinished(finished)).await
             }
             Report::Failed { shard, attempt, failure }

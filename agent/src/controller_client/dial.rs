@@ -4,11 +4,14 @@
 //! arrives before a request was accepted, hyper reports only a closed connection, and tonic redials
 //! on its own. So this module keeps the reason, and leaves reconnecting to its caller.
 
+use super::identity::Tls;
 use super::rejection::{self, SpeaksTls};
+use super::signing::ShardSigner;
 use super::{Error, Identity};
 use crate::http_authority::HttpAuthority;
 use hyper_util::rt::TokioIo;
 use proto::plaintext_rejection::PLAINTEXT_REJECTION;
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, pki_types::ServerName};
 use std::future::Future;
 use std::io;
@@ -29,6 +32,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Dialer {
     endpoint: Endpoint,
+    /// Of the certificate that the connection presents.
+    key: Option<Arc<dyn SigningKey>>,
     connector: Connector,
 }
 
@@ -38,9 +43,11 @@ impl Dialer {
         let no_url = || Error::Url { url: url.to_owned() };
         let uri: Uri = url.parse().map_err(|_| no_url())?;
         let authority = HttpAuthority::of(&uri).ok_or_else(no_url)?;
+        let mut own_key = None;
         let tls = match identity.tls(url, &uri)? {
             None => None,
-            Some(config) => {
+            Some(Tls { config, key }) => {
+                own_key = key;
                 let server = ServerName::try_from(authority.host.clone()).map_err(|_| no_url())?;
                 Some((Arc::new(config), server))
             }
@@ -57,7 +64,12 @@ impl Dialer {
         let server = (authority.host, authority.port);
         let connector =
             Connector { server, tls, dialled: Arc::default(), first_error: Arc::default() };
-        Ok(Self { endpoint, connector })
+        Ok(Self { endpoint, key: own_key, connector })
+    }
+
+    /// Signs shards as the connection is authenticated. `None` without a certificate.
+    pub(super) fn signer(&self) -> Option<ShardSigner> {
+        ShardSigner::new(Arc::clone(self.key.as_ref()?))
     }
 
     pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {

@@ -6,6 +6,7 @@ use super::Error;
 use crate::http_authority::HttpAuthority;
 use ops::text_file;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
@@ -65,9 +66,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     if all.is_empty() { Err(unusable(path, "no certificate found")) } else { Ok(all) }
 }
 
+/// This agent's side of a TLS connection.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) config: ClientConfig,
+    /// Of its certificate.
+    pub(super) key: Option<Arc<dyn SigningKey>>,
+}
+
 impl Identity {
-    /// The TLS configuration for a URL. `None` for plain HTTP, which is an error off loopback.
-    pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<ClientConfig>, Error> {
+    /// TLS for a URL. `None` for plain HTTP, which is an error off loopback.
+    pub(super) fn tls(&self, url: &str, uri: &Uri) -> Result<Option<Tls>, Error> {
         if uri.scheme_str() != Some("https") {
             return if HttpAuthority::of(uri).is_some_and(|authority| authority.is_loopback()) {
                 Ok(None)
@@ -81,6 +90,8 @@ impl Identity {
             roots.add(certificate).map_err(|error| unusable(ca, error))?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let keys = provider.key_provider;
+        let mut own_key = None;
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::Certificate(io::Error::other(error)))?
@@ -91,12 +102,13 @@ impl Identity {
                 let pem = read(key)?;
                 let pair = PrivateKeyDer::from_pem_slice(pem.as_bytes());
                 let pair = pair.map_err(|error| unusable(key, error))?;
+                own_key = keys.load_private_key(pair.clone_key()).ok();
                 let config = config.with_client_auth_cert(certificates(certificate)?, pair);
                 config.map_err(|error| unusable(certificate, error))?
             }
         };
         config.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Some(config))
+        Ok(Some(Tls { config, key: own_key }))
     }
 
     /// The `authorization` header. `None` without a token.

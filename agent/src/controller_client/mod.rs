@@ -11,6 +11,7 @@ mod identity;
 mod rejection;
 #[cfg(test)]
 mod tests;
+mod signing;
 mod spans;
 
 pub use health_check::check_controller;

@@ -29,6 +29,12 @@ pub const AGENTS: &str = "agents.json";
 pub const SEGMENTS: &str = "segments.json";
 pub const EVENTS: &str = "events.json";
 pub const LOAD_WINDOWS: &str = "load-windows.json";
+/// Of agents, over their samples.
+pub const SIGNATURES: &str = "signatures.json";
+/// What agents signed in place of texts: [`HASH_BYTES`] for each counted sample of a signed attempt, in the order of
+/// [`SAMPLES`].
+pub const TEXT_HASHES: &str = "text-hashes.bin";
+pub const HASH_BYTES: usize = 32;
 
 /// All names, in the order of the archive.
 const NAMES: &[&str] = &[
@@ -49,6 +55,8 @@ const NAMES: &[&str] = &[
     SEGMENTS,
     EVENTS,
     LOAD_WINDOWS,
+    SIGNATURES,
+    TEXT_HASHES,
 ];
 
 /// A file of the archive. Its bytes are a slice of the archive's.

@@ -22,7 +22,8 @@ impl Content {
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.check_plan()?;
         self.check_agents()?;
-        self.check_load_windows()
+        self.check_load_windows()?;
+        self.check_signatures()
     }
 
     fn check_plan(&self) -> Result<(), Error> {
@@ -118,6 +119,25 @@ impl Content {
                 return refuse(LOAD_WINDOWS, "a window is there twice, or out of order");
             }
             last = place;
+        }
+        Ok(())
+    }
+}
+
+impl Content {
+    fn check_signatures(&self) -> Result<(), Error> {
+        use super::archive::{HASH_BYTES, SIGNATURES, TEXT_HASHES};
+        if self.signatures.iter().any(|row| row.agent >= self.agents.len()) {
+            return refuse(SIGNATURES, "a signature by an agent that is not of the campaign");
+        }
+        if !self.signatures.windows(2).all(|pair| pair[0].attempt < pair[1].attempt) {
+            return refuse(SIGNATURES, "an attempt is there twice, or out of order");
+        }
+        if self.texts.is_some() && self.signatures.iter().any(|row| row.salt.is_none()) {
+            return refuse(SIGNATURES, "a signature without its salt, although there are texts");
+        }
+        if !self.text_hashes.len().is_multiple_of(HASH_BYTES) {
+            return refuse(TEXT_HASHES, format!("{} bytes", self.text_hashes.len()));
         }
         Ok(())
     }

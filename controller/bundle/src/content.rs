@@ -2,10 +2,13 @@
 
 use super::archive::{self, Entry};
 use super::{Error, canonical};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use model::ids::{CampaignId, SampleId};
-use records::{AgentRow, CampaignRow, DialogueRow, EventRow, LoadWindowRow, SegmentRow, State};
+use records::{
+    AgentRow, CampaignRow, DialogueRow, EventRow, LoadWindowRow, SegmentRow, SignatureRow, State,
+};
 use serde::{Deserialize, Serialize};
 
 /// All that a campaign's results are computed from, and the results.
@@ -19,6 +22,10 @@ pub struct Content {
     pub events: Vec<EventRow>,
     /// Counted windows of sustained loads.
     pub load_windows: Vec<LoadWindowRow>,
+    /// By attempt. They have their salts only if [`Self::texts`] are there.
+    pub signatures: Vec<SignatureRow>,
+    /// See [`archive::TEXT_HASHES`]; empty without samples of signed attempts.
+    pub text_hashes: Bytes,
     /// Parquet.
     pub samples: Bytes,
     /// Parquet; none if nothing was observed.
@@ -49,6 +56,49 @@ struct DialogueEntry {
     dialogue: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
+}
+
+/// An element of signatures.json.
+#[derive(Serialize, Deserialize)]
+struct SignatureEntry {
+    attempt: u64,
+    agent: usize,
+    /// Base64 of DER.
+    certificate: String,
+    /// Hexadecimal, as the digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+    digest: String,
+    /// Base64.
+    signature: String,
+}
+
+impl SignatureEntry {
+    fn new(row: &SignatureRow, has_texts: bool) -> Self {
+        Self {
+            attempt: row.attempt,
+            agent: row.agent,
+            certificate: STANDARD.encode(&row.certificate),
+            salt: row.salt.filter(|_| has_texts).map(hex::encode),
+            digest: hex::encode(row.digest),
+            signature: STANDARD.encode(&row.signature),
+        }
+    }
+
+    fn row(self) -> Option<SignatureRow> {
+        let hash = |digits: &str| <[u8; 32]>::try_from(hex::decode(digits).ok()?).ok();
+        Some(SignatureRow {
+            attempt: self.attempt,
+            agent: self.agent,
+            certificate: STANDARD.decode(self.certificate).ok()?,
+            salt: match self.salt {
+                None => None,
+                Some(digits) => Some(hash(&digits)?),
+            },
+            digest: hash(&self.digest)?,
+            signature: STANDARD.decode(self.signature).ok()?,
+        })
+    }
 }
 
 impl Content {
@@ -89,6 +139,14 @@ impl Content {
             entry(archive::EVENTS, &canonical::write(&self.events)),
             entry(archive::LOAD_WINDOWS, &canonical::write(&self.load_windows)),
         ]);
+        if !self.signatures.is_empty() {
+            let signature = |row| SignatureEntry::new(row, has_texts);
+            let signatures: Vec<SignatureEntry> = self.signatures.iter().map(signature).collect();
+            entries.push(entry(archive::SIGNATURES, &canonical::write(&signatures)));
+        }
+        if !self.text_hashes.is_empty() {
+            entries.push(entry(archive::TEXT_HASHES, &self.text_hashes));
+        }
         entries
     }
 
@@ -103,6 +161,11 @@ impl Content {
         let matrix_text = String::from_utf8(file(archive::MATRIX_TEXT)?.to_vec());
         let dialogues: Vec<DialogueEntry> =
             canonical::read(&file(archive::DIALOGUES)?, archive::DIALOGUES)?;
+        let signatures: Vec<SignatureEntry> = match maybe(archive::SIGNATURES) {
+            None => Vec::new(),
+            Some(bytes) => canonical::read(&bytes, archive::SIGNATURES)?,
+        };
+        let signatures = signatures.into_iter().map(SignatureEntry::row);
         let dialogue = |row: DialogueEntry| DialogueRow {
             sample_id: row.sample_id,
             dialogue: row.dialogue.unwrap_or_default(),
@@ -128,6 +191,8 @@ impl Content {
             segments: canonical::read(&file(archive::SEGMENTS)?, archive::SEGMENTS)?,
             events: canonical::read(&file(archive::EVENTS)?, archive::EVENTS)?,
             load_windows: canonical::read(&file(archive::LOAD_WINDOWS)?, archive::LOAD_WINDOWS)?,
+            signatures: signatures.collect::<Option<_>>().ok_or(Error::Encoding)?,
+            text_hashes: maybe(archive::TEXT_HASHES).unwrap_or_default(),
             samples: file(archive::SAMPLES)?,
             telemetry: maybe(archive::TELEMETRY),
             texts: maybe(archive::TEXTS),

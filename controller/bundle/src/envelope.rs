@@ -3,8 +3,8 @@
 //! <https://github.com/secure-systems-lab/dsse/blob/master/envelope.md>
 
 use super::Error;
-use super::key::{PublicKey, SigningKey};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use keys::{PublicKey, SigningKey};
 use serde::{Deserialize, Serialize};
 
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";

@@ -11,20 +11,19 @@ mod check;
 mod content;
 mod differences;
 mod envelope;
-pub mod key;
 mod statement;
 
 pub use check::Error as ContentError;
 pub use content::Content;
 pub use differences::{Compared, Difference, compare};
 pub use envelope::{Envelope, PAYLOAD_TYPE};
-pub use key::{PublicKey, SigningKey};
 pub use statement::{
     Counts, Hashes, PREDICATE_TYPE, Predicate, STATEMENT_TYPE, Statement, Subject, Versions,
 };
 
-use archive::{ATTESTATION, Entry, MAX_BYTES, MAX_JSON_BYTES, PUBLIC_KEY};
+use archive::{ATTESTATION, Entry, MAX_BYTES, MAX_JSON_BYTES, PUBLIC_KEY, SIGNATURES};
 use bytes::Bytes;
+use keys::{PublicKey, SigningKey};
 use std::io::Write;
 
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +61,8 @@ pub enum Error {
     NotCanonical { name: &'static str },
     #[error("{ATTESTATION} holds invalid base64")]
     Base64,
+    #[error("{SIGNATURES} holds invalid base64 or hexadecimal digits")]
+    Encoding,
     #[error("{ATTESTATION} has a payload of the type `{found}`, expected {PAYLOAD_TYPE}")]
     PayloadType { found: String },
     #[error(
@@ -75,10 +76,10 @@ pub enum Error {
     #[error("{PUBLIC_KEY}: {source}")]
     PublicKey {
         #[source]
-        source: key::Error,
+        source: keys::Error,
     },
     #[error("can't sign")]
-    Sign(#[from] key::Error),
+    Sign(#[from] keys::Error),
     #[error("{name} has the sha256 {found}, but {expected} was signed")]
     Hash { name: String, expected: String, found: String },
     #[error("the statement names {expected}, and the archive holds {found}")]

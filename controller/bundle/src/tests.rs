@@ -2,7 +2,9 @@ use super::*;
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::host::AgentFacts;
-use records::{AgentRow, CampaignRow, DatasetFacts, DialogueRow, PriceRow, SegmentRow, State};
+use records::{
+    AgentRow, CampaignRow, DatasetFacts, DialogueRow, PriceRow, SegmentRow, SignatureRow, State,
+};
 use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
@@ -70,10 +72,23 @@ fn content() -> Content {
         }],
         events: Vec::new(),
         load_windows: Vec::new(),
+        signatures: vec![signature(1)],
+        text_hashes: Bytes::from_static(&[8; 64]),
         samples: Bytes::from_static(b"samples"),
         telemetry: Some(Bytes::from_static(b"telemetry")),
         texts: Some(Bytes::from_static(b"texts")),
         results: Bytes::from_static(b"{}"),
+    }
+}
+
+fn signature(attempt: u64) -> SignatureRow {
+    SignatureRow {
+        attempt,
+        agent: 0,
+        certificate: vec![1; 400],
+        salt: Some([2; 32]),
+        digest: [3; 32],
+        signature: vec![4; 70],
     }
 }
 
@@ -116,6 +131,8 @@ fn texts_are_written_only_if_they_are_asked_for() {
     assert!(!String::from_utf8_lossy(&bytes).contains("Anna"));
     let read = Bundle::read(&bytes).unwrap().content;
     assert!(read.dialogues.iter().all(|row| row.dialogue.is_empty() && row.summary.is_none()));
+    let salts = read.signatures.iter().map(|row| row.salt);
+    assert!(salts.eq([None]), "with the salt, a text could be guessed by its hash");
 }
 
 #[test]
@@ -139,11 +156,11 @@ fn a_signature_by_ed25519_is_valid() {
 fn other_keys_are_refused_by_name() {
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let error = SigningKey::from_pem(&p384.serialize_pem()).unwrap_err();
-    assert!(matches!(error, key::Error::Algorithm), "{error}");
+    assert!(matches!(error, keys::Error::Algorithm), "{error}");
     let error = SigningKey::from_pem("none").unwrap_err();
-    assert!(matches!(error, key::Error::Private(_)), "{error}");
+    assert!(matches!(error, keys::Error::Private(_)), "{error}");
     let error = PublicKey::from_pem(p384.serialize_pem().as_bytes()).unwrap_err();
-    assert!(matches!(error, key::Error::Pem { label: "PUBLIC KEY" }), "{error}");
+    assert!(matches!(error, keys::Error::Pem { label: "PUBLIC KEY" }), "{error}");
 }
 
 /// Every byte of the file: headers, padding, envelope, key and contents.
@@ -298,6 +315,11 @@ fn rows_that_lead_nowhere_are_refused() {
         |content| content.segments[0].cell = 1,
         |content| content.segments[0].agent = 1,
         |content| content.segments[0].run = 0,
+        |content| content.signatures[0].agent = 1,
+        |content| content.signatures.push(signature(1)),
+        |content| content.signatures.push(signature(0)),
+        |content| content.signatures[0].salt = None,
+        |content| content.text_hashes = Bytes::from_static(&[8; 63]),
         |content| {
             content.load_windows.push(records::LoadWindowRow {
                 cell: 0,

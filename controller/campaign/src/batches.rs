@@ -52,6 +52,7 @@ impl CampaignState {
         }
         let segment = leased.segment;
         let is_counted = self.scheduler.expects(&agent, shard, attempt, batch);
+        leased.counted += usize::from(is_counted);
         let (start_ns, end_ns) = match &window {
             Some(window) => (0, window.span_ns()),
             None => extent(&samples),

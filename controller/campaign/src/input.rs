@@ -4,8 +4,10 @@ use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::ids::{AgentId, HostId, SampleId};
 use model::segment::SegmentFacts;
+use model::shard_digest::{Hash, SALT_BYTES};
 use model::telemetry::{Absence, Window};
 use model::{failure::Failure, host::AgentFacts, load::LoadWindow, sample::Sample};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The time of a step.
@@ -42,8 +44,13 @@ pub enum AgentReport {
     Batch(BatchReport),
     /// Windows in chronological order, metrics that can no longer be measured, and the number of windows dropped.
     Telemetry { windows: Vec<Window>, absences: Vec<Absence>, dropped: u64 },
-    /// An attempt is complete.
-    Finished { shard: usize, attempt: u64, segment: SegmentFacts },
+    /// An attempt is complete. Its signature was verified.
+    Finished {
+        shard: usize,
+        attempt: u64,
+        segment: SegmentFacts,
+        signature: Option<Box<ShardSignature>>,
+    },
     /// An attempt was refused or broke off.
     Failed { shard: usize, attempt: u64, failure: Failure },
     /// It takes no more shards.
@@ -61,6 +68,18 @@ pub struct JoinedAgent {
     pub facts: AgentFacts,
     /// Per engine of its target: what it loaded, or why it can't run it.
     pub engines: Vec<Result<EngineFacts, String>>,
+}
+
+/// An agent's signature over the samples that it sent of an attempt, see [`model::shard_digest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardSignature {
+    /// How many batches or windows it covers.
+    pub batches: usize,
+    /// Of the agent's connection; DER.
+    pub certificate: Arc<[u8]>,
+    pub salt: [u8; SALT_BYTES],
+    pub digest: Hash,
+    pub signature: Vec<u8>,
 }
 
 /// One measured batch, or one window of a sustained load.

@@ -26,7 +26,7 @@ mod state;
 
 pub use effects::{AgentMessage, Effects, IncompatibleAgent, PrecisionCheck, Refusal};
 pub use event::{CampaignEvent, Latency, Observer};
-pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now};
+pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now, ShardSignature};
 pub use offer::{Batch, OfferedLoad, Request, ShardOffer};
 pub use progress::{CellProgress, Progress};
 pub use scheduler::{Ending, Limits};

@@ -6,11 +6,14 @@ use super::offer::{Compositions, OfferSettings, ShardOffer};
 use super::scheduler::{self, Action, Limits, Note, Offer, Scheduler, Work};
 use super::{
     AgentMessage, AgentReport, Effects, IncompatibleAgent, Input, JoinedAgent, Now, Refusal,
+    ShardSignature,
 };
 use super::{agents::AgentRegistry, budget::Budget, clock_skew::ClockSkew, event::CampaignEvent};
 use matrix::plan::{Plan, estimate::ProgressDeadline};
 use model::{ids::AgentId, segment::SegmentFacts};
-use records::{AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentRow, Write};
+use records::{
+    AgentRow, AgentWrite, CampaignRow, CountedBatch, DialogueRow, SegmentRow, SignatureRow, Write,
+};
 use stats::precision::Precision;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,6 +26,8 @@ pub(super) struct Attempt {
     pub(super) shard: usize,
     pub(super) segment: u64,
     pub(super) received: BTreeSet<u32>,
+    /// How many of them count.
+    pub(super) counted: usize,
 }
 
 /// Idle agents are billed, too. Persist held time once a minute, not at every segment end: a fleet may have a
@@ -190,10 +195,12 @@ impl CampaignState {
                 out.events.push(CampaignEvent::AttemptFailed { agent, shard, attempt, reason });
                 scheduler::Event::Failed { shard, attempt, failure }
             }
-            AgentReport::Finished { shard, attempt, segment } => {
+            AgentReport::Finished { shard, attempt, segment, signature } => {
                 if !self.holds(&agent, shard, attempt) {
                     return Ok(());
                 }
+                let signature = signature.and_then(|given| self.signature(attempt, *given));
+                out.rows.extend(signature.map(|row| Write::Signature(Box::new(row))));
                 self.close_segment(shard, attempt, segment, now, out);
                 out.events.push(CampaignEvent::AttemptFinished { agent, shard, attempt });
                 scheduler::Event::Finished { shard, attempt }
@@ -338,6 +345,21 @@ impl CampaignState {
         out.rows.extend(held.map(|(agent, held)| Write::Held { agent, held }));
     }
 
+    /// A signature that can be verified from the samples that count: of all batches of the attempt, none of which was
+    /// late or refused.
+    fn signature(&self, attempt: u64, given: ShardSignature) -> Option<SignatureRow> {
+        let ShardSignature { batches, certificate, salt, digest, signature } = given;
+        let leased = self.attempts.get(&attempt).filter(|leased| leased.counted == batches)?;
+        Some(SignatureRow {
+            attempt,
+            agent: leased.agent,
+            certificate: certificate.to_vec(),
+            salt: Some(salt),
+            digest,
+            signature,
+        })
+    }
+
     pub(super) fn decide(&mut self, event: scheduler::Event, now: Now, out: &mut Effects) {
         for action in self.scheduler.handle(event, now.elapsed) {
             match action {
@@ -394,7 +416,7 @@ impl CampaignState {
             batches: offer.batches.len(),
         });
         let received = BTreeSet::new();
-        self.attempts.insert(attempt, Attempt { agent, shard, segment, received });
+        self.attempts.insert(attempt, Attempt { agent, shard, segment, received, counted: 0 });
         let measured = if cell.may_overlap() {
             MeasuredTime::Overlapping(None)
         } else {

@@ -118,7 +118,8 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     Ok(Ok(facts))
 }
 
-/// A report of a joined agent. [`super::stream_protocol`] has checked the order of its messages.
+/// A report of a joined agent. [`super::stream_protocol`] has checked the order of its messages, and
+/// [`super::signatures`] adds the signature of a finished shard.
 pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
@@ -158,6 +159,7 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
             shard: index(message.shard),
             attempt: message.attempt,
             segment: segment(message.segment.unwrap_or_default())?,
+            signature: None,
         },
         Message::ShardRefused(wire::ShardRefused { shard, attempt, failure: reason })
         | Message::ShardFailed(wire::ShardFailed { shard, attempt, failure: reason }) => {

@@ -4,6 +4,7 @@ use super::check::{self, NewAgent};
 use super::identity::{Denied, Identity, METADATA_KEY};
 use super::outbox::{Orders, Outbox};
 use super::rate_limit::{RateLimit, TelemetryQuota};
+use super::signatures::Signatures;
 use super::{Event, Options, ingest::IngestLimit, listener::Peer, refusals::Reason};
 use campaign::{AgentReport, JoinedAgent};
 use model::{ids::AgentId, version::PROTOCOL};
@@ -170,6 +171,16 @@ async fn run_stream(
         trace_parent: options.trace_parent.clone(),
     });
     let mut has_joined = false;
+    // Without a certificate of its own, a signature proves nothing and is passed over.
+    let signatures = peer.certificate.clone();
+    let listening = Listening {
+        options,
+        engines: engines.len(),
+        outbox,
+        inbox,
+        signatures: signatures.map(|its| Signatures::new(options.campaign.clone(), its)),
+        has_joined: &mut has_joined,
+    };
     let ended = tokio::select! {
         // What ends the stream comes before its next message.
         biased;
@@ -181,7 +192,7 @@ async fn run_stream(
         () = outbox.overflowed() => {
             Err(Refused(Reason::SlowReader, Status::resource_exhausted("the agent does not read its messages")))
         }
-        ended = listen(incoming, new_agent, engines.len(), outbox, inbox, (options, &mut has_joined)) => ended,
+        ended = listen(incoming, new_agent, listening) => ended,
     };
     if has_joined {
         options.metrics.agents.dec();
@@ -190,15 +201,25 @@ async fn run_stream(
     ended
 }
 
+/// What a stream is checked against, and where its reports go.
+struct Listening<'a> {
+    options: &'a Options,
+    /// How many engines the agent inspects.
+    engines: usize,
+    outbox: &'a Outbox,
+    inbox: &'a Inbox,
+    /// None without a certificate.
+    signatures: Option<Signatures>,
+    has_joined: &'a mut bool,
+}
+
 /// Forwards messages until the stream ends; an invalid message ends it.
 async fn listen(
     mut incoming: Streaming<wire::FromAgent>,
     new_agent: NewAgent,
-    engines: usize,
-    outbox: &Outbox,
-    inbox: &Inbox,
-    (options, has_joined): (&Options, &mut bool),
+    listening: Listening<'_>,
 ) -> Result<(), Refused> {
+    let Listening { options, engines, outbox, inbox, mut signatures, has_joined } = listening;
     let agent = new_agent.agent.clone();
     let mut new_agent = Some(new_agent);
     let (mut pace, mut observing) = (RateLimit::default(), TelemetryQuota::each(options.telemetry));
@@ -234,7 +255,16 @@ async fn listen(
             Some(_) if new_agent.is_some() => continue,
             Some(message) => {
                 outbox.is_in_order(&message)?;
-                check::report(message)?
+                match &mut signatures {
+                    None => check::report(message)?,
+                    Some(signatures) => {
+                        let place = match &message {
+                            Message::ShardAccepted(said) => outbox.place(said.attempt),
+                            _ => None,
+                        };
+                        signatures.report(message, place)?
+                    }
+                }
             }
         };
         observing.cut(&mut report);

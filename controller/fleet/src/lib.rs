@@ -15,6 +15,7 @@ mod outboxes;
 mod rate_limit;
 mod receive_limit;
 mod refusals;
+pub mod signatures;
 mod ingest;
 mod metrics;
 

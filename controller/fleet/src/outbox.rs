@@ -1,6 +1,6 @@
 //! Messages to one agent, and the check of its answers.
 
-use super::stream_protocol::StreamProtocol;
+use super::stream_protocol::{Place, StreamProtocol};
 use proto::wire::{self, from_agent};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
@@ -120,6 +120,11 @@ impl Outbox {
     pub(super) fn is_in_order(&self, message: &from_agent::Message) -> Result<(), Status> {
         let heard = self.protocol().hear(message);
         heard.map_err(|violation| Status::invalid_argument(violation.to_string()))
+    }
+
+    /// What an open attempt measures.
+    pub(super) fn place(&self, attempt: u64) -> Option<Place> {
+        self.protocol().place(attempt).cloned()
     }
 
     fn protocol(&self) -> MutexGuard<'_, StreamProtocol> {

@@ -30,9 +30,18 @@ pub struct StreamProtocol {
     offers: BTreeMap<u64, Offer>,
 }
 
+/// What an attempt measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub cell: String,
+    /// From 1.
+    pub run: u32,
+}
+
 #[derive(Debug)]
 struct Offer {
     shard: u64,
+    place: Place,
     next_sequence: u64,
     /// Missing batches, with their number of requests.
     left: BTreeMap<u32, usize>,
@@ -46,7 +55,14 @@ impl StreamProtocol {
             Some(sustained) => sustained.windows.iter().map(|window| (*window, 0)).collect(),
             None => offer.batches.iter().map(|batch| (batch.index, batch.requests.len())).collect(),
         };
-        self.offers.insert(offer.attempt, Offer { shard: offer.shard, next_sequence: 1, left });
+        let place = Place { cell: offer.cell.clone(), run: offer.run };
+        let open = Offer { shard: offer.shard, place, next_sequence: 1, left };
+        self.offers.insert(offer.attempt, open);
+    }
+
+    /// What an open attempt measures.
+    pub fn place(&self, attempt: u64) -> Option<&Place> {
+        self.offers.get(&attempt).map(|offer| &offer.place)
     }
 
     /// Records a message. Messages outside the shard protocol are allowed at any time.

@@ -9,7 +9,7 @@ mod write;
 
 pub use rows::{
     AgentRow, CampaignRow, CellSpan, CountedBatch, DatasetFacts, DialogueRow, EventRow, PriceRow,
-    RowSetAside, RowsSetAside, SampleRow, SegmentRow, State,
+    RowSetAside, RowsSetAside, SampleRow, SegmentRow, SignatureRow, State,
 };
 pub use windows::{LoadWindowRow, WindowRow};
 pub use write::{AgentWrite, NewCampaign, Write};

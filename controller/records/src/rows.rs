@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::sample::{Sample, SampleKey};
+use model::shard_digest::{Hash, SALT_BYTES};
 use model::{engine::EngineFacts, host::AgentFacts, segment::SegmentFacts, words};
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +132,21 @@ pub struct SegmentRow {
     pub facts: Option<SegmentFacts>,
     /// The agent claimed more time than passed between offer and end.
     pub is_time_impossible: bool,
+}
+
+/// An agent's signature over the samples of an attempt, see [`model::shard_digest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureRow {
+    pub attempt: u64,
+    /// Index of the agent.
+    pub agent: usize,
+    /// With which it connected; DER.
+    pub certificate: Vec<u8>,
+    /// Of the hashes of texts; null where texts are not to be guessed.
+    pub salt: Option<[u8; SALT_BYTES]>,
+    pub digest: Hash,
+    /// By the key of the certificate: ECDSA in DER, or Ed25519.
+    pub signature: Vec<u8>,
 }
 
 /// A stored sample. What isn't read, such as the text where only figures are needed, is null.

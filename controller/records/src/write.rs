@@ -1,6 +1,8 @@
 //! Rows that are written: a new campaign, and what happens while it runs.
 
-use crate::{DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, WindowRow};
+use crate::{
+    DatasetFacts, DialogueRow, LoadWindowRow, PriceRow, SampleRow, SignatureRow, WindowRow,
+};
 use chrono::{DateTime, Utc};
 use matrix::{Matrix, plan::Plan};
 use model::ids::{AgentId, CampaignId, HostId};
@@ -53,6 +55,8 @@ pub enum Write {
     Window(Box<WindowRow>),
     /// A window of a sustained load.
     LoadWindow(Box<LoadWindowRow>),
+    /// An agent signed the samples of an attempt.
+    Signature(Box<SignatureRow>),
     /// Something happened: its kind, such as `agent_lost`, and a text for a person.
     Event { at: DateTime<Utc>, kind: &'static str, detail: String },
 }

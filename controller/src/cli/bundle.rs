@@ -39,9 +39,11 @@ pub struct Bundle {
 #[command(after_help = "Examples:
   controller verify results.bundle.tar --certificate controller.pem
   controller verify results.bundle.tar --public-key signing.pub
+  controller verify results.bundle.tar --certificate controller.pem --agent-ca ca.pem
 
 Exit codes: 0 verified · 1 changed, signed by another key, or a figure differs · 2 invalid input ·
-4 intact, but no trusted key was given or the bundle is not signed")]
+4 intact, but no trusted key was given, the bundle is not signed, or with --agent-ca an attempt is
+not signed by its agent")]
 pub struct Verify {
     /// Bundle to check
     pub bundle: PathBuf,
@@ -51,4 +53,8 @@ pub struct Verify {
     /// Certificate with the trusted key, PEM; its validity is not checked; repeatable
     #[arg(long, value_name = "FILE")]
     pub certificate: Vec<PathBuf>,
+    /// CA that must have issued the certificates of all agents, PEM; its validity is not checked;
+    /// repeatable
+    #[arg(long, value_name = "FILE")]
+    pub agent_ca: Vec<PathBuf>,
 }

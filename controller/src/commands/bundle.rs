@@ -1,15 +1,17 @@
 //! `controller bundle`: a campaign -> one signed archive.
 
+mod agent_signatures;
 mod verify;
 
 pub(super) use verify::run as verify;
 
 use super::report::{Made, Pricing, Source, made};
 use crate::cli;
-use ::bundle::{Content, Counts, Predicate, SigningKey, Versions, archive};
+use ::bundle::{Content, Counts, Predicate, Versions, archive};
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
 use fleet::identity::authority::{CONTROLLER, key_file};
+use keys::SigningKey;
 use ops::atomic_file::Unfinished;
 use ops::{terminal, text_file};
 use results::parquet::{Names, TextsWriter};
@@ -89,12 +91,16 @@ async fn content(
         agents: &agents,
     };
     let texts = if has_texts { Some(texts(source, names).await?.into()) } else { None };
+    let signatures = source.signatures().await?;
+    let text_hashes = agent_signatures::text_hashes(source, names, &signatures).await?.into();
     let content = Content {
         dialogues: if has_texts { dialogues } else { without_texts(dialogues) },
         agents,
         segments: source.segments().await?,
         events: source.events().await?,
         load_windows,
+        signatures,
+        text_hashes,
         samples: samples.into(),
         telemetry: results.campaign.telemetry_file.is_some().then(|| telemetry.into()),
         texts,

@@ -6,7 +6,8 @@ use super::{CampaignNo, Error, Hold, Store};
 use std::path::Path;
 
 /// Rows refer to the campaign, so it comes last.
-const DELETIONS: [&str; 8] = [
+const DELETIONS: [&str; 9] = [
+    "DELETE FROM signature WHERE campaign = $1",
     "DELETE FROM load_window WHERE campaign = $1",
     "DELETE FROM telemetry WHERE campaign = $1",
     "DELETE FROM event WHERE campaign = $1",

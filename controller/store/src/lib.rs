@@ -14,6 +14,7 @@ mod load;
 mod migrations;
 mod read;
 mod schema;
+mod signatures;
 mod sqlite_file;
 mod telemetry;
 mod write;
@@ -24,8 +25,8 @@ pub use hold::Hold;
 pub use read::Texts;
 pub use records::{
     AgentRow, AgentWrite, CampaignRow, CountedBatch, DatasetFacts, DialogueRow, EventRow,
-    LoadWindowRow, NewCampaign, PriceRow, RowSetAside, RowsSetAside, SampleRow, SegmentRow, State,
-    WindowRow, Write,
+    LoadWindowRow, NewCampaign, PriceRow, RowSetAside, RowsSetAside, SampleRow, SegmentRow,
+    SignatureRow, State, WindowRow, Write,
 };
 pub use schema::Schema;
 

@@ -4,7 +4,10 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Number, name and text, in the order in which a database takes up those that it lacks.
-const VERSIONS: [(i64, &str, &str); 1] = [(1, "campaigns", include_str!("schema.sql"))];
+const VERSIONS: [(i64, &str, &str); 2] = [
+    (1, "campaigns", include_str!("schema.sql")),
+    (2, "signatures", include_str!("signatures.sql")),
+];
 
 pub(super) fn newest() -> i64 {
     VERSIONS.iter().map(|(number, ..)| *number).max().unwrap_or(0)

@@ -153,6 +153,7 @@ on_both!(
     attempts_of_a_later_start_are_above_all_that_went_before,
     events_stay_in_order_when_the_clock_steps_back,
     counted_batches_are_those_that_count,
+    signatures_are_read_back_and_deleted_with_their_campaign,
     more_rows_than_a_statement_takes_are_all_there,
     windows_are_read_back_in_order_and_what_was_not_read_stays_null,
 );
@@ -275,6 +276,27 @@ mod suite {
         store.write(&hold, &[write(0, true), write(1, true), write(0, false)]).await.unwrap();
         let batches = store.counted_batches(no).await.unwrap();
         assert_eq!(batches, [CountedBatch { cell: 0, run: 1, batch: 0, samples: 2 }]);
+    }
+
+    pub(super) async fn signatures_are_read_back_and_deleted_with_their_campaign(bench: Bench) {
+        let store = bench.open().await;
+        let no = campaign(&store, "signed").await;
+        let hold = bench.hold(&store, no).await;
+        let row = |attempt, byte| SignatureRow {
+            attempt,
+            agent: 1,
+            certificate: vec![byte; 500],
+            salt: Some([byte; 32]),
+            digest: [byte + 1; 32],
+            signature: vec![0, byte],
+        };
+        let write = |row: &SignatureRow| Write::Signature(Box::new(row.clone()));
+        let (first, second) = (row(1, 1), row(1 << 40, 2));
+        store.write(&hold, &[write(&second), write(&first)]).await.unwrap();
+        assert_eq!(store.signatures(no).await.unwrap(), [first.clone(), second]);
+        assert!(store.write(&hold, &[write(&first)]).await.is_err(), "an attempt is signed once");
+        store.delete(hold).await.unwrap();
+        assert_eq!(store.signatures(no).await.unwrap(), []);
     }
 
     pub(super) async fn more_rows_than_a_statement_takes_are_all_there(bench: Bench) {

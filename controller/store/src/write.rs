@@ -1,24 +1,15 @@
 //! Writing: one transaction for each group of rows.
 
 use super::database::{Record, Transaction, Value, int};
-use super::{CampaignNo, Error, Hold, Store, load, telemetry};
+use super::{CampaignNo, Error, Hold, Store, load, signatures, telemetry};
 use chrono::{DateTime, Utc};
+use model::text::without_zero_bytes;
 use model::{output_ids::OutputIds, sample::HttpTiming, segment::SegmentFacts};
 use records::{AgentWrite, NewCampaign, SampleRow, State, Write};
 use serde::Serialize;
-use std::borrow::Cow;
 
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("rows hold nothing that JSON can't")
-}
-
-/// PostgreSQL keeps no zero bytes in texts. Both databases keep the same, so they are replaced for both.
-fn keepable(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', "\u{fffd}"))
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 impl Store {
@@ -40,7 +31,7 @@ impl Store {
             Value::Text(&new.created_at.to_rfc3339()),
             Value::Text(State::Running.as_str()),
             Value::Text(new.controller_version),
-            Value::Text(&keepable(new.matrix_text)),
+            Value::Text(&without_zero_bytes(new.matrix_text)),
             Value::Text(&json(new.matrix)),
             Value::Text(&json(new.plan)),
             Value::Text(&json(new.dataset)),
@@ -50,7 +41,9 @@ impl Store {
         let texts: Vec<_> = new
             .dialogues
             .iter()
-            .map(|row| (keepable(&row.dialogue), row.summary.as_deref().map(keepable)))
+            .map(|row| {
+                (without_zero_bytes(&row.dialogue), row.summary.as_deref().map(without_zero_bytes))
+            })
             .collect();
         let rows = new.dialogues.iter().zip(&texts).enumerate();
         let values: Vec<Value<'_>> = rows
@@ -113,9 +106,12 @@ impl Store {
                     let sql = "INSERT INTO event (campaign, no, at, kind, detail) \
                                SELECT $1, coalesce(max(no), 0) + 1, $2, $3, $4 \
                                FROM event WHERE campaign = $1";
-                    let (at, detail) = (at.to_rfc3339(), keepable(detail));
+                    let (at, detail) = (at.to_rfc3339(), without_zero_bytes(detail));
                     let values = [no, Value::Text(&at), Value::Text(kind), Value::Text(&detail)];
                     transaction.execute(sql, &values).await?;
+                }
+                Write::Signature(row) => {
+                    signatures::insert(&mut transaction, hold.no, row).await?;
                 }
                 Write::Sample(_)
                 | Write::LoadWindow(_)
@@ -160,8 +156,8 @@ async fn insert_samples(
     let texts: Vec<_> = rows
         .clone()
         .map(|SampleRow { sample, .. }| {
-            let detail = sample.failure_detail.as_deref().map(keepable);
-            (detail, sample.text.as_deref().map(keepable))
+            let detail = sample.failure_detail.as_deref().map(without_zero_bytes);
+            (detail, sample.text.as_deref().map(without_zero_bytes))
         })
         .collect();
     let mut values = Vec::with_capacity(texts.len() * SAMPLE_COLUMNS);

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed setup fails the test")]
 
-use super::campaigns::{Made, controller, said, write};
-use bundle::{Bundle, Content, Predicate, SigningKey};
+use super::campaigns::{Made, Signer, controller, said, write};
+use bundle::{Bundle, Content, Predicate};
 use bytes::Bytes;
+use keys::SigningKey;
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
@@ -246,6 +247,153 @@ fn reports_and_comparisons_read_bundles() {
     assert!(refused.contains("results in a bundle aren't computed again"), "{refused}");
 }
 
+const CERTS: &str = ".fleetmark/certs";
+const CA: &str = ".fleetmark/certs/ca.pem";
+
+/// A folder with certificates and a campaign of three runs, the first of which are signed by an agent.
+fn signed(runs: u32) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    done(folder.path(), &["certs", "init"]);
+    let signer = Some(Signer::read(&folder.path().join(CERTS), "agent", runs));
+    let made = Made { samples: 12, batch_size: 2, signer, ..Made::default() };
+    write(&folder.path().join(".fleetmark"), &made);
+    folder
+}
+
+/// Verifies `made.tar`, signed by the controller.
+fn verify(folder: &Path, more: &[&str], code: i32) -> String {
+    run(folder, &[&["verify", "made.tar", "--certificate", CERTIFICATE], more].concat(), code)
+}
+
+#[test]
+fn signatures_of_agents_are_verified_from_the_samples_of_a_bundle() {
+    let folder = signed(3);
+    let folder = folder.path();
+    for texts in [&[][..], &["--texts"]] {
+        done(folder, &[&["bundle", "--output", "made.tar"], texts].concat());
+        let verified = verify(folder, &[], 0);
+        let expected = "\nagents     3 of 3 attempts signed by their agents' certificates; \
+            all verify, issuers not checked\n";
+        assert!(verified.contains(expected), "{verified}");
+        let verified = verify(folder, &["--agent-ca", CA], 0);
+        let expected = format!("all verify, issued by {CA}\n");
+        assert!(verified.contains(&expected), "{verified}");
+        let content = read(folder, "made.tar").content;
+        assert_eq!(content.text_hashes.len(), 32 * 36);
+        assert!(content.signatures.iter().all(|row| row.salt.is_some() != texts.is_empty()));
+    }
+    done(folder, &["certs", "init", "--dir", "other"]);
+    let refused = verify(folder, &["--agent-ca", "other/ca.pem"], 1);
+    let expected = "run 3, by agent-1: its certificate is not of the CA";
+    assert!(refused.contains("; 3 signatures do not hold\n"), "{refused}");
+    assert!(refused.contains(expected), "{refused}");
+    verify(folder, &["--agent-ca", "other/ca.pem", "--agent-ca", CA], 0);
+}
+
+#[test]
+fn attempts_without_a_signature_are_counted() {
+    let folder = signed(2);
+    let folder = folder.path();
+    done(folder, &["bundle", "--output", "made.tar"]);
+    let verified = verify(folder, &[], 0);
+    assert!(verified.contains("agents     2 of 3 attempts signed by"), "{verified}");
+    let undecided = verify(folder, &["--agent-ca", CA], 4);
+    let expected = "undecided: not all attempts are signed by their agents";
+    assert!(undecided.contains(expected), "{undecided}");
+    let unsigned = self::folder(&Made::default());
+    done(unsigned.path(), &["bundle", "--output", "made.tar"]);
+    let verified = verify(unsigned.path(), &[], 0);
+    let expected = "agents     none of 3 attempts is signed by its agent\n";
+    assert!(verified.contains(expected), "{verified}");
+}
+
+/// The controller's owner changes what is stored, and bundles and signs again: every figure follows from the samples.
+#[test]
+fn a_sample_that_was_changed_after_its_agent_signed_it_is_named() {
+    const SAMPLES: &str = "run 2, by agent-1: its samples are not those that the agent signed";
+    for (sql, expected) in [
+        ("UPDATE sample SET latency_ns = latency_ns - 1 WHERE run = 2 AND sample = 5", SAMPLES),
+        ("UPDATE sample SET outcome = 'length' WHERE run = 2 AND sample = 5", SAMPLES),
+        ("UPDATE sample SET text = 'Tom.' WHERE run = 2 AND sample = 5", SAMPLES),
+        ("UPDATE sample SET batch = 9 - batch WHERE run = 2 AND sample = 5", SAMPLES),
+        ("DELETE FROM sample WHERE run = 2 AND sample = 5", SAMPLES),
+        ("UPDATE signature SET agent = 1 WHERE attempt = 2", "that is not of the campaign"),
+        (
+            "UPDATE sample SET attempt = 9 WHERE run = 2",
+            "attempt 2 by agent-1: it is signed, but the bundle has none of its samples",
+        ),
+        (
+            "UPDATE signature SET signature = x'00' WHERE attempt = 2",
+            "run 2, by agent-1: its signature is not by its certificate",
+        ),
+        ("UPDATE signature SET digest = zeroblob(32) WHERE attempt = 2", SAMPLES),
+    ] {
+        let folder = signed(3);
+        let folder = folder.path();
+        change(folder, sql);
+        done(folder, &["bundle", "--output", "made.tar"]);
+        let refused = verify(folder, &["--agent-ca", CA], 1);
+        assert!(refused.contains(expected), "{sql}: {refused}");
+        if expected == SAMPLES {
+            assert!(refused.contains("; 1 signature does not hold\n"), "{sql}: {refused}");
+            let verdict = "not verified: an agent's signature does not hold";
+            assert!(refused.contains(verdict), "{sql}: {refused}");
+            assert!(refused.contains(", 0 differ\n"), "{sql}: {refused}");
+        }
+    }
+}
+
+/// Changes the database of a folder.
+fn change(folder: &Path, sql: &'static str) {
+    let place = store::Place::Folder(folder.join(".fleetmark")).to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pool = sqlx::SqlitePool::connect(&place).await.unwrap();
+        let changed = sqlx::query(sql).execute(&pool).await.unwrap();
+        assert!(changed.rows_affected() > 0, "{sql}");
+        pool.close().await;
+    });
+}
+
+#[test]
+fn texts_and_their_hashes_are_those_that_the_agent_signed() {
+    let folder = signed(3);
+    let folder = folder.path();
+    done(folder, &["bundle", "--texts", "--output", "texts.tar"]);
+    let Bundle { content, statement, .. } = read(folder, "texts.tar");
+    let refused = |change: &dyn Fn(&mut Content), expected: &str| {
+        let mut content = content.clone();
+        change(&mut content);
+        sign(folder, &content, &statement.predicate, "made.tar");
+        let refused = verify(folder, &[], 1);
+        assert!(refused.contains(expected), "{refused}");
+    };
+    let other = TempDir::new().unwrap();
+    done(other.path(), &["certs", "init"]);
+    let made = Made { samples: 12, batch_size: 2, text: Some("Tom."), ..Made::default() };
+    write(&other.path().join(".fleetmark"), &made);
+    done(other.path(), &["bundle", "--texts", "--output", "texts.tar"]);
+    let texts = read(other.path(), "texts.tar").content.texts;
+    refused(&|content| content.texts.clone_from(&texts), "its texts are not those that the agent");
+    refused(
+        &|content| {
+            let mut hashes = content.text_hashes.to_vec();
+            hashes[40] ^= 1;
+            content.text_hashes = hashes.into();
+        },
+        "its samples are not those that the agent signed",
+    );
+    refused(
+        &|content| content.text_hashes = content.text_hashes.slice(32..),
+        "not verified: text-hashes.bin has fewer hashes than signed samples",
+    );
+    refused(
+        &|content| content.text_hashes = [&content.text_hashes[..], &[0; 32]].concat().into(),
+        "not verified: text-hashes.bin has more hashes than signed samples",
+    );
+    refused(&|content| content.signatures[0].certificate.truncate(90), "not by its certificate");
+}
+
 /// Replaces each number of a JSON value in turn.
 fn with_other_numbers(value: &Value) -> Vec<Value> {
     let mut pointers = Vec::new();
@@ -280,13 +428,18 @@ fn numbers(value: &Value, at: String, found: &mut Vec<String>) {
 /// Anybody can write a bundle: its records may hold any number.
 #[test]
 fn no_number_of_a_record_ends_in_a_panic() {
-    let folder = folder(&Made { samples: 3, runs: 1, ..Made::default() });
+    let folder = TempDir::new().unwrap();
     let folder = folder.path();
+    done(folder, &["certs", "init"]);
+    let signer = Some(Signer::read(&folder.join(CERTS), "agent", 1));
+    let made = Made { samples: 3, runs: 1, signer, ..Made::default() };
+    write(&folder.join(".fleetmark"), &made);
     done(folder, &["bundle", "--unsigned", "--output", "made.tar"]);
     let Bundle { content, statement, .. } = read(folder, "made.tar");
     type Put = fn(&mut Content, Value) -> serde_json::Result<()>;
     let campaign = &content.campaign;
-    let records: [(Value, Put); 6] = [
+    let signature = &content.signatures[0];
+    let records: [(Value, Put); 7] = [
         (json!(campaign.matrix), |to, value| {
             to.campaign.matrix = serde_json::from_value(value)?;
             Ok(())
@@ -309,6 +462,11 @@ fn no_number_of_a_record_ends_in_a_panic() {
         }),
         (json!(content.segments), |to, value| {
             to.segments = serde_json::from_value(value)?;
+            Ok(())
+        }),
+        // What else it holds are bytes.
+        (json!([signature.attempt, signature.agent]), |to, value| {
+            (to.signatures[0].attempt, to.signatures[0].agent) = serde_json::from_value(value)?;
             Ok(())
         }),
     ];

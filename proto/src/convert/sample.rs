@@ -179,6 +179,7 @@ mod tests {
         for wire in [
             wire::Sample { ttft_ns: Some(10), ..wire() },
             wire::Sample { start_ns: u64::MAX, ..wire() },
+            wire::Sample { schedule_delay_ns: Some(u64::MAX), ..wire() },
         ] {
             assert!(matches!(problem(wire), sample::Error::Times { .. }));
         }

@@ -1,6 +1,6 @@
 //! A small campaign, the disk, and the agents.
 
-use campaign::{self, ShardOffer, Stored};
+use campaign::{self, ShardOffer, ShardSignature, Stored};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::failure::Kind;
@@ -85,6 +85,10 @@ pub(crate) struct Disk {
     pub(crate) late: u64,
     /// (attempt, batch) of everything that is stored.
     pub(crate) batches: BTreeSet<(u64, u32)>,
+    /// Those of them that count.
+    counted_batches: BTreeSet<(u64, u32)>,
+    /// How many signatures there are.
+    pub(crate) signed: u64,
     segments: Vec<SegmentRow>,
     agents: Vec<AgentRow>,
     starts: u64,
@@ -97,6 +101,7 @@ impl Disk {
                 Write::Sample(SampleRow { key: of, is_counted, .. }) => {
                     self.batches.insert((of.attempt, of.batch));
                     if *is_counted {
+                        self.counted_batches.insert((of.attempt, of.batch));
                         let key = (of.cell as usize, of.run, of.sample);
                         let before = self.counted.insert(key, of.batch);
                         assert!(before.is_none(), "seed {seed}: {key:?} is counted twice");
@@ -122,6 +127,13 @@ impl Disk {
                     engines: Vec::new(),
                     held_ns: 0,
                 }),
+                Write::Signature(row) => {
+                    let its = |(attempt, _): &&(u64, u32)| *attempt == row.attempt;
+                    let counted = self.counted_batches.iter().filter(its).count() as u64;
+                    let covered = row.signature.as_slice().try_into().map(u64::from_be_bytes).ok();
+                    assert_eq!(covered, Some(counted), "seed {seed}: it can't be verified");
+                    self.signed += 1;
+                }
                 _ => {}
             }
         }
@@ -191,6 +203,17 @@ impl Agent {
 
     pub(crate) fn id(&self, index: usize) -> String {
         format!("agent{index}-{}.{}", self.process, self.connection)
+    }
+}
+
+/// Over so many batches, whose number stands for it.
+pub(crate) fn signature(batches: u64) -> ShardSignature {
+    ShardSignature {
+        batches: usize::try_from(batches).expect("it is small"),
+        certificate: [].into(),
+        salt: [0; 32],
+        digest: [0; 32],
+        signature: batches.to_be_bytes().to_vec(),
     }
 }
 

@@ -40,6 +40,7 @@ fn every_sample_is_counted_once_whatever_the_network_does() {
         all.broken_connections > 0 && all.dead_agents > 0 && all.dead_controllers > 0,
         "{all:?}"
     );
+    assert!(all.signed > 0, "no attempt was signed: {all:?}");
     assert!(all.set_back > 0, "no clock was set back: {all:?}");
     assert!(all.expired_leases > 0, "no lease expired: {all:?}");
     assert!(all.stalled > 0, "no agent hung: {all:?}");

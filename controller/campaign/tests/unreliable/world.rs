@@ -1,7 +1,7 @@
 //! The simulation: a queue of events in virtual time.
 
 use super::clock::WallClock;
-use super::machines::{Agent, Disk, Measuring, campaign, samples};
+use super::machines::{Agent, Disk, Measuring, campaign, samples, signature};
 use super::network::{Connection, Direction, Partitions};
 use campaign::{
     AgentMessage, AgentReport, BatchReport, CampaignEvent, CampaignOptions, CampaignState, Effects,
@@ -30,6 +30,8 @@ const PANICKED: &str = "the agent panicked: injection";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) late: u64,
+    /// Attempts whose samples all count, with their signature.
+    pub(crate) signed: u64,
     pub(crate) broken_connections: u64,
     pub(crate) dead_agents: u64,
     pub(crate) dead_controllers: u64,
@@ -50,6 +52,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, other: &Self) {
         self.late += other.late;
+        self.signed += other.signed;
         self.broken_connections += other.broken_connections;
         self.dead_agents += other.dead_agents;
         self.dead_controllers += other.dead_controllers;
@@ -243,6 +246,7 @@ impl World {
         }
         self.check();
         self.tally.late = self.disk.late;
+        self.tally.signed = self.disk.signed;
         self.tally
     }
 
@@ -463,7 +467,12 @@ impl World {
             }
             self.agents[index].work = None;
             self.locks[host] = None;
-            AgentReport::Finished { shard, attempt, segment: SegmentFacts::default() }
+            AgentReport::Finished {
+                shard,
+                attempt,
+                segment: SegmentFacts::default(),
+                signature: Some(Box::new(signature(sequence))),
+            }
         };
         // The connection may have broken meanwhile.
         let is_open = connection.is_some_and(|connection| self.is_open(connection));

@@ -2,7 +2,7 @@
 //! of it arrives, it is refused once, and an honest agent beside it is heard all along.
 
 use campaign::AgentReport;
-use fleet::identity::{Guard, Roster, Token};
+use fleet::identity::{Guard, Roster, Token, tls::Tls};
 use fleet::{
     self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason, Socket,
 };
@@ -15,13 +15,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 
 pub(super) const FINE: &str = "the test's own side works";
 
 pub(super) struct Served {
     pub(super) url: String,
+    client: Option<ClientTlsConfig>,
     pub(super) header: String,
     pub(super) events: mpsc::Receiver<Event>,
     pub(super) metrics: Arc<FleetMetrics>,
@@ -33,8 +34,20 @@ pub(super) async fn serve() -> Served {
 }
 
 pub(super) async fn serve_with(limits: ConnectionLimits) -> Served {
+    serve_over(limits, None).await
+}
+
+/// Certificates of the controller, and what an agent needs to connect.
+pub(super) struct Certificates {
+    pub(super) controller: Arc<Tls>,
+    pub(super) agent: ClientTlsConfig,
+}
+
+pub(super) async fn serve_over(limits: ConnectionLimits, tls: Option<Certificates>) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect(FINE);
-    let url = format!("http://{}", listener.local_addr().expect(FINE));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", listener.local_addr().expect(FINE));
+    let (tls, client) = tls.map(|tls| (tls.controller, tls.agent)).unzip();
     let token = Token::make().expect(FINE);
     let mut secret = Vec::new();
     token.hand_over(&mut secret).await.expect(FINE);
@@ -67,11 +80,11 @@ pub(super) async fn serve_with(limits: ConnectionLimits) -> Served {
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
     };
-    let listener = Listener { socket: Socket::Tcp(listener), tls: None, limits };
+    let listener = Listener { socket: Socket::Tcp(listener), tls, limits };
     tokio::spawn(fleet::serve(listener, options, sender, async {
         drop(stopped.await);
     }));
-    Served { url, header, events, metrics, _stop: stop }
+    Served { url, client, header, events, metrics, _stop: stop }
 }
 
 /// A raw client: it says whatever it is given.
@@ -82,7 +95,10 @@ pub(super) struct Client {
 
 impl Client {
     async fn dial(served: &Served, first: Message) -> Result<Self, Status> {
-        let endpoint = Endpoint::from_shared(served.url.clone()).expect(FINE);
+        let mut endpoint = Endpoint::from_shared(served.url.clone()).expect(FINE);
+        if let Some(tls) = &served.client {
+            endpoint = endpoint.tls_config(tls.clone()).expect(FINE);
+        }
         let channel = endpoint.connect().await.expect(FINE);
         let mut client = wire::fleet_client::FleetClient::new(channel);
         let (out, receiver) = mpsc::channel(16);
@@ -93,13 +109,13 @@ impl Client {
         Ok(Self { out, heard })
     }
 
-    async fn say(&self, message: Message) {
+    pub(super) async fn say(&self, message: Message) {
         // Whoever was cut off can't say more.
         drop(self.out.send(wire::FromAgent { message: Some(message) }).await);
     }
 
     /// Reads until the controller ends the stream, and says why it did.
-    async fn refusal(mut self) -> Status {
+    pub(super) async fn refusal(mut self) -> Status {
         loop {
             match self.heard.message().await {
                 Ok(Some(_)) => {}
@@ -126,14 +142,15 @@ fn ready() -> Message {
     Message::Ready(wire::Ready { engines })
 }
 
-fn offer() -> wire::ShardOffer {
+pub(super) fn offer() -> wire::ShardOffer {
     let request = |id: &str| wire::Request { sample_id: id.to_owned(), ..wire::Request::default() };
     let batch = |index, id| wire::Batch { index, requests: vec![request(id)] };
     let batches = vec![batch(4, "s4"), batch(5, "s5")];
-    wire::ShardOffer { shard: 3, attempt: 7, batches, ..wire::ShardOffer::default() }
+    let (cell, run) = ("cell".to_owned(), 2);
+    wire::ShardOffer { shard: 3, attempt: 7, cell, run, batches, ..wire::ShardOffer::default() }
 }
 
-fn samples(sequence: u64, batch: u32) -> wire::Samples {
+pub(super) fn samples(sequence: u64, batch: u32) -> wire::Samples {
     let sample = wire::Sample {
         sample_id: format!("s{batch}"),
         latency_ns: 9,

@@ -2,4 +2,5 @@
 
 mod fleet;
 mod hostile;
+mod signatures;
 mod strangers;

@@ -1,23 +1,29 @@
 //! `controller verify`: a bundle -> whether its signature and hashes hold, and figures that don't follow from it.
 
+use super::agent_signatures::{self, Signed};
 use crate::cli;
 use crate::commands::bundle::day;
 use crate::commands::bundle_file;
 use crate::commands::report::{Made, Pricing, Source, made};
 use anyhow::{Context, bail};
-use bundle::{Bundle, Compared, Content, Difference, PublicKey, archive, compare};
+use bundle::{Bundle, Compared, Content, Difference, archive, compare};
+use keys::PublicKey;
 use ops::program::Exit;
 use ops::{terminal, text_file};
 use results::{SCHEMA_VERSION, json};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// So many differences are listed one by one.
 const MOST_LISTED: usize = 50;
 
 pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Exit> {
     let trusted = Trusted::read(options)?;
+    let mut authorities = Vec::new();
+    for path in &options.agent_ca {
+        authorities.extend(read(path, PublicKey::from_certificates_pem)?);
+    }
     let bundle = match bundle_file::open(&options.bundle)? {
         Ok(bundle) => bundle,
         Err(error) => return failed(&anyhow::Error::new(error)),
@@ -26,16 +32,92 @@ pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Ex
         Ok(compared) => compared,
         Err(error) => return failed(&error),
     };
+    let signed = match agent_signatures::check(&bundle.content, &authorities).await {
+        Ok(signed) => signed,
+        Err(error) => return failed(&error),
+    };
     let signature = trusted.judge(bundle.signed_by.as_ref());
-    terminal::result(&summary(&bundle, &signature, &compared))?;
-    let is_refused = matches!(signature, Signature::Refused(_));
-    Ok(if is_refused || !compared.figures.differences.is_empty() {
-        Exit::Failed
-    } else if matches!(signature, Signature::Trusted(_)) {
-        Exit::Ok
-    } else {
-        Exit::Undecided
-    })
+    let agents = Agents { signed, cas: &options.agent_ca };
+    let verdict = Verdict::of(&signature, &compared, &agents);
+    let mut lines = summary(&bundle, &signature, &compared, &agents);
+    lines.push(verdict.text().to_owned());
+    terminal::result(&lines.join("\n"))?;
+    Ok(verdict.exit())
+}
+
+/// The agents' signatures, and the CAs whose certificates were required.
+struct Agents<'a> {
+    signed: Signed,
+    cas: &'a [PathBuf],
+}
+
+impl Agents<'_> {
+    fn line(&self) -> String {
+        let Signed { attempts, signed, wrong } = &self.signed;
+        if *signed == 0 && wrong.is_empty() {
+            return format!("none of {attempts} attempts is signed by its agent");
+        }
+        let (are, fail) =
+            if wrong.len() == 1 { ("signature", "does") } else { ("signatures", "do") };
+        let holds = if !wrong.is_empty() {
+            format!("{} {are} {fail} not hold", wrong.len())
+        } else if self.cas.is_empty() {
+            "all verify, issuers not checked".to_owned()
+        } else {
+            let cas: Vec<String> = self.cas.iter().map(|path| path.display().to_string()).collect();
+            format!("all verify, issued by {}", terminal::value(cas.join(", ")))
+        };
+        format!("{signed} of {attempts} attempts signed by their agents' certificates; {holds}")
+    }
+}
+
+/// What `verify` found, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    OtherFigures,
+    OtherSamples,
+    OtherKey,
+    Unchecked,
+    Unsigned,
+    UnsignedAttempts,
+    Verified,
+}
+
+impl Verdict {
+    fn of(signature: &Signature, compared: &Recomputed, agents: &Agents<'_>) -> Self {
+        let Signed { attempts, signed, wrong } = &agents.signed;
+        match signature {
+            _ if !compared.figures.differences.is_empty() => Self::OtherFigures,
+            _ if !wrong.is_empty() => Self::OtherSamples,
+            Signature::Refused(_) => Self::OtherKey,
+            Signature::Unchecked(_) => Self::Unchecked,
+            Signature::None => Self::Unsigned,
+            Signature::Trusted(_) if !agents.cas.is_empty() && signed < attempts => {
+                Self::UnsignedAttempts
+            }
+            Signature::Trusted(_) => Self::Verified,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::OtherFigures => "not verified: figures don't follow from the samples",
+            Self::OtherSamples => "not verified: an agent's signature does not hold",
+            Self::OtherKey => "not verified: no signature by a trusted key",
+            Self::Unchecked => "undecided: name the trusted key with --public-key or --certificate",
+            Self::Unsigned => "undecided: the bundle is not signed",
+            Self::UnsignedAttempts => "undecided: not all attempts are signed by their agents",
+            Self::Verified => "verified",
+        }
+    }
+
+    fn exit(self) -> Exit {
+        match self {
+            Self::OtherFigures | Self::OtherSamples | Self::OtherKey => Exit::Failed,
+            Self::Unchecked | Self::Unsigned | Self::UnsignedAttempts => Exit::Undecided,
+            Self::Verified => Exit::Ok,
+        }
+    }
 }
 
 /// Reports what ends the verification.
@@ -64,10 +146,11 @@ impl Trusted {
     fn read(options: &cli::Verify) -> anyhow::Result<Self> {
         let mut keys = Vec::new();
         for path in &options.public_key {
-            keys.push(key_of(path, PublicKey::from_pem)?);
+            keys.push((path.display().to_string(), read(path, PublicKey::from_pem)?));
         }
         for path in &options.certificate {
-            keys.push(key_of(path, PublicKey::from_certificate_pem)?);
+            let key = read(path, PublicKey::from_certificate_pem)?;
+            keys.push((path.display().to_string(), key));
         }
         Ok(Self(keys))
     }
@@ -86,14 +169,11 @@ impl Trusted {
     }
 }
 
-type Parse = fn(&[u8]) -> Result<PublicKey, bundle::key::Error>;
-
-fn key_of(path: &Path, parse: Parse) -> anyhow::Result<(String, PublicKey)> {
+fn read<T>(path: &Path, parse: fn(&[u8]) -> Result<T, keys::Error>) -> anyhow::Result<T> {
     let shown = path.display();
     let text =
         text_file::read_to_string(path).with_context(|| format!("can't read the key {shown}"))?;
-    let key = parse(text.as_bytes()).with_context(|| format!("can't use the key {shown}"))?;
-    Ok((shown.to_string(), key))
+    parse(text.as_bytes()).with_context(|| format!("can't use the key {shown}"))
 }
 
 /// What follows from the samples.
@@ -164,7 +244,12 @@ fn adopt_texts(stated: &Value, recomputed: &mut Value) -> Vec<String> {
     adopted
 }
 
-fn summary(bundle: &Bundle, signature: &Signature, recomputed: &Recomputed) -> String {
+fn summary(
+    bundle: &Bundle,
+    signature: &Signature,
+    recomputed: &Recomputed,
+    agents: &Agents<'_>,
+) -> Vec<String> {
     let Bundle { statement, content, .. } = bundle;
     let predicate = &statement.predicate;
     let versions = &predicate.versions;
@@ -194,6 +279,7 @@ fn summary(bundle: &Bundle, signature: &Signature, recomputed: &Recomputed) -> S
             Signature::Refused(why) => format!("signature  {why}"),
         },
         format!("files      {}, each with its stated hash", statement.subject.len()),
+        format!("agents     {}", agents.line()),
         format!(
             "figures    {values} values recomputed by controller {}, {} differ",
             env!("FLEETMARK_VERSION"),
@@ -204,21 +290,19 @@ fn summary(bundle: &Bundle, signature: &Signature, recomputed: &Recomputed) -> S
         let paths = not_recomputed.join(", ");
         lines.push(format!("           not recomputed without texts: {paths}"));
     }
-    lines.extend(differences.iter().take(MOST_LISTED).map(line));
-    if differences.len() > MOST_LISTED {
-        lines.push(format!("  and {} more", differences.len() - MOST_LISTED));
+    let wrong = agents.signed.wrong.iter();
+    listed(&mut lines, wrong.map(|wrong| terminal::value(format!("  {wrong}"))));
+    listed(&mut lines, differences.iter().map(line));
+    lines
+}
+
+/// Adds the first of these lines, and how many more there are.
+fn listed(lines: &mut Vec<String>, of: impl ExactSizeIterator<Item = String>) {
+    let more = of.len().saturating_sub(MOST_LISTED);
+    lines.extend(of.take(MOST_LISTED));
+    if more > 0 {
+        lines.push(format!("  and {more} more"));
     }
-    let verdict = match signature {
-        _ if !differences.is_empty() => "not verified: figures don't follow from the samples",
-        Signature::Refused(_) => "not verified: no signature by a trusted key",
-        Signature::Trusted(_) => "verified",
-        Signature::Unchecked(_) => {
-            "undecided: name the trusted key with --public-key or --certificate"
-        }
-        Signature::None => "undecided: the bundle is not signed",
-    };
-    lines.push(verdict.to_owned());
-    lines.join("\n")
 }
 
 fn line(Difference { path, stated, recomputed }: &Difference) -> String {

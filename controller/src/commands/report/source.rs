@@ -11,7 +11,7 @@ use std::iter::Peekable;
 use std::ops::Range;
 use store::{
     AgentRow, CampaignNo, CampaignRow, DialogueRow, EventRow, LoadWindowRow, SampleRow, SegmentRow,
-    Store, Texts, WindowRow,
+    SignatureRow, Store, Texts, WindowRow,
 };
 
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +104,13 @@ impl<'a> Source<'a> {
             self.windows(names, |window| loads.observe(&window)).await?;
         }
         Ok(loads)
+    }
+
+    pub(in crate::commands) async fn signatures(self) -> anyhow::Result<Vec<SignatureRow>> {
+        match self {
+            Self::Store(store, no) => Ok(store.signatures(no).await?),
+            Self::Bundle(content) => Ok(content.signatures.clone()),
+        }
     }
 
     /// Reads the samples.

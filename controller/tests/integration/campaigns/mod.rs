@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+use keys::SigningKey;
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
@@ -9,11 +10,12 @@ use model::host::AgentFacts;
 use model::ids::CampaignId;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
 use model::segment::SegmentFacts;
+use model::shard_digest::{ShardDigest, signed_message, text_hash};
 use std::path::Path;
 use std::process::{Command, Output};
 use store::{
-    AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow, State, Store,
-    Write,
+    AgentWrite, DatasetFacts, DialogueRow, NewCampaign, Place, PriceRow, SampleRow, SignatureRow,
+    State, Store, Write,
 };
 
 /// What one campaign is; two that differ in one field differ in one thing.
@@ -41,6 +43,52 @@ pub(crate) struct Made {
     pub(crate) matrix: &'static str,
     /// What every summary is; `None` for models without texts.
     pub(crate) text: Option<&'static str>,
+    /// Who signs the samples; `None`: nobody.
+    pub(crate) signer: Option<Signer>,
+}
+
+/// The certificate of the agent.
+#[derive(Debug, Clone)]
+pub(crate) struct Signer {
+    /// DER.
+    certificate: Vec<u8>,
+    /// PEM.
+    key: String,
+    /// It signs the first runs.
+    runs: u32,
+}
+
+impl Signer {
+    /// With files of `controller certs`.
+    pub(crate) fn read(folder: &Path, name: &str, runs: u32) -> Self {
+        let read =
+            |ending| std::fs::read_to_string(folder.join(format!("{name}.{ending}"))).unwrap();
+        let pem = read("pem");
+        let block = x509_parser::pem::Pem::iter_from_buffer(pem.as_bytes()).next();
+        Self { certificate: block.unwrap().unwrap().contents, key: read("key"), runs }
+    }
+
+    /// The signature of a run, which is an attempt.
+    fn sign(&self, made: &Made, plan: &Plan, run: u32, writes: &[Write]) -> Write {
+        let (salt, attempt) = ([7; 32], run.into());
+        let mut digest = ShardDigest::new(made.id, plan.cells[0].id.as_str(), run, attempt);
+        for write in writes {
+            let Write::Sample(SampleRow { key, sample, .. }) = write else { continue };
+            let id = format!("d{}", key.sample).try_into().unwrap();
+            let text = text_hash(&salt, &id, sample.text.as_deref(), sample.output_ids.as_ref());
+            digest.add_sample(key.batch, &id, sample, &text);
+        }
+        let digest = digest.finish();
+        let signature = SigningKey::from_pem(&self.key).unwrap().sign(&signed_message(&digest));
+        Write::Signature(Box::new(SignatureRow {
+            attempt,
+            agent: 0,
+            certificate: self.certificate.clone(),
+            salt: Some(salt),
+            digest,
+            signature: signature.unwrap(),
+        }))
+    }
 }
 
 impl Default for Made {
@@ -64,6 +112,7 @@ impl Default for Made {
             price: of_matrix(0.36),
             matrix: "",
             text: Some("Anna will bring the cake to the party."),
+            signer: None,
         }
     }
 }
@@ -160,7 +209,10 @@ async fn written(folder: &Path, made: &Made) {
         let begins = Write::Segment { key, agent: 0, started_at: at };
         let facts = Write::SegmentFacts { key, facts: SegmentFacts::default() };
         store.write(&hold, &[begins, facts]).await.unwrap();
-        store.write(&hold, &samples(made, &plan, run)).await.unwrap();
+        let mut rows = samples(made, &plan, run);
+        let signer = made.signer.as_ref().filter(|signer| run <= signer.runs);
+        rows.extend(signer.map(|signer| signer.sign(made, &plan, run, &rows)));
+        store.write(&hold, &rows).await.unwrap();
     }
     store.finish(&hold, State::Complete, at).await.unwrap();
     store.close().await;

@@ -143,7 +143,8 @@ impl Agent {
                         waits.extend(finished.map(|finished| finished.elapsed()));
                         let (shard, attempt) = (offer.shard, offer.attempt);
                         self.attempt = attempt;
-                        self.say(Said::ShardAccepted(wire::ShardAccepted { shard, attempt })).await;
+                        let accepted = wire::ShardAccepted { shard, attempt, salt: Vec::new() };
+                        self.say(Said::ShardAccepted(accepted)).await;
                         (work, next, due) = (Some(offer), 0, Instant::now() + self.first);
                         self.first = self.batch;
                     }
@@ -162,7 +163,8 @@ impl Agent {
                     if is_last {
                         let segment = Some(wire::Segment::default());
                         let last_sequence = next as u64;
-                        let end = wire::ShardFinished { shard, attempt, last_sequence, segment };
+                        let signature = None;
+                        let end = wire::ShardFinished { shard, attempt, last_sequence, segment, signature };
                         self.say(Said::ShardFinished(end)).await;
                         finished = Some(Instant::now());
                         work = None;

@@ -22,6 +22,7 @@ pub(super) fn message(script: &mut Script<'_>, number: usize, peer: &mut Peer) -
             attempt,
             last_sequence: peer.sent.into(),
             segment: Some(wire::Segment { load_ns: script.number(), ..wire::Segment::default() }),
+            signature: Some(wire::ShardSignature { form: 1, signature: vec![1; 64] }),
         }),
         7 => Message::ShardFailed(wire::ShardFailed {
             shard,
@@ -33,7 +34,7 @@ pub(super) fn message(script: &mut Script<'_>, number: usize, peer: &mut Peer) -
             attempt,
             failure: Some(failure(script)),
         }),
-        9 => Message::ShardAccepted(wire::ShardAccepted { shard, attempt }),
+        9 => Message::ShardAccepted(wire::ShardAccepted { shard, attempt, salt: vec![1; 32] }),
         10 => Message::Leaving(wire::Leaving { reason: text(script) }),
         11 => telemetry(script, shard, attempt),
         12 | 13 => load_window(script, peer),
