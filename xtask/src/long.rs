@@ -48,8 +48,8 @@ fn load() -> anyhow::Result<()> {
     process::run(&mut process::command("target/release/load"))
 }
 
-const TARGETS: [&str; 8] =
-    ["matrix", "wire", "grpc", "adapter", "dataset", "results", "prices", "serve_http"];
+const TARGETS: [&str; 9] =
+    ["matrix", "wire", "grpc", "adapter", "dataset", "results", "prices", "serve_http", "bundle"];
 
 /// Runs every fuzz target for `FUZZ_SECONDS` (default: 600). Needs cargo-fuzz; findings are written to
 /// fuzz/artifacts.

@@ -12,7 +12,7 @@ use store::{SampleRow, SignatureRow};
 
 /// What a bundle says on its agents' signatures.
 #[derive(Debug, Default)]
-pub(super) struct Signed {
+pub(super) struct Findings {
     /// Attempts that count.
     pub(super) attempts: usize,
     /// Those of them that are signed, rightly or not.
@@ -55,7 +55,10 @@ fn hash(row: &SampleRow, names: Names<'_>, salt: &[u8; 32]) -> Hash {
 
 /// Computes the digest of each attempt from the samples of a bundle, and verifies its signature. With `authorities`, a
 /// certificate must have been issued by one of them.
-pub(super) async fn check(content: &Content, authorities: &[PublicKey]) -> anyhow::Result<Signed> {
+pub(super) async fn check(
+    content: &Content,
+    authorities: &[PublicKey],
+) -> anyhow::Result<Findings> {
     let campaign = &content.campaign;
     let names = Names {
         campaign: campaign.id.as_str(),
@@ -72,7 +75,7 @@ pub(super) async fn check(content: &Content, authorities: &[PublicKey]) -> anyho
         hashes: content.text_hashes.chunks_exact(archive::HASH_BYTES),
         open: BTreeMap::new(),
         seen: BTreeSet::new(),
-        found: Signed::default(),
+        found: Findings::default(),
     };
     let mut parts = Source::Bundle(content).samples(names).await?;
     for cell in 0..campaign.plan.cells.len() {
@@ -102,7 +105,7 @@ struct Check<'a> {
     open: BTreeMap<(u32, u64), Attempt>,
     /// The signed attempts whose samples were found.
     seen: BTreeSet<u64>,
-    found: Signed,
+    found: Findings,
 }
 
 struct Attempt {
@@ -197,7 +200,7 @@ impl Check<'_> {
         }
     }
 
-    fn finish(mut self) -> anyhow::Result<Signed> {
+    fn finish(mut self) -> anyhow::Result<Findings> {
         if self.hashes.next().is_some() {
             bail!("{} has more hashes than signed samples", archive::TEXT_HASHES);
         }

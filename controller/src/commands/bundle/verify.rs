@@ -1,6 +1,6 @@
 //! `controller verify`: a bundle -> whether its signature and hashes hold, and figures that don't follow from it.
 
-use super::agent_signatures::{self, Signed};
+use super::agent_signatures::{self, Findings};
 use crate::cli;
 use crate::commands::bundle::day;
 use crate::commands::bundle_file;
@@ -47,13 +47,13 @@ pub(in crate::commands) async fn run(options: &cli::Verify) -> anyhow::Result<Ex
 
 /// The agents' signatures, and the CAs whose certificates were required.
 struct Agents<'a> {
-    signed: Signed,
+    signed: Findings,
     cas: &'a [PathBuf],
 }
 
 impl Agents<'_> {
     fn line(&self) -> String {
-        let Signed { attempts, signed, wrong } = &self.signed;
+        let Findings { attempts, signed, wrong } = &self.signed;
         if *signed == 0 && wrong.is_empty() {
             return format!("none of {attempts} attempts is signed by its agent");
         }
@@ -85,7 +85,7 @@ enum Verdict {
 
 impl Verdict {
     fn of(signature: &Signature, compared: &Recomputed, agents: &Agents<'_>) -> Self {
-        let Signed { attempts, signed, wrong } = &agents.signed;
+        let Findings { attempts, signed, wrong } = &agents.signed;
         match signature {
             _ if !compared.figures.differences.is_empty() => Self::OtherFigures,
             _ if !wrong.is_empty() => Self::OtherSamples,

@@ -1,5 +1,6 @@
 //! What the fuzzer looks for, over the inputs that it has found and that are kept: the short form of `fuzz/`.
 
+mod bundle;
 mod dataset;
 mod grpc;
 mod matrix;
@@ -66,6 +67,11 @@ fn kept_messages_are_checked() {
 #[test]
 fn kept_connections_of_agents_are_served() {
     over_corpus("grpc", grpc::check);
+}
+
+#[test]
+fn kept_bundles_are_verified() {
+    over_corpus("bundle", bundle::check);
 }
 
 #[test]
