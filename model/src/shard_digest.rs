@@ -200,6 +200,7 @@ mod tests {
     use crate::failure::Kind;
     use crate::sample::{Finish, Outcome};
     use std::collections::BTreeSet;
+    use std::fmt::Write;
 
     const SALT: [u8; SALT_BYTES] = [7; SALT_BYTES];
 
@@ -247,7 +248,10 @@ mod tests {
     }
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        bytes.iter().fold(String::new(), |mut digits, byte| {
+            write!(digits, "{byte:02x}").unwrap();
+            digits
+        })
     }
 
     /// Older agents and bundles keep this form: a change of this value is a new [`FORM`].
