@@ -1,4 +1,4 @@
-//! The agent: runs leased shards of T5 inference on one machine and streams every sample to the
+//! The agent: runs leased shards of inference on one machine and streams every sample to the
 //! controller.
 
 pub mod commands;

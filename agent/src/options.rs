@@ -10,8 +10,8 @@ use telemetry::{InstrumentSources, VisibleDevices};
 /// Options that select a model.
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
-    /// Model folder, owner/name[@revision] on the Hugging Face hub, builtin:tiny,
-    /// dummy:flan-t5-small or dummy:flan-t5-base
+    /// Model folder, owner/name[@revision] on the Hugging Face hub, builtin:tiny, or one of
+    /// dummy:flan-t5-small, dummy:flan-t5-base, dummy:bart-base and dummy:bart-large-cnn
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// PEFT LoRA adapter: folder, model.tar.gz, owner/name[@revision] on the hub, or

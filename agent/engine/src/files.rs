@@ -18,14 +18,22 @@ pub struct Model {
     /// `generation_config.json`.
     pub generation: Option<Blob>,
     pub weights: Weights,
-    /// `tokenizer.json`. A model without one accepts token ids only.
-    pub tokenizer: Option<Blob>,
+    /// A model without one accepts token ids only.
+    pub tokenizer: Option<TokenizerFiles>,
     /// The name of a `spiece.model`, which is not read but explains why there is no tokenizer.
     pub pieces: Option<String>,
     /// Commit on the hub.
     pub revision: Option<String>,
     /// Remarks for the report.
     pub notes: Vec<String>,
+}
+
+#[derive(Debug)]
+pub enum TokenizerFiles {
+    /// `tokenizer.json`.
+    Whole(Blob),
+    /// Byte-level BPE as `vocab.json` and `merges.txt`.
+    Bpe { vocabulary: Blob, merges: Blob },
 }
 
 #[derive(Debug)]
@@ -84,6 +92,27 @@ impl Model {
             Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
         };
         Ok(sha256_of(&(list + &weights)))
+    }
+}
+
+impl TokenizerFiles {
+    /// For errors.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Whole(blob) => blob.name(),
+            Self::Bpe { vocabulary, .. } => vocabulary.name(),
+        }
+    }
+
+    /// SHA-256 of `tokenizer.json`, or of the list of both files in the format of `sha256sum`.
+    pub fn sha256(&self) -> Result<String, ReadError> {
+        match self {
+            Self::Whole(blob) => blob.sha256(),
+            Self::Bpe { vocabulary, merges } => {
+                let (vocabulary, merges) = (vocabulary.sha256()?, merges.sha256()?);
+                Ok(sha256_of(&format!("{vocabulary}  vocab.json\n{merges}  merges.txt\n")))
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::{ops::Range, sync::PoisonError};
 pub(super) const PANELS_PER_CHUNK: usize = 8;
 
 impl Kernels {
-    /// The argmax of each row of `x` W^T.
+    /// The argmax of each row of `x W^T + bias`.
     pub(super) fn argmax_exact(&mut self, weights: &Weights, x: &Rows, argmax: &mut Vec<Argmax>) {
         let x = self.encode(x, weights.storage);
         self.reset_argmax(x.count);
@@ -79,7 +79,7 @@ impl Kernels {
     }
 }
 
-/// The sums of a tile with one panel, as f32 for every storage.
+/// The sums of a tile with one panel and the bias, as f32 for every storage.
 ///
 /// # Safety
 /// As [`panel_sums`].
@@ -94,16 +94,17 @@ pub(super) unsafe fn final_sums(
     // SAFETY: passed on to the caller; results take the place of the sums that they are made of.
     unsafe {
         panel_sums(weights, x, rows.clone(), panel, sums);
-        if weights.storage == Storage::Int8 {
-            let scales = Scales {
+        if weights.storage == Storage::Int8 || weights.bias.is_some() {
+            let scales = (weights.storage == Storage::Int8).then(|| Scales {
                 rows: x.scales.at(rows.start),
                 columns: weights.scales.as_ptr().add(panel * columns),
                 offsets: weights.offsets.as_ptr().add(panel * columns),
-            };
+            });
             (weights.dispatch.epilogue)(&EpilogueArgs {
                 from: sums.as_ptr(),
                 rows: rows.len(),
-                scales: Some(scales),
+                scales,
+                bias: weights.bias_at(panel),
                 epilogue: Epilogue::Store,
                 to: sums.as_mut_ptr(),
                 stride: columns,

@@ -201,7 +201,7 @@ impl Kernels {
         projected: &Rows,
         sequences: &[Range<usize>],
         heads: Heads,
-        bias: &Bias,
+        bias: Option<&Bias>,
         to: &mut Rows,
     ) {
         let inner = heads.count * heads.width;
@@ -241,14 +241,7 @@ impl Kernels {
                         );
                     }
                 }
-                let seen = KeyValues {
-                    storage: Storage::F32,
-                    memory,
-                    place,
-                    length,
-                    bias: Some(bias),
-                    head,
-                };
+                let seen = KeyValues { storage: Storage::F32, memory, place, length, bias, head };
                 let tiles = length.div_ceil(dispatch.tile_rows);
                 for tile in 0..tiles {
                     let part = tile_rows(0..length, tiles, tile);

@@ -70,7 +70,14 @@ proptest! {
         for set in InstructionSet::detect() {
             let kernels = Kernels::new(Dispatch::with(set).unwrap(), 2);
             let mut result = Rows::new(inner);
-            kernels.attend_within(&projected, &sequences, heads, &bias, &mut result);
+            let zeros = Bias { values: vec![0.0; bias.values.len()], ..bias };
+            kernels.attend_within(&projected, &sequences, heads, Some(&zeros), &mut result);
+            let mut without = Rows::new(inner);
+            kernels.attend_within(&projected, &sequences, heads, None, &mut without);
+            for row in 0..tokens {
+                prop_assert_eq!(without.row(row), result.row(row), "{:?}", set);
+            }
+            kernels.attend_within(&projected, &sequences, heads, Some(&bias), &mut result);
             for sequence in &sequences {
                 for (position, row) in sequence.clone().enumerate() {
                     for head in 0..count {

@@ -4,14 +4,15 @@
 //! functions sound.
 
 use super::portable::Portable;
-use super::rowwise::{self, EpilogueArgs};
+use super::rowwise::{self, Affine, EpilogueArgs};
 use super::simd::Simd;
 use super::tile::{self, Bf16, F16, F32, Int8, Operands};
 
 pub(super) const MAX_ROWS: usize = 12;
 
 type Tile = unsafe fn(&Operands);
-type Norm = unsafe fn(&[f32], &[f32], usize, f32, &mut [f32]);
+type RmsNorm = unsafe fn(&[f32], &[f32], usize, f32, &mut [f32]);
+type LayerNorm = unsafe fn(&[f32], &Affine<'_>, usize, f32, &mut [f32]);
 
 /// How weights are stored and multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +66,8 @@ pub struct Dispatch {
     /// Indexed by storage and rows - 1.
     tiles: [[Tile; MAX_ROWS]; 4],
     pub(super) epilogue: unsafe fn(&EpilogueArgs),
-    rms_norm: Norm,
+    rms_norm: RmsNorm,
+    layer_norm: LayerNorm,
     softmax: unsafe fn(&mut [f32], Option<&[f32]>, usize),
     max: unsafe fn(&[f32]) -> f32,
     sweep: unsafe fn(&[f32]) -> f32,
@@ -101,6 +103,17 @@ macro_rules! dispatch {
             unsafe fn rms_norm(x: &[f32], gain: &[f32], width: usize, epsilon: f32, to: &mut [f32]) {
                 // SAFETY: passed on to the caller.
                 unsafe { rowwise::rms_norm::<S>(x, gain, width, epsilon, to) }
+            }
+            $(#[target_feature(enable = $features)])?
+            unsafe fn layer_norm(
+                x: &[f32],
+                affine: &Affine<'_>,
+                width: usize,
+                epsilon: f32,
+                to: &mut [f32],
+            ) {
+                // SAFETY: passed on to the caller.
+                unsafe { rowwise::layer_norm::<S>(x, affine, width, epsilon, to) }
             }
             $(#[target_feature(enable = $features)])?
             unsafe fn softmax(scores: &mut [f32], bias: Option<&[f32]>, count: usize) {
@@ -146,7 +159,7 @@ macro_rules! dispatch {
                 lanes: S::LANES,
                 tile_rows: S::TILE_ROWS,
                 tiles: [tiles::<F32>(), tiles::<F16>(), tiles::<Bf16>(), tiles::<Int8>()],
-                epilogue, rms_norm, softmax, max, sweep, to_bf16, to_f16, to_u8,
+                epilogue, rms_norm, layer_norm, softmax, max, sweep, to_bf16, to_f16, to_u8,
             };
         }
     };
@@ -252,6 +265,18 @@ impl Dispatch {
     ) {
         // SAFETY: the machine has the instructions; the lengths are checked there.
         unsafe { (self.rms_norm)(x, gain, width, epsilon, to) }
+    }
+
+    pub(super) fn layer_norm(
+        &self,
+        x: &[f32],
+        affine: &Affine<'_>,
+        width: usize,
+        epsilon: f32,
+        to: &mut [f32],
+    ) {
+        // SAFETY: the machine has the instructions; the lengths are checked there.
+        unsafe { (self.layer_norm)(x, affine, width, epsilon, to) }
     }
 
     pub(super) fn softmax(&self, scores: &mut [f32], bias: Option<&[f32]>, count: usize) {

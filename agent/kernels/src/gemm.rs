@@ -1,11 +1,11 @@
-//! GEMM of rows with packed weights, distributed over the threads, and the norm before it.
+//! GEMM of rows with packed weights, distributed over the threads, and the norms between products.
 
 use super::aligned_buf::AlignedBuf;
 use super::argmax_state::{Argmax, Bounds};
 use super::dispatch::{Dispatch, MAX_ROWS, Storage};
 use super::pool::{Pool, share};
 use super::rows::{Rows, SharedPtr};
-use super::rowwise::{Epilogue, EpilogueArgs, Scales};
+use super::rowwise::{Affine, Epilogue, EpilogueArgs, Scales};
 use super::tile::Operands;
 use super::weights::{Layout, Weights};
 use std::ops::Range;
@@ -97,6 +97,19 @@ impl Kernels {
         });
     }
 
+    /// `(x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias` for each row. Gain and bias are
+    /// zero-padded like rows. Panics if the widths differ.
+    pub fn layer_norm(&self, x: &Rows, affine: &Affine<'_>, epsilon: f32, to: &mut Rows) {
+        to.resize(x.count());
+        assert_eq!((to.width(), affine.gain.len()), (x.width(), x.padded()));
+        let (stride, padded, out) = (to.stride(), to.padded(), to.shared());
+        self.by_row(x.count(), padded, &|row| {
+            // SAFETY: `to` has as many rows as `x`, and each row is written by one thread.
+            let to = unsafe { std::slice::from_raw_parts_mut(out.at(row * stride), padded) };
+            self.dispatch.layer_norm(x.padded_row(row), affine, x.width(), epsilon, to);
+        });
+    }
+
     /// Runs `work` for each row. Few or short rows stay on the calling thread.
     pub(super) fn by_row(&self, rows: usize, width: usize, work: &(dyn Fn(usize) + Sync)) {
         if rows * width <= MIN_PARALLEL_ELEMENTS {
@@ -107,7 +120,7 @@ impl Kernels {
         }
     }
 
-    /// `to = epilogue(x W^T)`. With [`Epilogue::Store`] or [`Epilogue::Add`] gated weights yield
+    /// `to = epilogue(x W^T + bias)`. With [`Epilogue::Store`] or [`Epilogue::Add`] gated weights yield
     /// raw sums for [`Kernels::apply_epilogue`].
     /// Widths, counts or layouts do not match.
     pub fn gemm(&mut self, weights: &Weights, x: &Rows, epilogue: Epilogue, to: &mut Rows) {
@@ -172,6 +185,7 @@ impl Kernels {
                         from: from[panel * columns..(panel + 1) * columns].as_ptr(),
                         rows: 1,
                         scales: None,
+                        bias: None,
                         epilogue,
                         to: shared.at(row * stride + panel * width),
                         stride,
@@ -263,6 +277,7 @@ unsafe fn gemm_part(
                     from: sums.as_ptr(),
                     rows: rows.len(),
                     scales,
+                    bias: weights.bias_at(panel),
                     epilogue: target.epilogue,
                     to: target.to.at(rows.start * target.stride + panel * width),
                     stride: target.stride,

@@ -99,6 +99,36 @@ proptest! {
     }
 
     #[test]
+    fn a_bias_is_added_to_every_row_before_the_epilogue(
+        rows in 1_usize..80, outputs in 1_usize..100, inputs in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));
+        let bias: Vec<f32> = random(seed ^ 1, outputs).iter().map(|bias| 3.0 * bias).collect();
+        for set in InstructionSet::detect() {
+            let dispatch = Dispatch::with(set).unwrap();
+            let mut kernels = Kernels::new(dispatch, 2);
+            for storage in STORAGES {
+                let weights = Weights::pack(dispatch, storage, Layout::Plain, (outputs, inputs), &w);
+                let weights = weights.with_bias(&bias);
+                let (mut sums, mut applied) = (Rows::new(outputs), Rows::new(outputs));
+                let x_rows = rows_of(&x, inputs);
+                kernels.gemm(&weights, &x_rows, Epilogue::Store, &mut sums);
+                kernels.gemm(&weights, &x_rows, Epilogue::Add, &mut sums);
+                kernels.gemm(&weights, &x_rows, Epilogue::Apply(Activation::Relu), &mut applied);
+                for (row, x) in x.chunks(inputs).enumerate() {
+                    for (place, sum) in naive(storage, &w, x).into_iter().enumerate() {
+                        let expected = sum + f64::from(bias[place]);
+                        let off = (f64::from(sums.row(row)[place]) - 2.0 * expected).abs();
+                        prop_assert!(off < 1e-4, "{set:?} {storage:?}");
+                        let off = (f64::from(applied.row(row)[place]) - expected.max(0.0)).abs();
+                        prop_assert!(off < 1e-4, "{set:?} {storage:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn gates_and_functions_equal_the_plain_ones(
         rows in 1_usize..60, half in 1_usize..70, inputs in 1_usize..40, seed in any::<u64>(),
     ) {
@@ -166,6 +196,38 @@ proptest! {
                     let expected = x / (mean + 1e-6).sqrt() * gain;
                     prop_assert!((found - expected).abs() < 1e-5, "{set:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_layer_norm_equals_the_plain_one_wherever_the_mean_is(
+        rows in 1_usize..60, width in 2_usize..200, mean in -30.0_f32..30.0, seed in any::<u64>(),
+    ) {
+        let x: Vec<f32> = random(seed, rows * width).iter().map(|x| x + mean).collect();
+        let (gain, bias) = (random(!seed, width), random(seed ^ 1, width));
+        for set in InstructionSet::detect() {
+            let kernels = Kernels::new(Dispatch::with(set).unwrap(), 2);
+            let mut result = Rows::new(width);
+            let padded = |values: &[f32]| {
+                let mut values = values.to_vec();
+                values.resize(Rows::new(width).padded(), 0.0);
+                values
+            };
+            let (padded_gain, padded_bias) = (padded(&gain), padded(&bias));
+            let affine = Affine { gain: &padded_gain, bias: &padded_bias };
+            kernels.layer_norm(&rows_of(&x, width), &affine, 1e-5, &mut result);
+            for (row, x) in x.chunks(width).enumerate() {
+                let x: Vec<f64> = x.iter().map(|x| f64::from(*x)).collect();
+                let mean = x.iter().sum::<f64>() / width as f64;
+                let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / width as f64;
+                for (place, x) in x.iter().enumerate() {
+                    let normed = (x - mean) / (variance + 1e-5).sqrt();
+                    let expected = normed * f64::from(gain[place]) + f64::from(bias[place]);
+                    let found = f64::from(result.row(row)[place]);
+                    prop_assert!((found - expected).abs() < 2e-3, "{set:?} {found} {expected}");
+                }
+                prop_assert!(result.padded_row(row)[width..].iter().all(|x| *x == 0.0));
             }
         }
     }

@@ -33,6 +33,6 @@ pub use dispatch::{Dispatch, InstructionSet, Storage};
 pub use gemm::Kernels;
 pub use probe::Peaks;
 pub use rows::Rows;
-pub use rowwise::{Activation, Epilogue};
+pub use rowwise::{Activation, Affine, Epilogue};
 pub use screened_argmax::Head;
 pub use weights::{Layout, Weights};

@@ -40,6 +40,13 @@ pub(super) struct Scales {
     pub(super) offsets: *const i32,
 }
 
+/// The last part of a layer norm, zero-padded like rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Affine<'a> {
+    pub gain: &'a [f32],
+    pub bias: &'a [f32],
+}
+
 /// The sums of one tile and their destination.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct EpilogueArgs {
@@ -48,6 +55,8 @@ pub(super) struct EpilogueArgs {
     pub(super) rows: usize,
     /// For int8 products.
     pub(super) scales: Option<Scales>,
+    /// Added to every row before the epilogue, one per column.
+    pub(super) bias: Option<*const f32>,
     pub(super) epilogue: Epilogue,
     /// The first row's destination.
     pub(super) to: *mut f32,
@@ -114,9 +123,22 @@ unsafe fn apply<S: Simd>(function: Activation, x: S::F) -> S::F {
     }
 }
 
-/// One vector of a row's sums, scaled for int8.
+/// One vector of a row's sums with the bias.
 #[inline(always)]
 unsafe fn half<S: Simd>(sums: &EpilogueArgs, row: usize, right: usize) -> S::F {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        let sum = scaled::<S>(sums, row, right);
+        match sums.bias {
+            Some(bias) => S::add(sum, S::load(bias.add(right * S::LANES))),
+            None => sum,
+        }
+    }
+}
+
+/// One vector of a row's sums, scaled for int8.
+#[inline(always)]
+unsafe fn scaled<S: Simd>(sums: &EpilogueArgs, row: usize, right: usize) -> S::F {
     // SAFETY: passed on to the caller.
     unsafe {
         let from = sums.from.add((2 * row + right) * S::LANES);
@@ -188,6 +210,48 @@ pub(super) unsafe fn rms_norm<S: Simd>(
         for place in (0..x.len()).step_by(S::LANES) {
             let scaled = S::mul(S::load(x.as_ptr().add(place)), scale);
             S::store(to.as_mut_ptr().add(place), S::mul(scaled, S::load(gain.as_ptr().add(place))));
+        }
+    }
+}
+
+/// `(x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias` for a row of `width` values. Gain and
+/// bias are zero beyond them, and so is the result.
+///
+/// # Safety
+/// The machine must have `S`.
+#[inline(always)]
+pub(super) unsafe fn layer_norm<S: Simd>(
+    x: &[f32],
+    affine: &Affine<'_>,
+    width: usize,
+    epsilon: f32,
+    to: &mut [f32],
+) {
+    let Affine { gain, bias } = *affine;
+    assert!(x.len() == gain.len() && x.len() == bias.len() && x.len() == to.len());
+    assert!(x.len().is_multiple_of(S::LANES) && width <= x.len());
+    // Padding has no share in the variance: whole vectors of values, and the others one by one.
+    let whole = width / S::LANES * S::LANES;
+    // SAFETY: the four slices have the same length, a multiple of the lanes.
+    unsafe {
+        let mut sum = S::splat(0.0);
+        for place in (0..x.len()).step_by(S::LANES) {
+            sum = S::add(sum, S::load(x.as_ptr().add(place)));
+        }
+        let mean = S::sum(sum) / width as f32;
+        let mut squares = S::splat(0.0);
+        for place in (0..whole).step_by(S::LANES) {
+            let apart = S::sub(S::load(x.as_ptr().add(place)), S::splat(mean));
+            squares = S::fma(apart, apart, squares);
+        }
+        let others: f32 = x[whole..width].iter().map(|x| (x - mean) * (x - mean)).sum();
+        let variance = (S::sum(squares) + others) / width as f32;
+        let scale = S::splat(1.0 / (variance + epsilon).sqrt());
+        for place in (0..x.len()).step_by(S::LANES) {
+            let apart = S::sub(S::load(x.as_ptr().add(place)), S::splat(mean));
+            let (gain, bias) = (gain.as_ptr().add(place), bias.as_ptr().add(place));
+            let result = S::fma(S::mul(apart, scale), S::load(gain), S::load(bias));
+            S::store(to.as_mut_ptr().add(place), result);
         }
     }
 }

@@ -35,6 +35,8 @@ struct QuantizedCopy {
     lengths: Vec<f32>,
     /// The distance of each column from its copy, plus the rounding error of f32 sums.
     errors: Vec<f32>,
+    /// The rounding error of adding the bias.
+    bias_error: f32,
 }
 
 fn length(numbers: impl Iterator<Item = f32>) -> f32 {
@@ -53,6 +55,18 @@ impl Head {
         let quantized =
             (storage != Storage::Int8).then(|| QuantizedCopy::of(dispatch, storage, shape, values));
         Self { exact, quantized }
+    }
+
+    /// With a bias, one for each output.
+    #[must_use]
+    pub fn with_bias(self, bias: &[f32]) -> Self {
+        let quantized = self.quantized.map(|quantized| {
+            // Twice for rounding the exact sum and twice for that of the copy.
+            let largest = bias.iter().fold(0.0_f32, |largest, bias| largest.max(bias.abs()));
+            let bias_error = 4.0 * f32::EPSILON * largest;
+            QuantizedCopy { copy: quantized.copy.with_bias(bias), bias_error, ..quantized }
+        });
+        Self { exact: self.exact.with_bias(bias), quantized }
     }
 
     /// The exact weights.
@@ -94,12 +108,12 @@ impl QuantizedCopy {
             *error = length(values.iter().map(|x| kept(*x) - copied(x)))
                 + of_sums * length(values.iter().map(|x| kept(*x)));
         });
-        Self { copy, lengths, errors }
+        Self { copy, lengths, errors, bias_error: 0.0 }
     }
 }
 
 impl Kernels {
-    /// The argmax of each row of `x` W^T.
+    /// The argmax of each row of `x W^T + bias`.
     pub fn argmax(&mut self, head: &Head, x: &Rows, argmax: &mut Vec<Argmax>) {
         assert_eq!(x.width(), head.exact.inputs, "inputs");
         match &head.quantized {
@@ -177,6 +191,8 @@ impl Kernels {
                             most = most.max(sum + bound);
                             least = least.max(sum - bound);
                         }
+                        let (most, least) =
+                            (most + quantized.bias_error, least - quantized.bias_error);
                         scratch.lower[row] = scratch.lower[row].max(least);
                         // SAFETY: there is room for every panel and row; panels are one thread's each.
                         unsafe { upper.at(panel * x.count + row).write(most) };

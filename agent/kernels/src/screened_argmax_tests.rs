@@ -29,10 +29,13 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let mut numbers = ChaCha8Rng::seed_from_u64(seed);
-        let mut random = |_| numbers.random::<f32>() * 2.0 - 1.0;
+        let mut random = |_: usize| numbers.random::<f32>() * 2.0 - 1.0;
         let mut values: Vec<f32> = (0..outputs * inputs).map(&mut random).collect();
         // Equal columns: the lowest is the best.
         values.copy_within(..inputs, (outputs - 1) * inputs);
+        // Larger than the sums, so that it often decides; equal for the equal columns.
+        let mut bias: Vec<f32> = (0..outputs).map(|_| 40.0 * random(0)).collect();
+        bias[outputs - 1] = bias[0];
         let mut x = Rows::new(inputs);
         x.resize(rows);
         for row in 0..rows {
@@ -46,7 +49,11 @@ proptest! {
                 let head = Head::pack(dispatch, storage, (outputs, inputs), &values);
                 let mut found = Vec::new();
                 kernels.argmax(&head, &x, &mut found);
-                prop_assert_eq!(found, argmax_of_product(&mut kernels, &head, &x), "{:?} {:?}", set, storage);
+                prop_assert_eq!(&found, &argmax_of_product(&mut kernels, &head, &x), "{:?} {:?}", set, storage);
+                let head = head.with_bias(&bias);
+                kernels.argmax(&head, &x, &mut found);
+                let expected = argmax_of_product(&mut kernels, &head, &x);
+                prop_assert_eq!(found, expected, "with a bias: {:?} {:?}", set, storage);
             }
         }
     }

@@ -29,6 +29,8 @@ pub struct Weights {
     /// For int8: a scale per column, and the contribution of the activations' offset of 128.
     pub(super) scales: Vec<f32>,
     pub(super) offsets: Vec<i32>,
+    /// Added to every row of a product, one per column of all panels.
+    pub(super) bias: Option<Vec<f32>>,
 }
 
 impl Weights {
@@ -83,7 +85,23 @@ impl Weights {
                 },
             );
         }
-        Self { dispatch, storage, layout, outputs, inputs, memory, scales, offsets }
+        Self { dispatch, storage, layout, outputs, inputs, memory, scales, offsets, bias: None }
+    }
+
+    /// With a bias, one for each output. Panics for gated weights.
+    #[must_use]
+    pub fn with_bias(mut self, bias: &[f32]) -> Self {
+        assert_eq!((self.layout, bias.len()), (Layout::Plain, self.outputs), "layout and outputs");
+        let mut padded = bias.to_vec();
+        padded.resize(self.panels() * self.dispatch.columns(), 0.0);
+        self.bias = Some(padded);
+        self
+    }
+
+    /// The biases of a panel's columns.
+    pub(super) fn bias_at(&self, panel: usize) -> Option<*const f32> {
+        let columns = self.dispatch.columns();
+        self.bias.as_ref().map(|bias| bias[panel * columns..(panel + 1) * columns].as_ptr())
     }
 
     /// Columns of the result. A gate halves them.
@@ -121,7 +139,8 @@ impl Weights {
 
     /// Bytes read for one product.
     pub fn bytes(&self) -> usize {
-        self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len())
+        let bias = self.bias.as_ref().map_or(0, Vec::len);
+        self.memory.bytes() + 4 * (self.scales.len() + self.offsets.len() + bias)
     }
 
     pub(super) fn steps(&self) -> usize {

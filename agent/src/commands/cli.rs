@@ -4,7 +4,7 @@ use super::{bench, doctor, generate, health, join, serve};
 use clap::{Parser, Subcommand};
 use ops::{command_line, logs};
 
-/// Runs T5 inference on one machine and measures it.
+/// Runs inference on one machine and measures it.
 #[derive(Debug, Parser)]
 #[command(name = "agent", version = env!("FLEETMARK_VERSION"), about, max_term_width = 100)]
 pub struct Cli {

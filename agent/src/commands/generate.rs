@@ -17,7 +17,8 @@ use t5::{T5, generate::StopRule};
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
 output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
-Longer prompts are truncated; a note at the end reports how many.
+T5 gets \"Summarize: \" before a dialogue; BART and PEGASUS get the dialogue alone. Longer
+prompts are truncated; a note at the end reports how many.
 
 Examples:
   agent generate --model ./flan-t5-small --input in.jsonl --output out.jsonl

@@ -7,8 +7,6 @@ use serde::Deserialize;
 use std::path::Path;
 use t5::{self, Input, T5, device::Device, generate::StopRule};
 
-const PROMPT: &str = "Summarize: ";
-
 #[derive(Debug)]
 pub(super) struct Line {
     /// As in the file: a string or a number, or null.
@@ -73,7 +71,7 @@ impl Line {
         stop_rule: StopRule,
     ) -> anyhow::Result<Input> {
         let prompt = match &self.content {
-            Content::Dialogue(dialogue) => engine.prompt(&format!("{PROMPT}{dialogue}"), limit),
+            Content::Dialogue(dialogue) => engine.prompt(&engine.default_prompt(dialogue), limit),
             Content::Ids(ids) => engine.prompt_of_ids(ids.clone(), limit),
         };
         Ok(Input { prompt: prompt.with_context(|| self.place.clone())?, stop_rule })

@@ -1,23 +1,27 @@
 //! The model `builtin:tiny` and its adapter, built into the program. Trained by `tools/train_tiny`.
 
 use super::{Error, given_tokenizer};
-use engine::files::{Adapter, Blob, Model, Weights};
+use engine::files::{Adapter, Blob, Model, TokenizerFiles, Weights};
 
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
-    if name != "tiny" {
-        return Err(Error::unknown("builtin model", name, "tiny"));
-    }
-    let own = held("builtin:tiny/tokenizer.json", include_bytes!("tiny/tokenizer.json"));
+    let own = self::tokenizer(name)?;
     let weights = held("builtin:tiny/model.safetensors", include_bytes!("tiny/model.safetensors"));
     Ok(Model {
         config: held("builtin:tiny/config.json", include_bytes!("tiny/config.json")),
         generation: None,
         weights: Weights::Stored(vec![weights]),
-        tokenizer: Some(given_tokenizer(tokenizer)?.unwrap_or(own)),
+        tokenizer: Some(TokenizerFiles::Whole(given_tokenizer(tokenizer)?.unwrap_or(own))),
         pieces: None,
         revision: None,
         notes: Vec::new(),
     })
+}
+
+pub(super) fn tokenizer(model: &str) -> Result<Blob, Error> {
+    if model != "tiny" {
+        return Err(Error::unknown("builtin model", model, "tiny"));
+    }
+    Ok(held("builtin:tiny/tokenizer.json", include_bytes!("tiny/tokenizer.json")))
 }
 
 pub(super) fn find_adapter(name: &str) -> Result<Adapter, Error> {

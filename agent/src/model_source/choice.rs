@@ -18,6 +18,9 @@ pub(super) const GENERATION: &str = "generation_config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// Byte-level BPE, read together if there is no [`TOKENIZER`].
+pub(super) const VOCABULARY: &str = "vocab.json";
+pub(super) const MERGES: &str = "merges.txt";
 /// Not read; its presence explains a missing tokenizer.
 pub(super) const PIECES: &str = "spiece.model";
 /// Not read: unpickling can run code. Its presence explains missing weights.
@@ -90,6 +93,10 @@ pub(super) fn model(place: &str, files: &[String]) -> Result<Chosen, Error> {
     let is_read = |name: &&str| match *name {
         INDEX => !found.contains(WEIGHTS),
         PIECES => !found.contains(TOKENIZER),
+        VOCABULARY | MERGES => {
+            let has_both = found.contains(VOCABULARY) && found.contains(MERGES);
+            has_both && !found.contains(TOKENIZER)
+        }
         name => !name.starts_with(PICKLE),
     };
     let files = found.iter().copied().filter(is_read).map(str::to_owned).collect();
@@ -157,7 +164,7 @@ pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<(), Error> {
 
 /// Whether a model's folder is recognized by a file of this name.
 pub(super) fn is_model_file(name: &str) -> bool {
-    [CONFIG, GENERATION, TOKENIZER, PIECES].contains(&name) || is_weights(name)
+    [CONFIG, GENERATION, TOKENIZER, PIECES, VOCABULARY, MERGES].contains(&name) || is_weights(name)
 }
 
 /// Whether a folder with a file of this name is meant to be a model, even if another is missing.
@@ -199,6 +206,11 @@ mod tests {
         let wanted =
             ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"];
         assert_eq!(chosen(&files).unwrap(), wanted);
+        let bpe = ["config.json", "merges.txt", "model.safetensors", "vocab.json"];
+        assert_eq!(chosen(&bpe).unwrap(), bpe);
+        assert_eq!(chosen(&bpe[..3]).unwrap(), ["config.json", "model.safetensors"]);
+        let whole = ["config.json", "model.safetensors", "tokenizer.json"];
+        assert_eq!(chosen(&[&bpe[..], &whole[2..]].concat()).unwrap(), whole);
         let files = ["config.json", INDEX, "model-1.safetensors", "t5_shard-2.safetensors", PIECES];
         assert_eq!(chosen(&files).unwrap(), ["config.json", INDEX, PIECES]);
     }

@@ -1,9 +1,11 @@
 //! A model folder in the Hugging Face layout.
 
-use super::choice::{self, CONFIG, Chosen, GENERATION, INDEX, PIECES, TOKENIZER, WEIGHTS};
+use super::choice::{
+    self, CONFIG, Chosen, GENERATION, INDEX, MERGES, PIECES, TOKENIZER, VOCABULARY, WEIGHTS,
+};
 use super::folder::{self, Folder};
 use super::{Error, given_tokenizer};
-use engine::files::{Blob, Model, Weights};
+use engine::files::{Blob, Model, TokenizerFiles, Weights};
 use std::path::Path;
 
 pub(super) fn find(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
@@ -25,8 +27,14 @@ pub(super) fn open(
         None => shards(folder)?,
     };
     let tokenizer = match given_tokenizer(tokenizer)? {
-        Some(given) => Some(given),
-        None => if_chosen(TOKENIZER)?,
+        Some(given) => Some(TokenizerFiles::Whole(given)),
+        None => match (if_chosen(TOKENIZER)?, if_chosen(VOCABULARY)?, if_chosen(MERGES)?) {
+            (Some(whole), _, _) => Some(TokenizerFiles::Whole(whole)),
+            (None, Some(vocabulary), Some(merges)) => {
+                Some(TokenizerFiles::Bpe { vocabulary, merges })
+            }
+            (None, _, _) => None,
+        },
     };
     let pieces = (tokenizer.is_none() && chosen.has(PIECES)).then(|| folder.name_of(PIECES));
     Ok(Model {

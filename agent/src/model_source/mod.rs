@@ -130,7 +130,7 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
 
 pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     match given.and_then(|given| given.strip_prefix("builtin:")) {
-        Some(name) => Ok(builtin::find(name, None)?.tokenizer),
+        Some(name) => builtin::tokenizer(name).map(Some),
         None => given_tokenizer(given),
     }
 }

@@ -1,4 +1,4 @@
-//! T5 inference: exact rows, independent of the batch.
+//! Inference of encoder-decoder models (T5, BART, PEGASUS): exact rows, independent of the batch.
 //!
 //! [`open`] finds and checks the files, [`Opened::load`] loads the weights, [`T5`] decodes batches.
 
@@ -22,7 +22,9 @@ use compute::Compute;
 use config::Config;
 use cpu::CpuT5;
 use device::Device;
-use engine::files::{self, Blob, CONVERT_PIECES, ModelSource, ReadError, SourceError, Weights};
+use engine::files::{
+    self, CONVERT_PIECES, ModelSource, ReadError, SourceError, TokenizerFiles, Weights,
+};
 use engine::{Engine, Intake, Request, Row, count, load_failure};
 use generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
 use generation_config::GenerationConfig;
@@ -34,7 +36,7 @@ use model::generation::{Generation, Stop};
 use ops::error_chain::one_line;
 use roofline::Roofline;
 use stopwatch::Stopwatch;
-use tokenizer::{Prompt, Tokenizer};
+use tokenizer::{Prompt, PromptForm, Tokenizer};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -124,7 +126,7 @@ impl UnmergedAdapter {
 pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opened, Error> {
     let model = source.model(spec)?;
     let model_sha256 = model.sha256()?;
-    let tokenizer_sha256 = model.tokenizer.as_ref().map(Blob::sha256).transpose()?;
+    let tokenizer_sha256 = model.tokenizer.as_ref().map(TokenizerFiles::sha256).transpose()?;
     let random_weights = matches!(model.weights, Weights::Seeded(_));
 
     let unusable = |source| Error::Config { file: model.config.name().to_owned(), source };
@@ -134,7 +136,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
     let tokenizer = model
         .tokenizer
         .as_ref()
-        .map(|blob| Tokenizer::load(blob, config.prompt_end_id, config.vocabulary))
+        .map(|files| Tokenizer::load(files, PromptForm::of(&config), config.vocabulary))
         .transpose()?;
     let mut checkpoint = Checkpoint::open(&config, model.weights)?;
     let (mut adapter_sha256, mut adapter_note) = (None, None);
@@ -160,7 +162,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         tokenizer_sha256,
         revision: model.revision,
         device: "cpu".to_owned(),
-        kernel: cpu::kernel(spec.dtype),
+        kernel: cpu::kernel(config.family, kernels::Dispatch::best(), spec.dtype),
         parameters,
         model_size_bytes: 4 * parameters,
         random_weights,
@@ -201,6 +203,9 @@ impl Opened {
     /// Selects a device other than the CPU.
     pub fn on(mut self, device: &Device) -> Result<Self, Error> {
         device.check(self.spec.dtype)?;
+        if device.gpu().is_some() {
+            candle::check(&self.checkpoint.config)?;
+        }
         device.name().clone_into(&mut self.facts.device);
         if let Some(gpu) = device.gpu() {
             self.facts.kernel = candle::kernel(&gpu.tensors, self.spec.dtype);
@@ -241,7 +246,7 @@ impl Opened {
             source: self.source,
             compute,
             special_tokens: self.special_tokens,
-            prompt_end_id: config.prompt_end_id,
+            prompt_form: PromptForm::of(config),
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
             checkpoint: self.checkpoint,
@@ -258,7 +263,7 @@ pub struct T5 {
     source: &'static dyn ModelSource,
     compute: Box<dyn Compute>,
     special_tokens: SpecialTokens,
-    prompt_end_id: u32,
+    prompt_form: PromptForm,
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
     /// For matching other adapters.
@@ -284,12 +289,17 @@ pub struct Input {
 }
 
 impl T5 {
-    /// The prompt of a text, truncated to `limit` tokens.
+    /// The text of a dialogue's prompt if none is specified.
+    pub fn default_prompt(&self, dialogue: &str) -> String {
+        format!("{}{dialogue}", self.checkpoint.config.family.prompt_prefix())
+    }
+
+    /// The prompt of a text, truncated to `limit` tokens and to what the model accepts.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         Ok(self.tokenizer()?.prompt(text, limit)?)
     }
 
-    /// The prompt of given token ids, truncated to `limit` tokens.
+    /// The prompt of given token ids, truncated to `limit` tokens and to what the model accepts.
     pub fn prompt_of_ids(&self, ids: Vec<u32>, limit: usize) -> Result<Prompt, Error> {
         if ids.is_empty() {
             return Err(Error::NoIds);
@@ -297,7 +307,7 @@ impl T5 {
         let is_known = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < self.vocabulary);
         match ids.iter().copied().find(|id| !is_known(id)) {
             Some(id) => Err(Error::TokenId { id, vocabulary: self.vocabulary }),
-            None => Ok(Prompt::cut(ids, limit, self.prompt_end_id)),
+            None => Ok(self.prompt_form.cut(ids, limit)),
         }
     }
 

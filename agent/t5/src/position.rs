@@ -1,5 +1,7 @@
-//! T5's relative position buckets (`_relative_position_bucket` of transformers 5.23,
-//! `modeling_t5.py`) and the bias tables made of them.
+//! Positions: T5's relative buckets (`_relative_position_bucket` of transformers 5.23,
+//! `modeling_t5.py`) with the bias tables made of them, and PEGASUS's sinusoids.
+
+use crate::config::Positions;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -18,6 +20,16 @@ pub struct Buckets {
 }
 
 impl Buckets {
+    /// `None` if positions are not relative.
+    pub fn new(positions: Positions, direction: Direction) -> Option<Self> {
+        match positions {
+            Positions::Relative { buckets, max_distance } => {
+                Some(Self { count: buckets, max_distance, direction })
+            }
+            Positions::Learned { .. } | Positions::Sinusoidal { .. } => None,
+        }
+    }
+
     /// The bucket of a key at `offset` from its query; negative: before it.
     pub fn of(self, offset: isize) -> usize {
         let distance = offset.unsigned_abs();
@@ -60,6 +72,20 @@ fn within(count: usize, max_distance: usize, distance: usize) -> usize {
     (exact + far as usize).min(count - 1)
 }
 
+/// `[count, width]`: the sines of all frequencies, then their cosines
+/// (`PegasusSinusoidalPositionalEmbedding`), computed in f64 as there.
+#[expect(clippy::cast_possible_truncation, reason = "tables are f32")]
+pub fn sinusoids(count: usize, width: usize) -> Vec<f32> {
+    let sines = width.div_ceil(2);
+    let mut table = Vec::with_capacity(count * width);
+    for position in 0..count {
+        let angle = |pair: usize| position as f64 / 1e4_f64.powf((2 * pair) as f64 / width as f64);
+        table.extend((0..sines).map(|pair| angle(pair).sin() as f32));
+        table.extend((0..width - sines).map(|pair| angle(pair).cos() as f32));
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +112,17 @@ mod tests {
             if distance > 0 {
                 assert_eq!(buckets.of(distance), bucket + 16, "distance {distance}");
             }
+        }
+    }
+
+    /// `create_weight` of transformers for 4 positions of width 5.
+    #[test]
+    fn sinusoids_are_those_of_pegasus() {
+        let table = sinusoids(4, 5);
+        assert_eq!(&table[..5], [0.0, 0.0, 0.0, 1.0, 1.0]);
+        let expected = [0.141_12, 0.075_285, 0.001_892_87, -0.989_992, 0.997_162];
+        for (found, expected) in table[15..].iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
         }
     }
 

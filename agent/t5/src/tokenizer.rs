@@ -1,19 +1,35 @@
-//! Text to token ids and back, by the model's `tokenizer.json`.
+//! Text to token ids and back, by the model's `tokenizer.json`, or by `vocab.json` and `merges.txt`.
 //!
 //! Truncation and padding settings in the file are disabled, with a note: a benchmark must not
 //! inherit them silently. Limits come from the caller.
 
-use engine::files::{Blob, ReadError};
-use tokenizers::{Encoding, Tokenizer as Pieces};
+use crate::config::Config;
+use engine::files::{Blob, ReadError, TokenizerFiles};
+use std::collections::HashMap;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::processors::roberta::RobertaProcessing;
+use tokenizers::{AddedToken, Encoding, Tokenizer as Pieces};
 
-/// Limit on texts: the tokenizer takes up to 200 times their size in memory. T5 reads less than 1% of such a text.
+/// Limit on texts: the tokenizer takes up to 200 times their size in memory. Models read less than 1% of such a text.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct Tokenizer {
     pieces: Pieces,
-    eos: u32,
+    form: PromptForm,
     pub notes: Vec<String>,
+}
+
+/// What a model expects of its prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PromptForm {
+    /// The first token, such as BART's `<s>`.
+    pub start: Option<u32>,
+    /// The last token, `</s>`.
+    pub end: u32,
+    /// How many tokens the model accepts, if it has a limit.
+    pub longest: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +46,14 @@ pub enum Error {
     Read(#[from] ReadError),
     #[error("{file} is not a tokenizer.json")]
     Format { file: String, source: tokenizers::Error },
+    #[error("{file} is not the vocabulary of a byte-level BPE")]
+    Vocabulary { file: String, source: serde_json::Error },
+    #[error("{file} lacks the token {token}: save the tokenizer as tokenizer.json")]
+    NoToken { file: String, token: &'static str },
+    #[error("{file}, line {line}: expected two tokens with a space between them")]
+    Merge { file: String, line: usize },
+    #[error("{merges} does not fit {vocabulary}")]
+    Merges { merges: String, vocabulary: String, source: tokenizers::Error },
     #[error(
         "{file} has {pieces} tokens, but the model's embedding has {rows} rows: the tokenizer is of another model"
     )]
@@ -41,12 +65,14 @@ pub enum Error {
 }
 
 impl Tokenizer {
-    /// `eos`: the token that ends prompts; `rows`: the size of the model's embedding.
-    pub fn load(blob: &Blob, eos: u32, rows: usize) -> Result<Self, Error> {
-        let file = || blob.name().to_owned();
-        let text = blob.text()?;
-        let mut pieces = Pieces::from_bytes(text.as_bytes())
-            .map_err(|source| Error::Format { file: file(), source })?;
+    /// `rows`: the size of the model's embedding.
+    pub fn load(files: &TokenizerFiles, form: PromptForm, rows: usize) -> Result<Self, Error> {
+        let file = || files.name().to_owned();
+        let mut pieces = match files {
+            TokenizerFiles::Whole(blob) => Pieces::from_bytes(blob.text()?.as_bytes())
+                .map_err(|source| Error::Format { file: file(), source })?,
+            TokenizerFiles::Bpe { vocabulary, merges } => byte_level_bpe(vocabulary, merges)?,
+        };
         let highest = pieces.get_vocab(true).into_values().max().unwrap_or(0);
         let count = usize::try_from(highest).unwrap_or(usize::MAX).saturating_add(1);
         if count > rows {
@@ -66,23 +92,28 @@ impl Tokenizer {
         pieces.with_padding(None);
         let bare = pieces.encode("a", false).map_err(Error::Text)?.get_ids().to_vec();
         let whole = pieces.encode("a", true).map_err(Error::Text)?.get_ids().to_vec();
-        if whole != [bare, vec![eos]].concat() {
-            notes.push(format!(
-                "the tokenizer file does not end texts with token {eos}: prompts end with it anyway, as in T5's training"
-            ));
+        if whole != form.enclose(bare) {
+            notes.push(match form {
+                PromptForm { start: None, end, .. } => format!(
+                    "the tokenizer file does not end texts with token {end}: prompts end with it anyway, as in the model's training"
+                ),
+                PromptForm { start: Some(start), end, .. } => format!(
+                    "the tokenizer file does not put texts between tokens {start} and {end}: prompts have both anyway, as in the model's training"
+                ),
+            });
         }
-        Ok(Self { pieces, eos, notes })
+        Ok(Self { pieces, form, notes })
     }
 
-    /// A text truncated to `limit` tokens, including `</s>`, like in transformers.
+    /// A text truncated to `limit` tokens, including special ones, like in transformers.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         let ids = self.encode(text)?.get_ids().to_vec();
-        Ok(Prompt::cut([ids, vec![self.eos]].concat(), limit, self.eos))
+        Ok(self.form.cut(self.form.enclose(ids), limit))
     }
 
-    /// Tokens of a text, including `</s>`.
+    /// Tokens of a text, including special ones.
     pub fn count(&self, text: &str) -> Result<usize, Error> {
-        Ok(self.encode(text)?.len() + 1)
+        Ok(self.encode(text)?.len() + self.form.enclose(Vec::new()).len())
     }
 
     fn encode(&self, text: &str) -> Result<Encoding, Error> {
@@ -97,22 +128,82 @@ impl Tokenizer {
         self.pieces.decode(ids, true).map_err(Error::Text)
     }
 
-    /// How many `ids` are not in the tokenizer's vocabulary: T5's head has more rows than the
-    /// tokenizer has tokens.
+    /// How many `ids` are not in the tokenizer's vocabulary: the heads of T5 and others have more
+    /// rows than the tokenizer has tokens.
     pub fn unknown(&self, ids: &[u32]) -> usize {
         ids.iter().filter(|id| self.pieces.id_to_token(**id).is_none()).count()
     }
 }
 
-impl Prompt {
-    /// Truncates ids that end with `</s>` to `limit` tokens, keeping the final `</s>`.
-    pub fn cut(mut ids: Vec<u32>, limit: usize, eos: u32) -> Self {
-        let cut = ids.len().saturating_sub(limit.max(1));
-        if cut > 0 {
-            ids.truncate(limit.max(1) - 1);
-            ids.push(eos);
+/// The special tokens of BART and RoBERTa, as far as a vocabulary has them.
+const BPE_SPECIAL: [&str; 4] = ["<s>", "<pad>", "</s>", "<unk>"];
+/// Takes the spaces before it.
+const BPE_MASK: &str = "<mask>";
+
+/// As transformers converts a `BartTokenizer` (`RobertaConverter`).
+fn byte_level_bpe(vocabulary: &Blob, merges: &Blob) -> Result<Pieces, Error> {
+    let file = || vocabulary.name().to_owned();
+    let ids: HashMap<String, u32> = serde_json::from_str(&vocabulary.text()?)
+        .map_err(|source| Error::Vocabulary { file: file(), source })?;
+    let id = |token: &'static str| {
+        let id = ids.get(token).map(|id| (token.to_owned(), *id));
+        id.ok_or_else(|| Error::NoToken { file: file(), token })
+    };
+    let (start, end) = (id("<s>")?, id("</s>")?);
+    let special = BPE_SPECIAL.iter().filter(|token| ids.contains_key(**token));
+    let special: Vec<AddedToken> = special
+        .map(|token| AddedToken::from(*token, true))
+        .chain(ids.contains_key(BPE_MASK).then(|| AddedToken::from(BPE_MASK, true).lstrip(true)))
+        .collect();
+    let text = merges.text()?;
+    let lines = text
+        .lines()
+        .enumerate()
+        .filter(|(line, text)| !text.is_empty() && !(*line == 0 && text.starts_with("#version")));
+    let pairs: Vec<(String, String)> = lines
+        .map(|(line, text)| {
+            let pair = text.split_once(' ').filter(|(_, right)| !right.contains(' '));
+            pair.map(|(left, right)| (left.to_owned(), right.to_owned()))
+                .ok_or_else(|| Error::Merge { file: merges.name().to_owned(), line: line + 1 })
+        })
+        .collect::<Result<_, _>>()?;
+    let misfit =
+        |source| Error::Merges { merges: merges.name().to_owned(), vocabulary: file(), source };
+    let mut vocabulary = Vocab::default();
+    vocabulary.extend(ids);
+    let model = BPE::builder().vocab_and_merges(vocabulary, pairs).build().map_err(misfit)?;
+    let mut pieces = Pieces::new(model);
+    pieces.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    pieces.with_decoder(Some(ByteLevel::default()));
+    pieces.with_post_processor(Some(RobertaProcessing::new(end, start)));
+    pieces.add_special_tokens(special).map_err(misfit)?;
+    Ok(pieces)
+}
+
+impl PromptForm {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            start: config.prompt_start_id,
+            end: config.prompt_end_id,
+            longest: config.positions.limit(),
         }
-        Self { ids, cut }
+    }
+
+    /// Adds the special tokens to those of a text.
+    fn enclose(&self, text: Vec<u32>) -> Vec<u32> {
+        self.start.into_iter().chain(text).chain([self.end]).collect()
+    }
+
+    /// Truncates ids that end with `</s>` to `limit` tokens, and to what the model accepts, keeping
+    /// the final `</s>`.
+    pub fn cut(&self, mut ids: Vec<u32>, limit: usize) -> Prompt {
+        let limit = limit.min(self.longest.unwrap_or(usize::MAX)).max(1);
+        let cut = ids.len().saturating_sub(limit);
+        if cut > 0 {
+            ids.truncate(limit - 1);
+            ids.push(self.end);
+        }
+        Prompt { ids, cut }
     }
 }
 
@@ -123,8 +214,12 @@ mod tests {
     #[test]
     fn a_long_prompt_keeps_its_end_mark_and_counts_what_is_cut() {
         let long = vec![5, 6, 7, 8, 1];
-        assert_eq!(Prompt::cut(long.clone(), 5, 1), Prompt { ids: long.clone(), cut: 0 });
-        assert_eq!(Prompt::cut(long.clone(), 3, 1), Prompt { ids: vec![5, 6, 1], cut: 2 });
-        assert_eq!(Prompt::cut(long, 1, 1), Prompt { ids: vec![1], cut: 4 });
+        let form = PromptForm { start: None, end: 1, longest: None };
+        assert_eq!(form.cut(long.clone(), 5), Prompt { ids: long.clone(), cut: 0 });
+        assert_eq!(form.cut(long.clone(), 3), Prompt { ids: vec![5, 6, 1], cut: 2 });
+        assert_eq!(form.cut(long.clone(), 1), Prompt { ids: vec![1], cut: 4 });
+        let form = PromptForm { longest: Some(4), ..form };
+        assert_eq!(form.cut(long.clone(), 5), Prompt { ids: vec![5, 6, 7, 1], cut: 1 });
+        assert_eq!(form.cut(long, 2), Prompt { ids: vec![5, 1], cut: 3 });
     }
 }

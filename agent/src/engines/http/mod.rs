@@ -18,7 +18,8 @@ pub use permissions::Permissions;
 use crate::model_source;
 use connection::{Connection, Response, Target};
 use credentials::Credentials;
-use engine::{Engine, Request, Row, count, files::ReadError};
+use engine::files::{ReadError, TokenizerFiles};
+use engine::{Engine, Request, Row, count};
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
@@ -31,7 +32,7 @@ use ops::secret::shown_url;
 use response::{ResponseFields, Unusable};
 use std::{io, time::Duration};
 use stopwatch::Stopwatch;
-use t5::tokenizer::{self, Tokenizer};
+use t5::tokenizer::{self, PromptForm, Tokenizer};
 use template::Template;
 use tokio::{runtime::Runtime, task::JoinSet};
 
@@ -47,8 +48,8 @@ const PAUSES: [Duration; 5] = [
 const MAX_QUOTED_CHARS: usize = 300;
 /// Room for four wrong pointers.
 const MAX_REASON_CHARS: usize = 1200;
-/// The end-of-sequence token of T5.
-const EOS: u32 = 1;
+/// Of T5, whose texts end with one special token.
+const FORM: PromptForm = PromptForm { start: None, end: 1, longest: None };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -306,7 +307,7 @@ fn tokenizer_of(spec: &EngineSpec) -> Result<(Option<Tokenizer>, Option<String>)
     let found = model_source::tokenizer(spec.tokenizer.as_deref()).map_err(Box::new)?;
     let Some(blob) = found else { return Ok((None, None)) };
     let sha256 = blob.sha256()?;
-    Ok((Some(Tokenizer::load(&blob, EOS, usize::MAX)?), Some(sha256)))
+    Ok((Some(Tokenizer::load(&TokenizerFiles::Whole(blob), FORM, usize::MAX)?), Some(sha256)))
 }
 
 fn facts(

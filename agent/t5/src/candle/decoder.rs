@@ -3,9 +3,9 @@
 
 use super::Error;
 use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend, bytes};
-use crate::checkpoint::{Stack, cross_attention};
-use crate::config::Config;
-use crate::position::{Buckets, Direction};
+use crate::checkpoint::{Layer, Projection};
+use crate::config::{Config, Stack};
+use crate::position::Buckets;
 use candle_core::{Device, Tensor};
 
 /// Growth of the self-attention cache, in steps.
@@ -59,19 +59,20 @@ struct Caches {
 }
 
 impl Decoder {
-    pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
+    pub(super) fn load(loader: &Loader<'_>, buckets: Buckets) -> Result<Self, Error> {
         let config: &Config = &loader.checkpoint.config;
-        let stack = Stack::Decoder;
-        let blocks = (0..config.decoder_blocks)
+        let (family, stack, layer) = (config.family, Stack::Decoder, Layer::CrossAttention);
+        let blocks = (0..config.decoder.blocks)
             .map(|block| {
-                let name = |part: &str| cross_attention(block, part);
+                let name = |projection| family.attention(stack, block, layer, projection);
+                let memory = [Projection::Key, Projection::Value].map(name);
                 Ok(Block {
                     attention: loader.self_attention(stack, block)?,
                     cross: CrossAttention {
-                        norm: loader.norm(&stack.norm(block, 1))?,
-                        query: loader.linear(vec![name("q")], config.d_model)?,
-                        memory: loader.linear(vec![name("k"), name("v")], config.d_model)?,
-                        out: loader.linear(vec![name("o")], config.inner())?,
+                        norm: loader.norm(&family.norm(stack, block, layer))?,
+                        query: loader.linear(vec![name(Projection::Query)])?,
+                        memory: loader.linear(memory.to_vec())?,
+                        out: loader.linear(vec![name(Projection::Out)])?,
                     },
                     feed_forward: loader.feed_forward(stack, block)?,
                 })
@@ -79,15 +80,11 @@ impl Decoder {
             .collect::<Result<_, Error>>()?;
         Ok(Self {
             blocks,
-            final_norm: loader.norm(&stack.final_norm())?,
-            heads: config.heads,
-            d_kv: config.d_kv,
-            buckets: Buckets {
-                count: config.buckets,
-                max_distance: config.max_distance,
-                direction: Direction::Back,
-            },
-            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
+            final_norm: loader.norm(&family.last_norm(stack))?,
+            heads: config.decoder.heads,
+            d_kv: config.decoder.head_width,
+            buckets,
+            bias_weight: loader.checkpoint.tensor(&family.positions(stack))?,
         })
     }
 

@@ -5,9 +5,8 @@
 
 use super::Error;
 use super::layers::{Attention, FeedForward, Linear, Loader, Norm, add, attend};
-use crate::checkpoint::Stack;
-use crate::config::Config;
-use crate::position::{Buckets, Direction};
+use crate::config::{Config, Stack};
+use crate::position::Buckets;
 use candle_core::{Device, Tensor};
 
 #[derive(Debug)]
@@ -29,24 +28,19 @@ struct Bias {
 }
 
 impl Encoder {
-    pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
+    pub(super) fn load(loader: &Loader<'_>, buckets: Buckets) -> Result<Self, Error> {
         let config: &Config = &loader.checkpoint.config;
         let stack = Stack::Encoder;
-        let blocks = (0..config.encoder_blocks)
+        let blocks = (0..config.encoder.blocks)
             .map(|block| {
                 Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?))
             })
             .collect::<Result<_, Error>>()?;
-        let buckets = Buckets {
-            count: config.buckets,
-            max_distance: config.max_distance,
-            direction: Direction::Both,
-        };
-        let weight = loader.checkpoint.tensor(&stack.position_bias())?;
+        let weight = loader.checkpoint.tensor(&config.family.positions(stack))?;
         Ok(Self {
             blocks,
-            final_norm: loader.norm(&stack.final_norm())?,
-            heads: config.heads,
+            final_norm: loader.norm(&config.family.last_norm(stack))?,
+            heads: config.encoder.heads,
             bias: Bias { buckets, weight, square: None },
         })
     }

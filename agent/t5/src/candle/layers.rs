@@ -3,8 +3,8 @@
 //! The residual stream, norms and softmax are f32 for every dtype.
 
 use super::{Error, Precision};
-use crate::checkpoint::{Checkpoint, Stack};
-use crate::config::{Activation, Gate};
+use crate::checkpoint::{Checkpoint, Layer, Projection};
+use crate::config::{Activation, Gate, Stack};
 use crate::lora::Adapter;
 use candle_core::{D, DType, Device, Tensor};
 
@@ -16,11 +16,12 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     /// Stacks the named tensors into one layer.
-    pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
-        self.linear_as(self.precision.most, names, inputs)
+    pub(super) fn linear(&self, names: Vec<String>) -> Result<Linear, Error> {
+        self.linear_as(self.precision.most, names)
     }
 
-    fn linear_as(&self, dtype: DType, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
+    fn linear_as(&self, dtype: DType, names: Vec<String>) -> Result<Linear, Error> {
+        let inputs = self.checkpoint.inputs(&names[0]);
         let values = self.checkpoint.stacked(&names)?;
         let shape = (values.len() / inputs, inputs);
         let weight = on_device(values, shape, dtype, self.device)?;
@@ -32,35 +33,28 @@ impl Loader<'_> {
         let width = values.len();
         Ok(Norm {
             weight: Tensor::from_vec(values, width, self.device)?,
-            epsilon: self.checkpoint.config.epsilon,
+            epsilon: self.checkpoint.config.norms.epsilon,
         })
     }
 
     pub(super) fn self_attention(&self, stack: Stack, block: usize) -> Result<Attention, Error> {
-        let config = &self.checkpoint.config;
-        let name = |part: &str| stack.self_attention(block, part);
+        let (family, layer) = (self.checkpoint.config.family, Layer::SelfAttention);
+        let name = |projection| family.attention(stack, block, layer, projection);
+        let into = [Projection::Query, Projection::Key, Projection::Value].map(name);
         Ok(Attention {
-            norm: self.norm(&stack.norm(block, 0))?,
-            into: self.linear(vec![name("q"), name("k"), name("v")], config.d_model)?,
-            out: self.linear(vec![name("o")], config.inner())?,
+            norm: self.norm(&family.norm(stack, block, layer))?,
+            into: self.linear(into.to_vec())?,
+            out: self.linear(vec![name(Projection::Out)])?,
         })
     }
 
     pub(super) fn feed_forward(&self, stack: Stack, block: usize) -> Result<FeedForward, Error> {
         let config = &self.checkpoint.config;
-        let name = |part: &str| stack.feed_forward(block, part);
-        let into = match config.gate {
-            Gate::Gated => vec![name("wi_0"), name("wi_1")],
-            Gate::Plain => vec![name("wi")],
-        };
-        let layer = match stack {
-            Stack::Encoder => 1,
-            Stack::Decoder => 2,
-        };
+        let names = config.family.feed_forward(stack, block, config.gate);
         Ok(FeedForward {
-            norm: self.norm(&stack.norm(block, layer))?,
-            into: self.linear(into, config.d_model)?,
-            out: self.linear_as(self.precision.wo, vec![name("wo")], config.d_ff)?,
+            norm: self.norm(&config.family.norm(stack, block, Layer::FeedForward))?,
+            into: self.linear(names.into)?,
+            out: self.linear_as(self.precision.wo, vec![names.out])?,
             activation: config.activation,
             gate: config.gate,
         })

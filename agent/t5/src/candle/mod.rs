@@ -7,9 +7,11 @@ mod decoder;
 mod encoder;
 mod layers;
 
-use super::checkpoint::{self, Checkpoint, Stack};
+use super::checkpoint::{self, Checkpoint};
 use super::compute::{Compute, NextToken};
+use super::config::{Config, Family, Stack};
 use super::lora::Adapter;
+use super::position::{Buckets, Direction};
 use candle_core::{D, DType, Device, Tensor};
 use decoder::{Decoder, State};
 use encoder::Encoder;
@@ -45,6 +47,14 @@ pub fn kernel(device: &Device, dtype: Dtype) -> String {
     format!("candle {place}, {dtype}")
 }
 
+/// An error unless this implementation has the layers of a model.
+pub fn check(config: &Config) -> Result<(), Error> {
+    match config.family {
+        Family::T5 => Ok(()),
+        Family::Bart | Family::Pegasus => Err(Error::Family(config.family)),
+    }
+}
+
 #[derive(Debug)]
 pub struct CandleT5 {
     device: Device,
@@ -74,11 +84,17 @@ pub enum Error {
     Device(#[from] candle_core::Error),
     #[error("{0} is supported on the CPU only")]
     Dtype(Dtype),
+    #[error("models of the family {0} are supported on the CPU only: use device cpu")]
+    Family(Family),
 }
 
 impl CandleT5 {
     pub fn load(checkpoint: &Checkpoint, device: Device, dtype: Dtype) -> Result<Self, Error> {
         let config = &checkpoint.config;
+        check(config)?;
+        let buckets = |direction| {
+            Buckets::new(config.positions, direction).ok_or(Error::Family(config.family))
+        };
         let precision = Precision::of(dtype).ok_or(Error::Dtype(dtype))?;
         let loader = Loader { checkpoint, device: &device, precision };
         let shape = (config.vocabulary, config.d_model);
@@ -100,12 +116,12 @@ impl CandleT5 {
         let (head, head_bytes) = if let Some(stack) = tied {
             (Linear::over(embeddings[stack].clone()), 0)
         } else {
-            let head = loader.linear(vec![checkpoint.head().to_owned()], config.d_model)?;
+            let head = loader.linear(vec![checkpoint.head().to_owned()])?;
             let bytes = head.bytes();
             (head, bytes)
         };
-        let mut encoder = Encoder::load(&loader)?;
-        let mut decoder = Decoder::load(&loader)?;
+        let mut encoder = Encoder::load(&loader, buckets(Direction::Both)?)?;
+        let mut decoder = Decoder::load(&loader, buckets(Direction::Back)?)?;
         let linears = encoder.linears().chain(decoder.linears());
         let linears: u64 = linears.map(|linear| linear.bytes()).sum();
         Ok(Self {

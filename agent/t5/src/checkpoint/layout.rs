@@ -1,111 +1,272 @@
-//! Names and shapes of T5's tensors.
+//! Names and shapes of the tensors of each family.
+//!
+//! Names are those of the model class in transformers, as adapters refer to them. A linear layer
+//! and a norm are named by their weight; [`bias_of`] names the bias.
 
-use crate::config::{Config, Gate};
-use std::{collections::BTreeMap, fmt};
+use crate::config::{Biases, Config, Family, Gate, NormKind, Positions, Stack};
+use std::collections::BTreeMap;
 
-/// The embedding, `[vocabulary, d_model]`.
-pub const SHARED: &str = "shared.weight";
 /// The head if it is not tied to the embedding, `[vocabulary, d_model]`.
 pub const HEAD: &str = "lm_head.weight";
-/// In old files, and unused: cross-attention has no position bias.
-pub(super) const UNUSED: &str =
-    "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+/// The bias of the head, `[1, vocabulary]`.
+pub const HEAD_BIAS: &str = "final_logits_bias";
 
+/// A layer of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stack {
-    Encoder,
-    Decoder,
+pub enum Layer {
+    SelfAttention,
+    /// In the decoder only.
+    CrossAttention,
+    FeedForward,
 }
 
-impl fmt::Display for Stack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Encoder => "encoder",
-            Self::Decoder => "decoder",
-        })
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Projection {
+    Query,
+    Key,
+    Value,
+    Out,
+}
+
+impl Projection {
+    const ALL: [Self; 4] = [Self::Query, Self::Key, Self::Value, Self::Out];
+}
+
+/// The weights of a feed-forward layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedForwardNames {
+    /// Each `[d_ff, d_model]`: two if the layer is gated.
+    pub into: Vec<String>,
+    /// `[d_model, d_ff]`.
+    pub out: String,
+}
+
+/// The bias of a linear layer or norm, `[outputs]`, by the name of its weight.
+pub fn bias_of(weight: &str) -> String {
+    format!("{}.bias", weight.trim_end_matches(".weight"))
 }
 
 impl Stack {
-    /// The embedding of this stack if it is not tied to [`SHARED`], `[vocabulary, d_model]`.
-    pub(super) fn embedding(self) -> &'static str {
+    pub(super) fn layers(self) -> &'static [Layer] {
         match self {
-            Self::Encoder => "encoder.embed_tokens.weight",
-            Self::Decoder => "decoder.embed_tokens.weight",
-        }
-    }
-
-    /// Self-attention: `q`, `k`, `v` are `[inner, d_model]`, `o` is `[d_model, inner]`.
-    pub fn self_attention(self, block: usize, part: &str) -> String {
-        format!("{self}.block.{block}.layer.0.SelfAttention.{part}.weight")
-    }
-
-    /// Feed-forward: `wi_0`, `wi_1`, `wi` are `[d_ff, d_model]`, `wo` is `[d_model, d_ff]`.
-    pub fn feed_forward(self, block: usize, part: &str) -> String {
-        format!("{self}.block.{block}.layer.{}.DenseReluDense.{part}.weight", self.layers() - 1)
-    }
-
-    /// The norm before a layer, `[d_model]`.
-    pub fn norm(self, block: usize, layer: usize) -> String {
-        format!("{self}.block.{block}.layer.{layer}.layer_norm.weight")
-    }
-
-    /// The norm after the last block, `[d_model]`.
-    pub fn final_norm(self) -> String {
-        format!("{self}.final_layer_norm.weight")
-    }
-
-    /// The relative position bias, shared by all blocks, `[buckets, heads]`.
-    pub fn position_bias(self) -> String {
-        format!("{self}.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
-    }
-
-    /// Layers per block: attention, in the decoder cross-attention, and feed-forward.
-    fn layers(self) -> usize {
-        match self {
-            Self::Encoder => 2,
-            Self::Decoder => 3,
+            Self::Encoder => &[Layer::SelfAttention, Layer::FeedForward],
+            Self::Decoder => &[Layer::SelfAttention, Layer::CrossAttention, Layer::FeedForward],
         }
     }
 }
 
-/// A cross-attention projection, shaped like those of self-attention.
-pub fn cross_attention(block: usize, part: &str) -> String {
-    format!("decoder.block.{block}.layer.1.EncDecAttention.{part}.weight")
+impl Family {
+    /// The embedding, `[vocabulary, d_model]`.
+    pub fn shared(self) -> &'static str {
+        match self {
+            Self::T5 => "shared.weight",
+            Self::Bart | Self::Pegasus => "model.shared.weight",
+        }
+    }
+
+    /// The embedding of a stack if it is not tied to the shared one, `[vocabulary, d_model]`.
+    pub(super) fn embedding(self, stack: Stack) -> &'static str {
+        match (self, stack) {
+            (Self::T5, Stack::Encoder) => "encoder.embed_tokens.weight",
+            (Self::T5, Stack::Decoder) => "decoder.embed_tokens.weight",
+            (_, Stack::Encoder) => "model.encoder.embed_tokens.weight",
+            (_, Stack::Decoder) => "model.decoder.embed_tokens.weight",
+        }
+    }
+
+    /// An attention projection: queries, keys and values are `[inner, d_model]`, the output is
+    /// `[d_model, inner]`.
+    pub fn attention(
+        self,
+        stack: Stack,
+        block: usize,
+        layer: Layer,
+        projection: Projection,
+    ) -> String {
+        let is_cross = layer == Layer::CrossAttention;
+        if self == Self::T5 {
+            let (layer, attention) =
+                if is_cross { (1, "EncDecAttention") } else { (0, "SelfAttention") };
+            let part = match projection {
+                Projection::Query => "q",
+                Projection::Key => "k",
+                Projection::Value => "v",
+                Projection::Out => "o",
+            };
+            return format!("{stack}.block.{block}.layer.{layer}.{attention}.{part}.weight");
+        }
+        let attention = if is_cross { "encoder_attn" } else { "self_attn" };
+        let part = match projection {
+            Projection::Query => "q_proj",
+            Projection::Key => "k_proj",
+            Projection::Value => "v_proj",
+            Projection::Out => "out_proj",
+        };
+        format!("model.{stack}.layers.{block}.{attention}.{part}.weight")
+    }
+
+    pub fn feed_forward(self, stack: Stack, block: usize, gate: Gate) -> FeedForwardNames {
+        if self == Self::T5 {
+            let layer = stack.layers().len() - 1;
+            let name =
+                |part| format!("{stack}.block.{block}.layer.{layer}.DenseReluDense.{part}.weight");
+            let into = match gate {
+                Gate::Gated => vec![name("wi_0"), name("wi_1")],
+                Gate::Plain => vec![name("wi")],
+            };
+            return FeedForwardNames { into, out: name("wo") };
+        }
+        let name = |part| format!("model.{stack}.layers.{block}.{part}.weight");
+        FeedForwardNames { into: vec![name("fc1")], out: name("fc2") }
+    }
+
+    /// The norm of a layer, `[d_model]`.
+    pub fn norm(self, stack: Stack, block: usize, layer: Layer) -> String {
+        if self == Self::T5 {
+            let place = stack.layers().iter().position(|other| *other == layer);
+            let place = place.expect("the stack has the layer");
+            return format!("{stack}.block.{block}.layer.{place}.layer_norm.weight");
+        }
+        let norm = match layer {
+            Layer::SelfAttention => "self_attn_layer_norm",
+            Layer::CrossAttention => "encoder_attn_layer_norm",
+            Layer::FeedForward => "final_layer_norm",
+        };
+        format!("model.{stack}.layers.{block}.{norm}.weight")
+    }
+
+    /// The norm after the embedding, `[d_model]`.
+    pub fn embedding_norm(self, stack: Stack) -> String {
+        format!("model.{stack}.layernorm_embedding.weight")
+    }
+
+    /// The norm after the last block, `[d_model]`.
+    pub fn last_norm(self, stack: Stack) -> String {
+        match self {
+            Self::T5 => format!("{stack}.final_layer_norm.weight"),
+            Self::Bart | Self::Pegasus => format!("model.{stack}.layer_norm.weight"),
+        }
+    }
+
+    /// Relative biases, shared by all blocks, `[buckets, heads]`; or a vector for each position,
+    /// `[offset + positions, d_model]`.
+    pub fn positions(self, stack: Stack) -> String {
+        match self {
+            Self::T5 => {
+                format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
+            }
+            Self::Bart | Self::Pegasus => format!("model.{stack}.embed_positions.weight"),
+        }
+    }
+
+    /// What old files contain and nothing reads: T5's cross-attention has no position bias.
+    pub(super) fn unused(self) -> &'static [&'static str] {
+        match self {
+            Self::T5 => &["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"],
+            Self::Bart | Self::Pegasus => &["model.encoder.version", "model.decoder.version"],
+        }
+    }
+
+    /// What precedes the names of all tensors but those of the head. Files of the model without a
+    /// head lack it.
+    pub(super) fn prefix(self) -> Option<&'static str> {
+        match self {
+            Self::T5 => None,
+            Self::Bart | Self::Pegasus => Some("model."),
+        }
+    }
 }
 
 /// All tensors except an own head and own embeddings of the stacks, with their shapes.
 pub(super) fn layout(config: &Config) -> BTreeMap<String, Vec<usize>> {
-    let (d_model, d_ff, inner) = (config.d_model, config.d_ff, config.inner());
-    let mut layout = BTreeMap::from([(SHARED.to_owned(), vec![config.vocabulary, d_model])]);
-    for (stack, blocks) in
-        [(Stack::Encoder, config.encoder_blocks), (Stack::Decoder, config.decoder_blocks)]
-    {
-        layout.insert(stack.position_bias(), vec![config.buckets, config.heads]);
-        layout.insert(stack.final_norm(), vec![d_model]);
-        for block in 0..blocks {
-            for layer in 0..stack.layers() {
-                layout.insert(stack.norm(block, layer), vec![d_model]);
-            }
-            let mut attention = |name: &dyn Fn(&str) -> String| {
-                for part in ["q", "k", "v"] {
-                    layout.insert(name(part), vec![inner, d_model]);
+    let (family, d_model) = (config.family, config.d_model);
+    let mut layout = Tensors { config, shapes: BTreeMap::new() };
+    layout.shapes.insert(family.shared().to_owned(), vec![config.vocabulary, d_model]);
+    if config.biases == Biases::All {
+        layout.shapes.insert(HEAD_BIAS.to_owned(), vec![1, config.vocabulary]);
+    }
+    for stack in [Stack::Encoder, Stack::Decoder] {
+        let shape = config.stack(stack);
+        let positions = match config.positions {
+            Positions::Relative { buckets, .. } => vec![buckets, shape.heads],
+            Positions::Learned { count, offset } => vec![count + offset, d_model],
+            Positions::Sinusoidal { count } => vec![count, d_model],
+        };
+        layout.shapes.insert(family.positions(stack), positions);
+        if config.norms.after_embedding {
+            layout.norm(family.embedding_norm(stack));
+        }
+        if config.norms.after_blocks {
+            layout.norm(family.last_norm(stack));
+        }
+        for block in 0..shape.blocks {
+            for layer in stack.layers() {
+                layout.norm(family.norm(stack, block, *layer));
+                if *layer == Layer::FeedForward {
+                    let names = family.feed_forward(stack, block, config.gate);
+                    for name in names.into {
+                        layout.linear(name, shape.d_ff, d_model);
+                    }
+                    layout.linear(names.out, d_model, shape.d_ff);
+                    continue;
                 }
-                layout.insert(name("o"), vec![d_model, inner]);
-            };
-            attention(&|part| stack.self_attention(block, part));
-            if stack == Stack::Decoder {
-                attention(&|part| cross_attention(block, part));
+                for projection in Projection::ALL {
+                    let name = family.attention(stack, block, *layer, projection);
+                    if projection == Projection::Out {
+                        layout.linear(name, d_model, shape.inner());
+                    } else {
+                        layout.linear(name, shape.inner(), d_model);
+                    }
+                }
             }
-            let into: &[&str] = match config.gate {
-                Gate::Gated => &["wi_0", "wi_1"],
-                Gate::Plain => &["wi"],
-            };
-            for part in into {
-                layout.insert(stack.feed_forward(block, part), vec![d_ff, d_model]);
-            }
-            layout.insert(stack.feed_forward(block, "wo"), vec![d_model, d_ff]);
         }
     }
-    layout
+    layout.shapes
+}
+
+struct Tensors<'a> {
+    config: &'a Config,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl Tensors<'_> {
+    fn linear(&mut self, name: String, outputs: usize, inputs: usize) {
+        if self.config.biases == Biases::All {
+            self.shapes.insert(bias_of(&name), vec![outputs]);
+        }
+        self.shapes.insert(name, vec![outputs, inputs]);
+    }
+
+    fn norm(&mut self, name: String) {
+        let d_model = self.config.d_model;
+        if self.config.norms.kind == NormKind::Layer {
+            self.shapes.insert(bias_of(&name), vec![d_model]);
+        }
+        self.shapes.insert(name, vec![d_model]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(config: &str) -> usize {
+        let config = Config::parse(config.as_bytes()).unwrap();
+        layout(&config).values().map(|shape| shape.iter().product::<usize>()).sum()
+    }
+
+    /// Of the published models, with the bias of the logits, which is a buffer there.
+    #[test]
+    fn a_model_has_as_many_parameters_as_the_published_one() {
+        let base = r#"{"model_type": "bart", "d_model": 768, "encoder_layers": 6, "decoder_layers": 6,
+            "encoder_attention_heads": 12, "decoder_attention_heads": 12, "encoder_ffn_dim": 3072,
+            "decoder_ffn_dim": 3072}"#;
+        assert_eq!(count(base), 139_420_416 + 50_265);
+        let cnn = r#"{"model_type": "bart", "vocab_size": 50264}"#;
+        assert_eq!(count(cnn), 406_290_432 + 50_264);
+        // With the positions, which are computed.
+        let pegasus = r#"{"model_type": "pegasus", "vocab_size": 96103, "encoder_layers": 16,
+            "decoder_layers": 16, "max_position_embeddings": 512}"#;
+        assert_eq!(count(pegasus), 568_699_904 + 2 * 512 * 1024 + 96_103);
+    }
 }

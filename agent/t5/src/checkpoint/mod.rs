@@ -1,4 +1,4 @@
-//! The weights of one T5 as checked f32 tensors, one at a time, by name.
+//! The weights of one model as checked f32 tensors, one at a time, by name.
 //!
 //! Opening reads headers only and checks every name and shape against the configuration. A tensor's
 //! values are read and checked on demand and returned by value, so that packing never holds the
@@ -8,13 +8,13 @@ mod layout;
 mod seeded;
 mod stored;
 
-pub use layout::{HEAD, SHARED, Stack, cross_attention};
+pub use layout::{HEAD, HEAD_BIAS, Layer, Projection, bias_of};
 pub(super) use stored::Stored;
 
-use super::config::Config;
+use super::config::{Config, Family, Positions, Stack};
 use super::lora::{self, Adapter};
+use super::position;
 use engine::files::{self, Weights};
-use layout::UNUSED;
 use std::{collections::BTreeMap, io, sync::Arc};
 
 #[derive(Debug)]
@@ -79,6 +79,10 @@ impl Checkpoint {
             Weights::Seeded(seed) => Values::Seeded(seed),
             Weights::Stored(files) => {
                 let mut stored = Stored::open(files)?;
+                complete_names(&mut stored, config);
+                layout.retain(|name, _| {
+                    stored.places.contains_key(name) || untrained(config, name).is_none()
+                });
                 for own in tie(&mut stored, config)? {
                     layout.insert(own.to_owned(), matrix.clone());
                 }
@@ -94,7 +98,8 @@ impl Checkpoint {
     pub fn adapt(mut self, files: files::Adapter, model: &str) -> Result<Self, lora::Error> {
         let adapter = self.fit(files, model)?;
         if adapter.changes(HEAD) {
-            self.layout.insert(HEAD.to_owned(), self.layout[SHARED].clone());
+            let shared = self.config.family.shared();
+            self.layout.insert(HEAD.to_owned(), self.layout[shared].clone());
         }
         self.adapter = Some(adapter);
         Ok(self)
@@ -111,21 +116,24 @@ impl Checkpoint {
 
     /// The tensor that serves as the head: its own, or the embedding.
     pub fn head(&self) -> &'static str {
-        if self.layout.contains_key(HEAD) { HEAD } else { SHARED }
+        if self.layout.contains_key(HEAD) { HEAD } else { self.config.family.shared() }
     }
 
     /// The tensor that serves as a stack's embedding: its own, or the shared one.
     pub fn embedding(&self, stack: Stack) -> &'static str {
-        let own = stack.embedding();
-        if self.layout.contains_key(own) { own } else { SHARED }
+        let family = self.config.family;
+        let own = family.embedding(stack);
+        if self.layout.contains_key(own) { own } else { family.shared() }
     }
 
+    /// Without the bias of the head, which is not trained.
     pub fn parameters(&self) -> u64 {
-        self.layout.values().map(|shape| shape.iter().product::<usize>() as u64).sum()
+        let trained = self.layout.iter().filter(|(name, _)| *name != HEAD_BIAS);
+        trained.map(|(_, shape)| shape).map(|shape| shape.iter().product::<usize>() as u64).sum()
     }
 
-    /// A tensor's values, row-major, shaped as documented at [`Stack`] and [`cross_attention`].
-    /// Panics if this T5 has no such tensor.
+    /// A tensor's values, row-major, shaped as documented where it is named. Panics if this model
+    /// has no such tensor.
     pub fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
         match &self.adapter {
             Some(adapter) => adapter.adapted(name),
@@ -133,7 +141,16 @@ impl Checkpoint {
         }
     }
 
-    /// Stacks tensors of equal width, such as `q`, `k` and `v`, for one product.
+    /// Columns of a matrix. Panics if this model has no such tensor.
+    pub fn inputs(&self, name: &str) -> usize {
+        self.layout
+            .get(name)
+            .and_then(|shape| shape.last())
+            .copied()
+            .expect("a tensor of the layout")
+    }
+
+    /// Stacks tensors of equal width, such as queries, keys and values, for one product.
     pub fn stacked(&self, names: &[String]) -> Result<Vec<f32>, Error> {
         let mut all = Vec::new();
         for name in names {
@@ -146,13 +163,23 @@ impl Checkpoint {
 impl Base {
     /// The tensor of this name; for a head that is tied, the embedding.
     pub(super) fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
-        let name = if name == HEAD && !self.layout.contains_key(HEAD) { SHARED } else { name };
-        let shape =
-            self.layout.get(name).expect("tensors are asked for by the config's own layout");
+        let is_tied = name == HEAD && self.has_tied_head();
+        let name = if is_tied { self.config.family.shared() } else { name };
+        let Some(shape) = self.layout.get(name) else {
+            let values = untrained(&self.config, name);
+            return Ok(values.expect("tensors are asked for by the config's own layout")());
+        };
         match &self.values {
-            Values::Seeded(seed) => Ok(seeded::values(*seed, &self.config, name, shape)),
+            Values::Seeded(seed) => Ok(match untrained(&self.config, name) {
+                Some(values) => values(),
+                None => seeded::values(*seed, &self.config, name, shape),
+            }),
             Values::Stored(stored) => stored.read(name),
         }
+    }
+
+    pub(super) fn family(&self) -> Family {
+        self.config.family
     }
 
     pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
@@ -165,20 +192,63 @@ impl Base {
     }
 }
 
+/// The values of a tensor that files may lack because training doesn't change it.
+fn untrained(config: &Config, name: &str) -> Option<impl FnOnce() -> Vec<f32>> {
+    let (vocabulary, width) = (config.vocabulary, config.d_model);
+    let sines = match config.positions {
+        Positions::Sinusoidal { count } => {
+            let of = |stack| name == config.family.positions(stack);
+            (of(Stack::Encoder) || of(Stack::Decoder)).then_some(count)
+        }
+        Positions::Relative { .. } | Positions::Learned { .. } => None,
+    };
+    (sines.is_some() || name == HEAD_BIAS).then_some(move || match sines {
+        Some(count) => position::sinusoids(count, width),
+        None => vec![0.0; vocabulary],
+    })
+}
+
+/// Removes what nothing reads, and adds what precedes the names if the file leaves it out.
+fn complete_names(stored: &mut Stored, config: &Config) {
+    let family = config.family;
+    if let Some(prefix) = family.prefix()
+        && !stored.places.keys().any(|name| name.starts_with(prefix))
+    {
+        let places = std::mem::take(&mut stored.places);
+        let is_outside = |name: &str| [HEAD, HEAD_BIAS].contains(&name);
+        stored.places =
+            places
+                .into_iter()
+                .map(|(name, place)| {
+                    if is_outside(&name) {
+                        (name, place)
+                    } else {
+                        (format!("{prefix}{name}"), place)
+                    }
+                })
+                .collect();
+    }
+    for name in family.unused() {
+        stored.places.remove(*name);
+    }
+}
+
 /// Ties the embeddings and the head as transformers 5.24 does (`PreTrainedModel.tie_weights`): the
 /// first one that the file has stands in for missing ones, and one that differs from it stays
 /// separate. Returns the names of those. The file decides, not `tie_word_embeddings`, except that
 /// without a tie both `shared` and `lm_head` must be there.
 fn tie(stored: &mut Stored, config: &Config) -> Result<Vec<&'static str>, Error> {
-    stored.places.remove(UNUSED);
-    let names = [SHARED, Stack::Encoder.embedding(), Stack::Decoder.embedding(), HEAD];
+    let family = config.family;
+    let shared = family.shared();
+    let [encoder, decoder] = [Stack::Encoder, Stack::Decoder].map(|stack| family.embedding(stack));
+    let names = [shared, encoder, decoder, HEAD];
     let sources = if config.claims_tied_head { &names[..] } else { &names[..3] };
     let Some(source) = sources.iter().copied().find(|name| stored.places.contains_key(*name))
     else {
         return Ok(Vec::new());
     };
     if let Some(place) = stored.places.remove(source) {
-        stored.places.insert(SHARED.to_owned(), place);
+        stored.places.insert(shared.to_owned(), place);
     }
     let mut own = Vec::new();
     for name in names.into_iter().skip(1).filter(|name| *name != source) {
@@ -186,7 +256,7 @@ fn tie(stored: &mut Stored, config: &Config) -> Result<Vec<&'static str>, Error>
         if !stored.places.contains_key(name) {
             continue;
         }
-        if is_required || !stored.are_equal(SHARED, name)? {
+        if is_required || !stored.are_equal(shared, name)? {
             own.push(name);
         } else {
             stored.places.remove(name);

@@ -1,11 +1,11 @@
 //! Random weights from a seed, for machines without access to the hub.
 //!
-//! The distributions are those of a freshly initialized T5 in transformers, with wider queries,
-//! position biases and head, so that attention and token choice are not flat. Each tensor is
+//! The distributions are like those of a freshly initialized model in transformers, with wider
+//! queries, position biases and head, so that attention and token choice are not flat. Each tensor is
 //! independent of order and thread count.
 
 use super::layout::HEAD;
-use crate::config::Config;
+use crate::config::{Config, Family};
 use rayon::prelude::*;
 
 /// Values generated per task.
@@ -13,7 +13,10 @@ const CHUNK: usize = 1 << 16;
 
 pub(super) fn values(seed: u64, config: &Config, name: &str, shape: &[usize]) -> Vec<f32> {
     let mut values = vec![0.0; shape.iter().product()];
-    if name.ends_with("layer_norm.weight") {
+    if name.ends_with(".bias") {
+        return values;
+    }
+    if name.ends_with("layer_norm.weight") || name.ends_with("layernorm_embedding.weight") {
         values.fill(1.0);
         return values;
     }
@@ -30,11 +33,18 @@ pub(super) fn values(seed: u64, config: &Config, name: &str, shape: &[usize]) ->
 fn deviation(config: &Config, name: &str) -> f32 {
     let by_width = |width: usize| (width as f32).powf(-0.5);
     let part = name.trim_end_matches(".weight").rsplit('.').next().unwrap_or_default();
+    let stack = if name.contains("decoder.") { &config.decoder } else { &config.encoder };
     match part {
         "relative_attention_bias" => 1.5,
-        "q" => 3.0 * by_width(config.d_model * config.d_kv),
-        "o" => by_width(config.inner()),
-        "wo" => by_width(config.d_ff),
+        "q" => 3.0 * by_width(config.d_model * stack.head_width),
+        "o" => by_width(stack.inner()),
+        "wo" | "fc2" => by_width(stack.d_ff),
+        // Scaled by the width of a head later.
+        "q_proj" => 3.0 * by_width(config.d_model),
+        // The head as well, and a norm follows the embedding.
+        "shared" | "embed_positions" if config.family != Family::T5 => {
+            4.0 * by_width(config.d_model)
+        }
         _ if name == HEAD => 4.0 * by_width(config.d_model),
         "shared" => 1.0,
         _ => by_width(config.d_model),

@@ -1,23 +1,22 @@
 //! The decoder: one token per row in, the residual stream out. Holds the key-value caches of the
 //! active rows.
 
-use super::layers::{Attention, FeedForward, Loader, Norm, Workspace};
+use super::layers::{Attention, CrossAttention, FeedForward, Loader, Workspace};
 use super::linear::{Linear, LoraBuffers};
-use crate::checkpoint::{Error, Stack, cross_attention};
-use crate::position::{Buckets, Direction};
-use kernels::{Appended, Bias, Cache, Epilogue, Heads, Kernels, Rows, Step, Weights};
+use super::norm::Norm;
+use super::relative_bias::RelativeBias;
+use crate::checkpoint::Error;
+use crate::config::Stack;
+use kernels::{Appended, Cache, Epilogue, Heads, Kernels, Rows, Step, Weights};
 use std::ops::Range;
 
 #[derive(Debug)]
 pub(super) struct Decoder {
     blocks: Vec<Block>,
-    final_norm: Norm,
+    last_norm: Option<Norm>,
     heads: Heads,
-    buckets: Buckets,
-    /// `[buckets, heads]`.
-    bias_weight: Vec<f32>,
     /// For the largest number of steps so far.
-    bias: Bias,
+    bias: Option<RelativeBias>,
     /// Self-attention cache.
     own: Cache,
     /// Cross-attention cache.
@@ -37,59 +36,35 @@ struct Block {
     feed_forward: FeedForward,
 }
 
-#[derive(Debug)]
-struct CrossAttention {
-    norm: Norm,
-    query: Linear,
-    /// To keys and values side by side.
-    memory: Linear,
-    out: Linear,
-}
-
 impl Decoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config = &loader.checkpoint.config;
         let stack = Stack::Decoder;
+        let shape = loader.config().stack(stack);
         let block = |block| {
-            let name = |part: &str| cross_attention(block, part);
             Ok(Block {
                 attention: loader.self_attention(stack, block)?,
-                cross: CrossAttention {
-                    norm: loader.norm(&stack.norm(block, 1))?,
-                    query: loader.linear(vec![name("q")], config.d_model)?,
-                    memory: loader.linear(vec![name("k"), name("v")], config.d_model)?,
-                    out: loader.linear(vec![name("o")], config.inner())?,
-                },
+                cross: loader.cross_attention(block)?,
                 feed_forward: loader.feed_forward(stack, block)?,
             })
         };
-        let heads = Heads { count: config.heads, width: config.d_kv };
-        let cache =
-            || Cache::new(loader.dispatch, loader.precision.cache, config.decoder_blocks, heads);
+        let heads = loader.heads(stack);
+        let cache = || Cache::new(loader.dispatch, loader.precision.cache, shape.blocks, heads);
         Ok(Self {
-            blocks: (0..config.decoder_blocks).map(block).collect::<Result<_, Error>>()?,
-            final_norm: loader.norm(&stack.final_norm())?,
+            blocks: (0..shape.blocks).map(block).collect::<Result<_, Error>>()?,
+            last_norm: loader.last_norm(stack)?,
             heads,
-            buckets: Buckets {
-                count: config.buckets,
-                max_distance: config.max_distance,
-                direction: Direction::Back,
-            },
-            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
-            bias: Bias::default(),
+            bias: RelativeBias::load(loader, stack)?,
             own: cache(),
             prompt: cache(),
-            memory: Rows::new(2 * config.inner()),
-            queries: Rows::new(config.inner()),
+            memory: Rows::new(2 * shape.inner()),
+            queries: Rows::new(shape.inner()),
             positions: Vec::new(),
         })
     }
 
     pub(super) fn add(&mut self, lengths: &[usize], max_steps: usize) {
-        if max_steps > self.bias.offsets {
-            let (weight, heads) = (&self.bias_weight, self.heads.count);
-            let table = self.buckets.table(weight, heads, max_steps - 1, 0);
-            self.bias = Bias { values: table, offsets: max_steps, zero: max_steps - 1 };
+        if let Some(bias) = &mut self.bias {
+            bias.cover(max_steps - 1, 0);
         }
         self.own.add_rows(lengths.iter().map(|_| max_steps));
         self.prompt.add_rows(lengths.iter().copied());
@@ -98,6 +73,11 @@ impl Decoder {
 
     pub(super) fn rows(&self) -> usize {
         self.positions.len()
+    }
+
+    /// Steps taken by each row.
+    pub(super) fn positions(&self) -> &[usize] {
+        &self.positions
     }
 
     /// Stores the keys and values of encoded prompts, the rows from `first_row` on.
@@ -125,30 +105,26 @@ impl Decoder {
         to: &mut Rows,
     ) {
         let inner = self.heads.count * self.heads.width;
+        let bias = self.bias.as_ref().map(RelativeBias::bias);
         for (layer, block) in self.blocks.iter().enumerate() {
             let Block { attention, cross, feed_forward } = block;
-            attention.norm.forward(kernels, x, &mut workspace.normed);
-            let Workspace { normed, projected, lora_buffers, .. } = workspace;
-            attention.into.forward(kernels, normed, Epilogue::Store, lora_buffers, projected);
+            let Workspace { normed, projected, attended, lora_buffers, .. } = &mut *workspace;
+            let input = attention.norm.input(kernels, x, normed);
+            attention.into.forward(kernels, input, Epilogue::Store, lora_buffers, projected);
             let own = Step {
                 layer,
-                projected: &workspace.projected,
+                projected,
                 appended: Some(Appended { keys: inner, values: 2 * inner }),
-                bias: Some(&self.bias),
+                bias,
                 positions: &self.positions,
             };
-            kernels.attend_cached(&mut self.own, &own, &mut workspace.attended);
-            attention.out.forward(
-                kernels,
-                &workspace.attended,
-                Epilogue::Add,
-                &mut workspace.lora_buffers,
-                x,
-            );
+            kernels.attend_cached(&mut self.own, &own, attended);
+            attention.out.forward(kernels, attended, Epilogue::Add, lora_buffers, x);
+            attention.norm.finish(kernels, x, normed);
 
-            cross.norm.forward(kernels, x, &mut workspace.normed);
-            let (queries, lora_buffers) = (&mut self.queries, &mut workspace.lora_buffers);
-            cross.query.forward(kernels, &workspace.normed, Epilogue::Store, lora_buffers, queries);
+            let input = cross.norm.input(kernels, x, normed);
+            let queries = &mut self.queries;
+            cross.query.forward(kernels, input, Epilogue::Store, lora_buffers, queries);
             let prompt = Step {
                 layer,
                 projected: &self.queries,
@@ -156,19 +132,17 @@ impl Decoder {
                 bias: None,
                 positions: &self.positions,
             };
-            kernels.attend_cached(&mut self.prompt, &prompt, &mut workspace.attended);
-            cross.out.forward(
-                kernels,
-                &workspace.attended,
-                Epilogue::Add,
-                &mut workspace.lora_buffers,
-                x,
-            );
+            kernels.attend_cached(&mut self.prompt, &prompt, attended);
+            cross.out.forward(kernels, attended, Epilogue::Add, lora_buffers, x);
+            cross.norm.finish(kernels, x, normed);
 
             feed_forward.forward(kernels, x, workspace);
         }
         self.positions.iter_mut().for_each(|position| *position += 1);
-        self.final_norm.forward(kernels, x, to);
+        match &self.last_norm {
+            Some(norm) => norm.forward(kernels, x, to),
+            None => std::mem::swap(x, to),
+        }
     }
 
     pub(super) fn retain(&mut self, rows: &[usize]) {
@@ -178,6 +152,10 @@ impl Decoder {
             self.positions[place] = self.positions[*row];
         }
         self.positions.truncate(rows.len());
+    }
+
+    pub(super) fn sums(&self) -> usize {
+        self.blocks[0].feed_forward.sums()
     }
 
     pub(super) fn cache_bytes(&self) -> usize {

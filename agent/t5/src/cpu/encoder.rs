@@ -1,41 +1,34 @@
 //! The encoder: embedded prompts in, concatenated without padding, their encodings out.
 
-use super::layers::{Attention, FeedForward, Loader, Norm, Workspace};
+use super::layers::{Attention, FeedForward, Loader, Workspace};
 use super::linear::Linear;
-use crate::checkpoint::{Error, Stack};
-use crate::position::{Buckets, Direction};
-use kernels::{Bias, Epilogue, Heads, Kernels, Rows};
+use super::norm::Norm;
+use super::relative_bias::RelativeBias;
+use crate::checkpoint::Error;
+use crate::config::Stack;
+use kernels::{Epilogue, Heads, Kernels, Rows};
 use std::ops::Range;
 
 #[derive(Debug)]
 pub(super) struct Encoder {
     blocks: Vec<(Attention, FeedForward)>,
-    final_norm: Norm,
+    last_norm: Option<Norm>,
     heads: Heads,
-    buckets: Buckets,
-    /// `[buckets, heads]`.
-    bias_weight: Vec<f32>,
     /// For the longest prompt so far.
-    bias: Bias,
+    bias: Option<RelativeBias>,
 }
 
 impl Encoder {
     pub(super) fn load(loader: &Loader<'_>) -> Result<Self, Error> {
-        let config = &loader.checkpoint.config;
+        let config = loader.config();
         let stack = Stack::Encoder;
         let block =
             |block| Ok((loader.self_attention(stack, block)?, loader.feed_forward(stack, block)?));
         Ok(Self {
-            blocks: (0..config.encoder_blocks).map(block).collect::<Result<_, Error>>()?,
-            final_norm: loader.norm(&stack.final_norm())?,
-            heads: Heads { count: config.heads, width: config.d_kv },
-            buckets: Buckets {
-                count: config.buckets,
-                max_distance: config.max_distance,
-                direction: Direction::Both,
-            },
-            bias_weight: loader.checkpoint.tensor(&stack.position_bias())?,
-            bias: Bias::default(),
+            blocks: (0..config.encoder.blocks).map(block).collect::<Result<_, Error>>()?,
+            last_norm: loader.last_norm(stack)?,
+            heads: loader.heads(stack),
+            bias: RelativeBias::load(loader, stack)?,
         })
     }
 
@@ -49,27 +42,23 @@ impl Encoder {
         to: &mut Rows,
     ) {
         let longest = prompts.iter().map(ExactSizeIterator::len).max().unwrap_or(1);
-        if longest > self.bias.zero {
-            let (weight, heads) = (&self.bias_weight, self.heads.count);
-            let table = self.buckets.table(weight, heads, longest, longest);
-            self.bias = Bias { values: table, offsets: 2 * longest + 1, zero: longest };
+        if let Some(bias) = &mut self.bias {
+            bias.cover(longest, longest);
         }
+        let bias = self.bias.as_ref().map(RelativeBias::bias);
         for (attention, feed_forward) in &self.blocks {
-            attention.norm.forward(kernels, x, &mut workspace.normed);
-            let Workspace { normed, projected, lora_buffers, .. } = workspace;
-            attention.into.forward(kernels, normed, Epilogue::Store, lora_buffers, projected);
-            let (projected, attended) = (&workspace.projected, &mut workspace.attended);
-            kernels.attend_within(projected, prompts, self.heads, &self.bias, attended);
-            attention.out.forward(
-                kernels,
-                &workspace.attended,
-                Epilogue::Add,
-                &mut workspace.lora_buffers,
-                x,
-            );
+            let Workspace { normed, projected, attended, lora_buffers, .. } = workspace;
+            let input = attention.norm.input(kernels, x, normed);
+            attention.into.forward(kernels, input, Epilogue::Store, lora_buffers, projected);
+            kernels.attend_within(projected, prompts, self.heads, bias, attended);
+            attention.out.forward(kernels, attended, Epilogue::Add, lora_buffers, x);
+            attention.norm.finish(kernels, x, normed);
             feed_forward.forward(kernels, x, workspace);
         }
-        self.final_norm.forward(kernels, x, to);
+        match &self.last_norm {
+            Some(norm) => norm.forward(kernels, x, to),
+            None => std::mem::swap(x, to),
+        }
     }
 
     pub(super) fn linears(&mut self) -> impl Iterator<Item = &mut Linear> {

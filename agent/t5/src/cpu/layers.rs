@@ -1,10 +1,11 @@
 //! Layers shared by encoder and decoder: checked tensors in, packed weights out.
 
 use super::Precision;
-use super::linear::{Linear, LoraBuffers};
-use crate::checkpoint::{Checkpoint, Error, Stack};
-use crate::config::Gate;
-use kernels::{Dispatch, Epilogue, Kernels, Layout, Rows, Weights};
+use super::linear::{Linear, LoraBuffers, QueryScale};
+use super::norm::{LayerNorm, Norm};
+use crate::checkpoint::{Checkpoint, Error, Layer, Projection, bias_of};
+use crate::config::{Biases, Config, Gate, NormKind, Stack};
+use kernels::{Dispatch, Epilogue, Heads, Kernels, Layout, Rows, Storage, Weights};
 
 #[derive(Debug)]
 pub(super) struct Loader<'a> {
@@ -13,75 +14,139 @@ pub(super) struct Loader<'a> {
     pub(super) precision: Precision,
 }
 
+/// How the tensors of a linear layer are packed.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    storage: Storage,
+    layout: Layout,
+    /// If the first of the stacked tensors are queries.
+    queries: Option<QueryScale>,
+}
+
 impl Loader<'_> {
-    pub(super) fn linear(&self, names: Vec<String>, inputs: usize) -> Result<Linear, Error> {
-        let values = self.checkpoint.stacked(&names)?;
+    pub(super) fn config(&self) -> &Config {
+        &self.checkpoint.config
+    }
+
+    pub(super) fn heads(&self, stack: Stack) -> Heads {
+        let shape = self.config().stack(stack);
+        Heads { count: shape.heads, width: shape.head_width }
+    }
+
+    /// Stacks tensors for one product.
+    fn linear(&self, form: Form, names: Vec<String>) -> Result<Linear, Error> {
+        let inputs = self.checkpoint.inputs(&names[0]);
+        let mut values = self.checkpoint.stacked(&names)?;
+        if let Some(queries) = form.queries {
+            queries.apply(&mut values, inputs);
+        }
         let shape = (values.len() / inputs, inputs);
-        let weights =
-            Weights::pack(self.dispatch, self.precision.most, Layout::Plain, shape, &values);
-        Ok(Linear::new(weights, names))
+        let mut weights = Weights::pack(self.dispatch, form.storage, form.layout, shape, &values);
+        if self.config().biases == Biases::All {
+            let names: Vec<String> = names.iter().map(|name| bias_of(name)).collect();
+            let mut bias = self.checkpoint.stacked(&names)?;
+            if let Some(queries) = form.queries {
+                queries.apply(&mut bias, 1);
+            }
+            weights = weights.with_bias(&bias);
+        }
+        Ok(Linear::new(weights, names, form.queries))
     }
 
     pub(super) fn norm(&self, name: &str) -> Result<Norm, Error> {
-        let mut gain = self.checkpoint.tensor(name)?;
-        gain.resize(Rows::new(gain.len()).padded(), 0.0);
-        Ok(Norm { gain, epsilon: self.checkpoint.config.epsilon })
+        let norms = self.config().norms;
+        let padded = |name: &str| -> Result<Vec<f32>, Error> {
+            let mut values = self.checkpoint.tensor(name)?;
+            values.resize(Rows::new(values.len()).padded(), 0.0);
+            Ok(values)
+        };
+        let gain = padded(name)?;
+        Ok(match norms.kind {
+            NormKind::Rms => Norm::Rms { gain, epsilon: norms.epsilon },
+            NormKind::Layer => {
+                Norm::Layer { gain, bias: padded(&bias_of(name))?, epsilon: norms.epsilon }
+            }
+        })
+    }
+
+    /// The norm after the last block.
+    pub(super) fn last_norm(&self, stack: Stack) -> Result<Option<Norm>, Error> {
+        let config = self.config();
+        let name = config.norms.after_blocks.then(|| config.family.last_norm(stack));
+        name.map(|name| self.norm(&name)).transpose()
+    }
+
+    fn layer_norm(&self, stack: Stack, block: usize, layer: Layer) -> Result<LayerNorm, Error> {
+        let config = self.config();
+        let norm = self.norm(&config.family.norm(stack, block, layer))?;
+        Ok(LayerNorm { norm, place: config.norms.place })
+    }
+
+    /// Projections of an attention layer for one product.
+    fn projections(
+        &self,
+        stack: Stack,
+        block: usize,
+        layer: Layer,
+        projections: &[Projection],
+    ) -> Result<Linear, Error> {
+        let config = self.config();
+        let name =
+            |projection: &Projection| config.family.attention(stack, block, layer, *projection);
+        let factor = config.query_scale(stack);
+        let has_queries = projections.contains(&Projection::Query) && factor < 1.0;
+        let queries = QueryScale { rows: config.stack(stack).inner(), factor };
+        let form = Form {
+            storage: self.precision.most,
+            layout: Layout::Plain,
+            queries: has_queries.then_some(queries),
+        };
+        self.linear(form, projections.iter().map(name).collect())
     }
 
     pub(super) fn self_attention(&self, stack: Stack, block: usize) -> Result<Attention, Error> {
-        let config = &self.checkpoint.config;
-        let name = |part: &str| stack.self_attention(block, part);
+        let layer = Layer::SelfAttention;
+        let into = [Projection::Query, Projection::Key, Projection::Value];
         Ok(Attention {
-            norm: self.norm(&stack.norm(block, 0))?,
-            into: self.linear(vec![name("q"), name("k"), name("v")], config.d_model)?,
-            out: self.linear(vec![name("o")], config.inner())?,
+            norm: self.layer_norm(stack, block, layer)?,
+            into: self.projections(stack, block, layer, &into)?,
+            out: self.projections(stack, block, layer, &[Projection::Out])?,
+        })
+    }
+
+    pub(super) fn cross_attention(&self, block: usize) -> Result<CrossAttention, Error> {
+        let (stack, layer) = (Stack::Decoder, Layer::CrossAttention);
+        let project =
+            |projections: &[Projection]| self.projections(stack, block, layer, projections);
+        Ok(CrossAttention {
+            norm: self.layer_norm(stack, block, layer)?,
+            query: project(&[Projection::Query])?,
+            memory: project(&[Projection::Key, Projection::Value])?,
+            out: project(&[Projection::Out])?,
         })
     }
 
     pub(super) fn feed_forward(&self, stack: Stack, block: usize) -> Result<FeedForward, Error> {
-        let config = &self.checkpoint.config;
-        let name = |part: &str| stack.feed_forward(block, part);
-        let layer = match stack {
-            Stack::Encoder => 1,
-            Stack::Decoder => 2,
+        let config = self.config();
+        let names = config.family.feed_forward(stack, block, config.gate);
+        let (layout, epilogue) = match config.gate {
+            Gate::Gated => (Layout::Gated, Epilogue::Gate(config.activation)),
+            Gate::Plain => (Layout::Plain, Epilogue::Apply(config.activation)),
         };
-        let (names, layout, epilogue) = match config.gate {
-            Gate::Gated => (vec!["wi_0", "wi_1"], Layout::Gated, Epilogue::Gate(config.activation)),
-            Gate::Plain => (vec!["wi"], Layout::Plain, Epilogue::Apply(config.activation)),
-        };
-        let names: Vec<String> = names.into_iter().map(name).collect();
-        let into = self.checkpoint.stacked(&names)?;
-        let shape = (into.len() / config.d_model, config.d_model);
-        let into = Weights::pack(self.dispatch, self.precision.most, layout, shape, &into);
-        let out_name = name("wo");
-        let out = self.checkpoint.tensor(&out_name)?;
-        let out_shape = (config.d_model, config.d_ff);
-        let out = Weights::pack(self.dispatch, self.precision.wo, Layout::Plain, out_shape, &out);
+        let into = Form { storage: self.precision.most, layout, queries: None };
+        let out = Form { storage: self.precision.wo, layout: Layout::Plain, queries: None };
         Ok(FeedForward {
-            norm: self.norm(&stack.norm(block, layer))?,
-            into: Linear::new(into, names),
+            norm: self.layer_norm(stack, block, Layer::FeedForward)?,
+            into: self.linear(into, names.into)?,
             epilogue,
-            out: Linear::new(out, vec![out_name]),
+            out: self.linear(out, vec![names.out])?,
         })
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Norm {
-    /// Zero-padded like rows.
-    gain: Vec<f32>,
-    epsilon: f32,
-}
-
-impl Norm {
-    pub(super) fn forward(&self, kernels: &Kernels, x: &Rows, to: &mut Rows) {
-        kernels.rms_norm(x, &self.gain, self.epsilon, to);
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Attention {
-    pub(super) norm: Norm,
+    pub(super) norm: LayerNorm,
     /// To queries, keys and values side by side.
     pub(super) into: Linear,
     pub(super) out: Linear,
@@ -94,8 +159,17 @@ impl Attention {
 }
 
 #[derive(Debug)]
+pub(super) struct CrossAttention {
+    pub(super) norm: LayerNorm,
+    pub(super) query: Linear,
+    /// To keys and values side by side.
+    pub(super) memory: Linear,
+    pub(super) out: Linear,
+}
+
+#[derive(Debug)]
 pub(super) struct FeedForward {
-    norm: Norm,
+    norm: LayerNorm,
     into: Linear,
     epilogue: Epilogue,
     out: Linear,
@@ -104,10 +178,11 @@ pub(super) struct FeedForward {
 impl FeedForward {
     /// Adds the layer's result to the residual stream.
     pub(super) fn forward(&self, kernels: &mut Kernels, x: &mut Rows, workspace: &mut Workspace) {
-        self.norm.forward(kernels, x, &mut workspace.normed);
         let Workspace { normed, inner, lora_buffers, .. } = workspace;
-        self.into.forward(kernels, normed, self.epilogue, lora_buffers, inner);
+        let input = self.norm.input(kernels, x, normed);
+        self.into.forward(kernels, input, self.epilogue, lora_buffers, inner);
         self.out.forward(kernels, inner, Epilogue::Add, lora_buffers, x);
+        self.norm.finish(kernels, x, normed);
     }
 
     pub(super) fn linears(&mut self) -> [&mut Linear; 2] {
@@ -132,7 +207,7 @@ pub(super) struct Workspace {
     pub(super) projected: Rows,
     /// `[rows, inner]`.
     pub(super) attended: Rows,
-    /// `[rows, d_ff]`.
+    /// `[rows, d_ff]`, of the stack that uses it.
     pub(super) inner: Rows,
     pub(super) lora_buffers: LoraBuffers,
 }

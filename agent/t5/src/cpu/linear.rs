@@ -8,7 +8,22 @@ pub(super) struct Linear {
     weights: Weights,
     /// With equally many rows.
     tensors: Vec<String>,
+    queries: Option<QueryScale>,
     adapter: Option<LoraFactors>,
+}
+
+/// The first outputs of a layer are queries, whose weights were multiplied by a factor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueryScale {
+    pub(super) rows: usize,
+    pub(super) factor: f32,
+}
+
+impl QueryScale {
+    /// `values`: `[outputs, width]`.
+    pub(super) fn apply(self, values: &mut [f32], width: usize) {
+        values[..self.rows * width].iter_mut().for_each(|value| *value *= self.factor);
+    }
 }
 
 /// An adapter's factors, always f32.
@@ -37,11 +52,11 @@ impl LoraBuffers {
 }
 
 impl Linear {
-    pub(super) fn new(weights: Weights, tensors: Vec<String>) -> Self {
-        Self { weights, tensors, adapter: None }
+    pub(super) fn new(weights: Weights, tensors: Vec<String>, queries: Option<QueryScale>) -> Self {
+        Self { weights, tensors, queries, adapter: None }
     }
 
-    /// `to = epilogue(x W'^T)`.
+    /// `to = epilogue(x W'^T + bias)`.
     pub(super) fn forward(
         &self,
         kernels: &mut Kernels,
@@ -77,7 +92,10 @@ impl Linear {
             return Ok(());
         };
         let (inputs, outputs) = (self.weights.inputs(), self.weights.outputs());
-        let (down, up) = adapter.stacked(&self.tensors, (outputs, inputs), rank)?;
+        let (down, mut up) = adapter.stacked(&self.tensors, (outputs, inputs), rank)?;
+        if let Some(queries) = self.queries {
+            queries.apply(&mut up, rank);
+        }
         let dispatch = self.weights.dispatch();
         let pack = |layout, shape, values: &[f32]| {
             Weights::pack(dispatch, Storage::F32, layout, shape, values)

@@ -1,4 +1,4 @@
-//! T5 on the CPU: packed weights, prompts concatenated without padding, no allocation per step.
+//! Encoder-decoder models on the CPU: packed weights, prompts concatenated without padding, no allocation per step.
 //!
 //! `kernels` does the arithmetic; this module sequences it. A row's results do not depend on the
 //! other rows: every product sums in one order for any number of rows.
@@ -7,22 +7,27 @@ mod decoder;
 mod embedding;
 mod encoder;
 mod group;
+mod input;
 mod layers;
 mod linear;
+mod norm;
+mod relative_bias;
 mod work;
 
-use super::checkpoint::{Checkpoint, Error, Stack};
+use super::checkpoint::{Checkpoint, Error, HEAD_BIAS};
 use super::compute::{Compute, NextToken};
-use super::config::Config;
+use super::config::{Biases, Config, Family, Stack};
 use super::lora::Adapter;
 use super::roofline::{Limits, Roofline};
 use decoder::Decoder;
 use embedding::Embedding;
 use encoder::Encoder;
+use input::Input;
 use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
 use layers::{Loader, Workspace};
 use linear::{Linear, LoraBuffers};
-use model::{engine::Dtype, failure::Failure};
+use model::engine::Dtype;
+use model::failure::{Failure, Kind, Retry};
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
@@ -30,7 +35,7 @@ use stopwatch::Stopwatch;
 pub struct Precision {
     /// All other products.
     pub most: Storage,
-    /// The feed-forward output, whose inputs have outliers.
+    /// The feed-forward output, whose inputs have outliers in T5 and PEGASUS.
     pub wo: Storage,
     pub head: Storage,
     pub embedding: Storage,
@@ -39,13 +44,20 @@ pub struct Precision {
 
 impl Precision {
     /// The residual stream, norms, softmax and sums are f32 for every dtype.
-    pub fn of(dtype: Dtype) -> Self {
+    pub fn of(dtype: Dtype, family: Family) -> Self {
         let all = |most, cache| Self { most, wo: most, head: most, embedding: most, cache };
         match dtype {
             Dtype::F32 => all(Storage::F32, Storage::F32),
             Dtype::F16 => all(Storage::F16, Storage::F16),
             Dtype::Bf16 => all(Storage::Bf16, Storage::F16),
-            Dtype::Int8 => Self { wo: Storage::Bf16, ..all(Storage::Int8, Storage::F16) },
+            Dtype::Int8 => {
+                let all = all(Storage::Int8, Storage::F16);
+                match family {
+                    // A norm after every sum keeps activations small.
+                    Family::Bart => all,
+                    Family::T5 | Family::Pegasus => Self { wo: Storage::Bf16, ..all },
+                }
+            }
         }
     }
 }
@@ -53,8 +65,14 @@ impl Precision {
 /// Whether rows can join a running batch. Here each row has its own memory in the caches.
 pub const CONTINUOUS_BATCHING: bool = true;
 
-pub fn kernel(dtype: Dtype) -> String {
-    format!("fleetmark cpu, {}, {dtype}", Dispatch::best().name)
+/// Describes the implementation. T5's description has no family: results of earlier builds, which
+/// had no other, stay comparable.
+pub fn kernel(family: Family, dispatch: &Dispatch, dtype: Dtype) -> String {
+    let family = match family {
+        Family::T5 => String::new(),
+        Family::Bart | Family::Pegasus => format!("{family}, "),
+    };
+    format!("fleetmark cpu, {family}{}, {dtype}", dispatch.name)
 }
 
 #[derive(Debug)]
@@ -62,11 +80,12 @@ pub struct CpuT5 {
     kernels: Kernels,
     config: Config,
     dtype: Dtype,
-    /// Of the encoder and of the decoder, which usually share one.
-    embeddings: [Arc<Embedding>; 2],
+    /// Of the encoder and of the decoder, which usually share one embedding.
+    inputs: [Input; 2],
     encoder: Encoder,
     decoder: Decoder,
     head: Head,
+    head_bias: Option<Vec<f32>>,
     /// From an adapter that changes the head.
     adapted_head: Option<Head>,
     head_shape: (usize, usize),
@@ -84,7 +103,8 @@ struct StepBuffers {
     x: Rows,
     /// The output of a stack, `[rows, d_model]`.
     out: Rows,
-    workspace: Workspace,
+    /// Of the encoder and of the decoder.
+    workspaces: [Workspace; 2],
     argmax: Vec<Argmax>,
     /// `[rows, vocabulary]`, on request.
     logits: Rows,
@@ -99,13 +119,17 @@ impl CpuT5 {
         threads: usize,
     ) -> Result<Self, Error> {
         let config = &checkpoint.config;
-        let precision = Precision::of(dtype);
+        let precision = Precision::of(dtype, config.family);
         let loader = Loader { checkpoint, dispatch, precision };
         let mut encoder = Encoder::load(&loader)?;
         let mut decoder = Decoder::load(&loader)?;
         let embedding = |shared| Embedding::new(precision.embedding, config.d_model, shared);
         let shape = (config.vocabulary, config.d_model);
-        let pack = |values: &[f32]| Head::pack(dispatch, precision.head, shape, values);
+        let head_bias = (config.biases == Biases::All).then(|| checkpoint.tensor(HEAD_BIAS));
+        let head_bias = head_bias.transpose()?;
+        let pack = |values: &[f32]| {
+            with_bias(Head::pack(dispatch, precision.head, shape, values), head_bias.as_deref())
+        };
         // The largest tensors, one at a time.
         let names = [Stack::Encoder, Stack::Decoder].map(|stack| checkpoint.embedding(stack));
         let mut head = None;
@@ -127,16 +151,24 @@ impl CpuT5 {
             Some(head) => head,
             None => pack(&checkpoint.tensor(checkpoint.head())?),
         };
+        let inputs = [
+            Input::load(&loader, Stack::Encoder, of_encoder)?,
+            Input::load(&loader, Stack::Decoder, of_decoder)?,
+        ];
+        let workspace = |stack| {
+            let shape = config.stack(stack);
+            Workspace {
+                normed: Rows::new(config.d_model),
+                projected: Rows::new(3 * shape.inner()),
+                attended: Rows::new(shape.inner()),
+                inner: Rows::new(shape.d_ff),
+                lora_buffers: LoraBuffers::new(0, 0),
+            }
+        };
         let rows = StepBuffers {
             x: Rows::new(config.d_model),
             out: Rows::new(config.d_model),
-            workspace: Workspace {
-                normed: Rows::new(config.d_model),
-                projected: Rows::new(3 * config.inner()),
-                attended: Rows::new(config.inner()),
-                inner: Rows::new(config.d_ff),
-                lora_buffers: LoraBuffers::new(0, encoder.sums()),
-            },
+            workspaces: [Stack::Encoder, Stack::Decoder].map(workspace),
             argmax: Vec::new(),
             logits: Rows::new(config.vocabulary),
         };
@@ -146,11 +178,15 @@ impl CpuT5 {
             kernels: Kernels::new(dispatch, threads),
             config: config.clone(),
             dtype,
-            weight_bytes: linears + head.bytes() + embedding_bytes,
-            embeddings: [of_encoder, of_decoder],
+            weight_bytes: linears
+                + head.bytes()
+                + embedding_bytes
+                + inputs.iter().map(Input::table_bytes).sum::<usize>(),
+            inputs,
             encoder,
             decoder,
             head,
+            head_bias,
             adapted_head: None,
             adapter_bytes: 0,
             head_shape: shape,
@@ -162,8 +198,12 @@ impl CpuT5 {
 
     fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
         let head = adapter.map(Adapter::head).transpose()?.flatten();
-        let (dispatch, storage) = (self.kernels.dispatch(), Precision::of(self.dtype).head);
-        let pack = |values: Vec<f32>| Head::pack(dispatch, storage, self.head_shape, &values);
+        let precision = Precision::of(self.dtype, self.config.family);
+        let (dispatch, shape) = (self.kernels.dispatch(), self.head_shape);
+        let pack = |values: Vec<f32>| {
+            let head = Head::pack(dispatch, precision.head, shape, &values);
+            with_bias(head, self.head_bias.as_deref())
+        };
         self.adapted_head = head.map(pack);
         let mut linears: Vec<&mut Linear> =
             self.encoder.linears().chain(self.decoder.linears()).collect();
@@ -176,21 +216,47 @@ impl CpuT5 {
         }
         let factors: usize = linears.iter().map(|linear| linear.adapter_bytes()).sum();
         self.adapter_bytes = factors + self.adapted_head.as_ref().map_or(0, Head::bytes);
-        self.rows.workspace.lora_buffers = LoraBuffers::new(rank, self.encoder.sums());
+        let sums = [self.encoder.sums(), self.decoder.sums()];
+        for (workspace, sums) in self.rows.workspaces.iter_mut().zip(sums) {
+            workspace.lora_buffers = LoraBuffers::new(rank, sums);
+        }
         Ok(())
+    }
+
+    fn check_lengths(&self, prompts: &[usize], steps: usize) -> Result<(), Failure> {
+        let longest = prompts.iter().copied().max().unwrap_or(0).max(steps);
+        match self.config.positions.limit() {
+            Some(limit) if longest > limit => Err(Failure {
+                retry: Retry::Never,
+                kind: Kind::Input,
+                detail: format!(
+                    "{longest} tokens: this {} has {limit} positions for a prompt and as many for a summary",
+                    self.config.family
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Runs the decoder up to the head, including the scale.
     fn decode(&mut self, tokens: &[u32]) {
         let Self { kernels, rows, .. } = self;
-        let StepBuffers { x, out, workspace, .. } = rows;
-        self.embeddings[1].rows(tokens.iter(), x);
+        let StepBuffers { x, out, workspaces: [_, workspace], .. } = rows;
+        let positions = self.decoder.positions().iter().copied();
+        self.inputs[1].forward(kernels, tokens.iter(), positions, x, &mut workspace.normed);
         self.decoder.step(kernels, x, workspace, out);
         if let Some(scale) = self.head_scale {
             for row in 0..out.count() {
                 out.row_mut(row).iter_mut().for_each(|x| *x *= scale);
             }
         }
+    }
+}
+
+fn with_bias(head: Head, bias: Option<&[f32]>) -> Head {
+    match bias {
+        Some(bias) => head.with_bias(bias),
+        None => head,
     }
 }
 
@@ -206,16 +272,19 @@ impl Compute for CpuT5 {
 
     fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.len()).collect();
+        self.check_lengths(&lengths, max_steps)?;
         let mut first = self.decoder.rows();
         self.decoder.add(&lengths, max_steps);
         self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
-        let StepBuffers { x, out, workspace, .. } = &mut self.rows;
+        let StepBuffers { x, out, workspaces: [workspace, _], .. } = &mut self.rows;
         let mut prompts = prompts;
         for ranges in group::all(&lengths) {
             let (grouped, others) = prompts.split_at(ranges.len());
             prompts = others;
             let tokens: Vec<u32> = grouped.concat();
-            self.embeddings[0].rows(tokens.iter(), x);
+            let positions = ranges.iter().flat_map(|prompt| 0..prompt.len());
+            let normed = &mut workspace.normed;
+            self.inputs[0].forward(&self.kernels, tokens.iter(), positions, x, normed);
             self.encoder.forward(&mut self.kernels, x, &ranges, workspace, out);
             self.decoder.remember(
                 &mut self.kernels,
@@ -264,7 +333,7 @@ impl Compute for CpuT5 {
     }
 
     fn kernel(&self) -> String {
-        format!("fleetmark cpu, {}, {}", self.kernels.dispatch().name, self.dtype)
+        kernel(self.config.family, self.kernels.dispatch(), self.dtype)
     }
 
     fn weight_bytes(&self) -> u64 {
@@ -290,7 +359,7 @@ impl Compute for CpuT5 {
         step_weights.push(head.searched());
         let model = work::Model {
             config: &self.config,
-            precision: Precision::of(self.dtype),
+            precision: Precision::of(self.dtype, self.config.family),
             step_bytes: step_weights.iter().map(|weights| weights.bytes()).sum(),
             group_bytes: self.encoder.read_bytes() + self.decoder.memory_bytes(),
             search: head.searched().storage(),

@@ -1,7 +1,7 @@
 //! Lower bounds of a batch's cost: prompt lengths in, bytes and operations per phase out.
 
 use super::{Precision, group};
-use crate::config::{Config, Gate};
+use crate::config::{Config, Gate, StackShape};
 use crate::roofline::Phase;
 use kernels::Storage;
 
@@ -24,26 +24,27 @@ impl Model<'_> {
         (0..=steps).map(|step| if step == 0 { encode } else { self.step(lengths, step) }).collect()
     }
 
-    fn feed_forward(&self, phase: &mut Phase, rows: usize) {
-        let Config { d_model, d_ff, gate, .. } = *self.config;
+    fn feed_forward(&self, phase: &mut Phase, rows: usize, shape: &StackShape) {
+        let Config { d_model, gate, .. } = *self.config;
+        let d_ff = shape.d_ff;
         let into = if gate == Gate::Gated { 2 } else { 1 };
         phase.multiply(self.precision.most, rows * into * d_model * d_ff);
         phase.multiply(self.precision.wo, rows * d_ff * d_model);
     }
 
     fn encode(&self, lengths: &[usize]) -> Phase {
-        let config = self.config;
-        let (inner, width) = (config.inner(), config.d_model);
+        let Config { encoder, decoder, d_model: width, .. } = self.config;
+        let inner = encoder.inner();
         let tokens: usize = lengths.iter().sum();
         let groups = group::all(lengths).len();
         let mut phase = Phase { bytes: (groups * self.group_bytes) as u64, ..Phase::default() };
-        for _ in 0..config.encoder_blocks {
+        for _ in 0..encoder.blocks {
             phase.multiply(self.precision.most, tokens * 4 * width * inner);
             let met: usize = lengths.iter().map(|length| length * length).sum();
             phase.multiply(Storage::F32, 2 * met * inner);
-            self.feed_forward(&mut phase, tokens);
+            self.feed_forward(&mut phase, tokens, encoder);
         }
-        let remembered = config.decoder_blocks * tokens * 2 * width * inner;
+        let remembered = decoder.blocks * tokens * 2 * width * decoder.inner();
         phase.multiply(self.precision.most, remembered);
         phase
     }
@@ -51,16 +52,17 @@ impl Model<'_> {
     /// The step that attends to `own` generated tokens, including its input.
     fn step(&self, lengths: &[usize], own: usize) -> Phase {
         let config = self.config;
-        let (inner, width, rows) = (config.inner(), config.d_model, lengths.len());
+        let decoder = &config.decoder;
+        let (inner, width, rows) = (decoder.inner(), config.d_model, lengths.len());
         let seen: usize = lengths.iter().map(|length| length + own).sum();
         let element = if self.precision.cache == Storage::F16 { 2 } else { 4 };
-        let cached = config.decoder_blocks * 2 * seen * inner;
+        let cached = decoder.blocks * 2 * seen * inner;
         let mut phase =
             Phase { bytes: (self.step_bytes + cached * element) as u64, ..Phase::default() };
-        for _ in 0..config.decoder_blocks {
+        for _ in 0..decoder.blocks {
             // q, k, v and o of self-attention; q and o of cross-attention.
             phase.multiply(self.precision.most, rows * 6 * width * inner);
-            self.feed_forward(&mut phase, rows);
+            self.feed_forward(&mut phase, rows, decoder);
         }
         phase.multiply(self.precision.cache, cached);
         phase.multiply(self.search, rows * config.vocabulary * width);
@@ -79,7 +81,7 @@ mod tests {
         let text = r#"{"model_type": "t5", "d_model": 4, "d_kv": 2, "num_heads": 1, "d_ff": 8,
             "num_layers": 1, "vocab_size": 16, "feed_forward_proj": "gated-gelu"}"#;
         let config = Config::parse(text.as_bytes()).unwrap();
-        let precision = Precision::of(Dtype::Int8);
+        let precision = Precision::of(Dtype::Int8, config.family);
         let model = Model {
             config: &config,
             precision,

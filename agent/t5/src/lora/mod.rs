@@ -11,7 +11,7 @@ pub mod config;
 mod pattern;
 mod targets;
 
-use super::checkpoint::{self, Base, HEAD, SHARED, Stored};
+use super::checkpoint::{self, Base, HEAD, Stored};
 use config::LoraConfig;
 use engine::files;
 use rayon::prelude::*;
@@ -165,7 +165,8 @@ impl Adapter {
         let module = module.strip_suffix(".base_layer").unwrap_or(module);
         let weight = format!("{module}.weight");
         // A base with a tied head gets a separate one from an adapter that changes it.
-        let of_base = if weight == HEAD && self.base.has_tied_head() { SHARED } else { &weight };
+        let shared = self.base.family().shared();
+        let of_base = if weight == HEAD && self.base.has_tied_head() { shared } else { &weight };
         let Some(base) = self.base.shape(of_base) else {
             return Err(match wrapper_of(&weight, &self.base) {
                 Some(prefix) => wrapped(&format!("{PREFIX}{prefix}")),
@@ -194,7 +195,7 @@ impl Adapter {
             // peft replaces `shared`, but the stacks and a tied head refer to the embedding by
             // other names, so the saved copy is unused (peft 0.21.2 with transformers 5.23, tested
             // with both kinds of head).
-            if weight == SHARED {
+            if weight == shared {
                 self.notes
                     .push(format!("{file}: {tensor} is ignored, as in peft: nothing reads it"));
             } else {
@@ -219,8 +220,9 @@ impl Adapter {
         self.notes.push(format!(
             "{file}: {tensor} differs from the base's {weight} and replaces it, as in peft"
         ));
-        let is_tied = self.base.has_tied_head() && [HEAD, SHARED].contains(&weight);
-        let replaced = if is_tied { vec![HEAD, SHARED] } else { vec![weight] };
+        let shared = self.base.family().shared();
+        let is_tied = self.base.has_tied_head() && [HEAD, shared].contains(&weight);
+        let replaced = if is_tied { vec![HEAD, shared] } else { vec![weight] };
         for weight in replaced {
             self.replaced.insert(weight.to_owned(), tensor.to_owned());
         }
@@ -232,7 +234,7 @@ impl Adapter {
         self.deltas.contains_key(weight) || self.replaced.contains_key(weight)
     }
 
-    /// A weight with the adapter merged. Panics if this T5 has no such weight.
+    /// A weight with the adapter merged. Panics if the model has no such weight.
     pub fn adapted(&self, weight: &str) -> Result<Vec<f32>, checkpoint::Error> {
         let mut values = match self.replaced.get(weight) {
             Some(tensor) => self.stored.read(tensor)?,
@@ -254,9 +256,10 @@ impl Adapter {
             return Ok(());
         };
         let (file, tensor) = (self.stored.file_names(), tensor.clone());
-        Err(match weight.as_str() {
-            SHARED => Error::TiedCopy { file, tensor },
-            _ => Error::OnlyMerged { file, tensor },
+        Err(if weight == self.base.family().shared() {
+            Error::TiedCopy { file, tensor }
+        } else {
+            Error::OnlyMerged { file, tensor }
         })
     }
 

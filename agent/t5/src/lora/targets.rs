@@ -36,8 +36,8 @@ pub enum Error {
     Pattern(#[from] pattern::Error),
 }
 
-/// What peft adapts in T5 and mT5 if the configuration names nothing.
-const DEFAULT: [&str; 2] = ["q", "v"];
+/// What peft adapts in T5 and mT5, and in BART, if the configuration names nothing.
+const DEFAULT: [&str; 4] = ["q", "v", "q_proj", "v_proj"];
 
 impl Targets {
     pub(super) fn parse(raw: &Map<String, Value>) -> Result<Self, Error> {
@@ -166,6 +166,25 @@ mod tests {
         }
         assert!(!contain(r#"{"target_modules": "all-linear"}"#, "lm_head"));
         assert!(contain(r#"{"target_modules": ["lm_head"]}"#, "lm_head"));
+    }
+
+    #[test]
+    fn modules_of_bart_are_targeted_by_their_names_in_transformers() {
+        let q = "model.decoder.layers.1.encoder_attn.q_proj";
+        let fc2 = "model.encoder.layers.0.fc2";
+        for (config, of_q, of_fc2) in [
+            (r#"{"target_modules": ["q_proj", "fc2"]}"#, true, true),
+            (r#"{"target_modules": null}"#, true, false),
+            (r#"{"target_modules": "model\\.decoder.*_proj"}"#, true, false),
+            (r#"{"target_modules": ["q_proj", "fc2"], "layers_to_transform": [0]}"#, false, true),
+            (
+                r#"{"target_modules": ["q_proj"], "layers_to_transform": [1], "layers_pattern": "layers"}"#,
+                true,
+                false,
+            ),
+        ] {
+            assert_eq!((contain(config, q), contain(config, fc2)), (of_q, of_fc2), "{config}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The T5 engine against PyTorch's tokens, against candle's own T5, and against broken files.
+//! The engine against PyTorch's tokens, against candle's own T5, and against broken files.
 
 mod adapters;
 mod candle;
 mod differential;
+mod families;
 mod field;
 mod files;
 mod fixture;

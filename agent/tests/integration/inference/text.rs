@@ -3,6 +3,7 @@
 use super::fixture::{folder, open, spec};
 use agent::engines::{self, http::Permissions};
 use agent::model_source;
+use engine::files::{Blob, TokenizerFiles};
 use engine::{Engine, Request};
 use model::failure::Kind;
 use model::generation::{Generation, Stop};
@@ -10,6 +11,7 @@ use model::sample::Finish;
 use std::fs;
 use stopwatch::Stopwatch;
 use t5::device::Device;
+use t5::tokenizer::{PromptForm, Tokenizer};
 
 fn request(id: &str, reference: Option<&str>) -> Request {
     Request {
@@ -93,6 +95,7 @@ fn a_text_too_long_to_tokenize_is_refused_by_name() {
 #[test]
 fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let tiny = model_source::find(&spec("builtin:tiny")).unwrap().tokenizer.unwrap();
+    let TokenizerFiles::Whole(tiny) = tiny else { panic!("{}", tiny.name()) };
     let mut file: serde_json::Value = serde_json::from_slice(&tiny.read().unwrap()).unwrap();
     file["truncation"] = serde_json::json!({
         "direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0
@@ -142,4 +145,102 @@ fn what_is_found_is_told() {
     assert!(base.facts().random_weights);
     // The published flan-t5-base: embedding and head of its own, 12 and 12 blocks.
     assert_eq!(base.facts().parameters, 247_577_856);
+    // facebook/bart-base and facebook/bart-large-cnn.
+    let bart = open(&spec("dummy:bart-base")).unwrap().facts();
+    assert_eq!(bart.parameters, 139_420_416);
+    assert!(bart.kernel.starts_with("fleetmark cpu, bart, "), "{}", bart.kernel);
+    let cnn = open(&spec("dummy:bart-large-cnn")).unwrap();
+    assert_eq!(cnn.facts().parameters, 406_290_432);
+}
+
+/// A byte-level BPE over all bytes with two merges, as the two files that GPT-2 and BART have.
+fn bpe_files() -> (String, String) {
+    let mut visible: Vec<u32> = (33..127).chain(161..173).chain(174..256).collect();
+    let hidden = (0..256 - visible.len()).map(|place| 256 + u32::try_from(place).unwrap());
+    visible.extend(hidden);
+    let special = ["<s>", "<pad>", "</s>", "<unk>"].map(str::to_owned);
+    let bytes = visible.into_iter().map(|code| char::from_u32(code).unwrap().to_string());
+    let merged = ["so", "\u{120}so"].map(str::to_owned);
+    let tokens = special.into_iter().chain(bytes).chain(merged).chain(["<mask>".to_owned()]);
+    let ids: serde_json::Map<String, serde_json::Value> =
+        tokens.enumerate().map(|(id, token)| (token, id.into())).collect();
+    (serde_json::Value::from(ids).to_string(), "#version: 0.2\ns o\n\u{120} so\n".to_owned())
+}
+
+/// The smallest BART with these tokenizer files.
+fn tiny_bart(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for file in ["config.json", "generation_config.json", "model.safetensors"] {
+        let from = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/families/bart");
+        fs::copy(std::path::Path::new(from).join(file), place.path().join(file)).unwrap();
+    }
+    for (name, text) in files {
+        fs::write(place.path().join(name), text).unwrap();
+    }
+    place
+}
+
+#[test]
+fn a_vocabulary_and_its_merges_serve_as_a_tokenizer() {
+    let (vocabulary, merges) = bpe_files();
+    // More tokens than the fixture has rows.
+    let place = tiny_bart(&[("vocab.json", &vocabulary), ("merges.txt", &merges)]);
+    let error = open(&spec(place.path().to_str().unwrap())).unwrap_err().to_string();
+    assert!(
+        error.contains("vocab.json has 263 tokens, but the model's embedding has 160"),
+        "{error}"
+    );
+    let files = TokenizerFiles::Bpe {
+        vocabulary: Blob::held("vocab.json", vocabulary.clone().into_bytes()),
+        merges: Blob::held("merges.txt", merges.into_bytes()),
+    };
+    let form = PromptForm { start: Some(0), end: 2, longest: None };
+    let bpe = Tokenizer::load(&files, form, 263).unwrap();
+    assert_eq!(bpe.notes, [""; 0]);
+    let id = |token: &str| -> u32 {
+        let ids: std::collections::HashMap<String, u32> =
+            serde_json::from_str(&vocabulary).unwrap();
+        ids[token]
+    };
+    let prompt = bpe.prompt("so so é<mask>", 100).unwrap();
+    let expected =
+        [id("<s>"), id("so"), id("\u{120}so"), id("\u{120}"), id("Ã"), id("©"), id("<mask>"), 2];
+    assert_eq!(prompt.ids, expected);
+    assert_eq!(bpe.text(&prompt.ids).unwrap(), "so so é");
+    assert_eq!(bpe.count("so so").unwrap(), 4);
+    let cut = bpe.prompt("so so so so", 4).unwrap();
+    assert_eq!((cut.ids, cut.cut), (vec![0, id("so"), id("\u{120}so"), 2], 2));
+}
+
+#[test]
+fn broken_files_of_a_vocabulary_are_named() {
+    let (vocabulary, merges) = bpe_files();
+    let error = |vocabulary: &str, merges: &str| {
+        let place = tiny_bart(&[("vocab.json", vocabulary), ("merges.txt", merges)]);
+        let name = place.path().to_str().unwrap().to_owned();
+        open(&spec(&name)).unwrap_err().to_string().replace(&name, "DIR")
+    };
+    assert_eq!(error("[]", &merges), "DIR/vocab.json is not the vocabulary of a byte-level BPE");
+    assert_eq!(
+        error(r#"{"<s>": 0}"#, &merges),
+        "DIR/vocab.json lacks the token </s>: save the tokenizer as tokenizer.json"
+    );
+    assert_eq!(
+        error(&vocabulary, "#version: 0.2\ns o\nso\n"),
+        "DIR/merges.txt, line 3: expected two tokens with a space between them"
+    );
+    assert_eq!(error(&vocabulary, "q qq\n"), "DIR/merges.txt does not fit DIR/vocab.json");
+}
+
+/// The whole of a file as transformers writes it for BART says where prompts begin and end.
+#[test]
+fn a_tokenizer_without_special_tokens_around_texts_gets_them_with_a_note() {
+    let tiny = model_source::find(&spec("builtin:tiny")).unwrap().tokenizer.unwrap();
+    let form = PromptForm { start: Some(2), end: 1, longest: None };
+    let tokenizer = Tokenizer::load(&tiny, form, usize::MAX).unwrap();
+    let expected = "the tokenizer file does not put texts between tokens 2 and 1: prompts have both anyway, as in \
+                    the model's training";
+    assert_eq!(tokenizer.notes, [expected]);
+    let ids = tokenizer.prompt("so", 10).unwrap().ids;
+    assert_eq!((ids[0], ids.last()), (2, Some(&1)));
 }

@@ -1,77 +1,20 @@
-//! Parses and checks `config.json`.
-//!
-//! Accepts the files of transformers 4 and 5 and ignores unknown keys. Defaults and precedence are
-//! those of `T5Config` and `MT5Config` (transformers 5.24, `configuration_t5.py`). The keys of
-//! generation are read by [`crate::generation_config`].
+//! T5 and mT5: defaults and precedence of `T5Config` and `MT5Config` (transformers 5.24,
+//! `configuration_t5.py`).
 
-pub use kernels::Activation;
-
-use serde::{Deserialize, Deserializer};
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Config {
-    /// Width of the residual stream.
-    pub d_model: usize,
-    /// Width of one head's keys and values.
-    pub d_kv: usize,
-    pub heads: usize,
-    /// Width inside the feed-forward layers.
-    pub d_ff: usize,
-    pub encoder_blocks: usize,
-    pub decoder_blocks: usize,
-    /// Rows of the embedding and the head; tokenizers may have fewer tokens.
-    pub vocabulary: usize,
-    /// Relative position buckets.
-    pub buckets: usize,
-    /// Larger distances share the last bucket.
-    pub max_distance: usize,
-    /// Added to the variance in norms.
-    pub epsilon: f32,
-    pub activation: Activation,
-    pub gate: Gate,
-    /// The token that ends every prompt.
-    pub prompt_end_id: u32,
-    /// Whether the configuration ties the head to the embedding.
-    pub claims_tied_head: bool,
-    /// Factor of the decoder's output before the head: `d_model^-0.5` or 1.
-    pub head_scale: f32,
-}
+use super::{
+    Activation, Biases, Config, Error, Family, Gate, Key, NormKind, NormPlace, Norms, OneOrMany,
+    Positions, QueryScaling, StackShape, activation, first_id, in_range, in_vocabulary,
+};
+use serde::Deserialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// `wo(act(wi_0 x) * wi_1 x)`.
-    Gated,
-    /// `wo(act(wi x))`.
-    Plain,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("not a T5 config")]
-    Json(#[from] serde_json::Error),
-    #[error("unsupported model_type `{0}`: expected t5 or mt5")]
-    ModelType(String),
-    #[error("{key} = {found}: expected {least} to {most}")]
-    Range { key: &'static str, found: usize, least: usize, most: usize },
-    #[error(
-        "unsupported feed_forward_proj `{0}`: expected relu, gelu or gelu_new, optionally with the prefix gated-"
-    )]
-    FeedForward(String),
-    #[error("unsupported dense_act_fn `{0}`: expected relu, gelu or gelu_new")]
-    Activation(String),
-    #[error(
-        "{key} is null: expected {expected}, or remove the key so that feed_forward_proj decides"
-    )]
-    Null { key: &'static str, expected: &'static str },
-    #[error("layer_norm_epsilon = {0}: expected a number between 0 and 1, exclusive")]
-    Epsilon(f64),
-    #[error("eos_token_id = {id}: outside the vocabulary of {vocabulary}")]
-    EosId { id: u32, vocabulary: usize },
+pub(super) enum Kind {
+    T5,
+    Mt5,
 }
 
 #[derive(Deserialize)]
 struct Raw {
-    model_type: Option<String>,
     d_model: usize,
     d_kv: usize,
     d_ff: usize,
@@ -92,73 +35,34 @@ struct Raw {
     scale_decoder_outputs: Option<bool>,
 }
 
-/// A key that transformers treats differently if it is null than if it is absent.
-#[derive(Default)]
-enum Key<T> {
-    #[default]
-    Absent,
-    Null,
-    Is(T),
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Key<T> {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        Ok(Option::deserialize(value)?.map_or(Self::Null, Self::Is))
-    }
-}
-
-/// Token ids: a number or a list of numbers.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-pub(crate) enum OneOrMany {
-    One(u32),
-    Many(Vec<u32>),
-}
-
-impl OneOrMany {
-    pub(crate) fn into_vec(self) -> Vec<u32> {
-        match self {
-            Self::One(id) => vec![id],
-            Self::Many(ids) => ids,
-        }
-    }
-}
-
-impl Config {
-    pub fn parse(text: &[u8]) -> Result<Self, Error> {
-        let raw: Raw = serde_json::from_slice(text)?;
-        let is_mt5 = match raw.model_type.as_deref() {
-            None | Some("t5") => false,
-            Some("mt5") => true,
-            Some(other) => return Err(Error::ModelType(other.to_owned())),
-        };
-        let default_form = if is_mt5 { "gated-gelu" } else { "relu" };
-        let (activation, gate) = feed_forward(&raw, default_form)?;
-        let vocabulary = in_range("vocab_size", raw.vocab_size, 2, 1 << 22)?;
-        let eos_ids = raw.eos_token_id.map_or_else(Vec::new, OneOrMany::into_vec);
-        let prompt_end_id = eos_ids.first().copied().unwrap_or(1);
-        if usize::try_from(prompt_end_id).is_ok_and(|id| id >= vocabulary) {
-            return Err(Error::EosId { id: prompt_end_id, vocabulary });
-        }
-        let d_model = in_range("d_model", raw.d_model, 1, 1 << 16)?;
-        let buckets = raw.relative_attention_num_buckets.unwrap_or(32);
-        let buckets = in_range("relative_attention_num_buckets", buckets, 4, 1 << 16)?;
-        let max_distance = raw.relative_attention_max_distance.unwrap_or(128);
-        let epsilon = raw.layer_norm_epsilon.unwrap_or(1e-6);
-        let tied = raw.tie_word_embeddings.unwrap_or(true);
-        Ok(Self {
-            d_model,
-            d_kv: in_range("d_kv", raw.d_kv, 1, 1 << 16)?,
+pub(super) fn parse(text: &[u8], kind: Kind) -> Result<Config, Error> {
+    let raw: Raw = serde_json::from_slice(text)?;
+    let is_mt5 = kind == Kind::Mt5;
+    let default_form = if is_mt5 { "gated-gelu" } else { "relu" };
+    let (activation, gate) = feed_forward(&raw, default_form)?;
+    let vocabulary = in_range("vocab_size", raw.vocab_size, 2, 1 << 22)?;
+    let prompt_end_id = in_vocabulary("eos_token_id", first_id(raw.eos_token_id, 1), vocabulary)?;
+    let d_model = in_range("d_model", raw.d_model, 1, 1 << 16)?;
+    let buckets = raw.relative_attention_num_buckets.unwrap_or(32);
+    let buckets = in_range("relative_attention_num_buckets", buckets, 4, 1 << 16)?;
+    let max_distance = raw.relative_attention_max_distance.unwrap_or(128);
+    let epsilon = raw.layer_norm_epsilon.unwrap_or(1e-6);
+    let tied = raw.tie_word_embeddings.unwrap_or(true);
+    let stack = |key, blocks| {
+        Ok::<_, Error>(StackShape {
+            blocks: in_range(key, blocks, 1, 1000)?,
             heads: in_range("num_heads", raw.num_heads, 1, 1 << 12)?,
+            head_width: in_range("d_kv", raw.d_kv, 1, 1 << 16)?,
             d_ff: in_range("d_ff", raw.d_ff, 1, 1 << 20)?,
-            encoder_blocks: in_range("num_layers", raw.num_layers, 1, 1000)?,
-            decoder_blocks: in_range(
-                "num_decoder_layers",
-                raw.num_decoder_layers.unwrap_or(raw.num_layers),
-                1,
-                1000,
-            )?,
-            vocabulary,
+        })
+    };
+    Ok(Config {
+        family: Family::T5,
+        d_model,
+        encoder: stack("num_layers", raw.num_layers)?,
+        decoder: stack("num_decoder_layers", raw.num_decoder_layers.unwrap_or(raw.num_layers))?,
+        vocabulary,
+        positions: Positions::Relative {
             buckets,
             max_distance: in_range(
                 "relative_attention_max_distance",
@@ -166,28 +70,28 @@ impl Config {
                 buckets / 2 + 1,
                 1 << 20,
             )?,
+        },
+        norms: Norms {
+            kind: NormKind::Rms,
+            place: NormPlace::BeforeLayer,
             epsilon: checked_epsilon(epsilon)?,
-            activation,
-            gate,
-            prompt_end_id,
-            claims_tied_head: tied,
-            head_scale: if !is_mt5 && raw.scale_decoder_outputs.unwrap_or(tied) {
-                (d_model as f32).powf(-0.5)
-            } else {
-                1.0
-            },
-        })
-    }
-
-    /// Width of all heads together.
-    pub fn inner(&self) -> usize {
-        self.heads * self.d_kv
-    }
-}
-
-fn in_range(key: &'static str, found: usize, least: usize, most: usize) -> Result<usize, Error> {
-    let fits = (least..=most).contains(&found);
-    fits.then_some(found).ok_or(Error::Range { key, found, least, most })
+            after_embedding: false,
+            after_blocks: true,
+        },
+        biases: Biases::None,
+        activation,
+        gate,
+        embedding_scale: 1.0,
+        query_scaling: QueryScaling::None,
+        head_scale: if !is_mt5 && raw.scale_decoder_outputs.unwrap_or(tied) {
+            (d_model as f32).powf(-0.5)
+        } else {
+            1.0
+        },
+        prompt_start_id: None,
+        prompt_end_id,
+        claims_tied_head: tied,
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "norms are computed in f32")]
@@ -216,22 +120,11 @@ fn feed_forward(raw: &Raw, default_form: &str) -> Result<(Activation, Gate), Err
     };
     let activation = match &raw.dense_act_fn {
         Key::Absent => activation(function).ok_or_else(unsupported)?,
-        Key::Is(name) => activation(name).ok_or_else(|| Error::Activation(name.clone()))?,
+        Key::Is(name) => activation(name)
+            .ok_or_else(|| Error::Activation { key: "dense_act_fn", found: name.clone() })?,
         Key::Null => return Err(Error::Null { key: "dense_act_fn", expected: "a function" }),
     };
     Ok((activation, gate))
-}
-
-/// By its name in transformers, some of which are names of the same formula.
-fn activation(name: &str) -> Option<Activation> {
-    Some(match name {
-        "relu" => Activation::Relu,
-        "gelu" | "gelu_python" => Activation::Gelu,
-        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
-            Activation::GeluTanh
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -248,7 +141,8 @@ mod tests {
     #[test]
     fn absent_keys_take_the_defaults_of_transformers() {
         let config = parse("").unwrap();
-        assert_eq!((config.buckets, config.max_distance, config.decoder_blocks), (32, 128, 1));
+        let positions = Positions::Relative { buckets: 32, max_distance: 128 };
+        assert_eq!((config.positions, config.decoder.blocks), (positions, 1));
         assert_eq!(config.prompt_end_id, 1);
         assert_eq!((config.activation, config.gate), (Activation::Relu, Gate::Plain));
         assert!(config.claims_tied_head);
@@ -310,7 +204,10 @@ mod tests {
     #[test]
     fn what_no_t5_has_is_refused_by_name() {
         for (more, message) in [
-            (r#","model_type":"bart""#, "unsupported model_type `bart`: expected t5 or mt5"),
+            (
+                r#","model_type":"mbart""#,
+                "unsupported model_type `mbart`: expected t5, mt5, bart or pegasus",
+            ),
             (r#","eos_token_id":9"#, "eos_token_id = 9: outside the vocabulary of 9"),
             (r#","num_decoder_layers":0"#, "num_decoder_layers = 0: expected 1 to 1000"),
             (
