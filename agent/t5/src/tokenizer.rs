@@ -136,11 +136,9 @@ impl Tokenizer {
 }
 
 /// The special tokens of BART and RoBERTa, as far as a vocabulary has them.
-const BPE_SPECIAL: [&str; 4] = ["<s>", "<pad>", "</s>", "<unk>"];
-/// Takes the spaces before it.
-const BPE_MASK: &str = "<mask>";
+const BPE_SPECIAL: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
 
-/// As transformers converts a `BartTokenizer` (`RobertaConverter`).
+/// As transformers 5.23 makes a `BartTokenizer` of the two files.
 fn byte_level_bpe(vocabulary: &Blob, merges: &Blob) -> Result<Pieces, Error> {
     let file = || vocabulary.name().to_owned();
     let ids: HashMap<String, u32> = serde_json::from_str(&vocabulary.text()?)
@@ -150,11 +148,8 @@ fn byte_level_bpe(vocabulary: &Blob, merges: &Blob) -> Result<Pieces, Error> {
         id.ok_or_else(|| Error::NoToken { file: file(), token })
     };
     let (start, end) = (id("<s>")?, id("</s>")?);
-    let special = BPE_SPECIAL.iter().filter(|token| ids.contains_key(**token));
-    let special: Vec<AddedToken> = special
-        .map(|token| AddedToken::from(*token, true))
-        .chain(ids.contains_key(BPE_MASK).then(|| AddedToken::from(BPE_MASK, true).lstrip(true)))
-        .collect();
+    let special = BPE_SPECIAL.into_iter().filter(|token| ids.contains_key(*token));
+    let special: Vec<AddedToken> = special.map(|token| AddedToken::from(token, true)).collect();
     let text = merges.text()?;
     let lines = text
         .lines()

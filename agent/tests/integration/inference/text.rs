@@ -244,3 +244,37 @@ fn a_tokenizer_without_special_tokens_around_texts_gets_them_with_a_note() {
     let ids = tokenizer.prompt("so", 10).unwrap().ids;
     assert_eq!((ids[0], ids.last()), (2, Some(&1)));
 }
+
+#[derive(serde::Deserialize)]
+struct Tokenized {
+    text: String,
+    ids: Vec<u32>,
+    cut_ids: Vec<u32>,
+    decoded: String,
+}
+
+/// `tools/make_bpe.py` made the files and the ids, cut to 12 tokens.
+#[test]
+fn both_forms_of_a_byte_level_bpe_give_the_ids_of_transformers() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/bpe");
+    let blob = |name: &str| Blob::open(&folder.join(name)).unwrap();
+    let form = PromptForm { start: Some(0), end: 2, longest: None };
+    let whole = TokenizerFiles::Whole(blob("tokenizer.json"));
+    let two = TokenizerFiles::Bpe { vocabulary: blob("vocab.json"), merges: blob("merges.txt") };
+    let cases = fs::read_to_string(folder.join("cases.jsonl")).unwrap();
+    assert!(cases.lines().count() >= 12);
+    for files in [whole, two] {
+        let tokenizer = Tokenizer::load(&files, form, 400).unwrap();
+        assert_eq!(tokenizer.notes, [""; 0], "{}", files.name());
+        for line in cases.lines() {
+            let case: Tokenized = serde_json::from_str(line).unwrap();
+            let prompt = tokenizer.prompt(&case.text, 1000).unwrap();
+            assert_eq!(prompt.ids, case.ids, "{}: {:?}", files.name(), case.text);
+            assert_eq!(tokenizer.text(&prompt.ids).unwrap(), case.decoded, "{:?}", case.text);
+            assert_eq!(tokenizer.count(&case.text).unwrap(), case.ids.len());
+            let cut = tokenizer.prompt(&case.text, 12).unwrap();
+            assert_eq!(cut.ids, case.cut_ids, "{}: {:?}", files.name(), case.text);
+            assert_eq!(cut.cut, case.ids.len() - case.cut_ids.len());
+        }
+    }
+}
