@@ -135,7 +135,7 @@ impl Tokenizer {
     }
 }
 
-/// The special tokens of BART and RoBERTa, as far as a vocabulary has them.
+/// The special tokens of BART, as far as a vocabulary has them.
 const BPE_SPECIAL: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
 
 /// As transformers 5.23 makes a `BartTokenizer` of the two files.
@@ -154,7 +154,7 @@ fn byte_level_bpe(vocabulary: &Blob, merges: &Blob) -> Result<Pieces, Error> {
     let lines = text
         .lines()
         .enumerate()
-        .filter(|(line, text)| !text.is_empty() && !(*line == 0 && text.starts_with("#version")));
+        .filter(|(line, text)| !(text.is_empty() || *line == 0 && text.starts_with("#version")));
     let pairs: Vec<(String, String)> = lines
         .map(|(line, text)| {
             let pair = text.split_once(' ').filter(|(_, right)| !right.contains(' '));
