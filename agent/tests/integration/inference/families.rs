@@ -40,10 +40,14 @@ struct Fixture {
 
 #[derive(Debug, Deserialize)]
 struct Special {
-    decoder_start_token_id: u32,
-    eos_token_id: u32,
-    forced_bos_token_id: Option<u32>,
-    forced_eos_token_id: Option<u32>,
+    #[serde(rename = "decoder_start_token_id")]
+    start: u32,
+    #[serde(rename = "eos_token_id")]
+    eos: u32,
+    #[serde(rename = "forced_bos_token_id")]
+    forced_first: Option<u32>,
+    #[serde(rename = "forced_eos_token_id")]
+    forced_last: Option<u32>,
 }
 
 fn committed(model: &str) -> Fixture {
@@ -99,13 +103,13 @@ impl Fixture {
         compute.encode(&prompts, self.max_new).unwrap();
         let mut outputs = vec![Vec::new(); batch.len()];
         let mut rows: Vec<usize> = (0..batch.len()).collect();
-        let mut tokens = vec![special.decoder_start_token_id; batch.len()];
+        let mut tokens = vec![special.start; batch.len()];
         let mut best: Vec<NextToken> = Vec::new();
         for step in 0..self.max_new {
             compute.step(&tokens, &mut best).unwrap();
             let forced = match step {
-                0 => special.forced_bos_token_id,
-                _ if step + 1 == self.max_new => special.forced_eos_token_id,
+                0 => special.forced_first,
+                _ if step + 1 == self.max_new => special.forced_last,
                 _ => None,
             };
             tokens = best.iter().map(|next| forced.unwrap_or(next.id)).collect();
@@ -113,7 +117,7 @@ impl Fixture {
                 outputs[*row].push(*token);
             }
             let kept: Vec<usize> =
-                (0..rows.len()).filter(|row| tokens[*row] != special.eos_token_id).collect();
+                (0..rows.len()).filter(|row| tokens[*row] != special.eos).collect();
             if kept.is_empty() {
                 break;
             }
@@ -224,7 +228,6 @@ fn forced(file: &[u8]) -> Vec<u32> {
 /// distance, and the mean one. Rows as narrow as these, with random weights, have int8 at its
 /// worst.
 #[test]
-#[expect(clippy::print_stdout, reason = "the distances are what a reader of the tolerances wants")]
 fn logits_of_every_dtype_lie_within_their_tolerance() {
     for model in MODELS {
         let fixture = committed(model);
@@ -265,7 +268,7 @@ fn rows_that_join_a_running_batch_are_what_they_are_alone() {
     for model in MODELS {
         let fixture = committed(model);
         let cases = fixture.cases(None);
-        let start = fixture.special().decoder_start_token_id;
+        let start = fixture.special().start;
         let mut compute = fixture.load(Dtype::F32);
         let (first, second) = (&cases[9].input_ids, &cases[4].input_ids);
         compute.encode(&[second], 4).unwrap();
@@ -299,9 +302,11 @@ fn candle_refuses_them_by_name() {
     assert_eq!(error, "models of the family bart are supported on the CPU only: use device cpu");
 }
 
-/// The checkpoint of `bart` after `change` of its tensors, as the engine decodes from it.
-fn changed(change: &dyn Fn(&mut Vec<(String, candle_core::Tensor)>)) -> Result<CpuT5, String> {
-    let fixture = committed("bart");
+type Tensors = Vec<(String, candle_core::Tensor)>;
+
+/// The checkpoint of a model after `change` of its tensors, as the engine decodes from it.
+fn changed(model: &str, change: &dyn Fn(&mut Tensors)) -> Result<CpuT5, String> {
+    let fixture = committed(model);
     let tensors =
         safetensors::load(fixture.folder.join("model.safetensors"), &Device::Cpu).unwrap();
     let mut tensors: Vec<_> = tensors.into_iter().collect();
@@ -324,14 +329,14 @@ fn checkpoints_are_read_as_they_are_found() {
             assert_eq!(ids, case.output_ids, "{}", case.id);
         }
     };
-    let strip = |tensors: &mut Vec<(String, candle_core::Tensor)>| {
+    let strip = |tensors: &mut Tensors| {
         for (name, _) in tensors {
             *name = name.trim_start_matches("model.").to_owned();
         }
     };
-    assert_exact(changed(&strip).unwrap());
+    assert_exact(changed("bart", &strip).unwrap());
     // Tied copies, and a buffer of old files.
-    let copies = |tensors: &mut Vec<(String, candle_core::Tensor)>| {
+    let copies = |tensors: &mut Tensors| {
         let shared = tensors.iter().find(|(name, _)| name == "model.shared.weight").unwrap();
         let shared = shared.1.clone();
         for name in ["model.encoder.embed_tokens", "model.decoder.embed_tokens", "lm_head"] {
@@ -339,25 +344,26 @@ fn checkpoints_are_read_as_they_are_found() {
         }
         tensors.push(("model.encoder.version".to_owned(), shared));
     };
-    assert_exact(changed(&copies).unwrap());
-    let only_head = |tensors: &mut Vec<(String, candle_core::Tensor)>| {
+    assert_exact(changed("bart", &copies).unwrap());
+    let only_head = |tensors: &mut Tensors| {
         let shared = tensors.iter_mut().find(|(name, _)| name == "model.shared.weight").unwrap();
         shared.0 = "lm_head.weight".to_owned();
     };
-    assert_exact(changed(&only_head).unwrap());
-    let unknown = |tensors: &mut Vec<(String, candle_core::Tensor)>| {
+    assert_exact(changed("bart", &only_head).unwrap());
+    let unknown = |tensors: &mut Tensors| {
         let extra = tensors[0].1.clone();
         tensors.push(("classification_head.dense.weight".to_owned(), extra));
     };
-    let error = changed(&unknown).unwrap_err();
+    let error = changed("bart", &unknown).unwrap_err();
     assert!(error.contains("unexpected tensor classification_head.dense.weight"), "{error}");
 }
 
 /// transformers ignores a bias of the logits that a file lacks, and takes zeros.
 #[test]
 fn a_missing_bias_of_the_logits_is_zero() {
-    let without = changed(&|tensors| tensors.retain(|(name, _)| name != "final_logits_bias"));
-    let zeros = changed(&|tensors| {
+    let without =
+        changed("bart", &|tensors| tensors.retain(|(name, _)| name != "final_logits_bias"));
+    let zeros = changed("bart", &|tensors| {
         let bias = tensors.iter_mut().find(|(name, _)| name == "final_logits_bias").unwrap();
         bias.1 = bias.1.zeros_like().unwrap();
     });
@@ -369,6 +375,28 @@ fn a_missing_bias_of_the_logits_is_zero() {
     });
     assert_eq!(without, zeros);
     assert_ne!(zeros, fixture.greedy(&mut fixture.load(Dtype::F32), &cases));
+}
+
+/// As transformers saves them.
+#[test]
+fn positions_of_pegasus_are_read_where_the_file_has_them() {
+    let fixture = committed("pegasus");
+    let cases = fixture.cases(None);
+    let with_table = |factor: f64| {
+        let mut compute = changed("pegasus", &|tensors| {
+            let table = t5::position::sinusoids(96, 32);
+            let table = candle_core::Tensor::from_vec(table, (96, 32), &Device::Cpu).unwrap();
+            for stack in ["encoder", "decoder"] {
+                let name = format!("model.{stack}.embed_positions.weight");
+                tensors.push((name, (&table * factor).unwrap()));
+            }
+        })
+        .unwrap();
+        fixture.greedy(&mut compute, &cases)
+    };
+    let expected: Vec<Vec<u32>> = cases.iter().map(|case| case.output_ids.clone()).collect();
+    assert_eq!(with_table(1.0), expected);
+    assert_ne!(with_table(-1.0), expected);
 }
 
 /// The whole engine: found by its folder, recognized by its config.
