@@ -26,6 +26,13 @@ pub(super) fn values(seed: u64, config: &Config, name: &str, shape: &[usize]) ->
         for (place, value) in values.iter_mut().enumerate() {
             *value = scale * normal(mix(stream ^ mix((chunk * CHUNK + place) as u64)));
         }
+        if name.ends_with(".fc2.weight") {
+            // The mean of the activations would be a sum that is the same for every token, and
+            // each norm after it would leave less of what differs.
+            for pair in values.as_chunks_mut::<2>().0 {
+                pair[1] = -pair[0];
+            }
+        }
     });
     values
 }
@@ -38,9 +45,12 @@ fn deviation(config: &Config, name: &str) -> f32 {
         "relative_attention_bias" => 1.5,
         "q" => 3.0 * by_width(config.d_model * stack.head_width),
         "o" => by_width(stack.inner()),
-        "wo" | "fc2" => by_width(stack.d_ff),
+        "wo" => by_width(stack.d_ff),
         // Scaled by the width of a head later.
         "q_proj" => 3.0 * by_width(config.d_model),
+        // Norms follow the sums of BART's layers: with less of this, summaries would repeat one
+        // token; with more, f32 would not be precise enough.
+        "fc2" => 2.0 * by_width(stack.d_ff),
         // The head as well, and a norm follows the embedding.
         "shared" | "embed_positions" if config.family != Family::T5 => {
             4.0 * by_width(config.d_model)
