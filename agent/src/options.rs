@@ -4,6 +4,7 @@ use crate::engines::http::Permissions;
 use clap::Args;
 use host::Root;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::generation::{EarlyStopping, Settings};
 use std::{num::NonZeroUsize, path::PathBuf};
 use telemetry::{InstrumentSources, VisibleDevices};
 
@@ -48,6 +49,78 @@ impl ModelOptions {
             endpoint: None,
         }
     }
+}
+
+/// Options that choose how tokens are searched: the settings of transformers' generation. Those not
+/// given are taken from the model's files.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Generation [default: as the model's files say, or else greedy]")]
+pub struct SearchOptions {
+    /// Beams of the beam search; 1 is greedy
+    #[arg(long, value_name = "N", env = "FLEETMARK_NUM_BEAMS",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(Settings::MOST_BEAMS)))]
+    num_beams: Option<u32>,
+    /// Exponent of the length by which the score of a beam is divided
+    #[arg(long, value_name = "X", env = "FLEETMARK_LENGTH_PENALTY", value_parser = finite,
+        allow_negative_numbers = true)]
+    length_penalty: Option<f64>,
+    /// When a beam search ends: false, true or never
+    #[arg(long, value_name = "WHEN", env = "FLEETMARK_EARLY_STOPPING")]
+    early_stopping: Option<EarlyStopping>,
+    /// Length of token sequences that may occur only once; 0 allows all
+    #[arg(long, value_name = "N", env = "FLEETMARK_NO_REPEAT_NGRAM_SIZE")]
+    no_repeat_ngram_size: Option<u32>,
+    /// Factor against tokens that occurred before; 1 is neutral
+    #[arg(long, value_name = "X", env = "FLEETMARK_REPETITION_PENALTY", value_parser = positive)]
+    repetition_penalty: Option<f64>,
+    /// Minimum summary length in tokens
+    #[arg(long, value_name = "N", env = "FLEETMARK_MIN_NEW_TOKENS")]
+    min_new_tokens: Option<u32>,
+    /// Minimum summary length in tokens, including the decoder's start token
+    #[arg(long, value_name = "N", env = "FLEETMARK_MIN_LENGTH", conflicts_with = "min_new_tokens")]
+    min_length: Option<u32>,
+    /// First input of the decoder
+    #[arg(long, value_name = "ID", env = "FLEETMARK_DECODER_START_TOKEN_ID")]
+    decoder_start_token_id: Option<u32>,
+    /// First token of every summary
+    #[arg(long, value_name = "ID", env = "FLEETMARK_FORCED_BOS_TOKEN_ID")]
+    forced_bos_token_id: Option<u32>,
+    /// Last token of a summary of the maximum length; several are candidates
+    #[arg(long, value_name = "ID", env = "FLEETMARK_FORCED_EOS_TOKEN_ID", value_delimiter = ',')]
+    forced_eos_token_id: Option<Vec<u32>>,
+    /// Tokens that are never generated
+    #[arg(long, value_name = "ID", env = "FLEETMARK_SUPPRESS_TOKENS", value_delimiter = ',')]
+    suppress_tokens: Option<Vec<u32>>,
+}
+
+impl SearchOptions {
+    pub fn settings(&self) -> Settings {
+        Settings {
+            max_new_tokens: None,
+            max_length: None,
+            min_new_tokens: self.min_new_tokens,
+            min_length: self.min_length,
+            num_beams: self.num_beams,
+            length_penalty: self.length_penalty,
+            early_stopping: self.early_stopping,
+            no_repeat_ngram_size: self.no_repeat_ngram_size,
+            repetition_penalty: self.repetition_penalty,
+            decoder_start_token_id: self.decoder_start_token_id,
+            forced_bos_token_id: self.forced_bos_token_id,
+            forced_eos_token_id: self.forced_eos_token_id.clone(),
+            suppress_tokens: self.suppress_tokens.clone(),
+        }
+    }
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+    number.ok_or_else(|| "expected a number".to_owned())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = finite(text).ok().filter(|number| *number > 0.0);
+    number.ok_or_else(|| "expected a number above 0".to_owned())
 }
 
 /// Options that allow what a matrix asks to send to endpoints.

@@ -1,6 +1,7 @@
 //! An inference engine: what to load, and what the agent found.
 
 use crate::endpoint::Endpoint;
+use crate::generation::Decoding;
 use crate::words;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +61,7 @@ impl EngineSpec {
 }
 
 /// What an agent found out about an engine. A null hash or revision is "does not apply".
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EngineFacts {
     /// Over all weight and configuration files; null for an endpoint, whose files are out of reach.
     pub model_sha256: Option<String>,
@@ -84,6 +85,10 @@ pub struct EngineFacts {
     pub synthetic_time: bool,
     /// Requests can join a batch that is being decoded.
     pub continuous_batching: bool,
+    /// What the engine decodes with. Null for an endpoint and a script, and in campaigns of earlier
+    /// versions.
+    #[serde(default)]
+    pub decoding: Option<Decoding>,
     pub notes: Vec<String>,
 }
 

@@ -1,9 +1,8 @@
 //! The protocol's version, and compatibility of two builds.
 
 /// The protocol of this build. A new field or message kind raises `minor`; anything else raises
-/// `major`. 1.1: whether a request to an endpoint was sent again on a new connection. 1.2: agents sign
-/// the samples of a shard.
-pub const PROTOCOL: Version = Version { major: 1, minor: 2 };
+/// `major`. 2.0: settings of generation, which an older agent would ignore, and signatures of shards.
+pub const PROTOCOL: Version = Version { major: 2, minor: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {

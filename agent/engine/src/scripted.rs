@@ -213,7 +213,7 @@ impl Engine for Scripted {
             }
             let wanted =
                 line.and_then(|line| line.output_tokens).unwrap_or(self.script.output_tokens);
-            let tokens = wanted.clamp(1, generation.max_new_tokens);
+            let tokens = wanted.clamp(1, generation.settings.token_limit().max(1));
             let end = first + nanoseconds(step * f64::from(tokens - 1));
             let text = line.and_then(|line| line.text.clone());
             let text = text.unwrap_or_else(|| "played".to_owned());
@@ -252,7 +252,7 @@ fn ids(text: &str, tokens: u32) -> Vec<u32> {
 mod tests {
     use super::*;
     use model::engine::{AdapterMode, Dtype};
-    use model::generation::Stop;
+    use model::generation::{Settings, Stop};
 
     type Rows = Vec<Result<Row, Failure>>;
 
@@ -277,7 +277,7 @@ mod tests {
         let generation = Generation {
             prompt: "{dialogue}".to_owned(),
             max_input_tokens: 9,
-            max_new_tokens: 9,
+            settings: Settings { max_new_tokens: Some(9), ..Settings::default() },
             stop: Stop::Eos,
         };
         let request = |id: &&str| Request {

@@ -212,4 +212,91 @@ proptest! {
             }
         }
     }
+
+    /// Each step continues some of the rows, in any order and number, and drops the others.
+    #[test]
+    fn forked_rows_see_what_each_of_them_would_see_alone(
+        choices in proptest::collection::vec(proptest::collection::vec(0_usize..5, 1..6), 1..36),
+        count in 1_usize..3, width in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let steps = choices.len();
+        let bias = random_bias(seed, count, steps, 0);
+        let appended = Some(Appended { keys: inner, values: 2 * inner });
+        for (set, storage) in InstructionSet::detect().into_iter().flat_map(|set| {
+            [(set, Storage::F32), (set, Storage::F16)]
+        }) {
+            let dispatch = Dispatch::with(set).unwrap();
+            let kernels = Kernels::new(dispatch, 2);
+            let mut cache = Cache::new(dispatch, storage, 1, heads);
+            cache.add_rows([steps].into_iter());
+            // What each row was fed so far.
+            let mut fed: Vec<Vec<Rows>> = vec![Vec::new()];
+            let mut result = Rows::new(inner);
+            for (position, choice) in choices.iter().enumerate() {
+                let mut projected = Rows::new(3 * inner);
+                projected.resize(fed.len());
+                for (row, fed) in fed.iter_mut().enumerate() {
+                    let own = random_rows(seed ^ (position * 100 + row) as u64, 1, 3 * inner);
+                    projected.row_mut(row).copy_from_slice(own.row(0));
+                    fed.push(own);
+                }
+                let positions = vec![position; fed.len()];
+                let step = Step {
+                    layer: 0, projected: &projected, appended, bias: Some(&bias), positions: &positions,
+                };
+                kernels.attend_cached(&mut cache, &step, &mut result);
+                for (row, fed) in fed.iter().enumerate() {
+                    for head in 0..count {
+                        let part = |step: usize, third: usize| {
+                            let start = third * inner + head * width;
+                            &fed[step].row(0)[start..start + width]
+                        };
+                        let keys: Vec<_> = (0..=position).map(|step| part(step, 1)).collect();
+                        let values: Vec<_> = (0..=position).map(|step| part(step, 2)).collect();
+                        let bias = bias.of(head, position, position + 1);
+                        let expected = plain(part(position, 0), &keys, &values, bias);
+                        let found = &result.row(row)[head * width..(head + 1) * width];
+                        let most = if storage == Storage::F16 { 2e-2 } else { 1e-4 };
+                        prop_assert!(close(found, &expected, most), "{set:?} {storage:?}");
+                    }
+                }
+                let rows: Vec<usize> = choice.iter().map(|row| row % fed.len()).collect();
+                let before = cache.bytes();
+                cache.fork_rows(&rows, &vec![position + 1; fed.len()]);
+                if rows.len() <= fed.len() {
+                    prop_assert!(cache.bytes() <= before, "rows that end make place");
+                }
+                fed = rows.iter().map(|row| copies(&fed[*row])).collect();
+            }
+        }
+    }
+
+    #[test]
+    fn shared_rows_are_stored_once(count in 1_usize..9) {
+        let dispatch = Dispatch::best();
+        let mut cache = Cache::new(dispatch, Storage::F32, 1, Heads { count: 2, width: 8 });
+        cache.add_rows([7, 9].into_iter());
+        let bytes = cache.bytes();
+        let rows: Vec<usize> = (0..2 * count).map(|row| row / count).collect();
+        cache.share_rows(&rows);
+        prop_assert_eq!(cache.bytes(), bytes);
+        // A row that joins gets a place of its own, also after all but one have left.
+        cache.add_rows([7].into_iter());
+        prop_assert!(cache.bytes() > bytes);
+        cache.retain_rows(&[2 * count - 1]);
+        cache.add_rows([7].into_iter());
+        prop_assert_eq!(cache.bytes(), bytes);
+    }
+}
+
+fn copies(rows: &[Rows]) -> Vec<Rows> {
+    let copy = |rows: &Rows| {
+        let mut copy = Rows::new(rows.width());
+        copy.resize(1);
+        copy.row_mut(0).copy_from_slice(rows.row(0));
+        copy
+    };
+    rows.iter().map(copy).collect()
 }

@@ -1,6 +1,7 @@
 //! The decoder's key-value cache, row by row, for the prompt and for the generated tokens.
 //!
-//! Rows are appended and can be removed; later rows reuse their space. The memory never shrinks.
+//! Rows are appended, removed, copied and shared; later rows reuse the space of removed ones. The
+//! memory never shrinks.
 
 use super::aligned_buf::AlignedBuf;
 use super::attention::{Bias, Heads, KeyValues, Queries, Slot, attend, elements, store_key_value};
@@ -26,7 +27,13 @@ pub struct Cache {
     storage: Storage,
     layers: usize,
     heads: Heads,
+    /// Rows that are only read can share an extent.
     rows: Vec<Extent>,
+    /// Of each row, by position: equal marks of two rows are equal keys and values. Positions since
+    /// the last [`Cache::fork_rows`] have none yet.
+    marks: Vec<Vec<u64>>,
+    /// The last mark given.
+    last_mark: u64,
     memory: AlignedBuf,
     used: usize,
 }
@@ -56,13 +63,24 @@ impl Cache {
     pub fn new(dispatch: &'static Dispatch, storage: Storage, layers: usize, heads: Heads) -> Self {
         assert!(matches!(storage, Storage::F32 | Storage::F16), "{storage:?}");
         let memory = AlignedBuf::zeroed(0);
-        Self { dispatch, storage, layers, heads, rows: Vec::new(), memory, used: 0 }
+        Self {
+            dispatch,
+            storage,
+            layers,
+            heads,
+            rows: Vec::new(),
+            marks: Vec::new(),
+            last_mark: 0,
+            memory,
+            used: 0,
+        }
     }
 
     /// Appends rows with these capacities, in positions.
     pub fn add_rows(&mut self, capacities: impl Iterator<Item = usize>) {
         let mut taken = self.rows.clone();
         taken.sort_unstable_by_key(|extent| extent.start);
+        taken.dedup_by_key(|extent| extent.start);
         let kept = self.used;
         for capacity in capacities {
             let (keys, values) = elements(self.dispatch, self.heads.width, capacity);
@@ -77,6 +95,7 @@ impl Cache {
             taken.insert(place, extent);
             self.rows.push(extent);
         }
+        self.marks.resize(self.rows.len(), Vec::new());
         self.measure();
         if self.used > self.memory.bytes() {
             let mut memory = AlignedBuf::zeroed(self.used);
@@ -89,9 +108,84 @@ impl Cache {
     pub fn retain_rows(&mut self, rows: &[usize]) {
         for (place, row) in rows.iter().enumerate() {
             self.rows[place] = self.rows[*row];
+            self.marks.swap(place, *row);
         }
         self.rows.truncate(rows.len());
+        self.marks.truncate(rows.len());
         self.measure();
+    }
+
+    /// Row `i` becomes the old row `rows[i]`, in the same memory: for rows that are only read.
+    pub fn share_rows(&mut self, rows: &[usize]) {
+        self.rows = rows.iter().map(|row| self.rows[*row]).collect();
+        self.marks = rows.iter().map(|row| self.marks[*row].clone()).collect();
+        self.measure();
+    }
+
+    /// Row `i` continues the old row `rows[i]`. `filled`: the filled positions of each old row.
+    ///
+    /// Of the rows that continue the same one, the first keeps its memory. The others take the
+    /// memory of rows that end, and only positions in which the two differ are copied.
+    pub fn fork_rows(&mut self, rows: &[usize], filled: &[usize]) {
+        assert_eq!(filled.len(), self.rows.len());
+        for (marks, filled) in self.marks.iter_mut().zip(filled) {
+            self.last_mark += 1;
+            marks.resize(*filled, self.last_mark);
+        }
+        let mut is_taken = vec![false; self.rows.len()];
+        let mut owners: Vec<Option<usize>> = rows
+            .iter()
+            .map(|row| (!std::mem::replace(&mut is_taken[*row], true)).then_some(*row))
+            .collect();
+        for (row, owner) in rows.iter().zip(&mut owners).filter(|(_, owner)| owner.is_none()) {
+            let Extent { capacity, .. } = self.rows[*row];
+            let free = (0..is_taken.len())
+                .filter(|free| !is_taken[*free] && self.rows[*free].capacity == capacity)
+                .max_by_key(|free| self.equal_positions(*free, *row));
+            let to = free.unwrap_or_else(|| {
+                self.add_rows(std::iter::once(capacity));
+                is_taken.push(true);
+                self.rows.len() - 1
+            });
+            is_taken[to] = true;
+            self.copy_row(*row, to, self.equal_positions(to, *row)..filled[*row]);
+            *owner = Some(to);
+        }
+        let owners = owners.into_iter().map(|owner| owner.expect("every row has memory"));
+        self.rows = owners.map(|owner| self.rows[owner]).collect();
+        self.marks = rows.iter().map(|row| self.marks[*row].clone()).collect();
+        self.measure();
+    }
+
+    /// The number of first positions in which two rows are equal.
+    fn equal_positions(&self, one: usize, other: usize) -> usize {
+        let marks = self.marks[one].iter().zip(&self.marks[other]);
+        marks.take_while(|(one, other)| one == other).count()
+    }
+
+    fn copy_row(&mut self, from: usize, to: usize, positions: Range<usize>) {
+        let (columns, width) = (self.dispatch.columns(), self.heads.width);
+        // Keys are copied in whole panels, whose other positions are equal or not filled.
+        let panels = positions.start / columns..positions.end.div_ceil(columns);
+        for layer in 0..self.layers {
+            for head in 0..self.heads.count {
+                let [from, to] = [from, to].map(|row| self.place(row, layer, head));
+                let keys = |slot: Slot| slot.keys + panels.start * width * columns;
+                self.copy_elements(keys(from), keys(to), panels.len() * width * columns);
+                for panel in 0..width.div_ceil(columns) {
+                    let values = |slot: Slot| {
+                        slot.values + (panel * slot.capacity + positions.start) * columns
+                    };
+                    self.copy_elements(values(from), values(to), positions.len() * columns);
+                }
+            }
+        }
+    }
+
+    fn copy_elements(&mut self, from: usize, to: usize, count: usize) {
+        let element = self.element();
+        let from = from * element..(from + count) * element;
+        self.memory.slice_mut::<u8>().copy_within(from, to * element);
     }
 
     /// Bytes up to the end of the last row.

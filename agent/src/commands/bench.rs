@@ -1,7 +1,7 @@
 //! `agent bench`: prints one line of figures per batch size.
 
 use super::input;
-use crate::options::ModelOptions;
+use crate::options::{ModelOptions, SearchOptions};
 use clap::Args;
 use engine::Engine;
 use kernels::Storage;
@@ -45,6 +45,8 @@ pub struct Options {
     /// Print one JSON object per batch size, and nothing else on stdout
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    search: SearchOptions,
 }
 
 struct Figures {
@@ -53,6 +55,7 @@ struct Figures {
     threads: usize,
     samples: usize,
     new_tokens: usize,
+    decoding: String,
     input_tokens_mean: f64,
     batch: Times,
     model_size_mb: f64,
@@ -69,10 +72,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         terminal::note(&format!("note: {note}"));
     }
     let stop_rule = StopRule::Exactly(options.new_tokens.get());
+    let decoding = engine.decoding(&options.search.settings())?;
     let inputs = lines
         .iter()
         .take(options.samples.get())
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule))
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
         let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
@@ -84,6 +88,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             threads,
             samples: inputs.len(),
             new_tokens: options.new_tokens.get(),
+            decoding: decoding.to_string(),
             input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
             batch: Times::of(&batch_ns),
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
@@ -165,6 +170,7 @@ impl Figures {
             "threads": self.threads,
             "samples": self.samples,
             "new_tokens": self.new_tokens,
+            "decoding": self.decoding,
             "input_tokens_mean": self.input_tokens_mean,
             "samples_per_s": self.per_s(self.samples),
             "output_tokens_per_s": self.per_s(self.samples * self.new_tokens),

@@ -1,15 +1,16 @@
 //! `agent generate`: summarizes a file of dialogues.
 
 use super::input::{self, Line};
-use crate::options::ModelOptions;
+use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
 use engine::{Engine, Row};
+use model::generation::Settings;
 use ops::atomic_file::{Output, Unfinished};
 use ops::terminal;
 use serde::Serialize;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
 use t5::{T5, generate::StopRule};
@@ -34,9 +35,9 @@ pub struct Options {
     /// Dialogues per batch
     #[arg(long, value_name = "N", default_value = "1")]
     batch_size: NonZeroUsize,
-    /// Maximum summary length in tokens
-    #[arg(long, value_name = "N", default_value = "200")]
-    max_new_tokens: NonZeroUsize,
+    /// Maximum summary length in tokens [default: as the model's files say, or 200]
+    #[arg(long, value_name = "N")]
+    max_new_tokens: Option<NonZeroU32>,
     /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", default_value = "512")]
     max_input_tokens: NonZeroUsize,
@@ -46,6 +47,8 @@ pub struct Options {
     /// Output in JSON Lines format
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+    #[command(flatten)]
+    search: SearchOptions,
 }
 
 #[derive(Serialize)]
@@ -62,10 +65,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Output::check(&options.output).with_context(unwritable)?;
     let lines = input::read(&options.input)?;
     let mut engine = input::load(&options.model, &lines)?;
-    let stop_rule = StopRule::EosOr(options.max_new_tokens.get());
+    let max_new_tokens = options.max_new_tokens.map(NonZeroU32::get);
+    let settings = Settings { max_new_tokens, ..options.search.settings() };
+    let decoding = engine.decoding(&settings)?;
+    let stop_rule = StopRule::EosOr(usize::try_from(decoding.max_new_tokens)?);
     let inputs = lines
         .iter()
-        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule))
+        .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let mut output = Unfinished::create(options.output.clone()).with_context(unwritable)?;
     let stopwatch = Stopwatch::start();

@@ -2,9 +2,10 @@
 
 use crate::{model_source, options::ModelOptions};
 use anyhow::{Context, bail};
+use model::generation::Decoding;
 use ops::text_file;
 use serde::Deserialize;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 use t5::{self, Input, T5, device::Device, generate::StopRule};
 
 #[derive(Debug)]
@@ -69,11 +70,13 @@ impl Line {
         engine: &T5,
         limit: usize,
         stop_rule: StopRule,
+        decoding: &Arc<Decoding>,
     ) -> anyhow::Result<Input> {
         let prompt = match &self.content {
             Content::Dialogue(dialogue) => engine.prompt(&engine.default_prompt(dialogue), limit),
             Content::Ids(ids) => engine.prompt_of_ids(ids.clone(), limit),
         };
-        Ok(Input { prompt: prompt.with_context(|| self.place.clone())?, stop_rule })
+        let prompt = prompt.with_context(|| self.place.clone())?;
+        Ok(Input { prompt, stop_rule, decoding: Arc::clone(decoding) })
     }
 }

@@ -13,6 +13,7 @@ use engine::Engine;
 use host::Host;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
+use model::generation::Settings;
 use model::text::is_unprintable;
 use ops::metrics::Address;
 use ops::traces::{Program, Traces};
@@ -85,8 +86,8 @@ struct Local {
 }
 
 impl Engines for Local {
-    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
-        engines::inspect(spec, &self.device, &self.permissions).map_err(Into::into)
+    fn inspect(&self, spec: &EngineSpec, settings: &Settings) -> Result<EngineFacts, Failure> {
+        engines::inspect(spec, settings, &self.device, &self.permissions).map_err(Into::into)
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {

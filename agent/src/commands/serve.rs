@@ -3,6 +3,7 @@
 use super::join::{ParentLiveness, stop_signal};
 use crate::engines::{self, http::Permissions};
 use crate::http_server::{self, Ending, Limits};
+use crate::options::SearchOptions;
 use anyhow::Context;
 use clap::Args;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
@@ -60,6 +61,8 @@ pub struct Options {
     /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", env = "FLEETMARK_MAX_INPUT_TOKENS", default_value = "512")]
     max_input_tokens: u32,
+    #[command(flatten)]
+    search: SearchOptions,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
@@ -97,6 +100,7 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
             max_input_tokens: options.max_input_tokens.max(1),
             max_new_tokens: options.max_new_tokens.max(1),
         },
+        settings: options.search.settings(),
         queue: options.queue.get(),
         batch_size: options.batch_size.get(),
     };

@@ -7,6 +7,7 @@ use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
 use model::engine::EngineSpec;
 use model::failure::{Failure, Kind, Retry};
+use model::generation::Generation;
 use model::ids;
 use model::text::plain;
 use model::version::{PROTOCOL, Version};
@@ -262,10 +263,10 @@ impl Session<'_> {
         ));
         let engines =
             welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
-        let engines =
-            engines.map_err(|error| format!("{error}: this agent is too old for the campaign"))?;
+        let too_old = |error| format!("{error}: this agent is too old for the campaign");
+        let engines = engines.map_err(too_old)?;
         let generation = welcome.generation.ok_or("the controller sent no generation settings")?;
-        let generation = generation.into();
+        let generation = Generation::try_from(generation).map_err(too_old)?;
         let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
         self.runner.send(Command::Inspect { engines, generation, telemetry });
         Ok(())

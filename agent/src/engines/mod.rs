@@ -9,6 +9,7 @@ use http::{Http, Permissions};
 use model::endpoint::Place;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
+use model::generation::Settings;
 use ops::environment::variable;
 use t5::device::Device;
 
@@ -40,10 +41,12 @@ impl From<Error> for Failure {
     }
 }
 
-/// Finds, checks and hashes the files of an engine without loading it. Sends an endpoint one probe
+/// Finds, checks and hashes the files of an engine without loading it. `settings`: what it will be
+/// asked for. Sends an endpoint one probe
 /// request, with what `permissions` allow.
 pub fn inspect(
     spec: &EngineSpec,
+    settings: &Settings,
     device: &Device,
     permissions: &Permissions,
 ) -> Result<EngineFacts, Error> {
@@ -52,7 +55,10 @@ pub fn inspect(
         _ if Place::of(&spec.model).is_some() => {
             Ok(Http::open(spec, permissions, &variable)?.probed()?.facts().clone())
         }
-        _ => Ok(t5::open(spec, &Sources)?.on(device)?.serves_text()?.facts()),
+        _ => {
+            let opened = t5::open(spec, &Sources)?.asked_for(settings)?;
+            Ok(opened.on(device)?.serves_text()?.facts())
+        }
     }
 }
 

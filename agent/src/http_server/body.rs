@@ -1,6 +1,7 @@
 //! Request and response bodies: the format of Hugging Face's inference containers, plus timing and
 //! token counts.
 
+use model::generation::{self, EarlyStopping};
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -59,13 +60,15 @@ impl<'de> Deserialize<'de> for Inputs {
     }
 }
 
-/// Decoding is greedy; only the limits are adjustable. Other settings of transformers and of
+/// Limits and the settings of [`SEARCH`] are adjustable. Other settings of transformers and of
 /// Hugging Face's containers are accepted with values that change nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(try_from = "Settings")]
 pub(super) struct Parameters {
     max_new_tokens: Option<u32>,
     max_input_tokens: Option<u32>,
+    /// Without limits.
+    pub(super) search: generation::Settings,
     /// Whether to return token ids.
     pub(super) details: bool,
     pub(super) truncation: Truncation,
@@ -79,6 +82,17 @@ pub(super) enum Truncation {
     Forbidden,
 }
 
+/// The settings of generation that a request may choose.
+const SEARCH: [&str; 7] = [
+    "num_beams",
+    "length_penalty",
+    "early_stopping",
+    "no_repeat_ngram_size",
+    "repetition_penalty",
+    "min_new_tokens",
+    "min_length",
+];
+
 /// The values of a setting that change nothing.
 enum Neutral {
     Is(bool),
@@ -88,22 +102,15 @@ enum Neutral {
     Any,
 }
 
-const NEUTRAL: [(&str, Neutral); 21] = [
+const NEUTRAL: [(&str, Neutral); 14] = [
     ("bad_words_ids", Neutral::Empty),
     ("best_of", Neutral::Equals(1.0)),
     ("decoder_input_details", Neutral::Is(false)),
     ("diversity_penalty", Neutral::Any),
     ("do_sample", Neutral::Is(false)),
-    ("early_stopping", Neutral::Any),
     ("encoder_no_repeat_ngram_size", Neutral::Equals(0.0)),
-    ("length_penalty", Neutral::Any),
-    ("min_length", Neutral::Equals(0.0)),
-    ("min_new_tokens", Neutral::Equals(0.0)),
-    ("no_repeat_ngram_size", Neutral::Equals(0.0)),
     ("num_beam_groups", Neutral::Equals(1.0)),
-    ("num_beams", Neutral::Equals(1.0)),
     ("num_return_sequences", Neutral::Equals(1.0)),
-    ("repetition_penalty", Neutral::Equals(1.0)),
     ("return_full_text", Neutral::Is(false)),
     ("seed", Neutral::Any),
     ("stop", Neutral::Empty),
@@ -131,6 +138,7 @@ fn shortened(text: &str) -> String {
 
 fn is_known(key: &str) -> bool {
     ["max_new_tokens", "max_input_tokens", "details", "truncation"].contains(&key)
+        || SEARCH.contains(&key)
         || NEUTRAL.iter().any(|(known, _)| *known == key)
         || SAMPLING.iter().any(|(known, _)| *known == key)
 }
@@ -151,8 +159,9 @@ impl<'de> Deserialize<'de> for Settings {
                 while let Some(key) = map.next_key::<String>()? {
                     if !is_known(&key) {
                         return Err(A::Error::custom(format!(
-                            "unknown parameter `{}`: expected max_new_tokens, max_input_tokens, details or truncation",
-                            shortened(&key)
+                            "unknown parameter `{}`: expected max_new_tokens, max_input_tokens, details, truncation, {}",
+                            shortened(&key),
+                            SEARCH.join(", ")
                         )));
                     }
                     let Setting(value) = map.next_value()?;
@@ -256,19 +265,67 @@ impl TryFrom<Settings> for Parameters {
                 ));
             }
         };
+        let search = search(&mut given)?;
         for (key, value) in &given {
             check_neutral(key, value, &given)?;
         }
-        Ok(Self { max_new_tokens, max_input_tokens, details, truncation })
+        Ok(Self { max_new_tokens, max_input_tokens, search, details, truncation })
     }
 }
+
+/// Takes the settings of [`SEARCH`].
+fn search(given: &mut Map<String, Value>) -> Result<generation::Settings, String> {
+    let mut number = |key: &str, expected: &str, is_valid: fn(f64) -> bool| {
+        let Some(value) = given.remove(key) else { return Ok(None) };
+        match value.as_f64().filter(|number| is_valid(*number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!("parameters.{key}: expected {expected}, found {value}")),
+        }
+    };
+    let length_penalty = number("length_penalty", "a number", f64::is_finite)?;
+    let repetition_penalty =
+        number("repetition_penalty", "a number above 0", |number| number > 0.0)?;
+    let mut count = |key: &str, least: u32, most: u32| {
+        let Some(value) = given.remove(key) else { return Ok(None) };
+        match value.as_u64().and_then(|count| u32::try_from(count).ok()) {
+            Some(count) if (least..=most).contains(&count) => Ok(Some(count)),
+            _ => Err(format!("parameters.{key}: expected {least} to {most}, found {value}")),
+        }
+    };
+    let num_beams = count("num_beams", 1, generation::Settings::MOST_BEAMS)?;
+    let no_repeat_ngram_size = count("no_repeat_ngram_size", 0, MOST_TOKENS)?;
+    let min_new_tokens = count("min_new_tokens", 0, MOST_TOKENS)?;
+    let min_length = count("min_length", 0, MOST_TOKENS)?;
+    let early_stopping = match given.remove("early_stopping") {
+        None => None,
+        Some(Value::Bool(false)) => Some(EarlyStopping::Off),
+        Some(Value::Bool(true)) => Some(EarlyStopping::On),
+        Some(Value::String(word)) if word == "never" => Some(EarlyStopping::Never),
+        Some(value) => {
+            return Err(format!(
+                "parameters.early_stopping: expected true, false or \"never\", found {value}"
+            ));
+        }
+    };
+    Ok(generation::Settings {
+        num_beams,
+        length_penalty,
+        early_stopping,
+        no_repeat_ngram_size,
+        repetition_penalty,
+        min_new_tokens,
+        min_length,
+        ..generation::Settings::default()
+    })
+}
+
+/// No summary is longer.
+const MOST_TOKENS: u32 = 4_096;
 
 /// Whether one of the settings changes nothing.
 fn check_neutral(key: &str, value: &Value, settings: &Map<String, Value>) -> Result<(), String> {
     let refused = |expected: &str| {
-        Err(format!(
-            "parameters.{key} = {value} is not supported: generation is greedy; expected {expected}"
-        ))
+        Err(format!("parameters.{key} = {value} is not supported: expected {expected}"))
     };
     if let Some((_, neutral)) = SAMPLING.iter().find(|(known, _)| *known == key) {
         let is_greedy = settings.get("do_sample") == Some(&Value::Bool(false));
@@ -385,14 +442,8 @@ mod tests {
     #[test]
     fn settings_that_would_change_the_tokens_are_refused_with_their_value() {
         for (parameters, reason) in [
-            (
-                r#""do_sample": true"#,
-                "do_sample = true is not supported: generation is greedy; expected false",
-            ),
-            (
-                r#""num_beams": 4"#,
-                "num_beams = 4 is not supported: generation is greedy; expected 1",
-            ),
+            (r#""do_sample": true"#, "do_sample = true is not supported: expected false"),
+            (r#""num_beams": 40"#, "parameters.num_beams: expected 1 to 32, found 40"),
             (r#""temperature": 0.5"#, "expected 1, or do_sample = false"),
             (r#""stop": ["."]"#, "expected an empty list"),
             (r#""max_length": 20"#, "unknown parameter `max_length`: expected max_new_tokens"),

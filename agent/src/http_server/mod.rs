@@ -24,6 +24,7 @@ use axum::{Json, Router};
 use body::{Invocation, MAX_TEXTS, Parameters, Summary, Truncation};
 use engine::Engine;
 use model::failure::{Failure, Kind};
+use model::generation::Settings;
 use model::panic::words;
 use ops::{descriptors, http};
 use received::BodyBudget;
@@ -47,10 +48,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(110);
 /// Time for the answers to leave that tell of the engine's panic.
 const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Maximum and default of a request's limits.
     pub limits: Limits,
+    /// What requests that don't say otherwise ask for.
+    pub settings: Settings,
     /// Capacity, in texts.
     pub queue: usize,
     pub batch_size: usize,
@@ -89,6 +92,7 @@ impl Service {
         load: impl FnOnce() -> Result<Box<dyn Engine>, engines::Error> + Send + 'static,
     ) -> std::io::Result<Self> {
         let stopwatch = Stopwatch::start();
+        let Options { queue, batch_size, .. } = options;
         let state = Arc::new(AppState {
             options,
             stopwatch: stopwatch.clone(),
@@ -100,13 +104,13 @@ impl Service {
         std::thread::Builder::new().name("serve".to_owned()).spawn(move || {
             let work = AssertUnwindSafe(|| {
                 load().map(|engine| {
-                    let (sender, jobs) = mpsc::channel(options.queue);
+                    let (sender, jobs) = mpsc::channel(queue);
                     // Only the handlers keep the queue open.
                     if let Some(state) = of_worker.upgrade() {
                         // Set only here.
                         drop(state.jobs.set(sender));
                     }
-                    worker::work(engine, jobs, options.batch_size, &stopwatch);
+                    worker::work(engine, jobs, batch_size, &stopwatch);
                 })
             });
             let done = match catch_unwind(work) {
@@ -289,6 +293,7 @@ struct Pending {
     details: bool,
     truncation: Truncation,
     limits: Limits,
+    settings: Settings,
     answers: Vec<oneshot::Receiver<Result<Answer, Failure>>>,
 }
 
@@ -334,13 +339,15 @@ fn enqueue(
         let limits = invocation
             .limits(state.options.limits)
             .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
-        let (texts, Parameters { details, truncation, .. }) = invocation.into_parts();
+        let (texts, Parameters { details, truncation, search, .. }) = invocation.into_parts();
+        let settings = search.or(&state.options.settings);
         if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
             let reason = tokenizer::Error::TooLong { bytes: long.len() };
             let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("inputs: {reason}"));
             return Err(form.at(index, refusal));
         }
-        checked.push((texts, Pending { details, truncation, limits, answers: Vec::new() }));
+        let answers = Vec::new();
+        checked.push((texts, Pending { details, truncation, limits, settings, answers }));
     }
     let count: usize = checked.iter().map(|(texts, _)| texts.len()).sum();
     if count == 0 || count > most {
@@ -361,7 +368,8 @@ fn enqueue(
         for (text, place) in texts.into_iter().zip(places.by_ref()) {
             let (answer, answered) = oneshot::channel();
             following -= 1;
-            place.send(Job { text, limits: pending.limits, following, answer });
+            let (limits, settings) = (pending.limits, pending.settings.clone());
+            place.send(Job { text, limits, settings, following, answer });
             pending.answers.push(answered);
         }
         pending
@@ -370,7 +378,7 @@ fn enqueue(
 }
 
 async fn finish(invocation: Pending, arrived_ns: u64) -> Result<Vec<Summary>, Refusal> {
-    let Pending { details, truncation, limits, answers } = invocation;
+    let Pending { details, truncation, limits, answers, .. } = invocation;
     let mut summaries = Vec::with_capacity(answers.len());
     for answer in answers {
         let answer = match answer.await {

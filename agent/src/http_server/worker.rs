@@ -3,7 +3,7 @@
 use super::Limits;
 use engine::{Engine, Request, Row};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{DIALOGUE, Generation, Stop};
+use model::generation::{DIALOGUE, Generation, Settings, Stop};
 use model::panic::words;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use stopwatch::Stopwatch;
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) struct Job {
     pub(super) text: String,
     pub(super) limits: Limits,
+    pub(super) settings: Settings,
     /// How many texts of the same request are queued after this one.
     pub(super) following: usize,
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
@@ -25,8 +26,8 @@ pub(super) struct Answer {
     pub(super) end_ns: u64,
 }
 
-/// Decodes until the queue closes. Texts with equal limits share a batch; the batch does not affect
-/// their tokens. The texts of a request are queued one by one; a batch waits for the rest of them. A
+/// Decodes until the queue closes. Texts with equal limits and settings share a batch; the batch does not
+/// affect their tokens. The texts of a request are queued one by one; a batch waits for the rest of them. A
 /// panic of the engine is resumed after all who wait for it were told.
 pub(super) fn work(
     mut engine: Box<dyn Engine>,
@@ -36,7 +37,7 @@ pub(super) fn work(
 ) {
     let mut next = None;
     while let Some(first) = next.take().or_else(|| jobs.blocking_recv()) {
-        let limits = first.limits;
+        let (limits, settings) = (first.limits, first.settings.clone());
         let mut batch = vec![first];
         while batch.len() < batch_size {
             let queued = match batch.last() {
@@ -44,7 +45,7 @@ pub(super) fn work(
                 _ => jobs.try_recv().ok(),
             };
             match queued {
-                Some(job) if job.limits == limits => batch.push(job),
+                Some(job) if job.limits == limits && job.settings == settings => batch.push(job),
                 other => {
                     next = other;
                     break;
@@ -78,19 +79,19 @@ pub(super) fn work(
     }
 }
 
-/// Takes the texts of a batch, all with the limits of the first, and decodes them.
+/// Takes the texts of a batch, all with the limits and settings of the first, and decodes them.
 fn decode(
     engine: &mut dyn Engine,
     batch: &mut [Job],
     stopwatch: &Stopwatch,
 ) -> Vec<Result<Answer, Failure>> {
-    let Some(Job { limits, .. }) = batch.first() else { return Vec::new() };
+    let Some(Job { limits, settings, .. }) = batch.first() else { return Vec::new() };
     let generation = Generation {
         // Callers send complete prompts.
         prompt: DIALOGUE.to_owned(),
         max_input_tokens: limits.max_input_tokens,
-        max_new_tokens: limits.max_new_tokens,
         stop: Stop::Eos,
+        settings: Settings { max_new_tokens: Some(limits.max_new_tokens), ..settings.clone() },
     };
     let request = |(index, job): (usize, &mut Job)| Request {
         sample_id: format!("request-{index}"),

@@ -5,6 +5,7 @@ use super::tests::generation;
 use super::*;
 use engine::Row;
 use model::engine::{AdapterMode, Dtype};
+use model::generation::Settings;
 use model::sample::Finish;
 use model::telemetry::{Absence, Readings};
 use rand::{RngExt, SeedableRng};
@@ -69,7 +70,7 @@ impl Injected {
 struct Fragile(Injected);
 
 impl Engines for Fragile {
-    fn inspect(&self, _spec: &EngineSpec) -> Result<EngineFacts, Failure> {
+    fn inspect(&self, _spec: &EngineSpec, _settings: &Settings) -> Result<EngineFacts, Failure> {
         self.0.at(Stage::Inspecting);
         Ok(facts())
     }

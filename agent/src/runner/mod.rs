@@ -21,14 +21,13 @@ use crate::workload::Load;
 use engine::{Engine, Request};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::Generation;
+use model::generation::{Generation, Settings};
 use model::ids::SampleId;
 use model::load::LoadWindow;
 use model::panic::words;
 use model::sample::Sample;
 use model::segment::SegmentFacts;
 use std::any::Any;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,7 +78,7 @@ pub enum Activity {
 
 pub trait Engines: Send + 'static {
     /// Inspects an engine's files without loading it.
-    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure>;
+    fn inspect(&self, spec: &EngineSpec, settings: &Settings) -> Result<EngineFacts, Failure>;
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure>;
 }
@@ -142,7 +141,7 @@ impl Runner {
             sampler,
         );
         let thread = std::thread::Builder::new().name("runner".to_owned()).spawn(move || {
-            let mut known: HashMap<EngineSpec, EngineFacts> = HashMap::new();
+            let mut known = shard::Known::default();
             while let Ok(command) = inbox.recv() {
                 let if_panicked = Panicked::of(&command);
                 let work = AssertUnwindSafe(|| match command {

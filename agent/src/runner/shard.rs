@@ -7,7 +7,7 @@ use engine::Engine;
 use host::Memory;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::Generation;
+use model::generation::{Generation, Settings};
 use model::sample::Sample;
 use model::segment::SegmentFacts;
 use model::telemetry::{Metric, Phase, Readings};
@@ -18,6 +18,13 @@ use std::time::Duration;
 use stopwatch::Stopwatch;
 use telemetry::{Sampler, sampler::PhaseStart};
 use tokio::sync::mpsc::UnboundedSender;
+
+/// The engines inspected so far, for these settings.
+#[derive(Default)]
+pub(super) struct Known {
+    settings: Settings,
+    facts: HashMap<EngineSpec, EngineFacts>,
+}
 
 pub(super) struct ShardRunner<E> {
     engines: E,
@@ -76,11 +83,15 @@ impl<E: Engines> ShardRunner<E> {
         specs: Vec<EngineSpec>,
         generation: Generation,
         telemetry: Duration,
-        known: &mut HashMap<EngineSpec, EngineFacts>,
+        known: &mut Known,
     ) {
+        if known.settings != generation.settings {
+            *known = Known { settings: generation.settings.clone(), facts: HashMap::new() };
+        }
+        let Known { settings, facts: known } = known;
         let mut look = |spec: &EngineSpec| match known.get(spec) {
             Some(facts) => Ok(facts.clone()),
-            None => self.engines.inspect(spec).inspect(|facts| {
+            None => self.engines.inspect(spec, settings).inspect(|facts| {
                 known.insert(spec.clone(), facts.clone());
             }),
         };

@@ -4,13 +4,13 @@ use super::*;
 use engine::scripted::Scripted;
 use model::engine::{AdapterMode, Dtype};
 use model::failure::{Kind, Retry};
-use model::generation::Stop;
+use model::generation::{Settings, Stop};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 struct Scripts;
 
 impl Engines for Scripts {
-    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
+    fn inspect(&self, spec: &EngineSpec, _: &Settings) -> Result<EngineFacts, Failure> {
         self.load(spec).map(|engine| engine.facts().clone())
     }
 
@@ -28,7 +28,7 @@ pub(super) fn generation() -> Generation {
     Generation {
         prompt: "{dialogue}".to_owned(),
         max_input_tokens: 9,
-        max_new_tokens: 9,
+        settings: Settings { max_new_tokens: Some(9), ..Settings::default() },
         stop: Stop::Eos,
     }
 }
@@ -65,8 +65,8 @@ impl Engine for Uncounted {
 struct UncountedScripts;
 
 impl Engines for UncountedScripts {
-    fn inspect(&self, spec: &EngineSpec) -> Result<EngineFacts, Failure> {
-        Scripts.inspect(spec)
+    fn inspect(&self, spec: &EngineSpec, _: &Settings) -> Result<EngineFacts, Failure> {
+        Scripts.inspect(spec, &Settings::default())
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {

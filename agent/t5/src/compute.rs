@@ -15,6 +15,22 @@ pub struct NextToken {
     pub logit: f32,
 }
 
+impl NextToken {
+    /// The argmax of one row of logits. A NaN is the highest.
+    pub fn of(logits: &[f32]) -> Self {
+        let mut best = Self { id: 0, logit: f32::NEG_INFINITY };
+        for (id, logit) in (0..).zip(logits) {
+            if *logit > best.logit || logit.is_nan() {
+                best = Self { id, logit: *logit };
+                if logit.is_nan() {
+                    break;
+                }
+            }
+        }
+        best
+    }
+}
+
 /// Computes rows of a T5, one token at a time. Owns the weights and the rows' caches.
 ///
 /// Methods refer to the active rows in the order in which they were added. A row's results do not
@@ -40,8 +56,23 @@ pub trait Compute: Send {
     /// All logits of a step, `[rows, vocabulary]`, to compare implementations.
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
 
+    /// Like [`Compute::step`], but writes the logits of the rows at the ascending indices `scored`,
+    /// `[scored, vocabulary]`, and the next tokens of the other rows only.
+    fn step_scored(
+        &mut self,
+        tokens: &[u32],
+        scored: &[usize],
+        best: &mut Vec<NextToken>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Failure>;
+
     /// Keeps only the rows at these ascending indices.
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure>;
+
+    /// Row `i` continues the old row `rows[i]`, which can be named several times or not at all.
+    /// Rows of one prompt keep a single copy of what was computed from it, where the implementation
+    /// can share it.
+    fn reorder(&mut self, rows: &[usize]) -> Result<(), Failure>;
 
     /// Replaces or removes the unmerged adapter, between batches only. An error leaves none.
     fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error>;

@@ -4,8 +4,9 @@ use super::generate::{Decoded, NotFinite, RowQueue, RowRequest};
 use super::tokenizer::{Prompt, Tokenizer};
 use super::{Input, input, row};
 use engine::Intake;
-use model::generation::Generation;
+use model::generation::{Decoding, Generation};
 use std::collections::HashMap;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 /// Adapts an engine's [`Intake`] to generation.
@@ -13,6 +14,7 @@ pub(super) struct IntakeQueue<'a> {
     intake: &'a mut dyn Intake,
     tokenizer: &'a Tokenizer,
     generation: &'a Generation,
+    decoding: Arc<Decoding>,
     stopwatch: &'a Stopwatch,
     /// Requests taken so far.
     requests: usize,
@@ -27,10 +29,11 @@ impl<'a> IntakeQueue<'a> {
         intake: &'a mut dyn Intake,
         tokenizer: &'a Tokenizer,
         generation: &'a Generation,
+        decoding: Arc<Decoding>,
         stopwatch: &'a Stopwatch,
     ) -> Self {
         let live = HashMap::new();
-        Self { intake, tokenizer, generation, stopwatch, requests: 0, orders: 0, live }
+        Self { intake, tokenizer, generation, decoding, stopwatch, requests: 0, orders: 0, live }
     }
 }
 
@@ -43,9 +46,10 @@ impl RowQueue for IntakeQueue<'_> {
             for request in requests {
                 let number = self.requests;
                 self.requests += 1;
-                match input(self.tokenizer, &request, self.generation) {
-                    Ok(Input { prompt, stop_rule }) => {
-                        orders.push(RowRequest { ids: prompt.ids.clone(), stop_rule });
+                match input(self.tokenizer, &request, self.generation, &self.decoding) {
+                    Ok(input) => {
+                        orders.push(input.row_request());
+                        let Input { prompt, .. } = input;
                         self.live.insert(self.orders, (number, prompt));
                         self.orders += 1;
                     }

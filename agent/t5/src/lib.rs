@@ -32,9 +32,10 @@ use intake::IntakeQueue;
 use lora::Adapter;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{Generation, Stop};
+use model::generation::{Decoding, Generation, Settings, Stop};
 use ops::error_chain::one_line;
 use roofline::Roofline;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 use tokenizer::{Prompt, PromptForm, Tokenizer};
 
@@ -72,6 +73,8 @@ pub enum Error {
     NoIds,
     #[error("no reference summary to match the length of")]
     NoReference,
+    #[error("cannot decode {model} as asked")]
+    Settings { model: String, source: generation_config::Error },
 }
 
 /// A model with checked files and no weights in memory.
@@ -81,7 +84,7 @@ pub struct Opened {
     source: &'static dyn ModelSource,
     device: Device,
     checkpoint: Checkpoint,
-    special_tokens: SpecialTokens,
+    generation: GenerationConfig,
     adapter: Option<UnmergedAdapter>,
     tokenizer: Option<Tokenizer>,
     /// The name of a `spiece.model` that there is instead of a tokenizer.
@@ -150,7 +153,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         checkpoint = checkpoint.adapt(files, &spec.model)?;
     }
     let mut notes = model.notes;
-    notes.extend(generation.notes);
+    notes.extend_from_slice(&generation.notes);
     notes.extend(adapter_note);
     notes.extend_from_slice(checkpoint.notes());
     notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
@@ -168,6 +171,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         random_weights,
         synthetic_time: false,
         continuous_batching: cpu::CONTINUOUS_BATCHING,
+        decoding: Some(decoding(spec, &generation, &Settings::default())?),
         notes,
     };
     Ok(Opened {
@@ -175,7 +179,7 @@ pub fn open(spec: &EngineSpec, source: &'static dyn ModelSource) -> Result<Opene
         source,
         device: Device::cpu(),
         checkpoint,
-        special_tokens: SpecialTokens { start: generation.start_id, eos: generation.eos_ids },
+        generation,
         adapter,
         tokenizer,
         pieces: model.pieces,
@@ -193,7 +197,23 @@ fn generation(model: &files::Model, config: &Config) -> Result<GenerationConfig,
         .map_err(|source| Error::GenerationConfig { file: blob.name().to_owned(), source })
 }
 
+/// What a model decodes with if it is asked for `settings`.
+fn decoding(
+    spec: &EngineSpec,
+    model: &GenerationConfig,
+    settings: &Settings,
+) -> Result<Decoding, Error> {
+    let unusable = |source| Error::Settings { model: spec.model.clone(), source };
+    model.decoding(settings).map_err(unusable)
+}
+
 impl Opened {
+    /// Enters the settings that the model will be asked for into the facts, after checking them.
+    pub fn asked_for(mut self, settings: &Settings) -> Result<Self, Error> {
+        self.facts.decoding = Some(decoding(&self.spec, &self.generation, settings)?);
+        Ok(self)
+    }
+
     pub fn facts(&self) -> EngineFacts {
         self.adapter
             .as_ref()
@@ -245,7 +265,11 @@ impl Opened {
             spec: self.spec.base(),
             source: self.source,
             compute,
-            special_tokens: self.special_tokens,
+            special_tokens: SpecialTokens {
+                start: self.generation.start_id,
+                eos: self.generation.eos_ids.clone(),
+            },
+            generation: self.generation,
             prompt_form: PromptForm::of(config),
             vocabulary: config.vocabulary,
             tokenizer: self.tokenizer,
@@ -263,6 +287,8 @@ pub struct T5 {
     source: &'static dyn ModelSource,
     compute: Box<dyn Compute>,
     special_tokens: SpecialTokens,
+    /// What the model's files ask for.
+    generation: GenerationConfig,
     prompt_form: PromptForm,
     vocabulary: usize,
     tokenizer: Option<Tokenizer>,
@@ -282,10 +308,24 @@ impl std::fmt::Debug for T5 {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     pub prompt: Prompt,
+    /// Replaces the limit of `decoding`.
     pub stop_rule: StopRule,
+    /// From [`T5::decoding`].
+    pub decoding: Arc<Decoding>,
+}
+
+impl Input {
+    fn row_request(&self) -> RowRequest {
+        let Self { prompt, stop_rule, decoding } = self;
+        RowRequest {
+            ids: prompt.ids.clone(),
+            stop_rule: *stop_rule,
+            decoding: Arc::clone(decoding),
+        }
+    }
 }
 
 impl T5 {
@@ -311,16 +351,18 @@ impl T5 {
         }
     }
 
+    /// What the model decodes with if it is asked for `settings`.
+    pub fn decoding(&self, settings: &Settings) -> Result<Arc<Decoding>, Error> {
+        decoding(&self.spec, &self.generation, settings).map(Arc::new)
+    }
+
     /// Decodes a batch into one row per input, in order. A failed row does not affect the others.
     pub fn decode(
         &mut self,
         inputs: &[Input],
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
-        let orders = inputs
-            .iter()
-            .map(|input| RowRequest { ids: input.prompt.ids.clone(), stop_rule: input.stop_rule })
-            .collect();
+        let orders = inputs.iter().map(Input::row_request).collect();
         let Self { compute, special_tokens, tokenizer, .. } = self;
         let mut rows: Vec<Option<Result<Row, Failure>>> = vec![None; inputs.len()];
         let mut batch = FixedBatch {
@@ -375,9 +417,14 @@ impl T5 {
         self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { model: self.spec.model.clone() })
     }
 
-    fn input(&self, request: &Request, generation: &Generation) -> Result<Input, Failure> {
+    fn input(
+        &self,
+        request: &Request,
+        generation: &Generation,
+        decoding: &Arc<Decoding>,
+    ) -> Result<Input, Failure> {
         let tokenizer = self.tokenizer().map_err(|error| refused(request, &error))?;
-        input(tokenizer, request, generation)
+        input(tokenizer, request, generation, decoding)
     }
 }
 
@@ -386,14 +433,19 @@ fn refused(request: &Request, reason: &(dyn std::error::Error + 'static)) -> Fai
     Failure { retry: Retry::Never, kind: Kind::Input, detail }
 }
 
+fn not_decodable(error: &Error) -> Failure {
+    Failure { retry: Retry::Never, kind: Kind::Model, detail: one_line(error) }
+}
+
 fn input(
     tokenizer: &Tokenizer,
     request: &Request,
     generation: &Generation,
+    decoding: &Arc<Decoding>,
 ) -> Result<Input, Failure> {
     let failed = |error: tokenizer::Error| refused(request, &error);
     let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
-    let limit = size(generation.max_new_tokens);
+    let limit = size(decoding.max_new_tokens);
     let stop_rule = match (generation.stop, &request.reference) {
         (Stop::Eos, _) => StopRule::EosOr(limit),
         (Stop::Reference, Some(reference)) => {
@@ -403,7 +455,7 @@ fn input(
     };
     let text = generation.prompt_for(&request.dialogue);
     let prompt = tokenizer.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
-    Ok(Input { prompt, stop_rule })
+    Ok(Input { prompt, stop_rule, decoding: Arc::clone(decoding) })
 }
 
 impl Engine for T5 {
@@ -422,10 +474,12 @@ impl Engine for T5 {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let decoding =
+            self.decoding(&generation.settings).map_err(|error| not_decodable(&error))?;
         let mut good = Vec::with_capacity(batch.len());
         let mut refused = Vec::new();
         for (place, request) in batch.iter().enumerate() {
-            match self.input(request, generation) {
+            match self.input(request, generation, &decoding) {
                 Ok(input) => good.push(input),
                 Err(failure) => refused.push((place, failure)),
             }
@@ -443,12 +497,14 @@ impl Engine for T5 {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<(), Failure> {
+        let decoding =
+            self.decoding(&generation.settings).map_err(|error| not_decodable(&error))?;
         let Self { compute, special_tokens, tokenizer, spec, .. } = self;
         let tokenizer = tokenizer.as_ref().ok_or_else(|| {
             let error = Error::NoTokenizer { model: spec.model.clone() };
             Failure { retry: Retry::Never, kind: Kind::Model, detail: error.to_string() }
         })?;
-        let mut orders = IntakeQueue::new(intake, tokenizer, generation, stopwatch);
+        let mut orders = IntakeQueue::new(intake, tokenizer, generation, decoding, stopwatch);
         generate(compute.as_mut(), special_tokens, &mut orders, stopwatch)
     }
 
@@ -498,7 +554,7 @@ fn row(
         cut_tokens: count(prompt.cut),
         unknown_tokens: count(tokenizer.map_or(0, |tokenizer| tokenizer.unknown(&decoded.ids))),
         output_tokens: Some(count(decoded.ids.len())),
-        first_token_ns: (!decoded.ids.is_empty()).then_some(decoded.first_token_ns),
+        first_token_ns: decoded.first_token_ns,
         output_ids: decoded.ids,
         end_ns: stopwatch.now_ns(),
         finish: decoded.finish,

@@ -94,6 +94,9 @@ fn facts(hello: &wire::Hello) -> Result<AgentFacts, Status> {
     })
 }
 
+/// Longest list of tokens in the settings of an engine.
+const MAX_TOKENS: u64 = 1 << 16;
+
 /// An agent's report on one engine: its facts, or why it can't run it.
 pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>, Status> {
     let Some(found) = report.facts else {
@@ -107,7 +110,16 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     }
     at_most("parameters", found.parameters, MAX_COUNT)?;
     at_most("model_size_bytes", found.model_size_bytes, MAX_COUNT)?;
-    let mut facts = EngineFacts::from(found);
+    let invalid = |reason: String| Status::invalid_argument(format!("engine decoding: {reason}"));
+    let mut facts = EngineFacts::try_from(found).map_err(|error| invalid(error.to_string()))?;
+    if let Some(decoding) = &facts.decoding {
+        let numbers = [decoding.length_penalty, decoding.repetition_penalty];
+        if !numbers.iter().all(|number| number.is_finite()) {
+            return Err(invalid("expected finite penalties".to_owned()));
+        }
+        let tokens = decoding.forced_eos_token_id.len().max(decoding.suppress_tokens.len());
+        at_most("engine decoding: tokens of a list", tokens as u64, MAX_TOKENS)?;
+    }
     let (most, longest) = NOTES;
     facts.notes.truncate(most);
     facts.notes.iter_mut().for_each(|note| *note = plain(note, longest));
@@ -224,6 +236,24 @@ mod tests {
         for wrong in ["", "ab", &"zz".repeat(32), "../../etc/passwd"] {
             let facts = wire::EngineFacts { model_sha256: wrong.to_owned(), ..engine_facts() };
             assert!(checked(facts).unwrap_err().message().contains("sha256"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn settings_that_no_engine_has_are_refused() {
+        let decoding = |change: fn(&mut wire::Decoding)| {
+            let mut decoding = wire::Decoding::from(model::generation::Decoding::default());
+            change(&mut decoding);
+            checked(wire::EngineFacts { decoding: Some(decoding), ..engine_facts() })
+        };
+        assert!(decoding(|_| {}).is_ok());
+        let wrong: [fn(&mut wire::Decoding); 3] = [
+            |decoding| decoding.length_penalty = f64::NAN,
+            |decoding| decoding.early_stopping = "often".to_owned(),
+            |decoding| decoding.suppress_tokens = vec![1; 1 << 20],
+        ];
+        for wrong in wrong {
+            assert!(decoding(wrong).unwrap_err().message().contains("engine decoding"));
         }
     }
 

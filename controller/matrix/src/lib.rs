@@ -19,6 +19,7 @@ mod notify;
 pub mod plan;
 mod reader;
 mod sections;
+mod settings;
 
 pub use duration::duration;
 pub use endpoint::EndpointVariable;

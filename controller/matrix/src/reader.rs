@@ -202,18 +202,34 @@ impl<'t, 'i> Section<'t, 'i> {
     }
 
     fn positive_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<f64> {
+        self.number_of(key, value, "a number above zero", |number| number > 0.0)
+    }
+
+    /// Any finite number.
+    pub(super) fn number(&mut self, key: &'static str) -> Option<f64> {
+        let value = self.value(key)?;
+        self.number_of(key, value, "a number", |_| true)
+    }
+
+    fn number_of(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+        is_valid: fn(f64) -> bool,
+    ) -> Option<f64> {
         let add = |message| self.problems.add(value.span().start, &self.path_of(key), message);
         let number = match value.get_ref() {
             DeValue::Float(float) => float.as_str().replace('_', "").parse().ok(),
             DeValue::Integer(integer) => integer.as_str().replace('_', "").parse::<f64>().ok(),
             other => {
-                add(format!("expected a number above zero, found {}", describe(other)));
+                add(format!("expected {expected}, found {}", describe(other)));
                 return None;
             }
         };
-        let number = number.filter(|n: &f64| n.is_finite() && *n > 0.0);
+        let number = number.filter(|n: &f64| n.is_finite() && is_valid(*n));
         if number.is_none() {
-            add("expected a number above zero".to_owned());
+            add(format!("expected {expected}"));
         }
         number
     }

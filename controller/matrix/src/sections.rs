@@ -344,10 +344,10 @@ fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
         section.problem("prompt", format!("expected {DIALOGUE} once, found \"{prompt}\""));
     }
     let max_input_tokens = section.whole("max_input_tokens", 1..=16_384).unwrap_or(512);
-    let max_new_tokens = section.whole("max_new_tokens", 1..=4_096).unwrap_or(200);
     let stop = if section.value("stop").is_some() { section.word("stop") } else { Some(Stop::Eos) };
+    let settings = super::settings::read(&mut section);
     section.finish();
-    Some(Generation { prompt, max_input_tokens, max_new_tokens, stop: stop? })
+    Some(Generation { prompt, max_input_tokens, stop: stop?, settings })
 }
 
 fn protocol(

@@ -1,6 +1,7 @@
 //! Defaults, limits and problems of matrix.toml.
 
 use super::*;
+use model::generation::Settings;
 
 const SMALL: &str = r#"
 name = "small"
@@ -35,7 +36,7 @@ fn a_small_matrix_gets_the_defaults() {
     );
     assert_eq!(matrix.targets[0].batch_sizes, [1]);
     assert_eq!(matrix.targets[0].dtypes, [Dtype::F32]);
-    assert_eq!(matrix.generation.max_new_tokens, 200);
+    assert_eq!(matrix.generation.settings, Settings::default());
     assert_eq!(matrix.wait, Duration::from_mins(5));
 }
 

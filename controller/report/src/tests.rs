@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
+use model::generation::Decoding;
 use model::host::{AgentFacts, HostFacts};
 use model::ids::{AgentId, CampaignId, HostId, SampleId};
 use model::output_ids::OutputIds;
@@ -180,6 +181,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
         random_weights: false,
         synthetic_time: false,
         continuous_batching: true,
+        decoding: Some(Decoding { num_beams: 4, ..Decoding::default() }),
         notes: vec![words.to_owned()],
     };
     let absence = Absence {

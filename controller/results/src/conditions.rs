@@ -1,6 +1,7 @@
 //! What a cell was measured under, as the comparability gate asks it.
 
 use crate::schema::{Dataset, Entry, Environment, Host, SCHEMA_VERSION};
+use model::generation::Settings;
 use stats::comparison::gate::Conditions;
 use std::collections::BTreeSet;
 
@@ -24,15 +25,27 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
         }
         None => None,
     };
+    let decoding = engine.and_then(|engine| engine.decoding.as_ref());
+    let limit = generation
+        .max_new_tokens
+        .or(decoding.map(|decoding| decoding.max_new_tokens))
+        .unwrap_or(Settings::MAX_NEW_TOKENS);
+    let summary = match (decoding, engine.and_then(|engine| engine.endpoint.as_ref())) {
+        (Some(decoding), _) => decoding.summary.as_str(),
+        (None, Some(_)) => "as the endpoint decodes",
+        // Scripts have no tokens to choose, and earlier versions no other way to choose them.
+        (None, None) => "greedy",
+    };
     Conditions {
         sample_ids: Some(dataset.sample_ids_sha256.clone()),
         data_hash: Some(dataset.sha256.clone()),
         prompt: Some(generation.prompt.clone()),
         tokenizer: engine.and_then(|engine| engine.tokenizer_sha256.clone()),
         generation_limits: Some(format!(
-            "{} in, {} out, stop at {}",
-            generation.max_input_tokens, generation.max_new_tokens, generation.stop
+            "{} in, {limit} out, stop at {}",
+            generation.max_input_tokens, generation.stop
         )),
+        generation: Some(summary.to_owned()),
         schema_version: Some(SCHEMA_VERSION.to_string()),
         weights: weights.map(|weights| weights.trim_end().to_owned()),
         driver,

@@ -265,7 +265,8 @@ pub struct Generation {
     pub prompt: String,
     /// Prompts are cut to it.
     pub max_input_tokens: u32,
-    pub max_new_tokens: u32,
+    /// Null if the matrix states none: `engine.decoding` has the limit of each model.
+    pub max_new_tokens: Option<u32>,
     /// `eos` or `reference`.
     pub stop: String,
 }
@@ -388,7 +389,7 @@ pub struct CapacityOf {
     pub capacity: Capacity,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Engine {
     pub kernel: String,
     /// Over all weight and configuration files; null for endpoints, whose files aren't visible.
@@ -406,8 +407,54 @@ pub struct Engine {
     pub random_weights: bool,
     /// Times come from a script, not from a clock.
     pub synthetic_time: bool,
+    /// What it decoded with. Null of an endpoint, of a script, and of versions that were always greedy.
+    #[serde(default)]
+    pub decoding: Option<Decoding>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+/// Settings of generation, with the names and meaning of transformers: those of the matrix, of the model's files, and
+/// the defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decoding {
+    pub max_new_tokens: u32,
+    pub min_new_tokens: u32,
+    /// 1: greedy.
+    pub num_beams: u32,
+    /// 1 without beams.
+    pub length_penalty: f64,
+    /// `false`, `true` or `never`; `false` without beams.
+    pub early_stopping: String,
+    /// 0: off.
+    pub no_repeat_ngram_size: u32,
+    /// 1: off.
+    pub repetition_penalty: f64,
+    pub decoder_start_token_id: u32,
+    pub forced_bos_token_id: Option<u32>,
+    pub forced_eos_token_id: Vec<u32>,
+    pub suppress_tokens: Vec<u32>,
+    /// The settings that differ from greedy decoding, on one line.
+    pub summary: String,
+}
+
+impl From<&model::generation::Decoding> for Decoding {
+    fn from(decoding: &model::generation::Decoding) -> Self {
+        Self {
+            max_new_tokens: decoding.max_new_tokens,
+            min_new_tokens: decoding.min_new_tokens,
+            num_beams: decoding.num_beams,
+            length_penalty: decoding.length_penalty,
+            early_stopping: decoding.early_stopping.to_string(),
+            no_repeat_ngram_size: decoding.no_repeat_ngram_size,
+            repetition_penalty: decoding.repetition_penalty,
+            decoder_start_token_id: decoding.decoder_start_token_id,
+            forced_bos_token_id: decoding.forced_bos_token_id,
+            forced_eos_token_id: decoding.forced_eos_token_id.clone(),
+            suppress_tokens: decoding.suppress_tokens.clone(),
+            summary: decoding.to_string(),
+        }
+    }
 }
 
 /// The seed form's figures, of the smallest batch size.

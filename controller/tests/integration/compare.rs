@@ -170,6 +170,7 @@ fn every_refusal_names_both_sides() {
         ("tokenizer", Made { tokenizer_sha256: Some("ffff"), ..other() }),
         ("tokenizer known on one side", Made { tokenizer_sha256: None, ..other() }),
         ("generation limits", Made { max_new_tokens: 32, ..other() }),
+        ("settings of generation", Made { num_beams: 4, ..other() }),
         ("weights", Made { model_sha256: "ffff", ..other() }),
         ("several at once", Made { model_sha256: "ffff", prompt: "TL;DR {dialogue}", ..other() }),
         ("no cell in common", Made { batch_size: 4, ..other() }),

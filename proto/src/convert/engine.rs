@@ -52,13 +52,16 @@ impl From<EngineFacts> for wire::EngineFacts {
             synthetic_time: facts.synthetic_time,
             continuous_batching: facts.continuous_batching,
             notes: facts.notes,
+            decoding: facts.decoding.map(Into::into),
         }
     }
 }
 
-impl From<wire::EngineFacts> for EngineFacts {
-    fn from(wire: wire::EngineFacts) -> Self {
-        Self {
+impl TryFrom<wire::EngineFacts> for EngineFacts {
+    type Error = Unknown;
+
+    fn try_from(wire: wire::EngineFacts) -> Result<Self, Unknown> {
+        Ok(Self {
             model_sha256: given(wire.model_sha256),
             endpoint: given(wire.endpoint),
             adapter_sha256: given(wire.adapter_sha256),
@@ -72,6 +75,7 @@ impl From<wire::EngineFacts> for EngineFacts {
             synthetic_time: wire.synthetic_time,
             continuous_batching: wire.continuous_batching,
             notes: wire.notes,
-        }
+            decoding: wire.decoding.map(TryInto::try_into).transpose()?,
+        })
     }
 }

@@ -23,7 +23,7 @@ use engine::{Engine, Request, Row, count};
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use model::panic::words;
 use model::sample::{Finish, MAX_TEXT_BYTES};
 use model::text::plain;
@@ -133,8 +133,8 @@ impl Http {
         let generation = Generation {
             prompt: PROBE.to_owned(),
             max_input_tokens,
-            max_new_tokens,
             stop: Stop::Eos,
+            settings: Settings { max_new_tokens: Some(max_new_tokens), ..Settings::default() },
         };
         let stopwatch = Stopwatch::start();
         let mut pauses = PAUSES.iter();
@@ -252,7 +252,7 @@ impl Http {
         let all =
             read.output_tokens.or_else(|| counted(&read.text, self.fields.has_output_tokens()));
         let finish = read.finish.unwrap_or(match all {
-            Some(tokens) if tokens >= generation.max_new_tokens => Finish::Length,
+            Some(tokens) if tokens >= generation.settings.token_limit() => Finish::Length,
             _ => Finish::Eos,
         });
         // A truncated text has no end-of-sequence token.

@@ -21,7 +21,7 @@ impl Template {
 
 fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
     match value {
-        Value::String(text) if text == MAX_NEW_TOKENS => generation.max_new_tokens.into(),
+        Value::String(text) if text == MAX_NEW_TOKENS => generation.settings.token_limit().into(),
         Value::String(text) if text == MAX_INPUT_TOKENS => generation.max_input_tokens.into(),
         Value::String(text) => text.replace(PROMPT, prompt).into(),
         Value::Array(items) => {
@@ -39,14 +39,14 @@ fn filled(value: &Value, prompt: &str, generation: &Generation) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::generation::Stop;
+    use model::generation::{Settings, Stop};
     use proptest::prelude::*;
 
     fn generation() -> Generation {
         Generation {
             prompt: "{dialogue}".to_owned(),
             max_input_tokens: 512,
-            max_new_tokens: 60,
+            settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
             stop: Stop::Eos,
         }
     }

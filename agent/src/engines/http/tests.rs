@@ -120,7 +120,7 @@ fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
     let generation = Generation {
         prompt: "Say: {dialogue}".to_owned(),
         max_input_tokens: 512,
-        max_new_tokens: 60,
+        settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
         stop: Stop::Eos,
     };
     let request = |dialogue: &&str| Request {

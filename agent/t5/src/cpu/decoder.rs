@@ -158,6 +158,13 @@ impl Decoder {
         self.blocks[0].feed_forward.sums()
     }
 
+    /// Row `i` continues the old row `rows[i]`. Rows of one prompt share its keys and values.
+    pub(super) fn reorder(&mut self, rows: &[usize]) {
+        self.own.fork_rows(rows, &self.positions);
+        self.prompt.share_rows(rows);
+        self.positions = rows.iter().map(|row| self.positions[*row]).collect();
+    }
+
     pub(super) fn cache_bytes(&self) -> usize {
         self.own.bytes() + self.prompt.bytes()
     }

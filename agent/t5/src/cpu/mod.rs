@@ -106,8 +106,19 @@ struct StepBuffers {
     /// Of the encoder and of the decoder.
     workspaces: [Workspace; 2],
     argmax: Vec<Argmax>,
+    /// Some rows of `out`.
+    chosen: Rows,
     /// `[rows, vocabulary]`, on request.
     logits: Rows,
+}
+
+impl StepBuffers {
+    fn choose(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
+        self.chosen.resize(rows.len());
+        for (place, row) in rows.enumerate() {
+            self.chosen.row_mut(place).copy_from_slice(self.out.row(row));
+        }
+    }
 }
 
 impl CpuT5 {
@@ -170,6 +181,7 @@ impl CpuT5 {
             out: Rows::new(config.d_model),
             workspaces: [Stack::Encoder, Stack::Decoder].map(workspace),
             argmax: Vec::new(),
+            chosen: Rows::new(config.d_model),
             logits: Rows::new(config.vocabulary),
         };
         let linears: usize =
@@ -260,6 +272,14 @@ fn with_bias(head: Head, bias: Option<&[f32]>) -> Head {
     }
 }
 
+fn next_tokens(argmax: &[Argmax], best: &mut Vec<NextToken>) {
+    best.clear();
+    best.extend(argmax.iter().map(|argmax| NextToken {
+        id: u32::try_from(argmax.column).expect("a vocabulary fits into u32"),
+        logit: argmax.sum,
+    }));
+}
+
 impl Compute for CpuT5 {
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
         self.decoder.retain(&[]);
@@ -303,11 +323,35 @@ impl Compute for CpuT5 {
         let StepBuffers { out, argmax, .. } = &mut self.rows;
         let head = self.adapted_head.as_ref().unwrap_or(&self.head);
         self.kernels.argmax(head, out, argmax);
+        next_tokens(argmax, best);
+        Ok(())
+    }
+
+    fn step_scored(
+        &mut self,
+        tokens: &[u32],
+        scored: &[usize],
+        best: &mut Vec<NextToken>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Failure> {
+        self.decode(tokens);
         best.clear();
-        best.extend(argmax.iter().map(|argmax| NextToken {
-            id: u32::try_from(argmax.column).expect("a vocabulary fits into u32"),
-            logit: argmax.sum,
-        }));
+        logits.clear();
+        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
+        let others: Vec<usize> =
+            (0..tokens.len()).filter(|row| scored.binary_search(row).is_err()).collect();
+        if !others.is_empty() {
+            self.rows.choose(others.into_iter());
+            let StepBuffers { chosen, argmax, .. } = &mut self.rows;
+            self.kernels.argmax(head, chosen, argmax);
+            next_tokens(argmax, best);
+        }
+        if !scored.is_empty() {
+            self.rows.choose(scored.iter().copied());
+            let StepBuffers { chosen, logits: to, .. } = &mut self.rows;
+            self.kernels.gemm(head.weights(), chosen, Epilogue::Store, to);
+            (0..to.count()).for_each(|row| logits.extend_from_slice(to.row(row)));
+        }
         Ok(())
     }
 
@@ -321,6 +365,12 @@ impl Compute for CpuT5 {
 
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
         self.decoder.retain(rows);
+        Ok(())
+    }
+
+    fn reorder(&mut self, rows: &[usize]) -> Result<(), Failure> {
+        self.decoder.reorder(rows);
+        self.cache_bytes = self.cache_bytes.max(self.decoder.cache_bytes());
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use agent::http_server::{Limits, Options, Service};
 use engine::scripted::Scripted;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::generation::Settings;
 use ops::http::serve_connection;
 use std::sync::LazyLock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +26,8 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     drop(std::fs::remove_file(script));
     let engine = engine.expect("it is a script");
     let limits = Limits { max_input_tokens: 512, max_new_tokens: 64 };
-    let options = Options { limits, queue: 64, batch_size: 4 };
+    let settings = Settings::default();
+    let options = Options { limits, settings, queue: 64, batch_size: 4 };
     Service::start(options, || Ok(Box::new(engine))).expect("the system gives a thread")
 });
 

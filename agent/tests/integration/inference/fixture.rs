@@ -2,9 +2,11 @@
 
 use agent::model_source::Sources;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::generation::Settings;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 use t5::compute::Compute;
 use t5::generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
@@ -54,11 +56,15 @@ pub(crate) fn greedy<'a>(
 ) -> Vec<Vec<u32>> {
     let stop_rule = StopRule::EosOr(most);
     let orders: Vec<RowRequest> =
-        prompts.into_iter().map(|ids| RowRequest { ids: ids.clone(), stop_rule }).collect();
+        prompts.into_iter().map(|ids| row_request(ids, stop_rule)).collect();
     let mut batch = FixedBatch { ids: vec![Vec::new(); orders.len()], orders };
     let special_tokens = SpecialTokens { start: 0, eos: vec![1] };
     generate(model, &special_tokens, &mut batch, &Stopwatch::synthetic()).unwrap();
     batch.ids
+}
+
+fn row_request(ids: &[u32], stop_rule: StopRule) -> RowRequest {
+    RowRequest { ids: ids.to_vec(), stop_rule, decoding: Arc::default() }
 }
 
 /// All cases of a model with this adapter.
@@ -113,6 +119,7 @@ pub(crate) fn decode_ids(engine: &mut T5, prompts: &[Vec<u32>], most: usize) -> 
         .map(|ids| Input {
             prompt: engine.prompt_of_ids(ids.clone(), 512).unwrap(),
             stop_rule: StopRule::EosOr(most),
+            decoding: engine.decoding(&Settings::default()).unwrap(),
         })
         .collect();
     let rows = engine.decode(&batch, &Stopwatch::synthetic()).unwrap();

@@ -5,7 +5,7 @@ use agent::engines::{self, http::Permissions};
 use engine::{Intake, Request, Row};
 use model::engine::{Dtype, EngineSpec};
 use model::failure::{Failure, Kind};
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use stopwatch::Stopwatch;
 use t5::device::Device;
 
@@ -75,7 +75,8 @@ fn requests() -> Vec<Request> {
 
 fn generation(stop: Stop) -> Generation {
     let prompt = "Summarize: {dialogue}".to_owned();
-    Generation { prompt, max_input_tokens: 64, max_new_tokens: 24, stop }
+    let settings = Settings { max_new_tokens: Some(24), ..Settings::default() };
+    Generation { prompt, max_input_tokens: 64, stop, settings }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod intake;
 mod logits;
 mod memory;
 mod parity;
+mod searches;
 mod text;
 mod unmerged;
 mod variants;

@@ -6,7 +6,7 @@ use agent::model_source;
 use engine::files::{Blob, TokenizerFiles};
 use engine::{Engine, Request};
 use model::failure::Kind;
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use model::sample::Finish;
 use std::fs;
 use stopwatch::Stopwatch;
@@ -25,7 +25,7 @@ fn generation(stop: Stop) -> Generation {
     Generation {
         prompt: "Summarize: {dialogue}".to_owned(),
         max_input_tokens: 16,
-        max_new_tokens: 12,
+        settings: Settings { max_new_tokens: Some(12), ..Settings::default() },
         stop,
     }
 }
@@ -114,10 +114,11 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let text = "as long as it is";
     let prompt = |spec| open(spec).unwrap().load(1).unwrap().prompt(text, 1000).unwrap();
     assert_eq!(prompt(&with_file), prompt(&spec("builtin:tiny")));
-    let notes = engines::inspect(&with_file, &Device::cpu(), &Permissions::default())
-        .unwrap()
-        .notes
-        .join("\n");
+    let notes =
+        engines::inspect(&with_file, &Settings::default(), &Device::cpu(), &Permissions::default())
+            .unwrap()
+            .notes
+            .join("\n");
     assert!(notes.contains("truncation to 3 tokens in the tokenizer file is disabled"), "{notes}");
     assert!(notes.contains("padding in the tokenizer file is disabled"), "{notes}");
 }
@@ -126,6 +127,7 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
 fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
     let error = engines::inspect(
         &spec(folder("relu-tied").to_str().unwrap()),
+        &Settings::default(),
         &Device::cpu(),
         &Permissions::default(),
     )
@@ -135,8 +137,13 @@ fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
 
 #[test]
 fn what_is_found_is_told() {
-    let facts =
-        engines::inspect(&spec("builtin:tiny"), &Device::cpu(), &Permissions::default()).unwrap();
+    let facts = engines::inspect(
+        &spec("builtin:tiny"),
+        &Settings::default(),
+        &Device::cpu(),
+        &Permissions::default(),
+    )
+    .unwrap();
     assert_eq!(facts.device, "cpu");
     assert_eq!(facts.model_sha256.as_ref().unwrap().len(), 64);
     assert_eq!(facts.tokenizer_sha256.map(|hash| hash.len()), Some(64));

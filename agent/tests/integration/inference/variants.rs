@@ -245,27 +245,21 @@ fn names_that_a_wrapper_changed_are_told_as_such() {
 }
 
 #[test]
-fn settings_of_generation_that_are_not_honored_are_noted() {
+fn settings_of_generation_come_from_one_file() {
     let place = copy("gated-untied", &|config, _| config["num_beams"] = 4.into());
-    let notes = || open(&spec(place.path().to_str().unwrap())).unwrap().facts().notes;
-    let beams = "config.json asks for num_beams = 4, not honored: generation is greedy, so transformers would \
-                 generate other tokens";
-    assert_eq!(notes(), [beams]);
+    let opened = || open(&spec(place.path().to_str().unwrap()));
+    let decoding = || opened().unwrap().facts().decoding.unwrap().to_string();
+    assert_eq!(decoding(), "num_beams = 4, length_penalty = 1, early_stopping = false");
     // A generation_config.json replaces the settings in config.json.
     let path = place.path().join("generation_config.json");
-    let hash = || open(&spec(place.path().to_str().unwrap())).unwrap().facts().model_sha256;
+    let hash = || opened().unwrap().facts().model_sha256;
     let without = hash();
     fs::write(&path, r#"{"decoder_start_token_id": 0, "eos_token_id": 1, "min_length": 40}"#)
         .unwrap();
-    assert_eq!(
-        notes(),
-        [beams
-            .replace("config.json", "generation_config.json")
-            .replace("num_beams = 4", "min_length = 40")]
-    );
+    assert_eq!(decoding(), "greedy, min_new_tokens = 39");
     assert_ne!(hash(), without, "the file counts among the model's");
     fs::write(&path, "{}").unwrap();
-    let error = open(&spec(place.path().to_str().unwrap())).unwrap_err();
+    let error = opened().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(error.to_string().ends_with("generation_config.json"), "{error}");
     assert!(cause.starts_with("no decoder_start_token_id"), "{cause}");

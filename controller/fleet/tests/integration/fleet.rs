@@ -3,7 +3,7 @@
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
 use fleet::{self, ConnectionLimits, Event, Listener, Options, Socket};
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn serve() -> Served {
         generation: Generation {
             prompt: "{dialogue}".to_owned(),
             max_input_tokens: 8,
-            max_new_tokens: 8,
+            settings: Settings { max_new_tokens: Some(8), ..Settings::default() },
             stop: Stop::Eos,
         },
         heartbeat: Duration::from_secs(1),

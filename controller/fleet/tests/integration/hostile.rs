@@ -7,7 +7,7 @@ use fleet::{
     self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason, Socket,
 };
 use model::engine::{AdapterMode, Dtype, EngineSpec};
-use model::generation::{Generation, Stop};
+use model::generation::{Generation, Settings, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message};
 use std::sync::Arc;
@@ -73,7 +73,7 @@ pub(super) async fn serve_over(limits: ConnectionLimits, tls: Option<Certificate
         generation: Generation {
             prompt: "{dialogue}".to_owned(),
             max_input_tokens: 8,
-            max_new_tokens: 8,
+            settings: Settings { max_new_tokens: Some(8), ..Settings::default() },
             stop: Stop::Eos,
         },
         heartbeat: Duration::from_secs(1),

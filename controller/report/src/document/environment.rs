@@ -115,6 +115,7 @@ fn engines(results: &Results) -> Table {
         Column::words("Dtype"),
         Column::words("Device"),
         Column::words("Kernel"),
+        Column::words("Generation"),
         Column::figures("Parameters", ""),
         Column::words("Weights, SHA-256"),
         Column::words("Notes"),
@@ -137,6 +138,15 @@ fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -
         Entry::words(dtype),
         device.map_or_else(|| Entry::missing("not detected"), Entry::words),
         Entry::words(&engine.kernel),
+        match (&engine.decoding, &engine.endpoint) {
+            (Some(decoding), _) => Entry::words(&decoding.summary).because(format!(
+                "at most {} output tokens, start token {}",
+                number::count(u64::from(decoding.max_new_tokens)),
+                decoding.decoder_start_token_id
+            )),
+            (None, Some(_)) => Entry::words("as the endpoint decodes"),
+            (None, None) => Entry::words("greedy"),
+        },
         engine.parameters.map_or_else(|| Entry::missing(UNSEEN), Entry::count),
         match &engine.model_sha256 {
             Some(hash) => Entry::words(start(hash)).because(hash.clone()),
@@ -176,7 +186,10 @@ fn facts(results: &Results) -> Vec<(String, String)> {
             format!(
                 "{} input tokens, {} output tokens, stop at {}",
                 number::count(u64::from(generation.max_input_tokens)),
-                number::count(u64::from(generation.max_new_tokens)),
+                generation.max_new_tokens.map_or_else(
+                    || "each model's limit of".to_owned(),
+                    |tokens| number::count(u64::from(tokens))
+                ),
                 generation.stop
             ),
         ),

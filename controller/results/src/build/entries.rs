@@ -124,6 +124,7 @@ fn engine(facts: &EngineFacts) -> Engine {
         parameters: facts.endpoint.is_none().then_some(facts.parameters),
         random_weights: facts.random_weights,
         synthetic_time: facts.synthetic_time,
+        decoding: facts.decoding.as_ref().map(Into::into),
         notes: facts.notes.clone(),
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn environment(read: &StoredCampaign<'_>) -> Environment {
         generation: schema::Generation {
             prompt: generation.prompt.clone(),
             max_input_tokens: generation.max_input_tokens,
-            max_new_tokens: generation.max_new_tokens,
+            max_new_tokens: generation.settings.token_limit_asked(),
             stop: generation.stop.to_string(),
         },
     }

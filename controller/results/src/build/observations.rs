@@ -144,7 +144,7 @@ impl CellSamplesBuilder {
     }
 }
 
-/// Decoding is greedy: repeats bring the same summary. A dialogue whose repeats are all equal keeps one.
+/// Decoding is deterministic: repeats bring the same summary. A dialogue whose repeats are all equal keeps one.
 fn once_each(scored: &mut Vec<Scored>) {
     scored.sort_by_key(|one| one.sample);
     let mut kept = Vec::with_capacity(scored.len());

@@ -10,7 +10,7 @@ use stats::quality::rouge::rouge;
 use stats::quality::{self, Agreement, Quality, Rouge, Scored};
 use std::collections::{BTreeMap, HashMap};
 
-/// Scores summaries against their references. Decoding is greedy, so runs repeat their texts: what was scored last of a
+/// Scores summaries against their references. Decoding is deterministic, so runs repeat their texts: what was scored last of a
 /// dialogue is kept, with its text.
 #[derive(Debug)]
 pub struct Scorer<'a> {
@@ -63,7 +63,7 @@ pub(super) fn of(scored: &[Scored], seed: u64) -> Option<Quality> {
 }
 
 /// How far two cells write the same, token by token if both sides have tokens, else word by word; null where neither
-/// was read. Decoding is greedy: one summary per dialogue is enough.
+/// was read. Decoding is deterministic: one summary per dialogue is enough.
 pub(super) fn agreement(baseline: &CellSamples, candidate: &CellSamples) -> Option<Agreement> {
     let ids = |ids: &OutputIds| ids.iter().collect::<Vec<u32>>();
     let words = |text: &String| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();

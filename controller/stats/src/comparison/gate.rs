@@ -17,12 +17,13 @@ pub enum Effect {
 /// The name of a condition, the effect of a difference in it, and its value.
 type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
 
-const TABLE: [Row; 13] = [
+const TABLE: [Row; 14] = [
     ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
     ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
     ("prompt", Effect::Refused, |it| it.prompt.as_deref()),
     ("tokenizer", Effect::Refused, |it| it.tokenizer.as_deref()),
     ("generation limits", Effect::Refused, |it| it.generation_limits.as_deref()),
+    (GENERATION, Effect::Refused, |it| it.generation.as_deref()),
     ("schema version", Effect::Refused, |it| it.schema_version.as_deref()),
     (WEIGHTS, Effect::Refused, |it| it.weights.as_deref()),
     ("driver", Effect::Flagged, |it| it.driver.as_deref()),
@@ -34,6 +35,10 @@ const TABLE: [Row; 13] = [
 ];
 
 const WEIGHTS: &str = "weights";
+const GENERATION: &str = "generation";
+
+/// What a matrix that declares a model the baseline of another one expects to differ.
+const DECLARED: [&str; 2] = [WEIGHTS, GENERATION];
 
 /// Settings of a machine, which many machines don't have or don't tell.
 const MACHINE_SETTINGS: [&str; 2] = ["driver", "governor"];
@@ -50,6 +55,8 @@ pub struct Conditions {
     pub tokenizer: Option<String>,
     /// Of input and output, and what ends an output.
     pub generation_limits: Option<String>,
+    /// How tokens are chosen: the settings that differ from greedy decoding.
+    pub generation: Option<String>,
     /// The major version of the results' schema.
     pub schema_version: Option<String>,
     /// The sha256 of model and adapter.
@@ -110,7 +117,7 @@ pub fn gate(
         if both_unknown && MACHINE_SETTINGS.contains(&condition) {
             continue;
         }
-        let declared = condition == WEIGHTS && models == Models::BaselinePair;
+        let declared = DECLARED.contains(&condition) && models == Models::BaselinePair;
         let effect = if both_unknown || declared { Effect::Flagged } else { effect };
         let difference = Difference {
             condition: condition.to_owned(),
@@ -138,6 +145,7 @@ mod tests {
             prompt: same(),
             tokenizer: same(),
             generation_limits: same(),
+            generation: same(),
             schema_version: same(),
             weights: same(),
             driver: same(),
@@ -192,6 +200,11 @@ mod tests {
         assert!(gate(&conditions(), &tuned, Models::Undeclared).is_err());
         let flags = gate(&conditions(), &tuned, Models::BaselinePair).unwrap();
         assert_eq!(flags[0].condition, "weights");
+        let beams = Conditions { generation: Some("num_beams = 4".to_owned()), ..conditions() };
+        let refusal = gate(&conditions(), &beams, Models::Undeclared).unwrap_err();
+        assert!(refusal.to_string().ends_with("generation: same vs. num_beams = 4"), "{refusal}");
+        let flags = gate(&conditions(), &beams, Models::BaselinePair).unwrap();
+        assert_eq!(flags[0].condition, "generation");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How good summaries are: ROUGE against references, lengths, agreement of two groups.
 //!
-//! Decoding is greedy, so repeats of a dialogue return the same text: here dialogues vary, and
+//! Decoding is deterministic, so repeats of a dialogue return the same text: here dialogues vary, and
 //! intervals come from resampling them. Random weights and missing references have no quality.
 
 pub mod agreement;

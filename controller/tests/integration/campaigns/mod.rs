@@ -6,6 +6,7 @@ use keys::SigningKey;
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
 use model::engine::EngineFacts;
+use model::generation::Decoding;
 use model::host::AgentFacts;
 use model::ids::CampaignId;
 use model::sample::{Finish, Outcome, Sample, SampleKey};
@@ -30,6 +31,7 @@ pub(crate) struct Made {
     pub(crate) run_spread: f64,
     pub(crate) prompt: &'static str,
     pub(crate) max_new_tokens: u32,
+    pub(crate) num_beams: u32,
     pub(crate) target: &'static str,
     pub(crate) dtype: &'static str,
     pub(crate) batch_size: u32,
@@ -101,6 +103,7 @@ impl Default for Made {
             run_spread: 0.002,
             prompt: "Summarize: {dialogue}",
             max_new_tokens: 64,
+            num_beams: 1,
             target: "here",
             dtype: "f32",
             batch_size: 1,
@@ -131,11 +134,12 @@ pub(crate) fn of_matrix(usd_per_hour: f64) -> PriceRow {
 }
 
 fn matrix(made: &Made) -> (String, Matrix) {
-    let Made { prompt, max_new_tokens, target, dtype, batch_size, runs, matrix, .. } = made;
+    let Made { prompt, max_new_tokens, num_beams, target, dtype, batch_size, runs, matrix, .. } =
+        made;
     let text = format!(
         "name = \"made\"\nseed = 7\n[dataset]\nsource = \"builtin:dialogues\"\n[[model]]\nname = \"tiny\"\nid = \"builtin:tiny\"\n\
          [factors]\nbatch_sizes = [{batch_size}]\ndtypes = [\"{dtype}\"]\n[generation]\nprompt = \"{prompt}\"\n\
-         max_new_tokens = {max_new_tokens}\n[protocol]\nruns = {runs}\n[[fleet.local]]\ntarget = \"{target}\"\nusd_per_hour = 0.36\n{matrix}"
+         max_new_tokens = {max_new_tokens}\nnum_beams = {num_beams}\n[protocol]\nruns = {runs}\n[[fleet.local]]\ntarget = \"{target}\"\nusd_per_hour = 0.36\n{matrix}"
     );
     let checked = Matrix::check(&text, "made.toml", Path::new("/"), &Overrides::default());
     (text, checked.expect("the matrix is right"))
@@ -191,6 +195,7 @@ async fn written(folder: &Path, made: &Made) {
         tokenizer_sha256: made.tokenizer_sha256.map(str::to_owned),
         device: "cpu".to_owned(),
         kernel: "t5 plain".to_owned(),
+        decoding: Some(Decoding { num_beams: made.num_beams, ..Decoding::default() }),
         ..EngineFacts::default()
     };
     let joined = AgentWrite {

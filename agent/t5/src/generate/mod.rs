@@ -1,17 +1,28 @@
-//! Greedy generation: prompts with stop rules in, decoded rows out as they end.
+//! Generation: prompts with stop rules and settings in, decoded rows out as they end.
 //!
-//! Ended rows leave the batch, and new ones can join it. Does not know texts, and knows the model
-//! only as [`Compute`].
+//! A request is one row of the decoder, or one per beam. Ended rows leave the batch, and new ones
+//! can join it; the tokens of a request do not depend on the others. Does not know texts, and knows
+//! the model only as [`Compute`].
+
+mod beams;
+mod log_softmax;
+mod rules;
 
 use super::compute::{Compute, NextToken};
-use model::{failure::Failure, sample::Finish};
+use beams::{BeamSearch, Continued, Next, Summary};
+use model::{failure::Failure, generation::Decoding, sample::Finish};
+use rules::Rules;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RowRequest {
     /// The prompt: not empty, all ids below the vocabulary.
     pub ids: Vec<u32>,
+    /// Replaces the limit of `decoding`.
     pub stop_rule: StopRule,
+    /// All ids below the vocabulary.
+    pub decoding: Arc<Decoding>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,14 +39,26 @@ impl StopRule {
             Self::EosOr(limit) | Self::Exactly(limit) => limit,
         }
     }
+
+    /// The tokens that end a row.
+    fn eos(self, special_tokens: &SpecialTokens) -> &[u32] {
+        match self {
+            Self::EosOr(_) => &special_tokens.eos,
+            Self::Exactly(_) => &[],
+        }
+    }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
     /// Without the start token, including a final `</s>`.
     pub ids: Vec<u32>,
-    pub first_token_ns: u64,
+    /// `None` if there was none, or with beams: which tokens are first is known at the end.
+    pub first_token_ns: Option<u64>,
     pub finish: Finish,
+    /// The sum of the log probabilities, divided by the length to the power of the length penalty.
+    /// `None` without beams.
+    pub score: Option<f32>,
 }
 
 /// Logits that overflowed to infinity or NaN.
@@ -49,7 +72,7 @@ pub struct NotFinite {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// The decoder's first input.
+    /// The decoder's first input, unless settings name another one.
     pub start: u32,
     /// Tokens that end a row.
     pub eos: Vec<u32>,
@@ -68,17 +91,43 @@ pub trait RowQueue {
 #[derive(Default)]
 struct ActiveRows {
     live: Vec<ActiveRow>,
-    /// The decoder's next input.
+    /// The decoder's next input, one per row of the decoder.
     tokens: Vec<u32>,
+    /// For each of them, the row of the last step that it continues.
+    origins: Vec<usize>,
     /// Rows added so far.
     entered: usize,
 }
 
+/// One request.
 struct ActiveRow {
     number: usize,
     stop_rule: StopRule,
-    ids: Vec<u32>,
-    first_token_ns: u64,
+    search: Search,
+    first_token_ns: Option<u64>,
+}
+
+enum Search {
+    /// The highest logit, without conditions. Holds the generated tokens.
+    Plain(Vec<u32>),
+    /// The highest score under conditions.
+    Ruled {
+        decoding: Arc<Decoding>,
+        /// The start token and the generated tokens.
+        history: Vec<u32>,
+    },
+    Beams(Box<BeamSearch>),
+}
+
+/// What one step computed.
+#[derive(Default)]
+struct StepResults {
+    /// Of the rows that are searched without conditions.
+    best: Vec<NextToken>,
+    /// The other rows, ascending.
+    scored: Vec<usize>,
+    /// Their logits, `[scored, vocabulary]`.
+    logits: Vec<f32>,
 }
 
 /// Decodes rows until there are no more. With continuous batching new rows join before every token,
@@ -90,23 +139,35 @@ pub fn generate(
     stopwatch: &Stopwatch,
 ) -> Result<(), Failure> {
     let mut active = ActiveRows::default();
-    let mut best: Vec<NextToken> = Vec::new();
-    let mut kept: Vec<usize> = Vec::new();
+    let mut results = StepResults::default();
     loop {
         if active.live.is_empty() || model.continuous_batching() {
             let new = orders.enter();
             if new.is_empty() && active.live.is_empty() {
                 return Ok(());
             }
-            active.add_rows(model, special_tokens, new, orders, stopwatch)?;
+            active.add_rows(model, special_tokens, new, orders)?;
             if active.live.is_empty() {
                 continue;
             }
         }
-        model.step(&active.tokens, &mut best)?;
-        active.take(&best, stopwatch.now_ns(), special_tokens, orders, &mut kept);
-        if kept.len() < best.len() && !kept.is_empty() {
-            model.retain(&kept)?;
+        let rows = active.tokens.len();
+        active.scored_rows(&mut results.scored);
+        if results.scored.is_empty() {
+            model.step(&active.tokens, &mut results.best)?;
+        } else {
+            let StepResults { best, scored, logits } = &mut results;
+            model.step_scored(&active.tokens, scored, best, logits)?;
+        }
+        active.take(&mut results, stopwatch.now_ns(), special_tokens, orders);
+        let origins = &active.origins;
+        let is_unchanged = origins.len() == rows && origins.iter().copied().eq(0..rows);
+        if !origins.is_empty() && !is_unchanged {
+            if origins.is_sorted_by(|one, next| one < next) {
+                model.retain(origins)?;
+            } else {
+                model.reorder(origins)?;
+            }
         }
     }
 }
@@ -118,18 +179,14 @@ impl ActiveRows {
         special_tokens: &SpecialTokens,
         new: Vec<RowRequest>,
         orders: &mut dyn RowQueue,
-        stopwatch: &Stopwatch,
     ) -> Result<(), Failure> {
         let numbered = (self.entered..).zip(new);
         let (new, without_tokens): (Vec<_>, Vec<_>) =
             numbered.partition(|(_, order)| order.stop_rule.limit() > 0);
         self.entered += new.len() + without_tokens.len();
         for (number, _) in without_tokens {
-            let first_token_ns = stopwatch.now_ns();
-            orders.ended(
-                number,
-                Ok(Decoded { ids: Vec::new(), first_token_ns, finish: Finish::Length }),
-            );
+            let (ids, first_token_ns, finish) = (Vec::new(), None, Finish::Length);
+            orders.ended(number, Ok(Decoded { ids, first_token_ns, finish, score: None }));
         }
         let Some(max_steps) = new.iter().map(|(_, order)| order.stop_rule.limit()).max() else {
             return Ok(());
@@ -140,33 +197,61 @@ impl ActiveRows {
         } else {
             model.add(&prompts, max_steps)?;
         }
-        let rows = new.iter().map(|(number, order)| {
-            let stop_rule = order.stop_rule;
-            ActiveRow { number: *number, stop_rule, ids: Vec::new(), first_token_ns: 0 }
-        });
-        self.live.extend(rows);
-        self.tokens.resize(self.live.len(), special_tokens.start);
+        for (number, RowRequest { stop_rule, decoding, .. }) in new {
+            self.tokens.push(decoding.decoder_start_token_id);
+            let search = Search::of(decoding, stop_rule, special_tokens);
+            self.live.push(ActiveRow { number, stop_rule, search, first_token_ns: None });
+        }
         Ok(())
     }
 
-    /// Appends each row's next token. `kept`: indices of the rows that continue.
+    /// The rows whose logits are needed.
+    fn scored_rows(&self, to: &mut Vec<usize>) {
+        to.clear();
+        let mut row = 0;
+        for active in &self.live {
+            let rows = active.search.rows();
+            if !matches!(active.search, Search::Plain(_)) {
+                to.extend(row..row + rows);
+            }
+            row += rows;
+        }
+    }
+
+    /// Appends each row's next token and notes where the rows that continue come from.
     fn take(
         &mut self,
-        best: &[NextToken],
+        results: &mut StepResults,
         now: u64,
         special_tokens: &SpecialTokens,
         orders: &mut dyn RowQueue,
-        kept: &mut Vec<usize>,
     ) {
         self.tokens.clear();
-        kept.clear();
-        let mut places = best.iter().enumerate();
+        self.origins.clear();
+        let vocabulary = results.logits.len().checked_div(results.scored.len()).unwrap_or(0);
+        let (mut best, mut logits) = (results.best.iter(), results.logits.as_mut_slice());
+        let mut first = 0;
         self.live.retain_mut(|row| {
-            let (place, next) = places.next().expect("a best token for every row");
-            match row.take(*next, now, special_tokens) {
-                Step::Continues => {
-                    kept.push(place);
-                    self.tokens.push(next.id);
+            let rows = row.search.rows();
+            let step = if let Search::Plain(_) = row.search {
+                let next = best.next().expect("a best token for every row");
+                row.take(*next, now, special_tokens)
+            } else {
+                let scores;
+                (scores, logits) = std::mem::take(&mut logits).split_at_mut(rows * vocabulary);
+                row.take_scores(scores, now, special_tokens)
+            };
+            let start = first;
+            first += rows;
+            match step {
+                Step::Continues(token) => {
+                    self.origins.push(start);
+                    self.tokens.push(token);
+                    true
+                }
+                Step::Splits(rows) => {
+                    self.origins.extend(rows.iter().map(|continued| start + continued.row));
+                    self.tokens.extend(rows.iter().map(|continued| continued.token));
                     true
                 }
                 Step::Ends(outcome) => {
@@ -178,32 +263,109 @@ impl ActiveRows {
     }
 }
 
+impl Search {
+    fn of(decoding: Arc<Decoding>, stop_rule: StopRule, special_tokens: &SpecialTokens) -> Self {
+        let eos = stop_rule.eos(special_tokens);
+        if decoding.is_plain() {
+            Self::Plain(Vec::new())
+        } else if decoding.num_beams > 1 {
+            Self::Beams(Box::new(BeamSearch::new(decoding, eos.to_vec(), stop_rule.limit())))
+        } else {
+            let history = vec![decoding.decoder_start_token_id];
+            Self::Ruled { decoding, history }
+        }
+    }
+
+    /// Rows of the decoder.
+    fn rows(&self) -> usize {
+        match self {
+            Self::Plain(_) | Self::Ruled { .. } => 1,
+            Self::Beams(beams) => beams.rows(),
+        }
+    }
+
+    /// The generated tokens, of one row.
+    fn ids(&self) -> &[u32] {
+        match self {
+            Self::Plain(ids) => ids,
+            Self::Ruled { history, .. } => &history[1..],
+            Self::Beams(_) => &[],
+        }
+    }
+
+    fn push(&mut self, id: u32) {
+        match self {
+            Self::Plain(ids) | Self::Ruled { history: ids, .. } => ids.push(id),
+            Self::Beams(_) => {}
+        }
+    }
+}
+
 enum Step {
-    Continues,
+    /// With this token.
+    Continues(u32),
+    /// In these rows.
+    Splits(Vec<Continued>),
     Ends(Result<Decoded, NotFinite>),
 }
 
 impl ActiveRow {
     fn take(&mut self, next: NextToken, now: u64, special_tokens: &SpecialTokens) -> Step {
-        let stop_rule = self.stop_rule;
+        let place = self.search.ids().len();
         if !next.logit.is_finite() {
-            return Step::Ends(Err(NotFinite { place: self.ids.len(), logit: next.logit }));
+            return Step::Ends(Err(NotFinite { place, logit: next.logit }));
         }
-        if self.ids.is_empty() {
-            self.first_token_ns = now;
+        self.push(next.id, now, special_tokens)
+    }
+
+    /// `logits`: of the request's rows, `[rows, vocabulary]`.
+    fn take_scores(
+        &mut self,
+        logits: &mut [f32],
+        now: u64,
+        special_tokens: &SpecialTokens,
+    ) -> Step {
+        let eos = self.stop_rule.eos(special_tokens);
+        match &mut self.search {
+            Search::Beams(beams) => match beams.advance(logits) {
+                Ok(Next::Rows(rows)) => Step::Splits(rows),
+                Ok(Next::Ends(Summary { ids, score })) => {
+                    let is_eos = ids.last().is_some_and(|id| eos.contains(id));
+                    let finish = if is_eos { Finish::Eos } else { Finish::Length };
+                    let score = Some(score);
+                    Step::Ends(Ok(Decoded { ids, first_token_ns: None, finish, score }))
+                }
+                Err(error) => Step::Ends(Err(error)),
+            },
+            Search::Ruled { decoding, history } => {
+                let best = NextToken::of(logits);
+                if !best.logit.is_finite() {
+                    let place = history.len() - 1;
+                    return Step::Ends(Err(NotFinite { place, logit: best.logit }));
+                }
+                let limit = self.stop_rule.limit();
+                Rules { decoding, eos, limit }.apply(history, logits);
+                // Not finite if nothing is allowed: then the first token follows, as in transformers.
+                let next = NextToken::of(logits);
+                self.push(next.id, now, special_tokens)
+            }
+            Search::Plain(_) => unreachable!("its logits were not asked for"),
         }
-        self.ids.push(next.id);
-        let is_eos =
-            matches!(stop_rule, StopRule::EosOr(_)) && special_tokens.eos.contains(&next.id);
+    }
+
+    fn push(&mut self, id: u32, now: u64, special_tokens: &SpecialTokens) -> Step {
+        self.first_token_ns.get_or_insert(now);
+        self.search.push(id);
+        let is_eos = self.stop_rule.eos(special_tokens).contains(&id);
         let finish = if is_eos {
             Finish::Eos
-        } else if self.ids.len() == stop_rule.limit() {
+        } else if self.search.ids().len() == self.stop_rule.limit() {
             Finish::Length
         } else {
-            return Step::Continues;
+            return Step::Continues(id);
         };
-        let ids = std::mem::take(&mut self.ids);
-        Step::Ends(Ok(Decoded { ids, first_token_ns: self.first_token_ns, finish }))
+        let (ids, first_token_ns) = (self.search.ids().to_vec(), self.first_token_ns);
+        Step::Ends(Ok(Decoded { ids, first_token_ns, finish, score: None }))
     }
 }
 
@@ -251,9 +413,23 @@ mod tests {
             unreachable!("generation asks for the best token only")
         }
 
+        fn step_scored(
+            &mut self,
+            _tokens: &[u32],
+            _scored: &[usize],
+            _best: &mut Vec<NextToken>,
+            _logits: &mut Vec<f32>,
+        ) -> Result<(), Failure> {
+            unreachable!("no row has conditions")
+        }
+
         fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
             self.rows = rows.iter().map(|row| self.rows[*row]).collect();
             Ok(())
+        }
+
+        fn reorder(&mut self, _rows: &[usize]) -> Result<(), Failure> {
+            unreachable!("no row has beams")
         }
 
         fn adapt(&mut self, _adapter: Option<&Adapter>) -> Result<(), Error> {
@@ -278,7 +454,7 @@ mod tests {
     }
 
     fn order(first: u32, stop_rule: StopRule) -> RowRequest {
-        RowRequest { ids: vec![first], stop_rule }
+        RowRequest { ids: vec![first], stop_rule, decoding: Arc::default() }
     }
 
     type Outcome = Result<(Vec<u32>, Finish), NotFinite>;

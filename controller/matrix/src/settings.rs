@@ -1,0 +1,79 @@
+//! The settings of `[generation]` that choose tokens, with transformers' names. Those that are
+//! absent are up to the model's files.
+
+use super::reader::Section;
+use model::generation::{EarlyStopping, Settings};
+use toml::de::DeValue;
+
+/// The longest summary, in tokens.
+const MOST_TOKENS: u32 = 4_096;
+const TOKEN_IDS: std::ops::RangeInclusive<u32> = 0..=9_999_999;
+
+/// What generation cannot do, although transformers can.
+const UNSUPPORTED: [&str; 14] = [
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
+    "num_beam_groups",
+    "diversity_penalty",
+    "penalty_alpha",
+    "num_return_sequences",
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "renormalize_logits",
+];
+
+pub(super) fn read(section: &mut Section<'_, '_>) -> Settings {
+    for key in UNSUPPORTED {
+        if section.has(key) {
+            section.value(key);
+            section.problem(key, "is not supported");
+        }
+    }
+    for (one, other) in [("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")] {
+        if section.has(one) && section.has(other) {
+            section.problem(other, format!("has no effect beside {one}: remove one of them"));
+        }
+    }
+    Settings {
+        max_new_tokens: section.whole("max_new_tokens", 1..=MOST_TOKENS),
+        max_length: section.whole("max_length", 2..=MOST_TOKENS + 1),
+        min_new_tokens: section.whole("min_new_tokens", 0..=MOST_TOKENS),
+        min_length: section.whole("min_length", 0..=MOST_TOKENS + 1),
+        num_beams: section.whole("num_beams", 1..=Settings::MOST_BEAMS),
+        length_penalty: section.number("length_penalty"),
+        early_stopping: early_stopping(section),
+        no_repeat_ngram_size: section.whole("no_repeat_ngram_size", 0..=MOST_TOKENS),
+        repetition_penalty: section.positive("repetition_penalty"),
+        decoder_start_token_id: section.whole("decoder_start_token_id", TOKEN_IDS),
+        forced_bos_token_id: section.whole("forced_bos_token_id", TOKEN_IDS),
+        forced_eos_token_id: one_or_many(section, "forced_eos_token_id"),
+        suppress_tokens: one_or_many(section, "suppress_tokens"),
+    }
+}
+
+fn early_stopping(section: &mut Section<'_, '_>) -> Option<EarlyStopping> {
+    let key = "early_stopping";
+    match section.value(key)?.get_ref() {
+        DeValue::Boolean(true) => Some(EarlyStopping::On),
+        DeValue::Boolean(false) => Some(EarlyStopping::Off),
+        DeValue::String(word) if word == "never" => Some(EarlyStopping::Never),
+        _ => {
+            section.problem(key, "expected true, false or \"never\"");
+            None
+        }
+    }
+}
+
+/// A token, or a list of tokens, which can be empty.
+fn one_or_many(section: &mut Section<'_, '_>, key: &'static str) -> Option<Vec<u32>> {
+    match section.value(key)?.get_ref() {
+        DeValue::Array(list) if list.is_empty() => Some(Vec::new()),
+        DeValue::Array(_) => section.whole_list(key, &TOKEN_IDS),
+        _ => section.whole(key, TOKEN_IDS).map(|id| vec![id]),
+    }
+}
