@@ -1,7 +1,7 @@
 //! Defaults, limits and problems of matrix.toml.
 
 use super::*;
-use model::generation::Settings;
+use model::generation::{EarlyStopping, Settings};
 
 const SMALL: &str = r#"
 name = "small"
@@ -359,4 +359,59 @@ fn a_budget_below_the_estimate_and_batches_that_are_never_full_are_warned_of() {
     let stress = "[factors]\nscenarios = [\"stress\"]\nbatch_sizes = [64]\n\
                   [protocol]\nstress = { duration = \"1m\" }\n";
     assert_eq!(warned(stress, 8), [""; 0]);
+}
+
+fn with_settings(lines: &str) -> Result<Settings, Error> {
+    let matrix = check(&format!("{SMALL}[generation]\n{lines}"))?;
+    Ok(matrix.generation.settings)
+}
+
+#[test]
+fn settings_of_generation_are_read_with_their_limits() {
+    let settings = with_settings(
+        "num_beams = 4\nlength_penalty = -1\nearly_stopping = \"never\"\nmin_length = 0\n\
+         max_length = 142\nrepetition_penalty = 1.2\nforced_eos_token_id = 2\nsuppress_tokens = [3, 4]",
+    );
+    let expected = Settings {
+        num_beams: Some(4),
+        length_penalty: Some(-1.0),
+        early_stopping: Some(EarlyStopping::Never),
+        min_length: Some(0),
+        max_length: Some(142),
+        repetition_penalty: Some(1.2),
+        forced_eos_token_id: Some(vec![2]),
+        suppress_tokens: Some(vec![3, 4]),
+        ..Settings::default()
+    };
+    assert_eq!(settings.unwrap(), expected);
+    let error = with_settings(
+        "num_beams = 33\nlength_penalty = \"long\"\nearly_stopping = 1\nmax_length = 9\nmax_new_tokens = 8\n\
+         repetition_penalty = 0\nforced_bos_token_id = -1\nnum_beam_groups = 2\ndo_sample = true\nnum_beam = 3",
+    );
+    let error = error.unwrap_err().to_string();
+    for problem in [
+        "generation.num_beams: expected a whole number from 1 to 32, found 33",
+        "generation.length_penalty: expected a number, found the string \"long\"",
+        "generation.early_stopping: expected true, false or \"never\"",
+        "generation.max_length: has no effect beside max_new_tokens: remove one of them",
+        "generation.repetition_penalty: expected a number above zero",
+        "generation.forced_bos_token_id: expected a whole number",
+        "generation.num_beam_groups: is not supported",
+        "generation.do_sample: is not supported",
+        "generation.num_beam: unknown key; did you mean `num_beams`?",
+    ] {
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
+}
+
+#[test]
+fn an_endpoint_has_settings_of_its_own() {
+    let endpoint = SMALL.replace("id = \"builtin:tiny\"", "id = \"https://h.example/v1\"");
+    let with = |lines: &str| check(&format!("{endpoint}[generation]\n{lines}"));
+    assert!(with("max_length = 20").is_ok());
+    let error = with("num_beams = 4").unwrap_err().to_string();
+    assert!(
+        error.contains("tiny is an endpoint, which has settings of its own: remove generation.num_beams"),
+        "{error}"
+    );
 }
