@@ -411,7 +411,9 @@ fn an_endpoint_has_settings_of_its_own() {
     assert!(with("max_length = 20").is_ok());
     let error = with("num_beams = 4").unwrap_err().to_string();
     assert!(
-        error.contains("tiny is an endpoint, which has settings of its own: remove generation.num_beams"),
+        error.contains(
+            "tiny is an endpoint, which has settings of its own: remove generation.num_beams"
+        ),
         "{error}"
     );
 }

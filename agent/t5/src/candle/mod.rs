@@ -239,7 +239,8 @@ impl Compute for CandleT5 {
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
-        (best.clear(), logits.clear());
+        best.clear();
+        logits.clear();
         let all = self.step_logits(tokens)?;
         let vocabulary = all.len() / tokens.len();
         for (row, of_row) in all.chunks_exact(vocabulary).enumerate() {

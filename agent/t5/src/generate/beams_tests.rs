@@ -61,8 +61,8 @@ fn greedy(limit: usize, seed: u64, vocabulary: u32) -> Vec<u32> {
 }
 
 /// The best of all sequences that end by EOS or at the limit, and its score.
-fn exhaustive(limit: usize, length_penalty: f64, seed: u64, vocabulary: u32) -> (Vec<u32>, f32) {
-    let mut best = (Vec::new(), f32::NEG_INFINITY);
+fn exhaustive(limit: usize, length_penalty: f64, seed: u64, vocabulary: u32) -> (Vec<u32>, f64) {
+    let mut best = (Vec::new(), f64::NEG_INFINITY);
     let mut open = vec![(vec![0], 0.0_f32)];
     while let Some((history, sum)) = open.pop() {
         let row = log_probabilities(seed, vocabulary, &history);
@@ -72,8 +72,8 @@ fn exhaustive(limit: usize, length_penalty: f64, seed: u64, vocabulary: u32) -> 
             let length = extended.len() - 1;
             if id == EOS || length == limit {
                 let score = f64::from(sum) / (length as f64).powf(length_penalty);
-                if score > f64::from(best.1) {
-                    best = (extended[1..].to_vec(), score as f32);
+                if score > best.1 {
+                    best = (extended[1..].to_vec(), score);
                 }
             } else {
                 open.push((extended, sum));
@@ -107,7 +107,7 @@ proptest! {
         let decoding = decoding(128, length_penalty, early_stopping);
         let (found, _) = search(decoding, limit, seed, 4);
         let (ids, score) = exhaustive(limit, length_penalty, seed, 4);
-        prop_assert!((found.score - score).abs() < 1e-5, "{} instead of {score}", found.score);
+        prop_assert!((f64::from(found.score) - score).abs() < 1e-5, "{} instead of {score}", found.score);
         prop_assert_eq!(found.ids, ids);
     }
 
@@ -121,13 +121,13 @@ proptest! {
         let (found, steps) = search(decoding, limit, seed, vocabulary);
         prop_assert!(found.ids.len() <= steps && steps <= limit);
         let mut history = vec![0];
-        let mut sum = 0.0;
+        let mut sum = 0.0_f64;
         for id in &found.ids {
-            sum += log_probabilities(seed, vocabulary, &history)[*id as usize];
+            sum += f64::from(log_probabilities(seed, vocabulary, &history)[*id as usize]);
             history.push(*id);
         }
-        let score = sum / (found.ids.len() as f32).powf(length_penalty as f32);
-        prop_assert!((found.score - score).abs() < 1e-4 * score.abs().max(1.0));
+        let score = sum / (found.ids.len() as f64).powf(length_penalty);
+        prop_assert!((f64::from(found.score) - score).abs() < 1e-4 * score.abs().max(1.0));
         let ends = found.ids.iter().position(|id| *id == EOS);
         prop_assert_eq!(ends.map_or(limit, |place| place + 1), found.ids.len());
     }
