@@ -83,6 +83,7 @@ fn group(first: u32, samples: u32) -> Vec<Write> {
                 reference_tokens: None,
                 schedule_delay_ns: None,
                 http: None,
+                chunk_gaps: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 failure_detail: None,
                 text: Some("Amanda baked cookies and will bring Jerry some tomorrow.".repeat(2)),

@@ -51,6 +51,27 @@ pub struct Endpoint {
     pub timeout_ms: u32,
     /// Of a SageMaker endpoint; null: from the agent's environment.
     pub region: Option<String>,
+    /// Set if the response is a stream of server-sent events. The pointers then lead into the JSON
+    /// of events: `answer` to a piece of the summary, the others to values whose last one counts.
+    #[serde(default)]
+    pub stream: Option<EventStream>,
+}
+
+/// What is special about the events of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EventStream {
+    /// Marks the final event: its whole data such as `[DONE]`, or a JSON pointer that leads to a
+    /// value other than null in no other event.
+    pub done: String,
+    /// A JSON pointer; an event in which it leads to `true` has no text of the summary.
+    pub skip: Option<String>,
+    /// Longest pause between two events once text has come.
+    pub idle_timeout_ms: u32,
+}
+
+impl EventStream {
+    /// The final event of OpenAI's API, which most servers have taken over.
+    pub const DONE: &str = "[DONE]";
 }
 
 #[cfg(test)]

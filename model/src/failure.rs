@@ -44,6 +44,14 @@ words!(
         Aborted = "aborted",
         /// A filter of the endpoint withheld the summary, by its finish reason.
         Filtered = "filtered",
+        /// The endpoint's stream sent no event for too long.
+        Stalled = "stalled",
+        /// The connection broke within the endpoint's stream.
+        CutOff = "cut_off",
+        /// The endpoint's stream ended without its final event.
+        Unfinished = "unfinished",
+        /// The endpoint's stream reported an error.
+        StreamError = "stream_error",
         /// A bug.
         Internal = "internal",
     }

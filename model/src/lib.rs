@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod chunk_gaps;
 pub mod endpoint;
 pub mod engine;
 pub mod failure;
@@ -15,6 +16,7 @@ pub mod host;
 pub mod ids;
 pub mod load;
 pub mod output_ids;
+mod packed_numbers;
 pub mod panic;
 pub mod s3_address;
 pub mod sample;

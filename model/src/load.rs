@@ -36,6 +36,15 @@ pub struct LoadWindow {
     pub ttft: Histogram,
     /// From the scheduled arrival to entering the queue; empty in closed loop.
     pub schedule_delay: Histogram,
+    /// Gaps between consecutive chunks with text of streamed responses.
+    #[serde(default)]
+    pub chunk_gap: Histogram,
+    /// Output tokens of the streamed responses.
+    #[serde(default)]
+    pub streamed_tokens: u64,
+    /// Streamed responses.
+    #[serde(default)]
+    pub streamed: u64,
 }
 
 /// Limit on each count of a window: 2^40 is more than any window can hold, and 2^24 windows of them can be added.
@@ -47,10 +56,12 @@ impl LoadWindow {
         let Self {
             start_ns, end_ns, failed, not_sent, input_tokens, output_tokens, batches, ..
         } = self;
+        let Self { streamed_tokens, streamed, .. } = self;
         if start_ns > end_ns || end_ns > i64::MAX.cast_unsigned() {
             return Err(Error::Times { start_ns, end_ns });
         }
-        if [failed, not_sent, batches, input_tokens, output_tokens].iter().any(|n| *n > MAX_COUNT) {
+        let counts = [failed, not_sent, batches, input_tokens, output_tokens];
+        if counts.iter().chain(&[streamed_tokens, streamed]).any(|n| *n > MAX_COUNT) {
             return Err(Error::Counts);
         }
         Ok(self)

@@ -1,5 +1,6 @@
 //! The token ids of a summary, packed into a few bytes.
 
+use crate::packed_numbers;
 use serde::{Deserialize, Serialize};
 
 /// The longest accepted output: the limit of `max_new_tokens`.
@@ -13,25 +14,12 @@ pub struct OutputIds(Box<[u8]>);
 
 impl OutputIds {
     pub fn pack(ids: &[u32]) -> Self {
-        let mut bytes = Vec::with_capacity(ids.len() * 2);
-        for &id in ids {
-            let mut left = id;
-            while left >= 0x80 {
-                bytes.push(low_seven(left) | 0x80);
-                left >>= 7;
-            }
-            bytes.push(low_seven(left));
-        }
-        Self(bytes.into())
+        Self(packed_numbers::pack(ids.iter().copied()))
     }
 
     /// The inverse of [`OutputIds::as_packed`]; `None` for other bytes.
     pub fn from_packed(bytes: Vec<u8>) -> Option<Self> {
-        let packed = Self(bytes.into());
-        let is_whole = packed.0.last().is_none_or(|last| last & 0x80 == 0);
-        // Packing is canonical: bytes that don't survive it are overlong or out of range.
-        let ids: Vec<u32> = packed.iter().collect();
-        (is_whole && Self::pack(&ids) == packed).then_some(packed)
+        packed_numbers::is_packed(&bytes).then(|| Self(bytes.into()))
     }
 
     pub fn as_packed(&self) -> &[u8] {
@@ -40,22 +28,13 @@ impl OutputIds {
 
     #[expect(clippy::len_without_is_empty, reason = "no caller asks")]
     pub fn len(&self) -> usize {
-        self.0.iter().filter(|byte| **byte & 0x80 == 0).count()
+        packed_numbers::count(&self.0)
     }
 
     /// In decoding order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.split_inclusive(|byte| byte & 0x80 == 0).map(|bytes| {
-            let parts = bytes.iter().zip((0..).step_by(7));
-            parts.fold(0, |id, (byte, shift)| {
-                id | u32::from(byte & 0x7f).checked_shl(shift).unwrap_or_default()
-            })
-        })
+        packed_numbers::unpack(&self.0)
     }
-}
-
-fn low_seven(number: u32) -> u8 {
-    number.to_le_bytes()[0] & 0x7f
 }
 
 impl From<Vec<u32>> for OutputIds {

@@ -1,5 +1,6 @@
 //! A measured request.
 
+use crate::chunk_gaps::{ChunkGaps, MAX_CHUNKS};
 use crate::failure::Kind;
 use crate::output_ids::{MAX_OUTPUT_IDS, OutputIds};
 use crate::words;
@@ -127,6 +128,8 @@ pub struct Sample {
     pub schedule_delay_ns: Option<u64>,
     /// Null unless the model is an HTTP endpoint.
     pub http: Option<HttpTiming>,
+    /// When the text arrived; null unless the response was a stream.
+    pub chunk_gaps: Option<ChunkGaps>,
     pub outcome: Outcome,
     /// Of a failed request, for people.
     pub failure_detail: Option<String>,
@@ -150,6 +153,7 @@ impl Sample {
             reference_tokens: None,
             schedule_delay_ns: None,
             http: None,
+            chunk_gaps: None,
             outcome: Outcome::Failed(kind),
             failure_detail: Some(detail),
             text: None,
@@ -170,6 +174,14 @@ impl Sample {
         if !is_ordered || !is_in_range {
             return Err(Error::Times { start_ns, ttft_ns, latency_ns });
         }
+        if let Some(gaps) = &self.chunk_gaps {
+            let after_first_ns = ttft_ns.and_then(|ttft_ns| latency_ns.checked_sub(ttft_ns));
+            // Both ends are rounded to a microsecond.
+            let is_within = |ns: u64| gaps.sum_us() <= ns / 1_000 + 1;
+            if gaps.chunks() > MAX_CHUNKS || !after_first_ns.is_some_and(is_within) {
+                return Err(Error::ChunkGaps { chunks: gaps.chunks() });
+            }
+        }
         if let Some(text) = self.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
             return Err(Error::Text { bytes: text.len() });
         }
@@ -187,6 +199,8 @@ impl Sample {
 pub enum Error {
     #[error("inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]
     Times { start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
+    #[error("{chunks} chunks, expected at most {MAX_CHUNKS} from its first token to its end")]
+    ChunkGaps { chunks: usize },
     #[error("its text has {bytes} bytes, the limit is {MAX_TEXT_BYTES}")]
     Text { bytes: usize },
     #[error("{ids} output ids for {tokens} tokens, expected as many and at most {MAX_OUTPUT_IDS}")]

@@ -33,6 +33,7 @@ mod serve;
 mod sharing;
 mod storage;
 mod strangers;
+mod streams;
 mod style;
 mod telemetry;
 mod tracing;

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A request, by its numbers.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +18,8 @@ pub struct Asked {
 #[derive(Debug, Clone)]
 pub struct Reply {
     bytes: Vec<u8>,
+    /// Sent afterwards, each after a pause.
+    paced: Vec<(Duration, Vec<u8>)>,
     then: Then,
 }
 
@@ -39,23 +42,43 @@ impl Reply {
     pub fn with(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let head = format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n", body.len());
-        Self { bytes: [head.as_bytes(), body].concat(), then: Then::Keep }
+        Self { bytes: [head.as_bytes(), body].concat(), paced: Vec::new(), then: Then::Keep }
     }
 
     /// Nothing: the connection closes.
     pub fn nothing() -> Self {
-        Self { bytes: Vec::new(), then: Then::Close }
+        Self { bytes: Vec::new(), paced: Vec::new(), then: Then::Close }
     }
 
     /// Events with chunked encoding, which don't end.
     pub fn events(events: &[&str]) -> Self {
+        let paced = events.iter().map(|event| (Duration::ZERO, (*event).to_owned()));
+        Self::paced_events(paced).after(events.len()).silent()
+    }
+
+    /// Events with chunked encoding, each after a pause, and the end of the response.
+    pub fn paced_events(events: impl IntoIterator<Item = (Duration, String)>) -> Self {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        let chunk = |event: &&str| {
+        let chunk = |(pause, event): (Duration, String)| {
             let event = format!("data: {event}\n\n");
-            format!("{:x}\r\n{event}\r\n", event.len())
+            (pause, format!("{:x}\r\n{event}\r\n", event.len()).into_bytes())
         };
-        let chunks: String = events.iter().map(chunk).collect();
-        Self { bytes: format!("{head}{chunks}").into_bytes(), then: Then::Stall }
+        let end = (Duration::ZERO, b"0\r\n\r\n".to_vec());
+        let paced = events.into_iter().map(chunk).chain([end]).collect();
+        Self { bytes: head.as_bytes().to_vec(), paced, then: Then::Keep }
+    }
+
+    /// Only the first parts of a paced answer, without its end.
+    #[must_use]
+    pub fn after(mut self, parts: usize) -> Self {
+        self.paced.truncate(parts);
+        self
+    }
+
+    /// Sends nothing more after its parts.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self { then: Then::Stall, ..self }
     }
 
     /// Closes the connection after the answer.
@@ -109,17 +132,26 @@ impl BadEndpoint {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a script may have pauses")]
 fn serve(mut stream: TcpStream, count: &AtomicU64, script: &dyn Fn(Asked) -> Reply) {
+    // A part is sent when its pause is over. An error shows in the next write.
+    drop(stream.set_nodelay(true));
     let mut received = Vec::new();
     for on_connection in 1.. {
         if read_request(&mut stream, &mut received).is_none() {
             return;
         }
         let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-        let Reply { bytes, then } = script(Asked { number, on_connection });
+        let Reply { bytes, paced, then } = script(Asked { number, on_connection });
         // The client may have gone away.
         if stream.write_all(&bytes).is_err() {
             return;
+        }
+        for (pause, bytes) in paced {
+            std::thread::sleep(pause);
+            if stream.write_all(&bytes).is_err() {
+                return;
+            }
         }
         match then {
             Then::Keep => {}

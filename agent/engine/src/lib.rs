@@ -7,12 +7,14 @@
 pub mod files;
 pub mod scripted;
 
+use model::chunk_gaps::ChunkGaps;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
 use model::sample::{Finish, HttpTiming};
 use ops::error_chain::one_line;
 use std::error::Error;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Row {
     pub text: Option<String>,
     /// Set for endpoints only.
     pub http: Option<HttpTiming>,
+    /// When the text arrived. Set for streamed responses of endpoints only.
+    pub chunk_gaps: Option<ChunkGaps>,
 }
 
 /// Converts a token count, saturating at `u32::MAX`.
@@ -66,8 +70,29 @@ pub trait Intake {
     /// while none is being decoded ends [`Engine::serve`].
     fn enter(&mut self) -> Vec<Request>;
 
-    /// Called exactly once for every request that entered.
+    /// Called exactly once for every request that entered, unless the load is cancelled.
     fn ended(&mut self, number: usize, row: Result<Row, Failure>);
+
+    /// Has `wake` called, by any thread, whenever [`Intake::poll`] may have more.
+    fn wake_with(&mut self, _wake: Arc<dyn Fn() + Send + Sync>) {}
+
+    /// The same as [`Intake::enter`] for engines that wait for requests and responses at the same
+    /// time: it never blocks.
+    fn poll(&mut self) -> Entry {
+        let requests = self.enter();
+        if requests.is_empty() { Entry::Over } else { Entry::Requests(requests) }
+    }
+}
+
+/// What [`Intake::poll`] returns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// The requests that enter now, if any.
+    Requests(Vec<Request>),
+    /// No more will come unless others end.
+    Over,
+    /// Nobody waits for the requests in flight any more.
+    Cancelled,
 }
 
 pub trait Engine: Send {

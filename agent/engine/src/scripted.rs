@@ -228,6 +228,7 @@ impl Engine for Scripted {
                 finish: if wanted > tokens { Finish::Length } else { Finish::Eos },
                 text: Some(text),
                 http: None,
+                chunk_gaps: None,
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();

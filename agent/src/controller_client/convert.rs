@@ -48,6 +48,7 @@ fn load(load: wire::Load) -> Load {
         concurrency: load.concurrency,
         sustained: load.sustained.map(sustained),
         continuous: load.continuous,
+        max_in_flight: load.max_in_flight,
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn sample(row: Result<Row, Failure>, start_ns: u64, batch_end_ns: u64
         reference_tokens: None,
         schedule_delay_ns: None,
         http: row.http,
+        chunk_gaps: row.chunk_gaps,
         outcome: Outcome::Ok(row.finish),
         failure_detail: None,
         text: row.text,

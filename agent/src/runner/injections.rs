@@ -133,6 +133,7 @@ impl Engine for FragileEngine {
                 finish: Finish::Eos,
                 text: Some("so".to_owned()),
                 http: None,
+                chunk_gaps: None,
             })
         };
         Ok(batch.iter().map(row).collect())

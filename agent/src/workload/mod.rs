@@ -9,6 +9,7 @@ pub use arrivals::{Arrivals, Gaps};
 pub use closed::ClosedLoop;
 pub use open::{OpenLoop, QueueRules};
 
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Load {
     pub sustained: Option<Sustained>,
     /// Let requests join the running batch.
     pub continuous: bool,
+    /// Of an endpoint, which has no queue: arrivals beyond so many in flight are not sent.
+    pub max_in_flight: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +57,15 @@ pub struct ArrivalBatch {
     pub batch: Vec<Arrival>,
     /// Arrivals that found a full queue since the last batch.
     pub not_sent: Vec<Arrival>,
+}
+
+/// What has arrived, without waiting.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrived {
+    Now(ArrivalBatch),
+    NotYet,
+    /// All have come. In closed loop, no more come before another ends.
+    Over,
 }
 
 #[derive(Debug)]
@@ -99,6 +111,21 @@ impl Workload {
         match self {
             Self::Closed(closed) => closed.take(),
             Self::Open(open) => open.wait(is_cancelled),
+        }
+    }
+
+    /// Has `wake` called at every arrival of an open loop on a real clock.
+    pub fn wake_with(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        if let Self::Open(open) = self {
+            open.wake_with(wake);
+        }
+    }
+
+    /// The same as [`Workload::take`], and whether more will come.
+    pub fn poll(&mut self, room: usize) -> Arrived {
+        match self {
+            Self::Closed(closed) => closed.take_up_to(room).map_or(Arrived::Over, Arrived::Now),
+            Self::Open(open) => open.poll(room),
         }
     }
 

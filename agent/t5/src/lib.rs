@@ -560,5 +560,6 @@ fn row(
         finish: decoded.finish,
         text,
         http: None,
+        chunk_gaps: None,
     })
 }

@@ -3,6 +3,7 @@
 
 use super::Content;
 use matrix::{RUNS, plan::Load};
+use model::load::LoadWindow;
 
 /// More cells or windows than any plan has.
 const MAX: u32 = 1_000_000;
@@ -110,7 +111,8 @@ impl Content {
                 return refuse(LOAD_WINDOWS, "a window that is not of the plan");
             }
             let window = row.window.clone().check();
-            let histograms = [&row.window.latency, &row.window.ttft, &row.window.schedule_delay];
+            let LoadWindow { latency, ttft, schedule_delay, chunk_gap, .. } = &row.window;
+            let histograms = [latency, ttft, schedule_delay, chunk_gap];
             if window.is_err() || histograms.into_iter().any(|one| one.clone().check().is_err()) {
                 return refuse(LOAD_WINDOWS, "a window with impossible numbers");
             }

@@ -188,9 +188,10 @@ fn fits(load: &Load, window: &LoadWindow) -> bool {
         return window.latency.least_sum() <= carried && window.failed as f64 <= span_ns;
     };
     let arrivals = (window.ok() + window.failed + window.not_sent) as f64;
-    // Poisson arrivals of the window, and those that waited in the queue.
+    // Poisson arrivals of the window, and those that waited in the queue or were in flight.
     let expected = rate * span_ns / 1e9;
-    arrivals <= 2.0 * expected + f64::from(load.queue.max_queue) + 1000.0
+    let waiting = load.queue.max_queue.max(load.queue.max_in_flight);
+    arrivals <= 2.0 * expected + f64::from(waiting) + 1000.0
 }
 
 /// The first start and the last end of a batch, in ns.
@@ -219,6 +220,7 @@ mod tests {
             max_batch_delay: Duration::ZERO,
             max_queue: 1000,
             batching: Batching::Dynamic,
+            max_in_flight: 1000,
         };
         Load { request_rate, concurrency: 2, queue, sustained: None }
     }

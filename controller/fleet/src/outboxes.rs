@@ -87,6 +87,7 @@ fn load_to_wire(offered: OfferedLoad) -> wire::Load {
         concurrency: load.concurrency,
         max_batch_delay_ns: nanoseconds(load.queue.max_batch_delay),
         max_queue: load.queue.max_queue,
+        max_in_flight: load.queue.max_in_flight,
         sustained: load
             .sustained
             .map(|sustained| wire::Sustained { window_ns: sustained.window_ns, windows }),

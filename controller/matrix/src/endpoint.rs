@@ -1,9 +1,10 @@
 //! Models behind an HTTP or SageMaker endpoint: `[model.endpoint]`, and the combinations that can't
 //! be measured.
 
+use super::endpoint_api::{Api, Form, Preset};
 use super::reader::Section;
 use super::{Matrix, Model, Target};
-use model::endpoint::{Endpoint, Place, placeholder};
+use model::endpoint::{Endpoint, EventStream, Place, placeholder};
 use model::generation::{Generation, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
@@ -17,6 +18,10 @@ const REQUEST: &str = r#"{"inputs":"{prompt}","parameters":{"max_new_tokens":"{m
 const ANSWER: &str = "/0/generated_text";
 const TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+/// Longer than any server takes for a token, and short enough to tell a stall from a slow answer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// In place of a JSON pointer to a number of tokens.
+const BY_TOKENIZER: &str = "tokenizer";
 /// Set by the HTTP client, or part of AWS's signature.
 const RESERVED_HEADERS: [&str; 6] = [
     "content-type",
@@ -48,23 +53,34 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
             }
         }
     }
+    let api = section.word::<Api>("api");
+    let is_stream = section.truth("stream");
+    let form = if is_stream.unwrap_or(api.is_some()) { Form::Stream } else { Form::Document };
+    let preset = preset(&mut section, api, form);
+    let preset = preset.as_ref();
     let request = request(&mut section);
     let content_type =
         section.text("content_type").unwrap_or_else(|| "application/json".to_owned());
     let headers = headers(&section.section("headers"), place);
-    let answer = pointer(&mut section, "answer").unwrap_or_else(|| ANSWER.to_owned());
-    let [input_tokens, output_tokens, finish, server_ms] =
-        ["input_tokens", "output_tokens", "finish", "server_ms"]
-            .map(|key| pointer(&mut section, key));
+    let answer = pointer(&mut section, "answer");
+    let answer = answer.unwrap_or_else(|| preset.map_or(ANSWER, |its| its.answer).to_owned());
+    let input_tokens = tokens(&mut section, "input_tokens", preset.map(|its| its.input_tokens));
+    let output_tokens = tokens(&mut section, "output_tokens", preset.map(|its| its.output_tokens));
+    let finish = pointer(&mut section, "finish");
+    let finish = finish.or_else(|| preset.map(|its| its.finish.to_owned()));
+    let server_ms = pointer(&mut section, "server_ms");
     let expected = "a time such as \"60s\", at most one hour";
     let timeout = section.time("timeout", expected, MAX_TIMEOUT);
     let region = section.text("region");
     if region.is_some() && matches!(place, Some(Place::Url(_))) {
         section.problem("region", "only SageMaker endpoints have a region");
     }
+    let stream = stream(&mut section, form, preset);
     section.finish();
+    let preset_request =
+        || preset.map_or_else(|| REQUEST.to_owned(), |its| its.request.to_string());
     place.map(|_| Endpoint {
-        request: request.unwrap_or_else(|| REQUEST.to_owned()),
+        request: request.unwrap_or_else(preset_request),
         content_type,
         headers,
         answer,
@@ -74,7 +90,70 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         server_ms,
         timeout_ms: u32::try_from(timeout.unwrap_or(TIMEOUT).as_millis()).unwrap_or(u32::MAX),
         region,
+        stream,
     })
+}
+
+/// What `api` sets, with the name of the model that its requests contain.
+fn preset(section: &mut Section<'_, '_>, api: Option<Api>, form: Form) -> Option<Preset> {
+    let model = section.text("model");
+    let has_model = api.is_some_and(Api::has_model);
+    if has_model && !section.has("request") {
+        section.require("model", "\"Qwen/Qwen2.5-0.5B-Instruct\"");
+    } else if model.is_some() {
+        let message = if has_model {
+            "has no effect beside request"
+        } else {
+            "has no effect without api = \"openai-chat\" or \"openai-completions\""
+        };
+        section.problem("model", message);
+    }
+    let api = api?;
+    if form == Form::Document && !api.has_documents() {
+        section.problem("stream", format!("{api} is always a stream"));
+    }
+    Some(api.preset(model.as_deref().unwrap_or_default(), form))
+}
+
+/// The keys of a stream of events.
+fn stream(
+    section: &mut Section<'_, '_>,
+    form: Form,
+    preset: Option<&Preset>,
+) -> Option<EventStream> {
+    let done = section.text("done");
+    let skip = pointer(section, "skip");
+    let expected = "a time such as \"10s\", at most one hour";
+    let idle_timeout = section.time("idle_timeout", expected, MAX_TIMEOUT);
+    if form == Form::Document {
+        for key in ["done", "skip", "idle_timeout"] {
+            if section.has(key) {
+                section.problem(key, "has no effect without stream = true");
+            }
+        }
+        return None;
+    }
+    let idle_timeout = idle_timeout.unwrap_or(IDLE_TIMEOUT);
+    let done_by_default = preset.map_or(EventStream::DONE, |its| its.done);
+    Some(EventStream {
+        done: done.unwrap_or_else(|| done_by_default.to_owned()),
+        skip: skip.or_else(|| preset?.skip.map(str::to_owned)),
+        idle_timeout_ms: u32::try_from(idle_timeout.as_millis()).unwrap_or(u32::MAX),
+    })
+}
+
+/// A JSON pointer to a number of tokens; `None` if the matrix's tokenizer counts them.
+fn tokens(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    preset: Option<&'static str>,
+) -> Option<String> {
+    let text = section.text(key);
+    match text.as_deref() {
+        None => preset.map(str::to_owned),
+        Some(BY_TOKENIZER) => None,
+        Some(_) => pointer(section, key),
+    }
 }
 
 fn check_place(model: &Section<'_, '_>, place: Place<'_>) {
@@ -253,9 +332,15 @@ pub(super) fn check_combinations(
     let endpoints = || models.iter().filter(|model| model.endpoint.is_some());
     let Some(first) = endpoints().next() else { return problems };
     let name = &first.name;
-    for scenario in scenarios {
-        if matches!(scenario, Scenario::Server | Scenario::Stress) {
-            problems.push(format!("{name} is an endpoint and can't be measured in scenario `{scenario}`, because requests would queue in the agent: use offline or single_stream"));
+    if scenarios.contains(&Scenario::Stress) {
+        for model in endpoints() {
+            let has_both = |endpoint: &Endpoint| {
+                endpoint.input_tokens.is_some() && endpoint.output_tokens.is_some()
+            };
+            let is_counted = model.endpoint.as_ref().is_some_and(has_both);
+            if !is_counted && model.tokenizer.is_none() {
+                problems.push(format!("{} is an endpoint whose tokens nobody counts, which scenario `stress` sums up: set input_tokens and output_tokens of its endpoint, or its tokenizer", model.name));
+            }
         }
     }
     if generation.is_some_and(|generation| generation.stop == Stop::Reference) {

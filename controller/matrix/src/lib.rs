@@ -12,6 +12,7 @@ pub const SCHEMA: &str = include_str!("matrix.schema.json");
 mod assignments;
 mod duration;
 mod endpoint;
+mod endpoint_api;
 mod gates;
 mod limits;
 mod load;
@@ -23,6 +24,7 @@ mod settings;
 
 pub use duration::duration;
 pub use endpoint::EndpointVariable;
+pub use endpoint_api::Api;
 pub use gates::{GatedMetric, Gates, Limit, Override, Required, Thresholds};
 pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Server, Stress};

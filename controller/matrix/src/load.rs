@@ -52,6 +52,14 @@ pub struct Queue {
     /// Also applies in closed loop.
     #[serde(default)]
     pub batching: Batching,
+    /// Of an endpoint, where nothing waits: requests that arrive while so many are in flight are
+    /// dropped. The other limits don't apply to endpoints.
+    #[serde(default = "max_in_flight")]
+    pub max_in_flight: u32,
+}
+
+fn max_in_flight() -> u32 {
+    1000
 }
 
 /// Open loop: every dialogue once, at each of these rates.
@@ -140,7 +148,7 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
             "set either concurrency (closed loop) or request_rate (open loop)",
         );
     }
-    for key in ["arrivals", "max_batch_delay_ms", "max_queue"] {
+    for key in ["arrivals", "max_batch_delay_ms", "max_queue", "max_in_flight"] {
         if request_rate.is_none() && section.has(key) {
             section.problem(key, "has no effect in closed loop: set request_rate");
         }
@@ -170,5 +178,12 @@ fn queue(section: &mut Section<'_, '_>) -> Queue {
     if batching == Batching::Continuous && section.has("max_batch_delay_ms") {
         section.problem("max_batch_delay_ms", "has no effect with continuous batching");
     }
-    Queue { arrivals, max_batch_delay: Duration::from_millis(delay_ms), max_queue, batching }
+    let in_flight = section.whole("max_in_flight", 1..=100_000);
+    Queue {
+        arrivals,
+        max_batch_delay: Duration::from_millis(delay_ms),
+        max_queue,
+        batching,
+        max_in_flight: in_flight.unwrap_or_else(max_in_flight),
+    }
 }

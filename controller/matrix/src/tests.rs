@@ -227,7 +227,9 @@ fn a_server_has_a_queue_and_rates_above_zero() {
     assert_eq!(server.request_rates, [0.5, 2.0]);
     let max_batch_delay = Duration::from_millis(20);
     let (arrivals, batching) = (Arrivals::Constant, Batching::Dynamic);
-    assert_eq!(server.queue, Queue { arrivals, max_batch_delay, max_queue: 1000, batching });
+    let (max_queue, max_in_flight) = (1000, 1000);
+    let expected = Queue { arrivals, max_batch_delay, max_queue, batching, max_in_flight };
+    assert_eq!(server.queue, expected);
 }
 
 #[test]
@@ -277,6 +279,83 @@ fn an_endpoint_has_a_default_request_that_its_section_overrides() {
     );
     assert_eq!(endpoint.headers["authorization"], "MODELS_KEY");
     assert_eq!(endpoint.output_tokens.as_deref(), Some("/usage/completion_tokens"));
+}
+
+fn endpoint_of(section: &str) -> Endpoint {
+    let lines = format!("id = \"https://h/v1\"\n[model.endpoint]\n{section}");
+    check_model(&lines).unwrap().models[0].endpoint.clone().unwrap()
+}
+
+#[test]
+fn an_api_sets_the_keys_of_a_stream_and_each_can_be_overridden() {
+    let chat = endpoint_of("api = \"openai-chat\"\nmodel = \"m\"");
+    assert_eq!(
+        chat.request,
+        r#"{"messages":[{"role":"user","content":"{prompt}"}],"model":"m","max_tokens":"{max_new_tokens}","temperature":0,"stream":true,"stream_options":{"include_usage":true}}"#
+    );
+    assert_eq!(chat.answer, "/choices/0/delta/content");
+    assert_eq!(chat.output_tokens.as_deref(), Some("/usage/completion_tokens"));
+    let stream = chat.stream.unwrap();
+    assert_eq!((stream.done.as_str(), stream.idle_timeout_ms), ("[DONE]", 10_000));
+
+    let whole = endpoint_of("api = \"openai-chat\"\nmodel = \"m\"\nstream = false");
+    assert_eq!((whole.answer.as_str(), whole.stream), ("/choices/0/message/content", None));
+    assert!(!whole.request.contains("stream"), "{}", whole.request);
+
+    let tgi = endpoint_of(
+        "api = \"tgi-stream\"\nfinish = \"/why\"\ninput_tokens = \"tokenizer\"\nidle_timeout = \"3s\"",
+    );
+    assert_eq!((tgi.answer.as_str(), tgi.finish.as_deref()), ("/token/text", Some("/why")));
+    assert_eq!(tgi.input_tokens, None);
+    let stream = tgi.stream.unwrap();
+    assert_eq!((stream.done.as_str(), stream.idle_timeout_ms), ("/generated_text", 3_000));
+    assert_eq!(stream.skip.as_deref(), Some("/token/special"));
+
+    let own = endpoint_of("request = { q = \"{prompt}\" }\nanswer = \"/t\"\nstream = true");
+    assert_eq!((own.answer.as_str(), own.output_tokens), ("/t", None));
+    assert_eq!(own.stream.unwrap().done, "[DONE]");
+}
+
+#[test]
+fn contradictions_in_a_stream_are_reported() {
+    for (section, problem) in [
+        ("api = \"openai\"", "openai-chat"),
+        ("api = \"openai-chat\"", "endpoint.model: is missing"),
+        (
+            "api = \"openai-chat\"\nmodel = \"m\"\nrequest = { a = \"{prompt}\" }",
+            "has no effect beside request",
+        ),
+        ("model = \"m\"", "has no effect without api"),
+        ("api = \"tgi-stream\"\nstream = false", "is always a stream"),
+        ("done = \"[END]\"", "has no effect without stream = true"),
+        ("api = \"tgi-stream\"\nskip = \"special\"", "expected a JSON pointer"),
+        ("api = \"tgi-stream\"\nidle_timeout = \"soon\"", "expected a time such as"),
+    ] {
+        let error = check_model(&format!("id = \"https://h/v1\"\n[model.endpoint]\n{section}"));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
+}
+
+#[test]
+fn a_load_of_an_endpoint_has_one_level_and_counted_tokens() {
+    let text = SMALL
+        .replace("id = \"builtin:tiny\"", "id = \"https://h/v1\"\n[model.endpoint]\nAPI")
+        .replace("API", "api = \"openai-chat\"\nmodel = \"m\"")
+        + "\n[factors]\nbatch_sizes = [1, 8]\nscenarios = [\"offline\", \"server\", \"stress\"]\n\
+           [protocol]\nserver = { request_rates = [5], max_in_flight = 70 }\nstress = { duration = \"5m\" }\n";
+    let matrix = check(&text).unwrap();
+    assert_eq!(matrix.loads.server.as_ref().unwrap().queue.max_in_flight, 70);
+    let plan = plan::Plan::make(&matrix, 10).unwrap();
+    let sizes = |scenario| -> Vec<u32> {
+        let cells = plan.cells.iter().filter(|cell| cell.scenario == scenario);
+        cells.map(|cell| cell.batch_size).collect()
+    };
+    assert_eq!(sizes(Scenario::Offline), [1, 8]);
+    assert_eq!((sizes(Scenario::Server), sizes(Scenario::Stress)), (vec![1], vec![1]));
+    let uncounted = text.replace("model = \"m\"", "model = \"m\"\noutput_tokens = \"tokenizer\"");
+    let error = check(&uncounted).unwrap_err().to_string();
+    assert!(error.contains("whose tokens nobody counts"), "{error}");
 }
 
 #[test]

@@ -278,6 +278,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     reference_tokens: None,
                     schedule_delay_ns: None,
                     http: None,
+                    chunk_gaps: None,
                     outcome: Outcome::Ok(Finish::Eos),
                     failure_detail: None,
                     text: Some(format!("A says {words} {cell}")),

@@ -17,6 +17,7 @@ use stats::loadgen::LoadGen;
 use stats::precision::Look;
 use stats::quality::{Agreement, Quality, QualityDifference};
 use stats::slo::{Capacity, Goodput, Slo};
+pub use stats::stream_timing::CellStream;
 use stats::stress::Verdicts;
 use stats::stress::judge::Delay;
 use stats::telemetry::energy::CellEnergy;
@@ -316,10 +317,13 @@ pub struct Load {
     pub constant_gaps: Option<bool>,
     /// Closed loop: requests that were under way at any time; null in open loop.
     pub concurrency: Option<u32>,
-    /// How long the oldest request waited for others to be decoded with; null in closed loop.
+    /// How long the oldest request waited for others to be decoded with; null in closed loop and for endpoints.
     pub max_batch_delay_ms: Option<f64>,
-    /// What came while so many waited was not sent; null in closed loop.
+    /// What came while so many waited was not sent; null in closed loop and for endpoints.
     pub max_queue: Option<u32>,
+    /// Of an endpoint in open loop: what came while so many were in flight was not sent; null for others.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
     /// Which requests were decoded together.
     #[serde(default)]
     pub batching: Batching,
@@ -557,6 +561,9 @@ pub struct Cell {
     /// Where the time of requests to an endpoint goes; null where the model was in the agent.
     #[serde(default)]
     pub http: Option<CellExchange>,
+    /// How the text of streamed responses arrived; null unless an endpoint streamed.
+    #[serde(default)]
+    pub stream: Option<CellStream>,
     /// Of the processes that measured; null for endpoints, whose machine isn't observed.
     pub memory: CellMemory,
     /// What was observed while it was measured; null where nothing was.

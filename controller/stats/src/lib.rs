@@ -25,6 +25,7 @@ pub mod quality;
 pub mod quantile;
 pub mod serial;
 pub mod slo;
+pub mod stream_timing;
 pub mod stress;
 pub mod telemetry;
 pub mod threshold;

@@ -3,6 +3,7 @@
 use super::database::{Record, Value};
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
+use model::chunk_gaps::ChunkGaps;
 use model::sample::{HttpTiming, Sample, SampleKey};
 use model::{ids::CampaignId, output_ids::OutputIds};
 use records::{
@@ -40,13 +41,13 @@ macro_rules! samples_with {
             Texts::Read => concat!(
                 "SELECT ",
                 $columns!(),
-                ", text, output_ids FROM sample WHERE campaign = $1",
+                ", text, output_ids, chunk_gaps FROM sample WHERE campaign = $1",
                 $rest
             ),
             Texts::Leave => concat!(
                 "SELECT ",
                 $columns!(),
-                ", NULL AS text, NULL AS output_ids FROM sample WHERE campaign = $1",
+                ", NULL AS text, NULL AS output_ids, NULL AS chunk_gaps FROM sample WHERE campaign = $1",
                 $rest
             ),
         }
@@ -326,6 +327,9 @@ fn sample_of(
         reference_tokens: tokens("reference_tokens")?,
         schedule_delay_ns,
         http,
+        chunk_gaps: (row.get::<Option<Vec<u8>>>("chunk_gaps")?)
+            .map(|bytes| ChunkGaps::from_packed(bytes).ok_or(Error::Damaged { what: "chunk_gaps" }))
+            .transpose()?,
         outcome: outcome.parse().map_err(|_| Error::Damaged { what: "outcome" })?,
         failure_detail: None,
         text: row.get("text")?,

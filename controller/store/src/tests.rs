@@ -24,7 +24,7 @@ usd_per_hour = 0.1
 fn sample(text: Option<&str>) -> Sample {
     Sample {
         start_ns: 5,
-        ttft_ns: None,
+        ttft_ns: Some(10),
         latency_ns: 70,
         input_tokens: Some(3),
         cut_tokens: 0,
@@ -39,6 +39,7 @@ fn sample(text: Option<&str>) -> Sample {
             server_ns: Some(40),
             is_reconnected: true,
         }),
+        chunk_gaps: text.map(|_| vec![0, 300].into()),
         outcome: Outcome::Ok(Finish::Length),
         failure_detail: None,
         text: text.map(str::to_owned),
@@ -210,6 +211,8 @@ mod suite {
         assert!(without.iter().all(|row| row.sample.text.is_none()));
         assert_eq!(samples[0].sample.output_ids, Some(OutputIds::pack(&[300, 1])));
         assert!(without.iter().all(|row| row.sample.output_ids.is_none()));
+        assert_eq!(samples[0].sample.chunk_gaps, Some(vec![0, 300].into()));
+        assert!(without.iter().all(|row| row.sample.chunk_gaps.is_none()));
     }
 
     pub(super) async fn a_sample_that_counts_twice_is_refused_and_its_group_with_it(bench: Bench) {

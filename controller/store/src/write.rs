@@ -3,6 +3,7 @@
 use super::database::{Record, Transaction, Value, int};
 use super::{CampaignNo, Error, Hold, Store, load, signatures, telemetry};
 use chrono::{DateTime, Utc};
+use model::chunk_gaps::ChunkGaps;
 use model::text::without_zero_bytes;
 use model::{output_ids::OutputIds, sample::HttpTiming, segment::SegmentFacts};
 use records::{AgentWrite, NewCampaign, SampleRow, State, Write};
@@ -146,7 +147,7 @@ impl Store {
 }
 
 /// Of the table of samples.
-const SAMPLE_COLUMNS: usize = 27;
+const SAMPLE_COLUMNS: usize = 28;
 
 async fn insert_samples(
     transaction: &mut Transaction,
@@ -191,12 +192,13 @@ async fn insert_samples(
             Value::Int((*is_counted).into()),
             Value::MaybeText(text.as_deref()),
             Value::MaybeBytes(sample.output_ids.as_ref().map(OutputIds::as_packed)),
+            Value::MaybeBytes(sample.chunk_gaps.as_ref().map(ChunkGaps::as_packed)),
         ]);
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
                 reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, \
-                reconnected, outcome, detail, counted, text, output_ids)";
+                reconnected, outcome, detail, counted, text, output_ids, chunk_gaps)";
     transaction.insert(into, SAMPLE_COLUMNS, &values).await
 }
 

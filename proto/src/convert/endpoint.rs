@@ -2,7 +2,7 @@
 
 use super::given;
 use crate::wire;
-use model::endpoint::Endpoint;
+use model::endpoint::{Endpoint, EventStream};
 
 impl From<&Endpoint> for wire::Endpoint {
     fn from(endpoint: &Endpoint) -> Self {
@@ -18,6 +18,11 @@ impl From<&Endpoint> for wire::Endpoint {
             server_ms: or_empty(&endpoint.server_ms),
             timeout_ms: endpoint.timeout_ms,
             region: or_empty(&endpoint.region),
+            stream: endpoint.stream.as_ref().map(|stream| wire::EventStream {
+                done: stream.done.clone(),
+                skip: or_empty(&stream.skip),
+                idle_timeout_ms: stream.idle_timeout_ms,
+            }),
         }
     }
 }
@@ -35,6 +40,11 @@ impl From<wire::Endpoint> for Endpoint {
             server_ms: given(wire.server_ms),
             timeout_ms: wire.timeout_ms,
             region: given(wire.region),
+            stream: wire.stream.map(|stream| EventStream {
+                done: stream.done,
+                skip: given(stream.skip),
+                idle_timeout_ms: stream.idle_timeout_ms,
+            }),
         }
     }
 }
@@ -57,7 +67,15 @@ mod tests {
             server_ms: None,
             timeout_ms: 60_000,
             region: Some("eu-west-1".to_owned()),
+            stream: None,
         };
+        assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
+        let stream = EventStream {
+            done: EventStream::DONE.to_owned(),
+            skip: Some("/token/special".to_owned()),
+            idle_timeout_ms: 10_000,
+        };
+        let endpoint = Endpoint { stream: Some(stream), ..endpoint };
         assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
     }
 }

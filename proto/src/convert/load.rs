@@ -21,6 +21,9 @@ impl TryFrom<wire::LoadWindow> for LoadWindow {
             latency: histogram(wire.latency)?,
             ttft: histogram(wire.ttft)?,
             schedule_delay: histogram(wire.schedule_delay)?,
+            chunk_gap: histogram(wire.chunk_gap)?,
+            streamed_tokens: wire.streamed_tokens,
+            streamed: wire.streamed,
         }
         .check()
     }
@@ -39,6 +42,9 @@ impl From<LoadWindow> for wire::LoadWindow {
             latency: Some(window.latency.into()),
             ttft: Some(window.ttft.into()),
             schedule_delay: Some(window.schedule_delay.into()),
+            chunk_gap: Some(window.chunk_gap.into()),
+            streamed_tokens: window.streamed_tokens,
+            streamed: window.streamed,
         }
     }
 }
@@ -51,6 +57,8 @@ mod tests {
     fn a_window_survives_the_wire_and_lies_are_refused() {
         let mut window = LoadWindow { start_ns: 3, end_ns: 9, batches: 1, ..LoadWindow::default() };
         window.latency.add(6);
+        window.chunk_gap.add(2);
+        (window.streamed, window.streamed_tokens) = (1, 2);
         assert_eq!((window.ok(), window.span_ns()), (1, 6));
         assert_eq!(
             LoadWindow::try_from(wire::LoadWindow::from(window.clone())),

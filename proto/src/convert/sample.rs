@@ -55,6 +55,7 @@ impl TryFrom<wire::Sample> for (SampleId, Sample) {
             reference_tokens: wire.reference_tokens,
             schedule_delay_ns: wire.schedule_delay_ns,
             http: wire.http.map(HttpTiming::from),
+            chunk_gaps: wire.chunks.map(|chunks| chunks.gaps_us.into()),
             outcome,
             failure_detail,
             text: wire.text,
@@ -89,6 +90,7 @@ impl From<(SampleId, Sample)> for wire::Sample {
             reference_tokens: sample.reference_tokens,
             schedule_delay_ns: sample.schedule_delay_ns,
             http: sample.http.map(Into::into),
+            chunks: sample.chunk_gaps.map(|gaps| wire::Chunks { gaps_us: gaps.into() }),
             finish,
             failure,
             text: sample.text,
@@ -120,6 +122,7 @@ mod tests {
             reference_tokens: Some(4),
             schedule_delay_ns: Some(1),
             http: None,
+            chunk_gaps: None,
             outcome: Outcome::Ok(Finish::Eos),
             failure_detail: None,
             text: Some("so".to_owned()),
@@ -159,7 +162,9 @@ mod tests {
             ..sample()
         };
         let failed = Sample::failed(10, 9, Kind::Throttled, "429".to_owned());
-        for sample in [sample(), uncounted, failed] {
+        let streamed = Sample { chunk_gaps: Some(vec![0].into()), ..sample() };
+        let of_one_chunk = Sample { chunk_gaps: Some(Vec::new().into()), ..sample() };
+        for sample in [sample(), uncounted, failed, streamed, of_one_chunk] {
             assert_eq!(decode((id(), sample.clone()).into()), Ok(sample));
         }
         assert_eq!(timing.network_ns(), Some(3));
@@ -193,6 +198,24 @@ mod tests {
         let endless =
             wire::Sample { output_tokens: Some(4_097), ..with(vec![1; MAX_OUTPUT_IDS + 1]) };
         assert!(matches!(problem(endless), sample::Error::OutputIds { .. }));
+    }
+
+    #[test]
+    fn chunks_that_do_not_fit_between_first_token_and_end_are_refused() {
+        let with = |ttft_ns, latency_ns, gaps_us: Vec<u32>| wire::Sample {
+            ttft_ns,
+            latency_ns,
+            chunks: Some(wire::Chunks { gaps_us }),
+            ..wire()
+        };
+        assert!(decode(with(Some(1_000), 9_000, vec![4, 4])).is_ok());
+        for wire in [
+            with(None, 9_000, vec![4]),
+            with(Some(1_000), 9_000, vec![4, 6]),
+            with(Some(1_000), 9_000, vec![0; 4_096]),
+        ] {
+            assert!(matches!(problem(wire), sample::Error::ChunkGaps { .. }));
+        }
     }
 
     #[test]

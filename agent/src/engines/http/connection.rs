@@ -5,10 +5,11 @@
 //! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
 
 use super::response::MAX_RESPONSE_BYTES;
+use super::stream::{Broken, End, Progress as Stream, StreamFields, StreamReader, Streamed};
 use super::{Error, credentials::Credentials, failed};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri, Version};
@@ -28,6 +29,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::io::InspectReader;
 
+/// How long to wait for the end of a response whose final event came: a connection can be used
+/// again after its end only, which servers send along with that event.
+const END_TIMEOUT: Duration = Duration::from_millis(50);
+
 #[derive(Debug, Clone)]
 pub(super) struct Target(Arc<Shared>);
 
@@ -43,17 +48,26 @@ struct Shared {
     content_type: HeaderValue,
     credentials: Credentials,
     timeout: Duration,
+    /// Set if a response is a stream of events.
+    stream: Option<StreamFields>,
 }
 
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(super) body: Body,
     /// Without the server's own timing.
     pub(super) timing: HttpTiming,
-    /// When the last byte arrived, on the stopwatch.
+    /// When the last byte or the final event arrived, on the stopwatch.
     pub(super) end_ns: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Document(Bytes),
+    /// Of a response with a success status.
+    Stream(Result<Box<Streamed>, Broken>),
 }
 
 impl Target {
@@ -61,6 +75,7 @@ impl Target {
         address: &str,
         credentials: Credentials,
         endpoint: &Endpoint,
+        stream: Option<StreamFields>,
     ) -> Result<Self, Error> {
         let no_address = || Error::Address { address: shown_url(address) };
         let uri: Uri = address.parse().map_err(|_| no_address())?;
@@ -88,9 +103,15 @@ impl Target {
                 .map_err(|_| no_address())?,
             credentials,
             timeout: Duration::from_millis(endpoint.timeout_ms.into()),
+            stream,
             address: address.to_owned(),
             uri: target.parse().map_err(|_| no_address())?,
         })))
+    }
+
+    /// Whether a response is a stream of events.
+    pub(super) fn streams(&self) -> bool {
+        self.0.stream.is_some()
     }
 
     pub(super) fn shown(&self) -> &str {
@@ -181,8 +202,7 @@ impl Connection {
             let detail = format!("no complete response within {} s", shared.timeout.as_secs_f64());
             Err(failed(Kind::TimedOut, detail))
         });
-        let (status, answered, body) = response?;
-        let end_ns = stopwatch.now_ns();
+        let Answered { status, headers: answered, body, end_ns } = response?;
         let timing = HttpTiming {
             total_ns: end_ns.saturating_sub(start_ns),
             connect_ns: progress.connect_ns,
@@ -191,11 +211,12 @@ impl Connection {
             is_reconnected: progress.is_reconnected,
         };
         // Headers signed for this request are known only here.
-        let body = if status.is_success() {
-            body
-        } else {
-            let said = String::from_utf8_lossy(&body);
-            Bytes::from(shared.credentials.redacted(&said, &headers))
+        let body = match body {
+            Body::Document(body) if !status.is_success() => {
+                let said = String::from_utf8_lossy(&body);
+                Body::Document(Bytes::from(shared.credentials.redacted(&said, &headers)))
+            }
+            body => body,
         };
         Ok(Response { status, headers: answered, body, timing, end_ns })
     }
@@ -207,7 +228,7 @@ impl Connection {
         progress: &mut Progress,
         start_ns: u64,
         stopwatch: &Stopwatch,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+    ) -> Result<Answered, Failure> {
         let since = || stopwatch.now_ns().saturating_sub(start_ns);
         let broken = |error: hyper::Error| {
             failed(Kind::Unreachable, format!("connection lost: {}", one_line(&error)))
@@ -241,18 +262,74 @@ impl Connection {
         };
         progress.first_byte_ns = Some(since());
         let (head, body) = answer.into_parts();
-        if head.status.is_success() && is_stream(&head.headers) {
-            let detail = "the response is a stream of events (text/event-stream), expected one JSON document: turn streaming off in the request";
-            return Err(failed(Kind::Answer, detail.to_owned()));
-        }
-        let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
-            failed(Kind::Unreachable, format!("the response was cut off: {}", one_line(&*error)))
-        })?;
+        let (status, headers) = (head.status, head.headers);
+        let (body, end_ns, is_whole) = if status.is_success() && is_stream(&headers) {
+            let Some(fields) = &shared.stream else {
+                let detail = "the response is a stream of events (text/event-stream), expected one JSON document: set stream = true in [model.endpoint], or turn streaming off in the request";
+                return Err(failed(Kind::Answer, detail.to_owned()));
+            };
+            let reader = StreamReader::new(fields.clone());
+            read_stream(body, reader, start_ns, stopwatch).await
+        } else {
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
+                let detail = format!("the response was cut off: {}", one_line(&*error));
+                failed(Kind::Unreachable, detail)
+            })?;
+            (Body::Document(body.to_bytes()), stopwatch.now_ns(), true)
+        };
         // One whose end was announced isn't kept, so that its end is no reconnect.
-        if head.version == Version::HTTP_11 && !is_last(&head.headers) {
+        if is_whole && head.version == Version::HTTP_11 && !is_last(&headers) {
             self.0 = Some(open);
         }
-        Ok((head.status, head.headers, body.to_bytes()))
+        Ok(Answered { status, headers, body, end_ns })
+    }
+}
+
+/// What came back, and when it was complete.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Body,
+    end_ns: u64,
+}
+
+/// Reads a stream to its final event. Returns when that came, and whether the response has ended,
+/// too, so that its connection can be used again.
+async fn read_stream(
+    mut body: Incoming,
+    mut reader: StreamReader,
+    start_ns: u64,
+    stopwatch: &Stopwatch,
+) -> (Body, u64, bool) {
+    let broken = |broken: Broken| (Body::Stream(Err(broken)), stopwatch.now_ns(), false);
+    loop {
+        let next = match reader.stalls_at_ns() {
+            None => body.frame().await,
+            Some(at_ns) => {
+                let left = Duration::from_nanos(at_ns.saturating_sub(stopwatch.now_ns()));
+                match tokio::time::timeout(left, body.frame()).await {
+                    Ok(next) => next,
+                    Err(_) => return broken(reader.fail(End::Stalled)),
+                }
+            }
+        };
+        let frame = match next {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return broken(reader.fail(End::Broken(&one_line(&error)))),
+            None => return broken(reader.fail(End::Closed)),
+        };
+        let Ok(bytes) = frame.into_data() else { continue };
+        let at_ns = stopwatch.now_ns();
+        match reader.push(&bytes, at_ns) {
+            Ok(Stream::Open) => {}
+            Ok(Stream::Done) => {
+                let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+                let is_whole = tokio::time::timeout(END_TIMEOUT, rest).await.is_ok();
+                let streamed = reader.finish(at_ns.saturating_sub(start_ns));
+                return (Body::Stream(streamed.map(Box::new)), at_ns, is_whole);
+            }
+            Err(error) => return broken(error),
+        }
     }
 }
 

@@ -1,37 +1,45 @@
 //! An existing endpoint over HTTP: a URL that accepts JSON POST requests, or a SageMaker endpoint.
 //!
 //! A batch is sent as concurrent requests, one connection each; the next batch starts after the
-//! last response. A failed request is a failed row and does not affect the others. The clock stops
-//! at the last byte of a response; responses are parsed after all have arrived, so parsing is not
-//! measured.
+//! last response. Under a load each request is sent when it arrives, however many are in flight
+//! (`load`). A failed request is a failed row and does not affect the others. The clock stops at
+//! the last byte of a response; the responses of a batch are parsed after all have arrived, so
+//! parsing is not measured. A stream is parsed as it arrives, and its clock stops at its final
+//! event.
 //!
-//! The model behind the endpoint is opaque: no weights, device, memory or first token.
+//! The model behind the endpoint is opaque: no weights, device or memory.
 
-mod response;
 mod connection;
 mod credentials;
+mod load;
 mod permissions;
+mod response;
+mod sse;
+mod stream;
 mod template;
 
 pub use permissions::Permissions;
 
 use crate::model_source;
-use connection::{Connection, Response, Target};
+use connection::{Body, Connection, Response, Target};
 use credentials::Credentials;
 use engine::files::{ReadError, TokenizerFiles};
-use engine::{Engine, Request, Row, count};
+use engine::{Engine, Intake, Request, Row, count};
+use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::{Generation, Settings, Stop};
 use model::panic::words;
-use model::sample::{Finish, MAX_TEXT_BYTES};
+use model::sample::{Finish, HttpTiming, MAX_TEXT_BYTES};
 use model::text::plain;
 use ops::error_chain::one_line;
 use ops::secret::shown_url;
-use response::{ResponseFields, Unusable};
+use response::{Parsed, ResponseFields, Unusable};
+use std::sync::Arc;
 use std::{io, time::Duration};
 use stopwatch::Stopwatch;
+use stream::{Broken, StreamFields, Streamed};
 use t5::tokenizer::{self, PromptForm, Tokenizer};
 use template::Template;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -93,7 +101,7 @@ pub enum Error {
 pub struct Http {
     facts: EngineFacts,
     template: Template,
-    fields: ResponseFields,
+    fields: Arc<ResponseFields>,
     tokenizer: Option<Tokenizer>,
     target: Target,
     connections: Vec<Connection>,
@@ -116,12 +124,14 @@ impl Http {
             .build()
             .map_err(|error: io::Error| Error::System(error.to_string()))?;
         let credentials = runtime.block_on(Credentials::find(place, endpoint, variable))?;
-        let target = Target::new(&credentials.address(place), credentials, endpoint)?;
+        let fields = Arc::new(ResponseFields::of(endpoint));
+        let stream = endpoint.stream.clone();
+        let stream = stream.map(|rules| StreamFields { fields: Arc::clone(&fields), rules });
+        let target = Target::new(&credentials.address(place), credentials, endpoint, stream)?;
         let template = Template::new(&endpoint.request)
             .map_err(|source| Error::Template { model: shown_url(&spec.model), source })?;
         let (tokenizer, tokenizer_sha256) = tokenizer_of(spec)?;
         let facts = facts(spec, endpoint, &target, tokenizer.as_ref(), tokenizer_sha256);
-        let fields = ResponseFields::of(endpoint);
         let connections = Vec::new();
         Ok(Self { facts, template, fields, tokenizer, target, connections, runtime })
     }
@@ -167,7 +177,12 @@ impl Http {
         generation: &Generation,
     ) -> Result<Option<String>, Failure> {
         let response = response?;
-        let (body, total_ns) = (response.body.clone(), response.timing.total_ns);
+        let total_ns = response.timing.total_ns;
+        let (wrong, body) = match &response.body {
+            Body::Document(body) => (self.fields.wrong_pointers(body, total_ns), body.clone()),
+            Body::Stream(Ok(streamed)) => (streamed.wrong_pointers.clone(), "".into()),
+            Body::Stream(Err(_)) => (Vec::new(), "".into()),
+        };
         let note = match self.row(PROBE, Ok(response), generation) {
             Ok(_) => None,
             Err(failure)
@@ -177,7 +192,6 @@ impl Http {
             }
             Err(failure) => return Err(failure),
         };
-        let wrong = self.fields.wrong_pointers(&body, total_ns);
         if wrong.is_empty() {
             return Ok(note);
         }
@@ -230,16 +244,21 @@ impl Http {
         response: Result<Response, Failure>,
         generation: &Generation,
     ) -> Result<Row, Failure> {
-        let response = response?;
-        if !response.status.is_success() {
-            return Err(self.error_response(&response));
-        }
-        let read =
-            self.fields.read(&response.body).map_err(|Unusable { status, kind, reason }| {
-                let retry =
-                    if response::may_pass(status) { Retry::SameAgent } else { Retry::Never };
-                Failure { retry, kind, detail: self.quoted(&reason, &response.body) }
-            })?;
+        let Response { status, headers, body, timing, end_ns } = response?;
+        let (read, first_token_ns, chunk_gaps) = match body {
+            Body::Document(body) if !status.is_success() => {
+                return Err(self.error_response(status, &body));
+            }
+            Body::Document(body) => (self.document(&body)?, None, None),
+            Body::Stream(Ok(streamed)) => {
+                let Streamed { parsed, first_text_ns, chunk_gaps, .. } = *streamed;
+                (parsed, Some(first_text_ns), Some(chunk_gaps))
+            }
+            Body::Stream(Err(broken)) => {
+                let Broken { unusable, last } = broken;
+                return Err(self.unusable(unusable, &last));
+            }
+        };
         if read.text.len() > MAX_TEXT_BYTES {
             let bytes = read.text.len();
             let detail = format!("summary of {bytes} bytes exceeds the limit of {MAX_TEXT_BYTES}");
@@ -258,9 +277,8 @@ impl Http {
         // A truncated text has no end-of-sequence token.
         let has_no_end = read.output_tokens.is_none() && finish == Finish::Length;
         let output_tokens = all.map(|tokens| tokens - u32::from(has_no_end).min(tokens));
-        let server_ns = read.server_ns.or_else(|| response::server_timing(&response.headers));
-        let mut timing = response.timing;
-        timing.server_ns = server_ns;
+        let server_ns = read.server_ns.or_else(|| response::server_timing(&headers));
+        let timing = HttpTiming { server_ns, ..timing };
         Ok(Row {
             input_tokens: read
                 .input_tokens
@@ -269,31 +287,50 @@ impl Http {
             output_ids: Vec::new(),
             output_tokens,
             unknown_tokens: 0,
-            first_token_ns: None,
-            end_ns: response.end_ns,
+            first_token_ns,
+            end_ns,
             finish,
             text: Some(read.text),
             http: Some(timing.plausible()),
+            chunk_gaps,
         })
+    }
+
+    /// A response of one JSON document with a success status.
+    fn document(&self, body: &[u8]) -> Result<Parsed, Failure> {
+        let read = self.fields.read(body);
+        if !self.target.streams() {
+            return read.map_err(|unusable| self.unusable(unusable, body));
+        }
+        // An error object in place of a stream has its class.
+        let named = read.err().filter(|unusable| unusable.status != StatusCode::OK);
+        let reason = "one document and no stream of events (text/event-stream): turn streaming on in the request".to_owned();
+        let no_stream = Unusable { status: StatusCode::OK, kind: Kind::Answer, reason };
+        Err(self.unusable(named.unwrap_or(no_stream), body))
+    }
+
+    fn unusable(&self, unusable: Unusable, body: &[u8]) -> Failure {
+        let Unusable { status, kind, reason } = unusable;
+        let retry = if response::may_pass(status) { Retry::SameAgent } else { Retry::Never };
+        Failure { retry, kind, detail: self.quoted(&reason, body) }
     }
 
     /// What is wrong with a response, and its beginning, without secrets.
     fn quoted(&self, reason: &str, body: &[u8]) -> String {
         let reason = plain(&self.target.redacted(reason), MAX_REASON_CHARS);
+        if body.is_empty() {
+            return reason;
+        }
         let said = self.target.redacted(&String::from_utf8_lossy(body));
         format!("{reason} in the response {}", plain(said.trim(), MAX_QUOTED_CHARS))
     }
 
-    fn error_response(&self, response: &Response) -> Failure {
-        let status = response::original_status(response.status, &response.body);
+    fn error_response(&self, answered: StatusCode, body: &[u8]) -> Failure {
+        let status = response::original_status(answered, body);
         let retry = if response::may_pass(status) { Retry::SameAgent } else { Retry::Never };
-        let said = self.target.redacted(&String::from_utf8_lossy(&response.body));
+        let said = self.target.redacted(&String::from_utf8_lossy(body));
         let said = plain(said.trim(), MAX_QUOTED_CHARS);
-        Failure {
-            retry,
-            kind: response::class(status),
-            detail: format!("{}: {said}", response.status),
-        }
+        Failure { retry, kind: response::class(status), detail: format!("{answered}: {said}") }
     }
 }
 
@@ -334,6 +371,8 @@ fn facts(
         tokenizer_sha256,
         device: EngineFacts::ENDPOINT.to_owned(),
         kernel: "http".to_owned(),
+        // A request is sent whenever it arrives.
+        continuous_batching: true,
         endpoint: Some(target.shown().to_owned()),
         notes,
         ..EngineFacts::default()
@@ -363,7 +402,19 @@ impl Engine for Http {
         let rows = prompts.iter().zip(answers);
         Ok(rows.map(|(prompt, response)| self.row(prompt, response, generation)).collect())
     }
+
+    fn serve(
+        &mut self,
+        intake: &mut dyn Intake,
+        generation: &Generation,
+        stopwatch: &Stopwatch,
+    ) -> Result<(), Failure> {
+        self.carry(intake, generation, stopwatch);
+        Ok(())
+    }
 }
 
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -84,27 +84,26 @@ impl ResponseFields {
         self.output_tokens.is_some()
     }
 
+    /// The pointer to the summary, or to a piece of it in an event.
+    pub(super) fn answer(&self) -> &str {
+        &self.answer
+    }
+
+    /// The pointers to the token counts of prompt and summary, the finish reason and the server's
+    /// time.
+    pub(super) fn places(&self) -> [Option<&str>; 4] {
+        [&self.input_tokens, &self.output_tokens, &self.finish, &self.server_ms]
+            .map(Option::as_deref)
+    }
+
     pub(super) fn read(&self, body: &[u8]) -> Result<Parsed, Unusable> {
-        let unusable = |kind, reason| Unusable { status: StatusCode::OK, kind, reason };
         let answer =
             json(body).map_err(|error| unusable(Kind::Answer, format!("not JSON ({error})")))?;
-        let at = |pointer: &Option<String>| answer.pointer(pointer.as_deref()?);
-        let word = at(&self.finish).and_then(Value::as_str);
-        let finish = word.map(Ended::of);
-        if let (Some(word), Some(pointer)) = (word, &self.finish) {
-            let reason = |what: &str| format!("{what}: {pointer} is {}", shown(&word.into()));
-            match finish {
-                Some(Ended::Aborted) => {
-                    return Err(unusable(Kind::Aborted, reason("the server aborted the request")));
-                }
-                Some(Ended::Filtered) => {
-                    return Err(unusable(Kind::Filtered, reason("a filter withheld the summary")));
-                }
-                Some(Ended::Finished(_)) | None => {}
-            }
-        }
+        let values = self.places().map(|pointer| answer.pointer(pointer?));
+        // The finish reason of a withheld summary says more than its absence.
+        self.finish_of(values[FINISH])?;
         let text = match answer.pointer(&self.answer) {
-            Some(Value::String(text)) => text.clone(),
+            Some(Value::String(text)) => text,
             other => {
                 if let Some(status) = error_status(&answer) {
                     let reason = "an error in place of a summary".to_owned();
@@ -119,26 +118,62 @@ impl ResponseFields {
                 return Err(unusable(Kind::Answer, reason));
             }
         };
+        self.parsed(text, values)
+    }
+
+    /// A summary with the values at [`ResponseFields::places`].
+    pub(super) fn parsed(
+        &self,
+        text: &str,
+        values: [Option<&Value>; 4],
+    ) -> Result<Parsed, Unusable> {
+        let finish = self.finish_of(values[FINISH])?;
         if text.trim().is_empty() {
             let reason = format!("the text at {} is empty", self.answer);
             return Err(unusable(Kind::Empty, reason));
         }
+        let [input_tokens, output_tokens, _, server_ms] = values;
         Ok(Parsed {
-            text,
-            input_tokens: at(&self.input_tokens).and_then(tokens),
-            output_tokens: at(&self.output_tokens).and_then(tokens),
-            finish: finish.and_then(|ended| match ended {
-                Ended::Finished(finish) => Some(finish),
-                Ended::Aborted | Ended::Filtered => None,
-            }),
-            server_ns: at(&self.server_ms).and_then(number).and_then(nanoseconds),
+            text: text.to_owned(),
+            input_tokens: input_tokens.and_then(tokens),
+            output_tokens: output_tokens.and_then(tokens),
+            finish,
+            server_ns: server_ms.and_then(number).and_then(nanoseconds),
         })
+    }
+
+    fn finish_of(&self, value: Option<&Value>) -> Result<Option<Finish>, Unusable> {
+        let (Some(word), Some(pointer)) = (value.and_then(Value::as_str), &self.finish) else {
+            return Ok(None);
+        };
+        let reason = |what: &str| format!("{what}: {pointer} is {}", shown(&word.into()));
+        match Ended::of(word) {
+            Ended::Finished(finish) => Ok(Some(finish)),
+            Ended::Aborted => {
+                Err(unusable(Kind::Aborted, reason("the server aborted the request")))
+            }
+            Ended::Filtered => {
+                Err(unusable(Kind::Filtered, reason("a filter withheld the summary")))
+            }
+        }
     }
 
     /// Every pointer that doesn't lead to what it should, in the response to the trial request.
     /// `total_ns`: how long the request took.
     pub(super) fn wrong_pointers(&self, body: &[u8], total_ns: u64) -> Vec<String> {
         let Ok(answer) = json(body) else { return Vec::new() };
+        let values = self.places().map(|pointer| answer.pointer(pointer?));
+        self.wrong_values(values, &|pointer| missing(&answer, pointer), total_ns)
+    }
+
+    /// The same of the values at [`ResponseFields::places`]; `missing` says what is there in place
+    /// of a pointer's value.
+    pub(super) fn wrong_values(
+        &self,
+        values: [Option<&Value>; 4],
+        missing: &dyn Fn(&str) -> String,
+        total_ns: u64,
+    ) -> Vec<String> {
         let is_server_time = |value: &Value| {
             let most_ns = 2 * total_ns + MAX_ROUNDING_NS;
             number(value).and_then(nanoseconds).is_some_and(|server_ns| server_ns <= most_ns)
@@ -146,17 +181,19 @@ impl ResponseFields {
         let within =
             format!("milliseconds of the server: the request took {:.1} ms", total_ns as f64 / 1e6);
         let is_tokens = |value: &Value| tokens(value).is_some();
-        let checks: [(&str, &Option<String>, Check<'_>, &str); 4] = [
-            ("input_tokens", &self.input_tokens, &is_tokens, "a number of tokens"),
-            ("output_tokens", &self.output_tokens, &is_tokens, "a number of tokens"),
-            ("finish", &self.finish, &is_finish, "a finish reason"),
-            ("server_ms", &self.server_ms, &is_server_time, &within),
+        let checks: [(&str, Check<'_>, &str); 4] = [
+            ("input_tokens", &is_tokens, "a number of tokens"),
+            ("output_tokens", &is_tokens, "a number of tokens"),
+            ("finish", &is_finish, "a finish reason"),
+            ("server_ms", &is_server_time, &within),
         ];
         let mut wrong = Vec::new();
-        for (key, pointer, is_right, expected) in checks {
+        for ((pointer, value), (key, is_right, expected)) in
+            self.places().into_iter().zip(values).zip(checks)
+        {
             let Some(pointer) = pointer else { continue };
-            match answer.pointer(pointer) {
-                None => wrong.push(format!("{key}: {}", missing(&answer, pointer))),
+            match value {
+                None => wrong.push(format!("{key}: {}", missing(pointer))),
                 Some(value) if !is_right(value) => {
                     let held = shown(value);
                     wrong.push(format!("{key}: {pointer} holds {held}, expected {expected}"));
@@ -166,6 +203,13 @@ impl ResponseFields {
         }
         wrong
     }
+}
+
+/// The place of the finish reason among [`ResponseFields::places`].
+const FINISH: usize = 2;
+
+fn unusable(kind: Kind, reason: String) -> Unusable {
+    Unusable { status: StatusCode::OK, kind, reason }
 }
 
 /// Whether a field of an answer holds what is expected.
@@ -292,7 +336,7 @@ fn missing(answer: &Value, pointer: &str) -> String {
 }
 
 /// A part of a response for people: the keys of an object, the length of a list, or the value.
-fn shown(value: &Value) -> String {
+pub(super) fn shown(value: &Value) -> String {
     let text = match value {
         Value::Object(fields) if fields.is_empty() => "no keys".to_owned(),
         Value::Object(fields) => {

@@ -83,7 +83,7 @@ fn serve() -> Served {
     Served { stub, address, _runtime: runtime }
 }
 
-fn spec(address: &str) -> EngineSpec {
+pub(super) fn spec(address: &str) -> EngineSpec {
     EngineSpec {
         model: address.to_owned(),
         revision: None,
@@ -102,6 +102,7 @@ fn spec(address: &str) -> EngineSpec {
             server_ms: None,
             timeout_ms: 60_000,
             region: None,
+            stream: None,
         }),
     }
 }
@@ -111,12 +112,12 @@ fn permissions() -> Permissions {
     Permissions { variables: ["STUB_KEY".to_owned()].into(), ..Permissions::default() }
 }
 
-fn open(spec: &EngineSpec) -> Http {
+pub(super) fn open(spec: &EngineSpec) -> Http {
     Http::open(spec, &permissions(), &|name| (name == "STUB_KEY").then(|| SECRET.to_owned()))
         .unwrap()
 }
 
-fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
+pub(super) fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
     let generation = Generation {
         prompt: "Say: {dialogue}".to_owned(),
         max_input_tokens: 512,

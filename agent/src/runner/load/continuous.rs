@@ -1,10 +1,12 @@
-//! Continuous batching: waiting requests join the running batch as soon as there is room.
+//! Continuous batching: waiting requests join the running batch as soon as there is room. An
+//! endpoint gets every request when it arrives.
 
 use super::{Load, SampleSink, ShardRequests};
-use crate::workload::{Arrival, ArrivalBatch, Workload};
-use engine::{Intake, Request, Row};
+use crate::workload::{Arrival, ArrivalBatch, Arrived, Workload};
+use engine::{Entry, Intake, Request, Row};
 use model::failure::Failure;
 use std::collections::HashMap;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 impl Load<'_> {
@@ -13,6 +15,7 @@ impl Load<'_> {
         workload: &mut Workload,
         requests_of_shard: &ShardRequests,
         sink: &mut dyn SampleSink,
+        most: usize,
     ) -> Result<(), Failure> {
         let mut entrance = Admission {
             workload,
@@ -20,7 +23,7 @@ impl Load<'_> {
             sink,
             stopwatch: self.stopwatch,
             is_cancelled: self.is_cancelled,
-            most: self.offer.batch_size.max(1) as usize,
+            most,
             entered: 0,
             live: HashMap::new(),
         };
@@ -34,7 +37,7 @@ struct Admission<'a> {
     sink: &'a mut dyn SampleSink,
     stopwatch: &'a Stopwatch,
     is_cancelled: &'a dyn Fn() -> bool,
-    /// Maximum batch size.
+    /// Maximum batch size; of an endpoint, most requests in flight in open loop.
     most: usize,
     entered: usize,
     /// Requests being decoded, by number.
@@ -57,6 +60,37 @@ impl Intake for Admission<'_> {
         self.live.extend((self.entered..).zip(batch));
         self.entered += requests.len();
         requests
+    }
+
+    fn wake_with(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.workload.wake_with(wake);
+    }
+
+    fn poll(&mut self) -> Entry {
+        if (self.is_cancelled)() {
+            return Entry::Cancelled;
+        }
+        if self.sink.is_over(self.stopwatch.now_ns()) {
+            return Entry::Over;
+        }
+        let ArrivalBatch { mut batch, mut not_sent } = match self.workload.poll(usize::MAX) {
+            Arrived::Now(arrivals) => arrivals,
+            Arrived::NotYet => return Entry::Requests(Vec::new()),
+            Arrived::Over => return Entry::Over,
+        };
+        if matches!(self.workload, Workload::Open(_)) {
+            // Nothing waits: what is beyond the limit is not sent.
+            not_sent.extend(batch.split_off(batch.len().min(self.most - self.live.len())));
+        }
+        let now_ns = self.stopwatch.now_ns();
+        for arrival in &mut batch {
+            arrival.delay_ns = arrival.delay_ns.map(|_| now_ns.saturating_sub(arrival.intended_ns));
+        }
+        self.sink.entered(batch.len(), &not_sent, now_ns);
+        let requests = self.requests_of_shard.requests(&batch);
+        self.live.extend((self.entered..).zip(batch));
+        self.entered += requests.len();
+        Entry::Requests(requests)
     }
 
     fn ended(&mut self, number: usize, row: Result<Row, Failure>) {

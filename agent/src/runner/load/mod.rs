@@ -84,6 +84,10 @@ impl Load<'_> {
     }
 
     fn start(&self, load: &workload::Load, requests: Option<u64>) -> Result<Workload, Failure> {
+        // Nothing waits in front of an endpoint: what arrives is taken, and sent or not.
+        let unlimited =
+            workload::Load { max_batch_delay_ns: 0, max_queue: u32::MAX, ..load.clone() };
+        let load = if self.engine.facts().endpoint.is_some() { &unlimited } else { load };
         Workload::start(load, self.offer.batch_size, requests, self.stopwatch).map_err(|error| {
             let detail = format!("cannot start the arrivals thread: {error}");
             Failure { retry: Retry::OtherAgent, kind: Kind::Internal, detail }
@@ -97,8 +101,13 @@ impl Load<'_> {
         requests_of_shard: &ShardRequests,
         sink: &mut dyn SampleSink,
     ) -> Result<(), Failure> {
-        if load.continuous {
-            self.run_continuous(&mut workload, requests_of_shard, sink)?;
+        let facts = self.engine.facts();
+        if facts.endpoint.is_some() {
+            let most = load.max_in_flight.max(1) as usize;
+            self.run_continuous(&mut workload, requests_of_shard, sink, most)?;
+        } else if load.continuous {
+            let most = self.offer.batch_size.max(1) as usize;
+            self.run_continuous(&mut workload, requests_of_shard, sink, most)?;
         } else {
             self.run_dynamic(&mut workload, requests_of_shard, sink)?;
         }

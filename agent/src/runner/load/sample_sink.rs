@@ -72,7 +72,7 @@ impl SampleSink for PerRequest<'_> {
 
     fn entered(&mut self, _count: usize, not_sent: &[Arrival], now_ns: u64) {
         for arrival in not_sent {
-            let detail = "the queue was full".to_owned();
+            let detail = "too many requests were waiting or in flight".to_owned();
             let failure = Failure { retry: Retry::Never, kind: Kind::NotSent, detail };
             self.ended(*arrival, Err(failure), now_ns);
         }
@@ -160,6 +160,11 @@ impl SampleSink for Windows<'_> {
         };
         window.input_tokens += u64::from(input_tokens);
         window.output_tokens += u64::from(output_tokens);
+        if let Some(gaps) = &row.chunk_gaps {
+            window.streamed += 1;
+            window.streamed_tokens += u64::from(output_tokens);
+            gaps.iter_us().for_each(|us| window.chunk_gap.add(u64::from(us) * 1_000));
+        }
         window.latency.add(row.end_ns.saturating_sub(arrival.intended_ns));
         if let Some(first_token_ns) = row.first_token_ns {
             window.ttft.add(first_token_ns.saturating_sub(arrival.intended_ns));

@@ -8,10 +8,11 @@ mod synthetic;
 mod queue;
 mod real;
 
-use super::{ArrivalBatch, Arrivals};
+use super::{ArrivalBatch, Arrivals, Arrived};
 use real::RealClock;
 use std::iter::{Peekable, Zip};
 use std::ops::Range;
+use std::sync::Arc;
 use stopwatch::Stopwatch;
 use synthetic::SyntheticClock;
 
@@ -74,6 +75,22 @@ impl OpenLoop {
         };
         Some(arrivals)
             .filter(|arrivals| !arrivals.batch.is_empty() || !arrivals.not_sent.is_empty())
+    }
+
+    pub fn wake_with(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
+        match &self.0 {
+            // Its time passes only while the consumer waits.
+            Clock::Synthetic(_) => {}
+            Clock::Real(real) => real.wake_with(wake),
+        }
+    }
+
+    /// What has arrived, at most `room`, and whether more will.
+    pub fn poll(&mut self, room: usize) -> Arrived {
+        match &mut self.0 {
+            Clock::Synthetic(synthetic) => synthetic.wait().map_or(Arrived::Over, Arrived::Now),
+            Clock::Real(real) => real.poll(room),
+        }
     }
 
     pub fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {

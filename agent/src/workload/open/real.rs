@@ -1,9 +1,10 @@
 //! Arrivals on a real clock, queued by a dedicated thread.
 
-use super::super::{Arrival, ArrivalBatch};
+use super::super::{Arrival, ArrivalBatch, Arrived};
 use super::queue::Queue;
 use super::{QueueRules, Schedule};
 use model::panic::words;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -27,9 +28,11 @@ struct Shared {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     queue: Queue,
+    /// Called at every change, for a consumer that waits elsewhere.
+    wake: Option<Arc<dyn Fn() + Send + Sync>>,
     /// No more arrivals.
     is_over: bool,
     /// The consumer is gone.
@@ -38,7 +41,31 @@ struct State {
     panicked: Option<String>,
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("queue", &self.queue).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Panics if the thread of the arrivals did, with its words.
+    fn check(&mut self) {
+        if let Some(words) = self.panicked.take() {
+            // It was printed where it happened.
+            resume_unwind(Box::new(format!("the arrivals thread panicked: {words}")));
+        }
+    }
+}
+
 impl Shared {
+    /// Tells the consumer that the state has changed.
+    fn notify(&self, state: &State) {
+        self.changed.notify_all();
+        if let Some(wake) = &state.wake {
+            wake();
+        }
+    }
+
     fn enter(&self) -> MutexGuard<'_, State> {
         // The other side's panic was printed; the state is consistent at any time.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,8 +99,9 @@ impl RealClock {
         let sender = std::thread::Builder::new().name("arrivals".to_owned()).spawn(move || {
             let send = AssertUnwindSafe(|| send(&thread_shared));
             if let Err(panic) = catch_unwind(send) {
-                thread_shared.enter().panicked = Some(words(&*panic).to_owned());
-                thread_shared.changed.notify_all();
+                let mut state = thread_shared.enter();
+                state.panicked = Some(words(&*panic).to_owned());
+                thread_shared.notify(&state);
             }
         })?;
         Ok(Self { rules, stopwatch, shared, sender: Some(sender) })
@@ -83,11 +111,7 @@ impl RealClock {
     pub(super) fn wait(&mut self, is_cancelled: &dyn Fn() -> bool) -> Option<ArrivalBatch> {
         let mut state = self.shared.enter();
         while state.queue.is_empty() {
-            if let Some(words) = state.panicked.take() {
-                drop(state);
-                // It was printed where it happened.
-                resume_unwind(Box::new(format!("the arrivals thread panicked: {words}")));
-            }
+            state.check();
             if state.is_over || is_cancelled() {
                 return None;
             }
@@ -101,6 +125,21 @@ impl RealClock {
             state = self.shared.wait(state, Duration::from_nanos(left).min(POLL_INTERVAL));
         }
         Some(state.queue.take(self.rules.most))
+    }
+
+    pub(super) fn wake_with(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.shared.enter().wake = Some(wake);
+    }
+
+    /// Panics if the thread of the arrivals did, with its words.
+    pub(super) fn poll(&self, room: usize) -> Arrived {
+        let mut state = self.shared.enter();
+        let arrivals = state.queue.take(room);
+        if !arrivals.batch.is_empty() || !arrivals.not_sent.is_empty() {
+            return Arrived::Now(arrivals);
+        }
+        state.check();
+        if state.is_over && state.queue.is_empty() { Arrived::Over } else { Arrived::NotYet }
     }
 
     pub(super) fn take(&mut self, room: usize) -> ArrivalBatch {
@@ -122,11 +161,11 @@ fn send(mut schedule: Schedule, rules: QueueRules, stopwatch: &Stopwatch, shared
         if let Some((index, intended_ns)) = schedule.next() {
             let delay_ns = Some(now_ns - intended_ns);
             state.queue.put(Arrival { index, intended_ns, delay_ns }, rules);
-            shared.changed.notify_all();
+            shared.notify(&state);
         }
     }
     state.is_over = true;
-    shared.changed.notify_all();
+    shared.notify(&state);
 }
 
 impl Drop for RealClock {

@@ -1,6 +1,6 @@
 //! The load of a cell.
 
-use crate::{Arrivals, Batching, Matrix, Queue, Stress, Target};
+use crate::{Arrivals, Batching, Matrix, Model, Queue, Stress, Target};
 use model::load::Scenario;
 use serde::{Deserialize, Serialize};
 
@@ -53,13 +53,17 @@ pub(super) struct Level {
 }
 
 /// Every combination of scenario, batch size and load. `single_stream` always has batch size 1.
-/// Under a load the batch size is the maximum number of requests decoded together.
-pub(super) fn levels(matrix: &Matrix, target: &Target) -> Vec<Level> {
+/// Under a load the batch size is the maximum number of requests decoded together, which is up to
+/// an endpoint itself: it also has batch size 1.
+pub(super) fn levels(matrix: &Matrix, target: &Target, model: &Model) -> Vec<Level> {
     let mut levels = Vec::new();
     for &scenario in &matrix.scenarios {
-        let one = &[1][..];
-        let sizes =
-            if scenario == Scenario::SingleStream { one } else { target.batch_sizes.as_slice() };
+        let has_one = match scenario {
+            Scenario::Offline => false,
+            Scenario::SingleStream => true,
+            Scenario::Server | Scenario::Stress => model.endpoint.is_some(),
+        };
+        let sizes = if has_one { &[1][..] } else { target.batch_sizes.as_slice() };
         for &batch_size in sizes {
             let name = scenario.to_string();
             match (scenario, &matrix.loads.server, &matrix.loads.stress) {

@@ -205,7 +205,9 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
                 continue;
             }
             for &dtype in &target.dtypes {
-                for Level { scenario, batch_size, load, name } in load::levels(matrix, target) {
+                for Level { scenario, batch_size, load, name } in
+                    load::levels(matrix, target, model)
+                {
                     let name =
                         format!("{}.{dtype}.b{batch_size}.{name}@{}", model.name, target.name);
                     if !is_kept(&name) {

@@ -216,6 +216,7 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
             count(shards, "shard"),
             match cell.batch_size {
                 _ if !endpoint => "",
+                _ if cell.load.is_some() => "each sent when it arrives, ",
                 1 => "one request at a time, ",
                 _ => "all requests of a batch at once, ",
             },

@@ -137,6 +137,11 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             has(|cell| cell.estimates.ttft_ms.p50.value.is_some()),
         ),
         (
+            Column::figures(gap_title(names), "ms").at(Detail::Page),
+            |named| Entry::figure(named.cell.stream.and_then(|stream| stream.gap_ms.p50)),
+            has(|cell| cell.stream.is_some()),
+        ),
+        (
             Column::figures("Cost per million tokens", "USD").at(Detail::Page),
             |named| Entry::estimate(&named.cell.cost.usd_per_million_output_tokens),
             true,
@@ -161,6 +166,14 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
     let headings = columns.iter().map(|(column, ..)| column.clone()).collect();
     let rows = names.cells.iter().map(row);
     Table::new("cells-table", "All cells with their main figures", Detail::Summary, headings, rows)
+}
+
+/// Inter-token latency, unless chunks may hold several tokens.
+fn gap_title(names: &Names<'_>) -> &'static str {
+    let is_per_token = |named: &Named<'_>| {
+        named.cell.stream.is_none_or(|stream| stream.is_per_token == Some(true))
+    };
+    if names.cells.iter().all(is_per_token) { "Inter-token p50" } else { "Inter-chunk p50" }
 }
 
 fn validity(named: &Named<'_>) -> Entry {

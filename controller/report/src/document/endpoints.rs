@@ -5,7 +5,7 @@ use super::table::{Column, Entry, Table};
 use super::validity::failures;
 use super::{Block, Detail, Section};
 use crate::sentences::{asked, network_share, reconnects};
-use results::{CellExchange, Results};
+use results::{CellExchange, CellStream, Results};
 use stats::http_timing::Part;
 use std::collections::BTreeSet;
 
@@ -33,6 +33,12 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         blocks.push(Block::Missing("No request returned a summary.".to_owned()));
     } else {
         blocks.push(Block::Table(table(rows)));
+    }
+    let streams: Vec<_> = (names.cells.iter())
+        .filter_map(|named| named.cell.stream.as_ref().map(|stream| stream_row(named, stream)))
+        .collect();
+    if !streams.is_empty() {
+        blocks.push(Block::Table(stream_table(streams)));
     }
     Some(Section {
         id: "endpoints",
@@ -65,6 +71,54 @@ fn row(named: &Named<'_>, timing: &CellExchange) -> Vec<Entry> {
         Entry::count(timing.reconnects),
         Entry::words(failures(named.cell).as_deref().unwrap_or("none")),
     ]
+}
+
+/// How the text of a cell's streams arrived. Gaps between chunks are inter-token latencies only where chunks hold one
+/// token each.
+fn stream_row(named: &Named<'_>, stream: &CellStream) -> Vec<Entry> {
+    const TOO_FEW_GAPS: &str = "too few gaps between chunks";
+    let estimates = &named.cell.estimates;
+    let gap = |value: Option<f64>| match value {
+        Some(_) => Entry::figure(value),
+        None => Entry::missing(TOO_FEW_GAPS),
+    };
+    let between = match stream.is_per_token {
+        Some(true) => Entry::words("tokens"),
+        Some(false) => Entry::words("chunks of several tokens"),
+        None => Entry::words("chunks; tokens are not counted"),
+    };
+    vec![
+        Entry::words(named.label()),
+        Entry::estimate(&estimates.ttft_ms.p50),
+        Entry::estimate(&estimates.ttft_ms.p95),
+        between,
+        gap(stream.gap_ms.p50),
+        gap(stream.gap_ms.p95),
+        gap(stream.gap_ms.p99),
+        gap(stream.gap_ms.max),
+        Entry::estimate(&estimates.tpot_ms.p50),
+        Entry::figure(stream.tokens_per_chunk),
+        Entry::count(stream.arrived_together),
+    ]
+}
+
+fn stream_table(rows: Vec<Vec<Entry>>) -> Table {
+    let ms = |title| Column::figures(title, "ms");
+    let columns = vec![
+        Column::words("Cell"),
+        ms("First token p50"),
+        ms("First token p95"),
+        Column::words("Gaps between"),
+        ms("Gap p50"),
+        ms("Gap p95"),
+        ms("Gap p99"),
+        ms("Gap, most").at(Detail::Page),
+        ms("Per token p50"),
+        Column::figures("Tokens per chunk", ""),
+        Column::figures("Arrived together", "chunks").at(Detail::Page),
+    ];
+    let title = "How the text of streamed responses arrives";
+    Table::new("streams-table", title, Detail::Report, columns, rows.into_iter())
 }
 
 fn table(rows: Vec<Vec<Entry>>) -> Table {

@@ -80,6 +80,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         unknown_tokens: observed.unknown_tokens,
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
         http: observed.http.summary(),
+        stream: observed.stream.summary(),
         memory: memory(&segments, facts, &watched),
         telemetry: watched.summary(),
         energy: match facts {

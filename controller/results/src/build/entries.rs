@@ -75,21 +75,25 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
         scenario: planned.scenario.to_string(),
-        load: planned.load.map(load),
+        load: planned.load.map(|load| described(load, facts)),
         engine: facts.map(engine),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
 }
 
-fn load(planned: plan::Load) -> Load {
+fn described(planned: plan::Load, facts: Option<&EngineFacts>) -> Load {
     let is_open = planned.request_rate.is_some();
+    // Nothing waits in front of an endpoint.
+    let is_endpoint = facts.is_some_and(|facts| facts.endpoint.is_some());
+    let is_queue = is_open && !is_endpoint;
     Load {
         request_rate: planned.request_rate,
         constant_gaps: is_open.then_some(planned.is_constant()),
         concurrency: (!is_open).then_some(planned.concurrency),
-        max_batch_delay_ms: is_open.then_some(planned.queue.max_batch_delay.as_secs_f64() * 1e3),
-        max_queue: is_open.then_some(planned.queue.max_queue),
+        max_batch_delay_ms: is_queue.then_some(planned.queue.max_batch_delay.as_secs_f64() * 1e3),
+        max_queue: is_queue.then_some(planned.queue.max_queue),
+        max_in_flight: (is_open && is_endpoint).then_some(planned.queue.max_in_flight),
         batching: planned.queue.batching,
         planned_s: planned
             .sustained

@@ -10,6 +10,7 @@ use records::{AgentRow, SampleRow};
 use stats::http_timing::HttpTimings;
 use stats::precision::Precision;
 use stats::quality::{Rouge, Scored};
+use stats::stream_timing::StreamTimings;
 use stats::stress::Windows;
 use stats::{self, Observation};
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,8 @@ pub struct CellSamples {
     pub(super) failed_by: BTreeMap<&'static str, u64>,
     /// With an endpoint, of the samples that brought a summary.
     pub(super) http: HttpTimings,
+    /// Of the streamed ones among them.
+    pub(super) stream: StreamTimings,
     /// The windows of each run of a sustained load.
     pub(super) sustained: Vec<(u32, Windows)>,
 }
@@ -73,6 +76,7 @@ impl CellSamplesBuilder {
             not_sent: 0,
             failed_by: BTreeMap::new(),
             http: HttpTimings::default(),
+            stream: StreamTimings::default(),
             sustained: Vec::new(),
         };
         let (references, observations) = (BTreeMap::new(), Vec::new());
@@ -103,6 +107,9 @@ impl CellSamplesBuilder {
                 (Outcome::Ok(_), Some(timing)) => self.observed.http.add(timing),
                 (Outcome::Ok(_), None) => {}
             }
+            if let (Outcome::Ok(_), Some(gaps)) = (sample.outcome, &sample.chunk_gaps) {
+                self.observed.stream.add(gaps, sample.output_tokens);
+            }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
             self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
             if let Some(tokens) = sample.reference_tokens {
@@ -129,6 +136,9 @@ impl CellSamplesBuilder {
     }
 
     pub fn add_run(&mut self, run: u32, windows: Windows) {
+        for window in windows.as_slice() {
+            self.observed.stream.add_window(&window.load);
+        }
         self.observed.sustained.push((run, windows));
     }
 

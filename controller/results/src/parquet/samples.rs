@@ -6,6 +6,7 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use matrix::Matrix;
 use matrix::plan::{Cell, Plan};
+use model::chunk_gaps::ChunkGaps;
 use model::sample::{HttpTiming, Sample};
 use records::{AgentRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
@@ -45,6 +46,8 @@ message sample {
     REQUIRED INT32 cut_tokens;
     REQUIRED INT32 unknown_tokens;
     OPTIONAL INT64 schedule_delay_ns;
+    OPTIONAL INT32 chunks;
+    OPTIONAL BYTE_ARRAY chunk_gaps_us (STRING);
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
@@ -183,5 +186,35 @@ fn columns<W: Write + Send>(
     required::<Int32Type, W, _>(group, rows, |row| int(row.key.agent))?;
     required::<Int32Type, W, _>(group, rows, |row| int(row.sample.cut_tokens))?;
     required::<Int32Type, W, _>(group, rows, |row| int(row.sample.unknown_tokens))?;
-    optional::<Int64Type, W, _>(group, rows, |row| row.sample.schedule_delay_ns.map(long))
+    optional::<Int64Type, W, _>(group, rows, |row| row.sample.schedule_delay_ns.map(long))?;
+    let chunks = |gaps: &ChunkGaps| i32::try_from(gaps.chunks()).unwrap_or(i32::MAX);
+    optional::<Int32Type, W, _>(group, rows, |row| row.sample.chunk_gaps.as_ref().map(chunks))?;
+    let gaps = |gaps: &ChunkGaps| text(&gaps_as_text(gaps));
+    optional::<ByteArrayType, W, _>(group, rows, |row| row.sample.chunk_gaps.as_ref().map(gaps))
+}
+
+/// A JSON list such as `[1200, 980]`.
+fn gaps_as_text(gaps: &ChunkGaps) -> String {
+    let gaps: Vec<String> = gaps.iter_us().map(|us| us.to_string()).collect();
+    format!("[{}]", gaps.join(", "))
+}
+
+/// The inverse of [`gaps_as_text`]; `None` for another text.
+pub(super) fn gaps_of_text(text: &str) -> Option<ChunkGaps> {
+    let gaps: Vec<u32> = serde_json::from_str(text).ok()?;
+    Some(gaps.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_come_back_from_their_text() {
+        for gaps in [vec![], vec![0], vec![1_200, 0, u32::MAX]] {
+            let gaps = ChunkGaps::from(gaps);
+            assert_eq!(gaps_of_text(&gaps_as_text(&gaps)), Some(gaps));
+        }
+        assert_eq!(gaps_of_text("[-1]"), None);
+    }
 }

@@ -6,7 +6,8 @@
 use super::Names;
 use super::column_reader::Column;
 use super::read::is_dense;
-use ::parquet::data_type::{BoolType, ByteArrayType, DoubleType, Int32Type, Int64Type};
+use super::samples::gaps_of_text;
+use ::parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use bytes::Bytes;
@@ -226,6 +227,7 @@ struct Columns {
     cut_tokens: Column<Int32Type>,
     unknown_tokens: Column<Int32Type>,
     schedule_delay_ns: Column<Int64Type>,
+    chunk_gaps_us: Column<ByteArrayType>,
 }
 
 impl Columns {
@@ -266,6 +268,7 @@ impl Columns {
             cut_tokens: int("cut_tokens")?,
             unknown_tokens: int("unknown_tokens")?,
             schedule_delay_ns: long("schedule_delay_ns")?,
+            chunk_gaps_us: text("chunk_gaps_us")?,
         })
     }
 
@@ -288,6 +291,7 @@ impl Columns {
         let (reconnected, agent) = (self.reconnected.next(rows)?, self.agent.values(rows)?);
         let (cut, unknown) = (self.cut_tokens.values(rows)?, self.unknown_tokens.values(rows)?);
         let schedule_delay_ns = self.schedule_delay_ns.next(rows)?;
+        let chunk_gaps_us = self.chunk_gaps_us.next(rows)?;
 
         let long = |ns: Option<i64>| ns.map(i64::cast_unsigned);
         let row = |row: usize| -> Result<Decoded, ParquetError> {
@@ -302,6 +306,10 @@ impl Columns {
             let outcome = word.parse().map_err(|_| {
                 ParquetError::General(format!("`{word}` is not an outcome of a sample"))
             })?;
+            let gaps = |text: &ByteArray| {
+                let gaps = text.as_utf8().ok().and_then(gaps_of_text);
+                gaps.ok_or_else(|| ParquetError::General("chunk gaps are not a list".to_owned()))
+            };
             let sample = Sample {
                 start_ns: start_ns[row].cast_unsigned(),
                 ttft_ns: long(ttft_ns[row]),
@@ -313,6 +321,7 @@ impl Columns {
                 reference_tokens: reference_tokens[row].map(i32::cast_unsigned),
                 schedule_delay_ns: long(schedule_delay_ns[row]),
                 http,
+                chunk_gaps: chunk_gaps_us[row].as_ref().map(gaps).transpose()?,
                 outcome,
                 failure_detail: None,
                 text: None,

@@ -144,6 +144,9 @@ impl Window {
         load.latency.merge(&next.load.latency);
         load.ttft.merge(&next.load.ttft);
         load.schedule_delay.merge(&next.load.schedule_delay);
+        load.chunk_gap.merge(&next.load.chunk_gap);
+        load.streamed += next.load.streamed;
+        load.streamed_tokens += next.load.streamed_tokens;
     }
 }
 

@@ -243,6 +243,7 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 reference_tokens: (run == 1).then_some(12),
                 schedule_delay_ns: None,
                 http: None,
+                chunk_gaps: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 failure_detail: None,
                 text: made.text.map(str::to_owned),
