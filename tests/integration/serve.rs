@@ -276,3 +276,94 @@ fn a_panic_while_the_model_loads_ends_the_service_with_its_words() {
     let ended = scenarios::Finished::of(&mut workspace.agent(&options)).expect(70);
     assert!(ended.err.contains("panicked: the script panics; this is a bug"), "{}", ended.err);
 }
+
+/// Sends a request with one connection; gives its status line and its body.
+fn post(serving: &Serving, path: &str, body: &Value) -> (String, String) {
+    use std::io::Read as _;
+    let mut stream = TcpStream::connect(serving.address()).expect("it listens");
+    let body = body.to_string();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.lines().next().expect("a status").to_owned(), body.to_owned())
+}
+
+/// The data of the events of a stream with chunked encoding: lines of JSON, and the final one.
+fn events(body: &str) -> Vec<String> {
+    body.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--batch-size", "2"]);
+    let text = prompt(&dialogues()[0]);
+    let (_, expected) = serving.answer(serving.ask(&body(&json!(text)))).expect("it answers");
+    let expected = &expected[0];
+    let finish = if expected["finish"] == "eos" { "stop" } else { "length" };
+    let message = json!({ "role": "user", "content": [{ "type": "text", "text": text }] });
+    for (path, input) in [
+        ("/v1/completions", json!({ "prompt": text })),
+        ("/v1/chat/completions", json!({ "messages": [message] })),
+    ] {
+        let is_chat = path.contains("chat");
+        let mut request = input;
+        request["model"] = json!("any");
+        request["max_tokens"] = json!(24);
+        let (status, whole) = post(&serving, path, &request);
+        assert!(status.contains("200"), "{status}: {whole}");
+        let whole: Value = serde_json::from_str(&whole).expect("it is JSON");
+        let choice = &whole["choices"][0];
+        let found = if is_chat { &choice["message"]["content"] } else { &choice["text"] };
+        assert_eq!(*found, expected["generated_text"], "{path}");
+        assert_eq!(choice["finish_reason"], finish);
+        assert_eq!(whole["usage"]["completion_tokens"], expected["output_tokens"]);
+        assert_eq!(whole["usage"]["prompt_tokens"], expected["input_tokens"]);
+
+        request["stream"] = json!(true);
+        request["stream_options"] = json!({ "include_usage": true });
+        let (status, streamed) = post(&serving, path, &request);
+        assert!(status.contains("200"), "{status}: {streamed}");
+        let mut events = events(&streamed);
+        assert_eq!(events.pop().as_deref(), Some("[DONE]"), "{streamed}");
+        let parts: Vec<Value> =
+            events.iter().map(|event| serde_json::from_str(event).expect("it is JSON")).collect();
+        let pieces: Vec<&str> = parts
+            .iter()
+            .map(|part| {
+                let choice = &part["choices"][0];
+                let piece = if is_chat { &choice["delta"]["content"] } else { &choice["text"] };
+                piece.as_str().unwrap_or_default()
+            })
+            .filter(|piece| !piece.is_empty())
+            .collect();
+        assert_eq!(json!(pieces.concat()), expected["generated_text"], "{path}");
+        assert!(pieces.len() > 4, "a piece for each token with text: {pieces:?}");
+        let reasons: Vec<&Value> =
+            parts.iter().map(|part| &part["choices"][0]["finish_reason"]).collect();
+        assert_eq!(reasons.iter().filter(|reason| ***reason == json!(finish)).count(), 1);
+        let usage = &parts.last().expect("a part")["usage"];
+        assert_eq!(usage["completion_tokens"], expected["output_tokens"], "{streamed}");
+    }
+    let refused = [
+        ("/v1/completions", json!({ "prompt": "a", "temperature": 0.7 }), "temperature = 0.7"),
+        ("/v1/completions", json!({ "messages": [] }), "expected prompt"),
+        ("/v1/chat/completions", json!({ "messages": [] }), "at least one"),
+        ("/v1/completions", json!({ "prompt": "a", "max_tokens": 9000 }), "1 to 200"),
+        ("/v1/completions", json!({ "prompt": "a", "tools": [] }), "tools"),
+    ];
+    for (path, request, reason) in refused {
+        let (status, answer) = post(&serving, path, &request);
+        assert!(status.contains("400"), "{status}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("it is JSON");
+        let message = answer["error"]["message"].as_str().expect("a message");
+        assert!(message.contains(reason), "{message}");
+    }
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}

@@ -2,6 +2,7 @@
 //! that arrive while others are in flight.
 
 use scenarios::bad_endpoint::{Asked, BadEndpoint, Reply};
+use scenarios::serving::Serving;
 use scenarios::{Finished, Workspace};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -105,7 +106,6 @@ fn a_stream_has_first_tokens_gaps_and_time_per_token() {
     assert!(figure(&stream["gap_ms"]["p50"]) > 0.0);
     assert_eq!(stream["gap_ms"]["p99"], Value::Null, "too few gaps");
     let report = report(&workspace);
-    assert!(report.contains("How the text of streamed responses arrives"), "{report}");
     assert!(report.contains("Gaps between"), "{report}");
     assert!(!report.contains("chunks of several tokens"), "{report}");
     let notes = &workspace.results("results.json")["results"][0]["engine"]["notes"];
@@ -237,4 +237,56 @@ fn a_sustained_load_of_an_endpoint_has_windows_with_gaps() {
     assert_eq!(stream["chunks"].as_u64(), Some(3 * requests));
     assert_eq!((&stream["tokens_per_chunk"], &stream["is_per_token"]), (&json!(1.0), &json!(true)));
     assert!(cell["estimates"]["ttft_ms"]["mean"]["value"].as_f64().expect("a mean") >= 30.0);
+}
+
+#[test]
+fn agent_serve_streams_what_a_campaign_measures() {
+    let workspace = Workspace::default();
+    let serving = Serving::start(&workspace, "builtin:tiny", &["--batch-size", "4"]);
+    let matrix = format!(
+        r#"
+name = "ours"
+[dataset]
+source = "builtin:dialogues"
+samples = 12
+[[model]]
+name = "served"
+id = "http://{}/v1/completions"
+[model.endpoint]
+api = "openai-completions"
+model = "fleetmark"
+[generation]
+max_new_tokens = 24
+[factors]
+scenarios = ["offline", "server"]
+[protocol]
+runs = 1
+warmup = 1
+server = {{ request_rates = [50] }}
+[[fleet.local]]
+target = "behind"
+threads = 1
+usd_per_hour = 0.36
+"#,
+        serving.address()
+    );
+    workspace.write("matrix.toml", matrix);
+    let run = ["run", "matrix.toml", "--output", "results.json"];
+    let _ = workspace.run(&run).expect(0);
+    let results = workspace.results("results.json");
+    for entry in results["results"].as_array().expect("entries") {
+        let cell = &entry["cells"][0];
+        assert_eq!((&cell["counted_samples"], &cell["failed_samples"]), (&json!(12), &json!(0)));
+        let mean = |of: &str| cell["estimates"][of]["mean"]["value"].as_f64().expect("a mean");
+        assert!(mean("ttft_ms") > 0.0 && mean("ttft_ms") < mean("latency_ms"), "{cell}");
+        assert!(cell["stream"]["chunks"].as_u64().expect("a count") > 12, "{}", cell["stream"]);
+    }
+    // A bundle restores the gaps from its Parquet files.
+    let _ = workspace.run(&["certs", "init"]).expect(0);
+    let _ = workspace.run(&["bundle", "latest", "--output", "made.tar"]).expect(0);
+    let certificate = ".fleetmark/certs/controller.pem";
+    let verified = workspace.run(&["verify", "made.tar", "--certificate", certificate]).expect(0);
+    assert!(verified.out.contains(", 0 differ\n"), "{}", verified.out);
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
 }

@@ -73,6 +73,15 @@ pub trait Intake {
     /// Called exactly once for every request that entered, unless the load is cancelled.
     fn ended(&mut self, number: usize, row: Result<Row, Failure>);
 
+    /// Whether the text of a request is wanted while it is decoded.
+    fn wants_text(&self, _number: usize) -> bool {
+        false
+    }
+
+    /// The next piece of a wanted text. Engines that can't tell it give the whole text at the end
+    /// only, with the row.
+    fn text(&mut self, _number: usize, _piece: &str) {}
+
     /// Has `wake` called, by any thread, whenever [`Intake::poll`] may have more.
     fn wake_with(&mut self, _wake: Arc<dyn Fn() + Send + Sync>) {}
 

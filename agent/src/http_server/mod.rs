@@ -1,4 +1,5 @@
-//! SageMaker's container contract (`GET /ping`, `POST /invocations`) around one engine.
+//! SageMaker's container contract (`GET /ping`, `POST /invocations`) and OpenAI's API around one
+//! engine.
 //!
 //! Requests wait in a bounded queue; one thread decodes them in batches. Requests that find a full
 //! queue are rejected at once.
@@ -7,6 +8,7 @@
 //! wait for it. The latter ends the service, with the panic's words as its error.
 
 mod body;
+mod openai;
 mod received;
 mod worker;
 
@@ -36,6 +38,7 @@ use std::time::Duration;
 use stopwatch::Stopwatch;
 use t5::tokenizer::{self, MAX_TEXT_BYTES};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -123,6 +126,9 @@ impl Service {
         let router = Router::new()
             .route("/ping", get(ping))
             .route("/invocations", post(invocations))
+            .route("/v1/models", get(openai::models))
+            .route("/v1/completions", post(openai::completions))
+            .route("/v1/chat/completions", post(openai::chat_completions))
             .layer(from_fn(caught))
             .with_state(state);
         Ok(Self { router, end })
@@ -312,7 +318,7 @@ async fn invocations(
     let parsed = form.parse(&text)?;
     drop(text);
     drop(body);
-    let pending = enqueue(&state, form, parsed)?;
+    let pending = enqueue(&state, form, parsed, None)?;
     let mut answers = Vec::with_capacity(pending.len());
     for (index, invocation) in pending.into_iter().enumerate() {
         let answered = finish(invocation, arrived_ns).await;
@@ -327,11 +333,13 @@ fn wrong_count(expected: usize, found: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, reason)
 }
 
-/// Queues the texts of all invocations, or none.
+/// Queues the texts of all invocations, or none. `pieces` receives the text of an only one while it
+/// is decoded.
 fn enqueue(
     state: &AppState,
     form: Form,
     invocations: Vec<Invocation>,
+    pieces: Option<&UnboundedSender<String>>,
 ) -> Result<Vec<Pending>, Refusal> {
     let most = state.options.queue.min(MAX_TEXTS);
     let mut checked = Vec::with_capacity(invocations.len());
@@ -369,7 +377,8 @@ fn enqueue(
             let (answer, answered) = oneshot::channel();
             following -= 1;
             let (limits, settings) = (pending.limits, pending.settings.clone());
-            place.send(Job { text, limits, settings, following, answer });
+            let pieces = pieces.cloned();
+            place.send(Job { text, limits, settings, following, answer, pieces });
             pending.answers.push(answered);
         }
         pending

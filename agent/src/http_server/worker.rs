@@ -1,12 +1,13 @@
 //! The thread that decodes queued texts.
 
 use super::Limits;
-use engine::{Engine, Request, Row};
+use engine::{Engine, Intake, Request, Row};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::{DIALOGUE, Generation, Settings, Stop};
 use model::panic::words;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use stopwatch::Stopwatch;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc, oneshot};
 
 #[derive(Debug)]
@@ -17,6 +18,36 @@ pub(super) struct Job {
     /// How many texts of the same request are queued after this one.
     pub(super) following: usize,
     pub(super) answer: oneshot::Sender<Result<Answer, Failure>>,
+    /// Receives pieces of the text while it is decoded.
+    pub(super) pieces: Option<UnboundedSender<String>>,
+}
+
+/// The requests of a batch, which stream their texts.
+struct StreamedBatch<'a> {
+    requests: Vec<Request>,
+    jobs: &'a [Job],
+    rows: Vec<Option<Result<Row, Failure>>>,
+}
+
+impl Intake for StreamedBatch<'_> {
+    fn enter(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+
+    fn wants_text(&self, number: usize) -> bool {
+        self.jobs[number].pieces.is_some()
+    }
+
+    fn text(&mut self, number: usize, piece: &str) {
+        if let Some(pieces) = &self.jobs[number].pieces {
+            // The caller may have gone away.
+            drop(pieces.send(piece.to_owned()));
+        }
+    }
+
+    fn ended(&mut self, number: usize, row: Result<Row, Failure>) {
+        self.rows[number] = Some(row);
+    }
 }
 
 #[derive(Debug)]
@@ -99,7 +130,16 @@ fn decode(
         reference: None,
     };
     let requests: Vec<Request> = batch.iter_mut().enumerate().map(request).collect();
-    let rows = engine.generate(&requests, &generation, stopwatch);
+    let rows = if batch.iter().any(|job| job.pieces.is_some()) {
+        let rows = batch.iter().map(|_| None).collect();
+        let mut streamed = StreamedBatch { requests: requests.clone(), jobs: batch, rows };
+        let ended = |row: Option<_>| row.expect("every request that entered has ended");
+        engine
+            .serve(&mut streamed, &generation, stopwatch)
+            .map(|()| streamed.rows.into_iter().map(ended).collect())
+    } else {
+        engine.generate(&requests, &generation, stopwatch)
+    };
     let end_ns = stopwatch.now_ns();
     // Rows may end before the batch; scripted rows end on a synthetic clock.
     let ended = |row: Row| Answer { end_ns: row.end_ns.min(end_ns), row };

@@ -22,6 +22,15 @@ pub(super) struct IntakeQueue<'a> {
     orders: usize,
     /// Active rows: the request's number and its prompt.
     live: HashMap<usize, (usize, Prompt)>,
+    /// Active rows whose text is wanted while it is decoded.
+    told: HashMap<usize, Told>,
+}
+
+/// The tokens of a row so far, and how many bytes of their text are told.
+#[derive(Default)]
+struct Told {
+    ids: Vec<u32>,
+    bytes: usize,
 }
 
 impl<'a> IntakeQueue<'a> {
@@ -32,8 +41,18 @@ impl<'a> IntakeQueue<'a> {
         decoding: Arc<Decoding>,
         stopwatch: &'a Stopwatch,
     ) -> Self {
-        let live = HashMap::new();
-        Self { intake, tokenizer, generation, decoding, stopwatch, requests: 0, orders: 0, live }
+        let (live, told) = (HashMap::new(), HashMap::new());
+        Self {
+            intake,
+            tokenizer,
+            generation,
+            decoding,
+            stopwatch,
+            requests: 0,
+            orders: 0,
+            live,
+            told,
+        }
     }
 }
 
@@ -63,7 +82,26 @@ impl RowQueue for IntakeQueue<'_> {
         }
     }
 
+    fn token(&mut self, number: usize, id: u32) {
+        let Some(&(request, _)) = self.live.get(&number) else { return };
+        if !self.intake.wants_text(request) {
+            return;
+        }
+        let told = self.told.entry(number).or_default();
+        told.ids.push(id);
+        let Ok(text) = self.tokenizer.text(&told.ids) else { return };
+        // The next token may complete the last character.
+        if text.ends_with(char::REPLACEMENT_CHARACTER) {
+            return;
+        }
+        if let Some(piece) = text.get(told.bytes..).filter(|piece| !piece.is_empty()) {
+            self.intake.text(request, piece);
+            told.bytes = text.len();
+        }
+    }
+
     fn ended(&mut self, number: usize, decoded: Result<Decoded, NotFinite>) {
+        self.told.remove(&number);
         let (number, prompt) = self.live.remove(&number).expect("it entered, and ends once");
         let row = row(&prompt, decoded, Some(self.tokenizer), self.stopwatch);
         self.intake.ended(number, row);

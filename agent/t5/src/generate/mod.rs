@@ -84,6 +84,9 @@ pub trait RowQueue {
     /// active ends generation.
     fn enter(&mut self) -> Vec<RowRequest>;
 
+    /// The next token of a row, before the row ends with it.
+    fn token(&mut self, _number: usize, _id: u32) {}
+
     /// Called exactly once for every row.
     fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>);
 }
@@ -245,6 +248,7 @@ impl ActiveRows {
             first += rows;
             match step {
                 Step::Continues(token) => {
+                    orders.token(row.number, token);
                     self.origins.push(start);
                     self.tokens.push(token);
                     true
@@ -255,6 +259,11 @@ impl ActiveRows {
                     true
                 }
                 Step::Ends(outcome) => {
+                    // Which tokens come first is known at the end of a search with beams.
+                    let is_searched = matches!(row.search, Search::Beams(_));
+                    let ids = outcome.as_ref().map_or(&[][..], |decoded| &decoded.ids);
+                    let told = if is_searched { 0 } else { ids.len().saturating_sub(1) };
+                    ids[told..].iter().for_each(|id| orders.token(row.number, *id));
                     orders.ended(row.number, outcome);
                     false
                 }
