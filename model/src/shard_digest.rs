@@ -55,6 +55,7 @@ impl ShardDigest {
             reference_tokens,
             schedule_delay_ns,
             http,
+            chunk_gaps,
             outcome,
             failure_detail: _,
             text: _,
@@ -82,6 +83,11 @@ impl ShardDigest {
             entry.maybe(*server_ns);
             entry.number((*is_reconnected).into());
         }
+        entry.number(chunk_gaps.is_some().into());
+        if let Some(gaps) = chunk_gaps {
+            entry.number(gaps.as_packed().len() as u64);
+            entry.bytes(gaps.as_packed());
+        }
         entry.text(outcome.as_str());
         entry.bytes(text);
         self.entries.push(entry.finish());
@@ -100,13 +106,19 @@ impl ShardDigest {
             latency,
             ttft,
             schedule_delay,
+            chunk_gap,
+            streamed_tokens,
+            streamed,
         } = window;
         let mut entry = Encoder::new("fleetmark window 1");
         entry.number(number.into());
         for value in [start_ns, end_ns, failed, not_sent, input_tokens, output_tokens, batches] {
             entry.number(*value);
         }
-        for Histogram { counts, sum, sum_of_squares, min, max } in [latency, ttft, schedule_delay] {
+        entry.number(*streamed_tokens);
+        entry.number(*streamed);
+        let histograms = [latency, ttft, schedule_delay, chunk_gap];
+        for Histogram { counts, sum, sum_of_squares, min, max } in histograms {
             entry.number(counts.len() as u64);
             for (bucket, count) in counts {
                 entry.number((*bucket).into());
@@ -230,6 +242,7 @@ mod tests {
             reference_tokens: Some(4),
             schedule_delay_ns: Some(1),
             http: Some(http()),
+            chunk_gaps: Some(vec![20_000, 0].into()),
             outcome: Outcome::Ok(Finish::Eos),
             failure_detail: None,
             text: Some("so".to_owned()),
@@ -263,7 +276,7 @@ mod tests {
     }
 
     /// Computed by another program.
-    const PINNED: &str = "3532a5f247fc5b80ddb9a61dec4814af962f4a5d655e09f155ffbb22bc83e16d";
+    const PINNED: &str = "9290d87b81fd335955fb41efa8595450ce93022c5095b401bb7b2e013bec2b37";
 
     #[test]
     fn each_field_of_a_sample_changes_the_digest() {
@@ -289,6 +302,9 @@ mod tests {
             |it| it.http = Some(HttpTiming { first_byte_ns: Some(5), ..http() }),
             |it| it.http = Some(HttpTiming { server_ns: Some(8), ..http() }),
             |it| it.http = Some(HttpTiming { is_reconnected: true, ..http() }),
+            |it| it.chunk_gaps = None,
+            |it| it.chunk_gaps = Some(vec![20_000].into()),
+            |it| it.chunk_gaps = Some(vec![20_001, 0].into()),
             |it| it.outcome = Outcome::Ok(Finish::Length),
             |it| it.outcome = Outcome::Failed(Kind::Input),
             |it| it.text = Some("or".to_owned()),
@@ -340,6 +356,9 @@ mod tests {
             |it| it.latency.add(5),
             |it| it.ttft.add(5),
             |it| it.schedule_delay.add(5),
+            |it| it.chunk_gap.add(5),
+            |it| it.streamed_tokens = 1,
+            |it| it.streamed = 1,
             |it| it.latency.sum = 0.5,
             |it| it.latency.sum_of_squares = 0.5,
             |it| it.latency.min = 1,

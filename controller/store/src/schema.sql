@@ -84,9 +84,7 @@ CREATE TABLE sample (
     counted BIGINT NOT NULL,
     text TEXT,
     -- Packed token ids (model::output_ids); null where the agent sent none.
-    output_ids BYTEA,
-    -- Packed gaps between chunks with text, in microseconds (model::chunk_gaps); null unless the response was a stream.
-    chunk_gaps BYTEA
+    output_ids BYTEA
 );
 
 -- A sample counts at most once, whatever agents, network or controller do.
