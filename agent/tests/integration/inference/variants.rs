@@ -247,7 +247,7 @@ fn names_that_a_wrapper_changed_are_told_as_such() {
 #[test]
 fn settings_of_generation_come_from_one_file() {
     let place = copy("gated-untied", &|config, _| config["num_beams"] = 4.into());
-    let opened = || open(&spec(place.path().to_str().unwrap()));
+    let opened = || open(&spec(place.path().to_str().unwrap())).map_err(Box::new);
     let decoding = || opened().unwrap().facts().decoding.unwrap().to_string();
     assert_eq!(decoding(), "num_beams = 4, length_penalty = 1, early_stopping = false");
     // A generation_config.json replaces the settings in config.json.
