@@ -262,8 +262,8 @@ fn carry(engine: &mut Http, crowd: &mut Crowd) {
     let generation = Generation {
         prompt: "{dialogue}".to_owned(),
         max_input_tokens: 512,
-        max_new_tokens: 60,
         stop: Stop::Eos,
+        settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
     };
     engine.serve(crowd, &generation, &Stopwatch::start()).unwrap();
 }
