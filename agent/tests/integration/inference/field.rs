@@ -43,11 +43,13 @@ fn contradictory_checkpoints_give_the_tokens_of_pytorch() {
 
 #[test]
 #[ignore = "needs ../shared/cases: FLEETMARK_TEST_CASES=FOLDER cargo xtask ignored field:: --test integration"]
-fn settings_of_generation_are_noted() {
-    for (name, setting) in [("g-min", "min_length = 40"), ("g-norep", "no_repeat_ngram_size = 2")] {
+fn settings_of_generation_are_honored() {
+    for (name, setting) in
+        [("g-min", "min_new_tokens = 39"), ("g-norep", "no_repeat_ngram_size = 2")]
+    {
         let place = field().join("checkpoints").join(name);
-        let notes = open(&spec(place.to_str().unwrap())).unwrap().facts().notes;
-        assert!(notes.iter().any(|note| note.contains(setting)), "{name}: {notes:?}");
+        let decoding = open(&spec(place.to_str().unwrap())).unwrap().facts().decoding.unwrap();
+        assert!(decoding.to_string().contains(setting), "{name}: {decoding}");
     }
 }
 
