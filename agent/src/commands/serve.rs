@@ -92,9 +92,10 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
         for note in &engine.facts().notes {
             terminal::note(&format!("note: {note}"));
         }
-        terminal::note(&format!("serving {} with {threads} threads", spec.model));
         Ok(engine)
     };
+    let serving = format!("serving {} with {threads} threads", options.model);
+    let ready = move || terminal::note(&serving);
     let served = http_server::Options {
         limits: Limits {
             max_input_tokens: options.max_input_tokens.max(1),
@@ -108,7 +109,7 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
         stopped.await;
         terminal::note("shutting down after the accepted requests");
     };
-    match http_server::serve(listener, served, load, stop).await {
+    match http_server::serve(listener, served, load, ready, stop).await {
         Ok(Ending::Drained) => terminal::note("stopped"),
         Ok(Ending::TimedOut) => terminal::note("stopped; some requests timed out"),
         // Not the user's error: whatever restarts the service may succeed.

@@ -89,10 +89,12 @@ pub struct Service {
 }
 
 impl Service {
-    /// `load` runs on the engine's thread; until it returns, `/ping` responds 503.
+    /// `load` runs on the engine's thread; until it returns, `/ping` responds 503. `ready` runs once
+    /// requests are accepted.
     pub fn start(
         options: Options,
         load: impl FnOnce() -> Result<Box<dyn Engine>, engines::Error> + Send + 'static,
+        ready: impl FnOnce() + Send + 'static,
     ) -> std::io::Result<Self> {
         let stopwatch = Stopwatch::start();
         let Options { queue, batch_size, .. } = options;
@@ -113,6 +115,7 @@ impl Service {
                         // Set only here.
                         drop(state.jobs.set(sender));
                     }
+                    ready();
                     worker::work(engine, jobs, batch_size, &stopwatch);
                 })
             });
@@ -140,9 +143,10 @@ pub async fn serve(
     listener: TcpListener,
     options: Options,
     load: impl FnOnce() -> Result<Box<dyn Engine>, engines::Error> + Send + 'static,
+    ready: impl FnOnce() + Send + 'static,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Ending, Error> {
-    let Service { router, end } = Service::start(options, load)?;
+    let Service { router, end } = Service::start(options, load, ready)?;
     let (tell_broken, broken) = oneshot::channel::<()>();
     let stop = async {
         tokio::select! {

@@ -415,6 +415,4 @@ impl Engine for Http {
 }
 
 #[cfg(test)]
-mod stream_tests;
-#[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+mod streams;
+
 const SECRET: &str = "Bearer s3cret-of-the-endpoint";
 
 /// Selects its behavior by the prompt.

@@ -28,7 +28,7 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let limits = Limits { max_input_tokens: 512, max_new_tokens: 64 };
     let settings = Settings::default();
     let options = Options { limits, settings, queue: 64, batch_size: 4 };
-    Service::start(options, || Ok(Box::new(engine))).expect("the system gives a thread")
+    Service::start(options, || Ok(Box::new(engine)), || {}).expect("the system gives a thread")
 });
 
 /// Time passes only while nothing happens: a connection that waits for its client reaches its deadline at once, and one

@@ -278,8 +278,8 @@ fn rows_that_join_a_running_batch_are_what_they_are_alone() {
         compute.encode(&[first], 8).unwrap();
         compute.step_logits(&[start]).unwrap();
         compute.add(&[second], 4).unwrap();
-        let together = compute.step_logits(&[5, start]).unwrap();
-        assert_eq!(together[alone.len()..], alone);
+        let both = compute.step_logits(&[5, start]).unwrap();
+        assert_eq!(both[alone.len()..], alone);
     }
 }
 

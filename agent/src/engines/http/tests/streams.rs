@@ -1,7 +1,7 @@
 //! A scripted server of event streams, and loads of requests to it.
 
-use super::tests::{ask, open, spec};
-use super::*;
+use super::{ask, open, spec};
+use crate::engines::http::*;
 use engine::{Entry, Intake};
 use model::endpoint::EventStream;
 use std::io::{Read, Write};
