@@ -3,6 +3,7 @@
 
 use super::{Cell, Load, Plan, Sustained};
 use crate::{Matrix, Target};
+use model::endpoint::Place;
 use model::engine::Dtype;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ const GFLOPS_PER_GPU: f64 = 400.0;
 /// Assumed tokens per dialogue.
 const INPUT_TOKENS: f64 = 200.0;
 const OUTPUT_TOKENS: f64 = 30.0;
+/// Assumed seconds of a request to an endpoint, whose machine is unknown.
+const ENDPOINT_SECONDS: f64 = 1.0;
 /// AWS instance families with GPUs.
 const GPU_FAMILIES: [&str; 8] = ["g4dn.", "g5.", "g6.", "g6e.", "p3.", "p4d.", "p5.", "g4ad."];
 
@@ -141,8 +144,13 @@ impl StepTime {
         if let Some(Sustained { window_ns, .. }) = cell.sustained() {
             return Self { busy: 0.0, least: window_ns as f64 / 1e9 };
         }
-        let rate = cell.load.and_then(|load| load.request_rate).unwrap_or(f64::INFINITY);
-        Self { busy: seconds_per_sample(matrix, cell), least: 1.0 / rate }
+        let rate = cell.load.and_then(|load| load.request_rate);
+        // An endpoint answers requests at the same time, so that only their arrivals take time.
+        let is_concurrent = rate.is_some() && matrix.models[cell.model].endpoint.is_some();
+        Self {
+            busy: if is_concurrent { 0.0 } else { seconds_per_sample(matrix, cell) },
+            least: 1.0 / rate.unwrap_or(f64::INFINITY),
+        }
     }
 }
 
@@ -189,6 +197,9 @@ fn seconds_per_sample(matrix: &Matrix, cell: &Cell) -> f64 {
 
 /// Seconds per sample.
 fn assumed_sample(model: &str, target: &Target) -> f64 {
+    if Place::of(model).is_some() {
+        return ENDPOINT_SECONDS;
+    }
     gflop_per_sample(model) / gflops(target)
 }
 
@@ -290,6 +301,21 @@ mod tests {
         assert!((seconds - 820.0).abs() < 1e-6, "{seconds}");
         assert_eq!(measured, 1);
         assert_eq!(estimated(&[pace("elsewhere", 1, 2.0)]), estimated(&[]));
+    }
+
+    #[test]
+    fn arrivals_at_an_endpoint_take_no_longer_than_they_are_apart() {
+        let matrix = MATRIX
+            .replace("builtin:tiny", "http://127.0.0.1:1/v1/completions")
+            .replace("batch_sizes = [1, 8]", r#"scenarios = ["single_stream", "server"]"#)
+            .replace("warmup = 0", "warmup = 0\nserver = { request_rates = [4] }")
+            .replace("[factors]", "[model.endpoint]\napi = \"openai-completions\"\nmodel = \"m\"\n[factors]");
+        let checked = Matrix::check(&matrix, "m.toml", Path::new("/"), &Overrides::default());
+        let matrix = checked.unwrap();
+        let plan = Plan::make(&matrix, 100).unwrap();
+        let seconds = Estimate::measured(&plan, &matrix, &[]).campaign_seconds(&plan, &matrix);
+        // Two runs of 100 s, one request after the other, and of 25 s.
+        assert!((seconds - 250.0).abs() < 1e-6, "{seconds}");
     }
 
     #[test]
