@@ -1,12 +1,14 @@
-//! BART and PEGASUS against PyTorch: greedy tokens with and without adapters, and teacher-forced
-//! logits of every dtype. `tools/make_families.py` made the cases, and says how.
+//! BART and PEGASUS against PyTorch: tokens of every setting of generation, with and without
+//! adapters, and teacher-forced logits of every dtype. `tools/make_families.py` made the cases, and says how.
 
 use super::fixture::{decode_ids, open, spec};
+use super::searches::{Batches, run};
 use agent::model_source;
 use candle_core::{Device, safetensors};
 use engine::files::{Blob, Weights};
 use kernels::Dispatch;
 use model::engine::{Dtype, EngineSpec};
+use model::generation::Settings;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -15,13 +17,17 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use t5::candle::CandleT5;
 use t5::checkpoint::Checkpoint;
-use t5::compute::{Compute, NextToken};
+use t5::compute::Compute;
 use t5::config::Config;
 use t5::cpu::CpuT5;
+use t5::generate::{RowRequest, StopRule};
+use t5::generation_config::GenerationConfig;
 
 const MODELS: [&str; 2] = ["bart", "pegasus"];
+const ONE_BATCH: Batches = Batches { size: 16, left: 0 };
 const ADAPTERS: [&str; 2] = ["qv-r8", "all-linear"];
 
 #[derive(Debug, Clone, Deserialize)]
@@ -40,18 +46,6 @@ struct Fixture {
     max_new: usize,
 }
 
-#[derive(Debug, Deserialize)]
-struct Special {
-    #[serde(rename = "decoder_start_token_id")]
-    start: u32,
-    #[serde(rename = "eos_token_id")]
-    eos: u32,
-    #[serde(rename = "forced_bos_token_id")]
-    forced_first: Option<u32>,
-    #[serde(rename = "forced_eos_token_id")]
-    forced_last: Option<u32>,
-}
-
 fn committed(model: &str) -> Fixture {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families").join(model);
     Fixture { folder, max_new: 24 }
@@ -65,17 +59,26 @@ fn given(model: &str) -> Fixture {
 }
 
 impl Fixture {
-    /// The greedy cases of an adapter.
+    /// The cases of an adapter.
     fn cases(&self, adapter: Option<&str>) -> Vec<Case> {
         let text = fs::read_to_string(self.folder.join("cases.jsonl")).unwrap();
         let all = text.lines().map(|line| serde_json::from_str::<Case>(line).unwrap());
-        all.filter(|case| case.adapter.as_deref() == adapter && case.generation.is_empty())
-            .collect()
+        all.filter(|case| case.adapter.as_deref() == adapter).collect()
     }
 
-    fn special(&self) -> Special {
-        let text = fs::read(self.folder.join("generation_config.json")).unwrap();
-        serde_json::from_slice(&text).unwrap()
+    fn greedy_cases(&self) -> Vec<Case> {
+        self.cases(None).into_iter().filter(|case| case.generation.is_empty()).collect()
+    }
+
+    /// The model's file, with what a case asks for in its place.
+    fn generation(&self, case: &Map<String, Value>) -> GenerationConfig {
+        let file = fs::read(self.folder.join("generation_config.json")).unwrap();
+        let mut file: Map<String, Value> = serde_json::from_slice(&file).unwrap();
+        file.insert("max_new_tokens".to_owned(), self.max_new.into());
+        file.extend(case.clone());
+        let text = serde_json::to_vec(&file).unwrap();
+        let vocabulary = self.checkpoint().config.vocabulary;
+        GenerationConfig::parse(&text, "generation_config.json", vocabulary).unwrap()
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -98,47 +101,29 @@ impl Fixture {
         CpuT5::load(&checkpoint, Dtype::F32, Dispatch::best(), 2).unwrap()
     }
 
-    /// Greedy tokens of one batch, with the forced first and last tokens of the model.
-    fn greedy(&self, compute: &mut dyn Compute, batch: &[Case]) -> Vec<Vec<u32>> {
-        let special = self.special();
-        let prompts: Vec<&[u32]> = batch.iter().map(|case| case.input_ids.as_slice()).collect();
-        compute.encode(&prompts, self.max_new).unwrap();
-        let mut outputs = vec![Vec::new(); batch.len()];
-        let mut rows: Vec<usize> = (0..batch.len()).collect();
-        let mut tokens = vec![special.start; batch.len()];
-        let mut best: Vec<NextToken> = Vec::new();
-        for step in 0..self.max_new {
-            compute.step(&tokens, &mut best).unwrap();
-            let forced = match step {
-                0 => special.forced_first,
-                _ if step + 1 == self.max_new => special.forced_last,
-                _ => None,
-            };
-            tokens = best.iter().map(|next| forced.unwrap_or(next.id)).collect();
-            for (row, token) in rows.iter().zip(&tokens) {
-                outputs[*row].push(*token);
+    fn decode(&self, compute: &mut dyn Compute, cases: &[Case], batches: Batches) -> Vec<Vec<u32>> {
+        let request = |case: &Case| {
+            let decoding = self.generation(&case.generation).decoding(&Settings::default());
+            RowRequest {
+                ids: case.input_ids.clone(),
+                stop_rule: StopRule::EosOr(self.max_new),
+                decoding: Arc::new(decoding.unwrap()),
             }
-            let kept: Vec<usize> =
-                (0..rows.len()).filter(|row| tokens[*row] != special.eos).collect();
-            if kept.is_empty() {
-                break;
-            }
-            compute.retain(&kept).unwrap();
-            rows = kept.iter().map(|row| rows[*row]).collect();
-            tokens = kept.iter().map(|row| tokens[*row]).collect();
-        }
-        outputs
+        };
+        let requests: Vec<RowRequest> = cases.iter().map(request).collect();
+        let eos = self.generation(&Map::new()).eos_ids;
+        let rows = run(compute, &requests, &eos, batches);
+        rows.into_iter().map(|row| row.ids).collect()
     }
 
     fn assert_exact(&self, compute: &mut dyn Compute, adapter: Option<&str>) {
         let mut cases = self.cases(adapter);
         assert!(cases.len() >= 14, "{} {adapter:?}: {} cases", self.folder.display(), cases.len());
         for seed in 0..2 {
-            for batch_size in [1, 4, 16] {
-                for batch in cases.chunks(batch_size) {
-                    for (case, ids) in batch.iter().zip(self.greedy(compute, batch)) {
-                        assert_eq!(ids, case.output_ids, "{} at batch size {batch_size}", case.id);
-                    }
+            for (size, left) in [(1, 0), (4, 0), (16, 0), (5, 3)] {
+                let found = self.decode(compute, &cases, Batches { size, left });
+                for (case, ids) in cases.iter().zip(found) {
+                    assert_eq!(ids, case.output_ids, "{}: {size} rows, {left} left", case.id);
                 }
             }
             cases.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
@@ -164,7 +149,7 @@ impl Fixture {
 }
 
 #[test]
-fn greedy_tokens_and_adapters_are_exact_at_every_batch_size() {
+fn every_search_and_adapter_is_exact_at_every_batch_size() {
     for model in MODELS {
         committed(model).assert_all_exact();
     }
@@ -175,7 +160,7 @@ mod lm {
 
     #[test]
     #[ignore = "needs FLEETMARK_TEST_LM, a folder with a checkpoint of BART and its cases"]
-    fn greedy_tokens_of_a_larger_bart_are_exact_at_every_batch_size() {
+    fn searches_of_a_larger_bart_are_exact_at_every_batch_size() {
         given("bart").assert_all_exact();
     }
 }
@@ -192,8 +177,11 @@ fn distance(fixture: &Fixture, compute: &mut dyn Compute) -> Distance {
     let path = fixture.folder.join("logits.safetensors");
     let reference = safetensors::load(&path, &Device::Cpu).unwrap();
     let forced = forced(&fs::read(&path).unwrap());
-    let cases: Vec<Case> =
-        fixture.cases(None).into_iter().filter(|case| reference.contains_key(&case.id)).collect();
+    let cases: Vec<Case> = fixture
+        .greedy_cases()
+        .into_iter()
+        .filter(|case| reference.contains_key(&case.id))
+        .collect();
     assert!(cases.len() >= 4 && cases.len() == reference.len());
     let reference: Vec<Vec<Vec<f32>>> =
         cases.iter().map(|case| reference[&case.id].to_vec2().unwrap()).collect();
@@ -251,11 +239,11 @@ fn logits_of_every_dtype_lie_within_their_tolerance() {
 fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
     for model in MODELS {
         let fixture = committed(model);
-        let cases = fixture.cases(None);
+        let cases = fixture.greedy_cases();
         for dtype in [Dtype::F16, Dtype::Bf16, Dtype::Int8] {
             let mut compute = fixture.load(dtype);
             let decode = |compute: &mut CpuT5, size: usize| -> Vec<Vec<u32>> {
-                cases.chunks(size).flat_map(|batch| fixture.greedy(compute, batch)).collect()
+                fixture.decode(compute, &cases, Batches { size, left: 0 })
             };
             let alone = decode(&mut compute, 1);
             for size in [4, 16] {
@@ -269,8 +257,8 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
 fn rows_that_join_a_running_batch_are_what_they_are_alone() {
     for model in MODELS {
         let fixture = committed(model);
-        let cases = fixture.cases(None);
-        let start = fixture.special().start;
+        let cases = fixture.greedy_cases();
+        let start = fixture.generation(&Map::new()).start_id;
         let mut compute = fixture.load(Dtype::F32);
         let (first, second) = (&cases[9].input_ids, &cases[4].input_ids);
         compute.encode(&[second], 4).unwrap();
@@ -325,9 +313,9 @@ fn changed(model: &str, change: &dyn Fn(&mut Tensors)) -> Result<CpuT5, String> 
 #[test]
 fn checkpoints_are_read_as_they_are_found() {
     let fixture = committed("bart");
-    let cases = fixture.cases(None);
+    let cases = fixture.greedy_cases();
     let assert_exact = |mut compute: CpuT5| {
-        for (case, ids) in cases.iter().zip(fixture.greedy(&mut compute, &cases)) {
+        for (case, ids) in cases.iter().zip(fixture.decode(&mut compute, &cases, ONE_BATCH)) {
             assert_eq!(ids, case.output_ids, "{}", case.id);
         }
     };
@@ -370,20 +358,20 @@ fn a_missing_bias_of_the_logits_is_zero() {
         bias.1 = bias.1.zeros_like().unwrap();
     });
     let fixture = committed("bart");
-    let cases = fixture.cases(None);
+    let cases = fixture.greedy_cases();
     let [without, zeros] = [without, zeros].map(|compute| {
         let mut compute = compute.unwrap();
-        fixture.greedy(&mut compute, &cases)
+        fixture.decode(&mut compute, &cases, ONE_BATCH)
     });
     assert_eq!(without, zeros);
-    assert_ne!(zeros, fixture.greedy(&mut fixture.load(Dtype::F32), &cases));
+    assert_ne!(zeros, fixture.decode(&mut fixture.load(Dtype::F32), &cases, ONE_BATCH));
 }
 
 /// As transformers saves them.
 #[test]
 fn positions_of_pegasus_are_read_where_the_file_has_them() {
     let fixture = committed("pegasus");
-    let cases = fixture.cases(None);
+    let cases = fixture.greedy_cases();
     let with_table = |factor: f64| {
         let mut compute = changed("pegasus", &|tensors| {
             let table = t5::position::sinusoids(96, 32);
@@ -394,7 +382,7 @@ fn positions_of_pegasus_are_read_where_the_file_has_them() {
             }
         })
         .unwrap();
-        fixture.greedy(&mut compute, &cases)
+        fixture.decode(&mut compute, &cases, ONE_BATCH)
     };
     let expected: Vec<Vec<u32>> = cases.iter().map(|case| case.output_ids.clone()).collect();
     assert_eq!(with_table(1.0), expected);

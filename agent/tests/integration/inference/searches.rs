@@ -110,7 +110,32 @@ impl RowQueue for Groups {
     }
 }
 
-/// Decodes in batches of `batch_size`, of which the next one joins once `left` rows are left.
+/// How requests enter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Batches {
+    pub(super) size: usize,
+    /// The next batch joins once this many rows are left.
+    pub(super) left: usize,
+}
+
+/// Decodes requests whose rows end with `eos`.
+pub(super) fn run(
+    model: &mut dyn Compute,
+    requests: &[RowRequest],
+    eos: &[u32],
+    batches: Batches,
+) -> Vec<Decoded> {
+    let mut groups = Groups {
+        waiting: requests.chunks(batches.size).map(<[_]>::to_vec).collect(),
+        left: batches.left,
+        active: 0,
+        ended: vec![None; requests.len()],
+    };
+    let special_tokens = SpecialTokens { start: 0, eos: eos.to_vec() };
+    generate(model, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
+    groups.ended.into_iter().map(|row| row.expect("every row ends")).collect()
+}
+
 fn decode(
     model: &mut dyn Compute,
     searches: &[Search],
@@ -118,15 +143,7 @@ fn decode(
     left: usize,
 ) -> Vec<Decoded> {
     let requests: Vec<RowRequest> = searches.iter().map(Search::request).collect();
-    let mut groups = Groups {
-        waiting: requests.chunks(batch_size).map(<[_]>::to_vec).collect(),
-        left,
-        active: 0,
-        ended: vec![None; searches.len()],
-    };
-    let special_tokens = SpecialTokens { start: 0, eos: searches[0].eos.clone() };
-    generate(model, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
-    groups.ended.into_iter().map(|row| row.expect("every row ends")).collect()
+    run(model, &requests, &searches[0].eos, Batches { size: batch_size, left })
 }
 
 fn assert_exact(found: &[Decoded], searches: &[Search], how: &str) {

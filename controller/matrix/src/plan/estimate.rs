@@ -309,7 +309,10 @@ mod tests {
             .replace("builtin:tiny", "http://127.0.0.1:1/v1/completions")
             .replace("batch_sizes = [1, 8]", r#"scenarios = ["single_stream", "server"]"#)
             .replace("warmup = 0", "warmup = 0\nserver = { request_rates = [4] }")
-            .replace("[factors]", "[model.endpoint]\napi = \"openai-completions\"\nmodel = \"m\"\n[factors]");
+            .replace(
+                "[factors]",
+                "[model.endpoint]\napi = \"openai-completions\"\nmodel = \"m\"\n[factors]",
+            );
         let checked = Matrix::check(&matrix, "m.toml", Path::new("/"), &Overrides::default());
         let matrix = checked.unwrap();
         let plan = Plan::make(&matrix, 100).unwrap();
