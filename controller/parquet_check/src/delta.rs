@@ -6,6 +6,7 @@
 //!
 //! Encodings: <https://parquet.apache.org/docs/file-format/data-pages/encodings/>
 
+use super::cursor::Cursor;
 use super::thrift::{Unsound, most_bytes};
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
@@ -73,7 +74,7 @@ impl Values {
         let most = most_bytes(content.len() as u64);
         // Each length takes four bytes in the parser.
         let claimed = claimed.min(most / 4);
-        let mut cursor = Cursor { bytes: content };
+        let mut cursor = Cursor { bytes: content, at_end: Unsound::Oversized };
         let first = cursor.lengths(claimed)?;
         if self == Self::Lengths {
             return Ok(());
@@ -92,35 +93,7 @@ struct Lengths {
     total: u64,
 }
 
-/// The remaining bytes of a page.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
 impl Cursor<'_> {
-    fn byte(&mut self) -> Result<u8, Unsound> {
-        let (first, rest) = self.bytes.split_first().ok_or(Unsound::Oversized)?;
-        self.bytes = rest;
-        Ok(*first)
-    }
-
-    fn unsigned(&mut self) -> Result<u64, Unsound> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Unsound::Unusual)
-    }
-
-    fn signed(&mut self) -> Result<i64, Unsound> {
-        let number = self.unsigned()?;
-        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
-    }
-
     /// Reads a list in `DELTA_BINARY_PACKED` of numbers of 32 bits, at most `claimed`.
     fn lengths(&mut self, claimed: u64) -> Result<Lengths, Unsound> {
         let (block, parts, count) = (self.unsigned()?, self.unsigned()?, self.unsigned()?);
@@ -145,10 +118,7 @@ impl Cursor<'_> {
         let mut left = count.saturating_sub(1);
         while left > 0 {
             let least = self.signed()?;
-            let parts = usize::try_from(parts).unwrap_or(usize::MAX);
-            let (widths, rest) = self.bytes.split_at_checked(parts).ok_or(Unsound::Oversized)?;
-            self.bytes = rest;
-            for width in widths {
+            for width in self.take(parts)? {
                 if left == 0 {
                     break;
                 }

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cursor;
 mod delta;
 mod inflate;
 mod thrift;

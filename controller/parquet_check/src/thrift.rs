@@ -10,6 +10,7 @@
 //! The encoding is Thrift's compact protocol:
 //! <https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md>
 
+use super::cursor::Cursor;
 use super::inflate::{Codec, is_longer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,7 @@ const UUID: u8 = 13;
 
 /// Checks the metadata of a file, without the length and the mark at its end.
 pub(super) fn metadata(bytes: &[u8]) -> Result<(), Unsound> {
-    Walk { bytes }.structure(MAX_DEPTH)
+    Cursor { bytes, at_end: Unsound::Malformed }.structure(MAX_DEPTH)
 }
 
 /// Of a column chunk, as its file's metadata has it.
@@ -94,7 +95,7 @@ pub(super) struct Checked {
 /// Checks the headers of the consecutive pages of a column chunk. What is malformed after its last value is left to the
 /// parser: some writers leave bytes there.
 pub(super) fn pages(bytes: &[u8], chunk: Chunk) -> Result<Checked, Unsound> {
-    let mut walk = Walk { bytes };
+    let mut walk = Cursor { bytes, at_end: Unsound::Malformed };
     let (mut values, mut has_dictionary) = (0_u64, false);
     let mut has_delta = false;
     while !walk.bytes.is_empty() {
@@ -155,40 +156,7 @@ impl OfKind {
     const EMPTY: Self = Self { values: 0, encoding: 0, level_bytes: 0, is_compressed: true };
 }
 
-/// A cursor over the remaining bytes.
-struct Walk<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Walk<'a> {
-    fn take(&mut self, length: u64) -> Result<&'a [u8], Unsound> {
-        let length = usize::try_from(length).map_err(|_| Unsound::Malformed)?;
-        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Unsound::Malformed)?;
-        self.bytes = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Unsound> {
-        self.take(1).map(|taken| taken[0])
-    }
-
-    fn unsigned(&mut self) -> Result<u64, Unsound> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(Unsound::Unusual)
-    }
-
-    fn signed(&mut self) -> Result<i64, Unsound> {
-        let number = self.unsigned()?;
-        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
-    }
-
+impl<'a> Cursor<'a> {
     /// A size or a count: the parser takes any integer, and refuses negative ones.
     fn count(&mut self, kind: u8) -> Result<u64, Unsound> {
         if !matches!(kind, I16 | I32 | I64) {
