@@ -110,15 +110,15 @@ fn stream_table(rows: Vec<Vec<Entry>>) -> Table {
         ms("First token p95"),
         Column::words("Gaps between"),
         ms("Gap p50"),
-        ms("Gap p95"),
+        ms("Gap p95").at(Detail::Report),
         ms("Gap p99"),
-        ms("Gap, most").at(Detail::Page),
+        ms("Longest gap").at(Detail::Page),
         ms("Per token p50"),
-        Column::figures("Tokens per chunk", ""),
+        Column::figures("Tokens per chunk", "").at(Detail::Report),
         Column::figures("Arrived together", "chunks").at(Detail::Page),
     ];
     let title = "How the text of streamed responses arrives";
-    Table::new("streams-table", title, Detail::Report, columns, rows.into_iter())
+    Table::new("streams-table", title, Detail::Summary, columns, rows.into_iter())
 }
 
 fn table(rows: Vec<Vec<Entry>>) -> Table {
