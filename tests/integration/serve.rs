@@ -158,7 +158,7 @@ fn pending_requests_are_answered_before_shutdown() {
     // Two seconds a request, so that shutdown begins during one.
     workspace.write("script.json", r#"{"prompt_ms": 2000, "token_ms": 0, "paced": true}"#);
     let mut serving = Serving::start(&workspace, "scripted:script.json", &["--queue", "1"]);
-    let mut asked = serving.ask_often(6, &body(&json!("a")));
+    let mut asked = serving.ask_often("/invocations", 6, &body(&json!("a")));
     // One is decoded and one waits: the others are rejected at once.
     for _ in 0..4 {
         let (status, answer) = serving.next(&mut asked).expect("it answers");
@@ -172,6 +172,25 @@ fn pending_requests_are_answered_before_shutdown() {
     let rest = [0; 2].map(|_| serving.next(&mut asked).expect("it answers").0);
     assert!(rest.contains(&200), "{rest:?}");
     assert!(serving.answer(serving.ask(&body(&json!("b")))).is_err(), "it accepts no new requests");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn a_full_queue_is_told_in_the_terms_of_each_api() {
+    let workspace = Workspace::default();
+    workspace.write("script.json", r#"{"prompt_ms": 2000, "token_ms": 0, "paced": true}"#);
+    let serving = Serving::start(&workspace, "scripted:script.json", &["--queue", "1"]);
+    let prompt = json!({ "prompt": "a" }).to_string();
+    let mut asked = serving.ask_often("/v1/completions", 6, &prompt);
+    // One is decoded and one waits.
+    for _ in 0..4 {
+        let (status, answer) = serving.next(&mut asked).expect("it answers");
+        assert_eq!((status, &answer["error"]["type"]), (429, &json!("rate_limit_error")));
+    }
+    let (status, _) = serving.answer(serving.ask(&body(&json!("a")))).expect("it answers");
+    assert_eq!(status, 503, "SageMaker's clients repeat 503");
+    drop(asked);
+    serving.signal("TERM");
     let _ = serving.finish().expect(0);
 }
 

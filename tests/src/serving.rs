@@ -86,10 +86,16 @@ impl Serving {
     }
 
     /// Sends the same body several times at once.
-    pub fn ask_often(&self, times: usize, body: &str) -> JoinSet<Result<Answer, String>> {
+    pub fn ask_often(
+        &self,
+        path: &str,
+        times: usize,
+        body: &str,
+    ) -> JoinSet<Result<Answer, String>> {
         let mut asked = JoinSet::new();
+        let url = format!("{}{path}", self.address);
         for _ in 0..times {
-            let request = self.client.post(self.url()).header("content-type", "application/json");
+            let request = self.client.post(&url).header("content-type", "application/json");
             asked.spawn_on(round_trip(request.body(body.to_owned())), self.runtime.handle());
         }
         asked

@@ -202,10 +202,14 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(json!({ "error": self.reason }));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            return (self.status, [(header::RETRY_AFTER, "1")], body).into_response();
+        match self.status {
+            // Clients of SageMaker's containers repeat 503.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let headers = [(header::RETRY_AFTER, "1")];
+                (StatusCode::SERVICE_UNAVAILABLE, headers, body).into_response()
+            }
+            status => (status, body).into_response(),
         }
-        (self.status, body).into_response()
     }
 }
 
@@ -367,13 +371,14 @@ fn enqueue(
     }
     let jobs = state.jobs.get().ok_or_else(loading)?;
     let mut places = jobs.try_reserve_many(count).map_err(|error| {
-        let reason = match error {
-            TrySendError::Full(()) => {
-                format!("the queue of {} texts is full; try again later", state.options.queue)
+        let queue = state.options.queue;
+        let full = || format!("the queue of {queue} texts is full; try again later");
+        match error {
+            TrySendError::Full(()) => Refusal::new(StatusCode::TOO_MANY_REQUESTS, full()),
+            TrySendError::Closed(()) => {
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the engine stopped".to_owned())
             }
-            TrySendError::Closed(()) => "the engine stopped".to_owned(),
-        };
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+        }
     })?;
     let mut following = count;
     let mut queue = |(texts, mut pending): (Vec<String>, Pending)| {

@@ -238,10 +238,14 @@ impl From<Refusal> for ApiRefusal {
 impl IntoResponse for ApiRefusal {
     fn into_response(self) -> Response {
         let Self(Refusal { status, reason }) = self;
-        let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+        let kind = match status {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "server_error",
+        };
         let error = json!({ "message": reason, "type": kind, "code": status.as_u16() });
         let body = Json(json!({ "error": error }));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
             return (status, [(header::RETRY_AFTER, "1")], body).into_response();
         }
         (status, body).into_response()
