@@ -109,15 +109,17 @@ fn hosts(rows: &[Observation], spans: Spans) -> Vec<HostTime> {
     for segment in rows.chunk_by(|a, b| (a.host, a.segment) == (b.host, b.segment)) {
         let measured_ns = match spans {
             Spans::Sequential => {
-                segment.chunk_by(|a, b| a.batch == b.batch).map(|batch| window(batch).1).sum()
+                let spans = segment.chunk_by(|a, b| a.batch == b.batch).map(|it| window(it).1);
+                // Times in foreign results may be anything.
+                spans.fold(0, u64::saturating_add)
             }
             Spans::Overlapping => window(segment).1,
         };
         let wall_ns = window(segment).1;
         match hosts.last_mut().filter(|time| time.host == segment[0].host) {
             Some(time) => {
-                time.measured_ns += measured_ns;
-                time.wall_ns += wall_ns;
+                time.measured_ns = time.measured_ns.saturating_add(measured_ns);
+                time.wall_ns = time.wall_ns.saturating_add(wall_ns);
                 time.ok += ok(segment);
             }
             None => {
