@@ -1,6 +1,6 @@
 //! The remaining bytes of a structure, read from its start.
 
-use super::thrift::Unsound;
+use super::unsound::Unsound;
 
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {

@@ -7,7 +7,8 @@
 //! Encodings: <https://parquet.apache.org/docs/file-format/data-pages/encodings/>
 
 use super::cursor::Cursor;
-use super::thrift::{Unsound, most_bytes};
+use super::thrift::most_bytes;
+use super::unsound::Unsound;
 use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;

@@ -11,6 +11,7 @@ mod cursor;
 mod delta;
 mod inflate;
 mod thrift;
+mod unsound;
 
 use inflate::Codec;
 use parquet::basic::{Compression, Type};
@@ -21,7 +22,8 @@ use parquet::file::metadata::{
 use parquet::file::properties::ReaderProperties;
 use parquet::file::reader::{ChunkReader, FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
-use thrift::{Checked, Chunk, Unsound};
+use thrift::{Checked, Chunk};
+use unsound::Unsound;
 
 const MAGIC: &[u8; 4] = b"PAR1";
 /// The length of the metadata, and the magic.

@@ -12,20 +12,7 @@
 
 use super::cursor::Cursor;
 use super::inflate::{Codec, is_longer};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unsound {
-    /// Contains elements that take no bytes.
-    EmptyElements,
-    /// A page claims more than it can hold.
-    Oversized,
-    /// A page is encoded with a dictionary, and none comes before it. The parser panics there.
-    NoDictionary,
-    /// Thrift that no writer produces, and that the parser may read in another way.
-    Unusual,
-    /// Truncated or not Thrift: the parser rejects it, too.
-    Malformed,
-}
+use super::unsound::Unsound;
 
 /// Maximum nesting; Parquet's own metadata has about eight levels.
 const MAX_DEPTH: u32 = 32;
