@@ -37,15 +37,27 @@ fn a_measured_campaign_verifies_with_and_without_its_texts() {
     assert!(refused.out.starts_with("not verified: "), "{}", refused.out);
 }
 
+/// Every kind of row: batches, requests that arrive or find a full queue, and windows.
+const LOADS: &str = r#"
+[factors]
+batch_sizes = [2]
+scenarios = ["offline", "server", "stress"]
+[protocol]
+warmup = 1
+runs = 2
+server = { request_rates = [400], max_queue = 5 }
+stress = { duration = "10m", concurrency = 4 }
+[slo]
+request_latency_ms = 100
+percentile = 90
+"#;
+const SCRIPT: &str = r#"{"prompt_ms": 4, "token_ms": 1, "output_tokens": 7}"#;
+
 /// Requests that arrive, fail at a full queue or repeat for a time have columns and files of their own.
 #[test]
 fn loads_verify() {
-    let rest = "[factors]\nbatch_sizes = [2]\nscenarios = [\"offline\", \"server\", \"stress\"]\n\
-        [protocol]\nwarmup = 1\nruns = 2\nserver = { request_rates = [400], max_queue = 5 }\n\
-        stress = { duration = \"10m\", concurrency = 4 }\n[slo]\nrequest_latency_ms = 100\npercentile = 90\n";
-    let matrix = scripted::matrix("loads", 60, rest) + scripted::HERE;
-    let script = r#"{"prompt_ms": 4, "token_ms": 1, "output_tokens": 7}"#;
-    let workspace = scripted::workspace(script, &matrix);
+    let matrix = scripted::matrix("loads", 60, LOADS) + scripted::HERE;
+    let workspace = scripted::workspace(SCRIPT, &matrix);
     let _ = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
     let _ = workspace.run(&["certs", "init"]).expect(0);
     let not_sent = &workspace.results("results.json")["results"][1]["cells"][0]["not_sent"];
@@ -57,12 +69,8 @@ fn loads_verify() {
 /// Every kind of row is signed: samples of batches, requests that arrive or find a full queue, and windows.
 #[test]
 fn loads_are_signed_by_an_agent_with_a_certificate() {
-    let rest = "[factors]\nbatch_sizes = [2]\nscenarios = [\"offline\", \"server\", \"stress\"]\n\
-        [protocol]\nwarmup = 1\nruns = 2\nserver = { request_rates = [400], max_queue = 5 }\n\
-        stress = { duration = \"10m\", concurrency = 4 }\n[slo]\nrequest_latency_ms = 100\npercentile = 90\n";
-    let matrix = scripted::matrix("signed", 60, rest) + waiting::THERE;
-    let script = r#"{"prompt_ms": 4, "token_ms": 1, "output_tokens": 7}"#;
-    let workspace = scripted::workspace(script, &matrix);
+    let matrix = scripted::matrix("signed", 60, LOADS) + waiting::THERE;
+    let workspace = scripted::workspace(SCRIPT, &matrix);
     let (running, port) = waiting::over_tls(&workspace, "");
     let url = format!("https://127.0.0.1:{port}");
     let join = ["join", "--controller", &url, "--target", "there", "--threads", "1"];

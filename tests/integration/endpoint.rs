@@ -413,7 +413,7 @@ fn a_plan_refuses_what_an_endpoint_cannot_do() {
     for reason in [
         "can't be set for an endpoint",
         "expected the name of an environment variable",
-        "whose tokens nobody counts, which scenario `stress` sums up",
+        "whose tokens are not counted, which scenario `stress` sums up",
         "is an endpoint with a single dtype",
     ] {
         assert!(ended.err.contains(reason), "{reason}: {}", ended.err);

@@ -1,8 +1,8 @@
 //! BART and PEGASUS against PyTorch: tokens of every setting of generation, with and without
 //! adapters, and teacher-forced logits of every dtype. `tools/make_families.py` made the cases, and says how.
 
-use super::fixture::{decode_ids, open, spec};
-use super::searches::{Batches, run};
+use super::fixture::{Batches, checkpoint, decode_ids, open, run, spec};
+use super::logits::{Distance, Forced};
 use agent::model_source;
 use candle_core::{Device, safetensors};
 use engine::files::{Blob, Weights};
@@ -82,9 +82,7 @@ impl Fixture {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        let config = Config::parse(&fs::read(self.folder.join("config.json")).unwrap()).unwrap();
-        let weights = Blob::open(&self.folder.join("model.safetensors")).unwrap();
-        Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap()
+        checkpoint(&self.folder)
     }
 
     fn load(&self, dtype: Dtype) -> CpuT5 {
@@ -165,46 +163,26 @@ mod lm {
     }
 }
 
-/// The largest and the mean distance from PyTorch's logits, in units of their standard deviation.
-#[derive(Debug)]
-struct Distance {
-    largest: f32,
-    mean: f32,
-}
-
 /// Feeds the same tokens to the cases of `logits.safetensors`, side by side.
 fn distance(fixture: &Fixture, compute: &mut dyn Compute) -> Distance {
     let path = fixture.folder.join("logits.safetensors");
     let reference = safetensors::load(&path, &Device::Cpu).unwrap();
-    let forced = forced(&fs::read(&path).unwrap());
+    let decoder_ids = forced(&fs::read(&path).unwrap());
     let cases: Vec<Case> = fixture
         .greedy_cases()
         .into_iter()
         .filter(|case| reference.contains_key(&case.id))
         .collect();
     assert!(cases.len() >= 4 && cases.len() == reference.len());
-    let reference: Vec<Vec<Vec<f32>>> =
-        cases.iter().map(|case| reference[&case.id].to_vec2().unwrap()).collect();
-    let values: Vec<f32> = reference.iter().flatten().flatten().copied().collect();
-    let count = values.len() as f32;
-    let mean = values.iter().sum::<f32>() / count;
-    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
-
-    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.input_ids.as_slice()).collect();
-    compute.encode(&prompts, forced.len()).unwrap();
-    let (mut largest, mut sum) = (0.0_f32, 0.0);
-    for (step, token) in forced.iter().enumerate() {
-        let logits = compute.step_logits(&vec![*token; cases.len()]).unwrap();
-        let width = logits.len() / cases.len();
-        for (row, case) in logits.chunks_exact(width).zip(&reference) {
-            for (ours, theirs) in row.iter().zip(&case[step]) {
-                let apart = (ours - theirs).abs() / deviation;
-                largest = largest.max(apart);
-                sum += apart;
-            }
-        }
-    }
-    Distance { largest, mean: sum / count }
+    let forced: Vec<Forced<'_>> = cases
+        .iter()
+        .map(|Case { id, input_ids, .. }| Forced {
+            prompt: input_ids,
+            decoder_ids: &decoder_ids,
+            logits: reference[id].to_vec2().unwrap(),
+        })
+        .collect();
+    Distance::of(compute, &forced)
 }
 
 /// The decoder's input, which the file names in its metadata.

@@ -1,14 +1,18 @@
 //! Models and cases that the tests share.
 
 use agent::model_source::Sources;
+use engine::files::{Blob, Weights};
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::Settings;
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stopwatch::Stopwatch;
+use t5::checkpoint::Checkpoint;
 use t5::compute::Compute;
+use t5::config::Config;
 use t5::generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
 use t5::{Input, Opened, T5};
 
@@ -32,20 +36,61 @@ pub(crate) fn folder(model: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/parity").join(model)
 }
 
-/// Rows that enter all at once.
-pub(crate) struct FixedBatch {
-    orders: Vec<RowRequest>,
-    ids: Vec<Vec<u32>>,
+/// The checkpoint in a folder.
+pub(crate) fn checkpoint(folder: &Path) -> Checkpoint {
+    let config = Config::parse(&fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let weights = Blob::open(&folder.join("model.safetensors")).unwrap();
+    Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap()
 }
 
-impl RowQueue for FixedBatch {
+/// Rows that join in groups, each when the one before has `left` rows.
+struct Groups {
+    waiting: VecDeque<Vec<RowRequest>>,
+    left: usize,
+    active: usize,
+    ended: Vec<Option<Decoded>>,
+}
+
+impl RowQueue for Groups {
     fn enter(&mut self) -> Vec<RowRequest> {
-        std::mem::take(&mut self.orders)
+        if self.active > self.left {
+            return Vec::new();
+        }
+        let group = self.waiting.pop_front().unwrap_or_default();
+        self.active += group.len();
+        group
     }
 
     fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
-        self.ids[number] = row.unwrap().ids;
+        self.active -= 1;
+        assert!(self.ended[number].replace(row.unwrap()).is_none(), "row {number} ended twice");
     }
+}
+
+/// How requests enter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batches {
+    pub(crate) size: usize,
+    /// The next batch joins once this many rows are left.
+    pub(crate) left: usize,
+}
+
+/// Decodes requests whose rows end with `eos`.
+pub(crate) fn run(
+    model: &mut dyn Compute,
+    requests: &[RowRequest],
+    eos: &[u32],
+    batches: Batches,
+) -> Vec<Decoded> {
+    let mut groups = Groups {
+        waiting: requests.chunks(batches.size).map(<[_]>::to_vec).collect(),
+        left: batches.left,
+        active: 0,
+        ended: vec![None; requests.len()],
+    };
+    let special_tokens = SpecialTokens { start: 0, eos: eos.to_vec() };
+    generate(model, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
+    groups.ended.into_iter().map(|row| row.expect("every row ends")).collect()
 }
 
 /// The ids that follow these prompts, decoded together.
@@ -55,12 +100,10 @@ pub(crate) fn greedy<'a>(
     most: usize,
 ) -> Vec<Vec<u32>> {
     let stop_rule = StopRule::EosOr(most);
-    let orders: Vec<RowRequest> =
+    let requests: Vec<RowRequest> =
         prompts.into_iter().map(|ids| row_request(ids, stop_rule)).collect();
-    let mut batch = FixedBatch { ids: vec![Vec::new(); orders.len()], orders };
-    let special_tokens = SpecialTokens { start: 0, eos: vec![1] };
-    generate(model, &special_tokens, &mut batch, &Stopwatch::synthetic()).unwrap();
-    batch.ids
+    let rows = run(model, &requests, &[1], Batches { size: usize::MAX, left: 0 });
+    rows.into_iter().map(|row| row.ids).collect()
 }
 
 fn row_request(ids: &[u32], stop_rule: StopRule) -> RowRequest {

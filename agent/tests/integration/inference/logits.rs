@@ -1,18 +1,15 @@
 //! Teacher-forced logits against PyTorch's, for every dtype: `tools/make_logits.py` made them, and
 //! says how.
 
-use super::fixture::greedy;
+use super::fixture::{checkpoint, greedy};
 use candle_core::{Device, safetensors};
-use engine::files::{Blob, Weights};
 use kernels::Dispatch;
 use model::engine::Dtype;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
 use t5::compute::Compute;
-use t5::config::Config;
 use t5::cpu::CpuT5;
 
 /// Both forms of the feed-forward layer, a head of its own, and heads that are the embedding.
@@ -38,51 +35,67 @@ fn cases(model: &str) -> Vec<Case> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn checkpoint(model: &str) -> Checkpoint {
-    let config = Config::parse(&fs::read(folder(model).join("config.json")).unwrap()).unwrap();
-    let weights = Blob::open(&folder(model).join("model.safetensors")).unwrap();
-    Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap()
+fn on_cpu(model: &str, dtype: Dtype) -> CpuT5 {
+    CpuT5::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 1).unwrap()
 }
 
-fn on_cpu(model: &str, dtype: Dtype) -> CpuT5 {
-    CpuT5::load(&checkpoint(model), dtype, Dispatch::best(), 1).unwrap()
+/// A prompt, the decoder's input, and PyTorch's logits for it, `[decoder_ids, vocabulary]`.
+pub(super) struct Forced<'a> {
+    pub(super) prompt: &'a [u32],
+    pub(super) decoder_ids: &'a [u32],
+    pub(super) logits: Vec<Vec<f32>>,
 }
 
 /// The largest and the mean distance from PyTorch's logits, in units of their standard deviation.
-struct Distance {
-    largest: f32,
-    mean: f32,
+#[derive(Debug)]
+pub(super) struct Distance {
+    pub(super) largest: f32,
+    pub(super) mean: f32,
 }
 
-/// Feeds every case of `model` its tokens, all cases side by side.
+impl Distance {
+    /// Of cases whose tokens are fed side by side; all have equally many.
+    pub(super) fn of(compute: &mut dyn Compute, cases: &[Forced<'_>]) -> Self {
+        let values: Vec<f32> =
+            cases.iter().flat_map(|case| &case.logits).flatten().copied().collect();
+        let count = values.len() as f32;
+        let mean = values.iter().sum::<f32>() / count;
+        let deviation =
+            (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
+
+        let prompts: Vec<&[u32]> = cases.iter().map(|case| case.prompt).collect();
+        let steps = cases[0].decoder_ids.len();
+        compute.encode(&prompts, steps).unwrap();
+        let (mut largest, mut sum) = (0.0_f32, 0.0);
+        for step in 0..steps {
+            let tokens: Vec<u32> = cases.iter().map(|case| case.decoder_ids[step]).collect();
+            let logits = compute.step_logits(&tokens).unwrap();
+            let width = logits.len() / cases.len();
+            for (row, case) in logits.chunks_exact(width).zip(cases) {
+                for (ours, theirs) in row.iter().zip(&case.logits[step]) {
+                    let apart = (ours - theirs).abs() / deviation;
+                    largest = largest.max(apart);
+                    sum += apart;
+                }
+            }
+        }
+        Self { largest, mean: sum / count }
+    }
+}
+
 fn distance(compute: &mut dyn Compute, model: &str) -> Distance {
     let cases = cases(model);
     let reference =
         safetensors::load(folder(model).join("logits.safetensors"), &Device::Cpu).unwrap();
-    let reference: Vec<Vec<Vec<f32>>> =
-        cases.iter().map(|case| reference[&case.id].to_vec2().unwrap()).collect();
-    let values: Vec<f32> = reference.iter().flatten().flatten().copied().collect();
-    let count = values.len() as f32;
-    let mean = values.iter().sum::<f32>() / count;
-    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f32>() / count).sqrt();
-
-    let prompts: Vec<&[u32]> = cases.iter().map(|case| case.input_ids.as_slice()).collect();
-    let steps = cases[0].decoder_ids.len();
-    compute.encode(&prompts, steps).unwrap();
-    let (mut largest, mut sum) = (0.0_f32, 0.0);
-    for step in 0..steps {
-        let tokens: Vec<u32> = cases.iter().map(|case| case.decoder_ids[step]).collect();
-        let logits = compute.step_logits(&tokens).unwrap();
-        let width = logits.len() / cases.len();
-        for (row, case) in logits.chunks_exact(width).zip(&reference) {
-            for (ours, theirs) in row.iter().zip(&case[step]) {
-                let apart = (ours - theirs).abs() / deviation;
-                largest = largest.max(apart);
-                sum += apart;
-            }
-        }
-    }
-    Distance { largest, mean: sum / count }
+    let forced: Vec<Forced<'_>> = cases
+        .iter()
+        .map(|Case { id, input_ids, decoder_ids, .. }| Forced {
+            prompt: input_ids,
+            decoder_ids,
+            logits: reference[id].to_vec2().unwrap(),
+        })
+        .collect();
+    Distance::of(compute, &forced)
 }
 
 #[expect(clippy::print_stdout, reason = "the distances are what a reader of the tolerances wants")]
@@ -111,7 +124,8 @@ fn logits_of_every_dtype_lie_within_their_tolerance() {
         }
         // The tensors of other devices, as far as candle has products for the dtype on a CPU.
         for (dtype, tolerance) in [(Dtype::F32, (4e-5, 4e-6)), (Dtype::F16, (8e-2, 8e-3))] {
-            let mut on_candle = CandleT5::load(&checkpoint(model), Device::Cpu, dtype).unwrap();
+            let mut on_candle =
+                CandleT5::load(&checkpoint(&folder(model)), Device::Cpu, dtype).unwrap();
             assert_within(&mut on_candle, model, tolerance);
         }
     }

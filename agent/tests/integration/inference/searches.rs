@@ -1,9 +1,8 @@
 //! Beams, penalties and conditions: token for token as PyTorch, whatever shares the batch.
 //! `tools/make_searches.py` wrote the cases.
 
-use super::fixture::{folder, spec};
+use super::fixture::{Batches, checkpoint, folder, run, spec};
 use agent::model_source::Sources;
-use engine::files::{Blob, Weights};
 use kernels::Dispatch;
 use model::engine::Dtype;
 use model::generation::{Decoding, EarlyStopping, Settings};
@@ -13,16 +12,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
 use t5::compute::Compute;
-use t5::config::Config;
 use t5::cpu::CpuT5;
-use t5::generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
+use t5::generate::{Decoded, RowRequest, StopRule};
 use t5::generation_config::GenerationConfig;
 
 /// What PyTorch generated.
@@ -75,65 +72,8 @@ fn searches() -> BTreeMap<(String, Vec<u32>), Vec<Search>> {
     searches
 }
 
-fn checkpoint(model: &str) -> Checkpoint {
-    let config = fs::read(folder(model).join("config.json")).unwrap();
-    let config = Config::parse(&config).unwrap();
-    let weights = Blob::open(&folder(model).join("model.safetensors")).unwrap();
-    Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap()
-}
-
 fn cpu(model: &str, dtype: Dtype) -> CpuT5 {
-    CpuT5::load(&checkpoint(model), dtype, Dispatch::best(), 2).unwrap()
-}
-
-/// Rows that join in groups, each when the one before has `left` rows.
-struct Groups {
-    waiting: VecDeque<Vec<RowRequest>>,
-    left: usize,
-    active: usize,
-    ended: Vec<Option<Decoded>>,
-}
-
-impl RowQueue for Groups {
-    fn enter(&mut self) -> Vec<RowRequest> {
-        if self.active > self.left {
-            return Vec::new();
-        }
-        let group = self.waiting.pop_front().unwrap_or_default();
-        self.active += group.len();
-        group
-    }
-
-    fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
-        self.active -= 1;
-        assert!(self.ended[number].replace(row.unwrap()).is_none(), "row {number} ended twice");
-    }
-}
-
-/// How requests enter.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Batches {
-    pub(super) size: usize,
-    /// The next batch joins once this many rows are left.
-    pub(super) left: usize,
-}
-
-/// Decodes requests whose rows end with `eos`.
-pub(super) fn run(
-    model: &mut dyn Compute,
-    requests: &[RowRequest],
-    eos: &[u32],
-    batches: Batches,
-) -> Vec<Decoded> {
-    let mut groups = Groups {
-        waiting: requests.chunks(batches.size).map(<[_]>::to_vec).collect(),
-        left: batches.left,
-        active: 0,
-        ended: vec![None; requests.len()],
-    };
-    let special_tokens = SpecialTokens { start: 0, eos: eos.to_vec() };
-    generate(model, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
-    groups.ended.into_iter().map(|row| row.expect("every row ends")).collect()
+    CpuT5::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 2).unwrap()
 }
 
 fn decode(
@@ -182,7 +122,7 @@ fn every_search_is_exact_at_every_batch_size_beside_any_other() {
 fn candle_searches_like_the_kernels() {
     for ((model, _), searches) in searches() {
         let device = candle_core::Device::Cpu;
-        let mut compute = CandleT5::load(&checkpoint(&model), device, Dtype::F32).unwrap();
+        let mut compute = CandleT5::load(&checkpoint(&folder(&model)), device, Dtype::F32).unwrap();
         let found = decode(&mut compute, &searches, 7, 0);
         assert_exact(&found, &searches, "candle");
     }
@@ -246,10 +186,7 @@ fn beams_share_what_was_computed_from_the_prompt() {
             stop_rule: StopRule::Exactly(32),
             decoding: Arc::new(decoding),
         };
-        let mut groups =
-            Groups { waiting: [vec![request]].into(), left: 0, active: 0, ended: vec![None] };
-        let special_tokens = SpecialTokens { start: 0, eos: vec![1] };
-        generate(&mut compute, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
+        let _ = run(&mut compute, &[request], &[1], Batches { size: 1, left: 0 });
         compute.cache_bytes()
     };
     let (one, four) = (bytes(1), bytes(4));
