@@ -93,6 +93,23 @@ impl ShardDigest {
         self.entries.push(entry.finish());
     }
 
+    /// Adds what a batch brought: its samples, or the window of a sustained load.
+    pub fn add_batch(
+        &mut self,
+        salt: &[u8; SALT_BYTES],
+        batch: u32,
+        samples: &[(SampleId, Sample)],
+        window: Option<&LoadWindow>,
+    ) {
+        for (id, sample) in samples {
+            let text = text_hash(salt, id, sample.text.as_deref(), sample.output_ids.as_ref());
+            self.add_sample(batch, id, sample, &text);
+        }
+        if let Some(window) = window {
+            self.add_window(batch, window);
+        }
+    }
+
     /// Adds a window of a sustained load, by its number in the run.
     pub fn add_window(&mut self, number: u32, window: &LoadWindow) {
         let LoadWindow {

@@ -1,8 +1,7 @@
 //! Signs the samples of finished shards with the key of this agent's certificate.
 
 use crate::runner::Measured;
-use model::sample::Sample;
-use model::shard_digest::{FORM, SALT_BYTES, ShardDigest, signed_message, text_hash};
+use model::shard_digest::{FORM, SALT_BYTES, ShardDigest, signed_message};
 use proto::wire;
 use rand::{TryRng, rngs::SysRng};
 use rustls::SignatureScheme;
@@ -55,14 +54,8 @@ impl ShardSigner {
         let Some(open) = self.open.as_mut().filter(|open| open.attempt == measured.attempt) else {
             return;
         };
-        for (id, sample) in &measured.samples {
-            let Sample { text, output_ids, .. } = sample;
-            let text = text_hash(&open.salt, id, text.as_deref(), output_ids.as_ref());
-            open.digest.add_sample(measured.batch, id, sample, &text);
-        }
-        if let Some(window) = &measured.window {
-            open.digest.add_window(measured.batch, window);
-        }
+        let Measured { batch, samples, window, .. } = measured;
+        open.digest.add_batch(&open.salt, *batch, samples, window.as_ref());
     }
 
     /// Signs what was added to an attempt.

@@ -8,8 +8,7 @@ use super::stream_protocol::Place;
 use campaign::{AgentReport, BatchReport, ShardSignature};
 use keys::PublicKey;
 use model::ids::CampaignId;
-use model::sample::Sample;
-use model::shard_digest::{FORM, SALT_BYTES, ShardDigest, signed_message, text_hash};
+use model::shard_digest::{FORM, SALT_BYTES, ShardDigest, signed_message};
 use proto::wire::{self, from_agent::Message};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +19,11 @@ use tonic::Status;
 pub enum Violation {
     #[error("the salt of attempt {attempt} has {bytes} bytes, expected {SALT_BYTES}")]
     Salt { attempt: u64, bytes: usize },
-    /// Accepted without a salt, after its first samples, or twice.
-    #[error("attempt {attempt} is signed, but no salt came before its samples")]
+    #[error("attempt {attempt} is signed, but it was accepted without a salt")]
     Unannounced { attempt: u64 },
-    #[error("the agent's certificate did not sign the samples of attempt {attempt}")]
+    #[error(
+        "the signature of attempt {attempt} does not match its samples and the agent's certificate"
+    )]
     Signature { attempt: u64 },
 }
 
@@ -105,14 +105,7 @@ impl Signatures {
             return;
         };
         *batches += 1;
-        for (id, sample) in &report.samples {
-            let Sample { text, output_ids, .. } = sample;
-            let text = text_hash(salt, id, text.as_deref(), output_ids.as_ref());
-            digest.add_sample(report.batch, id, sample, &text);
-        }
-        if let Some(window) = &report.window {
-            digest.add_window(report.batch, window);
-        }
+        digest.add_batch(salt, report.batch, &report.samples, report.window.as_deref());
     }
 
     fn end(&mut self, said: &wire::ShardFinished) -> Result<Option<ShardSignature>, Violation> {

@@ -83,13 +83,7 @@ async fn content(
             load_windows.extend(source.load_windows(cell, run).await?);
         }
     }
-    let names = Names {
-        campaign: campaign.id.as_str(),
-        matrix: &campaign.matrix,
-        plan: &campaign.plan,
-        dialogues: &dialogues,
-        agents: &agents,
-    };
+    let names = Names::of(&campaign, &dialogues, &agents);
     let texts = if has_texts { Some(texts(source, names).await?.into()) } else { None };
     let signatures = source.signatures().await?;
     let text_hashes = agent_signatures::text_hashes(source, names, &signatures).await?.into();

@@ -284,7 +284,7 @@ fn signatures_of_agents_are_verified_from_the_samples_of_a_bundle() {
     }
     done(folder, &["certs", "init", "--dir", "other"]);
     let refused = verify(folder, &["--agent-ca", "other/ca.pem"], 1);
-    let expected = "run 3, by agent-1: its certificate is not of the CA";
+    let expected = "run 3, by agent-1: its certificate was not issued by the CA";
     assert!(refused.contains("; 3 signatures do not hold\n"), "{refused}");
     assert!(refused.contains(expected), "{refused}");
     verify(folder, &["--agent-ca", "other/ca.pem", "--agent-ca", CA], 0);
@@ -320,11 +320,11 @@ fn a_sample_that_was_changed_after_its_agent_signed_it_is_named() {
         ("UPDATE signature SET agent = 1 WHERE attempt = 2", "that is not of the campaign"),
         (
             "UPDATE sample SET attempt = 9 WHERE run = 2",
-            "attempt 2 by agent-1: it is signed, but the bundle has none of its samples",
+            "attempt 2 by agent-1: signed, but the bundle has none of its samples",
         ),
         (
             "UPDATE signature SET signature = x'00' WHERE attempt = 2",
-            "run 2, by agent-1: its signature is not by its certificate",
+            "run 2, by agent-1: its signature does not match its certificate",
         ),
         ("UPDATE signature SET digest = zeroblob(32) WHERE attempt = 2", SAMPLES),
     ] {

@@ -113,7 +113,8 @@ async fn a_signature_by_the_certificate_of_the_connection_arrives_with_its_certi
 
 #[tokio::test]
 async fn a_wrong_signature_ends_the_stream_and_is_not_stored() {
-    const WRONG: &str = "the agent's certificate did not sign the samples of attempt 7";
+    const WRONG: &str =
+        "the signature of attempt 7 does not match its samples and the agent's certificate";
     let refused = async |salt: &[u8], sent, change: fn(&mut wire::ShardSignature), by| {
         let Fleet { folder, mut served } = fleet().await;
         let mut signature = sign(&folder, by);
@@ -130,7 +131,7 @@ async fn a_wrong_signature_ends_the_stream_and_is_not_stored() {
     let salt = refused(&[6; 31], messages(), |_| {}, AGENT).await;
     assert_eq!(salt, "the salt of attempt 7 has 31 bytes, expected 32");
     let unannounced = refused(&[], messages(), |_| {}, AGENT).await;
-    assert!(unannounced.contains("no salt came before its samples"), "{unannounced}");
+    assert!(unannounced.contains("it was accepted without a salt"), "{unannounced}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use matrix::Matrix;
 use matrix::plan::{Cell, Plan};
 use model::chunk_gaps::ChunkGaps;
 use model::sample::{HttpTiming, Sample};
-use records::{AgentRow, DialogueRow, SampleRow};
+use records::{AgentRow, CampaignRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
 use std::io::Write;
 
@@ -62,6 +62,17 @@ pub struct Names<'a> {
     pub plan: &'a Plan,
     pub dialogues: &'a [DialogueRow],
     pub agents: &'a [AgentRow],
+}
+
+impl<'a> Names<'a> {
+    pub fn of(
+        campaign: &'a CampaignRow,
+        dialogues: &'a [DialogueRow],
+        agents: &'a [AgentRow],
+    ) -> Self {
+        let CampaignRow { id, matrix, plan, .. } = campaign;
+        Self { campaign: id.as_str(), matrix, plan, dialogues, agents }
+    }
 }
 
 /// Writes samples as they come, a row group at a time.

@@ -60,13 +60,7 @@ pub(super) async fn check(
     authorities: &[PublicKey],
 ) -> anyhow::Result<Findings> {
     let campaign = &content.campaign;
-    let names = Names {
-        campaign: campaign.id.as_str(),
-        matrix: &campaign.matrix,
-        plan: &campaign.plan,
-        dialogues: &content.dialogues,
-        agents: &content.agents,
-    };
+    let names = Names::of(campaign, &content.dialogues, &content.agents);
     let mut check = Check {
         content,
         names,
@@ -78,13 +72,15 @@ pub(super) async fn check(
         found: Findings::default(),
     };
     let mut parts = Source::Bundle(content).samples(names).await?;
+    // In the order of cells, which was checked.
+    let mut windows = content.load_windows.iter().peekable();
     for cell in 0..campaign.plan.cells.len() {
         while let Some(part) = parts.next(cell).await? {
             for row in part.rows.iter().filter(|row| row.is_counted) {
                 check.sample(row)?;
             }
         }
-        for row in content.load_windows.iter().filter(|row| row.cell == cell) {
+        while let Some(row) = windows.next_if(|row| row.cell == cell) {
             let of = (row.run, row.attempt);
             if let Some(digest) = &mut check.open(cell, of, row.agent).digest {
                 digest.add_window(row.number, &row.window);
@@ -192,9 +188,9 @@ impl Check<'_> {
         let message = signed_message(&signature.digest);
         let issued = |authority: &PublicKey| authority.has_issued_client(&signature.certificate);
         if !key.is_ok_and(|key| key.verify(&message, &signature.signature)) {
-            Some("its signature is not by its certificate")
+            Some("its signature does not match its certificate")
         } else if !self.authorities.is_empty() && !self.authorities.iter().any(issued) {
-            Some("its certificate is not of the CA")
+            Some("its certificate was not issued by the CA")
         } else {
             None
         }
@@ -210,7 +206,7 @@ impl Check<'_> {
             let (number, agent) =
                 (signature.attempt, &self.content.agents[signature.agent].agent_id);
             let line = format!(
-                "attempt {number} by {agent}: it is signed, but the bundle has none of its samples"
+                "attempt {number} by {agent}: signed, but the bundle has none of its samples"
             );
             self.found.wrong.push(line);
         }

@@ -63,13 +63,7 @@ pub(in crate::commands) async fn made<S: Write + Send, T: Write + Send>(
     let (agents, segments) = (source.agents().await?, source.segments().await?);
     let (events, dialogues) = (source.events().await?, source.dialogues().await?);
     let plan = &campaign.plan;
-    let names = Names {
-        campaign: campaign.id.as_str(),
-        matrix: &campaign.matrix,
-        plan,
-        dialogues: &dialogues,
-        agents: &agents,
-    };
+    let names = Names::of(&campaign, &dialogues, &agents);
     let unwritten = "can't write the telemetry as Parquet";
     let mut file = TelemetryWriter::new(names, Hashing::new(telemetry)).context(unwritten)?;
     let mut windows = Windows::default();
