@@ -81,7 +81,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     for batch_size in &options.batch_size {
         let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
         let batches: Vec<&[Input]> = inputs.chunks(batch_size.get()).collect();
-        let roofline = engine.roofline(&batches, options.new_tokens.get(), &Stopwatch::start());
+        // It counts one row of the decoder per prompt.
+        let roofline = (decoding.num_beams == 1)
+            .then(|| engine.roofline(&batches, options.new_tokens.get(), &Stopwatch::start()))
+            .flatten();
         let figures = Figures {
             dtype: options.model.dtype.as_str(),
             batch_size: batch_size.get(),

@@ -304,7 +304,8 @@ async fn generate(
     drop(sender);
     let has_usage = asked.stream_options.and_then(|options| options.include_usage) == Some(true);
     let (events, receiver) = unbounded_channel::<Value>();
-    tokio::spawn(async move {
+    let caller = events.clone();
+    let answer = async move {
         let send = |event: Value| {
             // The caller may have gone away.
             drop(events.send(event));
@@ -320,6 +321,13 @@ async fn generate(
         let ended = finish(pending, arrived_ns).await.map(|mut summaries| summaries.remove(0));
         last_parts(&identity, ended, told, has_usage).into_iter().for_each(send);
         drop(permit);
+    };
+    tokio::spawn(async move {
+        tokio::select! {
+            // Its text isn't decoded if it is still queued.
+            () = caller.closed() => {}
+            () = answer => {}
+        }
     });
     let events = UnboundedReceiverStream::new(receiver).map(|event| format!("data: {event}\n\n"));
     let events = events.chain(tokio_stream::once("data: [DONE]\n\n".to_owned()));

@@ -132,7 +132,7 @@ fn decode(
     let requests: Vec<Request> = batch.iter_mut().enumerate().map(request).collect();
     let rows = if batch.iter().any(|job| job.pieces.is_some()) {
         let rows = batch.iter().map(|_| None).collect();
-        let mut streamed = StreamedBatch { requests: requests.clone(), jobs: batch, rows };
+        let mut streamed = StreamedBatch { requests, jobs: batch, rows };
         let ended = |row: Option<_>| row.expect("every request that entered has ended");
         engine
             .serve(&mut streamed, &generation, stopwatch)
@@ -145,6 +145,6 @@ fn decode(
     let ended = |row: Row| Answer { end_ns: row.end_ns.min(end_ns), row };
     match rows {
         Ok(rows) => rows.into_iter().map(|row| row.map(ended)).collect(),
-        Err(failure) => requests.iter().map(|_| Err(failure.clone())).collect(),
+        Err(failure) => batch.iter().map(|_| Err(failure.clone())).collect(),
     }
 }

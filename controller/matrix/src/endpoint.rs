@@ -339,7 +339,7 @@ pub(super) fn check_combinations(
             };
             let is_counted = model.endpoint.as_ref().is_some_and(has_both);
             if !is_counted && model.tokenizer.is_none() {
-                problems.push(format!("{} is an endpoint whose tokens nobody counts, which scenario `stress` sums up: set input_tokens and output_tokens of its endpoint, or its tokenizer", model.name));
+                problems.push(format!("{} is an endpoint whose tokens are not counted, which scenario `stress` sums up: set input_tokens and output_tokens of its endpoint, or its tokenizer", model.name));
             }
         }
     }

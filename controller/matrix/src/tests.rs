@@ -355,7 +355,7 @@ fn a_load_of_an_endpoint_has_one_level_and_counted_tokens() {
     assert_eq!((sizes(Scenario::Server), sizes(Scenario::Stress)), (vec![1], vec![1]));
     let uncounted = text.replace("model = \"m\"", "model = \"m\"\noutput_tokens = \"tokenizer\"");
     let error = check(&uncounted).unwrap_err().to_string();
-    assert!(error.contains("whose tokens nobody counts"), "{error}");
+    assert!(error.contains("whose tokens are not counted"), "{error}");
 }
 
 #[test]

@@ -323,8 +323,15 @@ async fn read_stream(
         match reader.push(&bytes, at_ns) {
             Ok(Stream::Open) => {}
             Ok(Stream::Done) => {
-                let rest = async { while let Some(Ok(_)) = body.frame().await {} };
-                let is_whole = tokio::time::timeout(END_TIMEOUT, rest).await.is_ok();
+                let rest = async {
+                    loop {
+                        match body.frame().await {
+                            Some(Ok(_)) => {}
+                            end => break end.is_none(),
+                        }
+                    }
+                };
+                let is_whole = tokio::time::timeout(END_TIMEOUT, rest).await.unwrap_or(false);
                 let streamed = reader.finish(at_ns.saturating_sub(start_ns));
                 return (Body::Stream(streamed.map(Box::new)), at_ns, is_whole);
             }

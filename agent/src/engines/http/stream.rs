@@ -70,10 +70,9 @@ pub(super) struct StreamReader {
     /// The last values found, in the order of [`ResponseFields::places`].
     found: [Option<Value>; 4],
     events: u64,
-    last: Vec<u8>,
-    /// What the last event that was JSON holds, for people.
-    last_shown: String,
-    /// The time of the last event; of the request's start before the first one.
+    last: String,
+    /// The last event that was JSON.
+    last_value: Option<Value>,
     last_event_ns: Option<u64>,
 }
 
@@ -86,8 +85,8 @@ impl StreamReader {
             arrivals_ns: Vec::new(),
             found: [const { None }; 4],
             events: 0,
-            last: Vec::new(),
-            last_shown: String::new(),
+            last: String::new(),
+            last_value: None,
             last_event_ns: None,
         }
     }
@@ -107,36 +106,27 @@ impl StreamReader {
             self.broken(Kind::Answer, format!("an event is longer than {most} bytes"))
         })?;
         for event in events {
-            if self.take(&event, at_ns)? == Progress::Done {
+            if self.take(event, at_ns)? == Progress::Done {
                 return Ok(Progress::Done);
             }
         }
         Ok(Progress::Open)
     }
 
-    fn take(&mut self, event: &Event, at_ns: u64) -> Result<Progress, Broken> {
+    fn take(&mut self, event: Event, at_ns: u64) -> Result<Progress, Broken> {
         self.events += 1;
         self.last_event_ns = Some(at_ns);
-        let kept = event.data.len().min(MAX_KEPT_BYTES);
-        self.last = event.data.as_bytes()[..kept].to_vec();
-        if event.data.trim() == self.fields.rules.done {
+        self.last = event.data;
+        if self.last.trim() == self.fields.rules.done {
             return Ok(Progress::Done);
         }
-        let value: Value = match serde_json::from_str(&event.data) {
-            Ok(value) => value,
-            Err(_) if event.name == "error" => {
-                return Err(
-                    self.broken(Kind::StreamError, "the server reported an error".to_owned())
-                );
-            }
-            Err(error) => {
-                return Err(self.broken(Kind::Answer, format!("an event is not JSON ({error})")));
-            }
-        };
-        if is_error(&event.name, &value) {
+        let value = serde_json::from_str::<Value>(&self.last);
+        if event.name == "error" || value.as_ref().is_ok_and(is_error) {
             return Err(self.broken(Kind::StreamError, "the server reported an error".to_owned()));
         }
-        self.last_shown = shown(&value);
+        let value = value.map_err(|error| {
+            self.broken(Kind::Answer, format!("an event is not JSON ({error})"))
+        })?;
         for (place, found) in self.fields.fields.places().into_iter().zip(&mut self.found) {
             let value = place.and_then(|pointer| value.pointer(pointer));
             if let Some(value) = value.filter(|value| !value.is_null()) {
@@ -151,6 +141,7 @@ impl StreamReader {
         }
         let done = &self.fields.rules.done;
         let is_done = done.starts_with('/') && value.pointer(done).is_some_and(|it| !it.is_null());
+        self.last_value = Some(value);
         Ok(if is_done { Progress::Done } else { Progress::Open })
     }
 
@@ -190,14 +181,15 @@ impl StreamReader {
             Err(Unusable { kind: Kind::Empty, .. }) if !has_text => {
                 let reason = format!(
                     "no text at {answer} in any of {} events; the last one holds {}",
-                    self.events, self.last_shown
+                    self.events,
+                    self.last_shown()
                 );
                 return Err(self.broken(Kind::Empty, reason));
             }
             Err(Unusable { kind, reason, .. }) => return Err(self.broken(kind, reason)),
         };
         let missing = |pointer: &str| {
-            format!("nothing at {pointer} in any event; the last one holds {}", self.last_shown)
+            format!("nothing at {pointer} in any event; the last one holds {}", self.last_shown())
         };
         Ok(Streamed {
             wrong_pointers: self.fields.fields.wrong_values(places, &missing, total_ns),
@@ -225,17 +217,22 @@ impl StreamReader {
         self.broken(kind, reason)
     }
 
+    fn last_shown(&self) -> String {
+        self.last_value.as_ref().map_or_else(String::new, shown)
+    }
+
     fn broken(&self, kind: Kind, reason: String) -> Broken {
         let unusable = Unusable { status: StatusCode::OK, kind, reason };
-        Broken { unusable, last: self.last.clone() }
+        let kept = self.last.len().min(MAX_KEPT_BYTES);
+        Broken { unusable, last: self.last.as_bytes()[..kept].to_vec() }
     }
 }
 
 /// As vLLM, llama.cpp, TGI and others report errors in a stream that began with status 200.
-fn is_error(name: &str, value: &Value) -> bool {
+fn is_error(value: &Value) -> bool {
     let has_error = value.get("error").is_some_and(|error| !error.is_null());
     let is_object = |field: &str| value.get(field).and_then(Value::as_str) == Some("error");
-    name == "error" || has_error || is_object("object") || is_object("type")
+    has_error || is_object("object") || is_object("type")
 }
 
 #[cfg(test)]

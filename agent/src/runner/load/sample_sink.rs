@@ -155,7 +155,12 @@ impl SampleSink for Windows<'_> {
         };
         let (Some(input_tokens), Some(output_tokens)) = (row.input_tokens, row.output_tokens)
         else {
-            self.is_uncounted = true;
+            // One response of an endpoint may lack its counts, but not an engine's.
+            if row.http.is_some() {
+                window.failed += 1;
+            } else {
+                self.is_uncounted = true;
+            }
             return;
         };
         window.input_tokens += u64::from(input_tokens);

@@ -75,17 +75,16 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
         scenario: planned.scenario.to_string(),
-        load: planned.load.map(|load| described(load, facts)),
+        load: planned.load.map(|load| described(load, model.endpoint.is_some())),
         engine: facts.map(engine),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
 }
 
-fn described(planned: plan::Load, facts: Option<&EngineFacts>) -> Load {
+fn described(planned: plan::Load, is_endpoint: bool) -> Load {
     let is_open = planned.request_rate.is_some();
     // Nothing waits in front of an endpoint.
-    let is_endpoint = facts.is_some_and(|facts| facts.endpoint.is_some());
     let is_queue = is_open && !is_endpoint;
     Load {
         request_rate: planned.request_rate,
