@@ -137,19 +137,28 @@ impl Cache {
             .iter()
             .map(|row| (!std::mem::replace(&mut is_taken[*row], true)).then_some(*row))
             .collect();
+        let (mut copies, mut missing) = (Vec::new(), Vec::new());
         for (row, owner) in rows.iter().zip(&mut owners).filter(|(_, owner)| owner.is_none()) {
             let Extent { capacity, .. } = self.rows[*row];
             let free = (0..is_taken.len())
                 .filter(|free| !is_taken[*free] && self.rows[*free].capacity == capacity)
                 .max_by_key(|free| self.equal_positions(*free, *row));
             let to = free.unwrap_or_else(|| {
-                self.add_rows(std::iter::once(capacity));
-                is_taken.push(true);
-                self.rows.len() - 1
+                missing.push(capacity);
+                self.rows.len() + missing.len() - 1
             });
-            is_taken[to] = true;
-            self.copy_row(*row, to, self.equal_positions(to, *row)..filled[*row]);
+            if let Some(is_taken) = is_taken.get_mut(to) {
+                *is_taken = true;
+            }
+            copies.push((*row, to));
             *owner = Some(to);
+        }
+        // All at once: the memory grows by copying.
+        if !missing.is_empty() {
+            self.add_rows(missing.into_iter());
+        }
+        for (row, to) in copies {
+            self.copy_row(row, to, self.equal_positions(to, row)..filled[row]);
         }
         let owners = owners.into_iter().map(|owner| owner.expect("every row has memory"));
         self.rows = owners.map(|owner| self.rows[owner]).collect();

@@ -31,7 +31,7 @@ impl NextToken {
     }
 }
 
-/// Computes rows of a T5, one token at a time. Owns the weights and the rows' caches.
+/// Computes rows of a model, one token at a time. Owns the weights and the rows' caches.
 ///
 /// Methods refer to the active rows in the order in which they were added. A row's results do not
 /// depend on the other rows. A [`Failure`] concerns the whole batch.

@@ -82,21 +82,15 @@ impl Values {
         }
         let suffixes = cursor.lengths(claimed)?;
         // Longer prefixes than there is text are refused by the parser, at that value.
-        let total = first.total.saturating_add(suffixes.total);
+        let total = first.saturating_add(suffixes);
         if total > most { Err(Unsound::Oversized) } else { Ok(()) }
     }
 }
 
-/// A list of lengths.
-#[derive(Debug, Clone, Copy)]
-struct Lengths {
-    /// The sum of those that are not negative; saturating.
-    total: u64,
-}
-
 impl Cursor<'_> {
-    /// Reads a list in `DELTA_BINARY_PACKED` of numbers of 32 bits, at most `claimed`.
-    fn lengths(&mut self, claimed: u64) -> Result<Lengths, Unsound> {
+    /// Reads at most `claimed` numbers of 32 bits in `DELTA_BINARY_PACKED`. Returns the sum of those
+    /// that are not negative; saturating.
+    fn lengths(&mut self, claimed: u64) -> Result<u64, Unsound> {
         let (block, parts, count) = (self.unsigned()?, self.unsigned()?, self.unsigned()?);
         let mut length = self.signed()?;
         if count > claimed {
@@ -141,7 +135,7 @@ impl Cursor<'_> {
                 left -= values;
             }
         }
-        Ok(Lengths { total })
+        Ok(total)
     }
 }
 

@@ -102,11 +102,10 @@ impl BeamSearch {
         self.running = beams.collect();
 
         let worst = self.finished.last().expect("there is a beam").score;
-        let are_all_there = self.finished.iter().all(|finished| finished.is_there);
         let best = self.running[0].score / self.penalty(self.hypothetical_length(length));
         let is_better = |finished: &Finished| best > if finished.is_there { worst } else { NONE };
         self.can_improve &= self.finished.iter().any(is_better);
-        let is_full = are_all_there && self.decoding.early_stopping == EarlyStopping::On;
+        let is_full = self.is_full();
         let is_over = candidates.iter().all(|candidate| candidate.ends);
         if self.can_improve && !is_full && !is_over {
             let row =
@@ -124,7 +123,7 @@ impl BeamSearch {
         let kept = (1 + self.eos.len()).max(2) * beams;
         let vocabulary = logits.len() / self.running.len();
         let rules = Rules { decoding: &self.decoding, eos: &self.eos, limit: self.limit };
-        let mut candidates = Vec::with_capacity((beams + 1) * kept);
+        let mut candidates = Vec::with_capacity(kept + 1);
         for (row, scores) in logits.chunks_exact_mut(vocabulary).enumerate() {
             let beam = &self.running[row];
             let place = beam.ids.len() - 1;
@@ -138,7 +137,6 @@ impl BeamSearch {
             let scores = &logits[..vocabulary];
             (1..beams).for_each(|_| self.best_of_row(0, NONE, scores, kept, &mut candidates));
         }
-        candidates.truncate(kept);
         Ok(candidates)
     }
 
@@ -185,8 +183,7 @@ impl BeamSearch {
     /// `length`: of the candidates, in output tokens.
     fn take_finished(&mut self, candidates: &[Candidate], length: usize) {
         let beams = self.finished.len();
-        let are_all_there = self.finished.iter().all(|finished| finished.is_there);
-        let is_full = are_all_there && self.decoding.early_stopping == EarlyStopping::On;
+        let is_full = self.is_full();
         let penalty = self.penalty(length);
         let found = candidates.iter().enumerate().map(|(place, candidate)| {
             // The others are there only to continue.
@@ -202,6 +199,12 @@ impl BeamSearch {
         self.finished.extend(found);
         self.finished.sort_by(|one, other| other.score.total_cmp(&one.score));
         self.finished.truncate(beams);
+    }
+
+    /// Whether the search ends with as many finished beams as there are beams.
+    fn is_full(&self) -> bool {
+        let are_all_there = self.finished.iter().all(|finished| finished.is_there);
+        are_all_there && self.decoding.early_stopping == EarlyStopping::On
     }
 
     fn extended(&self, candidate: &Candidate) -> Vec<u32> {

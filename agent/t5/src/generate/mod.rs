@@ -302,6 +302,14 @@ impl Search {
         }
     }
 
+    fn take_ids(&mut self) -> Vec<u32> {
+        match self {
+            Self::Plain(ids) => std::mem::take(ids),
+            Self::Ruled { history, .. } => history.split_off(1),
+            Self::Beams(_) => Vec::new(),
+        }
+    }
+
     fn push(&mut self, id: u32) {
         match self {
             Self::Plain(ids) | Self::Ruled { history: ids, .. } => ids.push(id),
@@ -373,7 +381,7 @@ impl ActiveRow {
         } else {
             return Step::Continues(id);
         };
-        let (ids, first_token_ns) = (self.search.ids().to_vec(), self.first_token_ns);
+        let (ids, first_token_ns) = (self.search.take_ids(), self.first_token_ns);
         Step::Ends(Ok(Decoded { ids, first_token_ns, finish, score: None }))
     }
 }
