@@ -391,7 +391,10 @@ fn texts_and_their_hashes_are_those_that_the_agent_signed() {
         &|content| content.text_hashes = [&content.text_hashes[..], &[0; 32]].concat().into(),
         "not verified: text-hashes.bin has more hashes than signed samples",
     );
-    refused(&|content| content.signatures[0].certificate.truncate(90), "not by its certificate");
+    refused(
+        &|content| content.signatures[0].certificate.truncate(90),
+        "its signature does not match its certificate",
+    );
 }
 
 /// Replaces each number of a JSON value in turn.
