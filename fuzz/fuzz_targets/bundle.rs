@@ -5,4 +5,6 @@
 #[path = "../../controller/tests/integration/fuzzed/bundle.rs"]
 mod bundle_check;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bundle_check::check(bytes));
+libfuzzer_sys::fuzz_target!(init: fuzz::ignore_contained_panics(), |bytes: &[u8]| {
+    bundle_check::check(bytes)
+});

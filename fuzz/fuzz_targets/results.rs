@@ -5,4 +5,6 @@
 #[path = "../../controller/tests/integration/fuzzed/results.rs"]
 mod results;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| results::check(bytes));
+libfuzzer_sys::fuzz_target!(init: fuzz::ignore_contained_panics(), |bytes: &[u8]| {
+    results::check(bytes)
+});

@@ -29,6 +29,9 @@ pub fn main<C: Parser>(
     run: fn(C) -> anyhow::Result<Exit>,
 ) -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
+        if model::panic::is_contained() {
+            return;
+        }
         let command = C::command();
         terminal::note(&format!("error: this is a bug in {}: {panic}", command.get_name()));
     }));

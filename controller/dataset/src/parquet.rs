@@ -10,6 +10,7 @@ use ::parquet::record::Field;
 use ::parquet::schema::types::Type;
 use bytes::Bytes;
 use ops::placeholder::Placeholder;
+use parquet_check::decode;
 use std::sync::Arc;
 
 /// Rows may take this much memory whatever the size of their file.
@@ -38,8 +39,9 @@ pub(super) fn rows(file: &str, bytes: Vec<u8>, columns: &Columns) -> Result<Tabl
 
     let mut rows = Vec::new();
     let mut taken = 0_usize;
-    for (number, row) in (1..).zip(reader.get_row_iter(Some(projection)).map_err(broken)?) {
-        let row = row.map_err(broken)?;
+    let mut decoded = decode(|| reader.get_row_iter(Some(projection))).map_err(broken)?;
+    for number in 1.. {
+        let Some(row) = decode(|| decoded.next().transpose()).map_err(broken)? else { break };
         let value = |at: usize| {
             let field = row.get_column_iter().find(|(name, _)| **name == names[at]);
             field.map_or(Value::Null, |(_, field)| value(field))

@@ -30,7 +30,22 @@ const MAGIC: &[u8; 4] = b"PAR1";
 const END_BYTES: usize = 8;
 
 /// Opens a file after the check of its metadata and of the headers of its pages.
+///
+/// The values inside pages are not checked. The parser panics at some that are malformed, such as a
+/// text that ends after its page: whatever decodes pages does so in [`decode`].
 pub fn open<R: ChunkReader + 'static>(file: R) -> Result<SerializedFileReader<R>, ParquetError> {
+    decode(|| open_checked(file))
+}
+
+/// Runs what decodes pages; a panic of the parser is an error. A reader that panicked must not be used again.
+pub fn decode<T>(pages: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    model::panic::contain(pages)
+        .unwrap_or_else(|words| Err(ParquetError::General(format!("a page is malformed: {words}"))))
+}
+
+fn open_checked<R: ChunkReader + 'static>(
+    file: R,
+) -> Result<SerializedFileReader<R>, ParquetError> {
     let metadata = metadata(&file)?;
     let mut with_delta = Vec::new();
     for (number, group) in metadata.row_groups().iter().enumerate() {
@@ -53,7 +68,7 @@ pub fn open<R: ChunkReader + 'static>(file: R) -> Result<SerializedFileReader<R>
 
 /// The number of rows that the metadata of a file states; its pages are not read.
 pub fn rows<R: ChunkReader>(file: &R) -> Result<u64, ParquetError> {
-    metadata(file).map(|metadata| metadata.file_metadata().num_rows().cast_unsigned())
+    decode(|| metadata(file)).map(|metadata| metadata.file_metadata().num_rows().cast_unsigned())
 }
 
 fn unsound(what: Unsound) -> ParquetError {
@@ -179,6 +194,30 @@ mod tests {
     fn rows_of(bytes: Vec<u8>) -> usize {
         let file = open(bytes::Bytes::from(bytes)).unwrap();
         file.get_row_iter(None).unwrap().map(Result::unwrap).count()
+    }
+
+    /// The first text of the dictionary swallows all but two bytes of the second and its length.
+    #[test]
+    fn a_text_that_ends_after_its_page_is_an_error() {
+        let schema = "message m { REQUIRED BYTE_ARRAY a (UTF8); }";
+        let schema = Arc::new(parse_message_type(schema).unwrap());
+        let mut file =
+            SerializedFileWriter::new(Vec::new(), schema, Arc::new(WriterProperties::default()))
+                .unwrap();
+        let mut group = file.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let texts = ["Amanda baked cookies", "Jerry wants a cookie"].map(ByteArray::from);
+        column.typed::<ByteArrayType>().write_batch(&texts, None, None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        let mut bytes = file.into_inner().unwrap();
+        let at = bytes.windows(6).position(|bytes| bytes == b"Amanda").unwrap();
+        assert_eq!(bytes[at - 4..at], [20, 0, 0, 0]);
+        bytes[at - 4] = 20 + 4 + 18;
+        let file = open(bytes::Bytes::from(bytes)).unwrap();
+        let read = decode(|| file.get_row_iter(None)?.collect::<Result<Vec<_>, _>>());
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("a page is malformed: "), "{error}");
     }
 
     #[test]

@@ -36,9 +36,10 @@ impl<T: DataType> Column<T> {
             let what = format!("the column {name} is compressed with {compression}");
             return Err(ParquetError::General(what));
         }
+        let reader = parquet_check::decode(|| group.get_column_reader(index))?;
         Ok(Some(Self {
             name,
-            reader: get_typed_column_reader::<T>(group.get_column_reader(index)?),
+            reader: get_typed_column_reader::<T>(reader),
             is_optional: column.max_def_level() > 0,
             levels: Vec::new(),
             values: Vec::new(),
@@ -58,7 +59,9 @@ impl<T: DataType> Column<T> {
         self.levels.clear();
         self.values.clear();
         let levels = self.is_optional.then_some(&mut self.levels);
-        let (found, ..) = self.reader.read_records(rows, levels, None, &mut self.values)?;
+        let (reader, values) = (&mut self.reader, &mut self.values);
+        let (found, ..) =
+            parquet_check::decode(|| reader.read_records(rows, levels, None, values))?;
         if found != rows {
             return Err(ParquetError::General(format!("the column {} ends early", self.name)));
         }
