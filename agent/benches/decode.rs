@@ -6,12 +6,12 @@
 use agent::model_source;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use generation::compute::Compute;
 use kernels::Dispatch;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
-use t5::checkpoint::Checkpoint;
-use t5::compute::Compute;
-use t5::config::Config;
-use t5::cpu::CpuT5;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
+use seq2seq::cpu::CpuModel;
 
 const THREADS: usize = 2;
 /// Of SAMSum's dialogues, on average.
@@ -29,7 +29,7 @@ fn cases() -> Vec<(Dtype, usize)> {
     dtypes.into_iter().flat_map(|dtype| [1, 4, 8, 16].map(|rows| (dtype, rows))).collect()
 }
 
-fn load(dtype: Dtype) -> CpuT5 {
+fn load(dtype: Dtype) -> CpuModel {
     let spec = EngineSpec {
         model: "dummy:flan-t5-small".to_owned(),
         revision: None,
@@ -42,7 +42,7 @@ fn load(dtype: Dtype) -> CpuT5 {
     let model = model_source::find(&spec).expect("the program brings it");
     let config = Config::parse(&model.config.read().expect("held in memory")).expect("its own");
     let checkpoint = Checkpoint::open(&config, model.weights).expect("seeded weights always fit");
-    CpuT5::load(&checkpoint, dtype, Dispatch::best(), THREADS).expect("made from a seed")
+    CpuModel::load(&checkpoint, dtype, Dispatch::best(), THREADS).expect("made from a seed")
 }
 
 /// Prompts of one length.
@@ -52,7 +52,7 @@ fn prompts(rows: usize) -> Vec<Vec<u32>> {
     (0..rows).map(|row| (0..PROMPT).map(|place| token(row, place)).collect()).collect()
 }
 
-fn begin(model: &mut CpuT5, prompts: &[Vec<u32>]) {
+fn begin(model: &mut CpuModel, prompts: &[Vec<u32>]) {
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     model.encode(&prompts, STEPS as usize + 1).expect("it fits");
 }

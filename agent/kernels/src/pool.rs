@@ -103,7 +103,7 @@ impl Pool {
             .map(|thread| {
                 let shared = Arc::clone(&shared);
                 std::thread::Builder::new()
-                    .name(format!("t5-{thread}"))
+                    .name(format!("compute-{thread}"))
                     .spawn(move || shared.run_worker(thread))
                     .expect("the system can start a few threads")
             })

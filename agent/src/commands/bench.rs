@@ -4,12 +4,14 @@ use super::input;
 use crate::options::{ModelOptions, SearchOptions};
 use clap::Args;
 use engine::Engine;
+use generation::generate::StopRule;
+use generation::roofline::Roofline;
+use generation::{Input, LanguageModel};
 use kernels::Storage;
 use ops::terminal;
 use serde_json::json;
 use std::{num::NonZeroUsize, path::PathBuf};
 use stopwatch::Stopwatch;
-use t5::{Input, T5, generate::StopRule, roofline::Roofline};
 
 const MB: f64 = 1_048_576.0;
 
@@ -109,7 +111,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 }
 
 /// The time of each batch, after decoding the first one once unmeasured.
-fn measure(engine: &mut T5, inputs: &[Input], batch_size: usize) -> anyhow::Result<Vec<u64>> {
+fn measure(
+    engine: &mut LanguageModel,
+    inputs: &[Input],
+    batch_size: usize,
+) -> anyhow::Result<Vec<u64>> {
     let stopwatch = Stopwatch::start();
     let mut decode = |batch: &[Input]| -> anyhow::Result<u64> {
         let start = stopwatch.now_ns();

@@ -5,6 +5,8 @@ use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
 use clap::Args;
 use engine::{Engine, Row};
+use generation::LanguageModel;
+use generation::generate::StopRule;
 use model::generation::Settings;
 use ops::atomic_file::{Output, Unfinished};
 use ops::terminal;
@@ -13,7 +15,6 @@ use std::io::{self, Write};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use stopwatch::Stopwatch;
-use t5::{T5, generate::StopRule};
 
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
@@ -118,7 +119,7 @@ impl Counts {
         self.unknown_tokens += u64::from(row.unknown_tokens);
     }
 
-    fn tell(&self, engine: &T5, options: &Options) {
+    fn tell(&self, engine: &LanguageModel, options: &Options) {
         for note in &engine.facts().notes {
             terminal::note(&format!("note: {note}"));
         }

@@ -1,12 +1,14 @@
 //! Reads files of dialogues in JSON Lines format.
 
-use crate::{model_source, options::ModelOptions};
+use crate::{engines, options::ModelOptions};
 use anyhow::{Context, bail};
+use generation::generate::StopRule;
+use generation::{Input, LanguageModel};
 use model::generation::Decoding;
 use ops::text_file;
+use seq2seq::device::Device;
 use serde::Deserialize;
 use std::{path::Path, sync::Arc};
-use t5::{self, Input, T5, device::Device, generate::StopRule};
 
 #[derive(Debug)]
 pub(super) struct Line {
@@ -54,9 +56,8 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
 }
 
 /// Loads the model after checking that it can process these lines.
-pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<T5> {
-    let mut opened =
-        t5::open(&model.spec(), &model_source::Sources)?.on(&Device::open(&model.device)?)?;
+pub(super) fn load(model: &ModelOptions, lines: &[Line]) -> anyhow::Result<LanguageModel> {
+    let mut opened = engines::open(&model.spec(), &Device::open(&model.device)?)?;
     if lines.iter().any(|line| matches!(line.content, Content::Dialogue(_))) {
         opened = opened.serves_text()?;
     }
@@ -67,7 +68,7 @@ impl Line {
     /// The prompt, truncated to `limit` tokens, with its stop rule.
     pub(super) fn input(
         &self,
-        engine: &T5,
+        engine: &LanguageModel,
         limit: usize,
         stop_rule: StopRule,
         decoding: &Arc<Decoding>,

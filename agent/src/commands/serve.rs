@@ -8,8 +8,8 @@ use anyhow::Context;
 use clap::Args;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use ops::{program::Exit, terminal};
+use seq2seq::device::Device;
 use std::{net::SocketAddr, num::NonZeroUsize};
-use t5::device::Device;
 use tokio::net::TcpListener;
 
 const EXAMPLES: &str = "\

@@ -3,29 +3,31 @@
 pub mod http;
 
 use crate::model_source::Sources;
+use engine::files::ModelSource;
 use engine::scripted::{self, Scripted};
 use engine::{Engine, load_failure};
+use generation::Opened;
 use http::{Http, Permissions};
 use model::endpoint::Place;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
 use model::generation::Settings;
 use ops::environment::variable;
-use t5::device::Device;
+use seq2seq::device::Device;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    T5(Box<t5::Error>),
+    Model(Box<generation::Error>),
     #[error(transparent)]
     Scripted(#[from] scripted::Error),
     #[error(transparent)]
     Http(Box<http::Error>),
 }
 
-impl From<t5::Error> for Error {
-    fn from(error: t5::Error) -> Self {
-        Self::T5(Box::new(error))
+impl From<generation::Error> for Error {
+    fn from(error: generation::Error) -> Self {
+        Self::Model(Box::new(error))
     }
 }
 
@@ -39,6 +41,12 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         load_failure(&error)
     }
+}
+
+/// Finds and checks the files of a model that this program computes itself.
+pub fn open(spec: &EngineSpec, device: &Device) -> Result<Opened, Error> {
+    let model = Sources.model(spec).map_err(generation::Error::from)?;
+    Ok(seq2seq::open(spec, &Sources, model, device)?)
 }
 
 /// Finds, checks and hashes the files of an engine without loading it. `settings`: what it will be
@@ -55,10 +63,7 @@ pub fn inspect(
         _ if Place::of(&spec.model).is_some() => {
             Ok(Http::open(spec, permissions, &variable)?.probed()?.facts().clone())
         }
-        _ => {
-            let opened = t5::open(spec, &Sources)?.asked_for(settings)?;
-            Ok(opened.on(device)?.serves_text()?.facts())
-        }
+        _ => Ok(open(spec, device)?.asked_for(settings)?.serves_text()?.facts()),
     }
 }
 
@@ -74,6 +79,6 @@ pub fn load(
         _ if Place::of(&spec.model).is_some() => {
             Ok(Box::new(Http::open(spec, permissions, &variable)?))
         }
-        _ => Ok(Box::new(t5::open(spec, &Sources)?.on(device)?.serves_text()?.load(threads)?)),
+        _ => Ok(Box::new(open(spec, device)?.serves_text()?.load(threads)?)),
     }
 }

@@ -10,12 +10,12 @@ use host::{Host, Root};
 use model::finding::table;
 use model::telemetry::{Phase, Window};
 use ops::{atomic_file, error_chain, program::Exit, terminal};
+use seq2seq::device::Device;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stopwatch::Stopwatch;
-use t5::device::Device;
 use telemetry::sampler::{Observation, PhaseStart};
 use telemetry::{InstrumentSet, Sampler};
 

@@ -25,6 +25,7 @@ use connection::{Body, Connection, Response, Target};
 use credentials::Credentials;
 use engine::files::{ReadError, TokenizerFiles};
 use engine::{Engine, Intake, Request, Row, count};
+use generation::tokenizer::{self, PromptForm, Tokenizer};
 use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
@@ -40,7 +41,6 @@ use std::sync::Arc;
 use std::{io, time::Duration};
 use stopwatch::Stopwatch;
 use stream::{Broken, StreamFields, Streamed};
-use t5::tokenizer::{self, PromptForm, Tokenizer};
 use template::Template;
 use tokio::{runtime::Runtime, task::JoinSet};
 

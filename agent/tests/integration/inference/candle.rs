@@ -4,10 +4,10 @@ use super::fixture::{Case, MAX_NEW, MODELS, cases, folder, greedy};
 use candle_core::Device;
 use engine::files::{Blob, Weights};
 use model::engine::Dtype;
+use seq2seq::candle::CandleT5;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
 use std::fs;
-use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
-use t5::config::Config;
 
 fn assert_exact(model: &mut CandleT5, batch: &[Case]) {
     let prompts = batch.iter().map(|case| &case.input_ids);

@@ -6,25 +6,25 @@ use super::logits::{Distance, Forced};
 use agent::model_source;
 use candle_core::{Device, safetensors};
 use engine::files::{Blob, Weights};
+use generation::compute::Compute;
+use generation::generate::{RowRequest, StopRule};
+use generation::generation_config::GenerationConfig;
 use kernels::Dispatch;
 use model::engine::{Dtype, EngineSpec};
 use model::generation::Settings;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use seq2seq::candle::CandleT5;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
+use seq2seq::cpu::CpuModel;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
-use t5::compute::Compute;
-use t5::config::Config;
-use t5::cpu::CpuT5;
-use t5::generate::{RowRequest, StopRule};
-use t5::generation_config::GenerationConfig;
 
 const MODELS: [&str; 2] = ["bart", "pegasus"];
 const ONE_BATCH: Batches = Batches { size: 16, left: 0 };
@@ -85,8 +85,8 @@ impl Fixture {
         checkpoint(&self.folder)
     }
 
-    fn load(&self, dtype: Dtype) -> CpuT5 {
-        CpuT5::load(&self.checkpoint(), dtype, Dispatch::best(), 2).unwrap()
+    fn load(&self, dtype: Dtype) -> CpuModel {
+        CpuModel::load(&self.checkpoint(), dtype, Dispatch::best(), 2).unwrap()
     }
 
     fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {
@@ -94,9 +94,9 @@ impl Fixture {
         model_source::find_adapter(path.to_str().unwrap()).unwrap()
     }
 
-    fn merged(&self, adapter: &str) -> CpuT5 {
+    fn merged(&self, adapter: &str) -> CpuModel {
         let checkpoint = self.checkpoint().adapt(self.adapter_files(adapter), "base").unwrap();
-        CpuT5::load(&checkpoint, Dtype::F32, Dispatch::best(), 2).unwrap()
+        CpuModel::load(&checkpoint, Dtype::F32, Dispatch::best(), 2).unwrap()
     }
 
     fn decode(&self, compute: &mut dyn Compute, cases: &[Case], batches: Batches) -> Vec<Vec<u32>> {
@@ -137,7 +137,7 @@ impl Fixture {
         let checkpoint = self.checkpoint();
         let mut base = self.load(Dtype::F32);
         for name in ADAPTERS {
-            let adapter = checkpoint.fit(self.adapter_files(name), "base").unwrap();
+            let adapter = checkpoint.tensors.fit(self.adapter_files(name), "base").unwrap();
             base.adapt(Some(&adapter)).unwrap();
             self.assert_exact(&mut base, Some(name));
         }
@@ -220,7 +220,7 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
         let cases = fixture.greedy_cases();
         for dtype in [Dtype::F16, Dtype::Bf16, Dtype::Int8] {
             let mut compute = fixture.load(dtype);
-            let decode = |compute: &mut CpuT5, size: usize| -> Vec<Vec<u32>> {
+            let decode = |compute: &mut CpuModel, size: usize| -> Vec<Vec<u32>> {
                 fixture.decode(compute, &cases, Batches { size, left: 0 })
             };
             let alone = decode(&mut compute, 1);
@@ -273,7 +273,7 @@ fn candle_refuses_them_by_name() {
 type Tensors = Vec<(String, candle_core::Tensor)>;
 
 /// The checkpoint of a model after `change` of its tensors, as the engine decodes from it.
-fn changed(model: &str, change: &dyn Fn(&mut Tensors)) -> Result<CpuT5, String> {
+fn changed(model: &str, change: &dyn Fn(&mut Tensors)) -> Result<CpuModel, String> {
     let fixture = committed(model);
     let tensors =
         safetensors::load(fixture.folder.join("model.safetensors"), &Device::Cpu).unwrap();
@@ -285,14 +285,14 @@ fn changed(model: &str, change: &dyn Fn(&mut Tensors)) -> Result<CpuT5, String> 
     let config = Config::parse(&fs::read(fixture.folder.join("config.json")).unwrap()).unwrap();
     let weights = Weights::Stored(vec![Blob::open(&path).unwrap()]);
     let checkpoint = Checkpoint::open(&config, weights).map_err(|error| error.to_string())?;
-    CpuT5::load(&checkpoint, Dtype::F32, Dispatch::best(), 1).map_err(|error| error.to_string())
+    CpuModel::load(&checkpoint, Dtype::F32, Dispatch::best(), 1).map_err(|error| error.to_string())
 }
 
 #[test]
 fn checkpoints_are_read_as_they_are_found() {
     let fixture = committed("bart");
     let cases = fixture.greedy_cases();
-    let assert_exact = |mut compute: CpuT5| {
+    let assert_exact = |mut compute: CpuModel| {
         for (case, ids) in cases.iter().zip(fixture.decode(&mut compute, &cases, ONE_BATCH)) {
             assert_eq!(ids, case.output_ids, "{}", case.id);
         }
@@ -352,7 +352,7 @@ fn positions_of_pegasus_are_read_where_the_file_has_them() {
     let cases = fixture.greedy_cases();
     let with_table = |factor: f64| {
         let mut compute = changed("pegasus", &|tensors| {
-            let table = t5::position::sinusoids(96, 32);
+            let table = seq2seq::position::sinusoids(96, 32);
             let table = candle_core::Tensor::from_vec(table, (96, 32), &Device::Cpu).unwrap();
             for stack in ["encoder", "decoder"] {
                 let name = format!("model.{stack}.embed_positions.weight");

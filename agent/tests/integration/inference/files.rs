@@ -49,7 +49,7 @@ fn model_of(tensors: &BTreeMap<String, Stored>) -> TempDir {
 fn error(folder: &Path) -> String {
     let name = folder.to_str().unwrap();
     let error = match open(&spec(name)) {
-        Ok(opened) => opened.load(1).unwrap_err(),
+        Ok(opened) => opened.load(1).unwrap_err().into(),
         Err(error) => error,
     };
     error.to_string().replace(name, "DIR")

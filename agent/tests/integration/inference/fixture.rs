@@ -1,20 +1,23 @@
 //! Models and cases that the tests share.
 
-use agent::model_source::Sources;
+use agent::engines;
 use engine::files::{Blob, Weights};
+use generation::compute::Compute;
+use generation::generate::{
+    Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate,
+};
+use generation::{Input, LanguageModel, Opened};
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::Settings;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
+use seq2seq::device::Device;
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use stopwatch::Stopwatch;
-use t5::checkpoint::Checkpoint;
-use t5::compute::Compute;
-use t5::config::Config;
-use t5::generate::{Decoded, NotFinite, RowQueue, RowRequest, SpecialTokens, StopRule, generate};
-use t5::{Input, Opened, T5};
 
 /// Both forms of feed-forward layer and head.
 pub(crate) const MODELS: [&str; 2] = ["gated-untied", "relu-tied"];
@@ -129,15 +132,13 @@ pub(crate) fn spec(model: &str) -> EngineSpec {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "a test looks at it once")]
-pub(crate) fn open(spec: &EngineSpec) -> Result<Opened, t5::Error> {
-    t5::open(spec, &Sources)
+pub(crate) fn open(spec: &EngineSpec) -> Result<Opened, engines::Error> {
+    engines::open(spec, &Device::cpu())
 }
 
 /// The engine of a model with an adapter, a path relative to the model's folder.
-#[expect(clippy::result_large_err, reason = "a test looks at it once")]
-pub(crate) fn adapted(model: &str, adapter: &str) -> Result<T5, t5::Error> {
-    open(&adapted_spec(model, adapter, AdapterMode::Merged))?.load(1)
+pub(crate) fn adapted(model: &str, adapter: &str) -> Result<LanguageModel, engines::Error> {
+    Ok(open(&adapted_spec(model, adapter, AdapterMode::Merged))?.load(1)?)
 }
 
 pub(crate) fn adapted_spec(model: &str, adapter: &str, adapter_mode: AdapterMode) -> EngineSpec {
@@ -145,18 +146,26 @@ pub(crate) fn adapted_spec(model: &str, adapter: &str, adapter_mode: AdapterMode
     EngineSpec { adapter, adapter_mode, ..spec(folder(model).to_str().unwrap()) }
 }
 
-pub(crate) fn load(folder: &Path, threads: usize) -> T5 {
+pub(crate) fn load(folder: &Path, threads: usize) -> LanguageModel {
     open(&spec(folder.to_str().unwrap())).unwrap().load(threads).unwrap()
 }
 
 /// The ids that the engine gives for these cases, in batches of `batch_size`.
-pub(crate) fn decode(engine: &mut T5, cases: &[Case], batch_size: usize) -> Vec<Vec<u32>> {
+pub(crate) fn decode(
+    engine: &mut LanguageModel,
+    cases: &[Case],
+    batch_size: usize,
+) -> Vec<Vec<u32>> {
     let prompts: Vec<Vec<u32>> = cases.iter().map(|case| case.input_ids.clone()).collect();
     prompts.chunks(batch_size).flat_map(|batch| decode_ids(engine, batch, MAX_NEW)).collect()
 }
 
 /// The ids that the engine gives for one batch of prompts.
-pub(crate) fn decode_ids(engine: &mut T5, prompts: &[Vec<u32>], most: usize) -> Vec<Vec<u32>> {
+pub(crate) fn decode_ids(
+    engine: &mut LanguageModel,
+    prompts: &[Vec<u32>],
+    most: usize,
+) -> Vec<Vec<u32>> {
     let batch: Vec<Input> = prompts
         .iter()
         .map(|ids| Input {

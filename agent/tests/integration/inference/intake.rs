@@ -6,8 +6,8 @@ use engine::{Intake, Request, Row};
 use model::engine::{Dtype, EngineSpec};
 use model::failure::{Failure, Kind};
 use model::generation::{Generation, Settings, Stop};
+use seq2seq::device::Device;
 use stopwatch::Stopwatch;
-use t5::device::Device;
 
 const GREETINGS: [&str; 8] = [
     "Ann: Is the soup ready?\nBob: Nearly.",

@@ -3,14 +3,14 @@
 
 use super::fixture::{checkpoint, greedy};
 use candle_core::{Device, safetensors};
+use generation::compute::Compute;
 use kernels::Dispatch;
 use model::engine::Dtype;
+use seq2seq::candle::CandleT5;
+use seq2seq::cpu::CpuModel;
 use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use t5::candle::CandleT5;
-use t5::compute::Compute;
-use t5::cpu::CpuT5;
 
 /// Both forms of the feed-forward layer, a head of its own, and heads that are the embedding.
 const MODELS: [&str; 3] = ["gated-untied", "relu-tied", "gated-tied"];
@@ -35,8 +35,8 @@ fn cases(model: &str) -> Vec<Case> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn on_cpu(model: &str, dtype: Dtype) -> CpuT5 {
-    CpuT5::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 1).unwrap()
+fn on_cpu(model: &str, dtype: Dtype) -> CpuModel {
+    CpuModel::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 1).unwrap()
 }
 
 /// A prompt, the decoder's input, and PyTorch's logits for it, `[decoder_ids, vocabulary]`.

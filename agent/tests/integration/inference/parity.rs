@@ -1,13 +1,13 @@
 //! Token for token as PyTorch, whatever shares the batch.
 
 use super::fixture::{Case, MODELS, adapted, cases, decode, folder, load, open, spec};
+use generation::LanguageModel;
 use model::engine::{Dtype, EngineSpec};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 use std::fs;
-use t5::T5;
 
 /// File order, and two others.
 fn orders(cases: &[Case]) -> Vec<Vec<Case>> {
@@ -19,7 +19,7 @@ fn orders(cases: &[Case]) -> Vec<Vec<Case>> {
     [vec![cases.to_vec()], shuffled.to_vec()].concat()
 }
 
-fn assert_exact(engine: &mut T5, cases: &[Case], batch_size: usize) {
+fn assert_exact(engine: &mut LanguageModel, cases: &[Case], batch_size: usize) {
     for (case, ids) in cases.iter().zip(decode(engine, cases, batch_size)) {
         assert_eq!(ids, case.output_ids, "{} at batch size {batch_size}", case.id);
         assert_eq!(ids.last() == Some(&1), case.eos, "{}", case.id);

@@ -2,7 +2,10 @@
 //! `tools/make_searches.py` wrote the cases.
 
 use super::fixture::{Batches, checkpoint, folder, run, spec};
-use agent::model_source::Sources;
+use agent::engines;
+use generation::compute::Compute;
+use generation::generate::{Decoded, RowRequest, StopRule};
+use generation::generation_config::GenerationConfig;
 use kernels::Dispatch;
 use model::engine::Dtype;
 use model::generation::{Decoding, EarlyStopping, Settings};
@@ -10,17 +13,15 @@ use model::sample::Finish;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use seq2seq::candle::CandleT5;
+use seq2seq::cpu::CpuModel;
+use seq2seq::device::Device;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
-use t5::candle::CandleT5;
-use t5::compute::Compute;
-use t5::cpu::CpuT5;
-use t5::generate::{Decoded, RowRequest, StopRule};
-use t5::generation_config::GenerationConfig;
 
 /// What PyTorch generated.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,8 +73,8 @@ fn searches() -> BTreeMap<(String, Vec<u32>), Vec<Search>> {
     searches
 }
 
-fn cpu(model: &str, dtype: Dtype) -> CpuT5 {
-    CpuT5::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 2).unwrap()
+fn cpu(model: &str, dtype: Dtype) -> CpuModel {
+    CpuModel::load(&checkpoint(&folder(model)), dtype, Dispatch::best(), 2).unwrap()
 }
 
 fn decode(
@@ -208,12 +209,12 @@ fn a_model_that_asks_for_beams_gets_them_and_the_facts_say_so() {
     fs::write(place.path().join("generation_config.json"), file.to_string()).unwrap();
     let spec = spec(place.path().to_str().unwrap());
     let settings = Settings { max_new_tokens: Some(40), ..Settings::default() };
-    let opened = t5::open(&spec, &Sources).unwrap().asked_for(&settings).unwrap();
+    let opened = engines::open(&spec, &Device::cpu()).unwrap().asked_for(&settings).unwrap();
     let decoding = opened.facts().decoding.unwrap();
     assert_eq!((decoding.num_beams, decoding.max_new_tokens), (4, 40));
     let mut engine = opened.load(1).unwrap();
-    let ids = |engine: &mut t5::T5, settings: &Settings| {
-        let input = t5::Input {
+    let ids = |engine: &mut generation::LanguageModel, settings: &Settings| {
+        let input = generation::Input {
             prompt: engine.prompt_of_ids(search.input_ids.clone(), 512).unwrap(),
             stop_rule: StopRule::EosOr(40),
             decoding: engine.decoding(settings).unwrap(),
@@ -241,7 +242,7 @@ fn a_model_that_asks_for_beams_gets_them_and_the_facts_say_so() {
         r#"{"decoder_start_token_id": 0, "eos_token_id": 1, "num_beam_groups": 2, "num_beams": 4}"#,
     )
     .unwrap();
-    let error = t5::open(&spec, &Sources).unwrap_err();
+    let error = engines::open(&spec, &Device::cpu()).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(error.to_string().ends_with("generation_config.json"), "{error}");
     assert!(cause.starts_with("num_beam_groups = 2 is not supported"), "{cause}");

@@ -5,13 +5,13 @@ use agent::engines::{self, http::Permissions};
 use agent::model_source;
 use engine::files::{Blob, TokenizerFiles};
 use engine::{Engine, Request};
+use generation::tokenizer::{PromptForm, Tokenizer};
 use model::failure::Kind;
 use model::generation::{Generation, Settings, Stop};
 use model::sample::Finish;
+use seq2seq::device::Device;
 use std::fs;
 use stopwatch::Stopwatch;
-use t5::device::Device;
-use t5::tokenizer::{PromptForm, Tokenizer};
 
 fn request(id: &str, reference: Option<&str>) -> Request {
     Request {
@@ -74,7 +74,7 @@ fn a_long_dialogue_is_cut_and_the_pieces_are_counted() {
 fn a_text_too_long_to_tokenize_is_refused_by_name() {
     let mut engine =
         engines::load(&spec("builtin:tiny"), &Device::cpu(), 1, &Permissions::default()).unwrap();
-    let text = "x".repeat(t5::tokenizer::MAX_TEXT_BYTES + 1);
+    let text = "x".repeat(generation::tokenizer::MAX_TEXT_BYTES + 1);
     let batch = [
         request("short", Some("soup")),
         Request { dialogue: text.clone(), ..request("long", Some("soup")) },

@@ -6,15 +6,15 @@ use agent::model_source;
 use candle_core::Device;
 use engine::Engine;
 use engine::files::{Blob, Weights};
+use generation::LanguageModel;
+use generation::compute::Compute;
 use kernels::Dispatch;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
+use seq2seq::candle::CandleT5;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
+use seq2seq::cpu::CpuModel;
 use std::fs;
-use t5::T5;
-use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
-use t5::compute::Compute;
-use t5::config::Config;
-use t5::cpu::CpuT5;
 
 /// Every adapter of the cases, by the model that it is for.
 const ADAPTERS: [(&str, &str); 5] = [
@@ -29,7 +29,7 @@ fn unmerged(model: &str, adapter: &str) -> EngineSpec {
     adapted_spec(model, &format!("adapters/{adapter}"), AdapterMode::Unmerged)
 }
 
-fn assert_exact(engine: &mut T5, model: &str, adapter: Option<&str>) {
+fn assert_exact(engine: &mut LanguageModel, model: &str, adapter: Option<&str>) {
     let cases: Vec<Case> = cases(model, adapter);
     assert!(cases.len() >= 15, "{model} {adapter:?} has {} cases", cases.len());
     for batch_size in [1, 3, 8, 16] {
@@ -108,8 +108,8 @@ fn candle_takes_an_adapter_as_the_cpu_does() {
         let checkpoint = Checkpoint::open(&config, Weights::Stored(vec![weights])).unwrap();
         let path = folder(model).join("adapters").join(adapter);
         let files = model_source::find_adapter(path.to_str().unwrap()).unwrap();
-        let adapter = checkpoint.fit(files, model).unwrap();
-        let mut cpu = CpuT5::load(&checkpoint, Dtype::F32, Dispatch::best(), 1).unwrap();
+        let adapter = checkpoint.tensors.fit(files, model).unwrap();
+        let mut cpu = CpuModel::load(&checkpoint, Dtype::F32, Dispatch::best(), 1).unwrap();
         let mut candle = CandleT5::load(&checkpoint, Device::Cpu, Dtype::F32).unwrap();
         let prompts: [&[u32]; 2] = [&[7, 9, 200, 1], &[5, 1]];
         let logits = |compute: &mut dyn Compute, adapter| {

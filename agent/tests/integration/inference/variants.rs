@@ -7,14 +7,14 @@ use engine::Engine;
 use engine::files::{Blob, Weights};
 use model::engine::{AdapterMode, EngineSpec};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use seq2seq::candle::CandleT5;
+use seq2seq::checkpoint::Checkpoint;
+use seq2seq::config::Config;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use t5::candle::CandleT5;
-use t5::checkpoint::Checkpoint;
-use t5::config::Config;
 use tempfile::TempDir;
 
 const SHARED: &str = "shared.weight";

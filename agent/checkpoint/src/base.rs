@@ -1,0 +1,167 @@
+//! The tensors of a model without an adapter.
+
+use super::layout::{HEAD, Layout};
+use super::stored::Stored;
+use super::{Error, seeded};
+use engine::files::Weights;
+use std::collections::BTreeMap;
+
+#[derive(Debug)]
+pub(crate) struct Base {
+    layout: Box<dyn Layout>,
+    shapes: BTreeMap<String, Vec<usize>>,
+    values: Values,
+}
+
+#[derive(Debug)]
+enum Values {
+    Stored(Stored),
+    Seeded(u64),
+}
+
+impl Base {
+    /// Checks names and shapes of all tensors without reading values.
+    pub(crate) fn open(layout: Box<dyn Layout>, weights: Weights) -> Result<Self, Error> {
+        let mut shapes = layout.shapes();
+        let matrix = shapes[layout.embedding()].clone();
+        if !layout.claims_tied_head() {
+            shapes.insert(HEAD.to_owned(), matrix.clone());
+        }
+        let values = match weights {
+            Weights::Seeded(seed) => Values::Seeded(seed),
+            Weights::Stored(files) => {
+                let mut stored = Stored::open(files)?;
+                complete_names(&mut stored, layout.as_ref());
+                shapes.retain(|name, _| {
+                    stored.places.contains_key(name) || layout.untrained(name).is_none()
+                });
+                for own in tie(&mut stored, layout.as_ref())? {
+                    shapes.insert(own.to_owned(), matrix.clone());
+                }
+                check(&stored, &shapes)?;
+                Values::Stored(stored)
+            }
+        };
+        Ok(Self { layout, shapes, values })
+    }
+
+    /// The tensor of this name; for a head that is tied, the embedding.
+    pub(crate) fn tensor(&self, name: &str) -> Result<Vec<f32>, Error> {
+        let is_tied = name == HEAD && self.has_tied_head();
+        let name = if is_tied { self.layout.embedding() } else { name };
+        let Some(shape) = self.shapes.get(name) else {
+            let values = self.layout.untrained(name);
+            return Ok(values.expect("tensors are asked for by the config's own layout"));
+        };
+        match &self.values {
+            Values::Seeded(seed) => Ok(self.layout.untrained(name).unwrap_or_else(|| {
+                seeded::values(*seed, name, self.layout.filling(name), shape.iter().product())
+            })),
+            Values::Stored(stored) => stored.read(name),
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &dyn Layout {
+        self.layout.as_ref()
+    }
+
+    pub(crate) fn shapes(&self) -> &BTreeMap<String, Vec<usize>> {
+        &self.shapes
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.shapes.get(name).map(Vec::as_slice)
+    }
+
+    /// Whether the head is the embedding.
+    pub(crate) fn has_tied_head(&self) -> bool {
+        !self.shapes.contains_key(HEAD)
+    }
+}
+
+/// Removes what nothing reads, and adds what precedes the names if the file leaves it out.
+fn complete_names(stored: &mut Stored, layout: &dyn Layout) {
+    if let Some(prefix) = layout.prefix()
+        && !stored.places.keys().any(|name| name.starts_with(prefix))
+    {
+        let is_outside = |name: &str| name == HEAD || layout.head_bias() == Some(name);
+        let places = std::mem::take(&mut stored.places).into_iter();
+        stored.places = places
+            .map(|(name, place)| {
+                let name = if is_outside(&name) { name } else { format!("{prefix}{name}") };
+                (name, place)
+            })
+            .collect();
+    }
+    stored.places.retain(|name, _| !layout.is_unused(name));
+}
+
+/// Ties the embeddings and the head as transformers 5.24 does (`PreTrainedModel.tie_weights`): the
+/// first one that the file has stands in for missing ones, and one that differs from it stays
+/// separate. Returns the names of those. The file decides, not `tie_word_embeddings`, except that
+/// without a tie both the embedding and the head must be there.
+fn tie(stored: &mut Stored, layout: &dyn Layout) -> Result<Vec<&'static str>, Error> {
+    let embedding = layout.embedding();
+    let mut names = vec![embedding];
+    names.extend_from_slice(layout.tied_embeddings());
+    let mut sources = names.clone();
+    names.push(HEAD);
+    if layout.claims_tied_head() {
+        sources.push(HEAD);
+    }
+    let Some(source) = sources.into_iter().find(|name| stored.places.contains_key(*name)) else {
+        return Ok(Vec::new());
+    };
+    if let Some(place) = stored.places.remove(source) {
+        stored.places.insert(embedding.to_owned(), place);
+    }
+    let mut own = Vec::new();
+    for name in names.into_iter().skip(1).filter(|name| *name != source) {
+        let is_required = name == HEAD && !layout.claims_tied_head();
+        if !stored.places.contains_key(name) {
+            continue;
+        }
+        if is_required || !stored.are_equal(embedding, name)? {
+            own.push(name);
+        } else {
+            stored.places.remove(name);
+        }
+    }
+    Ok(own)
+}
+
+/// What a name has before the name of `tensor`, if it ends with that.
+fn wrapped<'a>(names: impl Iterator<Item = &'a String>, tensor: &str) -> Option<&'a str> {
+    let mut prefixes = names.filter_map(|name| name.strip_suffix(tensor));
+    prefixes.find(|prefix| prefix.ends_with('.'))
+}
+
+fn check(stored: &Stored, shapes: &BTreeMap<String, Vec<usize>>) -> Result<(), Error> {
+    for (tensor, expected) in shapes {
+        let Some(place) = stored.places.get(tensor) else {
+            if let Some(prefix) = wrapped(stored.places.keys(), tensor) {
+                let prefix = prefix.to_owned();
+                return Err(Error::Wrapped { file: stored.file_names(), prefix });
+            }
+            return Err(Error::Missing {
+                files: stored.file_names(),
+                tensor: tensor.clone(),
+                expected: expected.clone(),
+            });
+        };
+        if place.shape != *expected {
+            return Err(Error::Shape {
+                file: stored.file_of(place),
+                tensor: tensor.clone(),
+                expected: expected.as_slice().into(),
+                found: place.shape.as_slice().into(),
+            });
+        }
+    }
+    match stored.places.iter().find(|(tensor, _)| !shapes.contains_key(*tensor)) {
+        None => Ok(()),
+        Some((tensor, place)) => {
+            Err(Error::Unknown { file: stored.file_of(place), tensor: tensor.clone() })
+        }
+    }
+}

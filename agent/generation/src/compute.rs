@@ -1,0 +1,110 @@
+//! The interface between generation and the model's arithmetic.
+//!
+//! Token ids in, next tokens out. Implementations do not know texts, limits or stop rules;
+//! generation does not know tensors, caches or devices.
+
+use super::roofline::Roofline;
+use checkpoint::lora::Adapter;
+use model::failure::Failure;
+use stopwatch::Stopwatch;
+
+/// A model could not be loaded on its device, or an adapter not be set.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Checkpoint(#[from] checkpoint::Error),
+    #[error(transparent)]
+    Device(Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NextToken {
+    /// The lowest id with the highest logit.
+    pub id: u32,
+    /// Not finite if the row's activations overflowed.
+    pub logit: f32,
+}
+
+impl NextToken {
+    /// The argmax of one row of logits. A NaN is the highest.
+    pub fn of(logits: &[f32]) -> Self {
+        let mut best = Self { id: 0, logit: f32::NEG_INFINITY };
+        for (id, logit) in (0..).zip(logits) {
+            if *logit > best.logit || logit.is_nan() {
+                best = Self { id, logit: *logit };
+                if logit.is_nan() {
+                    break;
+                }
+            }
+        }
+        best
+    }
+}
+
+/// Computes rows of a model, one token at a time. Owns the weights and the rows' caches.
+///
+/// Methods refer to the active rows in the order in which they were added. A row's results do not
+/// depend on the other rows. A [`Failure`] concerns the whole batch.
+pub trait Compute: Send {
+    /// Starts a new batch by encoding `prompts`: not empty, all ids below the vocabulary. At most
+    /// `max_steps` steps follow.
+    fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
+
+    /// Whether rows can join a running batch.
+    fn continuous_batching(&self) -> bool {
+        false
+    }
+
+    /// Like [`Compute::encode`], but appends to the active rows. Requires continuous batching.
+    fn add(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure> {
+        self.encode(prompts, max_steps)
+    }
+
+    /// Feeds one token per row to the decoder and writes each row's next token to `best`.
+    fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure>;
+
+    /// All logits of a step, `[rows, vocabulary]`, to compare implementations.
+    fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
+
+    /// Like [`Compute::step`], but writes the logits of the rows at the ascending indices `scored`,
+    /// `[scored, vocabulary]`, and the next tokens of the other rows only.
+    fn step_scored(
+        &mut self,
+        tokens: &[u32],
+        scored: &[usize],
+        best: &mut Vec<NextToken>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Failure>;
+
+    /// Keeps only the rows at these ascending indices.
+    fn retain(&mut self, rows: &[usize]) -> Result<(), Failure>;
+
+    /// Row `i` continues the old row `rows[i]`, which can be named several times or not at all.
+    /// Rows of one prompt keep a single copy of what was computed from it, where the implementation
+    /// can share it.
+    fn reorder(&mut self, rows: &[usize]) -> Result<(), Failure>;
+
+    /// Replaces or removes the unmerged adapter, between batches only. An error leaves none.
+    fn adapt(&mut self, adapter: Option<&Adapter>) -> Result<(), Error>;
+
+    fn kernel(&self) -> String;
+
+    /// Bytes of the weights in memory, without an unmerged adapter.
+    fn weight_bytes(&self) -> u64;
+
+    fn adapter_bytes(&self) -> u64;
+
+    /// Peak bytes of the key-value caches.
+    fn cache_bytes(&self) -> u64;
+
+    /// The roofline of batches of prompts with these lengths and `steps` tokens per row, against
+    /// the measured limits of this machine. `None` if not supported.
+    fn roofline(
+        &self,
+        _batches: &[Vec<usize>],
+        _steps: usize,
+        _stopwatch: &Stopwatch,
+    ) -> Option<Roofline> {
+        None
+    }
+}

@@ -1,0 +1,101 @@
+//! Encoder-decoder models: T5, BART and PEGASUS.
+//!
+//! [`open`] reads the configuration and checks the tensors; `generation` does the rest.
+
+pub mod candle;
+pub mod checkpoint;
+pub mod config;
+pub mod cpu;
+pub mod device;
+pub mod layout;
+pub mod position;
+
+use ::checkpoint::Tensors;
+use candle::CandleT5;
+use checkpoint::Checkpoint;
+use config::Config;
+use cpu::CpuModel;
+use device::Device;
+use engine::files::{Model, ModelSource};
+use generation::compute::{self, Compute};
+use generation::tokenizer::PromptForm;
+use generation::{Architecture, Error, Opened};
+use model::engine::{Dtype, EngineSpec};
+
+/// Checks the files of a model, except the values of its weights.
+pub fn open(
+    spec: &EngineSpec,
+    source: &'static dyn ModelSource,
+    model: Model,
+    device: &Device,
+) -> Result<Opened, Error> {
+    generation::open(spec, source, model, |file, weights| {
+        let unusable = |source: config::Error| Error::Config {
+            file: file.name().to_owned(),
+            source: source.into(),
+        };
+        let config = Config::parse(file.text()?.as_bytes()).map_err(unusable)?;
+        device.check(spec.dtype).map_err(|error| Error::Device(error.into()))?;
+        if device.gpu().is_some() {
+            candle::check(&config).map_err(|error| Error::Device(error.into()))?;
+        }
+        let checkpoint = Checkpoint::open(&config, weights)?;
+        Ok(Box::new(EncoderDecoder { checkpoint, device: device.clone() }))
+    })
+}
+
+#[derive(Debug)]
+struct EncoderDecoder {
+    checkpoint: Checkpoint,
+    device: Device,
+}
+
+impl Architecture for EncoderDecoder {
+    fn tensors(&self) -> &Tensors {
+        &self.checkpoint.tensors
+    }
+
+    fn tensors_mut(&mut self) -> &mut Tensors {
+        &mut self.checkpoint.tensors
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.checkpoint.config.vocabulary
+    }
+
+    fn prompt_form(&self) -> PromptForm {
+        self.checkpoint.config.prompt_form()
+    }
+
+    fn default_prompt(&self, dialogue: &str) -> String {
+        format!("{}{dialogue}", self.checkpoint.config.family.prompt_prefix())
+    }
+
+    fn device(&self) -> &str {
+        self.device.name()
+    }
+
+    fn kernel(&self, dtype: Dtype) -> String {
+        match self.device.gpu() {
+            Some(gpu) => candle::kernel(&gpu.tensors, dtype),
+            None => cpu::kernel(self.checkpoint.config.family, kernels::Dispatch::best(), dtype),
+        }
+    }
+
+    fn continuous_batching(&self) -> bool {
+        match self.device.gpu() {
+            Some(_) => candle::CONTINUOUS_BATCHING,
+            None => cpu::CONTINUOUS_BATCHING,
+        }
+    }
+
+    fn load(&self, dtype: Dtype, threads: usize) -> Result<Box<dyn Compute>, compute::Error> {
+        let checkpoint = &self.checkpoint;
+        Ok(match self.device.gpu() {
+            Some(gpu) => Box::new(CandleT5::load(checkpoint, gpu.tensors.clone(), dtype)?),
+            None => {
+                Box::new(CpuModel::load(checkpoint, dtype, kernels::Dispatch::best(), threads)?)
+            }
+        })
+    }
+}
