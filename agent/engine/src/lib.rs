@@ -70,8 +70,15 @@ pub trait Intake {
     /// while none is being decoded ends [`Engine::serve`].
     fn enter(&mut self) -> Vec<Request>;
 
-    /// Called exactly once for every request that entered, unless the load is cancelled.
+    /// Called exactly once for every request that entered, unless it or the load is cancelled.
     fn ended(&mut self, number: usize, row: Result<Row, Failure>);
+
+    /// The numbers of requests that nobody waits for any more, each once. Called before every
+    /// token: their rows leave the batch, and don't end. Engines that decode a batch as a whole
+    /// don't ask.
+    fn take_cancelled(&mut self) -> Vec<usize> {
+        Vec::new()
+    }
 
     /// Whether the text of a request is wanted while it is decoded.
     fn wants_text(&self, _number: usize) -> bool {

@@ -23,15 +23,11 @@ pub(super) struct IntakeQueue<'a> {
     /// Active rows: the request's number and its prompt.
     live: HashMap<usize, (usize, Prompt)>,
     /// Active rows whose text is wanted while it is decoded.
-    told: HashMap<usize, Told>,
+    streams: HashMap<usize, TextStream<'a>>,
 }
 
-/// The tokens of a row so far, and how many bytes of their text are told.
-#[derive(Default)]
-struct Told {
-    ids: Vec<u32>,
-    bytes: usize,
-}
+/// A token in, the text that it completes out.
+type TextStream<'a> = Box<dyn FnMut(u32) -> Option<String> + 'a>;
 
 impl<'a> IntakeQueue<'a> {
     pub(super) fn new(
@@ -41,7 +37,7 @@ impl<'a> IntakeQueue<'a> {
         decoding: Arc<Decoding>,
         stopwatch: &'a Stopwatch,
     ) -> Self {
-        let (live, told) = (HashMap::new(), HashMap::new());
+        let (live, streams) = (HashMap::new(), HashMap::new());
         Self {
             intake,
             tokenizer,
@@ -51,7 +47,7 @@ impl<'a> IntakeQueue<'a> {
             requests: 0,
             orders: 0,
             live,
-            told,
+            streams,
         }
     }
 }
@@ -87,21 +83,29 @@ impl RowQueue for IntakeQueue<'_> {
         if !self.intake.wants_text(request) {
             return;
         }
-        let told = self.told.entry(number).or_default();
-        told.ids.push(id);
-        let Ok(text) = self.tokenizer.text(&told.ids) else { return };
-        // The next token may complete the last character.
-        if text.ends_with(char::REPLACEMENT_CHARACTER) {
-            return;
-        }
-        if let Some(piece) = text.get(told.bytes..).filter(|piece| !piece.is_empty()) {
-            self.intake.text(request, piece);
-            told.bytes = text.len();
+        let tokenizer = self.tokenizer;
+        let stream = self.streams.entry(number).or_insert_with(|| Box::new(tokenizer.stream()));
+        if let Some(piece) = stream(id) {
+            self.intake.text(request, &piece);
         }
     }
 
+    fn take_cancelled(&mut self) -> Vec<usize> {
+        let requests = self.intake.take_cancelled();
+        if requests.is_empty() {
+            return Vec::new();
+        }
+        let cancelled = self.live.iter().filter(|(_, (request, _))| requests.contains(request));
+        let cancelled: Vec<usize> = cancelled.map(|(number, _)| *number).collect();
+        for number in &cancelled {
+            self.live.remove(number);
+            self.streams.remove(number);
+        }
+        cancelled
+    }
+
     fn ended(&mut self, number: usize, decoded: Result<Decoded, NotFinite>) {
-        self.told.remove(&number);
+        self.streams.remove(&number);
         let (number, prompt) = self.live.remove(&number).expect("it entered, and ends once");
         let row = row(&prompt, decoded, Some(self.tokenizer), self.stopwatch);
         self.intake.ended(number, row);

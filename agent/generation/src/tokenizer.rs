@@ -127,6 +127,20 @@ impl Tokenizer {
         self.pieces.decode(ids, true).map_err(Error::Text)
     }
 
+    /// Decodes ids one by one: gives the text that an id adds to those before it, if it completes a
+    /// character.
+    pub fn stream(&self) -> impl FnMut(u32) -> Option<String> + '_ {
+        let mut stream = Some(self.pieces.decode_stream(true));
+        move |id| match stream.as_mut()?.step(id) {
+            Ok(piece) => piece,
+            Err(_) => {
+                // The rest comes with the whole text.
+                stream = None;
+                None
+            }
+        }
+    }
+
     /// How many `ids` are not in the tokenizer's vocabulary: the heads of T5 and others have more
     /// rows than the tokenizer has tokens.
     pub fn unknown(&self, ids: &[u32]) -> usize {

@@ -16,7 +16,8 @@ const EXAMPLES: &str = "\
 GET /ping responds 200 once the model is loaded. POST /invocations takes
 {\"inputs\": \"Summarize: ...\", \"parameters\": {\"max_new_tokens\": 60}}, where inputs is a whole
 prompt or a list of them, and responds [{\"generated_text\", \"input_tokens\", \"output_tokens\",
-\"finish\", \"server_ms\"}]. After SIGTERM, accepted requests are still answered.
+\"finish\", \"server_ms\"}]. GET /metrics is for Prometheus. After SIGTERM, accepted requests are
+still answered.
 
 Examples:
   agent serve --model builtin:tiny

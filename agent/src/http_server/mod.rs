@@ -2,12 +2,13 @@
 //! engine.
 //!
 //! Requests wait in a bounded queue; one thread decodes them in batches. Requests that find a full
-//! queue are rejected at once.
+//! queue are rejected at once, and those whose callers leave are no longer decoded.
 //!
 //! A panic is an answer: of a handler to its request, of the engine's thread to all requests that
 //! wait for it. The latter ends the service, with the panic's words as its error.
 
 mod body;
+mod metrics;
 mod openai;
 mod received;
 mod worker;
@@ -26,6 +27,7 @@ use axum::{Json, Router};
 use body::{Invocation, MAX_TEXTS, Parameters, Summary, Truncation};
 use engine::Engine;
 use generation::tokenizer::{self, MAX_TEXT_BYTES};
+use metrics::{Metrics, Outcome};
 use model::failure::{Failure, Kind};
 use model::generation::Settings;
 use model::panic::words;
@@ -77,6 +79,7 @@ struct AppState {
     options: Options,
     stopwatch: Stopwatch,
     bodies: BodyBudget,
+    metrics: Metrics,
     /// Set once the engine is loaded.
     jobs: OnceLock<mpsc::Sender<Job>>,
 }
@@ -98,10 +101,12 @@ impl Service {
     ) -> std::io::Result<Self> {
         let stopwatch = Stopwatch::start();
         let Options { queue, batch_size, .. } = options;
+        let metrics = Metrics::default();
         let state = Arc::new(AppState {
             options,
             stopwatch: stopwatch.clone(),
             bodies: BodyBudget::default(),
+            metrics: metrics.clone(),
             jobs: OnceLock::new(),
         });
         let (tell_end, end) = oneshot::channel();
@@ -116,7 +121,7 @@ impl Service {
                         drop(state.jobs.set(sender));
                     }
                     ready();
-                    worker::work(engine, jobs, batch_size, &stopwatch);
+                    worker::work(engine, jobs, batch_size, &stopwatch, &metrics);
                 })
             });
             let done = match catch_unwind(work) {
@@ -128,6 +133,7 @@ impl Service {
         })?;
         let router = Router::new()
             .route("/ping", get(ping))
+            .route("/metrics", get(metrics_page))
             .route("/invocations", post(invocations))
             .route("/v1/models", get(openai::models))
             .route("/v1/completions", post(openai::completions))
@@ -222,6 +228,10 @@ async fn ping(State(state): State<Arc<AppState>>) -> Response {
         Some(_) => Json(json!({ "status": "ready" })).into_response(),
         None => loading().into_response(),
     }
+}
+
+async fn metrics_page(State(state): State<Arc<AppState>>) -> Response {
+    ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], state.metrics.text()).into_response()
 }
 
 /// Media types of JSON Lines: one invocation per line, one response per line.
@@ -326,7 +336,7 @@ async fn invocations(
     let parsed = form.parse(&text)?;
     drop(text);
     drop(body);
-    let pending = enqueue(&state, form, parsed, None)?;
+    let pending = enqueue(&state, form, parsed, arrived_ns, None)?;
     let mut answers = Vec::with_capacity(pending.len());
     for (index, invocation) in pending.into_iter().enumerate() {
         let answered = finish(invocation, arrived_ns).await;
@@ -347,6 +357,7 @@ fn enqueue(
     state: &AppState,
     form: Form,
     invocations: Vec<Invocation>,
+    arrived_ns: u64,
     pieces: Option<&UnboundedSender<String>>,
 ) -> Result<Vec<Pending>, Refusal> {
     let most = state.options.queue.min(MAX_TEXTS);
@@ -374,7 +385,10 @@ fn enqueue(
         let queue = state.options.queue;
         let full = || format!("the queue of {queue} texts is full; try again later");
         match error {
-            TrySendError::Full(()) => Refusal::new(StatusCode::TOO_MANY_REQUESTS, full()),
+            TrySendError::Full(()) => {
+                state.metrics.ended_all(Outcome::Refused, count);
+                Refusal::new(StatusCode::TOO_MANY_REQUESTS, full())
+            }
             TrySendError::Closed(()) => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the engine stopped".to_owned())
             }
@@ -387,7 +401,17 @@ fn enqueue(
             following -= 1;
             let (limits, settings) = (pending.limits, pending.settings.clone());
             let pieces = pieces.cloned();
-            place.send(Job { text, limits, settings, following, answer, pieces });
+            let counted = state.metrics.waiting();
+            place.send(Job {
+                text,
+                limits,
+                settings,
+                arrived_ns,
+                following,
+                answer,
+                pieces,
+                counted,
+            });
             pending.answers.push(answered);
         }
         pending
@@ -436,6 +460,9 @@ fn summary(Answer { row, end_ns }: Answer, arrived_ns: u64, details: bool) -> Su
         output_ids: details.then_some(row.output_ids),
     }
 }
+
+#[cfg(test)]
+mod cancellation_tests;
 
 #[cfg(test)]
 mod tests {

@@ -237,19 +237,23 @@ impl From<Refusal> for ApiRefusal {
 
 impl IntoResponse for ApiRefusal {
     fn into_response(self) -> Response {
-        let Self(Refusal { status, reason }) = self;
-        let kind = match status {
-            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
-            status if status.is_client_error() => "invalid_request_error",
-            _ => "server_error",
-        };
-        let error = json!({ "message": reason, "type": kind, "code": status.as_u16() });
-        let body = Json(json!({ "error": error }));
+        let status = self.0.status;
+        let body = Json(error_object(self.0));
         if [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
             return (status, [(header::RETRY_AFTER, "1")], body).into_response();
         }
         (status, body).into_response()
     }
+}
+
+/// As a response, and as an event of a stream.
+fn error_object(Refusal { status, reason }: Refusal) -> Value {
+    let kind = match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_client_error() => "invalid_request_error",
+        _ => "server_error",
+    };
+    json!({ "error": { "message": reason, "type": kind, "code": status.as_u16() } })
 }
 
 pub(super) async fn models(State(state): State<Arc<AppState>>) -> Result<Json<Value>, ApiRefusal> {
@@ -292,7 +296,7 @@ async fn generate(
         serde_json::from_value(invocation).map_err(|error| bad(error.to_string()))?;
     let identity = Identity::new(route, asked.model.take());
     if asked.stream != Some(true) {
-        let pending = one(enqueue(&state, Form::Json, vec![invocation], None)?);
+        let pending = one(enqueue(&state, Form::Json, vec![invocation], arrived_ns, None)?);
         let summary = finish(pending, arrived_ns).await?.remove(0);
         let text = summary.generated_text.as_deref().unwrap_or_default();
         let whole = identity.whole(text, finish_reason(&summary), usage(&summary));
@@ -300,7 +304,7 @@ async fn generate(
         return Ok((timing, Json(whole)).into_response());
     }
     let (sender, mut pieces) = unbounded_channel::<String>();
-    let pending = one(enqueue(&state, Form::Json, vec![invocation], Some(&sender))?);
+    let pending = one(enqueue(&state, Form::Json, vec![invocation], arrived_ns, Some(&sender))?);
     drop(sender);
     let has_usage = asked.stream_options.and_then(|options| options.include_usage) == Some(true);
     let (events, receiver) = unbounded_channel::<Value>();
@@ -324,7 +328,7 @@ async fn generate(
     };
     tokio::spawn(async move {
         tokio::select! {
-            // Its text isn't decoded if it is still queued.
+            // Its text is no longer decoded.
             () = caller.closed() => {}
             () = answer => {}
         }
@@ -347,9 +351,7 @@ fn last_parts(
 ) -> Vec<Value> {
     let summary = match ended {
         Ok(summary) => summary,
-        Err(Refusal { status, reason }) => {
-            return vec![json!({ "error": { "message": reason, "code": status.as_u16() } })];
-        }
+        Err(refusal) => return vec![error_object(refusal)],
     };
     let text = summary.generated_text.as_deref().unwrap_or_default();
     let rest = text.get(told..).filter(|rest| !rest.is_empty());

@@ -87,7 +87,12 @@ pub trait RowQueue {
     /// The next token of a row, before the row ends with it.
     fn token(&mut self, _number: usize, _id: u32) {}
 
-    /// Called exactly once for every row.
+    /// The numbers of active rows that leave the batch now and don't end. Called before every token.
+    fn take_cancelled(&mut self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Called exactly once for every row that isn't cancelled.
     fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>);
 }
 
@@ -144,6 +149,7 @@ pub fn generate(
     let mut active = ActiveRows::default();
     let mut results = StepResults::default();
     loop {
+        active.remove(&orders.take_cancelled(), model)?;
         if active.live.is_empty() || model.continuous_batching() {
             let new = orders.enter();
             if new.is_empty() && active.live.is_empty() {
@@ -206,6 +212,26 @@ impl ActiveRows {
             self.live.push(ActiveRow { number, stop_rule, search, first_token_ns: None });
         }
         Ok(())
+    }
+
+    /// Removes cancelled requests.
+    fn remove(&mut self, numbers: &[usize], model: &mut dyn Compute) -> Result<(), Failure> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        let mut kept = Vec::with_capacity(self.tokens.len());
+        let mut first = 0;
+        self.live.retain(|row| {
+            let rows = first..first + row.search.rows();
+            first = rows.end;
+            let is_kept = !numbers.contains(&row.number);
+            if is_kept {
+                kept.extend(rows);
+            }
+            is_kept
+        });
+        self.tokens = kept.iter().map(|row| self.tokens[*row]).collect();
+        if kept.is_empty() { Ok(()) } else { model.retain(&kept) }
     }
 
     /// The rows whose logits are needed.
@@ -480,6 +506,9 @@ mod tests {
     struct Groups {
         waiting: VecDeque<(usize, Vec<RowRequest>)>,
         rows: Vec<(usize, Outcome)>,
+        /// The row that is cancelled after its second token.
+        cancels: Option<usize>,
+        told: usize,
     }
 
     impl Groups {
@@ -493,12 +522,21 @@ mod tests {
 
     impl RowQueue for Groups {
         fn enter(&mut self) -> Vec<RowRequest> {
+            let cancelled = usize::from(self.told == 2 && self.cancels.is_none());
             match self.waiting.front() {
-                Some((after, _)) if *after <= self.rows.len() => {
+                Some((after, _)) if *after <= self.rows.len() + cancelled => {
                     self.waiting.pop_front().expect("looked at").1
                 }
                 _ => Vec::new(),
             }
+        }
+
+        fn token(&mut self, number: usize, _id: u32) {
+            self.told += usize::from(self.cancels == Some(number));
+        }
+
+        fn take_cancelled(&mut self) -> Vec<usize> {
+            self.cancels.take_if(|_| self.told == 2).into_iter().collect()
         }
 
         fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
@@ -510,7 +548,16 @@ mod tests {
         continuous_batching: bool,
         groups: impl IntoIterator<Item = (usize, Vec<RowRequest>)>,
     ) -> (Groups, Counter) {
-        let mut groups = Groups { waiting: groups.into_iter().collect(), rows: Vec::new() };
+        decode_and_cancel(continuous_batching, groups, None)
+    }
+
+    fn decode_and_cancel(
+        continuous_batching: bool,
+        groups: impl IntoIterator<Item = (usize, Vec<RowRequest>)>,
+        cancels: Option<usize>,
+    ) -> (Groups, Counter) {
+        let waiting = groups.into_iter().collect();
+        let mut groups = Groups { waiting, rows: Vec::new(), cancels, told: 0 };
         let mut counter = Counter { continuous_batching, rows: Vec::new(), fed: Vec::new() };
         let special_tokens = SpecialTokens { start: 0, eos: vec![12, 99] };
         generate(&mut counter, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
@@ -551,6 +598,22 @@ mod tests {
         assert_eq!(counter.fed, [vec![0, 0], vec![31], vec![32], vec![0], vec![41]]);
         for number in 0..4 {
             assert_eq!(alone.row(number), rows.row(number));
+        }
+    }
+
+    #[test]
+    fn a_cancelled_row_leaves_the_batch_at_the_next_step() {
+        let orders = || vec![order(20, StopRule::Exactly(9)), order(30, StopRule::Exactly(4))];
+        for continuous_batching in [false, true] {
+            let (rows, counter) = decode_and_cancel(continuous_batching, [(0, orders())], Some(0));
+            assert_eq!(counter.fed, [vec![0, 0], vec![21, 31], vec![32], vec![33]]);
+            assert_eq!(rows.rows, [(1, Ok((vec![31, 32, 33, 34], Finish::Length)))]);
+            // Once all rows are cancelled, the next ones begin a batch.
+            let alone = vec![order(20, StopRule::Exactly(9))];
+            let groups = [(0, alone), (1, vec![order(40, StopRule::Exactly(1))])];
+            let (rows, counter) = decode_and_cancel(continuous_batching, groups, Some(0));
+            assert_eq!(counter.fed, [vec![0], vec![21], vec![0]]);
+            assert_eq!(rows.rows, [(1, Ok((vec![41], Finish::Length)))]);
         }
     }
 }
