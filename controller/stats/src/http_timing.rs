@@ -3,8 +3,7 @@
 //! Descriptive: quantiles come from histograms, within half a percent, and have no interval. What the network took stands
 //! among a cell's estimates ([`super::CellStatistics::network_ms`]).
 
-use super::quantile::{P50, P95, Percentile};
-use super::stress::judge::quantile_ms;
+use super::quantile::{P50, P95};
 use model::{histogram::Histogram, sample::HttpTiming};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -73,15 +72,11 @@ impl HttpTimings {
 }
 
 fn part(histogram: &Histogram) -> Part {
-    let n = histogram.count();
-    let at = |percentile: Percentile| {
-        quantile_ms(histogram, percentile.probability).filter(|_| n >= percentile.floor)
-    };
     Part {
-        n,
+        n: histogram.count(),
         mean: histogram.mean().map(|ns| ns / 1e6),
-        p50: at(P50),
-        p95: at(P95),
+        p50: P50.of_histogram_ms(histogram),
+        p95: P95.of_histogram_ms(histogram),
         max: histogram.max().map(|ns| ns as f64 / 1e6),
     }
 }

@@ -1,6 +1,7 @@
 //! Quantiles of merged raw values: the estimate, its order-statistic interval, and the floor below which
 //! there is neither.
 
+use model::histogram::Histogram;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +18,20 @@ pub const P90: Percentile = Percentile { name: "p90", probability: 0.9, floor: 4
 pub const P95: Percentile = Percentile { name: "p95", probability: 0.95, floor: 93 };
 pub const P99: Percentile = Percentile { name: "p99", probability: 0.99, floor: 473 };
 pub const P999: Percentile = Percentile { name: "p99.9", probability: 0.999, floor: 4742 };
+
+impl Percentile {
+    /// Of a histogram of nanoseconds, in milliseconds; `None` below the floor.
+    pub fn of_histogram_ms(self, histogram: &Histogram) -> Option<f64> {
+        quantile_ms(histogram, self.probability).filter(|_| histogram.count() >= self.floor)
+    }
+}
+
+/// Of a histogram of nanoseconds, in milliseconds.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
+pub fn quantile_ms(histogram: &Histogram, probability: f64) -> Option<f64> {
+    let rank = (probability * histogram.count() as f64).ceil() as u64;
+    histogram.at_rank(rank).map(|ns| ns / 1e6)
+}
 
 /// Values in order, each found by its rank, from 0.
 pub trait Ranked {

@@ -4,8 +4,7 @@
 //! half a percent. Descriptive: the gaps of one request depend on each other, so there is no interval. Time to first
 //! token and time per output token stand among a cell's estimates ([`super::CellStatistics`]).
 
-use super::quantile::{P50, P90, P95, P99, Percentile};
-use super::stress::judge::quantile_ms;
+use super::quantile::{P50, P90, P95, P99};
 use model::chunk_gaps::ChunkGaps;
 use model::{histogram::Histogram, load::LoadWindow};
 use schemars::JsonSchema;
@@ -103,18 +102,14 @@ impl StreamTimings {
 }
 
 fn gaps(histogram: &Histogram) -> Gaps {
-    let n = histogram.count();
-    let at = |percentile: Percentile| {
-        quantile_ms(histogram, percentile.probability).filter(|_| n >= percentile.floor)
-    };
     Gaps {
-        n,
+        n: histogram.count(),
         mean: histogram.mean().map(|ns| ns / 1e6),
         std: histogram.standard_deviation().map(|ns| ns / 1e6),
-        p50: at(P50),
-        p90: at(P90),
-        p95: at(P95),
-        p99: at(P99),
+        p50: P50.of_histogram_ms(histogram),
+        p90: P90.of_histogram_ms(histogram),
+        p95: P95.of_histogram_ms(histogram),
+        p99: P99.of_histogram_ms(histogram),
         max: histogram.max().map(|ns| ns as f64 / 1e6),
     }
 }

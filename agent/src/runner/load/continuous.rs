@@ -44,6 +44,21 @@ struct Admission<'a> {
     live: HashMap<usize, Arrival>,
 }
 
+impl Admission<'_> {
+    /// Records what arrived, and numbers what enters.
+    fn admit(
+        &mut self,
+        ArrivalBatch { batch, not_sent }: ArrivalBatch,
+        now_ns: u64,
+    ) -> Vec<Request> {
+        self.sink.entered(batch.len(), &not_sent, now_ns);
+        let requests = self.requests_of_shard.requests(&batch);
+        self.live.extend((self.entered..).zip(batch));
+        self.entered += requests.len();
+        requests
+    }
+}
+
 impl Intake for Admission<'_> {
     fn enter(&mut self) -> Vec<Request> {
         if (self.is_cancelled)() || self.sink.is_over(self.stopwatch.now_ns()) {
@@ -54,12 +69,8 @@ impl Intake for Admission<'_> {
         } else {
             self.workload.take(self.most - self.live.len())
         };
-        let Some(ArrivalBatch { batch, not_sent }) = arrivals else { return Vec::new() };
-        self.sink.entered(batch.len(), &not_sent, self.stopwatch.now_ns());
-        let requests = self.requests_of_shard.requests(&batch);
-        self.live.extend((self.entered..).zip(batch));
-        self.entered += requests.len();
-        requests
+        let now_ns = self.stopwatch.now_ns();
+        arrivals.map_or_else(Vec::new, |arrivals| self.admit(arrivals, now_ns))
     }
 
     fn wake_with(&mut self, wake: Arc<dyn Fn() + Send + Sync>) {
@@ -86,11 +97,7 @@ impl Intake for Admission<'_> {
         for arrival in &mut batch {
             arrival.delay_ns = arrival.delay_ns.map(|_| now_ns.saturating_sub(arrival.intended_ns));
         }
-        self.sink.entered(batch.len(), &not_sent, now_ns);
-        let requests = self.requests_of_shard.requests(&batch);
-        self.live.extend((self.entered..).zip(batch));
-        self.entered += requests.len();
-        Entry::Requests(requests)
+        Entry::Requests(self.admit(ArrivalBatch { batch, not_sent }, now_ns))
     }
 
     fn ended(&mut self, number: usize, row: Result<Row, Failure>) {

@@ -65,7 +65,11 @@ impl Load<'_> {
                 // Before the first request arrives, so that none waits for it.
                 let references = self.references();
                 let workload = self.start(load, Some(requests_of_shard.0.len() as u64))?;
-                let mut sink = PerRequest::new(&requests_of_shard, references, sender);
+                let not_sent = match &self.engine.facts().endpoint {
+                    Some(_) => "max_in_flight requests were in flight",
+                    None => "the queue was full: max_queue requests were waiting",
+                };
+                let mut sink = PerRequest::new(&requests_of_shard, references, not_sent, sender);
                 self.run_load(load, workload, &requests_of_shard, &mut sink)?;
                 Ok(sink.sequence)
             }

@@ -51,6 +51,8 @@ impl ReportSender<'_> {
 pub(super) struct PerRequest<'a> {
     requests_of_shard: &'a ShardRequests,
     references: Vec<Option<u32>>,
+    /// Why requests that are not sent are not.
+    not_sent: &'static str,
     sender: ReportSender<'a>,
     pub(super) sequence: u64,
 }
@@ -59,9 +61,10 @@ impl<'a> PerRequest<'a> {
     pub(super) fn new(
         requests_of_shard: &'a ShardRequests,
         references: Vec<Option<u32>>,
+        not_sent: &'static str,
         sender: ReportSender<'a>,
     ) -> Self {
-        Self { requests_of_shard, references, sender, sequence: 0 }
+        Self { requests_of_shard, references, not_sent, sender, sequence: 0 }
     }
 }
 
@@ -72,7 +75,7 @@ impl SampleSink for PerRequest<'_> {
 
     fn entered(&mut self, _count: usize, not_sent: &[Arrival], now_ns: u64) {
         for arrival in not_sent {
-            let detail = "too many requests were waiting or in flight".to_owned();
+            let detail = self.not_sent.to_owned();
             let failure = Failure { retry: Retry::Never, kind: Kind::NotSent, detail };
             self.ended(*arrival, Err(failure), now_ns);
         }

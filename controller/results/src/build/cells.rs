@@ -162,7 +162,7 @@ fn by_percent_of(runs: &[(u32, Windows)]) -> Vec<f64> {
     let mut all = Histogram::default();
     let windows = runs.iter().flat_map(|(_, windows)| windows.as_slice());
     windows.for_each(|window| all.merge(&window.load.latency));
-    let at = |percent: u32| stress::judge::quantile_ms(&all, f64::from(percent) / 100.0);
+    let at = |percent: u32| stats::quantile::quantile_ms(&all, f64::from(percent) / 100.0);
     (0..=100).filter_map(at).collect()
 }
 

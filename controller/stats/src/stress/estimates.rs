@@ -3,11 +3,12 @@
 //! Latencies come from merged histograms, whose quantiles are within half a percent. The number of independent requests
 //! follows from the windows: the long-run variance of their means against that of single requests.
 
-use super::judge::{merged, quantile_ms};
+use super::judge::merged;
 use super::slope::LongRun;
 use super::window::{Window, Windows};
 use crate::distribution::{Distribution, Support, widened};
 use crate::interval::{ALPHA, between_runs, standard_deviation};
+use crate::quantile::quantile_ms;
 use crate::quantile::{P50, P90, P95, P99, P999, Percentile, enclosing_ranks};
 use crate::throughput::{Rate, RunRow, per_second};
 use crate::{Cell, CellStatistics, Estimate, Limitation, Scenario, summarize};

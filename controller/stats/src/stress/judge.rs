@@ -6,6 +6,8 @@ use super::interference::{Interference, interference};
 use super::leak::{Held, Leak, MB, leak};
 use super::throttling::{Throttling, throttling};
 use super::window::{Window, Windows};
+use crate::Limitation;
+use crate::quantile::quantile_ms;
 use model::histogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -99,12 +101,6 @@ pub struct Conditions {
     pub max_leak_mb_per_hour: Option<f64>,
     /// All chance follows from it.
     pub seed: u64,
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a count")]
-pub fn quantile_ms(histogram: &Histogram, probability: f64) -> Option<f64> {
-    let rank = (probability * histogram.count() as f64).ceil() as u64;
-    histogram.at_rank(rank).map(|ns| ns / 1e6)
 }
 
 pub(super) fn merged<'a>(parts: impl IntoIterator<Item = &'a Histogram>) -> Histogram {
