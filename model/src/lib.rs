@@ -18,6 +18,7 @@ pub mod load;
 pub mod output_ids;
 mod packed_numbers;
 pub mod panic;
+pub mod rate_profile;
 pub mod s3_address;
 pub mod sample;
 pub mod segment;

@@ -79,6 +79,50 @@ fn every_target_gets_the_same_requests_at_the_same_times() {
 }
 
 #[test]
+fn bursts_and_changes_of_the_rate_reach_the_agent_and_the_report() {
+    let workspace = workspace(
+        STEADY,
+        "batch_sizes = [1]\nscenarios = [\"server\", \"stress\"]",
+        r#"runs = 2
+server = { request_rates = [50], arrivals = "gamma", gap_cv = 3, rate_profile = [
+    { at = "0s", factor = 0.5 }, { at = "1m", factor = 2 } ] }
+stress = { duration = "60s", window = "1s", request_rate = 20, arrivals = "constant", rate_profile = [
+    { at = "30s", factor = 1 }, { at = "30s", factor = 3 } ] }"#,
+        "",
+    );
+    let finished = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let results = workspace.results("results.json");
+    let entries = entries(&results);
+    let [server, stress] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((&server["load"]["gap_cv"], &stress["load"]["gap_cv"]), (&3.0.into(), &Value::Null));
+    assert_eq!(server["rate_profile"][1], serde_json::json!({ "at_s": 60.0, "factor": 2.0 }));
+    let mut starts: Vec<i64> = workspace
+        .samples("results.json")
+        .iter()
+        .filter(|row| row.run == 1)
+        .map(|row| row.start_ns)
+        .collect();
+    starts.sort_unstable();
+    let gaps: Vec<f64> = starts.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+    let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+    let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+    // Of 199 gaps with a coefficient of variation of 3; a Poisson process would have 1 ± 0.1.
+    assert!(variance.sqrt() / mean > 1.8, "{}", variance.sqrt() / mean);
+
+    // 20/s for half a minute, 60/s for another one, each request on time.
+    let verdicts = &stress["cells"][0]["stress"][0]["verdicts"];
+    assert_eq!(
+        verdicts["counted"].as_f64().map(|count| (count / 2400.0 * 100.0).round()),
+        Some(100.0)
+    );
+    let at = |second: usize| verdicts["series"][second]["throughput"].as_f64().expect("a figure");
+    assert!((at(10) - 20.0).abs() < 2.0 && (at(50) - 60.0).abs() < 2.0, "{} {}", at(10), at(50));
+    let told = "latency drift not judged: the rate of the load changes";
+    assert!(finished.out.contains(told), "{}", finished.out);
+    assert!(finished.out.contains("gamma, CV 3; rate × 0.5 to 2"), "{}", finished.out);
+}
+
+#[test]
 fn a_day_of_load_gives_verdicts_and_keeps_no_samples() {
     // A batch takes 200 ms of synthetic time: half a million requests would be as many rows.
     let workspace = workspace(

@@ -5,9 +5,19 @@ use crate::runner::{Activity, Batch, Measured, Offer};
 use crate::workload::{Gaps, Load, Sustained};
 use engine::Request;
 use model::ids::{self, SampleId};
+use model::rate_profile;
 use proto::wire;
 
-pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, ids::Error> {
+/// An offer that this agent can't measure.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Id(#[from] ids::Error),
+    #[error("the rate of the load changes in an invalid way")]
+    RateProfile(#[from] rate_profile::Error),
+}
+
+pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, Error> {
     let batches = |batches: Vec<wire::Batch>| -> Result<Vec<Batch>, ids::Error> {
         batches.into_iter().map(batch).collect()
     };
@@ -18,7 +28,7 @@ pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, ids::Error> {
         batch_size: offer.batch_size,
         warmup: batches(offer.warmup)?,
         batches: batches(offer.batches)?,
-        load: offer.load.map(load),
+        load: offer.load.map(load).transpose()?,
     })
 }
 
@@ -34,14 +44,20 @@ fn batch(batch: wire::Batch) -> Result<Batch, ids::Error> {
     Ok(Batch { index: batch.index, requests })
 }
 
-fn load(load: wire::Load) -> Load {
+fn load(load: wire::Load) -> Result<Load, rate_profile::Error> {
     let sustained = |sustained: wire::Sustained| Sustained {
         window_ns: sustained.window_ns,
         windows: sustained.windows,
     };
-    Load {
+    let gaps = match load.gap_cv {
+        _ if load.constant_gaps => Gaps::Constant,
+        cv if cv > 0.0 => Gaps::Gamma { cv },
+        _ => Gaps::Exponential,
+    };
+    Ok(Load {
         request_rate: load.request_rate,
-        gaps: if load.constant_gaps { Gaps::Constant } else { Gaps::Exponential },
+        gaps,
+        profile: load.rate_profile.unwrap_or_default().try_into()?,
         seed: load.seed,
         max_batch_delay_ns: load.max_batch_delay_ns,
         max_queue: load.max_queue,
@@ -49,7 +65,7 @@ fn load(load: wire::Load) -> Load {
         sustained: load.sustained.map(sustained),
         continuous: load.continuous,
         max_in_flight: load.max_in_flight,
-    }
+    })
 }
 
 pub(super) fn samples(measured: Measured) -> wire::Samples {

@@ -1,22 +1,51 @@
 //! Arrival times of open-loop requests, from a seed.
 
+use model::rate_profile::RateProfile;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Gamma};
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Gaps {
     Constant,
     /// A Poisson process, as of many independent users.
     #[default]
     Exponential,
+    /// Gamma-distributed with this coefficient of variation: bursts above 1, more even below.
+    Gamma {
+        cv: f64,
+    },
+}
+
+/// Gaps with the mean 1.
+#[derive(Debug, Clone)]
+enum UnitGaps {
+    Constant,
+    Exponential,
+    Gamma(Gamma<f64>),
+}
+
+impl UnitGaps {
+    fn of(gaps: Gaps) -> Self {
+        match gaps {
+            Gaps::Constant => Self::Constant,
+            Gaps::Exponential => Self::Exponential,
+            // The mean is shape x scale, and the variance shape x scale^2.
+            Gaps::Gamma { cv } => {
+                Gamma::new(1.0 / (cv * cv), cv * cv).map_or(Self::Exponential, Self::Gamma)
+            }
+        }
+    }
 }
 
 /// Arrival times in nanoseconds from the start, without end. The same rate and seed give the same
-/// times on every machine; another rate scales them.
+/// times on every machine; another rate scales them. A profile bends the time of the process, so
+/// that its gaps keep their distribution relative to the rate of the moment.
 #[derive(Debug, Clone)]
 pub struct Arrivals {
     rng: ChaCha8Rng,
-    gaps: Gaps,
+    gaps: UnitGaps,
+    profile: RateProfile,
     mean_ns: f64,
     /// In units of the mean gap, so that rounding errors do not accumulate.
     passed: f64,
@@ -25,7 +54,19 @@ pub struct Arrivals {
 impl Arrivals {
     /// `rate`: requests per second, above zero.
     pub fn new(rate: f64, gaps: Gaps, seed: u64) -> Self {
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), gaps, mean_ns: 1e9 / rate, passed: 0.0 }
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            gaps: UnitGaps::of(gaps),
+            profile: RateProfile::default(),
+            mean_ns: 1e9 / rate,
+            passed: 0.0,
+        }
+    }
+
+    /// `rate` changes over time.
+    #[must_use]
+    pub fn with_profile(self, profile: RateProfile) -> Self {
+        Self { profile, ..self }
     }
 }
 
@@ -38,18 +79,21 @@ impl Iterator for Arrivals {
         reason = "a time above zero; what is past the end of time stays there"
     )]
     fn next(&mut self) -> Option<u64> {
-        self.passed += match self.gaps {
-            Gaps::Constant => 1.0,
+        self.passed += match &self.gaps {
+            UnitGaps::Constant => 1.0,
             // 1 - u is never zero.
-            Gaps::Exponential => -(1.0 - self.rng.random::<f64>()).ln(),
+            UnitGaps::Exponential => -(1.0 - self.rng.random::<f64>()).ln(),
+            UnitGaps::Gamma(gamma) => gamma.sample(&mut self.rng),
         };
-        Some((self.passed * self.mean_ns) as u64)
+        Some(self.profile.time_ns(self.passed * self.mean_ns) as u64)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::rate_profile::RatePoint;
+    use proptest::prelude::*;
 
     fn gaps(arrivals: Arrivals, count: usize) -> Vec<f64> {
         let times: Vec<u64> = std::iter::once(0).chain(arrivals.take(count)).collect();
@@ -96,5 +140,112 @@ mod tests {
         assert_ne!(of(4.0, 1), of(4.0, 2));
         let stretched = of(4.0, 1).into_iter().zip(of(2.0, 1));
         assert!(stretched.into_iter().all(|(fast, slow)| slow.abs_diff(2 * fast) <= 2));
+    }
+
+    #[test]
+    fn gamma_gaps_have_the_mean_and_the_variation_they_are_asked_for() {
+        let n = 200_000_u32;
+        for (cv, seed) in [(0.2, 1), (0.5, 2), (1.0, 3), (2.0, 4), (4.0, 5)] {
+            let gaps = gaps(Arrivals::new(200.0, Gaps::Gamma { cv }, seed), n as usize);
+            let n = f64::from(n);
+            let mean = gaps.iter().sum::<f64>() / n;
+            // The standard error of the mean is cv / sqrt(n).
+            assert!((mean * 200.0 - 1.0).abs() < 4.0 * cv / n.sqrt(), "cv {cv}: mean {mean}");
+            let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            let found = variance * 40_000.0 / (cv * cv);
+            // Of the variance, (excess kurtosis + 2) / n, and a gamma's excess kurtosis is 6 cv^2.
+            let error = ((6.0 * cv * cv + 2.0) / n).sqrt();
+            assert!((found - 1.0).abs() < 4.0 * error, "cv {cv}: {found} of its variance");
+        }
+    }
+
+    /// The variance of the number of arrivals in intervals, over its mean.
+    fn dispersion(gaps: Gaps, seed: u64) -> f64 {
+        // 20,000 intervals with 50 arrivals each, on average.
+        let intervals = 20_000_usize;
+        let mut counts = vec![0.0; intervals];
+        for at_ns in Arrivals::new(50.0, gaps, seed) {
+            match counts.get_mut(usize::try_from(at_ns / 1_000_000_000).unwrap()) {
+                Some(count) => *count += 1.0,
+                None => break,
+            }
+        }
+        let n = intervals as f64;
+        let mean = counts.iter().sum::<f64>() / n;
+        let square = |count: &f64| (count - mean).powi(2);
+        counts.iter().map(square).sum::<f64>() / (n - 1.0) / mean
+    }
+
+    #[test]
+    fn counts_in_long_intervals_disperse_by_the_square_of_the_variation() {
+        // In the limit of long intervals, as of any renewal process. The error of a variance of n
+        // counts is sqrt(2 / n), 1%; the rest is for the length of the intervals.
+        for (gaps, expected) in [
+            (Gaps::Exponential, 1.0),
+            (Gaps::Gamma { cv: 1.0 }, 1.0),
+            (Gaps::Gamma { cv: 0.5 }, 0.25),
+            (Gaps::Gamma { cv: 2.0 }, 4.0),
+        ] {
+            let found = dispersion(gaps, 11) / expected;
+            assert!((found - 1.0).abs() < 0.12, "{gaps:?}: {found} of its dispersion");
+        }
+        assert!(dispersion(Gaps::Constant, 11) < 0.01);
+    }
+
+    fn profile(points: &[(u64, f64)]) -> RateProfile {
+        let point =
+            |&(at_s, factor): &(u64, f64)| RatePoint { at_ns: at_s * 1_000_000_000, factor };
+        RateProfile::new(points.iter().map(point).collect()).unwrap()
+    }
+
+    #[test]
+    fn arrivals_follow_a_ramp_and_a_step_of_the_rate() {
+        // 100/s at first, 300/s after 100 s, 50/s from 200 s on.
+        let profile = profile(&[(0, 1.0), (100, 3.0), (200, 3.0), (200, 0.5)]);
+        let counts = |gaps| {
+            let mut counts = [0.0_f64; 30];
+            for at_ns in Arrivals::new(100.0, gaps, 5).with_profile(profile.clone()) {
+                match counts.get_mut(usize::try_from(at_ns / 10_000_000_000).unwrap()) {
+                    Some(count) => *count += 1.0,
+                    None => break,
+                }
+            }
+            counts
+        };
+        let expected = |index: u32| match index {
+            0..10 => 1000.0 + 200.0 * (f64::from(index) + 0.5),
+            10..20 => 3000.0,
+            _ => 500.0,
+        };
+        let (constant, poisson) = (counts(Gaps::Constant), counts(Gaps::Exponential));
+        let bursts = counts(Gaps::Gamma { cv: 2.0 });
+        for index in 0..30_u32 {
+            let (place, expected) = (index as usize, expected(index));
+            assert!((constant[place] - expected).abs() <= 1.0, "{index}: {}", constant[place]);
+            let errors = (poisson[place] - expected) / expected.sqrt();
+            assert!(errors.abs() < 4.0, "{index}: {} of {expected}", poisson[place]);
+            let errors = (bursts[place] - expected) / (2.0 * expected.sqrt());
+            assert!(errors.abs() < 4.0, "{index}: {} of {expected}", bursts[place]);
+        }
+    }
+
+    proptest! {
+        /// Whatever is asked for, arrivals ascend and come without end.
+        #[test]
+        fn arrivals_ascend(
+            rate in 0.01..10_000.0_f64,
+            cv in 0.01..10.0_f64,
+            seed: u64,
+            points in prop::collection::vec((0..1000_u64, 0.001..1000.0_f64), 0..6),
+        ) {
+            let mut points = points;
+            points.sort_by_key(|point| point.0);
+            for gaps in [Gaps::Constant, Gaps::Exponential, Gaps::Gamma { cv }] {
+                let arrivals = Arrivals::new(rate, gaps, seed).with_profile(profile(&points));
+                let times: Vec<u64> = arrivals.take(200).collect();
+                prop_assert_eq!(times.len(), 200);
+                prop_assert!(times.is_sorted(), "{:?}", times);
+            }
+        }
     }
 }

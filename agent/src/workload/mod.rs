@@ -9,6 +9,7 @@ pub use arrivals::{Arrivals, Gaps};
 pub use closed::ClosedLoop;
 pub use open::{OpenLoop, QueueRules};
 
+use model::rate_profile::RateProfile;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
@@ -18,6 +19,8 @@ pub struct Load {
     pub request_rate: f64,
     /// Open loop only, like `seed` and the limits of the queue.
     pub gaps: Gaps,
+    /// How the rate changes, from the start of the load.
+    pub profile: RateProfile,
     pub seed: u64,
     /// How long the oldest request waits for a batch to fill.
     pub max_batch_delay_ns: u64,
@@ -39,6 +42,13 @@ pub struct Sustained {
     pub window_ns: u64,
     /// The remaining windows, in order.
     pub windows: Vec<u32>,
+}
+
+impl Sustained {
+    /// The time of the windows before those that remain.
+    fn passed_ns(&self) -> u64 {
+        self.window_ns.saturating_mul(self.windows.first().copied().unwrap_or_default().into())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +94,10 @@ impl Workload {
     ) -> std::io::Result<Self> {
         let most = batch_size.max(1) as usize;
         if load.request_rate > 0.0 {
-            let arrivals = Arrivals::new(load.request_rate, load.gaps, load.seed);
+            // The windows of an interrupted load that are left continue its profile.
+            let passed_ns = load.sustained.as_ref().map_or(0, Sustained::passed_ns);
+            let arrivals = Arrivals::new(load.request_rate, load.gaps, load.seed)
+                .with_profile(load.profile.after(passed_ns));
             let rules = QueueRules {
                 most,
                 max_delay_ns: load.max_batch_delay_ns,

@@ -42,7 +42,9 @@ impl CampaignState {
             return self.refuse(agent, Refusal::Unplanned, now, out);
         }
         let load = plan.cells[cell].load.as_ref();
-        if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, window)) {
+        let profile = self.campaign.matrix.loads.rate_profile(plan.cells[cell].scenario);
+        let highest = profile.map_or(1.0, |profile| profile.range().1);
+        if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, highest, window)) {
             return self.refuse(agent, Refusal::Implausible, now, out);
         }
         let Some(leased) = self.attempts.get_mut(&attempt) else { return };
@@ -179,7 +181,8 @@ fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec
 }
 
 /// Whether so many requests fit into a window: what an agent claims becomes counts and loops here.
-fn fits(load: &Load, window: &LoadWindow) -> bool {
+/// `highest`: the largest factor of the rate.
+fn fits(load: &Load, highest: f64, window: &LoadWindow) -> bool {
     let span_ns = window.span_ns() as f64;
     let Some(rate) = load.request_rate else {
         // Each of the requests in flight ends within the window, and began at most one latency before it.
@@ -188,8 +191,8 @@ fn fits(load: &Load, window: &LoadWindow) -> bool {
         return window.latency.least_sum() <= carried && window.failed as f64 <= span_ns;
     };
     let arrivals = (window.ok() + window.failed + window.not_sent) as f64;
-    // Poisson arrivals of the window, and those that waited in the queue or were in flight.
-    let expected = rate * span_ns / 1e9;
+    // Arrivals of the window, also in bursts, and those that waited in the queue or were in flight.
+    let expected = rate * highest * span_ns / 1e9;
     let waiting = load.queue.max_queue.max(load.queue.max_in_flight);
     arrivals <= 2.0 * expected + f64::from(waiting) + 1000.0
 }
@@ -217,6 +220,7 @@ mod tests {
     fn load(request_rate: Option<f64>) -> Load {
         let queue = Queue {
             arrivals: Arrivals::Poisson,
+            gap_cv: None,
             max_batch_delay: Duration::ZERO,
             max_queue: 1000,
             batching: Batching::Dynamic,
@@ -230,9 +234,12 @@ mod tests {
         // Bucket 1600 is about 8 ms.
         let trillion = window(BTreeMap::from([(1600, 1 << 40)]));
         assert_eq!(latencies(&[], Some(&trillion)).len(), 1);
-        assert!(!fits(&load(None), &trillion) && !fits(&load(Some(40.0)), &trillion));
+        assert!(!fits(&load(None), 1.0, &trillion) && !fits(&load(Some(40.0)), 1.0, &trillion));
         let honest = window(BTreeMap::from([(1600, 2000)]));
-        assert!(fits(&load(None), &honest) && fits(&load(Some(200.0)), &honest));
-        assert!(!fits(&load(None), &window(BTreeMap::from([(1600, 3000)]))));
+        assert!(fits(&load(None), 1.0, &honest) && fits(&load(Some(200.0)), 1.0, &honest));
+        assert!(!fits(&load(None), 1.0, &window(BTreeMap::from([(1600, 3000)]))));
+        // 40 a second are too few for 4,000 in 10 s, unless the rate rises to five times as many.
+        let more = window(BTreeMap::from([(1600, 4000)]));
+        assert!(!fits(&load(Some(40.0)), 1.0, &more) && fits(&load(Some(40.0)), 5.0, &more));
     }
 }

@@ -1,8 +1,10 @@
 //! Shard offers with their dialogues, so that agents need no access to the dataset.
 
 use super::scheduler::Offer;
+use matrix::Loads;
 use matrix::plan::{Load, Plan, batches, stream};
 use model::ids::{CellId, SampleId};
+use model::rate_profile::RateProfile;
 use model::{generation::Stop, load::Scenario};
 use rand::Rng;
 use records::DialogueRow;
@@ -49,6 +51,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq)]
 pub struct OfferedLoad {
     pub load: Load,
+    pub rate_profile: RateProfile,
     /// Arrival times follow from it.
     pub seed: u64,
     /// The remaining windows of a sustained load; empty for other loads.
@@ -70,8 +73,9 @@ impl Compositions {
 
 /// Settings of a campaign that every offer carries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OfferSettings {
+pub(super) struct OfferSettings<'a> {
     pub(super) stop: Stop,
+    pub(super) loads: &'a Loads,
     /// Warm-up batches of a new segment.
     pub(super) warmup: u32,
     pub(super) lease: Duration,
@@ -83,7 +87,7 @@ impl ShardOffer {
         plan: &Plan,
         dialogues: &[DialogueRow],
         compositions: &mut Compositions,
-        settings: OfferSettings,
+        settings: OfferSettings<'_>,
     ) -> Self {
         let (cell, round) = (plan.cell_of(offer.shard), plan.round_of(offer.shard));
         let request = |dialogue: &DialogueRow| Request {
@@ -126,7 +130,13 @@ impl ShardOffer {
             segment: offer.segment,
             warmup: warmup.collect(),
             batches: batches.collect(),
-            load: cell.load.map(|load| OfferedLoad::new(load, offer, plan.seed, round)),
+            load: cell.load.map(|load| {
+                let rate_profile = settings.loads.rate_profile(cell.scenario).cloned();
+                OfferedLoad {
+                    rate_profile: rate_profile.unwrap_or_default(),
+                    ..OfferedLoad::new(load, offer, plan.seed, round)
+                }
+            }),
         }
     }
 }
@@ -137,6 +147,6 @@ impl OfferedLoad {
         let first = offer.batches.first().copied().unwrap_or_default();
         let seed = stream(seed, "arrivals", &[u64::from(round), u64::from(first)]).next_u64();
         let windows = load.sustained.map(|_| offer.batches.clone()).unwrap_or_default();
-        Self { load, seed, windows }
+        Self { load, rate_profile: RateProfile::default(), seed, windows }
     }
 }

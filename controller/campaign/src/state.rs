@@ -399,6 +399,7 @@ impl CampaignState {
         }
         let settings = OfferSettings {
             stop: matrix.generation.stop,
+            loads: &matrix.loads,
             warmup: matrix.protocol.warmup,
             lease: self.options.limits.lease,
         };

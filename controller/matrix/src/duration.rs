@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// Parses `90s`, `5m`, `2h` or `1d`; above zero.
 pub fn duration(text: &str) -> Option<Duration> {
+    time_of(text).filter(|time| !time.is_zero())
+}
+
+/// The same from zero on.
+pub(super) fn time_of(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text.chars().next_back()?;
     let number: u64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
@@ -14,5 +19,5 @@ pub fn duration(text: &str) -> Option<Duration> {
         'd' => 86_400,
         _ => return None,
     };
-    number.checked_mul(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    number.checked_mul(seconds).map(Duration::from_secs)
 }

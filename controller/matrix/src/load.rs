@@ -1,7 +1,9 @@
 //! The load of the scenarios `server` and `stress`.
 
+use super::duration::time_of;
 use super::reader::Section;
 use model::load::Scenario;
+use model::rate_profile::{RatePoint, RateProfile};
 use model::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,13 @@ words!(
         /// Exponential gaps, as from many independent users.
         Poisson = "poisson",
         Constant = "constant",
+        /// Gamma-distributed gaps: bursts, or arrivals that are more even than those of a Poisson process.
+        Gamma = "gamma",
     }
 );
+
+/// Limits on the coefficient of variation of gaps.
+const GAP_CV: (f64, f64) = (0.01, 10.0);
 
 words!(
     /// Which requests are decoded together under a load.
@@ -41,10 +48,13 @@ pub struct Loads {
 }
 
 /// The queue of requests that arrive while the engine is busy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     #[serde(rename = "gaps")]
     pub arrivals: Arrivals,
+    /// Coefficient of variation of the gaps; set for [`Arrivals::Gamma`] only.
+    #[serde(default)]
+    pub gap_cv: Option<f64>,
     /// How long the oldest request waits for others to be decoded with.
     pub max_batch_delay: Duration,
     /// Requests that arrive when the queue is full are dropped.
@@ -68,6 +78,9 @@ pub struct Server {
     /// Requests per second and agent, above zero.
     pub request_rates: Vec<f64>,
     pub queue: Queue,
+    /// How each rate changes over the run.
+    #[serde(default)]
+    pub rate_profile: RateProfile,
 }
 
 /// Sustained load: the dialogues repeat until the time is over.
@@ -81,6 +94,9 @@ pub struct Stress {
     /// Open loop: requests per second.
     pub request_rate: Option<f64>,
     pub queue: Queue,
+    /// How the rate changes over the duration.
+    #[serde(default)]
+    pub rate_profile: RateProfile,
     /// The smallest leak that must be detectable, in MiB per hour; null for 5% of the memory in use.
     pub max_leak_mb_per_hour: Option<f64>,
 }
@@ -90,6 +106,17 @@ impl Stress {
     pub fn windows(&self) -> u32 {
         let windows = self.duration.as_nanos().div_ceil(self.window.as_nanos().max(1));
         u32::try_from(windows).unwrap_or(u32::MAX)
+    }
+}
+
+impl Loads {
+    /// How the rate of an open loop changes; `None` for scenarios without a rate.
+    pub fn rate_profile(&self, scenario: Scenario) -> Option<&RateProfile> {
+        match scenario {
+            Scenario::Offline | Scenario::SingleStream => None,
+            Scenario::Server => self.server.as_ref().map(|server| &server.rate_profile),
+            Scenario::Stress => self.stress.as_ref().map(|stress| &stress.rate_profile),
+        }
     }
 }
 
@@ -131,8 +158,9 @@ fn server(mut section: Section<'_, '_>) -> Option<Server> {
     let request_rates = section.positive_list("request_rates");
     section.require("request_rates", "[1, 2, 4]");
     let queue = queue(&mut section);
+    let rate_profile = rate_profile(&mut section, None);
     section.finish();
-    Some(Server { request_rates: request_rates?, queue })
+    Some(Server { request_rates: request_rates?, queue, rate_profile })
 }
 
 fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
@@ -148,12 +176,15 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
             "set either concurrency (closed loop) or request_rate (open loop)",
         );
     }
-    for key in ["arrivals", "max_batch_delay_ms", "max_queue", "max_in_flight"] {
+    for key in
+        ["arrivals", "gap_cv", "rate_profile", "max_batch_delay_ms", "max_queue", "max_in_flight"]
+    {
         if request_rate.is_none() && section.has(key) {
             section.problem(key, "has no effect in closed loop: set request_rate");
         }
     }
     let queue = queue(&mut section);
+    let rate_profile = rate_profile(&mut section, duration);
     let max_leak_mb_per_hour = section.positive("max_leak_mb_per_hour");
     if let Some((duration, window)) = duration.zip(window) {
         if window > duration {
@@ -167,11 +198,28 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
     let duration = duration?;
     let window = window.unwrap_or_else(|| default_window(duration));
     let concurrency = concurrency.unwrap_or(1);
-    Some(Stress { duration, window, concurrency, request_rate, queue, max_leak_mb_per_hour })
+    Some(Stress {
+        duration,
+        window,
+        concurrency,
+        request_rate,
+        queue,
+        rate_profile,
+        max_leak_mb_per_hour,
+    })
 }
 
 fn queue(section: &mut Section<'_, '_>) -> Queue {
     let arrivals = section.word("arrivals").unwrap_or(Arrivals::Poisson);
+    let gap_cv = section.positive("gap_cv");
+    if arrivals == Arrivals::Gamma {
+        section.require("gap_cv", "2");
+        if gap_cv.is_some_and(|cv| !(GAP_CV.0..=GAP_CV.1).contains(&cv)) {
+            section.problem("gap_cv", "expected a number from 0.01 to 10");
+        }
+    } else if section.has("gap_cv") {
+        section.problem("gap_cv", "has no effect without arrivals = \"gamma\"");
+    }
     let delay_ms = section.whole("max_batch_delay_ms", 0..=3_600_000_u64).unwrap_or(0);
     let max_queue = section.whole("max_queue", 1..=1_000_000).unwrap_or(1000);
     let batching = section.word("batching").unwrap_or_default();
@@ -181,9 +229,43 @@ fn queue(section: &mut Section<'_, '_>) -> Queue {
     let in_flight = section.whole("max_in_flight", 1..=100_000);
     Queue {
         arrivals,
+        gap_cv,
         max_batch_delay: Duration::from_millis(delay_ms),
         max_queue,
         batching,
         max_in_flight: in_flight.unwrap_or_else(max_in_flight),
     }
+}
+
+/// Reads how a rate changes, within `duration` if the load has one.
+fn rate_profile(section: &mut Section<'_, '_>, duration: Option<Duration>) -> RateProfile {
+    let mut points = Vec::new();
+    for mut point in section.sections("rate_profile") {
+        let (at, factor) = (point.text("at"), point.positive("factor"));
+        point.require("at", "\"5m\"");
+        point.require("factor", "2");
+        let time = at.as_ref().and_then(|at| time_of(at)).filter(|time| *time <= MAX_DURATION);
+        match (at, time) {
+            (Some(at), None) => {
+                point.problem(
+                    "at",
+                    format!("expected a time such as \"0s\" or \"5m\", found `{at}`"),
+                );
+            }
+            (_, Some(time)) if duration.is_some_and(|duration| time > duration) => {
+                point.problem("at", "is after the end of the load");
+            }
+            _ => {}
+        }
+        point.finish();
+        if let Some((time, factor)) = time.zip(factor) {
+            // At most ten years.
+            let at_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            points.push(RatePoint { at_ns, factor });
+        }
+    }
+    RateProfile::new(points).unwrap_or_else(|error| {
+        section.problem("rate_profile", error.to_string());
+        RateProfile::default()
+    })
 }

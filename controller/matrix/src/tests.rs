@@ -228,8 +228,49 @@ fn a_server_has_a_queue_and_rates_above_zero() {
     let max_batch_delay = Duration::from_millis(20);
     let (arrivals, batching) = (Arrivals::Constant, Batching::Dynamic);
     let (max_queue, max_in_flight) = (1000, 1000);
-    let expected = Queue { arrivals, max_batch_delay, max_queue, batching, max_in_flight };
+    let gap_cv = None;
+    let expected = Queue { arrivals, gap_cv, max_batch_delay, max_queue, batching, max_in_flight };
     assert_eq!(server.queue, expected);
+}
+
+#[test]
+fn a_rate_has_bursts_ramps_and_steps() {
+    let server = "request_rates = [5], arrivals = \"gamma\", gap_cv = 2.5, rate_profile = [
+        { at = \"0s\", factor = 0.5 }, { at = \"1m\", factor = 2 }, { at = \"1m\", factor = 1 }]";
+    let server = with_protocol("\"server\"", &format!("server = {{ {server} }}"));
+    let server = server.unwrap().loads.server.unwrap();
+    assert_eq!((server.queue.arrivals, server.queue.gap_cv), (Arrivals::Gamma, Some(2.5)));
+    let points: Vec<(u64, f64)> =
+        server.rate_profile.points().iter().map(|point| (point.at_ns, point.factor)).collect();
+    assert_eq!(points, [(0, 0.5), (60_000_000_000, 2.0), (60_000_000_000, 1.0)]);
+
+    let stress = "stress = { duration = \"5m\", request_rate = 5, gap_cv = 2, rate_profile = [
+        { at = \"6m\", factor = 1 }, { at = \"soon\", factor = 0 }, { factor = 1, rate = 2 }] }";
+    let error = with_protocol("\"stress\"", stress).unwrap_err().to_string();
+    for problem in [
+        "gap_cv: has no effect without arrivals = \"gamma\"",
+        "rate_profile[0].at: is after the end of the load",
+        "rate_profile[1].at: expected a time such as",
+        "rate_profile[1].factor: expected a number above zero",
+        "rate_profile[2].at: is missing",
+        "rate_profile[2].rate: unknown key",
+    ] {
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
+    for (stress, problem) in [
+        ("request_rate = 5, arrivals = \"gamma\"", "gap_cv: is missing"),
+        ("request_rate = 5, arrivals = \"gamma\", gap_cv = 11", "from 0.01 to 10"),
+        ("rate_profile = [{ at = \"1m\", factor = 2 }]", "rate_profile: has no effect in closed"),
+        (
+            "request_rate = 1, rate_profile = [{ at = \"2m\", factor = 2 }, { at = \"1m\", factor = 2 }]",
+            "rate_profile: point 1 is earlier than the one before it",
+        ),
+        ("request_rate = 1, rate_profile = [{ at = \"2m\", factor = 2000 }]", "0.001 to 1000"),
+    ] {
+        let stress = format!("stress = {{ duration = \"5m\", {stress} }}");
+        let error = with_protocol("\"stress\"", &stress).unwrap_err().to_string();
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
 }
 
 #[test]

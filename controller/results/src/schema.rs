@@ -303,6 +303,10 @@ pub struct Entry {
     /// At which load; null where one batch follows the other.
     #[serde(default)]
     pub load: Option<Load>,
+    /// How the rate of an open loop changed, in order of time: linearly between points, and at once between two at the
+    /// same time. Empty where it stayed the same.
+    #[serde(default)]
+    pub rate_profile: Vec<RateAt>,
     pub engine: Option<Engine>,
     pub cells: Vec<Cell>,
     /// Of the cell that the recommendation ranks first, else of the cheapest VALID one; null where there is none.
@@ -313,8 +317,11 @@ pub struct Entry {
 pub struct Load {
     /// Open loop: requests per second of one agent; null in closed loop.
     pub request_rate: Option<f64>,
-    /// Whether their gaps were constant; else they are exponential. Null in closed loop.
+    /// Whether their gaps were constant; else they are exponential, unless `gap_cv` is given. Null in closed loop.
     pub constant_gaps: Option<bool>,
+    /// The coefficient of variation of gaps with a gamma distribution; null for other gaps.
+    #[serde(default)]
+    pub gap_cv: Option<f64>,
     /// Closed loop: requests that were under way at any time; null in open loop.
     pub concurrency: Option<u32>,
     /// How long the oldest request waited for others to be decoded with; null in closed loop and for endpoints.
@@ -329,6 +336,15 @@ pub struct Load {
     pub batching: Batching,
     /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
     pub planned_s: Option<f64>,
+}
+
+/// The rate at a time of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateAt {
+    /// From the start of the load, in seconds.
+    pub at_s: f64,
+    /// Of `request_rate`.
+    pub factor: f64,
 }
 
 /// The thresholds of the matrix, held against every cell.

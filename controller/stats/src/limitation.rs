@@ -39,6 +39,8 @@ pub enum Limitation {
         found: u64,
     },
     TooFewWindows,
+    /// The rate of the load changes, and what depends on it.
+    RateChanges,
     /// Garbage collection leaves too few low points of memory to fit.
     TooFewTroughs,
     NoRequests,

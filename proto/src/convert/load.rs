@@ -1,8 +1,9 @@
-//! Windows of a sustained load.
+//! Windows of a sustained load, and changes of its rate.
 
 use crate::wire;
 use model::histogram::Histogram;
 use model::load::{Error, LoadWindow};
+use model::rate_profile::{self, RatePoint, RateProfile};
 
 impl TryFrom<wire::LoadWindow> for LoadWindow {
     type Error = Error;
@@ -49,6 +50,23 @@ impl From<LoadWindow> for wire::LoadWindow {
     }
 }
 
+impl TryFrom<wire::RateProfile> for RateProfile {
+    type Error = rate_profile::Error;
+
+    fn try_from(wire: wire::RateProfile) -> Result<Self, rate_profile::Error> {
+        let point = |point: wire::RatePoint| RatePoint { at_ns: point.at_ns, factor: point.factor };
+        Self::new(wire.points.into_iter().map(point).collect())
+    }
+}
+
+impl From<RateProfile> for wire::RateProfile {
+    fn from(profile: RateProfile) -> Self {
+        let point =
+            |point: &RatePoint| wire::RatePoint { at_ns: point.at_ns, factor: point.factor };
+        Self { points: profile.points().iter().map(point).collect() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +86,15 @@ mod tests {
         assert!(matches!(LoadWindow::try_from(lie), Err(Error::Times { .. })));
         let lie = wire::LoadWindow { failed: u64::MAX, ..window.into() };
         assert_eq!(LoadWindow::try_from(lie), Err(Error::Counts));
+    }
+
+    #[test]
+    fn a_rate_profile_survives_the_wire_and_lies_are_refused() {
+        let points = vec![RatePoint { at_ns: 0, factor: 0.5 }, RatePoint { at_ns: 9, factor: 2.0 }];
+        let profile = RateProfile::new(points).unwrap();
+        let wire = wire::RateProfile::from(profile.clone());
+        assert_eq!(RateProfile::try_from(wire.clone()), Ok(profile));
+        let lie = wire::RateProfile { points: wire.points.into_iter().rev().collect() };
+        assert_eq!(RateProfile::try_from(lie), Err(rate_profile::Error::Order { index: 1 }));
     }
 }

@@ -144,7 +144,8 @@ impl StepTime {
         if let Some(Sustained { window_ns, .. }) = cell.sustained() {
             return Self { busy: 0.0, least: window_ns as f64 / 1e9 };
         }
-        let rate = cell.load.and_then(|load| load.request_rate);
+        // Where it changes, as if it were the lowest.
+        let rate = lowest_rate(matrix, cell);
         // An endpoint answers requests at the same time, so that only their arrivals take time.
         let is_concurrent = rate.is_some() && matrix.models[cell.model].endpoint.is_some();
         Self {
@@ -176,7 +177,7 @@ impl ProgressDeadline {
             Some(Load { sustained: Some(Sustained { window_ns, .. }), .. }) => {
                 window_ns as f64 / 1e9
             }
-            Some(Load { request_rate, .. }) => 20.0 / request_rate.unwrap_or(f64::INFINITY),
+            Some(_) => 20.0 / lowest_rate(matrix, cell).unwrap_or(f64::INFINITY),
         };
         let batch = f64::from(cell.batch_size) * seconds_per_sample(matrix, cell);
         let after = |batches: u32| {
@@ -185,6 +186,12 @@ impl ProgressDeadline {
         };
         Self { first: after(matrix.protocol.warmup + 1), next: after(1) }
     }
+}
+
+/// The lowest rate of an open loop.
+fn lowest_rate(matrix: &Matrix, cell: &Cell) -> Option<f64> {
+    let lowest = matrix.loads.rate_profile(cell.scenario).map_or(1.0, |profile| profile.range().0);
+    Some(cell.load?.request_rate? * lowest)
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -29,7 +29,7 @@ impl Load {
     }
 
     fn stress(stress: &Stress) -> Self {
-        let Stress { concurrency, request_rate, queue, window, .. } = *stress;
+        let &Stress { concurrency, request_rate, queue, window, .. } = stress;
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         let sustained = Some(Sustained { window_ns, windows: stress.windows() });
         Self { request_rate, concurrency, queue, sustained }

@@ -212,7 +212,7 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
             out,
             "  {}: {} in {} per run, {}{}",
             cell.id,
-            load_of(plan, index),
+            load_of(plan, matrix, index),
             count(shards, "shard"),
             match cell.batch_size {
                 _ if !endpoint => "",
@@ -227,11 +227,25 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
 }
 
 /// The batches, requests or windows of a run.
-fn load_of(plan: &Plan, index: usize) -> String {
+fn load_of(plan: &Plan, matrix: &Matrix, index: usize) -> String {
     let batches = plan.batches_of(index) as usize;
     let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
     let how = match load.request_rate {
-        Some(rate) => format!("{rate} requests/s"),
+        Some(rate) => {
+            let profile = matrix.loads.rate_profile(plan.cells[index].scenario);
+            let changes = match profile.filter(|profile| !profile.is_constant()) {
+                Some(profile) => {
+                    let (low, high) = profile.range();
+                    format!(" (changing from {} to {})", rate * low, rate * high)
+                }
+                None => String::new(),
+            };
+            let gaps = match load.queue.gap_cv {
+                Some(cv) => format!(", gaps with a coefficient of variation of {cv}"),
+                None => String::new(),
+            };
+            format!("{rate} requests/s{changes}{gaps}")
+        }
         None => count(load.concurrency as usize, "request") + " in flight",
     };
     match load.sustained {

@@ -4,7 +4,7 @@ use super::cost::per_million;
 use super::naming::{Named, Names, dtype};
 use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Section};
-use crate::sentences::causes;
+use crate::sentences::{arrivals, causes};
 use plot::number;
 use results::{Cell, Results};
 use std::fmt::Write;
@@ -78,6 +78,17 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
             Column::figures("Offered", "requests/s"),
             |named| Entry::given(named.entry.load.and_then(|load| load.request_rate)),
             entries.iter().any(|entry| entry.load.is_some_and(|load| load.request_rate.is_some())),
+        ),
+        words(
+            "Arrivals",
+            |named| match arrivals(named.entry) {
+                Some(arrivals) => Entry::words(arrivals),
+                None => Entry::missing("closed loop"),
+            },
+            entries.iter().any(|entry| {
+                let has_bursts = entry.load.is_some_and(|load| load.gap_cv.is_some());
+                has_bursts || !entry.rate_profile.is_empty()
+            }),
         ),
         figures("Batch", "", |named| Entry::count(u64::from(named.cell.batch_size))),
     ]

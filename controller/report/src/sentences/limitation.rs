@@ -47,6 +47,7 @@ pub(crate) fn limitation(limitation: Limitation) -> String {
         L::NoSharedSamples => "no shared samples",
         L::NeverActive => "never active",
         L::AlwaysActive => "active all the time: nothing to compare with",
+        L::RateChanges => "the rate of the load changes",
         L::Confounded => "can't be separated from other changes",
         L::NoEnergyReadings => "not measurable here: no energy counter and no power reading",
         L::EnergyGaps => "energy readings cover too little of the measured time",

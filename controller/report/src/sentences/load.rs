@@ -4,7 +4,7 @@ use super::counted;
 use super::limitation::limitation;
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
-use results::CapacityOf;
+use results::{CapacityOf, Entry};
 use stats::precision::Look;
 use stats::slo::Capacity;
 use stats::stress::judge::Delay;
@@ -26,6 +26,21 @@ pub(crate) fn capacity(of: &CapacityOf) -> String {
             format!("Whether {cell} keeps {limit} is undecided: {}.", limitation(*reason))
         }
     }
+}
+
+/// How the requests of an open loop arrived.
+pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
+    let load = entry.load.filter(|load| load.request_rate.is_some())?;
+    let gaps = match (load.gap_cv, load.constant_gaps) {
+        (Some(cv), _) => format!("gamma, CV {}", shown(cv)),
+        (None, Some(true)) => "constant".to_owned(),
+        (None, _) => "Poisson".to_owned(),
+    };
+    let factors = || entry.rate_profile.iter().map(|point| point.factor);
+    let Some((low, high)) = factors().reduce(f64::min).zip(factors().reduce(f64::max)) else {
+        return Some(gaps);
+    };
+    Some(format!("{gaps}; rate × {} to {}", shown(low), shown(high)))
 }
 
 /// One range of rates: `one is cheaper from 0 to 499`.

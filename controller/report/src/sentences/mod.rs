@@ -15,7 +15,7 @@ pub(crate) use dataset::rows_set_aside;
 pub(crate) use endpoint::{asked, network_share, reconnects};
 pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};
-pub(crate) use load::{break_even_range, capacity, queue_delay, repeats};
+pub(crate) use load::{arrivals, break_even_range, capacity, queue_delay, repeats};
 pub(crate) use stress::sentences as stress;
 pub(crate) use validity::{cause, causes};
 

@@ -3,6 +3,7 @@
 use super::counted;
 use super::load::queue_delay;
 use plot::number::{percent, signed_percent};
+use stats::Limitation;
 use stats::stress::drift::LevelChange;
 use stats::stress::{Drift, Finding, Interference, Leak, Throttling, Verdicts};
 
@@ -71,6 +72,9 @@ fn drift(subject: &str, drift: &Drift) -> String {
             signed(low),
             signed(high)
         ),
+        _ if drift.over_all.reason == Some(Limitation::RateChanges) => {
+            format!("{subject} drift not judged: the rate of the load changes")
+        }
         (Finding::Inconclusive { more_minutes }, _) => {
             format!("{subject} drift inconclusive{}{shifts}{detectable}", more(*more_minutes))
         }

@@ -2,10 +2,11 @@
 
 use super::{StoredCampaign, facts_of};
 use crate::schema::{
-    BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, Throughput,
+    BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, RateAt, Throughput,
 };
 use matrix::plan;
 use model::engine::EngineFacts;
+use model::rate_profile::RatePoint;
 use records::AgentRow;
 use stats::CellStatistics;
 use stats::validity::Status;
@@ -76,10 +77,22 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         dtype: planned.dtype.to_string(),
         scenario: planned.scenario.to_string(),
         load: planned.load.map(|load| described(load, model.endpoint.is_some())),
+        rate_profile: planned
+            .load
+            .and_then(|load| {
+                load.request_rate?;
+                matrix.loads.rate_profile(planned.scenario)
+            })
+            .map(|profile| profile.points().iter().map(rate_point).collect())
+            .unwrap_or_default(),
         engine: facts.map(engine),
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
+}
+
+fn rate_point(point: &RatePoint) -> RateAt {
+    RateAt { at_s: point.at_ns as f64 / 1e9, factor: point.factor }
 }
 
 fn described(planned: plan::Load, is_endpoint: bool) -> Load {
@@ -89,6 +102,7 @@ fn described(planned: plan::Load, is_endpoint: bool) -> Load {
     Load {
         request_rate: planned.request_rate,
         constant_gaps: is_open.then_some(planned.is_constant()),
+        gap_cv: planned.queue.gap_cv.filter(|_| is_open),
         concurrency: (!is_open).then_some(planned.concurrency),
         max_batch_delay_ms: is_queue.then_some(planned.queue.max_batch_delay.as_secs_f64() * 1e3),
         max_queue: is_queue.then_some(planned.queue.max_queue),

@@ -51,6 +51,22 @@ pub struct LevelChange {
     pub share: f64,
 }
 
+impl Drift {
+    pub fn unknown(n: u64, reason: Limitation) -> Self {
+        Self {
+            finding: Finding::Inconclusive { more_minutes: None },
+            steady_from_s: 0.0,
+            is_steady: false,
+            mean: None,
+            per_hour: Estimate::missing(n, reason),
+            over_all: Estimate::missing(n, reason),
+            minimum_detectable_per_hour: None,
+            minimum_detectable_over_all: None,
+            changes: Vec::new(),
+        }
+    }
+}
+
 /// Judges a series in order of time.
 pub fn drift(series: &[Reading]) -> Drift {
     let values: Vec<f64> = series.iter().map(|reading| reading.value).collect();
@@ -62,18 +78,7 @@ pub fn drift(series: &[Reading]) -> Drift {
     let points: Vec<(f64, f64)> =
         series.iter().map(|reading| (reading.at_s / 3600.0, reading.value)).collect();
     let Some(line) = Line::fit(&points).filter(|line| line.at_mean > 0.0) else {
-        let reason = Limitation::TooFewWindows;
-        return Drift {
-            finding: Finding::Inconclusive { more_minutes: None },
-            steady_from_s,
-            is_steady,
-            mean: None,
-            per_hour: Estimate::missing(n, reason),
-            over_all: Estimate::missing(n, reason),
-            minimum_detectable_per_hour: None,
-            minimum_detectable_over_all: None,
-            changes: Vec::new(),
-        };
+        return Drift { steady_from_s, is_steady, ..Drift::unknown(n, Limitation::TooFewWindows) };
     };
     let relative = |per_hour: f64| per_hour / line.at_mean;
     let hours = observed_s / 3600.0;

@@ -94,6 +94,8 @@ pub struct Conditions {
     pub run: u32,
     pub planned_windows: u64,
     pub is_on_gpu: bool,
+    /// The rate of the load changes.
+    pub rate_changes: bool,
     /// The maximum clock of the GPU, from its driver.
     pub gpu_max_mhz: Option<f64>,
     pub cpu_max_mhz: Option<f64>,
@@ -137,6 +139,10 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
     let readings = |value: fn(&Window) -> Option<f64>| -> Vec<Reading> {
         all.iter().filter_map(|it| Some(Reading { at_s: it.at_s(), value: value(it)? })).collect()
     };
+    let drifts = |value: fn(&Window) -> Option<f64>| match readings(value) {
+        all if conditions.rate_changes => Drift::unknown(all.len() as u64, Limitation::RateChanges),
+        all => drift(&all),
+    };
     Verdicts {
         run: conditions.run,
         windows: windows.came(),
@@ -146,8 +152,8 @@ pub fn judge(windows: &Windows, conditions: Conditions) -> Verdicts {
         failed: total(|window| window.load.failed),
         not_sent: total(|window| window.load.not_sent),
         schedule_delay_ms: delay(&delays),
-        latency: drift(&readings(|window| mean_ms(&window.load.latency))),
-        throughput: drift(&readings(|window| Some(window.throughput()))),
+        latency: drifts(|window| mean_ms(&window.load.latency)),
+        throughput: drifts(|window| Some(window.throughput())),
         gpu_throttling: throttling(all, |it| &it.observed.gpu, conditions.gpu_max_mhz)
             .filter(|_| conditions.is_on_gpu),
         cpu_throttling: throttling(all, |it| &it.observed.cpu, conditions.cpu_max_mhz),
@@ -197,12 +203,28 @@ fn point(window: &Window) -> Point {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Finding;
     use super::super::window::Observed;
     use super::*;
     use model::load::LoadWindow;
 
     /// 200 windows of 1 s with 100 requests; `slower` from the middle on.
     fn run(slower: u64, rss_bytes: impl Fn(u64) -> Option<f64>) -> Verdicts {
+        judge(&windows(slower, rss_bytes), CONDITIONS)
+    }
+
+    const CONDITIONS: Conditions = Conditions {
+        run: 1,
+        planned_windows: 200,
+        is_on_gpu: false,
+        rate_changes: false,
+        gpu_max_mhz: None,
+        cpu_max_mhz: None,
+        max_leak_mb_per_hour: None,
+        seed: 0,
+    };
+
+    fn windows(slower: u64, rss_bytes: impl Fn(u64) -> Option<f64>) -> Windows {
         let mut windows = Windows::default();
         for index in 0..200_u64 {
             let mut load = LoadWindow {
@@ -216,7 +238,7 @@ mod tests {
             }
             windows.push(load, Observed { rss_bytes: rss_bytes(index), ..Observed::default() });
         }
-        judge(&windows, Conditions { run: 1, planned_windows: 200, ..Conditions::default() })
+        windows
     }
 
     #[test]
@@ -238,6 +260,16 @@ mod tests {
         // 0.1 MB a second.
         let (low, high) = leak.mb_per_hour.interval().unwrap();
         assert!(low <= 360.001 && 359.999 <= high);
+    }
+
+    #[test]
+    fn no_drift_is_judged_while_the_rate_changes() {
+        let conditions = Conditions { rate_changes: true, ..CONDITIONS };
+        let found = judge(&windows(2_000_000, |_| None), conditions);
+        for drift in [found.latency, found.throughput] {
+            assert_eq!(drift.finding, Finding::Inconclusive { more_minutes: None });
+            assert_eq!(drift.over_all.reason, Some(Limitation::RateChanges));
+        }
     }
 
     #[test]
