@@ -12,4 +12,5 @@ pub mod metrics;
 pub mod model_source;
 pub mod options;
 pub mod runner;
+pub mod server_metrics;
 pub mod workload;

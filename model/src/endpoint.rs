@@ -55,6 +55,9 @@ pub struct Endpoint {
     /// of events: `answer` to a piece of the summary, the others to values whose last one counts.
     #[serde(default)]
     pub stream: Option<EventStream>,
+    /// The server's metrics in the text format of Prometheus, on the host of the endpoint.
+    #[serde(default)]
+    pub metrics_url: Option<String>,
 }
 
 /// What is special about the events of a stream.

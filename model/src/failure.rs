@@ -50,6 +50,8 @@ words!(
         CutOff = "cut_off",
         /// The endpoint's stream ended without its final event.
         Unfinished = "unfinished",
+        /// A checksum of the endpoint's stream was wrong.
+        Corrupt = "corrupt",
         /// The endpoint's stream reported an error.
         StreamError = "stream_error",
         /// A bug.

@@ -331,7 +331,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// The signature by AWS's description of Signature Version 4.
-fn expected_signature(
+pub(super) fn expected_signature(
     path: &str,
     headers: &HeaderMap,
     body: &[u8],

@@ -27,6 +27,7 @@ mod loads;
 mod losses;
 mod quickstart;
 mod s3;
+mod sagemaker_streams;
 mod samsum;
 mod schema;
 mod serve;

@@ -290,3 +290,69 @@ usd_per_hour = 0.36
     serving.signal("TERM");
     let _ = serving.finish().expect(0);
 }
+
+#[test]
+fn the_servers_own_figures_are_beside_the_latency() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+    let listener = listener.expect("a port is free");
+    let address = listener.local_addr().expect("it has one");
+    let (read, reads) = tokio::sync::watch::channel(0_u64);
+    let metrics = move || {
+        read.send_modify(|count| *count += 1);
+        async {
+            "vllm:num_requests_running 3\nvllm:num_requests_waiting 5\nvllm:kv_cache_usage_perc 0.25\n"
+        }
+    };
+    // Answers once its metrics were read twice more, so that a window has them. The probe comes before they are read.
+    let answer = move |body: String| {
+        let mut reads = reads.clone();
+        async move {
+            if !body.contains("Is the report done?") {
+                let enough = *reads.borrow() + 2;
+                drop(reads.wait_for(|count| *count >= enough).await);
+            }
+            let usage = json!({ "prompt_tokens": 3, "completion_tokens": 4 });
+            let choice = json!({ "text": "so it is", "finish_reason": "stop" });
+            json!({ "choices": [choice], "usage": usage }).to_string()
+        }
+    };
+    let router = axum::Router::new()
+        .route("/metrics", axum::routing::get(metrics))
+        .route("/v1/completions", axum::routing::post(answer));
+    runtime.spawn(async move { axum::serve(listener, router).await });
+    let workspace = Workspace::default();
+    let matrix = format!(
+        r#"
+name = "server"
+[dataset]
+source = "builtin:dialogues"
+samples = 1
+[[model]]
+name = "served"
+id = "http://{address}/v1/completions"
+[model.endpoint]
+api = "openai-completions"
+model = "m"
+stream = false
+[protocol]
+runs = 1
+warmup = 0
+[[fleet.local]]
+target = "behind"
+threads = 1
+usd_per_hour = 0.36
+[report]
+formats = ["html"]
+"#
+    );
+    workspace.write("matrix.toml", matrix);
+    let _ = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let readings = cell(&workspace)["telemetry"]["readings"].take();
+    let mean = |name: &str| readings[name]["mean"].as_f64().map(|mean| (1e6 * mean).round() / 1e6);
+    assert_eq!(mean("endpoint_running_requests"), Some(3.0), "{readings}");
+    assert_eq!(mean("endpoint_waiting_requests"), Some(5.0));
+    assert_eq!(mean("endpoint_cache_used_pct"), Some(25.0));
+    let report = std::fs::read_to_string(workspace.path("report.html"));
+    assert!(report.expect("it is written").contains("Endpoint, waiting"));
+}

@@ -126,7 +126,7 @@ impl BadEndpoint {
         Self { url, asked }
     }
 
-    /// How many requests came.
+    /// How many requests for a summary came.
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::SeqCst)
     }
@@ -138,8 +138,14 @@ fn serve(mut stream: TcpStream, count: &AtomicU64, script: &dyn Fn(Asked) -> Rep
     drop(stream.set_nodelay(true));
     let mut received = Vec::new();
     for on_connection in 1.. {
-        if read_request(&mut stream, &mut received).is_none() {
-            return;
+        let Some(method) = read_request(&mut stream, &mut received) else { return };
+        if method == Method::Get {
+            // It has no metrics.
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+            if stream.write_all(answer).is_err() {
+                return;
+            }
+            continue;
         }
         let number = count.fetch_add(1, Ordering::SeqCst) + 1;
         let Reply { bytes, paced, then } = script(Asked { number, on_connection });
@@ -165,14 +171,21 @@ fn serve(mut stream: TcpStream, count: &AtomicU64, script: &dyn Fn(Asked) -> Rep
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Get,
+    Post,
+}
+
 /// Takes one request off the connection; `None` at its end.
-fn read_request(stream: &mut TcpStream, received: &mut Vec<u8>) -> Option<()> {
+fn read_request(stream: &mut TcpStream, received: &mut Vec<u8>) -> Option<Method> {
     loop {
         if let Some(length) = request_length(received)
             && received.len() >= length
         {
+            let method = if received.starts_with(b"GET ") { Method::Get } else { Method::Post };
             received.drain(..length);
-            return Some(());
+            return Some(method);
         }
         let mut part = [0; 4096];
         match stream.read(&mut part) {

@@ -3,6 +3,7 @@
 use super::batch_samples::{bug, cancelled, requests, sample, sample_id};
 use super::load::Load;
 use super::{Activity, Engines, MachineLock, Measured, Offer, Report};
+use crate::server_metrics::ServerMetrics;
 use engine::Engine;
 use host::Memory;
 use model::engine::{EngineFacts, EngineSpec};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
-use telemetry::{Sampler, sampler::PhaseStart};
+use telemetry::{ReadingSource, Sampler, sampler::PhaseStart};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// The engines inspected so far, for these settings.
@@ -48,6 +49,8 @@ struct Loaded {
     rss_bytes: u64,
     gpu_before_bytes: Option<u64>,
     gpu_bytes: Option<u64>,
+    /// Of an endpoint.
+    server: Option<Arc<dyn ReadingSource>>,
 }
 
 impl<E: Engines> ShardRunner<E> {
@@ -151,11 +154,13 @@ impl<E: Engines> ShardRunner<E> {
         let stopwatch = if loaded.engine.facts().synthetic_time { &synthetic } else { &real };
 
         let device = loaded.engine.facts().device.clone();
+        let server = loaded.server.clone();
         let mark = |phase| PhaseStart {
             phase,
             of: Some((offer.shard, offer.attempt)),
             device: device.clone(),
             clock: stopwatch.clone(),
+            server: server.clone(),
         };
         drop(reports.send(now(Activity::Warming)));
         self.sampler.start_phase(mark(Phase::Warming));
@@ -276,6 +281,7 @@ impl<E: Engines> ShardRunner<E> {
             of: Some((offer.shard, offer.attempt)),
             device: self.devices.get(offer.engine as usize).cloned().unwrap_or_default(),
             clock: self.real.clone(),
+            server: None,
         })
     }
 }
@@ -296,7 +302,10 @@ impl Loaded {
         gpu_bytes: Option<u64>,
     ) -> Self {
         let rss_bytes = Memory::read().resident;
-        Self { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes }
+        let url = spec.endpoint.as_ref().and_then(|endpoint| endpoint.metrics_url.as_deref());
+        let server = url.and_then(ServerMetrics::watch);
+        let server = server.map(|server| Arc::new(server) as Arc<dyn ReadingSource>);
+        Self { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes, server }
     }
 }
 

@@ -16,7 +16,7 @@ mod temperature;
 
 pub use instruments::{InstrumentSet, InstrumentSources, Trigger};
 pub use nvml::VisibleDevices;
-pub use sampler::{InstrumentReader, Sampler};
+pub use sampler::{InstrumentReader, ReadingSource, Sampler};
 
 use model::telemetry::Absence;
 

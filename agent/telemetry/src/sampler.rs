@@ -13,6 +13,7 @@ use super::{InstrumentSet, Trigger};
 use model::engine::EngineFacts;
 use model::panic::words;
 use model::telemetry::{Absence, Phase, Readings, Window};
+use std::fmt;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -45,6 +46,14 @@ pub struct PhaseStart {
     pub device: String,
     /// The clock of the shard's samples.
     pub clock: Stopwatch,
+    /// What the phase adds to the readings of the instruments.
+    pub server: Option<Arc<dyn ReadingSource>>,
+}
+
+/// Readings that something else takes, such as those of an endpoint's server.
+pub trait ReadingSource: fmt::Debug + Send + Sync {
+    /// Adds the latest readings, if they are recent. Never blocks for long.
+    fn read(&self, into: &mut Readings);
 }
 
 enum Command {
@@ -177,7 +186,8 @@ impl Sampler {
             return;
         }
         let (device, clock) = (device.to_owned(), clock.clone());
-        self.start_phase(PhaseStart { phase: Phase::Idle, of: None, device, clock });
+        let (phase, of, server) = (Phase::Idle, None, None);
+        self.start_phase(PhaseStart { phase, of, device, clock, server });
         self.wait(IDLE_SPAN);
         self.pause();
     }
@@ -297,11 +307,14 @@ impl<I: InstrumentReader> SamplerThread<I> {
 
     /// Reads the instruments, and emits the open window.
     fn close(&mut self, trigger: Trigger) -> Readings {
-        let readings = self.instruments.read(&self.cadence, trigger);
+        let mut readings = self.instruments.read(&self.cadence, trigger);
         for absence in self.instruments.take_absences() {
             self.emit(Observation::Absent(absence));
         }
         if let Some(current) = &mut self.current {
+            if let Some(server) = &current.mark.server {
+                server.read(&mut readings);
+            }
             let end_ns = current.mark.clock.now_ns();
             let window = Window {
                 phase: current.mark.phase,
@@ -330,7 +343,8 @@ mod tests {
     use model::telemetry::Metric;
 
     fn mark(phase: Phase, clock: &Stopwatch) -> PhaseStart {
-        PhaseStart { phase, of: Some((1, 2)), device: "cpu".to_owned(), clock: clock.clone() }
+        let (device, clock) = ("cpu".to_owned(), clock.clone());
+        PhaseStart { phase, of: Some((1, 2)), device, clock, server: None }
     }
 
     fn windows(observations: &mut Observations) -> Vec<Window> {
@@ -377,6 +391,29 @@ mod tests {
             panic!("{found:?}")
         };
         assert!(one.start_ns < one.end_ns && one.end_ns == next.start_ns, "{one:?} {next:?}");
+    }
+
+    #[derive(Debug)]
+    struct Seven;
+
+    impl ReadingSource for Seven {
+        fn read(&self, into: &mut Readings) {
+            into.set(Metric::EndpointWaitingRequests, 7.0);
+        }
+    }
+
+    #[test]
+    fn windows_have_the_readings_of_their_phases_server() {
+        let (sampler, mut observations) =
+            Sampler::start(InstrumentSet::find(InstrumentSources::default())).unwrap();
+        let played = Stopwatch::synthetic();
+        let mark = mark(Phase::Measuring, &played);
+        sampler.start_phase(PhaseStart { server: Some(Arc::new(Seven)), ..mark.clone() });
+        sampler.start_phase(mark);
+        sampler.pause();
+        let found = windows(&mut observations);
+        let waiting = |place: usize| found[place].readings.of(Metric::EndpointWaitingRequests);
+        assert_eq!((waiting(0), waiting(1)), (Some(7.0), None));
     }
 
     #[test]

@@ -20,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 /// Longer than any server takes for a token, and short enough to tell a stall from a slow answer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// In place of the URL of metrics.
+const NO_METRICS: &str = "none";
 /// In place of a JSON pointer to a number of tokens.
 const BY_TOKENIZER: &str = "tokenizer";
 /// Set by the HTTP client, or part of AWS's signature.
@@ -76,6 +78,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         section.problem("region", "only SageMaker endpoints have a region");
     }
     let stream = stream(&mut section, form, preset);
+    let metrics_url = metrics_url(&mut section, id, api);
     section.finish();
     let preset_request =
         || preset.map_or_else(|| REQUEST.to_owned(), |its| its.request.to_string());
@@ -91,6 +94,7 @@ pub(super) fn read(model: &mut Section<'_, '_>, id: Option<&str>) -> Option<Endp
         timeout_ms: u32::try_from(timeout.unwrap_or(TIMEOUT).as_millis()).unwrap_or(u32::MAX),
         region,
         stream,
+        metrics_url,
     })
 }
 
@@ -113,6 +117,41 @@ fn preset(section: &mut Section<'_, '_>, api: Option<Api>, form: Form) -> Option
         section.problem("stream", format!("{api} is always a stream"));
     }
     Some(api.preset(model.as_deref().unwrap_or_default(), form))
+}
+
+/// Where the server's metrics are; with `api` on `/metrics` of the endpoint, unless the matrix says otherwise.
+fn metrics_url(
+    section: &mut Section<'_, '_>,
+    id: Option<&str>,
+    api: Option<Api>,
+) -> Option<String> {
+    let given = section.text("metrics_url");
+    let endpoint = id.and_then(|id| url::Url::parse(id).ok()).filter(url::Url::has_host);
+    let Some(mut endpoint) = endpoint else {
+        if given.is_some() {
+            section.problem("metrics_url", "only endpoints with a URL have metrics");
+        }
+        return None;
+    };
+    let Some(given) = given else {
+        api?;
+        endpoint.set_path("/metrics");
+        endpoint.set_query(None);
+        return Some(endpoint.into());
+    };
+    if given == NO_METRICS {
+        return None;
+    }
+    let is_on_its_host =
+        |url: &url::Url| ["http", "https"].contains(&url.scheme()) && url.host() == endpoint.host();
+    if !url::Url::parse(&given).is_ok_and(|url| is_on_its_host(&url)) {
+        let host = endpoint.host_str().unwrap_or_default();
+        section.problem(
+            "metrics_url",
+            format!("expected a URL on the endpoint's host, such as http://{host}:9090/metrics, or \"none\""),
+        );
+    }
+    Some(given)
 }
 
 /// The keys of a stream of events.

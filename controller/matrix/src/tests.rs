@@ -537,3 +537,30 @@ fn an_endpoint_has_settings_of_its_own() {
         "{error}"
     );
 }
+
+#[test]
+fn metrics_are_those_of_the_endpoints_server() {
+    let at = |endpoint: &str| {
+        let lines = format!(
+            "id = \"https://models.example/v1/completions?key=1\"\n[model.endpoint]\n{endpoint}"
+        );
+        check_model(&lines)
+    };
+    let url = |endpoint: &str| {
+        at(endpoint).unwrap().models[0].endpoint.as_ref().unwrap().metrics_url.clone()
+    };
+    let api = "api = \"openai-completions\"\nmodel = \"m\"";
+    assert_eq!(url(api).as_deref(), Some("https://models.example/metrics"));
+    assert_eq!(url(&format!("{api}\nmetrics_url = \"none\"")), None);
+    assert_eq!(url(""), None);
+    let own = "http://models.example:9090/stats";
+    assert_eq!(url(&format!("metrics_url = \"{own}\"")).as_deref(), Some(own));
+    for other in ["http://other.example/metrics", "metrics", "file:///etc/passwd"] {
+        let error = at(&format!("metrics_url = \"{other}\"")).unwrap_err().to_string();
+        assert!(error.contains("expected a URL on the endpoint's host"), "{other}: {error}");
+    }
+    let sagemaker =
+        "id = \"sagemaker:summaries\"\n[model.endpoint]\nmetrics_url = \"http://a/metrics\"";
+    let error = check_model(sagemaker).unwrap_err().to_string();
+    assert!(error.contains("only endpoints with a URL have metrics"), "{error}");
+}

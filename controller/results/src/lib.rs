@@ -7,7 +7,9 @@
 pub mod build;
 pub mod conditions;
 pub mod json;
+mod offered_load;
 pub mod parquet;
 mod schema;
 
+pub use offered_load::{Load, RateAt};
 pub use schema::*;

@@ -74,6 +74,11 @@ words!(
         GpuPcieReceivedKbPerS = "gpu_pcie_received_kb_per_s",
         GpuPcieSentKbPerS = "gpu_pcie_sent_kb_per_s",
         GpuPcieReplays = "gpu_pcie_replays",
+        /// Requests that an endpoint's server was processing, as it reports; the same for the next two.
+        EndpointRunningRequests = "endpoint_running_requests",
+        EndpointWaitingRequests = "endpoint_waiting_requests",
+        /// Of the server's key-value cache.
+        EndpointCacheUsedPct = "endpoint_cache_used_pct",
     }
 );
 
@@ -139,7 +144,10 @@ impl Metric {
             | M::GpuSmMhz
             | M::GpuMemoryMhz
             | M::GpuPcieReceivedKbPerS
-            | M::GpuPcieSentKbPerS => Kind::State,
+            | M::GpuPcieSentKbPerS
+            | M::EndpointRunningRequests
+            | M::EndpointWaitingRequests
+            | M::EndpointCacheUsedPct => Kind::State,
             M::GpuThrottleReasons | M::GpuXid => Kind::Code,
         }
     }

@@ -18,6 +18,7 @@ impl From<&Endpoint> for wire::Endpoint {
             server_ms: or_empty(&endpoint.server_ms),
             timeout_ms: endpoint.timeout_ms,
             region: or_empty(&endpoint.region),
+            metrics_url: or_empty(&endpoint.metrics_url),
             stream: endpoint.stream.as_ref().map(|stream| wire::EventStream {
                 done: stream.done.clone(),
                 skip: or_empty(&stream.skip),
@@ -40,6 +41,7 @@ impl From<wire::Endpoint> for Endpoint {
             server_ms: given(wire.server_ms),
             timeout_ms: wire.timeout_ms,
             region: given(wire.region),
+            metrics_url: given(wire.metrics_url),
             stream: wire.stream.map(|stream| EventStream {
                 done: stream.done,
                 skip: given(stream.skip),
@@ -68,6 +70,7 @@ mod tests {
             timeout_ms: 60_000,
             region: Some("eu-west-1".to_owned()),
             stream: None,
+            metrics_url: Some("http://127.0.0.1/metrics".to_owned()),
         };
         assert_eq!(Endpoint::from(wire::Endpoint::from(&endpoint)), endpoint);
         let stream = EventStream {

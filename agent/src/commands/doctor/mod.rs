@@ -111,6 +111,7 @@ fn watch(panel: InstrumentSet, device: &str, period: Duration) -> anyhow::Result
         of: None,
         device: device.to_owned(),
         clock,
+        server: None,
     });
     sampler.wait(WATCHED);
     sampler.pause();

@@ -5,13 +5,15 @@
 //! an answer came, the request is sent once more on a new connection, and counted as a reconnect.
 
 use super::response::MAX_RESPONSE_BYTES;
-use super::stream::{Broken, End, Progress as Stream, StreamFields, StreamReader, Streamed};
-use super::{Error, credentials::Credentials, failed};
+use super::stream::{
+    Broken, End, Framing, Progress as Stream, StreamFields, StreamReader, Streamed,
+};
+use super::{Error, aws_frames, credentials::Credentials, failed, proxy::Proxy};
 use crate::http_authority::HttpAuthority;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use hyper::{Method, Request, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use model::endpoint::Endpoint;
@@ -25,8 +27,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use stopwatch::Stopwatch;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::io::InspectReader;
 
 /// How long to wait for the end of a response whose final event came: a connection can be used
@@ -44,6 +48,7 @@ struct Shared {
     uri: Uri,
     host: HeaderValue,
     server: (String, u16),
+    proxy: Option<Proxy>,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     content_type: HeaderValue,
     credentials: Credentials,
@@ -76,6 +81,7 @@ impl Target {
         credentials: Credentials,
         endpoint: &Endpoint,
         stream: Option<StreamFields>,
+        variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Error> {
         let no_address = || Error::Address { address: shown_url(address) };
         let uri: Uri = address.parse().map_err(|_| no_address())?;
@@ -93,11 +99,20 @@ impl Target {
             None
         };
         let path = uri.path();
+        let proxy = Proxy::of(&uri, variable)?;
+        let credentials =
+            credentials.hiding(proxy.as_ref().and_then(|proxy| proxy.authorization.as_ref()));
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        // A proxy needs the whole address of a request that it can read.
+        let target = match &proxy {
+            Some(_) if !authority.is_tls => format!("http://{host_header}{target}"),
+            _ => target.to_owned(),
+        };
         Ok(Self(Arc::new(Shared {
             shown: format!("{}://{host_header}{path}", uri.scheme_str().unwrap_or_default()),
             host: HeaderValue::from_str(&host_header).map_err(|_| no_address())?,
             server: (authority.host, authority.port),
+            proxy,
             tls,
             content_type: HeaderValue::from_str(&endpoint.content_type)
                 .map_err(|_| no_address())?,
@@ -116,6 +131,10 @@ impl Target {
 
     pub(super) fn shown(&self) -> &str {
         &self.0.shown
+    }
+
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.0.proxy.as_ref()
     }
 
     /// Redacts secrets, which some servers echo.
@@ -194,6 +213,12 @@ impl Connection {
         *request.headers_mut() = headers.clone();
         request.headers_mut().insert(HOST, shared.host.clone());
         request.headers_mut().insert(CONTENT_TYPE, shared.content_type.clone());
+        if shared.tls.is_none()
+            && let Some(authorization) =
+                shared.proxy.as_ref().and_then(|proxy| proxy.authorization.clone())
+        {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+        }
         let start_ns = stopwatch.now_ns();
         let mut progress = Progress::default();
         let asked = self.round_trip(shared, request, &mut progress, start_ns, stopwatch);
@@ -263,12 +288,13 @@ impl Connection {
         progress.first_byte_ns = Some(since());
         let (head, body) = answer.into_parts();
         let (status, headers) = (head.status, head.headers);
-        let (body, end_ns, is_whole) = if status.is_success() && is_stream(&headers) {
+        let framing = framing(&headers).filter(|_| status.is_success());
+        let (body, end_ns, is_whole) = if let Some(framing) = framing {
             let Some(fields) = &shared.stream else {
-                let detail = "the response is a stream of events (text/event-stream), expected one JSON document: set stream = true in [model.endpoint], or turn streaming off in the request";
+                let detail = "the response is a stream of events, expected one JSON document: set stream = true in [model.endpoint], or turn streaming off in the request";
                 return Err(failed(Kind::Answer, detail.to_owned()));
             };
-            let reader = StreamReader::new(fields.clone());
+            let reader = StreamReader::new(fields.clone(), framing);
             read_stream(body, reader, start_ns, stopwatch).await
         } else {
             let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await.map_err(|error| {
@@ -340,10 +366,17 @@ async fn read_stream(
     }
 }
 
-/// Whether the body is a stream of server-sent events, which may never end.
-fn is_stream(headers: &HeaderMap) -> bool {
+/// How the events of a body are sent, if it is a stream of them, which may never end.
+fn framing(headers: &HeaderMap) -> Option<Framing> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+    let kind = kind.trim_start().to_ascii_lowercase();
+    if kind.starts_with("text/event-stream") {
+        Some(Framing::Plain)
+    } else if kind.starts_with(aws_frames::CONTENT_TYPE) {
+        Some(Framing::AwsMessages)
+    } else {
+        None
+    }
 }
 
 /// Whether the server announces that it closes the connection after this response.
@@ -356,25 +389,46 @@ fn is_last(headers: &HeaderMap) -> bool {
 
 async fn connect(shared: &Shared) -> Result<Open, Failure> {
     let (name, port) = (shared.server.0.as_str(), shared.server.1);
+    let (host, at) = shared.proxy.as_ref().map_or((name, port), |it| (it.host.as_str(), it.port));
     let unreachable = |what: &str, error: &(dyn std::error::Error + 'static)| {
-        failed(Kind::Unreachable, format!("{name}:{port}: {what}: {}", one_line(error)))
+        let via = match &shared.proxy {
+            Some(proxy) => format!(" through the proxy {}", proxy.shown()),
+            None => String::new(),
+        };
+        failed(Kind::Unreachable, format!("{name}:{port}{via}: {what}: {}", one_line(error)))
     };
-    let stream = TcpStream::connect((name, port));
+    let stream = TcpStream::connect((host, at));
     let stream = stream.await.map_err(|error| unreachable("connection failed", &error))?;
     stream.set_nodelay(true).map_err(|error| unreachable("connection failed", &error))?;
-    match &shared.tls {
-        None => handshake(stream).await,
-        Some((config, server)) => {
-            let connector = TlsConnector::from(Arc::clone(config));
-            let stream = connector.connect(server.clone(), stream).await;
+    let open = match (&shared.tls, &shared.proxy) {
+        (None, _) => handshake(stream).await,
+        (Some(tls), None) => {
+            let stream = secured(stream, tls).await;
             handshake(stream.map_err(|error| unreachable("TLS handshake failed", &error))?).await
         }
-    }
-    .map_err(|error| unreachable("HTTP handshake failed", &error))
+        (Some(tls), Some(proxy)) => {
+            let server = match name {
+                name if name.contains(':') => format!("[{name}]:{port}"),
+                name => format!("{name}:{port}"),
+            };
+            let tunnel = proxy.tunnel(stream, &server).await;
+            let tunnel = tunnel.map_err(|error| unreachable("no tunnel", &error))?;
+            let stream = secured(tunnel, tls).await;
+            handshake(stream.map_err(|error| unreachable("TLS handshake failed", &error))?).await
+        }
+    };
+    open.map_err(|error| unreachable("HTTP handshake failed", &error))
+}
+
+async fn secured<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    (config, server): &(Arc<ClientConfig>, ServerName<'static>),
+) -> std::io::Result<TlsStream<S>> {
+    TlsConnector::from(Arc::clone(config)).connect(server.clone(), stream).await
 }
 
 async fn handshake(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) -> Result<Open, hyper::Error> {
     let received = Arc::<AtomicU64>::default();
     let count = Arc::clone(&received);

@@ -47,13 +47,23 @@ impl Credentials {
         Ok(Self { headers, access, redaction })
     }
 
-    pub(super) fn address(&self, place: Place<'_>) -> String {
+    pub(super) fn address(&self, place: Place<'_>, endpoint: &Endpoint) -> String {
         match (place, &self.access) {
             (Place::SageMaker(name), Some(access)) => {
-                format!("{}/endpoints/{name}/invocations", access.endpoint())
+                let route = match endpoint.stream {
+                    Some(_) => "invocations-response-stream",
+                    None => "invocations",
+                };
+                format!("{}/endpoints/{name}/{route}", access.endpoint())
             }
             (Place::Url(address) | Place::SageMaker(address), _) => address.to_owned(),
         }
+    }
+
+    /// Redacts another secret of its requests as well.
+    pub(super) fn hiding(self, secret: Option<&HeaderValue>) -> Self {
+        let secret = secret.and_then(|secret| secret.to_str().ok());
+        Self { redaction: secret.into_iter().fold(self.redaction, Redaction::with), ..self }
     }
 
     pub(super) fn are_of_aws(&self) -> bool {

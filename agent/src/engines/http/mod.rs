@@ -9,10 +9,12 @@
 //!
 //! The model behind the endpoint is opaque: no weights, device or memory.
 
+mod aws_frames;
 mod connection;
 mod credentials;
 mod load;
 mod permissions;
+mod proxy;
 mod response;
 mod sse;
 mod stream;
@@ -83,6 +85,10 @@ pub enum Error {
         "{address} is plain HTTP, which shows dialogues and headers to the network: use https://, or allow it with --allow-plain-http (of agent join, or of controller run for its local agents)"
     )]
     PlainHttp { address: String },
+    #[error(
+        "the metrics at {address} are not on the host of the endpoint, which this agent requires"
+    )]
+    MetricsHost { address: String },
     #[error(transparent)]
     Access(#[from] fetch::Error),
     #[error(transparent)]
@@ -91,6 +97,10 @@ pub enum Error {
     Parsed(#[from] ReadError),
     #[error(transparent)]
     Tokenizer(#[from] tokenizer::Error),
+    #[error(
+        "the proxy in the environment (HTTPS_PROXY, HTTP_PROXY or ALL_PROXY) can't be used: expected http://HOST:PORT"
+    )]
+    Proxy,
     #[error("failed to initialize TLS or the async runtime: {0}")]
     System(String),
     #[error("probe request to {place} failed: {failure}{hint}")]
@@ -127,7 +137,8 @@ impl Http {
         let fields = Arc::new(ResponseFields::of(endpoint));
         let stream = endpoint.stream.clone();
         let stream = stream.map(|rules| StreamFields { fields: Arc::clone(&fields), rules });
-        let target = Target::new(&credentials.address(place), credentials, endpoint, stream)?;
+        let address = credentials.address(place, endpoint);
+        let target = Target::new(&address, credentials, endpoint, stream, variable)?;
         let template = Template::new(&endpoint.request)
             .map_err(|source| Error::Template { model: shown_url(&spec.model), source })?;
         let (tokenizer, tokenizer_sha256) = tokenizer_of(spec)?;
@@ -367,6 +378,9 @@ fn facts(
         .map(str::to_owned),
     );
     notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
+    notes.extend(
+        target.proxy().map(|proxy| format!("requests go through the proxy {}", proxy.shown())),
+    );
     EngineFacts {
         tokenizer_sha256,
         device: EngineFacts::ENDPOINT.to_owned(),

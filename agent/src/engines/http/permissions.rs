@@ -27,7 +27,16 @@ impl Permissions {
             return Err(Error::Forbidden { variables: refused });
         }
         let Place::Url(address) = place else { return Ok(()) };
-        let authority = address.parse::<Uri>().ok().and_then(|uri| HttpAuthority::of(&uri));
+        let authority_of =
+            |address: &str| address.parse::<Uri>().ok().and_then(|uri| HttpAuthority::of(&uri));
+        let authority = authority_of(address);
+        if let Some(metrics) = &endpoint.metrics_url {
+            let host = authority_of(metrics).map(|authority| authority.host);
+            if host.is_none() || host != authority.as_ref().map(|authority| authority.host.clone())
+            {
+                return Err(Error::MetricsHost { address: shown_url(metrics) });
+            }
+        }
         match authority {
             Some(authority)
                 if !authority.is_tls && !authority.is_loopback() && !self.allows_plain_http =>

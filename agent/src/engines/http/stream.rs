@@ -4,6 +4,7 @@
 //! Events are parsed as they arrive, because only their content says whether they hold text and
 //! which is the last one. That takes microseconds of the client's time.
 
+use super::aws_frames::{self, Frames};
 use super::response::{Parsed, ResponseFields, Unusable, shown};
 use super::sse::{self, Event};
 use hyper::StatusCode;
@@ -42,6 +43,15 @@ pub(super) struct Broken {
     pub(super) last: Vec<u8>,
 }
 
+/// How events are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// As they are.
+    Plain,
+    /// In [`aws_frames`].
+    AwsMessages,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Open,
@@ -63,6 +73,8 @@ pub(super) enum End<'a> {
 #[derive(Debug)]
 pub(super) struct StreamReader {
     fields: StreamFields,
+    /// Set if the events come within AWS's messages.
+    frames: Option<Frames>,
     parser: sse::Parser,
     text: String,
     /// Of chunks with text.
@@ -77,9 +89,10 @@ pub(super) struct StreamReader {
 }
 
 impl StreamReader {
-    pub(super) fn new(fields: StreamFields) -> Self {
+    pub(super) fn new(fields: StreamFields, framing: Framing) -> Self {
         Self {
             fields,
+            frames: (framing == Framing::AwsMessages).then(Frames::default),
             parser: sse::Parser::default(),
             text: String::new(),
             arrivals_ns: Vec::new(),
@@ -100,6 +113,27 @@ impl StreamReader {
 
     /// Takes the next bytes, which arrived at `at_ns`.
     pub(super) fn push(&mut self, bytes: &[u8], at_ns: u64) -> Result<Progress, Broken> {
+        let Some(frames) = &mut self.frames else { return self.push_events(bytes, at_ns) };
+        let payloads = frames.push(bytes).map_err(|error| {
+            let kind = match &error {
+                aws_frames::Error::Corrupt { .. } => Kind::Corrupt,
+                aws_frames::Error::TooLong => Kind::Answer,
+                aws_frames::Error::Exception { said, .. } => {
+                    self.last = String::from_utf8_lossy(said).into_owned();
+                    Kind::StreamError
+                }
+            };
+            self.broken(kind, error.to_string())
+        })?;
+        for payload in payloads {
+            if self.push_events(&payload, at_ns)? == Progress::Done {
+                return Ok(Progress::Done);
+            }
+        }
+        Ok(Progress::Open)
+    }
+
+    fn push_events(&mut self, bytes: &[u8], at_ns: u64) -> Result<Progress, Broken> {
         let events = self.parser.push(bytes);
         let events = events.map_err(|sse::TooLong| {
             let most = sse::MAX_EVENT_BYTES;
@@ -204,6 +238,9 @@ impl StreamReader {
         let came = format!("after {} events", self.events);
         let done = &self.fields.rules.done;
         let (kind, reason) = match end {
+            End::Closed if self.frames.as_ref().is_some_and(Frames::is_within_message) => {
+                (Kind::CutOff, format!("the stream ended within a message, {came}"))
+            }
             End::Closed => {
                 let reason = format!("the stream ended {came} without its final one, `{done}`");
                 (Kind::Unfinished, reason)
@@ -237,6 +274,7 @@ fn is_error(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::aws_frames::tests::{message, part};
     use super::*;
     use model::endpoint::Endpoint;
     use model::sample::Finish;
@@ -256,6 +294,7 @@ mod tests {
             timeout_ms: 60_000,
             region: None,
             stream: None,
+            metrics_url: None,
         };
         StreamFields { fields: Arc::new(ResponseFields::of(&endpoint)), rules }
     }
@@ -263,7 +302,7 @@ mod tests {
     fn openai() -> StreamReader {
         let rules =
             EventStream { done: EventStream::DONE.to_owned(), skip: None, idle_timeout_ms: 10_000 };
-        StreamReader::new(endpoint("/choices/0/delta/content", rules))
+        StreamReader::new(endpoint("/choices/0/delta/content", rules), Framing::Plain)
     }
 
     fn delta(text: &str) -> String {
@@ -342,6 +381,49 @@ mod tests {
         assert_eq!(reader.fail(End::Broken("reset")).unusable.kind, Kind::CutOff);
     }
 
+    fn sagemaker() -> StreamReader {
+        StreamReader::new(openai().fields, Framing::AwsMessages)
+    }
+
+    #[test]
+    fn events_within_awss_messages_are_those_of_the_container() {
+        let events = delta("so") + &delta(" it") + STOP + USAGE + DONE;
+        let mut reader = sagemaker();
+        // Messages end anywhere, also within an event.
+        for (at_ns, piece) in (1..).zip(events.as_bytes().chunks(50)) {
+            let progress = reader.push(&part(piece), at_ns).unwrap();
+            assert_eq!(progress == Progress::Done, at_ns == events.len().div_ceil(50) as u64);
+        }
+        assert_eq!(reader.finish(9).unwrap().parsed.text, "so it");
+    }
+
+    #[test]
+    fn broken_messages_have_their_classes() {
+        let begun = part(delta("so").as_bytes());
+        let fails = |bytes: &[u8], end: End<'_>| {
+            let mut reader = sagemaker();
+            let broken = match reader.push(bytes, 1) {
+                Ok(_) => reader.fail(end),
+                Err(broken) => broken,
+            };
+            (broken.unusable.kind, broken.unusable.reason)
+        };
+        assert_eq!(fails(&begun, End::Closed).0, Kind::Unfinished);
+        let (kind, reason) = fails(&begun[..begun.len() - 1], End::Closed);
+        assert_eq!(kind, Kind::CutOff, "{reason}");
+        assert!(reason.contains("within a message"), "{reason}");
+        let mut corrupt = begun.clone();
+        *corrupt.last_mut().unwrap() ^= 1;
+        assert_eq!(fails(&corrupt, End::Closed).0, Kind::Corrupt);
+        let headers = [(":message-type", "exception"), (":exception-type", "ModelStreamError")];
+        let exception = [begun, message(&headers, b"{}")].concat();
+        let (kind, reason) = fails(&exception, End::Closed);
+        assert_eq!(
+            (kind, reason.as_str()),
+            (Kind::StreamError, "the service reported ModelStreamError")
+        );
+    }
+
     #[test]
     fn an_event_may_mark_the_end_and_special_tokens_are_no_text() {
         let rules = EventStream {
@@ -349,7 +431,7 @@ mod tests {
             skip: Some("/token/special".to_owned()),
             idle_timeout_ms: 10_000,
         };
-        let mut reader = StreamReader::new(endpoint("/token/text", rules));
+        let mut reader = StreamReader::new(endpoint("/token/text", rules), Framing::Plain);
         let token = |text: &str, is_special: bool, whole: &str| {
             format!(
                 "data:{{\"token\":{{\"text\":\"{text}\",\"special\":{is_special}}},\"generated_text\":{whole}}}\n\n"

@@ -9,6 +9,7 @@ use model::engine::{AdapterMode, Dtype};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+mod accuracy;
 mod streams;
 
 const SECRET: &str = "Bearer s3cret-of-the-endpoint";
@@ -105,6 +106,7 @@ pub(super) fn spec(address: &str) -> EngineSpec {
             timeout_ms: 60_000,
             region: None,
             stream: None,
+            metrics_url: None,
         }),
     }
 }
@@ -133,6 +135,43 @@ pub(super) fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Fail
     };
     let batch: Vec<Request> = dialogues.iter().map(request).collect();
     engine.generate(&batch, &generation, &Stopwatch::start()).unwrap()
+}
+
+#[test]
+fn requests_go_through_the_proxy_of_the_environment() {
+    let served = serve();
+    let proxy = served.address.replace("http://", "http://ann:s3cret@");
+    let variable = |name: &str| match name {
+        "STUB_KEY" => Some(SECRET.to_owned()),
+        "HTTP_PROXY" => Some(proxy.clone()),
+        _ => None,
+    };
+    let permissions = Permissions { allows_plain_http: true, ..permissions() };
+    let spec = spec("http://models.example:81/ask?x=1");
+    let mut engine = Http::open(&spec, &permissions, &variable).unwrap();
+    assert!(ask(&mut engine, &["a"])[0].is_ok());
+    let asked = served.stub.asked.lock().unwrap();
+    assert_eq!(asked[0].0["host"], "models.example:81");
+    assert_eq!(asked[0].0["proxy-authorization"], "Basic YW5uOnMzY3JldA==");
+    let shown = served.address.trim_start_matches("http://").split('/').next().unwrap();
+    let note = format!("requests go through the proxy {shown}");
+    assert!(engine.facts().notes.contains(&note), "{:?}", engine.facts().notes);
+}
+
+#[test]
+fn metrics_of_another_host_are_refused() {
+    let mut spec = spec("http://127.0.0.1:1/ask");
+    let mut opened = |url: &str| {
+        spec.endpoint.as_mut().unwrap().metrics_url = Some(url.to_owned());
+        Http::open(&spec, &permissions(), &|_| Some(SECRET.to_owned())).err()
+    };
+    assert!(opened("http://127.0.0.1:9/metrics").is_none());
+    for url in
+        ["http://169.254.169.254/latest/meta-data", "file:///etc/passwd", "http://localhost/"]
+    {
+        let error = opened(url);
+        assert!(matches!(error, Some(Error::MetricsHost { .. })), "{url}: {error:?}");
+    }
 }
 
 #[test]

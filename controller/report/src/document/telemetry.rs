@@ -142,6 +142,18 @@ fn strips(timeline: &Timeline, gpu: Option<&Gpu>) -> Vec<Strip> {
         let values = timeline.readings.get(metric.as_str())?;
         Some(values.iter().map(|value| value.map(|value| value * scale)).collect())
     };
+    let of_server = |metric, dash| line(timeline, &read(metric, 1.0)?, dash);
+    let queue: Vec<Curve> = [
+        of_server(Metric::EndpointRunningRequests, Dash::Solid),
+        of_server(Metric::EndpointWaitingRequests, Dash::Dotted),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !queue.is_empty() {
+        let y = Axis::quantity("Requests at the endpoint: running; dotted: waiting");
+        strips.push(Strip { y, curves: queue });
+    }
     let mut add = |y: Axis, values: Option<Vec<Option<f64>>>, limit: Option<f64>| {
         let Some(curve) = values.and_then(|values| line(timeline, &values, Dash::Solid)) else {
             return;
@@ -154,6 +166,8 @@ fn strips(timeline: &Timeline, gpu: Option<&Gpu>) -> Vec<Strip> {
     let of_zero = Axis::quantity;
     let clock_limit = gpu.and_then(|gpu| gpu.sm_max_mhz);
     let power_limit = gpu.and_then(|gpu| gpu.power_limit_watts);
+    let cache = read(Metric::EndpointCacheUsedPct, 1.0);
+    add(of_zero("Cache in use at the endpoint, %"), cache, None);
     add(celsius("GPU temperature, °C"), read(Metric::GpuTemperatureCelsius, 1.0), None);
     add(of_zero("GPU clock, MHz; dashed: maximum"), read(Metric::GpuSmMhz, 1.0), clock_limit);
     add(of_zero("GPU power, W; dashed: limit"), read(Metric::GpuPowerWatts, 1.0), power_limit);
@@ -201,6 +215,14 @@ fn figure_of(telemetry: &CellTelemetry, metric: Metric) -> Option<telemetry::Fig
 
 fn mean(telemetry: &CellTelemetry, metric: Metric) -> Entry {
     here(figure_of(telemetry, metric).map(|figure| figure.mean), telemetry)
+}
+
+/// The mean of what an endpoint's server reports.
+fn reported(telemetry: &CellTelemetry, metric: Metric) -> Entry {
+    match figure_of(telemetry, metric) {
+        Some(figure) => Entry::figure(Some(figure.mean)),
+        None => Entry::missing("no server reports it"),
+    }
 }
 
 fn maximum(telemetry: &CellTelemetry, metric: Metric) -> Entry {
@@ -255,6 +277,13 @@ fn columns(has_gpu: bool) -> Vec<(Column, Of)> {
         ]);
     }
     columns.extend([
+        figures("Endpoint, running", "requests", |_, of| {
+            reported(of, Metric::EndpointRunningRequests)
+        }),
+        figures("Endpoint, waiting", "requests", |_, of| {
+            reported(of, Metric::EndpointWaitingRequests)
+        }),
+        figures("Endpoint, cache in use", "%", |_, of| reported(of, Metric::EndpointCacheUsedPct)),
         figures("Peak memory", "MiB", |named, _| Entry::figure(named.cell.memory.peak_rss_mb)),
         figures_of_page("Model", "MiB", |named, _| Entry::figure(named.cell.memory.model_size_mb)),
         figures_of_page("KV cache", "MiB", |named, _| Entry::figure(named.cell.memory.kv_cache_mb)),

@@ -32,7 +32,7 @@ pub(crate) fn capacity(of: &CapacityOf) -> String {
 pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
     let load = entry.load.filter(|load| load.request_rate.is_some())?;
     let gaps = match (load.gap_cv, load.constant_gaps) {
-        (Some(cv), _) => format!("gamma, CV {}", shown(cv)),
+        (Some(cv), _) => format!("gamma, CV {cv}"),
         (None, Some(true)) => "constant".to_owned(),
         (None, _) => "Poisson".to_owned(),
     };
@@ -40,7 +40,7 @@ pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
     let Some((low, high)) = factors().reduce(f64::min).zip(factors().reduce(f64::max)) else {
         return Some(gaps);
     };
-    Some(format!("{gaps}; rate × {} to {}", shown(low), shown(high)))
+    Some(format!("{gaps}; rate × {low} to {high}"))
 }
 
 /// One range of rates: `one is cheaper from 0 to 499`.

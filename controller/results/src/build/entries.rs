@@ -1,9 +1,8 @@
 //! Entries: cells that differ in batch size alone, together.
 
 use super::{StoredCampaign, facts_of};
-use crate::schema::{
-    BatchPerformance, Cell, Engine, Entry, Latency, Load, Memory, Metrics, RateAt, Throughput,
-};
+use crate::offered_load::{Load, RateAt};
+use crate::schema::{BatchPerformance, Cell, Engine, Entry, Latency, Memory, Metrics, Throughput};
 use matrix::plan;
 use model::engine::EngineFacts;
 use model::rate_profile::RatePoint;

@@ -15,7 +15,7 @@ const MOST: usize = 120;
 /// How long a piece is until there are too many.
 const SHORTEST_NS: u64 = 250_000_000;
 
-const SHOWN: [Metric; 17] = [
+const SHOWN: [Metric; 20] = [
     Metric::ProcessCpuNs,
     Metric::ProcessRssBytes,
     Metric::HostCpuBusyNs,
@@ -33,6 +33,9 @@ const SHOWN: [Metric; 17] = [
     Metric::GpuSmMhz,
     Metric::GpuEnergyJoules,
     Metric::GpuThrottleReasons,
+    Metric::EndpointRunningRequests,
+    Metric::EndpointWaitingRequests,
+    Metric::EndpointCacheUsedPct,
 ];
 
 /// The measured time of a cell on one host, runs one after the other. All lists are as long as `at_s`; a null was

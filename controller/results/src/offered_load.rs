@@ -1,0 +1,39 @@
+//! The load of an entry, as results.json has it.
+
+use matrix::Batching;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Load {
+    /// Open loop: requests per second of one agent; null in closed loop.
+    pub request_rate: Option<f64>,
+    /// Whether their gaps were constant; else they are exponential, unless `gap_cv` is given. Null in closed loop.
+    pub constant_gaps: Option<bool>,
+    /// The coefficient of variation of gaps with a gamma distribution; null for other gaps.
+    #[serde(default)]
+    pub gap_cv: Option<f64>,
+    /// Closed loop: requests that were under way at any time; null in open loop.
+    pub concurrency: Option<u32>,
+    /// How long the oldest request waited for others to be decoded with; null in closed loop and for endpoints.
+    pub max_batch_delay_ms: Option<f64>,
+    /// What came while so many waited was not sent; null in closed loop and for endpoints.
+    pub max_queue: Option<u32>,
+    /// Of an endpoint in open loop: what came while so many were in flight was not sent; null for others.
+    #[serde(default)]
+    pub max_in_flight: Option<u32>,
+    /// Which requests were decoded together.
+    #[serde(default)]
+    pub batching: Batching,
+    /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
+    pub planned_s: Option<f64>,
+}
+
+/// The rate at a time of a load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RateAt {
+    /// From the start of the load, in seconds.
+    pub at_s: f64,
+    /// Of `request_rate`.
+    pub factor: f64,
+}
