@@ -21,6 +21,12 @@ pub trait Layout: fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// Whether the model refers to the embedding by this name only, so that in peft a copy of it that
+    /// an adapter saves takes its place.
+    fn has_one_embedding(&self) -> bool {
+        self.tied_embeddings().is_empty()
+    }
+
     /// Whether the configuration ties the head to the embedding.
     fn claims_tied_head(&self) -> bool;
 

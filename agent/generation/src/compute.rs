@@ -46,9 +46,15 @@ impl NextToken {
 /// Methods refer to the active rows in the order in which they were added. A row's results do not
 /// depend on the other rows. A [`Failure`] concerns the whole batch.
 pub trait Compute: Send {
-    /// Starts a new batch by encoding `prompts`: not empty, all ids below the vocabulary. At most
+    /// Starts a new batch by computing `prompts`: not empty, all ids below the vocabulary. At most
     /// `max_steps` steps follow.
     fn encode(&mut self, prompts: &[&[u32]], max_steps: usize) -> Result<(), Failure>;
+
+    /// Whether the first token of a row's steps is the last one of its prompt, whose output continues
+    /// it. Otherwise it is the decoder's start token.
+    fn continues_prompts(&self) -> bool {
+        false
+    }
 
     /// Whether rows can join a running batch.
     fn continuous_batching(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct GenerationConfig {
     /// Remarks for the report.
     pub notes: Vec<String>,
     vocabulary: usize,
+    /// Whether output continues the prompt, so that there is no start token.
+    continues_prompts: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,8 @@ pub enum Error {
     NoStart,
     #[error("{key} = {id}: outside the vocabulary of {vocabulary}")]
     TokenId { key: &'static str, id: u32, vocabulary: usize },
+    #[error("{key} is not supported for a model whose output continues the prompt: {remedy}")]
+    Continues { key: &'static str, remedy: &'static str },
     #[error("eos_token_id is an empty list: no row could end")]
     NoEos,
     #[error("{key} = {value} is not supported: remove it from the file, or set it to {neutral}")]
@@ -57,9 +61,36 @@ pub enum Error {
 }
 
 impl GenerationConfig {
+    /// Of a model whose output continues the prompt. Lengths that count the prompt are not used, with
+    /// a note.
+    pub fn parse_continuing(text: &[u8], file: &str, vocabulary: usize) -> Result<Self, Error> {
+        let Keys(mut keys) = Keys(serde_json::from_slice(text)?);
+        // It has no start token and so no first token that a file could force.
+        keys.insert("decoder_start_token_id".to_owned(), 0.into());
+        keys.remove("forced_bos_token_id");
+        let mut notes = Vec::new();
+        for (key, neutral, instead) in [
+            ("max_length", DEFAULT_MAX_LENGTH, "max_new_tokens"),
+            ("min_length", 0, "min_new_tokens"),
+        ] {
+            let value = keys.remove(key).unwrap_or_default();
+            if value.as_u64().is_some_and(|length| length != u64::from(neutral)) {
+                notes.push(format!(
+                    "{file} sets {key} = {value}, which counts the prompt and is not used: set {instead}"
+                ));
+            }
+        }
+        let config = Self::of_keys(&Keys(keys), file, vocabulary)?;
+        notes.extend_from_slice(&config.notes);
+        Ok(Self { notes, continues_prompts: true, ..config })
+    }
+
     /// `file`: the name of the file, for notes.
     pub fn parse(text: &[u8], file: &str, vocabulary: usize) -> Result<Self, Error> {
-        let keys = Keys(serde_json::from_slice(text)?);
+        Self::of_keys(&Keys(serde_json::from_slice(text)?), file, vocabulary)
+    }
+
+    fn of_keys(keys: &Keys, file: &str, vocabulary: usize) -> Result<Self, Error> {
         let (start_id, bos) = (keys.id("decoder_start_token_id")?, keys.id("bos_token_id")?);
         let start_id = start_id.or(bos).ok_or(Error::NoStart)?;
         let mut notes = Vec::new();
@@ -85,8 +116,14 @@ impl GenerationConfig {
         if legacy_bos && file == "config.json" {
             settings.forced_bos_token_id = bos;
         }
-        let config =
-            Self { start_id, eos_ids: eos_ids.unwrap_or_default(), settings, notes, vocabulary };
+        let config = Self {
+            start_id,
+            eos_ids: eos_ids.unwrap_or_default(),
+            settings,
+            notes,
+            vocabulary,
+            continues_prompts: false,
+        };
         known("decoder_start_token_id", [config.start_id], vocabulary)?;
         known("eos_token_id", config.eos_ids.iter().copied(), vocabulary)?;
         config.check(&config.settings)?;
@@ -95,6 +132,9 @@ impl GenerationConfig {
 
     /// What a request for `settings` decodes with.
     pub fn decoding(&self, settings: &Settings) -> Result<Decoding, Error> {
+        if self.continues_prompts {
+            check_continuing(settings)?;
+        }
         self.check(settings)?;
         Ok(Decoding::of(&settings.or(&self.settings), self.start_id))
     }
@@ -107,6 +147,21 @@ impl GenerationConfig {
         known("forced_eos_token_id", ids(&settings.forced_eos_token_id), vocabulary)?;
         known("suppress_tokens", ids(&settings.suppress_tokens), vocabulary)
     }
+}
+
+/// Settings that mean something else, or nothing, if output continues the prompt.
+fn check_continuing(settings: &Settings) -> Result<(), Error> {
+    for (key, is_set, remedy) in [
+        ("max_length", settings.max_length.is_some(), "set max_new_tokens"),
+        ("min_length", settings.min_length.is_some(), "set min_new_tokens"),
+        ("forced_bos_token_id", settings.forced_bos_token_id.is_some(), "remove it"),
+        ("decoder_start_token_id", settings.decoder_start_token_id.is_some(), "remove it"),
+    ] {
+        if is_set {
+            return Err(Error::Continues { key, remedy });
+        }
+    }
+    Ok(())
 }
 
 fn known(
@@ -385,6 +440,28 @@ mod tests {
         );
         assert!(error(r#""repetition_penalty": 0"#).ends_with("expected a number above 0"));
         assert!(error(r#""forced_bos_token_id": 9"#).ends_with("outside the vocabulary of 9"));
+    }
+
+    #[test]
+    fn a_model_that_continues_prompts_needs_no_start_and_counts_new_tokens_only() {
+        let text = br#"{"eos_token_id": [1, 2], "max_length": 2048, "repetition_penalty": 1.1}"#;
+        let config = GenerationConfig::parse_continuing(text, FILE, 9).unwrap();
+        assert_eq!(config.eos_ids, [1, 2]);
+        assert_eq!(
+            config.notes,
+            [
+                "generation_config.json sets max_length = 2048, which counts the prompt and is not used: set \
+              max_new_tokens"
+            ]
+        );
+        let expected = Settings { repetition_penalty: Some(1.1), ..Settings::default() };
+        assert_eq!(config.settings, expected);
+        assert_eq!(config.decoding(&Settings::default()).unwrap().max_new_tokens, 200);
+        let asked = Settings { min_length: Some(30), ..Settings::default() };
+        assert_eq!(
+            config.decoding(&asked).unwrap_err().to_string(),
+            "min_length is not supported for a model whose output continues the prompt: set min_new_tokens"
+        );
     }
 
     #[test]

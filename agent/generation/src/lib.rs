@@ -56,6 +56,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     /// Whether rows can join a running batch.
     fn continuous_batching(&self) -> bool;
 
+    /// Whether output continues the prompt, so that there is no start token.
+    fn continues_prompts(&self) -> bool {
+        false
+    }
+
     /// Reads the weights.
     fn load(&self, dtype: Dtype, threads: usize) -> Result<Box<dyn Compute>, compute::Error>;
 }
@@ -161,7 +166,13 @@ pub fn open(
         model;
     let mut architecture = family(&config, weights)?;
     let vocabulary = architecture.vocabulary();
-    let generation = self::generation(generation.as_ref(), &config, vocabulary)?;
+    let parse = if architecture.continues_prompts() {
+        GenerationConfig::parse_continuing
+    } else {
+        GenerationConfig::parse
+    };
+    let generation =
+        self::generation(generation.as_ref(), &config, |text, file| parse(text, file, vocabulary))?;
     let tokenizer = tokenizer
         .as_ref()
         .map(|files| Tokenizer::load(files, architecture.prompt_form(), vocabulary))
@@ -213,13 +224,13 @@ pub fn open(
 fn generation(
     generation: Option<&Blob>,
     config: &Blob,
-    vocabulary: usize,
+    parse: impl FnOnce(&[u8], &str) -> Result<GenerationConfig, generation_config::Error>,
 ) -> Result<GenerationConfig, Error> {
     let (blob, name) = match generation {
         Some(blob) => (blob, "generation_config.json"),
         None => (config, "config.json"),
     };
-    GenerationConfig::parse(blob.text()?.as_bytes(), name, vocabulary)
+    parse(blob.text()?.as_bytes(), name)
         .map_err(|source| Error::GenerationConfig { file: blob.name().to_owned(), source })
 }
 

@@ -20,20 +20,21 @@ pub struct Tokenizer {
     pub notes: Vec<String>,
 }
 
-/// What a model expects of its prompts.
+/// What a model expects of its prompts. With neither a first nor a last token, the tokenizer decides
+/// which ones it adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PromptForm {
     /// The first token, such as BART's `<s>`.
     pub start: Option<u32>,
-    /// The last token, `</s>`.
-    pub end: u32,
+    /// The last token, such as `</s>` of T5.
+    pub end: Option<u32>,
     /// How many tokens the model accepts, if it has a limit.
     pub longest: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {
-    /// Ends with `</s>`.
+    /// Including special tokens.
     pub ids: Vec<u32>,
     /// Tokens removed by truncation.
     pub cut: usize,
@@ -91,13 +92,22 @@ impl Tokenizer {
         pieces.with_padding(None);
         let bare = pieces.encode("a", false).map_err(Error::Text)?.get_ids().to_vec();
         let whole = pieces.encode("a", true).map_err(Error::Text)?.get_ids().to_vec();
+        let mut form = form;
+        if let (None, None) = (form.start, form.end) {
+            (form.start, form.end) = added(&bare, &whole).unwrap_or((None, None));
+        }
         if whole != form.enclose(bare) {
             notes.push(match form {
-                PromptForm { start: None, end, .. } => format!(
+                PromptForm { start: None, end: None, .. } => {
+                    "the tokenizer file adds more than one special token to texts: prompts have none"
+                        .to_owned()
+                }
+                PromptForm { start: None, end: Some(end), .. } => format!(
                     "the tokenizer file does not end texts with token {end}: prompts end with it anyway, as in the model's training"
                 ),
                 PromptForm { start: Some(start), end, .. } => format!(
-                    "the tokenizer file does not put texts between tokens {start} and {end}: prompts have both anyway, as in the model's training"
+                    "the tokenizer file does not put texts between tokens {start} and {}: prompts have both anyway, as in the model's training",
+                    end.unwrap_or(start)
                 ),
             });
         }
@@ -148,6 +158,13 @@ impl Tokenizer {
     }
 }
 
+/// The tokens that `whole` has before and after `bare`, if there is at most one of each.
+fn added(bare: &[u32], whole: &[u32]) -> Option<(Option<u32>, Option<u32>)> {
+    let start = whole.windows(bare.len()).position(|window| window == bare)?;
+    let (before, after) = (&whole[..start], &whole[start + bare.len()..]);
+    (before.len() < 2 && after.len() < 2).then(|| (before.first().copied(), after.first().copied()))
+}
+
 /// The special tokens of BART, as far as a vocabulary has them.
 const BPE_SPECIAL: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
 
@@ -189,19 +206,24 @@ fn byte_level_bpe(vocabulary: &Blob, merges: &Blob) -> Result<Pieces, Error> {
 }
 
 impl PromptForm {
-    /// Adds the special tokens to those of a text.
-    fn enclose(&self, text: Vec<u32>) -> Vec<u32> {
-        self.start.into_iter().chain(text).chain([self.end]).collect()
+    /// With the special tokens that the tokenizer adds.
+    pub fn of_tokenizer(longest: usize) -> Self {
+        Self { start: None, end: None, longest: Some(longest) }
     }
 
-    /// Truncates ids that end with `</s>` to `limit` tokens, and to what the model accepts, keeping
-    /// the final `</s>`.
+    /// Adds the special tokens to those of a text.
+    fn enclose(&self, text: Vec<u32>) -> Vec<u32> {
+        self.start.into_iter().chain(text).chain(self.end).collect()
+    }
+
+    /// Truncates ids to `limit` tokens, and to what the model accepts, keeping a last token that all
+    /// prompts have.
     pub fn cut(&self, mut ids: Vec<u32>, limit: usize) -> Prompt {
         let limit = limit.min(self.longest.unwrap_or(usize::MAX)).max(1);
         let cut = ids.len().saturating_sub(limit);
         if cut > 0 {
-            ids.truncate(limit - 1);
-            ids.push(self.end);
+            ids.truncate(limit - usize::from(self.end.is_some()));
+            ids.extend(self.end);
         }
         Prompt { ids, cut }
     }
@@ -214,12 +236,22 @@ mod tests {
     #[test]
     fn a_long_prompt_keeps_its_end_mark_and_counts_what_is_cut() {
         let long = vec![5, 6, 7, 8, 1];
-        let form = PromptForm { start: None, end: 1, longest: None };
+        let form = PromptForm { start: None, end: Some(1), longest: None };
         assert_eq!(form.cut(long.clone(), 5), Prompt { ids: long.clone(), cut: 0 });
         assert_eq!(form.cut(long.clone(), 3), Prompt { ids: vec![5, 6, 1], cut: 2 });
         assert_eq!(form.cut(long.clone(), 1), Prompt { ids: vec![1], cut: 4 });
         let form = PromptForm { longest: Some(4), ..form };
         assert_eq!(form.cut(long.clone(), 5), Prompt { ids: vec![5, 6, 7, 1], cut: 1 });
-        assert_eq!(form.cut(long, 2), Prompt { ids: vec![5, 1], cut: 3 });
+        assert_eq!(form.cut(long.clone(), 2), Prompt { ids: vec![5, 1], cut: 3 });
+        let form = PromptForm::of_tokenizer(3);
+        assert_eq!(form.cut(long, 9), Prompt { ids: vec![5, 6, 7], cut: 2 });
+    }
+
+    #[test]
+    fn what_the_tokenizer_adds_is_found() {
+        assert_eq!(added(&[7, 8], &[1, 7, 8]), Some((Some(1), None)));
+        assert_eq!(added(&[7, 8], &[7, 8, 2]), Some((None, Some(2))));
+        assert_eq!(added(&[7, 8], &[7, 8]), Some((None, None)));
+        assert_eq!(added(&[7, 8], &[1, 1, 7, 8]), None);
     }
 }

@@ -71,6 +71,15 @@ pub(super) struct Queries {
     /// Position of the first query.
     pub(super) position: usize,
     pub(super) count: usize,
+    pub(super) mask: Mask,
+}
+
+/// Which of the filled positions a query sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mask {
+    Whole,
+    /// Those up to its own.
+    Causal,
 }
 
 /// `softmax(q kᵀ + bias) v` for at most one tile of queries. Writes rows that are `stride` f32
@@ -117,8 +126,12 @@ pub(super) unsafe fn attend(
     }
     for row in 0..queries.count {
         let scores = &mut scores[row * row_stride..row * row_stride + row_length];
-        let bias = seen.bias.map(|bias| bias.of(seen.head, queries.position + row, seen.length));
-        dispatch.softmax(scores, bias, seen.length);
+        let count = match queries.mask {
+            Mask::Whole => seen.length,
+            Mask::Causal => queries.position + row + 1,
+        };
+        let bias = seen.bias.map(|bias| bias.of(seen.head, queries.position + row, count));
+        dispatch.softmax(scores, bias, count);
     }
     for panel in 0..width.div_ceil(columns) {
         // SAFETY: values are laid out in panels of `capacity` positions; only `width` results are written.
@@ -254,6 +267,7 @@ impl Kernels {
                             stride: projected.stride(),
                             position: part.start,
                             count: part.len(),
+                            mask: Mask::Whole,
                         };
                         let to = target.at(row * stride + head * heads.width);
                         attend(

@@ -4,7 +4,9 @@
 //! memory never shrinks.
 
 use super::aligned_buf::AlignedBuf;
-use super::attention::{Bias, Heads, KeyValues, Queries, Slot, attend, elements, store_key_value};
+use super::attention::{
+    Bias, Heads, KeyValues, Mask, Queries, Slot, attend, elements, store_key_value,
+};
 use super::dispatch::{Dispatch, Storage};
 use super::gemm::Kernels;
 use super::rows::{Rows, SharedPtr};
@@ -211,7 +213,29 @@ impl Cache {
         if self.storage == Storage::F16 { 2 } else { 4 }
     }
 
-    fn place(&self, row: usize, layer: usize, head: usize) -> Slot {
+    pub(super) fn heads(&self) -> Heads {
+        self.heads
+    }
+
+    pub(super) fn layers(&self) -> usize {
+        self.layers
+    }
+
+    pub(super) fn storage(&self) -> Storage {
+        self.storage
+    }
+
+    /// Positions of a row.
+    pub(super) fn capacity(&self, row: usize) -> usize {
+        self.rows[row].capacity
+    }
+
+    /// A pointer for several threads that write disjoint parts.
+    pub(super) fn shared(&mut self) -> SharedPtr<u8> {
+        SharedPtr(self.memory.slice_mut::<u8>().as_mut_ptr())
+    }
+
+    pub(super) fn place(&self, row: usize, layer: usize, head: usize) -> Slot {
         let Extent { start, capacity, .. } = self.rows[row];
         let (keys, values) = elements(self.dispatch, self.heads.width, capacity);
         let start = start + (layer * self.heads.count + head) * (keys + values);
@@ -236,7 +260,7 @@ impl Kernels {
             sequence.len() <= cache.rows[first_row + row].capacity
         };
         assert!(sequences.iter().enumerate().all(fits), "sequences fit into their rows");
-        let memory = SharedPtr(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let memory = cache.shared();
         let cache = &*cache;
         self.pool.share(sequences.len() * count, 1, &|_, tasks| {
             for task in tasks {
@@ -279,7 +303,7 @@ impl Kernels {
             );
         }
         let (target, stride) = (to.shared(), to.stride());
-        let memory = SharedPtr(cache.memory.slice_mut::<u8>().as_mut_ptr());
+        let memory = cache.shared();
         let cache = &*cache;
         self.pool.share(rows * count, 1, &|thread, tasks| {
             let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
@@ -310,7 +334,8 @@ impl Kernels {
                 };
                 let storage = cache.storage;
                 let seen = KeyValues { storage, memory, place, length, bias: step.bias, head };
-                let queries = Queries { first: part(0).as_ptr(), stride: 0, position, count: 1 };
+                let (first, mask) = (part(0).as_ptr(), Mask::Whole);
+                let queries = Queries { first, stride: 0, position, count: 1, mask };
                 // SAFETY: `length` positions were filled; the target's part is this row's and head's.
                 unsafe {
                     let to = target.at(row * stride + head * width);

@@ -51,6 +51,7 @@ fn naive(storage: Storage, weights: &[f32], x: &[f32]) -> Vec<f64> {
 fn function(kind: Activation, x: f64) -> f64 {
     match kind {
         Activation::Relu => x.max(0.0),
+        Activation::Silu => x / (1.0 + (-x).exp()),
         Activation::GeluTanh => {
             let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
             0.5 * x * (1.0 + inner.tanh())
@@ -137,7 +138,9 @@ proptest! {
         for set in InstructionSet::detect() {
             let dispatch = Dispatch::with(set).unwrap();
             let mut kernels = Kernels::new(dispatch, 2);
-            for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
+            let kinds =
+                [Activation::Relu, Activation::Gelu, Activation::GeluTanh, Activation::Silu];
+            for kind in kinds {
                 for storage in STORAGES {
                     let gated = Weights::pack(dispatch, storage, Layout::Gated, (2 * half, inputs), &w);
                     let plain = Weights::pack(dispatch, storage, Layout::Plain, (2 * half, inputs), &w);

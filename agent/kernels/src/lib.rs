@@ -2,7 +2,7 @@
 //!
 //! The only crate with unsafe code. Its public functions are safe and work on whole matrices;
 //! kernels are written once on top of the trait [`simd::Simd`] and compiled for each instruction
-//! set, which is selected at run time. It does not know T5's layers, tokens or files.
+//! set, which is selected at run time. It does not know models, tokens or files.
 #![expect(unsafe_code, reason = "vector instructions, and results that threads write in parts")]
 
 mod attention;
@@ -23,6 +23,8 @@ mod rows;
 mod screened_argmax;
 mod simd;
 mod dispatch;
+mod grouped_attention;
+mod rope;
 mod tile;
 mod weights;
 
@@ -31,7 +33,9 @@ pub use attention::{Bias, Heads};
 pub use cache::{Appended, Cache, Step};
 pub use dispatch::{Dispatch, InstructionSet, Storage};
 pub use gemm::Kernels;
+pub use grouped_attention::NewTokens;
 pub use probe::Peaks;
+pub use rope::{Rope, RotatedHeads};
 pub use rows::Rows;
 pub use rowwise::{Activation, Affine, Epilogue};
 pub use screened_argmax::Head;

@@ -14,6 +14,8 @@ pub enum Activation {
     Gelu,
     /// `x Φ(x)` by tanh, `gelu_new` of transformers.
     GeluTanh,
+    /// `x / (1 + e^-x)`.
+    Silu,
 }
 
 /// What happens to the sums of a product.
@@ -117,6 +119,10 @@ unsafe fn apply<S: Simd>(function: Activation, x: S::F) -> S::F {
                 let cube = S::mul(S::mul(x, x), x);
                 let inner = S::fma(cube, S::splat(0.044_715), x);
                 let e = exp::<S>(S::mul(inner, S::splat(-2.0 * 0.797_884_6)));
+                S::div(x, S::add(e, S::splat(1.0)))
+            }
+            Activation::Silu => {
+                let e = exp::<S>(S::sub(S::splat(0.0), x));
                 S::div(x, S::add(e, S::splat(1.0)))
             }
         }

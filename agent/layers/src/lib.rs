@@ -1,9 +1,11 @@
 //! What every family's layers are made of on the CPU: linear layers with an optional LoRA adapter,
-//! embeddings, and groups of prompts. Knows no family.
+//! embeddings, heads, and groups of prompts. Knows no family.
 
 mod embedding;
 pub mod group;
 mod linear;
+mod token_head;
 
 pub use embedding::Embedding;
 pub use linear::{Linear, LoraBuffers, QueryScale};
+pub use token_head::TokenHead;

@@ -6,7 +6,7 @@ use kernels::{Epilogue, Kernels, Layout, Rows, Storage, Weights};
 #[derive(Debug)]
 pub struct Linear {
     weights: Weights,
-    /// With equally many rows.
+    /// Stacked in this order.
     tensors: Vec<String>,
     queries: Option<QueryScale>,
     adapter: Option<LoraFactors>,

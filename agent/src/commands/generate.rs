@@ -19,7 +19,8 @@ use stopwatch::Stopwatch;
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
 output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
-T5 gets \"Summarize: \" before a dialogue; BART and PEGASUS get the dialogue alone. Longer
+T5 and decoder-only models get \"Summarize: \" before a dialogue; BART and PEGASUS get the
+dialogue alone. Longer
 prompts are truncated; a note at the end reports how many.
 
 Examples:

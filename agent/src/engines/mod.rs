@@ -14,11 +14,16 @@ use model::failure::Failure;
 use model::generation::Settings;
 use ops::environment::variable;
 use seq2seq::device::Device;
+use serde::Deserialize;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Model(Box<generation::Error>),
+    #[error("{file}: unsupported model_type `{found}`: expected {expected}")]
+    ModelType { file: String, found: String, expected: String },
+    #[error("models of the family {family} are supported on the CPU only: use device cpu")]
+    CpuOnly { family: String },
     #[error(transparent)]
     Scripted(#[from] scripted::Error),
     #[error(transparent)]
@@ -46,7 +51,30 @@ impl From<Error> for Failure {
 /// Finds and checks the files of a model that this program computes itself.
 pub fn open(spec: &EngineSpec, device: &Device) -> Result<Opened, Error> {
     let model = Sources.model(spec).map_err(generation::Error::from)?;
-    Ok(seq2seq::open(spec, &Sources, model, device)?)
+    let text = model.config.text().map_err(generation::Error::from)?;
+    let ModelType { model_type } = serde_json::from_str(&text).unwrap_or_default();
+    match model_type {
+        Some(found) if causal::config::MODEL_TYPES.contains(&found.as_str()) => {
+            if device.gpu().is_some() {
+                return Err(Error::CpuOnly { family: found });
+            }
+            Ok(causal::open(spec, &Sources, model)?)
+        }
+        Some(found) if !seq2seq::config::MODEL_TYPES.contains(&found.as_str()) => {
+            let file = model.config.name().to_owned();
+            let others = seq2seq::config::MODEL_TYPES.iter().chain(&causal::config::MODEL_TYPES);
+            let expected = others.copied().collect::<Vec<_>>().join(", ");
+            Err(Error::ModelType { file, found, expected })
+        }
+        // Without a type it is taken for T5's, and one that is no JSON is refused there.
+        _ => Ok(seq2seq::open(spec, &Sources, model, device)?),
+    }
+}
+
+/// The key of a model's `config.json` that decides the family.
+#[derive(Default, Deserialize)]
+struct ModelType {
+    model_type: Option<String>,
 }
 
 /// Finds, checks and hashes the files of an engine without loading it. `settings`: what it will be

@@ -77,6 +77,11 @@ pub enum Error {
          unmerged adapter can't do: use adapter_mode = \"merged\" (--adapter-mode merged)"
     )]
     TiedCopy { file: String, tensor: String },
+    #[error(
+        "{file}: tensor {tensor} replaces the embedding, which the model also has as its head: merge the adapter \
+         into its model with peft and use the merged model"
+    )]
+    TiedEmbedding { file: String, tensor: String },
     #[error("{file}: tensor {tensor} matches no weight of the model")]
     NoWeight { file: String, tensor: String },
     #[error(
@@ -197,7 +202,11 @@ impl Adapter {
             // peft replaces `shared`, but the stacks and a tied head refer to the embedding by
             // other names, so the saved copy is unused (peft 0.21.2 with transformers 5.23, tested
             // with both kinds of head).
-            if weight == shared {
+            let has_one = self.base.layout().has_one_embedding();
+            if weight == shared && has_one && self.base.has_tied_head() {
+                return Err(Error::TiedEmbedding { file: file.to_owned(), tensor });
+            }
+            if weight == shared && !has_one {
                 self.notes
                     .push(format!("{file}: {tensor} is ignored, as in peft: nothing reads it"));
             } else {
@@ -270,18 +279,19 @@ impl Adapter {
         self.deltas.get(weight).map_or(0, |delta| delta.rank)
     }
 
-    /// The stacked factors of weights with equally many rows, together `[outputs, inputs]`: `A`,
-    /// `[rank, inputs]`, and `scaling * B`, `[outputs, rank]`, zero-padded to `rank`.
+    /// The stacked factors of weights that together are `[outputs, inputs]`: `A`, `[rank, inputs]`,
+    /// and `scaling * B`, `[outputs, rank]`, zero-padded to `rank`.
     pub fn stacked(
         &self,
         weights: &[String],
         (outputs, inputs): (usize, usize),
         rank: usize,
     ) -> Result<(Vec<f32>, Vec<f32>), super::Error> {
-        let part = outputs / weights.len();
         let (mut down, mut up) = (vec![0.0; rank * inputs], vec![0.0; outputs * rank]);
-        let mut first = 0;
-        for (place, weight) in weights.iter().enumerate() {
+        let (mut first, mut next_row) = (0, 0);
+        for weight in weights {
+            let start = next_row;
+            next_row += self.base.shape(weight).map_or(0, |shape| shape[0]);
             let Some(Delta { a: Some(a), b: Some(b), rank: own, scaling }) =
                 self.deltas.get(weight)
             else {
@@ -289,7 +299,7 @@ impl Adapter {
             };
             let (a, b) = (self.stored.read(a)?, self.stored.read(b)?);
             down[first * inputs..][..a.len()].copy_from_slice(&a);
-            let rows = up[place * part * rank..].chunks_exact_mut(rank);
+            let rows = up[start * rank..].chunks_exact_mut(rank);
             for (row, values) in rows.zip(b.chunks_exact(*own)) {
                 let row = &mut row[first..first + own];
                 row.iter_mut().zip(values).for_each(|(to, value)| *to = scaling * value);

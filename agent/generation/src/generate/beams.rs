@@ -15,6 +15,8 @@ const NONE: f32 = -1.0e9;
 #[derive(Debug)]
 pub(super) struct BeamSearch {
     decoding: Arc<Decoding>,
+    /// The tokens of a beam before the generated ones: the decoder's start token, or the prompt.
+    given: usize,
     eos: Vec<u32>,
     /// Of output tokens.
     limit: usize,
@@ -28,7 +30,7 @@ pub(super) struct BeamSearch {
 
 #[derive(Debug, Clone)]
 struct Beam {
-    /// With the decoder's start token.
+    /// With what was given.
     ids: Vec<u32>,
     /// The sum of the log probabilities.
     score: f32,
@@ -36,7 +38,7 @@ struct Beam {
 
 #[derive(Debug, Clone)]
 struct Finished {
-    /// Without the decoder's start token.
+    /// Without what was given.
     ids: Vec<u32>,
     /// Divided by the length to the power of the length penalty.
     score: f32,
@@ -63,7 +65,7 @@ pub(super) struct Continued {
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
-    /// Without the decoder's start token.
+    /// Without what was given.
     pub(super) ids: Vec<u32>,
     /// Divided by the length to the power of the length penalty.
     pub(super) score: f32,
@@ -77,12 +79,18 @@ pub(super) enum Next {
 }
 
 impl BeamSearch {
-    /// `eos`: tokens that end a beam. `limit`: output tokens, at least 1.
-    pub(super) fn new(decoding: Arc<Decoding>, eos: Vec<u32>, limit: usize) -> Self {
-        let start = Beam { ids: vec![decoding.decoder_start_token_id], score: 0.0 };
+    /// `given`: the decoder's start token, or the prompt that beams continue. `eos`: tokens that end
+    /// a beam. `limit`: output tokens, at least 1.
+    pub(super) fn new(
+        decoding: Arc<Decoding>,
+        given: Vec<u32>,
+        eos: Vec<u32>,
+        limit: usize,
+    ) -> Self {
+        let (given, start) = (given.len(), Beam { ids: given, score: 0.0 });
         let none = Finished { ids: Vec::new(), score: NONE, is_there: false };
         let finished = vec![none; decoding.num_beams as usize];
-        Self { decoding, eos, limit, running: vec![start], finished, can_improve: true }
+        Self { decoding, given, eos, limit, running: vec![start], finished, can_improve: true }
     }
 
     /// Rows of the decoder: one before the first step, then one per beam.
@@ -93,7 +101,7 @@ impl BeamSearch {
     /// `logits`: `[rows, vocabulary]`, overwritten.
     pub(super) fn advance(&mut self, logits: &mut [f32]) -> Result<Next, NotFinite> {
         let candidates = self.candidates(logits)?;
-        let length = self.running[0].ids.len();
+        let length = self.running[0].ids.len() + 1 - self.given;
         let next = self.next_running(&candidates);
         self.take_finished(&candidates, length);
         let beams = next
@@ -122,11 +130,12 @@ impl BeamSearch {
         let beams = self.finished.len();
         let kept = (1 + self.eos.len()).max(2) * beams;
         let vocabulary = logits.len() / self.running.len();
-        let rules = Rules { decoding: &self.decoding, eos: &self.eos, limit: self.limit };
+        let Self { decoding, eos, limit, given, .. } = self;
+        let rules = Rules { decoding, eos, limit: *limit, given: *given };
         let mut candidates = Vec::with_capacity(kept + 1);
         for (row, scores) in logits.chunks_exact_mut(vocabulary).enumerate() {
             let beam = &self.running[row];
-            let place = beam.ids.len() - 1;
+            let place = beam.ids.len() - given;
             log_softmax(scores).map_err(|logit| NotFinite { place, logit })?;
             rules.apply(&beam.ids, scores);
             self.best_of_row(row, beam.score, scores, kept, &mut candidates);
@@ -149,7 +158,7 @@ impl BeamSearch {
         kept: usize,
         candidates: &mut Vec<Candidate>,
     ) {
-        let length = self.running[beam].ids.len();
+        let length = self.running[beam].ids.len() + 1 - self.given;
         // Of equal scores the first counts, in the order of beams and tokens.
         let mut worst = match candidates.get(kept - 1) {
             Some(candidate) => candidate.score,
@@ -192,7 +201,8 @@ impl BeamSearch {
             for is_out in [is_full, !self.can_improve, !is_there] {
                 score += if is_out { NONE } else { 0.0 };
             }
-            let ids = if is_there { self.extended(candidate)[1..].to_vec() } else { Vec::new() };
+            let ids =
+                if is_there { self.extended(candidate)[self.given..].to_vec() } else { Vec::new() };
             Finished { ids, score, is_there }
         });
         let found: Vec<Finished> = found.collect();

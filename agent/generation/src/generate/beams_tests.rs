@@ -27,7 +27,7 @@ fn log_probabilities(seed: u64, vocabulary: u32, history: &[u32]) -> Vec<f32> {
 /// Runs a search to its end. Returns the number of steps as well.
 fn search(decoding: Decoding, limit: usize, seed: u64, vocabulary: u32) -> (Summary, usize) {
     let mut rows = vec![vec![decoding.decoder_start_token_id]];
-    let mut beams = BeamSearch::new(Arc::new(decoding), vec![EOS], limit);
+    let mut beams = BeamSearch::new(Arc::new(decoding), vec![0], vec![EOS], limit);
     for step in 1.. {
         assert_eq!(beams.rows(), rows.len());
         let mut all: Vec<f32> =
@@ -150,7 +150,7 @@ proptest! {
 fn two_beams_find_what_greedy_misses() {
     let row = |probabilities: [f32; 3]| probabilities.map(f32::ln).to_vec();
     let start = decoding(2, 0.0, EarlyStopping::Off);
-    let mut beams = BeamSearch::new(Arc::new(start), vec![EOS], 2);
+    let mut beams = BeamSearch::new(Arc::new(start), vec![0], vec![EOS], 2);
     let mut logits = row([0.6, 0.0, 0.4]);
     let next = beams.advance(&mut logits).unwrap();
     let continued = |row, token| Continued { row, token };
@@ -166,7 +166,7 @@ fn two_beams_find_what_greedy_misses() {
 fn a_forced_first_token_keeps_all_beams() {
     let decoding =
         Decoding { forced_bos_token_id: Some(2), ..decoding(3, 1.0, EarlyStopping::Off) };
-    let mut beams = BeamSearch::new(Arc::new(decoding), vec![EOS], 9);
+    let mut beams = BeamSearch::new(Arc::new(decoding), vec![0], vec![EOS], 9);
     let next = beams.advance(&mut [0.0; 8]).unwrap();
     assert_eq!(next, Next::Rows(vec![Continued { row: 0, token: 2 }; 3]));
     // Only one of the equal beams counts.

@@ -51,7 +51,7 @@ impl StopRule {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decoded {
-    /// Without the start token, including a final `</s>`.
+    /// Without the start token or the prompt, including a final `</s>`.
     pub ids: Vec<u32>,
     /// `None` if there was none, or with beams: which tokens are first is known at the end.
     pub first_token_ns: Option<u64>,
@@ -121,8 +121,10 @@ enum Search {
     /// The highest score under conditions.
     Ruled {
         decoding: Arc<Decoding>,
-        /// The start token and the generated tokens.
+        /// What was given, the start token or the prompt, and the generated tokens.
         history: Vec<u32>,
+        /// How many were given.
+        given: usize,
     },
     Beams(Box<BeamSearch>),
 }
@@ -206,9 +208,11 @@ impl ActiveRows {
         } else {
             model.add(&prompts, max_steps)?;
         }
-        for (number, RowRequest { stop_rule, decoding, .. }) in new {
-            self.tokens.push(decoding.decoder_start_token_id);
-            let search = Search::of(decoding, stop_rule, special_tokens);
+        let continues = model.continues_prompts();
+        for (number, RowRequest { ids, stop_rule, decoding }) in new {
+            let given = if continues { ids } else { vec![decoding.decoder_start_token_id] };
+            self.tokens.push(*given.last().expect("a prompt is not empty"));
+            let search = Search::of(decoding, given, stop_rule, special_tokens);
             self.live.push(ActiveRow { number, stop_rule, search, first_token_ns: None });
         }
         Ok(())
@@ -299,15 +303,20 @@ impl ActiveRows {
 }
 
 impl Search {
-    fn of(decoding: Arc<Decoding>, stop_rule: StopRule, special_tokens: &SpecialTokens) -> Self {
+    /// `given`: the start token, or the prompt that the output continues.
+    fn of(
+        decoding: Arc<Decoding>,
+        given: Vec<u32>,
+        stop_rule: StopRule,
+        special_tokens: &SpecialTokens,
+    ) -> Self {
         let eos = stop_rule.eos(special_tokens);
         if decoding.is_plain() {
             Self::Plain(Vec::new())
         } else if decoding.num_beams > 1 {
-            Self::Beams(Box::new(BeamSearch::new(decoding, eos.to_vec(), stop_rule.limit())))
+            Self::Beams(Box::new(BeamSearch::new(decoding, given, eos.to_vec(), stop_rule.limit())))
         } else {
-            let history = vec![decoding.decoder_start_token_id];
-            Self::Ruled { decoding, history }
+            Self::Ruled { decoding, given: given.len(), history: given }
         }
     }
 
@@ -323,7 +332,7 @@ impl Search {
     fn ids(&self) -> &[u32] {
         match self {
             Self::Plain(ids) => ids,
-            Self::Ruled { history, .. } => &history[1..],
+            Self::Ruled { history, given, .. } => &history[*given..],
             Self::Beams(_) => &[],
         }
     }
@@ -331,7 +340,7 @@ impl Search {
     fn take_ids(&mut self) -> Vec<u32> {
         match self {
             Self::Plain(ids) => std::mem::take(ids),
-            Self::Ruled { history, .. } => history.split_off(1),
+            Self::Ruled { history, given, .. } => history.split_off(*given),
             Self::Beams(_) => Vec::new(),
         }
     }
@@ -380,14 +389,14 @@ impl ActiveRow {
                 }
                 Err(error) => Step::Ends(Err(error)),
             },
-            Search::Ruled { decoding, history } => {
+            Search::Ruled { decoding, history, given } => {
                 let best = NextToken::of(logits);
                 if !best.logit.is_finite() {
-                    let place = history.len() - 1;
+                    let place = history.len() - *given;
                     return Step::Ends(Err(NotFinite { place, logit: best.logit }));
                 }
                 let limit = self.stop_rule.limit();
-                Rules { decoding, eos, limit }.apply(history, logits);
+                Rules { decoding, eos, limit, given: *given }.apply(history, logits);
                 // Not finite if nothing is allowed: then the first token follows, as in transformers.
                 let next = NextToken::of(logits);
                 self.push(next.id, now, special_tokens)

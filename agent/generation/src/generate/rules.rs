@@ -12,13 +12,16 @@ pub(super) struct Rules<'a> {
     pub(super) eos: &'a [u32],
     /// Of output tokens.
     pub(super) limit: usize,
+    /// The tokens of a history before the generated ones.
+    pub(super) given: usize,
 }
 
 impl Rules<'_> {
-    /// `history`: the decoder's start token and the tokens generated so far.
+    /// `history`: what was given, the decoder's start token or a prompt, and the tokens generated so
+    /// far.
     pub(super) fn apply(self, history: &[u32], scores: &mut [f32]) {
-        let Self { decoding, eos, limit } = self;
-        let generated = history.len() - 1;
+        let Self { decoding, eos, limit, given } = self;
+        let generated = history.len() - given;
         if (decoding.repetition_penalty - 1.0).abs() > f64::EPSILON {
             penalize(decoding.repetition_penalty, history, scores);
         }
@@ -86,7 +89,7 @@ mod tests {
 
     fn apply(decoding: &Decoding, history: &[u32]) -> Vec<f32> {
         let mut scores = vec![2.0, -1.0, 0.5, -3.0, 4.0];
-        Rules { decoding, eos: &[1], limit: 6 }.apply(history, &mut scores);
+        Rules { decoding, eos: &[1], limit: 6, given: 1 }.apply(history, &mut scores);
         scores
     }
 

@@ -212,6 +212,7 @@ impl FeedForward {
         match self.activation {
             Activation::Relu => x.relu(),
             Activation::Gelu => x.gelu_erf(),
+            Activation::Silu => x.silu(),
             Activation::GeluTanh => x.gelu(),
         }
     }

@@ -184,11 +184,14 @@ pub enum QueryScaling {
     ByWidth,
 }
 
+/// `model_type` of the families.
+pub const MODEL_TYPES: [&str; 4] = ["t5", "mt5", "bart", "pegasus"];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("not the config of a model")]
     Json(#[from] serde_json::Error),
-    #[error("unsupported model_type `{0}`: expected t5, mt5, bart or pegasus")]
+    #[error("unsupported model_type `{0}`: expected {list}", list = MODEL_TYPES.join(", "))]
     ModelType(String),
     #[error("{key} = {found}: expected {least} to {most}")]
     Range { key: &'static str, found: usize, least: usize, most: usize },
@@ -249,7 +252,7 @@ impl Config {
     pub fn prompt_form(&self) -> PromptForm {
         PromptForm {
             start: self.prompt_start_id,
-            end: self.prompt_end_id,
+            end: Some(self.prompt_end_id),
             longest: self.positions.limit(),
         }
     }

@@ -207,7 +207,7 @@ mod tests {
         for (more, message) in [
             (
                 r#","model_type":"mbart""#,
-                "unsupported model_type `mbart`: expected t5, mt5, bart or pegasus",
+                "unsupported model_type `mbart`: expected t5, mt5, bart, pegasus",
             ),
             (r#","eos_token_id":9"#, "eos_token_id = 9: outside the vocabulary of 9"),
             (r#","num_decoder_layers":0"#, "num_decoder_layers = 0: expected 1 to 1000"),

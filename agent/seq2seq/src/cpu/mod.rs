@@ -14,14 +14,14 @@ mod work;
 use super::checkpoint::Checkpoint;
 use super::config::{Biases, Config, Family, Stack};
 use super::layout::HEAD_BIAS;
-use ::layers::{Embedding, Linear, LoraBuffers, group};
+use ::layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
 use checkpoint::{Error, lora::Adapter};
 use decoder::Decoder;
 use encoder::Encoder;
 use generation::compute::{self, Compute, NextToken};
 use generation::roofline::{Limits, Roofline};
 use input::Input;
-use kernels::{Argmax, Dispatch, Epilogue, Head, Kernels, Rows, Storage};
+use kernels::{Dispatch, Kernels, Rows, Storage};
 use layers::{Loader, Workspace};
 use model::engine::Dtype;
 use model::failure::{Failure, Kind, Retry};
@@ -81,11 +81,7 @@ pub struct CpuModel {
     inputs: [Input; 2],
     encoder: Encoder,
     decoder: Decoder,
-    head: Head,
-    head_bias: Option<Vec<f32>>,
-    /// From an adapter that changes the head.
-    adapted_head: Option<Head>,
-    head_shape: (usize, usize),
+    head: TokenHead,
     weight_bytes: usize,
     adapter_bytes: usize,
     head_scale: Option<f32>,
@@ -102,20 +98,6 @@ struct StepBuffers {
     out: Rows,
     /// Of the encoder and of the decoder.
     workspaces: [Workspace; 2],
-    argmax: Vec<Argmax>,
-    /// Some rows of `out`.
-    chosen: Rows,
-    /// `[rows, vocabulary]`, on request.
-    logits: Rows,
-}
-
-impl StepBuffers {
-    fn choose(&mut self, rows: impl ExactSizeIterator<Item = usize>) {
-        self.chosen.resize(rows.len());
-        for (place, row) in rows.enumerate() {
-            self.chosen.row_mut(place).copy_from_slice(self.out.row(row));
-        }
-    }
 }
 
 impl CpuModel {
@@ -137,7 +119,7 @@ impl CpuModel {
             (config.biases == Biases::All).then(|| checkpoint.tensors.tensor(HEAD_BIAS));
         let head_bias = head_bias.transpose()?;
         let pack = |values: &[f32]| {
-            with_bias(Head::pack(dispatch, precision.head, shape, values), head_bias.as_deref())
+            TokenHead::pack(dispatch, precision.head, shape, values, head_bias.clone())
         };
         // The largest tensors, one at a time.
         let names = [Stack::Encoder, Stack::Decoder].map(|stack| checkpoint.embedding(stack));
@@ -178,9 +160,6 @@ impl CpuModel {
             x: Rows::new(config.d_model),
             out: Rows::new(config.d_model),
             workspaces: [Stack::Encoder, Stack::Decoder].map(workspace),
-            argmax: Vec::new(),
-            chosen: Rows::new(config.d_model),
-            logits: Rows::new(config.vocabulary),
         };
         let linears: usize =
             encoder.linears().chain(decoder.linears()).map(|linear| linear.bytes()).sum();
@@ -196,10 +175,7 @@ impl CpuModel {
             encoder,
             decoder,
             head,
-            head_bias,
-            adapted_head: None,
             adapter_bytes: 0,
-            head_shape: shape,
             head_scale: Some(config.head_scale).filter(|scale| (scale - 1.0).abs() > f32::EPSILON),
             rows,
             cache_bytes: 0,
@@ -207,14 +183,7 @@ impl CpuModel {
     }
 
     fn set_unmerged(&mut self, adapter: Option<&Adapter>) -> Result<(), Error> {
-        let head = adapter.map(Adapter::head).transpose()?.flatten();
-        let precision = Precision::of(self.dtype, self.config.family);
-        let (dispatch, shape) = (self.kernels.dispatch(), self.head_shape);
-        let pack = |values: Vec<f32>| {
-            let head = Head::pack(dispatch, precision.head, shape, &values);
-            with_bias(head, self.head_bias.as_deref())
-        };
-        self.adapted_head = head.map(pack);
+        self.head.adapt(adapter)?;
         let mut linears: Vec<&mut Linear> =
             self.encoder.linears().chain(self.decoder.linears()).collect();
         // One rank for all, so that all share the buffer between the factors.
@@ -225,7 +194,7 @@ impl CpuModel {
             linear.adapt(adapter, rank)?;
         }
         let factors: usize = linears.iter().map(|linear| linear.adapter_bytes()).sum();
-        self.adapter_bytes = factors + self.adapted_head.as_ref().map_or(0, Head::bytes);
+        self.adapter_bytes = factors + self.head.adapter_bytes();
         let sums = [self.encoder.sums(), self.decoder.sums()];
         for (workspace, sums) in self.rows.workspaces.iter_mut().zip(sums) {
             workspace.lora_buffers = LoraBuffers::new(rank, sums);
@@ -261,21 +230,6 @@ impl CpuModel {
             }
         }
     }
-}
-
-fn with_bias(head: Head, bias: Option<&[f32]>) -> Head {
-    match bias {
-        Some(bias) => head.with_bias(bias),
-        None => head,
-    }
-}
-
-fn next_tokens(argmax: &[Argmax], best: &mut Vec<NextToken>) {
-    best.clear();
-    best.extend(argmax.iter().map(|argmax| NextToken {
-        id: u32::try_from(argmax.column).expect("a vocabulary fits into u32"),
-        logit: argmax.sum,
-    }));
 }
 
 impl Compute for CpuModel {
@@ -318,10 +272,7 @@ impl Compute for CpuModel {
 
     fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
         self.decode(tokens);
-        let StepBuffers { out, argmax, .. } = &mut self.rows;
-        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
-        self.kernels.argmax(head, out, argmax);
-        next_tokens(argmax, best);
+        self.head.next(&mut self.kernels, &self.rows.out, best);
         Ok(())
     }
 
@@ -333,32 +284,13 @@ impl Compute for CpuModel {
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
         self.decode(tokens);
-        best.clear();
-        logits.clear();
-        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
-        let others: Vec<usize> =
-            (0..tokens.len()).filter(|row| scored.binary_search(row).is_err()).collect();
-        if !others.is_empty() {
-            self.rows.choose(others.into_iter());
-            let StepBuffers { chosen, argmax, .. } = &mut self.rows;
-            self.kernels.argmax(head, chosen, argmax);
-            next_tokens(argmax, best);
-        }
-        if !scored.is_empty() {
-            self.rows.choose(scored.iter().copied());
-            let StepBuffers { chosen, logits: to, .. } = &mut self.rows;
-            self.kernels.gemm(head.weights(), chosen, Epilogue::Store, to);
-            (0..to.count()).for_each(|row| logits.extend_from_slice(to.row(row)));
-        }
+        self.head.next_and_logits(&mut self.kernels, &self.rows.out, scored, best, logits);
         Ok(())
     }
 
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
-        let StepBuffers { out, logits, .. } = &mut self.rows;
-        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
-        self.kernels.gemm(head.weights(), out, Epilogue::Store, logits);
-        Ok((0..logits.count()).flat_map(|row| logits.row(row).iter().copied()).collect())
+        Ok(self.head.logits(&mut self.kernels, &self.rows.out))
     }
 
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
@@ -403,7 +335,7 @@ impl Compute for CpuModel {
         stopwatch: &Stopwatch,
     ) -> Option<Roofline> {
         let mut step_weights = self.decoder.step_weights();
-        let head = self.adapted_head.as_ref().unwrap_or(&self.head);
+        let head = self.head.head();
         step_weights.push(head.searched());
         let model = work::Model {
             config: &self.config,

@@ -59,7 +59,7 @@ const MAX_QUOTED_CHARS: usize = 300;
 /// Room for four wrong pointers.
 const MAX_REASON_CHARS: usize = 1200;
 /// Of T5, whose texts end with one special token.
-const FORM: PromptForm = PromptForm { start: None, end: 1, longest: None };
+const FORM: PromptForm = PromptForm { start: None, end: Some(1), longest: None };
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

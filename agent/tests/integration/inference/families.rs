@@ -1,148 +1,52 @@
 //! BART and PEGASUS against PyTorch: tokens of every setting of generation, with and without
 //! adapters, and teacher-forced logits of every dtype. `tools/make_families.py` made the cases, and says how.
 
-use super::fixture::{Batches, checkpoint, decode_ids, open, run, spec};
+use super::fixture::{Batches, checkpoint, decode_ids, open, spec};
+use super::generated::{Case, Fixture, Loader};
 use super::logits::{Distance, Forced};
-use agent::model_source;
 use candle_core::{Device, safetensors};
-use engine::files::{Blob, Weights};
+use engine::files::{Adapter, Blob, Weights};
 use generation::compute::Compute;
-use generation::generate::{RowRequest, StopRule};
 use generation::generation_config::GenerationConfig;
 use kernels::Dispatch;
 use model::engine::{Dtype, EngineSpec};
-use model::generation::Settings;
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use seq2seq::candle::CandleT5;
 use seq2seq::checkpoint::Checkpoint;
 use seq2seq::config::Config;
 use seq2seq::cpu::CpuModel;
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 const MODELS: [&str; 2] = ["bart", "pegasus"];
 const ONE_BATCH: Batches = Batches { size: 16, left: 0 };
-const ADAPTERS: [&str; 2] = ["qv-r8", "all-linear"];
 
-#[derive(Debug, Clone, Deserialize)]
-struct Case {
-    id: String,
-    adapter: Option<String>,
-    /// Empty: greedy.
-    generation: Map<String, Value>,
-    input_ids: Vec<u32>,
-    output_ids: Vec<u32>,
+fn committed(model: &str) -> Fixture<Seq2Seq> {
+    Fixture::committed("families", model)
 }
 
-/// A folder with a checkpoint and its cases.
-struct Fixture {
-    folder: PathBuf,
-    max_new: usize,
-}
+/// BART and PEGASUS.
+#[derive(Debug)]
+pub(super) struct Seq2Seq;
 
-fn committed(model: &str) -> Fixture {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families").join(model);
-    Fixture { folder, max_new: 24 }
-}
+impl Loader for Seq2Seq {
+    type Model = CpuModel;
 
-/// Of the folder that is not part of the repository.
-#[expect(clippy::disallowed_methods, reason = "the inputs are not part of the repository")]
-fn given(model: &str) -> Fixture {
-    let root = std::env::var_os("FLEETMARK_TEST_LM").expect("FLEETMARK_TEST_LM names a folder");
-    Fixture { folder: PathBuf::from(root).join(model), max_new: 40 }
-}
-
-impl Fixture {
-    /// The cases of an adapter.
-    fn cases(&self, adapter: Option<&str>) -> Vec<Case> {
-        let text = fs::read_to_string(self.folder.join("cases.jsonl")).unwrap();
-        let all = text.lines().map(|line| serde_json::from_str::<Case>(line).unwrap());
-        all.filter(|case| case.adapter.as_deref() == adapter).collect()
+    fn tensors(folder: &Path) -> ::checkpoint::Tensors {
+        checkpoint(folder).tensors
     }
 
-    fn greedy_cases(&self) -> Vec<Case> {
-        self.cases(None).into_iter().filter(|case| case.generation.is_empty()).collect()
-    }
-
-    /// The model's file, with what a case asks for in its place.
-    fn generation(&self, case: &Map<String, Value>) -> GenerationConfig {
-        let file = fs::read(self.folder.join("generation_config.json")).unwrap();
-        let mut file: Map<String, Value> = serde_json::from_slice(&file).unwrap();
-        file.insert("max_new_tokens".to_owned(), self.max_new.into());
-        file.extend(case.clone());
-        let text = serde_json::to_vec(&file).unwrap();
-        let vocabulary = self.checkpoint().config.vocabulary;
-        GenerationConfig::parse(&text, "generation_config.json", vocabulary).unwrap()
-    }
-
-    fn checkpoint(&self) -> Checkpoint {
-        checkpoint(&self.folder)
-    }
-
-    fn load(&self, dtype: Dtype) -> CpuModel {
-        CpuModel::load(&self.checkpoint(), dtype, Dispatch::best(), 2).unwrap()
-    }
-
-    fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {
-        let path = self.folder.join("adapters").join(adapter);
-        model_source::find_adapter(path.to_str().unwrap()).unwrap()
-    }
-
-    fn merged(&self, adapter: &str) -> CpuModel {
-        let checkpoint = self.checkpoint().adapt(self.adapter_files(adapter), "base").unwrap();
-        CpuModel::load(&checkpoint, Dtype::F32, Dispatch::best(), 2).unwrap()
-    }
-
-    fn decode(&self, compute: &mut dyn Compute, cases: &[Case], batches: Batches) -> Vec<Vec<u32>> {
-        let request = |case: &Case| {
-            let decoding = self.generation(&case.generation).decoding(&Settings::default());
-            RowRequest {
-                ids: case.input_ids.clone(),
-                stop_rule: StopRule::EosOr(self.max_new),
-                decoding: Arc::new(decoding.unwrap()),
-            }
-        };
-        let requests: Vec<RowRequest> = cases.iter().map(request).collect();
-        let eos = self.generation(&Map::new()).eos_ids;
-        let rows = run(compute, &requests, &eos, batches);
-        rows.into_iter().map(|row| row.ids).collect()
-    }
-
-    fn assert_exact(&self, compute: &mut dyn Compute, adapter: Option<&str>) {
-        let mut cases = self.cases(adapter);
-        assert!(cases.len() >= 14, "{} {adapter:?}: {} cases", self.folder.display(), cases.len());
-        for seed in 0..2 {
-            for (size, left) in [(1, 0), (4, 0), (16, 0), (5, 3)] {
-                let found = self.decode(compute, &cases, Batches { size, left });
-                for (case, ids) in cases.iter().zip(found) {
-                    assert_eq!(ids, case.output_ids, "{}: {size} rows, {left} left", case.id);
-                }
-            }
-            cases.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+    fn load(folder: &Path, adapter: Option<Adapter>, dtype: Dtype) -> CpuModel {
+        let mut checkpoint = checkpoint(folder);
+        if let Some(files) = adapter {
+            checkpoint = checkpoint.adapt(files, "base").unwrap();
         }
+        CpuModel::load(&checkpoint, dtype, Dispatch::best(), 2).unwrap()
     }
 
-    fn assert_all_exact(&self) {
-        self.assert_exact(&mut self.load(Dtype::F32), None);
-        for adapter in ADAPTERS {
-            self.assert_exact(&mut self.merged(adapter), Some(adapter));
-        }
-        // Beside one base, which is what it was once they are gone.
-        let checkpoint = self.checkpoint();
-        let mut base = self.load(Dtype::F32);
-        for name in ADAPTERS {
-            let adapter = checkpoint.tensors.fit(self.adapter_files(name), "base").unwrap();
-            base.adapt(Some(&adapter)).unwrap();
-            self.assert_exact(&mut base, Some(name));
-        }
-        base.adapt(None).unwrap();
-        self.assert_exact(&mut base, None);
+    fn generation(text: &[u8], vocabulary: usize) -> GenerationConfig {
+        GenerationConfig::parse(text, "generation_config.json", vocabulary).unwrap()
     }
 }
 
@@ -154,17 +58,17 @@ fn every_search_and_adapter_is_exact_at_every_batch_size() {
 }
 
 mod lm {
-    use super::given;
+    use super::{Fixture, Seq2Seq};
 
     #[test]
     #[ignore = "needs FLEETMARK_TEST_LM, a folder with a checkpoint of BART and its cases"]
     fn searches_of_a_larger_bart_are_exact_at_every_batch_size() {
-        given("bart").assert_all_exact();
+        Fixture::<Seq2Seq>::given("bart").assert_all_exact();
     }
 }
 
 /// Feeds the same tokens to the cases of `logits.safetensors`, side by side.
-fn distance(fixture: &Fixture, compute: &mut dyn Compute) -> Distance {
+fn distance(fixture: &Fixture<Seq2Seq>, compute: &mut dyn Compute) -> Distance {
     let path = fixture.folder.join("logits.safetensors");
     let reference = safetensors::load(&path, &Device::Cpu).unwrap();
     let decoder_ids = forced(&fs::read(&path).unwrap());
@@ -265,7 +169,7 @@ fn more_tokens_than_there_are_positions_are_refused() {
 
 #[test]
 fn candle_refuses_them_by_name() {
-    let checkpoint = committed("bart").checkpoint();
+    let checkpoint = checkpoint(&committed("bart").folder);
     let error = CandleT5::load(&checkpoint, Device::Cpu, Dtype::F32).unwrap_err().to_string();
     assert_eq!(error, "models of the family bart are supported on the CPU only: use device cpu");
 }

@@ -140,7 +140,7 @@ fn another_architecture_is_refused_by_name() {
         ("feed_forward_proj", "gated-silu", "unsupported feed_forward_proj `gated-silu`"),
         ("feed_forward_proj", "silu", "unsupported feed_forward_proj `silu`"),
         ("dense_act_fn", "silu", "unsupported dense_act_fn `silu`"),
-        ("model_type", "llama", "unsupported model_type `llama`"),
+        ("model_type", "gemma", "unsupported model_type `gemma`"),
     ] {
         let model = model_with_config(|config| {
             // These would decide instead of feed_forward_proj.

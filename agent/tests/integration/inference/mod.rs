@@ -2,11 +2,13 @@
 
 mod adapters;
 mod candle;
+mod causal;
 mod differential;
 mod families;
 mod field;
 mod files;
 mod fixture;
+mod generated;
 mod intake;
 mod logits;
 mod memory;

@@ -201,7 +201,7 @@ fn a_vocabulary_and_its_merges_serve_as_a_tokenizer() {
         vocabulary: Blob::held("vocab.json", vocabulary.clone().into_bytes()),
         merges: Blob::held("merges.txt", merges.into_bytes()),
     };
-    let form = PromptForm { start: Some(0), end: 2, longest: None };
+    let form = PromptForm { start: Some(0), end: Some(2), longest: None };
     let bpe = Tokenizer::load(&files, form, 263).unwrap();
     assert_eq!(bpe.notes, [""; 0]);
     let id = |token: &str| -> u32 {
@@ -243,7 +243,7 @@ fn broken_files_of_a_vocabulary_are_named() {
 #[test]
 fn a_tokenizer_without_special_tokens_around_texts_gets_them_with_a_note() {
     let tiny = model_source::find(&spec("builtin:tiny")).unwrap().tokenizer.unwrap();
-    let form = PromptForm { start: Some(2), end: 1, longest: None };
+    let form = PromptForm { start: Some(2), end: Some(1), longest: None };
     let tokenizer = Tokenizer::load(&tiny, form, usize::MAX).unwrap();
     let expected = "the tokenizer file does not put texts between tokens 2 and 1: prompts have both anyway, as in \
                     the model's training";
@@ -265,7 +265,7 @@ struct Tokenized {
 fn both_forms_of_a_byte_level_bpe_give_the_ids_of_transformers() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/families/bpe");
     let blob = |name: &str| Blob::open(&folder.join(name)).unwrap();
-    let form = PromptForm { start: Some(0), end: 2, longest: None };
+    let form = PromptForm { start: Some(0), end: Some(2), longest: None };
     let whole = TokenizerFiles::Whole(blob("tokenizer.json"));
     let two = TokenizerFiles::Bpe { vocabulary: blob("vocab.json"), merges: blob("merges.txt") };
     let cases = fs::read_to_string(folder.join("cases.jsonl")).unwrap();
