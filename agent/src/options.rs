@@ -11,8 +11,9 @@ use telemetry::{InstrumentSources, VisibleDevices};
 /// Options that select a model.
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
-    /// Model folder, owner/name[@revision] on the Hugging Face hub, builtin:tiny, or one of
-    /// dummy:flan-t5-small, dummy:flan-t5-base, dummy:bart-base and dummy:bart-large-cnn
+    /// Model folder, .gguf file, owner/name[@revision][:FILE.gguf] on the Hugging Face hub,
+    /// builtin:tiny, or one of dummy:flan-t5-small, dummy:flan-t5-base, dummy:bart-base and
+    /// dummy:bart-large-cnn
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// PEFT LoRA adapter: folder, model.tar.gz, owner/name[@revision] on the hub, or

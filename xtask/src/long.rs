@@ -48,8 +48,19 @@ fn load() -> anyhow::Result<()> {
     process::run(&mut process::command("target/release/load"))
 }
 
-const TARGETS: [&str; 9] =
-    ["matrix", "wire", "grpc", "adapter", "dataset", "results", "prices", "serve_http", "bundle"];
+const TARGETS: [&str; 11] = [
+    "matrix",
+    "wire",
+    "grpc",
+    "adapter",
+    "dataset",
+    "results",
+    "prices",
+    "serve_http",
+    "bundle",
+    "chat",
+    "gguf",
+];
 
 /// Runs every fuzz target for `FUZZ_SECONDS` (default: 600). Needs cargo-fuzz; findings are written to
 /// fuzz/artifacts.

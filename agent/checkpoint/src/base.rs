@@ -27,21 +27,21 @@ impl Base {
         if !layout.claims_tied_head() {
             shapes.insert(HEAD.to_owned(), matrix.clone());
         }
-        let values = match weights {
+        let mut values = match weights {
             Weights::Seeded(seed) => Values::Seeded(seed),
-            Weights::Stored(files) => {
-                let mut stored = Stored::open(files)?;
-                complete_names(&mut stored, layout.as_ref());
-                shapes.retain(|name, _| {
-                    stored.places.contains_key(name) || layout.untrained(name).is_none()
-                });
-                for own in tie(&mut stored, layout.as_ref())? {
-                    shapes.insert(own.to_owned(), matrix.clone());
-                }
-                check(&stored, &shapes)?;
-                Values::Stored(stored)
-            }
+            Weights::Stored(files) => Values::Stored(Stored::open(files)?),
+            Weights::Gguf(file) => Values::Stored(Stored::open_gguf(file)?),
         };
+        if let Values::Stored(stored) = &mut values {
+            complete_names(stored, layout.as_ref());
+            shapes.retain(|name, _| {
+                stored.places.contains_key(name) || layout.untrained(name).is_none()
+            });
+            for own in tie(stored, layout.as_ref())? {
+                shapes.insert(own.to_owned(), matrix.clone());
+            }
+            check(stored, &shapes)?;
+        }
         Ok(Self { layout, shapes, values })
     }
 

@@ -28,6 +28,8 @@ pub struct Tensors {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(transparent)]
+    Gguf(gguf::Error),
     #[error("cannot read {file}")]
     Read { file: String, source: io::Error },
     #[error(

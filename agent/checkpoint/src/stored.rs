@@ -1,4 +1,4 @@
-//! Tensors in safetensors files. Only the headers are kept in memory.
+//! Tensors in safetensors files or in a GGUF file. Only the headers are kept in memory.
 
 use super::Error;
 use engine::files::Blob;
@@ -15,17 +15,36 @@ type Convert = fn(&[u8], &mut Vec<f32>);
 
 #[derive(Debug, Clone)]
 pub(crate) struct TensorLocation {
+    form: Form,
+    pub(crate) shape: Vec<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    Safetensors(Range),
+    /// Under this name in the GGUF file.
+    Gguf(String),
+}
+
+/// Bytes of a safetensors file.
+#[derive(Debug, Clone)]
+struct Range {
     file: usize,
     offset: u64,
     bytes: usize,
     dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Stored {
-    files: Vec<Blob>,
+    files: Files,
     pub(crate) places: BTreeMap<String, TensorLocation>,
+}
+
+#[derive(Debug)]
+enum Files {
+    Safetensors(Vec<Blob>),
+    Gguf(Box<gguf::Model>),
 }
 
 impl Stored {
@@ -34,14 +53,17 @@ impl Stored {
         for (file, blob) in files.iter().enumerate() {
             let (start, header) = read_header(blob)?;
             for (name, info) in header.tensors() {
-                let place = TensorLocation {
+                let range = Range {
                     file,
                     offset: start + info.data_offsets.0 as u64,
                     bytes: info.data_offsets.1 - info.data_offsets.0,
                     dtype: info.dtype,
-                    shape: info.shape.clone(),
                 };
-                if let Some(first) = places.insert(name.clone(), place) {
+                let form = Form::Safetensors(range);
+                let place = TensorLocation { form, shape: info.shape.clone() };
+                if let Some(TensorLocation { form: Form::Safetensors(first), .. }) =
+                    places.insert(name.clone(), place)
+                {
                     return Err(Error::Duplicate {
                         tensor: name,
                         first: files[first.file].name().to_owned(),
@@ -50,16 +72,39 @@ impl Stored {
                 }
             }
         }
-        Ok(Self { files, places })
+        Ok(Self { files: Files::Safetensors(files), places })
+    }
+
+    pub(crate) fn open_gguf(file: Blob) -> Result<Self, Error> {
+        let file = gguf::File::open(file).map_err(|error| Error::Gguf(error.into()))?;
+        let model = gguf::Model::new(file).map_err(Error::Gguf)?;
+        let place = |(name, shape): (&str, &[usize])| {
+            let form = Form::Gguf(name.to_owned());
+            (name.to_owned(), TensorLocation { form, shape: shape.to_vec() })
+        };
+        Ok(Self {
+            places: model.tensors().map(place).collect(),
+            files: Files::Gguf(Box::new(model)),
+        })
     }
 
     pub(super) fn file_of(&self, place: &TensorLocation) -> String {
-        self.files[place.file].name().to_owned()
+        match (&self.files, &place.form) {
+            (Files::Safetensors(files), Form::Safetensors(range)) => {
+                files[range.file].name().to_owned()
+            }
+            _ => self.file_names(),
+        }
     }
 
     /// For errors.
     pub(crate) fn file_names(&self) -> String {
-        self.files.iter().map(Blob::name).collect::<Vec<_>>().join(", ")
+        match &self.files {
+            Files::Safetensors(files) => {
+                files.iter().map(Blob::name).collect::<Vec<_>>().join(", ")
+            }
+            Files::Gguf(model) => model.name().to_owned(),
+        }
     }
 
     /// Reads a tensor as f32 and checks that it is finite.
@@ -83,31 +128,36 @@ impl Stored {
         if a.shape != b.shape {
             return Ok(false);
         }
-        if a.dtype != b.dtype {
+        let (Files::Safetensors(files), Form::Safetensors(left), Form::Safetensors(right)) =
+            (&self.files, &a.form, &b.form)
+        else {
+            return Ok(self.convert(one, a)? == self.convert(other, b)?);
+        };
+        if left.dtype != right.dtype {
             return Ok(self.convert(one, a)? == self.convert(other, b)?);
         }
-        let length = a.bytes;
-        let (mut left, mut right) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
-        for start in (0..length).step_by(CHUNK_BYTES) {
-            let taken = CHUNK_BYTES.min(length - start);
-            self.read_at(a, start, &mut left[..taken])?;
-            self.read_at(b, start, &mut right[..taken])?;
-            if left[..taken] != right[..taken] {
+        let mut chunks = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+        for start in (0..left.bytes).step_by(CHUNK_BYTES) {
+            let taken = CHUNK_BYTES.min(left.bytes - start);
+            left.read(files, start, &mut chunks.0[..taken])?;
+            right.read(files, start, &mut chunks.1[..taken])?;
+            if chunks.0[..taken] != chunks.1[..taken] {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn read_at(&self, place: &TensorLocation, start: usize, to: &mut [u8]) -> Result<(), Error> {
-        let blob = &self.files[place.file];
-        blob.read_at(place.offset + start as u64, to)
-            .map_err(|source| Error::Read { file: blob.name().to_owned(), source })
-    }
-
     fn convert(&self, tensor: &str, place: &TensorLocation) -> Result<Vec<f32>, Error> {
-        let blob = &self.files[place.file];
-        let (width, convert): (usize, Convert) = match place.dtype {
+        let (files, range) = match (&self.files, &place.form) {
+            (Files::Safetensors(files), Form::Safetensors(range)) => (files, range),
+            (Files::Gguf(model), Form::Gguf(name)) => {
+                let values = model.values(name).expect("the file has the tensors that it lists");
+                return values.map_err(|error| Error::Gguf(error.into()));
+            }
+            _ => unreachable!("places are those of the files"),
+        };
+        let (width, convert): (usize, Convert) = match range.dtype {
             Dtype::F32 => (4, |bytes, values| values.extend(each(bytes).map(f32::from_le_bytes))),
             Dtype::F16 => (2, |bytes, values| {
                 values.extend(each(bytes).map(|half| f16::from_le_bytes(half).to_f32()));
@@ -117,7 +167,7 @@ impl Stored {
             }),
             found => {
                 return Err(Error::StoredDtype {
-                    file: blob.name().to_owned(),
+                    file: files[range.file].name().to_owned(),
                     tensor: tensor.to_owned(),
                     found,
                 });
@@ -128,10 +178,18 @@ impl Stored {
         let mut chunk = vec![0; CHUNK_BYTES.min(length * width)];
         while values.len() < length {
             let taken = chunk.len().min((length - values.len()) * width);
-            self.read_at(place, values.len() * width, &mut chunk[..taken])?;
+            range.read(files, values.len() * width, &mut chunk[..taken])?;
             convert(&chunk[..taken], &mut values);
         }
         Ok(values)
+    }
+}
+
+impl Range {
+    fn read(&self, files: &[Blob], start: usize, to: &mut [u8]) -> Result<(), Error> {
+        let blob = &files[self.file];
+        blob.read_at(self.offset + start as u64, to)
+            .map_err(|source| Error::Read { file: blob.name().to_owned(), source })
     }
 }
 

@@ -22,10 +22,20 @@ pub struct Model {
     pub tokenizer: Option<TokenizerFiles>,
     /// The name of a `spiece.model`, which is not read but explains why there is no tokenizer.
     pub pieces: Option<String>,
+    pub chat: ChatFiles,
     /// Commit on the hub.
     pub revision: Option<String>,
     /// Remarks for the report.
     pub notes: Vec<String>,
+}
+
+/// How a chat model's prompts are written.
+#[derive(Debug, Default)]
+pub struct ChatFiles {
+    /// `chat_template.jinja`, which replaces the template in `settings`.
+    pub template: Option<Blob>,
+    /// `tokenizer_config.json`: special tokens by name, and in most models the template.
+    pub settings: Option<Blob>,
 }
 
 #[derive(Debug)]
@@ -40,6 +50,8 @@ pub enum TokenizerFiles {
 pub enum Weights {
     /// One or more safetensors files.
     Stored(Vec<Blob>),
+    /// One GGUF file, from whose metadata the configurations were made.
+    Gguf(Blob),
     /// Random numbers from this seed.
     Seeded(u64),
 }
@@ -78,7 +90,7 @@ pub enum ReadError {
 
 impl Model {
     /// SHA-256 of the list of file hashes, in the format of `sha256sum`, over both configs and
-    /// weights.
+    /// weights; that of a GGUF file.
     pub fn sha256(&self) -> Result<String, ReadError> {
         let line = |blob: &Blob| -> Result<String, ReadError> {
             Ok(format!("{}  {}\n", blob.sha256()?, blob.file_name))
@@ -88,6 +100,8 @@ impl Model {
             list += &line(generation)?;
         }
         let weights = match &self.weights {
+            // The configurations are in the file.
+            Weights::Gguf(file) => return file.sha256(),
             Weights::Seeded(seed) => format!("seeded weights, seed {seed}\n"),
             Weights::Stored(files) => files.iter().map(line).collect::<Result<_, _>>()?,
         };
@@ -281,6 +295,7 @@ mod tests {
             weights: Weights::Seeded(1),
             tokenizer: None,
             pieces: None,
+            chat: ChatFiles::default(),
             revision: None,
             notes: Vec::new(),
         };

@@ -4,6 +4,7 @@
 //! A family's crate implements [`Architecture`] and [`compute::Compute`]. [`open`] checks the files,
 //! [`Opened::load`] loads the weights, [`LanguageModel`] decodes batches.
 
+pub mod chat_form;
 pub mod compute;
 pub mod generate;
 pub mod generation_config;
@@ -11,6 +12,7 @@ mod intake;
 pub mod roofline;
 pub mod tokenizer;
 
+use chat_form::ChatForm;
 use checkpoint::Tensors;
 use checkpoint::lora::{self, Adapter};
 use compute::Compute;
@@ -30,6 +32,9 @@ use std::fmt;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 use tokenizer::{Prompt, PromptForm, Tokenizer};
+
+/// What a chat model is asked for if nothing is specified.
+const CHAT_INSTRUCTION: &str = "Summarize: {dialogue}";
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -162,7 +167,7 @@ pub fn open(
     let tokenizer_sha256 = model.tokenizer.as_ref().map(TokenizerFiles::sha256).transpose()?;
     let random_weights = matches!(model.weights, Weights::Seeded(_));
 
-    let files::Model { config, generation, weights, tokenizer, pieces, revision, mut notes } =
+    let files::Model { config, generation, weights, tokenizer, pieces, chat, revision, mut notes } =
         model;
     let mut architecture = family(&config, weights)?;
     let vocabulary = architecture.vocabulary();
@@ -173,10 +178,16 @@ pub fn open(
     };
     let generation =
         self::generation(generation.as_ref(), &config, |text, file| parse(text, file, vocabulary))?;
-    let tokenizer = tokenizer
+    let mut tokenizer = tokenizer
         .as_ref()
         .map(|files| Tokenizer::load(files, architecture.prompt_form(), vocabulary))
         .transpose()?;
+    if architecture.continues_prompts() {
+        match ChatForm::open(&chat).map_err(tokenizer::Error::from)? {
+            Some(chat) => tokenizer = tokenizer.map(|tokenizer| tokenizer.with_chat(chat)),
+            None => notes.push("prompts are plain text: the model has no chat template".to_owned()),
+        }
+    }
     let (mut adapter_sha256, mut adapter_note) = (None, None);
     let mut adapter = None;
     if let Some(given) = spec.unmerged() {
@@ -344,6 +355,15 @@ impl LanguageModel {
         self.architecture.default_prompt(dialogue)
     }
 
+    /// The prompt of a dialogue if none is specified, truncated like [`LanguageModel::prompt`].
+    pub fn prompt_of(&self, dialogue: &str, limit: usize) -> Result<Prompt, Error> {
+        let tokenizer = self.tokenizer()?;
+        if tokenizer.is_chat() {
+            return Ok(tokenizer.prompt_of(CHAT_INSTRUCTION, dialogue, limit)?);
+        }
+        self.prompt(&self.default_prompt(dialogue), limit)
+    }
+
     /// The prompt of a text, truncated to `limit` tokens and to what the model accepts.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         Ok(self.tokenizer()?.prompt(text, limit)?)
@@ -465,8 +485,9 @@ fn input(
         }
         (Stop::Reference, None) => return Err(refused(request, &Error::NoReference)),
     };
-    let text = generation.prompt_for(&request.dialogue);
-    let prompt = tokenizer.prompt(&text, size(generation.max_input_tokens)).map_err(failed)?;
+    let limit = size(generation.max_input_tokens);
+    let prompt =
+        tokenizer.prompt_of(&generation.prompt, &request.dialogue, limit).map_err(failed)?;
     Ok(Input { prompt, stop_rule, decoding: Arc::clone(decoding) })
 }
 

@@ -3,7 +3,9 @@
 //! Truncation and padding settings in the file are disabled, with a note: a benchmark must not
 //! inherit them silently. Limits come from the caller.
 
+use super::chat_form::{self, ChatForm};
 use engine::files::{Blob, ReadError, TokenizerFiles};
+use model::generation::DIALOGUE;
 use std::collections::HashMap;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -17,6 +19,8 @@ pub const MAX_TEXT_BYTES: usize = 1 << 20;
 pub struct Tokenizer {
     pieces: Pieces,
     form: PromptForm,
+    /// Writes the prompts, in place of `form`.
+    chat: Option<ChatForm>,
     pub notes: Vec<String>,
 }
 
@@ -62,6 +66,12 @@ pub enum Error {
     TooLong { bytes: usize },
     #[error("the tokenizer failed on this text")]
     Text(#[source] tokenizers::Error),
+    #[error(transparent)]
+    Chat(#[from] chat_form::Error),
+    #[error(
+        "without the dialogue a prompt has {tokens} tokens already: max_input_tokens = {limit} is too low"
+    )]
+    NoRoom { tokens: usize, limit: usize },
 }
 
 impl Tokenizer {
@@ -111,7 +121,61 @@ impl Tokenizer {
                 ),
             });
         }
-        Ok(Self { pieces, form, notes })
+        Ok(Self { pieces, form, chat: None, notes })
+    }
+
+    /// For a chat model.
+    #[must_use]
+    pub fn with_chat(mut self, chat: ChatForm) -> Self {
+        self.notes.push(chat.note.clone());
+        Self { chat: Some(chat), ..self }
+    }
+
+    pub fn is_chat(&self) -> bool {
+        self.chat.is_some()
+    }
+
+    /// The prompt of a dialogue, truncated to `limit` tokens. `instruction` contains [`DIALOGUE`].
+    pub fn prompt_of(
+        &self,
+        instruction: &str,
+        dialogue: &str,
+        limit: usize,
+    ) -> Result<Prompt, Error> {
+        match &self.chat {
+            None => self.prompt(&instruction.replacen(DIALOGUE, dialogue, 1), limit),
+            Some(chat) => {
+                let limit = limit.min(self.form.longest.unwrap_or(usize::MAX));
+                self.chat_prompt(&|dialogue| chat.prompt(instruction, dialogue), dialogue, limit)
+            }
+        }
+    }
+
+    /// Removes tokens from the end of the dialogue until the text that `write` makes of it fits.
+    fn chat_prompt(
+        &self,
+        write: &dyn Fn(&str) -> Result<String, chat_form::Error>,
+        dialogue: &str,
+        limit: usize,
+    ) -> Result<Prompt, Error> {
+        let ids = |dialogue| Ok::<_, Error>(self.encode(&write(dialogue)?)?.get_ids().to_vec());
+        let whole = ids(dialogue)?;
+        let Some(mut excess) = whole.len().checked_sub(limit).filter(|excess| *excess > 0) else {
+            return Ok(Prompt { ids: whole, cut: 0 });
+        };
+        let tokens = self.pieces.encode(dialogue, false).map_err(Error::Text)?;
+        let mut kept = tokens.len();
+        loop {
+            kept = kept.saturating_sub(excess);
+            let end = kept.checked_sub(1).map_or(0, |last| tokens.get_offsets()[last].1);
+            let ids = ids(&dialogue[..dialogue.floor_char_boundary(end)])?;
+            // What is next to the dialogue can merge with its end in more than one way.
+            match ids.len().checked_sub(limit) {
+                None | Some(0) => return Ok(Prompt { cut: whole.len() - ids.len(), ids }),
+                Some(_) if kept == 0 => return Err(Error::NoRoom { tokens: ids.len(), limit }),
+                Some(more) => excess = more,
+            }
+        }
     }
 
     /// A text truncated to `limit` tokens, including special ones, like in transformers.

@@ -74,7 +74,7 @@ impl Line {
         decoding: &Arc<Decoding>,
     ) -> anyhow::Result<Input> {
         let prompt = match &self.content {
-            Content::Dialogue(dialogue) => engine.prompt(&engine.default_prompt(dialogue), limit),
+            Content::Dialogue(dialogue) => engine.prompt_of(dialogue, limit),
             Content::Ids(ids) => engine.prompt_of_ids(ids.clone(), limit),
         };
         let prompt = prompt.with_context(|| self.place.clone())?;

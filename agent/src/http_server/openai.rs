@@ -85,8 +85,8 @@ enum Part {
 }
 
 impl Asked {
-    /// The prompt. These models have no chat template: the messages' texts follow each other, one
-    /// per line.
+    /// The prompt: the messages' texts follow each other, one per line. A chat template makes one
+    /// user message of them.
     fn prompt(&mut self, route: Route) -> Result<String, String> {
         match (route, self.prompt.take(), self.messages.take()) {
             (Route::Completions, Some(prompt), None) => Ok(prompt),

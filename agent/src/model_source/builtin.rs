@@ -1,7 +1,7 @@
 //! The model `builtin:tiny` and its adapter, built into the program. Trained by `tools/train_tiny`.
 
 use super::{Error, given_tokenizer};
-use engine::files::{Adapter, Blob, Model, TokenizerFiles, Weights};
+use engine::files::{Adapter, Blob, ChatFiles, Model, TokenizerFiles, Weights};
 
 pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {
     let own = self::tokenizer(name)?;
@@ -12,6 +12,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
         weights: Weights::Stored(vec![weights]),
         tokenizer: Some(TokenizerFiles::Whole(given_tokenizer(tokenizer)?.unwrap_or(own))),
         pieces: None,
+        chat: ChatFiles::default(),
         revision: None,
         notes: Vec::new(),
     })

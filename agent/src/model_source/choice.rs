@@ -18,6 +18,10 @@ pub(super) const GENERATION: &str = "generation_config.json";
 pub(super) const WEIGHTS: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
+/// Of chat models: special tokens by name, and the template that writes their prompts.
+pub(super) const TOKENIZER_SETTINGS: &str = "tokenizer_config.json";
+/// The template in a file of its own.
+pub(super) const CHAT_TEMPLATE: &str = "chat_template.jinja";
 /// Byte-level BPE, read together if there is no [`TOKENIZER`].
 pub(super) const VOCABULARY: &str = "vocab.json";
 pub(super) const MERGES: &str = "merges.txt";
@@ -164,7 +168,17 @@ pub(super) fn tokenizer(place: &str, files: &[String]) -> Result<(), Error> {
 
 /// Whether a model's folder is recognized by a file of this name.
 pub(super) fn is_model_file(name: &str) -> bool {
-    [CONFIG, GENERATION, TOKENIZER, PIECES, VOCABULARY, MERGES].contains(&name) || is_weights(name)
+    let beside_weights = [
+        CONFIG,
+        GENERATION,
+        TOKENIZER,
+        TOKENIZER_SETTINGS,
+        CHAT_TEMPLATE,
+        PIECES,
+        VOCABULARY,
+        MERGES,
+    ];
+    beside_weights.contains(&name) || is_weights(name)
 }
 
 /// Whether a folder with a file of this name is meant to be a model, even if another is missing.
@@ -211,6 +225,9 @@ mod tests {
         assert_eq!(chosen(&bpe[..3]).unwrap(), ["config.json", "model.safetensors"]);
         let whole = ["config.json", "model.safetensors", "tokenizer.json"];
         assert_eq!(chosen(&[&bpe[..], &whole[2..]].concat()).unwrap(), whole);
+        let chat =
+            ["chat_template.jinja", "config.json", "model.safetensors", "tokenizer_config.json"];
+        assert_eq!(chosen(&chat).unwrap(), chat);
         let files = ["config.json", INDEX, "model-1.safetensors", "t5_shard-2.safetensors", PIECES];
         assert_eq!(chosen(&files).unwrap(), ["config.json", INDEX, PIECES]);
     }

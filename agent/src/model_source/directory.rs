@@ -1,11 +1,12 @@
 //! A model folder in the Hugging Face layout.
 
 use super::choice::{
-    self, CONFIG, Chosen, GENERATION, INDEX, MERGES, PIECES, TOKENIZER, VOCABULARY, WEIGHTS,
+    self, CHAT_TEMPLATE, CONFIG, Chosen, GENERATION, INDEX, MERGES, PIECES, TOKENIZER,
+    TOKENIZER_SETTINGS, VOCABULARY, WEIGHTS,
 };
 use super::folder::{self, Folder};
 use super::{Error, given_tokenizer};
-use engine::files::{Blob, Model, TokenizerFiles, Weights};
+use engine::files::{Blob, ChatFiles, Model, TokenizerFiles, Weights};
 use std::path::Path;
 
 pub(super) fn find(path: &Path, tokenizer: Option<&str>) -> Result<Model, Error> {
@@ -43,6 +44,10 @@ pub(super) fn open(
         weights: Weights::Stored(weights),
         tokenizer,
         pieces,
+        chat: ChatFiles {
+            template: if_chosen(CHAT_TEMPLATE)?,
+            settings: if_chosen(TOKENIZER_SETTINGS)?,
+        },
         revision: None,
         notes: Vec::new(),
     })

@@ -2,7 +2,7 @@
 //! quality.
 
 use super::{Error, given_tokenizer};
-use engine::files::{Blob, Model, TokenizerFiles, Weights};
+use engine::files::{Blob, ChatFiles, Model, TokenizerFiles, Weights};
 
 const SEED: u64 = 1;
 
@@ -144,6 +144,7 @@ pub(super) fn find(name: &str, tokenizer: Option<&str>) -> Result<Model, Error> 
         weights: Weights::Seeded(SEED),
         tokenizer: given_tokenizer(tokenizer)?.map(TokenizerFiles::Whole),
         pieces: None,
+        chat: ChatFiles::default(),
         revision: None,
         notes: vec![format!("dummy:{name} has random weights")],
     })

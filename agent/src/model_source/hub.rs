@@ -2,7 +2,7 @@
 
 use super::choice::{self, Chosen, INDEX, TOKENIZER};
 use super::folder::Folder;
-use super::{Error, adapter_choice, connection, tree_path};
+use super::{Error, adapter_choice, connection, gguf, tree_path};
 use fetch::hub::{Address, Kind, Repository};
 
 pub(super) struct Found<T> {
@@ -12,11 +12,33 @@ pub(super) struct Found<T> {
     pub(super) chosen: T,
 }
 
-/// Whether a name has the form `owner/name` and is not a file path.
+/// Whether a name has the form `owner/name` or `owner/name:FILE.gguf` and is not a file path.
 pub(super) fn is_name(given: &str) -> bool {
+    let (given, _) = with_file(given);
     let is_path = given.starts_with(['.', '/', '~']) || given.contains(':');
-    let is_file = [".json", ".gz", ".tgz", ".tar"].iter().any(|ending| given.ends_with(ending));
+    let is_file =
+        [".json", ".gz", ".tgz", ".tar", ".gguf"].iter().any(|ending| given.ends_with(ending));
     given.starts_with("hf://") || (!is_path && !is_file && given.split('/').count() == 2)
+}
+
+/// A repository, and the GGUF file of it that is named after a colon.
+pub(super) fn with_file(given: &str) -> (&str, Option<&str>) {
+    let parts = given.rsplit_once(':').filter(|(_, file)| gguf::is_name(file));
+    parts.map_or((given, None), |(repository, file)| (repository, Some(file)))
+}
+
+/// Selects the file of this name.
+pub(super) fn file(
+    given: &str,
+    name: &str,
+    revision: Option<&str>,
+) -> Result<Found<String>, Error> {
+    let listed = listed(given, revision)?;
+    if !listed.files.iter().any(|file| file == name) {
+        return Err(Error::Missing { folder: given.to_owned(), file: name.to_owned() });
+    }
+    let folder = listed.fetch(given, &[name.to_owned()])?;
+    Ok(Found { folder, commit: listed.commit, chosen: name.to_owned() })
 }
 
 pub(super) fn model(given: &str, revision: Option<&str>) -> Result<Found<Chosen>, Error> {
@@ -86,10 +108,14 @@ mod tests {
 
     #[test]
     fn names_of_the_hub_are_told_from_paths() {
-        for name in ["google/flan-t5-base", "hf://google/flan-t5-base@main", "a/b@v1"] {
+        let file = "a/b@v1:x/c-Q4_0.gguf";
+        assert_eq!(with_file(file), ("a/b@v1", Some("x/c-Q4_0.gguf")));
+        for name in ["google/flan-t5-base", "hf://google/flan-t5-base@main", "a/b@v1", file] {
             assert!(is_name(name), "{name}");
         }
-        for path in ["./model", "/a/b", "a/b/c", "model", "a/tokenizer.json", "x/model.tar.gz"] {
+        for path in
+            ["./model", "/a/b", "a/b/c", "model", "a/tokenizer.json", "x/model.tar.gz", "x/m.gguf"]
+        {
             assert!(!is_name(path), "{path}");
         }
     }

@@ -11,6 +11,7 @@ mod connection;
 mod directory;
 mod dummy;
 mod folder;
+mod gguf;
 mod hub;
 mod reach;
 mod s3;
@@ -59,7 +60,7 @@ pub enum Error {
     #[error("unknown {kind} `{found}`: expected {known}")]
     UnknownName { kind: &'static str, found: String, known: String },
     #[error(
-        "no model at `{path}`: expected a folder with config.json and model.safetensors, or a model.tar.gz"
+        "no model at `{path}`: expected a folder with config.json and model.safetensors, a model.tar.gz or a .gguf file"
     )]
     NoFolder { path: String },
     #[error(transparent)]
@@ -68,8 +69,10 @@ pub enum Error {
     Revision { model: String, revision: String },
     #[error(transparent)]
     Archive(#[from] archive::Error),
+    #[error(transparent)]
+    Gguf(#[from] ::gguf::Error),
     #[error(
-        "unsupported model location `{given}`: expected a folder, owner/name on the hub, s3://bucket/prefix or builtin:tiny"
+        "unsupported model location `{given}`: expected a folder, a .gguf file, owner/name on the hub, s3://bucket/prefix or builtin:tiny"
     )]
     Address { given: String },
 }
@@ -111,9 +114,18 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
         Place::Local(path) if path.is_file() && archive::is_archive(model) => {
             unpacked::find(path, model, tokenizer)
         }
+        Place::Local(path) if path.is_file() && gguf::is_name(model) => {
+            gguf::find(path, model, tokenizer)
+        }
         Place::Local(_) => Err(Error::NoFolder { path: model.to_owned() }),
         Place::Hub => {
-            let found = hub::model(model, spec.revision.as_deref())?;
+            let revision = spec.revision.as_deref();
+            if let (repository, Some(file)) = hub::with_file(model) {
+                let found = hub::file(repository, file, revision)?;
+                let model = gguf::find(&found.folder.path.join(&found.chosen), model, tokenizer)?;
+                return Ok(Model { revision: Some(found.commit), ..model });
+            }
+            let found = hub::model(model, revision)?;
             let model = directory::open(&found.folder, &found.chosen, tokenizer)?;
             Ok(Model { revision: Some(found.commit), ..model })
         }
@@ -121,6 +133,7 @@ pub fn find(spec: &EngineSpec) -> Result<Model, Error> {
             s3::Found::File(file) if archive::is_archive(model) => {
                 unpacked::find(&file, model, tokenizer)
             }
+            s3::Found::File(file) if gguf::is_name(model) => gguf::find(&file, model, tokenizer),
             s3::Found::File(_) => Err(Error::NoFolder { path: model.to_owned() }),
             s3::Found::Folder((folder, chosen)) => directory::open(&folder, &chosen, tokenizer),
         },

@@ -2,7 +2,7 @@
 
 use super::choice::{self, Chosen, INDEX, TOKENIZER};
 use super::folder::Folder;
-use super::{Error, adapter_choice, archive, connection};
+use super::{Error, adapter_choice, archive, connection, gguf};
 use fetch::s3::{Address, Object};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub(super) fn is_name(given: &str) -> bool {
 
 /// What an address holds.
 pub(super) enum Found<T> {
-    /// A downloaded file: an archive or a `tokenizer.json`.
+    /// A downloaded file: an archive, a GGUF file or a `tokenizer.json`.
     File(PathBuf),
     /// Files below a prefix.
     Folder(T),
@@ -80,7 +80,7 @@ fn listed(given: &str) -> Result<Found<Listed>, Error> {
     let address: Address = given.parse().map_err(fetch::Error::from)?;
     let fetcher = connection()?;
     let is_file = Path::new(&address.key).extension().is_some_and(|ending| ending == "json");
-    if is_file || archive::is_archive(&address.key) {
+    if is_file || archive::is_archive(&address.key) || gguf::is_name(&address.key) {
         let snapshot = fetcher.block_on(async {
             let object = fetcher.s3_object(&address).await?;
             fetcher.s3_files(&address.bucket, &[object]).await

@@ -17,7 +17,7 @@ const MAX_INDEX_BYTES: u64 = 64 << 20;
 /// Beside the unpacked files: which they are.
 const CHOSEN: &str = "chosen.json";
 /// Part of the cache's key: how many times the selection of files has changed.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// `name` is the archive, in errors.
 pub(super) fn find(path: &Path, name: &str, tokenizer: Option<&str>) -> Result<Model, Error> {

@@ -187,7 +187,7 @@ fn resolve_model(text: String, folder: &Path) -> String {
     }
     let has_scheme = text.contains("://") || text.contains(':');
     let starts_as_path = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
-    let is_file = [".json", ".gz", ".tar"].iter().any(|end| text.ends_with(end));
+    let is_file = [".json", ".gz", ".tar", ".gguf"].iter().any(|end| text.ends_with(end));
     resolve(text, folder, !has_scheme && (starts_as_path || is_file))
 }
 

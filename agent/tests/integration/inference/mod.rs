@@ -14,6 +14,7 @@ mod logits;
 mod memory;
 mod parity;
 mod searches;
+mod smollm2;
 mod text;
 mod unmerged;
 mod variants;

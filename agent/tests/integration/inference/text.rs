@@ -5,6 +5,7 @@ use agent::engines::{self, http::Permissions};
 use agent::model_source;
 use engine::files::{Blob, TokenizerFiles};
 use engine::{Engine, Request};
+use generation::chat_form::ChatForm;
 use generation::tokenizer::{PromptForm, Tokenizer};
 use model::failure::Kind;
 use model::generation::{Generation, Settings, Stop};
@@ -284,4 +285,32 @@ fn both_forms_of_a_byte_level_bpe_give_the_ids_of_transformers() {
             assert_eq!(cut.cut, case.ids.len() - case.cut_ids.len());
         }
     }
+}
+
+#[test]
+fn a_long_chat_loses_the_end_of_its_dialogue_and_nothing_else() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/gguf/tests/smollm.gguf");
+    let model = model_source::find(&spec(path)).unwrap();
+    let form = PromptForm { start: None, end: Some(2), longest: Some(1000) };
+    let chat = ChatForm::open(&model.chat).unwrap().unwrap();
+    assert!(chat.note.starts_with("prompts are written by the model's chat template (SHA-256 "));
+    let tokenizer = Tokenizer::load(&model.tokenizer.unwrap(), form, 400).unwrap().with_chat(chat);
+    let dialogue =
+        "Amy: They're late, naïve 日本 😀😀 meeting!\n\nBob: 12345 meet summarize \u{1F600}";
+    let prompt =
+        |dialogue: &str, limit| tokenizer.prompt_of("Summarize: {dialogue} <end>", dialogue, limit);
+    let whole = prompt(dialogue, 2000).unwrap();
+    let empty = prompt("", 2000).unwrap();
+    assert_eq!((whole.cut, whole.ids[0]), (0, 1));
+    let text = "<|im_start|>user\nSummarize: ";
+    assert_eq!(whole.ids[..8], tokenizer.prompt(text, 1000).unwrap().ids[..8]);
+    for limit in empty.ids.len()..whole.ids.len() {
+        let prompt = prompt(dialogue, limit).unwrap();
+        assert!(prompt.ids.len() <= limit && prompt.ids.len() + 4 > limit, "{limit}");
+        assert_eq!(prompt.ids.len() + prompt.cut, whole.ids.len());
+        let (start, end) = (&prompt.ids[..8], &prompt.ids[prompt.ids.len() - 6..]);
+        assert_eq!((start, end), (&whole.ids[..8], &whole.ids[whole.ids.len() - 6..]), "{limit}");
+    }
+    let error = prompt(dialogue, empty.ids.len() - 1).unwrap_err().to_string();
+    assert!(error.starts_with("without the dialogue a prompt has "), "{error}");
 }

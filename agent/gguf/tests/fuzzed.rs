@@ -1,0 +1,43 @@
+//! Any bytes as a GGUF file: refused or read, never a panic, and no more memory than the file's
+//! size asks for.
+
+use engine::files::Blob;
+use gguf::{File, Model};
+
+pub fn check(bytes: &[u8]) {
+    let file = match File::open(Blob::held("model.gguf", bytes.to_vec())) {
+        Ok(file) => file,
+        Err(error) => return assert!(error.to_string().contains("model.gguf"), "{error}"),
+    };
+    for (name, tensor) in file.tensors() {
+        let values = file.values(tensor).expect("a tensor that was checked can be read");
+        assert_eq!(values.len(), tensor.rows() * tensor.columns(), "{name}");
+    }
+    let Ok(model) = Model::new(file) else { return };
+    for (name, shape) in model.tensors() {
+        let values = model.values(name).expect("a tensor of the model").expect("it can be read");
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "{name}");
+    }
+    let texts = [
+        model.tokenizer().map(Option::unwrap_or_default),
+        model.generation(),
+        model.tokenizer_config(),
+    ];
+    for text in texts {
+        match text {
+            Ok(json) => assert!(!json.to_string().is_empty()),
+            Err(error) => assert!(error.to_string().contains("model.gguf"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn kept_files_are_checked() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/gguf");
+    let inputs: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!inputs.is_empty());
+    for path in inputs {
+        check(&std::fs::read(path).unwrap());
+    }
+}
