@@ -65,7 +65,8 @@ pub struct SearchOptions {
     #[arg(long, value_name = "X", env = "FLEETMARK_LENGTH_PENALTY", value_parser = finite,
         allow_negative_numbers = true)]
     length_penalty: Option<f64>,
-    /// When a beam search ends: false, true or never
+    /// When a beam search ends that has as many summaries as beams: at once (true), once no beam
+    /// is better at its present length (false), or once none can become better (never)
     #[arg(long, value_name = "WHEN", env = "FLEETMARK_EARLY_STOPPING")]
     early_stopping: Option<EarlyStopping>,
     /// Length of token sequences that may occur only once; 0 allows all
@@ -92,6 +93,23 @@ pub struct SearchOptions {
     /// Tokens that are never generated
     #[arg(long, value_name = "ID", env = "FLEETMARK_SUPPRESS_TOKENS", value_delimiter = ',')]
     suppress_tokens: Option<Vec<u32>>,
+    /// Sample tokens instead of taking the best one; never done unless requested
+    #[arg(long, env = "FLEETMARK_DO_SAMPLE")]
+    do_sample: bool,
+    /// Divisor of the scores before sampling
+    #[arg(long, value_name = "X", env = "FLEETMARK_TEMPERATURE", value_parser = positive,
+        requires = "do_sample")]
+    temperature: Option<f64>,
+    /// Number of best tokens to sample from; 0 samples from all
+    #[arg(long, value_name = "N", env = "FLEETMARK_TOP_K", requires = "do_sample")]
+    top_k: Option<u32>,
+    /// Probability of the best tokens to sample from, up to 1
+    #[arg(long, value_name = "X", env = "FLEETMARK_TOP_P", value_parser = share,
+        requires = "do_sample")]
+    top_p: Option<f64>,
+    /// Seed of sampling; a prompt and a seed always give the same summary [default: 0]
+    #[arg(long, value_name = "N", env = "FLEETMARK_SEED", requires = "do_sample")]
+    seed: Option<u64>,
 }
 
 impl SearchOptions {
@@ -110,6 +128,11 @@ impl SearchOptions {
             forced_bos_token_id: self.forced_bos_token_id,
             forced_eos_token_id: self.forced_eos_token_id.clone(),
             suppress_tokens: self.suppress_tokens.clone(),
+            do_sample: self.do_sample.then_some(true),
+            temperature: self.temperature,
+            top_k: self.top_k,
+            top_p: self.top_p,
+            seed: self.seed,
         }
     }
 }
@@ -122,6 +145,11 @@ fn finite(text: &str) -> Result<f64, String> {
 fn positive(text: &str) -> Result<f64, String> {
     let number = finite(text).ok().filter(|number| *number > 0.0);
     number.ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number = positive(text).ok().filter(|number| *number <= 1.0);
+    number.ok_or_else(|| "expected a number above 0, at most 1".to_owned())
 }
 
 /// Options that allow what a matrix asks to send to endpoints.

@@ -1,7 +1,7 @@
 //! An inference engine: what to load, and what the agent found.
 
 use crate::endpoint::Endpoint;
-use crate::generation::Decoding;
+use crate::generation::{Decoding, Generation};
 use crate::words;
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,13 @@ impl EngineSpec {
     }
 }
 
+/// An engine, and what it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AskedEngine {
+    pub spec: EngineSpec,
+    pub generation: Generation,
+}
+
 /// What an agent found out about an engine. A null hash or revision is "does not apply".
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EngineFacts {
@@ -89,6 +96,10 @@ pub struct EngineFacts {
     /// versions.
     #[serde(default)]
     pub decoding: Option<Decoding>,
+    /// With its placeholder for the dialogue. Null in campaigns of earlier versions, whose matrix has
+    /// the prompt of all models.
+    #[serde(default)]
+    pub prompt: Option<String>,
     pub notes: Vec<String>,
 }
 

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 pub const DIALOGUE: &str = "{dialogue}";
 
+/// The prompt of endpoints and scripts, whose model is unknown, and of models that were trained
+/// with instructions.
+pub const INSTRUCTION: &str = "Summarize: {dialogue}";
+
 words!(
     /// When decoding of a summary ends before its length limit.
     Stop, "stop rule", {
@@ -32,8 +36,9 @@ words!(
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Contains [`DIALOGUE`] once.
-    pub prompt: String,
+    /// Contains [`DIALOGUE`] once. `None`: as the engine prompts its model by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// Longer prompts are truncated; `</s>` included.
     pub max_input_tokens: u32,
     pub stop: Stop,
@@ -42,9 +47,14 @@ pub struct Generation {
 }
 
 impl Generation {
-    pub fn prompt_for(&self, dialogue: &str) -> String {
-        self.prompt.replacen(DIALOGUE, dialogue, 1)
+    pub fn prompt_or<'a>(&'a self, default: &'a str) -> &'a str {
+        self.prompt.as_deref().unwrap_or(default)
     }
+}
+
+/// The text of a dialogue's prompt. `prompt` contains [`DIALOGUE`] once.
+pub fn fill(prompt: &str, dialogue: &str) -> String {
+    prompt.replacen(DIALOGUE, dialogue, 1)
 }
 
 /// What is asked for. `None`: as the model's files say, or else the default of [`Decoding`].
@@ -79,6 +89,17 @@ pub struct Settings {
     pub forced_eos_token_id: Option<Vec<u32>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppress_tokens: Option<Vec<u32>>,
+    /// Tokens are sampled only where this is asked for, whatever the model's files say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub do_sample: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 impl Settings {
@@ -124,7 +145,16 @@ impl Settings {
                 .suppress_tokens
                 .clone()
                 .or_else(|| others.suppress_tokens.clone()),
+            do_sample: self.do_sample.or(others.do_sample),
+            temperature: self.temperature.or(others.temperature),
+            top_k: self.top_k.or(others.top_k),
+            top_p: self.top_p.or(others.top_p),
+            seed: self.seed.or(others.seed),
         }
+    }
+
+    pub fn samples(&self) -> bool {
+        self.do_sample == Some(true)
     }
 
     /// The names of the settings that only engines with files of their own can honor.
@@ -141,8 +171,37 @@ impl Settings {
             ("forced_bos_token_id", self.forced_bos_token_id.is_some()),
             ("forced_eos_token_id", self.forced_eos_token_id.is_some()),
             ("suppress_tokens", self.suppress_tokens.is_some()),
+            ("do_sample", self.do_sample.is_some()),
+            ("temperature", self.temperature.is_some()),
+            ("top_k", self.top_k.is_some()),
+            ("top_p", self.top_p.is_some()),
+            ("seed", self.seed.is_some()),
         ];
         set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
+    }
+}
+
+/// How tokens are sampled, with the defaults of transformers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// Above 0.
+    pub temperature: f64,
+    /// 0: off.
+    pub top_k: u32,
+    /// Above 0; 1: off.
+    pub top_p: f64,
+    /// Together with the prompt, it determines the tokens of a summary.
+    pub seed: u64,
+}
+
+impl Sampling {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            temperature: settings.temperature.unwrap_or(1.0),
+            top_k: settings.top_k.unwrap_or(50),
+            top_p: settings.top_p.unwrap_or(1.0),
+            seed: settings.seed.unwrap_or(0),
+        }
     }
 }
 
@@ -167,6 +226,9 @@ pub struct Decoding {
     pub forced_eos_token_id: Vec<u32>,
     /// Tokens that are never generated.
     pub suppress_tokens: Vec<u32>,
+    /// `None`: the best token is taken.
+    #[serde(default)]
+    pub sampling: Option<Sampling>,
 }
 
 impl Default for Decoding {
@@ -183,6 +245,7 @@ impl Default for Decoding {
             forced_bos_token_id: None,
             forced_eos_token_id: Vec::new(),
             suppress_tokens: Vec::new(),
+            sampling: None,
         }
     }
 }
@@ -206,6 +269,7 @@ impl Decoding {
             forced_bos_token_id: settings.forced_bos_token_id,
             forced_eos_token_id: settings.forced_eos_token_id.clone().unwrap_or_default(),
             suppress_tokens: settings.suppress_tokens.clone().unwrap_or_default(),
+            sampling: settings.samples().then(|| Sampling::of(settings)),
         }
     }
 
@@ -216,7 +280,7 @@ impl Decoding {
     }
 }
 
-/// `greedy`, or the settings that differ from greedy decoding without conditions, by name.
+/// `greedy`, `sampled` with its parameters, or the settings that differ from greedy decoding without conditions, by name.
 impl std::fmt::Display for Decoding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let default = Self::default();
@@ -233,6 +297,12 @@ impl std::fmt::Display for Decoding {
                 format!("[{}]", ids.join(", "))
             }
         };
+        if let Some(Sampling { temperature, top_k, top_p, seed }) = self.sampling {
+            part("temperature", true, temperature.to_string());
+            part("top_k", true, top_k.to_string());
+            part("top_p", true, top_p.to_string());
+            part("seed", true, seed.to_string());
+        }
         part("num_beams", self.num_beams != 1, self.num_beams.to_string());
         let length_penalty = self.length_penalty.to_string();
         part("length_penalty", self.num_beams != 1, length_penalty);
@@ -254,10 +324,14 @@ impl std::fmt::Display for Decoding {
         part("forced_eos_token_id", !eos.is_empty(), list(eos));
         let suppressed = &self.suppress_tokens;
         part("suppress_tokens", !suppressed.is_empty(), list(suppressed));
-        let greedy = if self.num_beams == 1 { "greedy" } else { "" };
+        let how = match self.sampling {
+            Some(_) => "sampled",
+            None if self.num_beams == 1 => "greedy",
+            None => "",
+        };
         let parts = parts.join(", ");
-        let separator = if greedy.is_empty() || parts.is_empty() { "" } else { ", " };
-        write!(f, "{greedy}{separator}{parts}")
+        let separator = if how.is_empty() || parts.is_empty() { "" } else { ", " };
+        write!(f, "{how}{separator}{parts}")
     }
 }
 
@@ -267,13 +341,7 @@ mod tests {
 
     #[test]
     fn a_dialogue_that_holds_the_place_holder_is_not_filled_again() {
-        let generation = Generation {
-            prompt: "Summarize: {dialogue}".to_owned(),
-            max_input_tokens: 8,
-            stop: Stop::Eos,
-            settings: Settings::default(),
-        };
-        assert_eq!(generation.prompt_for("A: {dialogue}"), "Summarize: A: {dialogue}");
+        assert_eq!(fill(INSTRUCTION, "A: {dialogue}"), "Summarize: A: {dialogue}");
     }
 
     #[test]
@@ -322,10 +390,28 @@ mod tests {
     }
 
     #[test]
+    fn sampling_is_off_unless_it_is_asked_for() {
+        let model = Settings { temperature: Some(0.7), top_k: Some(9), ..Settings::default() };
+        assert!(Decoding::of(&model, 0).is_plain());
+        let asked = Settings { do_sample: Some(true), seed: Some(7), ..Settings::default() };
+        let decoding = Decoding::of(&asked.or(&model), 0);
+        let expected = Sampling { temperature: 0.7, top_k: 9, top_p: 1.0, seed: 7 };
+        assert_eq!(decoding.sampling, Some(expected));
+        assert!(!decoding.is_plain());
+        assert_eq!(
+            decoding.to_string(),
+            "sampled, temperature = 0.7, top_k = 9, top_p = 1, seed = 7"
+        );
+        let off = Settings { do_sample: Some(false), ..Settings::default() };
+        assert!(Decoding::of(&off.or(&asked), 0).is_plain());
+    }
+
+    #[test]
     fn stored_generations_of_before_are_read() {
         let text = r#"{"prompt": "{dialogue}", "max_input_tokens": 8, "max_new_tokens": 9, "stop": "eos"}"#;
         let generation: Generation = serde_json::from_str(text).unwrap();
         let settings = Settings { max_new_tokens: Some(9), ..Settings::default() };
         assert_eq!(generation.settings, settings);
+        assert_eq!(generation.prompt.as_deref(), Some(DIALOGUE));
     }
 }

@@ -25,5 +25,6 @@ pub mod segment;
 pub mod shard_digest;
 pub mod telemetry;
 pub mod text;
+pub mod unsupported_generation;
 pub mod version;
 pub mod words;

@@ -16,6 +16,7 @@ mod doctor;
 mod dtypes;
 mod endpoint;
 mod failures;
+mod generation;
 mod heat;
 mod hostile;
 mod hub;

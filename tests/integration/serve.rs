@@ -368,7 +368,11 @@ fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
         assert_eq!(usage["completion_tokens"], expected["output_tokens"], "{streamed}");
     }
     let refused = [
-        ("/v1/completions", json!({ "prompt": "a", "temperature": 0.7 }), "temperature = 0.7"),
+        (
+            "/v1/completions",
+            json!({ "prompt": "a", "temperature": 0.7 }),
+            "temperature = 0.7 asks for sampling, which this server does not allow",
+        ),
         ("/v1/completions", json!({ "messages": [] }), "expected prompt"),
         ("/v1/chat/completions", json!({ "messages": [] }), "at least one"),
         ("/v1/completions", json!({ "prompt": "a", "max_tokens": 9000 }), "1 to 200"),
@@ -381,6 +385,48 @@ fn openai_clients_get_the_same_text_whole_and_as_a_stream() {
         let message = answer["error"]["message"].as_str().expect("a message");
         assert!(message.contains(reason), "{message}");
     }
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
+}
+
+#[test]
+fn requests_sample_where_the_server_lets_them() {
+    let workspace = Workspace::default();
+    let options = ["--batch-size", "4", "--allow-sampling", "--max-new-tokens", "24"];
+    let serving = Serving::start(&workspace, "builtin:tiny", &options);
+    let text = prompt(&dialogues()[0]);
+    let completion = |parameters: Value| {
+        let mut request = json!({ "prompt": text });
+        for (name, value) in parameters.as_object().expect("an object") {
+            request[name] = value.clone();
+        }
+        let (status, answer) = post(&serving, "/v1/completions", &request);
+        assert!(status.contains("200"), "{status}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).expect("it is JSON");
+        answer["choices"][0]["text"].as_str().expect("a text").to_owned()
+    };
+    let greedy = completion(json!({}));
+    assert_eq!(completion(json!({ "temperature": 0 })), greedy);
+    assert_eq!(completion(json!({ "temperature": 0, "top_p": 0.5, "seed": 9 })), greedy);
+    let sampled = completion(json!({ "temperature": 2, "seed": 1 }));
+    assert_ne!(sampled, greedy);
+    assert_eq!(completion(json!({ "temperature": 2, "seed": 1, "top_p": 1 })), sampled);
+    assert_ne!(completion(json!({ "temperature": 2, "seed": 2 })), sampled);
+    // The same request in the other form, and in a batch of others.
+    let parameters = json!({
+        "max_new_tokens": 24, "do_sample": true, "temperature": 2, "top_k": 0, "seed": 1,
+    });
+    let inputs = json!([prompt(&dialogues()[1]), text, prompt(&dialogues()[2])]);
+    let body = json!({ "inputs": inputs, "parameters": parameters }).to_string();
+    let (status, answer) = serving.answer(serving.ask(&body)).expect("it answers");
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer[1]["generated_text"], json!(sampled));
+    let (status, answer) =
+        post(&serving, "/v1/completions", &json!({ "prompt": "a", "temperature": 2.5 }));
+    assert!(
+        status.contains("400") && answer.contains("temperature = 2.5: expected 0 to 2"),
+        "{answer}"
+    );
     serving.signal("TERM");
     let _ = serving.finish().expect(0);
 }

@@ -51,8 +51,8 @@ impl Architecture for Checkpoint {
         PromptForm::of_tokenizer(self.config.positions)
     }
 
-    fn default_prompt(&self, dialogue: &str) -> String {
-        format!("Summarize: {dialogue}")
+    fn default_prompt(&self) -> &str {
+        "Summarize: {dialogue}"
     }
 
     fn device(&self) -> &'static str {

@@ -276,7 +276,7 @@ mod tests {
             endpoint: None,
         };
         let generation = Generation {
-            prompt: "{dialogue}".to_owned(),
+            prompt: None,
             max_input_tokens: 9,
             settings: Settings { max_new_tokens: Some(9), ..Settings::default() },
             stop: Stop::Eos,

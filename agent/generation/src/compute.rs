@@ -69,7 +69,7 @@ pub trait Compute: Send {
     /// Feeds one token per row to the decoder and writes each row's next token to `best`.
     fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure>;
 
-    /// All logits of a step, `[rows, vocabulary]`, to compare implementations.
+    /// All logits of a step, `[rows, vocabulary]`.
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
 
     /// Like [`Compute::step`], but writes the logits of the rows at the ascending indices `scored`,
@@ -80,7 +80,20 @@ pub trait Compute: Send {
         scored: &[usize],
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
-    ) -> Result<(), Failure>;
+    ) -> Result<(), Failure> {
+        best.clear();
+        logits.clear();
+        let all = self.step_logits(tokens)?;
+        let vocabulary = all.len() / tokens.len();
+        for (row, of_row) in all.chunks_exact(vocabulary).enumerate() {
+            if scored.binary_search(&row).is_ok() {
+                logits.extend_from_slice(of_row);
+            } else {
+                best.push(NextToken::of(of_row));
+            }
+        }
+        Ok(())
+    }
 
     /// Keeps only the rows at these ascending indices.
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure>;

@@ -2,9 +2,10 @@
 //!
 //! As in transformers 5.24: `generation_config.json` counts if there is one, otherwise the same keys
 //! of `config.json`. What a file asks for and generation cannot do is an error, except sampling,
-//! which is off and noted.
+//! which a request has to ask for: a file's `do_sample` is noted, and its parameters are defaults.
 
-use model::generation::{Decoding, EarlyStopping, Settings};
+use model::generation::{Decoding, EarlyStopping, Sampling, Settings};
+use model::unsupported_generation::{self as unsupported, Acts, Unsupported};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -35,6 +36,8 @@ pub struct GenerationConfig {
     pub settings: Settings,
     /// Remarks for the report.
     pub notes: Vec<String>,
+    /// What the file asks of sampling and is not supported.
+    unsupported_sampling: Option<Unsupported>,
     vocabulary: usize,
     /// Whether output continues the prompt, so that there is no start token.
     continues_prompts: bool,
@@ -42,10 +45,10 @@ pub struct GenerationConfig {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("not a generation config")]
+    #[error("the file is not a JSON object of generation settings")]
     Json(#[from] serde_json::Error),
     #[error(
-        "no decoder_start_token_id and no bos_token_id: add the token that starts a summary, which is 0 for T5"
+        "the file has neither decoder_start_token_id nor bos_token_id: add the token that the decoder starts with (0 for T5, 2 for BART)"
     )]
     NoStart,
     #[error("{key} = {id}: outside the vocabulary of {vocabulary}")]
@@ -54,8 +57,10 @@ pub enum Error {
     Continues { key: &'static str, remedy: &'static str },
     #[error("eos_token_id is an empty list: no row could end")]
     NoEos,
-    #[error("{key} = {value} is not supported: remove it from the file, or set it to {neutral}")]
-    Unsupported { key: &'static str, value: String, neutral: &'static str },
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
+    #[error("do_sample = true with num_beams = {num_beams} is not supported: set num_beams to 1")]
+    SampledBeams { num_beams: u32 },
     #[error("{key} = {value}: expected {expected}")]
     Value { key: &'static str, value: String, expected: &'static str },
 }
@@ -105,12 +110,12 @@ impl GenerationConfig {
         }
         if keys.is_on("do_sample", Acts::IfSet) {
             notes.push(format!(
-                "{file} asks for do_sample = {}, not honored: tokens are not sampled, so transformers would \
-                 generate other tokens",
+                "{file} asks for do_sample = {}: tokens are sampled only where do_sample is requested, so \
+                 transformers would generate other tokens",
                 keys.shown("do_sample")
             ));
         }
-        keys.check_supported()?;
+        unsupported::check(&keys.0)?;
         let mut settings = keys.settings()?;
         let legacy_bos = keys.is_on("force_bos_token_to_be_generated", Acts::IfSet);
         if legacy_bos && file == "config.json" {
@@ -121,6 +126,7 @@ impl GenerationConfig {
             eos_ids: eos_ids.unwrap_or_default(),
             settings,
             notes,
+            unsupported_sampling: unsupported::check_sampling(&keys.0).err(),
             vocabulary,
             continues_prompts: false,
         };
@@ -136,7 +142,27 @@ impl GenerationConfig {
             check_continuing(settings)?;
         }
         self.check(settings)?;
-        Ok(Decoding::of(&settings.or(&self.settings), self.start_id))
+        let decoding = Decoding::of(&settings.or(&self.settings), self.start_id);
+        if let Some(Sampling { temperature, top_p, .. }) = decoding.sampling {
+            let value = |key, value: f64, expected| Error::Value {
+                key,
+                value: value.to_string(),
+                expected,
+            };
+            if !(temperature > 0.0 && temperature.is_finite()) {
+                return Err(value("temperature", temperature, "a number above 0"));
+            }
+            if !(top_p > 0.0 && top_p <= 1.0) {
+                return Err(value("top_p", top_p, "a number above 0, at most 1"));
+            }
+            if let Some(unsupported) = &self.unsupported_sampling {
+                return Err(unsupported.clone().into());
+            }
+            if decoding.num_beams > 1 {
+                return Err(Error::SampledBeams { num_beams: decoding.num_beams });
+            }
+        }
+        Ok(decoding)
     }
 
     fn check(&self, settings: &Settings) -> Result<(), Error> {
@@ -176,40 +202,6 @@ fn known(
     }
 }
 
-/// When a setting that is not supported changes the tokens.
-#[derive(Clone, Copy)]
-enum Acts {
-    /// With any value but this number.
-    Unless(f64),
-    /// With a value other than null, false or empty.
-    IfSet,
-}
-
-/// Settings of transformers 5.24 that act by themselves (`GenerationConfig`,
-/// `_get_logits_processor`), are not supported, and the value without effect.
-const UNSUPPORTED: [(&str, Acts, &str); 20] = [
-    ("begin_suppress_tokens", Acts::IfSet, "null"),
-    ("bad_words_ids", Acts::IfSet, "null"),
-    ("constraints", Acts::IfSet, "null"),
-    ("dola_layers", Acts::IfSet, "null"),
-    ("encoder_no_repeat_ngram_size", Acts::Unless(0.0), "0"),
-    ("encoder_repetition_penalty", Acts::Unless(1.0), "1.0"),
-    ("exponential_decay_length_penalty", Acts::IfSet, "null"),
-    ("force_words_ids", Acts::IfSet, "null"),
-    ("guidance_scale", Acts::Unless(1.0), "null"),
-    ("max_time", Acts::IfSet, "null"),
-    ("num_beam_groups", Acts::Unless(1.0), "1"),
-    ("num_return_sequences", Acts::Unless(1.0), "1"),
-    ("penalty_alpha", Acts::Unless(0.0), "null"),
-    ("prompt_lookup_num_tokens", Acts::IfSet, "null"),
-    ("remove_invalid_values", Acts::IfSet, "false"),
-    ("renormalize_logits", Acts::IfSet, "false"),
-    ("sequence_bias", Acts::IfSet, "null"),
-    ("stop_strings", Acts::IfSet, "null"),
-    ("token_healing", Acts::IfSet, "false"),
-    ("watermarking_config", Acts::IfSet, "null"),
-];
-
 /// The longest limit of a matrix. Some files state the length of the longest document.
 const MAX_NEW_TOKENS: u32 = 4_096;
 
@@ -220,34 +212,11 @@ struct Keys(Map<String, Value>);
 
 impl Keys {
     fn is_on(&self, key: &str, when: Acts) -> bool {
-        let Some(value) = self.0.get(key) else { return false };
-        match (value, when) {
-            (Value::Null | Value::Bool(false), _) => false,
-            (Value::Number(number), Acts::Unless(neutral)) => number.as_f64() != Some(neutral),
-            (Value::Array(list), _) => !list.is_empty(),
-            (Value::Object(keys), _) => !keys.is_empty(),
-            (Value::String(text), _) => !text.is_empty(),
-            (Value::Bool(true) | Value::Number(_), _) => true,
-        }
+        when.is_on(self.0.get(key))
     }
 
-    fn check_supported(&self) -> Result<(), Error> {
-        match UNSUPPORTED.iter().find(|(key, when, _)| self.is_on(key, *when)) {
-            Some(&(key, _, neutral)) => {
-                Err(Error::Unsupported { key, value: self.shown(key), neutral })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Lists of tokens can be long.
     fn shown(&self, key: &str) -> String {
-        const MOST: usize = 40;
-        let value = self.0.get(key).unwrap_or(&Value::Null).to_string();
-        if value.chars().count() <= MOST {
-            return value;
-        }
-        value.chars().take(MOST).chain("...".chars()).collect()
+        unsupported::shown(self.0.get(key))
     }
 
     /// `None` for null.
@@ -324,6 +293,12 @@ impl Keys {
             forced_bos_token_id: self.id("forced_bos_token_id")?,
             forced_eos_token_id: self.ids("forced_eos_token_id")?,
             suppress_tokens: self.read("suppress_tokens", "a list of tokens")?,
+            do_sample: None,
+            // Checked once they act.
+            temperature: self.read("temperature", "a number")?,
+            top_k: self.count("top_k")?,
+            top_p: self.read("top_p", "a number")?,
+            seed: None,
         })
     }
 }
@@ -361,7 +336,7 @@ mod tests {
             ]
         );
         let error = parse(r#"{"eos_token_id": 1}"#).unwrap_err().to_string();
-        assert!(error.starts_with("no decoder_start_token_id and no bos_token_id"), "{error}");
+        assert!(error.starts_with("the file has neither decoder_start_token_id"), "{error}");
         let error = parse(r#"{"decoder_start_token_id": 9, "eos_token_id": 1}"#).unwrap_err();
         assert_eq!(error.to_string(), "decoder_start_token_id = 9: outside the vocabulary of 9");
         assert!(matches!(
@@ -395,6 +370,7 @@ mod tests {
             forced_bos_token_id: Some(8),
             forced_eos_token_id: vec![1],
             suppress_tokens: vec![2, 3],
+            sampling: None,
         };
         assert_eq!(asked, expected);
         let matrix = Settings {
@@ -465,16 +441,31 @@ mod tests {
     }
 
     #[test]
-    fn sampling_is_off_and_noted() {
+    fn sampling_is_off_unless_requested_and_noted() {
         let config = with(r#""do_sample": true, "temperature": 0.7"#).unwrap();
         assert_eq!(
             config.notes,
             [
-                "generation_config.json asks for do_sample = true, not honored: tokens are not sampled, so \
-                 transformers would generate other tokens"
+                "generation_config.json asks for do_sample = true: tokens are sampled only where do_sample is \
+                 requested, so transformers would generate other tokens"
             ]
         );
         assert!(config.decoding(&Settings::default()).unwrap().is_plain());
+        let requested = Settings { do_sample: Some(true), ..Settings::default() };
+        let sampling = config.decoding(&requested).unwrap().sampling.unwrap();
+        assert_eq!((sampling.temperature, sampling.top_k, sampling.top_p), (0.7, 50, 1.0));
+
+        let config = with(r#""typical_p": 0.9, "num_beams": 4"#).unwrap();
+        assert_eq!(config.decoding(&Settings::default()).unwrap().num_beams, 4);
+        let error = config.decoding(&requested).unwrap_err().to_string();
+        assert!(error.starts_with("typical_p = 0.9 is not supported"), "{error}");
+        let config = with(r#""num_beams": 4"#).unwrap();
+        let error = config.decoding(&requested).unwrap_err().to_string();
+        assert!(error.starts_with("do_sample = true with num_beams = 4"), "{error}");
+        let config = with(r#""temperature": 0.0"#).unwrap();
+        assert!(config.decoding(&Settings::default()).is_ok());
+        let error = config.decoding(&requested).unwrap_err().to_string();
+        assert_eq!(error, "temperature = 0: expected a number above 0");
     }
 
     #[test]

@@ -2,19 +2,16 @@
 
 use super::generate::{Decoded, NotFinite, RowQueue, RowRequest};
 use super::tokenizer::{Prompt, Tokenizer};
-use super::{Input, input, row};
+use super::{Asked, Input, input, row};
 use engine::Intake;
-use model::generation::{Decoding, Generation};
 use std::collections::HashMap;
-use std::sync::Arc;
 use stopwatch::Stopwatch;
 
 /// Adapts an engine's [`Intake`] to generation.
 pub(super) struct IntakeQueue<'a> {
     intake: &'a mut dyn Intake,
     tokenizer: &'a Tokenizer,
-    generation: &'a Generation,
-    decoding: Arc<Decoding>,
+    asked: Asked<'a>,
     stopwatch: &'a Stopwatch,
     /// Requests taken so far.
     requests: usize,
@@ -33,22 +30,11 @@ impl<'a> IntakeQueue<'a> {
     pub(super) fn new(
         intake: &'a mut dyn Intake,
         tokenizer: &'a Tokenizer,
-        generation: &'a Generation,
-        decoding: Arc<Decoding>,
+        asked: Asked<'a>,
         stopwatch: &'a Stopwatch,
     ) -> Self {
         let (live, streams) = (HashMap::new(), HashMap::new());
-        Self {
-            intake,
-            tokenizer,
-            generation,
-            decoding,
-            stopwatch,
-            requests: 0,
-            orders: 0,
-            live,
-            streams,
-        }
+        Self { intake, tokenizer, asked, stopwatch, requests: 0, orders: 0, live, streams }
     }
 }
 
@@ -61,7 +47,7 @@ impl RowQueue for IntakeQueue<'_> {
             for request in requests {
                 let number = self.requests;
                 self.requests += 1;
-                match input(self.tokenizer, &request, self.generation, &self.decoding) {
+                match input(self.tokenizer, &request, &self.asked) {
                     Ok(input) => {
                         orders.push(input.row_request());
                         let Input { prompt, .. } = input;

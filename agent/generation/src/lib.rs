@@ -33,9 +33,6 @@ use std::sync::Arc;
 use stopwatch::Stopwatch;
 use tokenizer::{Prompt, PromptForm, Tokenizer};
 
-/// What a chat model is asked for if nothing is specified.
-const CHAT_INSTRUCTION: &str = "Summarize: {dialogue}";
-
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A model of some family: its configuration, the tensors that fit it, and the device that computes.
@@ -49,8 +46,8 @@ pub trait Architecture: fmt::Debug + Send + Sync {
 
     fn prompt_form(&self) -> PromptForm;
 
-    /// The text of a dialogue's prompt if none is specified.
-    fn default_prompt(&self, dialogue: &str) -> String;
+    /// With the placeholder for the dialogue.
+    fn default_prompt(&self) -> &str;
 
     /// The name of the device.
     fn device(&self) -> &str;
@@ -104,6 +101,10 @@ pub enum Error {
     NoIds,
     #[error("no reference summary to match the length of")]
     NoReference,
+    #[error(
+        "a summary of up to {tokens} tokens does not fit into the model's {positions} positions: lower max_new_tokens"
+    )]
+    Positions { tokens: usize, positions: usize },
     #[error("cannot decode {model} as asked")]
     Settings { model: String, source: generation_config::Error },
 }
@@ -217,6 +218,7 @@ pub fn open(
         synthetic_time: false,
         continuous_batching: architecture.continuous_batching(),
         decoding: Some(decoding(spec, &generation, &Settings::default())?),
+        prompt: Some(architecture.default_prompt().to_owned()),
         notes,
     };
     Ok(Opened {
@@ -256,12 +258,23 @@ fn decoding(
 }
 
 impl Opened {
-    /// Enters the settings that the model will be asked for into the facts, after checking them.
-    pub fn asked_for(mut self, settings: &Settings) -> Result<Self, Error> {
-        self.facts.decoding = Some(decoding(&self.spec, &self.generation, settings)?);
-        Ok(self)
+    /// The facts of a model that is asked for `generation`. Settings that it can't honor are an
+    /// error.
+    pub fn asked_for(&self, generation: &Generation) -> Result<EngineFacts, Error> {
+        let decoding = decoding(&self.spec, &self.generation, &generation.settings)?;
+        let tokens = usize::try_from(decoding.max_new_tokens).unwrap_or(usize::MAX);
+        let positions = self.architecture.prompt_form().longest;
+        if let Some(positions) = positions.filter(|most| tokens > *most)
+            && generation.stop == Stop::Eos
+        {
+            return Err(Error::Positions { tokens, positions });
+        }
+        let prompt = generation.prompt_or(self.architecture.default_prompt());
+        let (decoding, prompt) = (Some(decoding), Some(prompt.to_owned()));
+        Ok(EngineFacts { decoding, prompt, ..self.facts() })
     }
 
+    /// Without a prompt and settings of the caller.
     pub fn facts(&self) -> EngineFacts {
         self.adapter
             .as_ref()
@@ -289,10 +302,7 @@ impl Opened {
             spec: self.spec.base(),
             source: self.source,
             compute,
-            special_tokens: SpecialTokens {
-                start: self.generation.start_id,
-                eos: self.generation.eos_ids.clone(),
-            },
+            special_tokens: SpecialTokens { eos: self.generation.eos_ids.clone() },
             generation: self.generation,
             tokenizer: self.tokenizer,
             architecture: self.architecture,
@@ -350,18 +360,14 @@ impl Input {
 }
 
 impl LanguageModel {
-    /// The text of a dialogue's prompt if none is specified.
-    pub fn default_prompt(&self, dialogue: &str) -> String {
-        self.architecture.default_prompt(dialogue)
+    /// With the placeholder for the dialogue.
+    pub fn default_prompt(&self) -> &str {
+        self.architecture.default_prompt()
     }
 
     /// The prompt of a dialogue if none is specified, truncated like [`LanguageModel::prompt`].
     pub fn prompt_of(&self, dialogue: &str, limit: usize) -> Result<Prompt, Error> {
-        let tokenizer = self.tokenizer()?;
-        if tokenizer.is_chat() {
-            return Ok(tokenizer.prompt_of(CHAT_INSTRUCTION, dialogue, limit)?);
-        }
-        self.prompt(&self.default_prompt(dialogue), limit)
+        Ok(self.tokenizer()?.prompt_of(self.default_prompt(), dialogue, limit)?)
     }
 
     /// The prompt of a text, truncated to `limit` tokens and to what the model accepts.
@@ -449,14 +455,9 @@ impl LanguageModel {
         self.tokenizer.as_ref().ok_or_else(|| Error::NoTokenizer { model: self.spec.model.clone() })
     }
 
-    fn input(
-        &self,
-        request: &Request,
-        generation: &Generation,
-        decoding: &Arc<Decoding>,
-    ) -> Result<Input, Failure> {
+    fn input(&self, request: &Request, asked: &Asked<'_>) -> Result<Input, Failure> {
         let tokenizer = self.tokenizer().map_err(|error| refused(request, &error))?;
-        input(tokenizer, request, generation, decoding)
+        input(tokenizer, request, asked)
     }
 }
 
@@ -469,12 +470,15 @@ fn not_decodable(error: &Error) -> Failure {
     Failure { retry: Retry::Never, kind: Kind::Model, detail: one_line(error) }
 }
 
-fn input(
-    tokenizer: &Tokenizer,
-    request: &Request,
-    generation: &Generation,
-    decoding: &Arc<Decoding>,
-) -> Result<Input, Failure> {
+/// What the requests of a batch or a load are asked for.
+struct Asked<'a> {
+    generation: &'a Generation,
+    prompt: &'a str,
+    decoding: Arc<Decoding>,
+}
+
+fn input(tokenizer: &Tokenizer, request: &Request, asked: &Asked<'_>) -> Result<Input, Failure> {
+    let Asked { generation, prompt, decoding } = asked;
     let failed = |error: tokenizer::Error| refused(request, &error);
     let size = |tokens: u32| usize::try_from(tokens).unwrap_or(usize::MAX);
     let limit = size(decoding.max_new_tokens);
@@ -485,9 +489,11 @@ fn input(
         }
         (Stop::Reference, None) => return Err(refused(request, &Error::NoReference)),
     };
+    if let Some(positions) = tokenizer.positions().filter(|most| stop_rule.limit() > *most) {
+        return Err(refused(request, &Error::Positions { tokens: stop_rule.limit(), positions }));
+    }
     let limit = size(generation.max_input_tokens);
-    let prompt =
-        tokenizer.prompt_of(&generation.prompt, &request.dialogue, limit).map_err(failed)?;
+    let prompt = tokenizer.prompt_of(prompt, &request.dialogue, limit).map_err(failed)?;
     Ok(Input { prompt, stop_rule, decoding: Arc::clone(decoding) })
 }
 
@@ -509,10 +515,12 @@ impl Engine for LanguageModel {
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
         let decoding =
             self.decoding(&generation.settings).map_err(|error| not_decodable(&error))?;
+        let prompt = generation.prompt_or(self.architecture.default_prompt());
+        let asked = Asked { generation, prompt, decoding };
         let mut good = Vec::with_capacity(batch.len());
         let mut refused = Vec::new();
         for (place, request) in batch.iter().enumerate() {
-            match self.input(request, generation, &decoding) {
+            match self.input(request, &asked) {
                 Ok(input) => good.push(input),
                 Err(failure) => refused.push((place, failure)),
             }
@@ -532,12 +540,14 @@ impl Engine for LanguageModel {
     ) -> Result<(), Failure> {
         let decoding =
             self.decoding(&generation.settings).map_err(|error| not_decodable(&error))?;
-        let Self { compute, special_tokens, tokenizer, spec, .. } = self;
+        let Self { compute, special_tokens, tokenizer, spec, architecture, .. } = self;
+        let prompt = generation.prompt_or(architecture.default_prompt());
+        let asked = Asked { generation, prompt, decoding };
         let tokenizer = tokenizer.as_ref().ok_or_else(|| {
             let error = Error::NoTokenizer { model: spec.model.clone() };
             Failure { retry: Retry::Never, kind: Kind::Model, detail: error.to_string() }
         })?;
-        let mut orders = IntakeQueue::new(intake, tokenizer, generation, decoding, stopwatch);
+        let mut orders = IntakeQueue::new(intake, tokenizer, asked, stopwatch);
         generate(compute.as_mut(), special_tokens, &mut orders, stopwatch)
     }
 

@@ -178,6 +178,11 @@ impl Tokenizer {
         }
     }
 
+    /// How many tokens the model accepts, as a prompt and as a summary, if it has a limit.
+    pub fn positions(&self) -> Option<usize> {
+        self.form.longest
+    }
+
     /// A text truncated to `limit` tokens, including special ones, like in transformers.
     pub fn prompt(&self, text: &str, limit: usize) -> Result<Prompt, Error> {
         let ids = self.encode(text)?.get_ids().to_vec();

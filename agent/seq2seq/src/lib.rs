@@ -34,19 +34,23 @@ pub fn open(
             file: file.name().to_owned(),
             source: source.into(),
         };
-        let config = Config::parse(file.text()?.as_bytes()).map_err(unusable)?;
+        let text = file.text()?;
+        let config = Config::parse(text.as_bytes()).map_err(unusable)?;
+        let prompt = config::default_prompt(text.as_bytes(), config.family).map_err(unusable)?;
         device.check(spec.dtype).map_err(|error| Error::Device(error.into()))?;
         if device.gpu().is_some() {
             candle::check(&config).map_err(|error| Error::Device(error.into()))?;
         }
         let checkpoint = Checkpoint::open(&config, weights)?;
-        Ok(Box::new(EncoderDecoder { checkpoint, device: device.clone() }))
+        Ok(Box::new(EncoderDecoder { checkpoint, prompt, device: device.clone() }))
     })
 }
 
 #[derive(Debug)]
 struct EncoderDecoder {
     checkpoint: Checkpoint,
+    /// With the placeholder for the dialogue.
+    prompt: String,
     device: Device,
 }
 
@@ -67,8 +71,8 @@ impl Architecture for EncoderDecoder {
         self.checkpoint.config.prompt_form()
     }
 
-    fn default_prompt(&self, dialogue: &str) -> String {
-        format!("{}{dialogue}", self.checkpoint.config.family.prompt_prefix())
+    fn default_prompt(&self) -> &str {
+        &self.prompt
     }
 
     fn device(&self) -> &str {

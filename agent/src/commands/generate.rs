@@ -19,8 +19,9 @@ use stopwatch::Stopwatch;
 const EXAMPLES: &str = "\
 Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Each line of the
 output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
-T5 and decoder-only models get \"Summarize: \" before a dialogue; BART and PEGASUS get the
-dialogue alone. Longer
+A dialogue is put into the prompt of the model's family: \"Summarize: \" and the dialogue for T5
+and decoder-only models, the dialogue alone for BART and PEGASUS, or after the prefix of the
+model's config.json. A chat model's template is written around it. Longer
 prompts are truncated; a note at the end reports how many.
 
 Examples:

@@ -13,7 +13,7 @@ use engine::Engine;
 use host::Host;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::Settings;
+use model::generation::Generation;
 use model::text::is_unprintable;
 use ops::metrics::Address;
 use ops::traces::{Program, Traces};
@@ -86,8 +86,15 @@ struct Local {
 }
 
 impl Engines for Local {
-    fn inspect(&self, spec: &EngineSpec, settings: &Settings) -> Result<EngineFacts, Failure> {
-        engines::inspect(spec, settings, &self.device, &self.permissions).map_err(Into::into)
+    fn inspect(
+        &self,
+        spec: &EngineSpec,
+        asked: &[&Generation],
+    ) -> Vec<Result<EngineFacts, Failure>> {
+        match engines::inspect(spec, asked, &self.device, &self.permissions) {
+            Ok(found) => found.into_iter().map(|facts| facts.map_err(Into::into)).collect(),
+            Err(error) => vec![Err(error.into()); asked.len()],
+        }
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {

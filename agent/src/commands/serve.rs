@@ -2,7 +2,7 @@
 
 use super::join::{ParentLiveness, stop_signal};
 use crate::engines::{self, http::Permissions};
-use crate::http_server::{self, Ending, Limits};
+use crate::http_server::{self, Ending, Limits, RequestSampling};
 use crate::options::SearchOptions;
 use anyhow::Context;
 use clap::Args;
@@ -62,6 +62,9 @@ pub struct Options {
     /// Maximum prompt length in tokens, including </s>
     #[arg(long, value_name = "N", env = "FLEETMARK_MAX_INPUT_TOKENS", default_value = "512")]
     max_input_tokens: u32,
+    /// Let requests ask for sampling: with a temperature, or with `do_sample`
+    #[arg(long, env = "FLEETMARK_ALLOW_SAMPLING")]
+    allow_sampling: bool,
     #[command(flatten)]
     search: SearchOptions,
 }
@@ -103,6 +106,11 @@ async fn serve(options: &Options) -> anyhow::Result<Exit> {
             max_new_tokens: options.max_new_tokens.max(1),
         },
         settings: options.search.settings(),
+        sampling: if options.allow_sampling {
+            RequestSampling::Allowed
+        } else {
+            RequestSampling::Refused
+        },
         queue: options.queue.get(),
         batch_size: options.batch_size.get(),
     };

@@ -5,9 +5,8 @@ use super::{Disconnect, Ending, Inbox, Options, convert, dial::Dialer, is_final,
 use crate::metrics::Metrics;
 use crate::runner::{Activity, Command, Report, Runner};
 use host::Host;
-use model::engine::EngineSpec;
+use model::engine::AskedEngine;
 use model::failure::{Failure, Kind, Retry};
-use model::generation::Generation;
 use model::ids;
 use model::text::plain;
 use model::version::{PROTOCOL, Version};
@@ -262,13 +261,11 @@ impl Session<'_> {
             plain(&welcome.target, ids::MAX_BYTES)
         ));
         let engines =
-            welcome.engines.into_iter().map(EngineSpec::try_from).collect::<Result<_, _>>();
+            welcome.engines.into_iter().map(AskedEngine::try_from).collect::<Result<_, _>>();
         let too_old = |error| format!("{error}: this agent is too old for the campaign");
         let engines = engines.map_err(too_old)?;
-        let generation = welcome.generation.ok_or("the controller sent no generation settings")?;
-        let generation = Generation::try_from(generation).map_err(too_old)?;
         let telemetry = Duration::from_millis(welcome.telemetry_ms.into());
-        self.runner.send(Command::Inspect { engines, generation, telemetry });
+        self.runner.send(Command::Inspect { engines, telemetry });
         Ok(())
     }
 

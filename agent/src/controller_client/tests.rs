@@ -3,13 +3,13 @@ use crate::runner::{Engines, MachineLock};
 use engine::Engine;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::Settings;
+use model::generation::Generation;
 use telemetry::{InstrumentSet, InstrumentSources, Sampler};
 
 struct NoEngines;
 
 impl Engines for NoEngines {
-    fn inspect(&self, _: &EngineSpec, _: &Settings) -> Result<EngineFacts, Failure> {
+    fn inspect(&self, _: &EngineSpec, _: &[&Generation]) -> Vec<Result<EngineFacts, Failure>> {
         unreachable!("nobody asks")
     }
 

@@ -11,7 +11,7 @@ use http::{Http, Permissions};
 use model::endpoint::Place;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::Settings;
+use model::generation::{Generation, INSTRUCTION};
 use ops::environment::variable;
 use seq2seq::device::Device;
 use serde::Deserialize;
@@ -77,22 +77,30 @@ struct ModelType {
     model_type: Option<String>,
 }
 
-/// Finds, checks and hashes the files of an engine without loading it. `settings`: what it will be
-/// asked for. Sends an endpoint one probe
-/// request, with what `permissions` allow.
+/// Finds, checks and hashes the files of an engine without loading it. Returns its facts for each
+/// prompt with settings that it will be asked for. Sends an endpoint one probe request, with what
+/// `permissions` allow.
 pub fn inspect(
     spec: &EngineSpec,
-    settings: &Settings,
+    asked: &[&Generation],
     device: &Device,
     permissions: &Permissions,
-) -> Result<EngineFacts, Error> {
-    match spec.model.split_once(':') {
-        Some(("scripted", _)) => Ok(Scripted::load(spec)?.facts().clone()),
+) -> Result<Vec<Result<EngineFacts, Error>>, Error> {
+    let facts = match spec.model.split_once(':') {
+        Some(("scripted", _)) => Scripted::load(spec)?.facts().clone(),
         _ if Place::of(&spec.model).is_some() => {
-            Ok(Http::open(spec, permissions, &variable)?.probed()?.facts().clone())
+            Http::open(spec, permissions, &variable)?.probed()?.facts().clone()
         }
-        _ => Ok(open(spec, device)?.asked_for(settings)?.serves_text()?.facts()),
-    }
+        _ => {
+            let opened = open(spec, device)?.serves_text()?;
+            return Ok(asked.iter().map(|asked| Ok(opened.asked_for(asked)?)).collect());
+        }
+    };
+    let prompted = |asked: &&Generation| {
+        let prompt = Some(asked.prompt_or(INSTRUCTION).to_owned());
+        Ok(EngineFacts { prompt, ..facts.clone() })
+    };
+    Ok(asked.iter().map(prompted).collect())
 }
 
 /// Loads an engine that computes on `device` with `threads` threads of its own.

@@ -83,7 +83,7 @@ pub(super) enum Truncation {
 }
 
 /// The settings of generation that a request may choose.
-const SEARCH: [&str; 7] = [
+const SEARCH: [&str; 12] = [
     "num_beams",
     "length_penalty",
     "early_stopping",
@@ -91,6 +91,11 @@ const SEARCH: [&str; 7] = [
     "repetition_penalty",
     "min_new_tokens",
     "min_length",
+    "do_sample",
+    "temperature",
+    "top_k",
+    "top_p",
+    "seed",
 ];
 
 /// The values of a setting that change nothing.
@@ -102,24 +107,22 @@ enum Neutral {
     Any,
 }
 
-const NEUTRAL: [(&str, Neutral); 14] = [
+const NEUTRAL: [(&str, Neutral); 12] = [
     ("bad_words_ids", Neutral::Empty),
     ("best_of", Neutral::Equals(1.0)),
     ("decoder_input_details", Neutral::Is(false)),
     ("diversity_penalty", Neutral::Any),
-    ("do_sample", Neutral::Is(false)),
     ("encoder_no_repeat_ngram_size", Neutral::Equals(0.0)),
     ("num_beam_groups", Neutral::Equals(1.0)),
     ("num_return_sequences", Neutral::Equals(1.0)),
     ("return_full_text", Neutral::Is(false)),
-    ("seed", Neutral::Any),
     ("stop", Neutral::Empty),
     ("stop_sequences", Neutral::Empty),
     ("use_cache", Neutral::Any),
     ("watermark", Neutral::Is(false)),
 ];
 
-/// Some servers sample if one of these is set, so it needs `do_sample: false` or these values.
+/// Some servers sample if one of these is set, so without `do_sample` it needs these values.
 const SAMPLING: [(&str, f64); 4] =
     [("temperature", 1.0), ("top_k", 50.0), ("top_p", 1.0), ("typical_p", 1.0)];
 
@@ -265,9 +268,13 @@ impl TryFrom<Settings> for Parameters {
                 ));
             }
         };
-        let search = search(&mut given)?;
+        let sampling = sampling(&mut given)?;
+        let search = sampling.or(&search(&mut given)?);
+        if search.samples() && search.num_beams.is_some_and(|beams| beams > 1) {
+            return Err("parameters.num_beams: can't be combined with do_sample = true".to_owned());
+        }
         for (key, value) in &given {
-            check_neutral(key, value, &given)?;
+            check_neutral(key, value)?;
         }
         Ok(Self { max_new_tokens, max_input_tokens, search, details, truncation })
     }
@@ -322,18 +329,66 @@ fn search(given: &mut Map<String, Value>) -> Result<generation::Settings, String
 /// No summary is longer.
 const MOST_TOKENS: u32 = 4_096;
 
+/// Takes `do_sample` and the settings that act beside it.
+fn sampling(given: &mut Map<String, Value>) -> Result<generation::Settings, String> {
+    let do_sample = match given.remove("do_sample") {
+        None => None,
+        Some(Value::Bool(do_sample)) => Some(do_sample),
+        Some(value) => {
+            return Err(format!("parameters.do_sample: expected true or false, found {value}"));
+        }
+    };
+    let samples = do_sample == Some(true);
+    for (key, neutral) in SAMPLING {
+        let Some(value) = given.get(key) else { continue };
+        let is_neutral = do_sample == Some(false) || value.as_f64() == Some(neutral);
+        if !is_neutral && (!samples || key == "typical_p") {
+            return Err(format!(
+                "parameters.{key} = {value} is not supported{}: expected {neutral}",
+                if samples { "" } else { " without do_sample = true" },
+            ));
+        }
+    }
+    given.remove("typical_p");
+    let mut number = |key: &str, expected: &str, is_valid: fn(f64) -> bool| {
+        let Some(value) = given.remove(key) else { return Ok(None) };
+        match value.as_f64().filter(|number| !samples || is_valid(*number)) {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!("parameters.{key}: expected {expected}, found {value}")),
+        }
+    };
+    let temperature = number("temperature", "a number above 0", |it| it > 0.0 && it.is_finite())?;
+    let top_p = number("top_p", "a number above 0, at most 1", |it| it > 0.0 && it <= 1.0)?;
+    let mut whole = |key: &str| match given.remove(key) {
+        None => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) => Ok(Some(number)),
+            None => Err(format!("parameters.{key}: expected a whole number, found {value}")),
+        },
+    };
+    let (top_k, seed) = (whole("top_k")?, whole("seed")?);
+    if !samples {
+        return Ok(generation::Settings { do_sample, ..generation::Settings::default() });
+    }
+    let top_k = top_k.map(|top_k| u32::try_from(top_k).unwrap_or(u32::MAX));
+    // Sampling has no beams: those of the server don't count.
+    let num_beams = (!given.contains_key("num_beams")).then_some(1);
+    Ok(generation::Settings {
+        num_beams,
+        do_sample,
+        temperature,
+        top_k,
+        top_p,
+        seed,
+        ..generation::Settings::default()
+    })
+}
+
 /// Whether one of the settings changes nothing.
-fn check_neutral(key: &str, value: &Value, settings: &Map<String, Value>) -> Result<(), String> {
+fn check_neutral(key: &str, value: &Value) -> Result<(), String> {
     let refused = |expected: &str| {
         Err(format!("parameters.{key} = {value} is not supported: expected {expected}"))
     };
-    if let Some((_, neutral)) = SAMPLING.iter().find(|(known, _)| *known == key) {
-        let is_greedy = settings.get("do_sample") == Some(&Value::Bool(false));
-        if is_greedy || value.as_f64() == Some(*neutral) {
-            return Ok(());
-        }
-        return refused(&format!("{neutral}, or do_sample = false"));
-    }
     let Some((_, neutral)) = NEUTRAL.iter().find(|(known, _)| *known == key) else {
         return Ok(());
     };
@@ -356,6 +411,19 @@ pub struct Limits {
 }
 
 impl Invocation {
+    /// Of a request in another form.
+    pub(super) fn of(
+        prompt: String,
+        max_new_tokens: Option<u32>,
+        search: generation::Settings,
+    ) -> Self {
+        Self {
+            inputs: Inputs { texts: vec![prompt], count: 1 },
+            parameters: Some(Parameters { max_new_tokens, search, ..Parameters::default() }),
+            stream: None,
+        }
+    }
+
     /// The complete prompts, and how to decode them.
     pub(super) fn into_parts(self) -> (Vec<String>, Parameters) {
         (self.inputs.texts, self.parameters.unwrap_or_default())
@@ -442,9 +510,21 @@ mod tests {
     #[test]
     fn settings_that_would_change_the_tokens_are_refused_with_their_value() {
         for (parameters, reason) in [
-            (r#""do_sample": true"#, "do_sample = true is not supported: expected false"),
+            (r#""do_sample": "yes""#, "parameters.do_sample: expected true or false"),
+            (
+                r#""do_sample": true, "temperature": 0"#,
+                "temperature: expected a number above 0, found 0",
+            ),
+            (r#""do_sample": true, "top_p": 1.5"#, "top_p: expected a number above 0, at most 1"),
+            (
+                r#""do_sample": true, "typical_p": 0.9"#,
+                "typical_p = 0.9 is not supported: expected 1",
+            ),
             (r#""num_beams": 40"#, "parameters.num_beams: expected 1 to 32, found 40"),
-            (r#""temperature": 0.5"#, "expected 1, or do_sample = false"),
+            (
+                r#""temperature": 0.5"#,
+                "temperature = 0.5 is not supported without do_sample = true: expected 1",
+            ),
             (r#""stop": ["."]"#, "expected an empty list"),
             (r#""max_length": 20"#, "unknown parameter `max_length`: expected max_new_tokens"),
             (
@@ -456,6 +536,32 @@ mod tests {
             let error = limits(&body).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn sampling_is_read_where_it_is_asked_for() {
+        let settings = |parameters: &str| {
+            let body = format!(r#"{{"inputs": "a", "parameters": {{{parameters}}}}}"#);
+            serde_json::from_str::<Invocation>(&body).unwrap().into_parts().1.search
+        };
+        let sampled = settings(
+            r#""do_sample": true, "temperature": 0.7, "top_k": 0, "top_p": 0.9, "seed": 7"#,
+        );
+        let expected = generation::Settings {
+            do_sample: Some(true),
+            temperature: Some(0.7),
+            top_k: Some(0),
+            top_p: Some(0.9),
+            seed: Some(7),
+            num_beams: Some(1),
+            ..generation::Settings::default()
+        };
+        assert_eq!(sampled, expected);
+        let off = settings(r#""do_sample": false, "temperature": 0.7, "seed": 7"#);
+        let expected =
+            generation::Settings { do_sample: Some(false), ..generation::Settings::default() };
+        assert_eq!(off, expected);
+        assert_eq!(settings(r#""seed": 7"#), generation::Settings::default());
     }
 
     #[test]
@@ -476,7 +582,7 @@ mod tests {
         ] {
             let body = format!(r#"{{"inputs": "a", "parameters": {parameters}}}"#);
             let error = parse(&body).unwrap_err().to_string();
-            assert!(error.len() < 300, "{} characters", error.len());
+            assert!(error.len() < 400, "{} characters", error.len());
         }
         let wrong = parse(r#"{"inputs": 3}"#).unwrap_err().to_string();
         assert!(wrong.contains("expected a text or a list of texts"), "{wrong}");
@@ -484,8 +590,6 @@ mod tests {
 
     #[test]
     fn what_nobody_acts_on_is_refused_by_name() {
-        let sampling = limits(r#"{"inputs": "a", "parameters": {"do_sample": true}}"#);
-        assert!(sampling.unwrap_err().contains("do_sample"));
         let long = limits(r#"{"inputs": "a", "parameters": {"max_new_tokens": 201}}"#);
         assert_eq!(long.unwrap_err(), "parameters.max_new_tokens: expected 1 to 200, found 201");
     }

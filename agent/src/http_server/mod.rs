@@ -59,9 +59,30 @@ pub struct Options {
     pub limits: Limits,
     /// What requests that don't say otherwise ask for.
     pub settings: Settings,
+    pub sampling: RequestSampling,
     /// Capacity, in texts.
     pub queue: usize,
     pub batch_size: usize,
+}
+
+/// Whether requests may ask for sampling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestSampling {
+    Allowed,
+    Refused,
+}
+
+impl RequestSampling {
+    /// `asked`: the parameter that asks for sampling, with its value.
+    fn check(self, search: &Settings, asked: &str) -> Result<(), String> {
+        if self == Self::Allowed || !search.samples() {
+            return Ok(());
+        }
+        Err(format!(
+            "{asked} asks for sampling, which this server does not allow: remove it, or start the server with \
+             --allow-sampling"
+        ))
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -367,6 +388,11 @@ fn enqueue(
             .limits(state.options.limits)
             .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
         let (texts, Parameters { details, truncation, search, .. }) = invocation.into_parts();
+        state
+            .options
+            .sampling
+            .check(&search, "do_sample = true")
+            .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
         let settings = search.or(&state.options.settings);
         if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
             let reason = tokenizer::Error::TooLong { bytes: long.len() };

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use model::generation::Settings;
 use model::sample::Finish;
 use ops::clock::Clock;
 use serde::Deserialize;
@@ -32,8 +33,8 @@ enum Route {
     Chat,
 }
 
-/// A request of either route. Parameters that would change the text are refused unless they have
-/// the value that changes nothing; unknown ones are refused by name.
+/// A request of either route. A `temperature` above 0 samples. Other parameters that would change the
+/// text are refused unless they have the value that changes nothing; unknown ones are refused by name.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -54,8 +55,7 @@ struct Asked {
     echo: Option<bool>,
     logprobs: Option<Value>,
     stop: Option<Value>,
-    #[serde(rename = "seed")]
-    _seed: Option<IgnoredAny>,
+    seed: Option<i64>,
     #[serde(rename = "user")]
     _user: Option<IgnoredAny>,
 }
@@ -104,11 +104,39 @@ impl Asked {
         }
     }
 
+    /// What the request says about sampling. Without a temperature it samples if it has another
+    /// `top_p` than 1, with a temperature of 1 as in OpenAI's API.
+    fn sampling(&self) -> Result<Settings, String> {
+        let within = |name: &str, value: Option<f64>, most: f64| match value {
+            Some(value) if !(0.0..=most).contains(&value) => {
+                Err(format!("{name} = {value}: expected 0 to {most}"))
+            }
+            value => Ok(value),
+        };
+        let temperature = within("temperature", self.temperature, 2.0)?;
+        let top_p = within("top_p", self.top_p, 1.0)?;
+        let is_zero = |value: Option<f64>| value.is_some_and(|value| value <= 0.0);
+        if is_zero(temperature) || is_zero(top_p) {
+            return Ok(Settings { do_sample: Some(false), ..Settings::default() });
+        }
+        if temperature.is_none() && top_p.is_none_or(|top_p| top_p >= 1.0) {
+            return Ok(Settings::default());
+        }
+        Ok(Settings {
+            do_sample: Some(true),
+            // OpenAI's API has neither beams nor top-k.
+            num_beams: Some(1),
+            top_k: Some(0),
+            temperature: Some(temperature.unwrap_or(1.0)),
+            top_p: Some(top_p.unwrap_or(1.0)),
+            seed: self.seed.map(i64::cast_unsigned),
+            ..Settings::default()
+        })
+    }
+
     /// Refuses what would change the text.
     fn check(&self) -> Result<(), String> {
         let numbers = [
-            ("temperature", self.temperature, 0.0),
-            ("top_p", self.top_p, 1.0),
             ("n", self.n.map(f64::from), 1.0),
             ("best_of", self.best_of.map(f64::from), 1.0),
             ("presence_penalty", self.presence_penalty, 0.0),
@@ -291,9 +319,13 @@ async fn generate(
     asked.check().map_err(bad)?;
     let prompt = asked.prompt(route).map_err(bad)?;
     let limit = asked.max_completion_tokens.or(asked.max_tokens);
-    let invocation = json!({ "inputs": prompt, "parameters": { "max_new_tokens": limit } });
-    let invocation: Invocation =
-        serde_json::from_value(invocation).map_err(|error| bad(error.to_string()))?;
+    let sampling = asked.sampling().map_err(bad)?;
+    let parameter = match asked.temperature {
+        Some(temperature) => format!("temperature = {temperature}"),
+        None => format!("top_p = {}", asked.top_p.unwrap_or(1.0)),
+    };
+    state.options.sampling.check(&sampling, &parameter).map_err(bad)?;
+    let invocation = Invocation::of(prompt, limit, sampling);
     let identity = Identity::new(route, asked.model.take());
     if asked.stream != Some(true) {
         let pending = one(enqueue(&state, Form::Json, vec![invocation], arrived_ns, None)?);

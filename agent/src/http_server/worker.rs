@@ -92,7 +92,7 @@ impl<'a> SharedBatch<'a> {
         let Self { limits, settings, .. } = self;
         Generation {
             // Callers send complete prompts.
-            prompt: DIALOGUE.to_owned(),
+            prompt: Some(DIALOGUE.to_owned()),
             max_input_tokens: limits.max_input_tokens,
             stop: Stop::Eos,
             settings: Settings { max_new_tokens: Some(limits.max_new_tokens), ..settings.clone() },

@@ -5,7 +5,6 @@ use super::tests::generation;
 use super::*;
 use engine::Row;
 use model::engine::{AdapterMode, Dtype};
-use model::generation::Settings;
 use model::sample::Finish;
 use model::telemetry::{Absence, Readings};
 use rand::{RngExt, SeedableRng};
@@ -70,9 +69,13 @@ impl Injected {
 struct Fragile(Injected);
 
 impl Engines for Fragile {
-    fn inspect(&self, _spec: &EngineSpec, _settings: &Settings) -> Result<EngineFacts, Failure> {
+    fn inspect(
+        &self,
+        _spec: &EngineSpec,
+        asked: &[&Generation],
+    ) -> Vec<Result<EngineFacts, Failure>> {
         self.0.at(Stage::Inspecting);
-        Ok(facts())
+        vec![Ok(facts()); asked.len()]
     }
 
     fn load(&self, _spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
@@ -204,8 +207,7 @@ async fn reports(injected: Injected, period: Duration) -> Vec<Report> {
     let lock = MachineLock::on(&folder.path().join("lock").display().to_string());
     let runner = Runner::start(Fragile(injected), sender, lock, sampler).unwrap();
     runner.send(Command::Inspect {
-        engines: vec![spec(), spec()],
-        generation: generation(),
+        engines: vec![AskedEngine { spec: spec(), generation: generation() }; 2],
         telemetry: period,
     });
     runner.send(Command::Measure(Offer {

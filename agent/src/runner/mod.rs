@@ -19,9 +19,9 @@ pub use machine_lock::MachineLock;
 
 use crate::workload::Load;
 use engine::{Engine, Request};
-use model::engine::{EngineFacts, EngineSpec};
+use model::engine::{AskedEngine, EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{Generation, Settings};
+use model::generation::Generation;
 use model::ids::SampleId;
 use model::load::LoadWindow;
 use model::panic::words;
@@ -77,8 +77,12 @@ pub enum Activity {
 }
 
 pub trait Engines: Send + 'static {
-    /// Inspects an engine's files without loading it.
-    fn inspect(&self, spec: &EngineSpec, settings: &Settings) -> Result<EngineFacts, Failure>;
+    /// Inspects an engine's files without loading it: its facts for each of `asked`.
+    fn inspect(
+        &self,
+        spec: &EngineSpec,
+        asked: &[&Generation],
+    ) -> Vec<Result<EngineFacts, Failure>>;
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure>;
 }
@@ -87,8 +91,7 @@ pub trait Engines: Send + 'static {
 pub enum Command {
     /// Later shards refer to these engines by index.
     Inspect {
-        engines: Vec<EngineSpec>,
-        generation: Generation,
+        engines: Vec<AskedEngine>,
         /// Sampling period while a shard is measured.
         telemetry: Duration,
     },
@@ -145,8 +148,8 @@ impl Runner {
             while let Ok(command) = inbox.recv() {
                 let if_panicked = Panicked::of(&command);
                 let work = AssertUnwindSafe(|| match command {
-                    Command::Inspect { engines, generation, telemetry } => {
-                        shard_runner.inspect(engines, generation, telemetry, &mut known);
+                    Command::Inspect { engines, telemetry } => {
+                        shard_runner.inspect(engines, telemetry, &mut known);
                     }
                     Command::Measure(offer) => shard_runner.measure(&offer),
                 });

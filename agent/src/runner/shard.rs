@@ -6,13 +6,11 @@ use super::{Activity, Engines, MachineLock, Measured, Offer, Report};
 use crate::server_metrics::ServerMetrics;
 use engine::Engine;
 use host::Memory;
-use model::engine::{EngineFacts, EngineSpec};
+use model::engine::{AskedEngine, EngineFacts, EngineSpec};
 use model::failure::Failure;
-use model::generation::{Generation, Settings};
 use model::sample::Sample;
 use model::segment::SegmentFacts;
 use model::telemetry::{Metric, Phase, Readings};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -20,21 +18,51 @@ use stopwatch::Stopwatch;
 use telemetry::{ReadingSource, Sampler, sampler::PhaseStart};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// The engines inspected so far, for these settings.
+/// The engines of the last inspection that were found.
 #[derive(Default)]
-pub(super) struct Known {
-    settings: Settings,
-    facts: HashMap<EngineSpec, EngineFacts>,
+pub(super) struct Known(Vec<(AskedEngine, EngineFacts)>);
+
+impl Known {
+    fn of(&self, asked: &AskedEngine) -> Option<EngineFacts> {
+        let (_, facts) = self.0.iter().find(|(known, _)| known == asked)?;
+        Some(facts.clone())
+    }
+
+    /// The files of an engine are read once, whatever it is asked for.
+    fn inspect(
+        &mut self,
+        engines: &impl Engines,
+        asked: &[AskedEngine],
+    ) -> Vec<Result<EngineFacts, Failure>> {
+        let mut found: Vec<_> = asked.iter().map(|asked| self.of(asked).map(Ok)).collect();
+        while let Some(first) = found.iter().position(Option::is_none) {
+            let spec = &asked[first].spec;
+            let is_same = |place: &usize| found[*place].is_none() && asked[*place].spec == *spec;
+            let same: Vec<usize> = (first..asked.len()).filter(is_same).collect();
+            let generations: Vec<_> = same.iter().map(|place| &asked[*place].generation).collect();
+            let facts = engines.inspect(spec, &generations);
+            assert_eq!(facts.len(), same.len(), "facts for everything that was asked for");
+            for (place, facts) in same.into_iter().zip(facts) {
+                found[place] = Some(facts);
+            }
+        }
+        let found: Vec<_> = found.into_iter().flatten().collect();
+        let pairs = asked.iter().zip(&found);
+        let is_found = |(asked, facts): (&AskedEngine, &Result<EngineFacts, Failure>)| {
+            Some((asked.clone(), facts.clone().ok()?))
+        };
+        self.0 = pairs.filter_map(is_found).collect();
+        found
+    }
 }
 
 pub(super) struct ShardRunner<E> {
     engines: E,
     reports: UnboundedSender<Report>,
     cancelled: Arc<AtomicU64>,
-    specs: Vec<EngineSpec>,
+    asked: Vec<AskedEngine>,
     /// Empty for engines that could not be inspected.
     devices: Vec<String>,
-    generation: Option<Generation>,
     /// At most one engine, so that memory is attributed correctly.
     loaded: Option<Loaded>,
     real: Stopwatch,
@@ -65,9 +93,8 @@ impl<E: Engines> ShardRunner<E> {
             engines,
             reports,
             cancelled,
-            specs: Vec::new(),
+            asked: Vec::new(),
             devices: Vec::new(),
-            generation: None,
             loaded: None,
             real: Stopwatch::start(),
             synthetic: Stopwatch::synthetic(),
@@ -83,24 +110,13 @@ impl<E: Engines> ShardRunner<E> {
 
     pub(super) fn inspect(
         &mut self,
-        specs: Vec<EngineSpec>,
-        generation: Generation,
+        asked: Vec<AskedEngine>,
         telemetry: Duration,
         known: &mut Known,
     ) {
-        if known.settings != generation.settings {
-            *known = Known { settings: generation.settings.clone(), facts: HashMap::new() };
-        }
-        let Known { settings, facts: known } = known;
-        let mut look = |spec: &EngineSpec| match known.get(spec) {
-            Some(facts) => Ok(facts.clone()),
-            None => self.engines.inspect(spec, settings).inspect(|facts| {
-                known.insert(spec.clone(), facts.clone());
-            }),
-        };
         // Downloads may take long; this shows the controller that the agent is alive.
         drop(self.reports.send(Report::Activity(Activity::Loading, None)));
-        let found: Vec<_> = specs.iter().map(&mut look).collect();
+        let found = known.inspect(&self.engines, &asked);
         self.report(Report::Activity(Activity::Idle, None));
         let device = |found: &Result<EngineFacts, Failure>| {
             found.as_ref().map_or_else(|_| String::new(), |facts| facts.device.clone())
@@ -112,8 +128,7 @@ impl<E: Engines> ShardRunner<E> {
         self.sampler.measure_idle(&device, &self.real);
         // Attempts of another campaign may start from 1 again.
         self.cancelled.store(0, Ordering::Relaxed);
-        self.specs = specs;
-        self.generation = Some(generation);
+        self.asked = asked;
         self.report(Report::Inspected(found));
     }
 
@@ -133,15 +148,16 @@ impl<E: Engines> ShardRunner<E> {
 
     fn run(&mut self, offer: &Offer) -> Result<(u64, SegmentFacts), Failure> {
         let now = |activity| Report::Activity(activity, Some((offer.shard, offer.attempt)));
-        let generation =
-            self.generation.clone().ok_or_else(|| bug("a shard was offered before Welcome"))?;
+        let asked = self.asked.get(offer.engine as usize);
+        let asked = asked.ok_or_else(|| bug("the shard refers to an unknown engine"))?;
+        let AskedEngine { spec, generation } = asked.clone();
         let is_cancelled = {
             let cancelled = Arc::clone(&self.cancelled);
             move || cancelled.load(Ordering::Relaxed) >= offer.attempt
         };
         let _turn = self.machine_lock.acquire(&is_cancelled).ok_or_else(cancelled)?;
         self.report(now(Activity::Loading));
-        let loading = self.load(offer)?;
+        let loading = self.load(spec, offer)?;
         let (real, synthetic) = (self.real.clone(), self.synthetic.clone());
         let reports = self.reports.clone();
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
@@ -237,9 +253,7 @@ impl<E: Engines> ShardRunner<E> {
     }
 
     /// Loads the shard's engine unless it is loaded, and returns the time taken.
-    fn load(&mut self, offer: &Offer) -> Result<Loading, Failure> {
-        let spec = self.specs.get(offer.engine as usize);
-        let spec = spec.ok_or_else(|| bug("the shard refers to an unknown engine"))?.clone();
+    fn load(&mut self, spec: EngineSpec, offer: &Offer) -> Result<Loading, Failure> {
         if self.loaded.as_ref().is_some_and(|loaded| loaded.spec == spec) {
             return Ok(Loading::default());
         }

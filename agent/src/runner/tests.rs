@@ -10,8 +10,13 @@ use tokio::sync::mpsc::UnboundedReceiver;
 struct Scripts;
 
 impl Engines for Scripts {
-    fn inspect(&self, spec: &EngineSpec, _: &Settings) -> Result<EngineFacts, Failure> {
-        self.load(spec).map(|engine| engine.facts().clone())
+    fn inspect(
+        &self,
+        spec: &EngineSpec,
+        asked: &[&Generation],
+    ) -> Vec<Result<EngineFacts, Failure>> {
+        let found = self.load(spec).map(|engine| engine.facts().clone());
+        vec![found; asked.len()]
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
@@ -26,7 +31,7 @@ impl Engines for Scripts {
 
 pub(super) fn generation() -> Generation {
     Generation {
-        prompt: "{dialogue}".to_owned(),
+        prompt: None,
         max_input_tokens: 9,
         settings: Settings { max_new_tokens: Some(9), ..Settings::default() },
         stop: Stop::Eos,
@@ -65,8 +70,12 @@ impl Engine for Uncounted {
 struct UncountedScripts;
 
 impl Engines for UncountedScripts {
-    fn inspect(&self, spec: &EngineSpec, _: &Settings) -> Result<EngineFacts, Failure> {
-        Scripts.inspect(spec, &Settings::default())
+    fn inspect(
+        &self,
+        spec: &EngineSpec,
+        asked: &[&Generation],
+    ) -> Vec<Result<EngineFacts, Failure>> {
+        Scripts.inspect(spec, asked)
     }
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
@@ -99,8 +108,7 @@ async fn start_with(
     let machine_lock = MachineLock::on(&path.display().to_string());
     let runner = Runner::start(engines, sender, machine_lock, Sampler::none()).unwrap();
     runner.send(Command::Inspect {
-        engines: vec![spec],
-        generation: generation(),
+        engines: vec![AskedEngine { spec, generation: generation() }],
         telemetry: Duration::ZERO,
     });
     for activity in [Activity::Loading, Activity::Idle] {

@@ -57,12 +57,12 @@ impl AgentRegistry {
     ) -> Vec<String> {
         let mut objections = Vec::new();
         let target = &matrix.targets[joined.target].name;
-        let specs = plan.engines[joined.target].iter();
-        for (index, (spec, found)) in specs.zip(&joined.engines).enumerate() {
+        let engines = plan.engines[joined.target].iter();
+        for (index, (engine, found)) in engines.zip(&joined.engines).enumerate() {
             let is_affected = |cell: &&Cell| cell.target == joined.target && cell.engine == index;
             let mut cells: Vec<&Cell> = plan.cells.iter().filter(is_affected).collect();
             let reason = match found {
-                Ok(facts) => self.mismatch(spec, facts),
+                Ok(facts) => self.mismatch(&engine.spec, facts),
                 Err(reason) => Some(reason.clone()),
             };
             let reason = reason.or_else(|| {

@@ -8,7 +8,8 @@ use model::engine::EngineFacts;
 use model::ids::{self, AgentId, HostId, TargetName};
 use model::segment::SegmentFacts;
 use model::telemetry::{Instruments, Window};
-use model::{failure::Failure, host::AgentFacts, load::LoadWindow, text::plain, version::Version};
+use model::text::{LineBreaks, plain, printable};
+use model::{failure::Failure, host::AgentFacts, load::LoadWindow, version::Version};
 use proto::SampleError;
 use proto::wire::{self, from_agent::Message};
 use std::fmt::Display;
@@ -24,6 +25,8 @@ const NOTES: (usize, usize) = (32, 500);
 const INSTRUMENTS: usize = 64;
 /// Endpoint URL, in characters.
 const ENDPOINT: usize = 500;
+/// Prompt without its dialogue, in bytes. A longer one would be cut as the input of a model.
+const PROMPT: usize = 64 << 10;
 /// Engine refusal, in characters.
 const REFUSAL: usize = 2000;
 
@@ -113,9 +116,12 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
     let invalid = |reason: String| Status::invalid_argument(format!("engine decoding: {reason}"));
     let mut facts = EngineFacts::try_from(found).map_err(|error| invalid(error.to_string()))?;
     if let Some(decoding) = &facts.decoding {
-        let numbers = [decoding.length_penalty, decoding.repetition_penalty];
-        if !numbers.iter().all(|number| number.is_finite()) {
-            return Err(invalid("expected finite penalties".to_owned()));
+        let sampling = decoding.sampling.map(|sampling| [sampling.temperature, sampling.top_p]);
+        let mut numbers = [decoding.length_penalty, decoding.repetition_penalty]
+            .into_iter()
+            .chain(sampling.into_iter().flatten());
+        if !numbers.all(f64::is_finite) {
+            return Err(invalid("expected finite numbers".to_owned()));
         }
         let tokens = decoding.forced_eos_token_id.len().max(decoding.suppress_tokens.len());
         at_most("engine decoding: tokens of a list", tokens as u64, MAX_TOKENS)?;
@@ -127,6 +133,10 @@ pub fn engine(report: wire::EngineReport) -> Result<Result<EngineFacts, String>,
         *text = plain(text, ids::MAX_BYTES);
     }
     facts.endpoint = facts.endpoint.map(|endpoint| plain(&endpoint, ENDPOINT));
+    if let Some(prompt) = &mut facts.prompt {
+        at_most("bytes of a prompt", prompt.len(), PROMPT)?;
+        *prompt = printable(prompt, LineBreaks::Kept).into_owned();
+    }
     Ok(Ok(facts))
 }
 
@@ -247,7 +257,12 @@ mod tests {
             checked(wire::EngineFacts { decoding: Some(decoding), ..engine_facts() })
         };
         assert!(decoding(|_| {}).is_ok());
-        let wrong: [fn(&mut wire::Decoding); 3] = [
+        let wrong: [fn(&mut wire::Decoding); 4] = [
+            |decoding| {
+                let temperature = f64::INFINITY;
+                decoding.sampling =
+                    Some(wire::Sampling { temperature, ..wire::Sampling::default() });
+            },
             |decoding| decoding.length_penalty = f64::NAN,
             |decoding| decoding.early_stopping = "often".to_owned(),
             |decoding| decoding.suppress_tokens = vec![1; 1 << 20],

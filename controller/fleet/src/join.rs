@@ -166,7 +166,6 @@ async fn run_stream(
         target: options.targets[new_agent.target].to_string(),
         engines: engines.iter().map(wire::Engine::from).collect(),
         heartbeat_ms: u32::try_from(options.heartbeat.as_millis()).unwrap_or(u32::MAX),
-        generation: Some((&options.generation).into()),
         telemetry_ms: u32::try_from(options.telemetry.as_millis()).unwrap_or(u32::MAX),
         trace_parent: options.trace_parent.clone(),
     });

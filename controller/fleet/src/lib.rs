@@ -29,8 +29,8 @@ pub use refusals::{Reason, Refusals};
 use campaign::AgentReport;
 use identity::Guard;
 use ingest::IngestLimit;
+use model::engine::AskedEngine;
 use model::ids::{AgentId, CampaignId, TargetName};
-use model::{engine::EngineSpec, generation::Generation};
 use proto::wire::fleet_server::FleetServer;
 use receive_limit::{Limited, ReceiveLimit};
 use std::{future::Future, sync::Arc, time::Duration};
@@ -45,8 +45,7 @@ pub struct Options {
     /// In the order of the matrix.
     pub targets: Vec<TargetName>,
     /// By target.
-    pub engines: Vec<Vec<EngineSpec>>,
-    pub generation: Generation,
+    pub engines: Vec<Vec<AskedEngine>>,
     /// The longest silence of an agent.
     pub heartbeat: Duration,
     /// Sampling period of the agents' instruments.

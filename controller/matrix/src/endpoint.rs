@@ -385,7 +385,10 @@ pub(super) fn check_combinations(
     if generation.is_some_and(|generation| generation.stop == Stop::Reference) {
         problems.push(format!("{name} is an endpoint: generation.stop must be \"eos\""));
     }
-    let settings = generation.map(|generation| generation.settings.beyond_limits());
+    let settings = generation.map(|generation| {
+        endpoints().fold(generation.settings.clone(), |all, model| all.or(&model.generation))
+    });
+    let settings = settings.map(|settings| settings.beyond_limits());
     for setting in settings.unwrap_or_default() {
         problems.push(format!("{name} is an endpoint, which has settings of its own: remove generation.{setting}, and write it into the request of the endpoint if it has such a parameter"));
     }

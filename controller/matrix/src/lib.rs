@@ -33,7 +33,7 @@ pub use reader::Problem;
 
 use model::endpoint::Endpoint;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
-use model::generation::Generation;
+use model::generation::{Generation, Settings};
 use model::ids::TargetName;
 use model::load::Scenario;
 use model::words;
@@ -71,6 +71,9 @@ pub struct Matrix {
     pub targets: Vec<Target>,
     /// At least one.
     pub scenarios: Vec<Scenario>,
+    /// The levels of the factor; empty if beams are no factor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub num_beams: Vec<u32>,
     pub generation: Generation,
     pub protocol: Protocol,
     /// Parameters of the scenarios with a load.
@@ -179,7 +182,7 @@ pub struct Dataset {
     pub summary_column: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// Unique in the matrix; part of the cell ids.
     pub name: String,
@@ -200,6 +203,16 @@ pub struct Model {
     /// Set if the id is an endpoint.
     #[serde(default)]
     pub endpoint: Option<Endpoint>,
+    /// Replaces that of `[generation]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// Precede those of `[generation]`, one by one.
+    #[serde(default, skip_serializing_if = "is_silent")]
+    pub generation: Settings,
+}
+
+fn is_silent(settings: &Settings) -> bool {
+    *settings == Settings::default()
 }
 
 impl Model {
@@ -330,6 +343,18 @@ pub struct Overrides {
 }
 
 impl Matrix {
+    /// What a model is asked for at a level of the factor `num_beams`.
+    pub fn asked(&self, model: &Model, num_beams: Option<u32>) -> Generation {
+        let own = Settings { num_beams, ..Settings::default() };
+        let all = &self.generation;
+        let mut settings = own.or(&model.generation).or(&all.settings);
+        if settings.samples() {
+            settings.seed.get_or_insert(self.seed);
+        }
+        let prompt = model.prompt.clone().or_else(|| all.prompt.clone());
+        Generation { prompt, settings, ..all.clone() }
+    }
+
     /// Whether a target is the price of an endpoint instead of the agents' machines.
     pub fn asks_endpoints(&self, target: &TargetName) -> bool {
         let here = |model: &&Model| model.is_measured_on(target);

@@ -8,7 +8,7 @@ use super::{
 };
 use super::{assignments, gates, plan};
 use model::engine::Dtype;
-use model::generation::{DIALOGUE, Generation, Stop};
+use model::generation::{DIALOGUE, Generation, Settings, Stop};
 use model::ids::TargetName;
 use model::load::Scenario;
 use std::collections::BTreeSet;
@@ -86,7 +86,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
             "no model, for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
         );
     }
-    let (levels, scenarios) = factors(root.section("factors"), overrides);
+    let Factors { levels, scenarios, num_beams } = factors(root.section("factors"), overrides);
     let mut targets: Vec<Target> = root
         .sections("target")
         .into_iter()
@@ -117,6 +117,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     {
         root.problem("model", problem);
     }
+    check_beams(root, &num_beams, models_of, generation.as_ref());
+    check_settings(root, &num_beams, models_of, generation.as_ref());
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     let known = gates::Known {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
@@ -130,6 +132,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         models: models?,
         targets,
         scenarios: scenarios?,
+        num_beams,
         generation: generation?,
         protocol,
         loads: Box::new(loads),
@@ -145,6 +148,50 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         telemetry,
         only: overrides.only.clone(),
     })
+}
+
+/// Checks that nothing else sets what is a factor, and that every model can decode with beams.
+fn check_beams(
+    root: &Section<'_, '_>,
+    levels: &[u32],
+    models: &[Model],
+    generation: Option<&Generation>,
+) {
+    if levels.is_empty() {
+        return;
+    }
+    let problem = |message: String| root.problem("factors", message);
+    if generation.is_some_and(|generation| generation.settings.num_beams.is_some()) {
+        problem("num_beams is a factor: remove generation.num_beams".to_owned());
+    }
+    for model in models {
+        let name = &model.name;
+        if model.generation.num_beams.is_some() {
+            problem(format!("num_beams is a factor: remove generation.num_beams of {name}"));
+        }
+        if model.endpoint.is_some() {
+            problem(format!(
+                "{name} is an endpoint, which has settings of its own: num_beams can't be a factor"
+            ));
+        }
+    }
+}
+
+/// Checks the settings that each model is asked for together.
+fn check_settings(
+    root: &Section<'_, '_>,
+    levels: &[u32],
+    models: &[Model],
+    generation: Option<&Generation>,
+) {
+    let Some(generation) = generation else { return };
+    let most = Settings { num_beams: levels.iter().copied().max(), ..Settings::default() };
+    for model in models {
+        let asked = most.or(&model.generation).or(&generation.settings);
+        for problem in super::settings::check_combination(&asked) {
+            root.problem("generation", format!("{problem} (model {})", model.name));
+        }
+    }
 }
 
 /// Checks that the targets of each model exist, and that each target has a model.
@@ -234,6 +281,10 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
         let targets = section.word_list("targets", "[\"ml.m5.xlarge\"]").unwrap_or_default();
         let endpoint = super::endpoint::read(&mut section, id.as_deref());
         let baseline = section.text("baseline");
+        let prompt = prompt(&mut section);
+        let mut asked = section.section("generation");
+        let generation = super::settings::read(&mut asked);
+        asked.finish();
         if let Some(name) = &name {
             check_name(&section, name);
             if models.iter().any(|model| model.name == *name) {
@@ -259,6 +310,8 @@ fn models(sections: Vec<Section<'_, '_>>, folder: &Path) -> Option<Vec<Model>> {
                 baseline,
                 targets,
                 endpoint,
+                prompt,
+                generation,
             });
         }
         section.finish();
@@ -284,7 +337,13 @@ struct Levels {
     are_dtypes_overridden: bool,
 }
 
-fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Option<Vec<Scenario>>) {
+struct Factors {
+    levels: Levels,
+    scenarios: Option<Vec<Scenario>>,
+    num_beams: Vec<u32>,
+}
+
+fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> Factors {
     let mut dtypes = section.word_list("dtypes", "[\"f32\"]").unwrap_or_else(|| vec![Dtype::F32]);
     let are_dtypes_overridden = overrides.dtypes.is_some();
     if let Some(given) = &overrides.dtypes {
@@ -299,8 +358,10 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> (Levels, Opti
     let is_given = section.has("scenarios");
     let scenarios = section.word_list("scenarios", "[\"offline\"]");
     let scenarios = if is_given { scenarios } else { Some(vec![Scenario::Offline]) };
+    let num_beams = section.whole_list("num_beams", &(1..=Settings::MOST_BEAMS));
     section.finish();
-    (Levels { dtypes, batch_sizes, are_overridden, are_dtypes_overridden }, scenarios)
+    let levels = Levels { dtypes, batch_sizes, are_overridden, are_dtypes_overridden };
+    Factors { levels, scenarios, num_beams: num_beams.unwrap_or_default() }
 }
 
 fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {
@@ -338,11 +399,17 @@ fn target_levels(
     })
 }
 
-fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
-    let prompt = section.text("prompt").unwrap_or_else(|| format!("Summarize: {DIALOGUE}"));
+/// `None`: as the model is prompted by default.
+fn prompt(section: &mut Section<'_, '_>) -> Option<String> {
+    let prompt = section.text("prompt")?;
     if prompt.matches(DIALOGUE).count() != 1 {
         section.problem("prompt", format!("expected {DIALOGUE} once, found \"{prompt}\""));
     }
+    Some(prompt)
+}
+
+fn generation(mut section: Section<'_, '_>) -> Option<Generation> {
+    let prompt = prompt(&mut section);
     let max_input_tokens = section.whole("max_input_tokens", 1..=16_384).unwrap_or(512);
     let stop = if section.value("stop").is_some() { section.word("stop") } else { Some(Stop::Eos) };
     let settings = super::settings::read(&mut section);

@@ -3,32 +3,17 @@
 
 use super::reader::Section;
 use model::generation::{EarlyStopping, Settings};
+use model::unsupported_generation as unsupported;
 use toml::de::DeValue;
 
 /// The longest summary, in tokens.
 const MOST_TOKENS: u32 = 4_096;
+/// No vocabulary is larger.
+const MOST_TOP_K: u32 = 9_999_999;
 const TOKEN_IDS: std::ops::RangeInclusive<u32> = 0..=9_999_999;
 
-/// What generation cannot do, although transformers can.
-const UNSUPPORTED: [&str; 14] = [
-    "do_sample",
-    "temperature",
-    "top_k",
-    "top_p",
-    "typical_p",
-    "num_beam_groups",
-    "diversity_penalty",
-    "penalty_alpha",
-    "num_return_sequences",
-    "encoder_no_repeat_ngram_size",
-    "encoder_repetition_penalty",
-    "bad_words_ids",
-    "begin_suppress_tokens",
-    "renormalize_logits",
-];
-
 pub(super) fn read(section: &mut Section<'_, '_>) -> Settings {
-    for key in UNSUPPORTED {
+    for key in unsupported::names() {
         if section.has(key) {
             section.value(key);
             section.problem(key, "is not supported");
@@ -53,7 +38,37 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Settings {
         forced_bos_token_id: section.whole("forced_bos_token_id", TOKEN_IDS),
         forced_eos_token_id: one_or_many(section, "forced_eos_token_id"),
         suppress_tokens: one_or_many(section, "suppress_tokens"),
+        do_sample: section.truth("do_sample"),
+        temperature: section.positive("temperature"),
+        top_k: section.whole("top_k", 0..=MOST_TOP_K),
+        top_p: top_p(section),
+        seed: section.whole("seed", 0..=i64::MAX.cast_unsigned()),
     }
+}
+
+fn top_p(section: &mut Section<'_, '_>) -> Option<f64> {
+    let top_p = section.positive("top_p")?;
+    if top_p > 1.0 {
+        section.problem("top_p", "expected a number above 0, at most 1");
+    }
+    Some(top_p)
+}
+
+/// Problems of settings that a model is asked for together.
+pub(super) fn check_combination(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    if settings.samples() && settings.num_beams.is_some_and(|beams| beams > 1) {
+        problems.push("do_sample can't be combined with num_beams above 1".to_owned());
+    }
+    let parameters = [
+        ("temperature", settings.temperature.is_some()),
+        ("top_k", settings.top_k.is_some()),
+        ("top_p", settings.top_p.is_some()),
+        ("seed", settings.seed.is_some()),
+    ];
+    let given = parameters.into_iter().filter(|(_, is_given)| *is_given && !settings.samples());
+    problems.extend(given.map(|(key, _)| format!("{key} has no effect without do_sample = true")));
+    problems
 }
 
 fn early_stopping(section: &mut Section<'_, '_>) -> Option<EarlyStopping> {

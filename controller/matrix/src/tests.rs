@@ -1,6 +1,7 @@
 //! Defaults, limits and problems of matrix.toml.
 
 use super::*;
+use crate::plan::{PairKind, Plan, pairs};
 use model::generation::{EarlyStopping, Settings};
 
 const SMALL: &str = r#"
@@ -439,7 +440,7 @@ fn a_target_measures_either_endpoints_or_loaded_models() {
     let matrix = check(&text).unwrap();
     let there = matrix.targets.iter().find(|target| target.name.as_str() == "there").unwrap();
     assert!(matrix.asks_endpoints(&there.name));
-    let plan = crate::plan::Plan::make(&matrix, 8).unwrap();
+    let plan = Plan::make(&matrix, 8).unwrap();
     let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
     assert_eq!(ids, ["hosted.f32.b1.offline@there", "tiny.f32.b1.offline@here"]);
     let idle = check(&format!(
@@ -453,7 +454,7 @@ fn a_target_measures_either_endpoints_or_loaded_models() {
 
 #[test]
 fn a_budget_below_the_estimate_and_batches_that_are_never_full_are_warned_of() {
-    use crate::plan::{Plan, estimate::Estimate, text::Price, warnings};
+    use crate::plan::{estimate::Estimate, text::Price, warnings};
     let warned = |lines: &str, samples: usize| {
         let matrix = check(&format!("{SMALL}{lines}")).unwrap();
         let plan = Plan::make(&matrix, samples).unwrap();
@@ -506,7 +507,7 @@ fn settings_of_generation_are_read_with_their_limits() {
     assert_eq!(settings.unwrap(), expected);
     let error = with_settings(
         "num_beams = 33\nlength_penalty = \"long\"\nearly_stopping = 1\nmax_length = 9\nmax_new_tokens = 8\n\
-         repetition_penalty = 0\nforced_bos_token_id = -1\nnum_beam_groups = 2\ndo_sample = true\nnum_beam = 3",
+         repetition_penalty = 0\nforced_bos_token_id = -1\nnum_beam_groups = 2\npenalty_alpha = 0.6\ntypical_p = 0.9\nnum_beam = 3",
     );
     let error = error.unwrap_err().to_string();
     for problem in [
@@ -517,11 +518,56 @@ fn settings_of_generation_are_read_with_their_limits() {
         "generation.repetition_penalty: expected a number above zero",
         "generation.forced_bos_token_id: expected a whole number",
         "generation.num_beam_groups: is not supported",
-        "generation.do_sample: is not supported",
+        "generation.penalty_alpha: is not supported",
+        "generation.typical_p: is not supported",
         "generation.num_beam: unknown key; did you mean `num_beams`?",
     ] {
         assert!(error.contains(problem), "{problem} is missing in {error}");
     }
+}
+
+#[test]
+fn sampling_has_the_seed_of_the_matrix_and_no_beams() {
+    let asked = |lines: &str| {
+        let matrix = check(&format!("seed = 9\n{SMALL}[generation]\n{lines}"))?;
+        Ok::<_, Error>(matrix.asked(&matrix.models[0], None).settings)
+    };
+    let settings = asked("do_sample = true\ntemperature = 0.7\ntop_k = 0\ntop_p = 1").unwrap();
+    let expected = Settings {
+        do_sample: Some(true),
+        temperature: Some(0.7),
+        top_k: Some(0),
+        top_p: Some(1.0),
+        seed: Some(9),
+        ..Settings::default()
+    };
+    assert_eq!(settings, expected);
+    assert_eq!(asked("do_sample = true\nseed = 4").unwrap().seed, Some(4));
+    assert_eq!(asked("do_sample = false").unwrap().seed, None);
+    let error = |lines: &str| asked(lines).unwrap_err().to_string();
+    let refused = error("temperature = 0\ntop_p = 1.5\ndo_sample = 1");
+    for problem in [
+        "generation.temperature: expected a number above zero",
+        "generation.top_p: expected a number above 0, at most 1",
+        "generation.do_sample: expected true or false",
+    ] {
+        assert!(refused.contains(problem), "{problem} is missing in {refused}");
+    }
+    let without = error("seed = 4");
+    assert!(
+        without.contains("seed has no effect without do_sample = true (model tiny)"),
+        "{without}"
+    );
+    let beams = error("do_sample = true\nnum_beams = 2");
+    assert!(
+        beams.contains("do_sample can't be combined with num_beams above 1 (model tiny)"),
+        "{beams}"
+    );
+    let factor = error("do_sample = true\n[factors]\nnum_beams = [1, 2]");
+    assert!(
+        factor.contains("do_sample can't be combined with num_beams above 1 (model tiny)"),
+        "{factor}"
+    );
 }
 
 #[test]
@@ -563,4 +609,94 @@ fn metrics_are_those_of_the_endpoints_server() {
         "id = \"sagemaker:summaries\"\n[model.endpoint]\nmetrics_url = \"http://a/metrics\"";
     let error = check_model(sagemaker).unwrap_err().to_string();
     assert!(error.contains("only endpoints with a URL have metrics"), "{error}");
+}
+
+#[test]
+fn a_model_is_asked_in_its_own_way_where_it_says_so() {
+    let text = format!(
+        "{SMALL}[[model]]\nname = \"other\"\nid = \"builtin:tiny\"\nprompt = \"{{dialogue}} TL;DR\"\n\
+         generation = {{ num_beams = 4, max_length = 9 }}\n\
+         [generation]\nnum_beams = 2\nmax_new_tokens = 64\nlength_penalty = 2.0\n"
+    );
+    let matrix = check(&text).unwrap();
+    let [first, other] = [0, 1].map(|model| matrix.asked(&matrix.models[model], None));
+    assert_eq!(first, matrix.generation);
+    assert_eq!(first.prompt, None);
+    assert_eq!(other.prompt.as_deref(), Some("{dialogue} TL;DR"));
+    let expected = Settings {
+        num_beams: Some(4),
+        max_length: Some(9),
+        length_penalty: Some(2.0),
+        ..Settings::default()
+    };
+    assert_eq!(other.settings, expected);
+    let plan = Plan::make(&matrix, 4).unwrap();
+    assert_eq!(
+        plan.asked(&matrix)[0].iter().map(|it| &it.generation).collect::<Vec<_>>(),
+        [&first, &other]
+    );
+    let error = check(&text.replace("TL;DR", "{dialogue}")).unwrap_err().to_string();
+    assert!(error.contains("model[1].prompt: expected {dialogue} once"), "{error}");
+    let error = check(&text.replace("max_length = 9", "stop = \"eos\"")).unwrap_err().to_string();
+    assert!(error.contains("model[1].generation.stop: unknown key"), "{error}");
+}
+
+#[test]
+fn plans_of_before_ask_all_engines_for_what_the_matrix_says() {
+    let matrix = check(SMALL).unwrap();
+    let mut plan = serde_json::to_value(Plan::make(&matrix, 4).unwrap()).unwrap();
+    let engine = plan["engines"][0][0].as_object_mut().unwrap();
+    assert!(engine.remove("generation").is_some());
+    let plan: Plan = serde_json::from_value(plan).unwrap();
+    assert_eq!(plan.asked(&matrix)[0][0].generation, matrix.generation);
+}
+
+#[test]
+fn beams_are_a_factor_whose_levels_are_compared_with_the_first() {
+    let matrix =
+        check(&format!("{SMALL}[factors]\nnum_beams = [1, 4]\ndtypes = [\"f32\", \"int8\"]\n"));
+    let matrix = matrix.unwrap();
+    let plan = Plan::make(&matrix, 4).unwrap();
+    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(
+        ids,
+        [
+            "tiny.f32.beams1.b1.offline@here",
+            "tiny.f32.beams4.b1.offline@here",
+            "tiny.int8.beams1.b1.offline@here",
+            "tiny.int8.beams4.b1.offline@here"
+        ]
+    );
+    let beams: Vec<_> =
+        plan.asked(&matrix)[0].iter().map(|engine| engine.generation.settings.num_beams).collect();
+    assert_eq!(beams, [Some(1), Some(4), Some(1), Some(4)]);
+    let pairs: Vec<_> = pairs(&plan, &matrix)
+        .into_iter()
+        .map(|pair| (pair.baseline, pair.candidate, pair.kind))
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            (0, 1, PairKind::NumBeams),
+            (0, 2, PairKind::Dtype),
+            (1, 3, PairKind::Dtype),
+            (2, 3, PairKind::NumBeams)
+        ]
+    );
+}
+
+#[test]
+fn what_is_a_factor_is_not_set_elsewhere() {
+    let endpoint = "id = \"https://h.example/v1\"\ngeneration = { num_beams = 2 }";
+    let text = SMALL.replace("id = \"builtin:tiny\"", endpoint)
+        + "[factors]\nnum_beams = [1, 4]\n[generation]\nnum_beams = 4\n";
+    let error = check(&text).unwrap_err().to_string();
+    for problem in [
+        "factors: num_beams is a factor: remove generation.num_beams\n",
+        "factors: num_beams is a factor: remove generation.num_beams of tiny\n",
+        "factors: tiny is an endpoint, which has settings of its own: num_beams can't be a factor",
+        "tiny is an endpoint, which has settings of its own: remove generation.num_beams",
+    ] {
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
 }

@@ -50,6 +50,7 @@ pub struct Line {
     pub target: String,
     pub model: String,
     pub dtype: String,
+    pub num_beams: Option<u32>,
     pub scenario: String,
     /// Of the cell whose figures these are.
     pub batch_size: u32,
@@ -154,8 +155,9 @@ impl Line {
             Status::Invalid => " (invalid)",
         };
         let batch = self.batch_size;
+        let beams = self.num_beams.map_or_else(String::new, |number| format!(" · beams {number}"));
         format!(
-            "{} · {} · {} · {}, batch {batch}{mark}",
+            "{} · {} · {}{beams} · {}, batch {batch}{mark}",
             self.target, self.model, self.dtype, self.scenario
         )
     }
@@ -203,6 +205,7 @@ fn line(entry: &Entry, cell: &Cell) -> Line {
         target: plain(&entry.target),
         model: plain(&entry.model),
         dtype: plain(&entry.dtype),
+        num_beams: entry.num_beams,
         scenario: plain(&entry.scenario),
         batch_size: cell.batch_size,
         status: cell.validity.status,

@@ -14,6 +14,7 @@ fn line(target: &str, usd: f64) -> Line {
         target: target.to_owned(),
         model: "base".to_owned(),
         dtype: "f32".to_owned(),
+        num_beams: None,
         scenario: "offline".to_owned(),
         batch_size: 8,
         status: Status::Valid,

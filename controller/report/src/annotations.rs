@@ -5,7 +5,7 @@
 
 use super::document::Document;
 use super::one_line::one_line;
-use super::sentences::{causes, counted, gate};
+use super::sentences::{asked_differently, causes, counted, gate};
 use results::Results;
 use stats::validity::Status;
 
@@ -14,6 +14,8 @@ const MOST: usize = 10;
 
 pub fn render(results: &Results, document: &Document) -> String {
     let mut lines = vec![line("notice", &document.title, &document.verdict.text())];
+    let differences = asked_differently(results);
+    lines.extend(differences.iter().map(|text| line("notice", "asked differently", text)));
     let failing = results.gates.iter().flat_map(results::Gates::failing).take(MOST);
     lines.extend(failing.map(|one| line("error", &one.cell, &gate(one))));
     for (status, kind) in [(Status::Invalid, "error"), (Status::Degraded, "warning")] {

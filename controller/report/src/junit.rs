@@ -4,7 +4,7 @@
 //! `testsuite`, `testcase` with `failure` and `system-out`. Figures are properties.
 
 use crate::one_line::one_line;
-use crate::sentences::{causes, gate};
+use crate::sentences::{causes, gate, prompt};
 use maud::{Markup, PreEscaped, html};
 use plot::number::{percent, shown};
 use results::{Cell, Entry, Gates, Results};
@@ -25,17 +25,19 @@ pub fn render(results: &Results) -> String {
 }
 
 fn suite(results: &Results, entry: &Entry) -> Markup {
-    let name = format!("{}.{}.{}.{}", entry.target, entry.model, entry.dtype, entry.scenario);
+    let beams = entry.num_beams.map_or_else(String::new, |number| format!(".beams{number}"));
+    let (target, model, dtype) = (&entry.target, &entry.model, &entry.dtype);
+    let name = format!("{target}.{model}.{dtype}{beams}.{}", entry.scenario);
     let failed = entry.cells.iter().filter(|cell| failure(results, cell).is_some());
     html! {
         testsuite name=(text(&name)) tests=(entry.cells.len()) failures=(failed.count()) timestamp=(text(&entry.timestamp)) {
-            @for cell in &entry.cells { (PreEscaped("\n  ")) (case(results, &name, cell)) }
+            @for cell in &entry.cells { (PreEscaped("\n  ")) (case(results, entry, &name, cell)) }
             (PreEscaped("\n"))
         }
     }
 }
 
-fn case(results: &Results, suite: &str, cell: &Cell) -> Markup {
+fn case(results: &Results, entry: &Entry, suite: &str, cell: &Cell) -> Markup {
     let reasons = causes(&cell.validity);
     let seconds: f64 = cell.estimates.runs.iter().map(|run| run.host_seconds).sum();
     let figures = [
@@ -47,6 +49,9 @@ fn case(results: &Results, suite: &str, cell: &Cell) -> Markup {
     html! {
         testcase classname=(text(suite)) name=(text(&cell.cell)) time=(seconds) {
             properties {
+                @for (name, value) in asked(results, entry) {
+                    @if let Some(value) = value { property name=(name) value=(text(&value)) {} }
+                }
                 @for (name, value) in figures {
                     // Missing figures have no property.
                     @if let Some(value) = value { property name=(name) value=(value) {} }
@@ -60,6 +65,13 @@ fn case(results: &Results, suite: &str, cell: &Cell) -> Markup {
             }
         }
     }
+}
+
+/// What the model was asked for.
+fn asked(results: &Results, entry: &Entry) -> [(&'static str, Option<String>); 2] {
+    let decoding = entry.engine.as_ref().and_then(|engine| engine.decoding.as_ref());
+    let generation = decoding.map(|decoding| decoding.summary.clone());
+    [("prompt", prompt(results, entry)), ("generation", generation)]
 }
 
 /// Why a cell fails: the first kind, and a sentence for each.

@@ -5,7 +5,7 @@
 //! have are 0, as LoadGen writes what isn't set.
 
 use crate::one_line::one_line;
-use crate::sentences::{causes, counted};
+use crate::sentences::{beams, causes, counted};
 use results::{Cell, Entry, Results};
 use serde_json::{Value, json};
 use stats::Scenario;
@@ -109,10 +109,13 @@ impl<'a> Test<'a> {
 
     /// What was measured, on what.
     fn sut(&self) -> String {
-        let Entry { target, measured_on, model, dtype, .. } = self.entry;
+        let Entry { target, measured_on, model, dtype, num_beams, .. } = self.entry;
         let batch_size = self.cell.batch_size;
-        one_line(&format!("{model} {dtype}, batch size {batch_size}, on {target} ({measured_on})"))
-            .into_owned()
+        let searched = num_beams.map_or_else(String::new, |number| format!(", {}", beams(number)));
+        one_line(&format!(
+            "{model} {dtype}{searched}, batch size {batch_size}, on {target} ({measured_on})"
+        ))
+        .into_owned()
     }
 
     fn target(&self) -> Option<&Target> {

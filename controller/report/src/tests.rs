@@ -1,5 +1,6 @@
 //! Every format of one made-up campaign: that they say the same, and that no name or text breaks one.
 
+mod asked_differently;
 mod gates;
 mod hostile;
 mod mlperf;
@@ -77,7 +78,7 @@ impl World {
         let mut matrix =
             Matrix::check(&text, "matrix.toml", Path::new("/"), &Overrides::default()).unwrap();
         matrix.name = words.to_owned();
-        matrix.generation.prompt = format!("{words} {{dialogue}}");
+        matrix.generation.prompt = Some(format!("{words} {{dialogue}}"));
         let plan = Plan::make(&matrix, count).unwrap();
         let samples = samples(&plan, count, words);
         let segments = (0..plan.cells.len()).flat_map(|cell| {
@@ -182,6 +183,7 @@ fn agent(target: usize, words: &str) -> AgentRow {
         synthetic_time: false,
         continuous_batching: true,
         decoding: Some(Decoding { num_beams: 4, ..Decoding::default() }),
+        prompt: Some(format!("{words} {{dialogue}}")),
         notes: vec![words.to_owned()],
     };
     let absence = Absence {

@@ -39,7 +39,9 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
     Conditions {
         sample_ids: Some(dataset.sample_ids_sha256.clone()),
         data_hash: Some(dataset.sha256.clone()),
-        prompt: Some(generation.prompt.clone()),
+        prompt: engine
+            .and_then(|engine| engine.prompt.clone())
+            .or_else(|| generation.prompt.clone()),
         tokenizer: engine.and_then(|engine| engine.tokenizer_sha256.clone()),
         generation_limits: Some(format!(
             "{} in, {limit} out, stop at {}",

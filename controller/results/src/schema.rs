@@ -2,6 +2,10 @@
 //!
 //! A missing figure is null, never zero. Keys or neighboring fields have the unit; `mb` is 2^20 bytes.
 
+mod generation;
+
+pub use generation::{Decoding, Generation, Sampling};
+
 use crate::offered_load::{Load, RateAt};
 use cost::campaign::Spending;
 use cost::decision::Recommendation;
@@ -35,7 +39,7 @@ pub struct Results {
     pub campaign: Campaign,
     pub dataset: Dataset,
     pub environment: Environment,
-    /// One entry for each model, target, dtype, scenario and load.
+    /// One entry for each model, target, dtype, number of beams, scenario and load.
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
     pub comparisons: Vec<Comparison>,
@@ -173,7 +177,7 @@ pub struct RowSetAside {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     pub hosts: Vec<Host>,
-    /// Prompt and limits, the same everywhere.
+    /// Prompt and limits of all models that the matrix doesn't ask otherwise.
     pub generation: Generation,
 }
 
@@ -260,19 +264,7 @@ pub struct NvmlLibrary {
     pub is_foreign: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Generation {
-    /// Holds `{dialogue}` once.
-    pub prompt: String,
-    /// Prompts are cut to it.
-    pub max_input_tokens: u32,
-    /// Null if the matrix states none: `engine.decoding` has the limit of each model.
-    pub max_new_tokens: Option<u32>,
-    /// `eos` or `reference`.
-    pub stop: String,
-}
-
-/// One model on one target, with one dtype, scenario and load.
+/// One model on one target, with one dtype, number of beams, scenario and load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub timestamp: String,
@@ -299,6 +291,9 @@ pub struct Entry {
     pub measured_on: String,
     pub priced_as: String,
     pub dtype: String,
+    /// The level of the factor; null where beams are no factor.
+    #[serde(default)]
+    pub num_beams: Option<u32>,
     pub scenario: String,
     /// At which load; null where one batch follows the other.
     #[serde(default)]
@@ -366,6 +361,9 @@ pub struct CapacityOf {
     pub model: String,
     pub target: String,
     pub dtype: String,
+    /// The level of the factor; null where beams are no factor.
+    #[serde(default)]
+    pub num_beams: Option<u32>,
     /// So many requests were decoded together at most.
     pub max_batch_size: u32,
     pub slo: Slo,
@@ -396,51 +394,12 @@ pub struct Engine {
     /// What it decoded with. Null of an endpoint, of a script, and of versions that were always greedy.
     #[serde(default)]
     pub decoding: Option<Decoding>,
+    /// With its placeholder for the dialogue. Null in results of versions where it was the same for all models:
+    /// `environment.generation` has it.
+    #[serde(default)]
+    pub prompt: Option<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
-}
-
-/// Settings of generation, with the names and meaning of transformers: those of the matrix, of the model's files, and
-/// the defaults.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Decoding {
-    pub max_new_tokens: u32,
-    pub min_new_tokens: u32,
-    /// 1: greedy.
-    pub num_beams: u32,
-    /// 1 without beams.
-    pub length_penalty: f64,
-    /// `false`, `true` or `never`; `false` without beams.
-    pub early_stopping: String,
-    /// 0: off.
-    pub no_repeat_ngram_size: u32,
-    /// 1: off.
-    pub repetition_penalty: f64,
-    pub decoder_start_token_id: u32,
-    pub forced_bos_token_id: Option<u32>,
-    pub forced_eos_token_id: Vec<u32>,
-    pub suppress_tokens: Vec<u32>,
-    /// The settings that differ from greedy decoding, on one line.
-    pub summary: String,
-}
-
-impl From<&model::generation::Decoding> for Decoding {
-    fn from(decoding: &model::generation::Decoding) -> Self {
-        Self {
-            max_new_tokens: decoding.max_new_tokens,
-            min_new_tokens: decoding.min_new_tokens,
-            num_beams: decoding.num_beams,
-            length_penalty: decoding.length_penalty,
-            early_stopping: decoding.early_stopping.to_string(),
-            no_repeat_ngram_size: decoding.no_repeat_ngram_size,
-            repetition_penalty: decoding.repetition_penalty,
-            decoder_start_token_id: decoding.decoder_start_token_id,
-            forced_bos_token_id: decoding.forced_bos_token_id,
-            forced_eos_token_id: decoding.forced_eos_token_id.clone(),
-            suppress_tokens: decoding.suppress_tokens.clone(),
-            summary: decoding.to_string(),
-        }
-    }
 }
 
 /// The seed form's figures, of the smallest batch size.
@@ -635,6 +594,8 @@ pub enum ComparisonKind {
     /// A model and its baseline.
     Model,
     Dtype,
+    /// One number of beams and another.
+    NumBeams,
     Campaign,
 }
 

@@ -13,6 +13,7 @@ mod health;
 mod history;
 mod init;
 mod launch;
+mod model_files;
 mod notify;
 mod plan;
 mod power;

@@ -93,6 +93,7 @@ async fn paces_of(
             target: row.matrix.targets[cell.target].name.to_string(),
             model: id.clone(),
             dtype: cell.dtype,
+            num_beams: row.matrix.beams_asked(cell),
             batch_size: cell.batch_size,
             // Scripted times may be zero.
             sample: sample.filter(|seconds| *seconds > 0.0),

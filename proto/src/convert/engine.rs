@@ -3,11 +3,13 @@
 use super::given;
 use crate::wire;
 use model::endpoint::Endpoint;
-use model::engine::{EngineFacts, EngineSpec};
+use model::engine::{AskedEngine, EngineFacts, EngineSpec};
+use model::generation::Generation;
 use model::words::Unknown;
 
-impl From<&EngineSpec> for wire::Engine {
-    fn from(spec: &EngineSpec) -> Self {
+impl From<&AskedEngine> for wire::Engine {
+    fn from(asked: &AskedEngine) -> Self {
+        let spec = &asked.spec;
         Self {
             model: spec.model.clone(),
             revision: spec.revision.clone().unwrap_or_default(),
@@ -16,15 +18,16 @@ impl From<&EngineSpec> for wire::Engine {
             dtype: spec.dtype.as_str().to_owned(),
             adapter_mode: spec.adapter_mode.as_str().to_owned(),
             endpoint: spec.endpoint.as_ref().map(Into::into),
+            generation: Some((&asked.generation).into()),
         }
     }
 }
 
-impl TryFrom<wire::Engine> for EngineSpec {
+impl TryFrom<wire::Engine> for AskedEngine {
     type Error = Unknown;
 
     fn try_from(wire: wire::Engine) -> Result<Self, Unknown> {
-        Ok(Self {
+        let spec = EngineSpec {
             dtype: wire.dtype.parse()?,
             adapter_mode: wire.adapter_mode.parse()?,
             model: wire.model,
@@ -32,7 +35,9 @@ impl TryFrom<wire::Engine> for EngineSpec {
             adapter: given(wire.adapter),
             tokenizer: given(wire.tokenizer),
             endpoint: wire.endpoint.map(Endpoint::from),
-        })
+        };
+        let generation = Generation::try_from(wire.generation.unwrap_or_default())?;
+        Ok(Self { spec, generation })
     }
 }
 
@@ -53,6 +58,7 @@ impl From<EngineFacts> for wire::EngineFacts {
             continuous_batching: facts.continuous_batching,
             notes: facts.notes,
             decoding: facts.decoding.map(Into::into),
+            prompt: facts.prompt.unwrap_or_default(),
         }
     }
 }
@@ -76,6 +82,7 @@ impl TryFrom<wire::EngineFacts> for EngineFacts {
             continuous_batching: wire.continuous_batching,
             notes: wire.notes,
             decoding: wire.decoding.map(TryInto::try_into).transpose()?,
+            prompt: given(wire.prompt),
         })
     }
 }

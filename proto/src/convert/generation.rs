@@ -1,13 +1,14 @@
 //! Prompt, limits and settings of decoding.
 
+use super::given;
 use crate::wire;
-use model::generation::{Decoding, Generation, Settings, Stop};
+use model::generation::{Decoding, Generation, Sampling, Settings, Stop};
 use model::words::Unknown;
 
 impl From<&Generation> for wire::Generation {
     fn from(generation: &Generation) -> Self {
         Self {
-            prompt: generation.prompt.clone(),
+            prompt: generation.prompt.clone().unwrap_or_default(),
             max_input_tokens: generation.max_input_tokens,
             max_new_tokens: generation.settings.max_new_tokens.unwrap_or(0),
             stop_at_reference: generation.stop == Stop::Reference,
@@ -23,7 +24,7 @@ impl TryFrom<wire::Generation> for Generation {
         let settings = wire.settings.map(Settings::try_from).transpose()?.unwrap_or_default();
         let max_new_tokens = Some(wire.max_new_tokens).filter(|tokens| *tokens > 0);
         Ok(Self {
-            prompt: wire.prompt,
+            prompt: given(wire.prompt),
             max_input_tokens: wire.max_input_tokens,
             stop: if wire.stop_at_reference { Stop::Reference } else { Stop::Eos },
             settings: Settings { max_new_tokens, ..settings },
@@ -49,6 +50,11 @@ impl From<&Settings> for wire::GenerationSettings {
             forced_bos_token_id: settings.forced_bos_token_id,
             forced_eos_token_id: ids(&settings.forced_eos_token_id),
             suppress_tokens: ids(&settings.suppress_tokens),
+            do_sample: settings.do_sample,
+            temperature: settings.temperature,
+            top_k: settings.top_k,
+            top_p: settings.top_p,
+            seed: settings.seed,
         }
     }
 }
@@ -73,6 +79,11 @@ impl TryFrom<wire::GenerationSettings> for Settings {
             forced_bos_token_id: wire.forced_bos_token_id,
             forced_eos_token_id: ids(wire.forced_eos_token_id),
             suppress_tokens: ids(wire.suppress_tokens),
+            do_sample: wire.do_sample,
+            temperature: wire.temperature,
+            top_k: wire.top_k,
+            top_p: wire.top_p,
+            seed: wire.seed,
         })
     }
 }
@@ -91,6 +102,7 @@ impl From<Decoding> for wire::Decoding {
             forced_bos_token_id: decoding.forced_bos_token_id,
             forced_eos_token_id: decoding.forced_eos_token_id,
             suppress_tokens: decoding.suppress_tokens,
+            sampling: decoding.sampling.map(Into::into),
         }
     }
 }
@@ -111,7 +123,20 @@ impl TryFrom<wire::Decoding> for Decoding {
             forced_bos_token_id: wire.forced_bos_token_id,
             forced_eos_token_id: wire.forced_eos_token_id,
             suppress_tokens: wire.suppress_tokens,
+            sampling: wire.sampling.map(Into::into),
         })
+    }
+}
+
+impl From<Sampling> for wire::Sampling {
+    fn from(Sampling { temperature, top_k, top_p, seed }: Sampling) -> Self {
+        Self { temperature, top_k, top_p, seed }
+    }
+}
+
+impl From<wire::Sampling> for Sampling {
+    fn from(wire::Sampling { temperature, top_k, top_p, seed }: wire::Sampling) -> Self {
+        Self { temperature, top_k, top_p, seed }
     }
 }
 
@@ -131,15 +156,14 @@ mod tests {
             repetition_penalty: Some(1.2),
             forced_eos_token_id: Some(Vec::new()),
             suppress_tokens: Some(vec![3, 4]),
+            do_sample: Some(true),
+            temperature: Some(0.7),
+            seed: Some(u64::MAX),
             ..Settings::default()
         };
         let decoding = Decoding::of(&settings, 2);
-        let generation = Generation {
-            prompt: "{dialogue}".to_owned(),
-            max_input_tokens: 512,
-            stop: Stop::Reference,
-            settings,
-        };
+        let generation =
+            Generation { prompt: None, max_input_tokens: 512, stop: Stop::Reference, settings };
         let wire = wire::Generation::from(&generation);
         assert_eq!(Generation::try_from(wire), Ok(generation));
         assert_eq!(Decoding::try_from(wire::Decoding::from(decoding.clone())), Ok(decoding));

@@ -7,11 +7,13 @@
 mod beams;
 mod log_softmax;
 mod rules;
+mod sampling;
 
 use super::compute::{Compute, NextToken};
 use beams::{BeamSearch, Continued, Next, Summary};
 use model::{failure::Failure, generation::Decoding, sample::Finish};
 use rules::Rules;
+use sampling::Draws;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
@@ -34,7 +36,8 @@ pub enum StopRule {
 }
 
 impl StopRule {
-    fn limit(self) -> usize {
+    /// Of output tokens.
+    pub fn limit(self) -> usize {
         match self {
             Self::EosOr(limit) | Self::Exactly(limit) => limit,
         }
@@ -72,8 +75,6 @@ pub struct NotFinite {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// The decoder's first input, unless settings name another one.
-    pub start: u32,
     /// Tokens that end a row.
     pub eos: Vec<u32>,
 }
@@ -118,9 +119,10 @@ struct ActiveRow {
 enum Search {
     /// The highest logit, without conditions. Holds the generated tokens.
     Plain(Vec<u32>),
-    /// The highest score under conditions.
+    /// The highest score under conditions, or a token drawn by the scores.
     Ruled {
         decoding: Arc<Decoding>,
+        draws: Option<Draws>,
         /// What was given, the start token or the prompt, and the generated tokens.
         history: Vec<u32>,
         /// How many were given.
@@ -210,9 +212,10 @@ impl ActiveRows {
         }
         let continues = model.continues_prompts();
         for (number, RowRequest { ids, stop_rule, decoding }) in new {
+            let draws = decoding.sampling.map(|sampling| Draws::new(sampling, &ids));
             let given = if continues { ids } else { vec![decoding.decoder_start_token_id] };
             self.tokens.push(*given.last().expect("a prompt is not empty"));
-            let search = Search::of(decoding, given, stop_rule, special_tokens);
+            let search = Search::of(decoding, draws, given, stop_rule, special_tokens);
             self.live.push(ActiveRow { number, stop_rule, search, first_token_ns: None });
         }
         Ok(())
@@ -306,6 +309,7 @@ impl Search {
     /// `given`: the start token, or the prompt that the output continues.
     fn of(
         decoding: Arc<Decoding>,
+        draws: Option<Draws>,
         given: Vec<u32>,
         stop_rule: StopRule,
         special_tokens: &SpecialTokens,
@@ -316,7 +320,7 @@ impl Search {
         } else if decoding.num_beams > 1 {
             Self::Beams(Box::new(BeamSearch::new(decoding, given, eos.to_vec(), stop_rule.limit())))
         } else {
-            Self::Ruled { decoding, given: given.len(), history: given }
+            Self::Ruled { decoding, draws, given: given.len(), history: given }
         }
     }
 
@@ -389,7 +393,7 @@ impl ActiveRow {
                 }
                 Err(error) => Step::Ends(Err(error)),
             },
-            Search::Ruled { decoding, history, given } => {
+            Search::Ruled { decoding, draws, history, given } => {
                 let best = NextToken::of(logits);
                 if !best.logit.is_finite() {
                     let place = history.len() - *given;
@@ -398,7 +402,10 @@ impl ActiveRow {
                 let limit = self.stop_rule.limit();
                 Rules { decoding, eos, limit, given: *given }.apply(history, logits);
                 // Not finite if nothing is allowed: then the first token follows, as in transformers.
-                let next = NextToken::of(logits);
+                let next = match draws {
+                    Some(draws) => draws.next(history.len() - *given, logits),
+                    None => NextToken::of(logits),
+                };
                 self.push(next.id, now, special_tokens)
             }
             Search::Plain(_) => unreachable!("its logits were not asked for"),
@@ -463,16 +470,6 @@ mod tests {
 
         fn step_logits(&mut self, _tokens: &[u32]) -> Result<Vec<f32>, Failure> {
             unreachable!("generation asks for the best token only")
-        }
-
-        fn step_scored(
-            &mut self,
-            _tokens: &[u32],
-            _scored: &[usize],
-            _best: &mut Vec<NextToken>,
-            _logits: &mut Vec<f32>,
-        ) -> Result<(), Failure> {
-            unreachable!("no row has conditions")
         }
 
         fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
@@ -568,7 +565,7 @@ mod tests {
         let waiting = groups.into_iter().collect();
         let mut groups = Groups { waiting, rows: Vec::new(), cancels, told: 0 };
         let mut counter = Counter { continuous_batching, rows: Vec::new(), fed: Vec::new() };
-        let special_tokens = SpecialTokens { start: 0, eos: vec![12, 99] };
+        let special_tokens = SpecialTokens { eos: vec![12, 99] };
         generate(&mut counter, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
         (groups, counter)
     }

@@ -1,6 +1,6 @@
 //! Conditions on the next token: scores in, changed scores out.
 //!
-//! Order and arithmetic are those of transformers 5.24 (`_get_logits_processor`): all in f32, on
+//! What sampling adds is in [`super::sampling`]. Order and arithmetic are those of transformers 5.24 (`_get_logits_processor`): all in f32, on
 //! logits without beams and on log probabilities with them.
 
 use model::generation::Decoding;

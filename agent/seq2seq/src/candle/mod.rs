@@ -241,27 +241,6 @@ impl Compute for CandleT5 {
             .map_err(|error| failure(&error))
     }
 
-    fn step_scored(
-        &mut self,
-        tokens: &[u32],
-        scored: &[usize],
-        best: &mut Vec<NextToken>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), Failure> {
-        best.clear();
-        logits.clear();
-        let all = self.step_logits(tokens)?;
-        let vocabulary = all.len() / tokens.len();
-        for (row, of_row) in all.chunks_exact(vocabulary).enumerate() {
-            if scored.binary_search(&row).is_ok() {
-                logits.extend_from_slice(of_row);
-            } else {
-                best.push(NextToken::of(of_row));
-            }
-        }
-        Ok(())
-    }
-
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
         self.keep_rows(rows).map_err(|error| failure(&error))
     }

@@ -11,6 +11,7 @@ pub use kernels::Activation;
 
 use generation::generation_config::OneOrMany;
 use generation::tokenizer::PromptForm;
+use model::generation::{DIALOGUE, INSTRUCTION};
 use serde::{Deserialize, Deserializer};
 use std::fmt;
 
@@ -39,14 +40,6 @@ pub enum Family {
 }
 
 impl Family {
-    /// What precedes the dialogue unless a prompt is specified. T5 was trained with instructions.
-    pub fn prompt_prefix(self) -> &'static str {
-        match self {
-            Self::T5 => "Summarize: ",
-            Self::Bart | Self::Pegasus => "",
-        }
-    }
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::T5 => "t5",
@@ -60,6 +53,21 @@ impl fmt::Display for Family {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// The prompt of a model if none is specified. `text`: its `config.json`.
+///
+/// T5 was trained with instructions; BART and PEGASUS take the dialogue alone. What
+/// `task_specific_params.summarization.prefix` says precedes it, except the `summarize: ` that every
+/// checkpoint of T5 copies from the first one, whatever it was trained with.
+pub fn default_prompt(text: &[u8], family: Family) -> Result<String, Error> {
+    let config: serde_json::Value = serde_json::from_slice(text)?;
+    let prefix = config.pointer("/task_specific_params/summarization/prefix");
+    let prefix = prefix.and_then(serde_json::Value::as_str).unwrap_or_default();
+    Ok(match family {
+        Family::T5 if prefix.is_empty() || prefix == "summarize: " => INSTRUCTION.to_owned(),
+        Family::T5 | Family::Bart | Family::Pegasus => format!("{prefix}{DIALOGUE}"),
+    })
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -298,4 +306,27 @@ fn activation(name: &str) -> Option<Activation> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_family_and_the_prefix_of_a_config_decide_the_prompt() {
+        let prompt = |prefix: &str, family| {
+            let text = format!(
+                r#"{{"task_specific_params": {{"summarization": {{{prefix}"num_beams": 4}}}}}}"#
+            );
+            default_prompt(text.as_bytes(), family).unwrap()
+        };
+        assert_eq!(default_prompt(b"{}", Family::T5).unwrap(), "Summarize: {dialogue}");
+        let stock = r#""prefix": "summarize: ","#;
+        assert_eq!(prompt(stock, Family::T5), "Summarize: {dialogue}");
+        assert_eq!(prompt(r#""prefix": "minutes: ","#, Family::T5), "minutes: {dialogue}");
+        assert_eq!(prompt("", Family::Bart), "{dialogue}");
+        assert_eq!(prompt(r#""prefix": null,"#, Family::Pegasus), "{dialogue}");
+        assert_eq!(prompt(stock, Family::Bart), "summarize: {dialogue}");
+        assert!(default_prompt(b"[", Family::Bart).is_err());
+    }
 }

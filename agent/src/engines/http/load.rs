@@ -3,7 +3,7 @@
 use super::{Connection, Http, Response};
 use engine::{Entry, Intake, Request};
 use model::failure::{Failure, Kind};
-use model::generation::Generation;
+use model::generation::{Generation, INSTRUCTION, fill};
 use model::panic::words;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Http {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) {
-        let prompt = generation.prompt_for(&request.dialogue);
+        let prompt = fill(generation.prompt_or(INSTRUCTION), &request.dialogue);
         let body = self.template.fill(&prompt, generation);
         let (target, stopwatch) = (self.target.clone(), stopwatch.clone());
         let task = in_flight.tasks.spawn(async move {

@@ -32,7 +32,7 @@ use hyper::StatusCode;
 use model::endpoint::{Endpoint, Place};
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
-use model::generation::{Generation, Settings, Stop};
+use model::generation::{Generation, INSTRUCTION, Settings, Stop, fill};
 use model::panic::words;
 use model::sample::{Finish, HttpTiming, MAX_TEXT_BYTES};
 use model::text::plain;
@@ -152,7 +152,7 @@ impl Http {
     pub fn probed(mut self) -> Result<Self, Error> {
         let (max_input_tokens, max_new_tokens) = PROBE_LIMITS;
         let generation = Generation {
-            prompt: PROBE.to_owned(),
+            prompt: None,
             max_input_tokens,
             stop: Stop::Eos,
             settings: Settings { max_new_tokens: Some(max_new_tokens), ..Settings::default() },
@@ -409,8 +409,9 @@ impl Engine for Http {
         generation: &Generation,
         stopwatch: &Stopwatch,
     ) -> Result<Vec<Result<Row, Failure>>, Failure> {
+        let prompt = generation.prompt_or(INSTRUCTION);
         let prompts: Vec<String> =
-            batch.iter().map(|request| generation.prompt_for(&request.dialogue)).collect();
+            batch.iter().map(|request| fill(prompt, &request.dialogue)).collect();
         let bodies = prompts.iter().map(|prompt| self.template.fill(prompt, generation)).collect();
         let answers = self.ask(bodies, stopwatch);
         let rows = prompts.iter().zip(answers);

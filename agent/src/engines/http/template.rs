@@ -44,7 +44,7 @@ mod tests {
 
     fn generation() -> Generation {
         Generation {
-            prompt: "{dialogue}".to_owned(),
+            prompt: None,
             max_input_tokens: 512,
             settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
             stop: Stop::Eos,

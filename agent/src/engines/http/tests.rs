@@ -123,7 +123,7 @@ pub(super) fn open(spec: &EngineSpec) -> Http {
 
 pub(super) fn ask(engine: &mut Http, dialogues: &[&str]) -> Vec<Result<Row, Failure>> {
     let generation = Generation {
-        prompt: "Say: {dialogue}".to_owned(),
+        prompt: Some("Say: {dialogue}".to_owned()),
         max_input_tokens: 512,
         settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
         stop: Stop::Eos,

@@ -1,6 +1,6 @@
 //! Any bytes from a client of `agent serve`, whose engine is a script: it answers or refuses, and never by a panic.
 
-use agent::http_server::{Limits, Options, Service};
+use agent::http_server::{Limits, Options, RequestSampling, Service};
 use engine::scripted::Scripted;
 use model::engine::{AdapterMode, Dtype, EngineSpec};
 use model::generation::Settings;
@@ -27,7 +27,8 @@ static SERVICE: LazyLock<Service> = LazyLock::new(|| {
     let engine = engine.expect("it is a script");
     let limits = Limits { max_input_tokens: 512, max_new_tokens: 64 };
     let settings = Settings::default();
-    let options = Options { limits, settings, queue: 64, batch_size: 4 };
+    let sampling = RequestSampling::Allowed;
+    let options = Options { limits, settings, sampling, queue: 64, batch_size: 4 };
     Service::start(options, || Ok(Box::new(engine)), || {}).expect("the system gives a thread")
 });
 

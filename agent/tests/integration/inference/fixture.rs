@@ -91,7 +91,7 @@ pub(crate) fn run(
         active: 0,
         ended: vec![None; requests.len()],
     };
-    let special_tokens = SpecialTokens { start: 0, eos: eos.to_vec() };
+    let special_tokens = SpecialTokens { eos: eos.to_vec() };
     generate(model, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
     groups.ended.into_iter().map(|row| row.expect("every row ends")).collect()
 }

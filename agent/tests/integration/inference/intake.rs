@@ -74,7 +74,7 @@ fn requests() -> Vec<Request> {
 }
 
 fn generation(stop: Stop) -> Generation {
-    let prompt = "Summarize: {dialogue}".to_owned();
+    let prompt = None;
     let settings = Settings { max_new_tokens: Some(24), ..Settings::default() };
     Generation { prompt, max_input_tokens: 64, stop, settings }
 }

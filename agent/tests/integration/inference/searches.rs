@@ -8,7 +8,7 @@ use generation::generate::{Decoded, RowRequest, StopRule};
 use generation::generation_config::GenerationConfig;
 use kernels::Dispatch;
 use model::engine::Dtype;
-use model::generation::{Decoding, EarlyStopping, Settings};
+use model::generation::{Decoding, EarlyStopping, Generation, Sampling, Settings, Stop};
 use model::sample::Finish;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -150,6 +150,51 @@ fn neighbors_change_nothing_in_any_dtype() {
     }
 }
 
+/// The searches as requests that sample, each with a seed of its own.
+fn sampled(searches: &[Search]) -> Vec<RowRequest> {
+    let sampling = |seed| Sampling { temperature: 1.5, top_k: 40, top_p: 0.95, seed };
+    let request = |(seed, search): (u64, &Search)| RowRequest {
+        ids: search.input_ids.clone(),
+        stop_rule: StopRule::EosOr(40),
+        decoding: Arc::new(Decoding { sampling: Some(sampling(seed)), ..Decoding::default() }),
+    };
+    (0..).zip(searches).map(request).collect()
+}
+
+#[test]
+fn sampled_tokens_depend_on_the_seed_and_the_prompt_alone() {
+    for ((model, eos), searches) in searches() {
+        let mut requests = sampled(&searches);
+        let mut compute = cpu(&model, Dtype::F32);
+        let mut decode = |requests: &[RowRequest], size, left| {
+            run(&mut compute, requests, &eos, Batches { size, left })
+        };
+        let alone = decode(&requests, 1, 0);
+        for (size, left) in [(4, 0), (16, 0), (3, 2), (8, 5)] {
+            assert_eq!(decode(&requests, size, left), alone, "{size} rows, {left} left");
+        }
+        // Beside greedy rows and beams, in another order.
+        requests.reverse();
+        requests.extend(searches.iter().map(Search::request));
+        let mut beside = decode(&requests, 7, 3);
+        beside.truncate(alone.len());
+        beside.reverse();
+        assert_eq!(beside, alone);
+        assert!(alone.iter().all(|row| row.first_token_ns.is_some() && row.score.is_none()));
+
+        let greedy: Vec<RowRequest> = sampled(&searches)
+            .into_iter()
+            .map(|request| RowRequest { decoding: Arc::default(), ..request })
+            .collect();
+        assert_ne!(decode(&greedy, 16, 0), alone);
+        let device = candle_core::Device::Cpu;
+        let mut candle = CandleT5::load(&checkpoint(&folder(&model)), device, Dtype::F32).unwrap();
+        let batches = Batches { size: 7, left: 0 };
+        let of_candle = run(&mut candle, &sampled(&searches), &eos, batches);
+        assert_eq!(of_candle, alone);
+    }
+}
+
 /// In how many cases rounding of the weights changes the summary.
 #[test]
 fn most_beam_searches_survive_rounding() {
@@ -209,8 +254,16 @@ fn a_model_that_asks_for_beams_gets_them_and_the_facts_say_so() {
     fs::write(place.path().join("generation_config.json"), file.to_string()).unwrap();
     let spec = spec(place.path().to_str().unwrap());
     let settings = Settings { max_new_tokens: Some(40), ..Settings::default() };
-    let opened = engines::open(&spec, &Device::cpu()).unwrap().asked_for(&settings).unwrap();
-    let decoding = opened.facts().decoding.unwrap();
+    let opened = engines::open(&spec, &Device::cpu()).unwrap();
+    let asked = Generation {
+        prompt: None,
+        max_input_tokens: 512,
+        stop: Stop::Eos,
+        settings: settings.clone(),
+    };
+    let facts = opened.asked_for(&asked).unwrap();
+    assert_eq!(facts.prompt.as_deref(), Some("Summarize: {dialogue}"));
+    let decoding = facts.decoding.unwrap();
     assert_eq!((decoding.num_beams, decoding.max_new_tokens), (4, 40));
     let mut engine = opened.load(1).unwrap();
     let ids = |engine: &mut generation::LanguageModel, settings: &Settings| {

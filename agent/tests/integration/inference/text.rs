@@ -7,6 +7,7 @@ use engine::files::{Blob, TokenizerFiles};
 use engine::{Engine, Request};
 use generation::chat_form::ChatForm;
 use generation::tokenizer::{PromptForm, Tokenizer};
+use model::engine::{EngineFacts, EngineSpec};
 use model::failure::Kind;
 use model::generation::{Generation, Settings, Stop};
 use model::sample::Finish;
@@ -24,11 +25,18 @@ fn request(id: &str, reference: Option<&str>) -> Request {
 
 fn generation(stop: Stop) -> Generation {
     Generation {
-        prompt: "Summarize: {dialogue}".to_owned(),
+        prompt: None,
         max_input_tokens: 16,
         settings: Settings { max_new_tokens: Some(12), ..Settings::default() },
         stop,
     }
+}
+
+fn inspect(spec: &EngineSpec) -> Result<EngineFacts, engines::Error> {
+    let asked = generation(Stop::Eos);
+    let mut found = engines::inspect(spec, &[&asked], &Device::cpu(), &Permissions::default())?;
+    assert_eq!(found.len(), 1);
+    found.remove(0)
 }
 
 #[test]
@@ -115,37 +123,22 @@ fn settings_in_a_tokenizer_file_are_switched_off_and_said_so() {
     let text = "as long as it is";
     let prompt = |spec| open(spec).unwrap().load(1).unwrap().prompt(text, 1000).unwrap();
     assert_eq!(prompt(&with_file), prompt(&spec("builtin:tiny")));
-    let notes =
-        engines::inspect(&with_file, &Settings::default(), &Device::cpu(), &Permissions::default())
-            .unwrap()
-            .notes
-            .join("\n");
+    let notes = inspect(&with_file).unwrap().notes.join("\n");
     assert!(notes.contains("truncation to 3 tokens in the tokenizer file is disabled"), "{notes}");
     assert!(notes.contains("padding in the tokenizer file is disabled"), "{notes}");
 }
 
 #[test]
 fn a_model_without_a_tokenizer_is_refused_where_dialogues_come() {
-    let error = engines::inspect(
-        &spec(folder("relu-tied").to_str().unwrap()),
-        &Settings::default(),
-        &Device::cpu(),
-        &Permissions::default(),
-    )
-    .unwrap_err();
+    let error = inspect(&spec(folder("relu-tied").to_str().unwrap())).unwrap_err();
     assert!(error.to_string().contains("has no tokenizer: specify a tokenizer.json"), "{error}");
 }
 
 #[test]
 fn what_is_found_is_told() {
-    let facts = engines::inspect(
-        &spec("builtin:tiny"),
-        &Settings::default(),
-        &Device::cpu(),
-        &Permissions::default(),
-    )
-    .unwrap();
+    let facts = inspect(&spec("builtin:tiny")).unwrap();
     assert_eq!(facts.device, "cpu");
+    assert_eq!(facts.prompt.as_deref(), Some("Summarize: {dialogue}"));
     assert_eq!(facts.model_sha256.as_ref().unwrap().len(), 64);
     assert_eq!(facts.tokenizer_sha256.map(|hash| hash.len()), Some(64));
     assert_eq!(facts.model_size_bytes, 4 * facts.parameters);

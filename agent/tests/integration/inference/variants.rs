@@ -262,7 +262,7 @@ fn settings_of_generation_come_from_one_file() {
     let error = opened().unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(error.to_string().ends_with("generation_config.json"), "{error}");
-    assert!(cause.starts_with("no decoder_start_token_id"), "{cause}");
+    assert!(cause.starts_with("the file has neither decoder_start_token_id"), "{cause}");
 }
 
 #[test]

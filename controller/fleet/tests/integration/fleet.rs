@@ -3,7 +3,6 @@
 use campaign::AgentReport;
 use fleet::identity::{Guard, Roster, Token};
 use fleet::{self, ConnectionLimits, Event, Listener, Options, Socket};
-use model::generation::{Generation, Settings, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message, from_controller};
 use std::sync::Arc;
@@ -37,12 +36,6 @@ async fn serve() -> Served {
         metrics: Arc::default(),
         targets: vec!["here".try_into().expect("the fleet is served")],
         engines: vec![Vec::new()],
-        generation: Generation {
-            prompt: "{dialogue}".to_owned(),
-            max_input_tokens: 8,
-            settings: Settings { max_new_tokens: Some(8), ..Settings::default() },
-            stop: Stop::Eos,
-        },
         heartbeat: Duration::from_secs(1),
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),
@@ -113,7 +106,7 @@ async fn an_agent_of_another_protocol_is_told_both_versions() {
     let status = talk(&served, Some(&served.header), vec![Message::Hello(old)]).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(
-        status.message().starts_with("the agent speaks protocol 0.9, this program 2."),
+        status.message().starts_with("the agent speaks protocol 0.9, this program 3."),
         "{status}"
     );
 }

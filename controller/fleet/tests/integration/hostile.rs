@@ -6,7 +6,7 @@ use fleet::identity::{Guard, Roster, Token, tls::Tls};
 use fleet::{
     self, ConnectionLimits, Event, FleetMetrics, Listener, Options, Outbox, Reason, Socket,
 };
-use model::engine::{AdapterMode, Dtype, EngineSpec};
+use model::engine::{AdapterMode, AskedEngine, Dtype, EngineSpec};
 use model::generation::{Generation, Settings, Stop};
 use model::version::PROTOCOL;
 use proto::wire::{self, from_agent::Message};
@@ -55,7 +55,7 @@ pub(super) async fn serve_over(limits: ConnectionLimits, tls: Option<Certificate
     let (sender, events) = mpsc::channel(64);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let metrics = Arc::<FleetMetrics>::default();
-    let engine = EngineSpec {
+    let spec = EngineSpec {
         model: "builtin:tiny".to_owned(),
         revision: None,
         adapter: None,
@@ -64,18 +64,18 @@ pub(super) async fn serve_over(limits: ConnectionLimits, tls: Option<Certificate
         dtype: Dtype::F32,
         endpoint: None,
     };
+    let generation = Generation {
+        prompt: None,
+        max_input_tokens: 8,
+        settings: Settings { max_new_tokens: Some(8), ..Settings::default() },
+        stop: Stop::Eos,
+    };
     let options = Options {
         campaign: "c".try_into().expect(FINE),
         guard: Arc::new(Guard::new(token, Roster::default())),
         metrics: Arc::clone(&metrics),
         targets: vec!["here".try_into().expect(FINE)],
-        engines: vec![vec![engine]],
-        generation: Generation {
-            prompt: "{dialogue}".to_owned(),
-            max_input_tokens: 8,
-            settings: Settings { max_new_tokens: Some(8), ..Settings::default() },
-            stop: Stop::Eos,
-        },
+        engines: vec![vec![AskedEngine { spec, generation }]],
         heartbeat: Duration::from_secs(1),
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),

@@ -41,6 +41,8 @@ pub struct Pace {
     /// [`Model::id`](crate::Model::id).
     pub model: String,
     pub dtype: Dtype,
+    /// As [`Matrix::beams_asked`] counts them.
+    pub num_beams: u32,
     pub batch_size: u32,
     /// Seconds per sample in closed loop; none under a load, which sets the pace itself.
     pub sample: Option<f64>,
@@ -78,13 +80,17 @@ impl Estimate {
             let exact = here.iter().find(|pace| {
                 same_model(pace)
                     && (pace.dtype, pace.batch_size) == (cell.dtype, cell.batch_size)
+                    && pace.num_beams == matrix.beams_asked(cell)
                     && pace.sample.is_some()
             });
             if let Some(sample) = exact.and_then(|pace| pace.sample) {
                 time.step.busy = if cell.sustained().is_some() { 0.0 } else { sample };
                 time.is_measured = true;
             } else {
-                let ratio = |pace: &&Pace| Some(pace.sample? / assumed_sample(&pace.model, target));
+                let assumed = |pace: &Pace| {
+                    assumed_sample(&pace.model, target) * cost_of_beams(pace.num_beams)
+                };
+                let ratio = |pace: &&Pace| Some(pace.sample? / assumed(pace));
                 time.step.busy *= mean(alike.iter().filter_map(ratio)).unwrap_or(1.0);
                 // The load sets the pace, so only the start matters.
                 time.is_measured = cell.load.is_some() && !alike.is_empty();
@@ -199,7 +205,14 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 fn seconds_per_sample(matrix: &Matrix, cell: &Cell) -> f64 {
-    assumed_sample(&matrix.models[cell.model].id, &matrix.targets[cell.target])
+    let greedy = assumed_sample(&matrix.models[cell.model].id, &matrix.targets[cell.target]);
+    greedy * cost_of_beams(matrix.beams_asked(cell))
+}
+
+/// Assumed time of a beam search, in times of greedy decoding. The beams share the encoder and the
+/// weights that are read for each token.
+fn cost_of_beams(num_beams: u32) -> f64 {
+    1.0 + 0.4 * f64::from(num_beams.saturating_sub(1))
 }
 
 /// Seconds per sample.
@@ -280,7 +293,15 @@ mod tests {
 
     fn pace(target: &str, batch_size: u32, sample: f64) -> Pace {
         let (target, model) = (target.to_owned(), "builtin:tiny".to_owned());
-        Pace { target, model, dtype: Dtype::F32, batch_size, sample: Some(sample), start: 5.0 }
+        Pace {
+            target,
+            model,
+            dtype: Dtype::F32,
+            num_beams: 1,
+            batch_size,
+            sample: Some(sample),
+            start: 5.0,
+        }
     }
 
     /// Seconds for 100 samples per run.
@@ -299,6 +320,19 @@ mod tests {
         // Two runs of (200 + 5) and (100 + 5) s.
         assert!((seconds - 620.0).abs() < 1e-6, "{seconds}");
         assert_eq!(measured, 2);
+    }
+
+    #[test]
+    fn beams_take_longer_and_are_not_taken_for_greedy_decoding() {
+        let text = MATRIX.replace("[1, 8]", "[1]\nnum_beams = [1, 4]");
+        let checked = Matrix::check(&text, "m.toml", Path::new("/"), &Overrides::default());
+        let matrix = checked.unwrap();
+        let plan = Plan::make(&matrix, 100).unwrap();
+        let estimate = Estimate::measured(&plan, &matrix, &[pace("here", 1, 2.0)]);
+        // Two runs of (200 + 5) and (2.2 * 200 + 5) s.
+        let seconds = estimate.campaign_seconds(&plan, &matrix);
+        assert!((seconds - 1300.0).abs() < 1e-6, "{seconds}");
+        assert_eq!(estimate.measured_cells(), 1);
     }
 
     #[test]

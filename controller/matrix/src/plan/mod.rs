@@ -14,7 +14,8 @@ mod warnings;
 
 use crate::{Matrix, Order};
 use load::Level;
-use model::engine::{Dtype, EngineSpec};
+use model::engine::{AskedEngine, Dtype, EngineSpec};
+use model::generation::Generation;
 use model::ids::{self, CellId, TargetName};
 use model::load::Scenario;
 use rand::seq::SliceRandom;
@@ -34,7 +35,7 @@ pub enum Error {
     NoSamples,
 }
 
-/// One combination: model x dtype x batch size x scenario x load x target.
+/// One combination: model x dtype x beams x batch size x scenario x load x target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Such as `tiny.f32.b8.offline@two-threads`.
@@ -46,6 +47,9 @@ pub struct Cell {
     /// Index into the target's [`Plan::engines`].
     pub engine: usize,
     pub dtype: Dtype,
+    /// The level of the factor; null if beams are no factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_beams: Option<u32>,
     pub batch_size: u32,
     pub scenario: Scenario,
     /// Null in the scenarios without a load.
@@ -89,13 +93,23 @@ pub struct Shard {
     pub batches: Range<u32>,
 }
 
+/// An engine, and what it is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    #[serde(flatten)]
+    pub spec: EngineSpec,
+    /// Null in plans of earlier versions: as [`Matrix::generation`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<Generation>,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Dialogues per run.
     pub samples: usize,
     pub seed: u64,
     /// Distinct engines of each target, in the order of its cells.
-    pub engines: Vec<Vec<EngineSpec>>,
+    pub engines: Vec<Vec<Engine>>,
     pub cells: Vec<Cell>,
     /// In the order of execution.
     pub runs: Vec<Run>,
@@ -141,6 +155,15 @@ impl Plan {
         let slices = slices(batches, shards);
         self.shards.extend(slices.map(|batches| Shard { run, batches }));
         self.runs.push(Run { cell, number, shards: first..self.shards.len() });
+    }
+
+    /// The engines of each target, with what they are asked for.
+    pub fn asked(&self, matrix: &Matrix) -> Vec<Vec<AskedEngine>> {
+        let asked = |engine: &Engine| AskedEngine {
+            spec: engine.spec.clone(),
+            generation: engine.generation.clone().unwrap_or_else(|| matrix.generation.clone()),
+        };
+        self.engines.iter().map(|engines| engines.iter().map(asked).collect()).collect()
     }
 
     pub fn cell_of(&self, shard: usize) -> &Cell {
@@ -195,31 +218,55 @@ pub(crate) fn cell_ids(matrix: &Matrix) -> Vec<(TargetName, CellId)> {
     cells.into_iter().map(|cell| (matrix.targets[cell.target].name.clone(), cell.id)).collect()
 }
 
-fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, Error> {
+impl Matrix {
+    /// The beams that a cell is asked for; 1 if that is up to the model.
+    pub fn beams_asked(&self, cell: &Cell) -> u32 {
+        let asked = self.asked(&self.models[cell.model], cell.num_beams);
+        asked.settings.num_beams.unwrap_or(1)
+    }
+}
+
+fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Error> {
     let is_kept =
         |id: &str| matrix.only.is_empty() || matrix.only.iter().any(|text| id.contains(text));
     let mut cells = Vec::new();
+    let beams = match matrix.num_beams.as_slice() {
+        [] => vec![None],
+        levels => levels.iter().copied().map(Some).collect(),
+    };
     for (target_index, target) in matrix.targets.iter().enumerate() {
         for (model_index, model) in matrix.models.iter().enumerate() {
             if !model.is_measured_on(&target.name) {
                 continue;
             }
-            for &dtype in &target.dtypes {
+            let combinations = target
+                .dtypes
+                .iter()
+                .flat_map(|&dtype| beams.iter().map(move |&num_beams| (dtype, num_beams)));
+            for (dtype, num_beams) in combinations {
+                let beams = num_beams.map_or_else(String::new, |beams| format!(".beams{beams}"));
                 for Level { scenario, batch_size, load, name } in
                     load::levels(matrix, target, model)
                 {
-                    let name =
-                        format!("{}.{dtype}.b{batch_size}.{name}@{}", model.name, target.name);
+                    let name = format!(
+                        "{}.{dtype}{beams}.b{batch_size}.{name}@{}",
+                        model.name, target.name
+                    );
                     if !is_kept(&name) {
                         continue;
                     }
-                    let engine = index_of(&mut engines[target_index], model.engine(dtype));
+                    let engine = Engine {
+                        spec: model.engine(dtype),
+                        generation: Some(matrix.asked(model, num_beams)),
+                    };
+                    let engine = index_of(&mut engines[target_index], engine);
                     cells.push(Cell {
                         id: CellId::try_from(name)?,
                         model: model_index,
                         target: target_index,
                         engine,
                         dtype,
+                        num_beams,
                         batch_size,
                         scenario,
                         load,
@@ -231,7 +278,7 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<EngineSpec>]) -> Result<Vec<Cell>, 
     Ok(cells)
 }
 
-fn index_of(engines: &mut Vec<EngineSpec>, engine: EngineSpec) -> usize {
+fn index_of(engines: &mut Vec<Engine>, engine: Engine) -> usize {
     if let Some(index) = engines.iter().position(|known| *known == engine) {
         return index;
     }

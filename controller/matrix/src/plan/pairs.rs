@@ -1,5 +1,5 @@
-//! Pairs of cells that a campaign compares: other targets against the first, models against their baselines, dtypes
-//! against the first. Both cells of a pair measure the same requests in the same rounds.
+//! Pairs of cells that a campaign compares: other targets against the first, models against their baselines, dtypes and
+//! numbers of beams against the first. Both cells of a pair measure the same requests in the same rounds.
 
 use super::{Cell, Plan};
 use crate::Matrix;
@@ -10,6 +10,7 @@ pub enum PairKind {
     Target,
     Model,
     Dtype,
+    NumBeams,
 }
 
 /// Indices into [`Plan::cells`].
@@ -21,11 +22,11 @@ pub struct CellPair {
 }
 
 pub fn pairs(plan: &Plan, matrix: &Matrix) -> Vec<CellPair> {
-    let find = |wanted: &Cell, target: usize, model: usize, dtype| {
+    let find = |wanted: Cell| {
         plan.cells.iter().position(|cell| {
-            (cell.target, cell.model, cell.dtype) == (target, model, dtype)
+            (cell.target, cell.model, cell.dtype) == (wanted.target, wanted.model, wanted.dtype)
                 && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
-                && cell.load == wanted.load
+                && (cell.load, cell.num_beams) == (wanted.load, wanted.num_beams)
         })
     };
     let mut pairs = Vec::new();
@@ -33,20 +34,26 @@ pub fn pairs(plan: &Plan, matrix: &Matrix) -> Vec<CellPair> {
     let paired = plan.cells.iter().enumerate().filter(|(_, cell)| cell.sustained().is_none());
     for (candidate, cell) in paired {
         if cell.target > 0
-            && let Some(baseline) = find(cell, 0, cell.model, cell.dtype)
+            && let Some(baseline) = find(Cell { target: 0, ..cell.clone() })
         {
             pairs.push(CellPair { baseline, candidate, kind: PairKind::Target });
         }
         let base = matrix.models[cell.model].baseline.as_ref();
         let base = base.and_then(|name| matrix.models.iter().position(|model| model.name == *name));
-        if let Some(baseline) = base.and_then(|model| find(cell, cell.target, model, cell.dtype)) {
+        if let Some(baseline) = base.and_then(|model| find(Cell { model, ..cell.clone() })) {
             pairs.push(CellPair { baseline, candidate, kind: PairKind::Model });
         }
         let first_dtype = matrix.targets[cell.target].dtypes[0];
         if cell.dtype != first_dtype
-            && let Some(baseline) = find(cell, cell.target, cell.model, first_dtype)
+            && let Some(baseline) = find(Cell { dtype: first_dtype, ..cell.clone() })
         {
             pairs.push(CellPair { baseline, candidate, kind: PairKind::Dtype });
+        }
+        let first_beams = matrix.num_beams.first().copied();
+        if cell.num_beams != first_beams
+            && let Some(baseline) = find(Cell { num_beams: first_beams, ..cell.clone() })
+        {
+            pairs.push(CellPair { baseline, candidate, kind: PairKind::NumBeams });
         }
     }
     pairs

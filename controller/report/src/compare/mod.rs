@@ -20,7 +20,7 @@ use results::conditions::conditions;
 use results::{Comparison, ComparisonKind, PairMemory};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stats::comparison::gate::{Difference, Effect, Models, Refusal, gate};
+use stats::comparison::gate::{Declared, Difference, Effect, Refusal, gate};
 use stats::comparison::regression::{Judged, Limit, Metric, Outcome, Undecided};
 use stats::comparison::separate::separate;
 use stats::comparison::{Batches, Contrast, Pair, Quantity, Rounds, compare, contrast};
@@ -157,8 +157,8 @@ fn gated(
     };
     for (b, c) in pairs {
         let declared = c.entry.baseline.as_deref() == Some(b.entry.model.as_str());
-        let models = if declared { Models::BaselinePair } else { Models::Undeclared };
-        match gate(&of(baseline, b), &of(candidate, c), models) {
+        let declared = if declared { Declared::Baseline } else { Declared::Nothing };
+        match gate(&of(baseline, b), &of(candidate, c), declared) {
             Ok(differences) => flags.push(differences),
             Err(Refusal(differences)) => refused.extend(differences),
         }

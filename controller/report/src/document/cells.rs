@@ -73,6 +73,14 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
             },
             varies(dtype),
         ),
+        (
+            Column::figures("Beams", ""),
+            |named| match named.entry.num_beams {
+                Some(number) => Entry::count(number.into()),
+                None => Entry::missing("not a factor"),
+            },
+            entries.iter().any(|entry| entry.num_beams.is_some()),
+        ),
         words("Scenario", |named| Entry::words(&named.entry.scenario), varies(|of| &of.scenario)),
         (
             Column::figures("Offered", "requests/s"),

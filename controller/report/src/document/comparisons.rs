@@ -1,4 +1,5 @@
-//! Pairs of cells that share samples: target against target, a model against its baseline, dtype against dtype.
+//! Pairs of cells that share samples: target against target, a model against its baseline, dtype against dtype, one
+//! number of beams against another.
 
 use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
@@ -22,6 +23,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         (ComparisonKind::Model, "Fine-tuned models against their baselines"),
         (ComparisonKind::Target, "Targets"),
         (ComparisonKind::Dtype, "Dtypes"),
+        (ComparisonKind::NumBeams, "Numbers of beams"),
     ];
     let mut blocks = Vec::new();
     for (kind, title) in kinds {
@@ -47,7 +49,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
 
 fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Names<'_>) -> Figure {
     let quantities: Vec<(usize, &str)> = match kind {
-        ComparisonKind::Model => vec![
+        ComparisonKind::Model | ComparisonKind::NumBeams => vec![
             (0, "Throughput"),
             (1, "Request latency"),
             (2, "Latency per output token"),
@@ -92,6 +94,7 @@ fn word(kind: ComparisonKind) -> &'static str {
         ComparisonKind::Target => "target",
         ComparisonKind::Model => "model",
         ComparisonKind::Dtype => "dtype",
+        ComparisonKind::NumBeams => "num-beams",
         ComparisonKind::Campaign => "campaign",
     }
 }
@@ -136,7 +139,7 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
     use Detail::{Page, Report, Summary};
     let words = |title: &str, detail| Column::words(title).at(detail);
     let figures = |title: &str| Column::figures(title, "");
-    let is_model = kind == ComparisonKind::Model;
+    let has_lengths = matches!(kind, ComparisonKind::Model | ComparisonKind::NumBeams);
     type Of = fn(&Comparison) -> Entry;
     let quantities: [(Column, Of, bool); 9] = [
         (words("Request latency", Summary), |pair| judged(&pair.figures.request_latency), true),
@@ -145,9 +148,9 @@ fn table(kind: ComparisonKind, pairs: &[&Comparison], names: &Names<'_>) -> Tabl
         (
             words("Latency per output token", Page),
             |pair| judged(&pair.figures.latency_per_output_token),
-            is_model,
+            has_lengths,
         ),
-        (words("Summary length", Page), |pair| judged(&pair.figures.output_tokens), is_model),
+        (words("Summary length", Page), |pair| judged(&pair.figures.output_tokens), has_lengths),
         (
             figures("ROUGE-L, difference"),
             |pair| {

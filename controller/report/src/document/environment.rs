@@ -2,6 +2,7 @@
 
 use super::table::{Column, Entry, Table};
 use super::{Block, Detail, Section, shortened};
+use crate::sentences::prompt;
 use plot::number;
 use results::{Engine, Host, Results};
 
@@ -105,7 +106,7 @@ fn engines(results: &Results) -> Table {
     let mut rows: Vec<Vec<Entry>> = Vec::new();
     for entry in &results.results {
         let Some(engine) = &entry.engine else { continue };
-        let row = engine_row(&entry.model, &entry.dtype, entry.device.as_deref(), engine);
+        let row = engine_row(results, entry, engine);
         if !rows.contains(&row) {
             rows.push(row);
         }
@@ -115,6 +116,7 @@ fn engines(results: &Results) -> Table {
         Column::words("Dtype"),
         Column::words("Device"),
         Column::words("Kernel"),
+        Column::words("Prompt"),
         Column::words("Generation"),
         Column::figures("Parameters", ""),
         Column::words("Weights, SHA-256"),
@@ -123,9 +125,10 @@ fn engines(results: &Results) -> Table {
     Table::new("engines", "Engines", Detail::Page, columns, rows.into_iter())
 }
 
+const LONGEST_PROMPT: usize = 120;
 const UNSEEN: &str = "the files behind an endpoint aren't visible";
 
-fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -> Vec<Entry> {
+fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec<Entry> {
     let mut notes: Vec<String> = engine.endpoint.iter().cloned().collect();
     notes.extend(engine.notes.iter().cloned());
     notes.extend(engine.adapter_sha256.iter().map(|hash| format!("adapter {}", start(hash))));
@@ -134,10 +137,14 @@ fn engine_row(model: &str, dtype: &str, device: Option<&str>, engine: &Engine) -
         notes.push("random weights".to_owned());
     }
     vec![
-        Entry::words(model),
-        Entry::words(dtype),
-        device.map_or_else(|| Entry::missing("not detected"), Entry::words),
+        Entry::words(&entry.model),
+        Entry::words(&entry.dtype),
+        entry.device.as_ref().map_or_else(|| Entry::missing("not detected"), Entry::words),
         Entry::words(&engine.kernel),
+        match prompt(results, entry) {
+            Some(prompt) => Entry::words(shortened(&prompt, LONGEST_PROMPT)).because(prompt),
+            None => Entry::missing("not recorded"),
+        },
         match (&engine.decoding, &engine.endpoint) {
             (Some(decoding), _) => Entry::words(&decoding.summary).because(format!(
                 "at most {} output tokens, start token {}",
@@ -180,7 +187,10 @@ fn facts(results: &Results) -> Vec<(String, String)> {
             ),
         ),
         fact("Sample ids, SHA-256", dataset.sample_ids_sha256.clone()),
-        fact("Prompt", generation.prompt.clone()),
+        fact(
+            "Prompt",
+            generation.prompt.clone().unwrap_or_else(|| "as each engine is prompted".to_owned()),
+        ),
         fact(
             "Limits",
             format!(

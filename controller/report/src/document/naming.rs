@@ -1,5 +1,6 @@
 //! The names of cells in a report: the target and the factors that vary.
 
+use crate::sentences::beams;
 use results::{Cell, Entry, Results};
 use stats::validity::Status;
 
@@ -55,6 +56,7 @@ impl<'a> Names<'a> {
             (dtype, varies(dtype)),
             (|entry| &entry.scenario, varies(|entry| &entry.scenario)),
         ];
+        let beams_vary = entries.iter().any(|one| one.num_beams != entries[0].num_beams);
         let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
         let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
         let detail = |entry: &Entry| {
@@ -63,6 +65,7 @@ impl<'a> Names<'a> {
                 .map(|(of, _)| super::shortened(of(entry), LONGEST))
                 .filter(|part| !part.is_empty())
                 .collect();
+            parts.extend(entry.num_beams.filter(|_| beams_vary).map(beams));
             parts.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
             parts.join(" · ")
         };

@@ -5,7 +5,9 @@ use super::fact::{Fact, Span};
 use super::naming::{Named, Names};
 use super::table::interval;
 use super::{prices, shortened};
-use crate::sentences::{asked, causes, counted, enumerated, gates, rows_set_aside, separation};
+use crate::sentences::{
+    asked, asked_differently, causes, counted, enumerated, gates, rows_set_aside, separation,
+};
 use cost::decision::{Caveat, NoneBecause};
 use cost::ranking::{Because, QualityRule, SetAside};
 use plot::number;
@@ -260,13 +262,16 @@ fn set_aside_counts(set_aside: &[SetAside]) -> String {
 /// the capacity of the campaign's results; where the recommended cell was offered another rate, there is none.
 fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Option<Vec<Span>> {
     let rate = best.entry.load?.request_rate?;
-    let key = |entry: &Entry| (entry.target.clone(), entry.model.clone(), entry.dtype.clone());
+    let key = |entry: &Entry| {
+        (entry.target.clone(), entry.model.clone(), entry.dtype.clone(), entry.num_beams)
+    };
     if !names.cells.iter().all(|named| key(named.entry) == key(best.entry)) {
         return None;
     }
     let of_best = |of: &&CapacityOf| {
         (&of.target, &of.model, &of.dtype)
             == (&best.entry.target, &best.entry.model, &best.entry.dtype)
+            && of.num_beams == best.entry.num_beams
             && of.max_batch_size == best.cell.batch_size
     };
     let of = results.capacities.iter().find(of_best)?;
@@ -410,6 +415,7 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
     }
     notes.extend(results.dataset.set_aside.as_ref().and_then(rows_set_aside));
     notes.extend(set_aside(results, names));
+    notes.extend(asked_differently(results));
     let ranking = results.recommendation.as_ref().filter(|found| found.ranked.len() > 1);
     if ranking.is_some_and(|found| found.quality == QualityRule::NotMeasured) {
         notes.push("No quality was measured: cost alone decided.".to_owned());

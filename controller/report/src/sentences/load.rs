@@ -1,7 +1,7 @@
 //! Rates and repeats: the capacity of a target, the break-even of two, queue delays, when repeats ended.
 
-use super::counted;
 use super::limitation::limitation;
+use super::{beams, counted};
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
 use results::{CapacityOf, Entry};
@@ -10,8 +10,9 @@ use stats::slo::Capacity;
 use stats::stress::judge::Delay;
 
 pub(crate) fn capacity(of: &CapacityOf) -> String {
-    let CapacityOf { model, target, dtype, max_batch_size, slo, .. } = of;
-    let cell = format!("{target} ({model}, {dtype}, batches of up to {max_batch_size})");
+    let CapacityOf { model, target, dtype, num_beams, max_batch_size, slo, .. } = of;
+    let searched = num_beams.map_or_else(String::new, |number| format!("{}, ", beams(number)));
+    let cell = format!("{target} ({model}, {dtype}, {searched}batches of up to {max_batch_size})");
     let limit = format!("p{} ≤ {} ms", slo.percentile, shown(slo.request_latency_ms));
     let highest = of.request_rates.last().copied().unwrap_or_default();
     match &of.capacity {

@@ -1,6 +1,7 @@
 //! Codes and figures -> sentences. Every claim about figures is worded here or in [`crate::document`], once: all
 //! formats show the same text.
 
+mod asked_differently;
 mod comparison;
 mod dataset;
 mod endpoint;
@@ -10,6 +11,7 @@ mod load;
 mod stress;
 mod validity;
 
+pub(crate) use asked_differently::{asked_differently, prompt};
 pub(crate) use comparison::{basis, separation, signed_change, unresolved, verdict};
 pub(crate) use dataset::rows_set_aside;
 pub(crate) use endpoint::{asked, network_share, reconnects};
@@ -32,6 +34,11 @@ pub(crate) fn enumerated(names: &[String], conjunction: &str) -> String {
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", plot::number::count(count))
+}
+
+/// `1 beam`, `4 beams`
+pub(crate) fn beams(number: u32) -> String {
+    counted(number.into(), "beam")
 }
 
 /// How much of a list or table is left out: `3 more rows in results.json`; `None` if all is shown.

@@ -7,7 +7,7 @@ use model::engine::Dtype;
 use stats::slo::{Kept, Slo, capacity};
 use stats::validity::Status;
 
-/// One for each model, target, dtype and maximum batch size that was measured in `server`.
+/// One for each model, target, dtype, number of beams and maximum batch size that was measured in `server`.
 ///
 /// Settles the attainment of the swept cells as well: a rate above the capacity isn't known to keep the objective, even
 /// if its own requests did.
@@ -46,6 +46,7 @@ pub(super) fn settle(
             model: read.campaign.matrix.models[key.model].name.clone(),
             target: read.campaign.matrix.targets[key.target].name.to_string(),
             dtype: key.dtype.to_string(),
+            num_beams: key.num_beams,
             max_batch_size: key.batch_size,
             slo,
             request_rates: rates.iter().map(|(rate, _)| *rate).collect(),
@@ -61,13 +62,14 @@ struct Key {
     model: usize,
     target: usize,
     dtype: Dtype,
+    num_beams: Option<u32>,
     batch_size: u32,
 }
 
 impl Key {
     fn of(cell: &plan::Cell) -> Self {
-        let plan::Cell { model, target, dtype, batch_size, .. } = *cell;
-        Self { model, target, dtype, batch_size }
+        let plan::Cell { model, target, dtype, num_beams, batch_size, .. } = *cell;
+        Self { model, target, dtype, num_beams, batch_size }
     }
 }
 

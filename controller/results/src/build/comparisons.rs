@@ -1,5 +1,5 @@
-//! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype. All
-//! pairs of a campaign are one family.
+//! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype, one number
+//! of beams against another. All pairs of a campaign are one family.
 
 use super::{StoredCampaign, quality};
 use crate::conditions::conditions;
@@ -7,7 +7,7 @@ use crate::schema::{Cell, Comparison, ComparisonKind, Dataset, Entry, Environmen
 use cost::decision::{cost_contrast, judge_costs};
 use matrix::plan::{self, CellPair, PairKind};
 use rayon::prelude::*;
-use stats::comparison::gate::{Models, gate};
+use stats::comparison::gate::{Declared, gate};
 use stats::comparison::separate::{Separation, separate};
 use stats::comparison::{
     Batches, Finding, Pair, PairComparison, Quantity, Rounds, compare, contrast,
@@ -29,11 +29,13 @@ pub(super) fn of_campaign(
             PairKind::Target => ComparisonKind::Target,
             PairKind::Model => ComparisonKind::Model,
             PairKind::Dtype => ComparisonKind::Dtype,
+            PairKind::NumBeams => ComparisonKind::NumBeams,
         };
-        let models = match kind {
-            ComparisonKind::Model => Models::BaselinePair,
+        let declared = match kind {
+            ComparisonKind::Model => Declared::Baseline,
+            ComparisonKind::NumBeams => Declared::Generation,
             ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
-                Models::Undeclared
+                Declared::Nothing
             }
         };
         let conditions = |index: usize| {
@@ -42,7 +44,7 @@ pub(super) fn of_campaign(
             entries.iter().find(its).map(|entry| conditions(dataset, environment, entry))
         };
         // A pair that isn't one is left out; within a campaign only files can differ.
-        let flags = gate(&conditions(baseline)?, &conditions(candidate)?, models).ok()?;
+        let flags = gate(&conditions(baseline)?, &conditions(candidate)?, declared).ok()?;
         Some((baseline, candidate, kind, flags))
     });
     let passed: Vec<_> = passed.collect();

@@ -14,7 +14,9 @@ use std::collections::BTreeSet;
 /// Cells that differ in batch size alone make one entry. `ranked` names the cells of the recommendation, best first.
 pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell], ranked: &[String]) -> Vec<Entry> {
     let plan = &read.campaign.plan;
-    let key = |cell: &plan::Cell| (cell.target, cell.model, cell.dtype, cell.scenario, cell.load);
+    let key = |cell: &plan::Cell| {
+        (cell.target, cell.model, cell.dtype, cell.num_beams, cell.scenario, cell.load)
+    };
     let mut keys = Vec::new();
     for cell in &plan.cells {
         if !keys.contains(&key(cell)) {
@@ -74,6 +76,7 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         },
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
+        num_beams: planned.num_beams,
         scenario: planned.scenario.to_string(),
         load: planned.load.map(|load| described(load, model.endpoint.is_some())),
         rate_profile: planned
@@ -141,6 +144,7 @@ fn engine(facts: &EngineFacts) -> Engine {
         random_weights: facts.random_weights,
         synthetic_time: facts.synthetic_time,
         decoding: facts.decoding.as_ref().map(Into::into),
+        prompt: facts.prompt.clone(),
         notes: facts.notes.clone(),
     }
 }

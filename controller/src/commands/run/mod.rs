@@ -11,7 +11,7 @@ mod sent_variables;
 mod spans;
 
 use super::notify::{self, Ended};
-use super::{agents, dialogues, power, prices, read_matrix, report, timing};
+use super::{agents, dialogues, model_files, power, prices, read_matrix, report, timing};
 use crate::progress::{TerminalProgress, Verbosity, json::Line};
 use crate::{cli, metrics::Metrics};
 use ::notify::Recipients;
@@ -164,8 +164,7 @@ async fn measure(
         guard: Arc::new(Guard::new(token.clone(), roster)),
         metrics: Arc::default(),
         targets: row.matrix.targets.iter().map(|target| target.name.clone()).collect(),
-        engines: row.plan.engines.clone(),
-        generation: row.matrix.generation.clone(),
+        engines: row.plan.asked(&row.matrix),
         heartbeat: HEARTBEAT,
         telemetry: row.matrix.telemetry.period,
         trace_parent: spans.campaign_context(),
@@ -361,6 +360,7 @@ async fn open(
         }
         warn_of_lost(&store, &asked.matrix, &options.data_dir).await?;
     }
+    model_files::check_all(&asked.matrix)?;
     let chosen = Box::pin(dialogues::choose(&asked.matrix, verbosity)).await?;
     let plan = Plan::make(&asked.matrix, chosen.facts.samples)?;
     let prices = prices::of_targets(&asked.matrix)?;

@@ -20,7 +20,7 @@ type Row = (&'static str, Effect, fn(&Conditions) -> Option<&str>);
 const TABLE: [Row; 14] = [
     ("sample ids", Effect::Refused, |it| it.sample_ids.as_deref()),
     ("data hash", Effect::Refused, |it| it.data_hash.as_deref()),
-    ("prompt", Effect::Refused, |it| it.prompt.as_deref()),
+    (PROMPT, Effect::Refused, |it| it.prompt.as_deref()),
     ("tokenizer", Effect::Refused, |it| it.tokenizer.as_deref()),
     ("generation limits", Effect::Refused, |it| it.generation_limits.as_deref()),
     (GENERATION, Effect::Refused, |it| it.generation.as_deref()),
@@ -34,11 +34,9 @@ const TABLE: [Row; 14] = [
     ("measured_on", Effect::Flagged, |it| it.measured_on.as_deref()),
 ];
 
+const PROMPT: &str = "prompt";
 const WEIGHTS: &str = "weights";
 const GENERATION: &str = "generation";
-
-/// What a matrix that declares a model the baseline of another one expects to differ.
-const DECLARED: [&str; 2] = [WEIGHTS, GENERATION];
 
 /// Settings of a machine, which many machines don't have or don't tell.
 const MACHINE_SETTINGS: [&str; 2] = ["driver", "governor"];
@@ -69,11 +67,24 @@ pub struct Conditions {
     pub measured_on: Option<String>,
 }
 
-/// Whether the matrix declares one model the baseline of the other.
+/// What a matrix declares to differ between the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Models {
-    BaselinePair,
-    Undeclared,
+pub enum Declared {
+    /// One model is the baseline of the other.
+    Baseline,
+    /// Settings of generation are a factor.
+    Generation,
+    Nothing,
+}
+
+impl Declared {
+    fn conditions(self) -> &'static [&'static str] {
+        match self {
+            Self::Baseline => &[WEIGHTS, PROMPT, GENERATION],
+            Self::Generation => &[GENERATION],
+            Self::Nothing => &[],
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -105,7 +116,7 @@ pub struct Refusal(pub Vec<Difference>);
 pub fn gate(
     baseline: &Conditions,
     candidate: &Conditions,
-    models: Models,
+    declared: Declared,
 ) -> Result<Vec<Difference>, Refusal> {
     let (mut refused, mut flagged) = (Vec::new(), Vec::new());
     for (condition, effect, value) in TABLE {
@@ -117,8 +128,8 @@ pub fn gate(
         if both_unknown && MACHINE_SETTINGS.contains(&condition) {
             continue;
         }
-        let declared = DECLARED.contains(&condition) && models == Models::BaselinePair;
-        let effect = if both_unknown || declared { Effect::Flagged } else { effect };
+        let is_declared = declared.conditions().contains(&condition);
+        let effect = if both_unknown || is_declared { Effect::Flagged } else { effect };
         let difference = Difference {
             condition: condition.to_owned(),
             effect,
@@ -159,13 +170,13 @@ mod tests {
 
     #[test]
     fn like_is_compared_with_like() {
-        assert_eq!(gate(&conditions(), &conditions(), Models::Undeclared), Ok(Vec::new()));
+        assert_eq!(gate(&conditions(), &conditions(), Declared::Nothing), Ok(Vec::new()));
     }
 
     #[test]
     fn every_condition_of_the_table_has_its_effect() {
         let other = Conditions::default();
-        let refusal = gate(&conditions(), &other, Models::Undeclared).unwrap_err();
+        let refusal = gate(&conditions(), &other, Declared::Nothing).unwrap_err();
         let named: Vec<_> =
             refusal.0.iter().map(|difference| difference.condition.as_str()).collect();
         let of_table = |effect| TABLE.iter().filter(move |row| row.1 == effect).map(|row| row.0);
@@ -180,7 +191,7 @@ mod tests {
             measured_on: None,
             ..conditions()
         };
-        let flags = gate(&conditions(), &flagged, Models::Undeclared).unwrap();
+        let flags = gate(&conditions(), &flagged, Declared::Nothing).unwrap();
         let named: Vec<_> = flags.iter().map(|difference| difference.condition.as_str()).collect();
         assert_eq!(named, of_table(Effect::Flagged).collect::<Vec<_>>());
     }
@@ -188,7 +199,7 @@ mod tests {
     #[test]
     fn a_refusal_names_both_sides() {
         let other = Conditions { prompt: Some("TL;DR {dialogue}".to_owned()), ..conditions() };
-        let refusal = gate(&conditions(), &other, Models::Undeclared).unwrap_err();
+        let refusal = gate(&conditions(), &other, Declared::Nothing).unwrap_err();
         let expected =
             "the two can't be compared; they differ in\n  prompt: same vs. TL;DR {dialogue}";
         assert_eq!(refusal.to_string(), expected);
@@ -197,20 +208,26 @@ mod tests {
     #[test]
     fn a_declared_baseline_may_have_other_weights() {
         let tuned = Conditions { weights: Some("tuned".to_owned()), ..conditions() };
-        assert!(gate(&conditions(), &tuned, Models::Undeclared).is_err());
-        let flags = gate(&conditions(), &tuned, Models::BaselinePair).unwrap();
+        assert!(gate(&conditions(), &tuned, Declared::Nothing).is_err());
+        let flags = gate(&conditions(), &tuned, Declared::Baseline).unwrap();
         assert_eq!(flags[0].condition, "weights");
         let beams = Conditions { generation: Some("num_beams = 4".to_owned()), ..conditions() };
-        let refusal = gate(&conditions(), &beams, Models::Undeclared).unwrap_err();
+        let refusal = gate(&conditions(), &beams, Declared::Nothing).unwrap_err();
         assert!(refusal.to_string().ends_with("generation: same vs. num_beams = 4"), "{refusal}");
-        let flags = gate(&conditions(), &beams, Models::BaselinePair).unwrap();
+        let flags = gate(&conditions(), &beams, Declared::Baseline).unwrap();
         assert_eq!(flags[0].condition, "generation");
+        let flags = gate(&conditions(), &beams, Declared::Generation).unwrap();
+        assert_eq!(flags[0].condition, "generation");
+        assert!(gate(&conditions(), &tuned, Declared::Generation).is_err());
+        let asked = Conditions { prompt: Some("{dialogue}".to_owned()), ..conditions() };
+        assert!(gate(&conditions(), &asked, Declared::Generation).is_err());
+        assert_eq!(gate(&conditions(), &asked, Declared::Baseline).unwrap()[0].condition, "prompt");
     }
 
     #[test]
     fn what_neither_side_knows_is_flagged_unless_it_is_a_setting() {
         let unknown = Conditions { governor: None, tokenizer: None, ..conditions() };
-        let flags = gate(&unknown, &unknown, Models::Undeclared).unwrap();
+        let flags = gate(&unknown, &unknown, Declared::Nothing).unwrap();
         let named: Vec<_> = flags.iter().map(|flag| flag.condition.as_str()).collect();
         assert_eq!(named, ["tokenizer"]);
     }

@@ -260,7 +260,7 @@ impl Intake for Crowd {
 
 fn carry(engine: &mut Http, crowd: &mut Crowd) {
     let generation = Generation {
-        prompt: "{dialogue}".to_owned(),
+        prompt: None,
         max_input_tokens: 512,
         stop: Stop::Eos,
         settings: Settings { max_new_tokens: Some(60), ..Settings::default() },

@@ -5,8 +5,7 @@ use chrono::DateTime;
 use fleet::{Event, Outboxes};
 use matrix::plan::{Plan, batches};
 use matrix::{Matrix, Overrides};
-use model::engine::EngineSpec;
-use model::generation::Generation;
+use model::engine::AskedEngine;
 use model::ids::TargetName;
 use records::{CampaignRow, DatasetFacts, DialogueRow, State, Write};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,12 +98,8 @@ impl Campaign {
         self.row.matrix.targets.iter().map(|target| target.name.clone()).collect()
     }
 
-    pub(super) fn engines(&self) -> Vec<Vec<EngineSpec>> {
-        self.row.plan.engines.clone()
-    }
-
-    pub(super) fn generation(&self) -> Generation {
-        self.row.matrix.generation.clone()
+    pub(super) fn engines(&self) -> Vec<Vec<AskedEngine>> {
+        self.row.plan.asked(&self.row.matrix)
     }
 
     /// Runs to its end, or until the listener is closed.

@@ -78,7 +78,6 @@ async fn run(mut script: Script<'_>) {
         metrics: Arc::clone(&metrics),
         targets: campaign.targets(),
         engines: campaign.engines(),
-        generation: campaign.generation(),
         heartbeat: Duration::from_secs(1),
         telemetry: Duration::from_millis(250),
         trace_parent: String::new(),

@@ -1,0 +1,82 @@
+//! Where models of one campaign were asked for different things.
+
+use super::{beams, enumerated};
+use crate::one_line::one_line;
+use crate::shortened::shortened;
+use plot::number;
+use results::{Entry, Results};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longer prompts are cut; results.json has them in full.
+const LONGEST: usize = 120;
+const LONGEST_NAME: usize = 80;
+
+/// One sentence for each aspect in which two models differ.
+pub(crate) fn asked_differently(results: &Results) -> Vec<String> {
+    let prompt = |entry: &Entry| prompt(results, entry).map(|prompt| quoted(&prompt));
+    let limit = |entry: &Entry| {
+        let limit = entry.engine.as_ref()?.decoding.as_ref()?.max_new_tokens;
+        Some(format!("{} tokens", number::count(u64::from(limit))))
+    };
+    let settings = |entry: &Entry| Some(entry.engine.as_ref()?.decoding.as_ref()?.summary.clone());
+    let sentence = |what: &str, found: Option<String>| {
+        found.map(|values| format!("{what} differ between the models: {values}."))
+    };
+    [
+        sentence("Prompts", values(&results.results, &prompt)),
+        sentence("Settings of generation", values(&results.results, &settings)),
+        sentence("Output limits", values(&results.results, &limit)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// With its placeholder for the dialogue; `None` if it is unknown.
+pub(crate) fn prompt(results: &Results, entry: &Entry) -> Option<String> {
+    let own = entry.engine.as_ref().and_then(|engine| engine.prompt.clone());
+    own.or_else(|| results.environment.generation.prompt.clone())
+}
+
+fn quoted(prompt: &str) -> String {
+    format!("\"{}\"", shortened(&one_line(prompt), LONGEST))
+}
+
+/// The values with the models that have them; `None` unless two models differ at the same number of beams.
+fn values(entries: &[Entry], of: &dyn Fn(&Entry) -> Option<String>) -> Option<String> {
+    let known = entries.iter().filter_map(|entry| Some((entry, of(entry)?)));
+    let known: Vec<(&Entry, String)> = known.collect();
+    let mut of_beams: BTreeMap<Option<u32>, [BTreeSet<&str>; 2]> = BTreeMap::new();
+    let mut of_model: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (entry, value) in &known {
+        let [models, values] = of_beams.entry(entry.num_beams).or_default();
+        models.insert(&entry.model);
+        values.insert(value);
+        of_model.entry(&entry.model).or_default().insert(value);
+    }
+    if !of_beams.values().any(|[models, values]| models.len() > 1 && values.len() > 1) {
+        return None;
+    }
+    let mut all: Vec<(&str, Vec<String>)> = Vec::new();
+    for (entry, value) in &known {
+        let model = shortened(&entry.model, LONGEST_NAME);
+        let name = match entry.num_beams {
+            Some(number) if of_model[entry.model.as_str()].len() > 1 => {
+                format!("{model} with {}", beams(number))
+            }
+            _ => model,
+        };
+        match all.iter_mut().find(|(known, _)| known == value) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => all.push((value, vec![name])),
+        }
+    }
+    let shown: Vec<String> =
+        all.iter().map(|(value, names)| format!("{value} ({})", names.join(", "))).collect();
+    Some(if shown.iter().any(|text| text.contains(", ")) {
+        shown.join("; ")
+    } else {
+        enumerated(&shown, "and")
+    })
+}
