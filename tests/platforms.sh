@@ -2,7 +2,7 @@
 # Tests deploy/ and docs/ on the real platforms, as far as possible on one machine. Each part installs its
 # dependencies from Debian and PyPI and cleans up. Parts that can't run here are skipped with a reason.
 #
-# usage: tests/platforms.sh [--short] [PART...]    parts: docker kubernetes slurm terraform tutorial book (default: all)
+# usage: tests/platforms.sh [--short] [PART...]    parts: docker kubernetes slurm terraform policies tutorial book (default: all)
 #                                                  compile takes half an hour and must be named explicitly
 #     --short    skips steps that take minutes, and lists them: for CI
 # Uses the programs in FLEETMARK_PROGRAMS (default: target/release).
@@ -14,7 +14,7 @@ if [ "${1:-}" = --short ]; then
     shift
 fi
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(docker kubernetes slurm terraform tutorial book)
+[ ${#parts[@]} -gt 0 ] || parts=(docker kubernetes slurm terraform policies tutorial book)
 if [ -z "${FLEETMARK_PROGRAMS:-}" ] && ! { [ -x target/release/agent ] && [ -x target/release/controller ]; }; then
     cargo build --release || exit 1
 fi

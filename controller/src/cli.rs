@@ -2,9 +2,11 @@
 
 mod bundle;
 mod credentials;
+mod decide;
 
 pub use bundle::{Bundle, Verify};
 pub use credentials::{Agents, AgentsCommand, Certs, CertsCommand, CertsPlace};
+pub use decide::{Decide, Page};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use matrix::Format;
@@ -44,6 +46,8 @@ pub enum Command {
     Report(Report),
     /// Compare two campaigns, and optionally fail on a regression
     Compare(Compare),
+    /// Predict which fleet serves a traffic at the lowest cost, and by which scaling policy
+    Decide(Decide),
     /// Write results and everything they are computed from as one signed archive
     Bundle(Bundle),
     /// Check a bundle's signature and hashes, and recompute its figures from its samples

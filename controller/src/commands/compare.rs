@@ -63,6 +63,16 @@ impl Found {
     }
 }
 
+/// The results and samples of one campaign, in the current schema version.
+pub(super) async fn one_side(name: &str, data_dir: &Path) -> anyhow::Result<Side> {
+    match side(name, data_dir).await? {
+        Found::Side(side) => Ok(*side),
+        Found::OtherSchema(version) => bail!(
+            "{name} has schema_version {version}, expected {SCHEMA_VERSION}: recreate it with controller report"
+        ),
+    }
+}
+
 async fn side(name: &str, data_dir: &Path) -> anyhow::Result<Found> {
     let path = Path::new(name);
     let has_extension = |wanted: &str| path.extension().is_some_and(|found| found == wanted);

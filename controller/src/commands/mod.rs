@@ -6,6 +6,7 @@ mod bundle;
 mod bundle_file;
 mod certs;
 mod compare;
+mod decide;
 mod delete;
 mod dialogues;
 mod doctor;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Bundle(options) => runtime()?.block_on(bundle::run(&options)).map(|()| Exit::Ok),
         Command::Certs(options) => certs::run(&options).map(|()| Exit::Ok),
         Command::Compare(options) => runtime()?.block_on(compare::run(&options)),
+        Command::Decide(options) => runtime()?.block_on(decide::run(&options)),
         Command::Completions(options) => {
             command_line::completions(&options, Cli::command()).map(|()| Exit::Ok)
         }

@@ -24,6 +24,7 @@ fn every_command_has_an_example() {
         "plan",
         "report",
         "compare",
+        "decide",
         "bundle",
         "verify",
         "history",

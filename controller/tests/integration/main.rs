@@ -3,6 +3,7 @@
 mod bundle;
 mod campaigns;
 mod compare;
+mod decide;
 mod doctor;
 mod files;
 mod from_s3;

@@ -9,6 +9,7 @@ mod cost;
 mod endpoints;
 mod environment;
 mod fact;
+mod fleet;
 mod gates;
 mod latency;
 mod naming;
@@ -23,6 +24,7 @@ mod validity;
 mod verdict;
 
 pub use fact::{Fact, Span};
+pub use fleet::decision;
 pub use table::{Column, Entry, Table, Tone};
 pub use texts::Dialogue;
 pub use verdict::{Ties, Verdict};

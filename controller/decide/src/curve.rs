@@ -1,0 +1,345 @@
+//! Measured batch times by batch size, and samples drawn from them.
+
+use super::simulation::BatchTime;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use stats::Observation;
+use std::collections::BTreeMap;
+
+/// Fewer times of one size are only used if there is no better size.
+const LEAST_TIMES: usize = 8;
+
+/// Measured batch times of one model on one target.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct BatchTimes {
+    /// By batch size; each with the run that measured it, so that runs are resampled as a whole.
+    by_size: BTreeMap<usize, Vec<Measured>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Measured {
+    run: (u32, u32),
+    seconds: f64,
+}
+
+/// How an open loop forms batches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OpenLoop {
+    pub max_size: usize,
+    pub max_delay_ns: u64,
+}
+
+impl BatchTimes {
+    /// Adds the batches of a closed loop, which run back to back. `cell` tells its runs from those of other cells.
+    pub fn add_closed(&mut self, cell: u32, observations: &[Observation]) {
+        let key = |row: &Observation| (row.run, row.host, row.segment, row.batch);
+        let mut rows = observations.to_vec();
+        rows.sort_unstable();
+        for batch in rows.chunk_by(|a, b| key(a) == key(b)) {
+            if batch.iter().all(|row| row.is_ok) {
+                let start_ns = batch.iter().map(|row| row.start_ns).min().unwrap_or_default();
+                let end_ns = batch.iter().map(Observation::end_ns).max().unwrap_or_default();
+                self.add(batch.len(), (cell, batch[0].run), end_ns.saturating_sub(start_ns));
+            }
+        }
+    }
+
+    /// Adds the batches of an open loop with one agent for each host.
+    ///
+    /// Samples state when a request arrived and when it ended. When its batch began follows from the rule: as soon as
+    /// the last batch has ended and the queue is full or its oldest request has waited for the delay.
+    pub fn add_open(&mut self, cell: u32, observations: &[Observation], rule: OpenLoop) {
+        let key = |row: &Observation| (row.run, row.host, row.segment);
+        let mut rows: Vec<Observation> = observations.to_vec();
+        rows.sort_unstable_by_key(|row| (key(row), row.start_ns));
+        for segment in rows.chunk_by(|a, b| key(a) == key(b)) {
+            // A rejected request was in no batch; a failed one has an unknown part in it.
+            let queued: Vec<&Observation> = segment.iter().filter(|row| row.is_ok).collect();
+            let mut free_ns = 0;
+            let mut left = &queued[..];
+            while let [oldest, ..] = left {
+                let begin_ns = begin_ns(left, free_ns, oldest.start_ns, rule);
+                let here = left.iter().take_while(|row| row.start_ns <= begin_ns).count();
+                let (batch, later) = left.split_at(here.clamp(1, rule.max_size));
+                let end_ns = batch.iter().map(|row| row.end_ns()).max().unwrap_or_default();
+                let is_possible = batch.iter().all(|row| row.end_ns() > begin_ns);
+                if is_possible {
+                    self.add(batch.len(), (cell, oldest.run), end_ns - begin_ns);
+                }
+                free_ns = end_ns;
+                left = later;
+            }
+        }
+    }
+
+    fn add(&mut self, size: usize, run: (u32, u32), ns: u64) {
+        let seconds = ns as f64 / 1e9;
+        if seconds > 0.0 {
+            self.by_size.entry(size).or_default().push(Measured { run, seconds });
+        }
+    }
+
+    /// Adds the times of other cells.
+    pub fn extend(&mut self, other: &Self) {
+        for (size, times) in &other.by_size {
+            self.by_size.entry(*size).or_default().extend(times);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_size.is_empty()
+    }
+
+    pub fn batches(&self) -> u64 {
+        self.by_size.values().map(|times| times.len() as u64).sum()
+    }
+
+    /// The fewest runs that measured a size that is used.
+    pub fn least_runs(&self) -> u64 {
+        self.used().map(|(_, times)| by_run(times).len() as u64).min().unwrap_or_default()
+    }
+
+    pub fn largest(&self) -> usize {
+        self.used().map(|(size, _)| *size).last().unwrap_or_default()
+    }
+
+    /// Sizes with enough times; all if there are none, and always the size that was measured most.
+    fn used(&self) -> impl Iterator<Item = (&usize, &Vec<Measured>)> {
+        let most = self.by_size.values().map(Vec::len).max().unwrap_or_default();
+        self.by_size.iter().filter(move |(_, times)| times.len() >= LEAST_TIMES.min(most))
+    }
+
+    /// The times as they were measured.
+    pub fn curve(&self) -> Curve {
+        let seconds = |times: &Vec<Measured>| times.iter().map(|time| time.seconds).collect();
+        Curve::new(self.used().map(|(size, times)| (*size, seconds(times))))
+    }
+
+    /// A bootstrap sample: for each size, runs with replacement, and times within them with replacement.
+    pub fn resampled(&self, rng: &mut ChaCha8Rng) -> Curve {
+        let mut sizes = Vec::new();
+        for (size, times) in self.used() {
+            let runs = by_run(times);
+            let mut drawn = Vec::with_capacity(times.len());
+            for _ in 0..runs.len() {
+                let run = &runs[rng.random_range(0..runs.len())];
+                drawn.extend(run.iter().map(|_| run[rng.random_range(0..run.len())]));
+            }
+            sizes.push((*size, drawn));
+        }
+        Curve::new(sizes.into_iter())
+    }
+}
+
+fn begin_ns(waiting: &[&Observation], free_ns: u64, oldest_ns: u64, rule: OpenLoop) -> u64 {
+    let waited_ns = oldest_ns.saturating_add(rule.max_delay_ns);
+    let full_ns = waiting.get(rule.max_size - 1).map_or(u64::MAX, |row| row.start_ns);
+    free_ns.max(waited_ns.min(full_ns)).max(oldest_ns)
+}
+
+fn by_run(times: &[Measured]) -> Vec<Vec<f64>> {
+    let mut runs: BTreeMap<(u32, u32), Vec<f64>> = BTreeMap::new();
+    for time in times {
+        runs.entry(time.run).or_default().push(time.seconds);
+    }
+    runs.into_values().collect()
+}
+
+/// Batch times to draw from. Between two measured sizes the times of equal rank are interpolated, a size below the
+/// smallest takes as long as that, and one above the largest takes longer in proportion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curve {
+    sizes: Vec<Size>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Size {
+    size: usize,
+    /// Sorted.
+    seconds: Vec<f64>,
+}
+
+impl Curve {
+    /// Sizes in ascending order, each with at least one time.
+    fn new(sizes: impl Iterator<Item = (usize, Vec<f64>)>) -> Self {
+        let sorted = |(size, mut seconds): (usize, Vec<f64>)| {
+            seconds.sort_by(f64::total_cmp);
+            Size { size, seconds }
+        };
+        Self { sizes: sizes.map(sorted).collect() }
+    }
+
+    /// The mean time of a batch in seconds.
+    pub fn mean_s(&self, size: usize) -> f64 {
+        let mean = |one: &Size| one.seconds.iter().sum::<f64>() / one.seconds.len() as f64;
+        self.between(size, mean)
+    }
+
+    /// Requests per second of an instance whose batches are full and follow each other.
+    pub fn full_rate(&self, size: usize) -> f64 {
+        size as f64 / self.mean_s(size)
+    }
+
+    fn between(&self, size: usize, of: impl Fn(&Size) -> f64) -> f64 {
+        let next = self.sizes.partition_point(|one| one.size < size);
+        match (next.checked_sub(1).map(|index| &self.sizes[index]), self.sizes.get(next)) {
+            (_, Some(same)) if same.size == size => of(same),
+            (None, Some(smallest)) => of(smallest),
+            (Some(largest), None) => of(largest) * size as f64 / largest.size as f64,
+            (Some(low), Some(high)) => {
+                let share = (size - low.size) as f64 / (high.size - low.size) as f64;
+                of(low) * (1.0 - share) + of(high) * share
+            }
+            (None, None) => 0.0,
+        }
+    }
+}
+
+impl BatchTime for Curve {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
+        let unit: f64 = rng.random();
+        self.between(size, |one| one.seconds[(unit * one.seconds.len() as f64) as usize])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::simulation::{Batching, Fleet, Policy, Routing, StartUp, simulate};
+    use super::*;
+    use rand::SeedableRng;
+    use std::cell::RefCell;
+
+    fn row(run: u32, batch: u32, sample: u32, start_ms: u64, end_ms: u64) -> Observation {
+        Observation {
+            run,
+            batch,
+            sample,
+            start_ns: start_ms * 1_000_000,
+            latency_ns: (end_ms - start_ms) * 1_000_000,
+            is_ok: true,
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn closed_batches_last_from_their_start_to_their_last_token() {
+        let mut times = BatchTimes::default();
+        let rows =
+            [row(1, 0, 0, 0, 40), row(1, 0, 1, 0, 50), row(1, 1, 2, 50, 90), row(1, 1, 3, 50, 80)];
+        times.add_closed(0, &rows);
+        assert_eq!(times.batches(), 2);
+        assert!((times.curve().mean_s(2) - 0.045).abs() < 1e-12);
+        let failed = Observation { is_ok: false, ..row(1, 2, 4, 100, 300) };
+        times.add_closed(0, &[failed, row(1, 2, 5, 100, 110)]);
+        assert_eq!(times.batches(), 2, "a batch with a failure says nothing about its time");
+    }
+
+    #[test]
+    fn open_batches_are_reconstructed_from_arrivals_and_ends() {
+        // Known batch times, as the simulation forms the batches.
+        let arrivals: Vec<f64> = traffic::Arrivals::poisson(vec![40.0], 60.0, 3).collect();
+        let truth = RefCell::new(Vec::new());
+        let log = RefCell::new(Vec::new());
+        let time = |size: usize, rng: &mut ChaCha8Rng| {
+            let unit: f64 = rng.random();
+            let seconds = 0.02 + 0.01 * size as f64 + 0.02 * unit;
+            truth.borrow_mut().push((size, seconds));
+            log.borrow_mut().push(size);
+            seconds
+        };
+        let fleet = Fleet {
+            batching: Batching { max_size: 4, max_delay_s: 0.01 },
+            routing: Routing::LeastOutstanding,
+            max_queue: 1000,
+            min_instances: 1,
+            max_instances: 1,
+            first_instances: 1,
+            start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
+            policy: Policy::Fixed(1),
+            spot: None,
+            limit_s: 1.0,
+            span_s: 60.0,
+        };
+        simulate(arrivals.iter().copied(), &time, &fleet, 4);
+        // Replay the same batches to learn when each request ended.
+        let ns = |seconds: f64| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time")]
+            let ns = (seconds * 1e9).round() as u64;
+            ns
+        };
+        let (mut rows, mut next, mut free) = (Vec::new(), 0, 0.0_f64);
+        for (size, seconds) in truth.borrow().iter() {
+            let oldest = arrivals[next];
+            let full = arrivals.get(next + 3).copied().unwrap_or(f64::INFINITY);
+            let begin = free.max((oldest + 0.01).min(full)).max(oldest);
+            free = begin + seconds;
+            for (index, arrival) in arrivals.iter().enumerate().skip(next).take(*size) {
+                let start_ns = ns(*arrival);
+                let latency_ns = ns(free) - start_ns;
+                let sample = u32::try_from(index).unwrap();
+                rows.push(Observation {
+                    run: 1,
+                    sample,
+                    start_ns,
+                    latency_ns,
+                    is_ok: true,
+                    ..Observation::default()
+                });
+            }
+            next += size;
+        }
+        assert_eq!(next, arrivals.len());
+        let mut times = BatchTimes::default();
+        times.add_open(0, &rows, OpenLoop { max_size: 4, max_delay_ns: 10_000_000 });
+        assert_eq!(times.batches(), truth.borrow().len() as u64);
+        for size in 1..=4 {
+            let of_size: Vec<f64> =
+                truth.borrow().iter().filter(|(of, _)| *of == size).map(|(_, s)| *s).collect();
+            let mean = of_size.iter().sum::<f64>() / of_size.len() as f64;
+            assert!((times.curve().mean_s(size) - mean).abs() < 1e-6, "size {size}");
+        }
+    }
+
+    fn two_sizes() -> BatchTimes {
+        let mut times = BatchTimes::default();
+        for run in 1..=3 {
+            for batch in 0..10 {
+                let ms = u64::from(batch + run);
+                times.add(1, (0, run), (10 + ms) * 1_000_000);
+                times.add(5, (1, run), (30 + ms) * 1_000_000);
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn sizes_in_between_are_interpolated() {
+        let curve = two_sizes().curve();
+        let (one, five) = (curve.mean_s(1), curve.mean_s(5));
+        assert!((curve.mean_s(3) - f64::midpoint(one, five)).abs() < 1e-12);
+        assert!((curve.mean_s(10) - 2.0 * five).abs() < 1e-12);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let drawn: Vec<f64> = (0..2000).map(|_| curve.seconds(3, &mut rng)).collect();
+        let mean = drawn.iter().sum::<f64>() / 2000.0;
+        assert!((mean - curve.mean_s(3)).abs() < 2e-4);
+        assert!((curve.full_rate(5) - 5.0 / five).abs() < 1e-9);
+    }
+
+    #[test]
+    fn resampling_carries_the_variation_between_runs() {
+        let mut times = BatchTimes::default();
+        for run in 1..=4_u32 {
+            for _ in 0..50 {
+                times.add(1, (0, run), u64::from(run) * 10_000_000);
+            }
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let means: Vec<f64> = (0..400).map(|_| times.resampled(&mut rng).mean_s(1)).collect();
+        let mean = means.iter().sum::<f64>() / 400.0;
+        let deviation = (means.iter().map(|one| (one - mean).powi(2)).sum::<f64>() / 399.0).sqrt();
+        // 25 ms, and the deviation of four runs over sqrt(4): 11.18 / 2 ms.
+        assert!((mean - 0.025).abs() < 0.001 && (deviation - 0.0056).abs() < 0.0006, "{deviation}");
+        assert_eq!(times.least_runs(), 4);
+    }
+}

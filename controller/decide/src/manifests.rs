@@ -1,0 +1,317 @@
+//! The policy of a choice as files that platforms accept. JSON is YAML, so `kubectl apply -f` takes them, too.
+
+use super::decision::Decision;
+use super::options::{COOLDOWN_S, Choice, SizedPolicy};
+use serde_json::{Value, json};
+use traffic::Platform;
+
+/// A file with the policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    pub file: &'static str,
+    pub text: String,
+}
+
+const DIMENSION: &str = "sagemaker:variant:DesiredInstanceCount";
+const METRIC: &str = "SageMakerVariantInvocationsPerInstance";
+const DAYS: [&str; 7] = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
+/// Where the pod autoscaler's metric comes from: a Prometheus of the cluster.
+const PROMETHEUS: &str = "http://prometheus.monitoring.svc:9090";
+
+/// The files of a choice; `name` is that of the endpoint or deployment.
+pub fn manifests(decision: &Decision, choice: &Choice, name: &str) -> Vec<Manifest> {
+    let plan = Plan::of(decision, choice, name);
+    let files: Vec<(&'static str, Value)> = match decision.fleet.platform {
+        Platform::Sagemaker => {
+            let mut files = vec![("sagemaker-scalable-target.json", plan.scalable_target())];
+            files.extend(plan.target_tracking().map(|it| ("sagemaker-scaling-policy.json", it)));
+            let actions = plan.scheduled_actions();
+            if !actions.is_empty() {
+                files.push(("sagemaker-scheduled-actions.json", Value::Array(actions)));
+            }
+            files.push(("scaling.tf.json", plan.terraform()));
+            files
+        }
+        Platform::Kubernetes => {
+            let mut files = vec![("keda-scaledobject.json", plan.scaled_object())];
+            files.extend(plan.pod_autoscaler().map(|it| ("horizontal-pod-autoscaler.json", it)));
+            files
+        }
+    };
+    let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
+    files.into_iter().map(|(file, value)| Manifest { file, text: text(&value) }).collect()
+}
+
+/// A number of instances from an hour of a slot on.
+struct Change {
+    slot: usize,
+    instances: u32,
+    /// Until the next change.
+    hours: usize,
+}
+
+struct Plan<'a> {
+    decision: &'a Decision,
+    choice: &'a Choice,
+    name: String,
+    min: u32,
+    max: u32,
+}
+
+impl<'a> Plan<'a> {
+    fn of(decision: &'a Decision, choice: &'a Choice, name: &str) -> Self {
+        let (min, max) = match &choice.sized {
+            SizedPolicy::Fixed { instances } => (*instances, *instances),
+            SizedPolicy::Tracking { .. } => {
+                (decision.fleet.min_instances, decision.fleet.max_instances)
+            }
+            SizedPolicy::Scheduled { instances, .. } => (
+                instances.iter().copied().min().unwrap_or(1),
+                instances.iter().copied().max().unwrap_or(1),
+            ),
+        };
+        Self { decision, choice, name: valid_name(name), min, max }
+    }
+
+    fn resource(&self) -> String {
+        format!("endpoint/{}/variant/AllTraffic", self.name)
+    }
+
+    /// Requests per second of one instance; `None` without target tracking.
+    fn target_rate(&self) -> Option<f64> {
+        match self.choice.sized {
+            SizedPolicy::Tracking { target_rate, .. } => Some(target_rate),
+            _ => None,
+        }
+    }
+
+    /// For `aws application-autoscaling register-scalable-target --cli-input-json`.
+    fn scalable_target(&self) -> Value {
+        json!({
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": self.resource(),
+            "ScalableDimension": DIMENSION,
+            "MinCapacity": self.min,
+            "MaxCapacity": self.max,
+        })
+    }
+
+    /// For `aws application-autoscaling put-scaling-policy --cli-input-json`.
+    fn target_tracking(&self) -> Option<Value> {
+        let per_minute = rounded(self.target_rate()? * 60.0);
+        Some(json!({
+            "PolicyName": format!("{}-requests-per-instance", self.name),
+            "ServiceNamespace": "sagemaker",
+            "ResourceId": self.resource(),
+            "ScalableDimension": DIMENSION,
+            "PolicyType": "TargetTrackingScaling",
+            "TargetTrackingScalingPolicyConfiguration": {
+                "TargetValue": per_minute,
+                "PredefinedMetricSpecification": { "PredefinedMetricType": METRIC },
+                "ScaleOutCooldown": COOLDOWN_S,
+                "ScaleInCooldown": COOLDOWN_S,
+            },
+        }))
+    }
+
+    /// For `aws application-autoscaling put-scheduled-action --cli-input-json`, one each.
+    fn scheduled_actions(&self) -> Vec<Value> {
+        let action = |change: &Change| {
+            let (days, hour) = self.days_and_hour(change.slot);
+            let days = days.unwrap_or("*");
+            json!({
+                "ServiceNamespace": "sagemaker",
+                "ScheduledActionName": format!("{}-{}", self.name, change.slot),
+                "ResourceId": self.resource(),
+                "ScalableDimension": DIMENSION,
+                "Schedule": format!("cron(0 {hour} ? * {days} *)"),
+                "Timezone": self.decision.traffic.time_zone,
+                "ScalableTargetAction": {
+                    "MinCapacity": change.instances,
+                    "MaxCapacity": change.instances,
+                },
+            })
+        };
+        self.changes().iter().map(action).collect()
+    }
+
+    /// The resources of AWS's Terraform provider.
+    fn terraform(&self) -> Value {
+        let mut resources = json!({
+            "aws_appautoscaling_target": { "fleet": {
+                "service_namespace": "sagemaker",
+                "resource_id": self.resource(),
+                "scalable_dimension": DIMENSION,
+                "min_capacity": self.min,
+                "max_capacity": self.max,
+            } },
+        });
+        let of_target = |key: &str| format!("${{aws_appautoscaling_target.fleet.{key}}}");
+        let common = |name: String| {
+            json!({
+                "name": name,
+                "service_namespace": of_target("service_namespace"),
+                "resource_id": of_target("resource_id"),
+                "scalable_dimension": of_target("scalable_dimension"),
+            })
+        };
+        if let Some(rate) = self.target_rate() {
+            let mut policy = common(format!("{}-requests-per-instance", self.name));
+            policy["policy_type"] = json!("TargetTrackingScaling");
+            policy["target_tracking_scaling_policy_configuration"] = json!({
+                "target_value": rounded(rate * 60.0),
+                "predefined_metric_specification": { "predefined_metric_type": METRIC },
+                "scale_out_cooldown": COOLDOWN_S,
+                "scale_in_cooldown": COOLDOWN_S,
+            });
+            resources["aws_appautoscaling_policy"] = json!({ "fleet": policy });
+        }
+        let mut actions = serde_json::Map::new();
+        for change in self.changes() {
+            let (days, hour) = self.days_and_hour(change.slot);
+            let mut action = common(format!("{}-{}", self.name, change.slot));
+            action["schedule"] = json!(format!("cron(0 {hour} ? * {} *)", days.unwrap_or("*")));
+            action["timezone"] = json!(self.decision.traffic.time_zone);
+            action["scalable_target_action"] =
+                json!({ "min_capacity": change.instances, "max_capacity": change.instances });
+            actions.insert(format!("slot_{}", change.slot), action);
+        }
+        if !actions.is_empty() {
+            resources["aws_appautoscaling_scheduled_action"] = Value::Object(actions);
+        }
+        json!({ "resource": resources })
+    }
+
+    /// KEDA's `ScaledObject`: scaled by Prometheus, or by the clock.
+    fn scaled_object(&self) -> Value {
+        let triggers = match (&self.choice.sized, self.target_rate()) {
+            (SizedPolicy::Fixed { instances }, _) => {
+                vec![self.cron("0 0 * * *", "59 23 * * *", *instances)]
+            }
+            (_, Some(rate)) => vec![json!({
+                "type": "prometheus",
+                "metricType": "AverageValue",
+                "metadata": {
+                    "serverAddress": PROMETHEUS,
+                    "query": format!("sum(rate(http_requests_total{{service=\"{}\"}}[1m]))", self.name),
+                    "threshold": rounded(rate).to_string(),
+                },
+            })],
+            _ => self.changes().iter().map(|change| self.cron_of(change)).collect(),
+        };
+        json!({
+            "apiVersion": "keda.sh/v1alpha1",
+            "kind": "ScaledObject",
+            "metadata": { "name": self.name },
+            "spec": {
+                "scaleTargetRef": { "name": self.name },
+                "pollingInterval": 15,
+                "cooldownPeriod": COOLDOWN_S,
+                "minReplicaCount": self.min,
+                "maxReplicaCount": self.max,
+                "triggers": triggers,
+            },
+        })
+    }
+
+    fn cron_of(&self, change: &Change) -> Value {
+        let at = |slot: usize| {
+            let (day, hour) = self.days_and_hour(slot);
+            format!("0 {hour} * * {}", day.unwrap_or("*"))
+        };
+        let slots = self.slots();
+        let end = (change.slot + change.hours) % slots;
+        if change.hours == slots {
+            return self.cron("0 0 * * *", "59 23 * * *", change.instances);
+        }
+        self.cron(&at(change.slot), &at(end), change.instances)
+    }
+
+    fn cron(&self, start: &str, end: &str, instances: u32) -> Value {
+        json!({
+            "type": "cron",
+            "metadata": {
+                "timezone": self.decision.traffic.time_zone,
+                "start": start,
+                "end": end,
+                "desiredReplicas": instances.to_string(),
+            },
+        })
+    }
+
+    /// An autoscaler on the metric `http_requests_per_second` of pods, without KEDA.
+    fn pod_autoscaler(&self) -> Option<Value> {
+        let rate = self.target_rate()?;
+        #[expect(clippy::cast_possible_truncation, reason = "a rate in thousandths")]
+        let quantity = format!("{}m", (rate * 1000.0).round().max(1.0) as i64);
+        Some(json!({
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": { "name": self.name },
+            "spec": {
+                "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": self.name },
+                // Without a feature gate the autoscaler itself has no zero.
+                "minReplicas": self.min.max(1),
+                "maxReplicas": self.max,
+                "metrics": [{
+                    "type": "Pods",
+                    "pods": {
+                        "metric": { "name": "http_requests_per_second" },
+                        "target": { "type": "AverageValue", "averageValue": quantity },
+                    },
+                }],
+                "behavior": { "scaleDown": { "stabilizationWindowSeconds": COOLDOWN_S } },
+            },
+        }))
+    }
+
+    fn slots(&self) -> usize {
+        match &self.choice.sized {
+            SizedPolicy::Scheduled { instances, .. } => instances.len(),
+            _ => 0,
+        }
+    }
+
+    /// The slots in which a schedule changes; one if it is constant.
+    fn changes(&self) -> Vec<Change> {
+        let SizedPolicy::Scheduled { instances, .. } = &self.choice.sized else {
+            return Vec::new();
+        };
+        let slots = instances.len();
+        let before = |slot: usize| instances[(slot + slots - 1) % slots];
+        let mut begins: Vec<usize> =
+            (0..slots).filter(|slot| instances[*slot] != before(*slot)).collect();
+        if begins.is_empty() {
+            begins.push(0);
+        }
+        let next = |place: usize| begins.get(place + 1).copied().unwrap_or(begins[0] + slots);
+        let change = |(place, slot): (usize, &usize)| Change {
+            slot: *slot,
+            instances: instances[*slot],
+            hours: next(place) - slot,
+        };
+        begins.iter().enumerate().map(change).collect()
+    }
+
+    /// The day of a weekly schedule, and the hour.
+    fn days_and_hour(&self, slot: usize) -> (Option<&'static str>, usize) {
+        let day = (self.slots() > 24).then(|| DAYS[slot / 24 % 7]);
+        (day, slot % 24)
+    }
+}
+
+/// Three decimals: platforms take finite numbers of any precision, and people read them.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Lower-case letters, digits and dashes, as endpoints and Kubernetes accept.
+fn valid_name(name: &str) -> String {
+    let plain = |letter: char| {
+        let letter = letter.to_ascii_lowercase();
+        if letter.is_ascii_lowercase() || letter.is_ascii_digit() { letter } else { '-' }
+    };
+    let name: String = name.chars().map(plain).take(40).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "fleet".to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,416 @@
+//! A candidate with a policy: sized for the peak, then simulated again and again.
+
+use super::candidate::Candidate;
+use super::curve::Curve;
+use super::simulation::{
+    Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot, StartUp, simulate,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use traffic::{Demand, Objective, Platform, PolicyKind, Slots, TrafficFile};
+
+/// Hours of a month: 365.25 days / 12.
+pub const HOURS_OF_MONTH: f64 = 730.5;
+/// Scale-in and scale-out cooldown of target tracking, and the stabilization of a pod autoscaler.
+pub const COOLDOWN_S: u32 = 300;
+/// The notice that AWS gives before it interrupts a spot instance.
+const SPOT_NOTICE_S: f64 = 120.0;
+/// Shares of the full rate of an instance that are tried as targets, the cheapest first.
+const TARGET_SHARES: [f64; 12] = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1];
+/// A constant rate is simulated for so many requests, but at least an hour and at most a day.
+const CONSTANT_REQUESTS: f64 = 50_000.0;
+const DAY_S: f64 = 86_400.0;
+const HOUR_S: f64 = 3600.0;
+
+/// A predicted figure with the interval that holds 95 % of the simulations.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Predicted {
+    /// The mean of the simulations.
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Predicted {
+    /// The mean, and the quantiles 2.5 % and 97.5 % (type 7).
+    pub fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let value = values.iter().sum::<f64>() / values.len() as f64;
+        Self { value, low: quantile(&values, 0.025), high: quantile(&values, 0.975) }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+fn quantile(sorted: &[f64], probability: f64) -> f64 {
+    let place = probability * (sorted.len() - 1) as f64;
+    let (low, high) = (place.floor() as usize, place.ceil() as usize);
+    sorted[low] + (place - low as f64) * (sorted[high] - sorted[low])
+}
+
+/// Whether an option meets the objective.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Attained {
+    /// In at least 95 % of the simulations, and at the peak.
+    Met,
+    /// In some simulations, or not at the peak.
+    Undecided,
+    Missed,
+}
+
+/// A policy with its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "policy")]
+pub enum SizedPolicy {
+    Fixed {
+        instances: u32,
+    },
+    /// By requests per second of one instance.
+    Tracking {
+        target_rate: f64,
+        /// Its share of the rate at which an instance is always busy with full batches.
+        target_share: f64,
+    },
+    /// For each hour of the day (24) or of the week from Monday (168), in the time zone of the traffic.
+    Scheduled {
+        instances: Vec<u32>,
+        target_share: f64,
+    },
+}
+
+/// A candidate with a policy, and what was predicted for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Choice {
+    /// Index into the candidates.
+    pub candidate: usize,
+    #[serde(flatten)]
+    pub sized: SizedPolicy,
+    pub attained: Attained,
+    /// Whether it meets the objective with the peak factor, at the batch times as measured.
+    pub meets_at_peak: bool,
+    pub usd_per_month: Predicted,
+    /// The percentile of the objective, in milliseconds.
+    pub latency_ms: Predicted,
+    /// Requests answered within the limit over all, 0 to 1.
+    pub good_share: Predicted,
+    /// Rejected, lost and failed requests over all, 0 to 1.
+    pub error_share: Predicted,
+    /// Processing over paid time, 0 to 1.
+    pub utilization: Predicted,
+    /// Requests that arrived while a requested instance was not ready, 0 to 1.
+    pub cold_start_share: Predicted,
+    /// Paid for instances that the target no longer needed.
+    pub scale_in_tail_usd_per_month: Predicted,
+    pub mean_instances: Predicted,
+    pub most_instances: u32,
+    /// Means of the simulations for each hour of the simulated period.
+    pub hours: Vec<HourOfPeriod>,
+    /// The cost of each simulation; those of one number share their arrivals.
+    pub usd_by_simulation: Vec<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HourOfPeriod {
+    pub requests_per_s: f64,
+    pub instances: f64,
+    pub usd: f64,
+    /// Null in an hour without requests.
+    pub good_share: Option<f64>,
+}
+
+/// What all options share.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    pub file: &'a TrafficFile,
+    pub demand: &'a Demand,
+    pub seed: u64,
+    pub simulations: u32,
+}
+
+impl Setting<'_> {
+    /// The length of the simulated period in seconds.
+    pub fn span_s(&self) -> f64 {
+        match self.demand {
+            Demand::Profile(profile) if profile.is_constant() => {
+                let rate = self.demand.mean_rate() * self.file.growth;
+                (CONSTANT_REQUESTS / rate).clamp(HOUR_S, DAY_S)
+            }
+            _ => self.demand.span_s(),
+        }
+    }
+
+    /// The highest rate of an hour, with growth.
+    pub fn busiest_rate(&self) -> f64 {
+        self.demand.rates_by_hour().into_iter().fold(0.0, f64::max) * self.file.growth
+    }
+
+    /// The policies that can be simulated.
+    pub fn policies(&self) -> Vec<PolicyKind> {
+        let has_hours = self.slots().is_some();
+        let mut kinds = self.file.fleet.policies.clone();
+        kinds.retain(|kind| *kind != PolicyKind::Scheduled || has_hours);
+        kinds
+    }
+
+    fn slots(&self) -> Option<Slots> {
+        self.demand.slots(self.file.time_zone)
+    }
+
+    fn objective(&self) -> &Objective {
+        &self.file.objective
+    }
+}
+
+/// Sizes a candidate for a policy and predicts its figures; `index` is that of the candidate.
+pub fn choice(
+    setting: Setting<'_>,
+    index: usize,
+    candidate: &Candidate,
+    kind: PolicyKind,
+) -> Choice {
+    let planned = Planned { setting, candidate, curve: candidate.times.curve() };
+    let (sized, meets_at_peak) = planned.sized(kind);
+    planned.predict(index, sized, meets_at_peak)
+}
+
+struct Planned<'a> {
+    setting: Setting<'a>,
+    candidate: &'a Candidate,
+    curve: Curve,
+}
+
+impl Planned<'_> {
+    fn full_rate(&self) -> f64 {
+        self.curve.full_rate(self.candidate.facts.max_batch_size as usize)
+    }
+
+    /// The policy with the least instances that meets the objective at the peak.
+    fn sized(&self, kind: PolicyKind) -> (SizedPolicy, bool) {
+        match kind {
+            PolicyKind::Fixed => self.fixed(),
+            PolicyKind::Tracking => self.by_share(|share| SizedPolicy::Tracking {
+                target_rate: share * self.full_rate(),
+                target_share: share,
+            }),
+            PolicyKind::Scheduled => self.by_share(|share| SizedPolicy::Scheduled {
+                instances: self.schedule(share),
+                target_share: share,
+            }),
+        }
+    }
+
+    fn fixed(&self) -> (SizedPolicy, bool) {
+        let fleet = &self.setting.file.fleet;
+        let (least, most) = (fleet.min_instances.max(1), fleet.max_instances);
+        let meets = |instances: u32| self.meets_at_peak(&SizedPolicy::Fixed { instances });
+        // Doubles until it holds, then halves the range.
+        let (mut failing, mut holding) = (least - 1, least);
+        while !meets(holding) {
+            failing = holding;
+            if holding == most {
+                return (SizedPolicy::Fixed { instances: most }, false);
+            }
+            holding = (holding * 2).min(most);
+        }
+        while holding - failing > 1 {
+            let middle = u32::midpoint(failing, holding);
+            if meets(middle) { holding = middle } else { failing = middle }
+        }
+        (SizedPolicy::Fixed { instances: holding }, true)
+    }
+
+    /// The highest share of the full rate at which the objective holds.
+    fn by_share(&self, sized: impl Fn(f64) -> SizedPolicy) -> (SizedPolicy, bool) {
+        let fails = |share: &f64| !self.meets_at_peak(&sized(*share));
+        let first = TARGET_SHARES.partition_point(fails);
+        match TARGET_SHARES.get(first) {
+            Some(share) => (sized(*share), true),
+            None => (sized(TARGET_SHARES[TARGET_SHARES.len() - 1]), false),
+        }
+    }
+
+    /// Instances for each slot at the peak.
+    fn schedule(&self, share: f64) -> Vec<u32> {
+        let Setting { file, demand, .. } = self.setting;
+        let Some(slots) = self.setting.slots() else { return Vec::new() };
+        let mut highest = vec![0.0_f64; slots.count];
+        for (hour, rate) in demand.rates_by_hour().into_iter().enumerate() {
+            // An hour of the period may begin within a slot.
+            let begin_s = hour as f64 * HOUR_S;
+            for slot in [slots.at(begin_s), slots.at(begin_s + HOUR_S - 1.0)] {
+                highest[slot] = highest[slot].max(rate);
+            }
+        }
+        let (min, max) = (file.fleet.min_instances, file.fleet.max_instances);
+        let factor = file.growth * file.peak_factor / (share * self.full_rate());
+        highest.into_iter().map(|rate| ceiling(rate * factor).max(min.max(1)).min(max)).collect()
+    }
+
+    fn meets_at_peak(&self, sized: &SizedPolicy) -> bool {
+        let Setting { file, seed, .. } = self.setting;
+        let factor = file.growth * file.peak_factor;
+        let outcome = self.simulated(sized, &self.curve, factor, seed);
+        let objective = self.setting.objective();
+        outcome.good_share() >= objective.percentile / 100.0
+            && self.error_share(&outcome) <= objective.max_error_share
+    }
+
+    fn error_share(&self, outcome: &Outcome) -> f64 {
+        (outcome.error_share() + self.candidate.facts.failed_share).min(1.0)
+    }
+
+    fn fleet(&self, sized: &SizedPolicy, factor: f64) -> Fleet {
+        let Setting { file, demand, .. } = self.setting;
+        let given = &file.fleet;
+        let first_rate = demand.rates_by_hour().first().copied().unwrap_or_default() * factor;
+        let (policy, first) = match sized {
+            SizedPolicy::Fixed { instances } => (Policy::Fixed(*instances as usize), *instances),
+            SizedPolicy::Tracking { target_rate, .. } => {
+                let target_rate = *target_rate;
+                let policy = match given.platform {
+                    Platform::Sagemaker => Policy::SageMaker(SageMakerTracking {
+                        target_rate,
+                        scale_out_cooldown_s: f64::from(COOLDOWN_S),
+                        scale_in_cooldown_s: f64::from(COOLDOWN_S),
+                    }),
+                    Platform::Kubernetes => Policy::Kubernetes(Hpa {
+                        target_rate,
+                        scale_down_stabilization_s: f64::from(COOLDOWN_S),
+                    }),
+                };
+                (policy, ceiling(first_rate / target_rate))
+            }
+            SizedPolicy::Scheduled { instances, .. } => {
+                let instances = instances.iter().map(|count| *count as usize).collect();
+                match self.setting.slots() {
+                    Some(slots) => (Policy::Scheduled { slots, instances }, 0),
+                    None => (Policy::Fixed(1), 1),
+                }
+            }
+        };
+        let is_fixed = matches!(policy, Policy::Fixed(_));
+        let min = if is_fixed { first } else { given.min_instances };
+        let max = if is_fixed { first } else { given.max_instances };
+        let spot = given.spot_interruptions_per_hour;
+        Fleet {
+            batching: Batching {
+                max_size: self.candidate.facts.max_batch_size as usize,
+                max_delay_s: given.max_batch_delay_ms / 1000.0,
+            },
+            routing: match given.routing {
+                traffic::Routing::Random => Routing::Random,
+                traffic::Routing::LeastOutstanding => Routing::LeastOutstanding,
+            },
+            max_queue: given.max_queue as usize,
+            min_instances: min as usize,
+            max_instances: max as usize,
+            first_instances: first.clamp(min, max) as usize,
+            start_up: StartUp {
+                provisioning_s: given.provisioning_s,
+                load_s: given.load_s.or(self.candidate.facts.load_s).unwrap_or_default(),
+            },
+            policy,
+            spot: (spot > 0.0)
+                .then_some(Spot { interruptions_per_hour: spot, notice_s: SPOT_NOTICE_S }),
+            limit_s: file.objective.latency_ms / 1000.0,
+            span_s: self.setting.span_s(),
+        }
+    }
+
+    fn simulated(&self, sized: &SizedPolicy, curve: &Curve, factor: f64, seed: u64) -> Outcome {
+        let fleet = self.fleet(sized, factor);
+        let arrivals = self.setting.demand.arrivals(factor, seed);
+        simulate(arrivals, curve, &fleet, seed.wrapping_add(1))
+    }
+
+    fn predict(&self, candidate: usize, sized: SizedPolicy, meets_at_peak: bool) -> Choice {
+        let Setting { file, seed, simulations, .. } = self.setting;
+        let outcomes: Vec<Outcome> = (1..=u64::from(simulations))
+            .map(|number| {
+                // The arrivals of one number are the same for all options.
+                let seed = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9));
+                let curve =
+                    self.candidate.times.resampled(&mut ChaCha8Rng::seed_from_u64(seed ^ 1));
+                self.simulated(&sized, &curve, file.growth, seed)
+            })
+            .collect();
+        let span_hours = self.setting.span_s() / HOUR_S;
+        let usd_per_hour = self.candidate.facts.usd_per_hour;
+        let per_month = usd_per_hour * HOURS_OF_MONTH / span_hours / HOUR_S;
+        let of =
+            |figure: &dyn Fn(&Outcome) -> f64| Predicted::of(outcomes.iter().map(figure).collect());
+        let percentile = file.objective.percentile / 100.0;
+        let limit_ms = |outcome: &Outcome| {
+            outcome.latencies.quantile_s(percentile).unwrap_or_default() * 1000.0
+        };
+        let good_share = of(&Outcome::good_share);
+        let error_share = of(&|outcome| self.error_share(outcome));
+        let most = outcomes.iter().map(|outcome| outcome.most_instances).max().unwrap_or_default();
+        Choice {
+            candidate,
+            attained: attained(&file.objective, good_share, error_share, meets_at_peak),
+            meets_at_peak,
+            usd_per_month: of(&|outcome| outcome.paid_s * per_month),
+            latency_ms: of(&limit_ms),
+            good_share,
+            error_share,
+            utilization: of(&Outcome::utilization),
+            cold_start_share: of(&Outcome::during_start_share),
+            scale_in_tail_usd_per_month: of(&|outcome| outcome.tail_s * per_month),
+            mean_instances: of(&|outcome| outcome.paid_s / self.setting.span_s()),
+            most_instances: u32::try_from(most).unwrap_or(u32::MAX),
+            hours: hours(&outcomes, self.setting.span_s(), usd_per_hour),
+            usd_by_simulation: outcomes.iter().map(|one| one.paid_s * per_month).collect(),
+            sized,
+        }
+    }
+}
+
+fn attained(
+    objective: &Objective,
+    good: Predicted,
+    errors: Predicted,
+    meets_at_peak: bool,
+) -> Attained {
+    let needed = objective.percentile / 100.0;
+    if good.high < needed || errors.low > objective.max_error_share {
+        Attained::Missed
+    } else if good.low >= needed && errors.high <= objective.max_error_share && meets_at_peak {
+        Attained::Met
+    } else {
+        Attained::Undecided
+    }
+}
+
+fn hours(outcomes: &[Outcome], span_s: f64, usd_per_hour: f64) -> Vec<HourOfPeriod> {
+    let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
+    let n = outcomes.len() as f64;
+    let hour = |index: usize| {
+        let sum = |of: fn(&super::simulation::Hour) -> f64| {
+            outcomes.iter().map(|outcome| of(&outcome.hours[index])).sum::<f64>()
+        };
+        let (arrived, good) = (sum(|hour| hour.arrived as f64), sum(|hour| hour.good as f64));
+        let paid_s = sum(|hour| hour.paid_s) / n;
+        let length_s = (span_s - index as f64 * HOUR_S).clamp(1.0, HOUR_S);
+        HourOfPeriod {
+            requests_per_s: arrived / n / length_s,
+            instances: paid_s / length_s,
+            usd: paid_s / HOUR_S * usd_per_hour,
+            good_share: (arrived > 0.0).then(|| good / arrived),
+        }
+    };
+    (0..count).map(hour).collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of instances"
+)]
+fn ceiling(instances: f64) -> u32 {
+    (instances - 1e-9).ceil().clamp(0.0, 1e6) as u32
+}

@@ -1,0 +1,95 @@
+//! A discrete-event simulation of a fleet: arrival times, batch times and a scaling policy -> latencies, failures and
+//! paid hours.
+//!
+//! Instances are equal. Each has a queue, and takes up to `max_size` requests from it when it is free and the queue is
+//! full enough or the oldest request has waited for `max_delay_s`, as `agent serve` and the load generator do. Times
+//! are seconds since the start.
+
+mod engine;
+mod latencies;
+mod outcome;
+mod scaling;
+#[cfg(test)]
+mod tests;
+
+pub use engine::simulate;
+pub use latencies::Latencies;
+pub use outcome::{Hour, Outcome};
+pub use scaling::{Hpa, Policy, SageMakerTracking};
+
+use rand_chacha::ChaCha8Rng;
+
+/// The time that a batch takes.
+pub trait BatchTime {
+    /// Seconds for a batch of `size` requests.
+    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64;
+}
+
+impl<F: Fn(usize, &mut ChaCha8Rng) -> f64> BatchTime for F {
+    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
+        self(size, rng)
+    }
+}
+
+/// Which requests are processed together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Batching {
+    /// At least 1.
+    pub max_size: usize,
+    pub max_delay_s: f64,
+}
+
+/// Which instance a request goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    Random,
+    /// To the instance with the fewest requests, the first of several.
+    LeastOutstanding,
+    /// One queue for all instances, as the formulas of M/M/c have it.
+    OneQueue,
+}
+
+/// What a starting instance needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartUp {
+    /// Not billed.
+    pub provisioning_s: f64,
+    /// Billed.
+    pub load_s: f64,
+}
+
+impl StartUp {
+    pub fn total_s(&self) -> f64 {
+        self.provisioning_s + self.load_s
+    }
+}
+
+/// Interruptions of spot instances.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot {
+    /// Of one instance.
+    pub interruptions_per_hour: f64,
+    /// An interrupted instance gets no further requests for this time, then ends with those that it still has.
+    pub notice_s: f64,
+}
+
+/// A fleet and its rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    pub batching: Batching,
+    pub routing: Routing,
+    /// Requests that wait in front of one instance; more are rejected.
+    pub max_queue: usize,
+    pub min_instances: usize,
+    pub max_instances: usize,
+    /// With which an autoscaler begins.
+    pub first_instances: usize,
+    pub start_up: StartUp,
+    pub policy: Policy,
+    /// `None`: on-demand instances.
+    pub spot: Option<Spot>,
+    /// A request is good if it is answered within this time.
+    pub limit_s: f64,
+    /// Requests that arrive and hours that are paid after it are not counted.
+    pub span_s: f64,
+}

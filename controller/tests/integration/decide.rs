@@ -1,0 +1,150 @@
+//! `controller decide` on the example results.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn decide(traffic: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_controller"))
+        .arg("decide")
+        .arg(repository("docs/example/results.json"))
+        .arg("--traffic")
+        .arg(traffic)
+        .args(["--simulations", "5"])
+        .args(arguments)
+        .output()
+        .expect("the binary is built")
+}
+
+fn decision(traffic: &str) -> Value {
+    let output = decide(&repository(traffic), &["--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is a number"))
+}
+
+#[test]
+fn the_examples_are_decided() {
+    let office = decision("examples/traffic-office.toml");
+    let choices = office["choices"].as_array().unwrap();
+    // Models of significantly lower quality may be set aside: each candidate has three policies.
+    let candidates = office["candidates"].as_array().unwrap();
+    assert_eq!(choices.len(), 3 * candidates.len());
+    let best = &choices[0];
+    assert_eq!(best["attained"], "met");
+    assert_eq!(best["hours"].as_array().unwrap().len(), 168);
+    let of_candidate = |choice: &Value| {
+        let index = usize::try_from(choice["candidate"].as_u64().unwrap()).unwrap();
+        candidates[index].clone()
+    };
+    for choice in choices {
+        assert_eq!(choice["meets_at_peak"], true, "the load is low: {choice}");
+        if choice["policy"] == "tracking" {
+            // The highest share that holds, not the lowest.
+            assert!(number(&choice["target_share"]) > 0.5, "{choice}");
+        }
+        // The cost is that of the mean number of instances.
+        let usd_per_hour = number(&of_candidate(choice)["usd_per_hour"]);
+        let expected = number(&choice["mean_instances"]["value"]) * usd_per_hour * 730.5;
+        let cost = &choice["usd_per_month"];
+        assert!((number(&cost["value"]) / expected - 1.0).abs() < 1e-9, "{choice}");
+        assert!(number(&cost["low"]) <= number(&cost["value"]) + 1e-9);
+        assert!(number(&cost["value"]) <= number(&cost["high"]) + 1e-9);
+        if choice["policy"] == "fixed" {
+            let instances = number(&choice["instances"]);
+            assert!((number(&choice["mean_instances"]["value"]) - instances).abs() < 1e-9);
+        }
+    }
+    let costs: Vec<f64> = (choices.iter())
+        .filter(|choice| choice["attained"] == "met")
+        .map(|choice| number(&choice["usd_per_month"]["value"]))
+        .collect();
+    assert!(costs.is_sorted(), "{costs:?}");
+    let caveats = office["caveats"].to_string();
+    for expected in ["other_machine", "one_host", "few_runs", "not_calibrated"] {
+        assert!(caveats.contains(expected), "{expected}: {caveats}");
+    }
+
+    let steady = decision("examples/traffic-steady.toml");
+    assert_eq!(steady["left_out"][0], "scheduled", "a constant rate has no hours");
+    let trace = decision("examples/traffic-trace.toml");
+    let facts = &trace["traffic"]["trace"];
+    assert_eq!((&facts["format"], &facts["requests"]), (&"csv".into(), &1465.into()));
+    let by_minute = &facts["dispersion"][1];
+    assert!(number(&by_minute["index"]) > 5.0, "the trace is bursty: {by_minute}");
+    assert_eq!(decision("examples/traffic-trace.toml"), trace, "the seed decides");
+}
+
+#[test]
+fn pages_and_policies_are_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (pages, policies) = (at("pages"), at("policies"));
+    let output = decide(
+        &repository("examples/traffic-office.toml"),
+        &[
+            "--formats",
+            "html,pdf,markdown",
+            "--output-dir",
+            pages.to_str().unwrap(),
+            "--policies",
+            policies.to_str().unwrap(),
+            "--name",
+            "Call summaries",
+        ],
+    );
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(shown.starts_with("Predicted: "), "{shown}");
+    assert!(shown.contains("What to measure next"), "{shown}");
+    let html = std::fs::read_to_string(pages.join("decision.html")).unwrap();
+    for part in ["Predicted instances and cost by hour", "What separates the first two", "<svg"] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(std::fs::read(pages.join("decision.pdf")).unwrap().starts_with(b"%PDF"));
+    let markdown = std::fs::read_to_string(pages.join("decision.md")).unwrap();
+    assert!(markdown.contains("Every figure is a prediction"), "{markdown}");
+    let text = std::fs::read_to_string(policies.join("sagemaker-scalable-target.json")).unwrap();
+    let target: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(target["ResourceId"], "endpoint/call-summaries/variant/AllTraffic");
+    assert!(policies.join("scaling.tf.json").exists());
+}
+
+#[test]
+fn an_objective_that_no_fleet_meets_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let traffic = folder.path().join("traffic.toml");
+    let text = "[traffic]\nrate = 1\n[objective]\nlatency_ms = 0.01\n[fleet]\nmax_instances = 2\n";
+    std::fs::write(&traffic, text).unwrap();
+    let output = decide(&traffic, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.starts_with("Predicted: no simulated fleet meets the objective"), "{shown}");
+}
+
+#[test]
+fn broken_traffic_is_named_by_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let traffic = folder.path().join("traffic.toml");
+    let objective = "[objective]\nlatency_ms = 500\n";
+    let error = |text: &str| {
+        std::fs::write(&traffic, text).unwrap();
+        let output = decide(&traffic, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    std::fs::write(folder.path().join("back.csv"), "timestamp\n4\n9\n8\n").unwrap();
+    let found = error(&format!("[traffic]\ntrace = \"back.csv\"\n{objective}"));
+    assert!(found.contains("back.csv: line 4: goes back in time by 1.000000 s"), "{found}");
+    let found = error(&format!("[traffic]\nrate = 0\n{objective}"));
+    assert!(found.contains("line 2: traffic.rate: expected a number from"), "{found}");
+    let found = error(&format!("[traffic]\ntrace = \"absent.csv\"\n{objective}"));
+    assert!(found.contains("absent.csv, the trace of"), "{found}");
+}
