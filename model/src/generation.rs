@@ -105,6 +105,8 @@ pub struct Settings {
 impl Settings {
     /// The limit of output tokens if nothing states one.
     pub const MAX_NEW_TOKENS: u32 = 200;
+    /// No summary is longer.
+    pub const MOST_TOKENS: u32 = 4_096;
 
     /// More beams than this are refused.
     pub const MOST_BEAMS: u32 = 32;

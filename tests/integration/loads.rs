@@ -50,6 +50,61 @@ fn a_sweep_finds_the_rate_that_meets_the_objective() {
     assert!(finished.out.contains("up to 50 requests/s"), "{}", finished.out);
 }
 
+const SEARCH: &str =
+    "runs = 3\nserver = { search = { lowest = 10, highest = 200, resolution = 0.4 } }";
+/// One request at a time, 10 ms each: at 75/s, p90 is about 40 ms.
+const TIGHT: &str = "[slo]\nrequest_latency_ms = 40\npercentile = 90";
+
+/// The bounds of the found capacity, and the requests of each step.
+fn searched(results: &Value) -> (f64, f64, Vec<u64>) {
+    let search = &results["capacities"][0]["search"];
+    let steps = search["steps"].as_array().expect("a search has steps");
+    let requests = steps.iter().map(|step| step["requests"].as_u64().unwrap()).collect();
+    let rate = |key: &str| search[key].as_f64().unwrap_or_else(|| panic!("no {key}: {search}"));
+    (rate("low"), rate("high"), requests)
+}
+
+#[test]
+fn a_search_measures_only_the_rates_that_it_needs_until_the_capacity_is_known() {
+    let factors = "batch_sizes = [1]\nscenarios = [\"server\"]";
+    let workspace = workspace(STEADY, factors, SEARCH, TIGHT);
+    let finished = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let results = workspace.results("results.json");
+    let (low, high, requests) = searched(&results);
+    assert!((50.0..76.0).contains(&low) && high <= 110.0, "{low} to {high}");
+    assert_eq!(results["capacities"][0]["search"]["resolution"]["resolution"], "resolved");
+    assert!(high / low < 1.41, "{low} to {high}");
+    let entries = entries(&results);
+    assert!(entries.len() < 25, "{} of 36 candidates were measured", entries.len());
+    let mut measured = 0;
+    for entry in &entries {
+        let rate = entry["load"]["request_rate"].as_f64().unwrap();
+        let cell = &entry["cells"][0];
+        measured +=
+            cell["counted_samples"].as_u64().unwrap() + cell["failed_samples"].as_u64().unwrap();
+        assert_eq!(cell["missing_samples"], 0, "what a search doesn't need isn't missing");
+        let kept = match rate {
+            _ if rate <= low => "kept",
+            _ if rate >= high => "missed",
+            _ => "undecided",
+        };
+        assert_eq!(cell["goodput"]["kept"], kept, "{rate} of {low} to {high}");
+        let reasons = cell["validity"]["reasons"].to_string();
+        assert!(
+            !reasons.contains("agent_lost"),
+            "a run that was cut short lost no agent: {reasons}"
+        );
+    }
+    // Each step is a run, and no sample is lost or counted twice.
+    assert_eq!(measured, requests.iter().sum::<u64>());
+    assert!(
+        finished.out.contains(&format!("{low} to {high} requests/s (95% CI)")),
+        "{}",
+        finished.out
+    );
+    assert!(finished.err.contains("within the limits"), "each step is shown: {}", finished.err);
+}
+
 #[test]
 fn every_target_gets_the_same_requests_at_the_same_times() {
     let workspace = workspace(

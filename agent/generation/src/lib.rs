@@ -203,6 +203,7 @@ pub fn open(
     notes.extend(adapter_note);
     notes.extend_from_slice(architecture.tensors().notes());
     notes.extend(tokenizer.iter().flat_map(|tokenizer| &tokenizer.notes).cloned());
+    notes.extend(tokenizer.as_ref().and_then(|tokenizer| tokenizer.prompt_note.clone()));
     let parameters = architecture.tensors().parameters();
     let facts = EngineFacts {
         model_sha256: Some(model_sha256),

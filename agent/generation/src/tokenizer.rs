@@ -22,6 +22,8 @@ pub struct Tokenizer {
     /// Writes the prompts, in place of `form`.
     chat: Option<ChatForm>,
     pub notes: Vec<String>,
+    /// How prompts of a loaded model differ from the tokenizer file; an endpoint forms its own.
+    pub prompt_note: Option<String>,
 }
 
 /// What a model expects of its prompts. With neither a first nor a last token, the tokenizer decides
@@ -106,8 +108,8 @@ impl Tokenizer {
         if let (None, None) = (form.start, form.end) {
             (form.start, form.end) = added(&bare, &whole).unwrap_or((None, None));
         }
-        if whole != form.enclose(bare) {
-            notes.push(match form {
+        let prompt_note = (whole != form.enclose(bare)).then(|| {
+            match form {
                 PromptForm { start: None, end: None, .. } => {
                     "the tokenizer file adds more than one special token to texts: prompts have none"
                         .to_owned()
@@ -119,9 +121,9 @@ impl Tokenizer {
                     "the tokenizer file does not put texts between tokens {start} and {}: prompts have both anyway, as in the model's training",
                     end.unwrap_or(start)
                 ),
-            });
-        }
-        Ok(Self { pieces, form, chat: None, notes })
+            }
+        });
+        Ok(Self { pieces, form, chat: None, notes, prompt_note })
     }
 
     /// For a chat model.

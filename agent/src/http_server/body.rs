@@ -326,8 +326,7 @@ fn search(given: &mut Map<String, Value>) -> Result<generation::Settings, String
     })
 }
 
-/// No summary is longer.
-const MOST_TOKENS: u32 = 4_096;
+const MOST_TOKENS: u32 = generation::Settings::MOST_TOKENS;
 
 /// Takes `do_sample` and the settings that act beside it.
 fn sampling(given: &mut Map<String, Value>) -> Result<generation::Settings, String> {

@@ -30,7 +30,7 @@ impl Content {
     fn check_plan(&self) -> Result<(), Error> {
         use super::archive::{DIALOGUES, MATRIX, PLAN, PRICES};
         let (matrix, plan) = (&self.campaign.matrix, &self.campaign.plan);
-        let runs = matrix.protocol.most_runs();
+        let runs = matrix.most_runs();
         if !RUNS.contains(&runs) || !RUNS.contains(&matrix.protocol.least_runs()) {
             return refuse(MATRIX, format!("{runs} runs of a cell"));
         }
@@ -88,7 +88,7 @@ impl Content {
                 return refuse(AGENTS, format!("{} has no target of the matrix", agent.agent_id));
             }
         }
-        let runs = self.campaign.matrix.protocol.most_runs();
+        let runs = self.campaign.matrix.most_runs();
         for segment in &self.segments {
             let is_known = segment.cell < plan.cells.len() && segment.agent < self.agents.len();
             if !is_known || !(1..=runs).contains(&segment.run) {
@@ -101,7 +101,7 @@ impl Content {
     fn check_load_windows(&self) -> Result<(), Error> {
         use super::archive::LOAD_WINDOWS;
         let plan = &self.campaign.plan;
-        let runs = self.campaign.matrix.protocol.most_runs();
+        let runs = self.campaign.matrix.most_runs();
         let mut last = None;
         for row in &self.load_windows {
             let sustained = plan.cells.get(row.cell).and_then(matrix::plan::Cell::sustained);

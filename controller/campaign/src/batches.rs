@@ -99,13 +99,17 @@ impl CampaignState {
             agent: index(number),
             batch,
         };
-        out.rows.extend(planned.iter().zip(samples).map(|(&ordinal, (_, sample))| {
+        let rows = planned.iter().zip(samples).map(|(&ordinal, (_, sample))| {
             let key = SampleKey { sample: ordinal, ..key };
-            Write::Sample(SampleRow { key, is_counted, sample })
-        }));
+            SampleRow { key, is_counted, sample }
+        });
+        let rows: Vec<SampleRow> = rows.collect();
+        let bad = self.count_bad(cell, &rows);
+        out.rows.extend(rows.into_iter().map(Write::Sample));
         out.send(&agent, AgentMessage::Acknowledge { shard, attempt, sequence });
         if is_counted {
             self.decide(scheduler::Event::Stored { shard, attempt, batch }, now, out);
+            self.judge_load(shard, bad, now, out);
         }
         self.decide(scheduler::Event::Alive { agent }, now, out);
     }

@@ -22,6 +22,8 @@ pub struct Effects {
     pub events: Vec<CampaignEvent>,
     /// To be answered with [`super::Input::Throughputs`] once the rows are committed.
     pub precision_checks: Vec<PrecisionCheck>,
+    /// To be answered with [`super::Input::RunShares`] once the rows are committed.
+    pub run_checks: Vec<RunCheck>,
     /// Set when nothing is left to do.
     pub ending: Option<Ending>,
 }
@@ -32,6 +34,7 @@ impl Effects {
         self.messages.append(&mut next.messages);
         self.events.append(&mut next.events);
         self.precision_checks.append(&mut next.precision_checks);
+        self.run_checks.append(&mut next.run_checks);
         self.ending = self.ending.or(next.ending);
     }
 
@@ -69,6 +72,13 @@ pub enum Refusal {
     Unplanned,
     #[error("received a load window with more requests than its time and load can carry")]
     Implausible,
+}
+
+/// A search needs the shares of this run to decide which run is next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunCheck {
+    pub cell: usize,
+    pub round: u32,
 }
 
 /// Adaptive precision needs the throughputs of these runs to decide whether the cell gets another run.

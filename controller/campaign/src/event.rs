@@ -44,7 +44,10 @@ pub enum CampaignEvent {
     ShardEnded { shard: usize },
     /// Every shard of the run is done or set aside.
     RunEnded { round: u32 },
-    /// Adaptive precision doesn't need the remaining runs of a cell, which have this many `steps`.
+    /// A search measures a run of a candidate, which has this many `steps` left.
+    RunAdmitted { cell: usize, round: u32, steps: u64 },
+    /// Remaining runs of a cell, or the rest of one, which have this many `steps`, are not needed: for the precision, by
+    /// a search, or because the run is over-saturated.
     RunsSkipped { cell: usize, rounds: Vec<u32>, steps: u64 },
     /// A batch, or a window of a sustained load.
     BatchStored {

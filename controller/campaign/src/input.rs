@@ -1,5 +1,6 @@
 //! What a campaign reacts to.
 
+use super::RunCheck;
 use chrono::{DateTime, Utc};
 use model::engine::EngineFacts;
 use model::ids::{AgentId, HostId, SampleId};
@@ -7,6 +8,7 @@ use model::segment::SegmentFacts;
 use model::shard_digest::{Hash, SALT_BYTES};
 use model::telemetry::{Absence, Window};
 use model::{failure::Failure, host::AgentFacts, load::LoadWindow, sample::Sample};
+use stats::search::RunShares;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub enum Input {
     Stop,
     /// The answer to a [`super::PrecisionCheck`]: the throughput of each complete run of the cell, in order.
     Throughputs { cell: usize, throughputs: Vec<f64> },
+    /// The answer to a [`RunCheck`]: what the stored samples of the run come to.
+    RunShares { check: RunCheck, shares: RunShares },
 }
 
 /// A message of an agent, already validated on its own: the campaign checks it against the plan.

@@ -22,12 +22,14 @@ mod lease;
 mod offer;
 mod progress;
 pub mod scheduler;
+mod search;
 mod state;
 
-pub use effects::{AgentMessage, Effects, IncompatibleAgent, PrecisionCheck, Refusal};
+pub use effects::{AgentMessage, Effects, IncompatibleAgent, PrecisionCheck, Refusal, RunCheck};
 pub use event::{CampaignEvent, Latency, Observer};
 pub use input::{AgentReport, BatchReport, Input, JoinedAgent, Now, ShardSignature};
 pub use offer::{Batch, OfferedLoad, Request, ShardOffer};
 pub use progress::{CellProgress, Progress};
 pub use scheduler::{Ending, Limits};
+pub use search::SearchRule;
 pub use state::{CampaignOptions, CampaignState, Stored};

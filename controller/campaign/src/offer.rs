@@ -79,6 +79,16 @@ pub(super) struct OfferSettings<'a> {
     /// Warm-up batches of a new segment.
     pub(super) warmup: u32,
     pub(super) lease: Duration,
+    pub(super) arrivals: ArrivalSeed,
+}
+
+/// What arrival times depend on, in addition to the campaign's seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ArrivalSeed {
+    /// The round: rates share their arrival times, scaled, so that they can be compared.
+    Round,
+    /// Also the rate: each run of a search is evidence of its own.
+    RoundAndRate,
 }
 
 impl ShardOffer {
@@ -132,9 +142,10 @@ impl ShardOffer {
             batches: batches.collect(),
             load: cell.load.map(|load| {
                 let rate_profile = settings.loads.rate_profile(cell.scenario).cloned();
+                let seed = arrival_seed(plan.seed, offer, round, settings.arrivals, &load);
                 OfferedLoad {
                     rate_profile: rate_profile.unwrap_or_default(),
-                    ..OfferedLoad::new(load, offer, plan.seed, round)
+                    ..OfferedLoad::new(load, offer, seed)
                 }
             }),
         }
@@ -142,11 +153,18 @@ impl ShardOffer {
 }
 
 impl OfferedLoad {
-    /// All targets and models see the same arrivals in the same round. A shard that is measured again sees others.
-    fn new(load: Load, offer: &Offer, seed: u64, round: u32) -> Self {
-        let first = offer.batches.first().copied().unwrap_or_default();
-        let seed = stream(seed, "arrivals", &[u64::from(round), u64::from(first)]).next_u64();
+    fn new(load: Load, offer: &Offer, seed: u64) -> Self {
         let windows = load.sustained.map(|_| offer.batches.clone()).unwrap_or_default();
         Self { load, rate_profile: RateProfile::default(), seed, windows }
     }
+}
+
+/// All targets and models see the same arrivals in the same round. A shard that is measured again sees others.
+fn arrival_seed(seed: u64, offer: &Offer, round: u32, arrivals: ArrivalSeed, load: &Load) -> u64 {
+    let first = offer.batches.first().copied().unwrap_or_default();
+    let mut keys = vec![u64::from(round), u64::from(first)];
+    if arrivals == ArrivalSeed::RoundAndRate {
+        keys.extend(load.request_rate.map(f64::to_bits));
+    }
+    stream(seed, "arrivals", &keys).next_u64()
 }

@@ -34,6 +34,8 @@ pub struct CellProgress {
     starts: Total,
     steps_per_attempt: f64,
     assumed: StepTime,
+    /// A search admits its runs one at a time.
+    is_candidate: bool,
 }
 
 /// A number of things that took `seconds` together.
@@ -100,14 +102,16 @@ impl Progress {
     /// Nothing of the campaign is done yet.
     pub fn new(campaign: &CampaignRow) -> Self {
         let CampaignRow { plan, matrix, .. } = campaign;
-        let runs = matrix.protocol.most_runs();
         let cell = |(index, cell): (usize, &matrix::plan::Cell)| {
             let steps = plan.steps_of(index);
             let shards =
                 plan.runs.iter().find(|run| run.cell == index).map_or(1, |r| r.shards.len());
+            let is_candidate = cell.is_candidate(matrix);
+            let runs = if is_candidate { 0 } else { matrix.protocol.most_runs() };
             CellProgress {
                 target: cell.target,
                 total: u64::from(runs) * steps,
+                is_candidate,
                 steps_per_attempt: steps as f64 / shards as f64,
                 assumed: StepTime::of(matrix, cell),
                 ..CellProgress::default()
@@ -132,8 +136,10 @@ impl Progress {
             CampaignEvent::Started { stored_steps, .. } => {
                 for (cell, steps) in self.cells.iter_mut().zip(stored_steps) {
                     cell.done += steps;
+                    cell.total += if cell.is_candidate { *steps } else { 0 };
                 }
             }
+            CampaignEvent::RunAdmitted { cell, steps, .. } => self.cells[*cell].total += steps,
             CampaignEvent::AgentJoined { agent, host, target } => {
                 self.targets[*target].joined.insert(agent.clone(), host.clone());
                 self.groups = self.groups.is_some().then(|| groups(&self.targets));

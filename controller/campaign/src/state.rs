@@ -2,8 +2,9 @@
 
 use super::batches::record_absences;
 use super::lease::{Lease, MeasuredTime};
-use super::offer::{Compositions, OfferSettings, ShardOffer};
+use super::offer::{ArrivalSeed, Compositions, OfferSettings, ShardOffer};
 use super::scheduler::{self, Action, Limits, Note, Offer, Scheduler, Work};
+use super::search::{BadRequests, CandidateSearch, SearchRule};
 use super::{
     AgentMessage, AgentReport, Effects, IncompatibleAgent, Input, JoinedAgent, Now, Refusal,
     ShardSignature,
@@ -42,6 +43,8 @@ pub struct CampaignState {
     pub(super) options: CampaignOptions,
     pub(super) agents: AgentRegistry,
     pub(super) compositions: Compositions,
+    pub(super) searches: Vec<CandidateSearch>,
+    pub(super) bad_requests: BadRequests,
     /// The current lease of each shard.
     pub(super) leases: HashMap<usize, Lease>,
     pub(super) attempts: HashMap<u64, Attempt>,
@@ -53,11 +56,13 @@ pub struct CampaignState {
     clock_skew: ClockSkew,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CampaignOptions {
     pub limits: Limits,
     /// Adaptive precision, if the matrix asks for it.
     pub precision: Option<Precision>,
+    /// The search among the rates of `server`, if the matrix asks for it.
+    pub search: Option<SearchRule>,
 }
 
 /// What the store already has of a campaign.
@@ -90,7 +95,8 @@ impl CampaignState {
                 target: cell.target,
                 engine: cell.engine,
                 batches: shard.batches.clone().filter(is_left).collect(),
-                is_held: options.precision.is_some_and(|rule| run.number > rule.first_look),
+                is_held: cell.is_candidate(&campaign.matrix)
+                    || options.precision.is_some_and(|rule| run.number > rule.first_look),
                 deadline: ProgressDeadline::of(&campaign.matrix, cell),
             }
         };
@@ -103,13 +109,16 @@ impl CampaignState {
         let held = |agent: &AgentRow| (agent.target, Duration::from_nanos(agent.held_ns));
         let earlier = stored.agents.iter().map(held);
         let budget = Budget::new(prices, campaign.matrix.cost.max_usd, earlier);
-        let state = Self {
+        let searches = CandidateSearch::all(plan, &campaign.matrix);
+        let mut state = Self {
             campaign,
             dialogues,
             scheduler,
             options,
             agents: AgentRegistry::new(stored.agents.len()),
             compositions: Compositions::default(),
+            searches,
+            bad_requests: BadRequests::new(),
             leases: HashMap::new(),
             attempts: HashMap::new(),
             impossible: BTreeSet::new(),
@@ -117,7 +126,10 @@ impl CampaignState {
             held_time_flushed: Duration::ZERO,
             clock_skew: ClockSkew::default(),
         };
-        let started = state.start(&stored.batches);
+        let mut started = state.start(&stored.batches);
+        let searches = state.searches.iter_mut();
+        started.run_checks =
+            searches.flat_map(|search| search.first_checks(&stored.batches)).collect();
         (state, started)
     }
 
@@ -152,6 +164,9 @@ impl CampaignState {
             }
             Input::Throughputs { cell, throughputs } => {
                 self.check_precision(cell, &throughputs, now, &mut out);
+            }
+            Input::RunShares { check, shares } => {
+                self.record_shares(check, shares, now, &mut out);
             }
         }
         Ok(out)
@@ -370,9 +385,10 @@ impl CampaignState {
                 Action::Note(note) => self.record_note(note, now, out),
                 Action::ShardEnded(shard) => out.events.push(CampaignEvent::ShardEnded { shard }),
                 Action::RunEnded(run) => {
-                    let run = &self.campaign.plan.runs[run];
-                    out.events.push(CampaignEvent::RunEnded { round: run.number });
-                    out.precision_checks.extend(self.due_check(run.cell));
+                    let ended = &self.campaign.plan.runs[run];
+                    out.events.push(CampaignEvent::RunEnded { round: ended.number });
+                    out.precision_checks.extend(self.due_check(ended.cell));
+                    out.run_checks.extend(self.due_run_check(run));
                 }
                 Action::End(ending) => {
                     self.flush_held_time(now, out);
@@ -402,6 +418,11 @@ impl CampaignState {
             loads: &matrix.loads,
             warmup: matrix.protocol.warmup,
             lease: self.options.limits.lease,
+            arrivals: if cell.is_candidate(matrix) {
+                ArrivalSeed::RoundAndRate
+            } else {
+                ArrivalSeed::Round
+            },
         };
         let message =
             ShardOffer::new(&offer, plan, &self.dialogues, &mut self.compositions, settings);

@@ -197,6 +197,8 @@ impl PageState {
         let cells_under_way: Vec<usize> =
             self.agents.values().filter_map(|agent| agent.cell).collect();
         let cells = ids.iter().zip(progress.cells()).enumerate();
+        // Candidates that a search hasn't measured have no steps.
+        let cells = cells.filter(|(_, (_, cell))| cell.total > 0);
         let cells = cells.map(|(index, (id, cell))| CellView {
             id,
             target: cell.target,

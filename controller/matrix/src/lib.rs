@@ -27,7 +27,7 @@ pub use endpoint::EndpointVariable;
 pub use endpoint_api::Api;
 pub use gates::{GatedMetric, Gates, Limit, Override, Required, Thresholds};
 pub use limits::{BATCH_SIZES, RUNS};
-pub use load::{Arrivals, Batching, Loads, Queue, Server, Stress};
+pub use load::{Arrivals, Batching, Loads, Queue, Search, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
 
@@ -299,13 +299,21 @@ words!(
     }
 );
 
-/// The service-level objective: a percentile of request latency within a limit.
+/// The service-level objective: a percentage of requests within all limits. At least one limit is set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Slo {
-    /// Above zero.
-    pub request_latency_ms: f64,
+    /// Above zero, as the other limits.
+    #[serde(default)]
+    pub request_latency_ms: Option<f64>,
+    #[serde(default)]
+    pub ttft_ms: Option<f64>,
+    #[serde(default)]
+    pub tpot_ms: Option<f64>,
     /// One of [`Slo::PERCENTILES`].
     pub percentile: f64,
+    /// Largest share of requests that may fail, above 0 and below 1.
+    #[serde(default)]
+    pub error_rate: Option<f64>,
 }
 
 impl Slo {
@@ -359,6 +367,17 @@ impl Matrix {
     pub fn asks_endpoints(&self, target: &TargetName) -> bool {
         let here = |model: &&Model| model.is_measured_on(target);
         self.models.iter().filter(here).any(|model| model.endpoint.is_some())
+    }
+
+    /// The search among the rates of `server`, if the matrix has one.
+    pub fn search(&self) -> Option<&Search> {
+        self.loads.server.as_ref()?.search.as_ref()
+    }
+
+    /// No cell has more runs.
+    pub fn most_runs(&self) -> u32 {
+        let of_candidates = self.search().map_or(0, |search| search.max_runs);
+        self.protocol.most_runs().max(of_candidates)
     }
 
     /// Parses and checks the text of a matrix. `file` is its name in errors; relative paths start

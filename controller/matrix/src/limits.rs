@@ -12,14 +12,22 @@ pub(super) fn slo(mut section: Section<'_, '_>) -> Option<Slo> {
     if section.is_absent() {
         return None;
     }
-    let limit = section.positive("request_latency_ms");
+    let request_latency_ms = section.positive("request_latency_ms");
+    let (ttft_ms, tpot_ms) = (section.positive("ttft_ms"), section.positive("tpot_ms"));
+    let error_rate = section.positive("error_rate");
+    if error_rate.is_some_and(|rate| rate >= 1.0) {
+        section.problem("error_rate", "expected a share below 1, such as 0.01 for 1%");
+    }
     let percentile = section.positive("percentile").unwrap_or(95.0);
     if !Slo::PERCENTILES.iter().any(|known| known.to_bits() == percentile.to_bits()) {
         section.problem("percentile", "expected 50, 90, 95, 99 or 99.9");
     }
-    section.require("request_latency_ms", "500");
+    if !["ttft_ms", "tpot_ms"].iter().any(|key| section.has(key)) {
+        section.require("request_latency_ms", "500");
+    }
     section.finish();
-    Some(Slo { request_latency_ms: limit?, percentile })
+    let slo = Slo { request_latency_ms, ttft_ms, tpot_ms, percentile, error_rate };
+    [request_latency_ms, ttft_ms, tpot_ms].iter().any(Option::is_some).then_some(slo)
 }
 
 /// Reads `[decision]`.

@@ -75,12 +75,53 @@ fn max_in_flight() -> u32 {
 /// Open loop: every dialogue once, at each of these rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Requests per second and agent, above zero.
+    /// Requests per second and agent, above zero. Of a search: its candidates, ascending.
     pub request_rates: Vec<f64>,
     pub queue: Queue,
     /// How each rate changes over the run.
     #[serde(default)]
     pub rate_profile: RateProfile,
+    /// Looks for the highest rate that keeps the objective; null to measure all rates.
+    #[serde(default)]
+    pub search: Option<Search>,
+}
+
+/// A search for the highest rate that keeps the objective.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Search {
+    /// Requests per second, above zero; the highest candidate is at least twice the lowest.
+    pub lowest: f64,
+    pub highest: f64,
+    /// Width of the interval at which the search ends, as a share of the rate, in (0, 1).
+    pub resolution: f64,
+    /// Of each candidate.
+    pub max_runs: u32,
+}
+
+impl Search {
+    /// The interval spans at most this many gaps between neighboring candidates: where the capacity is within the
+    /// interval can't be chosen, so its ends need candidates on both sides at some distance.
+    pub const GAPS: usize = 4;
+    /// Searches climb by doubling: ten steps.
+    const MOST_RATIO: f64 = 1024.0;
+
+    /// The candidates, ascending: a geometric sequence, rounded to four significant digits.
+    fn rates(self) -> Vec<f64> {
+        let step = (1.0 + self.resolution).powf(1.0 / Self::GAPS as f64);
+        let mut rates = vec![round(self.lowest)];
+        let mut next = self.lowest * step;
+        // Out of range, there are problems in place of a plan.
+        while next < self.highest * step.sqrt() && rates.len() < 2000 {
+            rates.push(round(next));
+            next *= step;
+        }
+        rates
+    }
+}
+
+/// To four significant digits.
+fn round(rate: f64) -> f64 {
+    format!("{rate:.3e}").parse().unwrap_or(rate)
 }
 
 /// Sustained load: the dialogues repeat until the time is over.
@@ -156,11 +197,42 @@ pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> L
 
 fn server(mut section: Section<'_, '_>) -> Option<Server> {
     let request_rates = section.positive_list("request_rates");
-    section.require("request_rates", "[1, 2, 4]");
+    let searching = section.section("search");
+    let is_search = !searching.is_absent();
+    if is_search && request_rates.is_some() {
+        let message = "has no effect with request_rates: a search chooses the rates";
+        section.problem("search", message);
+    } else if !is_search {
+        section.require("request_rates", "[1, 2, 4]");
+    }
+    let search = if is_search { search(searching) } else { None };
     let queue = queue(&mut section);
     let rate_profile = rate_profile(&mut section, None);
     section.finish();
-    Some(Server { request_rates: request_rates?, queue, rate_profile })
+    let request_rates = if is_search { search?.rates() } else { request_rates? };
+    Some(Server { request_rates, queue, rate_profile, search })
+}
+
+fn search(mut section: Section<'_, '_>) -> Option<Search> {
+    let (lowest, highest) = (section.positive("lowest"), section.positive("highest"));
+    section.require("lowest", "1");
+    section.require("highest", "64");
+    let resolution = section.positive("resolution").unwrap_or(0.2);
+    let max_runs = section.whole("max_runs", 1..=1000).unwrap_or(30);
+    if !(0.05..1.0).contains(&resolution) {
+        let message = "expected a share of the rate from 0.05 to below 1, such as 0.2 for 20%";
+        section.problem("resolution", message);
+    }
+    if let Some((lowest, highest)) = lowest.zip(highest) {
+        if highest < 2.0 * lowest {
+            section.problem("highest", "expected at least twice `lowest`");
+        } else if highest > Search::MOST_RATIO * lowest {
+            let message = format!("expected at most {} times `lowest`", Search::MOST_RATIO);
+            section.problem("highest", message);
+        }
+    }
+    section.finish();
+    Some(Search { lowest: lowest?, highest: highest?, resolution, max_runs })
 }
 
 fn stress(mut section: Section<'_, '_>) -> Option<Stress> {

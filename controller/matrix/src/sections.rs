@@ -100,6 +100,10 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let artifacts = artifacts(root.section("artifacts"));
     let report = report(root.section("report"));
     let slo = limits::slo(root.section("slo"));
+    if loads.server.as_ref().is_some_and(|server| server.search.is_some()) && !root.has("slo") {
+        let message = "is missing: protocol.server.search looks for the highest rate that keeps an objective, for example [slo] with request_latency_ms = 500";
+        root.problem("slo", message);
+    }
     let decision = limits::decision(root.section("decision"));
     let notify = super::notify::read(root.section("notify"), folder);
     let telemetry = telemetry(root.section("telemetry"));
@@ -119,6 +123,13 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     }
     check_beams(root, &num_beams, models_of, generation.as_ref());
     check_settings(root, &num_beams, models_of, generation.as_ref());
+    if slo.is_some_and(|slo| slo.ttft_ms.or(slo.tpot_ms).is_some()) {
+        let is_whole =
+            |model: &&Model| model.endpoint.as_ref().is_some_and(|one| one.stream.is_none());
+        for model in models_of.iter().filter(is_whole) {
+            root.problem("slo", format!("{} is an endpoint whose responses arrive as a whole, without ttft and tpot: set stream = true in its endpoint, or only request_latency_ms", model.name));
+        }
+    }
     unique(root, "target", targets.iter().map(|target| target.name.as_str()));
     let known = gates::Known {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
@@ -432,6 +443,11 @@ fn protocol(
     if precision.is_some() && loads.stress.is_some() {
         let message =
             "can't be combined with scenario \"stress\", which has a duration: use two matrices";
+        section.problem("precision", message);
+    }
+    let is_search = loads.server.as_ref().is_some_and(|server| server.search.is_some());
+    if precision.is_some() && is_search {
+        let message = "can't be combined with server.search, which has a precision of its own";
         section.problem("precision", message);
     }
     section.finish();

@@ -6,8 +6,7 @@ use model::generation::{EarlyStopping, Settings};
 use model::unsupported_generation as unsupported;
 use toml::de::DeValue;
 
-/// The longest summary, in tokens.
-const MOST_TOKENS: u32 = 4_096;
+const MOST_TOKENS: u32 = Settings::MOST_TOKENS;
 /// No vocabulary is larger.
 const MOST_TOP_K: u32 = 9_999_999;
 const TOKEN_IDS: std::ops::RangeInclusive<u32> = 0..=9_999_999;

@@ -166,9 +166,16 @@ fn an_objective_needs_a_reported_percentile() {
     let with = |slo: &str| check(&format!("{SMALL}[slo]\n{slo}\n"));
     let slo = with("request_latency_ms = 500").unwrap().slo.unwrap();
     assert_eq!(
-        (slo.request_latency_ms.to_string(), slo.percentile.to_string()),
-        ("500".to_owned(), "95".to_owned())
+        (slo.request_latency_ms, slo.percentile.to_string(), slo.error_rate),
+        (Some(500.0), "95".to_owned(), None)
     );
+    let slo = with("ttft_ms = 200\ntpot_ms = 30\nerror_rate = 0.01").unwrap().slo.unwrap();
+    assert_eq!(
+        (slo.request_latency_ms, slo.ttft_ms, slo.tpot_ms, slo.error_rate),
+        (None, Some(200.0), Some(30.0), Some(0.01))
+    );
+    let problem = with("ttft_ms = 200\nerror_rate = 5").unwrap_err().to_string();
+    assert!(problem.contains("slo.error_rate: expected a share below 1"), "{problem}");
     assert_eq!(check(SMALL).unwrap().slo, None);
     let problem = with("request_latency_ms = 500\npercentile = 97").unwrap_err().to_string();
     assert!(problem.contains("slo.percentile: expected 50, 90, 95, 99 or 99.9"), "{problem}");
@@ -218,6 +225,45 @@ fn the_default_window_depends_on_the_duration_of_the_load() {
     assert_eq!(windows("duration = \"1h\""), (12, 300));
     assert_eq!(windows("duration = \"3d\""), (60, 4320));
     assert_eq!(windows("duration = \"10s\", window = \"3s\""), (3, 4));
+}
+
+#[test]
+fn a_search_replaces_the_rates_and_needs_an_objective() {
+    let with = |server: &str, more: &str| {
+        check(&format!(
+            "{SMALL}[factors]\nscenarios = [\"server\"]\n[protocol]\nserver = {{ {server} }}\n{more}\n"
+        ))
+    };
+    let slo = "[slo]\nttft_ms = 200";
+    let found = with("search = { lowest = 1, highest = 16 }", slo).unwrap();
+    let search = *found.search().unwrap();
+    assert_eq!((search.resolution.to_string(), search.max_runs), ("0.2".to_owned(), 30));
+    let rates = &found.loads.server.as_ref().unwrap().request_rates;
+    // Four gaps are 20%.
+    assert!((rates[4] / rates[0] - 1.2).abs() < 1e-3 && rates.is_sorted(), "{rates:?}");
+    assert!((15.5..16.8).contains(rates.last().unwrap()), "{rates:?}");
+    let plan = plan::Plan::make(&found, 8).unwrap();
+    assert_eq!(plan.searches(&found), [(0..rates.len()).collect::<Vec<_>>()]);
+    assert_eq!(plan.runs.len(), rates.len() * 30);
+    for (server, more, problem) in [
+        ("search = { lowest = 1, highest = 16 }", "", "slo: is missing"),
+        ("search = { highest = 16 }", slo, "server.search.lowest: is missing"),
+        ("search = { lowest = 9, highest = 16 }", slo, "at least twice `lowest`"),
+        ("search = { lowest = 1, highest = 9999 }", slo, "at most 1024 times `lowest`"),
+        ("search = { lowest = 1, highest = 9, resolution = 0.01 }", slo, "from 0.05 to below 1"),
+        (
+            "request_rates = [2], search = { lowest = 1, highest = 9 }",
+            slo,
+            "has no effect with request_rates",
+        ),
+        ("arrivals = \"poisson\"", slo, "server.request_rates: is missing"),
+    ] {
+        let error = with(server, more).unwrap_err().to_string();
+        assert!(error.contains(problem), "{server}: {error}");
+    }
+    let precise = "precision = { half_width = 0.05, max_runs = 9 }\n[slo]\nttft_ms = 200";
+    let error = with("search = { lowest = 1, highest = 16 }", precise).unwrap_err().to_string();
+    assert!(error.contains("can't be combined with server.search"), "{error}");
 }
 
 #[test]

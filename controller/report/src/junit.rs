@@ -4,9 +4,9 @@
 //! `testsuite`, `testcase` with `failure` and `system-out`. Figures are properties.
 
 use crate::one_line::one_line;
-use crate::sentences::{causes, gate, prompt};
+use crate::sentences::{causes, gate, objective, prompt};
 use maud::{Markup, PreEscaped, html};
-use plot::number::{percent, shown};
+use plot::number::percent;
 use results::{Cell, Entry, Gates, Results};
 use stats::slo::Kept;
 use stats::validity::Status;
@@ -83,9 +83,9 @@ fn failure(results: &Results, cell: &Cell) -> Option<(&'static str, String)> {
     let missed = cell.goodput.as_ref().filter(|goodput| goodput.kept == Kept::Missed);
     if let Some(missed) = missed {
         let share = missed.good_share.map_or_else(|| "–".to_owned(), percent);
-        let (percentile, limit) = (missed.slo.percentile, shown(missed.slo.request_latency_ms));
         let message = format!(
-            "the objective is missed: {share}% of the requests are within {limit} ms, {percentile}% are needed"
+            "the objective {} is missed: {share}% of the requests are good",
+            objective(&missed.slo)
         );
         failures.push(("OBJECTIVE", message));
     }

@@ -1,6 +1,6 @@
 //! What a cell was measured under, as the comparability gate asks it.
 
-use crate::schema::{Dataset, Entry, Environment, Host, SCHEMA_VERSION};
+use crate::schema::{Dataset, Engine, Entry, Environment, Host, SCHEMA_VERSION};
 use model::generation::Settings;
 use stats::comparison::gate::Conditions;
 use std::collections::BTreeSet;
@@ -30,12 +30,7 @@ pub fn conditions(dataset: &Dataset, environment: &Environment, entry: &Entry) -
         .max_new_tokens
         .or(decoding.map(|decoding| decoding.max_new_tokens))
         .unwrap_or(Settings::MAX_NEW_TOKENS);
-    let summary = match (decoding, engine.and_then(|engine| engine.endpoint.as_ref())) {
-        (Some(decoding), _) => decoding.summary.as_str(),
-        (None, Some(_)) => "as the endpoint decodes",
-        // Scripts have no tokens to choose, and earlier versions no other way to choose them.
-        (None, None) => "greedy",
-    };
+    let summary = engine.map_or(Engine::GREEDY, Engine::decoding_summary);
     Conditions {
         sample_ids: Some(dataset.sample_ids_sha256.clone()),
         data_hash: Some(dataset.sha256.clone()),

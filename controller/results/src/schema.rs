@@ -20,6 +20,7 @@ pub use stats::http_timing::CellExchange;
 use stats::loadgen::LoadGen;
 use stats::precision::Look;
 use stats::quality::{Agreement, Quality, QualityDifference};
+use stats::search::{Resolution, Step};
 use stats::slo::{Capacity, Goodput, Slo};
 pub use stats::stream_timing::CellStream;
 use stats::stress::Verdicts;
@@ -371,6 +372,26 @@ pub struct CapacityOf {
     pub request_rates: Vec<f64>,
     /// The highest rate that keeps the objective, as all lower ones do.
     pub capacity: Capacity,
+    /// How the rates were chosen; null if the matrix lists them.
+    #[serde(default)]
+    pub search: Option<CapacitySearch>,
+}
+
+/// A search for a capacity: its 95% interval and the runs that led to it. The interval holds at whatever run the search
+/// ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CapacitySearch {
+    /// The highest rate that is shown to keep the objective, per second; null if none is.
+    pub low: Option<f64>,
+    /// The lowest rate that is shown to miss it; null if none is.
+    pub high: Option<f64>,
+    pub resolution: Resolution,
+    /// At `high`, of one instance; null without it.
+    pub usd_per_1000_requests_low: Option<f64>,
+    /// At `low`, of one instance; null without it.
+    pub usd_per_1000_requests_high: Option<f64>,
+    /// In the order in which they were measured.
+    pub steps: Vec<Step>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -400,6 +421,20 @@ pub struct Engine {
     pub prompt: Option<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+impl Engine {
+    /// Scripts have no tokens to choose, and earlier versions no other way to choose them.
+    pub(crate) const GREEDY: &str = "greedy";
+
+    /// How tokens were chosen, on one line.
+    pub fn decoding_summary(&self) -> &str {
+        match (&self.decoding, &self.endpoint) {
+            (Some(decoding), _) => &decoding.summary,
+            (None, Some(_)) => "as the endpoint decodes",
+            (None, None) => Self::GREEDY,
+        }
+    }
 }
 
 /// The seed form's figures, of the smallest batch size.

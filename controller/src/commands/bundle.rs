@@ -79,7 +79,7 @@ async fn content(
     let (agents, dialogues) = (source.agents().await?, source.dialogues().await?);
     let mut load_windows = Vec::new();
     for cell in 0..campaign.plan.cells.len() {
-        for run in 1..=campaign.matrix.protocol.most_runs() {
+        for run in 1..=campaign.matrix.most_runs() {
             load_windows.extend(source.load_windows(cell, run).await?);
         }
     }

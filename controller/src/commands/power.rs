@@ -2,7 +2,7 @@
 
 use matrix::Matrix;
 use matrix::plan::text::{Family, Power, RUN_SPREADS};
-use matrix::plan::{Plan, pairs};
+use matrix::plan::{Cell, Plan, pairs};
 use stats::comparison::separate::smallest_difference;
 
 /// The planned runs, and twice and four times as many.
@@ -10,9 +10,12 @@ const MORE_RUNS: [u32; 3] = [1, 2, 4];
 
 /// The comparisons of a campaign, each with more runs than planned as well. Empty if nothing is compared.
 pub(super) fn of_plan(plan: &Plan, matrix: &Matrix) -> Vec<Power> {
-    // A sustained load keeps no samples that could be compared.
-    let ranked = plan.cells.iter().filter(|cell| cell.sustained().is_none()).count();
-    let (others, pairs) = (ranked.saturating_sub(1), pairs(plan, matrix).len());
+    // A sustained load keeps no samples that could be compared, and which candidates a search measures isn't known.
+    let is_compared = |cell: &&Cell| cell.sustained().is_none() && !cell.is_candidate(matrix);
+    let ranked = plan.cells.iter().filter(is_compared).count();
+    let pairs = pairs(plan, matrix);
+    let pairs = pairs.iter().filter(|pair| is_compared(&&plan.cells[pair.baseline])).count();
+    let others = ranked.saturating_sub(1);
     let families = [(others, Family::Costs(others)), (pairs, Family::Pairs(pairs))];
     let rows = families.into_iter().filter(|(size, _)| *size > 0).flat_map(|(size, family)| {
         MORE_RUNS.map(|times| {

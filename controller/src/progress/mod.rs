@@ -140,6 +140,11 @@ impl Observer for TerminalProgress {
                 self.json(&Line::Joined { agent, host, target });
             }
             CampaignEvent::AgentLeft { agent } => self.json(&Line::Left { agent: agent.as_str() }),
+            CampaignEvent::RunAdmitted { .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_length(self.progress.total());
+                }
+            }
             CampaignEvent::RunsSkipped { cell, steps, .. } => {
                 self.json(&Line::Skipped { cell: &self.cells[*cell], samples: *steps });
                 if let Some(bar) = &self.bar {

@@ -23,6 +23,7 @@ mod packed;
 pub mod precision;
 pub mod quality;
 pub mod quantile;
+pub mod search;
 pub mod serial;
 pub mod slo;
 pub mod stream_timing;

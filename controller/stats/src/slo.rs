@@ -8,12 +8,49 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF};
 use std::collections::BTreeMap;
 
-/// A limit that a percentile of request latency must keep.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The service level objective: the share of requests that must be within all limits, and the share that may fail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slo {
-    pub request_latency_ms: f64,
-    /// The percentile that must keep it, 0 to 100.
+    /// Null without such a limit, as the others.
+    #[serde(default)]
+    pub request_latency_ms: Option<f64>,
+    #[serde(default)]
+    pub ttft_ms: Option<f64>,
+    #[serde(default)]
+    pub tpot_ms: Option<f64>,
+    /// Percentage of the requests that must be within all limits, 0 to 100.
     pub percentile: f64,
+    /// Largest share of requests that may fail, above 0 and below 1; null to count them as not good only.
+    #[serde(default)]
+    pub error_rate: Option<f64>,
+}
+
+/// What a limit of an objective holds for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitedMetric {
+    RequestLatency,
+    Ttft,
+    Tpot,
+}
+
+/// How a request fares under the limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grade {
+    Good,
+    /// It failed or is past a limit.
+    Bad,
+    /// It keeps every limit whose figure was measured, and one wasn't.
+    Unknown,
+}
+
+/// One limit of the objective, and the share of requests that keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitShare {
+    pub metric: LimitedMetric,
+    pub limit_ms: f64,
+    /// Of all requests, failed ones included; null if a figure wasn't measured.
+    pub within: Option<f64>,
 }
 
 /// Whether a cell keeps the objective: whether at least its percentile's share of the requests are good.
@@ -34,6 +71,7 @@ pub struct Goodput {
     pub slo: Slo,
     /// The attainment that every sentence, table, curve and cost of a report uses.
     pub kept: Kept,
+    /// Requests within all limits.
     pub good_samples: u64,
     /// Their share of all requests, including failed ones and rejected arrivals; null without requests.
     pub good_share: Option<f64>,
@@ -43,38 +81,129 @@ pub struct Goodput {
     /// Upper end of the 95% interval of `good_share`.
     #[serde(default)]
     pub good_share_ci_high: Option<f64>,
+    /// Each limit on its own.
+    #[serde(default)]
+    pub limits: Vec<LimitShare>,
+    /// Share of failed requests and rejected arrivals; null without requests.
+    #[serde(default)]
+    pub failed_share: Option<f64>,
     pub goodput: Rate,
 }
 
+impl LimitedMetric {
+    /// In milliseconds. A summary of one token has no time per further token, which keeps every limit.
+    fn of(self, row: &Observation) -> Option<f64> {
+        match self {
+            Self::RequestLatency => Some(row.latency_ms()),
+            Self::Ttft => row.ttft_ms(),
+            Self::Tpot if row.output_tokens.is_some_and(|tokens| tokens < 2) => Some(0.0),
+            Self::Tpot => row.tpot_ms(),
+        }
+    }
+}
+
 impl Slo {
-    fn is_good(&self, row: &Observation) -> bool {
-        row.is_ok() && row.latency_ms() <= self.request_latency_ms
+    /// The limits that are set, in milliseconds.
+    pub fn limits(&self) -> impl Iterator<Item = (LimitedMetric, f64)> + use<> {
+        let limits = [
+            (LimitedMetric::RequestLatency, self.request_latency_ms),
+            (LimitedMetric::Ttft, self.ttft_ms),
+            (LimitedMetric::Tpot, self.tpot_ms),
+        ];
+        limits.into_iter().filter_map(|(metric, limit)| Some((metric, limit?)))
     }
 
-    fn kept(&self, interval: Option<(f64, f64)>) -> Kept {
-        let needed = self.percentile / 100.0;
-        match interval {
-            Some((low, _)) if low >= needed => Kept::Kept,
-            Some((_, high)) if high < needed => Kept::Missed,
-            _ => Kept::Undecided,
+    pub fn grade(&self, row: &Observation) -> Grade {
+        if !row.is_ok() {
+            return Grade::Bad;
+        }
+        let mut grade = Grade::Good;
+        for (metric, limit) in self.limits() {
+            match metric.of(row) {
+                Some(figure) if figure > limit => return Grade::Bad,
+                Some(_) => {}
+                None => grade = Grade::Unknown,
+            }
+        }
+        grade
+    }
+
+    fn is_good(&self, row: &Observation) -> bool {
+        self.grade(row) == Grade::Good
+    }
+
+    /// The shares of requests that the objective needs: of good ones, then of those that don't fail, if that has a limit.
+    pub fn needed(&self) -> Vec<f64> {
+        let answered = self.error_rate.map(|rate| 1.0 - rate);
+        let needed = [self.percentile / 100.0].into_iter().chain(answered);
+        // A bundle may claim any number.
+        needed.map(|share| share.clamp(0.0001, 0.9999)).collect()
+    }
+
+    fn within(&self, cell: &Cell, (metric, limit_ms): (LimitedMetric, f64)) -> LimitShare {
+        let answered = || cell.observations().filter(Observation::is_ok);
+        let is_measured = !cell.is_empty() && answered().all(|row| metric.of(&row).is_some());
+        let keeps = |row: &Observation| metric.of(row).is_some_and(|figure| figure <= limit_ms);
+        let share = || answered().filter(keeps).count() as f64 / cell.len() as f64;
+        LimitShare { metric, limit_ms, within: is_measured.then(share) }
+    }
+}
+
+/// Whether a share is at or above what is needed, by its whole interval.
+fn reaches(interval: Option<(f64, f64)>, needed: f64) -> Kept {
+    match interval {
+        Some((low, _)) if low >= needed => Kept::Kept,
+        Some((_, high)) if high < needed => Kept::Missed,
+        _ => Kept::Undecided,
+    }
+}
+
+impl Kept {
+    /// Of two objectives that must both be kept.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Missed, _) | (_, Self::Missed) => Self::Missed,
+            (Self::Kept, Self::Kept) => Self::Kept,
+            _ => Self::Undecided,
         }
     }
 }
 
 /// Judges the requests of a cell; failed ones and rejected arrivals are not good.
 pub fn goodput(cell: &Cell, slo: Slo) -> Goodput {
-    let good_samples = cell.observations().filter(|row| slo.is_good(row)).count() as u64;
-    let one_if_good = |row: &Observation| if slo.is_good(row) { 1.0 } else { 0.0 };
+    let count = |is: &dyn Fn(&Observation) -> bool| cell.observations().filter(is).count() as u64;
+    let is_good = |row: &Observation| slo.is_good(row);
+    let good_samples = count(&is_good);
     let all = cell.len() as u64;
-    let interval = share_interval(good_samples, all, effective_requests(cell, slo), cell.alpha());
+    let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
+    let alpha = cell.alpha();
+    let interval = share_interval(good_samples, all, effective_requests(cell, &is_good), alpha);
+    let needed = slo.percentile / 100.0;
+    let mut kept = reaches(interval, needed);
+    if cell.observations().any(|row| slo.grade(&row) == Grade::Unknown) {
+        // Missed if that is so whatever the unmeasured figures are.
+        let may_be_good = |row: &Observation| slo.grade(row) != Grade::Bad;
+        let effective = effective_requests(cell, &may_be_good);
+        let most = share_interval(count(&may_be_good), all, effective, alpha);
+        kept = if reaches(most, needed) == Kept::Missed { Kept::Missed } else { Kept::Undecided };
+    }
+    let answered = count(&Observation::is_ok);
+    if let Some(error_rate) = slo.error_rate {
+        let effective = effective_requests(cell, &Observation::is_ok);
+        kept = kept.and(reaches(share_interval(answered, all, effective, alpha), 1.0 - error_rate));
+    }
     Goodput {
         slo,
-        kept: slo.kept(interval),
+        kept,
         good_samples,
-        good_share: (all > 0).then(|| good_samples as f64 / all as f64),
+        good_share: share(good_samples),
         good_share_ci_low: interval.map(|(low, _)| low),
         good_share_ci_high: interval.map(|(_, high)| high),
-        goodput: throughput::rate(cell, "good samples/sec", |run| run.by_host(one_if_good)),
+        limits: slo.limits().map(|limit| slo.within(cell, limit)).collect(),
+        failed_share: share(all - answered),
+        goodput: throughput::rate(cell, "good samples/sec", |run| {
+            run.by_host(|row| if slo.is_good(row) { 1.0 } else { 0.0 })
+        }),
     }
 }
 
@@ -94,17 +223,17 @@ fn share_interval(good: u64, all: u64, effective: f64, alpha: f64) -> Option<(f6
 /// The number of requests that count as independent, as far as being good goes: requests of one run, or of one
 /// dialogue, and those that follow each other, tend to be good or bad together. If all are good or none is, the data
 /// shows no dependence.
-fn effective_requests(cell: &Cell, slo: Slo) -> f64 {
+fn effective_requests(cell: &Cell, is_good: &dyn Fn(&Observation) -> bool) -> f64 {
     let (mut by_run, mut by_dialogue) = (Vec::new(), BTreeMap::<u32, Cluster>::new());
     let mut series = Vec::new();
     for run in cell.runs() {
         let mut of_run = Cluster::default();
         let mut in_time = Vec::new();
         for row in run.unpacked() {
-            let is_good = slo.is_good(&row);
-            of_run.add(is_good);
-            by_dialogue.entry(row.sample).or_default().add(is_good);
-            in_time.push((row.host, row.start_ns, f64::from(u8::from(is_good))));
+            let good = is_good(&row);
+            of_run.add(good);
+            by_dialogue.entry(row.sample).or_default().add(good);
+            in_time.push((row.host, row.start_ns, f64::from(u8::from(good))));
         }
         by_run.push(of_run);
         in_time.sort_by_key(|&(host, start_ns, _)| (host, start_ns));
@@ -195,7 +324,13 @@ mod tests {
     use super::*;
     use crate::Scenario;
 
-    const SLO: Slo = Slo { request_latency_ms: 500.0, percentile: 95.0 };
+    const SLO: Slo = Slo {
+        request_latency_ms: Some(500.0),
+        ttft_ms: None,
+        tpot_ms: None,
+        percentile: 95.0,
+        error_rate: None,
+    };
 
     /// `runs` of `requests` each; `latency_ms` by run and place.
     fn cell(runs: u32, requests: u32, latency_ms: impl Fn(u32, u32) -> u64) -> Cell {
@@ -229,6 +364,64 @@ mod tests {
         let overload =
             goodput(&cell(3, 240, |run, place| if place < 48 + run % 3 { 100 } else { 900 }), SLO);
         assert_eq!((overload.kept, overload.good_samples), (Kept::Missed, 147));
+    }
+
+    /// 720 requests of 100 ms with a first token after 20 ms and 9 tokens: 10 ms for each of the further ones.
+    fn streamed(change: impl Fn(&mut Observation)) -> Cell {
+        let plain = cell(3, 240, |_, _| 100);
+        let rows = plain.observations().map(|mut row| {
+            (row.ttft_ns, row.output_tokens) = (Some(20_000_000), Some(9));
+            change(&mut row);
+            row
+        });
+        Cell::new(Scenario::Server, rows.collect())
+    }
+
+    #[test]
+    fn a_request_is_good_within_all_limits() {
+        let slo = Slo { ttft_ms: Some(20.0), tpot_ms: Some(10.0), ..SLO };
+        let all_good = goodput(&streamed(|_| ()), slo);
+        assert_eq!((all_good.kept, all_good.good_samples), (Kept::Kept, 720));
+        for tight in [
+            Slo { ttft_ms: Some(19.0), ..slo },
+            Slo { tpot_ms: Some(9.9), ..slo },
+            Slo { request_latency_ms: Some(99.0), ..slo },
+        ] {
+            let missed = goodput(&streamed(|_| ()), tight);
+            assert_eq!((missed.kept, missed.good_samples), (Kept::Missed, 0), "{tight:?}");
+            let within: Vec<f64> = missed.limits.iter().filter_map(|limit| limit.within).collect();
+            assert_eq!(
+                within.iter().sum::<f64>().to_string(),
+                "2",
+                "one of three is past: {within:?}"
+            );
+        }
+        // One token has no further ones.
+        let single = streamed(|row| row.output_tokens = Some(1));
+        assert_eq!(goodput(&single, slo).kept, Kept::Kept);
+    }
+
+    #[test]
+    fn an_unmeasured_figure_decides_nothing() {
+        let slo = Slo { ttft_ms: Some(20.0), ..SLO };
+        let unknown = goodput(&streamed(|row| row.ttft_ns = None), slo);
+        assert_eq!((unknown.kept, unknown.limits[1].within), (Kept::Undecided, None));
+        let slow = streamed(|row| (row.ttft_ns, row.latency_ns) = (None, 600_000_000));
+        assert_eq!(goodput(&slow, slo).kept, Kept::Missed, "the latency is known to be past");
+    }
+
+    #[test]
+    fn failures_have_a_limit_of_their_own() {
+        let slo = |error_rate| Slo { error_rate, ..SLO };
+        // 3% of the requests fail: p95 is kept, an error rate of 1% isn't, one of 10% is.
+        let failing = streamed(|row| row.is_ok = row.sample % 33 != 0);
+        let kept = |error_rate| goodput(&failing, slo(error_rate)).kept;
+        assert_eq!(
+            [kept(None), kept(Some(0.01)), kept(Some(0.1))],
+            [Kept::Undecided, Kept::Missed, Kept::Undecided]
+        );
+        assert!((goodput(&failing, slo(None)).failed_share.unwrap() - 8.0 / 240.0).abs() < 1e-9);
+        assert_eq!(goodput(&streamed(|_| ()), slo(Some(0.01))).kept, Kept::Kept);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub(crate) mod coverage;
 pub(crate) mod family;
 pub(crate) mod power;
+pub(crate) mod search;
 pub(crate) mod stress;
 pub(crate) mod text;
 pub(crate) mod world;
@@ -14,6 +15,7 @@ pub(crate) mod world;
 pub(crate) use coverage::{CoverageRow, NaiveRow};
 pub(crate) use family::FamilyRow;
 pub(crate) use power::PowerRow;
+pub(crate) use search::SearchRow;
 
 #[cfg(test)]
 mod tests;
@@ -24,32 +26,33 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{Beta, ContinuousCDF};
 
-/// Prints the tables of `[--stress] [--trials N] [--seed SEED]`.
+/// Prints the tables of `[--stress | --search] [--trials N] [--seed SEED]`.
 ///
 /// An unoptimized build would take an hour, so it runs the release build.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
-    if cfg!(debug_assertions) {
+    let (mut trials, mut seed, mut is_stress, mut is_search) = (10_000, 1, false, false);
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut number =
+            || rest.next().context("a number is missing")?.parse::<u32>().context(argument.clone());
+        match argument.as_str() {
+            "--stress" => is_stress = true,
+            // Minutes even without optimization.
+            "--search" => is_search = true,
+            "--trials" => trials = number()?,
+            "--seed" => seed = number()?.into(),
+            other => bail!(
+                "unknown option `{other}`: expected --stress, --search, --trials N or --seed N"
+            ),
+        }
+    }
+    if cfg!(debug_assertions) && !is_search {
         let xtask = ["run", "--quiet", "--release", "--package", "xtask", "--", "simulate"];
         return process::run(process::cargo().args(xtask).args(arguments));
     }
-    let (mut trials, mut seed, mut is_stress) = (10_000, 1, false);
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let mut number = || {
-            arguments
-                .next()
-                .context("a number is missing")?
-                .parse::<u32>()
-                .context(argument.clone())
-        };
-        match argument.as_str() {
-            "--stress" => is_stress = true,
-            "--trials" => trials = number()?,
-            "--seed" => seed = number()?.into(),
-            other => bail!("unknown option `{other}`: expected --stress, --trials N or --seed N"),
-        }
-    }
-    if is_stress {
+    if is_search {
+        println!("{}", text::Searches(&search::rows(trials, seed)));
+    } else if is_stress {
         println!("{}", stress::run(trials, seed));
     } else {
         println!("{}", tables(trials, seed));
@@ -68,6 +71,7 @@ pub(crate) struct Tables {
     pub(crate) naive: Vec<NaiveRow>,
     pub(crate) power: Vec<PowerRow>,
     pub(crate) family: Vec<FamilyRow>,
+    pub(crate) search: Vec<SearchRow>,
 }
 
 /// How often something happened.
@@ -87,6 +91,7 @@ fn tables(trials: u32, seed: u64) -> Tables {
         naive: coverage::naive_rows(trials, seed),
         power: power::rows(trials, seed),
         family: family::rows(trials, seed),
+        search: search::rows(trials, seed),
     }
 }
 

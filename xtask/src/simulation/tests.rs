@@ -32,6 +32,10 @@ fn intervals_cover_equal_targets_are_equal_and_slowdowns_are_found() {
         assert!(row.found.of > 200 && is_credible(row.found, 0.9), "{row:#?}");
         assert!(row.false_different.hits <= 4, "{row:#?}");
     }
+    for row in &found.search {
+        assert!(is_credible(row.holds, 0.95), "{row:#?}");
+        assert!(2.0 * row.requests < row.grid_requests, "{row:#?}");
+    }
     for row in &found.naive {
         assert!(row.coverage.share() < row.coverage_instead.share(), "{row:#?}");
     }

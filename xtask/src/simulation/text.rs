@@ -1,6 +1,6 @@
 //! The tables as Markdown, as in docs/statistics.md.
 
-use super::{CoverageRow, FamilyRow, NaiveRow, PowerRow, Share, Tables};
+use super::{CoverageRow, FamilyRow, NaiveRow, PowerRow, SearchRow, Share, Tables};
 use std::fmt;
 
 impl fmt::Display for Tables {
@@ -58,6 +58,38 @@ impl fmt::Display for Tables {
             let (share, bound) = (percent(*false_different), 100.0 * false_different.upper_bound());
             let found = percent(*found);
             writeln!(f, "| {} | {share} | {bound:.1} | {found} |", spread(*run_spread))?;
+        }
+        write!(f, "\n{}", Searches(&self.search))
+    }
+}
+
+/// The table of searches.
+pub(super) struct Searches<'a>(pub(super) &'a [SearchRow]);
+
+impl fmt::Display for Searches<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let trials = self.0.first().map_or(0, |row| row.holds.of);
+        writeln!(
+            f,
+            "Searches for a known capacity within 20%, runs of 400 requests, {trials} trials; and a fixed grid of rates that is as often as narrow:\n"
+        )?;
+        writeln!(
+            f,
+            "| server | capacity, requests/s | interval holds it, % | resolved, % | requests | grid resolved, % | requests of the grid |"
+        )?;
+        writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+        for row in self.0 {
+            writeln!(
+                f,
+                "| {} | {:.3} | {} | {} | {:.0} | {} | {:.0} |",
+                row.server.name(),
+                row.capacity,
+                percent(row.holds),
+                percent(row.resolved),
+                row.requests,
+                percent(row.grid_resolved),
+                row.grid_requests
+            )?;
         }
         Ok(())
     }

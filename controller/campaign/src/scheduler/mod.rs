@@ -51,6 +51,8 @@ pub enum Event {
     Admit { run: usize },
     /// A run that was held back is not needed.
     Skip { run: usize },
+    /// The rest of a run is not needed: its leases are revoked.
+    CutShort { run: usize },
     /// Stop, and keep what was measured.
     Stop,
     /// The budget is spent: stop, and keep what was measured.
@@ -238,6 +240,7 @@ impl Scheduler {
             }
             Event::Admit { run } => self.release_run(run, &Status::Waiting),
             Event::Skip { run } => self.release_run(run, &Status::Skipped),
+            Event::CutShort { run } => self.cut_short(run, &mut actions),
             Event::Stop => {
                 self.stop(Ending::Stopped, &mut actions);
                 return actions;
@@ -281,6 +284,14 @@ impl Scheduler {
     /// Whether every shard of a run is done or set aside.
     pub fn is_over(&self, run: usize) -> bool {
         self.shards.iter().filter(|shard| shard.work.run == run).all(Shard::is_over)
+    }
+
+    /// Batches of a run that are not stored, unless they were set aside, skipped or cut.
+    pub fn batches_left(&self, run: usize) -> u64 {
+        let open = |shard: &&Shard| {
+            shard.work.run == run && !shard.is_over() && shard.status != Status::Skipped
+        };
+        self.shards.iter().filter(open).map(|shard| shard.work.batches.len() as u64).sum()
     }
 
     /// Whether a run waits to be admitted or skipped.

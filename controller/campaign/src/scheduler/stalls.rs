@@ -1,4 +1,4 @@
-//! Attempts without progress. A heartbeat only proves that the agent's process lives: its engine may hang.
+//! Attempts that are given up before their end: without progress, or because they aren't needed. A heartbeat only proves that the agent's process lives: its engine may hang.
 
 use super::state::{Lease, Status};
 use super::{Action, Scheduler};
@@ -55,6 +55,24 @@ impl Scheduler {
         let slowest = self.longest_steps[shard.work.target].saturating_mul(SLOWNESS);
         let waited = now.saturating_sub(lease.progress_at);
         (waited > deadline.max(slowest)).then_some(waited)
+    }
+
+    /// Ends the open shards of a run as they are. Its agents are offered nothing more until they report the end of their
+    /// attempt.
+    pub(super) fn cut_short(&mut self, run: usize, actions: &mut Vec<Action>) {
+        let open = |shard: &usize| {
+            let shard = &self.shards[*shard];
+            shard.work.run == run && !shard.is_over() && shard.status != Status::Skipped
+        };
+        for shard in (0..self.shards.len()).filter(open).collect::<Vec<_>>() {
+            if let Some(Lease { agent, host, attempt, .. }) = self.release(shard) {
+                self.mark_stalled(&agent, &host, attempt);
+                let reason = "the rate is over-saturated";
+                actions.push(Action::Cancel { agent, shard, attempt, reason });
+            }
+            self.close(shard, Status::Done);
+            self.push_ended(shard, actions);
+        }
     }
 
     fn mark_stalled(&mut self, agent: &AgentId, host: &HostId, attempt: u64) {

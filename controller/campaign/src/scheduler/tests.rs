@@ -534,3 +534,27 @@ fn a_stored_shard_is_done_even_if_its_agent_never_says_so() {
     scheduler.handle(Event::Stored { shard, attempt, batch: 0 }, Duration::ZERO);
     assert_eq!(ending(&wait_until(&mut scheduler, &["a"], 1, 61)), Some(Ending::Complete));
 }
+
+#[test]
+fn a_run_that_is_cut_short_is_over_and_its_agent_waits_for_the_end_of_the_attempt() {
+    let held = Work { is_held: true, ..work(1, 0, 1) };
+    let mut scheduler = scheduler(vec![work(0, 0, 3), held], vec![1]);
+    let offer = offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).remove(0);
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    scheduler.handle(Event::Stored { shard, attempt, batch: 0 }, Duration::ZERO);
+    assert_eq!(scheduler.batches_left(0), 2);
+    let actions = scheduler.handle(Event::CutShort { run: 0 }, Duration::ZERO);
+    let is_cancelled =
+        |action: &Action| matches!(action, Action::Cancel { attempt: one, .. } if *one == attempt);
+    assert!(actions.iter().any(is_cancelled), "{actions:?}");
+    assert!(actions.contains(&Action::RunEnded(0)) && scheduler.is_over(0));
+    // Batches that were under way are late.
+    assert!(!scheduler.is_current(shard, attempt) && scheduler.batches_left(0) == 0);
+    // The machine may still be busy: nothing else is measured there until the agent reports the end.
+    assert!(offers(&scheduler.handle(Event::Admit { run: 1 }, Duration::ZERO)).is_empty());
+    let failure =
+        Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail: String::new() };
+    let next = offers(&scheduler.handle(Event::Failed { shard, attempt, failure }, Duration::ZERO));
+    assert_eq!(next.iter().map(|offer| offer.shard).collect::<Vec<_>>(), [1]);
+    assert_eq!(ending(&complete(&mut scheduler, &next[0])), Some(Ending::Complete));
+}

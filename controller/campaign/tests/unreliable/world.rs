@@ -542,7 +542,7 @@ impl World {
         }
         let (row, dialogues) = campaign();
         let limits = Limits::with_wait(Duration::from_mins(5));
-        let options = CampaignOptions { limits, precision: None };
+        let options = CampaignOptions { limits, precision: None, search: None };
         let (state, _) = CampaignState::new(row, dialogues, &self.disk.start(), options);
         self.starts += 1;
         let start = self.starts;

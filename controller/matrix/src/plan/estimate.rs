@@ -16,6 +16,8 @@ const INPUT_TOKENS: f64 = 200.0;
 const OUTPUT_TOKENS: f64 = 30.0;
 /// Assumed seconds of a request to an endpoint, whose machine is unknown.
 const ENDPOINT_SECONDS: f64 = 1.0;
+/// Assumed runs of a search.
+const SEARCH_RUNS: f64 = 30.0;
 /// AWS instance families with GPUs.
 const GPU_FAMILIES: [&str; 8] = ["g4dn.", "g5.", "g6.", "g6e.", "p3.", "p4d.", "p5.", "g4ad."];
 
@@ -108,15 +110,24 @@ impl Estimate {
     pub fn seconds_per_target(&self, plan: &Plan, matrix: &Matrix) -> Vec<f64> {
         let mut seconds = vec![0.0; matrix.targets.len()];
         // Without the runs that adaptive precision may add.
-        for run in plan.runs.iter().filter(|run| run.number <= matrix.protocol.least_runs()) {
+        let candidates =
+            matrix.loads.server.as_ref().map_or(0, |server| server.request_rates.len());
+        for run in &plan.runs {
             let cell = &plan.cells[run.cell];
+            // A search measures few of its candidates, and where isn't known.
+            let is_candidate = cell.is_candidate(matrix);
+            let counted = if is_candidate { 1 } else { matrix.protocol.least_runs() };
+            if run.number > counted {
+                continue;
+            }
+            let share = if is_candidate { SEARCH_RUNS / candidates as f64 } else { 1.0 };
             let CellTime { step, start, .. } = self.cells[run.cell];
             // The agents share the samples; one agent executes a sustained load.
             let agents = f64::from(matrix.targets[cell.target].agents);
             let sharing = if cell.sustained().is_some() { 1.0 } else { agents };
             let steps = plan.steps_of(run.cell) as f64 / sharing;
             // At a low rate the arrivals take longer than the work.
-            seconds[cell.target] += steps * step.busy.max(step.least) + start;
+            seconds[cell.target] += share * (steps * step.busy.max(step.least) + start);
         }
         seconds
     }

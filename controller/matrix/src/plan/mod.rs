@@ -71,6 +71,11 @@ impl Cell {
     pub fn sustained(&self) -> Option<Sustained> {
         self.load?.sustained
     }
+
+    /// Whether it is a candidate of a search, which is measured only if the search needs it.
+    pub fn is_candidate(&self, matrix: &Matrix) -> bool {
+        self.scenario == Scenario::Server && matrix.search().is_some()
+    }
 }
 
 /// One repetition of a cell.
@@ -133,8 +138,16 @@ impl Plan {
             runs: Vec::new(),
             shards: Vec::new(),
         };
-        for number in 1..=matrix.protocol.most_runs() {
+        let most_runs = |cell: &Cell| match matrix.search() {
+            Some(search) if cell.is_candidate(matrix) => search.max_runs,
+            _ => matrix.protocol.most_runs(),
+        };
+        let rounds = plan.cells.iter().map(most_runs).max().unwrap_or_default();
+        for number in 1..=rounds {
             for cell in round(matrix, plan.cells.len(), number) {
+                if number > most_runs(&plan.cells[cell]) {
+                    continue;
+                }
                 let agents = matrix.targets[plan.cells[cell].target].agents;
                 plan.add_run(cell, number, agents);
             }
@@ -164,6 +177,23 @@ impl Plan {
             generation: engine.generation.clone().unwrap_or_else(|| matrix.generation.clone()),
         };
         self.engines.iter().map(|engines| engines.iter().map(asked).collect()).collect()
+    }
+
+    /// The searches: the candidates of each model, target, dtype, number of beams and batch size, by rate. Empty without
+    /// a search.
+    pub fn searches(&self, matrix: &Matrix) -> Vec<Vec<usize>> {
+        let key = |cell: &Cell| {
+            (cell.model, cell.target, cell.dtype, cell.num_beams, cell.batch_size)
+        };
+        let mut searches: Vec<Vec<usize>> = Vec::new();
+        for (index, cell) in self.cells.iter().enumerate().filter(|(_, c)| c.is_candidate(matrix)) {
+            let same = |search: &&mut Vec<usize>| key(&self.cells[search[0]]) == key(cell);
+            match searches.iter_mut().find(same) {
+                Some(candidates) => candidates.push(index),
+                None => searches.push(vec![index]),
+            }
+        }
+        searches
     }
 
     pub fn cell_of(&self, shard: usize) -> &Cell {

@@ -66,22 +66,46 @@ fn head(
     writeln!(out, "campaign {}, seed {}", matrix.name, matrix.seed)?;
     let protocol = &matrix.protocol;
     let (runs, most) = (protocol.least_runs(), protocol.most_runs());
-    writeln!(
-        out,
-        "{} x {} over the same {} = {} samples",
-        count(plan.cells.len(), "cell"),
-        if most > runs { format!("{runs} to {most} runs") } else { count(runs as usize, "run") },
-        count(plan.samples, "dialogue"),
-        if most > runs {
-            format!(
-                "{} to {}",
-                plan.cells.len() * runs as usize * plan.samples,
-                plan.most_samples()
-            )
-        } else {
-            plan.most_samples().to_string()
-        },
-    )?;
+    let cells = plan.cells.iter().filter(|cell| !cell.is_candidate(matrix)).count();
+    if cells > 0 || plan.cells.is_empty() {
+        let samples = |runs: u32| {
+            let is_counted =
+                |cell: &&super::Cell| !cell.is_candidate(matrix) && cell.sustained().is_none();
+            plan.cells.iter().filter(is_counted).count() * runs as usize * plan.samples
+        };
+        writeln!(
+            out,
+            "{} x {} over the same {} = {} samples",
+            count(cells, "cell"),
+            if most > runs {
+                format!("{runs} to {most} runs")
+            } else {
+                count(runs as usize, "run")
+            },
+            count(plan.samples, "dialogue"),
+            if most > runs {
+                format!("{} to {}", samples(runs), samples(most))
+            } else {
+                samples(most).to_string()
+            },
+        )?;
+    }
+    if let Some(search) = matrix.search() {
+        let searched = match plan.searches(matrix).len() {
+            1 => "1 search".to_owned(),
+            several => format!("{several} searches"),
+        };
+        writeln!(
+            out,
+            "{} for the highest request rate that keeps the objective, from {} to {} requests/s, until it is known within {}%: at most {} of {} at each rate",
+            searched,
+            search.lowest,
+            search.highest,
+            search.resolution * 100.0,
+            count(search.max_runs as usize, "run"),
+            count(plan.samples, "request"),
+        )?;
+    }
     if let Some(precision) = protocol.precision {
         writeln!(
             out,
@@ -203,16 +227,29 @@ fn percent(share: f64) -> String {
 
 fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
     writeln!(out, "\ncells")?;
+    let searches = plan.searches(matrix);
     for (index, cell) in plan.cells.iter().enumerate() {
+        // The first of each search stands for the others.
+        let search = searches.iter().find(|search| search.contains(&index));
+        if search.is_some_and(|search| search[0] != index) {
+            continue;
+        }
         let run = plan.runs.iter().find(|run| plan.cells[run.cell].id == cell.id);
         let shards = run.map_or(0, |run| run.shards.len());
         let agents = matrix.targets[cell.target].agents;
         let endpoint = matrix.models[cell.model].endpoint.is_some();
         writeln!(
             out,
-            "  {}: {} in {} per run, {}{}",
+            "  {}{}: {} in {} per run, {}{}",
             cell.id,
-            load_of(plan, matrix, index),
+            search.map_or_else(String::new, |all| format!(
+                " and {} at higher rates",
+                count(all.len() - 1, "candidate")
+            )),
+            match search {
+                Some(_) => count(plan.samples, "request"),
+                None => load_of(plan, matrix, index),
+            },
             count(shards, "shard"),
             match cell.batch_size {
                 _ if !endpoint => "",
@@ -262,9 +299,17 @@ fn order(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
         Order::Interleaved => "shuffled within each round, by seed",
         Order::Written => "as written",
     };
+    let runs: Vec<_> =
+        plan.runs.iter().filter(|run| !plan.cells[run.cell].is_candidate(matrix)).collect();
+    if matrix.search().is_some() {
+        writeln!(out, "\norder\n  searches choose their runs while they measure")?;
+    }
+    if runs.is_empty() {
+        return Ok(());
+    }
     writeln!(out, "\norder ({how})")?;
-    for (index, run) in plan.runs.iter().enumerate() {
-        let width = plan.runs.len().to_string().len();
+    let width = runs.len().to_string().len();
+    for (index, run) in runs.into_iter().enumerate() {
         writeln!(
             out,
             "  {:>width$}  round {}  {}",

@@ -13,7 +13,8 @@ pub fn warnings(
     prices: &[Price],
     estimate: &Estimate,
 ) -> Vec<String> {
-    budget(plan, matrix, prices, estimate).into_iter().chain(batch_sizes(plan)).collect()
+    let budget = budget(plan, matrix, prices, estimate);
+    budget.into_iter().chain(batch_sizes(plan)).chain(short_runs(plan, matrix)).collect()
 }
 
 /// USD that the machines cost if all are held to the end of the estimated time.
@@ -37,6 +38,18 @@ fn budget(plan: &Plan, matrix: &Matrix, prices: &[Price], estimate: &Estimate) -
          raise it (--max-usd), or measure fewer dialogues, runs or cells",
         usd(expected)
     ))
+}
+
+/// Queues near saturation build up over hundreds of requests: the simulation of the statistics has the coverage.
+fn short_runs(plan: &Plan, matrix: &Matrix) -> Option<String> {
+    const ENOUGH: usize = 400;
+    (matrix.search().is_some() && plan.samples < ENOUGH).then(|| {
+        format!(
+            "a run of the search has {}, too few for a queue near saturation to build up, so the capacity may be \
+             overestimated: set dataset.samples to {ENOUGH} or more",
+            count(plan.samples, "request")
+        )
+    })
 }
 
 /// Batches are composed of the dialogues of one run, so a larger batch is never full.

@@ -145,15 +145,16 @@ fn engine_row(results: &Results, entry: &results::Entry, engine: &Engine) -> Vec
             Some(prompt) => Entry::words(shortened(&prompt, LONGEST_PROMPT)).because(prompt),
             None => Entry::missing("not recorded"),
         },
-        match (&engine.decoding, &engine.endpoint) {
-            (Some(decoding), _) => Entry::words(&decoding.summary).because(format!(
-                "at most {} output tokens, start token {}",
-                number::count(u64::from(decoding.max_new_tokens)),
-                decoding.decoder_start_token_id
-            )),
-            (None, Some(_)) => Entry::words("as the endpoint decodes"),
-            (None, None) => Entry::words("greedy"),
-        },
+        Entry::words(engine.decoding_summary()).because(engine.decoding.as_ref().map_or_else(
+            String::new,
+            |decoding| {
+                format!(
+                    "at most {} output tokens, start token {}",
+                    number::count(u64::from(decoding.max_new_tokens)),
+                    decoding.decoder_start_token_id
+                )
+            },
+        )),
         engine.parameters.map_or_else(|| Entry::missing(UNSEEN), Entry::count),
         match &engine.model_sha256 {
             Some(hash) => Entry::words(start(hash)).because(hash.clone()),

@@ -12,6 +12,7 @@ mod fact;
 mod fleet;
 mod gates;
 mod latency;
+mod load_curves;
 mod naming;
 mod prices;
 mod rates;
@@ -105,6 +106,7 @@ pub fn document(results: &Results) -> Document {
         Some(cost::section(&names)),
         Some(cells::section(results, &names)),
         Some(latency::section(&names)),
+        load_curves::section(results, &names),
         endpoints::section(results, &names),
         batches::section(&names),
         Some(rates::section(results, &names)),

@@ -6,7 +6,8 @@ use super::naming::{Named, Names};
 use super::table::interval;
 use super::{prices, shortened};
 use crate::sentences::{
-    asked, asked_differently, causes, counted, enumerated, gates, rows_set_aside, separation,
+    asked, asked_differently, at_capacity, causes, counted, enumerated, gates, objective,
+    rows_set_aside, searched, separation,
 };
 use cost::decision::{Caveat, NoneBecause};
 use cost::ranking::{Because, QualityRule, SetAside};
@@ -103,7 +104,10 @@ pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
     let recommendation = results.recommendation.as_ref();
     let best = recommendation.and_then(|found| names.find(found.name.as_deref()?));
     let sustained = if best.is_none() { super::stress::answer(names) } else { None };
+    let capacities = capacities(results);
+    let is_searched = capacities.is_some();
     let (sentence, figures) = match (best, sustained) {
+        _ if is_searched => (capacities.unwrap_or_default(), best.map(of_best).unwrap_or_default()),
         (Some(best), _) => (sentence(results, names, best), of_best(best)),
         (None, Some(answer)) => answer,
         (None, None) => {
@@ -122,9 +126,10 @@ pub(super) fn verdict(results: &Results, names: &Names<'_>) -> Verdict {
         names.cells.iter().filter(|named| named.cell.validity.status == status).count() as u64
     };
     Verdict {
-        is_answer: best.is_some() || !figures.is_empty(),
+        is_answer: best.is_some() || is_searched || !figures.is_empty(),
         sentence,
-        ties: best.and_then(|best| ties(results, names, best)),
+        // Candidates of a search are steps, not alternatives.
+        ties: best.filter(|_| !is_searched).and_then(|best| ties(results, names, best)),
         notes: notes(results, names, best),
         facts: figures.into_iter().chain(campaign_facts(results)).collect(),
         is_complete: results.campaign.state == "complete",
@@ -286,14 +291,35 @@ fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Opt
         Span::Plain(sustains.to_owned()),
         Span::Strong(format!("{rate} requests per second")),
         Span::Plain(if is_highest { ", the highest offered rate," } else { "" }.to_owned()),
-        Span::Plain(format!(
-            " with p{} ≤ {} ms, at ",
-            of.slo.percentile,
-            number::shown(of.slo.request_latency_ms)
-        )),
+        Span::Plain(format!(" with {}, at ", objective(&of.slo))),
         usd(best),
         Span::Plain(".".to_owned()),
     ])
+}
+
+/// The capacities that were searched for, with their intervals and what they cost; `None` without a search.
+fn capacities(results: &Results) -> Option<Vec<Span>> {
+    let all = || results.capacities.iter().filter_map(|of| Some((of, of.search.as_ref()?)));
+    let (first, _) = all().next()?;
+    let mut words = Vec::new();
+    for (place, (of, search)) in all().take(MOST_NAMED).enumerate() {
+        let has_several = all().any(|(other, _)| other.model != first.model);
+        let model = if has_several { format!(" ({})", of.model) } else { String::new() };
+        words.extend([
+            Span::Plain(if place == 0 { "" } else { "; " }.to_owned()),
+            Span::Strong(shortened(&of.target, 80)),
+            Span::Plain(format!("{model} keeps {} ", objective(&of.slo))),
+            Span::Strong(searched(search)),
+        ]);
+        if let Some(cost) = at_capacity(search) {
+            words.extend([Span::Plain(", at ".to_owned()), Span::Strong(cost)]);
+        }
+    }
+    words.push(Span::Plain(match all().count().saturating_sub(MOST_NAMED) {
+        0 => ".".to_owned(),
+        more => format!("; {more} more."),
+    }));
+    Some(words)
 }
 
 /// Names of cells beyond these are counted only.
@@ -414,7 +440,10 @@ fn notes(results: &Results, names: &Names<'_>, best: Option<&Named<'_>>) -> Vec<
         ));
     }
     notes.extend(results.dataset.set_aside.as_ref().and_then(rows_set_aside));
-    notes.extend(set_aside(results, names));
+    // That other rates miss the objective is what a search looks for.
+    if results.capacities.iter().all(|of| of.search.is_none()) {
+        notes.extend(set_aside(results, names));
+    }
     notes.extend(asked_differently(results));
     let ranking = results.recommendation.as_ref().filter(|found| found.ranked.len() > 1);
     if ranking.is_some_and(|found| found.quality == QualityRule::NotMeasured) {

@@ -4,16 +4,47 @@ use super::limitation::limitation;
 use super::{beams, counted};
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
-use results::{CapacityOf, Entry};
+use results::{CapacityOf, CapacitySearch, Entry};
 use stats::precision::Look;
-use stats::slo::Capacity;
+use stats::search::Resolution;
+use stats::slo::{Capacity, LimitedMetric, Slo};
 use stats::stress::judge::Delay;
+
+/// Such as `p95 ≤ 500 ms`, or with several limits `p95 of latency ≤ 500 ms and ttft ≤ 200 ms, errors ≤ 1%`.
+pub(crate) fn objective(slo: &Slo) -> String {
+    let limits: Vec<String> = match slo.limits().collect::<Vec<_>>().as_slice() {
+        [(LimitedMetric::RequestLatency, limit)] => vec![format!("≤ {} ms", shown(*limit))],
+        limits => {
+            let one = |&(metric, limit): &(LimitedMetric, f64)| {
+                format!("{} ≤ {} ms", limited(metric), shown(limit))
+            };
+            let text: Vec<String> = limits.iter().map(one).collect();
+            vec![format!("of {}", text.join(" and "))]
+        }
+    };
+    let errors = slo.error_rate.map(|rate| format!("errors ≤ {}%", percent(rate)));
+    let parts: Vec<String> = limits.into_iter().chain(errors).collect();
+    format!("p{} {}", slo.percentile, parts.join(", "))
+}
+
+pub(crate) fn limited(metric: LimitedMetric) -> &'static str {
+    match metric {
+        LimitedMetric::RequestLatency => "latency",
+        LimitedMetric::Ttft => "ttft",
+        LimitedMetric::Tpot => "tpot",
+    }
+}
 
 pub(crate) fn capacity(of: &CapacityOf) -> String {
     let CapacityOf { model, target, dtype, num_beams, max_batch_size, slo, .. } = of;
-    let searched = num_beams.map_or_else(String::new, |number| format!("{}, ", beams(number)));
-    let cell = format!("{target} ({model}, {dtype}, {searched}batches of up to {max_batch_size})");
-    let limit = format!("p{} ≤ {} ms", slo.percentile, shown(slo.request_latency_ms));
+    let beams = num_beams.map_or_else(String::new, |number| format!("{}, ", beams(number)));
+    let cell = format!("{target} ({model}, {dtype}, {beams}batches of up to {max_batch_size})");
+    let limit = objective(slo);
+    if let Some(search) = &of.search {
+        let found = searched(search);
+        let cost = at_capacity(search).map_or_else(String::new, |cost| format!(", at {cost}"));
+        return format!("{cell} keeps {limit} {found}{cost}.");
+    }
     let highest = of.request_rates.last().copied().unwrap_or_default();
     match &of.capacity {
         Capacity::Met { request_rate } if *request_rate >= highest => format!(
@@ -42,6 +73,37 @@ pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
         return Some(gaps);
     };
     Some(format!("{gaps}; rate × {low} to {high}"))
+}
+
+/// What a search found: `up to between 7.9 and 9.4 requests/s (95% CI)`.
+pub(crate) fn searched(search: &CapacitySearch) -> String {
+    let found = match (search.low, search.high) {
+        (Some(low), Some(high)) => format!("up to {low} to {high} requests/s (95% CI)"),
+        (Some(low), None) => format!("at {low} requests/s; its capacity may be higher"),
+        (None, Some(high)) => format!("below {high} requests/s at most"),
+        (None, None) => "up to an unknown rate".to_owned(),
+    };
+    match search.resolution {
+        Resolution::Resolved => found,
+        Resolution::NotResolved { minutes: Some(minutes) } => {
+            let minutes = shown(minutes.max(1.0).round());
+            format!("{found}, not resolved: about {minutes} more minutes of load")
+        }
+        Resolution::NotResolved { minutes: None } => format!("{found}, not resolved"),
+    }
+}
+
+/// What an instance costs that receives as much as it can carry.
+pub(crate) fn at_capacity(search: &CapacitySearch) -> Option<String> {
+    let CapacitySearch { usd_per_1000_requests_low, usd_per_1000_requests_high, .. } = search;
+    match (usd_per_1000_requests_low, usd_per_1000_requests_high) {
+        (Some(low), Some(high)) => {
+            Some(format!("{} to {} USD per 1,000 requests", shown(*low), shown(*high)))
+        }
+        (None, Some(high)) => Some(format!("{} USD per 1,000 requests or less", shown(*high))),
+        (Some(low), None) => Some(format!("{} USD per 1,000 requests or more", shown(*low))),
+        (None, None) => None,
+    }
 }
 
 /// One range of rates: `one is cheaper from 0 to 499`.

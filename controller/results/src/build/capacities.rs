@@ -1,11 +1,14 @@
 //! Sweeps of request rates -> the capacity of each target under the objective.
 
 use super::StoredCampaign;
-use crate::schema::{CapacityOf, Cell};
+use crate::schema::{CapacityOf, CapacitySearch, Cell};
 use matrix::plan;
 use model::engine::Dtype;
-use stats::slo::{Kept, Slo, capacity};
+use stats::Limitation;
+use stats::search::{Progress, RunShares, Search, Standing};
+use stats::slo::{Capacity, Kept, Slo, capacity};
 use stats::validity::Status;
+use std::collections::BTreeMap;
 
 /// One for each model, target, dtype, number of beams and maximum batch size that was measured in `server`.
 ///
@@ -31,8 +34,13 @@ pub(super) fn settle(
             None => sweeps.push((key, vec![(rate, index)])),
         }
     }
+    let rule = super::search_rule(&read.campaign.matrix);
     let capacity_of = |(key, mut rates): (Key, Vec<(f64, usize)>)| {
         rates.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(rule) = &rule {
+            let candidates = Candidates { key, rates: &rates };
+            return searched(read, &slo, rule, &candidates, cells);
+        }
         let kept = |index: usize| cells[index].goodput.as_ref().map(|goodput| goodput.kept);
         let at_rates: Vec<(f64, Kept)> =
             rates.iter().filter_map(|&(rate, index)| Some((rate, kept(index)?))).collect();
@@ -51,9 +59,73 @@ pub(super) fn settle(
             slo,
             request_rates: rates.iter().map(|(rate, _)| *rate).collect(),
             capacity,
+            search: None,
         }
     };
     sweeps.into_iter().map(capacity_of).collect()
+}
+
+/// Cells of a search.
+struct Candidates<'a> {
+    key: Key,
+    /// With their indices in the plan, ascending; at least one.
+    rates: &'a [(f64, usize)],
+}
+
+/// The capacity that a search found, from the stored samples as the campaign itself decided.
+fn searched(
+    read: &StoredCampaign<'_>,
+    slo: &Slo,
+    rule: &Search,
+    candidates: &Candidates<'_>,
+    cells: &mut [Cell],
+) -> CapacityOf {
+    let &Candidates { key, rates: candidates } = candidates;
+    let planned = read.campaign.plan.samples as u64;
+    let mut runs = BTreeMap::new();
+    for (rate, (_, cell)) in candidates.iter().enumerate() {
+        for run in read.observed[*cell].cell.runs() {
+            runs.insert((rate, run.run), RunShares::new(run.rows(), slo, planned));
+        }
+    }
+    let rates = candidates.iter().map(|(rate, _)| *rate).collect();
+    let Progress { steps, standing, .. } = rule.over(rates).follow(&runs);
+    let Standing { low, high, resolution } = standing;
+    for &(rate, cell) in candidates {
+        let is_invalid = cells[cell].validity.status == Status::Invalid;
+        let Some(goodput) = cells[cell].goodput.as_mut() else { continue };
+        goodput.kept = match (low, high) {
+            (Some(low), _) if rate <= low && !is_invalid => Kept::Kept,
+            (_, Some(high)) if rate >= high => Kept::Missed,
+            _ => Kept::Undecided,
+        };
+    }
+    let capacity = match (low, high) {
+        (Some(request_rate), _) => Capacity::Met { request_rate },
+        (None, Some(high)) if high <= candidates[0].0 => Capacity::NeverMet,
+        _ if runs.is_empty() => Capacity::Undecided { reason: Limitation::NothingMeasured },
+        _ => Capacity::Undecided { reason: Limitation::IntervalContainsLimit },
+    };
+    let measured = candidates.iter().filter(|(_, cell)| !read.observed[*cell].cell.is_empty());
+    let usd_per_hour = cells[candidates[0].1].cost.usd_per_hour;
+    let usd = |rate: f64| usd_per_hour / 3600.0 / rate * 1000.0;
+    CapacityOf {
+        model: read.campaign.matrix.models[key.model].name.clone(),
+        target: read.campaign.matrix.targets[key.target].name.to_string(),
+        dtype: key.dtype.to_string(),
+        max_batch_size: key.batch_size,
+        slo: *slo,
+        request_rates: measured.map(|(rate, _)| *rate).collect(),
+        capacity,
+        search: Some(CapacitySearch {
+            low,
+            high,
+            resolution,
+            usd_per_1000_requests_low: high.map(usd),
+            usd_per_1000_requests_high: low.map(usd),
+            steps,
+        }),
+    }
 }
 
 /// What is swept together.

@@ -19,6 +19,7 @@ use stats::drift::drift;
 use stats::loadgen;
 use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
+use stats::search::{RunEnd, RunShares};
 use stats::slo::{Goodput, Kept, Slo, goodput};
 use stats::stress::{self, Conditions, Verdicts, Windows};
 use stats::telemetry::energy::CellEnergy;
@@ -37,18 +38,31 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         }
         None => stats::summarize(&observed.cell),
     };
+    let matrix = &read.campaign.matrix;
+    let slo_of_search = super::objective(matrix).filter(|_| planned.is_candidate(matrix));
     let segments: Vec<&SegmentRow> =
         read.segments.iter().filter(|segment| segment.cell == index).collect();
     let standing = super::precision_rule(&read.campaign.matrix.protocol).map(|rule| {
         let ended = if read.campaign.state == State::Complete { Ended::Itself } else { Ended::No };
         rule.standing(&whole_runs(&observed.cell, samples), ended)
     });
+    // Runs of a candidate that are over-saturated end early, without the facts of their segment.
+    let is_cut =
+        |run: u32| slo_of_search.is_some_and(|slo| is_cut_short(observed, run, &slo, samples));
+    let segments: Vec<&SegmentRow> = (segments.into_iter())
+        .filter(|segment| segment.facts.is_some() || !is_cut(segment.run))
+        .collect();
     let runs = standing.map_or(read.campaign.matrix.protocol.runs, |standing| standing.runs);
     // A sustained load has as many requests as it comes to.
-    let expected = if sustained.is_some() { 0 } else { samples * u64::from(runs) };
+    let expected = match sustained {
+        Some(_) => 0,
+        // A search measures what it needs.
+        None if slo_of_search.is_some() => observed.cell.len() as u64,
+        None => samples * u64::from(runs),
+    };
     let stress = stress_runs(read, planned, observed);
     let facts = facts_of(read.agents, planned);
-    let slo = super::slo(read).filter(|_| sustained.is_none());
+    let slo = super::objective(&read.campaign.matrix).filter(|_| sustained.is_none());
     let goodput = slo.map(|slo| goodput(&observed.cell, slo));
     let is_open = planned.load.is_some_and(|load| load.request_rate.is_some());
     let sustained_not_sent = || stress.iter().map(|run| run.verdicts.not_sent).sum();
@@ -113,6 +127,12 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         stress,
         estimates,
     }
+}
+
+/// Whether the search cut this run of `planned` requests short.
+fn is_cut_short(observed: &CellSamples, run: u32, slo: &Slo, planned: u64) -> bool {
+    let run = observed.cell.runs().iter().find(|one| one.run == run);
+    run.is_some_and(|run| RunShares::new(run.rows(), slo, planned).end == RunEnd::CutShort)
 }
 
 fn stress_runs(
@@ -191,10 +211,18 @@ fn evidence(observed: &CellSamples, segments: &[&SegmentRow], watched: &Watched<
 
 /// How a cell misses the objective. Nothing waits in a closed loop, so more load can only be slower.
 fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<MissedObjective> {
-    let Slo { percentile, request_latency_ms } = goodput.slo;
+    let Slo { percentile, request_latency_ms, .. } = goodput.slo;
+    let (limit_ms, is_missed) = (request_latency_ms?, goodput.kept == Kept::Missed);
     let estimate = estimates.latency_ms.percentile(percentile);
-    let (ci_low_ms, ci_high_ms) = estimate.filter(|_| goodput.kept == Kept::Missed)?.interval()?;
-    Some(MissedObjective { percentile, ci_low_ms, ci_high_ms, limit_ms: request_latency_ms })
+    let (ci_low_ms, ci_high_ms) = estimate.filter(|_| is_missed)?.interval()?;
+    // Another limit of the objective may be the one that is missed.
+    let is_only = goodput.limits.len() == 1 && goodput.slo.error_rate.is_none();
+    (is_only || ci_low_ms > limit_ms).then_some(MissedObjective {
+        percentile,
+        ci_low_ms,
+        ci_high_ms,
+        limit_ms,
+    })
 }
 
 fn memory(

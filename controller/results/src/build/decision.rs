@@ -1,6 +1,6 @@
 //! Which cell to choose, and what is not distinguishable from it.
 
-use super::{StoredCampaign, facts_of};
+use super::{StoredCampaign, facts_of, is_left_out};
 use crate::schema::{Cell, Entry};
 use cost::Candidate;
 use cost::decision::{Recommendation, cost_contrast, judge_costs, recommend};
@@ -36,7 +36,8 @@ pub(super) fn of_campaign(read: &StoredCampaign<'_>, cells: &[Cell]) -> Option<R
         }
     };
     // A sustained load keeps no samples that could be compared.
-    let is_compared = |index: &usize| plan.cells[*index].sustained().is_none();
+    let is_compared =
+        |index: &usize| plan.cells[*index].sustained().is_none() && !is_left_out(read, *index);
     let compared: Vec<usize> = (0..cells.len()).filter(is_compared).collect();
     let candidates: Vec<Candidate> = compared.iter().map(|&index| candidate(index)).collect();
     if candidates.is_empty() {

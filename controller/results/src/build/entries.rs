@@ -1,6 +1,6 @@
 //! Entries: cells that differ in batch size alone, together.
 
-use super::{StoredCampaign, facts_of};
+use super::{StoredCampaign, facts_of, is_left_out};
 use crate::offered_load::{Load, RateAt};
 use crate::schema::{BatchPerformance, Cell, Engine, Entry, Latency, Memory, Metrics, Throughput};
 use matrix::plan;
@@ -18,15 +18,18 @@ pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell], ranked: &[Strin
         (cell.target, cell.model, cell.dtype, cell.num_beams, cell.scenario, cell.load)
     };
     let mut keys = Vec::new();
-    for cell in &plan.cells {
+    let is_left_out: Vec<bool> =
+        (0..plan.cells.len()).map(|index| is_left_out(read, index)).collect();
+    let measured = || (plan.cells.iter().zip(cells)).zip(&is_left_out).filter(|(_, out)| !**out);
+    for ((cell, _), _) in measured() {
         if !keys.contains(&key(cell)) {
             keys.push(key(cell));
         }
     }
     keys.into_iter()
         .map(|wanted| {
-            let pairs = plan.cells.iter().zip(cells).filter(|(planned, _)| key(planned) == wanted);
-            let mut pairs: Vec<_> = pairs.collect();
+            let pairs = measured().map(|(pair, _)| pair);
+            let mut pairs: Vec<_> = pairs.filter(|(planned, _)| key(planned) == wanted).collect();
             pairs.sort_by_key(|(planned, _)| planned.batch_size);
             entry(read, &pairs, ranked)
         })
@@ -53,7 +56,11 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         device: facts.filter(|facts| facts.endpoint.is_none()).map(|facts| facts.device.clone()),
         gpu_name: agents.iter().find_map(|agent| agent.facts.gpu_name.clone()).filter(|_| on_gpu),
         num_samples: read.campaign.plan.samples as u64,
-        num_runs: runs(matrix.protocol.runs, pairs),
+        num_runs: if planned.is_candidate(matrix) {
+            u32::try_from(smallest.estimates.runs.len()).unwrap_or(u32::MAX)
+        } else {
+            runs(matrix.protocol.runs, pairs)
+        },
         metrics: metrics(smallest),
         batch_performance: pairs
             .iter()

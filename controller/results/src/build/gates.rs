@@ -1,6 +1,6 @@
 //! The gates of the matrix, held against every cell.
 
-use super::StoredCampaign;
+use super::{StoredCampaign, is_left_out};
 use crate::schema::{Cell, Gate, Gates};
 use matrix::{GatedMetric, Required};
 use stats::Estimate;
@@ -13,9 +13,10 @@ use stats::validity::Status;
 pub(super) fn of_campaign(read: &StoredCampaign<'_>, cells: &[Cell]) -> Option<Gates> {
     let matrix = &read.campaign.matrix;
     let gates = matrix.gates.as_ref()?;
-    let planned = read.campaign.plan.cells.iter().zip(cells);
+    let planned = read.campaign.plan.cells.iter().zip(cells).enumerate();
     let judged: Vec<Gate> = planned
-        .flat_map(|(planned, cell)| {
+        .filter(|(index, _)| !is_left_out(read, *index))
+        .flat_map(|(_, (planned, cell))| {
             let target = &matrix.targets[planned.target].name;
             let thresholds = gates.of(target, &matrix.models[planned.model].name);
             let required = thresholds.require.map(|required| validity(cell, required));

@@ -23,11 +23,12 @@ use chrono::NaiveDate;
 use cost::campaign::Spending;
 use cost::offered::offered_rates;
 use matrix::plan;
-use matrix::{self, Protocol};
+use matrix::{self, Matrix, Protocol};
 use model::engine::EngineFacts;
 use rayon::prelude::*;
 use records::{AgentRow, CampaignRow, DialogueRow, EventRow, SegmentRow, State};
 use stats::precision::Precision;
+use stats::search::Search;
 use stats::slo::Slo;
 
 /// A campaign as it is stored.
@@ -62,7 +63,7 @@ pub fn results(read: &StoredCampaign<'_>, files: Files) -> Results {
         .into_par_iter()
         .map(|index| cells::cell(read, index, &observed[index]))
         .collect();
-    let slo = slo(read);
+    let slo = objective(matrix);
     let capacities = capacities::settle(read, slo, &mut cells);
     let recommendation = decision::of_campaign(read, &cells);
     let ranked = recommendation.as_ref().map_or(&[][..], |found| &found.ranked);
@@ -129,6 +130,24 @@ pub fn precision_rule(protocol: &Protocol) -> Option<Precision> {
     Some(Precision { half_width, first_look: protocol.least_runs(), max_runs })
 }
 
+/// The rule of the search among the rates of `server`, if the matrix has one.
+pub fn search_rule(matrix: &Matrix) -> Option<Search> {
+    let server = matrix.loads.server.as_ref()?;
+    Some(Search {
+        rates: server.request_rates.clone(),
+        gaps: matrix::Search::GAPS,
+        max_runs: server.search?.max_runs,
+        needed: objective(matrix)?.needed(),
+    })
+}
+
+/// Whether a cell is a candidate that its search didn't need. The lowest rate stands for a search without any run.
+fn is_left_out(read: &StoredCampaign<'_>, index: usize) -> bool {
+    let CampaignRow { plan, matrix, .. } = read.campaign;
+    read.observed[index].cell.is_empty()
+        && plan.searches(matrix).iter().any(|search| search[1..].contains(&index))
+}
+
 fn rows_set_aside(rows: &records::RowsSetAside) -> schema::RowsSetAside {
     let first = rows.first.iter().map(|row| schema::RowSetAside {
         file: row.file.clone(),
@@ -153,9 +172,10 @@ fn spending(read: &StoredCampaign<'_>) -> Spending {
     })
 }
 
-fn slo(read: &StoredCampaign<'_>) -> Option<Slo> {
-    let slo = read.campaign.matrix.slo?;
-    Some(Slo { request_latency_ms: slo.request_latency_ms, percentile: slo.percentile })
+/// The objective of the matrix, if it has one.
+pub fn objective(matrix: &Matrix) -> Option<Slo> {
+    let matrix::Slo { request_latency_ms, ttft_ms, tpot_ms, percentile, error_rate } = matrix.slo?;
+    Some(Slo { request_latency_ms, ttft_ms, tpot_ms, percentile, error_rate })
 }
 
 fn facts_of<'a>(agents: &'a [AgentRow], planned: &plan::Cell) -> Option<&'a EngineFacts> {

@@ -66,7 +66,7 @@ impl<'a> Source<'a> {
             Self::Store(store, no) => Ok(store.windows(no, each).await?),
             Self::Bundle(Content { telemetry: None, .. }) => Ok(()),
             Self::Bundle(Content { telemetry: Some(bytes), .. }) => {
-                let runs = names.matrix.protocol.most_runs();
+                let runs = names.matrix.most_runs();
                 stored::windows(names, runs, bytes.clone(), each).context(archive::TELEMETRY)
             }
         }
@@ -96,7 +96,7 @@ impl<'a> Source<'a> {
         let mut loads = SustainedLoads::default();
         let cells = campaign.plan.cells.iter().enumerate();
         for (cell, _) in cells.filter(|(_, cell)| cell.sustained().is_some()) {
-            for run in 1..=campaign.matrix.protocol.most_runs() {
+            for run in 1..=campaign.matrix.most_runs() {
                 loads.add_run(cell, run, self.load_windows(cell, run).await?);
             }
         }
@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
         self,
         names: Names<'a>,
     ) -> anyhow::Result<Samples<'a>> {
-        let (plan, runs) = (names.plan, names.matrix.protocol.most_runs());
+        let (plan, runs) = (names.plan, names.matrix.most_runs());
         let rows = match self {
             Self::Store(store, no) => Rows::Store {
                 ahead: Box::new(ReadAhead::new(store, no, plan, runs)),

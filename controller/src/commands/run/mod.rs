@@ -16,7 +16,7 @@ use crate::progress::{TerminalProgress, Verbosity, json::Line};
 use crate::{cli, metrics::Metrics};
 use ::notify::Recipients;
 use anyhow::{Context, bail};
-use campaign::{CampaignOptions, CampaignState, Ending, Limits, Stored};
+use campaign::{CampaignOptions, CampaignState, Ending, Limits, SearchRule, Stored};
 use cost::decision::Recommendation;
 use find_resumable::{find_resumable, find_resumed, warn_of_lost};
 use fleet;
@@ -32,7 +32,8 @@ use ops::atomic_file::Output;
 use ops::traces::{Program, Traces};
 use ops::{clock::Clock, environment, program::Exit, terminal};
 use reconnect::Reconnect;
-use results::{Results, build::precision_rule};
+use results::Results;
+use results::build::{objective, precision_rule, search_rule};
 use run_loop::{EndedRun, RunLoop};
 use sent_variables::EndpointAccess;
 use spans::Spans;
@@ -197,6 +198,9 @@ async fn measure(
     let campaign_options = CampaignOptions {
         limits: Limits::with_wait(matrix.wait),
         precision: precision_rule(&matrix.protocol),
+        search: search_rule(&matrix)
+            .zip(objective(&matrix))
+            .map(|(search, slo)| SearchRule { search, slo }),
     };
     let (state, started) = CampaignState::new(row, dialogues, &stored, campaign_options);
     let run_loop = RunLoop {
@@ -204,6 +208,7 @@ async fn measure(
         no,
         hold,
         plan,
+        slo: objective(&matrix),
         state,
         clock,
         started: Instant::now(),

@@ -6,11 +6,13 @@ use crate::metrics::Metrics;
 use anyhow::bail;
 use campaign::{
     AgentMessage, AgentReport, CampaignEvent, CampaignState, Effects, Ending, Input, Now,
-    Observer as _, PrecisionCheck,
+    Observer as _, PrecisionCheck, RunCheck,
 };
 use fleet::{Event, IngestPermit, Outboxes};
 use matrix::plan::Plan;
 use ops::clock::Clock;
+use stats::search::RunShares;
+use stats::slo::Slo;
 use stats::{self, Observation, precision};
 use std::collections::VecDeque;
 use store::{CampaignNo, Hold, SampleRow, Store, Texts};
@@ -26,6 +28,8 @@ pub(super) struct RunLoop {
     pub(super) no: CampaignNo,
     pub(super) hold: Hold,
     pub(super) plan: Plan,
+    /// The objective of a search.
+    pub(super) slo: Option<Slo>,
     pub(super) state: CampaignState,
     pub(super) clock: Clock,
     pub(super) started: Instant,
@@ -40,6 +44,12 @@ pub(super) struct EndedRun {
     pub(super) ending: Ending,
     pub(super) hold: Hold,
     pub(super) observers: Observers,
+}
+
+/// Figures that the campaign needs from the store for its next decision.
+enum Check {
+    Precision(PrecisionCheck),
+    Run(RunCheck),
 }
 
 /// Effects of a group of inputs, and the permits that limit how much uncommitted data is in memory.
@@ -126,13 +136,22 @@ impl RunLoop {
     async fn settle(&mut self, group: Group) -> anyhow::Result<Option<Ending>> {
         let mut ending = group.effects.ending;
         let mut checks = VecDeque::from(self.carry_out(group).await?);
-        while let Some(PrecisionCheck { cell, rounds }) = checks.pop_front() {
+        while let Some(check) = checks.pop_front() {
+            let mut group = Group::default();
+            let PrecisionCheck { cell, rounds } = match check {
+                Check::Precision(check) => check,
+                Check::Run(check) => {
+                    self.run_shares(check, &mut group).await?;
+                    ending = ending.or(group.effects.ending);
+                    checks.extend(self.carry_out(group).await?);
+                    continue;
+                }
+            };
             let mut samples = Vec::new();
             for round in rounds {
                 samples.extend(self.store.counted(self.no, (cell, round), Texts::Leave).await?);
             }
             let throughputs = throughputs(&self.plan, cell, &samples);
-            let mut group = Group::default();
             self.step(Input::Throughputs { cell, throughputs }, &mut group)?;
             ending = ending.or(group.effects.ending);
             checks.extend(self.carry_out(group).await?);
@@ -140,10 +159,19 @@ impl RunLoop {
         Ok(ending)
     }
 
+    /// What the stored samples of a run come to, for a search.
+    async fn run_shares(&mut self, check: RunCheck, group: &mut Group) -> anyhow::Result<()> {
+        let Some(slo) = self.slo else { return Ok(()) };
+        let RunCheck { cell, round } = check;
+        let samples = self.store.counted(self.no, (cell, round), Texts::Leave).await?;
+        let shares = RunShares::new(observations(&samples), &slo, self.plan.samples as u64);
+        self.step(Input::RunShares { check, shares }, group)
+    }
+
     /// Commits the rows; then, and only then, sends messages and shows events.
-    async fn carry_out(&mut self, group: Group) -> anyhow::Result<Vec<PrecisionCheck>> {
+    async fn carry_out(&mut self, group: Group) -> anyhow::Result<Vec<Check>> {
         let Group { effects, permits } = group;
-        let Effects { rows, messages, events, precision_checks, ending } = effects;
+        let Effects { rows, messages, events, precision_checks, run_checks, ending } = effects;
         if !rows.is_empty() {
             let timer = self.metrics.writes.start_timer();
             self.store.write(&self.hold, &rows).await?;
@@ -165,14 +193,17 @@ impl RunLoop {
             self.outboxes.send(&agent, message, trace_parent);
         }
         events.iter().for_each(|event| self.observers.observe(event, now));
-        Ok(precision_checks)
+        let precision = precision_checks.into_iter().map(Check::Precision);
+        Ok(precision.chain(run_checks.into_iter().map(Check::Run)).collect())
     }
 }
 
 /// Throughputs of the complete runs of a cell, from the first one on.
 fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Vec<f64> {
-    let rows: Vec<Observation> =
-        samples.iter().map(|row| Observation::new(&row.key, &row.sample, row.key.agent)).collect();
-    let cell = stats::Cell::new(plan.cells[cell].scenario, rows);
+    let cell = stats::Cell::new(plan.cells[cell].scenario, observations(samples));
     precision::whole_runs(&cell, plan.samples as u64)
+}
+
+fn observations(samples: &[SampleRow]) -> Vec<Observation> {
+    samples.iter().map(|row| Observation::new(&row.key, &row.sample, row.key.agent)).collect()
 }

@@ -155,7 +155,7 @@ fn spread(sorted: &[u64]) -> Option<Latencies> {
 
 fn target(sorted: &[u64], slo: Slo) -> Option<Target> {
     let share = slo.percentile / 100.0;
-    let limit = Duration::try_from_secs_f64(slo.request_latency_ms / 1e3).ok();
+    let limit = Duration::try_from_secs_f64(slo.request_latency_ms? / 1e3).ok();
     let latency_ns = limit.and_then(|limit| u64::try_from(limit.as_nanos()).ok())?;
     let within = sorted.partition_point(|&latency| latency <= latency_ns);
     let over_latency = (sorted.len() - within) as u64;

@@ -89,7 +89,7 @@ fn offline_counts_from_the_start_of_the_run() {
 #[test]
 fn server_is_judged_by_the_objective() {
     let cell = traced(Scenario::Server, include_str!("traces/server.txt"));
-    let slo = Slo { request_latency_ms: 8.0, percentile: 95.0 };
+    let slo = Slo { request_latency_ms: Some(8.0), percentile: 95.0, ..Slo::default() };
     let found = figures(&cell, Some(slo)).unwrap();
     let latency_ns = Latencies {
         min: 522_223,

@@ -138,7 +138,7 @@ fn a_slow_start_inside_the_window_is_drift_and_long_dialogues_at_the_start_are_n
 #[test]
 fn good_requests_are_those_within_the_limit() {
     let cell = cell(2, 100, |_, place| (place > 0).then_some(if place < 80 { 1000 } else { 9000 }));
-    let slo = Slo { request_latency_ms: 5.0, percentile: 95.0 };
+    let slo = Slo { request_latency_ms: Some(5.0), percentile: 95.0, ..Slo::default() };
     let found = goodput(&cell, slo);
     assert_eq!((found.good_samples, found.good_share), (158, Some(0.79)));
     let seconds = 2.0 * (0.0005 + 79.0 * 0.001 + 20.0 * 0.009);

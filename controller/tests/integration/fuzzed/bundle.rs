@@ -52,7 +52,7 @@ fn canonical(value: &impl Serialize) -> Vec<u8> {
 fn read(content: &Content) {
     let campaign = &content.campaign;
     let names = Names::of(campaign, &content.dialogues, &content.agents);
-    let runs = campaign.matrix.protocol.most_runs();
+    let runs = campaign.matrix.most_runs();
     let (samples, texts) = (content.samples.clone(), content.texts.clone());
     if let Ok(mut samples) = StoredSamples::open(names, runs, samples, texts) {
         while matches!(samples.next_if(|_| true), Ok(Some(_))) {}

@@ -104,8 +104,11 @@ impl Campaign {
 
     /// Runs to its end, or until the listener is closed.
     pub(super) async fn run(mut self, mut events: mpsc::Receiver<Event>) {
-        let options =
-            CampaignOptions { limits: Limits::with_wait(Duration::from_mins(5)), precision: None };
+        let options = CampaignOptions {
+            limits: Limits::with_wait(Duration::from_mins(5)),
+            precision: None,
+            search: None,
+        };
         let (row, dialogues) = (self.row.clone(), self.dialogues.clone());
         let (mut state, started) = CampaignState::new(row, dialogues, &Stored::default(), options);
         let (start, mut outboxes) = (Instant::now(), Outboxes::default());

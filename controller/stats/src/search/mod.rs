@@ -1,0 +1,330 @@
+//! The highest request rate that keeps an objective: a search over candidate rates, which measures one run at a time
+//! where it decides most, and may stop at any time.
+//!
+//! The capacity lies in one gap between two candidate rates. A gap is ruled out by evidence that the objective is kept at
+//! rates above it, or missed at rates below it; see [`bets`]. More load is assumed never to be better, so under the gap
+//! with the true capacity both are false, and each is believed with a probability of at most 2.5%, whatever the order of
+//! the runs and however often it is looked at. The gaps that are left make up the interval.
+//!
+//! Input are the shares of each run, output is the next run or the interval. The same runs lead to the same decisions.
+
+mod bets;
+mod fit;
+mod shares;
+
+pub use shares::{RunEnd, RunShares, is_over_saturated};
+
+use crate::interval::ALPHA;
+use bets::{Bets, Side};
+use fit::Fit;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Climbing and halving ends when rates that seem kept and missed are this many gaps apart.
+const CLOSE: usize = 2;
+
+/// The rule of a search.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// Candidate requests per second, ascending; at least one.
+    pub rates: Vec<f64>,
+    /// The interval is narrow enough once it spans this many gaps between neighbors.
+    pub gaps: usize,
+    /// Of each rate.
+    pub max_runs: u32,
+    /// Shares that requests must reach, from [`crate::slo::Slo::needed`].
+    pub needed: Vec<f64>,
+}
+
+/// What is known about the capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// The highest rate that is shown to keep the objective, per second; null if none is.
+    pub low: Option<f64>,
+    /// The lowest rate that is shown to miss it; null if none is.
+    pub high: Option<f64>,
+    pub resolution: Resolution,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "resolution")]
+pub enum Resolution {
+    /// The interval is as narrow as asked for, or the capacity is outside the candidate rates.
+    Resolved,
+    NotResolved {
+        /// Expected minutes of further load, without pauses and warm-up; null if unknown.
+        minutes: Option<f64>,
+    },
+}
+
+/// One run of a search, and what was known after it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Step {
+    pub request_rate: f64,
+    /// Number among the runs at this rate, from 1.
+    pub run: u32,
+    /// Measured requests.
+    pub requests: u64,
+    /// Of them within all limits.
+    pub good: u64,
+    /// The run was over-saturated and ended early.
+    pub cut_short: bool,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Next {
+    /// Measure this run of the rate with this index.
+    Measure {
+        rate: usize,
+        run: u32,
+    },
+    End,
+}
+
+/// A search as far as its runs lead.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    pub steps: Vec<Step>,
+    pub standing: Standing,
+    pub next: Next,
+}
+
+impl Search {
+    /// The same rule for other candidates.
+    #[must_use]
+    pub fn over(&self, rates: Vec<f64>) -> Self {
+        Self { rates, ..self.clone() }
+    }
+
+    /// Follows the search through the measured runs, by index of the rate and number from 1. Runs that it didn't ask for
+    /// are left out.
+    pub fn follow(&self, runs: &BTreeMap<(usize, u32), RunShares>) -> Progress {
+        let mut evidence = Evidence::new(self);
+        let mut steps = Vec::new();
+        let next = loop {
+            let Some(rate) = evidence.next() else { break Next::End };
+            let run = evidence.runs[rate] + 1;
+            let measured = runs.get(&(rate, run)).filter(|shares| shares.end != RunEnd::Partial);
+            let Some(shares) = measured else { break Next::Measure { rate, run } };
+            evidence.add(rate, shares);
+            let Standing { low, high, .. } = evidence.standing();
+            steps.push(Step {
+                request_rate: self.rates[rate],
+                run,
+                requests: shares.requests,
+                good: shares.good,
+                cut_short: shares.end == RunEnd::CutShort,
+                low,
+                high,
+            });
+        };
+        Progress { steps, standing: evidence.standing(), next }
+    }
+}
+
+/// Gaps between candidate rates: gap 0 is below the lowest rate, gap i is between rates i - 1 and i, and the last one is
+/// above the highest rate.
+type Gap = usize;
+
+struct Evidence<'a> {
+    search: &'a Search,
+    /// By rate and objective.
+    bets: Vec<Vec<Bets>>,
+    /// Measured runs by rate.
+    runs: Vec<u32>,
+}
+
+/// Evidence that is missing to end the search in one way.
+struct Ending {
+    /// Seconds of load.
+    seconds: f64,
+    /// The rates where it is missing, with the blocks that each needs.
+    rates: Vec<(usize, f64)>,
+}
+
+impl<'a> Evidence<'a> {
+    fn new(search: &'a Search) -> Self {
+        let none: Vec<Bets> = search.needed.iter().map(|&needed| Bets::new(needed)).collect();
+        let count = search.rates.len();
+        Self { search, bets: vec![none; count], runs: vec![0; count] }
+    }
+
+    fn add(&mut self, rate: usize, shares: &RunShares) {
+        self.runs[rate] += 1;
+        for block in &shares.blocks {
+            self.bets[rate].iter_mut().zip(block).for_each(|(bets, share)| bets.add(*share));
+        }
+    }
+
+    /// What rules a gap out: each of the two hypotheses about it gets half of the error.
+    fn needed() -> f64 {
+        (2.0 / ALPHA).ln()
+    }
+
+    /// Evidence that the capacity is above the gap: all objectives are kept at rates above it. If it isn't, one of them
+    /// is missed at all of these rates, so that its wealth is no evidence; the least wealth is never more than that.
+    fn above(&self, gap: Gap) -> f64 {
+        let wealth = |objective: usize| -> f64 {
+            self.bets[gap..].iter().map(|bets| bets[objective].above).sum()
+        };
+        (0..self.search.needed.len()).map(wealth).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Evidence that the capacity is below the gap: an objective is missed at rates below it. The mean of the wealths.
+    fn below(&self, gap: Gap) -> f64 {
+        let wealth = |objective: usize| -> f64 {
+            self.bets[..gap].iter().map(|bets| bets[objective].below).sum()
+        };
+        let objectives = self.search.needed.len();
+        let total: f64 = (0..objectives).map(|objective| wealth(objective).exp()).sum();
+        (total / objectives as f64).ln()
+    }
+
+    /// The first and the last gap that are not ruled out; `None` if all are, which shows that load helps.
+    fn interval(&self) -> Option<(Gap, Gap)> {
+        let is_left =
+            |gap: &Gap| self.above(*gap) < Self::needed() && self.below(*gap) < Self::needed();
+        let left: Vec<Gap> = (0..=self.search.rates.len()).filter(is_left).collect();
+        Some((*left.first()?, *left.last()?))
+    }
+
+    fn is_resolved(&self, (first, last): (Gap, Gap)) -> bool {
+        let highest = self.search.rates.len();
+        let is_narrow = last - first < self.search.gaps && first > 0 && last < highest;
+        is_narrow || first == highest || last == 0
+    }
+
+    fn standing(&self) -> Standing {
+        let Some(interval) = self.interval() else {
+            let resolution = Resolution::NotResolved { minutes: None };
+            return Standing { low: None, high: None, resolution };
+        };
+        let resolution = if self.is_resolved(interval) {
+            Resolution::Resolved
+        } else {
+            let minutes = self.best_ending(interval, |_| true).map(|best| best.seconds / 60.0);
+            Resolution::NotResolved { minutes }
+        };
+        let (first, last) = interval;
+        let rates = &self.search.rates;
+        let low = first.checked_sub(1).map(|rate| rates[rate]);
+        Standing { low, high: rates.get(last).copied(), resolution }
+    }
+
+    /// The rate of the next run; `None` at the end.
+    fn next(&self) -> Option<usize> {
+        let interval = self.interval().filter(|interval| !self.is_resolved(*interval))?;
+        let (kept, missed) = self.bracket();
+        let rates = &self.search.rates;
+        match (kept, missed) {
+            (None, None) => return Some(0),
+            // Climb: twice the rate, so that nothing far above the capacity is offered.
+            (Some(kept), None) if kept + 1 < rates.len() => {
+                let twice = rates.partition_point(|rate| *rate <= 2.0 * rates[kept]);
+                return Some(twice.saturating_sub(1).max(kept + 1));
+            }
+            (None, Some(missed)) if missed > 0 => return Some(missed / 2),
+            (Some(kept), Some(missed)) if missed > kept + CLOSE => {
+                return Some(kept.midpoint(missed));
+            }
+            _ => {}
+        }
+        let has_runs_left = |rate: usize| self.runs[rate] < self.search.max_runs;
+        let best = self.best_ending(interval, has_runs_left)?;
+        // The end that needs less first: it may leave nothing to do at the other.
+        let open = best.rates.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        open.map(|(rate, _)| rate)
+    }
+
+    /// The highest rate that seems kept below the lowest one that seems missed, by the pooled shares.
+    fn bracket(&self) -> (Option<usize>, Option<usize>) {
+        let objectives = 0..self.search.needed.len();
+        let measured: Vec<usize> =
+            (0..self.runs.len()).filter(|&rate| self.runs[rate] > 0).collect();
+        // Isotonic regression: more load is never better.
+        let seems_kept = objectives.map(|objective| {
+            let mut pools: Vec<(usize, f64, f64)> = Vec::new();
+            for &rate in &measured {
+                let bets = &self.bets[rate][objective];
+                pools.push((1, bets.count(), bets.mean().unwrap_or(0.0)));
+                while let [.., (rates, weight, share), last] = pools.as_mut_slice()
+                    && *share < last.2
+                {
+                    let all = *weight + last.1;
+                    *share = (*share * *weight + last.2 * last.1) / all;
+                    (*rates, *weight) = (*rates + last.0, all);
+                    pools.pop();
+                }
+            }
+            let needed = self.search.needed[objective];
+            let kept = pools.iter().take_while(|(_, _, share)| *share >= needed);
+            kept.map(|(rates, ..)| rates).sum::<usize>()
+        });
+        let kept = seems_kept.min().unwrap_or(0);
+        (kept.checked_sub(1).map(|last| measured[last]), measured.get(kept).copied())
+    }
+
+    /// The way to end that takes the least time. The ways: any `gaps` neighbors are left, or the lowest or the highest
+    /// gap alone. `may_measure` tells which rates have runs left.
+    fn best_ending(
+        &self,
+        (first, last): (Gap, Gap),
+        may_measure: impl Fn(usize) -> bool,
+    ) -> Option<Ending> {
+        let Search { rates, gaps, needed, .. } = self.search;
+        let (kept, missed) = self.bracket();
+        let center = kept.or(missed).map_or(0.0, |rate| rates[rate].ln());
+        let measured = |objective: usize| {
+            let all = rates.iter().zip(&self.bets);
+            let measured = all.filter(move |(_, bets)| bets[objective].count() > 0.0);
+            measured.map(move |(rate, bets)| (rate.ln(), &bets[objective]))
+        };
+        let fits: Vec<Fit> = (needed.iter().enumerate())
+            .map(|(objective, &needed)| Fit::new(measured(objective), center, needed))
+            .collect();
+        let growth = |rate: usize, side: Side| {
+            let each = fits.iter().map(|fit| fit.growth(rates[rate].ln(), side));
+            match side {
+                Side::Above => each.fold(f64::INFINITY, f64::min),
+                Side::Below => each.fold(0.0, f64::max),
+            }
+        };
+        let ending = |from: Gap, to: Gap| {
+            let mut ending = Ending { seconds: 0.0, rates: Vec::new() };
+            let mut require = |rate: usize, known: f64, side: Side| {
+                let missing = Self::needed() - known;
+                if missing > 0.0 {
+                    let blocks = missing / growth(rate, side);
+                    // The ramp-up takes a fifth of a run.
+                    let requests = blocks * shares::BLOCK as f64 / 0.8;
+                    ending.seconds += requests / rates[rate];
+                    if may_measure(rate) {
+                        ending.rates.push((rate, blocks));
+                    }
+                }
+            };
+            if from > 0 {
+                require(from - 1, self.above(from - 1), Side::Above);
+            }
+            if to < rates.len() {
+                require(to, self.below(to + 1), Side::Below);
+            }
+            ending
+        };
+        let narrow = (1..rates.len()).map(|from| (from, from + gaps - 1));
+        let narrow = narrow.filter(|(from, to)| *to < rates.len() && *to >= first && *from <= last);
+        let outside = [(0, 0), (rates.len(), rates.len())];
+        narrow
+            .chain(outside)
+            .map(|(from, to)| ending(from, to))
+            .filter(|ending| !ending.rates.is_empty())
+            .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests;
