@@ -5,6 +5,7 @@ mod gates;
 mod hostile;
 mod mlperf;
 mod one_truth;
+mod searches;
 
 use super::document::{Block, document};
 use super::sentences::cause;

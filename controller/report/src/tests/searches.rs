@@ -1,0 +1,96 @@
+//! The report of a search for the highest rate that keeps the objective.
+
+use super::*;
+use stats::search::Resolution;
+use stats::slo::Kept;
+
+const SEARCH: &str = r#"
+[factors]
+scenarios = ["server"]
+[protocol.server]
+search = { lowest = 10, highest = 40, resolution = 0.8 }
+[slo]
+request_latency_ms = 5
+ttft_ms = 3
+percentile = 90
+"#;
+
+/// Up to 20 requests/s, all are good; above, a third has a late first token. The highest rate was not measured.
+fn searched(runs: u32) -> Results {
+    let matrix = MATRIX.replace("[factors]\nbatch_sizes = [1, 4]\n", SEARCH);
+    let mut world = World::of_matrix(&matrix, 100, "plain");
+    let first: Vec<SampleRow> =
+        world.samples.iter().filter(|row| row.key.run == 1).cloned().collect();
+    let of_run = |run: u32| {
+        first.iter().cloned().map(move |mut row| {
+            row.key.run = run;
+            row
+        })
+    };
+    world.samples = (1..=runs).flat_map(of_run).collect();
+    let plan = &world.campaign.plan;
+    let rate = |cell: u32| plan.cells[cell as usize].load.unwrap().request_rate.unwrap();
+    world.samples.retain(|row| rate(row.key.cell) < 39.0);
+    for SampleRow { key, sample, .. } in &mut world.samples {
+        let is_late = rate(key.cell) > 20.0 && key.sample % 3 == 0;
+        sample.start_ns = u64::from(key.sample) * 10_000_000;
+        (sample.latency_ns, sample.ttft_ns) =
+            (4_500_000, Some(if is_late { 4_000_000 } else { 2_000_000 }));
+    }
+    world.results()
+}
+
+#[test]
+fn the_capacity_is_in_the_headline_with_its_interval_and_its_cost() {
+    let results = searched(15);
+    assert_eq!(results.capacities.len(), 4, "two models on two targets");
+    for of in &results.capacities {
+        let search = of.search.as_ref().unwrap();
+        let (low, high) = (search.low.unwrap(), search.high.unwrap());
+        assert!(low <= 20.0 && 20.0 < high && search.resolution == Resolution::Resolved);
+        // 0.06 or 0.10 USD per hour.
+        let usd = search.usd_per_1000_requests_low.unwrap() * high * 3.6;
+        assert!((usd - 0.06).abs() < 1e-9 || (usd - 0.1).abs() < 1e-9, "{usd}");
+        assert!(search.steps.iter().map(|step| step.requests).sum::<u64>() < 5000);
+    }
+    let text = document(&results).verdict.text();
+    assert!(
+        text.contains("one (base) keeps p90 of latency ≤ 5 ms and ttft ≤ 3 ms up to "),
+        "{text}"
+    );
+    assert!(text.contains(" requests/s (95% CI), at "), "{text}");
+    let shown = document(&results);
+    for page in [html::render(&shown), markdown::render(&shown)] {
+        assert!(page.contains("ttft ≤ 3 ms breaks at"), "each limit is judged");
+        assert!(page.contains("Steps of the search") && page.contains("Latency against load"));
+    }
+}
+
+#[test]
+fn candidates_without_a_sample_are_no_cells_of_the_report() {
+    let results = searched(15);
+    let rates = |entry: &results::Entry| entry.load.unwrap().request_rate.unwrap();
+    assert!(results.results.iter().all(|entry| rates(entry) < 39.0));
+    for cell in results.results.iter().flat_map(|entry| &entry.cells) {
+        let kept = cell.goodput.as_ref().unwrap().kept;
+        let rate = cell.cell.split(".r").nth(1).unwrap().split('@').next().unwrap();
+        let is_low = rate.parse::<f64>().unwrap() <= 20.0;
+        assert!(kept != if is_low { Kept::Missed } else { Kept::Kept }, "{}: {kept:?}", cell.cell);
+    }
+}
+
+#[test]
+fn a_search_that_was_stopped_says_how_much_is_missing() {
+    let results = searched(2);
+    let Resolution::NotResolved { minutes: Some(minutes) } =
+        results.capacities[0].search.as_ref().unwrap().resolution
+    else {
+        panic!("two runs resolve nothing")
+    };
+    assert!(minutes > 0.0);
+    let text = document(&results).verdict.text();
+    assert!(
+        text.contains("not resolved: about") && text.contains("more minutes of load"),
+        "{text}"
+    );
+}
