@@ -59,7 +59,7 @@ const TIGHT: &str = "[slo]\nrequest_latency_ms = 40\npercentile = 90";
 fn searched(results: &Value) -> (f64, f64, Vec<u64>) {
     let search = &results["capacities"][0]["search"];
     let steps = search["steps"].as_array().expect("a search has steps");
-    let requests = steps.iter().map(|step| step["requests"].as_u64().unwrap()).collect();
+    let requests = steps.iter().map(|step| step["requests"].as_u64().expect("a count")).collect();
     let rate = |key: &str| search[key].as_f64().unwrap_or_else(|| panic!("no {key}: {search}"));
     (rate("low"), rate("high"), requests)
 }

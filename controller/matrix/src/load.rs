@@ -208,6 +208,10 @@ fn server(mut section: Section<'_, '_>) -> Option<Server> {
     let search = if is_search { search(searching) } else { None };
     let queue = queue(&mut section);
     let rate_profile = rate_profile(&mut section, None);
+    if is_search && !rate_profile.is_constant() {
+        let message = "can't be combined with a search, whose runs have one rate each";
+        section.problem("rate_profile", message);
+    }
     section.finish();
     let request_rates = if is_search { search?.rates() } else { request_rates? };
     Some(Server { request_rates, queue, rate_profile, search })

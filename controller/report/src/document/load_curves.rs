@@ -122,13 +122,13 @@ fn panel(title: &str, y: Axis, curves: Vec<Curve>, bands: &[Band]) -> Panel {
 fn latency_panel(sweeps: &[Sweep<'_>], bands: &[Band]) -> Panel {
     let p50 = |named: &Named<'_>| named.cell.estimates.latency_ms.p50.clone();
     let p95 = |named: &Named<'_>| named.cell.estimates.latency_ms.p95.clone();
-    percentiles("Request latency, ms", sweeps, bands, [&p50, &p95])
+    percentiles("Request latency", sweeps, bands, [&p50, &p95])
 }
 
 fn ttft_panel(sweeps: &[Sweep<'_>], bands: &[Band]) -> Panel {
     let p50 = |named: &Named<'_>| named.cell.estimates.ttft_ms.p50.clone();
     let p95 = |named: &Named<'_>| named.cell.estimates.ttft_ms.p95.clone();
-    percentiles("Time to first token, ms", sweeps, bands, [&p50, &p95])
+    percentiles("Time to first token", sweeps, bands, [&p50, &p95])
 }
 
 type Of<'f> = &'f dyn Fn(&Named<'_>) -> Estimate;
@@ -148,8 +148,8 @@ fn percentiles(
             dash,
         })
     });
-    let y = Axis { spread: Some(Spread::Logarithmic), ..Axis::quantity(title) };
-    panel("Latency", y, curves.collect(), bands)
+    let y = Axis { spread: Some(Spread::Logarithmic), ..Axis::quantity("p50 and p95, ms") };
+    panel(title, y, curves.collect(), bands)
 }
 
 fn goodput_panel(sweeps: &[Sweep<'_>], bands: &[Band]) -> Panel {

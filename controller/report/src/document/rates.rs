@@ -33,7 +33,9 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Section {
             table: Some(points(&rates.curves, names)),
         })));
     }
-    let capacities: Vec<String> = results.capacities.iter().map(capacity).collect();
+    // Those that were searched for stand with their steps.
+    let listed = results.capacities.iter().filter(|of| of.search.is_none());
+    let capacities: Vec<String> = listed.map(capacity).collect();
     if !capacities.is_empty() {
         blocks.push(Block::List(capacities));
     }

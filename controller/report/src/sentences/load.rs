@@ -75,10 +75,12 @@ pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
     Some(format!("{gaps}; rate × {low} to {high}"))
 }
 
-/// What a search found: `up to between 7.9 and 9.4 requests/s (95% CI)`.
+/// What a search found: `up to a capacity of 7.9 to 9.4 requests/s (95% CI)`.
 pub(crate) fn searched(search: &CapacitySearch) -> String {
     let found = match (search.low, search.high) {
-        (Some(low), Some(high)) => format!("up to {low} to {high} requests/s (95% CI)"),
+        (Some(low), Some(high)) => {
+            format!("up to a capacity of {low} to {high} requests/s (95% CI)")
+        }
         (Some(low), None) => format!("at {low} requests/s; its capacity may be higher"),
         (None, Some(high)) => format!("below {high} requests/s at most"),
         (None, None) => "up to an unknown rate".to_owned(),

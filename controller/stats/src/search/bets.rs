@@ -65,20 +65,17 @@ impl Bets {
     }
 }
 
-/// The expected logarithm of the factor of one bet, in natural logarithms, where the mean is `mean` with this variance.
-/// Tiny where the mean is on the other side.
-pub(super) fn growth(threshold: f64, mean: f64, variance: f64, side: Side) -> f64 {
-    const NONE: f64 = 1e-6;
+/// The expected natural logarithm of the factor of one bet, where the mean is `mean` with this variance. `None` where
+/// the mean is on the other side.
+pub(super) fn growth(threshold: f64, mean: f64, variance: f64, side: Side) -> Option<f64> {
     let (edge, most) = match side {
         Side::Above => (mean - threshold, MOST_ABOVE / threshold),
         Side::Below => (threshold - mean, MOST_BELOW / (1.0 - threshold)),
     };
-    if edge <= 0.0 {
-        return NONE;
-    }
     let second = variance + edge * edge;
     let stake = (edge / second).min(most);
-    (stake * edge - stake * stake * second / 2.0).max(NONE)
+    let growth = stake * edge - stake * stake * second / 2.0;
+    (edge > 0.0 && growth > 0.0).then_some(growth)
 }
 
 /// Where the mean is thought to be.

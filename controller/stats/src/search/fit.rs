@@ -70,8 +70,8 @@ impl Fit {
         Self { threshold, intercept, slope, center, dispersion }
     }
 
-    /// Expected growth of the evidence by one block at this rate.
-    pub(super) fn growth(&self, log_rate: f64, side: Side) -> f64 {
+    /// Expected growth of the evidence by one block at this rate; `None` if the rate is on the other side.
+    pub(super) fn growth(&self, log_rate: f64, side: Side) -> Option<f64> {
         let bad = logistic(self.intercept + self.slope * (log_rate - self.center));
         let good = 1.0 - bad;
         let variance = self.dispersion * good.max(0.02) * bad.max(0.004);
@@ -97,9 +97,9 @@ mod tests {
             }
         }
         let fit = Fit::new(at.iter().map(|(rate, bets)| (*rate, bets)), 8_f64.ln(), 0.95);
-        let side = |rate: f64, side| fit.growth(rate.ln(), side);
-        assert!(side(5.0, Side::Above) > 10.0 * side(5.0, Side::Below));
-        assert!(side(14.0, Side::Below) > 10.0 * side(14.0, Side::Above));
-        assert!(side(6.0, Side::Above) > side(8.5, Side::Above), "{fit:?}");
+        let growth = |rate: f64, side| fit.growth(rate.ln(), side);
+        assert!(growth(5.0, Side::Above).is_some() && growth(5.0, Side::Below).is_none());
+        assert!(growth(14.0, Side::Below).is_some() && growth(14.0, Side::Above).is_none());
+        assert!(growth(6.0, Side::Above) > growth(8.5, Side::Above), "{fit:?}");
     }
 }

@@ -268,7 +268,7 @@ impl<'a> Evidence<'a> {
         (kept.checked_sub(1).map(|last| measured[last]), measured.get(kept).copied())
     }
 
-    /// The way to end that takes the least time. The ways: any `gaps` neighbors are left, or the lowest or the highest
+    /// The feasible way to end that takes the least time. The ways: any `gaps` neighbors are left, or the lowest or the highest
     /// gap alone. `may_measure` tells which rates have runs left.
     fn best_ending(
         &self,
@@ -286,41 +286,37 @@ impl<'a> Evidence<'a> {
         let fits: Vec<Fit> = (needed.iter().enumerate())
             .map(|(objective, &needed)| Fit::new(measured(objective), center, needed))
             .collect();
+        // All objectives must be kept, and one that is missed is enough.
         let growth = |rate: usize, side: Side| {
-            let each = fits.iter().map(|fit| fit.growth(rates[rate].ln(), side));
+            let mut each = fits.iter().map(|fit| fit.growth(rates[rate].ln(), side));
             match side {
-                Side::Above => each.fold(f64::INFINITY, f64::min),
-                Side::Below => each.fold(0.0, f64::max),
+                Side::Above => each.try_fold(f64::INFINITY, |least, one| Some(least.min(one?))),
+                Side::Below => each.flatten().max_by(f64::total_cmp),
             }
         };
+        // `None` where a rate seems to be on the other side, or has no runs left.
         let ending = |from: Gap, to: Gap| {
+            let kept = from.checked_sub(1).map(|rate| (rate, self.above(rate), Side::Above));
+            let missed = (to < rates.len()).then(|| (to, self.below(to + 1), Side::Below));
             let mut ending = Ending { seconds: 0.0, rates: Vec::new() };
-            let mut require = |rate: usize, known: f64, side: Side| {
+            for (rate, known, side) in kept.into_iter().chain(missed) {
                 let missing = Self::needed() - known;
                 if missing > 0.0 {
-                    let blocks = missing / growth(rate, side);
+                    let blocks = missing / growth(rate, side).filter(|_| may_measure(rate))?;
                     // The ramp-up takes a fifth of a run.
                     let requests = blocks * shares::BLOCK as f64 / 0.8;
                     ending.seconds += requests / rates[rate];
-                    if may_measure(rate) {
-                        ending.rates.push((rate, blocks));
-                    }
+                    ending.rates.push((rate, blocks));
                 }
-            };
-            if from > 0 {
-                require(from - 1, self.above(from - 1), Side::Above);
             }
-            if to < rates.len() {
-                require(to, self.below(to + 1), Side::Below);
-            }
-            ending
+            Some(ending)
         };
         let narrow = (1..rates.len()).map(|from| (from, from + gaps - 1));
         let narrow = narrow.filter(|(from, to)| *to < rates.len() && *to >= first && *from <= last);
         let outside = [(0, 0), (rates.len(), rates.len())];
         narrow
             .chain(outside)
-            .map(|(from, to)| ending(from, to))
+            .filter_map(|(from, to)| ending(from, to))
             .filter(|ending| !ending.rates.is_empty())
             .min_by(|a, b| a.seconds.total_cmp(&b.seconds))
     }

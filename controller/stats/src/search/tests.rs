@@ -69,6 +69,16 @@ fn runs_that_are_used_up_leave_the_capacity_open_with_a_time() {
 }
 
 #[test]
+fn a_search_without_runs_left_where_it_matters_ends() {
+    let few = Search { max_runs: 3, ..search() };
+    // Just below what is needed: more runs at the lowest rate would decide, and others can't.
+    let progress = measure(&few, |_| 0.94);
+    assert_eq!(progress.steps.len(), 3, "{progress:?}");
+    assert!(progress.steps.iter().all(|step| step.request_rate < 1.01));
+    assert!(matches!(progress.standing.resolution, Resolution::NotResolved { .. }));
+}
+
+#[test]
 fn the_same_runs_lead_to_the_same_step_and_missing_ones_are_asked_for() {
     let search = search();
     let mut runs = BTreeMap::new();
