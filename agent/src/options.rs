@@ -30,7 +30,7 @@ pub struct ModelOptions {
     /// Storage and arithmetic of the weights: f32, f16, bf16 or int8
     #[arg(long, value_name = "DTYPE", default_value = "f32")]
     pub dtype: Dtype,
-    /// Device: cpu, or cuda:0 in a build for NVIDIA GPUs
+    /// Device: cpu, or an NVIDIA GPU: cuda:0 or cuda:GPU-UUID
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Inference threads [default: all cores]

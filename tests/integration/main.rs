@@ -17,6 +17,7 @@ mod dtypes;
 mod endpoint;
 mod failures;
 mod generation;
+mod gpu;
 mod heat;
 mod hostile;
 mod hub;

@@ -8,6 +8,7 @@ mod ignored;
 mod long;
 mod pictures;
 mod process;
+mod ptx;
 mod simulation;
 mod smollm2;
 
@@ -40,6 +41,12 @@ const TASKS: [Task; 8] = [
         arguments: "",
         help: "Regenerate docs/results.schema.json from the types",
         run: |_| schema(),
+    },
+    Task {
+        name: "ptx",
+        arguments: "[--check]",
+        help: "Regenerate agent/gpu/ptx from the kernels' sources, or only check it",
+        run: ptx::task,
     },
     Task {
         name: "book",

@@ -7,14 +7,15 @@ pub mod checkpoint;
 pub mod config;
 pub mod cpu;
 pub mod device;
+pub mod gpu;
 pub mod layout;
 pub mod position;
 
 use ::checkpoint::Tensors;
-use candle::CandleT5;
 use checkpoint::Checkpoint;
 use config::Config;
 use cpu::CpuModel;
+use crate::gpu::{GpuT5, Launches};
 use device::Device;
 use engine::files::{Model, ModelSource};
 use generation::compute::{self, Compute};
@@ -37,9 +38,9 @@ pub fn open(
         let text = file.text()?;
         let config = Config::parse(text.as_bytes()).map_err(unusable)?;
         let prompt = config::default_prompt(text.as_bytes(), config.family).map_err(unusable)?;
-        device.check(spec.dtype).map_err(|error| Error::Device(error.into()))?;
         if device.gpu().is_some() {
-            candle::check(&config).map_err(|error| Error::Device(error.into()))?;
+            let fits = crate::gpu::check(&config, spec);
+            fits.map_err(|error| Error::Device(error.into()))?;
         }
         let checkpoint = Checkpoint::open(&config, weights)?;
         Ok(Box::new(EncoderDecoder { checkpoint, prompt, device: device.clone() }))
@@ -81,14 +82,14 @@ impl Architecture for EncoderDecoder {
 
     fn kernel(&self, dtype: Dtype) -> String {
         match self.device.gpu() {
-            Some(gpu) => candle::kernel(&gpu.tensors, dtype),
+            Some(_) => crate::gpu::kernel(dtype),
             None => cpu::kernel(self.checkpoint.config.family, kernels::Dispatch::best(), dtype),
         }
     }
 
     fn continuous_batching(&self) -> bool {
         match self.device.gpu() {
-            Some(_) => candle::CONTINUOUS_BATCHING,
+            Some(_) => crate::gpu::CONTINUOUS_BATCHING,
             None => cpu::CONTINUOUS_BATCHING,
         }
     }
@@ -96,7 +97,7 @@ impl Architecture for EncoderDecoder {
     fn load(&self, dtype: Dtype, threads: usize) -> Result<Box<dyn Compute>, compute::Error> {
         let checkpoint = &self.checkpoint;
         Ok(match self.device.gpu() {
-            Some(gpu) => Box::new(CandleT5::load(checkpoint, gpu.tensors.clone(), dtype)?),
+            Some(gpu) => Box::new(GpuT5::load(checkpoint, gpu, dtype, Launches::Graph)?),
             None => {
                 Box::new(CpuModel::load(checkpoint, dtype, kernels::Dispatch::best(), threads)?)
             }

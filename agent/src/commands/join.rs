@@ -42,7 +42,7 @@ pub struct Options {
     /// Instance type of this machine [default: detected from SageMaker files or EC2 metadata]
     #[arg(long, value_name = "NAME")]
     pub instance_type: Option<String>,
-    /// Device: cpu, or cuda:0 in a build for NVIDIA GPUs
+    /// Device: cpu, or an NVIDIA GPU: cuda:0 or cuda:GPU-UUID
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
     /// Inference threads [default: all cores]

@@ -1,5 +1,5 @@
 use super::{Finding, Observations, Status, reach};
-use model::telemetry::{Metric, Window};
+use model::telemetry::{Metric, ThrottleReasons, Window};
 
 /// Reports mark a cell DEGRADED above this share of CPU time of other processes.
 const MAX_OTHER_LOAD: f64 = 0.05;
@@ -21,6 +21,7 @@ pub fn findings(observations: &Observations) -> Vec<Finding> {
     all.extend(speed(observations));
     all.extend(neighbours(observations));
     all.extend(gpus(observations));
+    all.extend(throttled(observations));
     all.extend(computed(observations));
     let absent = |absence: &model::telemetry::Absence| Finding {
         what: absence.what.clone(),
@@ -207,17 +208,35 @@ fn gpus(observations: &Observations) -> Vec<Finding> {
     found
 }
 
-/// Whether this build works with the driver. Only a computation shows that.
+/// Why the GPU's clocks are reduced now, and the clock against its maximum.
+fn throttled(observations: &Observations) -> Option<Finding> {
+    let last =
+        |metric| observations.windows.iter().rev().find_map(|window| window.readings.of(metric));
+    let reasons = ThrottleReasons::of_reading(last(Metric::GpuThrottleReasons)?)?;
+    let names: Vec<&str> = reasons.reasons().map(|reason| reason.name).collect();
+    let names = if names.is_empty() { "no reason".to_owned() } else { names.join(", ") };
+    let most = observations.instruments.gpus.first().and_then(|gpu| gpu.sm_max_mhz);
+    let clock = last(Metric::GpuSmMhz).map_or(String::new(), |mhz| {
+        let most = most.map_or(String::new(), |most| format!(" of {most}"));
+        format!("; {mhz:.0}{most} MHz")
+    });
+    let detail = format!("reduced clocks: {names}{clock}");
+    let remedy = "cool the GPU or raise its power limit before measuring";
+    Some(check("gpu_throttle", detail, reasons.is_throttled(), remedy))
+}
+
+/// Whether the driver accepts this program's kernels. Only a computation shows that.
 fn computed(observations: &Observations) -> Option<Finding> {
     let computed = observations.computed.as_ref()?;
     let device = &computed.device;
-    let remedy = "install a driver for the build's CUDA (R525 for 12.0, R580 for 13.0), or use the agent built for \
-                  NVIDIA GPUs: docs/gpu.md";
+    let remedy = "install NVIDIA's driver 470 or later: docs/gpu.md";
     Some(match &computed.outcome {
-        Ok(detail) => Finding::ok("gpu_build", format!("{device} computes: {detail}")),
+        Ok(detail) => Finding::ok("gpu_kernels", format!("{device} computes: {detail}")),
         // The reason names the device.
-        Err(reason) if computed.is_wanted => Finding::trouble("gpu_build", reason.clone(), remedy),
-        Err(reason) => Finding::not_measurable("gpu_build", reason.clone(), remedy),
+        Err(reason) if computed.is_wanted => {
+            Finding::trouble("gpu_kernels", reason.clone(), remedy)
+        }
+        Err(reason) => Finding::not_measurable("gpu_kernels", reason.clone(), remedy),
     })
 }
 
@@ -291,6 +310,8 @@ mod tests {
             (Metric::HostSwapUsedBytes, 1e9),
             (Metric::SamplerCpuNs, 1e8),
             (Metric::HostThermalThrottles, 2.0),
+            (Metric::GpuThrottleReasons, 32.0),
+            (Metric::GpuSmMhz, 585.0),
         ])];
         let library =
             NvmlLibrary { path: "/x".to_owned(), sha256: String::new(), is_foreign: true };
@@ -305,11 +326,14 @@ mod tests {
         observations.computed =
             Some(Computed { device: "cuda:0".to_owned(), is_wanted: true, outcome });
         let found = findings(&observations);
-        assert_eq!(found.len(), 15, "{found:#?}");
+        assert_eq!(found.len(), 16, "{found:#?}");
         for finding in found {
             assert_eq!(finding.status, Status::Trouble, "{finding:?}");
             assert!(finding.remedy.is_some(), "{finding:?}");
         }
+        let heat =
+            findings(&observations).into_iter().find(|finding| finding.what == "gpu_throttle");
+        assert_eq!(heat.unwrap().detail, "reduced clocks: sw_thermal_slowdown; 585 MHz");
     }
 
     #[test]

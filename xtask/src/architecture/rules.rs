@@ -135,9 +135,14 @@ const SIDES: &[&str] = &["agent", "controller"];
 /// Where `proto::wire` is used outside tests.
 const NAMES_WIRE: &[&str] = &["proto/", "controller/fleet/", "agent/src/controller_client/"];
 
-/// Where `unsafe` is used: the kernels, and three tools of the tests.
-const HAS_UNSAFE: &[&str] =
-    &["agent/kernels/", "tests/src/bin/link.rs", "tests/nvml_standin/", "tests/cuda_standin/"];
+/// Where `unsafe` is used: the kernels, the GPU's driver, and three tools of the tests.
+const HAS_UNSAFE: &[&str] = &[
+    "agent/kernels/",
+    "agent/gpu/",
+    "tests/src/bin/link.rs",
+    "tests/nvml_standin/",
+    "tests/cuda_standin/",
+];
 
 /// Code that reads a clock or the environment, or sleeps. Where it calls the standard library, it
 /// needs an exception from clippy.toml.

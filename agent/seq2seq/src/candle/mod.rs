@@ -39,9 +39,6 @@ impl Precision {
     }
 }
 
-/// Whether rows can join a running batch. Here rows share tensors of one length.
-pub const CONTINUOUS_BATCHING: bool = false;
-
 pub fn kernel(device: &Device, dtype: Dtype) -> String {
     let place = if device.is_cuda() { "cuda" } else { "cpu" };
     format!("candle {place}, {dtype}")

@@ -109,7 +109,7 @@ pub(crate) fn greedy<'a>(
     rows.into_iter().map(|row| row.ids).collect()
 }
 
-fn row_request(ids: &[u32], stop_rule: StopRule) -> RowRequest {
+pub(crate) fn row_request(ids: &[u32], stop_rule: StopRule) -> RowRequest {
     RowRequest { ids: ids.to_vec(), stop_rule, decoding: Arc::default() }
 }
 

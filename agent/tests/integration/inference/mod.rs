@@ -12,6 +12,7 @@ mod generated;
 mod intake;
 mod logits;
 mod memory;
+mod on_a_gpu;
 mod parity;
 mod searches;
 mod smollm2;
