@@ -489,8 +489,7 @@ pub enum LaunchCommand {
     after_help = "Example, with `controller run MATRIX --listen 0.0.0.0:7437` on this machine:
   controller launch sagemaker matrix.toml --controller https://bench.example.com:7437 \\
     --identity s3://bucket/fleetmark/identity --role-arn arn:aws:iam::123456789012:role/fleetmark-agent \\
-    --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 \\
-    --gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0 --dry-run
+    --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 --dry-run
 
 With --yes instead of --dry-run, the command sends the requests, waits, and stops its jobs at the
 end, after an error, and on Ctrl-C or SIGTERM. If the command is killed, SageMaker stops each job
@@ -501,12 +500,9 @@ pub struct LaunchSagemaker {
     /// Matrix file; each target whose name starts with `ml.` gets its agents
     #[arg(required_unless_present = "stop", conflicts_with = "stop")]
     pub matrix: Option<PathBuf>,
-    /// ECR image of the CPU agent (deploy/docker/agent.Dockerfile)
+    /// ECR image of the agent (deploy/docker/agent.Dockerfile)
     #[arg(long, value_name = "URI")]
     pub image_uri: Option<String>,
-    /// ECR image of the GPU agent (deploy/docker/agent-cuda.Dockerfile)
-    #[arg(long, value_name = "URI")]
-    pub gpu_image_uri: Option<String>,
     /// IAM role of the jobs
     #[arg(long, value_name = "ARN", required_unless_present = "stop")]
     pub role_arn: Option<String>,

@@ -1,4 +1,4 @@
-# The agent for CPUs. Run from the repository's root:
+# The agent, for CPUs and NVIDIA GPUs. Run from the repository's root:
 #   docker build -f deploy/docker/agent.Dockerfile -t fleetmark/agent .
 
 # Same base images and first stage as controller.Dockerfile.
@@ -27,7 +27,9 @@ COPY --from=programs /out/agent /usr/local/bin/agent
 COPY --from=programs /out/doc /usr/share/doc/fleetmark
 # Downloaded models are stored here; mount a volume to keep them.
 COPY --from=programs --chown=65532:65532 /out/empty /data
-ENV HF_HOME=/data/huggingface
+# With GPUs (docker run --gpus all): compute provides the driver's libcuda.so.1, utility NVML, which
+# reads the GPU's telemetry.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility HF_HOME=/data/huggingface
 WORKDIR /data
 USER 65532:65532
 EXPOSE 9465

@@ -26,7 +26,7 @@ variable "agents" {
   type = map(object({
     instance_type = string
     spot          = optional(bool, false)
-    device        = optional(string, "cpu") # cuda:0 uses the program agent-cuda
+    device        = optional(string, "cpu")
     image_id      = optional(string)        # default: Amazon Linux 2023, with NVIDIA's driver for cuda
     volume_gb     = optional(number, 60)
   }))
@@ -37,7 +37,7 @@ variable "agents" {
 }
 
 variable "programs" {
-  description = "Location of the release, as s3://BUCKET/PREFIX: controller, agent, agent-cuda (if used), SHA256SUMS."
+  description = "Location of the release, as s3://BUCKET/PREFIX: controller, agent, SHA256SUMS."
   type        = string
   validation {
     condition     = can(regex("^s3://[^/]+/.+[^/]$", var.programs))

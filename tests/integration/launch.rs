@@ -20,7 +20,6 @@ usd_per_hour = 0.23
 const LAUNCH: &str = "launch sagemaker matrix.toml --controller https://bench.example.com:7437 \
     --identity s3://bucket/fleetmark/identity --role-arn arn:aws:iam::123456789012:role/fleetmark-agent \
     --image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0 \
-    --gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0 \
     --max-runtime 4h --pace-ms 1";
 
 fn workspace() -> Workspace {
@@ -114,14 +113,13 @@ fn invalid_launches_are_refused_before_anything_is_sent() {
     let targets = TARGETS.replace("ml.g4dn", "g4dn").replace("ml.m5", "m5");
     workspace.write("local.toml", waiting::matrix("g4dn-vs-m5", &targets));
     let public = "https://bench.example.com:7437";
-    let gpu_image =
-        "--gpu-image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent-cuda:0.1.0";
+    let image = "--image-uri 123456789012.dkr.ecr.us-east-1.amazonaws.com/fleetmark-agent:0.1.0";
     let said = [
         LAUNCH.replace("matrix.toml", "local.toml"),
         LAUNCH.replace(public, "http://bench.example.com:7437"),
         LAUNCH.replace(public, "https://127.0.0.1:7437"),
         LAUNCH.replace(public, "https://10.1.2.3:7437"),
-        LAUNCH.replace(gpu_image, ""),
+        LAUNCH.replace(image, ""),
         LAUNCH.replace("s3://bucket/fleetmark/identity", "bucket"),
         LAUNCH.replace(
             "--max-runtime 4h",

@@ -88,23 +88,6 @@ PYTHON
     echo "image $name: $(($(of_image .Size) / 1000000)) MB, version $version, user 65532, no shell, $parts"
 done
 
-# The GPU image as far as possible without a toolkit: its last stage, with the CPU agent as its program.
-mkdir -p "$work/cuda/out/cuda"
-cp -r "$work/doc-agent" "$work/cuda/out/doc"
-cp "$programs/agent" "$work/cuda/out/agent"
-mkdir "$work/cuda/out/empty"
-touch "$work/cuda/out/cuda/libcudart.so.12"
-printf 'FROM scratch\nCOPY out /out\n' | docker build -q -f - -t localhost/fleetmark-test/cuda-programs "$work/cuda" >/dev/null
-docker build -q -f deploy/docker/agent-cuda.Dockerfile -t localhost/fleetmark-test/agent-cuda --build-arg BASE_IMAGE="$base" \
-    --build-arg BUILD_IMAGE="$base" --build-arg RUST_IMAGE="$base" --build-arg PROGRAMS=localhost/fleetmark-test/cuda-programs . >/dev/null
-image=localhost/fleetmark-test/agent-cuda
-is "agent-cuda's user" "$(of_image .Config.User)" 65532:65532
-is "agent-cuda's title" "$(label title)" fleetmark-agent-cuda
-of_image .Config.Env | grep -q 'NVIDIA_DRIVER_CAPABILITIES=compute,utility'
-docker run --rm --read-only --network none "$image" --version | grep -qF "$version"
-docker rmi "$image" localhost/fleetmark-test/cuda-programs >/dev/null
-echo "the last stage of agent-cuda can be built; its first one can't without CUDA's toolkit"
-
 echo "== the quickstart over TLS"
 FLEETMARK_STATE=$work/quickstart deploy/docker/quickstart.sh --no-build >"$work/quickstart.out" 2>&1 ||
     { cat "$work/quickstart.out" >&2; exit 1; }

@@ -32,9 +32,8 @@ const MAX_TAGS: usize = 50;
 
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// URI of the image for instances without a GPU.
+    /// URI of the agent's image.
     pub image: Option<String>,
-    pub gpu_image: Option<String>,
     /// ARN of the execution role.
     pub role: String,
     pub controller: ControllerUrl,
@@ -179,13 +178,11 @@ fn request(agent: &Agent<'_>) -> Option<Request> {
 }
 
 fn image<'o>(target: &TargetName, options: &'o Options) -> Result<&'o str, String> {
-    let (image, option, folder) = if has_gpu(target) {
-        (&options.gpu_image, "--gpu-image-uri", "agent-cuda.Dockerfile")
-    } else {
-        (&options.image, "--image-uri", "agent.Dockerfile")
-    };
-    image.as_deref().ok_or_else(|| {
-        format!("{target} needs an image: build deploy/docker/{folder}, push it to ECR, and set {option}")
+    options.image.as_deref().ok_or_else(|| {
+        format!(
+            "{target} needs an image: build deploy/docker/agent.Dockerfile, push it to ECR, and set \
+             --image-uri"
+        )
     })
 }
 
@@ -210,12 +207,8 @@ fn check(options: &Options) -> Vec<String> {
             options.role
         ));
     }
-    for (option, image) in
-        [("--image-uri", &options.image), ("--gpu-image-uri", &options.gpu_image)]
-    {
-        if image.as_ref().is_some_and(|uri| uri.is_empty() || uri.len() > MAX_IMAGE) {
-            problems.push(format!("{option}: expected 1 to {MAX_IMAGE} characters"));
-        }
+    if options.image.as_ref().is_some_and(|uri| uri.is_empty() || uri.len() > MAX_IMAGE) {
+        problems.push(format!("--image-uri: expected 1 to {MAX_IMAGE} characters"));
     }
     if options.controller.as_str().len() > MAX_TEXT {
         problems.push(format!("--controller: expected at most {MAX_TEXT} characters"));

@@ -41,7 +41,6 @@ fn matrix() -> Matrix {
 fn options() -> Options {
     Options {
         image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent:1".to_owned()),
-        gpu_image: Some("1.dkr.ecr.us-east-1.amazonaws.com/agent-cuda:1".to_owned()),
         role: "arn:aws:iam::123456789012:role/fleetmark-agent".to_owned(),
         controller: "https://bench.example.com:7437".parse().unwrap(),
         identity: "s3://bucket/fleetmark/identity".parse().unwrap(),
@@ -73,14 +72,13 @@ fn each_agent_of_an_ml_target_is_a_job_with_a_deadline() {
         assert_eq!(body["ProcessingResources"]["ClusterConfig"]["InstanceCount"], 1);
         let has_gpu = request.target.as_str() == "ml.g4dn.xlarge";
         assert_eq!(body.to_string().contains("cuda:0"), has_gpu);
-        assert_eq!(body.to_string().contains("/agent-cuda:1"), has_gpu);
     }
 }
 
 #[test]
 fn all_problems_are_reported_at_once() {
     let options = Options {
-        gpu_image: None,
+        image: None,
         role: "fleetmark".to_owned(),
         controller: "https://10.0.0.5:7437".parse().unwrap(),
         identity: "s3://bucket".parse().unwrap(),

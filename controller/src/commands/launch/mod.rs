@@ -58,7 +58,6 @@ pub(super) async fn run(options: &cli::LaunchSagemaker) -> anyhow::Result<Exit> 
 fn launch_options(options: &cli::LaunchSagemaker) -> Option<Options> {
     Some(Options {
         image: options.image_uri.clone(),
-        gpu_image: options.gpu_image_uri.clone(),
         role: options.role_arn.clone()?,
         controller: options.controller.clone()?,
         identity: options.identity.clone()?,

@@ -97,7 +97,7 @@ affinity:
           matchLabels: {app.kubernetes.io/name: fleetmark, app.kubernetes.io/component: agent}
 containers:
   - name: agent
-    image: {{ include "fleetmark.image" (list (ternary $root.Values.image.agentCuda $root.Values.image.agent (gt $gpus 0)) $root) }}
+    image: {{ include "fleetmark.image" (list $root.Values.image.agent $root) }}
     imagePullPolicy: {{ $root.Values.image.pullPolicy }}
     args:
       - join
