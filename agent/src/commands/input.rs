@@ -4,7 +4,7 @@ use crate::{engines, options::ModelOptions};
 use anyhow::{Context, bail};
 use generation::generate::StopRule;
 use generation::{Input, LanguageModel};
-use model::generation::{Decoding, fill};
+use model::generation::Decoding;
 use ops::text_file;
 use seq2seq::device::Device;
 use serde::Deserialize;

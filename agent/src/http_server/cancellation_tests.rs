@@ -126,7 +126,8 @@ impl Served {
         let gate = Arc::new(AtomicBool::new(false));
         let of_engine = Arc::clone(&gate);
         let limits = Limits { max_input_tokens: 9, max_new_tokens: 9 };
-        let options = Options { limits, settings: Settings::default(), queue, batch_size };
+        let (settings, sampling) = (Settings::default(), RequestSampling::Refused);
+        let options = Options { limits, settings, sampling, queue, batch_size };
         let load = move || -> Result<Box<dyn Engine>, engines::Error> {
             Ok(Box::new(Steps { facts: EngineFacts::default(), seen: sender, gate: of_engine }))
         };

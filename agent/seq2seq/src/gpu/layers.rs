@@ -116,6 +116,7 @@ impl Loader<'_> {
                 Activation::Relu => gpu::Activation::Relu,
                 Activation::Gelu => gpu::Activation::Gelu,
                 Activation::GeluTanh => gpu::Activation::GeluTanh,
+                Activation::Silu => unreachable!("config.json was refused: T5 has no SiLU"),
             },
             out: self.linear(&[names.out])?,
         })

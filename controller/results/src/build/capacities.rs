@@ -113,6 +113,7 @@ fn searched(
         model: read.campaign.matrix.models[key.model].name.clone(),
         target: read.campaign.matrix.targets[key.target].name.to_string(),
         dtype: key.dtype.to_string(),
+        num_beams: key.num_beams,
         max_batch_size: key.batch_size,
         slo: *slo,
         request_rates: measured.map(|(rate, _)| *rate).collect(),

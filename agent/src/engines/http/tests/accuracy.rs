@@ -80,7 +80,7 @@ fn client(address: SocketAddr) -> Http {
 fn errors(engine: &mut Http, sent: &Sent, streams: u64, clock: &Stopwatch) -> [Vec<f64>; 2] {
     sent.lock().unwrap().clear();
     let generation = Generation {
-        prompt: "{dialogue}".to_owned(),
+        prompt: Some("{dialogue}".to_owned()),
         max_input_tokens: 512,
         settings: Settings { max_new_tokens: Some(60), ..Settings::default() },
         stop: Stop::Eos,
