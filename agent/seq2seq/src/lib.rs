@@ -11,11 +11,11 @@ pub mod gpu;
 pub mod layout;
 pub mod position;
 
+use crate::gpu::{GpuT5, Launches};
 use ::checkpoint::Tensors;
 use checkpoint::Checkpoint;
 use config::Config;
 use cpu::CpuModel;
-use crate::gpu::{GpuT5, Launches};
 use device::Device;
 use engine::files::{Model, ModelSource};
 use generation::compute::{self, Compute};

@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+mod capacity;
 pub mod conditions;
 pub mod json;
 mod offered_load;
 pub mod parquet;
 mod schema;
 
+pub use capacity::{CapacityOf, CapacitySearch};
 pub use offered_load::{Load, RateAt};
 pub use schema::*;

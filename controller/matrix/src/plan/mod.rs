@@ -182,9 +182,8 @@ impl Plan {
     /// The searches: the candidates of each model, target, dtype, number of beams and batch size, by rate. Empty without
     /// a search.
     pub fn searches(&self, matrix: &Matrix) -> Vec<Vec<usize>> {
-        let key = |cell: &Cell| {
-            (cell.model, cell.target, cell.dtype, cell.num_beams, cell.batch_size)
-        };
+        let key =
+            |cell: &Cell| (cell.model, cell.target, cell.dtype, cell.num_beams, cell.batch_size);
         let mut searches: Vec<Vec<usize>> = Vec::new();
         for (index, cell) in self.cells.iter().enumerate().filter(|(_, c)| c.is_candidate(matrix)) {
             let same = |search: &&mut Vec<usize>| key(&self.cells[search[0]]) == key(cell);

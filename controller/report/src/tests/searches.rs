@@ -61,7 +61,7 @@ fn the_capacity_is_in_the_headline_with_its_interval_and_its_cost() {
     let shown = document(&results);
     for page in [html::render(&shown), markdown::render(&shown)] {
         assert!(page.contains("ttft ≤ 3.00 ms breaks at"), "each limit is judged");
-        assert!(page.contains("Steps of the search") && page.contains("Latency against load"));
+        assert!(page.contains("Within the limits") && page.contains("Latency against load"));
     }
 }
 

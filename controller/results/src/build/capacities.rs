@@ -1,7 +1,8 @@
 //! Sweeps of request rates -> the capacity of each target under the objective.
 
 use super::StoredCampaign;
-use crate::schema::{CapacityOf, CapacitySearch, Cell};
+use crate::capacity::{CapacityOf, CapacitySearch};
+use crate::schema::Cell;
 use matrix::plan;
 use model::engine::Dtype;
 use stats::Limitation;
