@@ -1,7 +1,9 @@
 //! Defaults, limits and problems of matrix.toml.
 
+mod asked;
+
 use super::*;
-use crate::plan::{PairKind, Plan, pairs};
+use crate::plan::Plan;
 use model::generation::{EarlyStopping, Settings};
 
 const SMALL: &str = r#"
@@ -655,94 +657,4 @@ fn metrics_are_those_of_the_endpoints_server() {
         "id = \"sagemaker:summaries\"\n[model.endpoint]\nmetrics_url = \"http://a/metrics\"";
     let error = check_model(sagemaker).unwrap_err().to_string();
     assert!(error.contains("only endpoints with a URL have metrics"), "{error}");
-}
-
-#[test]
-fn a_model_is_asked_in_its_own_way_where_it_says_so() {
-    let text = format!(
-        "{SMALL}[[model]]\nname = \"other\"\nid = \"builtin:tiny\"\nprompt = \"{{dialogue}} TL;DR\"\n\
-         generation = {{ num_beams = 4, max_length = 9 }}\n\
-         [generation]\nnum_beams = 2\nmax_new_tokens = 64\nlength_penalty = 2.0\n"
-    );
-    let matrix = check(&text).unwrap();
-    let [first, other] = [0, 1].map(|model| matrix.asked(&matrix.models[model], None));
-    assert_eq!(first, matrix.generation);
-    assert_eq!(first.prompt, None);
-    assert_eq!(other.prompt.as_deref(), Some("{dialogue} TL;DR"));
-    let expected = Settings {
-        num_beams: Some(4),
-        max_length: Some(9),
-        length_penalty: Some(2.0),
-        ..Settings::default()
-    };
-    assert_eq!(other.settings, expected);
-    let plan = Plan::make(&matrix, 4).unwrap();
-    assert_eq!(
-        plan.asked(&matrix)[0].iter().map(|it| &it.generation).collect::<Vec<_>>(),
-        [&first, &other]
-    );
-    let error = check(&text.replace("TL;DR", "{dialogue}")).unwrap_err().to_string();
-    assert!(error.contains("model[1].prompt: expected {dialogue} once"), "{error}");
-    let error = check(&text.replace("max_length = 9", "stop = \"eos\"")).unwrap_err().to_string();
-    assert!(error.contains("model[1].generation.stop: unknown key"), "{error}");
-}
-
-#[test]
-fn plans_of_before_ask_all_engines_for_what_the_matrix_says() {
-    let matrix = check(SMALL).unwrap();
-    let mut plan = serde_json::to_value(Plan::make(&matrix, 4).unwrap()).unwrap();
-    let engine = plan["engines"][0][0].as_object_mut().unwrap();
-    assert!(engine.remove("generation").is_some());
-    let plan: Plan = serde_json::from_value(plan).unwrap();
-    assert_eq!(plan.asked(&matrix)[0][0].generation, matrix.generation);
-}
-
-#[test]
-fn beams_are_a_factor_whose_levels_are_compared_with_the_first() {
-    let matrix =
-        check(&format!("{SMALL}[factors]\nnum_beams = [1, 4]\ndtypes = [\"f32\", \"int8\"]\n"));
-    let matrix = matrix.unwrap();
-    let plan = Plan::make(&matrix, 4).unwrap();
-    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
-    assert_eq!(
-        ids,
-        [
-            "tiny.f32.beams1.b1.offline@here",
-            "tiny.f32.beams4.b1.offline@here",
-            "tiny.int8.beams1.b1.offline@here",
-            "tiny.int8.beams4.b1.offline@here"
-        ]
-    );
-    let beams: Vec<_> =
-        plan.asked(&matrix)[0].iter().map(|engine| engine.generation.settings.num_beams).collect();
-    assert_eq!(beams, [Some(1), Some(4), Some(1), Some(4)]);
-    let pairs: Vec<_> = pairs(&plan, &matrix)
-        .into_iter()
-        .map(|pair| (pair.baseline, pair.candidate, pair.kind))
-        .collect();
-    assert_eq!(
-        pairs,
-        [
-            (0, 1, PairKind::NumBeams),
-            (0, 2, PairKind::Dtype),
-            (1, 3, PairKind::Dtype),
-            (2, 3, PairKind::NumBeams)
-        ]
-    );
-}
-
-#[test]
-fn what_is_a_factor_is_not_set_elsewhere() {
-    let endpoint = "id = \"https://h.example/v1\"\ngeneration = { num_beams = 2 }";
-    let text = SMALL.replace("id = \"builtin:tiny\"", endpoint)
-        + "[factors]\nnum_beams = [1, 4]\n[generation]\nnum_beams = 4\n";
-    let error = check(&text).unwrap_err().to_string();
-    for problem in [
-        "factors: num_beams is a factor: remove generation.num_beams\n",
-        "factors: num_beams is a factor: remove generation.num_beams of tiny\n",
-        "factors: tiny is an endpoint, which has settings of its own: num_beams can't be a factor",
-        "tiny is an endpoint, which has settings of its own: remove generation.num_beams",
-    ] {
-        assert!(error.contains(problem), "{problem} is missing in {error}");
-    }
 }

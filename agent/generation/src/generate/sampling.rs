@@ -248,7 +248,7 @@ mod tests {
             prop_assert!(top_k == 0 || left <= scores.len());
             let next = Draws::new(sampling, &[1]).next(place, &mut scores.clone());
             prop_assert!(warped[next.id as usize].is_finite());
-            prop_assert_eq!(next.logit, warped[next.id as usize]);
+            prop_assert_eq!(next.logit.to_bits(), warped[next.id as usize].to_bits());
         }
 
         #[test]
@@ -257,7 +257,7 @@ mod tests {
             seed: u64,
         ) {
             let best = NextToken::of(&scores);
-            let ties = scores.iter().filter(|score| **score == best.logit).count();
+            let ties = scores.iter().filter(|score| **score >= best.logit).count();
             prop_assume!(ties == 1);
             let one = Sampling { top_k: 1, seed, ..NEUTRAL };
             prop_assert_eq!(Draws::new(one, &[1]).next(0, &mut scores.clone()).id, best.id);

@@ -50,7 +50,7 @@ pub fn render(
     // Writing to a String can't fail.
     let _ = head(&mut out, plan, matrix, prices, timing);
     let _ = targets(&mut out, plan, matrix, prices, &timing.estimate);
-    let _ = differences(&mut out, power);
+    let _ = differences(&mut out, matrix, power);
     let _ = cells(&mut out, plan, matrix);
     let _ = order(&mut out, plan, matrix);
     out
@@ -180,7 +180,7 @@ fn targets(
     Ok(())
 }
 
-fn differences(out: &mut String, power: &[Power]) -> std::fmt::Result {
+fn differences(out: &mut String, matrix: &Matrix, power: &[Power]) -> std::fmt::Result {
     if power.is_empty() {
         return Ok(());
     }
@@ -197,7 +197,10 @@ fn differences(out: &mut String, power: &[Power]) -> std::fmt::Result {
     let label = |row: &Power| {
         let comparisons = match row.family {
             Family::Costs(others) => format!("cost against {}", count(others, "other cell")),
-            Family::Pairs(pairs) => format!("{} of targets, models, dtypes", count(pairs, "pair")),
+            Family::Pairs(pairs) => {
+                let beams = if matrix.num_beams.is_empty() { "" } else { ", beams" };
+                format!("{} of targets, models, dtypes{beams}", count(pairs, "pair"))
+            }
         };
         format!("{comparisons}, {}", count(row.runs as usize, "run"))
     };
