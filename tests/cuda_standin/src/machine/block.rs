@@ -1,6 +1,6 @@
 //! Runs blocks one after another: their warps in turn, from barrier to barrier.
 
-use super::shared::Shared;
+use super::shared_memory::Shared;
 use super::warp::{Stop, Warp, axes};
 use super::{Context, Counts, Trouble};
 use crate::fault::{Fault, Kind};

@@ -6,7 +6,7 @@ mod bits;
 mod block;
 mod collective;
 pub(crate) mod float;
-mod shared;
+mod shared_memory;
 mod warp;
 
 pub use float::Approximation;
