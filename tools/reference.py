@@ -77,7 +77,7 @@ page += [table(name, one) for name, one in sorted(schema.get("$defs", schema.get
 (book / "reference/results.md").write_text("\n".join(page))
 
 # Metrics, from their registration in the code.
-page = ["# Metrics\n", "In the Prometheus text format, on the port given by `--metrics`.\n", "| metric | meaning |", "| --- | --- |"]
+page = ["# Metrics\n", "In the Prometheus text format, on the port given by `--metrics`; `fleetmark_serve_*` on that of `agent serve`.\n", "| metric | meaning |", "| --- | --- |"]
 registered = set()
 for program in ("controller", "agent"):
     source = "\n".join(path.read_text() for path in sorted((repository / program).rglob("*.rs")))
@@ -86,9 +86,10 @@ for program in ("controller", "agent"):
         registered.add(name)
 (book / "reference/metrics.md").write_text("\n".join(page) + "\n")
 
-described = set(re.findall(r"fleetmark_[a-z_]+", (repository / "docs/watching.md").read_text()))
+pages = "".join((repository / "docs" / name).read_text() for name in ("watching.md", "serving.md"))
+described = set(re.findall(r"fleetmark_[a-z_]+", pages))
 if registered != described:
-    sys.exit(f"docs/watching.md: missing metrics {sorted(registered - described)}, unknown metrics {sorted(described - registered)}")
+    sys.exit(f"docs/watching.md, docs/serving.md: missing metrics {sorted(registered - described)}, unknown metrics {sorted(described - registered)}")
 
 # The matrix: for an unknown key, the controller lists the known ones.
 UNKNOWN = "qqqqqqqqqqqqqqqqqqqqqqqqqqqqqq"

@@ -229,7 +229,8 @@ fn wrong_pointers_and_streams_end_the_campaign_before_anything_is_measured() {
     assert_eq!(day.asked, 1);
     Day::at("answer = \"/choices/0/txt\"", |_| ok())
         .refused(&["nothing at /choices/0/txt: /choices/0 holds `text`, `finish_reason`"]);
-    Day::at(TEXT, |_| Reply::events(&["ok"])).refused(&["text/event-stream", "turn streaming off"]);
+    Day::at(TEXT, |_| Reply::events(&["ok"]))
+        .refused(&["a stream of events", "turn streaming off"]);
     Day::at(TEXT, |_| ok().stalling()).refused(&["no complete response within 1 s"]);
     Day::at(TEXT, |_| Reply::new("424 Failed Dependency", r#"{"OriginalStatusCode": 400}"#))
         .refused(&["rejected: 424 Failed Dependency"]);

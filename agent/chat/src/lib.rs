@@ -285,13 +285,16 @@ mod tests {
         assert_eq!(failure(long), "chat_template.jinja: the prompt has more than 1048576 bytes");
     }
 
+    /// minijinja's arithmetic overflows here, which panics only in builds that check for it.
     #[test]
     fn a_panic_of_the_library_is_an_error() {
         let error = failure("{{ '{:===\u{fb}}'.format(7) }}");
-        assert!(
-            error.starts_with("chat_template.jinja: cannot render: minijinja panicked: "),
-            "{error}"
-        );
+        let found = if cfg!(debug_assertions) {
+            "chat_template.jinja: cannot render: minijinja panicked: "
+        } else {
+            "chat_template.jinja, line 1: cannot render: "
+        };
+        assert!(error.starts_with(found), "{error}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum Error {
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
-    File(#[from] super::file::Error),
+    File(#[from] super::error::Error),
     #[error("architecture `{found}` is not supported: expected llama, qwen2 or qwen3")]
     Architecture { found: String },
     #[error("`{key}` is not supported: it changes what the model computes")]

@@ -1,57 +1,21 @@
 //! A file: its metadata, and where its tensors are.
 
 use super::blocks::{self, Format};
+use super::error::{Error, MAX_DIMENSIONS};
 use super::metadata::Metadata;
 use super::reader::Reader;
 use engine::files::Blob;
 use std::collections::BTreeMap;
-use std::io;
 
 const MAGIC: [u8; 4] = *b"GGUF";
 /// Version 1 had shorter counts; no file of it is in use.
 const VERSIONS: [u32; 2] = [2, 3];
 const DEFAULT_ALIGNMENT: u64 = 32;
-/// As in ggml.
-const MAX_DIMENSIONS: u32 = 4;
 /// An empty name, no dimension, a type and an offset.
 const TENSOR_BYTES: u64 = 24;
 /// An empty key, a type and one byte.
 const KEY_BYTES: u64 = 13;
 const CHUNK_BYTES: usize = 1 << 20;
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot read {file}")]
-    Read { file: String, source: io::Error },
-    #[error("{file} is not a GGUF file: it does not start with `GGUF`")]
-    Magic { file: String },
-    #[error("{file} has GGUF version {version}: expected 2 or 3, in little-endian byte order")]
-    Version { file: String, version: u32 },
-    #[error(
-        "{file} is truncated or damaged: what byte {at} announces does not fit into the header"
-    )]
-    Truncated { file: String, at: u64 },
-    #[error("{file}: the text at byte {at} is not valid UTF-8")]
-    Text { file: String, at: u64 },
-    #[error("{file}: unknown type {kind} of the value of `{key}`")]
-    Kind { file: String, key: String, kind: u32 },
-    #[error("{file}: {what} occurs twice")]
-    Twice { file: String, what: String },
-    #[error("{file}: general.alignment is not a power of 2 up to 65536")]
-    Alignment { file: String },
-    #[error(
-        "{file}: tensor `{tensor}` has {dimensions} dimensions: expected 1 to {MAX_DIMENSIONS}"
-    )]
-    Dimensions { file: String, tensor: String, dimensions: u32 },
-    #[error("{file}: tensor `{tensor}` is stored as {found}: expected one of {}", blocks::READ)]
-    Format { file: String, tensor: String, found: String },
-    #[error(
-        "{file}: rows of {columns} values of tensor `{tensor}` are not whole blocks of {format}"
-    )]
-    Blocks { file: String, tensor: String, columns: usize, format: &'static str },
-    #[error("{file}: tensor `{tensor}` is outside the file: it is truncated or damaged")]
-    Outside { file: String, tensor: String },
-}
 
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

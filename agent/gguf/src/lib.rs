@@ -7,6 +7,7 @@
 
 pub mod blocks;
 mod config;
+mod error;
 mod file;
 mod metadata;
 mod model;
@@ -15,6 +16,7 @@ mod rope;
 mod tensors;
 mod tokenizer;
 
-pub use file::{Error as FileError, File, Tensor};
+pub use error::Error as FileError;
+pub use file::{File, Tensor};
 pub use metadata::{Error as MetadataError, Metadata, Value};
 pub use model::{Error, Model};

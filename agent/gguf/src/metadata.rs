@@ -1,6 +1,6 @@
 //! The metadata of a file: values by key.
 
-use super::file;
+use super::error;
 use super::reader::Reader;
 use std::collections::BTreeMap;
 
@@ -48,21 +48,25 @@ mod types {
 
 impl Metadata {
     /// Reads `count` keys with their values.
-    pub(crate) fn read(reader: &mut Reader, name: &str, count: usize) -> Result<Self, file::Error> {
+    pub(crate) fn read(
+        reader: &mut Reader,
+        name: &str,
+        count: usize,
+    ) -> Result<Self, error::Error> {
         let mut values = BTreeMap::new();
         for _ in 0..count {
             let key = reader.text()?;
             let kind = reader.u32()?;
             let value = match kind {
                 types::ARRAY => array(reader, name, &key)?,
-                kind => scalar(reader, kind)?.ok_or_else(|| file::Error::Kind {
+                kind => scalar(reader, kind)?.ok_or_else(|| error::Error::Kind {
                     file: name.to_owned(),
                     key: key.clone(),
                     kind,
                 })?,
             };
             if values.insert(key.clone(), value).is_some() {
-                return Err(file::Error::Twice {
+                return Err(error::Error::Twice {
                     file: name.to_owned(),
                     what: format!("key `{key}`"),
                 });
@@ -140,7 +144,7 @@ fn misfit(key: &str, expected: &'static str) -> Error {
     Error::Value { key: key.to_owned(), expected }
 }
 
-fn scalar(reader: &mut Reader, kind: u32) -> Result<Option<Value>, file::Error> {
+fn scalar(reader: &mut Reader, kind: u32) -> Result<Option<Value>, error::Error> {
     Ok(Some(match kind {
         types::F32 => {
             // As the number that was written, not as its neighbor in f64.
@@ -157,7 +161,7 @@ fn scalar(reader: &mut Reader, kind: u32) -> Result<Option<Value>, file::Error> 
     }))
 }
 
-fn integer(reader: &mut Reader, kind: u32) -> Result<Option<i128>, file::Error> {
+fn integer(reader: &mut Reader, kind: u32) -> Result<Option<i128>, error::Error> {
     Ok(Some(match kind {
         types::U8 | types::BOOL => u8::from_le_bytes(reader.array()?).into(),
         types::I8 => i8::from_le_bytes(reader.array()?).into(),
@@ -171,9 +175,9 @@ fn integer(reader: &mut Reader, kind: u32) -> Result<Option<i128>, file::Error> 
     }))
 }
 
-fn array(reader: &mut Reader, name: &str, key: &str) -> Result<Value, file::Error> {
+fn array(reader: &mut Reader, name: &str, key: &str) -> Result<Value, error::Error> {
     let kind = reader.u32()?;
-    let unknown = || file::Error::Kind { file: name.to_owned(), key: key.to_owned(), kind };
+    let unknown = || error::Error::Kind { file: name.to_owned(), key: key.to_owned(), kind };
     // Bytes per item, at least.
     let least = match kind {
         types::U8 | types::I8 | types::BOOL => 1,
@@ -187,12 +191,12 @@ fn array(reader: &mut Reader, name: &str, key: &str) -> Result<Value, file::Erro
         types::TEXT => Value::Texts((0..count).map(|_| reader.text()).collect::<Result<_, _>>()?),
         types::F32 => {
             let float = |_| Ok(f32::from_le_bytes(reader.array()?));
-            Value::Floats((0..count).map(float).collect::<Result<_, file::Error>>()?)
+            Value::Floats((0..count).map(float).collect::<Result<_, error::Error>>()?)
         }
         types::F64 => {
             #[expect(clippy::cast_possible_truncation, reason = "no such list is computed with")]
             let float = |_| Ok(f64::from_le_bytes(reader.array()?) as f32);
-            Value::Floats((0..count).map(float).collect::<Result<_, file::Error>>()?)
+            Value::Floats((0..count).map(float).collect::<Result<_, error::Error>>()?)
         }
         kind => {
             let integer = |_| {

@@ -2,7 +2,8 @@
 //! named tensors.
 
 use super::config::{self, Shape};
-use super::file::{self, File};
+use super::error;
+use super::file::File;
 use super::metadata;
 use super::tensors::{self, Named};
 use super::tokenizer::{self, Tokens};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    File(#[from] file::Error),
+    File(#[from] error::Error),
     #[error("cannot use {file}")]
     Config { file: String, source: config::Error },
     #[error("cannot use the tokenizer in {file}")]
@@ -142,7 +143,7 @@ impl Model {
     }
 
     /// All values of a tensor in transformers' order.
-    pub fn values(&self, name: &str) -> Option<Result<Vec<f32>, file::Error>> {
+    pub fn values(&self, name: &str) -> Option<Result<Vec<f32>, error::Error>> {
         self.tensors.get(name).map(|named| named.values(&self.file))
     }
 }

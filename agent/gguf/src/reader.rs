@@ -1,6 +1,6 @@
 //! Reads the header of a file front to back, without trusting the lengths it states.
 
-use super::file::Error;
+use super::error::Error;
 use engine::files::Blob;
 
 /// Tokens and merges of the largest vocabularies have about 20 MB.

@@ -9,7 +9,7 @@ pub enum Error {
     #[error(transparent)]
     Metadata(#[from] metadata::Error),
     #[error(transparent)]
-    File(#[from] super::file::Error),
+    File(#[from] super::error::Error),
     #[error(
         "the factors in rope_freqs.weight are not those of Llama 3: other factors are not supported"
     )]

@@ -1,7 +1,8 @@
 //! The names and rows of tensors as transformers has them.
 
 use super::config::Shape;
-use super::file::{Error, File, Tensor};
+use super::error::Error;
+use super::file::{File, Tensor};
 
 /// The order of the rows of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

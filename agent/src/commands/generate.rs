@@ -21,8 +21,8 @@ Each line of the input is {\"id\", \"dialogue\"} or {\"id\", \"input_ids\"}. Eac
 output is {\"id\", \"output_ids\", \"text\", \"input_tokens\", \"finish\"}, in the same order.
 A dialogue is put into the prompt of the model's family: \"Summarize: \" and the dialogue for T5
 and decoder-only models, the dialogue alone for BART and PEGASUS, or after the prefix of the
-model's config.json. A chat model's template is written around it. Longer
-prompts are truncated; a note at the end reports how many.
+model's config.json. A chat model's template is written around it. Longer prompts are truncated; a
+note at the end reports how many.
 
 Examples:
   agent generate --model ./flan-t5-small --input in.jsonl --output out.jsonl

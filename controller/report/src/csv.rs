@@ -39,8 +39,7 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     add("adapter", plain(entry.peft_weights.as_deref().unwrap_or_default()));
     add("dtype", plain(&entry.dtype));
     let decoding = entry.engine.as_ref().and_then(|engine| engine.decoding.as_ref());
-    let num_beams = entry.num_beams.or(decoding.map(|decoding| decoding.num_beams));
-    add("num_beams", num_beams.map_or_else(String::new, |number| number.to_string()));
+    add("num_beams", entry.beams().map_or_else(String::new, |number| number.to_string()));
     add("generation", plain(decoding.map_or("", |decoding| &decoding.summary)));
     add("prompt", plain(&prompt(results, entry).unwrap_or_default()));
     add("scenario", plain(&entry.scenario));

@@ -110,7 +110,7 @@ fn pages_and_policies_are_written() {
     }
     assert!(std::fs::read(pages.join("decision.pdf")).unwrap().starts_with(b"%PDF"));
     let markdown = std::fs::read_to_string(pages.join("decision.md")).unwrap();
-    assert!(markdown.contains("Every figure is a prediction"), "{markdown}");
+    assert!(markdown.contains("## Predicted fleets"), "{markdown}");
     let text = std::fs::read_to_string(policies.join("sagemaker-scalable-target.json")).unwrap();
     let target: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(target["ResourceId"], "endpoint/call-summaries/variant/AllTraffic");

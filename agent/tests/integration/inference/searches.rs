@@ -104,7 +104,7 @@ fn assert_exact(found: &[Decoded], searches: &[Search], how: &str) {
 }
 
 #[test]
-fn every_search_is_exact_at_every_batch_size_beside_any_other() {
+fn every_search_is_exact_at_every_batch_size_with_any_other() {
     for ((model, eos), mut searches) in searches() {
         assert!(searches.len() >= 8, "{model} {eos:?} has {} cases", searches.len());
         let mut compute = cpu(&model, Dtype::F32);
@@ -176,10 +176,10 @@ fn sampled_tokens_depend_on_the_seed_and_the_prompt_alone() {
         // Beside greedy rows and beams, in another order.
         requests.reverse();
         requests.extend(searches.iter().map(Search::request));
-        let mut beside = decode(&requests, 7, 3);
-        beside.truncate(alone.len());
-        beside.reverse();
-        assert_eq!(beside, alone);
+        let mut mixed = decode(&requests, 7, 3);
+        mixed.truncate(alone.len());
+        mixed.reverse();
+        assert_eq!(mixed, alone);
         assert!(alone.iter().all(|row| row.first_token_ns.is_some() && row.score.is_none()));
 
         let greedy: Vec<RowRequest> = sampled(&searches)

@@ -34,8 +34,7 @@ pub(crate) fn asked_differently(results: &Results) -> Vec<String> {
 
 /// With its placeholder for the dialogue; `None` if it is unknown.
 pub(crate) fn prompt(results: &Results, entry: &Entry) -> Option<String> {
-    let own = entry.engine.as_ref().and_then(|engine| engine.prompt.clone());
-    own.or_else(|| results.environment.generation.prompt.clone())
+    results.prompt(entry).map(str::to_owned)
 }
 
 fn quoted(prompt: &str) -> String {

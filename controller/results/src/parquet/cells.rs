@@ -77,8 +77,12 @@ fn columns_of(results: &Results) -> Vec<Column> {
     add("target", text(&|row| Some(row.0.target.clone())));
     add("measured_on", text(&|row| Some(row.0.measured_on.clone())));
     add("dtype", text(&|row| Some(row.0.dtype.clone())));
-    let beams = rows.iter().map(|row| row.0.num_beams.map(i64::from));
+    let beams = rows.iter().map(|row| row.0.beams().map(i64::from));
     add("num_beams", Values::Whole(beams.collect()));
+    let generation =
+        |row: &Row<'_>| Some(row.0.engine.as_ref()?.decoding.as_ref()?.summary.clone());
+    add("generation", text(&generation));
+    add("prompt", text(&|row| results.prompt(row.0).map(str::to_owned)));
     add("scenario", text(&|row| Some(row.0.scenario.clone())));
     add("batch_size", whole(&|row| u64::from(row.1.batch_size)));
     add("status", text(&|row| Some(row.1.validity.status.as_str().to_owned())));

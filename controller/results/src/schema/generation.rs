@@ -1,7 +1,24 @@
 //! What models were asked for, and what they decoded with.
 
+use super::{Entry, Results};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+impl Results {
+    /// The prompt of a model, with its placeholder for the dialogue; `None` if it is unknown.
+    pub fn prompt<'a>(&'a self, entry: &'a Entry) -> Option<&'a str> {
+        let own = entry.engine.as_ref().and_then(|engine| engine.prompt.as_deref());
+        own.or(self.environment.generation.prompt.as_deref())
+    }
+}
+
+impl Entry {
+    /// The number of beams, a level of the factor or the model's own; `None` if it is unknown.
+    pub fn beams(&self) -> Option<u32> {
+        let decoding = || self.engine.as_ref()?.decoding.as_ref();
+        self.num_beams.or_else(|| decoding().map(|decoding| decoding.num_beams))
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Generation {
