@@ -1,6 +1,6 @@
 //! The kernels for GPUs: `agent/gpu/kernels/*.cu` in, `agent/gpu/ptx/*.ptx` out.
 //!
-//! Compilers come from PyPI into `target/nvcc`, pinned: nvcc 13.0, the last that still compiles for
+//! Compilers come from `PyPI` into `target/nvcc`, pinned: nvcc 13.0, the last that still compiles for
 //! Turing and is published there, and the ptxas of CUDA 12.9, which also reads the older version of
 //! PTX that the texts declare so that drivers since 2019 accept them.
 

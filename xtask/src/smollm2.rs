@@ -1,4 +1,4 @@
-//! SmolLM2-135M-Instruct, a language model of 98 MB that PyPI distributes as a GGUF file (Q4_1,
+//! SmolLM2-135M-Instruct, a language model of 98 MB that `PyPI` distributes as a GGUF file (`Q4_1`,
 //! Apache-2.0), for tests and examples with real text. Never committed.
 
 use crate::process::{self, command};

@@ -51,7 +51,7 @@ impl Architecture for Checkpoint {
         PromptForm::of_tokenizer(self.config.positions)
     }
 
-    fn default_prompt(&self) -> &str {
+    fn default_prompt(&self) -> &'static str {
         "Summarize: {dialogue}"
     }
 

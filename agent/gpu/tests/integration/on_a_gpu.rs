@@ -122,7 +122,8 @@ fn a_fused_norm_is_the_norm_and_activations_and_gates_follow() {
         kernels.product(Product { x, rows, norm, factor, weights, to }).unwrap();
     };
     let sums: Vec<f64> = product(&expected, &w, inputs).iter().map(|sum| sum * 0.5).collect();
-    let functions: [(Activation, fn(f64) -> f64); 3] = [
+    type Function = fn(f64) -> f64;
+    let functions: [(Activation, Function); 3] = [
         (Activation::Identity, |x| x),
         (Activation::Relu, |x| x.max(0.0)),
         (Activation::GeluTanh, |x| {
