@@ -54,7 +54,7 @@ with mock_aws():
             for action in read(actions):
                 scaling.put_scheduled_action(**action)
             found = scaling.describe_scheduled_actions(ServiceNamespace="sagemaker")["ScheduledActions"]
-            assert len(found) == len(read(actions)) > 5, found
+            assert len(found) == len(read(actions)) > 0, found
             applied += 1
         terraform = read(f"{folder}/scaling.tf.json")["resource"]
         assert "aws_appautoscaling_target" in terraform
