@@ -3,9 +3,8 @@
 //! says how.
 
 use super::fixture::{Batches, decode_ids, open, spec};
-use super::generated::{Case, Fixture, Loader};
-use super::logits::{Distance, Forced};
-use candle_core::safetensors;
+use super::generated::{Fixture, Loader};
+use super::logits::Distance;
 use causal::checkpoint::Checkpoint;
 use causal::config::Config;
 use causal::cpu::CpuModel;
@@ -71,40 +70,11 @@ mod lm {
     }
 }
 
-/// Feeds the same tokens to the cases of `logits.safetensors`, side by side.
+/// The file names what follows the prompts, whose last tokens are the first ones fed.
 fn distance(fixture: &Fixture<Causal>, compute: &mut dyn Compute) -> Distance {
-    let path = fixture.folder.join("logits.safetensors");
-    let reference = safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
-    let forced = forced(&fs::read(&path).unwrap());
-    let cases: Vec<Case> = fixture
-        .greedy_cases()
-        .into_iter()
-        .filter(|case| reference.contains_key(&case.id))
-        .collect();
-    assert!(cases.len() >= 4 && cases.len() == reference.len());
-    // The prompt's last token is the first one fed.
-    let fed: Vec<Vec<u32>> = cases
-        .iter()
-        .map(|case| [&case.input_ids[case.input_ids.len() - 1..], &forced[..forced.len() - 1]])
-        .map(|parts| parts.concat())
-        .collect();
-    let forced: Vec<Forced<'_>> = cases
-        .iter()
-        .zip(&fed)
-        .map(|(Case { id, input_ids, .. }, decoder_ids)| Forced {
-            prompt: input_ids,
-            decoder_ids,
-            logits: reference[id].to_vec2().unwrap(),
-        })
-        .collect();
-    Distance::of(compute, &forced)
-}
-
-/// What follows the prompts, which the file names in its metadata.
-fn forced(file: &[u8]) -> Vec<u32> {
-    let (_, header) = ::safetensors::SafeTensors::read_metadata(file).unwrap();
-    let ids = &header.metadata().as_ref().unwrap()["forced_ids"];
-    serde_json::from_str(ids).unwrap()
+    fixture.distance(compute, "forced_ids", |case, forced| {
+        [&case.input_ids[case.input_ids.len() - 1..], &forced[..forced.len() - 1]].concat()
+    })
 }
 
 /// About twice what was measured with AVX-512, in standard deviations of the logits: the largest

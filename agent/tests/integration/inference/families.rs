@@ -2,8 +2,8 @@
 //! adapters, and teacher-forced logits of every dtype. `tools/make_families.py` made the cases, and says how.
 
 use super::fixture::{Batches, checkpoint, decode_ids, open, spec};
-use super::generated::{Case, Fixture, Loader};
-use super::logits::{Distance, Forced};
+use super::generated::{Fixture, Loader};
+use super::logits::Distance;
 use candle_core::{Device, safetensors};
 use engine::files::{Adapter, Blob, Weights};
 use generation::compute::Compute;
@@ -67,33 +67,9 @@ mod lm {
     }
 }
 
-/// Feeds the same tokens to the cases of `logits.safetensors`, side by side.
+/// The file names the decoder's input.
 fn distance(fixture: &Fixture<Seq2Seq>, compute: &mut dyn Compute) -> Distance {
-    let path = fixture.folder.join("logits.safetensors");
-    let reference = safetensors::load(&path, &Device::Cpu).unwrap();
-    let decoder_ids = forced(&fs::read(&path).unwrap());
-    let cases: Vec<Case> = fixture
-        .greedy_cases()
-        .into_iter()
-        .filter(|case| reference.contains_key(&case.id))
-        .collect();
-    assert!(cases.len() >= 4 && cases.len() == reference.len());
-    let forced: Vec<Forced<'_>> = cases
-        .iter()
-        .map(|Case { id, input_ids, .. }| Forced {
-            prompt: input_ids,
-            decoder_ids: &decoder_ids,
-            logits: reference[id].to_vec2().unwrap(),
-        })
-        .collect();
-    Distance::of(compute, &forced)
-}
-
-/// The decoder's input, which the file names in its metadata.
-fn forced(file: &[u8]) -> Vec<u32> {
-    let (_, header) = ::safetensors::SafeTensors::read_metadata(file).unwrap();
-    let ids = &header.metadata().as_ref().unwrap()["decoder_ids"];
-    serde_json::from_str(ids).unwrap()
+    fixture.distance(compute, "decoder_ids", |_, decoder_ids| decoder_ids.to_vec())
 }
 
 /// About twice what was measured with AVX-512, in standard deviations of the logits: the largest

@@ -1,7 +1,9 @@
 //! Checkpoints with the tokens that PyTorch generates from them, with and without adapters.
 
 use super::fixture::{Batches, run};
+use super::logits::{Distance, Forced};
 use agent::model_source;
+use candle_core::Device;
 use checkpoint::Tensors;
 use engine::files::Adapter;
 use generation::compute::Compute;
@@ -91,6 +93,36 @@ impl<L: Loader> Fixture<L> {
 
     pub(super) fn load(&self, dtype: Dtype) -> L::Model {
         L::load(&self.folder, None, dtype)
+    }
+
+    /// Feeds tokens to the cases of `logits.safetensors`, side by side. `fed`: what a case is fed, from
+    /// the ids that the file's metadata have under this key.
+    pub(super) fn distance(
+        &self,
+        compute: &mut dyn Compute,
+        key: &str,
+        fed: impl Fn(&Case, &[u32]) -> Vec<u32>,
+    ) -> Distance {
+        let path = self.folder.join("logits.safetensors");
+        let reference = candle_core::safetensors::load(&path, &Device::Cpu).unwrap();
+        let file = fs::read(&path).unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
+        let ids = &header.metadata().as_ref().unwrap()[key];
+        let ids: Vec<u32> = serde_json::from_str(ids).unwrap();
+        let mut cases = self.greedy_cases();
+        cases.retain(|case| reference.contains_key(&case.id));
+        assert!(cases.len() >= 4 && cases.len() == reference.len());
+        let fed: Vec<Vec<u32>> = cases.iter().map(|case| fed(case, &ids)).collect();
+        let forced: Vec<Forced<'_>> = cases
+            .iter()
+            .zip(&fed)
+            .map(|(Case { id, input_ids, .. }, decoder_ids)| Forced {
+                prompt: input_ids,
+                decoder_ids,
+                logits: reference[id].to_vec2().unwrap(),
+            })
+            .collect();
+        Distance::of(compute, &forced)
     }
 
     fn adapter_files(&self, adapter: &str) -> engine::files::Adapter {
