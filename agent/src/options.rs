@@ -12,8 +12,9 @@ use telemetry::{InstrumentSources, VisibleDevices};
 #[derive(Debug, Clone, Args)]
 pub struct ModelOptions {
     /// Model folder, .gguf file, owner/name[@revision][:FILE.gguf] on the Hugging Face hub,
-    /// builtin:tiny, or one of dummy:flan-t5-small, dummy:flan-t5-base, dummy:bart-base and
-    /// dummy:bart-large-cnn
+    /// builtin:tiny, or random weights: dummy:flan-t5-small, dummy:flan-t5-base, dummy:bart-base,
+    /// dummy:bart-large-cnn, dummy:qwen2.5-0.5b, dummy:qwen2.5-1.5b, dummy:qwen3-0.6b,
+    /// dummy:llama-3.2-1b
     #[arg(long, value_name = "MODEL")]
     pub model: String,
     /// PEFT LoRA adapter: folder, model.tar.gz, owner/name[@revision] on the hub, or
