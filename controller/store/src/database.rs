@@ -2,6 +2,7 @@
 //!
 //! SQLite and PostgreSQL read the same statements and the same schema; what differs between them stands here.
 
+use super::sqlite_file::Log;
 use super::{Error, Place, Url, migrations};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
@@ -73,15 +74,8 @@ macro_rules! bound {
 }
 
 impl Database {
-    /// Opens it and brings its schema up to date; makes a SQLite file where it is missing.
-    pub(super) async fn open(place: &Place) -> Result<Self, Error> {
-        match place {
-            Place::Folder(folder) => Self::open_sqlite(folder).await,
-            Place::Server { url, .. } => Self::open_postgres(place, url).await,
-        }
-    }
-
-    async fn open_sqlite(folder: &Path) -> Result<Self, Error> {
+    /// Opens a SQLite database and brings its schema up to date; creates the file if it is missing.
+    pub(super) async fn open_sqlite(folder: &Path, log: Log) -> Result<Self, Error> {
         let path = folder.join(super::FILE);
         let open = |source| Error::Open { path: path.clone(), source };
         std::fs::create_dir_all(folder).map_err(|error| open(sqlx::Error::Io(error)))?;
@@ -97,7 +91,19 @@ impl Database {
             .row_buffer_size(ROWS_AHEAD)
             // How long a statement takes is nobody's trouble who reads a log.
             .disable_statement_logging();
-        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let opened = SqlitePoolOptions::new()
+            .max_connections(1)
+            // With its only connection, SQLite deletes its log, which is how a deleted database is noticed.
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // A caller that gives up while the connection is tested would close it.
+            .test_before_acquire(false)
+            .after_connect(move |_, _| {
+                log.forget();
+                Box::pin(std::future::ready(Ok(())))
+            })
+            .connect_with(options)
+            .await;
         // A lock is no fault of the folder.
         let pool = opened.map_err(|source| match Error::from(source) {
             Error::Database(source) => open(source),
@@ -113,7 +119,8 @@ impl Database {
         Ok(options.disable_statement_logging())
     }
 
-    async fn open_postgres(place: &Place, url: &Url) -> Result<Self, Error> {
+    /// Brings the schema up to date.
+    pub(super) async fn open_postgres(place: &Place, url: &Url) -> Result<Self, Error> {
         let unreachable = |source| Error::Server { server: place.to_string(), source };
         let options = Self::server_options(url)?;
         let pool = PgPoolOptions::new()

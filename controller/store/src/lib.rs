@@ -237,11 +237,16 @@ pub struct CampaignNo(pub(crate) i64);
 impl Store {
     /// Opens the database and brings its schema up to date; makes folder and file where they are missing.
     pub async fn open(place: &Place) -> Result<Self, Error> {
-        let Place::Folder(folder) = place else {
-            return Ok(Self { database: Database::open(place).await?, file: None });
+        let folder = match place {
+            Place::Folder(folder) => folder,
+            Place::Server { url, .. } => {
+                let database = Database::open_postgres(place, url).await?;
+                return Ok(Self { database, file: None });
+            }
         };
         let mut file = SqliteFile::before_open(folder.join(FILE));
-        let mut store = Self { database: Database::open(place).await?, file: None };
+        let database = Database::open_sqlite(folder, file.log()).await?;
+        let mut store = Self { database, file: None };
         file.opened();
         if file.had_log() && !store.has_losses(folder).await? {
             file.drop_copy();

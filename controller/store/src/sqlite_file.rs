@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +28,26 @@ pub(super) enum Moved {
     Log,
 }
 
+/// The log of one connection: SQLite creates it with the first write, and deletes it with the last connection.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Option<Identity>>>);
+
+impl Log {
+    fn known(&self) -> MutexGuard<'_, Option<Identity>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection has a log of its own.
+    pub(super) fn forget(&self) {
+        *self.known() = None;
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct SqliteFile {
     pub(super) path: PathBuf,
     identity: Option<Identity>,
-    /// SQLite creates its log with the first write.
-    log: OnceLock<Identity>,
+    log: Log,
     /// The copy of a log that was there before the database was opened.
     copy: Option<PathBuf>,
 }
@@ -46,7 +60,11 @@ impl SqliteFile {
         let has_log = log.metadata().is_ok_and(|facts| facts.len() > 0);
         // An earlier copy was kept because of a loss. Without space for a copy, the database is opened all the same.
         let is_copied = has_log && !copy.exists() && std::fs::copy(&log, &copy).is_ok();
-        Self { path, identity: None, log: OnceLock::new(), copy: is_copied.then_some(copy) }
+        Self { path, identity: None, log: Log::default(), copy: is_copied.then_some(copy) }
+    }
+
+    pub(super) fn log(&self) -> Log {
+        self.log.clone()
     }
 
     pub(super) fn opened(&mut self) {
@@ -76,15 +94,15 @@ impl SqliteFile {
             return Some(Moved::Database);
         }
         let log = Identity::of(&with_ending(&self.path, "-wal"));
-        match (self.log.get(), log) {
-            (None, Some(log)) => {
-                self.log.get_or_init(|| log);
+        let mut known = self.log.known();
+        match *known {
+            // Some file systems don't support one.
+            None => {
+                *known = log;
                 None
             }
-            // Some file systems don't support one.
-            (None, None) => None,
-            (Some(known), Some(log)) if *known == log => None,
-            (Some(_), _) => Some(Moved::Log),
+            same if same == log => None,
+            Some(_) => Some(Moved::Log),
         }
     }
 
@@ -102,7 +120,7 @@ impl SqliteFile {
     pub(super) fn put_back(&self, saved: PathBuf) -> PathBuf {
         // SQLite leaves the log of a database that is gone, and would read it as that of the copy.
         let log = with_ending(&self.path, "-wal");
-        let is_own = Identity::of(&log).is_some_and(|log| self.log.get() == Some(&log));
+        let is_own = Identity::of(&log).is_some_and(|log| *self.log.known() == Some(log));
         if is_own && !self.path.exists() {
             drop(std::fs::remove_file(log));
             drop(std::fs::remove_file(with_ending(&self.path, "-shm")));

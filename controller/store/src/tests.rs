@@ -420,6 +420,7 @@ mod faults {
 
     use super::*;
     use std::os::unix::fs::FileExt;
+    use std::task::Poll;
 
     /// A campaign with three commits of 20 samples in a log that was never moved to the database, as a killed
     /// controller leaves it.
@@ -571,6 +572,54 @@ mod faults {
             assert_eq!(store.stored_count(no).await.unwrap(), 2, "{what}");
             let hold = bench.hold(&store, no).await;
             store.take_loss(&hold, at("09:00:00")).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_connection_has_a_log_of_its_own() {
+        let bench = Bench::sqlite();
+        let store = bench.open().await;
+        let no = campaign(&store, "again").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true)]).await.unwrap();
+        let Database::Sqlite(pool) = &store.database else { panic!("it is SQLite") };
+        let log = bench.data_dir.path().join("fleetmark.db-wal");
+        pool.acquire().await.unwrap().close().await.unwrap();
+        assert!(!log.exists());
+        // The next log is another file even where numbers of files are used again.
+        std::fs::write(bench.data_dir.path().join("other"), "").unwrap();
+        store.write(&hold, &[write(1, true)]).await.unwrap();
+        store.finish(&hold, State::Complete, at("09:00:00")).await.unwrap();
+        std::fs::remove_file(&log).unwrap();
+        let error = store.finish(&hold, State::Complete, at("09:00:00")).await.unwrap_err();
+        assert!(matches!(error, Error::Moved { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_leaves_the_connection_open() {
+        let bench = Bench::sqlite();
+        let store = bench.open().await;
+        let no = campaign(&store, "given-up").await;
+        let hold = bench.hold(&store, no).await;
+        store.write(&hold, &[write(0, true)]).await.unwrap();
+        let Database::Sqlite(pool) = &store.database else { panic!("it is SQLite") };
+        // A temporary table lasts as long as its connection.
+        sqlx::query("CREATE TEMP TABLE mark (no INTEGER)").execute(pool).await.unwrap();
+        for polls in 1..20 {
+            while pool.num_idle() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let mut call = Box::pin(store.stored_count(no));
+            for _ in 0..polls {
+                let polled =
+                    std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context)));
+                if polled.await.is_ready() {
+                    break;
+                }
+            }
+            drop(call);
+            store.finish(&hold, State::Complete, at("09:00:00")).await.unwrap();
+            sqlx::query("SELECT no FROM temp.mark").execute(pool).await.unwrap();
         }
     }
 
