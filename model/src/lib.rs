@@ -19,6 +19,7 @@ pub mod output_ids;
 mod packed_numbers;
 pub mod panic;
 pub mod rate_profile;
+pub mod recorded_arrivals;
 pub mod s3_address;
 pub mod sample;
 pub mod segment;

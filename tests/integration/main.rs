@@ -28,6 +28,7 @@ mod limits;
 mod loads;
 mod losses;
 mod quickstart;
+mod replay;
 mod s3;
 mod sagemaker_streams;
 mod samsum;

@@ -5,7 +5,7 @@ use crate::runner::{Activity, Batch, Measured, Offer};
 use crate::workload::{Gaps, Load, Sustained};
 use engine::Request;
 use model::ids::{self, SampleId};
-use model::rate_profile;
+use model::{rate_profile, recorded_arrivals};
 use proto::wire;
 
 /// An offer that this agent can't measure.
@@ -15,6 +15,8 @@ pub(super) enum Error {
     Id(#[from] ids::Error),
     #[error("the rate of the load changes in an invalid way")]
     RateProfile(#[from] rate_profile::Error),
+    #[error("the load has invalid arrival times")]
+    Recorded(#[from] recorded_arrivals::Error),
 }
 
 pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, Error> {
@@ -44,7 +46,7 @@ fn batch(batch: wire::Batch) -> Result<Batch, ids::Error> {
     Ok(Batch { index: batch.index, requests })
 }
 
-fn load(load: wire::Load) -> Result<Load, rate_profile::Error> {
+fn load(load: wire::Load) -> Result<Load, Error> {
     let sustained = |sustained: wire::Sustained| Sustained {
         window_ns: sustained.window_ns,
         windows: sustained.windows,
@@ -58,6 +60,7 @@ fn load(load: wire::Load) -> Result<Load, rate_profile::Error> {
         request_rate: load.request_rate,
         gaps,
         profile: load.rate_profile.unwrap_or_default().try_into()?,
+        recorded: load.recorded.map(TryInto::try_into).transpose()?,
         seed: load.seed,
         max_batch_delay_ns: load.max_batch_delay_ns,
         max_queue: load.max_queue,

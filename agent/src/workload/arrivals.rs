@@ -1,6 +1,7 @@
-//! Arrival times of open-loop requests, from a seed.
+//! Arrival times of open-loop requests, from a seed or as recorded.
 
 use model::rate_profile::RateProfile;
+use model::recorded_arrivals::RecordedArrivals;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
@@ -38,11 +39,21 @@ impl UnitGaps {
     }
 }
 
-/// Arrival times in nanoseconds from the start, without end. The same rate and seed give the same
-/// times on every machine; another rate scales them. A profile bends the time of the process, so
-/// that its gaps keep their distribution relative to the rate of the moment.
+/// Arrival times in nanoseconds from the start, without end.
 #[derive(Debug, Clone)]
-pub struct Arrivals {
+pub struct Arrivals(Process);
+
+#[derive(Debug, Clone)]
+enum Process {
+    Drawn(Box<Drawn>),
+    Recorded { arrivals: RecordedArrivals, next: u64 },
+}
+
+/// Times from a random process. The same rate and seed give the same times on every machine;
+/// another rate scales them. A profile bends the time of the process, so that its gaps keep their
+/// distribution relative to the rate of the moment.
+#[derive(Debug, Clone)]
+struct Drawn {
     rng: ChaCha8Rng,
     gaps: UnitGaps,
     profile: RateProfile,
@@ -54,38 +65,58 @@ pub struct Arrivals {
 impl Arrivals {
     /// `rate`: requests per second, above zero.
     pub fn new(rate: f64, gaps: Gaps, seed: u64) -> Self {
-        Self {
+        Self(Process::Drawn(Box::new(Drawn {
             rng: ChaCha8Rng::seed_from_u64(seed),
             gaps: UnitGaps::of(gaps),
             profile: RateProfile::default(),
             mean_ns: 1e9 / rate,
             passed: 0.0,
-        }
+        })))
     }
 
-    /// `rate` changes over time.
+    /// The recorded times, again and again.
+    pub fn recorded(arrivals: RecordedArrivals) -> Self {
+        Self(Process::Recorded { arrivals, next: 0 })
+    }
+
+    /// The rate of a random process changes over time; recorded times stay.
     #[must_use]
-    pub fn with_profile(self, profile: RateProfile) -> Self {
-        Self { profile, ..self }
+    pub fn with_profile(mut self, profile: RateProfile) -> Self {
+        if let Process::Drawn(drawn) = &mut self.0 {
+            drawn.profile = profile;
+        }
+        self
     }
 }
 
 impl Iterator for Arrivals {
     type Item = u64;
 
+    fn next(&mut self) -> Option<u64> {
+        Some(match &mut self.0 {
+            Process::Drawn(drawn) => drawn.next(),
+            Process::Recorded { arrivals, next } => {
+                *next += 1;
+                arrivals.time_ns(*next - 1)
+            }
+        })
+    }
+}
+
+impl Drawn {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a time above zero; what is past the end of time stays there"
     )]
-    fn next(&mut self) -> Option<u64> {
+    fn next(&mut self) -> u64 {
         self.passed += match &self.gaps {
             UnitGaps::Constant => 1.0,
             // 1 - u is never zero.
             UnitGaps::Exponential => -(1.0 - self.rng.random::<f64>()).ln(),
             UnitGaps::Gamma(gamma) => gamma.sample(&mut self.rng),
         };
-        Some(self.profile.time_ns(self.passed * self.mean_ns) as u64)
+        self.profile.time_ns(self.passed * self.mean_ns) as u64
     }
 }
 
@@ -129,6 +160,13 @@ mod tests {
         );
         // Arrival 3,000,000 is at one million seconds.
         assert_eq!(arrivals.nth(2_999_996), Some(1_000_000_000_000_000));
+    }
+
+    #[test]
+    fn recorded_times_are_repeated_as_they_are() {
+        let recorded = RecordedArrivals::new(vec![5, 5, 8], 10).unwrap();
+        let arrivals = Arrivals::recorded(recorded).with_profile(RateProfile::default());
+        assert_eq!(arrivals.take(7).collect::<Vec<_>>(), [5, 5, 8, 15, 15, 18, 25]);
     }
 
     #[test]

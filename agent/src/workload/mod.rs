@@ -10,6 +10,7 @@ pub use closed::ClosedLoop;
 pub use open::{OpenLoop, QueueRules};
 
 use model::rate_profile::RateProfile;
+use model::recorded_arrivals::RecordedArrivals;
 use std::sync::Arc;
 use stopwatch::Stopwatch;
 
@@ -21,6 +22,8 @@ pub struct Load {
     pub gaps: Gaps,
     /// How the rate changes, from the start of the load.
     pub profile: RateProfile,
+    /// Requests arrive at these times from now on, instead of `gaps` and `profile`.
+    pub recorded: Option<RecordedArrivals>,
     pub seed: u64,
     /// How long the oldest request waits for a batch to fill.
     pub max_batch_delay_ns: u64,
@@ -96,8 +99,11 @@ impl Workload {
         if load.request_rate > 0.0 {
             // The windows of an interrupted load that are left continue its profile.
             let passed_ns = load.sustained.as_ref().map_or(0, Sustained::passed_ns);
-            let arrivals = Arrivals::new(load.request_rate, load.gaps, load.seed)
-                .with_profile(load.profile.after(passed_ns));
+            let arrivals = match &load.recorded {
+                Some(recorded) => Arrivals::recorded(recorded.clone()),
+                None => Arrivals::new(load.request_rate, load.gaps, load.seed)
+                    .with_profile(load.profile.after(passed_ns)),
+            };
             let rules = QueueRules {
                 most,
                 max_delay_ns: load.max_batch_delay_ns,

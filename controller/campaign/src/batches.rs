@@ -42,9 +42,10 @@ impl CampaignState {
             return self.refuse(agent, Refusal::Unplanned, now, out);
         }
         let load = plan.cells[cell].load.as_ref();
-        let profile = self.campaign.matrix.loads.rate_profile(plan.cells[cell].scenario);
-        let highest = profile.map_or(1.0, |profile| profile.range().1);
-        if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, highest, window)) {
+        let loads = &self.campaign.matrix.loads;
+        let scenario = plan.cells[cell].scenario;
+        let most = |load: &Load, span_ns| loads.most_arrivals(scenario, load, span_ns);
+        if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, most, window)) {
             return self.refuse(agent, Refusal::Implausible, now, out);
         }
         let Some(leased) = self.attempts.get_mut(&attempt) else { return };
@@ -185,18 +186,18 @@ fn latencies(samples: &[(SampleId, Sample)], window: Option<&LoadWindow>) -> Vec
 }
 
 /// Whether so many requests fit into a window: what an agent claims becomes counts and loops here.
-/// `highest`: the largest factor of the rate.
-fn fits(load: &Load, highest: f64, window: &LoadWindow) -> bool {
+/// `most`: the largest number of arrivals of an open loop that are expected in so many nanoseconds.
+fn fits(load: &Load, most: impl Fn(&Load, u64) -> f64, window: &LoadWindow) -> bool {
     let span_ns = window.span_ns() as f64;
-    let Some(rate) = load.request_rate else {
+    if load.request_rate.is_none() {
         // Each of the requests in flight ends within the window, and began at most one latency before it.
         let longest = window.latency.max().unwrap_or_default() as f64;
         let carried = f64::from(load.concurrency) * (span_ns + longest);
         return window.latency.least_sum() <= carried && window.failed as f64 <= span_ns;
-    };
+    }
     let arrivals = (window.ok() + window.failed + window.not_sent) as f64;
     // Arrivals of the window, also in bursts, and those that waited in the queue or were in flight.
-    let expected = rate * highest * span_ns / 1e9;
+    let expected = most(load, window.span_ns());
     let waiting = load.queue.max_queue.max(load.queue.max_in_flight);
     arrivals <= 2.0 * expected + f64::from(waiting) + 1000.0
 }
@@ -230,7 +231,12 @@ mod tests {
             batching: Batching::Dynamic,
             max_in_flight: 1000,
         };
-        Load { request_rate, concurrency: 2, queue, sustained: None }
+        Load { request_rate, trace_factor: None, concurrency: 2, queue, sustained: None }
+    }
+
+    /// The rate rises to so many times the rate of the load.
+    fn at(highest: f64) -> impl Fn(&Load, u64) -> f64 {
+        move |load, span_ns| load.request_rate.unwrap() * highest * span_ns as f64 / 1e9
     }
 
     #[test]
@@ -238,12 +244,16 @@ mod tests {
         // Bucket 1600 is about 8 ms.
         let trillion = window(BTreeMap::from([(1600, 1 << 40)]));
         assert_eq!(latencies(&[], Some(&trillion)).len(), 1);
-        assert!(!fits(&load(None), 1.0, &trillion) && !fits(&load(Some(40.0)), 1.0, &trillion));
+        assert!(
+            !fits(&load(None), at(1.0), &trillion) && !fits(&load(Some(40.0)), at(1.0), &trillion)
+        );
         let honest = window(BTreeMap::from([(1600, 2000)]));
-        assert!(fits(&load(None), 1.0, &honest) && fits(&load(Some(200.0)), 1.0, &honest));
-        assert!(!fits(&load(None), 1.0, &window(BTreeMap::from([(1600, 3000)]))));
+        assert!(fits(&load(None), at(1.0), &honest) && fits(&load(Some(200.0)), at(1.0), &honest));
+        assert!(!fits(&load(None), at(1.0), &window(BTreeMap::from([(1600, 3000)]))));
         // 40 a second are too few for 4,000 in 10 s, unless the rate rises to five times as many.
         let more = window(BTreeMap::from([(1600, 4000)]));
-        assert!(!fits(&load(Some(40.0)), 1.0, &more) && fits(&load(Some(40.0)), 5.0, &more));
+        assert!(
+            !fits(&load(Some(40.0)), at(1.0), &more) && fits(&load(Some(40.0)), at(5.0), &more)
+        );
     }
 }

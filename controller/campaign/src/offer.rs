@@ -5,6 +5,7 @@ use matrix::Loads;
 use matrix::plan::{Load, Plan, batches, stream};
 use model::ids::{CellId, SampleId};
 use model::rate_profile::RateProfile;
+use model::recorded_arrivals::RecordedArrivals;
 use model::{generation::Stop, load::Scenario};
 use rand::Rng;
 use records::DialogueRow;
@@ -52,7 +53,9 @@ pub struct Request {
 pub struct OfferedLoad {
     pub load: Load,
     pub rate_profile: RateProfile,
-    /// Arrival times follow from it.
+    /// The times at which what is left of the load arrives, instead of random ones.
+    pub recorded: Option<RecordedArrivals>,
+    /// Random arrival times follow from it.
     pub seed: u64,
     /// The remaining windows of a sustained load; empty for other loads.
     pub windows: Vec<u32>,
@@ -145,6 +148,7 @@ impl ShardOffer {
                 let seed = arrival_seed(plan.seed, offer, round, settings.arrivals, &load);
                 OfferedLoad {
                     rate_profile: rate_profile.unwrap_or_default(),
+                    recorded: recorded(offer, plan, settings.loads),
                     ..OfferedLoad::new(load, offer, seed)
                 }
             }),
@@ -155,8 +159,22 @@ impl ShardOffer {
 impl OfferedLoad {
     fn new(load: Load, offer: &Offer, seed: u64) -> Self {
         let windows = load.sustained.map(|_| offer.batches.clone()).unwrap_or_default();
-        Self { load, rate_profile: RateProfile::default(), seed, windows }
+        Self { load, rate_profile: RateProfile::default(), recorded: None, seed, windows }
     }
+}
+
+/// The recorded arrivals of a load that follow those which have been measured.
+fn recorded(offer: &Offer, plan: &Plan, loads: &Loads) -> Option<RecordedArrivals> {
+    let cell = plan.cell_of(offer.shard);
+    let arrivals = loads.recorded(cell.scenario, cell.load.as_ref()?, plan.seed)?;
+    let first = offer.batches.first().copied().unwrap_or_default();
+    Some(match cell.sustained() {
+        Some(sustained) => arrivals.after_time(sustained.window_ns.saturating_mul(first.into())),
+        None => {
+            let start = plan.shards[offer.shard].batches.start;
+            arrivals.after_requests(first.saturating_sub(start).into())
+        }
+    })
 }
 
 /// All targets and models see the same arrivals in the same round. A shard that is measured again sees others.

@@ -1,6 +1,6 @@
 //! Predictions of cells that were measured: the same rate, queue and batching, with batch times of the other cells.
 
-use super::candidate::{Measurements, OpenCell};
+use super::candidate::{Measurements, Offered, OpenCell};
 use super::curve::{BatchTimes, Curve};
 use super::options::Predicted;
 use super::simulation::{Batching, Fleet, Latencies, Policy, Routing, StartUp, simulate};
@@ -29,6 +29,8 @@ pub struct Calibrated {
     pub measured_ms: Estimate,
     /// In milliseconds, for as many requests as were measured.
     pub predicted_ms: Predicted,
+    /// What would have been predicted for a Poisson process of the same rate; null unless the arrivals were recorded.
+    pub as_poisson_ms: Option<Predicted>,
     /// Whether the predicted interval contains the measured value.
     pub is_hit: bool,
     /// The batch times include those of this cell, because no other cell of its model and target has any.
@@ -43,8 +45,14 @@ pub fn calibrate(candidates: &Measurements, percentile: f64, seed: u64) -> Vec<C
         let others = group.without(Some(cell.number));
         let is_in_sample = others.is_empty();
         let times = if is_in_sample { group.without(None) } else { others };
-        let predict = |number| predicted_ms(cell, &times, percentile, seed.wrapping_add(number));
-        let predicted_ms = Predicted::of((0..PREDICTIONS).map(predict).collect());
+        let predict = |arrivals: &Offered| {
+            let once = |number| {
+                predicted_ms(cell, arrivals, &times, percentile, seed.wrapping_add(number))
+            };
+            Predicted::of((0..PREDICTIONS).map(once).collect())
+        };
+        let predicted_ms = predict(&cell.arrivals);
+        let is_recorded = matches!(cell.arrivals, Offered::Observed { is_recorded: true, .. });
         let value = measured_ms.value?;
         Some(Calibrated {
             cell: cell.cell.clone(),
@@ -56,6 +64,7 @@ pub fn calibrate(candidates: &Measurements, percentile: f64, seed: u64) -> Vec<C
             is_hit: (predicted_ms.low..=predicted_ms.high).contains(&value),
             measured_ms,
             predicted_ms,
+            as_poisson_ms: is_recorded.then(|| predict(&Offered::Poisson)),
             is_in_sample,
         })
     };
@@ -76,7 +85,13 @@ fn measured(cell: &OpenCell, percentile: f64) -> Option<(f64, Estimate)> {
 }
 
 /// The percentile of all runs together, once.
-fn predicted_ms(cell: &OpenCell, times: &BatchTimes, percentile: f64, seed: u64) -> f64 {
+fn predicted_ms(
+    cell: &OpenCell,
+    arrivals: &Offered,
+    times: &BatchTimes,
+    percentile: f64,
+    seed: u64,
+) -> f64 {
     let curve: Curve = times.resampled(&mut ChaCha8Rng::seed_from_u64(seed));
     let fleet = Fleet {
         batching: Batching {
@@ -98,11 +113,19 @@ fn predicted_ms(cell: &OpenCell, times: &BatchTimes, percentile: f64, seed: u64)
     for run in 0..u64::from(cell.runs) {
         let seed = seed.wrapping_mul(1_000_003).wrapping_add(run);
         let requests = usize::try_from(cell.requests).unwrap_or(usize::MAX);
-        let arrivals: Box<dyn Iterator<Item = f64>> = if cell.is_constant {
-            let gap_s = 1.0 / cell.request_rate;
-            Box::new((0..requests).map(move |number| number as f64 * gap_s))
-        } else {
-            Box::new(Arrivals::poisson(vec![cell.request_rate], 1e9, seed).take(requests))
+        let arrivals: Box<dyn Iterator<Item = f64>> = match arrivals {
+            Offered::Constant => {
+                let gap_s = 1.0 / cell.request_rate;
+                Box::new((0..requests).map(move |number| number as f64 * gap_s))
+            }
+            Offered::Poisson => {
+                Box::new(Arrivals::poisson(vec![cell.request_rate], 1e9, seed).take(requests))
+            }
+            Offered::Observed { runs, .. } => {
+                let number = usize::try_from(run).unwrap_or_default();
+                let Some(times) = runs.get(number % runs.len().max(1)) else { continue };
+                Box::new(times.iter().copied())
+            }
         };
         all.merge(&simulate(arrivals, &curve, &fleet, seed).latencies);
     }

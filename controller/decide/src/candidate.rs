@@ -82,13 +82,25 @@ pub struct OpenCell {
     pub group: usize,
     pub number: u32,
     pub request_rate: f64,
-    pub is_constant: bool,
+    pub arrivals: Offered,
     pub rule: OpenLoop,
     pub max_queue: u32,
     /// Requests of each run.
     pub requests: u64,
     pub runs: u32,
     pub estimates: Box<Cell>,
+}
+
+/// How the requests of an open-loop cell arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Offered {
+    Constant,
+    Poisson,
+    /// Times of each run in seconds from its first request, in order: bursts, a changing rate or a recorded trace.
+    Observed {
+        runs: Vec<Vec<f64>>,
+        is_recorded: bool,
+    },
 }
 
 /// The candidates of a campaign, and what they were made from.
@@ -148,7 +160,8 @@ pub fn candidates(results: &Results, samples: &SamplesRead) -> Measurements {
                 None => times.add_closed(number, observations),
                 Some(rule) => {
                     times.add_open(number, observations, rule);
-                    let open = open_cell((entry, cell), group, number, rule);
+                    let arrivals = offered(entry, observations);
+                    let open = open_cell((entry, cell), arrivals, (group, number), rule);
                     found.open_cells.extend(open);
                 }
             }
@@ -218,10 +231,31 @@ fn open_loop(entry: &Entry, cell: &Cell) -> Option<OpenLoop> {
     Some(OpenLoop { max_size: cell.batch_size.max(1) as usize, max_delay_ns })
 }
 
+/// What arrived, if it can't be drawn again.
+fn offered(entry: &Entry, observations: &[Observation]) -> Offered {
+    let load = entry.load.as_ref();
+    let is_recorded = entry.trace.is_some();
+    let has_bursts = load.is_some_and(|load| load.gap_cv.is_some());
+    if !is_recorded && !has_bursts && entry.rate_profile.is_empty() {
+        let is_constant = load.and_then(|load| load.constant_gaps).unwrap_or_default();
+        return if is_constant { Offered::Constant } else { Offered::Poisson };
+    }
+    let mut rows = observations.to_vec();
+    let key = |row: &Observation| (row.run, row.host, row.segment);
+    rows.sort_unstable_by_key(|row| (key(row), row.start_ns));
+    let times = |rows: &[Observation]| {
+        let first_ns = rows[0].start_ns;
+        rows.iter().map(|row| (row.start_ns - first_ns) as f64 / 1e9).collect()
+    };
+    let runs = rows.chunk_by(|a, b| key(a) == key(b)).map(times).collect();
+    Offered::Observed { runs, is_recorded }
+}
+
+/// `group` and `number` are those of [`OpenCell`].
 fn open_cell(
     (entry, cell): (&Entry, &Cell),
-    group: usize,
-    number: u32,
+    arrivals: Offered,
+    (group, number): (usize, u32),
     rule: OpenLoop,
 ) -> Option<OpenCell> {
     let load = entry.load?;
@@ -231,7 +265,7 @@ fn open_cell(
         group,
         number,
         request_rate: load.request_rate?,
-        is_constant: load.constant_gaps.unwrap_or_default(),
+        arrivals,
         rule,
         max_queue: load.max_queue.unwrap_or(u32::MAX),
         requests: (cell.counted_samples + cell.failed_samples) / u64::from(runs),

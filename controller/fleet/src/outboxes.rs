@@ -77,7 +77,7 @@ fn batch_to_wire(batch: Batch) -> wire::Batch {
 }
 
 fn load_to_wire(offered: OfferedLoad) -> wire::Load {
-    let OfferedLoad { load, rate_profile, seed, windows } = offered;
+    let OfferedLoad { load, rate_profile, recorded, seed, windows } = offered;
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     wire::Load {
         request_rate: load.request_rate.unwrap_or_default(),
@@ -90,6 +90,7 @@ fn load_to_wire(offered: OfferedLoad) -> wire::Load {
         max_in_flight: load.queue.max_in_flight,
         gap_cv: load.queue.gap_cv.unwrap_or_default(),
         rate_profile: Some(rate_profile.into()),
+        recorded: recorded.map(Into::into),
         sustained: load
             .sustained
             .map(|sustained| wire::Sustained { window_ns: sustained.window_ns, windows }),

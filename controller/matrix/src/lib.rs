@@ -21,6 +21,7 @@ pub mod plan;
 mod reader;
 mod sections;
 mod settings;
+mod trace;
 
 pub use duration::duration;
 pub use endpoint::EndpointVariable;
@@ -30,6 +31,7 @@ pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Search, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
+pub use trace::{Scale, Trace};
 
 use model::endpoint::Endpoint;
 use model::engine::{AdapterMode, Dtype, EngineSpec};

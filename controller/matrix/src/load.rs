@@ -2,15 +2,17 @@
 
 use super::duration::time_of;
 use super::reader::Section;
+use super::trace::{self, Trace};
 use model::load::Scenario;
 use model::rate_profile::{RatePoint, RateProfile};
 use model::words;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::Duration;
 
 /// Ten years.
-const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
+pub(super) const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
 /// Each window is a row in the database.
 const MAX_WINDOWS: u128 = 1_000_000;
 
@@ -22,6 +24,8 @@ words!(
         Constant = "constant",
         /// Gamma-distributed gaps: bursts, or arrivals that are more even than those of a Poisson process.
         Gamma = "gamma",
+        /// As recorded.
+        Trace = "trace",
     }
 );
 
@@ -75,7 +79,8 @@ fn max_in_flight() -> u32 {
 /// Open loop: every dialogue once, at each of these rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Server {
-    /// Requests per second and agent, above zero. Of a search: its candidates, ascending.
+    /// Requests per second and agent, above zero. Of a search: its candidates, ascending. Of a trace: the factors,
+    /// until it is recorded.
     pub request_rates: Vec<f64>,
     pub queue: Queue,
     /// How each rate changes over the run.
@@ -84,6 +89,9 @@ pub struct Server {
     /// Looks for the highest rate that keeps the objective; null to measure all rates.
     #[serde(default)]
     pub search: Option<Search>,
+    /// Set for [`Arrivals::Trace`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 /// A search for the highest rate that keeps the objective.
@@ -120,7 +128,7 @@ impl Search {
 }
 
 /// To four significant digits.
-fn round(rate: f64) -> f64 {
+pub(super) fn round(rate: f64) -> f64 {
     format!("{rate:.3e}").parse().unwrap_or(rate)
 }
 
@@ -140,6 +148,9 @@ pub struct Stress {
     pub rate_profile: RateProfile,
     /// The smallest leak that must be detectable, in MiB per hour; null for 5% of the memory in use.
     pub max_leak_mb_per_hour: Option<f64>,
+    /// Set for [`Arrivals::Trace`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 impl Stress {
@@ -168,7 +179,11 @@ fn default_window(duration: Duration) -> Duration {
 }
 
 /// Reads `protocol.server` and `protocol.stress`.
-pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> Loads {
+pub(super) fn loads(
+    protocol: &mut Section<'_, '_>,
+    scenarios: &[Scenario],
+    folder: &Path,
+) -> Loads {
     let mut loads = Loads::default();
     for (scenario, key, example) in [
         (Scenario::Server, "server", "{ request_rates = [1, 2, 4], max_batch_delay_ms = 20 }"),
@@ -187,34 +202,40 @@ pub(super) fn loads(protocol: &mut Section<'_, '_>, scenarios: &[Scenario]) -> L
             protocol.problem(key, message);
         }
         if scenario == Scenario::Server {
-            loads.server = server(section);
+            loads.server = server(section, folder);
         } else {
-            loads.stress = stress(section);
+            loads.stress = stress(section, folder);
         }
     }
     loads
 }
 
-fn server(mut section: Section<'_, '_>) -> Option<Server> {
+fn server(mut section: Section<'_, '_>, folder: &Path) -> Option<Server> {
     let request_rates = section.positive_list("request_rates");
     let searching = section.section("search");
     let is_search = !searching.is_absent();
+    let queue = queue(&mut section);
+    let is_trace = queue.arrivals == Arrivals::Trace;
     if is_search && request_rates.is_some() {
         let message = "has no effect with request_rates: a search chooses the rates";
         section.problem("search", message);
-    } else if !is_search {
+    } else if !is_search && !is_trace {
         section.require("request_rates", "[1, 2, 4]");
     }
     let search = if is_search { search(searching) } else { None };
-    let queue = queue(&mut section);
+    let trace = trace::trace(&mut section, queue.arrivals, folder, Scenario::Server);
     let rate_profile = rate_profile(&mut section, None);
     if is_search && !rate_profile.is_constant() {
         let message = "can't be combined with a search, whose runs have one rate each";
         section.problem("rate_profile", message);
     }
     section.finish();
-    let request_rates = if is_search { search?.rates() } else { request_rates? };
-    Some(Server { request_rates, queue, rate_profile, search })
+    let request_rates = match &trace {
+        Some(trace) => trace.factors.clone(),
+        None if is_search => search?.rates(),
+        None => request_rates?,
+    };
+    Some(Server { request_rates, queue, rate_profile, search, trace })
 }
 
 fn search(mut section: Section<'_, '_>) -> Option<Search> {
@@ -239,7 +260,7 @@ fn search(mut section: Section<'_, '_>) -> Option<Search> {
     Some(Search { lowest: lowest?, highest: highest?, resolution, max_runs })
 }
 
-fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
+fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
     let expected = "a time such as \"10m\"";
     let duration = section.time("duration", expected, MAX_DURATION);
     let window = section.time("window", expected, MAX_DURATION);
@@ -252,14 +273,19 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
             "set either concurrency (closed loop) or request_rate (open loop)",
         );
     }
+    let queue = queue(&mut section);
+    let is_trace = queue.arrivals == Arrivals::Trace;
     for key in
         ["arrivals", "gap_cv", "rate_profile", "max_batch_delay_ms", "max_queue", "max_in_flight"]
     {
-        if request_rate.is_none() && section.has(key) {
+        if request_rate.is_none() && !is_trace && section.has(key) {
             section.problem(key, "has no effect in closed loop: set request_rate");
         }
     }
-    let queue = queue(&mut section);
+    if is_trace && concurrency.is_some() {
+        section.problem("concurrency", "has no effect with arrivals = \"trace\", an open loop");
+    }
+    let trace = trace::trace(&mut section, queue.arrivals, folder, Scenario::Stress);
     let rate_profile = rate_profile(&mut section, duration);
     let max_leak_mb_per_hour = section.positive("max_leak_mb_per_hour");
     if let Some((duration, window)) = duration.zip(window) {
@@ -274,14 +300,17 @@ fn stress(mut section: Section<'_, '_>) -> Option<Stress> {
     let duration = duration?;
     let window = window.unwrap_or_else(|| default_window(duration));
     let concurrency = concurrency.unwrap_or(1);
+    // The rate of a trace is known once it is recorded.
+    let of_trace = trace.as_ref().and_then(|trace| trace.factors.first().copied());
     Some(Stress {
         duration,
         window,
         concurrency,
-        request_rate,
+        request_rate: request_rate.or(of_trace),
         queue,
         rate_profile,
         max_leak_mb_per_hour,
+        trace,
     })
 }
 

@@ -93,8 +93,12 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         .filter_map(|section| target(section, &levels))
         .collect();
     let generation = generation(root.section("generation"));
-    let (protocol, loads) =
-        protocol(root.section("protocol"), overrides, scenarios.as_deref().unwrap_or_default());
+    let (protocol, loads) = protocol(
+        root.section("protocol"),
+        overrides,
+        scenarios.as_deref().unwrap_or_default(),
+        folder,
+    );
     let cost = cost(root.section("cost"), folder);
     let fleet = fleet(root.section("fleet"), &levels, &mut targets);
     let artifacts = artifacts(root.section("artifacts"));
@@ -432,6 +436,7 @@ fn protocol(
     mut section: Section<'_, '_>,
     overrides: &Overrides,
     scenarios: &[Scenario],
+    folder: &Path,
 ) -> (Protocol, Loads) {
     let runs = section.whole("runs", RUNS).unwrap_or(3);
     let warmup = section.whole("warmup", 0..=1000).unwrap_or(5);
@@ -439,7 +444,7 @@ fn protocol(
     let equal_within = section.positive("equal_within");
     let runs = overrides.runs.unwrap_or(runs);
     let precision = limits::precision(section.section("precision"), runs);
-    let loads = super::load::loads(&mut section, scenarios);
+    let loads = super::load::loads(&mut section, scenarios, folder);
     if precision.is_some() && loads.stress.is_some() {
         let message =
             "can't be combined with scenario \"stress\", which has a duration: use two matrices";

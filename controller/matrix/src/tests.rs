@@ -1,6 +1,7 @@
 //! Defaults, limits and problems of matrix.toml.
 
 mod asked;
+mod traces;
 
 use super::*;
 use crate::plan::Plan;

@@ -13,5 +13,6 @@ pub mod parquet;
 mod schema;
 
 pub use capacity::{CapacityOf, CapacitySearch};
-pub use offered_load::{Load, RateAt};
+pub use matrix::Scale;
+pub use offered_load::{Load, RateAt, ReplayedTrace};
 pub use schema::*;

@@ -1,8 +1,9 @@
 //! The load of an entry, as results.json has it.
 
-use matrix::Batching;
+use matrix::{Batching, Scale};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::arrivals::Burstiness;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
@@ -27,6 +28,23 @@ pub struct Load {
     pub batching: Batching,
     /// How long a sustained load was to last, in seconds; null where every dialogue comes once.
     pub planned_s: Option<f64>,
+}
+
+/// A recorded trace whose times the requests followed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayedTrace {
+    /// The name of the file, without its folder.
+    pub file: String,
+    /// The rate as a multiple of the recorded one.
+    pub factor: f64,
+    /// What the factor changed: the speed of time, or the number of requests.
+    pub scale: Scale,
+    /// Of the replayed part, in requests per second.
+    pub recorded_rate: f64,
+    /// The length of the replayed part, in seconds as it was replayed; a longer load repeats it.
+    pub period_s: f64,
+    /// Of the requests of a run, at most those of one period; null for fewer than 20.
+    pub burstiness: Option<Burstiness>,
 }
 
 /// The rate at a time of a load.

@@ -7,7 +7,7 @@ mod generation;
 pub use generation::{Decoding, Generation, Sampling};
 
 use crate::capacity::CapacityOf;
-use crate::offered_load::{Load, RateAt};
+use crate::offered_load::{Load, RateAt, ReplayedTrace};
 use cost::campaign::Spending;
 use cost::decision::Recommendation;
 use cost::offered::OfferedRates;
@@ -303,6 +303,9 @@ pub struct Entry {
     /// same time. Empty where it stayed the same.
     #[serde(default)]
     pub rate_profile: Vec<RateAt>,
+    /// Null where the arrivals were not recorded ones.
+    #[serde(default)]
+    pub trace: Option<ReplayedTrace>,
     pub engine: Option<Engine>,
     pub cells: Vec<Cell>,
     /// Of the cell that the recommendation ranks first, else of the cheapest VALID one; null where there is none.

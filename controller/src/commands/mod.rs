@@ -22,6 +22,7 @@ mod prices;
 mod report;
 pub mod run;
 mod timing;
+mod traces;
 use crate::cli::{self, Cli, Command};
 use crate::progress::Verbosity;
 use anyhow::Context;
@@ -117,6 +118,7 @@ fn read_matrix(path: &Path, overrides: &Overrides) -> anyhow::Result<MatrixFile>
     let text = text_file::decode(&bytes, path)?;
     let path_of_file = std::path::absolute(path).context("the current folder no longer exists")?;
     let folder = path_of_file.parent().unwrap_or(Path::new("/"));
-    let matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;
+    let mut matrix = Matrix::check(&text, &path.display().to_string(), folder, overrides)?;
+    traces::record(&mut matrix)?;
     Ok(MatrixFile { text, matrix })
 }

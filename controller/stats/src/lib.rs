@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod arrivals;
 pub mod cell;
 pub mod clock;
 pub mod comparison;

@@ -1,9 +1,10 @@
-//! Windows of a sustained load, and changes of its rate.
+//! Windows of a sustained load, changes of its rate, and recorded arrivals.
 
 use crate::wire;
 use model::histogram::Histogram;
 use model::load::{Error, LoadWindow};
 use model::rate_profile::{self, RatePoint, RateProfile};
+use model::recorded_arrivals::{self, RecordedArrivals};
 
 impl TryFrom<wire::LoadWindow> for LoadWindow {
     type Error = Error;
@@ -67,6 +68,20 @@ impl From<RateProfile> for wire::RateProfile {
     }
 }
 
+impl TryFrom<wire::RecordedArrivals> for RecordedArrivals {
+    type Error = recorded_arrivals::Error;
+
+    fn try_from(wire: wire::RecordedArrivals) -> Result<Self, recorded_arrivals::Error> {
+        Self::from_gaps(&wire.gap_ns, wire.period_ns)
+    }
+}
+
+impl From<RecordedArrivals> for wire::RecordedArrivals {
+    fn from(arrivals: RecordedArrivals) -> Self {
+        Self { gap_ns: arrivals.gaps_ns(), period_ns: arrivals.period_ns() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,5 +111,19 @@ mod tests {
         assert_eq!(RateProfile::try_from(wire.clone()), Ok(profile));
         let lie = wire::RateProfile { points: wire.points.into_iter().rev().collect() };
         assert_eq!(RateProfile::try_from(lie), Err(rate_profile::Error::Order { index: 1 }));
+    }
+
+    #[test]
+    fn recorded_arrivals_survive_the_wire_and_lies_are_refused() {
+        let arrivals = RecordedArrivals::new(vec![3, 3, 9], 20).unwrap();
+        let wire = wire::RecordedArrivals::from(arrivals.clone());
+        assert_eq!(wire.gap_ns, [3, 0, 6]);
+        assert_eq!(RecordedArrivals::try_from(wire.clone()), Ok(arrivals));
+        let lie = wire::RecordedArrivals { period_ns: 8, ..wire.clone() };
+        let error = recorded_arrivals::Error::Period { period_ns: 8 };
+        assert_eq!(RecordedArrivals::try_from(lie), Err(error));
+        let lie = wire::RecordedArrivals { gap_ns: vec![1, u64::MAX], ..wire };
+        let error = recorded_arrivals::Error::Period { period_ns: 20 };
+        assert_eq!(RecordedArrivals::try_from(lie), Err(error));
     }
 }

@@ -194,7 +194,11 @@ impl ProgressDeadline {
             Some(Load { sustained: Some(Sustained { window_ns, .. }), .. }) => {
                 window_ns as f64 / 1e9
             }
-            Some(_) => 20.0 / lowest_rate(matrix, cell).unwrap_or(f64::INFINITY),
+            Some(load) => {
+                let gaps = 20.0 / lowest_rate(matrix, cell).unwrap_or(f64::INFINITY);
+                let recorded = matrix.loads.recorded(cell.scenario, &load, matrix.seed);
+                recorded.map_or(gaps, |all| gaps.max(all.longest_gap_ns() as f64 / 1e9))
+            }
         };
         let batch = f64::from(cell.batch_size) * seconds_per_sample(matrix, cell);
         let after = |batches: u32| {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Load {
     /// Open loop: requests per second and agent; null in closed loop.
     pub request_rate: Option<f64>,
+    /// The rate as a multiple of the recorded one; null unless arrivals are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_factor: Option<f64>,
     /// Closed loop: requests in flight.
     pub concurrency: u32,
     pub queue: Queue,
@@ -24,15 +27,17 @@ pub struct Sustained {
 }
 
 impl Load {
-    fn server(request_rate: f64, queue: Queue) -> Self {
-        Self { request_rate: Some(request_rate), concurrency: 0, queue, sustained: None }
+    fn server(request_rate: f64, trace_factor: Option<f64>, queue: Queue) -> Self {
+        let request_rate = Some(request_rate);
+        Self { request_rate, trace_factor, concurrency: 0, queue, sustained: None }
     }
 
     fn stress(stress: &Stress) -> Self {
         let &Stress { concurrency, request_rate, queue, window, .. } = stress;
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         let sustained = Some(Sustained { window_ns, windows: stress.windows() });
-        Self { request_rate, concurrency, queue, sustained }
+        let trace_factor = stress.trace.as_ref().and_then(|trace| trace.factors.first().copied());
+        Self { request_rate, trace_factor, concurrency, queue, sustained }
     }
 
     pub fn is_continuous(&self) -> bool {
@@ -68,12 +73,18 @@ pub(super) fn levels(matrix: &Matrix, target: &Target, model: &Model) -> Vec<Lev
             let name = scenario.to_string();
             match (scenario, &matrix.loads.server, &matrix.loads.stress) {
                 (Scenario::Server, Some(server), _) => {
-                    levels.extend(server.request_rates.iter().map(|&rate| Level {
-                        scenario,
-                        batch_size,
-                        load: Some(Load::server(rate, server.queue)),
-                        name: format!("{scenario}.r{rate}"),
-                    }));
+                    let trace = server.trace.as_ref();
+                    let levels_of =
+                        server.request_rates.iter().enumerate().map(|(index, &rate)| {
+                            let factor = trace.and_then(|trace| trace.factors.get(index)).copied();
+                            let name = match factor {
+                                Some(factor) => format!("{scenario}.x{factor}"),
+                                None => format!("{scenario}.r{rate}"),
+                            };
+                            let load = Some(Load::server(rate, factor, server.queue));
+                            Level { scenario, batch_size, load, name }
+                        });
+                    levels.extend(levels_of);
                 }
                 (Scenario::Stress, _, Some(stress)) => {
                     let load = Some(Load::stress(stress));

@@ -280,9 +280,10 @@ fn load_of(plan: &Plan, matrix: &Matrix, index: usize) -> String {
                 }
                 None => String::new(),
             };
-            let gaps = match load.queue.gap_cv {
-                Some(cv) => format!(", gaps with a coefficient of variation of {cv}"),
-                None => String::new(),
+            let gaps = match (load.queue.gap_cv, load.trace_factor) {
+                (Some(cv), _) => format!(", gaps with a coefficient of variation of {cv}"),
+                (None, Some(factor)) => format!(", as recorded × {factor}"),
+                (None, None) => String::new(),
             };
             format!("{rate} requests/s{changes}{gaps}")
         }

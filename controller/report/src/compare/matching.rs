@@ -30,7 +30,8 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
     let mut pairs = Vec::new();
     let mut open = Vec::new();
     for of in cells(candidate) {
-        let load = |of: &Of<'_>| (of.entry.load, of.entry.rate_profile.clone());
+        let load =
+            |of: &Of<'_>| (of.entry.load, of.entry.rate_profile.clone(), of.entry.trace.clone());
         let is_same = |other: &Of<'_>| other.cell.cell == of.cell.cell && load(other) == load(&of);
         match left.iter().position(is_same) {
             Some(place) => pairs.push((left.remove(place), of)),
@@ -43,6 +44,7 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
             let is_model = b.model == c.model || c.baseline.as_deref() == Some(b.model.as_str());
             (b.dtype == c.dtype && b.scenario == c.scenario && b.load == c.load)
                 && b.rate_profile == c.rate_profile
+                && b.trace == c.trace
                 && b.num_beams == c.num_beams
                 && other.cell.batch_size == of.cell.batch_size
                 && (b.target == c.target || one_target)

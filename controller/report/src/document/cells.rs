@@ -95,7 +95,7 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
             },
             entries.iter().any(|entry| {
                 let has_bursts = entry.load.is_some_and(|load| load.gap_cv.is_some());
-                has_bursts || !entry.rate_profile.is_empty()
+                has_bursts || !entry.rate_profile.is_empty() || entry.trace.is_some()
             }),
         ),
         figures("Batch", "", |named| Entry::count(u64::from(named.cell.batch_size))),

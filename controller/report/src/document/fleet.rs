@@ -337,6 +337,10 @@ fn calibration(decision: &Decision) -> Section {
                 Entry::words(format!("p{}", one.percentile)),
                 Entry::estimate(&one.measured_ms),
                 entry(&one.predicted_ms, 1.0),
+                one.as_poisson_ms.as_ref().map_or_else(
+                    || Entry::missing("arrivals were not recorded ones"),
+                    |poisson| entry(poisson, 1.0),
+                ),
                 Entry { tone, ..Entry::words(word) },
                 Entry::words(times),
             ]
@@ -347,6 +351,7 @@ fn calibration(decision: &Decision) -> Section {
             Column::words("Percentile"),
             Column::figures("Measured", "ms"),
             Column::figures("Predicted", "ms"),
+            Column::figures("As a Poisson process", "ms").at(Detail::Report),
             Column::words("Within"),
             Column::words("Batch times of").at(Detail::Report),
         ];

@@ -1,6 +1,7 @@
 //! [`Results`] -> what a report says, in order: sentences, charts and tables. The terminal, HTML, PDF and Markdown render
 //! the same document, so they can't contradict each other. What was not measured is stated.
 
+mod arrivals;
 mod batches;
 mod cells;
 mod choice;
@@ -107,6 +108,7 @@ pub fn document(results: &Results) -> Document {
         Some(cells::section(results, &names)),
         Some(latency::section(&names)),
         load_curves::section(results, &names),
+        arrivals::section(results),
         endpoints::section(results, &names),
         batches::section(&names),
         Some(rates::section(results, &names)),

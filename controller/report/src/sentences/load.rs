@@ -4,7 +4,8 @@ use super::limitation::limitation;
 use super::{beams, counted};
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
-use results::{CapacityOf, CapacitySearch, Entry};
+use results::{CapacityOf, CapacitySearch, Entry, ReplayedTrace, Scale};
+use stats::arrivals::Burstiness;
 use stats::precision::Look;
 use stats::search::Resolution;
 use stats::slo::{Capacity, LimitedMetric, Slo};
@@ -64,6 +65,7 @@ pub(crate) fn capacity(of: &CapacityOf) -> String {
 pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
     let load = entry.load.filter(|load| load.request_rate.is_some())?;
     let gaps = match (load.gap_cv, load.constant_gaps) {
+        _ if entry.trace.is_some() => recorded(entry.trace.as_ref()?),
         (Some(cv), _) => format!("gamma, CV {cv}"),
         (None, Some(true)) => "constant".to_owned(),
         (None, _) => "Poisson".to_owned(),
@@ -73,6 +75,32 @@ pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
         return Some(gaps);
     };
     Some(format!("{gaps}; rate × {low} to {high}"))
+}
+
+/// Such as `recorded`, `recorded × 2` or `10% of the recorded`.
+fn recorded(trace: &ReplayedTrace) -> String {
+    let factor = trace.factor;
+    match trace.scale {
+        _ if factor.to_bits() == 1.0_f64.to_bits() => "recorded".to_owned(),
+        Scale::Time => format!("recorded × {factor}"),
+        Scale::Rate => format!("{}% of the recorded", percent(factor)),
+    }
+}
+
+/// How a Poisson process of the same rate would have differed.
+pub(crate) fn against_poisson(found: &Burstiness) -> String {
+    let Burstiness { window_s, dispersion, busiest, poisson_busiest, .. } = *found;
+    let window = if window_s < 1.0 {
+        format!("{} ms", shown(window_s * 1e3))
+    } else {
+        format!("{} s", shown(window_s))
+    };
+    let times = shown(busiest as f64 / poisson_busiest.max(1) as f64);
+    format!(
+        "the busiest {window} had {}, {times} times the {poisson_busiest} of a Poisson process of the same rate, and the index of dispersion is {} (Poisson: 1)",
+        counted(busiest, "request"),
+        shown(dispersion)
+    )
 }
 
 /// What a search found: `up to a capacity of 7.9 to 9.4 requests/s (95% CI)`.

@@ -18,8 +18,8 @@ pub(crate) use endpoint::{asked, network_share, reconnects};
 pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};
 pub(crate) use load::{
-    arrivals, at_capacity, break_even_range, capacity, limited, objective, queue_delay, repeats,
-    searched,
+    against_poisson, arrivals, at_capacity, break_even_range, capacity, limited, objective,
+    queue_delay, repeats, searched,
 };
 pub(crate) use stress::sentences as stress;
 pub(crate) use validity::{cause, causes};

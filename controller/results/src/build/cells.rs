@@ -158,7 +158,8 @@ fn stress_runs(
             max_leak_mb_per_hour: stress.and_then(|stress| stress.max_leak_mb_per_hour),
             seed: matrix.seed,
             is_on_gpu,
-            rate_changes: stress.is_some_and(|stress| !stress.rate_profile.is_constant()),
+            rate_changes: stress
+                .is_some_and(|stress| !stress.rate_profile.is_constant() || stress.trace.is_some()),
             gpu_max_mhz,
             cpu_max_mhz,
         };
