@@ -28,5 +28,16 @@ mkdir "$work/bundle"
 tar -xf "$work/bundle.tar" -C "$work/bundle"
 "$venv/bin/python" tests/independent/estimates.py "$work/bundle/results.json" "$work/bundle"
 
+# Fleets, simulated again. Requests that take 400 times as long fill several instances with few of them.
+mkdir "$work/slow"
+"$venv/bin/python" tests/independent/decide.py slow "$work/results.json" "$work/slow" 400
+for traffic in day kubernetes constant; do
+    file=tests/independent/traffic-$traffic.toml
+    # A fleet that misses its objective is an answer as well.
+    ./target/release/controller decide "$work/slow/results.json" --traffic "$file" --simulations 40 --json \
+        > "$work/decision.json" || [ $? -eq 1 ]
+    "$venv/bin/python" tests/independent/decide.py "$work/slow/results.json" "$file" "$work/decision.json"
+done
+
 "$venv/bin/python" tests/independent/example.py
 campaign --runs 1 --samples 48 --batch-sizes 8

@@ -1,0 +1,523 @@
+#!/usr/bin/env python3
+"""Recomputes the figures of `controller decide --json` with a simulator of its own.
+
+    tests/independent/decide.py slow results.json FOLDER FACTOR
+    tests/independent/decide.py results.json traffic.toml decision.json
+
+The first form writes the results with all times multiplied, so that fleets of several instances need few requests.
+The second form is the check. It is written from the definitions in docs/decide.md: batch times from the samples, queues
+and batching, scaling, paid time. It reads profiles of a day or a week and constant rates, without spot interruptions. Every
+simulated figure must agree within the error of two simulations: 4.5 standard errors of the difference, and 0.6% for the
+buckets of latencies. What follows from other figures must agree exactly. Exits with 1 and lists the figures that differ.
+"""
+
+import bisect
+import hashlib
+import heapq
+import json
+import math
+import sys
+import tomllib
+from collections import defaultdict, deque
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as compute
+import pyarrow.parquet as parquet
+
+HOURS_OF_MONTH = 730.5
+SIMULATIONS = 12
+# Choices of each policy that are simulated again.
+MOST_CHOICES = 2
+SHARES = [0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
+
+
+def batches_of(rows, scenario, max_size, delay_s):
+    """(size, run, seconds) of each batch of a cell without failures."""
+    found = []
+    if scenario in ("offline", "single_stream"):
+        by_batch = defaultdict(list)
+        for row in rows:
+            by_batch[row["run"], row["host"], row["segment"], row["batch"]].append(row)
+        for (run, *_), batch in by_batch.items():
+            if all(row["ok"] for row in batch):
+                begin = min(row["start_ns"] for row in batch)
+                end = max(row["start_ns"] + row["latency_ns"] for row in batch)
+                found.append((len(batch), run, (end - begin) / 1e9))
+        return found
+    by_segment = defaultdict(list)
+    for row in rows:
+        if row["ok"]:
+            by_segment[row["run"], row["host"], row["segment"]].append(row)
+    for (run, *_), queue in by_segment.items():
+        queue.sort(key=lambda row: row["start_ns"])
+        free = 0
+        while queue:
+            oldest = queue[0]["start_ns"]
+            full = queue[max_size - 1]["start_ns"] if len(queue) >= max_size else math.inf
+            begin = max(free, oldest, min(oldest + delay_s * 1e9, full))
+            size = min(sum(row["start_ns"] <= begin for row in queue[: max_size + 1]), max_size)
+            batch, queue = queue[:size], queue[size:]
+            free = max(row["start_ns"] + row["latency_ns"] for row in batch)
+            found.append((size, run, (free - begin) / 1e9))
+    return found
+
+
+class Times:
+    """Batch times by size and by the run of a cell."""
+
+    def __init__(self, batches):
+        by_size = defaultdict(lambda: defaultdict(list))
+        for size, run, seconds in batches:
+            by_size[size][run].append(seconds)
+        counts = {size: sum(map(len, runs.values())) for size, runs in by_size.items()}
+        enough = min(8, max(counts.values()))
+        self.by_size = {size: runs for size, runs in sorted(by_size.items()) if counts[size] >= enough}
+        self.batches = sum(counts.values())
+
+    def measured(self):
+        return Curve({size: np.concatenate(list(runs.values())) for size, runs in self.by_size.items()})
+
+    def resampled(self, rng):
+        """Runs with replacement, and batches within them."""
+        sizes = {}
+        for size, by_run in self.by_size.items():
+            runs = list(by_run.values())
+            drawn = [runs[rng.integers(len(runs))] for _ in runs]
+            sizes[size] = np.concatenate([rng.choice(run, len(run)) for run in drawn])
+        return Curve(sizes)
+
+
+class Curve:
+    """Batch times to draw from, with times of equal rank interpolated between sizes."""
+
+    def __init__(self, sizes):
+        self.sizes = {size: np.sort(times) for size, times in sizes.items()}
+        self.known = sorted(self.sizes)
+
+    def weights(self, size):
+        below = [known for known in self.known if known <= size]
+        above = [known for known in self.known if known >= size]
+        if not below:
+            return [(above[0], 1.0)]
+        if not above:
+            return [(below[-1], size / below[-1])]
+        low, high = below[-1], above[0]
+        if low == high:
+            return [(low, 1.0)]
+        share = (size - low) / (high - low)
+        return [(low, 1 - share), (high, share)]
+
+    def draw(self, size, unit):
+        return sum(weight * self.sizes[of][int(unit * len(self.sizes[of]))] for of, weight in self.weights(size))
+
+    def mean(self, size):
+        return sum(weight * self.sizes[of].mean() for of, weight in self.weights(size))
+
+    def full_rate(self, size):
+        return size / self.mean(size)
+
+
+class Instance:
+    def __init__(self, paid_from, ready_at):
+        self.paid_from, self.ready_at = paid_from, ready_at
+        self.queue, self.batch = deque(), 0
+        self.leaving = False
+
+
+class Fleet:
+    """One simulation of a fleet over the arrivals."""
+
+    def __init__(self, setting, policy, curve, arrivals, span_s, rng):
+        self.set, self.policy, self.curve, self.rng = setting, policy, curve, rng
+        self.arrivals, self.span_s = arrivals, span_s
+        self.events, self.number = [], 0
+        self.instances, self.wanted, self.most = [], 0, 0
+        self.latencies, self.rejected, self.during_start, self.good = [], 0, 0, 0
+        self.paid_s = self.busy_s = self.tail_s = 0.0
+        self.hours = [[0, 0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
+        self.backlog = deque()
+
+    def at(self, time, what, *of):
+        self.number += 1
+        heapq.heappush(self.events, (time, self.number, what, of))
+
+    def run(self):
+        first = self.policy.first()
+        self.wanted = self.most = first
+        self.instances = [Instance(0.0, 0.0) for _ in range(first)]
+        for time in self.policy.times(self.span_s):
+            self.at(time, self.evaluate)
+        self.minute, self.counted = 0.0, 0
+        self.at(60.0, self.end_of_minute)
+        for now in self.arrivals:
+            while self.events and self.events[0][0] <= now:
+                time, _, what, of = heapq.heappop(self.events)
+                what(time, *of)
+            self.arrive(now)
+        while self.events:
+            time, _, what, of = heapq.heappop(self.events)
+            what(time, *of)
+            self.last = time
+        for instance in self.instances:
+            self.pay(instance, self.span_s)
+        return self
+
+    def ready(self, now):
+        return [one for one in self.instances if one.ready_at <= now and not one.leaving]
+
+    def arrive(self, now):
+        self.counted += 1
+        hour = min(int(now / 3600), len(self.hours) - 1)
+        self.hours[hour][0] += 1
+        self.during_start += any(one.ready_at > now and not one.leaving for one in self.instances)
+        ready = self.ready(now)
+        chosen = min(ready, key=lambda one: len(one.queue) + one.batch)
+        if len(chosen.queue) >= self.set["max_queue"]:
+            self.rejected += 1
+            return
+        chosen.queue.append(now)
+        if not chosen.batch:
+            self.begin(now, chosen)
+
+    def begin(self, now, instance):
+        size = min(len(instance.queue), self.set["max_batch_size"])
+        seconds = self.curve.draw(size, self.rng.random())
+        instance.batch = size
+        self.busy_s += seconds
+        self.at(now + seconds, self.end, instance, [instance.queue.popleft() for _ in range(size)])
+
+    def end(self, now, instance, arrived):
+        for time in arrived:
+            self.latencies.append(now - time)
+            if now - time <= self.set["limit_s"]:
+                self.good += 1
+                self.hours[min(int(time / 3600), len(self.hours) - 1)][1] += 1
+        instance.batch = 0
+        if instance.queue:
+            self.begin(now, instance)
+        elif instance.leaving:
+            self.instances.remove(instance)
+            self.pay(instance, now)
+
+    def pay(self, instance, until):
+        until = min(until, self.span_s)
+        self.paid_s += max(0.0, until - instance.paid_from)
+        for index, hour in enumerate(self.hours):
+            length = min(until, (index + 1) * 3600) - max(instance.paid_from, index * 3600)
+            hour[2] += max(0.0, length)
+
+    def end_of_minute(self, now):
+        rate = self.counted / 60.0
+        self.policy.minutes.append(rate)
+        if self.policy.target:
+            needed = max(math.ceil(rate / self.policy.target - 1e-9), self.set["min_instances"])
+            self.tail_s += 60.0 * max(0, len(self.ready(now)) - needed)
+        self.counted = 0
+        if now + 60.0 <= self.span_s:
+            self.at(now + 60.0, self.end_of_minute)
+
+    def evaluate(self, now):
+        wanted = self.policy.wanted(now, self.wanted, len(self.ready(now)), self.arrivals)
+        wanted = min(max(wanted, self.set["min_instances"]), self.set["max_instances"])
+        present = [one for one in self.instances if not one.leaving]
+        for _ in range(len(present), wanted):
+            # Provisioning is not billed, loading is.
+            running = now + self.set["provisioning_s"]
+            self.instances.append(Instance(running, running + self.set["load_s"]))
+        self.most = max(self.most, len(self.instances))
+        # The youngest leave first; those that have not started are cancelled.
+        for instance in sorted(present, key=lambda one: one.ready_at)[wanted:]:
+            instance.leaving = True
+            if not instance.queue and not instance.batch:
+                self.instances.remove(instance)
+                self.pay(instance, max(now, instance.paid_from))
+        self.wanted = wanted
+
+
+class Fixed:
+    target = None
+
+    def __init__(self, choice):
+        self.count, self.minutes = choice["instances"], []
+
+    def first(self):
+        return self.count
+
+    def times(self, _span_s):
+        return []
+
+
+class SageMaker:
+    """3 minutes above the target add instances, 15 below 90% of it remove them; cooldowns of 300 s."""
+
+    def __init__(self, target, first):
+        self.target, self.started, self.minutes = target, first, []
+        self.out_until = self.in_until = 0.0
+        self.per_instance = deque(maxlen=15)
+
+    def first(self):
+        return self.started
+
+    def times(self, span_s):
+        return np.arange(60.0, span_s, 60.0) + 1e-6
+
+    def wanted(self, now, wanted, ready, _arrivals):
+        self.per_instance.append(self.minutes[-1] / max(ready, 1))
+        last = list(self.per_instance)
+        if len(last) >= 3 and min(last[-3:]) > self.target and now >= self.out_until:
+            more = math.ceil(ready * last[-1] / self.target - 1e-9)
+            if more > wanted:
+                self.out_until = now + 300.0
+                return more
+        if len(last) == 15 and max(last) < 0.9 * self.target and now >= max(self.in_until, self.out_until):
+            fewer = max(math.ceil(ready * last[-1] / self.target - 1e-9), 1)
+            if fewer < wanted:
+                self.in_until = now + 300.0
+                return fewer
+        return wanted
+
+
+class Kubernetes:
+    """The last minute every 15 s; tolerance 10%; at most 4 pods or double at a time; down after 300 s at most."""
+
+    def __init__(self, target, first):
+        self.target, self.started, self.minutes = target, first, []
+        self.recommended = deque()
+
+    def first(self):
+        return self.started
+
+    def times(self, span_s):
+        return np.arange(15.0, span_s, 15.0) + 1e-6
+
+    def wanted(self, now, wanted, ready, arrivals):
+        last_minute = bisect.bisect_right(arrivals, now) - bisect.bisect_right(arrivals, now - 60.0)
+        ratio = last_minute / 60.0 / max(ready, 1) / self.target
+        recommended = wanted if abs(ratio - 1) <= 0.1 else math.ceil(ready * ratio - 1e-9)
+        self.recommended.append((now, recommended))
+        while self.recommended[0][0] <= now - 300.0:
+            self.recommended.popleft()
+        if recommended > wanted:
+            return min(recommended, max(2 * wanted, wanted + 4))
+        return min(wanted, max(one for _, one in self.recommended))
+
+
+class Scheduled:
+    target = None
+
+    def __init__(self, instances, lead_s):
+        self.instances, self.lead_s, self.minutes = instances, lead_s, []
+
+    def slot(self, time):
+        return self.instances[int(time // 3600) % len(self.instances)]
+
+    def first(self):
+        return self.slot(0.0)
+
+    def times(self, span_s):
+        hours = np.arange(0.0, span_s + 3600.0, 3600.0)
+        return sorted({*hours[1:], *(hours[1:] - self.lead_s)})
+
+    def wanted(self, now, _wanted, _ready, _arrivals):
+        return max(self.slot(now), self.slot(now + self.lead_s))
+
+
+def poisson(rates, rng):
+    """A Poisson process with a rate for each hour."""
+    times = [np.sort(rng.uniform(hour * 3600.0, (hour + 1) * 3600.0, rng.poisson(rate * 3600.0)))
+             for hour, rate in enumerate(rates)]
+    return np.concatenate(times)
+
+
+class Traffic:
+    def __init__(self, file):
+        traffic = file["traffic"]
+        self.growth, self.peak = traffic.get("growth", 1.0), traffic.get("peak_factor", 1.0)
+        hours, days = traffic.get("hours"), traffic.get("days")
+        if hours is None and days is None:
+            span_s = min(max(50_000 / (traffic["rate"] * self.growth), 3600.0), 86_400.0)
+            self.rates, self.span_s = [traffic["rate"]] * math.ceil(span_s / 3600), span_s
+            return
+        weights = np.outer(days or [1.0], hours or [1.0] * 24).ravel()
+        self.rates = list(traffic["rate"] * weights / weights.mean())
+        self.span_s = 3600.0 * len(self.rates)
+
+    def arrivals(self, factor, rng):
+        times = poisson([rate * factor for rate in self.rates], rng)
+        return times[times < self.span_s]
+
+
+class Option:
+    """A choice of the decision, simulated again."""
+
+    def __init__(self, choice, facts, times, file):
+        self.choice, self.times, self.traffic = choice, times, Traffic(file)
+        fleet = file.get("fleet", {})
+        self.is_kubernetes = fleet.get("platform") == "kubernetes"
+        self.failed_share = facts["failed_share"]
+        self.set = {
+            "max_batch_size": facts["max_batch_size"],
+            "max_queue": fleet.get("max_queue", 256),
+            "min_instances": fleet.get("min_instances", 1),
+            "max_instances": fleet.get("max_instances", 100),
+            "provisioning_s": fleet.get("provisioning_s", 120.0 if self.is_kubernetes else 240.0),
+            "load_s": fleet.get("load_s", facts["load_s"] or 0.0),
+            "limit_s": file["objective"]["latency_ms"] / 1000.0,
+        }
+        if choice["policy"] == "fixed":
+            self.set["min_instances"] = self.set["max_instances"] = choice["instances"]
+        self.usd_per_hour = facts["usd_per_hour"]
+        self.percentile = file["objective"].get("percentile", 95)
+
+    def policy(self, factor):
+        choice, (least, most) = self.choice, (self.set["min_instances"], self.set["max_instances"])
+        full_rate = self.times.measured().full_rate(self.set["max_batch_size"])
+        if choice["policy"] == "fixed":
+            return Fixed(choice)
+        target = choice["target_share"] * full_rate
+        if choice["policy"] == "scheduled":
+            return Scheduled(choice["instances"], self.set["provisioning_s"] + self.set["load_s"])
+        first = math.ceil(self.traffic.rates[0] * factor / target - 1e-9)
+        kind = Kubernetes if self.is_kubernetes else SageMaker
+        return kind(target, min(max(first, least), most))
+
+    def simulate(self, curve, factor, rng):
+        arrivals = self.traffic.arrivals(factor, rng)
+        fleet = Fleet(self.set, self.policy(factor), curve, arrivals, self.traffic.span_s, rng).run()
+        month = self.usd_per_hour * HOURS_OF_MONTH / self.traffic.span_s
+        arrived = max(len(arrivals), 1)
+        return {
+            "usd_per_month": fleet.paid_s * month,
+            "latency_ms": float(np.quantile(fleet.latencies, self.percentile / 100)) * 1e3,
+            "good_share": fleet.good / arrived,
+            "error_share": min(fleet.rejected / arrived + self.failed_share, 1.0),
+            "utilization": fleet.busy_s / fleet.paid_s,
+            "cold_start_share": fleet.during_start / arrived,
+            "scale_in_tail_usd_per_month": fleet.tail_s * month,
+            "mean_instances": fleet.paid_s / self.traffic.span_s,
+            "hours": fleet.hours,
+        }
+
+
+class Check:
+    """Compares and counts figures, and collects those that differ."""
+
+    def __init__(self):
+        self.compared, self.wrong = 0, []
+
+    def near(self, name, found, own, simulations, least, deviation=0.0):
+        """A mean of `simulations` against that of this script's. `deviation`: of one simulation, as far as it is known."""
+        self.compared += 1
+        deviation = max(deviation, np.std(own, ddof=1))
+        error = 4.5 * deviation * math.sqrt(1 / len(own) + 1 / simulations) + least
+        if not abs(found - np.mean(own)) <= error:
+            self.wrong.append(f"{name}: {found:.6g}, expected {np.mean(own):.6g} ± {error:.2g}")
+
+    def same(self, name, found, expected):
+        self.compared += 1
+        if not math.isclose(found, expected, rel_tol=1e-9):
+            self.wrong.append(f"{name}: {found}, expected {expected}")
+
+
+def read_times(results_file):
+    """Batch times by candidate's cell."""
+    results = json.loads(results_file.read_text())
+    rows = parquet.read_table(results_file.parent / results["campaign"]["samples_file"]["name"]).to_pylist()
+    by_cell = defaultdict(list)
+    for row in rows:
+        row["ok"] = row["outcome"] in ("eos", "length")
+        if row["counted"]:
+            by_cell[row["cell"]].append(row)
+    found = {}
+    for entry in results["results"]:
+        for cell in entry["cells"]:
+            load = entry["load"] or {}
+            delay_s = (load.get("max_batch_delay_ms") or 0.0) / 1e3
+            batches = batches_of(by_cell[cell["cell"]], entry["scenario"], cell["batch_size"], delay_s)
+            found[cell["cell"]] = [(size, (cell["cell"], run), seconds) for size, run, seconds in batches]
+    return found
+
+
+def slow(results_file, folder, factor):
+    """Writes results whose requests take `factor` times as long. Estimates stay: the decision reads the samples."""
+    results = json.loads(Path(results_file).read_text())
+    file = results["campaign"]["samples_file"]
+    table = parquet.read_table(Path(results_file).parent / file["name"])
+    for name in ("start_ns", "latency_ns", "ttft_ns"):
+        index = table.schema.get_field_index(name)
+        slower = compute.multiply(table.column(name), int(factor))
+        table = table.set_column(index, table.schema.field(index), slower)
+    samples = Path(folder) / file["name"]
+    parquet.write_table(table, samples, compression="none")
+    file["sha256"] = hashlib.sha256(samples.read_bytes()).hexdigest()
+    (Path(folder) / "results.json").write_text(json.dumps(results))
+
+
+def main(results_file, traffic_file, decision_file):
+    file = tomllib.loads(Path(traffic_file).read_text())
+    decision = json.loads(Path(decision_file).read_text())
+    by_cell, by_index = read_times(Path(results_file)), {}
+    check, traffic = Check(), Traffic(file)
+    facts = decision["traffic"]
+    check.same("mean_rate", facts["mean_rate"], file["traffic"]["rate"] * traffic.growth)
+    check.same("busiest_rate", facts["busiest_rate"], max(traffic.rates) * traffic.growth)
+    check.same("span_s", facts["span_s"], traffic.span_s)
+    if decision["first_two"]:
+        first, second = [one for one in decision["choices"] if one["attained"] != "missed"][:2]
+        differences = np.subtract(second["usd_by_simulation"], first["usd_by_simulation"])
+        found = decision["first_two"]
+        check.same("first_two", found["difference_usd_per_month"]["value"], np.mean(differences))
+        check.same("first_is_cheaper_in", found["first_is_cheaper_in"], int((differences > 0).sum()))
+    for index, facts in enumerate(decision["candidates"]):
+        times = Times([batch for cell in facts["cells"] for batch in by_cell[cell]])
+        check.same(f"batches of candidate {index}", facts["batches"], times.batches)
+        by_index[index] = times
+    for policy in ("fixed", "tracking", "scheduled"):
+        for choice in [one for one in decision["choices"] if one["policy"] == policy][:MOST_CHOICES]:
+            facts = decision["candidates"][choice["candidate"]]
+            compare(check, Option(choice, facts, by_index[choice["candidate"]], file), decision)
+    for wrong in check.wrong:
+        print(f"DIFFERS {wrong}")
+    print(f"{check.compared} figures of decisions recomputed, {len(check.wrong)} differ")
+    return bool(check.wrong)
+
+
+def compare(check, option, decision):
+    choice = option.choice
+    name = f"{choice['policy']} of candidate {choice['candidate']}"
+    rng = np.random.default_rng(1)
+    own = [option.simulate(option.times.resampled(rng), option.traffic.growth, rng) for _ in range(SIMULATIONS)]
+    for figure in own[0]:
+        if figure == "hours":
+            continue
+        values = [one[figure] for one in own]
+        # Buckets of latencies are 0.5% wide, and a month's cost has rounding of single minutes.
+        least = 0.006 * abs(float(np.mean(values))) + 1e-6
+        predicted = choice[figure]
+        # Few simulations of a rare overload may have none: the other side's interval has it.
+        deviation = (predicted["high"] - predicted["low"]) / 3.92
+        check.near(f"{name}: {figure}", predicted["value"], values, decision["simulations"], least, deviation)
+    for number, hour in enumerate(choice["hours"]):
+        length_s = min(option.traffic.span_s - 3600.0 * number, 3600.0)
+        instances = [one["hours"][number][2] / length_s for one in own]
+        arrived = [one["hours"][number][0] for one in own]
+        at, least = f"{name}: hour {number}", 0.03 * float(np.mean(instances))
+        check.near(f"{at}: instances", hour["instances"], instances, decision["simulations"], least)
+        requests = hour["requests_per_s"] * length_s
+        check.near(f"{at}: requests", requests, arrived, decision["simulations"], 1.0, math.sqrt(requests))
+        check.same(f"{at}: usd", hour["usd"], hour["instances"] * option.usd_per_hour * length_s / 3600)
+    simulated = choice["usd_by_simulation"]
+    for figure, expected in (("value", np.mean(simulated)), ("low", np.quantile(simulated, 0.025)), ("high", np.quantile(simulated, 0.975))):
+        check.same(f"{name}: usd_per_month.{figure}", choice["usd_per_month"][figure], expected)
+    peak = option.traffic.growth * option.traffic.peak
+    at_peak = [option.simulate(option.times.measured(), peak, rng)["good_share"] for _ in range(3)]
+    if min(at_peak) > option.percentile / 100 + 0.005 or max(at_peak) < option.percentile / 100 - 0.005:
+        check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], min(at_peak) > option.percentile / 100)
+    if choice["policy"] == "tracking":
+        full_rate = option.times.measured().full_rate(option.set["max_batch_size"])
+        check.same(f"{name}: target_rate", choice["target_rate"], choice["target_share"] * full_rate)
+
+
+if __name__ == "__main__":
+    sys.exit(slow(*sys.argv[2:]) if sys.argv[1] == "slow" else main(*sys.argv[1:]))
