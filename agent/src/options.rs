@@ -111,6 +111,12 @@ pub struct SearchOptions {
     /// Seed of sampling; a prompt and a seed always give the same summary [default: 0]
     #[arg(long, value_name = "N", env = "FLEETMARK_SEED", requires = "do_sample")]
     seed: Option<u64>,
+    /// Tokens to look up in the prompt and check in one step, up to 16; the summaries stay those of
+    /// greedy decoding [default: 0, off]
+    #[arg(long, value_name = "N", env = "FLEETMARK_PROMPT_LOOKUP_NUM_TOKENS",
+        value_parser = clap::value_parser!(u32).range(..=i64::from(Settings::MOST_DRAFTED)),
+        conflicts_with = "do_sample")]
+    prompt_lookup_num_tokens: Option<u32>,
 }
 
 impl SearchOptions {
@@ -134,6 +140,7 @@ impl SearchOptions {
             top_k: self.top_k,
             top_p: self.top_p,
             seed: self.seed,
+            prompt_lookup_num_tokens: self.prompt_lookup_num_tokens,
         }
     }
 }

@@ -100,6 +100,9 @@ pub struct Settings {
     pub top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// 0: off. Only where this is asked for, whatever the model's files say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_lookup_num_tokens: Option<u32>,
 }
 
 impl Settings {
@@ -110,6 +113,9 @@ impl Settings {
 
     /// More beams than this are refused.
     pub const MOST_BEAMS: u32 = 32;
+
+    /// Longer drafts are refused: a step computes the tokens of a draft side by side.
+    pub const MOST_DRAFTED: u32 = 16;
 
     /// The limit of output tokens that is asked for, in either form.
     pub fn token_limit_asked(&self) -> Option<u32> {
@@ -152,6 +158,9 @@ impl Settings {
             top_k: self.top_k.or(others.top_k),
             top_p: self.top_p.or(others.top_p),
             seed: self.seed.or(others.seed),
+            prompt_lookup_num_tokens: self
+                .prompt_lookup_num_tokens
+                .or(others.prompt_lookup_num_tokens),
         }
     }
 
@@ -178,6 +187,7 @@ impl Settings {
             ("top_k", self.top_k.is_some()),
             ("top_p", self.top_p.is_some()),
             ("seed", self.seed.is_some()),
+            ("prompt_lookup_num_tokens", self.prompt_lookup_num_tokens.is_some()),
         ];
         set.into_iter().filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
     }
@@ -231,6 +241,10 @@ pub struct Decoding {
     /// `None`: the best token is taken.
     #[serde(default)]
     pub sampling: Option<Sampling>,
+    /// The most tokens that are looked up in the prompt and checked in one step, which doesn't
+    /// change the summary. 0: off.
+    #[serde(default)]
+    pub prompt_lookup_num_tokens: u32,
 }
 
 impl Default for Decoding {
@@ -248,6 +262,7 @@ impl Default for Decoding {
             forced_eos_token_id: Vec::new(),
             suppress_tokens: Vec::new(),
             sampling: None,
+            prompt_lookup_num_tokens: 0,
         }
     }
 }
@@ -272,13 +287,15 @@ impl Decoding {
             forced_eos_token_id: settings.forced_eos_token_id.clone().unwrap_or_default(),
             suppress_tokens: settings.suppress_tokens.clone().unwrap_or_default(),
             sampling: settings.samples().then(|| Sampling::of(settings)),
+            prompt_lookup_num_tokens: settings.prompt_lookup_num_tokens.unwrap_or(0),
         }
     }
 
     /// Whether each token is the one with the highest logit, whatever came before.
     pub fn is_plain(&self) -> bool {
-        let Self { max_new_tokens, decoder_start_token_id, .. } = *self;
-        *self == Self { max_new_tokens, decoder_start_token_id, ..Self::default() }
+        let Self { max_new_tokens, decoder_start_token_id, prompt_lookup_num_tokens, .. } = *self;
+        let plain = Self::default();
+        *self == Self { max_new_tokens, decoder_start_token_id, prompt_lookup_num_tokens, ..plain }
     }
 }
 
@@ -326,6 +343,8 @@ impl std::fmt::Display for Decoding {
         part("forced_eos_token_id", !eos.is_empty(), list(eos));
         let suppressed = &self.suppress_tokens;
         part("suppress_tokens", !suppressed.is_empty(), list(suppressed));
+        let looked_up = self.prompt_lookup_num_tokens;
+        part("prompt_lookup_num_tokens", looked_up != 0, looked_up.to_string());
         let how = match self.sampling {
             Some(_) => "sampled",
             None if self.num_beams == 1 => "greedy",

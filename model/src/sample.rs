@@ -48,6 +48,25 @@ impl FromStr for Outcome {
     }
 }
 
+/// Tokens that were guessed from the prompt and the tokens before them, and checked by the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drafts {
+    pub drafted: u32,
+    /// Those of them that the model would have generated itself.
+    pub accepted: u32,
+}
+
+impl Drafts {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            drafted: self.drafted.saturating_add(other.drafted),
+            accepted: self.accepted.saturating_add(other.accepted),
+        }
+    }
+}
+
 /// Timing of an HTTP request in nanoseconds. `server_ns` is the server's own claim; the agent's
 /// clock measured the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

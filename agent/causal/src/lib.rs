@@ -67,6 +67,10 @@ impl Architecture for Checkpoint {
         cpu::CONTINUOUS_BATCHING
     }
 
+    fn verifies_drafts(&self) -> bool {
+        cpu::VERIFIES_DRAFTS
+    }
+
     fn continues_prompts(&self) -> bool {
         true
     }

@@ -11,7 +11,7 @@ use model::chunk_gaps::ChunkGaps;
 use model::engine::{EngineFacts, EngineSpec};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
-use model::sample::{Finish, HttpTiming};
+use model::sample::{Drafts, Finish, HttpTiming};
 use ops::error_chain::one_line;
 use std::error::Error;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Row {
     pub http: Option<HttpTiming>,
     /// When the text arrived. Set for streamed responses of endpoints only.
     pub chunk_gaps: Option<ChunkGaps>,
+    /// `None` if no tokens were drafted.
+    pub drafts: Option<Drafts>,
 }
 
 /// Converts a token count, saturating at `u32::MAX`.

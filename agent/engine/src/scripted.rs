@@ -229,6 +229,7 @@ impl Engine for Scripted {
                 text: Some(text),
                 http: None,
                 chunk_gaps: None,
+                drafts: None,
             })
         };
         let rows: Vec<_> = batch.iter().map(row).collect();

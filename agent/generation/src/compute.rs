@@ -41,6 +41,17 @@ impl NextToken {
     }
 }
 
+/// A step in which rows are fed several tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct DraftedStep<'a> {
+    /// Row by row.
+    pub tokens: &'a [u32],
+    /// How many of them each row has, at least one.
+    pub lengths: &'a [usize],
+    /// The ascending indices of the tokens whose logits are wanted instead of the next token.
+    pub scored: &'a [usize],
+}
+
 /// Computes rows of a model, one token at a time. Owns the weights and the rows' caches.
 ///
 /// Methods refer to the active rows in the order in which they were added. A row's results do not
@@ -93,6 +104,29 @@ pub trait Compute: Send {
             }
         }
         Ok(())
+    }
+
+    /// Whether several tokens of a row can be computed in one step, with the results of single
+    /// steps, and forgotten again.
+    fn verifies_drafts(&self) -> bool {
+        false
+    }
+
+    /// Like [`Compute::step_scored`], but with one or more tokens per row. Requires
+    /// [`Compute::verifies_drafts`].
+    fn step_drafted(
+        &mut self,
+        _step: &DraftedStep<'_>,
+        _best: &mut Vec<NextToken>,
+        _logits: &mut Vec<f32>,
+    ) -> Result<(), Failure> {
+        unreachable!("no drafts for a model that can't verify them")
+    }
+
+    /// Drops the last `tokens[i]` tokens that row `i` was fed. Requires
+    /// [`Compute::verifies_drafts`].
+    fn forget(&mut self, _tokens: &[usize]) -> Result<(), Failure> {
+        unreachable!("no drafts for a model that can't verify them")
     }
 
     /// Keeps only the rows at these ascending indices.

@@ -61,6 +61,10 @@ pub enum Error {
     Unsupported(#[from] Unsupported),
     #[error("do_sample = true with num_beams = {num_beams} is not supported: set num_beams to 1")]
     SampledBeams { num_beams: u32 },
+    #[error(
+        "prompt_lookup_num_tokens with {key} = {value} is not supported: only greedy decoding can check drafts"
+    )]
+    Drafted { key: &'static str, value: String },
     #[error("{key} = {value}: expected {expected}")]
     Value { key: &'static str, value: String, expected: &'static str },
 }
@@ -160,6 +164,15 @@ impl GenerationConfig {
             }
             if decoding.num_beams > 1 {
                 return Err(Error::SampledBeams { num_beams: decoding.num_beams });
+            }
+        }
+        if decoding.prompt_lookup_num_tokens > 0 {
+            if decoding.num_beams > 1 {
+                let value = decoding.num_beams.to_string();
+                return Err(Error::Drafted { key: "num_beams", value });
+            }
+            if decoding.sampling.is_some() {
+                return Err(Error::Drafted { key: "do_sample", value: "true".to_owned() });
             }
         }
         Ok(decoding)
@@ -299,6 +312,7 @@ impl Keys {
             top_k: self.count("top_k")?,
             top_p: self.read("top_p", "a number")?,
             seed: None,
+            prompt_lookup_num_tokens: None,
         })
     }
 }
@@ -371,6 +385,7 @@ mod tests {
             forced_eos_token_id: vec![1],
             suppress_tokens: vec![2, 3],
             sampling: None,
+            prompt_lookup_num_tokens: 0,
         };
         assert_eq!(asked, expected);
         let matrix = Settings {

@@ -58,6 +58,11 @@ pub trait Architecture: fmt::Debug + Send + Sync {
     /// Whether rows can join a running batch.
     fn continuous_batching(&self) -> bool;
 
+    /// Whether several tokens of a row can be checked in one step.
+    fn verifies_drafts(&self) -> bool {
+        false
+    }
+
     /// Whether output continues the prompt, so that there is no start token.
     fn continues_prompts(&self) -> bool {
         false
@@ -105,6 +110,10 @@ pub enum Error {
         "a summary of up to {tokens} tokens does not fit into the model's {positions} positions: lower max_new_tokens"
     )]
     Positions { tokens: usize, positions: usize },
+    #[error(
+        "prompt_lookup_num_tokens = {tokens} is not supported by this implementation ({kernel}): remove it"
+    )]
+    Drafts { tokens: u32, kernel: String },
     #[error("cannot decode {model} as asked")]
     Settings { model: String, source: generation_config::Error },
 }
@@ -218,7 +227,7 @@ pub fn open(
         random_weights,
         synthetic_time: false,
         continuous_batching: architecture.continuous_batching(),
-        decoding: Some(decoding(spec, &generation, &Settings::default())?),
+        decoding: Some(decoding(spec, &generation, architecture.as_ref(), &Settings::default())?),
         prompt: Some(architecture.default_prompt().to_owned()),
         notes,
     };
@@ -252,17 +261,27 @@ fn generation(
 fn decoding(
     spec: &EngineSpec,
     model: &GenerationConfig,
+    architecture: &dyn Architecture,
     settings: &Settings,
 ) -> Result<Decoding, Error> {
     let unusable = |source| Error::Settings { model: spec.model.clone(), source };
-    model.decoding(settings).map_err(unusable)
+    let decoding = model.decoding(settings).map_err(unusable)?;
+    let tokens = decoding.prompt_lookup_num_tokens;
+    if tokens > 0 && !architecture.verifies_drafts() {
+        return Err(Error::Drafts { tokens, kernel: architecture.kernel(spec.dtype) });
+    }
+    Ok(decoding)
 }
 
 impl Opened {
+    fn decoding(&self, settings: &Settings) -> Result<Decoding, Error> {
+        decoding(&self.spec, &self.generation, self.architecture.as_ref(), settings)
+    }
+
     /// The facts of a model that is asked for `generation`. Settings that it can't honor are an
     /// error.
     pub fn asked_for(&self, generation: &Generation) -> Result<EngineFacts, Error> {
-        let decoding = decoding(&self.spec, &self.generation, &generation.settings)?;
+        let decoding = self.decoding(&generation.settings)?;
         let tokens = usize::try_from(decoding.max_new_tokens).unwrap_or(usize::MAX);
         let positions = self.architecture.prompt_form().longest;
         if let Some(positions) = positions.filter(|most| tokens > *most)
@@ -391,7 +410,8 @@ impl LanguageModel {
 
     /// What the model decodes with if it is asked for `settings`.
     pub fn decoding(&self, settings: &Settings) -> Result<Arc<Decoding>, Error> {
-        decoding(&self.spec, &self.generation, settings).map(Arc::new)
+        let architecture = self.architecture.as_ref();
+        decoding(&self.spec, &self.generation, architecture, settings).map(Arc::new)
     }
 
     /// Decodes a batch into one row per input, in order. A failed row does not affect the others.
@@ -605,5 +625,6 @@ fn row(
         text,
         http: None,
         chunk_gaps: None,
+        drafts: decoded.drafts,
     })
 }

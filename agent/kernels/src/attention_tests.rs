@@ -129,7 +129,11 @@ proptest! {
                 }
                 let appended = Some(Appended { keys: inner, values: 2 * inner });
                 let positions = vec![position; projected.count()];
-                let step = Step { layer: 1, projected: &projected, appended, bias: Some(&bias), positions: &positions };
+                let sequences = one_each(projected.count());
+                let step = Step {
+                    layer: 1, sequences: &sequences, projected: &projected, appended, bias: Some(&bias),
+                    positions: &positions,
+                };
                 kernels.attend_cached(&mut cache, &step, &mut result);
                 for (row, source) in alive.enumerate() {
                     for head in 0..count {
@@ -174,8 +178,11 @@ proptest! {
                     let mut result = Rows::new(inner);
                     let (projected, positions) = (projected(of, position), [position]);
                     let bias = Some(&bias);
-                    let step =
-                        Step { layer: 0, projected: &projected, appended, bias, positions: &positions };
+                    let sequences = one_each(1);
+                    let step = Step {
+                        layer: 0, sequences: &sequences, projected: &projected, appended, bias,
+                        positions: &positions,
+                    };
                     kernels.attend_cached(&mut cache, &step, &mut result);
                     result
                 }).collect()
@@ -195,8 +202,11 @@ proptest! {
                 }
                 let positions: Vec<usize> = live.iter().map(|(_, position)| *position).collect();
                 let bias = Some(&bias);
-                let step =
-                    Step { layer: 0, projected: &batched, appended, bias, positions: &positions };
+                let sequences = one_each(live.len());
+                let step = Step {
+                    layer: 0, sequences: &sequences, projected: &batched, appended, bias,
+                    positions: &positions,
+                };
                 kernels.attend_cached(&mut cache, &step, &mut result);
                 for (row, (of, position)) in live.iter().enumerate() {
                     prop_assert_eq!(result.row(row), alone[*of][*position].row(0));
@@ -243,8 +253,10 @@ proptest! {
                     fed.push(own);
                 }
                 let positions = vec![position; fed.len()];
+                let sequences = one_each(fed.len());
                 let step = Step {
-                    layer: 0, projected: &projected, appended, bias: Some(&bias), positions: &positions,
+                    layer: 0, sequences: &sequences, projected: &projected, appended, bias: Some(&bias),
+                    positions: &positions,
                 };
                 kernels.attend_cached(&mut cache, &step, &mut result);
                 for (row, fed) in fed.iter().enumerate() {
@@ -273,6 +285,67 @@ proptest! {
         }
     }
 
+    /// Bit for bit, with the keys and values of another continuation in the places that follow.
+    #[test]
+    fn several_tokens_at_once_see_what_each_would_see_alone(
+        parts in proptest::collection::vec((1_usize..30, 0_usize..4), 1..5), count in 1_usize..3,
+        width in 1_usize..40, seed in any::<u64>(),
+    ) {
+        let heads = Heads { count, width };
+        let inner = count * width;
+        let steps = parts.iter().map(|(tokens, _)| tokens).sum::<usize>();
+        let room = steps + 4;
+        let bias = random_bias(seed, count, room, 0);
+        let appended = Some(Appended { keys: inner, values: 2 * inner });
+        let tokens = random_rows(seed, steps, 3 * inner);
+        let memory = random_rows(seed ^ 1, 7, 2 * inner);
+        for (set, storage) in InstructionSet::detect().into_iter().flat_map(|set| {
+            [(set, Storage::F32), (set, Storage::F16)]
+        }) {
+            let dispatch = Dispatch::with(set).unwrap();
+            let kernels = Kernels::new(dispatch, 2);
+            // What each token finds in its row and in a prompt.
+            let attend = |parts: &[(usize, usize)]| -> Vec<[Vec<f32>; 2]> {
+                let mut own = Cache::new(dispatch, storage, 1, heads);
+                let mut prompt = Cache::new(dispatch, storage, 1, heads);
+                // The last one of two rows, whose other one gets a token in every step.
+                own.add_rows([steps, room].into_iter());
+                prompt.add_rows([7, 7].into_iter());
+                kernels.fill(&mut prompt, 0, 1, std::slice::from_ref(&(0..7)), &memory);
+                let mut found = Vec::new();
+                for (step, (taken, wrong)) in parts.iter().enumerate() {
+                    let mut projected = Rows::new(3 * inner);
+                    let new = found.len()..found.len() + taken;
+                    projected.resize(1 + taken + wrong);
+                    let others = random_rows(seed ^ 2, *wrong, 3 * inner);
+                    projected.row_mut(0).copy_from_slice(tokens.row(step));
+                    for (place, token) in new.enumerate() {
+                        projected.row_mut(1 + place).copy_from_slice(tokens.row(token));
+                    }
+                    for place in 0..*wrong {
+                        projected.row_mut(1 + taken + place).copy_from_slice(others.row(place));
+                    }
+                    let positions = [step, found.len()];
+                    let sequences = [0..1, 1..projected.count()];
+                    let step = Step {
+                        layer: 0, sequences: &sequences, projected: &projected, appended,
+                        bias: Some(&bias), positions: &positions,
+                    };
+                    let [mut in_row, mut in_prompt] = [inner; 2].map(Rows::new);
+                    kernels.attend_cached(&mut own, &step, &mut in_row);
+                    let step = Step { appended: None, bias: None, ..step };
+                    kernels.attend_cached(&mut prompt, &step, &mut in_prompt);
+                    found.extend((1..=*taken).map(|token| {
+                        [&in_row, &in_prompt].map(|rows| rows.row(token).to_vec())
+                    }));
+                }
+                found
+            };
+            let alone = attend(&vec![(1, 0); steps]);
+            prop_assert_eq!(attend(&parts), alone, "{:?} {:?}", set, storage);
+        }
+    }
+
     #[test]
     fn shared_rows_are_stored_once(count in 1_usize..9) {
         let dispatch = Dispatch::best();
@@ -289,6 +362,11 @@ proptest! {
         cache.add_rows([7].into_iter());
         prop_assert_eq!(cache.bytes(), bytes);
     }
+}
+
+/// One token for each row.
+fn one_each(rows: usize) -> Vec<Range<usize>> {
+    (0..rows).map(|row| row..row + 1).collect()
 }
 
 fn copies(rows: &[Rows]) -> Vec<Rows> {

@@ -8,7 +8,7 @@ use super::attention::{
     Bias, Heads, KeyValues, Mask, Queries, Slot, attend, elements, store_key_value,
 };
 use super::dispatch::{Dispatch, Storage};
-use super::gemm::Kernels;
+use super::gemm::{Kernels, tile_rows};
 use super::rows::{Rows, SharedPtr};
 use std::{ops::Range, sync::PoisonError};
 
@@ -51,12 +51,15 @@ pub struct Appended {
 #[derive(Debug)]
 pub struct Step<'a> {
     pub layer: usize,
+    /// The tokens of each row, as rows of `projected`, in order.
+    pub sequences: &'a [Range<usize>],
     /// Rows that start with the queries.
     pub projected: &'a Rows,
-    /// The keys and values of this step in the same rows, if they have to be stored first.
+    /// The keys and values of this step in the same rows, if they have to be stored first. Then a
+    /// token sees its row up to itself, otherwise all of it.
     pub appended: Option<Appended>,
     pub bias: Option<&'a Bias>,
-    /// Previous steps of each row.
+    /// Of each row: tokens before this step.
     pub positions: &'a [usize],
 }
 
@@ -287,59 +290,75 @@ impl Kernels {
         });
     }
 
-    /// One query per row attends to the row's cached keys and values.
+    /// The tokens of each row attend to the row's cached keys and values, `[tokens, heads * width]`.
     /// Panics if one is full.
     pub fn attend_cached(&self, cache: &mut Cache, step: &Step<'_>, to: &mut Rows) {
         let Heads { count, width } = cache.heads;
-        let rows = step.projected.count();
-        assert_eq!((rows, to.width()), (cache.rows.len(), count * width));
-        assert_eq!(rows, step.positions.len());
-        to.resize(rows);
+        assert_eq!((step.sequences.len(), to.width()), (cache.rows.len(), count * width));
+        assert_eq!(step.sequences.len(), step.positions.len());
+        assert!(step.sequences.iter().all(|tokens| tokens.end <= step.projected.count()));
+        to.resize(step.projected.count());
         if step.appended.is_some() {
-            let has_room = |(row, position): (&Extent, &usize)| *position < row.capacity;
-            assert!(
-                cache.rows.iter().zip(step.positions).all(has_room),
-                "every row has room for another position"
-            );
+            let mut tokens = step.sequences.iter().zip(step.positions);
+            let has_room = |row: &Extent| {
+                tokens.next().is_some_and(|(tokens, held)| held + tokens.len() <= row.capacity)
+            };
+            assert!(cache.rows.iter().all(has_room), "every row has room for its tokens");
         }
         let (target, stride) = (to.shared(), to.stride());
         let memory = cache.shared();
         let cache = &*cache;
-        self.pool.share(rows * count, 1, &|thread, tasks| {
+        self.pool.share(cache.rows.len() * count, 1, &|thread, tasks| {
             let mut scratch = self.scratch[thread].lock().unwrap_or_else(PoisonError::into_inner);
             for task in tasks {
                 let (row, head) = (task / count, task % count);
-                let position = step.positions[row];
+                let (tokens, held) = (step.sequences[row].clone(), step.positions[row]);
                 let place = cache.place(row, layer_of(cache, step), head);
-                let numbers = step.projected.row(row);
-                let part =
-                    |start: usize| &numbers[start + head * width..start + (head + 1) * width];
-                let length = if let Some(appended) = step.appended {
-                    let (key, value) = (part(appended.keys), part(appended.values));
-                    // SAFETY: there is room for the position; each row and head is one thread's.
-                    unsafe {
-                        store_key_value(
-                            self.dispatch,
-                            cache.storage,
-                            memory,
-                            place,
-                            position,
-                            key,
-                            value,
-                        );
-                    }
-                    position + 1
-                } else {
-                    cache.rows[row].capacity
+                let part = |token: usize, start: usize| {
+                    &step.projected.row(token)[start + head * width..start + (head + 1) * width]
                 };
+                if let Some(Appended { keys, values }) = step.appended {
+                    for (position, token) in (held..).zip(tokens.clone()) {
+                        let (key, value) = (part(token, keys), part(token, values));
+                        // SAFETY: there is room for the position; each row and head is one
+                        // thread's.
+                        unsafe {
+                            store_key_value(
+                                self.dispatch,
+                                cache.storage,
+                                memory,
+                                place,
+                                position,
+                                key,
+                                value,
+                            );
+                        }
+                    }
+                }
                 let storage = cache.storage;
-                let seen = KeyValues { storage, memory, place, length, bias: step.bias, head };
-                let (first, mask) = (part(0).as_ptr(), Mask::Whole);
-                let queries = Queries { first, stride: 0, position, count: 1, mask };
-                // SAFETY: `length` positions were filled; the target's part is this row's and head's.
-                unsafe {
-                    let to = target.at(row * stride + head * width);
-                    attend(self.dispatch, width, queries, &seen, &mut scratch.scores, to, stride);
+                let tiles = tokens.len().div_ceil(self.dispatch.tile_rows);
+                for tile in 0..tiles {
+                    let tile = tile_rows(0..tokens.len(), tiles, tile);
+                    let (length, mask) = match step.appended {
+                        Some(_) => (held + tile.end, Mask::Causal),
+                        None => (cache.rows[row].capacity, Mask::Whole),
+                    };
+                    let seen = KeyValues { storage, memory, place, length, bias: step.bias, head };
+                    let first = tokens.start + tile.start;
+                    let queries = Queries {
+                        first: part(first, 0).as_ptr(),
+                        stride: step.projected.stride(),
+                        position: held + tile.start,
+                        count: tile.len(),
+                        mask,
+                    };
+                    // SAFETY: `length` positions were filled; the target's parts are these tokens'
+                    // and this head's.
+                    unsafe {
+                        let to = target.at(first * stride + head * width);
+                        let scores = &mut scratch.scores;
+                        attend(self.dispatch, width, queries, &seen, scores, to, stride);
+                    }
                 }
             }
         });

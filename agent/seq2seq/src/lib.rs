@@ -94,6 +94,10 @@ impl Architecture for EncoderDecoder {
         }
     }
 
+    fn verifies_drafts(&self) -> bool {
+        self.device.gpu().is_none() && cpu::VERIFIES_DRAFTS
+    }
+
     fn load(&self, dtype: Dtype, threads: usize) -> Result<Box<dyn Compute>, compute::Error> {
         let checkpoint = &self.checkpoint;
         Ok(match self.device.gpu() {

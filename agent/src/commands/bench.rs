@@ -8,6 +8,7 @@ use generation::generate::StopRule;
 use generation::roofline::Roofline;
 use generation::{Input, LanguageModel};
 use kernels::Storage;
+use model::sample::Drafts;
 use ops::terminal;
 use serde_json::json;
 use std::{num::NonZeroUsize, path::PathBuf};
@@ -64,6 +65,7 @@ struct Figures {
     cache_mb: f64,
     peak_rss_mb: Option<f64>,
     roofline: Option<Roofline>,
+    drafts: Option<Drafts>,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -81,10 +83,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
-        let batch_ns = measure(&mut engine, &inputs, batch_size.get())?;
+        let (batch_ns, drafts) = measure(&mut engine, &inputs, batch_size.get())?;
         let batches: Vec<&[Input]> = inputs.chunks(batch_size.get()).collect();
-        // It counts one row of the decoder per prompt.
-        let roofline = (decoding.num_beams == 1)
+        // It counts one row of the decoder per prompt, with one token per step.
+        let roofline = (decoding.num_beams == 1 && drafts.is_none())
             .then(|| engine.roofline(&batches, options.new_tokens.get(), &Stopwatch::start()))
             .flatten();
         let figures = Figures {
@@ -100,6 +102,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             cache_mb: engine.kv_cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
             roofline,
+            drafts,
         };
         if options.json {
             terminal::json(&figures.json().to_string())?;
@@ -110,22 +113,24 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time of each batch, after decoding the first one once unmeasured.
+/// The time of each batch, after decoding the first one once unmeasured, and the drafts of all.
 fn measure(
     engine: &mut LanguageModel,
     inputs: &[Input],
     batch_size: usize,
-) -> anyhow::Result<Vec<u64>> {
+) -> anyhow::Result<(Vec<u64>, Option<Drafts>)> {
     let stopwatch = Stopwatch::start();
-    let mut decode = |batch: &[Input]| -> anyhow::Result<u64> {
+    let mut decode = |batch: &[Input]| -> anyhow::Result<(u64, Option<Drafts>)> {
         let start = stopwatch.now_ns();
-        for row in engine.decode(batch, &stopwatch)? {
-            row?;
-        }
-        Ok(stopwatch.now_ns() - start)
+        let rows = engine.decode(batch, &stopwatch)?;
+        let ns = stopwatch.now_ns() - start;
+        let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
+        Ok((ns, rows.iter().filter_map(|row| row.drafts).reduce(Drafts::and)))
     };
     decode(&inputs[..batch_size.min(inputs.len())])?;
-    inputs.chunks(batch_size).map(decode).collect()
+    let batches = inputs.chunks(batch_size).map(decode).collect::<anyhow::Result<Vec<_>>>()?;
+    let drafts = batches.iter().filter_map(|(_, drafts)| *drafts).reduce(Drafts::and);
+    Ok((batches.iter().map(|(ns, _)| *ns).collect(), drafts))
 }
 
 /// Batch times in milliseconds.
@@ -187,6 +192,10 @@ impl Figures {
             "model_size_mb": self.model_size_mb,
             "cache_mb": self.cache_mb,
             "peak_rss_mb": self.peak_rss_mb,
+            "drafts": self.drafts.map(|Drafts { drafted, accepted }| json!({
+                "drafted": drafted,
+                "accepted": accepted,
+            })),
             "roofline": self.roofline.as_ref().map(|roofline| self.roofline_json(roofline)),
         })
     }
@@ -213,7 +222,7 @@ impl Figures {
 
     fn line(&self) -> String {
         format!(
-            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms/batch{}",
+            "batch size {:>3}: {:>8.2} samples/s, {:>9.1} tokens/s, {:>9.1} ms/batch{}{}",
             self.batch_size,
             self.per_s(self.samples),
             self.per_s(self.samples * self.new_tokens),
@@ -222,8 +231,14 @@ impl Figures {
                 let share = roofline.shortest_ns / 1e6 / self.batch.total;
                 format!(", {:.0}% of the roofline", 100.0 * share)
             }),
+            self.drafts.map_or_else(String::new, |drafts| format!(", {}", drafts_of(drafts))),
         )
     }
+}
+
+/// `312 of 540 drafted tokens accepted`
+pub(super) fn drafts_of(Drafts { drafted, accepted }: Drafts) -> String {
+    format!("{accepted} of {drafted} drafted tokens accepted")
 }
 
 fn peak_rss_mb() -> Option<f64> {

@@ -1,5 +1,6 @@
 //! `agent generate`: summarizes a file of dialogues.
 
+use super::bench::drafts_of;
 use super::input::{self, Line};
 use crate::options::{ModelOptions, SearchOptions};
 use anyhow::Context;
@@ -8,6 +9,7 @@ use engine::{Engine, Row};
 use generation::LanguageModel;
 use generation::generate::StopRule;
 use model::generation::Settings;
+use model::sample::Drafts;
 use ops::atomic_file::{Output, Unfinished};
 use ops::terminal;
 use serde::Serialize;
@@ -111,6 +113,7 @@ struct Counts {
     cut_rows: usize,
     cut_tokens: u64,
     unknown_tokens: u64,
+    drafts: Option<Drafts>,
 }
 
 impl Counts {
@@ -119,6 +122,7 @@ impl Counts {
         self.cut_rows += usize::from(row.cut_tokens > 0);
         self.cut_tokens += u64::from(row.cut_tokens);
         self.unknown_tokens += u64::from(row.unknown_tokens);
+        self.drafts = self.drafts.into_iter().chain(row.drafts).reduce(Drafts::and);
     }
 
     fn tell(&self, engine: &LanguageModel, options: &Options) {
@@ -130,6 +134,9 @@ impl Counts {
                 "note: {} of {} prompts were truncated to {} tokens, removing {} tokens in total",
                 self.cut_rows, self.rows, options.max_input_tokens, self.cut_tokens
             ));
+        }
+        if let Some(drafts) = self.drafts {
+            terminal::note(&format!("note: {}", drafts_of(drafts)));
         }
         if self.unknown_tokens > 0 {
             terminal::note(&format!(

@@ -58,6 +58,7 @@ fn row(text: &str, now_ns: u64) -> Row {
         text: Some(text.to_owned()),
         http: None,
         chunk_gaps: None,
+        drafts: None,
     }
 }
 

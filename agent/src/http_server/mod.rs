@@ -393,7 +393,11 @@ fn enqueue(
             .sampling
             .check(&search, "do_sample = true")
             .map_err(|reason| form.at(index, Refusal::new(StatusCode::BAD_REQUEST, reason)))?;
-        let settings = search.or(&state.options.settings);
+        let mut settings = search.or(&state.options.settings);
+        // Only greedy decoding has drafts: those of the server don't count beside a request's beams.
+        if settings.samples() || settings.num_beams.is_some_and(|beams| beams > 1) {
+            settings.prompt_lookup_num_tokens = None;
+        }
         if let Some(long) = texts.iter().find(|text| text.len() > MAX_TEXT_BYTES) {
             let reason = tokenizer::Error::TooLong { bytes: long.len() };
             let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("inputs: {reason}"));

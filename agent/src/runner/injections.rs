@@ -137,6 +137,7 @@ impl Engine for FragileEngine {
                 text: Some("so".to_owned()),
                 http: None,
                 chunk_gaps: None,
+                drafts: None,
             })
         };
         Ok(batch.iter().map(row).collect())

@@ -42,6 +42,8 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Settings {
         top_k: section.whole("top_k", 0..=MOST_TOP_K),
         top_p: top_p(section),
         seed: section.whole("seed", 0..=i64::MAX.cast_unsigned()),
+        prompt_lookup_num_tokens: section
+            .whole("prompt_lookup_num_tokens", 0..=Settings::MOST_DRAFTED),
     }
 }
 
@@ -58,6 +60,18 @@ pub(super) fn check_combination(settings: &Settings) -> Vec<String> {
     let mut problems = Vec::new();
     if settings.samples() && settings.num_beams.is_some_and(|beams| beams > 1) {
         problems.push("do_sample can't be combined with num_beams above 1".to_owned());
+    }
+    if settings.prompt_lookup_num_tokens.is_some_and(|tokens| tokens > 0) {
+        let is_searched = settings.num_beams.is_some_and(|beams| beams > 1);
+        for (is_other, other) in
+            [(is_searched, "num_beams above 1"), (settings.samples(), "do_sample")]
+        {
+            if is_other {
+                problems.push(format!(
+                    "prompt_lookup_num_tokens can't be combined with {other}: only greedy decoding can check drafts"
+                ));
+            }
+        }
     }
     let parameters = [
         ("temperature", settings.temperature.is_some()),

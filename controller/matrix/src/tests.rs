@@ -612,6 +612,13 @@ fn sampling_has_the_seed_of_the_matrix_and_no_beams() {
         beams.contains("do_sample can't be combined with num_beams above 1 (model tiny)"),
         "{beams}"
     );
+    let drafts = error("do_sample = true\nprompt_lookup_num_tokens = 8");
+    assert!(
+        drafts.contains(
+            "prompt_lookup_num_tokens can't be combined with do_sample: only greedy decoding can check drafts (model tiny)"
+        ),
+        "{drafts}"
+    );
     let factor = error("do_sample = true\n[factors]\nnum_beams = [1, 2]");
     assert!(
         factor.contains("do_sample can't be combined with num_beams above 1 (model tiny)"),

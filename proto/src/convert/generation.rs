@@ -55,6 +55,7 @@ impl From<&Settings> for wire::GenerationSettings {
             top_k: settings.top_k,
             top_p: settings.top_p,
             seed: settings.seed,
+            prompt_lookup_num_tokens: settings.prompt_lookup_num_tokens,
         }
     }
 }
@@ -84,6 +85,7 @@ impl TryFrom<wire::GenerationSettings> for Settings {
             top_k: wire.top_k,
             top_p: wire.top_p,
             seed: wire.seed,
+            prompt_lookup_num_tokens: wire.prompt_lookup_num_tokens,
         })
     }
 }
@@ -103,6 +105,7 @@ impl From<Decoding> for wire::Decoding {
             forced_eos_token_id: decoding.forced_eos_token_id,
             suppress_tokens: decoding.suppress_tokens,
             sampling: decoding.sampling.map(Into::into),
+            prompt_lookup_num_tokens: decoding.prompt_lookup_num_tokens,
         }
     }
 }
@@ -124,6 +127,7 @@ impl TryFrom<wire::Decoding> for Decoding {
             forced_eos_token_id: wire.forced_eos_token_id,
             suppress_tokens: wire.suppress_tokens,
             sampling: wire.sampling.map(Into::into),
+            prompt_lookup_num_tokens: wire.prompt_lookup_num_tokens,
         })
     }
 }
@@ -159,6 +163,7 @@ mod tests {
             do_sample: Some(true),
             temperature: Some(0.7),
             seed: Some(u64::MAX),
+            prompt_lookup_num_tokens: Some(8),
             ..Settings::default()
         };
         let decoding = Decoding::of(&settings, 2);

@@ -15,7 +15,7 @@ use crate::rope;
 use block::{Block, Workspace};
 use checkpoint::Error;
 use checkpoint::lora::Adapter;
-use generation::compute::{self, Compute, NextToken};
+use generation::compute::{self, Compute, DraftedStep, NextToken};
 use generation::roofline::{Limits, Roofline};
 use kernels::{Cache, Dispatch, Heads, Kernels, NewTokens, Rope, Rows, Storage};
 use layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
@@ -51,6 +51,9 @@ impl Precision {
 /// Whether rows can join a running batch. Here each row has its own memory in the cache.
 pub const CONTINUOUS_BATCHING: bool = true;
 
+/// Whether several tokens of a row can be computed in one step. They are what single steps give.
+pub const VERIFIES_DRAFTS: bool = true;
+
 /// Describes the implementation.
 pub fn kernel(family: Family, dispatch: &Dispatch, dtype: Dtype) -> String {
     format!("fleetmark cpu, {family}, {}, {dtype}", dispatch.name)
@@ -81,7 +84,7 @@ pub struct CpuModel {
 struct Buffers {
     /// The residual stream, `[tokens, width]`.
     x: Rows,
-    /// The input of the head, `[rows, width]`.
+    /// The input of the head, `[tokens, width]`.
     out: Rows,
     workspace: Workspace,
     /// The tokens of each row, as rows of `x`.
@@ -204,9 +207,19 @@ impl CpuModel {
 
     /// Runs one token of each row, up to the head.
     fn decode(&mut self, tokens: &[u32]) {
+        self.decode_several(tokens, tokens.iter().map(|_| 1));
+    }
+
+    /// Runs tokens of each row, up to the head.
+    fn decode_several(&mut self, tokens: &[u32], lengths: impl Iterator<Item = usize>) {
         let sequences = &mut self.buffers.sequences;
+        let mut end = 0;
         sequences.clear();
-        sequences.extend((0..tokens.len()).map(|row| row..row + 1));
+        sequences.extend(lengths.map(|length| {
+            let start = end;
+            end += length;
+            start..end
+        }));
         self.forward(tokens, 0);
         let Buffers { x, out, .. } = &mut self.buffers;
         self.kernels.rms_norm(x, &self.last_norm, self.config.epsilon, out);
@@ -274,6 +287,27 @@ impl Compute for CpuModel {
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
         Ok(self.head.logits(&mut self.kernels, &self.buffers.out))
+    }
+
+    fn verifies_drafts(&self) -> bool {
+        VERIFIES_DRAFTS
+    }
+
+    fn step_drafted(
+        &mut self,
+        step: &DraftedStep<'_>,
+        best: &mut Vec<NextToken>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Failure> {
+        self.decode_several(step.tokens, step.lengths.iter().copied());
+        let out = &self.buffers.out;
+        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
+        Ok(())
+    }
+
+    fn forget(&mut self, tokens: &[usize]) -> Result<(), Failure> {
+        self.positions.iter_mut().zip(tokens).for_each(|(held, tokens)| *held -= tokens);
+        Ok(())
     }
 
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {

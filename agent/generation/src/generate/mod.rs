@@ -5,13 +5,17 @@
 //! the model only as [`Compute`].
 
 mod beams;
+mod drafting;
 mod log_softmax;
 mod rules;
 mod sampling;
 
-use super::compute::{Compute, NextToken};
+use super::compute::{Compute, DraftedStep, NextToken};
 use beams::{BeamSearch, Continued, Next, Summary};
-use model::{failure::Failure, generation::Decoding, sample::Finish};
+use drafting::Drafter;
+use model::failure::Failure;
+use model::generation::Decoding;
+use model::sample::{Drafts, Finish};
 use rules::Rules;
 use sampling::Draws;
 use std::sync::Arc;
@@ -62,6 +66,8 @@ pub struct Decoded {
     /// The sum of the log probabilities, divided by the length to the power of the length penalty.
     /// `None` without beams.
     pub score: Option<f32>,
+    /// `None` if no tokens were drafted.
+    pub drafts: Option<Drafts>,
 }
 
 /// Logits that overflowed to infinity or NaN.
@@ -104,6 +110,12 @@ struct ActiveRows {
     tokens: Vec<u32>,
     /// For each of them, the row of the last step that it continues.
     origins: Vec<usize>,
+    /// What a step is fed: `tokens`, each followed by its draft.
+    fed: Vec<u32>,
+    /// How much of it each row of the decoder has.
+    lengths: Vec<usize>,
+    /// How many last tokens of each row turned out wrong.
+    wrong: Vec<usize>,
     /// Rows added so far.
     entered: usize,
 }
@@ -113,6 +125,7 @@ struct ActiveRow {
     number: usize,
     stop_rule: StopRule,
     search: Search,
+    drafter: Option<Drafter>,
     first_token_ns: Option<u64>,
 }
 
@@ -134,9 +147,9 @@ enum Search {
 /// What one step computed.
 #[derive(Default)]
 struct StepResults {
-    /// Of the rows that are searched without conditions.
+    /// Of the tokens of rows that are searched without conditions.
     best: Vec<NextToken>,
-    /// The other rows, ascending.
+    /// The other fed tokens, ascending.
     scored: Vec<usize>,
     /// Their logits, `[scored, vocabulary]`.
     logits: Vec<f32>,
@@ -165,14 +178,21 @@ pub fn generate(
             }
         }
         let rows = active.tokens.len();
-        active.scored_rows(&mut results.scored);
-        if results.scored.is_empty() {
-            model.step(&active.tokens, &mut results.best)?;
+        active.feed();
+        active.scored_tokens(&mut results.scored);
+        let StepResults { best, scored, logits } = &mut results;
+        if active.fed.len() > rows {
+            let ActiveRows { fed: tokens, lengths, .. } = &active;
+            model.step_drafted(&DraftedStep { tokens, lengths, scored }, best, logits)?;
+        } else if scored.is_empty() {
+            model.step(&active.tokens, best)?;
         } else {
-            let StepResults { best, scored, logits } = &mut results;
             model.step_scored(&active.tokens, scored, best, logits)?;
         }
         active.take(&mut results, stopwatch.now_ns(), special_tokens, orders);
+        if active.wrong.iter().any(|tokens| *tokens > 0) {
+            model.forget(&active.wrong)?;
+        }
         let origins = &active.origins;
         let is_unchanged = origins.len() == rows && origins.iter().copied().eq(0..rows);
         if !origins.is_empty() && !is_unchanged {
@@ -199,7 +219,8 @@ impl ActiveRows {
         self.entered += new.len() + without_tokens.len();
         for (number, _) in without_tokens {
             let (ids, first_token_ns, finish) = (Vec::new(), None, Finish::Length);
-            orders.ended(number, Ok(Decoded { ids, first_token_ns, finish, score: None }));
+            let (score, drafts) = (None, None);
+            orders.ended(number, Ok(Decoded { ids, first_token_ns, finish, score, drafts }));
         }
         let Some(max_steps) = new.iter().map(|(_, order)| order.stop_rule.limit()).max() else {
             return Ok(());
@@ -213,10 +234,12 @@ impl ActiveRows {
         let continues = model.continues_prompts();
         for (number, RowRequest { ids, stop_rule, decoding }) in new {
             let draws = decoding.sampling.map(|sampling| Draws::new(sampling, &ids));
+            let most = decoding.prompt_lookup_num_tokens as usize;
+            let drafter = (most > 0).then(|| Drafter::new(most, &ids, continues));
             let given = if continues { ids } else { vec![decoding.decoder_start_token_id] };
             self.tokens.push(*given.last().expect("a prompt is not empty"));
             let search = Search::of(decoding, draws, given, stop_rule, special_tokens);
-            self.live.push(ActiveRow { number, stop_rule, search, first_token_ns: None });
+            self.live.push(ActiveRow { number, stop_rule, search, drafter, first_token_ns: None });
         }
         Ok(())
     }
@@ -241,20 +264,37 @@ impl ActiveRows {
         if kept.is_empty() { Ok(()) } else { model.retain(&kept) }
     }
 
-    /// The rows whose logits are needed.
-    fn scored_rows(&self, to: &mut Vec<usize>) {
-        to.clear();
-        let mut row = 0;
-        for active in &self.live {
-            let rows = active.search.rows();
-            if !matches!(active.search, Search::Plain(_)) {
-                to.extend(row..row + rows);
+    /// Writes what the next step is fed.
+    fn feed(&mut self) {
+        self.fed.clear();
+        self.lengths.clear();
+        let mut tokens = self.tokens.iter();
+        for row in &self.live {
+            let rows = row.search.rows();
+            self.fed.extend(tokens.by_ref().take(rows));
+            self.lengths.resize(self.lengths.len() + rows, 1);
+            let draft = row.draft();
+            if let Some(length) = self.lengths.last_mut().filter(|_| !draft.is_empty()) {
+                *length += draft.len();
+                self.fed.extend_from_slice(draft);
             }
-            row += rows;
         }
     }
 
-    /// Appends each row's next token and notes where the rows that continue come from.
+    /// The fed tokens whose logits are needed.
+    fn scored_tokens(&self, to: &mut Vec<usize>) {
+        to.clear();
+        let (mut lengths, mut token) = (self.lengths.iter(), 0);
+        for active in &self.live {
+            let tokens: usize = lengths.by_ref().take(active.search.rows()).sum();
+            if !matches!(active.search, Search::Plain(_)) {
+                to.extend(token..token + tokens);
+            }
+            token += tokens;
+        }
+    }
+
+    /// Appends each row's next tokens and notes where the rows that continue come from.
     fn take(
         &mut self,
         results: &mut StepResults,
@@ -264,24 +304,35 @@ impl ActiveRows {
     ) {
         self.tokens.clear();
         self.origins.clear();
+        self.wrong.clear();
         let vocabulary = results.logits.len().checked_div(results.scored.len()).unwrap_or(0);
-        let (mut best, mut logits) = (results.best.iter(), results.logits.as_mut_slice());
-        let mut first = 0;
+        let (mut best, mut logits) = (results.best.as_slice(), results.logits.as_mut_slice());
+        let (mut fed, mut lengths) = (self.fed.as_slice(), self.lengths.as_slice());
         self.live.retain_mut(|row| {
-            let rows = row.search.rows();
-            let step = if let Search::Plain(_) = row.search {
-                let next = best.next().expect("a best token for every row");
-                row.take(*next, now, special_tokens)
+            let (of_rows, of_row);
+            (of_rows, lengths) = lengths.split_at(row.search.rows());
+            (of_row, fed) = fed.split_at(of_rows.iter().sum());
+            let found = if let Search::Plain(_) = row.search {
+                let found;
+                (found, best) = best.split_at(of_row.len());
+                Found::Best(found)
             } else {
-                let scores;
-                (scores, logits) = std::mem::take(&mut logits).split_at_mut(rows * vocabulary);
-                row.take_scores(scores, now, special_tokens)
+                let found;
+                (found, logits) =
+                    std::mem::take(&mut logits).split_at_mut(of_row.len() * vocabulary);
+                Found::Logits(found)
             };
-            let start = first;
-            first += rows;
+            let told = row.search.ids().len();
+            let (step, right) = row.take(of_row, found, now, special_tokens);
+            let start = self.wrong.len();
+            self.wrong.resize(start + of_rows.len(), 0);
+            // A request with a draft has a single row.
+            if let Some(wrong) = self.wrong.last_mut() {
+                *wrong = of_row.len() - right;
+            }
             match step {
                 Step::Continues(token) => {
-                    orders.token(row.number, token);
+                    row.search.ids()[told..].iter().for_each(|id| orders.token(row.number, *id));
                     self.origins.push(start);
                     self.tokens.push(token);
                     true
@@ -292,17 +343,23 @@ impl ActiveRows {
                     true
                 }
                 Step::Ends(outcome) => {
-                    // Which tokens come first is known at the end of a search with beams.
-                    let is_searched = matches!(row.search, Search::Beams(_));
+                    // With beams all of them: which come first is known at the end.
                     let ids = outcome.as_ref().map_or(&[][..], |decoded| &decoded.ids);
-                    let told = if is_searched { 0 } else { ids.len().saturating_sub(1) };
-                    ids[told..].iter().for_each(|id| orders.token(row.number, *id));
+                    ids[told.min(ids.len())..].iter().for_each(|id| orders.token(row.number, *id));
                     orders.ended(row.number, outcome);
                     false
                 }
             }
         });
     }
+}
+
+/// What a step computed for a request.
+enum Found<'a> {
+    /// For each fed token.
+    Best(&'a [NextToken]),
+    /// `[tokens, vocabulary]`.
+    Logits(&'a mut [f32]),
 }
 
 impl Search {
@@ -366,7 +423,56 @@ enum Step {
 }
 
 impl ActiveRow {
-    fn take(&mut self, next: NextToken, now: u64, special_tokens: &SpecialTokens) -> Step {
+    /// What may follow the next token, within the limit.
+    fn draft(&self) -> &[u32] {
+        let room = self.stop_rule.limit() - self.search.ids().len() - 1;
+        self.drafter.as_ref().map_or(&[], |drafter| drafter.draft(room))
+    }
+
+    /// Takes what was found for the fed tokens, as long as the next one of them is right. Returns
+    /// how many were, at least the first.
+    fn take(
+        &mut self,
+        fed: &[u32],
+        mut found: Found<'_>,
+        now: u64,
+        special_tokens: &SpecialTokens,
+    ) -> (Step, usize) {
+        if let (Search::Beams(_), Found::Logits(logits)) = (&self.search, &mut found) {
+            return (self.take_scores(logits, now, special_tokens), fed.len());
+        }
+        let mut right = 0;
+        let mut step = Step::Continues(fed[0]);
+        while let Step::Continues(id) = step
+            && fed.get(right) == Some(&id)
+        {
+            step = match &mut found {
+                Found::Best(best) => self.take_best(best[right], now, special_tokens),
+                Found::Logits(logits) => {
+                    let size = logits.len() / fed.len();
+                    let logits = &mut logits[right * size..(right + 1) * size];
+                    self.take_scores(logits, now, special_tokens)
+                }
+            };
+            right += 1;
+        }
+        let Some(drafter) = &mut self.drafter else { return (step, right) };
+        drafter.count(fed.len() - 1, right - 1);
+        match &mut step {
+            // A wrong token that overflowed may have reached the ones before it, as 0 times
+            // infinity in attention. Without a draft it is known.
+            Step::Ends(Err(_)) if right < fed.len() => {
+                drafter.stop();
+                right -= 1;
+                step = Step::Continues(fed[right]);
+            }
+            Step::Ends(Ok(decoded)) => decoded.drafts = Some(drafter.drafts),
+            _ => {}
+        }
+        (step, right)
+    }
+
+    fn take_best(&mut self, next: NextToken, now: u64, special_tokens: &SpecialTokens) -> Step {
         let place = self.search.ids().len();
         if !next.logit.is_finite() {
             return Step::Ends(Err(NotFinite { place, logit: next.logit }));
@@ -389,7 +495,8 @@ impl ActiveRow {
                     let is_eos = ids.last().is_some_and(|id| eos.contains(id));
                     let finish = if is_eos { Finish::Eos } else { Finish::Length };
                     let score = Some(score);
-                    Step::Ends(Ok(Decoded { ids, first_token_ns: None, finish, score }))
+                    let (first_token_ns, drafts) = (None, None);
+                    Step::Ends(Ok(Decoded { ids, first_token_ns, finish, score, drafts }))
                 }
                 Err(error) => Step::Ends(Err(error)),
             },
@@ -415,6 +522,9 @@ impl ActiveRow {
     fn push(&mut self, id: u32, now: u64, special_tokens: &SpecialTokens) -> Step {
         self.first_token_ns.get_or_insert(now);
         self.search.push(id);
+        if let Some(drafter) = &mut self.drafter {
+            drafter.push(id);
+        }
         let is_eos = self.stop_rule.eos(special_tokens).contains(&id);
         let finish = if is_eos {
             Finish::Eos
@@ -424,202 +534,11 @@ impl ActiveRow {
             return Step::Continues(id);
         };
         let (ids, first_token_ns) = (self.search.take_ids(), self.first_token_ns);
-        Step::Ends(Ok(Decoded { ids, first_token_ns, finish, score: None }))
+        Step::Ends(Ok(Decoded { ids, first_token_ns, finish, score: None, drafts: None }))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::compute::Error;
-    use checkpoint::lora::Adapter;
-    use std::collections::VecDeque;
-
-    /// Counts up from each prompt's first id; ids above 90 are not finite.
-    struct Counter {
-        continuous_batching: bool,
-        rows: Vec<u32>,
-        fed: Vec<Vec<u32>>,
-    }
-
-    impl Compute for Counter {
-        fn encode(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
-            self.rows = prompts.iter().map(|ids| ids[0]).collect();
-            Ok(())
-        }
-
-        fn continuous_batching(&self) -> bool {
-            self.continuous_batching
-        }
-
-        fn add(&mut self, prompts: &[&[u32]], _max_steps: usize) -> Result<(), Failure> {
-            self.rows.extend(prompts.iter().map(|ids| ids[0]));
-            Ok(())
-        }
-
-        fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
-            assert_eq!(tokens.len(), self.rows.len());
-            self.fed.push(tokens.to_vec());
-            best.clear();
-            for row in &mut self.rows {
-                *row += 1;
-                best.push(NextToken { id: *row, logit: if *row > 90 { f32::NAN } else { 0.0 } });
-            }
-            Ok(())
-        }
-
-        fn step_logits(&mut self, _tokens: &[u32]) -> Result<Vec<f32>, Failure> {
-            unreachable!("generation asks for the best token only")
-        }
-
-        fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {
-            self.rows = rows.iter().map(|row| self.rows[*row]).collect();
-            Ok(())
-        }
-
-        fn reorder(&mut self, _rows: &[usize]) -> Result<(), Failure> {
-            unreachable!("no row has beams")
-        }
-
-        fn adapt(&mut self, _adapter: Option<&Adapter>) -> Result<(), Error> {
-            unreachable!("generation changes no weights")
-        }
-
-        fn adapter_bytes(&self) -> u64 {
-            0
-        }
-
-        fn kernel(&self) -> String {
-            "counter".to_owned()
-        }
-
-        fn weight_bytes(&self) -> u64 {
-            0
-        }
-
-        fn cache_bytes(&self) -> u64 {
-            0
-        }
-    }
-
-    fn order(first: u32, stop_rule: StopRule) -> RowRequest {
-        RowRequest { ids: vec![first], stop_rule, decoding: Arc::default() }
-    }
-
-    type Outcome = Result<(Vec<u32>, Finish), NotFinite>;
-
-    /// Rows that join in groups, each after a number of rows have ended, and their results.
-    struct Groups {
-        waiting: VecDeque<(usize, Vec<RowRequest>)>,
-        rows: Vec<(usize, Outcome)>,
-        /// The row that is cancelled after its second token.
-        cancels: Option<usize>,
-        told: usize,
-    }
-
-    impl Groups {
-        fn row(&self, number: usize) -> Outcome {
-            let mut found = self.rows.iter().filter(|(of, _)| *of == number);
-            let row = found.next().expect("it ended").1.clone();
-            assert!(found.next().is_none(), "row {number} ended twice");
-            row
-        }
-    }
-
-    impl RowQueue for Groups {
-        fn enter(&mut self) -> Vec<RowRequest> {
-            let cancelled = usize::from(self.told == 2 && self.cancels.is_none());
-            match self.waiting.front() {
-                Some((after, _)) if *after <= self.rows.len() + cancelled => {
-                    self.waiting.pop_front().expect("looked at").1
-                }
-                _ => Vec::new(),
-            }
-        }
-
-        fn token(&mut self, number: usize, _id: u32) {
-            self.told += usize::from(self.cancels == Some(number));
-        }
-
-        fn take_cancelled(&mut self) -> Vec<usize> {
-            self.cancels.take_if(|_| self.told == 2).into_iter().collect()
-        }
-
-        fn ended(&mut self, number: usize, row: Result<Decoded, NotFinite>) {
-            self.rows.push((number, row.map(|row| (row.ids, row.finish))));
-        }
-    }
-
-    fn decode(
-        continuous_batching: bool,
-        groups: impl IntoIterator<Item = (usize, Vec<RowRequest>)>,
-    ) -> (Groups, Counter) {
-        decode_and_cancel(continuous_batching, groups, None)
-    }
-
-    fn decode_and_cancel(
-        continuous_batching: bool,
-        groups: impl IntoIterator<Item = (usize, Vec<RowRequest>)>,
-        cancels: Option<usize>,
-    ) -> (Groups, Counter) {
-        let waiting = groups.into_iter().collect();
-        let mut groups = Groups { waiting, rows: Vec::new(), cancels, told: 0 };
-        let mut counter = Counter { continuous_batching, rows: Vec::new(), fed: Vec::new() };
-        let special_tokens = SpecialTokens { eos: vec![12, 99] };
-        generate(&mut counter, &special_tokens, &mut groups, &Stopwatch::synthetic()).unwrap();
-        (groups, counter)
-    }
-
-    #[test]
-    fn every_row_ends_by_its_own_rule_and_leaves_the_batch() {
-        let orders = vec![
-            order(10, StopRule::EosOr(9)),
-            order(20, StopRule::EosOr(2)),
-            order(10, StopRule::Exactly(4)),
-            order(30, StopRule::EosOr(0)),
-            order(90, StopRule::EosOr(5)),
-        ];
-        let (rows, counter) = decode(false, [(0, orders)]);
-        assert_eq!(rows.row(0), Ok((vec![11, 12], Finish::Eos)));
-        assert_eq!(rows.row(1), Ok((vec![21, 22], Finish::Length)));
-        assert_eq!(rows.row(2), Ok((vec![11, 12, 13, 14], Finish::Length)));
-        assert_eq!(rows.row(3), Ok((vec![], Finish::Length)));
-        assert_eq!(rows.row(4).unwrap_err().place, 0);
-        assert_eq!(counter.fed, [vec![0, 0, 0, 0], vec![11, 21, 11], vec![12], vec![13]]);
-    }
-
-    #[test]
-    fn who_waits_enters_beside_those_that_go_on_where_the_model_lets_it() {
-        let groups = || {
-            let first = vec![order(20, StopRule::Exactly(1)), order(30, StopRule::Exactly(3))];
-            [(0, first), (1, vec![order(40, StopRule::Exactly(2)), order(50, StopRule::EosOr(0))])]
-        };
-        let (rows, counter) = decode(true, groups());
-        assert_eq!(counter.fed, [vec![0, 0], vec![31, 0], vec![32, 41]]);
-        assert_eq!(rows.row(1), Ok((vec![31, 32, 33], Finish::Length)));
-        assert_eq!(rows.row(2), Ok((vec![41, 42], Finish::Length)));
-        assert_eq!(rows.row(3), Ok((vec![], Finish::Length)));
-        // Otherwise they follow the batch, and their tokens are the same.
-        let (alone, counter) = decode(false, groups());
-        assert_eq!(counter.fed, [vec![0, 0], vec![31], vec![32], vec![0], vec![41]]);
-        for number in 0..4 {
-            assert_eq!(alone.row(number), rows.row(number));
-        }
-    }
-
-    #[test]
-    fn a_cancelled_row_leaves_the_batch_at_the_next_step() {
-        let orders = || vec![order(20, StopRule::Exactly(9)), order(30, StopRule::Exactly(4))];
-        for continuous_batching in [false, true] {
-            let (rows, counter) = decode_and_cancel(continuous_batching, [(0, orders())], Some(0));
-            assert_eq!(counter.fed, [vec![0, 0], vec![21, 31], vec![32], vec![33]]);
-            assert_eq!(rows.rows, [(1, Ok((vec![31, 32, 33, 34], Finish::Length)))]);
-            // Once all rows are cancelled, the next ones begin a batch.
-            let alone = vec![order(20, StopRule::Exactly(9))];
-            let groups = [(0, alone), (1, vec![order(40, StopRule::Exactly(1))])];
-            let (rows, counter) = decode_and_cancel(continuous_batching, groups, Some(0));
-            assert_eq!(counter.fed, [vec![0], vec![21], vec![0]]);
-            assert_eq!(rows.rows, [(1, Ok((vec![41], Finish::Length)))]);
-        }
-    }
-}
+mod drafting_tests;
+#[cfg(test)]
+mod tests;

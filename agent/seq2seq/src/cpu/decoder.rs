@@ -1,4 +1,4 @@
-//! The decoder: one token per row in, the residual stream out. Holds the key-value caches of the
+//! The decoder: one or several tokens per row in, the residual stream out. Holds the key-value caches of the
 //! active rows.
 
 use super::layers::{Attention, CrossAttention, FeedForward, Loader, Workspace};
@@ -23,10 +23,12 @@ pub(super) struct Decoder {
     prompt: Cache,
     /// Keys and values of one group of prompts, `[tokens, 2 * inner]`.
     memory: Rows,
-    /// `[rows, inner]`.
+    /// `[tokens, inner]`.
     queries: Rows,
-    /// Steps taken by each row.
+    /// Of each row: tokens whose keys and values the cache holds.
     positions: Vec<usize>,
+    /// Of each row: the tokens of the step, as rows of the residual stream.
+    sequences: Vec<Range<usize>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Decoder {
             memory: Rows::new(2 * shape.inner()),
             queries: Rows::new(shape.inner()),
             positions: Vec::new(),
+            sequences: Vec::new(),
         })
     }
 
@@ -75,9 +78,26 @@ impl Decoder {
         self.positions.len()
     }
 
-    /// Steps taken by each row.
-    pub(super) fn positions(&self) -> &[usize] {
-        &self.positions
+    /// Sets how many tokens each row takes in the next step.
+    pub(super) fn expect(&mut self, lengths: impl Iterator<Item = usize>) {
+        let mut end = 0;
+        self.sequences.clear();
+        self.sequences.extend(lengths.map(|length| {
+            let start = end;
+            end += length;
+            start..end
+        }));
+    }
+
+    /// Of each token of the next step.
+    pub(super) fn token_positions(&self) -> impl Iterator<Item = usize> {
+        let rows = self.positions.iter().zip(&self.sequences);
+        rows.flat_map(|(held, tokens)| *held..held + tokens.len())
+    }
+
+    /// Drops the last tokens of each row.
+    pub(super) fn forget(&mut self, tokens: &[usize]) {
+        self.positions.iter_mut().zip(tokens).for_each(|(held, tokens)| *held -= tokens);
     }
 
     /// Stores the keys and values of encoded prompts, the rows from `first_row` on.
@@ -96,7 +116,7 @@ impl Decoder {
         }
     }
 
-    /// `x`: the embedding of each row's token, `[rows, d_model]`. Writes the input of the head.
+    /// `x`: the embedding of the expected tokens, `[tokens, d_model]`. Writes the input of the head.
     pub(super) fn step(
         &mut self,
         kernels: &mut Kernels,
@@ -111,8 +131,10 @@ impl Decoder {
             let Workspace { normed, projected, attended, lora_buffers, .. } = &mut *workspace;
             let input = attention.norm.input(kernels, x, normed);
             attention.into.forward(kernels, input, Epilogue::Store, lora_buffers, projected);
+            let sequences = &self.sequences;
             let own = Step {
                 layer,
+                sequences,
                 projected,
                 appended: Some(Appended { keys: inner, values: 2 * inner }),
                 bias,
@@ -127,6 +149,7 @@ impl Decoder {
             cross.query.forward(kernels, input, Epilogue::Store, lora_buffers, queries);
             let prompt = Step {
                 layer,
+                sequences,
                 projected: &self.queries,
                 appended: None,
                 bias: None,
@@ -138,7 +161,9 @@ impl Decoder {
 
             feed_forward.forward(kernels, x, workspace);
         }
-        self.positions.iter_mut().for_each(|position| *position += 1);
+        for (held, tokens) in self.positions.iter_mut().zip(&self.sequences) {
+            *held += tokens.len();
+        }
         match &self.last_norm {
             Some(norm) => norm.forward(kernels, x, to),
             None => std::mem::swap(x, to),

@@ -18,7 +18,7 @@ use ::layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
 use checkpoint::{Error, lora::Adapter};
 use decoder::Decoder;
 use encoder::Encoder;
-use generation::compute::{self, Compute, NextToken};
+use generation::compute::{self, Compute, DraftedStep, NextToken};
 use generation::roofline::{Limits, Roofline};
 use input::Input;
 use kernels::{Dispatch, Kernels, Rows, Storage};
@@ -62,6 +62,9 @@ impl Precision {
 /// Whether rows can join a running batch. Here each row has its own memory in the caches.
 pub const CONTINUOUS_BATCHING: bool = true;
 
+/// Whether several tokens of a row can be computed in one step. They are what single steps give.
+pub const VERIFIES_DRAFTS: bool = true;
+
 /// Describes the implementation. T5's description has no family: results of earlier builds, which
 /// had no other, stay comparable.
 pub fn kernel(family: Family, dispatch: &Dispatch, dtype: Dtype) -> String {
@@ -92,9 +95,9 @@ pub struct CpuModel {
 
 #[derive(Debug)]
 struct StepBuffers {
-    /// The residual stream, `[rows, d_model]`.
+    /// The residual stream, `[tokens, d_model]`.
     x: Rows,
-    /// The output of a stack, `[rows, d_model]`.
+    /// The output of a stack, `[tokens, d_model]`.
     out: Rows,
     /// Of the encoder and of the decoder.
     workspaces: [Workspace; 2],
@@ -217,11 +220,17 @@ impl CpuModel {
         }
     }
 
-    /// Runs the decoder up to the head, including the scale.
+    /// Runs one token of each row through the decoder, up to the head.
     fn decode(&mut self, tokens: &[u32]) {
+        self.decode_several(tokens, tokens.iter().map(|_| 1));
+    }
+
+    /// Runs tokens of each row through the decoder, up to the head, including the scale.
+    fn decode_several(&mut self, tokens: &[u32], lengths: impl Iterator<Item = usize>) {
+        self.decoder.expect(lengths);
         let Self { kernels, rows, .. } = self;
         let StepBuffers { x, out, workspaces: [_, workspace], .. } = rows;
-        let positions = self.decoder.positions().iter().copied();
+        let positions = self.decoder.token_positions();
         self.inputs[1].forward(kernels, tokens.iter(), positions, x, &mut workspace.normed);
         self.decoder.step(kernels, x, workspace, out);
         if let Some(scale) = self.head_scale {
@@ -291,6 +300,27 @@ impl Compute for CpuModel {
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         self.decode(tokens);
         Ok(self.head.logits(&mut self.kernels, &self.rows.out))
+    }
+
+    fn verifies_drafts(&self) -> bool {
+        VERIFIES_DRAFTS
+    }
+
+    fn step_drafted(
+        &mut self,
+        step: &DraftedStep<'_>,
+        best: &mut Vec<NextToken>,
+        logits: &mut Vec<f32>,
+    ) -> Result<(), Failure> {
+        self.decode_several(step.tokens, step.lengths.iter().copied());
+        let out = &self.rows.out;
+        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
+        Ok(())
+    }
+
+    fn forget(&mut self, tokens: &[usize]) -> Result<(), Failure> {
+        self.decoder.forget(tokens);
+        Ok(())
     }
 
     fn retain(&mut self, rows: &[usize]) -> Result<(), Failure> {

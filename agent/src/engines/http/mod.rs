@@ -304,6 +304,7 @@ impl Http {
             text: Some(read.text),
             http: Some(timing.plausible()),
             chunk_gaps,
+            drafts: None,
         })
     }
 

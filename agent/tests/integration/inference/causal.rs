@@ -112,6 +112,10 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
             for (size, left) in [(4, 0), (16, 0), (5, 3)] {
                 let found = decode(&mut compute, size, left);
                 assert_eq!(found, alone, "{model} {dtype}, {size} rows, {left} left");
+                let batches = Batches { size, left };
+                let (found, accepted) = fixture.decode_drafted(&mut compute, &cases, batches, 7);
+                assert_eq!(found, alone, "{model} {dtype}, {size} rows with drafts");
+                assert!(accepted > 0);
             }
         }
     }

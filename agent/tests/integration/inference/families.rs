@@ -106,6 +106,10 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
             let alone = decode(&mut compute, 1);
             for size in [4, 16] {
                 assert_eq!(decode(&mut compute, size), alone, "{model} {dtype}, batch size {size}");
+                let batches = Batches { size, left: 1 };
+                let (found, accepted) = fixture.decode_drafted(&mut compute, &cases, batches, 7);
+                assert_eq!(found, alone, "{model} {dtype}, batch size {size} with drafts");
+                assert!(accepted > 0);
             }
         }
     }

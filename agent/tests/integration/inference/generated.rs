@@ -140,18 +140,34 @@ impl<L: Loader> Fixture<L> {
         cases: &[Case],
         batches: Batches,
     ) -> Vec<Vec<u32>> {
+        self.decode_drafted(compute, cases, batches, 0).0
+    }
+
+    /// With drafts of `tokens` in greedy cases, and how many of their tokens were accepted.
+    pub(super) fn decode_drafted(
+        &self,
+        compute: &mut dyn Compute,
+        cases: &[Case],
+        batches: Batches,
+        tokens: u32,
+    ) -> (Vec<Vec<u32>>, u32) {
         let request = |case: &Case| {
-            let decoding = self.generation(&case.generation).decoding(&Settings::default());
+            let config = self.generation(&case.generation);
+            let mut decoding = config.decoding(&Settings::default()).unwrap();
+            if decoding.num_beams == 1 {
+                decoding.prompt_lookup_num_tokens = tokens;
+            }
             RowRequest {
                 ids: case.input_ids.clone(),
                 stop_rule: StopRule::EosOr(self.max_new),
-                decoding: Arc::new(decoding.unwrap()),
+                decoding: Arc::new(decoding),
             }
         };
         let requests: Vec<RowRequest> = cases.iter().map(request).collect();
         let eos = self.generation(&Map::new()).eos_ids;
         let rows = run(compute, &requests, &eos, batches);
-        rows.into_iter().map(|row| row.ids).collect()
+        let accepted = rows.iter().filter_map(|row| row.drafts).map(|drafts| drafts.accepted).sum();
+        (rows.into_iter().map(|row| row.ids).collect(), accepted)
     }
 
     fn assert_exact(&self, compute: &mut dyn Compute, adapter: Option<&str>) {
@@ -159,9 +175,14 @@ impl<L: Loader> Fixture<L> {
         assert!(cases.len() >= 14, "{} {adapter:?}: {} cases", self.folder.display(), cases.len());
         for seed in 0..2 {
             for (size, left) in [(1, 0), (4, 0), (16, 0), (5, 3)] {
-                let found = self.decode(compute, &cases, Batches { size, left });
-                for (case, ids) in cases.iter().zip(found) {
-                    assert_eq!(ids, case.output_ids, "{}: {size} rows, {left} left", case.id);
+                for tokens in [0, 5] {
+                    let batches = Batches { size, left };
+                    let (found, accepted) = self.decode_drafted(compute, &cases, batches, tokens);
+                    for (case, ids) in cases.iter().zip(found) {
+                        let how = format!("{size} rows, {left} left, drafts of {tokens}");
+                        assert_eq!(ids, case.output_ids, "{}: {how}", case.id);
+                    }
+                    assert_eq!(accepted > 0, tokens > 0, "drafts were verified");
                 }
             }
             cases.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));

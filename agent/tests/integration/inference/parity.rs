@@ -1,13 +1,17 @@
 //! Token for token as PyTorch, whatever shares the batch.
 
-use super::fixture::{Case, MODELS, adapted, cases, decode, folder, load, open, spec};
-use generation::LanguageModel;
+use super::fixture::{Case, MAX_NEW, MODELS, adapted, cases, decode, folder, load, open, spec};
+use generation::generate::StopRule;
+use generation::{Input, LanguageModel};
 use model::engine::{Dtype, EngineSpec};
+use model::generation::Settings;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Arc;
+use stopwatch::Stopwatch;
 
 /// File order, and two others.
 fn orders(cases: &[Case]) -> Vec<Vec<Case>> {
@@ -82,6 +86,46 @@ fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// In every dtype, as the kernels of each round in their own way.
+#[test]
+fn drafts_from_the_dialogue_change_no_token() {
+    for model in MODELS {
+        for &dtype in Dtype::ALL {
+            let spec = EngineSpec { dtype, ..spec(folder(model).to_str().unwrap()) };
+            let mut engine = open(&spec).unwrap().load(2).unwrap();
+            let cases = cases(model, None);
+            let alone = decode(&mut engine, &cases, 1);
+            let settings =
+                |tokens| Settings { prompt_lookup_num_tokens: Some(tokens), ..Settings::default() };
+            for (batch_size, tokens) in [(1, 1), (1, 16), (4, 8), (16, 8)] {
+                let decoding = engine.decoding(&settings(tokens)).unwrap();
+                let (mut found, mut accepted) = (Vec::new(), 0);
+                for batch in cases.chunks(batch_size) {
+                    let batch: Vec<Input> = batch
+                        .iter()
+                        .map(|case| Input {
+                            prompt: engine.prompt_of_ids(case.input_ids.clone(), 512).unwrap(),
+                            stop_rule: StopRule::EosOr(MAX_NEW),
+                            decoding: Arc::clone(&decoding),
+                        })
+                        .collect();
+                    for row in engine.decode(&batch, &Stopwatch::synthetic()).unwrap() {
+                        let row = row.unwrap();
+                        accepted += row.drafts.unwrap().accepted;
+                        found.push(row.output_ids);
+                    }
+                }
+                assert_eq!(found, alone, "{model} {dtype}, {batch_size} rows, drafts of {tokens}");
+                assert!(accepted > 0, "{model} {dtype}");
+            }
+            let beams = Settings { num_beams: Some(2), ..settings(3) };
+            let error = engine.decoding(&beams).unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(cause.starts_with("prompt_lookup_num_tokens with num_beams = 2"), "{cause}");
         }
     }
 }
