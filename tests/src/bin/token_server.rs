@@ -4,7 +4,7 @@
 //! gaps between tokens, and of the time to the last token, in milliseconds; and the rate of arrivals.
 
 use serde_json::{Value, json};
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -43,7 +43,7 @@ fn main() -> io::Result<()> {
 
 async fn listen(script: Script) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("http://{}", listener.local_addr()?);
+    writeln!(io::stdout(), "http://{}", listener.local_addr()?)?;
     let truth = Shared::default();
     loop {
         let (stream, _) = listener.accept().await?;

@@ -46,7 +46,7 @@ stress = { duration = \"5m\", arrivals = \"trace\", trace = { path = \"/t.csv\",
         let cell = &plan.cells[index];
         matrix.loads.most_arrivals(cell.scenario, &cell.load.unwrap(), 1_000_000_000)
     };
-    assert_eq!([most(0), most(1), most(2)], [6.0, 13.0, 6.0]);
+    assert_eq!((0..3).map(most).collect::<Vec<_>>(), [6.0, 13.0, 6.0]);
     // A campaign is resumed from what it stored.
     let json = serde_json::to_string(&matrix).unwrap();
     assert_eq!(serde_json::from_str::<Matrix>(&json).unwrap(), matrix);
