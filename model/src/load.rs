@@ -17,6 +17,28 @@ words!(
     }
 );
 
+/// The part of an agent in a run that several agents measure together, at one endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Which of them it is, from 0.
+    pub index: usize,
+    /// Requests of each; their ratio if the load has no end.
+    pub requests: Vec<u64>,
+}
+
+impl Share {
+    /// Checks what another program claims: it is one of several, and there is something to send.
+    pub fn check(self) -> Result<Self, Error> {
+        let Self { index, requests } = &self;
+        let all = requests.iter().try_fold(0_u64, |sum, next| sum.checked_add(*next));
+        let is_one = requests.len() <= MAX_AGENTS && *index < requests.len();
+        if is_one && all.is_some_and(|all| all > 0) { Ok(self) } else { Err(Error::Share) }
+    }
+}
+
+/// Limit on the agents of a run.
+const MAX_AGENTS: usize = 10_000;
+
 /// One window of a sustained load. A request belongs to the window in which it ends. Times are of
 /// the agent's monotonic clock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +104,8 @@ pub enum Error {
     Times { start_ns: u64, end_ns: u64 },
     #[error("implausible counts in a load window")]
     Counts,
+    #[error("a share of a load that no agent has")]
+    Share,
     #[error(transparent)]
     Histogram(#[from] histogram::Error),
 }

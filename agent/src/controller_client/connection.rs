@@ -296,6 +296,10 @@ impl Session<'_> {
                 self.runner.cancel(cancel.attempt);
                 Ok(())
             }
+            from_controller::Message::Start(start) => {
+                self.runner.begin(start.attempt);
+                Ok(())
+            }
             // Samples are sent once and in order; if the stream breaks, the attempt is lost. So
             // acknowledgements free nothing here.
             from_controller::Message::Ack(_)

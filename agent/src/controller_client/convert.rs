@@ -5,6 +5,7 @@ use crate::runner::{Activity, Batch, Measured, Offer};
 use crate::workload::{Gaps, Load, Sustained};
 use engine::Request;
 use model::ids::{self, SampleId};
+use model::load::{self, Share};
 use model::{rate_profile, recorded_arrivals};
 use proto::wire;
 
@@ -17,12 +18,16 @@ pub(super) enum Error {
     RateProfile(#[from] rate_profile::Error),
     #[error("the load has invalid arrival times")]
     Recorded(#[from] recorded_arrivals::Error),
+    #[error(transparent)]
+    Share(#[from] load::Error),
 }
 
 pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, Error> {
     let batches = |batches: Vec<wire::Batch>| -> Result<Vec<Batch>, ids::Error> {
         batches.into_iter().map(batch).collect()
     };
+    let share = offer.share.map(Share::try_from).transpose()?;
+    let load = offer.load.map(load).transpose()?;
     Ok(Offer {
         shard: offer.shard,
         attempt: offer.attempt,
@@ -30,7 +35,8 @@ pub(super) fn offer(offer: wire::ShardOffer) -> Result<Offer, Error> {
         batch_size: offer.batch_size,
         warmup: batches(offer.warmup)?,
         batches: batches(offer.batches)?,
-        load: offer.load.map(load).transpose()?,
+        is_together: share.is_some(),
+        load: load.map(|load| Load { share, ..load }),
     })
 }
 
@@ -68,6 +74,7 @@ fn load(load: wire::Load) -> Result<Load, Error> {
         sustained: load.sustained.map(sustained),
         continuous: load.continuous,
         max_in_flight: load.max_in_flight,
+        share: None,
     })
 }
 
@@ -87,6 +94,7 @@ pub(super) fn activity(activity: Activity) -> wire::Activity {
         Activity::Idle => wire::Activity::Idle,
         Activity::Loading => wire::Activity::Loading,
         Activity::Warming => wire::Activity::Warming,
+        Activity::Waiting => wire::Activity::Waiting,
         Activity::Measuring => wire::Activity::Measuring,
     }
 }

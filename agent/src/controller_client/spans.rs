@@ -48,6 +48,7 @@ impl Spans {
         let name = match activity {
             Activity::Loading => "loading",
             Activity::Warming => "warming",
+            Activity::Waiting => "waiting for the other agents",
             Activity::Measuring => "measuring",
             Activity::Idle => return,
         };

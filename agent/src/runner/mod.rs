@@ -11,6 +11,7 @@ mod injections;
 mod leak;
 mod load;
 mod shard;
+mod start;
 #[cfg(test)]
 mod tests;
 mod machine_lock;
@@ -27,6 +28,7 @@ use model::load::LoadWindow;
 use model::panic::words;
 use model::sample::Sample;
 use model::segment::SegmentFacts;
+use start::Start;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -48,6 +50,8 @@ pub struct Offer {
     pub batches: Vec<Batch>,
     /// `None`: batches run back to back.
     pub load: Option<Load>,
+    /// Whether it is measured from [`Runner::begin`] on, with other agents.
+    pub is_together: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +77,8 @@ pub enum Activity {
     Idle,
     Loading,
     Warming,
+    /// Warmed up, and waits for [`Runner::begin`].
+    Waiting,
     Measuring,
 }
 
@@ -123,6 +129,7 @@ pub enum Report {
 pub struct Runner {
     commands: Option<std::sync::mpsc::Sender<Command>>,
     cancelled: Arc<AtomicU64>,
+    begun: Arc<Start>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -135,11 +142,12 @@ impl Runner {
     ) -> Result<Self, std::io::Error> {
         let (commands, inbox) = std::sync::mpsc::channel();
         let cancelled = Arc::new(AtomicU64::new(0));
+        let begun = Arc::<Start>::default();
         let last_report = reports.clone();
         let mut shard_runner = shard::ShardRunner::new(
             engines,
             reports,
-            Arc::clone(&cancelled),
+            shard::Signals { cancelled: Arc::clone(&cancelled), begun: Arc::clone(&begun) },
             machine_lock,
             sampler,
         );
@@ -160,7 +168,7 @@ impl Runner {
                 }
             }
         })?;
-        Ok(Self { commands: Some(commands), cancelled, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), cancelled, begun, thread: Some(thread) })
     }
 
     pub fn send(&self, command: Command) {
@@ -173,6 +181,11 @@ impl Runner {
     /// Cancels every attempt up to `attempt` after its current batch, until the next `Inspect`.
     pub fn cancel(&self, attempt: u64) {
         self.cancelled.fetch_max(attempt, Ordering::Relaxed);
+    }
+
+    /// All agents of an attempt that is measured together have warmed up.
+    pub fn begin(&self, attempt: u64) {
+        self.begun.set(attempt);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::batch_samples::{bug, cancelled, requests, sample, sample_id};
 use super::load::Load;
+use super::start::Start;
 use super::{Activity, Engines, MachineLock, Measured, Offer, Report};
 use crate::server_metrics::ServerMetrics;
 use engine::Engine;
@@ -56,10 +57,17 @@ impl Known {
     }
 }
 
+/// What the other threads of the agent tell the runner about an attempt.
+pub(super) struct Signals {
+    /// Attempts up to this one are cancelled.
+    pub(super) cancelled: Arc<AtomicU64>,
+    pub(super) begun: Arc<Start>,
+}
+
 pub(super) struct ShardRunner<E> {
     engines: E,
     reports: UnboundedSender<Report>,
-    cancelled: Arc<AtomicU64>,
+    signals: Signals,
     asked: Vec<AskedEngine>,
     /// Empty for engines that could not be inspected.
     devices: Vec<String>,
@@ -85,14 +93,14 @@ impl<E: Engines> ShardRunner<E> {
     pub(super) fn new(
         engines: E,
         reports: UnboundedSender<Report>,
-        cancelled: Arc<AtomicU64>,
+        signals: Signals,
         machine_lock: MachineLock,
         sampler: Sampler,
     ) -> Self {
         Self {
             engines,
             reports,
-            cancelled,
+            signals,
             asked: Vec::new(),
             devices: Vec::new(),
             loaded: None,
@@ -127,7 +135,8 @@ impl<E: Engines> ShardRunner<E> {
         let device = self.devices.iter().max().cloned().unwrap_or_default();
         self.sampler.measure_idle(&device, &self.real);
         // Attempts of another campaign may start from 1 again.
-        self.cancelled.store(0, Ordering::Relaxed);
+        self.signals.cancelled.store(0, Ordering::Relaxed);
+        self.signals.begun.set(0);
         self.asked = asked;
         self.report(Report::Inspected(found));
     }
@@ -152,14 +161,14 @@ impl<E: Engines> ShardRunner<E> {
         let asked = asked.ok_or_else(|| bug("the shard refers to an unknown engine"))?;
         let AskedEngine { spec, generation } = asked.clone();
         let is_cancelled = {
-            let cancelled = Arc::clone(&self.cancelled);
+            let cancelled = Arc::clone(&self.signals.cancelled);
             move || cancelled.load(Ordering::Relaxed) >= offer.attempt
         };
         let _turn = self.machine_lock.acquire(&is_cancelled).ok_or_else(cancelled)?;
         self.report(now(Activity::Loading));
         let loading = self.load(spec, offer)?;
         let (real, synthetic) = (self.real.clone(), self.synthetic.clone());
-        let reports = self.reports.clone();
+        let (reports, begun) = (self.reports.clone(), Arc::clone(&self.signals.begun));
         let loaded = self.loaded.as_mut().ok_or_else(|| bug("no engine after loading"))?;
         let sampler = &self.sampler;
         // Between batches, so that a sampler that panicked ends the shard and isn't missed until its end.
@@ -189,6 +198,12 @@ impl<E: Engines> ShardRunner<E> {
         }
         let warmup_ns = stopwatch.now_ns() - warmup_start;
 
+        if offer.is_together {
+            drop(reports.send(now(Activity::Waiting)));
+            if !begun.wait(offer.attempt, is_cancelled) {
+                return Err(cancelled());
+            }
+        }
         drop(reports.send(now(Activity::Measuring)));
         self.sampler.start_phase(mark(Phase::Measuring));
         let mut sequence = 0;
@@ -233,23 +248,7 @@ impl<E: Engines> ShardRunner<E> {
                 }))),
             );
         }
-        let segment = SegmentFacts {
-            warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
-            warmup_ns,
-            load_ns: loading.all_ns,
-            peak_rss_bytes: Memory::read().peak_resident,
-            rss_after_load_bytes: loaded.rss_bytes,
-            kv_cache_bytes: loaded.engine.kv_cache_bytes(),
-            gpu_memory_bytes: loaded
-                .gpu_bytes
-                .zip(loaded.gpu_before_bytes)
-                .map_or(0, |(after, before)| after.saturating_sub(before)),
-            model_size_bytes: loaded.engine.facts().model_size_bytes,
-            adapter_bytes: loaded.engine.adapter_bytes(),
-            adapter_load_ns: loading.adapter_ns,
-            gpu_memory_before_bytes: loaded.gpu_before_bytes,
-        };
-        Ok((sequence, segment))
+        Ok((sequence, loaded.segment(offer, warmup_ns, loading)))
     }
 
     /// Loads the shard's engine unless it is loaded, and returns the time taken.
@@ -320,6 +319,26 @@ impl Loaded {
         let server = url.and_then(ServerMetrics::watch);
         let server = server.map(|server| Arc::new(server) as Arc<dyn ReadingSource>);
         Self { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes, server }
+    }
+
+    /// The facts of a segment that ends now.
+    fn segment(&self, offer: &Offer, warmup_ns: u64, loading: Loading) -> SegmentFacts {
+        SegmentFacts {
+            warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
+            warmup_ns,
+            load_ns: loading.all_ns,
+            peak_rss_bytes: Memory::read().peak_resident,
+            rss_after_load_bytes: self.rss_bytes,
+            kv_cache_bytes: self.engine.kv_cache_bytes(),
+            gpu_memory_bytes: self
+                .gpu_bytes
+                .zip(self.gpu_before_bytes)
+                .map_or(0, |(after, before)| after.saturating_sub(before)),
+            model_size_bytes: self.engine.facts().model_size_bytes,
+            adapter_bytes: self.engine.adapter_bytes(),
+            adapter_load_ns: loading.adapter_ns,
+            gpu_memory_before_bytes: self.gpu_before_bytes,
+        }
     }
 }
 

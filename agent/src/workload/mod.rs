@@ -3,12 +3,15 @@
 
 mod arrivals;
 mod closed;
+mod dealt;
 mod open;
 
 pub use arrivals::{Arrivals, Gaps};
 pub use closed::ClosedLoop;
+pub use dealt::{Dealt, Extent};
 pub use open::{OpenLoop, QueueRules};
 
+use model::load::Share;
 use model::rate_profile::RateProfile;
 use model::recorded_arrivals::RecordedArrivals;
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use stopwatch::Stopwatch;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Load {
-    /// Open loop: requests per second. 0: closed loop.
+    /// Open loop: requests per second, of all agents that share the load. 0: closed loop.
     pub request_rate: f64,
     /// Open loop only, like `seed` and the limits of the queue.
     pub gaps: Gaps,
@@ -37,6 +40,8 @@ pub struct Load {
     pub continuous: bool,
     /// Of an endpoint, which has no queue: arrivals beyond so many in flight are not sent.
     pub max_in_flight: u32,
+    /// None: no other agent takes part.
+    pub share: Option<Share>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +108,11 @@ impl Workload {
                 Some(recorded) => Arrivals::recorded(recorded.clone()),
                 None => Arrivals::new(load.request_rate, load.gaps, load.seed)
                     .with_profile(load.profile.after(passed_ns)),
+            };
+            let extent = if requests.is_some() { Extent::Counted } else { Extent::Endless };
+            let arrivals = match &load.share {
+                None => Dealt::whole(arrivals),
+                Some(share) => Dealt::of(arrivals, share, extent, load.seed),
             };
             let rules = QueueRules {
                 most,

@@ -51,6 +51,8 @@ impl Effects {
 pub enum AgentMessage {
     /// Leases a shard.
     Offer(Box<ShardOffer>),
+    /// All agents that measure a run together have warmed up.
+    Start { shard: usize, attempt: u64 },
     /// Everything of the attempt up to `sequence` is stored.
     Acknowledge { shard: usize, attempt: u64, sequence: u64 },
     /// Revokes a lease.

@@ -44,6 +44,8 @@ pub enum AgentReport {
     Preparing,
     /// A heartbeat, or a shard was accepted.
     Alive,
+    /// It warmed up for an attempt that starts together with others. Repeated with every heartbeat.
+    Warmed { shard: usize, attempt: u64 },
     /// It measured something.
     Batch(BatchReport),
     /// Windows in chronological order, metrics that can no longer be measured, and the number of windows dropped.

@@ -67,6 +67,7 @@ mod tests {
             segment: 1,
             is_new_segment: true,
             batches: vec![0],
+            joint: None,
         };
         Lease {
             offer,

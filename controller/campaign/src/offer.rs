@@ -1,12 +1,15 @@
 //! Shard offers with their dialogues, so that agents need no access to the dataset.
 
 use super::scheduler::Offer;
-use matrix::Loads;
 use matrix::plan::{Load, Plan, batches, stream};
+use matrix::{Loads, Queue};
 use model::ids::{CellId, SampleId};
 use model::rate_profile::RateProfile;
 use model::recorded_arrivals::RecordedArrivals;
-use model::{generation::Stop, load::Scenario};
+use model::{
+    generation::Stop,
+    load::{Scenario, Share},
+};
 use rand::Rng;
 use records::DialogueRow;
 use std::{collections::HashMap, time::Duration};
@@ -32,6 +35,8 @@ pub struct ShardOffer {
     pub batches: Vec<Batch>,
     /// None: one batch after the other.
     pub load: Option<OfferedLoad>,
+    /// Set if the agent starts together with others.
+    pub share: Option<Share>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +134,11 @@ impl ShardOffer {
         let warmup = if offer.is_new_segment { settings.warmup } else { 0 };
         let warmup = (0..warmup).map(|index| Batch {
             index,
-            requests: unmeasured.by_ref().take(cell.batch_size as usize).map(request).collect(),
+            requests: unmeasured
+                .by_ref()
+                .take(cell.batch_size_per_agent() as usize)
+                .map(request)
+                .collect(),
         });
         Self {
             shard: offer.shard,
@@ -138,7 +147,7 @@ impl ShardOffer {
             cell: cell.id.clone(),
             round,
             engine: cell.engine,
-            batch_size: cell.batch_size,
+            batch_size: cell.batch_size_per_agent(),
             scenario: cell.scenario,
             segment: offer.segment,
             warmup: warmup.collect(),
@@ -152,6 +161,7 @@ impl ShardOffer {
                     ..OfferedLoad::new(load, offer, seed)
                 }
             }),
+            share: offer.joint.as_ref().map(|joint| joint.share.clone()),
         }
     }
 }
@@ -159,30 +169,82 @@ impl ShardOffer {
 impl OfferedLoad {
     fn new(load: Load, offer: &Offer, seed: u64) -> Self {
         let windows = load.sustained.map(|_| offer.batches.clone()).unwrap_or_default();
+        let load = offer.joint.as_ref().map_or(load, |joint| part(load, &joint.share));
         Self { load, rate_profile: RateProfile::default(), recorded: None, seed, windows }
     }
 }
 
-/// The recorded arrivals of a load that follow those which have been measured.
+/// The recorded arrivals of a load that follow those which have been measured. Agents that start together have the same.
 fn recorded(offer: &Offer, plan: &Plan, loads: &Loads) -> Option<RecordedArrivals> {
     let cell = plan.cell_of(offer.shard);
     let arrivals = loads.recorded(cell.scenario, cell.load.as_ref()?, plan.seed)?;
     let first = offer.batches.first().copied().unwrap_or_default();
-    Some(match cell.sustained() {
-        Some(sustained) => arrivals.after_time(sustained.window_ns.saturating_mul(first.into())),
-        None => {
+    Some(match (cell.sustained(), &offer.joint) {
+        (Some(sustained), joint) => {
+            let first = joint.as_ref().map_or(first, |joint| joint.first_batch);
+            arrivals.after_time(sustained.window_ns.saturating_mul(first.into()))
+        }
+        (None, Some(joint)) => {
+            let left: u64 = joint.share.requests.iter().sum();
+            arrivals.after_requests((plan.samples as u64).saturating_sub(left))
+        }
+        (None, None) => {
             let start = plan.shards[offer.shard].batches.start;
             arrivals.after_requests(first.saturating_sub(start).into())
         }
     })
 }
 
+/// The numbers of requests in flight of one agent. Its rate is that of all: each sends its part of the arrivals.
+fn part(load: Load, share: &Share) -> Load {
+    let agents = share.requests.len();
+    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    // Sums up to the whole.
+    let of = |all: u32| number((all as usize + agents - 1 - share.index) / agents);
+    let max_in_flight = of(load.queue.max_in_flight).max(1);
+    Load { concurrency: of(load.concurrency), queue: Queue { max_in_flight, ..load.queue }, ..load }
+}
+
 /// All targets and models see the same arrivals in the same round. A shard that is measured again sees others.
 fn arrival_seed(seed: u64, offer: &Offer, round: u32, arrivals: ArrivalSeed, load: &Load) -> u64 {
-    let first = offer.batches.first().copied().unwrap_or_default();
+    // Agents that start together draw the same arrivals.
+    let joint = offer.joint.as_ref().map(|joint| joint.first_batch);
+    let first = joint.or_else(|| offer.batches.first().copied()).unwrap_or_default();
     let mut keys = vec![u64::from(round), u64::from(first)];
     if arrivals == ArrivalSeed::RoundAndRate {
         keys.extend(load.request_rate.map(f64::to_bits));
     }
     stream(seed, "arrivals", &keys).next_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use matrix::{Arrivals, Batching};
+
+    #[test]
+    fn the_parts_of_all_agents_sum_up_to_the_load() {
+        let queue = Queue {
+            arrivals: Arrivals::Poisson,
+            gap_cv: None,
+            max_batch_delay: Duration::ZERO,
+            max_queue: 1,
+            batching: Batching::Dynamic,
+            max_in_flight: 1002,
+        };
+        let load = Load {
+            request_rate: Some(200.0),
+            trace_factor: None,
+            concurrency: 11,
+            queue,
+            sustained: None,
+        };
+        let parts: Vec<Load> =
+            (0..4).map(|index| part(load, &Share { index, requests: vec![5; 4] })).collect();
+        let concurrency: Vec<u32> = parts.iter().map(|part| part.concurrency).collect();
+        assert_eq!(concurrency, [3, 3, 3, 2]);
+        assert_eq!(parts.iter().map(|part| part.queue.max_in_flight).sum::<u32>(), 1002);
+        // Each agent draws the arrivals of all.
+        assert!(parts.iter().all(|part| part.request_rate == Some(200.0)));
+    }
 }

@@ -10,6 +10,7 @@ use super::{
     ShardSignature,
 };
 use super::{agents::AgentRegistry, budget::Budget, clock_skew::ClockSkew, event::CampaignEvent};
+use matrix::Target;
 use matrix::plan::{Plan, estimate::ProgressDeadline};
 use model::{ids::AgentId, segment::SegmentFacts};
 use records::{
@@ -94,6 +95,7 @@ impl CampaignState {
                 run: shard.run,
                 target: cell.target,
                 engine: cell.engine,
+                is_together: cell.agents > 1,
                 batches: shard.batches.clone().filter(is_left).collect(),
                 is_held: cell.is_candidate(&campaign.matrix)
                     || options.precision.is_some_and(|rule| run.number > rule.first_look),
@@ -105,7 +107,7 @@ impl CampaignState {
         let segments = last_segments(plan, &stored.segments);
         let scheduler =
             Scheduler::new(work, required, options.limits, stored.last_attempt, segments);
-        let prices = campaign.prices.iter().map(|price| price.usd_per_hour).collect();
+        let prices = prices(&campaign);
         let held = |agent: &AgentRow| (agent.target, Duration::from_nanos(agent.held_ns));
         let earlier = stored.agents.iter().map(held);
         let budget = Budget::new(prices, campaign.matrix.cost.max_usd, earlier);
@@ -192,6 +194,13 @@ impl CampaignState {
             }
             AgentReport::Preparing => scheduler::Event::Preparing,
             AgentReport::Alive => {
+                self.require_rejoin(&agent, out);
+                scheduler::Event::Alive { agent }
+            }
+            AgentReport::Warmed { shard, attempt } => {
+                if self.holds(&agent, shard, attempt) {
+                    self.decide(scheduler::Event::Warmed { shard, attempt }, now, out);
+                }
                 self.require_rejoin(&agent, out);
                 scheduler::Event::Alive { agent }
             }
@@ -379,6 +388,9 @@ impl CampaignState {
         for action in self.scheduler.handle(event, now.elapsed) {
             match action {
                 Action::Offer(offer) => self.offer(offer, now, out),
+                Action::Start { agent, shard, attempt } => {
+                    out.send(&agent, AgentMessage::Start { shard, attempt });
+                }
                 Action::Cancel { agent, shard, attempt, reason } => {
                     out.send(&agent, AgentMessage::Cancel { shard, attempt, reason });
                 }
@@ -474,6 +486,15 @@ impl std::fmt::Debug for CampaignState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CampaignState").field("campaign", &self.campaign.id).finish_non_exhaustive()
     }
+}
+
+/// USD per hour of one agent, by target. Agents that load an endpoint together share its price.
+fn prices(campaign: &CampaignRow) -> Vec<f64> {
+    let targets = &campaign.matrix.targets;
+    let shared =
+        |target: &Target| f64::from(campaign.matrix.machines(target)) / f64::from(target.agents);
+    let prices = campaign.prices.iter().zip(targets);
+    prices.map(|(price, target)| price.usd_per_hour * shared(target)).collect()
 }
 
 /// The last segment of each run, by the run's index in the plan.

@@ -146,6 +146,9 @@ pub fn report(message: Message) -> Result<AgentReport, Status> {
     let index = |shard: u64| usize::try_from(shard).unwrap_or(usize::MAX);
     let failure = |failure: Option<wire::Failure>| Failure::from(failure.unwrap_or_default());
     Ok(match message {
+        Message::Heartbeat(message) if message.activity() == wire::Activity::Waiting => {
+            AgentReport::Warmed { shard: index(message.shard), attempt: message.attempt }
+        }
         Message::Heartbeat(_) | Message::ShardAccepted(_) => AgentReport::Alive,
         Message::Telemetry(message) => AgentReport::Telemetry {
             // An invalid window is dropped; the agent stays.

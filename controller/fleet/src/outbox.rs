@@ -86,6 +86,12 @@ impl Outbox {
         self.send(wire::from_controller::Message::Cancel(cancel));
     }
 
+    /// All agents that measure a run together have warmed up.
+    pub fn start(&self, shard: usize, attempt: u64) {
+        let start = wire::Start { shard: shard as u64, attempt };
+        self.send(wire::from_controller::Message::Start(start));
+    }
+
     /// The campaign is over: the agent finishes and exits.
     pub fn drain(&self, reason: &str) {
         let drain = wire::Drain { reason: reason.to_owned() };

@@ -30,6 +30,7 @@ impl Outboxes {
             AgentMessage::Acknowledge { shard, attempt, sequence } => {
                 outbox.acknowledge(shard, attempt, sequence);
             }
+            AgentMessage::Start { shard, attempt } => outbox.start(shard, attempt),
             AgentMessage::Cancel { shard, attempt, reason } => {
                 outbox.cancel(shard, attempt, reason);
             }
@@ -63,6 +64,7 @@ fn offer_to_wire(offer: ShardOffer, trace_parent: String) -> wire::ShardOffer {
         warmup: offer.warmup.into_iter().map(batch_to_wire).collect(),
         batches: offer.batches.into_iter().map(batch_to_wire).collect(),
         load: offer.load.map(load_to_wire),
+        share: offer.share.map(Into::into),
         trace_parent,
     }
 }

@@ -403,8 +403,15 @@ pub(super) fn check_combinations(
         if let Some(loaded) = here().find(|model| model.endpoint.is_none()) {
             problems.push(format!("{endpoint} is an endpoint and {} is loaded by the agent, so {target_name} can't be the price of both: set targets of each model, such as targets = [\"{target_name}\"]", loaded.name));
         }
-        if target.agents > 1 {
-            problems.push(format!("{endpoint} is an endpoint, where {} agents of {target_name} would queue behind each other: use one agent; batch_sizes sets the number of concurrent requests", target.agents));
+        let agents = target.agents;
+        let is_uneven = |size: &&u32| !size.is_multiple_of(agents);
+        if scenarios.contains(&Scenario::Offline)
+            && let Some(size) = target.batch_sizes.iter().find(is_uneven)
+        {
+            problems.push(format!("{endpoint} is an endpoint, whose concurrent requests the {agents} agents of {target_name} share: batch_sizes must be multiples of {agents}, found {size}"));
+        }
+        if agents > 1 && scenarios.contains(&Scenario::Stress) {
+            problems.push(format!("{endpoint} is an endpoint, and scenario `stress` is measured by one agent, but {target_name} has {agents}: use one agent, or scenario `server`"));
         }
         if target.dtypes.len() > 1 {
             problems.push(format!(

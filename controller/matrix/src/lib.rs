@@ -371,6 +371,12 @@ impl Matrix {
         self.models.iter().filter(here).any(|model| model.endpoint.is_some())
     }
 
+    /// Machines of a target that are paid for while it is measured. Behind an endpoint is one, whatever number of agents
+    /// loads it.
+    pub fn machines(&self, target: &Target) -> u32 {
+        if self.asks_endpoints(&target.name) { 1 } else { target.agents }
+    }
+
     /// The search among the rates of `server`, if the matrix has one.
     pub fn search(&self) -> Option<&Search> {
         self.loads.server.as_ref()?.search.as_ref()

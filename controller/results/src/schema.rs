@@ -462,6 +462,10 @@ pub struct BatchPerformance {
 pub struct Cell {
     pub cell: String,
     pub batch_size: u32,
+    /// Agents that loaded the endpoint together in each run, each with its part of the rate or of the concurrent requests.
+    /// Null if one did, and where the model was in the agent.
+    #[serde(default)]
+    pub load_agents: Option<u32>,
     /// Samples that are there and returned a summary.
     pub counted_samples: u64,
     pub failed_samples: u64,

@@ -20,6 +20,7 @@ pub struct CellStatistics {
     pub failed_samples: u64,
     /// Distinct dialogues among the counted.
     pub distinct_samples: u64,
+    /// Behind an endpoint is one, whatever number of agents loads it.
     pub hosts: u64,
     pub runs: Vec<RunRow>,
     /// `request_latency` of the requests with a summary.
@@ -52,7 +53,6 @@ pub struct CellStatistics {
 pub fn summarize(cell: &Cell) -> CellStatistics {
     let runs = throughput::rows(cell);
     let counted = cell.observations().filter(Observation::is_ok);
-    let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
     let latency_ms = of_requests(cell, |row| Some(row.latency_ms()));
     let throughput = throughput::of_samples(cell);
     CellStatistics {
@@ -60,7 +60,7 @@ pub fn summarize(cell: &Cell) -> CellStatistics {
         counted_samples: runs.iter().map(|run| run.counted_samples).sum(),
         failed_samples: runs.iter().map(|run| run.failed_samples).sum(),
         distinct_samples: distinct(counted.map(|row| row.sample)).len() as u64,
-        hosts: distinct(hosts.map(|host| host.host)).len() as u64,
+        hosts: cell.distinct_hosts(),
         runs,
         other_dialogues: other_dialogues(cell, &latency_ms.mean, &throughput.per_host),
         variance: variance::shares(cell),

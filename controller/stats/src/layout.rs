@@ -25,11 +25,29 @@ pub struct HostTime {
     pub ok: u64,
 }
 
+/// What the hosts of a cell are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// Each serves its own requests.
+    #[default]
+    Serving,
+    /// All load one endpoint at the same time, from the same start on. Their requests are those of one host.
+    Loading,
+}
+
+impl Hosts {
+    /// Of a cell that so many agents load together in each run; 1 for all but endpoints.
+    pub fn of_agents(agents: u32) -> Self {
+        if agents > 1 { Self::Loading } else { Self::Serving }
+    }
+}
+
 /// One repeat of a cell. Its requests are packed: who needs them unpacks those of one run at a time.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub run: u32,
     pub hosts: Vec<HostTime>,
+    pub(super) role: Hosts,
     packed: Packed,
 }
 
@@ -42,8 +60,8 @@ pub(super) enum Spans {
 
 impl Run {
     /// Takes the requests of one run in their order; there is at least one.
-    pub(super) fn of(rows: &[Observation], spans: Spans) -> Self {
-        Self { run: rows[0].run, hosts: hosts(rows, spans), packed: Packed::of(rows) }
+    pub(super) fn of(rows: &[Observation], spans: Spans, role: Hosts) -> Self {
+        Self { run: rows[0].run, hosts: hosts(rows, spans), role, packed: Packed::of(rows) }
     }
 
     /// Its requests, one after the other: by host, segment, batch and start.
@@ -72,8 +90,24 @@ impl Run {
         self.len() as u64 - self.ok()
     }
 
+    /// Measured time of all hosts. Of those that load one endpoint, the longest: clocks of two hosts can't be compared,
+    /// so when the first of them started and the last ended isn't known.
     pub fn host_seconds(&self) -> f64 {
-        self.hosts.iter().map(|host| host.measured_ns as f64).sum::<f64>() / 1e9
+        self.seconds(|host| host.measured_ns)
+    }
+
+    /// The same from the first start to the last end of each segment.
+    pub fn wall_seconds(&self) -> f64 {
+        self.seconds(|host| host.wall_ns)
+    }
+
+    fn seconds(&self, of: impl Fn(&HostTime) -> u64) -> f64 {
+        let all = self.hosts.iter().map(|host| of(host) as f64);
+        let ns: f64 = match self.role {
+            Hosts::Serving => all.sum(),
+            Hosts::Loading => all.fold(0.0, f64::max),
+        };
+        ns / 1e9
     }
 
     /// What is counted of its requests, for each of its hosts in their order.
@@ -186,6 +220,19 @@ mod tests {
 
         let cell = Cell::new(Scenario::Server, rows);
         assert_eq!(cell.runs()[0].hosts[0], time(0, 120, 120, 3));
+    }
+
+    #[test]
+    fn agents_that_load_one_endpoint_are_one_host_for_the_longest_time() {
+        let rows = vec![row(0, 0, 0, 7, 50), row(0, 1, 1, 900, 100), row(0, 1, 2, 950, 250)];
+        let apart = Cell::new(Scenario::Server, rows);
+        assert_eq!((apart.runs()[0].host_seconds(), apart.distinct_hosts()), (350e-9, 2));
+        let joint = apart.with_hosts(Hosts::of_agents(2));
+        let run = &joint.runs()[0];
+        assert_eq!((run.host_seconds(), run.wall_seconds()), (300e-9, 300e-9));
+        assert_eq!((joint.distinct_hosts(), run.ok()), (1, 3));
+        let rate = crate::throughput::of_samples(&joint);
+        assert!((rate.per_host.value.unwrap() * 300e-9 - 3.0).abs() < 1e-12);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::layout::{Run, Spans};
+use super::layout::{Hosts, Run, Spans, distinct};
 use super::observation::{Observation, Scenario};
 
 /// The measured requests of one cell, in one order whatever order they came in.
@@ -6,13 +6,15 @@ use super::observation::{Observation, Scenario};
 pub struct Cell {
     scenario: Scenario,
     runs: Vec<Run>,
+    hosts: Hosts,
     analyses: u32,
 }
 
 impl Cell {
     /// Takes the requests that count, in any order; warm-up is not among them.
     pub fn new(scenario: Scenario, observations: Vec<Observation>) -> Self {
-        let mut cell = Self { scenario, runs: Vec::new(), analyses: 1 };
+        let (runs, hosts) = (Vec::new(), Hosts::default());
+        let mut cell = Self { scenario, runs, hosts, analyses: 1 };
         cell.add(observations);
         cell
     }
@@ -28,9 +30,9 @@ impl Cell {
                     let mut all = self.runs[place].rows();
                     all.extend_from_slice(rows);
                     all.sort_unstable();
-                    self.runs[place] = Run::of(&all, spans);
+                    self.runs[place] = Run::of(&all, spans, self.hosts);
                 }
-                Err(place) => self.runs.insert(place, Run::of(rows, spans)),
+                Err(place) => self.runs.insert(place, Run::of(rows, spans, self.hosts)),
             }
         }
     }
@@ -39,6 +41,24 @@ impl Cell {
     #[must_use]
     pub fn with_analyses(self, analyses: u32) -> Self {
         Self { analyses: analyses.max(1), ..self }
+    }
+
+    /// What its hosts are, in place of [`Hosts::Serving`].
+    #[must_use]
+    pub fn with_hosts(mut self, hosts: Hosts) -> Self {
+        self.hosts = hosts;
+        self.runs.iter_mut().for_each(|run| run.role = hosts);
+        self
+    }
+
+    /// Different hosts whose figures these are. Those that load an endpoint count as the one behind it.
+    pub fn distinct_hosts(&self) -> u64 {
+        let hosts = self.runs.iter().flat_map(|run| &run.hosts);
+        let found = distinct(hosts.map(|host| host.host)).len() as u64;
+        match self.hosts {
+            Hosts::Serving => found,
+            Hosts::Loading => found.min(1),
+        }
     }
 
     pub fn scenario(&self) -> Scenario {

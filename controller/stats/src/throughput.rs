@@ -23,11 +23,12 @@ pub struct Rate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunRow {
     pub run: u32,
+    /// That measured, also those that loaded an endpoint together.
     pub hosts: u64,
     /// Requests with a summary.
     pub counted_samples: u64,
     pub failed_samples: u64,
-    /// The measured time of its hosts together.
+    /// The measured time of its hosts together; of those that loaded an endpoint, the longest.
     pub host_seconds: f64,
     /// Counted samples per host-second; null where no time was measured.
     pub throughput: Option<f64>,
@@ -60,9 +61,8 @@ pub fn of_samples(cell: &Cell) -> Rate {
 
 /// Counted requests per second of a host, pauses between batches included.
 pub fn by_wall_clock(cell: &Cell) -> Option<f64> {
-    let hosts = || cell.runs().iter().flat_map(|run| &run.hosts);
-    let seconds = hosts().map(|host| host.wall_ns as f64).sum::<f64>() / 1e9;
-    per_second(hosts().map(|host| host.ok as f64).sum(), seconds)
+    let seconds = cell.runs().iter().map(Run::wall_seconds).sum();
+    per_second(cell.runs().iter().map(|run| run.ok() as f64).sum(), seconds)
 }
 
 /// The rate of output tokens; missing where those of a summary were not counted: a sum without them would be too small.

@@ -18,6 +18,12 @@ pub const MAX_THROTTLED: f64 = 0.01;
 pub const MAX_OTHER_LOAD: f64 = 0.05;
 /// Above this share of the host's processor time the hypervisor takes away what is measured.
 pub const MAX_STEAL: f64 = 0.01;
+/// 99% of the requests to an endpoint are sent at most this long after their scheduled time, in ms ...
+pub const MAX_SEND_DELAY_MS: f64 = 10.0;
+/// ... or at most this share of the median latency. Otherwise the agents are the bottleneck.
+pub const MAX_SEND_DELAY: f64 = 0.05;
+/// Above this number of cores, the one thread of an agent that sends requests and reads responses has no reserve.
+pub const MAX_SENDING_CORES: f64 = 0.9;
 
 model::words!(
     /// Whether figures may be used.
@@ -126,6 +132,16 @@ pub enum Cause {
     AgentLost {
         times: u64,
     },
+    /// Requests to an endpoint were sent late: the agents are the bottleneck.
+    LateSends {
+        /// Schedule delay.
+        p99_ms: f64,
+    },
+    /// An agent had no processor time left for sending requests to an endpoint.
+    BusyAgent {
+        /// Mean number of cores that its process used.
+        cores: f64,
+    },
     /// Shards that claim more time than passed between their offer and their end.
     ImpossibleTime {
         shards: u64,
@@ -160,6 +176,8 @@ impl Cause {
             Self::GpuError { .. } => "gpu_error",
             Self::Clock(_) => "clock",
             Self::AgentLost { .. } => "agent_lost",
+            Self::LateSends { .. } => "late_sends",
+            Self::BusyAgent { .. } => "busy_agent",
             Self::ImpossibleTime { .. } => "impossible_time",
             Self::ForeignTelemetry { .. } => "foreign_telemetry",
             Self::SloNeverKept(_) => "slo_never_kept",
@@ -191,6 +209,8 @@ impl Cause {
             | Self::Steal { .. }
             | Self::CpuLimit { .. }
             | Self::GpuError { .. }
+            | Self::LateSends { .. }
+            | Self::BusyAgent { .. }
             | Self::Clock(_)
             | Self::ImpossibleTime { .. }
             | Self::SyntheticTime => true,
@@ -222,6 +242,10 @@ pub struct Evidence {
     pub gpu_errors: Vec<u64>,
     pub clock_trouble: Option<Trouble>,
     pub agents_lost: u64,
+    /// With an endpoint: the 99th percentile of the schedule delay.
+    pub send_delay_p99_ms: Option<f64>,
+    /// With an endpoint: cores that the process of the busiest agent used on average.
+    pub sending_cores: Option<f64>,
     pub impossible_times: u64,
     /// Path and SHA-256 of a telemetry library that isn't the system's own.
     pub foreign_telemetry: Option<(String, String)>,
@@ -257,6 +281,14 @@ pub fn validity(statistics: &CellStatistics, evidence: &Evidence) -> Validity {
     }
     if let Some(Drift { head_slower, .. }) = evidence.drift.filter(is_drift) {
         validity.add(Degraded, Cause::Drift { head_slower });
+    }
+    let latency_ms = statistics.latency_ms.p50.value.unwrap_or_default();
+    let most_ms = MAX_SEND_DELAY_MS.max(MAX_SEND_DELAY * latency_ms);
+    if let Some(p99_ms) = evidence.send_delay_p99_ms.filter(|delay| *delay > most_ms) {
+        validity.add(Degraded, Cause::LateSends { p99_ms });
+    }
+    if let Some(cores) = evidence.sending_cores.filter(|cores| *cores > MAX_SENDING_CORES) {
+        validity.add(Degraded, Cause::BusyAgent { cores });
     }
     for cause in disturbances(evidence) {
         validity.add(Degraded, cause);

@@ -2,7 +2,7 @@
 
 use crate::wire;
 use model::histogram::Histogram;
-use model::load::{Error, LoadWindow};
+use model::load::{Error, LoadWindow, Share};
 use model::rate_profile::{self, RatePoint, RateProfile};
 use model::recorded_arrivals::{self, RecordedArrivals};
 
@@ -48,6 +48,22 @@ impl From<LoadWindow> for wire::LoadWindow {
             streamed_tokens: window.streamed_tokens,
             streamed: window.streamed,
         }
+    }
+}
+
+impl TryFrom<wire::Share> for Share {
+    type Error = Error;
+
+    fn try_from(wire: wire::Share) -> Result<Self, Error> {
+        let index = usize::try_from(wire.index).unwrap_or(usize::MAX);
+        Self { index, requests: wire.requests }.check()
+    }
+}
+
+impl From<Share> for wire::Share {
+    fn from(share: Share) -> Self {
+        let index = u32::try_from(share.index).unwrap_or(u32::MAX);
+        Self { index, requests: share.requests }
     }
 }
 

@@ -8,7 +8,7 @@ mod synthetic;
 mod queue;
 mod real;
 
-use super::{ArrivalBatch, Arrivals, Arrived};
+use super::{ArrivalBatch, Arrived, Dealt};
 use real::RealClock;
 use std::iter::{Peekable, Zip};
 use std::ops::Range;
@@ -37,7 +37,7 @@ enum Clock {
 #[derive(Debug)]
 struct Schedule {
     start_ns: u64,
-    numbered: Peekable<Zip<Range<u64>, Arrivals>>,
+    numbered: Peekable<Zip<Range<u64>, Dealt>>,
 }
 
 impl Schedule {
@@ -53,7 +53,7 @@ impl Schedule {
 
 impl OpenLoop {
     pub fn start(
-        arrivals: Arrivals,
+        arrivals: Dealt,
         requests: Option<u64>,
         rules: QueueRules,
         stopwatch: &Stopwatch,

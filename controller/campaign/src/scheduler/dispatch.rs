@@ -1,7 +1,7 @@
 //! Matches waiting shards with idle agents.
 
-use super::state::{Agent, Host, Lease, Segment, Shard, Status};
-use super::{Action, Offer, Phase, Scheduler};
+use super::state::{self, Agent, Host, Lease, Segment, Shard, Status};
+use super::{Action, Joint, Offer, Phase, Scheduler};
 use model::ids::{AgentId, HostId};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,24 +15,39 @@ impl Scheduler {
             self.phase = Phase::Measuring;
             self.stalled_since = None;
         }
-        while let Some((shard, agent)) = self.next_pair() {
-            let offer = self.lease(shard, &agent, now);
-            if let Some(agent) = self.agents.get_mut(&agent) {
-                agent.heard = agent.heard.max(now);
+        while let Some(pairs) = self.next_pairs() {
+            let joint = self.joint(&pairs);
+            for ((shard, agent), joint) in pairs.into_iter().zip(joint) {
+                let offer = self.lease(shard, &agent, joint, now);
+                if let Some(agent) = self.agents.get_mut(&agent) {
+                    agent.heard = agent.heard.max(now);
+                }
+                actions.push(Action::Offer(offer));
             }
-            actions.push(Action::Offer(offer));
         }
     }
 
-    /// The earliest waiting shard that an idle agent can measure, and the agent.
-    fn next_pair(&self) -> Option<(usize, AgentId)> {
-        let pair = |(waiting, free): (&BTreeSet<usize>, &BTreeSet<AgentId>)| {
+    /// The earliest waiting shard that an idle agent can measure, and the agent; or the open shards of its run that are
+    /// measured together, each with its agent.
+    fn next_pairs(&self) -> Option<Vec<(usize, AgentId)>> {
+        let pairs = |(waiting, free): (&BTreeSet<usize>, &BTreeSet<AgentId>)| {
             if free.is_empty() {
                 return None;
             }
-            waiting.iter().find_map(|&shard| Some((shard, self.agent_for(shard)?)))
+            let mut refused = None;
+            waiting.iter().find_map(|&shard| {
+                let work = &self.shards[shard].work;
+                if !work.is_together {
+                    return Some(vec![(shard, self.agent_for(shard)?)]);
+                }
+                if refused == Some(work.run) {
+                    return None;
+                }
+                refused = Some(work.run);
+                self.agents_together(shard)
+            })
         };
-        self.waiting.iter().zip(&self.free).filter_map(pair).min()
+        self.waiting.iter().zip(&self.free).filter_map(pairs).min()
     }
 
     /// Updates which agents of a host can be offered a shard.
@@ -50,21 +65,22 @@ impl Scheduler {
 
     /// An idle agent that can measure the shard. Prefers the one that measured its run last: it needs no new warm-up.
     fn agent_for(&self, shard: usize) -> Option<AgentId> {
+        let run = self.shards[shard].work.run;
+        let mut able = self.able(shard).peekable();
+        let first = able.peek().map(|(id, _)| (*id).clone());
+        able.find(|(id, agent)| self.open_segment(id, agent, run).is_some())
+            .map(|(id, _)| id.clone())
+            .or(first)
+    }
+
+    /// The idle agents that can measure the shard.
+    pub(super) fn able(&self, shard: usize) -> impl Iterator<Item = (&AgentId, &Agent)> {
         let Shard { work, excluded, .. } = &self.shards[shard];
-        let able = |id: &&AgentId| {
-            let engines = self.agents.get(*id).map(|agent| &agent.engines);
-            engines.is_some_and(|engines| engines.get(work.engine) == Some(&true))
-                && !excluded.contains(id.process())
-        };
-        let mut able = self.free[work.target].iter().filter(able).peekable();
-        let first = able.peek().map(|id| (*id).clone());
-        able.find(|id| {
-            self.agents
-                .get(*id)
-                .is_some_and(|agent| self.open_segment(id, agent, work.run).is_some())
+        let free = self.free[work.target].iter();
+        let present = free.filter_map(|id| Some((id, self.agents.get(id)?)));
+        present.filter(|(id, agent)| {
+            agent.engines.get(work.engine) == Some(&true) && !excluded.contains(id.process())
         })
-        .cloned()
-        .or(first)
     }
 
     /// The segment of `run` that `agent` can continue.
@@ -73,11 +89,15 @@ impl Scheduler {
         (last.agent == *id && last.run == run).then_some(last.number)
     }
 
-    fn lease(&mut self, shard: usize, id: &AgentId, now: Duration) -> Offer {
+    fn lease(&mut self, shard: usize, id: &AgentId, joint: Option<Joint>, now: Duration) -> Offer {
         let run = self.shards[shard].work.run;
-        let agent = self.agents.get(id).expect("next_pair returns agents that are present");
+        let agent = self.agents.get(id).expect("next_pairs returns agents that are present");
         let (host, target) = (agent.host.clone(), agent.target);
-        let continued = self.open_segment(id, agent, run);
+        // A load that several agents start begins with a warm-up of each.
+        let continued = match joint {
+            Some(_) => None,
+            None => self.open_segment(id, agent, run),
+        };
         let segment = continued.unwrap_or_else(|| {
             let last = self.segments.entry(run).or_default();
             *last += 1;
@@ -100,6 +120,10 @@ impl Scheduler {
             attempt,
             progress_at: now,
             has_progress: false,
+            phase: match joint {
+                Some(_) => state::Phase::Warming,
+                None => state::Phase::Started,
+            },
         });
         Offer {
             agent: id.clone(),
@@ -108,6 +132,7 @@ impl Scheduler {
             segment,
             is_new_segment: continued.is_none(),
             batches: self.shards[shard].work.batches.iter().copied().collect(),
+            joint,
         }
     }
 }

@@ -6,11 +6,13 @@
 //! - a host measures at most one shard at a time, warm-up included;
 //! - attempt numbers only grow, and results of an older attempt are late;
 //! - whole batches stored before a loss are kept, and only the remainder is measured again;
-//! - no agent holds a shard past its progress deadline.
+//! - no agent holds a shard past its progress deadline;
+//! - shards that are measured together are leased together, and if one attempt breaks off, the others do.
 
 mod dispatch;
 mod stalls;
 mod state;
+mod joint;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ pub use state::{Agent, Ending, Limits, Note};
 use matrix::plan::estimate::ProgressDeadline;
 use model::failure::{Failure, Kind, Retry};
 use model::ids::{AgentId, HostId};
+use model::load::Share;
 use state::{Host, Lease, Shard, Status};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -39,6 +42,8 @@ pub enum Event {
     Gone { agent: AgentId },
     /// The agent sent something.
     Alive { agent: AgentId },
+    /// The agent warmed up for an attempt that starts together with others.
+    Warmed { shard: usize, attempt: u64 },
     /// The agent takes no more shards, and finishes its current one.
     Leaving { agent: AgentId },
     /// A batch of a current attempt is stored.
@@ -65,6 +70,8 @@ pub enum Event {
 pub enum Action {
     /// Lease a shard.
     Offer(Offer),
+    /// All agents that measure a run together have warmed up.
+    Start { agent: AgentId, shard: usize, attempt: u64 },
     /// Revoke a lease.
     Cancel { agent: AgentId, shard: usize, attempt: u64, reason: &'static str },
     /// A shard is done or set aside.
@@ -89,6 +96,17 @@ pub struct Offer {
     pub is_new_segment: bool,
     /// The shard's remaining batches.
     pub batches: Vec<u32>,
+    /// Set if it is measured together with the other open shards of its run.
+    pub joint: Option<Joint>,
+}
+
+/// The place of an attempt among those that load an endpoint together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joint {
+    /// With the batches of each in place of requests: under a load, a batch is a request.
+    pub share: Share,
+    /// The first batch of all of them.
+    pub first_batch: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +120,8 @@ pub struct Work {
     pub batches: BTreeSet<u32>,
     /// Whether its run waits for [`Event::Admit`].
     pub is_held: bool,
+    /// Whether the open shards of its run are measured at the same time, each by an agent on a host of its own.
+    pub is_together: bool,
     pub deadline: ProgressDeadline,
 }
 
@@ -110,6 +130,8 @@ pub struct Scheduler {
     limits: Limits,
     /// Agents that must be present before the start, by target.
     required: Vec<u32>,
+    /// Whether the agents of a target measure together, each on a host of its own.
+    are_together: Vec<bool>,
     shards: Vec<Shard>,
     /// Shards that wait, by target, in the order of the plan.
     waiting: Vec<BTreeSet<usize>>,
@@ -154,8 +176,10 @@ impl Scheduler {
         let mut waiting = vec![BTreeSet::new(); required.len()];
         // Remaining shards of each target, including those held back.
         let mut left = vec![0; required.len()];
+        let mut are_together = vec![false; required.len()];
         let mut shards = Vec::with_capacity(work.len());
         for (index, work) in work.into_iter().enumerate() {
+            are_together[work.target] |= work.is_together;
             let status = if work.batches.is_empty() {
                 Status::Done
             } else {
@@ -179,6 +203,7 @@ impl Scheduler {
             free: vec![BTreeSet::new(); required.len()],
             longest_steps: vec![Duration::ZERO; required.len()],
             required,
+            are_together,
             open: left.iter().sum(),
             shards,
             waiting,
@@ -208,7 +233,7 @@ impl Scheduler {
             Event::Gone { agent } => {
                 self.lose(&agent, "its connection ended", &mut actions);
             }
-            // The next three events free neither an agent nor a shard, so there is nothing to dispatch.
+            // The next four events free neither an agent nor a shard, so there is nothing to dispatch.
             Event::Preparing => {
                 self.stalled_since = self.stalled_since.map(|_| now);
                 return actions;
@@ -217,6 +242,10 @@ impl Scheduler {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.heard = now;
                 }
+                return actions;
+            }
+            Event::Warmed { shard, attempt } => {
+                self.warm(shard, attempt, now, &mut actions);
                 return actions;
             }
             Event::Stored { shard, attempt, batch } => {
@@ -313,7 +342,12 @@ impl Scheduler {
     pub fn missing(&self) -> Vec<(usize, u32)> {
         let present = |target| {
             let here = self.agents.values().filter(|agent| agent.target == target);
-            u32::try_from(here.count()).unwrap_or(u32::MAX)
+            let present = if self.are_together[target] {
+                here.map(|agent| &agent.host).collect::<BTreeSet<_>>().len()
+            } else {
+                here.count()
+            };
+            u32::try_from(present).unwrap_or(u32::MAX)
         };
         let needed = self.required.iter().enumerate();
         needed
@@ -411,6 +445,7 @@ impl Scheduler {
         if self.close_if_done(shard, actions) {
             return Some((shard, attempt));
         }
+        self.break_off(shard, actions);
         self.lost_processes.insert(id.process().to_owned(), shard);
         let (dead, all) = self.shards[shard].count_loss(id.process());
         if dead >= self.limits.losses || all >= self.limits.losses * 3 {
@@ -427,6 +462,7 @@ impl Scheduler {
         }
         self.release(shard);
         if !self.close_if_done(shard, actions) {
+            self.break_off(shard, actions);
             let left = self.shards[shard].work.batches.len();
             let detail = format!("the agent reported it complete with {left} batches missing");
             let failure = Failure { retry: Retry::SameAgent, kind: Kind::Internal, detail };
@@ -446,6 +482,7 @@ impl Scheduler {
         if self.close_if_done(shard, actions) {
             return;
         }
+        self.break_off(shard, actions);
         match (failure.kind, failure.retry) {
             // Not a fault: the shard returns to the queue.
             (Kind::Draining | Kind::Cancelled, _) => {}
@@ -477,14 +514,8 @@ impl Scheduler {
     /// Records that a shard is over, and its run if this was its last shard.
     fn push_ended(&self, shard: usize, actions: &mut Vec<Action>) {
         actions.push(Action::ShardEnded(shard));
-        let run = self.shards[shard].work.run;
-        let is_its = |other: &&Shard| other.work.run == run;
-        let (before, after) = self.shards.split_at(shard);
-        // The shards of a run are consecutive.
-        let mut siblings =
-            before.iter().rev().take_while(is_its).chain(after.iter().take_while(is_its));
-        if siblings.all(Shard::is_over) {
-            actions.push(Action::RunEnded(run));
+        if self.shards[self.of_run(shard)].iter().all(Shard::is_over) {
+            actions.push(Action::RunEnded(self.shards[shard].work.run));
         }
     }
 

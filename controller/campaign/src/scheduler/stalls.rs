@@ -1,6 +1,6 @@
 //! Attempts that are given up before their end: without progress, or because they aren't needed. A heartbeat only proves that the agent's process lives: its engine may hang.
 
-use super::state::{Lease, Status};
+use super::state::{Lease, Phase, Status};
 use super::{Action, Scheduler};
 use model::failure::{Failure, Kind, Retry};
 use model::ids::{AgentId, HostId};
@@ -35,6 +35,7 @@ impl Scheduler {
             if self.close_if_done(shard, actions) {
                 continue;
             }
+            self.break_off(shard, actions);
             self.shards[shard].excluded.insert(agent.process().to_owned());
             let detail = format!(
                 "agent {agent} delivered no batch for {} s, although it is connected: its engine hangs, or \
@@ -50,6 +51,9 @@ impl Scheduler {
     fn overdue(&self, shard: usize, now: Duration) -> Option<Duration> {
         let shard = &self.shards[shard];
         let Status::Leased(lease) = &shard.status else { return None };
+        if lease.phase == Phase::Waiting {
+            return None;
+        }
         let deadline = shard.work.deadline;
         let deadline = if lease.has_progress { deadline.next } else { deadline.first };
         let slowest = self.longest_steps[shard.work.target].saturating_mul(SLOWNESS);
@@ -75,7 +79,7 @@ impl Scheduler {
         }
     }
 
-    fn mark_stalled(&mut self, agent: &AgentId, host: &HostId, attempt: u64) {
+    pub(super) fn mark_stalled(&mut self, agent: &AgentId, host: &HostId, attempt: u64) {
         if let Some(agent) = self.agents.get_mut(agent) {
             agent.stalled_in = Some(attempt);
         }

@@ -34,8 +34,8 @@ pub struct Agent {
     /// Per engine of the target: whether the agent supports it.
     pub engines: Vec<bool>,
     pub lease: Option<usize>,
-    /// The attempt that was revoked because it made no progress, until the agent reports its end. The machine may still
-    /// be busy with it, so nothing else is measured there.
+    /// The attempt that was revoked, until the agent reports its end. The machine may still be busy with it, so nothing
+    /// else is measured there.
     pub stalled_in: Option<u64>,
     /// It takes no more shards.
     pub is_leaving: bool,
@@ -132,9 +132,20 @@ pub(super) struct Lease {
     pub(super) agent: AgentId,
     pub(super) host: HostId,
     pub(super) attempt: u64,
-    /// When it was offered, or its last batch stored.
+    /// When it was offered or started, or its last batch stored.
     pub(super) progress_at: Duration,
     pub(super) has_progress: bool,
+    pub(super) phase: Phase,
+}
+
+/// How far an attempt is that starts together with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Warming,
+    /// It warmed up and waits for the others.
+    Waiting,
+    /// As any other attempt from its offer on.
+    Started,
 }
 
 /// A machine. It measures one shard at a time.

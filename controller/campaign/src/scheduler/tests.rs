@@ -3,6 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
+mod joint;
+
 fn id(name: &str) -> AgentId {
     name.try_into().unwrap()
 }
@@ -13,7 +15,15 @@ fn limits() -> Limits {
 
 fn work(run: usize, target: usize, batches: u32) -> Work {
     let deadline = ProgressDeadline { first: Duration::from_mins(5), next: Duration::from_mins(1) };
-    Work { run, target, engine: 0, batches: (0..batches).collect(), is_held: false, deadline }
+    Work {
+        run,
+        target,
+        engine: 0,
+        batches: (0..batches).collect(),
+        is_held: false,
+        is_together: false,
+        deadline,
+    }
 }
 
 fn scheduler(work: Vec<Work>, required: Vec<u32>) -> Scheduler {
@@ -297,6 +307,7 @@ enum Step {
     Drain(u8),
     Store(u8),
     Finish(u8),
+    Warm(u8),
     Fail(u8, Retry),
     Replay(u8),
     Wait(u8),
@@ -313,6 +324,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Drain),
         9 => any::<u8>().prop_map(Step::Store),
         6 => any::<u8>().prop_map(Step::Finish),
+        3 => any::<u8>().prop_map(Step::Warm),
         1 => (any::<u8>(), retry).prop_map(|(n, retry)| Step::Fail(n, retry)),
         2 => any::<u8>().prop_map(Step::Replay),
         1 => (0_u8..4).prop_map(Step::Wait),
@@ -330,6 +342,7 @@ struct Observer {
     ended: BTreeMap<usize, u32>,
     over: BTreeSet<usize>,
     ending: Option<Ending>,
+    started: BTreeSet<u64>,
 }
 
 impl Observer {
@@ -361,10 +374,19 @@ impl Observer {
                     assert!(self.over.insert(run), "a run ended twice");
                     assert!(scheduler.is_over(run));
                 }
+                Action::Start { attempt, .. } => {
+                    assert!(self.started.insert(attempt), "started twice");
+                }
                 Action::Cancel { .. } | Action::Note(_) => {}
             }
         }
         self.held.retain(|held| scheduler.is_current(held.shard, held.attempt));
+        for held in self.held.iter().filter(|held| held.joint.is_some()) {
+            let is_held = |shard: &usize| self.held.iter().any(|held| held.shard == *shard);
+            let mut open =
+                scheduler.of_run(held.shard).filter(|shard| !scheduler.shards[*shard].is_over());
+            assert!(open.all(|shard| is_held(&shard)), "a part of a load");
+        }
     }
 }
 
@@ -376,6 +398,7 @@ fn needlessly_idle(scheduler: &Scheduler) -> Option<AgentId> {
     let idles = |(id, agent): &(&AgentId, &Agent)| {
         let could = |shard: &Shard| {
             shard.status == Status::Waiting
+                && !shard.work.is_together
                 && shard.work.target == agent.target
                 && agent.engines[shard.work.engine]
                 && !shard.excluded.contains(id.process())
@@ -385,7 +408,12 @@ fn needlessly_idle(scheduler: &Scheduler) -> Option<AgentId> {
             && !scheduler.hosts[&agent.host].is_busy
             && scheduler.shards.iter().any(could)
     };
-    scheduler.agents.iter().find(idles).map(|(id, _)| id.clone())
+    let mut waiting = scheduler.waiting.iter().flatten();
+    let starts = |shard: &usize| scheduler.agents_together(*shard);
+    let joint = |shard: &&usize| scheduler.shards[**shard].work.is_together;
+    let pairs = waiting.find(joint).and_then(starts);
+    let idle = scheduler.agents.iter().find(idles).map(|(id, _)| id.clone());
+    idle.or_else(|| pairs.map(|pairs| pairs[0].1.clone()))
 }
 
 fn pick<T: Clone>(from: &[T], number: u8) -> Option<T> {
@@ -396,7 +424,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn every_shard_ends_exactly_once(steps in prop::collection::vec(step(), 1..300)) {
-        let plan: Vec<Work> = (0..8).map(|index| work(index / 2, index / 2 % 2, 3)).collect();
+        // The runs of target 0 have two shards that are measured together.
+        let work = |index: usize| {
+            let target = index / 2 % 2;
+            Work { is_together: target == 0, ..work(index / 2, target, 3) }
+        };
+        let plan: Vec<Work> = (0..8).map(work).collect();
         let mut scheduler = scheduler(plan.clone(), vec![1, 1]);
         let mut observer = Observer::default();
         let mut now = Duration::ZERO;
@@ -425,6 +458,8 @@ proptest! {
                 }
                 Step::Finish(number) => pick(&observer.held, number)
                     .map(|offer| Event::Finished { shard: offer.shard, attempt: offer.attempt }),
+                Step::Warm(number) => pick(&observer.held, number)
+                    .map(|offer| Event::Warmed { shard: offer.shard, attempt: offer.attempt }),
                 Step::Fail(number, retry) => pick(&observer.held, number).map(|offer| {
                     let failure = Failure { retry, kind: Kind::Model, detail: String::new() };
                     Event::Failed { shard: offer.shard, attempt: offer.attempt, failure }

@@ -21,6 +21,11 @@ source = "builtin:dialogues"
 [[model]]
 name = "script"
 id = "scripted:script.json"
+targets = ["a", "b"]
+[[model]]
+name = "hosted"
+id = "http://127.0.0.1/invocations"
+targets = ["c"]
 [factors]
 batch_sizes = [1, 4]
 [protocol]
@@ -34,6 +39,11 @@ agents = 2
 usd_per_hour = 1.0
 [[target]]
 name = "b"
+usd_per_hour = 1.0
+[[target]]
+name = "c"
+agents = 2
+batch_sizes = [2, 4]
 usd_per_hour = 1.0
 "#;
 
@@ -182,8 +192,18 @@ pub(crate) struct Measuring {
     pub(crate) offer: ShardOffer,
     /// Completed batches, warm-up included.
     pub(crate) completed: usize,
+    /// Of a run that is measured together.
+    pub(crate) is_started: bool,
     /// The lease was revoked, or the connection broke.
     pub(crate) is_cancelled: bool,
+}
+
+impl Measuring {
+    /// Whether it warmed up and other agents may not have.
+    pub(crate) fn waits(&self) -> bool {
+        let is_warm = self.completed == self.offer.warmup.len();
+        is_warm && self.offer.share.is_some() && !self.is_started
+    }
 }
 
 impl Agent {

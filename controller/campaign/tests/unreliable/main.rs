@@ -7,10 +7,12 @@
 mod clock;
 mod machines;
 mod network;
+mod tally;
 mod world;
 
 use std::ops::Range;
-use world::{Tally, World};
+use tally::Tally;
+use world::World;
 
 /// This many seeds contain every kind of fault, including the rarest, late samples.
 const ALL_FAULTS: u64 = 1000;
@@ -44,6 +46,7 @@ fn every_sample_is_counted_once_whatever_the_network_does() {
     assert!(all.set_back > 0, "no clock was set back: {all:?}");
     assert!(all.expired_leases > 0, "no lease expired: {all:?}");
     assert!(all.stalled > 0, "no agent hung: {all:?}");
+    assert!(all.starts > 0, "no agents started together: {all:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::clock::WallClock;
 use super::machines::{Agent, Disk, Measuring, campaign, samples, signature};
 use super::network::{Connection, Direction, Partitions};
+use super::tally::Tally;
 use campaign::{
     AgentMessage, AgentReport, BatchReport, CampaignEvent, CampaignOptions, CampaignState, Effects,
     Ending, Input, JoinedAgent, Limits, Now,
@@ -25,46 +26,6 @@ const FAULTS_END: Duration = Duration::from_mins(10);
 
 /// What an agent reports whose thread panicked.
 const PANICKED: &str = "the agent panicked: injection";
-
-/// What happened in one campaign, or in many.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) late: u64,
-    /// Attempts whose samples all count, with their signature.
-    pub(crate) signed: u64,
-    pub(crate) broken_connections: u64,
-    pub(crate) dead_agents: u64,
-    pub(crate) dead_controllers: u64,
-    pub(crate) expired_leases: u64,
-    /// Attempts that were revoked because they made no progress.
-    pub(crate) stalled: u64,
-    /// Panics of agents that held a shard.
-    pub(crate) panics: u64,
-    /// Panics whose words the controller reported.
-    pub(crate) named_panics: u64,
-    /// Reported set-backs of the wall clock.
-    pub(crate) set_back: u64,
-    /// Incomplete campaigns that a user had to resume.
-    pub(crate) resumed: u64,
-    steps: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.late += other.late;
-        self.signed += other.signed;
-        self.broken_connections += other.broken_connections;
-        self.dead_agents += other.dead_agents;
-        self.dead_controllers += other.dead_controllers;
-        self.expired_leases += other.expired_leases;
-        self.stalled += other.stalled;
-        self.panics += other.panics;
-        self.named_panics += other.named_panics;
-        self.set_back += other.set_back;
-        self.resumed += other.resumed;
-        self.steps += other.steps;
-    }
-}
 
 /// An event in the queue.
 #[derive(Debug)]
@@ -167,18 +128,18 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        // The last two share a host.
-        let agents =
-            [(0, 0), (1, 0), (2, 1), (2, 0)].map(|(host, target)| Agent::new(host, target));
+        // Two share a host, and the last two load an endpoint together.
+        let agents = [(0, 0), (1, 0), (2, 1), (2, 0), (3, 2), (4, 2)]
+            .map(|(host, target)| Agent::new(host, target));
         let mut world = Self {
             seed,
             now: Duration::ZERO,
             number: 0,
             plan: BTreeMap::new(),
             queue: BinaryHeap::new(),
-            partitions: (0..3).map(|_| Partitions::draw(&mut random)).collect(),
+            partitions: (0..5).map(|_| Partitions::draw(&mut random)).collect(),
             links: Vec::new(),
-            locks: vec![None; 3],
+            locks: vec![None; 5],
             disk: Disk::default(),
             controller: None,
             starts: 0,
@@ -255,7 +216,7 @@ impl World {
         let (row, _) = campaign();
         let mut planned = BTreeMap::new();
         for run in &row.plan.runs {
-            let size = row.plan.cells[run.cell].batch_size;
+            let size = row.plan.cells[run.cell].composed();
             let batches =
                 matrix::plan::batches::compose(row.plan.seed, run.number, size, row.plan.samples);
             for (batch, ordinals) in (0..).zip(&batches) {
@@ -393,9 +354,20 @@ impl World {
             AgentMessage::Offer(offer) => {
                 let (attempt, process) = (offer.attempt, self.agents[index].process);
                 // A runner works on one offer at a time: the previous one was cancelled before.
-                self.agents[index].work =
-                    Some(Measuring { offer: *offer, completed: 0, is_cancelled: false });
+                self.agents[index].work = Some(Measuring {
+                    offer: *offer,
+                    completed: 0,
+                    is_started: false,
+                    is_cancelled: false,
+                });
                 self.next_batch(index, process, attempt);
+            }
+            AgentMessage::Start { attempt, .. } => {
+                let work = self.agents[index].work.as_mut();
+                if let Some(work) = work.filter(|work| work.offer.attempt == attempt) {
+                    work.is_started = true;
+                    self.tally.starts += 1;
+                }
             }
             AgentMessage::Acknowledge { attempt, sequence, .. } => {
                 let work = self.agents[index].work.as_ref();
@@ -449,6 +421,12 @@ impl World {
             self.locks[host] = None;
             AgentReport::Failed { shard, attempt, failure }
         } else {
+            if work.waits() {
+                if let Some(connection) = connection {
+                    self.report(connection, AgentReport::Warmed { shard, attempt });
+                }
+                return self.next_batch(index, process, attempt);
+            }
             work.completed += 1;
             let (completed, warmup) = (work.completed, work.offer.warmup.len());
             if completed <= warmup {

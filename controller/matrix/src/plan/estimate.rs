@@ -122,9 +122,15 @@ impl Estimate {
             }
             let share = if is_candidate { SEARCH_RUNS / candidates as f64 } else { 1.0 };
             let CellTime { step, start, .. } = self.cells[run.cell];
-            // The agents share the samples; one agent executes a sustained load.
+            // The agents share the samples; one agent executes a sustained load. Those of an endpoint share its load,
+            // which takes as long as that of one agent.
             let agents = f64::from(matrix.targets[cell.target].agents);
-            let sharing = if cell.sustained().is_some() { 1.0 } else { agents };
+            let is_endpoint = matrix.models[cell.model].endpoint.is_some();
+            let sharing = match cell.load {
+                Some(_) if is_endpoint || cell.sustained().is_some() => 1.0,
+                _ if is_endpoint => f64::from(cell.agents),
+                _ => agents,
+            };
             let steps = plan.steps_of(run.cell) as f64 / sharing;
             // At a low rate the arrivals take longer than the work.
             seconds[cell.target] += share * (steps * step.busy.max(step.least) + start);

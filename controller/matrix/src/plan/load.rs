@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Open loop: requests per second and agent; null in closed loop.
+    /// Open loop: requests per second of one agent, or of all that load an endpoint; null in closed loop.
     pub request_rate: Option<f64>,
     /// The rate as a multiple of the recorded one; null unless arrivals are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_factor: Option<f64>,
-    /// Closed loop: requests in flight.
+    /// Closed loop: requests in flight, of one agent or of all that load an endpoint.
     pub concurrency: u32,
     pub queue: Queue,
     /// Set if the dialogues repeat for a fixed time.
@@ -46,6 +46,16 @@ impl Load {
 
     pub fn is_constant(&self) -> bool {
         self.queue.arrivals == Arrivals::Constant
+    }
+}
+
+/// Agents that measure a run together: those of an endpoint, unless there is one request at a time.
+pub(super) fn agents_together(target: &Target, model: &Model, scenario: Scenario) -> u32 {
+    match scenario {
+        Scenario::Offline | Scenario::Server | Scenario::Stress if model.endpoint.is_some() => {
+            target.agents
+        }
+        _ => 1,
     }
 }
 

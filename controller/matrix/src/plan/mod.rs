@@ -55,12 +55,30 @@ pub struct Cell {
     /// Null in the scenarios without a load.
     #[serde(default)]
     pub load: Option<Load>,
+    /// Agents that load an endpoint together in each run; 1 for all other cells.
+    #[serde(default = "one_agent", skip_serializing_if = "is_one_agent")]
+    pub agents: u32,
+}
+
+fn one_agent() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one_agent(agents: &u32) -> bool {
+    *agents == 1
 }
 
 impl Cell {
     /// Requests per planned batch. Under a load the batches depend on the arrivals.
     pub fn composed(&self) -> u32 {
-        if self.load.is_some() { 1 } else { self.batch_size }
+        if self.load.is_some() { 1 } else { self.batch_size_per_agent() }
+    }
+
+    /// The part of the batch size of each agent that takes part in a run. Under a load, agents share its rate or
+    /// concurrency instead.
+    pub fn batch_size_per_agent(&self) -> u32 {
+        if self.load.is_some() { self.batch_size } else { (self.batch_size / self.agents).max(1) }
     }
 
     /// Whether latencies overlap because requests queue. Windows of a sustained load don't overlap.
@@ -148,18 +166,21 @@ impl Plan {
                 if number > most_runs(&plan.cells[cell]) {
                     continue;
                 }
-                let agents = matrix.targets[plan.cells[cell].target].agents;
-                plan.add_run(cell, number, agents);
+                plan.add_run(matrix, cell, number);
             }
         }
         Ok(plan)
     }
 
-    fn add_run(&mut self, cell: usize, number: u32, agents: u32) {
+    fn add_run(&mut self, matrix: &Matrix, cell: usize, number: u32) {
         let first = self.shards.len();
         let batches = self.batches_of(cell);
         let run = self.runs.len();
-        let shards = match self.cells[cell].load {
+        let Cell { model, target, load, agents: joint, .. } = self.cells[cell];
+        let agents = matrix.targets[target].agents;
+        let shards = match load {
+            // Each agent has a part of the load from the start to the end.
+            _ if matrix.models[model].endpoint.is_some() => joint,
             None => shards_per_run(agents),
             // No requests arrive between two shards, so each agent gets one.
             Some(Load { sustained: None, .. }) => agents,
@@ -299,6 +320,7 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Erro
                         batch_size,
                         scenario,
                         load,
+                        agents: load::agents_together(target, model, scenario),
                     });
                 }
             }

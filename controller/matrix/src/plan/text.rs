@@ -172,7 +172,7 @@ fn targets(
             target.name,
             count(engines.len(), "engine"),
             if seconds < 1.0 { time(seconds) } else { format!("about {}", time(seconds)) },
-            usd(hours * price.usd_per_hour * f64::from(target.agents)),
+            usd(hours * price.usd_per_hour * f64::from(matrix.machines(target))),
             price.usd_per_hour,
             price.source,
         )?;
@@ -260,7 +260,12 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
                 1 => "one request at a time, ",
                 _ => "all requests of a batch at once, ",
             },
-            if agents == 1 { "one agent".to_owned() } else { format!("shared by {agents} agents") },
+            match agents {
+                1 => "one agent".to_owned(),
+                _ if endpoint && cell.agents == 1 => "one agent".to_owned(),
+                _ if endpoint => format!("loaded by {agents} agents together"),
+                _ => format!("shared by {agents} agents"),
+            },
         )?;
     }
     Ok(())

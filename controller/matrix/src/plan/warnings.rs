@@ -25,7 +25,7 @@ pub(super) fn expected_usd(
     estimate: &Estimate,
 ) -> f64 {
     let usd_per_hour: f64 = (matrix.targets.iter().zip(prices))
-        .map(|(target, price)| price.usd_per_hour * f64::from(target.agents))
+        .map(|(target, price)| price.usd_per_hour * f64::from(matrix.machines(target)))
         .sum();
     estimate.campaign_seconds(plan, matrix) / 3600.0 * usd_per_hour
 }

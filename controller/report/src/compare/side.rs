@@ -2,6 +2,7 @@
 
 use results::Results;
 use results::parquet::read::{SampleRead, SamplesRead};
+use stats::layout::Hosts;
 use stats::quality::Scored;
 use stats::{Cell, Observation, Scenario};
 use std::collections::{BTreeMap, HashMap};
@@ -18,6 +19,19 @@ pub(super) struct Measured {
     pub(super) cell: Cell,
     /// Summaries that have a score.
     pub(super) scored: Vec<Scored>,
+}
+
+/// How the samples of a cell belong together.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    scenario: Scenario,
+    hosts: Hosts,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self { scenario: Scenario::Offline, hosts: Hosts::default() }
+    }
 }
 
 /// Every cell of one side, by name.
@@ -44,9 +58,13 @@ impl Side {
 
     fn cells(&self, ids: &Numbers<'_>, hosts: &Numbers<'_>) -> Cells {
         let samples = &self.samples;
-        let scenarios: HashMap<&str, Scenario> = (self.results.results.iter())
+        let kinds: HashMap<&str, Kind> = (self.results.results.iter())
             .flat_map(|entry| entry.cells.iter().map(move |cell| (entry, cell)))
-            .filter_map(|(entry, cell)| Some((cell.cell.as_str(), entry.scenario.parse().ok()?)))
+            .filter_map(|(entry, cell)| {
+                let scenario = entry.scenario.parse().ok()?;
+                let hosts = Hosts::of_agents(cell.load_agents.unwrap_or(1));
+                Some((cell.cell.as_str(), Kind { scenario, hosts }))
+            })
             .collect();
         let number = |names: &[String], numbers: &Numbers<'_>, index: u32| {
             numbers[names[index as usize].as_str()]
@@ -66,9 +84,11 @@ impl Side {
                 let (sample, tokens) = (id(row), row.observation.output_tokens);
                 Some(Scored { sample, rouge: row.rouge?, tokens, reference_tokens: None })
             });
-            let scenario = scenarios.get(name.as_str()).copied().unwrap_or(Scenario::Offline);
+            let kind = kinds.get(name.as_str()).copied();
+            let Kind { scenario, hosts } = kind.unwrap_or_default();
             let scored = scored.collect();
             let cell = Cell::new(scenario, rows.iter().map(observation).collect());
+            let cell = cell.with_hosts(hosts);
             (name.clone(), Measured { cell, scored })
         };
         let by_name = samples.cells.iter().zip(rows).map(|(name, rows)| measured(name, rows));

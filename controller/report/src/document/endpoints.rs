@@ -4,7 +4,7 @@ use super::naming::{Named, Names};
 use super::table::{Column, Entry, Table};
 use super::validity::failures;
 use super::{Block, Detail, Section};
-use crate::sentences::{asked, network_share, reconnects};
+use crate::sentences::{asked, load_agents, network_share, reconnects};
 use results::{CellExchange, CellStream, Results};
 use stats::http_timing::Part;
 use std::collections::BTreeSet;
@@ -22,7 +22,8 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
     }
     let mut sentences: Vec<String> = asked.into_iter().collect();
     sentences.extend(names.cells.iter().flat_map(|named| {
-        let found = [network_share(named.cell), reconnects(named.cell)];
+        let cell = named.cell;
+        let found = [load_agents(cell), network_share(cell), reconnects(cell)];
         found.into_iter().flatten().map(|found| format!("{}: {found}.", named.label()))
     }));
     let mut blocks = vec![Block::List(sentences)];

@@ -13,6 +13,12 @@ pub(crate) fn asked(entry: &Entry, endpoint: &str) -> String {
     )
 }
 
+/// How many agents generated the load; `None` for one.
+pub(crate) fn load_agents(cell: &Cell) -> Option<String> {
+    let agents = cell.load_agents?;
+    Some(format!("{agents} agents generated the load together"))
+}
+
 /// The network's share of a request; `None` where the model runs in the agent.
 pub(crate) fn network_share(cell: &Cell) -> Option<String> {
     let timing = cell.http.as_ref()?;

@@ -14,7 +14,7 @@ mod validity;
 pub(crate) use asked_differently::{asked_differently, prompt};
 pub(crate) use comparison::{basis, separation, signed_change, unresolved, verdict};
 pub(crate) use dataset::rows_set_aside;
-pub(crate) use endpoint::{asked, network_share, reconnects};
+pub(crate) use endpoint::{asked, load_agents, network_share, reconnects};
 pub(crate) use gate::{gate, gates, outcome, unit as gate_unit};
 pub(crate) use limitation::{limitation, no_break_even, reason};
 pub(crate) use load::{

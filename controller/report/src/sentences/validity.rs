@@ -1,7 +1,7 @@
 //! Why a cell is DEGRADED or INVALID.
 
 use super::counted;
-use plot::number::percent;
+use plot::number::{percent, shown};
 use stats::clock::Trouble;
 use stats::validity::{Cause, Validity};
 
@@ -64,6 +64,14 @@ pub(crate) fn cause(cause: &Cause) -> String {
             "the clock can't be trusted: {batches} of the batches started before the previous one ended"
         ),
         Cause::AgentLost { times } => format!("an agent was lost {}", times_of(*times as f64)),
+        Cause::LateSends { p99_ms } => format!(
+            "the agents are the bottleneck: 1% of the requests were sent over {} ms after their scheduled time",
+            shown(*p99_ms)
+        ),
+        Cause::BusyAgent { cores } => format!(
+            "an agent is the bottleneck: its process used {} cores, and one thread sends all requests",
+            shown(*cores)
+        ),
         Cause::ImpossibleTime { shards } => {
             format!("{} reported more time than elapsed", counted(*shards, "shard"))
         }

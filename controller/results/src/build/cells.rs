@@ -21,6 +21,7 @@ use stats::precision::{Ended, whole_runs};
 use stats::quantile::{Merged, quantile};
 use stats::search::{RunEnd, RunShares};
 use stats::slo::{Goodput, Kept, Slo, goodput};
+use stats::stress::judge::Delay;
 use stats::stress::{self, Conditions, Verdicts, Windows};
 use stats::telemetry::energy::CellEnergy;
 use stats::validity::{Cause, Evidence, MissedObjective, Status, Validity, validity};
@@ -61,6 +62,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         None => samples * u64::from(runs),
     };
     let stress = stress_runs(read, planned, observed);
+    let schedule_delay_ms = schedule_delay(observed, &stress);
     let facts = facts_of(read.agents, planned);
     let slo = super::objective(&read.campaign.matrix).filter(|_| sustained.is_none());
     let goodput = slo.map(|slo| goodput(&observed.cell, slo));
@@ -75,6 +77,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         slo_never_kept: missed.and_then(|goodput| never_kept(goodput, &estimates)),
         ..evidence(observed, &segments, &watched)
     };
+    let evidence = with_sending(evidence, facts, schedule_delay_ms, &watched);
     let mut validity = validity(&estimates, &evidence);
     if facts.is_some_and(|facts| facts.synthetic_time) {
         validity.add(Status::Degraded, Cause::SyntheticTime);
@@ -83,6 +86,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
     Cell {
         cell: planned.id.to_string(),
         batch_size: planned.batch_size,
+        load_agents: (planned.agents > 1).then_some(planned.agents),
         counted_samples: estimates.counted_samples,
         failed_samples: estimates.failed_samples,
         failed_by: (observed.failed_by.iter())
@@ -107,10 +111,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         validity: incomplete(validity, &stress),
         cost,
         goodput,
-        schedule_delay_ms: match stress.as_slice() {
-            [] => stress::judge::delay(&observed.delays),
-            [run, ..] => run.verdicts.schedule_delay_ms,
-        },
+        schedule_delay_ms,
         not_sent: is_open.then(|| match sustained {
             Some(_) => sustained_not_sent(),
             None => observed.not_sent,
@@ -207,6 +208,30 @@ fn evidence(observed: &CellSamples, segments: &[&SegmentRow], watched: &Watched<
         agents_lost: segments.iter().filter(|segment| segment.facts.is_none()).count() as u64,
         impossible_times: segments.iter().filter(is_impossible).count() as u64,
         ..watched.evidence()
+    }
+}
+
+fn schedule_delay(observed: &CellSamples, stress: &[Stress]) -> Option<Delay> {
+    match stress {
+        [] => stress::judge::delay(&observed.delays),
+        [run, ..] => run.verdicts.schedule_delay_ms,
+    }
+}
+
+/// With an endpoint, also whether the agents kept up with the load.
+fn with_sending(
+    evidence: Evidence,
+    facts: Option<&EngineFacts>,
+    delay: Option<Delay>,
+    watched: &Watched<'_>,
+) -> Evidence {
+    if facts.is_none_or(|facts| facts.endpoint.is_none()) {
+        return evidence;
+    }
+    Evidence {
+        send_delay_p99_ms: delay.map(|delay| delay.p99),
+        sending_cores: watched.busiest_cores(),
+        ..evidence
     }
 }
 

@@ -8,6 +8,7 @@ use model::output_ids::OutputIds;
 use model::sample::Outcome;
 use records::{AgentRow, SampleRow};
 use stats::http_timing::HttpTimings;
+use stats::layout::Hosts;
 use stats::precision::Precision;
 use stats::quality::{Rouge, Scored};
 use stats::stream_timing::StreamTimings;
@@ -63,7 +64,10 @@ impl CellSamplesBuilder {
     /// For one cell of a campaign; `rule` is its adaptive precision, where it has one.
     pub fn new(plan: &Plan, cell: usize, agents: &[AgentRow], rule: Option<&Precision>) -> Self {
         let analyses = rule.map_or(1, Precision::analyses);
-        let cell = stats::Cell::new(plan.cells[cell].scenario, Vec::new()).with_analyses(analyses);
+        let planned = &plan.cells[cell];
+        let cell = stats::Cell::new(planned.scenario, Vec::new())
+            .with_analyses(analyses)
+            .with_hosts(Hosts::of_agents(planned.agents));
         let observed = CellSamples {
             cell,
             scored: Vec::new(),

@@ -131,6 +131,13 @@ impl Watched<'_> {
         self.all.figure(metric)?.max
     }
 
+    /// Cores that the process of an agent used in a run, of the busiest one.
+    pub(super) fn busiest_cores(&self) -> Option<f64> {
+        let agents = self.stretches.values().flatten();
+        let used = agents.filter_map(|agent| agent.windows.figure(Metric::ProcessCpuNs));
+        used.map(|cpu_ns| cpu_ns.mean / 1e9).reduce(f64::max)
+    }
+
     pub(super) fn evidence(&self) -> Evidence {
         let libraries =
             self.agents.iter().filter_map(|agent| agent.facts.instruments.nvml.as_ref());

@@ -11,6 +11,7 @@ use campaign::{
 use fleet::{Event, IngestPermit, Outboxes};
 use matrix::plan::Plan;
 use ops::clock::Clock;
+use stats::layout::Hosts;
 use stats::search::RunShares;
 use stats::slo::Slo;
 use stats::{self, Observation, precision};
@@ -200,7 +201,9 @@ impl RunLoop {
 
 /// Throughputs of the complete runs of a cell, from the first one on.
 fn throughputs(plan: &Plan, cell: usize, samples: &[SampleRow]) -> Vec<f64> {
-    let cell = stats::Cell::new(plan.cells[cell].scenario, observations(samples));
+    let planned = &plan.cells[cell];
+    let cell = stats::Cell::new(planned.scenario, observations(samples));
+    let cell = cell.with_hosts(Hosts::of_agents(planned.agents));
     precision::whole_runs(&cell, plan.samples as u64)
 }
 

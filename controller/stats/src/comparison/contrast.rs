@@ -97,7 +97,7 @@ fn nothing(pair: &Pair<'_>, reason: Limitation) -> Contrast {
         runs: 0,
         shared_samples: 0,
         reason: Some(reason),
-        hosts: hosts(pair.baseline).min(hosts(pair.candidate)),
+        hosts: pair.baseline.distinct_hosts().min(pair.candidate.distinct_hosts()),
     }
 }
 
@@ -238,9 +238,4 @@ fn keys(logs: &Logs) -> Vec<u32> {
 
 fn intersection(a: &[u32], b: &[u32]) -> Vec<u32> {
     a.iter().filter(|sample| b.binary_search(sample).is_ok()).copied().collect()
-}
-
-fn hosts(cell: &Cell) -> u64 {
-    let hosts = cell.runs().iter().flat_map(|run| &run.hosts);
-    distinct(hosts.map(|host| host.host)).len() as u64
 }

@@ -55,6 +55,27 @@ fn code(cause: &Cause) -> String {
 }
 
 #[test]
+fn agents_that_send_late_or_have_no_time_left_are_the_bottleneck() {
+    // A median of about a millisecond: the limit is 10 ms.
+    let sent = |p99, cores| Evidence {
+        send_delay_p99_ms: Some(p99),
+        sending_cores: Some(cores),
+        ..Evidence::default()
+    };
+    assert_eq!(codes(&steady(), &sent(9.9, 0.89)).0, Status::Valid);
+    let (status, reasons) = codes(&steady(), &sent(10.1, 0.91));
+    assert_eq!(
+        (status, reasons),
+        (Status::Degraded, vec!["late_sends".into(), "busy_agent".into()])
+    );
+    // Of 2 s, 5% are 100 ms.
+    let slow = cell(3, 100, |run, place| Some(2_000_000 + u64::from(sample(run, place, 100))));
+    assert_eq!(codes(&slow, &sent(60.0, 0.1)).1, Vec::<String>::new());
+    assert_eq!(codes(&slow, &sent(101.0, 0.1)).1, ["late_sends"]);
+    assert!(!judge(&slow, &sent(101.0, 0.1)).is_sound(), "latencies include the delay");
+}
+
+#[test]
 fn a_steady_cell_is_valid_without_reasons() {
     let cell = steady();
     let evidence =

@@ -149,7 +149,7 @@ impl Agent {
                         self.first = self.batch;
                     }
                     Some(Told::Drain(_)) | None => return waits,
-                    Some(Told::Ack(_) | Told::Cancel(_)) => {}
+                    Some(Told::Ack(_) | Told::Cancel(_) | Told::Start(_)) => {}
                 },
                 _ = beat.tick() => self.say(Said::Heartbeat(wire::Heartbeat::default())).await,
                 () = tokio::time::sleep_until(due), if work.is_some() => {

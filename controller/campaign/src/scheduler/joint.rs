@@ -1,0 +1,110 @@
+//! Runs whose shards are measured at the same time: each agent puts its part of the load on one endpoint.
+//!
+//! All open shards of such a run are leased in one step, to agents on different hosts. Each agent warms up and waits; the
+//! last one starts all. If an attempt breaks off, the others would go on with a part of the load, so they are revoked, and
+//! what is left of all shards starts again together. An agent whose shard is done doesn't take part again: the others
+//! share the whole load.
+
+use super::state::{Lease, Phase, Status};
+use super::{Action, Joint, Scheduler, Shard};
+use model::ids::{AgentId, HostId};
+use model::load::Share;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+impl Scheduler {
+    /// The shards of the run of a shard, which are consecutive.
+    pub(super) fn of_run(&self, shard: usize) -> Range<usize> {
+        let run = self.shards[shard].work.run;
+        let is_its = |other: &&Shard| other.work.run == run;
+        let (before, after) = self.shards.split_at(shard);
+        let first = shard - before.iter().rev().take_while(is_its).count();
+        first..shard + after.iter().take_while(is_its).count()
+    }
+
+    /// An idle agent for each open shard of the run of `shard`, in the order of the shards. None unless all can start.
+    pub(super) fn agents_together(&self, shard: usize) -> Option<Vec<(usize, AgentId)>> {
+        let mut open: Vec<usize> =
+            self.of_run(shard).filter(|&shard| !self.shards[shard].is_over()).collect();
+        let is_waiting = |shard: &usize| self.shards[*shard].status == Status::Waiting;
+        let idle = self.free[self.shards[shard].work.target].len();
+        if idle < open.len() || !open.iter().all(is_waiting) {
+            return None;
+        }
+        // First those that fewer agents can measure.
+        open.sort_by_key(|shard| Reverse(self.shards[*shard].excluded.len()));
+        let mut hosts: BTreeSet<&HostId> = BTreeSet::new();
+        let mut pairs = Vec::with_capacity(open.len());
+        for shard in open {
+            let (id, _) = self.able(shard).find(|(_, agent)| hosts.insert(&agent.host))?;
+            pairs.push((shard, id.clone()));
+        }
+        pairs.sort_unstable();
+        Some(pairs)
+    }
+
+    /// The places of shards that are leased in one step.
+    pub(super) fn joint(&self, pairs: &[(usize, AgentId)]) -> Vec<Option<Joint>> {
+        let is_together = pairs.iter().any(|(shard, _)| self.shards[*shard].work.is_together);
+        let left = |(shard, _): &(usize, AgentId)| &self.shards[*shard].work.batches;
+        let requests: Vec<u64> = pairs.iter().map(|pair| left(pair).len() as u64).collect();
+        let first_batch =
+            pairs.iter().filter_map(|pair| left(pair).first()).min().copied().unwrap_or_default();
+        let place = |index: usize| Joint {
+            share: Share { index, requests: requests.clone() },
+            first_batch,
+        };
+        (0..pairs.len()).map(|index| is_together.then(|| place(index))).collect()
+    }
+
+    /// An agent warmed up; the last one of its run starts all.
+    pub(super) fn warm(
+        &mut self,
+        shard: usize,
+        attempt: u64,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        if !self.is_current(shard, attempt) {
+            return;
+        }
+        if let Status::Leased(lease) = &mut self.shards[shard].status
+            && lease.phase == Phase::Warming
+        {
+            lease.phase = Phase::Waiting;
+        }
+        let of_run = self.of_run(shard);
+        let is_ready = |shard: &Shard| match &shard.status {
+            Status::Leased(lease) => lease.phase == Phase::Waiting,
+            _ => shard.is_over(),
+        };
+        if !self.shards[of_run.clone()].iter().all(is_ready) {
+            return;
+        }
+        for shard in of_run {
+            if let Status::Leased(lease) = &mut self.shards[shard].status {
+                lease.phase = Phase::Started;
+                lease.progress_at = now;
+                let (agent, attempt) = (lease.agent.clone(), lease.attempt);
+                actions.push(Action::Start { agent, shard, attempt });
+            }
+        }
+    }
+
+    /// An attempt broke off with batches left: revokes those that were leased with it.
+    pub(super) fn break_off(&mut self, shard: usize, actions: &mut Vec<Action>) {
+        if !self.shards[shard].work.is_together {
+            return;
+        }
+        for other in self.of_run(shard) {
+            if let Some(Lease { agent, host, attempt, .. }) = self.release(other) {
+                self.mark_stalled(&agent, &host, attempt);
+                let reason = "another agent that loads the endpoint stopped";
+                actions.push(Action::Cancel { agent, shard: other, attempt, reason });
+                self.close_if_done(other, actions);
+            }
+        }
+    }
+}

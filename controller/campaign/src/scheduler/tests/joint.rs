@@ -1,0 +1,118 @@
+//! Agents that load one endpoint together.
+
+use super::*;
+
+fn joint(run: usize, batches: u32) -> Work {
+    Work { is_together: true, ..work(run, 0, batches) }
+}
+
+fn starts(actions: &[Action]) -> Vec<usize> {
+    let start = |action: &Action| match action {
+        Action::Start { shard, .. } => Some(*shard),
+        _ => None,
+    };
+    actions.iter().filter_map(start).collect()
+}
+
+fn cancelled(actions: &[Action]) -> Vec<usize> {
+    let cancel = |action: &Action| match action {
+        Action::Cancel { shard, .. } => Some(*shard),
+        _ => None,
+    };
+    actions.iter().filter_map(cancel).collect()
+}
+
+fn warm(scheduler: &mut Scheduler, offer: &Offer) -> Vec<Action> {
+    let (shard, attempt) = (offer.shard, offer.attempt);
+    scheduler.handle(Event::Warmed { shard, attempt }, Duration::ZERO)
+}
+
+/// A run of two shards on two hosts.
+fn two() -> (Scheduler, Vec<Offer>) {
+    let mut scheduler = scheduler(vec![joint(0, 3), joint(0, 4)], vec![2]);
+    assert!(offers(&scheduler.handle(ready("a", "h1", 0), Duration::ZERO)).is_empty());
+    let offers = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO));
+    assert_eq!(offers.len(), 2);
+    (scheduler, offers)
+}
+
+#[test]
+fn all_are_offered_at_once_and_start_when_the_last_one_is_warm() {
+    let (mut scheduler, offers) = two();
+    let places = offers.iter().map(|offer| offer.joint.clone().unwrap());
+    let expected = |index| {
+        let share = Share { index, requests: vec![3, 4] };
+        Joint { share, first_batch: 0 }
+    };
+    assert_eq!(places.collect::<Vec<_>>(), [expected(0), expected(1)]);
+    assert!(starts(&warm(&mut scheduler, &offers[1])).is_empty());
+    assert!(starts(&warm(&mut scheduler, &offers[1])).is_empty(), "said again by a heartbeat");
+    assert_eq!(starts(&warm(&mut scheduler, &offers[0])), [0, 1]);
+    assert!(starts(&warm(&mut scheduler, &offers[0])).is_empty(), "a heartbeat on the way");
+    let _ = complete(&mut scheduler, &offers[0]);
+    assert_eq!(ending(&complete(&mut scheduler, &offers[1])), Some(Ending::Complete));
+}
+
+#[test]
+fn two_agents_of_one_host_are_one_too_few() {
+    let mut scheduler = scheduler(vec![joint(0, 1), joint(0, 1)], vec![2]);
+    scheduler.handle(ready("a", "h", 0), Duration::ZERO);
+    assert!(offers(&scheduler.handle(ready("b", "h", 0), Duration::ZERO)).is_empty());
+    assert_eq!(scheduler.missing(), [(0, 1)]);
+    let offers = offers(&scheduler.handle(ready("c", "h2", 0), Duration::ZERO));
+    assert_eq!(offers.len(), 2);
+}
+
+#[test]
+fn if_one_is_lost_the_others_are_revoked_and_the_rest_starts_together() {
+    let (mut scheduler, first) = two();
+    warm(&mut scheduler, &first[0]);
+    warm(&mut scheduler, &first[1]);
+    for offer in &first {
+        let (shard, attempt, batch) = (offer.shard, offer.attempt, 0);
+        scheduler.handle(Event::Stored { shard, attempt, batch }, Duration::ZERO);
+    }
+    let (lost, left) = (&first[0], &first[1]);
+    let actions = scheduler.handle(Event::Gone { agent: lost.agent.clone() }, Duration::ZERO);
+    assert_eq!(cancelled(&actions), [left.shard]);
+    assert!(!scheduler.is_current(left.shard, left.attempt));
+    // Another agent comes, but the one that was revoked still measures.
+    assert!(offers(&scheduler.handle(ready("c", "h3", 0), Duration::ZERO)).is_empty());
+    let detail = "the lease was revoked".to_owned();
+    let failure = Failure { retry: Retry::OtherAgent, kind: Kind::Cancelled, detail };
+    let failed = Event::Failed { shard: left.shard, attempt: left.attempt, failure };
+    let second = offers(&scheduler.handle(failed, Duration::ZERO));
+    assert_eq!(second.iter().map(|offer| offer.batches.len()).collect::<Vec<_>>(), [2, 3]);
+    assert!(second.iter().all(|offer| offer.is_new_segment), "each warms up again");
+}
+
+#[test]
+fn what_one_left_behind_is_the_whole_load_of_another() {
+    let (mut scheduler, first) = two();
+    let _ = complete(&mut scheduler, &first[0]);
+    let actions = scheduler.handle(Event::Gone { agent: first[1].agent.clone() }, Duration::ZERO);
+    let second = offers(&actions);
+    let requests: Vec<_> =
+        second.iter().map(|offer| offer.joint.clone().unwrap().share.requests).collect();
+    assert_eq!(requests, [[4]]);
+    assert_eq!(starts(&warm(&mut scheduler, &second[0])), [1]);
+}
+
+#[test]
+fn who_waits_for_the_others_is_not_stalled() {
+    let (mut scheduler, offers) = two();
+    warm(&mut scheduler, &offers[0]);
+    let late = Duration::from_secs(301);
+    for offer in &offers {
+        scheduler.handle(Event::Alive { agent: offer.agent.clone() }, late);
+    }
+    let actions = scheduler.handle(Event::Tick, late);
+    let failed = |action: &Action| match action {
+        Action::Note(Note::AttemptFailed { shard, .. }) => Some(*shard),
+        _ => None,
+    };
+    assert_eq!(actions.iter().filter_map(failed).collect::<Vec<_>>(), [1]);
+    let mut both = cancelled(&actions);
+    both.sort_unstable();
+    assert_eq!(both, [0, 1]);
+}
