@@ -10,6 +10,7 @@ use scenarios::{Finished, Workspace};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A matrix over 12 dialogues with a local agent.
@@ -419,4 +420,32 @@ fn a_plan_refuses_what_an_endpoint_cannot_do() {
         assert!(ended.err.contains(reason), "{reason}: {}", ended.err);
     }
     assert!(!ended.err.contains("abc"), "{}", ended.err);
+}
+
+/// As it stands, apart from the port; with fewer dialogues and runs.
+#[test]
+fn the_example_of_an_openai_server_runs() {
+    let workspace = Workspace::default();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/openai.toml");
+    let example = std::fs::read_to_string(example).expect("the example exists");
+    let serve = example.lines().find_map(|line| line.split_once("agent serve --model "));
+    let (_, serve) = serve.expect("it says how to start a server");
+    let (model, options) = serve.split_once(" --threads 1 ").expect("with one thread");
+    let options: Vec<&str> = options.split_whitespace().collect();
+    let serving = Serving::start(&workspace, model, &options);
+    workspace.write("openai.toml", example.replace("127.0.0.1:8080", serving.address()));
+    let run = ["run", "openai.toml", "--samples", "8", "--runs", "1", "--output", "results.json"];
+    let _ = workspace.run(&run).expect(0);
+    let results = workspace.results("results.json");
+    let entries = results["results"].as_array().expect("entries");
+    let scenario = |entry: &Value| entry["scenario"].as_str().expect("a scenario").to_owned();
+    let scenarios: BTreeSet<String> = entries.iter().map(scenario).collect();
+    assert_eq!(scenarios.into_iter().collect::<Vec<_>>(), ["server", "single_stream"]);
+    for cell in entries.iter().flat_map(|entry| entry["cells"].as_array().expect("cells")) {
+        assert_eq!((&cell["counted_samples"], &cell["failed_samples"]), (&json!(8), &json!(0)));
+        assert!(cell["estimates"]["ttft_ms"]["mean"]["value"].is_f64(), "{cell}");
+        assert!(cell["goodput"]["slo"]["request_latency_ms"].is_f64(), "{cell}");
+    }
+    serving.signal("TERM");
+    let _ = serving.finish().expect(0);
 }
