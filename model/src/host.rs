@@ -40,6 +40,9 @@ pub struct HostFacts {
     pub memory_limit_bytes: Option<u64>,
 }
 
+/// The name of a GPU that is an interpreter: `tests/cuda_standin`.
+pub const SOFTWARE_GPU: &str = "Fleetmark software GPU";
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentFacts {
     pub agent_version: String,

@@ -155,6 +155,8 @@ pub enum Cause {
     SloNeverKept(MissedObjective),
     /// Latencies come from a script instead of a clock.
     SyntheticTime,
+    /// The GPU is an interpreter, for tests of everything but speed.
+    SoftwareGpu,
 }
 
 impl Cause {
@@ -182,6 +184,7 @@ impl Cause {
             Self::ForeignTelemetry { .. } => "foreign_telemetry",
             Self::SloNeverKept(_) => "slo_never_kept",
             Self::SyntheticTime => "synthetic_time",
+            Self::SoftwareGpu => "software_gpu",
         }
     }
 }
@@ -213,7 +216,8 @@ impl Cause {
             | Self::BusyAgent { .. }
             | Self::Clock(_)
             | Self::ImpossibleTime { .. }
-            | Self::SyntheticTime => true,
+            | Self::SyntheticTime
+            | Self::SoftwareGpu => true,
         }
     }
 }

@@ -10,9 +10,10 @@ use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_ou
 use matrix::plan;
 use model::engine::EngineFacts;
 use model::histogram::Histogram;
+use model::host::SOFTWARE_GPU;
 use model::segment::SegmentFacts;
 use model::telemetry::Metric;
-use records::{PriceRow, SegmentRow, State};
+use records::{AgentRow, PriceRow, SegmentRow, State};
 use stats::clock;
 use stats::distribution::by_run;
 use stats::drift::drift;
@@ -79,8 +80,8 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
     };
     let evidence = with_sending(evidence, facts, schedule_delay_ms, &watched);
     let mut validity = validity(&estimates, &evidence);
-    if facts.is_some_and(|facts| facts.synthetic_time) {
-        validity.add(Status::Degraded, Cause::SyntheticTime);
+    for (status, cause) in unreal_times(read.agents, planned.target, facts) {
+        validity.add(status, cause);
     }
     let missing = expected.saturating_sub(observed.cell.len() as u64);
     Cell {
@@ -249,6 +250,22 @@ fn never_kept(goodput: &Goodput, estimates: &CellStatistics) -> Option<MissedObj
         ci_high_ms,
         limit_ms,
     })
+}
+
+/// Why the times of a cell are none of a device.
+fn unreal_times<'a>(
+    agents: &'a [AgentRow],
+    target: usize,
+    facts: Option<&'a EngineFacts>,
+) -> impl Iterator<Item = (Status, Cause)> + 'a {
+    let is_software = |agent: &AgentRow| {
+        agent.target == target && agent.facts.gpu_name.as_deref() == Some(SOFTWARE_GPU)
+    };
+    let from_script = facts.is_some_and(|facts| facts.synthetic_time);
+    let on_software = facts.is_some_and(EngineFacts::is_on_gpu) && agents.iter().any(is_software);
+    let script = from_script.then_some((Status::Degraded, Cause::SyntheticTime));
+    let software = on_software.then_some((Status::Invalid, Cause::SoftwareGpu));
+    script.into_iter().chain(software)
 }
 
 fn memory(
