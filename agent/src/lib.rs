@@ -4,6 +4,7 @@
 pub mod commands;
 pub mod controller_client;
 pub mod doctor;
+pub mod driver_memory;
 pub mod engines;
 pub mod http_authority;
 pub mod http_server;

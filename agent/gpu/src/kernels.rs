@@ -2,7 +2,7 @@
 
 use crate::driver::{Error, Gpu};
 use crate::memory::Buffer;
-use crate::weights::{Cache, Storage, Weights};
+use crate::weights::{Cache, Storage, Weights, padded};
 use cudarc::driver::result;
 use cudarc::driver::sys::{CUfunction, CUmodule};
 use std::ffi::{CString, c_void};
@@ -31,6 +31,9 @@ const ATTEND_WARPS: usize = 4;
 
 /// Outputs of a block of `product`.
 const PRODUCT_WARPS: usize = 8;
+
+/// Rows of a block of `product`, by kernel.
+const ROWS_AT_ONCE: [usize; 3] = [1, 4, 8];
 
 /// Rows and outputs of a block of `tile`.
 const TILE: usize = 64;
@@ -198,7 +201,7 @@ impl ByStorage {
 pub struct Kernels {
     gpu: Arc<Gpu>,
     modules: Vec<CUmodule>,
-    /// By rows: 1, 4, 8.
+    /// As [`ROWS_AT_ONCE`].
     product: [ByStorage; 3],
     tile: ByStorage,
     tile_mma: Function,
@@ -370,17 +373,22 @@ impl Kernels {
         SHARED_BYTES / 4
     }
 
+    /// How many of `rows` a block of a [`Product`] computes: as many as there are, if shared memory
+    /// holds them. Each group of so many rows reads all weights.
+    pub fn rows_at_once(rows: usize, inputs: usize) -> usize {
+        let fits = |at_once: usize| at_once * padded(inputs) * 4 <= SHARED_BYTES;
+        match rows {
+            5.. if fits(8) => 8,
+            2.. if fits(4) => 4,
+            _ => 1,
+        }
+    }
+
     pub fn product(&self, product: Product<'_>) -> Result<(), Error> {
         let Product { x, rows, norm, factor, weights, to } = product;
         assert!(rows * weights.inputs <= x.len(), "{rows} rows of {}", weights.inputs);
-        // As many rows at once as there are, if shared memory holds them.
-        let fits = |at_once: usize| at_once * weights.padded * 4 <= SHARED_BYTES;
-        let chosen = match rows {
-            5.. if fits(8) => (2, 8),
-            2.. if fits(4) => (1, 4),
-            _ => (0, 1),
-        };
-        let (place, at_once) = chosen;
+        let at_once = Self::rows_at_once(rows, weights.inputs);
+        let place = ROWS_AT_ONCE.iter().position(|rows| *rows == at_once).expect("it is listed");
         let (kind, activation, to_address, stride, split, outputs) = match to {
             Destination::Store(to, activation) => {
                 (0, activation, to.address(0), weights.outputs, None, weights.outputs)

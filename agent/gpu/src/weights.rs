@@ -113,6 +113,12 @@ impl Weights {
         Ok(Self { values, outputs, inputs, padded })
     }
 
+    /// Bytes of a matrix, `[outputs, inputs]`, without loading it.
+    pub fn stored_bytes(storage: Storage, outputs: usize, inputs: usize) -> usize {
+        let scales = if storage == Storage::Int8 { size_of::<f32>() * outputs } else { 0 };
+        outputs * padded(inputs) * storage.bytes() + scales
+    }
+
     pub fn storage(&self) -> Storage {
         match &self.values {
             Values::F32(_) => Storage::F32,

@@ -1,6 +1,7 @@
 //! `agent join`: connects host facts, sampler, runner and controller client.
 
 use crate::controller_client::{self, Ending, Identity, Inbox, Token, TokenSource};
+use crate::driver_memory::DriverMemory;
 use crate::engines::{self, http::Permissions};
 use crate::instance_type::Sources;
 use crate::metrics::Metrics;
@@ -20,8 +21,8 @@ use ops::traces::{Program, Traces};
 use ops::{environment, program::Exit, terminal};
 use rand::{TryRng, rngs::SysRng};
 use seq2seq::device::Device;
-use std::{future::Future, io::Read, num::NonZeroUsize, path::PathBuf, time::Duration};
-use telemetry::{InstrumentSet, Sampler};
+use std::{future::Future, io::Read, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use telemetry::{InstrumentSet, ReadingSource, Sampler};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -99,6 +100,10 @@ impl Engines for Local {
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure> {
         engines::load(spec, &self.device, self.threads, &self.permissions).map_err(Into::into)
+    }
+
+    fn device_readings(&self) -> Option<Arc<dyn ReadingSource>> {
+        DriverMemory::of(&self.device).map(|memory| Arc::new(memory) as Arc<dyn ReadingSource>)
     }
 }
 

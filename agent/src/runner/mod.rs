@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use telemetry::Sampler;
+use telemetry::{ReadingSource, Sampler};
 use tokio::sync::mpsc::UnboundedSender;
 
 #[derive(Debug, Clone, Default)]
@@ -91,6 +91,11 @@ pub trait Engines: Send + 'static {
     ) -> Vec<Result<EngineFacts, Failure>>;
 
     fn load(&self, spec: &EngineSpec) -> Result<Box<dyn Engine>, Failure>;
+
+    /// Readings of the device on which engines compute, beside those of the instruments.
+    fn device_readings(&self) -> Option<Arc<dyn ReadingSource>> {
+        None
+    }
 }
 
 #[derive(Debug)]

@@ -85,8 +85,8 @@ struct Loaded {
     rss_bytes: u64,
     gpu_before_bytes: Option<u64>,
     gpu_bytes: Option<u64>,
-    /// Of an endpoint.
-    server: Option<Arc<dyn ReadingSource>>,
+    /// Of an endpoint's server, or of the device.
+    readings: Option<Arc<dyn ReadingSource>>,
 }
 
 impl<E: Engines> ShardRunner<E> {
@@ -179,7 +179,7 @@ impl<E: Engines> ShardRunner<E> {
         let stopwatch = if loaded.engine.facts().synthetic_time { &synthetic } else { &real };
 
         let device = loaded.engine.facts().device.clone();
-        let server = loaded.server.clone();
+        let server = loaded.readings.clone();
         let mark = |phase| PhaseStart {
             phase,
             of: Some((offer.shard, offer.attempt)),
@@ -266,14 +266,14 @@ impl<E: Engines> ShardRunner<E> {
             let start_ns = self.real.now_ns();
             if engine.switch(&spec)? {
                 let all_ns = self.real.now_ns() - start_ns;
-                let gpu_bytes = gpu_memory(&self.mark_loading(offer));
-                self.loaded = Some(Loaded::new(spec, engine, loaded.gpu_before_bytes, gpu_bytes));
+                let gpu_bytes = self.gpu_memory(offer);
+                self.loaded = Some(self.with(spec, engine, [loaded.gpu_before_bytes, gpu_bytes]));
                 return Ok(Loading { all_ns, adapter_ns: all_ns });
             }
         }
         self.loaded = None;
         Memory::forget_peak();
-        let gpu_before_bytes = gpu_memory(&self.mark_loading(offer));
+        let gpu_before_bytes = self.gpu_memory(offer);
         let start_ns = self.real.now_ns();
         let first = if spec.unmerged().is_some() { spec.base() } else { spec.clone() };
         let mut engine = self.engines.load(&first)?;
@@ -282,9 +282,38 @@ impl<E: Engines> ShardRunner<E> {
             return Err(bug("the engine does not support unmerged adapters"));
         }
         let all_ns = self.real.now_ns() - start_ns;
-        let gpu_bytes = gpu_memory(&self.mark_loading(offer));
-        self.loaded = Some(Loaded::new(spec, engine, gpu_before_bytes, gpu_bytes));
+        let gpu_bytes = self.gpu_memory(offer);
+        self.loaded = Some(self.with(spec, engine, [gpu_before_bytes, gpu_bytes]));
         Ok(Loading { all_ns, adapter_ns: all_ns - first_ns })
+    }
+
+    /// GPU memory in use by all processes, before or after loading: containers hide individual ones.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bytes of a GPU are whole and far below 2^53"
+    )]
+    fn gpu_memory(&self, offer: &Offer) -> Option<u64> {
+        let mut readings = self.mark_loading(offer);
+        if let Some(device) = self.engines.device_readings() {
+            device.read(&mut readings);
+        }
+        readings.of(Metric::GpuMemoryUsedBytes).map(|bytes| bytes as u64)
+    }
+
+    /// GPU memory: before loading and after.
+    fn with(
+        &self,
+        spec: EngineSpec,
+        engine: Box<dyn Engine>,
+        [gpu_before_bytes, gpu_bytes]: [Option<u64>; 2],
+    ) -> Loaded {
+        let rss_bytes = Memory::read().resident;
+        let url = spec.endpoint.as_ref().and_then(|endpoint| endpoint.metrics_url.as_deref());
+        let server = url.and_then(ServerMetrics::watch);
+        let server = server.map(|server| Arc::new(server) as Arc<dyn ReadingSource>);
+        let readings = server.or_else(|| self.engines.device_readings());
+        Loaded { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes, readings }
     }
 
     /// Starts a loading window and returns the readings at its start.
@@ -305,49 +334,4 @@ struct Loading {
     all_ns: u64,
     /// The part spent on an unmerged adapter.
     adapter_ns: u64,
-}
-
-impl Loaded {
-    fn new(
-        spec: EngineSpec,
-        engine: Box<dyn Engine>,
-        gpu_before_bytes: Option<u64>,
-        gpu_bytes: Option<u64>,
-    ) -> Self {
-        let rss_bytes = Memory::read().resident;
-        let url = spec.endpoint.as_ref().and_then(|endpoint| endpoint.metrics_url.as_deref());
-        let server = url.and_then(ServerMetrics::watch);
-        let server = server.map(|server| Arc::new(server) as Arc<dyn ReadingSource>);
-        Self { spec, engine, rss_bytes, gpu_before_bytes, gpu_bytes, server }
-    }
-
-    /// The facts of a segment that ends now.
-    fn segment(&self, offer: &Offer, warmup_ns: u64, loading: Loading) -> SegmentFacts {
-        SegmentFacts {
-            warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
-            warmup_ns,
-            load_ns: loading.all_ns,
-            peak_rss_bytes: Memory::read().peak_resident,
-            rss_after_load_bytes: self.rss_bytes,
-            kv_cache_bytes: self.engine.kv_cache_bytes(),
-            gpu_memory_bytes: self
-                .gpu_bytes
-                .zip(self.gpu_before_bytes)
-                .map_or(0, |(after, before)| after.saturating_sub(before)),
-            model_size_bytes: self.engine.facts().model_size_bytes,
-            adapter_bytes: self.engine.adapter_bytes(),
-            adapter_load_ns: loading.adapter_ns,
-            gpu_memory_before_bytes: self.gpu_before_bytes,
-        }
-    }
-}
-
-/// GPU memory in use by all processes: containers hide individual ones.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "bytes of a GPU are whole and far below 2^53"
-)]
-fn gpu_memory(readings: &Readings) -> Option<u64> {
-    readings.of(Metric::GpuMemoryUsedBytes).map(|bytes| bytes as u64)
 }

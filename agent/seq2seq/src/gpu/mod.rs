@@ -7,6 +7,7 @@
 mod decoder;
 mod encoder;
 mod layers;
+pub mod prediction;
 
 use super::checkpoint::Checkpoint;
 use super::config::{Config, Family, Stack};

@@ -1,7 +1,11 @@
 //! `agent bench`: prints one line of figures per batch size.
 
+mod predict;
+
 use super::input;
+use crate::driver_memory::DriverMemory;
 use crate::options::{ModelOptions, SearchOptions};
+use anyhow::Context;
 use clap::Args;
 use engine::Engine;
 use generation::generate::StopRule;
@@ -10,6 +14,7 @@ use generation::{Input, LanguageModel};
 use kernels::Storage;
 use model::sample::Drafts;
 use ops::terminal;
+use seq2seq::device::Device;
 use serde_json::json;
 use std::{num::NonZeroUsize, path::PathBuf};
 use stopwatch::Stopwatch;
@@ -20,10 +25,14 @@ const EXAMPLES: &str = "\
 Batches are taken in file order. Every summary has exactly --new-tokens tokens; </s> does
 not end it. The first batch runs once unmeasured. Tokenization is not measured.
 
+--predict measures nothing and needs no GPU and no input: from launches, bytes and the published
+bandwidth of a card it predicts the time of a step with prompts of --max-input-tokens tokens.
+
 Examples:
   agent bench --model dummy:flan-t5-small --tokenizer tokenizer.json --threads 2 \\
       --batch-size 1,8 --new-tokens 32 --samples 32 --input in.jsonl --json
-  agent bench --model builtin:tiny --batch-size 1 4 16 --input in.jsonl";
+  agent bench --model builtin:tiny --batch-size 1 4 16 --input in.jsonl
+  agent bench --model dummy:flan-t5-base --dtype f16 --batch-size 1,8 --predict T4";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,8 +52,12 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "512")]
     max_input_tokens: NonZeroUsize,
     /// Input in JSON Lines format
-    #[arg(long, value_name = "FILE")]
-    input: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "predict")]
+    input: Option<PathBuf>,
+    /// Predict the time of a decoder step on a GPU instead of measuring: T4, A10G, L4 or H100
+    /// [default: that of --device, or all]
+    #[arg(long, value_name = "CARD", num_args = 0..=1, default_missing_value = "")]
+    predict: Option<String>,
     /// Print one JSON object per batch size, and nothing else on stdout
     #[arg(long)]
     json: bool,
@@ -60,18 +73,33 @@ struct Figures {
     new_tokens: usize,
     decoding: String,
     input_tokens_mean: f64,
+    load_ms: f64,
+    /// Of the batch that isn't measured.
+    first_batch_ms: f64,
     batch: Times,
     model_size_mb: f64,
     cache_mb: f64,
     peak_rss_mb: Option<f64>,
+    /// In use by all processes: before loading, after it, and after the batches.
+    gpu_mb: [Option<f64>; 3],
     roofline: Option<Roofline>,
     drafts: Option<Drafts>,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    let lines = input::read(&options.input)?;
+    if let Some(card) = &options.predict {
+        return predict::run(options, card);
+    }
+    let input = options.input.as_deref().context("--input is missing")?;
+    let lines = input::read(input)?;
     let threads = super::threads(options.model.threads);
+    let memory = DriverMemory::of(&Device::open(&options.model.device)?);
+    let used_mb = || memory.as_ref().and_then(DriverMemory::used).map(|bytes| bytes as f64 / MB);
+    let gpu_before_mb = used_mb();
+    let loading = Stopwatch::start();
     let mut engine = input::load(&options.model, &lines)?;
+    let load_ms = loading.now_ns() as f64 / 1e6;
+    let gpu_after_load_mb = used_mb();
     for note in &engine.facts().notes {
         terminal::note(&format!("note: {note}"));
     }
@@ -83,7 +111,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         .map(|line| line.input(&engine, options.max_input_tokens.get(), stop_rule, &decoding))
         .collect::<anyhow::Result<Vec<_>>>()?;
     for batch_size in &options.batch_size {
-        let (batch_ns, drafts) = measure(&mut engine, &inputs, batch_size.get())?;
+        let (first_ns, batch_ns, drafts) = measure(&mut engine, &inputs, batch_size.get())?;
         let batches: Vec<&[Input]> = inputs.chunks(batch_size.get()).collect();
         // It counts one row of the decoder per prompt, with one token per step.
         let roofline = (decoding.num_beams == 1 && drafts.is_none())
@@ -97,10 +125,13 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             new_tokens: options.new_tokens.get(),
             decoding: decoding.to_string(),
             input_tokens_mean: mean(inputs.iter().map(|input| input.prompt.ids.len() as f64)),
+            load_ms,
+            first_batch_ms: first_ns as f64 / 1e6,
             batch: Times::of(&batch_ns),
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
             cache_mb: engine.kv_cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
+            gpu_mb: [gpu_before_mb, gpu_after_load_mb, used_mb()],
             roofline,
             drafts,
         };
@@ -113,12 +144,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time of each batch, after decoding the first one once unmeasured, and the drafts of all.
+/// The time of the first batch, decoded once more than the others, and then of each batch; and the drafts of all.
 fn measure(
     engine: &mut LanguageModel,
     inputs: &[Input],
     batch_size: usize,
-) -> anyhow::Result<(Vec<u64>, Option<Drafts>)> {
+) -> anyhow::Result<(u64, Vec<u64>, Option<Drafts>)> {
     let stopwatch = Stopwatch::start();
     let mut decode = |batch: &[Input]| -> anyhow::Result<(u64, Option<Drafts>)> {
         let start = stopwatch.now_ns();
@@ -127,10 +158,10 @@ fn measure(
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>()?;
         Ok((ns, rows.iter().filter_map(|row| row.drafts).reduce(Drafts::and)))
     };
-    decode(&inputs[..batch_size.min(inputs.len())])?;
+    let (first_ns, _) = decode(&inputs[..batch_size.min(inputs.len())])?;
     let batches = inputs.chunks(batch_size).map(decode).collect::<anyhow::Result<Vec<_>>>()?;
     let drafts = batches.iter().filter_map(|(_, drafts)| *drafts).reduce(Drafts::and);
-    Ok((batches.iter().map(|(ns, _)| *ns).collect(), drafts))
+    Ok((first_ns, batches.iter().map(|(ns, _)| *ns).collect(), drafts))
 }
 
 /// Batch times in milliseconds.
@@ -188,6 +219,8 @@ impl Figures {
             "input_tokens_mean": self.input_tokens_mean,
             "samples_per_s": self.per_s(self.samples),
             "output_tokens_per_s": self.per_s(self.samples * self.new_tokens),
+            "load_ms": self.load_ms,
+            "first_batch_ms": self.first_batch_ms,
             "batch_ms": { "mean": self.batch.mean, "p50": self.batch.p50, "p95": self.batch.p95 },
             "model_size_mb": self.model_size_mb,
             "cache_mb": self.cache_mb,
@@ -195,6 +228,11 @@ impl Figures {
             "drafts": self.drafts.map(|Drafts { drafted, accepted }| json!({
                 "drafted": drafted,
                 "accepted": accepted,
+            })),
+            "gpu_memory_mb": self.gpu_mb[0].is_some().then(|| json!({
+                "before": self.gpu_mb[0],
+                "loaded": self.gpu_mb[1],
+                "decoded": self.gpu_mb[2],
             })),
             "roofline": self.roofline.as_ref().map(|roofline| self.roofline_json(roofline)),
         })
