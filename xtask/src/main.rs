@@ -4,6 +4,7 @@
 
 mod architecture;
 mod book;
+mod gpu_check;
 mod ignored;
 mod long;
 mod pictures;
@@ -23,7 +24,7 @@ struct Task {
     run: fn(&[String]) -> anyhow::Result<()>,
 }
 
-const TASKS: [Task; 9] = [
+const TASKS: [Task; 10] = [
     Task {
         name: "architecture",
         arguments: "",
@@ -47,6 +48,12 @@ const TASKS: [Task; 9] = [
         arguments: "[--check]",
         help: "Regenerate agent/gpu/ptx from the kernels' sources, or only check it",
         run: ptx::task,
+    },
+    Task {
+        name: "gpu-check",
+        arguments: "[pack] [--device D] [--agent FILE] [--output FILE] [--rehearsal]",
+        help: "Check tokens and speed on a machine with a GPU; pack: make an archive for it",
+        run: gpu_check::task,
     },
     Task {
         name: "book",
