@@ -242,7 +242,7 @@ mod tests {
             let arrivals = RecordedArrivals::from_gaps(&gaps, period).unwrap();
             let json = serde_json::to_string(&arrivals).unwrap();
             prop_assert_eq!(serde_json::from_str::<RecordedArrivals>(&json).unwrap(), arrivals.clone());
-            let first = (0..).find(|index| arrivals.time_ns(*index) >= passed).unwrap();
+            let first = (0..10_000).find(|index| arrivals.time_ns(*index) >= passed).unwrap();
             let left = arrivals.after_time(passed);
             let shift = arrivals.time_ns(requests - 1);
             let after = arrivals.after_requests(requests);
@@ -255,7 +255,7 @@ mod tests {
             for span in [0, 7, 60, period, 2 * period + 3] {
                 let within = |start: u64| {
                     let from = arrivals.time_ns(start);
-                    (start..).take_while(|index| arrivals.time_ns(*index) - from <= span).count()
+                    (start..start + 1000).take_while(|index| arrivals.time_ns(*index) - from <= span).count()
                 };
                 let most = (0..gaps.len() as u64).map(within).max().unwrap();
                 prop_assert!(arrivals.most_within(span) >= most as u64);

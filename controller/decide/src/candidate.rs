@@ -161,7 +161,7 @@ pub fn candidates(results: &Results, samples: &SamplesRead) -> Measurements {
                 Some(rule) => {
                     times.add_open(number, observations, rule);
                     let arrivals = offered(entry, observations);
-                    let open = open_cell((entry, cell), arrivals, (group, number), rule);
+                    let open = open_cell((entry, cell), arrivals, group, number, rule);
                     found.open_cells.extend(open);
                 }
             }
@@ -255,7 +255,8 @@ fn offered(entry: &Entry, observations: &[Observation]) -> Offered {
 fn open_cell(
     (entry, cell): (&Entry, &Cell),
     arrivals: Offered,
-    (group, number): (usize, u32),
+    group: usize,
+    number: u32,
     rule: OpenLoop,
 ) -> Option<OpenCell> {
     let load = entry.load?;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest time of a load: ten years.
+pub(super) const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
+
 /// Parses `90s`, `5m`, `2h` or `1d`; above zero.
 pub fn duration(text: &str) -> Option<Duration> {
     time_of(text).filter(|time| !time.is_zero())

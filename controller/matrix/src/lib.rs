@@ -19,6 +19,7 @@ mod load;
 mod notify;
 pub mod plan;
 mod reader;
+mod replay;
 mod sections;
 mod settings;
 mod trace;

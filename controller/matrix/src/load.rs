@@ -1,6 +1,6 @@
 //! The load of the scenarios `server` and `stress`.
 
-use super::duration::time_of;
+use super::duration::{MAX_DURATION, time_of};
 use super::reader::Section;
 use super::trace::{self, Trace};
 use model::load::Scenario;
@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Duration;
 
-/// Ten years.
-pub(super) const MAX_DURATION: Duration = Duration::from_hours(3650 * 24);
 /// Each window is a row in the database.
 const MAX_WINDOWS: u128 = 1_000_000;
 
@@ -223,7 +221,7 @@ fn server(mut section: Section<'_, '_>, folder: &Path) -> Option<Server> {
         section.require("request_rates", "[1, 2, 4]");
     }
     let search = if is_search { search(searching) } else { None };
-    let trace = trace::trace(&mut section, queue.arrivals, folder, Scenario::Server);
+    let trace = trace(&mut section, queue.arrivals, folder, Scenario::Server);
     let rate_profile = rate_profile(&mut section, None);
     if is_search && !rate_profile.is_constant() {
         let message = "can't be combined with a search, whose runs have one rate each";
@@ -285,7 +283,7 @@ fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
     if is_trace && concurrency.is_some() {
         section.problem("concurrency", "has no effect with arrivals = \"trace\", an open loop");
     }
-    let trace = trace::trace(&mut section, queue.arrivals, folder, Scenario::Stress);
+    let trace = trace(&mut section, queue.arrivals, folder, Scenario::Stress);
     let rate_profile = rate_profile(&mut section, duration);
     let max_leak_mb_per_hour = section.positive("max_leak_mb_per_hour");
     if let Some((duration, window)) = duration.zip(window) {
@@ -312,6 +310,37 @@ fn stress(mut section: Section<'_, '_>, folder: &Path) -> Option<Stress> {
         max_leak_mb_per_hour,
         trace,
     })
+}
+
+/// Reads `trace`, which is required where `arrivals` is `trace`.
+fn trace(
+    section: &mut Section<'_, '_>,
+    arrivals: Arrivals,
+    folder: &Path,
+    scenario: Scenario,
+) -> Option<Trace> {
+    let trace = section.section("trace");
+    if arrivals != Arrivals::Trace {
+        if !trace.is_absent() {
+            section.problem("trace", "has no effect without arrivals = \"trace\"");
+        }
+        return None;
+    }
+    if trace.is_absent() {
+        let message = "is missing, for example: trace = { path = \"trace.csv\" }";
+        section.problem("trace", message);
+        return None;
+    }
+    for key in ["request_rates", "request_rate", "search", "rate_profile"] {
+        if section.has(key) {
+            let factors = trace::factors_key(scenario);
+            let message = format!(
+                "has no effect with arrivals = \"trace\", whose rate is the recorded one: set trace.{factors}"
+            );
+            section.problem(key, message);
+        }
+    }
+    trace::read(trace, folder, scenario)
 }
 
 fn queue(section: &mut Section<'_, '_>) -> Queue {

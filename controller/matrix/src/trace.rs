@@ -1,8 +1,7 @@
 //! A recorded trace whose times the requests of an open loop follow.
 
-use super::duration::time_of;
-use super::load::{Arrivals, Loads, MAX_DURATION, round};
-use super::plan::{Load, stream};
+use super::duration::{MAX_DURATION, time_of};
+use super::plan::stream;
 use super::reader::Section;
 use model::load::Scenario;
 use model::recorded_arrivals::{Error, RecordedArrivals};
@@ -39,13 +38,13 @@ pub struct Trace {
     pub from: Duration,
     /// None: to its end.
     pub duration: Option<Duration>,
-    /// The arrivals of this part, which [`Loads::record`] sets: a campaign doesn't open the file again.
+    /// The arrivals of this part, set when the file has been read: a campaign doesn't open the file again.
     pub recorded: Option<RecordedArrivals>,
 }
 
 impl Trace {
     /// The arrivals at a multiple of the recorded rate. The requests of a share are among those of every larger share.
-    fn scaled(&self, factor: f64, seed: u64) -> Option<Result<RecordedArrivals, Error>> {
+    pub(super) fn scaled(&self, factor: f64, seed: u64) -> Option<Result<RecordedArrivals, Error>> {
         let recorded = self.recorded.as_ref()?;
         Some(match self.scale {
             Scale::Time => recorded.faster(factor),
@@ -66,100 +65,8 @@ fn share(count: usize, share: f64, seed: u64) -> Vec<usize> {
     kept
 }
 
-impl Loads {
-    /// The traces to read, in the order of their scenarios.
-    pub fn traces(&self) -> impl Iterator<Item = (Scenario, &Trace)> {
-        let server = self.server.as_ref().and_then(|server| server.trace.as_ref());
-        let stress = self.stress.as_ref().and_then(|stress| stress.trace.as_ref());
-        let named = [(Scenario::Server, server), (Scenario::Stress, stress)];
-        named.into_iter().filter_map(|(scenario, trace)| Some((scenario, trace?)))
-    }
-
-    /// The trace that the requests of a scenario follow.
-    pub fn trace(&self, scenario: Scenario) -> Option<&Trace> {
-        self.traces().find(|(of, _)| *of == scenario).map(|(_, trace)| trace)
-    }
-
-    /// Sets the arrivals of a scenario's trace. The rates, with four digits, follow from them.
-    /// [`Error`] if a factor makes them too slow.
-    pub fn record(
-        &mut self,
-        scenario: Scenario,
-        recorded: &RecordedArrivals,
-        seed: u64,
-    ) -> Result<(), Error> {
-        let rates = |trace: &mut Trace| -> Result<Vec<f64>, Error> {
-            trace.recorded = Some(recorded.clone());
-            let scaled = trace.factors.iter().filter_map(|factor| trace.scaled(*factor, seed));
-            scaled.map(|arrivals| Ok(round(arrivals?.rate()))).collect()
-        };
-        if let Some(server) = self.server.as_mut().filter(|_| scenario == Scenario::Server)
-            && let Some(trace) = &mut server.trace
-        {
-            server.request_rates = rates(trace)?;
-        }
-        if let Some(stress) = self.stress.as_mut().filter(|_| scenario == Scenario::Stress)
-            && let Some(trace) = &mut stress.trace
-        {
-            stress.request_rate = rates(trace)?.first().copied();
-        }
-        Ok(())
-    }
-
-    /// The recorded arrivals of a cell's load, within one period; `None` if its arrivals are random.
-    pub fn recorded(&self, scenario: Scenario, load: &Load, seed: u64) -> Option<RecordedArrivals> {
-        let trace = self.trace(scenario).filter(|_| load.queue.arrivals == Arrivals::Trace)?;
-        trace.scaled(load.trace_factor?, seed)?.ok()
-    }
-
-    /// The number of arrivals of an open loop that are expected in any `span_ns` at most: those of the highest rate, or
-    /// of the trace's busiest time.
-    pub fn most_arrivals(&self, scenario: Scenario, load: &Load, span_ns: u64) -> f64 {
-        let trace = self.trace(scenario).and_then(|trace| Some((trace, trace.recorded.as_ref()?)));
-        if let Some(((trace, recorded), factor)) = trace.zip(load.trace_factor) {
-            // A share may be all of the busiest time.
-            let speed = if trace.scale == Scale::Time { factor } else { 1.0 };
-            return most_within(recorded, span_ns as f64 * speed);
-        }
-        let highest = self.rate_profile(scenario).map_or(1.0, |profile| profile.range().1);
-        load.request_rate.unwrap_or_default() * highest * span_ns as f64 / 1e9
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a time above zero; what is past the end of time stays there"
-)]
-fn most_within(recorded: &RecordedArrivals, span_ns: f64) -> f64 {
-    recorded.most_within(span_ns as u64) as f64
-}
-
-/// Reads `trace`, which is required where `arrivals` is `trace`. The path is relative to `folder`.
-pub(super) fn trace(
-    section: &mut Section<'_, '_>,
-    arrivals: Arrivals,
-    folder: &Path,
-    scenario: Scenario,
-) -> Option<Trace> {
-    let mut trace = section.section("trace");
-    if arrivals != Arrivals::Trace {
-        if !trace.is_absent() {
-            section.problem("trace", "has no effect without arrivals = \"trace\"");
-        }
-        return None;
-    }
-    if trace.is_absent() {
-        let message = "is missing, for example: trace = { path = \"trace.csv\" }";
-        section.problem("trace", message);
-        return None;
-    }
-    for key in ["request_rates", "request_rate", "search", "rate_profile"] {
-        if section.has(key) {
-            let message = "has no effect with arrivals = \"trace\", whose rate is the recorded one: set trace.factors";
-            section.problem(key, message.replace("factors", factors_key(scenario)));
-        }
-    }
+/// Reads the section `trace` of a scenario. The path is relative to `folder`.
+pub(super) fn read(mut trace: Section<'_, '_>, folder: &Path, scenario: Scenario) -> Option<Trace> {
     let path = trace.text("path");
     trace.require("path", "\"trace.csv\"");
     let scale = trace.word("scale").unwrap_or_default();
@@ -201,8 +108,8 @@ pub(super) fn trace(
     })
 }
 
-/// A sustained load has one factor.
-fn factors_key(scenario: Scenario) -> &'static str {
+/// The key of the factors: a sustained load has one.
+pub(super) fn factors_key(scenario: Scenario) -> &'static str {
     if scenario == Scenario::Server { "factors" } else { "factor" }
 }
 
