@@ -89,6 +89,21 @@ impl LoadWindow {
         Ok(self)
     }
 
+    /// Adds the requests of another window; the times stay.
+    pub fn merge(&mut self, other: &Self) {
+        self.failed += other.failed;
+        self.not_sent += other.not_sent;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.batches += other.batches;
+        self.latency.merge(&other.latency);
+        self.ttft.merge(&other.ttft);
+        self.schedule_delay.merge(&other.schedule_delay);
+        self.chunk_gap.merge(&other.chunk_gap);
+        self.streamed += other.streamed;
+        self.streamed_tokens += other.streamed_tokens;
+    }
+
     pub fn ok(&self) -> u64 {
         self.latency.count()
     }

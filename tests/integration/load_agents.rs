@@ -119,6 +119,31 @@ server = { request_rates = [40], max_in_flight = 80 }
 }
 
 #[test]
+fn a_sustained_load_of_two_agents_has_the_windows_of_one() {
+    let workspace = Workspace::default();
+    let script = r#"{"prompt_ms": 5, "token_ms": 1, "output_tokens": 4, "paced": true}"#;
+    let model = format!("scripted:{}", workspace.write("script.json", script).display());
+    let serving = Serving::start(&workspace, &model, &["--batch-size", "8"]);
+    let factors = r#"
+[factors]
+scenarios = ["stress"]
+[protocol]
+runs = 1
+warmup = 1
+stress = { duration = "2s", window = "1s", concurrency = 4 }
+"#;
+    let Measured { results, out, .. } = measure(&workspace, 2, &matrix(&serving.url(), 2, factors));
+    let cell = &results["results"][0]["cells"][0];
+    assert_eq!((&cell["load_agents"], &cell["failed_samples"]), (&json!(2), &json!(0)));
+    let verdicts = &cell["stress"][0]["verdicts"];
+    assert_eq!((&verdicts["windows"], &verdicts["planned_windows"]), (&json!(2), &json!(2)));
+    // Four requests at a time, of at least 9 ms each: both agents' requests are there, and no more.
+    let counted = cell["counted_samples"].as_u64().expect("it is counted");
+    assert!((4..=4 * 3000 / 9).contains(&counted), "{counted}");
+    assert!(out.contains("2 agents generated the load together"), "{out}");
+}
+
+#[test]
 fn concurrent_requests_that_agents_cannot_share_evenly_are_refused() {
     let workspace = Workspace::default();
     let matrix = matrix("http://127.0.0.1:1/x", 4, "[factors]\nbatch_sizes = [8, 6]\n");

@@ -56,6 +56,7 @@ fn load(load: wire::Load) -> Result<Load, Error> {
     let sustained = |sustained: wire::Sustained| Sustained {
         window_ns: sustained.window_ns,
         windows: sustained.windows,
+        passed: sustained.passed,
     };
     let gaps = match load.gap_cv {
         _ if load.constant_gaps => Gaps::Constant,

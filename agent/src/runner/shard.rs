@@ -335,3 +335,25 @@ struct Loading {
     /// The part spent on an unmerged adapter.
     adapter_ns: u64,
 }
+
+impl Loaded {
+    /// The facts of a segment that ends now.
+    fn segment(&self, offer: &Offer, warmup_ns: u64, loading: Loading) -> SegmentFacts {
+        SegmentFacts {
+            warmup_batches: u32::try_from(offer.warmup.len()).unwrap_or(u32::MAX),
+            warmup_ns,
+            load_ns: loading.all_ns,
+            peak_rss_bytes: Memory::read().peak_resident,
+            rss_after_load_bytes: self.rss_bytes,
+            kv_cache_bytes: self.engine.kv_cache_bytes(),
+            gpu_memory_bytes: self
+                .gpu_bytes
+                .zip(self.gpu_before_bytes)
+                .map_or(0, |(after, before)| after.saturating_sub(before)),
+            model_size_bytes: self.engine.facts().model_size_bytes,
+            adapter_bytes: self.engine.adapter_bytes(),
+            adapter_load_ns: loading.adapter_ns,
+            gpu_memory_before_bytes: self.gpu_before_bytes,
+        }
+    }
+}

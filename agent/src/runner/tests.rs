@@ -235,7 +235,11 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
             .await;
     let load = Load {
         concurrency: 2,
-        sustained: Some(crate::workload::Sustained { window_ns: 100_000_000, windows: vec![3, 4] }),
+        sustained: Some(crate::workload::Sustained {
+            window_ns: 100_000_000,
+            windows: vec![3, 4],
+            passed: 3,
+        }),
         ..Load::default()
     };
     runner.send(Command::Measure(Offer {
@@ -268,7 +272,11 @@ async fn a_sustained_load_without_token_counts_fails_and_sums_no_zeros() {
     let (runner, mut reports, _folder) = start_with(UncountedScripts, "{}").await;
     let load = Load {
         concurrency: 1,
-        sustained: Some(crate::workload::Sustained { window_ns: 1_000_000, windows: vec![1, 2] }),
+        sustained: Some(crate::workload::Sustained {
+            window_ns: 1_000_000,
+            windows: vec![1, 2],
+            passed: 1,
+        }),
         ..Load::default()
     };
     runner.send(Command::Measure(Offer {

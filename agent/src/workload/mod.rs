@@ -50,12 +50,14 @@ pub struct Sustained {
     pub window_ns: u64,
     /// The remaining windows, in order.
     pub windows: Vec<u32>,
+    /// Windows before the first of them.
+    pub passed: u32,
 }
 
 impl Sustained {
     /// The time of the windows before those that remain.
     fn passed_ns(&self) -> u64 {
-        self.window_ns.saturating_mul(self.windows.first().copied().unwrap_or_default().into())
+        self.window_ns.saturating_mul(self.passed.into())
     }
 }
 

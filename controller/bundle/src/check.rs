@@ -55,6 +55,7 @@ impl Content {
                 Some(Load { sustained: Some(sustained), .. }) => sustained.windows,
                 _ => 1,
             };
+            let windows = windows.saturating_mul(cell.agents);
             if !is_known || cell.batch_size == 0 || !(1..=MAX).contains(&windows) {
                 return refuse(PLAN, format!("cell {} doesn't follow from the matrix", cell.id));
             }
@@ -105,7 +106,9 @@ impl Content {
         let mut last = None;
         for row in &self.load_windows {
             let sustained = plan.cells.get(row.cell).and_then(matrix::plan::Cell::sustained);
-            let is_planned = sustained.is_some_and(|load| row.number < load.windows);
+            let agents = plan.cells.get(row.cell).map_or(1, |cell| cell.agents);
+            let is_planned =
+                sustained.is_some_and(|load| row.number < load.windows.saturating_mul(agents));
             let is_known = row.agent < self.agents.len() && (1..=runs).contains(&row.run);
             if !is_planned || !is_known || !row.is_counted {
                 return refuse(LOAD_WINDOWS, "a window that is not of the plan");

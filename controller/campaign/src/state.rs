@@ -10,7 +10,6 @@ use super::{
     ShardSignature,
 };
 use super::{agents::AgentRegistry, budget::Budget, clock_skew::ClockSkew, event::CampaignEvent};
-use matrix::Target;
 use matrix::plan::{Plan, estimate::ProgressDeadline};
 use model::{ids::AgentId, segment::SegmentFacts};
 use records::{
@@ -96,6 +95,7 @@ impl CampaignState {
                 target: cell.target,
                 engine: cell.engine,
                 is_together: cell.agents > 1,
+                windows: cell.sustained().map_or(0, |sustained| sustained.windows),
                 batches: shard.batches.clone().filter(is_left).collect(),
                 is_held: cell.is_candidate(&campaign.matrix)
                     || options.precision.is_some_and(|rule| run.number > rule.first_look),
@@ -107,7 +107,8 @@ impl CampaignState {
         let segments = last_segments(plan, &stored.segments);
         let scheduler =
             Scheduler::new(work, required, options.limits, stored.last_attempt, segments);
-        let prices = prices(&campaign);
+        let targets = 0..campaign.prices.len();
+        let prices = targets.filter_map(|target| campaign.agent_usd_per_hour(target)).collect();
         let held = |agent: &AgentRow| (agent.target, Duration::from_nanos(agent.held_ns));
         let earlier = stored.agents.iter().map(held);
         let budget = Budget::new(prices, campaign.matrix.cost.max_usd, earlier);
@@ -486,15 +487,6 @@ impl std::fmt::Debug for CampaignState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CampaignState").field("campaign", &self.campaign.id).finish_non_exhaustive()
     }
-}
-
-/// USD per hour of one agent, by target. Agents that load an endpoint together share its price.
-fn prices(campaign: &CampaignRow) -> Vec<f64> {
-    let targets = &campaign.matrix.targets;
-    let shared =
-        |target: &Target| f64::from(campaign.matrix.machines(target)) / f64::from(target.agents);
-    let prices = campaign.prices.iter().zip(targets);
-    prices.map(|(price, target)| price.usd_per_hour * shared(target)).collect()
 }
 
 /// The last segment of each run, by the run's index in the plan.

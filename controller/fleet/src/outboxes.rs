@@ -93,8 +93,10 @@ fn load_to_wire(offered: OfferedLoad) -> wire::Load {
         gap_cv: load.queue.gap_cv.unwrap_or_default(),
         rate_profile: Some(rate_profile.into()),
         recorded: recorded.map(Into::into),
-        sustained: load
-            .sustained
-            .map(|sustained| wire::Sustained { window_ns: sustained.window_ns, windows }),
+        sustained: load.sustained.map(|sustained| wire::Sustained {
+            window_ns: sustained.window_ns,
+            passed: windows.first().map_or(0, |first| sustained.window(*first)),
+            windows,
+        }),
     }
 }

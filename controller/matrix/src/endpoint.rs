@@ -3,7 +3,7 @@
 
 use super::endpoint_api::{Api, Form, Preset};
 use super::reader::Section;
-use super::{Matrix, Model, Target};
+use super::{Loads, Matrix, Model, Target};
 use model::endpoint::{Endpoint, EventStream, Place, placeholder};
 use model::generation::{Generation, Stop};
 use model::ids::TargetName;
@@ -365,6 +365,7 @@ pub(super) fn check_combinations(
     models: &[Model],
     targets: &[Target],
     scenarios: &[Scenario],
+    loads: &Loads,
     generation: Option<&Generation>,
 ) -> Vec<String> {
     let mut problems = Vec::new();
@@ -410,8 +411,9 @@ pub(super) fn check_combinations(
         {
             problems.push(format!("{endpoint} is an endpoint, whose concurrent requests the {agents} agents of {target_name} share: batch_sizes must be multiples of {agents}, found {size}"));
         }
-        if agents > 1 && scenarios.contains(&Scenario::Stress) {
-            problems.push(format!("{endpoint} is an endpoint, and scenario `stress` is measured by one agent, but {target_name} has {agents}: use one agent, or scenario `server`"));
+        let closed_loop = loads.stress.as_ref().filter(|stress| stress.request_rate.is_none());
+        if let Some(stress) = closed_loop.filter(|stress| stress.concurrency < agents) {
+            problems.push(format!("{endpoint} is an endpoint, whose requests in flight the {agents} agents of {target_name} share: protocol.stress.concurrency must be at least {agents}, found {}", stress.concurrency));
         }
         if target.dtypes.len() > 1 {
             problems.push(format!(

@@ -120,9 +120,13 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     let (models_of, scenarios_of) =
         (models.as_deref().unwrap_or_default(), scenarios.as_deref().unwrap_or_default());
     check_targets(root, models_of, &targets);
-    for problem in
-        super::endpoint::check_combinations(models_of, &targets, scenarios_of, generation.as_ref())
-    {
+    for problem in super::endpoint::check_combinations(
+        models_of,
+        &targets,
+        scenarios_of,
+        &loads,
+        generation.as_ref(),
+    ) {
         root.problem("model", problem);
     }
     check_beams(root, &num_beams, models_of, generation.as_ref());

@@ -1,5 +1,6 @@
 //! Defaults, limits and problems of matrix.toml.
 
+mod agents_together;
 mod asked;
 mod traces;
 

@@ -38,6 +38,15 @@ pub struct CampaignRow {
     pub prices: Vec<PriceRow>,
 }
 
+impl CampaignRow {
+    /// USD per hour of an agent of a target. Agents that load an endpoint share the price of what is behind it.
+    pub fn agent_usd_per_hour(&self, target: usize) -> Option<f64> {
+        let (price, of) = (self.prices.get(target)?, self.matrix.targets.get(target)?);
+        let machines = f64::from(self.matrix.machines(of));
+        Some(price.usd_per_hour * machines / f64::from(of.agents.max(1)))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetFacts {
     /// As named in the matrix.

@@ -3,10 +3,10 @@
 //! All open shards of such a run are leased in one step, to agents on different hosts. Each agent warms up and waits; the
 //! last one starts all. If an attempt breaks off, the others would go on with a part of the load, so they are revoked, and
 //! what is left of all shards starts again together. An agent whose shard is done doesn't take part again: the others
-//! share the whole load.
+//! share the whole load. Of a sustained load, all agents measure each window, or it is given up.
 
 use super::state::{Lease, Phase, Status};
-use super::{Action, Joint, Scheduler, Shard};
+use super::{Action, Joint, Scheduler, Shard, Work};
 use model::ids::{AgentId, HostId};
 use model::load::Share;
 use std::cmp::Reverse;
@@ -93,10 +93,11 @@ impl Scheduler {
         }
     }
 
-    /// An attempt broke off with batches left: revokes those that were leased with it.
-    pub(super) fn break_off(&mut self, shard: usize, actions: &mut Vec<Action>) {
+    /// An attempt broke off with batches left: revokes those that were leased with it. Returns whether its shard is over,
+    /// because what is left of it was given up.
+    pub(super) fn break_off(&mut self, shard: usize, actions: &mut Vec<Action>) -> bool {
         if !self.shards[shard].work.is_together {
-            return;
+            return false;
         }
         for other in self.of_run(shard) {
             if let Some(Lease { agent, host, attempt, .. }) = self.release(other) {
@@ -106,5 +107,40 @@ impl Scheduler {
                 self.close_if_done(other, actions);
             }
         }
+        self.give_up_windows(shard, actions);
+        self.shards[shard].is_over()
+    }
+
+    /// A window of a sustained load counts if all agents measured it. Windows that some of them can't measure any more are
+    /// given up, while no shard of the run is leased.
+    pub(super) fn give_up_windows(&mut self, shard: usize, actions: &mut Vec<Action>) {
+        let of_run = self.of_run(shard);
+        let shards = &mut self.shards[of_run.clone()];
+        let is_leased = |shard: &Shard| matches!(shard.status, Status::Leased(_));
+        if !shards[0].work.is_together || shards.iter().any(is_leased) {
+            return;
+        }
+        keep_common_windows(shards.iter_mut().map(|shard| &mut shard.work).collect());
+        for shard in of_run {
+            if self.shards[shard].status == Status::Waiting {
+                self.close_if_done(shard, actions);
+            }
+        }
+    }
+}
+
+/// Removes the windows that are not left in every shard of a run, if it is a sustained load of several agents.
+pub(super) fn keep_common_windows(mut run: Vec<&mut Work>) {
+    let Some(&mut &mut Work { windows, is_together: true, .. }) = run.first_mut() else { return };
+    if windows == 0 {
+        return;
+    }
+    let left = |work: &&mut Work| -> BTreeSet<u32> {
+        work.batches.iter().map(|batch| batch % windows).collect()
+    };
+    let all = run.iter().map(left).reduce(|a, b| a.intersection(&b).copied().collect());
+    let common = all.unwrap_or_default();
+    for work in &mut run {
+        work.batches.retain(|batch| common.contains(&(batch % windows)));
     }
 }

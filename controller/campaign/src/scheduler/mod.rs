@@ -122,6 +122,8 @@ pub struct Work {
     pub is_held: bool,
     /// Whether the open shards of its run are measured at the same time, each by an agent on a host of its own.
     pub is_together: bool,
+    /// Windows of each shard of a sustained load, whose batches are numbered one shard after the other; 0 for others.
+    pub windows: u32,
     pub deadline: ProgressDeadline,
 }
 
@@ -167,7 +169,7 @@ impl Scheduler {
     /// the highest attempt number used so far in this campaign, 0 in a new one; `segments` holds the last segment of
     /// each run. A target with nothing left to measure requires no agents.
     pub fn new(
-        work: Vec<Work>,
+        mut work: Vec<Work>,
         mut required: Vec<u32>,
         limits: Limits,
         last_attempt: u64,
@@ -178,6 +180,9 @@ impl Scheduler {
         let mut left = vec![0; required.len()];
         let mut are_together = vec![false; required.len()];
         let mut shards = Vec::with_capacity(work.len());
+        for run in work.chunk_by_mut(|a, b| a.run == b.run) {
+            joint::keep_common_windows(run.iter_mut().collect());
+        }
         for (index, work) in work.into_iter().enumerate() {
             are_together[work.target] |= work.is_together;
             let status = if work.batches.is_empty() {
@@ -445,7 +450,9 @@ impl Scheduler {
         if self.close_if_done(shard, actions) {
             return Some((shard, attempt));
         }
-        self.break_off(shard, actions);
+        if self.break_off(shard, actions) {
+            return Some((shard, attempt));
+        }
         self.lost_processes.insert(id.process().to_owned(), shard);
         let (dead, all) = self.shards[shard].count_loss(id.process());
         if dead >= self.limits.losses || all >= self.limits.losses * 3 {
@@ -462,7 +469,9 @@ impl Scheduler {
         }
         self.release(shard);
         if !self.close_if_done(shard, actions) {
-            self.break_off(shard, actions);
+            if self.break_off(shard, actions) {
+                return;
+            }
             let left = self.shards[shard].work.batches.len();
             let detail = format!("the agent reported it complete with {left} batches missing");
             let failure = Failure { retry: Retry::SameAgent, kind: Kind::Internal, detail };
@@ -479,10 +488,9 @@ impl Scheduler {
         if let Some(host) = self.hosts.get_mut(&host) {
             host.last_segment = None;
         }
-        if self.close_if_done(shard, actions) {
+        if self.close_if_done(shard, actions) || self.break_off(shard, actions) {
             return;
         }
-        self.break_off(shard, actions);
         match (failure.kind, failure.retry) {
             // Not a fault: the shard returns to the queue.
             (Kind::Draining | Kind::Cancelled, _) => {}
@@ -505,10 +513,14 @@ impl Scheduler {
     }
 
     fn set_aside(&mut self, shard: usize, failure: Failure, actions: &mut Vec<Action>) {
+        if self.shards[shard].work.windows > 0 && self.shards[shard].work.is_together {
+            self.shards[shard].work.batches.clear();
+        }
         self.close(shard, Status::SetAside);
         self.set_aside += 1;
         actions.push(Action::Note(Note::ShardSetAside { shard, failure }));
         self.push_ended(shard, actions);
+        self.give_up_windows(shard, actions);
     }
 
     /// Records that a shard is over, and its run if this was its last shard.

@@ -32,10 +32,9 @@ impl Scheduler {
             self.mark_stalled(&agent, &host, attempt);
             let reason = "it made no progress";
             actions.push(Action::Cancel { agent: agent.clone(), shard, attempt, reason });
-            if self.close_if_done(shard, actions) {
+            if self.close_if_done(shard, actions) || self.break_off(shard, actions) {
                 continue;
             }
-            self.break_off(shard, actions);
             self.shards[shard].excluded.insert(agent.process().to_owned());
             let detail = format!(
                 "agent {agent} delivered no batch for {} s, although it is connected: its engine hangs, or \

@@ -22,6 +22,7 @@ fn work(run: usize, target: usize, batches: u32) -> Work {
         batches: (0..batches).collect(),
         is_held: false,
         is_together: false,
+        windows: 0,
         deadline,
     }
 }

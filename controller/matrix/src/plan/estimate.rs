@@ -122,14 +122,13 @@ impl Estimate {
             }
             let share = if is_candidate { SEARCH_RUNS / candidates as f64 } else { 1.0 };
             let CellTime { step, start, .. } = self.cells[run.cell];
-            // The agents share the samples; one agent executes a sustained load. Those of an endpoint share its load,
-            // which takes as long as that of one agent.
+            // The agents share the samples; one agent executes a sustained load, unless several load an endpoint.
             let agents = f64::from(matrix.targets[cell.target].agents);
             let is_endpoint = matrix.models[cell.model].endpoint.is_some();
-            let sharing = match cell.load {
-                Some(_) if is_endpoint || cell.sustained().is_some() => 1.0,
+            let sharing = match cell.sustained() {
                 _ if is_endpoint => f64::from(cell.agents),
-                _ => agents,
+                Some(_) => 1.0,
+                None => agents,
             };
             let steps = plan.steps_of(run.cell) as f64 / sharing;
             // At a low rate the arrivals take longer than the work.
@@ -218,7 +217,7 @@ impl ProgressDeadline {
 /// The lowest rate of an open loop.
 fn lowest_rate(matrix: &Matrix, cell: &Cell) -> Option<f64> {
     let lowest = matrix.loads.rate_profile(cell.scenario).map_or(1.0, |profile| profile.range().0);
-    Some(cell.load?.request_rate? * lowest)
+    Some(cell.load?.request_rate? * lowest / f64::from(cell.agents.max(1)))
 }
 
 fn seconds(seconds: f64) -> Duration {

@@ -22,8 +22,15 @@ pub struct Load {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sustained {
     pub window_ns: u64,
-    /// Windows per run.
+    /// Windows per run, of each agent that takes part.
     pub windows: u32,
+}
+
+impl Sustained {
+    /// The window of a batch of a run: agents that take part number theirs one after the other.
+    pub fn window(&self, batch: u32) -> u32 {
+        batch % self.windows.max(1)
+    }
 }
 
 impl Load {

@@ -78,7 +78,11 @@ impl Cell {
     /// The part of the batch size of each agent that takes part in a run. Under a load, agents share its rate or
     /// concurrency instead.
     pub fn batch_size_per_agent(&self) -> u32 {
-        if self.load.is_some() { self.batch_size } else { (self.batch_size / self.agents).max(1) }
+        if self.load.is_some() {
+            self.batch_size
+        } else {
+            (self.batch_size / self.agents.max(1)).max(1)
+        }
     }
 
     /// Whether latencies overlap because requests queue. Windows of a sustained load don't overlap.
@@ -230,17 +234,19 @@ impl Plan {
         self.runs.iter().filter(is_counted).count() * self.samples
     }
 
-    /// Batches per run of a cell; under a sustained load, its windows.
+    /// Batches per run of a cell; under a sustained load, the windows of all agents, one agent after the other.
     pub fn batches_of(&self, cell: usize) -> u32 {
         let cell = &self.cells[cell];
         let by_samples = || batches::count(self.samples, cell.composed());
-        cell.sustained().map_or_else(by_samples, |sustained| sustained.windows)
+        cell.sustained()
+            .map_or_else(by_samples, |sustained| sustained.windows.saturating_mul(cell.agents))
     }
 
     /// Progress steps per run of a cell: samples, or windows of a sustained load.
     pub fn steps_of(&self, cell: usize) -> u64 {
         let samples = self.samples as u64;
-        self.cells[cell].sustained().map_or(samples, |sustained| sustained.windows.into())
+        let windows = || u64::from(self.batches_of(cell));
+        self.cells[cell].sustained().map_or(samples, |_| windows())
     }
 }
 

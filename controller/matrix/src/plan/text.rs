@@ -275,6 +275,7 @@ fn cells(out: &mut String, plan: &Plan, matrix: &Matrix) -> std::fmt::Result {
 fn load_of(plan: &Plan, matrix: &Matrix, index: usize) -> String {
     let batches = plan.batches_of(index) as usize;
     let Some(load) = plan.cells[index].load else { return count(batches, "batch") };
+    let batches = load.sustained.map_or(batches, |sustained| sustained.windows as usize);
     let how = match load.request_rate {
         Some(rate) => {
             let profile = matrix.loads.rate_profile(plan.cells[index].scenario);

@@ -162,12 +162,13 @@ fn rows_set_aside(rows: &records::RowsSetAside) -> schema::RowsSetAside {
     }
 }
 
-/// What the campaign itself cost: every machine that was held, measuring or not, at its target's price.
+/// What the campaign itself cost: every machine that was held, measuring or not, at its target's price; behind an
+/// endpoint is one.
 fn spending(read: &StoredCampaign<'_>) -> Spending {
     let StoredCampaign { campaign, agents, .. } = read;
     let none = Spending::new(campaign.matrix.cost.max_usd);
     agents.iter().fold(none, |spending, agent| {
-        let price = campaign.prices.get(agent.target).map(|price| price.usd_per_hour);
+        let price = campaign.agent_usd_per_hour(agent.target);
         spending.with_host(agent.held_ns as f64 / 1e9, price)
     })
 }

@@ -1,9 +1,11 @@
 //! Windows of sustained loads and of telemetry -> what the verdicts of each run rest on.
 
+use matrix::plan::{Cell, Plan};
 use model::telemetry::Phase;
 use records::{LoadWindowRow, WindowRow};
 use stats::stress::{Observed, Windows};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The windows of a campaign's sustained loads, by cell and run, with what was observed in each.
 #[derive(Debug, Default)]
@@ -18,8 +20,9 @@ struct Seen {
 }
 
 impl SustainedLoads {
-    /// The windows of one run, in order.
-    pub fn add_run(&mut self, cell: usize, run: u32, rows: Vec<LoadWindowRow>) {
+    /// The windows of one run of a planned cell, in order.
+    pub fn add_run(&mut self, plan: &Plan, cell: usize, run: u32, rows: Vec<LoadWindowRow>) {
+        let rows = merged(&plan.cells[cell], rows);
         let seen = |row| Seen { row, observed: Observed::default(), seconds: 0.0 };
         self.0.insert((cell, run), rows.into_iter().map(seen).collect());
     }
@@ -64,4 +67,26 @@ impl SustainedLoads {
         };
         keys.into_iter().map(run).collect()
     }
+}
+
+/// The windows of several agents that load one endpoint as those of the first one: they started together. A window that
+/// one of them didn't measure is left out.
+fn merged(planned: &Cell, rows: Vec<LoadWindowRow>) -> Vec<LoadWindowRow> {
+    let Some(sustained) = planned.sustained().filter(|_| planned.agents > 1) else { return rows };
+    let mut whole: BTreeMap<u32, (LoadWindowRow, u32)> = BTreeMap::new();
+    for row in rows {
+        let number = sustained.window(row.number);
+        match whole.entry(number) {
+            Entry::Vacant(entry) => {
+                entry.insert((LoadWindowRow { number, ..row }, 1));
+            }
+            Entry::Occupied(mut entry) => {
+                let (window, agents) = entry.get_mut();
+                window.window.merge(&row.window);
+                *agents += 1;
+            }
+        }
+    }
+    let is_whole = |(_, agents): &(LoadWindowRow, u32)| *agents == planned.agents;
+    whole.into_values().filter(is_whole).map(|(row, _)| row).collect()
 }

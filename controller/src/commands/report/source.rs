@@ -97,7 +97,8 @@ impl<'a> Source<'a> {
         let cells = campaign.plan.cells.iter().enumerate();
         for (cell, _) in cells.filter(|(_, cell)| cell.sustained().is_some()) {
             for run in 1..=campaign.matrix.most_runs() {
-                loads.add_run(cell, run, self.load_windows(cell, run).await?);
+                let windows = self.load_windows(cell, run).await?;
+                loads.add_run(&campaign.plan, cell, run, windows);
             }
         }
         if !loads.is_empty() {

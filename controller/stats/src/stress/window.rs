@@ -136,17 +136,7 @@ impl Window {
         self.seconds += next.seconds;
         let load = &mut self.load;
         load.end_ns = next.load.end_ns;
-        load.failed += next.load.failed;
-        load.not_sent += next.load.not_sent;
-        load.input_tokens += next.load.input_tokens;
-        load.output_tokens += next.load.output_tokens;
-        load.batches += next.load.batches;
-        load.latency.merge(&next.load.latency);
-        load.ttft.merge(&next.load.ttft);
-        load.schedule_delay.merge(&next.load.schedule_delay);
-        load.chunk_gap.merge(&next.load.chunk_gap);
-        load.streamed += next.load.streamed;
-        load.streamed_tokens += next.load.streamed_tokens;
+        load.merge(&next.load);
     }
 }
 

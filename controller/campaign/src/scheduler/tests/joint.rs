@@ -116,3 +116,34 @@ fn who_waits_for_the_others_is_not_stalled() {
     both.sort_unstable();
     assert_eq!(both, [0, 1]);
 }
+
+#[test]
+fn windows_that_not_all_agents_can_measure_are_given_up() {
+    // Windows 0 to 3 of each, numbered one shard after the other.
+    let windows = |from: u32| {
+        let batches = (from..from + 4).collect();
+        Work { batches, windows: 4, ..joint(0, 0) }
+    };
+    let stored = |scheduler: &mut Scheduler, offer: &Offer, batch: u32| {
+        let (shard, attempt) = (offer.shard, offer.attempt);
+        scheduler.handle(Event::Stored { shard, attempt, batch }, Duration::ZERO);
+    };
+    let mut scheduler = scheduler(vec![windows(0), windows(4)], vec![2]);
+    scheduler.handle(ready("a", "h1", 0), Duration::ZERO);
+    let first = offers(&scheduler.handle(ready("b", "h2", 0), Duration::ZERO));
+    assert_eq!(first[1].batches, [4, 5, 6, 7]);
+    stored(&mut scheduler, &first[0], 0);
+    stored(&mut scheduler, &first[0], 1);
+    stored(&mut scheduler, &first[1], 4);
+    scheduler.handle(Event::Gone { agent: first[0].agent.clone() }, Duration::ZERO);
+    scheduler.handle(ready("c", "h3", 0), Duration::ZERO);
+    let finished = Event::Finished { shard: first[1].shard, attempt: first[1].attempt };
+    let second = offers(&scheduler.handle(finished, Duration::ZERO));
+    let batches: Vec<_> = second.iter().map(|offer| offer.batches.clone()).collect();
+    assert_eq!(batches, [[2, 3], [6, 7]]);
+    // One is through when the other is lost in the last window.
+    let _ = complete(&mut scheduler, &second[0]);
+    stored(&mut scheduler, &second[1], 6);
+    let gone = Event::Gone { agent: second[1].agent.clone() };
+    assert_eq!(ending(&scheduler.handle(gone, Duration::ZERO)), Some(Ending::Complete));
+}
