@@ -59,8 +59,17 @@ sagemaker() {
     "$venv/bin/python" tests/sagemaker_model.py < "$work/requests.json"
 }
 
+# An endpoint behind nginx with TLS. As root, installs Debian's package if it is missing.
+nginx() {
+    if ! command -v /usr/sbin/nginx > /dev/null; then
+        [ "$(id -u)" = 0 ] || { echo "nginx is missing: apt-get install nginx-light" >&2; exit 2; }
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light > /dev/null
+    fi
+    PATH=$PATH:/usr/sbin ${XTASK:-cargo xtask} ignored nginx:: --release --test integration
+}
+
 services=("$@")
-[ ${#services[@]} -gt 0 ] || services=(s3 sagemaker)
+[ ${#services[@]} -gt 0 ] || services=(s3 sagemaker nginx)
 for service in "${services[@]}"; do
     printf '\n== %s\n' "$service"
     "$service"

@@ -28,6 +28,7 @@ mod limits;
 mod load_agents;
 mod loads;
 mod losses;
+mod nginx;
 mod quickstart;
 mod replay;
 mod s3;
