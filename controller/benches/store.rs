@@ -84,6 +84,7 @@ fn group(first: u32, samples: u32) -> Vec<Write> {
                 schedule_delay_ns: None,
                 http: None,
                 chunk_gaps: None,
+                drafts: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 failure_detail: None,
                 text: Some("Amanda baked cookies and will bring Jerry some tomorrow.".repeat(2)),

@@ -154,6 +154,7 @@ fn samples(plan: &Plan, cell: usize, run: u32, agent: usize) -> anyhow::Result<V
                 schedule_delay_ns: None,
                 http: None,
                 chunk_gaps: None,
+                drafts: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 failure_detail: None,
                 text: Some(format!("Anna will bring {} cakes to the party.", ordinal % 1000)),

@@ -149,6 +149,8 @@ pub struct Sample {
     pub http: Option<HttpTiming>,
     /// When the text arrived; null unless the response was a stream.
     pub chunk_gaps: Option<ChunkGaps>,
+    /// Null if no tokens were drafted.
+    pub drafts: Option<Drafts>,
     pub outcome: Outcome,
     /// Of a failed request, for people.
     pub failure_detail: Option<String>,
@@ -173,6 +175,7 @@ impl Sample {
             schedule_delay_ns: None,
             http: None,
             chunk_gaps: None,
+            drafts: None,
             outcome: Outcome::Failed(kind),
             failure_detail: Some(detail),
             text: None,
@@ -201,6 +204,11 @@ impl Sample {
                 return Err(Error::ChunkGaps { chunks: gaps.chunks() });
             }
         }
+        if let Some(Drafts { drafted, accepted }) = self.drafts
+            && (accepted > drafted || accepted > self.output_tokens.unwrap_or_default())
+        {
+            return Err(Error::Drafts { drafted, accepted });
+        }
         if let Some(text) = self.text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
             return Err(Error::Text { bytes: text.len() });
         }
@@ -216,6 +224,8 @@ impl Sample {
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
+    #[error("inconsistent drafts ({accepted} of {drafted} tokens accepted)")]
+    Drafts { drafted: u32, accepted: u32 },
     #[error("inconsistent times (start {start_ns}, ttft {ttft_ns:?}, latency {latency_ns} ns)")]
     Times { start_ns: u64, ttft_ns: Option<u64>, latency_ns: u64 },
     #[error("{chunks} chunks, expected at most {MAX_CHUNKS} from its first token to its end")]

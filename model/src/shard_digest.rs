@@ -8,7 +8,7 @@ use crate::histogram::Histogram;
 use crate::ids::SampleId;
 use crate::load::LoadWindow;
 use crate::output_ids::OutputIds;
-use crate::sample::{HttpTiming, Sample};
+use crate::sample::{Drafts, HttpTiming, Sample};
 use crate::text::without_zero_bytes;
 use sha2::{Digest, Sha256};
 
@@ -56,6 +56,7 @@ impl ShardDigest {
             schedule_delay_ns,
             http,
             chunk_gaps,
+            drafts,
             outcome,
             failure_detail: _,
             text: _,
@@ -90,6 +91,12 @@ impl ShardDigest {
         }
         entry.text(outcome.as_str());
         entry.bytes(text);
+        // Nothing without drafts, so that such samples keep their form.
+        if let Some(Drafts { drafted, accepted }) = drafts {
+            entry.text("drafts");
+            entry.number((*drafted).into());
+            entry.number((*accepted).into());
+        }
         self.entries.push(entry.finish());
     }
 
@@ -260,6 +267,7 @@ mod tests {
             schedule_delay_ns: Some(1),
             http: Some(http()),
             chunk_gaps: Some(vec![20_000, 0].into()),
+            drafts: None,
             outcome: Outcome::Ok(Finish::Eos),
             failure_detail: None,
             text: Some("so".to_owned()),
@@ -322,6 +330,9 @@ mod tests {
             |it| it.chunk_gaps = None,
             |it| it.chunk_gaps = Some(vec![20_000].into()),
             |it| it.chunk_gaps = Some(vec![20_001, 0].into()),
+            |it| it.drafts = Some(Drafts::default()),
+            |it| it.drafts = Some(Drafts { drafted: 1, accepted: 0 }),
+            |it| it.drafts = Some(Drafts { drafted: 1, accepted: 1 }),
             |it| it.outcome = Outcome::Ok(Finish::Length),
             |it| it.outcome = Outcome::Failed(Kind::Input),
             |it| it.text = Some("or".to_owned()),

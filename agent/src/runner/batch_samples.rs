@@ -48,6 +48,7 @@ pub(super) fn sample(row: Result<Row, Failure>, start_ns: u64, batch_end_ns: u64
         schedule_delay_ns: None,
         http: row.http,
         chunk_gaps: row.chunk_gaps,
+        drafts: row.drafts,
         outcome: Outcome::Ok(row.finish),
         failure_detail: None,
         text: row.text,

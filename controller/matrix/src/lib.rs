@@ -77,6 +77,9 @@ pub struct Matrix {
     /// The levels of the factor; empty if beams are no factor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub num_beams: Vec<u32>,
+    /// The levels of the factor; empty if prompt lookup is no factor.
+    #[serde(default)]
+    pub prompt_lookup_num_tokens: Vec<u32>,
     pub generation: Generation,
     pub protocol: Protocol,
     /// Parameters of the scenarios with a load.
@@ -354,9 +357,8 @@ pub struct Overrides {
 }
 
 impl Matrix {
-    /// What a model is asked for at a level of the factor `num_beams`.
-    pub fn asked(&self, model: &Model, num_beams: Option<u32>) -> Generation {
-        let own = Settings { num_beams, ..Settings::default() };
+    /// What a model is asked for where the factors set `own`.
+    pub fn asked(&self, model: &Model, own: &Settings) -> Generation {
         let all = &self.generation;
         let mut settings = own.or(&model.generation).or(&all.settings);
         if settings.samples() {

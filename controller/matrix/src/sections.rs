@@ -86,7 +86,7 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
             "no model, for example:\n    [[model]]\n    name = \"tiny\"\n    id = \"builtin:tiny\"",
         );
     }
-    let Factors { levels, scenarios, num_beams } = factors(root.section("factors"), overrides);
+    let Factors { levels, scenarios, search } = factors(root.section("factors"), overrides);
     let mut targets: Vec<Target> = root
         .sections("target")
         .into_iter()
@@ -129,8 +129,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     ) {
         root.problem("model", problem);
     }
-    check_beams(root, &num_beams, models_of, generation.as_ref());
-    check_settings(root, &num_beams, models_of, generation.as_ref());
+    check_factors(root, &search, models_of, generation.as_ref());
+    check_settings(root, &search, models_of, generation.as_ref());
     if slo.is_some_and(|slo| slo.ttft_ms.or(slo.tpot_ms).is_some()) {
         let is_whole =
             |model: &&Model| model.endpoint.as_ref().is_some_and(|one| one.stream.is_none());
@@ -151,7 +151,8 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
         models: models?,
         targets,
         scenarios: scenarios?,
-        num_beams,
+        num_beams: search.num_beams,
+        prompt_lookup_num_tokens: search.prompt_lookup_num_tokens,
         generation: generation?,
         protocol,
         loads: Box::new(loads),
@@ -169,29 +170,42 @@ fn matrix(root: &mut Section<'_, '_>, folder: &Path, overrides: &Overrides) -> O
     })
 }
 
-/// Checks that nothing else sets what is a factor, and that every model can decode with beams.
-fn check_beams(
+/// Settings of generation that are factors.
+#[derive(Default)]
+struct SearchLevels {
+    num_beams: Vec<u32>,
+    prompt_lookup_num_tokens: Vec<u32>,
+}
+
+/// Checks that nothing else sets what is a factor, and that every model can decode with its levels.
+fn check_factors(
     root: &Section<'_, '_>,
-    levels: &[u32],
+    levels: &SearchLevels,
     models: &[Model],
     generation: Option<&Generation>,
 ) {
-    if levels.is_empty() {
-        return;
-    }
+    type Setting = fn(&Settings) -> Option<u32>;
+    let factors: [(&str, &[u32], Setting); 2] = [
+        ("num_beams", &levels.num_beams, |settings| settings.num_beams),
+        ("prompt_lookup_num_tokens", &levels.prompt_lookup_num_tokens, |settings| {
+            settings.prompt_lookup_num_tokens
+        }),
+    ];
     let problem = |message: String| root.problem("factors", message);
-    if generation.is_some_and(|generation| generation.settings.num_beams.is_some()) {
-        problem("num_beams is a factor: remove generation.num_beams".to_owned());
-    }
-    for model in models {
-        let name = &model.name;
-        if model.generation.num_beams.is_some() {
-            problem(format!("num_beams is a factor: remove generation.num_beams of {name}"));
+    for (key, _, setting) in factors.into_iter().filter(|(_, levels, _)| !levels.is_empty()) {
+        if generation.is_some_and(|generation| setting(&generation.settings).is_some()) {
+            problem(format!("{key} is a factor: remove generation.{key}"));
         }
-        if model.endpoint.is_some() {
-            problem(format!(
-                "{name} is an endpoint, which has settings of its own: num_beams can't be a factor"
-            ));
+        for model in models {
+            let name = &model.name;
+            if setting(&model.generation).is_some() {
+                problem(format!("{key} is a factor: remove generation.{key} of {name}"));
+            }
+            if model.endpoint.is_some() {
+                problem(format!(
+                    "{name} is an endpoint, which has settings of its own: {key} can't be a factor"
+                ));
+            }
         }
     }
 }
@@ -199,12 +213,16 @@ fn check_beams(
 /// Checks the settings that each model is asked for together.
 fn check_settings(
     root: &Section<'_, '_>,
-    levels: &[u32],
+    levels: &SearchLevels,
     models: &[Model],
     generation: Option<&Generation>,
 ) {
     let Some(generation) = generation else { return };
-    let most = Settings { num_beams: levels.iter().copied().max(), ..Settings::default() };
+    let most = Settings {
+        num_beams: levels.num_beams.iter().copied().max(),
+        prompt_lookup_num_tokens: levels.prompt_lookup_num_tokens.iter().copied().max(),
+        ..Settings::default()
+    };
     for model in models {
         let asked = most.or(&model.generation).or(&generation.settings);
         for problem in super::settings::check_combination(&asked) {
@@ -359,7 +377,7 @@ struct Levels {
 struct Factors {
     levels: Levels,
     scenarios: Option<Vec<Scenario>>,
-    num_beams: Vec<u32>,
+    search: SearchLevels,
 }
 
 fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> Factors {
@@ -378,9 +396,14 @@ fn factors(mut section: Section<'_, '_>, overrides: &Overrides) -> Factors {
     let scenarios = section.word_list("scenarios", "[\"offline\"]");
     let scenarios = if is_given { scenarios } else { Some(vec![Scenario::Offline]) };
     let num_beams = section.whole_list("num_beams", &(1..=Settings::MOST_BEAMS));
+    let lookups = section.whole_list("prompt_lookup_num_tokens", &(0..=Settings::MOST_DRAFTED));
+    let search = SearchLevels {
+        num_beams: num_beams.unwrap_or_default(),
+        prompt_lookup_num_tokens: lookups.unwrap_or_default(),
+    };
     section.finish();
     let levels = Levels { dtypes, batch_sizes, are_overridden, are_dtypes_overridden };
-    Factors { levels, scenarios, num_beams: num_beams.unwrap_or_default() }
+    Factors { levels, scenarios, search }
 }
 
 fn target(mut section: Section<'_, '_>, levels: &Levels) -> Option<Target> {

@@ -580,7 +580,7 @@ fn settings_of_generation_are_read_with_their_limits() {
 fn sampling_has_the_seed_of_the_matrix_and_no_beams() {
     let asked = |lines: &str| {
         let matrix = check(&format!("seed = 9\n{SMALL}[generation]\n{lines}"))?;
-        Ok::<_, Error>(matrix.asked(&matrix.models[0], None).settings)
+        Ok::<_, Error>(matrix.asked(&matrix.models[0], &Settings::default()).settings)
     };
     let settings = asked("do_sample = true\ntemperature = 0.7\ntop_k = 0\ntop_p = 1").unwrap();
     let expected = Settings {

@@ -51,6 +51,7 @@ pub struct Line {
     pub model: String,
     pub dtype: String,
     pub num_beams: Option<u32>,
+    pub prompt_lookup_num_tokens: Option<u32>,
     pub scenario: String,
     /// Of the cell whose figures these are.
     pub batch_size: u32,
@@ -156,8 +157,10 @@ impl Line {
         };
         let batch = self.batch_size;
         let beams = self.num_beams.map_or_else(String::new, |number| format!(" · beams {number}"));
+        let lookup = (self.prompt_lookup_num_tokens)
+            .map_or_else(String::new, |tokens| format!(" · prompt lookup {tokens}"));
         format!(
-            "{} · {} · {}{beams} · {}, batch {batch}{mark}",
+            "{} · {} · {}{beams}{lookup} · {}, batch {batch}{mark}",
             self.target, self.model, self.dtype, self.scenario
         )
     }
@@ -206,6 +209,7 @@ fn line(entry: &Entry, cell: &Cell) -> Line {
         model: plain(&entry.model),
         dtype: plain(&entry.dtype),
         num_beams: entry.num_beams,
+        prompt_lookup_num_tokens: entry.prompt_lookup_num_tokens,
         scenario: plain(&entry.scenario),
         batch_size: cell.batch_size,
         status: cell.validity.status,

@@ -15,6 +15,7 @@ fn line(target: &str, usd: f64) -> Line {
         model: "base".to_owned(),
         dtype: "f32".to_owned(),
         num_beams: None,
+        prompt_lookup_num_tokens: None,
         scenario: "offline".to_owned(),
         batch_size: 8,
         status: Status::Valid,

@@ -75,6 +75,7 @@ fn columns(results: &Results, entry: &Entry, cell: &Cell) -> Vec<(String, String
     estimate("rouge1", cell.quality.as_ref().map(|quality| &quality.rouge1));
     estimate("rouge2", cell.quality.as_ref().map(|quality| &quality.rouge2));
     estimate("rougeL", cell.quality.as_ref().map(|quality| &quality.rouge_l));
+    add("acceptance_rate", or_empty(cell.drafts.and_then(|drafts| drafts.acceptance_rate)));
     add("wall_samples_per_s", or_empty(estimates.wall_samples_per_s));
     add("model_size_mb", or_empty(cell.memory.model_size_mb));
     add("peak_rss_mb", or_empty(cell.memory.peak_rss_mb));

@@ -26,8 +26,10 @@ pub fn render(results: &Results) -> String {
 
 fn suite(results: &Results, entry: &Entry) -> Markup {
     let beams = entry.num_beams.map_or_else(String::new, |number| format!(".beams{number}"));
+    let lookup = (entry.prompt_lookup_num_tokens)
+        .map_or_else(String::new, |tokens| format!(".lookup{tokens}"));
     let (target, model, dtype) = (&entry.target, &entry.model, &entry.dtype);
-    let name = format!("{target}.{model}.{dtype}{beams}.{}", entry.scenario);
+    let name = format!("{target}.{model}.{dtype}{beams}{lookup}.{}", entry.scenario);
     let failed = entry.cells.iter().filter(|cell| failure(results, cell).is_some());
     html! {
         testsuite name=(text(&name)) tests=(entry.cells.len()) failures=(failed.count()) timestamp=(text(&entry.timestamp)) {

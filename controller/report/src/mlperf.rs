@@ -5,7 +5,7 @@
 //! have are 0, as LoadGen writes what isn't set.
 
 use crate::one_line::one_line;
-use crate::sentences::{beams, causes, counted};
+use crate::sentences::{beams, causes, counted, lookup};
 use results::{Cell, Entry, Results};
 use serde_json::{Value, json};
 use stats::Scenario;
@@ -111,7 +111,10 @@ impl<'a> Test<'a> {
     fn sut(&self) -> String {
         let Entry { target, measured_on, model, dtype, num_beams, .. } = self.entry;
         let batch_size = self.cell.batch_size;
-        let searched = num_beams.map_or_else(String::new, |number| format!(", {}", beams(number)));
+        let mut searched =
+            num_beams.map_or_else(String::new, |number| format!(", {}", beams(number)));
+        let lookups = self.entry.prompt_lookup_num_tokens.into_iter().map(lookup);
+        searched.extend(lookups.map(|lookup| format!(", {lookup}")));
         one_line(&format!(
             "{model} {dtype}{searched}, batch size {batch_size}, on {target} ({measured_on})"
         ))

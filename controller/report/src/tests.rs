@@ -282,6 +282,7 @@ fn samples(plan: &Plan, count: usize, words: &str) -> Vec<SampleRow> {
                     schedule_delay_ns: None,
                     http: None,
                     chunk_gaps: None,
+                    drafts: None,
                     outcome: Outcome::Ok(Finish::Eos),
                     failure_detail: None,
                     text: Some(format!("A says {words} {cell}")),

@@ -14,6 +14,9 @@ pub struct CapacityOf {
     /// The level of the factor; null where beams are no factor.
     #[serde(default)]
     pub num_beams: Option<u32>,
+    /// The level of the factor; null where prompt lookup is no factor.
+    #[serde(default)]
+    pub prompt_lookup_num_tokens: Option<u32>,
     /// So many requests were decoded together at most.
     pub max_batch_size: u32,
     pub slo: Slo,

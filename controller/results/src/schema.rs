@@ -40,7 +40,7 @@ pub struct Results {
     pub campaign: Campaign,
     pub dataset: Dataset,
     pub environment: Environment,
-    /// One entry for each model, target, dtype, number of beams, scenario and load.
+    /// One entry for each model, target, dtype, number of beams, prompt lookup, scenario and load.
     pub results: Vec<Entry>,
     /// Pairs of entries that share samples.
     pub comparisons: Vec<Comparison>,
@@ -265,7 +265,7 @@ pub struct NvmlLibrary {
     pub is_foreign: bool,
 }
 
-/// One model on one target, with one dtype, number of beams, scenario and load.
+/// One model on one target, with one dtype, number of beams, prompt lookup, scenario and load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub timestamp: String,
@@ -295,6 +295,9 @@ pub struct Entry {
     /// The level of the factor; null where beams are no factor.
     #[serde(default)]
     pub num_beams: Option<u32>,
+    /// The level of the factor; null where prompt lookup is no factor.
+    #[serde(default)]
+    pub prompt_lookup_num_tokens: Option<u32>,
     pub scenario: String,
     /// At which load; null where one batch follows the other.
     #[serde(default)]
@@ -480,6 +483,9 @@ pub struct Cell {
     pub cut_inputs: u64,
     /// Output tokens beyond the tokenizer, which decode to nothing.
     pub unknown_tokens: u64,
+    /// Null where no tokens were drafted, and for a sustained load.
+    #[serde(default)]
+    pub drafts: Option<CellDrafts>,
     pub estimates: CellStatistics,
     /// How `request_latency` is spread, in milliseconds: at 0, 1, 2 ... 100 % of the counted requests, by type 7. Empty
     /// where nothing was counted. It describes these samples; `estimates` generalize.
@@ -518,6 +524,16 @@ pub struct Cell {
     pub validity: Validity,
     /// What it costs at full use.
     pub cost: Cost,
+}
+
+/// Tokens that were looked up in the prompt and checked by the model. They are counts of these samples: no interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellDrafts {
+    pub drafted_tokens: u64,
+    /// Those that the model would have generated itself: so many steps of rows were saved.
+    pub accepted_tokens: u64,
+    /// Accepted tokens as a share of drafted ones; null if none were found to draft.
+    pub acceptance_rate: Option<f64>,
 }
 
 /// The verdicts on one run of a sustained load.
@@ -600,6 +616,8 @@ pub enum ComparisonKind {
     Dtype,
     /// One number of beams and another.
     NumBeams,
+    /// One length of drafts and another.
+    PromptLookup,
     Campaign,
 }
 

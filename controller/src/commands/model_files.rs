@@ -3,6 +3,7 @@
 
 use anyhow::{Context, bail};
 use matrix::{Matrix, Model};
+use model::generation::Settings;
 use model::unsupported_generation::{check, check_sampling};
 use ops::text_file;
 use serde_json::{Map, Value};
@@ -34,7 +35,7 @@ fn check_one(matrix: &Matrix, model: &Model) -> anyhow::Result<()> {
     let text = text_file::read(&file).with_context(place)?;
     let keys: Map<String, Value> = serde_json::from_str(&text).with_context(place)?;
     check(&keys).with_context(place)?;
-    if matrix.asked(model, None).settings.samples() {
+    if matrix.asked(model, &Settings::default()).settings.samples() {
         check_sampling(&keys).with_context(place)?;
     }
     Ok(())

@@ -4,11 +4,12 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 /// Number, name and text, in the order in which a database takes up those that it lacks.
-const VERSIONS: [(i64, &str, &str); 4] = [
+const VERSIONS: [(i64, &str, &str); 5] = [
     (1, "campaigns", include_str!("schema.sql")),
     (2, "signatures", include_str!("signatures.sql")),
     (3, "chunk gaps", include_str!("chunk_gaps.sql")),
     (4, "endpoint metrics", include_str!("endpoint_metrics.sql")),
+    (5, "drafts", include_str!("drafts.sql")),
 ];
 
 pub(super) fn newest() -> i64 {

@@ -4,7 +4,7 @@ use super::database::{Record, Value};
 use super::{CampaignNo, Error, Store};
 use chrono::{DateTime, Utc};
 use model::chunk_gaps::ChunkGaps;
-use model::sample::{HttpTiming, Sample, SampleKey};
+use model::sample::{Drafts, HttpTiming, Sample, SampleKey};
 use model::{ids::CampaignId, output_ids::OutputIds};
 use records::{
     AgentRow, CampaignRow, CellSpan, CountedBatch, DialogueRow, EventRow, SampleRow, SegmentRow,
@@ -18,7 +18,7 @@ use std::ops::Range;
 macro_rules! within_run {
     () => {
         "sample, segment, attempt, agent, batch, start_ns, ttft_ns, latency_ns, input_tokens, cut_tokens, \
-         output_tokens, unknown_tokens, reference_tokens, outcome, \
+         output_tokens, unknown_tokens, reference_tokens, outcome, drafted_tokens, accepted_tokens, \
          CASE WHEN coalesce(schedule_delay_ns, exchange_ns) IS NULL THEN NULL \
          ELSE coalesce(CAST(schedule_delay_ns AS TEXT), '') || ' ' || coalesce(CAST(exchange_ns AS TEXT), '') \
          || ' ' || coalesce(CAST(connect_ns AS TEXT), '') || ' ' || coalesce(CAST(first_byte_ns AS TEXT), '') \
@@ -330,6 +330,8 @@ fn sample_of(
         chunk_gaps: (row.get::<Option<Vec<u8>>>("chunk_gaps")?)
             .map(|bytes| ChunkGaps::from_packed(bytes).ok_or(Error::Damaged { what: "chunk_gaps" }))
             .transpose()?,
+        drafts: (tokens("drafted_tokens")?.zip(tokens("accepted_tokens")?))
+            .map(|(drafted, accepted)| Drafts { drafted, accepted }),
         outcome: outcome.parse().map_err(|_| Error::Damaged { what: "outcome" })?,
         failure_detail: None,
         text: row.get("text")?,

@@ -6,7 +6,7 @@ use matrix::plan::Plan;
 use matrix::{Matrix, Overrides};
 use model::ids::CampaignId;
 use model::output_ids::OutputIds;
-use model::sample::{Finish, HttpTiming, Outcome, Sample, SampleKey};
+use model::sample::{Drafts, Finish, HttpTiming, Outcome, Sample, SampleKey};
 use model::telemetry::{Metric, Phase, Readings};
 
 const MATRIX: &str = r#"
@@ -40,6 +40,7 @@ fn sample(text: Option<&str>) -> Sample {
             is_reconnected: true,
         }),
         chunk_gaps: text.map(|_| vec![0, 300].into()),
+        drafts: Some(Drafts { drafted: 7, accepted: 2 }),
         outcome: Outcome::Ok(Finish::Length),
         failure_detail: None,
         text: text.map(str::to_owned),
@@ -212,6 +213,7 @@ mod suite {
         assert_eq!(samples[0].sample.output_ids, Some(OutputIds::pack(&[300, 1])));
         assert!(without.iter().all(|row| row.sample.output_ids.is_none()));
         assert_eq!(samples[0].sample.chunk_gaps, Some(vec![0, 300].into()));
+        assert_eq!(without[0].sample.drafts, Some(Drafts { drafted: 7, accepted: 2 }));
         assert!(without.iter().all(|row| row.sample.chunk_gaps.is_none()));
     }
 

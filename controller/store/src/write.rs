@@ -147,7 +147,7 @@ impl Store {
 }
 
 /// Of the table of samples.
-const SAMPLE_COLUMNS: usize = 28;
+const SAMPLE_COLUMNS: usize = 30;
 
 async fn insert_samples(
     transaction: &mut Transaction,
@@ -193,12 +193,15 @@ async fn insert_samples(
             Value::MaybeText(text.as_deref()),
             Value::MaybeBytes(sample.output_ids.as_ref().map(OutputIds::as_packed)),
             Value::MaybeBytes(sample.chunk_gaps.as_ref().map(ChunkGaps::as_packed)),
+            Value::MaybeInt(sample.drafts.map(|drafts| drafts.drafted.into())),
+            Value::MaybeInt(sample.drafts.map(|drafts| drafts.accepted.into())),
         ]);
     }
     let into = "INSERT INTO sample (campaign, cell, run, sample, segment, attempt, agent, batch, start_ns, \
                 ttft_ns, latency_ns, input_tokens, cut_tokens, output_tokens, unknown_tokens, \
                 reference_tokens, schedule_delay_ns, exchange_ns, connect_ns, first_byte_ns, server_ns, \
-                reconnected, outcome, detail, counted, text, output_ids, chunk_gaps)";
+                reconnected, outcome, detail, counted, text, output_ids, chunk_gaps, \
+                drafted_tokens, accepted_tokens)";
     transaction.insert(into, SAMPLE_COLUMNS, &values).await
 }
 

@@ -4,7 +4,7 @@ use crate::wire;
 use model::failure::Failure;
 use model::ids::{self, SampleId};
 use model::output_ids::OutputIds;
-use model::sample::{self, HttpTiming, Outcome, Sample};
+use model::sample::{self, Drafts, HttpTiming, Outcome, Sample};
 use model::words::Unknown;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -32,6 +32,18 @@ impl From<HttpTiming> for wire::HttpTiming {
     }
 }
 
+impl From<wire::Drafts> for Drafts {
+    fn from(wire::Drafts { drafted, accepted }: wire::Drafts) -> Self {
+        Self { drafted, accepted }
+    }
+}
+
+impl From<Drafts> for wire::Drafts {
+    fn from(Drafts { drafted, accepted }: Drafts) -> Self {
+        Self { drafted, accepted }
+    }
+}
+
 impl TryFrom<wire::Sample> for (SampleId, Sample) {
     type Error = SampleError;
 
@@ -56,6 +68,7 @@ impl TryFrom<wire::Sample> for (SampleId, Sample) {
             schedule_delay_ns: wire.schedule_delay_ns,
             http: wire.http.map(HttpTiming::from),
             chunk_gaps: wire.chunks.map(|chunks| chunks.gaps_us.into()),
+            drafts: wire.drafts.map(Drafts::from),
             outcome,
             failure_detail,
             text: wire.text,
@@ -91,6 +104,7 @@ impl From<(SampleId, Sample)> for wire::Sample {
             schedule_delay_ns: sample.schedule_delay_ns,
             http: sample.http.map(Into::into),
             chunks: sample.chunk_gaps.map(|gaps| wire::Chunks { gaps_us: gaps.into() }),
+            drafts: sample.drafts.map(Into::into),
             finish,
             failure,
             text: sample.text,
@@ -123,6 +137,7 @@ mod tests {
             schedule_delay_ns: Some(1),
             http: None,
             chunk_gaps: None,
+            drafts: None,
             outcome: Outcome::Ok(Finish::Eos),
             failure_detail: None,
             text: Some("so".to_owned()),
@@ -164,7 +179,8 @@ mod tests {
         let failed = Sample::failed(10, 9, Kind::Throttled, "429".to_owned());
         let streamed = Sample { chunk_gaps: Some(vec![0].into()), ..sample() };
         let of_one_chunk = Sample { chunk_gaps: Some(Vec::new().into()), ..sample() };
-        for sample in [sample(), uncounted, failed, streamed, of_one_chunk] {
+        let drafted = Sample { drafts: Some(Drafts { drafted: 9, accepted: 2 }), ..sample() };
+        for sample in [sample(), uncounted, failed, streamed, of_one_chunk, drafted] {
             assert_eq!(decode((id(), sample.clone()).into()), Ok(sample));
         }
         assert_eq!(timing.network_ns(), Some(3));
@@ -215,6 +231,14 @@ mod tests {
             with(Some(1_000), 9_000, vec![0; 4_096]),
         ] {
             assert!(matches!(problem(wire), sample::Error::ChunkGaps { .. }));
+        }
+    }
+
+    #[test]
+    fn more_accepted_tokens_than_drafted_or_output_ones_are_refused() {
+        for (drafted, accepted) in [(1, 2), (9, 3)] {
+            let wire = wire::Sample { drafts: Some(wire::Drafts { drafted, accepted }), ..wire() };
+            assert_eq!(problem(wire), sample::Error::Drafts { drafted, accepted });
         }
     }
 

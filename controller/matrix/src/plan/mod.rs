@@ -15,7 +15,7 @@ mod warnings;
 use crate::{Matrix, Order};
 use load::Level;
 use model::engine::{AskedEngine, Dtype, EngineSpec};
-use model::generation::Generation;
+use model::generation::{Generation, Settings};
 use model::ids::{self, CellId, TargetName};
 use model::load::Scenario;
 use rand::seq::SliceRandom;
@@ -35,7 +35,7 @@ pub enum Error {
     NoSamples,
 }
 
-/// One combination: model x dtype x beams x batch size x scenario x load x target.
+/// One combination: model x dtype x beams x prompt lookup x batch size x scenario x load x target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// Such as `tiny.f32.b8.offline@two-threads`.
@@ -50,6 +50,9 @@ pub struct Cell {
     /// The level of the factor; null if beams are no factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_beams: Option<u32>,
+    /// The level of the factor; null if prompt lookup is no factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_lookup_num_tokens: Option<u32>,
     pub batch_size: u32,
     pub scenario: Scenario,
     /// Null in the scenarios without a load.
@@ -70,6 +73,12 @@ fn is_one_agent(agents: &u32) -> bool {
 }
 
 impl Cell {
+    /// What the factors set.
+    pub fn settings(&self) -> Settings {
+        let Self { num_beams, prompt_lookup_num_tokens, .. } = *self;
+        Settings { num_beams, prompt_lookup_num_tokens, ..Settings::default() }
+    }
+
     /// Requests per planned batch. Under a load the batches depend on the arrivals.
     pub fn composed(&self) -> u32 {
         if self.load.is_some() { 1 } else { self.batch_size_per_agent() }
@@ -204,11 +213,13 @@ impl Plan {
         self.engines.iter().map(|engines| engines.iter().map(asked).collect()).collect()
     }
 
-    /// The searches: the candidates of each model, target, dtype, number of beams and batch size, by rate. Empty without
-    /// a search.
+    /// The searches: the candidates of each model, target, dtype, number of beams, prompt lookup and batch size, by rate.
+    /// Empty without a search.
     pub fn searches(&self, matrix: &Matrix) -> Vec<Vec<usize>> {
-        let key =
-            |cell: &Cell| (cell.model, cell.target, cell.dtype, cell.num_beams, cell.batch_size);
+        let key = |cell: &Cell| {
+            let searched = (cell.num_beams, cell.prompt_lookup_num_tokens);
+            (cell.model, cell.target, cell.dtype, searched, cell.batch_size)
+        };
         let mut searches: Vec<Vec<usize>> = Vec::new();
         for (index, cell) in self.cells.iter().enumerate().filter(|(_, c)| c.is_candidate(matrix)) {
             let same = |search: &&mut Vec<usize>| key(&self.cells[search[0]]) == key(cell);
@@ -277,7 +288,7 @@ pub(crate) fn cell_ids(matrix: &Matrix) -> Vec<(TargetName, CellId)> {
 impl Matrix {
     /// The beams that a cell is asked for; 1 if that is up to the model.
     pub fn beams_asked(&self, cell: &Cell) -> u32 {
-        let asked = self.asked(&self.models[cell.model], cell.num_beams);
+        let asked = self.asked(&self.models[cell.model], &cell.settings());
         asked.settings.num_beams.unwrap_or(1)
     }
 }
@@ -286,10 +297,11 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Erro
     let is_kept =
         |id: &str| matrix.only.is_empty() || matrix.only.iter().any(|text| id.contains(text));
     let mut cells = Vec::new();
-    let beams = match matrix.num_beams.as_slice() {
+    let levels = |levels: &[u32]| match levels {
         [] => vec![None],
         levels => levels.iter().copied().map(Some).collect(),
     };
+    let (beams, lookups) = (levels(&matrix.num_beams), levels(&matrix.prompt_lookup_num_tokens));
     for (target_index, target) in matrix.targets.iter().enumerate() {
         for (model_index, model) in matrix.models.iter().enumerate() {
             if !model.is_measured_on(&target.name) {
@@ -298,14 +310,20 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Erro
             let combinations = target
                 .dtypes
                 .iter()
-                .flat_map(|&dtype| beams.iter().map(move |&num_beams| (dtype, num_beams)));
-            for (dtype, num_beams) in combinations {
+                .flat_map(|&dtype| beams.iter().map(move |&num_beams| (dtype, num_beams)))
+                .flat_map(|(dtype, beams)| {
+                    lookups.iter().map(move |&tokens| (dtype, beams, tokens))
+                });
+            for (dtype, num_beams, prompt_lookup_num_tokens) in combinations {
+                let own = Settings { num_beams, prompt_lookup_num_tokens, ..Settings::default() };
                 let beams = num_beams.map_or_else(String::new, |beams| format!(".beams{beams}"));
+                let lookup = prompt_lookup_num_tokens
+                    .map_or_else(String::new, |tokens| format!(".lookup{tokens}"));
                 for Level { scenario, batch_size, load, name } in
                     load::levels(matrix, target, model)
                 {
                     let name = format!(
-                        "{}.{dtype}{beams}.b{batch_size}.{name}@{}",
+                        "{}.{dtype}{beams}{lookup}.b{batch_size}.{name}@{}",
                         model.name, target.name
                     );
                     if !is_kept(&name) {
@@ -313,7 +331,7 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Erro
                     }
                     let engine = Engine {
                         spec: model.engine(dtype),
-                        generation: Some(matrix.asked(model, num_beams)),
+                        generation: Some(matrix.asked(model, &own)),
                     };
                     let engine = index_of(&mut engines[target_index], engine);
                     cells.push(Cell {
@@ -323,6 +341,7 @@ fn cells(matrix: &Matrix, engines: &mut [Vec<Engine>]) -> Result<Vec<Cell>, Erro
                         engine,
                         dtype,
                         num_beams,
+                        prompt_lookup_num_tokens,
                         batch_size,
                         scenario,
                         load,

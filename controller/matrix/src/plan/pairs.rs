@@ -1,5 +1,5 @@
-//! Pairs of cells that a campaign compares: other targets against the first, models against their baselines, dtypes and
-//! numbers of beams against the first. Both cells of a pair measure the same requests in the same rounds.
+//! Pairs of cells that a campaign compares: other targets against the first, models against their baselines, dtypes,
+//! numbers of beams and lengths of drafts against the first. Both cells of a pair measure the same requests in the same rounds.
 
 use super::{Cell, Plan};
 use crate::Matrix;
@@ -11,6 +11,7 @@ pub enum PairKind {
     Model,
     Dtype,
     NumBeams,
+    PromptLookup,
 }
 
 /// Indices into [`Plan::cells`].
@@ -27,6 +28,7 @@ pub fn pairs(plan: &Plan, matrix: &Matrix) -> Vec<CellPair> {
             (cell.target, cell.model, cell.dtype) == (wanted.target, wanted.model, wanted.dtype)
                 && (cell.batch_size, cell.scenario) == (wanted.batch_size, wanted.scenario)
                 && (cell.load, cell.num_beams) == (wanted.load, wanted.num_beams)
+                && cell.prompt_lookup_num_tokens == wanted.prompt_lookup_num_tokens
         })
     };
     let mut pairs = Vec::new();
@@ -54,6 +56,12 @@ pub fn pairs(plan: &Plan, matrix: &Matrix) -> Vec<CellPair> {
             && let Some(baseline) = find(Cell { num_beams: first_beams, ..cell.clone() })
         {
             pairs.push(CellPair { baseline, candidate, kind: PairKind::NumBeams });
+        }
+        let prompt_lookup_num_tokens = matrix.prompt_lookup_num_tokens.first().copied();
+        if cell.prompt_lookup_num_tokens != prompt_lookup_num_tokens
+            && let Some(baseline) = find(Cell { prompt_lookup_num_tokens, ..cell.clone() })
+        {
+            pairs.push(CellPair { baseline, candidate, kind: PairKind::PromptLookup });
         }
     }
     pairs

@@ -199,7 +199,9 @@ fn differences(out: &mut String, matrix: &Matrix, power: &[Power]) -> std::fmt::
             Family::Costs(others) => format!("cost against {}", count(others, "other cell")),
             Family::Pairs(pairs) => {
                 let beams = if matrix.num_beams.is_empty() { "" } else { ", beams" };
-                format!("{} of targets, models, dtypes{beams}", count(pairs, "pair"))
+                let has_lookup = !matrix.prompt_lookup_num_tokens.is_empty();
+                let lookup = if has_lookup { ", prompt lookup" } else { "" };
+                format!("{} of targets, models, dtypes{beams}{lookup}", count(pairs, "pair"))
             }
         };
         format!("{comparisons}, {}", count(row.runs as usize, "run"))

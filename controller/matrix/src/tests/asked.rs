@@ -11,7 +11,8 @@ fn a_model_is_asked_in_its_own_way_where_it_says_so() {
          [generation]\nnum_beams = 2\nmax_new_tokens = 64\nlength_penalty = 2.0\n"
     );
     let matrix = check(&text).unwrap();
-    let [first, other] = [0, 1].map(|model| matrix.asked(&matrix.models[model], None));
+    let [first, other] =
+        [0, 1].map(|model| matrix.asked(&matrix.models[model], &Settings::default()));
     assert_eq!(first, matrix.generation);
     assert_eq!(first.prompt, None);
     assert_eq!(other.prompt.as_deref(), Some("{dialogue} TL;DR"));
@@ -75,6 +76,36 @@ fn beams_are_a_factor_whose_levels_are_compared_with_the_first() {
             (2, 3, PairKind::NumBeams)
         ]
     );
+}
+
+#[test]
+fn prompt_lookup_is_a_factor_whose_levels_are_compared_with_the_first() {
+    let matrix = check(&format!("{SMALL}[factors]\nprompt_lookup_num_tokens = [0, 8]\n")).unwrap();
+    let plan = Plan::make(&matrix, 4).unwrap();
+    let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
+    assert_eq!(ids, ["tiny.f32.lookup0.b1.offline@here", "tiny.f32.lookup8.b1.offline@here"]);
+    let asked = plan.asked(&matrix);
+    let tokens = asked[0].iter().map(|it| it.generation.settings.prompt_lookup_num_tokens);
+    assert_eq!(tokens.collect::<Vec<_>>(), [Some(0), Some(8)]);
+    let pairs = pairs(&plan, &matrix);
+    assert_eq!(
+        pairs,
+        [crate::plan::CellPair { baseline: 0, candidate: 1, kind: PairKind::PromptLookup }]
+    );
+    for (more, problem) in [
+        (
+            "[generation]\nprompt_lookup_num_tokens = 4\n",
+            "prompt_lookup_num_tokens is a factor: remove generation.prompt_lookup_num_tokens",
+        ),
+        (
+            "[generation]\nnum_beams = 4\n",
+            "prompt_lookup_num_tokens can't be combined with num_beams above 1",
+        ),
+    ] {
+        let text = format!("{SMALL}[factors]\nprompt_lookup_num_tokens = [0, 8]\n{more}");
+        let error = check(&text).unwrap_err().to_string();
+        assert!(error.contains(problem), "{problem} is missing in {error}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) struct Matched<'a> {
     pub(super) unmatched: Vec<String>,
 }
 
-/// Cells of one name and load are partners; a sustained load has none, because it keeps no samples. Else dtype, number of beams, load, scenario and batch size must agree; the target may differ where each
+/// Cells of one name and load are partners; a sustained load has none, because it keeps no samples. Else dtype, number of beams, prompt lookup, load, scenario and batch size must agree; the target may differ where each
 /// campaign has one only, and the model where the candidate's declares the baseline's as its baseline.
 pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matched<'a> {
     let mut left: Vec<Of<'a>> = cells(baseline).collect();
@@ -46,6 +46,7 @@ pub(super) fn matched<'a>(baseline: &'a Results, candidate: &'a Results) -> Matc
                 && b.rate_profile == c.rate_profile
                 && b.trace == c.trace
                 && b.num_beams == c.num_beams
+                && b.prompt_lookup_num_tokens == c.prompt_lookup_num_tokens
                 && other.cell.batch_size == of.cell.batch_size
                 && (b.target == c.target || one_target)
                 && is_model

@@ -81,6 +81,14 @@ fn factors(entries: &[results::Entry]) -> Vec<Filled> {
             },
             entries.iter().any(|entry| entry.num_beams.is_some()),
         ),
+        (
+            Column::figures("Prompt lookup", "tokens"),
+            |named| match named.entry.prompt_lookup_num_tokens {
+                Some(tokens) => Entry::count(tokens.into()),
+                None => Entry::missing("not a factor"),
+            },
+            entries.iter().any(|entry| entry.prompt_lookup_num_tokens.is_some()),
+        ),
         words("Scenario", |named| Entry::words(&named.entry.scenario), varies(|of| &of.scenario)),
         (
             Column::figures("Offered", "requests/s"),
@@ -159,6 +167,11 @@ fn table(results: &Results, names: &Names<'_>) -> Table {
             Column::figures(gap_title(names), "ms").at(Detail::Page),
             |named| Entry::figure(named.cell.stream.and_then(|stream| stream.gap_ms.p50)),
             has(|cell| cell.stream.is_some()),
+        ),
+        (
+            Column::figures("Drafts accepted", "").at(Detail::Page),
+            |named| Entry::share(named.cell.drafts.and_then(|drafts| drafts.acceptance_rate)),
+            has(|cell| cell.drafts.is_some()),
         ),
         (
             Column::figures("Cost per million tokens", "USD").at(Detail::Page),

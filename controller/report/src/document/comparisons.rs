@@ -1,5 +1,5 @@
 //! Pairs of cells that share samples: target against target, a model against its baseline, dtype against dtype, one
-//! number of beams against another.
+//! number of beams or length of drafts against another.
 
 use super::naming::Names;
 use super::table::{Column, Entry, Table, Tone};
@@ -24,6 +24,7 @@ pub(super) fn section(results: &Results, names: &Names<'_>) -> Option<Section> {
         (ComparisonKind::Target, "Targets"),
         (ComparisonKind::Dtype, "Dtypes"),
         (ComparisonKind::NumBeams, "Numbers of beams"),
+        (ComparisonKind::PromptLookup, "Prompt lookup"),
     ];
     let mut blocks = Vec::new();
     for (kind, title) in kinds {
@@ -55,7 +56,10 @@ fn figure(kind: ComparisonKind, title: &str, pairs: &[&Comparison], names: &Name
             (2, "Latency per output token"),
             (4, "Summary length"),
         ],
-        ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
+        ComparisonKind::Target
+        | ComparisonKind::Dtype
+        | ComparisonKind::PromptLookup
+        | ComparisonKind::Campaign => {
             vec![(0, "Throughput"), (1, "Request latency")]
         }
     };
@@ -95,6 +99,7 @@ fn word(kind: ComparisonKind) -> &'static str {
         ComparisonKind::Model => "model",
         ComparisonKind::Dtype => "dtype",
         ComparisonKind::NumBeams => "num-beams",
+        ComparisonKind::PromptLookup => "prompt-lookup",
         ComparisonKind::Campaign => "campaign",
     }
 }

@@ -1,6 +1,6 @@
 //! The names of cells in a report: the target and the factors that vary.
 
-use crate::sentences::beams;
+use crate::sentences::{beams, lookup};
 use results::{Cell, Entry, Results};
 use stats::validity::Status;
 
@@ -57,6 +57,9 @@ impl<'a> Names<'a> {
             (|entry| &entry.scenario, varies(|entry| &entry.scenario)),
         ];
         let beams_vary = entries.iter().any(|one| one.num_beams != entries[0].num_beams);
+        let lookups_vary = entries
+            .iter()
+            .any(|one| one.prompt_lookup_num_tokens != entries[0].prompt_lookup_num_tokens);
         let rate = |entry: &Entry| entry.load.and_then(|load| load.request_rate);
         let rates_vary = entries.iter().any(|one| rate(one) != rate(&entries[0]));
         let detail = |entry: &Entry| {
@@ -66,6 +69,7 @@ impl<'a> Names<'a> {
                 .filter(|part| !part.is_empty())
                 .collect();
             parts.extend(entry.num_beams.filter(|_| beams_vary).map(beams));
+            parts.extend(entry.prompt_lookup_num_tokens.filter(|_| lookups_vary).map(lookup));
             parts.extend(rate(entry).filter(|_| rates_vary).map(|rate| format!("{rate}/s")));
             parts.join(" · ")
         };

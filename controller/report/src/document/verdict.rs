@@ -268,7 +268,8 @@ fn set_aside_counts(set_aside: &[SetAside]) -> String {
 fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Option<Vec<Span>> {
     let rate = best.entry.load?.request_rate?;
     let key = |entry: &Entry| {
-        (entry.target.clone(), entry.model.clone(), entry.dtype.clone(), entry.num_beams)
+        let searched = (entry.num_beams, entry.prompt_lookup_num_tokens);
+        (entry.target.clone(), entry.model.clone(), entry.dtype.clone(), searched)
     };
     if !names.cells.iter().all(|named| key(named.entry) == key(best.entry)) {
         return None;
@@ -277,6 +278,7 @@ fn sustained_rate(results: &Results, names: &Names<'_>, best: &Named<'_>) -> Opt
         (&of.target, &of.model, &of.dtype)
             == (&best.entry.target, &best.entry.model, &best.entry.dtype)
             && of.num_beams == best.entry.num_beams
+            && of.prompt_lookup_num_tokens == best.entry.prompt_lookup_num_tokens
             && of.max_batch_size == best.cell.batch_size
     };
     let of = results.capacities.iter().find(of_best)?;

@@ -41,19 +41,20 @@ fn quoted(prompt: &str) -> String {
     format!("\"{}\"", shortened(&one_line(prompt), LONGEST))
 }
 
-/// The values with the models that have them; `None` unless two models differ at the same number of beams.
+/// The values with the models that have them; `None` unless two models differ at the same levels of the factors.
 fn values(entries: &[Entry], of: &dyn Fn(&Entry) -> Option<String>) -> Option<String> {
     let known = entries.iter().filter_map(|entry| Some((entry, of(entry)?)));
     let known: Vec<(&Entry, String)> = known.collect();
-    let mut of_beams: BTreeMap<Option<u32>, [BTreeSet<&str>; 2]> = BTreeMap::new();
+    let mut of_levels: BTreeMap<[Option<u32>; 2], [BTreeSet<&str>; 2]> = BTreeMap::new();
     let mut of_model: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (entry, value) in &known {
-        let [models, values] = of_beams.entry(entry.num_beams).or_default();
+        let levels = [entry.num_beams, entry.prompt_lookup_num_tokens];
+        let [models, values] = of_levels.entry(levels).or_default();
         models.insert(&entry.model);
         values.insert(value);
         of_model.entry(&entry.model).or_default().insert(value);
     }
-    if !of_beams.values().any(|[models, values]| models.len() > 1 && values.len() > 1) {
+    if !of_levels.values().any(|[models, values]| models.len() > 1 && values.len() > 1) {
         return None;
     }
     let mut all: Vec<(&str, Vec<String>)> = Vec::new();

@@ -1,7 +1,7 @@
 //! Rates and repeats: the capacity of a target, the break-even of two, queue delays, when repeats ended.
 
 use super::limitation::limitation;
-use super::{beams, counted};
+use super::{beams, counted, lookup};
 use cost::rate::{Cheaper, Range};
 use plot::number::{percent, shown};
 use results::{CapacityOf, CapacitySearch, Entry, ReplayedTrace, Scale};
@@ -38,7 +38,9 @@ pub(crate) fn limited(metric: LimitedMetric) -> &'static str {
 
 pub(crate) fn capacity(of: &CapacityOf) -> String {
     let CapacityOf { model, target, dtype, num_beams, max_batch_size, slo, .. } = of;
-    let beams = num_beams.map_or_else(String::new, |number| format!("{}, ", beams(number)));
+    let mut beams = num_beams.map_or_else(String::new, |number| format!("{}, ", beams(number)));
+    let lookups = of.prompt_lookup_num_tokens.into_iter().map(lookup);
+    beams.extend(lookups.map(|lookup| format!("{lookup}, ")));
     let cell = format!("{target} ({model}, {dtype}, {beams}batches of up to {max_batch_size})");
     let limit = objective(slo);
     if let Some(search) = &of.search {

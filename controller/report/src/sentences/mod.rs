@@ -39,6 +39,14 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     format!("{} {noun}{plural}", plot::number::count(count))
 }
 
+/// `without prompt lookup`, `prompt lookup of up to 8 tokens`
+pub(crate) fn lookup(tokens: u32) -> String {
+    match tokens {
+        0 => "without prompt lookup".to_owned(),
+        tokens => format!("prompt lookup of up to {}", counted(tokens.into(), "token")),
+    }
+}
+
 /// `1 beam`, `4 beams`
 pub(crate) fn beams(number: u32) -> String {
     counted(number.into(), "beam")

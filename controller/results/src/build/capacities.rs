@@ -11,7 +11,7 @@ use stats::slo::{Capacity, Kept, Slo, capacity};
 use stats::validity::Status;
 use std::collections::BTreeMap;
 
-/// One for each model, target, dtype, number of beams and maximum batch size that was measured in `server`.
+/// One for each model, target, dtype, number of beams, prompt lookup and maximum batch size that was measured in `server`.
 ///
 /// Settles the attainment of the swept cells as well: a rate above the capacity isn't known to keep the objective, even
 /// if its own requests did.
@@ -56,6 +56,7 @@ pub(super) fn settle(
             target: read.campaign.matrix.targets[key.target].name.to_string(),
             dtype: key.dtype.to_string(),
             num_beams: key.num_beams,
+            prompt_lookup_num_tokens: key.prompt_lookup_num_tokens,
             max_batch_size: key.batch_size,
             slo,
             request_rates: rates.iter().map(|(rate, _)| *rate).collect(),
@@ -115,6 +116,7 @@ fn searched(
         target: read.campaign.matrix.targets[key.target].name.to_string(),
         dtype: key.dtype.to_string(),
         num_beams: key.num_beams,
+        prompt_lookup_num_tokens: key.prompt_lookup_num_tokens,
         max_batch_size: key.batch_size,
         slo: *slo,
         request_rates: measured.map(|(rate, _)| *rate).collect(),
@@ -137,13 +139,15 @@ struct Key {
     target: usize,
     dtype: Dtype,
     num_beams: Option<u32>,
+    prompt_lookup_num_tokens: Option<u32>,
     batch_size: u32,
 }
 
 impl Key {
     fn of(cell: &plan::Cell) -> Self {
-        let plan::Cell { model, target, dtype, num_beams, batch_size, .. } = *cell;
-        Self { model, target, dtype, num_beams, batch_size }
+        let plan::Cell { model, target, dtype, batch_size, .. } = *cell;
+        let plan::Cell { num_beams, prompt_lookup_num_tokens, .. } = *cell;
+        Self { model, target, dtype, num_beams, prompt_lookup_num_tokens, batch_size }
     }
 }
 

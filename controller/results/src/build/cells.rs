@@ -3,7 +3,7 @@
 use super::observations::CellSamples;
 use super::telemetry::Watched;
 use super::{MIB, StoredCampaign, facts_of, quality, telemetry};
-use crate::schema::{Cell, CellMemory, Cost, Price, Stress, Warmup};
+use crate::schema::{Cell, CellDrafts, CellMemory, Cost, Price, Stress, Warmup};
 use chrono::NaiveDate;
 use cost::price::STALE_AFTER_DAYS;
 use cost::{usd_per_1000_good_requests, usd_per_1000_requests, usd_per_million_output_tokens};
@@ -97,6 +97,7 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         late_samples: observed.late_samples,
         cut_inputs: observed.cut_inputs,
         unknown_tokens: observed.unknown_tokens,
+        drafts: observed.drafts.map(drafts),
         quality: quality::of(&observed.scored, read.campaign.matrix.seed),
         http: observed.http.summary(),
         stream: observed.stream.summary(),
@@ -129,6 +130,12 @@ pub(super) fn cell(read: &StoredCampaign<'_>, index: usize, observed: &CellSampl
         stress,
         estimates,
     }
+}
+
+fn drafts([drafted_tokens, accepted_tokens]: [u64; 2]) -> CellDrafts {
+    let share = accepted_tokens as f64 / drafted_tokens as f64;
+    let acceptance_rate = (drafted_tokens > 0).then_some(share);
+    CellDrafts { drafted_tokens, accepted_tokens, acceptance_rate }
 }
 
 /// Whether the search cut this run of `planned` requests short.

@@ -1,5 +1,5 @@
 //! Pairs of cells that share samples: target against target, model against its baseline, dtype against dtype, one number
-//! of beams against another. All pairs of a campaign are one family.
+//! of beams or length of drafts against another. All pairs of a campaign are one family.
 
 use super::{StoredCampaign, quality};
 use crate::conditions::conditions;
@@ -30,10 +30,11 @@ pub(super) fn of_campaign(
             PairKind::Model => ComparisonKind::Model,
             PairKind::Dtype => ComparisonKind::Dtype,
             PairKind::NumBeams => ComparisonKind::NumBeams,
+            PairKind::PromptLookup => ComparisonKind::PromptLookup,
         };
         let declared = match kind {
             ComparisonKind::Model => Declared::Baseline,
-            ComparisonKind::NumBeams => Declared::Generation,
+            ComparisonKind::NumBeams | ComparisonKind::PromptLookup => Declared::Generation,
             ComparisonKind::Target | ComparisonKind::Dtype | ComparisonKind::Campaign => {
                 Declared::Nothing
             }

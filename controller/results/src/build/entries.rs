@@ -16,7 +16,8 @@ use std::collections::BTreeSet;
 pub(super) fn entries(read: &StoredCampaign<'_>, cells: &[Cell], ranked: &[String]) -> Vec<Entry> {
     let plan = &read.campaign.plan;
     let key = |cell: &plan::Cell| {
-        (cell.target, cell.model, cell.dtype, cell.num_beams, cell.scenario, cell.load)
+        let searched = (cell.num_beams, cell.prompt_lookup_num_tokens);
+        (cell.target, cell.model, cell.dtype, searched, cell.scenario, cell.load)
     };
     let mut keys = Vec::new();
     let is_left_out: Vec<bool> =
@@ -85,6 +86,7 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         priced_as: target.name.to_string(),
         dtype: planned.dtype.to_string(),
         num_beams: planned.num_beams,
+        prompt_lookup_num_tokens: planned.prompt_lookup_num_tokens,
         scenario: planned.scenario.to_string(),
         load: planned.load.map(|load| described(load, model.endpoint.is_some())),
         rate_profile: planned

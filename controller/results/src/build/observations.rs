@@ -5,7 +5,7 @@ use matrix::plan::Plan;
 use model::failure::Kind;
 use model::histogram::Histogram;
 use model::output_ids::OutputIds;
-use model::sample::Outcome;
+use model::sample::{Drafts, Outcome};
 use records::{AgentRow, SampleRow};
 use stats::http_timing::HttpTimings;
 use stats::layout::Hosts;
@@ -31,6 +31,8 @@ pub struct CellSamples {
     pub(super) cut_inputs: u64,
     /// Output tokens beyond the tokenizer.
     pub(super) unknown_tokens: u64,
+    /// Drafted tokens, and those of them that were accepted; `None` where none were drafted.
+    pub(super) drafts: Option<[u64; 2]>,
     /// One summary of each of the first dialogues.
     pub(super) texts: BTreeMap<u32, String>,
     /// Their tokens.
@@ -74,6 +76,7 @@ impl CellSamplesBuilder {
             late_samples: 0,
             cut_inputs: 0,
             unknown_tokens: 0,
+            drafts: None,
             texts: BTreeMap::new(),
             output_ids: BTreeMap::new(),
             delays: Histogram::default(),
@@ -116,6 +119,11 @@ impl CellSamplesBuilder {
             }
             self.observed.cut_inputs += u64::from(sample.cut_tokens > 0);
             self.observed.unknown_tokens += u64::from(sample.unknown_tokens);
+            if let Some(Drafts { drafted, accepted }) = sample.drafts {
+                let [all, right] = self.observed.drafts.get_or_insert_default();
+                *all += u64::from(drafted);
+                *right += u64::from(accepted);
+            }
             if let Some(tokens) = sample.reference_tokens {
                 self.references.entry(key.sample).or_insert(tokens);
             }

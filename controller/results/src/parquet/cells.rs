@@ -111,6 +111,7 @@ fn columns_of(results: &Results) -> Vec<Column> {
     add("input_tokens_mean", real(&|row| row.1.estimates.input_tokens.mean));
     add("output_tokens_mean", real(&|row| row.1.estimates.output_tokens.mean));
     add("wall_samples_per_s", real(&|row| row.1.estimates.wall_samples_per_s));
+    add("acceptance_rate", real(&|row| row.1.drafts?.acceptance_rate));
     add("good_share", real(&|row| row.1.goodput.as_ref()?.good_share));
     add("model_size_mb", real(&|row| row.1.memory.model_size_mb));
     add("peak_rss_mb", real(&|row| row.1.memory.peak_rss_mb));

@@ -7,7 +7,7 @@ use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use matrix::Matrix;
 use matrix::plan::{Cell, Plan};
 use model::chunk_gaps::ChunkGaps;
-use model::sample::{HttpTiming, Sample};
+use model::sample::{Drafts, HttpTiming, Sample};
 use records::{AgentRow, CampaignRow, DialogueRow, SampleRow};
 use stats::quality::Rouge;
 use std::io::Write;
@@ -48,6 +48,8 @@ message sample {
     OPTIONAL INT64 schedule_delay_ns;
     OPTIONAL INT32 chunks;
     OPTIONAL BYTE_ARRAY chunk_gaps_us (STRING);
+    OPTIONAL INT32 drafted_tokens;
+    OPTIONAL INT32 accepted_tokens;
 }";
 
 /// Rows of one row group: large enough to compress, small enough to hold.
@@ -201,7 +203,10 @@ fn columns<W: Write + Send>(
     let chunks = |gaps: &ChunkGaps| i32::try_from(gaps.chunks()).unwrap_or(i32::MAX);
     optional::<Int32Type, W, _>(group, rows, |row| row.sample.chunk_gaps.as_ref().map(chunks))?;
     let gaps = |gaps: &ChunkGaps| text(&gaps_as_text(gaps));
-    optional::<ByteArrayType, W, _>(group, rows, |row| row.sample.chunk_gaps.as_ref().map(gaps))
+    optional::<ByteArrayType, W, _>(group, rows, |row| row.sample.chunk_gaps.as_ref().map(gaps))?;
+    let drafts = |of: fn(Drafts) -> u32| move |row: &SampleRow| row.sample.drafts.map(of).map(int);
+    optional::<Int32Type, W, _>(group, rows, drafts(|drafts| drafts.drafted))?;
+    optional::<Int32Type, W, _>(group, rows, drafts(|drafts| drafts.accepted))
 }
 
 /// A JSON list such as `[1200, 980]`.

@@ -12,7 +12,7 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use bytes::Bytes;
 use model::output_ids::OutputIds;
-use model::sample::{HttpTiming, Sample, SampleKey};
+use model::sample::{Drafts, HttpTiming, Sample, SampleKey};
 use model::telemetry::{Metric, Phase, Readings};
 use records::{SampleRow, WindowRow};
 use stats::quality::Rouge;
@@ -228,6 +228,8 @@ struct Columns {
     unknown_tokens: Column<Int32Type>,
     schedule_delay_ns: Column<Int64Type>,
     chunk_gaps_us: Column<ByteArrayType>,
+    /// Drafted and accepted tokens.
+    drafts: [Column<Int32Type>; 2],
 }
 
 impl Columns {
@@ -269,6 +271,7 @@ impl Columns {
             unknown_tokens: int("unknown_tokens")?,
             schedule_delay_ns: long("schedule_delay_ns")?,
             chunk_gaps_us: text("chunk_gaps_us")?,
+            drafts: [int("drafted_tokens")?, int("accepted_tokens")?],
         })
     }
 
@@ -292,6 +295,8 @@ impl Columns {
         let (cut, unknown) = (self.cut_tokens.values(rows)?, self.unknown_tokens.values(rows)?);
         let schedule_delay_ns = self.schedule_delay_ns.next(rows)?;
         let chunk_gaps_us = self.chunk_gaps_us.next(rows)?;
+        let [drafted, accepted] = &mut self.drafts;
+        let (drafted, accepted) = (drafted.next(rows)?, accepted.next(rows)?);
 
         let long = |ns: Option<i64>| ns.map(i64::cast_unsigned);
         let row = |row: usize| -> Result<Decoded, ParquetError> {
@@ -322,6 +327,10 @@ impl Columns {
                 schedule_delay_ns: long(schedule_delay_ns[row]),
                 http,
                 chunk_gaps: chunk_gaps_us[row].as_ref().map(gaps).transpose()?,
+                drafts: (drafted[row].zip(accepted[row])).map(|(drafted, accepted)| Drafts {
+                    drafted: drafted.cast_unsigned(),
+                    accepted: accepted.cast_unsigned(),
+                }),
                 outcome,
                 failure_detail: None,
                 text: None,

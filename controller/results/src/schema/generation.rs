@@ -55,6 +55,9 @@ pub struct Decoding {
     /// How tokens are sampled; null where the best one is taken.
     #[serde(default)]
     pub sampling: Option<Sampling>,
+    /// The most tokens that are looked up in the prompt and checked in one step; 0: off. It changes no token.
+    #[serde(default)]
+    pub prompt_lookup_num_tokens: u32,
     /// The settings that differ from greedy decoding, on one line.
     pub summary: String,
 }
@@ -74,6 +77,7 @@ impl From<&model::generation::Decoding> for Decoding {
             forced_eos_token_id: decoding.forced_eos_token_id.clone(),
             suppress_tokens: decoding.suppress_tokens.clone(),
             sampling: decoding.sampling.map(Into::into),
+            prompt_lookup_num_tokens: decoding.prompt_lookup_num_tokens,
             summary: decoding.to_string(),
         }
     }

@@ -244,6 +244,7 @@ fn samples(made: &Made, plan: &Plan, run: u32) -> Vec<Write> {
                 schedule_delay_ns: None,
                 http: None,
                 chunk_gaps: None,
+                drafts: None,
                 outcome: Outcome::Ok(Finish::Eos),
                 failure_detail: None,
                 text: made.text.map(str::to_owned),
