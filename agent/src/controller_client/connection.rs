@@ -281,7 +281,7 @@ impl Session<'_> {
                 self.send(Message::ShardAccepted(accepted)).await?;
                 match convert::offer(offer) {
                     Ok(offer) => {
-                        self.runner.send(Command::Measure(offer));
+                        self.runner.send(Command::Measure(Box::new(offer)));
                         Ok(())
                     }
                     Err(error) => {

@@ -211,14 +211,14 @@ async fn reports(injected: Injected, period: Duration) -> Vec<Report> {
         engines: vec![AskedEngine { spec: spec(), generation: generation() }; 2],
         telemetry: period,
     });
-    runner.send(Command::Measure(Offer {
+    runner.send(Command::Measure(Box::new(Offer {
         shard: 4,
         attempt: 7,
         warmup: (0..WARMUP).map(batch).collect(),
         batches: (0..BATCHES).map(batch).collect(),
         batch_size: 1,
         ..Offer::default()
-    }));
+    })));
     let mut all = Vec::new();
     while let Some(report) = receiver.recv().await {
         all.push(report);

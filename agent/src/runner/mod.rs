@@ -106,7 +106,7 @@ pub enum Command {
         /// Sampling period while a shard is measured.
         telemetry: Duration,
     },
-    Measure(Offer),
+    Measure(Box<Offer>),
 }
 
 #[derive(Debug)]
@@ -204,8 +204,8 @@ impl Panicked {
     fn of(command: &Command) -> Self {
         match command {
             Command::Inspect { engines, .. } => Self::Inspecting { engines: engines.len() },
-            Command::Measure(Offer { shard, attempt, .. }) => {
-                Self::Measuring { shard: *shard, attempt: *attempt }
+            Command::Measure(offer) => {
+                Self::Measuring { shard: offer.shard, attempt: offer.attempt }
             }
         }
     }

@@ -135,13 +135,13 @@ async fn until_idle(reports: &mut UnboundedReceiver<Report>) -> Vec<Report> {
 async fn a_shard_is_warmed_then_measured_batch_by_batch() {
     let (runner, mut reports, _folder) =
         start(r#"{"prompt_ms": 1, "token_ms": 1, "output_tokens": 3, "samples": {"bad": {"fails": "no"}}}"#).await;
-    runner.send(Command::Measure(Offer {
+    runner.send(Command::Measure(Box::new(Offer {
         shard: 4,
         attempt: 2,
         warmup: vec![batch(0, &["w"])],
         batches: vec![batch(7, &["a", "b"]), batch(8, &["bad"])],
         ..Offer::default()
-    }));
+    })));
     let all = until_idle(&mut reports).await;
     let measured: Vec<&Measured> = all
         .iter()
@@ -167,7 +167,7 @@ async fn a_shard_is_warmed_then_measured_batch_by_batch() {
 async fn a_panic_is_reported_with_its_words_and_ends_the_reports() {
     let (runner, mut reports, _folder) = start(r#"{"samples": {"a": {"breaks": "panic"}}}"#).await;
     let offer = Offer { shard: 4, attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
-    runner.send(Command::Measure(offer));
+    runner.send(Command::Measure(Box::new(offer)));
     let mut all = Vec::new();
     while let Some(report) = reports.recv().await {
         all.push(report);
@@ -183,12 +183,12 @@ async fn a_cancelled_attempt_breaks_off_and_a_later_one_runs() {
     let (runner, mut reports, _folder) = start("{}").await;
     runner.cancel(5);
     let offer = Offer { attempt: 5, batches: vec![batch(0, &["a"])], ..Offer::default() };
-    runner.send(Command::Measure(offer.clone()));
+    runner.send(Command::Measure(Box::new(offer.clone())));
     let all = until_idle(&mut reports).await;
     assert!(
         matches!(all.last(), Some(Report::Failed { failure, .. }) if failure.kind == Kind::Cancelled)
     );
-    runner.send(Command::Measure(Offer { attempt: 6, ..offer }));
+    runner.send(Command::Measure(Box::new(Offer { attempt: 6, ..offer })));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { .. })));
 }
@@ -208,13 +208,13 @@ async fn a_stalled_engine_shows_in_latencies_from_the_intended_start() {
     let (runner, mut reports, _folder) = start(script).await;
     let id = |index: u32| if index == 200 { "stall".to_owned() } else { format!("r{index}") };
     let load = Load { request_rate: 200.0, seed: 7, max_queue: 1000, ..Load::default() };
-    runner.send(Command::Measure(Offer {
+    runner.send(Command::Measure(Box::new(Offer {
         attempt: 1,
         batches: (0..400).map(|index| batch(index, &[&id(index)])).collect(),
         batch_size: 1,
         load: Some(load),
         ..Offer::default()
-    }));
+    })));
     let all = until_idle(&mut reports).await;
     assert!(matches!(all.last(), Some(Report::Finished { last_sequence: 400, .. })));
     let samples = samples_of(&all);
@@ -242,13 +242,13 @@ async fn a_sustained_load_tells_windows_and_no_samples() {
         }),
         ..Load::default()
     };
-    runner.send(Command::Measure(Offer {
+    runner.send(Command::Measure(Box::new(Offer {
         attempt: 1,
         batches: vec![batch(0, &["a"]), batch(1, &["b"]), batch(2, &["bad"])],
         batch_size: 2,
         load: Some(load),
         ..Offer::default()
-    }));
+    })));
     let all = until_idle(&mut reports).await;
     assert!(samples_of(&all).is_empty());
     let windows: Vec<(u32, model::load::LoadWindow)> = all
@@ -279,13 +279,13 @@ async fn a_sustained_load_without_token_counts_fails_and_sums_no_zeros() {
         }),
         ..Load::default()
     };
-    runner.send(Command::Measure(Offer {
+    runner.send(Command::Measure(Box::new(Offer {
         attempt: 1,
         batches: vec![batch(0, &["a"])],
         batch_size: 1,
         load: Some(load),
         ..Offer::default()
-    }));
+    })));
     let all = until_idle(&mut reports).await;
     let Some(Report::Failed { failure, .. }) = all.last() else { panic!("{all:?}") };
     assert!(failure.detail.contains("counts no tokens"), "{failure}");
