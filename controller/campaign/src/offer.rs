@@ -182,7 +182,8 @@ fn recorded(offer: &Offer, plan: &Plan, loads: &Loads) -> Option<RecordedArrival
     Some(match (cell.sustained(), &offer.joint) {
         (Some(sustained), joint) => {
             let first = joint.as_ref().map_or(first, |joint| joint.first_batch);
-            arrivals.after_time(sustained.window_ns.saturating_mul(first.into()))
+            let passed = sustained.window(first);
+            arrivals.after_time(sustained.window_ns.saturating_mul(passed.into()))
         }
         (None, Some(joint)) => {
             let left: u64 = joint.share.requests.iter().sum();
@@ -219,8 +220,68 @@ fn arrival_seed(seed: u64, offer: &Offer, round: u32, arrivals: ArrivalSeed, loa
 
 #[cfg(test)]
 mod tests {
+    use super::super::scheduler::Joint;
     use super::*;
-    use matrix::{Arrivals, Batching};
+    use matrix::{Arrivals, Batching, Matrix, Overrides};
+    use model::ids::AgentId;
+    use std::path::Path;
+
+    const TRACES: &str = r#"
+name = "traces"
+[dataset]
+source = "builtin:dialogues"
+[[model]]
+name = "hosted"
+id = "https://h/v1"
+[model.endpoint]
+input_tokens = "/0/i"
+output_tokens = "/0/o"
+[factors]
+scenarios = ["server", "stress"]
+[protocol]
+runs = 1
+order = "written"
+server = { arrivals = "trace", trace = { path = "t.csv" } }
+stress = { duration = "10s", window = "1s", arrivals = "trace", trace = { path = "t.csv" } }
+[[target]]
+name = "behind"
+agents = 2
+usd_per_hour = 1.0
+"#;
+
+    #[test]
+    fn agents_that_share_a_trace_go_on_where_all_of_them_were() {
+        let mut matrix = Matrix::check(TRACES, "m", Path::new("/"), &Overrides::default()).unwrap();
+        // At 0, 100, 300, 600 ms and so on.
+        let times = (0..40).map(|at| at * (at + 1) * 50_000_000).collect();
+        let trace = RecordedArrivals::new(times, 100_000_000_000).unwrap();
+        for scenario in [Scenario::Server, Scenario::Stress] {
+            matrix.loads.record(scenario, &trace, matrix.seed).unwrap();
+        }
+        let plan = Plan::make(&matrix, 8).unwrap();
+        let of = |shard: usize, requests: [u64; 2], batches: [u32; 2]| {
+            let share = Share { index: shard % 2, requests: requests.to_vec() };
+            let first_batch = batches[0].min(batches[1]);
+            let offer = Offer {
+                agent: AgentId::try_from("a").unwrap(),
+                shard,
+                attempt: 1,
+                segment: 1,
+                is_new_segment: true,
+                batches: vec![batches[shard % 2]],
+                joint: Some(Joint { share, first_batch }),
+            };
+            recorded(&offer, &plan, &matrix.loads).unwrap()
+        };
+        // The server's run: requests 0 to 3 and 4 to 7.
+        assert_eq!([of(0, [4, 4], [0, 4]), of(1, [4, 4], [0, 4])], [trace.clone(), trace.clone()]);
+        // Five of the eight were sent, four of them by the first agent.
+        let rest = trace.after_requests(5);
+        assert_eq!([of(0, [0, 3], [4, 5]), of(1, [0, 3], [4, 5])], [rest.clone(), rest]);
+        // The load's windows: 0 to 9 and 10 to 19. Both agents measured three.
+        let rest = trace.after_time(3_000_000_000);
+        assert_eq!([of(2, [7, 7], [3, 13]), of(3, [7, 7], [3, 13])], [rest.clone(), rest]);
+    }
 
     #[test]
     fn the_parts_of_all_agents_sum_up_to_the_load() {
