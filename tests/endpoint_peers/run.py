@@ -120,7 +120,7 @@ def aiperf(url, load, folder):
     tool([ARGUMENTS.venv / "bin/aiperf", "profile", "--model", "tokens", "--url", url, "--endpoint-type",
           "chat", "--streaming", "--input-file", "prompts.jsonl", "--custom-dataset-type", "single_turn",
           "--tokenizer", tokenizer(folder), "--request-count", load["requests"], "--ui", "none",
-          "--output-artifact-dir", "out", "--num-dataset-entries", 1, *pace], folder)
+          "--output-artifact-dir", "out", "--num-dataset-entries", 1, "--no-server-metrics", "--no-gpu-telemetry", *pace], folder)
     found = json.loads(next((folder / "out").rglob("profile_export_aiperf.json")).read_text())
     return {"ttft": found["time_to_first_token"]["p50"], "gap": found["inter_token_latency"]["p50"],
             "requests": found["request_count"]["avg"]}
