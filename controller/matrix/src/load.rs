@@ -323,6 +323,8 @@ fn trace(
     if arrivals != Arrivals::Trace {
         if !trace.is_absent() {
             section.problem("trace", "has no effect without arrivals = \"trace\"");
+            // Its other problems are reported too.
+            trace::read(trace, folder, scenario);
         }
         return None;
     }
