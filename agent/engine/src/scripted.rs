@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_fails_leaves_its_neighbour_alone() {
+    fn a_request_that_fails_leaves_its_neighbor_alone() {
         let (rows, _) = play(r#"{"samples": {"bad": {"fails": "no"}}}"#, &["bad", "good"]);
         assert!(rows[0].is_err() && rows[1].is_ok());
     }

@@ -165,7 +165,7 @@ proptest! {
     }
 
     #[test]
-    fn a_row_does_not_depend_on_its_neighbours(
+    fn a_row_does_not_depend_on_its_neighbors(
         rows in 2_usize..80, outputs in 1_usize..100, inputs in 1_usize..150, seed in any::<u64>(),
     ) {
         let (x, w) = (random(seed, rows * inputs), random(!seed, outputs * inputs));

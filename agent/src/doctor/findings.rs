@@ -19,7 +19,7 @@ pub fn findings(observations: &Observations) -> Vec<Finding> {
     all.extend(memory(observations));
     all.extend([clock(observations)]);
     all.extend(speed(observations));
-    all.extend(neighbours(observations));
+    all.extend(neighbors(observations));
     all.extend(gpus(observations));
     all.extend(throttled(observations));
     all.extend(computed(observations));
@@ -146,7 +146,7 @@ fn total(windows: &[Window], metric: Metric) -> Option<f64> {
     windows.iter().filter_map(|window| window.readings.of(metric)).reduce(|sum, value| sum + value)
 }
 
-fn neighbours(observations: &Observations) -> Vec<Finding> {
+fn neighbors(observations: &Observations) -> Vec<Finding> {
     let sum = |metric| total(&observations.windows, metric);
     let Some(all) = sum(Metric::HostCpuTotalNs).filter(|all| *all > 0.0) else { return Vec::new() };
     let percent = |share: f64| format!("{:.1}%", share * 100.0);

@@ -200,7 +200,7 @@ fn a_batch_is_as_many_requests_and_connections_are_used_again() {
 }
 
 #[test]
-fn a_failure_has_its_class_and_leaves_its_neighbours_alone() {
+fn a_failure_has_its_class_and_leaves_its_neighbors_alone() {
     let served = serve();
     let mut slow = spec(&served.address);
     slow.endpoint.as_mut().unwrap().timeout_ms = 300;

@@ -92,7 +92,7 @@ fn logits_of_every_dtype_lie_within_their_tolerance() {
     }
 }
 
-/// Other dtypes have tokens of their own, but a row's do not depend on its neighbours either.
+/// Other dtypes have tokens of their own, but a row's do not depend on its neighbors either.
 #[test]
 fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
     for model in MODELS {

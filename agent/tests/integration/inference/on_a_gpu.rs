@@ -63,7 +63,7 @@ fn rows_that_join_a_running_batch_change_nothing() {
 
 #[test]
 #[ignore = "needs a CUDA driver"]
-fn rows_of_other_dtypes_do_not_depend_on_their_neighbours() {
+fn rows_of_other_dtypes_do_not_depend_on_their_neighbors() {
     for dtype in [Dtype::F16, Dtype::Bf16, Dtype::Int8] {
         let mut on_gpu = load("gated-untied", dtype, Launches::Graph);
         let cases = &short_cases("gated-untied")[..4];

@@ -66,7 +66,7 @@ fn every_adapter_is_exact_merged_from_folders_and_archives() {
     }
 }
 
-/// Other dtypes have tokens of their own, but a row's do not depend on its neighbours either.
+/// Other dtypes have tokens of their own, but a row's do not depend on its neighbors either.
 #[test]
 fn tokens_of_every_dtype_do_not_depend_on_the_batch() {
     for model in MODELS {

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_resemble_their_neighbours_are_worth_less() {
+    fn requests_that_resemble_their_neighbors_are_worth_less() {
         let alike = windows(|request| (request / 100 + 1) * 100_000_000);
         let found = estimates(&[(1, &alike)], 1000);
         assert!(found.latency_ms.effective_n < 100, "{}", found.latency_ms.effective_n);

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_neighbour_that_comes_and_goes_is_told_with_its_price() {
+    fn a_neighbor_that_comes_and_goes_is_told_with_its_price() {
         let window = |i: u32| {
             let share = if i % 10 < 3 { 0.5 } else { 0.001 };
             let noise = f64::from(i * 7919 % 101) / 101.0;

@@ -3,7 +3,7 @@
 //! Only the lower envelope counts: memory that an allocator or garbage collector returns is no leak. The series is cut
 //! into slices that hold at least two teeth of a sawtooth each, and the smallest value of each slice is kept. Through
 //! these goes the line of Theil and Sen; its error comes from a circular block bootstrap of the residuals (Politis
-//! and Romano 1992), because neighbouring troughs resemble each other.
+//! and Romano 1992), because neighboring troughs resemble each other.
 
 use super::POWER;
 use super::detectable::{margin, normal_quantile};

@@ -14,7 +14,7 @@ use crate::interval::mean;
 pub const FEWEST: usize = 12;
 
 /// Of n independent points the squares of scores vary by 4.4 / n, since x spreads evenly, and what is made of the
-/// resemblance of neighbours by 4 / n: together as with n / 4 degrees of freedom.
+/// resemblance of neighbors by 4 / n: together as with n / 4 degrees of freedom.
 const POINTS_PER_DEGREE: f64 = 4.0;
 
 /// The end of warm-up follows the noise a little: so many more are missed in `cargo xtask simulate --stress`.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_that_resemble_each_other_widen_the_error() {
+    fn neighbors_that_resemble_each_other_widen_the_error() {
         // Each value four times: a quarter of the information.
         let noise = |i: u32| f64::from((i * 7919 + 13) % 101) / 101.0;
         let single: Vec<(f64, f64)> = (0..400).map(|i| (f64::from(i), noise(i))).collect();

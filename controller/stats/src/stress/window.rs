@@ -122,7 +122,7 @@ impl Window {
         self.load.ok() as f64 / self.seconds
     }
 
-    /// Neighbours as one; `None` of none.
+    /// Neighbors as one; `None` of none.
     pub fn joined(windows: &[Self]) -> Option<Self> {
         let (first, rest) = windows.split_first()?;
         let mut all = first.clone();

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_comes_and_goes_does_not() {
+    fn a_neighbor_that_comes_and_goes_does_not() {
         let shares = (0..300).map(|second| if second % 15 < 5 { 0.6 } else { 0.0 });
         assert_eq!(spent(shares), None);
         assert_eq!(spent((0..100).map(|_| 0.6)), None, "it never ran freely");
