@@ -119,7 +119,7 @@ pub enum Error {
     Times { start_ns: u64, end_ns: u64 },
     #[error("implausible counts in a load window")]
     Counts,
-    #[error("a share of a load that no agent has")]
+    #[error("invalid share of a load")]
     Share,
     #[error(transparent)]
     Histogram(#[from] histogram::Error),

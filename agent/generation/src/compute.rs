@@ -41,12 +41,12 @@ impl NextToken {
     }
 }
 
-/// A step in which rows are fed several tokens.
+/// A step that gives the logits of some tokens.
 #[derive(Debug, Clone, Copy)]
-pub struct DraftedStep<'a> {
+pub struct ScoredStep<'a> {
     /// Row by row.
     pub tokens: &'a [u32],
-    /// How many of them each row has, at least one.
+    /// How many of them each row has: one, or with [`Compute::verifies_drafts`] at least one.
     pub lengths: &'a [usize],
     /// The ascending indices of the tokens whose logits are wanted instead of the next token.
     pub scored: &'a [usize],
@@ -83,21 +83,20 @@ pub trait Compute: Send {
     /// All logits of a step, `[rows, vocabulary]`.
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure>;
 
-    /// Like [`Compute::step`], but writes the logits of the rows at the ascending indices `scored`,
-    /// `[scored, vocabulary]`, and the next tokens of the other rows only.
+    /// Like [`Compute::step`], but writes the logits of the scored tokens, `[scored, vocabulary]`, and
+    /// what follows the other tokens only.
     fn step_scored(
         &mut self,
-        tokens: &[u32],
-        scored: &[usize],
+        step: &ScoredStep<'_>,
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
         best.clear();
         logits.clear();
-        let all = self.step_logits(tokens)?;
-        let vocabulary = all.len() / tokens.len();
+        let all = self.step_logits(step.tokens)?;
+        let vocabulary = all.len() / step.tokens.len();
         for (row, of_row) in all.chunks_exact(vocabulary).enumerate() {
-            if scored.binary_search(&row).is_ok() {
+            if step.scored.binary_search(&row).is_ok() {
                 logits.extend_from_slice(of_row);
             } else {
                 best.push(NextToken::of(of_row));
@@ -110,17 +109,6 @@ pub trait Compute: Send {
     /// steps, and forgotten again.
     fn verifies_drafts(&self) -> bool {
         false
-    }
-
-    /// Like [`Compute::step_scored`], but with one or more tokens per row. Requires
-    /// [`Compute::verifies_drafts`].
-    fn step_drafted(
-        &mut self,
-        _step: &DraftedStep<'_>,
-        _best: &mut Vec<NextToken>,
-        _logits: &mut Vec<f32>,
-    ) -> Result<(), Failure> {
-        unreachable!("no drafts for a model that can't verify them")
     }
 
     /// Drops the last `tokens[i]` tokens that row `i` was fed. Requires

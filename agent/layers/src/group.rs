@@ -6,18 +6,20 @@ use std::ops::Range;
 /// that the rows stay in cache and memory is bounded.
 const TOKENS: usize = 1024;
 
+/// Sequences of these lengths one after the other, as ranges of rows.
+pub fn ranges(lengths: impl Iterator<Item = usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut end = 0;
+    lengths.map(move |length| {
+        let start = end;
+        end += length;
+        start..end
+    })
+}
+
 /// The first group of prompts with these lengths, as ranges of rows.
 fn next(lengths: &[usize]) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    let mut start = 0;
-    for length in lengths {
-        if start > 0 && start + length > TOKENS {
-            break;
-        }
-        ranges.push(start..start + length);
-        start += length;
-    }
-    ranges
+    let fits = |prompt: &Range<usize>| prompt.start == 0 || prompt.end <= TOKENS;
+    ranges(lengths.iter().copied()).take_while(fits).collect()
 }
 
 /// All prompts, in groups.

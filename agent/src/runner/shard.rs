@@ -267,7 +267,7 @@ impl<E: Engines> ShardRunner<E> {
             if engine.switch(&spec)? {
                 let all_ns = self.real.now_ns() - start_ns;
                 let gpu_bytes = self.gpu_memory(offer);
-                self.loaded = Some(self.with(spec, engine, [loaded.gpu_before_bytes, gpu_bytes]));
+                self.loaded = Some(self.with(spec, engine, loaded.gpu_before_bytes, gpu_bytes));
                 return Ok(Loading { all_ns, adapter_ns: all_ns });
             }
         }
@@ -283,7 +283,7 @@ impl<E: Engines> ShardRunner<E> {
         }
         let all_ns = self.real.now_ns() - start_ns;
         let gpu_bytes = self.gpu_memory(offer);
-        self.loaded = Some(self.with(spec, engine, [gpu_before_bytes, gpu_bytes]));
+        self.loaded = Some(self.with(spec, engine, gpu_before_bytes, gpu_bytes));
         Ok(Loading { all_ns, adapter_ns: all_ns - first_ns })
     }
 
@@ -301,12 +301,13 @@ impl<E: Engines> ShardRunner<E> {
         readings.of(Metric::GpuMemoryUsedBytes).map(|bytes| bytes as u64)
     }
 
-    /// GPU memory: before loading and after.
+    /// `gpu_before_bytes`: GPU memory in use before loading; `gpu_bytes`: after it.
     fn with(
         &self,
         spec: EngineSpec,
         engine: Box<dyn Engine>,
-        [gpu_before_bytes, gpu_bytes]: [Option<u64>; 2],
+        gpu_before_bytes: Option<u64>,
+        gpu_bytes: Option<u64>,
     ) -> Loaded {
         let rss_bytes = Memory::read().resident;
         let url = spec.endpoint.as_ref().and_then(|endpoint| endpoint.metrics_url.as_deref());

@@ -250,7 +250,7 @@ usd_per_hour = 1.0
 "#;
 
     #[test]
-    fn agents_that_share_a_trace_go_on_where_all_of_them_were() {
+    fn agents_that_share_a_trace_resume_where_all_of_them_stopped() {
         let mut matrix = Matrix::check(TRACES, "m", Path::new("/"), &Overrides::default()).unwrap();
         // At 0, 100, 300, 600 ms and so on.
         let times = (0..40).map(|at| at * (at + 1) * 50_000_000).collect();

@@ -1,4 +1,4 @@
-//! `cargo xtask gpu-check`: what is to be found out on a machine with an NVIDIA GPU. It needs the
+//! `cargo xtask gpu-check`: checks for a machine with an NVIDIA GPU. It needs the
 //! agent alone: no network, no toolkit, no weights.
 //!
 //! Tokens are compared with those of the CPU on the same machine, and a step's time with its bytes,

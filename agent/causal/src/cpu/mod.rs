@@ -15,7 +15,7 @@ use crate::rope;
 use block::{Block, Workspace};
 use checkpoint::Error;
 use checkpoint::lora::Adapter;
-use generation::compute::{self, Compute, DraftedStep, NextToken};
+use generation::compute::{self, Compute, NextToken, ScoredStep};
 use generation::roofline::{Limits, Roofline};
 use kernels::{Cache, Dispatch, Heads, Kernels, NewTokens, Rope, Rows, Storage};
 use layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
@@ -213,13 +213,8 @@ impl CpuModel {
     /// Runs tokens of each row, up to the head.
     fn decode_several(&mut self, tokens: &[u32], lengths: impl Iterator<Item = usize>) {
         let sequences = &mut self.buffers.sequences;
-        let mut end = 0;
         sequences.clear();
-        sequences.extend(lengths.map(|length| {
-            let start = end;
-            end += length;
-            start..end
-        }));
+        sequences.extend(group::ranges(lengths));
         self.forward(tokens, 0);
         let Buffers { x, out, .. } = &mut self.buffers;
         self.kernels.rms_norm(x, &self.last_norm, self.config.epsilon, out);
@@ -274,13 +269,13 @@ impl Compute for CpuModel {
 
     fn step_scored(
         &mut self,
-        tokens: &[u32],
-        scored: &[usize],
+        step: &ScoredStep<'_>,
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
-        self.decode(tokens);
-        self.head.next_and_logits(&mut self.kernels, &self.buffers.out, scored, best, logits);
+        self.decode_several(step.tokens, step.lengths.iter().copied());
+        let out = &self.buffers.out;
+        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
         Ok(())
     }
 
@@ -291,18 +286,6 @@ impl Compute for CpuModel {
 
     fn verifies_drafts(&self) -> bool {
         VERIFIES_DRAFTS
-    }
-
-    fn step_drafted(
-        &mut self,
-        step: &DraftedStep<'_>,
-        best: &mut Vec<NextToken>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), Failure> {
-        self.decode_several(step.tokens, step.lengths.iter().copied());
-        let out = &self.buffers.out;
-        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
-        Ok(())
     }
 
     fn forget(&mut self, tokens: &[usize]) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 //! depends on all tokens before.
 
 use super::*;
-use crate::compute::{self, DraftedStep};
+use crate::compute::{self, ScoredStep};
 use checkpoint::lora::Adapter;
 use proptest::prelude::*;
 
@@ -56,15 +56,15 @@ impl Compute for Hashing {
 
     fn step(&mut self, tokens: &[u32], best: &mut Vec<NextToken>) -> Result<(), Failure> {
         let lengths = vec![1; tokens.len()];
-        let step = DraftedStep { tokens, lengths: &lengths, scored: &[] };
-        self.step_drafted(&step, best, &mut Vec::new())
+        let step = ScoredStep { tokens, lengths: &lengths, scored: &[] };
+        self.step_scored(&step, best, &mut Vec::new())
     }
 
     fn step_logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Failure> {
         let scored: Vec<usize> = (0..tokens.len()).collect();
-        let step = DraftedStep { tokens, lengths: &vec![1; tokens.len()], scored: &scored };
+        let step = ScoredStep { tokens, lengths: &vec![1; tokens.len()], scored: &scored };
         let mut logits = Vec::new();
-        self.step_drafted(&step, &mut Vec::new(), &mut logits)?;
+        self.step_scored(&step, &mut Vec::new(), &mut logits)?;
         Ok(logits)
     }
 
@@ -72,9 +72,9 @@ impl Compute for Hashing {
         true
     }
 
-    fn step_drafted(
+    fn step_scored(
         &mut self,
-        step: &DraftedStep<'_>,
+        step: &ScoredStep<'_>,
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ mod log_softmax;
 mod rules;
 mod sampling;
 
-use super::compute::{Compute, DraftedStep, NextToken};
+use super::compute::{Compute, NextToken, ScoredStep};
 use beams::{BeamSearch, Continued, Next, Summary};
 use drafting::Drafter;
 use model::failure::Failure;
@@ -181,13 +181,11 @@ pub fn generate(
         active.feed();
         active.scored_tokens(&mut results.scored);
         let StepResults { best, scored, logits } = &mut results;
-        if active.fed.len() > rows {
-            let ActiveRows { fed: tokens, lengths, .. } = &active;
-            model.step_drafted(&DraftedStep { tokens, lengths, scored }, best, logits)?;
-        } else if scored.is_empty() {
-            model.step(&active.tokens, best)?;
+        let ActiveRows { fed: tokens, lengths, .. } = &active;
+        if tokens.len() == rows && scored.is_empty() {
+            model.step(tokens, best)?;
         } else {
-            model.step_scored(&active.tokens, scored, best, logits)?;
+            model.step_scored(&ScoredStep { tokens, lengths, scored }, best, logits)?;
         }
         active.take(&mut results, stopwatch.now_ns(), special_tokens, orders);
         if active.wrong.iter().any(|tokens| *tokens > 0) {

@@ -7,7 +7,7 @@ use super::relative_bias::RelativeBias;
 use crate::config::Stack;
 use checkpoint::Error;
 use kernels::{Appended, Cache, Epilogue, Heads, Kernels, Rows, Step, Weights};
-use layers::{Linear, LoraBuffers};
+use layers::{Linear, LoraBuffers, group};
 use std::ops::Range;
 
 #[derive(Debug)]
@@ -80,13 +80,8 @@ impl Decoder {
 
     /// Sets how many tokens each row takes in the next step.
     pub(super) fn expect(&mut self, lengths: impl Iterator<Item = usize>) {
-        let mut end = 0;
         self.sequences.clear();
-        self.sequences.extend(lengths.map(|length| {
-            let start = end;
-            end += length;
-            start..end
-        }));
+        self.sequences.extend(group::ranges(lengths));
     }
 
     /// Of each token of the next step.

@@ -18,7 +18,7 @@ use ::layers::{Embedding, Linear, LoraBuffers, TokenHead, group};
 use checkpoint::{Error, lora::Adapter};
 use decoder::Decoder;
 use encoder::Encoder;
-use generation::compute::{self, Compute, DraftedStep, NextToken};
+use generation::compute::{self, Compute, NextToken, ScoredStep};
 use generation::roofline::{Limits, Roofline};
 use input::Input;
 use kernels::{Dispatch, Kernels, Rows, Storage};
@@ -287,13 +287,13 @@ impl Compute for CpuModel {
 
     fn step_scored(
         &mut self,
-        tokens: &[u32],
-        scored: &[usize],
+        step: &ScoredStep<'_>,
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
-        self.decode(tokens);
-        self.head.next_and_logits(&mut self.kernels, &self.rows.out, scored, best, logits);
+        self.decode_several(step.tokens, step.lengths.iter().copied());
+        let out = &self.rows.out;
+        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
         Ok(())
     }
 
@@ -304,18 +304,6 @@ impl Compute for CpuModel {
 
     fn verifies_drafts(&self) -> bool {
         VERIFIES_DRAFTS
-    }
-
-    fn step_drafted(
-        &mut self,
-        step: &DraftedStep<'_>,
-        best: &mut Vec<NextToken>,
-        logits: &mut Vec<f32>,
-    ) -> Result<(), Failure> {
-        self.decode_several(step.tokens, step.lengths.iter().copied());
-        let out = &self.rows.out;
-        self.head.next_and_logits(&mut self.kernels, out, step.scored, best, logits);
-        Ok(())
     }
 
     fn forget(&mut self, tokens: &[usize]) -> Result<(), Failure> {

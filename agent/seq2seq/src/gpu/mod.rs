@@ -15,7 +15,7 @@ use ::layers::group;
 use checkpoint::lora::Adapter;
 use decoder::Decoder;
 use encoder::Encoder;
-use generation::compute::{self, Compute, NextToken};
+use generation::compute::{self, Compute, NextToken, ScoredStep};
 use gpu::{Gpu, HEAD_WIDTH, Kernels, MOST_KEYS, Storage, Weights};
 use layers::Loader;
 use model::engine::{Dtype, EngineSpec};
@@ -246,19 +246,18 @@ impl Compute for GpuT5 {
 
     fn step_scored(
         &mut self,
-        tokens: &[u32],
-        scored: &[usize],
+        step: &ScoredStep<'_>,
         best: &mut Vec<NextToken>,
         logits: &mut Vec<f32>,
     ) -> Result<(), Failure> {
-        self.step(tokens, best)?;
+        self.step(step.tokens, best)?;
         logits.clear();
         let mut row = 0;
         best.retain(|_| {
             row += 1;
-            scored.binary_search(&(row - 1)).is_err()
+            step.scored.binary_search(&(row - 1)).is_err()
         });
-        for row in scored {
+        for row in step.scored {
             let of_row = self.decoder.read_logits(*row..row + 1);
             logits.extend(of_row.map_err(|error| failure(&error))?);
         }

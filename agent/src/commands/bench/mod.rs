@@ -80,10 +80,17 @@ struct Figures {
     model_size_mb: f64,
     cache_mb: f64,
     peak_rss_mb: Option<f64>,
-    /// In use by all processes: before loading, after it, and after the batches.
-    gpu_mb: [Option<f64>; 3],
+    gpu: GpuMemory,
     roofline: Option<Roofline>,
     drafts: Option<Drafts>,
+}
+
+/// GPU memory in use by all processes, in MiB; `None` on CPU.
+struct GpuMemory {
+    before: Option<f64>,
+    loaded: Option<f64>,
+    /// After the batches.
+    decoded: Option<f64>,
 }
 
 pub fn run(options: &Options) -> anyhow::Result<()> {
@@ -95,11 +102,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let threads = super::threads(options.model.threads);
     let memory = DriverMemory::of(&Device::open(&options.model.device)?);
     let used_mb = || memory.as_ref().and_then(DriverMemory::used).map(|bytes| bytes as f64 / MB);
-    let gpu_before_mb = used_mb();
+    let before = used_mb();
     let loading = Stopwatch::start();
     let mut engine = input::load(&options.model, &lines)?;
     let load_ms = loading.now_ns() as f64 / 1e6;
-    let gpu_after_load_mb = used_mb();
+    let loaded = used_mb();
     for note in &engine.facts().notes {
         terminal::note(&format!("note: {note}"));
     }
@@ -131,7 +138,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             model_size_mb: engine.facts().model_size_bytes as f64 / MB,
             cache_mb: engine.kv_cache_bytes() as f64 / MB,
             peak_rss_mb: peak_rss_mb(),
-            gpu_mb: [gpu_before_mb, gpu_after_load_mb, used_mb()],
+            gpu: GpuMemory { before, loaded, decoded: used_mb() },
             roofline,
             drafts,
         };
@@ -229,10 +236,10 @@ impl Figures {
                 "drafted": drafted,
                 "accepted": accepted,
             })),
-            "gpu_memory_mb": self.gpu_mb[0].is_some().then(|| json!({
-                "before": self.gpu_mb[0],
-                "loaded": self.gpu_mb[1],
-                "decoded": self.gpu_mb[2],
+            "gpu_memory_mb": self.gpu.before.is_some().then(|| json!({
+                "before": self.gpu.before,
+                "loaded": self.gpu.loaded,
+                "decoded": self.gpu.decoded,
             })),
             "roofline": self.roofline.as_ref().map(|roofline| self.roofline_json(roofline)),
         })

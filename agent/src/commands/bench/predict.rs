@@ -47,7 +47,7 @@ fn cards(name: &str, device: &str) -> anyhow::Result<Vec<&'static Card>> {
     let Some(gpu) = device.gpu() else { return Ok(CARDS.iter().collect()) };
     let found = Card::find(&gpu.name);
     found.map(|card| vec![card]).with_context(|| {
-        format!("no figures of {}: name a card, such as --predict {}", gpu.name, CARDS[0].name)
+        format!("no figures for {}: name a card, such as --predict {}", gpu.name, CARDS[0].name)
     })
 }
 

@@ -1,7 +1,7 @@
 //! Runs whose shards are measured at the same time: each agent puts its part of the load on one endpoint.
 //!
 //! All open shards of such a run are leased in one step, to agents on different hosts. Each agent warms up and waits; the
-//! last one starts all. If an attempt breaks off, the others would go on with a part of the load, so they are revoked, and
+//! last one starts all. If an attempt breaks off, the others would continue with a part of the load, so they are revoked, and
 //! what is left of all shards starts again together. An agent whose shard is done doesn't take part again: the others
 //! share the whole load. Of a sustained load, all agents measure each window, or it is given up.
 

@@ -338,7 +338,7 @@ fn calibration(decision: &Decision) -> Section {
                 Entry::estimate(&one.measured_ms),
                 entry(&one.predicted_ms, 1.0),
                 one.as_poisson_ms.as_ref().map_or_else(
-                    || Entry::missing("arrivals were not recorded ones"),
+                    || Entry::missing("arrivals were not recorded"),
                     |poisson| entry(poisson, 1.0),
                 ),
                 Entry { tone, ..Entry::words(word) },

@@ -79,13 +79,13 @@ pub(crate) fn arrivals(entry: &Entry) -> Option<String> {
     Some(format!("{gaps}; rate × {low} to {high}"))
 }
 
-/// Such as `recorded`, `recorded × 2` or `10% of the recorded`.
+/// Such as `recorded`, `recorded × 2` or `10% of the recorded requests`.
 fn recorded(trace: &ReplayedTrace) -> String {
     let factor = trace.factor;
     match trace.scale {
         _ if factor.to_bits() == 1.0_f64.to_bits() => "recorded".to_owned(),
         Scale::Time => format!("recorded × {factor}"),
-        Scale::Rate => format!("{}% of the recorded", percent(factor)),
+        Scale::Rate => format!("{}% of the recorded requests", percent(factor)),
     }
 }
 

@@ -85,7 +85,9 @@ pub(crate) fn cause(cause: &Cause) -> String {
             missed.percentile, missed.ci_low_ms, missed.ci_high_ms, missed.limit_ms
         ),
         Cause::SyntheticTime => "latencies come from a script, not from a clock".to_owned(),
-        Cause::SoftwareGpu => "computed by a software GPU: no figure is a speed".to_owned(),
+        Cause::SoftwareGpu => {
+            "measured on a software GPU, whose speed is not that of a GPU".to_owned()
+        }
     }
 }
 
