@@ -277,7 +277,7 @@ usd_per_hour = 0.5
     let reasons = validity(gpu)["reasons"].to_string();
     assert!(reasons.contains("software_gpu"), "{reasons}");
     assert!(!validity(cpu)["reasons"].to_string().contains("software_gpu"));
-    assert!(finished.out.contains("computed by a software GPU"), "{}", finished.out);
+    assert!(finished.out.contains("measured on a software GPU"), "{}", finished.out);
 
     // Memory and start of the GPU, as those of the CPU.
     let memory = |entry: &Value| entry["cells"][0]["memory"].clone();
@@ -332,7 +332,7 @@ fn a_prediction_needs_no_gpu_and_is_labeled() {
     // The software GPU is no card.
     let here = [&model[..], &["--device", "cuda:0", "--predict"]].concat();
     let refused = Finished::of(&mut agent(&workspace, &here)).expect(2).err;
-    assert!(refused.contains("no figures of Fleetmark software GPU"), "{refused}");
+    assert!(refused.contains("no figures for Fleetmark software GPU"), "{refused}");
 }
 
 #[test]

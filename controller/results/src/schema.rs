@@ -306,7 +306,7 @@ pub struct Entry {
     /// same time. Empty where it stayed the same.
     #[serde(default)]
     pub rate_profile: Vec<RateAt>,
-    /// Null where the arrivals were not recorded ones.
+    /// Null where the arrivals were not recorded.
     #[serde(default)]
     pub trace: Option<ReplayedTrace>,
     pub engine: Option<Engine>,
