@@ -9,18 +9,22 @@ const MAX_PERIOD_NS: u64 = 3650 * 24 * 3600 * 1_000_000_000;
 
 /// Arrival times within one period, in order. The times of the next period follow at its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Gaps", into = "Gaps")]
+#[serde(try_from = "Serialized", into = "Serialized")]
 pub struct RecordedArrivals {
     /// In nanoseconds from the start; at least one, none after the period.
     times_ns: Vec<u64>,
     period_ns: u64,
+    /// By arrival, an index of the load's requests; empty: they take turns.
+    requests: Vec<u32>,
 }
 
 /// The serialized form, whose numbers are short.
 #[derive(Serialize, Deserialize)]
-struct Gaps {
+struct Serialized {
     gaps_ns: Vec<u64>,
     period_ns: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<u32>,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Error {
         "recorded arrivals repeat every {period_ns} ns: expected a time after the last one, and at most ten years"
     )]
     Period { period_ns: u64 },
+    #[error("expected a request for each of {expected} recorded arrivals, found {found}")]
+    Requests { found: usize, expected: usize },
 }
 
 impl RecordedArrivals {
@@ -48,7 +54,31 @@ impl RecordedArrivals {
         if period_ns == 0 || period_ns < last || period_ns > MAX_PERIOD_NS {
             return Err(Error::Period { period_ns });
         }
-        Ok(Self { times_ns, period_ns })
+        Ok(Self { times_ns, period_ns, requests: Vec::new() })
+    }
+
+    /// With the request of each arrival, an index of the load's requests; empty: they take turns.
+    pub fn sending(self, requests: Vec<u32>) -> Result<Self, Error> {
+        let (found, expected) = (requests.len(), self.times_ns.len());
+        if found != 0 && found != expected {
+            return Err(Error::Requests { found, expected });
+        }
+        Ok(Self { requests, ..self })
+    }
+
+    /// By arrival, an index of the load's requests; empty: they take turns.
+    pub fn requests(&self) -> &[u32] {
+        &self.requests
+    }
+
+    /// The request of an arrival, from 0, as an index of the load's requests.
+    pub fn request(&self, index: u64) -> u64 {
+        let count = self.requests.len() as u64;
+        if count == 0 {
+            return index;
+        }
+        // Below the number of requests, which a usize counts.
+        self.requests[usize::try_from(index % count).unwrap_or_default()].into()
     }
 
     /// From the gaps in front of the arrivals, as a sum that can't overflow unnoticed.
@@ -119,13 +149,14 @@ impl RecordedArrivals {
     pub fn faster(&self, factor: f64) -> Result<Self, Error> {
         let scaled = |at_ns: u64| scale(at_ns, factor);
         let times = self.times_ns.iter().map(|at| scaled(*at)).collect();
-        Self::new(times, scaled(self.period_ns).max(1))
+        Self::new(times, scaled(self.period_ns).max(1))?.sending(self.requests.clone())
     }
 
     /// The arrivals at these indices, in order, at their own times.
     pub fn only(&self, indices: &[usize]) -> Result<Self, Error> {
         let times = indices.iter().filter_map(|index| self.times_ns.get(*index)).copied();
-        Self::new(times.collect(), self.period_ns)
+        let requests = indices.iter().filter_map(|index| self.requests.get(*index)).copied();
+        Self::new(times.collect(), self.period_ns)?.sending(requests.collect())
     }
 
     /// What is left of a load after its first `requests` arrivals: times from the last of them.
@@ -148,7 +179,9 @@ impl RecordedArrivals {
         let (before, after) = self.times_ns.split_at(first);
         let after = after.iter().map(|at| at - start_ns);
         let before = before.iter().map(|at| at + (self.period_ns - start_ns));
-        Self { times_ns: after.chain(before).collect(), period_ns: self.period_ns }
+        let mut requests = self.requests.clone();
+        requests.rotate_left(first.min(self.requests.len()));
+        Self { times_ns: after.chain(before).collect(), period_ns: self.period_ns, requests }
     }
 }
 
@@ -161,17 +194,18 @@ fn scale(at_ns: u64, factor: f64) -> u64 {
     (at_ns as f64 / factor).round() as u64
 }
 
-impl TryFrom<Gaps> for RecordedArrivals {
+impl TryFrom<Serialized> for RecordedArrivals {
     type Error = Error;
 
-    fn try_from(gaps: Gaps) -> Result<Self, Error> {
-        Self::from_gaps(&gaps.gaps_ns, gaps.period_ns)
+    fn try_from(gaps: Serialized) -> Result<Self, Error> {
+        Self::from_gaps(&gaps.gaps_ns, gaps.period_ns)?.sending(gaps.requests)
     }
 }
 
-impl From<RecordedArrivals> for Gaps {
+impl From<RecordedArrivals> for Serialized {
     fn from(arrivals: RecordedArrivals) -> Self {
-        Self { gaps_ns: arrivals.gaps_ns(), period_ns: arrivals.period_ns }
+        let (gaps_ns, period_ns) = (arrivals.gaps_ns(), arrivals.period_ns);
+        Self { gaps_ns, period_ns, requests: arrivals.requests }
     }
 }
 
@@ -217,6 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn requests_take_turns_unless_arrivals_have_their_own() {
+        let arrivals = recorded(&[0, 10, 10, 70], 100);
+        assert_eq!([0, 5, 9].map(|index| arrivals.request(index)), [0, 5, 9]);
+        let own = arrivals.clone().sending(vec![3, 1, 1, 2]).unwrap();
+        assert_eq!([0, 5, 11].map(|index| own.request(index)), [3, 1, 2]);
+        assert_eq!(own.only(&[1, 3]).unwrap().requests(), [1, 2]);
+        assert_eq!(own.faster(2.0).unwrap().requests(), own.requests());
+        let error = arrivals.sending(vec![1]).unwrap_err();
+        assert_eq!(error, Error::Requests { found: 1, expected: 4 });
+    }
+
+    #[test]
     fn other_times_are_refused() {
         let error = |times: Vec<u64>, period| RecordedArrivals::new(times, period).unwrap_err();
         assert_eq!(error(vec![], 9), Error::Count { found: 0 });
@@ -239,7 +285,9 @@ mod tests {
             requests in 1..30_u64,
         ) {
             let period = gaps.iter().sum::<u64>() + rest;
+            let picks = (10..).take(gaps.len()).collect();
             let arrivals = RecordedArrivals::from_gaps(&gaps, period).unwrap();
+            let arrivals = arrivals.sending(picks).unwrap();
             let json = serde_json::to_string(&arrivals).unwrap();
             prop_assert_eq!(serde_json::from_str::<RecordedArrivals>(&json).unwrap(), arrivals.clone());
             let first = (0..10_000).find(|index| arrivals.time_ns(*index) >= passed).unwrap();
@@ -251,6 +299,8 @@ mod tests {
             for index in 0..40 {
                 prop_assert_eq!(left.time_ns(index) + passed, arrivals.time_ns(first + index));
                 prop_assert_eq!(after.time_ns(index) + shift, arrivals.time_ns(requests + index));
+                prop_assert_eq!(left.request(index), arrivals.request(first + index));
+                prop_assert_eq!(after.request(index), arrivals.request(requests + index));
             }
             for span in [0, 7, 60, period, 2 * period + 3] {
                 let within = |start: u64| {

@@ -75,6 +75,84 @@ fn a_share_of_a_trace_is_repeated_for_as_long_as_a_sustained_load_takes() {
     assert!(finished.out.contains("50% of the recorded"), "{}", finished.out);
 }
 
+/// Dialogues of 60, 80, 100 and so on characters, in an order that isn't that of their lengths.
+fn write_dialogues(workspace: &Workspace) {
+    let row = |index: usize| {
+        let length = 60 + 20 * (index * 7 % 40);
+        let text = format!("A: {}", "x".repeat(length - 3));
+        format!("{{\"id\": \"d{length}\", \"dialogue\": \"{text}\"}}")
+    };
+    workspace.write("dialogues.jsonl", (0..40).map(row).collect::<Vec<_>>().join("\n"));
+}
+
+/// 40 requests, 20 ms apart, whose prompts have these characters. Twelve of the dialogues are measured.
+fn with_lengths(scenario: &str, protocol: &str, lengths: impl Iterator<Item = usize>) -> Workspace {
+    let rest = format!(
+        "[factors]\nbatch_sizes = [1]\nscenarios = [\"{scenario}\"]\n[protocol]\nwarmup = 1\nruns = 2\n{scenario} = {{ arrivals = \"trace\", trace = {{ path = \"trace.csv\" }}{protocol} }}\n"
+    );
+    let matrix = scripted::matrix("replay", 12, &rest) + scripted::HERE;
+    let workspace =
+        scripted::workspace(STEADY, &matrix.replace("builtin:dialogues", "dialogues.jsonl"));
+    write_dialogues(&workspace);
+    let row = |(at, length): (usize, usize)| format!("{}.{:03},{length}", at / 50, at % 50 * 20);
+    let rows: Vec<String> = lengths.enumerate().map(row).collect();
+    workspace.write("trace.csv", format!("timestamp,input_characters\n{}\n", rows.join("\n")));
+    workspace
+}
+
+#[test]
+fn each_request_sends_a_dialogue_of_the_recorded_length() {
+    // 140 to 360, each of which the dataset has, but two are 9 characters off.
+    let length = |at: usize| 140 + 20 * (at * 5 % 12) + if at < 2 { 9 } else { 0 };
+    let workspace = with_lengths("server", "", (0..40).map(length));
+    let finished = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let rows = workspace.samples("results.json");
+    for run in [1, 2] {
+        let mut of_run: Vec<_> = rows.iter().filter(|row| row.run == run).collect();
+        of_run.sort_unstable_by_key(|row| row.start_ns);
+        let sent: Vec<usize> =
+            of_run.iter().map(|row| row.sample_id[1..].parse().expect("a length")).collect();
+        let nearest = |at: usize| 140 + 20 * (at * 5 % 12);
+        assert!(sent.iter().copied().eq((0..12).map(nearest)), "{sent:?}");
+    }
+    let lengths = &workspace.results("results.json")["results"][0]["trace"]["lengths"];
+    assert_eq!(lengths["unit"], "characters");
+    let of = &lengths["characters"];
+    assert_eq!((&of["requests"], &of["dialogues"]), (&12.into(), &12.into()));
+    assert_eq!((&of["near_share"], &of["mean_difference"]), (&1.0.into(), &1.5.into()));
+    for text in
+        ["requested ┆ characters", "12 requests sent 12 dialogues, each at most once. 100% of them"]
+    {
+        assert!(finished.out.contains(text), "{text}: {}", finished.out);
+    }
+}
+
+#[test]
+fn a_sustained_load_picks_dialogues_by_length_again_and_again() {
+    let lengths = (0..40).map(|at| if at % 4 == 0 { 840 } else { 60 + at });
+    let workspace = with_lengths("stress", ", duration = \"20s\", window = \"1s\"", lengths);
+    let _ = workspace.run(&["run", "matrix.toml", "--output", "results.json"]).expect(0);
+    let results = workspace.results("results.json");
+    let lengths = &results["results"][0]["trace"]["lengths"]["characters"];
+    assert_eq!((&lengths["requests"], &lengths["used"]["max"]), (&40.into(), &840.into()));
+    // Ten requests have 840 characters, and the others have two or three lengths that are near.
+    assert!((10..=20).contains(&lengths["most_uses"].as_u64().expect("a number")), "{lengths}");
+    assert!(lengths["near_share"].as_f64() > Some(0.5), "{lengths}");
+}
+
+#[test]
+fn agents_that_share_an_endpoint_send_no_dialogues_by_length() {
+    let workspace = with_lengths("server", "", 100..140);
+    let matrix = std::fs::read_to_string(workspace.path("matrix.toml")).expect("it was written");
+    let endpoint = "id = \"https://h/v1\"\n[model.endpoint]\ninput_tokens = \"/0/i\"\noutput_tokens = \"/0/o\"";
+    let matrix = matrix
+        .replace("id = \"scripted:script.json\"", endpoint)
+        .replace(scripted::HERE, "\n[[target]]\nname = \"behind\"\nagents = 2\nusd_per_hour = 1\n");
+    workspace.write("matrix.toml", matrix);
+    let shared = workspace.run(&["plan", "matrix.toml"]).expect(2).err;
+    assert!(shared.contains("set lengths = \"ignore\", or agents = 1"), "{shared}");
+}
+
 #[test]
 fn a_broken_trace_is_an_error_with_its_line() {
     let workspace = workspace(

@@ -5,6 +5,7 @@ use engine::scripted::Scripted;
 use model::engine::{AdapterMode, Dtype};
 use model::failure::{Kind, Retry};
 use model::generation::{Settings, Stop};
+use model::recorded_arrivals::RecordedArrivals;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 struct Scripts;
@@ -289,4 +290,42 @@ async fn a_sustained_load_without_token_counts_fails_and_sums_no_zeros() {
     let all = until_idle(&mut reports).await;
     let Some(Report::Failed { failure, .. }) = all.last() else { panic!("{all:?}") };
     assert!(failure.detail.contains("counts no tokens"), "{failure}");
+}
+
+#[tokio::test]
+async fn arrivals_of_a_sustained_load_send_their_own_requests() {
+    let script = r#"{"prompt_ms": 1, "token_ms": 1, "output_tokens": 2}"#;
+    let (runner, mut reports, _folder) = start(script).await;
+    let times = vec![0, 100_000_000, 200_000_000, 300_000_000];
+    let recorded = RecordedArrivals::new(times, 400_000_000).unwrap();
+    let load = Load {
+        request_rate: 10.0,
+        max_queue: 100,
+        recorded: Some(recorded.sending(vec![2, 0, 2, 2]).unwrap()),
+        sustained: Some(crate::workload::Sustained {
+            window_ns: 800_000_000,
+            windows: vec![0],
+            passed: 0,
+        }),
+        ..Load::default()
+    };
+    let mut batches = vec![batch(0, &["a"]), batch(1, &["b"]), batch(2, &["c"])];
+    for (batch, words) in batches.iter_mut().zip(["1", "1 2 3 4 5 6 7 8 9 10", "1 2 3"]) {
+        batch.requests[0].dialogue = words.to_owned();
+    }
+    runner.send(Command::Measure(Box::new(Offer {
+        attempt: 1,
+        batches,
+        batch_size: 1,
+        load: Some(load),
+        ..Offer::default()
+    })));
+    let all = until_idle(&mut reports).await;
+    let window = all.iter().find_map(|report| match report {
+        Report::Batch(told) => told.window.clone(),
+        _ => None,
+    });
+    let window = window.expect("the load has one");
+    // Twice 3 + 1 + 3 + 3 words, and 3 of the request that ends the window.
+    assert_eq!((window.ok(), window.input_tokens), (9, 23));
 }

@@ -1,6 +1,7 @@
 //! Measured batches and telemetry: checked against the plan, then stored and acknowledged.
 
 use super::event::{CampaignEvent, Latency};
+use super::offer::Planned;
 use super::{AgentMessage, BatchReport, CampaignState, Effects, Now, Refusal, scheduler};
 use matrix::plan::Load;
 use model::ids::{AgentId, SampleId};
@@ -28,7 +29,9 @@ impl CampaignState {
         }
         let (cell, run) = (plan.runs[plan.shards[shard].run].cell, plan.round_of(shard));
         let is_sustained = plan.cells[cell].sustained().is_some();
-        let composition = self.compositions.get(plan, run, plan.cells[cell].composed());
+        let loads = &self.campaign.matrix.loads;
+        let composed = Planned { plan, loads, dialogues: &self.dialogues };
+        let composition = self.compositions.get(composed, cell, run);
         let planned = composition.get(batch as usize).filter(|_| !is_sustained);
         let planned = planned.map(Vec::as_slice).unwrap_or_default();
         let is_planned = plan.shards[shard].batches.contains(&batch)
@@ -42,7 +45,6 @@ impl CampaignState {
             return self.refuse(agent, Refusal::Unplanned, now, out);
         }
         let load = plan.cells[cell].load.as_ref();
-        let loads = &self.campaign.matrix.loads;
         let scenario = plan.cells[cell].scenario;
         let most = |load: &Load, span_ns| loads.most_arrivals(scenario, load, span_ns);
         if window.as_ref().zip(load).is_some_and(|(window, load)| !fits(load, most, window)) {

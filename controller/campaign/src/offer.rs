@@ -1,6 +1,7 @@
 //! Shard offers with their dialogues, so that agents need no access to the dataset.
 
 use super::scheduler::Offer;
+use matrix::lengths::{self, Matched, characters};
 use matrix::plan::{Load, Plan, batches, stream};
 use matrix::{Loads, Queue};
 use model::ids::{CellId, SampleId};
@@ -68,22 +69,55 @@ pub struct OfferedLoad {
 
 /// Batches of every run that was needed so far. A run is composed once.
 #[derive(Default)]
-pub(super) struct Compositions(HashMap<(u32, u32), Vec<Vec<u32>>>);
+pub(super) struct Compositions {
+    /// By round and batch size.
+    shuffled: HashMap<(u32, u32), Vec<Vec<u32>>>,
+    /// By round and cell, of recorded requests whose prompts have a length.
+    by_length: HashMap<(u32, usize), Vec<Vec<u32>>>,
+}
+
+/// What runs are composed of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Planned<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) loads: &'a Loads,
+    /// The measured ones first, in the order of the plan.
+    pub(super) dialogues: &'a [DialogueRow],
+}
+
+impl Planned<'_> {
+    /// The recorded requests of a run and their dialogues, if their prompts have lengths.
+    fn by_length(&self, cell: usize, round: u32) -> Option<Matched> {
+        let lengths = || {
+            let characters = |row: &DialogueRow| characters(&row.dialogue);
+            self.dialogues.iter().take(self.plan.samples).map(characters).collect()
+        };
+        lengths::matched(self.plan, self.loads, cell, round, lengths)
+    }
+}
 
 impl Compositions {
-    /// The batches of a round at a batch size, as indices of dialogues.
-    pub(super) fn get(&mut self, plan: &Plan, round: u32, batch_size: u32) -> &[Vec<u32>] {
-        self.0
-            .entry((round, batch_size))
-            .or_insert_with(|| batches::compose(plan.seed, round, batch_size, plan.samples))
+    /// The batches of a run, as indices of dialogues.
+    pub(super) fn get(&mut self, planned: Planned<'_>, cell: usize, round: u32) -> &[Vec<u32>] {
+        let plan = planned.plan;
+        let size = plan.cells[cell].composed();
+        let is_shuffled = plan.cells[cell].sustained().is_some()
+            || !planned.loads.has_lengths(plan.cells[cell].scenario);
+        let shuffled = || batches::compose(plan.seed, round, size, plan.samples);
+        if is_shuffled {
+            return self.shuffled.entry((round, size)).or_insert_with(shuffled);
+        }
+        self.by_length.entry((round, cell)).or_insert_with(|| {
+            let Some(matched) = planned.by_length(cell, round) else { return shuffled() };
+            matched.dialogues.into_iter().map(|dialogue| vec![dialogue]).collect()
+        })
     }
 }
 
 /// Settings of a campaign that every offer carries.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct OfferSettings<'a> {
+pub(super) struct OfferSettings {
     pub(super) stop: Stop,
-    pub(super) loads: &'a Loads,
     /// Warm-up batches of a new segment.
     pub(super) warmup: u32,
     pub(super) lease: Duration,
@@ -102,12 +136,13 @@ pub(super) enum ArrivalSeed {
 impl ShardOffer {
     pub(super) fn new(
         offer: &Offer,
-        plan: &Plan,
-        dialogues: &[DialogueRow],
+        planned: Planned<'_>,
         compositions: &mut Compositions,
-        settings: OfferSettings<'_>,
+        settings: OfferSettings,
     ) -> Self {
+        let Planned { plan, dialogues, .. } = planned;
         let (cell, round) = (plan.cell_of(offer.shard), plan.round_of(offer.shard));
+        let cell_index = plan.runs[plan.shards[offer.shard].run].cell;
         let request = |dialogue: &DialogueRow| Request {
             sample_id: dialogue.sample_id.clone(),
             dialogue: dialogue.dialogue.clone(),
@@ -117,7 +152,7 @@ impl ShardOffer {
                 Stop::Eos | Stop::Reference => dialogue.summary.clone(),
             },
         };
-        let composition = compositions.get(plan, round, cell.composed());
+        let composition = compositions.get(planned, cell_index, round);
         // A sustained load cycles through all dialogues; its remaining "batches" are windows.
         let indices: Vec<u32> = match cell.sustained() {
             Some(_) => (0..u32::try_from(composition.len()).unwrap_or(u32::MAX)).collect(),
@@ -153,11 +188,11 @@ impl ShardOffer {
             warmup: warmup.collect(),
             batches: batches.collect(),
             load: cell.load.map(|load| {
-                let rate_profile = settings.loads.rate_profile(cell.scenario).cloned();
+                let rate_profile = planned.loads.rate_profile(cell.scenario).cloned();
                 let seed = arrival_seed(plan.seed, offer, round, settings.arrivals, &load);
                 OfferedLoad {
                     rate_profile: rate_profile.unwrap_or_default(),
-                    recorded: recorded(offer, plan, settings.loads),
+                    recorded: recorded(offer, planned, composition),
                     ..OfferedLoad::new(load, offer, seed)
                 }
             }),
@@ -175,9 +210,19 @@ impl OfferedLoad {
 }
 
 /// The recorded arrivals of a load that follow those which have been measured. Agents that start together have the same.
-fn recorded(offer: &Offer, plan: &Plan, loads: &Loads) -> Option<RecordedArrivals> {
+/// `composition`: the batches of the run, of which a sustained load has one for each dialogue.
+fn recorded(
+    offer: &Offer,
+    planned: Planned<'_>,
+    composition: &[Vec<u32>],
+) -> Option<RecordedArrivals> {
+    let Planned { plan, loads, .. } = planned;
     let cell = plan.cell_of(offer.shard);
     let arrivals = loads.recorded(cell.scenario, cell.load.as_ref()?, plan.seed)?;
+    let arrivals = match cell.sustained() {
+        Some(_) => sending_by_length(arrivals, offer, planned, composition)?,
+        None => arrivals,
+    };
     let first = offer.batches.first().copied().unwrap_or_default();
     Some(match (cell.sustained(), &offer.joint) {
         (Some(sustained), joint) => {
@@ -194,6 +239,26 @@ fn recorded(offer: &Offer, plan: &Plan, loads: &Loads) -> Option<RecordedArrival
             arrivals.after_requests(first.saturating_sub(start).into())
         }
     })
+}
+
+/// The arrivals of a sustained load, each with the batch of a dialogue of its length, if their prompts have lengths.
+fn sending_by_length(
+    arrivals: RecordedArrivals,
+    offer: &Offer,
+    planned: Planned<'_>,
+    composition: &[Vec<u32>],
+) -> Option<RecordedArrivals> {
+    let run = &planned.plan.runs[planned.plan.shards[offer.shard].run];
+    let Some(matched) = planned.by_length(run.cell, run.number) else { return Some(arrivals) };
+    let mut batches = vec![0; composition.len()];
+    for (batch, dialogues) in (0..).zip(composition) {
+        for dialogue in dialogues {
+            batches[*dialogue as usize] = batch;
+        }
+    }
+    let batch = |dialogue: u32| batches[dialogue as usize];
+    // As many as arrivals: both are of the same part of the trace.
+    arrivals.sending(matched.dialogues.into_iter().map(batch).collect()).ok()
 }
 
 /// The numbers of requests in flight of one agent. Its rate is that of all: each sends its part of the arrivals.
@@ -256,7 +321,7 @@ usd_per_hour = 1.0
         let times = (0..40).map(|at| at * (at + 1) * 50_000_000).collect();
         let trace = RecordedArrivals::new(times, 100_000_000_000).unwrap();
         for scenario in [Scenario::Server, Scenario::Stress] {
-            matrix.loads.record(scenario, &trace, matrix.seed).unwrap();
+            matrix.loads.record(scenario, &trace, None, matrix.seed).unwrap();
         }
         let plan = Plan::make(&matrix, 8).unwrap();
         let of = |shard: usize, requests: [u64; 2], batches: [u32; 2]| {
@@ -271,7 +336,8 @@ usd_per_hour = 1.0
                 batches: vec![batches[shard % 2]],
                 joint: Some(Joint { share, first_batch }),
             };
-            recorded(&offer, &plan, &matrix.loads).unwrap()
+            let planned = Planned { plan: &plan, loads: &matrix.loads, dialogues: &[] };
+            recorded(&offer, planned, &[]).unwrap()
         };
         // The server's run: requests 0 to 3 and 4 to 7.
         assert_eq!([of(0, [4, 4], [0, 4]), of(1, [4, 4], [0, 4])], [trace.clone(), trace.clone()]);

@@ -2,7 +2,7 @@
 
 use super::batches::record_absences;
 use super::lease::{Lease, MeasuredTime};
-use super::offer::{ArrivalSeed, Compositions, OfferSettings, ShardOffer};
+use super::offer::{ArrivalSeed, Compositions, OfferSettings, Planned, ShardOffer};
 use super::scheduler::{self, Action, Limits, Note, Offer, Scheduler, Work};
 use super::search::{BadRequests, CandidateSearch, SearchRule};
 use super::{
@@ -428,7 +428,6 @@ impl CampaignState {
         }
         let settings = OfferSettings {
             stop: matrix.generation.stop,
-            loads: &matrix.loads,
             warmup: matrix.protocol.warmup,
             lease: self.options.limits.lease,
             arrivals: if cell.is_candidate(matrix) {
@@ -437,8 +436,8 @@ impl CampaignState {
                 ArrivalSeed::Round
             },
         };
-        let message =
-            ShardOffer::new(&offer, plan, &self.dialogues, &mut self.compositions, settings);
+        let planned = Planned { plan, loads: &matrix.loads, dialogues: &self.dialogues };
+        let message = ShardOffer::new(&offer, planned, &mut self.compositions, settings);
         out.send(&offer.agent, AgentMessage::Offer(Box::new(message)));
         out.events.push(CampaignEvent::Status(format!("warming up {}", cell.id)));
         out.events.push(CampaignEvent::ShardOffered {

@@ -14,6 +14,7 @@ mod duration;
 mod endpoint;
 mod endpoint_api;
 mod gates;
+pub mod lengths;
 mod limits;
 mod load;
 mod notify;
@@ -32,7 +33,7 @@ pub use limits::{BATCH_SIZES, RUNS};
 pub use load::{Arrivals, Batching, Loads, Queue, Search, Server, Stress};
 pub use notify::{Channel, Email, Hook, Notify, Occasion, Tls, Webhook};
 pub use reader::Problem;
-pub use trace::{Scale, Trace};
+pub use trace::{LengthUnit, LengthUse, RecordedLengths, Scale, Trace};
 
 use model::endpoint::Endpoint;
 use model::engine::{AdapterMode, Dtype, EngineSpec};

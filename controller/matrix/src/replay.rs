@@ -2,7 +2,7 @@
 
 use super::load::{Arrivals, Loads, round};
 use super::plan::Load;
-use super::trace::{Scale, Trace};
+use super::trace::{RecordedLengths, Scale, Trace};
 use model::load::Scenario;
 use model::recorded_arrivals::{Error, RecordedArrivals};
 
@@ -20,16 +20,19 @@ impl Loads {
         self.traces().find(|(of, _)| *of == scenario).map(|(_, trace)| trace)
     }
 
-    /// Sets the arrivals of a scenario's trace. The rates, with four digits, follow from them.
+    /// Sets the arrivals of a scenario's trace, and the lengths of their prompts, one for each, if the trace has them and
+    /// they are used. The rates, with four digits, follow from the arrivals.
     /// [`Error`] if a factor makes them too slow.
     pub fn record(
         &mut self,
         scenario: Scenario,
         recorded: &RecordedArrivals,
+        lengths: Option<&RecordedLengths>,
         seed: u64,
     ) -> Result<(), Error> {
         let rates = |trace: &mut Trace| -> Result<Vec<f64>, Error> {
             trace.recorded = Some(recorded.clone());
+            trace.recorded_lengths = lengths.cloned();
             let scaled = trace.factors.iter().filter_map(|factor| trace.scaled(*factor, seed));
             scaled.map(|arrivals| Ok(round(arrivals?.rate()))).collect()
         };
@@ -50,6 +53,34 @@ impl Loads {
     pub fn recorded(&self, scenario: Scenario, load: &Load, seed: u64) -> Option<RecordedArrivals> {
         let trace = self.trace(scenario).filter(|_| load.queue.arrivals == Arrivals::Trace)?;
         trace.scaled(load.trace_factor?, seed)?.ok()
+    }
+
+    /// Whether requests of a scenario send dialogues of recorded lengths.
+    pub fn has_lengths(&self, scenario: Scenario) -> bool {
+        self.trace(scenario).is_some_and(|trace| trace.recorded_lengths.is_some())
+    }
+
+    /// The lengths of the prompts of these arrivals, in characters; `None` if they are unknown or not used.
+    pub fn lengths(&self, scenario: Scenario, load: &Load, seed: u64) -> Option<Vec<u32>> {
+        let trace = self.trace(scenario).filter(|_| load.queue.arrivals == Arrivals::Trace)?;
+        trace.lengths(load.trace_factor?, seed)
+    }
+
+    /// The lengths, in characters, that `samples` dialogues of the campaign are to have: those of the first requests of a
+    /// `server` run, else those of a sustained load. `None` if no trace has lengths.
+    pub fn wanted_lengths(&self, samples: usize, seed: u64) -> Option<Vec<u32>> {
+        let (scenario, trace) =
+            self.traces().find(|(_, trace)| trace.recorded_lengths.is_some())?;
+        let mut lengths = trace.lengths(trace.factors.first().copied()?, seed)?;
+        if scenario == Scenario::Stress {
+            // Evenly spaced ranks of all its requests.
+            lengths.sort_unstable();
+            let count = lengths.len();
+            return Some(
+                (0..samples).map(|at| lengths[(2 * at + 1) * count / (2 * samples)]).collect(),
+            );
+        }
+        Some(lengths.into_iter().cycle().take(samples).collect())
     }
 
     /// The number of arrivals of an open loop that are expected in any `span_ns` at most: those of the highest rate, or

@@ -24,8 +24,42 @@ words!(
     }
 );
 
+words!(
+    /// What the recorded lengths of prompts are used for.
+    #[derive(Default, JsonSchema)]
+    LengthUse, "use of lengths", {
+        /// Each request sends a dialogue of about its length.
+        #[default]
+        Match = "match",
+        /// Dialogues come in the order of their run.
+        Ignore = "ignore",
+    }
+);
+
+words!(
+    /// The unit of recorded lengths.
+    #[derive(JsonSchema)]
+    LengthUnit, "unit of lengths", {
+        Tokens = "tokens",
+        Characters = "characters",
+    }
+);
+
 /// Limits on the factors.
 const FACTORS: (f64, f64) = (0.001, 1000.0);
+/// Characters of a token of English text, about as with most vocabularies.
+const CHARACTERS_PER_TOKEN: f64 = 4.0;
+
+/// Recorded lengths of prompts, one for each arrival.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedLengths {
+    pub unit: LengthUnit,
+    pub values: Vec<u32>,
+}
+
+fn as_default() -> f64 {
+    CHARACTERS_PER_TOKEN
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -40,6 +74,14 @@ pub struct Trace {
     pub duration: Option<Duration>,
     /// The arrivals of this part, set when the file has been read: a campaign doesn't open the file again.
     pub recorded: Option<RecordedArrivals>,
+    #[serde(default)]
+    pub lengths: LengthUse,
+    /// By which recorded tokens are converted.
+    #[serde(default = "as_default")]
+    pub characters_per_token: f64,
+    /// Set with `recorded`, if the lengths are used and the trace has them.
+    #[serde(default)]
+    pub recorded_lengths: Option<RecordedLengths>,
 }
 
 impl Trace {
@@ -51,6 +93,31 @@ impl Trace {
             Scale::Rate => recorded.only(&share(recorded.times_ns().len(), factor, seed)),
         })
     }
+
+    /// The lengths of the prompts of [`Trace::scaled`], in characters; `None` if they aren't used.
+    pub(super) fn lengths(&self, factor: f64, seed: u64) -> Option<Vec<u32>> {
+        let RecordedLengths { unit, values } = self.recorded_lengths.as_ref()?;
+        let characters = |length: &u32| match unit {
+            LengthUnit::Characters => *length,
+            LengthUnit::Tokens => rounded(f64::from(*length) * self.characters_per_token),
+        };
+        Some(match self.scale {
+            Scale::Time => values.iter().map(characters).collect(),
+            Scale::Rate => {
+                let kept = share(values.len(), factor, seed).into_iter();
+                kept.map(|index| characters(&values[index])).collect()
+            }
+        })
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a length, limited to what a u32 holds"
+)]
+fn rounded(length: f64) -> u32 {
+    length.round() as u32
 }
 
 /// The indices, ascending, of a share of `count` arrivals, chosen at random: at least one.
@@ -97,6 +164,14 @@ pub(super) fn read(mut trace: Section<'_, '_>, folder: &Path, scenario: Scenario
         time.unwrap_or_default()
     });
     let duration = trace.time("duration", "a time such as \"1h\"", MAX_DURATION);
+    let lengths = trace.word("lengths").unwrap_or_default();
+    let characters_per_token = trace.positive("characters_per_token");
+    if characters_per_token.is_some_and(|number| !(0.1..=100.0).contains(&number)) {
+        trace.problem("characters_per_token", "expected a number from 0.1 to 100");
+    }
+    if lengths == LengthUse::Ignore && characters_per_token.is_some() {
+        trace.problem("characters_per_token", "has no effect with lengths = \"ignore\"");
+    }
     trace.finish();
     Some(Trace {
         path: folder.join(path?).to_string_lossy().into_owned(),
@@ -105,6 +180,9 @@ pub(super) fn read(mut trace: Section<'_, '_>, folder: &Path, scenario: Scenario
         from: from.unwrap_or_default(),
         duration,
         recorded: None,
+        lengths,
+        characters_per_token: characters_per_token.unwrap_or(CHARACTERS_PER_TOKEN),
+        recorded_lengths: None,
     })
 }
 

@@ -14,5 +14,5 @@ mod schema;
 
 pub use capacity::{CapacityOf, CapacitySearch};
 pub use matrix::Scale;
-pub use offered_load::{Load, RateAt, ReplayedTrace};
+pub use offered_load::{Load, RateAt, ReplayedLengths, ReplayedTrace};
 pub use schema::*;

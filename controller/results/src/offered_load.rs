@@ -1,9 +1,10 @@
 //! The load of an entry, as results.json has it.
 
-use matrix::{Batching, Scale};
+use matrix::{Batching, LengthUnit, Scale};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::arrivals::Burstiness;
+use stats::lengths::{LengthMatch, Lengths};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
@@ -45,6 +46,26 @@ pub struct ReplayedTrace {
     pub period_s: f64,
     /// Of the requests of a run, at most those of one period; null for fewer than 20.
     pub burstiness: Option<Burstiness>,
+    /// How well the lengths of prompts match the recorded ones; null if these are unknown or not used.
+    #[serde(default)]
+    pub lengths: Option<ReplayedLengths>,
+}
+
+/// Lengths of prompts as recorded, and those of the dialogues that were sent instead.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayedLengths {
+    /// In which they were recorded.
+    pub unit: LengthUnit,
+    /// By which recorded tokens were converted; null if characters were recorded.
+    pub characters_per_token: Option<f64>,
+    /// In characters, of the requests of a run.
+    pub characters: LengthMatch,
+    /// As recorded; null if characters were recorded.
+    pub requested_tokens: Option<Lengths>,
+    /// Of the requests of the first run, as the model counted them; null for a sustained load and without counts.
+    pub measured_tokens: Option<Lengths>,
+    /// Of the same requests; null where `measured_tokens` is.
+    pub measured_characters_per_token: Option<f64>,
 }
 
 /// The rate at a time of a load.

@@ -4,6 +4,7 @@ use crate::progress::Verbosity;
 use anyhow::{Context, bail};
 use dataset::{self, Columns, Dataset, Dialogue, Source};
 use matrix::Matrix;
+use matrix::lengths::{self, characters};
 use model::generation::Stop;
 use model::text::plain;
 use ops::terminal;
@@ -44,7 +45,7 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
             options.source
         );
     }
-    let measured = dataset::sample(all, options.samples, matrix.seed);
+    let measured = measured(matrix, &dataset.dialogues);
     let warmup = if matrix.protocol.warmup == 0 {
         Vec::new()
     } else {
@@ -83,6 +84,21 @@ pub(super) async fn choose(matrix: &Matrix, verbosity: Verbosity) -> anyhow::Res
     let measured = chosen.iter().map(|dialogue| row(dialogue, true));
     let dialogues = measured.chain(warmup.iter().map(|dialogue| row(dialogue, false))).collect();
     Ok(Chosen { facts, dialogues })
+}
+
+/// The measured ones, as ascending indices: those of recorded lengths if there are any, else any.
+fn measured(matrix: &Matrix, all: &[Dialogue]) -> Vec<usize> {
+    let samples = matrix.dataset.samples;
+    if samples == 0 || samples >= all.len() {
+        return dataset::sample(all.len(), samples, matrix.seed);
+    }
+    match matrix.loads.wanted_lengths(samples, matrix.seed) {
+        None => dataset::sample(all.len(), samples, matrix.seed),
+        Some(wanted) => {
+            let lengths: Vec<u32> = all.iter().map(|one| characters(&one.dialogue)).collect();
+            lengths::choose(&lengths, &wanted, matrix.seed)
+        }
+    }
 }
 
 /// Rows that are listed one by one.

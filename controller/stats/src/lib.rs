@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
+pub mod lengths;
 pub mod cell;
 pub mod clock;
 pub mod comparison;

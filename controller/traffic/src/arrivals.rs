@@ -73,28 +73,45 @@ impl Poisson {
 
 /// The times of a trace with its rate multiplied by `factor`.
 pub(super) fn scaled(trace: &Trace, factor: f64, seed: u64) -> Arrivals {
-    let resolution_s = trace.resolution_s();
-    let is_exact = resolution_s == 0.0;
+    let is_exact = trace.resolution_s() == 0.0;
     if is_exact && (factor - 1.0).abs() < 1e-12 {
         return Arrivals::recorded(trace.arrivals_s.clone());
     }
+    let times = scaled_rows(trace, factor, seed);
+    Arrivals::recorded(times.into_iter().map(|(at_s, _)| at_s).collect())
+}
+
+/// Times and rows of a trace with its rate multiplied by `factor`, in order of time.
+pub(super) fn scaled_rows(trace: &Trace, factor: f64, seed: u64) -> Vec<(f64, usize)> {
+    let resolution_s = trace.resolution_s();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let span_s = trace.span_s();
     let mut times = Vec::new();
-    for &at_s in &trace.arrivals_s {
+    for (row, &at_s) in trace.arrivals_s.iter().enumerate() {
         let mut left = factor;
         let mut delay_s = 0.0;
         while left > 0.0 {
             if left >= 1.0 || rng.random::<f64>() < left {
                 let within_s: f64 = rng.random();
-                times.push((at_s + within_s * resolution_s + delay_s).min(span_s));
+                times.push(((at_s + within_s * resolution_s + delay_s).min(span_s), row));
             }
             left -= 1.0;
             delay_s = rng.random::<f64>() * COPY_WITHIN_S;
         }
     }
-    times.sort_by(f64::total_cmp);
-    Arrivals::recorded(times)
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    times
+}
+
+impl Trace {
+    /// The time of each request in seconds from the first, and its row, in order of time. Requests of a trace in whole
+    /// seconds are spread over their second at random.
+    pub fn requests(&self, seed: u64) -> Vec<(f64, usize)> {
+        if self.resolution_s() == 0.0 {
+            return self.arrivals_s.iter().copied().zip(0..).collect();
+        }
+        scaled_rows(self, 1.0, seed)
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +154,12 @@ mod tests {
         assert_eq!(times.len(), 6);
         assert!(times.windows(2).take(4).all(|pair| pair[0] < pair[1]), "{times:?}");
         assert!(times[2] < 1.0 && (9.0..10.0).contains(&times[3]));
+        let requests = trace.requests(1);
+        assert!(requests.iter().map(|(at_s, _)| *at_s).eq(times));
+        // Each time is within the second of its row.
+        assert!(requests.iter().all(|(at_s, row)| trace.arrivals_s[*row] <= *at_s));
+        let mut rows: Vec<usize> = requests.into_iter().map(|(_, row)| row).collect();
+        rows.sort_unstable();
+        assert!(rows.into_iter().eq(0..6));
     }
 }

@@ -18,6 +18,9 @@ pub struct Summary {
     pub dispersion: Vec<Dispersion>,
     /// Null if the trace has no input tokens.
     pub input_tokens: Option<Lengths>,
+    /// Null if the trace has no lengths of prompts in characters.
+    #[serde(default)]
+    pub input_characters: Option<Lengths>,
     /// Null if the trace has no output tokens.
     pub output_tokens: Option<Lengths>,
 }
@@ -31,7 +34,7 @@ pub struct Dispersion {
     pub windows: u64,
 }
 
-/// Quantiles of lengths in tokens.
+/// Quantiles of lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lengths {
     pub mean: f64,
@@ -62,6 +65,7 @@ impl Summary {
             busiest_minute_rate: by_minute.iter().max().map(|most| f64::from(*most) / 60.0),
             dispersion: dispersion.collect(),
             input_tokens: lengths(&trace.input_tokens),
+            input_characters: lengths(&trace.input_characters),
             output_tokens: lengths(&trace.output_tokens),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! | form | file |
 //! | --- | --- |
-//! | `csv` | a column `timestamp`, optionally `input_tokens` and `output_tokens` |
+//! | `csv` | a column `timestamp`, optionally `input_tokens`, `input_characters` and `output_tokens` |
 //! | `jsonl` | the same keys, an object on each line |
 //! | `azure` | Azure's LLM inference traces: `TIMESTAMP,ContextTokens,GeneratedTokens` |
 //! | `burstgpt` | `Timestamp` in seconds, `Request tokens`, `Response tokens` |
@@ -48,6 +48,8 @@ pub struct Trace {
     pub start_s: Option<f64>,
     /// By request; empty if the trace has none.
     pub input_tokens: Vec<u32>,
+    /// Of prompts, by request; empty if the trace has none.
+    pub input_characters: Vec<u32>,
     /// By request; empty if the trace has none.
     pub output_tokens: Vec<u32>,
 }
@@ -89,6 +91,7 @@ impl Trace {
             arrivals_s: Vec::new(),
             start_s: None,
             input_tokens: Vec::new(),
+            input_characters: Vec::new(),
             output_tokens: Vec::new(),
         }
     }
@@ -126,6 +129,7 @@ fn detect(first: &[u8]) -> Format {
 struct Row {
     time: Time,
     input_tokens: Option<u32>,
+    input_characters: Option<u32>,
     output_tokens: Option<u32>,
 }
 
@@ -165,15 +169,16 @@ impl Rows<'_> {
         let count = self.trace.arrivals_s.len();
         self.trace.arrivals_s.push(at_s);
         let lengths = [
-            (row.input_tokens, &mut self.trace.input_tokens, "input"),
-            (row.output_tokens, &mut self.trace.output_tokens, "output"),
+            (row.input_tokens, &mut self.trace.input_tokens, "input tokens"),
+            (row.input_characters, &mut self.trace.input_characters, "input characters"),
+            (row.output_tokens, &mut self.trace.output_tokens, "output tokens"),
         ];
         for (length, lengths, which) in lengths {
             match length {
-                Some(tokens) if lengths.len() == count => lengths.push(tokens),
+                Some(length) if lengths.len() == count => lengths.push(length),
                 None if lengths.is_empty() => {}
                 _ => {
-                    let what = format!("only some rows have {which} tokens: expected all or none");
+                    let what = format!("only some rows have {which}: expected all or none");
                     let name = self.name.to_owned();
                     return Err(Error::Row { name, line, what });
                 }
@@ -199,6 +204,7 @@ impl Rows<'_> {
 struct Columns {
     time: usize,
     input: Option<usize>,
+    characters: Option<usize>,
     output: Option<usize>,
 }
 
@@ -217,7 +223,11 @@ impl Columns {
             let found = found.collect::<Vec<_>>().join(", ");
             return Err(format!("expected a header with a column `timestamp`, found {found}"));
         };
-        Ok(Self { time, input: find(input), output: find(output) })
+        let characters = match format {
+            Format::Csv => find(&["input_characters", "prompt_characters"]),
+            _ => None,
+        };
+        Ok(Self { time, input: find(input), characters, output: find(output) })
     }
 }
 
@@ -253,7 +263,7 @@ fn broken_csv(rows: &Rows<'_>, error: &csv::Error) -> Error {
 impl Columns {
     fn row(&self, record: &ByteRecord) -> Result<Row, String> {
         let field = |column: usize| record.get(column).unwrap_or_default();
-        let tokens = |column: Option<usize>| {
+        let length = |column: Option<usize>, unit: &str| {
             let Some(column) = column else { return Ok(None) };
             let text = field(column).trim_ascii();
             let number = std::str::from_utf8(text).ok().and_then(|text| {
@@ -261,13 +271,14 @@ impl Columns {
             });
             number.map(Some).ok_or_else(|| {
                 let found = String::from_utf8_lossy(&text[..text.len().min(40)]);
-                format!("expected a number of tokens, found `{}`", found.escape_debug())
+                format!("expected a number of {unit}, found `{}`", found.escape_debug())
             })
         };
         Ok(Row {
             time: time::parse(field(self.time))?,
-            input_tokens: tokens(self.input)?,
-            output_tokens: tokens(self.output)?,
+            input_tokens: length(self.input, "tokens")?,
+            input_characters: length(self.characters, "characters")?,
+            output_tokens: length(self.output, "tokens")?,
         })
     }
 }
@@ -301,6 +312,8 @@ struct Plain<'a> {
     timestamp: Timestamp<'a>,
     #[serde(alias = "prompt_tokens")]
     input_tokens: Option<u32>,
+    #[serde(alias = "prompt_characters")]
+    input_characters: Option<u32>,
     output_tokens: Option<u32>,
 }
 
@@ -349,19 +362,21 @@ fn of_json(format: Format, text: &[u8]) -> Result<Row, String> {
             Row {
                 time: time::seconds(row.timestamp / 1000.0)?,
                 input_tokens: Some(row.input_length),
+                input_characters: None,
                 output_tokens: Some(row.output_length),
             }
         }
         Format::SageMaker => {
             let row: Captured<'_> = serde_json::from_slice(text).map_err(broken)?;
             let time = time::parse(row.event_metadata.inference_time.as_bytes())?;
-            Row { time, input_tokens: None, output_tokens: None }
+            Row { time, input_tokens: None, input_characters: None, output_tokens: None }
         }
         _ => {
             let row: Plain<'_> = serde_json::from_slice(text).map_err(broken)?;
             Row {
                 time: row.timestamp.time()?,
                 input_tokens: row.input_tokens,
+                input_characters: row.input_characters,
                 output_tokens: row.output_tokens,
             }
         }

@@ -88,13 +88,17 @@ impl TryFrom<wire::RecordedArrivals> for RecordedArrivals {
     type Error = recorded_arrivals::Error;
 
     fn try_from(wire: wire::RecordedArrivals) -> Result<Self, recorded_arrivals::Error> {
-        Self::from_gaps(&wire.gap_ns, wire.period_ns)
+        Self::from_gaps(&wire.gap_ns, wire.period_ns)?.sending(wire.requests)
     }
 }
 
 impl From<RecordedArrivals> for wire::RecordedArrivals {
     fn from(arrivals: RecordedArrivals) -> Self {
-        Self { gap_ns: arrivals.gaps_ns(), period_ns: arrivals.period_ns() }
+        Self {
+            gap_ns: arrivals.gaps_ns(),
+            period_ns: arrivals.period_ns(),
+            requests: arrivals.requests().to_vec(),
+        }
     }
 }
 
@@ -132,11 +136,15 @@ mod tests {
     #[test]
     fn recorded_arrivals_survive_the_wire_and_lies_are_refused() {
         let arrivals = RecordedArrivals::new(vec![3, 3, 9], 20).unwrap();
+        let arrivals = arrivals.sending(vec![2, 0, 2]).unwrap();
         let wire = wire::RecordedArrivals::from(arrivals.clone());
         assert_eq!(wire.gap_ns, [3, 0, 6]);
         assert_eq!(RecordedArrivals::try_from(wire.clone()), Ok(arrivals));
         let lie = wire::RecordedArrivals { period_ns: 8, ..wire.clone() };
         let error = recorded_arrivals::Error::Period { period_ns: 8 };
+        assert_eq!(RecordedArrivals::try_from(lie), Err(error));
+        let lie = wire::RecordedArrivals { requests: vec![1], ..wire.clone() };
+        let error = recorded_arrivals::Error::Requests { found: 1, expected: 3 };
         assert_eq!(RecordedArrivals::try_from(lie), Err(error));
         let lie = wire::RecordedArrivals { gap_ns: vec![1, u64::MAX], ..wire };
         let error = recorded_arrivals::Error::Period { period_ns: 20 };

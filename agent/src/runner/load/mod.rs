@@ -11,6 +11,7 @@ use crate::workload::{self, Arrival, Workload};
 use engine::{Engine, Request};
 use model::failure::{Failure, Kind, Retry};
 use model::generation::Generation;
+use model::recorded_arrivals::RecordedArrivals;
 use sample_sink::{PerRequest, ReportSender, SampleSink, Windows};
 use stopwatch::Stopwatch;
 use tokio::sync::mpsc::UnboundedSender;
@@ -25,7 +26,11 @@ pub(super) struct Load<'a> {
 }
 
 /// The requests of a shard with their batch numbers. A sustained load repeats them.
-struct ShardRequests(Vec<(u32, Request)>);
+struct ShardRequests {
+    requests: Vec<(u32, Request)>,
+    /// Of a sustained load: the request of each arrival; `None`: they take turns.
+    order: Option<RecordedArrivals>,
+}
 
 impl ShardRequests {
     fn of(offer: &Offer, generation: &Generation) -> Self {
@@ -33,25 +38,27 @@ impl ShardRequests {
             let requests = super::batch_samples::requests(batch, generation);
             requests.into_iter().map(|request| (batch.index, request))
         });
-        Self(requests.collect())
+        Self { requests: requests.collect(), order: None }
     }
 
     fn place(&self, arrival: Arrival) -> usize {
-        usize::try_from(arrival.index % self.0.len() as u64).unwrap_or_default()
+        let index = arrival.index;
+        let request = self.order.as_ref().map_or(index, |order| order.request(index));
+        usize::try_from(request % self.requests.len() as u64).unwrap_or_default()
     }
 
     fn requests(&self, batch: &[Arrival]) -> Vec<Request> {
         #[cfg(feature = "leak")]
         batch.iter().for_each(|_| super::leak::leak());
-        batch.iter().map(|arrival| self.0[self.place(*arrival)].1.clone()).collect()
+        batch.iter().map(|arrival| self.requests[self.place(*arrival)].1.clone()).collect()
     }
 }
 
 impl Load<'_> {
     /// Returns the number of the last message.
     pub(super) fn run(&mut self, load: &workload::Load) -> Result<u64, Failure> {
-        let requests_of_shard = ShardRequests::of(self.offer, self.generation);
-        if requests_of_shard.0.is_empty() {
+        let mut requests_of_shard = ShardRequests::of(self.offer, self.generation);
+        if requests_of_shard.requests.is_empty() {
             return Ok(0);
         }
         if load.continuous && !self.engine.facts().continuous_batching {
@@ -64,7 +71,7 @@ impl Load<'_> {
             None => {
                 // Before the first request arrives, so that none waits for it.
                 let references = self.references();
-                let workload = self.start(load, Some(requests_of_shard.0.len() as u64))?;
+                let workload = self.start(load, Some(requests_of_shard.requests.len() as u64))?;
                 let not_sent = match &self.engine.facts().endpoint {
                     Some(_) => "max_in_flight requests were in flight",
                     None => "the queue was full: max_queue requests were waiting",
@@ -74,6 +81,7 @@ impl Load<'_> {
                 Ok(sink.sequence)
             }
             Some(sustained) => {
+                requests_of_shard.order.clone_from(&load.recorded);
                 let workload = self.start(load, None)?;
                 let mut sink = Windows::new(sustained, self.stopwatch.now_ns(), sender);
                 self.run_load(load, workload, &requests_of_shard, &mut sink)?;

@@ -83,7 +83,7 @@ impl SampleSink for PerRequest<'_> {
 
     fn ended(&mut self, arrival: Arrival, row: Result<Row, Failure>, end_ns: u64) {
         let place = self.requests_of_shard.place(arrival);
-        let (index, request) = &self.requests_of_shard.0[place];
+        let (index, request) = &self.requests_of_shard.requests[place];
         self.sequence += 1;
         let sample = Sample {
             reference_tokens: self.references[place],

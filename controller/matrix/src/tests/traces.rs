@@ -24,7 +24,7 @@ stress = { duration = \"5m\", arrivals = \"trace\", trace = { path = \"/t.csv\",
     assert_eq!((server.scale, server.from.as_secs()), (Scale::Time, 8 * 3600));
     assert_eq!(server.duration.map(|duration| duration.as_secs()), Some(3600));
     for scenario in [Scenario::Server, Scenario::Stress] {
-        matrix.loads.record(scenario, &recorded(), matrix.seed).unwrap();
+        matrix.loads.record(scenario, &recorded(), None, matrix.seed).unwrap();
     }
     let plan = Plan::make(&matrix, 4).unwrap();
     let ids: Vec<&str> = plan.cells.iter().map(|cell| cell.id.as_str()).collect();
@@ -53,6 +53,33 @@ stress = { duration = \"5m\", arrivals = \"trace\", trace = { path = \"/t.csv\",
 }
 
 #[test]
+fn recorded_lengths_decide_which_dialogue_each_request_sends() {
+    let lines = "server = { arrivals = \"trace\", trace = { path = \"t.csv\", characters_per_token = 2 } }
+stress = { duration = \"20s\", arrivals = \"trace\", trace = { path = \"t.csv\", factor = 0.5, scale = \"rate\" } }";
+    let mut matrix = with_protocol("\"server\", \"stress\"", lines).unwrap();
+    let unit = crate::LengthUnit::Tokens;
+    let tokens = crate::RecordedLengths { unit, values: (1..=50).collect() };
+    for scenario in [Scenario::Server, Scenario::Stress] {
+        matrix.loads.record(scenario, &recorded(), Some(&tokens), matrix.seed).unwrap();
+    }
+    assert_eq!(matrix.loads.wanted_lengths(3, matrix.seed), Some(vec![2, 4, 6]));
+    let plan = Plan::make(&matrix, 4).unwrap();
+    // Of the four dialogues, each one is sent once in a run of the server.
+    let dialogues = [8, 3, 5, 1];
+    let matched = |cell: usize, round: u32| {
+        crate::lengths::matched(&plan, &matrix.loads, cell, round, || dialogues.to_vec()).unwrap()
+    };
+    let server = matched(0, 1);
+    assert_eq!((server.wanted, server.dialogues), (vec![2, 4, 6, 8], vec![3, 1, 2, 0]));
+    // A sustained load has the requests of the kept half, at four characters per token.
+    let stress = matched(1, 1);
+    assert_eq!((stress.wanted.len(), stress.dialogues.len()), (25, 25));
+    assert!(stress.wanted.iter().all(|length| length % 4 == 0) && stress.wanted.is_sorted());
+    let longest = stress.wanted.iter().zip(&stress.dialogues).filter(|(wanted, _)| **wanted >= 8);
+    assert!(longest.clone().count() > 20 && longest.clone().all(|(_, dialogue)| *dialogue == 0));
+}
+
+#[test]
 fn other_traces_are_refused() {
     for (server, problem) in [
         ("arrivals = \"trace\"", "server.trace: is missing, for example: trace = { path"),
@@ -72,6 +99,14 @@ fn other_traces_are_refused() {
         (
             "arrivals = \"trace\", trace = { path = \"t\", scale = \"rate\", factors = [0.5, 2] }",
             "trace.factors: expected a number from 0.001 to 1, found 2: a trace can be thinned; for a higher rate",
+        ),
+        (
+            "arrivals = \"trace\", trace = { path = \"t\", lengths = \"ignore\", characters_per_token = 3 }",
+            "trace.characters_per_token: has no effect with lengths = \"ignore\"",
+        ),
+        (
+            "arrivals = \"trace\", trace = { path = \"t\", lengths = \"nearest\", characters_per_token = 1000 }",
+            "trace.characters_per_token: expected a number from 0.1 to 100",
         ),
         (
             "arrivals = \"trace\", trace = { path = \"t\", factors = [2000] }",

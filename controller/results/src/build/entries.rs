@@ -1,14 +1,14 @@
 //! Entries: cells that differ in batch size alone, together.
 
+use super::replayed::replayed;
 use super::{StoredCampaign, facts_of, is_left_out};
-use crate::offered_load::{Load, RateAt, ReplayedTrace};
+use crate::offered_load::{Load, RateAt};
 use crate::schema::{BatchPerformance, Cell, Engine, Entry, Latency, Memory, Metrics, Throughput};
 use matrix::plan;
 use model::engine::EngineFacts;
 use model::rate_profile::RatePoint;
 use records::AgentRow;
 use stats::CellStatistics;
-use stats::arrivals::burstiness;
 use stats::validity::Status;
 use std::collections::BTreeSet;
 
@@ -102,45 +102,6 @@ fn entry(read: &StoredCampaign<'_>, pairs: &[(&plan::Cell, &Cell)], ranked: &[St
         cells: pairs.iter().map(|(_, cell)| (*cell).clone()).collect(),
         cost: best.or_else(cheapest).map(|(_, cell)| cell.cost.clone()),
     }
-}
-
-/// The part of a trace that each run replayed.
-fn replayed(
-    read: &StoredCampaign<'_>,
-    planned: &plan::Cell,
-    load: &plan::Load,
-) -> Option<ReplayedTrace> {
-    let (matrix, plan) = (&read.campaign.matrix, &read.campaign.plan);
-    let factor = load.trace_factor?;
-    let trace = matrix.loads.trace(planned.scenario)?;
-    let arrivals = matrix.loads.recorded(planned.scenario, load, plan.seed)?;
-    let period_ns = arrivals.period_ns();
-    let all = arrivals.times_ns();
-    // A run of `server` ends with its last request, a sustained load with its last window.
-    let (times, span_ns) = match load.sustained {
-        Some(sustained) => {
-            let planned_ns = sustained.window_ns.saturating_mul(sustained.windows.into());
-            let span_ns = planned_ns.min(period_ns);
-            (&all[..all.partition_point(|at_ns| *at_ns < span_ns)], span_ns)
-        }
-        None => match all.get(plan.samples) {
-            Some(next_ns) => (&all[..plan.samples], *next_ns),
-            None => (all, period_ns),
-        },
-    };
-    let seconds: Vec<f64> = times.iter().map(|at_ns| *at_ns as f64 / 1e9).collect();
-    Some(ReplayedTrace {
-        file: file_name(&trace.path),
-        factor,
-        scale: trace.scale,
-        recorded_rate: trace.recorded.as_ref()?.rate(),
-        period_s: period_ns as f64 / 1e9,
-        burstiness: burstiness(&seconds, span_ns as f64 / 1e9),
-    })
-}
-
-fn file_name(path: &str) -> String {
-    path.rsplit(['/', '\\']).next().unwrap_or(path).to_owned()
 }
 
 fn rate_point(point: &RatePoint) -> RateAt {

@@ -8,6 +8,7 @@ mod entries;
 mod environment;
 mod gates;
 mod observations;
+mod replayed;
 mod quality;
 mod sustained;
 mod telemetry;
