@@ -119,8 +119,8 @@ class Curve:
 
 
 class Instance:
-    def __init__(self, paid_from, ready_at):
-        self.paid_from, self.ready_at = paid_from, ready_at
+    def __init__(self, paid_from, ready_at, is_base=False):
+        self.paid_from, self.ready_at, self.is_base = paid_from, ready_at, is_base
         self.queue, self.batch = deque(), 0
         self.leaving = False
 
@@ -128,14 +128,16 @@ class Instance:
 class Fleet:
     """One simulation of a fleet over the arrivals."""
 
-    def __init__(self, setting, policy, curve, arrivals, span_s, rng):
-        self.set, self.policy, self.curve, self.rng = setting, policy, curve, rng
+    def __init__(self, setting, policy, curves, arrivals, span_s, rng):
+        """`curves`: of the scaled instances and of the base."""
+        self.set, self.policy, self.curves, self.rng = setting, policy, curves, rng
+        self.spilled, self.by_base, self.base_paid_s = 0, 0, 0.0
         self.arrivals, self.span_s = arrivals, span_s
         self.events, self.number = [], 0
         self.instances, self.wanted, self.most = [], 0, 0
         self.latencies, self.rejected, self.during_start, self.good = [], 0, 0, 0
         self.paid_s = self.busy_s = self.tail_s = 0.0
-        self.hours = [[0, 0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
+        self.hours = [[0, 0, 0.0, 0.0] for _ in range(max(1, math.ceil(span_s / 3600)))]
         self.backlog = deque()
 
     def at(self, time, what, *of):
@@ -146,6 +148,7 @@ class Fleet:
         first = self.policy.first()
         self.wanted = self.most = first
         self.instances = [Instance(0.0, 0.0) for _ in range(first)]
+        self.base = [Instance(0.0, 0.0, True) for _ in range(self.set["base"]["instances"])]
         for time in self.policy.times(self.span_s):
             self.at(time, self.evaluate)
         self.minute, self.counted = 0.0, 0
@@ -159,7 +162,7 @@ class Fleet:
             time, _, what, of = heapq.heappop(self.events)
             what(time, *of)
             self.last = time
-        for instance in self.instances:
+        for instance in self.instances + self.base:
             self.pay(instance, self.span_s)
         return self
 
@@ -171,8 +174,11 @@ class Fleet:
         hour = min(int(now / 3600), len(self.hours) - 1)
         self.hours[hour][0] += 1
         self.during_start += any(one.ready_at > now and not one.leaving for one in self.instances)
-        ready = self.ready(now)
-        chosen = min(ready, key=lambda one: len(one.queue) + one.batch)
+        outstanding = lambda one: len(one.queue) + one.batch
+        chosen = min(self.base, key=outstanding, default=None)
+        if chosen is None or outstanding(chosen) >= self.set["base"]["spill_at"]:
+            self.spilled += 1
+            chosen = min(self.ready(now), key=outstanding, default=chosen)
         if len(chosen.queue) >= self.set["max_queue"]:
             self.rejected += 1
             return
@@ -181,13 +187,15 @@ class Fleet:
             self.begin(now, chosen)
 
     def begin(self, now, instance):
-        size = min(len(instance.queue), self.set["max_batch_size"])
-        seconds = self.curve.draw(size, self.rng.random())
+        most = self.set["base"]["max_batch_size"] if instance.is_base else self.set["max_batch_size"]
+        size = min(len(instance.queue), most)
+        seconds = self.curves[instance.is_base].draw(size, self.rng.random())
         instance.batch = size
         self.busy_s += seconds
         self.at(now + seconds, self.end, instance, [instance.queue.popleft() for _ in range(size)])
 
     def end(self, now, instance, arrived):
+        self.by_base += len(arrived) * instance.is_base
         for time in arrived:
             self.latencies.append(now - time)
             if now - time <= self.set["limit_s"]:
@@ -203,12 +211,17 @@ class Fleet:
     def pay(self, instance, until):
         until = min(until, self.span_s)
         self.paid_s += max(0.0, until - instance.paid_from)
+        self.base_paid_s += max(0.0, until - instance.paid_from) * instance.is_base
         for index, hour in enumerate(self.hours):
             length = min(until, (index + 1) * 3600) - max(instance.paid_from, index * 3600)
             hour[2] += max(0.0, length)
+            hour[3] += max(0.0, length) * instance.is_base
 
     def end_of_minute(self, now):
-        rate = self.counted / 60.0
+        # An endpoint of peaks has the requests that spill over; a pod autoscaler is told the rate beyond the base.
+        counted = self.spilled if self.set["base"]["instances"] and not self.set["is_kubernetes"] else self.counted
+        rate = max(0.0, counted / 60.0 - self.set["base"]["rate"] * self.set["is_kubernetes"])
+        self.spilled = 0
         self.policy.minutes.append(rate)
         if self.policy.target:
             needed = max(math.ceil(rate / self.policy.target - 1e-9), self.set["min_instances"])
@@ -218,7 +231,8 @@ class Fleet:
             self.at(now + 60.0, self.end_of_minute)
 
     def evaluate(self, now):
-        wanted = self.policy.wanted(now, self.wanted, len(self.ready(now)), self.arrivals)
+        beyond = self.set["base"]["rate"]
+        wanted = self.policy.wanted(now, self.wanted, len(self.ready(now)), self.arrivals, beyond)
         wanted = min(max(wanted, self.set["min_instances"]), self.set["max_instances"])
         present = [one for one in self.instances if not one.leaving]
         for _ in range(len(present), wanted):
@@ -262,7 +276,7 @@ class SageMaker:
     def times(self, span_s):
         return np.arange(60.0, span_s, 60.0) + 1e-6
 
-    def wanted(self, now, wanted, ready, _arrivals):
+    def wanted(self, now, wanted, ready, _arrivals, _beyond):
         self.per_instance.append(self.minutes[-1] / max(ready, 1))
         last = list(self.per_instance)
         if len(last) >= 3 and min(last[-3:]) > self.target and now >= self.out_until:
@@ -291,10 +305,10 @@ class Kubernetes:
     def times(self, span_s):
         return np.arange(15.0, span_s, 15.0) + 1e-6
 
-    def wanted(self, now, wanted, ready, arrivals):
+    def wanted(self, now, wanted, ready, arrivals, beyond):
         last_minute = bisect.bisect_right(arrivals, now) - bisect.bisect_right(arrivals, now - 60.0)
-        ratio = last_minute / 60.0 / max(ready, 1) / self.target
-        recommended = wanted if abs(ratio - 1) <= 0.1 else math.ceil(ready * ratio - 1e-9)
+        ratio = max(0.0, last_minute / 60.0 - beyond) / max(ready, 1) / self.target
+        recommended = wanted if abs(ratio - 1) <= 0.1 and wanted else math.ceil(max(ready, 1) * ratio - 1e-9)
         self.recommended.append((now, recommended))
         while self.recommended[0][0] <= now - 300.0:
             self.recommended.popleft()
@@ -319,7 +333,7 @@ class Scheduled:
         hours = np.arange(0.0, span_s + 3600.0, 3600.0)
         return sorted({*hours[1:], *(hours[1:] - self.lead_s)})
 
-    def wanted(self, now, _wanted, _ready, _arrivals):
+    def wanted(self, now, _wanted, _ready, _arrivals, _beyond):
         return max(self.slot(now), self.slot(now + self.lead_s))
 
 
@@ -351,11 +365,14 @@ class Traffic:
 class Option:
     """A choice of the decision, simulated again."""
 
-    def __init__(self, choice, facts, times, file):
-        self.choice, self.times, self.traffic = choice, times, Traffic(file)
+    def __init__(self, choice, candidates, by_index, file):
+        facts, base = candidates[choice["candidate"]], choice["base"]
+        self.choice, self.times, self.traffic = choice, by_index[choice["candidate"]], Traffic(file)
+        self.base_times = by_index[base["candidate"]] if base else self.times
+        of_base = candidates[base["candidate"]] if base else facts
         fleet = file.get("fleet", {})
         self.is_kubernetes = fleet.get("platform") == "kubernetes"
-        self.failed_share = facts["failed_share"]
+        self.failed_share = max(facts["failed_share"], of_base["failed_share"])
         self.set = {
             "max_batch_size": facts["max_batch_size"],
             "max_queue": fleet.get("max_queue", 256),
@@ -365,10 +382,25 @@ class Option:
             "load_s": fleet.get("load_s", facts["load_s"] or 0.0),
             "limit_s": file["objective"]["latency_ms"] / 1000.0,
         }
+        self.set["is_kubernetes"] = self.is_kubernetes
+        self.set["base"] = {"instances": 0, "rate": 0.0, "spill_at": 0, "max_batch_size": of_base["max_batch_size"]}
+        if base:
+            self.set["base"] |= self.of_base(base, choice["target_share"])
+            least, most = (0 if self.is_kubernetes else 1), max(self.set["max_instances"] - base["instances"], 1)
+            self.set["min_instances"] = min(max(self.set["min_instances"] - base["instances"], least), most)
+            self.set["max_instances"] = most
+        self.base_usd_per_hour = of_base["usd_per_hour"]
         if choice["policy"] == "fixed":
             self.set["min_instances"] = self.set["max_instances"] = choice["instances"]
         self.usd_per_hour = facts["usd_per_hour"]
         self.percentile = file["objective"].get("percentile", 95)
+
+    def of_base(self, base, share):
+        """The base's rate at the share, and the requests of an instance in 90% of the limit."""
+        curve, size = self.base_times.measured(), self.set["base"]["max_batch_size"]
+        batches = max(1, math.floor(0.9 * self.set["limit_s"] / curve.mean(size)))
+        rate = base["instances"] * share * curve.full_rate(size)
+        return {"instances": base["instances"], "rate": rate, "spill_at": batches * size}
 
     def policy(self, factor):
         choice, (least, most) = self.choice, (self.set["min_instances"], self.set["max_instances"])
@@ -378,17 +410,25 @@ class Option:
         target = choice["target_share"] * full_rate
         if choice["policy"] == "scheduled":
             return Scheduled(choice["instances"], self.set["provisioning_s"] + self.set["load_s"])
-        first = math.ceil(self.traffic.rates[0] * factor / target - 1e-9)
+        beyond = max(0.0, self.traffic.rates[0] * factor - self.set["base"]["rate"])
+        first = math.ceil(beyond / target - 1e-9)
         kind = Kubernetes if self.is_kubernetes else SageMaker
         return kind(target, min(max(first, least), most))
 
-    def simulate(self, curve, factor, rng):
+    def curves(self, rng=None):
+        """As measured, or resampled."""
+        both = (self.times, self.base_times)
+        return [times.resampled(rng) if rng else times.measured() for times in both]
+
+    def simulate(self, curves, factor, rng):
         arrivals = self.traffic.arrivals(factor, rng)
-        fleet = Fleet(self.set, self.policy(factor), curve, arrivals, self.traffic.span_s, rng).run()
+        fleet = Fleet(self.set, self.policy(factor), curves, arrivals, self.traffic.span_s, rng).run()
         month = self.usd_per_hour * HOURS_OF_MONTH / self.traffic.span_s
+        of_base = self.base_usd_per_hour * HOURS_OF_MONTH / self.traffic.span_s
         arrived = max(len(arrivals), 1)
-        return {
-            "usd_per_month": fleet.paid_s * month,
+        answered = {"answered_share": fleet.by_base / max(len(fleet.latencies), 1)} if self.choice["base"] else {}
+        return answered | {
+            "usd_per_month": (fleet.paid_s - fleet.base_paid_s) * month + fleet.base_paid_s * of_base,
             "latency_ms": float(np.quantile(fleet.latencies, self.percentile / 100)) * 1e3,
             "good_share": fleet.good / arrived,
             "error_share": min(fleet.rejected / arrived + self.failed_share, 1.0),
@@ -474,9 +514,10 @@ def main(results_file, traffic_file, decision_file):
         check.same(f"batches of candidate {index}", facts["batches"], times.batches)
         by_index[index] = times
     for policy in ("fixed", "tracking", "scheduled"):
-        for choice in [one for one in decision["choices"] if one["policy"] == policy][:MOST_CHOICES]:
-            facts = decision["candidates"][choice["candidate"]]
-            compare(check, Option(choice, facts, by_index[choice["candidate"]], file), decision)
+        of_policy = [one for one in decision["choices"] if one["policy"] == policy]
+        for has_base in (False, True):
+            for choice in [one for one in of_policy if bool(one["base"]) == has_base][:MOST_CHOICES]:
+                compare(check, Option(choice, decision["candidates"], by_index, file), decision)
     for wrong in check.wrong:
         print(f"DIFFERS {wrong}")
     print(f"{check.compared} figures of decisions recomputed, {len(check.wrong)} differ")
@@ -486,15 +527,19 @@ def main(results_file, traffic_file, decision_file):
 def compare(check, option, decision):
     choice = option.choice
     name = f"{choice['policy']} of candidate {choice['candidate']}"
+    if choice["base"]:
+        name += f" and base {choice['base']['candidate']}"
+        for figure in ("rate", "spill_at"):
+            check.same(f"{name}: {figure}", choice["base"][figure], option.set["base"][figure])
     rng = np.random.default_rng(1)
-    own = [option.simulate(option.times.resampled(rng), option.traffic.growth, rng) for _ in range(SIMULATIONS)]
+    own = [option.simulate(option.curves(rng), option.traffic.growth, rng) for _ in range(SIMULATIONS)]
     for figure in own[0]:
         if figure == "hours":
             continue
         values = [one[figure] for one in own]
         # Buckets of latencies are 0.5% wide, and a month's cost has rounding of single minutes.
         least = 0.006 * abs(float(np.mean(values))) + 1e-6
-        predicted = choice[figure]
+        predicted = choice["base"][figure] if figure == "answered_share" else choice[figure]
         # Few simulations of a rare overload may have none: the other side's interval has it.
         deviation = (predicted["high"] - predicted["low"]) / 3.92
         check.near(f"{name}: {figure}", predicted["value"], values, decision["simulations"], least, deviation)
@@ -506,12 +551,14 @@ def compare(check, option, decision):
         check.near(f"{at}: instances", hour["instances"], instances, decision["simulations"], least)
         requests = hour["requests_per_s"] * length_s
         check.near(f"{at}: requests", requests, arrived, decision["simulations"], 1.0, math.sqrt(requests))
-        check.same(f"{at}: usd", hour["usd"], hour["instances"] * option.usd_per_hour * length_s / 3600)
+        of_base = option.set["base"]["instances"]
+        usd = (hour["instances"] - of_base) * option.usd_per_hour + of_base * option.base_usd_per_hour
+        check.same(f"{at}: usd", hour["usd"], usd * length_s / 3600)
     simulated = choice["usd_by_simulation"]
     for figure, expected in (("value", np.mean(simulated)), ("low", np.quantile(simulated, 0.025)), ("high", np.quantile(simulated, 0.975))):
         check.same(f"{name}: usd_per_month.{figure}", choice["usd_per_month"][figure], expected)
     peak = option.traffic.growth * option.traffic.peak
-    at_peak = [option.simulate(option.times.measured(), peak, rng)["good_share"] for _ in range(3)]
+    at_peak = [option.simulate(option.curves(), peak, rng)["good_share"] for _ in range(3)]
     if min(at_peak) > option.percentile / 100 + 0.005 or max(at_peak) < option.percentile / 100 - 0.005:
         check.same(f"{name}: meets_at_peak", choice["meets_at_peak"], min(at_peak) > option.percentile / 100)
     if choice["policy"] == "tracking":

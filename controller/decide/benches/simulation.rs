@@ -25,6 +25,7 @@ fn requests(bencher: Bencher<'_, '_>) {
         first_instances: 8,
         start_up: StartUp { provisioning_s: 240.0, load_s: 10.0 },
         policy: Policy::Fixed(8),
+        base: None,
         spot: None,
         limit_s: 1.0,
         span_s: 1e9,

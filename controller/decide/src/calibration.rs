@@ -105,6 +105,7 @@ fn predicted_ms(
         first_instances: 1,
         start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
         policy: Policy::Fixed(1),
+        base: None,
         spot: None,
         limit_s: f64::INFINITY,
         span_s: 1e9,

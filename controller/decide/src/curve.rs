@@ -257,6 +257,7 @@ mod tests {
             first_instances: 1,
             start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
             policy: Policy::Fixed(1),
+            base: None,
             spot: None,
             limit_s: 1.0,
             span_s: 60.0,

@@ -2,12 +2,13 @@
 
 use super::calibration::{Calibrated, calibrate};
 use super::candidate::{Candidate, CandidateFacts, NotSimulated, candidates};
-use super::options::{Attained, Choice, Predicted, Setting, choice};
+use super::options::{Attained, Choice, Predicted, Setting, Typed, choice, choice_with_base};
 use rayon::prelude::*;
 use results::Results;
 use results::parquet::read::SamplesRead;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use traffic::{Demand, Fleet, Objective, PolicyKind, Summary, TrafficFile};
 
 pub const SCHEMA_VERSION: u32 = 1;
@@ -158,6 +159,8 @@ pub enum Nothing {
     NoCandidate(Vec<String>),
     /// The file lists only policies that its traffic doesn't allow.
     NoPolicy,
+    /// No cell of a target that is to be a base can be simulated; those that can are listed.
+    NoBase { target: String, known: Vec<String> },
 }
 
 /// The measured and the expected.
@@ -187,8 +190,13 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
         return Err(Nothing::NoPolicy);
     }
     let left_out = file.fleet.policies.iter().copied().filter(|kind| !policies.contains(kind));
+    let scaled: Vec<PolicyKind> =
+        policies.iter().copied().filter(|kind| *kind != PolicyKind::Fixed).collect();
+    let pairs_of_targets = pairs_of_targets(file, &found.candidates)?;
     let options = found.candidates.len() * policies.len();
-    setting.simulations = affordable(setting, options);
+    // A base is chosen among several.
+    let mixed = pairs_of_targets.len() * scaled.len() * 2;
+    setting.simulations = affordable(setting, options + mixed);
     let pairs: Vec<(usize, PolicyKind)> = (0..found.candidates.len())
         .flat_map(|candidate| policies.iter().map(move |kind| (candidate, *kind)))
         .collect();
@@ -196,12 +204,23 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
         .into_par_iter()
         .map(|(index, kind)| choice(setting, index, &found.candidates[index], kind))
         .collect();
-    choices.sort_by(|a, b| {
-        (a.attained.cmp(&b.attained))
-            .then(a.usd_per_month.value.total_cmp(&b.usd_per_month.value))
-            // Of equal costs the better one first.
-            .then(b.good_share.value.total_cmp(&a.good_share.value))
-    });
+    rank(&mut choices);
+    // Of each target, the batch size whose best fleet of its own is ranked first.
+    let best = |name: &ModelOnTarget| {
+        let of = |choice: &Choice| ModelOnTarget::of(&found.candidates[choice.candidate]) == *name;
+        let index = choices.iter().find(|choice| of(choice))?.candidate;
+        Some(Typed { index, candidate: &found.candidates[index] })
+    };
+    let with_base: Vec<(Typed<'_>, Typed<'_>, PolicyKind)> = (pairs_of_targets.iter())
+        .filter_map(|(base, scaled)| Some((best(base)?, best(scaled)?)))
+        .flat_map(|(base, peak)| scaled.iter().map(move |kind| (base, peak, *kind)))
+        .collect();
+    let with_base: Vec<Choice> = with_base
+        .into_par_iter()
+        .map(|(base, scaled, kind)| choice_with_base(setting, base, scaled, kind))
+        .collect();
+    choices.extend(with_base);
+    rank(&mut choices);
     let calibration = calibrate(&found, file.objective.percentile, seed);
     let facts = TrafficFacts {
         file: input.file_name.to_owned(),
@@ -244,6 +263,53 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
     Ok(decision)
 }
 
+/// Those that meet the objective first, then the undecided ones, each by cost.
+fn rank(choices: &mut [Choice]) {
+    choices.sort_by(|a, b| {
+        (a.attained.cmp(&b.attained))
+            .then(a.usd_per_month.value.total_cmp(&b.usd_per_month.value))
+            // Of equal costs the better one first.
+            .then(b.good_share.value.total_cmp(&a.good_share.value))
+    });
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ModelOnTarget {
+    model: String,
+    target: String,
+}
+
+impl ModelOnTarget {
+    fn of(candidate: &Candidate) -> Self {
+        let facts = &candidate.facts;
+        Self { model: facts.model.clone(), target: facts.target.clone() }
+    }
+}
+
+/// Each target that the file allows as a base, with each other target of the same model.
+fn pairs_of_targets(
+    file: &TrafficFile,
+    candidates: &[Candidate],
+) -> Result<Vec<(ModelOnTarget, ModelOnTarget)>, Nothing> {
+    let all: BTreeSet<ModelOnTarget> = candidates.iter().map(ModelOnTarget::of).collect();
+    for target in &file.fleet.base_targets {
+        if !all.iter().any(|one| one.target == *target) {
+            let known: BTreeSet<&String> = all.iter().map(|one| &one.target).collect();
+            let known = known.into_iter().cloned().collect();
+            return Err(Nothing::NoBase { target: target.clone(), known });
+        }
+    }
+    let is_base = |one: &&ModelOnTarget| file.fleet.base_targets.contains(&one.target);
+    let others = |base: &ModelOnTarget| {
+        let base = base.clone();
+        let is_other =
+            move |one: &&ModelOnTarget| one.model == base.model && one.target != base.target;
+        all.iter().filter(is_other).cloned().collect::<Vec<_>>()
+    };
+    let pairs = all.iter().filter(is_base);
+    Ok(pairs.flat_map(|base| others(base).into_iter().map(|one| (base.clone(), one))).collect())
+}
+
 /// The number of simulations of each option.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is clamped")]
 fn affordable(setting: Setting<'_>, options: usize) -> u32 {
@@ -261,6 +327,12 @@ impl Decision {
 
     pub fn candidate(&self, choice: &Choice) -> &CandidateFacts {
         &self.candidates[choice.candidate]
+    }
+
+    /// The candidates of a choice: that which is scaled, and its base.
+    pub fn candidates_of(&self, choice: &Choice) -> Vec<&CandidateFacts> {
+        let base = choice.base.as_ref().map(|base| &self.candidates[base.candidate]);
+        std::iter::once(self.candidate(choice)).chain(base).collect()
     }
 
     /// The checked cells of a candidate's model and target.
@@ -283,10 +355,12 @@ fn first_two(decision: &Decision) -> Option<FirstTwo> {
         .collect();
     let cheaper = differences.iter().filter(|difference| **difference > 0.0).count();
     let (a, b) = (decision.candidate(first), decision.candidate(second));
+    let base = |choice: &Choice| choice.base.as_ref().map(|base| base.candidate);
     Some(FirstTwo {
         difference_usd_per_month: Predicted::of(differences),
         first_is_cheaper_in: u32::try_from(cheaper).unwrap_or(u32::MAX),
-        is_same_target: (&a.model, &a.target, &a.dtype) == (&b.model, &b.target, &b.dtype),
+        is_same_target: (&a.model, &a.target, &a.dtype) == (&b.model, &b.target, &b.dtype)
+            && base(first) == base(second),
     })
 }
 
@@ -304,7 +378,17 @@ fn caveats(decision: &Decision) -> Vec<Caveat> {
         }
     }
     let Some(best) = decision.best() else { return found };
-    let facts = decision.candidate(best);
+    for facts in decision.candidates_of(best) {
+        let more = caveats_of(decision, facts);
+        let is_new: Vec<Caveat> = more.into_iter().filter(|one| !found.contains(one)).collect();
+        found.extend(is_new);
+    }
+    found
+}
+
+/// What limits the predictions of a candidate.
+fn caveats_of(decision: &Decision, facts: &CandidateFacts) -> Vec<Caveat> {
+    let mut found = Vec::new();
     if facts.measured_on != facts.target {
         let (target, measured_on) = (facts.target.clone(), facts.measured_on.clone());
         found.push(Caveat::OtherMachine { target, measured_on });
@@ -349,7 +433,14 @@ fn measure_next(decision: &Decision, candidates: &[Candidate]) -> Vec<MeasureNex
     let mut found = Vec::new();
     let checked = decision.calibration_of(facts);
     let busiest = best.hours.iter().max_by(|a, b| a.requests_per_s.total_cmp(&b.requests_per_s));
-    let rate = busiest.map(|hour| hour.requests_per_s / hour.instances.max(1.0));
+    let rate = busiest.map(|hour| match &best.base {
+        None => hour.requests_per_s / hour.instances.max(1.0),
+        // What the base leaves, by scaled instance.
+        Some(base) => {
+            let scaled = hour.instances - f64::from(base.instances);
+            (hour.requests_per_s - base.rate).max(0.0) / scaled.max(1.0)
+        }
+    });
     // A measured rate that is at least as high checks the busiest hour.
     let is_checked = |rate: f64| checked.iter().any(|one| one.request_rate >= 0.9 * rate);
     if let Some(request_rate) = rate.filter(|rate| *rate > 0.0 && !is_checked(*rate)) {

@@ -19,4 +19,6 @@ pub use decision::{
     Caveat, Decision, ENOUGH_RUNS, FirstTwo, Input, LEAST_SIMULATIONS, MeasureNext, Nothing,
     SCHEMA_VERSION, TrafficFacts, decide,
 };
-pub use options::{Attained, Choice, HOURS_OF_MONTH, HourOfPeriod, Predicted, SizedPolicy};
+pub use options::{
+    Attained, BaseOfChoice, Choice, HOURS_OF_MONTH, HourOfPeriod, Predicted, SizedPolicy,
+};

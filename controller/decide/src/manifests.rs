@@ -1,14 +1,14 @@
 //! The policy of a choice as files that platforms accept. JSON is YAML, so `kubectl apply -f` takes them, too.
 
 use super::decision::Decision;
-use super::options::{COOLDOWN_S, Choice, SizedPolicy};
+use super::options::{COOLDOWN_S, Choice, SizedPolicy, bounds_beside};
 use serde_json::{Value, json};
 use traffic::Platform;
 
 /// A file with the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    pub file: &'static str,
+    pub file: String,
     pub text: String,
 }
 
@@ -18,9 +18,25 @@ const DAYS: [&str; 7] = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"];
 /// Where the pod autoscaler's metric comes from: a Prometheus of the cluster.
 const PROMETHEUS: &str = "http://prometheus.monitoring.svc:9090";
 
-/// The files of a choice; `name` is that of the endpoint or deployment.
+/// The files of a choice; `name` is that of the endpoint or deployment. A base has an endpoint or deployment of its own,
+/// `NAME-base`, and the files of both have the name of their part in front.
 pub fn manifests(decision: &Decision, choice: &Choice, name: &str) -> Vec<Manifest> {
-    let plan = Plan::of(decision, choice, name);
+    let Some(base) = &choice.base else {
+        return files(decision, &Plan::of(decision, choice, name));
+    };
+    let name = valid_name(name);
+    let fixed = SizedPolicy::Fixed { instances: base.instances };
+    let of_base = Choice { sized: fixed, base: None, ..choice.clone() };
+    let parts = [("base", &of_base), ("peak", choice)];
+    let of_part = |(part, choice): (&'static str, &Choice)| {
+        let plan = Plan::of(decision, choice, &format!("{name}-{part}"));
+        let prefixed = |one: Manifest| Manifest { file: format!("{part}-{}", one.file), ..one };
+        files(decision, &plan).into_iter().map(prefixed).collect::<Vec<_>>()
+    };
+    parts.into_iter().flat_map(of_part).collect()
+}
+
+fn files(decision: &Decision, plan: &Plan<'_>) -> Vec<Manifest> {
     let files: Vec<(&'static str, Value)> = match decision.fleet.platform {
         Platform::Sagemaker => {
             let mut files = vec![("sagemaker-scalable-target.json", plan.scalable_target())];
@@ -39,7 +55,9 @@ pub fn manifests(decision: &Decision, choice: &Choice, name: &str) -> Vec<Manife
         }
     };
     let text = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n";
-    files.into_iter().map(|(file, value)| Manifest { file, text: text(&value) }).collect()
+    let manifest =
+        |(file, value): (&str, Value)| Manifest { file: file.to_owned(), text: text(&value) };
+    files.into_iter().map(manifest).collect()
 }
 
 /// A number of instances from an hour of a slot on.
@@ -63,7 +81,8 @@ impl<'a> Plan<'a> {
         let (min, max) = match &choice.sized {
             SizedPolicy::Fixed { instances } => (*instances, *instances),
             SizedPolicy::Tracking { .. } => {
-                (decision.fleet.min_instances, decision.fleet.max_instances)
+                let base = choice.base.as_ref().map_or(0, |base| base.instances);
+                bounds_beside(&decision.fleet, base)
             }
             SizedPolicy::Scheduled { instances, .. } => (
                 instances.iter().copied().min().unwrap_or(1),
@@ -193,7 +212,7 @@ impl<'a> Plan<'a> {
                 "metricType": "AverageValue",
                 "metadata": {
                     "serverAddress": PROMETHEUS,
-                    "query": format!("sum(rate(http_requests_total{{service=\"{}\"}}[1m]))", self.name),
+                    "query": self.query(),
                     "threshold": rounded(rate).to_string(),
                 },
             })],
@@ -212,6 +231,18 @@ impl<'a> Plan<'a> {
                 "triggers": triggers,
             },
         })
+    }
+
+    /// Requests per second of the deployment; beside a base, those of both that the base doesn't carry.
+    fn query(&self) -> String {
+        match &self.choice.base {
+            None => format!("sum(rate(http_requests_total{{service=\"{}\"}}[1m]))", self.name),
+            Some(base) => format!(
+                "clamp_min(sum(rate(http_requests_total{{service=~\"{}-(base|peak)\"}}[1m])) - {}, 0)",
+                self.name.trim_end_matches("-peak"),
+                rounded(base.rate)
+            ),
+        }
     }
 
     fn cron_of(&self, change: &Change) -> Value {
@@ -241,7 +272,8 @@ impl<'a> Plan<'a> {
 
     /// An autoscaler on the metric `http_requests_per_second` of pods, without KEDA.
     fn pod_autoscaler(&self) -> Option<Value> {
-        let rate = self.target_rate()?;
+        // Beside a base, the pods' own requests aren't what the policy needs, and there may be no pod.
+        let rate = self.target_rate().filter(|_| self.choice.base.is_none())?;
         #[expect(clippy::cast_possible_truncation, reason = "a rate in thousandths")]
         let quantity = format!("{}m", (rate * 1000.0).round().max(1.0) as i64);
         Some(json!({

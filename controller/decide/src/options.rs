@@ -1,9 +1,10 @@
 //! A candidate with a policy: sized for the peak, then simulated again and again.
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, CandidateFacts};
 use super::curve::Curve;
 use super::simulation::{
-    Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot, StartUp, simulate,
+    Base, BatchTimes, Batching, Fleet, Hpa, Outcome, Policy, Routing, SageMakerTracking, Spot,
+    StartUp, simulate_types,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -82,11 +83,30 @@ pub enum SizedPolicy {
     },
 }
 
+/// The instances of another target that a fleet always has and uses first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BaseOfChoice {
+    /// Index into the candidates.
+    pub candidate: usize,
+    pub instances: u32,
+    /// An instance gets a request while it has fewer than this many; the others go to the scaled instances.
+    pub spill_at: u32,
+    /// Requests per second that the policy counts on from all of them.
+    pub rate: f64,
+    /// Requests that they answered over all answered ones, 0 to 1.
+    pub answered_share: Predicted,
+    /// Their part of the cost.
+    pub usd_per_month: f64,
+}
+
 /// A candidate with a policy, and what was predicted for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
-    /// Index into the candidates.
+    /// Index into the candidates; of a fleet with a base, that of the instances that the policy scales.
     pub candidate: usize,
+    /// Null if all instances are of one target.
+    #[serde(default)]
+    pub base: Option<BaseOfChoice>,
     #[serde(flatten)]
     pub sized: SizedPolicy,
     pub attained: Attained,
@@ -172,20 +192,157 @@ pub fn choice(
     candidate: &Candidate,
     kind: PolicyKind,
 ) -> Choice {
-    let planned = Planned { setting, candidate, curve: candidate.times.curve() };
+    let one = Typed { index, candidate };
+    let planned = Planned::new(setting, one, None);
     let (sized, meets_at_peak) = planned.sized(kind);
-    planned.predict(index, sized, meets_at_peak)
+    planned.predict(sized, meets_at_peak)
+}
+
+/// A candidate and its index.
+#[derive(Debug, Clone, Copy)]
+pub struct Typed<'a> {
+    pub index: usize,
+    pub candidate: &'a Candidate,
+}
+
+/// Shares of hours whose rate the base carries, if each instance has [`BASE_LOAD`] of its full rate: the bases that are
+/// tried.
+const BASE_HOURS: [f64; 4] = [0.0, 0.5, 0.75, 1.0];
+const BASE_LOAD: f64 = 0.7;
+/// Share of the limit within which the requests that a base instance has are to be answered.
+const BASE_LIMIT: f64 = 0.9;
+
+/// Sizes a fleet of a base and of instances that a policy scales, and predicts its figures: the cheapest of the bases that
+/// meet the objective at the peak, by one simulation; else the largest one.
+pub fn choice_with_base(
+    setting: Setting<'_>,
+    base: Typed<'_>,
+    scaled: Typed<'_>,
+    kind: PolicyKind,
+) -> Choice {
+    let curve = base.candidate.times.curve();
+    let each = BASE_LOAD * curve.full_rate(base.candidate.facts.max_batch_size as usize);
+    let mut rates = setting.demand.rates_by_hour();
+    rates.sort_by(f64::total_cmp);
+    let most = setting.file.fleet.max_instances.saturating_sub(1).max(1);
+    let instances = |hours: &f64| {
+        let rate = quantile(&rates, *hours) * setting.file.growth;
+        ceiling((rate / each).round()).clamp(1, most)
+    };
+    let mut counts: Vec<u32> = BASE_HOURS.iter().map(instances).collect();
+    counts.dedup();
+    let tried = counts.into_iter().map(|instances| {
+        let base = PlannedBase { of: base, curve: curve.clone(), instances };
+        let planned = Planned::new(setting, scaled, Some(base));
+        let (sized, meets) = planned.sized(kind);
+        let seed = setting.seed;
+        let outcome = planned.simulated(&sized, planned.curves(), setting.file.growth, seed);
+        let usd = planned.usd(&outcome);
+        (planned, sized, meets, usd)
+    });
+    let key = |meets: bool, usd: f64| if meets { usd } else { f64::INFINITY };
+    let best = tried.reduce(|best, next| {
+        let is_better = key(next.2, next.3) < key(best.2, best.3) || (!best.2 && !next.2);
+        if is_better { next } else { best }
+    });
+    let (planned, sized, meets, _) = best.expect("there is at least one base");
+    planned.predict(sized, meets)
+}
+
+/// The limits on the number of scaled instances beside a base of so many.
+pub(super) fn bounds_beside(fleet: &traffic::Fleet, base: u32) -> (u32, u32) {
+    if base == 0 {
+        return (fleet.min_instances, fleet.max_instances);
+    }
+    // A SageMaker endpoint with instances has at least one.
+    let least = match fleet.platform {
+        Platform::Sagemaker => 1,
+        Platform::Kubernetes => 0,
+    };
+    let max = fleet.max_instances.saturating_sub(base).max(1);
+    (fleet.min_instances.saturating_sub(base).clamp(least, max), max)
 }
 
 struct Planned<'a> {
     setting: Setting<'a>,
-    candidate: &'a Candidate,
+    scaled: Typed<'a>,
     curve: Curve,
+    base: Option<PlannedBase<'a>>,
 }
 
-impl Planned<'_> {
+struct PlannedBase<'a> {
+    of: Typed<'a>,
+    curve: Curve,
+    instances: u32,
+}
+
+impl PlannedBase<'_> {
+    fn batch_size(&self) -> usize {
+        self.of.candidate.facts.max_batch_size as usize
+    }
+
+    /// Requests per second of all of them at a share of their full rate.
+    fn rate(&self, share: f64) -> f64 {
+        f64::from(self.instances) * share * self.curve.full_rate(self.batch_size())
+    }
+
+    /// As many requests as there are in the whole batches that the limit has room for, at least one batch.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    fn spill_at(&self, limit_s: f64) -> usize {
+        let batches = BASE_LIMIT * limit_s / self.curve.mean_s(self.batch_size());
+        (batches.floor().clamp(1.0, 1000.0) as usize) * self.batch_size()
+    }
+}
+
+impl SizedPolicy {
+    fn share(&self) -> f64 {
+        match self {
+            Self::Fixed { .. } => 1.0,
+            Self::Tracking { target_share, .. } | Self::Scheduled { target_share, .. } => {
+                *target_share
+            }
+        }
+    }
+}
+
+impl<'a> Planned<'a> {
+    fn new(setting: Setting<'a>, scaled: Typed<'a>, base: Option<PlannedBase<'a>>) -> Self {
+        Self { setting, scaled, curve: scaled.candidate.times.curve(), base }
+    }
+
+    fn facts(&self) -> &CandidateFacts {
+        &self.scaled.candidate.facts
+    }
+
     fn full_rate(&self) -> f64 {
-        self.curve.full_rate(self.candidate.facts.max_batch_size as usize)
+        self.curve.full_rate(self.facts().max_batch_size as usize)
+    }
+
+    /// Requests per second that the base carries at a share of its full rate.
+    fn base_rate(&self, share: f64) -> f64 {
+        self.base.as_ref().map_or(0.0, |base| base.rate(share))
+    }
+
+    fn bounds(&self) -> (u32, u32) {
+        let base = self.base.as_ref().map_or(0, |base| base.instances);
+        bounds_beside(&self.setting.file.fleet, base)
+    }
+
+    /// The batch times as they were measured.
+    fn curves(&self) -> BatchTimes<'_, Curve> {
+        let base = self.base.as_ref().map_or(&self.curve, |base| &base.curve);
+        BatchTimes { base, scaled: &self.curve }
+    }
+
+    /// The cost of a simulation per month.
+    fn usd(&self, outcome: &Outcome) -> f64 {
+        self.usd_of(outcome.paid_s, outcome.base_paid_s) * HOURS_OF_MONTH * HOUR_S
+            / self.setting.span_s()
+    }
+
+    fn usd_of(&self, paid_s: f64, base_paid_s: f64) -> f64 {
+        let base = self.base.as_ref().map_or(0.0, |base| base.of.candidate.facts.usd_per_hour);
+        ((paid_s - base_paid_s) * self.facts().usd_per_hour + base_paid_s * base) / HOUR_S
     }
 
     /// The policy with the least instances that meets the objective at the peak.
@@ -245,28 +402,33 @@ impl Planned<'_> {
                 highest[slot] = highest[slot].max(rate);
             }
         }
-        let (min, max) = (file.fleet.min_instances, file.fleet.max_instances);
-        let factor = file.growth * file.peak_factor / (share * self.full_rate());
-        highest.into_iter().map(|rate| ceiling(rate * factor).max(min.max(1)).min(max)).collect()
+        let (min, max) = self.bounds();
+        let min = if self.base.is_some() { min } else { min.max(1) };
+        let (factor, each) = (file.growth * file.peak_factor, share * self.full_rate());
+        let beyond = |rate: f64| (rate * factor - self.base_rate(share)).max(0.0);
+        highest.into_iter().map(|rate| ceiling(beyond(rate) / each).max(min).min(max)).collect()
     }
 
     fn meets_at_peak(&self, sized: &SizedPolicy) -> bool {
         let Setting { file, seed, .. } = self.setting;
         let factor = file.growth * file.peak_factor;
-        let outcome = self.simulated(sized, &self.curve, factor, seed);
+        let outcome = self.simulated(sized, self.curves(), factor, seed);
         let objective = self.setting.objective();
         outcome.good_share() >= objective.percentile / 100.0
             && self.error_share(&outcome) <= objective.max_error_share
     }
 
     fn error_share(&self, outcome: &Outcome) -> f64 {
-        (outcome.error_share() + self.candidate.facts.failed_share).min(1.0)
+        let of_base = self.base.as_ref().map_or(0.0, |base| base.of.candidate.facts.failed_share);
+        (outcome.error_share() + self.facts().failed_share.max(of_base)).min(1.0)
     }
 
     fn fleet(&self, sized: &SizedPolicy, factor: f64) -> Fleet {
         let Setting { file, demand, .. } = self.setting;
         let given = &file.fleet;
         let first_rate = demand.rates_by_hour().first().copied().unwrap_or_default() * factor;
+        let base_rate = self.base_rate(sized.share());
+        let limit_s = file.objective.latency_ms / 1000.0;
         let (policy, first) = match sized {
             SizedPolicy::Fixed { instances } => (Policy::Fixed(*instances as usize), *instances),
             SizedPolicy::Tracking { target_rate, .. } => {
@@ -282,7 +444,7 @@ impl Planned<'_> {
                         scale_down_stabilization_s: f64::from(COOLDOWN_S),
                     }),
                 };
-                (policy, ceiling(first_rate / target_rate))
+                (policy, ceiling((first_rate - base_rate).max(0.0) / target_rate))
             }
             SizedPolicy::Scheduled { instances, .. } => {
                 let instances = instances.iter().map(|count| *count as usize).collect();
@@ -293,14 +455,17 @@ impl Planned<'_> {
             }
         };
         let is_fixed = matches!(policy, Policy::Fixed(_));
-        let min = if is_fixed { first } else { given.min_instances };
-        let max = if is_fixed { first } else { given.max_instances };
+        let (min, max) = if is_fixed { (first, first) } else { self.bounds() };
+        let max_delay_s = given.max_batch_delay_ms / 1000.0;
+        let base = self.base.as_ref().map(|base| Base {
+            instances: base.instances as usize,
+            batching: Batching { max_size: base.batch_size(), max_delay_s },
+            spill_at: base.spill_at(limit_s),
+            rate: base_rate,
+        });
         let spot = given.spot_interruptions_per_hour;
         Fleet {
-            batching: Batching {
-                max_size: self.candidate.facts.max_batch_size as usize,
-                max_delay_s: given.max_batch_delay_ms / 1000.0,
-            },
+            batching: Batching { max_size: self.facts().max_batch_size as usize, max_delay_s },
             routing: match given.routing {
                 traffic::Routing::Random => Routing::Random,
                 traffic::Routing::LeastOutstanding => Routing::LeastOutstanding,
@@ -311,36 +476,46 @@ impl Planned<'_> {
             first_instances: first.clamp(min, max) as usize,
             start_up: StartUp {
                 provisioning_s: given.provisioning_s,
-                load_s: given.load_s.or(self.candidate.facts.load_s).unwrap_or_default(),
+                load_s: given.load_s.or(self.facts().load_s).unwrap_or_default(),
             },
             policy,
+            base,
             spot: (spot > 0.0)
                 .then_some(Spot { interruptions_per_hour: spot, notice_s: SPOT_NOTICE_S }),
-            limit_s: file.objective.latency_ms / 1000.0,
+            limit_s,
             span_s: self.setting.span_s(),
         }
     }
 
-    fn simulated(&self, sized: &SizedPolicy, curve: &Curve, factor: f64, seed: u64) -> Outcome {
+    fn simulated(
+        &self,
+        sized: &SizedPolicy,
+        times: BatchTimes<'_, Curve>,
+        factor: f64,
+        seed: u64,
+    ) -> Outcome {
         let fleet = self.fleet(sized, factor);
         let arrivals = self.setting.demand.arrivals(factor, seed);
-        simulate(arrivals, curve, &fleet, seed.wrapping_add(1))
+        simulate_types(arrivals, times, &fleet, seed.wrapping_add(1))
     }
 
-    fn predict(&self, candidate: usize, sized: SizedPolicy, meets_at_peak: bool) -> Choice {
+    fn predict(&self, sized: SizedPolicy, meets_at_peak: bool) -> Choice {
         let Setting { file, seed, simulations, .. } = self.setting;
         let outcomes: Vec<Outcome> = (1..=u64::from(simulations))
             .map(|number| {
                 // The arrivals of one number are the same for all options.
                 let seed = seed.wrapping_add(number.wrapping_mul(0x9E37_79B9));
-                let curve =
-                    self.candidate.times.resampled(&mut ChaCha8Rng::seed_from_u64(seed ^ 1));
-                self.simulated(&sized, &curve, file.growth, seed)
+                let drawn = |of: &Candidate, stream: u64| {
+                    of.times.resampled(&mut ChaCha8Rng::seed_from_u64(seed ^ stream))
+                };
+                let scaled = drawn(self.scaled.candidate, 1);
+                let base = self.base.as_ref().map(|base| drawn(base.of.candidate, 2));
+                let base = base.as_ref().unwrap_or(&scaled);
+                self.simulated(&sized, BatchTimes { base, scaled: &scaled }, file.growth, seed)
             })
             .collect();
         let span_hours = self.setting.span_s() / HOUR_S;
-        let usd_per_hour = self.candidate.facts.usd_per_hour;
-        let per_month = usd_per_hour * HOURS_OF_MONTH / span_hours / HOUR_S;
+        let per_month = self.facts().usd_per_hour * HOURS_OF_MONTH / span_hours / HOUR_S;
         let of =
             |figure: &dyn Fn(&Outcome) -> f64| Predicted::of(outcomes.iter().map(figure).collect());
         let percentile = file.objective.percentile / 100.0;
@@ -350,11 +525,24 @@ impl Planned<'_> {
         let good_share = of(&Outcome::good_share);
         let error_share = of(&|outcome| self.error_share(outcome));
         let most = outcomes.iter().map(|outcome| outcome.most_instances).max().unwrap_or_default();
+        let share = sized.share();
         Choice {
-            candidate,
+            candidate: self.scaled.index,
+            base: self.base.as_ref().map(|base| {
+                let paid_hours = f64::from(base.instances) * HOURS_OF_MONTH;
+                let spill_at = base.spill_at(file.objective.latency_ms / 1000.0);
+                BaseOfChoice {
+                    candidate: base.of.index,
+                    instances: base.instances,
+                    spill_at: u32::try_from(spill_at).unwrap_or(u32::MAX),
+                    rate: base.rate(share),
+                    answered_share: of(&Outcome::base_share),
+                    usd_per_month: paid_hours * base.of.candidate.facts.usd_per_hour,
+                }
+            }),
             attained: attained(&file.objective, good_share, error_share, meets_at_peak),
             meets_at_peak,
-            usd_per_month: of(&|outcome| outcome.paid_s * per_month),
+            usd_per_month: of(&|outcome| self.usd(outcome)),
             latency_ms: of(&limit_ms),
             good_share,
             error_share,
@@ -363,10 +551,33 @@ impl Planned<'_> {
             scale_in_tail_usd_per_month: of(&|outcome| outcome.tail_s * per_month),
             mean_instances: of(&|outcome| outcome.paid_s / self.setting.span_s()),
             most_instances: u32::try_from(most).unwrap_or(u32::MAX),
-            hours: hours(&outcomes, self.setting.span_s(), usd_per_hour),
-            usd_by_simulation: outcomes.iter().map(|one| one.paid_s * per_month).collect(),
+            hours: self.hours(&outcomes),
+            usd_by_simulation: outcomes.iter().map(|one| self.usd(one)).collect(),
             sized,
         }
+    }
+}
+
+impl Planned<'_> {
+    fn hours(&self, outcomes: &[Outcome]) -> Vec<HourOfPeriod> {
+        let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
+        let n = outcomes.len() as f64;
+        let hour = |index: usize| {
+            let sum = |of: fn(&super::simulation::Hour) -> f64| {
+                outcomes.iter().map(|outcome| of(&outcome.hours[index])).sum::<f64>()
+            };
+            let (arrived, good) = (sum(|hour| hour.arrived as f64), sum(|hour| hour.good as f64));
+            let [paid_s, base_s] = [sum(|hour| hour.paid_s), sum(|hour| hour.base_paid_s)];
+            let (paid_s, base_s) = (paid_s / n, base_s / n);
+            let length_s = (self.setting.span_s() - index as f64 * HOUR_S).clamp(1.0, HOUR_S);
+            HourOfPeriod {
+                requests_per_s: arrived / n / length_s,
+                instances: paid_s / length_s,
+                usd: self.usd_of(paid_s, base_s),
+                good_share: (arrived > 0.0).then(|| good / arrived),
+            }
+        };
+        (0..count).map(hour).collect()
     }
 }
 
@@ -384,26 +595,6 @@ fn attained(
     } else {
         Attained::Undecided
     }
-}
-
-fn hours(outcomes: &[Outcome], span_s: f64, usd_per_hour: f64) -> Vec<HourOfPeriod> {
-    let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
-    let n = outcomes.len() as f64;
-    let hour = |index: usize| {
-        let sum = |of: fn(&super::simulation::Hour) -> f64| {
-            outcomes.iter().map(|outcome| of(&outcome.hours[index])).sum::<f64>()
-        };
-        let (arrived, good) = (sum(|hour| hour.arrived as f64), sum(|hour| hour.good as f64));
-        let paid_s = sum(|hour| hour.paid_s) / n;
-        let length_s = (span_s - index as f64 * HOUR_S).clamp(1.0, HOUR_S);
-        HourOfPeriod {
-            requests_per_s: arrived / n / length_s,
-            instances: paid_s / length_s,
-            usd: paid_s / HOUR_S * usd_per_hour,
-            good_share: (arrived > 0.0).then(|| good / arrived),
-        }
-    };
-    (0..count).map(hour).collect()
 }
 
 #[expect(

@@ -23,7 +23,7 @@ pub(super) async fn run(options: &cli::Decide) -> anyhow::Result<Exit> {
     }
     if let (Some(folder), Some(best)) = (&options.policies, decision.best()) {
         for manifest in manifests(&decision, best, &options.name) {
-            let path = folder.join(manifest.file);
+            let path = folder.join(&manifest.file);
             write(&path, manifest.text.as_bytes())?;
             files.push(path);
         }
@@ -80,6 +80,10 @@ fn decided(
             "no cell of {} can be simulated: expected VALID or DEGRADED cells of `offline`, `single_stream`, or `server` in open loop with dynamic batching, found {}",
             options.campaign,
             cells.join(", ")
+        ),
+        Nothing::NoBase { target, known } => anyhow!(
+            "{shown}: fleet.base_targets: no cell of `{target}` can be simulated, expected {}",
+            known.join(", ")
         ),
         Nothing::NoPolicy => anyhow!(
             "{shown}: fleet.policies: `scheduled` needs a profile by hours, or a trace with dates of at least a day"

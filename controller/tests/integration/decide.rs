@@ -118,6 +118,53 @@ fn pages_and_policies_are_written() {
 }
 
 #[test]
+fn fleets_of_two_targets_are_ranked_beside_those_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let traffic = folder.path().join("traffic.toml");
+    let policies = folder.path().join("policies");
+    let text = |base: &str| {
+        format!(
+            "[traffic]\nrate = 60\nhours = [1,1,1,1,1,1,1,1,9,9,9,9,9,9,9,9,9,1,1,1,1,1,1,1]\n[objective]\nlatency_ms = 400\n[fleet]\nplatform = \"kubernetes\"\nbase_targets = [\"{base}\"]\n"
+        )
+    };
+    std::fs::write(&traffic, text("one-thread")).unwrap();
+    let output = decide(&traffic, &["--json", "--policies", policies.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let facts = |index: &Value| {
+        found["candidates"][usize::try_from(index.as_u64().unwrap()).unwrap()].clone()
+    };
+    let choices = found["choices"].as_array().unwrap();
+    let two: Vec<&Value> = choices.iter().filter(|choice| choice["base"].is_object()).collect();
+    assert!(!two.is_empty() && two.len() < choices.len());
+    for choice in two {
+        let (base, scaled) = (facts(&choice["base"]["candidate"]), facts(&choice["candidate"]));
+        assert_eq!(
+            (&base["target"], &scaled["target"]),
+            (&"one-thread".into(), &"two-threads".into())
+        );
+        assert_eq!(base["model"], scaled["model"]);
+        // The cost is that of both types.
+        let instances = number(&choice["base"]["instances"]);
+        let mean = number(&choice["mean_instances"]["value"]) - instances;
+        let expected = 730.5
+            * (instances * number(&base["usd_per_hour"]) + mean * number(&scaled["usd_per_hour"]));
+        let cost = number(&choice["usd_per_month"]["value"]);
+        assert!((cost / expected - 1.0).abs() < 1e-9, "{cost} {expected}");
+        let share = number(&choice["base"]["answered_share"]["value"]);
+        assert!((0.05..=1.0).contains(&share), "{share}");
+        let of_hours: f64 =
+            (choice["hours"].as_array().unwrap().iter()).map(|hour| number(&hour["usd"])).sum();
+        assert!((of_hours * 730.5 / 24.0 / cost - 1.0).abs() < 1e-9);
+    }
+    std::fs::write(&traffic, text("gpu")).unwrap();
+    let unknown = decide(&traffic, &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(error.contains("no cell of `gpu` can be simulated, expected one-thread"), "{error}");
+}
+
+#[test]
 fn an_objective_that_no_fleet_meets_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let traffic = folder.path().join("traffic.toml");

@@ -76,6 +76,9 @@ pub enum PolicyKind {
 pub struct Fleet {
     pub platform: Platform,
     pub policies: Vec<PolicyKind>,
+    /// Targets of which a fleet may have a fixed number that is used first, beside scaled instances of another target.
+    #[serde(default)]
+    pub base_targets: Vec<String>,
     pub min_instances: u32,
     pub max_instances: u32,
     /// From the decision to scale out until the machine runs; not billed.
@@ -216,6 +219,11 @@ fn read_fleet(mut section: Section<'_, '_, '_>) -> Fleet {
     let routings = [("random", Routing::Random), ("least_outstanding", Routing::LeastOutstanding)];
     let platform = section.word("platform", &platforms).unwrap_or(Platform::Sagemaker);
     let policies = section.words("policies", &kinds);
+    let base_targets = section.texts("base_targets").unwrap_or_default();
+    let is_fixed_only = policies.as_deref() == Some(&[PolicyKind::Fixed]);
+    if is_fixed_only && !base_targets.is_empty() {
+        section.problem("base_targets", "needs a policy that scales: tracking or scheduled");
+    }
     let min_instances = section.whole("min_instances", 0..=1000);
     let max_instances = section.whole("max_instances", 1..=1000);
     let provisioning_s = section.number("provisioning_s", 0.0..=86_400.0);
@@ -238,6 +246,7 @@ fn read_fleet(mut section: Section<'_, '_, '_>) -> Fleet {
     };
     Fleet {
         platform,
+        base_targets,
         policies: policies.unwrap_or_else(|| kinds.iter().map(|(_, kind)| *kind).collect()),
         min_instances: min,
         max_instances: max,
@@ -300,6 +309,24 @@ mod tests {
             found,
             ["line 3: traffic.days: applies to a rate only: a trace has its own times"]
         );
+    }
+
+    #[test]
+    fn targets_of_a_base_are_listed() {
+        let of = |fleet: &str| format!("[traffic]\nrate = 1\n{OBJECTIVE}[fleet]\n{fleet}\n");
+        let file = TrafficFile::parse("t", &of("base_targets = [\"a\", \"b\"]")).unwrap();
+        assert_eq!(file.fleet.base_targets, ["a", "b"]);
+        for (fleet, problem) in [
+            ("base_targets = \"a\"", "fleet.base_targets: expected a list of strings"),
+            ("base_targets = [\"a\", 1]", "fleet.base_targets: expected a list of strings"),
+            ("base_targets = []", "fleet.base_targets: expected at least one entry"),
+            (
+                "base_targets = [\"a\"]\npolicies = [\"fixed\"]",
+                "fleet.base_targets: needs a policy that scales: tracking or scheduled",
+            ),
+        ] {
+            assert_eq!(problems(&of(fleet)), [format!("line 6: {problem}")]);
+        }
     }
 
     #[test]

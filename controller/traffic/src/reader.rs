@@ -98,6 +98,20 @@ impl<'p, 't, 'i> Section<'p, 't, 'i> {
         found
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let value = self.value(key)?;
+        let text = |entry: &Spanned<DeValue<'_>>| Some(entry.get_ref().as_str()?.to_owned());
+        let texts = value.as_array().and_then(|list| list.iter().map(text).collect());
+        let texts: Option<Vec<String>> = texts;
+        match &texts {
+            None => self.problem(key, "expected a list of strings"),
+            Some(texts) if texts.is_empty() => self.problem(key, "expected at least one entry"),
+            Some(_) => {}
+        }
+        texts.filter(|texts| !texts.is_empty())
+    }
+
     /// A list of words, each once.
     pub(super) fn words<T: Copy>(
         &mut self,

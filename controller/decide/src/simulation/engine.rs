@@ -2,7 +2,7 @@
 
 use super::outcome::{Hour, Outcome};
 use super::scaling::{Policy, Scaler, Seen};
-use super::{BatchTime, Fleet, Routing};
+use super::{BatchTime, Batching, Fleet, Routing};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::cmp::Ordering;
@@ -62,8 +62,16 @@ enum State {
     Ended,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Base,
+    /// Whose number the policy decides.
+    Scaled,
+}
+
 #[derive(Debug)]
 struct Instance {
+    of: Type,
     state: State,
     /// Arrival times of waiting requests.
     queue: VecDeque<f64>,
@@ -82,20 +90,41 @@ impl Instance {
     }
 }
 
+/// The batch times of a fleet of two types.
+#[derive(Debug)]
+pub struct BatchTimes<'a, B> {
+    pub base: &'a B,
+    pub scaled: &'a B,
+}
+
+/// Instances of a type that receive requests, and the number of those that will.
+#[derive(Debug, Default)]
+struct Present {
+    ready: Vec<usize>,
+    starting: usize,
+}
+
+impl Present {
+    fn count(&self) -> usize {
+        self.ready.len() + self.starting
+    }
+}
+
 struct Simulation<'a, B> {
     fleet: &'a Fleet,
-    batch_time: &'a B,
+    times: BatchTimes<'a, B>,
     rng: ChaCha8Rng,
     events: BinaryHeap<Event>,
     order: u64,
     instances: Vec<Instance>,
-    /// Instances that receive requests.
-    ready: Vec<usize>,
-    starting: usize,
+    base: Present,
+    scaled: Present,
     /// The one queue, and requests that arrive while no instance is ready.
     waiting: VecDeque<f64>,
     scaler: Scaler<'a>,
     arrived_since_tick: u64,
+    /// Those of them that no base instance took.
+    spilled_since_tick: u64,
     last_tick_s: f64,
     outcome: Outcome,
 }
@@ -107,8 +136,18 @@ pub fn simulate<B: BatchTime>(
     fleet: &Fleet,
     seed: u64,
 ) -> Outcome {
+    simulate_types(arrivals, BatchTimes { base: batch_time, scaled: batch_time }, fleet, seed)
+}
+
+/// Simulates a fleet whose base has batch times of its own.
+pub fn simulate_types<B: BatchTime>(
+    arrivals: impl Iterator<Item = f64>,
+    times: BatchTimes<'_, B>,
+    fleet: &Fleet,
+    seed: u64,
+) -> Outcome {
     let mut arrivals = arrivals.take_while(|at_s| *at_s <= fleet.span_s).peekable();
-    let mut simulation = Simulation::new(batch_time, fleet, seed);
+    let mut simulation = Simulation::new(times, fleet, seed);
     simulation.begin();
     loop {
         let next_s = simulation.events.peek().map(|event| event.at_s);
@@ -129,21 +168,27 @@ pub fn simulate<B: BatchTime>(
 }
 
 impl<'a, B: BatchTime> Simulation<'a, B> {
-    fn new(batch_time: &'a B, fleet: &'a Fleet, seed: u64) -> Self {
+    fn new(times: BatchTimes<'a, B>, fleet: &'a Fleet, seed: u64) -> Self {
         let hours = hour_of(fleet.span_s.next_down()) + 1;
         let bounds = (fleet.min_instances, fleet.max_instances);
         Self {
             fleet,
-            batch_time,
+            times,
             rng: ChaCha8Rng::seed_from_u64(seed),
             events: BinaryHeap::new(),
             order: 0,
             instances: Vec::new(),
-            ready: Vec::new(),
-            starting: 0,
+            base: Present::default(),
+            scaled: Present::default(),
             waiting: VecDeque::new(),
-            scaler: Scaler::new(&fleet.policy, fleet.start_up.total_s(), bounds),
+            scaler: Scaler::new(
+                &fleet.policy,
+                fleet.start_up.total_s(),
+                bounds,
+                fleet.base.map_or(0.0, |base| base.rate),
+            ),
             arrived_since_tick: 0,
+            spilled_since_tick: 0,
             last_tick_s: 0.0,
             outcome: Outcome { hours: vec![Hour::default(); hours], ..Outcome::default() },
         }
@@ -156,13 +201,22 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             Policy::SageMaker(_) | Policy::Kubernetes(_) => self.fleet.first_instances,
         };
         let instances = instances.clamp(self.fleet.min_instances, self.fleet.max_instances);
-        for _ in 0..instances {
-            let index = self.add(State::Ready, 0.0);
-            self.ready.push(index);
+        let base = self.fleet.base.map_or(0, |base| base.instances);
+        let types = std::iter::repeat_n(Type::Base, base);
+        for of in types.chain(std::iter::repeat_n(Type::Scaled, instances)) {
+            let index = self.add(of, State::Ready, 0.0);
+            self.present(of).ready.push(index);
             self.schedule_interruption(index, 0.0);
         }
-        self.outcome.most_instances = instances;
+        self.outcome.most_instances = base + instances;
         self.schedule_tick(0.0);
+    }
+
+    fn present(&mut self, of: Type) -> &mut Present {
+        match of {
+            Type::Base => &mut self.base,
+            Type::Scaled => &mut self.scaled,
+        }
     }
 
     /// The hour of an arrival; one at the end belongs to the last hour.
@@ -192,8 +246,9 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         }
     }
 
-    fn add(&mut self, state: State, billed_from_s: f64) -> usize {
+    fn add(&mut self, of: Type, state: State, billed_from_s: f64) -> usize {
         self.instances.push(Instance {
+            of,
             state,
             queue: VecDeque::new(),
             batch: Vec::new(),
@@ -204,14 +259,14 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         self.instances.len() - 1
     }
 
-    fn start(&mut self, now_s: f64) {
+    fn start(&mut self, of: Type, now_s: f64) {
         let start_up = &self.fleet.start_up;
         let (billed_s, ready_s) = (now_s + start_up.provisioning_s, now_s + start_up.total_s());
-        let index = self.add(State::Starting, billed_s);
-        self.starting += 1;
+        let index = self.add(of, State::Starting, billed_s);
+        self.present(of).starting += 1;
         self.outcome.starts += 1;
         self.schedule(ready_s, Kind::Ready(index));
-        let instances = self.ready.len() + self.starting;
+        let instances = self.base.count() + self.scaled.count();
         self.outcome.most_instances = self.outcome.most_instances.max(instances);
     }
 
@@ -220,12 +275,8 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         self.arrived_since_tick += 1;
         let hour = self.hour(at_s);
         self.outcome.hours[hour].arrived += 1;
-        self.outcome.during_start += u64::from(self.starting > 0);
-        if self.fleet.routing == Routing::OneQueue || self.ready.is_empty() {
-            self.wait_in_common(at_s);
-            return;
-        }
-        let index = self.route();
+        self.outcome.during_start += u64::from(self.base.starting + self.scaled.starting > 0);
+        let Some(index) = self.route() else { return self.wait_in_common(at_s) };
         let instance = &mut self.instances[index];
         if instance.queue.len() >= self.fleet.max_queue {
             self.outcome.rejected += 1;
@@ -244,31 +295,52 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         }
         self.waiting.push_back(at_s);
         // An autoscaler at zero is woken by the first request.
-        if self.ready.is_empty() && self.starting == 0 && self.fleet.max_instances > 0 {
-            self.start(at_s);
+        if self.scaled.count() == 0 && self.fleet.max_instances > 0 {
+            self.start(Type::Scaled, at_s);
         }
         let is_free = |index: &&usize| self.instances[**index].busy_until_s.is_none();
-        if let Some(&index) = self.ready.iter().find(is_free) {
+        if let Some(&index) = self.scaled.ready.iter().find(is_free) {
             self.dispatch(index, at_s);
         }
     }
 
-    fn route(&mut self) -> usize {
+    /// The instance that gets a request; `None` if it waits for any of them.
+    fn route(&mut self) -> Option<usize> {
+        if self.fleet.routing == Routing::OneQueue {
+            return None;
+        }
+        let base = self.least_outstanding(&self.base.ready);
+        let takes = |index: usize| {
+            let outstanding = self.instances[index].outstanding();
+            self.fleet.base.is_some_and(|base| outstanding < base.spill_at)
+        };
+        if let Some(index) = base.filter(|index| takes(*index)) {
+            return Some(index);
+        }
+        self.spilled_since_tick += 1;
         match self.fleet.routing {
-            Routing::Random if self.ready.len() > 1 => {
-                self.ready[self.rng.random_range(0..self.ready.len())]
+            Routing::Random if self.scaled.ready.len() > 1 => {
+                Some(self.scaled.ready[self.rng.random_range(0..self.scaled.ready.len())])
             }
-            _ => {
-                let outstanding = |index: &&usize| self.instances[**index].outstanding();
-                // There is a ready instance.
-                self.ready.iter().min_by_key(outstanding).copied().unwrap_or_default()
-            }
+            _ => self.least_outstanding(&self.scaled.ready).or(base),
+        }
+    }
+
+    fn least_outstanding(&self, ready: &[usize]) -> Option<usize> {
+        ready.iter().min_by_key(|index| self.instances[**index].outstanding()).copied()
+    }
+
+    fn batching(&self, of: Type) -> Batching {
+        match (of, self.fleet.base) {
+            (Type::Base, Some(base)) => base.batching,
+            _ => self.fleet.batching,
         }
     }
 
     /// Begins a batch on a free instance, or sets a timer for it.
     fn dispatch(&mut self, index: usize, now_s: f64) {
-        let batching = self.fleet.batching;
+        let of = self.instances[index].of;
+        let batching = self.batching(of);
         let instance = &mut self.instances[index];
         let is_common = self.fleet.routing == Routing::OneQueue;
         let queue = if is_common { &mut self.waiting } else { &mut instance.queue };
@@ -284,7 +356,11 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         let size = queue.len().min(batching.max_size);
         instance.batch.clear();
         instance.batch.extend(queue.drain(..size));
-        let seconds = self.batch_time.seconds(size, &mut self.rng);
+        let times = match of {
+            Type::Base => self.times.base,
+            Type::Scaled => self.times.scaled,
+        };
+        let seconds = times.seconds(size, &mut self.rng);
         instance.busy_until_s = Some(now_s + seconds);
         self.schedule(now_s + seconds, Kind::Free(index));
         let counted_s = (self.fleet.span_s - now_s).clamp(0.0, seconds);
@@ -325,6 +401,9 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             }
         }
         let instance = &mut self.instances[index];
+        if instance.of == Type::Base {
+            self.outcome.answered_by_base += batch.len() as u64;
+        }
         instance.batch = batch;
         instance.batch.clear();
         instance.busy_until_s = None;
@@ -341,8 +420,10 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
             return;
         }
         instance.state = State::Ready;
-        self.starting -= 1;
-        self.ready.push(index);
+        let of = instance.of;
+        let present = self.present(of);
+        present.starting -= 1;
+        present.ready.push(index);
         self.schedule_interruption(index, now_s);
         if self.fleet.routing != Routing::OneQueue {
             let waiting = std::mem::take(&mut self.waiting);
@@ -358,7 +439,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         }
         self.drain(index, now_s);
         self.schedule(now_s + spot.notice_s, Kind::Kill(index));
-        self.start(now_s);
+        self.start(self.instances[index].of, now_s);
     }
 
     fn kill(&mut self, index: usize, now_s: f64) {
@@ -375,7 +456,8 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
 
     /// Takes an instance out of the routing.
     fn drain(&mut self, index: usize, now_s: f64) {
-        self.ready.retain(|ready| *ready != index);
+        let of = self.instances[index].of;
+        self.present(of).ready.retain(|ready| *ready != index);
         let instance = &mut self.instances[index];
         instance.state = State::Draining;
         if instance.outstanding() == 0 {
@@ -385,16 +467,19 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
 
     fn end(&mut self, index: usize, now_s: f64) {
         self.instances[index].state = State::Ended;
-        self.bill(self.instances[index].billed_from_s, now_s);
+        self.bill(index, now_s);
     }
 
     /// Adds the paid time of an instance, hour by hour.
-    fn bill(&mut self, from_s: f64, to_s: f64) {
+    fn bill(&mut self, index: usize, to_s: f64) {
+        let Instance { of, billed_from_s: from_s, .. } = self.instances[index];
+        let of_base = if of == Type::Base { 1.0 } else { 0.0 };
         let to_s = to_s.min(self.fleet.span_s);
         if to_s <= from_s {
             return;
         }
         self.outcome.paid_s += to_s - from_s;
+        self.outcome.base_paid_s += of_base * (to_s - from_s);
         for hour in hour_of(from_s)..self.outcome.hours.len() {
             let (begin_s, end_s) = (hour as f64 * HOUR_S, (hour + 1) as f64 * HOUR_S);
             let paid_s = end_s.min(to_s) - begin_s.max(from_s);
@@ -402,24 +487,29 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
                 break;
             }
             self.outcome.hours[hour].paid_s += paid_s;
+            self.outcome.hours[hour].base_paid_s += of_base * paid_s;
         }
     }
 
     fn tick(&mut self, now_s: f64) {
-        let instances = self.ready.len() + self.starting;
+        let instances = self.scaled.count();
         if self.fleet.policy.target_rate().is_some() {
-            let surplus = self.scaler.surplus(self.ready.len()) as f64;
+            let surplus = self.scaler.surplus(self.scaled.ready.len()) as f64;
             self.outcome.tail_s += surplus * (now_s - self.last_tick_s);
         }
+        let arrived = std::mem::take(&mut self.arrived_since_tick);
+        let spilled = std::mem::take(&mut self.spilled_since_tick);
+        let is_of_scaled =
+            self.fleet.base.is_some() && matches!(self.fleet.policy, Policy::SageMaker(_));
         let seen = Seen {
             now_s,
-            arrived: std::mem::take(&mut self.arrived_since_tick),
-            ready: self.ready.len(),
+            arrived: if is_of_scaled { spilled } else { arrived },
+            ready: self.scaled.ready.len(),
             wanted: instances,
         };
         let wanted = self.scaler.wanted(&seen);
         for _ in instances..wanted {
-            self.start(now_s);
+            self.start(Type::Scaled, now_s);
         }
         for _ in wanted..instances {
             self.remove_one(now_s);
@@ -428,18 +518,19 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         self.schedule_tick(now_s);
     }
 
-    /// Removes a starting instance, else the ready one with the fewest requests.
+    /// Removes a starting instance of the scaled type, else the ready one with the fewest requests.
     fn remove_one(&mut self, now_s: f64) {
-        let is_starting = |instance: &Instance| instance.state == State::Starting;
-        if self.starting > 0 {
+        let is_starting =
+            |instance: &Instance| instance.state == State::Starting && instance.of == Type::Scaled;
+        if self.scaled.starting > 0 {
             if let Some(index) = self.instances.iter().rposition(is_starting) {
-                self.starting -= 1;
+                self.scaled.starting -= 1;
                 self.end(index, now_s);
             }
             return;
         }
         let outstanding = |index: &&usize| self.instances[**index].outstanding();
-        if let Some(&index) = self.ready.iter().rev().min_by_key(outstanding) {
+        if let Some(&index) = self.scaled.ready.iter().rev().min_by_key(outstanding) {
             self.drain(index, now_s);
         }
     }
@@ -448,7 +539,7 @@ impl<'a, B: BatchTime> Simulation<'a, B> {
         let span_s = self.fleet.span_s;
         for index in 0..self.instances.len() {
             if self.instances[index].state != State::Ended {
-                self.bill(self.instances[index].billed_from_s, span_s);
+                self.bill(index, span_s);
             }
         }
         // Requests that no instance ever took.

@@ -1,7 +1,7 @@
 //! A discrete-event simulation of a fleet: arrival times, batch times and a scaling policy -> latencies, failures and
 //! paid hours.
 //!
-//! Instances are equal. Each has a queue, and takes up to `max_size` requests from it when it is free and the queue is
+//! Instances are equal, but for those of a [`Base`]. Each has a queue, and takes up to `max_size` requests from it when it is free and the queue is
 //! full enough or the oldest request has waited for `max_delay_s`, as `agent serve` and the load generator do. Times
 //! are seconds since the start.
 
@@ -12,7 +12,7 @@ mod scaling;
 #[cfg(test)]
 mod tests;
 
-pub use engine::simulate;
+pub use engine::{BatchTimes, simulate, simulate_types};
 pub use latencies::Latencies;
 pub use outcome::{Hour, Outcome};
 pub use scaling::{Hpa, Policy, SageMakerTracking};
@@ -73,7 +73,21 @@ pub struct Spot {
     pub notice_s: f64,
 }
 
-/// A fleet and its rules.
+/// Instances of another type that always run and are used first.
+///
+/// A request goes to the base instance with the fewest requests, if these are fewer than `spill_at`; else to an instance
+/// that the policy scales, as the routing has it; and if none of those is ready, to the base instance after all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Base {
+    pub instances: usize,
+    pub batching: Batching,
+    /// At least 1.
+    pub spill_at: usize,
+    /// Requests per second that all of them are to carry: a pod autoscaler scales by those beyond.
+    pub rate: f64,
+}
+
+/// A fleet and its rules. The policy and the numbers of instances are those of the type that is scaled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
     pub batching: Batching,
@@ -86,6 +100,8 @@ pub struct Fleet {
     pub first_instances: usize,
     pub start_up: StartUp,
     pub policy: Policy,
+    /// `None`: all instances are of the type that is scaled.
+    pub base: Option<Base>,
     /// `None`: on-demand instances.
     pub spot: Option<Spot>,
     /// A request is good if it is answered within this time.

@@ -9,8 +9,10 @@ pub struct Hour {
     pub arrived: u64,
     /// Those of them that were answered within the limit.
     pub good: u64,
-    /// Instance-seconds that were paid.
+    /// Instance-seconds that were paid, of all types.
     pub paid_s: f64,
+    /// Those of them that are of the base.
+    pub base_paid_s: f64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -26,8 +28,12 @@ pub struct Outcome {
     pub interrupted: u64,
     /// Arrived while an instance that the policy had requested was not ready.
     pub during_start: u64,
-    /// Instance-seconds that were paid.
+    /// Answered by instances of the base.
+    pub answered_by_base: u64,
+    /// Instance-seconds that were paid, of all types.
     pub paid_s: f64,
+    /// Those of them that are of the base.
+    pub base_paid_s: f64,
     /// Instance-seconds of processing.
     pub busy_s: f64,
     /// Paid instance-seconds beyond what the policy's target needed at the rate of that minute.
@@ -48,6 +54,11 @@ impl Outcome {
     /// Requests answered within the limit over all, 0 to 1.
     pub fn good_share(&self) -> f64 {
         self.good as f64 / self.arrived.max(1) as f64
+    }
+
+    /// Requests that the base answered over all answered ones, 0 to 1.
+    pub fn base_share(&self) -> f64 {
+        self.answered_by_base as f64 / self.latencies.count().max(1) as f64
     }
 
     /// Processing time over paid time, 0 to 1.

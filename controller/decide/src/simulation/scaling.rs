@@ -71,7 +71,7 @@ impl Policy {
 /// What a policy sees when it is evaluated.
 pub(super) struct Seen {
     pub(super) now_s: f64,
-    /// Requests since the last evaluation.
+    /// Requests since the last evaluation: of SageMaker those that the scaled instances got, else all.
     pub(super) arrived: u64,
     /// Instances that serve.
     pub(super) ready: usize,
@@ -86,6 +86,8 @@ pub(super) struct Scaler<'a> {
     lead_s: f64,
     min: usize,
     max: usize,
+    /// Requests per second that a base carries.
+    base_rate: f64,
     above: u32,
     below: u32,
     last_s: Option<f64>,
@@ -107,12 +109,18 @@ fn ceiling(instances: f64) -> usize {
 }
 
 impl<'a> Scaler<'a> {
-    pub(super) fn new(policy: &'a Policy, lead_s: f64, (min, max): (usize, usize)) -> Self {
+    pub(super) fn new(
+        policy: &'a Policy,
+        lead_s: f64,
+        (min, max): (usize, usize),
+        base_rate: f64,
+    ) -> Self {
         Self {
             policy,
             lead_s,
             min,
             max,
+            base_rate,
             above: 0,
             below: 0,
             last_s: None,
@@ -171,6 +179,7 @@ impl<'a> Scaler<'a> {
         }
         let seconds = self.recent.len() as f64 * HPA_PERIOD_S;
         let rate = self.recent.iter().sum::<u64>() as f64 / seconds;
+        let rate = (rate - self.base_rate).max(0.0);
         let needed = ceiling(rate / rule.target_rate);
         self.needed = needed.clamp(self.min, self.max);
         let pods = seen.wanted.max(1);
@@ -205,7 +214,7 @@ mod tests {
             scale_out_cooldown_s: 300.0,
             scale_in_cooldown_s: 300.0,
         });
-        let mut scaler = Scaler::new(&policy, 0.0, (1, 10));
+        let mut scaler = Scaler::new(&policy, 0.0, (1, 10), 0.0);
         assert_eq!(scaler.wanted(&seen(1, 7.0, 2)), 2);
         assert_eq!(scaler.wanted(&seen(2, 7.0, 2)), 2);
         assert_eq!(scaler.wanted(&seen(3, 7.0, 2)), 4);
@@ -220,7 +229,7 @@ mod tests {
     fn a_pod_autoscaler_waits_before_it_removes() {
         let policy =
             Policy::Kubernetes(Hpa { target_rate: 1.0, scale_down_stabilization_s: 300.0 });
-        let mut scaler = Scaler::new(&policy, 0.0, (1, 20));
+        let mut scaler = Scaler::new(&policy, 0.0, (1, 20), 0.0);
         let mut at = |second: u32, arrived: u64, wanted: usize| {
             scaler.wanted(&Seen { now_s: f64::from(second), arrived, ready: wanted, wanted })
         };
@@ -231,5 +240,17 @@ mod tests {
             assert!(at(second, 15, 8) >= 2, "second {second}");
         }
         assert_eq!(at(420, 15, 8), 1);
+    }
+
+    #[test]
+    fn a_pod_autoscaler_of_peaks_needs_none_below_the_rate_of_the_base() {
+        let policy =
+            Policy::Kubernetes(Hpa { target_rate: 1.0, scale_down_stabilization_s: 300.0 });
+        let mut scaler = Scaler::new(&policy, 0.0, (0, 20), 2.0);
+        let mut at = |second: u32, arrived: u64, wanted: usize| {
+            scaler.wanted(&Seen { now_s: f64::from(second), arrived, ready: wanted, wanted })
+        };
+        assert_eq!(at(15, 30, 0), 0, "2 per second");
+        assert_eq!(at(30, 90, 0), 2, "4 per second in these 30 s");
     }
 }

@@ -21,6 +21,7 @@ fn fleet(instances: usize) -> Fleet {
         first_instances: instances,
         start_up: StartUp { provisioning_s: 0.0, load_s: 0.0 },
         policy: Policy::Fixed(instances),
+        base: None,
         spot: None,
         limit_s: 1.0,
         span_s: 1e9,
@@ -264,4 +265,91 @@ fn interrupted_instances_lose_what_they_hold() {
         Fleet { spot: Some(Spot { interruptions_per_hour: 2.0, notice_s: 120.0 }), ..spot };
     let found = simulate(poisson(8.0, 288_000, 1), &|_: usize, _: &mut ChaCha8Rng| 0.2, &notice, 9);
     assert!(found.interrupted < 20, "{}", found.interrupted);
+}
+
+/// A base of `instances` with one request at a time, and one scaled instance that never ends.
+fn with_base(instances: usize, spill_at: usize) -> Fleet {
+    let batching = Batching { max_size: 1, max_delay_s: 0.0 };
+    let base = Base { instances, batching, spill_at, rate: 0.0 };
+    Fleet { routing: Routing::LeastOutstanding, base: Some(base), ..fleet(1) }
+}
+
+/// The share of requests that find all of `servers` busy (Erlang B), whatever the distribution of service times.
+fn erlang_b(load: f64, servers: u32) -> f64 {
+    let next = |blocked: f64, server: u32| load * blocked / (f64::from(server) + load * blocked);
+    (1..=servers).fold(1.0, next)
+}
+
+struct Service {
+    mean_s: f64,
+    is_exponential: bool,
+}
+
+impl BatchTime for Service {
+    fn seconds(&self, size: usize, rng: &mut ChaCha8Rng) -> f64 {
+        if self.is_exponential { exponential(self.mean_s)(size, rng) } else { self.mean_s }
+    }
+}
+
+#[test]
+fn what_finds_the_base_busy_spills_over_as_erlang_has_it() {
+    for (rate, servers, is_exponential) in [(20.0, 2, true), (20.0, 2, false), (60.0, 8, true)] {
+        let two = with_base(servers, 1);
+        let base = Service { mean_s: 0.1, is_exponential };
+        let times = BatchTimes { base: &base, scaled: &Service { mean_s: 1e-6, ..base } };
+        let found = simulate_types(poisson(rate, 200_000, 5), times, &two, 6);
+        let expected = 1.0 - erlang_b(rate * 0.1, u32::try_from(servers).unwrap());
+        assert!((found.base_share() - expected).abs() < 0.006, "{} {expected}", found.base_share());
+    }
+}
+
+/// What an exponential server of 10 per second can't take at once goes to one of 6 per second with a queue. The gaps of
+/// the overflow have the transform A(s) = l (l + s) / (s^2 + (2 l + m) s + l^2), and the second server is GI/M/1: a request
+/// stays 1 / (6 (1 - r)) s with r = A(6 (1 - r)).
+#[test]
+fn the_second_type_is_the_queue_of_the_overflow() {
+    let (rate, fast, slow) = (8.0_f64, 10.0, 6.0);
+    let transform = |s: f64| rate * (rate + s) / (s * s + (2.0 * rate + fast) * s + rate * rate);
+    let root = (0..1000).fold(0.0, |root: f64, _| transform(slow * (1.0 - root)));
+    let spilled = erlang_b(rate / fast, 1);
+    let expected_s = (1.0 - spilled) / fast + spilled / (slow * (1.0 - root));
+    let base = Service { mean_s: 1.0 / fast, is_exponential: true };
+    let scaled = Service { mean_s: 1.0 / slow, is_exponential: true };
+    let times = BatchTimes { base: &base, scaled: &scaled };
+    let found = simulate_types(poisson(rate, 400_000, 3), times, &with_base(1, 1), 4);
+    let found_s = found.latencies.mean_s().unwrap();
+    assert!((found_s / expected_s - 1.0).abs() < 0.02, "{found_s} s, expected {expected_s} s");
+    // Two types with the same times and a base that takes everything are one queue.
+    let times = BatchTimes { base: &base, scaled: &scaled };
+    let all = simulate_types(poisson(7.0, 400_000, 3), times, &with_base(1, usize::MAX), 4);
+    assert!((all.base_share() - 1.0).abs() < 1e-12);
+    assert!((all.latencies.mean_s().unwrap() * 3.0 - 1.0).abs() < 0.03);
+}
+
+#[test]
+fn a_base_is_paid_on_its_own_and_peaks_come_and_go() {
+    let policy = Policy::Kubernetes(Hpa { target_rate: 2.0, scale_down_stabilization_s: 300.0 });
+    let batching = Batching { max_size: 1, max_delay_s: 0.0 };
+    let two = Fleet {
+        base: Some(Base { instances: 2, batching, spill_at: 2, rate: 3.0 }),
+        routing: Routing::LeastOutstanding,
+        min_instances: 0,
+        max_instances: 10,
+        first_instances: 0,
+        start_up: StartUp { provisioning_s: 30.0, load_s: 10.0 },
+        policy,
+        span_s: 4.0 * 3600.0,
+        ..fleet(1)
+    };
+    let arrivals = Arrivals::poisson(vec![1.0, 8.0, 1.0, 1.0], 3600.0, 4);
+    let found = simulate(arrivals, &|_: usize, _: &mut ChaCha8Rng| 0.4, &two, 8);
+    assert!((found.base_paid_s - 8.0 * 3600.0).abs() < 1e-6);
+    assert_eq!(found.latencies.count() + found.rejected, found.arrived);
+    let [before, during, _, after] = found.hours[..] else { panic!("4 hours") };
+    let scaled = |hour: Hour| (hour.paid_s - hour.base_paid_s) / 3600.0;
+    assert!(scaled(before) < 0.3 && scaled(after) < 1e-9, "{before:?} {after:?}");
+    // Five requests per second beyond the base, at two per instance.
+    assert!((2.4..3.6).contains(&scaled(during)), "{during:?}");
+    // At 1 per second, hardly anything spills over: all of it is answered by the base.
+    assert!((0.5..0.8).contains(&found.base_share()), "{}", found.base_share());
 }

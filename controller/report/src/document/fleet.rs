@@ -114,6 +114,20 @@ fn objective(decision: &Decision) -> String {
 fn name(decision: &Decision, choice: &Choice) -> String {
     let facts = decision.candidate(choice);
     let target = shortened(&facts.target, 80);
+    if let Some(base) = &choice.base {
+        let of_base = &decision.candidates[base.candidate];
+        let instances = counted(base.instances.into(), "fixed instance");
+        let scaled = match &choice.sized {
+            SizedPolicy::Tracking { .. } => "target tracking",
+            SizedPolicy::Fixed { .. } | SizedPolicy::Scheduled { .. } => "a schedule",
+        };
+        return format!(
+            "{instances} of {} used first and {scaled} on {target}, {} instances on average, with {}",
+            shortened(&of_base.target, 80),
+            mean(choice),
+            models(decision, choice)
+        );
+    }
     let fleet = match &choice.sized {
         SizedPolicy::Fixed { instances: 1 } => format!("1 fixed instance of {target}"),
         SizedPolicy::Fixed { instances } => format!("{instances} fixed instances of {target}"),
@@ -139,7 +153,35 @@ fn model(facts: &CandidateFacts) -> String {
     }
 }
 
+/// The models of a choice: of a base first, if it differs.
+fn models(decision: &Decision, choice: &Choice) -> String {
+    let scaled = model(decision.candidate(choice));
+    match &choice.base {
+        None => scaled,
+        Some(base) => match model(&decision.candidates[base.candidate]) {
+            same if same == scaled => scaled,
+            of_base => format!("{of_base}; then {scaled}"),
+        },
+    }
+}
+
+fn targets(decision: &Decision, choice: &Choice) -> String {
+    let target = &decision.candidate(choice).target;
+    match &choice.base {
+        None => target.clone(),
+        Some(base) => format!("{} + {target}", decision.candidates[base.candidate].target),
+    }
+}
+
 fn policy(choice: &Choice) -> String {
+    let scaled = scaling(choice);
+    match &choice.base {
+        None => scaled,
+        Some(base) => format!("base: {}; {scaled}", base.instances),
+    }
+}
+
+fn scaling(choice: &Choice) -> String {
     match &choice.sized {
         SizedPolicy::Fixed { instances } => format!("fixed: {instances}"),
         SizedPolicy::Tracking { target_rate, target_share } => format!(
@@ -187,8 +229,9 @@ fn attained(choice: &Choice) -> Entry {
     entry.because("not met with the peak factor by any size that is allowed".to_owned())
 }
 
-fn checked(decision: &Decision, facts: &CandidateFacts) -> Entry {
-    let cells = decision.calibration_of(facts);
+fn checked(decision: &Decision, choice: &Choice) -> Entry {
+    let facts = decision.candidates_of(choice).into_iter();
+    let cells: Vec<&Calibrated> = facts.flat_map(|facts| decision.calibration_of(facts)).collect();
     let hits = cells.iter().filter(|one| one.is_hit).count();
     let text = match (hits, cells.len()) {
         (_, 0) => "not checked".to_owned(),
@@ -206,10 +249,9 @@ fn checked(decision: &Decision, facts: &CandidateFacts) -> Entry {
 fn options(decision: &Decision) -> Section {
     let percentile = decision.objective.percentile;
     let row = |choice: &Choice| {
-        let facts = decision.candidate(choice);
         vec![
-            Entry::words(&facts.target),
-            Entry::words(model(facts)),
+            Entry::words(targets(decision, choice)),
+            Entry::words(models(decision, choice)),
             Entry::words(policy(choice)),
             entry(&choice.usd_per_month, 1.0),
             entry(&choice.latency_ms, 1.0),
@@ -221,7 +263,11 @@ fn options(decision: &Decision) -> Section {
             entry(&choice.scale_in_tail_usd_per_month, 1.0),
             entry(&choice.mean_instances, 1.0),
             Entry::count(u64::from(choice.most_instances)),
-            checked(decision, facts),
+            choice.base.as_ref().map_or_else(
+                || Entry::missing("all instances are of one target"),
+                |base| entry(&base.answered_share, 100.0),
+            ),
+            checked(decision, choice),
         ]
     };
     let columns = vec![
@@ -238,6 +284,7 @@ fn options(decision: &Decision) -> Section {
         Column::figures("Scale-in tail per month", "USD").at(Detail::Report),
         Column::figures("Instances, mean", "").at(Detail::Page),
         Column::figures("Instances, most", "").at(Detail::Page),
+        Column::figures("Answered by the base", "%").at(Detail::Page),
         Column::words("Prediction checked by").at(Detail::Report),
     ];
     let rows = decision.choices.iter().map(row);
@@ -403,8 +450,8 @@ fn over_time(decision: &Decision) -> Option<Section> {
         choice.hours[hour].good_share.map(|share| share * 100.0)
     });
     let legend = |(series, choice): (usize, &Choice)| {
-        let facts = decision.candidate(choice);
-        (series, format!("{}, {}, {}", shortened(&facts.target, 40), model(facts), policy(choice)))
+        let targets = shortened(&targets(decision, choice), 60);
+        (series, format!("{targets}, {}, {}", models(decision, choice), policy(choice)))
     };
     let figure = |id: &str, title: &str, panels: Vec<Panel>| {
         Block::Figure(Box::new(Figure {
@@ -552,6 +599,10 @@ fn method(decision: &Decision) -> Section {
         format!("All randomness follows from the seed {}.", decision.seed),
         "docs/decide.md describes the model and what it leaves out.".to_owned(),
     ];
+    let has_base = decision.choices.iter().any(|choice| choice.base.is_some());
+    sentences.extend(has_base.then(|| {
+        "Fleets of two targets send a request to the fixed instances as long as one of them has room, and else to the scaled ones: this needs a load balancer with a limit for each instance and a backup group.".to_owned()
+    }));
     if decision.is_reduced {
         sentences.push(format!(
             "The traffic has so many requests that each option was simulated only {} times.",
