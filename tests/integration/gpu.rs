@@ -1,12 +1,22 @@
 //! T5 on a GPU: the agent finds the software GPU where it finds NVIDIA's driver.
 
+use scenarios::hub::hexadecimal;
 use scenarios::{Finished, Running, Workspace, library, processor, program, repository};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::process::Command;
 
-/// Both forms of feed-forward layer and head.
-const MODELS: [&str; 2] = ["gated-untied", "relu-tied"];
+/// Both forms of feed-forward layer and head, alone and with each of their adapters.
+const VARIANTS: [(&str, Option<&str>); 7] = [
+    ("gated-untied", None),
+    ("gated-untied", Some("qv-r8")),
+    ("gated-untied", Some("rslora-all")),
+    ("gated-untied", Some("patterns-head")),
+    ("relu-tied", None),
+    ("relu-tied", Some("qv-r8")),
+    ("relu-tied", Some("rslora-all")),
+];
 
 struct Case {
     ids: Value,
@@ -16,20 +26,20 @@ struct Case {
 /// Tokens per row: enough for the model's far buckets of positions.
 const MOST: usize = 24;
 
-/// What PyTorch generated for short prompts, with this adapter.
+/// What PyTorch generated for the 16 shortest prompts, with this adapter.
 fn cases(model: &str, adapter: Option<&str>) -> Vec<Case> {
     let file = repository("agent/tests/parity").join(model).join("cases.jsonl");
     let text = fs::read_to_string(file).expect("the cases are there");
     let all = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-    let is_short = |case: &Value| case["input_ids"].as_array().is_some_and(|ids| ids.len() <= 40);
-    let ours = all.filter(|case| case["adapter"].as_str() == adapter && is_short(case));
+    let mut ours: Vec<Value> = all.filter(|case| case["adapter"].as_str() == adapter).collect();
+    ours.sort_by_key(|case| case["input_ids"].as_array().map(Vec::len));
     let beginning =
         |ids: &Value| ids.as_array().expect("a list").iter().take(MOST).cloned().collect();
-    ours.map(|case| Case {
+    let ours = ours.iter().take(16).map(|case| Case {
         ids: case["input_ids"].clone(),
         expected: beginning(&case["output_ids"]),
-    })
-    .collect()
+    });
+    ours.collect()
 }
 
 /// An agent that finds the software GPU under the driver's name.
@@ -86,30 +96,24 @@ fn parity(model: &str) -> String {
 
 #[test]
 fn a_gpu_gives_the_tokens_of_pytorch_at_every_batch_size() {
-    for model in MODELS {
+    for (model, name) in VARIANTS {
         let workspace = Workspace::default();
-        let cases = cases(model, None);
-        for (size, places) in [("1", 0..2), ("4", 2..6), ("16", 0..cases.len())] {
+        let cases = cases(model, name);
+        assert_eq!(cases.len(), 16, "{model} {name:?}");
+        let folder = name.map(|name| format!("{}/adapters/{name}", parity(model)));
+        let adapter = folder.iter().flat_map(|folder| ["--adapter", folder]);
+        for (size, places) in [("1", 0..2), ("4", 2..6), ("16", 0..16)] {
             let cases = &cases[places];
-            let found =
-                generate(&workspace, "cuda:0", &parity(model), &["--batch-size", size], cases);
+            let more: Vec<&str> =
+                ["--batch-size", size].into_iter().chain(adapter.clone()).collect();
+            let found = generate(&workspace, "cuda:0", &parity(model), &more, cases);
+            assert_eq!(found.len(), cases.len());
             for (place, (case, found)) in cases.iter().zip(found).enumerate() {
-                assert_eq!(found, case.expected, "{model}, batch size {size}, case {place}");
+                assert_eq!(
+                    found, case.expected,
+                    "{model} {name:?}, batch size {size}, row {place}"
+                );
             }
-        }
-    }
-}
-
-#[test]
-fn a_merged_adapter_gives_the_tokens_of_pytorch_on_a_gpu() {
-    for (model, name) in [("gated-untied", "rslora-all"), ("gated-untied", "patterns-head")] {
-        let workspace = Workspace::default();
-        let cases = &cases(model, Some(name))[..4];
-        let adapter = format!("{}/adapters/{name}", parity(model));
-        let more = ["--batch-size", "4", "--adapter", &adapter];
-        let found = generate(&workspace, "cuda:0", &parity(model), &more, cases);
-        for (case, found) in cases.iter().zip(found) {
-            assert_eq!(found, case.expected, "{model} {name}");
         }
     }
 }
@@ -335,6 +339,50 @@ fn a_prediction_needs_no_gpu_and_is_labeled() {
     assert!(refused.contains("no figures for Fleetmark software GPU"), "{refused}");
 }
 
+/// Of the software GPU.
+const UUID: &str = "GPU-464c4d4b-736f-6674-7761-726547505530";
+
+/// What `agent doctor --json` prints. NVIDIA's management library tells of the same GPU.
+fn doctor(mut command: Command, gpu: &Value, workspace: &Workspace, code: i32) -> Value {
+    command.env("NVML_STANDIN_SCRIPT", workspace.write("nvml.json", gpu.to_string()));
+    command.env("FLEETMARK_NVML_LIBRARY", library("nvml_standin"));
+    let finished = Finished::of(&mut command).expect(code);
+    serde_json::from_str(&finished.out).expect("it prints JSON")
+}
+
+/// Status and detail of the findings about this.
+fn findings<'v>(seen: &'v Value, what: &str) -> Vec<(&'v str, &'v str)> {
+    let found = seen["findings"].as_array().expect("findings").iter();
+    let text = |value: &'v Value| value.as_str().expect("a text");
+    let found = found.filter(|finding| finding["what"] == what);
+    found.map(|finding| (text(&finding["status"]), text(&finding["detail"]))).collect()
+}
+
+#[test]
+fn the_doctor_names_the_drivers_library_and_a_gpu_that_heat_slows_down() {
+    let workspace = Workspace::default();
+    let point = json!({"at_s": 0, "temperature_c": 93, "sm_mhz": 585, "reasons": 0x20});
+    let hot = json!({"uuid": UUID, "series": [point]});
+    let command = agent(&workspace, &["doctor", "--device", "cuda:0", "--json"]);
+    let seen = doctor(command, &hot, &workspace, 0);
+
+    // Behind the link that the loader finds.
+    let file = fs::canonicalize(library("cuda_standin")).expect("the library is there");
+    let sha256 = hexadecimal(&Sha256::digest(fs::read(&file).expect("it can be read")));
+    assert_eq!(seen["libcuda"], json!({"path": file, "sha256": sha256}));
+    let detail = format!("{} (sha256 {sha256})", file.display());
+    assert_eq!(findings(&seen, "libcuda"), [("ok", &*detail)]);
+    let kernels = format!(
+        "cuda:0 computes: Fleetmark software GPU ({UUID}), compute capability 7.5, driver for CUDA 13.0"
+    );
+    assert_eq!(findings(&seen, "gpu_kernels"), [("ok", &*kernels)]);
+
+    assert_eq!(seen["gpu_throttle_reasons"], json!(["sw_thermal_slowdown"]));
+    let slowed = "thermally slowed at 93 °C: sw_thermal_slowdown; multiprocessors 585 of 1590 MHz; \
+                  memory 5000 of 5001 MHz";
+    assert_eq!(findings(&seen, "gpu_throttle"), [("trouble", slowed)]);
+}
+
 #[test]
 fn what_is_missing_for_a_gpu_is_one_sentence() {
     let workspace = Workspace::default();
@@ -350,6 +398,15 @@ fn what_is_missing_for_a_gpu_is_one_sentence() {
     let expected = "cannot use cuda:0: no NVIDIA driver: libcuda.so.1 was not found; install the \
                     driver, or use device cpu";
     assert!(absent.contains(expected), "{absent}");
+    // No command begins without the device.
+    let join = ["join", "--controller", "http://127.0.0.1:1", "--device", "cuda:0"];
+    let refused = Finished::of(&mut workspace.agent(&join)).expect(2).err;
+    assert!(refused.contains(expected), "{refused}");
+    let command = workspace.agent(&["doctor", "--device", "cuda:0", "--json"]);
+    let seen = doctor(command, &json!({"is_empty": true}), &workspace, 1);
+    assert_eq!(findings(&seen, "gpu_kernels"), [("trouble", expected)]);
+    assert_eq!((&seen["libcuda"], findings(&seen, "libcuda")), (&Value::Null, Vec::new()));
+
     let unknown = run("cuda:9", true);
     assert!(
         unknown.contains("cannot use cuda:9: no GPU cuda:9: expected cuda:0 (GPU-"),

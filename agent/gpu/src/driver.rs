@@ -183,15 +183,17 @@ impl Driver {
         }
     }
 
-    /// The path of the loaded library. `None` if it isn't known.
+    /// The file of the library, behind all links. `None` if the loader finds no library.
+    #[expect(unsafe_code, reason = "looks a function of the driver's library up")]
     pub fn path() -> Option<PathBuf> {
-        let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-        let path = maps.lines().filter_map(|line| line.find('/').map(|start| &line[start..]));
-        let is_driver = |file: &str| {
-            file.starts_with("libcuda") && !file.starts_with("libcudart") && file.contains(".so")
+        // Safety: as in `load`; the function isn't called.
+        let function = unsafe {
+            if !sys::is_culib_present() {
+                return None;
+            }
+            *sys::culib().get::<unsafe extern "C" fn()>(b"cuInit").ok()?
         };
-        let mut paths = path.filter(|path| path.rsplit('/').next().is_some_and(is_driver));
-        paths.next().map(PathBuf::from)
+        path_at(&std::fs::read_to_string("/proc/self/maps").ok()?, function as usize)
     }
 
     /// UUIDs in the order of ordinals.
@@ -255,6 +257,18 @@ impl Driver {
             .map_err(Error::call("cuStreamCreate"))?;
         Ok(Arc::new(gpu))
     }
+}
+
+/// The file that is mapped at an address, from the lines of `/proc/self/maps`.
+fn path_at(maps: &str, address: usize) -> Option<PathBuf> {
+    let holds = |line: &&str| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        let range = range.and_then(|(start, end)| Some(number(start)?..number(end)?));
+        range.is_some_and(|range| range.contains(&address))
+    };
+    let line = maps.lines().find(holds)?;
+    line.find('/').map(|start| PathBuf::from(&line[start..]))
 }
 
 fn format_uuid(bytes: [u8; 16]) -> String {
@@ -336,6 +350,20 @@ impl Drop for Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_library_is_the_file_that_holds_the_function() {
+        let maps = "\
+7f10-7f20 r-xp 00000000 08:01 7    /usr/lib/libcudadebugger.so.1
+7f20-7f30 r--p 00000000 08:01 8    /opt/a b/libcuda.so.580.95.05
+7f30-7f40 r-xp 00010000 08:01 8    /opt/a b/libcuda.so.580.95.05
+7f40-7f50 rw-p 00000000 00:00 0
+";
+        let path = |address| path_at(maps, address);
+        assert_eq!(path(0x7f3f), Some(PathBuf::from("/opt/a b/libcuda.so.580.95.05")));
+        assert_eq!(path(0x7f10), Some(PathBuf::from("/usr/lib/libcudadebugger.so.1")));
+        assert_eq!((path(0x7f40), path(0x7f50)), (None, None));
+    }
 
     #[test]
     fn gpus_have_ordinals_and_uuids() {

@@ -2,6 +2,7 @@
 
 use gpu::{Buffer, DeviceName, Driver, Gpu, Kernels, Norm};
 use model::engine::Dtype;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 #[derive(Debug, Clone)]
@@ -38,6 +39,11 @@ impl Device {
         Ok(Self { name: name.to_owned(), gpu: Some(opened.map_err(unusable)?) })
     }
 
+    /// The file of NVIDIA's driver library, which is loaded if it wasn't yet. `None` if there is none.
+    pub fn driver_library() -> Option<PathBuf> {
+        Driver::path()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -70,11 +76,8 @@ impl Device {
         if !is_right {
             return Err(failed("wrong result of a test computation".to_owned()));
         }
-        let library = Driver::path().map_or_else(String::new, |path| path.display().to_string());
         let Gpu { name, uuid, capability, driver, .. } = &**gpu;
-        Ok(format!(
-            "{name} ({uuid}), compute capability {capability}, driver for CUDA {driver}, {library}"
-        ))
+        Ok(format!("{name} ({uuid}), compute capability {capability}, driver for CUDA {driver}"))
     }
 }
 

@@ -22,6 +22,7 @@ pub fn findings(observations: &Observations) -> Vec<Finding> {
     all.extend(neighbors(observations));
     all.extend(gpus(observations));
     all.extend(throttled(observations));
+    all.extend(driver_library(observations));
     all.extend(computed(observations));
     let absent = |absence: &model::telemetry::Absence| Finding {
         what: absence.what.clone(),
@@ -87,15 +88,13 @@ fn limits(observations: &Observations) -> Option<Finding> {
 }
 
 fn memory(observations: &Observations) -> Option<Finding> {
-    let last =
-        |metric| observations.windows.iter().rev().find_map(|window| window.readings.of(metric));
-    let available = last(Metric::HostMemoryAvailableBytes)?;
+    let available = last(observations, Metric::HostMemoryAvailableBytes)?;
     let limit = observations.host.facts.memory_limit_bytes;
     let gib = |bytes: f64| format!("{:.1} GiB", bytes / f64::from(1 << 30));
     let limit = limit.map_or(String::new(), |bytes| format!(", limit {}", gib(bytes as f64)));
     let total = gib(observations.host.facts.memory_bytes as f64);
     let detail = format!("{} of {total} available{limit}", gib(available));
-    let swap = last(Metric::HostSwapUsedBytes).filter(|swap| *swap > 0.0);
+    let swap = last(observations, Metric::HostSwapUsedBytes).filter(|swap| *swap > 0.0);
     Some(if let Some(swap) = swap {
         Finding::trouble(
             "memory",
@@ -208,21 +207,55 @@ fn gpus(observations: &Observations) -> Vec<Finding> {
     found
 }
 
-/// Why the GPU's clocks are reduced now, and the clock against its maximum.
+fn last(observations: &Observations, metric: Metric) -> Option<f64> {
+    observations.windows.iter().rev().find_map(|window| window.readings.of(metric))
+}
+
+/// Why the GPU's clocks were reduced at the last reading. `None` if that can't be read.
+pub fn throttle_reasons(observations: &Observations) -> Option<ThrottleReasons> {
+    ThrottleReasons::of_reading(last(observations, Metric::GpuThrottleReasons)?)
+}
+
+/// Why the GPU's clocks are reduced now, and the clocks against their maxima.
 fn throttled(observations: &Observations) -> Option<Finding> {
-    let last =
-        |metric| observations.windows.iter().rev().find_map(|window| window.readings.of(metric));
-    let reasons = ThrottleReasons::of_reading(last(Metric::GpuThrottleReasons)?)?;
+    let reasons = throttle_reasons(observations)?;
     let names: Vec<&str> = reasons.reasons().map(|reason| reason.name).collect();
     let names = if names.is_empty() { "no reason".to_owned() } else { names.join(", ") };
-    let most = observations.instruments.gpus.first().and_then(|gpu| gpu.sm_max_mhz);
-    let clock = last(Metric::GpuSmMhz).map_or(String::new(), |mhz| {
-        let most = most.map_or(String::new(), |most| format!(" of {most}"));
-        format!("; {mhz:.0}{most} MHz")
-    });
-    let detail = format!("reduced clocks: {names}{clock}");
-    let remedy = "cool the GPU or raise its power limit before measuring";
+    let gpu = observations.instruments.gpus.first();
+    let clock = |label: &str, metric, most: Option<f64>| {
+        last(observations, metric).map_or(String::new(), |mhz| {
+            let most = most.map_or(String::new(), |most| format!(" of {most:.0}"));
+            format!("; {label} {mhz:.0}{most} MHz")
+        })
+    };
+    let clocks = [
+        clock("multiprocessors", Metric::GpuSmMhz, gpu.and_then(|gpu| gpu.sm_max_mhz)),
+        clock("memory", Metric::GpuMemoryMhz, gpu.and_then(|gpu| gpu.memory_max_mhz)),
+    ]
+    .concat();
+    if reasons.is_thermal() {
+        let celsius = last(observations, Metric::GpuTemperatureCelsius);
+        let celsius = celsius.map_or(String::new(), |celsius| format!(" at {celsius:.0} °C"));
+        let detail = format!("thermally slowed{celsius}: {names}{clocks}");
+        let remedy = "cool the GPU and let it rest before measuring: it is slower than a cool one";
+        return Some(Finding::trouble("gpu_throttle", detail, remedy));
+    }
+    let detail = format!("reduced clocks: {names}{clocks}");
+    let remedy = "raise the GPU's power limit and check its power supply before measuring";
     Some(check("gpu_throttle", detail, reasons.is_throttled(), remedy))
+}
+
+fn driver_library(observations: &Observations) -> Option<Finding> {
+    let library = observations.computed.as_ref()?.library.as_ref()?;
+    let path = library.path.display();
+    let detail = match &library.sha256 {
+        Ok(sha256) => format!("{path} (sha256 {sha256})"),
+        Err(reason) => format!("{path} (unreadable: {reason})"),
+    };
+    // The toolkit's library to link against: every call of it fails.
+    let is_stub = library.path.components().any(|part| part.as_os_str() == "stubs");
+    let remedy = "remove the CUDA toolkit's stubs folder from LD_LIBRARY_PATH";
+    Some(check("libcuda", detail, is_stub, remedy))
 }
 
 /// Whether the driver accepts this program's kernels. Only a computation shows that.
@@ -271,7 +304,7 @@ fn folder(folder: &super::Folder) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::{Clock, Computed, Controller, Folder};
+    use crate::doctor::{Clock, Computed, Controller, DriverLibrary, Folder};
     use model::host::HostFacts;
     use model::telemetry::{Absence, Gpu, NvmlLibrary, Phase, Readings};
     use std::time::Duration;
@@ -322,18 +355,52 @@ mod tests {
         let connect = Err("connection refused".to_owned());
         observations.controller =
             Some(Controller { url: "http://x:1".to_owned(), connect, greeting: None });
-        let outcome = Err("built for the CPU only".to_owned());
+        let outcome = Err("wrong result of a test computation".to_owned());
+        let path = "/usr/local/cuda/lib64/stubs/libcuda.so".into();
+        let library = Some(DriverLibrary { path, sha256: Err("permission denied".to_owned()) });
         observations.computed =
-            Some(Computed { device: "cuda:0".to_owned(), is_wanted: true, outcome });
+            Some(Computed { device: "cuda:0".to_owned(), is_wanted: true, outcome, library });
         let found = findings(&observations);
-        assert_eq!(found.len(), 16, "{found:#?}");
+        assert_eq!(found.len(), 17, "{found:#?}");
         for finding in found {
             assert_eq!(finding.status, Status::Trouble, "{finding:?}");
             assert!(finding.remedy.is_some(), "{finding:?}");
         }
         let heat =
             findings(&observations).into_iter().find(|finding| finding.what == "gpu_throttle");
-        assert_eq!(heat.unwrap().detail, "reduced clocks: sw_thermal_slowdown; 585 MHz");
+        assert_eq!(
+            heat.unwrap().detail,
+            "thermally slowed: sw_thermal_slowdown; multiprocessors 585 MHz"
+        );
+    }
+
+    #[test]
+    fn heat_power_and_idling_are_told_apart() {
+        let finding = |bits: u32| {
+            let gpu =
+                Gpu { sm_max_mhz: Some(1590.0), memory_max_mhz: Some(5001.0), ..Gpu::default() };
+            let mut observations = Observations::default();
+            observations.instruments.gpus = vec![gpu];
+            observations.windows = vec![window(&[
+                (Metric::GpuThrottleReasons, bits.into()),
+                (Metric::GpuTemperatureCelsius, 91.0),
+                (Metric::GpuSmMhz, 300.0),
+                (Metric::GpuMemoryMhz, 405.0),
+            ])];
+            let mut all = findings(&observations).into_iter();
+            all.find(|finding| finding.what == "gpu_throttle").unwrap()
+        };
+        let clocks = "multiprocessors 300 of 1590 MHz; memory 405 of 5001 MHz";
+        for (bits, status, start) in [
+            (0x0, Status::Ok, "reduced clocks: no reason"),
+            (0x1, Status::Ok, "reduced clocks: idle"),
+            (0x4, Status::Trouble, "reduced clocks: sw_power_cap"),
+            (0x41, Status::Trouble, "thermally slowed at 91 °C: idle, hw_thermal_slowdown"),
+            (0x24, Status::Trouble, "thermally slowed at 91 °C: sw_power_cap, sw_thermal_slowdown"),
+        ] {
+            let found = finding(bits);
+            assert_eq!((found.status, found.detail), (status, format!("{start}; {clocks}")));
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 mod findings;
 mod reach;
 
-pub use findings::{findings, is_request_impossible};
+pub use findings::{findings, is_request_impossible, throttle_reasons};
 pub use model::finding::{Finding, Status};
 
 use host::Host;
@@ -81,4 +81,15 @@ pub struct Computed {
     pub is_wanted: bool,
     /// A description, or why it cannot compute.
     pub outcome: Result<String, String>,
+    /// `None` if the loader finds no driver.
+    pub library: Option<DriverLibrary>,
+}
+
+/// NVIDIA's driver library, as it was loaded.
+#[derive(Debug, Clone)]
+pub struct DriverLibrary {
+    /// Behind all links.
+    pub path: PathBuf,
+    /// Hexadecimal, or why the file cannot be read.
+    pub sha256: Result<String, String>,
 }

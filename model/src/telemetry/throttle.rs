@@ -47,6 +47,11 @@ impl ThrottleReasons {
         Self::KNOWN.into_iter().filter(move |reason| self.0 & reason.bit != 0)
     }
 
+    /// Whether heat is among the reasons. `hw_slowdown` alone isn't: it also stands for power.
+    pub fn is_thermal(self) -> bool {
+        self.0 & (0x20 | 0x40) != 0
+    }
+
     /// Whether any reason slows down requested work. An unknown bit counts as one that does.
     pub fn is_throttled(self) -> bool {
         let harmless = Self::KNOWN.iter().filter(|reason| !reason.is_throttle);
@@ -65,6 +70,8 @@ mod tests {
         assert_eq!(throttled, [false, false, false, true, true, true]);
         let names: Vec<_> = ThrottleReasons(0x24).reasons().map(|reason| reason.name).collect();
         assert_eq!(names, ["sw_power_cap", "sw_thermal_slowdown"]);
+        let thermal = [0x1, 0xc, 0x24, 0x48].map(|bits| ThrottleReasons(bits).is_thermal());
+        assert_eq!(thermal, [false, false, true, true]);
     }
 
     #[test]

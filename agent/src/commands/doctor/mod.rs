@@ -2,10 +2,11 @@
 
 mod reach;
 
-use crate::doctor::{self, Clock, Computed, Finding, Folder, Observations};
+use crate::doctor::{self, Clock, Computed, DriverLibrary, Finding, Folder, Observations};
 use crate::options::InstrumentOptions;
 use anyhow::Context;
 use clap::Args;
+use engine::files::Blob;
 use host::{Host, Root};
 use model::finding::table;
 use model::telemetry::{Phase, Window};
@@ -143,7 +144,13 @@ fn computed(named: Option<&str>, has_gpu: bool) -> Option<Computed> {
     };
     let outcome = Device::open(device).and_then(|device| device.self_test());
     let outcome = outcome.map_err(|error| error_chain::one_line(&error));
-    Some(Computed { device: device.to_owned(), is_wanted: named.is_some(), outcome })
+    let library = Device::driver_library().map(|path| {
+        let file = Blob::open(&path).map_err(|error| error.to_string());
+        let sha256 =
+            file.and_then(|file| file.sha256().map_err(|error| error_chain::one_line(&error)));
+        DriverLibrary { path, sha256 }
+    });
+    Some(Computed { device: device.to_owned(), is_wanted: named.is_some(), outcome, library })
 }
 
 fn folders() -> Vec<Folder> {
@@ -166,12 +173,20 @@ fn json(observations: &Observations, findings: &[Finding]) -> String {
         observations.windows.iter().flat_map(read).map(model::telemetry::Metric::as_str).collect();
     measurable.sort_unstable();
     measurable.dedup();
+    let computed = observations.computed.as_ref();
+    let library = computed.and_then(|computed| computed.library.as_ref());
+    let library = library
+        .map(|library| json!({"path": library.path, "sha256": library.sha256.as_ref().ok()}));
     json!({
         "host": observations.host.facts.name,
         "threads": observations.threads,
         "findings": findings,
         "measurable": measurable,
         "instruments": observations.instruments,
+        "libcuda": library,
+        "gpu_throttle_reasons": doctor::throttle_reasons(observations).map(|reasons| {
+            reasons.reasons().map(|reason| reason.name).collect::<Vec<_>>()
+        }),
     })
     .to_string()
 }

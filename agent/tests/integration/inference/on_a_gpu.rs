@@ -4,6 +4,7 @@
 
 use super::fixture::{Batches, Case, MODELS, cases, checkpoint, folder, row_request, run, spec};
 use agent::model_source;
+use engine::files::{self, Blob};
 use generation::compute::Compute;
 use generation::generate::StopRule;
 use kernels::Dispatch;
@@ -15,9 +16,26 @@ use seq2seq::device::Device;
 use seq2seq::gpu::{GpuT5, Launches};
 
 fn load(model: &str, dtype: Dtype, launches: Launches) -> GpuT5 {
+    load_checkpoint(&checkpoint(&folder(model)), dtype, launches)
+}
+
+fn load_checkpoint(checkpoint: &Checkpoint, dtype: Dtype, launches: Launches) -> GpuT5 {
     let device = Device::open("cuda:0").unwrap();
-    let gpu = device.gpu().expect("a GPU");
-    GpuT5::load(&checkpoint(&folder(model)), gpu, dtype, launches).unwrap()
+    GpuT5::load(checkpoint, device.gpu().expect("a GPU"), dtype, launches).unwrap()
+}
+
+/// The checkpoint with an adapter of the model's folder merged into it.
+fn merged(model: &str, adapter: Option<&str>) -> Checkpoint {
+    let base = checkpoint(&folder(model));
+    let Some(adapter) = adapter else { return base };
+    let file =
+        |name: &str| Blob::open(&folder(model).join("adapters").join(adapter).join(name)).unwrap();
+    let files = files::Adapter {
+        config: file("adapter_config.json"),
+        weights: file("adapter_model.safetensors"),
+        revision: None,
+    };
+    base.adapt(files, model).unwrap()
 }
 
 /// Tokens per row.
@@ -39,6 +57,48 @@ fn short_cases(model: &str) -> Vec<Case> {
     cases.retain(|case| case.input_ids.len() <= 20);
     cases.iter_mut().for_each(|case| case.output_ids.truncate(MOST));
     cases
+}
+
+/// Both models, alone and with each of their adapters.
+const VARIANTS: [(&str, Option<&str>); 7] = [
+    ("gated-untied", None),
+    ("gated-untied", Some("qv-r8")),
+    ("gated-untied", Some("rslora-all")),
+    ("gated-untied", Some("patterns-head")),
+    ("relu-tied", None),
+    ("relu-tied", Some("qv-r8")),
+    ("relu-tied", Some("rslora-all")),
+];
+
+/// In f32: without graphs in batches of 1, 4 and 16, and with rows that join. `agent generate` with
+/// graphs at the same batch sizes is tested in `tests/integration/gpu.rs`.
+#[test]
+#[ignore = "needs a CUDA driver"]
+fn every_adapter_gives_the_tokens_of_pytorch_without_graphs_and_with_rows_that_join() {
+    for (model, adapter) in VARIANTS {
+        let checkpoint = merged(model, adapter);
+        let mut cases = cases(model, adapter);
+        cases.sort_by_key(|case| case.input_ids.len());
+        cases.truncate(16);
+        assert_eq!(cases.len(), 16, "{model} {adapter:?}");
+        cases.iter_mut().for_each(|case| case.output_ids.truncate(MOST));
+        for (launches, batches, rows) in [
+            (Launches::Eager, Batches { size: 1, left: 0 }, 2),
+            (Launches::Eager, Batches { size: 4, left: 0 }, 4),
+            (Launches::Eager, Batches { size: 16, left: 0 }, 16),
+            (Launches::Graph, Batches { size: 6, left: 4 }, 16),
+        ] {
+            let mut on_gpu = load_checkpoint(&checkpoint, Dtype::F32, launches);
+            let cases = &cases[..rows];
+            for (case, ids) in cases.iter().zip(decode(&mut on_gpu, cases, batches)) {
+                let id = case.id.as_str();
+                assert_eq!(
+                    ids, case.output_ids,
+                    "{model} {adapter:?} {id}, {launches:?}, {batches:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
