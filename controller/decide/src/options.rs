@@ -10,6 +10,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::quantile::quantile;
 use traffic::{Demand, Objective, Platform, PolicyKind, Slots, TrafficFile};
 
 /// Hours of a month: 365.25 days / 12.
@@ -39,15 +40,9 @@ impl Predicted {
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let value = values.iter().sum::<f64>() / values.len() as f64;
-        Self { value, low: quantile(&values, 0.025), high: quantile(&values, 0.975) }
+        let end = |probability| quantile(&values, probability).unwrap_or(value);
+        Self { value, low: end(0.025), high: end(0.975) }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-fn quantile(sorted: &[f64], probability: f64) -> f64 {
-    let place = probability * (sorted.len() - 1) as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    sorted[low] + (place - low as f64) * (sorted[high] - sorted[low])
 }
 
 /// Whether an option meets the objective.
@@ -226,7 +221,7 @@ pub fn choice_with_base(
     rates.sort_by(f64::total_cmp);
     let most = setting.file.fleet.max_instances.saturating_sub(1).max(1);
     let instances = |hours: &f64| {
-        let rate = quantile(&rates, *hours) * setting.file.growth;
+        let rate = quantile(&rates, *hours).unwrap_or_default() * setting.file.growth;
         ceiling((rate / each).round()).clamp(1, most)
     };
     let mut counts: Vec<u32> = BASE_HOURS.iter().map(instances).collect();

@@ -4,7 +4,7 @@ use matrix::{Batching, LengthUnit, Scale};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stats::arrivals::Burstiness;
-use stats::lengths::{LengthMatch, Lengths};
+use stats::lengths::{LengthMatch, LengthQuantiles};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
@@ -51,7 +51,7 @@ pub struct ReplayedTrace {
     pub lengths: Option<ReplayedLengths>,
 }
 
-/// Lengths of prompts as recorded, and those of the dialogues that were sent instead.
+/// LengthQuantiles of prompts as recorded, and those of the dialogues that were sent instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayedLengths {
     /// In which they were recorded.
@@ -61,9 +61,9 @@ pub struct ReplayedLengths {
     /// In characters, of the requests of a run.
     pub characters: LengthMatch,
     /// As recorded; null if characters were recorded.
-    pub requested_tokens: Option<Lengths>,
+    pub requested_tokens: Option<LengthQuantiles>,
     /// Of the requests of the first run, as the model counted them; null for a sustained load and without counts.
-    pub measured_tokens: Option<Lengths>,
+    pub measured_tokens: Option<LengthQuantiles>,
     /// Of the same requests; null where `measured_tokens` is.
     pub measured_characters_per_token: Option<f64>,
 }

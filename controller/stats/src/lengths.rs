@@ -1,5 +1,6 @@
 //! How well the lengths of the prompts that were sent match recorded ones.
 
+use super::quantile::quantile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,30 +10,22 @@ const NEAR: f64 = 0.1;
 
 /// Quantiles (type 7) of lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Lengths {
+pub struct LengthQuantiles {
     pub mean: f64,
     pub p50: f64,
     pub p95: f64,
     pub max: u32,
 }
 
-impl Lengths {
+impl LengthQuantiles {
     /// `None` without lengths.
-    pub fn of(mut lengths: Vec<u32>) -> Option<Self> {
-        lengths.sort_unstable();
-        let max = *lengths.last()?;
-        let mean =
-            lengths.iter().map(|length| f64::from(*length)).sum::<f64>() / lengths.len() as f64;
-        Some(Self { mean, p50: quantile(&lengths, 0.5), p95: quantile(&lengths, 0.95), max })
+    pub fn of(lengths: Vec<u32>) -> Option<Self> {
+        let max = *lengths.iter().max()?;
+        let mut values: Vec<f64> = lengths.into_iter().map(f64::from).collect();
+        values.sort_by(f64::total_cmp);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        Some(Self { mean, p50: quantile(&values, 0.5)?, p95: quantile(&values, 0.95)?, max })
     }
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-fn quantile(sorted: &[u32], probability: f64) -> f64 {
-    let place = probability * (sorted.len() - 1) as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    let [low_value, high_value] = [low, high].map(|index| f64::from(sorted[index]));
-    low_value + (place - low as f64) * (high_value - low_value)
 }
 
 /// Requested and used lengths, in characters.
@@ -40,9 +33,9 @@ fn quantile(sorted: &[u32], probability: f64) -> f64 {
 pub struct LengthMatch {
     pub requests: u64,
     /// As recorded.
-    pub requested: Lengths,
+    pub requested: LengthQuantiles,
     /// Of the dialogues that were sent.
-    pub used: Lengths,
+    pub used: LengthQuantiles,
     /// The mean difference of the two lengths of a request, whatever its sign.
     pub mean_difference: f64,
     /// Share of the requests whose dialogue differs by at most 10% of the requested length, 0 to 1.
@@ -67,8 +60,8 @@ impl LengthMatch {
         }
         Some(Self {
             requests,
-            requested: Lengths::of(pairs().map(|pair| pair.0).collect())?,
-            used: Lengths::of(pairs().map(|pair| pair.1).collect())?,
+            requested: LengthQuantiles::of(pairs().map(|pair| pair.0).collect())?,
+            used: LengthQuantiles::of(pairs().map(|pair| pair.1).collect())?,
             mean_difference: pairs().map(differs).sum::<f64>() / requests as f64,
             near_share: pairs().filter(is_near).count() as f64 / requests as f64,
             dialogues: uses.len() as u64,

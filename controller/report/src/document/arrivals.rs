@@ -5,7 +5,7 @@ use super::{Block, Detail, Section};
 use crate::sentences::{against_poisson, arrivals};
 use plot::number;
 use results::{Entry as Measured, ReplayedLengths, ReplayedTrace, Results};
-use stats::lengths::Lengths;
+use stats::lengths::LengthQuantiles;
 
 /// `None` without recorded arrivals.
 pub(super) fn section(results: &Results) -> Option<Section> {
@@ -66,7 +66,7 @@ fn lengths(replayed: &[(&Measured, &ReplayedTrace)]) -> Option<Block> {
 }
 
 fn rows(entry: &Measured, found: &ReplayedLengths) -> Vec<Vec<Entry>> {
-    let row = |what: &str, unit: &str, lengths: &Lengths| {
+    let row = |what: &str, unit: &str, lengths: &LengthQuantiles| {
         let mut row = vec![
             Entry::words(&entry.scenario),
             Entry::words(arrivals(entry).unwrap_or_default()),

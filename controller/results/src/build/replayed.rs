@@ -5,7 +5,7 @@ use crate::offered_load::{ReplayedLengths, ReplayedTrace};
 use matrix::lengths::{characters, matched};
 use matrix::{LengthUnit, Trace, plan};
 use stats::arrivals::burstiness;
-use stats::lengths::{LengthMatch, Lengths};
+use stats::lengths::{LengthMatch, LengthQuantiles};
 
 /// The part of a trace that each run replayed.
 pub(super) fn replayed(
@@ -70,7 +70,7 @@ fn lengths(
         read.observed[index].cell.observations().filter(|row| row.run == 1).collect();
     let counted = first.iter().filter_map(|row| Some((row.sample, row.input_tokens?)));
     let counted: Vec<(u32, u32)> = counted.collect();
-    let measured_tokens = Lengths::of(counted.iter().map(|(_, tokens)| *tokens).collect());
+    let measured_tokens = LengthQuantiles::of(counted.iter().map(|(_, tokens)| *tokens).collect());
     let sent = counted.iter().filter_map(|(dialogue, _)| of_dialogues.get(*dialogue as usize));
     let sent: f64 = sent.map(|length| f64::from(*length)).sum();
     let per_token = measured_tokens.map(|tokens| sent / (tokens.mean * counted.len() as f64));
@@ -79,7 +79,7 @@ fn lengths(
         unit,
         characters_per_token: is_tokens.then_some(trace.characters_per_token),
         characters,
-        requested_tokens: Lengths::of(found.wanted.iter().map(tokens).collect())
+        requested_tokens: LengthQuantiles::of(found.wanted.iter().map(tokens).collect())
             .filter(|_| is_tokens),
         measured_tokens,
         measured_characters_per_token: per_token.filter(|number| number.is_finite()),
