@@ -51,7 +51,7 @@ pub struct ReplayedTrace {
     pub lengths: Option<ReplayedLengths>,
 }
 
-/// LengthQuantiles of prompts as recorded, and those of the dialogues that were sent instead.
+/// Lengths of prompts as recorded, and those of the dialogues that were sent instead.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayedLengths {
     /// In which they were recorded.
