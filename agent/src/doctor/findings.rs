@@ -237,7 +237,7 @@ fn throttled(observations: &Observations) -> Option<Finding> {
         let celsius = last(observations, Metric::GpuTemperatureCelsius);
         let celsius = celsius.map_or(String::new(), |celsius| format!(" at {celsius:.0} °C"));
         let detail = format!("thermally slowed{celsius}: {names}{clocks}");
-        let remedy = "cool the GPU and let it rest before measuring: it is slower than a cool one";
+        let remedy = "let the GPU cool down before measuring: heat slows it down";
         return Some(Finding::trouble("gpu_throttle", detail, remedy));
     }
     let detail = format!("reduced clocks: {names}{clocks}");

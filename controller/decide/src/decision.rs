@@ -2,7 +2,9 @@
 
 use super::calibration::{Calibrated, calibrate};
 use super::candidate::{Candidate, CandidateFacts, NotSimulated, candidates};
-use super::options::{Attained, Choice, Predicted, Setting, Typed, choice, choice_with_base};
+use super::options::{
+    Attained, Choice, IndexedCandidate, Predicted, Setting, choice, choice_with_base,
+};
 use rayon::prelude::*;
 use results::Results;
 use results::parquet::read::SamplesRead;
@@ -209,12 +211,13 @@ pub fn decide(input: Input<'_>) -> Result<Decision, Nothing> {
     let best = |name: &ModelOnTarget| {
         let of = |choice: &Choice| ModelOnTarget::of(&found.candidates[choice.candidate]) == *name;
         let index = choices.iter().find(|choice| of(choice))?.candidate;
-        Some(Typed { index, candidate: &found.candidates[index] })
+        Some(IndexedCandidate { index, candidate: &found.candidates[index] })
     };
-    let with_base: Vec<(Typed<'_>, Typed<'_>, PolicyKind)> = (pairs_of_targets.iter())
-        .filter_map(|(base, scaled)| Some((best(base)?, best(scaled)?)))
-        .flat_map(|(base, peak)| scaled.iter().map(move |kind| (base, peak, *kind)))
-        .collect();
+    let with_base: Vec<(IndexedCandidate<'_>, IndexedCandidate<'_>, PolicyKind)> =
+        (pairs_of_targets.iter())
+            .filter_map(|(base, scaled)| Some((best(base)?, best(scaled)?)))
+            .flat_map(|(base, peak)| scaled.iter().map(move |kind| (base, peak, *kind)))
+            .collect();
     let with_base: Vec<Choice> = with_base
         .into_par_iter()
         .map(|(base, scaled, kind)| choice_with_base(setting, base, scaled, kind))

@@ -187,7 +187,7 @@ pub fn choice(
     candidate: &Candidate,
     kind: PolicyKind,
 ) -> Choice {
-    let one = Typed { index, candidate };
+    let one = IndexedCandidate { index, candidate };
     let planned = Planned::new(setting, one, None);
     let (sized, meets_at_peak) = planned.sized(kind);
     planned.predict(sized, meets_at_peak)
@@ -195,7 +195,7 @@ pub fn choice(
 
 /// A candidate and its index.
 #[derive(Debug, Clone, Copy)]
-pub struct Typed<'a> {
+pub struct IndexedCandidate<'a> {
     pub index: usize,
     pub candidate: &'a Candidate,
 }
@@ -211,8 +211,8 @@ const BASE_LIMIT: f64 = 0.9;
 /// meet the objective at the peak, by one simulation; else the largest one.
 pub fn choice_with_base(
     setting: Setting<'_>,
-    base: Typed<'_>,
-    scaled: Typed<'_>,
+    base: IndexedCandidate<'_>,
+    scaled: IndexedCandidate<'_>,
     kind: PolicyKind,
 ) -> Choice {
     let curve = base.candidate.times.curve();
@@ -260,13 +260,13 @@ pub(super) fn bounds_beside(fleet: &traffic::Fleet, base: u32) -> (u32, u32) {
 
 struct Planned<'a> {
     setting: Setting<'a>,
-    scaled: Typed<'a>,
+    scaled: IndexedCandidate<'a>,
     curve: Curve,
     base: Option<PlannedBase<'a>>,
 }
 
 struct PlannedBase<'a> {
-    of: Typed<'a>,
+    of: IndexedCandidate<'a>,
     curve: Curve,
     instances: u32,
 }
@@ -301,7 +301,11 @@ impl SizedPolicy {
 }
 
 impl<'a> Planned<'a> {
-    fn new(setting: Setting<'a>, scaled: Typed<'a>, base: Option<PlannedBase<'a>>) -> Self {
+    fn new(
+        setting: Setting<'a>,
+        scaled: IndexedCandidate<'a>,
+        base: Option<PlannedBase<'a>>,
+    ) -> Self {
         Self { setting, scaled, curve: scaled.candidate.times.curve(), base }
     }
 
@@ -551,9 +555,7 @@ impl<'a> Planned<'a> {
             sized,
         }
     }
-}
 
-impl Planned<'_> {
     fn hours(&self, outcomes: &[Outcome]) -> Vec<HourOfPeriod> {
         let count = outcomes.first().map_or(0, |outcome| outcome.hours.len());
         let n = outcomes.len() as f64;

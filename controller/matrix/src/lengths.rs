@@ -22,6 +22,32 @@ pub fn characters(dialogue: &str) -> u32 {
     u32::try_from(dialogue.chars().count()).unwrap_or(u32::MAX)
 }
 
+/// A dialogue or request, ordered by length, and at random among those of equal length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    length: u32,
+    tie_break: u64,
+    index: usize,
+}
+
+/// In the order of `lengths`.
+fn ranked<'a>(
+    lengths: &'a [u32],
+    random: &'a mut impl RngExt,
+) -> impl Iterator<Item = Ranked> + 'a {
+    (lengths.iter().enumerate()).map(|(index, length)| Ranked {
+        length: *length,
+        tie_break: random.random(),
+        index,
+    })
+}
+
+fn sorted(lengths: &[u32], random: &mut impl RngExt) -> Vec<Ranked> {
+    let mut all: Vec<Ranked> = ranked(lengths, random).collect();
+    all.sort_unstable();
+    all
+}
+
 /// The requests of a `server` run, or of one period of a sustained load; `None` if their prompts have no lengths.
 /// `lengths`: of all measured dialogues.
 pub fn matched(
@@ -55,21 +81,20 @@ pub fn matched(
 /// indices in ascending order. `wanted` aren't more than `lengths`.
 pub fn choose(lengths: &[u32], wanted: &[u32], seed: u64) -> Vec<usize> {
     let mut random = stream(seed, "lengths of dialogues", &[]);
-    let mut free: BTreeSet<(u32, u64, usize)> = (lengths.iter().enumerate())
-        .map(|(index, length)| (*length, random.random(), index))
-        .collect();
+    let mut free: BTreeSet<Ranked> = ranked(lengths, &mut random).collect();
     // In random order, so that no part of the trace has the first choice.
     let mut order: Vec<(u64, u32)> =
         wanted.iter().map(|length| (random.random(), *length)).collect();
     order.sort_unstable();
     let mut chosen = Vec::with_capacity(wanted.len());
     for (_, length) in order {
-        let above = free.range((length, 0, 0)..).next().copied();
-        let below = free.range(..(length, 0, 0)).next_back().copied();
-        let distance = |one: &(u32, u64, usize)| one.0.abs_diff(length);
+        let first = Ranked { length, tie_break: 0, index: 0 };
+        let above = free.range(first..).next().copied();
+        let below = free.range(..first).next_back().copied();
+        let distance = |one: &Ranked| one.length.abs_diff(length);
         let Some(nearest) = above.into_iter().chain(below).min_by_key(distance) else { break };
         free.remove(&nearest);
-        chosen.push(nearest.2);
+        chosen.push(nearest.index);
     }
     chosen.sort_unstable();
     chosen
@@ -80,16 +105,10 @@ pub fn choose(lengths: &[u32], wanted: &[u32], seed: u64) -> Vec<usize> {
 /// Returns the index of the dialogue of each request.
 pub fn assign(lengths: &[u32], wanted: &[u32], seed: u64, run: u32) -> Vec<u32> {
     let mut random = stream(seed, "order by lengths", &[run.into()]);
-    let mut ranked = |lengths: &[u32]| {
-        let key = |(index, length): (usize, &u32)| (*length, random.random::<u64>(), index);
-        let mut keys: Vec<_> = lengths.iter().enumerate().map(key).collect();
-        keys.sort_unstable();
-        keys.into_iter().map(|(_, _, index)| index).collect::<Vec<usize>>()
-    };
-    let (dialogues, requests) = (ranked(lengths), ranked(wanted));
+    let (dialogues, requests) = (sorted(lengths, &mut random), sorted(wanted, &mut random));
     let mut assigned = vec![0; requests.len()];
     for (dialogue, request) in dialogues.into_iter().zip(requests) {
-        assigned[request] = u32::try_from(dialogue).unwrap_or(u32::MAX);
+        assigned[request.index] = u32::try_from(dialogue.index).unwrap_or(u32::MAX);
     }
     assigned
 }
@@ -98,30 +117,31 @@ pub fn assign(lengths: &[u32], wanted: &[u32], seed: u64, run: u32) -> Vec<u32> 
 /// as near as the nearest one, take turns. `lengths` isn't empty. Returns the index of the dialogue of each request.
 pub fn nearest(lengths: &[u32], wanted: &[u32], seed: u64) -> Vec<u32> {
     let mut random = stream(seed, "nearest lengths", &[]);
-    let key = |(index, length): (usize, &u32)| (*length, random.random::<u64>(), index);
-    let mut sorted: Vec<_> = lengths.iter().enumerate().map(key).collect();
-    sorted.sort_unstable();
+    let sorted = sorted(lengths, &mut random);
     let mut turns: HashMap<(usize, usize), usize> = HashMap::new();
     let pick = |wanted: &u32| {
         let (first, end) = near(&sorted, *wanted);
         let turn = turns.entry((first, end)).or_insert_with(|| random.random_range(0..end - first));
         *turn += 1;
-        let (_, _, index) = sorted[first + *turn % (end - first)];
-        u32::try_from(index).unwrap_or(u32::MAX)
+        let picked = sorted[first + *turn % (end - first)];
+        u32::try_from(picked.index).unwrap_or(u32::MAX)
     };
     wanted.iter().map(pick).collect()
 }
 
 /// The range of the dialogues, sorted by length, that are near: never empty.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-fn near(sorted: &[(u32, u64, usize)], wanted: u32) -> (usize, usize) {
-    let above = sorted.partition_point(|one| one.0 < wanted);
+fn near(sorted: &[Ranked], wanted: u32) -> (usize, usize) {
+    let above = sorted.partition_point(|one| one.length < wanted);
     let neighbors = [above.checked_sub(1), Some(above)];
     let distances = neighbors.into_iter().flatten().filter_map(|at| sorted.get(at));
-    let nearest = distances.map(|one| one.0.abs_diff(wanted)).min().unwrap_or_default();
+    let nearest = distances.map(|one| one.length.abs_diff(wanted)).min().unwrap_or_default();
     let within = nearest.max((f64::from(wanted) * NEAR) as u32);
     let (low, high) = (wanted.saturating_sub(within), wanted.saturating_add(within));
-    (sorted.partition_point(|one| one.0 < low), sorted.partition_point(|one| one.0 <= high))
+    (
+        sorted.partition_point(|one| one.length < low),
+        sorted.partition_point(|one| one.length <= high),
+    )
 }
 
 #[cfg(test)]

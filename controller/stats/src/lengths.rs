@@ -19,9 +19,9 @@ pub struct LengthQuantiles {
 
 impl LengthQuantiles {
     /// `None` without lengths.
-    pub fn of(lengths: Vec<u32>) -> Option<Self> {
+    pub fn of(lengths: &[u32]) -> Option<Self> {
         let max = *lengths.iter().max()?;
-        let mut values: Vec<f64> = lengths.into_iter().map(f64::from).collect();
+        let mut values: Vec<f64> = lengths.iter().map(|length| f64::from(*length)).collect();
         values.sort_by(f64::total_cmp);
         let mean = values.iter().sum::<f64>() / values.len() as f64;
         Some(Self { mean, p50: quantile(&values, 0.5)?, p95: quantile(&values, 0.95)?, max })
@@ -60,8 +60,8 @@ impl LengthMatch {
         }
         Some(Self {
             requests,
-            requested: LengthQuantiles::of(pairs().map(|pair| pair.0).collect())?,
-            used: LengthQuantiles::of(pairs().map(|pair| pair.1).collect())?,
+            requested: LengthQuantiles::of(&pairs().map(|pair| pair.0).collect::<Vec<_>>())?,
+            used: LengthQuantiles::of(&pairs().map(|pair| pair.1).collect::<Vec<_>>())?,
             mean_difference: pairs().map(differs).sum::<f64>() / requests as f64,
             near_share: pairs().filter(is_near).count() as f64 / requests as f64,
             dialogues: uses.len() as u64,

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 pub mod arrivals;
-pub mod lengths;
 pub mod cell;
 pub mod clock;
 pub mod comparison;
@@ -17,6 +16,7 @@ pub mod estimate;
 pub mod http_timing;
 pub mod interval;
 pub mod layout;
+pub mod lengths;
 pub mod limitation;
 pub mod loadgen;
 mod measured_cell;

@@ -18,5 +18,5 @@ pub use arrivals::Arrivals;
 pub use demand::{Demand, Slots};
 pub use file::{Error, Fleet, Objective, Platform, PolicyKind, Routing, Source, TrafficFile};
 pub use profile::Profile;
-pub use summary::{Dispersion, Lengths, Summary};
+pub use summary::{Dispersion, Summary};
 pub use trace::Trace;

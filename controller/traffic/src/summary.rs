@@ -3,6 +3,7 @@
 use super::trace::Trace;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stats::lengths::LengthQuantiles;
 
 /// Figures of a trace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,12 +18,12 @@ pub struct Summary {
     pub busiest_minute_rate: Option<f64>,
     pub dispersion: Vec<Dispersion>,
     /// Null if the trace has no input tokens.
-    pub input_tokens: Option<Lengths>,
+    pub input_tokens: Option<LengthQuantiles>,
     /// Null if the trace has no lengths of prompts in characters.
     #[serde(default)]
-    pub input_characters: Option<Lengths>,
+    pub input_characters: Option<LengthQuantiles>,
     /// Null if the trace has no output tokens.
-    pub output_tokens: Option<Lengths>,
+    pub output_tokens: Option<LengthQuantiles>,
 }
 
 /// The index of dispersion: variance over mean of the number of requests in windows of equal length. A Poisson process
@@ -32,15 +33,6 @@ pub struct Dispersion {
     pub window_s: f64,
     pub index: f64,
     pub windows: u64,
-}
-
-/// Quantiles of lengths.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Lengths {
-    pub mean: f64,
-    pub p50: f64,
-    pub p95: f64,
-    pub max: u32,
 }
 
 /// Fewer windows give no variance.
@@ -64,9 +56,9 @@ impl Summary {
             mean_rate: requests as f64 / trace.span_s(),
             busiest_minute_rate: by_minute.iter().max().map(|most| f64::from(*most) / 60.0),
             dispersion: dispersion.collect(),
-            input_tokens: lengths(&trace.input_tokens),
-            input_characters: lengths(&trace.input_characters),
-            output_tokens: lengths(&trace.output_tokens),
+            input_tokens: LengthQuantiles::of(&trace.input_tokens),
+            input_characters: LengthQuantiles::of(&trace.input_characters),
+            output_tokens: LengthQuantiles::of(&trace.output_tokens),
         }
     }
 }
@@ -92,23 +84,6 @@ fn dispersion(counts: &[u32], window_s: f64) -> Option<Dispersion> {
     let squares = counts.iter().map(|count| (f64::from(*count) - mean).powi(2)).sum::<f64>();
     let index = squares / (n - 1.0) / mean;
     (mean > 0.0).then_some(Dispersion { window_s, index, windows: counts.len() as u64 })
-}
-
-fn lengths(tokens: &[u32]) -> Option<Lengths> {
-    let mut sorted = tokens.to_vec();
-    sorted.sort_unstable();
-    let max = *sorted.last()?;
-    let mean = sorted.iter().map(|length| f64::from(*length)).sum::<f64>() / sorted.len() as f64;
-    Some(Lengths { mean, p50: quantile(&sorted, 0.5), p95: quantile(&sorted, 0.95), max })
-}
-
-/// Type 7 of Hyndman and Fan.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
-fn quantile(sorted: &[u32], probability: f64) -> f64 {
-    let place = probability * (sorted.len() - 1) as f64;
-    let (low, high) = (place.floor() as usize, place.ceil() as usize);
-    let [low_value, high_value] = [low, high].map(|index| f64::from(sorted[index]));
-    low_value + (place - low as f64) * (high_value - low_value)
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 
 use super::fixture::{Batches, Case, MODELS, cases, checkpoint, folder, row_request, run, spec};
 use agent::model_source;
-use engine::files::{self, Blob};
 use generation::compute::Compute;
 use generation::generate::StopRule;
 use kernels::Dispatch;
@@ -28,13 +27,8 @@ fn load_checkpoint(checkpoint: &Checkpoint, dtype: Dtype, launches: Launches) ->
 fn merged(model: &str, adapter: Option<&str>) -> Checkpoint {
     let base = checkpoint(&folder(model));
     let Some(adapter) = adapter else { return base };
-    let file =
-        |name: &str| Blob::open(&folder(model).join("adapters").join(adapter).join(name)).unwrap();
-    let files = files::Adapter {
-        config: file("adapter_config.json"),
-        weights: file("adapter_model.safetensors"),
-        revision: None,
-    };
+    let path = folder(model).join("adapters").join(adapter);
+    let files = model_source::find_adapter(path.to_str().unwrap()).unwrap();
     base.adapt(files, model).unwrap()
 }
 

@@ -291,8 +291,7 @@ fn load_of(plan: &Plan, matrix: &Matrix, index: usize) -> String {
             let gaps = match (load.queue.gap_cv, load.trace_factor) {
                 (Some(cv), _) => format!(", gaps with a coefficient of variation of {cv}"),
                 (None, Some(factor)) => {
-                    let trace = matrix.loads.trace(plan.cells[index].scenario);
-                    let has_lengths = trace.is_some_and(|trace| trace.recorded_lengths.is_some());
+                    let has_lengths = matrix.loads.has_lengths(plan.cells[index].scenario);
                     let lengths =
                         if has_lengths { ", dialogues of the recorded lengths" } else { "" };
                     format!(", as recorded × {factor}{lengths}")

@@ -70,7 +70,8 @@ fn lengths(
         read.observed[index].cell.observations().filter(|row| row.run == 1).collect();
     let counted = first.iter().filter_map(|row| Some((row.sample, row.input_tokens?)));
     let counted: Vec<(u32, u32)> = counted.collect();
-    let measured_tokens = LengthQuantiles::of(counted.iter().map(|(_, tokens)| *tokens).collect());
+    let quantiles = |tokens: Vec<u32>| LengthQuantiles::of(&tokens);
+    let measured_tokens = quantiles(counted.iter().map(|(_, tokens)| *tokens).collect());
     let sent = counted.iter().filter_map(|(dialogue, _)| of_dialogues.get(*dialogue as usize));
     let sent: f64 = sent.map(|length| f64::from(*length)).sum();
     let per_token = measured_tokens.map(|tokens| sent / (tokens.mean * counted.len() as f64));
@@ -79,7 +80,7 @@ fn lengths(
         unit,
         characters_per_token: is_tokens.then_some(trace.characters_per_token),
         characters,
-        requested_tokens: LengthQuantiles::of(found.wanted.iter().map(tokens).collect())
+        requested_tokens: quantiles(found.wanted.iter().map(tokens).collect())
             .filter(|_| is_tokens),
         measured_tokens,
         measured_characters_per_token: per_token.filter(|number| number.is_finite()),
