@@ -27,7 +27,7 @@ variable "agents" {
     instance_type = string
     spot          = optional(bool, false)
     device        = optional(string, "cpu")
-    image_id      = optional(string)        # default: Amazon Linux 2023, with NVIDIA's driver for cuda
+    image_id      = optional(string) # default: Amazon Linux 2023, with NVIDIA's driver for cuda
     volume_gb     = optional(number, 60)
   }))
   validation {
