@@ -25,6 +25,7 @@ mod joining;
 mod kills;
 mod launch;
 mod limits;
+mod llm_servers;
 mod load_agents;
 mod loads;
 mod losses;

@@ -8,7 +8,7 @@ struct Part {
     run: fn() -> anyhow::Result<()>,
 }
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     // Simulated campaigns on a network that delays, drops and partitions.
     Part { name: "seeds", run: || seeds("unreliable", "0..1000") },
     Part { name: "network", run: || script("tests/network.sh") },
@@ -18,6 +18,8 @@ const PARTS: [Part; 6] = [
     // 10, 100 and 1,000 simulated agents, a million samples each. Needs an idle machine.
     Part { name: "load", run: load },
     Part { name: "leak", run: || script("tests/leak.sh") },
+    // Endpoints of transformers and llama.cpp: PyTorch is 6 GB, and llama.cpp is compiled.
+    Part { name: "llm-servers", run: llm_servers },
 ];
 
 /// Runs the named parts; all of them if none is named.
@@ -40,6 +42,10 @@ fn seeds(tests: &str, range: &str) -> anyhow::Result<()> {
     let mut command = cargo();
     command.args(["test", "--release", "--workspace", "--tests", "--", "--nocapture", tests]);
     process::run(command.env("FLEETMARK_SEEDS", range))
+}
+
+fn llm_servers() -> anyhow::Result<()> {
+    process::run(process::command("bash").args(["tests/services.sh", "transformers", "llama"]))
 }
 
 /// All packages are built together, so that nothing is compiled twice.

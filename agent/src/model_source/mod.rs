@@ -151,6 +151,9 @@ pub fn tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
 fn given_tokenizer(given: Option<&str>) -> Result<Option<Blob>, Error> {
     let Some(given) = given else { return Ok(None) };
     let tokenizer = match Place::of(given) {
+        Place::Local(path) if path.is_file() && gguf::is_name(given) => {
+            gguf::tokenizer(path, given)?
+        }
         Place::Local(path) if path.exists() => directory::tokenizer(path, given)?,
         Place::Local(_) => {
             let source = io::ErrorKind::NotFound.into();

@@ -160,6 +160,9 @@ impl Target {
             Kind::Answer => {
                 "; check the request and the JSON pointers of [model.endpoint]".to_owned()
             }
+            Kind::Unfinished => {
+                "; check [model.endpoint] done: some servers mark their final event otherwise, such as with done = \"/usage\"".to_owned()
+            }
             _ => String::new(),
         }
     }

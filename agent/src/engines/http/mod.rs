@@ -201,6 +201,8 @@ impl Http {
             {
                 Some(format!("the probe request returned no summary: {failure}"))
             }
+            // What the pointers lead to says more than the missing finish reason.
+            Err(failure) if failure.kind == Kind::Unfinished && !wrong.is_empty() => None,
             Err(failure) => return Err(failure),
         };
         if wrong.is_empty() {
@@ -263,6 +265,12 @@ impl Http {
             Body::Document(body) => (self.document(&body)?, None, None),
             Body::Stream(Ok(streamed)) => {
                 let Streamed { parsed, first_text_ns, chunk_gaps, .. } = *streamed;
+                // Some servers end a stream as usual when they interrupt it for another request.
+                if parsed.finish.is_none() && self.fields.has_finish() {
+                    let reason =
+                        "the stream ended without a finish reason: the server interrupted it";
+                    return Err(failed(Kind::Unfinished, reason.to_owned()));
+                }
                 (parsed, Some(first_text_ns), Some(chunk_gaps))
             }
             Body::Stream(Err(broken)) => {

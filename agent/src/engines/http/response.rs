@@ -84,6 +84,11 @@ impl ResponseFields {
         self.output_tokens.is_some()
     }
 
+    /// Whether the endpoint says why a summary ended.
+    pub(super) fn has_finish(&self) -> bool {
+        self.finish.is_some()
+    }
+
     /// The pointer to the summary, or to a piece of it in an event.
     pub(super) fn answer(&self) -> &str {
         &self.answer
@@ -193,6 +198,10 @@ impl ResponseFields {
         {
             let Some(pointer) = pointer else { continue };
             match value {
+                None if key.ends_with("_tokens") => wrong.push(format!(
+                    "{key}: {} (if the server doesn't count tokens: {key} = \"tokenizer\")",
+                    missing(pointer)
+                )),
                 None => wrong.push(format!("{key}: {}", missing(pointer))),
                 Some(value) if !is_right(value) => {
                     let held = shown(value);
@@ -504,7 +513,7 @@ mod tests {
         assert_eq!(
             fields().wrong_pointers(wrong, 2_000_000),
             [
-                "input_tokens: nothing at /0/input_tokens: /0 holds `generated_text`, `usage`, `output_tokens`, `finish`, `server_ms`",
+                "input_tokens: nothing at /0/input_tokens: /0 holds `generated_text`, `usage`, `output_tokens`, `finish`, `server_ms` (if the server doesn't count tokens: input_tokens = \"tokenizer\")",
                 "output_tokens: /0/output_tokens holds `\"few\"`, expected a number of tokens",
                 "finish: /0/finish holds `\"so it is\"`, expected a finish reason",
                 "server_ms: /0/server_ms holds `3000`, expected milliseconds of the server: the request took 2.0 ms",

@@ -156,6 +156,7 @@ fn a_broken_stream_has_its_class_and_leaves_its_neighbors_alone() {
             () if request.contains("breaks") => begun(&[Close]),
             () if request.contains("half") => begun(&[Send("20\r\ndata: {".to_owned()), Close]),
             () if request.contains("forgets") => begun(&[Event(STOP), Event(USAGE), End]),
+            () if request.contains("yields") => begun(&[Event(USAGE), Event(DONE), End]),
             () if request.contains("fails") => {
                 begun(&[Event(r#"{"error": {"message": "out of memory", "code": 500}}"#), End])
             }
@@ -183,6 +184,8 @@ fn a_broken_stream_has_its_class_and_leaves_its_neighbors_alone() {
         ("breaks", Some(Kind::CutOff)),
         ("half", Some(Kind::CutOff)),
         ("forgets", Some(Kind::Unfinished)),
+        // Its final event came, and no finish reason: cut short for another request.
+        ("yields", Some(Kind::Unfinished)),
         ("fails", Some(Kind::StreamError)),
         ("nothing", Some(Kind::Empty)),
         ("document", Some(Kind::Answer)),
@@ -197,8 +200,8 @@ fn a_broken_stream_has_its_class_and_leaves_its_neighbors_alone() {
     }
     let detail = |index: usize| rows[index].as_ref().unwrap_err().detail.clone();
     assert!(detail(1).contains("no event for 0.3 s after 1 events"), "{}", detail(1));
-    assert!(detail(6).contains("out of memory"), "{}", detail(6));
-    assert!(detail(8).contains("turn streaming on"), "{}", detail(8));
+    assert!(detail(7).contains("out of memory"), "{}", detail(7));
+    assert!(detail(9).contains("turn streaming on"), "{}", detail(9));
     assert!(ask(&mut engine, &["good"; 11]).iter().all(Result::is_ok));
 }
 
@@ -207,9 +210,11 @@ fn a_trial_of_a_stream_names_every_wrong_pointer() {
     let mut wrong = streaming(&server(|_, _| good()));
     let endpoint = wrong.endpoint.as_mut().unwrap();
     endpoint.output_tokens = Some("/usage/tokens".to_owned());
+    endpoint.finish = Some("/why".to_owned());
     let error = one_line(&open(&wrong).probed().unwrap_err());
     let expected = "output_tokens: nothing at /usage/tokens in any event; the last one holds `choices`, `usage`";
     assert!(error.contains(expected), "{error}");
+    assert!(error.contains("finish: nothing at /why in any event"), "{error}");
     let engine = open(&streaming(&server(|_, _| good()))).probed().unwrap();
     assert!(engine.facts().notes.iter().any(|note| note.contains("counted by the endpoint")));
 }
