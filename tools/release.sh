@@ -4,6 +4,7 @@
 # usage: tools/release.sh [OUT]                    from the last commit: archive, checksums, licenses, SBOMs; OUT: target/release-VERSION
 #        tools/release.sh programs OUT [CARGO...]  from this folder: controller, agent and doc/, for the images
 #        tools/release.sh doc OUT                  doc/ only
+#        tools/release.sh verify ARCHIVE           checks the programs in an archive, as a release does
 #        tools/release.sh reproduce [PACKAGE...]   builds the last commit in two folders and compares the outputs; default: both programs
 #
 # Builds are reproducible: the same commit, toolchain (rust-toolchain.toml) and C compiler produce the
@@ -60,6 +61,23 @@ programs() { # $1: source folder, $2: output folder; further arguments go to car
     cp "$target/reproducible/release/controller" "$target/reproducible/release/agent" "$out/"
 }
 
+# One agent serves CPUs and GPUs: an archive holds no second one, and no program needs a library of NVIDIA to start.
+verify() { # $1: archive
+    local unpacked found program linked
+    unpacked=$(mktemp -d)
+    tar -xzf "$1" -C "$unpacked"
+    # Files that begin as ELF does.
+    found=$(find "$unpacked" -type f -exec sh -c '[ "$(head -c 4 "$1" | od -An -tx1)" = " 7f 45 4c 46" ]' _ {} \; -printf '%f\n' | sort | xargs)
+    linked=
+    for program in controller agent; do
+        linked+=$(find "$unpacked" -type f -name "$program" -exec objdump -p {} + |
+            awk -v program="$program" '$1 == "NEEDED" && tolower($2) ~ /cuda|cublas|cudnn|nvidia|nvrtc|nvml/ {print program " needs " $2 "; "}')
+    done
+    rm -rf "$unpacked"
+    [ "$found" = "agent controller" ] || { echo "$1 has the programs ${found:-none}: expected agent controller" >&2; return 1; }
+    [ -z "$linked" ] || { echo "$1: ${linked%; }: expected no library of NVIDIA" >&2; return 1; }
+}
+
 last_commit() { mkdir -p "$1" && git archive HEAD | tar -x -C "$1"; }
 
 case ${1:-release} in
@@ -70,6 +88,7 @@ programs)
     documents "$PWD" "$out/doc"
     ;;
 doc) documents "$PWD" "${2:?expected OUT}/doc" ;;
+verify) verify "${2:?expected ARCHIVE}" ;;
 reproduce)
     shift
     packages=()
@@ -105,6 +124,7 @@ reproduce)
     mkdir -p "$out"
     # Reproducible archive.
     tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work" -cf - "$name" | gzip -n9 >"$out/$name.tar.gz"
+    verify "$out/$name.tar.gz"
     cp "$work/$name/controller" "$work/$name/agent" "$out/"
     cp "$work/$name"/doc/*.cdx.json "$out/"
     (cd "$out" && sha256sum controller agent ./*.cdx.json "$name.tar.gz" | sed 's|\./||' >SHA256SUMS)

@@ -31,6 +31,7 @@ mod loads;
 mod losses;
 mod nginx;
 mod quickstart;
+mod release;
 mod replay;
 mod s3;
 mod sagemaker_streams;
